@@ -1,0 +1,50 @@
+//! Why a model could not be asked, or did not answer.
+
+use std::time::Duration;
+
+use crate::model::Provider;
+
+/// The kinds of failure that a caller may want to tell apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LlmErrorKind {
+    /// The provider needs a key and none is set. Holds the name of the environment variable.
+    NotConfigured {
+        /// The variable to set, such as `OPENAI_API_KEY`.
+        variable: &'static str,
+    },
+    /// The provider refused the key (401, 403). Holds the name of the environment variable.
+    Auth {
+        /// The variable that holds the key; `None` where the provider takes no key.
+        variable: Option<&'static str>,
+    },
+    /// Overloaded, rate limited, unreachable, timed out: after all retries and the fallback.
+    Unavailable,
+    /// The account's quota is spent; asking again does not help.
+    QuotaExhausted,
+    /// The provider says the request is wrong.
+    InvalidRequest,
+    /// The conversation is longer than the model can read.
+    ContextTooLong,
+    /// A content filter refused the prompt.
+    ContentFiltered,
+    /// The answer could not be understood, or a stream broke off after its first text.
+    BadAnswer,
+}
+
+/// A failure of one call, after retries and fallback.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct LlmError {
+    /// What kind.
+    pub kind: LlmErrorKind,
+    /// A sentence for the caller: no key, no prompt, no URL.
+    pub message: String,
+    /// The cause, for the log: never a key.
+    pub cause: String,
+    /// The provider that failed last.
+    pub provider: Provider,
+    /// The HTTP status, where there was one.
+    pub status: Option<u16>,
+    /// How long the provider asked to wait.
+    pub retry_after: Option<Duration>,
+}

@@ -1,0 +1,82 @@
+//! What a model answers: [`Completion`] as a whole, [`StreamEvent`] piece by piece.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Provider;
+use crate::request::AssistantMessage;
+
+/// A whole answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Completion {
+    /// The text and the tool calls.
+    pub message: AssistantMessage,
+    /// Why the model stopped.
+    pub finish_reason: FinishReason,
+    /// What it used.
+    pub usage: Usage,
+    /// The model that answered, by the name it was asked under (without the provider).
+    pub model: String,
+    /// The provider that answered: the fallback's, when the fallback did.
+    pub provider: Provider,
+}
+
+/// A piece of an answer. A stream is any number of `Text`, then exactly one `Done`; a failure is
+/// the stream's last item, an `Err`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StreamEvent {
+    /// More text.
+    Text(String),
+    /// The end, with the whole answer (its text is all the deltas together).
+    Done(Box<Completion>),
+}
+
+/// Why a model stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// It was done.
+    Stop,
+    /// It hit the output limit.
+    Length,
+    /// It wants tools called.
+    ToolCalls,
+    /// A content filter stopped it.
+    ContentFilter,
+    /// The provider gave a reason that is none of these, or none at all.
+    Other,
+}
+
+impl FinishReason {
+    /// The reason as the daemon's answers have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::ToolCalls => "tool_calls",
+            Self::ContentFilter => "content_filter",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Tokens used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens of the prompt, cached ones included.
+    pub prompt_tokens: u64,
+    /// Tokens of the answer, reasoning included.
+    pub completion_tokens: u64,
+    /// Both together.
+    pub total_tokens: u64,
+    /// Tokens of the prompt that the provider read from its cache.
+    pub cached_tokens: u64,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.prompt_tokens += other.prompt_tokens;
+        self.completion_tokens += other.completion_tokens;
+        self.total_tokens += other.total_tokens;
+        self.cached_tokens += other.cached_tokens;
+    }
+}
