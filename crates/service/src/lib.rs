@@ -1,1 +1,11 @@
-//! x
+//! What every program needs: layered settings, logging, the shutdown signal, the HTTP client.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod exit;
+pub mod http;
+pub mod names;
+pub mod settings;
+pub mod shutdown;
+pub mod telemetry;
+pub mod trace;

@@ -1,0 +1,24 @@
+//! SIGTERM and SIGINT.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// The exit code of a program that is told twice to stop.
+const SECOND_SIGNAL: i32 = 130;
+
+/// A token that is cancelled by the first SIGTERM or SIGINT. The second one ends the program at
+/// once. Must be called within a tokio runtime.
+pub fn signals() -> std::io::Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let token = CancellationToken::new();
+    let stop = token.clone();
+    tokio::spawn(async move {
+        tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
+        stop.cancel();
+        tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
+        tracing::warn!("told a second time to stop: exiting at once");
+        std::process::exit(SECOND_SIGNAL);
+    });
+    Ok(token)
+}

@@ -1,0 +1,126 @@
+//! The trace that a request belongs to: `x-trace-id`, W3C `traceparent`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+/// The longest `x-trace-id` that is taken over.
+const MAX_LEN: usize = 128;
+
+/// A trace id as answers and logs show it, and the 16 bytes that `traceparent` carries for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceId {
+    text: Arc<str>,
+    bytes: u128,
+}
+
+impl TraceId {
+    /// A new UUIDv7.
+    pub fn random() -> Self {
+        let id = Uuid::now_v7();
+        Self { text: id.to_string().into(), bytes: id.as_u128() }
+    }
+
+    /// The incoming `x-trace-id`, or the trace id of an incoming `traceparent`, or a new one.
+    /// Values that are no such thing are ignored.
+    pub fn from_headers(x_trace_id: Option<&str>, traceparent: Option<&str>) -> Self {
+        let of_traceparent = traceparent.and_then(trace_id_of);
+        match (x_trace_id.filter(|text| is_safe(text)), of_traceparent) {
+            // Spans of this request belong to the caller's trace, by whatever name it is shown.
+            (Some(text), Some(hex)) => Self { text: text.into(), bytes: parse_hex(hex) },
+            (Some(text), None) => Self { text: text.into(), bytes: bytes_of(text) },
+            (None, Some(hex)) => Self { text: hex.into(), bytes: parse_hex(hex) },
+            (None, None) => Self::random(),
+        }
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// A `traceparent` of this trace with a new span id.
+    pub fn traceparent(&self) -> String {
+        let span = Uuid::new_v4().as_u64_pair().0;
+        format!("00-{:032x}-{:016x}-01", self.bytes, span.max(1))
+    }
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Whether a caller's id can stand in a header and a log line.
+fn is_safe(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_LEN && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// The trace id of a `traceparent` (W3C Trace Context, section 3.2.2).
+fn trace_id_of(traceparent: &str) -> Option<&str> {
+    let mut parts = traceparent.trim().split('-');
+    let (version, trace, span) = (parts.next()?, parts.next()?, parts.next()?);
+    let hex = |text: &str, len: usize| {
+        text.len() == len && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let zero = |text: &str| text.bytes().all(|b| b == b'0');
+    let valid = hex(version, 2) && version != "ff" && hex(trace, 32) && hex(span, 16);
+    (valid && !zero(trace) && !zero(span)).then_some(trace)
+}
+
+fn parse_hex(hex: &str) -> u128 {
+    u128::from_str_radix(hex, 16).unwrap_or(1)
+}
+
+/// 16 bytes for an id of any form: its own, if it is 32 hex digits or a UUID, else a hash.
+fn bytes_of(text: &str) -> u128 {
+    let own = Uuid::try_parse(text).map(|id| id.as_u128()).unwrap_or_default();
+    if own != 0 { own } else { fnv(text.as_bytes()) }
+}
+
+/// FNV-1a, 128 bits: no secret hangs on it, it only has to be the same for the same text.
+fn fnv(bytes: &[u8]) -> u128 {
+    bytes
+        .iter()
+        .fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, |hash: u128, byte| {
+            (hash ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+        })
+        .max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    #[test]
+    fn an_incoming_id_is_kept_and_its_trace_goes_on() {
+        let id = TraceId::from_headers(Some("abc-1"), Some(PARENT));
+        assert_eq!(id.as_str(), "abc-1");
+        assert!(id.traceparent().starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"));
+        let id = TraceId::from_headers(None, Some(PARENT));
+        assert_eq!(id.as_str(), "4bf92f3577b34da6a3ce929d0e0e4736");
+    }
+
+    #[test]
+    fn what_is_no_trace_id_is_ignored() {
+        for parent in
+            ["", "x", "00-0-0-0", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"]
+        {
+            let id = TraceId::from_headers(Some("a b\n"), Some(parent));
+            assert!(Uuid::parse_str(id.as_str()).is_ok(), "{parent}: {id}");
+        }
+    }
+
+    #[test]
+    fn every_call_has_a_span_of_its_own_in_the_same_trace() {
+        let id = TraceId::from_headers(Some("anything"), None);
+        let (a, b) = (id.traceparent(), id.traceparent());
+        assert_ne!(a, b);
+        assert_eq!(a[..36], b[..36]);
+        assert!(trace_id_of(&a).is_some());
+    }
+}
