@@ -2,4 +2,15 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod client;
+pub mod dispatch;
+mod documents;
+pub mod error;
+pub mod idempotency;
+mod messages;
+mod notifications;
+mod tasks;
+pub mod token;
 pub mod types;
+mod url;
+mod wake;

@@ -1,0 +1,425 @@
+//! The HTTP side of the contract: one way out, with one place for retries and limits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::error::McError;
+use crate::token::AgentAuth;
+
+pub use crate::tasks::TaskQuery;
+
+/// How long one attempt may take.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest `Retry-After` that is waited for; a longer one is the caller's to deal with.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// The largest answer of a contract endpoint that is read.
+const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// The header of an agent call.
+const AGENT_TOKEN: HeaderName = HeaderName::from_static("x-agent-token");
+
+/// The header of an internal call.
+const INTERNAL_TOKEN: HeaderName = HeaderName::from_static("x-internal-token");
+
+/// The header that says for whom an internal call is made.
+const ON_BEHALF_OF: HeaderName = HeaderName::from_static("x-on-behalf-of");
+
+/// The header that makes an update or another endpoint's write repeatable.
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The header of the caller's trace (W3C Trace Context).
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// How often and how patiently a call is repeated.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryPolicy {
+    /// Attempts in all, at least 1.
+    pub attempts: usize,
+    /// Before the second attempt; doubles with each further one.
+    pub delay: Duration,
+    /// The longest wait between two attempts.
+    pub max_delay: Duration,
+    /// Whether waits are spread by chance.
+    pub jitter: bool,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            attempts: 3,
+            delay: Duration::from_millis(250),
+            max_delay: Duration::from_secs(5),
+            jitter: true,
+        }
+    }
+}
+
+/// A backend. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct McClient {
+    base_url: Arc<str>,
+    http: reqwest::Client,
+    retry: RetryPolicy,
+}
+
+impl McClient {
+    /// A client of the backend at `base_url`, whose path, if it has one, is kept as a prefix.
+    pub fn new(base_url: &str, http: reqwest::Client, retry: RetryPolicy) -> Self {
+        Self { base_url: base_url.trim_end_matches('/').into(), http, retry }
+    }
+
+    /// Where the backend is.
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// The backend as an agent sees it: one user, one role.
+    pub fn agent(&self, auth: Arc<AgentAuth>) -> AgentClient {
+        AgentClient {
+            caller: Caller {
+                client: self.clone(),
+                identity: Identity::Agent(auth),
+                traceparent: None,
+                deadline: None,
+            },
+        }
+    }
+
+    /// The backend as the dispatcher sees it.
+    pub fn internal(&self, token: SecretString) -> InternalClient {
+        let identity = Identity::Internal { token, on_behalf_of: None };
+        InternalClient {
+            caller: Caller { client: self.clone(), identity, traceparent: None, deadline: None },
+        }
+    }
+}
+
+/// Calls made with an agent token.
+#[derive(Debug, Clone)]
+pub struct AgentClient {
+    pub(crate) caller: Caller,
+}
+
+impl AgentClient {
+    /// All calls carry this `traceparent`.
+    #[must_use]
+    pub fn with_trace(mut self, traceparent: &str) -> Self {
+        self.caller.traceparent = HeaderValue::from_str(traceparent).ok();
+        self
+    }
+
+    /// No call, with its waits, goes on after this moment.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Instant) -> Self {
+        self.caller.deadline = Some(deadline);
+        self
+    }
+
+    /// Calls an endpoint of the backend outside the contract. A bad status is an answer here, not
+    /// an error. Only reads are repeated: whether other endpoints honour the key is not known.
+    pub async fn raw(&self, request: RawRequest) -> Result<RawResponse, McError> {
+        let mut call = Call::new(request.method, &request.path_and_query);
+        call.repeatable = call.method == Method::GET;
+        call.max_bytes = request.max_bytes;
+        call.cut_long_answer = true;
+        if let Some(body) = &request.body {
+            call = call.json(body)?;
+        }
+        if let Some(key) = request.idempotency_key {
+            call = call.header(IDEMPOTENCY_KEY, &key)?;
+        }
+        match self.caller.answer(&call).await {
+            Ok(answer) => Ok(answer),
+            Err(Failure { answer: Some(answer), .. }) => Ok(answer),
+            Err(Failure { error, answer: None }) => Err(error),
+        }
+    }
+}
+
+/// Calls made with the internal token.
+#[derive(Debug, Clone)]
+pub struct InternalClient {
+    pub(crate) caller: Caller,
+}
+
+impl InternalClient {
+    /// The same, acting for a person.
+    #[must_use]
+    pub fn on_behalf_of(mut self, user_id: &str) -> Self {
+        if let Identity::Internal { on_behalf_of, .. } = &mut self.caller.identity {
+            *on_behalf_of = Some(user_id.to_owned());
+        }
+        self
+    }
+}
+
+/// A call of an endpoint outside the contract.
+#[derive(Debug, Clone)]
+pub struct RawRequest {
+    /// The method.
+    pub method: Method,
+    /// Path and query, beginning with `/`; already normalised and encoded.
+    pub path_and_query: String,
+    /// The JSON body.
+    pub body: Option<Value>,
+    /// Goes as header `Idempotency-Key`.
+    pub idempotency_key: Option<String>,
+    /// Bytes of the answer that are read; the rest is dropped.
+    pub max_bytes: usize,
+}
+
+/// The answer of an endpoint outside the contract.
+#[derive(Debug, Clone)]
+pub struct RawResponse {
+    /// The HTTP status, of any class.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, as far as it was read.
+    pub body: Bytes,
+    /// Whether there was more.
+    pub truncated: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Identity {
+    Agent(Arc<AgentAuth>),
+    Internal { token: SecretString, on_behalf_of: Option<String> },
+}
+
+/// Who calls, with the limits of this series of calls.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    client: McClient,
+    identity: Identity,
+    traceparent: Option<HeaderValue>,
+    deadline: Option<Instant>,
+}
+
+/// One call, before it is sent.
+#[derive(Debug)]
+pub(crate) struct Call {
+    method: Method,
+    path_and_query: String,
+    headers: HeaderMap,
+    body: Option<Bytes>,
+    /// Whether a second attempt does no harm.
+    repeatable: bool,
+    max_bytes: usize,
+    cut_long_answer: bool,
+}
+
+impl Call {
+    /// A call of this path; reads, `PUT` and `DELETE` are repeatable by nature.
+    pub(crate) fn new(method: Method, path_and_query: &str) -> Self {
+        let repeatable = matches!(method, Method::GET | Method::PUT | Method::DELETE);
+        Self {
+            method,
+            path_and_query: path_and_query.to_owned(),
+            headers: HeaderMap::new(),
+            body: None,
+            repeatable,
+            max_bytes: MAX_ANSWER_BYTES,
+            cut_long_answer: false,
+        }
+    }
+
+    pub(crate) fn get(path_and_query: &str) -> Self {
+        Self::new(Method::GET, path_and_query)
+    }
+
+    /// A create: repeatable when it carries an idempotency key.
+    pub(crate) fn create(
+        path: &str,
+        body: &impl Serialize,
+        key: Option<&str>,
+    ) -> Result<Self, McError> {
+        let mut call = Self::new(Method::POST, path).json(body)?;
+        call.repeatable = key.is_some();
+        Ok(call)
+    }
+
+    pub(crate) fn json(mut self, body: &impl Serialize) -> Result<Self, McError> {
+        let bytes = serde_json::to_vec(body)
+            .map_err(|error| McError::BadAnswer { cause: format!("request as JSON: {error}") })?;
+        self.body = Some(bytes.into());
+        Ok(self)
+    }
+
+    pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Result<Self, McError> {
+        let value = HeaderValue::from_str(value)
+            .map_err(|error| McError::BadAnswer { cause: format!("header {name}: {error}") })?;
+        self.headers.insert(name, value);
+        Ok(self)
+    }
+
+    /// Says that a second attempt does no harm.
+    pub(crate) fn repeatable(mut self) -> Self {
+        self.repeatable = true;
+        self
+    }
+}
+
+/// A failed attempt, with the answer where there was one.
+struct Failure {
+    error: McError,
+    answer: Option<RawResponse>,
+}
+
+impl From<McError> for Failure {
+    fn from(error: McError) -> Self {
+        Self { error, answer: None }
+    }
+}
+
+impl Caller {
+    /// Sends a call and reads its answer as JSON.
+    pub(crate) async fn fetch<T: DeserializeOwned>(&self, call: Call) -> Result<T, McError> {
+        let answer = self.answer(&call).await.map_err(|failure| failure.error)?;
+        if answer.truncated {
+            return Err(McError::BadAnswer { cause: "it is too long".to_owned() });
+        }
+        serde_json::from_slice(&answer.body)
+            .map_err(|error| McError::BadAnswer { cause: error.to_string() })
+    }
+
+    /// Sends a call whose answer's body does not matter.
+    pub(crate) async fn send(&self, call: Call) -> Result<(), McError> {
+        self.answer(&call).await.map(drop).map_err(|failure| failure.error)
+    }
+
+    /// The attempts, until one succeeds or no further one is worth while.
+    async fn answer(&self, call: &Call) -> Result<RawResponse, Failure> {
+        let policy = self.client.retry;
+        let mut backoff = ExponentialBuilder::default()
+            .with_min_delay(policy.delay)
+            .with_max_delay(policy.max_delay)
+            .with_max_times(policy.attempts.saturating_sub(1));
+        if policy.jitter {
+            backoff = backoff.with_jitter();
+        }
+        let attempt = || self.attempt(call);
+        attempt
+            .retry(backoff)
+            .when(|failure| call.repeatable && failure.error.is_retryable())
+            .adjust(|failure, wait| {
+                let wait = failure.error.retry_after().unwrap_or_default().max(wait?);
+                let too_late =
+                    self.deadline.is_some_and(|deadline| Instant::now() + wait >= deadline);
+                (wait <= MAX_WAIT.max(policy.max_delay) && !too_late).then_some(wait)
+            })
+            .notify(|failure, wait| {
+                tracing::info!(
+                    method = %call.method,
+                    path = path_only(&call.path_and_query),
+                    error = %failure.error,
+                    wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+                    "backend call failed, trying again"
+                );
+            })
+            .await
+    }
+
+    async fn attempt(&self, call: &Call) -> Result<RawResponse, Failure> {
+        let deadline = Instant::now() + ATTEMPT_TIMEOUT;
+        let deadline = self.deadline.map_or(deadline, |own| own.min(deadline));
+        let answer = match tokio::time::timeout_at(deadline, self.exchange(call)).await {
+            Ok(answer) => answer?,
+            Err(_) => return Err(McError::Timeout.into()),
+        };
+        if (200..300).contains(&answer.status) {
+            return Ok(answer);
+        }
+        let error = McError::of_answer(answer.status, &answer.headers, &answer.body);
+        Err(Failure { error, answer: Some(answer) })
+    }
+
+    async fn exchange(&self, call: &Call) -> Result<RawResponse, McError> {
+        let url = format!("{}{}", self.client.base_url, call.path_and_query);
+        let mut request = self
+            .client
+            .http
+            .request(call.method.clone(), url)
+            .headers(call.headers.clone())
+            .header(ACCEPT, HeaderValue::from_static("application/json"));
+        match &self.identity {
+            Identity::Agent(auth) => request = request.header(AGENT_TOKEN, auth.header()?),
+            Identity::Internal { token, on_behalf_of } => {
+                request = request.header(INTERNAL_TOKEN, sensitive(token)?);
+                if let Some(user_id) = on_behalf_of {
+                    request = request.header(ON_BEHALF_OF, user_id.as_bytes());
+                }
+            }
+        }
+        if let Some(traceparent) = &self.traceparent {
+            request = request.header(TRACEPARENT, traceparent);
+        }
+        if let Some(body) = &call.body {
+            request = request
+                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+                .body(body.clone());
+        }
+        let response = request.send().await.map_err(|error| unreachable_by(&error))?;
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let (body, truncated) = read_body(response, call).await?;
+        Ok(RawResponse { status, headers, body, truncated })
+    }
+}
+
+async fn read_body(mut response: reqwest::Response, call: &Call) -> Result<(Bytes, bool), McError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable_by(&error))? {
+        let room = call.max_bytes - body.len();
+        if chunk.len() > room {
+            body.extend_from_slice(&chunk[..room]);
+            if !call.cut_long_answer {
+                tracing::warn!(path = path_only(&call.path_and_query), "answer is too long");
+            }
+            return Ok((body.freeze(), true));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok((body.freeze(), false))
+}
+
+fn sensitive(token: &SecretString) -> Result<HeaderValue, McError> {
+    let mut value = HeaderValue::from_str(token.expose_secret()).map_err(|_| {
+        McError::BadAnswer { cause: "INTERNAL_API_TOKEN cannot stand in a header".to_owned() }
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// A transport error in words, without the URL, whose query may hold a user's data.
+fn unreachable_by(error: &reqwest::Error) -> McError {
+    if error.is_timeout() {
+        return McError::Timeout;
+    }
+    let mut cause = String::new();
+    let mut source: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    while let Some(error) = source {
+        cause = error.to_string();
+        source = error.source();
+    }
+    if cause.is_empty() {
+        cause = "the connection failed".to_owned();
+    }
+    McError::Unreachable { cause }
+}
+
+fn path_only(path_and_query: &str) -> &str {
+    path_and_query.split('?').next().unwrap_or_default()
+}

@@ -1,0 +1,156 @@
+//! Run keys and the keys of a run's writes (docs/RUNS.md, "Nothing twice, nothing lost").
+
+use std::fmt;
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// The identity of a run: the same for every repeat of the same request with an idempotency key.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunKey(String);
+
+impl RunKey {
+    /// The key of a run that the caller can repeat: a hash over user, role and the caller's key.
+    pub fn derive(user_id: &str, role: &str, key: &str) -> Self {
+        Self(hash(&["run", user_id, role, key]))
+    }
+
+    /// The key of a run that is not repeated; its own retries are safe all the same.
+    pub fn random() -> Self {
+        Self(hash(&["random", &Uuid::new_v4().to_string()]))
+    }
+
+    /// 64 hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The key of the reply.
+    pub fn reply_key(&self) -> String {
+        format!("run:{self}:reply")
+    }
+
+    /// The key of the plan document.
+    pub fn plan_key(&self) -> String {
+        format!("run:{self}:plan")
+    }
+
+    /// The key of a tool's write: `nth` counts equal calls within the run, from 1.
+    pub fn tool_key(&self, tool: &str, arguments: &Value, nth: u32) -> String {
+        format!("run:{self}:{tool}:{}:{nth}", hex(&Sha256::digest(canonical_json(arguments))))
+    }
+}
+
+impl fmt::Display for RunKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RunKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RunKey({})", self.0)
+    }
+}
+
+/// The key under which a user's task of this title is created, so that two at once make one.
+pub fn task_key(user_id: &str, title: &str) -> String {
+    format!("task:{}", hash(&["task", user_id, title]))
+}
+
+/// JSON with sorted keys and no white space: equal values give equal text.
+pub fn canonical_json(value: &Value) -> String {
+    let mut out = String::new();
+    write_canonical(value, &mut out);
+    out
+}
+
+fn write_canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            // Writing to a String cannot fail.
+            let _infallible = write!(out, "{value}");
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                write_canonical(item, out);
+            }
+            out.push(']');
+        }
+        Value::Object(fields) => {
+            let mut sorted: Vec<_> = fields.iter().collect();
+            sorted.sort_unstable_by_key(|(name, _)| *name);
+            out.push('{');
+            for (i, (name, field)) in sorted.into_iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                let _infallible = write!(out, "{}:", Value::String(name.clone()));
+                write_canonical(field, out);
+            }
+            out.push('}');
+        }
+    }
+}
+
+/// A hash over several texts that no other division of the same characters shares.
+fn hash(parts: &[&str]) -> String {
+    let mut sha = Sha256::new();
+    for part in parts {
+        sha.update((part.len() as u64).to_be_bytes());
+        sha.update(part.as_bytes());
+    }
+    hex(&sha.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _infallible = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_run_key_depends_on_each_part_and_on_nothing_else() {
+        let key = RunKey::derive("u", "scout", "k");
+        assert_eq!(key, RunKey::derive("u", "scout", "k"));
+        assert_eq!(key.as_str().len(), 64);
+        for other in [("us", "cout", "k"), ("u", "scoutk", ""), ("v", "scout", "k")] {
+            assert_ne!(key, RunKey::derive(other.0, other.1, other.2));
+        }
+        assert_ne!(RunKey::random(), RunKey::random());
+    }
+
+    #[test]
+    fn a_tools_key_is_the_same_for_equal_arguments_in_any_order() {
+        let key = RunKey::derive("u", "scout", "k");
+        let a = key.tool_key("t", &json!({ "b": [1, { "y": 1, "x": 2 }], "a": "ü" }), 1);
+        let b = key.tool_key("t", &json!({ "a": "ü", "b": [1, { "x": 2, "y": 1 }] }), 1);
+        assert_eq!(a, b);
+        assert_ne!(a, key.tool_key("t", &json!({ "a": "ü", "b": [1, { "x": 2, "y": 1 }] }), 2));
+        assert_ne!(a, key.tool_key("t", &json!({ "a": "u", "b": [1, { "x": 2, "y": 1 }] }), 1));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn canonical_json_is_json_of_the_same_value(text in "\\PC{0,20}", n in proptest::num::i64::ANY) {
+            let value = json!({ "z": text, "a": [n, null, true], "m": { "k\"": text } });
+            let again: Value = serde_json::from_str(&canonical_json(&value)).unwrap();
+            proptest::prop_assert_eq!(again, value);
+        }
+    }
+}

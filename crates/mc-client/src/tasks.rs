@@ -1,0 +1,98 @@
+//! Tasks, and what the backend can do.
+
+use std::collections::HashSet;
+
+use crate::client::{AgentClient, Call, IDEMPOTENCY_KEY};
+use crate::error::McError;
+use crate::types::{Capabilities, CreateTask, Page, Task, UpdateTask};
+use crate::url::{path, with_query};
+
+/// The most pages that a search goes through: 2 million tasks.
+const MAX_PAGES: usize = 10_000;
+
+/// The largest page of the contract.
+const MAX_LIMIT: u32 = 200;
+
+/// `GET /tasks`.
+#[derive(Debug, Clone, Default)]
+pub struct TaskQuery {
+    /// Items of a page, 1 to 200.
+    pub limit: Option<u32>,
+    /// Where to go on.
+    pub cursor: Option<String>,
+    /// Only tasks of this status.
+    pub status: Option<String>,
+    /// Only tasks with exactly this title; a backend may ignore it.
+    pub title: Option<String>,
+}
+
+impl AgentClient {
+    /// What the backend offers.
+    pub async fn capabilities(&self) -> Result<Capabilities, McError> {
+        self.caller.fetch(Call::get(&path(&["capabilities"]))).await
+    }
+
+    /// A page of the user's tasks.
+    pub async fn list_tasks(&self, query: &TaskQuery) -> Result<Page<Task>, McError> {
+        let url = with_query(
+            path(&["tasks"]),
+            &[
+                ("limit", query.limit.map(|limit| limit.to_string())),
+                ("cursor", query.cursor.clone()),
+                ("status", query.status.clone()),
+                ("title", query.title.clone()),
+            ],
+        );
+        self.caller.fetch(Call::get(&url)).await
+    }
+
+    /// The user's first task with exactly this title, on whichever page it is.
+    pub async fn find_task(&self, title: &str) -> Result<Option<Task>, McError> {
+        let mut query = TaskQuery {
+            limit: Some(MAX_LIMIT),
+            title: Some(title.to_owned()),
+            ..TaskQuery::default()
+        };
+        let mut seen = HashSet::new();
+        for _ in 0..MAX_PAGES {
+            let page = self.list_tasks(&query).await?;
+            if let Some(task) = page.items.into_iter().find(|task| task.title == title) {
+                return Ok(Some(task));
+            }
+            match page.next_cursor {
+                Some(cursor) if !cursor.is_empty() && seen.insert(cursor.clone()) => {
+                    query.cursor = Some(cursor);
+                }
+                // A cursor that comes again would lead round in a circle.
+                Some(_) | None => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// One task (feature `tasks_get`).
+    pub async fn get_task(&self, id: &str) -> Result<Task, McError> {
+        self.caller.fetch(Call::get(&path(&["tasks", id]))).await
+    }
+
+    /// Makes a task.
+    pub async fn create_task(&self, task: &CreateTask) -> Result<Task, McError> {
+        let key = task.idempotency_key.as_deref();
+        self.caller.fetch(Call::create(&path(&["tasks"]), task, key)?).await
+    }
+
+    /// Changes a task (feature `tasks_update`).
+    pub async fn update_task(
+        &self,
+        id: &str,
+        update: &UpdateTask,
+        key: Option<&str>,
+    ) -> Result<Task, McError> {
+        let call = Call::new(http::Method::PATCH, &path(&["tasks", id])).json(update)?;
+        let call = match key {
+            Some(key) => call.header(IDEMPOTENCY_KEY, key)?,
+            None => call,
+        };
+        self.caller.fetch(call.repeatable()).await
+    }
+}

@@ -1,0 +1,417 @@
+//! The agent token: a short-lived JWT that lets an agent act as one user and nobody else.
+//!
+//! Programs mint it, the reference backend verifies it. The verifier follows RFC 8725: one pinned
+//! algorithm, all claims required, nothing else accepted.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::HeaderValue;
+use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// `type` of every agent token.
+const TOKEN_TYPE: &str = "agent";
+
+/// `iss` of every agent token.
+const ISSUER: &str = "wombat";
+
+/// How far the clocks of two machines may be apart.
+const LEEWAY: Duration = Duration::from_secs(5);
+
+/// A token is replaced when it has less than this left.
+const RENEW_BEFORE: Duration = Duration::from_secs(60);
+
+/// A secret shorter than this can be guessed (RFC 7518, section 3.2: as long as the hash).
+pub const MIN_SECRET_BYTES: usize = 32;
+
+/// How tokens are signed (`AGENT_JWT_ALGORITHM`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// HMAC with SHA-256, the default.
+    Hs256,
+    /// HMAC with SHA-384.
+    Hs384,
+    /// HMAC with SHA-512.
+    Hs512,
+    /// RSA, PKCS#1 1.5, SHA-256.
+    Rs256,
+    /// ECDSA on P-256.
+    Es256,
+    /// Ed25519.
+    EdDsa,
+}
+
+impl Algorithm {
+    /// All algorithms, as settings name them.
+    pub const ALLOWED: &str = "HS256, HS384, HS512, RS256, ES256 or EdDSA";
+
+    /// Whether both sides hold the same secret.
+    pub fn is_symmetric(self) -> bool {
+        match self {
+            Self::Hs256 | Self::Hs384 | Self::Hs512 => true,
+            Self::Rs256 | Self::Es256 | Self::EdDsa => false,
+        }
+    }
+
+    fn jwt(self) -> jsonwebtoken::Algorithm {
+        match self {
+            Self::Hs256 => jsonwebtoken::Algorithm::HS256,
+            Self::Hs384 => jsonwebtoken::Algorithm::HS384,
+            Self::Hs512 => jsonwebtoken::Algorithm::HS512,
+            Self::Rs256 => jsonwebtoken::Algorithm::RS256,
+            Self::Es256 => jsonwebtoken::Algorithm::ES256,
+            Self::EdDsa => jsonwebtoken::Algorithm::EdDSA,
+        }
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "HS256" => Ok(Self::Hs256),
+            "HS384" => Ok(Self::Hs384),
+            "HS512" => Ok(Self::Hs512),
+            "RS256" => Ok(Self::Rs256),
+            "ES256" => Ok(Self::Es256),
+            "EdDSA" => Ok(Self::EdDsa),
+            _ => Err(()),
+        }
+    }
+}
+
+/// A secret, or one half of a key pair as PEM.
+#[derive(Debug, Clone)]
+pub enum Key {
+    /// `AGENT_JWT_SECRET`.
+    Secret(SecretString),
+    /// The text of a PEM file: private to sign, public to verify.
+    Pem(SecretString),
+}
+
+/// Why a token could not be made or was refused.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TokenError {
+    /// The key does not fit the algorithm. The text names no key material.
+    #[error("{0}")]
+    Key(String),
+    /// The token could not be signed.
+    #[error("the agent token could not be signed: {0}")]
+    Sign(String),
+    /// The token is not valid; the reason is for the log.
+    #[error("the agent token is not valid: {0}")]
+    Invalid(String),
+}
+
+/// What a token says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// `agent`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The user that the agent acts for: the tenant.
+    pub user_id: String,
+    /// The agent's role.
+    pub agent_role: String,
+    /// `wombat:{role}`.
+    pub sub: String,
+    /// `wombat`.
+    pub iss: String,
+    /// Seconds since 1970.
+    pub iat: u64,
+    /// Seconds since 1970.
+    pub exp: u64,
+    /// Different in every token.
+    pub jti: String,
+    /// The backend's own id of the agent, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
+}
+
+/// Makes tokens.
+pub struct TokenMinter {
+    key: EncodingKey,
+    algorithm: Algorithm,
+    ttl: Duration,
+}
+
+impl fmt::Debug for TokenMinter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenMinter").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+impl TokenMinter {
+    /// A minter of tokens that live for `ttl`.
+    pub fn new(key: &Key, algorithm: Algorithm, ttl: Duration) -> Result<Self, TokenError> {
+        let unfit = |what: &str| TokenError::Key(format!("{what} does not fit the algorithm"));
+        let key = match (key, algorithm) {
+            (Key::Secret(secret), algorithm) if algorithm.is_symmetric() => {
+                EncodingKey::from_secret(secret.expose_secret().as_bytes())
+            }
+            (Key::Secret(_), _) => return Err(unfit("a secret")),
+            (Key::Pem(pem), Algorithm::Rs256) => {
+                EncodingKey::from_rsa_pem(pem.expose_secret().as_bytes())
+                    .map_err(|error| TokenError::Key(format!("no RSA private key: {error}")))?
+            }
+            (Key::Pem(pem), Algorithm::Es256) => {
+                EncodingKey::from_ec_pem(pem.expose_secret().as_bytes())
+                    .map_err(|error| TokenError::Key(format!("no EC private key: {error}")))?
+            }
+            (Key::Pem(pem), Algorithm::EdDsa) => {
+                EncodingKey::from_ed_pem(pem.expose_secret().as_bytes())
+                    .map_err(|error| TokenError::Key(format!("no Ed25519 private key: {error}")))?
+            }
+            (Key::Pem(_), Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512) => {
+                return Err(unfit("a PEM key"));
+            }
+        };
+        Ok(Self { key, algorithm, ttl })
+    }
+
+    /// A token for one user and one role.
+    pub fn mint(&self, user_id: &str, role: &str) -> Result<AgentToken, TokenError> {
+        let now = SystemTime::now();
+        let iat = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let claims = Claims {
+            kind: TOKEN_TYPE.to_owned(),
+            user_id: user_id.to_owned(),
+            agent_role: role.to_owned(),
+            sub: format!("{ISSUER}:{role}"),
+            iss: ISSUER.to_owned(),
+            iat,
+            exp: iat + self.ttl.as_secs(),
+            jti: Uuid::now_v7().to_string(),
+            agent_id: None,
+        };
+        let jwt = jsonwebtoken::encode(&Header::new(self.algorithm.jwt()), &claims, &self.key)
+            .map_err(|error| TokenError::Sign(error.to_string()))?;
+        let mut header =
+            HeaderValue::from_str(&jwt).map_err(|error| TokenError::Sign(error.to_string()))?;
+        header.set_sensitive(true);
+        Ok(AgentToken { header, expires_at: now + self.ttl })
+    }
+}
+
+/// A signed token. Its text is only to be had as a header value that no log shows.
+#[derive(Debug, Clone)]
+pub struct AgentToken {
+    header: HeaderValue,
+    expires_at: SystemTime,
+}
+
+impl AgentToken {
+    /// The value of `X-Agent-Token`.
+    pub fn header(&self) -> HeaderValue {
+        self.header.clone()
+    }
+
+    /// When it ends.
+    pub fn expires_at(&self) -> SystemTime {
+        self.expires_at
+    }
+
+    fn is_fresh(&self, ttl: Duration) -> bool {
+        let left = self.expires_at.duration_since(SystemTime::now()).unwrap_or_default();
+        left > RENEW_BEFORE.min(ttl / 2)
+    }
+}
+
+/// The right to call the backend as one user and role: a token that is minted anew when a run
+/// outlives it.
+#[derive(Debug)]
+pub struct AgentAuth {
+    minter: Arc<TokenMinter>,
+    user_id: String,
+    role: String,
+    current: Mutex<AgentToken>,
+}
+
+impl AgentAuth {
+    /// Mints the first token.
+    pub fn new(minter: Arc<TokenMinter>, user_id: &str, role: &str) -> Result<Self, TokenError> {
+        let current = Mutex::new(minter.mint(user_id, role)?);
+        Ok(Self { minter, user_id: user_id.to_owned(), role: role.to_owned(), current })
+    }
+
+    /// The value of `X-Agent-Token`, with enough time left for a call.
+    pub fn header(&self) -> Result<HeaderValue, TokenError> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if !current.is_fresh(self.minter.ttl) {
+            *current = self.minter.mint(&self.user_id, &self.role)?;
+        }
+        Ok(current.header())
+    }
+}
+
+/// Checks tokens.
+pub struct TokenVerifier {
+    key: DecodingKey,
+    validation: Validation,
+}
+
+impl fmt::Debug for TokenVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenVerifier").finish_non_exhaustive()
+    }
+}
+
+impl TokenVerifier {
+    /// A verifier that accepts this algorithm and no other.
+    pub fn new(key: &Key, algorithm: Algorithm) -> Result<Self, TokenError> {
+        let unfit = |what: &str| TokenError::Key(format!("{what} does not fit the algorithm"));
+        let decoding = match (key, algorithm) {
+            (Key::Secret(secret), algorithm) if algorithm.is_symmetric() => {
+                DecodingKey::from_secret(secret.expose_secret().as_bytes())
+            }
+            (Key::Secret(_), _) => return Err(unfit("a secret")),
+            (Key::Pem(pem), Algorithm::Rs256) => {
+                DecodingKey::from_rsa_pem(pem.expose_secret().as_bytes())
+                    .map_err(|error| TokenError::Key(format!("no RSA public key: {error}")))?
+            }
+            (Key::Pem(pem), Algorithm::Es256) => {
+                DecodingKey::from_ec_pem(pem.expose_secret().as_bytes())
+                    .map_err(|error| TokenError::Key(format!("no EC public key: {error}")))?
+            }
+            (Key::Pem(pem), Algorithm::EdDsa) => {
+                DecodingKey::from_ed_pem(pem.expose_secret().as_bytes())
+                    .map_err(|error| TokenError::Key(format!("no Ed25519 public key: {error}")))?
+            }
+            (Key::Pem(_), Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512) => {
+                return Err(unfit("a PEM key"));
+            }
+        };
+        let mut validation = Validation::new(algorithm.jwt());
+        validation.leeway = LEEWAY.as_secs();
+        validation.set_issuer(&[ISSUER]);
+        validation.set_required_spec_claims(&["exp", "iss", "sub"]);
+        Ok(Self { key: decoding, validation })
+    }
+
+    /// What a valid token says.
+    pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
+        let data = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation)
+            .map_err(|error| TokenError::Invalid(error.to_string()))?;
+        let claims = data.claims;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let invalid = |why: &str| Err(TokenError::Invalid(why.to_owned()));
+        if claims.kind != TOKEN_TYPE {
+            return invalid("type is not agent");
+        }
+        if claims.user_id.is_empty() || claims.agent_role.is_empty() || claims.jti.is_empty() {
+            return invalid("user_id, agent_role or jti is empty");
+        }
+        if claims.sub != format!("{ISSUER}:{}", claims.agent_role) {
+            return invalid("sub is not wombat:{agent_role}");
+        }
+        if claims.iat > (now + LEEWAY).as_secs() {
+            return invalid("iat is in the future");
+        }
+        Ok(claims)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    fn secret(text: &str) -> Key {
+        Key::Secret(text.into())
+    }
+
+    fn verifier() -> TokenVerifier {
+        TokenVerifier::new(&secret(SECRET), Algorithm::Hs256).unwrap()
+    }
+
+    fn claims(change: impl FnOnce(&mut Value)) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let mut claims = json!({
+            "type": "agent", "user_id": "u", "agent_role": "scout", "sub": "wombat:scout",
+            "iss": "wombat", "iat": now, "exp": now + 60, "jti": "1"
+        });
+        change(&mut claims);
+        let key = EncodingKey::from_secret(SECRET.as_bytes());
+        jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap()
+    }
+
+    #[test]
+    fn a_minted_token_is_accepted_and_says_who() {
+        for algorithm in [Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512] {
+            let minter =
+                TokenMinter::new(&secret(SECRET), algorithm, Duration::from_secs(900)).unwrap();
+            let token = minter.mint("u:1", "scout").unwrap();
+            let verifier = TokenVerifier::new(&secret(SECRET), algorithm).unwrap();
+            let claims = verifier.verify(token.header().to_str().unwrap()).unwrap();
+            assert_eq!((claims.user_id.as_str(), claims.agent_role.as_str()), ("u:1", "scout"));
+            assert_eq!(claims.exp - claims.iat, 900);
+            assert!(!format!("{token:?}").contains("eyJ"), "a token must not show in logs");
+        }
+    }
+
+    #[test]
+    fn every_claim_is_required_and_checked() {
+        assert!(verifier().verify(&claims(|_| ())).is_ok());
+        for name in ["type", "user_id", "agent_role", "sub", "iss", "iat", "exp", "jti"] {
+            let token = claims(|claims| {
+                claims.as_object_mut().unwrap().remove(name);
+            });
+            assert!(verifier().verify(&token).is_err(), "without {name}");
+        }
+        for (name, value) in [
+            ("type", json!("user")),
+            ("iss", json!("other")),
+            ("sub", json!("wombat:other")),
+            ("exp", json!(1)),
+            ("iat", json!(9_999_999_999_u64)),
+            ("user_id", json!("")),
+        ] {
+            assert!(verifier().verify(&claims(|claims| claims[name] = value)).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn another_algorithm_another_secret_or_no_signature_is_refused() {
+        let other = TokenMinter::new(&secret(SECRET), Algorithm::Hs512, Duration::from_secs(60));
+        let token = other.unwrap().mint("u", "scout").unwrap();
+        assert!(verifier().verify(token.header().to_str().unwrap()).is_err());
+        let other = TokenMinter::new(&secret("x"), Algorithm::Hs256, Duration::from_secs(60));
+        let token = other.unwrap().mint("u", "scout").unwrap();
+        assert!(verifier().verify(token.header().to_str().unwrap()).is_err());
+        let signed = claims(|_| ());
+        let body = signed.split('.').nth(1).unwrap();
+        // {"alg":"none","typ":"JWT"}
+        let none = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{body}.");
+        assert!(verifier().verify(&none).is_err());
+        let head = signed.split('.').next().unwrap();
+        assert!(verifier().verify(&format!("{head}.{body}.")).is_err());
+        assert!(verifier().verify("").is_err());
+    }
+
+    #[test]
+    fn a_key_that_does_not_fit_the_algorithm_is_refused_without_showing_it() {
+        let error =
+            TokenMinter::new(&Key::Pem("canary".into()), Algorithm::Rs256, Duration::from_secs(1));
+        assert!(!error.unwrap_err().to_string().contains("canary"));
+        assert!(TokenVerifier::new(&secret("s"), Algorithm::EdDsa).is_err());
+        assert!(TokenVerifier::new(&Key::Pem("s".into()), Algorithm::Hs256).is_err());
+    }
+
+    #[test]
+    fn a_token_is_replaced_before_it_ends() {
+        let minter = TokenMinter::new(&secret(SECRET), Algorithm::Hs256, Duration::from_secs(900));
+        let auth = AgentAuth::new(Arc::new(minter.unwrap()), "u", "scout").unwrap();
+        assert_eq!(auth.header().unwrap(), auth.header().unwrap());
+        let before = auth.header().unwrap();
+        auth.current.lock().unwrap().expires_at = SystemTime::now() + Duration::from_secs(59);
+        assert_ne!(auth.header().unwrap(), before);
+    }
+}
