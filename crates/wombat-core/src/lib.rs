@@ -2,4 +2,12 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod agent_config;
+pub mod endpoint;
+pub mod frontmatter;
+pub mod heartbeat;
+mod loader;
 pub mod session;
+pub mod skills;
+pub mod untrusted;
+pub mod zones;

@@ -1,0 +1,354 @@
+//! Endpoints of the backend that a skill declares, and paths that a model writes.
+//!
+//! A path is normalised once and then compared segment by segment. What could mean another place
+//! to some server (dot segments, encoded slashes, backslashes, control characters, a second layer
+//! of encoding) is refused, never repaired.
+
+use std::fmt;
+use std::str::FromStr;
+
+use percent_encoding::percent_decode_str;
+use serde::{Serialize, Serializer};
+
+/// The longest path, in bytes.
+const MAX_PATH_BYTES: usize = 2048;
+
+/// The methods that an endpoint can have.
+pub const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
+/// Why a path was refused. The text is made for the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// It has a host, or is relative.
+    #[error("a path begins with '/' and names no host")]
+    NotAbsolute,
+    /// `//`, `.` or `..`.
+    #[error("a path has no empty, '.' or '..' segments")]
+    Segments,
+    /// `?` or `#`.
+    #[error("a path holds no '?' or '#'; give the query on its own")]
+    QueryOrFragment,
+    /// Backslash, encoded slash, control character, or something encoded twice.
+    #[error("a path holds no backslash, encoded slash, control character or double encoding")]
+    Characters,
+    /// `%` without two hexadecimal digits, or bytes that are no UTF-8.
+    #[error("the path's percent-encoding is broken")]
+    Encoding,
+    /// Over 2,048 bytes.
+    #[error("the path is too long")]
+    TooLong,
+}
+
+/// A path that means the same to every server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NormalPath {
+    /// The decoded segments. A trailing slash is an empty last one.
+    segments: Vec<String>,
+    encoded: String,
+}
+
+impl NormalPath {
+    /// Normalises a path, or refuses it.
+    pub fn parse(raw: &str) -> Result<Self, PathError> {
+        if raw.len() > MAX_PATH_BYTES {
+            return Err(PathError::TooLong);
+        }
+        let rest = raw.strip_prefix('/').ok_or(PathError::NotAbsolute)?;
+        if raw.contains(['?', '#']) {
+            return Err(PathError::QueryOrFragment);
+        }
+        let mut segments = Vec::new();
+        let mut parts = rest.split('/').peekable();
+        while let Some(part) = parts.next() {
+            let is_last = parts.peek().is_none();
+            let segment = decode(part)?;
+            // An empty last segment is a trailing slash, or the root.
+            if (segment.is_empty() && !is_last) || segment == "." || segment == ".." {
+                return Err(PathError::Segments);
+            }
+            segments.push(segment);
+        }
+        let encoded = segments.iter().map(|segment| format!("/{}", encode(segment))).collect();
+        Ok(Self { segments, encoded })
+    }
+
+    /// The path as it is sent.
+    pub fn as_str(&self) -> &str {
+        &self.encoded
+    }
+
+    /// The decoded segments.
+    pub fn segments(&self) -> &[String] {
+        &self.segments
+    }
+}
+
+fn decode(part: &str) -> Result<String, PathError> {
+    let bytes = part.as_bytes();
+    for (i, byte) in bytes.iter().enumerate() {
+        let is_escape = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_hexdigit);
+        if *byte == b'%' && !(is_escape(i + 1) && is_escape(i + 2)) {
+            return Err(PathError::Encoding);
+        }
+    }
+    let decoded = percent_decode_str(part).decode_utf8().map_err(|_| PathError::Encoding)?;
+    let forbidden = |c: char| matches!(c, '/' | '\\') || c.is_control();
+    if decoded.contains(forbidden) {
+        return Err(PathError::Characters);
+    }
+    // A server that decodes twice would see another path.
+    let again = percent_decode_str(&decoded).decode_utf8_lossy();
+    if again.contains(forbidden) || (again != decoded && matches!(again.as_ref(), "." | "..")) {
+        return Err(PathError::Characters);
+    }
+    Ok(decoded.into_owned())
+}
+
+fn encode(segment: &str) -> String {
+    let mut out = String::with_capacity(segment.len());
+    for byte in segment.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// Why a text is no endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    /// Not `METHOD /path`.
+    #[error("an endpoint has the form METHOD /path, with {}", METHODS.join(", "))]
+    Shape,
+    /// The path is refused.
+    #[error("{0}")]
+    Path(#[from] PathError),
+}
+
+/// `METHOD /path` with parameters: `{name}`, `:name`, `<name>` or `*` for one segment, `**` at the
+/// end for any number of them.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct EndpointPattern {
+    method: String,
+    segments: Vec<Segment>,
+    text: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Segment {
+    Literal(String),
+    One,
+    Rest,
+}
+
+impl EndpointPattern {
+    /// Parses `METHOD /path`.
+    pub fn parse(text: &str) -> Result<Self, EndpointError> {
+        let (method, path) = text.trim().split_once(char::is_whitespace).ok_or(EndpointError::Shape)?;
+        let path = path.trim();
+        let method = method.to_ascii_uppercase();
+        if !METHODS.contains(&method.as_str()) && method != "*" {
+            return Err(EndpointError::Shape);
+        }
+        let rest = path.strip_prefix('/').ok_or(PathError::NotAbsolute)?;
+        if rest.contains(char::is_whitespace) {
+            return Err(EndpointError::Shape);
+        }
+        let parts: Vec<&str> = rest.split('/').collect();
+        let mut segments = Vec::with_capacity(parts.len());
+        for (i, part) in parts.iter().enumerate() {
+            let is_last = i + 1 == parts.len();
+            segments.push(match *part {
+                "**" if is_last => Segment::Rest,
+                "**" => return Err(EndpointError::Shape),
+                "" if !is_last => return Err(PathError::Segments.into()),
+                part if is_parameter(part) => Segment::One,
+                part => {
+                    let normal = NormalPath::parse(&format!("/{part}"))?;
+                    Segment::Literal(normal.segments.concat())
+                }
+            });
+        }
+        Ok(Self { text: format!("{method} {path}"), method, segments })
+    }
+
+    /// Whether a call is one of this endpoint. Letters are compared exactly.
+    pub fn matches(&self, method: &str, path: &NormalPath) -> bool {
+        if self.method != "*" && self.method != method {
+            return false;
+        }
+        let mut given = path.segments.iter();
+        for segment in &self.segments {
+            match segment {
+                Segment::Rest => return true,
+                Segment::One => match given.next() {
+                    Some(value) if !value.is_empty() => {}
+                    Some(_) | None => return false,
+                },
+                Segment::Literal(literal) => {
+                    if given.next() != Some(literal) {
+                        return false;
+                    }
+                }
+            }
+        }
+        given.next().is_none()
+    }
+}
+
+fn is_parameter(part: &str) -> bool {
+    part == "*"
+        || (part.len() > 2 && part.starts_with('{') && part.ends_with('}'))
+        || (part.len() > 2 && part.starts_with('<') && part.ends_with('>'))
+        || (part.len() > 1 && part.starts_with(':'))
+}
+
+impl fmt::Display for EndpointPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for EndpointPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EndpointPattern({self})")
+    }
+}
+
+impl FromStr for EndpointPattern {
+    type Err = EndpointError;
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        Self::parse(text)
+    }
+}
+
+impl Serialize for EndpointPattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+/// The endpoints that stand in a Markdown text's fenced code blocks: lines that begin with a
+/// method and a path. Anything after the path, and a query in it, is left out.
+pub fn endpoints_in_markdown(text: &str) -> Vec<EndpointPattern> {
+    let mut found: Vec<EndpointPattern> = Vec::new();
+    let mut fence: Option<(char, usize)> = None;
+    for line in text.lines() {
+        let line = line.trim();
+        if let Some((mark, len)) = fence_mark(line) {
+            match fence {
+                None => fence = Some((mark, len)),
+                // A fence is closed by one of the same mark that is at least as long and bare.
+                Some((open, open_len))
+                    if mark == open && len >= open_len && line.chars().all(|c| c == mark) =>
+                {
+                    fence = None;
+                }
+                Some(_) => {}
+            }
+        } else if fence.is_some()
+            && let Some(endpoint) = endpoint_in_line(line)
+            && !found.contains(&endpoint)
+        {
+            found.push(endpoint);
+        }
+    }
+    found
+}
+
+fn fence_mark(line: &str) -> Option<(char, usize)> {
+    let mark = line.chars().next().filter(|c| matches!(c, '`' | '~'))?;
+    let len = line.chars().take_while(|c| *c == mark).count();
+    (len >= 3).then_some((mark, len))
+}
+
+fn endpoint_in_line(line: &str) -> Option<EndpointPattern> {
+    let line = line.trim_start_matches(['$', '-', '*', '>', ' ']);
+    let mut words = line.split_whitespace();
+    let method = words.next().filter(|word| METHODS.contains(word))?;
+    let path = words.next()?.split(['?', '#']).next()?;
+    EndpointPattern::parse(&format!("{method} {path}")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(raw: &str) -> NormalPath {
+        NormalPath::parse(raw).unwrap()
+    }
+
+    #[test]
+    fn what_could_mean_another_place_is_refused() {
+        for raw in [
+            "", "a", "http://h/p", "//h/p", "/a//b", "/a/../b", "/a/./b", "/..", "/a/%2e%2e/b",
+            "/a/%2E./b", "/a%2fb", "/a%2Fb", "/a%5cb", "/a\\b", "/a%00b", "/a\0b", "/a\r\nb",
+            "/a%0d%0ab", "/a%252fb", "/%252e%252e/b", "/a?b=1", "/a#b", "/a%", "/a%zz", "/a%ff",
+            "/a%255cb", "/a\tb", "/a/..", "/%2e",
+        ] {
+            assert!(NormalPath::parse(raw).is_err(), "{raw:?}");
+        }
+        assert_eq!(NormalPath::parse(&format!("/{}", "a".repeat(2048))), Err(PathError::TooLong));
+    }
+
+    #[test]
+    fn a_path_is_sent_encoded_and_compared_decoded() {
+        assert_eq!(path("/a b/ü/%41").as_str(), "/a%20b/%C3%BC/A");
+        assert_eq!(path("/x/a@b:c").as_str(), "/x/a@b:c");
+        assert_eq!(path("/").as_str(), "/");
+        assert_eq!(path("/100%25").as_str(), "/100%25");
+    }
+
+    #[test]
+    fn an_endpoint_matches_its_own_method_and_shape_only() {
+        let endpoint = EndpointPattern::parse("GET /api/schools/{school_id}/profile").unwrap();
+        assert!(endpoint.matches("GET", &path("/api/schools/sch_1/profile")));
+        assert!(endpoint.matches("GET", &path("/api/%73chools/sch_1/profile")));
+        for (method, raw) in [
+            ("POST", "/api/schools/sch_1/profile"),
+            ("get", "/api/schools/sch_1/profile"),
+            ("GET", "/api/schools/sch_1"),
+            ("GET", "/api/schools/sch_1/profile/"),
+            ("GET", "/api/schools/sch_1/profile/x"),
+            ("GET", "/API/schools/sch_1/profile"),
+            ("GET", "/api/schools/profile"),
+            ("GET", "/api/ѕchools/sch_1/profile"),
+        ] {
+            assert!(!endpoint.matches(method, &path(raw)), "{method} {raw}");
+        }
+        let rest = EndpointPattern::parse("* /api/**").unwrap();
+        assert!(rest.matches("DELETE", &path("/api/a/b")) && !rest.matches("GET", &path("/ap")));
+        assert!(EndpointPattern::parse("GET /a/:id").unwrap().matches("GET", &path("/a/1")));
+        for text in ["GET", "GET a", "FETCH /a", "GET /a/**/b", "GET //a", "GET /a/../b", "/a"] {
+            assert!(EndpointPattern::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn endpoints_are_found_in_fenced_blocks_only() {
+        let text = "GET /outside\n```http\nPOST /api/search HTTP/1.1\n{\"a\": 1}\n\n  GET /api/x/{id}?q=1 -- note\n\
+                    $ DELETE /api/x/:id\ncurl -X POST https://h/api/no\nGETTING /no\nGET relative\n```\nPUT /outside\n\
+                    ~~~\nPATCH /api/y\n```\nPOST /api/search\n~~~\n````\n```\nPUT /api/z\n````\n";
+        let found: Vec<_> = endpoints_in_markdown(text).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            found,
+            ["POST /api/search", "GET /api/x/{id}", "DELETE /api/x/:id", "PATCH /api/y", "PUT /api/z"]
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_path_that_passes_can_climb_or_leave(raw in "/([a-z./%2efF5c\\\\:@]|%2e|%2f|%25){0,12}") {
+            if let Ok(path) = NormalPath::parse(&raw) {
+                for segment in path.segments() {
+                    proptest::prop_assert!(segment != "." && segment != "..");
+                    proptest::prop_assert!(!segment.contains(['/', '\\']));
+                }
+                proptest::prop_assert!(path.as_str().starts_with('/') && !path.as_str().starts_with("//"));
+                proptest::prop_assert_eq!(NormalPath::parse(path.as_str()).map(|p| p.segments), Ok(path.segments));
+            }
+        }
+    }
+}

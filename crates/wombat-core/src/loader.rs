@@ -1,0 +1,222 @@
+//! Reading the workspace's files: only regular files, only inside the folder, only so much.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+/// The most bytes of one file that are looked at.
+pub(crate) const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What a name in the folder turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// There is no such file.
+    Missing,
+    /// Its text, without a byte order mark.
+    Text(String),
+    /// It is there and cannot be used.
+    Bad(String),
+}
+
+impl Read {
+    /// The text, if there is one.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Missing | Self::Bad(_) => None,
+        }
+    }
+}
+
+/// A folder whose files can be read and which nothing leads out of.
+#[derive(Debug, Clone)]
+pub(crate) struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    /// The folder at a path; links on the way to it are followed once, here.
+    pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
+        let root = fs::canonicalize(path)?;
+        // A folder that cannot be listed is as good as none.
+        fs::read_dir(&root)?;
+        Ok(Self { root })
+    }
+
+    /// Reads a file by its path within the folder.
+    pub(crate) fn read(&self, relative: &str) -> Read {
+        let path = self.root.join(relative);
+        // Looked at before it is opened: opening a FIFO would wait for a writer.
+        if fs::symlink_metadata(&path).is_err() {
+            return Read::Missing;
+        }
+        let real = match fs::canonicalize(&path) {
+            Ok(real) => real,
+            Err(error) => return Read::Bad(format!("cannot be read: {error}")),
+        };
+        if !real.starts_with(&self.root) {
+            return Read::Bad("is a link that leads out of the workspace".to_owned());
+        }
+        read_regular(&real)
+    }
+
+    /// The names in a subfolder, sorted; empty when it is not there or leads out.
+    pub(crate) fn list(&self, relative: &str) -> Vec<String> {
+        let inside = fs::canonicalize(self.root.join(relative))
+            .is_ok_and(|real| real.starts_with(&self.root));
+        if !inside {
+            return Vec::new();
+        }
+        let Ok(entries) = fs::read_dir(self.root.join(relative)) else {
+            return Vec::new();
+        };
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| !name.starts_with('.'))
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Whether a name is a folder.
+    pub(crate) fn is_dir(&self, relative: &str) -> bool {
+        self.root.join(relative).is_dir()
+    }
+}
+
+/// Reads a regular file as UTF-8 text.
+pub(crate) fn read_regular(path: &Path) -> Read {
+    let kind = match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => None,
+        Ok(_) => Some("is not a regular file".to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Read::Missing,
+        Err(error) => Some(format!("cannot be read: {error}")),
+    };
+    if let Some(reason) = kind {
+        return Read::Bad(reason);
+    }
+    let mut bytes = Vec::new();
+    let result = fs::File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes));
+    if let Err(error) = result {
+        return Read::Bad(format!("cannot be read: {error}"));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Read::Text(match text.strip_prefix('\u{feff}') {
+            Some(rest) => rest.to_owned(),
+            None => text,
+        }),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+            Read::Bad(format!("is not UTF-8 text (line {line}); save it as UTF-8"))
+        }
+    }
+}
+
+/// A value that changes whenever something below the folder changes: names, sizes, times, and
+/// where links lead. Looks at metadata only.
+pub(crate) fn fingerprint(path: &Path) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    use std::os::unix::fs::MetadataExt;
+
+    const MAX_ENTRIES: usize = 50_000;
+    const MAX_DEPTH: usize = 8;
+
+    let mut hasher = DefaultHasher::new();
+    let Ok(root) = fs::canonicalize(path) else {
+        return 0;
+    };
+    root.hash(&mut hasher);
+    let mut todo = vec![(root, 0)];
+    let mut seen = 0;
+    while let Some((dir, depth)) = todo.pop() {
+        let Ok(entries) = fs::read_dir(&dir) else { continue };
+        let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        paths.sort_unstable();
+        for path in paths {
+            seen += 1;
+            if seen > MAX_ENTRIES {
+                return hasher.finish();
+            }
+            path.hash(&mut hasher);
+            if let Ok(link) = fs::read_link(&path) {
+                link.hash(&mut hasher);
+            }
+            let Ok(metadata) = fs::metadata(&path) else { continue };
+            (metadata.len(), metadata.mtime(), metadata.mtime_nsec(), metadata.ino(), metadata.mode())
+                .hash(&mut hasher);
+            if metadata.is_dir() && depth < MAX_DEPTH {
+                todo.push((path, depth + 1));
+            }
+        }
+    }
+    hasher.finish()
+}
+
+/// The first `max` characters, and whether that was all.
+pub(crate) fn truncate(text: &str, max: usize) -> (&str, bool) {
+    match text.char_indices().nth(max) {
+        Some((end, _)) => (&text[..end], true),
+        None => (text, false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_inside_the_folder_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let outside = dir.path().join("secret.md");
+        fs::write(&outside, "secret").unwrap();
+        let root = dir.path().join("workspace");
+        fs::create_dir(&root).unwrap();
+        fs::write(root.join("a.md"), "\u{feff}text").unwrap();
+        fs::write(root.join("binary.md"), [b'a', b'\n', 0xff]).unwrap();
+        std::os::unix::fs::symlink(&outside, root.join("out.md")).unwrap();
+        std::os::unix::fs::symlink(root.join("a.md"), root.join("in.md")).unwrap();
+        std::os::unix::fs::symlink("nowhere", root.join("dangling.md")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(root.join("socket.md")).unwrap();
+        let folder = Folder::open(&root).unwrap();
+        assert_eq!(folder.read("a.md"), Read::Text("text".into()));
+        assert_eq!(folder.read("in.md"), Read::Text("text".into()));
+        assert_eq!(folder.read("none.md"), Read::Missing);
+        for bad in ["out.md", "binary.md", "dangling.md", "socket.md", "../secret.md"] {
+            assert!(matches!(folder.read(bad), Read::Bad(_)), "{bad}: {:?}", folder.read(bad));
+        }
+        assert!(matches!(folder.read("binary.md"), Read::Bad(why) if why.contains("line 2")));
+    }
+
+    #[test]
+    fn a_fifo_does_not_hang_the_reader() {
+        let dir = tempfile::tempdir().unwrap();
+        let status = std::process::Command::new("mkfifo").arg(dir.path().join("AGENTS.md")).status();
+        assert!(status.unwrap().success());
+        let folder = Folder::open(dir.path()).unwrap();
+        assert_eq!(folder.read("AGENTS.md"), Read::Bad("is not a regular file".into()));
+    }
+
+    #[test]
+    fn any_change_changes_the_fingerprint() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut last = fingerprint(dir.path());
+        for (name, text) in [("a", "1"), ("a", "22"), ("b", "")] {
+            fs::write(dir.path().join(name), text).unwrap();
+            let now = fingerprint(dir.path());
+            assert_ne!(now, last);
+            last = now;
+        }
+        assert_eq!(fingerprint(dir.path()), last);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_cut_is_at_a_character_and_never_over_the_limit(text in "\\PC{0,40}", max in 0_usize..50) {
+            let (cut, more) = truncate(&text, max);
+            proptest::prop_assert!(text.starts_with(cut));
+            proptest::prop_assert_eq!(cut.chars().count(), max.min(text.chars().count()));
+            proptest::prop_assert_eq!(more, text.chars().count() > max);
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Skills: what a `SKILL.md` says, whether its gates let it through, which endpoints it declares.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::agent_config::AgentConfig;
+use crate::endpoint::{EndpointPattern, endpoints_in_markdown};
+use crate::frontmatter;
+use crate::loader::{Folder, Read};
+
+/// Bytes of one file beside a skill that can be read.
+const MAX_SKILL_FILE: usize = 256 * 1024;
+
+/// Bytes of all files beside one skill.
+const MAX_SKILL_FILES: usize = 2 * 1024 * 1024;
+
+/// How deep the folders of a skill go.
+const MAX_DEPTH: usize = 4;
+
+/// The longest description of the Agent Skills standard, in characters.
+const MAX_DESCRIPTION: usize = 1024;
+
+/// A skill that could be read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Skill {
+    /// Its name.
+    pub name: String,
+    /// What it is for, for the model.
+    pub description: String,
+    /// Why it is off, if it is.
+    pub gate_reason: Option<String>,
+    /// Whether the model may not see it (`disable-model-invocation`).
+    pub hidden: bool,
+    /// Its file, within the workspace.
+    pub location: String,
+    /// `metadata` of its front matter.
+    pub metadata: Value,
+    /// The endpoints that it declares.
+    pub endpoints: Vec<EndpointPattern>,
+    /// The text after the front matter.
+    pub body: String,
+    /// The files beside it, by their path from its folder.
+    pub files: BTreeMap<String, String>,
+    /// Where it departs from the standard.
+    pub warnings: Vec<String>,
+}
+
+impl Skill {
+    /// Whether the model gets it.
+    pub fn is_visible(&self) -> bool {
+        self.gate_reason.is_none() && !self.hidden
+    }
+}
+
+/// A line of `GET /skills`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SkillReport {
+    /// The skill.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Whether it is used.
+    pub enabled: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate_reason: Option<String>,
+    /// Its file, within the workspace.
+    pub location: String,
+    /// `metadata` of its front matter.
+    pub metadata: Value,
+    /// The endpoints that it declares.
+    pub endpoints: Vec<EndpointPattern>,
+    /// Where it departs from the standard.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// A skill that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BrokenSkill {
+    pub(crate) line: Option<usize>,
+    pub(crate) reason: String,
+}
+
+/// What gates may ask about.
+pub(crate) struct GateContext<'a> {
+    pub(crate) env: &'a dyn Fn(&str) -> Option<String>,
+    pub(crate) config: &'a AgentConfig,
+}
+
+/// Reads a skill's `SKILL.md`.
+pub(crate) fn parse(
+    folder_name: &str,
+    text: &str,
+    gates: &GateContext<'_>,
+) -> Result<Skill, BrokenSkill> {
+    let parsed = frontmatter::parse(text)
+        .map_err(|error| BrokenSkill { line: error.line, reason: error.reason })?;
+    let field = |name: &str| parsed.fields.get(name).and_then(Value::as_str).map(str::trim);
+    let description = field("description").unwrap_or_default().to_owned();
+    if description.is_empty() {
+        let reason = "the front matter has no description".to_owned();
+        return Err(BrokenSkill { line: Some(1), reason });
+    }
+    let name = field("name").filter(|name| !name.is_empty()).unwrap_or(folder_name).to_owned();
+    let metadata = parsed.fields.get("metadata").cloned().unwrap_or(Value::Null);
+    let (endpoints, mut warnings) = declared_endpoints(&metadata, parsed.body);
+    warnings.extend(departures(&name, folder_name, &description, &parsed.fields));
+    Ok(Skill {
+        gate_reason: gate(&metadata, gates),
+        hidden: parsed.fields.get("disable-model-invocation") == Some(&Value::Bool(true)),
+        location: format!("skills/{folder_name}/SKILL.md"),
+        body: parsed.body.trim().to_owned(),
+        files: BTreeMap::new(),
+        name,
+        description,
+        metadata,
+        endpoints,
+        warnings,
+    })
+}
+
+/// The endpoints of `metadata.wombat.endpoints`, else those of the text.
+fn declared_endpoints(metadata: &Value, body: &str) -> (Vec<EndpointPattern>, Vec<String>) {
+    let Some(listed) = metadata.pointer("/wombat/endpoints").and_then(Value::as_array) else {
+        return (endpoints_in_markdown(body), Vec::new());
+    };
+    let mut endpoints = Vec::new();
+    let mut warnings = Vec::new();
+    for item in listed {
+        let text = item.as_str().unwrap_or_default();
+        match EndpointPattern::parse(text) {
+            Ok(endpoint) => endpoints.push(endpoint),
+            Err(error) => warnings.push(format!("endpoint {item} is left out: {error}")),
+        }
+    }
+    (endpoints, warnings)
+}
+
+fn departures(name: &str, folder: &str, description: &str, fields: &Map<String, Value>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if !fields.contains_key("name") {
+        warnings.push("the front matter has no name; the folder's name is used".to_owned());
+    }
+    if name.chars().count() > 64 || !name.chars().all(plain) {
+        warnings.push(format!(
+            "name {name:?}: the standard asks for at most 64 lower-case letters, digits and hyphens"
+        ));
+    } else if name != folder {
+        warnings.push(format!("name {name:?} is not its folder's name {folder:?}"));
+    }
+    if description.chars().count() > MAX_DESCRIPTION {
+        warnings.push(format!("the description has over {MAX_DESCRIPTION} characters"));
+    }
+    warnings
+}
+
+/// Why a skill is off, by the gates under `metadata.openclaw` (or the older `clawdbot`).
+fn gate(metadata: &Value, context: &GateContext<'_>) -> Option<String> {
+    let gates = metadata.get("openclaw").or_else(|| metadata.get("clawdbot"))?;
+    if gates.get("always") == Some(&Value::Bool(true)) {
+        return None;
+    }
+    let here = match std::env::consts::OS {
+        "macos" => "darwin",
+        "windows" => "win32",
+        other => other,
+    };
+    let systems = texts(gates.get("os"));
+    if !systems.is_empty() && !systems.contains(&here) {
+        return Some(format!("needs the operating system {}", systems.join(" or ")));
+    }
+    let requires = gates.get("requires")?;
+    for name in texts(requires.get("env")) {
+        if (context.env)(name).is_none_or(|value| value.is_empty()) {
+            return Some(format!("the environment variable {name} is not set"));
+        }
+    }
+    for name in texts(requires.get("bins")) {
+        if !on_path(name, context.env) {
+            return Some(format!("the program {name} is not on PATH"));
+        }
+    }
+    let any = texts(requires.get("anyBins"));
+    if !any.is_empty() && !any.iter().any(|name| on_path(name, context.env)) {
+        return Some(format!("none of the programs {} is on PATH", any.join(", ")));
+    }
+    for path in texts(requires.get("config")) {
+        if !context.config.is_truthy(path) {
+            return Some(format!("agent-config.json does not set {path}"));
+        }
+    }
+    None
+}
+
+/// A list of texts, or a single one.
+fn texts(value: Option<&Value>) -> Vec<&str> {
+    match value {
+        Some(Value::String(text)) => vec![text],
+        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => Vec::new(),
+    }
+}
+
+fn on_path(program: &str, env: &dyn Fn(&str) -> Option<String>) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    if program.contains('/') {
+        return false;
+    }
+    let path = env("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| {
+        std::fs::metadata(dir.join(program))
+            .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    })
+}
+
+/// Reads the files beside a skill, as far as they are text and not too large.
+pub(crate) fn read_files(folder: &Folder, skill_folder: &str) -> BTreeMap<String, String> {
+    let base = format!("skills/{skill_folder}");
+    let mut files = BTreeMap::new();
+    let mut room = MAX_SKILL_FILES;
+    let mut todo = vec![(String::new(), 0)];
+    while let Some((dir, depth)) = todo.pop() {
+        for name in folder.list(&join(&base, &dir)) {
+            let inner = join(&dir, &name);
+            let path = join(&base, &inner);
+            if folder.is_dir(&path) {
+                if depth < MAX_DEPTH {
+                    todo.push((inner, depth + 1));
+                }
+            } else if inner != "SKILL.md"
+                && let Read::Text(text) = folder.read(&path)
+                && text.len() <= MAX_SKILL_FILE.min(room)
+            {
+                room -= text.len();
+                files.insert(inner, text);
+            }
+        }
+    }
+    files
+}
+
+fn join(dir: &str, name: &str) -> String {
+    match (dir.is_empty(), name.is_empty()) {
+        (true, _) => name.to_owned(),
+        (_, true) => dir.to_owned(),
+        (false, false) => format!("{dir}/{name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Skill, BrokenSkill> {
+        let config = AgentConfig::parse(r#"{"search": {"on": true, "off": false}}"#, &|_| None).unwrap();
+        let env = |name: &str| match name {
+            "PATH" => Some("/usr/bin:/bin".to_owned()),
+            "SET" => Some("1".to_owned()),
+            _ => None,
+        };
+        parse("x", text, &GateContext { env: &env, config: &config })
+    }
+
+    fn gated(gates: &str) -> Option<String> {
+        let text = format!("---\nname: x\ndescription: d\nmetadata: {{\"openclaw\": {gates}}}\n---\n");
+        read(&text).unwrap().gate_reason
+    }
+
+    #[test]
+    fn every_gate_is_really_checked() {
+        for open in [
+            "{}",
+            r#"{"requires": {"env": ["SET"], "bins": ["sh"], "anyBins": ["no-such", "sh"], "config": ["search.on"]}}"#,
+            r#"{"always": true, "requires": {"env": ["UNSET"]}}"#,
+            r#"{"os": ["linux", "darwin", "win32"], "emoji": "x"}"#,
+        ] {
+            assert_eq!(gated(open), None, "{open}");
+        }
+        for (closed, word) in [
+            (r#"{"requires": {"env": ["UNSET"]}}"#, "UNSET"),
+            (r#"{"requires": {"bins": ["no-such-program"]}}"#, "no-such-program"),
+            (r#"{"requires": {"bins": ["../bin/sh"]}}"#, "PATH"),
+            (r#"{"requires": {"anyBins": ["no-a", "no-b"]}}"#, "no-a, no-b"),
+            (r#"{"requires": {"config": ["search.off"]}}"#, "search.off"),
+            (r#"{"os": ["plan9"]}"#, "plan9"),
+        ] {
+            assert!(gated(closed).unwrap().contains(word), "{closed}");
+        }
+        let old = "---\nname: x\ndescription: d\nmetadata: {clawdbot: {requires: {env: [UNSET]}}}\n---\n";
+        assert!(read(old).unwrap().gate_reason.is_some());
+    }
+
+    #[test]
+    fn listed_endpoints_replace_those_of_the_text() {
+        let body = "---\n```\nGET /api/a\n```\n";
+        let skill = read(&format!("---\nname: x\ndescription: d\n{body}")).unwrap();
+        assert_eq!(skill.endpoints[0].to_string(), "GET /api/a");
+        let listed = "metadata: {\"wombat\": {\"endpoints\": [\"POST /api/b\", \"nonsense\"]}}\n";
+        let skill = read(&format!("---\nname: x\ndescription: d\n{listed}{body}")).unwrap();
+        assert_eq!(skill.endpoints.len(), 1);
+        assert_eq!(skill.endpoints[0].to_string(), "POST /api/b");
+        assert!(skill.warnings[0].contains("nonsense"));
+    }
+
+    #[test]
+    fn a_skill_needs_a_description_and_a_bad_name_is_only_a_warning() {
+        assert!(read("no front matter").unwrap_err().reason.contains("description"));
+        assert!(read("---\nname: [\n---\n").is_err());
+        let skill = read("---\nname: Bad Name\ndescription: d\n---\n").unwrap();
+        assert_eq!(skill.name, "Bad Name");
+        assert_eq!(skill.warnings.len(), 1);
+    }
+}

@@ -1,0 +1,70 @@
+//! IANA time zones by name.
+
+use chrono_tz::{TZ_VARIANTS, Tz};
+
+/// How many near names an error offers.
+const SUGGESTIONS: usize = 3;
+
+/// A name that is no IANA time zone.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown time zone {name:?}{}", suggestion(.near))]
+pub struct UnknownZone {
+    /// What was asked for.
+    pub name: String,
+    /// Names that are close to it, the closest first.
+    pub near: Vec<&'static str>,
+}
+
+fn suggestion(near: &[&'static str]) -> String {
+    if near.is_empty() {
+        "; use an IANA name such as Europe/Berlin or UTC".to_owned()
+    } else {
+        format!("; did you mean {}?", near.join(", "))
+    }
+}
+
+/// Finds a zone by its IANA name.
+pub fn parse_zone(name: &str) -> Result<Tz, UnknownZone> {
+    name.parse().map_err(|_| UnknownZone { name: name.chars().take(64).collect(), near: near(name) })
+}
+
+fn near(name: &str) -> Vec<&'static str> {
+    let wanted: String = name.chars().take(64).collect::<String>().to_lowercase().replace(' ', "_");
+    let mut ranked: Vec<(usize, &'static str)> = TZ_VARIANTS
+        .iter()
+        .map(|zone| {
+            let known = zone.name();
+            let lower = known.to_lowercase();
+            // A person often knows the city and not the continent.
+            let city = lower.rsplit('/').next().unwrap_or(&lower);
+            let distance = strsim::damerau_levenshtein(&lower, &wanted)
+                .min(strsim::damerau_levenshtein(city, &wanted));
+            (distance, known)
+        })
+        .filter(|(distance, _)| *distance <= wanted.len() / 3)
+        .collect();
+    ranked.sort_unstable();
+    ranked.into_iter().take(SUGGESTIONS).map(|(_, name)| name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_zone_is_refused_with_near_names() {
+        assert!(parse_zone("Australia/Sydney").is_ok());
+        for (wrong, right) in [
+            ("Europe/Berln", "Europe/Berlin"),
+            ("europe/berlin", "Europe/Berlin"),
+            ("Sydney", "Australia/Sydney"),
+            ("America/New York", "America/New_York"),
+        ] {
+            let error = parse_zone(wrong).unwrap_err();
+            assert!(error.near.contains(&right), "{error}");
+            assert!(error.to_string().contains("did you mean"), "{error}");
+        }
+        assert!(parse_zone("").unwrap_err().to_string().contains("IANA"));
+        assert!(parse_zone(&"x".repeat(100_000)).is_err());
+    }
+}
