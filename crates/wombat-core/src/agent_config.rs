@@ -305,11 +305,7 @@ fn expand_text(text: &str, env: &dyn Fn(&str) -> Option<String>) -> String {
 
 /// Roles by name, for look-ups.
 pub(crate) fn by_role(config: &AgentConfig) -> BTreeMap<Role, AgentProfile> {
-    config
-        .agents
-        .iter()
-        .map(|entry| (entry.profile.role.clone(), entry.profile.clone()))
-        .collect()
+    config.agents.iter().map(|entry| (entry.profile.role.clone(), entry.profile.clone())).collect()
 }
 
 #[cfg(test)]
@@ -341,19 +337,31 @@ mod tests {
         assert!(matches!(some.decide("create_task", None), Permission::Denied(_)));
         assert_eq!(some.decide("create_document", None), Permission::NeedsApproval);
         assert_eq!(some.decide("call_backend", Some(("GET", &path))), Permission::Allowed);
-        assert!(matches!(some.decide("call_backend", Some(("POST", &path))), Permission::Denied(_)));
+        assert!(matches!(
+            some.decide("call_backend", Some(("POST", &path))),
+            Permission::Denied(_)
+        ));
         assert!(some.could_allow("call_backend") && !some.could_allow("list_notifications"));
         assert!(!permissions(r#"{"allow": ["list_tasks"]}"#).could_allow("call_backend"));
         let denied = permissions(r#"{"deny": ["* /api/schools/*/profile"]}"#);
-        assert!(matches!(denied.decide("call_backend", Some(("GET", &path))), Permission::Denied(_)));
+        assert!(matches!(
+            denied.decide("call_backend", Some(("GET", &path))),
+            Permission::Denied(_)
+        ));
         assert!(denied.could_allow("call_backend"));
     }
 
     #[test]
     fn names_are_matched_as_a_whole() {
         for (pattern, text, hit) in [
-            ("a", "a", true), ("a", "ab", false), ("*", "x", true), ("a*", "ab", true),
-            ("*b", "ab", true), ("a*c", "abc", true), ("a*c", "ab", false), ("a*b*c", "axbyc", true),
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("*", "x", true),
+            ("a*", "ab", true),
+            ("*b", "ab", true),
+            ("a*c", "abc", true),
+            ("a*c", "ab", false),
+            ("a*b*c", "axbyc", true),
             ("a*a", "a", false),
         ] {
             assert_eq!(glob(pattern, text), hit, "{pattern} {text}");
@@ -375,9 +383,21 @@ mod tests {
         for (text, line, word) in [
             ("{\n\"agents\": [\n}", Some(3), "line 3"),
             ("{\"agents\": [\n{\"role\": \"../x\"}]}", Some(2), "role"),
-            ("{\"agents\": [{\"role\": \"a\", \"default_model_tier\": \"huge\"}]}", Some(1), "huge"),
-            ("{\"agents\": [{\"role\": \"a\", \"session_key_template\": \"x\"}]}", Some(1), "{userId}"),
-            ("{\"agents\": [{\"role\": \"a\", \"tools\": {\"deny\": [\"GET x/\"]}}]}", Some(1), "GET x/"),
+            (
+                "{\"agents\": [{\"role\": \"a\", \"default_model_tier\": \"huge\"}]}",
+                Some(1),
+                "huge",
+            ),
+            (
+                "{\"agents\": [{\"role\": \"a\", \"session_key_template\": \"x\"}]}",
+                Some(1),
+                "{userId}",
+            ),
+            (
+                "{\"agents\": [{\"role\": \"a\", \"tools\": {\"deny\": [\"GET x/\"]}}]}",
+                Some(1),
+                "GET x/",
+            ),
         ] {
             let error = AgentConfig::parse(text, &|_| None).unwrap_err();
             assert_eq!(error.line, line, "{error}");

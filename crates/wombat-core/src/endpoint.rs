@@ -146,7 +146,8 @@ enum Segment {
 impl EndpointPattern {
     /// Parses `METHOD /path`.
     pub fn parse(text: &str) -> Result<Self, EndpointError> {
-        let (method, path) = text.trim().split_once(char::is_whitespace).ok_or(EndpointError::Shape)?;
+        let (method, path) =
+            text.trim().split_once(char::is_whitespace).ok_or(EndpointError::Shape)?;
         let path = path.trim();
         let method = method.to_ascii_uppercase();
         if !METHODS.contains(&method.as_str()) && method != "*" {
@@ -283,10 +284,35 @@ mod tests {
     #[test]
     fn what_could_mean_another_place_is_refused() {
         for raw in [
-            "", "a", "http://h/p", "//h/p", "/a//b", "/a/../b", "/a/./b", "/..", "/a/%2e%2e/b",
-            "/a/%2E./b", "/a%2fb", "/a%2Fb", "/a%5cb", "/a\\b", "/a%00b", "/a\0b", "/a\r\nb",
-            "/a%0d%0ab", "/a%252fb", "/%252e%252e/b", "/a?b=1", "/a#b", "/a%", "/a%zz", "/a%ff",
-            "/a%255cb", "/a\tb", "/a/..", "/%2e",
+            "",
+            "a",
+            "http://h/p",
+            "//h/p",
+            "/a//b",
+            "/a/../b",
+            "/a/./b",
+            "/..",
+            "/a/%2e%2e/b",
+            "/a/%2E./b",
+            "/a%2fb",
+            "/a%2Fb",
+            "/a%5cb",
+            "/a\\b",
+            "/a%00b",
+            "/a\0b",
+            "/a\r\nb",
+            "/a%0d%0ab",
+            "/a%252fb",
+            "/%252e%252e/b",
+            "/a?b=1",
+            "/a#b",
+            "/a%",
+            "/a%zz",
+            "/a%ff",
+            "/a%255cb",
+            "/a\tb",
+            "/a/..",
+            "/%2e",
         ] {
             assert!(NormalPath::parse(raw).is_err(), "{raw:?}");
         }
@@ -334,7 +360,13 @@ mod tests {
         let found: Vec<_> = endpoints_in_markdown(text).iter().map(ToString::to_string).collect();
         assert_eq!(
             found,
-            ["POST /api/search", "GET /api/x/{id}", "DELETE /api/x/:id", "PATCH /api/y", "PUT /api/z"]
+            [
+                "POST /api/search",
+                "GET /api/x/{id}",
+                "DELETE /api/x/:id",
+                "PATCH /api/y",
+                "PUT /api/z"
+            ]
         );
     }
 

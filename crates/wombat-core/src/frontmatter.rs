@@ -154,8 +154,10 @@ mod tests {
             "metadata: '{openclaw: {emoji: \"🔎\", requires: {env: [\"A\"]}}}'",
         ] {
             for end in ["\n", "\r\n"] {
-                let text = format!("\u{feff}---\nname: x\ndescription: >\n  two\n  lines\n{metadata}\n---\nbody\n")
-                    .replace('\n', end);
+                let text = format!(
+                    "\u{feff}---\nname: x\ndescription: >\n  two\n  lines\n{metadata}\n---\nbody\n"
+                )
+                .replace('\n', end);
                 let parsed = parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
                 assert_eq!(parsed.fields["metadata"], expected, "{text}");
                 assert_eq!(parsed.fields["description"].as_str().unwrap().trim(), "two lines");

@@ -27,7 +27,8 @@ pub fn heartbeat_reply(text: &str, is_heartbeat: bool) -> HeartbeatReply {
         return HeartbeatReply::Reply(text.to_owned());
     };
     let rest = strip_edges(rest);
-    let silent = if is_heartbeat { rest.chars().count() <= MAX_EXTRA_CHARS } else { rest.is_empty() };
+    let silent =
+        if is_heartbeat { rest.chars().count() <= MAX_EXTRA_CHARS } else { rest.is_empty() };
     if silent { HeartbeatReply::Silent } else { HeartbeatReply::Reply(rest.trim().to_owned()) }
 }
 
@@ -120,7 +121,9 @@ mod tests {
         }
         let long = "x".repeat(301);
         assert_eq!(heartbeat_reply(&format!("HEARTBEAT_OK {long}"), true), reply(&long));
-        for said in ["a HEARTBEAT_OK b", "HEARTBEAT_OKAY", "XHEARTBEAT_OK", "text HEARTBEAT_OK!!!!!"] {
+        for said in
+            ["a HEARTBEAT_OK b", "HEARTBEAT_OKAY", "XHEARTBEAT_OK", "text HEARTBEAT_OK!!!!!"]
+        {
             assert_eq!(heartbeat_reply(said, true), reply(said), "{said}");
         }
     }

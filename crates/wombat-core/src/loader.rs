@@ -18,16 +18,6 @@ pub(crate) enum Read {
     Bad(String),
 }
 
-impl Read {
-    /// The text, if there is one.
-    pub(crate) fn text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            Self::Missing | Self::Bad(_) => None,
-        }
-    }
-}
-
 /// A folder whose files can be read and which nothing leads out of.
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {
@@ -96,7 +86,8 @@ pub(crate) fn read_regular(path: &Path) -> Read {
         return Read::Bad(reason);
     }
     let mut bytes = Vec::new();
-    let result = fs::File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes));
+    let result =
+        fs::File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes));
     if let Err(error) = result {
         return Read::Bad(format!("cannot be read: {error}"));
     }
@@ -131,7 +122,8 @@ pub(crate) fn fingerprint(path: &Path) -> u64 {
     let mut seen = 0;
     while let Some((dir, depth)) = todo.pop() {
         let Ok(entries) = fs::read_dir(&dir) else { continue };
-        let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        let mut paths: Vec<PathBuf> =
+            entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         paths.sort_unstable();
         for path in paths {
             seen += 1;
@@ -143,7 +135,13 @@ pub(crate) fn fingerprint(path: &Path) -> u64 {
                 link.hash(&mut hasher);
             }
             let Ok(metadata) = fs::metadata(&path) else { continue };
-            (metadata.len(), metadata.mtime(), metadata.mtime_nsec(), metadata.ino(), metadata.mode())
+            (
+                metadata.len(),
+                metadata.mtime(),
+                metadata.mtime_nsec(),
+                metadata.ino(),
+                metadata.mode(),
+            )
                 .hash(&mut hasher);
             if metadata.is_dir() && depth < MAX_DEPTH {
                 todo.push((path, depth + 1));
@@ -191,7 +189,8 @@ mod tests {
     #[test]
     fn a_fifo_does_not_hang_the_reader() {
         let dir = tempfile::tempdir().unwrap();
-        let status = std::process::Command::new("mkfifo").arg(dir.path().join("AGENTS.md")).status();
+        let status =
+            std::process::Command::new("mkfifo").arg(dir.path().join("AGENTS.md")).status();
         assert!(status.unwrap().success());
         let folder = Folder::open(dir.path()).unwrap();
         assert_eq!(folder.read("AGENTS.md"), Read::Bad("is not a regular file".into()));

@@ -140,7 +140,12 @@ fn declared_endpoints(metadata: &Value, body: &str) -> (Vec<EndpointPattern>, Ve
     (endpoints, warnings)
 }
 
-fn departures(name: &str, folder: &str, description: &str, fields: &Map<String, Value>) -> Vec<String> {
+fn departures(
+    name: &str,
+    folder: &str,
+    description: &str,
+    fields: &Map<String, Value>,
+) -> Vec<String> {
     let mut warnings = Vec::new();
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !fields.contains_key("name") {
@@ -202,7 +207,9 @@ fn texts(value: Option<&Value>) -> Vec<&str> {
     match value {
         Some(Value::String(text)) => vec![text],
         Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
-        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => Vec::new(),
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => {
+            Vec::new()
+        }
     }
 }
 
@@ -257,7 +264,8 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Skill, BrokenSkill> {
-        let config = AgentConfig::parse(r#"{"search": {"on": true, "off": false}}"#, &|_| None).unwrap();
+        let config =
+            AgentConfig::parse(r#"{"search": {"on": true, "off": false}}"#, &|_| None).unwrap();
         let env = |name: &str| match name {
             "PATH" => Some("/usr/bin:/bin".to_owned()),
             "SET" => Some("1".to_owned()),
@@ -267,7 +275,8 @@ mod tests {
     }
 
     fn gated(gates: &str) -> Option<String> {
-        let text = format!("---\nname: x\ndescription: d\nmetadata: {{\"openclaw\": {gates}}}\n---\n");
+        let text =
+            format!("---\nname: x\ndescription: d\nmetadata: {{\"openclaw\": {gates}}}\n---\n");
         read(&text).unwrap().gate_reason
     }
 
@@ -291,7 +300,8 @@ mod tests {
         ] {
             assert!(gated(closed).unwrap().contains(word), "{closed}");
         }
-        let old = "---\nname: x\ndescription: d\nmetadata: {clawdbot: {requires: {env: [UNSET]}}}\n---\n";
+        let old =
+            "---\nname: x\ndescription: d\nmetadata: {clawdbot: {requires: {env: [UNSET]}}}\n---\n";
         assert!(read(old).unwrap().gate_reason.is_some());
     }
 

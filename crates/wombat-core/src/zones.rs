@@ -25,7 +25,8 @@ fn suggestion(near: &[&'static str]) -> String {
 
 /// Finds a zone by its IANA name.
 pub fn parse_zone(name: &str) -> Result<Tz, UnknownZone> {
-    name.parse().map_err(|_| UnknownZone { name: name.chars().take(64).collect(), near: near(name) })
+    name.parse()
+        .map_err(|_| UnknownZone { name: name.chars().take(64).collect(), near: near(name) })
 }
 
 fn near(name: &str) -> Vec<&'static str> {

@@ -1,0 +1,207 @@
+//! The workspace folder: loading it into snapshots, and noticing when it changes.
+
+mod load;
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::loader::fingerprint;
+
+pub use crate::prompt::{
+    FileReport, Prompt, PromptMode, PromptRequest, estimate_tokens, time_context,
+};
+pub use crate::snapshot::{
+    AgentReport, Problem, SkillEndpoint, SkillReadError, Snapshot, WorkspaceStatus,
+};
+
+/// The files of the folder that a prompt can hold, besides souls, memory logs and skills.
+pub(crate) const FILES: [&str; 8] = [
+    "SOUL.md",
+    "IDENTITY.md",
+    "AGENTS.md",
+    "USER.md",
+    "TOOLS.md",
+    "HEARTBEAT.md",
+    "BOOT.md",
+    "MEMORY.md",
+];
+
+/// The marker that the first run is over.
+pub(crate) const BOOT_MARKER: &str = ".boot-complete";
+
+/// How often the folder is looked at for changes. Metadata only; works for every kind of mount
+/// and for links that are swapped.
+const POLL: Duration = Duration::from_millis(400);
+
+/// How long a change must have been over before it is read, so that no half of an edit is seen.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// How often to wait for a folder that keeps changing.
+const MAX_SETTLES: usize = 8;
+
+/// How the text of skills gets into the prompt (`WOMBAT_SKILLS_MODE`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SkillsMode {
+    /// Inline while it is short altogether, else on demand.
+    #[default]
+    Auto,
+    /// Always inline.
+    Inline,
+    /// Names and descriptions only; the model reads what it needs.
+    OnDemand,
+}
+
+impl FromStr for SkillsMode {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "inline" => Ok(Self::Inline),
+            "on_demand" => Ok(Self::OnDemand),
+            _ => Err(()),
+        }
+    }
+}
+
+/// Looks up an environment variable.
+pub type EnvLookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// Where the workspace is and how it is read.
+#[derive(Clone)]
+pub struct WorkspaceOptions {
+    /// The folder (`WOMBAT_WORKSPACE`).
+    pub path: PathBuf,
+    /// Another place of `agent-config.json` (`WOMBAT_AGENT_CONFIG`).
+    pub agent_config: Option<PathBuf>,
+    /// Characters of one file that go into a prompt (`WOMBAT_MAX_FILE_CHARS`).
+    pub max_file_chars: usize,
+    /// How skills get into the prompt.
+    pub skills_mode: SkillsMode,
+    /// The environment, for skills' gates and `${NAME}` in the configuration.
+    pub env: EnvLookup,
+}
+
+/// Why the first run could not be marked as over.
+#[derive(Debug, thiserror::Error)]
+#[error("the workspace cannot be written, so the end of the first run cannot be marked: {0}")]
+pub struct BootError(std::io::Error);
+
+/// The workspace. Cheap to clone; all clones see the same snapshots.
+#[derive(Clone)]
+pub struct Workspace(Arc<Inner>);
+
+struct Inner {
+    options: WorkspaceOptions,
+    current: ArcSwap<Snapshot>,
+    /// Held while loading, so that an older load never replaces a newer one.
+    loading: Mutex<()>,
+}
+
+impl Workspace {
+    /// Loads the folder. A folder that is missing gives a snapshot that says so.
+    pub fn open(options: WorkspaceOptions) -> Self {
+        let first = load::load(&options, None);
+        log_problems(&first, None);
+        let current = ArcSwap::from_pointee(first);
+        Self(Arc::new(Inner { options, current, loading: Mutex::new(()) }))
+    }
+
+    /// The newest snapshot. No file is touched, no lock is taken.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.0.current.load_full()
+    }
+
+    /// Reads the folder again. A file whose new content cannot be used keeps its last good one.
+    pub fn reload(&self) {
+        let _one_at_a_time = self.0.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.snapshot();
+        let next = load::load(&self.0.options, Some(&before));
+        log_problems(&next, Some(&before));
+        if next.digest != before.digest
+            || next.problems != before.problems
+            || next.status != before.status
+            || next.boot_complete != before.boot_complete
+        {
+            tracing::info!(digest = next.digest, "workspace reloaded");
+            self.0.current.store(Arc::new(next));
+        }
+    }
+
+    /// Starts to notice edits: they show within a second. Ends when the guard is dropped.
+    pub fn watch(&self) -> WatchGuard {
+        let workspace = self.clone();
+        let (stop, stopped) = channel::<()>();
+        let path = self.0.options.path.clone();
+        let config = self.0.options.agent_config.clone();
+        let see = move || {
+            let beside = path.join("../config");
+            (
+                fingerprint(&path),
+                fingerprint(&beside),
+                config.as_ref().and_then(|file| std::fs::metadata(file).ok()?.modified().ok()),
+                // Memory logs go by the day.
+                chrono::Utc::now().date_naive(),
+            )
+        };
+        let thread = std::thread::Builder::new().name("workspace".to_owned()).spawn(move || {
+            let mut known = None;
+            while stopped.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
+                let mut seen = see();
+                if known == Some(seen) {
+                    continue;
+                }
+                for _ in 0..MAX_SETTLES {
+                    std::thread::sleep(SETTLE);
+                    let again = see();
+                    if again == seen {
+                        break;
+                    }
+                    seen = again;
+                }
+                workspace.reload();
+                known = Some(seen);
+            }
+        });
+        if let Err(error) = &thread {
+            tracing::error!(%error, "edits of the workspace will not be noticed");
+        }
+        WatchGuard { stop: Some(stop), thread: thread.ok() }
+    }
+
+    /// Marks the first run as over.
+    pub fn mark_boot_complete(&self) -> Result<(), BootError> {
+        std::fs::write(self.0.options.path.join(BOOT_MARKER), "").map_err(BootError)?;
+        self.reload();
+        Ok(())
+    }
+}
+
+fn log_problems(next: &Snapshot, before: Option<&Snapshot>) {
+    for problem in &next.problems {
+        if !before.is_some_and(|before| before.problems.contains(problem)) {
+            tracing::warn!(%problem, "workspace");
+        }
+    }
+}
+
+/// Notices edits until it is dropped.
+#[derive(Debug)]
+pub struct WatchGuard {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for WatchGuard {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _panicked = thread.join();
+        }
+    }
+}
