@@ -1,0 +1,89 @@
+//! When to ask the backend next.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The longest `Retry-After` that is obeyed.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// A wait that doubles with each step, from a shortest to a longest.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Backoff {
+    /// The first wait.
+    pub(crate) min: Duration,
+    /// The longest wait.
+    pub(crate) max: Duration,
+}
+
+impl Backoff {
+    /// The wait before the step after the `failures`th failure (from 1), at least what was asked
+    /// for.
+    pub(crate) fn wait(self, failures: u32, retry_after: Option<Duration>) -> Duration {
+        let factor = 2_u32.saturating_pow(failures.saturating_sub(1));
+        let wait = self.min.saturating_mul(factor).min(self.max);
+        wait.max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER))
+    }
+}
+
+/// The rhythm of the polls.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    backoff: Backoff,
+    /// Polls in a row that brought nothing or failed.
+    idle: u32,
+    next: Instant,
+}
+
+impl Pace {
+    /// The first poll is due at once.
+    pub(crate) fn new(backoff: Backoff, now: Instant) -> Self {
+        Self { backoff, idle: 0, next: now }
+    }
+
+    /// When the next poll is due.
+    pub(crate) fn next(&self) -> Instant {
+        self.next
+    }
+
+    /// A poll was answered. `busy` when it brought something or work is still being done.
+    pub(crate) fn polled(&mut self, busy: bool, now: Instant) {
+        self.idle = if busy { 0 } else { self.idle.saturating_add(1) };
+        self.next = now + self.backoff.wait(self.idle, None);
+    }
+
+    /// A poll failed.
+    pub(crate) fn failed(&mut self, retry_after: Option<Duration>, now: Instant) {
+        self.idle = self.idle.saturating_add(1);
+        self.next = now + self.backoff.wait(self.idle, retry_after);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BACKOFF: Backoff = Backoff { min: Duration::from_secs(2), max: Duration::from_secs(30) };
+
+    #[test]
+    fn waits_double_up_to_the_longest_and_obey_what_was_asked_for() {
+        let waits: Vec<u64> = (0..8).map(|n| BACKOFF.wait(n, None).as_secs()).collect();
+        assert_eq!(waits, [2, 2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!(BACKOFF.wait(u32::MAX, None).as_secs(), 30);
+        assert_eq!(BACKOFF.wait(1, Some(Duration::from_secs(45))).as_secs(), 45);
+        assert_eq!(BACKOFF.wait(1, Some(Duration::MAX)).as_secs(), 3600);
+    }
+
+    #[test]
+    fn polls_are_rarer_when_idle_and_frequent_again_when_busy() {
+        let now = Instant::now();
+        let mut pace = Pace::new(BACKOFF, now);
+        let mut wait = |busy| {
+            pace.polled(busy, now);
+            (pace.next() - now).as_secs()
+        };
+        assert_eq!([wait(false), wait(false), wait(false), wait(true)], [2, 4, 8, 2]);
+        pace.failed(Some(Duration::from_secs(9)), now);
+        assert_eq!((pace.next() - now).as_secs(), 9);
+    }
+}

@@ -1,0 +1,119 @@
+//! The dispatcher's settings.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use service::agent_token::{self, AgentTokens};
+use service::settings::{Layers, Reader, SettingsError};
+use service::telemetry::LogFormat;
+
+/// Everything that the dispatcher can be told (docs/CONFIGURATION.md).
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `BACKEND_URL`.
+    pub backend_url: String,
+    /// `INTERNAL_API_TOKEN`.
+    pub internal_token: SecretString,
+    /// For asking what the backend offers; without a key it is found out by trying.
+    pub tokens: AgentTokens,
+    /// `AGENT_DAEMON_URL`.
+    pub daemon_url: String,
+    /// `AGENT_DAEMON_API_KEY`.
+    pub daemon_key: Option<SecretString>,
+    /// `DISPATCH_SEND_TIMEOUT_SEC`: how long the daemon's answer is waited for. Longer than the
+    /// daemon lets a run take, so that the daemon is the one that gives up first.
+    pub send_timeout: Duration,
+    /// `DISPATCH_DEFAULT_TASK`: the task of notifications that name none.
+    pub default_task: String,
+    /// `DISPATCH_CONCURRENCY`: sessions at a time.
+    pub concurrency: usize,
+    /// `DISPATCH_MAX_ATTEMPTS`: counted failures until a notification is given up.
+    pub max_attempts: u32,
+    /// `DISPATCH_MIN_INTERVAL_SEC`: between two polls when busy; the first wait after a failure.
+    pub min_interval: Duration,
+    /// `DISPATCH_MAX_INTERVAL_SEC`: between two polls when idle; the longest wait after a failure.
+    pub max_interval: Duration,
+    /// `DISPATCH_LIMIT_USERS`: users of one poll.
+    pub limit_users: u32,
+    /// `DISPATCH_LIMIT_NOTIFICATIONS`: notifications of one poll.
+    pub limit_notifications: u32,
+    /// `DISPATCH_LEASE_SECONDS`: how long a backend that leases keeps a delivery for this
+    /// dispatcher, and so how long one that a crash orphaned waits.
+    pub lease_seconds: u64,
+    /// `WOMBAT_HOST` and `DISPATCH_HTTP_PORT`: where `/livez` and `/metrics` are.
+    pub listen: Option<(String, u16)>,
+    /// `WOMBAT_LOG_FORMAT`.
+    pub log_format: LogFormat,
+    /// `RUST_LOG`.
+    pub log_filter: String,
+}
+
+impl Settings {
+    /// Reads and checks all settings, or names every problem.
+    pub fn read(layers: &Layers) -> Result<Self, SettingsError> {
+        let mut reader = Reader::new(layers);
+        let internal_token = reader.secret("INTERNAL_API_TOKEN");
+        if internal_token.is_none() {
+            reader.problem("INTERNAL_API_TOKEN", "is not set; it must be the backend's own");
+        }
+        let min = reader.number("DISPATCH_MIN_INTERVAL_SEC", 2.0_f64, 0.01..=3600.0);
+        let max = reader.number("DISPATCH_MAX_INTERVAL_SEC", 30.0_f64, 0.01..=3600.0);
+        let host = reader.text("WOMBAT_HOST", "127.0.0.1");
+        let port: Option<u16> =
+            reader.parse_optional("DISPATCH_HTTP_PORT", "a number from 0 to 65535");
+        let settings = Self {
+            backend_url: reader.url("BACKEND_URL", "http://localhost:8000"),
+            internal_token: internal_token.unwrap_or_default(),
+            tokens: agent_token::read(&mut reader, false),
+            daemon_url: reader.url("AGENT_DAEMON_URL", "http://localhost:8081"),
+            daemon_key: reader.secret("AGENT_DAEMON_API_KEY"),
+            send_timeout: reader.seconds("DISPATCH_SEND_TIMEOUT_SEC", 300, 1..=86_400),
+            default_task: reader.text("DISPATCH_DEFAULT_TASK", "Notifications"),
+            concurrency: reader.number("DISPATCH_CONCURRENCY", 16, 1..=1024),
+            max_attempts: reader.number("DISPATCH_MAX_ATTEMPTS", 8, 1..=1000),
+            min_interval: Duration::from_secs_f64(min),
+            // A longest wait below the shortest means that all waits are the same.
+            max_interval: Duration::from_secs_f64(max.max(min)),
+            limit_users: reader.number("DISPATCH_LIMIT_USERS", 100, 1..=10_000),
+            limit_notifications: reader.number("DISPATCH_LIMIT_NOTIFICATIONS", 200, 1..=10_000),
+            lease_seconds: reader.number("DISPATCH_LEASE_SECONDS", 60, 1..=86_400),
+            listen: port.map(|port| (host, port)),
+            log_format: match reader.optional("WOMBAT_LOG_FORMAT") {
+                None => LogFormat::fitting(),
+                Some(_) => reader
+                    .parse_optional("WOMBAT_LOG_FORMAT", "pretty or json")
+                    .unwrap_or(LogFormat::Json),
+            },
+            log_filter: reader.text("RUST_LOG", "info"),
+        };
+        reader.finish().map(|_| settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_internal_token_has_to_be_set() {
+        let error = Settings::read(&Layers::default()).unwrap_err();
+        assert_eq!(error.0.len(), 1, "{error}");
+        assert!(error.0[0].starts_with("INTERNAL_API_TOKEN: is not set"), "{error}");
+        let settings = Settings::read(&Layers::from_pairs([("INTERNAL_API_TOKEN", "t")])).unwrap();
+        assert_eq!((settings.concurrency, settings.max_attempts), (16, 8));
+        assert_eq!(settings.default_task, "Notifications");
+        assert!(settings.listen.is_none());
+    }
+
+    #[test]
+    fn intervals_may_be_fractions_and_the_longest_is_never_below_the_shortest() {
+        let settings = Settings::read(&Layers::from_pairs([
+            ("INTERNAL_API_TOKEN", "t"),
+            ("DISPATCH_MIN_INTERVAL_SEC", "0.5"),
+            ("DISPATCH_MAX_INTERVAL_SEC", "0.1"),
+        ]))
+        .unwrap();
+        assert_eq!(settings.min_interval, Duration::from_millis(500));
+        assert_eq!(settings.max_interval, settings.min_interval);
+    }
+}

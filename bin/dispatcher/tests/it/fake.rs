@@ -1,0 +1,233 @@
+//! A backend and a daemon in one server. The backend hands out what is not delivered yet; the
+//! daemon answers as the test says.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use service::settings::Layers;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use wombat_dispatcher::{DispatchError, Settings};
+
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
+pub(crate) type Daemon = Arc<dyn Fn(Value) -> Answer + Send + Sync>;
+
+#[derive(Default)]
+pub(crate) struct Log {
+    pub(crate) waiting: Vec<Value>,
+    pub(crate) polls: Vec<(Method, HashMap<String, String>)>,
+    pub(crate) sent: Vec<Value>,
+    pub(crate) send_headers: Vec<HeaderMap>,
+    pub(crate) acked: Vec<String>,
+    pub(crate) dead: Vec<(String, Value)>,
+    /// Acknowledgements that are answered with 500 first.
+    pub(crate) fail_acks: usize,
+    pub(crate) verb: Option<Method>,
+    pub(crate) poll_down: bool,
+}
+
+#[derive(Clone)]
+pub(crate) struct Fake {
+    pub(crate) url: String,
+    pub(crate) log: Arc<Mutex<Log>>,
+    daemon: Daemon,
+    features: Value,
+}
+
+pub(crate) fn status(status: u16, code: &str) -> Response {
+    let status = StatusCode::from_u16(status).unwrap();
+    (status, Json(json!({"error": "why", "code": code}))).into_response()
+}
+
+pub(crate) fn ok() -> Response {
+    Json(json!({"status": "ok"})).into_response()
+}
+
+/// A daemon that answers at once.
+pub(crate) fn answers(answer: impl Fn(&Value) -> Response + Send + Sync + 'static) -> Daemon {
+    Arc::new(move |body| {
+        let response = answer(&body);
+        Box::pin(async move { response })
+    })
+}
+
+pub(crate) fn notification(user: &str, id: &str) -> Value {
+    json!({"notification_id": id, "user_id": user, "session_key": format!("user:{user}:scout"),
+           "content": format!("content {id}")})
+}
+
+pub(crate) fn id_of(body: &Value) -> String {
+    body["metadata"]["notification_id"].as_str().unwrap().to_owned()
+}
+
+impl Fake {
+    pub(crate) async fn start(daemon: Daemon, features: Value) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let fake = Self { url, log: Arc::default(), daemon, features };
+        let mc = "/api/mission-control";
+        let router = Router::new()
+            .route(&format!("{mc}/capabilities"), get(capabilities))
+            .route(&format!("{mc}/dispatch/undelivered"), any(undelivered))
+            .route(&format!("{mc}/dispatch/notifications/{{id}}/deliver"), post(deliver))
+            .route(&format!("{mc}/dispatch/notifications/{{id}}/fail"), post(fail))
+            .route("/api/agents/send", post(send))
+            .with_state(fake.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        fake
+    }
+
+    pub(crate) fn put(&self, notifications: impl IntoIterator<Item = Value>) {
+        self.log.lock().unwrap().waiting.extend(notifications);
+    }
+
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&mut Log) -> T) -> T {
+        read(&mut self.log.lock().unwrap())
+    }
+
+    pub(crate) fn pairs(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("INTERNAL_API_TOKEN", "internal".into()),
+            ("AGENT_JWT_SECRET", "0123456789abcdef0123456789abcdef".into()),
+            ("BACKEND_URL", self.url.clone()),
+            ("AGENT_DAEMON_URL", self.url.clone()),
+            ("AGENT_DAEMON_API_KEY", "daemon-key".into()),
+            ("DISPATCH_MIN_INTERVAL_SEC", "0.02".into()),
+            ("DISPATCH_MAX_INTERVAL_SEC", "0.05".into()),
+        ]
+    }
+
+    /// Runs a dispatcher to the end of the queue.
+    pub(crate) async fn drain(&self, more: &[(&'static str, &str)]) -> Result<(), DispatchError> {
+        let work =
+            wombat_dispatcher::run(&self.settings(more), true, None, CancellationToken::new());
+        work_in_time(work).await
+    }
+
+    pub(crate) fn settings(&self, more: &[(&'static str, &str)]) -> Settings {
+        let mut pairs = self.pairs();
+        pairs.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        Settings::read(&Layers::from_pairs(pairs)).unwrap()
+    }
+
+    /// Starts a dispatcher that runs until the token says stop.
+    pub(crate) fn dispatch(&self, more: &[(&'static str, &str)]) -> Running {
+        let settings = self.settings(more);
+        let stop = CancellationToken::new();
+        let token = stop.clone();
+        let task =
+            tokio::spawn(
+                async move { wombat_dispatcher::run(&settings, false, None, token).await },
+            );
+        Running { stop, task }
+    }
+
+    pub(crate) async fn until(&self, what: &str, condition: impl Fn(&mut Log) -> bool) {
+        let wait = async {
+            while !self.read(&condition) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect(what);
+    }
+}
+
+pub(crate) struct Running {
+    pub(crate) stop: CancellationToken,
+    pub(crate) task: tokio::task::JoinHandle<Result<(), DispatchError>>,
+}
+
+impl Running {
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        work_in_time(async { self.task.await.unwrap() }).await.unwrap();
+    }
+}
+
+async fn work_in_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), work).await.expect("ends in time")
+}
+
+async fn capabilities(State(fake): State<Fake>, headers: HeaderMap) -> Response {
+    assert!(headers.contains_key("x-agent-token"));
+    Json(json!({"contract_version": "v1", "features": fake.features})).into_response()
+}
+
+async fn undelivered(
+    State(fake): State<Fake>,
+    method: Method,
+    headers: HeaderMap,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    assert_eq!(headers["x-internal-token"], "internal");
+    fake.read(|log| {
+        log.polls.push((method.clone(), query));
+        if log.poll_down {
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+        if log.verb.as_ref().is_some_and(|verb| *verb != method) {
+            return StatusCode::METHOD_NOT_ALLOWED.into_response();
+        }
+        let deliveries: Vec<_> = log.waiting.iter().take(50).cloned().collect();
+        Json(json!({"deliveries": deliveries})).into_response()
+    })
+}
+
+fn done(log: &mut Log, id: &str, query: &HashMap<String, String>) {
+    let at = log.waiting.iter().position(|item| item["notification_id"] == id);
+    if let Some(at) = at {
+        assert_eq!(log.waiting[at]["user_id"], query["user_id"].as_str());
+        log.waiting.remove(at);
+    }
+}
+
+async fn deliver(
+    State(fake): State<Fake>,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    fake.read(|log| {
+        if log.fail_acks > 0 {
+            log.fail_acks -= 1;
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+        done(log, &id, &query);
+        log.acked.push(id);
+        ok()
+    })
+}
+
+async fn fail(
+    State(fake): State<Fake>,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+    Json(body): Json<Value>,
+) -> Response {
+    if fake.features["notifications_fail"] != true {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    fake.read(|log| {
+        done(log, &id, &query);
+        log.dead.push((id, body));
+        ok()
+    })
+}
+
+async fn send(State(fake): State<Fake>, headers: HeaderMap, body: Bytes) -> Response {
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    fake.read(|log| {
+        log.sent.push(body.clone());
+        log.send_headers.push(headers);
+    });
+    (fake.daemon)(body).await
+}

@@ -1,0 +1,7 @@
+//! The dispatcher between a backend and a daemon that keep what they were sent.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod delivery;
+mod failures;
+mod fake;
+mod process;

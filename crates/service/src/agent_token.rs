@@ -1,0 +1,100 @@
+//! The settings of the agent token, `AGENT_JWT_*`, which several programs read alike.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mc_client::token::{Algorithm, Key, MIN_SECRET_BYTES, TokenMinter};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::settings::Reader;
+
+/// What the settings give for making agent tokens.
+#[derive(Debug, Clone, Default)]
+pub struct AgentTokens {
+    /// Makes them; `None` when no key is set.
+    pub minter: Option<Arc<TokenMinter>>,
+    /// What is allowed but unwise, for the log.
+    pub warning: Option<String>,
+}
+
+/// Reads `AGENT_JWT_SECRET` or `AGENT_JWT_PRIVATE_KEY`, `AGENT_JWT_ALGORITHM` and
+/// `AGENT_JWT_TTL_SECS`. With `required`, a missing key is a problem.
+pub fn read(reader: &mut Reader<'_>, required: bool) -> AgentTokens {
+    let secret = reader.secret("AGENT_JWT_SECRET");
+    let pem_file: Option<PathBuf> = reader.optional("AGENT_JWT_PRIVATE_KEY").map(PathBuf::from);
+    let algorithm = reader.parse::<Algorithm>("AGENT_JWT_ALGORITHM", "HS256", Algorithm::ALLOWED);
+    let ttl = reader.seconds("AGENT_JWT_TTL_SECS", 900, 10..=86_400);
+    let Some(algorithm) = algorithm else {
+        return AgentTokens::default();
+    };
+    let (name, key) = if algorithm.is_symmetric() {
+        ("AGENT_JWT_SECRET", secret.map(Key::Secret))
+    } else {
+        let pem = pem_file.and_then(|path| match std::fs::read_to_string(&path) {
+            Ok(text) => Some(Key::Pem(SecretString::from(text))),
+            Err(error) => {
+                let what = format!("{} cannot be read: {error}", path.display());
+                reader.problem("AGENT_JWT_PRIVATE_KEY", what);
+                None
+            }
+        });
+        ("AGENT_JWT_PRIVATE_KEY", pem)
+    };
+    let Some(key) = key else {
+        if required {
+            reader.problem(
+                name,
+                "is not set; the backend must hold the same secret or its public half",
+            );
+        }
+        return AgentTokens::default();
+    };
+    let warning = match &key {
+        Key::Secret(secret) if secret.expose_secret().len() < MIN_SECRET_BYTES => Some(format!(
+            "AGENT_JWT_SECRET is shorter than {MIN_SECRET_BYTES} bytes and can be guessed"
+        )),
+        Key::Secret(_) | Key::Pem(_) => None,
+    };
+    match TokenMinter::new(&key, algorithm, ttl) {
+        Ok(minter) => AgentTokens { minter: Some(Arc::new(minter)), warning },
+        Err(error) => {
+            reader.problem(name, error);
+            AgentTokens::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Layers;
+
+    fn problems(pairs: &[(&str, &str)], required: bool) -> (AgentTokens, String) {
+        let layers = Layers::from_pairs(pairs.iter().copied());
+        let mut reader = Reader::new(&layers);
+        let tokens = read(&mut reader, required);
+        (tokens, reader.finish().map(|_| String::new()).unwrap_or_else(|e| e.to_string()))
+    }
+
+    #[test]
+    fn a_missing_key_is_a_problem_only_where_it_is_required() {
+        assert!(problems(&[], true).1.contains("AGENT_JWT_SECRET: is not set"));
+        let (tokens, problem) = problems(&[], false);
+        assert!(tokens.minter.is_none() && problem.is_empty(), "{problem}");
+    }
+
+    #[test]
+    fn a_short_secret_works_and_is_warned_about() {
+        let (tokens, problem) = problems(&[("AGENT_JWT_SECRET", "canary")], true);
+        assert!(tokens.minter.is_some() && problem.is_empty(), "{problem}");
+        assert!(tokens.warning.is_some_and(|text| !text.contains("canary")));
+    }
+
+    #[test]
+    fn an_unknown_algorithm_or_an_unreadable_key_file_is_named() {
+        assert!(problems(&[("AGENT_JWT_ALGORITHM", "none")], true).1.contains("HS256, HS384"));
+        let pairs =
+            [("AGENT_JWT_ALGORITHM", "EdDSA"), ("AGENT_JWT_PRIVATE_KEY", "/nowhere/key.pem")];
+        assert!(problems(&pairs, true).1.contains("/nowhere/key.pem cannot be read"));
+    }
+}
