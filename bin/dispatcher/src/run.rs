@@ -150,7 +150,7 @@ impl Dispatcher {
                 stopping_since = Some(now);
                 self.stop_polling();
                 continue;
-            } else if once && self.drained && self.board.is_empty() {
+            } else if once && self.poll.is_none() && self.drained && self.board.is_empty() {
                 break;
             }
             let poll_at = if stopping { None } else { self.poll_at(now) };

@@ -109,9 +109,9 @@ impl Fake {
 
     /// Runs a dispatcher to the end of the queue.
     pub(crate) async fn drain(&self, more: &[(&'static str, &str)]) -> Result<(), DispatchError> {
-        let work =
-            wombat_dispatcher::run(&self.settings(more), true, None, CancellationToken::new());
-        work_in_time(work).await
+        let settings = self.settings(more);
+        let stop = CancellationToken::new();
+        work_in_time(wombat_dispatcher::run(&settings, true, None, stop)).await
     }
 
     pub(crate) fn settings(&self, more: &[(&'static str, &str)]) -> Settings {
