@@ -1,0 +1,48 @@
+# Everything a person does with this repository. `make help` lists it.
+
+CARGO ?= cargo
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+RUNNER := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo "nextest run" || echo test)
+
+.PHONY: help demo test lint run dispatcher heartbeat standup backend clean prerequisites
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+prerequisites:
+	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust 1.95 or newer from https://rustup.rs"; exit 1; }
+	@command -v cc >/dev/null || { echo "a C compiler is missing: apt-get install gcc"; exit 1; }
+
+demo: prerequisites ## Build, start everything with the example workspace, show a whole round trip
+	$(CARGO) build --quiet --workspace --bins
+	@$(CARGO) run --quiet -p xtask -- demo
+
+test: prerequisites ## Run everything that must pass
+	$(CARGO) build --workspace --bins
+	$(CARGO) $(RUNNER) --workspace
+
+lint: prerequisites ## Formatting, clippy, documentation, dependency rules
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources; \
+	else echo "skipped: cargo-deny is not installed (cargo install cargo-deny --locked)"; fi
+
+run: prerequisites ## Start the daemon (settings: docs/CONFIGURATION.md)
+	$(CARGO) run -p wombat-daemon
+
+dispatcher: prerequisites ## Start the dispatcher
+	$(CARGO) run -p wombat-dispatcher
+
+backend: prerequisites ## Start the reference backend
+	$(CARGO) run -p wombat-mission-control
+
+heartbeat: prerequisites ## Wake an agent: USER_ID=… AGENT_ROLE=… make heartbeat
+	$(CARGO) run --quiet -p wombat-heartbeat
+
+standup: prerequisites ## Print the day: STANDUP_TIMEZONE=UTC make standup
+	$(CARGO) run --quiet -p wombat-standup
+
+clean: ## Remove what was built and the demo's data
+	$(CARGO) clean
+	rm -rf data
