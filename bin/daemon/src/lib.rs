@@ -1,1 +1,98 @@
-//! x
+//! The agent runtime as a library: settings in, a listener served until told to stop.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod agent;
+pub mod api;
+pub mod backend;
+pub mod runs;
+pub mod sessions;
+pub mod settings;
+pub mod state;
+pub mod tools;
+pub mod usage;
+
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::Settings;
+use crate::state::{App, SetupError};
+
+/// How often the end of the runs is looked for while draining.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+
+/// How long answers that are ready may take to leave, once all runs have ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
+/// Why the daemon stopped other than by being told to.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// It could not be put together.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The listener failed.
+    #[error("serving failed: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// Serves until `shutdown`, then lets the runs in flight finish for as long as the settings allow.
+pub async fn run(
+    listener: TcpListener,
+    settings: Settings,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    let drain = settings.drain;
+    let app = App::new(settings)?;
+    let watch = app.workspace.watch();
+    for warning in &app.settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    if !app.llm.configured() {
+        tracing::warn!("no model can be asked yet: its provider needs a key (see /health)");
+    }
+    tracing::info!("listening on http://{}", listener.local_addr()?);
+    let close = CancellationToken::new();
+    let closing = close.clone();
+    let server = axum::serve(listener, api::router(app.clone()))
+        .with_graceful_shutdown(async move { closing.cancelled().await });
+    let mut server = std::pin::pin!(server.into_future());
+    tokio::select! {
+        result = &mut server => result?,
+        () = shutdown.cancelled() => {
+            // The listener stays open, so that new runs are told to go elsewhere.
+            tokio::select! {
+                result = &mut server => result?,
+                () = finish_runs(&app, drain) => {}
+            }
+            close.cancel();
+            if timeout(LAST_ANSWERS, &mut server).await.is_err() {
+                tracing::info!("connections that were still open are closed");
+            }
+        }
+    }
+    tokio::task::spawn_blocking(move || drop(watch)).await.ok();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// No new runs; those in flight get their time, then are dropped.
+async fn finish_runs(app: &App, drain: Duration) {
+    app.runs.start_draining();
+    let in_flight = app.runs.in_flight();
+    tracing::info!(in_flight, "stopping: no new runs are taken");
+    let end = Instant::now() + drain;
+    while app.runs.in_flight() > 0 && Instant::now() < end {
+        sleep(DRAIN_LOOK).await;
+    }
+    if app.runs.in_flight() > 0 {
+        tracing::warn!(in_flight = app.runs.in_flight(), "dropping the runs that did not finish");
+        app.runs.interrupt();
+    }
+    app.runs.tracker().close();
+    if timeout(LAST_ANSWERS, app.runs.tracker().wait()).await.is_err() {
+        tracing::warn!("some runs did not stop in time");
+    }
+}

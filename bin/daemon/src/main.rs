@@ -1,2 +1,90 @@
-//! x
-fn main() {}
+//! `wombat-daemon`: the command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use service::exit;
+use service::settings::Layers;
+use tokio::net::TcpListener;
+use wombat_daemon::settings::Settings;
+
+const NAME: &str = "wombat-daemon";
+
+/// The agent runtime beside your backend.
+///
+/// Settings come from wombat.toml (or --config), .env, the environment and flags; the later wins.
+/// docs/CONFIGURATION.md lists them all. The daemon needs at least AGENT_JWT_SECRET and
+/// BACKEND_URL, and a key of the model's provider (or LLM_PROVIDER=offline).
+#[derive(Parser)]
+#[command(name = NAME, version)]
+struct Cli {
+    /// The settings file; wombat.toml in the working directory when absent.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The address to listen on (WOMBAT_HOST).
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    host: Option<String>,
+    /// The port to listen on; 0 picks a free one (WOMBAT_PORT).
+    #[arg(long, global = true)]
+    port: Option<String>,
+    /// The workspace folder (WOMBAT_WORKSPACE).
+    #[arg(long, global = true, value_name = "DIR")]
+    workspace: Option<String>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve (the default).
+    Serve,
+    /// Print the settings in force and where each came from; secrets are masked.
+    Config,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let flags = [("WOMBAT_HOST", cli.host), ("WOMBAT_PORT", cli.port), ("WOMBAT_WORKSPACE", cli.workspace)];
+    let flags = flags.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let settings = match Settings::read(&Layers::of_process(cli.config, flags)) {
+        Ok(settings) => settings,
+        Err(problems) => return exit::fail(exit::CONFIG, NAME, &problems),
+    };
+    match cli.command {
+        Some(Command::Config) => {
+            exit::say(settings.effective.to_string().trim_end());
+            ExitCode::SUCCESS
+        }
+        Some(Command::Serve) | None => serve(settings),
+    }
+}
+
+fn serve(settings: Settings) -> ExitCode {
+    service::telemetry::init(settings.log_format, &settings.log_filter);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::fail(exit::FAILURE, NAME, &error),
+    };
+    runtime.block_on(async {
+        let address = (settings.host, settings.port);
+        let listener = match TcpListener::bind(address).await {
+            Ok(listener) => listener,
+            Err(error) => {
+                let problem = format!(
+                    "cannot listen on {}:{}: {error}; set WOMBAT_PORT to a free port",
+                    settings.host, settings.port
+                );
+                return exit::fail(exit::FAILURE, NAME, &problem);
+            }
+        };
+        let shutdown = match service::shutdown::signals() {
+            Ok(shutdown) => shutdown,
+            Err(error) => return exit::fail(exit::FAILURE, NAME, &error),
+        };
+        match wombat_daemon::run(listener, settings, shutdown).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => exit::fail(exit::FAILURE, NAME, &error),
+        }
+    })
+}

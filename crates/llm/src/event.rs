@@ -31,7 +31,7 @@ pub enum StreamEvent {
 }
 
 /// Why a model stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
     /// It was done.
@@ -43,6 +43,7 @@ pub enum FinishReason {
     /// A content filter stopped it.
     ContentFilter,
     /// The provider gave a reason that is none of these, or none at all.
+    #[default]
     Other,
 }
 
@@ -70,6 +71,14 @@ pub struct Usage {
     pub total_tokens: u64,
     /// Tokens of the prompt that the provider read from its cache.
     pub cached_tokens: u64,
+    /// Tokens of the prompt that the provider wrote to its cache, where it charges for that.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache_write_tokens: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl std::ops::AddAssign for Usage {
@@ -78,5 +87,6 @@ impl std::ops::AddAssign for Usage {
         self.completion_tokens += other.completion_tokens;
         self.total_tokens += other.total_tokens;
         self.cached_tokens += other.cached_tokens;
+        self.cache_write_tokens += other.cache_write_tokens;
     }
 }

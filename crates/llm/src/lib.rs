@@ -1,8 +1,26 @@
-//! One client for all LLM providers. Knows no agents and no Mission Control.
+//! One client for all LLM providers. Knows no agents and no Mission Control, and reads no
+//! environment: whoever builds the [`LlmClient`] hands it its [`LlmSettings`].
+//!
+//! Policy (retries, failover, deadlines) lives in `client` and `retry` alone; `provider` is pure
+//! translation between [`request`] and [`event`] and the wire formats.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod client;
+pub mod cost;
 pub mod error;
 pub mod event;
 pub mod model;
 pub mod request;
+pub mod settings;
+
+mod catalog;
+mod offline;
+mod provider;
+mod retry;
+
+pub use client::{CallContext, LlmClient};
+pub use cost::{Cost, cost};
+pub use error::{LlmError, LlmErrorKind};
+pub use model::{ModelError, ModelRef, Provider, Tier};
+pub use settings::{Endpoint, LlmConfigError, LlmSettings, OpenAiApi, RetrySettings, Timeouts};

@@ -1,6 +1,12 @@
-//! `provider/model` names, tiers, context windows and prices.
+//! Providers, `provider/model` names and tiers.
+
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+/// The longest name of a model that is believed.
+const MAX_NAME_LEN: usize = 200;
 
 /// A provider of models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -26,6 +32,93 @@ pub enum Provider {
     Offline,
 }
 
+impl Provider {
+    /// All of them, in the order in which they are documented.
+    pub const ALL: [Self; 9] = [
+        Self::OpenAi,
+        Self::Anthropic,
+        Self::Google,
+        Self::Xai,
+        Self::Groq,
+        Self::Mistral,
+        Self::OpenRouter,
+        Self::Ollama,
+        Self::Offline,
+    ];
+
+    /// The name as it stands in settings and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Google => "google",
+            Self::Xai => "xai",
+            Self::Groq => "groq",
+            Self::Mistral => "mistral",
+            Self::OpenRouter => "openrouter",
+            Self::Ollama => "ollama",
+            Self::Offline => "offline",
+        }
+    }
+
+    /// The environment variable that holds the key (`GOOGLE_API_KEY` also works for Gemini).
+    pub fn key_variable(self) -> Option<&'static str> {
+        match self {
+            Self::OpenAi => Some("OPENAI_API_KEY"),
+            Self::Anthropic => Some("ANTHROPIC_API_KEY"),
+            Self::Google => Some("GEMINI_API_KEY"),
+            Self::Xai => Some("XAI_API_KEY"),
+            Self::Groq => Some("GROQ_API_KEY"),
+            Self::Mistral => Some("MISTRAL_API_KEY"),
+            Self::OpenRouter => Some("OPENROUTER_API_KEY"),
+            Self::Ollama | Self::Offline => None,
+        }
+    }
+
+    /// The environment variable that moves the provider to another server.
+    pub fn base_url_variable(self) -> Option<&'static str> {
+        match self {
+            Self::OpenAi => Some("OPENAI_BASE_URL"),
+            Self::Anthropic => Some("ANTHROPIC_BASE_URL"),
+            Self::Google => Some("GEMINI_BASE_URL"),
+            Self::Xai => Some("XAI_BASE_URL"),
+            Self::Groq => Some("GROQ_BASE_URL"),
+            Self::Mistral => Some("MISTRAL_BASE_URL"),
+            Self::OpenRouter => Some("OPENROUTER_BASE_URL"),
+            Self::Ollama => Some("OLLAMA_BASE_URL"),
+            Self::Offline => None,
+        }
+    }
+
+    /// Whether the provider's own server wants a key. (A server that merely speaks OpenAI's
+    /// protocol may do without: see [`LlmClient::configured`](crate::LlmClient::configured).)
+    pub fn needs_key(self) -> bool {
+        self.key_variable().is_some()
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Provider {
+    type Err = ModelError;
+
+    /// Reads a provider's name in any case; `gemini` is another name of `google`.
+    fn from_str(text: &str) -> Result<Self, ModelError> {
+        let text = text.trim();
+        if text.eq_ignore_ascii_case("gemini") {
+            return Ok(Self::Google);
+        }
+        Self::ALL
+            .into_iter()
+            .find(|provider| text.eq_ignore_ascii_case(provider.as_str()))
+            .ok_or_else(|| ModelError::UnknownProvider(text.to_owned()))
+    }
+}
+
 /// A model of a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ModelRef {
@@ -33,4 +126,143 @@ pub struct ModelRef {
     pub provider: Provider,
     /// The provider's own name for it.
     pub name: String,
+}
+
+impl ModelRef {
+    /// A model by its provider and the provider's own name.
+    pub fn new(provider: Provider, name: impl Into<String>) -> Self {
+        Self { provider, name: name.into() }
+    }
+
+    /// Reads `model` or `provider/model` (docs/CONFIGURATION.md, `LLM_PROVIDER`): a first part
+    /// that names a known provider is the provider, anything else belongs to the model's name.
+    ///
+    /// OpenRouter's own names look like `openai/gpt-4o`, so where it is the default the whole text
+    /// is its name, and `provider:model` leaves it. Elsewhere a colon belongs to the name, as in
+    /// Ollama's `mistral:7b`.
+    ///
+    /// # Errors
+    /// When the name is empty, or holds what no name of a model holds. (Names become part of an
+    /// address at some providers, and callers of the daemon may choose one.)
+    pub fn parse(text: &str, default_provider: Provider) -> Result<Self, ModelError> {
+        let text = text.trim();
+        let separator = if default_provider == Provider::OpenRouter { ':' } else { '/' };
+        let (provider, name) = text
+            .split_once(separator)
+            .and_then(|(first, rest)| Some((first.parse::<Provider>().ok()?, rest)))
+            .unwrap_or((default_provider, text));
+        if name.is_empty() {
+            return Err(ModelError::Empty);
+        }
+        if !is_plausible(name) {
+            return Err(ModelError::BadName(name.chars().take(MAX_NAME_LEN).collect()));
+        }
+        Ok(Self::new(provider, name))
+    }
+}
+
+impl fmt::Display for ModelRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.provider, self.name)
+    }
+}
+
+/// Whether a name can stand in an address and a log line and means itself there.
+fn is_plausible(name: &str) -> bool {
+    name.len() <= MAX_NAME_LEN
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:/@+~".contains(&b))
+        && name.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
+}
+
+/// Why a text names no model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ModelError {
+    /// There is no name, or only a provider.
+    #[error("the name of the model is empty")]
+    Empty,
+    /// The name holds characters that no model's name has.
+    #[error("'{0}' is no name of a model: letters, digits and -_.:/@+~, at most 200")]
+    BadName(String),
+    /// No provider has this name.
+    #[error(
+        "'{0}' is no provider; known are openai, anthropic, google, xai, groq, mistral, \
+         openrouter, ollama and offline"
+    )]
+    UnknownProvider(String),
+}
+
+/// How good, and how dear, a model may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// `LLM_MODEL_DEFAULT`.
+    #[default]
+    Default,
+    /// `LLM_MODEL_CHEAP`, else the default.
+    Cheap,
+    /// `LLM_MODEL_BEST`, else the default.
+    Best,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_first_part_is_the_provider_and_anything_else_is_part_of_the_name() {
+        use Provider::{Anthropic, Google, Groq, Mistral, Ollama, OpenAi, OpenRouter};
+        for (text, default, provider, name) in [
+            ("gpt-4o-mini", OpenAi, OpenAi, "gpt-4o-mini"),
+            ("anthropic/claude-sonnet-4-5", OpenAi, Anthropic, "claude-sonnet-4-5"),
+            ("gemini/gemini-2.5-flash", OpenAi, Google, "gemini-2.5-flash"),
+            ("Google/gemini-2.5-flash", OpenAi, Google, "gemini-2.5-flash"),
+            ("meta-llama/Llama-3.3-70B", OpenAi, OpenAi, "meta-llama/Llama-3.3-70B"),
+            ("groq/openai/gpt-oss-120b", OpenAi, Groq, "openai/gpt-oss-120b"),
+            ("openrouter/openai/gpt-4o", OpenAi, OpenRouter, "openai/gpt-4o"),
+            ("mistral:7b", Ollama, Ollama, "mistral:7b"),
+            ("ollama/llama3.2:3b", OpenAi, Ollama, "llama3.2:3b"),
+            (" claude-x ", Anthropic, Anthropic, "claude-x"),
+            // With OpenRouter as the default the whole text is its name for the model …
+            ("openai/gpt-4o", OpenRouter, OpenRouter, "openai/gpt-4o"),
+            ("meta-llama/llama-3:free", OpenRouter, OpenRouter, "meta-llama/llama-3:free"),
+            ("openrouter/auto", OpenRouter, OpenRouter, "openrouter/auto"),
+            // … and a colon leaves it.
+            ("mistral:mistral-large-latest", OpenRouter, Mistral, "mistral-large-latest"),
+            ("gemini:gemini-2.5-pro", OpenRouter, Google, "gemini-2.5-pro"),
+        ] {
+            assert_eq!(ModelRef::parse(text, default), Ok(ModelRef::new(provider, name)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_names_no_model_is_refused() {
+        for text in ["", "  ", "openai/"] {
+            assert_eq!(ModelRef::parse(text, Provider::OpenAi), Err(ModelError::Empty), "{text}");
+        }
+        for text in ["a b", "../x", "a/../b", "a?b", "a#b", "a//b", "ü", &"x".repeat(201)] {
+            let refused = ModelRef::parse(text, Provider::Google);
+            assert!(matches!(refused, Err(ModelError::BadName(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_provider_is_read_by_its_own_name() {
+        for provider in Provider::ALL {
+            assert_eq!(provider.as_str().parse(), Ok(provider));
+            let json = serde_json::to_string(&provider).unwrap();
+            assert_eq!(json, format!("\"{provider}\""));
+        }
+        assert!("open-ai".parse::<Provider>().is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "\\PC{0,40}") {
+            for provider in Provider::ALL {
+                if let Ok(model) = ModelRef::parse(&text, provider) {
+                    proptest::prop_assert!(!model.name.is_empty());
+                }
+            }
+        }
+    }
 }

@@ -1,0 +1,157 @@
+//! Letting a run in, joining equal ones, and holding it to its time.
+
+use std::sync::Arc;
+
+use mc_client::idempotency::{RunKey, canonical_json};
+use serde_json::json;
+use service::trace::TraceId;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+use super::answer::{RunError, RunErrorKind};
+use super::driver::Drive;
+use super::events::EventSink;
+use super::request::{RunRequest, TaskTarget};
+use crate::runs::{Joined, Outcome, Registration};
+use crate::state::App;
+
+/// Answers a `send`. With a key the run goes on to its end even if the caller goes away, so that a
+/// repeat finds the reply; without one it is dropped with the caller.
+pub async fn send(app: &App, request: RunRequest, trace: TraceId) -> Outcome {
+    let Some(key) = request.key.clone() else {
+        return execute(app, request, trace, EventSink::silent()).await;
+    };
+    let sender = match app.runs.join(&key, &fingerprint(&request))? {
+        Joined::Other(outcome) => return wait_for(outcome).await,
+        Joined::First(sender) => sender,
+    };
+    let outcome = sender.subscribe();
+    let app = app.clone();
+    let tracker = app.runs.tracker().clone();
+    tracker.spawn(async move {
+        let lead = Lead { app: app.clone(), key, sender };
+        let outcome = execute(&app, request, trace, EventSink::silent()).await;
+        lead.sender.send_replace(Some(outcome));
+    });
+    wait_for(outcome).await
+}
+
+/// Runs a `stream`. The future lives and dies with its reader. A key that is already being worked
+/// on is not run twice: its result is waited for.
+pub async fn stream(app: &App, request: RunRequest, trace: TraceId, sink: EventSink) -> Outcome {
+    let Some(key) = request.key.clone() else {
+        return execute(app, request, trace, sink).await;
+    };
+    match app.runs.join(&key, &fingerprint(&request))? {
+        Joined::Other(outcome) => wait_for(outcome).await,
+        Joined::First(sender) => {
+            let lead = Lead { app: app.clone(), key, sender };
+            let outcome = execute(app, request, trace, sink).await;
+            lead.sender.send_replace(Some(outcome.clone()));
+            outcome
+        }
+    }
+}
+
+/// The one that works on a key. However it ends, also when it is dropped or panics, the key is
+/// free again and those who wait learn of it.
+struct Lead {
+    app: App,
+    key: RunKey,
+    sender: watch::Sender<Option<Outcome>>,
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        self.app.runs.leave(&self.key);
+    }
+}
+
+async fn wait_for(mut outcome: watch::Receiver<Option<Outcome>>) -> Outcome {
+    match outcome.wait_for(Option::is_some).await {
+        Ok(outcome) => match outcome.as_ref() {
+            Some(outcome) => outcome.clone(),
+            None => Err(RunError::new(RunErrorKind::Internal)),
+        },
+        // The run was dropped with its caller; whoever still waits may send the key again.
+        Err(_) => Err(RunError::new(RunErrorKind::Cancelled)
+            .caused_by("the run that was waited for was dropped by its own caller")),
+    }
+}
+
+async fn execute(app: &App, request: RunRequest, trace: TraceId, sink: EventSink) -> Outcome {
+    let deadline = Instant::now() + request.limits.timeout;
+    let run_id = Uuid::now_v7().to_string();
+    let mut registration = app.runs.register(run_id, request.key.clone())?;
+    let run_key = request.key.clone().unwrap_or_else(RunKey::random);
+    let handle = registration.handle.clone();
+    let drive = Drive {
+        app,
+        request: &request,
+        handle: &handle,
+        run_key: &run_key,
+        trace: &trace,
+        sink: &sink,
+        deadline,
+    };
+    let result = tokio::select! {
+        result = timeout_at(deadline, drive.run()) => match result {
+            Ok(result) => result,
+            Err(_) => Err(RunError::new(RunErrorKind::Timeout)),
+        },
+        why = handle.stopped() => Err(RunError::new(why)),
+    };
+    // A backend or a model that was given up because the run's time is over is a time-out.
+    let result = result.map_err(|error| {
+        let ran_out = Instant::now() >= deadline && error.kind != RunErrorKind::Cancelled;
+        if ran_out { RunError { kind: RunErrorKind::Timeout, ..error } } else { error }
+    });
+    settle(&mut registration, &request, &trace, &result);
+    result.map(Arc::new)
+}
+
+/// Books the end of a run and says it once.
+fn settle(
+    registration: &mut Registration,
+    request: &RunRequest,
+    trace: &TraceId,
+    result: &Result<super::answer::RunAnswer, RunError>,
+) {
+    let run_id = &registration.handle.run_id;
+    let role = request.session.role();
+    match result {
+        Ok(answer) => tracing::info!(
+            run_id, trace_id = %trace, %role,
+            task_id = answer.task_id,
+            tools = answer.steps.len(),
+            tokens = answer.usage.total_tokens,
+            replayed = answer.replayed.is_some(),
+            silent = answer.silent.is_some(),
+            "run completed"
+        ),
+        Err(error) => tracing::warn!(
+            run_id, trace_id = %trace, %role,
+            reason = ?error.kind,
+            cause = error.cause,
+            "run failed"
+        ),
+    }
+    let dropped = matches!(
+        result,
+        Err(RunError { kind: RunErrorKind::Cancelled | RunErrorKind::Draining | RunErrorKind::Timeout, .. })
+    );
+    if !dropped {
+        registration.settle();
+    }
+}
+
+/// What two requests with the same key must have in common to be the same request.
+fn fingerprint(request: &RunRequest) -> String {
+    let task = match &request.task {
+        TaskTarget::Id(id) => json!({ "id": id }),
+        TaskTarget::Title { title, .. } => json!({ "title": title }),
+    };
+    let history = request.history.as_ref().map(|turns| json!(turns));
+    canonical_json(&json!({ "message": request.message, "task": task, "history": history }))
+}

@@ -1,0 +1,75 @@
+//! What a run has used: counted as it goes, readable from outside while it runs.
+
+use std::sync::{Mutex, PoisonError};
+
+use llm::Cost;
+use llm::event::{Completion, Usage};
+
+/// The running total of one run.
+#[derive(Debug, Default)]
+pub struct Meter(Mutex<Tally>);
+
+/// A reading of the meter.
+#[derive(Debug, Clone)]
+pub struct Tally {
+    /// Tokens of the finished calls.
+    pub usage: Usage,
+    /// Their price; `None` when a call's model has no known price.
+    pub cost: Option<Cost>,
+    /// Prompt tokens, by estimate, of a call that is under way.
+    pub in_flight: Option<u64>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { usage: Usage::default(), cost: Some(Cost::nothing()), in_flight: None }
+    }
+}
+
+impl Meter {
+    /// A call begins whose prompt has about this many tokens.
+    pub fn call_begins(&self, estimated_prompt_tokens: u64) {
+        self.write(|tally| tally.in_flight = Some(estimated_prompt_tokens));
+    }
+
+    /// The call came to an end without an answer that is paid for.
+    pub fn call_failed(&self) {
+        self.write(|tally| tally.in_flight = None);
+    }
+
+    /// The call was answered.
+    pub fn call_ends(&self, completion: &Completion) {
+        let price = llm::cost(&completion.model, completion.provider, &completion.usage);
+        if price.is_none() {
+            tracing::debug!(model = completion.model, "no price is known for this model");
+        }
+        self.write(|tally| {
+            tally.in_flight = None;
+            tally.usage += completion.usage;
+            tally.cost = match (tally.cost.take(), price) {
+                (Some(total), Some(price)) => Some(total.plus(&price)),
+                (None, _) | (_, None) => None,
+            };
+        });
+    }
+
+    /// The total so far.
+    pub fn read(&self) -> Tally {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The total with the call under way counted by its estimate: the receipt of a run that is
+    /// dropped.
+    pub fn receipt(&self) -> Usage {
+        let tally = self.read();
+        let estimate = tally.in_flight.unwrap_or_default();
+        let mut usage = tally.usage;
+        usage.prompt_tokens += estimate;
+        usage.total_tokens += estimate;
+        usage
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Tally)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}

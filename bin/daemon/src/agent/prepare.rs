@@ -1,0 +1,209 @@
+//! What happens before the model is asked: the task, the thread, an earlier reply.
+
+use llm::request::Message as Turn;
+use mc_client::client::AgentClient;
+use mc_client::error::McError;
+use mc_client::idempotency::{RunKey, task_key};
+use mc_client::types::{Capabilities, CreateTask, Message, Task};
+use wombat_core::session::{Role, SessionKey};
+
+use super::answer::{RunError, RunErrorKind};
+use super::request::{RunRequest, TaskTarget};
+use crate::sessions::{Busy, SessionPolicy, Sessions, Turn as SessionTurn};
+
+/// The task's id, and the session's turn on it.
+pub(super) struct Place {
+    pub(super) task_id: String,
+    pub(super) _turn: SessionTurn,
+}
+
+/// Finds or makes the task and waits for the session's turn on it. Messages for the same title are
+/// resolved one after the other, so that they queue in the order in which they came.
+pub(super) async fn take_place(
+    client: &AgentClient,
+    sessions: &Sessions,
+    policy: SessionPolicy,
+    request: &RunRequest,
+) -> Result<Place, RunError> {
+    let session = &request.session;
+    let busy = |_: Busy| RunError {
+        retry_after: Some(std::time::Duration::from_secs(1)),
+        ..RunError::new(RunErrorKind::SessionBusy)
+    };
+    let resolving = match &request.task {
+        TaskTarget::Id(_) => None,
+        TaskTarget::Title { title, .. } => {
+            let lane = format!("title\n{session}\n{title}");
+            // Resolving is short; only the run itself may find the session busy.
+            let wait = if policy == SessionPolicy::Parallel { policy } else { SessionPolicy::Queue };
+            Some(sessions.enter(lane, wait).await.map_err(busy)?)
+        }
+    };
+    let task_id = resolve(client, session, &request.task).await.map_err(|e| RunError::backend(&e))?;
+    let mut enter = Box::pin(sessions.enter(format!("task\n{session}\n{task_id}"), policy));
+    // Asked once, it has its place in the queue; then the next may resolve.
+    let turn = tokio::select! {
+        biased;
+        turn = &mut enter => turn,
+        () = std::future::ready(()) => {
+            drop(resolving);
+            enter.await
+        }
+    };
+    Ok(Place { task_id, _turn: turn.map_err(busy)? })
+}
+
+async fn resolve(
+    client: &AgentClient,
+    session: &SessionKey,
+    target: &TaskTarget,
+) -> Result<String, McError> {
+    let (title, description, metadata) = match target {
+        TaskTarget::Id(id) => return Ok(id.clone()),
+        TaskTarget::Title { title, description, metadata } => (title, description, metadata),
+    };
+    if let Some(task) = client.find_task(title).await? {
+        return Ok(task.id);
+    }
+    let mut new = CreateTask {
+        title: title.clone(),
+        description: description.clone(),
+        status: None,
+        metadata: metadata.clone(),
+        idempotency_key: Some(task_key(session.user().as_str(), title)),
+    };
+    let task = create(client, &new).await?;
+    if task.title == *title {
+        return Ok(task.id);
+    }
+    // The key belongs to a task that has been renamed since; this one is another.
+    new.idempotency_key = Some(task_key(session.user().as_str(), &format!("{title}\n{}", task.id)));
+    Ok(create(client, &new).await?.id)
+}
+
+/// Creates a task; one that was created at the same time with other details is as good.
+async fn create(client: &AgentClient, new: &CreateTask) -> Result<Task, McError> {
+    match client.create_task(new).await {
+        Err(error) => error.conflicting_original().ok_or(error),
+        task => task,
+    }
+}
+
+/// What the backend knows of this run before it begins.
+pub(super) struct Known {
+    /// Earlier turns.
+    pub(super) history: Vec<Turn>,
+    /// The reply that an earlier run with the same key stored.
+    pub(super) stored: Option<Message>,
+}
+
+/// Loads the thread, looks for a stored reply and makes sure that the task exists, all at once.
+pub(super) async fn look_up(
+    client: &AgentClient,
+    capabilities: &Capabilities,
+    request: &RunRequest,
+    run_key: &RunKey,
+    task_id: &str,
+    history_limit: u32,
+) -> Result<Known, RunError> {
+    let wants_thread =
+        request.history.is_none() && history_limit > 0 && capabilities.has("messages_list");
+    let named = matches!(request.task, TaskTarget::Id(_));
+    // The thread of a task that does not exist is a 404 too, so one of the two is enough.
+    let wants_task = named && !wants_thread;
+    let thread = async {
+        if !wants_thread {
+            return Ok(Vec::new());
+        }
+        client.list_messages(task_id, history_limit, None).await.map(|page| page.items)
+    };
+    let stored = async {
+        if request.key.is_none() || !capabilities.has("message_lookup") {
+            return Ok(None);
+        }
+        client.message_by_key(&run_key.reply_key()).await
+    };
+    let exists = async {
+        if !wants_task {
+            return Ok(());
+        }
+        if capabilities.has("tasks_get") {
+            return client.get_task(task_id).await.map(drop);
+        }
+        if capabilities.has("messages_list") {
+            return client.list_messages(task_id, 1, None).await.map(drop);
+        }
+        Ok(())
+    };
+    let (thread, stored, ()) = tokio::try_join!(thread, stored, exists).map_err(|error| {
+        if error.is_not_found() {
+            RunError::new(RunErrorKind::TaskNotFound).caused_by(error)
+        } else {
+            RunError::backend(&error)
+        }
+    })?;
+    let history = match &request.history {
+        Some(given) => given.clone(),
+        None => turns(thread, request.session.role(), &request.message),
+    };
+    Ok(Known { history, stored })
+}
+
+/// A thread as the model sees it. The message that is being answered may already stand at its
+/// end; it is not shown twice.
+fn turns(mut thread: Vec<Message>, role: &Role, message: &str) -> Vec<Turn> {
+    let is_agent = |message: &Message| message.actor_type.as_deref() == Some("agent");
+    if thread.last().is_some_and(|last| !is_agent(last) && last.content.trim() == message.trim()) {
+        thread.pop();
+    }
+    thread
+        .into_iter()
+        .filter(|message| !message.content.trim().is_empty())
+        .map(|message| match (is_agent(&message), message.agent_role.as_deref()) {
+            (true, Some(author)) if author != role.as_str() => {
+                Turn::user(format!("[from the agent {author}]\n{}", message.content))
+            }
+            (true, _) => Turn::assistant(message.content),
+            (false, _) => Turn::user(message.content),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(content: &str, actor: Option<&str>, role: Option<&str>) -> Message {
+        Message {
+            id: String::new(),
+            task_id: String::new(),
+            content: content.to_owned(),
+            actor_type: actor.map(str::to_owned),
+            agent_role: role.map(str::to_owned),
+            actor_id: None,
+            attachments: None,
+            created_at: None,
+        }
+    }
+
+    #[test]
+    fn a_thread_becomes_turns_and_the_message_itself_is_not_shown_twice() {
+        let role = Role::parse("scout").unwrap();
+        let thread = vec![
+            message("hello", Some("user"), None),
+            message("hi", Some("agent"), Some("scout")),
+            message("I looked", Some("agent"), Some("jarvis")),
+            message("  ", None, None),
+            message("find it", Some("user"), None),
+        ];
+        let turns = turns(thread, &role, "find it");
+        assert_eq!(
+            turns,
+            [
+                Turn::user("hello"),
+                Turn::assistant("hi"),
+                Turn::user("[from the agent jarvis]\nI looked"),
+            ]
+        );
+    }
+}

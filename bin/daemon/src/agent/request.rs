@@ -1,0 +1,98 @@
+//! A run's order: a [`RunRequest`] has been checked in full and cannot hold a bad value.
+
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use llm::request::Message;
+use mc_client::idempotency::RunKey;
+use serde_json::{Map, Value};
+use wombat_core::agent_config::ModelTier;
+use wombat_core::session::SessionKey;
+use wombat_core::workspace::PromptMode;
+
+/// One message to be answered.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    /// Who speaks to whom.
+    pub session: SessionKey,
+    /// What the person said.
+    pub message: String,
+    /// Earlier turns; `None` means that the backend is asked for the thread.
+    pub history: Option<Vec<Message>>,
+    /// The task that the reply belongs to.
+    pub task: TaskTarget,
+    /// Everything from `metadata` that steers the run.
+    pub options: RunOptions,
+    /// `metadata` as it came, for whoever records the run.
+    pub metadata: Map<String, Value>,
+    /// The caller's idempotency key, folded with user and role.
+    pub key: Option<RunKey>,
+    /// How far the run may go; never beyond the daemon's own settings.
+    pub limits: RunLimits,
+}
+
+/// Which task a run belongs to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TaskTarget {
+    /// One that the backend made.
+    Id(String),
+    /// The one with this exact title, made if there is none.
+    Title {
+        /// The title.
+        title: String,
+        /// For the creation.
+        description: Option<String>,
+        /// For the creation.
+        metadata: Option<Map<String, Value>>,
+    },
+}
+
+/// What `metadata` says about the run itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunOptions {
+    /// Replaces the workspace's prompt.
+    pub system_prompt: Option<String>,
+    /// Asks for a plan document.
+    pub kickoff: Option<Kickoff>,
+    /// The zone of the person.
+    pub timezone: Tz,
+    /// How much of the workspace the prompt holds.
+    pub prompt_mode: PromptMode,
+    /// The model tier; the role's own when absent.
+    pub model_tier: Option<ModelTier>,
+    /// What sent the message.
+    pub kind: RunKind,
+}
+
+/// What sent the message, from `metadata.type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunKind {
+    /// A person, through the backend.
+    Message,
+    /// The dispatcher (`mc.notification`): the text is data, not instructions.
+    Notification,
+    /// The heartbeat (`heartbeat`).
+    Heartbeat,
+}
+
+/// `metadata.kickoff_plan`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kickoff {
+    /// What to put into the plan.
+    pub note: Option<String>,
+    /// The plan document's title.
+    pub title: Option<String>,
+}
+
+/// How far a run may go.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RunLimits {
+    /// Turns with tools.
+    pub max_steps: u32,
+    /// Tokens of one answer of the model.
+    pub max_output_tokens: Option<u32>,
+    /// US dollars for all calls of the model together.
+    pub max_cost_usd: Option<f64>,
+    /// From the moment the run is accepted.
+    pub timeout: Duration,
+}

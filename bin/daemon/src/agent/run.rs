@@ -1,0 +1,322 @@
+//! The run as a pure state machine: what has been said, what is to be done next. No IO.
+//!
+//! The driver asks [`RunState::next`], does what it says, and reports back with
+//! [`RunState::on_completion`] or [`RunState::on_tool_results`]. The state is plain data and can be
+//! serialised, so that a run can be written down after each step and taken up elsewhere.
+
+use std::collections::HashMap;
+
+use llm::event::{Completion, FinishReason};
+use llm::request::{AssistantMessage, Message, ToolCall, ToolChoice};
+use mc_client::idempotency::canonical_json;
+use serde::{Deserialize, Serialize};
+
+/// What the model is told when it hit its output limit.
+const GO_ON: &str = "Your answer was cut off at the output limit. Go on exactly where it stopped, \
+                     without repeating anything.";
+
+/// What the model is told when it has used up its turns.
+const SUM_UP: &str = "You have used all your tool calls for this message. Answer now with what you \
+                      have; say plainly what could not be finished.";
+
+/// A run between two steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunState {
+    /// The conversation so far, system prompt first.
+    messages: Vec<Message>,
+    /// Turns with tools that the model may have.
+    max_steps: u32,
+    /// Turns with tools that it has had.
+    steps: u32,
+    /// The text of a turn that was cut off, which the next turn continues.
+    cut_off: Option<String>,
+    /// Whether the one continuation has been used.
+    continued: bool,
+    /// How often each call (tool and canonical arguments) has been made.
+    seen: HashMap<String, u32>,
+    /// What comes next.
+    phase: Phase,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum Phase {
+    /// The model is to be asked.
+    Ask,
+    /// These calls are to be made.
+    Tools(Vec<PlannedCall>),
+    /// The reply is there.
+    Reply { text: String, finish_reason: FinishReason },
+    /// The model ended without a usable reply.
+    Failed(Dead),
+}
+
+/// What the driver is to do next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Next<'a> {
+    /// Ask the model with these messages.
+    Ask {
+        /// The conversation.
+        messages: &'a [Message],
+        /// Whether tools may be called in this turn.
+        tool_choice: ToolChoice,
+    },
+    /// Make these calls, together.
+    CallTools(&'a [PlannedCall]),
+    /// Store this reply.
+    Reply {
+        /// The text.
+        text: &'a str,
+        /// Why the model stopped.
+        finish_reason: FinishReason,
+    },
+    /// End the run without a reply.
+    Fail(Dead),
+}
+
+/// Why a run ends without a reply although the model answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Dead {
+    /// The model's answer was empty.
+    EmptyReply,
+    /// A content filter stopped the model.
+    ContentFiltered,
+}
+
+/// A tool call that is to be made, with its place among equal ones.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedCall {
+    /// What the model asked for.
+    pub call: ToolCall,
+    /// 1 for the first call of this tool with these arguments in the run, 2 for the second, …
+    /// Part of the idempotency key of its write.
+    pub nth: u32,
+}
+
+impl RunState {
+    /// A run that begins with this conversation.
+    pub fn new(messages: Vec<Message>, max_steps: u32) -> Self {
+        Self {
+            messages,
+            max_steps,
+            steps: 0,
+            cut_off: None,
+            continued: false,
+            seen: HashMap::new(),
+            phase: Phase::Ask,
+        }
+    }
+
+    /// What is to be done next.
+    pub fn next(&self) -> Next<'_> {
+        match &self.phase {
+            Phase::Ask => Next::Ask { messages: &self.messages, tool_choice: self.tool_choice() },
+            Phase::Tools(calls) => Next::CallTools(calls),
+            Phase::Reply { text, finish_reason } => {
+                Next::Reply { text, finish_reason: *finish_reason }
+            }
+            Phase::Failed(why) => Next::Fail(*why),
+        }
+    }
+
+    /// The text of the newest turn of the model that had any, for a run that ends early.
+    pub fn text_so_far(&self) -> &str {
+        self.messages
+            .iter()
+            .rev()
+            .find_map(|message| match message {
+                Message::Assistant(turn) if !turn.text.is_empty() => Some(turn.text.as_str()),
+                Message::Assistant(_)
+                | Message::System { .. }
+                | Message::User { .. }
+                | Message::Tool { .. } => None,
+            })
+            .unwrap_or_default()
+    }
+
+    /// Takes the model's answer.
+    pub fn on_completion(&mut self, completion: Completion) {
+        let Completion { message, finish_reason, .. } = completion;
+        if finish_reason == FinishReason::ContentFilter {
+            self.phase = Phase::Failed(Dead::ContentFiltered);
+            return;
+        }
+        let tools_allowed = self.tool_choice() == ToolChoice::Auto;
+        self.steps += 1;
+        if tools_allowed && !message.tool_calls.is_empty() {
+            self.cut_off = None;
+            self.plan_tools(message);
+            return;
+        }
+        let text = match self.cut_off.take() {
+            Some(beginning) => beginning + &message.text,
+            None => message.text,
+        };
+        if finish_reason == FinishReason::Length && !self.continued && !text.trim().is_empty() {
+            self.continued = true;
+            self.messages.push(Message::assistant(text.clone()));
+            self.messages.push(Message::user(GO_ON));
+            self.cut_off = Some(text);
+            return;
+        }
+        self.phase = if text.trim().is_empty() {
+            Phase::Failed(Dead::EmptyReply)
+        } else {
+            Phase::Reply { text, finish_reason }
+        };
+    }
+
+    /// Takes the results of the calls that [`Next::CallTools`] named, in the same order.
+    pub fn on_tool_results(&mut self, results: Vec<String>) {
+        let Phase::Tools(calls) = std::mem::replace(&mut self.phase, Phase::Ask) else {
+            return;
+        };
+        for (planned, content) in calls.into_iter().zip(results) {
+            self.messages.push(Message::Tool {
+                call_id: planned.call.id,
+                name: planned.call.name,
+                content,
+            });
+        }
+        if self.tool_choice() == ToolChoice::None {
+            self.messages.push(Message::user(SUM_UP));
+        }
+    }
+
+    fn plan_tools(&mut self, turn: AssistantMessage) {
+        let calls = turn
+            .tool_calls
+            .iter()
+            .map(|call| {
+                let identity = format!("{}\n{}", call.name, canonical_json(&call.arguments));
+                let nth = self.seen.entry(identity).or_default();
+                *nth += 1;
+                PlannedCall { call: call.clone(), nth: *nth }
+            })
+            .collect();
+        self.messages.push(Message::Assistant(turn));
+        self.phase = Phase::Tools(calls);
+    }
+
+    fn tool_choice(&self) -> ToolChoice {
+        if self.steps < self.max_steps { ToolChoice::Auto } else { ToolChoice::None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use llm::event::Usage;
+    use llm::model::Provider;
+    use serde_json::json;
+
+    use super::*;
+
+    fn answer(text: &str, calls: &[(&str, i64)], finish_reason: FinishReason) -> Completion {
+        let tool_calls = calls
+            .iter()
+            .enumerate()
+            .map(|(i, (name, x))| ToolCall {
+                id: format!("c{i}"),
+                name: (*name).to_owned(),
+                arguments: json!({ "x": x }),
+                provider_state: None,
+            })
+            .collect();
+        Completion {
+            message: AssistantMessage { text: text.to_owned(), tool_calls },
+            finish_reason,
+            usage: Usage::default(),
+            model: "m".to_owned(),
+            provider: Provider::Offline,
+        }
+    }
+
+    fn started(max_steps: u32) -> RunState {
+        RunState::new(vec![Message::system("s"), Message::user("hello")], max_steps)
+    }
+
+    #[test]
+    fn a_plain_answer_is_the_reply() {
+        let mut run = started(16);
+        run.on_completion(answer("hi", &[], FinishReason::Stop));
+        assert_eq!(run.next(), Next::Reply { text: "hi", finish_reason: FinishReason::Stop });
+    }
+
+    #[test]
+    fn tool_results_go_back_in_the_order_of_the_calls() {
+        let mut run = started(16);
+        run.on_completion(answer("let me see", &[("a", 1), ("b", 2)], FinishReason::ToolCalls));
+        let Next::CallTools(calls) = run.next() else { panic!("{run:?}") };
+        assert_eq!(calls.len(), 2);
+        run.on_tool_results(vec!["one".into(), "two".into()]);
+        let Next::Ask { messages, tool_choice } = run.next() else { panic!("{run:?}") };
+        assert_eq!(tool_choice, ToolChoice::Auto);
+        let results: Vec<_> = messages
+            .iter()
+            .filter_map(|m| match m {
+                Message::Tool { call_id, content, .. } => Some((call_id.as_str(), content.as_str())),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(results, [("c0", "one"), ("c1", "two")]);
+    }
+
+    #[test]
+    fn equal_calls_are_counted_over_the_whole_run() {
+        let mut run = started(16);
+        for expected in [vec![1, 2, 1], vec![3, 4, 2]] {
+            run.on_completion(answer("", &[("a", 1), ("a", 1), ("a", 2)], FinishReason::ToolCalls));
+            let Next::CallTools(calls) = run.next() else { panic!("{run:?}") };
+            assert_eq!(calls.iter().map(|c| c.nth).collect::<Vec<_>>(), expected);
+            run.on_tool_results(vec![String::new(); 3]);
+        }
+    }
+
+    #[test]
+    fn after_the_last_step_the_model_sums_up_without_tools() {
+        let mut run = started(2);
+        for _ in 0..2 {
+            assert!(matches!(run.next(), Next::Ask { tool_choice: ToolChoice::Auto, .. }));
+            run.on_completion(answer("", &[("a", 1)], FinishReason::ToolCalls));
+            run.on_tool_results(vec!["r".into()]);
+        }
+        let Next::Ask { messages, tool_choice } = run.next() else { panic!("{run:?}") };
+        assert_eq!(tool_choice, ToolChoice::None);
+        assert_eq!(messages.last(), Some(&Message::user(SUM_UP)));
+        run.on_completion(answer("done", &[("a", 1)], FinishReason::ToolCalls));
+        assert!(matches!(run.next(), Next::Reply { text: "done", .. }));
+    }
+
+    #[test]
+    fn a_turn_cut_off_at_the_output_limit_goes_on_once() {
+        let mut run = started(16);
+        run.on_completion(answer("one, ", &[], FinishReason::Length));
+        assert!(matches!(run.next(), Next::Ask { .. }));
+        run.on_completion(answer("two, ", &[], FinishReason::Length));
+        assert_eq!(
+            run.next(),
+            Next::Reply { text: "one, two, ", finish_reason: FinishReason::Length }
+        );
+    }
+
+    #[test]
+    fn an_empty_or_filtered_answer_is_no_reply() {
+        let mut run = started(16);
+        run.on_completion(answer(" \n", &[], FinishReason::Stop));
+        assert_eq!(run.next(), Next::Fail(Dead::EmptyReply));
+        let mut run = started(16);
+        run.on_completion(answer("half", &[], FinishReason::ContentFilter));
+        assert_eq!(run.next(), Next::Fail(Dead::ContentFiltered));
+    }
+
+    #[test]
+    fn the_state_survives_being_written_down() {
+        let mut run = started(3);
+        run.on_completion(answer("t", &[("a", 1)], FinishReason::ToolCalls));
+        let text = serde_json::to_string(&run).unwrap();
+        let mut again: RunState = serde_json::from_str(&text).unwrap();
+        assert_eq!(again, run);
+        again.on_tool_results(vec!["r".into()]);
+        assert!(matches!(again.next(), Next::Ask { .. }));
+    }
+}

@@ -1,0 +1,87 @@
+//! Which version this is, and whether it fits the backend.
+
+use axum::extract::{Extension, State};
+use axum::response::{IntoResponse, Response};
+use axum::Json;
+use http::StatusCode;
+use mc_client::types::CONTRACT_VERSION;
+use serde_json::{Value, json};
+use service::trace::TraceId;
+
+use super::error::ApiError;
+use crate::agent::answer::RunError;
+use crate::state::App;
+
+/// What this version can do beyond answering messages.
+const FEATURES: [&str; 5] = ["stream", "tools", "skills", "idempotency", "fallback"];
+
+/// Optional features of the contract that this version makes use of.
+const USED: [&str; 5] =
+    ["tasks_get", "messages_list", "message_lookup", "tasks_update", "notifications"];
+
+/// Name, version, contract.
+#[utoipa::path(get, path = "/api/version", tag = "operations", responses((status = 200, body = Object)))]
+pub async fn version() -> Json<Value> {
+    Json(json!({
+        "name": "wombat-daemon",
+        "version": env!("CARGO_PKG_VERSION"),
+        "contract_version": CONTRACT_VERSION,
+        "features": FEATURES,
+    }))
+}
+
+/// Asks the backend what it can do and compares.
+#[utoipa::path(
+    get, path = "/api/compatibility", tag = "operations",
+    responses((status = 200, body = Object), (status = 503, body = Object))
+)]
+pub async fn compatibility(
+    State(app): State<App>,
+    Extension(trace): Extension<TraceId>,
+) -> Response {
+    let capabilities = match app.backend.ask(&trace.traceparent()).await {
+        Ok(capabilities) => capabilities,
+        Err(error) => {
+            let answer = ApiError::from(RunError::backend(&error));
+            let body = json!({
+                "compatible": false,
+                "contract_version": CONTRACT_VERSION,
+                "backend_contract_version": null,
+                "features": {},
+                "missing_required": ["capabilities"],
+                "warnings": [],
+                "error": answer.body.error,
+                "code": answer.body.code,
+                "details": { "cause": error.to_string() },
+            });
+            return (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
+        }
+    };
+    let theirs = &capabilities.contract_version;
+    let mut missing = Vec::new();
+    if theirs.is_empty() {
+        missing.push("capabilities");
+    }
+    // v1 is additive: v1.2 fits, v2 and v10 do not.
+    let fits = theirs == CONTRACT_VERSION
+        || theirs.strip_prefix(CONTRACT_VERSION).is_some_and(|rest| rest.starts_with('.'));
+    if !theirs.is_empty() && !fits {
+        missing.push("contract_version v1");
+    }
+    let warnings: Vec<String> = USED
+        .into_iter()
+        .filter(|feature| !capabilities.has(feature))
+        .map(|feature| format!("the backend does not offer {feature}; runs do without it"))
+        .collect();
+    let compatible = missing.is_empty();
+    let body = json!({
+        "compatible": compatible,
+        "contract_version": CONTRACT_VERSION,
+        "backend_contract_version": theirs,
+        "features": capabilities.features,
+        "missing_required": missing,
+        "warnings": warnings,
+    });
+    let status = if compatible { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(body)).into_response()
+}

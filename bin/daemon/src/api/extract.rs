@@ -1,0 +1,57 @@
+//! Reading a request's body, with every failure in our own shape.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use http::{HeaderMap, StatusCode, header};
+use serde_json::{Map, Value};
+
+use super::error::ApiError;
+use crate::state::App;
+
+/// A JSON object.
+pub struct JsonObject(pub Map<String, Value>);
+
+impl FromRequest<App> for JsonObject {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        if !is_json(request.headers()) {
+            return Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "the body must be JSON: set Content-Type: application/json",
+            ));
+        }
+        let limit = app.settings.max_body_bytes;
+        let body: Bytes = axum::body::to_bytes(request.into_body(), limit).await.map_err(|error| {
+            let too_large = std::error::Error::source(&error)
+                .is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
+            if too_large {
+                ApiError::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "payload_too_large",
+                    format!("the body has over {limit} bytes (WOMBAT_MAX_BODY_BYTES)"),
+                )
+            } else {
+                ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", "the body broke off")
+            }
+        })?;
+        match serde_json::from_slice(&body) {
+            Ok(Value::Object(object)) => Ok(Self(object)),
+            Ok(_) => Err(malformed("the body must be a JSON object")),
+            Err(error) => Err(malformed(&format!("the body is not valid JSON: {error}"))),
+        }
+    }
+}
+
+fn malformed(why: &str) -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", why)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let essence = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    essence.is_some_and(|kind| kind == "application/json" || kind.ends_with("+json"))
+}

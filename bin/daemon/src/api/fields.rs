@@ -1,0 +1,107 @@
+//! Reads a JSON object field by field and collects everything that is wrong with it.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+/// An object of the request, and what is wrong so far.
+pub struct Fields<'a> {
+    object: &'a Map<String, Value>,
+    prefix: &'static str,
+    problems: &'a mut BTreeMap<String, String>,
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of an object; `prefix` (such as `metadata.`) stands before their names.
+    pub fn new(
+        object: &'a Map<String, Value>,
+        prefix: &'static str,
+        problems: &'a mut BTreeMap<String, String>,
+    ) -> Self {
+        Self { object, prefix, problems }
+    }
+
+    /// Notes a problem; the first one of a field is kept.
+    pub fn problem(&mut self, name: &str, why: impl Into<String>) {
+        self.problems.entry(format!("{}{name}", self.prefix)).or_insert_with(|| why.into());
+    }
+
+    /// A field that is there and not null.
+    fn get(&self, name: &str) -> Option<&'a Value> {
+        self.object.get(name).filter(|value| !value.is_null())
+    }
+
+    /// Text that may be missing.
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        match self.get(name)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                self.problem(name, "must be a string");
+                None
+            }
+        }
+    }
+
+    /// Text that may be missing but not blank.
+    pub fn some_text(&mut self, name: &str) -> Option<String> {
+        let text = self.text(name)?;
+        if text.trim().is_empty() {
+            self.problem(name, "must not be empty");
+            return None;
+        }
+        Some(text)
+    }
+
+    /// Text that must be there and not blank.
+    pub fn required_text(&mut self, name: &str) -> String {
+        if self.get(name).is_none() {
+            self.problem(name, "is required");
+        }
+        self.some_text(name).unwrap_or_default()
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&mut self, name: &str) -> Option<bool> {
+        let value = self.get(name)?;
+        if !value.is_boolean() {
+            self.problem(name, "must be true or false");
+        }
+        value.as_bool()
+    }
+
+    /// A whole number of at least `min`.
+    pub fn whole(&mut self, name: &str, min: u64) -> Option<u64> {
+        let number = self.get(name)?.as_u64().filter(|number| *number >= min);
+        if number.is_none() {
+            self.problem(name, format!("must be a whole number of at least {min}"));
+        }
+        number
+    }
+
+    /// A number of at least 0.
+    pub fn positive(&mut self, name: &str) -> Option<f64> {
+        let number = self.get(name)?.as_f64().filter(|number| *number >= 0.0);
+        if number.is_none() {
+            self.problem(name, "must be a number of at least 0");
+        }
+        number
+    }
+
+    /// An object.
+    pub fn object(&mut self, name: &str) -> Option<&'a Map<String, Value>> {
+        let value = self.get(name)?;
+        if !value.is_object() {
+            self.problem(name, "must be an object");
+        }
+        value.as_object()
+    }
+
+    /// An array.
+    pub fn array(&mut self, name: &str) -> Option<&'a Vec<Value>> {
+        let value = self.get(name)?;
+        if !value.is_array() {
+            self.problem(name, "must be an array");
+        }
+        value.as_array()
+    }
+}

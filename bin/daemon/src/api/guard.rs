@@ -1,0 +1,89 @@
+//! What stands before every handler: the trace, the daemon key.
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use secrecy::ExposeSecret;
+use service::trace::TraceId;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::error::ApiError;
+use crate::state::App;
+
+/// The endpoints that need no key. Everything else does.
+const OPEN: [&str; 4] = ["/livez", "/readyz", "/health", "/openapi.json"];
+
+const KEY: HeaderName = HeaderName::from_static("x-agent-daemon-key");
+const TRACE: HeaderName = HeaderName::from_static("x-trace-id");
+
+/// Gives every request a trace, and every response its id.
+pub async fn trace(mut request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let trace = TraceId::from_headers(text("x-trace-id"), text("traceparent"));
+    let header = HeaderValue::from_str(trace.as_str());
+    request.extensions_mut().insert(trace);
+    let mut response = next.run(request).await;
+    if let Ok(header) = header {
+        response.headers_mut().insert(TRACE, header);
+    }
+    response
+}
+
+/// Lets a request through if it has the daemon key, where one is set.
+pub async fn key(State(app): State<App>, request: Request, next: Next) -> Response {
+    if OPEN.contains(&request.uri().path()) {
+        return next.run(request).await;
+    }
+    match check(&app, request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+fn check(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(key) = &app.settings.api_key else {
+        return check_origin(headers);
+    };
+    let Some(given) = headers.get(KEY) else {
+        return Err(ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            "missing_daemon_key",
+            "the header X-Agent-Daemon-Key is missing",
+        ));
+    };
+    // Hashes of equal length: neither content nor length of the key shows in the time taken.
+    let hash = |bytes: &[u8]| Sha256::digest(bytes);
+    if bool::from(hash(given.as_bytes()).ct_eq(&hash(key.expose_secret().as_bytes()))) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::FORBIDDEN,
+        "invalid_daemon_key",
+        "the header X-Agent-Daemon-Key is not this daemon's key",
+    ))
+}
+
+/// Without a key the daemon serves this machine's own programs; a page of some web site that is
+/// open in a browser here is none of them.
+fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let host = origin.to_str().ok().and_then(|origin| url::Url::parse(origin).ok());
+    let host = host.as_ref().and_then(url::Url::host);
+    let local = match host {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    if local {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::FORBIDDEN,
+        "foreign_origin",
+        "without AGENT_DAEMON_API_KEY no web page of another origin may call the daemon",
+    ))
+}

@@ -1,0 +1,93 @@
+//! Whether the daemon lives, can work, and how its parts are.
+
+use std::time::Duration;
+
+use axum::extract::{Extension, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::Json;
+use llm::Tier;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use service::trace::TraceId;
+use wombat_core::workspace::WorkspaceStatus;
+
+use super::error::ApiError;
+use crate::state::App;
+
+/// How long a deep look waits for the backend.
+const DEEP_LIMIT: Duration = Duration::from_secs(5);
+
+/// The process answers.
+#[utoipa::path(get, path = "/livez", tag = "operations", responses((status = 200)))]
+pub async fn livez() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+/// The daemon takes runs: not while it drains, nor without a workspace.
+#[utoipa::path(get, path = "/readyz", tag = "operations", responses((status = 200), (status = 503)))]
+pub async fn readyz(State(app): State<App>) -> Response {
+    let unready = |code, why: String| {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, why).into_response()
+    };
+    if app.runs.is_draining() {
+        return unready("draining", "the daemon is stopping".to_owned());
+    }
+    let snapshot = app.workspace.snapshot();
+    if snapshot.status() == WorkspaceStatus::Missing {
+        let why = snapshot.problems().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        return unready("workspace_unreadable", why);
+    }
+    Json(json!({ "status": "ok" })).into_response()
+}
+
+/// What `/health` is asked for.
+#[derive(Deserialize)]
+pub struct HealthQuery {
+    deep: Option<String>,
+}
+
+/// How the parts are; `?deep=true` asks the backend, too.
+#[utoipa::path(
+    get, path = "/health", tag = "operations",
+    params(("deep" = Option<bool>, Query, description = "Ask the backend, too.")),
+    responses((status = 200, body = Object))
+)]
+pub async fn health(
+    State(app): State<App>,
+    Extension(trace): Extension<TraceId>,
+    Query(query): Query<HealthQuery>,
+) -> Json<Value> {
+    let snapshot = app.workspace.snapshot();
+    let deep = query.deep.as_deref().is_some_and(|deep| matches!(deep, "true" | "1" | ""));
+    let backend = if !deep {
+        "unchecked"
+    } else {
+        let asked = tokio::time::timeout(DEEP_LIMIT, app.backend.ask(&trace.traceparent())).await;
+        if matches!(asked, Ok(Ok(_))) { "ok" } else { "error" }
+    };
+    let configured = app.llm.configured();
+    let model = app.llm.model(Tier::Default);
+    let well = snapshot.status() == WorkspaceStatus::Ok && backend != "error" && configured;
+    let skills = snapshot.skills();
+    Json(json!({
+        "status": if well { "ok" } else { "degraded" },
+        "workspace": {
+            "path": snapshot.path(),
+            "status": snapshot.status(),
+            "bootComplete": snapshot.boot_complete(),
+            "problems": snapshot.problems(),
+        },
+        "skills": {
+            "enabled": skills.iter().filter(|skill| skill.enabled).count(),
+            "total": skills.len(),
+        },
+        "backend": { "url": app.backend.url(), "status": backend },
+        "llm": {
+            "provider": model.provider.as_str(),
+            "model": model.name,
+            "configured": configured,
+        },
+        "config": { "port": app.settings.port, "defaultTask": app.settings.default_task },
+    }))
+}

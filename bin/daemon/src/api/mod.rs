@@ -1,0 +1,77 @@
+//! The HTTP API (docs/API.md): one file per resource, handlers without logic.
+
+mod backend;
+mod error;
+mod extract;
+mod fields;
+mod guard;
+mod health;
+mod runs;
+mod send;
+mod sse;
+mod usage;
+mod workspace;
+
+use axum::extract::DefaultBodyLimit;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router, middleware};
+use http::StatusCode;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::state::App;
+pub use error::ApiError;
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Wombat daemon",
+    description = "An agent runtime that works beside your backend."
+))]
+struct Document;
+
+/// All endpoints, behind trace, key and panic guard.
+pub fn router(app: App) -> Router {
+    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(send::send))
+        .routes(routes!(send::stream))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::health))
+        .routes(routes!(usage::usage))
+        .routes(routes!(workspace::context))
+        .routes(routes!(workspace::skills))
+        .routes(routes!(workspace::boot))
+        .routes(routes!(workspace::boot_complete))
+        .routes(routes!(workspace::agents))
+        .routes(routes!(backend::version))
+        .routes(routes!(backend::compatibility))
+        .split_for_parts();
+    router
+        .route("/openapi.json", axum::routing::get(move || std::future::ready(Json(document.clone()))))
+        .fallback(|| async { ApiError::not_found() })
+        .method_not_allowed_fallback(|| async {
+            ApiError::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "this endpoint does not take that method",
+            )
+        })
+        .layer(
+            ServiceBuilder::new()
+                .layer(middleware::from_fn(guard::trace))
+                .layer(CatchPanicLayer::custom(panicked))
+                .layer(middleware::from_fn_with_state(app.clone(), guard::key))
+                // The limit is the setting's, in the extractor.
+                .layer(DefaultBodyLimit::disable()),
+        )
+        .with_state(app)
+}
+
+fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a handler panicked");
+    ApiError::internal().into_response()
+}

@@ -1,0 +1,37 @@
+//! Runs that are going on in this instance.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use llm::event::Usage;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::error::{ApiError, ErrorBody};
+use crate::agent::answer::UsageShape;
+use crate::state::App;
+
+/// The receipt of a cancelled run.
+#[derive(Serialize, ToSchema)]
+pub struct Cancelled {
+    status: &'static str,
+    #[schema(value_type = UsageShape)]
+    usage: Usage,
+    estimated: bool,
+}
+
+/// Cancels a run of this instance.
+#[utoipa::path(
+    delete, path = "/api/agents/runs/{run_id}", tag = "agents",
+    params(("run_id" = String, Path, description = "From the answer or the stream's start event.")),
+    responses((status = 200, body = Cancelled), (status = 404, body = ErrorBody))
+)]
+pub async fn cancel(
+    State(app): State<App>,
+    Path(run_id): Path<String>,
+) -> Result<Json<Cancelled>, ApiError> {
+    let usage = app.runs.cancel(&run_id).ok_or_else(|| {
+        ApiError::new(StatusCode::NOT_FOUND, "run_not_found", "no such run is going on in this instance")
+    })?;
+    Ok(Json(Cancelled { status: "cancelled", usage, estimated: true }))
+}

@@ -1,0 +1,278 @@
+//! `POST /api/agents/send` and `/api/agents/stream`: from a body to a [`RunRequest`].
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::extract::{Extension, State};
+use axum::response::{IntoResponse, Response};
+use axum::Json;
+use http::HeaderMap;
+use llm::request::Message;
+use mc_client::idempotency::RunKey;
+use serde_json::{Map, Value};
+use service::trace::TraceId;
+use utoipa::ToSchema;
+use wombat_core::session::SessionKey;
+use wombat_core::zones::parse_zone;
+
+use super::error::{ApiError, ErrorBody};
+use super::extract::JsonObject;
+use super::fields::Fields;
+use super::sse;
+use crate::agent::answer::{RunAnswer, RunError, RunErrorKind};
+use crate::agent::launch;
+use crate::agent::request::{Kickoff, RunKind, RunLimits, RunOptions, RunRequest, TaskTarget};
+use crate::state::App;
+
+/// The longest idempotency key, in bytes.
+const MAX_KEY_BYTES: usize = 512;
+
+/// The documented form of the body.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body, which is read field by field")]
+pub struct SendBody {
+    /// The tenant; must equal the user in `session_key`.
+    user_id: String,
+    /// `user:{userId}:{role}`.
+    session_key: String,
+    /// What the user said.
+    message: String,
+    /// Earlier turns, `{role: user, assistant or system, content}`.
+    messages: Option<Vec<Value>>,
+    /// An existing task.
+    task_id: Option<String>,
+    /// A task to find or create.
+    task_title: Option<String>,
+    /// For the creation.
+    task_description: Option<String>,
+    /// For the creation.
+    task_metadata: Option<Value>,
+    /// What steers the run, and what is passed through.
+    metadata: Option<Value>,
+    /// Makes the whole run safe to repeat; also as header `Idempotency-Key`.
+    idempotency_key: Option<String>,
+    /// Takes up a journaled run.
+    resume_run_key: Option<String>,
+    /// `max_steps`, `max_output_tokens`, `max_cost_usd`, `timeout_secs`.
+    limits: Option<Value>,
+    /// Answers as a stream.
+    stream: Option<bool>,
+}
+
+/// Answers one message.
+#[utoipa::path(
+    post, path = "/api/agents/send", tag = "agents", request_body = SendBody,
+    responses(
+        (status = 200, body = RunAnswer),
+        (status = "4XX", body = ErrorBody),
+        (status = "5XX", body = ErrorBody),
+    )
+)]
+pub async fn send(
+    State(app): State<App>,
+    Extension(trace): Extension<TraceId>,
+    headers: HeaderMap,
+    JsonObject(body): JsonObject,
+) -> Result<Response, ApiError> {
+    let (request, wants_stream) = read(&app, &headers, &body)?;
+    if wants_stream {
+        return sse::respond(app, request, trace).await;
+    }
+    let answer = launch::send(&app, request, trace).await?;
+    Ok(Json(answer.as_ref()).into_response())
+}
+
+/// Answers one message, told live.
+#[utoipa::path(
+    post, path = "/api/agents/stream", tag = "agents", request_body = SendBody,
+    responses(
+        (status = 200, content_type = "text/event-stream", body = String),
+        (status = "4XX", body = ErrorBody),
+        (status = "5XX", body = ErrorBody),
+    )
+)]
+pub async fn stream(
+    State(app): State<App>,
+    Extension(trace): Extension<TraceId>,
+    headers: HeaderMap,
+    JsonObject(body): JsonObject,
+) -> Result<Response, ApiError> {
+    let (request, _) = read(&app, &headers, &body)?;
+    sse::respond(app, request, trace).await
+}
+
+/// Checks a body in full; every bad field is named at once.
+fn read(
+    app: &App,
+    headers: &HeaderMap,
+    body: &Map<String, Value>,
+) -> Result<(RunRequest, bool), ApiError> {
+    let mut problems = BTreeMap::new();
+    let mut fields = Fields::new(body, "", &mut problems);
+    let user_id = fields.required_text("user_id");
+    let session_text = fields.required_text("session_key");
+    let resume = fields.some_text("resume_run_key");
+    let message = match resume {
+        Some(_) => fields.text("message").unwrap_or_default(),
+        None => fields.required_text("message"),
+    };
+    let wants_stream = fields.flag("stream").unwrap_or(false);
+    let key = idempotency_key(&mut fields, headers);
+    let task_id = fields.some_text("task_id");
+    let task_title = fields.some_text("task_title");
+    let description = fields.text("task_description");
+    let task_metadata = fields.object("task_metadata").cloned();
+    let history = fields.array("messages").map(|turns| read_history(turns, &mut fields));
+    let metadata = fields.object("metadata").cloned().unwrap_or_default();
+    let given_limits = fields.object("limits").cloned().unwrap_or_default();
+    if body.get("webhook").is_some_and(|webhook| !webhook.is_null()) {
+        fields.problem("webhook", "webhooks are not offered by this version (see features in /api/version)");
+    }
+    let session = SessionKey::parse(&session_text);
+    let mut bad_session_key = false;
+    if let (Err(error), false) = (&session, session_text.is_empty()) {
+        fields.problem("session_key", error.to_string());
+        bad_session_key = true;
+    }
+    let options = read_options(app, &metadata, &mut problems);
+    let limits = read_limits(app, &given_limits, &mut problems);
+    let (session, options) = match (session, options, problems.is_empty()) {
+        (Ok(session), Some(options), true) => (session, options),
+        (_, _, _) => return Err(refuse(problems, bad_session_key)),
+    };
+    if session.user().as_str() != user_id {
+        let why = "is not the user of session_key".to_owned();
+        return Err(ApiError::fields("user_mismatch", BTreeMap::from([("user_id".to_owned(), why)])));
+    }
+    if resume.is_some() {
+        // Only a backend with a journal has runs that can be taken up.
+        return Err(RunError::new(RunErrorKind::RunNotFound).into());
+    }
+    let task = match (task_id, task_title.or_else(|| app.settings.default_task.clone())) {
+        (Some(id), _) => TaskTarget::Id(id),
+        (None, Some(title)) => TaskTarget::Title { title, description, metadata: task_metadata },
+        (None, None) => {
+            return Err(ApiError::new(
+                http::StatusCode::BAD_REQUEST,
+                "task_unresolved",
+                "no task: give task_id or task_title, or set WOMBAT_DEFAULT_TASK",
+            ));
+        }
+    };
+    let key = key
+        .or_else(|| notification_id(&metadata).map(|id| format!("notification:{id}")))
+        .map(|key| RunKey::derive(session.user().as_str(), session.role().as_str(), &key));
+    let request = RunRequest { session, message, history, task, options, metadata, key, limits };
+    Ok((request, wants_stream))
+}
+
+/// One bad session key has a code of its own; anything more is an invalid payload.
+fn refuse(problems: BTreeMap<String, String>, bad_session_key: bool) -> ApiError {
+    let alone = bad_session_key && problems.len() == 1;
+    let code = if alone { "invalid_session_key" } else { "invalid_payload" };
+    ApiError::fields(code, problems)
+}
+
+fn idempotency_key(fields: &mut Fields<'_>, headers: &HeaderMap) -> Option<String> {
+    let in_body = fields.some_text("idempotency_key");
+    let in_header = headers
+        .get("idempotency-key")
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned())
+        .filter(|key| !key.is_empty());
+    if let (Some(body), Some(header)) = (&in_body, &in_header)
+        && body != header
+    {
+        fields.problem("idempotency_key", "differs from the header Idempotency-Key");
+    }
+    let key = in_body.or(in_header);
+    if key.as_ref().is_some_and(|key| key.len() > MAX_KEY_BYTES) {
+        fields.problem("idempotency_key", format!("must have at most {MAX_KEY_BYTES} bytes"));
+    }
+    key
+}
+
+fn notification_id(metadata: &Map<String, Value>) -> Option<String> {
+    match metadata.get("notification_id")? {
+        Value::String(id) if !id.is_empty() => Some(id.clone()),
+        Value::Number(id) => Some(id.to_string()),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn read_history(turns: &[Value], fields: &mut Fields<'_>) -> Vec<Message> {
+    let mut history = Vec::with_capacity(turns.len());
+    for (i, turn) in turns.iter().enumerate() {
+        let content = turn.get("content").and_then(Value::as_str);
+        let Some(content) = content else {
+            fields.problem(&format!("messages.{i}.content"), "must be a string");
+            continue;
+        };
+        match turn.get("role").and_then(Value::as_str) {
+            Some("user") => history.push(Message::user(content)),
+            Some("assistant") => history.push(Message::assistant(content)),
+            Some("system") => history.push(Message::system(content)),
+            Some(_) | None => fields
+                .problem(&format!("messages.{i}.role"), "must be user, assistant or system"),
+        }
+    }
+    history
+}
+
+fn read_options(
+    app: &App,
+    metadata: &Map<String, Value>,
+    problems: &mut BTreeMap<String, String>,
+) -> Option<RunOptions> {
+    let mut fields = Fields::new(metadata, "metadata.", problems);
+    let system_prompt = fields.some_text("system_prompt");
+    let note = fields.some_text("kickoff_note");
+    let title = fields.some_text("plan_title");
+    let kickoff = fields.flag("kickoff_plan").unwrap_or(false).then_some(Kickoff { note, title });
+    let timezone = match fields.some_text("timezone") {
+        None => app.settings.timezone,
+        Some(name) => parse_zone(&name)
+            .map_err(|error| fields.problem("timezone", error.to_string()))
+            .ok()?,
+    };
+    let prompt_mode = match fields.text("prompt_mode") {
+        None => wombat_core::workspace::PromptMode::Full,
+        Some(text) => text
+            .parse()
+            .map_err(|()| fields.problem("prompt_mode", "must be full or minimal"))
+            .ok()?,
+    };
+    let model_tier = match fields.text("model_tier") {
+        None => None,
+        Some(text) => Some(
+            text.parse()
+                .map_err(|()| fields.problem("model_tier", "must be default, cheap or best"))
+                .ok()?,
+        ),
+    };
+    let kind = match fields.text("type").as_deref() {
+        Some("mc.notification") => RunKind::Notification,
+        Some("heartbeat") => RunKind::Heartbeat,
+        Some(_) | None => RunKind::Message,
+    };
+    Some(RunOptions { system_prompt, kickoff, timezone, prompt_mode, model_tier, kind })
+}
+
+/// The caller's limits, each capped by the daemon's own.
+fn read_limits(
+    app: &App,
+    given: &Map<String, Value>,
+    problems: &mut BTreeMap<String, String>,
+) -> RunLimits {
+    let own = &app.settings;
+    let mut fields = Fields::new(given, "limits.", problems);
+    let max_steps = fields.whole("max_steps", 0).and_then(|n| u32::try_from(n).ok());
+    let max_output_tokens = fields.whole("max_output_tokens", 1);
+    let max_cost_usd = fields.positive("max_cost_usd");
+    let timeout = fields.whole("timeout_secs", 1).map(Duration::from_secs);
+    RunLimits {
+        max_steps: max_steps.map_or(own.max_steps, |steps| steps.min(own.max_steps)),
+        max_output_tokens: max_output_tokens.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
+        max_cost_usd,
+        timeout: timeout.map_or(own.run_timeout, |timeout| timeout.min(own.run_timeout)),
+    }
+}

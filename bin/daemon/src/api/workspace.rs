@@ -1,0 +1,117 @@
+//! What the workspace holds and what is made of it.
+
+use axum::Json;
+use axum::extract::{Query, State};
+use chrono::Utc;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use wombat_core::session::Role;
+use wombat_core::workspace::{PromptMode, PromptRequest};
+
+use super::error::{ApiError, ErrorBody};
+use crate::state::App;
+
+/// The role of a look that names none.
+const ANY_ROLE: &str = "agent";
+
+/// What `/context` is asked for.
+#[derive(Deserialize)]
+pub struct ContextQuery {
+    role: Option<String>,
+    full: Option<String>,
+}
+
+/// Each file of a role's prompt, with its size.
+#[utoipa::path(
+    get, path = "/context", tag = "workspace",
+    params(
+        ("role" = Option<String>, Query, description = "Whose prompt."),
+        ("full" = Option<bool>, Query, description = "With the prompt itself."),
+    ),
+    responses((status = 200, body = Object), (status = 400, body = ErrorBody))
+)]
+pub async fn context(
+    State(app): State<App>,
+    Query(query): Query<ContextQuery>,
+) -> Result<Json<Value>, ApiError> {
+    let role = Role::parse(query.role.as_deref().unwrap_or(ANY_ROLE)).map_err(|error| {
+        ApiError::fields("invalid_payload", BTreeMap::from([("role".to_owned(), error.to_string())]))
+    })?;
+    let snapshot = app.workspace.snapshot();
+    let now = Utc::now().with_timezone(&app.settings.timezone);
+    let prompt = snapshot.prompt(&PromptRequest {
+        role: &role,
+        mode: PromptMode::Full,
+        heartbeat: false,
+        now,
+    });
+    let files = snapshot.files(&role, &now);
+    let sum = |size: fn(&wombat_core::workspace::FileReport) -> usize| -> usize {
+        files.iter().map(size).sum()
+    };
+    let mut body = json!({
+        "role": role,
+        "totals": {
+            "rawChars": sum(|file| file.raw_chars),
+            "injectedChars": sum(|file| file.injected_chars),
+            "estimatedTokens": sum(|file| file.estimated_tokens),
+            "promptChars": prompt.system.chars().count(),
+            "promptEstimatedTokens": prompt.estimated_tokens,
+        },
+        "files": files,
+        "workspaceDigest": snapshot.digest(),
+        "promptHash": prompt.hash.as_ref(),
+    });
+    if query.full.as_deref().is_some_and(|full| matches!(full, "true" | "1" | "")) {
+        body["systemPrompt"] = json!(prompt.system.as_ref());
+    }
+    Ok(Json(body))
+}
+
+/// The skills, also those that are off, with the reason.
+#[utoipa::path(get, path = "/skills", tag = "workspace", responses((status = 200, body = Object)))]
+pub async fn skills(State(app): State<App>) -> Json<Value> {
+    let snapshot = app.workspace.snapshot();
+    let skills = snapshot.skills();
+    Json(json!({
+        "enabled": skills.iter().filter(|skill| skill.enabled).count(),
+        "total": skills.len(),
+        "skills": skills,
+    }))
+}
+
+/// The first-run instructions.
+#[utoipa::path(get, path = "/boot", tag = "workspace", responses((status = 200, body = Object)))]
+pub async fn boot(State(app): State<App>) -> Json<Value> {
+    let snapshot = app.workspace.snapshot();
+    Json(json!({
+        "hasBoot": snapshot.boot().is_some(),
+        "isComplete": snapshot.boot_complete(),
+        "content": snapshot.boot(),
+    }))
+}
+
+/// Marks the first run as over.
+#[utoipa::path(
+    post, path = "/boot/complete", tag = "workspace",
+    responses((status = 200, body = Object), (status = 409, body = ErrorBody))
+)]
+pub async fn boot_complete(State(app): State<App>) -> Result<Json<Value>, ApiError> {
+    let workspace = app.workspace.clone();
+    let marked = tokio::task::spawn_blocking(move || workspace.mark_boot_complete()).await;
+    match marked {
+        Ok(Ok(())) => Ok(boot(State(app)).await),
+        Ok(Err(error)) => {
+            Err(ApiError::new(StatusCode::CONFLICT, "workspace_read_only", error.to_string()))
+        }
+        Err(_) => Err(ApiError::internal()),
+    }
+}
+
+/// The roles that can be addressed.
+#[utoipa::path(get, path = "/api/agents", tag = "agents", responses((status = 200, body = Object)))]
+pub async fn agents(State(app): State<App>) -> Json<Value> {
+    Json(json!({ "agents": app.workspace.snapshot().agents() }))
+}

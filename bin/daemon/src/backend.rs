@@ -1,0 +1,96 @@
+//! What the backend can do, remembered for a minute.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use mc_client::client::{AgentClient, McClient};
+use mc_client::error::McError;
+use mc_client::token::{AgentAuth, TokenMinter};
+use mc_client::types::Capabilities;
+use tokio::sync::Mutex;
+
+/// How long an answer is used before the backend is asked again.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// The user and role of calls that serve no single user.
+const OWN_USER: &str = "wombat";
+const OWN_ROLE: &str = "system";
+
+/// The backend, and who may call it.
+#[derive(Debug)]
+pub struct Backend {
+    client: McClient,
+    minter: Arc<TokenMinter>,
+    known: ArcSwapOption<Known>,
+    /// Held by the one that asks, so that a crowd of first runs asks once.
+    asking: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Known {
+    capabilities: Arc<Capabilities>,
+    at: Instant,
+}
+
+impl Backend {
+    /// A backend of which nothing is known yet.
+    pub fn new(client: McClient, minter: Arc<TokenMinter>) -> Self {
+        Self { client, minter, known: ArcSwapOption::empty(), asking: Mutex::new(()) }
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> &str {
+        self.client.base_url()
+    }
+
+    /// The backend as one user's agent.
+    pub fn agent(&self, user_id: &str, role: &str) -> Result<AgentClient, McError> {
+        let auth = AgentAuth::new(self.minter.clone(), user_id, role)?;
+        Ok(self.client.agent(Arc::new(auth)))
+    }
+
+    /// Asks the backend what it can do.
+    pub async fn ask(&self, traceparent: &str) -> Result<Arc<Capabilities>, McError> {
+        let agent = self.agent(OWN_USER, OWN_ROLE)?.with_trace(traceparent);
+        let capabilities = match agent.capabilities().await {
+            Ok(capabilities) => capabilities,
+            // A backend without the endpoint has only the required part.
+            Err(error) if error.is_not_found() => Capabilities::default(),
+            Err(error) => return Err(error),
+        };
+        // The same capabilities stay the same object, so that what is made from them stays too.
+        let capabilities = match self.known.load_full() {
+            Some(known) if *known.capabilities == capabilities => known.capabilities.clone(),
+            Some(_) | None => Arc::new(capabilities),
+        };
+        self.known.store(Some(Arc::new(Known { capabilities: capabilities.clone(), at: Instant::now() })));
+        Ok(capabilities)
+    }
+
+    /// What the backend can do, from memory while that is fresh. When the backend does not answer,
+    /// what was known before goes on to hold.
+    pub async fn capabilities(&self, traceparent: &str) -> Result<Arc<Capabilities>, McError> {
+        if let Some(fresh) = self.fresh() {
+            return Ok(fresh);
+        }
+        let _one_asks = self.asking.lock().await;
+        if let Some(fresh) = self.fresh() {
+            return Ok(fresh);
+        }
+        match (self.ask(traceparent).await, self.known.load_full()) {
+            (Ok(capabilities), _) => Ok(capabilities),
+            (Err(error), Some(stale)) if error.is_retryable() => {
+                tracing::warn!(%error, "the backend's capabilities could not be refreshed");
+                Ok(stale.capabilities.clone())
+            }
+            (Err(error), Some(_) | None) => Err(error),
+        }
+    }
+
+    fn fresh(&self) -> Option<Arc<Capabilities>> {
+        let known = self.known.load();
+        let known = known.as_ref()?;
+        (known.at.elapsed() < FRESH).then(|| known.capabilities.clone())
+    }
+}

@@ -1,0 +1,250 @@
+//! The daemon's settings: read once, checked together (docs/CONFIGURATION.md).
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use llm::model::{ModelRef, Provider};
+use llm::{Endpoint, LlmSettings, OpenAiApi, RetrySettings};
+use mc_client::client::RetryPolicy;
+use mc_client::token::{Algorithm, Key, MIN_SECRET_BYTES, TokenMinter};
+use secrecy::{ExposeSecret, SecretString};
+use service::settings::{Effective, Layers, Reader, SettingsError};
+use service::telemetry::LogFormat;
+use wombat_core::workspace::SkillsMode;
+use wombat_core::zones::parse_zone;
+
+use crate::sessions::SessionPolicy;
+
+/// Everything that can be set.
+#[derive(Debug)]
+pub struct Settings {
+    /// `WOMBAT_HOST`.
+    pub host: IpAddr,
+    /// `WOMBAT_PORT`.
+    pub port: u16,
+    /// `AGENT_DAEMON_API_KEY`.
+    pub api_key: Option<SecretString>,
+    /// `BACKEND_URL`.
+    pub backend_url: String,
+    /// Signs agent tokens.
+    pub minter: std::sync::Arc<TokenMinter>,
+    /// Things that work and should be mended.
+    pub warnings: Vec<String>,
+    /// `WOMBAT_WORKSPACE`.
+    pub workspace: PathBuf,
+    /// `WOMBAT_AGENT_CONFIG`.
+    pub agent_config: Option<PathBuf>,
+    /// `WOMBAT_DEFAULT_TASK`.
+    pub default_task: Option<String>,
+    /// Models, keys, retries.
+    pub llm: LlmSettings,
+    /// The backend's calls.
+    pub backend_retry: RetryPolicy,
+    /// `WOMBAT_SKILLS_MODE`.
+    pub skills_mode: SkillsMode,
+    /// `WOMBAT_MAX_FILE_CHARS`.
+    pub max_file_chars: usize,
+    /// `WOMBAT_HISTORY_LIMIT`.
+    pub history_limit: u32,
+    /// `WOMBAT_DEFAULT_TIMEZONE`.
+    pub timezone: Tz,
+    /// `WOMBAT_INCLUDE_TIME_CONTEXT`.
+    pub include_time: bool,
+    /// `WOMBAT_CONTEXT_WARNING_THRESHOLD`, percent.
+    pub context_warning_percent: u32,
+    /// `WOMBAT_RUN_TIMEOUT_SECS`.
+    pub run_timeout: Duration,
+    /// `WOMBAT_MAX_STEPS`.
+    pub max_steps: u32,
+    /// `WOMBAT_MAX_CONCURRENT_RUNS`.
+    pub max_concurrent_runs: usize,
+    /// `WOMBAT_SESSION_POLICY`.
+    pub session_policy: SessionPolicy,
+    /// `WOMBAT_DRAIN_SECS`.
+    pub drain: Duration,
+    /// `WOMBAT_MAX_BODY_BYTES`.
+    pub max_body_bytes: usize,
+    /// `WOMBAT_TOOL_RESULT_MAX_CHARS`.
+    pub tool_result_max_chars: usize,
+    /// `WOMBAT_LOG_FORMAT`.
+    pub log_format: LogFormat,
+    /// `RUST_LOG`.
+    pub log_filter: String,
+    /// All of the above as `config` shows it.
+    pub effective: Effective,
+}
+
+/// The keys of each provider, and where it is.
+const PROVIDERS: [(Provider, &[&str], &str); 8] = [
+    (Provider::OpenAi, &["OPENAI_API_KEY"], "OPENAI_BASE_URL"),
+    (Provider::Anthropic, &["ANTHROPIC_API_KEY"], "ANTHROPIC_BASE_URL"),
+    (Provider::Google, &["GEMINI_API_KEY", "GOOGLE_API_KEY"], "GEMINI_BASE_URL"),
+    (Provider::Xai, &["XAI_API_KEY"], "XAI_BASE_URL"),
+    (Provider::Groq, &["GROQ_API_KEY"], "GROQ_BASE_URL"),
+    (Provider::Mistral, &["MISTRAL_API_KEY"], "MISTRAL_BASE_URL"),
+    (Provider::OpenRouter, &["OPENROUTER_API_KEY"], "OPENROUTER_BASE_URL"),
+    (Provider::Ollama, &[], "OLLAMA_BASE_URL"),
+];
+
+impl Settings {
+    /// Reads and checks everything; all problems are told at once.
+    pub fn read(layers: &Layers) -> Result<Self, SettingsError> {
+        let mut r = Reader::new(layers);
+        let host: Option<IpAddr> = r.parse("WOMBAT_HOST", "127.0.0.1", "an IP address such as 127.0.0.1 or 0.0.0.0");
+        let host = host.unwrap_or(IpAddr::from([127, 0, 0, 1]));
+        let port = r.number("WOMBAT_PORT", 8081_u16, 0..=u16::MAX);
+        let api_key = r.secret("AGENT_DAEMON_API_KEY");
+        let open = r.flag("WOMBAT_ALLOW_UNAUTHENTICATED", false);
+        if api_key.is_none() && !host.is_loopback() && !open {
+            r.problem("WOMBAT_HOST", format!(
+                "{host} can be reached from other machines, but AGENT_DAEMON_API_KEY is not set; \
+                 set a key, or WOMBAT_ALLOW_UNAUTHENTICATED=true if something else guards the daemon"
+            ));
+        }
+        let backend_url = r.url("BACKEND_URL", "http://localhost:8000");
+        let mut warnings = Vec::new();
+        let minter = read_minter(&mut r, &mut warnings);
+        let workspace = r.text("WOMBAT_WORKSPACE", "./workspace").into();
+        let agent_config = r.optional("WOMBAT_AGENT_CONFIG").map(PathBuf::from);
+        let default_task = r.optional("WOMBAT_DEFAULT_TASK");
+        let retry = read_retry(&mut r);
+        let llm = read_llm(&mut r, retry.clone());
+        let skills_mode = r.parse("WOMBAT_SKILLS_MODE", "auto", "auto, inline or on_demand");
+        let max_file_chars = r.number("WOMBAT_MAX_FILE_CHARS", 20_000_usize, 100..=10_000_000);
+        let history_limit = r.number("WOMBAT_HISTORY_LIMIT", 40_u32, 0..=200);
+        let zone = r.text("WOMBAT_DEFAULT_TIMEZONE", "UTC");
+        let timezone = parse_zone(&zone).unwrap_or_else(|error| {
+            r.problem("WOMBAT_DEFAULT_TIMEZONE", error);
+            Tz::UTC
+        });
+        let include_time = r.flag("WOMBAT_INCLUDE_TIME_CONTEXT", true);
+        let context_warning_percent = r.number("WOMBAT_CONTEXT_WARNING_THRESHOLD", 75_u32, 1..=100);
+        let run_timeout = r.seconds("WOMBAT_RUN_TIMEOUT_SECS", 120, 1..=86_400);
+        let max_steps = r.number("WOMBAT_MAX_STEPS", 16_u32, 0..=1_000);
+        let max_concurrent_runs = r.number("WOMBAT_MAX_CONCURRENT_RUNS", 1024_usize, 1..=1_000_000);
+        let session_policy = r.parse("WOMBAT_SESSION_POLICY", "queue", "queue, reject or parallel");
+        let drain = r.seconds("WOMBAT_DRAIN_SECS", 30, 0..=3_600);
+        let max_body_bytes = r.number("WOMBAT_MAX_BODY_BYTES", 2_097_152_usize, 1_024..=1_073_741_824);
+        let tool_result_max_chars = r.number("WOMBAT_TOOL_RESULT_MAX_CHARS", 20_000_usize, 100..=10_000_000);
+        let log_format = r.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json");
+        let log_filter = r.text("RUST_LOG", "info");
+        let effective = r.finish()?;
+        // `finish` has failed if any of these could not be read.
+        let (Some(minter), Some(llm)) = (minter, llm) else {
+            return Err(SettingsError(vec!["settings could not be read".to_owned()]));
+        };
+        Ok(Self {
+            host, port, api_key, backend_url, minter: minter.into(), warnings, workspace, agent_config,
+            default_task, llm, skills_mode: skills_mode.unwrap_or_default(), max_file_chars,
+            backend_retry: RetryPolicy {
+                attempts: retry.attempts.try_into().unwrap_or(3),
+                delay: retry.delay,
+                max_delay: retry.max_delay,
+                jitter: retry.jitter > 0.0,
+            },
+            history_limit, timezone, include_time, context_warning_percent, run_timeout, max_steps,
+            max_concurrent_runs, session_policy: session_policy.unwrap_or(SessionPolicy::Queue),
+            drain, max_body_bytes, tool_result_max_chars,
+            log_format: log_format.unwrap_or_else(LogFormat::fitting), log_filter, effective,
+        })
+    }
+}
+
+fn read_minter(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<TokenMinter> {
+    let algorithm = r.parse("AGENT_JWT_ALGORITHM", "HS256", Algorithm::ALLOWED)?;
+    let ttl = r.seconds("AGENT_JWT_TTL_SECS", 900, 30..=86_400);
+    let secret = r.secret("AGENT_JWT_SECRET");
+    let pem = r.optional("AGENT_JWT_PRIVATE_KEY");
+    let (name, key) = match (algorithm, secret, pem) {
+        (algorithm, Some(secret), _) if Algorithm::is_symmetric(algorithm) => {
+            let bytes = secret.expose_secret().len();
+            if bytes < MIN_SECRET_BYTES {
+                warnings.push(format!(
+                    "AGENT_JWT_SECRET has {bytes} bytes; use at least {MIN_SECRET_BYTES} on both \
+                     sides (openssl rand -hex 32)"
+                ));
+            }
+            ("AGENT_JWT_SECRET", Key::Secret(secret))
+        }
+        (algorithm, None, _) if Algorithm::is_symmetric(algorithm) => {
+            r.problem("AGENT_JWT_SECRET", "is not set; set the secret that the backend checks agent tokens with");
+            return None;
+        }
+        (_, _, Some(path)) => match std::fs::read_to_string(&path) {
+            Ok(pem) => ("AGENT_JWT_PRIVATE_KEY", Key::Pem(pem.into())),
+            Err(error) => {
+                r.problem("AGENT_JWT_PRIVATE_KEY", format!("{path} cannot be read: {error}"));
+                return None;
+            }
+        },
+        (_, _, None) => {
+            r.problem("AGENT_JWT_PRIVATE_KEY", "is not set; AGENT_JWT_ALGORITHM needs a PEM file");
+            return None;
+        }
+    };
+    TokenMinter::new(&key, algorithm, ttl).map_err(|error| r.problem(name, error)).ok()
+}
+
+fn read_retry(r: &mut Reader<'_>) -> RetrySettings {
+    RetrySettings {
+        attempts: r.number("WOMBAT_RETRY_ATTEMPTS", 3_u32, 1..=20),
+        delay: r.millis("WOMBAT_RETRY_DELAY_MS", 1_000, 0..=60_000),
+        max_delay: r.millis("WOMBAT_RETRY_MAX_DELAY_MS", 30_000, 0..=60_000),
+        jitter: r.number("WOMBAT_RETRY_JITTER", 0.1_f64, 0.0..=1.0),
+    }
+}
+
+fn read_llm(r: &mut Reader<'_>, retry: RetrySettings) -> Option<LlmSettings> {
+    let known = "openai, anthropic, google, xai, groq, mistral, openrouter, ollama or offline";
+    let provider: Provider = r.parse("LLM_PROVIDER", "openai", known)?;
+    let mut endpoints = HashMap::new();
+    for (provider, keys, url) in PROVIDERS {
+        let mut api_key = None;
+        for name in keys {
+            let key = r.secret(name);
+            api_key = api_key.or(key);
+        }
+        let base_url = r.optional_url(url);
+        endpoints.insert(provider, Endpoint { base_url, api_key });
+    }
+    let openai_api = match r.text("OPENAI_API", "chat").as_str() {
+        "chat" => OpenAiApi::Chat,
+        "responses" => OpenAiApi::Responses,
+        _ => {
+            r.problem("OPENAI_API", "allowed: chat or responses");
+            OpenAiApi::Chat
+        }
+    };
+    let offline_script = r.optional("LLM_OFFLINE_SCRIPT").map(PathBuf::from);
+    let mut model = |name: &'static str, old: &'static str| -> Option<ModelRef> {
+        let older = r.optional(old);
+        let text = r.optional(name).or(older)?;
+        ModelRef::parse(&text, provider).map_err(|error| r.problem(name, error)).ok()
+    };
+    let default = model("LLM_MODEL_DEFAULT", "OPENAI_MODEL_DEFAULT");
+    let cheap = model("LLM_MODEL_CHEAP", "OPENAI_MODEL_CHEAP");
+    let best = model("LLM_MODEL_BEST", "OPENAI_MODEL_BEST");
+    let fallback = model("LLM_MODEL_FALLBACK", "OPENAI_MODEL_FALLBACK");
+    let default = match default {
+        Some(default) => default,
+        None => match provider {
+            Provider::OpenAi => ModelRef { provider, name: "gpt-4o-mini".to_owned() },
+            Provider::Offline => ModelRef { provider, name: "offline".to_owned() },
+            Provider::Anthropic | Provider::Google | Provider::Xai | Provider::Groq
+            | Provider::Mistral | Provider::OpenRouter | Provider::Ollama => {
+                r.problem("LLM_MODEL_DEFAULT", format!(
+                    "is not set; LLM_PROVIDER={} needs the name of one of its models",
+                    provider.as_str()
+                ));
+                return None;
+            }
+        },
+    };
+    Some(LlmSettings {
+        cheap, best, fallback, openai_api, endpoints, retry, offline_script,
+        ..LlmSettings::new(default)
+    })
+}

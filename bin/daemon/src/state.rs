@@ -1,0 +1,83 @@
+//! What all requests share. Nothing in it has to survive the process.
+
+use std::sync::Arc;
+
+use llm::{LlmClient, LlmConfigError};
+use mc_client::client::McClient;
+use wombat_core::workspace::{Workspace, WorkspaceOptions};
+
+use crate::backend::Backend;
+use crate::runs::Runs;
+use crate::sessions::Sessions;
+use crate::settings::Settings;
+use crate::tools::ToolCache;
+use crate::usage::UsageBook;
+
+/// The daemon. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// The parts of the daemon.
+pub struct Parts {
+    /// As they were at the start.
+    pub settings: Settings,
+    /// The agents' workspace.
+    pub workspace: Workspace,
+    /// The models.
+    pub llm: LlmClient,
+    /// The backend.
+    pub backend: Backend,
+    /// The runs that are going on.
+    pub runs: Runs,
+    /// The sessions that are busy.
+    pub sessions: Sessions,
+    /// What was used since the start.
+    pub book: Arc<UsageBook>,
+    /// The roles' tools.
+    pub tools: ToolCache,
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// Why the daemon could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The HTTP client.
+    #[error("the HTTP client could not be made: {0}")]
+    Http(#[from] reqwest::Error),
+    /// The models.
+    #[error(transparent)]
+    Llm(#[from] LlmConfigError),
+}
+
+impl App {
+    /// Puts the daemon together; calls nobody.
+    pub fn new(settings: Settings) -> Result<Self, SetupError> {
+        let http = service::http::client_builder().build()?;
+        // Every variable is looked up when the workspace is read, never on a request.
+        let workspace = Workspace::open(WorkspaceOptions {
+            path: settings.workspace.clone(),
+            agent_config: settings.agent_config.clone(),
+            max_file_chars: settings.max_file_chars,
+            skills_mode: settings.skills_mode,
+            env: Arc::new(|name| std::env::var(name).ok()),
+        });
+        let client = McClient::new(&settings.backend_url, http.clone(), settings.backend_retry);
+        let book = Arc::new(UsageBook::default());
+        Ok(Self(Arc::new(Parts {
+            llm: LlmClient::new(settings.llm.clone(), http)?,
+            backend: Backend::new(client, settings.minter.clone()),
+            runs: Runs::new(settings.max_concurrent_runs, book.clone()),
+            sessions: Sessions::default(),
+            book,
+            tools: ToolCache::default(),
+            workspace,
+            settings,
+        })))
+    }
+}

@@ -1,0 +1,142 @@
+//! `call_backend`: the endpoints that skills declare, called as the run's user.
+//!
+//! The model gives method, path, query and body. The path is normalised and must match a declared
+//! endpoint; host, headers and token are never the model's to choose.
+
+use mc_client::client::{RawRequest, RawResponse};
+use serde_json::{Value, json};
+use url::form_urlencoded;
+use wombat_core::endpoint::NormalPath;
+
+use super::result::ToolReply;
+use super::set::{ToolContext, permission};
+
+/// Bytes of an answer that are read at all; what the model sees of them is cut further.
+const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+
+/// Where Mission Control's own endpoints are; they take the idempotency key in the body.
+const MISSION_CONTROL: &str = "/api/mission-control/";
+
+pub(super) async fn call(context: &ToolContext<'_>, arguments: &Value, key: String) -> ToolReply {
+    let request = match prepare(context, arguments, key) {
+        Ok(request) => request,
+        Err(why) => return ToolReply::Wrong(why),
+    };
+    match context.client.raw(request).await {
+        Ok(response) => reply(response),
+        Err(error) => ToolReply::failed(&error),
+    }
+}
+
+/// Everything that is decided before a byte is sent.
+fn prepare(context: &ToolContext<'_>, arguments: &Value, key: String) -> Result<RawRequest, String> {
+    let method = arguments["method"].as_str().unwrap_or_default();
+    let raw_path = arguments["path"].as_str().unwrap_or_default();
+    // Models often write the query into the path. It is a query all the same.
+    let (raw_path, raw_query) = raw_path.split_once('?').unwrap_or((raw_path, ""));
+    let path = NormalPath::parse(raw_path).map_err(|error| format!("path {raw_path:?}: {error}"))?;
+    let declared = context.snapshot.endpoints();
+    if !declared.iter().any(|endpoint| endpoint.pattern.matches(method, &path)) {
+        let list: Vec<_> = declared.iter().map(|endpoint| endpoint.pattern.to_string()).collect();
+        return Err(format!(
+            "{method} {} is not declared by any skill; what can be called: {}",
+            path.as_str(),
+            list.join(", ")
+        ));
+    }
+    let what = format!("{method} {}", path.as_str());
+    permission(context.profile.tools.decide("call_backend", Some((method, &path))), &what)?;
+
+    let query = query_string(raw_query, &arguments["query"])?;
+    let path_and_query =
+        if query.is_empty() { path.as_str().to_owned() } else { format!("{}?{query}", path.as_str()) };
+    let mut body = arguments.get("body").filter(|body| !body.is_null()).cloned();
+    let writes = method != "GET";
+    let mut idempotency_key = writes.then_some(key);
+    if method == "POST"
+        && path.as_str().starts_with(MISSION_CONTROL)
+        && let Some(Value::Object(fields)) = &mut body
+        && let Some(key) = idempotency_key.take()
+    {
+        fields.insert("idempotency_key".to_owned(), Value::String(key));
+    }
+    Ok(RawRequest {
+        method: http::Method::from_bytes(method.as_bytes()).map_err(|error| error.to_string())?,
+        path_and_query,
+        body,
+        idempotency_key,
+        max_bytes: MAX_ANSWER_BYTES,
+    })
+}
+
+/// The query: what stood in the path, then the arguments' own.
+fn query_string(in_path: &str, given: &Value) -> Result<String, String> {
+    if in_path.contains('#') {
+        return Err("a path has no fragment ('#')".to_owned());
+    }
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in form_urlencoded::parse(in_path.as_bytes()) {
+        query.append_pair(&name, &value);
+    }
+    let empty = serde_json::Map::new();
+    for (name, value) in given.as_object().unwrap_or(&empty) {
+        let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        for value in values {
+            match value {
+                Value::Null => {}
+                Value::Bool(flag) => drop(query.append_pair(name, &flag.to_string())),
+                Value::Number(number) => drop(query.append_pair(name, &number.to_string())),
+                Value::String(text) => drop(query.append_pair(name, text)),
+                Value::Array(_) | Value::Object(_) => {
+                    return Err(format!(
+                        "query parameter {name:?}: only strings, numbers, booleans, or a list of them"
+                    ));
+                }
+            }
+        }
+    }
+    Ok(query.finish())
+}
+
+/// The backend's answer in the form the model gets it.
+fn reply(response: RawResponse) -> ToolReply {
+    let status = response.status;
+    let text = String::from_utf8_lossy(&response.body).into_owned();
+    if (200..300).contains(&status) {
+        let text = if text.is_empty() { json!({ "status": status }).to_string() } else { text };
+        let note = if response.truncated { "\n[cut: the answer was too long]" } else { "" };
+        return ToolReply::Data(text + note);
+    }
+    if (300..400).contains(&status) {
+        let error = "the backend answered with a redirect, which is not followed";
+        return ToolReply::Refused(json!({ "error": error, "status": status }));
+    }
+    let error = match serde_json::from_str::<Value>(&text) {
+        Ok(Value::Object(mut body)) => match body.remove("error").or_else(|| body.remove("detail")) {
+            Some(error) => {
+                let mut told = json!({ "error": error, "status": status });
+                if let Some(details) = body.remove("details") {
+                    told["details"] = details;
+                }
+                return ToolReply::Refused(told);
+            }
+            None => Value::Object(body),
+        },
+        Ok(other) => other,
+        Err(_) => Value::String(text),
+    };
+    ToolReply::Refused(json!({ "error": error, "status": status }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_taken_from_the_path_and_from_the_arguments() {
+        let query = query_string("a=1&b=x%20y", &json!({ "c": [1, 2], "d": true, "e": null, "f": "&" }));
+        assert_eq!(query.unwrap(), "a=1&b=x+y&c=1&c=2&d=true&f=%26");
+        assert!(query_string("", &json!({ "c": { "d": 1 } })).is_err());
+        assert!(query_string("a=1#x", &Value::Null).is_err());
+    }
+}

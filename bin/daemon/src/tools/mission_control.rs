@@ -1,0 +1,116 @@
+//! The built-in tools on Mission Control's own objects. Each write carries its idempotency key.
+
+use mc_client::client::TaskQuery;
+use mc_client::types::{ActorType, CreateDocument, CreateMessage, CreateTask, UpdateTask};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::result::ToolReply;
+use super::set::ToolContext;
+
+/// Reads arguments that the schema has let through.
+fn read<T: DeserializeOwned>(arguments: &Value) -> Result<T, ToolReply> {
+    T::deserialize(arguments)
+        .map_err(|error| ToolReply::Wrong(format!("the arguments could not be read: {error}")))
+}
+
+pub(super) async fn create_task(
+    context: &ToolContext<'_>,
+    arguments: &Value,
+    key: String,
+) -> ToolReply {
+    let task = match read::<CreateTask>(arguments) {
+        Ok(task) => CreateTask { idempotency_key: Some(key), ..task },
+        Err(reply) => return reply,
+    };
+    match context.client.create_task(&task).await {
+        Ok(task) => ToolReply::data(&task),
+        Err(error) => ToolReply::failed(&error),
+    }
+}
+
+pub(super) async fn list_tasks(context: &ToolContext<'_>, arguments: &Value) -> ToolReply {
+    let text = |name: &str| arguments[name].as_str().map(str::to_owned);
+    let query = TaskQuery {
+        limit: arguments["limit"].as_u64().and_then(|limit| u32::try_from(limit).ok()),
+        cursor: text("cursor"),
+        status: text("status"),
+        title: text("title"),
+    };
+    match context.client.list_tasks(&query).await {
+        Ok(mut page) => {
+            // A backend may ignore the filter on the title.
+            if let Some(title) = &query.title {
+                page.items.retain(|task| task.title == *title);
+            }
+            ToolReply::data(&page)
+        }
+        Err(error) => ToolReply::failed(&error),
+    }
+}
+
+pub(super) async fn update_task(
+    context: &ToolContext<'_>,
+    arguments: &Value,
+    key: String,
+) -> ToolReply {
+    let id = arguments["task_id"].as_str().unwrap_or_default();
+    let update = match read::<UpdateTask>(arguments) {
+        Ok(update) => update,
+        Err(reply) => return reply,
+    };
+    match context.client.update_task(id, &update, Some(&key)).await {
+        Ok(task) => ToolReply::data(&task),
+        Err(error) => ToolReply::failed(&error),
+    }
+}
+
+pub(super) async fn post_message(
+    context: &ToolContext<'_>,
+    arguments: &Value,
+    key: String,
+) -> ToolReply {
+    let message = CreateMessage {
+        task_id: task_id(context, arguments),
+        content: arguments["content"].as_str().unwrap_or_default().to_owned(),
+        actor_type: Some(ActorType::Agent),
+        agent_role: Some(context.profile.role.as_str().to_owned()),
+        idempotency_key: Some(key),
+        ..CreateMessage::default()
+    };
+    match context.client.post_message(&message).await {
+        Ok(message) => ToolReply::data(&message),
+        Err(error) => ToolReply::failed(&error),
+    }
+}
+
+pub(super) async fn create_document(
+    context: &ToolContext<'_>,
+    arguments: &Value,
+    key: String,
+) -> ToolReply {
+    let document = match read::<CreateDocument>(arguments) {
+        Ok(document) => CreateDocument {
+            task_id: Some(task_id(context, arguments)),
+            idempotency_key: Some(key),
+            ..document
+        },
+        Err(reply) => return reply,
+    };
+    match context.client.create_document(&document).await {
+        Ok(document) => ToolReply::data(&document),
+        Err(error) => ToolReply::failed(&error),
+    }
+}
+
+pub(super) async fn list_notifications(context: &ToolContext<'_>) -> ToolReply {
+    match context.client.notifications(true).await {
+        Ok(page) => ToolReply::data(&page),
+        Err(error) => ToolReply::failed(&error),
+    }
+}
+
+/// The task that the model names, or the run's own.
+fn task_id(context: &ToolContext<'_>, arguments: &Value) -> String {
+    arguments["task_id"].as_str().unwrap_or(context.task_id).to_owned()
+}

@@ -1,0 +1,178 @@
+//! What the model is told about the built-in tools: names, descriptions, JSON Schemas.
+
+use llm::request::ToolSpec;
+use mc_client::types::{Capabilities, TaskStatus};
+use serde_json::{Value, json};
+use wombat_core::endpoint::EndpointPattern;
+use wombat_core::workspace::SkillEndpoint;
+
+/// The built-in tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Builtin {
+    CreateTask,
+    ListTasks,
+    UpdateTask,
+    PostMessage,
+    CreateDocument,
+    ListNotifications,
+    ReadSkill,
+    CallBackend,
+}
+
+impl Builtin {
+    /// All of them, in the order in which the model sees them.
+    pub(super) const ALL: [Self; 8] = [
+        Self::CreateTask,
+        Self::ListTasks,
+        Self::UpdateTask,
+        Self::PostMessage,
+        Self::CreateDocument,
+        Self::ListNotifications,
+        Self::ReadSkill,
+        Self::CallBackend,
+    ];
+
+    /// The tool's name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::CreateTask => "create_task",
+            Self::ListTasks => "list_tasks",
+            Self::UpdateTask => "update_task",
+            Self::PostMessage => "post_message",
+            Self::CreateDocument => "create_document",
+            Self::ListNotifications => "list_notifications",
+            Self::ReadSkill => "read_skill",
+            Self::CallBackend => "call_backend",
+        }
+    }
+
+    /// Whether the backend and the workspace have what the tool needs.
+    pub(super) fn available(
+        self,
+        capabilities: &Capabilities,
+        has_skills: bool,
+        endpoints: &[SkillEndpoint],
+    ) -> bool {
+        match self {
+            // The required part of the contract.
+            Self::CreateTask | Self::ListTasks | Self::PostMessage | Self::CreateDocument => true,
+            Self::UpdateTask => capabilities.has("tasks_update"),
+            Self::ListNotifications => capabilities.has("notifications"),
+            Self::ReadSkill => has_skills,
+            Self::CallBackend => !endpoints.is_empty(),
+        }
+    }
+
+    /// The tool as the model sees it.
+    pub(super) fn spec(self, endpoints: &[&EndpointPattern]) -> ToolSpec {
+        let (description, parameters) = match self {
+            Self::CreateTask => (
+                "Create a task for the user.".to_owned(),
+                object(
+                    json!({
+                        "title": { "type": "string", "minLength": 1, "description": "Short and specific." },
+                        "description": { "type": "string", "description": "What is to be done." },
+                        "status": status(),
+                        "metadata": { "type": "object", "description": "Anything worth keeping with the task." }
+                    }),
+                    &["title"],
+                ),
+            ),
+            Self::ListTasks => (
+                "List the user's tasks.".to_owned(),
+                object(
+                    json!({
+                        "status": status(),
+                        "title": { "type": "string", "description": "Only tasks with exactly this title." },
+                        "limit": { "type": "integer", "minimum": 1, "maximum": 200 },
+                        "cursor": { "type": "string", "description": "next_cursor of the page before." }
+                    }),
+                    &[],
+                ),
+            ),
+            Self::UpdateTask => (
+                "Change a task of the user. Only what you give changes.".to_owned(),
+                object(
+                    json!({
+                        "task_id": { "type": "string", "minLength": 1 },
+                        "status": status(),
+                        "title": { "type": "string", "minLength": 1 },
+                        "description": { "type": "string" },
+                        "metadata": { "type": "object", "description": "Replaces the metadata as a whole." }
+                    }),
+                    &["task_id"],
+                ),
+            ),
+            Self::PostMessage => (
+                "Write a message into a task's thread, beside your reply. Your reply itself is \
+                 stored for you; do not post it."
+                    .to_owned(),
+                object(
+                    json!({
+                        "content": { "type": "string", "minLength": 1, "description": "Markdown." },
+                        "task_id": { "type": "string", "minLength": 1, "description": "The current task when absent." }
+                    }),
+                    &["content"],
+                ),
+            ),
+            Self::CreateDocument => (
+                "Write a document: a plan, research, a deliverable.".to_owned(),
+                object(
+                    json!({
+                        "title": { "type": "string", "minLength": 1 },
+                        "content": { "type": "string", "minLength": 1, "description": "Markdown." },
+                        "doc_type": { "type": "string", "description": "plan, research, deliverable, standup, or another word." },
+                        "task_id": { "type": "string", "minLength": 1, "description": "The current task when absent." }
+                    }),
+                    &["title", "content"],
+                ),
+            ),
+            Self::ListNotifications => (
+                "List the user's notifications that nobody has read yet.".to_owned(),
+                object(json!({}), &[]),
+            ),
+            Self::ReadSkill => (
+                "Read a skill's instructions, or a file that belongs to it.".to_owned(),
+                object(
+                    json!({
+                        "name": { "type": "string", "minLength": 1, "description": "The skill." },
+                        "file": { "type": "string", "description": "A file beside the skill, such as references/api.md." }
+                    }),
+                    &["name"],
+                ),
+            ),
+            Self::CallBackend => {
+                let list: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
+                let description = format!(
+                    "Call the backend's own API as the user. The skills say when and how. Only \
+                     these endpoints can be called:\n{}",
+                    list.join("\n")
+                );
+                let parameters = object(
+                    json!({
+                        "method": { "type": "string", "enum": ["GET", "POST", "PUT", "PATCH", "DELETE"] },
+                        "path": { "type": "string", "description": "The path with its parameters filled in, such as /api/things/42." },
+                        "query": { "type": "object", "description": "Query parameters: strings, numbers, booleans, or lists of them." },
+                        "body": { "description": "The JSON body." }
+                    }),
+                    &["method", "path"],
+                );
+                (description, parameters)
+            }
+        };
+        ToolSpec { name: self.name().to_owned(), description, parameters }
+    }
+}
+
+fn object(properties: Value, required: &[&str]) -> Value {
+    json!({
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false
+    })
+}
+
+fn status() -> Value {
+    json!({ "type": "string", "enum": TaskStatus::ALL.map(TaskStatus::as_str) })
+}

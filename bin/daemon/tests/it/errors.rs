@@ -1,0 +1,189 @@
+//! The table of failures of `send`, each provoked.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, ResponseTemplate};
+
+use crate::harness::{Daemon, MC, World, completion, message, refuses, says};
+
+async fn fails(world: &World, more: Value, status: u16, code: &str) -> Value {
+    let (got, answer) = world.daemon.send(&message(more)).await;
+    assert_eq!((got, &answer["code"]), (status, &json!(code)), "{answer}");
+    assert!(!answer.to_string().contains("sk-canary"), "{answer}");
+    answer
+}
+
+#[tokio::test]
+async fn an_unknown_task_is_found_out_before_the_model_is_asked() {
+    for feature in ["tasks_get", "messages_list"] {
+        let world = World::with(&[], json!({ feature: true })).await;
+        world.model(vec![says("x")]).await;
+        world.backend_says("GET", "/tasks/t1", 404, json!({ "error": "no" })).await;
+        world.backend_says("GET", "/messages", 404, json!({ "error": "no" })).await;
+        fails(&world, json!({}), 404, "task_not_found").await;
+        assert!(world.model_got().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn without_a_way_to_ask_it_is_found_out_when_the_reply_is_stored() {
+    let world = World::new().await;
+    world.model(vec![says("paid for")]).await;
+    world.backend_says("POST", "/messages", 404, json!({ "error": "no such task" })).await;
+    let answer = fails(&world, json!({}), 404, "task_not_found").await;
+    assert_eq!(answer["details"]["response"], "paid for");
+    assert_eq!(answer["details"]["task_id"], "t1");
+    assert!(answer["details"]["run_id"].is_string() && answer["details"]["usage"].is_object());
+}
+
+#[tokio::test]
+async fn a_backend_that_is_down_is_an_outage() {
+    let world = World::new().await;
+    world.backend_says("GET", "/tasks", 503, json!({ "error": "down" })).await;
+    fails(&world, json!({ "task_id": null, "task_title": "x" }), 502, "backend_unavailable").await;
+    assert_eq!(world.backend_got("GET", "/tasks").await.len(), 3);
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&[], "http://127.0.0.1:1", &world.llm.uri(), dir.path().into()).await;
+    let (status, answer) = daemon.send(&message(json!({}))).await;
+    assert_eq!((status, &answer["code"]), (502, &json!("backend_unavailable")), "{answer}");
+}
+
+#[tokio::test]
+async fn a_backend_that_says_when_to_come_back_is_quoted() {
+    let world = World::new().await;
+    Mock::given(method("GET"))
+        .and(path(format!("{MC}/tasks")))
+        .respond_with(ResponseTemplate::new(429).insert_header("retry-after", "17").set_body_json(json!({ "error": "x" })))
+        .with_priority(1)
+        .mount(&world.backend)
+        .await;
+    let body = message(json!({ "task_id": null, "task_title": "x" }));
+    let response = world.daemon.post("/api/agents/send", &body).send().await.unwrap();
+    assert_eq!(response.status(), 503);
+    assert_eq!(response.headers()["retry-after"], "17");
+    assert_eq!(response.json::<Value>().await.unwrap()["code"], "backend_unavailable");
+}
+
+#[tokio::test]
+async fn a_refused_agent_token_says_what_to_check() {
+    let world = World::new().await;
+    world.backend_says("GET", "/tasks", 401, json!({ "error": "bad token" })).await;
+    let answer = fails(&world, json!({ "task_id": null, "task_title": "x" }), 502, "backend_auth").await;
+    assert!(answer["error"].as_str().unwrap().contains("AGENT_JWT_SECRET"));
+}
+
+#[tokio::test]
+async fn a_reply_that_cannot_be_stored_is_handed_over() {
+    let world = World::new().await;
+    world.model(vec![says("paid for")]).await;
+    world.backend_says("POST", "/messages", 500, json!({ "error": "disk" })).await;
+    let answer = fails(&world, json!({}), 502, "reply_not_stored").await;
+    assert_eq!(answer["details"]["response"], "paid for");
+    assert_eq!(answer["details"]["usage"]["total_tokens"], 110);
+    assert!(answer["details"]["cost"]["totalCost"].is_number());
+}
+
+#[tokio::test]
+async fn each_refusal_of_the_model_has_its_own_code() {
+    for (answer, status, code) in [
+        (refuses(401, "invalid_api_key", "Incorrect API key provided: sk-canary"), 502, "llm_auth"),
+        (refuses(400, "invalid_request_error", "bad"), 502, "llm_invalid_request"),
+        (refuses(400, "context_length_exceeded", "maximum context length is 8 tokens"), 422, "context_too_long"),
+        (refuses(400, "content_filter", "filtered"), 422, "content_filtered"),
+        (refuses(503, "overloaded", "busy"), 503, "llm_unavailable"),
+        (refuses(429, "insufficient_quota", "You exceeded your current quota"), 503, "llm_unavailable"),
+        (completion(json!({ "role": "assistant", "content": "" }), "stop"), 502, "llm_empty_reply"),
+        (completion(json!({ "role": "assistant", "content": "half" }), "content_filter"), 422, "content_filtered"),
+    ] {
+        let world = World::new().await;
+        world.model(vec![answer]).await;
+        let answer = fails(&world, json!({}), status, code).await;
+        assert!(world.backend_got("POST", "/messages").await.is_empty(), "{answer}");
+        if code == "llm_auth" {
+            assert!(answer["error"].as_str().unwrap().contains("OPENAI_API_KEY"), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_overloaded_model_is_answered_with_retry_after() {
+    let world = World::new().await;
+    world.model(vec![refuses(503, "overloaded", "busy")]).await;
+    let response = world.daemon.post("/api/agents/send", &message(json!({}))).send().await.unwrap();
+    assert_eq!(response.status(), 503);
+    assert!(response.headers().contains_key("retry-after"));
+}
+
+#[tokio::test]
+async fn a_missing_key_names_its_variable() {
+    let world = World::with(&[("LLM_PROVIDER", "anthropic"), ("LLM_MODEL_DEFAULT", "claude-x")], json!({})).await;
+    let answer = fails(&world, json!({}), 503, "llm_not_configured").await;
+    assert!(answer["error"].as_str().unwrap().contains("ANTHROPIC_API_KEY"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_run_that_takes_too_long_is_ended() {
+    let world = World::new().await;
+    world.model(vec![says("late").set_delay(Duration::from_secs(30))]).await;
+    fails(&world, json!({ "limits": { "timeout_secs": 1 } }), 504, "run_timeout").await;
+}
+
+#[tokio::test]
+async fn money_that_is_spent_ends_the_run_before_the_next_call() {
+    let world = World::new().await;
+    world.model(vec![says("x")]).await;
+    fails(&world, json!({ "limits": { "max_cost_usd": 0 } }), 402, "budget_exceeded").await;
+    assert!(world.model_got().await.is_empty());
+}
+
+#[tokio::test]
+async fn more_runs_than_allowed_are_refused_at_once() {
+    let world = World::with(&[("WOMBAT_MAX_CONCURRENT_RUNS", "1")], json!({})).await;
+    world.model(vec![says("slow").set_delay(Duration::from_millis(300))]).await;
+    let first = message(json!({}));
+    let second = async {
+        while world.model_got().await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        world.daemon.post("/api/agents/send", &message(json!({ "task_id": "t2" }))).send().await.unwrap()
+    };
+    let (first, second) = tokio::join!(world.daemon.send(&first), second);
+    assert_eq!(first.0, 200);
+    assert_eq!(second.status(), 503);
+    assert!(second.headers().contains_key("retry-after"));
+    assert_eq!(second.json::<Value>().await.unwrap()["code"], "overloaded");
+}
+
+#[tokio::test]
+async fn a_busy_session_may_be_refused() {
+    let world = World::with(&[("WOMBAT_SESSION_POLICY", "reject")], json!({})).await;
+    world.model(vec![says("slow").set_delay(Duration::from_millis(300))]).await;
+    let second = async {
+        while world.model_got().await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        world.daemon.send(&message(json!({ "message": "again" }))).await
+    };
+    let first = message(json!({}));
+    let (first, second) = tokio::join!(world.daemon.send(&first), second);
+    assert_eq!((first.0, second.0), (200, 409));
+    assert_eq!(second.1["code"], "session_busy");
+}
+
+#[tokio::test]
+async fn a_key_with_another_message_is_a_conflict() {
+    let world = World::new().await;
+    world.model(vec![says("slow").set_delay(Duration::from_millis(300))]).await;
+    let second = async {
+        while world.model_got().await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        world.daemon.send(&message(json!({ "idempotency_key": "k", "message": "other" }))).await
+    };
+    let first = message(json!({ "idempotency_key": "k" }));
+    let (first, second) = tokio::join!(world.daemon.send(&first), second);
+    assert_eq!((first.0, second.0), (200, 409));
+    assert_eq!(second.1["code"], "idempotency_conflict");
+}

@@ -1,0 +1,10 @@
+//! The daemon over HTTP: a real listener, a scripted model, a backend that can be made to fail.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod errors;
+mod harness;
+mod send;
+mod stopping;
+mod streaming;
+mod tools;
+mod validation;

@@ -1,0 +1,281 @@
+//! The client: which model is asked, how often, how long, and who is asked when it cannot answer.
+
+use std::sync::Arc;
+
+use futures::Stream;
+use tokio::time::{Instant, sleep};
+
+use crate::catalog;
+use crate::error::{LlmError, LlmErrorKind};
+use crate::event::{Completion, StreamEvent};
+use crate::model::{ModelRef, Provider, Tier};
+use crate::offline::{OfflineStream, Script};
+use crate::provider::{Answer, Failure, LiveStream, Network, Piece};
+use crate::request::LlmRequest;
+use crate::retry::{Attempts, Budget, Next};
+use crate::settings::{LlmConfigError, LlmSettings};
+
+/// What a model that is not in the table is believed to read, tokens.
+const USUAL_CONTEXT: u64 = 128_000;
+
+/// Asks models. Cheap to clone; all clones share connections and the retry budget.
+#[derive(Debug, Clone)]
+pub struct LlmClient(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    settings: LlmSettings,
+    network: Network,
+    script: Script,
+    budget: Budget,
+}
+
+/// What belongs to a call and not to its request.
+#[derive(Debug, Clone, Default)]
+pub struct CallContext {
+    /// Goes to the provider as the header `traceparent` (W3C Trace Context).
+    pub traceparent: Option<String>,
+    /// When the caller stops listening: no wait goes beyond. The caller ends the call itself by
+    /// dropping it, which drops the connection.
+    pub deadline: Option<Instant>,
+    /// The agent's role, for the offline script.
+    pub role: String,
+    /// The person's own words, for the offline script; the newest user message when absent.
+    pub user_text: Option<String>,
+}
+
+impl LlmClient {
+    /// Checks the settings; calls nobody. `http` brings the limit on connecting.
+    ///
+    /// # Errors
+    /// When an address, a key or the offline script cannot be used.
+    pub fn new(settings: LlmSettings, http: reqwest::Client) -> Result<Self, LlmConfigError> {
+        catalog::check().map_err(LlmConfigError::Catalog)?;
+        let network = Network::new(&settings, http)?;
+        let script = Script::load(settings.offline_script.as_deref())
+            .map_err(LlmConfigError::OfflineScript)?;
+        Ok(Self(Arc::new(Parts { settings, network, script, budget: Budget::default() })))
+    }
+
+    /// The model of a tier.
+    pub fn model(&self, tier: Tier) -> &ModelRef {
+        let settings = &self.0.settings;
+        match tier {
+            Tier::Default => &settings.default,
+            Tier::Cheap => settings.cheap.as_ref().unwrap_or(&settings.default),
+            Tier::Best => settings.best.as_ref().unwrap_or(&settings.default),
+        }
+    }
+
+    /// Whether the default model can be asked at all: its provider has the key that it needs.
+    pub fn configured(&self) -> bool {
+        let provider = self.0.settings.default.provider;
+        provider == Provider::Offline || self.0.network.has_key(provider)
+    }
+
+    /// How many tokens a model can read; a usual figure where that is not known.
+    pub fn context_window(&self, model: &ModelRef) -> u64 {
+        catalog::find(model.provider, &model.name).map_or(USUAL_CONTEXT, |entry| entry.context)
+    }
+
+    /// Asks for a whole answer, with retries and fallback.
+    ///
+    /// # Errors
+    /// The failure of the last try.
+    pub async fn complete(
+        &self,
+        request: &LlmRequest,
+        call: &CallContext,
+    ) -> Result<Completion, LlmError> {
+        let parts = &*self.0;
+        parts.budget.call();
+        let mut attempts = parts.attempts(&request.model, call);
+        let mut model = request.model.clone();
+        loop {
+            match parts.complete_once(&model, request, call).await {
+                Ok(answer) => return Ok(completed(&model, answer)),
+                Err(failure) => parts.next(&mut attempts, &mut model, failure).await?,
+            }
+        }
+    }
+
+    /// Asks for an answer piece by piece: any number of texts, then exactly one end or error. It is
+    /// tried again, or elsewhere, only before its first text.
+    pub fn stream(
+        &self,
+        request: LlmRequest,
+        call: CallContext,
+    ) -> impl Stream<Item = Result<StreamEvent, LlmError>> + Send + 'static {
+        let client = self.clone();
+        let begin = Streaming::Begin(Box::new((client, request, call)));
+        futures::stream::unfold(begin, |state| async move {
+            match state.next().await? {
+                (Ok(event), state) => Some((Ok(event), state)),
+                (Err(error), _) => Some((Err(error), Streaming::Ended)),
+            }
+        })
+    }
+}
+
+impl Parts {
+    fn attempts(&self, model: &ModelRef, call: &CallContext) -> Attempts<'_> {
+        let fallback = self.settings.fallback.clone().filter(|fallback| fallback != model);
+        Attempts::new(&self.settings.retry, fallback, self.settings.timeouts.waits_total, call.deadline)
+    }
+
+    async fn complete_once(
+        &self,
+        model: &ModelRef,
+        request: &LlmRequest,
+        call: &CallContext,
+    ) -> Result<Answer, Failure> {
+        if model.provider == Provider::Offline {
+            return self.script.answer(request, call).await;
+        }
+        self.network.complete(model, request, call.traceparent.as_deref()).await
+    }
+
+    /// After a failed try: waits, changes the model, or gives up. Says so once.
+    async fn next(
+        &self,
+        attempts: &mut Attempts<'_>,
+        model: &mut ModelRef,
+        failure: Failure,
+    ) -> Result<(), LlmError> {
+        match attempts.after(&failure, &self.budget) {
+            Next::Wait(wait) => {
+                tracing::warn!(
+                    provider = model.provider.as_str(),
+                    model = model.name,
+                    status = failure.status,
+                    wait_ms = wait.as_millis(),
+                    cause = failure.cause,
+                    "the model could not be asked; it is asked again after a wait"
+                );
+                sleep(wait).await;
+            }
+            Next::FailOver => {
+                let Some(fallback) = attempts.fail_over() else {
+                    return Err(failure.into_error(model.provider));
+                };
+                tracing::warn!(
+                    provider = model.provider.as_str(),
+                    model = model.name,
+                    status = failure.status,
+                    cause = failure.cause,
+                    fallback = %fallback,
+                    "the model could not be asked; the fallback is"
+                );
+                *model = fallback;
+            }
+            Next::GiveUp => return Err(failure.into_error(model.provider)),
+        }
+        Ok(())
+    }
+}
+
+fn completed(model: &ModelRef, answer: Answer) -> Completion {
+    Completion {
+        message: answer.message,
+        finish_reason: answer.finish_reason,
+        usage: answer.usage,
+        model: model.name.clone(),
+        provider: model.provider,
+    }
+}
+
+/// Where a stream stands.
+enum Streaming {
+    /// Nobody has been asked.
+    Begin(Box<(LlmClient, LlmRequest, CallContext)>),
+    /// Text has come; from here on a failure is the caller's.
+    Open(Pieces, ModelRef),
+    /// The end or an error was given.
+    Ended,
+}
+
+/// An answer that is coming in.
+enum Pieces {
+    Network(Box<LiveStream>),
+    Offline(OfflineStream),
+}
+
+impl Pieces {
+    async fn next(&mut self) -> Result<Piece, Failure> {
+        match self {
+            Self::Network(stream) => stream.next().await,
+            Self::Offline(stream) => Ok(stream.next()),
+        }
+    }
+}
+
+impl Streaming {
+    async fn next(self) -> Option<(Result<StreamEvent, LlmError>, Self)> {
+        match self {
+            Self::Begin(begin) => {
+                let (client, request, call) = *begin;
+                let opened = client.open(&request, &call).await;
+                Some(opened.map_or_else(|error| (Err(error), Self::Ended), |(piece, pieces, model)| {
+                    Self::give(piece, pieces, model)
+                }))
+            }
+            Self::Open(mut pieces, model) => Some(match pieces.next().await {
+                Ok(piece) => Self::give(piece, pieces, model),
+                Err(failure) => {
+                    let mut error = failure.into_error(model.provider);
+                    // It worked, and then it broke off: the text is out, and cannot be taken back.
+                    error.kind = LlmErrorKind::BadAnswer;
+                    (Err(error), Self::Ended)
+                }
+            }),
+            Self::Ended => None,
+        }
+    }
+
+    fn give(piece: Piece, pieces: Pieces, model: ModelRef) -> (Result<StreamEvent, LlmError>, Self) {
+        match piece {
+            Piece::Text(text) => (Ok(StreamEvent::Text(text)), Self::Open(pieces, model)),
+            Piece::Done(answer) => {
+                let completion = Box::new(completed(&model, *answer));
+                (Ok(StreamEvent::Done(completion)), Self::Ended)
+            }
+        }
+    }
+}
+
+impl LlmClient {
+    /// Asks until a first piece has come.
+    async fn open(
+        &self,
+        request: &LlmRequest,
+        call: &CallContext,
+    ) -> Result<(Piece, Pieces, ModelRef), LlmError> {
+        let parts = &*self.0;
+        parts.budget.call();
+        let mut attempts = parts.attempts(&request.model, call);
+        let mut model = request.model.clone();
+        loop {
+            match parts.open_once(&model, request, call).await {
+                Ok((piece, pieces)) => return Ok((piece, pieces, model)),
+                Err(failure) => parts.next(&mut attempts, &mut model, failure).await?,
+            }
+        }
+    }
+}
+
+impl Parts {
+    async fn open_once(
+        &self,
+        model: &ModelRef,
+        request: &LlmRequest,
+        call: &CallContext,
+    ) -> Result<(Piece, Pieces), Failure> {
+        let mut pieces = if model.provider == Provider::Offline {
+            Pieces::Offline(OfflineStream::new(self.script.answer(request, call).await?))
+        } else {
+            let traceparent = call.traceparent.as_deref();
+            Pieces::Network(Box::new(self.network.stream(model, request, traceparent).await?))
+        };
+        Ok((pieces.next().await?, pieces))
+    }
+}

@@ -1,0 +1,171 @@
+//! What an answer costs.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog;
+use crate::event::Usage;
+use crate::model::Provider;
+
+/// The price of one answer, or of several together. The names are those of docs/API.md.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cost {
+    /// The model; of several, the last.
+    pub model: String,
+    /// Tokens of the prompts.
+    pub input_tokens: u64,
+    /// Tokens of the answers.
+    pub output_tokens: u64,
+    /// For the prompts, USD.
+    pub input_cost: f64,
+    /// For the answers, USD.
+    pub output_cost: f64,
+    /// Both, USD.
+    pub total_cost: f64,
+    /// `USD`.
+    pub currency: Cow<'static, str>,
+}
+
+impl Cost {
+    /// The price of no answer at all, from which sums begin.
+    pub fn nothing() -> Self {
+        Self {
+            model: String::new(),
+            input_tokens: 0,
+            output_tokens: 0,
+            input_cost: 0.0,
+            output_cost: 0.0,
+            total_cost: 0.0,
+            currency: Cow::Borrowed("USD"),
+        }
+    }
+
+    /// The sum of both.
+    #[must_use]
+    pub fn plus(self, other: &Self) -> Self {
+        Self {
+            model: if other.model.is_empty() { self.model } else { other.model.clone() },
+            input_tokens: self.input_tokens + other.input_tokens,
+            output_tokens: self.output_tokens + other.output_tokens,
+            input_cost: self.input_cost + other.input_cost,
+            output_cost: self.output_cost + other.output_cost,
+            total_cost: self.total_cost + other.total_cost,
+            currency: self.currency,
+        }
+    }
+}
+
+/// The price of an answer; `None` when the model's prices are not known.
+///
+/// A local model and a scripted answer cost nothing, and that is known.
+pub fn cost(model: &str, provider: Provider, usage: &Usage) -> Option<Cost> {
+    let (input_cost, output_cost) = if is_free(provider, model) {
+        (0.0, 0.0)
+    } else {
+        let prices = catalog::find(provider, model)?.prices(usage.prompt_tokens);
+        let cached = usage.cached_tokens.min(usage.prompt_tokens);
+        let written = usage.cache_write_tokens.min(usage.prompt_tokens - cached);
+        let fresh = usage.prompt_tokens - cached - written;
+        let input = price(fresh, prices.input)
+            + price(cached, prices.cached)
+            + price(written, prices.cache_write);
+        (input, price(usage.completion_tokens, prices.output))
+    };
+    Some(Cost {
+        model: model.to_owned(),
+        input_tokens: usage.prompt_tokens,
+        output_tokens: usage.completion_tokens,
+        input_cost,
+        output_cost,
+        total_cost: input_cost + output_cost,
+        ..Cost::nothing()
+    })
+}
+
+fn is_free(provider: Provider, model: &str) -> bool {
+    match provider {
+        Provider::Ollama | Provider::Offline => true,
+        // OpenRouter's name for its unpaid editions.
+        Provider::OpenRouter => model.ends_with(":free"),
+        Provider::OpenAi
+        | Provider::Anthropic
+        | Provider::Google
+        | Provider::Xai
+        | Provider::Groq
+        | Provider::Mistral => false,
+    }
+}
+
+/// USD for so many tokens at so much a million.
+#[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
+fn price(tokens: u64, per_million: f64) -> f64 {
+    tokens as f64 * per_million / 1_000_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage(prompt: u64, cached: u64, completion: u64) -> Usage {
+        Usage {
+            prompt_tokens: prompt,
+            completion_tokens: completion,
+            total_tokens: prompt + completion,
+            cached_tokens: cached,
+            cache_write_tokens: 0,
+        }
+    }
+
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-12
+    }
+
+    #[test]
+    fn cached_tokens_cost_less() {
+        let cost = cost("gpt-4o-mini", Provider::OpenAi, &usage(1000, 400, 100)).unwrap();
+        assert!(close(cost.input_cost, 600.0 * 0.15e-6 + 400.0 * 0.075e-6), "{cost:?}");
+        assert!(close(cost.output_cost, 100.0 * 0.6e-6), "{cost:?}");
+        assert!(close(cost.total_cost, cost.input_cost + cost.output_cost), "{cost:?}");
+    }
+
+    #[test]
+    fn tokens_written_to_the_cache_cost_more() {
+        let usage = Usage { cache_write_tokens: 500, ..usage(1000, 300, 0) };
+        let cost = cost("claude-sonnet-4-5", Provider::Anthropic, &usage).unwrap();
+        assert!(close(cost.input_cost, 200.0 * 3e-6 + 300.0 * 0.3e-6 + 500.0 * 3.75e-6), "{cost:?}");
+    }
+
+    #[test]
+    fn an_unknown_model_has_no_price_and_a_free_one_costs_nothing() {
+        let usage = usage(10, 0, 10);
+        assert_eq!(cost("gpt-99", Provider::OpenAi, &usage), None);
+        for (provider, model) in [
+            (Provider::Ollama, "llama3.2"),
+            (Provider::Offline, "gpt-4o-mini"),
+            (Provider::OpenRouter, "meta-llama/llama-3:free"),
+        ] {
+            assert_eq!(cost(model, provider, &usage).unwrap().total_cost, 0.0);
+        }
+    }
+
+    #[test]
+    fn a_cost_has_the_names_of_the_api() {
+        let cost = cost("gpt-4o", Provider::OpenAi, &usage(1_000_000, 0, 0)).unwrap();
+        assert_eq!(
+            serde_json::to_value(&cost).unwrap(),
+            serde_json::json!({
+                "model": "gpt-4o", "inputTokens": 1_000_000, "outputTokens": 0,
+                "inputCost": 2.5, "outputCost": 0.0, "totalCost": 2.5, "currency": "USD",
+            })
+        );
+    }
+
+    #[test]
+    fn a_sum_begins_with_nothing() {
+        let one = cost("gpt-4o", Provider::OpenAi, &usage(1_000_000, 0, 1_000_000)).unwrap();
+        let sum = Cost::nothing().plus(&one).plus(&one);
+        assert_eq!((sum.model.as_str(), sum.input_tokens, sum.total_cost), ("gpt-4o", 2_000_000, 25.0));
+    }
+}

@@ -1,0 +1,256 @@
+//! What a script can say of the conversation: `{1}` and the like.
+
+use std::borrow::Cow;
+
+use regex::Regex;
+use serde_json::Value;
+
+use crate::client::CallContext;
+use crate::request::{LlmRequest, Message};
+
+/// The groups of a rule's pattern; the whole match is the first.
+#[derive(Debug, Default)]
+pub(super) struct Captures(Vec<Option<String>>);
+
+impl Captures {
+    pub(super) fn of(pattern: &Regex, text: &str) -> Option<Self> {
+        let found = pattern.captures(text)?;
+        Some(Self(found.iter().map(|group| group.map(|group| group.as_str().to_owned())).collect()))
+    }
+}
+
+/// What the templates speak of.
+#[derive(Debug)]
+pub(super) struct Facts<'a> {
+    role: &'a str,
+    user: &'a str,
+    /// Name and content of the results since the newest user message, oldest first.
+    results: Vec<(&'a str, &'a str)>,
+    /// Whether a result came last.
+    after_tool: bool,
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn new(request: &'a LlmRequest, call: &'a CallContext) -> Self {
+        let newest = request.messages.iter().rposition(|message| matches!(message, Message::User { .. }));
+        let user = match newest.map(|at| &request.messages[at]) {
+            Some(Message::User { content }) => content.as_str(),
+            _ => "",
+        };
+        let since = &request.messages[newest.map_or(0, |at| at + 1)..];
+        let results = since.iter().filter_map(|message| match message {
+            Message::Tool { name, content, .. } => Some((name.as_str(), content.as_str())),
+            Message::System { .. } | Message::User { .. } | Message::Assistant(_) => None,
+        });
+        Self {
+            role: &call.role,
+            user: call.user_text.as_deref().unwrap_or(user),
+            results: results.collect(),
+            after_tool: matches!(request.messages.last(), Some(Message::Tool { .. })),
+        }
+    }
+
+    pub(super) fn role(&self) -> &str {
+        self.role
+    }
+
+    pub(super) fn user(&self) -> &str {
+        self.user
+    }
+
+    pub(super) fn steps(&self) -> usize {
+        self.results.len()
+    }
+
+    /// The tool whose result is the newest message.
+    pub(super) fn last_tool(&self) -> Option<&str> {
+        self.results.last().filter(|_| self.after_tool).map(|(name, _)| *name)
+    }
+
+    pub(super) fn last_result_text(&self) -> String {
+        self.results.last().map(|(_, content)| json_in(content).to_string()).unwrap_or_default()
+    }
+
+    /// A text with its templates filled in.
+    pub(super) fn text(&self, template: &str, captures: &Captures) -> String {
+        let mut out = String::new();
+        let mut rest = template;
+        while let Some(start) = rest.find('{') {
+            out.push_str(&rest[..start]);
+            rest = &rest[start..];
+            let Some(end) = rest.find('}') else { break };
+            let inner = &rest[1..end];
+            match self.look_up(inner, captures) {
+                Some(found) => {
+                    match found.unwrap_or_default() {
+                        Value::Null => {}
+                        Value::String(text) => out.push_str(&text),
+                        other => out.push_str(&other.to_string()),
+                    }
+                    rest = &rest[end + 1..];
+                }
+                // Braces that are no template of ours stay as they are.
+                None => {
+                    out.push('{');
+                    rest = &rest[1..];
+                }
+            }
+        }
+        out + rest
+    }
+
+    /// A value with its templates filled in. A text that is one template keeps the type of what it
+    /// stands for; a field whose only template stands for nothing is left out.
+    pub(super) fn value(&self, template: &Value, captures: &Captures) -> Value {
+        match template {
+            Value::String(text) => self.whole(text, captures).map_or_else(
+                || Value::String(self.text(text, captures)),
+                Option::unwrap_or_default,
+            ),
+            Value::Array(items) => items.iter().map(|item| self.value(item, captures)).collect(),
+            Value::Object(fields) => {
+                let filled = fields.iter().filter_map(|(name, field)| {
+                    let nothing = field
+                        .as_str()
+                        .and_then(|text| self.whole(text, captures))
+                        .is_some_and(|found| found.is_none());
+                    (!nothing).then(|| (name.clone(), self.value(field, captures)))
+                });
+                Value::Object(filled.collect())
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => template.clone(),
+        }
+    }
+
+    /// What a text that is one template and nothing else stands for.
+    fn whole(&self, text: &str, captures: &Captures) -> Option<Option<Value>> {
+        let inner = text.strip_prefix('{')?.strip_suffix('}')?;
+        self.look_up(inner, captures)
+    }
+
+    /// `None` when the text between the braces is no template; `Some(None)` when it is one that
+    /// stands for nothing.
+    fn look_up(&self, inner: &str, captures: &Captures) -> Option<Option<Value>> {
+        let (inner, lower) = match inner.strip_suffix("|lower") {
+            Some(inner) => (inner, true),
+            None => (inner, false),
+        };
+        let found = self.plain(inner, captures)?;
+        Some(match found {
+            Some(Value::String(text)) if lower => Some(Value::String(text.to_lowercase())),
+            found => found,
+        })
+    }
+
+    fn plain(&self, inner: &str, captures: &Captures) -> Option<Option<Value>> {
+        if let Ok(group) = inner.parse::<usize>() {
+            return Some(captures.0.get(group).cloned().flatten().map(Value::String));
+        }
+        match inner {
+            "user" => return Some(Some(self.user.into())),
+            "role" => return Some(Some(self.role.into())),
+            _ => {}
+        }
+        let (head, path) = match inner.split_once('.') {
+            Some((head, path)) => (head, path),
+            None => (inner, ""),
+        };
+        let (content, path) = match head {
+            "result" => (self.results.last().map(|(_, content)| *content), Cow::Borrowed(path)),
+            "tool" => {
+                let (name, path) = path.split_once('.').unwrap_or((path, ""));
+                let (name, nth) = match name.split_once('#') {
+                    Some((name, nth)) => (name, Some(nth.parse::<usize>().ok()?)),
+                    None => (name, None),
+                };
+                let mut of_tool = self.results.iter().filter(|(tool, _)| *tool == name);
+                let found = match nth {
+                    Some(nth) => of_tool.nth(nth.checked_sub(1)?),
+                    None => of_tool.next_back(),
+                };
+                (found.map(|(_, content)| *content), Cow::Borrowed(path))
+            }
+            _ => return None,
+        };
+        let found = content.and_then(|content| part_of(json_in(content), &path));
+        if found.is_none() {
+            tracing::warn!(template = inner, "the offline script speaks of something that is not there");
+        }
+        Some(found)
+    }
+}
+
+/// A part of a value: `schools.0.name`; the whole for an empty path.
+fn part_of(value: Value, path: &str) -> Option<Value> {
+    path.split('.').filter(|part| !part.is_empty()).try_fold(value, |value, part| match value {
+        Value::Object(mut fields) => fields.remove(part),
+        Value::Array(items) => items.into_iter().nth(part.parse().ok()?),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    })
+}
+
+/// The JSON of a tool's result, which may stand between marks that label it as data; the text
+/// itself when there is none.
+fn json_in(content: &str) -> Value {
+    let mut at = 0;
+    for line in content.split_inclusive('\n') {
+        if line.starts_with(['{', '[', '"']) {
+            let mut values = serde_json::Deserializer::from_str(&content[at..]).into_iter();
+            if let Some(Ok(value)) = values.next() {
+                return value;
+            }
+        }
+        at += line.len();
+    }
+    Value::String(content.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const FENCED: &str = "<data source=\"x\">\n{\"items\":[{\"id\":\"a\",\"n\":7}],\"more\":null}\n</data>\n(a note)";
+
+    fn facts() -> Facts<'static> {
+        Facts {
+            role: "scout",
+            user: "find Two things",
+            results: vec![("list", "{\"id\":1}"), ("list", "{\"id\":2}"), ("get", FENCED)],
+            after_tool: true,
+        }
+    }
+
+    fn captures() -> Captures {
+        Captures::of(&Regex::new(r"find (\w+)( x)?").unwrap(), "find Two things").unwrap()
+    }
+
+    #[test]
+    fn templates_are_filled_in_and_other_braces_stay() {
+        for (template, text) in [
+            ("{1} for {role}: {user}", "Two for scout: find Two things"),
+            ("{1|lower}", "two"),
+            ("{result.items.0.id}{result.items.0.n}", "a7"),
+            ("{tool.list.id} {tool.list#1.id}", "2 1"),
+            ("[{2}{result.nothing}]", "[]"),
+            ("{\"a\": {x}} {", "{\"a\": {x}} {"),
+            ("{result.items}", "[{\"id\":\"a\",\"n\":7}]"),
+        ] {
+            assert_eq!(facts().text(template, &captures()), text, "{template}");
+        }
+    }
+
+    #[test]
+    fn a_value_keeps_its_type_and_nothing_is_left_out() {
+        let template = json!({"n": "{result.items.0.n}", "none": "{2}", "list": ["{1}", "n={result.items.0.n}"], "k": 1});
+        let filled = json!({"n": 7, "list": ["Two", "n=7"], "k": 1});
+        assert_eq!(facts().value(&template, &captures()), filled);
+    }
+
+    #[test]
+    fn a_result_that_is_no_json_is_its_text() {
+        assert_eq!(json_in("plain words"), json!("plain words"));
+        assert_eq!(json_in("[cut: x]\n{\"a\":1}"), json!({"a": 1}));
+    }
+}

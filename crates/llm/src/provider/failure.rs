@@ -1,0 +1,421 @@
+//! One failed try: what kind of failure, whether trying again may help, and what to tell whom.
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+
+use crate::error::{LlmError, LlmErrorKind};
+use crate::model::Provider;
+use crate::provider::retry_after;
+
+/// The most characters of a provider's own words that a cause repeats.
+const MAX_CAUSE_CHARS: usize = 400;
+
+/// A failed try.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Failure {
+    pub(crate) kind: LlmErrorKind,
+    /// Whether the same request may succeed a little later.
+    pub(crate) retryable: bool,
+    pub(crate) status: Option<u16>,
+    pub(crate) retry_after: Option<Duration>,
+    /// The provider's own word for it, such as `unsupported_parameter`.
+    pub(crate) code: Option<String>,
+    /// For the log.
+    pub(crate) cause: String,
+}
+
+impl Failure {
+    /// A failure that has nothing to do with an HTTP status.
+    pub(crate) fn new(kind: LlmErrorKind, cause: impl Into<String>) -> Self {
+        let retryable = kind == LlmErrorKind::Unavailable;
+        Self { kind, retryable, status: None, retry_after: None, code: None, cause: cause.into() }
+    }
+
+    /// Nobody there, too slow, or gone in the middle: trying again may help.
+    pub(crate) fn unavailable(cause: impl Into<String>) -> Self {
+        Self::new(LlmErrorKind::Unavailable, cause)
+    }
+
+    /// The provider's key is not set.
+    pub(crate) fn not_configured(variable: &'static str) -> Self {
+        Self::new(LlmErrorKind::NotConfigured { variable }, format!("{variable} is not set"))
+    }
+
+    /// A stream that ended before its answer did.
+    pub(crate) fn cut_off() -> Self {
+        Self::unavailable("the stream ended before the answer did")
+    }
+
+    /// A failure as the library has it: from an answer's status, from an event, or from below.
+    pub(crate) fn of_genai(provider: Provider, error: &genai::Error) -> Self {
+        use genai::Error::{ChatResponse, HttpError, WebAdapterCall, WebModelCall, WebStream};
+        use genai::webc::Error::{Reqwest, ResponseFailedStatus};
+        match error {
+            HttpError { status, body, headers, .. } => {
+                Self::of_response(provider, *status, headers, body.as_bytes())
+            }
+            WebModelCall { webc_error, .. } | WebAdapterCall { webc_error, .. } => match webc_error {
+                ResponseFailedStatus { status, body, headers } => {
+                    Self::of_response(provider, *status, headers, body.as_bytes())
+                }
+                Reqwest(error) => Self::of_reqwest(error),
+                // The texts of the others hold the body, which belongs into no log.
+                _ => Self::bad_answer("the answer is no JSON"),
+            },
+            WebStream { error, .. } => {
+                if let Some(inner) = error.downcast_ref::<genai::Error>() {
+                    return Self::of_genai(provider, inner);
+                }
+                if let Some(inner) = error.downcast_ref::<reqwest::Error>() {
+                    return Self::of_reqwest(inner);
+                }
+                Self::bad_answer("the stream cannot be read")
+            }
+            ChatResponse { body, .. } => Self::of_error_object(provider, body),
+            genai::Error::ChatResponseGeneration { cause, .. } => Self::bad_answer(clip(cause)),
+            genai::Error::StreamParse { serde_error, .. } => Self::bad_answer(clip(&serde_error.to_string())),
+            genai::Error::NoChatResponse { .. } | genai::Error::InvalidJsonResponseElement { .. } => {
+                Self::bad_answer("the answer lacks a part")
+            }
+            other => Self::new(LlmErrorKind::InvalidRequest, clip(&other.to_string())),
+        }
+    }
+
+    /// A failure of the connection. Its text has no address, which might hold a password.
+    fn of_reqwest(error: &reqwest::Error) -> Self {
+        if error.is_builder() {
+            return Self::new(LlmErrorKind::InvalidRequest, "the request cannot be sent");
+        }
+        let what = if error.is_connect() {
+            "no connection"
+        } else if error.is_timeout() {
+            "no answer within the time limit"
+        } else {
+            "the connection broke"
+        };
+        // The innermost source says why (refused, no such name, reset); the error itself says where.
+        let mut cause = what.to_owned();
+        let mut source = std::error::Error::source(error);
+        while let Some(inner) = source {
+            cause = format!("{what}: {inner}");
+            source = inner.source();
+        }
+        Self::unavailable(cause)
+    }
+
+    /// An answer that cannot be understood.
+    pub(crate) fn bad_answer(cause: impl Into<String>) -> Self {
+        Self::new(LlmErrorKind::BadAnswer, cause)
+    }
+
+    /// An answer that is no success.
+    pub(crate) fn of_response(
+        provider: Provider,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Self {
+        let told = Told::read(body);
+        let retry_after =
+            retry_after::of_headers(headers, SystemTime::now()).or(told.retry_after);
+        Self { retry_after, ..classify(provider, status.as_u16(), &told) }
+    }
+
+    /// An error that came inside of a success, as an event or a body: `error` is its object.
+    pub(crate) fn of_error_object(provider: Provider, error: &Value) -> Self {
+        let told = Told::of_object(error);
+        let status = told.status.unwrap_or_else(|| status_of_words(&told.words));
+        Self { retry_after: told.retry_after, ..classify(provider, status, &told) }
+    }
+
+    /// What a script plays instead of an answer.
+    pub(crate) fn scripted(status: u16, retry_after: Option<Duration>) -> Self {
+        Self { retry_after, ..classify(Provider::Offline, status, &Told::default()) }
+    }
+
+    /// The error that the caller gets.
+    pub(crate) fn into_error(self, provider: Provider) -> LlmError {
+        let message = sentence(&self, provider);
+        LlmError {
+            kind: self.kind,
+            message,
+            cause: self.cause,
+            provider,
+            status: self.status,
+            retry_after: self.retry_after,
+        }
+    }
+}
+
+fn clip(text: &str) -> String {
+    text.chars().take(MAX_CAUSE_CHARS).collect()
+}
+
+/// What an error's body says.
+#[derive(Debug, Default)]
+struct Told {
+    /// The status that stands in the body itself.
+    status: Option<u16>,
+    /// Codes and types, in lower case.
+    words: Vec<String>,
+    /// The message.
+    text: String,
+    retry_after: Option<Duration>,
+}
+
+impl Told {
+    fn read(body: &[u8]) -> Self {
+        match serde_json::from_slice::<Value>(body) {
+            Ok(body) => Self::of_object(&body),
+            Err(_) => Self {
+                text: String::from_utf8_lossy(body).into_owned(),
+                ..Self::default()
+            },
+        }
+    }
+
+    /// Reads the shapes in use: `{"error": {message, type, code, status}}`, the same as the first
+    /// item of a list, the inner object alone, and `{"error": "message"}`.
+    fn of_object(body: &Value) -> Self {
+        let body = body.as_array().and_then(|items| items.first()).unwrap_or(body);
+        let error = body.get("error").filter(|error| !error.is_null()).unwrap_or(body);
+        let text = error
+            .as_str()
+            .or_else(|| error.get("message").and_then(Value::as_str))
+            .or_else(|| error.get("detail").and_then(Value::as_str))
+            .unwrap_or_default();
+        let reasons = error.get("details").and_then(Value::as_array).into_iter().flatten();
+        let words = [error.get("code"), error.get("type"), error.get("status")]
+            .into_iter()
+            .chain(reasons.map(|detail| detail.get("reason")))
+            .filter_map(|value| value?.as_str())
+            .map(str::to_lowercase)
+            .collect();
+        let number = |value: &Value| value.as_u64().and_then(|n| u16::try_from(n).ok());
+        let status = error.get("code").and_then(number).or_else(|| {
+            error.get("status").and_then(number)
+        });
+        Self {
+            status: status.filter(|status| (400..600).contains(status)),
+            words,
+            text: text.to_owned(),
+            retry_after: retry_after::of_google_error(error),
+        }
+    }
+
+    fn has_word(&self, words: &[&str]) -> bool {
+        self.words.iter().any(|word| words.contains(&word.as_str()))
+    }
+
+    fn says(&self, lower: &str, phrases: &[&str]) -> bool {
+        phrases.iter().any(|phrase| lower.contains(phrase))
+    }
+}
+
+/// The status that an error without one stands for.
+fn status_of_words(words: &[String]) -> u16 {
+    let has = |wanted: &[&str]| words.iter().any(|word| wanted.contains(&word.as_str()));
+    if has(&["overloaded_error"]) {
+        529
+    } else if has(&["rate_limit_error", "rate_limit_exceeded", "resource_exhausted"]) {
+        429
+    } else if has(&["authentication_error", "permission_error", "invalid_api_key"]) {
+        401
+    } else if has(&["invalid_request_error", "invalid_prompt", "not_found_error"]) {
+        400
+    } else {
+        // An error in the middle of a success, without a word that we know, is the server's.
+        500
+    }
+}
+
+/// Tells the kinds of failure apart. The words and phrases are the providers' own, as their API
+/// references and their answers have them.
+fn classify(provider: Provider, status: u16, told: &Told) -> Failure {
+    let lower = told.text.to_lowercase();
+    let quota = told.has_word(&["insufficient_quota", "billing_error", "payment_required"])
+        || status == 402
+        || told.says(&lower, &["credit balance is too low", "insufficient credits"])
+        // Gemini says this of its limits per minute, too, and then when to come again.
+        || (told.retry_after.is_none() && told.says(&lower, &["exceeded your current quota"]));
+    let too_long = status == 413 && told.has_word(&["request_too_large"])
+        || told.has_word(&["context_length_exceeded", "context_window_exceeded"])
+        || told.says(
+            &lower,
+            &[
+                "prompt is too long",
+                "maximum context length",
+                "context length exceeded",
+                "exceeds the context window",
+                "exceed the context window",
+                "input is too long",
+                "exceeds the maximum number of tokens",
+                "exceeds the available context size",
+                "reduce the length of the messages",
+            ],
+        );
+    let filtered = told.has_word(&[
+        "content_filter",
+        "content_policy_violation",
+        "responsibleaipolicyviolation",
+        "safety",
+    ]) || told.says(
+        &lower,
+        &[
+            "content management policy",
+            "content_filter",
+            "responsibleai",
+            "safety system",
+            "content filtering policy",
+            "requires moderation",
+        ],
+    );
+    let bad_key = matches!(status, 401 | 403)
+        || told.has_word(&["api_key_invalid", "invalid_api_key"])
+        || told.says(&lower, &["incorrect api key", "api key not valid"]);
+
+    let (kind, retryable) = match status {
+        400 | 402 | 403 | 413 | 422 | 429 if quota => (LlmErrorKind::QuotaExhausted, false),
+        400 | 413 | 422 if too_long => (LlmErrorKind::ContextTooLong, false),
+        400 | 403 | 422 if filtered => (LlmErrorKind::ContentFiltered, false),
+        400 | 401 | 403 if bad_key => {
+            (LlmErrorKind::Auth { variable: provider.key_variable() }, false)
+        }
+        408 | 409 | 429 | 500 | 502 | 503 | 504 | 529 => (LlmErrorKind::Unavailable, true),
+        501 | 505..=599 => (LlmErrorKind::Unavailable, false),
+        _ => (LlmErrorKind::InvalidRequest, false),
+    };
+    let code = told.words.first().filter(|word| is_code(word)).cloned();
+    let text: String = told.text.chars().take(MAX_CAUSE_CHARS).collect();
+    let cause = match (&code, text.trim()) {
+        (Some(code), "") => format!("HTTP {status} ({code})"),
+        (Some(code), text) => format!("HTTP {status} ({code}): {text}"),
+        (None, "") => format!("HTTP {status}"),
+        (None, text) => format!("HTTP {status}: {text}"),
+    };
+    Failure { kind, retryable, status: Some(status), retry_after: None, code, cause }
+}
+
+/// Whether a provider's word is a code and not a text that might repeat something secret.
+fn is_code(word: &str) -> bool {
+    word.len() <= 64 && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'.')
+}
+
+/// The sentence for the caller.
+fn sentence(failure: &Failure, provider: Provider) -> String {
+    let code = failure.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
+    match &failure.kind {
+        LlmErrorKind::NotConfigured { variable } => {
+            format!("No key for {provider} is set. Set {variable}.")
+        }
+        LlmErrorKind::Auth { variable: Some(variable) } => {
+            format!("{provider} refuses the key. Check {variable}.")
+        }
+        LlmErrorKind::Auth { variable: None } => format!("{provider} refuses access."),
+        LlmErrorKind::Unavailable => {
+            format!("{provider} is overloaded or cannot be reached. Try again later.")
+        }
+        LlmErrorKind::QuotaExhausted => {
+            format!("The account at {provider} has used up its quota or credit{code}.")
+        }
+        LlmErrorKind::InvalidRequest => match failure.status {
+            Some(status) => format!("{provider} refuses the request: HTTP {status}{code}."),
+            None => format!("The request cannot be answered by {provider}: {}.", failure.cause),
+        },
+        LlmErrorKind::ContextTooLong => {
+            "The conversation is longer than the model can read.".to_owned()
+        }
+        LlmErrorKind::ContentFiltered => {
+            format!("{provider}'s content filter refuses the request{code}.")
+        }
+        LlmErrorKind::BadAnswer => {
+            format!("{provider} gave an answer that is incomplete or cannot be understood.")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(provider: Provider, status: u16, body: &str) -> (LlmErrorKind, bool) {
+        let status = StatusCode::from_u16(status).unwrap();
+        let failure = Failure::of_response(provider, status, &HeaderMap::new(), body.as_bytes());
+        (failure.kind, failure.retryable)
+    }
+
+    #[test]
+    fn the_kinds_of_failure_are_told_apart() {
+        use LlmErrorKind::{
+            Auth, ContentFiltered, ContextTooLong, InvalidRequest, QuotaExhausted, Unavailable,
+        };
+        use Provider::{Anthropic, Google, Mistral, OpenAi, OpenRouter, Xai};
+        let auth = |variable| Auth { variable: Some(variable) };
+        for (provider, status, body, expected) in [
+            (OpenAi, 401, r#"{"error":{"message":"Incorrect API key","code":"invalid_api_key"}}"#, auth("OPENAI_API_KEY")),
+            (Google, 400, r#"{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}"#, auth("GEMINI_API_KEY")),
+            (Xai, 400, r#"{"code":"Client specified an invalid argument","error":"Incorrect API key provided: xa***."}"#, auth("XAI_API_KEY")),
+            (Anthropic, 403, r#"{"type":"error","error":{"type":"permission_error","message":"no"}}"#, auth("ANTHROPIC_API_KEY")),
+            (OpenAi, 429, r#"{"error":{"message":"You exceeded your current quota, please check your plan","type":"insufficient_quota","code":"insufficient_quota"}}"#, QuotaExhausted),
+            (Google, 429, r#"{"error":{"code":429,"message":"You exceeded your current quota","status":"RESOURCE_EXHAUSTED"}}"#, QuotaExhausted),
+            (Google, 429, r#"{"error":{"code":429,"message":"You exceeded your current quota","status":"RESOURCE_EXHAUSTED","details":[{"retryDelay":"7s"}]}}"#, Unavailable),
+            (Anthropic, 400, r#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the API."}}"#, QuotaExhausted),
+            (OpenRouter, 402, r#"{"error":{"code":402,"message":"Insufficient credits"}}"#, QuotaExhausted),
+            (OpenAi, 400, r#"{"error":{"message":"This model's maximum context length is 128000 tokens.","code":"context_length_exceeded"}}"#, ContextTooLong),
+            (Anthropic, 400, r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 201 tokens > 200 maximum"}}"#, ContextTooLong),
+            (Anthropic, 413, r#"{"type":"error","error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}"#, ContextTooLong),
+            (Google, 400, r#"{"error":{"code":400,"message":"The input token count (2000000) exceeds the maximum number of tokens allowed (1048575).","status":"INVALID_ARGUMENT"}}"#, ContextTooLong),
+            (OpenAi, 400, r#"{"error":{"message":"filtered","code":"content_filter"}}"#, ContentFiltered),
+            (OpenAi, 400, r#"{"error":{"message":"x","innererror":{},"code":"content_policy_violation"}}"#, ContentFiltered),
+            (OpenAi, 400, r#"{"error":{"message":"Unsupported parameter","code":"unsupported_parameter"}}"#, InvalidRequest),
+            (OpenAi, 404, r#"{"error":{"message":"The model does not exist","code":"model_not_found"}}"#, InvalidRequest),
+            (Mistral, 422, r#"{"detail":[{"loc":["body"],"msg":"extra"}]}"#, InvalidRequest),
+            (OpenAi, 307, "", InvalidRequest),
+            (OpenAi, 413, "<html>nginx</html>", InvalidRequest),
+        ] {
+            let retryable = expected == Unavailable;
+            assert_eq!(kind(provider, status, body), (expected, retryable), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again() {
+        for status in [408, 409, 429, 500, 502, 503, 504, 529] {
+            assert_eq!(kind(Provider::OpenAi, status, ""), (LlmErrorKind::Unavailable, true));
+        }
+        for status in [501, 505, 520] {
+            assert_eq!(kind(Provider::OpenAi, status, ""), (LlmErrorKind::Unavailable, false));
+        }
+    }
+
+    #[test]
+    fn an_error_inside_of_a_success_has_the_status_it_stands_for() {
+        for (error, status) in [
+            (serde_json::json!({"type": "overloaded_error", "message": "Overloaded"}), 529),
+            (serde_json::json!({"code": 502, "message": "upstream"}), 502),
+            (serde_json::json!({"error": {"type": "rate_limit_error"}}), 429),
+            (serde_json::json!({"code": "server_error"}), 500),
+        ] {
+            let failure = Failure::of_error_object(Provider::OpenRouter, &error);
+            assert_eq!((failure.status, failure.retryable), (Some(status), true), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_caller_is_told_a_code_but_not_the_providers_text() {
+        let body = br#"{"error":{"message":"bad sk-canary","code":"unsupported_parameter"}}"#;
+        let failure =
+            Failure::of_response(Provider::OpenAi, StatusCode::BAD_REQUEST, &HeaderMap::new(), body);
+        let error = failure.into_error(Provider::OpenAi);
+        assert_eq!(
+            error.message,
+            "openai refuses the request: HTTP 400 (unsupported_parameter)."
+        );
+        let body = br#"{"error":{"message":"m","code":"sk-canary-1"}}"#;
+        let failure =
+            Failure::of_response(Provider::OpenAi, StatusCode::BAD_REQUEST, &HeaderMap::new(), body);
+        assert_eq!(failure.code, None);
+    }
+}
