@@ -64,7 +64,10 @@ impl Backend {
             Some(known) if *known.capabilities == capabilities => known.capabilities.clone(),
             Some(_) | None => Arc::new(capabilities),
         };
-        self.known.store(Some(Arc::new(Known { capabilities: capabilities.clone(), at: Instant::now() })));
+        self.known.store(Some(Arc::new(Known {
+            capabilities: capabilities.clone(),
+            at: Instant::now(),
+        })));
         Ok(capabilities)
     }
 

@@ -93,7 +93,8 @@ impl Settings {
     /// Reads and checks everything; all problems are told at once.
     pub fn read(layers: &Layers) -> Result<Self, SettingsError> {
         let mut r = Reader::new(layers);
-        let host: Option<IpAddr> = r.parse("WOMBAT_HOST", "127.0.0.1", "an IP address such as 127.0.0.1 or 0.0.0.0");
+        let host: Option<IpAddr> =
+            r.parse("WOMBAT_HOST", "127.0.0.1", "an IP address such as 127.0.0.1 or 0.0.0.0");
         let host = host.unwrap_or(IpAddr::from([127, 0, 0, 1]));
         let port = r.number("WOMBAT_PORT", 8081_u16, 0..=u16::MAX);
         let api_key = r.secret("AGENT_DAEMON_API_KEY");
@@ -127,8 +128,10 @@ impl Settings {
         let max_concurrent_runs = r.number("WOMBAT_MAX_CONCURRENT_RUNS", 1024_usize, 1..=1_000_000);
         let session_policy = r.parse("WOMBAT_SESSION_POLICY", "queue", "queue, reject or parallel");
         let drain = r.seconds("WOMBAT_DRAIN_SECS", 30, 0..=3_600);
-        let max_body_bytes = r.number("WOMBAT_MAX_BODY_BYTES", 2_097_152_usize, 1_024..=1_073_741_824);
-        let tool_result_max_chars = r.number("WOMBAT_TOOL_RESULT_MAX_CHARS", 20_000_usize, 100..=10_000_000);
+        let max_body_bytes =
+            r.number("WOMBAT_MAX_BODY_BYTES", 2_097_152_usize, 1_024..=1_073_741_824);
+        let tool_result_max_chars =
+            r.number("WOMBAT_TOOL_RESULT_MAX_CHARS", 20_000_usize, 100..=10_000_000);
         let log_format = r.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json");
         let log_filter = r.text("RUST_LOG", "info");
         let effective = r.finish()?;
@@ -137,18 +140,38 @@ impl Settings {
             return Err(SettingsError(vec!["settings could not be read".to_owned()]));
         };
         Ok(Self {
-            host, port, api_key, backend_url, minter: minter.into(), warnings, workspace, agent_config,
-            default_task, llm, skills_mode: skills_mode.unwrap_or_default(), max_file_chars,
+            host,
+            port,
+            api_key,
+            backend_url,
+            minter: minter.into(),
+            warnings,
+            workspace,
+            agent_config,
+            default_task,
+            llm,
+            skills_mode: skills_mode.unwrap_or_default(),
+            max_file_chars,
             backend_retry: RetryPolicy {
                 attempts: retry.attempts.try_into().unwrap_or(3),
                 delay: retry.delay,
                 max_delay: retry.max_delay,
                 jitter: retry.jitter > 0.0,
             },
-            history_limit, timezone, include_time, context_warning_percent, run_timeout, max_steps,
-            max_concurrent_runs, session_policy: session_policy.unwrap_or(SessionPolicy::Queue),
-            drain, max_body_bytes, tool_result_max_chars,
-            log_format: log_format.unwrap_or_else(LogFormat::fitting), log_filter, effective,
+            history_limit,
+            timezone,
+            include_time,
+            context_warning_percent,
+            run_timeout,
+            max_steps,
+            max_concurrent_runs,
+            session_policy: session_policy.unwrap_or(SessionPolicy::Queue),
+            drain,
+            max_body_bytes,
+            tool_result_max_chars,
+            log_format: log_format.unwrap_or_else(LogFormat::fitting),
+            log_filter,
+            effective,
         })
     }
 }
@@ -170,7 +193,10 @@ fn read_minter(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<TokenMi
             ("AGENT_JWT_SECRET", Key::Secret(secret))
         }
         (algorithm, None, _) if Algorithm::is_symmetric(algorithm) => {
-            r.problem("AGENT_JWT_SECRET", "is not set; set the secret that the backend checks agent tokens with");
+            r.problem(
+                "AGENT_JWT_SECRET",
+                "is not set; set the secret that the backend checks agent tokens with",
+            );
             return None;
         }
         (_, _, Some(path)) => match std::fs::read_to_string(&path) {
@@ -233,18 +259,32 @@ fn read_llm(r: &mut Reader<'_>, retry: RetrySettings) -> Option<LlmSettings> {
         None => match provider {
             Provider::OpenAi => ModelRef { provider, name: "gpt-4o-mini".to_owned() },
             Provider::Offline => ModelRef { provider, name: "offline".to_owned() },
-            Provider::Anthropic | Provider::Google | Provider::Xai | Provider::Groq
-            | Provider::Mistral | Provider::OpenRouter | Provider::Ollama => {
-                r.problem("LLM_MODEL_DEFAULT", format!(
-                    "is not set; LLM_PROVIDER={} needs the name of one of its models",
-                    provider.as_str()
-                ));
+            Provider::Anthropic
+            | Provider::Google
+            | Provider::Xai
+            | Provider::Groq
+            | Provider::Mistral
+            | Provider::OpenRouter
+            | Provider::Ollama => {
+                r.problem(
+                    "LLM_MODEL_DEFAULT",
+                    format!(
+                        "is not set; LLM_PROVIDER={} needs the name of one of its models",
+                        provider.as_str()
+                    ),
+                );
                 return None;
             }
         },
     };
     Some(LlmSettings {
-        cheap, best, fallback, openai_api, endpoints, retry, offline_script,
+        cheap,
+        best,
+        fallback,
+        openai_api,
+        endpoints,
+        retry,
+        offline_script,
         ..LlmSettings::new(default)
     })
 }

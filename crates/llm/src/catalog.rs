@@ -170,7 +170,10 @@ mod tests {
             assert!(entry.context >= 8_000, "{entry:?}");
             for tokens in [0, 2_000_000] {
                 let prices = entry.prices(tokens);
-                assert!(prices.cached <= prices.input && prices.input <= prices.output, "{entry:?}");
+                assert!(
+                    prices.cached <= prices.input && prices.input <= prices.output,
+                    "{entry:?}"
+                );
                 assert!(prices.cached > 0.0 && prices.cache_write >= prices.input, "{entry:?}");
             }
         }

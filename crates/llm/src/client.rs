@@ -120,7 +120,12 @@ impl LlmClient {
 impl Parts {
     fn attempts(&self, model: &ModelRef, call: &CallContext) -> Attempts<'_> {
         let fallback = self.settings.fallback.clone().filter(|fallback| fallback != model);
-        Attempts::new(&self.settings.retry, fallback, self.settings.timeouts.waits_total, call.deadline)
+        Attempts::new(
+            &self.settings.retry,
+            fallback,
+            self.settings.timeouts.waits_total,
+            call.deadline,
+        )
     }
 
     async fn complete_once(
@@ -215,9 +220,10 @@ impl Streaming {
             Self::Begin(begin) => {
                 let (client, request, call) = *begin;
                 let opened = client.open(&request, &call).await;
-                Some(opened.map_or_else(|error| (Err(error), Self::Ended), |(piece, pieces, model)| {
-                    Self::give(piece, pieces, model)
-                }))
+                Some(opened.map_or_else(
+                    |error| (Err(error), Self::Ended),
+                    |(piece, pieces, model)| Self::give(piece, pieces, model),
+                ))
             }
             Self::Open(mut pieces, model) => Some(match pieces.next().await {
                 Ok(piece) => Self::give(piece, pieces, model),
@@ -232,7 +238,11 @@ impl Streaming {
         }
     }
 
-    fn give(piece: Piece, pieces: Pieces, model: ModelRef) -> (Result<StreamEvent, LlmError>, Self) {
+    fn give(
+        piece: Piece,
+        pieces: Pieces,
+        model: ModelRef,
+    ) -> (Result<StreamEvent, LlmError>, Self) {
         match piece {
             Piece::Text(text) => (Ok(StreamEvent::Text(text)), Self::Open(pieces, model)),
             Piece::Done(answer) => {

@@ -134,7 +134,10 @@ mod tests {
     fn tokens_written_to_the_cache_cost_more() {
         let usage = Usage { cache_write_tokens: 500, ..usage(1000, 300, 0) };
         let cost = cost("claude-sonnet-4-5", Provider::Anthropic, &usage).unwrap();
-        assert!(close(cost.input_cost, 200.0 * 3e-6 + 300.0 * 0.3e-6 + 500.0 * 3.75e-6), "{cost:?}");
+        assert!(
+            close(cost.input_cost, 200.0 * 3e-6 + 300.0 * 0.3e-6 + 500.0 * 3.75e-6),
+            "{cost:?}"
+        );
     }
 
     #[test]
@@ -166,6 +169,9 @@ mod tests {
     fn a_sum_begins_with_nothing() {
         let one = cost("gpt-4o", Provider::OpenAi, &usage(1_000_000, 0, 1_000_000)).unwrap();
         let sum = Cost::nothing().plus(&one).plus(&one);
-        assert_eq!((sum.model.as_str(), sum.input_tokens, sum.total_cost), ("gpt-4o", 2_000_000, 25.0));
+        assert_eq!(
+            (sum.model.as_str(), sum.input_tokens, sum.total_cost),
+            ("gpt-4o", 2_000_000, 25.0)
+        );
     }
 }

@@ -15,7 +15,11 @@ pub(crate) use script::Script;
 
 impl Script {
     /// The answer to a request, by the first rule that fits.
-    pub(crate) async fn answer(&self, request: &LlmRequest, call: &CallContext) -> Result<Answer, Failure> {
+    pub(crate) async fn answer(
+        &self,
+        request: &LlmRequest,
+        call: &CallContext,
+    ) -> Result<Answer, Failure> {
         let facts = Facts::new(request, call);
         let fitting = self.rules().find_map(|rule| Some((rule, rule.fits(&facts)?)));
         let Some((rule, captures)) = fitting else {
@@ -59,7 +63,10 @@ fn answer(request: &LlmRequest, text: String, tool_calls: Vec<ToolCall>) -> Answ
     let finish_reason =
         if tool_calls.is_empty() { FinishReason::Stop } else { FinishReason::ToolCalls };
     let said = text.chars().count()
-        + tool_calls.iter().map(|call| call.name.len() + call.arguments.to_string().len()).sum::<usize>();
+        + tool_calls
+            .iter()
+            .map(|call| call.name.len() + call.arguments.to_string().len())
+            .sum::<usize>();
     let asked = request.messages.iter().map(|message| match message {
         Message::System { content } | Message::User { content } | Message::Tool { content, .. } => {
             content.chars().count()

@@ -52,7 +52,10 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    pub(crate) fn new(settings: &LlmSettings, http: reqwest::Client) -> Result<Self, LlmConfigError> {
+    pub(crate) fn new(
+        settings: &LlmSettings,
+        http: reqwest::Client,
+    ) -> Result<Self, LlmConfigError> {
         let mut targets = HashMap::new();
         for provider in Provider::ALL {
             let endpoint = settings.endpoints.get(&provider).cloned().unwrap_or_default();
@@ -111,7 +114,11 @@ impl Network {
             .with_capture_tool_calls(true);
         let opened = self
             .client
-            .exec_chat_stream(target.for_model(&model.name), translate::request(request), Some(&options))
+            .exec_chat_stream(
+                target.for_model(&model.name),
+                translate::request(request),
+                Some(&options),
+            )
             .await
             .map_err(|error| target.scrub(Failure::of_genai(model.provider, &error)))?;
         Ok(LiveStream {
@@ -164,7 +171,9 @@ impl LiveStream {
                     self.started = true;
                     self.text.push_str(&chunk.content);
                     if self.text.len() > MAX_ANSWER {
-                        return Err(Failure::bad_answer("the answer is larger than any honest one"));
+                        return Err(Failure::bad_answer(
+                            "the answer is larger than any honest one",
+                        ));
                     }
                     return Ok(Piece::Text(chunk.content));
                 }

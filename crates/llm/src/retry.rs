@@ -78,7 +78,8 @@ impl<'a> Attempts<'a> {
         let wait = doubled.min(self.settings.max_delay);
         // A fresh hasher's keys are random enough to spread waits.
         let random = RandomState::new().hash_one(self.tries) % 10_001;
-        let factor = 1.0 + self.settings.jitter.clamp(0.0, 1.0) * (f64::from(random as u32) / 5_000.0 - 1.0);
+        let factor =
+            1.0 + self.settings.jitter.clamp(0.0, 1.0) * (f64::from(random as u32) / 5_000.0 - 1.0);
         wait.mul_f64(factor)
     }
 }
@@ -204,7 +205,8 @@ mod tests {
     async fn a_longer_wait_of_the_providers_own_is_kept_unless_it_is_too_long() {
         let (settings, budget) = (settings(0.0), Budget::default());
         let mut attempts = Attempts::new(&settings, None, 60 * SECOND, None);
-        let asked = |secs| Failure { retry_after: Some(secs * SECOND), ..Failure::unavailable("429") };
+        let asked =
+            |secs| Failure { retry_after: Some(secs * SECOND), ..Failure::unavailable("429") };
         assert_eq!(attempts.after(&asked(40), &budget), Next::Wait(40 * SECOND));
         assert_eq!(attempts.after(&asked(40), &budget), Next::GiveUp);
         let soon = Some(Instant::now() + 5 * SECOND);
@@ -217,7 +219,11 @@ mod tests {
     fn what_stays_wrong_is_not_tried_again_anywhere() {
         let (settings, budget) = (settings(0.0), Budget::default());
         let mut attempts = Attempts::new(&settings, fallback(), 60 * SECOND, None);
-        for kind in [LlmErrorKind::InvalidRequest, LlmErrorKind::ContextTooLong, LlmErrorKind::ContentFiltered] {
+        for kind in [
+            LlmErrorKind::InvalidRequest,
+            LlmErrorKind::ContextTooLong,
+            LlmErrorKind::ContentFiltered,
+        ] {
             assert_eq!(attempts.after(&Failure::new(kind, ""), &budget), Next::GiveUp);
         }
         let spent = Failure::new(LlmErrorKind::QuotaExhausted, "");

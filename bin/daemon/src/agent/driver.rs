@@ -158,9 +158,10 @@ impl Drive<'_> {
         loop {
             match state.next() {
                 Next::Ask { messages, tool_choice } => {
-                    let completion = asker.ask(messages, tool_choice).await.map_err(|error| {
-                        self.attach(error, scene, state.text_so_far(), &steps)
-                    })?;
+                    let completion = asker
+                        .ask(messages, tool_choice)
+                        .await
+                        .map_err(|error| self.attach(error, scene, state.text_so_far(), &steps))?;
                     answered_by =
                         Some((completion.model.clone(), completion.provider.as_str().to_owned()));
                     state.on_completion(completion);
@@ -246,7 +247,8 @@ impl Drive<'_> {
         };
         // The futures are made before they are put into the stream: a closure there would not be
         // `Send` for every lifetime.
-        let calls: Vec<_> = calls.iter().map(|planned| self.call_tool(scene, &context, planned)).collect();
+        let calls: Vec<_> =
+            calls.iter().map(|planned| self.call_tool(scene, &context, planned)).collect();
         stream::iter(calls).buffered(PARALLEL_CALLS).collect().await
     }
 

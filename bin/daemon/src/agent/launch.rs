@@ -139,7 +139,10 @@ fn settle(
     }
     let dropped = matches!(
         result,
-        Err(RunError { kind: RunErrorKind::Cancelled | RunErrorKind::Draining | RunErrorKind::Timeout, .. })
+        Err(RunError {
+            kind: RunErrorKind::Cancelled | RunErrorKind::Draining | RunErrorKind::Timeout,
+            ..
+        })
     );
     if !dropped {
         registration.settle();

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use futures::StreamExt as _;
+use llm::CallContext;
 use llm::event::{Completion, StreamEvent, Usage};
 use llm::model::ModelRef;
 use llm::request::{LlmRequest, Message, ToolChoice, ToolSpec};
-use llm::CallContext;
 use wombat_core::workspace::estimate_tokens;
 
 use super::answer::{RunError, RunErrorKind};
@@ -119,7 +119,9 @@ pub(super) fn estimate(messages: &[Message], tools: &[ToolSpec]) -> u64 {
     };
     let tools: usize = tools
         .iter()
-        .map(|tool| estimate_tokens(&tool.description) + estimate_tokens(&tool.parameters.to_string()))
+        .map(|tool| {
+            estimate_tokens(&tool.description) + estimate_tokens(&tool.parameters.to_string())
+        })
         .sum();
     (messages.iter().map(of_message).sum::<usize>() + tools) as u64
 }

@@ -35,11 +35,13 @@ pub(super) async fn take_place(
         TaskTarget::Title { title, .. } => {
             let lane = format!("title\n{session}\n{title}");
             // Resolving is short; only the run itself may find the session busy.
-            let wait = if policy == SessionPolicy::Parallel { policy } else { SessionPolicy::Queue };
+            let wait =
+                if policy == SessionPolicy::Parallel { policy } else { SessionPolicy::Queue };
             Some(sessions.enter(lane, wait).await.map_err(busy)?)
         }
     };
-    let task_id = resolve(client, session, &request.task).await.map_err(|e| RunError::backend(&e))?;
+    let task_id =
+        resolve(client, session, &request.task).await.map_err(|e| RunError::backend(&e))?;
     let mut enter = Box::pin(sessions.enter(format!("task\n{session}\n{task_id}"), policy));
     // Asked once, it has its place in the queue; then the next may resolve.
     let turn = tokio::select! {

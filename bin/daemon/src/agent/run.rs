@@ -254,7 +254,9 @@ mod tests {
         let results: Vec<_> = messages
             .iter()
             .filter_map(|m| match m {
-                Message::Tool { call_id, content, .. } => Some((call_id.as_str(), content.as_str())),
+                Message::Tool { call_id, content, .. } => {
+                    Some((call_id.as_str(), content.as_str()))
+                }
                 _ => None,
             })
             .collect();

@@ -1,8 +1,8 @@
 //! Which version this is, and whether it fits the backend.
 
+use axum::Json;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use http::StatusCode;
 use mc_client::types::CONTRACT_VERSION;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ const USED: [&str; 5] =
 
 /// Name, version, contract.
 #[utoipa::path(get, path = "/api/version", tag = "operations", responses((status = 200, body = Object)))]
-pub async fn version() -> Json<Value> {
+pub(super) async fn version() -> Json<Value> {
     Json(json!({
         "name": "wombat-daemon",
         "version": env!("CARGO_PKG_VERSION"),
@@ -35,7 +35,7 @@ pub async fn version() -> Json<Value> {
     get, path = "/api/compatibility", tag = "operations",
     responses((status = 200, body = Object), (status = 503, body = Object))
 )]
-pub async fn compatibility(
+pub(super) async fn compatibility(
     State(app): State<App>,
     Extension(trace): Extension<TraceId>,
 ) -> Response {

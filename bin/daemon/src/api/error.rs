@@ -66,7 +66,11 @@ impl ApiError {
     /// A fault of ours.
     pub fn internal() -> Self {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Self::new(status, "internal_error", "something went wrong inside the daemon; its log says more")
+        Self::new(
+            status,
+            "internal_error",
+            "something went wrong inside the daemon; its log says more",
+        )
     }
 }
 
@@ -86,7 +90,9 @@ impl From<RunError> for ApiError {
         let (status, code, text) = describe(&error);
         let mut answer = Self::new(status, code, text);
         answer.retry_after = error.retry_after;
-        if answer.retry_after.is_none() && matches!(code, "llm_unavailable" | "overloaded" | "draining") {
+        if answer.retry_after.is_none()
+            && matches!(code, "llm_unavailable" | "overloaded" | "draining")
+        {
             answer.retry_after = Some(Duration::from_secs(1));
         }
         if let Some(produced) = error.produced {
@@ -101,10 +107,13 @@ fn describe(error: &RunError) -> (StatusCode, &'static str, String) {
     use RunErrorKind as Kind;
     use StatusCode as S;
     match &error.kind {
-        Kind::TaskNotFound => (S::NOT_FOUND, "task_not_found", "the backend has no such task for this user".into()),
+        Kind::TaskNotFound => {
+            (S::NOT_FOUND, "task_not_found", "the backend has no such task for this user".into())
+        }
         Kind::BackendUnavailable => {
             // With the backend's own word on when to come back, it is a 503 that carries it.
-            let status = if error.retry_after.is_some() { S::SERVICE_UNAVAILABLE } else { S::BAD_GATEWAY };
+            let status =
+                if error.retry_after.is_some() { S::SERVICE_UNAVAILABLE } else { S::BAD_GATEWAY };
             (status, "backend_unavailable", "the backend cannot be reached or is overloaded".into())
         }
         Kind::BackendAuth => (
@@ -122,7 +131,9 @@ fn describe(error: &RunError) -> (StatusCode, &'static str, String) {
             let (status, code) = describe_llm(kind);
             (status, code, text.clone())
         }
-        Kind::EmptyReply => (S::BAD_GATEWAY, "llm_empty_reply", "the model answered nothing".into()),
+        Kind::EmptyReply => {
+            (S::BAD_GATEWAY, "llm_empty_reply", "the model answered nothing".into())
+        }
         Kind::ContentFiltered => (
             S::UNPROCESSABLE_ENTITY,
             "content_filtered",
@@ -139,16 +150,26 @@ fn describe(error: &RunError) -> (StatusCode, &'static str, String) {
         Kind::PriceUnknown(model) => (
             S::BAD_REQUEST,
             "invalid_payload",
-            format!("limits.max_cost_usd: cannot hold, because the price of model {model:?} is not known"),
+            format!(
+                "limits.max_cost_usd: cannot hold, because the price of model {model:?} is not known"
+            ),
         ),
-        Kind::Draining => (S::SERVICE_UNAVAILABLE, "draining", "the daemon is stopping; send it again".into()),
-        Kind::SessionBusy => (S::CONFLICT, "session_busy", "another message of this session is being answered".into()),
+        Kind::Draining => {
+            (S::SERVICE_UNAVAILABLE, "draining", "the daemon is stopping; send it again".into())
+        }
+        Kind::SessionBusy => (
+            S::CONFLICT,
+            "session_busy",
+            "another message of this session is being answered".into(),
+        ),
         Kind::KeyConflict => (
             S::CONFLICT,
             "idempotency_conflict",
             "the idempotency key belongs to another request".into(),
         ),
-        Kind::RunNotFound => (S::NOT_FOUND, "run_not_found", "there is no journaled run with this key".into()),
+        Kind::RunNotFound => {
+            (S::NOT_FOUND, "run_not_found", "there is no journaled run with this key".into())
+        }
         Kind::Internal => {
             let error = ApiError::internal();
             (error.status, error.body.code, error.body.error)
@@ -158,7 +179,9 @@ fn describe(error: &RunError) -> (StatusCode, &'static str, String) {
 
 fn describe_llm(kind: &LlmErrorKind) -> (StatusCode, &'static str) {
     match kind {
-        LlmErrorKind::NotConfigured { .. } => (StatusCode::SERVICE_UNAVAILABLE, "llm_not_configured"),
+        LlmErrorKind::NotConfigured { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "llm_not_configured")
+        }
         LlmErrorKind::Auth { .. } => (StatusCode::BAD_GATEWAY, "llm_auth"),
         LlmErrorKind::Unavailable | LlmErrorKind::QuotaExhausted => {
             (StatusCode::SERVICE_UNAVAILABLE, "llm_unavailable")

@@ -9,7 +9,7 @@ use super::error::ApiError;
 use crate::state::App;
 
 /// A JSON object.
-pub struct JsonObject(pub Map<String, Value>);
+pub(super) struct JsonObject(pub Map<String, Value>);
 
 impl FromRequest<App> for JsonObject {
     type Rejection = ApiError;
@@ -23,19 +23,20 @@ impl FromRequest<App> for JsonObject {
             ));
         }
         let limit = app.settings.max_body_bytes;
-        let body: Bytes = axum::body::to_bytes(request.into_body(), limit).await.map_err(|error| {
-            let too_large = std::error::Error::source(&error)
-                .is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
-            if too_large {
-                ApiError::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "payload_too_large",
-                    format!("the body has over {limit} bytes (WOMBAT_MAX_BODY_BYTES)"),
-                )
-            } else {
-                ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", "the body broke off")
-            }
-        })?;
+        let body: Bytes =
+            axum::body::to_bytes(request.into_body(), limit).await.map_err(|error| {
+                let too_large = std::error::Error::source(&error)
+                    .is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
+                if too_large {
+                    ApiError::new(
+                        StatusCode::PAYLOAD_TOO_LARGE,
+                        "payload_too_large",
+                        format!("the body has over {limit} bytes (WOMBAT_MAX_BODY_BYTES)"),
+                    )
+                } else {
+                    ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", "the body broke off")
+                }
+            })?;
         match serde_json::from_slice(&body) {
             Ok(Value::Object(object)) => Ok(Self(object)),
             Ok(_) => Err(malformed("the body must be a JSON object")),

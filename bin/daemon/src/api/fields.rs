@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 /// An object of the request, and what is wrong so far.
-pub struct Fields<'a> {
+pub(super) struct Fields<'a> {
     object: &'a Map<String, Value>,
     prefix: &'static str,
     problems: &'a mut BTreeMap<String, String>,
@@ -13,7 +13,7 @@ pub struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// The fields of an object; `prefix` (such as `metadata.`) stands before their names.
-    pub fn new(
+    pub(super) fn new(
         object: &'a Map<String, Value>,
         prefix: &'static str,
         problems: &'a mut BTreeMap<String, String>,
@@ -22,7 +22,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Notes a problem; the first one of a field is kept.
-    pub fn problem(&mut self, name: &str, why: impl Into<String>) {
+    pub(super) fn problem(&mut self, name: &str, why: impl Into<String>) {
         self.problems.entry(format!("{}{name}", self.prefix)).or_insert_with(|| why.into());
     }
 
@@ -32,10 +32,14 @@ impl<'a> Fields<'a> {
     }
 
     /// Text that may be missing.
-    pub fn text(&mut self, name: &str) -> Option<String> {
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
         match self.get(name)? {
             Value::String(text) => Some(text.clone()),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::Array(_)
+            | Value::Object(_) => {
                 self.problem(name, "must be a string");
                 None
             }
@@ -43,7 +47,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Text that may be missing but not blank.
-    pub fn some_text(&mut self, name: &str) -> Option<String> {
+    pub(super) fn some_text(&mut self, name: &str) -> Option<String> {
         let text = self.text(name)?;
         if text.trim().is_empty() {
             self.problem(name, "must not be empty");
@@ -53,7 +57,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Text that must be there and not blank.
-    pub fn required_text(&mut self, name: &str) -> String {
+    pub(super) fn required_text(&mut self, name: &str) -> String {
         if self.get(name).is_none() {
             self.problem(name, "is required");
         }
@@ -61,7 +65,7 @@ impl<'a> Fields<'a> {
     }
 
     /// `true` or `false`.
-    pub fn flag(&mut self, name: &str) -> Option<bool> {
+    pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
         let value = self.get(name)?;
         if !value.is_boolean() {
             self.problem(name, "must be true or false");
@@ -70,7 +74,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number of at least `min`.
-    pub fn whole(&mut self, name: &str, min: u64) -> Option<u64> {
+    pub(super) fn whole(&mut self, name: &str, min: u64) -> Option<u64> {
         let number = self.get(name)?.as_u64().filter(|number| *number >= min);
         if number.is_none() {
             self.problem(name, format!("must be a whole number of at least {min}"));
@@ -79,7 +83,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A number of at least 0.
-    pub fn positive(&mut self, name: &str) -> Option<f64> {
+    pub(super) fn positive(&mut self, name: &str) -> Option<f64> {
         let number = self.get(name)?.as_f64().filter(|number| *number >= 0.0);
         if number.is_none() {
             self.problem(name, "must be a number of at least 0");
@@ -88,7 +92,7 @@ impl<'a> Fields<'a> {
     }
 
     /// An object.
-    pub fn object(&mut self, name: &str) -> Option<&'a Map<String, Value>> {
+    pub(super) fn object(&mut self, name: &str) -> Option<&'a Map<String, Value>> {
         let value = self.get(name)?;
         if !value.is_object() {
             self.problem(name, "must be an object");
@@ -97,7 +101,7 @@ impl<'a> Fields<'a> {
     }
 
     /// An array.
-    pub fn array(&mut self, name: &str) -> Option<&'a Vec<Value>> {
+    pub(super) fn array(&mut self, name: &str) -> Option<&'a Vec<Value>> {
         let value = self.get(name)?;
         if !value.is_array() {
             self.problem(name, "must be an array");

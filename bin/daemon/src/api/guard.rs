@@ -19,7 +19,7 @@ const KEY: HeaderName = HeaderName::from_static("x-agent-daemon-key");
 const TRACE: HeaderName = HeaderName::from_static("x-trace-id");
 
 /// Gives every request a trace, and every response its id.
-pub async fn trace(mut request: Request, next: Next) -> Response {
+pub(super) async fn trace(mut request: Request, next: Next) -> Response {
     let headers = request.headers();
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let trace = TraceId::from_headers(text("x-trace-id"), text("traceparent"));
@@ -33,7 +33,7 @@ pub async fn trace(mut request: Request, next: Next) -> Response {
 }
 
 /// Lets a request through if it has the daemon key, where one is set.
-pub async fn key(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(super) async fn key(State(app): State<App>, request: Request, next: Next) -> Response {
     if OPEN.contains(&request.uri().path()) {
         return next.run(request).await;
     }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::{Extension, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use llm::Tier;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -20,13 +20,13 @@ const DEEP_LIMIT: Duration = Duration::from_secs(5);
 
 /// The process answers.
 #[utoipa::path(get, path = "/livez", tag = "operations", responses((status = 200)))]
-pub async fn livez() -> Json<Value> {
+pub(super) async fn livez() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
 /// The daemon takes runs: not while it drains, nor without a workspace.
 #[utoipa::path(get, path = "/readyz", tag = "operations", responses((status = 200), (status = 503)))]
-pub async fn readyz(State(app): State<App>) -> Response {
+pub(super) async fn readyz(State(app): State<App>) -> Response {
     let unready = |code, why: String| {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, why).into_response()
     };
@@ -35,7 +35,8 @@ pub async fn readyz(State(app): State<App>) -> Response {
     }
     let snapshot = app.workspace.snapshot();
     if snapshot.status() == WorkspaceStatus::Missing {
-        let why = snapshot.problems().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let why =
+            snapshot.problems().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         return unready("workspace_unreadable", why);
     }
     Json(json!({ "status": "ok" })).into_response()
@@ -43,7 +44,7 @@ pub async fn readyz(State(app): State<App>) -> Response {
 
 /// What `/health` is asked for.
 #[derive(Deserialize)]
-pub struct HealthQuery {
+pub(super) struct HealthQuery {
     deep: Option<String>,
 }
 
@@ -53,7 +54,7 @@ pub struct HealthQuery {
     params(("deep" = Option<bool>, Query, description = "Ask the backend, too.")),
     responses((status = 200, body = Object))
 )]
-pub async fn health(
+pub(super) async fn health(
     State(app): State<App>,
     Extension(trace): Extension<TraceId>,
     Query(query): Query<HealthQuery>,

@@ -51,7 +51,10 @@ pub fn router(app: App) -> Router {
         .routes(routes!(backend::compatibility))
         .split_for_parts();
     router
-        .route("/openapi.json", axum::routing::get(move || std::future::ready(Json(document.clone()))))
+        .route(
+            "/openapi.json",
+            axum::routing::get(move || std::future::ready(Json(document.clone()))),
+        )
         .fallback(|| async { ApiError::not_found() })
         .method_not_allowed_fallback(|| async {
             ApiError::new(

@@ -13,7 +13,7 @@ use crate::state::App;
 
 /// The receipt of a cancelled run.
 #[derive(Serialize, ToSchema)]
-pub struct Cancelled {
+pub(super) struct Cancelled {
     status: &'static str,
     #[schema(value_type = UsageShape)]
     usage: Usage,
@@ -26,12 +26,16 @@ pub struct Cancelled {
     params(("run_id" = String, Path, description = "From the answer or the stream's start event.")),
     responses((status = 200, body = Cancelled), (status = 404, body = ErrorBody))
 )]
-pub async fn cancel(
+pub(super) async fn cancel(
     State(app): State<App>,
     Path(run_id): Path<String>,
 ) -> Result<Json<Cancelled>, ApiError> {
     let usage = app.runs.cancel(&run_id).ok_or_else(|| {
-        ApiError::new(StatusCode::NOT_FOUND, "run_not_found", "no such run is going on in this instance")
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "run_not_found",
+            "no such run is going on in this instance",
+        )
     })?;
     Ok(Json(Cancelled { status: "cancelled", usage, estimated: true }))
 }

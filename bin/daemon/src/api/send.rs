@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use http::HeaderMap;
 use llm::request::Message;
 use mc_client::idempotency::RunKey;
@@ -30,7 +30,7 @@ const MAX_KEY_BYTES: usize = 512;
 /// The documented form of the body.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body, which is read field by field")]
-pub struct SendBody {
+pub(super) struct SendBody {
     /// The tenant; must equal the user in `session_key`.
     user_id: String,
     /// `user:{userId}:{role}`.
@@ -68,7 +68,7 @@ pub struct SendBody {
         (status = "5XX", body = ErrorBody),
     )
 )]
-pub async fn send(
+pub(super) async fn send(
     State(app): State<App>,
     Extension(trace): Extension<TraceId>,
     headers: HeaderMap,
@@ -91,7 +91,7 @@ pub async fn send(
         (status = "5XX", body = ErrorBody),
     )
 )]
-pub async fn stream(
+pub(super) async fn stream(
     State(app): State<App>,
     Extension(trace): Extension<TraceId>,
     headers: HeaderMap,
@@ -126,7 +126,10 @@ fn read(
     let metadata = fields.object("metadata").cloned().unwrap_or_default();
     let given_limits = fields.object("limits").cloned().unwrap_or_default();
     if body.get("webhook").is_some_and(|webhook| !webhook.is_null()) {
-        fields.problem("webhook", "webhooks are not offered by this version (see features in /api/version)");
+        fields.problem(
+            "webhook",
+            "webhooks are not offered by this version (see features in /api/version)",
+        );
     }
     let session = SessionKey::parse(&session_text);
     let mut bad_session_key = false;
@@ -142,7 +145,10 @@ fn read(
     };
     if session.user().as_str() != user_id {
         let why = "is not the user of session_key".to_owned();
-        return Err(ApiError::fields("user_mismatch", BTreeMap::from([("user_id".to_owned(), why)])));
+        return Err(ApiError::fields(
+            "user_mismatch",
+            BTreeMap::from([("user_id".to_owned(), why)]),
+        ));
     }
     if resume.is_some() {
         // Only a backend with a journal has runs that can be taken up.
@@ -195,7 +201,9 @@ fn notification_id(metadata: &Map<String, Value>) -> Option<String> {
     match metadata.get("notification_id")? {
         Value::String(id) if !id.is_empty() => Some(id.clone()),
         Value::Number(id) => Some(id.to_string()),
-        Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+            None
+        }
     }
 }
 
@@ -211,8 +219,9 @@ fn read_history(turns: &[Value], fields: &mut Fields<'_>) -> Vec<Message> {
             Some("user") => history.push(Message::user(content)),
             Some("assistant") => history.push(Message::assistant(content)),
             Some("system") => history.push(Message::system(content)),
-            Some(_) | None => fields
-                .problem(&format!("messages.{i}.role"), "must be user, assistant or system"),
+            Some(_) | None => {
+                fields.problem(&format!("messages.{i}.role"), "must be user, assistant or system")
+            }
         }
     }
     history
@@ -230,9 +239,9 @@ fn read_options(
     let kickoff = fields.flag("kickoff_plan").unwrap_or(false).then_some(Kickoff { note, title });
     let timezone = match fields.some_text("timezone") {
         None => app.settings.timezone,
-        Some(name) => parse_zone(&name)
-            .map_err(|error| fields.problem("timezone", error.to_string()))
-            .ok()?,
+        Some(name) => {
+            parse_zone(&name).map_err(|error| fields.problem("timezone", error.to_string())).ok()?
+        }
     };
     let prompt_mode = match fields.text("prompt_mode") {
         None => wombat_core::workspace::PromptMode::Full,

@@ -31,13 +31,18 @@ use crate::state::App;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Runs a request and tells it live. What goes wrong before the run starts is a plain error.
-pub async fn respond(app: App, request: RunRequest, trace: TraceId) -> Result<Response, ApiError> {
+pub(super) async fn respond(
+    app: App,
+    request: RunRequest,
+    trace: TraceId,
+) -> Result<Response, ApiError> {
     let (sink, events) = EventSink::channel();
     let run = Box::pin(async move { launch::stream(&app, request, trace, sink).await });
     let mut body = RunBody { run: Some(run), events, ready: Vec::new(), started: false };
     let first = std::future::poll_fn(|cx| body.poll_events(cx)).await?;
     body.ready = first;
-    let mut response = Sse::new(body).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    let mut response =
+        Sse::new(body).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
@@ -160,7 +165,9 @@ fn encode(name: &'static str, data: &impl Serialize) -> Event {
         Ok(line) => Event::default().event(name).data(line),
         Err(error) => {
             tracing::error!(%error, "an event could not be written as JSON");
-            Event::default().event("error").data(r#"{"type":"error","code":"internal_error","error":"internal error","details":{}}"#)
+            Event::default().event("error").data(
+                r#"{"type":"error","code":"internal_error","error":"internal error","details":{}}"#,
+            )
         }
     }
 }

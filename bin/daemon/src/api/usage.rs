@@ -8,6 +8,6 @@ use crate::usage::UsageReport;
 
 /// Model calls, tokens and money since the process started.
 #[utoipa::path(get, path = "/usage", tag = "operations", responses((status = 200, body = UsageReport)))]
-pub async fn usage(State(app): State<App>) -> Json<UsageReport> {
+pub(super) async fn usage(State(app): State<App>) -> Json<UsageReport> {
     Json(app.book.report())
 }

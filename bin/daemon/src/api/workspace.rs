@@ -18,7 +18,7 @@ const ANY_ROLE: &str = "agent";
 
 /// What `/context` is asked for.
 #[derive(Deserialize)]
-pub struct ContextQuery {
+pub(super) struct ContextQuery {
     role: Option<String>,
     full: Option<String>,
 }
@@ -32,12 +32,15 @@ pub struct ContextQuery {
     ),
     responses((status = 200, body = Object), (status = 400, body = ErrorBody))
 )]
-pub async fn context(
+pub(super) async fn context(
     State(app): State<App>,
     Query(query): Query<ContextQuery>,
 ) -> Result<Json<Value>, ApiError> {
     let role = Role::parse(query.role.as_deref().unwrap_or(ANY_ROLE)).map_err(|error| {
-        ApiError::fields("invalid_payload", BTreeMap::from([("role".to_owned(), error.to_string())]))
+        ApiError::fields(
+            "invalid_payload",
+            BTreeMap::from([("role".to_owned(), error.to_string())]),
+        )
     })?;
     let snapshot = app.workspace.snapshot();
     let now = Utc::now().with_timezone(&app.settings.timezone);
@@ -72,7 +75,7 @@ pub async fn context(
 
 /// The skills, also those that are off, with the reason.
 #[utoipa::path(get, path = "/skills", tag = "workspace", responses((status = 200, body = Object)))]
-pub async fn skills(State(app): State<App>) -> Json<Value> {
+pub(super) async fn skills(State(app): State<App>) -> Json<Value> {
     let snapshot = app.workspace.snapshot();
     let skills = snapshot.skills();
     Json(json!({
@@ -84,7 +87,7 @@ pub async fn skills(State(app): State<App>) -> Json<Value> {
 
 /// The first-run instructions.
 #[utoipa::path(get, path = "/boot", tag = "workspace", responses((status = 200, body = Object)))]
-pub async fn boot(State(app): State<App>) -> Json<Value> {
+pub(super) async fn boot(State(app): State<App>) -> Json<Value> {
     let snapshot = app.workspace.snapshot();
     Json(json!({
         "hasBoot": snapshot.boot().is_some(),
@@ -98,7 +101,7 @@ pub async fn boot(State(app): State<App>) -> Json<Value> {
     post, path = "/boot/complete", tag = "workspace",
     responses((status = 200, body = Object), (status = 409, body = ErrorBody))
 )]
-pub async fn boot_complete(State(app): State<App>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn boot_complete(State(app): State<App>) -> Result<Json<Value>, ApiError> {
     let workspace = app.workspace.clone();
     let marked = tokio::task::spawn_blocking(move || workspace.mark_boot_complete()).await;
     match marked {
@@ -112,6 +115,6 @@ pub async fn boot_complete(State(app): State<App>) -> Result<Json<Value>, ApiErr
 
 /// The roles that can be addressed.
 #[utoipa::path(get, path = "/api/agents", tag = "agents", responses((status = 200, body = Object)))]
-pub async fn agents(State(app): State<App>) -> Json<Value> {
+pub(super) async fn agents(State(app): State<App>) -> Json<Value> {
     Json(json!({ "agents": app.workspace.snapshot().agents() }))
 }

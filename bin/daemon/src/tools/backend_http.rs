@@ -29,12 +29,17 @@ pub(super) async fn call(context: &ToolContext<'_>, arguments: &Value, key: Stri
 }
 
 /// Everything that is decided before a byte is sent.
-fn prepare(context: &ToolContext<'_>, arguments: &Value, key: String) -> Result<RawRequest, String> {
+fn prepare(
+    context: &ToolContext<'_>,
+    arguments: &Value,
+    key: String,
+) -> Result<RawRequest, String> {
     let method = arguments["method"].as_str().unwrap_or_default();
     let raw_path = arguments["path"].as_str().unwrap_or_default();
     // Models often write the query into the path. It is a query all the same.
     let (raw_path, raw_query) = raw_path.split_once('?').unwrap_or((raw_path, ""));
-    let path = NormalPath::parse(raw_path).map_err(|error| format!("path {raw_path:?}: {error}"))?;
+    let path =
+        NormalPath::parse(raw_path).map_err(|error| format!("path {raw_path:?}: {error}"))?;
     let declared = context.snapshot.endpoints();
     if !declared.iter().any(|endpoint| endpoint.pattern.matches(method, &path)) {
         let list: Vec<_> = declared.iter().map(|endpoint| endpoint.pattern.to_string()).collect();
@@ -48,8 +53,11 @@ fn prepare(context: &ToolContext<'_>, arguments: &Value, key: String) -> Result<
     permission(context.profile.tools.decide("call_backend", Some((method, &path))), &what)?;
 
     let query = query_string(raw_query, &arguments["query"])?;
-    let path_and_query =
-        if query.is_empty() { path.as_str().to_owned() } else { format!("{}?{query}", path.as_str()) };
+    let path_and_query = if query.is_empty() {
+        path.as_str().to_owned()
+    } else {
+        format!("{}?{query}", path.as_str())
+    };
     let mut body = arguments.get("body").filter(|body| !body.is_null()).cloned();
     let writes = method != "GET";
     let mut idempotency_key = writes.then_some(key);
@@ -112,7 +120,8 @@ fn reply(response: RawResponse) -> ToolReply {
         return ToolReply::Refused(json!({ "error": error, "status": status }));
     }
     let error = match serde_json::from_str::<Value>(&text) {
-        Ok(Value::Object(mut body)) => match body.remove("error").or_else(|| body.remove("detail")) {
+        Ok(Value::Object(mut body)) => match body.remove("error").or_else(|| body.remove("detail"))
+        {
             Some(error) => {
                 let mut told = json!({ "error": error, "status": status });
                 if let Some(details) = body.remove("details") {
@@ -134,7 +143,8 @@ mod tests {
 
     #[test]
     fn a_query_is_taken_from_the_path_and_from_the_arguments() {
-        let query = query_string("a=1&b=x%20y", &json!({ "c": [1, 2], "d": true, "e": null, "f": "&" }));
+        let query =
+            query_string("a=1&b=x%20y", &json!({ "c": [1, 2], "d": true, "e": null, "f": "&" }));
         assert_eq!(query.unwrap(), "a=1&b=x+y&c=1&c=2&d=true&f=%26");
         assert!(query_string("", &json!({ "c": { "d": 1 } })).is_err());
         assert!(query_string("a=1#x", &Value::Null).is_err());

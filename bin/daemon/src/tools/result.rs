@@ -93,7 +93,10 @@ mod tests {
     fn a_long_result_is_cut_with_a_note_at_a_character() {
         let text = "é".repeat(12);
         assert_eq!(cut(&text, 12), text);
-        assert_eq!(cut(&text, 10), format!("{}\n[cut: the first 10 of 12 characters]", "é".repeat(10)));
+        assert_eq!(
+            cut(&text, 10),
+            format!("{}\n[cut: the first 10 of 12 characters]", "é".repeat(10))
+        );
     }
 
     #[test]

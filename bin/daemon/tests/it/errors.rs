@@ -45,7 +45,8 @@ async fn a_backend_that_is_down_is_an_outage() {
     fails(&world, json!({ "task_id": null, "task_title": "x" }), 502, "backend_unavailable").await;
     assert_eq!(world.backend_got("GET", "/tasks").await.len(), 3);
     let dir = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start(&[], "http://127.0.0.1:1", &world.llm.uri(), dir.path().into()).await;
+    let daemon =
+        Daemon::start(&[], "http://127.0.0.1:1", &world.llm.uri(), dir.path().into()).await;
     let (status, answer) = daemon.send(&message(json!({}))).await;
     assert_eq!((status, &answer["code"]), (502, &json!("backend_unavailable")), "{answer}");
 }
@@ -55,7 +56,11 @@ async fn a_backend_that_says_when_to_come_back_is_quoted() {
     let world = World::new().await;
     Mock::given(method("GET"))
         .and(path(format!("{MC}/tasks")))
-        .respond_with(ResponseTemplate::new(429).insert_header("retry-after", "17").set_body_json(json!({ "error": "x" })))
+        .respond_with(
+            ResponseTemplate::new(429)
+                .insert_header("retry-after", "17")
+                .set_body_json(json!({ "error": "x" })),
+        )
         .with_priority(1)
         .mount(&world.backend)
         .await;
@@ -70,7 +75,8 @@ async fn a_backend_that_says_when_to_come_back_is_quoted() {
 async fn a_refused_agent_token_says_what_to_check() {
     let world = World::new().await;
     world.backend_says("GET", "/tasks", 401, json!({ "error": "bad token" })).await;
-    let answer = fails(&world, json!({ "task_id": null, "task_title": "x" }), 502, "backend_auth").await;
+    let answer =
+        fails(&world, json!({ "task_id": null, "task_title": "x" }), 502, "backend_auth").await;
     assert!(answer["error"].as_str().unwrap().contains("AGENT_JWT_SECRET"));
 }
 
@@ -90,12 +96,24 @@ async fn each_refusal_of_the_model_has_its_own_code() {
     for (answer, status, code) in [
         (refuses(401, "invalid_api_key", "Incorrect API key provided: sk-canary"), 502, "llm_auth"),
         (refuses(400, "invalid_request_error", "bad"), 502, "llm_invalid_request"),
-        (refuses(400, "context_length_exceeded", "maximum context length is 8 tokens"), 422, "context_too_long"),
+        (
+            refuses(400, "context_length_exceeded", "maximum context length is 8 tokens"),
+            422,
+            "context_too_long",
+        ),
         (refuses(400, "content_filter", "filtered"), 422, "content_filtered"),
         (refuses(503, "overloaded", "busy"), 503, "llm_unavailable"),
-        (refuses(429, "insufficient_quota", "You exceeded your current quota"), 503, "llm_unavailable"),
+        (
+            refuses(429, "insufficient_quota", "You exceeded your current quota"),
+            503,
+            "llm_unavailable",
+        ),
         (completion(json!({ "role": "assistant", "content": "" }), "stop"), 502, "llm_empty_reply"),
-        (completion(json!({ "role": "assistant", "content": "half" }), "content_filter"), 422, "content_filtered"),
+        (
+            completion(json!({ "role": "assistant", "content": "half" }), "content_filter"),
+            422,
+            "content_filtered",
+        ),
     ] {
         let world = World::new().await;
         world.model(vec![answer]).await;
@@ -118,7 +136,9 @@ async fn an_overloaded_model_is_answered_with_retry_after() {
 
 #[tokio::test]
 async fn a_missing_key_names_its_variable() {
-    let world = World::with(&[("LLM_PROVIDER", "anthropic"), ("LLM_MODEL_DEFAULT", "claude-x")], json!({})).await;
+    let world =
+        World::with(&[("LLM_PROVIDER", "anthropic"), ("LLM_MODEL_DEFAULT", "claude-x")], json!({}))
+            .await;
     let answer = fails(&world, json!({}), 503, "llm_not_configured").await;
     assert!(answer["error"].as_str().unwrap().contains("ANTHROPIC_API_KEY"), "{answer}");
 }
@@ -147,7 +167,12 @@ async fn more_runs_than_allowed_are_refused_at_once() {
         while world.model_got().await.is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        world.daemon.post("/api/agents/send", &message(json!({ "task_id": "t2" }))).send().await.unwrap()
+        world
+            .daemon
+            .post("/api/agents/send", &message(json!({ "task_id": "t2" })))
+            .send()
+            .await
+            .unwrap()
     };
     let (first, second) = tokio::join!(world.daemon.send(&first), second);
     assert_eq!(first.0, 200);

@@ -13,32 +13,32 @@ use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 use wombat_daemon::settings::Settings;
 
-pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
-pub const MC: &str = "/api/mission-control";
+pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const MC: &str = "/api/mission-control";
 
-pub struct Daemon {
-    pub url: String,
-    pub http: reqwest::Client,
-    pub task: JoinHandle<Result<(), wombat_daemon::ServeError>>,
-    pub shutdown: CancellationToken,
+pub(crate) struct Daemon {
+    pub(crate) url: String,
+    pub(crate) http: reqwest::Client,
+    pub(crate) task: JoinHandle<Result<(), wombat_daemon::ServeError>>,
+    pub(crate) shutdown: CancellationToken,
     _stop: DropGuard,
 }
 
-pub struct World {
-    pub daemon: Daemon,
-    pub backend: MockServer,
-    pub llm: MockServer,
-    pub dir: TempDir,
+pub(crate) struct World {
+    pub(crate) daemon: Daemon,
+    pub(crate) backend: MockServer,
+    pub(crate) llm: MockServer,
+    pub(crate) dir: TempDir,
 }
 
 impl World {
     /// A daemon with an empty workspace, a backend without optional features that stores all, and
     /// no model's answer yet.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(&[], json!({})).await
     }
 
-    pub async fn with(settings: &[(&str, &str)], features: Value) -> Self {
+    pub(crate) async fn with(settings: &[(&str, &str)], features: Value) -> Self {
         let (backend, llm) = (MockServer::start().await, MockServer::start().await);
         let dir = tempfile::tempdir().unwrap();
         let capabilities = json!({ "contract_version": "v1", "features": features });
@@ -77,40 +77,41 @@ impl World {
     }
 
     /// The next answers of the model, in order; the last one stays.
-    pub async fn model(&self, answers: Vec<ResponseTemplate>) {
+    pub(crate) async fn model(&self, answers: Vec<ResponseTemplate>) {
         let last = answers.len() - 1;
         for (i, answer) in answers.into_iter().enumerate() {
-            let mock = Mock::given(method("POST")).and(path("/v1/chat/completions")).respond_with(answer);
+            let mock =
+                Mock::given(method("POST")).and(path("/v1/chat/completions")).respond_with(answer);
             let mock = mock.with_priority(u8::try_from(i).unwrap() + 1);
             let mock = if i < last { mock.up_to_n_times(1) } else { mock };
             mock.mount(&self.llm).await;
         }
     }
 
-    pub async fn backend_says(&self, verb: &str, at: &str, status: u16, body: Value) {
+    pub(crate) async fn backend_says(&self, verb: &str, at: &str, status: u16, body: Value) {
         answer(&self.backend, verb, at, status, body).await;
     }
 
     /// The bodies that the backend got at a path of the contract.
-    pub async fn backend_got(&self, verb: &str, at: &str) -> Vec<Request> {
+    pub(crate) async fn backend_got(&self, verb: &str, at: &str) -> Vec<Request> {
         let requests = self.backend.received_requests().await.unwrap();
         let wanted = |r: &Request| r.method.as_str() == verb && r.url.path() == format!("{MC}{at}");
         requests.into_iter().filter(wanted).collect()
     }
 
-    pub async fn model_got(&self) -> Vec<Value> {
+    pub(crate) async fn model_got(&self) -> Vec<Value> {
         let requests = self.llm.received_requests().await.unwrap();
         requests.iter().map(|request| serde_json::from_slice(&request.body).unwrap()).collect()
     }
 
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.dir.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
 }
 
-pub async fn answer(server: &MockServer, verb: &str, at: &str, status: u16, body: Value) {
+pub(crate) async fn answer(server: &MockServer, verb: &str, at: &str, status: u16, body: Value) {
     Mock::given(method(verb))
         .and(path(format!("{MC}{at}")))
         .respond_with(ResponseTemplate::new(status).set_body_json(body))
@@ -120,7 +121,7 @@ pub async fn answer(server: &MockServer, verb: &str, at: &str, status: u16, body
 }
 
 impl Daemon {
-    pub async fn start(
+    pub(crate) async fn start(
         settings: &[(&str, &str)],
         backend: &str,
         llm: &str,
@@ -145,22 +146,22 @@ impl Daemon {
         Self { url, http: reqwest::Client::new(), task, shutdown, _stop }
     }
 
-    pub fn post(&self, path: &str, body: &Value) -> RequestBuilder {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> RequestBuilder {
         self.http.post(format!("{}{path}", self.url)).json(body)
     }
 
-    pub async fn get(&self, path: &str) -> Response {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         self.http.get(format!("{}{path}", self.url)).send().await.unwrap()
     }
 
-    pub async fn send(&self, body: &Value) -> (u16, Value) {
+    pub(crate) async fn send(&self, body: &Value) -> (u16, Value) {
         let response = self.post("/api/agents/send", body).send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap())
     }
 }
 
 /// A body with what is required; `more` is laid over it.
-pub fn message(more: Value) -> Value {
+pub(crate) fn message(more: Value) -> Value {
     let mut body = json!({
         "user_id": "u1", "session_key": "user:u1:scout", "message": "hello", "task_id": "t1"
     });
@@ -169,12 +170,12 @@ pub fn message(more: Value) -> Value {
 }
 
 /// The model says something.
-pub fn says(text: &str) -> ResponseTemplate {
+pub(crate) fn says(text: &str) -> ResponseTemplate {
     completion(json!({ "role": "assistant", "content": text }), "stop")
 }
 
 /// The model calls tools.
-pub fn calls(calls: &[(&str, Value)]) -> ResponseTemplate {
+pub(crate) fn calls(calls: &[(&str, Value)]) -> ResponseTemplate {
     let calls: Vec<_> = calls
         .iter()
         .enumerate()
@@ -186,7 +187,7 @@ pub fn calls(calls: &[(&str, Value)]) -> ResponseTemplate {
     completion(json!({ "role": "assistant", "content": null, "tool_calls": calls }), "tool_calls")
 }
 
-pub fn completion(message: Value, finish_reason: &str) -> ResponseTemplate {
+pub(crate) fn completion(message: Value, finish_reason: &str) -> ResponseTemplate {
     ResponseTemplate::new(200).set_body_json(json!({
         "id": "c", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini",
         "choices": [{ "index": 0, "message": message, "finish_reason": finish_reason }],
@@ -196,7 +197,7 @@ pub fn completion(message: Value, finish_reason: &str) -> ResponseTemplate {
 }
 
 /// The model's server refuses.
-pub fn refuses(status: u16, code: &str, text: &str) -> ResponseTemplate {
+pub(crate) fn refuses(status: u16, code: &str, text: &str) -> ResponseTemplate {
     ResponseTemplate::new(status)
         .set_body_json(json!({ "error": { "message": text, "type": code, "code": code } }))
 }

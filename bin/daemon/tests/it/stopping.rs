@@ -16,14 +16,23 @@ async fn runs_in_flight_finish_and_new_ones_are_refused() {
         while world.daemon.get("/readyz").await.status() == 200 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let response = world.daemon.post("/api/agents/send", &message(json!({ "task_id": "t2" }))).send().await.unwrap();
+        let response = world
+            .daemon
+            .post("/api/agents/send", &message(json!({ "task_id": "t2" })))
+            .send()
+            .await
+            .unwrap();
         (response.status().as_u16(), response.json::<Value>().await.unwrap())
     };
     let first = message(json!({}));
     let (first, refused) = tokio::join!(world.daemon.send(&first), watch);
     assert_eq!((first.0, &first.1["response"]), (200, &json!("done")));
     assert_eq!((refused.0, &refused.1["code"]), (503, &json!("draining")));
-    tokio::time::timeout(Duration::from_secs(20), world.daemon.task).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(20), world.daemon.task)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test]

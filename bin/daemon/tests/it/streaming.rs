@@ -31,7 +31,9 @@ fn events(text: &str) -> Vec<(String, Value)> {
 
 #[tokio::test]
 async fn a_stream_tells_the_run_live_and_stores_the_same_reply() {
-    for (path, more) in [("/api/agents/stream", json!({})), ("/api/agents/send", json!({ "stream": true }))] {
+    for (path, more) in
+        [("/api/agents/stream", json!({})), ("/api/agents/send", json!({ "stream": true }))]
+    {
         let world = World::new().await;
         world.model(vec![streams(&["one ", "two ", "three"])]).await;
         let response = world.daemon.post(path, &message(more)).send().await.unwrap();
@@ -43,7 +45,11 @@ async fn a_stream_tells_the_run_live_and_stores_the_same_reply() {
         assert_eq!(names.first(), Some(&"start"));
         assert_eq!(names.last(), Some(&"done"), "{events:?}");
         assert!(events.iter().all(|(name, data)| data["type"] == *name));
-        let text: String = events.iter().filter(|(name, _)| name == "chunk").map(|(_, data)| data["data"].as_str().unwrap()).collect();
+        let text: String = events
+            .iter()
+            .filter(|(name, _)| name == "chunk")
+            .map(|(_, data)| data["data"].as_str().unwrap())
+            .collect();
         assert_eq!(text, "one two three");
         let done = &events.last().unwrap().1;
         assert_eq!(done["response"], "one two three");
@@ -64,7 +70,8 @@ async fn what_fails_before_the_start_is_a_plain_error_and_afterwards_the_last_ev
     assert_eq!(response.status(), 502);
     assert_eq!(response.json::<Value>().await.unwrap()["code"], "backend_auth");
     world.model(vec![refuses(400, "invalid_request_error", "bad")]).await;
-    let response = world.daemon.post("/api/agents/stream", &message(json!({}))).send().await.unwrap();
+    let response =
+        world.daemon.post("/api/agents/stream", &message(json!({}))).send().await.unwrap();
     assert_eq!(response.status(), 200);
     let events = events(&response.text().await.unwrap());
     let names: Vec<_> = events.iter().map(|(name, _)| name.as_str()).collect();

@@ -23,18 +23,29 @@ async fn with_skill(config: &str) -> World {
 async fn told(world: &World) -> Vec<String> {
     let asked = world.model_got().await;
     let turns = asked.last().unwrap()["messages"].as_array().unwrap().clone();
-    turns.iter().filter(|turn| turn["role"] == "tool").map(|turn| turn["content"].to_string()).collect()
+    turns
+        .iter()
+        .filter(|turn| turn["role"] == "tool")
+        .map(|turn| turn["content"].to_string())
+        .collect()
 }
 
 #[tokio::test]
 async fn declared_endpoints_are_called_as_the_user_and_their_answers_go_back() {
     let world = with_skill("{}").await;
-    Mock::given(method("POST")).and(path("/api/schools/search"))
-        .respond_with(ResponseTemplate::new(200).set_body_json(json!({ "schools": [{ "id": "sch_1" }] })))
-        .mount(&world.backend).await;
-    Mock::given(method("GET")).and(path("/api/schools/sch_1/profile")).and(query_param("year", "2026"))
+    Mock::given(method("POST"))
+        .and(path("/api/schools/search"))
+        .respond_with(
+            ResponseTemplate::new(200).set_body_json(json!({ "schools": [{ "id": "sch_1" }] })),
+        )
+        .mount(&world.backend)
+        .await;
+    Mock::given(method("GET"))
+        .and(path("/api/schools/sch_1/profile"))
+        .and(query_param("year", "2026"))
         .respond_with(ResponseTemplate::new(404).set_body_json(json!({ "error": "no profile" })))
-        .mount(&world.backend).await;
+        .mount(&world.backend)
+        .await;
     world.model(vec![
         calls(&[
             ("call_backend", json!({ "method": "POST", "path": "/api/schools/search", "body": { "near": "beach" } })),
@@ -54,9 +65,13 @@ async fn declared_endpoints_are_called_as_the_user_and_their_answers_go_back() {
     assert!(told[1].contains("no profile") && told[1].contains("404"), "{told:?}");
     let requests = world.backend.received_requests().await.unwrap();
     let search = requests.iter().find(|r| r.url.path() == "/api/schools/search").unwrap();
-    assert!(search.headers.contains_key("x-agent-token") && search.headers.contains_key("idempotency-key"));
+    assert!(
+        search.headers.contains_key("x-agent-token")
+            && search.headers.contains_key("idempotency-key")
+    );
     assert_eq!(search.headers.get("authorization"), None);
-    let created: Value = serde_json::from_slice(&world.backend_got("POST", "/tasks").await[0].body).unwrap();
+    let created: Value =
+        serde_json::from_slice(&world.backend_got("POST", "/tasks").await[0].body).unwrap();
     assert!(created["idempotency_key"].as_str().unwrap().contains(":create_task:"));
 }
 
@@ -64,15 +79,28 @@ async fn declared_endpoints_are_called_as_the_user_and_their_answers_go_back() {
 async fn nothing_outside_the_declared_endpoints_is_ever_called() {
     let world = with_skill("{}").await;
     let attempts: Vec<(&str, Value)> = [
-        ("GET", "/api/admin"), ("GET", "/api/schools/../admin"), ("GET", "/api/schools/%2e%2e/admin"),
-        ("DELETE", "/api/schools/search"), ("POST", "http://evil.example/api/schools/search"),
-        ("POST", "//evil.example/api/schools/search"), ("GET", "/api/schools/a%2fb/profile"),
-        ("GET", "/api/schools/a\\b/profile"), ("POST", "/api/schools/search#x"),
-        ("POST", "/API/schools/search"), ("GET", "/api/schools/x\r\nHost: evil/profile"),
-        ("POST", "@evil.example/api/schools/search"), ("TRACE", "/api/schools/search"),
-    ].into_iter().map(|(method, path)| ("call_backend", json!({ "method": method, "path": path }))).collect();
+        ("GET", "/api/admin"),
+        ("GET", "/api/schools/../admin"),
+        ("GET", "/api/schools/%2e%2e/admin"),
+        ("DELETE", "/api/schools/search"),
+        ("POST", "http://evil.example/api/schools/search"),
+        ("POST", "//evil.example/api/schools/search"),
+        ("GET", "/api/schools/a%2fb/profile"),
+        ("GET", "/api/schools/a\\b/profile"),
+        ("POST", "/api/schools/search#x"),
+        ("POST", "/API/schools/search"),
+        ("GET", "/api/schools/x\r\nHost: evil/profile"),
+        ("POST", "@evil.example/api/schools/search"),
+        ("TRACE", "/api/schools/search"),
+    ]
+    .into_iter()
+    .map(|(method, path)| ("call_backend", json!({ "method": method, "path": path })))
+    .collect();
     let more = [
-        ("call_backend", json!({ "method": "POST", "path": "/api/schools/search", "headers": { "x-agent-token": "x" } })),
+        (
+            "call_backend",
+            json!({ "method": "POST", "path": "/api/schools/search", "headers": { "x-agent-token": "x" } }),
+        ),
         ("no_such_tool", json!({})),
         ("create_task", json!({ "titel": "x" })),
         ("update_task", json!("not an object")),
@@ -83,25 +111,38 @@ async fn nothing_outside_the_declared_endpoints_is_ever_called() {
     assert_eq!(status, 200, "{answer}");
     assert!(answer["steps"].as_array().unwrap().iter().all(|step| step["ok"] == false), "{answer}");
     let requests = world.backend.received_requests().await.unwrap();
-    let outside: Vec<_> = requests.iter().map(|r| r.url.path()).filter(|p| !p.starts_with("/api/mission-control/")).collect();
+    let outside: Vec<_> = requests
+        .iter()
+        .map(|r| r.url.path())
+        .filter(|p| !p.starts_with("/api/mission-control/"))
+        .collect();
     assert!(outside.is_empty(), "{outside:?}");
     assert!(world.backend_got("POST", "/tasks").await.is_empty());
     let told = told(&world).await;
-    assert!(told[0].contains("not declared") && told[0].contains("POST /api/schools/search"), "{}", told[0]);
+    assert!(
+        told[0].contains("not declared") && told[0].contains("POST /api/schools/search"),
+        "{}",
+        told[0]
+    );
     assert!(told[told.len() - 2].contains("titel"), "{told:?}");
 }
 
 #[tokio::test]
 async fn a_role_may_be_narrowed_and_what_needs_a_person_is_not_done() {
-    let world = with_skill(r#"{"agents": [{"role": "scout", "tools": {
-        "deny": ["POST /api/schools/search", "update_task"], "approval": ["create_document"]}}]}"#).await;
-    world.model(vec![
-        calls(&[
-            ("call_backend", json!({ "method": "POST", "path": "/api/schools/search" })),
-            ("create_document", json!({ "title": "t", "content": "c" })),
-        ]),
-        says("ok"),
-    ]).await;
+    let world = with_skill(
+        r#"{"agents": [{"role": "scout", "tools": {
+        "deny": ["POST /api/schools/search", "update_task"], "approval": ["create_document"]}}]}"#,
+    )
+    .await;
+    world
+        .model(vec![
+            calls(&[
+                ("call_backend", json!({ "method": "POST", "path": "/api/schools/search" })),
+                ("create_document", json!({ "title": "t", "content": "c" })),
+            ]),
+            says("ok"),
+        ])
+        .await;
     world.daemon.send(&message(json!({}))).await;
     let told = told(&world).await;
     assert!(told[0].contains("may not call POST /api/schools/search"), "{told:?}");

@@ -13,8 +13,17 @@ async fn every_bad_field_is_named_at_once() {
     let (status, answer) = world.daemon.send(&body).await;
     assert_eq!((status, &answer["code"]), (400, &json!("invalid_payload")), "{answer}");
     let fields = answer["details"]["fields"].as_object().unwrap();
-    for path in ["user_id", "session_key", "message", "messages.0.content", "metadata.timezone",
-        "limits.max_steps", "limits.timeout_secs", "stream", "task_metadata"] {
+    for path in [
+        "user_id",
+        "session_key",
+        "message",
+        "messages.0.content",
+        "metadata.timezone",
+        "limits.max_steps",
+        "limits.timeout_secs",
+        "stream",
+        "task_metadata",
+    ] {
         assert!(fields.contains_key(path), "{path}: {fields:?}");
     }
 }
@@ -25,18 +34,30 @@ async fn a_role_can_never_name_a_path() {
     for role in ["../x", "a/b", "%2e", "..", "", "-a", "a b", "ä", &"a".repeat(65)] {
         let body = message(json!({ "session_key": format!("user:u1:{role}") }));
         let (status, answer) = world.daemon.send(&body).await;
-        assert_eq!((status, &answer["code"]), (400, &json!("invalid_session_key")), "{role}: {answer}");
-        let response = world.daemon.get(&format!("/context?role={}", role.replace('%', "%25"))).await;
+        assert_eq!(
+            (status, &answer["code"]),
+            (400, &json!("invalid_session_key")),
+            "{role}: {answer}"
+        );
+        let response =
+            world.daemon.get(&format!("/context?role={}", role.replace('%', "%25"))).await;
         assert_eq!(response.status(), 400, "{role}");
     }
     let (status, answer) = world.daemon.send(&message(json!({ "user_id": "u2" }))).await;
     assert_eq!((status, &answer["code"]), (400, &json!("user_mismatch")));
-    let (status, answer) = world.daemon.send(&message(json!({ "metadata": { "timezone": "Europe/Berln" } }))).await;
+    let (status, answer) =
+        world.daemon.send(&message(json!({ "metadata": { "timezone": "Europe/Berln" } }))).await;
     assert_eq!(status, 400);
-    assert!(answer["details"]["fields"]["metadata.timezone"].as_str().unwrap().contains("Europe/Berlin"));
+    assert!(
+        answer["details"]["fields"]["metadata.timezone"]
+            .as_str()
+            .unwrap()
+            .contains("Europe/Berlin")
+    );
     let (status, answer) = world.daemon.send(&message(json!({ "task_id": null }))).await;
     assert_eq!((status, &answer["code"]), (400, &json!("task_unresolved")));
-    let (status, answer) = world.daemon.send(&message(json!({ "resume_run_key": "x", "message": null }))).await;
+    let (status, answer) =
+        world.daemon.send(&message(json!({ "resume_run_key": "x", "message": null }))).await;
     assert_eq!((status, &answer["code"]), (404, &json!("run_not_found")));
     assert!(world.llm.received_requests().await.unwrap().is_empty());
 }
@@ -88,7 +109,9 @@ async fn with_a_key_everything_but_the_probes_wants_it() {
 #[tokio::test]
 async fn a_foreign_web_page_cannot_use_a_daemon_without_a_key() {
     let world = World::new().await;
-    for (origin, status) in [("https://evil.example", 403), ("null", 403), ("http://localhost:8000", 200)] {
+    for (origin, status) in
+        [("https://evil.example", 403), ("null", 403), ("http://localhost:8000", 200)]
+    {
         let request = world.daemon.http.get(format!("{}/usage", world.daemon.url));
         let response = request.header("origin", origin).send().await.unwrap();
         assert_eq!(response.status(), status, "{origin}");

@@ -90,7 +90,9 @@ pub(super) struct Fail {
     pub(super) retry_after: Option<Duration>,
 }
 
-fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+fn seconds<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
     let seconds = Option::<f64>::deserialize(deserializer)?;
     let duration = |seconds| Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom);
     seconds.map(duration).transpose()
@@ -105,7 +107,9 @@ impl TryFrom<String> for Pattern {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        Regex::new(&text).map(Self).map_err(|error| format!("{text:?} is no regular expression: {error}"))
+        Regex::new(&text)
+            .map(Self)
+            .map_err(|error| format!("{text:?} is no regular expression: {error}"))
     }
 }
 
@@ -114,7 +118,8 @@ impl Script {
     pub(crate) fn load(path: Option<&Path>) -> Result<Self, String> {
         let Some(path) = path else { return Self::parse(BUILT_IN) };
         let name = path.display();
-        let text = std::fs::read_to_string(path).map_err(|error| format!("{name} cannot be read: {error}"))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("{name} cannot be read: {error}"))?;
         Self::parse(&text).map_err(|error| format!("{name}: {error}"))
     }
 

@@ -32,7 +32,8 @@ pub(super) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     pub(super) fn new(request: &'a LlmRequest, call: &'a CallContext) -> Self {
-        let newest = request.messages.iter().rposition(|message| matches!(message, Message::User { .. }));
+        let newest =
+            request.messages.iter().rposition(|message| matches!(message, Message::User { .. }));
         let user = match newest.map(|at| &request.messages[at]) {
             Some(Message::User { content }) => content.as_str(),
             _ => "",
@@ -174,7 +175,10 @@ impl<'a> Facts<'a> {
         };
         let found = content.and_then(|content| part_of(json_in(content), &path));
         if found.is_none() {
-            tracing::warn!(template = inner, "the offline script speaks of something that is not there");
+            tracing::warn!(
+                template = inner,
+                "the offline script speaks of something that is not there"
+            );
         }
         Some(found)
     }

@@ -56,7 +56,8 @@ impl Failure {
             HttpError { status, body, headers, .. } => {
                 Self::of_response(provider, *status, headers, body.as_bytes())
             }
-            WebModelCall { webc_error, .. } | WebAdapterCall { webc_error, .. } => match webc_error {
+            WebModelCall { webc_error, .. } | WebAdapterCall { webc_error, .. } => match webc_error
+            {
                 ResponseFailedStatus { status, body, headers } => {
                     Self::of_response(provider, *status, headers, body.as_bytes())
                 }
@@ -75,8 +76,11 @@ impl Failure {
             }
             ChatResponse { body, .. } => Self::of_error_object(provider, body),
             genai::Error::ChatResponseGeneration { cause, .. } => Self::bad_answer(clip(cause)),
-            genai::Error::StreamParse { serde_error, .. } => Self::bad_answer(clip(&serde_error.to_string())),
-            genai::Error::NoChatResponse { .. } | genai::Error::InvalidJsonResponseElement { .. } => {
+            genai::Error::StreamParse { serde_error, .. } => {
+                Self::bad_answer(clip(&serde_error.to_string()))
+            }
+            genai::Error::NoChatResponse { .. }
+            | genai::Error::InvalidJsonResponseElement { .. } => {
                 Self::bad_answer("the answer lacks a part")
             }
             other => Self::new(LlmErrorKind::InvalidRequest, clip(&other.to_string())),
@@ -118,8 +122,7 @@ impl Failure {
         body: &[u8],
     ) -> Self {
         let told = Told::read(body);
-        let retry_after =
-            retry_after::of_headers(headers, SystemTime::now()).or(told.retry_after);
+        let retry_after = retry_after::of_headers(headers, SystemTime::now()).or(told.retry_after);
         Self { retry_after, ..classify(provider, status.as_u16(), &told) }
     }
 
@@ -169,10 +172,7 @@ impl Told {
     fn read(body: &[u8]) -> Self {
         match serde_json::from_slice::<Value>(body) {
             Ok(body) => Self::of_object(&body),
-            Err(_) => Self {
-                text: String::from_utf8_lossy(body).into_owned(),
-                ..Self::default()
-            },
+            Err(_) => Self { text: String::from_utf8_lossy(body).into_owned(), ..Self::default() },
         }
     }
 
@@ -194,9 +194,8 @@ impl Told {
             .map(str::to_lowercase)
             .collect();
         let number = |value: &Value| value.as_u64().and_then(|n| u16::try_from(n).ok());
-        let status = error.get("code").and_then(number).or_else(|| {
-            error.get("status").and_then(number)
-        });
+        let status =
+            error.get("code").and_then(number).or_else(|| error.get("status").and_then(number));
         Self {
             status: status.filter(|status| (400..600).contains(status)),
             words,
@@ -354,23 +353,108 @@ mod tests {
         use Provider::{Anthropic, Google, Mistral, OpenAi, OpenRouter, Xai};
         let auth = |variable| Auth { variable: Some(variable) };
         for (provider, status, body, expected) in [
-            (OpenAi, 401, r#"{"error":{"message":"Incorrect API key","code":"invalid_api_key"}}"#, auth("OPENAI_API_KEY")),
-            (Google, 400, r#"{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}"#, auth("GEMINI_API_KEY")),
-            (Xai, 400, r#"{"code":"Client specified an invalid argument","error":"Incorrect API key provided: xa***."}"#, auth("XAI_API_KEY")),
-            (Anthropic, 403, r#"{"type":"error","error":{"type":"permission_error","message":"no"}}"#, auth("ANTHROPIC_API_KEY")),
-            (OpenAi, 429, r#"{"error":{"message":"You exceeded your current quota, please check your plan","type":"insufficient_quota","code":"insufficient_quota"}}"#, QuotaExhausted),
-            (Google, 429, r#"{"error":{"code":429,"message":"You exceeded your current quota","status":"RESOURCE_EXHAUSTED"}}"#, QuotaExhausted),
-            (Google, 429, r#"{"error":{"code":429,"message":"You exceeded your current quota","status":"RESOURCE_EXHAUSTED","details":[{"retryDelay":"7s"}]}}"#, Unavailable),
-            (Anthropic, 400, r#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the API."}}"#, QuotaExhausted),
-            (OpenRouter, 402, r#"{"error":{"code":402,"message":"Insufficient credits"}}"#, QuotaExhausted),
-            (OpenAi, 400, r#"{"error":{"message":"This model's maximum context length is 128000 tokens.","code":"context_length_exceeded"}}"#, ContextTooLong),
-            (Anthropic, 400, r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 201 tokens > 200 maximum"}}"#, ContextTooLong),
-            (Anthropic, 413, r#"{"type":"error","error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}"#, ContextTooLong),
-            (Google, 400, r#"{"error":{"code":400,"message":"The input token count (2000000) exceeds the maximum number of tokens allowed (1048575).","status":"INVALID_ARGUMENT"}}"#, ContextTooLong),
-            (OpenAi, 400, r#"{"error":{"message":"filtered","code":"content_filter"}}"#, ContentFiltered),
-            (OpenAi, 400, r#"{"error":{"message":"x","innererror":{},"code":"content_policy_violation"}}"#, ContentFiltered),
-            (OpenAi, 400, r#"{"error":{"message":"Unsupported parameter","code":"unsupported_parameter"}}"#, InvalidRequest),
-            (OpenAi, 404, r#"{"error":{"message":"The model does not exist","code":"model_not_found"}}"#, InvalidRequest),
+            (
+                OpenAi,
+                401,
+                r#"{"error":{"message":"Incorrect API key","code":"invalid_api_key"}}"#,
+                auth("OPENAI_API_KEY"),
+            ),
+            (
+                Google,
+                400,
+                r#"{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}"#,
+                auth("GEMINI_API_KEY"),
+            ),
+            (
+                Xai,
+                400,
+                r#"{"code":"Client specified an invalid argument","error":"Incorrect API key provided: xa***."}"#,
+                auth("XAI_API_KEY"),
+            ),
+            (
+                Anthropic,
+                403,
+                r#"{"type":"error","error":{"type":"permission_error","message":"no"}}"#,
+                auth("ANTHROPIC_API_KEY"),
+            ),
+            (
+                OpenAi,
+                429,
+                r#"{"error":{"message":"You exceeded your current quota, please check your plan","type":"insufficient_quota","code":"insufficient_quota"}}"#,
+                QuotaExhausted,
+            ),
+            (
+                Google,
+                429,
+                r#"{"error":{"code":429,"message":"You exceeded your current quota","status":"RESOURCE_EXHAUSTED"}}"#,
+                QuotaExhausted,
+            ),
+            (
+                Google,
+                429,
+                r#"{"error":{"code":429,"message":"You exceeded your current quota","status":"RESOURCE_EXHAUSTED","details":[{"retryDelay":"7s"}]}}"#,
+                Unavailable,
+            ),
+            (
+                Anthropic,
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the API."}}"#,
+                QuotaExhausted,
+            ),
+            (
+                OpenRouter,
+                402,
+                r#"{"error":{"code":402,"message":"Insufficient credits"}}"#,
+                QuotaExhausted,
+            ),
+            (
+                OpenAi,
+                400,
+                r#"{"error":{"message":"This model's maximum context length is 128000 tokens.","code":"context_length_exceeded"}}"#,
+                ContextTooLong,
+            ),
+            (
+                Anthropic,
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 201 tokens > 200 maximum"}}"#,
+                ContextTooLong,
+            ),
+            (
+                Anthropic,
+                413,
+                r#"{"type":"error","error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}"#,
+                ContextTooLong,
+            ),
+            (
+                Google,
+                400,
+                r#"{"error":{"code":400,"message":"The input token count (2000000) exceeds the maximum number of tokens allowed (1048575).","status":"INVALID_ARGUMENT"}}"#,
+                ContextTooLong,
+            ),
+            (
+                OpenAi,
+                400,
+                r#"{"error":{"message":"filtered","code":"content_filter"}}"#,
+                ContentFiltered,
+            ),
+            (
+                OpenAi,
+                400,
+                r#"{"error":{"message":"x","innererror":{},"code":"content_policy_violation"}}"#,
+                ContentFiltered,
+            ),
+            (
+                OpenAi,
+                400,
+                r#"{"error":{"message":"Unsupported parameter","code":"unsupported_parameter"}}"#,
+                InvalidRequest,
+            ),
+            (
+                OpenAi,
+                404,
+                r#"{"error":{"message":"The model does not exist","code":"model_not_found"}}"#,
+                InvalidRequest,
+            ),
             (Mistral, 422, r#"{"detail":[{"loc":["body"],"msg":"extra"}]}"#, InvalidRequest),
             (OpenAi, 307, "", InvalidRequest),
             (OpenAi, 413, "<html>nginx</html>", InvalidRequest),
@@ -406,16 +490,21 @@ mod tests {
     #[test]
     fn the_caller_is_told_a_code_but_not_the_providers_text() {
         let body = br#"{"error":{"message":"bad sk-canary","code":"unsupported_parameter"}}"#;
-        let failure =
-            Failure::of_response(Provider::OpenAi, StatusCode::BAD_REQUEST, &HeaderMap::new(), body);
-        let error = failure.into_error(Provider::OpenAi);
-        assert_eq!(
-            error.message,
-            "openai refuses the request: HTTP 400 (unsupported_parameter)."
+        let failure = Failure::of_response(
+            Provider::OpenAi,
+            StatusCode::BAD_REQUEST,
+            &HeaderMap::new(),
+            body,
         );
+        let error = failure.into_error(Provider::OpenAi);
+        assert_eq!(error.message, "openai refuses the request: HTTP 400 (unsupported_parameter).");
         let body = br#"{"error":{"message":"m","code":"sk-canary-1"}}"#;
-        let failure =
-            Failure::of_response(Provider::OpenAi, StatusCode::BAD_REQUEST, &HeaderMap::new(), body);
+        let failure = Failure::of_response(
+            Provider::OpenAi,
+            StatusCode::BAD_REQUEST,
+            &HeaderMap::new(),
+            body,
+        );
         assert_eq!(failure.code, None);
     }
 }

@@ -60,7 +60,10 @@ mod tests {
             (&[("retry-after", "7")][..], Some(Duration::from_secs(7))),
             (&[("retry-after", " 0.25 ")], Some(Duration::from_millis(250))),
             (&[("retry-after", "0")], Some(Duration::ZERO)),
-            (&[("retry-after-ms", "1500"), ("retry-after", "9")], Some(Duration::from_millis(1500))),
+            (
+                &[("retry-after-ms", "1500"), ("retry-after", "9")],
+                Some(Duration::from_millis(1500)),
+            ),
             (&[("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT")], Some(Duration::from_secs(10))),
             (&[("retry-after", "Sun, 06 Nov 1994 08:49:27 GMT")], Some(Duration::ZERO)),
             (&[("retry-after", "1e300")], Some(MAX)),

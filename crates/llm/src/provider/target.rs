@@ -46,7 +46,8 @@ impl Target {
             None => format!("{own_server}{version}"),
             Some(text) => {
                 let variable = provider.base_url_variable().unwrap_or("the address");
-                let refuse = |reason: &str| LlmConfigError::BaseUrl { variable, reason: reason.to_owned() };
+                let refuse =
+                    |reason: &str| LlmConfigError::BaseUrl { variable, reason: reason.to_owned() };
                 let url = Url::parse(text).map_err(|error| refuse(&error.to_string()))?;
                 if !matches!(url.scheme(), "http" | "https") {
                     return Err(refuse("it begins with neither http:// nor https://"));

@@ -4,8 +4,8 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use genai::chat::{
     ChatMessage, ChatOptions, ChatRequest, ChatResponse, ChatResponseFormat, ChatRole, ContentPart,
-    JsonSpec, MessageContent, ReasoningEffort, StopReason, StreamEnd, Tool,
-    ToolCall as GenaiCall, ToolChoice as GenaiChoice, ToolResponse, Usage as GenaiUsage,
+    JsonSpec, MessageContent, ReasoningEffort, StopReason, StreamEnd, Tool, ToolCall as GenaiCall,
+    ToolChoice as GenaiChoice, ToolResponse, Usage as GenaiUsage,
 };
 use serde_json::{Map, Value, json};
 
@@ -37,7 +37,8 @@ pub(super) fn options(model: &ModelRef, request: &LlmRequest) -> ChatOptions {
     if let Some(limit) = request.max_output_tokens {
         options = options.with_max_tokens(limit);
     }
-    let fixed = catalog::find(model.provider, &model.name).is_some_and(|entry| entry.fixed_sampling);
+    let fixed =
+        catalog::find(model.provider, &model.name).is_some_and(|entry| entry.fixed_sampling);
     if let Some(temperature) = request.temperature.filter(|_| !fixed) {
         options = options.with_temperature(temperature);
     }
@@ -111,7 +112,10 @@ pub(super) fn answer(provider: Provider, response: ChatResponse) -> Result<Answe
             return Err(Failure::bad_answer("the answer has none of the fields of an answer"));
         }
     }
-    let message = read_content(response.content, None);
+    // The library trims the text; where an answer was cut off, the blank at its end counts.
+    let raw = response.captured_raw_body.as_ref();
+    let text = raw.and_then(|raw| raw.pointer("/choices/0/message/content")?.as_str());
+    let message = read_content(response.content, text.map(str::to_owned));
     Ok(Answer {
         finish_reason: finish_reason(response.stop_reason.as_ref(), &message),
         usage: usage(&response.usage),
@@ -163,8 +167,10 @@ fn lenient(body: &Value) -> Option<Answer> {
     let text = choice.pointer("/message/content").and_then(Value::as_str).unwrap_or_default();
     let stop = choice.get("finish_reason").and_then(Value::as_str);
     let stop = stop.map(|reason| StopReason::from(reason.to_owned()));
-    let usage: GenaiUsage =
-        body.get("usage").and_then(|usage| serde_json::from_value(usage.clone()).ok()).unwrap_or_default();
+    let usage: GenaiUsage = body
+        .get("usage")
+        .and_then(|usage| serde_json::from_value(usage.clone()).ok())
+        .unwrap_or_default();
     let message = AssistantMessage { text: text.to_owned(), tool_calls };
     Some(Answer {
         finish_reason: finish_reason(stop.as_ref(), &message),
