@@ -1,2 +1,101 @@
-//! x
-fn main() {}
+//! `wombat-heartbeat`: flags, settings, logging and the exit code; the work is in the library.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use chrono::Local;
+use clap::{Args, Parser, Subcommand};
+use service::settings::Layers;
+use service::{exit, telemetry};
+use wombat_heartbeat::{CrontabSettings, Plan, Settings, Slot, Wake, Who};
+
+const PROGRAM: &str = "wombat-heartbeat";
+
+/// Wakes agents from cron: records the heartbeat and has the daemon work through the checklist
+/// when something waits.
+#[derive(Debug, Parser)]
+#[command(name = PROGRAM, version)]
+struct Arguments {
+    /// The settings file; `wombat.toml` in the working directory is read when it is there.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// A user whose agents wake; may be given several times. Else USER_ID.
+    #[arg(long = "user", value_name = "USER", value_delimiter = ',', global = true)]
+    users: Vec<String>,
+    #[command(flatten)]
+    wake: WakeArguments,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Args)]
+struct WakeArguments {
+    /// A role that wakes; may be given several times. Else AGENT_ROLE.
+    #[arg(long = "role", value_name = "ROLE", value_delimiter = ',', conflicts_with = "all_roles")]
+    roles: Vec<String>,
+    /// All roles of agent-config.json wake.
+    #[arg(long)]
+    all_roles: bool,
+    /// When the daemon is asked.
+    #[arg(long, value_enum, default_value_t = Wake::Pending)]
+    wake: Wake,
+    /// The cron tick to claim, so that of a fleet one machine does the work: `auto`, or a time
+    /// such as 2026-01-31T09:00:00Z.
+    #[arg(long, value_name = "auto|TIME")]
+    slot: Option<Slot>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Prints the crontab lines of the roles in agent-config.json that have a heartbeat_cron.
+    Crontab,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let layers = Layers::of_process(arguments.config, Vec::new());
+    match arguments.command {
+        Some(Command::Crontab) => crontab(&layers, &arguments.users),
+        None => wake(&layers, arguments.users, arguments.wake),
+    }
+}
+
+fn crontab(layers: &Layers, users: &[String]) -> ExitCode {
+    let lines = CrontabSettings::read(layers)
+        .map_err(|error| error.to_string())
+        .and_then(|settings| settings.lines(users).map_err(|error| error.to_string()));
+    match lines {
+        Ok(lines) => {
+            for line in lines {
+                exit::say(line);
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => exit::fail(exit::CONFIG, PROGRAM, &error),
+    }
+}
+
+fn wake(layers: &Layers, users: Vec<String>, arguments: WakeArguments) -> ExitCode {
+    let who = Who { users, roles: arguments.roles, all_roles: arguments.all_roles };
+    let settings = match Settings::read(layers, &who) {
+        Ok(settings) => settings,
+        Err(error) => return exit::fail(exit::CONFIG, PROGRAM, &error),
+    };
+    telemetry::init(settings.log_format, &settings.log_filter);
+    if let Some(warning) = &settings.tokens.warning {
+        tracing::warn!("{warning}");
+    }
+    let plan = Plan { wake: arguments.wake, slot: arguments.slot };
+    match run(&settings, &plan) {
+        Ok(()) => {
+            exit::say("heartbeat_ok");
+            ExitCode::SUCCESS
+        }
+        Err(error) => exit::fail(exit::FAILURE, PROGRAM, &error),
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn run(settings: &Settings, plan: &Plan) -> Result<(), wombat_heartbeat::HeartbeatError> {
+    wombat_heartbeat::run(settings, plan, &Local::now(), &|line| exit::say(line)).await
+}

@@ -1,1 +1,127 @@
-//! x
+//! The reference backend: the Mission Control contract on SQLite, with a page for people and a
+//! small demo application that agents can work with.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod auth;
+mod board;
+mod demo;
+pub mod error;
+mod extract;
+mod mentions;
+mod routes;
+pub mod store;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::StatusCode;
+use mc_client::token::TokenVerifier;
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::error::ApiError;
+use crate::store::Store;
+
+/// How long open connections may take to end.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
+/// What the backend needs to know.
+#[derive(Debug)]
+pub struct Config {
+    /// The SQLite file; made when it is not there.
+    pub database: PathBuf,
+    /// Checks agent tokens.
+    pub verifier: TokenVerifier,
+    /// Lets the dispatcher and other services in; nobody when absent.
+    pub internal_token: Option<SecretString>,
+    /// Whether the page is served.
+    pub board: bool,
+}
+
+/// Why the backend stopped other than by being told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The database.
+    #[error("the database {file} cannot be used: {cause}")]
+    Database {
+        /// Its file.
+        file: String,
+        /// What happened.
+        cause: sqlx::Error,
+    },
+    /// The listener.
+    #[error("serving failed: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// What all requests share. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The database.
+    pub store: Store,
+    /// Proves that a form was sent from our own page.
+    pub(crate) form_token: Arc<str>,
+}
+
+/// Serves until told to stop.
+pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
+    let store = Store::open(&config.database).await.map_err(|cause| RunError::Database {
+        file: config.database.display().to_string(),
+        cause,
+    })?;
+    let form_token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    let app = App { config: Arc::new(config), store: store.clone(), form_token: form_token.into() };
+    tracing::info!("listening on http://{}", listener.local_addr()?);
+    let stop = shutdown.clone();
+    let server = axum::serve(listener, router(app)).with_graceful_shutdown(async move { stop.cancelled().await });
+    let mut server = std::pin::pin!(server.into_future());
+    tokio::select! {
+        result = &mut server => result?,
+        () = shutdown.cancelled() => {
+            if tokio::time::timeout(LAST_ANSWERS, &mut server).await.is_err() {
+                tracing::info!("connections that were still open are closed");
+            }
+        }
+    }
+    store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn router(app: App) -> Router {
+    let mut router = routes::router().merge(demo::router()).route("/livez", get(alive)).route("/readyz", get(ready));
+    if app.config.board {
+        router = router.merge(board::router());
+    }
+    router
+        .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no such endpoint") })
+        .method_not_allowed_fallback(|| async {
+            let text = "this endpoint does not take that method";
+            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text)
+        })
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(axum::extract::DefaultBodyLimit::disable())
+        .with_state(app)
+}
+
+fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a handler panicked");
+    ApiError::internal().into_response()
+}
+
+async fn alive() -> &'static str {
+    "ok"
+}
+
+async fn ready(axum::extract::State(app): axum::extract::State<App>) -> Result<&'static str, ApiError> {
+    app.store.users().await.map(|_| "ok")
+}

@@ -1,2 +1,160 @@
-//! x
-fn main() {}
+//! `wombat-mission-control`: the command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use mc_client::token::{Algorithm, Key, TokenVerifier};
+use service::exit;
+use service::settings::{Layers, Reader, SettingsError};
+use service::telemetry::LogFormat;
+use tokio::net::TcpListener;
+use wombat_mission_control::Config;
+
+const NAME: &str = "wombat-mission-control";
+
+/// The reference backend of Wombat, with a page at / and a demo application.
+///
+/// It needs AGENT_JWT_SECRET (the same as the daemon's) and INTERNAL_API_TOKEN (the same as the
+/// dispatcher's). Everything is kept in one SQLite file in MC_DATA_DIR.
+#[derive(Parser)]
+#[command(name = NAME, version)]
+struct Cli {
+    /// The settings file; wombat.toml in the working directory when absent.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The address to listen on (MC_HOST).
+    #[arg(long, value_name = "ADDRESS")]
+    host: Option<String>,
+    /// The port to listen on; 0 picks a free one (MC_PORT).
+    #[arg(long)]
+    port: Option<String>,
+    /// Where the database is kept (MC_DATA_DIR).
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+}
+
+struct Settings {
+    host: IpAddr,
+    port: u16,
+    config: Config,
+    log_format: LogFormat,
+    log_filter: String,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let flags = [("MC_HOST", cli.host), ("MC_PORT", cli.port), ("MC_DATA_DIR", cli.data_dir)];
+    let flags = flags.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    match read(&Layers::of_process(cli.config, flags)) {
+        Ok(settings) => serve(settings),
+        Err(problems) => exit::fail(exit::CONFIG, NAME, &problems),
+    }
+}
+
+fn read(layers: &Layers) -> Result<Settings, SettingsError> {
+    let mut r = Reader::new(layers);
+    let host: Option<IpAddr> = r.parse("MC_HOST", "127.0.0.1", "an IP address");
+    let host = host.unwrap_or(IpAddr::from([127, 0, 0, 1]));
+    let port = r.number("MC_PORT", 8000_u16, 0..=u16::MAX);
+    let data_dir = PathBuf::from(r.text("MC_DATA_DIR", "./data"));
+    let database = database(&mut r, &data_dir);
+    let internal_token = r.secret("INTERNAL_API_TOKEN");
+    if r.secret("MC_BOARD_PASSWORD").is_some() {
+        r.problem("MC_BOARD_PASSWORD", "is not offered by this version; the page is served on loopback only");
+    }
+    let verifier = verifier(&mut r);
+    let log_format = r.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json");
+    let log_filter = r.text("RUST_LOG", "info");
+    r.finish()?;
+    let Some(verifier) = verifier else {
+        return Err(SettingsError(vec!["settings could not be read".to_owned()]));
+    };
+    // The page has no login: it is for the person at this machine.
+    let board = host.is_loopback();
+    Ok(Settings {
+        host,
+        port,
+        config: Config { database, verifier, internal_token, board },
+        log_format: log_format.unwrap_or_else(LogFormat::fitting),
+        log_filter,
+    })
+}
+
+fn database(r: &mut Reader<'_>, data_dir: &std::path::Path) -> PathBuf {
+    let Some(url) = r.secret("DATABASE_URL") else {
+        return data_dir.join("mission-control.db");
+    };
+    let url = secrecy::ExposeSecret::expose_secret(&url);
+    match url.strip_prefix("sqlite:") {
+        Some(file) if !file.is_empty() => PathBuf::from(file.trim_start_matches("//")),
+        Some(_) | None => {
+            r.problem("DATABASE_URL", "allowed: sqlite:FILE; leave it unset for a file in MC_DATA_DIR");
+            PathBuf::new()
+        }
+    }
+}
+
+fn verifier(r: &mut Reader<'_>) -> Option<TokenVerifier> {
+    let algorithm: Algorithm = r.parse("AGENT_JWT_ALGORITHM", "HS256", Algorithm::ALLOWED)?;
+    let secret = r.secret("AGENT_JWT_SECRET");
+    let pem = r.optional("AGENT_JWT_PUBLIC_KEY");
+    let (name, key) = match (algorithm.is_symmetric(), secret, pem) {
+        (true, Some(secret), _) => ("AGENT_JWT_SECRET", Key::Secret(secret)),
+        (true, None, _) => {
+            r.problem("AGENT_JWT_SECRET", "is not set; give the daemon and this backend the same secret (openssl rand -hex 32)");
+            return None;
+        }
+        (false, _, Some(path)) => match std::fs::read_to_string(&path) {
+            Ok(pem) => ("AGENT_JWT_PUBLIC_KEY", Key::Pem(pem.into())),
+            Err(error) => {
+                r.problem("AGENT_JWT_PUBLIC_KEY", format!("{path} cannot be read: {error}"));
+                return None;
+            }
+        },
+        (false, _, None) => {
+            r.problem("AGENT_JWT_PUBLIC_KEY", "is not set; AGENT_JWT_ALGORITHM needs a PEM file");
+            return None;
+        }
+    };
+    TokenVerifier::new(&key, algorithm).map_err(|error| r.problem(name, error)).ok()
+}
+
+fn serve(settings: Settings) -> ExitCode {
+    service::telemetry::init(settings.log_format, &settings.log_filter);
+    if settings.config.internal_token.is_none() {
+        tracing::warn!("INTERNAL_API_TOKEN is not set: no dispatcher and no other service can call");
+    }
+    if !settings.config.board {
+        tracing::info!("the page at / is off, because MC_HOST can be reached from other machines");
+    }
+    if let Some(dir) = settings.config.database.parent()
+        && let Err(error) = std::fs::create_dir_all(dir)
+    {
+        let problem = format!("MC_DATA_DIR: {} cannot be made: {error}", dir.display());
+        return exit::fail(exit::CONFIG, NAME, &problem);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::fail(exit::FAILURE, NAME, &error),
+    };
+    runtime.block_on(async {
+        let listener = match TcpListener::bind((settings.host, settings.port)).await {
+            Ok(listener) => listener,
+            Err(error) => {
+                let (host, port) = (settings.host, settings.port);
+                let problem = format!("cannot listen on {host}:{port}: {error}; set MC_PORT to a free port");
+                return exit::fail(exit::FAILURE, NAME, &problem);
+            }
+        };
+        let shutdown = match service::shutdown::signals() {
+            Ok(shutdown) => shutdown,
+            Err(error) => return exit::fail(exit::FAILURE, NAME, &error),
+        };
+        match wombat_mission_control::run(listener, settings.config, shutdown).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => exit::fail(exit::FAILURE, NAME, &error),
+        }
+    })
+}

@@ -34,7 +34,7 @@ pub enum McError {
         /// The contract's `error`, or what could be read of the answer.
         message: String,
         /// The contract's `details`.
-        details: Option<Value>,
+        details: Option<Box<Value>>,
         /// How long the backend asks to wait.
         retry_after: Option<Duration>,
     },
@@ -54,7 +54,7 @@ impl McError {
     pub(crate) fn of_answer(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let retry_after = retry_after(headers, SystemTime::now());
         let (message, code, details) = match serde_json::from_slice::<ErrorBody>(body) {
-            Ok(body) => (body.error, body.code, body.details),
+            Ok(body) => (body.error, body.code, body.details.map(Box::new)),
             Err(_) => (excerpt(headers, body), None, None),
         };
         Self::Status { status, code, message, details, retry_after }

@@ -19,7 +19,7 @@ pub struct ApiError {
     /// The HTTP status.
     pub status: StatusCode,
     /// The body.
-    pub body: ErrorBody,
+    pub body: Box<ErrorBody>,
     /// Goes as `Retry-After`, rounded up to whole seconds.
     pub retry_after: Option<Duration>,
 }
@@ -40,7 +40,7 @@ impl ApiError {
     /// An error without details.
     pub fn new(status: StatusCode, code: &'static str, error: impl Into<String>) -> Self {
         let body = ErrorBody { error: error.into(), code, details: json!({}) };
-        Self { status, body, retry_after: None }
+        Self { status, body: Box::new(body), retry_after: None }
     }
 
     /// A request whose fields are wrong; names all of them.

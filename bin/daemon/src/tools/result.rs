@@ -46,7 +46,7 @@ impl ToolReply {
         if let McError::Status { status, message, details, .. } = error {
             body = json!({ "error": message, "status": status });
             if let Some(details) = details {
-                body["details"] = details.clone();
+                body["details"] = (**details).clone();
             }
         }
         Self::Refused(body)

@@ -1,0 +1,173 @@
+//! The five fields of a crontab line, as cron(5) reads them.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeZone, Timelike, Utc};
+
+/// Far enough back for 29 February across a century's end.
+const MAX_DAYS_BACK: u64 = 9 * 366;
+
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+
+/// When a role wakes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cron {
+    minutes: u64,
+    hours: u64,
+    days: u64,
+    months: u64,
+    /// Sunday is bit 0.
+    weekdays: u64,
+    /// Whether the day of the month or of the week is restricted: when both are, either will do.
+    any_day: bool,
+    any_weekday: bool,
+}
+
+impl FromStr for Cron {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fields: Vec<&str> = text.split_whitespace().collect();
+        let [minutes, hours, days, months, weekdays] = fields[..] else {
+            return Err(format!("{text:?} does not have five cron fields"));
+        };
+        let bad = |what: &str| format!("{text:?}: {what} is no cron field");
+        let sunday_twice = field(weekdays, 0, 7, &WEEKDAYS, 0).ok_or_else(|| bad(weekdays))?;
+        Ok(Self {
+            minutes: field(minutes, 0, 59, &[], 0).ok_or_else(|| bad(minutes))?,
+            hours: field(hours, 0, 23, &[], 0).ok_or_else(|| bad(hours))?,
+            days: field(days, 1, 31, &[], 0).ok_or_else(|| bad(days))?,
+            months: field(months, 1, 12, &MONTHS, 1).ok_or_else(|| bad(months))?,
+            weekdays: (sunday_twice | sunday_twice >> 7) & 0x7f,
+            any_day: days.starts_with('*'),
+            any_weekday: weekdays.starts_with('*'),
+        })
+    }
+}
+
+impl Cron {
+    /// The last tick that is not after `now`, in the time zone of `now`. `None` for a line that
+    /// never comes, such as 30 February.
+    pub(crate) fn last_tick<Z: TimeZone>(&self, now: &DateTime<Z>) -> Option<DateTime<Utc>> {
+        let today = now.naive_local().date();
+        (0..MAX_DAYS_BACK)
+            .filter_map(|back| today.checked_sub_days(Days::new(back)))
+            .filter(|day| self.has_day(*day))
+            .find_map(|day| self.last_of_day(day, now))
+    }
+
+    fn has_day(&self, day: NaiveDate) -> bool {
+        let month = has(self.months, day.month());
+        let of_month = has(self.days, day.day());
+        let of_week = has(self.weekdays, day.weekday().num_days_from_sunday());
+        let either = !self.any_day && !self.any_weekday;
+        month && if either { of_month || of_week } else { of_month && of_week }
+    }
+
+    fn last_of_day<Z: TimeZone>(&self, day: NaiveDate, now: &DateTime<Z>) -> Option<DateTime<Utc>> {
+        let minutes = (0..24 * 60).rev();
+        minutes
+            .filter_map(|minute| NaiveTime::from_hms_opt(minute / 60, minute % 60, 0))
+            .filter(|time| has(self.hours, time.hour()) && has(self.minutes, time.minute()))
+            .filter_map(|time| {
+                // In the hour that comes twice the first counts; the one that is left out does not.
+                let tick = now.timezone().from_local_datetime(&day.and_time(time)).earliest()?;
+                Some(tick.with_timezone(&Utc))
+            })
+            .find(|tick| *tick <= now.with_timezone(&Utc))
+    }
+}
+
+fn has(bits: u64, value: u32) -> bool {
+    bits >> value & 1 == 1
+}
+
+/// A comma-separated list of values, ranges and steps, as bits.
+fn field(text: &str, min: u32, max: u32, names: &[&str], first_name: u32) -> Option<u64> {
+    let value = |text: &str| -> Option<u32> {
+        let lower = text.to_lowercase();
+        match names.iter().position(|name| **name == lower) {
+            Some(at) => u32::try_from(at).ok().map(|at| at + first_name),
+            None => text.parse().ok().filter(|value| (min..=max).contains(value)),
+        }
+    };
+    let mut bits = 0;
+    for part in text.split(',') {
+        let (range, step) = match part.split_once('/') {
+            Some((range, step)) => (range, Some(step.parse::<u32>().ok().filter(|n| *n > 0)?)),
+            None => (part, None),
+        };
+        let (from, to) = match (range, range.split_once('-')) {
+            ("*", _) => (min, max),
+            (_, Some((from, to))) => (value(from)?, value(to)?),
+            // `5/15` goes on to the end, `5` is itself.
+            (_, None) => (value(range)?, if step.is_some() { max } else { value(range)? }),
+        };
+        if from > to {
+            return None;
+        }
+        let step = usize::try_from(step.unwrap_or(1)).ok()?;
+        bits |= (from..=to).step_by(step).fold(0, |bits, value| bits | 1_u64 << value);
+    }
+    Some(bits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tick(cron: &str, now: &str) -> Option<String> {
+        let now = DateTime::parse_from_rfc3339(now).unwrap();
+        let tick = cron.parse::<Cron>().unwrap().last_tick(&now)?;
+        Some(tick.format("%Y-%m-%dT%H:%M:%SZ").to_string())
+    }
+
+    #[test]
+    fn the_last_tick_is_found() {
+        let now = "2026-11-23T21:44:30Z"; // A Monday.
+        for (cron, expected) in [
+            ("* * * * *", "2026-11-23T21:44:00Z"),
+            ("*/15 * * * *", "2026-11-23T21:30:00Z"),
+            ("5/20 * * * *", "2026-11-23T21:25:00Z"),
+            ("0 9 * * 1-5", "2026-11-23T09:00:00Z"),
+            ("0 22 * * mon-fri", "2026-11-20T22:00:00Z"),
+            ("0 0 * * 7", "2026-11-22T00:00:00Z"),
+            ("0 0 1 jan,jul *", "2026-07-01T00:00:00Z"),
+            ("0 0 29 2 *", "2024-02-29T00:00:00Z"),
+            // Both restricted: either will do.
+            ("0 0 13 * fri", "2026-11-20T00:00:00Z"),
+            ("44 21 * * *", "2026-11-23T21:44:00Z"),
+            ("45 21 * * *", "2026-11-22T21:45:00Z"),
+        ] {
+            assert_eq!(tick(cron, now).as_deref(), Some(expected), "{cron}");
+        }
+        assert_eq!(tick("0 0 30 2 *", now), None);
+    }
+
+    #[test]
+    fn ticks_are_counted_in_the_zone_of_the_clock() {
+        let expected = Some("2026-11-23T07:00:00Z".to_owned());
+        assert_eq!(tick("0 9 * * *", "2026-11-23T23:00:00+02:00"), expected);
+    }
+
+    #[test]
+    fn what_is_no_cron_line_is_refused() {
+        for bad in [
+            "",
+            "* * * *",
+            "60 * * * *",
+            "* 24 * * *",
+            "*/0 * * * *",
+            "5-1 * * * *",
+            "x * * * *",
+            "* * 0 * *",
+            "* * * 13 *",
+            "* * * * 8",
+            "@hourly",
+        ] {
+            assert!(bad.parse::<Cron>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Wakes each agent: record, decide, run.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeZone};
+use clap::ValueEnum;
+use futures::StreamExt;
+use mc_client::client::{McClient, RetryPolicy};
+use mc_client::error::McError;
+use mc_client::token::{AgentAuth, TokenError};
+use mc_client::types::{HeartbeatAnswer, HeartbeatRequest};
+
+use crate::daemon::{self, DaemonError};
+use crate::settings::{Settings, Waking};
+use crate::slot::Slot;
+
+/// Agents that are woken at a time.
+const CONCURRENCY: usize = 8;
+
+/// `--wake`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Wake {
+    /// When something waits.
+    Pending,
+    /// In any case.
+    Always,
+    /// The heartbeat is only recorded.
+    Never,
+}
+
+/// What the flags ask for.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// When the daemon is asked.
+    pub wake: Wake,
+    /// The tick to claim.
+    pub slot: Option<Slot>,
+}
+
+/// Why a heartbeat failed; one line for each agent that did not wake.
+#[derive(Debug, thiserror::Error)]
+pub enum HeartbeatError {
+    /// These agents did not wake; the others did.
+    #[error("{}", .0.join("\n"))]
+    Agents(Vec<String>),
+    /// The HTTP client could not be built.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+#[derive(Debug, thiserror::Error)]
+enum WakeError {
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error("{source}{}", hint(.source))]
+    Backend {
+        #[from]
+        source: McError,
+    },
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+}
+
+fn hint(error: &McError) -> &'static str {
+    match error.status() {
+        Some(401 | 403) => " (check AGENT_JWT_SECRET on both sides)",
+        Some(404 | 405 | 501) => " (it does not offer heartbeat; --wake always goes without)",
+        Some(_) => "",
+        None => " (check BACKEND_URL)",
+    }
+}
+
+/// Wakes all agents of the settings. What they say goes to `say`, line by line.
+pub async fn run<Z: TimeZone>(
+    settings: &Settings,
+    plan: &Plan,
+    now: &DateTime<Z>,
+    say: &dyn Fn(&str),
+) -> Result<(), HeartbeatError> {
+    let http = service::http::client_builder().build()?;
+    let client = McClient::new(&settings.backend_url, http.clone(), RetryPolicy::default());
+    let many = settings.wakes.len() > 1;
+    let wakes = settings.wakes.iter().map(|waking| {
+        let slot = plan.slot.as_ref().map(|slot| slot.text(waking.cron.as_ref(), now));
+        let (client, http) = (&client, &http);
+        async move { (waking, wake(settings, client, http, waking, plan.wake, slot).await) }
+    });
+    let mut wakes = futures::stream::iter(wakes).buffered(CONCURRENCY);
+    let mut failed = Vec::new();
+    while let Some((waking, result)) = wakes.next().await {
+        if many {
+            say(&format!("{}:", waking.session));
+        }
+        match result {
+            Ok(lines) => lines.iter().for_each(|line| say(line)),
+            Err(error) => {
+                let line = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+                failed.push(if many { format!("{}: {line}", waking.session) } else { line });
+            }
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(HeartbeatError::Agents(failed)) }
+}
+
+async fn wake(
+    settings: &Settings,
+    client: &McClient,
+    http: &reqwest::Client,
+    waking: &Waking,
+    wake: Wake,
+    slot: Option<String>,
+) -> Result<Vec<String>, WakeError> {
+    let session = &waking.session;
+    let Some(minter) = &settings.tokens.minter else {
+        return Err(TokenError::Key("AGENT_JWT_SECRET is not set".to_owned()).into());
+    };
+    let (user, role) = (session.user().as_str(), session.role().as_str());
+    let auth = AgentAuth::new(Arc::clone(minter), user, role)?;
+    let request = HeartbeatRequest {
+        user_id: user.to_owned(),
+        role: Some(role.to_owned()),
+        slot: slot.clone(),
+    };
+    let answer = match client.agent(Arc::new(auth)).heartbeat(&request).await {
+        Ok(answer) => Some(answer),
+        // The endpoint is optional; who wants the run in any case gets it without.
+        Err(error) if wake == Wake::Always && matches!(error.status(), Some(404 | 405 | 501)) => {
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut lines = Vec::new();
+    lines.extend(answer.as_ref().and_then(|answer| serde_json::to_string(answer).ok()));
+    if !wants_run(wake, answer.as_ref()) {
+        return Ok(lines);
+    }
+    let pending = answer.map(|answer| answer.pending);
+    let reply = daemon::wake(settings, http, session, pending, slot.as_deref()).await?;
+    lines.push(match (reply.silent, reply.response) {
+        (true, _) => "nothing to do".to_owned(),
+        (false, Some(response)) => response,
+        (false, None) => reply.status,
+    });
+    Ok(lines)
+}
+
+/// Another machine that claimed the slot does the work.
+fn wants_run(wake: Wake, answer: Option<&HeartbeatAnswer>) -> bool {
+    let claimed = answer.is_none_or(|answer| answer.claimed);
+    let pending = answer.is_some_and(|a| a.pending.notifications > 0 || a.pending.tasks > 0);
+    claimed
+        && match wake {
+            Wake::Always => true,
+            Wake::Pending => pending,
+            Wake::Never => false,
+        }
+}

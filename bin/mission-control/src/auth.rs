@@ -1,0 +1,124 @@
+//! Who calls: extractors that carry the proof. A handler that takes one cannot be reached without.
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName};
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::App;
+use crate::error::ApiError;
+
+const AGENT: HeaderName = HeaderName::from_static("x-agent-token");
+const INTERNAL: HeaderName = HeaderName::from_static("x-internal-token");
+const ON_BEHALF_OF: HeaderName = HeaderName::from_static("x-on-behalf-of");
+
+/// An agent that acts for a user.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    /// The user: everything is scoped to it.
+    pub user_id: String,
+    /// The agent's role.
+    pub role: String,
+}
+
+/// A service of the backend's own side.
+#[derive(Debug, Clone, Copy)]
+pub struct Internal;
+
+/// A person, for whom a service of the backend's own side speaks.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// The user.
+    pub user_id: String,
+}
+
+/// An agent or the person itself: both may read what is the user's.
+#[derive(Debug, Clone)]
+pub enum Tenant {
+    /// An agent.
+    Agent(Agent),
+    /// A person.
+    Person(Person),
+}
+
+impl Tenant {
+    /// The user that everything is scoped to.
+    pub fn user_id(&self) -> &str {
+        match self {
+            Self::Agent(agent) => &agent.user_id,
+            Self::Person(person) => &person.user_id,
+        }
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    std::str::from_utf8(headers.get(name)?.as_bytes()).ok()
+}
+
+fn agent(headers: &HeaderMap, app: &App) -> Result<Agent, ApiError> {
+    let token = text(headers, &AGENT)
+        .ok_or_else(|| ApiError::unauthorized("the header X-Agent-Token is missing"))?;
+    let claims = app.config.verifier.verify(token).map_err(|error| {
+        tracing::info!(%error, "agent token refused");
+        ApiError::unauthorized("the agent token is not valid: check AGENT_JWT_SECRET on both sides")
+    })?;
+    Ok(Agent { user_id: claims.user_id, role: claims.agent_role })
+}
+
+fn internal(headers: &HeaderMap, app: &App) -> Result<Internal, ApiError> {
+    let refuse = || ApiError::unauthorized("the header X-Internal-Token is missing or wrong");
+    let given = headers.get(&INTERNAL).ok_or_else(refuse)?;
+    let known = app.config.internal_token.as_ref().ok_or_else(refuse)?;
+    let hash = |bytes: &[u8]| Sha256::digest(bytes);
+    let equal = hash(given.as_bytes()).ct_eq(&hash(known.expose_secret().as_bytes()));
+    if bool::from(equal) { Ok(Internal) } else { Err(refuse()) }
+}
+
+fn person(headers: &HeaderMap, app: &App) -> Result<Person, ApiError> {
+    // An agent is known, and is not allowed what a person does.
+    if headers.contains_key(&AGENT) && !headers.contains_key(&INTERNAL) {
+        agent(headers, app)?;
+        return Err(ApiError::forbidden("only a person may do this, not an agent"));
+    }
+    internal(headers, app)?;
+    let user_id = text(headers, &ON_BEHALF_OF).filter(|user| !user.is_empty() && !user.contains(':'));
+    let user_id = user_id.ok_or_else(|| ApiError::unauthorized("the header X-On-Behalf-Of is missing"))?;
+    Ok(Person { user_id: user_id.to_owned() })
+}
+
+impl FromRequestParts<App> for Agent {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        agent(&parts.headers, app)
+    }
+}
+
+impl FromRequestParts<App> for Internal {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        if parts.headers.contains_key(&AGENT) && !parts.headers.contains_key(&INTERNAL) {
+            agent(&parts.headers, app)?;
+            return Err(ApiError::forbidden("an agent may not do this"));
+        }
+        internal(&parts.headers, app)
+    }
+}
+
+impl FromRequestParts<App> for Person {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        person(&parts.headers, app)
+    }
+}
+
+impl FromRequestParts<App> for Tenant {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        if parts.headers.contains_key(&INTERNAL) {
+            return person(&parts.headers, app).map(Self::Person);
+        }
+        agent(&parts.headers, app).map(Self::Agent)
+    }
+}

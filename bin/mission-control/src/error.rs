@@ -1,0 +1,94 @@
+//! Errors in the contract's shape.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use mc_client::types::ErrorBody;
+use serde_json::{Value, json};
+
+/// An error as the caller sees it.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    body: ErrorBody,
+}
+
+impl ApiError {
+    /// An error with a code.
+    pub fn new(status: StatusCode, code: &str, error: impl Into<String>) -> Self {
+        let body = ErrorBody { error: error.into(), code: Some(code.to_owned()), details: None };
+        Self { status, body }
+    }
+
+    /// A request that is wrong in one field.
+    pub fn field(name: &str, why: &str) -> Self {
+        Self::fields(BTreeMap::from([(name.to_owned(), why.to_owned())]))
+    }
+
+    /// A request that is wrong in some fields.
+    pub fn fields(fields: BTreeMap<String, String>) -> Self {
+        let list: Vec<_> = fields.iter().map(|(name, why)| format!("{name} {why}")).collect();
+        let mut error = Self::new(StatusCode::BAD_REQUEST, "invalid_payload", list.join("; "));
+        error.body.details = Some(json!({ "fields": fields }));
+        error
+    }
+
+    /// There is no such object, or it is another user's.
+    pub fn not_found(what: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}"))
+    }
+
+    /// The caller may not do this.
+    pub fn forbidden(why: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", why)
+    }
+
+    /// The caller has not said who it is.
+    pub fn unauthorized(why: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", why)
+    }
+
+    /// A key that belongs to another body.
+    pub fn conflict(original: Value) -> Self {
+        let text = "the idempotency key was used with another body";
+        let mut error = Self::new(StatusCode::CONFLICT, "idempotency_conflict", text);
+        error.body.details = Some(json!({ "original": original }));
+        error
+    }
+
+    /// A fault of ours.
+    pub fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "something went wrong; the log says more")
+    }
+}
+
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        // Locked, full, or not to be had in time: it may work later, and nothing was lost.
+        let busy = match &error {
+            sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => true,
+            sqlx::Error::Database(database) => {
+                matches!(database.code().as_deref(), Some("5" | "6" | "13" | "10" | "261" | "517" | "778"))
+            }
+            _ => false,
+        };
+        tracing::error!(%error, busy, "the database failed");
+        if busy {
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database is busy or full");
+        }
+        Self::internal()
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let unavailable = self.status == StatusCode::SERVICE_UNAVAILABLE;
+        let mut response = (self.status, Json(self.body)).into_response();
+        if unavailable {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

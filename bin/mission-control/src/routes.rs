@@ -1,0 +1,60 @@
+//! The endpoints of the contract (docs/CONTROL_PLANE_CONTRACT.md).
+
+mod dispatch;
+mod objects;
+mod wake;
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Router, http::HeaderValue};
+use serde_json::{Value, json};
+
+use crate::App;
+use crate::auth::Tenant;
+use crate::store::Created;
+
+/// The optional features that this backend has.
+const FEATURES: [&str; 9] = [
+    "tasks_get", "messages_list", "message_lookup", "tasks_update", "documents_list",
+    "notifications", "notifications_dispatch", "heartbeat", "standup",
+];
+
+/// Features of the dispatch queue.
+const DISPATCH_FEATURES: [&str; 2] = ["dispatch_leases", "notifications_fail"];
+
+/// All endpoints of the contract.
+pub fn router() -> Router<App> {
+    let mc = Router::new()
+        .route("/capabilities", get(capabilities))
+        .route("/tasks", get(objects::list_tasks).post(objects::create_task))
+        .route("/tasks/{id}", get(objects::get_task).patch(objects::update_task))
+        .route("/messages", get(objects::list_messages).post(objects::create_message))
+        .route("/documents", get(objects::list_documents).post(objects::create_document))
+        .route("/documents/{id}", get(objects::get_document))
+        .route("/notifications", get(objects::list_notifications).post(objects::create_notification))
+        .route("/notifications/{id}/read", post(objects::read_notification))
+        .route("/heartbeat", post(wake::heartbeat))
+        .route("/standup", post(wake::standup))
+        .route("/dispatch/undelivered", get(dispatch::undelivered).post(dispatch::undelivered))
+        .route("/dispatch/notifications/{id}/deliver", post(dispatch::deliver))
+        .route("/dispatch/notifications/{id}/fail", post(dispatch::fail))
+        .route("/dispatch/notifications/{id}/requeue", post(dispatch::requeue))
+        .route("/dispatch/dead", get(dispatch::dead));
+    Router::new().nest("/api/mission-control", mc)
+}
+
+async fn capabilities(_caller: Tenant) -> Json<Value> {
+    let features: serde_json::Map<String, Value> =
+        FEATURES.iter().chain(&DISPATCH_FEATURES).map(|name| ((*name).to_owned(), json!(true))).collect();
+    Json(json!({ "contract_version": mc_client::types::CONTRACT_VERSION, "features": features }))
+}
+
+/// The answer to a create.
+fn created(created: Created) -> Response {
+    let mut response = Json(created.body).into_response();
+    if created.replayed {
+        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    }
+    response
+}

@@ -1,0 +1,70 @@
+//! The dispatcher's endpoints.
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use mc_client::types::{DeadLetter, DeliveryFailure, Page};
+use serde_json::{Value, json};
+
+use crate::App;
+use crate::auth::Internal;
+use crate::error::ApiError;
+use crate::extract::{Body, Params, number, paging};
+
+/// The most users and notifications of one answer.
+const MAX: u32 = 1_000;
+
+/// The longest lease.
+const MAX_LEASE: u32 = 3_600;
+
+fn user(params: &HashMap<String, String>) -> Result<&str, ApiError> {
+    params.get("user_id").map(String::as_str).ok_or_else(|| ApiError::field("user_id", "is required"))
+}
+
+pub(super) async fn undelivered(State(app): State<App>, _internal: Internal, Query(params): Params) -> Result<Json<Value>, ApiError> {
+    let users = number(&params, "limit_users", 100, MAX)?;
+    let limit = number(&params, "limit_notifications", 100, MAX)?;
+    let lease = match params.contains_key("lease_seconds") {
+        true => Some(number(&params, "lease_seconds", 0, MAX_LEASE)?),
+        false => None,
+    };
+    let deliveries = app.store.undelivered(users, limit, lease.filter(|seconds| *seconds > 0)).await?;
+    Ok(Json(json!({ "deliveries": deliveries })))
+}
+
+pub(super) async fn deliver(
+    State(app): State<App>,
+    _internal: Internal,
+    Path(id): Path<String>,
+    Query(params): Params,
+) -> Result<Json<Value>, ApiError> {
+    app.store.deliver(&id, user(&params)?).await?;
+    Ok(Json(json!({ "status": "delivered" })))
+}
+
+pub(super) async fn fail(
+    State(app): State<App>,
+    _internal: Internal,
+    Path(id): Path<String>,
+    Query(params): Params,
+    body: Body<DeliveryFailure>,
+) -> Result<Json<Value>, ApiError> {
+    app.store.fail(&id, user(&params)?, &body.value).await?;
+    Ok(Json(json!({ "status": if body.value.dead { "dead" } else { "failed" } })))
+}
+
+pub(super) async fn requeue(
+    State(app): State<App>,
+    _internal: Internal,
+    Path(id): Path<String>,
+    Query(params): Params,
+) -> Result<Json<Value>, ApiError> {
+    app.store.requeue(&id, user(&params)?).await?;
+    Ok(Json(json!({ "status": "queued" })))
+}
+
+pub(super) async fn dead(State(app): State<App>, _internal: Internal, Query(params): Params) -> Result<Json<Page<DeadLetter>>, ApiError> {
+    let (limit, before) = paging(&params)?;
+    app.store.dead(limit, before).await.map(Json)
+}

@@ -1,0 +1,142 @@
+//! Tasks, messages, documents, notifications.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use mc_client::types::{
+    ActorType, CreateDocument, CreateMessage, CreateNotification, CreateTask, Document, Message,
+    Notification, Page, Task, TaskStatus, UpdateTask,
+};
+
+use super::created;
+use crate::App;
+use crate::auth::{Agent, Internal, Person, Tenant};
+use crate::error::ApiError;
+use crate::extract::{Body, Params, paging, require};
+use crate::store::tasks::TaskFilter;
+use crate::store::{documents, messages, notifications, tasks};
+
+pub(super) async fn list_tasks(State(app): State<App>, tenant: Tenant, Query(params): Params) -> Result<Json<Page<Task>>, ApiError> {
+    let (limit, after) = paging(&params)?;
+    let status = params.get("status").cloned();
+    if status.as_ref().is_some_and(|status| status.parse::<TaskStatus>().is_err()) {
+        return Err(ApiError::field("status", "is none of pending, in_progress, blocked, completed, cancelled"));
+    }
+    let filter = TaskFilter { status, title: params.get("title").cloned() };
+    Ok(Json(app.store.tasks(tenant.user_id(), &filter, limit, after).await?))
+}
+
+pub(super) async fn create_task(State(app): State<App>, tenant: Tenant, body: Body<CreateTask>) -> Result<Response, ApiError> {
+    let new = body.value;
+    require(&[("title", &new.title)])?;
+    let (user, key) = (tenant.user_id(), new.idempotency_key.as_deref());
+    let made = app.store.create(user, "tasks", key, &body.raw, async |tx| tasks::insert(tx, user, &new).await);
+    made.await.map(created)
+}
+
+pub(super) async fn get_task(State(app): State<App>, tenant: Tenant, Path(id): Path<String>) -> Result<Json<Task>, ApiError> {
+    app.store.task(tenant.user_id(), &id).await.map(Json)
+}
+
+pub(super) async fn update_task(
+    State(app): State<App>,
+    tenant: Tenant,
+    Path(id): Path<String>,
+    body: Body<UpdateTask>,
+) -> Result<Json<Task>, ApiError> {
+    if let Some(title) = &body.value.title {
+        require(&[("title", title)])?;
+    }
+    app.store.update_task(tenant.user_id(), &id, &body.value).await.map(Json)
+}
+
+pub(super) async fn list_messages(State(app): State<App>, tenant: Tenant, Query(params): Params) -> Result<Json<Page<Message>>, ApiError> {
+    let user = tenant.user_id();
+    if let Some(key) = params.get("idempotency_key") {
+        return app.store.message_by_key(user, key).await.map(Json);
+    }
+    let (limit, before) = paging(&params)?;
+    let task_id = params.get("task_id").ok_or_else(|| ApiError::field("task_id", "is required"))?;
+    app.store.messages(user, task_id, limit, before).await.map(Json)
+}
+
+pub(super) async fn create_message(State(app): State<App>, tenant: Tenant, body: Body<CreateMessage>) -> Result<Response, ApiError> {
+    let new = body.value;
+    require(&[("task_id", &new.task_id), ("content", &new.content)])?;
+    let (actor, role) = match (&tenant, new.actor_type) {
+        (Tenant::Agent(_), Some(ActorType::User)) => {
+            return Err(ApiError::forbidden("an agent cannot write as the user"));
+        }
+        (Tenant::Agent(agent), Some(ActorType::Agent) | None) => {
+            let named = new.agent_role.as_ref().is_none_or(|role| *role == agent.role);
+            if !named {
+                return Err(ApiError::forbidden("an agent cannot write as another agent"));
+            }
+            (ActorType::Agent, Some(agent.role.as_str()))
+        }
+        (Tenant::Person(_), Some(ActorType::User) | None) => (ActorType::User, None),
+        (Tenant::Person(_), Some(ActorType::Agent)) => {
+            return Err(ApiError::forbidden("only an agent token writes as an agent"));
+        }
+    };
+    let (user, key) = (tenant.user_id(), new.idempotency_key.as_deref());
+    let make = async |tx: &mut _| messages::insert(tx, user, actor, role, &new).await;
+    app.store.create(user, "messages", key, &body.raw, make).await.map(created)
+}
+
+pub(super) async fn list_documents(State(app): State<App>, tenant: Tenant, Query(params): Params) -> Result<Json<Page<Document>>, ApiError> {
+    let (limit, before) = paging(&params)?;
+    let (task_id, doc_type) = (params.get("task_id"), params.get("doc_type"));
+    app.store.documents(tenant.user_id(), task_id, doc_type, limit, before).await.map(Json)
+}
+
+pub(super) async fn create_document(State(app): State<App>, tenant: Tenant, body: Body<CreateDocument>) -> Result<Response, ApiError> {
+    let new = body.value;
+    require(&[("title", &new.title), ("content", &new.content)])?;
+    let (user, key) = (tenant.user_id(), new.idempotency_key.as_deref());
+    let make = async |tx: &mut _| documents::insert(tx, user, &new).await;
+    app.store.create(user, "documents", key, &body.raw, make).await.map(created)
+}
+
+pub(super) async fn get_document(State(app): State<App>, tenant: Tenant, Path(id): Path<String>) -> Result<Json<Document>, ApiError> {
+    app.store.document(tenant.user_id(), &id).await.map(Json)
+}
+
+pub(super) async fn list_notifications(
+    State(app): State<App>,
+    tenant: Tenant,
+    Query(params): Params,
+) -> Result<Json<Page<Notification>>, ApiError> {
+    let (limit, after) = paging(&params)?;
+    let unread = params.get("unread").is_some_and(|unread| unread == "true");
+    app.store.notifications(tenant.user_id(), unread, limit, after).await.map(Json)
+}
+
+pub(super) async fn create_notification(
+    State(app): State<App>,
+    _internal: Internal,
+    body: Body<CreateNotification>,
+) -> Result<Response, ApiError> {
+    let new = body.value;
+    require(&[("user_id", &new.user_id), ("session_key", &new.session_key), ("content", &new.content)])?;
+    let role = new.session_key.strip_prefix(&format!("user:{}:", new.user_id));
+    if role.is_none_or(|role| role.is_empty() || role.contains(':')) {
+        return Err(ApiError::field("session_key", "must be user:{user_id}:{role} of the same user"));
+    }
+    let key = new.idempotency_key.as_deref();
+    let make = async |tx: &mut _| notifications::insert(tx, &new).await;
+    app.store.create(&new.user_id, "notifications", key, &body.raw, make).await.map(created)
+}
+
+pub(super) async fn read_notification(
+    State(app): State<App>,
+    person: Person,
+    Path(id): Path<String>,
+) -> Result<Json<Notification>, ApiError> {
+    app.store.read_notification(&person.user_id, &id).await.map(Json)
+}
+
+/// An agent, for endpoints that no person calls.
+pub(super) fn own(agent: &Agent, user_id: &str) -> Result<(), ApiError> {
+    if agent.user_id == user_id { Ok(()) } else { Err(ApiError::not_found("user")) }
+}

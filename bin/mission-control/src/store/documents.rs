@@ -1,0 +1,79 @@
+//! Documents.
+
+use mc_client::types::{CreateDocument, Document, Page};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+
+use super::{Store, new_id, now, tasks, time};
+use crate::error::ApiError;
+use crate::extract::cursor;
+
+fn document(row: &SqliteRow, with_content: bool) -> Document {
+    Document {
+        id: row.get("id"),
+        title: row.get("title"),
+        content: with_content.then(|| row.get("content")),
+        doc_type: row.get("doc_type"),
+        task_id: row.get("task_id"),
+        created_at: time(row.get("created_at")),
+    }
+}
+
+/// Writes a document.
+pub async fn insert(tx: &mut SqliteConnection, user_id: &str, new: &CreateDocument) -> Result<Document, ApiError> {
+    if let Some(task_id) = &new.task_id {
+        tasks::require(tx, user_id, task_id).await?;
+    }
+    let row = sqlx::query(
+        "INSERT INTO documents (id, user_id, task_id, title, content, doc_type, created_at) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING *",
+    )
+    .bind(new_id())
+    .bind(user_id)
+    .bind(&new.task_id)
+    .bind(&new.title)
+    .bind(&new.content)
+    .bind(&new.doc_type)
+    .bind(now())
+    .fetch_one(tx)
+    .await?;
+    Ok(document(&row, false))
+}
+
+impl Store {
+    /// The user's documents without their text, newest first.
+    pub async fn documents(
+        &self,
+        user_id: &str,
+        task_id: Option<&String>,
+        doc_type: Option<&String>,
+        limit: u32,
+        before: Option<i64>,
+    ) -> Result<Page<Document>, ApiError> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM documents WHERE user_id = ");
+        query.push_bind(user_id);
+        if let Some(task_id) = task_id {
+            query.push(" AND task_id = ").push_bind(task_id);
+        }
+        if let Some(doc_type) = doc_type {
+            query.push(" AND doc_type = ").push_bind(doc_type);
+        }
+        if let Some(before) = before {
+            query.push(" AND seq < ").push_bind(before);
+        }
+        query.push(" ORDER BY seq DESC LIMIT ").push_bind(i64::from(limit) + 1);
+        let rows = query.build().fetch_all(&self.reader).await?;
+        let shown = &rows[..rows.len().min(limit as usize)];
+        let next_cursor = (rows.len() > shown.len()).then(|| shown.last().map(|row| cursor(row.get("seq")))).flatten();
+        Ok(Page { items: shown.iter().map(|row| document(row, false)).collect(), next_cursor })
+    }
+
+    /// One document with its text.
+    pub async fn document(&self, user_id: &str, id: &str) -> Result<Document, ApiError> {
+        let row = sqlx::query("SELECT * FROM documents WHERE id = ? AND user_id = ?")
+            .bind(id)
+            .bind(user_id)
+            .fetch_optional(&self.reader)
+            .await?;
+        row.map(|row| document(&row, true)).ok_or_else(|| ApiError::not_found("document"))
+    }
+}

@@ -1,0 +1,97 @@
+//! Messages, and the notifications that mentions in them make.
+
+use mc_client::types::{ActorType, CreateMessage, CreateNotification, Message, Page};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::{Store, json_of, new_id, notifications, now, tasks, time};
+use crate::error::ApiError;
+use crate::extract::cursor;
+use crate::mentions::mentioned_roles;
+
+fn message(row: &SqliteRow) -> Message {
+    Message {
+        id: row.get("id"),
+        task_id: row.get("task_id"),
+        content: row.get("content"),
+        actor_type: row.get("actor_type"),
+        agent_role: row.get("agent_role"),
+        actor_id: row.get("actor_id"),
+        attachments: json_of(row.get("attachments")),
+        created_at: time(row.get("created_at")),
+    }
+}
+
+/// Writes a message; what a person says to `@role` notifies that role.
+pub async fn insert(
+    tx: &mut SqliteConnection,
+    user_id: &str,
+    actor: ActorType,
+    agent_role: Option<&str>,
+    new: &CreateMessage,
+) -> Result<Message, ApiError> {
+    tasks::require(tx, user_id, &new.task_id).await?;
+    let row = sqlx::query(
+        "INSERT INTO messages (id, user_id, task_id, content, actor_type, agent_role, actor_id, attachments, idempotency_key, created_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+    )
+    .bind(new_id())
+    .bind(user_id)
+    .bind(&new.task_id)
+    .bind(&new.content)
+    .bind(match actor { ActorType::Agent => "agent", ActorType::User => "user" })
+    .bind(agent_role)
+    .bind(&new.actor_id)
+    .bind(new.attachments.as_ref().map(ToString::to_string))
+    .bind(&new.idempotency_key)
+    .bind(now())
+    .fetch_one(&mut *tx)
+    .await?;
+    if actor == ActorType::User {
+        for role in mentioned_roles(&new.content) {
+            let notification = CreateNotification {
+                user_id: user_id.to_owned(),
+                session_key: format!("user:{user_id}:{role}"),
+                content: new.content.clone(),
+                task_id: Some(new.task_id.clone()),
+                idempotency_key: None,
+            };
+            notifications::insert(tx, &notification).await?;
+        }
+    }
+    Ok(message(&row))
+}
+
+impl Store {
+    /// The newest messages of a task, oldest of them first; the cursor leads to older ones.
+    pub async fn messages(
+        &self,
+        user_id: &str,
+        task_id: &str,
+        limit: u32,
+        before: Option<i64>,
+    ) -> Result<Page<Message>, ApiError> {
+        self.task(user_id, task_id).await?;
+        let mut rows = sqlx::query("SELECT * FROM messages WHERE task_id = ? AND user_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?")
+            .bind(task_id)
+            .bind(user_id)
+            .bind(before.unwrap_or(i64::MAX))
+            .bind(i64::from(limit) + 1)
+            .fetch_all(&self.reader)
+            .await?;
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let next_cursor = more.then(|| rows.last().map(|row| cursor(row.get("seq")))).flatten();
+        Ok(Page { items: rows.iter().rev().map(message).collect(), next_cursor })
+    }
+
+    /// The message that was written under a key.
+    pub async fn message_by_key(&self, user_id: &str, key: &str) -> Result<Page<Message>, ApiError> {
+        let rows = sqlx::query("SELECT * FROM messages WHERE user_id = ? AND idempotency_key = ? LIMIT 1")
+            .bind(user_id)
+            .bind(key)
+            .fetch_all(&self.reader)
+            .await?;
+        Ok(Page { items: rows.iter().map(message).collect(), next_cursor: None })
+    }
+}

@@ -1,0 +1,102 @@
+//! Notifications as their user sees them, and heartbeats.
+
+use mc_client::types::{CreateNotification, Notification, Page, Pending};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+
+use super::{Store, new_id, now, tasks, time};
+use crate::error::ApiError;
+use crate::extract::cursor;
+
+fn notification(row: &SqliteRow) -> Notification {
+    Notification {
+        id: row.get("id"),
+        user_id: row.get("user_id"),
+        session_key: row.get("session_key"),
+        content: row.get("content"),
+        task_id: row.get("task_id"),
+        read: row.get::<Option<String>, _>("read_at").is_some(),
+        delivered: row.get::<Option<String>, _>("delivered_at").is_some(),
+        created_at: time(row.get("created_at")),
+    }
+}
+
+/// Makes a notification.
+pub async fn insert(tx: &mut SqliteConnection, new: &CreateNotification) -> Result<Notification, ApiError> {
+    if let Some(task_id) = &new.task_id {
+        tasks::require(tx, &new.user_id, task_id).await?;
+    }
+    let row = sqlx::query(
+        "INSERT INTO notifications (id, user_id, session_key, content, task_id, created_at) VALUES (?, ?, ?, ?, ?, ?) RETURNING *",
+    )
+    .bind(new_id())
+    .bind(&new.user_id)
+    .bind(&new.session_key)
+    .bind(&new.content)
+    .bind(&new.task_id)
+    .bind(now())
+    .fetch_one(tx)
+    .await?;
+    Ok(notification(&row))
+}
+
+impl Store {
+    /// The user's notifications, oldest first.
+    pub async fn notifications(
+        &self,
+        user_id: &str,
+        unread: bool,
+        limit: u32,
+        after: Option<i64>,
+    ) -> Result<Page<Notification>, ApiError> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM notifications WHERE user_id = ");
+        query.push_bind(user_id);
+        if unread {
+            query.push(" AND read_at IS NULL");
+        }
+        if let Some(after) = after {
+            query.push(" AND seq > ").push_bind(after);
+        }
+        query.push(" ORDER BY seq LIMIT ").push_bind(i64::from(limit) + 1);
+        let rows = query.build().fetch_all(&self.reader).await?;
+        let shown = &rows[..rows.len().min(limit as usize)];
+        let next_cursor = (rows.len() > shown.len()).then(|| shown.last().map(|row| cursor(row.get("seq")))).flatten();
+        Ok(Page { items: shown.iter().map(notification).collect(), next_cursor })
+    }
+
+    /// Marks a notification as read. Repeating it is harmless.
+    pub async fn read_notification(&self, user_id: &str, id: &str) -> Result<Notification, ApiError> {
+        let row = sqlx::query("UPDATE notifications SET read_at = coalesce(read_at, ?) WHERE id = ? AND user_id = ? RETURNING *")
+            .bind(now())
+            .bind(id)
+            .bind(user_id)
+            .fetch_optional(&self.writer)
+            .await?;
+        row.as_ref().map(notification).ok_or_else(|| ApiError::not_found("notification"))
+    }
+
+    /// Claims a heartbeat's slot; `false` when somebody has it already.
+    pub async fn claim_slot(&self, user_id: &str, role: &str, slot: &str) -> Result<bool, ApiError> {
+        let done = sqlx::query("INSERT INTO heartbeats (user_id, role, slot, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
+            .bind(user_id)
+            .bind(role)
+            .bind(slot)
+            .bind(now())
+            .execute(&self.writer)
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// What waits for a user.
+    pub async fn pending(&self, user_id: &str) -> Result<Pending, ApiError> {
+        let row = sqlx::query(
+            "SELECT (SELECT count(*) FROM notifications WHERE user_id = ?1 AND read_at IS NULL AND delivered_at IS NULL) AS notifications, \
+             (SELECT count(*) FROM tasks WHERE user_id = ?1 AND status IN ('pending', 'in_progress', 'blocked')) AS tasks",
+        )
+        .bind(user_id)
+        .fetch_one(&self.reader)
+        .await?;
+        let count = |name: &str| u64::try_from(row.get::<i64, _>(name)).unwrap_or_default();
+        Ok(Pending { notifications: count("notifications"), tasks: count("tasks") })
+    }
+}

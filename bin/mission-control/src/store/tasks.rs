@@ -1,0 +1,152 @@
+//! Tasks.
+
+use mc_client::types::{CreateTask, Page, Task, TaskStatus, UpdateTask};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+
+use super::{Store, json_of, new_id, now, time};
+use crate::error::ApiError;
+use crate::extract::cursor;
+
+/// Which tasks to list.
+#[derive(Debug, Default)]
+pub struct TaskFilter {
+    /// Only of this status.
+    pub status: Option<String>,
+    /// Only with exactly this title.
+    pub title: Option<String>,
+}
+
+fn task(row: &SqliteRow) -> Task {
+    Task {
+        id: row.get("id"),
+        title: row.get("title"),
+        status: row.get("status"),
+        description: row.get("description"),
+        metadata: json_of(row.get("metadata")),
+        created_at: time(row.get("created_at")),
+        updated_at: time(row.get("updated_at")),
+    }
+}
+
+/// Makes a task.
+pub async fn insert(tx: &mut SqliteConnection, user_id: &str, new: &CreateTask) -> Result<Task, ApiError> {
+    let at = now();
+    let status = new.status.unwrap_or(TaskStatus::Pending);
+    let row = sqlx::query(
+        "INSERT INTO tasks (id, user_id, title, description, status, metadata, created_at, updated_at, completed_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+    )
+    .bind(new_id())
+    .bind(user_id)
+    .bind(&new.title)
+    .bind(&new.description)
+    .bind(status.as_str())
+    .bind(new.metadata.as_ref().map(|metadata| serde_json::Value::Object(metadata.clone()).to_string()))
+    .bind(&at)
+    .bind(&at)
+    .bind((status == TaskStatus::Completed).then_some(&at))
+    .fetch_one(tx)
+    .await?;
+    Ok(task(&row))
+}
+
+/// Makes sure that a task is the user's.
+pub async fn require(tx: &mut SqliteConnection, user_id: &str, id: &str) -> Result<(), ApiError> {
+    let found = sqlx::query("SELECT 1 FROM tasks WHERE id = ? AND user_id = ?")
+        .bind(id)
+        .bind(user_id)
+        .fetch_optional(tx)
+        .await?;
+    found.map(drop).ok_or_else(|| ApiError::not_found("task"))
+}
+
+impl Store {
+    /// The user's tasks, oldest first.
+    pub async fn tasks(
+        &self,
+        user_id: &str,
+        filter: &TaskFilter,
+        limit: u32,
+        after: Option<i64>,
+    ) -> Result<Page<Task>, ApiError> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM tasks WHERE user_id = ");
+        query.push_bind(user_id);
+        if let Some(status) = &filter.status {
+            query.push(" AND status = ").push_bind(status);
+        }
+        if let Some(title) = &filter.title {
+            query.push(" AND title = ").push_bind(title);
+        }
+        if let Some(after) = after {
+            query.push(" AND seq > ").push_bind(after);
+        }
+        query.push(" ORDER BY seq LIMIT ").push_bind(i64::from(limit) + 1);
+        let rows = query.build().fetch_all(&self.reader).await?;
+        let shown = &rows[..rows.len().min(limit as usize)];
+        let next_cursor = (rows.len() > shown.len()).then(|| shown.last().map(|row| cursor(row.get("seq")))).flatten();
+        Ok(Page { items: shown.iter().map(task).collect(), next_cursor })
+    }
+
+    /// One task.
+    pub async fn task(&self, user_id: &str, id: &str) -> Result<Task, ApiError> {
+        let row = sqlx::query("SELECT * FROM tasks WHERE id = ? AND user_id = ?")
+            .bind(id)
+            .bind(user_id)
+            .fetch_optional(&self.reader)
+            .await?;
+        row.as_ref().map(task).ok_or_else(|| ApiError::not_found("task"))
+    }
+
+    /// Changes what is given.
+    pub async fn update_task(&self, user_id: &str, id: &str, update: &UpdateTask) -> Result<Task, ApiError> {
+        let at = now();
+        let completed = update.status.map(|status| status == TaskStatus::Completed);
+        let row = sqlx::query(
+            "UPDATE tasks SET title = coalesce(?, title), description = coalesce(?, description), \
+             status = coalesce(?, status), metadata = coalesce(?, metadata), updated_at = ?, \
+             completed_at = CASE WHEN ? IS NULL THEN completed_at WHEN ? THEN coalesce(completed_at, ?) ELSE NULL END \
+             WHERE id = ? AND user_id = ? RETURNING *",
+        )
+        .bind(&update.title)
+        .bind(&update.description)
+        .bind(update.status.map(TaskStatus::as_str))
+        .bind(update.metadata.as_ref().map(|metadata| serde_json::Value::Object(metadata.clone()).to_string()))
+        .bind(&at)
+        .bind(completed)
+        .bind(completed)
+        .bind(&at)
+        .bind(id)
+        .bind(user_id)
+        .fetch_optional(&self.writer)
+        .await?;
+        row.as_ref().map(task).ok_or_else(|| ApiError::not_found("task"))
+    }
+
+    /// The user's tasks that were completed within a time, and those that stand at a status.
+    pub async fn day(&self, user_id: &str, from: &str, to: &str) -> Result<[Vec<Task>; 3], ApiError> {
+        let done = sqlx::query("SELECT * FROM tasks WHERE user_id = ? AND completed_at >= ? AND completed_at < ? ORDER BY completed_at")
+            .bind(user_id)
+            .bind(from)
+            .bind(to)
+            .fetch_all(&self.reader)
+            .await?;
+        let mut all = [done.iter().map(task).collect(), Vec::new(), Vec::new()];
+        for (slot, status) in [(1, TaskStatus::InProgress), (2, TaskStatus::Blocked)] {
+            let rows = sqlx::query("SELECT * FROM tasks WHERE user_id = ? AND status = ? AND created_at < ? ORDER BY seq")
+                .bind(user_id)
+                .bind(status.as_str())
+                .bind(to)
+                .fetch_all(&self.reader)
+                .await?;
+            all[slot] = rows.iter().map(task).collect();
+        }
+        Ok(all)
+    }
+
+    /// Everybody who has a task.
+    pub async fn users(&self) -> Result<Vec<String>, ApiError> {
+        let rows = sqlx::query("SELECT DISTINCT user_id FROM tasks ORDER BY user_id").fetch_all(&self.reader).await?;
+        Ok(rows.iter().map(|row| row.get("user_id")).collect())
+    }
+}
