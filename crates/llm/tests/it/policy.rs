@@ -1,0 +1,141 @@
+//! Retries, the fallback, limits, and what is told of failures.
+
+use std::time::Duration;
+
+use llm::model::{ModelRef, Provider};
+use llm::{CallContext, Endpoint, LlmErrorKind, LlmSettings};
+use serde_json::json;
+
+use crate::server::{Reply, Server, ask, client, drain, hello, open_ai, settings};
+
+fn refused(status: u16) -> Reply {
+    Reply::json(status, &json!({ "error": { "message": "sk-canary is no good", "code": "x" } }))
+}
+
+#[tokio::test]
+async fn a_provider_that_asks_to_wait_is_asked_again_after_that_wait() {
+    let server =
+        Server::start([refused(429).header("retry-after", "0.3"), Reply::chat("now")]).await;
+    assert_eq!(ask(&open_ai(&server)).await.unwrap().message.text, "now");
+    let asked = server.asked();
+    assert_eq!(asked.len(), 2);
+    assert!(asked[1].at - asked[0].at >= Duration::from_millis(290));
+}
+
+#[tokio::test]
+async fn what_may_pass_is_tried_so_often_and_then_told() {
+    for status in [408, 409, 429, 500, 502, 503, 504, 529] {
+        let server = Server::start([refused(status)]).await;
+        let error = ask(&open_ai(&server)).await.unwrap_err();
+        assert_eq!((error.kind, error.status), (LlmErrorKind::Unavailable, Some(status)));
+        assert_eq!(server.asked().len(), 3, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn what_stays_wrong_is_asked_once_and_no_key_is_told() {
+    let quota = Reply::json(
+        429,
+        &json!({ "error": { "code": "insufficient_quota", "message": "sk-canary" } }),
+    );
+    let filter =
+        Reply::json(400, &json!({ "error": { "code": "content_filter", "message": "sk-canary" } }));
+    for (reply, kind) in [
+        (refused(401), LlmErrorKind::Auth { variable: Some("OPENAI_API_KEY") }),
+        (refused(403), LlmErrorKind::Auth { variable: Some("OPENAI_API_KEY") }),
+        (refused(404), LlmErrorKind::InvalidRequest),
+        (quota, LlmErrorKind::QuotaExhausted),
+        (filter, LlmErrorKind::ContentFiltered),
+    ] {
+        let server = Server::start([reply]).await;
+        let error = ask(&open_ai(&server)).await.unwrap_err();
+        assert!(!format!("{error:?} {error}").contains("canary"), "{error:?}");
+        assert_eq!(error.kind, kind);
+        assert_eq!(server.asked().len(), 1);
+    }
+}
+
+/// OpenAI's protocol at one server, Anthropic's as the fallback at another.
+fn with_fallback(first: &Server, second: &Server) -> LlmSettings {
+    let mut settings = settings(Provider::OpenAi, "gpt-4o-mini", &format!("{}/v1", first.url));
+    let endpoint =
+        Endpoint { base_url: Some(second.url.clone()), api_key: Some("k".to_owned().into()) };
+    settings.endpoints.insert(Provider::Anthropic, endpoint);
+    settings.fallback = Some(ModelRef::new(Provider::Anthropic, "claude-haiku-4-5"));
+    settings
+}
+
+#[tokio::test]
+async fn the_fallback_answers_when_the_first_cannot() {
+    let done = json!({ "content": [{ "type": "text", "text": "from the other" }], "role": "assistant",
+        "stop_reason": "end_turn", "usage": { "input_tokens": 1, "output_tokens": 1 } });
+    for first in [refused(503), refused(401)] {
+        let first = Server::start([first]).await;
+        let second = Server::start([Reply::json(200, &done)]).await;
+        let answer = ask(&client(with_fallback(&first, &second))).await.unwrap();
+        assert_eq!(answer.message.text, "from the other");
+        assert_eq!(
+            (answer.provider, answer.model.as_str()),
+            (Provider::Anthropic, "claude-haiku-4-5")
+        );
+    }
+    // A request that is wrong is wrong everywhere.
+    let first = Server::start([refused(400)]).await;
+    let second = Server::start([Reply::json(200, &done)]).await;
+    ask(&client(with_fallback(&first, &second))).await.unwrap_err();
+    assert!(second.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_stream_is_tried_again_before_its_first_text() {
+    let good = Reply::events(&[
+        r#"data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}"#,
+        "data: [DONE]",
+    ]);
+    let server = Server::start([refused(503), Reply::events(&[]), good]).await;
+    let client = open_ai(&server);
+    let (texts, end) = drain(&client, hello(&client)).await;
+    assert_eq!(texts, ["Hi"]);
+    assert_eq!(end.unwrap().message.text, "Hi");
+    assert_eq!(server.asked().len(), 3);
+}
+
+#[tokio::test]
+async fn silence_is_a_time_out() {
+    let begin = r#"data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}"#;
+    let server = Server::start([Reply::events(&[begin]).silent()]).await;
+    let mut settings = settings(Provider::OpenAi, "m", &server.url);
+    settings.timeouts.idle = Duration::from_millis(50);
+    let client = client(settings);
+    let (texts, end) = drain(&client, hello(&client)).await;
+    assert_eq!(texts, ["Hi"]);
+    assert!(end.unwrap_err().cause.contains("0.05 seconds"));
+}
+
+#[tokio::test]
+async fn nobody_there_is_unavailable() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let client =
+        client(settings(Provider::OpenAi, "m", &format!("http://user:canary@127.0.0.1:{port}/v1")));
+    let error = ask(&client).await.unwrap_err();
+    assert_eq!(error.kind, LlmErrorKind::Unavailable);
+    assert!(error.cause.contains("no connection"), "{}", error.cause);
+    assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_missing_key_is_named_and_nobody_is_asked() {
+    let client = client(LlmSettings::new(ModelRef::new(Provider::Groq, "llama")));
+    assert!(!client.configured());
+    let error = client.complete(&hello(&client), &CallContext::default()).await.unwrap_err();
+    assert_eq!(error.kind, LlmErrorKind::NotConfigured { variable: "GROQ_API_KEY" });
+}
+
+#[tokio::test]
+async fn dropping_a_call_ends_it() {
+    let server = Server::start([Reply::events(&[]).silent()]).await;
+    let client = open_ai(&server);
+    let asked = tokio::time::timeout(Duration::from_millis(100), ask(&client)).await;
+    assert!(asked.is_err());
+    assert_eq!(server.asked().len(), 1);
+}
