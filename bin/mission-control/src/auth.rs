@@ -83,8 +83,10 @@ fn person(headers: &HeaderMap, app: &App) -> Result<Person, ApiError> {
         return Err(ApiError::forbidden("only a person may do this, not an agent"));
     }
     internal(headers, app)?;
-    let user_id = text(headers, &ON_BEHALF_OF).filter(|user| !user.is_empty() && !user.contains(':'));
-    let user_id = user_id.ok_or_else(|| ApiError::unauthorized("the header X-On-Behalf-Of is missing"))?;
+    let user_id =
+        text(headers, &ON_BEHALF_OF).filter(|user| !user.is_empty() && !user.contains(':'));
+    let user_id =
+        user_id.ok_or_else(|| ApiError::unauthorized("the header X-On-Behalf-Of is missing"))?;
     Ok(Person { user_id: user_id.to_owned() })
 }
 

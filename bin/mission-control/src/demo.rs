@@ -19,8 +19,9 @@ use crate::extract::Body;
 const MAX_LIMIT: usize = 50;
 
 /// Invented schools.
-static SCHOOLS: LazyLock<Vec<School>> =
-    LazyLock::new(|| serde_json::from_str(include_str!("../data/schools.json")).unwrap_or_default());
+static SCHOOLS: LazyLock<Vec<School>> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../data/schools.json")).unwrap_or_default()
+});
 
 /// A kind of school.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -125,7 +126,8 @@ async fn search_schools(_tenant: Tenant, body: Body<Search>) -> Result<Json<Foun
 
 fn fits(school: &School, search: &Search) -> bool {
     let summary = &school.summary;
-    let text = format!("{} {} {}", summary.name, school.description, school.programs.join(" ")).to_lowercase();
+    let text = format!("{} {} {}", summary.name, school.description, school.programs.join(" "))
+        .to_lowercase();
     let words = search.query.as_deref().unwrap_or_default().to_lowercase();
     words.split_whitespace().all(|word| text.contains(word))
         && search.level.is_none_or(|level| level == summary.level)
@@ -140,7 +142,10 @@ fn fits(school: &School, search: &Search) -> bool {
     params(("school_id" = String, Path, description = "From the search.")),
     responses((status = 200, body = School), (status = 404, description = "No such school."))
 )]
-async fn get_school_profile(_tenant: Tenant, Path(school_id): Path<String>) -> Result<Json<School>, ApiError> {
+async fn get_school_profile(
+    _tenant: Tenant,
+    Path(school_id): Path<String>,
+) -> Result<Json<School>, ApiError> {
     let school = SCHOOLS.iter().find(|school| school.summary.id == school_id);
     school.cloned().map(Json).ok_or_else(|| ApiError::not_found("school"))
 }
@@ -152,7 +157,8 @@ mod tests {
     #[test]
     fn the_data_is_read_and_has_primary_schools_near_the_beach() {
         assert_eq!(SCHOOLS.len(), 40);
-        let search = Search { level: Some(Level::Primary), near: Some(Place::Beach), ..Search::default() };
+        let search =
+            Search { level: Some(Level::Primary), near: Some(Place::Beach), ..Search::default() };
         assert!(SCHOOLS.iter().filter(|school| fits(school, &search)).count() >= 6);
     }
 }

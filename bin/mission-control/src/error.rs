@@ -60,7 +60,11 @@ impl ApiError {
 
     /// A fault of ours.
     pub fn internal() -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "something went wrong; the log says more")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "something went wrong; the log says more",
+        )
     }
 }
 
@@ -70,13 +74,20 @@ impl From<sqlx::Error> for ApiError {
         let busy = match &error {
             sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => true,
             sqlx::Error::Database(database) => {
-                matches!(database.code().as_deref(), Some("5" | "6" | "13" | "10" | "261" | "517" | "778"))
+                matches!(
+                    database.code().as_deref(),
+                    Some("5" | "6" | "13" | "10" | "261" | "517" | "778")
+                )
             }
             _ => false,
         };
         tracing::error!(%error, busy, "the database failed");
         if busy {
-            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database is busy or full");
+            return Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "the database is busy or full",
+            );
         }
         Self::internal()
     }

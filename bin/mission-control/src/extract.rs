@@ -20,10 +20,10 @@ const MAX_LIMIT: u32 = 200;
 const DEFAULT_LIMIT: u32 = 50;
 
 /// The parameters of a query.
-pub type Params = Query<HashMap<String, String>>;
+pub(crate) type Params = Query<HashMap<String, String>>;
 
 /// A JSON object: as it came, for the comparison of repeated creates, and typed.
-pub struct Body<T> {
+pub(crate) struct Body<T> {
     /// As it came.
     pub raw: Value,
     /// Typed.
@@ -35,9 +35,14 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
 
     async fn from_request(request: Request, _app: &App) -> Result<Self, ApiError> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        let is_json = kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"));
+        let is_json =
+            kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"));
         let bytes = axum::body::to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| {
-            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "the body has over 2 MiB")
+            ApiError::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "payload_too_large",
+                "the body has over 2 MiB",
+            )
         })?;
         if !is_json && !bytes.is_empty() {
             return Err(ApiError::new(
@@ -51,16 +56,25 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
             Value::Object(Map::new())
         } else {
             serde_json::from_slice(&bytes).map_err(|error| {
-                ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", format!("the body is not valid JSON: {error}"))
+                ApiError::new(
+                    StatusCode::BAD_REQUEST,
+                    "malformed_json",
+                    format!("the body is not valid JSON: {error}"),
+                )
             })?
         };
         if !raw.is_object() {
-            return Err(ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", "the body must be a JSON object"));
+            return Err(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "malformed_json",
+                "the body must be a JSON object",
+            ));
         }
         let value = serde_path_to_error::deserialize(&raw).map_err(|error| {
             let why = error.inner().to_string();
             // serde names a missing field in its text, not in the path.
-            let missing = why.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+            let missing =
+                why.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
             match missing {
                 Some(name) => ApiError::field(name, "is required"),
                 None => ApiError::field(&error.path().to_string(), &why),
@@ -71,7 +85,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
 }
 
 /// Says that a text must not be blank.
-pub fn require(fields: &[(&str, &str)]) -> Result<(), ApiError> {
+pub(crate) fn require(fields: &[(&str, &str)]) -> Result<(), ApiError> {
     let blank: BTreeMap<_, _> = fields
         .iter()
         .filter(|(_, value)| value.trim().is_empty())
@@ -81,11 +95,12 @@ pub fn require(fields: &[(&str, &str)]) -> Result<(), ApiError> {
 }
 
 /// `limit` and `cursor`.
-pub fn paging(params: &HashMap<String, String>) -> Result<(u32, Option<i64>), ApiError> {
+pub(crate) fn paging(params: &HashMap<String, String>) -> Result<(u32, Option<i64>), ApiError> {
     let limit = match params.get("limit") {
         None => DEFAULT_LIMIT,
         Some(text) => {
-            let limit: u32 = text.parse().map_err(|_| ApiError::field("limit", "must be a whole number"))?;
+            let limit: u32 =
+                text.parse().map_err(|_| ApiError::field("limit", "must be a whole number"))?;
             if limit == 0 {
                 return Err(ApiError::field("limit", "must be at least 1"));
             }
@@ -103,7 +118,7 @@ pub fn paging(params: &HashMap<String, String>) -> Result<(u32, Option<i64>), Ap
 }
 
 /// The cursor that leads on from a row.
-pub fn cursor(mut seq: i64) -> String {
+pub(crate) fn cursor(mut seq: i64) -> String {
     let mut digits = Vec::new();
     while seq > 0 {
         let digit = u32::try_from(seq % 36).unwrap_or_default();
@@ -114,7 +129,12 @@ pub fn cursor(mut seq: i64) -> String {
 }
 
 /// A whole number of a query.
-pub fn number(params: &HashMap<String, String>, name: &str, default: u32, max: u32) -> Result<u32, ApiError> {
+pub(crate) fn number(
+    params: &HashMap<String, String>,
+    name: &str,
+    default: u32,
+    max: u32,
+) -> Result<u32, ApiError> {
     match params.get(name) {
         None => Ok(default),
         Some(text) => match text.parse::<u32>() {

@@ -73,7 +73,11 @@ pub struct App {
 }
 
 /// Serves until told to stop.
-pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
+pub async fn run(
+    listener: TcpListener,
+    config: Config,
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
     let store = Store::open(&config.database).await.map_err(|cause| RunError::Database {
         file: config.database.display().to_string(),
         cause,
@@ -82,7 +86,8 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
     let app = App { config: Arc::new(config), store: store.clone(), form_token: form_token.into() };
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let stop = shutdown.clone();
-    let server = axum::serve(listener, router(app)).with_graceful_shutdown(async move { stop.cancelled().await });
+    let server = axum::serve(listener, router(app))
+        .with_graceful_shutdown(async move { stop.cancelled().await });
     let mut server = std::pin::pin!(server.into_future());
     tokio::select! {
         result = &mut server => result?,
@@ -98,12 +103,17 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
 }
 
 fn router(app: App) -> Router {
-    let mut router = routes::router().merge(demo::router()).route("/livez", get(alive)).route("/readyz", get(ready));
+    let mut router = routes::router()
+        .merge(demo::router())
+        .route("/livez", get(alive))
+        .route("/readyz", get(ready));
     if app.config.board {
         router = router.merge(board::router());
     }
     router
-        .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no such endpoint") })
+        .fallback(|| async {
+            ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no such endpoint")
+        })
         .method_not_allowed_fallback(|| async {
             let text = "this endpoint does not take that method";
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text)
@@ -122,6 +132,8 @@ async fn alive() -> &'static str {
     "ok"
 }
 
-async fn ready(axum::extract::State(app): axum::extract::State<App>) -> Result<&'static str, ApiError> {
+async fn ready(
+    axum::extract::State(app): axum::extract::State<App>,
+) -> Result<&'static str, ApiError> {
     app.store.users().await.map(|_| "ok")
 }

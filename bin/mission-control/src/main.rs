@@ -62,7 +62,10 @@ fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     let database = database(&mut r, &data_dir);
     let internal_token = r.secret("INTERNAL_API_TOKEN");
     if r.secret("MC_BOARD_PASSWORD").is_some() {
-        r.problem("MC_BOARD_PASSWORD", "is not offered by this version; the page is served on loopback only");
+        r.problem(
+            "MC_BOARD_PASSWORD",
+            "is not offered by this version; the page is served on loopback only",
+        );
     }
     let verifier = verifier(&mut r);
     let log_format = r.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json");
@@ -90,7 +93,10 @@ fn database(r: &mut Reader<'_>, data_dir: &std::path::Path) -> PathBuf {
     match url.strip_prefix("sqlite:") {
         Some(file) if !file.is_empty() => PathBuf::from(file.trim_start_matches("//")),
         Some(_) | None => {
-            r.problem("DATABASE_URL", "allowed: sqlite:FILE; leave it unset for a file in MC_DATA_DIR");
+            r.problem(
+                "DATABASE_URL",
+                "allowed: sqlite:FILE; leave it unset for a file in MC_DATA_DIR",
+            );
             PathBuf::new()
         }
     }
@@ -124,7 +130,9 @@ fn verifier(r: &mut Reader<'_>) -> Option<TokenVerifier> {
 fn serve(settings: Settings) -> ExitCode {
     service::telemetry::init(settings.log_format, &settings.log_filter);
     if settings.config.internal_token.is_none() {
-        tracing::warn!("INTERNAL_API_TOKEN is not set: no dispatcher and no other service can call");
+        tracing::warn!(
+            "INTERNAL_API_TOKEN is not set: no dispatcher and no other service can call"
+        );
     }
     if !settings.config.board {
         tracing::info!("the page at / is off, because MC_HOST can be reached from other machines");
@@ -144,7 +152,8 @@ fn serve(settings: Settings) -> ExitCode {
             Ok(listener) => listener,
             Err(error) => {
                 let (host, port) = (settings.host, settings.port);
-                let problem = format!("cannot listen on {host}:{port}: {error}; set MC_PORT to a free port");
+                let problem =
+                    format!("cannot listen on {host}:{port}: {error}; set MC_PORT to a free port");
                 return exit::fail(exit::FAILURE, NAME, &problem);
             }
         };

@@ -5,7 +5,7 @@ const MAX_ROLE: usize = 64;
 
 /// The roles that a text mentions, each once, in order. A mention begins a word; what stands in
 /// code is none.
-pub fn mentioned_roles(text: &str) -> Vec<String> {
+pub(crate) fn mentioned_roles(text: &str) -> Vec<String> {
     let mut roles = Vec::new();
     let mut in_code = false;
     let mut before = ' ';
@@ -15,7 +15,10 @@ pub fn mentioned_roles(text: &str) -> Vec<String> {
         if c == '`' {
             in_code = !in_code;
         }
-        if c == '@' && !in_code && !(before.is_alphanumeric() || matches!(before, '_' | '.' | '-' | '@')) {
+        if c == '@'
+            && !in_code
+            && !(before.is_alphanumeric() || matches!(before, '_' | '.' | '-' | '@'))
+        {
             let end = rest
                 .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'))
                 .unwrap_or(rest.len());

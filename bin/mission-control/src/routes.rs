@@ -16,15 +16,22 @@ use crate::store::Created;
 
 /// The optional features that this backend has.
 const FEATURES: [&str; 9] = [
-    "tasks_get", "messages_list", "message_lookup", "tasks_update", "documents_list",
-    "notifications", "notifications_dispatch", "heartbeat", "standup",
+    "tasks_get",
+    "messages_list",
+    "message_lookup",
+    "tasks_update",
+    "documents_list",
+    "notifications",
+    "notifications_dispatch",
+    "heartbeat",
+    "standup",
 ];
 
 /// Features of the dispatch queue.
 const DISPATCH_FEATURES: [&str; 2] = ["dispatch_leases", "notifications_fail"];
 
 /// All endpoints of the contract.
-pub fn router() -> Router<App> {
+pub(crate) fn router() -> Router<App> {
     let mc = Router::new()
         .route("/capabilities", get(capabilities))
         .route("/tasks", get(objects::list_tasks).post(objects::create_task))
@@ -32,7 +39,10 @@ pub fn router() -> Router<App> {
         .route("/messages", get(objects::list_messages).post(objects::create_message))
         .route("/documents", get(objects::list_documents).post(objects::create_document))
         .route("/documents/{id}", get(objects::get_document))
-        .route("/notifications", get(objects::list_notifications).post(objects::create_notification))
+        .route(
+            "/notifications",
+            get(objects::list_notifications).post(objects::create_notification),
+        )
         .route("/notifications/{id}/read", post(objects::read_notification))
         .route("/heartbeat", post(wake::heartbeat))
         .route("/standup", post(wake::standup))
@@ -45,8 +55,11 @@ pub fn router() -> Router<App> {
 }
 
 async fn capabilities(_caller: Tenant) -> Json<Value> {
-    let features: serde_json::Map<String, Value> =
-        FEATURES.iter().chain(&DISPATCH_FEATURES).map(|name| ((*name).to_owned(), json!(true))).collect();
+    let features: serde_json::Map<String, Value> = FEATURES
+        .iter()
+        .chain(&DISPATCH_FEATURES)
+        .map(|name| ((*name).to_owned(), json!(true)))
+        .collect();
     Json(json!({ "contract_version": mc_client::types::CONTRACT_VERSION, "features": features }))
 }
 

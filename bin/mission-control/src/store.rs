@@ -3,6 +3,7 @@
 //! Every write goes through the one writing connection, so that no two writes ever wait for each
 //! other's locks, and is on disk before it is acknowledged (WAL, `synchronous = FULL`).
 
+pub mod board;
 pub mod dispatch;
 pub mod documents;
 pub mod messages;
@@ -17,7 +18,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use mc_client::idempotency::canonical_json;
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{Row, SqliteConnection};
 
 use crate::error::ApiError;

@@ -19,17 +19,25 @@ const MAX: u32 = 1_000;
 const MAX_LEASE: u32 = 3_600;
 
 fn user(params: &HashMap<String, String>) -> Result<&str, ApiError> {
-    params.get("user_id").map(String::as_str).ok_or_else(|| ApiError::field("user_id", "is required"))
+    params
+        .get("user_id")
+        .map(String::as_str)
+        .ok_or_else(|| ApiError::field("user_id", "is required"))
 }
 
-pub(super) async fn undelivered(State(app): State<App>, _internal: Internal, Query(params): Params) -> Result<Json<Value>, ApiError> {
+pub(super) async fn undelivered(
+    State(app): State<App>,
+    _internal: Internal,
+    Query(params): Params,
+) -> Result<Json<Value>, ApiError> {
     let users = number(&params, "limit_users", 100, MAX)?;
     let limit = number(&params, "limit_notifications", 100, MAX)?;
     let lease = match params.contains_key("lease_seconds") {
         true => Some(number(&params, "lease_seconds", 0, MAX_LEASE)?),
         false => None,
     };
-    let deliveries = app.store.undelivered(users, limit, lease.filter(|seconds| *seconds > 0)).await?;
+    let deliveries =
+        app.store.undelivered(users, limit, lease.filter(|seconds| *seconds > 0)).await?;
     Ok(Json(json!({ "deliveries": deliveries })))
 }
 
@@ -64,7 +72,11 @@ pub(super) async fn requeue(
     Ok(Json(json!({ "status": "queued" })))
 }
 
-pub(super) async fn dead(State(app): State<App>, _internal: Internal, Query(params): Params) -> Result<Json<Page<DeadLetter>>, ApiError> {
+pub(super) async fn dead(
+    State(app): State<App>,
+    _internal: Internal,
+    Query(params): Params,
+) -> Result<Json<Page<DeadLetter>>, ApiError> {
     let (limit, before) = paging(&params)?;
     app.store.dead(limit, before).await.map(Json)
 }

@@ -16,25 +16,42 @@ use crate::extract::{Body, Params, paging, require};
 use crate::store::tasks::TaskFilter;
 use crate::store::{documents, messages, notifications, tasks};
 
-pub(super) async fn list_tasks(State(app): State<App>, tenant: Tenant, Query(params): Params) -> Result<Json<Page<Task>>, ApiError> {
+pub(super) async fn list_tasks(
+    State(app): State<App>,
+    tenant: Tenant,
+    Query(params): Params,
+) -> Result<Json<Page<Task>>, ApiError> {
     let (limit, after) = paging(&params)?;
     let status = params.get("status").cloned();
     if status.as_ref().is_some_and(|status| status.parse::<TaskStatus>().is_err()) {
-        return Err(ApiError::field("status", "is none of pending, in_progress, blocked, completed, cancelled"));
+        return Err(ApiError::field(
+            "status",
+            "is none of pending, in_progress, blocked, completed, cancelled",
+        ));
     }
     let filter = TaskFilter { status, title: params.get("title").cloned() };
     Ok(Json(app.store.tasks(tenant.user_id(), &filter, limit, after).await?))
 }
 
-pub(super) async fn create_task(State(app): State<App>, tenant: Tenant, body: Body<CreateTask>) -> Result<Response, ApiError> {
+pub(super) async fn create_task(
+    State(app): State<App>,
+    tenant: Tenant,
+    body: Body<CreateTask>,
+) -> Result<Response, ApiError> {
     let new = body.value;
     require(&[("title", &new.title)])?;
     let (user, key) = (tenant.user_id(), new.idempotency_key.as_deref());
-    let made = app.store.create(user, "tasks", key, &body.raw, async |tx| tasks::insert(tx, user, &new).await);
+    let made = app
+        .store
+        .create(user, "tasks", key, &body.raw, async |tx| tasks::insert(tx, user, &new).await);
     made.await.map(created)
 }
 
-pub(super) async fn get_task(State(app): State<App>, tenant: Tenant, Path(id): Path<String>) -> Result<Json<Task>, ApiError> {
+pub(super) async fn get_task(
+    State(app): State<App>,
+    tenant: Tenant,
+    Path(id): Path<String>,
+) -> Result<Json<Task>, ApiError> {
     app.store.task(tenant.user_id(), &id).await.map(Json)
 }
 
@@ -50,7 +67,11 @@ pub(super) async fn update_task(
     app.store.update_task(tenant.user_id(), &id, &body.value).await.map(Json)
 }
 
-pub(super) async fn list_messages(State(app): State<App>, tenant: Tenant, Query(params): Params) -> Result<Json<Page<Message>>, ApiError> {
+pub(super) async fn list_messages(
+    State(app): State<App>,
+    tenant: Tenant,
+    Query(params): Params,
+) -> Result<Json<Page<Message>>, ApiError> {
     let user = tenant.user_id();
     if let Some(key) = params.get("idempotency_key") {
         return app.store.message_by_key(user, key).await.map(Json);
@@ -60,7 +81,11 @@ pub(super) async fn list_messages(State(app): State<App>, tenant: Tenant, Query(
     app.store.messages(user, task_id, limit, before).await.map(Json)
 }
 
-pub(super) async fn create_message(State(app): State<App>, tenant: Tenant, body: Body<CreateMessage>) -> Result<Response, ApiError> {
+pub(super) async fn create_message(
+    State(app): State<App>,
+    tenant: Tenant,
+    body: Body<CreateMessage>,
+) -> Result<Response, ApiError> {
     let new = body.value;
     require(&[("task_id", &new.task_id), ("content", &new.content)])?;
     let (actor, role) = match (&tenant, new.actor_type) {
@@ -84,13 +109,21 @@ pub(super) async fn create_message(State(app): State<App>, tenant: Tenant, body:
     app.store.create(user, "messages", key, &body.raw, make).await.map(created)
 }
 
-pub(super) async fn list_documents(State(app): State<App>, tenant: Tenant, Query(params): Params) -> Result<Json<Page<Document>>, ApiError> {
+pub(super) async fn list_documents(
+    State(app): State<App>,
+    tenant: Tenant,
+    Query(params): Params,
+) -> Result<Json<Page<Document>>, ApiError> {
     let (limit, before) = paging(&params)?;
     let (task_id, doc_type) = (params.get("task_id"), params.get("doc_type"));
     app.store.documents(tenant.user_id(), task_id, doc_type, limit, before).await.map(Json)
 }
 
-pub(super) async fn create_document(State(app): State<App>, tenant: Tenant, body: Body<CreateDocument>) -> Result<Response, ApiError> {
+pub(super) async fn create_document(
+    State(app): State<App>,
+    tenant: Tenant,
+    body: Body<CreateDocument>,
+) -> Result<Response, ApiError> {
     let new = body.value;
     require(&[("title", &new.title), ("content", &new.content)])?;
     let (user, key) = (tenant.user_id(), new.idempotency_key.as_deref());
@@ -98,7 +131,11 @@ pub(super) async fn create_document(State(app): State<App>, tenant: Tenant, body
     app.store.create(user, "documents", key, &body.raw, make).await.map(created)
 }
 
-pub(super) async fn get_document(State(app): State<App>, tenant: Tenant, Path(id): Path<String>) -> Result<Json<Document>, ApiError> {
+pub(super) async fn get_document(
+    State(app): State<App>,
+    tenant: Tenant,
+    Path(id): Path<String>,
+) -> Result<Json<Document>, ApiError> {
     app.store.document(tenant.user_id(), &id).await.map(Json)
 }
 
@@ -118,10 +155,17 @@ pub(super) async fn create_notification(
     body: Body<CreateNotification>,
 ) -> Result<Response, ApiError> {
     let new = body.value;
-    require(&[("user_id", &new.user_id), ("session_key", &new.session_key), ("content", &new.content)])?;
+    require(&[
+        ("user_id", &new.user_id),
+        ("session_key", &new.session_key),
+        ("content", &new.content),
+    ])?;
     let role = new.session_key.strip_prefix(&format!("user:{}:", new.user_id));
     if role.is_none_or(|role| role.is_empty() || role.contains(':')) {
-        return Err(ApiError::field("session_key", "must be user:{user_id}:{role} of the same user"));
+        return Err(ApiError::field(
+            "session_key",
+            "must be user:{user_id}:{role} of the same user",
+        ));
     }
     let key = new.idempotency_key.as_deref();
     let make = async |tx: &mut _| notifications::insert(tx, &new).await;

@@ -17,7 +17,11 @@ use crate::error::ApiError;
 use crate::extract::Body;
 use crate::store::{documents, stamp};
 
-pub(super) async fn heartbeat(State(app): State<App>, agent: Agent, body: Body<HeartbeatRequest>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn heartbeat(
+    State(app): State<App>,
+    agent: Agent,
+    body: Body<HeartbeatRequest>,
+) -> Result<Json<Value>, ApiError> {
     let request = body.value;
     own(&agent, &request.user_id)?;
     let role = request.role.unwrap_or(agent.role);
@@ -49,12 +53,20 @@ impl FromRequestParts<App> for Asker {
     }
 }
 
-pub(super) async fn standup(State(app): State<App>, asker: Asker, body: Body<StandupRequest>) -> Result<Json<StandupAnswer>, ApiError> {
+pub(super) async fn standup(
+    State(app): State<App>,
+    asker: Asker,
+    body: Body<StandupRequest>,
+) -> Result<Json<StandupAnswer>, ApiError> {
     let request = body.value;
-    let zone: Tz = request.timezone.parse().map_err(|_| ApiError::field("timezone", "is no IANA time zone"))?;
+    let zone: Tz = request
+        .timezone
+        .parse()
+        .map_err(|_| ApiError::field("timezone", "is no IANA time zone"))?;
     let date = match &request.date {
         None => Utc::now().with_timezone(&zone).date_naive(),
-        Some(date) => NaiveDate::parse_from_str(date, "%Y-%m-%d").map_err(|_| ApiError::field("date", "must be YYYY-MM-DD"))?,
+        Some(date) => NaiveDate::parse_from_str(date, "%Y-%m-%d")
+            .map_err(|_| ApiError::field("date", "must be YYYY-MM-DD"))?,
     };
     let one = match (&asker, &request.user_id) {
         (Asker::Agent(agent), Some(user_id)) => {
@@ -78,7 +90,9 @@ pub(super) async fn standup(State(app): State<App>, asker: Asker, body: Body<Sta
 fn start_of(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
     let midnight = day.and_hms_opt(0, 0, 0).unwrap_or_default();
     (0..=180)
-        .find_map(|minutes| zone.from_local_datetime(&(midnight + chrono::Duration::minutes(minutes))).earliest())
+        .find_map(|minutes| {
+            zone.from_local_datetime(&(midnight + chrono::Duration::minutes(minutes))).earliest()
+        })
         .map_or_else(|| midnight.and_utc(), |start| start.to_utc())
 }
 
@@ -94,7 +108,10 @@ async fn day_of(app: &App, user_id: &str, zone: Tz, date: NaiveDate) -> Result<S
     );
     let document = CreateDocument {
         title: format!("Standup {date} ({})", zone.name()),
-        content: text(&summary, &[("Done", &done), ("In progress", &in_progress), ("Blocked", &blocked)]),
+        content: text(
+            &summary,
+            &[("Done", &done), ("In progress", &in_progress), ("Blocked", &blocked)],
+        ),
         doc_type: Some("standup".to_owned()),
         task_id: None,
         idempotency_key: None,

@@ -26,7 +26,12 @@ fn delivery(row: &SqliteRow) -> Delivery {
 impl Store {
     /// What waits, oldest first. With a lease nobody else is given the same until it ends, and a
     /// session of which something is leased waits as a whole, so that its order holds.
-    pub async fn undelivered(&self, users: u32, limit: u32, lease_seconds: Option<u32>) -> Result<Vec<Delivery>, ApiError> {
+    pub async fn undelivered(
+        &self,
+        users: u32,
+        limit: u32,
+        lease_seconds: Option<u32>,
+    ) -> Result<Vec<Delivery>, ApiError> {
         let at = Utc::now();
         let mut tx = self.writer.begin().await?;
         let rows = sqlx::query(
@@ -69,7 +74,12 @@ impl Store {
     }
 
     /// Notes a failure; a dead one leaves the queue.
-    pub async fn fail(&self, id: &str, user_id: &str, failure: &DeliveryFailure) -> Result<(), ApiError> {
+    pub async fn fail(
+        &self,
+        id: &str,
+        user_id: &str,
+        failure: &DeliveryFailure,
+    ) -> Result<(), ApiError> {
         let done = sqlx::query(
             "UPDATE notifications SET error = ?, attempts = ?, dead_at = CASE WHEN ? THEN coalesce(dead_at, ?) ELSE dead_at END, \
              leased_until = CASE WHEN ? THEN NULL ELSE leased_until END WHERE id = ? AND user_id = ? AND delivered_at IS NULL",
@@ -100,7 +110,11 @@ impl Store {
     }
 
     /// What was given up, newest first.
-    pub async fn dead(&self, limit: u32, before: Option<i64>) -> Result<Page<DeadLetter>, ApiError> {
+    pub async fn dead(
+        &self,
+        limit: u32,
+        before: Option<i64>,
+    ) -> Result<Page<DeadLetter>, ApiError> {
         let mut rows = sqlx::query("SELECT * FROM notifications WHERE dead_at IS NOT NULL AND seq < ? ORDER BY seq DESC LIMIT ?")
             .bind(before.unwrap_or(i64::MAX))
             .bind(i64::from(limit) + 1)

@@ -20,7 +20,11 @@ fn document(row: &SqliteRow, with_content: bool) -> Document {
 }
 
 /// Writes a document.
-pub async fn insert(tx: &mut SqliteConnection, user_id: &str, new: &CreateDocument) -> Result<Document, ApiError> {
+pub async fn insert(
+    tx: &mut SqliteConnection,
+    user_id: &str,
+    new: &CreateDocument,
+) -> Result<Document, ApiError> {
     if let Some(task_id) = &new.task_id {
         tasks::require(tx, user_id, task_id).await?;
     }
@@ -63,7 +67,9 @@ impl Store {
         query.push(" ORDER BY seq DESC LIMIT ").push_bind(i64::from(limit) + 1);
         let rows = query.build().fetch_all(&self.reader).await?;
         let shown = &rows[..rows.len().min(limit as usize)];
-        let next_cursor = (rows.len() > shown.len()).then(|| shown.last().map(|row| cursor(row.get("seq")))).flatten();
+        let next_cursor = (rows.len() > shown.len())
+            .then(|| shown.last().map(|row| cursor(row.get("seq"))))
+            .flatten();
         Ok(Page { items: shown.iter().map(|row| document(row, false)).collect(), next_cursor })
     }
 

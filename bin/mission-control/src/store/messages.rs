@@ -86,12 +86,17 @@ impl Store {
     }
 
     /// The message that was written under a key.
-    pub async fn message_by_key(&self, user_id: &str, key: &str) -> Result<Page<Message>, ApiError> {
-        let rows = sqlx::query("SELECT * FROM messages WHERE user_id = ? AND idempotency_key = ? LIMIT 1")
-            .bind(user_id)
-            .bind(key)
-            .fetch_all(&self.reader)
-            .await?;
+    pub async fn message_by_key(
+        &self,
+        user_id: &str,
+        key: &str,
+    ) -> Result<Page<Message>, ApiError> {
+        let rows =
+            sqlx::query("SELECT * FROM messages WHERE user_id = ? AND idempotency_key = ? LIMIT 1")
+                .bind(user_id)
+                .bind(key)
+                .fetch_all(&self.reader)
+                .await?;
         Ok(Page { items: rows.iter().map(message).collect(), next_cursor: None })
     }
 }

@@ -22,7 +22,10 @@ fn notification(row: &SqliteRow) -> Notification {
 }
 
 /// Makes a notification.
-pub async fn insert(tx: &mut SqliteConnection, new: &CreateNotification) -> Result<Notification, ApiError> {
+pub async fn insert(
+    tx: &mut SqliteConnection,
+    new: &CreateNotification,
+) -> Result<Notification, ApiError> {
     if let Some(task_id) = &new.task_id {
         tasks::require(tx, &new.user_id, task_id).await?;
     }
@@ -60,12 +63,18 @@ impl Store {
         query.push(" ORDER BY seq LIMIT ").push_bind(i64::from(limit) + 1);
         let rows = query.build().fetch_all(&self.reader).await?;
         let shown = &rows[..rows.len().min(limit as usize)];
-        let next_cursor = (rows.len() > shown.len()).then(|| shown.last().map(|row| cursor(row.get("seq")))).flatten();
+        let next_cursor = (rows.len() > shown.len())
+            .then(|| shown.last().map(|row| cursor(row.get("seq"))))
+            .flatten();
         Ok(Page { items: shown.iter().map(notification).collect(), next_cursor })
     }
 
     /// Marks a notification as read. Repeating it is harmless.
-    pub async fn read_notification(&self, user_id: &str, id: &str) -> Result<Notification, ApiError> {
+    pub async fn read_notification(
+        &self,
+        user_id: &str,
+        id: &str,
+    ) -> Result<Notification, ApiError> {
         let row = sqlx::query("UPDATE notifications SET read_at = coalesce(read_at, ?) WHERE id = ? AND user_id = ? RETURNING *")
             .bind(now())
             .bind(id)
@@ -76,7 +85,12 @@ impl Store {
     }
 
     /// Claims a heartbeat's slot; `false` when somebody has it already.
-    pub async fn claim_slot(&self, user_id: &str, role: &str, slot: &str) -> Result<bool, ApiError> {
+    pub async fn claim_slot(
+        &self,
+        user_id: &str,
+        role: &str,
+        slot: &str,
+    ) -> Result<bool, ApiError> {
         let done = sqlx::query("INSERT INTO heartbeats (user_id, role, slot, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
             .bind(user_id)
             .bind(role)

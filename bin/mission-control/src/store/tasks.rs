@@ -30,7 +30,11 @@ fn task(row: &SqliteRow) -> Task {
 }
 
 /// Makes a task.
-pub async fn insert(tx: &mut SqliteConnection, user_id: &str, new: &CreateTask) -> Result<Task, ApiError> {
+pub async fn insert(
+    tx: &mut SqliteConnection,
+    user_id: &str,
+    new: &CreateTask,
+) -> Result<Task, ApiError> {
     let at = now();
     let status = new.status.unwrap_or(TaskStatus::Pending);
     let row = sqlx::query(
@@ -84,7 +88,9 @@ impl Store {
         query.push(" ORDER BY seq LIMIT ").push_bind(i64::from(limit) + 1);
         let rows = query.build().fetch_all(&self.reader).await?;
         let shown = &rows[..rows.len().min(limit as usize)];
-        let next_cursor = (rows.len() > shown.len()).then(|| shown.last().map(|row| cursor(row.get("seq")))).flatten();
+        let next_cursor = (rows.len() > shown.len())
+            .then(|| shown.last().map(|row| cursor(row.get("seq"))))
+            .flatten();
         Ok(Page { items: shown.iter().map(task).collect(), next_cursor })
     }
 
@@ -99,7 +105,12 @@ impl Store {
     }
 
     /// Changes what is given.
-    pub async fn update_task(&self, user_id: &str, id: &str, update: &UpdateTask) -> Result<Task, ApiError> {
+    pub async fn update_task(
+        &self,
+        user_id: &str,
+        id: &str,
+        update: &UpdateTask,
+    ) -> Result<Task, ApiError> {
         let at = now();
         let completed = update.status.map(|status| status == TaskStatus::Completed);
         let row = sqlx::query(
@@ -124,7 +135,12 @@ impl Store {
     }
 
     /// The user's tasks that were completed within a time, and those that stand at a status.
-    pub async fn day(&self, user_id: &str, from: &str, to: &str) -> Result<[Vec<Task>; 3], ApiError> {
+    pub async fn day(
+        &self,
+        user_id: &str,
+        from: &str,
+        to: &str,
+    ) -> Result<[Vec<Task>; 3], ApiError> {
         let done = sqlx::query("SELECT * FROM tasks WHERE user_id = ? AND completed_at >= ? AND completed_at < ? ORDER BY completed_at")
             .bind(user_id)
             .bind(from)
@@ -146,7 +162,9 @@ impl Store {
 
     /// Everybody who has a task.
     pub async fn users(&self) -> Result<Vec<String>, ApiError> {
-        let rows = sqlx::query("SELECT DISTINCT user_id FROM tasks ORDER BY user_id").fetch_all(&self.reader).await?;
+        let rows = sqlx::query("SELECT DISTINCT user_id FROM tasks ORDER BY user_id")
+            .fetch_all(&self.reader)
+            .await?;
         Ok(rows.iter().map(|row| row.get("user_id")).collect())
     }
 }
