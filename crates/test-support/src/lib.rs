@@ -1,1 +1,35 @@
-//! x
+//! For tests and the demo: the real programs as processes, and a scripted LLM server. Nothing that
+//! is shipped depends on it.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so and stops"
+)]
+
+pub mod llm;
+pub mod program;
+pub mod stack;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long tests wait for something that must happen: long enough for a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until a condition gives a value.
+///
+/// # Panics
+/// When it does not within [`PATIENCE`]; `what` says what was waited for.
+pub async fn wait_for<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = condition().await {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited {} s in vain: {what}", PATIENCE.as_secs());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,109 @@
+//! An LLM server that speaks OpenAI's chat completions and answers from a queue.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+/// What is answered to one request.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    status: StatusCode,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Value,
+}
+
+impl Reply {
+    /// Any status and JSON.
+    pub fn json(status: u16, body: Value) -> Self {
+        Self { status: StatusCode::from_u16(status).expect("a status"), headers: Vec::new(), body }
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.push((HeaderName::from_static(name), HeaderValue::from_static(value)));
+        self
+    }
+
+    /// A text.
+    pub fn text(text: &str) -> Self {
+        Self::json(200, completion(&json!({ "role": "assistant", "content": text }), "stop"))
+    }
+
+    /// One tool call.
+    pub fn call(name: &str, arguments: &Value) -> Self {
+        let call = json!({ "id": "call_1", "type": "function",
+            "function": { "name": name, "arguments": arguments.to_string() } });
+        let message = json!({ "role": "assistant", "content": null, "tool_calls": [call] });
+        Self::json(200, completion(&message, "tool_calls"))
+    }
+}
+
+fn completion(message: &Value, finish_reason: &str) -> Value {
+    json!({
+        "id": "chatcmpl-1", "object": "chat.completion", "model": "scripted",
+        "choices": [{ "index": 0, "finish_reason": finish_reason, "message": message }],
+        "usage": { "prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110 },
+    })
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    replies: VecDeque<Reply>,
+    asked: Vec<Value>,
+}
+
+/// The server. It lives as long as the test's runtime.
+#[derive(Debug, Clone)]
+pub struct ScriptedLlm {
+    base_url: String,
+    shared: Arc<Mutex<Shared>>,
+}
+
+impl ScriptedLlm {
+    /// Starts on a free port. The replies are given in order; the last one stays.
+    pub async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let base_url = format!("http://{}/v1", listener.local_addr().expect("an address"));
+        let shared = Arc::new(Mutex::new(Shared {
+            replies: replies.into_iter().collect(),
+            asked: Vec::new(),
+        }));
+        let server = Self { base_url, shared };
+        let app =
+            Router::new().route("/v1/chat/completions", post(answer)).with_state(server.clone());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        server
+    }
+
+    /// What `OPENAI_BASE_URL` is to be.
+    pub fn base_url(&self) -> String {
+        self.base_url.clone()
+    }
+
+    /// The bodies of all requests so far.
+    pub fn asked(&self) -> Vec<Value> {
+        self.shared.lock().expect("no test has failed here").asked.clone()
+    }
+}
+
+async fn answer(State(server): State<ScriptedLlm>, body: String) -> Response {
+    let mut shared = server.shared.lock().expect("no test has failed here");
+    shared.asked.push(serde_json::from_str(&body).unwrap_or_default());
+    let reply = if shared.replies.len() > 1 {
+        shared.replies.pop_front()
+    } else {
+        shared.replies.front().cloned()
+    };
+    let reply = reply.expect("a reply");
+    let mut response = (reply.status, axum::Json(reply.body)).into_response();
+    response.headers_mut().extend(reply.headers);
+    response
+}

@@ -1,0 +1,175 @@
+//! A program of this workspace as a process.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::PATIENCE;
+
+/// What a program's listener line begins with; the address follows.
+const LISTENING: &str = "listening on ";
+
+/// Why a program could not be started or used.
+#[derive(Debug)]
+pub struct ProgramError(pub String);
+
+impl std::fmt::Display for ProgramError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ProgramError {}
+
+/// A running program. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Program {
+    name: String,
+    child: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl Program {
+    /// Where a program is: beside the executable that runs now.
+    ///
+    /// # Errors
+    /// When it has not been built.
+    pub fn path(name: &str) -> Result<PathBuf, ProgramError> {
+        let exe = std::env::current_exe().map_err(|error| ProgramError(error.to_string()))?;
+        // Tests run in `deps`, a folder below the programs.
+        let found =
+            exe.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.is_file());
+        found.ok_or_else(|| {
+            ProgramError(format!("{name} is not built: cargo build --workspace --bins"))
+        })
+    }
+
+    /// Starts a program in a folder, with these settings and no others.
+    ///
+    /// # Errors
+    /// When it is not built or cannot be started.
+    pub fn start(
+        name: &str,
+        dir: &Path,
+        settings: &[(&str, String)],
+        arguments: &[&str],
+    ) -> Result<Self, ProgramError> {
+        let mut child = Command::new(Self::path(name)?)
+            .args(arguments)
+            .current_dir(dir)
+            .env_clear()
+            .envs(settings.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| ProgramError(format!("{name} cannot be started: {error}")))?;
+        let log = Arc::new(Mutex::new(String::new()));
+        if let Some(stdout) = child.stdout.take() {
+            collect(stdout, Arc::clone(&log));
+        }
+        if let Some(stderr) = child.stderr.take() {
+            collect(stderr, Arc::clone(&log));
+        }
+        Ok(Self { name: name.to_owned(), child, log })
+    }
+
+    /// The program's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// All that it has printed.
+    pub fn log(&self) -> String {
+        self.log.lock().map(|log| log.clone()).unwrap_or_default()
+    }
+
+    /// Where it listens, once it does.
+    ///
+    /// # Errors
+    /// When it ends instead, or says nothing for too long.
+    pub async fn url(&mut self) -> Result<String, ProgramError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let ended = self.child.try_wait().ok().flatten();
+            if let Some(url) = listening(&self.log()) {
+                return Ok(url);
+            }
+            if let Some(status) = ended {
+                return Err(self.error(&format!("ended at once ({status})")));
+            }
+            if Instant::now() > deadline {
+                return Err(self.error("does not listen"));
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When it goes on for too long.
+    pub async fn wait(&mut self) -> Result<ExitStatus, ProgramError> {
+        match timeout(PATIENCE, self.child.wait()).await {
+            Ok(Ok(status)) => Ok(status),
+            Ok(Err(error)) => Err(self.error(&error.to_string())),
+            Err(_) => Err(self.error("does not end")),
+        }
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        if let Some(pid) = pid {
+            // A process that has ended in between cannot be reached, and need not be.
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// Asks it to stop, and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not stop.
+    pub async fn stop(&mut self) -> Result<ExitStatus, ProgramError> {
+        self.signal(Signal::TERM);
+        self.wait().await
+    }
+
+    /// Ends it at once, as a power cut would.
+    ///
+    /// # Errors
+    /// When it does not end even then.
+    pub async fn kill(&mut self) -> Result<(), ProgramError> {
+        self.signal(Signal::KILL);
+        self.wait().await.map(drop)
+    }
+
+    fn error(&self, what: &str) -> ProgramError {
+        ProgramError(format!("{} {what}. It said:\n{}", self.name, self.log()))
+    }
+}
+
+fn collect(source: impl AsyncRead + Unpin + Send + 'static, log: Arc<Mutex<String>>) {
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(source).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            if let Ok(mut log) = log.lock() {
+                log.push_str(&line);
+                log.push('\n');
+            }
+        }
+    });
+}
+
+fn listening(log: &str) -> Option<String> {
+    let (_, rest) = log.split_once(LISTENING)?;
+    let url: String = rest.chars().take_while(|c| !c.is_whitespace() && *c != '"').collect();
+    Some(url)
+}

@@ -1,0 +1,228 @@
+//! Backend, daemon and dispatcher as processes on free ports.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::program::{Program, ProgramError};
+
+/// How a stack is set up.
+#[derive(Debug, Clone, Default)]
+pub struct StackOptions {
+    /// Settings of the daemon beyond addresses and secrets; the offline provider when none is
+    /// about a model.
+    pub daemon: Vec<(&'static str, String)>,
+    /// The folder with `workspace/` and `config/agent-config.json`.
+    pub example: PathBuf,
+    /// The backend's port; a free one when absent.
+    pub backend_port: Option<u16>,
+    /// The daemon's port; a free one when absent.
+    pub daemon_port: Option<u16>,
+}
+
+/// The running programs. All are killed when this is dropped.
+#[derive(Debug)]
+pub struct Stack {
+    /// `wombat-mission-control`.
+    pub backend: Program,
+    /// `wombat-daemon`.
+    pub daemon: Program,
+    /// `wombat-dispatcher`.
+    pub dispatcher: Program,
+    /// Where the backend is.
+    pub backend_url: String,
+    /// Where the daemon is.
+    pub daemon_url: String,
+    secrets: Secrets,
+    dir: TempDir,
+}
+
+/// What the programs share; made anew for each stack.
+#[derive(Debug, Clone)]
+struct Secrets {
+    agent: String,
+    internal: String,
+    daemon: String,
+}
+
+fn secret() -> String {
+    format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
+}
+
+/// The example workspace of this repository.
+pub fn example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../workspace-example")
+}
+
+impl Stack {
+    /// Starts all three and waits until they serve.
+    ///
+    /// # Errors
+    /// When one is not built, or does not come up.
+    pub async fn start(options: &StackOptions) -> Result<Self, ProgramError> {
+        let dir = tempfile::tempdir().map_err(|error| ProgramError(error.to_string()))?;
+        let secrets = Secrets { agent: secret(), internal: secret(), daemon: secret() };
+        let mut backend = Program::start(
+            "wombat-mission-control",
+            dir.path(),
+            &[
+                ("AGENT_JWT_SECRET", secrets.agent.clone()),
+                ("INTERNAL_API_TOKEN", secrets.internal.clone()),
+                ("MC_DATA_DIR", dir.path().join("data").display().to_string()),
+                ("MC_PORT", options.backend_port.unwrap_or_default().to_string()),
+            ],
+            &[],
+        )?;
+        let backend_url = backend.url().await?;
+        let example = options.example.canonicalize().map_err(|error| {
+            ProgramError(format!("{} cannot be found: {error}", options.example.display()))
+        })?;
+        let mut settings = vec![
+            ("AGENT_JWT_SECRET", secrets.agent.clone()),
+            ("AGENT_DAEMON_API_KEY", secrets.daemon.clone()),
+            ("BACKEND_URL", backend_url.clone()),
+            ("WOMBAT_PORT", options.daemon_port.unwrap_or_default().to_string()),
+            ("WOMBAT_WORKSPACE", example.join("workspace").display().to_string()),
+            ("WOMBAT_AGENT_CONFIG", example.join("config/agent-config.json").display().to_string()),
+        ];
+        if !options.daemon.iter().any(|(name, _)| *name == "LLM_PROVIDER") {
+            settings.push(("LLM_PROVIDER", "offline".to_owned()));
+        }
+        settings.extend(options.daemon.iter().cloned());
+        let mut daemon = Program::start("wombat-daemon", dir.path(), &settings, &[])?;
+        let daemon_url = daemon.url().await?;
+        let dispatcher = dispatcher(dir.path(), &secrets, &backend_url, &daemon_url)?;
+        Ok(Self { backend, daemon, dispatcher, backend_url, daemon_url, secrets, dir })
+    }
+
+    /// Starts the dispatcher anew, as a supervisor would after a crash.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn restart_dispatcher(&mut self) -> Result<(), ProgramError> {
+        self.dispatcher =
+            dispatcher(self.dir.path(), &self.secrets, &self.backend_url, &self.daemon_url)?;
+        Ok(())
+    }
+
+    /// The backend, as a person of it.
+    pub fn person(&self, user_id: &str) -> Person {
+        Person {
+            http: reqwest::Client::new(),
+            url: self.backend_url.clone(),
+            internal_token: self.secrets.internal.clone(),
+            user_id: user_id.to_owned(),
+        }
+    }
+
+    /// What `X-Internal-Token` must be.
+    pub fn internal_token(&self) -> &str {
+        &self.secrets.internal
+    }
+
+    /// What `X-Agent-Daemon-Key` must be.
+    pub fn daemon_key(&self) -> &str {
+        &self.secrets.daemon
+    }
+
+    /// What agent tokens are signed with.
+    pub fn agent_secret(&self) -> &str {
+        &self.secrets.agent
+    }
+
+    /// Stops the dispatcher, the daemon and then the backend, and says how each ended.
+    ///
+    /// # Errors
+    /// When one does not stop.
+    pub async fn stop(&mut self) -> Result<(), ProgramError> {
+        for program in [&mut self.dispatcher, &mut self.daemon, &mut self.backend] {
+            let status = program.stop().await?;
+            if !status.success() {
+                let (name, log) = (program.name(), program.log());
+                return Err(ProgramError(format!("{name} ended with {status}. It said:\n{log}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The backend as a person sees it, through a service that speaks for the person.
+#[derive(Debug, Clone)]
+pub struct Person {
+    http: reqwest::Client,
+    url: String,
+    internal_token: String,
+    user_id: String,
+}
+
+impl Person {
+    /// Reads `/api/mission-control` and the path.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached or answers no success.
+    pub async fn get(&self, path: &str) -> Result<Value, ProgramError> {
+        self.call(self.http.get(self.at(path))).await
+    }
+
+    /// Posts to `/api/mission-control` and the path.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached or answers no success.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, ProgramError> {
+        self.call(self.http.post(self.at(path)).json(body)).await
+    }
+
+    /// The items of a list.
+    ///
+    /// # Errors
+    /// As [`Person::get`].
+    pub async fn list(&self, path: &str) -> Result<Vec<Value>, ProgramError> {
+        let mut page = self.get(path).await?;
+        match page["items"].take() {
+            Value::Array(items) => Ok(items),
+            _ => Err(ProgramError(format!("{path} is no list"))),
+        }
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}/api/mission-control{path}", self.url)
+    }
+
+    async fn call(&self, call: reqwest::RequestBuilder) -> Result<Value, ProgramError> {
+        let call = call
+            .header("x-internal-token", &self.internal_token)
+            .header("x-on-behalf-of", &self.user_id);
+        let failed = |error: reqwest::Error| ProgramError(error.to_string());
+        let answer = call.send().await.map_err(failed)?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(failed)?;
+        if !status.is_success() {
+            return Err(ProgramError(format!("the backend answered {status}: {text}")));
+        }
+        serde_json::from_str(&text).map_err(|error| ProgramError(error.to_string()))
+    }
+}
+
+fn dispatcher(
+    dir: &Path,
+    secrets: &Secrets,
+    backend: &str,
+    daemon: &str,
+) -> Result<Program, ProgramError> {
+    Program::start(
+        "wombat-dispatcher",
+        dir,
+        &[
+            ("INTERNAL_API_TOKEN", secrets.internal.clone()),
+            ("AGENT_DAEMON_API_KEY", secrets.daemon.clone()),
+            ("BACKEND_URL", backend.to_owned()),
+            ("AGENT_DAEMON_URL", daemon.to_owned()),
+            // A person is waiting.
+            ("DISPATCH_MIN_INTERVAL_SEC", "0.2".to_owned()),
+            ("DISPATCH_MAX_INTERVAL_SEC", "1".to_owned()),
+            ("DISPATCH_LEASE_SECONDS", "2".to_owned()),
+        ],
+        &[],
+    )
+}
