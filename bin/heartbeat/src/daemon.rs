@@ -42,7 +42,7 @@ pub(crate) struct Reply {
 
 /// Why there is no reply.
 #[derive(Debug, thiserror::Error)]
-pub enum DaemonError {
+pub(crate) enum DaemonError {
     /// No connection.
     #[error("the daemon cannot be reached: {0} (check AGENT_DAEMON_URL)")]
     Unreachable(String),

@@ -1,2 +1,64 @@
-//! x
-fn main() {}
+//! `wombat-standup`: the command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use service::settings::Layers;
+use service::{exit, telemetry};
+use wombat_standup::{Asked, Format, Settings, render};
+
+const PROGRAM: &str = "wombat-standup";
+
+/// Prints the day of one user or of all, and ends with the line standup_ok.
+///
+/// It needs BACKEND_URL, and AGENT_JWT_SECRET for one user (--user or USER_ID) or
+/// INTERNAL_API_TOKEN for all. docs/CONFIGURATION.md lists all settings.
+#[derive(Debug, Parser)]
+#[command(name = PROGRAM, version)]
+struct Arguments {
+    /// The settings file; wombat.toml in the working directory when absent.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The IANA time zone in which the day is counted (STANDUP_TIMEZONE; UTC when absent).
+    #[arg(long, value_name = "ZONE")]
+    tz: Option<String>,
+    /// Whose day (USER_ID; all users when absent).
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// Which day; today when absent.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    date: Option<String>,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let layers = Layers::of_process(arguments.config, Vec::new());
+    let asked = Asked { zone: arguments.tz, user: arguments.user, date: arguments.date };
+    let settings = match Settings::read(&layers, &asked) {
+        Ok(settings) => settings,
+        Err(error) => return exit::fail(exit::CONFIG, PROGRAM, &error),
+    };
+    telemetry::init(settings.log_format, &settings.log_filter);
+    if let Some(warning) = &settings.warning {
+        tracing::warn!("{warning}");
+    }
+    match run(&settings) {
+        Ok(answer) => {
+            exit::say(render(&answer, arguments.format));
+            exit::say("standup_ok");
+            ExitCode::SUCCESS
+        }
+        Err(error) => exit::fail(exit::FAILURE, PROGRAM, &error),
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn run(
+    settings: &Settings,
+) -> Result<mc_client::types::StandupAnswer, wombat_standup::StandupError> {
+    wombat_standup::run(settings).await
+}
