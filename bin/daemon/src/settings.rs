@@ -9,8 +9,9 @@ use chrono_tz::Tz;
 use llm::model::{ModelRef, Provider};
 use llm::{Endpoint, LlmSettings, OpenAiApi, RetrySettings};
 use mc_client::client::RetryPolicy;
-use mc_client::token::{Algorithm, Key, MIN_SECRET_BYTES, TokenMinter};
-use secrecy::{ExposeSecret, SecretString};
+use mc_client::token::TokenMinter;
+use secrecy::SecretString;
+use service::agent_token;
 use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 use wombat_core::workspace::SkillsMode;
@@ -106,8 +107,7 @@ impl Settings {
             ));
         }
         let backend_url = r.url("BACKEND_URL", "http://localhost:8000");
-        let mut warnings = Vec::new();
-        let minter = read_minter(&mut r, &mut warnings);
+        let tokens = agent_token::read(&mut r, true);
         let workspace = r.text("WOMBAT_WORKSPACE", "./workspace").into();
         let agent_config = r.optional("WOMBAT_AGENT_CONFIG").map(PathBuf::from);
         let default_task = r.optional("WOMBAT_DEFAULT_TASK");
@@ -136,7 +136,7 @@ impl Settings {
         let log_filter = r.text("RUST_LOG", "info");
         let effective = r.finish()?;
         // `finish` has failed if any of these could not be read.
-        let (Some(minter), Some(llm)) = (minter, llm) else {
+        let (Some(minter), Some(llm)) = (tokens.minter, llm) else {
             return Err(SettingsError(vec!["settings could not be read".to_owned()]));
         };
         Ok(Self {
@@ -144,8 +144,8 @@ impl Settings {
             port,
             api_key,
             backend_url,
-            minter: minter.into(),
-            warnings,
+            minter,
+            warnings: tokens.warning.into_iter().collect(),
             workspace,
             agent_config,
             default_task,
@@ -174,44 +174,6 @@ impl Settings {
             effective,
         })
     }
-}
-
-fn read_minter(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<TokenMinter> {
-    let algorithm = r.parse("AGENT_JWT_ALGORITHM", "HS256", Algorithm::ALLOWED)?;
-    let ttl = r.seconds("AGENT_JWT_TTL_SECS", 900, 30..=86_400);
-    let secret = r.secret("AGENT_JWT_SECRET");
-    let pem = r.optional("AGENT_JWT_PRIVATE_KEY");
-    let (name, key) = match (algorithm, secret, pem) {
-        (algorithm, Some(secret), _) if Algorithm::is_symmetric(algorithm) => {
-            let bytes = secret.expose_secret().len();
-            if bytes < MIN_SECRET_BYTES {
-                warnings.push(format!(
-                    "AGENT_JWT_SECRET has {bytes} bytes; use at least {MIN_SECRET_BYTES} on both \
-                     sides (openssl rand -hex 32)"
-                ));
-            }
-            ("AGENT_JWT_SECRET", Key::Secret(secret))
-        }
-        (algorithm, None, _) if Algorithm::is_symmetric(algorithm) => {
-            r.problem(
-                "AGENT_JWT_SECRET",
-                "is not set; set the secret that the backend checks agent tokens with",
-            );
-            return None;
-        }
-        (_, _, Some(path)) => match std::fs::read_to_string(&path) {
-            Ok(pem) => ("AGENT_JWT_PRIVATE_KEY", Key::Pem(pem.into())),
-            Err(error) => {
-                r.problem("AGENT_JWT_PRIVATE_KEY", format!("{path} cannot be read: {error}"));
-                return None;
-            }
-        },
-        (_, _, None) => {
-            r.problem("AGENT_JWT_PRIVATE_KEY", "is not set; AGENT_JWT_ALGORITHM needs a PEM file");
-            return None;
-        }
-    };
-    TokenMinter::new(&key, algorithm, ttl).map_err(|error| r.problem(name, error)).ok()
 }
 
 fn read_retry(r: &mut Reader<'_>) -> RetrySettings {

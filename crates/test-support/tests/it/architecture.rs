@@ -1,0 +1,55 @@
+//! Who may know whom (docs/ARCHITECTURE.md), checked on what Cargo knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Each package of the workspace and the ones of the workspace that it ships with.
+fn knows() -> BTreeMap<String, BTreeSet<String>> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
+    let ours: BTreeSet<String> = packages.iter().map(name).collect();
+    let shipped = |package: &Value| {
+        let dependencies = package["dependencies"].as_array().unwrap().iter();
+        dependencies
+            .filter(|dependency| dependency["kind"].is_null())
+            .map(name)
+            .filter(|name| ours.contains(name))
+            .collect()
+    };
+    packages.iter().map(|package| (name(package), shipped(package))).collect()
+}
+
+#[test]
+fn programs_know_crates_and_crates_know_only_what_they_may() {
+    let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("llm", &[][..]),
+        ("mc-client", &[]),
+        ("wombat-core", &[]),
+        ("service", &["mc-client"]),
+        ("test-support", &[]),
+        ("xtask", &["test-support"]),
+        ("wombat-daemon", &["llm", "mc-client", "service", "wombat-core"]),
+        ("wombat-dispatcher", &["mc-client", "service", "wombat-core"]),
+        ("wombat-heartbeat", &["mc-client", "service", "wombat-core"]),
+        ("wombat-standup", &["mc-client", "service", "wombat-core"]),
+        ("wombat-mission-control", &["mc-client", "service"]),
+    ]);
+    for (package, known) in knows() {
+        let allowed = allowed.get(package.as_str());
+        let allowed =
+            allowed.unwrap_or_else(|| panic!("{package} has no place in docs/ARCHITECTURE.md"));
+        for other in known {
+            assert!(allowed.contains(&other.as_str()), "{package} may not know {other}");
+        }
+    }
+}
