@@ -53,6 +53,18 @@ impl Tenant {
     }
 }
 
+impl Agent {
+    /// Refuses when a body names another user than the token does.
+    pub fn must_be(&self, user_id: &str) -> Result<(), ApiError> {
+        if self.user_id == user_id { Ok(()) } else { Err(ApiError::not_found("user")) }
+    }
+}
+
+/// Whether a text can be a user's id. It becomes part of session keys, which colons divide.
+pub fn is_user_id(text: &str) -> bool {
+    !text.trim().is_empty() && !text.contains(':') && !text.chars().any(char::is_control)
+}
+
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     std::str::from_utf8(headers.get(name)?.as_bytes()).ok()
 }
@@ -84,9 +96,9 @@ fn person(headers: &HeaderMap, app: &App) -> Result<Person, ApiError> {
     }
     internal(headers, app)?;
     let user_id =
-        text(headers, &ON_BEHALF_OF).filter(|user| !user.is_empty() && !user.contains(':'));
-    let user_id =
-        user_id.ok_or_else(|| ApiError::unauthorized("the header X-On-Behalf-Of is missing"))?;
+        text(headers, &ON_BEHALF_OF).filter(|user| is_user_id(user)).ok_or_else(|| {
+            ApiError::unauthorized("the header X-On-Behalf-Of is missing or names no user")
+        })?;
     Ok(Person { user_id: user_id.to_owned() })
 }
 

@@ -1,8 +1,11 @@
 //! Bodies and queries, with every failure in the contract's shape.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
-use axum::extract::{FromRequest, Query, Request};
+use axum::body::{Bytes, HttpBody};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use http::request::Parts;
 use http::{StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -12,6 +15,9 @@ use crate::error::ApiError;
 
 /// The largest body.
 const MAX_BODY: usize = 2 * 1024 * 1024;
+
+/// How long a body may take to arrive.
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// The largest page.
 const MAX_LIMIT: u32 = 200;
@@ -37,13 +43,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let is_json =
             kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"));
-        let bytes = axum::body::to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| {
-            ApiError::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "payload_too_large",
-                "the body has over 2 MiB",
-            )
-        })?;
+        let bytes = read(request.into_body(), MAX_BODY).await?;
         if !is_json && !bytes.is_empty() {
             return Err(ApiError::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -84,6 +84,41 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     }
 }
 
+/// Reads a body that is neither too large nor too slow.
+pub(crate) async fn read(body: axum::body::Body, max: usize) -> Result<Bytes, ApiError> {
+    let too_large = || {
+        let text = format!("the body has over {max} bytes");
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", text)
+    };
+    // What says beforehand that it is too large is not waited for.
+    if usize::try_from(body.size_hint().lower()).is_ok_and(|size| size > max) {
+        return Err(too_large());
+    }
+    let read = tokio::time::timeout(MAX_WAIT, axum::body::to_bytes(body, max)).await;
+    let read = read.map_err(|_| {
+        let text = "the body did not arrive in time";
+        ApiError::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", text)
+    })?;
+    read.map_err(|_| too_large())
+}
+
+/// The id in a path. What cannot be one is no object's.
+pub(crate) struct Id(pub(crate) String);
+
+impl FromRequestParts<App> for Id {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let id = Path::<String>::from_request_parts(parts, app).await;
+        id.map(|Path(id)| Self(id)).map_err(|_| ApiError::not_found("object"))
+    }
+}
+
+/// Says that an idempotency key, where there is one, must not be blank: it would be everybody's.
+pub(crate) fn require_key(key: Option<&str>) -> Result<(), ApiError> {
+    key.map_or(Ok(()), |key| require(&[("idempotency_key", key)]))
+}
+
 /// Says that a text must not be blank.
 pub(crate) fn require(fields: &[(&str, &str)]) -> Result<(), ApiError> {
     let blank: BTreeMap<_, _> = fields
@@ -111,6 +146,8 @@ pub(crate) fn paging(params: &HashMap<String, String>) -> Result<(u32, Option<i6
         None => None,
         Some(text) => {
             let place = text.strip_prefix('c').and_then(|text| i64::from_str_radix(text, 36).ok());
+            // Only one spelling of a place is given out.
+            let place = place.filter(|place| cursor(*place) == *text);
             Some(place.ok_or_else(|| ApiError::field("cursor", "is none that was given out"))?)
         }
     };
@@ -141,5 +178,28 @@ pub(crate) fn number(
             Ok(number) => Ok(number.min(max)),
             Err(_) => Err(ApiError::field(name, "must be a whole number")),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(text: &str) -> Result<Option<i64>, ApiError> {
+        paging(&HashMap::from([("cursor".to_owned(), text.to_owned())])).map(|(_, place)| place)
+    }
+
+    #[test]
+    fn no_other_text_than_a_cursor_is_taken_for_one() {
+        for text in ["", "c", "c-1", "c+1", "c01", "C1", "cZ", "c1 ", "1", "czzzzzzzzzzzzzzzz"] {
+            assert!(place(text).is_err(), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_cursor_leads_to_the_row_it_was_made_of(seq in 1..i64::MAX) {
+            proptest::prop_assert_eq!(place(&cursor(seq)).ok().flatten(), Some(seq));
+        }
     }
 }

@@ -135,5 +135,5 @@ async fn alive() -> &'static str {
 async fn ready(
     axum::extract::State(app): axum::extract::State<App>,
 ) -> Result<&'static str, ApiError> {
-    app.store.users().await.map(|_| "ok")
+    app.store.ping().await.map(|()| "ok")
 }

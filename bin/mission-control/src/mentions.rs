@@ -3,6 +3,13 @@
 /// The longest role.
 const MAX_ROLE: usize = 64;
 
+/// Whether a text can be a role's name: `[A-Za-z0-9][A-Za-z0-9_-]{0,63}`.
+pub(crate) fn is_role(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.len() <= MAX_ROLE
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
 /// The roles that a text mentions, each once, in order. A mention begins a word; what stands in
 /// code is none.
 pub(crate) fn mentioned_roles(text: &str) -> Vec<String> {
@@ -13,7 +20,8 @@ pub(crate) fn mentioned_roles(text: &str) -> Vec<String> {
     while let Some(c) = rest.chars().next() {
         rest = &rest[c.len_utf8()..];
         if c == '`' {
-            in_code = !in_code;
+            // One that is never closed begins no code.
+            in_code = !in_code && rest.contains('`');
         }
         if c == '@'
             && !in_code
@@ -23,8 +31,7 @@ pub(crate) fn mentioned_roles(text: &str) -> Vec<String> {
                 .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'))
                 .unwrap_or(rest.len());
             let role = rest[..end].trim_end_matches(['-', '_']);
-            let starts_well = role.starts_with(|c: char| c.is_ascii_alphanumeric());
-            if starts_well && role.len() <= MAX_ROLE && !roles.iter().any(|known| known == role) {
+            if is_role(role) && !roles.iter().any(|known| known == role) {
                 roles.push(role.to_owned());
             }
         }
@@ -45,8 +52,21 @@ mod tests {
             ("(@jarvis) and `@code`", vec!["jarvis"]),
             ("@-x @_y @a/../b", vec!["a"]),
             ("ü@scout @scout-", vec!["scout"]),
+            ("it's `broken @scout", vec!["scout"]),
+            ("```\n@scout\n``` @jarvis", vec!["jarvis"]),
         ] {
             assert_eq!(mentioned_roles(text), roles, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_text_each_mention_is_a_role_and_stands_in_it(text in "[@`a-z ü_.-]{0,60}") {
+            for role in mentioned_roles(&text) {
+                proptest::prop_assert!(is_role(&role));
+                let mention = format!("@{role}");
+                proptest::prop_assert!(text.contains(&mention));
+            }
         }
     }
 }

@@ -96,7 +96,14 @@ impl Store {
         self.writer.close().await;
     }
 
-    async fn forget_old_keys(&self) -> Result<(), sqlx::Error> {
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), ApiError> {
+        sqlx::query("SELECT 1").execute(&self.reader).await?;
+        Ok(())
+    }
+
+    /// Drops the idempotency keys that are older than they are kept.
+    pub(crate) async fn forget_old_keys(&self) -> Result<(), sqlx::Error> {
         sqlx::query("DELETE FROM idempotency WHERE created_at < ?")
             .bind(stamp(Utc::now() - KEYS_KEPT))
             .execute(&self.writer)

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use mc_client::types::{DeadLetter, DeliveryFailure, Page};
 use serde_json::{Value, json};
 
 use crate::App;
 use crate::auth::Internal;
 use crate::error::ApiError;
-use crate::extract::{Body, Params, number, paging};
+use crate::extract::{Body, Id, Params, number, paging};
+use crate::store::dispatch::Place;
 
 /// The most users and notifications of one answer.
 const MAX: u32 = 1_000;
@@ -44,7 +45,7 @@ pub(super) async fn undelivered(
 pub(super) async fn deliver(
     State(app): State<App>,
     _internal: Internal,
-    Path(id): Path<String>,
+    Id(id): Id,
     Query(params): Params,
 ) -> Result<Json<Value>, ApiError> {
     app.store.deliver(&id, user(&params)?).await?;
@@ -54,18 +55,22 @@ pub(super) async fn deliver(
 pub(super) async fn fail(
     State(app): State<App>,
     _internal: Internal,
-    Path(id): Path<String>,
+    Id(id): Id,
     Query(params): Params,
     body: Body<DeliveryFailure>,
 ) -> Result<Json<Value>, ApiError> {
-    app.store.fail(&id, user(&params)?, &body.value).await?;
-    Ok(Json(json!({ "status": if body.value.dead { "dead" } else { "failed" } })))
+    let status = match app.store.fail(&id, user(&params)?, &body.value).await? {
+        Place::Queue => "failed",
+        Place::Delivered => "delivered",
+        Place::Dead => "dead",
+    };
+    Ok(Json(json!({ "status": status })))
 }
 
 pub(super) async fn requeue(
     State(app): State<App>,
     _internal: Internal,
-    Path(id): Path<String>,
+    Id(id): Id,
     Query(params): Params,
 ) -> Result<Json<Value>, ApiError> {
     app.store.requeue(&id, user(&params)?).await?;

@@ -1,7 +1,7 @@
 //! Tasks, messages, documents, notifications.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::response::Response;
 use mc_client::types::{
     ActorType, CreateDocument, CreateMessage, CreateNotification, CreateTask, Document, Message,
@@ -10,9 +10,10 @@ use mc_client::types::{
 
 use super::created;
 use crate::App;
-use crate::auth::{Agent, Internal, Person, Tenant};
+use crate::auth::{Internal, Person, Tenant, is_user_id};
 use crate::error::ApiError;
-use crate::extract::{Body, Params, paging, require};
+use crate::extract::{Body, Id, Params, paging, require, require_key};
+use crate::mentions::is_role;
 use crate::store::tasks::TaskFilter;
 use crate::store::{documents, messages, notifications, tasks};
 
@@ -40,6 +41,7 @@ pub(super) async fn create_task(
 ) -> Result<Response, ApiError> {
     let new = body.value;
     require(&[("title", &new.title)])?;
+    require_key(new.idempotency_key.as_deref())?;
     let (user, key) = (tenant.user_id(), new.idempotency_key.as_deref());
     let made = app
         .store
@@ -50,7 +52,7 @@ pub(super) async fn create_task(
 pub(super) async fn get_task(
     State(app): State<App>,
     tenant: Tenant,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Json<Task>, ApiError> {
     app.store.task(tenant.user_id(), &id).await.map(Json)
 }
@@ -58,7 +60,7 @@ pub(super) async fn get_task(
 pub(super) async fn update_task(
     State(app): State<App>,
     tenant: Tenant,
-    Path(id): Path<String>,
+    Id(id): Id,
     body: Body<UpdateTask>,
 ) -> Result<Json<Task>, ApiError> {
     if let Some(title) = &body.value.title {
@@ -88,6 +90,7 @@ pub(super) async fn create_message(
 ) -> Result<Response, ApiError> {
     let new = body.value;
     require(&[("task_id", &new.task_id), ("content", &new.content)])?;
+    require_key(new.idempotency_key.as_deref())?;
     let (actor, role) = match (&tenant, new.actor_type) {
         (Tenant::Agent(_), Some(ActorType::User)) => {
             return Err(ApiError::forbidden("an agent cannot write as the user"));
@@ -126,6 +129,7 @@ pub(super) async fn create_document(
 ) -> Result<Response, ApiError> {
     let new = body.value;
     require(&[("title", &new.title), ("content", &new.content)])?;
+    require_key(new.idempotency_key.as_deref())?;
     let (user, key) = (tenant.user_id(), new.idempotency_key.as_deref());
     let make = async |tx: &mut _| documents::insert(tx, user, &new).await;
     app.store.create(user, "documents", key, &body.raw, make).await.map(created)
@@ -134,7 +138,7 @@ pub(super) async fn create_document(
 pub(super) async fn get_document(
     State(app): State<App>,
     tenant: Tenant,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Json<Document>, ApiError> {
     app.store.document(tenant.user_id(), &id).await.map(Json)
 }
@@ -160,8 +164,9 @@ pub(super) async fn create_notification(
         ("session_key", &new.session_key),
         ("content", &new.content),
     ])?;
+    require_key(new.idempotency_key.as_deref())?;
     let role = new.session_key.strip_prefix(&format!("user:{}:", new.user_id));
-    if role.is_none_or(|role| role.is_empty() || role.contains(':')) {
+    if !is_user_id(&new.user_id) || !role.is_some_and(is_role) {
         return Err(ApiError::field(
             "session_key",
             "must be user:{user_id}:{role} of the same user",
@@ -175,12 +180,7 @@ pub(super) async fn create_notification(
 pub(super) async fn read_notification(
     State(app): State<App>,
     person: Person,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Json<Notification>, ApiError> {
     app.store.read_notification(&person.user_id, &id).await.map(Json)
-}
-
-/// An agent, for endpoints that no person calls.
-pub(super) fn own(agent: &Agent, user_id: &str) -> Result<(), ApiError> {
-    if agent.user_id == user_id { Ok(()) } else { Err(ApiError::not_found("user")) }
 }

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
-use chrono::{DateTime, Days, NaiveDate, TimeZone, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use http::request::Parts;
 use mc_client::types::{
@@ -10,11 +10,11 @@ use mc_client::types::{
 };
 use serde_json::{Map, Value, json};
 
-use super::objects::own;
 use crate::App;
-use crate::auth::{Agent, Internal};
+use crate::auth::{Agent, Internal, is_user_id};
 use crate::error::ApiError;
 use crate::extract::Body;
+use crate::mentions::is_role;
 use crate::store::{documents, stamp};
 
 pub(super) async fn heartbeat(
@@ -23,16 +23,20 @@ pub(super) async fn heartbeat(
     body: Body<HeartbeatRequest>,
 ) -> Result<Json<Value>, ApiError> {
     let request = body.value;
-    own(&agent, &request.user_id)?;
+    agent.must_be(&request.user_id)?;
     let role = request.role.unwrap_or(agent.role);
-    let claimed = match &request.slot {
-        None => true,
+    if !is_role(&role) {
+        return Err(ApiError::field("role", "must be letters, digits, _ and -"));
+    }
+    let slot = match &request.slot {
+        None => None,
         Some(slot) => {
             let tick = DateTime::parse_from_rfc3339(slot);
             let tick = tick.map_err(|_| ApiError::field("slot", "must be a time of RFC 3339"))?;
-            app.store.claim_slot(&agent.user_id, &role, &stamp(tick.to_utc())).await?
+            Some(stamp(tick.to_utc()))
         }
     };
+    let claimed = app.store.wake(&agent.user_id, &role, slot.as_deref()).await?;
     let pending = app.store.pending(&agent.user_id).await?;
     Ok(Json(json!({ "status": "ok", "role": role, "claimed": claimed, "pending": pending })))
 }
@@ -65,15 +69,17 @@ pub(super) async fn standup(
         .map_err(|_| ApiError::field("timezone", "is no IANA time zone"))?;
     let date = match &request.date {
         None => Utc::now().with_timezone(&zone).date_naive(),
-        Some(date) => NaiveDate::parse_from_str(date, "%Y-%m-%d")
-            .map_err(|_| ApiError::field("date", "must be YYYY-MM-DD"))?,
+        Some(date) => day(date).ok_or_else(|| ApiError::field("date", "must be YYYY-MM-DD"))?,
     };
     let one = match (&asker, &request.user_id) {
         (Asker::Agent(agent), Some(user_id)) => {
-            own(agent, user_id)?;
+            agent.must_be(user_id)?;
             Some(user_id.clone())
         }
         (Asker::Agent(agent), None) => Some(agent.user_id.clone()),
+        (Asker::Internal, Some(user_id)) if !is_user_id(user_id) => {
+            return Err(ApiError::field("user_id", "is no user"));
+        }
         (Asker::Internal, user_id) => user_id.clone(),
     };
     if let Some(user_id) = one {
@@ -86,12 +92,20 @@ pub(super) async fn standup(
     Ok(Json(StandupAnswer::All { date: date.to_string(), timezone: zone.name().to_owned(), items }))
 }
 
+/// A day in the one spelling that is allowed.
+fn day(text: &str) -> Option<NaiveDate> {
+    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+    (date.format("%Y-%m-%d").to_string() == text && text.len() == 10).then_some(date)
+}
+
 /// The first moment of a day in a zone; where midnight does not exist, the first one that does.
 fn start_of(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
-    let midnight = day.and_hms_opt(0, 0, 0).unwrap_or_default();
-    (0..=180)
+    let midnight = day.and_time(NaiveTime::MIN);
+    // Clocks were put forward by a whole day where the date line was moved.
+    (0..=26 * 60)
         .find_map(|minutes| {
-            zone.from_local_datetime(&(midnight + chrono::Duration::minutes(minutes))).earliest()
+            let local = midnight.checked_add_signed(TimeDelta::minutes(minutes))?;
+            zone.from_local_datetime(&local).earliest()
         })
         .map_or_else(|| midnight.and_utc(), |start| start.to_utc())
 }
@@ -155,4 +169,40 @@ fn text(summary: &str, lists: &[(&str, &Vec<Task>)]) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_begins_with_the_first_moment_that_exists_in_its_zone() {
+        for (zone, date, start) in [
+            ("UTC", "2026-03-29", "2026-03-29T00:00:00Z"),
+            // Clocks go forward at 02:00, then back at 03:00.
+            ("Europe/Berlin", "2026-03-29", "2026-03-28T23:00:00Z"),
+            ("Europe/Berlin", "2026-03-30", "2026-03-29T22:00:00Z"),
+            ("Europe/Berlin", "2026-10-25", "2026-10-24T22:00:00Z"),
+            ("Europe/Berlin", "2026-10-26", "2026-10-25T23:00:00Z"),
+            // Midnight does not exist.
+            ("America/Sao_Paulo", "2018-11-04", "2018-11-04T03:00:00Z"),
+            // Midnight comes twice: the first one counts.
+            ("America/Havana", "2026-11-01", "2026-11-01T04:00:00Z"),
+            // The whole day does not exist, so that it ends where it begins.
+            ("Pacific/Apia", "2011-12-30", "2011-12-30T10:00:00Z"),
+            ("Pacific/Apia", "2011-12-31", "2011-12-30T10:00:00Z"),
+            ("Asia/Kolkata", "2026-01-01", "2025-12-31T18:30:00Z"),
+        ] {
+            let found = start_of(day(date).unwrap(), zone.parse().unwrap());
+            assert_eq!(found, start.parse::<DateTime<Utc>>().unwrap(), "{zone} {date}");
+        }
+    }
+
+    #[test]
+    fn a_date_has_one_spelling() {
+        assert!(day("2026-02-28").is_some());
+        for text in ["2026-2-28", "2026-02-29", "+12026-01-01", "26-01-01", "2026-01-01 ", ""] {
+            assert!(day(text).is_none(), "{text}");
+        }
+    }
 }

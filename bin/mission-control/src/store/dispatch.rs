@@ -1,9 +1,10 @@
 //! The queue of notifications that wait for the dispatcher.
 
 use chrono::Utc;
+use http::StatusCode;
 use mc_client::types::{DeadLetter, Delivery, DeliveryFailure, Page};
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
 
 use super::{Store, now, stamp, time};
 use crate::error::ApiError;
@@ -23,6 +24,31 @@ fn delivery(row: &SqliteRow) -> Delivery {
     }
 }
 
+/// Where a notification is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// It waits, or a dispatcher is at work on it.
+    Queue,
+    /// It was delivered.
+    Delivered,
+    /// It was given up.
+    Dead,
+}
+
+async fn place(tx: &mut SqliteConnection, id: &str, user_id: &str) -> Result<Place, ApiError> {
+    let row = sqlx::query("SELECT delivered_at IS NOT NULL AS delivered, dead_at IS NOT NULL AS dead FROM notifications WHERE id = ? AND user_id = ?")
+        .bind(id)
+        .bind(user_id)
+        .fetch_optional(tx)
+        .await?
+        .ok_or_else(|| ApiError::not_found("notification"))?;
+    Ok(match (row.get("delivered"), row.get("dead")) {
+        (true, _) => Place::Delivered,
+        (false, true) => Place::Dead,
+        (false, false) => Place::Queue,
+    })
+}
+
 impl Store {
     /// What waits, oldest first. With a lease nobody else is given the same until it ends, and a
     /// session of which something is leased waits as a whole, so that its order holds.
@@ -34,14 +60,15 @@ impl Store {
     ) -> Result<Vec<Delivery>, ApiError> {
         let at = Utc::now();
         let mut tx = self.writer.begin().await?;
+        // The users are picked from what can be handed out, so that one whose sessions are all
+        // leased takes no other user's place.
         let rows = sqlx::query(
-            "SELECT n.* FROM notifications n WHERE n.delivered_at IS NULL AND n.dead_at IS NULL \
+            "WITH ready AS (SELECT n.* FROM notifications n WHERE n.delivered_at IS NULL AND n.dead_at IS NULL \
              AND (n.leased_until IS NULL OR n.leased_until <= ?1) \
              AND NOT EXISTS (SELECT 1 FROM notifications o WHERE o.session_key = n.session_key AND o.seq < n.seq \
-               AND o.delivered_at IS NULL AND o.dead_at IS NULL AND o.leased_until > ?1) \
-             AND n.user_id IN (SELECT user_id FROM notifications WHERE delivered_at IS NULL AND dead_at IS NULL \
-               AND (leased_until IS NULL OR leased_until <= ?1) GROUP BY user_id ORDER BY min(seq) LIMIT ?2) \
-             ORDER BY n.seq LIMIT ?3",
+               AND o.delivered_at IS NULL AND o.dead_at IS NULL AND o.leased_until > ?1)), \
+             users AS (SELECT user_id FROM ready GROUP BY user_id ORDER BY min(seq) LIMIT ?2) \
+             SELECT * FROM ready WHERE user_id IN (SELECT user_id FROM users) ORDER BY seq LIMIT ?3",
         )
         .bind(stamp(at))
         .bind(users)
@@ -62,51 +89,71 @@ impl Store {
         Ok(rows.iter().map(delivery).collect())
     }
 
-    /// Marks a notification as delivered. Repeating it is harmless.
+    /// Marks a notification as delivered, also one that was given up. Repeating it is harmless.
     pub async fn deliver(&self, id: &str, user_id: &str) -> Result<(), ApiError> {
-        let done = sqlx::query("UPDATE notifications SET delivered_at = coalesce(delivered_at, ?), leased_until = NULL WHERE id = ? AND user_id = ?")
-            .bind(now())
-            .bind(id)
-            .bind(user_id)
-            .execute(&self.writer)
-            .await?;
-        found(done.rows_affected())
+        let done = sqlx::query(
+            "UPDATE notifications SET delivered_at = coalesce(delivered_at, ?), dead_at = NULL, leased_until = NULL \
+             WHERE id = ? AND user_id = ?",
+        )
+        .bind(now())
+        .bind(id)
+        .bind(user_id)
+        .execute(&self.writer)
+        .await?;
+        if done.rows_affected() > 0 { Ok(()) } else { Err(ApiError::not_found("notification")) }
     }
 
-    /// Notes a failure; a dead one leaves the queue.
+    /// Notes a failure; a dead one leaves the queue. What was delivered meanwhile stays so.
     pub async fn fail(
         &self,
         id: &str,
         user_id: &str,
         failure: &DeliveryFailure,
-    ) -> Result<(), ApiError> {
-        let done = sqlx::query(
-            "UPDATE notifications SET error = ?, attempts = ?, dead_at = CASE WHEN ? THEN coalesce(dead_at, ?) ELSE dead_at END, \
-             leased_until = CASE WHEN ? THEN NULL ELSE leased_until END WHERE id = ? AND user_id = ? AND delivered_at IS NULL",
-        )
-        .bind(&failure.error)
-        .bind(failure.attempts)
-        .bind(failure.dead)
-        .bind(now())
-        .bind(failure.dead)
-        .bind(id)
-        .bind(user_id)
-        .execute(&self.writer)
-        .await?;
-        found(done.rows_affected())
+    ) -> Result<Place, ApiError> {
+        let mut tx = self.writer.begin().await?;
+        let place = place(&mut tx, id, user_id).await?;
+        if place != Place::Delivered {
+            sqlx::query(
+                "UPDATE notifications SET error = ?1, attempts = ?2, \
+                 dead_at = CASE WHEN ?3 THEN coalesce(dead_at, ?4) ELSE dead_at END, \
+                 leased_until = CASE WHEN ?3 THEN NULL ELSE leased_until END WHERE id = ?5",
+            )
+            .bind(&failure.error)
+            .bind(failure.attempts)
+            .bind(failure.dead)
+            .bind(now())
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(if failure.dead && place == Place::Queue { Place::Dead } else { place })
     }
 
-    /// Puts a dead one back with its attempts at zero.
+    /// Puts a dead one back with its attempts at zero. One that waits already keeps its lease:
+    /// its dispatcher is at work on it.
     pub async fn requeue(&self, id: &str, user_id: &str) -> Result<(), ApiError> {
-        let done = sqlx::query(
-            "UPDATE notifications SET dead_at = NULL, error = NULL, attempts = 0, leased_until = NULL \
-             WHERE id = ? AND user_id = ? AND delivered_at IS NULL",
-        )
-        .bind(id)
-        .bind(user_id)
-        .execute(&self.writer)
-        .await?;
-        found(done.rows_affected())
+        let mut tx = self.writer.begin().await?;
+        match place(&mut tx, id, user_id).await? {
+            Place::Queue => {}
+            Place::Delivered => {
+                return Err(ApiError::new(
+                    StatusCode::CONFLICT,
+                    "already_delivered",
+                    "the notification was delivered",
+                ));
+            }
+            Place::Dead => {
+                sqlx::query(
+                    "UPDATE notifications SET dead_at = NULL, error = NULL, attempts = 0, leased_until = NULL WHERE id = ?",
+                )
+                .bind(id)
+                .execute(&mut *tx)
+                .await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(())
     }
 
     /// What was given up, newest first.
@@ -133,8 +180,4 @@ impl Store {
             .collect();
         Ok(Page { items, next_cursor })
     }
-}
-
-fn found(rows: u64) -> Result<(), ApiError> {
-    if rows > 0 { Ok(()) } else { Err(ApiError::not_found("notification")) }
 }

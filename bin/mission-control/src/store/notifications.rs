@@ -84,21 +84,40 @@ impl Store {
         row.as_ref().map(notification).ok_or_else(|| ApiError::not_found("notification"))
     }
 
-    /// Claims a heartbeat's slot; `false` when somebody has it already.
-    pub async fn claim_slot(
+    /// Records that an agent woke, and claims the tick when one is named: `false` when somebody has
+    /// it already.
+    pub async fn wake(
         &self,
         user_id: &str,
         role: &str,
-        slot: &str,
+        slot: Option<&str>,
     ) -> Result<bool, ApiError> {
-        let done = sqlx::query("INSERT INTO heartbeats (user_id, role, slot, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
-            .bind(user_id)
-            .bind(role)
-            .bind(slot)
-            .bind(now())
-            .execute(&self.writer)
-            .await?;
-        Ok(done.rows_affected() == 1)
+        let at = now();
+        let mut tx = self.writer.begin().await?;
+        sqlx::query(
+            "INSERT INTO wakes (user_id, role, last_at, count) VALUES (?, ?, ?, 1) \
+             ON CONFLICT DO UPDATE SET last_at = excluded.last_at, count = count + 1",
+        )
+        .bind(user_id)
+        .bind(role)
+        .bind(&at)
+        .execute(&mut *tx)
+        .await?;
+        let claimed = match slot {
+            None => true,
+            Some(slot) => {
+                let done = sqlx::query("INSERT INTO heartbeats (user_id, role, slot, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
+                    .bind(user_id)
+                    .bind(role)
+                    .bind(slot)
+                    .bind(&at)
+                    .execute(&mut *tx)
+                    .await?;
+                done.rows_affected() == 1
+            }
+        };
+        tx.commit().await?;
+        Ok(claimed)
     }
 
     /// What waits for a user.
