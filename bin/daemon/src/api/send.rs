@@ -211,10 +211,10 @@ fn read_history(turns: &[Value], fields: &mut Fields<'_>) -> Vec<Message> {
     let mut history = Vec::with_capacity(turns.len());
     for (i, turn) in turns.iter().enumerate() {
         let content = turn.get("content").and_then(Value::as_str);
-        let Some(content) = content else {
+        if content.is_none() {
             fields.problem(&format!("messages.{i}.content"), "must be a string");
-            continue;
-        };
+        }
+        let content = content.unwrap_or_default();
         match turn.get("role").and_then(Value::as_str) {
             Some("user") => history.push(Message::user(content)),
             Some("assistant") => history.push(Message::assistant(content)),
@@ -237,33 +237,40 @@ fn read_options(
     let note = fields.some_text("kickoff_note");
     let title = fields.some_text("plan_title");
     let kickoff = fields.flag("kickoff_plan").unwrap_or(false).then_some(Kickoff { note, title });
+    // All three are read before any of them ends the reading, so that all that is wrong is named.
     let timezone = match fields.some_text("timezone") {
-        None => app.settings.timezone,
+        None => Some(app.settings.timezone),
         Some(name) => {
-            parse_zone(&name).map_err(|error| fields.problem("timezone", error.to_string())).ok()?
+            parse_zone(&name).map_err(|error| fields.problem("timezone", error.to_string())).ok()
         }
     };
     let prompt_mode = match fields.text("prompt_mode") {
-        None => wombat_core::workspace::PromptMode::Full,
-        Some(text) => text
-            .parse()
-            .map_err(|()| fields.problem("prompt_mode", "must be full or minimal"))
-            .ok()?,
+        None => Some(wombat_core::workspace::PromptMode::Full),
+        Some(text) => {
+            text.parse().map_err(|()| fields.problem("prompt_mode", "must be full or minimal")).ok()
+        }
     };
     let model_tier = match fields.text("model_tier") {
-        None => None,
-        Some(text) => Some(
-            text.parse()
-                .map_err(|()| fields.problem("model_tier", "must be default, cheap or best"))
-                .ok()?,
-        ),
+        None => Some(None),
+        Some(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|()| fields.problem("model_tier", "must be default, cheap or best"))
+            .ok(),
     };
     let kind = match fields.text("type").as_deref() {
         Some("mc.notification") => RunKind::Notification,
         Some("heartbeat") => RunKind::Heartbeat,
         Some(_) | None => RunKind::Message,
     };
-    Some(RunOptions { system_prompt, kickoff, timezone, prompt_mode, model_tier, kind })
+    Some(RunOptions {
+        system_prompt,
+        kickoff,
+        timezone: timezone?,
+        prompt_mode: prompt_mode?,
+        model_tier: model_tier?,
+        kind,
+    })
 }
 
 /// The caller's limits, each capped by the daemon's own.
