@@ -78,6 +78,14 @@ pub struct Settings {
     pub effective: Effective,
 }
 
+/// Settings whose feature is still to come: to ignore them would be to pretend.
+const NOT_OFFERED: [&str; 4] = [
+    "LLM_RECORD_DIR",
+    "LLM_REPLAY_DIR",
+    "WOMBAT_BACKEND_OPENAPI",
+    "WOMBAT_WEBHOOK_ALLOW_PRIVATE",
+];
+
 /// The keys of each provider, and where it is.
 const PROVIDERS: [(Provider, &[&str], &str); 8] = [
     (Provider::OpenAi, &["OPENAI_API_KEY"], "OPENAI_BASE_URL"),
@@ -134,6 +142,11 @@ impl Settings {
             r.number("WOMBAT_TOOL_RESULT_MAX_CHARS", 20_000_usize, 100..=10_000_000);
         let log_format = r.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json");
         let log_filter = r.text("RUST_LOG", "info");
+        for name in NOT_OFFERED {
+            if r.optional(name).is_some() {
+                r.problem(name, "is not offered by this version; leave it out");
+            }
+        }
         let effective = r.finish()?;
         // `finish` has failed if any of these could not be read.
         let (Some(minter), Some(llm)) = (tokens.minter, llm) else {
