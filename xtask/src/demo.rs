@@ -1,6 +1,7 @@
 //! The demo: one whole round trip, told as it happens, with the objects read back at the end.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -29,26 +30,38 @@ const PATIENCE: Duration = Duration::from_secs(180);
 pub(crate) async fn run(exit: bool) -> Result<(), ProgramError> {
     let mut interrupt = handler(SignalKind::interrupt())?;
     let mut terminate = handler(SignalKind::terminate())?;
+    let mut hangup = handler(SignalKind::hangup())?;
     let choice = Choice::of(|name| std::env::var(name).ok());
-    tokio::select! {
-        result = play(&choice, exit) => result,
-        _ = interrupt.recv() => say("\nStopped.\n"),
-        _ = terminate.recv() => say("\nStopped.\n"),
+    let mut stack = None;
+    let result = tokio::select! {
+        result = play(&choice, exit, &mut stack) => result,
+        _ = interrupt.recv() => say(""),
+        _ = terminate.recv() => say(""),
+        _ = hangup.recv() => Ok(()),
+    };
+    // However it ended, nothing is left running.
+    if let Some(mut stack) = stack {
+        stack.stop().await?;
+        say("All programs have stopped.")?;
     }
+    result
 }
 
 fn handler(kind: SignalKind) -> Result<tokio::signal::unix::Signal, ProgramError> {
     signal(kind).map_err(|error| ProgramError(error.to_string()))
 }
 
-#[expect(clippy::print_stdout, reason = "the transcript is the demo's result")]
-#[expect(clippy::unnecessary_wraps, reason = "so that it can end a branch")]
 fn say(text: &str) -> Result<(), ProgramError> {
-    println!("{text}");
+    // A terminal that has gone away is no reason to stop before the programs are stopped.
+    let _ = writeln!(std::io::stdout(), "{text}");
     Ok(())
 }
 
-async fn play(choice: &Choice, exit: bool) -> Result<(), ProgramError> {
+async fn play(
+    choice: &Choice,
+    exit: bool,
+    running: &mut Option<Stack>,
+) -> Result<(), ProgramError> {
     let options = StackOptions {
         daemon: choice.settings.clone(),
         example: example(),
@@ -56,7 +69,7 @@ async fn play(choice: &Choice, exit: bool) -> Result<(), ProgramError> {
         daemon_port: free(DAEMON_PORT),
     };
     say("Starting backend, daemon and dispatcher …")?;
-    let mut stack = Stack::start(&options).await?;
+    let stack = running.insert(Stack::start(&options).await?);
     say(&format!(
         "  backend     {}\n  daemon      {}\n  model       {}\n",
         stack.backend_url,
@@ -67,7 +80,7 @@ async fn play(choice: &Choice, exit: bool) -> Result<(), ProgramError> {
             &choice.provider
         },
     ))?;
-    let result = round(&stack, choice).await;
+    let result = round(stack, choice).await;
     if let Err(error) = result {
         let logs = [&stack.daemon, &stack.dispatcher].map(|program| {
             let log = program.log();
@@ -78,8 +91,7 @@ async fn play(choice: &Choice, exit: bool) -> Result<(), ProgramError> {
         return Err(ProgramError(format!("{error}\n{}", logs.concat())));
     }
     if exit {
-        stack.stop().await?;
-        return say("All programs have stopped.");
+        return Ok(());
     }
     say(&format!(
         "The page shows it all: {}/\nWrite to an agent there, or stop everything with Ctrl-C.",

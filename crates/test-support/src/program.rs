@@ -65,6 +65,8 @@ impl Program {
             .current_dir(dir)
             .env_clear()
             .envs(settings.iter().map(|(name, value)| (name, value)))
+            // Ctrl-C on a terminal is for whoever started the programs, and stops them in order.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

