@@ -2,10 +2,16 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeZone, Timelike, Utc};
+use chrono::{
+    DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Timelike,
+    Utc,
+};
 
 /// Far enough back for 29 February across a century's end.
 const MAX_DAYS_BACK: u64 = 9 * 366;
+
+/// No clock is put forward by more than this, but for islands that skipped a day.
+const MAX_GAP_MINUTES: i64 = 180;
 
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
@@ -23,6 +29,9 @@ pub(crate) struct Cron {
     /// Whether the day of the month or of the week is restricted: when both are, either will do.
     any_day: bool,
     any_weekday: bool,
+    /// Whether the line names hours and minutes. When clocks are put forward or back, cron keeps
+    /// such a line to once a day, and lets the others follow the clock.
+    fixed_time: bool,
 }
 
 impl FromStr for Cron {
@@ -43,6 +52,7 @@ impl FromStr for Cron {
             weekdays: (sunday_twice | sunday_twice >> 7) & 0x7f,
             any_day: days.starts_with('*'),
             any_weekday: weekdays.starts_with('*'),
+            fixed_time: !minutes.starts_with('*') && !hours.starts_with('*'),
         })
     }
 }
@@ -67,16 +77,30 @@ impl Cron {
     }
 
     fn last_of_day<Z: TimeZone>(&self, day: NaiveDate, now: &DateTime<Z>) -> Option<DateTime<Utc>> {
-        let minutes = (0..24 * 60).rev();
-        minutes
+        (0..24 * 60)
             .filter_map(|minute| NaiveTime::from_hms_opt(minute / 60, minute % 60, 0))
             .filter(|time| has(self.hours, time.hour()) && has(self.minutes, time.minute()))
-            .filter_map(|time| {
-                // In the hour that comes twice the first counts; the one that is left out does not.
-                let tick = now.timezone().from_local_datetime(&day.and_time(time)).earliest()?;
-                Some(tick.with_timezone(&Utc))
-            })
-            .find(|tick| *tick <= now.with_timezone(&Utc))
+            .flat_map(|time| self.moments(day.and_time(time), &now.timezone()))
+            .filter(|tick| *tick <= now.with_timezone(&Utc))
+            .max()
+    }
+
+    /// When the clock shows this time: once, twice where it is put back, never where it is put
+    /// forward. A fixed time counts the first time, and when it is left out, as soon as it is over.
+    fn moments<Z: TimeZone>(&self, time: NaiveDateTime, zone: &Z) -> Vec<DateTime<Utc>> {
+        let shown = zone.from_local_datetime(&time);
+        let moments = if self.fixed_time {
+            let after_gap = || {
+                (1..=MAX_GAP_MINUTES).find_map(|minutes| {
+                    let later = time.checked_add_signed(TimeDelta::minutes(minutes))?;
+                    zone.from_local_datetime(&later).earliest()
+                })
+            };
+            [shown.earliest().or_else(after_gap), None]
+        } else {
+            [shown.clone().earliest(), shown.latest()]
+        };
+        moments.into_iter().flatten().map(|moment| moment.to_utc()).collect()
     }
 }
 
@@ -150,6 +174,40 @@ mod tests {
     fn ticks_are_counted_in_the_zone_of_the_clock() {
         let expected = Some("2026-11-23T07:00:00Z".to_owned());
         assert_eq!(tick("0 9 * * *", "2026-11-23T23:00:00+02:00"), expected);
+    }
+
+    #[test]
+    fn clocks_that_change_leave_no_tick_out_and_make_none_twice() {
+        use chrono_tz::Tz;
+        let tick = |cron: &str, zone: Tz, now: &str| {
+            let now: DateTime<Utc> = now.parse().unwrap();
+            let tick = cron.parse::<Cron>().unwrap().last_tick(&now.with_timezone(&zone)).unwrap();
+            tick.format("%Y-%m-%dT%H:%MZ").to_string()
+        };
+        let berlin = Tz::Europe__Berlin;
+        for (cron, now, expected) in [
+            // Put forward on 29 March 2026 at 01:00 UTC: 02:30 is left out.
+            ("30 2 * * *", "2026-03-28T20:00:00Z", "2026-03-28T01:30Z"),
+            ("30 2 * * *", "2026-03-29T00:59:59Z", "2026-03-28T01:30Z"),
+            ("30 2 * * *", "2026-03-29T01:00:30Z", "2026-03-29T01:00Z"),
+            ("30 2 * * *", "2026-03-30T00:29:00Z", "2026-03-29T01:00Z"),
+            ("*/30 * * * *", "2026-03-29T01:10:00Z", "2026-03-29T01:00Z"),
+            ("0 9 * * *", "2026-03-28T12:00:00Z", "2026-03-28T08:00Z"),
+            ("0 9 * * *", "2026-03-29T12:00:00Z", "2026-03-29T07:00Z"),
+            // Put back on 25 October 2026 at 01:00 UTC: 02:30 comes twice.
+            ("30 2 * * *", "2026-10-25T00:30:00Z", "2026-10-25T00:30Z"),
+            ("30 2 * * *", "2026-10-25T01:30:00Z", "2026-10-25T00:30Z"),
+            ("*/15 * * * *", "2026-10-25T00:50:00Z", "2026-10-25T00:45Z"),
+            ("*/15 * * * *", "2026-10-25T01:20:00Z", "2026-10-25T01:15Z"),
+            ("0 * * * *", "2026-10-25T01:59:00Z", "2026-10-25T01:00Z"),
+        ] {
+            assert_eq!(tick(cron, berlin, now), expected, "{cron} at {now}");
+        }
+        // Half an hour, and midnight that does not exist.
+        let lord_howe = Tz::Australia__Lord_Howe;
+        assert_eq!(tick("15 2 * * *", lord_howe, "2026-10-03T16:00:00Z"), "2026-10-03T15:30Z");
+        let cairo = Tz::Africa__Cairo;
+        assert_eq!(tick("0 0 * * *", cairo, "2026-04-24T05:00:00Z"), "2026-04-23T22:00Z");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `wombat-heartbeat crontab`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use service::settings::{Layers, Reader, SettingsError};
 use wombat_core::agent_config::AgentConfig;
@@ -40,28 +40,40 @@ impl CrontabSettings {
         }
     }
 
-    /// The lines, for `crontab -`. Without a user the crontab has to set USER_ID.
-    pub fn lines(&self, users: &[String]) -> Result<Vec<String>, SessionError> {
+    /// The lines, for `crontab -`. `program` is called by its full path, because cron looks for
+    /// programs in few places only; `config` is the settings file, if one was named. Without a user
+    /// the crontab has to set USER_ID.
+    pub fn lines(
+        &self,
+        program: &Path,
+        config: Option<&Path>,
+        users: &[String],
+    ) -> Result<Vec<String>, SessionError> {
         let users: Vec<String> =
             if users.is_empty() { self.user.iter().cloned().collect() } else { users.to_vec() };
         let mut flags = String::new();
+        if let Some(config) = config {
+            flags += &format!("--config {} ", quoted(&config.to_string_lossy()));
+        }
         for user in &users {
             UserId::parse(user)?;
             flags += &format!("--user {} ", quoted(user));
         }
-        let mut lines = vec![format!("# Heartbeats of {}", self.path.display())];
+        let mut lines = vec![comment(&format!("# Heartbeats of {}", self.path.display()))];
         if users.is_empty() {
             lines.push(
-                "# USER_ID must be set, here or in the settings of the directory.".to_owned(),
+                "# USER_ID must be set: above these lines, or in the directory's .env.".to_owned(),
             );
         }
         let dir = quoted(&self.dir.to_string_lossy());
+        let program = quoted(&program.to_string_lossy());
         for agent in &self.config.agents {
             let role = &agent.profile.role;
             if let Some(cron) = &agent.profile.heartbeat_cron {
-                lines.push(format!(
-                    "{cron} cd {dir} && wombat-heartbeat {flags}--role {role} --slot auto"
-                ));
+                // cron takes a line as it is, so what was checked as five fields is written so.
+                let cron = cron.split_whitespace().collect::<Vec<_>>().join(" ");
+                lines
+                    .push(format!("{cron} cd {dir} && {program} {flags}--role {role} --slot auto"));
             }
         }
         Ok(lines)
@@ -74,8 +86,12 @@ fn quoted(text: &str) -> String {
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
     }
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    format!("'{}'", line.replace('\'', r"'\''").replace('%', r"'\%'"))
+    format!("'{}'", comment(text).replace('\'', r"'\''").replace('%', r"'\%'"))
+}
+
+/// Text that stays on its line.
+fn comment(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -94,24 +110,36 @@ mod tests {
     const JSON: &str = r#"{"agents": [{"role": "scout", "heartbeat_cron": "*/15 * * * *"},
         {"role": "quiet"}]}"#;
 
+    fn lines(user: Option<&str>, users: &[&str]) -> Vec<String> {
+        let users: Vec<String> = users.iter().map(|user| (*user).to_owned()).collect();
+        settings(JSON, user).lines(Path::new("/bin/hb"), None, &users).unwrap()
+    }
+
     #[test]
     fn every_role_with_a_cron_line_gets_one() {
-        let lines = settings(JSON, Some("u1")).lines(&[]).unwrap();
         assert_eq!(
-            lines[1..],
-            ["*/15 * * * * cd /srv/wombat && wombat-heartbeat --user u1 --role scout --slot auto"]
+            lines(Some("u1"), &[])[1..],
+            ["*/15 * * * * cd /srv/wombat && /bin/hb --user u1 --role scout --slot auto"]
         );
-        let lines = settings(JSON, None).lines(&[]).unwrap();
-        assert!(
-            lines[1].contains("USER_ID")
-                && lines[2].ends_with("wombat-heartbeat --role scout --slot auto")
-        );
+        let lines = lines(None, &[]);
+        assert!(lines[1].contains("USER_ID"), "{lines:?}");
+        assert!(lines[2].ends_with("/bin/hb --role scout --slot auto"), "{lines:?}");
+    }
+
+    #[test]
+    fn the_flags_are_those_of_the_call() {
+        let config = Some(Path::new("my settings.toml"));
+        let users = ["a".to_owned(), "cn=b,dc=c".to_owned()];
+        let lines = settings(JSON, Some("u1")).lines(Path::new("/bin/hb"), config, &users).unwrap();
+        let flags = "--config 'my settings.toml' --user a --user cn=b,dc=c --role scout";
+        assert!(lines[1].contains(flags), "{}", lines[1]);
     }
 
     #[test]
     fn a_user_cannot_break_out_of_the_line() {
-        let lines = settings(JSON, None).lines(&["a'; rm -rf %\n".to_owned()]).unwrap();
+        let lines = lines(None, &["a'; rm -rf %\n"]);
         assert!(lines[1].contains(r"--user 'a'\''; rm -rf '\%' ' --role"), "{}", lines[1]);
-        assert!(settings(JSON, None).lines(&["a:b".to_owned()]).is_err());
+        let colon = ["a:b".to_owned()];
+        assert!(settings(JSON, None).lines(Path::new("hb"), None, &colon).is_err());
     }
 }

@@ -3,25 +3,15 @@
 use std::time::{Duration, SystemTime};
 
 use mc_client::error::retry_after;
-use mc_client::types::Pending;
+use mc_client::types::{ErrorBody, Pending};
 use reqwest::StatusCode;
-use reqwest::header::HeaderValue;
-use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::json;
 use service::trace::TraceId;
 use wombat_core::session::SessionKey;
 
+use crate::retry;
 use crate::settings::Settings;
-
-/// How often the daemon is asked when it is away for a moment, as while it restarts.
-const ATTEMPTS: u32 = 3;
-
-/// The first wait between two attempts; doubles.
-const WAIT: Duration = Duration::from_secs(1);
-
-/// The longest `Retry-After` that is waited for: cron comes again.
-const MAX_WAIT: Duration = Duration::from_secs(15);
 
 /// The largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
@@ -46,14 +36,19 @@ pub(crate) enum DaemonError {
     /// No connection.
     #[error("the daemon cannot be reached: {0} (check AGENT_DAEMON_URL)")]
     Unreachable(String),
-    /// No answer, or half of one.
-    #[error("the daemon did not answer: {0}")]
+    /// Half an answer, or none.
+    #[error("the connection to the daemon broke: {0}")]
     Broken(String),
+    /// The run outlasted all patience.
+    #[error("the daemon did not answer in time")]
+    Timeout,
     /// The daemon says no.
-    #[error("the daemon answered {status}: {message}")]
+    #[error("the daemon answered {status}: {message}{}", hint(*.status))]
     Status {
         /// The HTTP status.
         status: u16,
+        /// Its word for programs.
+        code: Option<String>,
         /// Its sentence.
         message: String,
         /// How long it asks to wait.
@@ -62,18 +57,43 @@ pub(crate) enum DaemonError {
     /// Not the daemon's form.
     #[error("the daemon's answer could not be understood: {0}")]
     BadAnswer(String),
-    /// The key cannot stand in a header.
-    #[error("AGENT_DAEMON_API_KEY cannot stand in a header")]
-    Key,
+}
+
+fn hint(status: u16) -> &'static str {
+    match status {
+        401 | 403 => " (check AGENT_DAEMON_API_KEY on both sides)",
+        404 | 405 => " (check AGENT_DAEMON_URL)",
+        _ => "",
+    }
 }
 
 impl DaemonError {
-    /// Whether the daemon did nothing yet and may later.
-    fn is_retryable(&self) -> bool {
+    /// The wait before a repeat that does no harm: the daemon did nothing yet, or the key of the
+    /// run makes the repeat find what it did. A run that took too long would do so again.
+    fn again(&self, keyed: bool) -> Option<Duration> {
         match self {
-            Self::Unreachable(_) => true,
-            Self::Status { status, .. } => *status == 503,
-            Self::Broken(_) | Self::BadAnswer(_) | Self::Key => false,
+            Self::Unreachable(_) => Some(Duration::ZERO),
+            Self::Broken(_) => keyed.then_some(Duration::ZERO),
+            Self::Status { status, code, retry_after, .. } => {
+                let idle = match (status, code.as_deref()) {
+                    (503, _) | (409, Some("session_busy")) | (502, Some("backend_unavailable")) => {
+                        true
+                    }
+                    (_, Some(_) | None) => false,
+                };
+                idle.then_some(retry_after.unwrap_or_default())
+            }
+            Self::Timeout | Self::BadAnswer(_) => None,
+        }
+    }
+
+    /// Whether the same run is being made for another machine.
+    pub(crate) fn is_run_elsewhere(&self) -> bool {
+        match self {
+            Self::Status { status, code, .. } => {
+                *status == 409 && code.as_deref() == Some("idempotency_conflict")
+            }
+            Self::Unreachable(_) | Self::Broken(_) | Self::Timeout | Self::BadAnswer(_) => false,
         }
     }
 }
@@ -98,26 +118,11 @@ pub(crate) async fn wake(
         body["idempotency_key"] = format!("heartbeat:{slot}").into();
     }
     let traceparent = TraceId::random().traceparent();
-    let mut attempt = 1;
-    loop {
-        let error = match send(settings, http, &body, &traceparent).await {
-            Ok(reply) => return Ok(reply),
-            Err(error) => error,
-        };
-        let asked = match &error {
-            DaemonError::Status { retry_after, .. } => retry_after.unwrap_or_default(),
-            DaemonError::Unreachable(_)
-            | DaemonError::Broken(_)
-            | DaemonError::BadAnswer(_)
-            | DaemonError::Key => Duration::ZERO,
-        };
-        if attempt >= ATTEMPTS || asked > MAX_WAIT || !error.is_retryable() {
-            return Err(error);
-        }
-        tracing::info!(%error, "trying again");
-        tokio::time::sleep(asked.max(WAIT * 2_u32.pow(attempt - 1))).await;
-        attempt += 1;
-    }
+    retry::repeat(
+        async || send(settings, http, &body, &traceparent).await,
+        |error| error.again(slot.is_some()),
+    )
+    .await
 }
 
 fn message(pending: Option<Pending>) -> String {
@@ -142,9 +147,7 @@ async fn send(
         .header("traceparent", traceparent)
         .json(body);
     if let Some(key) = &settings.daemon_key {
-        let mut value = HeaderValue::from_str(key.expose_secret()).map_err(|_| DaemonError::Key)?;
-        value.set_sensitive(true);
-        request = request.header("x-agent-daemon-key", value);
+        request = request.header("x-agent-daemon-key", key);
     }
     let mut response = request.send().await.map_err(|error| of_transport(&error))?;
     let status = response.status();
@@ -160,21 +163,15 @@ async fn send(
         return serde_json::from_slice(&bytes)
             .map_err(|error| DaemonError::BadAnswer(error.to_string()));
     }
-    Err(DaemonError::Status {
-        status: status.as_u16(),
-        message: sentence(status, &bytes),
-        retry_after: wait,
-    })
+    let (code, message) = reason(status, &bytes);
+    Err(DaemonError::Status { status: status.as_u16(), code, message, retry_after: wait })
 }
 
-fn sentence(status: StatusCode, body: &[u8]) -> String {
-    #[derive(Deserialize)]
-    struct Error {
-        error: String,
-    }
-    match serde_json::from_slice::<Error>(body) {
-        Ok(body) => body.error.split_whitespace().collect::<Vec<_>>().join(" "),
-        Err(_) => status.canonical_reason().unwrap_or("(no text)").to_owned(),
+/// The `code` and the sentence of a bad answer.
+fn reason(status: StatusCode, body: &[u8]) -> (Option<String>, String) {
+    match serde_json::from_slice::<ErrorBody>(body) {
+        Ok(body) => (body.code, body.error),
+        Err(_) => (None, status.canonical_reason().unwrap_or("(no text)").to_owned()),
     }
 }
 
@@ -185,6 +182,8 @@ fn of_transport(error: &reqwest::Error) -> DaemonError {
     }
     if error.is_connect() {
         DaemonError::Unreachable(cause.to_string())
+    } else if error.is_timeout() {
+        DaemonError::Timeout
     } else {
         DaemonError::Broken(cause.to_string())
     }

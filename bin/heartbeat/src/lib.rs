@@ -8,6 +8,7 @@ mod config_file;
 mod cron;
 mod crontab;
 mod daemon;
+mod retry;
 mod run;
 mod settings;
 mod slot;

@@ -1,12 +1,12 @@
 //! `wombat-heartbeat`: flags, settings, logging and the exit code; the work is in the library.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chrono::Local;
 use clap::{Args, Parser, Subcommand};
 use service::settings::Layers;
-use service::{exit, telemetry};
+use service::{exit, shutdown, telemetry};
 use wombat_heartbeat::{CrontabSettings, Plan, Settings, Slot, Wake, Who};
 
 const PROGRAM: &str = "wombat-heartbeat";
@@ -19,8 +19,8 @@ struct Arguments {
     /// The settings file; `wombat.toml` in the working directory is read when it is there.
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
-    /// A user whose agents wake; may be given several times. Else USER_ID.
-    #[arg(long = "user", value_name = "USER", value_delimiter = ',', global = true)]
+    /// A user whose agents wake; may be given several times (an id may hold commas). Else USER_ID.
+    #[arg(long = "user", value_name = "USER", global = true)]
     users: Vec<String>,
     #[command(flatten)]
     wake: WakeArguments,
@@ -30,7 +30,7 @@ struct Arguments {
 
 #[derive(Debug, Args)]
 struct WakeArguments {
-    /// A role that wakes; may be given several times. Else AGENT_ROLE.
+    /// A role that wakes; may be given several times, or be a list with commas. Else AGENT_ROLE.
     #[arg(long = "role", value_name = "ROLE", value_delimiter = ',', conflicts_with = "all_roles")]
     roles: Vec<String>,
     /// All roles of agent-config.json wake.
@@ -53,17 +53,19 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let layers = Layers::of_process(arguments.config, Vec::new());
+    let layers = Layers::of_process(arguments.config.clone(), Vec::new());
     match arguments.command {
-        Some(Command::Crontab) => crontab(&layers, &arguments.users),
+        Some(Command::Crontab) => crontab(&layers, arguments.config.as_deref(), &arguments.users),
         None => wake(&layers, arguments.users, arguments.wake),
     }
 }
 
-fn crontab(layers: &Layers, users: &[String]) -> ExitCode {
-    let lines = CrontabSettings::read(layers)
-        .map_err(|error| error.to_string())
-        .and_then(|settings| settings.lines(users).map_err(|error| error.to_string()));
+fn crontab(layers: &Layers, config: Option<&Path>, users: &[String]) -> ExitCode {
+    let program = std::env::current_exe().unwrap_or_else(|_| PROGRAM.into());
+    let lines =
+        CrontabSettings::read(layers).map_err(|error| error.to_string()).and_then(|settings| {
+            settings.lines(&program, config, users).map_err(|error| error.to_string())
+        });
     match lines {
         Ok(lines) => {
             for line in lines {
@@ -96,6 +98,8 @@ fn wake(layers: &Layers, users: Vec<String>, arguments: WakeArguments) -> ExitCo
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn run(settings: &Settings, plan: &Plan) -> Result<(), wombat_heartbeat::HeartbeatError> {
-    wombat_heartbeat::run(settings, plan, &Local::now(), &|line| exit::say(line)).await
+async fn run(settings: &Settings, plan: &Plan) -> Result<(), Box<dyn std::error::Error>> {
+    let stop = shutdown::signals()?;
+    wombat_heartbeat::run(settings, plan, &Local::now(), &|line| exit::say(line), &stop).await?;
+    Ok(())
 }

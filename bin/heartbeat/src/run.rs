@@ -5,12 +5,14 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeZone};
 use clap::ValueEnum;
 use futures::StreamExt;
-use mc_client::client::{McClient, RetryPolicy};
+use mc_client::client::{AgentClient, McClient, RetryPolicy};
 use mc_client::error::McError;
 use mc_client::token::{AgentAuth, TokenError};
 use mc_client::types::{HeartbeatAnswer, HeartbeatRequest};
+use tokio_util::sync::CancellationToken;
 
 use crate::daemon::{self, DaemonError};
+use crate::retry;
 use crate::settings::{Settings, Waking};
 use crate::slot::Slot;
 
@@ -43,6 +45,9 @@ pub enum HeartbeatError {
     /// These agents did not wake; the others did.
     #[error("{}", .0.join("\n"))]
     Agents(Vec<String>),
+    /// A signal came first.
+    #[error("told to stop before all agents woke")]
+    Stopped,
     /// The HTTP client could not be built.
     #[error("the HTTP client cannot be set up: {0}")]
     Client(#[from] reqwest::Error),
@@ -62,20 +67,26 @@ enum WakeError {
 }
 
 fn hint(error: &McError) -> &'static str {
-    match error.status() {
-        Some(401 | 403) => " (check AGENT_JWT_SECRET on both sides)",
-        Some(404 | 405 | 501) => " (it does not offer heartbeat; --wake always goes without)",
-        Some(_) => "",
-        None => " (check BACKEND_URL)",
+    match error {
+        McError::Status { status: 401 | 403, .. } => " (check AGENT_JWT_SECRET on both sides)",
+        McError::Status { status: 404 | 405 | 501, .. } => {
+            " (it does not offer heartbeat; --wake always goes without)"
+        }
+        McError::Unreachable { .. } | McError::Timeout | McError::BadAnswer { .. } => {
+            " (check BACKEND_URL)"
+        }
+        McError::Status { .. } | McError::Token(_) => "",
     }
 }
 
-/// Wakes all agents of the settings. What they say goes to `say`, line by line.
+/// Wakes all agents of the settings, or as many as it can before `stop`. What they say goes to
+/// `say`, line by line.
 pub async fn run<Z: TimeZone>(
     settings: &Settings,
     plan: &Plan,
     now: &DateTime<Z>,
     say: &dyn Fn(&str),
+    stop: &CancellationToken,
 ) -> Result<(), HeartbeatError> {
     let http = service::http::client_builder().build()?;
     let client = McClient::new(&settings.backend_url, http.clone(), RetryPolicy::default());
@@ -87,19 +98,30 @@ pub async fn run<Z: TimeZone>(
     });
     let mut wakes = futures::stream::iter(wakes).buffered(CONCURRENCY);
     let mut failed = Vec::new();
-    while let Some((waking, result)) = wakes.next().await {
+    loop {
+        let next = tokio::select! {
+            next = wakes.next() => next,
+            () = stop.cancelled() => return Err(HeartbeatError::Stopped),
+        };
+        let Some((waking, result)) = next else { break };
         if many {
             say(&format!("{}:", waking.session));
         }
         match result {
-            Ok(lines) => lines.iter().for_each(|line| say(line)),
+            Ok(lines) => lines.iter().for_each(|line| say(&printable(line))),
             Err(error) => {
                 let line = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+                let line = printable(&line);
                 failed.push(if many { format!("{}: {line}", waking.session) } else { line });
             }
         }
     }
     if failed.is_empty() { Ok(()) } else { Err(HeartbeatError::Agents(failed)) }
+}
+
+/// Without what a terminal takes for orders: others than the operator wrote the text.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
 async fn wake(
@@ -121,21 +143,28 @@ async fn wake(
         role: Some(role.to_owned()),
         slot: slot.clone(),
     };
-    let answer = match client.agent(Arc::new(auth)).heartbeat(&request).await {
-        Ok(answer) => Some(answer),
+    let (answer, in_doubt) = match record(&client.agent(Arc::new(auth)), &request).await {
+        Ok((answer, in_doubt)) => (Some(answer), in_doubt),
         // The endpoint is optional; who wants the run in any case gets it without.
         Err(error) if wake == Wake::Always && matches!(error.status(), Some(404 | 405 | 501)) => {
-            None
+            (None, false)
         }
         Err(error) => return Err(error.into()),
     };
     let mut lines = Vec::new();
     lines.extend(answer.as_ref().and_then(|answer| serde_json::to_string(answer).ok()));
-    if !wants_run(wake, answer.as_ref()) {
+    if !wants_run(wake, answer.as_ref(), in_doubt) {
         return Ok(lines);
     }
     let pending = answer.map(|answer| answer.pending);
-    let reply = daemon::wake(settings, http, session, pending, slot.as_deref()).await?;
+    let reply = match daemon::wake(settings, http, session, pending, slot.as_deref()).await {
+        Ok(reply) => reply,
+        Err(error) if slot.is_some() && error.is_run_elsewhere() => {
+            lines.push("another machine makes this run".to_owned());
+            return Ok(lines);
+        }
+        Err(error) => return Err(error.into()),
+    };
     lines.push(match (reply.silent, reply.response) {
         (true, _) => "nothing to do".to_owned(),
         (false, Some(response)) => response,
@@ -144,9 +173,30 @@ async fn wake(
     Ok(lines)
 }
 
-/// Another machine that claimed the slot does the work.
-fn wants_run(wake: Wake, answer: Option<&HeartbeatAnswer>) -> bool {
-    let claimed = answer.is_none_or(|answer| answer.claimed);
+/// Records the heartbeat. An answer that is lost on its way leaves in doubt who claimed the slot:
+/// the repeat would be told that it is taken, be it by this very call.
+async fn record(
+    client: &AgentClient,
+    request: &HeartbeatRequest,
+) -> Result<(HeartbeatAnswer, bool), McError> {
+    let mut in_doubt = false;
+    let answer = retry::repeat(
+        async || client.heartbeat(request).await,
+        |error| {
+            // Without a slot the client has already repeated it.
+            let again = request.slot.is_some() && error.is_retryable();
+            in_doubt |= again && !matches!(error.status(), Some(425 | 429 | 503));
+            again.then(|| error.retry_after().unwrap_or_default())
+        },
+    )
+    .await?;
+    Ok((answer, in_doubt))
+}
+
+/// Another machine that claimed the slot does the work. In doubt who did, both ask the daemon: the
+/// slot is the run's key, so that it is made once.
+fn wants_run(wake: Wake, answer: Option<&HeartbeatAnswer>, in_doubt: bool) -> bool {
+    let claimed = in_doubt || answer.is_none_or(|answer| answer.claimed);
     let pending = answer.is_some_and(|a| a.pending.notifications > 0 || a.pending.tasks > 0);
     claimed
         && match wake {

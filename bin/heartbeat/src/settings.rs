@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
+use reqwest::header::HeaderValue;
+use secrecy::ExposeSecret;
 use service::agent_token::{self, AgentTokens};
 use service::settings::{Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
@@ -36,7 +37,7 @@ pub struct Settings {
     /// `AGENT_DAEMON_URL`.
     pub(crate) daemon_url: String,
     /// `AGENT_DAEMON_API_KEY`.
-    pub(crate) daemon_key: Option<SecretString>,
+    pub(crate) daemon_key: Option<HeaderValue>,
     /// How long the daemon's answer is waited for.
     pub(crate) send_timeout: Duration,
     /// `HEARTBEAT_TASK`.
@@ -66,17 +67,20 @@ impl Settings {
         let mut wakes = Vec::new();
         for role in roles {
             let cron = cron_of(&mut reader, &config, &role);
-            wakes.extend(users.iter().map(|user| Waking {
-                session: SessionKey::new(user.clone(), role.clone()),
-                cron: cron.clone(),
-            }));
+            for user in &users {
+                let session = SessionKey::new(user.clone(), role.clone());
+                // Whoever is named twice wakes once.
+                if wakes.iter().all(|known: &Waking| known.session != session) {
+                    wakes.push(Waking { session, cron: cron.clone() });
+                }
+            }
         }
         let run_timeout = reader.seconds("WOMBAT_RUN_TIMEOUT_SECS", 120, 1..=86_400);
         let settings = Self {
             wakes,
             backend_url: reader.url("BACKEND_URL", "http://localhost:8000"),
             daemon_url: reader.url("AGENT_DAEMON_URL", "http://localhost:8081"),
-            daemon_key: reader.secret("AGENT_DAEMON_API_KEY"),
+            daemon_key: daemon_key(&mut reader),
             send_timeout: run_timeout + QUEUE_TIME,
             task: reader.text("HEARTBEAT_TASK", "Heartbeat"),
             tokens: agent_token::read(&mut reader, true),
@@ -87,21 +91,37 @@ impl Settings {
     }
 }
 
+fn daemon_key(reader: &mut Reader<'_>) -> Option<HeaderValue> {
+    let key = reader.secret("AGENT_DAEMON_API_KEY")?;
+    match HeaderValue::from_str(key.expose_secret()) {
+        Ok(mut value) => {
+            value.set_sensitive(true);
+            Some(value)
+        }
+        Err(_) => {
+            reader.problem("AGENT_DAEMON_API_KEY", "holds what cannot stand in an HTTP header");
+            None
+        }
+    }
+}
+
 fn log_format(reader: &mut Reader<'_>) -> LogFormat {
     reader.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json").unwrap_or_else(LogFormat::fitting)
 }
 
 fn users(reader: &mut Reader<'_>, named: &[String]) -> Vec<UserId> {
     let from_settings = reader.optional("USER_ID");
-    let names = if named.is_empty() { from_settings.into_iter().collect() } else { named.to_vec() };
+    let (setting, names) = if named.is_empty() {
+        ("USER_ID", from_settings.into_iter().collect())
+    } else {
+        ("--user", named.to_vec())
+    };
     if names.is_empty() {
-        reader.problem("USER_ID", "is not set; name the user whose agent wakes, or use --user");
+        reader.problem("USER_ID", "is not set; name the user whose agent wakes, here or by --user");
     }
     names
         .iter()
-        .filter_map(|name| {
-            UserId::parse(name).map_err(|error| reader.problem("USER_ID", error)).ok()
-        })
+        .filter_map(|name| UserId::parse(name).map_err(|error| reader.problem(setting, error)).ok())
         .collect()
 }
 
@@ -114,12 +134,14 @@ fn roles(reader: &mut Reader<'_>, who: &Who, config: &AgentConfig) -> Vec<Role> 
         }
         return roles;
     }
-    let names = if who.roles.is_empty() { vec![from_settings] } else { who.roles.clone() };
+    let (setting, names) = if who.roles.is_empty() {
+        ("AGENT_ROLE", vec![from_settings])
+    } else {
+        ("--role", who.roles.clone())
+    };
     names
         .iter()
-        .filter_map(|name| {
-            Role::parse(name).map_err(|error| reader.problem("AGENT_ROLE", error)).ok()
-        })
+        .filter_map(|name| Role::parse(name).map_err(|error| reader.problem(setting, error)).ok())
         .collect()
 }
 

@@ -7,8 +7,12 @@ async function refresh() {
     const answer = await fetch(location.href, { credentials: "same-origin" });
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const fresh = page.getElementById("live");
-    if (fresh && fresh.innerHTML !== live.innerHTML) live.replaceChildren(...fresh.childNodes);
+    for (const old of live.querySelectorAll("section")) {
+      const fresh = page.getElementById(old.id);
+      // What somebody is using is left alone until the next turn.
+      const used = old.contains(document.activeElement);
+      if (fresh && !used && fresh.innerHTML !== old.innerHTML) old.replaceWith(fresh);
+    }
   } catch {
     // The backend is away; the next turn tries again.
   }

@@ -43,6 +43,15 @@ pub enum Tenant {
     Person(Person),
 }
 
+/// An agent, or a service that speaks for nobody in particular.
+#[derive(Debug, Clone)]
+pub enum Caller {
+    /// An agent.
+    Agent(Agent),
+    /// A service.
+    Internal,
+}
+
 impl Tenant {
     /// The user that everything is scoped to.
     pub fn user_id(&self) -> &str {
@@ -132,6 +141,16 @@ impl FromRequestParts<App> for Tenant {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         if parts.headers.contains_key(&INTERNAL) {
             return person(&parts.headers, app).map(Self::Person);
+        }
+        agent(&parts.headers, app).map(Self::Agent)
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        if parts.headers.contains_key(&INTERNAL) {
+            return internal(&parts.headers, app).map(|Internal| Self::Internal);
         }
         agent(&parts.headers, app).map(Self::Agent)
     }

@@ -3,7 +3,6 @@
 
 use std::sync::LazyLock;
 
-use axum::extract::Path;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
@@ -13,7 +12,7 @@ use utoipa::{OpenApi, ToSchema};
 use crate::App;
 use crate::auth::Tenant;
 use crate::error::ApiError;
-use crate::extract::Body;
+use crate::extract::{Body, Id};
 
 /// The most schools of one answer.
 const MAX_LIMIT: usize = 50;
@@ -142,10 +141,7 @@ fn fits(school: &School, search: &Search) -> bool {
     params(("school_id" = String, Path, description = "From the search.")),
     responses((status = 200, body = School), (status = 404, description = "No such school."))
 )]
-async fn get_school_profile(
-    _tenant: Tenant,
-    Path(school_id): Path<String>,
-) -> Result<Json<School>, ApiError> {
+async fn get_school_profile(_tenant: Tenant, Id(school_id): Id) -> Result<Json<School>, ApiError> {
     let school = SCHOOLS.iter().find(|school| school.summary.id == school_id);
     school.cloned().map(Json).ok_or_else(|| ApiError::not_found("school"))
 }

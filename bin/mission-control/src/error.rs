@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use http::{HeaderValue, StatusCode, header};
 use mc_client::types::ErrorBody;
 use serde_json::{Value, json};
@@ -93,10 +93,15 @@ impl From<sqlx::Error> for ApiError {
     }
 }
 
+/// What an error says, beside its response: the page shows it to people.
+#[derive(Debug, Clone)]
+pub struct Said(pub String);
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let unavailable = self.status == StatusCode::SERVICE_UNAVAILABLE;
-        let mut response = (self.status, Json(self.body)).into_response();
+        let said = Said(self.body.error.clone());
+        let mut response = (self.status, Extension(said), Json(self.body)).into_response();
         if unavailable {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

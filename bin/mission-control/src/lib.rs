@@ -12,6 +12,7 @@ mod mentions;
 mod routes;
 pub mod store;
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,9 @@ use crate::store::Store;
 
 /// How long open connections may take to end.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
+/// How often idempotency keys that are no longer kept are dropped.
+const TIDY_EVERY: Duration = Duration::from_secs(3600);
 
 /// What the backend needs to know.
 #[derive(Debug)]
@@ -91,6 +95,7 @@ pub async fn run(
     let mut server = std::pin::pin!(server.into_future());
     tokio::select! {
         result = &mut server => result?,
+        never = tidy(&store) => match never {},
         () = shutdown.cancelled() => {
             if tokio::time::timeout(LAST_ANSWERS, &mut server).await.is_err() {
                 tracing::info!("connections that were still open are closed");
@@ -100,6 +105,17 @@ pub async fn run(
     store.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Drops old idempotency keys now and then, as long as it is polled.
+async fn tidy(store: &Store) -> Infallible {
+    let mut turn = tokio::time::interval(TIDY_EVERY);
+    loop {
+        turn.tick().await;
+        if let Err(error) = store.forget_old_keys().await {
+            tracing::warn!(%error, "old idempotency keys could not be dropped");
+        }
+    }
 }
 
 fn router(app: App) -> Router {

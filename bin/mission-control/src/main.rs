@@ -67,6 +67,9 @@ fn read(layers: &Layers) -> Result<Settings, SettingsError> {
             "is not offered by this version; the page is served on loopback only",
         );
     }
+    if r.optional("MC_BUDGET_USD").is_some() {
+        r.problem("MC_BUDGET_USD", "is not offered by this version; nothing would hold the budget");
+    }
     let verifier = verifier(&mut r);
     let log_format = r.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json");
     let log_filter = r.text("RUST_LOG", "info");
@@ -90,8 +93,10 @@ fn database(r: &mut Reader<'_>, data_dir: &std::path::Path) -> PathBuf {
         return data_dir.join("mission-control.db");
     };
     let url = secrecy::ExposeSecret::expose_secret(&url);
-    match url.strip_prefix("sqlite:") {
-        Some(file) if !file.is_empty() => PathBuf::from(file.trim_start_matches("//")),
+    let file = url.strip_prefix("sqlite:").map(|file| file.strip_prefix("//").unwrap_or(file));
+    match file {
+        Some(file) if !file.is_empty() && !file.contains(['?', ':']) => PathBuf::from(file),
+        // A database in memory is one per connection, and options are ours to choose.
         Some(_) | None => {
             r.problem(
                 "DATABASE_URL",
@@ -166,4 +171,62 @@ fn serve(settings: Settings) -> ExitCode {
             Err(error) => exit::fail(exit::FAILURE, NAME, &error),
         }
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    const SECRET: (&str, &str) = ("AGENT_JWT_SECRET", "0123456789abcdef0123456789abcdef");
+
+    fn settings(pairs: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        read(&Layers::from_pairs(pairs.iter().copied()))
+    }
+
+    fn problems(pairs: &[(&str, &str)]) -> String {
+        match settings(pairs) {
+            Ok(_) => panic!("{pairs:?} was accepted"),
+            Err(problems) => problems.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_secret_is_all_that_must_be_given() {
+        let settings = settings(&[SECRET]).unwrap();
+        assert_eq!((settings.host, settings.port), (IpAddr::from([127, 0, 0, 1]), 8000));
+        assert_eq!(settings.config.database, PathBuf::from("./data/mission-control.db"));
+        assert!(settings.config.board);
+        assert!(settings.config.internal_token.is_none());
+        assert!(problems(&[]).contains("AGENT_JWT_SECRET"));
+    }
+
+    #[test]
+    fn the_page_is_off_where_other_machines_can_reach_it() {
+        assert!(!settings(&[SECRET, ("MC_HOST", "0.0.0.0")]).unwrap().config.board);
+        assert!(settings(&[SECRET, ("MC_HOST", "::1")]).unwrap().config.board);
+    }
+
+    #[test]
+    fn a_database_is_a_file() {
+        for (url, file) in [
+            ("sqlite:mc.db", "mc.db"),
+            ("sqlite://data/mc.db", "data/mc.db"),
+            ("sqlite:///var/lib/mc.db", "/var/lib/mc.db"),
+        ] {
+            let settings = settings(&[SECRET, ("DATABASE_URL", url)]).unwrap();
+            assert_eq!(settings.config.database, PathBuf::from(file));
+        }
+        for url in ["sqlite:", "sqlite::memory:", "sqlite:mc.db?mode=ro", "postgres://h/d", "mc.db"]
+        {
+            assert!(problems(&[SECRET, ("DATABASE_URL", url)]).contains("DATABASE_URL"), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_offered_is_refused_rather_than_ignored() {
+        for name in ["MC_BOARD_PASSWORD", "MC_BUDGET_USD"] {
+            assert!(problems(&[SECRET, (name, "5")]).contains(name));
+        }
+    }
 }

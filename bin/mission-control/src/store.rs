@@ -85,9 +85,7 @@ impl Store {
         let writer = pool(1).connect_with(options.clone()).await?;
         sqlx::migrate!().run(&writer).await?;
         let reader = pool(4).connect_with(options).await?;
-        let store = Self { writer, reader };
-        store.forget_old_keys().await?;
-        Ok(store)
+        Ok(Self { writer, reader })
     }
 
     /// Ends all connections.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use service::settings::Layers;
-use service::{exit, telemetry};
+use service::{exit, shutdown, telemetry};
 use wombat_standup::{Asked, Format, Settings, render};
 
 const PROGRAM: &str = "wombat-standup";
@@ -52,13 +52,18 @@ fn main() -> ExitCode {
             exit::say("standup_ok");
             ExitCode::SUCCESS
         }
-        Err(error) => exit::fail(exit::FAILURE, PROGRAM, &error),
+        Err(error) => {
+            // A backend's sentence may have several lines.
+            let line = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+            exit::fail(exit::FAILURE, PROGRAM, &line)
+        }
     }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn run(
     settings: &Settings,
-) -> Result<mc_client::types::StandupAnswer, wombat_standup::StandupError> {
-    wombat_standup::run(settings).await
+) -> Result<mc_client::types::StandupAnswer, Box<dyn std::error::Error>> {
+    let stop = shutdown::signals()?;
+    Ok(wombat_standup::run(settings, &stop).await?)
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use mc_client::token::TokenMinter;
-use secrecy::SecretString;
+use reqwest::header::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
 use service::agent_token;
 use service::settings::{Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
@@ -57,34 +58,26 @@ impl Settings {
             Some(zone) => ("--tz", zone),
             None => ("STANDUP_TIMEZONE", &from_settings),
         };
-        let zone = parse_zone(zone).unwrap_or_else(|error| {
+        let zone = parse_zone(zone.trim()).unwrap_or_else(|error| {
             reader.problem(name, error);
             Tz::UTC
         });
         let (is_named, user) = user(&mut reader, asked);
-        let date = asked.date.as_ref().and_then(|text| {
-            let date = NaiveDate::parse_from_str(text, "%Y-%m-%d");
-            date.map_err(|_| reader.problem("--date", "must be a day such as 2026-01-31")).ok()
-        });
+        let date = asked.date.as_ref().and_then(|text| date(&mut reader, text));
         let backend_url = reader.url("BACKEND_URL", "http://localhost:8000");
-        let tokens = agent_token::read(&mut reader, false);
-        let internal = reader.secret("INTERNAL_API_TOKEN");
+        let internal = internal_token(&mut reader);
+        if !is_named && internal.is_none() {
+            let what = "is not set; the standup of all users needs it (or name one: --user)";
+            reader.problem("INTERNAL_API_TOKEN", what);
+        }
+        let tokens = agent_token::read(&mut reader, is_named && internal.is_none());
         let role = reader.text("AGENT_ROLE", "agent");
         let role = Role::parse(&role).map_err(|error| reader.problem("AGENT_ROLE", error)).ok();
         let asker = match (user.clone(), tokens.minter, internal, role) {
             (Some(user), Some(minter), _, Some(role)) => Some(Asker::Agent { minter, user, role }),
             (_, _, Some(token), _) => Some(Asker::Internal(token)),
-            (Some(_), _, None, _) => {
-                reader.problem("AGENT_JWT_SECRET", "is not set; it must be the backend's own");
-                None
-            }
-            // What is wrong with the name has been said.
-            (None, _, None, _) if is_named => None,
-            (None, _, None, _) => {
-                let what = "is not set; the standup of all users needs it (or name one: --user)";
-                reader.problem("INTERNAL_API_TOKEN", what);
-                None
-            }
+            // What is missing, or wrong with it, has been said.
+            (_, _, None, _) => None,
         };
         let log_format = reader.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json");
         let log_filter = reader.text("RUST_LOG", "info");
@@ -104,6 +97,24 @@ impl Settings {
             log_filter,
         })
     }
+}
+
+/// A day of the calendar in the one form that the contract has: the parser would let blanks and
+/// missing zeros pass.
+fn date(reader: &mut Reader<'_>, text: &str) -> Option<NaiveDate> {
+    let date = text.parse::<NaiveDate>().ok().filter(|date| date.to_string() == text);
+    if date.is_none() {
+        reader.problem("--date", "must be a day such as 2026-01-31");
+    }
+    date
+}
+
+fn internal_token(reader: &mut Reader<'_>) -> Option<SecretString> {
+    let token = reader.secret("INTERNAL_API_TOKEN")?;
+    if HeaderValue::from_str(token.expose_secret()).is_err() {
+        reader.problem("INTERNAL_API_TOKEN", "holds what cannot stand in an HTTP header");
+    }
+    Some(token)
 }
 
 /// Whether a user was named, and who.

@@ -1,6 +1,10 @@
 //! The program between a backend and a daemon.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod clocks;
+mod retries;
+mod settings;
+
 use std::path::Path;
 
 use serde_json::{Value, json};

@@ -2,10 +2,11 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use mc_client::types::{Document, Message, Task};
+use chrono::{DateTime, Utc};
+use mc_client::types::{Document, Message, Page, Task};
 use url::form_urlencoded;
 
-use crate::store::board::{NotificationRow, TaskRow};
+use crate::store::board::{NotificationRow, TaskRow, WakeRow};
 
 /// The agents that the form offers; any other can be named by writing `@role`.
 const ROLES: [&str; 3] = ["scout", "jarvis", "analyst"];
@@ -29,191 +30,293 @@ impl Display for Esc<'_> {
     }
 }
 
-/// All that the page shows.
-pub(super) struct Page<'a> {
+/// A moment, or nothing.
+struct Time(Option<DateTime<Utc>>);
+
+impl Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(at) = self.0 else { return Ok(()) };
+        let (machine, person) = (at.format("%Y-%m-%dT%H:%M:%SZ"), at.format("%Y-%m-%d %H:%M:%S"));
+        write!(f, "<time datetime=\"{machine}\">{person} UTC</time>")
+    }
+}
+
+/// A section of the part that the script keeps fresh.
+fn section(
+    out: &mut String,
+    id: &str,
+    title: &str,
+    fill: impl FnOnce(&mut String) -> fmt::Result,
+) -> fmt::Result {
+    write!(out, "<section id=\"{id}\" aria-labelledby=\"{id}-title\">\n<h2 id=\"{id}-title\">")?;
+    writeln!(out, "{}</h2>", Esc(title))?;
+    fill(out)?;
+    out.push_str("</section>\n");
+    Ok(())
+}
+
+/// A list, or a sentence instead of an empty one.
+fn list<T>(
+    out: &mut String,
+    items: &[T],
+    none: &str,
+    mut item: impl FnMut(&mut String, &T) -> fmt::Result,
+) -> fmt::Result {
+    if items.is_empty() {
+        return writeln!(out, "<p class=\"none\">{none}</p>");
+    }
+    out.push_str("<ul>\n");
+    for one in items {
+        out.push_str("<li>");
+        item(out, one)?;
+        out.push_str("</li>\n");
+    }
+    out.push_str("</ul>\n");
+    Ok(())
+}
+
+/// All that a user has.
+pub(super) struct Overview<'a> {
     pub(super) user: &'a str,
     pub(super) token: &'a str,
     pub(super) tasks: &'a [TaskRow],
-    pub(super) thread: Option<(&'a Task, &'a [Message])>,
+    pub(super) documents: &'a [Document],
+    pub(super) notifications: &'a [NotificationRow],
+    pub(super) wakes: &'a [WakeRow],
+}
+
+impl Overview<'_> {
+    /// The page.
+    pub(super) fn render(&self) -> String {
+        page("Mission Control", |out| self.body(out))
+    }
+
+    fn body(&self, out: &mut String) -> fmt::Result {
+        write!(
+            out,
+            "<header><h1>Mission Control</h1>\n<form method=\"get\" action=\"/\">\
+             <label for=\"shown\">User</label> <input id=\"shown\" name=\"user\" value=\"{}\" required> \
+             <button>Show</button></form></header>\n<main>\n",
+            Esc(self.user)
+        )?;
+        let tasks: Vec<_> = self.tasks.iter().map(|t| (t.id.as_str(), t.title.as_str())).collect();
+        form(out, self.user, self.token, &tasks, None)?;
+        out.push_str("<div id=\"live\">\n");
+        section(out, "tasks", "Tasks", |out| {
+            list(out, self.tasks, "None yet: write to an agent.", |out, task| {
+                write!(
+                    out,
+                    "<a href=\"{}\">{}</a> <span class=\"tag\">{}</span> <span class=\"count\">messages: {}</span>",
+                    Esc(&task_link(self.user, &task.id)),
+                    Esc(&task.title),
+                    Esc(&task.status),
+                    task.messages
+                )
+            })
+        })?;
+        documents(out, self.user, self.documents)?;
+        notifications(out, self.notifications)?;
+        section(out, "agents", "Agents that woke", |out| {
+            list(out, self.wakes, "None yet.", |out, wake| {
+                write!(
+                    out,
+                    "{} <span class=\"count\">last {}, times: {}</span>",
+                    Esc(&wake.role),
+                    Time(wake.last_at),
+                    wake.count
+                )
+            })
+        })?;
+        out.push_str("</div>\n</main>\n");
+        Ok(())
+    }
+}
+
+/// One task: its messages and documents.
+pub(super) struct Thread<'a> {
+    pub(super) user: &'a str,
+    pub(super) token: &'a str,
+    pub(super) task: &'a Task,
+    pub(super) messages: &'a Page<Message>,
     pub(super) documents: &'a [Document],
     pub(super) notifications: &'a [NotificationRow],
 }
 
-impl Page<'_> {
+impl Thread<'_> {
     /// The page.
     pub(super) fn render(&self) -> String {
-        let mut out = head("Mission Control");
-        // Writing to a string cannot fail.
-        let _ = self.body(&mut out);
-        out + "</body>\n</html>\n"
+        page(&self.task.title, |out| self.body(out))
     }
 
     fn body(&self, out: &mut String) -> fmt::Result {
-        let user = Esc(self.user);
-        write!(
-            out,
-            "<header><h1>Mission Control</h1><form method=\"get\" action=\"/\">\
-             <label for=\"user\">User</label> <input id=\"user\" name=\"user\" value=\"{user}\"> \
-             <button>Show</button></form></header>\n<main>\n"
-        )?;
-        self.form(out)?;
-        out.push_str("<div id=\"live\" aria-live=\"polite\">\n");
-        self.tasks(out)?;
-        self.thread(out)?;
-        self.documents(out)?;
-        self.notifications(out)?;
-        out.push_str("</div>\n</main>\n");
+        let task = self.task;
+        header(out, self.user, &task.title)?;
+        out.push_str("<div id=\"live\">\n");
+        section(out, "thread", "Messages", |out| {
+            writeln!(
+                out,
+                "<p><span class=\"tag\">{}</span> <span class=\"id\">{}</span></p>",
+                Esc(&task.status),
+                Esc(&task.id)
+            )?;
+            if let Some(description) = &task.description {
+                writeln!(out, "<pre>{}</pre>", Esc(description))?;
+            }
+            if self.messages.next_cursor.is_some() {
+                out.push_str("<p class=\"none\">Older messages are not shown.</p>\n");
+            }
+            self.messages.items.iter().try_for_each(|message| self.message(out, message))
+        })?;
+        documents(out, self.user, self.documents)?;
+        notifications(out, self.notifications)?;
+        out.push_str("</div>\n");
+        form(out, self.user, self.token, &[(&task.id, &task.title)], Some(&task.id))?;
+        out.push_str("</main>\n");
         Ok(())
     }
 
-    fn form(&self, out: &mut String) -> fmt::Result {
-        let (user, token) = (Esc(self.user), Esc(self.token));
+    fn message(&self, out: &mut String, message: &Message) -> fmt::Result {
+        let (kind, who) = match message.actor_type.as_deref() {
+            Some("user") => ("user", self.user),
+            Some(_) | None => ("agent", message.agent_role.as_deref().unwrap_or("agent")),
+        };
+        writeln!(
+            out,
+            "<article class=\"{kind}\"><h3>{} {}</h3><pre>{}</pre></article>",
+            Esc(who),
+            Time(message.created_at),
+            Esc(&message.content)
+        )
+    }
+}
+
+/// The form that writes to an agent, on one of some tasks or on a new one.
+fn form(
+    out: &mut String,
+    user: &str,
+    token: &str,
+    tasks: &[(&str, &str)],
+    chosen: Option<&str>,
+) -> fmt::Result {
+    section(out, "write", "Write to an agent", |out| {
         write!(
             out,
-            "<section><h2>Write to an agent</h2><form method=\"post\" action=\"/write\">\
-             <input type=\"hidden\" name=\"token\" value=\"{token}\">\
-             <input type=\"hidden\" name=\"user\" value=\"{user}\">\
-             <p><label for=\"role\">Agent</label> <select id=\"role\" name=\"role\">"
+            "<form method=\"post\" action=\"/write\">\
+             <input type=\"hidden\" name=\"token\" value=\"{}\">\
+             <p><label for=\"user\">As</label> <input id=\"user\" name=\"user\" value=\"{}\" required> \
+             <label for=\"role\">To</label> <input id=\"role\" name=\"role\" list=\"roles\" value=\"{}\">\
+             <datalist id=\"roles\">",
+            Esc(token),
+            Esc(user),
+            ROLES[0]
         )?;
         for role in ROLES {
-            write!(out, "<option>{role}</option>")?;
+            write!(out, "<option value=\"{role}\"></option>")?;
         }
-        out.push_str("</select> <label for=\"task\">Task</label> <select id=\"task\" name=\"task\"><option value=\"\">a new one</option>");
-        for task in self.tasks {
-            let chosen = self.thread.is_some_and(|(shown, _)| shown.id == task.id);
-            let chosen = if chosen { " selected" } else { "" };
-            write!(
-                out,
-                "<option value=\"{}\"{chosen}>{}</option>",
-                Esc(&task.id),
-                Esc(&task.title)
-            )?;
+        out.push_str("</datalist> <label for=\"task\">On</label> <select id=\"task\" name=\"task\"><option value=\"\">a new task</option>");
+        for (id, title) in tasks {
+            let selected = if chosen == Some(*id) { " selected" } else { "" };
+            write!(out, "<option value=\"{}\"{selected}>{}</option>", Esc(id), Esc(title))?;
         }
         out.push_str(
-            "</select></p><p><label for=\"text\">Message</label>\
-             <textarea id=\"text\" name=\"text\" rows=\"3\" required \
-             placeholder=\"find two primary schools near the beach\"></textarea></p>\
-             <p><button>Send</button></p></form></section>\n",
+            "</select></p>\n<p><label for=\"text\">Message</label> \
+             <span class=\"count\" id=\"hint\">@role in the text names another agent, or several</span>\
+             <textarea id=\"text\" name=\"text\" rows=\"3\" required aria-describedby=\"hint\"></textarea></p>\n\
+             <p><button>Send</button></p></form>\n",
         );
         Ok(())
-    }
+    })
+}
 
-    fn tasks(&self, out: &mut String) -> fmt::Result {
-        out.push_str("<section><h2>Tasks</h2>");
-        if self.tasks.is_empty() {
-            out.push_str("<p class=\"none\">None yet: write to an agent.</p>");
-        }
-        out.push_str("<ul>");
-        for task in self.tasks {
-            let current = self.thread.is_some_and(|(shown, _)| shown.id == task.id);
-            let current = if current { " aria-current=\"true\"" } else { "" };
-            write!(
-                out,
-                "<li><a href=\"{}\"{current}>{}</a> <span class=\"tag\">{}</span> <span class=\"count\">{} messages</span></li>",
-                Esc(&link("/", &[("user", self.user), ("task", &task.id)])),
-                Esc(&task.title),
-                Esc(&task.status),
-                task.messages
-            )?;
-        }
-        out.push_str("</ul></section>\n");
-        Ok(())
-    }
-
-    fn thread(&self, out: &mut String) -> fmt::Result {
-        let Some((task, messages)) = self.thread else { return Ok(()) };
-        write!(
-            out,
-            "<section class=\"thread\"><h2>{}</h2><p class=\"id\">{}</p>",
-            Esc(&task.title),
-            Esc(&task.id)
-        )?;
-        if let Some(description) = &task.description {
-            write!(out, "<p>{}</p>", Esc(description))?;
-        }
-        for message in messages {
-            let (kind, who) = match message.actor_type.as_deref() {
-                Some("user") => ("user", self.user),
-                Some(_) | None => ("agent", message.agent_role.as_deref().unwrap_or("agent")),
-            };
-            let at = message
-                .created_at
-                .map(|at| at.format("%Y-%m-%d %H:%M:%S UTC").to_string())
-                .unwrap_or_default();
-            write!(
-                out,
-                "<article class=\"{kind}\"><h3>{} <time>{at}</time></h3><pre>{}</pre></article>",
-                Esc(who),
-                Esc(&message.content)
-            )?;
-        }
-        out.push_str("</section>\n");
-        Ok(())
-    }
-
-    fn documents(&self, out: &mut String) -> fmt::Result {
-        out.push_str("<section><h2>Documents</h2><ul>");
-        for document in self.documents {
+fn documents(out: &mut String, user: &str, documents: &[Document]) -> fmt::Result {
+    section(out, "documents", "Documents", |out| {
+        list(out, documents, "None.", |out, document| {
             let path = format!("/documents/{}", document.id);
             write!(
                 out,
-                "<li><a href=\"{}\">{}</a> <span class=\"tag\">{}</span></li>",
-                Esc(&link(&path, &[("user", self.user)])),
+                "<a href=\"{}\">{}</a> <span class=\"tag\">{}</span>",
+                Esc(&link(&path, user)),
                 Esc(&document.title),
                 Esc(document.doc_type.as_deref().unwrap_or("document"))
-            )?;
-        }
-        out.push_str("</ul></section>\n");
-        Ok(())
-    }
+            )
+        })
+    })
+}
 
-    fn notifications(&self, out: &mut String) -> fmt::Result {
-        out.push_str("<section><h2>Notifications</h2><ul>");
-        for notification in self.notifications {
+fn notifications(out: &mut String, notifications: &[NotificationRow]) -> fmt::Result {
+    section(out, "notifications", "Notifications", |out| {
+        list(out, notifications, "None.", |out, notification| {
             write!(
                 out,
-                "<li><span class=\"tag\">{}</span> {}: {}",
+                "<span class=\"tag\">{}</span> {}: {}",
                 notification.state,
                 Esc(&notification.session_key),
                 Esc(&notification.content)
             )?;
-            if let Some(error) = &notification.error {
-                write!(out, " <span class=\"error\">{}</span>", Esc(error))?;
+            match &notification.error {
+                Some(error) => write!(out, " <span class=\"error\">{}</span>", Esc(error)),
+                None => Ok(()),
             }
-            out.push_str("</li>");
-        }
-        out.push_str("</ul></section>\n");
-        Ok(())
-    }
+        })
+    })
 }
 
 /// One document.
 pub(super) fn document(user: &str, document: &Document) -> String {
-    let mut out = head(&document.title);
-    let _ = write!(
-        out,
-        "<header><h1>{}</h1><a href=\"{}\">Back</a></header>\n<main><section><p><span class=\"tag\">{}</span> \
-         <span class=\"id\">{}</span></p><pre>{}</pre></section></main>\n</body>\n</html>\n",
-        Esc(&document.title),
-        Esc(&link("/", &[("user", user)])),
-        Esc(document.doc_type.as_deref().unwrap_or("document")),
-        Esc(&document.id),
-        Esc(document.content.as_deref().unwrap_or_default())
-    );
-    out
+    page(&document.title, |out| {
+        header(out, user, &document.title)?;
+        writeln!(
+            out,
+            "<section><p><span class=\"tag\">{}</span> {} <span class=\"id\">{}</span></p>\n<pre>{}</pre></section>\n</main>",
+            Esc(document.doc_type.as_deref().unwrap_or("document")),
+            Time(document.created_at),
+            Esc(&document.id),
+            Esc(document.content.as_deref().unwrap_or_default())
+        )
+    })
 }
 
-fn head(title: &str) -> String {
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{}</title>\
-         <link rel=\"stylesheet\" href=\"/assets/board.css\"><script src=\"/assets/board.js\" defer></script></head>\n<body>\n",
-        Esc(title)
+/// Why there is no page.
+pub(super) fn failure(why: &str) -> String {
+    page("Mission Control", |out| {
+        writeln!(
+            out,
+            "<main><h1>That did not work</h1><p>{}</p><p><a href=\"/\">Back</a></p></main>",
+            Esc(why)
+        )
+    })
+}
+
+/// The head of a page below the overview.
+fn header(out: &mut String, user: &str, title: &str) -> fmt::Result {
+    let (title, back) = (Esc(title), link("/", user));
+    writeln!(
+        out,
+        "<header><h1>{title}</h1><nav><a href=\"{}\">All tasks</a></nav></header>\n<main>",
+        Esc(&back)
     )
 }
 
-fn link(path: &str, parameters: &[(&str, &str)]) -> String {
-    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+fn page(title: &str, body: impl FnOnce(&mut String) -> fmt::Result) -> String {
+    let mut out = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{}</title>\n\
+         <link rel=\"stylesheet\" href=\"/assets/board.css\">\n<script src=\"/assets/board.js\" defer></script>\n\
+         </head>\n<body>\n",
+        Esc(title)
+    );
+    // Writing to a string cannot fail.
+    let _infallible = body(&mut out);
+    out + "</body>\n</html>\n"
+}
+
+/// Where a task is shown.
+pub(super) fn task_link(user: &str, task_id: &str) -> String {
+    link(&format!("/tasks/{task_id}"), user)
+}
+
+fn link(path: &str, user: &str) -> String {
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("user", user).finish();
     format!("{path}?{query}")
 }
 
@@ -236,19 +339,18 @@ mod tests {
             state: "waiting",
             error: Some(hostile.into()),
         };
-        let page = Page {
+        let overview = Overview {
             user: hostile,
             token: "t",
             tasks: &[task],
-            thread: None,
             documents: &[],
             notifications: &[notification],
+            wakes: &[WakeRow { role: hostile.into(), last_at: None, count: 1 }],
         };
-        let html = page.render();
-        assert!(!html.contains("<script>"), "{html}");
-        assert!(
-            html.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;"),
-            "{html}"
-        );
+        for html in [overview.render(), failure(hostile)] {
+            assert!(!html.contains("<script>"), "{html}");
+            let escaped = "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;";
+            assert!(html.contains(escaped), "{html}");
+        }
     }
 }

@@ -1,17 +1,16 @@
 //! Heartbeat and standup.
 
 use axum::Json;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::State;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
-use http::request::Parts;
 use mc_client::types::{
     CreateDocument, HeartbeatRequest, Standup, StandupAnswer, StandupItem, StandupRequest, Task,
 };
 use serde_json::{Map, Value, json};
 
 use crate::App;
-use crate::auth::{Agent, Internal, is_user_id};
+use crate::auth::{Agent, Caller, is_user_id};
 use crate::error::ApiError;
 use crate::extract::Body;
 use crate::mentions::is_role;
@@ -41,25 +40,9 @@ pub(super) async fn heartbeat(
     Ok(Json(json!({ "status": "ok", "role": role, "claimed": claimed, "pending": pending })))
 }
 
-/// Who asks for a standup: an agent for its own user, or a service for anybody.
-pub(super) enum Asker {
-    Agent(Agent),
-    Internal,
-}
-
-impl FromRequestParts<App> for Asker {
-    type Rejection = ApiError;
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        if parts.headers.contains_key("x-internal-token") {
-            return Internal::from_request_parts(parts, app).await.map(|_| Self::Internal);
-        }
-        Agent::from_request_parts(parts, app).await.map(Self::Agent)
-    }
-}
-
 pub(super) async fn standup(
     State(app): State<App>,
-    asker: Asker,
+    caller: Caller,
     body: Body<StandupRequest>,
 ) -> Result<Json<StandupAnswer>, ApiError> {
     let request = body.value;
@@ -71,16 +54,16 @@ pub(super) async fn standup(
         None => Utc::now().with_timezone(&zone).date_naive(),
         Some(date) => day(date).ok_or_else(|| ApiError::field("date", "must be YYYY-MM-DD"))?,
     };
-    let one = match (&asker, &request.user_id) {
-        (Asker::Agent(agent), Some(user_id)) => {
+    let one = match (&caller, &request.user_id) {
+        (Caller::Agent(agent), Some(user_id)) => {
             agent.must_be(user_id)?;
             Some(user_id.clone())
         }
-        (Asker::Agent(agent), None) => Some(agent.user_id.clone()),
-        (Asker::Internal, Some(user_id)) if !is_user_id(user_id) => {
+        (Caller::Agent(agent), None) => Some(agent.user_id.clone()),
+        (Caller::Internal, Some(user_id)) if !is_user_id(user_id) => {
             return Err(ApiError::field("user_id", "is no user"));
         }
-        (Asker::Internal, user_id) => user_id.clone(),
+        (Caller::Internal, user_id) => user_id.clone(),
     };
     if let Some(user_id) = one {
         return Ok(Json(StandupAnswer::One(day_of(&app, &user_id, zone, date).await?)));

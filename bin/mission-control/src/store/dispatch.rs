@@ -1,5 +1,7 @@
 //! The queue of notifications that wait for the dispatcher.
 
+use std::collections::HashSet;
+
 use chrono::Utc;
 use http::StatusCode;
 use mc_client::types::{DeadLetter, Delivery, DeliveryFailure, Page};
@@ -23,6 +25,16 @@ fn delivery(row: &SqliteRow) -> Delivery {
         metadata: None,
     }
 }
+
+/// What can be handed out, oldest first, from a place on.
+const READY: &str = "SELECT n.* FROM notifications n WHERE n.delivered_at IS NULL AND n.dead_at IS NULL \
+    AND (n.leased_until IS NULL OR n.leased_until <= ?1) AND n.seq > ?2 \
+    AND NOT EXISTS (SELECT 1 FROM notifications o WHERE o.session_key = n.session_key AND o.seq < n.seq \
+      AND o.delivered_at IS NULL AND o.dead_at IS NULL AND o.leased_until > ?1) \
+    ORDER BY n.seq LIMIT ?3";
+
+/// How much of the queue is read at a time.
+const CHUNK: u32 = 200;
 
 /// Where a notification is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,21 +72,30 @@ impl Store {
     ) -> Result<Vec<Delivery>, ApiError> {
         let at = Utc::now();
         let mut tx = self.writer.begin().await?;
-        // The users are picked from what can be handed out, so that one whose sessions are all
-        // leased takes no other user's place.
-        let rows = sqlx::query(
-            "WITH ready AS (SELECT n.* FROM notifications n WHERE n.delivered_at IS NULL AND n.dead_at IS NULL \
-             AND (n.leased_until IS NULL OR n.leased_until <= ?1) \
-             AND NOT EXISTS (SELECT 1 FROM notifications o WHERE o.session_key = n.session_key AND o.seq < n.seq \
-               AND o.delivered_at IS NULL AND o.dead_at IS NULL AND o.leased_until > ?1)), \
-             users AS (SELECT user_id FROM ready GROUP BY user_id ORDER BY min(seq) LIMIT ?2) \
-             SELECT * FROM ready WHERE user_id IN (SELECT user_id FROM users) ORDER BY seq LIMIT ?3",
-        )
-        .bind(stamp(at))
-        .bind(users)
-        .bind(limit)
-        .fetch_all(&mut *tx)
-        .await?;
+        let (mut known, mut rows) = (HashSet::new(), Vec::new());
+        let (mut after, limit) = (0, limit as usize);
+        // A long queue is read only as far as it is needed: this holds up every other write.
+        while rows.len() < limit {
+            let chunk = sqlx::query(READY)
+                .bind(stamp(at))
+                .bind(after)
+                .bind(CHUNK)
+                .fetch_all(&mut *tx)
+                .await?;
+            let is_last = chunk.len() < CHUNK as usize;
+            after = chunk.last().map_or(after, |row| row.get("seq"));
+            for row in chunk {
+                let user: String = row.get("user_id");
+                let fits = known.contains(&user) || known.len() < users as usize;
+                if fits && rows.len() < limit {
+                    known.insert(user);
+                    rows.push(row);
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
         if let Some(seconds) = lease_seconds {
             let until = stamp(at + chrono::Duration::seconds(seconds.into()));
             for row in &rows {

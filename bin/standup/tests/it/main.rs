@@ -1,13 +1,16 @@
 //! The program against a backend of wiremock.
-
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use service::settings::Layers;
 use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+use wombat_standup::{Asked, Settings, StandupError};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -31,10 +34,10 @@ async fn standup(
     settings: &[(&str, &str)],
     server: &MockServer,
 ) -> (Output, Vec<Request>) {
-    let dir = std::env::temp_dir();
+    let dir = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_wombat-standup"))
         .args(arguments)
-        .current_dir(dir)
+        .current_dir(dir.path())
         .env_clear()
         .env("BACKEND_URL", server.uri())
         .envs(settings.iter().copied())
@@ -97,8 +100,19 @@ async fn what_is_wrong_is_said_in_a_line_before_anybody_is_asked() {
         ),
         (&[], vec![secret, ("USER_ID", "a"), ("STANDUP_TIMEZONE", "Mars")], "STANDUP_TIMEZONE"),
         (&["--date", "23.11.2026"], vec![secret, ("USER_ID", "a")], "--date: must be a day"),
+        (&["--date", "2026-2-1"], vec![secret, ("USER_ID", "a")], "--date: must be a day"),
+        (&["--date", "2026-02-29"], vec![secret, ("USER_ID", "a")], "--date: must be a day"),
         (&["--user", "a:b"], vec![secret], "--user"),
+        (&["--user", ""], vec![secret, ("INTERNAL_API_TOKEN", "it")], "--user: a user id"),
+        (&["--tz", ""], vec![secret, ("USER_ID", "a")], "use an IANA name"),
+        (&[], vec![secret, ("USER_ID", "a"), ("AGENT_ROLE", "../x")], "AGENT_ROLE: a role is"),
+        (&[], vec![secret, ("USER_ID", "a"), ("BACKEND_URL", "backend")], "BACKEND_URL: is"),
+        (&[], vec![secret, ("USER_ID", "a"), ("WOMBAT_LOG_FORMAT", "x")], "WOMBAT_LOG_FORMAT: is"),
+        (&[], vec![("INTERNAL_API_TOKEN", "a\nb")], "INTERNAL_API_TOKEN: holds what"),
+        (&["--config", "nowhere.toml"], vec![secret, ("USER_ID", "a")], "nowhere.toml"),
         (&["--user", "a"], vec![], "AGENT_JWT_SECRET: is not set"),
+        (&["--user", "a"], vec![("AGENT_JWT_ALGORITHM", "EdDSA")], "AGENT_JWT_PRIVATE_KEY: is not"),
+        (&["--user", "a"], vec![("AGENT_JWT_ALGORITHM", "x")], "AGENT_JWT_ALGORITHM: is"),
         (&[], vec![secret], "INTERNAL_API_TOKEN: is not set"),
     ] {
         let (output, asked) = standup(arguments, &settings, &server).await;
@@ -106,6 +120,153 @@ async fn what_is_wrong_is_said_in_a_line_before_anybody_is_asked() {
         assert_eq!((output.status.code(), asked.len()), (Some(78), 0), "{said:?}");
         assert!(said.len() == 1 && said[0].contains(told), "{said:?}");
     }
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_is_said_at_once_and_no_secret_with_it() {
+    let server = backend(200, day("ann")).await;
+    let settings =
+        [("AGENT_JWT_SECRET", "canary"), ("AGENT_JWT_ALGORITHM", "none"), ("USER_ID", "a:b")];
+    let (output, asked) = standup(&["--tz", "Mars/Base"], &settings, &server).await;
+    let said = lines(&output.stderr);
+    assert_eq!((output.status.code(), asked.len(), said.len()), (Some(78), 0, 3), "{said:?}");
+    assert!(said.iter().all(|line| line.starts_with("wombat-standup: ")), "{said:?}");
+    assert!(!said.concat().contains("canary"), "{said:?}");
+    let (output, asked) = standup(&["--format", "html"], &[], &server).await;
+    assert_eq!((output.status.code(), asked.len()), (Some(2), 0), "a mistake of the call");
+}
+
+#[tokio::test]
+async fn the_flag_wins_over_the_setting_and_the_setting_over_its_default() {
+    let server = backend(200, day("ann")).await;
+    let base = [("AGENT_JWT_SECRET", SECRET), ("USER_ID", "bob")];
+    let set = [base[0], base[1], ("STANDUP_TIMEZONE", "America/St_Johns")];
+    standup(&["--user", "ann", "--tz", "Asia/Kathmandu"], &set, &server).await;
+    standup(&["--user", "ann"], &set, &server).await;
+    let (_, asked) = standup(&["--user", "ann"], &base, &server).await;
+    let bodies: Vec<Value> = asked.iter().map(|request| request.body_json().unwrap()).collect();
+    let body = |zone: &str| json!({ "user_id": "ann", "timezone": zone });
+    assert_eq!(bodies, [body("Asia/Kathmandu"), body("America/St_Johns"), body("UTC")]);
+}
+
+#[tokio::test]
+async fn a_day_on_which_clocks_change_is_asked_for_by_its_name() {
+    let server = backend(200, day("ann")).await;
+    let settings = [("AGENT_JWT_SECRET", SECRET), ("USER_ID", "ann")];
+    for (zone, date) in [
+        ("Europe/Berlin", "2026-03-29"),
+        ("Europe/Berlin", "2026-10-25"),
+        ("Australia/Lord_Howe", "2026-10-04"),
+        // Midnight does not exist here.
+        ("Africa/Cairo", "2026-04-24"),
+    ] {
+        let (output, asked) = standup(&["--tz", zone, "--date", date], &settings, &server).await;
+        assert!(output.status.success(), "{output:?}");
+        let body: Value = asked.last().unwrap().body_json().unwrap();
+        assert_eq!(body, json!({ "user_id": "ann", "timezone": zone, "date": date }));
+    }
+}
+
+#[tokio::test]
+async fn the_agent_speaks_for_its_user_and_its_role() {
+    use base64::Engine as _;
+    let server = backend(200, day("ann")).await;
+    let settings = [("AGENT_JWT_SECRET", SECRET), ("AGENT_ROLE", "scout")];
+    let (_, asked) = standup(&["--user", "ann"], &settings, &server).await;
+    let token = asked[0].headers["x-agent-token"].to_str().unwrap();
+    let claims = token.split('.').nth(1).unwrap();
+    let claims = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    assert!(claims.to_string().contains(r#""ann""#), "{claims}");
+    assert!(claims.to_string().contains(r#""scout""#), "{claims}");
+    assert!(asked[0].headers["traceparent"].to_str().unwrap().starts_with("00-"));
+}
+
+#[tokio::test]
+async fn a_backend_that_stumbles_is_asked_again() {
+    let server = MockServer::start().await;
+    let busy = ResponseTemplate::new(503).insert_header("retry-after", "0");
+    Mock::given(method("POST")).respond_with(busy).up_to_n_times(2).mount(&server).await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(day("ann")))
+        .mount(&server)
+        .await;
+    let settings = [("AGENT_JWT_SECRET", SECRET), ("RUST_LOG", "warn")];
+    let (output, asked) = standup(&["--user", "ann"], &settings, &server).await;
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(lines(&output.stdout).last().unwrap(), "standup_ok");
+    assert!(output.stderr.is_empty(), "{output:?}");
+    assert!(asked.len() == 3 && asked.iter().all(|one| one.body == asked[0].body));
+}
+
+#[tokio::test]
+async fn a_backend_that_stays_away_ends_it_with_one_line() {
+    let server = backend(500, json!({ "error": "the disk\nis full" })).await;
+    let settings = [("AGENT_JWT_SECRET", SECRET), ("RUST_LOG", "warn")];
+    let (output, asked) = standup(&["--user", "ann"], &settings, &server).await;
+    assert_eq!((output.status.code(), asked.len()), (Some(1), 3), "{output:?}");
+    let told = "wombat-standup: the backend answered 500: the disk is full";
+    assert_eq!(lines(&output.stderr), [told]);
+    // A socket that is bound and does not listen keeps the port from all others.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let gone = format!("http://{}", socket.local_addr().unwrap());
+    let settings = [settings[0], settings[1], ("BACKEND_URL", gone.as_str())];
+    let (output, _) = standup(&["--user", "ann"], &settings, &server).await;
+    let said = lines(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.len() == 1 && said[0].ends_with("(check BACKEND_URL)"), "{said:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_standup_or_another_users_is_not_printed() {
+    for (answer, user, told) in [
+        (json!({ "ok": true }), Some("ann"), "it names no date"),
+        (json!([1]), Some("ann"), "could not be understood"),
+        (day("bob"), Some("ann"), "it is another user's"),
+        (day(""), None, "it does not say whose day it is"),
+    ] {
+        let server = backend(200, answer).await;
+        let mut settings = vec![("AGENT_JWT_SECRET", SECRET), ("INTERNAL_API_TOKEN", "it")];
+        settings.extend(user.map(|user| ("USER_ID", user)));
+        let (output, _) = standup(&[], &settings, &server).await;
+        let said = lines(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(said.len() == 1 && said[0].contains(told), "{said:?}");
+        assert!(output.stdout.is_empty(), "{output:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_asks_for_one_user_where_there_is_no_agent_key() {
+    let server = backend(200, day("ann")).await;
+    let settings = [("INTERNAL_API_TOKEN", "it"), ("USER_ID", "ann")];
+    let (output, asked) = standup(&["--format", "markdown"], &settings, &server).await;
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(lines(&output.stdout)[0], "# Standup 2026-11-23 (UTC)");
+    assert_eq!(asked[0].headers["x-internal-token"], "it");
+    assert_eq!(asked[0].body_json::<Value>().unwrap()["user_id"], "ann");
+}
+
+#[tokio::test]
+async fn a_signal_ends_the_wait() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .respond_with(
+            ResponseTemplate::new(200).set_body_json(day("ann")).set_delay(Duration::from_secs(60)),
+        )
+        .mount(&server)
+        .await;
+    let pairs = [("AGENT_JWT_SECRET", SECRET), ("USER_ID", "ann"), ("BACKEND_URL", &server.uri())];
+    let settings = Settings::read(&Layers::from_pairs(pairs), &Asked::default()).unwrap();
+    let stop = CancellationToken::new();
+    let (result, ()) = tokio::join!(wombat_standup::run(&settings, &stop), async {
+        while server.received_requests().await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        stop.cancel();
+    });
+    assert!(matches!(result, Err(StandupError::Stopped)), "{result:?}");
 }
 
 #[tokio::test]
@@ -118,4 +279,9 @@ async fn a_backend_that_says_no_fails_with_one_clear_line() {
         assert!(said.len() == 1 && said[0].contains(told), "{said:?}");
         assert!(output.stdout.is_empty());
     }
+    let server = backend(403, json!({ "error": "no" })).await;
+    let (output, asked) = standup(&[], &[("INTERNAL_API_TOKEN", "it")], &server).await;
+    let said = lines(&output.stderr);
+    assert!(said[0].ends_with("(check INTERNAL_API_TOKEN on both sides)"), "{said:?}");
+    assert_eq!((output.status.code(), asked.len()), (Some(1), 1));
 }

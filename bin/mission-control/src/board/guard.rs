@@ -1,0 +1,117 @@
+//! Who may see the page, and what every answer of it says about itself.
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{Html, IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::html;
+use crate::error::{ApiError, Said};
+
+/// What no answer of the page goes without: only its own style and script, in nobody's frame.
+/// `same-origin` rather than `no-referrer`, because the latter makes browsers send `Origin: null`
+/// with our own form.
+const HEADERS: [(HeaderName, HeaderValue); 5] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+             form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        ),
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+];
+
+/// Lets in what comes under a loopback name, and marks what goes out. A person gets an error as a
+/// page.
+pub(super) async fn guard(request: Request, next: Next) -> Response {
+    let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let is_person = accept.is_some_and(|accept| accept.contains("text/html"));
+    let mut response = if host(request.headers()).is_some_and(is_loopback) {
+        next.run(request).await
+    } else {
+        let why = "the page is for this machine: open it as http://localhost or http://127.0.0.1";
+        ApiError::forbidden(why).into_response()
+    };
+    if is_person && let Some(Said(why)) = response.extensions().get() {
+        response = (response.status(), Html(html::failure(why))).into_response();
+    }
+    response.headers_mut().extend(HEADERS);
+    response
+}
+
+/// Whether a form comes from our own page, as far as the browser says where it comes from. What
+/// says nothing is no browser of this decade; the form's token decides then.
+pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site");
+    let origin = headers.get(header::ORIGIN);
+    site.is_none_or(|site| site == "same-origin" || site == "none")
+        && origin.is_none_or(|origin| {
+            let origin = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
+            origin.is_some() && origin == host(headers)
+        })
+}
+
+fn host(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::HOST)?.to_str().ok()
+}
+
+/// Whether a `Host` header names this machine.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_names_are_let_in() {
+        for host in
+            ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "127.9.9.9", "[::1]:80", "[::1]"]
+        {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "10.0.0.1:80",
+            "127.0.0.1.nip.io",
+            "[::2]",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_form_of_another_origin_is_told_apart() {
+        let from = |site: Option<&'static str>, origin: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static("127.0.0.1:8000"));
+            if let Some(site) = site {
+                headers.insert("sec-fetch-site", HeaderValue::from_static(site));
+            }
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
+            }
+            is_same_origin(&headers)
+        };
+        assert!(from(None, None));
+        assert!(from(Some("same-origin"), Some("http://127.0.0.1:8000")));
+        assert!(from(Some("none"), None));
+        assert!(!from(Some("cross-site"), Some("http://127.0.0.1:8000")));
+        assert!(!from(Some("same-site"), None));
+        for origin in ["null", "http://evil.example", "http://127.0.0.1:9000", "http://localhost"] {
+            assert!(!from(None, Some(origin)), "{origin}");
+        }
+    }
+}

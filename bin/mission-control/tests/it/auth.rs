@@ -1,0 +1,179 @@
+//! Who may do what.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Backend, INTERNAL, MC, SECRET, send};
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn claims() -> Value {
+    json!({
+        "type": "agent", "user_id": "ann", "agent_role": "scout", "sub": "wombat:scout",
+        "iss": "wombat", "iat": now(), "exp": now() + 900, "jti": "one"
+    })
+}
+
+fn signed(algorithm: Algorithm, secret: &str, claims: &Value) -> String {
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    jsonwebtoken::encode(&Header::new(algorithm), claims, &key).unwrap()
+}
+
+fn changed(name: &str, value: Value) -> String {
+    let mut claims = claims();
+    claims[name] = value;
+    signed(Algorithm::HS256, SECRET, &claims)
+}
+
+#[tokio::test]
+async fn a_good_token_is_let_in_and_every_other_is_refused_the_same_way() {
+    let backend = Backend::start().await;
+    let good = signed(Algorithm::HS256, SECRET, &claims());
+    let tasks = backend.nobody().with("x-agent-token", &good).get("/tasks").await;
+    assert_eq!(tasks.ok(), &json!({ "items": [] }));
+
+    let (head_and_claims, _) = good.rsplit_once('.').unwrap();
+    let payload = head_and_claims.split_once('.').unwrap().1;
+    let mut bad = vec![
+        ("nothing".to_owned(), String::new()),
+        ("no token".to_owned(), "nonsense".to_owned()),
+        ("no signature".to_owned(), format!("{head_and_claims}.")),
+        // {"alg":"none"} in base64url.
+        ("algorithm none".to_owned(), format!("eyJhbGciOiJub25lIn0.{payload}.")),
+        ("another secret".to_owned(), signed(Algorithm::HS256, &"x".repeat(32), &claims())),
+        ("another algorithm".to_owned(), signed(Algorithm::HS512, SECRET, &claims())),
+        ("expired".to_owned(), changed("exp", json!(now() - 60))),
+        ("from the future".to_owned(), changed("iat", json!(now() + 600))),
+        ("another issuer".to_owned(), changed("iss", json!("elsewhere"))),
+        ("another type".to_owned(), changed("type", json!("user"))),
+        ("another subject".to_owned(), changed("sub", json!("wombat:jarvis"))),
+        ("for another audience".to_owned(), changed("aud", json!("elsewhere"))),
+        ("an empty user".to_owned(), changed("user_id", json!(""))),
+        ("a user that is no text".to_owned(), changed("user_id", json!(7))),
+    ];
+    for name in ["type", "user_id", "agent_role", "sub", "iss", "iat", "exp", "jti"] {
+        let mut claims = claims();
+        claims.as_object_mut().unwrap().remove(name);
+        bad.push((format!("without {name}"), signed(Algorithm::HS256, SECRET, &claims)));
+    }
+    for (what, token) in bad {
+        let answer = backend.nobody().with("x-agent-token", &token).get("/tasks").await;
+        assert_eq!(answer.status, 401, "{what}: {}", answer.text);
+        answer.fails(401, "unauthorized");
+    }
+}
+
+#[tokio::test]
+async fn every_endpoint_asks_who_calls() {
+    let backend = Backend::start().await;
+    for (method, path) in [
+        (Method::GET, "/capabilities"),
+        (Method::GET, "/tasks"),
+        (Method::POST, "/tasks"),
+        (Method::GET, "/tasks/x"),
+        (Method::PATCH, "/tasks/x"),
+        (Method::GET, "/messages?task_id=x"),
+        (Method::POST, "/messages"),
+        (Method::GET, "/documents"),
+        (Method::POST, "/documents"),
+        (Method::GET, "/documents/x"),
+        (Method::GET, "/notifications"),
+        (Method::POST, "/notifications"),
+        (Method::POST, "/notifications/x/read"),
+        (Method::POST, "/heartbeat"),
+        (Method::POST, "/standup"),
+        (Method::GET, "/dispatch/undelivered"),
+        (Method::POST, "/dispatch/undelivered"),
+        (Method::POST, "/dispatch/notifications/x/deliver?user_id=ann"),
+        (Method::POST, "/dispatch/notifications/x/fail?user_id=ann"),
+        (Method::POST, "/dispatch/notifications/x/requeue?user_id=ann"),
+        (Method::GET, "/dispatch/dead"),
+    ] {
+        let path = format!("{MC}{path}");
+        let silent = send(backend.nobody().raw(method.clone(), &path)).await;
+        assert_eq!(silent.status, 401, "{method} {path}");
+        silent.fails(401, "unauthorized");
+        let wrong =
+            backend.nobody().with("x-internal-token", "wrong").with("x-on-behalf-of", "ann");
+        let wrong = send(wrong.raw(method.clone(), &path)).await;
+        assert_eq!(wrong.status, 401, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn an_agent_can_do_nothing_that_a_person_or_a_service_does() {
+    let backend = Backend::start().await;
+    let agent = backend.agent("ann", "scout");
+    let task = agent.task("Mine").await;
+    let body = json!({ "task_id": task, "content": "hello", "actor_type": "user" });
+    agent.post("/messages", body).await.fails(403, "forbidden");
+    let body = json!({ "task_id": task, "content": "hello", "agent_role": "jarvis" });
+    agent.post("/messages", body).await.fails(403, "forbidden");
+    let body = json!({ "user_id": "ann", "session_key": "user:ann:scout", "content": "x" });
+    agent.post("/notifications", body).await.fails(403, "forbidden");
+    agent.post("/notifications/x/read", json!({})).await.fails(403, "forbidden");
+    agent.post("/dispatch/undelivered", json!({})).await.fails(403, "forbidden");
+    agent.get("/dispatch/dead").await.fails(403, "forbidden");
+    for verb in ["deliver", "requeue"] {
+        let path = format!("/dispatch/notifications/x/{verb}?user_id=ann");
+        agent.post(&path, json!({})).await.fails(403, "forbidden");
+    }
+    // Naming a person changes nothing while only the agent's token is shown.
+    let agent = agent.with("x-on-behalf-of", "ann");
+    agent.post("/notifications/x/read", json!({})).await.fails(403, "forbidden");
+}
+
+#[tokio::test]
+async fn a_service_acts_for_the_person_that_it_names_and_for_nobody_without_a_name() {
+    let backend = Backend::start().await;
+    let person = backend.person("ann");
+    let task = person.task("From a person").await;
+    let message = json!({ "task_id": task, "content": "hello" });
+    let message = person.post("/messages", message).await;
+    assert_eq!(message.ok()["actor_type"], "user");
+    let as_agent = json!({ "task_id": task, "content": "hello", "actor_type": "agent" });
+    person.post("/messages", as_agent).await.fails(403, "forbidden");
+
+    backend.internal().get("/tasks").await.fails(401, "unauthorized");
+    for user in ["", " ", "ann:scout"] {
+        backend.person(user).get("/tasks").await.fails(401, "unauthorized");
+    }
+    let nameless = backend.nobody().with("x-on-behalf-of", "ann");
+    nameless.get("/tasks").await.fails(401, "unauthorized");
+    let nearly = &INTERNAL[..INTERNAL.len() - 1];
+    let nearly = backend.nobody().with("x-internal-token", nearly).with("x-on-behalf-of", "ann");
+    nearly.get("/tasks").await.fails(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn an_agents_message_bears_the_role_of_its_token() {
+    let backend = Backend::start().await;
+    let agent = backend.agent("ann", "scout");
+    let task = agent.task("Mine").await;
+    let message = agent.post("/messages", json!({ "task_id": task, "content": "found" })).await;
+    let message = message.ok();
+    assert_eq!(
+        (&message["actor_type"], &message["agent_role"]),
+        (&json!("agent"), &json!("scout"))
+    );
+}
+
+#[tokio::test]
+async fn the_capabilities_name_what_is_offered() {
+    let backend = Backend::start().await;
+    let capabilities = backend.agent("ann", "scout").get("/capabilities").await;
+    assert_eq!(
+        capabilities.ok(),
+        &json!({ "contract_version": "v1", "features": {
+            "dispatch_leases": true, "documents_list": true, "heartbeat": true,
+            "message_lookup": true, "messages_list": true, "notifications": true,
+            "notifications_dispatch": true, "notifications_fail": true, "standup": true,
+            "tasks_get": true, "tasks_update": true
+        } })
+    );
+}
