@@ -79,12 +79,8 @@ pub struct Settings {
 }
 
 /// Settings whose feature is still to come: to ignore them would be to pretend.
-const NOT_OFFERED: [&str; 4] = [
-    "LLM_RECORD_DIR",
-    "LLM_REPLAY_DIR",
-    "WOMBAT_BACKEND_OPENAPI",
-    "WOMBAT_WEBHOOK_ALLOW_PRIVATE",
-];
+const NOT_OFFERED: [&str; 4] =
+    ["LLM_RECORD_DIR", "LLM_REPLAY_DIR", "WOMBAT_BACKEND_OPENAPI", "WOMBAT_WEBHOOK_ALLOW_PRIVATE"];
 
 /// The keys of each provider, and where it is.
 const PROVIDERS: [(Provider, &[&str], &str); 8] = [
