@@ -1,7 +1,7 @@
 //! The dispatcher: polls the backend for notifications, forwards each to the daemon as a message
 //! to its session, and acknowledges it.
 //!
-//! What to do next is decided by [`board`], which knows no network and no clock of its own; the
+//! What to do next is decided by `board`, which knows no network and no clock of its own; the
 //! loop in [`run`] does the input and output around it. A crash at any point leads to a second
 //! forward at worst, which the run's keys make invisible.
 
