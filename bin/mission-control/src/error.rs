@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 pub struct ApiError {
     status: StatusCode,
-    body: ErrorBody,
+    body: Box<ErrorBody>,
 }
 
 impl ApiError {
     /// An error with a code.
     pub fn new(status: StatusCode, code: &str, error: impl Into<String>) -> Self {
         let body = ErrorBody { error: error.into(), code: Some(code.to_owned()), details: None };
-        Self { status, body }
+        Self { status, body: Box::new(body) }
     }
 
     /// A request that is wrong in one field.
