@@ -7,7 +7,7 @@ use wombat_core::agent_config::AgentConfig;
 use wombat_core::session::{SessionError, UserId};
 
 use crate::config_file;
-use crate::cron::Cron;
+use wombat_core::cron::Cron;
 
 /// What the crontab is made from. It needs no key and no backend.
 #[derive(Debug, Clone)]

@@ -5,7 +5,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod config_file;
-mod cron;
 mod crontab;
 mod daemon;
 mod retry;

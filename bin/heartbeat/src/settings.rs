@@ -11,7 +11,7 @@ use wombat_core::agent_config::AgentConfig;
 use wombat_core::session::{Role, SessionKey, UserId};
 
 use crate::config_file;
-use crate::cron::Cron;
+use wombat_core::cron::Cron;
 
 /// What a run of the daemon may take beyond its own limit: waiting for the session's turn.
 const QUEUE_TIME: Duration = Duration::from_secs(180);

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, SecondsFormat, TimeZone, Timelike, Utc};
 
-use crate::cron::Cron;
+use wombat_core::cron::Cron;
 
 /// `--slot`.
 #[derive(Debug, Clone, PartialEq, Eq)]

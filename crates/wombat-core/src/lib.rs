@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod agent_config;
+pub mod cron;
 pub mod endpoint;
 pub mod frontmatter;
 pub mod heartbeat;

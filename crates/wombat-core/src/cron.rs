@@ -19,7 +19,7 @@ const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 /// When a role wakes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Cron {
+pub struct Cron {
     minutes: u64,
     hours: u64,
     days: u64,
@@ -60,7 +60,7 @@ impl FromStr for Cron {
 impl Cron {
     /// The last tick that is not after `now`, in the time zone of `now`. `None` for a line that
     /// never comes, such as 30 February.
-    pub(crate) fn last_tick<Z: TimeZone>(&self, now: &DateTime<Z>) -> Option<DateTime<Utc>> {
+    pub fn last_tick<Z: TimeZone>(&self, now: &DateTime<Z>) -> Option<DateTime<Utc>> {
         let today = now.naive_local().date();
         (0..MAX_DAYS_BACK)
             .filter_map(|back| today.checked_sub_days(Days::new(back)))
