@@ -7,8 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::endpoint::{EndpointPattern, NormalPath};
 use crate::session::Role;
+
+pub use crate::permissions::{Permission, ToolPermissions};
 
 /// Which of the configured models a run asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -63,99 +64,6 @@ impl AgentProfile {
     }
 }
 
-/// What becomes of a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Permission {
-    /// It is made.
-    Allowed,
-    /// It waits for a person.
-    NeedsApproval,
-    /// It is refused, with a reason for the model.
-    Denied(String),
-}
-
-/// `tools` of a role. An empty `allow` allows all that is declared; `deny` wins over it.
-#[derive(Debug, Clone, Default)]
-pub struct ToolPermissions {
-    allow: Vec<ToolPattern>,
-    deny: Vec<ToolPattern>,
-    approval: Vec<ToolPattern>,
-}
-
-#[derive(Debug, Clone)]
-enum ToolPattern {
-    Name(String),
-    Endpoint(EndpointPattern),
-}
-
-impl ToolPattern {
-    fn parse(text: &str) -> Result<Self, String> {
-        let text = text.trim();
-        if text.contains('/') {
-            return EndpointPattern::parse(text)
-                .map(Self::Endpoint)
-                .map_err(|error| format!("tool pattern {text:?}: {error}"));
-        }
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '*' | '.');
-        if text.is_empty() || !text.chars().all(plain) {
-            return Err(format!("tool pattern {text:?} is neither a tool's name nor METHOD /path"));
-        }
-        Ok(Self::Name(text.to_owned()))
-    }
-
-    fn matches(&self, tool: &str, endpoint: Option<(&str, &NormalPath)>) -> bool {
-        match (self, endpoint) {
-            (Self::Name(pattern), _) => glob(pattern, tool),
-            (Self::Endpoint(pattern), Some((method, path))) => pattern.matches(method, path),
-            (Self::Endpoint(_), None) => false,
-        }
-    }
-}
-
-/// `*` is anything.
-fn glob(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else {
-        return false;
-    };
-    let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else {
-        return rest.is_empty();
-    };
-    for part in middle {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
-}
-
-impl ToolPermissions {
-    /// Decides on a call. `endpoint` is where a call of the backend goes.
-    pub fn decide(&self, tool: &str, endpoint: Option<(&str, &NormalPath)>) -> Permission {
-        let hit = |patterns: &[ToolPattern]| patterns.iter().any(|p| p.matches(tool, endpoint));
-        let what = match endpoint {
-            Some((method, path)) => format!("{method} {}", path.as_str()),
-            None => tool.to_owned(),
-        };
-        if hit(&self.deny) || !(self.allow.is_empty() || hit(&self.allow)) {
-            return Permission::Denied(format!("this role may not call {what}"));
-        }
-        if hit(&self.approval) { Permission::NeedsApproval } else { Permission::Allowed }
-    }
-
-    /// Whether some call of a tool can pass, so that it is worth offering to the model.
-    pub fn could_allow(&self, tool: &str) -> bool {
-        let by_name = |patterns: &[ToolPattern]| patterns.iter().any(|p| p.matches(tool, None));
-        let by_endpoint = || self.allow.iter().any(|p| matches!(p, ToolPattern::Endpoint(_)));
-        !by_name(&self.deny)
-            && (self.allow.is_empty()
-                || by_name(&self.allow)
-                || (tool == "call_backend" && by_endpoint()))
-    }
-}
-
 /// The file, read.
 #[derive(Debug, Clone, Default)]
 pub struct AgentConfig {
@@ -190,57 +98,52 @@ pub struct ToolLists {
 
 impl AgentConfig {
     /// Reads the file's text. `${NAME}` in strings is replaced by what `env` says.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
     pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        #[derive(Deserialize)]
-        struct File {
-            #[serde(default)]
-            agents: Vec<Entry>,
-        }
-        #[derive(Deserialize)]
-        struct Entry {
-            role: String,
-            session_key_template: Option<String>,
-            heartbeat_cron: Option<String>,
-            default_model_tier: Option<String>,
-            #[serde(default)]
-            tools: ToolLists,
-        }
-        let mut raw: Value = serde_json::from_str(text)
-            .map_err(|error| ConfigError { line: Some(error.line()), reason: error.to_string() })?;
+        let (config, errors) = Self::read(text, env);
+        errors.into_iter().next().map_or(Ok(config), Err)
+    }
+
+    /// What can be read of the file, and everything that is wrong with it.
+    pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> (Self, Vec<ConfigError>) {
+        let mut raw: Value = match serde_json::from_str(text) {
+            Ok(raw) => raw,
+            Err(error) => {
+                let error = ConfigError { line: Some(error.line()), reason: error.to_string() };
+                return (Self::default(), vec![error]);
+            }
+        };
         expand(&mut raw, env);
-        let file = File::deserialize(&raw)
-            .map_err(|error| ConfigError { line: None, reason: error.to_string() })?;
+        let mut errors = Vec::new();
         let mut agents: Vec<AgentEntry> = Vec::new();
-        for entry in file.agents {
-            let fail = |what: String| ConfigError {
-                line: line_of(text, &entry.role),
-                reason: format!("agent {:?}: {what}", entry.role),
-            };
-            let role = Role::parse(&entry.role).map_err(|error| fail(error.to_string()))?;
-            if agents.iter().any(|known| known.profile.role == role) {
-                return Err(fail("stands twice".to_owned()));
+        let entries = match raw.get("agents") {
+            None => &[][..],
+            Some(Value::Array(entries)) => entries,
+            Some(_) => {
+                let reason = "agents is no list".to_owned();
+                errors.push(ConfigError { line: line_of(text, "agents"), reason });
+                &[]
             }
-            let mut profile = AgentProfile::unconfigured(&role);
-            if let Some(template) = entry.session_key_template {
-                if !template.contains("{userId}") {
-                    return Err(fail("session_key_template lacks {userId}".to_owned()));
+        };
+        for (at, entry) in entries.iter().enumerate() {
+            let role = entry.get("role").and_then(Value::as_str);
+            let line = role.and_then(|role| line_of(text, role));
+            let name =
+                role.map_or_else(|| format!("agent {}", at + 1), |role| format!("agent {role:?}"));
+            let mut problems = Vec::new();
+            if let Some(agent) = read_entry(entry, &mut problems) {
+                if agents.iter().any(|known| known.profile.role == agent.profile.role) {
+                    problems.push("stands twice".to_owned());
+                } else {
+                    agents.push(agent);
                 }
-                profile.session_key_template = template;
             }
-            if let Some(tier) = entry.default_model_tier {
-                profile.model_tier = tier.parse().map_err(|()| {
-                    fail(format!("default_model_tier {tier:?} is not default, cheap or best"))
-                })?;
-            }
-            profile.heartbeat_cron = entry.heartbeat_cron;
-            profile.tools = Arc::new(ToolPermissions {
-                allow: patterns(&entry.tools.allow).map_err(&fail)?,
-                deny: patterns(&entry.tools.deny).map_err(&fail)?,
-                approval: patterns(&entry.tools.approval).map_err(&fail)?,
-            });
-            agents.push(AgentEntry { profile, tools: entry.tools });
+            let told = problems.into_iter().map(|what| format!("{name}: {what}"));
+            errors.extend(told.map(|reason| ConfigError { line, reason }));
         }
-        Ok(Self { agents, raw })
+        (Self { agents, raw }, errors)
     }
 
     /// Whether a dotted path in the file holds something true, for skills' `requires.config`.
@@ -265,8 +168,38 @@ pub struct ConfigError {
     pub reason: String,
 }
 
-fn patterns(texts: &[String]) -> Result<Vec<ToolPattern>, String> {
-    texts.iter().map(|text| ToolPattern::parse(text)).collect()
+/// One role, as far as it can be read; `problems` says what could not be.
+fn read_entry(entry: &Value, problems: &mut Vec<String>) -> Option<AgentEntry> {
+    #[derive(Deserialize)]
+    struct Entry {
+        role: String,
+        session_key_template: Option<String>,
+        heartbeat_cron: Option<String>,
+        default_model_tier: Option<String>,
+        #[serde(default)]
+        tools: ToolLists,
+    }
+    let entry = Entry::deserialize(entry).map_err(|error| problems.push(error.to_string())).ok()?;
+    let role = Role::parse(&entry.role).map_err(|error| problems.push(error.to_string())).ok();
+    let mut profile = AgentProfile::unconfigured(role.as_ref()?);
+    if let Some(template) = entry.session_key_template {
+        if template.contains("{userId}") {
+            profile.session_key_template = template;
+        } else {
+            problems.push("session_key_template lacks {userId}".to_owned());
+        }
+    }
+    if let Some(tier) = entry.default_model_tier {
+        match tier.parse() {
+            Ok(tier) => profile.model_tier = tier,
+            Err(()) => {
+                problems.push(format!("default_model_tier {tier:?} is not default, cheap or best"));
+            }
+        }
+    }
+    profile.heartbeat_cron = entry.heartbeat_cron;
+    profile.tools = Arc::new(ToolPermissions::read(&entry.tools, problems));
+    Some(AgentEntry { profile, tools: entry.tools })
 }
 
 fn line_of(text: &str, role: &str) -> Option<usize> {
@@ -311,62 +244,6 @@ pub(crate) fn by_role(config: &AgentConfig) -> BTreeMap<Role, AgentProfile> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn permissions(json: &str) -> ToolPermissions {
-        let text = format!(r#"{{"agents": [{{"role": "r", "tools": {json}}}]}}"#);
-        let config = AgentConfig::parse(&text, &|_| None).unwrap();
-        config.agents[0].profile.tools.as_ref().clone()
-    }
-
-    #[test]
-    fn nothing_said_allows_what_is_declared() {
-        let all = permissions("{}");
-        assert_eq!(all.decide("create_task", None), Permission::Allowed);
-        assert!(all.could_allow("call_backend"));
-    }
-
-    #[test]
-    fn allow_narrows_deny_wins_and_approval_waits() {
-        let path = NormalPath::parse("/api/schools/7/profile").unwrap();
-        let some = permissions(
-            r#"{"allow": ["list_*", "create_document", "GET /api/schools/**"],
-                "deny": ["list_notifications"], "approval": ["create_document"]}"#,
-        );
-        assert_eq!(some.decide("list_tasks", None), Permission::Allowed);
-        assert!(matches!(some.decide("list_notifications", None), Permission::Denied(_)));
-        assert!(matches!(some.decide("create_task", None), Permission::Denied(_)));
-        assert_eq!(some.decide("create_document", None), Permission::NeedsApproval);
-        assert_eq!(some.decide("call_backend", Some(("GET", &path))), Permission::Allowed);
-        assert!(matches!(
-            some.decide("call_backend", Some(("POST", &path))),
-            Permission::Denied(_)
-        ));
-        assert!(some.could_allow("call_backend") && !some.could_allow("list_notifications"));
-        assert!(!permissions(r#"{"allow": ["list_tasks"]}"#).could_allow("call_backend"));
-        let denied = permissions(r#"{"deny": ["* /api/schools/*/profile"]}"#);
-        assert!(matches!(
-            denied.decide("call_backend", Some(("GET", &path))),
-            Permission::Denied(_)
-        ));
-        assert!(denied.could_allow("call_backend"));
-    }
-
-    #[test]
-    fn names_are_matched_as_a_whole() {
-        for (pattern, text, hit) in [
-            ("a", "a", true),
-            ("a", "ab", false),
-            ("*", "x", true),
-            ("a*", "ab", true),
-            ("*b", "ab", true),
-            ("a*c", "abc", true),
-            ("a*c", "ab", false),
-            ("a*b*c", "axbyc", true),
-            ("a*a", "a", false),
-        ] {
-            assert_eq!(glob(pattern, text), hit, "{pattern} {text}");
-        }
-    }
 
     #[test]
     fn variables_are_expanded_and_old_keys_accepted() {

@@ -197,6 +197,22 @@ impl EndpointPattern {
         }
         given.next().is_none()
     }
+
+    /// Whether some call is one of both endpoints.
+    pub fn may_meet(&self, other: &Self) -> bool {
+        if self.method != "*" && other.method != "*" && self.method != other.method {
+            return false;
+        }
+        let (mut ours, mut theirs) = (self.segments.iter(), other.segments.iter());
+        loop {
+            match (ours.next(), theirs.next()) {
+                (Some(Segment::Rest), _) | (_, Some(Segment::Rest)) | (None, None) => return true,
+                (Some(Segment::Literal(a)), Some(Segment::Literal(b))) if a != b => return false,
+                (Some(_), Some(_)) => {}
+                (Some(_), None) | (None, Some(_)) => return false,
+            }
+        }
+    }
 }
 
 fn is_parameter(part: &str) -> bool {
@@ -276,6 +292,22 @@ fn endpoint_in_line(line: &str) -> Option<EndpointPattern> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_patterns_meet_where_some_call_is_of_both() {
+        for (a, b, meet) in [
+            ("GET /a/{id}", "GET /a/*", true),
+            ("* /a/**", "POST /a/b/c", true),
+            ("GET /a/{id}", "POST /a/{id}", false),
+            ("GET /a/b", "GET /a/c", false),
+            ("GET /a", "GET /a/b", false),
+            ("GET /a/b", "GET /{x}/b", true),
+        ] {
+            let pattern = |text: &str| EndpointPattern::parse(text).unwrap();
+            assert_eq!(pattern(a).may_meet(&pattern(b)), meet, "{a} {b}");
+            assert_eq!(pattern(b).may_meet(&pattern(a)), meet, "{b} {a}");
+        }
+    }
 
     fn path(raw: &str) -> NormalPath {
         NormalPath::parse(raw).unwrap()

@@ -2,12 +2,14 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod advice;
 pub mod agent_config;
 pub mod cron;
 pub mod endpoint;
 pub mod frontmatter;
 pub mod heartbeat;
 mod loader;
+mod permissions;
 mod prompt;
 pub mod session;
 pub mod skills;
