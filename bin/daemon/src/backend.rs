@@ -7,7 +7,7 @@ use arc_swap::ArcSwapOption;
 use mc_client::client::{AgentClient, McClient};
 use mc_client::error::McError;
 use mc_client::token::{AgentAuth, TokenMinter};
-use mc_client::types::Capabilities;
+use mc_client::types::{CONTRACT_VERSION, Capabilities};
 use tokio::sync::Mutex;
 
 /// How long an answer is used before the backend is asked again.
@@ -16,6 +16,13 @@ const FRESH: Duration = Duration::from_secs(60);
 /// The user and role of calls that serve no single user.
 const OWN_USER: &str = "wombat";
 const OWN_ROLE: &str = "system";
+
+/// Whether a contract's version is ours: it is additive within v1, so that v1.2 fits, and v2 and
+/// v10 do not.
+pub fn fits(version: &str) -> bool {
+    let rest = version.strip_prefix(CONTRACT_VERSION);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
 
 /// The backend, and who may call it.
 #[derive(Debug)]

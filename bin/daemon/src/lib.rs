@@ -5,6 +5,8 @@
 pub mod agent;
 pub mod api;
 pub mod backend;
+pub mod check;
+pub mod init;
 pub mod runs;
 pub mod sessions;
 pub mod settings;

@@ -1,12 +1,13 @@
 //! `wombat-daemon`: the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use service::exit;
 use service::settings::Layers;
 use tokio::net::TcpListener;
+use wombat_daemon::check::has_failed;
 use wombat_daemon::settings::Settings;
 
 const NAME: &str = "wombat-daemon";
@@ -41,6 +42,18 @@ enum Command {
     Serve,
     /// Print the settings in force and where each came from; secrets are masked.
     Config,
+    /// Write a workspace to start from; nothing that is there is overwritten.
+    Init {
+        /// Where.
+        #[arg(default_value = "workspace")]
+        dir: PathBuf,
+        /// Replace the files that are there.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Look the whole set-up over: settings, workspace, model, backend. Exit code 1 when no run
+    /// could work.
+    Check,
 }
 
 fn main() -> ExitCode {
@@ -48,7 +61,13 @@ fn main() -> ExitCode {
     let flags =
         [("WOMBAT_HOST", cli.host), ("WOMBAT_PORT", cli.port), ("WOMBAT_WORKSPACE", cli.workspace)];
     let flags = flags.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-    let settings = match Settings::read(&Layers::of_process(cli.config, flags)) {
+    let layers = || Layers::of_process(cli.config, flags);
+    let layers = match cli.command {
+        Some(Command::Init { dir, force }) => return init(&dir, force),
+        Some(Command::Check) => return check(&layers()),
+        Some(Command::Config | Command::Serve) | None => layers(),
+    };
+    let settings = match Settings::read(&layers) {
         Ok(settings) => settings,
         Err(problems) => return exit::fail(exit::CONFIG, NAME, &problems),
     };
@@ -57,8 +76,41 @@ fn main() -> ExitCode {
             exit::say(settings.effective.to_string().trim_end());
             ExitCode::SUCCESS
         }
-        Some(Command::Serve) | None => serve(settings),
+        Some(Command::Serve | Command::Init { .. } | Command::Check) | None => serve(settings),
     }
+}
+
+fn init(dir: &Path, force: bool) -> ExitCode {
+    match wombat_daemon::init::init(dir, force) {
+        Ok(paths) => {
+            for path in paths {
+                exit::say(path.display());
+            }
+            exit::say(format!(
+                "Next: set WOMBAT_WORKSPACE={}, then look the set-up over: {NAME} check",
+                dir.display()
+            ));
+            ExitCode::SUCCESS
+        }
+        Err(error) => exit::fail(exit::FAILURE, NAME, &error),
+    }
+}
+
+fn check(layers: &Layers) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::fail(exit::FAILURE, NAME, &error),
+    };
+    let findings = runtime.block_on(wombat_daemon::check::check(layers));
+    for finding in &findings {
+        exit::say(finding);
+    }
+    if has_failed(&findings) {
+        exit::say("No run could work. What is marked FAIL must be mended first.");
+        return ExitCode::from(exit::FAILURE);
+    }
+    exit::say("Runs can work.");
+    ExitCode::SUCCESS
 }
 
 fn serve(settings: Settings) -> ExitCode {

@@ -51,7 +51,7 @@ pub fn read(reader: &mut Reader<'_>, required: bool) -> AgentTokens {
     };
     let warning = match &key {
         Key::Secret(secret) if secret.expose_secret().len() < MIN_SECRET_BYTES => Some(format!(
-            "AGENT_JWT_SECRET is shorter than {MIN_SECRET_BYTES} bytes and can be guessed"
+            "AGENT_JWT_SECRET is shorter than {MIN_SECRET_BYTES} bytes and can be guessed; make one with openssl rand -hex 32, for both sides"
         )),
         Key::Secret(_) | Key::Pem(_) => None,
     };

@@ -85,7 +85,9 @@ impl Advisor<'_> {
         for problem in &self.snapshot.problems {
             // The configuration is read again below, for all that is wrong in it.
             if problem.file != CONFIG {
-                self.add(&problem.file, problem.line, problem.reason.clone(), remedy(problem));
+                // The loader's own hint says the same as the remedy.
+                let what = problem.reason.trim_end_matches("; save it as UTF-8");
+                self.add(&problem.file, problem.line, what, remedy(problem));
             }
         }
     }
@@ -264,7 +266,9 @@ impl Advisor<'_> {
                 continue;
             }
             let line = line_of(text, key);
-            let near = known.iter().find(|known| strsim::damerau_levenshtein(known, key) <= 3);
+            let distance = |known: &&str| strsim::damerau_levenshtein(known, key);
+            let near =
+                known.iter().copied().min_by_key(distance).filter(|near| distance(near) <= 3);
             let remedy = match near {
                 Some(near) => format!("did you mean {near:?}?"),
                 None => format!("known are {}", known.join(", ")),

@@ -10,6 +10,7 @@ use service::trace::TraceId;
 
 use super::error::ApiError;
 use crate::agent::answer::RunError;
+use crate::backend::fits;
 use crate::state::App;
 
 /// What this version can do beyond answering messages.
@@ -62,10 +63,7 @@ pub(super) async fn compatibility(
     if theirs.is_empty() {
         missing.push("capabilities");
     }
-    // v1 is additive: v1.2 fits, v2 and v10 do not.
-    let fits = theirs == CONTRACT_VERSION
-        || theirs.strip_prefix(CONTRACT_VERSION).is_some_and(|rest| rest.starts_with('.'));
-    if !theirs.is_empty() && !fits {
+    if !theirs.is_empty() && !fits(theirs) {
         missing.push("contract_version v1");
     }
     let warnings: Vec<String> = USED

@@ -12,3 +12,8 @@ mod specs;
 
 pub use result::ToolOutcome;
 pub use set::{ToolCache, ToolContext, ToolSet};
+
+/// The names of all tools that a role can have.
+pub fn names() -> [&'static str; 8] {
+    specs::Builtin::ALL.map(specs::Builtin::name)
+}

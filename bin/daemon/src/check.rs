@@ -1,0 +1,214 @@
+//! `wombat-daemon check`: the whole set-up in plain words, each line with what to do.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use llm::LlmClient;
+use mc_client::client::McClient;
+use mc_client::types::CONTRACT_VERSION;
+use service::settings::{Layers, Reader, SettingsError};
+use service::trace::TraceId;
+use wombat_core::advice::advise;
+use wombat_core::workspace::{Workspace, WorkspaceOptions, WorkspaceStatus};
+
+use crate::backend::{Backend, fits};
+use crate::settings::Settings;
+use crate::tools;
+
+/// How long the backend is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Features that a backend may lack, and what is lost without them.
+const WORTH_HAVING: [(&str, &str); 3] = [
+    ("messages_list", "agents do not see the thread unless the caller sends it"),
+    ("message_lookup", "a repeated run asks the model again"),
+    ("tasks_get", "an unknown task is found out only when the reply is stored"),
+];
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// As it should be.
+    Good,
+    /// Runs work, and something should be mended.
+    Warning,
+    /// No run can work.
+    Failure,
+}
+
+/// One line of the report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// What, and what to do.
+    pub text: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = match self.level {
+            Level::Good => "ok  ",
+            Level::Warning => "warn",
+            Level::Failure => "FAIL",
+        };
+        write!(f, "{mark}  {}", self.text)
+    }
+}
+
+/// Checks everything. Asks the backend what it can do; asks no model, which would cost money.
+pub async fn check(layers: &Layers) -> Vec<Finding> {
+    let mut report = Report::default();
+    match Settings::read(layers) {
+        Ok(settings) => {
+            report.good("settings: all can be read (wombat-daemon config shows them)");
+            for warning in &settings.warnings {
+                report.warn(format!("settings: {warning}"));
+            }
+            report.workspace(workspace_of(&settings));
+            report.model(&settings);
+            report.backend(&settings).await;
+        }
+        Err(SettingsError(problems)) => {
+            for problem in problems {
+                report.fail(format!("settings: {problem}"));
+            }
+            report.workspace(workspace_without_settings(layers));
+            report.warn("model and backend: not looked at until the settings are right");
+        }
+    }
+    report.0
+}
+
+/// Whether a run could not work.
+pub fn has_failed(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.level == Level::Failure)
+}
+
+fn workspace_of(settings: &Settings) -> WorkspaceOptions {
+    WorkspaceOptions {
+        path: settings.workspace.clone(),
+        agent_config: settings.agent_config.clone(),
+        max_file_chars: settings.max_file_chars,
+        skills_mode: settings.skills_mode,
+        env: Arc::new(|name| std::env::var(name).ok()),
+    }
+}
+
+/// Where the workspace is, as far as that can be told although something else is wrong.
+fn workspace_without_settings(layers: &Layers) -> WorkspaceOptions {
+    let mut reader = Reader::new(layers);
+    WorkspaceOptions {
+        path: reader.text("WOMBAT_WORKSPACE", "./workspace").into(),
+        agent_config: reader.optional("WOMBAT_AGENT_CONFIG").map(PathBuf::from),
+        max_file_chars: reader.number("WOMBAT_MAX_FILE_CHARS", 20_000_usize, 100..=10_000_000),
+        skills_mode: reader
+            .parse("WOMBAT_SKILLS_MODE", "auto", "auto, inline or on_demand")
+            .unwrap_or_default(),
+        env: Arc::new(|name| std::env::var(name).ok()),
+    }
+}
+
+#[derive(Default)]
+struct Report(Vec<Finding>);
+
+impl Report {
+    fn good(&mut self, text: impl Into<String>) {
+        self.0.push(Finding { level: Level::Good, text: text.into() });
+    }
+
+    fn warn(&mut self, text: impl Into<String>) {
+        self.0.push(Finding { level: Level::Warning, text: text.into() });
+    }
+
+    fn fail(&mut self, text: impl Into<String>) {
+        self.0.push(Finding { level: Level::Failure, text: text.into() });
+    }
+
+    fn workspace(&mut self, options: WorkspaceOptions) {
+        let workspace = Workspace::open(options.clone());
+        let snapshot = workspace.snapshot();
+        if snapshot.status() == WorkspaceStatus::Missing {
+            for problem in snapshot.problems() {
+                self.fail(format!("workspace: {problem}, or write one with wombat-daemon init"));
+            }
+            return;
+        }
+        let on = snapshot.skills().iter().filter(|skill| skill.enabled).count();
+        self.good(format!(
+            "workspace: {}: {} roles, {on} of {} skills on, {} endpoints",
+            options.path.display(),
+            snapshot.agents().len(),
+            snapshot.skills().len(),
+            snapshot.endpoints().len()
+        ));
+        for advice in advise(&options, &snapshot, &tools::names()) {
+            self.warn(format!("workspace: {advice}"));
+        }
+    }
+
+    fn model(&mut self, settings: &Settings) {
+        let default = &settings.llm.default;
+        let client = match LlmClient::new(settings.llm.clone(), reqwest::Client::new()) {
+            Ok(client) => client,
+            Err(error) => return self.fail(format!("model: {error}")),
+        };
+        match (client.configured(), default.provider.key_variable()) {
+            (true, _) => self.good(format!("model: {default} (not asked: that would cost money)")),
+            (false, variable) => self.fail(format!(
+                "model: {default} cannot be asked without a key; set {}, or LLM_PROVIDER=offline to try things out",
+                variable.unwrap_or("its key")
+            )),
+        }
+    }
+
+    async fn backend(&mut self, settings: &Settings) {
+        let url = &settings.backend_url;
+        let http = match service::http::client_builder().build() {
+            Ok(http) => http,
+            Err(error) => {
+                return self.fail(format!("backend: the HTTP client cannot be made: {error}"));
+            }
+        };
+        let client = McClient::new(url, http, settings.backend_retry);
+        let backend = Backend::new(client, settings.minter.clone());
+        let trace = TraceId::random();
+        let asked = tokio::time::timeout(PATIENCE, backend.ask(&trace.traceparent())).await;
+        let capabilities = match asked {
+            Ok(Ok(capabilities)) => capabilities,
+            Ok(Err(error)) if error.is_auth() => {
+                return self.fail(format!(
+                    "backend: {url} refuses the agent token; AGENT_JWT_SECRET must be the same on both sides"
+                ));
+            }
+            Ok(Err(error)) => {
+                return self
+                    .fail(format!("backend: {url}: {error}; start it, or correct BACKEND_URL"));
+            }
+            Err(_) => {
+                return self.fail(format!("backend: {url} does not answer; is it overloaded?"));
+            }
+        };
+        let theirs = &capabilities.contract_version;
+        if theirs.is_empty() {
+            return self.fail(format!(
+                "backend: {url} does not say what it can do (GET /api/mission-control/capabilities); \
+                 see docs/CONTROL_PLANE_CONTRACT.md, or correct BACKEND_URL"
+            ));
+        }
+        if !fits(theirs) {
+            return self.fail(format!(
+                "backend: {url} speaks contract {theirs:?}, and this daemon {CONTRACT_VERSION:?}; \
+                 update the older one"
+            ));
+        }
+        self.good(format!("backend: {url} answers and speaks contract {theirs}"));
+        for (feature, without) in WORTH_HAVING {
+            if !capabilities.has(feature) {
+                self.warn(format!("backend: it lacks {feature}: {without}; add it when you can"));
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! `wombat-daemon init`: a workspace to start from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The starter's files.
+const FILES: [(&str, &str); 7] = [
+    ("AGENTS.md", include_str!("../starter/AGENTS.md")),
+    ("SOUL.md", include_str!("../starter/SOUL.md")),
+    ("IDENTITY.md", include_str!("../starter/IDENTITY.md")),
+    ("TOOLS.md", include_str!("../starter/TOOLS.md")),
+    ("HEARTBEAT.md", include_str!("../starter/HEARTBEAT.md")),
+    ("skills/mission-control/SKILL.md", include_str!("../starter/skills/mission-control/SKILL.md")),
+    ("agent-config.json", include_str!("../starter/agent-config.json")),
+];
+
+/// Why there is no starter workspace.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// Something would be overwritten; nothing was written.
+    #[error("{} would be overwritten; nothing was written. Use --force to replace them", .0.join(", "))]
+    Exists(Vec<String>),
+    /// A file could not be written.
+    #[error("{} cannot be written: {cause}", .path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+}
+
+/// Writes the files; gives their paths. Overwrites only with `force`, and then only these.
+pub fn init(dir: &Path, force: bool) -> Result<Vec<PathBuf>, InitError> {
+    let paths = FILES.map(|(name, _)| dir.join(name));
+    // A link counts as there, wherever it leads: what it leads to is not ours to replace.
+    let there = |path: &&PathBuf| path.symlink_metadata().is_ok();
+    let existing: Vec<String> =
+        paths.iter().filter(there).map(|path| path.display().to_string()).collect();
+    if !force && !existing.is_empty() {
+        return Err(InitError::Exists(existing));
+    }
+    for ((_, text), path) in FILES.iter().zip(&paths) {
+        write(path, text).map_err(|cause| InitError::Write { path: path.clone(), cause })?;
+    }
+    Ok(paths.into())
+}
+
+/// The whole file or none of it: a daemon may be watching.
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    let fresh = path.with_extension("new");
+    fs::write(&fresh, text)?;
+    fs::rename(&fresh, path)
+}

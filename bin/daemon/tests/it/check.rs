@@ -1,0 +1,179 @@
+//! `wombat-daemon init` and `check`, the programs themselves.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::process::Command;
+use wiremock::MockServer;
+
+use crate::harness::{SECRET, answer};
+
+async fn daemon(dir: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wombat-daemon"))
+        .args(arguments)
+        .current_dir(dir)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .envs(settings.iter().copied())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap()
+}
+
+fn said(output: &Output) -> Vec<String> {
+    String::from_utf8(output.stdout.clone()).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// A backend that can do all that runs use.
+async fn backend() -> MockServer {
+    let backend = MockServer::start().await;
+    let features = json!({ "messages_list": true, "message_lookup": true, "tasks_get": true });
+    let capabilities = json!({ "contract_version": "v1", "features": features });
+    answer(&backend, "GET", "/capabilities", 200, capabilities).await;
+    backend
+}
+
+#[tokio::test]
+async fn a_starter_workspace_has_nothing_to_mend_and_is_never_overwritten() {
+    let (dir, backend) = (TempDir::new().unwrap(), backend().await);
+    let output = daemon(dir.path(), &["init"], &[]).await;
+    assert!(output.status.success(), "{output:?}");
+    let agents = dir.path().join("workspace/AGENTS.md");
+    fs::write(&agents, "mine").unwrap();
+    let output = daemon(dir.path(), &["init"], &[]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("workspace/AGENTS.md") && told.contains("--force"), "{told}");
+    assert_eq!(fs::read_to_string(&agents).unwrap(), "mine");
+    assert!(daemon(dir.path(), &["init", "--force"], &[]).await.status.success());
+    assert_ne!(fs::read_to_string(&agents).unwrap(), "mine");
+    let url = backend.uri();
+    let settings =
+        [("AGENT_JWT_SECRET", SECRET), ("LLM_PROVIDER", "offline"), ("BACKEND_URL", &url)];
+    let output = daemon(dir.path(), &["check"], &settings).await;
+    let lines = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{lines:?}");
+    assert!(
+        lines.iter().all(|line| line.starts_with("ok  ") || line == "Runs can work."),
+        "{lines:?}"
+    );
+}
+
+#[tokio::test]
+async fn every_planted_mistake_is_found_in_a_line_of_its_own_with_its_remedy() {
+    let (dir, backend) = (TempDir::new().unwrap(), backend().await);
+    let root = dir.path().join("workspace");
+    let write = |name: &str, text: &[u8]| {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let skill = |name: &str, text: &str| write(&format!("skills/{name}/SKILL.md"), text.as_bytes());
+    write("AGENTS.md", b"fine until \xff here");
+    write("TOOL.md", b"a slip of a name");
+    write("USER.md", "x".repeat(30_000).as_bytes());
+    write("IDENTITY.md", b"");
+    write("souls/two words.md", b"no role");
+    write("memory/yesterday.md", b"no date");
+    fs::write(dir.path().join("secret.md"), "outside").unwrap();
+    std::os::unix::fs::symlink("../secret.md", root.join("MEMORY.md")).unwrap();
+    skill("yaml", "---\nname: yaml\ndescription: a: b: c\n  - [\n---\n");
+    skill("bare", "no front matter at all");
+    skill(
+        "gated",
+        "---\nname: gated\ndescription: d\nmetadata: {\"openclaw\": {\"requires\": {\"env\": [\"CRM_KEY\"]}}}\n---\n",
+    );
+    skill("Loud_Name", "---\nname: Loud_Name\ndescription: d\n---\n");
+    skill("open", "---\nname: open\ndescription: d\n---\n```\nGET /api/x\n");
+    fs::create_dir(root.join("skills/empty")).unwrap();
+    let config = json!({ "agents": [
+        { "role": "scout", "heartbeat_cron": "61 * * * *", "default_model_tier": "cheapest",
+          "tool": {}, "tools": { "allow": ["create_taks", "GET /api/none"] } },
+        { "role": "a b" },
+    ] });
+    write("agent-config.json", serde_json::to_string_pretty(&config).unwrap().as_bytes());
+    let url = backend.uri();
+    let settings =
+        [("AGENT_JWT_SECRET", "short"), ("LLM_PROVIDER", "offline"), ("BACKEND_URL", &url)];
+    let output = daemon(dir.path(), &["check"], &settings).await;
+    let lines = said(&output);
+    assert_eq!(output.status.code(), Some(0), "none of it stops runs: {lines:#?}");
+    for (place, what, remedy) in [
+        ("settings", "shorter than 32 bytes", "openssl rand"),
+        ("AGENTS.md", "UTF-8", "save it as UTF-8"),
+        ("TOOL.md", "is not read", "rename it to TOOLS.md"),
+        ("USER.md", "has 30000 characters", "shorten it"),
+        ("IDENTITY.md", "is empty", "write something"),
+        ("souls/two words.md", "names no role", "rename it"),
+        ("memory/yesterday.md", "is not read", "YYYY-MM-DD"),
+        ("MEMORY.md", "leads out of the workspace", "put the file itself"),
+        ("skills/yaml/SKILL.md", "", "mend the YAML"),
+        ("skills/bare/SKILL.md", "no description", "add a line"),
+        ("skills/gated/SKILL.md", "CRM_KEY", "set it"),
+        ("skills/Loud_Name/SKILL.md", "Loud_Name", "mend its front matter"),
+        ("skills/open/SKILL.md:5", "never closed", "close it"),
+        ("skills/empty", "has no SKILL.md", "write one"),
+        ("agent-config.json:4", "heartbeat_cron of scout", "minute, hour"),
+        ("agent-config.json", "cheapest", "docs/WORKSPACE.md"),
+        ("agent-config.json", "\"tool\" means nothing", "did you mean \"tools\"?"),
+        ("agent-config.json", "create_taks", "create_task"),
+        ("agent-config.json", "GET /api/none", "declare the endpoint"),
+        ("agent-config.json", "no HEARTBEAT.md", "write the checklist"),
+        ("agent-config.json", "agent \"a b\"", "docs/WORKSPACE.md"),
+    ] {
+        let found = lines.iter().any(|line| {
+            line.starts_with("warn  ")
+                && line.contains(place)
+                && line.contains(what)
+                && line.contains(remedy)
+        });
+        assert!(found, "{place}: {what}: {remedy}\n{lines:#?}");
+    }
+}
+
+#[tokio::test]
+async fn what_stops_runs_is_marked_and_gives_exit_code_one() {
+    let (dir, good) = (TempDir::new().unwrap(), backend().await);
+    fs::create_dir(dir.path().join("workspace")).unwrap();
+    let refusing = MockServer::start().await;
+    answer(&refusing, "GET", "/capabilities", 401, json!({ "error": "no" })).await;
+    let newer = MockServer::start().await;
+    answer(
+        &newer,
+        "GET",
+        "/capabilities",
+        200,
+        json!({ "contract_version": "v2", "features": {} }),
+    )
+    .await;
+    let (good, refusing, newer) = (good.uri(), refusing.uri(), newer.uri());
+    let secret = ("AGENT_JWT_SECRET", SECRET);
+    let offline = ("LLM_PROVIDER", "offline");
+    for (settings, told) in [
+        (vec![offline, ("BACKEND_URL", &good)], "settings: AGENT_JWT_SECRET: is not set"),
+        (
+            vec![secret, offline, ("BACKEND_URL", &good), ("WOMBAT_WORKSPACE", "nowhere")],
+            "wombat-daemon init",
+        ),
+        (vec![secret, ("BACKEND_URL", &good)], "set OPENAI_API_KEY"),
+        (
+            vec![secret, offline, ("BACKEND_URL", &refusing)],
+            "AGENT_JWT_SECRET must be the same on both sides",
+        ),
+        (vec![secret, offline, ("BACKEND_URL", &newer)], "update the older one"),
+        (
+            vec![secret, offline, ("BACKEND_URL", "http://127.0.0.1:9")],
+            "start it, or correct BACKEND_URL",
+        ),
+    ] {
+        let output = daemon(dir.path(), &["check"], &settings).await;
+        let lines = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{lines:?}");
+        let failures: Vec<_> = lines.iter().filter(|line| line.starts_with("FAIL")).collect();
+        assert!(failures.len() == 1 && failures[0].contains(told), "{told}: {lines:#?}");
+    }
+}
