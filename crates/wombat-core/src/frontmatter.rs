@@ -48,15 +48,12 @@ fn read_fields(yaml: &str) -> Result<Map<String, Value>, FrontMatterError> {
         return Ok(Map::new());
     }
     let normal = yaml.replace("\r\n", "\n");
-    let value = match read_yaml(&normal) {
-        Ok(value) => value,
-        // Older files carry JSON5 with comments under `metadata:`, which is no YAML.
-        Err(error) => match with_json5_metadata(&normal) {
-            Some(fields) => return Ok(fields),
-            None => return Err(error),
-        },
-    };
-    match value {
+    // Older files carry JSON5 under `metadata:`. With comments it is no YAML, or, worse, it is YAML
+    // that says something else; what both can read means the same in both.
+    if let Some(fields) = with_json5_metadata(&normal) {
+        return Ok(fields);
+    }
+    match read_yaml(&normal)? {
         Value::Object(mut fields) => {
             if let Some(Value::String(inline)) = fields.get("metadata")
                 && let Ok(value @ Value::Object(_)) = json5::from_str(inline)
@@ -119,6 +116,15 @@ fn matching_brace(text: &str) -> Option<usize> {
                     if c == '\n' {
                         break;
                     }
+                }
+            }
+            (None, '/') if chars.peek().is_some_and(|(_, next)| *next == '*') => {
+                let mut before = ' ';
+                for (_, c) in chars.by_ref().skip(1) {
+                    if (before, c) == ('*', '/') {
+                        break;
+                    }
+                    before = c;
                 }
             }
             (None, '{') => depth += 1,

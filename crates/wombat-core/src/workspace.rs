@@ -7,9 +7,10 @@ use std::str::FromStr;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use chrono::NaiveDate;
 
 use crate::loader::fingerprint;
 
@@ -42,8 +43,9 @@ const POLL: Duration = Duration::from_millis(400);
 /// How long a change must have been over before it is read, so that no half of an edit is seen.
 const SETTLE: Duration = Duration::from_millis(50);
 
-/// How often to wait for a folder that keeps changing.
-const MAX_SETTLES: usize = 8;
+/// How often to wait for a folder that keeps changing: for some seconds an edit in progress is not
+/// read at all, then at least nothing that changed while it was read.
+const MAX_SETTLES: usize = 60;
 
 /// How the text of skills gets into the prompt (`WOMBAT_SKILLS_MODE`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -120,8 +122,24 @@ impl Workspace {
     /// Reads the folder again. A file whose new content cannot be used keeps its last good one.
     pub fn reload(&self) {
         let _one_at_a_time = self.0.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = load::load(&self.0.options, Some(&self.snapshot()));
+        self.take(next);
+    }
+
+    /// Reads the folder, unless it changes meanwhile; then `false`, and all stays as it was.
+    fn reload_unchanged(&self, seen: &Sight) -> bool {
+        let _one_at_a_time = self.0.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = load::load(&self.0.options, Some(&self.snapshot()));
+        let still = self.look() == *seen;
+        if still {
+            self.take(next);
+        }
+        still
+    }
+
+    /// Makes a snapshot the newest, if it says anything new.
+    fn take(&self, next: Snapshot) {
         let before = self.snapshot();
-        let next = load::load(&self.0.options, Some(&before));
         log_problems(&next, Some(&before));
         if next.digest != before.digest
             || next.problems != before.problems
@@ -133,39 +151,40 @@ impl Workspace {
         }
     }
 
+    /// What the folder and the configuration look like from outside.
+    fn look(&self) -> Sight {
+        let options = &self.0.options;
+        let config = options.agent_config.as_ref();
+        Sight {
+            folder: fingerprint(&options.path),
+            beside: fingerprint(&options.path.join("../config")),
+            config: config.and_then(|file| std::fs::metadata(file).ok()?.modified().ok()),
+            day: chrono::Utc::now().date_naive(),
+        }
+    }
+
     /// Starts to notice edits: they show within a second. Ends when the guard is dropped.
     pub fn watch(&self) -> WatchGuard {
         let workspace = self.clone();
         let (stop, stopped) = channel::<()>();
-        let path = self.0.options.path.clone();
-        let config = self.0.options.agent_config.clone();
-        let see = move || {
-            let beside = path.join("../config");
-            (
-                fingerprint(&path),
-                fingerprint(&beside),
-                config.as_ref().and_then(|file| std::fs::metadata(file).ok()?.modified().ok()),
-                // Memory logs go by the day.
-                chrono::Utc::now().date_naive(),
-            )
-        };
+        let waited = move |time| stopped.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
         let thread = std::thread::Builder::new().name("workspace".to_owned()).spawn(move || {
             let mut known = None;
-            while stopped.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
-                let mut seen = see();
-                if known == Some(seen) {
-                    continue;
-                }
-                for _ in 0..MAX_SETTLES {
-                    std::thread::sleep(SETTLE);
-                    let again = see();
-                    if again == seen {
-                        break;
+            while waited(POLL) {
+                let mut seen = workspace.look();
+                let mut settles = 0;
+                while known != Some(seen) {
+                    if !waited(SETTLE) {
+                        return;
                     }
+                    settles += 1;
+                    let again = workspace.look();
+                    let is_still = again == seen;
                     seen = again;
+                    if (is_still || settles >= MAX_SETTLES) && workspace.reload_unchanged(&seen) {
+                        known = Some(seen);
+                    }
                 }
-                workspace.reload();
-                known = Some(seen);
             }
         });
         if let Err(error) = &thread {
@@ -180,6 +199,16 @@ impl Workspace {
         self.reload();
         Ok(())
     }
+}
+
+/// The folder from outside. Two that are equal mean that nothing has changed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Sight {
+    folder: u64,
+    beside: u64,
+    config: Option<SystemTime>,
+    /// Memory logs go by the day.
+    day: NaiveDate,
 }
 
 fn log_problems(next: &Snapshot, before: Option<&Snapshot>) {

@@ -1,6 +1,9 @@
 //! The workspace as programs use it: a real folder, edited while it is watched.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod edits;
+mod forms;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
