@@ -404,6 +404,36 @@ mod tests {
 
     proptest::proptest! {
         #[test]
+        fn what_stands_in_a_fence_is_found_and_nothing_else(
+            lines in proptest::collection::vec((0_usize..METHODS.len(), "(/[a-z]{1,4}|/\\{id\\}){1,4}", "|[?]a=[{]b[}]&c=1", "| HTTP/1[.]1| # why"), 0..6),
+            language in "|http|json|sh",
+            around in "[a-z ]{0,12}",
+        ) {
+            let block: Vec<String> = lines
+                .iter()
+                .map(|(method, path, query, rest)| format!("{} {path}{query}{rest}", METHODS[*method]))
+                .collect();
+            let block = block.join("\n{\"body\": 1}\n");
+            let text = format!("GET /outside\n{around}\n```{language}\n{block}\n```\nPOST /after\n");
+            let mut expected: Vec<String> = Vec::new();
+            for (method, path, ..) in &lines {
+                let endpoint = format!("{} {path}", METHODS[*method]);
+                if !expected.contains(&endpoint) {
+                    expected.push(endpoint);
+                }
+            }
+            let found: Vec<String> = endpoints_in_markdown(&text).iter().map(ToString::to_string).collect();
+            proptest::prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn no_text_makes_the_extraction_panic(text in "(```|~~~|GET |POST /|[/{}?#%a-z ]|\n|é){0,40}") {
+            for endpoint in endpoints_in_markdown(&text) {
+                proptest::prop_assert!(EndpointPattern::parse(&endpoint.to_string()).is_ok());
+            }
+        }
+
+        #[test]
         fn no_path_that_passes_can_climb_or_leave(raw in "/([a-z./%2efF5c\\\\:@]|%2e|%2f|%25){0,12}") {
             if let Ok(path) = NormalPath::parse(&raw) {
                 for segment in path.segments() {

@@ -154,6 +154,25 @@ impl Daemon {
         self.http.get(format!("{}{path}", self.url)).send().await.unwrap()
     }
 
+    /// Waits until the prompt holds a text, as it does within a second of an edit.
+    pub(crate) async fn reloaded(&self, text: &str) {
+        let holds = |context: &Value| context["systemPrompt"].as_str().unwrap().contains(text);
+        self.until("/context?role=scout&full=true", holds).await;
+    }
+
+    /// Waits until an answer is as it should be.
+    pub(crate) async fn until(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(15);
+        loop {
+            let answer: Value = self.get(path).await.json().await.unwrap();
+            if is_so(&answer) {
+                return answer;
+            }
+            assert!(std::time::Instant::now() < deadline, "{path}: {answer}");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
     pub(crate) async fn send(&self, body: &Value) -> (u16, Value) {
         let response = self.post("/api/agents/send", body).send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap())

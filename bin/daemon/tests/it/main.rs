@@ -9,3 +9,4 @@ mod stopping;
 mod streaming;
 mod tools;
 mod validation;
+mod workspace;
