@@ -4,7 +4,7 @@ CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 RUNNER := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo "nextest run" || echo test)
 
-.PHONY: help demo test lint run dispatcher heartbeat standup backend clean prerequisites
+.PHONY: help demo test lint bench run dispatcher heartbeat standup backend clean prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ lint: prerequisites ## Formatting, clippy, documentation, dependency rules
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources; \
 	else echo "skipped: cargo-deny is not installed (cargo install cargo-deny --locked)"; fi
+
+bench: prerequisites ## Time what is to be fast
+	$(CARGO) run --release --quiet -p bench
 
 run: prerequisites ## Start the daemon (settings: docs/CONFIGURATION.md)
 	$(CARGO) run -p wombat-daemon

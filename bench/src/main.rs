@@ -1,0 +1,32 @@
+//! `make bench`: prints a table. Each figure is the median of five rounds.
+
+#![allow(clippy::print_stdout, reason = "the table is the result")]
+
+mod prompt;
+
+use std::time::{Duration, Instant};
+
+/// Rounds per figure.
+const ROUNDS: usize = 5;
+
+/// The time of one turn: the median over the rounds.
+fn median(turns: u32, mut turn: impl FnMut()) -> Duration {
+    let mut rounds: Vec<Duration> = (0..ROUNDS)
+        .map(|_| {
+            let begun = Instant::now();
+            (0..turns).for_each(|_| turn());
+            begun.elapsed() / turns
+        })
+        .collect();
+    rounds.sort_unstable();
+    rounds[ROUNDS / 2]
+}
+
+fn row(what: &str, time: Duration, goal: &str) {
+    println!("| {what} | {:.2} µs | {goal} |", time.as_secs_f64() * 1e6);
+}
+
+fn main() -> std::io::Result<()> {
+    println!("| what | time | goal |\n| --- | --- | --- |");
+    prompt::run()
+}

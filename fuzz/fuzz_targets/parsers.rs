@@ -1,0 +1,33 @@
+//! All parsers of the workspace and of what models write, on any text:
+//! `cargo +nightly fuzz run parsers`.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wombat_core::agent_config::AgentConfig;
+use wombat_core::cron::Cron;
+use wombat_core::endpoint::{EndpointPattern, NormalPath, endpoints_in_markdown};
+use wombat_core::frontmatter;
+use wombat_core::session::SessionKey;
+use wombat_core::untrusted::{break_control_tokens, fence_untrusted};
+
+fuzz_target!(|text: &str| {
+    if let Ok(parsed) = frontmatter::parse(text) {
+        assert!(text.ends_with(parsed.body));
+    }
+    for endpoint in endpoints_in_markdown(text) {
+        assert!(EndpointPattern::parse(&endpoint.to_string()).is_ok());
+    }
+    if let Ok(path) = NormalPath::parse(text) {
+        assert!(path.segments().iter().all(|segment| segment != "." && segment != ".."));
+        assert_eq!(NormalPath::parse(path.as_str()).as_ref(), Ok(&path));
+    }
+    if let Ok(key) = SessionKey::parse(text) {
+        assert_eq!(key.to_string(), text);
+    }
+    let _ = AgentConfig::read(text, &|_| None);
+    let _ = text.parse::<Cron>();
+    let broken = break_control_tokens(text);
+    assert_eq!(break_control_tokens(&broken), broken);
+    assert!(fence_untrusted("fuzz", text).contains(broken.as_ref()));
+});
