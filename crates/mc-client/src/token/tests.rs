@@ -1,0 +1,96 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+fn secret(text: &str) -> Key {
+    Key::Secret(text.into())
+}
+
+fn verifier() -> TokenVerifier {
+    TokenVerifier::new(&secret(SECRET), Algorithm::Hs256).unwrap()
+}
+
+fn claims(change: impl FnOnce(&mut Value)) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let mut claims = json!({
+        "type": "agent", "user_id": "u", "agent_role": "scout", "sub": "wombat:scout",
+        "iss": "wombat", "iat": now, "exp": now + 60, "jti": "1"
+    });
+    change(&mut claims);
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap()
+}
+
+#[test]
+fn a_minted_token_is_accepted_and_says_who() {
+    for algorithm in [Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512] {
+        let minter =
+            TokenMinter::new(&secret(SECRET), algorithm, Duration::from_secs(900)).unwrap();
+        let token = minter.mint("u:1", "scout").unwrap();
+        let verifier = TokenVerifier::new(&secret(SECRET), algorithm).unwrap();
+        let claims = verifier.verify(token.header().to_str().unwrap()).unwrap();
+        assert_eq!((claims.user_id.as_str(), claims.agent_role.as_str()), ("u:1", "scout"));
+        assert_eq!(claims.exp - claims.iat, 900);
+        assert!(!format!("{token:?}").contains("eyJ"), "a token must not show in logs");
+    }
+}
+
+#[test]
+fn every_claim_is_required_and_checked() {
+    assert!(verifier().verify(&claims(|_| ())).is_ok());
+    for name in ["type", "user_id", "agent_role", "sub", "iss", "iat", "exp", "jti"] {
+        let token = claims(|claims| {
+            claims.as_object_mut().unwrap().remove(name);
+        });
+        assert!(verifier().verify(&token).is_err(), "without {name}");
+    }
+    for (name, value) in [
+        ("type", json!("user")),
+        ("iss", json!("other")),
+        ("sub", json!("wombat:other")),
+        ("exp", json!(1)),
+        ("iat", json!(9_999_999_999_u64)),
+        ("user_id", json!("")),
+    ] {
+        assert!(verifier().verify(&claims(|claims| claims[name] = value)).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn another_algorithm_another_secret_or_no_signature_is_refused() {
+    let other = TokenMinter::new(&secret(SECRET), Algorithm::Hs512, Duration::from_secs(60));
+    let token = other.unwrap().mint("u", "scout").unwrap();
+    assert!(verifier().verify(token.header().to_str().unwrap()).is_err());
+    let other = TokenMinter::new(&secret("x"), Algorithm::Hs256, Duration::from_secs(60));
+    let token = other.unwrap().mint("u", "scout").unwrap();
+    assert!(verifier().verify(token.header().to_str().unwrap()).is_err());
+    let signed = claims(|_| ());
+    let body = signed.split('.').nth(1).unwrap();
+    // {"alg":"none","typ":"JWT"}
+    let none = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{body}.");
+    assert!(verifier().verify(&none).is_err());
+    let head = signed.split('.').next().unwrap();
+    assert!(verifier().verify(&format!("{head}.{body}.")).is_err());
+    assert!(verifier().verify("").is_err());
+}
+
+#[test]
+fn a_key_that_does_not_fit_the_algorithm_is_refused_without_showing_it() {
+    let error =
+        TokenMinter::new(&Key::Pem("canary".into()), Algorithm::Rs256, Duration::from_secs(1));
+    assert!(!error.unwrap_err().to_string().contains("canary"));
+    assert!(TokenVerifier::new(&secret("s"), Algorithm::EdDsa).is_err());
+    assert!(TokenVerifier::new(&Key::Pem("s".into()), Algorithm::Hs256).is_err());
+}
+
+#[test]
+fn a_token_is_replaced_before_it_ends() {
+    let minter = TokenMinter::new(&secret(SECRET), Algorithm::Hs256, Duration::from_secs(900));
+    let auth = AgentAuth::new(Arc::new(minter.unwrap()), "u", "scout").unwrap();
+    assert_eq!(auth.header().unwrap(), auth.header().unwrap());
+    let before = auth.header().unwrap();
+    auth.current.lock().unwrap().expires_at = SystemTime::now() + Duration::from_secs(59);
+    assert_ne!(auth.header().unwrap(), before);
+}

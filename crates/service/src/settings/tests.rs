@@ -1,0 +1,78 @@
+use super::*;
+
+fn in_dir(files: &[(&str, &str)], env: &[(&str, &str)]) -> Layers {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    Layers::load(LoadOptions {
+        dir: dir.path().to_owned(),
+        env: env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+        ..LoadOptions::default()
+    })
+}
+
+#[test]
+fn the_later_layer_wins() {
+    let layers = in_dir(
+        &[
+            ("wombat.toml", "wombat_port = 1\nwombat_host = \"file\"\nagent_role = \"file\""),
+            (".env", "WOMBAT_HOST=dotenv\nAGENT_ROLE=dotenv"),
+        ],
+        &[("AGENT_ROLE", "env"), ("USER_ID", "")],
+    );
+    let mut reader = Reader::new(&layers);
+    assert_eq!(reader.number("WOMBAT_PORT", 8081_u16, 0..=65535), 1);
+    assert_eq!(reader.text("WOMBAT_HOST", "x"), "dotenv");
+    assert_eq!(reader.text("AGENT_ROLE", "x"), "env");
+    assert_eq!(reader.optional("USER_ID"), None);
+    let effective = reader.finish().unwrap().to_string();
+    assert!(effective.contains("WOMBAT_HOST = dotenv   [.env]"), "{effective}");
+}
+
+#[test]
+fn every_problem_is_told_at_once() {
+    let layers = in_dir(
+        &[("wombat.toml", "wombat_prot = 1")],
+        &[("WOMBAT_PORT", "high"), ("BACKEND_URL", "localhost:8000"), ("WOMBAT_MAX_STEPS", "0")],
+    );
+    let mut reader = Reader::new(&layers);
+    reader.number("WOMBAT_PORT", 8081_u16, 0..=65535);
+    reader.number("WOMBAT_MAX_STEPS", 16_u32, 1..=100);
+    reader.url("BACKEND_URL", "http://localhost:8000");
+    let text = reader.finish().unwrap_err().to_string();
+    assert_eq!(text.lines().count(), 4, "{text}");
+    assert!(text.contains("unknown key wombat_prot; did you mean wombat_port?"), "{text}");
+    assert!(
+        text.contains(
+            "WOMBAT_PORT: is \"high\" (from environment); allowed: a number from 0 to 65535"
+        ),
+        "{text}"
+    );
+    assert!(text.contains("WOMBAT_MAX_STEPS: is \"0\""), "{text}");
+    assert!(text.contains("BACKEND_URL: is \"localhost:8000\""), "{text}");
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    let layers =
+        Layers::from_pairs([("OPENAI_API_KEY", "sk-canary"), ("BACKEND_URL", "http://u:canary@h")]);
+    let mut reader = Reader::new(&layers);
+    assert!(reader.secret("OPENAI_API_KEY").is_some());
+    reader.url("BACKEND_URL", "http://x");
+    let error = reader.finish().unwrap_err().to_string();
+    assert!(!error.contains("canary"), "{error}");
+    let mut reader = Reader::new(&layers);
+    reader.secret("OPENAI_API_KEY");
+    let shown = reader.finish().unwrap().to_string();
+    assert!(shown.contains("OPENAI_API_KEY = ********") && !shown.contains("canary"), "{shown}");
+}
+
+#[test]
+fn a_broken_file_is_a_problem_and_not_a_crash() {
+    let layers = in_dir(&[("wombat.toml", "= oops"), (".env", "A='unclosed")], &[]);
+    let error = Reader::new(&layers).finish().unwrap_err().to_string();
+    assert!(error.contains("wombat.toml: cannot be read"), "{error}");
+    assert!(error.contains(".env: a line is not of the form"), "{error}");
+    assert!(!error.contains("unclosed"), "{error}");
+}
