@@ -9,7 +9,7 @@ pub mod driver;
 pub mod events;
 pub mod launch;
 pub mod meter;
-mod model;
+pub(crate) mod model;
 mod prepare;
 pub mod request;
 pub mod run;

@@ -106,7 +106,7 @@ impl Asker<'_> {
 }
 
 /// About how many tokens a prompt has.
-pub(super) fn estimate(messages: &[Message], tools: &[ToolSpec]) -> u64 {
+pub(crate) fn estimate(messages: &[Message], tools: &[ToolSpec]) -> u64 {
     let of_message = |message: &Message| match message {
         Message::System { content } | Message::User { content } | Message::Tool { content, .. } => {
             estimate_tokens(content)

@@ -14,7 +14,8 @@ use crate::backend::fits;
 use crate::state::App;
 
 /// What this version can do beyond answering messages.
-const FEATURES: [&str; 5] = ["stream", "tools", "skills", "idempotency", "fallback"];
+const FEATURES: [&str; 7] =
+    ["stream", "tools", "skills", "idempotency", "fallback", "compact", "llm_task"];
 
 /// Optional features of the contract that this version makes use of.
 const USED: [&str; 5] =

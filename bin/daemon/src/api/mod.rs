@@ -1,11 +1,13 @@
 //! The HTTP API (docs/API.md): one file per resource, handlers without logic.
 
 mod backend;
+mod compact;
 mod error;
 mod extract;
 mod fields;
 mod guard;
 mod health;
+mod llm_task;
 mod runs;
 mod send;
 mod sse;
@@ -41,6 +43,8 @@ pub fn router(app: App) -> Router {
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::health))
+        .routes(routes!(compact::compact))
+        .routes(routes!(llm_task::llm_task))
         .routes(routes!(usage::usage))
         .routes(routes!(workspace::context))
         .routes(routes!(workspace::skills))

@@ -207,7 +207,7 @@ fn notification_id(metadata: &Map<String, Value>) -> Option<String> {
     }
 }
 
-fn read_history(turns: &[Value], fields: &mut Fields<'_>) -> Vec<Message> {
+pub(super) fn read_history(turns: &[Value], fields: &mut Fields<'_>) -> Vec<Message> {
     let mut history = Vec::with_capacity(turns.len());
     for (i, turn) in turns.iter().enumerate() {
         let content = turn.get("content").and_then(Value::as_str);

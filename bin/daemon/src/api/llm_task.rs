@@ -1,0 +1,90 @@
+//! `POST /llm-task`.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Extension, State};
+use http::StatusCode;
+use llm::Tier;
+use llm::model::ModelRef;
+use serde_json::{Value, json};
+use service::trace::TraceId;
+use utoipa::ToSchema;
+
+use super::error::{ApiError, ErrorBody};
+use super::extract::JsonObject;
+use super::fields::Fields;
+use crate::llm_task::{LlmTask, compile, run};
+use crate::state::App;
+
+/// The documented form of the body.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body, which is read field by field")]
+pub(super) struct LlmTaskBody {
+    /// What to do.
+    prompt: String,
+    /// What to do it with: any JSON.
+    input: Option<Value>,
+    /// A JSON Schema that the answer must fit.
+    schema: Option<Value>,
+    /// `model` or `provider/model`; the default one when absent.
+    model: Option<String>,
+    /// 0 to 2.
+    temperature: Option<f64>,
+    /// The most tokens of the answer.
+    max_tokens: Option<u32>,
+}
+
+/// Has a model do one task.
+#[utoipa::path(
+    post, path = "/llm-task", tag = "models", request_body = LlmTaskBody,
+    responses((status = 200, body = Object), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody))
+)]
+pub(super) async fn llm_task(
+    State(app): State<App>,
+    Extension(trace): Extension<TraceId>,
+    JsonObject(body): JsonObject,
+) -> Result<Json<Value>, ApiError> {
+    let mut problems = BTreeMap::new();
+    let mut fields = Fields::new(&body, "", &mut problems);
+    let prompt = fields.required_text("prompt");
+    let input = body.get("input").filter(|input| !input.is_null()).cloned();
+    let schema = body.get("schema").filter(|schema| !schema.is_null());
+    let schema = schema.and_then(|schema| {
+        let compiled = compile(schema).map_err(|why| fields.problem("schema", why));
+        Some((schema.clone(), compiled.ok()?))
+    });
+    let model = fields.some_text("model").and_then(|text| {
+        let provider = app.llm.model(Tier::Default).provider;
+        ModelRef::parse(&text, provider)
+            .map_err(|why| fields.problem("model", why.to_string()))
+            .ok()
+    });
+    let temperature = fields.positive("temperature");
+    if temperature.is_some_and(|temperature| temperature > 2.0) {
+        fields.problem("temperature", "must be from 0 to 2");
+    }
+    let max_tokens = fields.whole("max_tokens", 1).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+    if !problems.is_empty() {
+        return Err(ApiError::fields("invalid_payload", problems));
+    }
+    let validated = schema.is_some();
+    let task = LlmTask { prompt, input, schema, model, temperature, max_tokens };
+    let done = run(&app, &trace, task).await?;
+    if !done.errors.is_empty() {
+        let text = "the model's answer does not fit the schema, also after it was told why";
+        let details = json!({
+            "errors": done.errors, "output": done.output, "usage": done.usage, "cost": done.cost, "model": done.model,
+        });
+        let error = ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "schema_mismatch", text);
+        return Err(error.with_details(details));
+    }
+    Ok(Json(json!({
+        "status": "ok",
+        "output": done.output,
+        "usage": done.usage,
+        "cost": done.cost,
+        "validated": validated,
+        "model": done.model,
+    })))
+}

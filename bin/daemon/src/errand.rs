@@ -1,0 +1,68 @@
+//! Model calls that are no run of an agent (`/compact`, `/llm-task`): admitted, timed, counted and
+//! dropped like one.
+
+use llm::event::{Completion, Usage};
+use llm::request::LlmRequest;
+use llm::{CallContext, Cost};
+use service::trace::TraceId;
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+use crate::agent::answer::{RunError, RunErrorKind};
+use crate::agent::model::estimate;
+use crate::runs::Registration;
+use crate::state::App;
+
+/// What the offline script sees as the role of these calls.
+const ROLE: &str = "system";
+
+/// One errand, with its place among the runs.
+pub(crate) struct Errand<'a> {
+    app: &'a App,
+    registration: Registration,
+    deadline: Instant,
+    call: CallContext,
+}
+
+impl<'a> Errand<'a> {
+    /// Takes a place, or says why there is none.
+    pub(crate) fn begin(app: &'a App, trace: &TraceId) -> Result<Self, RunError> {
+        let registration = app.runs.register(Uuid::now_v7().to_string(), None)?;
+        let deadline = Instant::now() + app.settings.run_timeout;
+        let call = CallContext {
+            traceparent: Some(trace.traceparent()),
+            deadline: Some(deadline),
+            role: ROLE.to_owned(),
+            user_text: None,
+        };
+        Ok(Self { app, registration, deadline, call })
+    }
+
+    /// Asks the model. Dropping the errand drops the call.
+    pub(crate) async fn ask(&mut self, request: &LlmRequest) -> Result<Completion, RunError> {
+        let handle = &self.registration.handle;
+        handle.meter.call_begins(estimate(&request.messages, &request.tools));
+        let asked = tokio::select! {
+            asked = timeout_at(self.deadline, self.app.llm.complete(request, &self.call)) => asked,
+            why = handle.stopped() => return Err(RunError::new(why)),
+        };
+        match asked {
+            Ok(Ok(completion)) => {
+                handle.meter.call_ends(&completion);
+                self.app.book.add(&completion);
+                Ok(completion)
+            }
+            Ok(Err(error)) => {
+                handle.meter.call_failed();
+                Err(RunError::llm(error))
+            }
+            Err(_) => Err(RunError::new(RunErrorKind::Timeout)),
+        }
+    }
+
+    /// What it has used so far.
+    pub(crate) fn used(&self) -> (Usage, Option<Cost>) {
+        let tally = self.registration.handle.meter.read();
+        (tally.usage, tally.cost)
+    }
+}

@@ -1,0 +1,201 @@
+//! One task for a model, with an answer that a program can use: JSON of a given schema.
+
+use jsonschema::Validator;
+use llm::error::LlmErrorKind;
+use llm::event::{Completion, FinishReason, Usage};
+use llm::model::ModelRef;
+use llm::request::{LlmRequest, Message, ResponseSchema, ToolChoice};
+use llm::{Cost, Tier};
+use serde_json::Value;
+use service::trace::TraceId;
+use wombat_core::untrusted::fence_untrusted;
+
+use crate::agent::answer::{RunError, RunErrorKind};
+use crate::errand::Errand;
+use crate::state::App;
+
+/// The most validation errors that are told.
+const MAX_ERRORS: usize = 20;
+
+/// What is asked for.
+pub(crate) struct LlmTask {
+    /// What to do.
+    pub(crate) prompt: String,
+    /// What to do it with.
+    pub(crate) input: Option<Value>,
+    /// What the answer must be, and what checks it.
+    pub(crate) schema: Option<(Value, Validator)>,
+    /// Another model than the default one.
+    pub(crate) model: Option<ModelRef>,
+    /// 0 to 2.
+    pub(crate) temperature: Option<f64>,
+    /// The most tokens of the answer.
+    pub(crate) max_tokens: Option<u32>,
+}
+
+/// What came of it.
+pub(crate) struct Outcome {
+    /// The answer: JSON with a schema, else text.
+    pub(crate) output: Value,
+    /// What is wrong with it; empty when it fits, or when there is no schema.
+    pub(crate) errors: Vec<String>,
+    /// The model that answered.
+    pub(crate) model: String,
+    /// Tokens used.
+    pub(crate) usage: Usage,
+    /// Their price.
+    pub(crate) cost: Option<Cost>,
+}
+
+/// Compiles a schema (draft 7, 2019-09 or 2020-12 by its `$schema`, else the newest). References to
+/// other documents are refused: nothing is fetched.
+pub(crate) fn compile(schema: &Value) -> Result<Validator, String> {
+    if !schema.is_object() {
+        return Err("must be a JSON Schema: an object".to_owned());
+    }
+    jsonschema::validator_for(schema).map_err(|error| format!("is no valid JSON Schema: {error}"))
+}
+
+/// Asks; an answer that does not fit is sent back once with what is wrong with it.
+pub(crate) async fn run(app: &App, trace: &TraceId, task: LlmTask) -> Result<Outcome, RunError> {
+    let mut errand = Errand::begin(app, trace)?;
+    let mut request = request(app, &task);
+    let mut completion = first(&mut errand, &mut request).await?;
+    let Some((_, validator)) = &task.schema else {
+        let (usage, cost) = errand.used();
+        let output = Value::String(text_of(&completion)?);
+        return Ok(Outcome { output, errors: Vec::new(), model: completion.model, usage, cost });
+    };
+    let (mut output, mut errors) = check(&text_of(&completion)?, validator);
+    if !errors.is_empty() {
+        request.messages.push(Message::Assistant(completion.message));
+        let told = format!(
+            "That does not fit the schema:\n- {}\nAnswer again, with JSON alone that fits.",
+            errors.join("\n- ")
+        );
+        request.messages.push(Message::user(told));
+        completion = errand.ask(&request).await?;
+        (output, errors) = check(&text_of(&completion)?, validator);
+    }
+    let (usage, cost) = errand.used();
+    Ok(Outcome { output, errors, model: completion.model, usage, cost })
+}
+
+/// Asks with the provider's structured output, and without where the provider refuses that. (The
+/// prompt says the same, and the answer is checked in any case.)
+async fn first(errand: &mut Errand<'_>, request: &mut LlmRequest) -> Result<Completion, RunError> {
+    match errand.ask(request).await {
+        Err(error)
+            if request.response_schema.is_some()
+                && matches!(error.kind, RunErrorKind::Llm(LlmErrorKind::InvalidRequest, _)) =>
+        {
+            tracing::info!(
+                cause = error.cause,
+                "the provider does not take the schema; asking without"
+            );
+            request.response_schema = None;
+            errand.ask(request).await
+        }
+        asked => asked,
+    }
+}
+
+fn request(app: &App, task: &LlmTask) -> LlmRequest {
+    let mut system =
+        "You do one task and answer with its result alone: no greeting, no explanation.".to_owned();
+    if let Some((schema, _)) = &task.schema {
+        system += &format!("\nThe result is JSON that fits this JSON Schema:\n{schema}");
+    }
+    let mut user = task.prompt.clone();
+    if let Some(input) = &task.input {
+        let text = input.as_str().map_or_else(|| input.to_string(), str::to_owned);
+        user = format!("{user}\n\n{}", fence_untrusted("input", &text));
+    }
+    let schema = task.schema.as_ref();
+    LlmRequest {
+        model: task.model.clone().unwrap_or_else(|| app.llm.model(Tier::Default).clone()),
+        messages: vec![Message::system(system), Message::user(user)],
+        tools: Vec::new().into(),
+        tool_choice: ToolChoice::None,
+        max_output_tokens: task.max_tokens,
+        temperature: task.temperature,
+        response_schema: schema.map(|(schema, _)| ResponseSchema {
+            name: "result".to_owned(),
+            schema: schema.clone(),
+        }),
+    }
+}
+
+fn text_of(completion: &Completion) -> Result<String, RunError> {
+    if completion.finish_reason == FinishReason::ContentFilter {
+        return Err(RunError::new(RunErrorKind::ContentFiltered));
+    }
+    if completion.message.text.trim().is_empty() {
+        return Err(RunError::new(RunErrorKind::EmptyReply));
+    }
+    Ok(completion.message.text.clone())
+}
+
+/// The answer as JSON, and what is wrong with it.
+fn check(text: &str, validator: &Validator) -> (Value, Vec<String>) {
+    let output: Value = match serde_json::from_str(unfenced(text)) {
+        Ok(output) => output,
+        Err(error) => return (Value::String(text.to_owned()), vec![format!("not JSON: {error}")]),
+    };
+    let errors = validator
+        .iter_errors(&output)
+        .take(MAX_ERRORS)
+        .map(|error| {
+            let place = error.instance_path().to_string();
+            if place.is_empty() { error.to_string() } else { format!("{place}: {error}") }
+        })
+        .collect();
+    (output, errors)
+}
+
+/// Models like to put JSON into a code block.
+fn unfenced(text: &str) -> &str {
+    let text = text.trim();
+    let Some(rest) = text.strip_prefix("```") else { return text };
+    let Some((_, rest)) = rest.split_once('\n') else { return text };
+    rest.strip_suffix("```").map_or(text, str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn json_is_found_in_a_code_block_too() {
+        for text in ["{\"a\":1}", "```json\n{\"a\":1}\n```", " ```\n{\"a\":1}```\n"] {
+            assert_eq!(unfenced(text), "{\"a\":1}", "{text}");
+        }
+        assert_eq!(unfenced("``` no"), "``` no");
+    }
+
+    #[test]
+    fn schemas_of_both_drafts_are_understood_and_nothing_is_fetched() {
+        let seven = json!({ "$schema": "http://json-schema.org/draft-07/schema#", "items": [{ "type": "string" }] });
+        let newest = json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "prefixItems": [{ "type": "string" }] });
+        for schema in [seven, newest] {
+            let validator = compile(&schema).unwrap();
+            assert!(
+                validator.is_valid(&json!(["a"])) && !validator.is_valid(&json!([1])),
+                "{schema}"
+            );
+        }
+        let local = json!({ "$ref": "#/$defs/a", "$defs": { "a": { "type": "integer" } } });
+        assert!(!compile(&local).unwrap().is_valid(&json!("x")));
+        for bad in [
+            json!(7),
+            json!({ "type": "no-such-type" }),
+            json!({ "$ref": "https://example.com/schema.json" }),
+            json!({ "$ref": "file:///etc/passwd" }),
+            json!({ "pattern": "(" }),
+        ] {
+            assert!(compile(&bad).is_err(), "{bad}");
+        }
+    }
+}
