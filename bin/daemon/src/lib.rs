@@ -16,6 +16,7 @@ pub mod settings;
 pub mod state;
 pub mod tools;
 pub mod usage;
+pub mod webhook;
 
 use std::time::Duration;
 

@@ -70,6 +70,8 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// `WOMBAT_TOOL_RESULT_MAX_CHARS`.
     pub tool_result_max_chars: usize,
+    /// `WOMBAT_WEBHOOK_ALLOW_PRIVATE`.
+    pub webhook_allow_private: bool,
     /// `WOMBAT_LOG_FORMAT`.
     pub log_format: LogFormat,
     /// `RUST_LOG`.
@@ -79,8 +81,7 @@ pub struct Settings {
 }
 
 /// Settings whose feature is still to come: to ignore them would be to pretend.
-const NOT_OFFERED: [&str; 4] =
-    ["LLM_RECORD_DIR", "LLM_REPLAY_DIR", "WOMBAT_BACKEND_OPENAPI", "WOMBAT_WEBHOOK_ALLOW_PRIVATE"];
+const NOT_OFFERED: [&str; 3] = ["LLM_RECORD_DIR", "LLM_REPLAY_DIR", "WOMBAT_BACKEND_OPENAPI"];
 
 /// The keys of each provider, and where it is.
 const PROVIDERS: [(Provider, &[&str], &str); 8] = [
@@ -136,6 +137,7 @@ impl Settings {
             r.number("WOMBAT_MAX_BODY_BYTES", 2_097_152_usize, 1_024..=1_073_741_824);
         let tool_result_max_chars =
             r.number("WOMBAT_TOOL_RESULT_MAX_CHARS", 20_000_usize, 100..=10_000_000);
+        let webhook_allow_private = r.flag("WOMBAT_WEBHOOK_ALLOW_PRIVATE", false);
         let log_format = r.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json");
         let log_filter = r.text("RUST_LOG", "info");
         for name in NOT_OFFERED {
@@ -178,6 +180,7 @@ impl Settings {
             drain,
             max_body_bytes,
             tool_result_max_chars,
+            webhook_allow_private,
             log_format: log_format.unwrap_or_else(LogFormat::fitting),
             log_filter,
             effective,

@@ -12,6 +12,7 @@ use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::tools::ToolCache;
 use crate::usage::UsageBook;
+use crate::webhook::Webhooks;
 
 /// The daemon. Cheap to clone.
 #[derive(Clone)]
@@ -33,6 +34,8 @@ pub struct Parts {
     pub sessions: Sessions,
     /// What was used since the start.
     pub book: Arc<UsageBook>,
+    /// Tells callers' servers how runs ended.
+    pub webhooks: Webhooks,
     /// The roles' tools.
     pub tools: ToolCache,
 }
@@ -69,10 +72,17 @@ impl App {
         });
         let client = McClient::new(&settings.backend_url, http.clone(), settings.backend_retry);
         let book = Arc::new(UsageBook::default());
+        let runs = Runs::new(settings.max_concurrent_runs, book.clone());
+        let tracker = runs.tracker().clone();
         Ok(Self(Arc::new(Parts {
             llm: LlmClient::new(settings.llm.clone(), http)?,
             backend: Backend::new(client, settings.minter.clone()),
-            runs: Runs::new(settings.max_concurrent_runs, book.clone()),
+            webhooks: Webhooks::new(
+                settings.webhook_allow_private,
+                settings.backend_retry.delay,
+                tracker,
+            )?,
+            runs,
             sessions: Sessions::default(),
             book,
             tools: ToolCache::default(),

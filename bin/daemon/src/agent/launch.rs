@@ -108,7 +108,9 @@ async fn execute(app: &App, request: RunRequest, trace: TraceId, sink: EventSink
         if ran_out { RunError { kind: RunErrorKind::Timeout, ..error } } else { error }
     });
     settle(&mut registration, &request, &trace, &result);
-    result.map(Arc::new)
+    let outcome = result.map(Arc::new);
+    app.webhooks.tell(&request, &handle, &outcome);
+    outcome
 }
 
 /// Books the end of a run and says it once.

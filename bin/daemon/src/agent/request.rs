@@ -10,6 +10,8 @@ use wombat_core::agent_config::ModelTier;
 use wombat_core::session::SessionKey;
 use wombat_core::workspace::PromptMode;
 
+use crate::webhook::Webhook;
+
 /// One message to be answered.
 #[derive(Debug, Clone)]
 pub struct RunRequest {
@@ -25,6 +27,8 @@ pub struct RunRequest {
     pub options: RunOptions,
     /// `metadata` as it came, for whoever records the run.
     pub metadata: Map<String, Value>,
+    /// Where the end of the run is told.
+    pub webhook: Option<Webhook>,
     /// The caller's idempotency key, folded with user and role.
     pub key: Option<RunKey>,
     /// How far the run may go; never beyond the daemon's own settings.

@@ -14,8 +14,8 @@ use crate::backend::fits;
 use crate::state::App;
 
 /// What this version can do beyond answering messages.
-const FEATURES: [&str; 7] =
-    ["stream", "tools", "skills", "idempotency", "fallback", "compact", "llm_task"];
+const FEATURES: [&str; 8] =
+    ["stream", "tools", "skills", "idempotency", "fallback", "compact", "llm_task", "webhooks"];
 
 /// Optional features of the contract that this version makes use of.
 const USED: [&str; 5] =

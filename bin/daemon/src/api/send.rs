@@ -6,9 +6,10 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use llm::request::Message;
 use mc_client::idempotency::RunKey;
+use secrecy::SecretString;
 use serde_json::{Map, Value};
 use service::trace::TraceId;
 use utoipa::ToSchema;
@@ -23,6 +24,7 @@ use crate::agent::answer::{RunAnswer, RunError, RunErrorKind};
 use crate::agent::launch;
 use crate::agent::request::{Kickoff, RunKind, RunLimits, RunOptions, RunRequest, TaskTarget};
 use crate::state::App;
+use crate::webhook::{Webhook, is_callers};
 
 /// The longest idempotency key, in bytes.
 const MAX_KEY_BYTES: usize = 512;
@@ -57,6 +59,8 @@ pub(super) struct SendBody {
     limits: Option<Value>,
     /// Answers as a stream.
     stream: Option<bool>,
+    /// `{url, secret?, headers?}`: where the end of the run is told.
+    webhook: Option<Value>,
 }
 
 /// Answers one message.
@@ -74,7 +78,7 @@ pub(super) async fn send(
     headers: HeaderMap,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let (request, wants_stream) = read(&app, &headers, &body)?;
+    let (request, wants_stream) = read(&app, &headers, &body).await?;
     if wants_stream {
         return sse::respond(app, request, trace).await;
     }
@@ -97,12 +101,12 @@ pub(super) async fn stream(
     headers: HeaderMap,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let (request, _) = read(&app, &headers, &body)?;
+    let (request, _) = read(&app, &headers, &body).await?;
     sse::respond(app, request, trace).await
 }
 
 /// Checks a body in full; every bad field is named at once.
-fn read(
+async fn read(
     app: &App,
     headers: &HeaderMap,
     body: &Map<String, Value>,
@@ -125,12 +129,7 @@ fn read(
     let history = fields.array("messages").map(|turns| read_history(turns, &mut fields));
     let metadata = fields.object("metadata").cloned().unwrap_or_default();
     let given_limits = fields.object("limits").cloned().unwrap_or_default();
-    if body.get("webhook").is_some_and(|webhook| !webhook.is_null()) {
-        fields.problem(
-            "webhook",
-            "webhooks are not offered by this version (see features in /api/version)",
-        );
-    }
+    let hook = fields.object("webhook").cloned();
     let session = SessionKey::parse(&session_text);
     let mut bad_session_key = false;
     if let (Err(error), false) = (&session, session_text.is_empty()) {
@@ -139,6 +138,7 @@ fn read(
     }
     let options = read_options(app, &metadata, &mut problems);
     let limits = read_limits(app, &given_limits, &mut problems);
+    let hook = hook.map(|hook| read_webhook(&hook, &mut problems));
     let (session, options) = match (session, options, problems.is_empty()) {
         (Ok(session), Some(options), true) => (session, options),
         (_, _, _) => return Err(refuse(problems, bad_session_key)),
@@ -168,7 +168,12 @@ fn read(
     let key = key
         .or_else(|| notification_id(&metadata).map(|id| format!("notification:{id}")))
         .map(|key| RunKey::derive(session.user().as_str(), session.role().as_str(), &key));
-    let request = RunRequest { session, message, history, task, options, metadata, key, limits };
+    let webhook = match hook.flatten() {
+        None => None,
+        Some(hook) => Some(hook.checked(app).await?),
+    };
+    let request =
+        RunRequest { session, message, history, task, options, metadata, webhook, key, limits };
     Ok((request, wants_stream))
 }
 
@@ -225,6 +230,47 @@ pub(super) fn read_history(turns: &[Value], fields: &mut Fields<'_>) -> Vec<Mess
         }
     }
     history
+}
+
+/// A webhook whose address has not been looked at yet.
+struct UncheckedHook {
+    url: String,
+    secret: Option<SecretString>,
+    headers: HeaderMap,
+}
+
+impl UncheckedHook {
+    async fn checked(self, app: &App) -> Result<Webhook, ApiError> {
+        match app.webhooks.check(&self.url).await {
+            Ok(url) => Ok(Webhook::new(url, self.secret, self.headers)),
+            Err(why) => {
+                let fields = BTreeMap::from([("webhook.url".to_owned(), why.to_string())]);
+                Err(ApiError::fields("webhook_refused", fields))
+            }
+        }
+    }
+}
+
+fn read_webhook(
+    hook: &Map<String, Value>,
+    problems: &mut BTreeMap<String, String>,
+) -> Option<UncheckedHook> {
+    let mut fields = Fields::new(hook, "webhook.", problems);
+    let url = fields.required_text("url");
+    let secret = fields.some_text("secret").map(SecretString::from);
+    let mut headers = HeaderMap::new();
+    for (name, value) in fields.object("headers").into_iter().flatten() {
+        let place = format!("headers.{name}");
+        let parsed = HeaderName::try_from(name.as_str())
+            .ok()
+            .zip(value.as_str().and_then(|value| HeaderValue::from_str(value).ok()));
+        match parsed {
+            Some(_) if !is_callers(name) => fields.problem(&place, "is set by the daemon itself"),
+            Some((name, value)) => drop(headers.insert(name, value)),
+            None => fields.problem(&place, "is no HTTP header with a text as its value"),
+        }
+    }
+    Some(UncheckedHook { url, secret, headers })
 }
 
 fn read_options(

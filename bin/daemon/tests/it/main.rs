@@ -10,4 +10,5 @@ mod stopping;
 mod streaming;
 mod tools;
 mod validation;
+mod webhooks;
 mod workspace;
