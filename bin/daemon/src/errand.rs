@@ -42,10 +42,13 @@ impl<'a> Errand<'a> {
     pub(crate) async fn ask(&mut self, request: &LlmRequest) -> Result<Completion, RunError> {
         let handle = &self.registration.handle;
         handle.meter.call_begins(estimate(&request.messages, &request.tools));
+        let begun = Instant::now();
         let asked = tokio::select! {
             asked = timeout_at(self.deadline, self.app.llm.complete(request, &self.call)) => asked,
             why = handle.stopped() => return Err(RunError::new(why)),
         };
+        let answered = asked.as_ref().ok().and_then(|asked| asked.as_ref().ok());
+        self.app.metrics.model(&request.model, answered, begun.elapsed());
         match asked {
             Ok(Ok(completion)) => {
                 handle.meter.call_ends(&completion);

@@ -10,6 +10,7 @@ mod compact;
 mod errand;
 pub mod init;
 mod llm_task;
+pub mod metrics;
 pub mod runs;
 pub mod sessions;
 pub mod settings;
@@ -26,6 +27,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::settings::Settings;
 use crate::state::{App, SetupError};
+
+/// How often what was observed is folded into the metrics' buckets.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 /// How often the end of the runs is looked for while draining.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
@@ -59,6 +63,15 @@ pub async fn run(
     if !app.llm.configured() {
         tracing::warn!("no model can be asked yet: its provider needs a key (see /health)");
     }
+    let fold = {
+        let app = app.clone();
+        tokio::spawn(async move {
+            loop {
+                sleep(METRICS_UPKEEP).await;
+                app.metrics.upkeep();
+            }
+        })
+    };
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let close = CancellationToken::new();
     let closing = close.clone();
@@ -79,6 +92,7 @@ pub async fn run(
             }
         }
     }
+    fold.abort();
     tokio::task::spawn_blocking(move || drop(watch)).await.ok();
     tracing::info!("stopped");
     Ok(())

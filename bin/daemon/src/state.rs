@@ -7,6 +7,7 @@ use mc_client::client::McClient;
 use wombat_core::workspace::{Workspace, WorkspaceOptions};
 
 use crate::backend::Backend;
+use crate::metrics::Metrics;
 use crate::runs::Runs;
 use crate::sessions::Sessions;
 use crate::settings::Settings;
@@ -36,6 +37,8 @@ pub struct Parts {
     pub book: Arc<UsageBook>,
     /// Tells callers' servers how runs ended.
     pub webhooks: Webhooks,
+    /// What Prometheus is told.
+    pub metrics: Metrics,
     /// The roles' tools.
     pub tools: ToolCache,
 }
@@ -56,6 +59,9 @@ pub enum SetupError {
     /// The models.
     #[error(transparent)]
     Llm(#[from] LlmConfigError),
+    /// The metrics.
+    #[error("the metrics could not be set up: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
 
 impl App {
@@ -71,6 +77,14 @@ impl App {
             env: Arc::new(|name| std::env::var(name).ok()),
         });
         let client = McClient::new(&settings.backend_url, http.clone(), settings.backend_retry);
+        let named = &settings.llm;
+        let models = [
+            Some(&named.default),
+            named.cheap.as_ref(),
+            named.best.as_ref(),
+            named.fallback.as_ref(),
+        ];
+        let models = models.into_iter().flatten().cloned().collect();
         let book = Arc::new(UsageBook::default());
         let runs = Runs::new(settings.max_concurrent_runs, book.clone());
         let tracker = runs.tracker().clone();
@@ -82,6 +96,7 @@ impl App {
                 settings.backend_retry.delay,
                 tracker,
             )?,
+            metrics: Metrics::new(models)?,
             runs,
             sessions: Sessions::default(),
             book,

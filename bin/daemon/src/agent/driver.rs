@@ -266,6 +266,7 @@ impl Drive<'_> {
         };
         self.sink.tell(told).await;
         let outcome = scene.tools.call(context, planned).await;
+        self.app.metrics.tool(&call.name, outcome.ok, outcome.duration);
         tracing::info!(
             run_id = self.handle.run_id,
             tool = call.name,

@@ -81,7 +81,8 @@ async fn wait_for(mut outcome: watch::Receiver<Option<Outcome>>) -> Outcome {
 }
 
 async fn execute(app: &App, request: RunRequest, trace: TraceId, sink: EventSink) -> Outcome {
-    let deadline = Instant::now() + request.limits.timeout;
+    let begun = Instant::now();
+    let deadline = begun + request.limits.timeout;
     let run_id = Uuid::now_v7().to_string();
     let mut registration = app.runs.register(run_id, request.key.clone())?;
     let run_key = request.key.clone().unwrap_or_else(RunKey::random);
@@ -109,6 +110,9 @@ async fn execute(app: &App, request: RunRequest, trace: TraceId, sink: EventSink
     });
     settle(&mut registration, &request, &trace, &result);
     let outcome = result.map(Arc::new);
+    let role = request.session.role();
+    let is_known = app.workspace.snapshot().agents().iter().any(|agent| agent.role == *role);
+    app.metrics.run(is_known.then_some(role.as_str()), outcome_of(&outcome), begun.elapsed());
     app.webhooks.tell(&request, &handle, &outcome);
     outcome
 }
@@ -148,6 +152,16 @@ fn settle(
     );
     if !dropped {
         registration.settle();
+    }
+}
+
+/// How a run ended, in few words.
+fn outcome_of(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Ok(answer) if answer.replayed.is_some() => "replayed",
+        Ok(answer) if answer.silent.is_some() => "silent",
+        Ok(_) => "ok",
+        Err(error) => crate::api::code_of(error),
     }
 }
 

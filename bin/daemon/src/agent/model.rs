@@ -1,6 +1,7 @@
 //! One turn of the model: what it may cost, the call itself, live text.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::StreamExt as _;
 use llm::CallContext;
@@ -45,11 +46,13 @@ impl Asker<'_> {
             response_schema: None,
         };
         self.meter.call_begins(estimate);
+        let begun = Instant::now();
         let result = if self.sink.is_live() {
             self.stream(request).await
         } else {
             self.app.llm.complete(&request, &self.call).await
         };
+        self.app.metrics.model(self.model, result.as_ref().ok(), begun.elapsed());
         match result {
             Ok(completion) => {
                 self.meter.call_ends(&completion);

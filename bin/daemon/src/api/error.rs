@@ -102,6 +102,11 @@ impl From<RunError> for ApiError {
     }
 }
 
+/// The code of a failed run.
+pub(crate) fn code_of(error: &RunError) -> &'static str {
+    describe(error).1
+}
+
 /// Status, code and sentence of a failed run (docs/API.md).
 fn describe(error: &RunError) -> (StatusCode, &'static str, String) {
     use RunErrorKind as Kind;

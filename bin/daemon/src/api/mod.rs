@@ -26,6 +26,7 @@ use utoipa_axum::routes;
 
 use crate::state::App;
 pub use error::ApiError;
+pub(crate) use error::code_of;
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -46,6 +47,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(compact::compact))
         .routes(routes!(llm_task::llm_task))
         .routes(routes!(usage::usage))
+        .routes(routes!(usage::metrics))
         .routes(routes!(workspace::context))
         .routes(routes!(workspace::skills))
         .routes(routes!(workspace::boot))

@@ -1,7 +1,9 @@
-//! What was used since the start.
+//! What was used and done since the start.
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::IntoResponse;
+use http::header::CONTENT_TYPE;
 
 use crate::state::App;
 use crate::usage::UsageReport;
@@ -10,4 +12,14 @@ use crate::usage::UsageReport;
 #[utoipa::path(get, path = "/usage", tag = "operations", responses((status = 200, body = UsageReport)))]
 pub(super) async fn usage(State(app): State<App>) -> Json<UsageReport> {
     Json(app.book.report())
+}
+
+/// For Prometheus.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operations",
+    responses((status = 200, content_type = "text/plain", body = String))
+)]
+pub(super) async fn metrics(State(app): State<App>) -> impl IntoResponse {
+    let text = app.metrics.render(app.runs.in_flight());
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }

@@ -4,6 +4,7 @@
 mod check;
 mod errors;
 mod harness;
+mod metrics;
 mod models;
 mod send;
 mod stopping;

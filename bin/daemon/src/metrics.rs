@@ -1,0 +1,153 @@
+//! What Prometheus is told. Labels are bounded: no user, no session, and no name that a caller or a
+//! model made up.
+
+use std::time::Duration;
+
+use llm::event::Completion;
+use llm::model::ModelRef;
+use metrics::{Counter, Histogram, Key, Label, Level, Metadata, Recorder as _, Unit};
+use metrics_exporter_prometheus::{
+    BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+
+/// Stands for every name that is not ours.
+const OTHER: &str = "other";
+
+/// Seconds; from a stored reply that is found again to the longest run.
+const BUCKETS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+
+const RUNS: &str = "wombat_runs_total";
+const RUN_SECONDS: &str = "wombat_run_duration_seconds";
+const IN_FLIGHT: &str = "wombat_runs_in_flight";
+const TOOL_CALLS: &str = "wombat_tool_calls_total";
+const TOOL_SECONDS: &str = "wombat_tool_call_duration_seconds";
+const MODEL_CALLS: &str = "wombat_llm_calls_total";
+const MODEL_SECONDS: &str = "wombat_llm_call_duration_seconds";
+const TOKENS: &str = "wombat_llm_tokens_total";
+const COST: &str = "wombat_llm_cost_micro_usd_total";
+
+/// All metrics, and what each counts.
+const ALL: [(&str, &str); 9] = [
+    (RUNS, "Runs that have ended, by role and outcome."),
+    (RUN_SECONDS, "How long runs took, by outcome."),
+    (IN_FLIGHT, "Runs that are going on."),
+    (TOOL_CALLS, "Calls of tools, by tool and outcome."),
+    (TOOL_SECONDS, "How long calls of tools took, by tool."),
+    (MODEL_CALLS, "Calls of models, by model and outcome; retries are part of a call."),
+    (MODEL_SECONDS, "How long calls of models took, with their retries, by model."),
+    (TOKENS, "Tokens, by model and kind."),
+    (COST, "What models cost, millionths of a US dollar, where prices are known."),
+];
+
+static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
+
+/// The metrics of one daemon.
+pub struct Metrics {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+    /// The models that the settings name.
+    models: Vec<ModelRef>,
+}
+
+impl Metrics {
+    /// Nothing counted yet. `models` are the ones that get a label of their own.
+    ///
+    /// # Errors
+    /// When the buckets are none.
+    pub fn new(models: Vec<ModelRef>) -> Result<Self, BuildError> {
+        let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS)?.build_recorder();
+        for (name, text) in ALL {
+            let unit = name.ends_with("_seconds").then_some(Unit::Seconds);
+            match name {
+                RUN_SECONDS | TOOL_SECONDS | MODEL_SECONDS => {
+                    recorder.describe_histogram(name.into(), unit, text.into());
+                }
+                IN_FLIGHT => recorder.describe_gauge(name.into(), None, text.into()),
+                _ => recorder.describe_counter(name.into(), None, text.into()),
+            }
+        }
+        Ok(Self { handle: recorder.handle(), recorder, models })
+    }
+
+    /// A run has ended.
+    pub fn run(&self, role: Option<&str>, outcome: &'static str, took: Duration) {
+        let role = role.unwrap_or(OTHER).to_owned();
+        self.counter(RUNS, vec![Label::new("role", role), outcome_label(outcome)]).increment(1);
+        self.histogram(RUN_SECONDS, vec![outcome_label(outcome)]).record(took);
+    }
+
+    /// A tool has been called.
+    pub fn tool(&self, name: &str, ok: bool, took: Duration) {
+        let name = crate::tools::names().into_iter().find(|known| *known == name).unwrap_or(OTHER);
+        let tool = Label::from_static_parts("tool", name);
+        self.counter(TOOL_CALLS, vec![tool.clone(), outcome_label(of(ok))]).increment(1);
+        self.histogram(TOOL_SECONDS, vec![tool]).record(took);
+    }
+
+    /// A model has been called; `answered` is who answered, if anybody did.
+    pub fn model(&self, asked: &ModelRef, answered: Option<&Completion>, took: Duration) {
+        let by = answered.map(|completion| ModelRef::new(completion.provider, &completion.model));
+        let model = Label::new("model", self.label(by.as_ref().unwrap_or(asked)));
+        let outcome = outcome_label(of(answered.is_some()));
+        self.counter(MODEL_CALLS, vec![model.clone(), outcome]).increment(1);
+        self.histogram(MODEL_SECONDS, vec![model.clone()]).record(took);
+        let Some(completion) = answered else { return };
+        for (kind, tokens) in [
+            ("input", completion.usage.prompt_tokens),
+            ("output", completion.usage.completion_tokens),
+            ("cached", completion.usage.cached_tokens),
+        ] {
+            let kind = Label::from_static_parts("kind", kind);
+            self.counter(TOKENS, vec![model.clone(), kind]).increment(tokens);
+        }
+        let price = llm::cost(&completion.model, completion.provider, &completion.usage);
+        if let Some(price) = price {
+            self.counter(COST, vec![model]).increment(micro(price.total_cost));
+        }
+    }
+
+    /// The Prometheus text.
+    pub fn render(&self, in_flight: usize) -> String {
+        let key = Key::from_static_name(IN_FLIGHT);
+        let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
+        self.recorder.register_gauge(&key, &METADATA).set(in_flight);
+        self.upkeep();
+        self.handle.render()
+    }
+
+    /// Folds what was observed into the buckets, which keeps the memory bounded.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
+    fn label(&self, model: &ModelRef) -> String {
+        if self.models.contains(model) { model.to_string() } else { OTHER.to_owned() }
+    }
+
+    fn counter(&self, name: &'static str, labels: Vec<Label>) -> Counter {
+        self.recorder.register_counter(&Key::from_parts(name, labels), &METADATA)
+    }
+
+    fn histogram(&self, name: &'static str, labels: Vec<Label>) -> Histogram {
+        self.recorder.register_histogram(&Key::from_parts(name, labels), &METADATA)
+    }
+}
+
+fn outcome_label(outcome: &'static str) -> Label {
+    Label::from_static_parts("outcome", outcome)
+}
+
+fn of(ok: bool) -> &'static str {
+    if ok { "ok" } else { "error" }
+}
+
+/// Millionths of a dollar; counters are whole numbers.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "prices are small and positive"
+)]
+fn micro(usd: f64) -> u64 {
+    (usd * 1e6).round().max(0.0) as u64
+}
