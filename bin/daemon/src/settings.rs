@@ -81,7 +81,7 @@ pub struct Settings {
 }
 
 /// Settings whose feature is still to come: to ignore them would be to pretend.
-const NOT_OFFERED: [&str; 3] = ["LLM_RECORD_DIR", "LLM_REPLAY_DIR", "WOMBAT_BACKEND_OPENAPI"];
+const NOT_OFFERED: [&str; 1] = ["WOMBAT_BACKEND_OPENAPI"];
 
 /// The keys of each provider, and where it is.
 const PROVIDERS: [(Provider, &[&str], &str); 8] = [
@@ -259,6 +259,8 @@ fn read_llm(r: &mut Reader<'_>, retry: RetrySettings) -> Option<LlmSettings> {
         endpoints,
         retry,
         offline_script,
+        record_dir: r.optional("LLM_RECORD_DIR").map(PathBuf::from),
+        replay_dir: r.optional("LLM_REPLAY_DIR").map(PathBuf::from),
         ..LlmSettings::new(default)
     })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::Stream;
 use tokio::time::{Instant, sleep};
 
+use crate::cassette::{self, Folder};
 use crate::catalog;
 use crate::error::{LlmError, LlmErrorKind};
 use crate::event::{Completion, StreamEvent};
@@ -27,7 +28,40 @@ struct Parts {
     settings: LlmSettings,
     network: Network,
     script: Script,
+    cassette: Cassette,
     budget: Budget,
+}
+
+/// What is done with recorded answers.
+#[derive(Debug)]
+enum Cassette {
+    Off,
+    /// Each exchange is written down.
+    Record(Folder),
+    /// Nobody is asked; answers come from here.
+    Replay(Folder),
+}
+
+impl Cassette {
+    fn of(settings: &LlmSettings) -> Result<Self, LlmConfigError> {
+        match (&settings.record_dir, &settings.replay_dir) {
+            (Some(_), Some(_)) => Err(LlmConfigError::RecordAndReplay),
+            (Some(dir), None) => {
+                Folder::to_record(dir).map(Self::Record).map_err(LlmConfigError::Recordings)
+            }
+            (None, Some(dir)) => {
+                Folder::to_replay(dir).map(Self::Replay).map_err(LlmConfigError::Recordings)
+            }
+            (None, None) => Ok(Self::Off),
+        }
+    }
+
+    async fn record(&self, request: &LlmRequest, call: &CallContext, completion: &Completion) {
+        match self {
+            Self::Record(folder) => folder.record(request, call, completion).await,
+            Self::Off | Self::Replay(_) => {}
+        }
+    }
 }
 
 /// What belongs to a call and not to its request.
@@ -54,7 +88,8 @@ impl LlmClient {
         let network = Network::new(&settings, http)?;
         let script = Script::load(settings.offline_script.as_deref())
             .map_err(LlmConfigError::OfflineScript)?;
-        Ok(Self(Arc::new(Parts { settings, network, script, budget: Budget::default() })))
+        let cassette = Cassette::of(&settings)?;
+        Ok(Self(Arc::new(Parts { settings, network, script, cassette, budget: Budget::default() })))
     }
 
     /// The model of a tier.
@@ -67,10 +102,13 @@ impl LlmClient {
         }
     }
 
-    /// Whether the default model can be asked at all: its provider has the key that it needs.
+    /// Whether the default model can be asked at all: its provider has the key that it needs, or
+    /// nobody is asked.
     pub fn configured(&self) -> bool {
         let provider = self.0.settings.default.provider;
-        provider == Provider::Offline || self.0.network.has_key(provider)
+        let needs_none =
+            provider == Provider::Offline || matches!(self.0.cassette, Cassette::Replay(_));
+        needs_none || self.0.network.has_key(provider)
     }
 
     /// How many tokens a model can read; a usual figure where that is not known.
@@ -88,12 +126,20 @@ impl LlmClient {
         call: &CallContext,
     ) -> Result<Completion, LlmError> {
         let parts = &*self.0;
+        if let Cassette::Replay(folder) = &parts.cassette {
+            let replayed = folder.replay(request, call).await;
+            return replayed.map_err(|failure| failure.into_error(request.model.provider));
+        }
         parts.budget.call();
         let mut attempts = parts.attempts(&request.model, call);
         let mut model = request.model.clone();
         loop {
             match parts.complete_once(&model, request, call).await {
-                Ok(answer) => return Ok(completed(&model, answer)),
+                Ok(answer) => {
+                    let completion = completed(&model, answer);
+                    parts.cassette.record(request, call, &completion).await;
+                    return Ok(completion);
+                }
                 Err(failure) => parts.next(&mut attempts, &mut model, failure).await?,
             }
         }
@@ -189,12 +235,15 @@ fn completed(model: &ModelRef, answer: Answer) -> Completion {
     }
 }
 
+/// Who is asked what.
+type Order = (LlmClient, LlmRequest, CallContext);
+
 /// Where a stream stands.
 enum Streaming {
     /// Nobody has been asked.
-    Begin(Box<(LlmClient, LlmRequest, CallContext)>),
+    Begin(Box<Order>),
     /// Text has come; from here on a failure is the caller's.
-    Open(Pieces, ModelRef),
+    Open(Pieces, ModelRef, Box<Order>),
     /// The end or an error was given.
     Ended,
 }
@@ -217,16 +266,15 @@ impl Pieces {
 impl Streaming {
     async fn next(self) -> Option<(Result<StreamEvent, LlmError>, Self)> {
         match self {
-            Self::Begin(begin) => {
-                let (client, request, call) = *begin;
-                let opened = client.open(&request, &call).await;
-                Some(opened.map_or_else(
-                    |error| (Err(error), Self::Ended),
-                    |(piece, pieces, model)| Self::give(piece, pieces, model),
-                ))
+            Self::Begin(order) => {
+                let opened = order.0.open(&order.1, &order.2).await;
+                Some(match opened {
+                    Ok((piece, pieces, model)) => Self::give(piece, pieces, model, order).await,
+                    Err(error) => (Err(error), Self::Ended),
+                })
             }
-            Self::Open(mut pieces, model) => Some(match pieces.next().await {
-                Ok(piece) => Self::give(piece, pieces, model),
+            Self::Open(mut pieces, model, order) => Some(match pieces.next().await {
+                Ok(piece) => Self::give(piece, pieces, model, order).await,
                 Err(failure) => {
                     let mut error = failure.into_error(model.provider);
                     // It worked, and then it broke off: the text is out, and cannot be taken back.
@@ -238,15 +286,18 @@ impl Streaming {
         }
     }
 
-    fn give(
+    async fn give(
         piece: Piece,
         pieces: Pieces,
         model: ModelRef,
+        order: Box<Order>,
     ) -> (Result<StreamEvent, LlmError>, Self) {
         match piece {
-            Piece::Text(text) => (Ok(StreamEvent::Text(text)), Self::Open(pieces, model)),
+            Piece::Text(text) => (Ok(StreamEvent::Text(text)), Self::Open(pieces, model, order)),
             Piece::Done(answer) => {
                 let completion = Box::new(completed(&model, *answer));
+                let (client, request, call) = &*order;
+                client.0.cassette.record(request, call, &completion).await;
                 (Ok(StreamEvent::Done(completion)), Self::Ended)
             }
         }
@@ -261,6 +312,16 @@ impl LlmClient {
         call: &CallContext,
     ) -> Result<(Piece, Pieces, ModelRef), LlmError> {
         let parts = &*self.0;
+        if let Cassette::Replay(folder) = &parts.cassette {
+            let replayed = folder.replay(request, call).await;
+            let replayed =
+                replayed.map_err(|failure| failure.into_error(request.model.provider))?;
+            let model = ModelRef::new(replayed.provider, &replayed.model);
+            let mut pieces = Pieces::Offline(OfflineStream::new(cassette::answer(replayed)));
+            let first =
+                pieces.next().await.map_err(|failure| failure.into_error(model.provider))?;
+            return Ok((first, pieces, model));
+        }
         parts.budget.call();
         let mut attempts = parts.attempts(&request.model, call);
         let mut model = request.model.clone();

@@ -14,6 +14,7 @@ pub mod model;
 pub mod request;
 pub mod settings;
 
+mod cassette;
 mod catalog;
 mod offline;
 mod provider;

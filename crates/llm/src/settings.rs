@@ -29,6 +29,10 @@ pub struct LlmSettings {
     pub timeouts: Timeouts,
     /// The script of the offline provider; the built-in one when absent.
     pub offline_script: Option<PathBuf>,
+    /// Where each exchange is written down.
+    pub record_dir: Option<PathBuf>,
+    /// Where answers come from instead of from providers.
+    pub replay_dir: Option<PathBuf>,
 }
 
 impl LlmSettings {
@@ -44,6 +48,8 @@ impl LlmSettings {
             retry: RetrySettings::default(),
             timeouts: Timeouts::default(),
             offline_script: None,
+            record_dir: None,
+            replay_dir: None,
         }
     }
 }
@@ -133,6 +139,12 @@ pub enum LlmConfigError {
     /// The offline script cannot be used.
     #[error("LLM_OFFLINE_SCRIPT: {0}")]
     OfflineScript(String),
+    /// A folder of recorded answers cannot be used.
+    #[error("{0}")]
+    Recordings(String),
+    /// Answers can be recorded or replayed, not both.
+    #[error("LLM_RECORD_DIR and LLM_REPLAY_DIR are both set; leave one out")]
+    RecordAndReplay,
     /// The built-in table of models cannot be read, which is a fault of the program.
     #[error("the built-in table of models cannot be read: {0}")]
     Catalog(String),

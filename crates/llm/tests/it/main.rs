@@ -6,4 +6,5 @@ mod anthropic;
 mod offline;
 mod openai;
 mod policy;
+mod recordings;
 mod server;

@@ -1,0 +1,149 @@
+//! Recorded answers: each exchange as a readable file, and answers from such files instead of from
+//! providers (docs/CONFIGURATION.md, "Recorded answers").
+//!
+//! An answer is found by what was said: the model, the person's and the model's own turns, and the
+//! form that was asked for. What differs from run to run (the time, ids in the results of tools) and
+//! what is to be tried out with the same answers (the workspace) is not part of it.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::client::CallContext;
+use crate::error::LlmErrorKind;
+use crate::event::Completion;
+use crate::provider::{Answer, Failure};
+use crate::request::{LlmRequest, Message, ToolSpec};
+
+/// A file of a folder of answers.
+#[derive(Debug, Serialize, Deserialize)]
+struct Exchange {
+    request: Asked,
+    completion: Completion,
+}
+
+/// What was asked, for people to read. It never holds a key.
+#[derive(Debug, Serialize, Deserialize)]
+struct Asked {
+    model: String,
+    messages: Vec<Message>,
+    tools: Vec<ToolSpec>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    response_schema: Option<Value>,
+}
+
+/// A folder of answers.
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    /// A folder to write to; it is made.
+    pub(crate) fn to_record(path: &Path) -> Result<Self, String> {
+        let told = |error: std::io::Error| {
+            format!("LLM_RECORD_DIR: {} cannot be written to: {error}", path.display())
+        };
+        std::fs::create_dir_all(path).map_err(told)?;
+        let probe = path.join(".writable");
+        std::fs::write(&probe, "").and_then(|()| std::fs::remove_file(&probe)).map_err(told)?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// A folder to read from.
+    pub(crate) fn to_replay(path: &Path) -> Result<Self, String> {
+        std::fs::read_dir(path).map_err(|error| {
+            format!("LLM_REPLAY_DIR: {} cannot be read: {error}", path.display())
+        })?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// Writes an exchange down. A failure is said and harms nobody.
+    pub(crate) async fn record(
+        &self,
+        request: &LlmRequest,
+        call: &CallContext,
+        completion: &Completion,
+    ) {
+        let path = self.file(request, call);
+        let exchange = Exchange {
+            request: Asked {
+                model: request.model.to_string(),
+                messages: request.messages.clone(),
+                tools: request.tools.to_vec(),
+                response_schema: request
+                    .response_schema
+                    .as_ref()
+                    .map(|wanted| wanted.schema.clone()),
+            },
+            completion: completion.clone(),
+        };
+        let written = write(&path, &exchange).await;
+        if let Err(error) = written {
+            tracing::warn!(file = %path.display(), %error, "the exchange could not be recorded");
+        }
+    }
+
+    /// The answer that was recorded.
+    pub(crate) async fn replay(
+        &self,
+        request: &LlmRequest,
+        call: &CallContext,
+    ) -> Result<Completion, Failure> {
+        let path = self.file(request, call);
+        let refuse = |why: String| Failure::new(LlmErrorKind::InvalidRequest, why);
+        let text = tokio::fs::read_to_string(&path).await.map_err(|error| {
+            refuse(format!(
+                "no recorded answer to this: {} ({error}); record it first",
+                path.display()
+            ))
+        })?;
+        let exchange: Exchange = serde_json::from_str(&text)
+            .map_err(|error| refuse(format!("{} cannot be read: {error}", path.display())))?;
+        Ok(exchange.completion)
+    }
+
+    fn file(&self, request: &LlmRequest, call: &CallContext) -> PathBuf {
+        self.0.join(format!("{}.json", key(request, call)))
+    }
+}
+
+async fn write(path: &Path, exchange: &Exchange) -> std::io::Result<()> {
+    let text = serde_json::to_string_pretty(exchange)? + "\n";
+    // The whole file or none of it; two at once write the same.
+    let fresh = path.with_extension(format!("{:?}.new", std::thread::current().id()));
+    tokio::fs::write(&fresh, text).await?;
+    tokio::fs::rename(&fresh, path).await
+}
+
+/// What an answer is found by: 32 hexadecimal digits.
+fn key(request: &LlmRequest, call: &CallContext) -> String {
+    let newest =
+        request.messages.iter().rposition(|message| matches!(message, Message::User { .. }));
+    let said: Vec<Value> = request
+        .messages
+        .iter()
+        .enumerate()
+        .filter_map(|(at, message)| match message {
+            Message::User { content } => {
+                // The newest turn opens with the time.
+                let own = call.user_text.as_ref().filter(|_| Some(at) == newest);
+                Some(json!({ "user": own.unwrap_or(content) }))
+            }
+            Message::Assistant(turn) => Some(json!({ "assistant": turn })),
+            Message::System { .. } | Message::Tool { .. } => None,
+        })
+        .collect();
+    let schema = request.response_schema.as_ref().map(|wanted| &wanted.schema);
+    let all = json!([request.model.to_string(), call.role, said, schema]).to_string();
+    Sha256::digest(all.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A recorded answer as a provider's.
+pub(crate) fn answer(completion: Completion) -> Answer {
+    Answer {
+        message: completion.message,
+        finish_reason: completion.finish_reason,
+        usage: completion.usage,
+    }
+}
