@@ -13,6 +13,9 @@ use tokio::sync::Mutex;
 /// How long an answer is used before the backend is asked again.
 const FRESH: Duration = Duration::from_secs(60);
 
+/// How long the backend may take to say what it can do, with all tries.
+const ASK_LIMIT: Duration = Duration::from_secs(10);
+
 /// The user and role of calls that serve no single user.
 const OWN_USER: &str = "wombat";
 const OWN_ROLE: &str = "system";
@@ -32,6 +35,8 @@ pub struct Backend {
     known: ArcSwapOption<Known>,
     /// Held by the one that asks, so that a crowd of first runs asks once.
     asking: Mutex<()>,
+    /// The newest failure, for those who waited for it.
+    failed: ArcSwapOption<(Instant, McError)>,
 }
 
 #[derive(Debug)]
@@ -43,7 +48,8 @@ struct Known {
 impl Backend {
     /// A backend of which nothing is known yet.
     pub fn new(client: McClient, minter: Arc<TokenMinter>) -> Self {
-        Self { client, minter, known: ArcSwapOption::empty(), asking: Mutex::new(()) }
+        let (known, failed) = (ArcSwapOption::empty(), ArcSwapOption::empty());
+        Self { client, minter, known, asking: Mutex::new(()), failed }
     }
 
     /// Where it is.
@@ -59,7 +65,8 @@ impl Backend {
 
     /// Asks the backend what it can do.
     pub async fn ask(&self, traceparent: &str) -> Result<Arc<Capabilities>, McError> {
-        let agent = self.agent(OWN_USER, OWN_ROLE)?.with_trace(traceparent);
+        let deadline = tokio::time::Instant::now() + ASK_LIMIT;
+        let agent = self.agent(OWN_USER, OWN_ROLE)?.with_trace(traceparent).with_deadline(deadline);
         let capabilities = match agent.capabilities().await {
             Ok(capabilities) => capabilities,
             // A backend without the endpoint has only the required part.
@@ -84,11 +91,22 @@ impl Backend {
         if let Some(fresh) = self.fresh() {
             return Ok(fresh);
         }
+        let arrived = Instant::now();
         let _one_asks = self.asking.lock().await;
         if let Some(fresh) = self.fresh() {
             return Ok(fresh);
         }
-        match (self.ask(traceparent).await, self.known.load_full()) {
+        // In an outage a crowd does not ask one after the other: who waited while the one in front
+        // found nobody has its answer.
+        let waited_for = self.failed.load_full().filter(|failed| failed.0 > arrived);
+        let asked = match waited_for {
+            Some(failed) => Err(failed.1.clone()),
+            None => self.ask(traceparent).await,
+        };
+        if let Err(error) = &asked {
+            self.failed.store(Some(Arc::new((Instant::now(), error.clone()))));
+        }
+        match (asked, self.known.load_full()) {
             (Ok(capabilities), _) => Ok(capabilities),
             (Err(error), Some(stale)) if error.is_retryable() => {
                 tracing::warn!(%error, "the backend's capabilities could not be refreshed");

@@ -1,6 +1,7 @@
 //! Makes a long conversation shorter: older turns become one summary, the newest stay as they are.
 
-use llm::event::Usage;
+use llm::error::LlmErrorKind;
+use llm::event::{FinishReason, Usage};
 use llm::request::{LlmRequest, Message, ToolChoice};
 use llm::{Cost, Tier};
 use service::trace::TraceId;
@@ -63,7 +64,18 @@ pub(crate) async fn compact(
         response_schema: None,
     };
     let mut errand = Errand::begin(app, trace)?;
-    let summary = errand.ask(&request).await?.message.text;
+    let completion = errand.ask(&request).await?;
+    match completion.finish_reason {
+        FinishReason::ContentFilter => return Err(RunError::new(RunErrorKind::ContentFiltered)),
+        // Half of a summary would lose the other half.
+        FinishReason::Length => {
+            let text =
+                "the summary does not fit into the model's answer; keep more turns".to_owned();
+            return Err(RunError::new(RunErrorKind::Llm(LlmErrorKind::BadAnswer, text)));
+        }
+        FinishReason::Stop | FinishReason::ToolCalls | FinishReason::Other => {}
+    }
+    let summary = completion.message.text;
     if summary.trim().is_empty() {
         return Err(RunError::new(RunErrorKind::EmptyReply));
     }

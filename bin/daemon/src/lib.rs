@@ -48,6 +48,13 @@ pub enum ServeError {
     Io(#[from] std::io::Error),
 }
 
+impl ServeError {
+    /// Whether a setting is at fault, so that a restart does not help.
+    pub fn is_a_setting(&self) -> bool {
+        matches!(self, Self::Setup(SetupError::Llm(_)))
+    }
+}
+
 /// Serves until `shutdown`, then lets the runs in flight finish for as long as the settings allow.
 pub async fn run(
     listener: TcpListener,

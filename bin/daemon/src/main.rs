@@ -137,7 +137,10 @@ fn serve(settings: Settings) -> ExitCode {
         };
         match wombat_daemon::run(listener, settings, shutdown).await {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => exit::fail(exit::FAILURE, NAME, &error),
+            Err(error) => {
+                let code = if error.is_a_setting() { exit::CONFIG } else { exit::FAILURE };
+                exit::fail(code, NAME, &error)
+            }
         }
     })
 }

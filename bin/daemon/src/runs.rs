@@ -109,9 +109,6 @@ impl Runs {
 
     /// Takes a run in, or says why not.
     pub fn register(&self, run_id: String, key: Option<RunKey>) -> Result<Registration, RunError> {
-        if self.is_draining() {
-            return Err(RunError::new(RunErrorKind::Draining));
-        }
         let slot = self.inner.slots.clone().try_acquire_owned().map_err(|_| {
             let retry_after = Some(std::time::Duration::from_secs(1));
             RunError { retry_after, ..RunError::new(RunErrorKind::Overloaded) }
@@ -123,7 +120,14 @@ impl Runs {
             interrupted: self.inner.interrupted.clone(),
             key,
         });
-        self.table(|table| table.by_id.insert(run_id, handle.clone()));
+        // Under the lock, so that whoever counts the runs after draining has begun counts them all.
+        self.table(|table| {
+            if self.is_draining() {
+                return Err(RunError::new(RunErrorKind::Draining));
+            }
+            table.by_id.insert(run_id, handle.clone());
+            Ok(())
+        })?;
         Ok(Registration { handle, runs: self.clone(), settled: false, _slot: slot })
     }
 
@@ -181,7 +185,7 @@ impl Runs {
 
     /// From now on no new runs.
     pub fn start_draining(&self) {
-        self.inner.draining.cancel();
+        self.table(|_| self.inner.draining.cancel());
     }
 
     /// Drops the runs that are still going on; whoever waits for one gets `draining`.
@@ -213,7 +217,7 @@ impl Drop for Registration {
         if let (false, Some(prompt_tokens)) = (self.settled, unfinished) {
             // The provider may charge for a call that was dropped; the estimate is booked so that
             // the total is not too low.
-            self.runs.inner.book.add_estimate(prompt_tokens);
+            self.runs.inner.book.add_estimate(prompt_tokens, 0);
             tracing::info!(
                 run_id = self.handle.run_id,
                 prompt_tokens,

@@ -79,12 +79,14 @@ impl UsageBook {
         });
     }
 
-    /// Books the prompt of a call that was dropped before its answer.
-    pub fn add_estimate(&self, prompt_tokens: u64) {
+    /// Books a call that was dropped, or broke off, before its answer was whole.
+    pub fn add_estimate(&self, prompt_tokens: u64, completion_tokens: u64) {
+        let tokens = prompt_tokens + completion_tokens;
         self.write(|report| {
             report.total.total_input_tokens += prompt_tokens;
-            report.total.total_tokens += prompt_tokens;
-            report.total.estimated_tokens += prompt_tokens;
+            report.total.total_output_tokens += completion_tokens;
+            report.total.total_tokens += tokens;
+            report.total.estimated_tokens += tokens;
         });
     }
 

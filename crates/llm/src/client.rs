@@ -102,6 +102,11 @@ impl LlmClient {
         }
     }
 
+    /// The model that is asked when another cannot answer.
+    pub fn fallback(&self) -> Option<&ModelRef> {
+        self.0.settings.fallback.as_ref()
+    }
+
     /// Whether the default model can be asked at all: its provider has the key that it needs, or
     /// nobody is asked.
     pub fn configured(&self) -> bool {

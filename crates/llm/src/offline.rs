@@ -21,7 +21,12 @@ impl Script {
         call: &CallContext,
     ) -> Result<Answer, Failure> {
         let facts = Facts::new(request, call);
-        let fitting = self.rules().find_map(|rule| Some((rule, rule.fits(&facts)?)));
+        let may_call = request.tool_choice == ToolChoice::Auto;
+        // Where nothing can be called, what is said together with a call would promise too much;
+        // where nobody has called anything yet, it is still the best there is.
+        let is_last = !may_call && facts.last_tool().is_some();
+        let mut rules = self.rules().filter(|rule| !is_last || rule.call.is_empty());
+        let fitting = rules.find_map(|rule| Some((rule, rule.fits(&facts)?)));
         let Some((rule, captures)) = fitting else {
             return Ok(answer(request, nothing_fits(&facts), Vec::new()));
         };
@@ -52,6 +57,9 @@ impl Script {
 }
 
 fn nothing_fits(facts: &Facts<'_>) -> String {
+    if let Some(tool) = facts.last_tool() {
+        return format!("I had to stop here. The newest result is from {tool}.");
+    }
     format!(
         "I am the offline provider: I answer from a script, and it has no rule for this. You wrote: \
          {}",

@@ -62,8 +62,10 @@ impl NormalPath {
         while let Some(part) = parts.next() {
             let is_last = parts.peek().is_none();
             let segment = decode(part)?;
-            // An empty last segment is a trailing slash, or the root.
-            if (segment.is_empty() && !is_last) || segment == "." || segment == ".." {
+            // An empty last segment is a trailing slash, or the root. What follows a semicolon is a
+            // parameter to some servers, so that `..;` climbs there.
+            let plain = segment.split(';').next().unwrap_or_default();
+            if (segment.is_empty() && !is_last) || plain == "." || plain == ".." {
                 return Err(PathError::Segments);
             }
             segments.push(segment);
@@ -75,6 +77,17 @@ impl NormalPath {
     /// The path as it is sent.
     pub fn as_str(&self) -> &str {
         &self.encoded
+    }
+
+    /// The same without a slash at its end, where it has one: to many servers it is the same place.
+    #[must_use]
+    pub fn without_trailing_slash(&self) -> Self {
+        let mut path = self.clone();
+        if path.segments.len() > 1 && path.segments.last().is_some_and(String::is_empty) {
+            path.segments.pop();
+            path.encoded.truncate(path.encoded.len() - 1);
+        }
+        path
     }
 
     /// The decoded segments.
@@ -98,7 +111,8 @@ fn decode(part: &str) -> Result<String, PathError> {
     }
     // A server that decodes twice would see another path.
     let again = percent_decode_str(&decoded).decode_utf8_lossy();
-    if again.contains(forbidden) || (again != decoded && matches!(again.as_ref(), "." | "..")) {
+    let plain = again.split(';').next().unwrap_or_default();
+    if again.contains(forbidden) || (again != decoded && matches!(plain, "." | "..")) {
         return Err(PathError::Characters);
     }
     Ok(decoded.into_owned())

@@ -103,14 +103,20 @@ impl ToolPermissions {
     /// Decides on a call. `endpoint` is where a call of the backend goes.
     pub fn decide(&self, tool: &str, endpoint: Option<(&str, &NormalPath)>) -> Permission {
         let hit = |patterns: &[ToolPattern]| patterns.iter().any(|p| p.matches(tool, endpoint));
+        // A slash at the end leads to the same place on many servers: it evades nothing.
+        let bare = endpoint.map(|(method, path)| (method, path.without_trailing_slash()));
+        let bare = bare.as_ref().map(|(method, path)| (*method, path));
+        let reached = |patterns: &[ToolPattern]| {
+            hit(patterns) || patterns.iter().any(|p| p.matches(tool, bare))
+        };
         let what = match endpoint {
             Some((method, path)) => format!("{method} {}", path.as_str()),
             None => tool.to_owned(),
         };
-        if hit(&self.deny) || !(self.allow.is_empty() || hit(&self.allow)) {
+        if reached(&self.deny) || !(self.allow.is_empty() || hit(&self.allow)) {
             return Permission::Denied(format!("this role may not call {what}"));
         }
-        if hit(&self.approval) { Permission::NeedsApproval } else { Permission::Allowed }
+        if reached(&self.approval) { Permission::NeedsApproval } else { Permission::Allowed }
     }
 
     /// Whether some call of a tool can pass, so that it is worth offering to the model.
@@ -166,6 +172,11 @@ mod tests {
             Permission::Denied(_)
         ));
         assert!(denied.could_allow("call_backend"));
+        let slash = NormalPath::parse("/api/schools/7/profile/").unwrap();
+        assert!(matches!(
+            denied.decide("call_backend", Some(("GET", &slash))),
+            Permission::Denied(_)
+        ));
     }
 
     #[test]

@@ -158,10 +158,11 @@ impl Drive<'_> {
         loop {
             match state.next() {
                 Next::Ask { messages, tool_choice } => {
-                    let completion = asker
-                        .ask(messages, tool_choice)
-                        .await
-                        .map_err(|error| self.attach(error, scene, state.text_so_far(), &steps))?;
+                    let completion = asker.ask(messages, tool_choice).await.map_err(|broken| {
+                        let said = broken.said.as_str();
+                        let text = if said.is_empty() { state.text_so_far() } else { said };
+                        self.attach(broken.error, scene, text, &steps)
+                    })?;
                     answered_by =
                         Some((completion.model.clone(), completion.provider.as_str().to_owned()));
                     state.on_completion(completion);
@@ -171,6 +172,9 @@ impl Drive<'_> {
                     for (planned, outcome) in calls.iter().zip(&outcomes) {
                         steps.push(step(planned, outcome));
                     }
+                    let unclear: Vec<bool> =
+                        outcomes.iter().map(|outcome| outcome.unclear).collect();
+                    state.on_unclear(&unclear);
                     state.on_tool_results(outcomes.into_iter().map(|o| o.content).collect());
                 }
                 Next::Fail(why) => {

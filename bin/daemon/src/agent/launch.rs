@@ -22,9 +22,9 @@ pub async fn send(app: &App, request: RunRequest, trace: TraceId) -> Outcome {
     let Some(key) = request.key.clone() else {
         return execute(app, request, trace, EventSink::silent()).await;
     };
-    let sender = match app.runs.join(&key, &fingerprint(&request))? {
-        Joined::Other(outcome) => return wait_for(outcome).await,
-        Joined::First(sender) => sender,
+    let sender = match join(app, &key, &request).await? {
+        Place::Done(outcome) => return outcome,
+        Place::First(sender) => sender,
     };
     let outcome = sender.subscribe();
     let app = app.clone();
@@ -34,7 +34,8 @@ pub async fn send(app: &App, request: RunRequest, trace: TraceId) -> Outcome {
         let outcome = execute(&app, request, trace, EventSink::silent()).await;
         lead.sender.send_replace(Some(outcome));
     });
-    wait_for(outcome).await
+    // Nothing but a panic ends it without an outcome.
+    wait_for(outcome).await.unwrap_or_else(|| Err(RunError::new(RunErrorKind::Internal)))
 }
 
 /// Runs a `stream`. The future lives and dies with its reader. A key that is already being worked
@@ -43,13 +44,37 @@ pub async fn stream(app: &App, request: RunRequest, trace: TraceId, sink: EventS
     let Some(key) = request.key.clone() else {
         return execute(app, request, trace, sink).await;
     };
-    match app.runs.join(&key, &fingerprint(&request))? {
-        Joined::Other(outcome) => wait_for(outcome).await,
-        Joined::First(sender) => {
+    match join(app, &key, &request).await? {
+        Place::Done(outcome) => outcome,
+        Place::First(sender) => {
             let lead = Lead { app: app.clone(), key, sender };
             let outcome = execute(app, request, trace, sink).await;
             lead.sender.send_replace(Some(outcome.clone()));
             outcome
+        }
+    }
+}
+
+/// What a request with a key finds.
+enum Place {
+    /// Another request with the key has done it.
+    Done(Outcome),
+    /// This one does it, and tells the others.
+    First(watch::Sender<Option<Outcome>>),
+}
+
+/// Waits for the run with this key, or takes its place, also when the one that was waited for was
+/// dropped with its own caller.
+async fn join(app: &App, key: &RunKey, request: &RunRequest) -> Result<Place, RunError> {
+    let fingerprint = fingerprint(request);
+    loop {
+        match app.runs.join(key, &fingerprint)? {
+            Joined::First(sender) => return Ok(Place::First(sender)),
+            Joined::Other(outcome) => {
+                if let Some(outcome) = wait_for(outcome).await {
+                    return Ok(Place::Done(outcome));
+                }
+            }
         }
     }
 }
@@ -68,16 +93,9 @@ impl Drop for Lead {
     }
 }
 
-async fn wait_for(mut outcome: watch::Receiver<Option<Outcome>>) -> Outcome {
-    match outcome.wait_for(Option::is_some).await {
-        Ok(outcome) => match outcome.as_ref() {
-            Some(outcome) => outcome.clone(),
-            None => Err(RunError::new(RunErrorKind::Internal)),
-        },
-        // The run was dropped with its caller; whoever still waits may send the key again.
-        Err(_) => Err(RunError::new(RunErrorKind::Cancelled)
-            .caused_by("the run that was waited for was dropped by its own caller")),
-    }
+/// The outcome; nothing when the run was dropped before it had one.
+async fn wait_for(mut outcome: watch::Receiver<Option<Outcome>>) -> Option<Outcome> {
+    outcome.wait_for(Option::is_some).await.ok()?.clone()
 }
 
 async fn execute(app: &App, request: RunRequest, trace: TraceId, sink: EventSink) -> Outcome {

@@ -37,6 +37,15 @@ impl Meter {
         self.write(|tally| tally.in_flight = None);
     }
 
+    /// The call broke off in the middle of its answer; what it used is an estimate.
+    pub fn call_broke(&self, usage: Usage, price: Option<Cost>) {
+        self.write(|tally| {
+            tally.in_flight = None;
+            tally.usage += usage;
+            tally.cost = tally.cost.take().zip(price).map(|(total, price)| total.plus(&price));
+        });
+    }
+
     /// The call was answered.
     pub fn call_ends(&self, completion: &Completion) {
         let price = llm::cost(&completion.model, completion.provider, &completion.usage);

@@ -33,22 +33,26 @@ impl Asker<'_> {
         &self,
         messages: &[Message],
         tool_choice: ToolChoice,
-    ) -> Result<Completion, RunError> {
+    ) -> Result<Completion, Broken> {
         let estimate = estimate(messages, self.tools);
-        self.check_cost(estimate)?;
+        let affordable = self.check_cost(estimate)?;
         let request = LlmRequest {
             model: self.model.clone(),
             messages: messages.to_vec(),
             tools: self.tools.clone(),
             tool_choice,
-            max_output_tokens: self.limits.max_output_tokens,
+            max_output_tokens: [self.limits.max_output_tokens, affordable]
+                .into_iter()
+                .flatten()
+                .min(),
             temperature: None,
             response_schema: None,
         };
         self.meter.call_begins(estimate);
         let begun = Instant::now();
+        let mut said = String::new();
         let result = if self.sink.is_live() {
-            self.stream(request).await
+            self.stream(request, &mut said).await
         } else {
             self.app.llm.complete(&request, &self.call).await
         };
@@ -60,17 +64,40 @@ impl Asker<'_> {
                 Ok(completion)
             }
             Err(error) => {
-                self.meter.call_failed();
-                Err(RunError::llm(error))
+                self.book_broken(estimate, &said);
+                Err(Broken { error: RunError::llm(error), said })
             }
         }
     }
 
-    async fn stream(&self, request: LlmRequest) -> Result<Completion, llm::error::LlmError> {
+    /// What was said before a stream broke off is paid for; how much it was can only be estimated.
+    fn book_broken(&self, prompt_tokens: u64, said: &str) {
+        if said.is_empty() {
+            return self.meter.call_failed();
+        }
+        let completion_tokens = estimate_tokens(said) as u64;
+        let usage = Usage {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens: prompt_tokens + completion_tokens,
+            ..Usage::default()
+        };
+        self.meter.call_broke(usage, llm::cost(&self.model.name, self.model.provider, &usage));
+        self.app.book.add_estimate(prompt_tokens, completion_tokens);
+    }
+
+    async fn stream(
+        &self,
+        request: LlmRequest,
+        said: &mut String,
+    ) -> Result<Completion, llm::error::LlmError> {
         let mut events = Box::pin(self.app.llm.stream(request, self.call.clone()));
         while let Some(event) = events.next().await {
             match event? {
-                StreamEvent::Text(data) => self.sink.tell(|| RunEvent::Chunk { data }).await,
+                StreamEvent::Text(data) => {
+                    said.push_str(&data);
+                    self.sink.tell(|| RunEvent::Chunk { data }).await;
+                }
                 StreamEvent::Done(completion) => return Ok(*completion),
             }
         }
@@ -84,28 +111,56 @@ impl Asker<'_> {
         })
     }
 
-    /// Refuses a call whose prompt alone would pass `limits.max_cost_usd`.
-    fn check_cost(&self, estimated_prompt_tokens: u64) -> Result<(), RunError> {
-        let Some(limit) = self.limits.max_cost_usd else { return Ok(()) };
-        let tokens = Usage {
-            prompt_tokens: estimated_prompt_tokens,
-            total_tokens: estimated_prompt_tokens,
-            ..Usage::default()
-        };
-        let next = llm::cost(&self.model.name, self.model.provider, &tokens);
-        let (Some(next), Some(spent)) = (next, self.meter.read().cost) else {
-            return Err(RunError::new(RunErrorKind::PriceUnknown(self.model.name.clone())));
-        };
-        if spent.total_cost + next.total_cost <= limit && (limit > 0.0 || next.total_cost == 0.0) {
-            return Ok(());
+    /// Refuses a call that `limits.max_cost_usd` does not allow; else says how long its answer may
+    /// be, so that the limit holds whoever answers, the model or its fallback.
+    fn check_cost(&self, prompt_tokens: u64) -> Result<Option<u32>, RunError> {
+        let Some(limit) = self.limits.max_cost_usd else { return Ok(None) };
+        let unknown =
+            |model: &ModelRef| RunError::new(RunErrorKind::PriceUnknown(model.name.clone()));
+        let (mut prompt, mut per_token) = (0.0_f64, 0.0_f64);
+        for model in std::iter::once(self.model).chain(self.app.llm.fallback()) {
+            let of = |usage: Usage| {
+                llm::cost(&model.name, model.provider, &usage).ok_or_else(|| unknown(model))
+            };
+            prompt = prompt.max(of(Usage { prompt_tokens, ..Usage::default() })?.total_cost);
+            let million = of(Usage { completion_tokens: 1_000_000, ..Usage::default() })?;
+            per_token = per_token.max(million.total_cost / 1e6);
         }
-        let why = format!(
-            "limits.max_cost_usd is {limit}; the run has used {:.6} and its next model call would \
-             cost at least {:.6} more",
-            spent.total_cost, next.total_cost
-        );
-        Err(RunError::new(RunErrorKind::BudgetExceeded(why)))
+        let spent = self.meter.read().cost.ok_or_else(|| unknown(self.model))?.total_cost;
+        let left = limit - spent - prompt;
+        if left < per_token || left < 0.0 {
+            let why = format!(
+                "limits.max_cost_usd is {limit}; the run has used {spent:.6} and its next model call \
+                 would cost at least {:.6} more",
+                prompt + per_token
+            );
+            return Err(RunError::new(RunErrorKind::BudgetExceeded(why)));
+        }
+        // A model that costs nothing may say as much as it likes.
+        Ok((per_token > 0.0).then(|| whole(left / per_token)))
     }
+}
+
+/// A call that failed, and what the model had said by then.
+pub(super) struct Broken {
+    pub(super) error: RunError,
+    pub(super) said: String,
+}
+
+impl From<RunError> for Broken {
+    fn from(error: RunError) -> Self {
+        Self { error, said: String::new() }
+    }
+}
+
+/// A number of tokens, rounded down.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "casts of floats saturate"
+)]
+fn whole(tokens: f64) -> u32 {
+    tokens as u32
 }
 
 /// About how many tokens a prompt has.

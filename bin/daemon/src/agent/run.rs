@@ -24,6 +24,8 @@ const SUM_UP: &str = "You have used all your tool calls for this message. Answer
 pub struct RunState {
     /// The conversation so far, system prompt first.
     messages: Vec<Message>,
+    /// How many of them the run began with.
+    opening: usize,
     /// Turns with tools that the model may have.
     max_steps: u32,
     /// Turns with tools that it has had.
@@ -93,10 +95,16 @@ pub struct PlannedCall {
     pub nth: u32,
 }
 
+/// What makes two calls equal.
+fn identity(call: &ToolCall) -> String {
+    format!("{}\n{}", call.name, canonical_json(&call.arguments))
+}
+
 impl RunState {
     /// A run that begins with this conversation.
     pub fn new(messages: Vec<Message>, max_steps: u32) -> Self {
         Self {
+            opening: messages.len(),
             messages,
             max_steps,
             steps: 0,
@@ -121,7 +129,7 @@ impl RunState {
 
     /// The text of the newest turn of the model that had any, for a run that ends early.
     pub fn text_so_far(&self) -> &str {
-        self.messages
+        self.messages[self.opening.min(self.messages.len())..]
             .iter()
             .rev()
             .find_map(|message| match message {
@@ -166,6 +174,17 @@ impl RunState {
         };
     }
 
+    /// Of the calls that are being made, these ended without anybody knowing whether they took
+    /// effect. The next equal call is the same one again, under the same key, and not one more.
+    pub fn on_unclear(&mut self, unclear: &[bool]) {
+        let Phase::Tools(calls) = &self.phase else { return };
+        for (planned, _) in calls.iter().zip(unclear).filter(|(_, unclear)| **unclear) {
+            if let Some(nth) = self.seen.get_mut(&identity(&planned.call)) {
+                *nth = (*nth).min(planned.nth - 1);
+            }
+        }
+    }
+
     /// Takes the results of the calls that [`Next::CallTools`] named, in the same order.
     pub fn on_tool_results(&mut self, results: Vec<String>) {
         let Phase::Tools(calls) = std::mem::replace(&mut self.phase, Phase::Ask) else {
@@ -188,8 +207,7 @@ impl RunState {
             .tool_calls
             .iter()
             .map(|call| {
-                let identity = format!("{}\n{}", call.name, canonical_json(&call.arguments));
-                let nth = self.seen.entry(identity).or_default();
+                let nth = self.seen.entry(identity(call)).or_default();
                 *nth += 1;
                 PlannedCall { call: call.clone(), nth: *nth }
             })

@@ -1,8 +1,10 @@
 //! Reading a request's body, with every failure in our own shape.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
@@ -55,4 +57,32 @@ fn is_json(headers: &HeaderMap) -> bool {
         .and_then(|value| value.to_str().ok())
         .map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
     essence.is_some_and(|kind| kind == "application/json" || kind.ends_with("+json"))
+}
+
+/// The parameters of a query.
+pub(super) struct Params<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let read = Query::<T>::from_request_parts(parts, app).await;
+        read.map(|Query(value)| Self(value)).map_err(|rejection| bad(&rejection.body_text()))
+    }
+}
+
+/// The variable part of a path.
+pub(super) struct Segment(pub String);
+
+impl FromRequestParts<App> for Segment {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let read = Path::<String>::from_request_parts(parts, app).await;
+        read.map(|Path(value)| Self(value)).map_err(|rejection| bad(&rejection.body_text()))
+    }
+}
+
+fn bad(why: &str) -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, "invalid_payload", why)
 }

@@ -45,6 +45,9 @@ pub(super) async fn key(State(app): State<App>, request: Request, next: Next) ->
 
 fn check(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(key) = &app.settings.api_key else {
+        if app.settings.host.is_loopback() {
+            check_host(headers)?;
+        }
         return check_origin(headers);
     };
     let Some(given) = headers.get(KEY) else {
@@ -66,19 +69,37 @@ fn check(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
     ))
 }
 
+/// Whether a host is this machine by name.
+fn is_local(host: Option<url::Host<&str>>) -> bool {
+    match host {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// A web page whose own name is made to lead here (DNS rebinding) is of the same origin to its
+/// browser; only the name that it asks for gives it away.
+fn check_host(headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(host) = headers.get(header::HOST) else { return Ok(()) };
+    let url = host.to_str().ok().and_then(|host| url::Url::parse(&format!("http://{host}")).ok());
+    if is_local(url.as_ref().and_then(url::Url::host)) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::FORBIDDEN,
+        "foreign_host",
+        "without AGENT_DAEMON_API_KEY the daemon answers to localhost and loopback addresses only",
+    ))
+}
+
 /// Without a key the daemon serves this machine's own programs; a page of some web site that is
 /// open in a browser here is none of them.
 fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
     let host = origin.to_str().ok().and_then(|origin| url::Url::parse(origin).ok());
-    let host = host.as_ref().and_then(url::Url::host);
-    let local = match host {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    if local {
+    if is_local(host.as_ref().and_then(url::Url::host)) {
         return Ok(());
     }
     Err(ApiError::new(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Extension, Query, State};
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use llm::Tier;
@@ -13,6 +13,7 @@ use service::trace::TraceId;
 use wombat_core::workspace::WorkspaceStatus;
 
 use super::error::ApiError;
+use super::extract::Params;
 use crate::state::App;
 
 /// How long a deep look waits for the backend.
@@ -57,7 +58,7 @@ pub(super) struct HealthQuery {
 pub(super) async fn health(
     State(app): State<App>,
     Extension(trace): Extension<TraceId>,
-    Query(query): Query<HealthQuery>,
+    Params(query): Params<HealthQuery>,
 ) -> Json<Value> {
     let snapshot = app.workspace.snapshot();
     let deep = query.deep.as_deref().is_some_and(|deep| matches!(deep, "true" | "1" | ""));

@@ -1,13 +1,14 @@
 //! Runs that are going on in this instance.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
 use llm::event::Usage;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::{ApiError, ErrorBody};
+use super::extract::Segment;
 use crate::agent::answer::UsageShape;
 use crate::state::App;
 
@@ -28,7 +29,7 @@ pub(super) struct Cancelled {
 )]
 pub(super) async fn cancel(
     State(app): State<App>,
-    Path(run_id): Path<String>,
+    Segment(run_id): Segment,
 ) -> Result<Json<Cancelled>, ApiError> {
     let usage = app.runs.cancel(&run_id).ok_or_else(|| {
         ApiError::new(

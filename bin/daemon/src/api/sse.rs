@@ -1,7 +1,8 @@
 //! A run as server-sent events.
 //!
-//! The run lives inside the response's body: a reader that goes away drops the body, the body
-//! drops the run, the run drops its call of the model.
+//! The run is a task of its own, so that its time runs and it can be cancelled also while its reader
+//! does not read. A reader that goes away drops the body, the body ends the task, and that drops
+//! the call of the model.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -12,15 +13,15 @@ use std::time::Duration;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::Stream;
-use futures::future::BoxFuture;
 use http::{HeaderValue, header};
 use serde::Serialize;
 use serde_json::{Value, json};
 use service::trace::TraceId;
 use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::error::ApiError;
-use crate::agent::answer::RunAnswer;
+use crate::agent::answer::{RunAnswer, RunError, RunErrorKind};
 use crate::agent::events::{EventSink, RunEvent};
 use crate::agent::launch;
 use crate::agent::request::RunRequest;
@@ -37,8 +38,10 @@ pub(super) async fn respond(
     trace: TraceId,
 ) -> Result<Response, ApiError> {
     let (sink, events) = EventSink::channel();
-    let run = Box::pin(async move { launch::stream(&app, request, trace, sink).await });
-    let mut body = RunBody { run: Some(run), events, ready: Vec::new(), started: false };
+    let tracker = app.runs.tracker().clone();
+    let run = tracker.spawn(async move { launch::stream(&app, request, trace, sink).await });
+    let run = Some(AbortOnDropHandle::new(run));
+    let mut body = RunBody { run, events, ready: Vec::new(), started: false };
     let first = std::future::poll_fn(|cx| body.poll_events(cx)).await?;
     body.ready = first;
     let mut response =
@@ -51,7 +54,7 @@ pub(super) async fn respond(
 
 struct RunBody {
     /// The run; `None` once it has ended.
-    run: Option<BoxFuture<'static, Outcome>>,
+    run: Option<AbortOnDropHandle<Outcome>>,
     events: mpsc::Receiver<RunEvent>,
     /// Events that are still to be sent, the next one last.
     ready: Vec<Event>,
@@ -67,8 +70,10 @@ impl RunBody {
             return Poll::Ready(Ok(vec![encode(event.name(), &event)]));
         }
         let Some(run) = &mut self.run else { return Poll::Pending };
-        let outcome = match run.as_mut().poll(cx) {
-            Poll::Ready(outcome) => outcome,
+        let outcome = match Pin::new(run).poll(cx) {
+            Poll::Ready(Ok(outcome)) => outcome,
+            // It panicked: nothing else ends it while we hold it.
+            Poll::Ready(Err(_)) => Err(RunError::new(RunErrorKind::Internal)),
             // The run may just have told its first event.
             Poll::Pending => {
                 return match self.events.poll_recv(cx) {

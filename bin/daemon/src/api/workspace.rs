@@ -1,7 +1,7 @@
 //! What the workspace holds and what is made of it.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use chrono::Utc;
 use http::StatusCode;
 use serde::Deserialize;
@@ -11,6 +11,7 @@ use wombat_core::session::Role;
 use wombat_core::workspace::{PromptMode, PromptRequest};
 
 use super::error::{ApiError, ErrorBody};
+use super::extract::Params;
 use crate::state::App;
 
 /// The role of a look that names none.
@@ -34,7 +35,7 @@ pub(super) struct ContextQuery {
 )]
 pub(super) async fn context(
     State(app): State<App>,
-    Query(query): Query<ContextQuery>,
+    Params(query): Params<ContextQuery>,
 ) -> Result<Json<Value>, ApiError> {
     let role = Role::parse(query.role.as_deref().unwrap_or(ANY_ROLE)).map_err(|error| {
         ApiError::fields(

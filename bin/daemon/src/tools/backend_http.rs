@@ -119,6 +119,8 @@ fn reply(response: RawResponse) -> ToolReply {
         let error = "the backend answered with a redirect, which is not followed";
         return ToolReply::Refused(json!({ "error": error, "status": status }));
     }
+    let refused =
+        |told| if status >= 500 { ToolReply::Unclear(told) } else { ToolReply::Refused(told) };
     let error = match serde_json::from_str::<Value>(&text) {
         Ok(Value::Object(mut body)) => match body.remove("error").or_else(|| body.remove("detail"))
         {
@@ -127,14 +129,14 @@ fn reply(response: RawResponse) -> ToolReply {
                 if let Some(details) = body.remove("details") {
                     told["details"] = details;
                 }
-                return ToolReply::Refused(told);
+                return refused(told);
             }
             None => Value::Object(body),
         },
         Ok(other) => other,
         Err(_) => Value::String(text),
     };
-    ToolReply::Refused(json!({ "error": error, "status": status }))
+    refused(json!({ "error": error, "status": status }))
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ pub struct ToolOutcome {
     pub ok: bool,
     /// What the model is told.
     pub content: String,
+    /// Whether it may have taken effect all the same: a repetition must be able to find that.
+    pub unclear: bool,
     /// How long it took.
     pub duration: Duration,
 }
@@ -25,6 +27,8 @@ pub(super) enum ToolReply {
     Data(String),
     /// The backend, or something on the way, says no.
     Refused(Value),
+    /// Nobody knows whether the tool did it: there was no answer, or one that says neither.
+    Unclear(Value),
     /// The call was wrong and nothing was sent. The text is ours.
     Wrong(String),
     /// Text of the workspace, which its owner wrote: trusted like the prompt.
@@ -49,22 +53,30 @@ impl ToolReply {
                 body["details"] = (**details).clone();
             }
         }
-        Self::Refused(body)
+        // What may be tried again may have been done, too.
+        if error.is_retryable() { Self::Unclear(body) } else { Self::Refused(body) }
     }
 
     /// Whether the tool did what was asked.
     pub(super) fn ok(&self) -> bool {
         match self {
             Self::Data(_) | Self::Trusted(_) => true,
-            Self::Refused(_) | Self::Wrong(_) => false,
+            Self::Refused(_) | Self::Unclear(_) | Self::Wrong(_) => false,
         }
+    }
+
+    /// Whether it may have taken effect all the same.
+    pub(super) fn is_unclear(&self) -> bool {
+        matches!(self, Self::Unclear(_))
     }
 
     /// The text for the model: cut to `max_chars`, and fenced where it comes from outside.
     pub(super) fn into_content(self, tool: &str, max_chars: usize) -> String {
         match self {
             Self::Data(text) => fence_untrusted(tool, &cut(&text, max_chars)),
-            Self::Refused(body) => fence_untrusted(tool, &cut(&body.to_string(), max_chars)),
+            Self::Refused(body) | Self::Unclear(body) => {
+                fence_untrusted(tool, &cut(&body.to_string(), max_chars))
+            }
             Self::Wrong(text) => {
                 // The words are ours, but they may quote what the model or a backend wrote.
                 json!({ "error": break_control_tokens(&cut(&text, max_chars)) }).to_string()

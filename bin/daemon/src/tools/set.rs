@@ -9,7 +9,7 @@ use llm::request::ToolSpec;
 use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
 use mc_client::types::Capabilities;
-use serde_json::Value;
+use serde_json::{Value, json};
 use wombat_core::agent_config::{AgentProfile, Permission};
 use wombat_core::session::Role;
 use wombat_core::workspace::Snapshot;
@@ -96,14 +96,14 @@ impl ToolSet {
         let reply = match tokio::time::timeout(TOOL_TIMEOUT, self.dispatch(context, planned)).await
         {
             Ok(reply) => reply,
-            Err(_) => ToolReply::Wrong(format!(
-                "{} was given up after {} seconds; it may or may not have taken effect",
-                planned.call.name,
+            Err(_) => ToolReply::Unclear(json!({ "error": format!(
+                "given up after {} seconds; it may or may not have taken effect",
                 TOOL_TIMEOUT.as_secs()
-            )),
+            ) })),
         };
         ToolOutcome {
             ok: reply.ok(),
+            unclear: reply.is_unclear(),
             content: reply.into_content(&planned.call.name, context.max_chars),
             duration: started.elapsed(),
         }

@@ -6,7 +6,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::client::CallContext;
-use crate::request::{LlmRequest, Message};
+use crate::request::{LlmRequest, Message, ToolChoice};
 
 /// The groups of a rule's pattern; the whole match is the first.
 #[derive(Debug, Default)]
@@ -32,13 +32,22 @@ pub(super) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     pub(super) fn new(request: &'a LlmRequest, call: &'a CallContext) -> Self {
-        let newest =
-            request.messages.iter().rposition(|message| matches!(message, Message::User { .. }));
-        let user = match newest.map(|at| &request.messages[at]) {
+        // In a turn without tools, what follows the last result is a reminder and not the person.
+        let messages = match request.messages.as_slice() {
+            [before @ .., Message::User { .. }]
+                if request.tool_choice == ToolChoice::None
+                    && matches!(before.last(), Some(Message::Tool { .. })) =>
+            {
+                before
+            }
+            all => all,
+        };
+        let newest = messages.iter().rposition(|message| matches!(message, Message::User { .. }));
+        let user = match newest.map(|at| &messages[at]) {
             Some(Message::User { content }) => content.as_str(),
             _ => "",
         };
-        let since = &request.messages[newest.map_or(0, |at| at + 1)..];
+        let since = &messages[newest.map_or(0, |at| at + 1)..];
         let results = since.iter().filter_map(|message| match message {
             Message::Tool { name, content, .. } => Some((name.as_str(), content.as_str())),
             Message::System { .. } | Message::User { .. } | Message::Assistant(_) => None,
@@ -47,7 +56,7 @@ impl<'a> Facts<'a> {
             role: &call.role,
             user: call.user_text.as_deref().unwrap_or(user),
             results: results.collect(),
-            after_tool: matches!(request.messages.last(), Some(Message::Tool { .. })),
+            after_tool: matches!(messages.last(), Some(Message::Tool { .. })),
         }
     }
 
@@ -126,6 +135,10 @@ impl<'a> Facts<'a> {
     /// What a text that is one template and nothing else stands for.
     fn whole(&self, text: &str, captures: &Captures) -> Option<Option<Value>> {
         let inner = text.strip_prefix('{')?.strip_suffix('}')?;
+        // Two templates are no single one.
+        if inner.contains(['{', '}']) {
+            return None;
+        }
         self.look_up(inner, captures)
     }
 
@@ -247,8 +260,8 @@ mod tests {
 
     #[test]
     fn a_value_keeps_its_type_and_nothing_is_left_out() {
-        let template = json!({"n": "{result.items.0.n}", "none": "{2}", "list": ["{1}", "n={result.items.0.n}"], "k": 1});
-        let filled = json!({"n": 7, "list": ["Two", "n=7"], "k": 1});
+        let template = json!({"two": "{tool.list.id} {result.items.0.id}", "n": "{result.items.0.n}", "none": "{2}", "list": ["{1}", "n={result.items.0.n}"], "k": 1});
+        let filled = json!({"two": "2 a", "n": 7, "list": ["Two", "n=7"], "k": 1});
         assert_eq!(facts().value(&template, &captures()), filled);
     }
 

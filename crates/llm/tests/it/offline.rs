@@ -70,6 +70,26 @@ async fn the_built_in_script_plays_the_whole_round() {
 }
 
 #[tokio::test]
+async fn the_last_turn_promises_nothing_that_it_cannot_do() {
+    let client = client(offline());
+    let mut asked = request(
+        &client,
+        vec![
+            Message::user("find two primary schools"),
+            Message::Tool {
+                call_id: "1".into(),
+                name: "call_backend".into(),
+                content: json!({ "schools": [{ "id": "s1" }] }).to_string(),
+            },
+            Message::user("You have used all your tool calls. Answer now."),
+        ],
+    );
+    asked.tool_choice = ToolChoice::None;
+    let answer = client.complete(&asked, &CallContext::default()).await.unwrap();
+    assert_eq!(answer.message.text, "I had to stop here. The newest result is from call_backend.");
+}
+
+#[tokio::test]
 async fn the_built_in_script_has_an_answer_for_everything() {
     let client = client(offline());
     let none = [json!({ "schools": [], "total": 0 })];
