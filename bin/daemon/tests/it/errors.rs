@@ -212,3 +212,29 @@ async fn a_key_with_another_message_is_a_conflict() {
     assert_eq!((first.0, second.0), (200, 409));
     assert_eq!(second.1["code"], "idempotency_conflict");
 }
+
+#[tokio::test]
+async fn a_limit_on_the_cost_limits_the_answer_too() {
+    let world = World::with(&[("LLM_MODEL_FALLBACK", "openai/gpt-4o")], json!({})).await;
+    world.model(vec![says("ok")]).await;
+    let (status, _) =
+        world.daemon.send(&message(json!({ "limits": { "max_cost_usd": 0.01 } }))).await;
+    assert_eq!(status, 200);
+    // The fallback's price counts: 10 dollars for a million tokens of its answers.
+    let allowed = world.model_got().await[0]["max_tokens"].as_u64().unwrap();
+    assert!((700..=1000).contains(&allowed), "{allowed}");
+    let world = World::with(&[("LLM_MODEL_FALLBACK", "openai/gpt-unknown")], json!({})).await;
+    let more = json!({ "limits": { "max_cost_usd": 1 } });
+    let answer = fails(&world, more, 400, "invalid_payload").await;
+    assert!(answer["error"].as_str().unwrap().contains("gpt-unknown"), "{answer}");
+    assert!(world.model_got().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_said_before_the_run_is_no_work_of_the_run() {
+    let world = World::new().await;
+    world.model(vec![refuses(400, "bad", "no")]).await;
+    let history = json!([{ "role": "user", "content": "a" }, { "role": "assistant", "content": "old words" }]);
+    let answer = fails(&world, json!({ "messages": history }), 502, "llm_invalid_request").await;
+    assert_eq!(answer["details"]["response"], "", "{answer}");
+}

@@ -4,6 +4,7 @@
 mod check;
 mod errors;
 mod harness;
+mod leaving;
 mod metrics;
 mod models;
 mod send;

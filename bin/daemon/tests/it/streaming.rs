@@ -103,3 +103,26 @@ async fn a_run_can_be_cancelled_by_its_id() {
     let usage: Value = world.daemon.get("/usage").await.json().await.unwrap();
     assert!(usage["estimatedTokens"].as_u64().unwrap() > 0, "{usage}");
 }
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_hands_over_and_books_what_was_said() {
+    let world = World::new().await;
+    let chunk = json!({ "choices": [{ "index": 0, "delta": { "content": "Half of an answer" } }] });
+    let broken =
+        ResponseTemplate::new(200).set_body_raw(format!("data: {chunk}\n\n"), "text/event-stream");
+    world.model(vec![broken]).await;
+    let response =
+        world.daemon.post("/api/agents/stream", &message(json!({}))).send().await.unwrap();
+    let events = events(&response.text().await.unwrap());
+    let (name, data) = events.last().unwrap();
+    assert_eq!((name.as_str(), &data["code"]), ("error", &json!("llm_bad_answer")), "{events:?}");
+    assert_eq!(data["details"]["response"], "Half of an answer");
+    assert!(data["details"]["usage"]["completion_tokens"].as_u64().unwrap() > 0);
+    let usage: Value = world.daemon.get("/usage").await.json().await.unwrap();
+    assert!(
+        usage["estimatedTokens"].as_u64() > Some(0)
+            && usage["totalOutputTokens"].as_u64() > Some(0),
+        "{usage}"
+    );
+    assert!(world.backend_got("POST", "/messages").await.is_empty());
+}

@@ -151,3 +151,30 @@ async fn a_role_may_be_narrowed_and_what_needs_a_person_is_not_done() {
     let offered = world.model_got().await[0]["tools"].to_string();
     assert!(!offered.contains("update_task") && offered.contains("call_backend"), "{offered}");
 }
+
+#[tokio::test]
+async fn a_call_that_may_have_worked_is_repeated_under_its_own_key() {
+    let world = World::new().await;
+    world.backend_says("POST", "/tasks", 503, json!({ "error": "busy" })).await;
+    let call = || calls(&[("create_task", json!({ "title": "Call Ann" }))]);
+    world.model(vec![call(), call(), says("I could not.")]).await;
+    assert_eq!(world.daemon.send(&message(json!({}))).await.0, 200);
+    let sent = world.backend_got("POST", "/tasks").await;
+    let keys: std::collections::BTreeSet<String> = sent
+        .iter()
+        .map(|request| {
+            serde_json::from_slice::<Value>(&request.body).unwrap()["idempotency_key"].to_string()
+        })
+        .collect();
+    assert_eq!((sent.len() > 3, keys.len()), (true, 1), "{keys:?}");
+    // What surely worked is done again when it is asked for again.
+    let world = World::new().await;
+    world.model(vec![call(), call(), says("Done twice.")]).await;
+    world.daemon.send(&message(json!({}))).await;
+    let sent = world.backend_got("POST", "/tasks").await;
+    let key = |n: usize| {
+        serde_json::from_slice::<Value>(&sent[n].body).unwrap()["idempotency_key"].to_string()
+    };
+    assert_eq!(sent.len(), 2);
+    assert_ne!(key(0), key(1));
+}

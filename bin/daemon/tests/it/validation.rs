@@ -79,6 +79,9 @@ async fn every_error_has_the_one_shape() {
         (send().body("[]"), 400, "malformed_json"),
         (send().body(" ".repeat(2001)), 413, "payload_too_large"),
         (http.delete(url("/api/agents/runs/none")), 404, "run_not_found"),
+        (http.delete(url("/api/agents/runs/%FF")), 400, "invalid_payload"),
+        (http.get(url("/health?deep=1&deep=1")), 400, "invalid_payload"),
+        (http.get(url("/context?role=a&role=b")), 400, "invalid_payload"),
     ] {
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), status, "{code}");
@@ -118,5 +121,12 @@ async fn a_foreign_web_page_cannot_use_a_daemon_without_a_key() {
         let request = world.daemon.http.get(format!("{}/usage", world.daemon.url));
         let response = request.header("origin", origin).send().await.unwrap();
         assert_eq!(response.status(), status, "{origin}");
+    }
+    // A name that was made to lead here.
+    for (host, status) in [("evil.example", 403), ("127.0.0.1.nip.io:80", 403), ("localhost", 200)]
+    {
+        let request = world.daemon.http.get(format!("{}/usage", world.daemon.url));
+        let response = request.header("host", host).send().await.unwrap();
+        assert_eq!(response.status(), status, "{host}");
     }
 }

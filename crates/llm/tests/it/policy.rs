@@ -1,5 +1,6 @@
 //! Retries, the fallback, limits, and what is told of failures.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use llm::model::{ModelRef, Provider};
@@ -132,10 +133,19 @@ async fn a_missing_key_is_named_and_nobody_is_asked() {
 }
 
 #[tokio::test]
-async fn dropping_a_call_ends_it() {
-    let server = Server::start([Reply::events(&[]).silent()]).await;
+async fn dropping_a_call_drops_its_connection() {
+    let piece = r#"data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}"#;
+    let server = Server::start([Reply::events(&[piece]).silent()]).await;
     let client = open_ai(&server);
-    let asked = tokio::time::timeout(Duration::from_millis(100), ask(&client)).await;
-    assert!(asked.is_err());
-    assert_eq!(server.asked().len(), 1);
+    {
+        let mut events = Box::pin(client.stream(hello(&client), CallContext::default()));
+        futures::StreamExt::next(&mut events).await.unwrap().unwrap();
+        assert_eq!(server.gone.load(Ordering::SeqCst), 0);
+    }
+    let waited = async {
+        while server.gone.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(10), waited).await.is_ok());
 }

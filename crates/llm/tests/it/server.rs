@@ -1,6 +1,7 @@
 //! A provider that answers from a queue and remembers what it was asked.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -87,6 +88,16 @@ pub(crate) struct Asked {
 pub(crate) struct Server {
     pub(crate) url: String,
     shared: Arc<Mutex<(VecDeque<Reply>, Vec<Asked>)>>,
+    /// Silent answers whose reader has gone.
+    pub(crate) gone: Arc<AtomicUsize>,
+}
+
+struct Gone(Arc<AtomicUsize>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 impl Server {
@@ -94,7 +105,7 @@ impl Server {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shared = Arc::new(Mutex::new((replies.into_iter().collect(), Vec::new())));
-        let server = Self { url, shared };
+        let server = Self { url, shared, gone: Arc::default() };
         let app = Router::new().fallback(answer).with_state(server.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         server
@@ -136,7 +147,13 @@ async fn answer(
             Body::from_stream(futures::StreamExt::chain(first, broken))
         }
         End::Silence => {
-            Body::from_stream(futures::StreamExt::chain(first, futures::stream::pending()))
+            // Held by the body, and dropped with it.
+            let gone = Gone(server.gone.clone());
+            let silence = futures::stream::once(async move {
+                let _held = gone;
+                std::future::pending().await
+            });
+            Body::from_stream(futures::StreamExt::chain(first, silence))
         }
     };
     response.body(body).unwrap()
