@@ -95,7 +95,7 @@ impl App {
                 settings.webhook_allow_private,
                 settings.backend_retry.delay,
                 tracker,
-            )?,
+            ),
             metrics: Metrics::new(models)?,
             runs,
             sessions: Sessions::default(),

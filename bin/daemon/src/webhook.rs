@@ -7,6 +7,7 @@
 mod sign;
 mod target;
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
@@ -58,7 +59,8 @@ pub struct Webhook {
 /// Sends webhooks. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Webhooks {
-    http: reqwest::Client,
+    /// Made when the first webhook is sent: most daemons never send one.
+    http: Arc<OnceLock<reqwest::Client>>,
     allow_private: bool,
     delay: Duration,
     tracker: TaskTracker,
@@ -66,20 +68,21 @@ pub struct Webhooks {
 
 impl Webhooks {
     /// `delay` is the wait before the second try; it doubles.
-    ///
-    /// # Errors
-    /// When the HTTP client cannot be made.
-    pub fn new(
-        allow_private: bool,
-        delay: Duration,
-        tracker: TaskTracker,
-    ) -> reqwest::Result<Self> {
-        let http = service::http::client_builder()
+    pub fn new(allow_private: bool, delay: Duration, tracker: TaskTracker) -> Self {
+        Self { http: Arc::default(), allow_private, delay, tracker }
+    }
+
+    /// The client, which connects to public addresses only.
+    fn client(&self) -> reqwest::Result<&reqwest::Client> {
+        if let Some(client) = self.http.get() {
+            return Ok(client);
+        }
+        let client = service::http::client_builder()
             // A proxy would look names up itself, behind our back.
             .no_proxy()
-            .dns_resolver(target::Resolver { allow_private })
+            .dns_resolver(target::Resolver { allow_private: self.allow_private })
             .build()?;
-        Ok(Self { http, allow_private, delay, tracker })
+        Ok(self.http.get_or_init(|| client))
     }
 
     /// Checks an address, with the addresses that its name has now.
@@ -151,8 +154,11 @@ impl Webhooks {
             timestamp,
             &delivery.event,
         ));
-        let sent = self
-            .http
+        let client = match self.client() {
+            Ok(client) => client,
+            Err(error) => return Verdict::Refused(format!("no client can be made: {error}")),
+        };
+        let sent = client
             .post(webhook.url.clone())
             .headers(headers)
             .timeout(PATIENCE)

@@ -1,6 +1,6 @@
 //! The client: which model is asked, how often, how long, and who is asked when it cannot answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures::Stream;
 use tokio::time::{Instant, sleep};
@@ -27,7 +27,9 @@ pub struct LlmClient(Arc<Parts>);
 struct Parts {
     settings: LlmSettings,
     network: Network,
-    script: Script,
+    /// Read at the start where it is the default's or the operator's own; else when it is first
+    /// asked, which hardly ever happens.
+    script: OnceLock<Script>,
     cassette: Cassette,
     budget: Budget,
 }
@@ -86,8 +88,11 @@ impl LlmClient {
     pub fn new(settings: LlmSettings, http: reqwest::Client) -> Result<Self, LlmConfigError> {
         catalog::check().map_err(LlmConfigError::Catalog)?;
         let network = Network::new(&settings, http)?;
-        let script = Script::load(settings.offline_script.as_deref())
-            .map_err(LlmConfigError::OfflineScript)?;
+        let script = OnceLock::new();
+        if settings.offline_script.is_some() || settings.default.provider == Provider::Offline {
+            let loaded = Script::load(settings.offline_script.as_deref());
+            let _first = script.set(loaded.map_err(LlmConfigError::OfflineScript)?);
+        }
         let cassette = Cassette::of(&settings)?;
         Ok(Self(Arc::new(Parts { settings, network, script, cassette, budget: Budget::default() })))
     }
@@ -169,6 +174,10 @@ impl LlmClient {
 }
 
 impl Parts {
+    fn script(&self) -> &Script {
+        self.script.get_or_init(Script::built_in)
+    }
+
     fn attempts(&self, model: &ModelRef, call: &CallContext) -> Attempts<'_> {
         let fallback = self.settings.fallback.clone().filter(|fallback| fallback != model);
         Attempts::new(
@@ -186,7 +195,7 @@ impl Parts {
         call: &CallContext,
     ) -> Result<Answer, Failure> {
         if model.provider == Provider::Offline {
-            return self.script.answer(request, call).await;
+            return self.script().answer(request, call).await;
         }
         self.network.complete(model, request, call.traceparent.as_deref()).await
     }
@@ -347,7 +356,7 @@ impl Parts {
         call: &CallContext,
     ) -> Result<(Piece, Pieces), Failure> {
         let mut pieces = if model.provider == Provider::Offline {
-            Pieces::Offline(OfflineStream::new(self.script.answer(request, call).await?))
+            Pieces::Offline(OfflineStream::new(self.script().answer(request, call).await?))
         } else {
             let traceparent = call.traceparent.as_deref();
             Pieces::Network(Box::new(self.network.stream(model, request, traceparent).await?))
