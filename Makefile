@@ -4,7 +4,13 @@ CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 RUNNER := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo "nextest run" || echo test)
 
-.PHONY: help demo test lint bench run dispatcher heartbeat standup backend clean prerequisites
+# What `make recordings` collects is used by the tests where it is there.
+RECORDINGS := $(TARGET_DIR)/recordings/answers.jsonl
+ifneq ($(wildcard $(RECORDINGS)),)
+export WOMBAT_TEST_RECORDINGS ?= $(abspath $(RECORDINGS))
+endif
+
+.PHONY: help demo test lint bench recordings run dispatcher heartbeat standup backend clean prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +36,10 @@ lint: prerequisites ## Formatting, clippy, documentation, dependency rules
 
 bench: prerequisites ## Time what is to be fast
 	$(CARGO) run --release --quiet -p bench
+
+recordings: ## Collect recorded answers of real providers for the tests (docs/PROVIDERS.md)
+	@python3 -c 'import yaml' 2>/dev/null || { echo "PyYAML is missing: pip install pyyaml"; exit 1; }
+	python3 scripts/recordings.py $(RECORDINGS)
 
 run: prerequisites ## Start the daemon (settings: docs/CONFIGURATION.md)
 	$(CARGO) run -p wombat-daemon

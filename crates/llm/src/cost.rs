@@ -115,6 +115,7 @@ mod tests {
             total_tokens: prompt + completion,
             cached_tokens: cached,
             cache_write_tokens: 0,
+            reasoning_tokens: 0,
         }
     }
 

@@ -1,30 +1,40 @@
-//! The providers that have a server: pure translation between our types and the wire formats,
-//! which the genai crate speaks. No retries, no failover, no deadline of a call: that is
-//! `client`'s and `retry`'s.
+//! The providers that have a server: one try each, as pure translation between our types and the
+//! wire formats. No retries, no failover, no deadline of a call: that is `client`'s and `retry`'s.
 
+mod anthropic;
+mod body;
+mod chat;
 mod failure;
+mod gemini;
+mod quirks;
+mod responses;
 mod retry_after;
+mod schema;
 mod target;
-mod translate;
+mod wire;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use genai::chat::{ChatOptions, ChatStream, ChatStreamEvent};
-use reqwest::header::HeaderValue;
+use futures::{FutureExt as _, StreamExt as _};
+use reqwest::Response;
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
+use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::event::{FinishReason, Usage};
 use crate::model::{ModelRef, Provider};
-use crate::request::{AssistantMessage, LlmRequest};
+use crate::request::{AssistantMessage, LlmRequest, Message, ToolChoice};
 use crate::settings::{LlmConfigError, LlmSettings, Timeouts};
 
+use body::Events;
 pub(crate) use failure::Failure;
+use quirks::Known;
 use target::Target;
+use wire::{Reader, Told};
 
-/// The most text and arguments that one answer may hold, bytes.
-const MAX_ANSWER: usize = 8 * 1024 * 1024;
+/// How long the rest of an answer that has ended may take before its connection is given up.
+const TAIL: Duration = Duration::from_secs(1);
 
 /// A whole answer, before the client writes down who gave it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -39,16 +49,17 @@ pub(crate) struct Answer {
 pub(crate) enum Piece {
     /// More text; never empty.
     Text(String),
-    /// The end: its text is all the pieces together.
+    /// The end, with all of it.
     Done(Box<Answer>),
 }
 
 /// All providers that have a server, behind one HTTP client.
 #[derive(Debug)]
 pub(crate) struct Network {
-    client: genai::Client,
+    http: reqwest::Client,
     targets: HashMap<Provider, Target>,
     timeouts: Timeouts,
+    known: Known,
 }
 
 impl Network {
@@ -63,11 +74,7 @@ impl Network {
                 targets.insert(provider, target);
             }
         }
-        let client = genai::Client::builder()
-            .with_reqwest(http)
-            .build()
-            .map_err(|error| LlmConfigError::Client(error.to_string()))?;
-        Ok(Self { client, targets, timeouts: settings.timeouts.clone() })
+        Ok(Self { http, targets, timeouts: settings.timeouts.clone(), known: Known::default() })
     }
 
     /// Whether a provider can be asked: it has the key that it needs.
@@ -83,24 +90,17 @@ impl Network {
         traceparent: Option<&str>,
     ) -> Result<Answer, Failure> {
         let target = self.target(model.provider)?;
-        // The bytes of an answer that comes in one piece are not seen one by one, so that both
-        // limits together hold for the whole.
-        let limit = self.timeouts.first_byte + self.timeouts.idle;
-        let options = options(model, request, traceparent).with_capture_raw_body(true);
-        let asked = self.client.exec_chat(
-            target.for_model(&model.name),
-            translate::request(request),
-            Some(&options),
-        );
-        let result = match timeout(limit, asked).await {
-            Err(_) => Err(too_slow(limit)),
-            Ok(Ok(response)) => translate::answer(model.provider, response),
-            Ok(Err(error)) => translate::rescue(model.provider, error),
+        let read = async {
+            let response = self.open(target, model, request, traceparent, false).await?;
+            let bytes = body::whole(response, &self.timeouts).await?;
+            let body: Value = serde_json::from_slice(&bytes)
+                .map_err(|_| Failure::bad_answer("the answer is no JSON, or only a part of it"))?;
+            target.whole(&body)
         };
-        result.map_err(|failure| target.scrub(failure))
+        read.await.map_err(|failure| target.scrub(failure))
     }
 
-    /// One try for a streamed answer. Nothing is sent before the first piece is asked for.
+    /// One try for a streamed answer.
     pub(crate) async fn stream(
         &self,
         model: &ModelRef,
@@ -108,27 +108,45 @@ impl Network {
         traceparent: Option<&str>,
     ) -> Result<LiveStream, Failure> {
         let target = self.target(model.provider)?;
-        let options = options(model, request, traceparent)
-            .with_capture_usage(true)
-            .with_capture_content(true)
-            .with_capture_tool_calls(true);
-        let opened = self
-            .client
-            .exec_chat_stream(
-                target.for_model(&model.name),
-                translate::request(request),
-                Some(&options),
-            )
-            .await
-            .map_err(|error| target.scrub(Failure::of_genai(model.provider, &error)))?;
+        let opened = self.open(target, model, request, traceparent, true).await;
+        let response = opened.map_err(|failure| target.scrub(failure))?;
         Ok(LiveStream {
-            stream: opened.stream,
+            events: Some(body::events(response, self.timeouts.clone())),
+            reader: target.reader(),
             target: target.clone(),
-            provider: model.provider,
-            timeouts: self.timeouts.clone(),
-            started: false,
-            text: String::new(),
         })
+    }
+
+    /// Asks, until an answer begins that is no refusal; once more where the refusal says what part
+    /// of the request the model does not take.
+    async fn open(
+        &self,
+        target: &Target,
+        model: &ModelRef,
+        request: &LlmRequest,
+        traceparent: Option<&str>,
+        stream: bool,
+    ) -> Result<Response, Failure> {
+        loop {
+            let body = target.body(model, request, &self.known.of(model), stream);
+            let url = target.url(&model.name, stream);
+            let headers = headers(target, traceparent, stream);
+            let asked = self.http.post(url).headers(headers).json(&body).send();
+            let limit = self.timeouts.first_byte;
+            let response = timeout(limit, asked)
+                .await
+                .map_err(|_| body::too_slow(limit))?
+                .map_err(|error| Failure::of_reqwest(&error))?;
+            if response.status().is_success() {
+                return Ok(response);
+            }
+            let (status, headers) = (response.status(), response.headers().clone());
+            let text = body::beginning(response, &self.timeouts).await;
+            let failure = Failure::of_response(model.provider, status, &headers, &text);
+            if !self.known.learn(model, request, &failure) {
+                return Err(failure);
+            }
+        }
     }
 
     fn target(&self, provider: Provider) -> Result<&Target, Failure> {
@@ -142,14 +160,23 @@ impl Network {
     }
 }
 
+fn headers(target: &Target, traceparent: Option<&str>, stream: bool) -> HeaderMap {
+    let mut headers = target.headers();
+    let accepted = if stream { "text/event-stream" } else { "application/json" };
+    headers.insert(ACCEPT, HeaderValue::from_static(accepted));
+    // Only a value that may stand in a header is one.
+    if let Some(value) = traceparent.and_then(|value| HeaderValue::from_str(value).ok()) {
+        headers.insert("traceparent", value);
+    }
+    headers
+}
+
 /// An answer that is coming in. Dropping it drops the connection.
 pub(crate) struct LiveStream {
-    stream: ChatStream,
+    /// `None` once the answer has ended.
+    events: Option<Events>,
+    reader: Box<dyn Reader>,
     target: Target,
-    provider: Provider,
-    timeouts: Timeouts,
-    started: bool,
-    text: String,
 }
 
 impl LiveStream {
@@ -159,46 +186,49 @@ impl LiveStream {
     }
 
     async fn read(&mut self) -> Result<Piece, Failure> {
-        loop {
-            let limit = if self.started { self.timeouts.idle } else { self.timeouts.first_byte };
-            let event = timeout(limit, self.stream.next()).await.map_err(|_| too_slow(limit))?;
-            let Some(event) = event else { return Err(Failure::cut_off()) };
-            match event.map_err(|error| Failure::of_genai(self.provider, &error))? {
-                // Said before the request is even sent, so that the first byte is still to come.
-                ChatStreamEvent::Start => {}
-                ChatStreamEvent::Chunk(chunk) if chunk.content.is_empty() => {}
-                ChatStreamEvent::Chunk(chunk) => {
-                    self.started = true;
-                    self.text.push_str(&chunk.content);
-                    if self.text.len() > MAX_ANSWER {
-                        return Err(Failure::bad_answer(
-                            "the answer is larger than any honest one",
-                        ));
-                    }
-                    return Ok(Piece::Text(chunk.content));
+        let Some(events) = &mut self.events else { return Err(Failure::cut_off()) };
+        while let Some(event) = events.next().await {
+            let told = match event?.data.as_deref().map(str::trim) {
+                None | Some("") => Told::Nothing,
+                Some("[DONE]") => self.reader.done_mark(),
+                Some(data) => {
+                    let event: Value = serde_json::from_str(data)
+                        .map_err(|_| Failure::bad_answer("an event of the stream is no JSON"))?;
+                    self.reader.event(&event)?
                 }
-                ChatStreamEvent::ReasoningChunk(_)
-                | ChatStreamEvent::ThoughtSignatureChunk(_)
-                | ChatStreamEvent::ToolCallChunk(_)
-                | ChatStreamEvent::Heartbeat => self.started = true,
-                ChatStreamEvent::End(end) => {
-                    let answer = translate::end(end, std::mem::take(&mut self.text));
-                    return Ok(Piece::Done(Box::new(answer)));
+            };
+            match told {
+                Told::Nothing => {}
+                Told::Text(text) => return Ok(Piece::Text(text)),
+                Told::End => {
+                    self.let_go();
+                    return Ok(Piece::Done(Box::new(self.reader.answer())));
                 }
             }
         }
+        if !self.reader.is_whole() {
+            return Err(Failure::cut_off());
+        }
+        self.events = None;
+        Ok(Piece::Done(Box::new(self.reader.answer())))
+    }
+
+    /// The answer is whole; its connection serves the next one only when it has been read to its
+    /// very end, which mostly has arrived already.
+    fn let_go(&mut self) {
+        let Some(mut events) = self.events.take() else { return };
+        if let Some(None) = events.next().now_or_never() {
+            return;
+        }
+        let _detached = tokio::spawn(async move {
+            timeout(TAIL, async { while let Some(Ok(_)) = events.next().await {} }).await
+        });
     }
 }
 
-fn too_slow(limit: Duration) -> Failure {
-    Failure::unavailable(format!("no answer for {} seconds", limit.as_secs_f32()))
-}
-
-fn options(model: &ModelRef, request: &LlmRequest, traceparent: Option<&str>) -> ChatOptions {
-    let mut options = translate::options(model, request);
-    // Only a value that may stand in a header is one.
-    if let Some(value) = traceparent.filter(|value| HeaderValue::from_str(value).is_ok()) {
-        options = options.with_extra_headers([("traceparent".to_owned(), value.to_owned())]);
-    }
-    options
+/// Tools that may not be called are still sent where the conversation has used them: some providers
+/// refuse such a conversation otherwise.
+fn sends_tools(request: &LlmRequest) -> bool {
+    let used = || request.messages.iter().any(|message| matches!(message, Message::Tool { .. }));
+    !request.tools.is_empty() && (request.tool_choice == ToolChoice::Auto || used())
 }

@@ -148,7 +148,4 @@ pub enum LlmConfigError {
     /// The built-in table of models cannot be read, which is a fault of the program.
     #[error("the built-in table of models cannot be read: {0}")]
     Catalog(String),
-    /// The library that speaks to providers cannot be set up.
-    #[error("the client for LLM providers cannot be set up: {0}")]
-    Client(String),
 }

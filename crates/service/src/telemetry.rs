@@ -33,9 +33,7 @@ impl std::str::FromStr for LogFormat {
 
 /// Starts logging. `filter` has the form of `RUST_LOG`. A second call changes nothing.
 pub fn init(format: LogFormat, filter: &str) {
-    // The library that speaks to models logs the bodies of failed answers; what went wrong is logged
-    // by us, without them. Whoever wants them can ask for them by name.
-    let filter = EnvFilter::builder().parse_lossy(format!("genai=off,{filter}"));
+    let filter = EnvFilter::builder().parse_lossy(filter);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -48,47 +48,8 @@ impl Failure {
         Self::unavailable("the stream ended before the answer did")
     }
 
-    /// A failure as the library has it: from an answer's status, from an event, or from below.
-    pub(crate) fn of_genai(provider: Provider, error: &genai::Error) -> Self {
-        use genai::Error::{ChatResponse, HttpError, WebAdapterCall, WebModelCall, WebStream};
-        use genai::webc::Error::{Reqwest, ResponseFailedStatus};
-        match error {
-            HttpError { status, body, headers, .. } => {
-                Self::of_response(provider, *status, headers, body.as_bytes())
-            }
-            WebModelCall { webc_error, .. } | WebAdapterCall { webc_error, .. } => match webc_error
-            {
-                ResponseFailedStatus { status, body, headers } => {
-                    Self::of_response(provider, *status, headers, body.as_bytes())
-                }
-                Reqwest(error) => Self::of_reqwest(error),
-                // The texts of the others hold the body, which belongs into no log.
-                _ => Self::bad_answer("the answer is no JSON"),
-            },
-            WebStream { error, .. } => {
-                if let Some(inner) = error.downcast_ref::<genai::Error>() {
-                    return Self::of_genai(provider, inner);
-                }
-                if let Some(inner) = error.downcast_ref::<reqwest::Error>() {
-                    return Self::of_reqwest(inner);
-                }
-                Self::bad_answer("the stream cannot be read")
-            }
-            ChatResponse { body, .. } => Self::of_error_object(provider, body),
-            genai::Error::ChatResponseGeneration { cause, .. } => Self::bad_answer(clip(cause)),
-            genai::Error::StreamParse { serde_error, .. } => {
-                Self::bad_answer(clip(&serde_error.to_string()))
-            }
-            genai::Error::NoChatResponse { .. }
-            | genai::Error::InvalidJsonResponseElement { .. } => {
-                Self::bad_answer("the answer lacks a part")
-            }
-            other => Self::new(LlmErrorKind::InvalidRequest, clip(&other.to_string())),
-        }
-    }
-
     /// A failure of the connection. Its text has no address, which might hold a password.
-    fn of_reqwest(error: &reqwest::Error) -> Self {
+    pub(crate) fn of_reqwest(error: &reqwest::Error) -> Self {
         if error.is_builder() {
             return Self::new(LlmErrorKind::InvalidRequest, "the request cannot be sent");
         }
@@ -150,10 +111,6 @@ impl Failure {
             retry_after: self.retry_after,
         }
     }
-}
-
-fn clip(text: &str) -> String {
-    text.chars().take(MAX_CAUSE_CHARS).collect()
 }
 
 /// What an error's body says.

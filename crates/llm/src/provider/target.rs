@@ -1,27 +1,43 @@
 //! Where a provider is, how it is spoken to, and with which key.
 
-use genai::adapter::AdapterKind;
-use genai::resolver::{AuthData, Endpoint as GenaiEndpoint};
-use genai::{ModelIden, ServiceTarget};
 use reqwest::Url;
-use reqwest::header::HeaderValue;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
 
-use crate::model::Provider;
-use crate::provider::Failure;
+use crate::model::{ModelRef, Provider};
+use crate::provider::anthropic::AnthropicReader;
+use crate::provider::chat::ChatReader;
+use crate::provider::gemini::GeminiReader;
+use crate::provider::quirks::Quirks;
+use crate::provider::responses::ResponsesReader;
+use crate::provider::wire::Reader;
+use crate::provider::{Answer, Failure, anthropic, chat, gemini, responses};
+use crate::request::LlmRequest;
 use crate::settings::{Endpoint, LlmConfigError, OpenAiApi};
 
-/// Sent where the wire format wants a key and the server does not.
-const NO_KEY: &str = "unused";
+/// The edition of Anthropic's protocol that is spoken.
+const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
+
+/// How a server is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Chat,
+    Responses,
+    Anthropic,
+    Gemini,
+}
 
 /// A provider's server and key.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     provider: Provider,
-    adapter: AdapterKind,
-    /// With a slash at the end, which genai wants.
+    protocol: Protocol,
+    /// With a slash at the end.
     base: String,
     key: Option<SecretString>,
+    /// The key as a header, where there is one, and what else the protocol wants.
+    headers: HeaderMap,
     /// Whether the server is the provider's own, which always wants a key.
     is_own_server: bool,
 }
@@ -33,15 +49,12 @@ impl Target {
         endpoint: &Endpoint,
         openai_api: OpenAiApi,
     ) -> Result<Option<Self>, LlmConfigError> {
-        let Some((adapter, own_server, version)) = wire(provider, openai_api) else {
+        let Some((protocol, own_server, version)) = wire(provider, openai_api) else {
             return Ok(None);
         };
-        if let Some(key) = &endpoint.api_key
-            && HeaderValue::from_str(key.expose_secret()).is_err()
-        {
-            let variable = provider.key_variable().unwrap_or("the key");
-            return Err(LlmConfigError::Key { variable });
-        }
+        let headers = headers(protocol, endpoint.api_key.as_ref()).ok_or_else(|| {
+            LlmConfigError::Key { variable: provider.key_variable().unwrap_or("the key") }
+        })?;
         let base = match &endpoint.base_url {
             None => format!("{own_server}{version}"),
             Some(text) => {
@@ -62,7 +75,8 @@ impl Target {
             }
         };
         let is_own_server = base.starts_with(own_server);
-        Ok(Some(Self { provider, adapter, base, key: endpoint.api_key.clone(), is_own_server }))
+        let key = endpoint.api_key.clone();
+        Ok(Some(Self { provider, protocol, base, key, headers, is_own_server }))
     }
 
     /// The variable that must be set before the provider can be asked.
@@ -71,12 +85,54 @@ impl Target {
         self.provider.key_variable().filter(|_| needed)
     }
 
-    pub(super) fn for_model(&self, name: &str) -> ServiceTarget {
-        let key = self.key.as_ref().map_or(NO_KEY, |key| key.expose_secret());
-        ServiceTarget {
-            endpoint: GenaiEndpoint::from_owned(self.base.as_str()),
-            auth: AuthData::from_single(key),
-            model: ModelIden::new(self.adapter, name),
+    /// Where a request goes.
+    pub(super) fn url(&self, model: &str, stream: bool) -> String {
+        match self.protocol {
+            Protocol::Chat => format!("{}chat/completions", self.base),
+            Protocol::Responses => format!("{}responses", self.base),
+            Protocol::Anthropic => format!("{}messages", self.base),
+            Protocol::Gemini => format!("{}{}", self.base, gemini::path(model, stream)),
+        }
+    }
+
+    /// The key and what else each request carries.
+    pub(super) fn headers(&self) -> HeaderMap {
+        self.headers.clone()
+    }
+
+    /// A request's body.
+    pub(super) fn body(
+        &self,
+        model: &ModelRef,
+        request: &LlmRequest,
+        quirks: &Quirks,
+        stream: bool,
+    ) -> Value {
+        match self.protocol {
+            Protocol::Chat => chat::body(model, request, quirks, self.is_own_server, stream),
+            Protocol::Responses => responses::body(model, request, quirks, stream),
+            Protocol::Anthropic => anthropic::body(model, request, quirks, stream),
+            Protocol::Gemini => gemini::body(model, request, quirks),
+        }
+    }
+
+    /// Reads a whole answer.
+    pub(super) fn whole(&self, body: &Value) -> Result<Answer, Failure> {
+        match self.protocol {
+            Protocol::Chat => chat::whole(self.provider, body),
+            Protocol::Responses => responses::whole(self.provider, body),
+            Protocol::Anthropic => anthropic::whole(self.provider, body),
+            Protocol::Gemini => gemini::whole(self.provider, body),
+        }
+    }
+
+    /// What reads a streamed answer.
+    pub(super) fn reader(&self) -> Box<dyn Reader> {
+        match self.protocol {
+            Protocol::Chat => Box::new(ChatReader::new(self.provider)),
+            Protocol::Responses => Box::new(ResponsesReader::new(self.provider)),
+            Protocol::Anthropic => Box::new(AnthropicReader::new(self.provider)),
+            Protocol::Gemini => Box::new(GeminiReader::new(self.provider)),
         }
     }
 
@@ -91,27 +147,47 @@ impl Target {
     }
 }
 
-/// The wire format, the provider's own server, and what the official SDKs put between that and the
+/// What each request carries; `None` when the key cannot stand in a header.
+fn headers(protocol: Protocol, key: Option<&SecretString>) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    if protocol == Protocol::Anthropic {
+        headers.insert(HeaderName::from_static("anthropic-version"), ANTHROPIC_VERSION);
+    }
+    if let Some(key) = key {
+        let key = key.expose_secret();
+        let (name, value) = match protocol {
+            Protocol::Chat | Protocol::Responses => (AUTHORIZATION, format!("Bearer {key}")),
+            Protocol::Anthropic => (HeaderName::from_static("x-api-key"), key.to_owned()),
+            Protocol::Gemini => (HeaderName::from_static("x-goog-api-key"), key.to_owned()),
+        };
+        let mut value = HeaderValue::from_str(&value).ok()?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Some(headers)
+}
+
+/// The protocol, the provider's own server, and what the official SDKs put between that and the
 /// path (for those of OpenAI's kind the address already ends in it).
 fn wire(
     provider: Provider,
     openai_api: OpenAiApi,
-) -> Option<(AdapterKind, &'static str, &'static str)> {
+) -> Option<(Protocol, &'static str, &'static str)> {
     Some(match provider {
         Provider::OpenAi => match openai_api {
-            OpenAiApi::Chat => (AdapterKind::OpenAI, "https://api.openai.com/v1", "/"),
-            OpenAiApi::Responses => (AdapterKind::OpenAIResp, "https://api.openai.com/v1", "/"),
+            OpenAiApi::Chat => (Protocol::Chat, "https://api.openai.com/v1", "/"),
+            OpenAiApi::Responses => (Protocol::Responses, "https://api.openai.com/v1", "/"),
         },
-        Provider::Anthropic => (AdapterKind::Anthropic, "https://api.anthropic.com", "/v1/"),
+        Provider::Anthropic => (Protocol::Anthropic, "https://api.anthropic.com", "/v1/"),
         Provider::Google => {
-            (AdapterKind::Gemini, "https://generativelanguage.googleapis.com", "/v1beta/")
+            (Protocol::Gemini, "https://generativelanguage.googleapis.com", "/v1beta/")
         }
-        Provider::Xai => (AdapterKind::Xai, "https://api.x.ai/v1", "/"),
-        Provider::Groq => (AdapterKind::Groq, "https://api.groq.com/openai/v1", "/"),
-        Provider::Mistral => (AdapterKind::Mistral, "https://api.mistral.ai/v1", "/"),
-        Provider::OpenRouter => (AdapterKind::OpenRouter, "https://openrouter.ai/api/v1", "/"),
+        Provider::Xai => (Protocol::Chat, "https://api.x.ai/v1", "/"),
+        Provider::Groq => (Protocol::Chat, "https://api.groq.com/openai/v1", "/"),
+        Provider::Mistral => (Protocol::Chat, "https://api.mistral.ai/v1", "/"),
+        Provider::OpenRouter => (Protocol::Chat, "https://openrouter.ai/api/v1", "/"),
         // Ollama speaks OpenAI's protocol under /v1, with tools and usage.
-        Provider::Ollama => (AdapterKind::OpenAI, "http://localhost:11434/v1", "/"),
+        Provider::Ollama => (Protocol::Chat, "http://localhost:11434/v1", "/"),
         Provider::Offline => return None,
     })
 }

@@ -1,10 +1,11 @@
 //! The client against scripted servers on free ports.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod anthropic;
 mod offline;
 mod openai;
 mod policy;
+mod recorded;
 mod recordings;
 mod server;

@@ -1,0 +1,338 @@
+//! OpenAI's Chat Completions, and what the compatible servers make of it (xAI, Groq, Mistral,
+//! OpenRouter, Ollama, and whatever `OPENAI_BASE_URL` names).
+
+use serde_json::{Map, Value, json};
+
+use crate::catalog;
+use crate::event::{FinishReason, Usage};
+use crate::model::{ModelRef, Provider};
+use crate::provider::quirks::Quirks;
+use crate::provider::schema;
+use crate::provider::wire::{
+    self, Assembly, PartialCall, Reader, Told, arguments_of, call_id, count_at, error_in, items,
+    str_at,
+};
+use crate::provider::{Answer, Failure, sends_tools};
+use crate::request::{LlmRequest, Message, ToolCall, ToolChoice};
+
+/// The request.
+pub(super) fn body(
+    model: &ModelRef,
+    request: &LlmRequest,
+    quirks: &Quirks,
+    is_own_server: bool,
+    stream: bool,
+) -> Value {
+    let mut body = Map::new();
+    body.insert("model".into(), json!(model.name));
+    let messages = request.messages.iter().map(|turn| message(model.provider, turn));
+    body.insert("messages".into(), messages.collect());
+    if sends_tools(request) {
+        let tools = request.tools.iter().map(|tool| {
+            json!({ "type": "function", "function": {
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": schema::for_tool(&tool.parameters, quirks.plain_schemas),
+            }})
+        });
+        body.insert("tools".into(), tools.collect());
+        if request.tool_choice == ToolChoice::None {
+            body.insert("tool_choice".into(), json!("none"));
+        }
+    }
+    let fixed = catalog::find(model.provider, &model.name).is_some_and(|e| e.fixed_sampling);
+    if let Some(limit) = request.max_output_tokens {
+        // OpenAI's own reasoning models know the new name only, most other servers the old one.
+        let is_new = model.provider == Provider::OpenAi && (is_own_server || fixed);
+        let name =
+            if is_new || quirks.completion_limit { "max_completion_tokens" } else { "max_tokens" };
+        body.insert(name.into(), json!(limit));
+    }
+    if let Some(temperature) = request.temperature.filter(|_| !fixed && !quirks.no_temperature) {
+        body.insert("temperature".into(), json!(temperature));
+    }
+    if let Some(wanted) = &request.response_schema {
+        body.insert(
+            "response_format".into(),
+            json!({ "type": "json_schema", "json_schema": {
+                "name": wanted.name,
+                "schema": wanted.schema,
+                "strict": schema::is_strict(&wanted.schema),
+            }}),
+        );
+    }
+    if stream {
+        body.insert("stream".into(), json!(true));
+        // Mistral refuses what it does not know, and tells the usage anyway.
+        if model.provider != Provider::Mistral {
+            body.insert("stream_options".into(), json!({ "include_usage": true }));
+        }
+    }
+    Value::Object(body)
+}
+
+fn message(provider: Provider, message: &Message) -> Value {
+    match message {
+        Message::System { content } => json!({ "role": "system", "content": content }),
+        Message::User { content } => json!({ "role": "user", "content": content }),
+        Message::Assistant(turn) => {
+            if turn.tool_calls.is_empty() {
+                return json!({ "role": "assistant", "content": turn.text });
+            }
+            let calls = turn.tool_calls.iter().map(|call| {
+                json!({ "id": id(provider, &call.id), "type": "function", "function": {
+                    "name": call.name,
+                    "arguments": wire::object(&call.arguments).to_string(),
+                }})
+            });
+            let content = if turn.text.is_empty() { Value::Null } else { json!(turn.text) };
+            let calls: Value = calls.collect();
+            json!({ "role": "assistant", "content": content, "tool_calls": calls })
+        }
+        Message::Tool { call_id, name, content } => {
+            let mut message = json!({
+                "role": "tool", "tool_call_id": id(provider, call_id), "content": content,
+            });
+            if provider == Provider::Mistral {
+                message["name"] = json!(name);
+            }
+            message
+        }
+    }
+}
+
+/// Mistral takes ids of nine letters and digits only; those of other providers, whose part of the
+/// conversation it takes over, are made to fit.
+fn id(provider: Provider, id: &str) -> String {
+    let fits = id.len() == 9 && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    if provider != Provider::Mistral || fits {
+        return id.to_owned();
+    }
+    // FNV-1a: the same id must become the same again, in every process.
+    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{:09x}", hash & 0xf_ffff_ffff)
+}
+
+/// A whole answer.
+pub(super) fn whole(provider: Provider, body: &Value) -> Result<Answer, Failure> {
+    if let Some(error) = error_in(body) {
+        return Err(Failure::of_error_object(provider, error));
+    }
+    let Some(choice) = first_choice(body) else {
+        return Err(Failure::bad_answer("the answer has no choices"));
+    };
+    if let Some(error) = error_in(choice) {
+        return Err(Failure::of_error_object(provider, error));
+    }
+    let message = choice.get("message").unwrap_or(&Value::Null);
+    if message.is_null() && finish(choice).is_none() {
+        // (Azure's filter gives a reason and no message.)
+        return Err(Failure::bad_answer("the answer has no message"));
+    }
+    let calls = items(message, "/tool_calls").filter_map(|call| {
+        Some(ToolCall {
+            id: call_id(str_at(call, "/id")),
+            name: call.pointer("/function/name")?.as_str()?.to_owned(),
+            arguments: arguments_of(call.pointer("/function/arguments")),
+            provider_state: None,
+        })
+    });
+    let (text, calls) = (text_of(message), calls.collect());
+    Ok(wire::answer(text, calls, finish(choice), usage(body).unwrap_or_default()))
+}
+
+fn first_choice(body: &Value) -> Option<&Value> {
+    items(body, "/choices").find(|choice| count_at(choice, "/index") == 0)
+}
+
+/// The text of a message or a piece of one; a refusal is what the model says, too.
+fn text_of(message: &Value) -> String {
+    let mut text = match message.get("content") {
+        Some(Value::String(text)) => text.clone(),
+        // Mistral's reasoning models give a list, in which thoughts stand beside the text.
+        Some(Value::Array(parts)) => parts
+            .iter()
+            .filter(|part| str_at(part, "/type") == "text")
+            .map(|part| str_at(part, "/text"))
+            .collect(),
+        _ => String::new(),
+    };
+    text.push_str(str_at(message, "/refusal"));
+    text
+}
+
+fn finish(choice: &Value) -> Option<FinishReason> {
+    Some(match choice.get("finish_reason")?.as_str()? {
+        "" => return None,
+        "stop" => FinishReason::Stop,
+        "length" | "max_tokens" | "model_length" => FinishReason::Length,
+        "tool_calls" => FinishReason::ToolCalls,
+        "content_filter" => FinishReason::ContentFilter,
+        _ => FinishReason::Other,
+    })
+}
+
+fn usage(body: &Value) -> Option<Usage> {
+    let found = [body.get("usage"), body.pointer("/x_groq/usage")];
+    let usage = found.into_iter().flatten().find(|usage| usage.is_object())?;
+    let (prompt, mut completion) =
+        (count_at(usage, "/prompt_tokens"), count_at(usage, "/completion_tokens"));
+    let reasoning = count_at(usage, "/completion_tokens_details/reasoning_tokens");
+    // xAI counts its thoughts beside the answer and not in it.
+    if reasoning > 0 && count_at(usage, "/total_tokens") == prompt + completion + reasoning {
+        completion += reasoning;
+    }
+    Some(Usage {
+        prompt_tokens: prompt,
+        completion_tokens: completion,
+        total_tokens: prompt + completion,
+        cached_tokens: count_at(usage, "/prompt_tokens_details/cached_tokens"),
+        cache_write_tokens: count_at(usage, "/prompt_tokens_details/cache_write_tokens"),
+        reasoning_tokens: reasoning,
+    })
+}
+
+/// Reads a stream. It ends with `[DONE]`, without which it is not whole.
+#[derive(Debug)]
+pub(super) struct ChatReader {
+    provider: Provider,
+    assembly: Assembly,
+    done: bool,
+}
+
+impl ChatReader {
+    pub(super) fn new(provider: Provider) -> Self {
+        Self { provider, assembly: Assembly::default(), done: false }
+    }
+
+    fn call(&mut self, piece: &Value) {
+        let calls = &mut self.assembly.calls;
+        let id = str_at(piece, "/id");
+        let index = piece.get("index").and_then(Value::as_u64);
+        // Some servers number none of their calls, or all with zero, and give each in one piece.
+        let continues = |call: &PartialCall| {
+            index.is_none_or(|index| index == call.index)
+                && (id.is_empty() || call.id.is_empty() || call.id == id)
+        };
+        if !calls.iter().any(continues) {
+            calls.push(PartialCall { index: index.unwrap_or_default(), ..PartialCall::default() });
+        }
+        let Some(call) = calls.iter_mut().rev().find(|call| continues(call)) else { return };
+        if call.id.is_empty() {
+            id.clone_into(&mut call.id);
+        }
+        let name = str_at(piece, "/function/name");
+        if call.name != name {
+            call.name.push_str(name);
+        }
+        match piece.pointer("/function/arguments") {
+            Some(Value::String(text)) => call.arguments.push_str(text),
+            None | Some(Value::Null) => {}
+            Some(other) => call.arguments = other.to_string(),
+        }
+    }
+}
+
+impl Reader for ChatReader {
+    fn event(&mut self, event: &Value) -> Result<Told, Failure> {
+        if let Some(error) = error_in(event) {
+            return Err(Failure::of_error_object(self.provider, error));
+        }
+        if let Some(usage) = usage(event) {
+            self.assembly.usage = usage;
+        }
+        let Some(choice) = first_choice(event) else { return Ok(Told::Nothing) };
+        if let Some(error) = error_in(choice) {
+            return Err(Failure::of_error_object(self.provider, error));
+        }
+        let reason = finish(choice);
+        self.assembly.finish = reason.or(self.assembly.finish);
+        let Some(delta) = choice.get("delta") else { return Ok(Told::Nothing) };
+        for piece in items(delta, "/tool_calls") {
+            self.call(piece);
+        }
+        let text = text_of(delta);
+        self.assembly.text.push_str(&text);
+        Ok(Told::text(text))
+    }
+
+    fn done_mark(&mut self) -> Told {
+        self.done = true;
+        Told::End
+    }
+
+    fn is_whole(&self) -> bool {
+        self.done
+    }
+
+    fn answer(&mut self) -> Answer {
+        self.assembly.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_others_fit_mistral_and_stay_the_same() {
+        assert_eq!(id(Provider::Mistral, "abcDEF123"), "abcDEF123");
+        let made = id(Provider::Mistral, "toolu_01A");
+        assert_eq!(made, id(Provider::Mistral, "toolu_01A"));
+        assert!(made.len() == 9 && made.bytes().all(|b| b.is_ascii_alphanumeric()), "{made}");
+        assert_ne!(made, id(Provider::Mistral, "toolu_01B"));
+        assert_eq!(id(Provider::Groq, "toolu_01A"), "toolu_01A");
+    }
+
+    fn read(events: &[Value]) -> Answer {
+        let mut reader = ChatReader::new(Provider::OpenAi);
+        for event in events {
+            reader.event(event).unwrap();
+        }
+        assert!(!reader.is_whole());
+        reader.done_mark();
+        assert!(reader.is_whole());
+        reader.answer()
+    }
+
+    fn delta(call: &Value) -> Value {
+        json!({ "choices": [{ "index": 0, "delta": { "tool_calls": [call] } }] })
+    }
+
+    #[test]
+    fn calls_come_in_pieces_or_whole_with_numbers_or_without() {
+        let pieces = read(&[
+            delta(&json!({ "index": 0, "id": "a", "function": { "name": "f", "arguments": "" } })),
+            delta(
+                &json!({ "index": 1, "id": "b", "function": { "name": "g", "arguments": "{}" } }),
+            ),
+            delta(&json!({ "index": 0, "function": { "arguments": "{\"x\":" } })),
+            delta(&json!({ "index": 0, "function": { "name": "f", "arguments": "1}" } })),
+        ]);
+        let calls = &pieces.message.tool_calls;
+        assert_eq!((calls[0].name.as_str(), &calls[0].arguments), ("f", &json!({"x": 1})));
+        assert_eq!((calls[1].name.as_str(), calls.len()), ("g", 2));
+        for numbers in [json!(0), Value::Null] {
+            let whole = |id: &str| {
+                delta(
+                    &json!({ "index": numbers, "id": id, "function": { "name": id, "arguments": {"x": 1} } }),
+                )
+            };
+            let calls = read(&[whole("a"), whole("b")]).message.tool_calls;
+            assert_eq!((calls[0].name.as_str(), calls[1].name.as_str()), ("a", "b"));
+            assert_eq!(calls[1].arguments, json!({"x": 1}));
+        }
+    }
+
+    #[test]
+    fn thoughts_that_are_counted_beside_the_answer_are_paid_too() {
+        let beside = json!({ "usage": { "prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 35,
+            "completion_tokens_details": { "reasoning_tokens": 20 } } });
+        assert_eq!(usage(&beside).unwrap().completion_tokens, 25);
+        let within = json!({ "usage": { "prompt_tokens": 10, "completion_tokens": 25, "total_tokens": 35,
+            "completion_tokens_details": { "reasoning_tokens": 20 } } });
+        assert_eq!(usage(&within).unwrap().completion_tokens, 25);
+    }
+}
