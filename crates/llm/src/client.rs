@@ -1,12 +1,14 @@
 //! The client: which model is asked, how often, how long, and who is asked when it cannot answer.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures::Stream;
 use tokio::time::{Instant, sleep};
 
 use crate::cassette::{self, Folder};
 use crate::catalog;
+use crate::cost::cost;
 use crate::error::{LlmError, LlmErrorKind};
 use crate::event::{Completion, StreamEvent};
 use crate::model::{ModelRef, Provider, Tier};
@@ -32,7 +34,12 @@ struct Parts {
     script: OnceLock<Script>,
     cassette: Cassette,
     budget: Budget,
+    /// Models whose price nobody knows, as far as that has been said.
+    unpriced: Mutex<HashSet<ModelRef>>,
 }
+
+/// Of so many models is it said that their price is not known; callers may name any.
+const MAX_UNPRICED: usize = 1_000;
 
 /// What is done with recorded answers.
 #[derive(Debug)]
@@ -94,7 +101,14 @@ impl LlmClient {
             let _first = script.set(loaded.map_err(LlmConfigError::OfflineScript)?);
         }
         let cassette = Cassette::of(&settings)?;
-        Ok(Self(Arc::new(Parts { settings, network, script, cassette, budget: Budget::default() })))
+        Ok(Self(Arc::new(Parts {
+            settings,
+            network,
+            script,
+            cassette,
+            budget: Budget::default(),
+            unpriced: Mutex::default(),
+        })))
     }
 
     /// The model of a tier.
@@ -147,6 +161,7 @@ impl LlmClient {
             match parts.complete_once(&model, request, call).await {
                 Ok(answer) => {
                     let completion = completed(&model, answer);
+                    parts.mind_the_price(&model, &completion);
                     parts.cassette.record(request, call, &completion).await;
                     return Ok(completion);
                 }
@@ -239,6 +254,23 @@ impl Parts {
     }
 }
 
+impl Parts {
+    /// Says once of each model that its answers have no cost.
+    fn mind_the_price(&self, model: &ModelRef, completion: &Completion) {
+        if cost(&completion.model, completion.provider, &completion.usage).is_some() {
+            return;
+        }
+        let mut said = self.unpriced.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.len() < MAX_UNPRICED && said.insert(model.clone()) {
+            tracing::warn!(
+                provider = model.provider.as_str(),
+                model = model.name,
+                "no price is known for this model; its answers have no cost (cost is null)"
+            );
+        }
+    }
+}
+
 fn completed(model: &ModelRef, answer: Answer) -> Completion {
     Completion {
         message: answer.message,
@@ -311,6 +343,7 @@ impl Streaming {
             Piece::Done(answer) => {
                 let completion = Box::new(completed(&model, *answer));
                 let (client, request, call) = &*order;
+                client.0.mind_the_price(&model, &completion);
                 client.0.cassette.record(request, call, &completion).await;
                 (Ok(StreamEvent::Done(completion)), Self::Ended)
             }

@@ -49,9 +49,6 @@ impl Meter {
     /// The call was answered.
     pub fn call_ends(&self, completion: &Completion) {
         let price = llm::cost(&completion.model, completion.provider, &completion.usage);
-        if price.is_none() {
-            tracing::debug!(model = completion.model, "no price is known for this model");
-        }
         self.write(|tally| {
             tally.in_flight = None;
             tally.usage += completion.usage;

@@ -5,7 +5,9 @@
 mod anthropic;
 mod offline;
 mod openai;
+mod peers;
 mod policy;
 mod recorded;
 mod recordings;
+mod secrets;
 mod server;

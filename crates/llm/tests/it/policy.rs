@@ -3,11 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use llm::event::FinishReason;
 use llm::model::{ModelRef, Provider};
 use llm::{CallContext, Endpoint, LlmErrorKind, LlmSettings};
 use serde_json::json;
 
-use crate::server::{Reply, Server, ask, client, drain, hello, open_ai, settings};
+use crate::server::{Reply, Server, ask, client, drain, hello, open_ai, settings, weather};
 
 fn refused(status: u16) -> Reply {
     Reply::json(status, &json!({ "error": { "message": "sk-canary is no good", "code": "x" } }))
@@ -21,6 +22,40 @@ async fn a_provider_that_asks_to_wait_is_asked_again_after_that_wait() {
     let asked = server.asked();
     assert_eq!(asked.len(), 2);
     assert!(asked[1].at - asked[0].at >= Duration::from_millis(290));
+}
+
+#[tokio::test]
+async fn whole_seconds_and_dates_are_waits_too() {
+    let date = || httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(2));
+    for wait in [&|| "1".to_owned(), &date as &dyn Fn() -> String] {
+        let wait = &wait();
+        let server =
+            Server::start([refused(503).header("retry-after", wait), Reply::chat("now")]).await;
+        assert_eq!(ask(&open_ai(&server)).await.unwrap().message.text, "now");
+        let asked = server.asked();
+        // A date has whole seconds only.
+        assert!(asked[1].at - asked[0].at >= Duration::from_millis(600), "{wait}");
+    }
+}
+
+#[tokio::test]
+async fn a_wait_that_is_too_long_is_told_instead() {
+    let server = Server::start([refused(429).header("retry-after", "61")]).await;
+    let error = ask(&open_ai(&server)).await.unwrap_err();
+    assert_eq!(error.retry_after, Some(Duration::from_secs(61)));
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn an_outage_is_not_made_worse_by_retries() {
+    let server = Server::start([refused(503)]).await;
+    let client = open_ai(&server);
+    let calls = 400;
+    let asked = (0..calls).map(|_| async { ask(&client).await.unwrap_err() });
+    futures::future::join_all(asked).await;
+    // A fifth, and ten.
+    let asked = server.asked().len();
+    assert!((calls..=calls + calls / 5 + 10).contains(&asked), "{asked}");
 }
 
 #[tokio::test]
@@ -111,6 +146,94 @@ async fn silence_is_a_time_out() {
     let (texts, end) = drain(&client, hello(&client)).await;
     assert_eq!(texts, ["Hi"]);
     assert!(end.unwrap_err().cause.contains("0.05 seconds"));
+}
+
+#[tokio::test]
+async fn no_answer_at_all_is_a_time_out_and_drops_the_connection() {
+    let server = Server::start([Reply::never()]).await;
+    let mut settings = settings(Provider::OpenAi, "m", &server.url);
+    settings.timeouts.first_byte = Duration::from_millis(50);
+    let client = client(settings);
+    let whole = ask(&client).await.unwrap_err();
+    let streamed = drain(&client, hello(&client)).await.1.unwrap_err();
+    for error in [whole, streamed] {
+        assert_eq!(error.kind, LlmErrorKind::Unavailable);
+        assert!(error.cause.contains("0.05 seconds"), "{}", error.cause);
+    }
+    assert_eq!(server.asked().len(), 6);
+    let dropped = async {
+        while server.gone.load(Ordering::SeqCst) < 6 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(10), dropped).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_slow_drip_and_comments_are_no_silence() {
+    let mut events = vec![": thinking"; 10];
+    events
+        .push(r#"data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}"#);
+    events.push("data: [DONE]");
+    let server = Server::start([Reply::events(&events).drip(30)]).await;
+    let mut settings = settings(Provider::OpenAi, "m", &server.url);
+    // Far less than the whole takes, far more than a pause.
+    settings.timeouts.idle = Duration::from_millis(400);
+    let client = client(settings);
+    let (texts, end) = drain(&client, hello(&client)).await;
+    assert_eq!((texts, end.unwrap().finish_reason), (vec!["Hi".to_owned()], FinishReason::Stop));
+}
+
+#[tokio::test]
+async fn after_its_first_text_a_stream_goes_to_nobody_else() {
+    let piece = r#"data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}"#;
+    for first in [Reply::events(&[piece]), Reply::events(&[piece]).cut()] {
+        let (first, second) = (Server::start([first]).await, Server::start([refused(500)]).await);
+        let client = client(with_fallback(&first, &second));
+        let (texts, end) = drain(&client, hello(&client)).await;
+        assert_eq!(
+            (texts, end.unwrap_err().kind),
+            (vec!["Hi".to_owned()], LlmErrorKind::BadAnswer)
+        );
+        assert_eq!((first.asked().len(), second.asked().len()), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_refused_temperature_is_left_out_from_then_on() {
+    let refusal = json!({ "error": { "code": "unsupported_value", "param": "temperature",
+        "message": "Unsupported value: 'temperature' does not support 0.2 with this model." } });
+    let server = Server::start([Reply::json(400, &refusal), Reply::chat("now")]).await;
+    let client = open_ai(&server);
+    let mut asked = hello(&client);
+    asked.temperature = Some(0.2);
+    for _ in 0..2 {
+        let answer = client.complete(&asked, &CallContext::default()).await.unwrap();
+        assert_eq!(answer.message.text, "now");
+    }
+    let sent: Vec<bool> =
+        server.asked().iter().map(|asked| asked.body.get("temperature").is_some()).collect();
+    assert_eq!(sent, [true, false, false]);
+}
+
+#[tokio::test]
+async fn a_refused_schema_is_sent_in_plain_words() {
+    let refusal = json!({ "error": { "code": "invalid_function_parameters",
+        "message": "Invalid schema for function 'weather': 'patternProperties' is not permitted." } });
+    let server = Server::start([Reply::json(400, &refusal), Reply::chat("now")]).await;
+    let client = open_ai(&server);
+    let mut asked = hello(&client);
+    let mut tool = weather();
+    tool.parameters["patternProperties"] = json!({ "^x": { "type": "string" } });
+    asked.tools = vec![tool].into();
+    client.complete(&asked, &CallContext::default()).await.unwrap();
+    let sent = server.asked();
+    let parameters = |n: usize| sent[n].body["tools"][0]["function"]["parameters"].clone();
+    assert!(parameters(0).get("patternProperties").is_some());
+    assert!(parameters(1).get("patternProperties").is_none());
+    let told = parameters(1)["description"].as_str().unwrap().to_owned();
+    assert!(told.contains("patternProperties"), "{told}");
+    assert_eq!(parameters(1)["properties"], weather().parameters["properties"]);
 }
 
 #[tokio::test]

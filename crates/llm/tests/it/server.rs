@@ -30,6 +30,10 @@ enum End {
     Good,
     Cut,
     Silence,
+    /// Not even headers come.
+    Never,
+    /// Line by line, with a pause of so many milliseconds after each.
+    Drip(u64),
 }
 
 impl Reply {
@@ -52,6 +56,15 @@ impl Reply {
 
     pub(crate) fn cut(mut self) -> Self {
         self.end = End::Cut;
+        self
+    }
+
+    pub(crate) fn never() -> Self {
+        Self { end: End::Never, ..Self::json(200, &json!({})) }
+    }
+
+    pub(crate) fn drip(mut self, pause_ms: u64) -> Self {
+        self.end = End::Drip(pause_ms);
         self
     }
 
@@ -131,13 +144,26 @@ async fn answer(
         if shared.0.len() > 1 { shared.0.pop_front() } else { shared.0.front().cloned() }
     };
     let reply = reply.expect("a reply");
+    if reply.end == End::Never {
+        let _held = Gone(server.gone.clone());
+        std::future::pending::<()>().await;
+    }
     let mut response = Response::builder().status(reply.status);
     for (name, value) in &reply.headers {
         response = response.header(*name, value);
     }
+    if let End::Drip(pause) = reply.end {
+        let lines: Vec<String> = reply.body.split_inclusive('\n').map(str::to_owned).collect();
+        let lines = futures::stream::unfold(lines.into_iter(), move |mut lines| async move {
+            let line = lines.next()?;
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            Some((Ok::<_, std::io::Error>(line), lines))
+        });
+        return response.body(Body::from_stream(lines)).unwrap();
+    }
     let first = futures::stream::iter([Ok(bytes(reply.body))]);
     let body = match reply.end {
-        End::Good => Body::from_stream(first),
+        End::Good | End::Never | End::Drip(_) => Body::from_stream(first),
         End::Cut => {
             // The text is to leave before the connection breaks.
             let broken = futures::stream::once(async {
