@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq;
 
 use crate::App;
 use crate::error::ApiError;
+use crate::mentions::is_role;
 
 const AGENT: HeaderName = HeaderName::from_static("x-agent-token");
 const INTERNAL: HeaderName = HeaderName::from_static("x-internal-token");
@@ -72,6 +73,16 @@ impl Agent {
 /// Whether a text can be a user's id. It becomes part of session keys, which colons divide.
 pub fn is_user_id(text: &str) -> bool {
     !text.trim().is_empty() && !text.contains(':') && !text.chars().any(char::is_control)
+}
+
+/// Refuses a session key that is not `user:{user_id}:{role}` of this user.
+pub(crate) fn check_session(user_id: &str, session_key: &str) -> Result<(), ApiError> {
+    let role = session_key.strip_prefix("user:").and_then(|rest| rest.strip_prefix(user_id));
+    let role = role.and_then(|rest| rest.strip_prefix(':'));
+    if is_user_id(user_id) && role.is_some_and(is_role) {
+        return Ok(());
+    }
+    Err(ApiError::field("session_key", "must be user:{user_id}:{role} of the same user"))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

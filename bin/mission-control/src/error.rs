@@ -58,6 +58,13 @@ impl ApiError {
         error
     }
 
+    /// The same, with what else helps.
+    #[must_use]
+    pub fn with_details(mut self, details: Value) -> Self {
+        self.body.details = Some(details);
+        self
+    }
+
     /// A fault of ours.
     pub fn internal() -> Self {
         Self::new(

@@ -29,21 +29,21 @@ const DEFAULT_LIMIT: u32 = 50;
 pub(crate) type Params = Query<HashMap<String, String>>;
 
 /// A JSON object: as it came, for the comparison of repeated creates, and typed.
-pub(crate) struct Body<T> {
+pub(crate) struct Body<T, const MAX: usize = MAX_BODY> {
     /// As it came.
     pub raw: Value,
     /// Typed.
     pub value: T,
 }
 
-impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
+impl<T: DeserializeOwned, const MAX: usize> FromRequest<App> for Body<T, MAX> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _app: &App) -> Result<Self, ApiError> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let is_json =
             kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"));
-        let bytes = read(request.into_body(), MAX_BODY).await?;
+        let bytes = read(request.into_body(), MAX).await?;
         if !is_json && !bytes.is_empty() {
             return Err(ApiError::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -111,6 +111,18 @@ impl FromRequestParts<App> for Id {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let id = Path::<String>::from_request_parts(parts, app).await;
         id.map(|Path(id)| Self(id)).map_err(|_| ApiError::not_found("object"))
+    }
+}
+
+/// An object's id in a path, and what is wanted of it.
+pub(crate) struct Part(pub(crate) String, pub(crate) String);
+
+impl FromRequestParts<App> for Part {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let part = Path::<(String, String)>::from_request_parts(parts, app).await;
+        part.map(|Path((id, part))| Self(id, part)).map_err(|_| ApiError::not_found("object"))
     }
 }
 

@@ -2,20 +2,21 @@
 
 mod dispatch;
 mod objects;
+mod runs;
 mod wake;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Router, http::HeaderValue};
 use serde_json::{Value, json};
 
 use crate::App;
-use crate::auth::Tenant;
+use crate::auth::Caller;
 use crate::store::Created;
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 9] = [
+const FEATURES: [&str; 10] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -25,6 +26,7 @@ const FEATURES: [&str; 9] = [
     "notifications_dispatch",
     "heartbeat",
     "standup",
+    "run_journal",
 ];
 
 /// Features of the dispatch queue.
@@ -46,6 +48,9 @@ pub(crate) fn router() -> Router<App> {
         .route("/notifications/{id}/read", post(objects::read_notification))
         .route("/heartbeat", post(wake::heartbeat))
         .route("/standup", post(wake::standup))
+        .route("/runs/{run_key}", get(runs::get).put(runs::put))
+        .route("/runs/{run_key}/steps/{index}", put(runs::put_step))
+        .route("/runs/{run_key}/cancel", post(runs::cancel))
         .route("/dispatch/undelivered", get(dispatch::undelivered).post(dispatch::undelivered))
         .route("/dispatch/notifications/{id}/deliver", post(dispatch::deliver))
         .route("/dispatch/notifications/{id}/fail", post(dispatch::fail))
@@ -54,7 +59,7 @@ pub(crate) fn router() -> Router<App> {
     Router::new().nest("/api/mission-control", mc)
 }
 
-async fn capabilities(_caller: Tenant) -> Json<Value> {
+async fn capabilities(_caller: Caller) -> Json<Value> {
     let features: serde_json::Map<String, Value> = FEATURES
         .iter()
         .chain(&DISPATCH_FEATURES)

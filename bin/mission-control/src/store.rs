@@ -8,6 +8,7 @@ pub mod dispatch;
 pub mod documents;
 pub mod messages;
 pub mod notifications;
+pub mod runs;
 pub mod tasks;
 
 use std::path::Path;

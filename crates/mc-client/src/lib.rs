@@ -9,6 +9,7 @@ pub mod error;
 pub mod idempotency;
 mod messages;
 mod notifications;
+pub mod runs;
 mod tasks;
 pub mod token;
 pub mod types;

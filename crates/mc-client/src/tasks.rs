@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::client::{AgentClient, Call, IDEMPOTENCY_KEY};
+use crate::client::{AgentClient, Call, IDEMPOTENCY_KEY, InternalClient};
 use crate::error::McError;
 use crate::types::{Capabilities, CreateTask, Page, Task, UpdateTask};
 use crate::url::{path, with_query};
@@ -94,5 +94,12 @@ impl AgentClient {
             None => call,
         };
         self.caller.fetch(call.repeatable()).await
+    }
+}
+
+impl InternalClient {
+    /// What the backend offers.
+    pub async fn capabilities(&self) -> Result<Capabilities, McError> {
+        self.caller.fetch(Call::get(&path(&["capabilities"]))).await
     }
 }

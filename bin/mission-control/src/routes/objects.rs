@@ -10,10 +10,9 @@ use mc_client::types::{
 
 use super::created;
 use crate::App;
-use crate::auth::{Internal, Person, Tenant, is_user_id};
+use crate::auth::{Internal, Person, Tenant, check_session};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, paging, require, require_key};
-use crate::mentions::is_role;
 use crate::store::tasks::TaskFilter;
 use crate::store::{documents, messages, notifications, tasks};
 
@@ -165,13 +164,7 @@ pub(super) async fn create_notification(
         ("content", &new.content),
     ])?;
     require_key(new.idempotency_key.as_deref())?;
-    let role = new.session_key.strip_prefix(&format!("user:{}:", new.user_id));
-    if !is_user_id(&new.user_id) || !role.is_some_and(is_role) {
-        return Err(ApiError::field(
-            "session_key",
-            "must be user:{user_id}:{role} of the same user",
-        ));
-    }
+    check_session(&new.user_id, &new.session_key)?;
     let key = new.idempotency_key.as_deref();
     let make = async |tx: &mut _| notifications::insert(tx, &new).await;
     app.store.create(&new.user_id, "notifications", key, &body.raw, make).await.map(created)

@@ -93,6 +93,10 @@ async fn every_endpoint_asks_who_calls() {
         (Method::POST, "/dispatch/notifications/x/fail?user_id=ann"),
         (Method::POST, "/dispatch/notifications/x/requeue?user_id=ann"),
         (Method::GET, "/dispatch/dead"),
+        (Method::GET, "/runs/x"),
+        (Method::PUT, "/runs/x"),
+        (Method::PUT, "/runs/x/steps/0"),
+        (Method::POST, "/runs/x/cancel"),
     ] {
         let path = format!("{MC}{path}");
         let silent = send(backend.nobody().raw(method.clone(), &path)).await;
@@ -172,7 +176,7 @@ async fn the_capabilities_name_what_is_offered() {
         &json!({ "contract_version": "v1", "features": {
             "dispatch_leases": true, "documents_list": true, "heartbeat": true,
             "message_lookup": true, "messages_list": true, "notifications": true,
-            "notifications_dispatch": true, "notifications_fail": true, "standup": true,
+            "notifications_dispatch": true, "notifications_fail": true, "run_journal": true, "standup": true,
             "tasks_get": true, "tasks_update": true
         } })
     );

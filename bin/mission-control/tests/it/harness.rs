@@ -1,9 +1,11 @@
 //! A backend in this process, and those who call it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use mc_client::token::{Algorithm, Key, TokenMinter, TokenVerifier};
+use mc_client::client::{AgentClient, InternalClient, McClient, RetryPolicy};
+use mc_client::token::{AgentAuth, Algorithm, Key, TokenMinter, TokenVerifier};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -76,6 +78,22 @@ impl Backend {
         Caller { url: self.url.clone(), http: self.http.clone(), headers: HeaderMap::new() }
     }
 
+    /// The client that the programs use, with a user's agent behind it.
+    pub(crate) fn client(&self, user_id: &str, role: &str) -> AgentClient {
+        let key = Key::Secret(SECRET.into());
+        let minter = TokenMinter::new(&key, Algorithm::Hs256, Duration::from_secs(900)).unwrap();
+        self.mc().agent(AgentAuth::new(Arc::new(minter), user_id, role).unwrap().into())
+    }
+
+    /// The client of the dispatcher and of other services.
+    pub(crate) fn service(&self) -> InternalClient {
+        self.mc().internal(INTERNAL.into())
+    }
+
+    fn mc(&self) -> McClient {
+        McClient::new(&self.url, self.http.clone(), RetryPolicy::default())
+    }
+
     pub(crate) fn agent(&self, user_id: &str, role: &str) -> Caller {
         let key = Key::Secret(SECRET.into());
         let minter = TokenMinter::new(&key, Algorithm::Hs256, Duration::from_secs(900)).unwrap();
@@ -122,6 +140,14 @@ impl Caller {
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         send(self.raw(Method::POST, &format!("{MC}{path}")).json(&body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
+        send(self.raw(Method::PUT, &format!("{MC}{path}")).json(&body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        send(self.raw(Method::DELETE, &format!("{MC}{path}"))).await
     }
 
     pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {

@@ -13,5 +13,6 @@ mod paging;
 mod queue;
 mod repeats;
 mod restart;
+mod runs;
 mod standup;
 mod tenancy;

@@ -1,0 +1,69 @@
+//! The journal of runs.
+
+use axum::Json;
+use axum::extract::State;
+use mc_client::runs::{PutRun, PutStep, Run, RunNote};
+
+use crate::App;
+use crate::auth::{Tenant, check_session};
+use crate::error::ApiError;
+use crate::extract::{Body, Id, Part, require};
+
+/// The largest step: a request as large as the daemon takes, with the thread that goes with it.
+const MAX_STEP: usize = 8 * 1024 * 1024;
+
+/// The longest key of a run.
+const MAX_KEY: usize = 200;
+
+/// Says that a text can be a run's key.
+pub(super) fn check_key(run_key: &str) -> Result<(), ApiError> {
+    require(&[("run_key", run_key)])?;
+    if run_key.len() > MAX_KEY {
+        return Err(ApiError::field("run_key", "is too long"));
+    }
+    Ok(())
+}
+
+pub(super) async fn get(
+    State(app): State<App>,
+    tenant: Tenant,
+    Id(run_key): Id,
+) -> Result<Json<Run>, ApiError> {
+    app.store.run(tenant.user_id(), &run_key).await.map(Json)
+}
+
+pub(super) async fn put(
+    State(app): State<App>,
+    tenant: Tenant,
+    Id(run_key): Id,
+    body: Body<PutRun>,
+) -> Result<Json<RunNote>, ApiError> {
+    check_key(&run_key)?;
+    if let Some(session_key) = &body.value.session_key {
+        check_session(tenant.user_id(), session_key)?;
+    }
+    app.store.put_run(tenant.user_id(), &run_key, &body.value).await.map(Json)
+}
+
+pub(super) async fn put_step(
+    State(app): State<App>,
+    tenant: Tenant,
+    Part(run_key, index): Part,
+    body: Body<PutStep, MAX_STEP>,
+) -> Result<Json<RunNote>, ApiError> {
+    check_key(&run_key)?;
+    let number = index.bytes().all(|b| b.is_ascii_digit()).then(|| index.parse::<u32>().ok());
+    let index = number
+        .flatten()
+        .ok_or_else(|| ApiError::field("index", "must be a whole number from 0"))?;
+    require(&[("kind", &body.value.kind)])?;
+    app.store.put_step(tenant.user_id(), &run_key, index, &body.value).await.map(Json)
+}
+
+pub(super) async fn cancel(
+    State(app): State<App>,
+    tenant: Tenant,
+    Id(run_key): Id,
+) -> Result<Json<RunNote>, ApiError> {
+    app.store.cancel_run(tenant.user_id(), &run_key).await.map(Json)
+}

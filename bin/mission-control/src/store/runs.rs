@@ -1,0 +1,269 @@
+//! The journal of runs.
+
+use http::StatusCode;
+use mc_client::idempotency::canonical_json;
+use mc_client::runs::{PutRun, PutStep, Run, RunNote, RunStatus, RunStep};
+use serde_json::{Map, Value, json};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::{Store, json_of, now, tasks, time};
+use crate::error::ApiError;
+
+/// What a run says of itself; a caller's own field of such a name is not kept.
+const OWN_FIELDS: [&str; 9] = [
+    "run_key",
+    "status",
+    "session_key",
+    "task_id",
+    "workspace_digest",
+    "cancel_requested",
+    "steps",
+    "created_at",
+    "updated_at",
+];
+
+fn run(row: &SqliteRow, steps: Vec<RunStep>) -> Run {
+    Run {
+        run_key: row.get("run_key"),
+        status: row.get("status"),
+        session_key: row.get("session_key"),
+        task_id: row.get("task_id"),
+        workspace_digest: row.get("workspace_digest"),
+        cancel_requested: row.get("cancel_requested"),
+        steps,
+        created_at: time(row.get("created_at")),
+        updated_at: time(row.get("updated_at")),
+        extra: json_of(row.get("extra")).unwrap_or_default(),
+    }
+}
+
+fn note(run: &Run) -> RunNote {
+    RunNote {
+        run_key: run.run_key.clone(),
+        status: run.status.clone(),
+        cancel_requested: run.cancel_requested || run.known_status() == Some(RunStatus::Cancelled),
+    }
+}
+
+fn step(row: &SqliteRow) -> RunStep {
+    RunStep {
+        index: row.get("step_index"),
+        kind: row.get("kind"),
+        payload: json_of(row.get("payload")).unwrap_or_default(),
+    }
+}
+
+/// The run of this key without its steps, if there is one. Another user's does not exist.
+async fn find(
+    tx: &mut SqliteConnection,
+    user_id: &str,
+    run_key: &str,
+) -> Result<Option<Run>, ApiError> {
+    let row = sqlx::query("SELECT * FROM runs WHERE run_key = ?")
+        .bind(run_key)
+        .fetch_optional(tx)
+        .await?;
+    match row {
+        Some(row) if row.get::<String, _>("user_id") == user_id => Ok(Some(run(&row, Vec::new()))),
+        Some(_) => Err(ApiError::not_found("run")),
+        None => Ok(None),
+    }
+}
+
+/// Makes sure that a run, where there is one of this key, is the user's.
+pub async fn require_own(
+    tx: &mut SqliteConnection,
+    user_id: &str,
+    run_key: &str,
+) -> Result<(), ApiError> {
+    find(tx, user_id, run_key).await.map(drop)
+}
+
+async fn begin(tx: &mut SqliteConnection, user_id: &str, run_key: &str) -> Result<Run, ApiError> {
+    let at = now();
+    let row = sqlx::query(
+        "INSERT INTO runs (run_key, user_id, status, created_at, updated_at) VALUES (?, ?, ?, ?, ?) RETURNING *",
+    )
+    .bind(run_key)
+    .bind(user_id)
+    .bind(RunStatus::Running.as_str())
+    .bind(&at)
+    .bind(&at)
+    .fetch_one(tx)
+    .await?;
+    Ok(run(&row, Vec::new()))
+}
+
+/// The status that follows when `wanted` is put on top of what a run has.
+fn next_status(run: &Run, wanted: Option<RunStatus>) -> Result<RunStatus, ApiError> {
+    let known = run.known_status().unwrap_or(RunStatus::Running);
+    match (known, wanted) {
+        // Who runs it learns from the answer that it was cancelled; nothing brings it back.
+        (RunStatus::Cancelled, _) => Ok(RunStatus::Cancelled),
+        (RunStatus::Completed, Some(wanted)) if wanted != RunStatus::Completed => {
+            let text = "the run is completed and stays so";
+            Err(ApiError::new(StatusCode::CONFLICT, "run_finished", text)
+                .with_details(json!({ "status": known.as_str() })))
+        }
+        // Whoever was on it has left it, and nobody is to take it up.
+        (_, Some(RunStatus::Failed | RunStatus::Interrupted | RunStatus::AwaitingApproval))
+            if run.cancel_requested =>
+        {
+            Ok(RunStatus::Cancelled)
+        }
+        (known, wanted) => Ok(wanted.unwrap_or(known)),
+    }
+}
+
+impl Store {
+    /// A run with its journal.
+    pub async fn run(&self, user_id: &str, run_key: &str) -> Result<Run, ApiError> {
+        // Both reads see the same moment.
+        let mut tx = self.reader.begin().await?;
+        let found = find(&mut tx, user_id, run_key).await?;
+        let mut found = found.ok_or_else(|| ApiError::not_found("run"))?;
+        let steps = sqlx::query("SELECT * FROM run_steps WHERE run_key = ? ORDER BY step_index")
+            .bind(run_key)
+            .fetch_all(&mut *tx)
+            .await?;
+        found.steps = steps.iter().map(step).collect();
+        Ok(found)
+    }
+
+    /// Says what a run is and where it stands, beginning it when there is none.
+    pub async fn put_run(
+        &self,
+        user_id: &str,
+        run_key: &str,
+        put: &PutRun,
+    ) -> Result<RunNote, ApiError> {
+        let mut tx = self.writer.begin().await?;
+        let known = match find(&mut tx, user_id, run_key).await? {
+            Some(known) => known,
+            None => begin(&mut tx, user_id, run_key).await?,
+        };
+        let session_key =
+            first("session_key", known.session_key.as_ref(), put.session_key.as_ref())?;
+        let task_id = first("task_id", known.task_id.as_ref(), put.task_id.as_ref())?;
+        if known.task_id.is_none() {
+            tasks::require(&mut tx, user_id, task_id).await?;
+        }
+        let status = next_status(&known, put.status)?;
+        let mut extra: Map<String, Value> = known.extra.clone();
+        extra.extend(put.extra.clone());
+        extra.retain(|name, _| !OWN_FIELDS.contains(&name.as_str()));
+        let row = sqlx::query(
+            "UPDATE runs SET session_key = ?, task_id = ?, status = ?, workspace_digest = coalesce(?, workspace_digest), \
+             extra = ?, updated_at = ? WHERE run_key = ? RETURNING *",
+        )
+        .bind(session_key)
+        .bind(task_id)
+        .bind(status.as_str())
+        .bind(&put.workspace_digest)
+        .bind(Value::Object(extra).to_string())
+        .bind(now())
+        .bind(run_key)
+        .fetch_one(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(note(&run(&row, Vec::new())))
+    }
+
+    /// Writes a step, beginning the run when there is none. The same step again changes nothing,
+    /// another one at its place is refused.
+    pub async fn put_step(
+        &self,
+        user_id: &str,
+        run_key: &str,
+        index: u32,
+        put: &PutStep,
+    ) -> Result<RunNote, ApiError> {
+        let mut tx = self.writer.begin().await?;
+        let known = match find(&mut tx, user_id, run_key).await? {
+            Some(known) => known,
+            None => begin(&mut tx, user_id, run_key).await?,
+        };
+        let there = sqlx::query("SELECT * FROM run_steps WHERE run_key = ? AND step_index = ?")
+            .bind(run_key)
+            .bind(index)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let payload = canonical_json(&put.payload);
+        if let Some(there) = there {
+            if there.get::<String, _>("kind") == put.kind
+                && there.get::<String, _>("payload") == payload
+            {
+                return Ok(note(&known));
+            }
+            let text = format!("the run's step {index} is another one");
+            return Err(ApiError::new(StatusCode::CONFLICT, "step_exists", text)
+                .with_details(json!({ "step": step(&there) })));
+        }
+        let at = now();
+        sqlx::query(
+            "INSERT INTO run_steps (run_key, step_index, kind, payload, created_at) VALUES (?, ?, ?, ?, ?)",
+        )
+        .bind(run_key)
+        .bind(index)
+        .bind(&put.kind)
+        .bind(payload)
+        .bind(&at)
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query("UPDATE runs SET updated_at = ? WHERE run_key = ?")
+            .bind(&at)
+            .bind(run_key)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(note(&known))
+    }
+
+    /// Asks for a run to be stopped. One that nobody is on is cancelled at once.
+    pub async fn cancel_run(&self, user_id: &str, run_key: &str) -> Result<RunNote, ApiError> {
+        let mut tx = self.writer.begin().await?;
+        let known = find(&mut tx, user_id, run_key).await?;
+        let known = known.ok_or_else(|| ApiError::not_found("run"))?;
+        let status = match known.known_status().unwrap_or(RunStatus::Running) {
+            RunStatus::Completed => {
+                let text = "the run is completed already";
+                return Err(ApiError::new(StatusCode::CONFLICT, "run_finished", text)
+                    .with_details(json!({ "status": known.status })));
+            }
+            // The one who is on it sees it with its next write and says when it has stopped.
+            RunStatus::Running => RunStatus::Running,
+            RunStatus::Failed
+            | RunStatus::Interrupted
+            | RunStatus::AwaitingApproval
+            | RunStatus::Cancelled => RunStatus::Cancelled,
+        };
+        let row = sqlx::query(
+            "UPDATE runs SET cancel_requested = TRUE, status = ?, updated_at = ? WHERE run_key = ? RETURNING *",
+        )
+        .bind(status.as_str())
+        .bind(now())
+        .bind(run_key)
+        .fetch_one(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(note(&run(&row, Vec::new())))
+    }
+}
+
+/// What a run was begun with: given at first, and never another.
+fn first<'a>(
+    name: &str,
+    known: Option<&'a String>,
+    given: Option<&'a String>,
+) -> Result<&'a str, ApiError> {
+    match (known, given) {
+        (None, None) => Err(ApiError::field(name, "is required at first")),
+        (Some(known), Some(given)) if known != given => {
+            let text = format!("the run has another {name}");
+            Err(ApiError::new(StatusCode::CONFLICT, "run_conflict", text)
+                .with_details(json!({ name: known })))
+        }
+        (Some(value), _) | (None, Some(value)) => Ok(value),
+    }
+}

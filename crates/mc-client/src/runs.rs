@@ -1,0 +1,236 @@
+//! The journal of runs (feature `run_journal`; docs/RUNS.md, "Nothing twice, nothing lost").
+
+use chrono::{DateTime, Utc};
+use http::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::client::{AgentClient, Call, InternalClient};
+use crate::error::McError;
+use crate::url::path;
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// Somebody is on it, or died at it.
+    Running,
+    /// Its reply is stored. It stays so.
+    Completed,
+    /// It ended with an error; its key may be sent again.
+    Failed,
+    /// It was dropped in the middle; its key may be sent again.
+    Interrupted,
+    /// Somebody stopped it. It stays so.
+    Cancelled,
+    /// A person has to decide about tool requests of it.
+    AwaitingApproval,
+}
+
+impl RunStatus {
+    /// All statuses.
+    pub const ALL: [Self; 6] = [
+        Self::Running,
+        Self::Completed,
+        Self::Failed,
+        Self::Interrupted,
+        Self::Cancelled,
+        Self::AwaitingApproval,
+    ];
+
+    /// The status as the wire has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+            Self::Cancelled => "cancelled",
+            Self::AwaitingApproval => "awaiting_approval",
+        }
+    }
+
+    /// Whether no other status comes after it.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Completed | Self::Cancelled => true,
+            Self::Running | Self::Failed | Self::Interrupted | Self::AwaitingApproval => false,
+        }
+    }
+}
+
+impl std::str::FromStr for RunStatus {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(())
+    }
+}
+
+/// One entry of a run's journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RunStep {
+    /// Its place, from 0.
+    pub index: u32,
+    /// What it is: `request`, an answer of the model, a tool's result, in the daemon's words.
+    pub kind: String,
+    /// What it says.
+    pub payload: Value,
+}
+
+/// `PUT /runs/{run_key}/steps/{index}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PutStep {
+    /// What it is.
+    pub kind: String,
+    /// What it says.
+    pub payload: Value,
+}
+
+/// `PUT /runs/{run_key}`: only what is present changes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PutRun {
+    /// The session that it answers, `user:{userId}:{role}`; required at first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_key: Option<String>,
+    /// The task that it works on; required at first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<String>,
+    /// Where it stands now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<RunStatus>,
+    /// Which workspace it was prompted with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_digest: Option<String>,
+    /// Whatever else is worth keeping, such as usage, cost or an error.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// What a backend says to a `PUT` of a run or a step.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunNote {
+    /// The run's key.
+    #[serde(default)]
+    pub run_key: String,
+    /// Where the run stands; one of [`RunStatus`], or a backend's own.
+    #[serde(default)]
+    pub status: String,
+    /// Somebody wants the run to stop.
+    #[serde(default)]
+    pub cancel_requested: bool,
+}
+
+/// A run with its journal.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Run {
+    /// Its key.
+    pub run_key: String,
+    /// Where it stands; one of [`RunStatus`], or a backend's own.
+    #[serde(default)]
+    pub status: String,
+    /// The session that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_key: Option<String>,
+    /// The task that it works on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<String>,
+    /// Which workspace it was prompted with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_digest: Option<String>,
+    /// Somebody wants it to stop.
+    #[serde(default)]
+    pub cancel_requested: bool,
+    /// The journal, in order.
+    #[serde(default)]
+    pub steps: Vec<RunStep>,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<DateTime<Utc>>,
+    /// When it last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<DateTime<Utc>>,
+    /// Whatever else was kept.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl Run {
+    /// Where it stands, when that is one of the contract's statuses.
+    pub fn known_status(&self) -> Option<RunStatus> {
+        self.status.parse().ok()
+    }
+}
+
+impl McError {
+    /// The step that is in the journal already, when that is why another was refused.
+    pub fn existing_step(&self) -> Option<RunStep> {
+        match self {
+            Self::Status { status: 409, code: Some(code), details: Some(details), .. }
+                if code == "step_exists" =>
+            {
+                RunStep::deserialize(details.get("step")?).ok()
+            }
+            Self::Status { .. }
+            | Self::Unreachable { .. }
+            | Self::Timeout
+            | Self::BadAnswer { .. }
+            | Self::Token(_) => None,
+        }
+    }
+}
+
+/// An object, or nothing where the backend says that there is none.
+fn found<T>(answer: Result<T, McError>) -> Result<Option<T>, McError> {
+    match answer {
+        Ok(object) => Ok(Some(object)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl AgentClient {
+    /// A run with its journal; nothing where there is none of the user's under this key.
+    pub async fn run(&self, run_key: &str) -> Result<Option<Run>, McError> {
+        found(self.caller.fetch(Call::get(&path(&["runs", run_key]))).await)
+    }
+
+    /// Says what a run is and where it stands. The first call names session and task.
+    pub async fn put_run(&self, run_key: &str, run: &PutRun) -> Result<RunNote, McError> {
+        self.caller.fetch(Call::new(Method::PUT, &path(&["runs", run_key])).json(run)?).await
+    }
+
+    /// Writes a step of the journal. The same step again does no harm; where another is, the error
+    /// gives it ([`McError::existing_step`]).
+    pub async fn put_step(
+        &self,
+        run_key: &str,
+        index: u32,
+        step: &PutStep,
+    ) -> Result<RunNote, McError> {
+        let url = path(&["runs", run_key, "steps", &index.to_string()]);
+        self.caller.fetch(Call::new(Method::PUT, &url).json(step)?).await
+    }
+
+    /// Asks whichever instance runs it to stop it.
+    pub async fn cancel_run(&self, run_key: &str) -> Result<RunNote, McError> {
+        self.caller.fetch(cancel(run_key)?).await
+    }
+}
+
+impl InternalClient {
+    /// As [`AgentClient::run`], for the person that [`InternalClient::on_behalf_of`] names.
+    pub async fn run(&self, run_key: &str) -> Result<Option<Run>, McError> {
+        found(self.caller.fetch(Call::get(&path(&["runs", run_key]))).await)
+    }
+
+    /// As [`AgentClient::cancel_run`], for that person.
+    pub async fn cancel_run(&self, run_key: &str) -> Result<RunNote, McError> {
+        self.caller.fetch(cancel(run_key)?).await
+    }
+}
+
+fn cancel(run_key: &str) -> Result<Call, McError> {
+    let call = Call::new(Method::POST, &path(&["runs", run_key, "cancel"]));
+    Ok(call.json(&Value::Object(Map::new()))?.repeatable())
+}
