@@ -3,6 +3,7 @@
 mod dispatch;
 mod objects;
 mod runs;
+mod tool_requests;
 mod wake;
 
 use axum::Json;
@@ -16,7 +17,7 @@ use crate::auth::Caller;
 use crate::store::Created;
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 10] = [
+const FEATURES: [&str; 11] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -27,6 +28,7 @@ const FEATURES: [&str; 10] = [
     "heartbeat",
     "standup",
     "run_journal",
+    "tool_requests",
 ];
 
 /// Features of the dispatch queue.
@@ -51,6 +53,8 @@ pub(crate) fn router() -> Router<App> {
         .route("/runs/{run_key}", get(runs::get).put(runs::put))
         .route("/runs/{run_key}/steps/{index}", put(runs::put_step))
         .route("/runs/{run_key}/cancel", post(runs::cancel))
+        .route("/tool-requests", get(tool_requests::list).post(tool_requests::create))
+        .route("/tool-requests/{id}", get(tool_requests::get).patch(tool_requests::decide))
         .route("/dispatch/undelivered", get(dispatch::undelivered).post(dispatch::undelivered))
         .route("/dispatch/notifications/{id}/deliver", post(dispatch::deliver))
         .route("/dispatch/notifications/{id}/fail", post(dispatch::fail))

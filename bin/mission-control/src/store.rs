@@ -10,6 +10,7 @@ pub mod messages;
 pub mod notifications;
 pub mod runs;
 pub mod tasks;
+pub mod tool_requests;
 
 use std::path::Path;
 use std::str::FromStr;

@@ -12,6 +12,7 @@ mod notifications;
 pub mod runs;
 mod tasks;
 pub mod token;
+pub mod tool_requests;
 pub mod types;
 mod url;
 mod wake;

@@ -234,6 +234,9 @@ pub struct Notification {
     /// The task it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<String>,
+    /// The journaled run that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_key: Option<String>,
     /// Whether somebody has read it.
     #[serde(default)]
     pub read: bool,

@@ -13,6 +13,7 @@ use crate::App;
 use crate::auth::{Internal, Person, Tenant, check_session};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, paging, require, require_key};
+use crate::store::notifications::About;
 use crate::store::tasks::TaskFilter;
 use crate::store::{documents, messages, notifications, tasks};
 
@@ -166,7 +167,7 @@ pub(super) async fn create_notification(
     require_key(new.idempotency_key.as_deref())?;
     check_session(&new.user_id, &new.session_key)?;
     let key = new.idempotency_key.as_deref();
-    let make = async |tx: &mut _| notifications::insert(tx, &new).await;
+    let make = async |tx: &mut _| notifications::insert(tx, &new, About::default()).await;
     app.store.create(&new.user_id, "notifications", key, &body.raw, make).await.map(created)
 }
 

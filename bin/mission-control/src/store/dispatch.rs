@@ -8,7 +8,7 @@ use mc_client::types::{DeadLetter, Delivery, DeliveryFailure, Page};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::{Store, now, stamp, time};
+use super::{Store, json_of, now, stamp, time};
 use crate::error::ApiError;
 use crate::extract::cursor;
 
@@ -19,10 +19,10 @@ fn delivery(row: &SqliteRow) -> Delivery {
         session_key: row.get("session_key"),
         content: row.get("content"),
         task_id: row.get("task_id"),
-        run_key: None,
+        run_key: row.get("run_key"),
         created_at: time(row.get("created_at")),
         attempts: u32::try_from(row.get::<i64, _>("attempts")).ok(),
-        metadata: None,
+        metadata: json_of(row.get("metadata")),
     }
 }
 

@@ -4,6 +4,7 @@ use mc_client::types::{ActorType, CreateMessage, CreateNotification, Message, Pa
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
+use super::notifications::About;
 use super::{Store, json_of, new_id, notifications, now, tasks, time};
 use crate::error::ApiError;
 use crate::extract::cursor;
@@ -56,7 +57,7 @@ pub async fn insert(
                 task_id: Some(new.task_id.clone()),
                 idempotency_key: None,
             };
-            notifications::insert(tx, &notification).await?;
+            notifications::insert(tx, &notification, About::default()).await?;
         }
     }
     Ok(message(&row))

@@ -1,6 +1,7 @@
 //! Notifications as their user sees them, and heartbeats.
 
 use mc_client::types::{CreateNotification, Notification, Page, Pending};
+use serde_json::{Map, Value};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
@@ -15,28 +16,42 @@ fn notification(row: &SqliteRow) -> Notification {
         session_key: row.get("session_key"),
         content: row.get("content"),
         task_id: row.get("task_id"),
+        run_key: row.get("run_key"),
         read: row.get::<Option<String>, _>("read_at").is_some(),
         delivered: row.get::<Option<String>, _>("delivered_at").is_some(),
         created_at: time(row.get("created_at")),
     }
 }
 
+/// What the backend itself says with a notification.
+#[derive(Debug, Default)]
+pub struct About<'a> {
+    /// The journaled run that it lets go on.
+    pub run_key: Option<&'a str>,
+    /// Goes with the delivery.
+    pub metadata: Option<Map<String, Value>>,
+}
+
 /// Makes a notification.
 pub async fn insert(
     tx: &mut SqliteConnection,
     new: &CreateNotification,
+    about: About<'_>,
 ) -> Result<Notification, ApiError> {
     if let Some(task_id) = &new.task_id {
         tasks::require(tx, &new.user_id, task_id).await?;
     }
     let row = sqlx::query(
-        "INSERT INTO notifications (id, user_id, session_key, content, task_id, created_at) VALUES (?, ?, ?, ?, ?, ?) RETURNING *",
+        "INSERT INTO notifications (id, user_id, session_key, content, task_id, run_key, metadata, created_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
     )
     .bind(new_id())
     .bind(&new.user_id)
     .bind(&new.session_key)
     .bind(&new.content)
     .bind(&new.task_id)
+    .bind(about.run_key)
+    .bind(about.metadata.map(|metadata| Value::Object(metadata).to_string()))
     .bind(now())
     .fetch_one(tx)
     .await?;

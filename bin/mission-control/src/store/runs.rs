@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::{Store, json_of, now, tasks, time};
+use super::{Store, json_of, now, tasks, time, tool_requests};
 use crate::error::ApiError;
 
 /// What a run says of itself; a caller's own field of such a name is not kept.
@@ -71,13 +71,13 @@ async fn find(
     }
 }
 
-/// Makes sure that a run, where there is one of this key, is the user's.
-pub async fn require_own(
+/// Where a run stands, if there is one of this key. Another user's does not exist.
+pub async fn status(
     tx: &mut SqliteConnection,
     user_id: &str,
     run_key: &str,
-) -> Result<(), ApiError> {
-    find(tx, user_id, run_key).await.map(drop)
+) -> Result<Option<RunStatus>, ApiError> {
+    Ok(find(tx, user_id, run_key).await?.and_then(|run| run.known_status()))
 }
 
 async fn begin(tx: &mut SqliteConnection, user_id: &str, run_key: &str) -> Result<Run, ApiError> {
@@ -166,6 +166,9 @@ impl Store {
         .bind(run_key)
         .fetch_one(&mut *tx)
         .await?;
+        if status == RunStatus::Cancelled {
+            tool_requests::drop_waiting(&mut tx, run_key).await?;
+        }
         tx.commit().await?;
         Ok(note(&run(&row, Vec::new())))
     }
@@ -246,6 +249,9 @@ impl Store {
         .bind(run_key)
         .fetch_one(&mut *tx)
         .await?;
+        if status == RunStatus::Cancelled {
+            tool_requests::drop_waiting(&mut tx, run_key).await?;
+        }
         tx.commit().await?;
         Ok(note(&run(&row, Vec::new())))
     }

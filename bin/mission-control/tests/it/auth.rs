@@ -97,6 +97,10 @@ async fn every_endpoint_asks_who_calls() {
         (Method::PUT, "/runs/x"),
         (Method::PUT, "/runs/x/steps/0"),
         (Method::POST, "/runs/x/cancel"),
+        (Method::GET, "/tool-requests"),
+        (Method::POST, "/tool-requests"),
+        (Method::GET, "/tool-requests/x"),
+        (Method::PATCH, "/tool-requests/x"),
     ] {
         let path = format!("{MC}{path}");
         let silent = send(backend.nobody().raw(method.clone(), &path)).await;
@@ -177,7 +181,7 @@ async fn the_capabilities_name_what_is_offered() {
             "dispatch_leases": true, "documents_list": true, "heartbeat": true,
             "message_lookup": true, "messages_list": true, "notifications": true,
             "notifications_dispatch": true, "notifications_fail": true, "run_journal": true, "standup": true,
-            "tasks_get": true, "tasks_update": true
+            "tasks_get": true, "tasks_update": true, "tool_requests": true
         } })
     );
 }

@@ -16,3 +16,4 @@ mod restart;
 mod runs;
 mod standup;
 mod tenancy;
+mod tool_requests;

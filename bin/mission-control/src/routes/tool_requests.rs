@@ -1,0 +1,88 @@
+//! Tool calls that wait for a person.
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::response::Response;
+use http::HeaderMap;
+use mc_client::tool_requests::{CreateToolRequest, Decision, ToolRequest, ToolRequestStatus};
+use mc_client::types::Page;
+use serde_json::Value;
+
+use super::created;
+use super::runs::check_key;
+use crate::App;
+use crate::auth::{Person, Tenant, check_session};
+use crate::error::ApiError;
+use crate::extract::{Body, Id, Params, paging, require};
+use crate::store::tool_requests;
+use crate::store::tool_requests::ToolRequestFilter;
+
+pub(super) async fn list(
+    State(app): State<App>,
+    tenant: Tenant,
+    Query(params): Params,
+) -> Result<Json<Page<ToolRequest>>, ApiError> {
+    let (limit, after) = paging(&params)?;
+    let status = match params.get("status") {
+        None => None,
+        Some(text) => Some(text.parse::<ToolRequestStatus>().map_err(|()| {
+            ApiError::field("status", "is none of pending, approved, denied, cancelled")
+        })?),
+    };
+    let (run_key, task_id) = (params.get("run_key").cloned(), params.get("task_id").cloned());
+    let filter = ToolRequestFilter { status, run_key, task_id };
+    app.store.tool_requests(tenant.user_id(), &filter, limit, after).await.map(Json)
+}
+
+pub(super) async fn create(
+    State(app): State<App>,
+    tenant: Tenant,
+    body: Body<CreateToolRequest>,
+) -> Result<Response, ApiError> {
+    let new = body.value;
+    require(&[
+        ("task_id", &new.task_id),
+        ("tool", &new.tool),
+        ("idempotency_key", &new.idempotency_key),
+    ])?;
+    check_key(&new.run_key)?;
+    let user = tenant.user_id();
+    check_session(user, &new.session_key)?;
+    let make = async |tx: &mut _| tool_requests::insert(tx, user, &new).await;
+    let key = Some(new.idempotency_key.as_str());
+    let mut made = app.store.create(user, "tool-requests", key, &body.raw, make).await?;
+    // Whoever asks again wants to know what was decided meanwhile.
+    if made.replayed
+        && let Some(id) = made.body["id"].as_str()
+    {
+        let current = app.store.tool_request(user, id).await?;
+        made.body = serde_json::to_value(current).map_err(|_| ApiError::internal())?;
+    }
+    Ok(created(made))
+}
+
+pub(super) async fn get(
+    State(app): State<App>,
+    tenant: Tenant,
+    Id(id): Id,
+) -> Result<Json<ToolRequest>, ApiError> {
+    app.store.tool_request(tenant.user_id(), &id).await.map(Json)
+}
+
+pub(super) async fn decide(
+    State(app): State<App>,
+    person: Person,
+    Id(id): Id,
+    headers: HeaderMap,
+    body: Body<Decision>,
+) -> Result<Json<ToolRequest>, ApiError> {
+    match body.value.status {
+        ToolRequestStatus::Approved | ToolRequestStatus::Denied => {}
+        ToolRequestStatus::Pending | ToolRequestStatus::Cancelled => {
+            return Err(ApiError::field("status", "must be approved or denied"));
+        }
+    }
+    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
+    let arguments = body.raw.get("arguments").filter(|arguments| **arguments != Value::Null);
+    app.store.decide(&person.user_id, &id, &body.value, arguments, key).await.map(Json)
+}

@@ -1,0 +1,194 @@
+//! Tool calls that wait for a person.
+
+use http::StatusCode;
+use mc_client::runs::RunStatus;
+use mc_client::tool_requests::{CreateToolRequest, Decision, ToolRequest, ToolRequestStatus};
+use mc_client::types::{CreateNotification, Page};
+use serde_json::{Map, Value, json};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+
+use super::notifications::About;
+use super::{Store, json_of, new_id, notifications, now, runs, tasks, time};
+use crate::error::ApiError;
+use crate::extract::cursor;
+
+/// Which tool requests to list.
+#[derive(Debug, Default)]
+pub struct ToolRequestFilter {
+    /// Only of this status.
+    pub status: Option<ToolRequestStatus>,
+    /// Only of this run.
+    pub run_key: Option<String>,
+    /// Only on this task.
+    pub task_id: Option<String>,
+}
+
+fn tool_request(row: &SqliteRow) -> ToolRequest {
+    ToolRequest {
+        id: row.get("id"),
+        status: row.get("status"),
+        task_id: row.get("task_id"),
+        run_key: row.get("run_key"),
+        session_key: row.get("session_key"),
+        tool: row.get("tool"),
+        arguments: json_of(row.get("arguments")).unwrap_or_default(),
+        reason: row.get("reason"),
+        note: row.get("note"),
+        created_at: time(row.get("created_at")),
+        decided_at: row.get::<Option<&str>, _>("decided_at").and_then(time),
+    }
+}
+
+/// Asks for a tool call.
+pub async fn insert(
+    tx: &mut SqliteConnection,
+    user_id: &str,
+    new: &CreateToolRequest,
+) -> Result<ToolRequest, ApiError> {
+    tasks::require(tx, user_id, &new.task_id).await?;
+    if runs::status(tx, user_id, &new.run_key).await? == Some(RunStatus::Cancelled) {
+        let text = "the run was cancelled, so that nobody needs to decide";
+        return Err(ApiError::new(StatusCode::CONFLICT, "run_cancelled", text));
+    }
+    let row = sqlx::query(
+        "INSERT INTO tool_requests (id, user_id, task_id, run_key, session_key, tool, arguments, reason, status, created_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+    )
+    .bind(new_id())
+    .bind(user_id)
+    .bind(&new.task_id)
+    .bind(&new.run_key)
+    .bind(&new.session_key)
+    .bind(&new.tool)
+    .bind(Value::Object(new.arguments.clone()).to_string())
+    .bind(&new.reason)
+    .bind(ToolRequestStatus::Pending.as_str())
+    .bind(now())
+    .fetch_one(tx)
+    .await?;
+    Ok(tool_request(&row))
+}
+
+/// Nobody has to decide about the calls of a cancelled run.
+pub async fn drop_waiting(tx: &mut SqliteConnection, run_key: &str) -> Result<(), ApiError> {
+    sqlx::query(
+        "UPDATE tool_requests SET status = ?, decided_at = ? WHERE run_key = ? AND status = ?",
+    )
+    .bind(ToolRequestStatus::Cancelled.as_str())
+    .bind(now())
+    .bind(run_key)
+    .bind(ToolRequestStatus::Pending.as_str())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// What the session is told.
+fn sentence(request: &ToolRequest) -> String {
+    let note = request.note.as_deref().map(str::trim).filter(|note| !note.is_empty());
+    let said = format!("The call of {} was {}.", request.tool, request.status);
+    note.map_or(said.clone(), |note| format!("{said} {note}"))
+}
+
+impl Store {
+    /// The user's tool requests, oldest first.
+    pub async fn tool_requests(
+        &self,
+        user_id: &str,
+        filter: &ToolRequestFilter,
+        limit: u32,
+        after: Option<i64>,
+    ) -> Result<Page<ToolRequest>, ApiError> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM tool_requests WHERE user_id = ");
+        query.push_bind(user_id);
+        if let Some(status) = filter.status {
+            query.push(" AND status = ").push_bind(status.as_str());
+        }
+        if let Some(run_key) = &filter.run_key {
+            query.push(" AND run_key = ").push_bind(run_key);
+        }
+        if let Some(task_id) = &filter.task_id {
+            query.push(" AND task_id = ").push_bind(task_id);
+        }
+        if let Some(after) = after {
+            query.push(" AND seq > ").push_bind(after);
+        }
+        query.push(" ORDER BY seq LIMIT ").push_bind(i64::from(limit) + 1);
+        let rows = query.build().fetch_all(&self.reader).await?;
+        let shown = &rows[..rows.len().min(limit as usize)];
+        let next_cursor = (rows.len() > shown.len())
+            .then(|| shown.last().map(|row| cursor(row.get("seq"))))
+            .flatten();
+        Ok(Page { items: shown.iter().map(tool_request).collect(), next_cursor })
+    }
+
+    /// One tool request.
+    pub async fn tool_request(&self, user_id: &str, id: &str) -> Result<ToolRequest, ApiError> {
+        let row = sqlx::query("SELECT * FROM tool_requests WHERE id = ? AND user_id = ?")
+            .bind(id)
+            .bind(user_id)
+            .fetch_optional(&self.reader)
+            .await?;
+        row.as_ref().map(tool_request).ok_or_else(|| ApiError::not_found("tool request"))
+    }
+
+    /// A person decides, once; the session is told in the same moment. A repetition under the same
+    /// key is no second decision.
+    pub async fn decide(
+        &self,
+        user_id: &str,
+        id: &str,
+        decision: &Decision,
+        arguments: Option<&Value>,
+        key: Option<&str>,
+    ) -> Result<ToolRequest, ApiError> {
+        let mut tx = self.writer.begin().await?;
+        let row = sqlx::query("SELECT * FROM tool_requests WHERE id = ? AND user_id = ?")
+            .bind(id)
+            .bind(user_id)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let row = row.ok_or_else(|| ApiError::not_found("tool request"))?;
+        let known = tool_request(&row);
+        if arguments.is_some_and(|given| *given != Value::Object(known.arguments.clone())) {
+            let why = "are not those of the request, and cannot be changed: deny it with a note";
+            return Err(ApiError::field("arguments", why));
+        }
+        if known.known_status() != Some(ToolRequestStatus::Pending) {
+            let same_key = key.is_some() && row.get::<Option<&str>, _>("decision_key") == key;
+            if same_key && known.status == decision.status.as_str() {
+                return Ok(known);
+            }
+            let text = format!("it was decided already: {}", known.status);
+            return Err(ApiError::new(StatusCode::CONFLICT, "already_decided", text)
+                .with_details(json!({ "status": known.status })));
+        }
+        let row = sqlx::query(
+            "UPDATE tool_requests SET status = ?, note = ?, decision_key = ?, decided_at = ? WHERE id = ? RETURNING *",
+        )
+        .bind(decision.status.as_str())
+        .bind(&decision.note)
+        .bind(key)
+        .bind(now())
+        .bind(id)
+        .fetch_one(&mut *tx)
+        .await?;
+        let decided = tool_request(&row);
+        let notification = CreateNotification {
+            user_id: user_id.to_owned(),
+            session_key: decided.session_key.clone(),
+            content: sentence(&decided),
+            task_id: Some(decided.task_id.clone()),
+            idempotency_key: None,
+        };
+        let metadata = Map::from_iter([
+            ("tool_request_id".to_owned(), json!(decided.id)),
+            ("tool_request_status".to_owned(), json!(decided.status)),
+        ]);
+        let about = About { run_key: Some(&decided.run_key), metadata: Some(metadata) };
+        notifications::insert(&mut tx, &notification, about).await?;
+        tx.commit().await?;
+        Ok(decided)
+    }
+}
