@@ -10,9 +10,12 @@ use subtle::ConstantTimeEq;
 use crate::App;
 use crate::error::ApiError;
 use crate::mentions::is_role;
+use crate::store::Scope;
+use crate::store::leases::Fence;
 
 const AGENT: HeaderName = HeaderName::from_static("x-agent-token");
 const INTERNAL: HeaderName = HeaderName::from_static("x-internal-token");
+const FENCE: HeaderName = HeaderName::from_static("x-session-fence");
 const ON_BEHALF_OF: HeaderName = HeaderName::from_static("x-on-behalf-of");
 
 /// An agent that acts for a user.
@@ -42,6 +45,22 @@ pub enum Tenant {
     Agent(Agent),
     /// A person.
     Person(Person),
+}
+
+/// A tenant that writes, with the lease under which it does.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    /// Who writes.
+    pub tenant: Tenant,
+    /// The lease of a session that the write belongs to, where it belongs to one.
+    pub fence: Option<Fence>,
+}
+
+impl Writer {
+    /// What the write may touch, and on what condition.
+    pub fn scope(&self) -> Scope<'_> {
+        Scope { user_id: self.tenant.user_id(), fence: self.fence.as_ref() }
+    }
 }
 
 /// An agent, or a service that speaks for nobody in particular.
@@ -87,6 +106,19 @@ pub(crate) fn check_session(user_id: &str, session_key: &str) -> Result<(), ApiE
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     std::str::from_utf8(headers.get(name)?.as_bytes()).ok()
+}
+
+/// `X-Session-Fence: {lease_id}:{fence}`.
+fn fence(headers: &HeaderMap) -> Result<Option<Fence>, ApiError> {
+    if !headers.contains_key(&FENCE) {
+        return Ok(None);
+    }
+    let fence = text(headers, &FENCE).and_then(|text| {
+        let (lease_id, fence) = text.trim().rsplit_once(':')?;
+        Some(Fence { lease_id: lease_id.to_owned(), fence: fence.parse().ok()? })
+    });
+    let wrong = || ApiError::field("X-Session-Fence", "must be {lease_id}:{fence}");
+    fence.map(Some).ok_or_else(wrong)
 }
 
 fn agent(headers: &HeaderMap, app: &App) -> Result<Agent, ApiError> {
@@ -154,6 +186,14 @@ impl FromRequestParts<App> for Tenant {
             return person(&parts.headers, app).map(Self::Person);
         }
         agent(&parts.headers, app).map(Self::Agent)
+    }
+}
+
+impl FromRequestParts<App> for Writer {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let tenant = Tenant::from_request_parts(parts, app).await?;
+        Ok(Self { tenant, fence: fence(&parts.headers)? })
     }
 }
 

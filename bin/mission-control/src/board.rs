@@ -25,7 +25,7 @@ use crate::auth::is_user_id;
 use crate::error::ApiError;
 use crate::extract::{Id, Params, read};
 use crate::mentions::{is_role, mentioned_roles};
-use crate::store::{messages, tasks};
+use crate::store::{Scope, messages, tasks};
 
 /// Who the page shows when nobody is named.
 const DEFAULT_USER: &str = "demo-user";
@@ -146,7 +146,7 @@ async fn write(State(app): State<App>, request: Request) -> Result<Response, Api
         let message = CreateMessage { task_id, content, ..CreateMessage::default() };
         messages::insert(tx, user, ActorType::User, None, &message).await
     };
-    let created = app.store.create(user, "board", None, &json!({}), make).await?;
+    let created = app.store.create(Scope::of(user), "board", None, &json!({}), make).await?;
     let task_id = created.body["task_id"].as_str().unwrap_or_default();
     let mut response = Redirect::to(&html::task_link(user, task_id)).into_response();
     *response.status_mut() = StatusCode::SEE_OTHER;

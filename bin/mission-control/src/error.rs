@@ -13,13 +13,19 @@ use serde_json::{Value, json};
 pub struct ApiError {
     status: StatusCode,
     body: Box<ErrorBody>,
+    /// When to come back, in seconds.
+    retry_after: Option<u64>,
 }
 
 impl ApiError {
     /// An error with a code.
     pub fn new(status: StatusCode, code: &str, error: impl Into<String>) -> Self {
         let body = ErrorBody { error: error.into(), code: Some(code.to_owned()), details: None };
-        Self { status, body: Box::new(body) }
+        // What is overloaded or away for a moment is soon back.
+        let retry_after =
+            matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
+                .then_some(1);
+        Self { status, body: Box::new(body), retry_after }
     }
 
     /// A request that is wrong in one field.
@@ -65,6 +71,13 @@ impl ApiError {
         self
     }
 
+    /// The same, with the seconds after which it may be otherwise.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
     /// A fault of ours.
     pub fn internal() -> Self {
         Self::new(
@@ -106,11 +119,11 @@ pub struct Said(pub String);
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let unavailable = self.status == StatusCode::SERVICE_UNAVAILABLE;
+        let retry_after = self.retry_after.map(HeaderValue::from);
         let said = Said(self.body.error.clone());
         let mut response = (self.status, Extension(said), Json(self.body)).into_response();
-        if unavailable {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response
     }

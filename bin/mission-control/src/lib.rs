@@ -33,7 +33,7 @@ use crate::store::Store;
 /// How long open connections may take to end.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
-/// How often idempotency keys that are no longer kept are dropped.
+/// How often what is no longer kept is dropped.
 const TIDY_EVERY: Duration = Duration::from_secs(3600);
 
 /// What the backend needs to know.
@@ -107,13 +107,13 @@ pub async fn run(
     Ok(())
 }
 
-/// Drops old idempotency keys now and then, as long as it is polled.
+/// Drops now and then what is old, as long as it is polled.
 async fn tidy(store: &Store) -> Infallible {
     let mut turn = tokio::time::interval(TIDY_EVERY);
     loop {
         turn.tick().await;
-        if let Err(error) = store.forget_old_keys().await {
-            tracing::warn!(%error, "old idempotency keys could not be dropped");
+        if let Err(error) = store.forget().await {
+            tracing::warn!(%error, "what is old could not be dropped");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The endpoints of the contract (docs/CONTROL_PLANE_CONTRACT.md).
 
 mod dispatch;
+mod leases;
 mod objects;
 mod runs;
 mod tool_requests;
@@ -17,7 +18,7 @@ use crate::auth::Caller;
 use crate::store::Created;
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 11] = [
+const FEATURES: [&str; 12] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -29,6 +30,7 @@ const FEATURES: [&str; 11] = [
     "standup",
     "run_journal",
     "tool_requests",
+    "session_leases",
 ];
 
 /// Features of the dispatch queue.
@@ -55,6 +57,8 @@ pub(crate) fn router() -> Router<App> {
         .route("/runs/{run_key}/cancel", post(runs::cancel))
         .route("/tool-requests", get(tool_requests::list).post(tool_requests::create))
         .route("/tool-requests/{id}", get(tool_requests::get).patch(tool_requests::decide))
+        .route("/sessions/lease", post(leases::create))
+        .route("/sessions/lease/{id}", put(leases::renew).delete(leases::free))
         .route("/dispatch/undelivered", get(dispatch::undelivered).post(dispatch::undelivered))
         .route("/dispatch/notifications/{id}/deliver", post(dispatch::deliver))
         .route("/dispatch/notifications/{id}/fail", post(dispatch::fail))

@@ -6,6 +6,7 @@
 pub mod board;
 pub mod dispatch;
 pub mod documents;
+pub mod leases;
 pub mod messages;
 pub mod notifications;
 pub mod runs;
@@ -23,21 +24,38 @@ use serde_json::Value;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Row, SqliteConnection};
+use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
 
 use crate::error::ApiError;
+use crate::store::leases::Fence;
 
 /// How long a write waits for its turn before the caller is told to come back.
 const TURN: Duration = Duration::from_secs(10);
 
 /// How long keys are kept: longer than the contract's 24 hours.
-const KEYS_KEPT: chrono::Duration = chrono::Duration::hours(48);
+const KEPT: chrono::Duration = chrono::Duration::hours(48);
 
 /// The database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     writer: SqlitePool,
     reader: SqlitePool,
+}
+
+/// What a write may touch, and on what condition.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope<'a> {
+    /// The user whose objects it is about.
+    pub user_id: &'a str,
+    /// The turn in a session that it belongs to: once that is another's, nothing is written.
+    pub fence: Option<&'a Fence>,
+}
+
+impl<'a> Scope<'a> {
+    /// All that is the user's, on no condition.
+    pub fn of(user_id: &'a str) -> Self {
+        Self { user_id, fence: None }
+    }
 }
 
 /// What a create gave.
@@ -102,26 +120,37 @@ impl Store {
         Ok(())
     }
 
-    /// Drops the idempotency keys that are older than they are kept.
-    pub(crate) async fn forget_old_keys(&self) -> Result<(), sqlx::Error> {
+    /// Drops what is older than it is kept: idempotency keys, and leases that ended.
+    pub(crate) async fn forget(&self) -> Result<(), sqlx::Error> {
+        let before = stamp(Utc::now() - KEPT);
         sqlx::query("DELETE FROM idempotency WHERE created_at < ?")
-            .bind(stamp(Utc::now() - KEYS_KEPT))
+            .bind(&before)
             .execute(&self.writer)
             .await?;
-        Ok(())
+        self.forget_old_leases(&before).await
+    }
+
+    /// Begins a write.
+    async fn write(&self, scope: Scope<'_>) -> Result<Transaction<'static, Sqlite>, ApiError> {
+        let mut tx = self.writer.begin().await?;
+        if let Some(fence) = scope.fence {
+            leases::check(&mut tx, scope.user_id, fence).await?;
+        }
+        Ok(tx)
     }
 
     /// A create: made at most once for a key. `body` is what the caller sent, `make` does the work
     /// in the same transaction that remembers the key.
     pub async fn create<T: Serialize>(
         &self,
-        user_id: &str,
+        scope: Scope<'_>,
         endpoint: &str,
         key: Option<&str>,
         body: &Value,
         make: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, ApiError>,
     ) -> Result<Created, ApiError> {
-        let mut tx = self.writer.begin().await?;
+        let user_id = scope.user_id;
+        let mut tx = self.write(scope).await?;
         let body = canonical_json(body);
         if let Some(key) = key {
             let known = sqlx::query("SELECT body, response FROM idempotency WHERE user_id = ? AND endpoint = ? AND key = ?")

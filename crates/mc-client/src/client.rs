@@ -42,6 +42,9 @@ pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempote
 /// The header of the caller's trace (W3C Trace Context).
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
+/// The header that says under which lease of a session a write is made.
+const SESSION_FENCE: HeaderName = HeaderName::from_static("x-session-fence");
+
 /// How often and how patiently a call is repeated.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
@@ -93,6 +96,7 @@ impl McClient {
                 identity: Identity::Agent(auth),
                 traceparent: None,
                 deadline: None,
+                fence: None,
             },
         }
     }
@@ -101,7 +105,13 @@ impl McClient {
     pub fn internal(&self, token: SecretString) -> InternalClient {
         let identity = Identity::Internal { token, on_behalf_of: None };
         InternalClient {
-            caller: Caller { client: self.clone(), identity, traceparent: None, deadline: None },
+            caller: Caller {
+                client: self.clone(),
+                identity,
+                traceparent: None,
+                deadline: None,
+                fence: None,
+            },
         }
     }
 }
@@ -206,6 +216,8 @@ pub(crate) struct Caller {
     identity: Identity,
     traceparent: Option<HeaderValue>,
     deadline: Option<Instant>,
+    /// Goes with every write.
+    pub(crate) fence: Option<HeaderValue>,
 }
 
 /// One call, before it is sent.
@@ -365,6 +377,11 @@ impl Caller {
         }
         if let Some(traceparent) = &self.traceparent {
             request = request.header(TRACEPARENT, traceparent);
+        }
+        if let Some(fence) = &self.fence
+            && call.method != Method::GET
+        {
+            request = request.header(SESSION_FENCE, fence);
         }
         if let Some(body) = &call.body {
             request = request

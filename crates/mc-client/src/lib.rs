@@ -7,6 +7,7 @@ pub mod dispatch;
 mod documents;
 pub mod error;
 pub mod idempotency;
+pub mod leases;
 mod messages;
 mod notifications;
 pub mod runs;

@@ -10,12 +10,12 @@ use mc_client::types::{
 
 use super::created;
 use crate::App;
-use crate::auth::{Internal, Person, Tenant, check_session};
+use crate::auth::{Internal, Person, Tenant, Writer, check_session};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, paging, require, require_key};
 use crate::store::notifications::About;
 use crate::store::tasks::TaskFilter;
-use crate::store::{documents, messages, notifications, tasks};
+use crate::store::{Scope, documents, messages, notifications, tasks};
 
 pub(super) async fn list_tasks(
     State(app): State<App>,
@@ -36,16 +36,17 @@ pub(super) async fn list_tasks(
 
 pub(super) async fn create_task(
     State(app): State<App>,
-    tenant: Tenant,
+    writer: Writer,
     body: Body<CreateTask>,
 ) -> Result<Response, ApiError> {
     let new = body.value;
     require(&[("title", &new.title)])?;
     require_key(new.idempotency_key.as_deref())?;
-    let (user, key) = (tenant.user_id(), new.idempotency_key.as_deref());
+    let (scope, key) = (writer.scope(), new.idempotency_key.as_deref());
+    let user = scope.user_id;
     let made = app
         .store
-        .create(user, "tasks", key, &body.raw, async |tx| tasks::insert(tx, user, &new).await);
+        .create(scope, "tasks", key, &body.raw, async |tx| tasks::insert(tx, user, &new).await);
     made.await.map(created)
 }
 
@@ -59,14 +60,14 @@ pub(super) async fn get_task(
 
 pub(super) async fn update_task(
     State(app): State<App>,
-    tenant: Tenant,
+    writer: Writer,
     Id(id): Id,
     body: Body<UpdateTask>,
 ) -> Result<Json<Task>, ApiError> {
     if let Some(title) = &body.value.title {
         require(&[("title", title)])?;
     }
-    app.store.update_task(tenant.user_id(), &id, &body.value).await.map(Json)
+    app.store.update_task(writer.scope(), &id, &body.value).await.map(Json)
 }
 
 pub(super) async fn list_messages(
@@ -85,13 +86,13 @@ pub(super) async fn list_messages(
 
 pub(super) async fn create_message(
     State(app): State<App>,
-    tenant: Tenant,
+    writer: Writer,
     body: Body<CreateMessage>,
 ) -> Result<Response, ApiError> {
     let new = body.value;
     require(&[("task_id", &new.task_id), ("content", &new.content)])?;
     require_key(new.idempotency_key.as_deref())?;
-    let (actor, role) = match (&tenant, new.actor_type) {
+    let (actor, role) = match (&writer.tenant, new.actor_type) {
         (Tenant::Agent(_), Some(ActorType::User)) => {
             return Err(ApiError::forbidden("an agent cannot write as the user"));
         }
@@ -107,9 +108,10 @@ pub(super) async fn create_message(
             return Err(ApiError::forbidden("only an agent token writes as an agent"));
         }
     };
-    let (user, key) = (tenant.user_id(), new.idempotency_key.as_deref());
+    let (scope, key) = (writer.scope(), new.idempotency_key.as_deref());
+    let user = scope.user_id;
     let make = async |tx: &mut _| messages::insert(tx, user, actor, role, &new).await;
-    app.store.create(user, "messages", key, &body.raw, make).await.map(created)
+    app.store.create(scope, "messages", key, &body.raw, make).await.map(created)
 }
 
 pub(super) async fn list_documents(
@@ -124,15 +126,16 @@ pub(super) async fn list_documents(
 
 pub(super) async fn create_document(
     State(app): State<App>,
-    tenant: Tenant,
+    writer: Writer,
     body: Body<CreateDocument>,
 ) -> Result<Response, ApiError> {
     let new = body.value;
     require(&[("title", &new.title), ("content", &new.content)])?;
     require_key(new.idempotency_key.as_deref())?;
-    let (user, key) = (tenant.user_id(), new.idempotency_key.as_deref());
+    let (scope, key) = (writer.scope(), new.idempotency_key.as_deref());
+    let user = scope.user_id;
     let make = async |tx: &mut _| documents::insert(tx, user, &new).await;
-    app.store.create(user, "documents", key, &body.raw, make).await.map(created)
+    app.store.create(scope, "documents", key, &body.raw, make).await.map(created)
 }
 
 pub(super) async fn get_document(
@@ -168,7 +171,10 @@ pub(super) async fn create_notification(
     check_session(&new.user_id, &new.session_key)?;
     let key = new.idempotency_key.as_deref();
     let make = async |tx: &mut _| notifications::insert(tx, &new, About::default()).await;
-    app.store.create(&new.user_id, "notifications", key, &body.raw, make).await.map(created)
+    app.store
+        .create(Scope::of(&new.user_id), "notifications", key, &body.raw, make)
+        .await
+        .map(created)
 }
 
 pub(super) async fn read_notification(

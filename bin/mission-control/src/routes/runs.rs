@@ -5,7 +5,7 @@ use axum::extract::State;
 use mc_client::runs::{PutRun, PutStep, Run, RunNote};
 
 use crate::App;
-use crate::auth::{Tenant, check_session};
+use crate::auth::{Tenant, Writer, check_session};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Part, require};
 
@@ -34,20 +34,20 @@ pub(super) async fn get(
 
 pub(super) async fn put(
     State(app): State<App>,
-    tenant: Tenant,
+    writer: Writer,
     Id(run_key): Id,
     body: Body<PutRun>,
 ) -> Result<Json<RunNote>, ApiError> {
     check_key(&run_key)?;
     if let Some(session_key) = &body.value.session_key {
-        check_session(tenant.user_id(), session_key)?;
+        check_session(writer.scope().user_id, session_key)?;
     }
-    app.store.put_run(tenant.user_id(), &run_key, &body.value).await.map(Json)
+    app.store.put_run(writer.scope(), &run_key, &body.value).await.map(Json)
 }
 
 pub(super) async fn put_step(
     State(app): State<App>,
-    tenant: Tenant,
+    writer: Writer,
     Part(run_key, index): Part,
     body: Body<PutStep, MAX_STEP>,
 ) -> Result<Json<RunNote>, ApiError> {
@@ -57,13 +57,13 @@ pub(super) async fn put_step(
         .flatten()
         .ok_or_else(|| ApiError::field("index", "must be a whole number from 0"))?;
     require(&[("kind", &body.value.kind)])?;
-    app.store.put_step(tenant.user_id(), &run_key, index, &body.value).await.map(Json)
+    app.store.put_step(writer.scope(), &run_key, index, &body.value).await.map(Json)
 }
 
 pub(super) async fn cancel(
     State(app): State<App>,
-    tenant: Tenant,
+    writer: Writer,
     Id(run_key): Id,
 ) -> Result<Json<RunNote>, ApiError> {
-    app.store.cancel_run(tenant.user_id(), &run_key).await.map(Json)
+    app.store.cancel_run(writer.scope(), &run_key).await.map(Json)
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::created;
 use super::runs::check_key;
 use crate::App;
-use crate::auth::{Person, Tenant, check_session};
+use crate::auth::{Person, Tenant, Writer, check_session};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, paging, require};
 use crate::store::tool_requests;
@@ -36,7 +36,7 @@ pub(super) async fn list(
 
 pub(super) async fn create(
     State(app): State<App>,
-    tenant: Tenant,
+    writer: Writer,
     body: Body<CreateToolRequest>,
 ) -> Result<Response, ApiError> {
     let new = body.value;
@@ -46,11 +46,12 @@ pub(super) async fn create(
         ("idempotency_key", &new.idempotency_key),
     ])?;
     check_key(&new.run_key)?;
-    let user = tenant.user_id();
+    let scope = writer.scope();
+    let user = scope.user_id;
     check_session(user, &new.session_key)?;
     let make = async |tx: &mut _| tool_requests::insert(tx, user, &new).await;
     let key = Some(new.idempotency_key.as_str());
-    let mut made = app.store.create(user, "tool-requests", key, &body.raw, make).await?;
+    let mut made = app.store.create(scope, "tool-requests", key, &body.raw, make).await?;
     // Whoever asks again wants to know what was decided meanwhile.
     if made.replayed
         && let Some(id) = made.body["id"].as_str()

@@ -14,7 +14,7 @@ use crate::auth::{Agent, Caller, is_user_id};
 use crate::error::ApiError;
 use crate::extract::Body;
 use crate::mentions::is_role;
-use crate::store::{documents, stamp};
+use crate::store::{Scope, documents, stamp};
 
 pub(super) async fn heartbeat(
     State(app): State<App>,
@@ -117,7 +117,7 @@ async fn day_of(app: &App, user_id: &str, zone: Tz, date: NaiveDate) -> Result<S
     let key = format!("{date}:{}:{}", zone.name(), document.content);
     let body = json!({ "title": document.title, "content": document.content });
     let make = async |tx: &mut _| documents::insert(tx, user_id, &document).await;
-    let stored = app.store.create(user_id, "standup", Some(&key), &body, make).await?;
+    let stored = app.store.create(Scope::of(user_id), "standup", Some(&key), &body, make).await?;
     Ok(Standup {
         date: date.to_string(),
         timezone: zone.name().to_owned(),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::{Store, json_of, now, tasks, time, tool_requests};
+use super::{Scope, Store, json_of, now, tasks, time, tool_requests};
 use crate::error::ApiError;
 
 /// What a run says of itself; a caller's own field of such a name is not kept.
@@ -134,11 +134,12 @@ impl Store {
     /// Says what a run is and where it stands, beginning it when there is none.
     pub async fn put_run(
         &self,
-        user_id: &str,
+        scope: Scope<'_>,
         run_key: &str,
         put: &PutRun,
     ) -> Result<RunNote, ApiError> {
-        let mut tx = self.writer.begin().await?;
+        let mut tx = self.write(scope).await?;
+        let user_id = scope.user_id;
         let known = match find(&mut tx, user_id, run_key).await? {
             Some(known) => known,
             None => begin(&mut tx, user_id, run_key).await?,
@@ -177,12 +178,13 @@ impl Store {
     /// another one at its place is refused.
     pub async fn put_step(
         &self,
-        user_id: &str,
+        scope: Scope<'_>,
         run_key: &str,
         index: u32,
         put: &PutStep,
     ) -> Result<RunNote, ApiError> {
-        let mut tx = self.writer.begin().await?;
+        let mut tx = self.write(scope).await?;
+        let user_id = scope.user_id;
         let known = match find(&mut tx, user_id, run_key).await? {
             Some(known) => known,
             None => begin(&mut tx, user_id, run_key).await?,
@@ -224,8 +226,9 @@ impl Store {
     }
 
     /// Asks for a run to be stopped. One that nobody is on is cancelled at once.
-    pub async fn cancel_run(&self, user_id: &str, run_key: &str) -> Result<RunNote, ApiError> {
-        let mut tx = self.writer.begin().await?;
+    pub async fn cancel_run(&self, scope: Scope<'_>, run_key: &str) -> Result<RunNote, ApiError> {
+        let mut tx = self.write(scope).await?;
+        let user_id = scope.user_id;
         let known = find(&mut tx, user_id, run_key).await?;
         let known = known.ok_or_else(|| ApiError::not_found("run"))?;
         let status = match known.known_status().unwrap_or(RunStatus::Running) {

@@ -4,7 +4,7 @@ use mc_client::types::{CreateTask, Page, Task, TaskStatus, UpdateTask};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-use super::{Store, json_of, new_id, now, time};
+use super::{Scope, Store, json_of, new_id, now, time};
 use crate::error::ApiError;
 use crate::extract::cursor;
 
@@ -107,10 +107,11 @@ impl Store {
     /// Changes what is given.
     pub async fn update_task(
         &self,
-        user_id: &str,
+        scope: Scope<'_>,
         id: &str,
         update: &UpdateTask,
     ) -> Result<Task, ApiError> {
+        let mut tx = self.write(scope).await?;
         let at = now();
         let completed = update.status.map(|status| status == TaskStatus::Completed);
         let row = sqlx::query(
@@ -128,10 +129,12 @@ impl Store {
         .bind(completed)
         .bind(&at)
         .bind(id)
-        .bind(user_id)
-        .fetch_optional(&self.writer)
+        .bind(scope.user_id)
+        .fetch_optional(&mut *tx)
         .await?;
-        row.as_ref().map(task).ok_or_else(|| ApiError::not_found("task"))
+        let updated = row.as_ref().map(task).ok_or_else(|| ApiError::not_found("task"))?;
+        tx.commit().await?;
+        Ok(updated)
     }
 
     /// The user's tasks that were completed within a time, and those that stand at a status.

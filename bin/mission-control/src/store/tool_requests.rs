@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::notifications::About;
-use super::{Store, json_of, new_id, notifications, now, runs, tasks, time};
+use super::{Scope, Store, json_of, new_id, notifications, now, runs, tasks, time};
 use crate::error::ApiError;
 use crate::extract::cursor;
 
@@ -143,7 +143,7 @@ impl Store {
         arguments: Option<&Value>,
         key: Option<&str>,
     ) -> Result<ToolRequest, ApiError> {
-        let mut tx = self.writer.begin().await?;
+        let mut tx = self.write(Scope::of(user_id)).await?;
         let row = sqlx::query("SELECT * FROM tool_requests WHERE id = ? AND user_id = ?")
             .bind(id)
             .bind(user_id)

@@ -97,6 +97,9 @@ async fn every_endpoint_asks_who_calls() {
         (Method::PUT, "/runs/x"),
         (Method::PUT, "/runs/x/steps/0"),
         (Method::POST, "/runs/x/cancel"),
+        (Method::POST, "/sessions/lease"),
+        (Method::PUT, "/sessions/lease/x"),
+        (Method::DELETE, "/sessions/lease/x"),
         (Method::GET, "/tool-requests"),
         (Method::POST, "/tool-requests"),
         (Method::GET, "/tool-requests/x"),
@@ -180,7 +183,7 @@ async fn the_capabilities_name_what_is_offered() {
         &json!({ "contract_version": "v1", "features": {
             "dispatch_leases": true, "documents_list": true, "heartbeat": true,
             "message_lookup": true, "messages_list": true, "notifications": true,
-            "notifications_dispatch": true, "notifications_fail": true, "run_journal": true, "standup": true,
+            "notifications_dispatch": true, "notifications_fail": true, "run_journal": true, "session_leases": true, "standup": true,
             "tasks_get": true, "tasks_update": true, "tool_requests": true
         } })
     );

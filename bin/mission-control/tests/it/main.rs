@@ -7,6 +7,7 @@ mod demo;
 mod errors;
 mod harness;
 mod heartbeat;
+mod leases;
 mod notifications;
 mod page;
 mod paging;

@@ -1,0 +1,60 @@
+//! Whose turn it is in a session.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use mc_client::leases::{Lease, LeaseRequest, RenewLease};
+use serde_json::{Value, json};
+
+use super::created;
+use crate::App;
+use crate::auth::{Tenant, check_session};
+use crate::error::ApiError;
+use crate::extract::{Body, Id, require, require_key};
+use crate::store::{Scope, leases};
+
+/// The longest lease, in seconds.
+const MAX_TTL: u32 = 3_600;
+
+fn check_ttl(ttl_secs: u32) -> Result<(), ApiError> {
+    if (1..=MAX_TTL).contains(&ttl_secs) {
+        return Ok(());
+    }
+    Err(ApiError::field("ttl_secs", "must be from 1 to 3600"))
+}
+
+pub(super) async fn create(
+    State(app): State<App>,
+    tenant: Tenant,
+    body: Body<LeaseRequest>,
+) -> Result<Response, ApiError> {
+    let new = body.value;
+    require(&[("task_id", &new.task_id), ("holder", &new.holder)])?;
+    require_key(new.idempotency_key.as_deref())?;
+    check_ttl(new.ttl_secs)?;
+    let (user, key) = (tenant.user_id(), new.idempotency_key.as_deref());
+    check_session(user, &new.session_key)?;
+    let make = async |tx: &mut _| leases::insert(tx, user, &new).await;
+    app.store.create(Scope::of(user), "sessions/lease", key, &body.raw, make).await.map(created)
+}
+
+pub(super) async fn renew(
+    State(app): State<App>,
+    tenant: Tenant,
+    Id(id): Id,
+    body: Body<RenewLease>,
+) -> Result<Json<Lease>, ApiError> {
+    if let Some(ttl_secs) = body.value.ttl_secs {
+        check_ttl(ttl_secs)?;
+    }
+    app.store.renew_lease(tenant.user_id(), &id, body.value.ttl_secs).await.map(Json)
+}
+
+pub(super) async fn free(
+    State(app): State<App>,
+    tenant: Tenant,
+    Id(id): Id,
+) -> Result<Json<Value>, ApiError> {
+    app.store.free_lease(tenant.user_id(), &id).await?;
+    Ok(Json(json!({ "status": "freed" })))
+}

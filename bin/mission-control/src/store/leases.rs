@@ -1,0 +1,168 @@
+//! Whose turn it is in a session on a task.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use http::StatusCode;
+use mc_client::leases::{Lease, LeaseRequest};
+use serde_json::json;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::{Scope, Store, new_id, now, stamp, tasks, time};
+use crate::error::ApiError;
+
+/// The longest time after which a caller is told to ask again: the turn may be given back early.
+const ASK_AGAIN: i64 = 5;
+
+/// A lease under which a write is made, as `X-Session-Fence` names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fence {
+    /// The lease.
+    pub lease_id: String,
+    /// Its fence.
+    pub fence: i64,
+}
+
+fn lease(row: &SqliteRow) -> Lease {
+    Lease {
+        lease_id: row.get("id"),
+        fence: row.get("fence"),
+        expires_at: time(row.get("expires_at")),
+    }
+}
+
+fn stale() -> ApiError {
+    let text = "the session's turn has gone to somebody else";
+    ApiError::new(StatusCode::CONFLICT, "stale_fence", text)
+}
+
+fn until(from: DateTime<Utc>, ttl_secs: u32) -> String {
+    stamp(from + TimeDelta::seconds(ttl_secs.into()))
+}
+
+/// The newest lease of the session and task of a row.
+const NEWEST: &str = "SELECT * FROM session_leases WHERE session_key = ? AND task_id = ? ORDER BY fence DESC LIMIT 1";
+
+/// Refuses a write under a lease that was given back, or after which another was given. One that
+/// has only run out still counts: nobody has written since.
+pub(super) async fn check(
+    tx: &mut SqliteConnection,
+    user_id: &str,
+    fence: &Fence,
+) -> Result<(), ApiError> {
+    let row = sqlx::query(
+        "SELECT l.fence, l.freed_at IS NOT NULL AS freed, \
+           (SELECT max(n.fence) FROM session_leases n WHERE n.session_key = l.session_key AND n.task_id = l.task_id) AS newest \
+         FROM session_leases l WHERE l.id = ? AND l.user_id = ?",
+    )
+    .bind(&fence.lease_id)
+    .bind(user_id)
+    .fetch_optional(tx)
+    .await?
+    .ok_or_else(stale)?;
+    let own: i64 = row.get("fence");
+    let holds = own == fence.fence && own == row.get::<i64, _>("newest");
+    if holds && !row.get::<bool, _>("freed") { Ok(()) } else { Err(stale()) }
+}
+
+/// Gives the turn to a caller, unless it is somebody's.
+pub async fn insert(
+    tx: &mut SqliteConnection,
+    user_id: &str,
+    request: &LeaseRequest,
+) -> Result<Lease, ApiError> {
+    tasks::require(tx, user_id, &request.task_id).await?;
+    let at = Utc::now();
+    let newest = sqlx::query(NEWEST)
+        .bind(&request.session_key)
+        .bind(&request.task_id)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let mut fence = 1;
+    if let Some(newest) = newest {
+        let ends = time(newest.get("expires_at")).filter(|ends| *ends > at);
+        let freed = newest.get::<Option<String>, _>("freed_at").is_some();
+        if let (Some(ends), false) = (ends, freed) {
+            let wait = ((ends - at).num_seconds() + 1).clamp(1, ASK_AGAIN);
+            let text = "it is somebody else's turn in this session";
+            return Err(ApiError::new(StatusCode::CONFLICT, "session_busy", text)
+                .with_details(json!({ "holder": newest.get::<String, _>("holder") }))
+                .retry_after(wait.unsigned_abs()));
+        }
+        fence = newest.get::<i64, _>("fence") + 1;
+    }
+    let row = sqlx::query(
+        "INSERT INTO session_leases (id, user_id, session_key, task_id, fence, holder, ttl_secs, expires_at, created_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+    )
+    .bind(new_id())
+    .bind(user_id)
+    .bind(&request.session_key)
+    .bind(&request.task_id)
+    .bind(fence)
+    .bind(&request.holder)
+    .bind(request.ttl_secs)
+    .bind(until(at, request.ttl_secs))
+    .bind(stamp(at))
+    .fetch_one(tx)
+    .await?;
+    Ok(lease(&row))
+}
+
+impl Store {
+    /// Keeps a turn. One that has run out comes back, as long as nobody else had it since.
+    pub async fn renew_lease(
+        &self,
+        user_id: &str,
+        id: &str,
+        ttl_secs: Option<u32>,
+    ) -> Result<Lease, ApiError> {
+        let mut tx = self.write(Scope::of(user_id)).await?;
+        let row = sqlx::query(
+            "SELECT * FROM session_leases WHERE id = ? AND user_id = ? AND freed_at IS NULL",
+        )
+        .bind(id)
+        .bind(user_id)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let row = row.ok_or_else(|| ApiError::not_found("lease"))?;
+        let fence = Fence { lease_id: id.to_owned(), fence: row.get("fence") };
+        check(&mut tx, user_id, &fence).await?;
+        let ttl_secs = ttl_secs.unwrap_or_else(|| row.get("ttl_secs"));
+        let row = sqlx::query(
+            "UPDATE session_leases SET expires_at = ?, ttl_secs = ? WHERE id = ? RETURNING *",
+        )
+        .bind(until(Utc::now(), ttl_secs))
+        .bind(ttl_secs)
+        .bind(id)
+        .fetch_one(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(lease(&row))
+    }
+
+    /// Gives a turn back. Repeating it is harmless.
+    pub async fn free_lease(&self, user_id: &str, id: &str) -> Result<(), ApiError> {
+        let mut tx = self.write(Scope::of(user_id)).await?;
+        let done = sqlx::query("UPDATE session_leases SET freed_at = coalesce(freed_at, ?) WHERE id = ? AND user_id = ?")
+            .bind(now())
+            .bind(id)
+            .bind(user_id)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        if done.rows_affected() > 0 { Ok(()) } else { Err(ApiError::not_found("lease")) }
+    }
+
+    /// Drops leases that ended before a moment, but for the newest of each session and task.
+    pub(super) async fn forget_old_leases(&self, before: &str) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "DELETE FROM session_leases WHERE expires_at < ? AND EXISTS (SELECT 1 FROM session_leases n \
+             WHERE n.session_key = session_leases.session_key AND n.task_id = session_leases.task_id \
+               AND n.fence > session_leases.fence)",
+        )
+        .bind(before)
+        .execute(&self.writer)
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! Who has the turn in a session (feature `session_leases`): one run at a time across instances.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use http::{HeaderValue, Method};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::client::{AgentClient, Call};
+use crate::error::McError;
+use crate::url::path;
+
+/// `POST /sessions/lease`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LeaseRequest {
+    /// The session, `user:{userId}:{role}`.
+    pub session_key: String,
+    /// The task within it.
+    pub task_id: String,
+    /// Who asks, for people who read it.
+    pub holder: String,
+    /// How long it holds when nobody renews it, in seconds.
+    pub ttl_secs: u32,
+    /// Makes the call safe to repeat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+}
+
+/// `PUT /sessions/lease/{id}`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RenewLease {
+    /// How long it holds from now on, in seconds; as long as at first when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_secs: Option<u32>,
+}
+
+/// A turn in a session.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Lease {
+    /// The backend's id.
+    pub lease_id: String,
+    /// Grows by one with each lease of the same session and task.
+    pub fence: i64,
+    /// When it ends if nobody renews it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl Lease {
+    /// The value of `X-Session-Fence`.
+    pub fn header(&self) -> String {
+        format!("{}:{}", self.lease_id, self.fence)
+    }
+}
+
+impl McError {
+    /// The session's turn is somebody else's; [`McError::retry_after`] says when to ask again.
+    pub fn is_session_busy(&self) -> bool {
+        self.status() == Some(409) && self.code() == Some("session_busy")
+    }
+
+    /// Somebody else has had the turn since: whoever gets this must not write any more.
+    pub fn is_stale_fence(&self) -> bool {
+        self.status() == Some(409) && self.code() == Some("stale_fence")
+    }
+}
+
+impl AgentClient {
+    /// Takes the turn in a session. Repeated only when the request carries a key.
+    pub async fn lease_session(&self, request: &LeaseRequest) -> Result<Lease, McError> {
+        let key = request.idempotency_key.as_deref();
+        self.caller.fetch(Call::create(&path(&["sessions", "lease"]), request, key)?).await
+    }
+
+    /// Keeps the turn for as long again, or for another time (rounded up to seconds).
+    pub async fn renew_lease(
+        &self,
+        lease_id: &str,
+        ttl: Option<Duration>,
+    ) -> Result<Lease, McError> {
+        let ttl_secs = ttl.map(|ttl| {
+            let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
+            u32::try_from(seconds).unwrap_or(u32::MAX)
+        });
+        let call = Call::new(Method::PUT, &path(&["sessions", "lease", lease_id]));
+        self.caller.fetch(call.json(&RenewLease { ttl_secs })?).await
+    }
+
+    /// Gives the turn back. Repeating it is harmless.
+    pub async fn free_lease(&self, lease_id: &str) -> Result<(), McError> {
+        let call = Call::new(Method::DELETE, &path(&["sessions", "lease", lease_id]));
+        self.caller.send(call).await
+    }
+
+    /// All writes say under which lease they are made, and are refused once it is another's turn.
+    #[must_use]
+    pub fn with_fence(mut self, lease: &Lease) -> Self {
+        self.caller.fence = HeaderValue::from_str(&lease.header()).ok();
+        self
+    }
+}
