@@ -47,7 +47,8 @@ struct Table {
 
 #[derive(Debug, Clone)]
 struct Keyed {
-    fingerprint: String,
+    /// `None` where the journal knows what it was asked.
+    fingerprint: Option<String>,
     outcome: watch::Receiver<Option<Outcome>>,
 }
 
@@ -133,20 +134,21 @@ impl Runs {
 
     /// Joins the run with this key, or becomes it. The same key with another request is a
     /// conflict; a key that was cancelled stays cancelled.
-    pub fn join(&self, key: &RunKey, fingerprint: &str) -> Result<Joined, RunError> {
+    pub fn join(&self, key: &RunKey, fingerprint: Option<&str>) -> Result<Joined, RunError> {
         self.table(|table| {
             if table.cancelled.contains(key) {
                 return Err(RunError::new(RunErrorKind::Cancelled));
             }
             if let Some(keyed) = table.by_key.get(key) {
-                return if keyed.fingerprint == fingerprint {
-                    Ok(Joined::Other(keyed.outcome.clone()))
-                } else {
-                    Err(RunError::new(RunErrorKind::KeyConflict))
+                return match (keyed.fingerprint.as_deref(), fingerprint) {
+                    (Some(there), Some(here)) if there != here => {
+                        Err(RunError::new(RunErrorKind::KeyConflict))
+                    }
+                    (_, _) => Ok(Joined::Other(keyed.outcome.clone())),
                 };
             }
             let (sender, outcome) = watch::channel(None);
-            let fingerprint = fingerprint.to_owned();
+            let fingerprint = fingerprint.map(str::to_owned);
             table.by_key.insert(key.clone(), Keyed { fingerprint, outcome });
             Ok(Joined::First(sender))
         })

@@ -24,6 +24,12 @@ impl RunKey {
         Self(hash(&["random", &Uuid::new_v4().to_string()]))
     }
 
+    /// A key that somebody hands back: 64 hexadecimal digits in lower case.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        (text.len() == 64 && text.bytes().all(is_digit)).then(|| Self(text.to_owned()))
+    }
+
     /// 64 hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -133,6 +139,10 @@ mod tests {
             assert_ne!(key, RunKey::derive(other.0, other.1, other.2));
         }
         assert_ne!(RunKey::random(), RunKey::random());
+        assert_eq!(RunKey::parse(key.as_str()), Some(key));
+        for text in ["", "../x", &"A".repeat(64), &"0".repeat(65)] {
+            assert_eq!(RunKey::parse(text), None, "{text}");
+        }
     }
 
     #[test]

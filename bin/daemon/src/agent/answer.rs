@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 /// The answer of `send`, and with a few fields less of `stream`.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct RunAnswer {
-    /// `ok`.
+    /// `ok`, or `awaiting_approval` where tools wait for a person.
     pub status: &'static str,
     /// This run.
     pub run_id: String,
@@ -53,6 +53,23 @@ pub struct RunAnswer {
     /// There was nothing to say, and nothing was stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub silent: Option<bool>,
+    /// What takes the run up again (`resume_run_key`), where it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_key: Option<String>,
+    /// The calls that wait for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_requests: Option<Vec<ToolRequestReport>>,
+}
+
+/// A tool call that waits for a person.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ToolRequestReport {
+    /// The backend's id of the request.
+    pub id: String,
+    /// The tool.
+    pub tool: String,
+    /// What it would be called with.
+    pub arguments: Value,
 }
 
 /// The documented form of `usage`.
@@ -133,6 +150,8 @@ pub enum RunErrorKind {
     Draining,
     /// Another run of the session is going on.
     SessionBusy,
+    /// Another instance has taken the session over in the middle of the run.
+    SessionLost,
     /// The same key came with another request.
     KeyConflict,
     /// No journaled run has this key.
@@ -176,7 +195,9 @@ impl RunError {
 
     /// A failure of the backend before the model was asked.
     pub fn backend(error: &McError) -> Self {
-        let kind = if error.is_auth() {
+        let kind = if error.is_stale_fence() {
+            RunErrorKind::SessionLost
+        } else if error.is_auth() {
             RunErrorKind::BackendAuth
         } else if error.is_retryable() {
             RunErrorKind::BackendUnavailable
@@ -191,6 +212,8 @@ impl RunError {
     pub fn not_stored(error: &McError, produced: Produced) -> Self {
         let kind = if error.is_not_found() {
             RunErrorKind::TaskNotFound
+        } else if error.is_stale_fence() {
+            RunErrorKind::SessionLost
         } else {
             RunErrorKind::ReplyNotStored(error.to_string())
         };

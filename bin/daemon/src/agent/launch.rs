@@ -12,7 +12,8 @@ use uuid::Uuid;
 use super::answer::{RunError, RunErrorKind};
 use super::driver::Drive;
 use super::events::EventSink;
-use super::request::{RunRequest, TaskTarget};
+use super::journal::LastWord;
+use super::request::RunRequest;
 use crate::runs::{Joined, Outcome, Registration};
 use crate::state::App;
 
@@ -66,9 +67,11 @@ enum Place {
 /// Waits for the run with this key, or takes its place, also when the one that was waited for was
 /// dropped with its own caller.
 async fn join(app: &App, key: &RunKey, request: &RunRequest) -> Result<Place, RunError> {
-    let fingerprint = fingerprint(request);
+    // What a run that is taken up was asked stands in its journal; whatever is sent with it is not
+    // another request.
+    let fingerprint = (!request.resumed).then(|| fingerprint(request));
     loop {
-        match app.runs.join(key, &fingerprint)? {
+        match app.runs.join(key, fingerprint.as_deref())? {
             Joined::First(sender) => return Ok(Place::First(sender)),
             Joined::Other(outcome) => {
                 if let Some(outcome) = wait_for(outcome).await {
@@ -105,6 +108,8 @@ async fn execute(app: &App, request: RunRequest, trace: TraceId, sink: EventSink
     let mut registration = app.runs.register(run_id, request.key.clone())?;
     let run_key = request.key.clone().unwrap_or_else(RunKey::random);
     let handle = registration.handle.clone();
+    let last_word = LastWord::new(handle.clone(), app.runs.tracker().clone());
+    let fingerprint = fingerprint(&request);
     let drive = Drive {
         app,
         request: &request,
@@ -113,6 +118,8 @@ async fn execute(app: &App, request: RunRequest, trace: TraceId, sink: EventSink
         trace: &trace,
         sink: &sink,
         deadline,
+        last_word: &last_word,
+        fingerprint: &fingerprint,
     };
     let result = tokio::select! {
         result = timeout_at(deadline, drive.run()) => match result {
@@ -126,6 +133,7 @@ async fn execute(app: &App, request: RunRequest, trace: TraceId, sink: EventSink
         let ran_out = Instant::now() >= deadline && error.kind != RunErrorKind::Cancelled;
         if ran_out { RunError { kind: RunErrorKind::Timeout, ..error } } else { error }
     });
+    last_word.say(&result).await;
     settle(&mut registration, &request, &trace, &result);
     let outcome = result.map(Arc::new);
     let role = request.session.role();
@@ -152,6 +160,7 @@ fn settle(
             tokens = answer.usage.total_tokens,
             replayed = answer.replayed.is_some(),
             silent = answer.silent.is_some(),
+            waits_for_approval = answer.tool_requests.as_ref().map(Vec::len),
             "run completed"
         ),
         Err(error) => tracing::warn!(
@@ -178,6 +187,7 @@ fn outcome_of(outcome: &Outcome) -> &'static str {
     match outcome {
         Ok(answer) if answer.replayed.is_some() => "replayed",
         Ok(answer) if answer.silent.is_some() => "silent",
+        Ok(answer) if answer.tool_requests.is_some() => "awaiting_approval",
         Ok(_) => "ok",
         Err(error) => crate::api::code_of(error),
     }
@@ -185,10 +195,7 @@ fn outcome_of(outcome: &Outcome) -> &'static str {
 
 /// What two requests with the same key must have in common to be the same request.
 fn fingerprint(request: &RunRequest) -> String {
-    let task = match &request.task {
-        TaskTarget::Id(id) => json!({ "id": id }),
-        TaskTarget::Title { title, .. } => json!({ "title": title }),
-    };
+    let task = request.task.to_json();
     let history = request.history.as_ref().map(|turns| json!(turns));
     canonical_json(&json!({ "message": request.message, "task": task, "history": history }))
 }

@@ -1,13 +1,18 @@
 //! The run: from a message to a stored reply.
 //!
-//! [`run`] decides what comes next and does no IO; [`driver`] does it. Everything that a run needs
+//! [`run`] decides what comes next and does no IO; `driver` (with `converse` and `ending`) does it,
+//! and writes what was done into the `journal`, where the backend has one. Everything that a run needs
 //! to know about its caller is in [`request`]; everything that it tells is in [`events`] and
 //! [`answer`].
 
 pub mod answer;
-pub mod driver;
+mod converse;
+mod driver;
+mod ending;
 pub mod events;
+pub(crate) mod journal;
 pub mod launch;
+mod lease;
 pub mod meter;
 pub(crate) mod model;
 mod prepare;

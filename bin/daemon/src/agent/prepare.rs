@@ -14,7 +14,7 @@ use crate::sessions::{Busy, SessionPolicy, Sessions, Turn as SessionTurn};
 /// The task's id, and the session's turn on it.
 pub(super) struct Place {
     pub(super) task_id: String,
-    pub(super) _turn: SessionTurn,
+    pub(super) turn: SessionTurn,
 }
 
 /// Finds or makes the task and waits for the session's turn on it. Messages for the same title are
@@ -52,7 +52,7 @@ pub(super) async fn take_place(
             enter.await
         }
     };
-    Ok(Place { task_id, _turn: turn.map_err(busy)? })
+    Ok(Place { task_id, turn: turn.map_err(busy)? })
 }
 
 async fn resolve(

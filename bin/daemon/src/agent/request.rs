@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use llm::request::Message;
 use mc_client::idempotency::RunKey;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use wombat_core::agent_config::ModelTier;
 use wombat_core::session::SessionKey;
 use wombat_core::workspace::PromptMode;
@@ -31,6 +31,8 @@ pub struct RunRequest {
     pub webhook: Option<Webhook>,
     /// The caller's idempotency key, folded with user and role.
     pub key: Option<RunKey>,
+    /// A journaled run is taken up (`resume_run_key`): what it was asked stands in its journal.
+    pub resumed: bool,
     /// How far the run may go; never beyond the daemon's own settings.
     pub limits: RunLimits,
 }
@@ -49,6 +51,16 @@ pub enum TaskTarget {
         /// For the creation.
         metadata: Option<Map<String, Value>>,
     },
+}
+
+impl TaskTarget {
+    /// The task as the caller named it.
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Id(id) => json!({ "id": id }),
+            Self::Title { title, .. } => json!({ "title": title }),
+        }
+    }
 }
 
 /// What `metadata` says about the run itself.
@@ -99,4 +111,16 @@ pub struct RunLimits {
     pub max_cost_usd: Option<f64>,
     /// From the moment the run is accepted.
     pub timeout: Duration,
+}
+
+impl RunLimits {
+    /// In the form of the request's `limits`.
+    pub fn to_json(self) -> Value {
+        json!({
+            "max_steps": self.max_steps,
+            "max_output_tokens": self.max_output_tokens,
+            "max_cost_usd": self.max_cost_usd,
+            "timeout_secs": self.timeout.as_secs().max(1),
+        })
+    }
 }

@@ -167,6 +167,12 @@ fn describe(error: &RunError) -> (StatusCode, &'static str, String) {
             "session_busy",
             "another message of this session is being answered".into(),
         ),
+        Kind::SessionLost => (
+            S::CONFLICT,
+            "session_busy",
+            "another instance has taken this session over in the middle of the run; send it again"
+                .into(),
+        ),
         Kind::KeyConflict => (
             S::CONFLICT,
             "idempotency_conflict",

@@ -8,6 +8,7 @@ mod fields;
 mod guard;
 mod health;
 mod llm_task;
+mod resume;
 mod runs;
 mod send;
 mod sse;

@@ -19,8 +19,8 @@ use wombat_core::zones::parse_zone;
 use super::error::{ApiError, ErrorBody};
 use super::extract::JsonObject;
 use super::fields::Fields;
-use super::sse;
-use crate::agent::answer::{RunAnswer, RunError, RunErrorKind};
+use super::{resume, sse};
+use crate::agent::answer::RunAnswer;
 use crate::agent::launch;
 use crate::agent::request::{Kickoff, RunKind, RunLimits, RunOptions, RunRequest, TaskTarget};
 use crate::state::App;
@@ -78,7 +78,7 @@ pub(super) async fn send(
     headers: HeaderMap,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let (request, wants_stream) = read(&app, &headers, &body).await?;
+    let (request, wants_stream) = read(&app, &trace, &headers, &body).await?;
     if wants_stream {
         return sse::respond(app, request, trace).await;
     }
@@ -101,13 +101,14 @@ pub(super) async fn stream(
     headers: HeaderMap,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let (request, _) = read(&app, &headers, &body).await?;
+    let (request, _) = read(&app, &trace, &headers, &body).await?;
     sse::respond(app, request, trace).await
 }
 
 /// Checks a body in full; every bad field is named at once.
 async fn read(
     app: &App,
+    trace: &TraceId,
     headers: &HeaderMap,
     body: &Map<String, Value>,
 ) -> Result<(RunRequest, bool), ApiError> {
@@ -150,9 +151,10 @@ async fn read(
             BTreeMap::from([("user_id".to_owned(), why)]),
         ));
     }
-    if resume.is_some() {
-        // Only a backend with a journal has runs that can be taken up.
-        return Err(RunError::new(RunErrorKind::RunNotFound).into());
+    if let Some(run_key) = resume {
+        let webhook = checked(hook, app).await?;
+        let request = resume::request(app, trace, session, &run_key, webhook).await?;
+        return Ok((request, wants_stream));
     }
     let task = match (task_id, task_title.or_else(|| app.settings.default_task.clone())) {
         (Some(id), _) => TaskTarget::Id(id),
@@ -168,13 +170,30 @@ async fn read(
     let key = key
         .or_else(|| notification_id(&metadata).map(|id| format!("notification:{id}")))
         .map(|key| RunKey::derive(session.user().as_str(), session.role().as_str(), &key));
-    let webhook = match hook.flatten() {
-        None => None,
-        Some(hook) => Some(hook.checked(app).await?),
+    let webhook = checked(hook, app).await?;
+    let request = RunRequest {
+        session,
+        message,
+        history,
+        task,
+        options,
+        metadata,
+        webhook,
+        key,
+        resumed: false,
+        limits,
     };
-    let request =
-        RunRequest { session, message, history, task, options, metadata, webhook, key, limits };
     Ok((request, wants_stream))
+}
+
+async fn checked(
+    hook: Option<Option<UncheckedHook>>,
+    app: &App,
+) -> Result<Option<Webhook>, ApiError> {
+    match hook.flatten() {
+        None => Ok(None),
+        Some(hook) => Ok(Some(hook.checked(app).await?)),
+    }
 }
 
 /// One bad session key has a code of its own; anything more is an invalid payload.
@@ -273,7 +292,7 @@ fn read_webhook(
     Some(UncheckedHook { url, secret, headers })
 }
 
-fn read_options(
+pub(super) fn read_options(
     app: &App,
     metadata: &Map<String, Value>,
     problems: &mut BTreeMap<String, String>,
@@ -320,7 +339,7 @@ fn read_options(
 }
 
 /// The caller's limits, each capped by the daemon's own.
-fn read_limits(
+pub(super) fn read_limits(
     app: &App,
     given: &Map<String, Value>,
     problems: &mut BTreeMap<String, String>,

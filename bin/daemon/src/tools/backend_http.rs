@@ -9,7 +9,7 @@ use url::form_urlencoded;
 use wombat_core::endpoint::NormalPath;
 
 use super::result::ToolReply;
-use super::set::{ToolContext, permission};
+use super::set::ToolContext;
 
 /// Bytes of an answer that are read at all; what the model sees of them is cut further.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
@@ -50,7 +50,7 @@ fn prepare(
         ));
     }
     let what = format!("{method} {}", path.as_str());
-    permission(context.profile.tools.decide("call_backend", Some((method, &path))), &what)?;
+    context.permit(context.profile.tools.decide("call_backend", Some((method, &path))), &what)?;
 
     let query = query_string(raw_query, &arguments["query"])?;
     let path_and_query = if query.is_empty() {

@@ -16,6 +16,8 @@ pub struct ToolOutcome {
     pub content: String,
     /// Whether it may have taken effect all the same: a repetition must be able to find that.
     pub unclear: bool,
+    /// Whether it needs a person first. Nothing was done.
+    pub waits: bool,
     /// How long it took.
     pub duration: Duration,
 }

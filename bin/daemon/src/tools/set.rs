@@ -1,6 +1,7 @@
 //! The tools of one role in one workspace on one backend, ready to be offered and called.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -55,6 +56,29 @@ pub struct ToolContext<'a> {
     pub task_id: &'a str,
     /// Characters of a result that the model gets to see.
     pub max_chars: usize,
+    /// A person has approved this very call.
+    pub approved: bool,
+    /// Set when the call needs a person who has not approved it; then nothing was done.
+    pub waits: AtomicBool,
+}
+
+impl ToolContext<'_> {
+    /// A decision in words for the model.
+    pub(super) fn permit(&self, decision: Permission, what: &str) -> Result<(), String> {
+        match decision {
+            Permission::Allowed => Ok(()),
+            Permission::NeedsApproval if self.approved => Ok(()),
+            Permission::NeedsApproval => {
+                self.waits.store(true, Ordering::Relaxed);
+                // Read by the model only where there is no way to ask a person.
+                Err(format!(
+                    "{what} needs a person's approval, and this backend offers no way to ask for \
+                     one; it was not done"
+                ))
+            }
+            Permission::Denied(why) => Err(why),
+        }
+    }
 }
 
 impl ToolSet {
@@ -104,6 +128,7 @@ impl ToolSet {
         ToolOutcome {
             ok: reply.ok(),
             unclear: reply.is_unclear(),
+            waits: false,
             content: reply.into_content(&planned.call.name, context.max_chars),
             duration: started.elapsed(),
         }
@@ -126,7 +151,8 @@ impl ToolSet {
             return ToolReply::Wrong(problems);
         }
         if tool.builtin != Builtin::CallBackend
-            && let Err(refusal) = allowed(context.profile, &call.name)
+            && let Err(refusal) =
+                context.permit(context.profile.tools.decide(&call.name, None), &call.name)
         {
             return ToolReply::Wrong(refusal);
         }
@@ -143,24 +169,6 @@ impl ToolSet {
             Builtin::ReadSkill => read_skill(context, arguments),
             Builtin::CallBackend => backend_http::call(context, arguments, key).await,
         }
-    }
-}
-
-/// Whether the role may call a tool by its name.
-fn allowed(profile: &AgentProfile, tool: &str) -> Result<(), String> {
-    permission(profile.tools.decide(tool, None), tool)
-}
-
-/// A decision in words for the model.
-pub(super) fn permission(decision: Permission, what: &str) -> Result<(), String> {
-    match decision {
-        Permission::Allowed => Ok(()),
-        // Without a way to ask a person, what needs a person is refused.
-        Permission::NeedsApproval => Err(format!(
-            "{what} needs a person's approval, and this backend offers no way to ask for one; it \
-             was not done"
-        )),
-        Permission::Denied(why) => Err(why),
     }
 }
 

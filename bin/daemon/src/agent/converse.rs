@@ -1,0 +1,436 @@
+//! Model and tools in turn, until there is a reply, or a person has to decide.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream;
+use llm::CallContext;
+use llm::request::Message;
+use mc_client::idempotency::canonical_json;
+use mc_client::tool_requests::{CreateToolRequest, ToolRequest, ToolRequestStatus};
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+use wombat_core::untrusted::fence_untrusted;
+
+use super::answer::{RunAnswer, RunError, RunErrorKind, StepReport, ToolRequestReport};
+use super::driver::{Drive, Scene};
+use super::events::RunEvent;
+use super::journal::{LlmStep, ToolStep};
+use super::model::{Asker, estimate};
+use super::run::{Dead, Next, PlannedCall, RunState};
+use crate::tools::{ToolContext, ToolOutcome};
+
+/// How many calls of one turn are made at once (docs/RUNS.md).
+const PARALLEL_CALLS: usize = 8;
+
+/// Characters of the model's own words that go along with a request for approval.
+const MAX_REASON_CHARS: usize = 500;
+
+/// How the calls of one turn came out.
+enum Turn {
+    /// All are done.
+    Done(Vec<ToolStep>),
+    /// These wait for a person.
+    Waiting(Vec<ToolRequestReport>),
+}
+
+/// What a person has said to a call.
+enum Verdict {
+    Pending(ToolRequestReport),
+    Approved(String),
+    Refused { id: String, why: String },
+}
+
+impl Drive<'_> {
+    /// The conversation from its opening to the stored reply. What the journal holds is not done
+    /// again.
+    pub(super) async fn converse(
+        &self,
+        scene: &Scene,
+        messages: Vec<Message>,
+        traceparent: String,
+    ) -> Result<RunAnswer, RunError> {
+        let asker = Asker {
+            app: self.app,
+            model: &scene.model,
+            tools: scene.tools.specs(),
+            limits: self.request.limits,
+            call: CallContext {
+                traceparent: Some(traceparent),
+                deadline: Some(self.deadline),
+                role: self.request.session.role().as_str().to_owned(),
+                user_text: Some(self.request.message.clone()),
+            },
+            meter: &self.handle.meter,
+            sink: self.sink,
+        };
+        let context_warning = self.context_warning(scene, estimate(&messages, asker.tools));
+        let mut state = RunState::new(messages, self.request.limits.max_steps);
+        let mut steps = Vec::new();
+        let mut answered_by = None;
+        // Step 0 of the journal is the request.
+        let mut at = 1;
+        loop {
+            match state.next() {
+                Next::Ask { .. } => {
+                    while let Some(rejected) = scene.journal.rejected(at) {
+                        self.handle.meter.call_ends(&rejected.completion);
+                        at += 1;
+                    }
+                    let completion = self
+                        .answer_at(scene, &asker, &state, at)
+                        .await
+                        .map_err(|(error, said)| {
+                            let text = if said.is_empty() { state.text_so_far() } else { &said };
+                            self.attach(error, scene, text, &steps)
+                        })?
+                        .completion;
+                    at += 1;
+                    answered_by =
+                        Some((completion.model.clone(), completion.provider.as_str().to_owned()));
+                    state.on_completion(completion);
+                }
+                Next::CallTools(calls) => {
+                    let turn = self.call_tools(scene, calls, at, state.text_so_far()).await;
+                    let turn =
+                        turn.map_err(|e| self.attach(e, scene, state.text_so_far(), &steps))?;
+                    let done = match turn {
+                        Turn::Done(done) => done,
+                        Turn::Waiting(requests) => {
+                            let text = state.text_so_far().to_owned();
+                            let answer = self.answer(scene, text, steps);
+                            let (model, provider) = answered_by.unzip();
+                            return Ok(RunAnswer {
+                                status: "awaiting_approval",
+                                run_key: Some(self.run_key.as_str().to_owned()),
+                                tool_requests: Some(requests),
+                                context_warning,
+                                model,
+                                provider,
+                                ..answer
+                            });
+                        }
+                    };
+                    at += u32::try_from(done.len()).unwrap_or(u32::MAX);
+                    steps.extend(done.iter().map(report));
+                    let unclear: Vec<bool> = done.iter().map(|step| step.unclear).collect();
+                    state.on_unclear(&unclear);
+                    state.on_tool_results(done.into_iter().map(|step| step.content).collect());
+                }
+                Next::Fail(why) => {
+                    let error = RunError::new(kind_of(why));
+                    return Err(self.attach(error, scene, state.text_so_far(), &steps));
+                }
+                Next::Reply { text, finish_reason } => {
+                    let answer = self.store(scene, text, finish_reason, steps).await?;
+                    let (model, provider) = answered_by.unzip();
+                    return Ok(RunAnswer { context_warning, model, provider, ..answer });
+                }
+            }
+        }
+    }
+
+    /// The model's next answer: the one in the journal, or a new one, which is written there before
+    /// anything is made of it.
+    async fn answer_at(
+        &self,
+        scene: &Scene,
+        asker: &Asker<'_>,
+        state: &RunState,
+        at: u32,
+    ) -> Result<LlmStep, (RunError, String)> {
+        if let Some(step) = scene.journal.llm(at) {
+            self.handle.meter.call_ends(&step.completion);
+            let text = &step.completion.message.text;
+            if !text.is_empty() {
+                self.sink.tell(|| RunEvent::Chunk { data: text.clone() }).await;
+            }
+            return Ok(step);
+        }
+        let Next::Ask { messages, tool_choice } = state.next() else {
+            return Err((RunError::new(RunErrorKind::Internal), String::new()));
+        };
+        let begun = Instant::now();
+        let asked = asker.ask(messages, tool_choice).await;
+        let completion = asked.map_err(|broken| (broken.error, broken.said))?;
+        let step = LlmStep {
+            cost: llm::cost(&completion.model, completion.provider, &completion.usage),
+            prompt: json!({
+                "messages": messages.len(),
+                "estimated_tokens": estimate(messages, asker.tools),
+            }),
+            duration_ms: millis(begun.elapsed()),
+            completion,
+        };
+        if !scene.journal.is_on() {
+            return Ok(step);
+        }
+        let mut after = state.clone();
+        after.on_completion(step.completion.clone());
+        let useful = !matches!(after.next(), Next::Fail(_));
+        let said = step.completion.message.text.clone();
+        scene.journal.put_llm(at, step, useful).await.map_err(|error| (error, said))
+    }
+
+    fn context_warning(&self, scene: &Scene, tokens: u64) -> Option<String> {
+        let window = self.app.llm.context_window(&scene.model);
+        let percent = tokens.saturating_mul(100) / window.max(1);
+        (percent >= u64::from(self.app.settings.context_warning_percent)).then(|| {
+            format!(
+                "the prompt has about {tokens} tokens, {percent} % of the {window} that {} can read",
+                scene.model.name
+            )
+        })
+    }
+
+    /// The calls of one turn, several at once, their outcomes in the model's order. Those that need
+    /// a person are made once all of them are decided.
+    async fn call_tools(
+        &self,
+        scene: &Scene,
+        calls: &[PlannedCall],
+        at: u32,
+        reason: &str,
+    ) -> Result<Turn, RunError> {
+        // The futures are made before they are put into the stream: a closure there would not be
+        // `Send` for every lifetime.
+        let places = (at..).zip(calls);
+        let first: Vec<_> = places.map(|(at, call)| self.call_at(scene, call, at, None)).collect();
+        let first: Vec<_> = stream::iter(first).buffered(PARALLEL_CALLS).collect().await;
+        let mut done = Vec::with_capacity(calls.len());
+        for outcome in first {
+            done.push(outcome?);
+        }
+        if done.iter().all(Option::is_some) {
+            return Ok(Turn::Done(done.into_iter().flatten().collect()));
+        }
+        let waiting: Vec<usize> = (0..calls.len()).filter(|i| done[*i].is_none()).collect();
+        let mut verdicts = Vec::with_capacity(waiting.len());
+        for i in &waiting {
+            verdicts.push(self.verdict(scene, &calls[*i], reason).await?);
+        }
+        let pending = |verdict: &Verdict| match verdict {
+            Verdict::Pending(report) => Some(report.clone()),
+            Verdict::Approved(_) | Verdict::Refused { .. } => None,
+        };
+        let pending: Vec<_> = verdicts.iter().filter_map(pending).collect();
+        if !pending.is_empty() {
+            return Ok(Turn::Waiting(pending));
+        }
+        let places = waiting.iter().zip(verdicts);
+        let second: Vec<_> = places
+            .map(|(i, verdict)| {
+                let place = at + u32::try_from(*i).unwrap_or(u32::MAX);
+                self.call_at(scene, &calls[*i], place, Some(verdict))
+            })
+            .collect();
+        let second: Vec<_> = stream::iter(second).buffered(PARALLEL_CALLS).collect().await;
+        for (i, outcome) in waiting.into_iter().zip(second) {
+            done[i] = outcome?;
+        }
+        Ok(Turn::Done(done.into_iter().flatten().collect()))
+    }
+
+    /// One call: from the journal, or made and written there. `None` when it needs a person who has
+    /// not been asked yet.
+    async fn call_at(
+        &self,
+        scene: &Scene,
+        planned: &PlannedCall,
+        at: u32,
+        verdict: Option<Verdict>,
+    ) -> Result<Option<ToolStep>, RunError> {
+        if let Some(step) = scene.journal.tool(at) {
+            self.tell_call(planned).await;
+            self.tell_result(&step).await;
+            return Ok(Some(step));
+        }
+        let (outcome, tool_request_id) = match verdict {
+            Some(Verdict::Refused { id, why }) => (refused(&planned.call.name, &why), Some(id)),
+            // It has been told when it was found to need a person.
+            Some(Verdict::Approved(id)) => (self.make_call(scene, planned, true).await, Some(id)),
+            Some(Verdict::Pending(_)) | None => {
+                self.tell_call(planned).await;
+                let outcome = self.make_call(scene, planned, false).await;
+                if outcome.waits && self.can_ask(scene) {
+                    return Ok(None);
+                }
+                (outcome, None)
+            }
+        };
+        let step = ToolStep {
+            call_id: planned.call.id.clone(),
+            name: planned.call.name.clone(),
+            arguments: planned.call.arguments.clone(),
+            nth: planned.nth,
+            ok: outcome.ok,
+            unclear: outcome.unclear,
+            content: outcome.content,
+            duration_ms: millis(outcome.duration),
+            tool_request_id,
+        };
+        self.app.metrics.tool(&step.name, step.ok, outcome.duration);
+        tracing::info!(
+            run_id = self.handle.run_id,
+            tool = step.name,
+            ok = step.ok,
+            duration_ms = step.duration_ms,
+            "tool called"
+        );
+        self.tell_result(&step).await;
+        scene.journal.put_tool(at, step).await.map(Some)
+    }
+
+    async fn make_call(
+        &self,
+        scene: &Scene,
+        planned: &PlannedCall,
+        approved: bool,
+    ) -> ToolOutcome {
+        let context = ToolContext {
+            client: &scene.client,
+            snapshot: &scene.snapshot,
+            profile: &scene.profile,
+            run_key: self.run_key,
+            task_id: &scene.task_id,
+            max_chars: self.app.settings.tool_result_max_chars,
+            approved,
+            waits: AtomicBool::new(false),
+        };
+        let outcome = scene.tools.call(&context, planned).await;
+        ToolOutcome { waits: context.waits.load(Ordering::Relaxed), ..outcome }
+    }
+
+    /// Whether a person can be asked, and the run taken up after.
+    fn can_ask(&self, scene: &Scene) -> bool {
+        scene.journal.is_on() && scene.capabilities.has("tool_requests")
+    }
+
+    /// Asks for a person's word, or gives it where it has been said.
+    async fn verdict(
+        &self,
+        scene: &Scene,
+        planned: &PlannedCall,
+        reason: &str,
+    ) -> Result<Verdict, RunError> {
+        let call = &planned.call;
+        let key = self.run_key.tool_key(&call.name, &call.arguments, planned.nth);
+        let arguments = match &call.arguments {
+            Value::Object(fields) => fields.clone(),
+            _ => Map::new(),
+        };
+        let reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
+        let request = CreateToolRequest {
+            task_id: scene.task_id.clone(),
+            run_key: self.run_key.as_str().to_owned(),
+            session_key: self.request.session.to_string(),
+            tool: call.name.clone(),
+            arguments,
+            reason: (!reason.trim().is_empty()).then_some(reason),
+            idempotency_key: format!("{key}:approval"),
+        };
+        let asked = match scene.client.request_tool(&request).await {
+            Ok(asked) => asked,
+            // The same call under the same key; only the words around it were others.
+            Err(error) => error
+                .conflicting_original::<ToolRequest>()
+                .ok_or_else(|| RunError::backend(&error))?,
+        };
+        let asked = match asked.known_status() {
+            // The answer of a repeated create may be as old as the create.
+            Some(ToolRequestStatus::Pending) => scene
+                .client
+                .tool_request(&asked.id)
+                .await
+                .map_err(|error| RunError::backend(&error))?,
+            _ => asked,
+        };
+        Ok(self.read_verdict(call.name.as_str(), &request.arguments, asked))
+    }
+
+    fn read_verdict(&self, tool: &str, arguments: &Map<String, Value>, asked: ToolRequest) -> Verdict {
+        let given = Value::Object(asked.arguments.clone());
+        let planned = Value::Object(arguments.clone());
+        // What a person has seen is what is done, and nothing else.
+        let same = asked.tool == tool && canonical_json(&given) == canonical_json(&planned);
+        let refused = |why: &str| Verdict::Refused { id: asked.id.clone(), why: why.to_owned() };
+        match asked.known_status() {
+            Some(ToolRequestStatus::Pending) => Verdict::Pending(ToolRequestReport {
+                id: asked.id,
+                tool: tool.to_owned(),
+                arguments: planned,
+            }),
+            Some(ToolRequestStatus::Approved) if same => Verdict::Approved(asked.id),
+            Some(ToolRequestStatus::Approved) => {
+                tracing::warn!(
+                    run_id = self.handle.run_id,
+                    tool,
+                    tool_request_id = asked.id,
+                    "a call was approved with other arguments than the run has; it is not made"
+                );
+                refused("it was approved with other arguments, and was not done")
+            }
+            Some(ToolRequestStatus::Denied) => match &asked.note {
+                Some(note) => refused(&format!("a person denied it, and says: {note}")),
+                None => refused("a person denied it"),
+            },
+            Some(ToolRequestStatus::Cancelled) | None => {
+                refused("nobody has approved it in time; it was not done")
+            }
+        }
+    }
+
+    async fn tell_call(&self, planned: &PlannedCall) {
+        let call = &planned.call;
+        let told = || RunEvent::ToolCall {
+            id: call.id.clone(),
+            name: call.name.clone(),
+            arguments: call.arguments.clone(),
+        };
+        self.sink.tell(told).await;
+    }
+
+    async fn tell_result(&self, step: &ToolStep) {
+        let told = || RunEvent::ToolResult {
+            id: step.call_id.clone(),
+            name: step.name.clone(),
+            ok: step.ok,
+            duration_ms: step.duration_ms,
+        };
+        self.sink.tell(told).await;
+    }
+}
+
+/// A call that a person did not want. The note is a person's text, and so data.
+fn refused(tool: &str, why: &str) -> ToolOutcome {
+    let told = json!({ "error": why }).to_string();
+    ToolOutcome {
+        ok: false,
+        content: fence_untrusted(tool, &told),
+        unclear: false,
+        waits: false,
+        duration: Duration::ZERO,
+    }
+}
+
+fn kind_of(why: Dead) -> RunErrorKind {
+    match why {
+        Dead::EmptyReply => RunErrorKind::EmptyReply,
+        Dead::ContentFiltered => RunErrorKind::ContentFiltered,
+    }
+}
+
+fn report(step: &ToolStep) -> StepReport {
+    StepReport {
+        kind: "tool",
+        name: step.name.clone(),
+        arguments: step.arguments.clone(),
+        ok: step.ok,
+        duration_ms: step.duration_ms,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,124 @@
+//! The end of a run: the reply and the plan are stored, and the answer is put together.
+
+use llm::event::FinishReason;
+use wombat_core::heartbeat::{HeartbeatReply, heartbeat_reply};
+
+use super::answer::{Produced, RunAnswer, RunError, StepReport};
+use super::driver::{Drive, Scene};
+use super::events::RunEvent;
+use super::request::RunKind;
+use super::store;
+
+impl Drive<'_> {
+    /// Stores the reply and, for a kickoff, the plan.
+    pub(super) async fn store(
+        &self,
+        scene: &Scene,
+        text: &str,
+        finish_reason: FinishReason,
+        steps: Vec<StepReport>,
+    ) -> Result<RunAnswer, RunError> {
+        let is_heartbeat = self.request.options.kind == RunKind::Heartbeat;
+        let finish_reason = Some(finish_reason.as_str().to_owned());
+        let text = match heartbeat_reply(text, is_heartbeat) {
+            HeartbeatReply::Reply(text) => text,
+            HeartbeatReply::Silent => {
+                let answer = self.answer(scene, text.to_owned(), steps);
+                return Ok(RunAnswer { silent: Some(true), finish_reason, ..answer });
+            }
+        };
+        let stored =
+            store::reply(&scene.client, self.request, self.run_key, &scene.task_id, &text).await;
+        let stored = stored.map_err(|error| {
+            RunError::not_stored(&error, self.produced(scene, &text, &steps, None))
+        })?;
+        // The reply that the backend holds is the one that is told.
+        let text = if stored.was_there { stored.message.content } else { text };
+        let answer = RunAnswer {
+            message_id: Some(stored.message.id),
+            replayed: stored.was_there.then_some(true),
+            finish_reason,
+            ..self.answer(scene, text, steps)
+        };
+        self.with_plan(scene, answer).await
+    }
+
+    /// The reply was stored by an earlier run: nothing is asked again. A plan that it did not get
+    /// to store is stored now.
+    pub(super) async fn replay(
+        &self,
+        scene: &Scene,
+        stored: mc_client::types::Message,
+    ) -> Result<RunAnswer, RunError> {
+        let text = stored.content;
+        let told = || RunEvent::Chunk { data: text.clone() };
+        self.sink.tell(told).await;
+        let answer = RunAnswer {
+            message_id: Some(stored.id),
+            replayed: Some(true),
+            ..self.answer(scene, text, Vec::new())
+        };
+        self.with_plan(scene, answer).await
+    }
+
+    async fn with_plan(&self, scene: &Scene, answer: RunAnswer) -> Result<RunAnswer, RunError> {
+        let Some(kickoff) = &self.request.options.kickoff else { return Ok(answer) };
+        let (key, task_id) = (self.run_key, &scene.task_id);
+        let plan = store::plan(&scene.client, kickoff, key, task_id, &answer.response).await;
+        let plan = plan.map_err(|error| {
+            let message_id = answer.message_id.clone();
+            let produced = self.produced(scene, &answer.response, &answer.steps, message_id);
+            RunError::not_stored(&error, produced)
+        })?;
+        Ok(RunAnswer { plan_document_id: Some(plan.id), ..answer })
+    }
+
+    pub(super) fn answer(&self, scene: &Scene, response: String, steps: Vec<StepReport>) -> RunAnswer {
+        let tally = self.handle.meter.read();
+        RunAnswer {
+            status: "ok",
+            run_id: self.handle.run_id.clone(),
+            task_id: scene.task_id.clone(),
+            trace_id: self.trace.to_string(),
+            message_id: None,
+            response,
+            usage: tally.usage,
+            cost: tally.cost,
+            model: None,
+            provider: None,
+            finish_reason: None,
+            steps,
+            workspace_digest: scene.snapshot.digest().to_owned(),
+            plan_document_id: None,
+            context_warning: None,
+            replayed: None,
+            silent: None,
+            run_key: None,
+            tool_requests: None,
+        }
+    }
+
+    /// A failure with what the run has to show, if it has anything.
+    pub(super) fn attach(&self, error: RunError, scene: &Scene, text: &str, steps: &[StepReport]) -> RunError {
+        error.with(self.produced(scene, text, steps, None))
+    }
+
+    fn produced(
+        &self,
+        scene: &Scene,
+        text: &str,
+        steps: &[StepReport],
+        message_id: Option<String>,
+    ) -> Produced {
+        let tally = self.handle.meter.read();
+        Produced {
+            response: text.to_owned(),
+            usage: tally.usage,
+            cost: tally.cost,
+            run_id: self.handle.run_id.clone(),
+            task_id: scene.task_id.clone(),
+            steps: steps.to_vec(),
+            message_id,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! `resume_run_key`: a journaled run is taken up where it stopped.
+
+use std::collections::BTreeMap;
+
+use mc_client::idempotency::RunKey;
+use serde::Deserialize as _;
+use serde_json::Map;
+use service::trace::TraceId;
+use wombat_core::session::SessionKey;
+
+use super::error::ApiError;
+use super::send::{read_limits, read_options};
+use crate::agent::answer::{RunError, RunErrorKind};
+use crate::agent::journal::Begun;
+use crate::agent::request::{RunRequest, TaskTarget};
+use crate::state::App;
+use crate::webhook::Webhook;
+
+/// The order of a run as its journal has it. Another user's run, another role's, and one that
+/// nobody knows are the same: there is none.
+pub(super) async fn request(
+    app: &App,
+    trace: &TraceId,
+    session: SessionKey,
+    run_key: &str,
+    webhook: Option<Webhook>,
+) -> Result<RunRequest, ApiError> {
+    let none = || ApiError::from(RunError::new(RunErrorKind::RunNotFound));
+    let backend = |error| ApiError::from(RunError::backend(&error));
+    let key = RunKey::parse(run_key).ok_or_else(none)?;
+    let traceparent = trace.traceparent();
+    let capabilities = app.backend.capabilities(&traceparent).await.map_err(backend)?;
+    if !capabilities.has("run_journal") {
+        return Err(none());
+    }
+    let client = app
+        .backend
+        .agent(session.user().as_str(), session.role().as_str())
+        .map_err(backend)?
+        .with_trace(&traceparent);
+    let run = client.run(key.as_str()).await.map_err(backend)?.ok_or_else(none)?;
+    let is_other = run.session_key.as_deref().is_some_and(|other| other != session.to_string());
+    let first = run.steps.iter().find(|step| step.index == 0);
+    let begun = first.and_then(|step| Begun::deserialize(&step.payload).ok());
+    let (Some(begun), false) = (begun, is_other) else { return Err(none()) };
+    let task_id = run.task_id.or_else(|| begun.task["id"].as_str().map(str::to_owned));
+    let mut problems = BTreeMap::new();
+    let options = read_options(app, &begun.metadata, &mut problems);
+    let given = begun.limits.as_object().cloned().unwrap_or_else(Map::new);
+    let given = given.into_iter().filter(|(_, value)| !value.is_null()).collect();
+    let limits = read_limits(app, &given, &mut problems);
+    let (Some(options), Some(task_id), true) = (options, task_id, problems.is_empty()) else {
+        return Err(ApiError::fields("invalid_payload", problems));
+    };
+    Ok(RunRequest {
+        session,
+        message: begun.message,
+        history: Some(begun.history),
+        task: TaskTarget::Id(task_id),
+        options,
+        metadata: begun.metadata,
+        webhook,
+        key: Some(key),
+        resumed: true,
+        limits,
+    })
+}
