@@ -31,6 +31,13 @@ pub struct Agent {
 #[derive(Debug, Clone, Copy)]
 pub struct Internal;
 
+/// A service of the backend's own side, with the person for whom it speaks, if there is one.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// The user.
+    pub on_behalf_of: Option<String>,
+}
+
 /// A person, for whom a service of the backend's own side speaks.
 #[derive(Debug, Clone)]
 pub struct Person {
@@ -169,6 +176,18 @@ impl FromRequestParts<App> for Internal {
             return Err(ApiError::forbidden("an agent may not do this"));
         }
         internal(&parts.headers, app)
+    }
+}
+
+impl FromRequestParts<App> for Service {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        Internal::from_request_parts(parts, app).await?;
+        if !parts.headers.contains_key(&ON_BEHALF_OF) {
+            return Ok(Self { on_behalf_of: None });
+        }
+        let Person { user_id } = person(&parts.headers, app)?;
+        Ok(Self { on_behalf_of: Some(user_id) })
     }
 }
 

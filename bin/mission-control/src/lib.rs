@@ -29,6 +29,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::ApiError;
 use crate::store::Store;
+use crate::store::budgets::Nanos;
 
 /// How long open connections may take to end.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
@@ -45,6 +46,9 @@ pub struct Config {
     pub verifier: TokenVerifier,
     /// Lets the dispatcher and other services in; nobody when absent.
     pub internal_token: Option<SecretString>,
+    /// What the agents of a user may spend in a month when nothing else is said; no limit when
+    /// absent.
+    pub budget: Option<Nanos>,
     /// Whether the page is served.
     pub board: bool,
 }

@@ -11,6 +11,7 @@ use service::settings::{Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 use tokio::net::TcpListener;
 use wombat_mission_control::Config;
+use wombat_mission_control::store::budgets::Nanos;
 
 const NAME: &str = "wombat-mission-control";
 
@@ -67,9 +68,7 @@ fn read(layers: &Layers) -> Result<Settings, SettingsError> {
             "is not offered by this version; the page is served on loopback only",
         );
     }
-    if r.optional("MC_BUDGET_USD").is_some() {
-        r.problem("MC_BUDGET_USD", "is not offered by this version; nothing would hold the budget");
-    }
+    let budget = budget(&mut r);
     let verifier = verifier(&mut r);
     let log_format = r.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json");
     let log_filter = r.text("RUST_LOG", "info");
@@ -82,7 +81,7 @@ fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     Ok(Settings {
         host,
         port,
-        config: Config { database, verifier, internal_token, board },
+        config: Config { database, verifier, internal_token, budget, board },
         log_format: log_format.unwrap_or_else(LogFormat::fitting),
         log_filter,
     })
@@ -105,6 +104,17 @@ fn database(r: &mut Reader<'_>, data_dir: &std::path::Path) -> PathBuf {
             PathBuf::new()
         }
     }
+}
+
+/// What a user's agents may spend in a month; nothing said is no limit.
+fn budget(r: &mut Reader<'_>) -> Option<Nanos> {
+    let usd: f64 =
+        r.parse_optional("MC_BUDGET_USD", "an amount in US dollars, such as 25 or 0.50")?;
+    let amount = Nanos::of_usd(usd);
+    if amount.is_none() {
+        r.problem("MC_BUDGET_USD", "allowed: an amount from 0 to 1000000000");
+    }
+    amount
 }
 
 fn verifier(r: &mut Reader<'_>) -> Option<TokenVerifier> {
@@ -225,8 +235,19 @@ mod tests {
 
     #[test]
     fn what_is_not_offered_is_refused_rather_than_ignored() {
-        for name in ["MC_BOARD_PASSWORD", "MC_BUDGET_USD"] {
-            assert!(problems(&[SECRET, (name, "5")]).contains(name));
+        assert!(problems(&[SECRET, ("MC_BOARD_PASSWORD", "5")]).contains("MC_BOARD_PASSWORD"));
+    }
+
+    #[test]
+    fn a_budget_is_an_amount_of_money() {
+        assert_eq!(settings(&[SECRET]).unwrap().config.budget, None);
+        let budget = settings(&[SECRET, ("MC_BUDGET_USD", "2.50")]).unwrap().config.budget;
+        assert_eq!(budget, Nanos::of_usd(2.5));
+        for wrong in ["much", "-1", "NaN", "inf", "1e12"] {
+            assert!(
+                problems(&[SECRET, ("MC_BUDGET_USD", wrong)]).contains("MC_BUDGET_USD"),
+                "{wrong}"
+            );
         }
     }
 }

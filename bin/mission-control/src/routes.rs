@@ -1,5 +1,6 @@
 //! The endpoints of the contract (docs/CONTROL_PLANE_CONTRACT.md).
 
+mod budgets;
 mod dispatch;
 mod leases;
 mod objects;
@@ -18,7 +19,7 @@ use crate::auth::Caller;
 use crate::store::Created;
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 12] = [
+const FEATURES: [&str; 13] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -31,6 +32,7 @@ const FEATURES: [&str; 12] = [
     "run_journal",
     "tool_requests",
     "session_leases",
+    "budgets",
 ];
 
 /// Features of the dispatch queue.
@@ -59,6 +61,9 @@ pub(crate) fn router() -> Router<App> {
         .route("/tool-requests/{id}", get(tool_requests::get).patch(tool_requests::decide))
         .route("/sessions/lease", post(leases::create))
         .route("/sessions/lease/{id}", put(leases::renew).delete(leases::free))
+        .route("/budget", get(budgets::get).put(budgets::put))
+        .route("/budget/reserve", post(budgets::reserve))
+        .route("/usage", post(budgets::usage))
         .route("/dispatch/undelivered", get(dispatch::undelivered).post(dispatch::undelivered))
         .route("/dispatch/notifications/{id}/deliver", post(dispatch::deliver))
         .route("/dispatch/notifications/{id}/fail", post(dispatch::fail))

@@ -4,6 +4,7 @@
 //! other's locks, and is on disk before it is acknowledged (WAL, `synchronous = FULL`).
 
 pub mod board;
+pub mod budgets;
 pub mod dispatch;
 pub mod documents;
 pub mod leases;
@@ -120,14 +121,16 @@ impl Store {
         Ok(())
     }
 
-    /// Drops what is older than it is kept: idempotency keys, and leases that ended.
+    /// Drops what is older than it is kept: idempotency keys, and leases and
+    /// reservations that ended.
     pub(crate) async fn forget(&self) -> Result<(), sqlx::Error> {
         let before = stamp(Utc::now() - KEPT);
         sqlx::query("DELETE FROM idempotency WHERE created_at < ?")
             .bind(&before)
             .execute(&self.writer)
             .await?;
-        self.forget_old_leases(&before).await
+        self.forget_old_leases(&before).await?;
+        self.forget_old_reservations(&before).await
     }
 
     /// Begins a write.

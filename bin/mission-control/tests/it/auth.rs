@@ -100,6 +100,10 @@ async fn every_endpoint_asks_who_calls() {
         (Method::POST, "/sessions/lease"),
         (Method::PUT, "/sessions/lease/x"),
         (Method::DELETE, "/sessions/lease/x"),
+        (Method::GET, "/budget"),
+        (Method::PUT, "/budget"),
+        (Method::POST, "/budget/reserve"),
+        (Method::POST, "/usage"),
         (Method::GET, "/tool-requests"),
         (Method::POST, "/tool-requests"),
         (Method::GET, "/tool-requests/x"),
@@ -181,7 +185,7 @@ async fn the_capabilities_name_what_is_offered() {
     assert_eq!(
         capabilities.ok(),
         &json!({ "contract_version": "v1", "features": {
-            "dispatch_leases": true, "documents_list": true, "heartbeat": true,
+            "budgets": true, "dispatch_leases": true, "documents_list": true, "heartbeat": true,
             "message_lookup": true, "messages_list": true, "notifications": true,
             "notifications_dispatch": true, "notifications_fail": true, "run_journal": true, "session_leases": true, "standup": true,
             "tasks_get": true, "tasks_update": true, "tool_requests": true

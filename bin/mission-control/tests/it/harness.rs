@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use wombat_mission_control::store::budgets::Nanos;
 use wombat_mission_control::{Config, RunError};
 
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -34,19 +35,25 @@ pub(crate) struct Backend {
 
 impl Backend {
     pub(crate) async fn start() -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), true).await
+        Self::start_in(tempfile::tempdir().unwrap(), true, None).await
     }
 
     pub(crate) async fn without_page() -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), false).await
+        Self::start_in(tempfile::tempdir().unwrap(), false, None).await
     }
 
-    async fn start_in(dir: TempDir, board: bool) -> Self {
+    /// With a limit on what each user's agents spend in a month.
+    pub(crate) async fn with_budget(usd: f64) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), true, Some(usd)).await
+    }
+
+    async fn start_in(dir: TempDir, board: bool, budget: Option<f64>) -> Self {
         let key = Key::Secret(SECRET.into());
         let config = Config {
             database: file(dir.path()),
             verifier: TokenVerifier::new(&key, Algorithm::Hs256).unwrap(),
             internal_token: Some(INTERNAL.into()),
+            budget: budget.and_then(Nanos::of_usd),
             board,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -62,7 +69,7 @@ impl Backend {
         self.shutdown.cancel();
         let stopped = tokio::time::timeout(PATIENCE, self.task).await;
         stopped.expect("the backend stops in time").unwrap().unwrap();
-        Self::start_in(self.dir, true).await
+        Self::start_in(self.dir, true, None).await
     }
 
     /// The database itself, for what no call can bring about, such as the past.

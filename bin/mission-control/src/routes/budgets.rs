@@ -1,0 +1,75 @@
+//! What agents may spend, and what they spent.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use mc_client::budgets::{Budget, PutBudget, Reserve, Usage};
+
+use super::created;
+use crate::App;
+use crate::auth::{Service, Tenant, Writer, is_user_id};
+use crate::error::ApiError;
+use crate::extract::{Body, require};
+use crate::store::budgets;
+use crate::store::budgets::Nanos;
+
+/// The most that one model call can cost, in US dollars.
+const MAX_CALL: f64 = 1_000_000.0;
+
+fn amount(field: &str, usd: f64, max: f64) -> Result<Nanos, ApiError> {
+    let amount = Nanos::of_usd(usd).filter(|_| usd <= max);
+    amount.ok_or_else(|| ApiError::field(field, &format!("must be from 0 to {max}")))
+}
+
+pub(super) async fn get(State(app): State<App>, tenant: Tenant) -> Result<Json<Budget>, ApiError> {
+    app.store.budget(tenant.user_id(), app.config.budget).await.map(Json)
+}
+
+pub(super) async fn put(
+    State(app): State<App>,
+    service: Service,
+    body: Body<PutBudget>,
+) -> Result<Json<Budget>, ApiError> {
+    let put = body.value;
+    if !is_user_id(&put.user_id) {
+        return Err(ApiError::field("user_id", "is no user"));
+    }
+    // Who speaks for a person sets that person's budget.
+    if service.on_behalf_of.is_some_and(|user_id| user_id != put.user_id) {
+        return Err(ApiError::not_found("user"));
+    }
+    let limit = amount("limit_usd", put.limit_usd, Nanos::MAX_USD)?;
+    app.store.put_budget(&put, limit).await.map(Json)
+}
+
+pub(super) async fn reserve(
+    State(app): State<App>,
+    writer: Writer,
+    body: Body<Reserve>,
+) -> Result<Response, ApiError> {
+    let new = body.value;
+    require(&[("run_id", &new.run_id), ("idempotency_key", &new.idempotency_key)])?;
+    let estimate = amount("estimate_usd", new.estimate_usd, MAX_CALL)?;
+    let (scope, key) = (writer.scope(), Some(new.idempotency_key.as_str()));
+    let (user, default) = (scope.user_id, app.config.budget);
+    let make = async |tx: &mut _| budgets::reserve(tx, user, &new, estimate, default).await;
+    app.store.create(scope, "budget/reserve", key, &body.raw, make).await.map(created)
+}
+
+pub(super) async fn usage(
+    State(app): State<App>,
+    writer: Writer,
+    body: Body<Usage>,
+) -> Result<Response, ApiError> {
+    let usage = body.value;
+    require(&[
+        ("run_id", &usage.run_id),
+        ("role", &usage.role),
+        ("model", &usage.model),
+        ("idempotency_key", &usage.idempotency_key),
+    ])?;
+    let cost = amount("cost_usd", usage.cost_usd, MAX_CALL)?;
+    let (scope, key) = (writer.scope(), Some(usage.idempotency_key.as_str()));
+    let make = async |tx: &mut _| budgets::book(tx, scope.user_id, &usage, cost).await;
+    app.store.create(scope, "usage", key, &body.raw, make).await.map(created)
+}

@@ -1,0 +1,265 @@
+//! What a user's agents may spend, and what they spent.
+
+use chrono::{DateTime, Datelike, Months, NaiveTime, TimeDelta, Utc};
+use http::StatusCode;
+use mc_client::budgets::{Budget, Period, PutBudget, Reservation, Reserve, Usage};
+use serde::Serialize;
+use serde_json::json;
+use sqlx::{Row, SqliteConnection};
+
+use super::{Scope, Store, new_id, now, stamp};
+use crate::error::ApiError;
+
+/// How long a reservation counts when nobody settles it: longer than any model call takes.
+const RESERVED_FOR: TimeDelta = TimeDelta::minutes(15);
+
+/// Money as the database has it: billionths of a US dollar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Nanos(i64);
+
+impl Nanos {
+    /// The most that a limit can be, in US dollars: sums of many such still fit.
+    pub const MAX_USD: f64 = 1_000_000_000.0;
+
+    /// An amount from 0 to [`Nanos::MAX_USD`], rounded to a billionth.
+    pub fn of_usd(usd: f64) -> Option<Self> {
+        let fits = (0.0..=Self::MAX_USD).contains(&usd);
+        // Within those bounds the number is whole and fits.
+        #[allow(clippy::cast_possible_truncation)]
+        fits.then(|| Self((usd * 1e9).round() as i64))
+    }
+
+    /// The amount in US dollars.
+    pub fn usd(self) -> f64 {
+        // Amounts of which a billionth would be lost are beyond what anybody spends.
+        #[allow(clippy::cast_precision_loss)]
+        let nanos = self.0 as f64;
+        nanos / 1e9
+    }
+}
+
+/// A budget with its figures of the moment.
+struct Figures {
+    limit: Option<Nanos>,
+    spent: Nanos,
+    reserved: Nanos,
+    period: Period,
+    end: DateTime<Utc>,
+}
+
+impl Figures {
+    fn remaining(&self) -> Option<Nanos> {
+        self.limit.map(|limit| Nanos(limit.0 - self.spent.0 - self.reserved.0))
+    }
+
+    fn budget(&self) -> Budget {
+        Budget {
+            limit_usd: self.limit.map(Nanos::usd),
+            spent_usd: self.spent.usd(),
+            reserved_usd: self.reserved.usd(),
+            remaining_usd: self.remaining().map(|left| left.max(Nanos(0)).usd()),
+            period: Some(self.period),
+            period_end: Some(self.end),
+        }
+    }
+}
+
+/// The bounds of the period that a moment is in.
+fn bounds(period: Period, at: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
+    let day = at.date_naive();
+    let (start, end) = match period {
+        Period::Day => (day, day.succ_opt()),
+        Period::Month => {
+            let first = day.with_day(1).unwrap_or(day);
+            (first, first.checked_add_months(Months::new(1)))
+        }
+    };
+    let midnight = |day: chrono::NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
+    (midnight(start), midnight(end.unwrap_or(start)))
+}
+
+fn word(period: Period) -> &'static str {
+    match period {
+        Period::Day => "day",
+        Period::Month => "month",
+    }
+}
+
+async fn figures(
+    tx: &mut SqliteConnection,
+    user_id: &str,
+    default: Option<Nanos>,
+) -> Result<Figures, ApiError> {
+    let own = sqlx::query("SELECT limit_nanos, period FROM budgets WHERE user_id = ?")
+        .bind(user_id)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let (limit, period) = match own {
+        Some(own) if own.get::<&str, _>("period") == word(Period::Day) => {
+            (Some(Nanos(own.get("limit_nanos"))), Period::Day)
+        }
+        Some(own) => (Some(Nanos(own.get("limit_nanos"))), Period::Month),
+        None => (default, Period::Month),
+    };
+    let at = Utc::now();
+    let (start, end) = bounds(period, at);
+    let sums = sqlx::query(
+        "SELECT coalesce((SELECT sum(cost_nanos) FROM usage WHERE user_id = ?1 AND created_at >= ?2), 0) AS spent, \
+           coalesce((SELECT sum(estimate_nanos) FROM reservations \
+             WHERE user_id = ?1 AND settled_at IS NULL AND expires_at > ?3), 0) AS reserved",
+    )
+    .bind(user_id)
+    .bind(stamp(start))
+    .bind(stamp(at))
+    .fetch_one(tx)
+    .await?;
+    let (spent, reserved) = (Nanos(sums.get("spent")), Nanos(sums.get("reserved")));
+    Ok(Figures { limit, spent, reserved, period, end })
+}
+
+/// Sets something aside, where the budget holds it.
+pub async fn reserve(
+    tx: &mut SqliteConnection,
+    user_id: &str,
+    new: &Reserve,
+    estimate: Nanos,
+    default: Option<Nanos>,
+) -> Result<Reservation, ApiError> {
+    let figures = figures(tx, user_id, default).await?;
+    if figures.remaining().is_some_and(|left| left <= Nanos(0) || estimate > left) {
+        let text = "the user's budget is spent";
+        return Err(ApiError::new(StatusCode::PAYMENT_REQUIRED, "budget_exceeded", text)
+            .with_details(json!(figures.budget())));
+    }
+    let expires = Utc::now() + RESERVED_FOR;
+    let id = new_id();
+    sqlx::query(
+        "INSERT INTO reservations (id, user_id, run_id, estimate_nanos, expires_at, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+    )
+    .bind(&id)
+    .bind(user_id)
+    .bind(&new.run_id)
+    .bind(estimate.0)
+    .bind(stamp(expires))
+    .bind(now())
+    .execute(tx)
+    .await?;
+    Ok(Reservation { reservation_id: id, expires_at: Some(expires) })
+}
+
+/// What was booked.
+#[derive(Debug, Serialize)]
+pub struct Booked {
+    id: String,
+    #[serde(flatten)]
+    usage: Usage,
+}
+
+/// Books what a model call used, and settles its reservation.
+pub async fn book(
+    tx: &mut SqliteConnection,
+    user_id: &str,
+    usage: &Usage,
+    cost: Nanos,
+) -> Result<Booked, ApiError> {
+    if let Some(reservation) = &usage.reservation_id {
+        let settled = sqlx::query("UPDATE reservations SET settled_at = coalesce(settled_at, ?) WHERE id = ? AND user_id = ?")
+            .bind(now())
+            .bind(reservation)
+            .bind(user_id)
+            .execute(&mut *tx)
+            .await?;
+        if settled.rows_affected() == 0 {
+            return Err(ApiError::not_found("reservation"));
+        }
+    }
+    let tokens = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
+    let id = new_id();
+    sqlx::query(
+        "INSERT INTO usage (id, user_id, run_id, reservation_id, role, model, prompt_tokens, completion_tokens, cost_nanos, estimated, created_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(&id)
+    .bind(user_id)
+    .bind(&usage.run_id)
+    .bind(&usage.reservation_id)
+    .bind(&usage.role)
+    .bind(&usage.model)
+    .bind(tokens(usage.prompt_tokens))
+    .bind(tokens(usage.completion_tokens))
+    .bind(cost.0)
+    .bind(usage.estimated)
+    .bind(now())
+    .execute(tx)
+    .await?;
+    Ok(Booked { id, usage: usage.clone() })
+}
+
+impl Store {
+    /// What a user's agents may spend.
+    pub async fn budget(&self, user_id: &str, default: Option<Nanos>) -> Result<Budget, ApiError> {
+        let mut tx = self.reader.begin().await?;
+        figures(&mut tx, user_id, default).await.map(|figures| figures.budget())
+    }
+
+    /// Says what a user's agents may spend.
+    pub async fn put_budget(&self, put: &PutBudget, limit: Nanos) -> Result<Budget, ApiError> {
+        let mut tx = self.write(Scope::of(&put.user_id)).await?;
+        sqlx::query(
+            "INSERT INTO budgets (user_id, limit_nanos, period, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE \
+             SET limit_nanos = excluded.limit_nanos, period = excluded.period, updated_at = excluded.updated_at",
+        )
+        .bind(&put.user_id)
+        .bind(limit.0)
+        .bind(word(put.period))
+        .bind(now())
+        .execute(&mut *tx)
+        .await?;
+        let budget = figures(&mut tx, &put.user_id, None).await?.budget();
+        tx.commit().await?;
+        Ok(budget)
+    }
+
+    /// Drops reservations that ended before a moment.
+    pub(super) async fn forget_old_reservations(&self, before: &str) -> Result<(), sqlx::Error> {
+        sqlx::query("DELETE FROM reservations WHERE expires_at < ?")
+            .bind(before)
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_and_months_begin_at_midnight_utc() {
+        for (period, at, start, end) in [
+            (Period::Day, "2026-02-28T23:59:59Z", "2026-02-28", "2026-03-01"),
+            (Period::Month, "2026-02-28T23:59:59Z", "2026-02-01", "2026-03-01"),
+            (Period::Month, "2026-12-31T12:00:00Z", "2026-12-01", "2027-01-01"),
+            (Period::Month, "2026-01-01T00:00:00Z", "2026-01-01", "2026-02-01"),
+        ] {
+            let midnight = |day: &str| format!("{day}T00:00:00Z").parse::<DateTime<Utc>>().unwrap();
+            assert_eq!(
+                bounds(period, at.parse().unwrap()),
+                (midnight(start), midnight(end)),
+                "{at}"
+            );
+        }
+    }
+
+    #[test]
+    fn sums_of_small_amounts_are_exact_and_impossible_amounts_are_none() {
+        let cent = Nanos::of_usd(0.01).unwrap();
+        assert_eq!(
+            (0..100).fold(Nanos(0), |sum, _| Nanos(sum.0 + cent.0)),
+            Nanos::of_usd(1.0).unwrap()
+        );
+        for usd in [-0.01, f64::NAN, f64::INFINITY, 1e10] {
+            assert_eq!(Nanos::of_usd(usd), None, "{usd}");
+        }
+    }
+}
