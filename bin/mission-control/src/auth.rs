@@ -25,6 +25,8 @@ pub struct Agent {
     pub user_id: String,
     /// The agent's role.
     pub role: String,
+    /// When its token ends, in seconds since 1970.
+    pub expires_at: u64,
 }
 
 /// A service of the backend's own side.
@@ -68,6 +70,15 @@ impl Writer {
     pub fn scope(&self) -> Scope<'_> {
         Scope { user_id: self.tenant.user_id(), fence: self.fence.as_ref() }
     }
+}
+
+/// Somebody who wants to know what happens.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// To whose objects; everybody's when absent, which only a service may ask for.
+    pub user_id: Option<String>,
+    /// When the right to listen ends, in seconds since 1970.
+    pub expires_at: Option<u64>,
 }
 
 /// An agent, or a service that speaks for nobody in particular.
@@ -135,7 +146,7 @@ fn agent(headers: &HeaderMap, app: &App) -> Result<Agent, ApiError> {
         tracing::info!(%error, "agent token refused");
         ApiError::unauthorized("the agent token is not valid: check AGENT_JWT_SECRET on both sides")
     })?;
-    Ok(Agent { user_id: claims.user_id, role: claims.agent_role })
+    Ok(Agent { user_id: claims.user_id, role: claims.agent_role, expires_at: claims.exp })
 }
 
 fn internal(headers: &HeaderMap, app: &App) -> Result<Internal, ApiError> {
@@ -213,6 +224,18 @@ impl FromRequestParts<App> for Writer {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let tenant = Tenant::from_request_parts(parts, app).await?;
         Ok(Self { tenant, fence: fence(&parts.headers)? })
+    }
+}
+
+impl FromRequestParts<App> for Listener {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        if parts.headers.contains_key(&INTERNAL) {
+            let Service { on_behalf_of } = Service::from_request_parts(parts, app).await?;
+            return Ok(Self { user_id: on_behalf_of, expires_at: None });
+        }
+        let agent = agent(&parts.headers, app)?;
+        Ok(Self { user_id: Some(agent.user_id), expires_at: Some(agent.expires_at) })
     }
 }
 

@@ -24,6 +24,7 @@ use http::StatusCode;
 use mc_client::token::TokenVerifier;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -76,6 +77,10 @@ pub struct App {
     pub config: Arc<Config>,
     /// The database.
     pub store: Store,
+    /// Tells streams to end.
+    pub(crate) shutdown: CancellationToken,
+    /// Places for those who listen to events.
+    pub(crate) listeners: Arc<Semaphore>,
     /// Proves that a form was sent from our own page.
     pub(crate) form_token: Arc<str>,
 }
@@ -91,7 +96,13 @@ pub async fn run(
         cause,
     })?;
     let form_token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-    let app = App { config: Arc::new(config), store: store.clone(), form_token: form_token.into() };
+    let app = App {
+        config: Arc::new(config),
+        store: store.clone(),
+        shutdown: shutdown.clone(),
+        listeners: Arc::new(Semaphore::new(routes::MAX_LISTENERS)),
+        form_token: form_token.into(),
+    };
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let stop = shutdown.clone();
     let server = axum::serve(listener, router(app))

@@ -2,6 +2,7 @@
 
 mod budgets;
 mod dispatch;
+mod events;
 mod leases;
 mod objects;
 mod runs;
@@ -18,8 +19,10 @@ use crate::App;
 use crate::auth::Caller;
 use crate::store::Created;
 
+pub(crate) use events::MAX_LISTENERS;
+
 /// The optional features that this backend has.
-const FEATURES: [&str; 13] = [
+const FEATURES: [&str; 14] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -33,6 +36,7 @@ const FEATURES: [&str; 13] = [
     "tool_requests",
     "session_leases",
     "budgets",
+    "events_sse",
 ];
 
 /// Features of the dispatch queue.
@@ -64,6 +68,7 @@ pub(crate) fn router() -> Router<App> {
         .route("/budget", get(budgets::get).put(budgets::put))
         .route("/budget/reserve", post(budgets::reserve))
         .route("/usage", post(budgets::usage))
+        .route("/events", get(events::listen))
         .route("/dispatch/undelivered", get(dispatch::undelivered).post(dispatch::undelivered))
         .route("/dispatch/notifications/{id}/deliver", post(dispatch::deliver))
         .route("/dispatch/notifications/{id}/fail", post(dispatch::fail))

@@ -7,6 +7,7 @@ pub mod board;
 pub mod budgets;
 pub mod dispatch;
 pub mod documents;
+pub mod events;
 pub mod leases;
 pub mod messages;
 pub mod notifications;
@@ -14,6 +15,7 @@ pub mod runs;
 pub mod tasks;
 pub mod tool_requests;
 
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -26,6 +28,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
+use tokio::sync::watch;
 
 use crate::error::ApiError;
 use crate::store::leases::Fence;
@@ -41,6 +44,36 @@ const KEPT: chrono::Duration = chrono::Duration::hours(48);
 pub struct Store {
     writer: SqlitePool,
     reader: SqlitePool,
+    /// Told of every write that was made.
+    changed: watch::Sender<()>,
+}
+
+/// A write that is being made; nothing of it stays unless it is committed.
+struct Write {
+    tx: Transaction<'static, Sqlite>,
+    changed: watch::Sender<()>,
+}
+
+impl Write {
+    /// Makes it last, and wakes those who listen.
+    async fn commit(self) -> Result<(), sqlx::Error> {
+        self.tx.commit().await?;
+        self.changed.send_replace(());
+        Ok(())
+    }
+}
+
+impl Deref for Write {
+    type Target = SqliteConnection;
+    fn deref(&self) -> &SqliteConnection {
+        &self.tx
+    }
+}
+
+impl DerefMut for Write {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.tx
+    }
 }
 
 /// What a write may touch, and on what condition.
@@ -106,7 +139,7 @@ impl Store {
         let writer = pool(1).connect_with(options.clone()).await?;
         sqlx::migrate!().run(&writer).await?;
         let reader = pool(4).connect_with(options).await?;
-        Ok(Self { writer, reader })
+        Ok(Self { writer, reader, changed: watch::Sender::new(()) })
     }
 
     /// Ends all connections.
@@ -121,8 +154,8 @@ impl Store {
         Ok(())
     }
 
-    /// Drops what is older than it is kept: idempotency keys, and leases and
-    /// reservations that ended.
+    /// Drops what is older than it is kept: idempotency keys, leases and
+    /// reservations that ended, events.
     pub(crate) async fn forget(&self) -> Result<(), sqlx::Error> {
         let before = stamp(Utc::now() - KEPT);
         sqlx::query("DELETE FROM idempotency WHERE created_at < ?")
@@ -130,12 +163,13 @@ impl Store {
             .execute(&self.writer)
             .await?;
         self.forget_old_leases(&before).await?;
-        self.forget_old_reservations(&before).await
+        self.forget_old_reservations(&before).await?;
+        self.forget_old_events(&before).await
     }
 
     /// Begins a write.
-    async fn write(&self, scope: Scope<'_>) -> Result<Transaction<'static, Sqlite>, ApiError> {
-        let mut tx = self.writer.begin().await?;
+    async fn write(&self, scope: Scope<'_>) -> Result<Write, ApiError> {
+        let mut tx = Write { tx: self.writer.begin().await?, changed: self.changed.clone() };
         if let Some(fence) = scope.fence {
             leases::check(&mut tx, scope.user_id, fence).await?;
         }
@@ -171,7 +205,7 @@ impl Store {
                 };
             }
         }
-        let made = make(&mut tx).await?;
+        let made = make(&mut *tx).await?;
         let response = serde_json::to_value(&made).map_err(|_| ApiError::internal())?;
         if let Some(key) = key {
             sqlx::query("INSERT INTO idempotency (user_id, endpoint, key, body, response, created_at) VALUES (?, ?, ?, ?, ?, ?)")

@@ -231,6 +231,8 @@ pub(crate) struct Call {
     repeatable: bool,
     max_bytes: usize,
     cut_long_answer: bool,
+    /// The form of the answer.
+    accept: &'static str,
 }
 
 impl Call {
@@ -245,7 +247,14 @@ impl Call {
             repeatable,
             max_bytes: MAX_ANSWER_BYTES,
             cut_long_answer: false,
+            accept: "application/json",
         }
+    }
+
+    /// Wants the answer in another form than JSON.
+    pub(crate) fn accept(mut self, accept: &'static str) -> Self {
+        self.accept = accept;
+        self
     }
 
     pub(crate) fn get(path_and_query: &str) -> Self {
@@ -358,14 +367,44 @@ impl Caller {
         Err(Failure { error, answer: Some(answer) })
     }
 
+    /// How often and how patiently calls are repeated.
+    pub(crate) fn retry_policy(&self) -> RetryPolicy {
+        self.client.retry
+    }
+
+    /// Sends a call, once, whose answer is read as it comes and may go on for ever.
+    pub(crate) async fn stream(&self, call: &Call) -> Result<reqwest::Response, McError> {
+        let request = self.request(call)?;
+        let begin = async {
+            let response = request.send().await.map_err(|error| unreachable_by(&error))?;
+            let status = response.status();
+            if status.is_success() {
+                return Ok(response);
+            }
+            let headers = response.headers().clone();
+            let (body, _) = read_body(response, call).await?;
+            Err(McError::of_answer(status.as_u16(), &headers, &body))
+        };
+        tokio::time::timeout(ATTEMPT_TIMEOUT, begin).await.unwrap_or(Err(McError::Timeout))
+    }
+
     async fn exchange(&self, call: &Call) -> Result<RawResponse, McError> {
+        let response = self.request(call)?.send().await.map_err(|error| unreachable_by(&error))?;
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let (body, truncated) = read_body(response, call).await?;
+        Ok(RawResponse { status, headers, body, truncated })
+    }
+
+    /// The request of a call, with who calls.
+    fn request(&self, call: &Call) -> Result<reqwest::RequestBuilder, McError> {
         let url = format!("{}{}", self.client.base_url, call.path_and_query);
         let mut request = self
             .client
             .http
             .request(call.method.clone(), url)
             .headers(call.headers.clone())
-            .header(ACCEPT, HeaderValue::from_static("application/json"));
+            .header(ACCEPT, HeaderValue::from_static(call.accept));
         match &self.identity {
             Identity::Agent(auth) => request = request.header(AGENT_TOKEN, auth.header()?),
             Identity::Internal { token, on_behalf_of } => {
@@ -388,11 +427,7 @@ impl Caller {
                 .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
                 .body(body.clone());
         }
-        let response = request.send().await.map_err(|error| unreachable_by(&error))?;
-        let status = response.status().as_u16();
-        let headers = response.headers().clone();
-        let (body, truncated) = read_body(response, call).await?;
-        Ok(RawResponse { status, headers, body, truncated })
+        Ok(request)
     }
 }
 

@@ -7,6 +7,7 @@ pub mod client;
 pub mod dispatch;
 mod documents;
 pub mod error;
+pub mod events;
 pub mod idempotency;
 pub mod leases;
 mod messages;

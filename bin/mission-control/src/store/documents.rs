@@ -4,7 +4,7 @@ use mc_client::types::{CreateDocument, Document, Page};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-use super::{Store, new_id, now, tasks, time};
+use super::{Store, events, new_id, now, tasks, time};
 use crate::error::ApiError;
 use crate::extract::cursor;
 
@@ -38,9 +38,11 @@ pub async fn insert(
     .bind(&new.content)
     .bind(&new.doc_type)
     .bind(now())
-    .fetch_one(tx)
+    .fetch_one(&mut *tx)
     .await?;
-    Ok(document(&row, false))
+    let made = document(&row, false);
+    events::record(tx, user_id, "document.created", "document_id", &made).await?;
+    Ok(made)
 }
 
 impl Store {

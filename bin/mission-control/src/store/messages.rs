@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::notifications::About;
-use super::{Store, json_of, new_id, notifications, now, tasks, time};
+use super::{Store, events, json_of, new_id, notifications, now, tasks, time};
 use crate::error::ApiError;
 use crate::extract::cursor;
 use crate::mentions::mentioned_roles;
@@ -48,6 +48,8 @@ pub async fn insert(
     .bind(now())
     .fetch_one(&mut *tx)
     .await?;
+    let made = message(&row);
+    events::record(tx, user_id, "message.created", "message_id", &made).await?;
     if actor == ActorType::User {
         for role in mentioned_roles(&new.content) {
             let notification = CreateNotification {
@@ -60,7 +62,7 @@ pub async fn insert(
             notifications::insert(tx, &notification, About::default()).await?;
         }
     }
-    Ok(message(&row))
+    Ok(made)
 }
 
 impl Store {

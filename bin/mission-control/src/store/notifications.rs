@@ -1,11 +1,12 @@
 //! Notifications as their user sees them, and heartbeats.
 
+use mc_client::events::NOTIFICATION_CREATED;
 use mc_client::types::{CreateNotification, Notification, Page, Pending};
 use serde_json::{Map, Value};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-use super::{Store, new_id, now, tasks, time};
+use super::{Store, events, new_id, now, tasks, time};
 use crate::error::ApiError;
 use crate::extract::cursor;
 
@@ -53,9 +54,11 @@ pub async fn insert(
     .bind(about.run_key)
     .bind(about.metadata.map(|metadata| Value::Object(metadata).to_string()))
     .bind(now())
-    .fetch_one(tx)
+    .fetch_one(&mut *tx)
     .await?;
-    Ok(notification(&row))
+    let made = notification(&row);
+    events::record(tx, &new.user_id, NOTIFICATION_CREATED, "notification_id", &made).await?;
+    Ok(made)
 }
 
 impl Store {

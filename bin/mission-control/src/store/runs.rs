@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::{Scope, Store, json_of, now, tasks, time, tool_requests};
+use super::{Scope, Store, events, json_of, now, tasks, time, tool_requests};
 use crate::error::ApiError;
 
 /// What a run says of itself; a caller's own field of such a name is not kept.
@@ -80,6 +80,20 @@ pub async fn status(
     Ok(find(tx, user_id, run_key).await?.and_then(|run| run.known_status()))
 }
 
+/// Tells of a run, without its steps.
+async fn tell(
+    tx: &mut SqliteConnection,
+    user_id: &str,
+    what: &str,
+    run: &Run,
+) -> Result<(), ApiError> {
+    let data = json!({
+        "run_key": run.run_key, "status": run.status, "session_key": run.session_key,
+        "task_id": run.task_id, "cancel_requested": run.cancel_requested
+    });
+    events::record(tx, user_id, &format!("run.{what}"), "run_key", &data).await
+}
+
 async fn begin(tx: &mut SqliteConnection, user_id: &str, run_key: &str) -> Result<Run, ApiError> {
     let at = now();
     let row = sqlx::query(
@@ -140,9 +154,9 @@ impl Store {
     ) -> Result<RunNote, ApiError> {
         let mut tx = self.write(scope).await?;
         let user_id = scope.user_id;
-        let known = match find(&mut tx, user_id, run_key).await? {
-            Some(known) => known,
-            None => begin(&mut tx, user_id, run_key).await?,
+        let (known, is_new) = match find(&mut tx, user_id, run_key).await? {
+            Some(known) => (known, false),
+            None => (begin(&mut tx, user_id, run_key).await?, true),
         };
         let session_key =
             first("session_key", known.session_key.as_ref(), put.session_key.as_ref())?;
@@ -167,11 +181,15 @@ impl Store {
         .bind(run_key)
         .fetch_one(&mut *tx)
         .await?;
+        let put = run(&row, Vec::new());
+        if is_new || put.status != known.status {
+            tell(&mut tx, user_id, &put.status, &put).await?;
+        }
         if status == RunStatus::Cancelled {
             tool_requests::drop_waiting(&mut tx, run_key).await?;
         }
         tx.commit().await?;
-        Ok(note(&run(&row, Vec::new())))
+        Ok(note(&put))
     }
 
     /// Writes a step, beginning the run when there is none. The same step again changes nothing,
@@ -187,7 +205,11 @@ impl Store {
         let user_id = scope.user_id;
         let known = match find(&mut tx, user_id, run_key).await? {
             Some(known) => known,
-            None => begin(&mut tx, user_id, run_key).await?,
+            None => {
+                let new = begin(&mut tx, user_id, run_key).await?;
+                tell(&mut tx, user_id, &new.status, &new).await?;
+                new
+            }
         };
         let there = sqlx::query("SELECT * FROM run_steps WHERE run_key = ? AND step_index = ?")
             .bind(run_key)
@@ -221,6 +243,8 @@ impl Store {
             .bind(run_key)
             .execute(&mut *tx)
             .await?;
+        let data = json!({ "run_key": run_key, "index": index, "kind": put.kind });
+        events::record(&mut tx, user_id, "run.step", "run_key", &data).await?;
         tx.commit().await?;
         Ok(note(&known))
     }
@@ -252,11 +276,18 @@ impl Store {
         .bind(run_key)
         .fetch_one(&mut *tx)
         .await?;
+        let asked = run(&row, Vec::new());
+        if !known.cancel_requested {
+            tell(&mut tx, user_id, "cancel_requested", &asked).await?;
+        }
+        if asked.status != known.status {
+            tell(&mut tx, user_id, &asked.status, &asked).await?;
+        }
         if status == RunStatus::Cancelled {
             tool_requests::drop_waiting(&mut tx, run_key).await?;
         }
         tx.commit().await?;
-        Ok(note(&run(&row, Vec::new())))
+        Ok(note(&asked))
     }
 }
 

@@ -4,7 +4,7 @@ use mc_client::types::{CreateTask, Page, Task, TaskStatus, UpdateTask};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-use super::{Scope, Store, json_of, new_id, now, time};
+use super::{Scope, Store, events, json_of, new_id, now, time};
 use crate::error::ApiError;
 use crate::extract::cursor;
 
@@ -50,9 +50,11 @@ pub async fn insert(
     .bind(&at)
     .bind(&at)
     .bind((status == TaskStatus::Completed).then_some(&at))
-    .fetch_one(tx)
+    .fetch_one(&mut *tx)
     .await?;
-    Ok(task(&row))
+    let made = task(&row);
+    events::record(tx, user_id, "task.created", "task_id", &made).await?;
+    Ok(made)
 }
 
 /// Makes sure that a task is the user's.
@@ -133,6 +135,7 @@ impl Store {
         .fetch_optional(&mut *tx)
         .await?;
         let updated = row.as_ref().map(task).ok_or_else(|| ApiError::not_found("task"))?;
+        events::record(&mut tx, scope.user_id, "task.updated", "task_id", &updated).await?;
         tx.commit().await?;
         Ok(updated)
     }

@@ -9,9 +9,12 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::notifications::About;
-use super::{Scope, Store, json_of, new_id, notifications, now, runs, tasks, time};
+use super::{Scope, Store, events, json_of, new_id, notifications, now, runs, tasks, time};
 use crate::error::ApiError;
 use crate::extract::cursor;
+
+/// What other objects call the id of a tool request.
+const ID: &str = "tool_request_id";
 
 /// Which tool requests to list.
 #[derive(Debug, Default)]
@@ -65,22 +68,28 @@ pub async fn insert(
     .bind(&new.reason)
     .bind(ToolRequestStatus::Pending.as_str())
     .bind(now())
-    .fetch_one(tx)
+    .fetch_one(&mut *tx)
     .await?;
-    Ok(tool_request(&row))
+    let made = tool_request(&row);
+    events::record(tx, user_id, "tool_request.created", ID, &made).await?;
+    Ok(made)
 }
 
 /// Nobody has to decide about the calls of a cancelled run.
 pub async fn drop_waiting(tx: &mut SqliteConnection, run_key: &str) -> Result<(), ApiError> {
-    sqlx::query(
-        "UPDATE tool_requests SET status = ?, decided_at = ? WHERE run_key = ? AND status = ?",
+    let rows = sqlx::query(
+        "UPDATE tool_requests SET status = ?, decided_at = ? WHERE run_key = ? AND status = ? RETURNING *",
     )
     .bind(ToolRequestStatus::Cancelled.as_str())
     .bind(now())
     .bind(run_key)
     .bind(ToolRequestStatus::Pending.as_str())
-    .execute(tx)
+    .fetch_all(&mut *tx)
     .await?;
+    for row in &rows {
+        let user_id: &str = row.get("user_id");
+        events::record(tx, user_id, "tool_request.cancelled", ID, &tool_request(row)).await?;
+    }
     Ok(())
 }
 
@@ -175,6 +184,8 @@ impl Store {
         .fetch_one(&mut *tx)
         .await?;
         let decided = tool_request(&row);
+        let kind = format!("tool_request.{}", decided.status);
+        events::record(&mut tx, user_id, &kind, ID, &decided).await?;
         let notification = CreateNotification {
             user_id: user_id.to_owned(),
             session_key: decided.session_key.clone(),

@@ -8,18 +8,18 @@ use serde_json::{Value, json};
 
 use crate::harness::{Backend, INTERNAL, MC, SECRET, send};
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-fn claims() -> Value {
+pub(crate) fn claims() -> Value {
     json!({
         "type": "agent", "user_id": "ann", "agent_role": "scout", "sub": "wombat:scout",
         "iss": "wombat", "iat": now(), "exp": now() + 900, "jti": "one"
     })
 }
 
-fn signed(algorithm: Algorithm, secret: &str, claims: &Value) -> String {
+pub(crate) fn signed(algorithm: Algorithm, secret: &str, claims: &Value) -> String {
     let key = EncodingKey::from_secret(secret.as_bytes());
     jsonwebtoken::encode(&Header::new(algorithm), claims, &key).unwrap()
 }
@@ -104,6 +104,7 @@ async fn every_endpoint_asks_who_calls() {
         (Method::PUT, "/budget"),
         (Method::POST, "/budget/reserve"),
         (Method::POST, "/usage"),
+        (Method::GET, "/events"),
         (Method::GET, "/tool-requests"),
         (Method::POST, "/tool-requests"),
         (Method::GET, "/tool-requests/x"),
@@ -185,7 +186,7 @@ async fn the_capabilities_name_what_is_offered() {
     assert_eq!(
         capabilities.ok(),
         &json!({ "contract_version": "v1", "features": {
-            "budgets": true, "dispatch_leases": true, "documents_list": true, "heartbeat": true,
+            "budgets": true, "dispatch_leases": true, "documents_list": true, "events_sse": true, "heartbeat": true,
             "message_lookup": true, "messages_list": true, "notifications": true,
             "notifications_dispatch": true, "notifications_fail": true, "run_journal": true, "session_leases": true, "standup": true,
             "tasks_get": true, "tasks_update": true, "tool_requests": true

@@ -64,12 +64,18 @@ impl Backend {
         Self { url, http, shutdown, task, dir }
     }
 
-    /// Stops, and starts anew on the same database file.
-    pub(crate) async fn restart(self) -> Self {
+    /// Stops, as a signal would make it.
+    pub(crate) async fn stop(self) -> TempDir {
         self.shutdown.cancel();
         let stopped = tokio::time::timeout(PATIENCE, self.task).await;
         stopped.expect("the backend stops in time").unwrap().unwrap();
-        Self::start_in(self.dir, true, None).await
+        self.dir
+    }
+
+    /// Stops, and starts anew on the same database file.
+    pub(crate) async fn restart(self) -> Self {
+        let dir = self.stop().await;
+        Self::start_in(dir, true, None).await
     }
 
     /// The database itself, for what no call can bring about, such as the past.

@@ -6,6 +6,7 @@ mod auth;
 mod budgets;
 mod demo;
 mod errors;
+mod events;
 mod harness;
 mod heartbeat;
 mod leases;

@@ -1,0 +1,141 @@
+//! What happens, as it happens: server-sent events
+//! (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
+//!
+//! A reader is never sent to: it takes the next events from the database when it has room for
+//! them. One that reads slowly, or not at all, costs one batch of memory.
+
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+use http::{HeaderMap, HeaderName, StatusCode, header};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::Instant;
+
+use crate::App;
+use crate::auth::Listener;
+use crate::error::ApiError;
+use crate::store::events::Event;
+
+/// How often a comment is sent when nothing happens, so that nobody takes the connection for dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How many events a reader takes at a time.
+const BATCH: u32 = 100;
+
+/// How many may listen at once.
+pub(crate) const MAX_LISTENERS: usize = 1_024;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// One reader.
+struct Reader {
+    app: App,
+    user_id: Option<String>,
+    /// The last event that it was given.
+    after: i64,
+    changes: watch::Receiver<()>,
+    /// When its token ends.
+    until: Option<Instant>,
+    greeted: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Where to go on.
+async fn start(app: &App, headers: &HeaderMap) -> Result<i64, ApiError> {
+    let last = app.store.last_event().await?;
+    let Some(seen) = headers.get(LAST_EVENT_ID) else { return Ok(last) };
+    let seen = seen.to_str().ok().map(str::trim).unwrap_or_default();
+    if seen.is_empty() {
+        return Ok(last);
+    }
+    let seen = seen.parse::<i64>().ok().filter(|seen| *seen >= 0);
+    let seen =
+        seen.ok_or_else(|| ApiError::field("Last-Event-ID", "is none that was given out"))?;
+    // One from the future is of another database: nothing of this one is known to be missed.
+    Ok(seen.min(last))
+}
+
+pub(super) async fn listen(
+    State(app): State<App>,
+    listener: Listener,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let place = app.listeners.clone().try_acquire_owned().map_err(|_| {
+        let text = "too many are listening already";
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", text)
+    })?;
+    let changes = app.store.changes();
+    let after = start(&app, &headers).await?;
+    let until = listener.expires_at.map(|expires_at| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Instant::now() + Duration::from_secs(expires_at).saturating_sub(now)
+    });
+    let reader = Reader {
+        app,
+        user_id: listener.user_id,
+        after,
+        changes,
+        until,
+        greeted: false,
+        _place: place,
+    };
+    let body = stream::unfold(reader, |mut reader| async move {
+        let chunk = reader.next().await?;
+        Some((Ok::<_, std::convert::Infallible>(Bytes::from(chunk)), reader))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache"),
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, Body::from_stream(body)).into_response())
+}
+
+impl Reader {
+    /// What the reader is sent next; nothing when the stream ends.
+    async fn next(&mut self) -> Option<String> {
+        // A browser's stream counts as open when the first bytes are there.
+        if !self.greeted {
+            self.greeted = true;
+            return Some(": connected\n\n".to_owned());
+        }
+        loop {
+            let stop = self.app.shutdown.clone();
+            if stop.is_cancelled() || self.until.is_some_and(|until| until <= Instant::now()) {
+                return None;
+            }
+            // Seen before looking: what is written while we look wakes us again.
+            self.changes.borrow_and_update();
+            let user_id = self.user_id.as_deref();
+            // A reader that is cut off comes back and goes on after the last event it has.
+            let events = self.app.store.events_after(user_id, self.after, BATCH).await.ok()?;
+            if let Some(last) = events.last() {
+                self.after = last.id;
+                return Some(text(&events));
+            }
+            let until = self.until;
+            tokio::select! {
+                () = stop.cancelled() => return None,
+                () = async { match until {
+                    Some(until) => tokio::time::sleep_until(until).await,
+                    None => std::future::pending().await,
+                } } => return None,
+                changed = self.changes.changed() => changed.ok()?,
+                () = tokio::time::sleep(KEEP_ALIVE) => return Some(": keep-alive\n\n".to_owned()),
+            }
+        }
+    }
+}
+
+/// Events in the form of the stream. JSON of ours holds no line break, and a kind neither.
+fn text(events: &[Event]) -> String {
+    events.iter().fold(String::new(), |mut out, Event { id, kind, data }| {
+        // Writing to a string cannot fail.
+        let _infallible = write!(out, "id: {id}\nevent: {kind}\ndata: {data}\n\n");
+        out
+    })
+}

@@ -1,0 +1,115 @@
+//! What happened, in order, for those who listen.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use tokio::sync::watch;
+
+use super::{Store, now};
+use crate::error::ApiError;
+
+/// The longest field, in bytes of JSON, that an event carries. Who needs a longer one asks for the
+/// object.
+const MAX_FIELD: usize = 4_000;
+
+/// How many old events are dropped at a time, so that no other write waits long.
+const DROPPED: u32 = 1_000;
+
+/// Something that happened.
+#[derive(Debug)]
+pub struct Event {
+    /// Its place; grows.
+    pub id: i64,
+    /// What happened.
+    pub kind: String,
+    /// To what: JSON on one line.
+    pub data: String,
+}
+
+/// Tells of a change, in the transaction that makes it. `id_name` is what other objects call the
+/// object's id.
+pub async fn record(
+    tx: &mut SqliteConnection,
+    user_id: &str,
+    kind: &str,
+    id_name: &str,
+    object: &impl Serialize,
+) -> Result<(), ApiError> {
+    let object = serde_json::to_value(object).map_err(|_| ApiError::internal())?;
+    let Value::Object(object) = object else { return Err(ApiError::internal()) };
+    let short = |value: &Value| match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+        Value::String(text) => text.len() <= MAX_FIELD,
+        value @ (Value::Array(_) | Value::Object(_)) => value.to_string().len() <= MAX_FIELD,
+    };
+    let mut data: Map<_, _> = object.into_iter().filter(|(_, value)| short(value)).collect();
+    if let Some(id) = data.get("id").cloned() {
+        data.insert(id_name.to_owned(), id);
+    }
+    data.insert("type".to_owned(), json!(kind));
+    data.insert("user_id".to_owned(), json!(user_id));
+    sqlx::query("INSERT INTO events (user_id, kind, data, created_at) VALUES (?, ?, ?, ?)")
+        .bind(user_id)
+        .bind(kind)
+        .bind(Value::Object(data).to_string())
+        .bind(now())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+impl Store {
+    /// Changes whenever something was written.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// The newest event; 0 before the first.
+    pub(crate) async fn last_event(&self) -> Result<i64, ApiError> {
+        let row = sqlx::query(
+            "SELECT coalesce(max(seq), 0) AS last FROM sqlite_sequence WHERE name = 'events'",
+        )
+        .fetch_one(&self.reader)
+        .await?;
+        Ok(row.get("last"))
+    }
+
+    /// What happened after an event, to a user's objects or to everybody's.
+    pub(crate) async fn events_after(
+        &self,
+        user_id: Option<&str>,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Event>, ApiError> {
+        let mut query =
+            QueryBuilder::<Sqlite>::new("SELECT id, kind, data FROM events WHERE id > ");
+        query.push_bind(after);
+        if let Some(user_id) = user_id {
+            query.push(" AND user_id = ").push_bind(user_id);
+        }
+        query.push(" ORDER BY id LIMIT ").push_bind(limit);
+        let rows = query.build().fetch_all(&self.reader).await?;
+        let event = |row: &sqlx::sqlite::SqliteRow| Event {
+            id: row.get("id"),
+            kind: row.get("kind"),
+            data: row.get("data"),
+        };
+        Ok(rows.iter().map(event).collect())
+    }
+
+    /// Drops what happened before a moment.
+    pub(super) async fn forget_old_events(&self, before: &str) -> Result<(), sqlx::Error> {
+        loop {
+            let done = sqlx::query(
+                "DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT ?) AND created_at < ?",
+            )
+            .bind(DROPPED)
+            .bind(before)
+            .execute(&self.writer)
+            .await?;
+            if done.rows_affected() < u64::from(DROPPED) {
+                return Ok(());
+            }
+        }
+    }
+}
