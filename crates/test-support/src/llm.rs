@@ -17,12 +17,15 @@ pub struct Reply {
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Value,
+    /// No answer comes, for as long as anybody waits.
+    never: bool,
 }
 
 impl Reply {
     /// Any status and JSON.
     pub fn json(status: u16, body: Value) -> Self {
-        Self { status: StatusCode::from_u16(status).expect("a status"), headers: Vec::new(), body }
+        let status = StatusCode::from_u16(status).expect("a status");
+        Self { status, headers: Vec::new(), body, never: false }
     }
 
     /// Adds a header.
@@ -37,11 +40,24 @@ impl Reply {
         Self::json(200, completion(&json!({ "role": "assistant", "content": text }), "stop"))
     }
 
+    /// No answer at all.
+    pub fn never() -> Self {
+        Self { never: true, ..Self::json(200, Value::Null) }
+    }
+
     /// One tool call.
     pub fn call(name: &str, arguments: &Value) -> Self {
-        let call = json!({ "id": "call_1", "type": "function",
-            "function": { "name": name, "arguments": arguments.to_string() } });
-        let message = json!({ "role": "assistant", "content": null, "tool_calls": [call] });
+        Self::calls(&[(name, arguments.clone())])
+    }
+
+    /// Several tool calls at once.
+    pub fn calls(calls: &[(&str, Value)]) -> Self {
+        let call = |(n, (name, arguments)): (usize, &(&str, Value))| {
+            json!({ "id": format!("call_{}", n + 1), "type": "function",
+                "function": { "name": name, "arguments": arguments.to_string() } })
+        };
+        let calls: Vec<_> = calls.iter().enumerate().map(call).collect();
+        let message = json!({ "role": "assistant", "content": null, "tool_calls": calls });
         Self::json(200, completion(&message, "tool_calls"))
     }
 }
@@ -95,14 +111,16 @@ impl ScriptedLlm {
 }
 
 async fn answer(State(server): State<ScriptedLlm>, body: String) -> Response {
-    let mut shared = server.shared.lock().expect("no test has failed here");
-    shared.asked.push(serde_json::from_str(&body).unwrap_or_default());
-    let reply = if shared.replies.len() > 1 {
-        shared.replies.pop_front()
-    } else {
-        shared.replies.front().cloned()
+    let reply = {
+        let mut shared = server.shared.lock().expect("no test has failed here");
+        shared.asked.push(serde_json::from_str(&body).unwrap_or_default());
+        let has_more = shared.replies.len() > 1;
+        if has_more { shared.replies.pop_front() } else { shared.replies.front().cloned() }
     };
     let reply = reply.expect("a reply");
+    if reply.never {
+        std::future::pending::<()>().await;
+    }
     let mut response = (reply.status, axum::Json(reply.body)).into_response();
     response.headers_mut().extend(reply.headers);
     response

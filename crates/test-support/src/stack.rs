@@ -75,25 +75,24 @@ impl Stack {
             &[],
         )?;
         let backend_url = backend.url().await?;
-        let example = options.example.canonicalize().map_err(|error| {
-            ProgramError(format!("{} cannot be found: {error}", options.example.display()))
-        })?;
-        let mut settings = vec![
-            ("AGENT_JWT_SECRET", secrets.agent.clone()),
-            ("AGENT_DAEMON_API_KEY", secrets.daemon.clone()),
-            ("BACKEND_URL", backend_url.clone()),
-            ("WOMBAT_PORT", options.daemon_port.unwrap_or_default().to_string()),
-            ("WOMBAT_WORKSPACE", example.join("workspace").display().to_string()),
-            ("WOMBAT_AGENT_CONFIG", example.join("config/agent-config.json").display().to_string()),
-        ];
-        if !options.daemon.iter().any(|(name, _)| *name == "LLM_PROVIDER") {
-            settings.push(("LLM_PROVIDER", "offline".to_owned()));
-        }
-        settings.extend(options.daemon.iter().cloned());
-        let mut daemon = Program::start("wombat-daemon", dir.path(), &settings, &[])?;
+        let mut daemon = daemon(dir.path(), &secrets, &backend_url, options)?;
         let daemon_url = daemon.url().await?;
         let dispatcher = dispatcher(dir.path(), &secrets, &backend_url, &daemon_url)?;
         Ok(Self { backend, daemon, dispatcher, backend_url, daemon_url, secrets, dir })
+    }
+
+    /// Starts another daemon on the same backend, on a free port, and gives its address.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not come up.
+    pub async fn another_daemon(
+        &self,
+        options: &StackOptions,
+    ) -> Result<(Program, String), ProgramError> {
+        let options = StackOptions { daemon_port: None, ..options.clone() };
+        let mut daemon = daemon(self.dir.path(), &self.secrets, &self.backend_url, &options)?;
+        let url = daemon.url().await?;
+        Ok((daemon, url))
     }
 
     /// Starts the dispatcher anew, as a supervisor would after a crash.
@@ -173,6 +172,14 @@ impl Person {
         self.call(self.http.post(self.at(path)).json(body)).await
     }
 
+    /// Patches `/api/mission-control` and the path.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached or answers no success.
+    pub async fn patch(&self, path: &str, body: &Value) -> Result<Value, ProgramError> {
+        self.call(self.http.patch(self.at(path)).json(body)).await
+    }
+
     /// The items of a list.
     ///
     /// # Errors
@@ -202,6 +209,30 @@ impl Person {
         }
         serde_json::from_str(&text).map_err(|error| ProgramError(error.to_string()))
     }
+}
+
+fn daemon(
+    dir: &Path,
+    secrets: &Secrets,
+    backend_url: &str,
+    options: &StackOptions,
+) -> Result<Program, ProgramError> {
+    let example = options.example.canonicalize().map_err(|error| {
+        ProgramError(format!("{} cannot be found: {error}", options.example.display()))
+    })?;
+    let mut settings = vec![
+        ("AGENT_JWT_SECRET", secrets.agent.clone()),
+        ("AGENT_DAEMON_API_KEY", secrets.daemon.clone()),
+        ("BACKEND_URL", backend_url.to_owned()),
+        ("WOMBAT_PORT", options.daemon_port.unwrap_or_default().to_string()),
+        ("WOMBAT_WORKSPACE", example.join("workspace").display().to_string()),
+        ("WOMBAT_AGENT_CONFIG", example.join("config/agent-config.json").display().to_string()),
+    ];
+    if !options.daemon.iter().any(|(name, _)| *name == "LLM_PROVIDER") {
+        settings.push(("LLM_PROVIDER", "offline".to_owned()));
+    }
+    settings.extend(options.daemon.iter().cloned());
+    Program::start("wombat-daemon", dir, &settings, &[])
 }
 
 fn dispatcher(

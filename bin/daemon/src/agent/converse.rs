@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use wombat_core::untrusted::fence_untrusted;
 
 use super::answer::{RunAnswer, RunError, RunErrorKind, StepReport, ToolRequestReport};
+use super::budget::Budget;
 use super::driver::{Drive, Scene};
 use super::events::RunEvent;
 use super::journal::{LlmStep, ToolStep};
@@ -64,6 +65,12 @@ impl Drive<'_> {
             },
             meter: &self.handle.meter,
             sink: self.sink,
+            budget: Budget::new(
+                scene.capabilities.has("budgets").then(|| scene.client.clone()),
+                &self.handle.run_id,
+                self.request.session.role().as_str(),
+                self.app.runs.tracker().clone(),
+            ),
         };
         let context_warning = self.context_warning(scene, estimate(&messages, asker.tools));
         let mut state = RunState::new(messages, self.request.limits.max_steps);
@@ -282,12 +289,7 @@ impl Drive<'_> {
         scene.journal.put_tool(at, step).await.map(Some)
     }
 
-    async fn make_call(
-        &self,
-        scene: &Scene,
-        planned: &PlannedCall,
-        approved: bool,
-    ) -> ToolOutcome {
+    async fn make_call(&self, scene: &Scene, planned: &PlannedCall, approved: bool) -> ToolOutcome {
         let context = ToolContext {
             client: &scene.client,
             snapshot: &scene.snapshot,
@@ -349,7 +351,12 @@ impl Drive<'_> {
         Ok(self.read_verdict(call.name.as_str(), &request.arguments, asked))
     }
 
-    fn read_verdict(&self, tool: &str, arguments: &Map<String, Value>, asked: ToolRequest) -> Verdict {
+    fn read_verdict(
+        &self,
+        tool: &str,
+        arguments: &Map<String, Value>,
+        asked: ToolRequest,
+    ) -> Verdict {
         let given = Value::Object(asked.arguments.clone());
         let planned = Value::Object(arguments.clone());
         // What a person has seen is what is done, and nothing else.

@@ -73,7 +73,12 @@ impl Drive<'_> {
         Ok(RunAnswer { plan_document_id: Some(plan.id), ..answer })
     }
 
-    pub(super) fn answer(&self, scene: &Scene, response: String, steps: Vec<StepReport>) -> RunAnswer {
+    pub(super) fn answer(
+        &self,
+        scene: &Scene,
+        response: String,
+        steps: Vec<StepReport>,
+    ) -> RunAnswer {
         let tally = self.handle.meter.read();
         RunAnswer {
             status: "ok",
@@ -99,7 +104,13 @@ impl Drive<'_> {
     }
 
     /// A failure with what the run has to show, if it has anything.
-    pub(super) fn attach(&self, error: RunError, scene: &Scene, text: &str, steps: &[StepReport]) -> RunError {
+    pub(super) fn attach(
+        &self,
+        error: RunError,
+        scene: &Scene,
+        text: &str,
+        steps: &[StepReport],
+    ) -> RunError {
         error.with(self.produced(scene, text, steps, None))
     }
 

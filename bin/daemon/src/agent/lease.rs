@@ -74,11 +74,7 @@ impl SessionLease {
         };
         let lease = Arc::new(lease);
         let renewal = tokio::spawn(renew(client.clone(), lease.clone(), run_id.to_owned()));
-        Ok(Self {
-            lease,
-            client: client.clone(),
-            _renewal: AbortOnDropHandle::new(renewal),
-        })
+        Ok(Self { lease, client: client.clone(), _renewal: AbortOnDropHandle::new(renewal) })
     }
 
     /// What the run's writes must carry.

@@ -11,6 +11,7 @@ use llm::request::{LlmRequest, Message, ToolChoice, ToolSpec};
 use wombat_core::workspace::estimate_tokens;
 
 use super::answer::{RunError, RunErrorKind};
+use super::budget::{Budget, Reserved};
 use super::events::{EventSink, RunEvent};
 use super::meter::Meter;
 use super::request::RunLimits;
@@ -25,6 +26,7 @@ pub(super) struct Asker<'a> {
     pub(super) call: CallContext,
     pub(super) meter: &'a Meter,
     pub(super) sink: &'a EventSink,
+    pub(super) budget: Budget,
 }
 
 impl Asker<'_> {
@@ -48,6 +50,8 @@ impl Asker<'_> {
             temperature: None,
             response_schema: None,
         };
+        let limit = request.max_output_tokens;
+        let reserved = self.budget.reserve(self.model, estimate, limit).await?;
         self.meter.call_begins(estimate);
         let begun = Instant::now();
         let mut said = String::new();
@@ -61,19 +65,21 @@ impl Asker<'_> {
             Ok(completion) => {
                 self.meter.call_ends(&completion);
                 self.app.book.add(&completion);
+                reserved.answered(&completion).await;
                 Ok(completion)
             }
             Err(error) => {
-                self.book_broken(estimate, &said);
+                self.book_broken(estimate, &said, reserved).await;
                 Err(Broken { error: RunError::llm(error), said })
             }
         }
     }
 
     /// What was said before a stream broke off is paid for; how much it was can only be estimated.
-    fn book_broken(&self, prompt_tokens: u64, said: &str) {
+    async fn book_broken(&self, prompt_tokens: u64, said: &str, reserved: Reserved) {
         if said.is_empty() {
-            return self.meter.call_failed();
+            self.meter.call_failed();
+            return reserved.failed(self.model, &Usage::default()).await;
         }
         let completion_tokens = estimate_tokens(said) as u64;
         let usage = Usage {
@@ -84,6 +90,7 @@ impl Asker<'_> {
         };
         self.meter.call_broke(usage, llm::cost(&self.model.name, self.model.provider, &usage));
         self.app.book.add_estimate(prompt_tokens, completion_tokens);
+        reserved.failed(self.model, &usage).await;
     }
 
     async fn stream(
