@@ -1,6 +1,8 @@
 //! A small application beside Mission Control, as any company's backend has one: schools that an
 //! agent can search. It shows how an application's own endpoints check the agent token.
 
+mod tools;
+
 use std::sync::LazyLock;
 
 use axum::routing::{get, post};
@@ -97,6 +99,7 @@ pub(crate) fn router() -> Router<App> {
         .route("/api/schools/search", post(search_schools))
         .route("/api/schools/{school_id}/profile", get(get_school_profile))
         .route("/openapi.json", get(openapi))
+        .merge(tools::router())
 }
 
 async fn openapi() -> Json<Value> {

@@ -70,18 +70,22 @@ impl<T: DeserializeOwned, const MAX: usize> FromRequest<App> for Body<T, MAX> {
                 "the body must be a JSON object",
             ));
         }
-        let value = serde_path_to_error::deserialize(&raw).map_err(|error| {
-            let why = error.inner().to_string();
-            // serde names a missing field in its text, not in the path.
-            let missing =
-                why.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
-            match missing {
-                Some(name) => ApiError::field(name, "is required"),
-                None => ApiError::field(&error.path().to_string(), &why),
-            }
-        })?;
+        let value = typed(&raw, "")?;
         Ok(Self { raw, value })
     }
+}
+
+/// JSON in the form that is wanted. `under` is put before the name of a field that is wrong.
+pub(crate) fn typed<T: DeserializeOwned>(raw: &Value, under: &str) -> Result<T, ApiError> {
+    serde_path_to_error::deserialize(raw).map_err(|error| {
+        let why = error.inner().to_string();
+        // serde names a missing field in its text, not in the path.
+        let missing = why.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+        match missing {
+            Some(name) => ApiError::field(&format!("{under}{name}"), "is required"),
+            None => ApiError::field(&format!("{under}{}", error.path()), &why),
+        }
+    })
 }
 
 /// Reads a body that is neither too large nor too slow.

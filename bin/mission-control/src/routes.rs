@@ -22,7 +22,7 @@ use crate::store::Created;
 pub(crate) use events::MAX_LISTENERS;
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 14] = [
+const FEATURES: [&str; 15] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -37,6 +37,7 @@ const FEATURES: [&str; 14] = [
     "session_leases",
     "budgets",
     "events_sse",
+    "tools",
 ];
 
 /// Features of the dispatch queue.
@@ -87,7 +88,7 @@ async fn capabilities(_caller: Caller) -> Json<Value> {
 }
 
 /// The answer to a create.
-fn created(created: Created) -> Response {
+pub(crate) fn created(created: Created) -> Response {
     let mut response = Json(created.body).into_response();
     if created.replayed {
         response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));

@@ -12,6 +12,7 @@ pub mod leases;
 pub mod messages;
 pub mod notifications;
 pub mod runs;
+pub mod shortlist;
 pub mod tasks;
 pub mod tool_requests;
 

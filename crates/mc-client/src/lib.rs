@@ -16,6 +16,7 @@ pub mod runs;
 mod tasks;
 pub mod token;
 pub mod tool_requests;
+pub mod tools;
 pub mod types;
 mod url;
 mod wake;

@@ -6,9 +6,14 @@ use url::form_urlencoded::Serializer;
 pub(crate) const PREFIX: &str = "/api/mission-control";
 
 /// A path under [`PREFIX`]; each segment is percent-encoded.
-pub(crate) fn path(segments: &[&str]) -> String {
-    let mut out = PREFIX.to_owned();
-    for segment in segments {
+pub(crate) fn path(parts: &[&str]) -> String {
+    segments(PREFIX, parts)
+}
+
+/// A path under another one; each segment is percent-encoded.
+pub(crate) fn segments(under: &str, parts: &[&str]) -> String {
+    let mut out = under.to_owned();
+    for segment in parts {
         out.push('/');
         out.extend(percent(segment));
     }

@@ -189,7 +189,7 @@ async fn the_capabilities_name_what_is_offered() {
             "budgets": true, "dispatch_leases": true, "documents_list": true, "events_sse": true, "heartbeat": true,
             "message_lookup": true, "messages_list": true, "notifications": true,
             "notifications_dispatch": true, "notifications_fail": true, "run_journal": true, "session_leases": true, "standup": true,
-            "tasks_get": true, "tasks_update": true, "tool_requests": true
+            "tasks_get": true, "tasks_update": true, "tool_requests": true, "tools": true
         } })
     );
 }

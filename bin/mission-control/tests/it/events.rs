@@ -261,7 +261,7 @@ async fn who_reads_slowly_holds_up_nobody_and_misses_nothing() {
     sqlx::query(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) \
          INSERT INTO events (user_id, kind, data, created_at) SELECT 'ann', 'task.created', \
-         json_object('n', i, 'text', ?), '2026-01-01T00:00:00.000000Z' FROM n",
+         json_object('n', i, 'text', ?), strftime('%Y-%m-%dT%H:%M:%fZ', 'now') FROM n",
     )
     .bind(i64::try_from(MANY).unwrap())
     .bind(text)

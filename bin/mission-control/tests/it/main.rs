@@ -20,3 +20,4 @@ mod runs;
 mod standup;
 mod tenancy;
 mod tool_requests;
+mod tools;

@@ -1,0 +1,59 @@
+//! The demo application's one table: the schools that a user wants to look at.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::{Store, now, time};
+use crate::error::ApiError;
+
+/// A school on a user's list.
+#[derive(Debug, Serialize)]
+pub struct Entry {
+    /// The school.
+    pub school_id: String,
+    /// Why it is there.
+    pub note: Option<String>,
+    /// Since when.
+    pub added_at: Option<DateTime<Utc>>,
+}
+
+fn entry(row: &SqliteRow) -> Entry {
+    Entry {
+        school_id: row.get("school_id"),
+        note: row.get("note"),
+        added_at: time(row.get("added_at")),
+    }
+}
+
+/// Puts a school on the list; one that is there gets the new note.
+pub async fn put(
+    tx: &mut SqliteConnection,
+    user_id: &str,
+    school_id: &str,
+    note: Option<&str>,
+) -> Result<Entry, ApiError> {
+    let row = sqlx::query(
+        "INSERT INTO shortlist (user_id, school_id, note, added_at) VALUES (?, ?, ?, ?) \
+         ON CONFLICT DO UPDATE SET note = coalesce(excluded.note, note) RETURNING *",
+    )
+    .bind(user_id)
+    .bind(school_id)
+    .bind(note)
+    .bind(now())
+    .fetch_one(tx)
+    .await?;
+    Ok(entry(&row))
+}
+
+impl Store {
+    /// The user's list, in the order in which it was made.
+    pub async fn shortlist(&self, user_id: &str) -> Result<Vec<Entry>, ApiError> {
+        let rows = sqlx::query("SELECT * FROM shortlist WHERE user_id = ? ORDER BY added_at")
+            .bind(user_id)
+            .fetch_all(&self.reader)
+            .await?;
+        Ok(rows.iter().map(entry).collect())
+    }
+}
