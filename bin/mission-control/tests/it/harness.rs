@@ -47,6 +47,11 @@ impl Backend {
         Self::start_in(tempfile::tempdir().unwrap(), true, Some(usd)).await
     }
 
+    /// On the database file that is in a folder.
+    pub(crate) async fn start_on(dir: TempDir) -> Self {
+        Self::start_in(dir, true, None).await
+    }
+
     async fn start_in(dir: TempDir, board: bool, budget: Option<f64>) -> Self {
         let key = Key::Secret(SECRET.into());
         let config = Config {
@@ -123,7 +128,7 @@ impl Backend {
     }
 }
 
-fn file(dir: &Path) -> std::path::PathBuf {
+pub(crate) fn file(dir: &Path) -> std::path::PathBuf {
     dir.join("mission-control.db")
 }
 
