@@ -14,12 +14,33 @@ use crate::backend::fits;
 use crate::state::App;
 
 /// What this version can do beyond answering messages.
-const FEATURES: [&str; 8] =
-    ["stream", "tools", "skills", "idempotency", "fallback", "compact", "llm_task", "webhooks"];
+const FEATURES: [&str; 12] = [
+    "stream",
+    "tools",
+    "skills",
+    "idempotency",
+    "resume",
+    "approvals",
+    "session_leases",
+    "budgets",
+    "fallback",
+    "compact",
+    "llm_task",
+    "webhooks",
+];
 
 /// Optional features of the contract that this version makes use of.
-const USED: [&str; 5] =
-    ["tasks_get", "messages_list", "message_lookup", "tasks_update", "notifications"];
+const USED: [&str; 9] = [
+    "tasks_get",
+    "messages_list",
+    "message_lookup",
+    "tasks_update",
+    "notifications",
+    "run_journal",
+    "tool_requests",
+    "session_leases",
+    "budgets",
+];
 
 /// Name, version, contract.
 #[utoipa::path(get, path = "/api/version", tag = "operations", responses((status = 200, body = Object)))]
