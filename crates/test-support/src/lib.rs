@@ -8,6 +8,7 @@
     reason = "a test that cannot go on says so and stops"
 )]
 
+pub mod gate;
 pub mod llm;
 pub mod program;
 pub mod stack;

@@ -160,7 +160,7 @@ impl Drive<'_> {
         };
         let begun = Instant::now();
         let asked = asker.ask(messages, tool_choice).await;
-        let completion = asked.map_err(|broken| (broken.error, broken.said))?;
+        let (completion, reserved) = asked.map_err(|broken| (broken.error, broken.said))?;
         let step = LlmStep {
             cost: llm::cost(&completion.model, completion.provider, &completion.usage),
             prompt: json!({
@@ -171,13 +171,17 @@ impl Drive<'_> {
             completion,
         };
         if !scene.journal.is_on() {
+            reserved.answered(&step.completion).await;
             return Ok(step);
         }
         let mut after = state.clone();
         after.on_completion(step.completion.clone());
         let useful = !matches!(after.next(), Next::Fail(_));
         let said = step.completion.message.text.clone();
-        scene.journal.put_llm(at, step, useful).await.map_err(|error| (error, said))
+        let completion = step.completion.clone();
+        let (step, ()) =
+            tokio::join!(scene.journal.put_llm(at, step, useful), reserved.answered(&completion));
+        step.map_err(|error| (error, said))
     }
 
     fn context_warning(&self, scene: &Scene, tokens: u64) -> Option<String> {

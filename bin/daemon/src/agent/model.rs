@@ -30,12 +30,13 @@ pub(super) struct Asker<'a> {
 }
 
 impl Asker<'_> {
-    /// Asks the model once more, if the money allows it.
+    /// Asks the model once more, if the money allows it. What was set aside for the call is still to
+    /// be settled.
     pub(super) async fn ask(
         &self,
         messages: &[Message],
         tool_choice: ToolChoice,
-    ) -> Result<Completion, Broken> {
+    ) -> Result<(Completion, Reserved), Broken> {
         let estimate = estimate(messages, self.tools);
         let affordable = self.check_cost(estimate)?;
         let request = LlmRequest {
@@ -65,8 +66,7 @@ impl Asker<'_> {
             Ok(completion) => {
                 self.meter.call_ends(&completion);
                 self.app.book.add(&completion);
-                reserved.answered(&completion).await;
-                Ok(completion)
+                Ok((completion, reserved))
             }
             Err(error) => {
                 self.book_broken(estimate, &said, reserved).await;

@@ -1,8 +1,9 @@
 //! End to end: backend, daemon and dispatcher as real processes on free ports.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod architecture;
 mod journal;
+mod kills;
 mod real_model;
 mod round;

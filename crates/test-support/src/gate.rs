@@ -1,0 +1,141 @@
+//! A reverse proxy between a program and the servers that it calls, which can stop the world at any
+//! request: before it is passed on, or after it was answered and before the answer is given.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// On which side of a request the world stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The server never sees it.
+    Before,
+    /// The server has done it, and nobody learns of that.
+    After,
+}
+
+/// What passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passed {
+    /// The method.
+    pub method: Method,
+    /// Path and query.
+    pub path: String,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    passed: Vec<Passed>,
+    stop_at: Option<(usize, Side)>,
+}
+
+/// Several gates can share one count.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    shared: Arc<Mutex<Shared>>,
+    reached: watch::Sender<bool>,
+    http: reqwest::Client,
+}
+
+#[derive(Clone)]
+struct Way {
+    gate: Gate,
+    target: Arc<str>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Gate {
+    /// A gate that lets everything pass.
+    pub fn new() -> Self {
+        let reached = watch::Sender::new(false);
+        Self { shared: Arc::default(), reached, http: reqwest::Client::new() }
+    }
+
+    /// Opens a way to a server, and gives the address that leads through.
+    pub async fn to(&self, target: &str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let way = Way { gate: self.clone(), target: target.trim_end_matches('/').into() };
+        let app = Router::new().fallback(pass).with_state(way);
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        url
+    }
+
+    /// Begins to count anew, and stops at this request (from 0), or at none.
+    pub fn arm(&self, stop_at: Option<(usize, Side)>) {
+        *self.lock() = Shared { passed: Vec::new(), stop_at };
+        self.reached.send_replace(false);
+    }
+
+    /// Waits until the request at which the world stops has come.
+    pub async fn reached(&self) {
+        let mut reached = self.reached.subscribe();
+        let _never_closed = reached.wait_for(|reached| *reached).await;
+    }
+
+    /// What has passed, the one that was stopped included.
+    pub fn passed(&self) -> Vec<Passed> {
+        self.lock().passed.clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
+        self.shared.lock().expect("no test has failed here")
+    }
+
+    /// Whether the world stops at this request; for ever, if so.
+    async fn stop(&self, at: usize, side: Side) {
+        let stops = self.lock().stop_at == Some((at, side));
+        if stops {
+            self.reached.send_replace(true);
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn pass(
+    State(way): State<Way>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let at = {
+        let mut shared = way.gate.lock();
+        shared.passed.push(Passed { method: method.clone(), path: path.clone() });
+        shared.passed.len() - 1
+    };
+    way.gate.stop(at, Side::Before).await;
+    let mut headers = headers;
+    headers.remove("host");
+    let call = way.gate.http.request(method, format!("{}{path}", way.target)).headers(headers);
+    let answer = match call.body(body).send().await {
+        Ok(answer) => answer,
+        Err(_) => return status(StatusCode::BAD_GATEWAY),
+    };
+    let mut response = Response::builder().status(answer.status());
+    for (name, value) in answer.headers() {
+        if name != "transfer-encoding" && name != "content-length" {
+            response = response.header(name, value);
+        }
+    }
+    let Ok(bytes) = answer.bytes().await else { return status(StatusCode::BAD_GATEWAY) };
+    way.gate.stop(at, Side::After).await;
+    response.body(Body::from(bytes)).unwrap_or_else(|_| status(StatusCode::BAD_GATEWAY))
+}
+
+fn status(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
