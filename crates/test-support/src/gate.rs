@@ -32,6 +32,39 @@ pub struct Passed {
 struct Shared {
     passed: Vec<Passed>,
     stop_at: Option<(usize, Side)>,
+    hidden: Vec<String>,
+}
+
+/// The feature of the contract that an endpoint belongs to.
+fn feature(method: &Method, path: &str) -> Option<&'static str> {
+    let rest = path.strip_prefix("/api/mission-control").unwrap_or(path);
+    let begins = |prefix: &str| rest.starts_with(prefix);
+    Some(match method.as_str() {
+        "GET" if begins("/tasks/") => "tasks_get",
+        "PATCH" if begins("/tasks/") => "tasks_update",
+        "GET" if begins("/messages?") && rest.contains("idempotency_key=") => "message_lookup",
+        "GET" if begins("/messages") => "messages_list",
+        "GET" if begins("/documents") => "documents_list",
+        _ if begins("/notifications") => "notifications",
+        _ if begins("/runs/") => "run_journal",
+        _ if begins("/tool-requests") => "tool_requests",
+        _ if begins("/sessions/") => "session_leases",
+        _ if begins("/budget") || begins("/usage") => "budgets",
+        _ if begins("/api/tools") => "tools",
+        _ => return None,
+    })
+}
+
+/// Takes hidden features out of what a backend says of itself.
+fn without(capabilities: &[u8], hidden: &[String]) -> Vec<u8> {
+    let mut body: serde_json::Value = serde_json::from_slice(capabilities).unwrap_or_default();
+    if let Some(features) = body["features"].as_object_mut() {
+        features.retain(|name, _| !hidden.contains(name));
+    }
+    if let Some(features) = body["features_list"].as_array_mut() {
+        features.retain(|name| !hidden.iter().any(|hidden| *name == **hidden));
+    }
+    body.to_string().into_bytes()
 }
 
 /// Several gates can share one count.
@@ -73,8 +106,16 @@ impl Gate {
 
     /// Begins to count anew, and stops at this request (from 0), or at none.
     pub fn arm(&self, stop_at: Option<(usize, Side)>) {
-        *self.lock() = Shared { passed: Vec::new(), stop_at };
+        let mut shared = self.lock();
+        shared.passed.clear();
+        shared.stop_at = stop_at;
+        drop(shared);
         self.reached.send_replace(false);
+    }
+
+    /// Hides features of a backend: it does not name them, and answers 404 to their endpoints.
+    pub fn hide(&self, features: &[&str]) {
+        self.lock().hidden = features.iter().map(|name| (*name).to_owned()).collect();
     }
 
     /// Waits until the request at which the world stops has come.
@@ -110,11 +151,14 @@ async fn pass(
     body: Bytes,
 ) -> Response<Body> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let at = {
+    let (at, hidden) = {
         let mut shared = way.gate.lock();
         shared.passed.push(Passed { method: method.clone(), path: path.clone() });
-        shared.passed.len() - 1
+        (shared.passed.len() - 1, shared.hidden.clone())
     };
+    if feature(&method, &path).is_some_and(|name| hidden.iter().any(|hidden| hidden == name)) {
+        return status(StatusCode::NOT_FOUND);
+    }
     way.gate.stop(at, Side::Before).await;
     let mut headers = headers;
     headers.remove("host");
@@ -129,7 +173,10 @@ async fn pass(
             response = response.header(name, value);
         }
     }
-    let Ok(bytes) = answer.bytes().await else { return status(StatusCode::BAD_GATEWAY) };
+    let Ok(mut bytes) = answer.bytes().await else { return status(StatusCode::BAD_GATEWAY) };
+    if path.ends_with("/capabilities") && !hidden.is_empty() {
+        bytes = without(&bytes, &hidden).into();
+    }
     way.gate.stop(at, Side::After).await;
     response.body(Body::from(bytes)).unwrap_or_else(|_| status(StatusCode::BAD_GATEWAY))
 }

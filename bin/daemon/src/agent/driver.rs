@@ -66,6 +66,14 @@ pub(super) struct Scene {
     pub(super) journal: Journal,
 }
 
+impl Scene {
+    /// Whether the journal says that the run came to its end before.
+    pub(super) fn is_completed(&self) -> bool {
+        let past = self.journal.past().and_then(|run| run.known_status());
+        past == Some(RunStatus::Completed)
+    }
+}
+
 impl Drive<'_> {
     /// The whole run.
     pub(super) async fn run(&self) -> Result<RunAnswer, RunError> {
@@ -208,7 +216,9 @@ impl Drive<'_> {
                 task: self.request.task.to_json(),
             },
         };
-        if !journal.is_on() {
+        // A run that is completed has its steps; its reply is stored again under its key, which gives
+        // the one that is there.
+        if !journal.is_on() || scene.is_completed() {
             return Ok(self.opening(scene, begun));
         }
         if begun.workspace_digest != scene.snapshot.digest() {

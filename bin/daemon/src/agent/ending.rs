@@ -36,7 +36,7 @@ impl Drive<'_> {
         let text = if stored.was_there { stored.message.content } else { text };
         let answer = RunAnswer {
             message_id: Some(stored.message.id),
-            replayed: stored.was_there.then_some(true),
+            replayed: (stored.was_there || scene.is_completed()).then_some(true),
             finish_reason,
             ..self.answer(scene, text, steps)
         };

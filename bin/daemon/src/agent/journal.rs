@@ -141,7 +141,13 @@ impl Journal {
     /// journal, which is another's word where another was first.
     pub(super) async fn begin(&self, run: PutRun, begun: Begun) -> Result<Begun, RunError> {
         let Some(open) = &self.0 else { return Ok(begun) };
-        heed(open.client.put_run(open.key.as_str(), &run).await)?;
+        let note = open.client.put_run(open.key.as_str(), &run).await;
+        if let Err(error) = &note
+            && error.is_not_found()
+        {
+            return Err(RunError::new(RunErrorKind::TaskNotFound).caused_by(error));
+        }
+        heed(note)?;
         match self.write(0, REQUEST, &begun).await? {
             Some(theirs) => Ok(theirs),
             None => Ok(begun),

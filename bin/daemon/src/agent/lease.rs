@@ -69,6 +69,9 @@ impl SessionLease {
                         }
                     }
                 }
+                Err(error) if error.is_not_found() => {
+                    return Err(RunError::new(RunErrorKind::TaskNotFound).caused_by(error));
+                }
                 Err(error) => return Err(RunError::backend(&error)),
             }
         };

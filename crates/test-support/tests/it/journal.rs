@@ -354,3 +354,29 @@ async fn a_budget_that_is_spent_ends_a_run_with_what_it_has() {
     assert!(spent > 0.0 && spent <= limit, "{budget}");
     assert_eq!(budget["reserved_usd"], 0.0, "{budget}");
 }
+
+#[tokio::test]
+async fn runs_at_the_same_time_cannot_spend_the_same_money() {
+    let world = World::new(vec![Reply::text("Done.")]).await;
+    let call = 0.15e-6 * 100.0 + 0.6e-6 * 10.0;
+    // What is set aside for one call is more than it costs in the end.
+    let limit = 0.15e-6 * 200.0 + 0.6e-6 * 1000.0 + call * 2.0;
+    let put = reqwest::Client::new()
+        .put(format!("{}/api/mission-control/budget", world.stack.backend_url))
+        .header("x-internal-token", world.stack.internal_token())
+        .json(&json!({ "user_id": USER, "limit_usd": limit, "period": "day" }));
+    assert!(put.send().await.unwrap().status().is_success());
+    let sends = (0..24).map(async |n| {
+        let task = world.person.post("/tasks", &json!({ "title": format!("T{n}") })).await.unwrap();
+        let mut body = world.body(&format!("k{n}"));
+        body["task_id"] = task["id"].clone();
+        world.send(&world.stack.daemon_url, &body).await
+    });
+    let answers = futures::future::join_all(sends).await;
+    let done = answers.iter().filter(|(status, _)| *status == 200).count();
+    assert!(answers.iter().all(|(status, _)| matches!(status, 200 | 402)), "{answers:?}");
+    assert!((1..24).contains(&done), "{done}");
+    let budget = world.person.get("/budget").await.unwrap();
+    assert!(budget["spent_usd"].as_f64().unwrap() <= limit + call, "{budget}");
+    assert_eq!(world.llm.asked().len(), done);
+}

@@ -17,20 +17,26 @@ use test_support::stack::{Person, Stack, StackOptions};
 use test_support::wait_for;
 use tokio::sync::watch;
 
-const USER: &str = "ann";
+pub(crate) const USER: &str = "ann";
 
 /// A model that needs no memory: it makes a task and a document, and then says that it has. It
 /// counts how often each turn of each run was bought.
 #[derive(Debug, Clone)]
-struct Model {
+pub(crate) struct Model {
     bought: Arc<Mutex<HashMap<(String, usize), usize>>>,
+    /// The tools that were offered last.
+    pub(crate) offered: Arc<Mutex<Vec<String>>>,
     /// Closed, second turns wait.
     open: watch::Sender<bool>,
 }
 
 impl Model {
     async fn start() -> (Self, String) {
-        let model = Self { bought: Arc::default(), open: watch::Sender::new(true) };
+        let model = Self {
+            bought: Arc::default(),
+            offered: Arc::default(),
+            open: watch::Sender::new(true),
+        };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let app = Router::new().route("/v1/chat/completions", post(turn)).with_state(model.clone());
@@ -38,7 +44,7 @@ impl Model {
         (model, url)
     }
 
-    fn bought(&self, run: &str, turn: usize) -> usize {
+    pub(crate) fn bought(&self, run: &str, turn: usize) -> usize {
         self.bought.lock().unwrap().get(&(run.to_owned(), turn)).copied().unwrap_or_default()
     }
 }
@@ -50,6 +56,9 @@ async fn turn(State(model): State<Model>, Json(body): Json<Value>) -> Json<Value
     let run = text.rsplit_once("run ").unwrap().1.to_owned();
     let turn = usize::from(messages.iter().any(|message| message["role"] == "tool"));
     *model.bought.lock().unwrap().entry((run.clone(), turn)).or_default() += 1;
+    let tools = body["tools"].as_array().cloned().unwrap_or_default();
+    let names = tools.iter().map(|tool| tool["function"]["name"].as_str().unwrap().to_owned());
+    *model.offered.lock().unwrap() = names.collect();
     let call = |n: usize, name: &str, arguments: &Value| {
         json!({ "id": format!("c{n}"), "type": "function",
             "function": { "name": name, "arguments": arguments.to_string() } })
@@ -72,25 +81,25 @@ async fn turn(State(model): State<Model>, Json(body): Json<Value>) -> Json<Value
     }))
 }
 
-struct World {
-    stack: Stack,
-    person: Person,
-    model: Model,
-    gate: Gate,
+pub(crate) struct World {
+    pub(crate) stack: Stack,
+    pub(crate) person: Person,
+    pub(crate) model: Model,
+    pub(crate) gate: Gate,
     options: StackOptions,
     _dir: TempDir,
 }
 
 impl World {
     /// The daemons reach backend and model through the gate.
-    async fn new(policy: &str) -> Self {
+    pub(crate) async fn new(policy: &str, agents: &str) -> Self {
         let (model, model_url) = Model::start().await;
         let gate = Gate::new();
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("workspace")).unwrap();
         std::fs::create_dir_all(dir.path().join("config")).unwrap();
         std::fs::write(dir.path().join("workspace/AGENTS.md"), "Be brief.").unwrap();
-        std::fs::write(dir.path().join("config/agent-config.json"), "{}").unwrap();
+        std::fs::write(dir.path().join("config/agent-config.json"), agents).unwrap();
         let mut options = StackOptions {
             daemon: vec![
                 ("LLM_PROVIDER", "openai".to_owned()),
@@ -106,17 +115,22 @@ impl World {
         Self { stack, person, model, gate, options, _dir: dir }
     }
 
-    async fn daemon(&self) -> (Program, String) {
+    pub(crate) async fn daemon(&self) -> (Program, String) {
         self.stack.another_daemon(&self.options).await.unwrap()
     }
 
-    async fn task(&self, title: &str) -> String {
+    pub(crate) async fn task(&self, title: &str) -> String {
         let task = self.person.post("/tasks", &json!({ "title": title })).await.unwrap();
         task["id"].as_str().unwrap().to_owned()
     }
 
     /// Sends a message; `None` when nobody answered.
-    async fn send(&self, daemon: &str, task_id: &str, run: &str) -> Option<(u16, Value)> {
+    pub(crate) async fn send(
+        &self,
+        daemon: &str,
+        task_id: &str,
+        run: &str,
+    ) -> Option<(u16, Value)> {
         let body = json!({
             "user_id": USER, "session_key": format!("user:{USER}:scout"), "task_id": task_id,
             "message": format!("This is run {run}"), "idempotency_key": run,
@@ -175,7 +189,7 @@ fn doubt(passed: &[Passed], side: Side) -> Option<usize> {
 
 #[tokio::test]
 async fn a_run_survives_its_daemons_death_at_every_request_it_makes() {
-    let world = World::new("parallel").await;
+    let world = World::new("parallel", "{}").await;
     let (mut daemon, mut url) = world.daemon().await;
     // What a run asks for, in order.
     world.gate.arm(None);
@@ -227,7 +241,7 @@ async fn a_run_survives_its_daemons_death_at_any_moment() {
     let seed = std::env::var("WOMBAT_TEST_SEED").ok().and_then(|n| n.parse().ok());
     let seed: u64 = seed.unwrap_or(20_261_124);
     eprintln!("WOMBAT_TEST_SEED={seed} WOMBAT_TEST_TRIALS={trials}");
-    let world = World::new("parallel").await;
+    let world = World::new("parallel", "{}").await;
     let (mut daemon, mut url) = world.daemon().await;
     let mut random = seed | 1;
     let mut finished = 0;
@@ -259,7 +273,7 @@ async fn a_run_survives_its_daemons_death_at_any_moment() {
 
 #[tokio::test]
 async fn an_instance_that_slept_past_its_lease_cannot_write() {
-    let world = World::new("queue").await;
+    let world = World::new("queue", "{}").await;
     let ((first, first_url), (_second, second_url)) = (world.daemon().await, world.daemon().await);
     let task_id = world.task("shared").await;
     world.model.open.send_replace(false);
