@@ -41,7 +41,7 @@ const FEATURES: [&str; 15] = [
 ];
 
 /// Features of the dispatch queue.
-const DISPATCH_FEATURES: [&str; 2] = ["dispatch_leases", "notifications_fail"];
+const DISPATCH_FEATURES: [&str; 3] = ["dispatch_leases", "dispatch_batch", "notifications_fail"];
 
 /// All endpoints of the contract.
 pub(crate) fn router() -> Router<App> {
@@ -71,6 +71,7 @@ pub(crate) fn router() -> Router<App> {
         .route("/usage", post(budgets::usage))
         .route("/events", get(events::listen))
         .route("/dispatch/undelivered", get(dispatch::undelivered).post(dispatch::undelivered))
+        .route("/dispatch/deliver", post(dispatch::deliver_many))
         .route("/dispatch/notifications/{id}/deliver", post(dispatch::deliver))
         .route("/dispatch/notifications/{id}/fail", post(dispatch::fail))
         .route("/dispatch/notifications/{id}/requeue", post(dispatch::requeue))

@@ -8,8 +8,11 @@ use serde_json::Value;
 
 use crate::client::{Call, InternalClient};
 use crate::error::McError;
-use crate::types::{Delivery, DeliveryFailure};
+use crate::types::{DeliverMany, Delivered, Delivery, DeliveryFailure};
 use crate::url::{path, with_query};
+
+/// The most notifications of one [`InternalClient::deliver_many`].
+pub const MAX_BATCH: usize = 1_000;
 
 /// What to ask `undelivered` for.
 #[derive(Debug, Clone, Copy, Default)]
@@ -115,6 +118,20 @@ impl InternalClient {
         );
         let call = Call::new(Method::POST, &url).json(&Value::Object(serde_json::Map::new()))?;
         self.caller.send(call.repeatable()).await
+    }
+
+    /// Says of many notifications at once that they were delivered (feature `dispatch_batch`), at
+    /// most [`MAX_BATCH`]. Repeating it is harmless. Gives the ids that the backend does not know.
+    pub async fn deliver_many(&self, delivered: &[Delivered]) -> Result<Vec<String>, McError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            #[serde(default)]
+            not_found: Vec<String>,
+        }
+        let call = Call::new(Method::POST, &path(&["dispatch", "deliver"]));
+        let body = DeliverMany { deliveries: delivered.to_vec() };
+        let answer: Answer = self.caller.fetch(call.json(&body)?.repeatable()).await?;
+        Ok(answer.not_found)
     }
 
     /// Says why a notification was not delivered (feature `notifications_fail`).

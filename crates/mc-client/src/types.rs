@@ -355,6 +355,22 @@ pub struct Delivery {
     pub metadata: Option<Map<String, Value>>,
 }
 
+/// A notification that was delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Delivered {
+    /// The notification's id.
+    pub notification_id: String,
+    /// The tenant.
+    pub user_id: String,
+}
+
+/// `POST /dispatch/deliver`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeliverMany {
+    /// What was delivered.
+    pub deliveries: Vec<Delivered>,
+}
+
 /// `POST /dispatch/notifications/{id}/fail`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeliveryFailure {

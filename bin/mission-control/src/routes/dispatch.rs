@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use axum::Json;
 use axum::extract::{Query, State};
-use mc_client::types::{DeadLetter, DeliveryFailure, Page};
+use mc_client::dispatch::MAX_BATCH;
+use mc_client::types::{DeadLetter, DeliverMany, DeliveryFailure, Page};
 use serde_json::{Value, json};
 
 use crate::App;
@@ -50,6 +51,19 @@ pub(super) async fn deliver(
 ) -> Result<Json<Value>, ApiError> {
     app.store.deliver(&id, user(&params)?).await?;
     Ok(Json(json!({ "status": "delivered" })))
+}
+
+pub(super) async fn deliver_many(
+    State(app): State<App>,
+    _internal: Internal,
+    body: Body<DeliverMany>,
+) -> Result<Json<Value>, ApiError> {
+    let delivered = body.value.deliveries;
+    if delivered.len() > MAX_BATCH {
+        return Err(ApiError::field("deliveries", "are more than 1000"));
+    }
+    let not_found = app.store.deliver_many(&delivered).await?;
+    Ok(Json(json!({ "delivered": delivered.len() - not_found.len(), "not_found": not_found })))
 }
 
 pub(super) async fn fail(

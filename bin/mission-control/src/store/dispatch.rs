@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use chrono::Utc;
 use http::StatusCode;
-use mc_client::types::{DeadLetter, Delivery, DeliveryFailure, Page};
+use mc_client::types::{DeadLetter, Delivered, Delivery, DeliveryFailure, Page};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
@@ -61,6 +61,20 @@ async fn place(tx: &mut SqliteConnection, id: &str, user_id: &str) -> Result<Pla
     })
 }
 
+/// Marks a notification as delivered, and says whether there is one.
+async fn deliver(tx: &mut SqliteConnection, id: &str, user_id: &str) -> Result<bool, ApiError> {
+    let done = sqlx::query(
+        "UPDATE notifications SET delivered_at = coalesce(delivered_at, ?), dead_at = NULL, leased_until = NULL \
+         WHERE id = ? AND user_id = ?",
+    )
+    .bind(now())
+    .bind(id)
+    .bind(user_id)
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
 impl Store {
     /// What waits, oldest first. With a lease nobody else is given the same until it ends, and a
     /// session of which something is leased waits as a whole, so that its order holds.
@@ -112,16 +126,22 @@ impl Store {
 
     /// Marks a notification as delivered, also one that was given up. Repeating it is harmless.
     pub async fn deliver(&self, id: &str, user_id: &str) -> Result<(), ApiError> {
-        let done = sqlx::query(
-            "UPDATE notifications SET delivered_at = coalesce(delivered_at, ?), dead_at = NULL, leased_until = NULL \
-             WHERE id = ? AND user_id = ?",
-        )
-        .bind(now())
-        .bind(id)
-        .bind(user_id)
-        .execute(&self.writer)
-        .await?;
-        if done.rows_affected() > 0 { Ok(()) } else { Err(ApiError::not_found("notification")) }
+        let mut connection = self.writer.acquire().await?;
+        let found = deliver(&mut connection, id, user_id).await?;
+        if found { Ok(()) } else { Err(ApiError::not_found("notification")) }
+    }
+
+    /// Marks many as delivered, in one write, and gives the ids that are none of their users'.
+    pub async fn deliver_many(&self, delivered: &[Delivered]) -> Result<Vec<String>, ApiError> {
+        let mut tx = self.writer.begin().await?;
+        let mut not_found = Vec::new();
+        for one in delivered {
+            if !deliver(&mut tx, &one.notification_id, &one.user_id).await? {
+                not_found.push(one.notification_id.clone());
+            }
+        }
+        tx.commit().await?;
+        Ok(not_found)
     }
 
     /// Notes a failure; a dead one leaves the queue. What was delivered meanwhile stays so.

@@ -105,6 +105,7 @@ async fn every_endpoint_asks_who_calls() {
         (Method::POST, "/budget/reserve"),
         (Method::POST, "/usage"),
         (Method::GET, "/events"),
+        (Method::POST, "/dispatch/deliver"),
         (Method::GET, "/tool-requests"),
         (Method::POST, "/tool-requests"),
         (Method::GET, "/tool-requests/x"),
@@ -135,6 +136,7 @@ async fn an_agent_can_do_nothing_that_a_person_or_a_service_does() {
     agent.post("/notifications/x/read", json!({})).await.fails(403, "forbidden");
     agent.post("/dispatch/undelivered", json!({})).await.fails(403, "forbidden");
     agent.get("/dispatch/dead").await.fails(403, "forbidden");
+    agent.post("/dispatch/deliver", json!({ "deliveries": [] })).await.fails(403, "forbidden");
     for verb in ["deliver", "requeue"] {
         let path = format!("/dispatch/notifications/x/{verb}?user_id=ann");
         agent.post(&path, json!({})).await.fails(403, "forbidden");
@@ -186,7 +188,7 @@ async fn the_capabilities_name_what_is_offered() {
     assert_eq!(
         capabilities.ok(),
         &json!({ "contract_version": "v1", "features": {
-            "budgets": true, "dispatch_leases": true, "documents_list": true, "events_sse": true, "heartbeat": true,
+            "budgets": true, "dispatch_batch": true, "dispatch_leases": true, "documents_list": true, "events_sse": true, "heartbeat": true,
             "message_lookup": true, "messages_list": true, "notifications": true,
             "notifications_dispatch": true, "notifications_fail": true, "run_journal": true, "session_leases": true, "standup": true,
             "tasks_get": true, "tasks_update": true, "tool_requests": true, "tools": true

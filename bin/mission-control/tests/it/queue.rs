@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use mc_client::types::Delivered;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -259,4 +260,31 @@ async fn a_call_without_its_user_or_for_nothing_is_refused() {
     }
     let path = format!("/dispatch/notifications/{id}/fail?user_id=ann");
     backend.internal().post(&path, json!({ "error": "x" })).await.fails(400, "invalid_payload");
+}
+
+#[tokio::test]
+async fn many_are_delivered_in_one_call_and_what_is_unknown_is_named() {
+    let backend = Backend::start().await;
+    let mut delivered = Vec::new();
+    for n in 0..5 {
+        let id = notify(&backend, "ann", "scout", &format!("n{n}")).await;
+        delivered.push(Delivered { notification_id: id, user_id: "ann".into() });
+    }
+    let service = backend.service();
+    assert!(service.capabilities().await.unwrap().has("dispatch_batch"));
+    let last = delivered.pop().unwrap();
+    delivered.push(Delivered { notification_id: "nowhere".into(), user_id: "ann".into() });
+    delivered.push(Delivered { user_id: "bob".into(), ..last.clone() });
+    for _ in 0..2 {
+        let unknown = service.deliver_many(&delivered).await.unwrap();
+        assert_eq!(unknown, ["nowhere", last.notification_id.as_str()]);
+    }
+    assert_eq!(contents(&backend, LOOK).await, ["n4"]);
+    let many =
+        json!({ "deliveries": vec![json!({ "notification_id": "x", "user_id": "y" }); 1001] });
+    for wrong in [many, json!({}), json!({ "deliveries": [{ "notification_id": "x" }] })] {
+        backend.internal().post("/dispatch/deliver", wrong).await.fails(400, "invalid_payload");
+    }
+    let none = backend.internal().post("/dispatch/deliver", json!({ "deliveries": [] })).await;
+    assert_eq!(none.ok(), &json!({ "delivered": 0, "not_found": [] }));
 }
