@@ -1,9 +1,10 @@
 //! The page for people: what the agents did, and a form to write to one.
 //!
-//! It knows no login, so that it is served on loopback only, and there only under a loopback name:
-//! a foreign page whose name is made to point here gets nothing (DNS rebinding). Its form carries a
-//! token that only our own page knows (CSRF).
+//! With `MC_BOARD_PASSWORD` it asks for that. Without, it is served on loopback only, and there only
+//! under a loopback name: a foreign page whose name is made to point here gets nothing (DNS
+//! rebinding). Its forms carry a token that only our own page knows (CSRF).
 
+pub(crate) mod door;
 mod guard;
 mod html;
 
@@ -14,7 +15,7 @@ use axum::extract::{Query, Request, State};
 use axum::middleware;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use http::{StatusCode, header};
+use http::{HeaderMap, header};
 use mc_client::types::{ActorType, CreateMessage, CreateTask};
 use serde_json::json;
 use subtle::ConstantTimeEq;
@@ -42,15 +43,76 @@ const TITLE_CHARS: usize = 80;
 /// The largest form.
 const MAX_FORM: usize = 256 * 1024;
 
+/// Where a person logs in.
+const LOGIN: &str = "/login";
+
 /// The page's routes.
-pub(crate) fn router() -> Router<App> {
-    Router::new()
+pub(crate) fn router(app: &App) -> Router<App> {
+    let router = Router::new()
         .route("/", get(overview))
         .route("/tasks/{id}", get(task))
         .route("/documents/{id}", get(document))
         .route("/write", post(write))
         .route("/assets/{name}", get(asset))
-        .layer(middleware::from_fn(guard::guard))
+        .route("/logout", post(log_out));
+    let router = if app.door.is_locked() {
+        router.route(LOGIN, get(login_form).post(log_in))
+    } else {
+        router
+    };
+    router.layer(middleware::from_fn_with_state(app.clone(), guard::guard))
+}
+
+async fn login_form(State(app): State<App>, headers: HeaderMap) -> Response {
+    if app.door.knows(&headers) {
+        return Redirect::to("/").into_response();
+    }
+    Html(html::login()).into_response()
+}
+
+async fn log_in(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+    let headers = request.headers().clone();
+    if !guard::is_same_origin(&headers) {
+        return Err(ApiError::forbidden("this form was not sent from the page"));
+    }
+    let form = fields(request).await?;
+    let says_https = |name: &str| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok());
+        value.is_some_and(|value| value == "https" || value.starts_with("https:"))
+    };
+    let over_tls = says_https("x-forwarded-proto") || says_https("origin");
+    let password = form.get("password").cloned().unwrap_or_default();
+    let cookie = app.door.log_in(password, over_tls).await?;
+    let mut response = Redirect::to("/").into_response();
+    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    Ok(response)
+}
+
+async fn log_out(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+    let headers = request.headers().clone();
+    own_form(&app, request).await?;
+    let cookie = app.door.log_out(&headers)?;
+    let mut response = Redirect::to("/").into_response();
+    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    Ok(response)
+}
+
+/// What a form holds.
+async fn fields(request: Request) -> Result<HashMap<String, String>, ApiError> {
+    let body = read(request.into_body(), MAX_FORM).await?;
+    Ok(form_urlencoded::parse(&body).into_owned().collect())
+}
+
+/// What a form holds that was sent from our own page.
+async fn own_form(app: &App, request: Request) -> Result<HashMap<String, String>, ApiError> {
+    let own = guard::is_same_origin(request.headers());
+    let form = fields(request).await?;
+    let token = form.get("token").map(|token| token.trim()).unwrap_or_default();
+    if !own || !bool::from(token.as_bytes().ct_eq(app.form_token.as_bytes())) {
+        let why = "this form was not sent from the page, or the page is old: reload it";
+        return Err(ApiError::forbidden(why));
+    }
+    Ok(form)
 }
 
 async fn asset(name: Id) -> Result<Response, ApiError> {
@@ -72,6 +134,7 @@ async fn overview(State(app): State<App>, Query(params): Params) -> Result<Html<
     let page = html::Overview {
         user,
         token: &app.form_token,
+        locked: app.door.is_locked(),
         tasks: &app.store.newest_tasks(user).await?,
         documents: &app.store.documents(user, None, None, DOCUMENTS, None).await?.items,
         notifications: &app.store.newest_notifications(user, None).await?,
@@ -109,14 +172,8 @@ async fn document(
 
 /// A person writes a message; an agent that it mentions is notified.
 async fn write(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    let own = guard::is_same_origin(request.headers());
-    let body = read(request.into_body(), MAX_FORM).await?;
-    let form: HashMap<String, String> = form_urlencoded::parse(&body).into_owned().collect();
+    let form = own_form(&app, request).await?;
     let field = |name: &str| form.get(name).map(|text| text.trim()).unwrap_or_default();
-    if !own || !bool::from(field("token").as_bytes().ct_eq(app.form_token.as_bytes())) {
-        let why = "this form was not sent from the page, or the page is old: reload it";
-        return Err(ApiError::forbidden(why));
-    }
     let (user, role, text) = (field("user"), field("role"), field("text"));
     if !is_user_id(user) {
         return Err(ApiError::field("user", "must not be empty and must hold no colon"));
@@ -148,7 +205,5 @@ async fn write(State(app): State<App>, request: Request) -> Result<Response, Api
     };
     let created = app.store.create(Scope::of(user), "board", None, &json!({}), make).await?;
     let task_id = created.body["task_id"].as_str().unwrap_or_default();
-    let mut response = Redirect::to(&html::task_link(user, task_id)).into_response();
-    *response.status_mut() = StatusCode::SEE_OTHER;
-    Ok(response)
+    Ok(Redirect::to(&html::task_link(user, task_id)).into_response())
 }

@@ -28,6 +28,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub use crate::board::door::BoardPassword;
+
+use crate::board::door::Door;
 use crate::error::ApiError;
 use crate::store::Store;
 use crate::store::budgets::Nanos;
@@ -52,6 +55,9 @@ pub struct Config {
     pub budget: Option<Nanos>,
     /// Whether the page is served.
     pub board: bool,
+    /// What people are asked for before they see the page; nobody is asked when absent, and then
+    /// only this machine may.
+    pub board_password: Option<BoardPassword>,
 }
 
 /// Why the backend stopped other than by being told to.
@@ -81,6 +87,8 @@ pub struct App {
     pub(crate) shutdown: CancellationToken,
     /// Places for those who listen to events.
     pub(crate) listeners: Arc<Semaphore>,
+    /// Who may see the page.
+    pub(crate) door: Arc<Door>,
     /// Proves that a form was sent from our own page.
     pub(crate) form_token: Arc<str>,
 }
@@ -96,7 +104,9 @@ pub async fn run(
         cause,
     })?;
     let form_token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    let door = Arc::new(Door::new(config.board_password.clone()));
     let app = App {
+        door,
         config: Arc::new(config),
         store: store.clone(),
         shutdown: shutdown.clone(),
@@ -139,7 +149,7 @@ fn router(app: App) -> Router {
         .route("/livez", get(alive))
         .route("/readyz", get(ready));
     if app.config.board {
-        router = router.merge(board::router());
+        router = router.merge(board::router(&app));
     }
     router
         .fallback(|| async {

@@ -10,8 +10,8 @@ use service::exit;
 use service::settings::{Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 use tokio::net::TcpListener;
-use wombat_mission_control::Config;
 use wombat_mission_control::store::budgets::Nanos;
+use wombat_mission_control::{BoardPassword, Config};
 
 const NAME: &str = "wombat-mission-control";
 
@@ -62,12 +62,7 @@ fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     let data_dir = PathBuf::from(r.text("MC_DATA_DIR", "./data"));
     let database = database(&mut r, &data_dir);
     let internal_token = r.secret("INTERNAL_API_TOKEN");
-    if r.secret("MC_BOARD_PASSWORD").is_some() {
-        r.problem(
-            "MC_BOARD_PASSWORD",
-            "is not offered by this version; the page is served on loopback only",
-        );
-    }
+    let board_password = board_password(&mut r);
     let budget = budget(&mut r);
     let verifier = verifier(&mut r);
     let log_format = r.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json");
@@ -76,12 +71,12 @@ fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     let Some(verifier) = verifier else {
         return Err(SettingsError(vec!["settings could not be read".to_owned()]));
     };
-    // The page has no login: it is for the person at this machine.
-    let board = host.is_loopback();
+    // Without a password the page is for the person at this machine.
+    let board = host.is_loopback() || board_password.is_some();
     Ok(Settings {
         host,
         port,
-        config: Config { database, verifier, internal_token, budget, board },
+        config: Config { database, verifier, internal_token, budget, board, board_password },
         log_format: log_format.unwrap_or_else(LogFormat::fitting),
         log_filter,
     })
@@ -104,6 +99,12 @@ fn database(r: &mut Reader<'_>, data_dir: &std::path::Path) -> PathBuf {
             PathBuf::new()
         }
     }
+}
+
+/// What people are asked for before they see the page.
+fn board_password(r: &mut Reader<'_>) -> Option<BoardPassword> {
+    let given = r.secret("MC_BOARD_PASSWORD")?;
+    BoardPassword::new(&given).map_err(|problem| r.problem("MC_BOARD_PASSWORD", problem)).ok()
 }
 
 /// What a user's agents may spend in a month; nothing said is no limit.
@@ -150,7 +151,9 @@ fn serve(settings: Settings) -> ExitCode {
         );
     }
     if !settings.config.board {
-        tracing::info!("the page at / is off, because MC_HOST can be reached from other machines");
+        tracing::info!(
+            "the page at / is off, because MC_HOST can be reached from other machines; MC_BOARD_PASSWORD turns it on"
+        );
     }
     if let Some(dir) = settings.config.database.parent()
         && let Err(error) = std::fs::create_dir_all(dir)
@@ -234,8 +237,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_offered_is_refused_rather_than_ignored() {
-        assert!(problems(&[SECRET, ("MC_BOARD_PASSWORD", "5")]).contains("MC_BOARD_PASSWORD"));
+    fn a_password_turns_the_page_on_everywhere_and_must_be_one() {
+        let far = [SECRET, ("MC_HOST", "0.0.0.0"), ("MC_BOARD_PASSWORD", "open sesame")];
+        let config = settings(&far).unwrap().config;
+        assert!(config.board && config.board_password.is_some());
+        let broken = problems(&[SECRET, ("MC_BOARD_PASSWORD", "$argon2id$v=19$broken")]);
+        assert!(broken.contains("MC_BOARD_PASSWORD") && !broken.contains("broken"), "{broken}");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Who may see the page, and what every answer of it says about itself.
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::{Html, IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use super::html;
+use crate::App;
 use crate::error::{ApiError, Said};
 
 /// What no answer of the page goes without: only its own style and script, in nobody's frame.
@@ -25,19 +26,36 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
 ];
 
-/// Lets in what comes under a loopback name, and marks what goes out. A person gets an error as a
-/// page.
-pub(super) async fn guard(request: Request, next: Next) -> Response {
+/// Lets in who has logged in, or, where there is no password, what comes under a loopback name; and
+/// marks what goes out. A person gets an error as a page.
+pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let is_person = accept.is_some_and(|accept| accept.contains("text/html"));
-    let mut response = if host(request.headers()).is_some_and(is_loopback) {
+    let path = request.uri().path();
+    let is_open = path == super::LOGIN || path.starts_with("/assets/");
+    let mut response = if !app.door.is_locked() {
+        if host(request.headers()).is_some_and(is_loopback) {
+            next.run(request).await
+        } else {
+            let why =
+                "the page is for this machine: open it as http://localhost or http://127.0.0.1";
+            ApiError::forbidden(why).into_response()
+        }
+    } else if is_open || app.door.knows(request.headers()) {
         next.run(request).await
+    } else if is_person && request.method() == Method::GET {
+        Redirect::to(super::LOGIN).into_response()
     } else {
-        let why = "the page is for this machine: open it as http://localhost or http://127.0.0.1";
-        ApiError::forbidden(why).into_response()
+        ApiError::unauthorized("log in first").into_response()
     };
     if is_person && let Some(Said(why)) = response.extensions().get() {
-        response = (response.status(), Html(html::failure(why))).into_response();
+        let page = Html(html::failure(why));
+        let retry_after = response.headers().get(header::RETRY_AFTER).cloned();
+        let mut shown = (response.status(), page).into_response();
+        if let Some(seconds) = retry_after {
+            shown.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response = shown;
     }
     response.headers_mut().extend(HEADERS);
     response
@@ -50,7 +68,10 @@ pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
     let origin = headers.get(header::ORIGIN);
     site.is_none_or(|site| site == "same-origin" || site == "none")
         && origin.is_none_or(|origin| {
-            let origin = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
+            // Behind a proxy the browser may have come by https.
+            let origin = origin.to_str().ok().and_then(|origin| {
+                origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"))
+            });
             origin.is_some() && origin == host(headers)
         })
 }

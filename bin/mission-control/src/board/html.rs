@@ -79,6 +79,8 @@ fn list<T>(
 pub(super) struct Overview<'a> {
     pub(super) user: &'a str,
     pub(super) token: &'a str,
+    /// Whether people log in, and may log out.
+    pub(super) locked: bool,
     pub(super) tasks: &'a [TaskRow],
     pub(super) documents: &'a [Document],
     pub(super) notifications: &'a [NotificationRow],
@@ -96,9 +98,18 @@ impl Overview<'_> {
             out,
             "<header><h1>Mission Control</h1>\n<form method=\"get\" action=\"/\">\
              <label for=\"shown\">User</label> <input id=\"shown\" name=\"user\" value=\"{}\" required> \
-             <button>Show</button></form></header>\n<main>\n",
+             <button>Show</button></form>",
             Esc(self.user)
         )?;
+        if self.locked {
+            write!(
+                out,
+                "<form method=\"post\" action=\"/logout\"><input type=\"hidden\" name=\"token\" value=\"{}\">\
+                 <button>Log out</button></form>",
+                Esc(self.token)
+            )?;
+        }
+        out.push_str("</header>\n<main>\n");
         let tasks: Vec<_> = self.tasks.iter().map(|t| (t.id.as_str(), t.title.as_str())).collect();
         form(out, self.user, self.token, &tasks, None)?;
         out.push_str("<div id=\"live\">\n");
@@ -276,6 +287,19 @@ pub(super) fn document(user: &str, document: &Document) -> String {
     })
 }
 
+/// Asks for the password.
+pub(super) fn login() -> String {
+    page("Mission Control", |out| {
+        out.push_str(
+            "<main><h1>Mission Control</h1>\n<form method=\"post\" action=\"/login\">\
+             <p><label for=\"password\">Password</label> \
+             <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\" required autofocus></p>\n\
+             <p><button>Log in</button></p></form></main>\n",
+        );
+        Ok(())
+    })
+}
+
 /// Why there is no page.
 pub(super) fn failure(why: &str) -> String {
     page("Mission Control", |out| {
@@ -342,6 +366,7 @@ mod tests {
         let overview = Overview {
             user: hostile,
             token: "t",
+            locked: true,
             tasks: &[task],
             documents: &[],
             notifications: &[notification],

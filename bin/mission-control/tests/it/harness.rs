@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wombat_mission_control::store::budgets::Nanos;
-use wombat_mission_control::{Config, RunError};
+use wombat_mission_control::{BoardPassword, Config, RunError};
 
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const INTERNAL: &str = "the-internal-token-of-the-tests";
@@ -33,33 +33,57 @@ pub(crate) struct Backend {
     dir: TempDir,
 }
 
+/// What a test wants of its backend.
+struct Options {
+    board: bool,
+    budget: Option<f64>,
+    password: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { board: true, budget: None, password: None }
+    }
+}
+
 impl Backend {
     pub(crate) async fn start() -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), true, None).await
+        Self::start_on(tempfile::tempdir().unwrap()).await
     }
 
     pub(crate) async fn without_page() -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), false, None).await
+        let options = Options { board: false, ..Options::default() };
+        Self::start_in(tempfile::tempdir().unwrap(), options).await
     }
 
     /// With a limit on what each user's agents spend in a month.
     pub(crate) async fn with_budget(usd: f64) -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), true, Some(usd)).await
+        let options = Options { budget: Some(usd), ..Options::default() };
+        Self::start_in(tempfile::tempdir().unwrap(), options).await
+    }
+
+    /// With a password on the page.
+    pub(crate) async fn with_password(password: &str) -> Self {
+        let options = Options { password: Some(password.to_owned()), ..Options::default() };
+        Self::start_in(tempfile::tempdir().unwrap(), options).await
     }
 
     /// On the database file that is in a folder.
     pub(crate) async fn start_on(dir: TempDir) -> Self {
-        Self::start_in(dir, true, None).await
+        Self::start_in(dir, Options::default()).await
     }
 
-    async fn start_in(dir: TempDir, board: bool, budget: Option<f64>) -> Self {
+    async fn start_in(dir: TempDir, options: Options) -> Self {
         let key = Key::Secret(SECRET.into());
         let config = Config {
             database: file(dir.path()),
             verifier: TokenVerifier::new(&key, Algorithm::Hs256).unwrap(),
             internal_token: Some(INTERNAL.into()),
-            budget: budget.and_then(Nanos::of_usd),
-            board,
+            budget: options.budget.and_then(Nanos::of_usd),
+            board: options.board,
+            board_password: options
+                .password
+                .map(|password| BoardPassword::new(&password.into()).unwrap()),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -80,7 +104,7 @@ impl Backend {
     /// Stops, and starts anew on the same database file.
     pub(crate) async fn restart(self) -> Self {
         let dir = self.stop().await;
-        Self::start_in(dir, true, None).await
+        Self::start_in(dir, Options::default()).await
     }
 
     /// The database itself, for what no call can bring about, such as the past.

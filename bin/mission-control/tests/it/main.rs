@@ -10,6 +10,7 @@ mod events;
 mod harness;
 mod heartbeat;
 mod leases;
+mod login;
 mod notifications;
 mod page;
 mod paging;

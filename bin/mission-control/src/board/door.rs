@@ -1,0 +1,235 @@
+//! The page's login: one password, sessions by cookie.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::error::ApiError;
+
+/// How long a login lasts.
+const SESSION: Duration = Duration::from_secs(12 * 3600);
+
+/// The most logins at a time; the oldest ends when there are more.
+const MAX_SESSIONS: usize = 1_000;
+
+/// The cookie's name.
+const COOKIE: &str = "wombat_board";
+
+/// So many wrong passwords in a row are free; each further one costs a wait.
+const FREE_TRIES: u32 = 5;
+
+/// The wait after each wrong password beyond those.
+const PENALTY: Duration = Duration::from_secs(10);
+
+/// What opens the page, as an Argon2 hash (RFC 9106) in the PHC form; the password is not kept.
+#[derive(Clone)]
+pub struct BoardPassword(String);
+
+impl fmt::Debug for BoardPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BoardPassword(…)")
+    }
+}
+
+impl BoardPassword {
+    /// From a hash that begins with `$argon2`, or from the password itself.
+    pub fn new(given: &SecretString) -> Result<Self, String> {
+        let given = given.expose_secret();
+        if given.starts_with("$argon2") {
+            PasswordHash::new(given).map_err(|error| format!("is no Argon2 hash: {error}"))?;
+            return Ok(Self(given.to_owned()));
+        }
+        let hash = Argon2::default().hash_password(given.as_bytes());
+        let hash = hash.map_err(|error| format!("could not be hashed: {error}"))?;
+        Ok(Self(hash.to_string()))
+    }
+
+    /// Whether this is the password. Slow, on purpose.
+    fn fits(&self, password: &str) -> bool {
+        PasswordHash::new(&self.0)
+            .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+    }
+}
+
+/// Wrong passwords in a row.
+#[derive(Debug, Default)]
+struct Wrong {
+    count: u32,
+    wait_until: Option<Instant>,
+}
+
+/// Who is let in.
+#[derive(Debug)]
+pub(crate) struct Door {
+    password: Option<BoardPassword>,
+    /// Hashes of the cookies, with when they end.
+    sessions: Mutex<HashMap<[u8; 32], Instant>>,
+    wrong: Mutex<Wrong>,
+    /// Passwords are checked one at a time: each check takes memory and a processor.
+    checking: Semaphore,
+}
+
+impl Door {
+    pub(crate) fn new(password: Option<BoardPassword>) -> Self {
+        Self {
+            password,
+            sessions: Mutex::default(),
+            wrong: Mutex::default(),
+            checking: Semaphore::new(1),
+        }
+    }
+
+    /// Whether there is a password. Without one the page is for this machine alone.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.password.is_some()
+    }
+
+    /// Whether a request comes from somebody who has logged in.
+    pub(crate) fn knows(&self, headers: &HeaderMap) -> bool {
+        let Some(cookie) = cookie(headers) else { return false };
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.get(&hash(cookie)).is_some_and(|end| *end > Instant::now())
+    }
+
+    /// Lets somebody in who knows the password, and gives the cookie.
+    pub(crate) async fn log_in(
+        &self,
+        password: String,
+        over_tls: bool,
+    ) -> Result<HeaderValue, ApiError> {
+        let Some(known) = self.password.clone() else {
+            return Err(ApiError::not_found("login"));
+        };
+        let _turn = self.checking.acquire().await.map_err(|_| ApiError::internal())?;
+        if let Some(wait) = self.wait() {
+            let text = "too many wrong passwords: wait a little";
+            return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", text)
+                .retry_after(wait.as_secs() + 1));
+        }
+        let fits = tokio::task::spawn_blocking(move || known.fits(&password)).await;
+        if !fits.map_err(|_| ApiError::internal())? {
+            self.count_wrong();
+            return Err(ApiError::unauthorized("the password is wrong"));
+        }
+        *self.wrong.lock().unwrap_or_else(PoisonError::into_inner) = Wrong::default();
+        let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        self.remember(hash(&token));
+        set_cookie(&token, SESSION, over_tls)
+    }
+
+    /// Ends a login, and gives the cookie that says so.
+    pub(crate) fn log_out(&self, headers: &HeaderMap) -> Result<HeaderValue, ApiError> {
+        if let Some(cookie) = cookie(headers) {
+            let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+            sessions.remove(&hash(cookie));
+        }
+        set_cookie("", Duration::ZERO, false)
+    }
+
+    fn remember(&self, session: [u8; 32]) {
+        let now = Instant::now();
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.retain(|_, end| *end > now);
+        if sessions.len() >= MAX_SESSIONS
+            && let Some(oldest) = sessions.iter().min_by_key(|(_, end)| **end).map(|(key, _)| *key)
+        {
+            sessions.remove(&oldest);
+        }
+        sessions.insert(session, now + SESSION);
+    }
+
+    fn wait(&self) -> Option<Duration> {
+        let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = wrong.wait_until?.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+
+    fn count_wrong(&self) {
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        wrong.count = wrong.count.saturating_add(1);
+        tracing::warn!(in_a_row = wrong.count, "a wrong password for the page");
+        if wrong.count >= FREE_TRIES {
+            wrong.wait_until = Some(Instant::now() + PENALTY);
+        }
+    }
+}
+
+fn hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// Our cookie among those of a request (RFC 6265, section 5.4).
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    all.flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find_map(|(name, value)| (name == COOKIE && !value.is_empty()).then_some(value))
+}
+
+/// No script reads it, and no other site's request carries it.
+fn set_cookie(value: &str, age: Duration, over_tls: bool) -> Result<HeaderValue, ApiError> {
+    let secure = if over_tls { "; Secure" } else { "" };
+    let age = age.as_secs();
+    let text =
+        format!("{COOKIE}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}");
+    HeaderValue::from_str(&text).map_err(|_| ApiError::internal())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(cookie: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_static(cookie))])
+    }
+
+    #[test]
+    fn the_cookie_is_found_among_others() {
+        for text in ["wombat_board=abc", "a=b; wombat_board=abc", "wombat_board=abc; x=y"] {
+            assert_eq!(cookie(&headers(text)), Some("abc"), "{text}");
+        }
+        for text in ["", "wombat_board=", "my_wombat_board=abc", "x=wombat_board=abc"] {
+            assert_eq!(cookie(&headers(text)), None, "{text}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wrong_passwords_cost_time_and_a_login_ends() {
+        let door = Door::new(Some(BoardPassword::new(&"right".to_owned().into()).unwrap()));
+        for _ in 0..FREE_TRIES {
+            assert!(door.log_in("wrong".into(), false).await.is_err());
+        }
+        // Now even the right one has to wait.
+        assert!(door.log_in("right".into(), false).await.is_err());
+        tokio::time::advance(PENALTY).await;
+        let set = door.log_in("right".into(), true).await.unwrap();
+        let text = set.to_str().unwrap();
+        assert!(text.ends_with("HttpOnly; SameSite=Strict; Secure"), "{text}");
+        let pair = text.split(';').next().unwrap();
+        let with = HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_str(pair).unwrap())]);
+        assert!(door.knows(&with));
+        tokio::time::advance(SESSION).await;
+        assert!(!door.knows(&with));
+        assert!(!door.knows(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_password_may_be_given_as_a_hash_and_is_not_shown() {
+        let plain = BoardPassword::new(&"secret".to_owned().into()).unwrap();
+        let hash = BoardPassword::new(&plain.0.clone().into()).unwrap();
+        assert!(hash.fits("secret") && !hash.fits("Secret") && !hash.fits(&plain.0));
+        assert!(!format!("{hash:?}").contains("argon2"));
+        assert!(BoardPassword::new(&"$argon2id$nonsense".to_owned().into()).is_err());
+    }
+}
