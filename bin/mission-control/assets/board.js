@@ -18,4 +18,20 @@ async function refresh() {
   }
 }
 
-setInterval(refresh, 2000);
+let soon;
+
+// Several changes at once are one look.
+function look() {
+  clearTimeout(soon);
+  soon = setTimeout(refresh, 100);
+}
+
+const events = live?.dataset.events;
+if (events) {
+  const stream = new EventSource(events);
+  stream.onopen = look;
+  stream.onmessage = look;
+}
+document.addEventListener("visibilitychange", look);
+// What is no event, such as a delivery, shows in a while.
+setInterval(refresh, events ? 5000 : 2000);

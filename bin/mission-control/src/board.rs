@@ -4,9 +4,11 @@
 //! under a loopback name: a foreign page whose name is made to point here gets nothing (DNS
 //! rebinding). Its forms carry a token that only our own page knows (CSRF).
 
+mod acts;
 pub(crate) mod door;
 mod guard;
 mod html;
+mod panels;
 
 use std::collections::HashMap;
 
@@ -16,16 +18,19 @@ use axum::middleware;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, header};
+use mc_client::tool_requests::ToolRequestStatus;
 use mc_client::types::{ActorType, CreateMessage, CreateTask};
 use serde_json::json;
 use subtle::ConstantTimeEq;
 use url::form_urlencoded;
 
 use crate::App;
-use crate::auth::is_user_id;
+use crate::auth::{Listener, is_user_id};
 use crate::error::ApiError;
 use crate::extract::{Id, Params, read};
 use crate::mentions::{is_role, mentioned_roles};
+use crate::routes::events;
+use crate::store::tool_requests::ToolRequestFilter;
 use crate::store::{Scope, messages, tasks};
 
 /// Who the page shows when nobody is named.
@@ -36,6 +41,9 @@ const THREAD: u32 = 200;
 
 /// The most documents of a list.
 const DOCUMENTS: u32 = 50;
+
+/// The most decisions that wait on the page.
+const WAITING: u32 = 50;
 
 /// How much of a message becomes the title of its task.
 const TITLE_CHARS: usize = 80;
@@ -52,7 +60,12 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/", get(overview))
         .route("/tasks/{id}", get(task))
         .route("/documents/{id}", get(document))
+        .route("/runs/{id}", get(run))
+        .route("/live", get(live))
         .route("/write", post(write))
+        .route("/decide", post(acts::decide))
+        .route("/requeue", post(acts::requeue))
+        .route("/cancel", post(acts::cancel))
         .route("/assets/{name}", get(asset))
         .route("/logout", post(log_out));
     let router = if app.door.is_locked() {
@@ -131,6 +144,8 @@ fn user_of(params: &HashMap<String, String>) -> &str {
 
 async fn overview(State(app): State<App>, Query(params): Params) -> Result<Html<String>, ApiError> {
     let user = user_of(&params);
+    let status = Some(ToolRequestStatus::Pending);
+    let waiting = ToolRequestFilter { status, ..ToolRequestFilter::default() };
     let page = html::Overview {
         user,
         token: &app.form_token,
@@ -139,6 +154,10 @@ async fn overview(State(app): State<App>, Query(params): Params) -> Result<Html<
         documents: &app.store.documents(user, None, None, DOCUMENTS, None).await?.items,
         notifications: &app.store.newest_notifications(user, None).await?,
         wakes: &app.store.wakes(user).await?,
+        waiting: &app.store.tool_requests(user, &waiting, WAITING, None).await?.items,
+        runs: &app.store.newest_runs(user, None).await?,
+        budget: &app.store.budget(user, app.config.budget).await?,
+        days: &app.store.spending(user).await?,
     };
     Ok(Html(page.render()))
 }
@@ -156,6 +175,7 @@ async fn task(
         messages: &app.store.messages(user, &id, THREAD, None).await?,
         documents: &app.store.documents(user, Some(&id), None, DOCUMENTS, None).await?.items,
         notifications: &app.store.newest_notifications(user, Some(&id)).await?,
+        runs: &app.store.newest_runs(user, Some(&id)).await?,
     };
     Ok(Html(page.render()))
 }
@@ -168,6 +188,27 @@ async fn document(
     let user = user_of(&params);
     let document = app.store.document(user, &id).await?;
     Ok(Html(html::document(user, &document)))
+}
+
+async fn run(
+    State(app): State<App>,
+    Id(run_key): Id,
+    Query(params): Params,
+) -> Result<Html<String>, ApiError> {
+    let user = user_of(&params);
+    let found = app.store.run_state(user, &run_key).await?;
+    let steps = app.store.timeline(&run_key).await?;
+    Ok(Html(panels::timeline(user, &app.form_token, &found, &steps)))
+}
+
+/// What happens to the user's objects, so that the page knows when to look.
+async fn live(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(params): Params,
+) -> Result<Response, ApiError> {
+    let listener = Listener { user_id: Some(user_of(&params).to_owned()), expires_at: None };
+    events::stream(app, listener, &headers, events::Form::Plain).await
 }
 
 /// A person writes a message; an agent that it mentions is notified.

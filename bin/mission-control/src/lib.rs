@@ -110,7 +110,7 @@ pub async fn run(
         config: Arc::new(config),
         store: store.clone(),
         shutdown: shutdown.clone(),
-        listeners: Arc::new(Semaphore::new(routes::MAX_LISTENERS)),
+        listeners: Arc::new(Semaphore::new(routes::events::MAX_LISTENERS)),
         form_token: form_token.into(),
     };
     tracing::info!("listening on http://{}", listener.local_addr()?);

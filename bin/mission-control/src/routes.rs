@@ -2,7 +2,7 @@
 
 mod budgets;
 mod dispatch;
-mod events;
+pub(crate) mod events;
 mod leases;
 mod objects;
 mod runs;
@@ -18,8 +18,6 @@ use serde_json::{Value, json};
 use crate::App;
 use crate::auth::Caller;
 use crate::store::Created;
-
-pub(crate) use events::MAX_LISTENERS;
 
 /// The optional features that this backend has.
 const FEATURES: [&str; 15] = [

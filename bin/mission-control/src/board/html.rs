@@ -3,16 +3,19 @@
 use std::fmt::{self, Display, Write as _};
 
 use chrono::{DateTime, Utc};
+use mc_client::budgets::Budget;
+use mc_client::tool_requests::ToolRequest;
 use mc_client::types::{Document, Message, Page, Task};
 use url::form_urlencoded;
 
-use crate::store::board::{NotificationRow, TaskRow, WakeRow};
+use super::panels;
+use crate::store::board::{DayRow, NotificationRow, RunRow, TaskRow, WakeRow};
 
 /// The agents that the form offers; any other can be named by writing `@role`.
 const ROLES: [&str; 3] = ["scout", "jarvis", "analyst"];
 
 /// A text in which nothing is markup.
-struct Esc<'a>(&'a str);
+pub(super) struct Esc<'a>(pub(super) &'a str);
 
 impl Display for Esc<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,7 +34,7 @@ impl Display for Esc<'_> {
 }
 
 /// A moment, or nothing.
-struct Time(Option<DateTime<Utc>>);
+pub(super) struct Time(pub(super) Option<DateTime<Utc>>);
 
 impl Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,7 +45,7 @@ impl Display for Time {
 }
 
 /// A section of the part that the script keeps fresh.
-fn section(
+pub(super) fn section(
     out: &mut String,
     id: &str,
     title: &str,
@@ -56,7 +59,7 @@ fn section(
 }
 
 /// A list, or a sentence instead of an empty one.
-fn list<T>(
+pub(super) fn list<T>(
     out: &mut String,
     items: &[T],
     none: &str,
@@ -85,6 +88,10 @@ pub(super) struct Overview<'a> {
     pub(super) documents: &'a [Document],
     pub(super) notifications: &'a [NotificationRow],
     pub(super) wakes: &'a [WakeRow],
+    pub(super) waiting: &'a [ToolRequest],
+    pub(super) runs: &'a [RunRow],
+    pub(super) budget: &'a Budget,
+    pub(super) days: &'a [DayRow],
 }
 
 impl Overview<'_> {
@@ -112,7 +119,8 @@ impl Overview<'_> {
         out.push_str("</header>\n<main>\n");
         let tasks: Vec<_> = self.tasks.iter().map(|t| (t.id.as_str(), t.title.as_str())).collect();
         form(out, self.user, self.token, &tasks, None)?;
-        out.push_str("<div id=\"live\">\n");
+        writeln!(out, "<div id=\"live\" data-events=\"{}\">", Esc(&panels::live(self.user)))?;
+        panels::approvals(out, self.user, self.token, self.waiting)?;
         section(out, "tasks", "Tasks", |out| {
             list(out, self.tasks, "None yet: write to an agent.", |out, task| {
                 write!(
@@ -126,7 +134,9 @@ impl Overview<'_> {
             })
         })?;
         documents(out, self.user, self.documents)?;
-        notifications(out, self.notifications)?;
+        panels::runs(out, self.user, self.runs)?;
+        notifications(out, self.user, self.token, self.notifications)?;
+        panels::spending(out, self.budget, self.days)?;
         section(out, "agents", "Agents that woke", |out| {
             list(out, self.wakes, "None yet.", |out, wake| {
                 write!(
@@ -151,6 +161,7 @@ pub(super) struct Thread<'a> {
     pub(super) messages: &'a Page<Message>,
     pub(super) documents: &'a [Document],
     pub(super) notifications: &'a [NotificationRow],
+    pub(super) runs: &'a [RunRow],
 }
 
 impl Thread<'_> {
@@ -162,7 +173,7 @@ impl Thread<'_> {
     fn body(&self, out: &mut String) -> fmt::Result {
         let task = self.task;
         header(out, self.user, &task.title)?;
-        out.push_str("<div id=\"live\">\n");
+        writeln!(out, "<div id=\"live\" data-events=\"{}\">", Esc(&panels::live(self.user)))?;
         section(out, "thread", "Messages", |out| {
             writeln!(
                 out,
@@ -179,7 +190,8 @@ impl Thread<'_> {
             self.messages.items.iter().try_for_each(|message| self.message(out, message))
         })?;
         documents(out, self.user, self.documents)?;
-        notifications(out, self.notifications)?;
+        panels::runs(out, self.user, self.runs)?;
+        notifications(out, self.user, self.token, self.notifications)?;
         out.push_str("</div>\n");
         form(out, self.user, self.token, &[(&task.id, &task.title)], Some(&task.id))?;
         out.push_str("</main>\n");
@@ -254,7 +266,12 @@ fn documents(out: &mut String, user: &str, documents: &[Document]) -> fmt::Resul
     })
 }
 
-fn notifications(out: &mut String, notifications: &[NotificationRow]) -> fmt::Result {
+fn notifications(
+    out: &mut String,
+    user: &str,
+    token: &str,
+    notifications: &[NotificationRow],
+) -> fmt::Result {
     section(out, "notifications", "Notifications", |out| {
         list(out, notifications, "None.", |out, notification| {
             write!(
@@ -264,9 +281,13 @@ fn notifications(out: &mut String, notifications: &[NotificationRow]) -> fmt::Re
                 Esc(&notification.session_key),
                 Esc(&notification.content)
             )?;
-            match &notification.error {
-                Some(error) => write!(out, " <span class=\"error\">{}</span>", Esc(error)),
-                None => Ok(()),
+            if let Some(error) = &notification.error {
+                write!(out, " <span class=\"error\">{}</span>", Esc(error))?;
+            }
+            if notification.is_dead {
+                panels::requeue(out, user, token, &notification.id)
+            } else {
+                Ok(())
             }
         })
     })
@@ -312,7 +333,7 @@ pub(super) fn failure(why: &str) -> String {
 }
 
 /// The head of a page below the overview.
-fn header(out: &mut String, user: &str, title: &str) -> fmt::Result {
+pub(super) fn header(out: &mut String, user: &str, title: &str) -> fmt::Result {
     let (title, back) = (Esc(title), link("/", user));
     writeln!(
         out,
@@ -321,7 +342,7 @@ fn header(out: &mut String, user: &str, title: &str) -> fmt::Result {
     )
 }
 
-fn page(title: &str, body: impl FnOnce(&mut String) -> fmt::Result) -> String {
+pub(super) fn page(title: &str, body: impl FnOnce(&mut String) -> fmt::Result) -> String {
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{}</title>\n\
@@ -339,7 +360,14 @@ pub(super) fn task_link(user: &str, task_id: &str) -> String {
     link(&format!("/tasks/{task_id}"), user)
 }
 
-fn link(path: &str, user: &str) -> String {
+/// Where a run is shown.
+pub(super) fn run_link(user: &str, run_key: &str) -> String {
+    let run_key: String = form_urlencoded::byte_serialize(run_key.as_bytes()).collect();
+    link(&format!("/runs/{}", run_key.replace('+', "%20")), user)
+}
+
+/// A path of the page, for a user.
+pub(super) fn link(path: &str, user: &str) -> String {
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("user", user).finish();
     format!("{path}?{query}")
 }
@@ -358,6 +386,8 @@ mod tests {
             messages: 1,
         };
         let notification = NotificationRow {
+            id: hostile.into(),
+            is_dead: true,
             session_key: hostile.into(),
             content: hostile.into(),
             state: "waiting",
@@ -371,6 +401,10 @@ mod tests {
             documents: &[],
             notifications: &[notification],
             wakes: &[WakeRow { role: hostile.into(), last_at: None, count: 1 }],
+            waiting: &[],
+            runs: &[],
+            budget: &Budget::default(),
+            days: &[],
         };
         for html in [overview.render(), failure(hostile)] {
             assert!(!html.contains("<script>"), "{html}");

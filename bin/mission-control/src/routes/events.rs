@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use futures::stream;
+use futures::stream::unfold;
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
@@ -35,6 +35,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 struct Reader {
     app: App,
     user_id: Option<String>,
+    form: Form,
     /// The last event that it was given.
     after: i64,
     changes: watch::Receiver<()>,
@@ -59,17 +60,36 @@ async fn start(app: &App, headers: &HeaderMap) -> Result<i64, ApiError> {
     Ok(seen.min(last))
 }
 
+/// How events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Each under its name.
+    Named,
+    /// All as plain messages, which a browser's script need not know by name.
+    Plain,
+}
+
 pub(super) async fn listen(
     State(app): State<App>,
     listener: Listener,
     headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    stream(app, listener, &headers, Form::Named).await
+}
+
+/// The answer that tells a listener what happens.
+pub(crate) async fn stream(
+    app: App,
+    listener: Listener,
+    headers: &HeaderMap,
+    form: Form,
 ) -> Result<Response, ApiError> {
     let place = app.listeners.clone().try_acquire_owned().map_err(|_| {
         let text = "too many are listening already";
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", text)
     })?;
     let changes = app.store.changes();
-    let after = start(&app, &headers).await?;
+    let after = start(&app, headers).await?;
     let until = listener.expires_at.map(|expires_at| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Instant::now() + Duration::from_secs(expires_at).saturating_sub(now)
@@ -77,13 +97,14 @@ pub(super) async fn listen(
     let reader = Reader {
         app,
         user_id: listener.user_id,
+        form,
         after,
         changes,
         until,
         greeted: false,
         _place: place,
     };
-    let body = stream::unfold(reader, |mut reader| async move {
+    let body = unfold(reader, |mut reader| async move {
         let chunk = reader.next().await?;
         Some((Ok::<_, std::convert::Infallible>(Bytes::from(chunk)), reader))
     });
@@ -115,7 +136,7 @@ impl Reader {
             let events = self.app.store.events_after(user_id, self.after, BATCH).await.ok()?;
             if let Some(last) = events.last() {
                 self.after = last.id;
-                return Some(text(&events));
+                return Some(text(&events, self.form));
             }
             let until = self.until;
             tokio::select! {
@@ -132,10 +153,13 @@ impl Reader {
 }
 
 /// Events in the form of the stream. JSON of ours holds no line break, and a kind neither.
-fn text(events: &[Event]) -> String {
+fn text(events: &[Event], form: Form) -> String {
     events.iter().fold(String::new(), |mut out, Event { id, kind, data }| {
         // Writing to a string cannot fail.
-        let _infallible = write!(out, "id: {id}\nevent: {kind}\ndata: {data}\n\n");
+        let _infallible = match form {
+            Form::Named => write!(out, "id: {id}\nevent: {kind}\ndata: {data}\n\n"),
+            Form::Plain => write!(out, "id: {id}\ndata: {data}\n\n"),
+        };
         out
     })
 }

@@ -1,10 +1,11 @@
 //! What the page shows, newest first.
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Store, time};
+use super::{Store, json_of, time};
 use crate::error::ApiError;
 
 /// The most rows of a list on the page.
@@ -24,6 +25,10 @@ pub struct TaskRow {
 
 /// A notification as the page lists it.
 pub struct NotificationRow {
+    /// Its id.
+    pub id: String,
+    /// Whether it was given up.
+    pub is_dead: bool,
     /// Whom it is for.
     pub session_key: String,
     /// What it says.
@@ -43,6 +48,50 @@ pub struct WakeRow {
     /// How often it woke.
     pub count: i64,
 }
+
+/// A run as the page lists it.
+pub struct RunRow {
+    /// Its key.
+    pub run_key: String,
+    /// Where it stands.
+    pub status: String,
+    /// The session that it answers.
+    pub session_key: Option<String>,
+    /// How many steps its journal has.
+    pub steps: i64,
+    /// When it last changed.
+    pub updated_at: Option<DateTime<Utc>>,
+}
+
+/// A step of a run as the page shows it.
+pub struct StepRow {
+    /// Its place.
+    pub index: u32,
+    /// What it is.
+    pub kind: String,
+    /// What it says.
+    pub payload: Value,
+    /// When it was written.
+    pub at: Option<DateTime<Utc>>,
+}
+
+/// What a day cost.
+pub struct DayRow {
+    /// The day, `YYYY-MM-DD`, in UTC.
+    pub day: String,
+    /// What was spent, in US dollars.
+    pub cost_usd: f64,
+    /// Tokens, read and written.
+    pub tokens: i64,
+    /// How many models were called.
+    pub calls: i64,
+}
+
+/// The most days of spending that are shown.
+const DAYS: u32 = 14;
+
+/// The most steps of a run that are shown.
+const STEPS: u32 = 500;
 
 fn state(row: &SqliteRow) -> &'static str {
     let is_set = |name: &str| row.get::<Option<String>, _>(name).is_some();
@@ -93,6 +142,8 @@ impl Store {
         .fetch_all(&self.reader)
         .await?;
         let row = |row: &SqliteRow| NotificationRow {
+            id: row.get("id"),
+            is_dead: row.get::<Option<String>, _>("dead_at").is_some(),
             session_key: row.get("session_key"),
             content: row.get("content"),
             state: state(row),
@@ -112,6 +163,68 @@ impl Store {
             role: row.get("role"),
             last_at: time(row.get("last_at")),
             count: row.get("count"),
+        };
+        Ok(rows.iter().map(row).collect())
+    }
+
+    /// The user's newest runs: all, or those of a task.
+    pub async fn newest_runs(
+        &self,
+        user_id: &str,
+        task_id: Option<&str>,
+    ) -> Result<Vec<RunRow>, ApiError> {
+        let rows = sqlx::query(
+            "SELECT *, (SELECT count(*) FROM run_steps s WHERE s.run_key = r.run_key) AS steps FROM runs r \
+             WHERE user_id = ?1 AND (?2 IS NULL OR task_id = ?2) ORDER BY seq DESC LIMIT ?3",
+        )
+        .bind(user_id)
+        .bind(task_id)
+        .bind(SHOWN)
+        .fetch_all(&self.reader)
+        .await?;
+        let row = |row: &SqliteRow| RunRow {
+            run_key: row.get("run_key"),
+            status: row.get("status"),
+            session_key: row.get("session_key"),
+            steps: row.get("steps"),
+            updated_at: time(row.get("updated_at")),
+        };
+        Ok(rows.iter().map(row).collect())
+    }
+
+    /// The steps of a run, with their times. Whose run it is was checked before.
+    pub async fn timeline(&self, run_key: &str) -> Result<Vec<StepRow>, ApiError> {
+        let rows =
+            sqlx::query("SELECT * FROM run_steps WHERE run_key = ? ORDER BY step_index LIMIT ?")
+                .bind(run_key)
+                .bind(STEPS)
+                .fetch_all(&self.reader)
+                .await?;
+        let row = |row: &SqliteRow| StepRow {
+            index: row.get("step_index"),
+            kind: row.get("kind"),
+            payload: json_of(row.get("payload")).unwrap_or_default(),
+            at: time(row.get("created_at")),
+        };
+        Ok(rows.iter().map(row).collect())
+    }
+
+    /// What the user's agents spent on each of the last days on which they spent, newest first.
+    pub async fn spending(&self, user_id: &str) -> Result<Vec<DayRow>, ApiError> {
+        let rows = sqlx::query(
+            "SELECT substr(created_at, 1, 10) AS day, sum(cost_nanos) / 1e9 AS cost, \
+               sum(prompt_tokens + completion_tokens) AS tokens, count(*) AS calls \
+             FROM usage WHERE user_id = ? GROUP BY day ORDER BY day DESC LIMIT ?",
+        )
+        .bind(user_id)
+        .bind(DAYS)
+        .fetch_all(&self.reader)
+        .await?;
+        let row = |row: &SqliteRow| DayRow {
+            day: row.get("day"),
+            cost_usd: row.get("cost"),
+            tokens: row.get("tokens"),
+            calls: row.get("calls"),
         };
         Ok(rows.iter().map(row).collect())
     }

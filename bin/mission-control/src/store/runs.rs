@@ -145,6 +145,13 @@ impl Store {
         Ok(found)
     }
 
+    /// A run without its journal.
+    pub async fn run_state(&self, user_id: &str, run_key: &str) -> Result<Run, ApiError> {
+        let mut connection = self.reader.acquire().await?;
+        let found = find(&mut connection, user_id, run_key).await?;
+        found.ok_or_else(|| ApiError::not_found("run"))
+    }
+
     /// Says what a run is and where it stands, beginning it when there is none.
     pub async fn put_run(
         &self,

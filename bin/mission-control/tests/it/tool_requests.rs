@@ -264,7 +264,7 @@ async fn the_client_asks_and_a_service_decides() {
         ..ToolRequestQuery::default()
     };
     let person = backend.service().on_behalf_of("ann");
-    assert_eq!(person.tool_requests(&waiting).await.unwrap().items, [made.clone()]);
+    assert_eq!(person.tool_requests(&waiting).await.unwrap().items[0], made);
     let decision = Decision { status: ToolRequestStatus::Approved, note: None };
     for _ in 0..2 {
         person.decide_tool_request(&made.id, &decision, Some("d")).await.unwrap();
