@@ -166,9 +166,9 @@ impl Store {
             None => (begin(&mut tx, user_id, run_key).await?, true),
         };
         let session_key =
-            first("session_key", known.session_key.as_ref(), put.session_key.as_ref())?;
-        let task_id = first("task_id", known.task_id.as_ref(), put.task_id.as_ref())?;
-        if known.task_id.is_none() {
+            first("session_key", known.session_key.as_ref(), put.session_key.as_ref(), is_new)?;
+        let task_id = first("task_id", known.task_id.as_ref(), put.task_id.as_ref(), is_new)?;
+        if let (None, Some(task_id)) = (&known.task_id, task_id) {
             tasks::require(&mut tx, user_id, task_id).await?;
         }
         let status = next_status(&known, put.status)?;
@@ -298,19 +298,21 @@ impl Store {
     }
 }
 
-/// What a run was begun with: given at first, and never another.
+/// What a run was begun with: given at first, and never another. One that a step began may get it
+/// later.
 fn first<'a>(
     name: &str,
     known: Option<&'a String>,
     given: Option<&'a String>,
-) -> Result<&'a str, ApiError> {
+    is_new: bool,
+) -> Result<Option<&'a str>, ApiError> {
     match (known, given) {
-        (None, None) => Err(ApiError::field(name, "is required at first")),
+        (None, None) if is_new => Err(ApiError::field(name, "is required at first")),
         (Some(known), Some(given)) if known != given => {
             let text = format!("the run has another {name}");
             Err(ApiError::new(StatusCode::CONFLICT, "run_conflict", text)
                 .with_details(json!({ name: known })))
         }
-        (Some(value), _) | (None, Some(value)) => Ok(value),
+        (known, given) => Ok(known.or(given).map(String::as_str)),
     }
 }

@@ -194,6 +194,15 @@ async fn session_and_task_are_given_at_first_and_stay() {
     agent.put("/runs/r1", json!({ "task_id": other })).await.fails(409, "run_conflict");
     let session = json!({ "session_key": "user:ann:jarvis" });
     agent.put("/runs/r1", session).await.fails(409, "run_conflict");
+
+    // A run that a step began gets them when they are said.
+    agent.put("/runs/r2/steps/0", step("request", "x")).await.ok();
+    agent.post("/runs/r2/cancel", json!({})).await.ok();
+    let put = agent.put("/runs/r2", json!({ "status": "running" })).await;
+    assert_eq!(put.ok()["cancel_requested"], true);
+    agent.put("/runs/r2", json!({ "task_id": "nowhere" })).await.fails(404, "not_found");
+    agent.put("/runs/r2", json!({ "session_key": "user:ann:scout", "task_id": task })).await.ok();
+    agent.put("/runs/r2", json!({ "task_id": other })).await.fails(409, "run_conflict");
 }
 
 #[tokio::test]
