@@ -19,13 +19,15 @@ pub struct Reply {
     body: Value,
     /// No answer comes, for as long as anybody waits.
     never: bool,
+    /// The body is a message that is told as a stream.
+    streams: bool,
 }
 
 impl Reply {
     /// Any status and JSON.
     pub fn json(status: u16, body: Value) -> Self {
         let status = StatusCode::from_u16(status).expect("a status");
-        Self { status, headers: Vec::new(), body, never: false }
+        Self { status, headers: Vec::new(), body, never: false, streams: false }
     }
 
     /// Adds a header.
@@ -43,6 +45,11 @@ impl Reply {
     /// No answer at all.
     pub fn never() -> Self {
         Self { never: true, ..Self::json(200, Value::Null) }
+    }
+
+    /// Tool calls, told as a stream.
+    pub fn sse_calls(calls: &[(&str, Value)]) -> Self {
+        Self { streams: true, ..Self::calls(calls) }
     }
 
     /// One tool call.
@@ -121,7 +128,31 @@ async fn answer(State(server): State<ScriptedLlm>, body: String) -> Response {
     if reply.never {
         std::future::pending::<()>().await;
     }
+    if reply.streams {
+        return stream(&reply.body).into_response();
+    }
     let mut response = (reply.status, axum::Json(reply.body)).into_response();
     response.headers_mut().extend(reply.headers);
     response
+}
+
+/// A whole answer as the events of a stream.
+fn stream(body: &Value) -> impl IntoResponse {
+    let choice = &body["choices"][0];
+    let mut delta = choice["message"].clone();
+    for (n, call) in delta["tool_calls"].as_array_mut().into_iter().flatten().enumerate() {
+        call["index"] = json!(n);
+    }
+    let piece = |delta: &Value, reason: &Value, usage: &Value| {
+        let choices = json!([{ "index": 0, "delta": delta, "finish_reason": reason }]);
+        let chunk =
+            json!({ "object": "chat.completion.chunk", "choices": choices, "usage": usage });
+        format!("data: {chunk}\n\n")
+    };
+    let events = [
+        piece(&delta, &Value::Null, &Value::Null),
+        piece(&json!({}), &choice["finish_reason"], &body["usage"]),
+        "data: [DONE]\n\n".to_owned(),
+    ];
+    ([("content-type", "text/event-stream")], events.concat())
 }
