@@ -93,6 +93,13 @@ impl AgentClient {
         self.caller.send(call).await
     }
 
+    /// The same, without a lease: for what must be said also when the turn is another's by now.
+    #[must_use]
+    pub fn without_fence(mut self) -> Self {
+        self.caller.fence = None;
+        self
+    }
+
     /// All writes say under which lease they are made, and are refused once it is another's turn.
     #[must_use]
     pub fn with_fence(mut self, lease: &Lease) -> Self {

@@ -117,8 +117,8 @@ impl Settlement {
     }
 
     async fn send(self) {
-        // Also when the run's own time is over.
-        let client = self.client.with_deadline(Instant::now() + SETTLE);
+        // Also when the run's own time is over, or its turn lost: what was used was used.
+        let client = self.client.without_fence().with_deadline(Instant::now() + SETTLE);
         if let Err(error) = client.report_usage(&self.report).await {
             tracing::warn!(
                 run_id = self.report.run_id,
