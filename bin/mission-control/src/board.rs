@@ -17,6 +17,7 @@ use axum::extract::{Query, Request, State};
 use axum::middleware;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use chrono::Utc;
 use http::{HeaderMap, header};
 use mc_client::tool_requests::ToolRequestStatus;
 use mc_client::types::{ActorType, CreateMessage, CreateTask};
@@ -44,6 +45,9 @@ const DOCUMENTS: u32 = 50;
 
 /// The most decisions that wait on the page.
 const WAITING: u32 = 50;
+
+/// How long the page listens at a time.
+const LIVE_SECS: i64 = 900;
 
 /// How much of a message becomes the title of its task.
 const TITLE_CHARS: usize = 80;
@@ -207,7 +211,10 @@ async fn live(
     headers: HeaderMap,
     Query(params): Params,
 ) -> Result<Response, ApiError> {
-    let listener = Listener { user_id: Some(user_of(&params).to_owned()), expires_at: None };
+    // A browser comes back by itself, and is asked again who it is.
+    let until = Utc::now().timestamp() + LIVE_SECS;
+    let expires_at = u64::try_from(until).ok();
+    let listener = Listener { user_id: Some(user_of(&params).to_owned()), expires_at };
     events::stream(app, listener, &headers, events::Form::Plain).await
 }
 

@@ -135,7 +135,7 @@ impl Overview<'_> {
         })?;
         documents(out, self.user, self.documents)?;
         panels::runs(out, self.user, self.runs)?;
-        notifications(out, self.user, self.token, self.notifications)?;
+        panels::notifications(out, self.user, self.token, self.notifications)?;
         panels::spending(out, self.budget, self.days)?;
         section(out, "agents", "Agents that woke", |out| {
             list(out, self.wakes, "None yet.", |out, wake| {
@@ -191,7 +191,7 @@ impl Thread<'_> {
         })?;
         documents(out, self.user, self.documents)?;
         panels::runs(out, self.user, self.runs)?;
-        notifications(out, self.user, self.token, self.notifications)?;
+        panels::notifications(out, self.user, self.token, self.notifications)?;
         out.push_str("</div>\n");
         form(out, self.user, self.token, &[(&task.id, &task.title)], Some(&task.id))?;
         out.push_str("</main>\n");
@@ -262,33 +262,6 @@ fn documents(out: &mut String, user: &str, documents: &[Document]) -> fmt::Resul
                 Esc(&document.title),
                 Esc(document.doc_type.as_deref().unwrap_or("document"))
             )
-        })
-    })
-}
-
-fn notifications(
-    out: &mut String,
-    user: &str,
-    token: &str,
-    notifications: &[NotificationRow],
-) -> fmt::Result {
-    section(out, "notifications", "Notifications", |out| {
-        list(out, notifications, "None.", |out, notification| {
-            write!(
-                out,
-                "<span class=\"tag\">{}</span> {}: {}",
-                notification.state,
-                Esc(&notification.session_key),
-                Esc(&notification.content)
-            )?;
-            if let Some(error) = &notification.error {
-                write!(out, " <span class=\"error\">{}</span>", Esc(error))?;
-            }
-            if notification.is_dead {
-                panels::requeue(out, user, token, &notification.id)
-            } else {
-                Ok(())
-            }
         })
     })
 }

@@ -8,7 +8,7 @@ use mc_client::tool_requests::ToolRequest;
 use serde_json::Value;
 
 use super::html::{Esc, Time, header, link, list, page, run_link, section, task_link};
-use crate::store::board::{DayRow, RunRow, StepRow};
+use crate::store::board::{DayRow, NotificationRow, RunRow, StepRow};
 
 /// The most characters of a step that are shown.
 const SHOWN: usize = 20_000;
@@ -183,8 +183,32 @@ pub(super) fn timeline(user: &str, token: &str, run: &Run, steps: &[StepRow]) ->
     })
 }
 
+/// Notifications, with a way back for those that were given up.
+pub(super) fn notifications(
+    out: &mut String,
+    user: &str,
+    token: &str,
+    notifications: &[NotificationRow],
+) -> fmt::Result {
+    section(out, "notifications", "Notifications", |out| {
+        list(out, notifications, "None.", |out, notification| {
+            write!(
+                out,
+                "<span class=\"tag\">{}</span> {}: {}",
+                notification.state,
+                Esc(&notification.session_key),
+                Esc(&notification.content)
+            )?;
+            if let Some(error) = &notification.error {
+                write!(out, " <span class=\"error\">{}</span>", Esc(error))?;
+            }
+            if notification.is_dead { requeue(out, user, token, &notification.id) } else { Ok(()) }
+        })
+    })
+}
+
 /// Puts a notification back that was given up.
-pub(super) fn requeue(out: &mut String, user: &str, token: &str, id: &str) -> fmt::Result {
+fn requeue(out: &mut String, user: &str, token: &str, id: &str) -> fmt::Result {
     out.push_str("<form method=\"post\" action=\"/requeue\">");
     hidden(out, token, user, id)?;
     write!(out, "<button>Try again</button></form>")
