@@ -93,9 +93,7 @@ impl Network {
         let read = async {
             let response = self.open(target, model, request, traceparent, false).await?;
             let bytes = body::whole(response, &self.timeouts).await?;
-            let body: Value = serde_json::from_slice(&bytes)
-                .map_err(|_| Failure::bad_answer("the answer is no JSON, or only a part of it"))?;
-            target.whole(&body)
+            target.whole(&read_json(&bytes)?)
         };
         read.await.map_err(|failure| target.scrub(failure))
     }
@@ -108,13 +106,28 @@ impl Network {
         traceparent: Option<&str>,
     ) -> Result<LiveStream, Failure> {
         let target = self.target(model.provider)?;
-        let opened = self.open(target, model, request, traceparent, true).await;
-        let response = opened.map_err(|failure| target.scrub(failure))?;
-        Ok(LiveStream {
-            events: Some(body::events(response, self.timeouts.clone())),
-            reader: target.reader(),
-            target: target.clone(),
-        })
+        let opened = async {
+            let response = self.open(target, model, request, traceparent, true).await?;
+            let mut live = LiveStream {
+                events: None,
+                whole: Vec::new(),
+                reader: target.reader(),
+                target: target.clone(),
+            };
+            if body::is_whole(&response) {
+                // The server does not stream, or what answers is no such server.
+                let bytes = body::whole(response, &self.timeouts).await?;
+                let answer = target.whole(&read_json(&bytes)?)?;
+                live.whole = vec![Piece::Done(Box::new(answer.clone()))];
+                if !answer.message.text.is_empty() {
+                    live.whole.push(Piece::Text(answer.message.text));
+                }
+            } else {
+                live.events = Some(body::events(response, self.timeouts.clone()));
+            }
+            Ok(live)
+        };
+        opened.await.map_err(|failure: Failure| target.scrub(failure))
     }
 
     /// Asks, until an answer begins that is no refusal; once more where the refusal says what part
@@ -160,6 +173,11 @@ impl Network {
     }
 }
 
+fn read_json(bytes: &[u8]) -> Result<Value, Failure> {
+    serde_json::from_slice(bytes)
+        .map_err(|_| Failure::bad_answer("the answer is no JSON, or only a part of it"))
+}
+
 fn headers(target: &Target, traceparent: Option<&str>, stream: bool) -> HeaderMap {
     let mut headers = target.headers();
     let accepted = if stream { "text/event-stream" } else { "application/json" };
@@ -173,8 +191,10 @@ fn headers(target: &Target, traceparent: Option<&str>, stream: bool) -> HeaderMa
 
 /// An answer that is coming in. Dropping it drops the connection.
 pub(crate) struct LiveStream {
-    /// `None` once the answer has ended.
+    /// `None` once the answer has ended, or when it came as a whole.
     events: Option<Events>,
+    /// The pieces of an answer that came as a whole, the next one last.
+    whole: Vec<Piece>,
     reader: Box<dyn Reader>,
     target: Target,
 }
@@ -186,6 +206,9 @@ impl LiveStream {
     }
 
     async fn read(&mut self) -> Result<Piece, Failure> {
+        if let Some(piece) = self.whole.pop() {
+            return Ok(piece);
+        }
         let Some(events) = &mut self.events else { return Err(Failure::cut_off()) };
         while let Some(event) = events.next().await {
             let told = match event?.data.as_deref().map(str::trim) {

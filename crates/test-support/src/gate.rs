@@ -19,6 +19,17 @@ pub enum Side {
     After,
 }
 
+/// What comes instead of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// This status, and an error in words. The server never sees the request.
+    Status(u16),
+    /// A success that is no JSON.
+    Garbage,
+    /// The server's answer, of which only the first half comes.
+    Half,
+}
+
 /// What passed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Passed {
@@ -28,10 +39,27 @@ pub struct Passed {
     pub path: String,
 }
 
+impl Passed {
+    /// What kind of request it is: the method and the path, with every part that is an id as `*`,
+    /// and of the query the names alone.
+    pub fn kind(&self) -> String {
+        let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
+        let is_id = |part: &str| {
+            part.len() >= 32 && part.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+        };
+        let parts: Vec<_> =
+            path.split('/').map(|part| if is_id(part) { "*" } else { part }).collect();
+        let names: Vec<_> =
+            query.split('&').map(|pair| pair.split('=').next().unwrap_or_default()).collect();
+        format!("{} {}?{}", self.method, parts.join("/"), names.join("&"))
+    }
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     passed: Vec<Passed>,
     stop_at: Option<(usize, Side)>,
+    failing: Option<(String, Fault)>,
     hidden: Vec<String>,
 }
 
@@ -109,8 +137,15 @@ impl Gate {
         let mut shared = self.lock();
         shared.passed.clear();
         shared.stop_at = stop_at;
+        shared.failing = None;
         drop(shared);
         self.reached.send_replace(false);
+    }
+
+    /// Begins to count anew; all requests of this kind ([`Passed::kind`]) get this answer.
+    pub fn fail(&self, kind: &str, fault: Fault) {
+        self.arm(None);
+        self.lock().failing = Some((kind.to_owned(), fault));
     }
 
     /// Hides features of a backend: it does not name them, and answers 404 to their endpoints.
@@ -151,11 +186,28 @@ async fn pass(
     body: Bytes,
 ) -> Response<Body> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let (at, hidden) = {
+    let (at, hidden, fault) = {
         let mut shared = way.gate.lock();
-        shared.passed.push(Passed { method: method.clone(), path: path.clone() });
-        (shared.passed.len() - 1, shared.hidden.clone())
+        let this = Passed { method: method.clone(), path: path.clone() };
+        let failing = shared.failing.as_ref();
+        let fault = failing.filter(|(kind, _)| *kind == this.kind()).map(|(_, fault)| *fault);
+        shared.passed.push(this);
+        (shared.passed.len() - 1, shared.hidden.clone(), fault)
     };
+    match fault {
+        Some(Fault::Status(code)) => {
+            let mut response = Response::new(Body::from("{\"error\":\"planted\"}"));
+            *response.status_mut() = StatusCode::from_u16(code).expect("a status");
+            return response;
+        }
+        Some(Fault::Garbage) => {
+            let mut response = Response::new(Body::from("<html>planted</html>"));
+            let html = axum::http::HeaderValue::from_static("text/html");
+            response.headers_mut().insert("content-type", html);
+            return response;
+        }
+        Some(Fault::Half) | None => {}
+    }
     if feature(&method, &path).is_some_and(|name| hidden.iter().any(|hidden| hidden == name)) {
         return status(StatusCode::NOT_FOUND);
     }
@@ -178,6 +230,12 @@ async fn pass(
         bytes = without(&bytes, &hidden).into();
     }
     way.gate.stop(at, Side::After).await;
+    if fault == Some(Fault::Half) {
+        let half = bytes.slice(..bytes.len() / 2);
+        let pieces = [Ok(half), Err(std::io::Error::other("planted"))];
+        let body = Body::from_stream(futures::stream::iter(pieces));
+        return response.body(body).unwrap_or_else(|_| status(StatusCode::BAD_GATEWAY));
+    }
     response.body(Body::from(bytes)).unwrap_or_else(|_| status(StatusCode::BAD_GATEWAY))
 }
 

@@ -25,6 +25,13 @@ pub(super) fn too_slow(limit: Duration) -> Failure {
     Failure::unavailable(format!("no answer for {} seconds", limit.as_secs_f32()))
 }
 
+/// Whether an answer that was asked for as a stream says of itself that it is none.
+pub(super) fn is_whole(response: &Response) -> bool {
+    let kind = response.headers().get(reqwest::header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    ["application/json", "text/html"].iter().any(|whole| kind.starts_with(whole))
+}
+
 /// Why the bytes of an answer ended before it did.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.cause)]

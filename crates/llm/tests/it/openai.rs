@@ -168,3 +168,11 @@ async fn a_name_that_ends_like_an_effort_is_sent_whole() {
     assert_eq!(body["model"], "tiny-model-low");
     assert!(body.get("reasoning_effort").is_none(), "{body}");
 }
+
+#[tokio::test]
+async fn a_server_that_does_not_stream_is_understood_all_the_same() {
+    let server = Server::start([Reply::chat("Hi there")]).await;
+    let client = open_ai(&server);
+    let (texts, end) = drain(&client, hello(&client)).await;
+    assert_eq!((texts, end.unwrap().usage.prompt_tokens), (vec!["Hi there".to_owned()], 100));
+}

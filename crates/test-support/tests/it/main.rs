@@ -8,3 +8,4 @@ mod journal;
 mod kills;
 mod real_model;
 mod round;
+mod streams;
