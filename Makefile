@@ -35,6 +35,7 @@ lint: prerequisites ## Formatting, clippy, documentation, dependency rules
 	else echo "skipped: cargo-deny is not installed (cargo install cargo-deny --locked)"; fi
 
 bench: prerequisites ## Time what is to be fast
+	$(CARGO) build --release --quiet --workspace --bins
 	$(CARGO) run --release --quiet -p bench
 
 recordings: ## Collect recorded answers of real providers for the tests (docs/PROVIDERS.md)

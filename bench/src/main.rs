@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "the table is the result")]
 
 mod prompt;
+mod streams;
 
 use std::time::{Duration, Instant};
 
@@ -28,5 +29,6 @@ fn row(what: &str, time: Duration, goal: &str) {
 
 fn main() -> std::io::Result<()> {
     println!("| what | time | goal |\n| --- | --- | --- |");
-    prompt::run()
+    prompt::run()?;
+    tokio::runtime::Runtime::new()?.block_on(streams::run())
 }

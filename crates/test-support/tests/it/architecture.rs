@@ -38,7 +38,7 @@ fn programs_know_crates_and_crates_know_only_what_they_may() {
         ("service", &["mc-client"]),
         ("test-support", &[]),
         ("xtask", &["test-support"]),
-        ("bench", &["wombat-core"]),
+        ("bench", &["test-support", "wombat-core"]),
         ("wombat-daemon", &["llm", "mc-client", "service", "wombat-core"]),
         ("wombat-dispatcher", &["mc-client", "service", "wombat-core"]),
         ("wombat-heartbeat", &["mc-client", "service", "wombat-core"]),

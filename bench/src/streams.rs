@@ -1,0 +1,152 @@
+//! Open streams: how soon text passes through, what a waiting stream costs, and that none fails.
+
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use test_support::program::{Program, ProgramError};
+use tokio::sync::watch;
+
+/// How many streams are open at once.
+const STREAMS: usize = 5_000;
+/// So many begin at the same time.
+const AT_ONCE: usize = 100;
+/// How long all of them together may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Microseconds since 1970, as the text that passes through.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// A model whose first text is the time, and whose second waits.
+async fn model(State(go): State<watch::Sender<bool>>) -> Response {
+    let event = |delta: Value, reason: Value| {
+        let choices = json!([{ "index": 0, "delta": delta, "finish_reason": reason }]);
+        format!("data: {}\n\n", json!({ "choices": choices }))
+    };
+    let go = go.subscribe();
+    let events = futures::stream::unfold(0, move |n| {
+        let mut go = go.clone();
+        async move {
+            let piece = match n {
+                0 => event(json!({ "content": format!("{} ", now()) }), Value::Null),
+                1 => {
+                    let _open = go.wait_for(|go| *go).await;
+                    event(json!({ "content": "end" }), json!("stop"))
+                }
+                2 => "data: [DONE]\n\n".to_owned(),
+                _ => return None,
+            };
+            Some((Ok::<_, io::Error>(piece), n + 1))
+        }
+    });
+    let mut response = Response::new(Body::from_stream(events));
+    let kind = axum::http::HeaderValue::from_static("text/event-stream");
+    response.headers_mut().insert("content-type", kind);
+    response
+}
+
+async fn serve(app: Router) -> io::Result<String> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Ok(url)
+}
+
+/// A backend that has the required part and answers at once.
+fn backend() -> Router {
+    let capabilities = || async { Json(json!({ "contract_version": "v1", "features": {} })) };
+    let message = || async { Json(json!({ "id": "m", "task_id": "t", "content": "" })) };
+    Router::new()
+        .route("/api/mission-control/capabilities", get(capabilities))
+        .route("/api/mission-control/messages", post(message))
+}
+
+pub(crate) async fn run() -> io::Result<()> {
+    let go = watch::Sender::new(false);
+    let model =
+        serve(Router::new().route("/v1/chat/completions", post(model)).with_state(go.clone()))
+            .await?;
+    let backend = serve(backend()).await?;
+    let dir = tempfile::tempdir()?;
+    std::fs::create_dir(dir.path().join("workspace"))?;
+    let settings = [
+        ("AGENT_JWT_SECRET", "0123456789abcdef0123456789abcdef".to_owned()),
+        ("BACKEND_URL", backend),
+        ("LLM_PROVIDER", "openai".to_owned()),
+        ("OPENAI_BASE_URL", format!("{model}/v1")),
+        ("WOMBAT_PORT", "0".to_owned()),
+        ("WOMBAT_MAX_CONCURRENT_RUNS", (STREAMS * 2).to_string()),
+    ];
+    let failed = |error: ProgramError| io::Error::other(error.to_string());
+    let mut daemon = Program::start("wombat-daemon", dir.path(), &settings, &[]).map_err(failed)?;
+    let url = daemon.url().await.map_err(failed)?;
+    let http = reqwest::Client::new();
+    let before = daemon.memory().unwrap_or_default();
+    let mut open = Vec::with_capacity(STREAMS);
+    let mut delays = Vec::with_capacity(STREAMS);
+    let begun = tokio::time::Instant::now();
+    for round in 0..STREAMS / AT_ONCE {
+        let calls = (0..AT_ONCE).map(|n| {
+            let call = http.post(format!("{url}/api/agents/stream")).json(&json!({
+                "user_id": "u", "session_key": "user:u:scout", "message": "Go.",
+                "task_id": format!("t{round}-{n}"),
+            }));
+            first_text(call)
+        });
+        for opened in futures::future::join_all(calls).await {
+            let (answer, delay) = opened?;
+            open.push(answer);
+            delays.push(delay);
+        }
+    }
+    let opening = begun.elapsed();
+    let after = daemon.memory().unwrap_or_default();
+    go.send_replace(true);
+    let ends = open.into_iter().map(|answer| async move {
+        let rest = tokio::time::timeout(PATIENCE, answer.text()).await;
+        matches!(rest, Ok(Ok(text)) if text.contains("event: done"))
+    });
+    let done = futures::future::join_all(ends).await.into_iter().filter(|done| *done).count();
+    daemon.stop().await.map_err(failed)?;
+    delays.sort_unstable();
+    let at = |share: usize| delays[(delays.len() - 1) * share / 100];
+    println!("\n| {STREAMS} open streams, {AT_ONCE} beginning at a time | figure |\n| --- | --- |");
+    println!("| opened in | {:.1} s |", opening.as_secs_f64());
+    println!("| finished | {done} |");
+    println!(
+        "| the model's first text until it is read, median / p99 | {} / {} µs |",
+        at(50),
+        at(99)
+    );
+    println!(
+        "| memory of a waiting stream | {:.1} KiB |",
+        (after - before) as f64 / 1024.0 / STREAMS as f64
+    );
+    Ok(())
+}
+
+/// Opens a stream and reads until its first text; gives the time that text took.
+async fn first_text(call: reqwest::RequestBuilder) -> io::Result<(reqwest::Response, u64)> {
+    let failed = |error: reqwest::Error| io::Error::other(error.to_string());
+    let mut answer = call.send().await.map_err(failed)?;
+    let mut text = String::new();
+    loop {
+        let piece = answer.chunk().await.map_err(failed)?;
+        let piece = piece.ok_or_else(|| io::Error::other(format!("a stream ended: {text}")))?;
+        let arrived = now();
+        text.push_str(&String::from_utf8_lossy(&piece));
+        let data = text.lines().find_map(|line| line.strip_prefix("data: {\"type\":\"chunk\","));
+        let said = data.and_then(|data| data.split('"').nth(3)?.trim().parse::<u64>().ok());
+        if let Some(said) = said {
+            return Ok((answer, arrived.saturating_sub(said)));
+        }
+    }
+}
