@@ -1,13 +1,15 @@
 //! The backend, as the dispatcher calls it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mc_client::client::{InternalClient, McClient, RetryPolicy};
 use mc_client::dispatch::{Batch, DispatchQuery, DispatchVerb};
 use mc_client::error::McError;
+use mc_client::events::Events;
 use mc_client::token::AgentAuth;
-use mc_client::types::{Capabilities, Delivery, DeliveryFailure};
+use mc_client::types::{Capabilities, Delivered, Delivery, DeliveryFailure};
 use tokio::sync::RwLock;
 use tokio::time::Instant;
 
@@ -17,8 +19,17 @@ use crate::settings::Settings;
 /// How long what the backend offers is taken for granted. It may be upgraded while we run.
 const CAPABILITIES_TTL: Duration = Duration::from_secs(300);
 
+/// The highest limit that a poll asks for.
+const MAX_LIMIT: u32 = 10_000;
+
 /// How long after a failed question about it none is asked.
 const CAPABILITIES_RETRY: Duration = Duration::from_secs(30);
+
+/// The most notifications of a call: what the reference backend takes and gives.
+pub(crate) use mc_client::dispatch::MAX_BATCH;
+
+/// Single acknowledgements at a time, where several at once are refused.
+const SINGLES: usize = 16;
 
 /// Whom a call serves that serves no single user.
 const SYSTEM: (&str, &str) = ("wombat", "system");
@@ -32,6 +43,8 @@ pub(crate) struct Backend {
     query: DispatchQuery,
     auth: Option<Arc<AgentAuth>>,
     offered: RwLock<Offered>,
+    /// It announces that several can be acknowledged at once, but does not know the endpoint.
+    no_batch: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -61,17 +74,89 @@ impl Backend {
             },
             auth,
             offered: RwLock::default(),
+            no_batch: AtomicBool::new(false),
         })
     }
 
-    /// What waits to be delivered.
-    pub(crate) async fn poll(&self) -> Result<Batch, McError> {
-        self.learn().await;
+    /// What waits to be delivered. `known` notifications are here already, and a backend that does
+    /// not lease gives them again. While `listening`, nothing else is asked: a backend that is
+    /// replaced ends its streams.
+    pub(crate) async fn poll(&self, known: usize, listening: bool) -> Result<Batch, McError> {
+        if !listening {
+            self.learn().await;
+        }
         let mut query = self.query;
-        if self.offers("dispatch_leases").await != Some(true) {
+        if !self.leases().await {
             query.lease_seconds = None;
+            let known = u32::try_from(known).unwrap_or(u32::MAX);
+            let more = |limit: u32| limit.saturating_add(known).min(MAX_LIMIT.max(limit));
+            query.limit_users = query.limit_users.map(more);
+            query.limit_notifications = query.limit_notifications.map(more);
         }
         self.internal.undelivered(query, &self.verb).await
+    }
+
+    /// Whether a delivery is handed to one dispatcher at a time.
+    pub(crate) async fn leases(&self) -> bool {
+        self.offers("dispatch_leases").await == Some(true)
+    }
+
+    /// Whether several can be acknowledged at once.
+    pub(crate) async fn batches(&self) -> bool {
+        self.offers("dispatch_batch").await == Some(true) && !self.no_batch.load(Ordering::Relaxed)
+    }
+
+    /// The stream of events from now on, where there is one.
+    pub(crate) async fn events(&self) -> Option<Events> {
+        let offered = self.offers("events_sse").await == Some(true);
+        offered.then(|| self.internal.events(None))
+    }
+
+    /// Asks with the next poll what the backend offers: it may be another one.
+    pub(crate) async fn may_have_changed(&self) {
+        self.offered.write().await.asked = None;
+    }
+
+    /// Says that several were delivered, and gives what the backend says to each.
+    pub(crate) async fn acknowledge_many(&self, deliveries: &[Arc<Delivery>]) -> Vec<Told> {
+        let done: Vec<_> = deliveries
+            .iter()
+            .map(|one| Delivered {
+                notification_id: one.notification_id.clone(),
+                user_id: one.user_id.clone(),
+            })
+            .collect();
+        match self.internal.deliver_many(&done).await {
+            Ok(unknown) => {
+                let known = |id: &str| unknown.iter().all(|other| other != id);
+                let told = |id: &str| match known(id) {
+                    true => Told::Done,
+                    false => Told::Never("the backend does not know the notification".to_owned()),
+                };
+                done.iter().map(|one| told(&one.notification_id)).collect()
+            }
+            Err(error) if error.is_retryable() || error.is_auth() => {
+                let later = |_: &_| Told::Later {
+                    retry_after: error.retry_after(),
+                    error: error.to_string(),
+                };
+                done.iter().map(later).collect()
+            }
+            Err(error) => {
+                if matches!(error.status(), Some(404 | 405 | 501)) {
+                    self.no_batch.store(true, Ordering::Relaxed);
+                    tracing::warn!(%error, "dispatch_batch is announced and not there: one by one");
+                } else {
+                    tracing::warn!(%error, "a batch of acknowledgements is refused: one by one");
+                }
+                let mut told = Vec::with_capacity(deliveries.len());
+                for some in deliveries.chunks(SINGLES) {
+                    let calls: Vec<_> = some.iter().map(|one| self.acknowledge(one)).collect();
+                    told.extend(futures::future::join_all(calls).await);
+                }
+                told
+            }
+        }
     }
 
     /// Says that a notification was delivered.
@@ -98,7 +183,6 @@ impl Backend {
     /// Asks what the backend offers, now and then. A failure changes nothing: it is no reason not
     /// to deliver.
     async fn learn(&self) {
-        let Some(auth) = &self.auth else { return };
         let due = {
             let offered = self.offered.read().await;
             let patience =
@@ -108,13 +192,27 @@ impl Backend {
         if !due {
             return;
         }
-        let answer = self.client.agent(Arc::clone(auth)).capabilities().await;
+        let answer = self.capabilities().await;
         let mut offered = self.offered.write().await;
         offered.asked = Some(Instant::now());
         match answer {
             Ok(capabilities) => offered.capabilities = Some(capabilities),
             Err(error) => tracing::debug!(%error, "what the backend offers is not known"),
         }
+    }
+}
+
+impl Backend {
+    /// Asked with an agent token where there is one, as the contract says, and else, or when that
+    /// is refused, with the token that dispatchers have in any case.
+    async fn capabilities(&self) -> Result<Capabilities, McError> {
+        if let Some(auth) = &self.auth {
+            match self.client.agent(Arc::clone(auth)).capabilities().await {
+                Err(error) if error.is_auth() => {}
+                answer => return answer,
+            }
+        }
+        self.internal.capabilities().await
     }
 }
 

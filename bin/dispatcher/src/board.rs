@@ -121,17 +121,25 @@ pub(crate) struct Board {
     limits: Limits,
     epoch: Instant,
     sessions: HashMap<String, VecDeque<Item>>,
-    /// Sessions on which nobody works, by the time from which on somebody should.
-    due: BTreeSet<(Instant, u64, String)>,
+    /// Sessions on which nobody works and whose next step is a forward.
+    forwards: Due,
+    /// Sessions on which nobody works and of which the backend is to be told something.
+    tells: Due,
     turn: u64,
     known: HashSet<Id>,
     /// Done since the poll in progress began, whose answer may still hold them.
     finished: HashSet<Id>,
     /// Given up without the backend's knowledge: not touched again before a restart.
     skipped: HashSet<Id>,
-    in_flight: usize,
+    forwarding: usize,
+    telling: usize,
+    max_telling: usize,
     outage: Option<Outage>,
 }
+
+/// Sessions by the time from which on somebody should work on them; of those that are due at the
+/// same time the one that waits longest comes first.
+type Due = BTreeSet<(Instant, u64, String)>;
 
 impl Board {
     pub(crate) fn new(limits: Limits, now: Instant) -> Self {
@@ -139,12 +147,15 @@ impl Board {
             limits,
             epoch: now,
             sessions: HashMap::new(),
-            due: BTreeSet::new(),
+            forwards: BTreeSet::new(),
+            tells: BTreeSet::new(),
             turn: 0,
             known: HashSet::new(),
             finished: HashSet::new(),
             skipped: HashSet::new(),
-            in_flight: 0,
+            forwarding: 0,
+            telling: 0,
+            max_telling: limits.concurrency,
             outage: None,
         }
     }
@@ -175,27 +186,34 @@ impl Board {
         new
     }
 
+    /// How much the backend may be told at a time.
+    pub(crate) fn allow_telling(&mut self, at_a_time: usize) {
+        self.max_telling = at_a_time;
+    }
+
     /// The next job that is due, if a worker is free. Once `stopping`, no further forwards.
     pub(crate) fn next(&mut self, now: Instant, stopping: bool) -> Option<Job> {
-        if self.in_flight >= self.limits.concurrency {
-            return None;
-        }
+        let is_due = |due: &Due| due.first().is_some_and(|(at, ..)| *at <= now);
         let blocked = self.outage.as_ref().is_some_and(|o| o.probing || now < o.until);
-        let may_forward = !stopping && !blocked;
-        let entry = self
-            .due
-            .iter()
-            .take_while(|(at, ..)| *at <= now)
-            .find(|(.., session)| may_forward || !self.forwards(session))?
-            .clone();
-        self.due.remove(&entry);
-        let item = self.sessions.get(&entry.2)?.front()?;
+        // What the backend is to be told comes first: until it is, a crash means a second forward.
+        let tells = self.telling < self.max_telling && is_due(&self.tells);
+        let may_forward = !stopping && !blocked && self.forwarding < self.limits.concurrency;
+        let (.., session) = match tells {
+            true => self.tells.pop_first()?,
+            false if may_forward && is_due(&self.forwards) => self.forwards.pop_first()?,
+            false => return None,
+        };
+        let item = self.sessions.get(&session)?.front()?;
         let mut probe = false;
-        if let (Some(outage), Step::Forward) = (&mut self.outage, &item.step) {
-            outage.probing = true;
-            probe = true;
+        match (&item.step, &mut self.outage) {
+            (Step::Acknowledge | Step::Bury(_), _) => self.telling += 1,
+            (Step::Forward, None) => self.forwarding += 1,
+            (Step::Forward, Some(outage)) => {
+                self.forwarding += 1;
+                outage.probing = true;
+                probe = true;
+            }
         }
-        self.in_flight += 1;
         Some(Job {
             delivery: Arc::clone(&item.delivery),
             step: item.step.clone(),
@@ -207,24 +225,23 @@ impl Board {
 
     /// When [`Board::next`] has something again, as far as time alone decides.
     pub(crate) fn next_due(&self, stopping: bool) -> Option<Instant> {
-        if self.in_flight >= self.limits.concurrency {
-            return None;
-        }
-        let mut times = self.due.iter().filter_map(|(at, _, session)| {
-            match (&self.outage, self.forwards(session)) {
-                (_, true) if stopping => None,
-                (Some(outage), true) if outage.probing => None,
-                (Some(outage), true) => Some(outage.until.max(*at)),
-                (_, _) => Some(*at),
-            }
+        let first = |due: &Due| due.first().map(|(at, ..)| *at);
+        let tell = first(&self.tells).filter(|_| self.telling < self.max_telling);
+        let free = !stopping && self.forwarding < self.limits.concurrency;
+        let forward = first(&self.forwards).filter(|_| free).and_then(|at| match &self.outage {
+            None => Some(at),
+            Some(outage) if outage.probing => None,
+            Some(outage) => Some(outage.until.max(at)),
         });
-        // Without an outage they come in order, which spares looking at all of them.
-        if self.outage.is_none() { times.next() } else { times.min() }
+        [tell, forward].into_iter().flatten().min()
     }
 
     /// Takes in how a job ended.
     pub(crate) fn finish(&mut self, job: &Job, outcome: Outcome, now: Instant) -> Vec<Event> {
-        self.in_flight -= 1;
+        match job.step {
+            Step::Forward => self.forwarding -= 1,
+            Step::Acknowledge | Step::Bury(_) => self.telling -= 1,
+        }
         let mut events = Vec::new();
         match outcome {
             Outcome::Forwarded(verdict) => self.forwarded(job, verdict, now, &mut events),
@@ -353,14 +370,14 @@ impl Board {
         self.sessions.get_mut(&job.delivery.session_key)?.front_mut()
     }
 
-    fn forwards(&self, session: &str) -> bool {
-        let head = self.sessions.get(session).and_then(VecDeque::front);
-        head.is_some_and(|item| item.step == Step::Forward)
-    }
-
     fn schedule(&mut self, at: Instant, session: String) {
+        let Some(head) = self.sessions.get(&session).and_then(VecDeque::front) else { return };
+        let due = match head.step {
+            Step::Forward => &mut self.forwards,
+            Step::Acknowledge | Step::Bury(_) => &mut self.tells,
+        };
         self.turn += 1;
-        self.due.insert((at, self.turn, session));
+        due.insert((at, self.turn, session));
     }
 
     /// Notifications on the board.
@@ -375,17 +392,19 @@ impl Board {
 
     /// Jobs that workers are at.
     pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight
+        self.forwarding + self.telling
     }
 
-    /// Whether there are too few sessions to keep all workers at work.
-    pub(crate) fn is_hungry(&self) -> bool {
-        self.sessions.len() < self.limits.concurrency
+    /// Whether there is too little to do now to keep all workers at work. What waits for a repeat
+    /// does not count: it must not keep others from being fetched.
+    pub(crate) fn is_hungry(&self, now: Instant) -> bool {
+        let free = self.limits.concurrency.saturating_sub(self.forwarding);
+        self.forwards.iter().take(free).take_while(|(at, ..)| *at <= now).count() < free
     }
 
     /// Whether the backend has yet to be told of something.
     pub(crate) fn is_settling(&self) -> bool {
-        self.due.iter().any(|(.., session)| !self.forwards(session))
+        !self.tells.is_empty()
     }
 
     /// How many forwards in a row have found the daemon away.

@@ -9,8 +9,10 @@
 
 mod backend;
 mod board;
+mod causes;
 mod daemon;
 mod http;
+mod listen;
 mod metrics;
 mod pace;
 mod run;

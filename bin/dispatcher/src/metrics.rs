@@ -10,6 +10,8 @@ pub(crate) struct Metrics {
     pub(crate) polls: Counter,
     /// Polls that failed.
     pub(crate) polls_failed: Counter,
+    /// Events that told of something new.
+    pub(crate) wakes: Counter,
     /// Notifications taken in.
     pub(crate) received: Counter,
     /// Delivered and acknowledged.
@@ -30,6 +32,8 @@ pub(crate) struct Metrics {
     pub(crate) in_flight: Counter,
     /// 1 while the daemon is away.
     pub(crate) daemon_down: Counter,
+    /// 1 while the stream of events is open.
+    pub(crate) listening: Counter,
 }
 
 /// A number that all may read.
@@ -57,6 +61,7 @@ impl Metrics {
         let counters = [
             ("polls", "Answered polls of the backend.", &self.polls),
             ("poll_failures", "Failed polls of the backend.", &self.polls_failed),
+            ("wakes", "Events that told of something new.", &self.wakes),
             ("received", "Notifications taken in.", &self.received),
             ("delivered", "Notifications delivered and acknowledged.", &self.delivered),
             ("forward_failures", "Failed forwards that count.", &self.failed),
@@ -72,6 +77,7 @@ impl Metrics {
             ("waiting", "Notifications taken in and not yet done.", &self.waiting),
             ("in_flight", "Notifications being worked on.", &self.in_flight),
             ("daemon_down", "1 while the daemon is away.", &self.daemon_down),
+            ("listening", "1 while the backend's stream of events is open.", &self.listening),
         ];
         for (name, help, gauge) in gauges {
             line(&mut out, &format!("wombat_dispatcher_{name}"), "gauge", help, gauge);

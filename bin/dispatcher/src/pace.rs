@@ -7,6 +7,9 @@ use tokio::time::Instant;
 /// The longest `Retry-After` that is obeyed.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
+/// Between two polls that bring nothing while events tell of what is new.
+const LISTENING: Duration = Duration::from_secs(30);
+
 /// A wait that doubles with each step, from a shortest to a longest.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Backoff {
@@ -46,10 +49,21 @@ impl Pace {
         self.next
     }
 
-    /// A poll was answered. `busy` when it brought something or work is still being done.
-    pub(crate) fn polled(&mut self, busy: bool, now: Instant) {
+    /// A poll was answered. `busy` when it brought something or work is still being done;
+    /// `listening` when events tell of what is new, so that polls only cover what they miss.
+    pub(crate) fn polled(&mut self, busy: bool, listening: bool, now: Instant) {
         self.idle = if busy { 0 } else { self.idle.saturating_add(1) };
-        self.next = now + self.backoff.wait(self.idle, None);
+        let wait = match busy || !listening {
+            true => self.backoff.wait(self.idle, None),
+            false => self.backoff.max.max(LISTENING),
+        };
+        self.next = now + wait;
+    }
+
+    /// There are no events any more: polls are as if work had just been done.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        self.idle = 0;
+        self.next = self.next.min(now + self.backoff.wait(0, None));
     }
 
     /// A poll failed.
@@ -79,11 +93,29 @@ mod tests {
         let now = Instant::now();
         let mut pace = Pace::new(BACKOFF, now);
         let mut wait = |busy| {
-            pace.polled(busy, now);
+            pace.polled(busy, false, now);
             (pace.next() - now).as_secs()
         };
         assert_eq!([wait(false), wait(false), wait(false), wait(true)], [2, 4, 8, 2]);
         pace.failed(Some(Duration::from_secs(9)), now);
         assert_eq!((pace.next() - now).as_secs(), 9);
+    }
+
+    #[test]
+    fn polls_are_rare_while_events_tell_of_what_is_new() {
+        let now = Instant::now();
+        let often = Backoff { min: Duration::from_millis(10), max: Duration::from_millis(50) };
+        let rarely = Backoff { min: Duration::from_secs(60), max: Duration::from_secs(90) };
+        for (backoff, idle, busy) in
+            [(BACKOFF, 30_000, 2_000), (often, 30_000, 10), (rarely, 90_000, 60_000)]
+        {
+            let mut pace = Pace::new(backoff, now);
+            pace.polled(false, true, now);
+            assert_eq!((pace.next() - now).as_millis(), idle);
+            pace.hurry(now);
+            assert_eq!((pace.next() - now).as_millis(), busy, "without events");
+            pace.polled(true, true, now);
+            assert_eq!((pace.next() - now).as_millis(), busy, "at work");
+        }
     }
 }

@@ -11,10 +11,12 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::Backend;
-use crate::board::{Board, Event, Job, Limits, Outcome, Step};
+use crate::backend::{Backend, MAX_BATCH};
+use crate::board::{Board, Event, Job, Limits, Outcome, Step, Told as Answer};
+use crate::causes::Causes;
 use crate::daemon::Daemon;
 use crate::http;
+use crate::listen::{Announced, Heard, Listener};
 use crate::metrics::Metrics;
 use crate::pace::{Backoff, Pace};
 use crate::settings::Settings;
@@ -24,6 +26,12 @@ const MAX_WAITING: usize = 10_000;
 
 /// How long acknowledgements that fail are tried again after the signal to stop.
 const SETTLE_TIME: Duration = Duration::from_secs(10);
+
+/// Between the beginnings of two polls, however much is told of.
+const MIN_GAP: Duration = Duration::from_millis(5);
+
+/// Calls with several acknowledgements at a time. While they are under way, the next ones gather.
+const MAX_ACKNOWLEDGING: usize = 2;
 
 /// How often in a row backend or daemon may be away before `--once` gives up: the next run of
 /// cron tries again anyway.
@@ -76,6 +84,16 @@ pub async fn run(
         daemon: Arc::new(Daemon::new(settings, http)?),
         board: Board::new(limits, now),
         pace: Pace::new(backoff, now),
+        orphans_at: (!once).then(|| now + Duration::from_secs(settings.lease_seconds)),
+        polled_at: None,
+        listener: None,
+        listening: false,
+        announced: Announced::default(),
+        woken: false,
+        batches: false,
+        to_acknowledge: Vec::new(),
+        acknowledging: 0,
+        causes: Causes::default(),
         metrics,
         tasks: JoinSet::new(),
         poll: None,
@@ -83,7 +101,7 @@ pub async fn run(
         last_error: String::new(),
         more: false,
         drained: false,
-        malformed: 0,
+        concurrency: settings.concurrency,
         told: Told::default(),
     };
     tracing::info!(
@@ -98,8 +116,19 @@ pub async fn run(
 /// What a task brings back.
 #[derive(Debug)]
 enum Done {
-    Polled(Result<Batch, McError>),
+    Polled(Polled),
     Worked(Job, Outcome),
+    Acknowledged(Vec<(Job, Answer)>),
+}
+
+/// A poll's answer, and what is known of the backend by then.
+#[derive(Debug)]
+struct Polled {
+    answer: Result<Batch, McError>,
+    batches: bool,
+    leases: bool,
+    /// To be listened to from now on.
+    listener: Option<Listener>,
 }
 
 /// Counts at the last line of the log.
@@ -115,6 +144,20 @@ struct Dispatcher {
     daemon: Arc<Daemon>,
     board: Board,
     pace: Pace,
+    /// When the leases end that a dispatcher before this one may have left behind.
+    orphans_at: Option<Instant>,
+    polled_at: Option<Instant>,
+    listener: Option<Listener>,
+    /// Whether the stream of events is open.
+    listening: bool,
+    announced: Announced,
+    /// Whether something was told of since the poll in progress began.
+    woken: bool,
+    /// Whether the backend takes several acknowledgements at once.
+    batches: bool,
+    to_acknowledge: Vec<Job>,
+    acknowledging: usize,
+    causes: Causes,
     metrics: Arc<Metrics>,
     tasks: JoinSet<Done>,
     poll: Option<AbortHandle>,
@@ -124,7 +167,7 @@ struct Dispatcher {
     more: bool,
     /// Whether the last poll, begun with nothing to do, brought nothing.
     drained: bool,
-    malformed: usize,
+    concurrency: usize,
     told: Told,
 }
 
@@ -138,6 +181,7 @@ impl Dispatcher {
             while let Some(job) = self.board.next(now, stopping) {
                 self.work(job);
             }
+            self.acknowledge();
             self.metrics.waiting.set(self.board.len());
             self.metrics.in_flight.set(self.board.in_flight());
             if let Some(since) = stopping_since {
@@ -155,10 +199,11 @@ impl Dispatcher {
             }
             let poll_at = if stopping { None } else { self.poll_at(now) };
             if poll_at.is_some_and(|at| at <= now) {
-                self.start_poll();
+                self.start_poll(once);
                 continue;
             }
             let settle_at = stopping_since.map(|since| since + SETTLE_TIME);
+            let listener = self.listener.as_mut().filter(|_| !stopping);
             let wake = [poll_at, self.board.next_due(stopping), settle_at];
             let wake = wake.into_iter().flatten().filter(|at| *at > now).min();
             tokio::select! {
@@ -168,11 +213,13 @@ impl Dispatcher {
                     self.stop_polling();
                 }
                 Some(done) = self.tasks.join_next() => match done {
-                    Ok(Done::Polled(answer)) => self.polled(answer),
+                    Ok(Done::Polled(polled)) => self.polled(polled),
                     Ok(Done::Worked(job, outcome)) => self.worked(&job, outcome),
+                    Ok(Done::Acknowledged(answers)) => self.acknowledged(answers),
                     Err(error) if error.is_cancelled() => {}
                     Err(error) => return Err(error.into()),
                 },
+                Some(heard) = next_of(listener) => self.heard(heard).await,
                 () = sleep_until(wake) => {}
             }
         }
@@ -189,14 +236,36 @@ impl Dispatcher {
         if self.poll.is_some() || held || self.board.len() >= MAX_WAITING {
             return None;
         }
-        Some(if self.more && self.board.is_hungry() { now } else { self.pace.next() })
+        let regular = self.orphans_at.map_or(self.pace.next(), |at| at.min(self.pace.next()));
+        if !self.more || !self.board.is_hungry(now) {
+            return Some(regular);
+        }
+        Some(self.polled_at.map_or(now, |at| at + MIN_GAP).min(regular))
     }
 
-    fn start_poll(&mut self) {
+    fn start_poll(&mut self, once: bool) {
+        let now = Instant::now();
         self.board.poll_begins();
         self.drained = self.board.is_empty();
+        self.woken = false;
+        self.polled_at = Some(now);
+        if self.orphans_at.is_some_and(|at| at <= now) {
+            self.orphans_at = None;
+        }
+        if self.pace.next() <= now {
+            // What was announced long ago was delivered by others.
+            self.announced.clear();
+        }
         let backend = Arc::clone(&self.backend);
-        self.poll = Some(self.tasks.spawn(async move { Done::Polled(backend.poll().await) }));
+        let (known, listening) = (self.board.len(), self.listening);
+        let listen = !once && self.listener.is_none();
+        let poll = async move {
+            let answer = backend.poll(known, listening).await;
+            let events = if listen { backend.events().await } else { None };
+            let (batches, leases) = (backend.batches().await, backend.leases().await);
+            Done::Polled(Polled { answer, batches, leases, listener: events.map(Listener::start) })
+        };
+        self.poll = Some(self.tasks.spawn(poll));
     }
 
     fn stop_polling(&mut self) {
@@ -206,6 +275,10 @@ impl Dispatcher {
     }
 
     fn work(&mut self, job: Job) {
+        if self.batches && job.step == Step::Acknowledge {
+            self.to_acknowledge.push(job);
+            return;
+        }
         let (backend, daemon) = (Arc::clone(&self.backend), Arc::clone(&self.daemon));
         self.tasks.spawn(async move {
             let outcome = match &job.step {
@@ -219,26 +292,111 @@ impl Dispatcher {
         });
     }
 
-    fn polled(&mut self, answer: Result<Batch, McError>) {
+    /// Tells the backend of all that was delivered meanwhile.
+    fn acknowledge(&mut self) {
+        while !self.to_acknowledge.is_empty() && self.acknowledging < MAX_ACKNOWLEDGING {
+            let rest = self.to_acknowledge.split_off(self.to_acknowledge.len().min(MAX_BATCH));
+            let jobs = std::mem::replace(&mut self.to_acknowledge, rest);
+            self.acknowledging += 1;
+            let backend = Arc::clone(&self.backend);
+            self.tasks.spawn(async move {
+                let deliveries: Vec<_> = jobs.iter().map(|job| Arc::clone(&job.delivery)).collect();
+                let answers = backend.acknowledge_many(&deliveries).await;
+                Done::Acknowledged(jobs.into_iter().zip(answers).collect())
+            });
+        }
+    }
+
+    fn acknowledged(&mut self, answers: Vec<(Job, Answer)>) {
+        self.acknowledging -= 1;
+        for (job, answer) in answers {
+            self.worked(&job, Outcome::Told(answer));
+        }
+    }
+
+    async fn heard(&mut self, heard: Heard) {
+        let now = Instant::now();
+        match heard {
+            Heard::Open => {
+                if self.causes.is_news("listening", "", now) {
+                    tracing::info!("listening to the backend's events");
+                } else {
+                    tracing::debug!("listening to the backend's events again");
+                }
+                self.set_listening(true);
+                self.wake();
+            }
+            Heard::Something { id, session } => {
+                self.metrics.wakes.add(1);
+                if let (Some(id), Some(session)) = (id, session) {
+                    self.announced.add(id, session);
+                }
+                self.wake();
+            }
+            Heard::Broken(cause) => {
+                if self.causes.is_news("events", &cause, now) {
+                    tracing::info!(cause, "the stream of events broke; it is opened again");
+                }
+                self.lost_events(now).await;
+            }
+            Heard::Failed(error) => {
+                if self.causes.is_news("events", &error.to_string(), now) {
+                    tracing::warn!(%error, "no events from the backend; polling goes on");
+                }
+                self.lost_events(now).await;
+            }
+        }
+    }
+
+    /// There may be something new.
+    fn wake(&mut self) {
+        self.woken = true;
+        self.more = true;
+    }
+
+    fn set_listening(&mut self, listening: bool) {
+        self.listening = listening;
+        self.metrics.listening.set(usize::from(listening));
+    }
+
+    async fn lost_events(&mut self, now: Instant) {
+        if self.listening {
+            self.backend.may_have_changed().await;
+            self.pace.hurry(now);
+        }
+        self.set_listening(false);
+    }
+
+    fn polled(&mut self, polled: Polled) {
         let now = Instant::now();
         self.poll = None;
-        match answer {
+        self.batches = polled.batches;
+        let at_a_time = if polled.batches { 2 * MAX_BATCH } else { self.concurrency };
+        self.board.allow_telling(at_a_time);
+        if polled.listener.is_some() {
+            self.listener = polled.listener;
+        }
+        match polled.answer {
             Ok(batch) => {
                 self.metrics.polls.add(1);
+                if !polled.leases {
+                    self.orphans_at = None;
+                }
                 if self.poll_failures > 0 {
                     tracing::info!(failures = self.poll_failures, "the backend answers again");
                     self.poll_failures = 0;
+                    self.causes.is_over("poll");
                 }
-                if batch.malformed != self.malformed {
-                    self.malformed = batch.malformed;
+                if batch.malformed > 0 && self.causes.is_news("malformed", "", now) {
                     let count = batch.malformed;
                     tracing::warn!(count, "deliveries without id, user or session are left out");
                 }
+                batch.deliveries.iter().for_each(|delivery| self.announced.came(delivery));
                 let new = self.board.merge(batch.deliveries, now);
                 self.metrics.received.add(new);
-                self.more = new > 0;
+                self.more = new > 0 || self.woken;
                 self.drained &= new == 0;
-                self.pace.polled(new > 0 || !self.board.is_empty(), now);
+                self.pace.polled(new > 0 || !self.board.is_empty(), self.listening, now);
                 self.tick(new, false);
             }
             Err(error) => {
@@ -246,7 +404,7 @@ impl Dispatcher {
                 self.more = false;
                 self.drained = false;
                 self.last_error = error.to_string();
-                if self.poll_failures == 0 {
+                if self.causes.is_news("poll", &self.last_error, now) {
                     let hint = if error.is_auth() {
                         "check INTERNAL_API_TOKEN on both sides"
                     } else {
@@ -263,7 +421,16 @@ impl Dispatcher {
     fn worked(&mut self, job: &Job, outcome: Outcome) {
         let notification = job.delivery.notification_id.as_str();
         let session = job.delivery.session_key.as_str();
-        for event in self.board.finish(job, outcome, Instant::now()) {
+        let now = Instant::now();
+        let events = self.board.finish(job, outcome, now);
+        let is_done = |event: &Event| {
+            matches!(event, Event::Delivered | Event::Dead { .. } | Event::NeverTold(_))
+        };
+        if self.announced.waits(session) && events.iter().any(is_done) {
+            // The backend held it back until now.
+            self.wake();
+        }
+        for event in events {
             match event {
                 Event::Delivered => {
                     self.metrics.delivered.add(1);
@@ -293,7 +460,12 @@ impl Dispatcher {
                 }
                 Event::NotTold(error) => {
                     self.metrics.not_told.add(1);
-                    tracing::warn!(notification, session, error, "the backend could not be told");
+                    if self.causes.is_news("tell", &error, now) {
+                        let what = "the backend could not be told; it is tried again";
+                        tracing::warn!(notification, session, error, "{what}");
+                    } else {
+                        tracing::debug!(notification, session, error, "the backend was not told");
+                    }
                 }
                 Event::NeverTold(error) => {
                     self.metrics.not_told.add(1);
@@ -340,6 +512,14 @@ impl Dispatcher {
             tracing::debug!(waiting, in_flight, "tick");
         }
         self.told = told;
+    }
+}
+
+/// For ever, when nobody listens.
+async fn next_of(listener: Option<&mut Listener>) -> Option<Heard> {
+    match listener {
+        Some(listener) => listener.next().await,
+        None => std::future::pending().await,
     }
 }
 

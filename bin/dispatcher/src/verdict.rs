@@ -43,6 +43,12 @@ pub(crate) fn of_answer(status: u16, body: &[u8], retry_after: Option<Duration>)
         Some(code) => format!("the daemon answered {status} {code}: {message}"),
         None => format!("the daemon answered {status}: {message}"),
     };
+    if is_page(body) && matches!(status, 200..=399 | 404 | 405) {
+        let error = format!(
+            "what answers at AGENT_DAEMON_URL is no daemon: {status} with an HTML page (check AGENT_DAEMON_URL)"
+        );
+        return Verdict::Outage { error, retry_after };
+    }
     match (status, code) {
         (200..=299, _) => Verdict::Delivered,
         (401, _) => Verdict::Outage {
@@ -62,6 +68,11 @@ pub(crate) fn of_answer(status: u16, body: &[u8], retry_after: Option<Duration>)
     }
 }
 
+/// Whether a body is a page for people: a wrong address or a proxy answered, not the daemon.
+fn is_page(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"<")
+}
+
 /// The contract's `code` and sentence, or a few words of whatever else the body is.
 fn read_error(body: &[u8]) -> (Option<String>, String) {
     #[derive(Deserialize)]
@@ -71,6 +82,7 @@ fn read_error(body: &[u8]) -> (Option<String>, String) {
     }
     let (code, text) = match serde_json::from_slice::<Error>(body) {
         Ok(error) => (error.code, error.error),
+        Err(_) if is_page(body) => (None, "an HTML page".to_owned()),
         Err(_) => (None, String::from_utf8_lossy(body).into_owned()),
     };
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -131,8 +143,25 @@ mod tests {
         let Verdict::Failed { error, retry_after } = of_answer(402, body, wait) else { panic!() };
         assert_eq!(error, "the daemon answered 402 budget_exceeded: no money");
         assert_eq!(retry_after, wait);
-        let page = format!("<html>{}</html>", "x ".repeat(10_000));
-        let Verdict::Failed { error, .. } = of_answer(500, page.as_bytes(), None) else { panic!() };
+        let text = "x ".repeat(10_000);
+        let Verdict::Failed { error, .. } = of_answer(500, text.as_bytes(), None) else { panic!() };
         assert!(error.len() < 400, "{}", error.len());
+    }
+
+    #[test]
+    fn a_page_for_people_is_no_answer_of_a_daemon() {
+        let page = b"\n<!DOCTYPE html><html><title>Welcome</title></html>";
+        for (status, expected) in [
+            (200, "outage"),
+            (301, "outage"),
+            (404, "outage"),
+            (405, "outage"),
+            (502, "failed"),
+            (400, "refused"),
+        ] {
+            assert_eq!(class(&of_answer(status, page, None)), expected, "{status}");
+        }
+        let Verdict::Failed { error, .. } = of_answer(502, page, None) else { panic!() };
+        assert_eq!(error, "the daemon answered 502: an HTML page");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Method;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::client::{Call, InternalClient};
 use crate::error::McError;
@@ -96,15 +96,9 @@ impl InternalClient {
         let answer: Answer = self.caller.fetch(call).await?;
         let mut batch = Batch::default();
         for item in answer.deliveries {
-            match Delivery::deserialize(item) {
-                Ok(delivery)
-                    if !delivery.notification_id.is_empty()
-                        && !delivery.user_id.is_empty()
-                        && !delivery.session_key.is_empty() =>
-                {
-                    batch.deliveries.push(delivery);
-                }
-                Ok(_) | Err(_) => batch.malformed += 1,
+            match delivery(item) {
+                Some(delivery) => batch.deliveries.push(delivery),
+                None => batch.malformed += 1,
             }
         }
         Ok(batch)
@@ -146,5 +140,77 @@ impl InternalClient {
             &[("user_id", Some(user_id.to_owned()))],
         );
         self.caller.send(Call::new(Method::POST, &url).json(failure)?.repeatable()).await
+    }
+}
+
+/// An item of `undelivered`. What tells whom to wake must be there; about the rest a backend may be
+/// wrong in form, which is no reason to leave its user waiting.
+fn delivery(item: Value) -> Option<Delivery> {
+    let Value::Object(mut item) = item else { return None };
+    let mut text = |name: &str| match item.remove(name) {
+        Some(Value::String(text)) => Some(text).filter(|text| !text.is_empty()),
+        // Ids are numbers in many databases.
+        Some(Value::Number(number)) => Some(number.to_string()),
+        Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => None,
+    };
+    Some(Delivery {
+        notification_id: text("notification_id")?,
+        user_id: text("user_id")?,
+        session_key: text("session_key")?,
+        content: text("content").unwrap_or_default(),
+        task_id: text("task_id"),
+        run_key: text("run_key"),
+        created_at: text("created_at").and_then(|text| text.parse().ok()),
+        attempts: text("attempts").and_then(|text| text.parse().ok()),
+        metadata: metadata(&mut item),
+    })
+}
+
+fn metadata(item: &mut Map<String, Value>) -> Option<Map<String, Value>> {
+    match item.remove("metadata") {
+        Some(Value::Object(metadata)) => Some(metadata),
+        Some(_) | None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_what_says_whom_to_wake_must_be_right() {
+        let full = json!({
+            "notification_id": "n", "user_id": "u", "session_key": "user:u:r", "content": "hi",
+            "task_id": "t", "run_key": "k", "created_at": "2026-01-31T09:00:00Z", "attempts": 2,
+            "metadata": {"a": 1}, "colour": "red",
+        });
+        let expected = Delivery::deserialize(full.clone()).unwrap();
+        assert_eq!(delivery(full), Some(expected));
+        let odd = delivery(json!({
+            "notification_id": 7, "user_id": 8, "session_key": "user:8:r", "content": null,
+            "task_id": 9, "created_at": "2026-01-31T09:00:00", "attempts": -1, "metadata": "x",
+        }))
+        .unwrap();
+        assert_eq!((odd.notification_id.as_str(), odd.user_id.as_str()), ("7", "8"));
+        assert_eq!((odd.task_id.as_deref(), odd.attempts), (Some("9"), None));
+        assert!(odd.created_at.is_none() && odd.metadata.is_none() && odd.content.is_empty());
+    }
+
+    #[test]
+    fn what_names_no_session_is_left_out() {
+        let good = json!({"notification_id": "n", "user_id": "u", "session_key": "user:u:r"});
+        for name in ["notification_id", "user_id", "session_key"] {
+            for wrong in [json!(null), json!(""), json!([]), json!(true)] {
+                let mut item = good.clone();
+                item[name] = wrong;
+                assert_eq!(delivery(item.clone()), None, "{item}");
+            }
+            let mut item = good.clone();
+            item.as_object_mut().unwrap().remove(name);
+            assert_eq!(delivery(item), None);
+        }
+        assert_eq!(delivery(json!("n")), None);
     }
 }

@@ -50,6 +50,8 @@ pub enum News {
     Connected,
     /// Something happened.
     Event(Event),
+    /// The stream ended, or nothing came for too long: why. It is opened again when asked for more.
+    Broken(String),
 }
 
 /// A stream of events that connects again when it breaks, from the event after the last one.
@@ -153,11 +155,11 @@ impl Events {
                     }
                     broken => {
                         let cause = broken.and_then(Result::err).map(|error| error.to_string());
-                        tracing::info!(cause, "the stream of events ended, opening it again");
                         if since.elapsed() >= GOOD {
                             self.failures = 0;
                         }
                         self.close(None);
+                        return Ok(News::Broken(cause.unwrap_or_else(|| "it ended".to_owned())));
                     }
                 },
             }

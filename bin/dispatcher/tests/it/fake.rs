@@ -16,6 +16,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use service::settings::Layers;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 use wombat_dispatcher::{DispatchError, Settings};
 
@@ -34,6 +35,28 @@ pub(crate) struct Log {
     pub(crate) fail_acks: usize,
     pub(crate) verb: Option<Method>,
     pub(crate) poll_down: bool,
+    /// What polls are answered with instead.
+    pub(crate) poll_answer: Option<(u16, &'static str, &'static str)>,
+    /// How many were acknowledged by each call that takes several.
+    pub(crate) batches: Vec<usize>,
+    /// What a call that takes several is answered with instead.
+    pub(crate) batch_status: Option<u16>,
+    /// The `Last-Event-ID` of each stream of events that was opened.
+    pub(crate) streams: Vec<Option<String>>,
+    pub(crate) events_down: bool,
+    listeners: Vec<UnboundedSender<Bytes>>,
+}
+
+impl Log {
+    /// Sends this to all who listen.
+    pub(crate) fn tell(&mut self, text: &str) {
+        self.listeners.retain(|listener| listener.send(text.to_owned().into()).is_ok());
+    }
+
+    /// Ends all streams, in the middle of what they say.
+    pub(crate) fn break_streams(&mut self) {
+        self.listeners.clear();
+    }
 }
 
 #[derive(Clone)]
@@ -81,6 +104,8 @@ impl Fake {
             .route(&format!("{mc}/dispatch/undelivered"), any(undelivered))
             .route(&format!("{mc}/dispatch/notifications/{{id}}/deliver"), post(deliver))
             .route(&format!("{mc}/dispatch/notifications/{{id}}/fail"), post(fail))
+            .route(&format!("{mc}/dispatch/deliver"), post(deliver_many))
+            .route(&format!("{mc}/events"), get(events))
             .route("/api/agents/send", post(send))
             .with_state(fake.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -159,7 +184,7 @@ async fn work_in_time<T>(work: impl Future<Output = T>) -> T {
 }
 
 async fn capabilities(State(fake): State<Fake>, headers: HeaderMap) -> Response {
-    assert!(headers.contains_key("x-agent-token"));
+    assert!(headers.contains_key("x-agent-token") || headers["x-internal-token"] == "internal");
     Json(json!({"contract_version": "v1", "features": fake.features})).into_response()
 }
 
@@ -172,13 +197,18 @@ async fn undelivered(
     assert_eq!(headers["x-internal-token"], "internal");
     fake.read(|log| {
         log.polls.push((method.clone(), query));
+        if let Some((status, kind, body)) = log.poll_answer {
+            let status = StatusCode::from_u16(status).unwrap();
+            return (status, [("content-type", kind)], body).into_response();
+        }
         if log.poll_down {
             return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         }
         if log.verb.as_ref().is_some_and(|verb| *verb != method) {
             return StatusCode::METHOD_NOT_ALLOWED.into_response();
         }
-        let deliveries: Vec<_> = log.waiting.iter().take(50).cloned().collect();
+        let limit = log.polls.last().unwrap().1["limit_notifications"].parse().unwrap();
+        let deliveries: Vec<_> = log.waiting.iter().take(limit).cloned().collect();
         Json(json!({"deliveries": deliveries})).into_response()
     })
 }
@@ -204,6 +234,50 @@ async fn deliver(
         done(log, &id, &query);
         log.acked.push(id);
         ok()
+    })
+}
+
+async fn deliver_many(State(fake): State<Fake>, Json(body): Json<Value>) -> Response {
+    fake.read(|log| {
+        if let Some(answer) = log.batch_status {
+            return status(answer, "no");
+        }
+        if log.fail_acks > 0 {
+            log.fail_acks -= 1;
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+        let items = body["deliveries"].as_array().unwrap().clone();
+        log.batches.push(items.len());
+        let mut unknown = Vec::new();
+        for item in items {
+            let id = item["notification_id"].as_str().unwrap().to_owned();
+            if !log.waiting.iter().any(|one| one["notification_id"] == item["notification_id"]) {
+                unknown.push(id);
+                continue;
+            }
+            let user = item["user_id"].as_str().unwrap().to_owned();
+            done(log, &id, &HashMap::from([("user_id".to_owned(), user)]));
+            log.acked.push(id);
+        }
+        Json(json!({"delivered": log.acked.len(), "not_found": unknown})).into_response()
+    })
+}
+
+async fn events(State(fake): State<Fake>, headers: HeaderMap) -> Response {
+    assert_eq!(headers["x-internal-token"], "internal");
+    let last = headers.get("last-event-id").map(|id| id.to_str().unwrap().to_owned());
+    fake.read(|log| {
+        log.streams.push(last);
+        if log.events_down {
+            return status(503, "down");
+        }
+        let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+        log.listeners.push(tell);
+        let stream = futures::stream::unfold(told, |mut told| async move {
+            Some((Ok::<Bytes, std::convert::Infallible>(told.recv().await?), told))
+        });
+        ([("content-type", "text/event-stream")], axum::body::Body::from_stream(stream))
+            .into_response()
     })
 }
 

@@ -1,7 +1,9 @@
 //! The dispatcher between a backend and a daemon that keep what they were sent.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod batches;
 mod delivery;
+mod events;
 mod failures;
 mod fake;
 mod process;

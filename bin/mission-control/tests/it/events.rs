@@ -28,7 +28,7 @@ async fn connected(mut events: Events) -> Events {
 async fn next(events: &mut Events) -> Event {
     match within(events.next()).await.unwrap() {
         News::Event(event) => event,
-        News::Connected => panic!("the connection broke"),
+        News::Connected | News::Broken(_) => panic!("the connection broke"),
     }
 }
 
@@ -42,6 +42,14 @@ async fn until(events: &mut Events, kind: &str) -> Vec<Event> {
         if is_last {
             return told;
         }
+    }
+}
+
+/// Waits until the stream is said to be broken.
+async fn broken(events: &mut Events) -> String {
+    match within(events.next()).await.unwrap() {
+        News::Broken(cause) => cause,
+        news @ (News::Connected | News::Event(_)) => panic!("not broken: {news:?}"),
     }
 }
 
@@ -324,6 +332,7 @@ async fn the_client_opens_a_broken_stream_again_after_the_event_it_had() {
     assert_eq!(within(events.next()).await.unwrap(), News::Connected);
     let first = next(&mut events).await;
     assert_eq!((first.kind.as_str(), &first.data), ("a.b", &json!({ "n": 1 })));
+    broken(&mut events).await;
     assert_eq!(within(events.next()).await.unwrap_err().status(), Some(503));
     assert_eq!(within(events.next()).await.unwrap(), News::Connected);
     assert_eq!(next(&mut events).await.kind, "c.d");
@@ -349,9 +358,12 @@ async fn the_client_gives_up_a_connection_on_which_nothing_comes_or_no_end_of_an
         good.write_all(format!("{OPEN}data: 1\n\n").as_bytes()).await.unwrap();
         (silent, good)
     });
-    for _ in 0..3 {
+    for cause in ["nothing came for too long", "too long"] {
         assert_eq!(within(events.next()).await.unwrap(), News::Connected);
+        let told = broken(&mut events).await;
+        assert!(told.contains(cause), "{told}");
     }
+    assert_eq!(within(events.next()).await.unwrap(), News::Connected);
     assert_eq!(next(&mut events).await.data, json!(1));
     drop(backend.await.unwrap());
 }
