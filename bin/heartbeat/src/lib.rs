@@ -5,14 +5,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod config_file;
-mod crontab;
 mod daemon;
 mod retry;
 mod run;
+mod schedule;
 mod settings;
 mod slot;
 
-pub use crontab::CrontabSettings;
 pub use run::{HeartbeatError, Plan, Wake, run};
+pub use schedule::ScheduleSettings;
 pub use settings::{Settings, Who};
 pub use slot::Slot;

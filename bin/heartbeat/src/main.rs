@@ -7,7 +7,7 @@ use chrono::Local;
 use clap::{Args, Parser, Subcommand};
 use service::settings::Layers;
 use service::{exit, shutdown, telemetry};
-use wombat_heartbeat::{CrontabSettings, Plan, Settings, Slot, Wake, Who};
+use wombat_heartbeat::{Plan, ScheduleSettings, Settings, Slot, Wake, Who};
 
 const PROGRAM: &str = "wombat-heartbeat";
 
@@ -49,6 +49,13 @@ struct WakeArguments {
 enum Command {
     /// Prints the crontab lines of the roles in agent-config.json that have a heartbeat_cron.
     Crontab,
+    /// Prints systemd units, a service and a timer for each role in agent-config.json that has a
+    /// heartbeat_cron.
+    Systemd {
+        /// Writes them as files into this directory instead, over older ones.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -56,6 +63,9 @@ fn main() -> ExitCode {
     let layers = Layers::of_process(arguments.config.clone(), Vec::new());
     match arguments.command {
         Some(Command::Crontab) => crontab(&layers, arguments.config.as_deref(), &arguments.users),
+        Some(Command::Systemd { out }) => {
+            systemd(&layers, arguments.config.as_deref(), &arguments.users, out.as_deref())
+        }
         None => wake(&layers, arguments.users, arguments.wake),
     }
 }
@@ -63,7 +73,7 @@ fn main() -> ExitCode {
 fn crontab(layers: &Layers, config: Option<&Path>, users: &[String]) -> ExitCode {
     let program = std::env::current_exe().unwrap_or_else(|_| PROGRAM.into());
     let lines =
-        CrontabSettings::read(layers).map_err(|error| error.to_string()).and_then(|settings| {
+        ScheduleSettings::read(layers).map_err(|error| error.to_string()).and_then(|settings| {
             settings.lines(&program, config, users).map_err(|error| error.to_string())
         });
     match lines {
@@ -75,6 +85,37 @@ fn crontab(layers: &Layers, config: Option<&Path>, users: &[String]) -> ExitCode
         }
         Err(error) => exit::fail(exit::CONFIG, PROGRAM, &error),
     }
+}
+
+fn systemd(
+    layers: &Layers,
+    config: Option<&Path>,
+    users: &[String],
+    out: Option<&Path>,
+) -> ExitCode {
+    let program = std::env::current_exe().unwrap_or_else(|_| PROGRAM.into());
+    let units =
+        ScheduleSettings::read(layers).map_err(|error| error.to_string()).and_then(|settings| {
+            settings.units(&program, config, users).map_err(|error| error.to_string())
+        });
+    let units = match units {
+        Ok(units) => units,
+        Err(error) => return exit::fail(exit::CONFIG, PROGRAM, &error),
+    };
+    for (name, text) in units {
+        match out {
+            None => exit::say(format!("# {name}\n{text}")),
+            Some(dir) => {
+                let file = dir.join(name);
+                if let Err(error) = std::fs::write(&file, text) {
+                    let text = format!("{} cannot be written: {error}", file.display());
+                    return exit::fail(exit::FAILURE, PROGRAM, &text);
+                }
+                exit::say(file.display());
+            }
+        }
+    }
+    ExitCode::SUCCESS
 }
 
 fn wake(layers: &Layers, users: Vec<String>, arguments: WakeArguments) -> ExitCode {

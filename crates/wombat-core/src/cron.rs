@@ -68,6 +68,38 @@ impl Cron {
             .find_map(|day| self.last_of_day(day, now))
     }
 
+    /// The same moments as `OnCalendar=` of systemd.timer(5) takes them: one line, or two where
+    /// either of two days will do, because there both must fit.
+    pub fn calendars(&self) -> Vec<String> {
+        let all = |bits: u64, from: u32, to: u32| (from..=to).all(|value| has(bits, value));
+        let numbers = |bits: u64, from: u32, to: u32| match all(bits, from, to) {
+            true => "*".to_owned(),
+            false => {
+                let values = (from..=to).filter(|value| has(bits, *value));
+                values.map(|value| format!("{value:02}")).collect::<Vec<_>>().join(",")
+            }
+        };
+        let (months, time) = (
+            numbers(self.months, 1, 12),
+            format!("{}:{}:00", numbers(self.hours, 0, 23), numbers(self.minutes, 0, 59)),
+        );
+        let of_month = format!("*-{months}-{} {time}", numbers(self.days, 1, 31));
+        let names = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+        let weekdays: Vec<_> = (0_u32..)
+            .zip(names)
+            .filter(|(n, _)| has(self.weekdays, *n))
+            .map(|(_, name)| name)
+            .collect();
+        let weekdays = weekdays.join(",");
+        let every_weekday = all(self.weekdays, 0, 6);
+        match (!self.any_day && !self.any_weekday, every_weekday) {
+            (true, true) => vec![format!("*-{months}-* {time}")],
+            (true, false) => vec![of_month, format!("{weekdays} *-{months}-* {time}")],
+            (false, true) => vec![of_month],
+            (false, false) => vec![format!("{weekdays} {of_month}")],
+        }
+    }
+
     fn has_day(&self, day: NaiveDate) -> bool {
         let month = has(self.months, day.month());
         let of_month = has(self.days, day.day());
@@ -208,6 +240,24 @@ mod tests {
         assert_eq!(tick("15 2 * * *", lord_howe, "2026-10-03T16:00:00Z"), "2026-10-03T15:30Z");
         let cairo = Tz::Africa__Cairo;
         assert_eq!(tick("0 0 * * *", cairo, "2026-04-24T05:00:00Z"), "2026-04-23T22:00Z");
+    }
+
+    #[test]
+    fn the_same_moments_are_written_for_systemd() {
+        for (cron, expected) in [
+            ("* * * * *", &["*-*-* *:*:00"][..]),
+            ("*/15 9-10 * * *", &["*-*-* 09,10:00,15,30,45:00"]),
+            ("0 9 * * mon-fri", &["Mon,Tue,Wed,Thu,Fri *-*-* 09:00:00"]),
+            ("0 0 * * 7", &["Sun *-*-* 00:00:00"]),
+            ("5/20 0 1 jan,jul *", &["*-01,07-01 00:05,25,45:00"]),
+            // Both restricted: either will do.
+            ("0 0 13 * fri", &["*-*-13 00:00:00", "Fri *-*-* 00:00:00"]),
+            // A step over all is no restriction, so that both must fit.
+            ("0 0 */10 * mon", &["Mon *-*-01,11,21,31 00:00:00"]),
+            ("0 0 13 * 0-6", &["*-*-* 00:00:00"]),
+        ] {
+            assert_eq!(cron.parse::<Cron>().unwrap().calendars(), expected, "{cron}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod clocks;
 mod retries;
+mod schedules;
 mod settings;
 
 use std::path::Path;
