@@ -10,7 +10,7 @@ ifneq ($(wildcard $(RECORDINGS)),)
 export WOMBAT_TEST_RECORDINGS ?= $(abspath $(RECORDINGS))
 endif
 
-.PHONY: help demo test lint bench recordings run dispatcher heartbeat standup backend clean prerequisites
+.PHONY: help demo test lint bench chaos recordings run dispatcher heartbeat standup backend clean prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ lint: prerequisites ## Formatting, clippy, documentation, dependency rules
 bench: prerequisites ## Time what is to be fast
 	$(CARGO) build --release --quiet --workspace --bins
 	$(CARGO) run --release --quiet -p bench
+	$(CARGO) build --release --quiet -p wombat-dispatcher -p wombat-mission-control
+	$(CARGO) run --release --quiet -p bench --bin dispatch
+
+chaos: prerequisites ## Deliver notifications while everything is killed at random (ARGS="--seed 1 --notifications 20000 --sessions 500")
+	$(CARGO) build --release --quiet -p wombat-mission-control -p wombat-daemon -p wombat-dispatcher
+	@$(CARGO) run --release --quiet -p xtask -- chaos $(ARGS)
 
 recordings: ## Collect recorded answers of real providers for the tests (docs/PROVIDERS.md)
 	@python3 -c 'import yaml' 2>/dev/null || { echo "PyYAML is missing: pip install pyyaml"; exit 1; }

@@ -1,5 +1,6 @@
-//! `cargo run -p xtask -- demo`: what `make demo` does once everything is built.
+//! What `make demo` and `make chaos` do once everything is built.
 
+mod chaos;
 mod demo;
 mod provider;
 
@@ -22,22 +23,29 @@ enum Task {
         #[arg(long)]
         exit: bool,
     },
+    /// Deliver notifications while everything is killed at random, and check that each has exactly
+    /// one stored reply. The programs must be built.
+    Chaos(chaos::Arguments),
 }
 
 fn main() -> ExitCode {
-    let Task::Demo { exit } = Cli::parse().task;
+    let task = Cli::parse().task;
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return failed(&error),
+        Err(error) => return failed("xtask", &error),
     };
-    match runtime.block_on(demo::run(exit)) {
+    let (name, result) = match task {
+        Task::Demo { exit } => ("demo", runtime.block_on(demo::run(exit))),
+        Task::Chaos(arguments) => ("chaos", runtime.block_on(chaos::run(&arguments))),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error),
+        Err(error) => failed(name, &error),
     }
 }
 
 #[expect(clippy::print_stderr, reason = "this is where the command line ends")]
-fn failed(error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("demo: {error}");
+fn failed(task: &str, error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("{task}: {error}");
     ExitCode::FAILURE
 }

@@ -197,7 +197,7 @@ impl Dispatcher {
             } else if once && self.poll.is_none() && self.drained && self.board.is_empty() {
                 break;
             }
-            let poll_at = if stopping { None } else { self.poll_at(now) };
+            let poll_at = if stopping { None } else { self.poll_at(now, once) };
             if poll_at.is_some_and(|at| at <= now) {
                 self.start_poll(once);
                 continue;
@@ -231,10 +231,14 @@ impl Dispatcher {
     }
 
     /// When to poll next; not while a poll is under way, nor when what it brought would only wait.
-    fn poll_at(&self, now: Instant) -> Option<Instant> {
+    fn poll_at(&self, now: Instant, once: bool) -> Option<Instant> {
         let held = self.board.outage_probes() > 0 && !self.board.is_empty();
         if self.poll.is_some() || held || self.board.len() >= MAX_WAITING {
             return None;
+        }
+        // Whoever waits for the end of `--once` is not kept waiting for a regular poll.
+        if once && self.board.is_empty() && self.poll_failures == 0 {
+            return Some(now);
         }
         let regular = self.orphans_at.map_or(self.pace.next(), |at| at.min(self.pace.next()));
         if !self.more || !self.board.is_hungry(now) {

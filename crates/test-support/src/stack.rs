@@ -107,12 +107,7 @@ impl Stack {
 
     /// The backend, as a person of it.
     pub fn person(&self, user_id: &str) -> Person {
-        Person {
-            http: reqwest::Client::new(),
-            url: self.backend_url.clone(),
-            internal_token: self.secrets.internal.clone(),
-            user_id: user_id.to_owned(),
-        }
+        Person::new(&self.backend_url, &self.secrets.internal, user_id)
     }
 
     /// What `X-Internal-Token` must be.
@@ -156,6 +151,16 @@ pub struct Person {
 }
 
 impl Person {
+    /// A person of the backend at an address, which knows this internal token.
+    pub fn new(backend_url: &str, internal_token: &str, user_id: &str) -> Self {
+        Self {
+            http: reqwest::Client::new(),
+            url: backend_url.to_owned(),
+            internal_token: internal_token.to_owned(),
+            user_id: user_id.to_owned(),
+        }
+    }
+
     /// Reads `/api/mission-control` and the path.
     ///
     /// # Errors
