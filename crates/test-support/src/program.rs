@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::PATIENCE;
@@ -33,6 +34,7 @@ pub struct Program {
     name: String,
     child: Child,
     log: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Program {
@@ -74,13 +76,10 @@ impl Program {
             .spawn()
             .map_err(|error| ProgramError(format!("{name} cannot be started: {error}")))?;
         let log = Arc::new(Mutex::new(String::new()));
-        if let Some(stdout) = child.stdout.take() {
-            collect(stdout, Arc::clone(&log));
-        }
-        if let Some(stderr) = child.stderr.take() {
-            collect(stderr, Arc::clone(&log));
-        }
-        Ok(Self { name: name.to_owned(), child, log })
+        let stdout = child.stdout.take().map(|stdout| collect(stdout, Arc::clone(&log)));
+        let stderr = child.stderr.take().map(|stderr| collect(stderr, Arc::clone(&log)));
+        let readers = stdout.into_iter().chain(stderr).collect();
+        Ok(Self { name: name.to_owned(), child, log, readers })
     }
 
     /// The program's name.
@@ -98,6 +97,14 @@ impl Program {
     /// All that it has printed.
     pub fn log(&self) -> String {
         self.log.lock().map(|log| log.clone()).unwrap_or_default()
+    }
+
+    /// All that it has printed, once it has ended: what it said last may still be on its way then.
+    pub async fn full_log(&mut self) -> String {
+        for reader in self.readers.drain(..) {
+            let _ = reader.await;
+        }
+        self.log()
     }
 
     /// Where it listens, once it does.
@@ -165,7 +172,10 @@ impl Program {
     }
 }
 
-fn collect(source: impl AsyncRead + Unpin + Send + 'static, log: Arc<Mutex<String>>) {
+fn collect(
+    source: impl AsyncRead + Unpin + Send + 'static,
+    log: Arc<Mutex<String>>,
+) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut lines = BufReader::new(source).lines();
         while let Ok(Some(line)) = lines.next_line().await {
@@ -174,7 +184,7 @@ fn collect(source: impl AsyncRead + Unpin + Send + 'static, log: Arc<Mutex<Strin
                 log.push('\n');
             }
         }
-    });
+    })
 }
 
 fn listening(log: &str) -> Option<String> {

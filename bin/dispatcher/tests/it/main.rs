@@ -6,4 +6,5 @@ mod delivery;
 mod events;
 mod failures;
 mod fake;
+mod odd_backends;
 mod process;

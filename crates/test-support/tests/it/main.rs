@@ -5,8 +5,11 @@
 mod architecture;
 mod chaos;
 mod features;
+mod heartbeat;
+mod journal;
 mod journal;
 mod kills;
+mod poison;
 mod real_model;
 mod round;
 mod streams;
