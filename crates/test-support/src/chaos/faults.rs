@@ -83,7 +83,7 @@ impl Faults {
         (self.seed, what, *nth).hash(&mut hasher);
         let dice = hasher.finish();
         let fails = dice % 100 < self.percent;
-        fails.then_some(if dice / 100 % 2 == 0 { Fault::Lost } else { Fault::Unheard })
+        fails.then_some(if (dice / 100).is_multiple_of(2) { Fault::Lost } else { Fault::Unheard })
     }
 }
 
