@@ -7,7 +7,6 @@ mod chaos;
 mod features;
 mod heartbeat;
 mod journal;
-mod journal;
 mod kills;
 mod poison;
 mod real_model;
