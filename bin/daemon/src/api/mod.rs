@@ -17,8 +17,8 @@ mod workspace;
 
 use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router, middleware};
-use http::StatusCode;
+use axum::{Router, middleware};
+use http::{HeaderValue, StatusCode, header};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
@@ -57,11 +57,14 @@ pub fn router(app: App) -> Router {
         .routes(routes!(backend::version))
         .routes(routes!(backend::compatibility))
         .split_for_parts();
+    // Written once: the router is cloned for each connection, and this with it.
+    let document: bytes::Bytes = serde_json::to_vec(&document).unwrap_or_default().into();
+    let document = move || {
+        let json = HeaderValue::from_static("application/json");
+        std::future::ready(([(header::CONTENT_TYPE, json)], document.clone()))
+    };
     router
-        .route(
-            "/openapi.json",
-            axum::routing::get(move || std::future::ready(Json(document.clone()))),
-        )
+        .route("/openapi.json", axum::routing::get(document))
         .fallback(|| async { ApiError::not_found() })
         .method_not_allowed_fallback(|| async {
             ApiError::new(
