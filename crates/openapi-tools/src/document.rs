@@ -1,0 +1,216 @@
+//! A document as a whole: read once, its operations named, those that are wanted made into tools.
+
+use serde_json::Value;
+
+use crate::names::{Names, of_path};
+use crate::operation::Operation;
+use crate::pointer::resolve;
+
+/// The largest document that is read, in bytes.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// The most operations that a document may have.
+const MAX_OPERATIONS: usize = 10_000;
+
+/// The methods whose operations become tools.
+const METHODS: [(&str, &str); 5] =
+    [("get", "GET"), ("post", "POST"), ("put", "PUT"), ("patch", "PATCH"), ("delete", "DELETE")];
+
+/// Why a document cannot be used at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DocumentError {
+    /// Neither JSON nor YAML.
+    #[error("the OpenAPI document cannot be read: {0}")]
+    Syntax(String),
+    /// Something else, or another version.
+    #[error("this is no OpenAPI 3.0 or 3.1 document: {0}")]
+    Version(String),
+    /// Over 16 MiB, or over 10,000 operations.
+    #[error("the OpenAPI document is too large")]
+    TooLarge,
+}
+
+/// An operation before it is decided whether it is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate<'a> {
+    /// The name that its tool would have.
+    pub name: &'a str,
+    /// The method, in capitals.
+    pub method: &'a str,
+    /// The path, with its parameters between braces.
+    pub path: &'a str,
+}
+
+/// An operation that cannot become a tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// `METHOD /path`.
+    pub operation: String,
+    /// Why not.
+    pub reason: String,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.operation, self.reason)
+    }
+}
+
+/// What became of the operations that were wanted.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Import {
+    /// The tools, in the document's order.
+    pub operations: Vec<Operation>,
+    /// Those that cannot be tools.
+    pub problems: Vec<Problem>,
+}
+
+/// A document that has been read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    root: Value,
+    entries: Vec<Entry>,
+    broken: Vec<Problem>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Entry {
+    name: String,
+    method: &'static str,
+    verb: &'static str,
+    /// As the document has it.
+    template: String,
+    /// With the server's own path before it.
+    path: String,
+}
+
+impl Document {
+    /// Reads a document. `reserved` are names that no tool may have; `mounted` is a path that
+    /// leads every request already, such as that of the backend's address, and is not repeated.
+    ///
+    /// # Errors
+    /// When nothing in it can be used.
+    pub fn parse(text: &str, reserved: &[&str], mounted: &str) -> Result<Self, DocumentError> {
+        if text.len() > MAX_BYTES {
+            return Err(DocumentError::TooLarge);
+        }
+        let root = read(text)?;
+        check_version(&root)?;
+        let mut names = Names::reserve(reserved.iter().copied());
+        let mut document = Self { root: Value::Null, entries: Vec::new(), broken: Vec::new() };
+        let Some(paths) = root.get("paths") else {
+            // A document of 3.1 may consist of webhooks or components alone.
+            return Ok(Self { root, ..document });
+        };
+        let paths =
+            paths.as_object().ok_or_else(|| DocumentError::Version("paths is no object".into()))?;
+        for (template, item) in paths.iter().filter(|(template, _)| template.starts_with('/')) {
+            let item = match resolve(&root, item) {
+                Ok(item) => item,
+                Err(reason) => {
+                    document.broken.push(Problem { operation: template.clone(), reason });
+                    continue;
+                }
+            };
+            for (verb, method) in METHODS {
+                let Some(operation) = item.get(verb) else { continue };
+                let id = operation.get("operationId").and_then(Value::as_str);
+                let wanted = match id.map(str::trim).filter(|id| !id.is_empty()) {
+                    Some(id) => id.to_owned(),
+                    None => of_path(method, template),
+                };
+                if document.entries.len() >= MAX_OPERATIONS {
+                    return Err(DocumentError::TooLarge);
+                }
+                let base = base_path(&root, item, operation, mounted);
+                document.entries.push(Entry {
+                    name: names.take(&wanted),
+                    method,
+                    verb,
+                    template: template.clone(),
+                    path: format!("{base}{template}"),
+                });
+            }
+        }
+        Ok(Self { root, ..document })
+    }
+
+    /// All operations, also those that will turn out not to fit.
+    pub fn candidates(&self) -> impl Iterator<Item = Candidate<'_>> {
+        self.entries.iter().map(Entry::candidate)
+    }
+
+    /// Makes tools of the operations that are wanted.
+    pub fn import(&self, wanted: impl Fn(&Candidate<'_>) -> bool) -> Import {
+        let mut import = Import { operations: Vec::new(), problems: self.broken.clone() };
+        for entry in self.entries.iter().filter(|entry| wanted(&entry.candidate())) {
+            let item = self.root["paths"].get(&entry.template);
+            let item = item.ok_or_else(String::new).and_then(|item| resolve(&self.root, item));
+            let made = item.and_then(|item| {
+                let at = (entry.method, entry.template.as_str(), entry.path.as_str());
+                Operation::read(&self.root, &entry.name, at, item, &item[entry.verb])
+            });
+            match made {
+                Ok(operation) => import.operations.push(operation),
+                Err(reason) => {
+                    let operation = format!("{} {}", entry.method, entry.path);
+                    import.problems.push(Problem { operation, reason });
+                }
+            }
+        }
+        import
+    }
+}
+
+impl Entry {
+    fn candidate(&self) -> Candidate<'_> {
+        Candidate { name: &self.name, method: self.method, path: &self.path }
+    }
+}
+
+fn read(text: &str) -> Result<Value, DocumentError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let syntax = |reason: String| {
+        DocumentError::Syntax(reason.lines().next().unwrap_or_default().to_owned())
+    };
+    if text.trim_start().starts_with('{') {
+        return serde_json::from_str(text).map_err(|error| syntax(error.to_string()));
+    }
+    serde_saphyr::from_str(text).map_err(|error| syntax(error.to_string()))
+}
+
+fn check_version(root: &Value) -> Result<(), DocumentError> {
+    let refused = |what: &str| Err(DocumentError::Version(what.to_owned()));
+    match root.get("openapi") {
+        Some(Value::String(version)) if version.starts_with("3.") => Ok(()),
+        // YAML without quotes.
+        Some(Value::Number(version)) if version.to_string().starts_with("3.") => Ok(()),
+        Some(version) => refused(&format!("it says openapi: {version}")),
+        None if root.get("swagger").is_some() => refused("it is Swagger 2.0"),
+        None => refused("it does not say openapi: 3.…"),
+    }
+}
+
+/// The path of the first server that holds for an operation, which its own path goes on from.
+fn base_path(root: &Value, item: &Value, operation: &Value, mounted: &str) -> String {
+    let first = |of: &Value| of.get("servers")?.as_array()?.first().cloned();
+    let Some(server) = first(operation).or_else(|| first(item)).or_else(|| first(root)) else {
+        return String::new();
+    };
+    let mut url = server.get("url").and_then(Value::as_str).unwrap_or_default().to_owned();
+    for (name, variable) in server.get("variables").and_then(Value::as_object).into_iter().flatten()
+    {
+        let default = variable.get("default").and_then(Value::as_str).unwrap_or_default();
+        url = url.replace(&format!("{{{name}}}"), default);
+    }
+    // The host is never the document's to choose; of an address only the path counts.
+    let path = match url.split_once("://") {
+        Some((_, rest)) => rest.find('/').map_or("", |at| &rest[at..]),
+        None if url.starts_with("//") => url[2..].find('/').map_or("", |at| &url[2 + at..]),
+        None if url.starts_with('/') => &url,
+        None => "",
+    };
+    let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    let mounted = mounted.trim_end_matches('/');
+    if !mounted.is_empty() && path == mounted { String::new() } else { path.to_owned() }
+}

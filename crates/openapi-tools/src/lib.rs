@@ -1,0 +1,22 @@
+//! An OpenAPI document in, typed tools out: each operation with a name, a JSON Schema of its
+//! arguments, and the request that a call becomes. No network, no files.
+//!
+//! OpenAPI 3.0 and 3.1, JSON or YAML. An operation that cannot become a tool is reported by itself
+//! and takes no other with it. What a call becomes is decided by the document: the arguments fill
+//! in path segments, query values and the body, and can add no host, header or path segment.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod body;
+mod document;
+mod names;
+mod operation;
+mod parameter;
+mod pointer;
+mod request;
+mod schema;
+
+pub use document::{Candidate, Document, DocumentError, Import, Problem};
+pub use names::Names as ToolNames;
+pub use operation::Operation;
+pub use request::{Body, Request};

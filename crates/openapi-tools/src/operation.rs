@@ -1,0 +1,151 @@
+//! One operation as a tool.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use crate::body::{self, BodySpec};
+use crate::parameter::{self, Parameter, Place};
+use crate::schema::Schemas;
+
+/// Characters of a description that the model gets.
+const MAX_DESCRIPTION: usize = 1024;
+
+/// The largest schema of arguments, in bytes of JSON.
+const MAX_SCHEMA_BYTES: usize = 256 * 1024;
+
+/// An operation that can be called.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Operation {
+    pub(crate) name: String,
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) description: String,
+    pub(crate) schema: Value,
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) body: Option<BodySpec>,
+}
+
+impl Operation {
+    /// The tool's name: `[A-Za-z0-9_-]{1,64}`, and no other operation's.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The method, in capitals.
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// The path with its parameters between braces.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// What it does, in the document's words.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// JSON Schema (2020-12) of the arguments: each parameter by its name, and `body`.
+    pub fn parameters(&self) -> &Value {
+        &self.schema
+    }
+
+    /// Reads an operation. `item` is what its path has, `operation` what its method has.
+    pub(crate) fn read(
+        root: &Value,
+        name: &str,
+        (method, template, path): (&str, &str, &str),
+        item: &Value,
+        operation: &Value,
+    ) -> Result<Self, String> {
+        if template.matches('{').count() != parameter::in_template(template).count()
+            || parameter::in_template(template).any(|name| name.is_empty() || name.contains('{'))
+        {
+            return Err("the braces of its path do not fit".to_owned());
+        }
+        let mut schemas = Schemas::new(root);
+        let mut parameters = parameter::read(root, &mut schemas, template, item, operation)?;
+        let body = body::read(root, &mut schemas, method, operation)?;
+        name_arguments(&mut parameters, body.is_some());
+        let schema = arguments(&parameters, body.as_ref(), schemas.definitions()?);
+        if schema.to_string().len() > MAX_SCHEMA_BYTES {
+            return Err(format!("its schema is larger than {} KiB", MAX_SCHEMA_BYTES / 1024));
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            method: method.to_owned(),
+            path: path.to_owned(),
+            description: describe(operation, method, path),
+            schema,
+            parameters,
+            body,
+        })
+    }
+}
+
+/// Two parameters of one name, or one named `body`, get names that say where they stand.
+fn name_arguments(parameters: &mut [Parameter], has_body: bool) {
+    let mut taken: BTreeSet<String> = has_body.then(|| "body".to_owned()).into_iter().collect();
+    for parameter in parameters {
+        let place = match parameter.place {
+            Place::Path => "path",
+            Place::Query => "query",
+        };
+        let mut name = parameter.name.clone();
+        while !taken.insert(name.clone()) {
+            name = format!("{name}_{place}");
+        }
+        parameter.argument = name;
+    }
+}
+
+fn arguments(
+    parameters: &[Parameter],
+    body: Option<&BodySpec>,
+    definitions: Map<String, Value>,
+) -> Value {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for parameter in parameters {
+        properties.insert(parameter.argument.clone(), parameter.schema.clone());
+        if parameter.required {
+            required.push(parameter.argument.clone());
+        }
+    }
+    if let Some(body) = body {
+        properties.insert("body".to_owned(), body.schema.clone());
+        if body.required {
+            required.push("body".to_owned());
+        }
+    }
+    let mut schema = json!({
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false
+    });
+    if !definitions.is_empty() {
+        schema["$defs"] = Value::Object(definitions);
+    }
+    schema
+}
+
+fn describe(operation: &Value, method: &str, path: &str) -> String {
+    let text = |name| operation.get(name).and_then(Value::as_str).map(str::trim).unwrap_or("");
+    let (summary, description) = (text("summary"), text("description"));
+    let mut said = summary.to_owned();
+    if !description.is_empty() && description != summary {
+        if !said.is_empty() {
+            let ends = said.ends_with(['.', '!', '?', ':']);
+            said.push_str(if ends { " " } else { ". " });
+        }
+        said.push_str(description);
+    }
+    if let Some((end, _)) = said.char_indices().nth(MAX_DESCRIPTION) {
+        said.truncate(end);
+        said.push('…');
+    }
+    if said.is_empty() { format!("{method} {path}") } else { format!("{said} ({method} {path})") }
+}

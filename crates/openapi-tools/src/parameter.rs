@@ -1,0 +1,185 @@
+//! Parameters of an operation: where they go, and in which form.
+
+use serde_json::{Map, Value, json};
+
+use crate::pointer::resolve;
+use crate::schema::Schemas;
+
+/// Header parameters that the caller of the tool's request sets itself, or that OpenAPI says to
+/// ignore (OpenAPI 3.1, Parameter Object).
+const SET_BY_US: [&str; 9] = [
+    "accept",
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "traceparent",
+    "tracestate",
+    "x-agent-token",
+    "x-session-fence",
+    "x-trace-id",
+];
+
+/// Where a parameter stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Path,
+    Query,
+}
+
+/// How lists and objects are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Once per value (`a=1&a=2`).
+    Each,
+    /// One value, its parts joined by this.
+    Joined(&'static str),
+    /// `name[key]=value`.
+    Deep,
+    /// The whole value as JSON text.
+    Json,
+}
+
+/// A parameter, ready to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Parameter {
+    /// Its name in the request.
+    pub(crate) name: String,
+    /// Its name among the arguments.
+    pub(crate) argument: String,
+    pub(crate) place: Place,
+    pub(crate) style: Style,
+    pub(crate) required: bool,
+    pub(crate) schema: Value,
+}
+
+/// The parameters of an operation, those of its path included. `template` is its path.
+pub(crate) fn read(
+    root: &Value,
+    schemas: &mut Schemas<'_>,
+    template: &str,
+    item: &Value,
+    operation: &Value,
+) -> Result<Vec<Parameter>, String> {
+    // The operation's own take the place of the path's, by name and place.
+    let mut found: Vec<&Value> = Vec::new();
+    for list in [item.get("parameters"), operation.get("parameters")].into_iter().flatten() {
+        let list = list.as_array().ok_or("parameters is no list")?;
+        for parameter in list {
+            let parameter = resolve(root, parameter)?;
+            let same = |other: &&Value| {
+                other.get("name") == parameter.get("name") && other.get("in") == parameter.get("in")
+            };
+            match found.iter().position(|other| same(other)) {
+                Some(at) => found[at] = parameter,
+                None => found.push(parameter),
+            }
+        }
+    }
+    let mut read = Vec::new();
+    for parameter in found {
+        read.extend(one(schemas, template, parameter)?);
+    }
+    for name in in_template(template) {
+        let is_there = |p: &Parameter| p.place == Place::Path && p.name == name;
+        if !read.iter().any(is_there) {
+            // Many documents forget to declare what the path plainly has.
+            read.push(Parameter {
+                name: name.to_owned(),
+                argument: name.to_owned(),
+                place: Place::Path,
+                style: Style::Joined(","),
+                required: true,
+                schema: json!({ "type": "string" }),
+            });
+        }
+    }
+    Ok(read)
+}
+
+/// The names between braces.
+pub(crate) fn in_template(template: &str) -> impl Iterator<Item = &str> {
+    template.split('{').skip(1).filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
+}
+
+fn one(
+    schemas: &mut Schemas<'_>,
+    template: &str,
+    parameter: &Value,
+) -> Result<Option<Parameter>, String> {
+    let name = parameter.get("name").and_then(Value::as_str).ok_or("a parameter has no name")?;
+    let required = parameter.get("required") == Some(&Value::Bool(true));
+    let place = match parameter.get("in").and_then(Value::as_str) {
+        Some("path") if in_template(template).any(|known| known == name) => Place::Path,
+        Some("path") => return Ok(None),
+        Some("query") => Place::Query,
+        Some("header") => {
+            let is_ours = SET_BY_US.iter().any(|ours| name.eq_ignore_ascii_case(ours));
+            return if required && !is_ours {
+                Err(format!("it needs the header {name:?}, which a tool cannot set"))
+            } else {
+                Ok(None)
+            };
+        }
+        Some("cookie") if required => {
+            return Err(format!("it needs the cookie {name:?}, which a tool cannot set"));
+        }
+        Some("cookie") => return Ok(None),
+        Some(other) => return Err(format!("parameter {name:?} is in {other:?}")),
+        None => return Err(format!("parameter {name:?} does not say where it stands")),
+    };
+    let (schema, style) = match json_content(parameter) {
+        Some(media) => (media.get("schema"), Style::Json),
+        None if parameter.get("content").is_some() => {
+            return Err(format!("parameter {name:?} has a form that is not JSON"));
+        }
+        None => (parameter.get("schema"), style(parameter, place, name)?),
+    };
+    let schema = schemas
+        .convert(schema.unwrap_or(&Value::Bool(true)))
+        .map_err(|why| format!("parameter {name:?}: {why}"))?;
+    Ok(Some(Parameter {
+        name: name.to_owned(),
+        argument: name.to_owned(),
+        place,
+        style,
+        required: required || place == Place::Path,
+        schema: described(schema, parameter),
+    }))
+}
+
+fn json_content(parameter: &Value) -> Option<&Value> {
+    let content = parameter.get("content")?.as_object()?;
+    content.iter().find(|(kind, _)| crate::body::is_json(kind)).map(|(_, media)| media)
+}
+
+fn style(parameter: &Value, place: Place, name: &str) -> Result<Style, String> {
+    let style = parameter.get("style").and_then(Value::as_str);
+    let explode = parameter.get("explode").and_then(Value::as_bool);
+    match (place, style) {
+        (Place::Path, None | Some("simple")) => Ok(Style::Joined(",")),
+        (Place::Query, None | Some("form")) => {
+            Ok(if explode.unwrap_or(true) { Style::Each } else { Style::Joined(",") })
+        }
+        (Place::Query, Some("spaceDelimited" | "pipeDelimited")) if explode == Some(true) => {
+            Ok(Style::Each)
+        }
+        (Place::Query, Some("spaceDelimited")) => Ok(Style::Joined("%20")),
+        (Place::Query, Some("pipeDelimited")) => Ok(Style::Joined("%7C")),
+        (Place::Query, Some("deepObject")) => Ok(Style::Deep),
+        (Place::Path | Place::Query, Some(other)) => {
+            Err(format!("parameter {name:?} has the style {other:?}, which is not offered"))
+        }
+    }
+}
+
+/// The parameter's own description, which says more than its schema's.
+fn described(schema: Value, parameter: &Value) -> Value {
+    let Some(text) = parameter.get("description").and_then(Value::as_str) else { return schema };
+    let mut fields = match schema {
+        Value::Object(fields) => fields,
+        Value::Bool(true) => Map::new(),
+        other => return other,
+    };
+    fields.insert("description".to_owned(), Value::String(text.to_owned()));
+    Value::Object(fields)
+}

@@ -1,0 +1,121 @@
+use openapi_tools::{Document, DocumentError};
+use serde_json::{Map, Value, json};
+
+use crate::{all, document};
+
+#[test]
+fn five_hundred_operations_become_five_hundred_tools_and_bad_ones_are_told_one_by_one() {
+    let mut paths = Map::new();
+    for n in 0..500 {
+        // Every tenth is broken, each tenth in one of five ways.
+        let mut operation = json!({ "operationId": format!("op_{n}"), "responses": {} });
+        match n {
+            n if n % 50 == 0 => {
+                operation["parameters"] = json!([{ "$ref": "#/components/nothing" }])
+            }
+            n if n % 50 == 10 => operation["parameters"] = json!("x"),
+            n if n % 50 == 20 => {
+                operation["parameters"] =
+                    json!([{ "name": "X-Tenant", "in": "header", "required": true }]);
+            }
+            n if n % 50 == 30 => {
+                operation["requestBody"] =
+                    json!({ "required": true, "content": { "image/png": {} } });
+            }
+            n if n % 50 == 40 => {
+                operation["parameters"] =
+                    json!([{ "name": "q", "in": "query", "schema": { "properties": 7 } }]);
+            }
+            _ => {}
+        }
+        paths.insert(format!("/things/{n}"), json!({ "post": operation }));
+    }
+    let import = all(&document("3.1.0", Value::Object(paths), json!({})));
+    assert_eq!(import.operations.len(), 450);
+    assert_eq!(import.problems.len(), 50);
+    let told: Vec<String> = import.problems.iter().take(5).map(ToString::to_string).collect();
+    let words = ["points nowhere", "no list", "X-Tenant", "image/png", "properties is no object"];
+    for (n, (told, word)) in told.iter().zip(words).enumerate() {
+        let operation = format!("POST /things/{}", n * 10);
+        assert!(told.starts_with(&operation) && told.contains(word), "{told}");
+    }
+}
+
+#[test]
+fn only_what_is_wanted_is_made_and_looked_at() {
+    let paths = json!({
+        "/a": { "get": { "operationId": "a" } },
+        "/b": { "get": { "operationId": "b", "parameters": 7 } },
+    });
+    let document = document("3.0.3", paths, json!({}));
+    let import = document.import(|candidate| (candidate.method, candidate.path) == ("GET", "/a"));
+    assert_eq!((import.operations.len(), import.problems.len()), (1, 0));
+    let import = document.import(|candidate| candidate.name == "b");
+    assert_eq!((import.operations.len(), import.problems.len()), (0, 1));
+}
+
+#[test]
+fn names_are_made_where_there_are_none_and_told_apart_where_they_are_the_same() {
+    let paths = json!({
+        "/a/{id}": { "get": {}, "put": { "operationId": "same" }, "trace": {}, "summary": "x" },
+        "/b": { "get": { "operationId": "same" }, "post": { "operationId": "create_task" } },
+    });
+    let text = json!({ "openapi": "3.0.0", "paths": paths }).to_string();
+    let document = Document::parse(&text, &["create_task"], "").unwrap();
+    let names: Vec<&str> = document.candidates().map(|candidate| candidate.name).collect();
+    assert_eq!(names, ["get_a_id", "same", "same_2", "create_task_2"]);
+}
+
+#[test]
+fn yaml_and_json_say_the_same() {
+    let yaml = "openapi: 3.0.3\npaths:\n  /a/{id}:\n    parameters:\n      - {name: id, in: path, required: true, schema: {type: integer}}\n    get:\n      summary: Reads one.\n      responses:\n        200: {description: ok}\n";
+    let from_yaml = all(&Document::parse(yaml, &[], "").unwrap());
+    let json = json!({ "openapi": "3.0.3", "paths": { "/a/{id}": {
+        "parameters": [{ "name": "id", "in": "path", "required": true, "schema": { "type": "integer" } }],
+        "get": { "summary": "Reads one.", "responses": { "200": { "description": "ok" } } } } } });
+    let from_json = all(&Document::parse(&json.to_string(), &[], "").unwrap());
+    assert_eq!(from_yaml, from_json);
+    let tool = &from_yaml.operations[0];
+    assert_eq!(tool.description(), "Reads one. (GET /a/{id})");
+    assert_eq!(tool.parameters()["required"], json!(["id"]));
+}
+
+#[test]
+fn what_is_no_openapi_3_is_refused_with_the_reason() {
+    let deep = format!("{{\"openapi\": {}", "[".repeat(100_000));
+    let bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g,*g,*g,*g]\n";
+    for (text, word) in [
+        ("{\"swagger\": \"2.0\"}", "Swagger 2.0"),
+        ("{\"openapi\": \"4.0.0\"}", "4.0.0"),
+        ("{}", "openapi: 3"),
+        ("<html>", "openapi: 3"),
+        ("{\"openapi\": ", "EOF"),
+        ("{\"openapi\": \"3.0.0\", \"paths\": []}", "paths"),
+        (deep.as_str(), "recursion"),
+        (bomb, ""),
+    ] {
+        let error = Document::parse(text, &[], "").unwrap_err();
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    let large = format!("{{\"openapi\": \"3.0.0\", \"x\": \"{}\"}}", "x".repeat(17 * 1024 * 1024));
+    assert_eq!(Document::parse(&large, &[], ""), Err(DocumentError::TooLarge));
+}
+
+#[test]
+fn the_servers_path_leads_and_its_host_does_not() {
+    let path = |servers: Value, mounted: &str| {
+        let text =
+            json!({ "openapi": "3.1.0", "servers": servers, "paths": { "/a": { "get": {} } } });
+        let document = Document::parse(&text.to_string(), &[], mounted).unwrap();
+        all(&document).operations[0].request(&json!({})).unwrap().path
+    };
+    assert_eq!(path(json!([]), ""), "/a");
+    assert_eq!(path(json!([{ "url": "/" }]), ""), "/a");
+    assert_eq!(path(json!([{ "url": "/v1/" }]), ""), "/v1/a");
+    assert_eq!(path(json!([{ "url": "/v1" }]), "/v1/"), "/a");
+    assert_eq!(path(json!([{ "url": "https://evil.example:8443/v1?x" }]), ""), "/v1/a");
+    assert_eq!(path(json!([{ "url": "https://evil.example" }]), ""), "/a");
+    assert_eq!(path(json!([{ "url": "//evil.example/v2" }]), ""), "/v2/a");
+    let variables = json!([{ "url": "/{v}", "variables": { "v": { "default": "v3" } } }]);
+    assert_eq!(path(variables, ""), "/v3/a");
+}

@@ -1,0 +1,32 @@
+//! Documents in, tools and requests out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod documents;
+mod requests;
+mod schemas;
+
+use openapi_tools::{Document, Import, Operation};
+use serde_json::{Value, json};
+
+/// A document of these paths.
+pub(crate) fn document(version: &str, paths: Value, schemas: Value) -> Document {
+    let document = json!({ "openapi": version, "info": { "title": "T", "version": "1" },
+        "paths": paths, "components": { "schemas": schemas } });
+    Document::parse(&document.to_string(), &[], "").unwrap()
+}
+
+pub(crate) fn all(document: &Document) -> Import {
+    document.import(|_| true)
+}
+
+/// The only operation of a document with one, which must have become a tool.
+pub(crate) fn only(version: &str, path: &str, item: Value, schemas: Value) -> Operation {
+    let import = all(&document(version, json!({ path: item }), schemas));
+    assert_eq!(import.problems, [], "{path}");
+    import.operations.into_iter().next().unwrap()
+}
+
+/// Whether a tool takes these arguments.
+pub(crate) fn takes(operation: &Operation, arguments: &Value) -> bool {
+    jsonschema::validator_for(operation.parameters()).unwrap().is_valid(arguments)
+}
