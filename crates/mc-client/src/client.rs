@@ -27,6 +27,12 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 /// The largest answer of a contract endpoint that is read.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
+/// The form of nearly all bodies.
+const JSON: &str = "application/json";
+
+/// The form of an HTML form's body.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// The header of an agent call.
 const AGENT_TOKEN: HeaderName = HeaderName::from_static("x-agent-token");
 
@@ -144,8 +150,13 @@ impl AgentClient {
         call.repeatable = call.method == Method::GET;
         call.max_bytes = request.max_bytes;
         call.cut_long_answer = true;
-        if let Some(body) = &request.body {
-            call = call.json(body)?;
+        match &request.body {
+            Some(RawBody::Json(body)) => call = call.json(body)?,
+            Some(RawBody::Form(form)) => {
+                call.body = Some(form.clone().into());
+                call.content_type = FORM;
+            }
+            None => {}
         }
         if let Some(key) = request.idempotency_key {
             call = call.header(IDEMPOTENCY_KEY, &key)?;
@@ -182,12 +193,27 @@ pub struct RawRequest {
     pub method: Method,
     /// Path and query, beginning with `/`; already normalised and encoded.
     pub path_and_query: String,
-    /// The JSON body.
-    pub body: Option<Value>,
+    /// The body.
+    pub body: Option<RawBody>,
     /// Goes as header `Idempotency-Key`.
     pub idempotency_key: Option<String>,
     /// Bytes of the answer that are read; the rest is dropped.
     pub max_bytes: usize,
+}
+
+/// The body of a call of an endpoint outside the contract.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RawBody {
+    /// As `application/json`.
+    Json(Value),
+    /// As `application/x-www-form-urlencoded`; already encoded.
+    Form(String),
+}
+
+impl From<Value> for RawBody {
+    fn from(value: Value) -> Self {
+        Self::Json(value)
+    }
 }
 
 /// The answer of an endpoint outside the contract.
@@ -227,6 +253,8 @@ pub(crate) struct Call {
     path_and_query: String,
     headers: HeaderMap,
     body: Option<Bytes>,
+    /// The form of the body.
+    content_type: &'static str,
     /// Whether a second attempt does no harm.
     repeatable: bool,
     max_bytes: usize,
@@ -244,10 +272,11 @@ impl Call {
             path_and_query: path_and_query.to_owned(),
             headers: HeaderMap::new(),
             body: None,
+            content_type: JSON,
             repeatable,
             max_bytes: MAX_ANSWER_BYTES,
             cut_long_answer: false,
-            accept: "application/json",
+            accept: JSON,
         }
     }
 
@@ -424,7 +453,7 @@ impl Caller {
         }
         if let Some(body) = &call.body {
             request = request
-                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+                .header(CONTENT_TYPE, HeaderValue::from_static(call.content_type))
                 .body(body.clone());
         }
         Ok(request)

@@ -52,7 +52,7 @@ impl AgentClient {
         let request = RawRequest {
             method: Method::POST,
             path_and_query: segments(TOOLS, &[name]),
-            body: Some(json!({ "arguments": arguments })),
+            body: Some(json!({ "arguments": arguments }).into()),
             idempotency_key: key.map(str::to_owned),
             max_bytes,
         };

@@ -16,6 +16,9 @@ use crate::workspace::{FILES, WorkspaceOptions};
 /// The configuration file's name.
 const CONFIG: &str = "agent-config.json";
 
+/// The name of the file of MCP servers.
+const MCP: &str = "mcp.json";
+
 /// The keys of an agent in it.
 const AGENT_KEYS: [&str; 5] =
     ["role", "session_key_template", "heartbeat_cron", "default_model_tier", "tools"];
@@ -48,8 +51,20 @@ impl fmt::Display for Advice {
     }
 }
 
-/// Looks the whole workspace over. `tools` are the names of the tools that roles can have.
-pub fn advise(options: &WorkspaceOptions, snapshot: &Snapshot, tools: &[&str]) -> Vec<Advice> {
+/// What a role's patterns can be about.
+#[derive(Debug, Clone, Default)]
+pub struct KnownTools {
+    /// The names of the tools that roles can have.
+    pub names: Vec<String>,
+    /// The endpoints of tools, besides those that skills declare.
+    pub endpoints: Vec<EndpointPattern>,
+    /// Whether these are all. When some could not be asked for, a pattern that matches nothing may
+    /// be right.
+    pub complete: bool,
+}
+
+/// Looks the whole workspace over.
+pub fn advise(options: &WorkspaceOptions, snapshot: &Snapshot, tools: &KnownTools) -> Vec<Advice> {
     let mut advisor = Advisor { options, snapshot, tools, found: Vec::new() };
     let Ok(folder) = Folder::open(&options.path) else { return advisor.found };
     advisor.problems();
@@ -57,13 +72,14 @@ pub fn advise(options: &WorkspaceOptions, snapshot: &Snapshot, tools: &[&str]) -
     advisor.sizes();
     advisor.skills(&folder);
     advisor.config(&folder);
+    advisor.mcp(&folder);
     advisor.found
 }
 
 struct Advisor<'a> {
     options: &'a WorkspaceOptions,
     snapshot: &'a Snapshot,
-    tools: &'a [&'a str],
+    tools: &'a KnownTools,
     found: Vec<Advice>,
 }
 
@@ -95,18 +111,10 @@ impl Advisor<'_> {
     /// Files that look as if they should be read and are not.
     fn names(&mut self, folder: &Folder) {
         for name in folder.list("") {
-            let is_read = FILES.contains(&name.as_str()) || name == CONFIG;
-            let near = FILES.iter().chain(&[CONFIG]).find(|known| is_near(&name, known));
+            let is_read = FILES.contains(&name.as_str()) || [CONFIG, MCP].contains(&name.as_str());
+            let near = FILES.iter().chain(&[CONFIG, MCP]).find(|known| is_near(&name, known));
             if let (false, Some(known)) = (is_read, near) {
                 self.add(&name, None, "is not read", format!("rename it to {known}"));
-            }
-            if name == "mcp.json" {
-                self.add(
-                    &name,
-                    None,
-                    "is not used by this version",
-                    "remove it, or wait for one that does",
-                );
             }
         }
         for name in folder.list("souls") {
@@ -257,6 +265,20 @@ impl Advisor<'_> {
         }
     }
 
+    /// Servers that cannot be used. A file that cannot be read at all is among the problems.
+    fn mcp(&mut self, folder: &Folder) {
+        let Read::Text(text) = folder.read(MCP) else { return };
+        let mut found = Vec::new();
+        for (name, server) in &self.snapshot.mcp.servers {
+            if let Err(reason) = server {
+                found.push((line_of(&text, name), format!("server {name:?}: {reason}")));
+            }
+        }
+        for (line, what) in found {
+            self.add(MCP, line, what, "see docs/WORKSPACE.md, MCP servers");
+        }
+    }
+
     fn unknown_keys(&mut self, text: &str, entry: &serde_json::Value) {
         let tools = entry.get("tools").and_then(|tools| tools.as_object());
         let keys = entry.as_object().into_iter().flatten().map(|(key, _)| (key, &AGENT_KEYS[..]));
@@ -300,16 +322,21 @@ impl Advisor<'_> {
             let what = format!("session_key_template of {role} does not end with {ending}");
             self.add(CONFIG, line, what, format!("write user:{{userId}}:{role}"));
         }
+        if !self.tools.complete {
+            return;
+        }
+        let declared = self.snapshot.endpoints.iter().map(|endpoint| endpoint.pattern.clone());
         let endpoints: Vec<EndpointPattern> =
-            self.snapshot.endpoints.iter().map(|endpoint| endpoint.pattern.clone()).collect();
-        let idle = ToolPermissions::idle(&entry.tools, self.tools, &endpoints);
+            declared.chain(self.tools.endpoints.iter().cloned()).collect();
+        let names: Vec<&str> = self.tools.names.iter().map(String::as_str).collect();
+        let idle = ToolPermissions::idle(&entry.tools, &names, &endpoints);
         let idle: Vec<String> = idle.into_iter().map(str::to_owned).collect();
         for pattern in idle {
             let what = format!("{pattern:?} of {role} matches no tool and no endpoint of a skill");
             let remedy = if pattern.contains('/') {
                 "declare the endpoint in a skill, or take it out".to_owned()
             } else {
-                format!("the tools are {}", self.tools.join(", "))
+                format!("the tools are {}", names.join(", "))
             };
             self.add(CONFIG, line_of(text, &pattern).or(line), what, remedy);
         }
@@ -335,6 +362,8 @@ fn remedy(problem: &Problem) -> &'static str {
         "replace it by a text file"
     } else if has("cannot be read") {
         "check that it is there and may be read"
+    } else if problem.file == MCP {
+        "mend the JSON; see docs/WORKSPACE.md, MCP servers"
     } else if has("no description") {
         "add a line such as: description: What it is for, and when to use it."
     } else if has("another skill") {

@@ -208,7 +208,7 @@ fn line_of(text: &str, role: &str) -> Option<usize> {
 }
 
 /// Replaces `${NAME}` in all strings; an unset variable gives nothing.
-fn expand(value: &mut Value, env: &dyn Fn(&str) -> Option<String>) {
+pub(crate) fn expand(value: &mut Value, env: &dyn Fn(&str) -> Option<String>) {
     match value {
         Value::String(text) if text.contains("${") => *text = expand_text(text, env),
         Value::Array(items) => items.iter_mut().for_each(|item| expand(item, env)),

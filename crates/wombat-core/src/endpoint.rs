@@ -212,6 +212,35 @@ impl EndpointPattern {
         given.next().is_none()
     }
 
+    /// The endpoint of a path whose parameters stand between braces, as an OpenAPI document has it.
+    ///
+    /// # Errors
+    /// As [`EndpointPattern::parse`].
+    pub fn of_template(method: &str, path: &str) -> Result<Self, EndpointError> {
+        // A segment that is a parameter in part may be anything.
+        let part = |part: &str| if part.contains('{') { "*".to_owned() } else { part.to_owned() };
+        let path: Vec<String> = path.split('/').map(part).collect();
+        Self::parse(&format!("{method} {}", path.join("/")))
+    }
+
+    /// Whether every call of the other endpoint is one of this.
+    pub fn covers(&self, other: &Self) -> bool {
+        if self.method != "*" && self.method != other.method {
+            return false;
+        }
+        let mut theirs = other.segments.iter();
+        for ours in &self.segments {
+            match (ours, theirs.next()) {
+                (Segment::Rest, _) => return true,
+                (Segment::One, Some(Segment::One)) => {}
+                (Segment::One, Some(Segment::Literal(literal))) if !literal.is_empty() => {}
+                (Segment::Literal(a), Some(Segment::Literal(b))) if a == b => {}
+                (Segment::One | Segment::Literal(_), Some(_) | None) => return false,
+            }
+        }
+        theirs.next().is_none()
+    }
+
     /// Whether some call is one of both endpoints.
     pub fn may_meet(&self, other: &Self) -> bool {
         if self.method != "*" && other.method != "*" && self.method != other.method {

@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod frontmatter;
 pub mod heartbeat;
 mod loader;
+pub mod mcp_config;
 mod permissions;
 mod prompt;
 pub mod session;

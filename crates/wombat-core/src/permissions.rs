@@ -119,6 +119,33 @@ impl ToolPermissions {
         if reached(&self.approval) { Permission::NeedsApproval } else { Permission::Allowed }
     }
 
+    /// Whether `allow` names a tool of an endpoint, so that it is there at all: by the tool's name
+    /// or by an endpoint that covers its own.
+    pub fn names(&self, tool: &str, endpoint: &EndpointPattern) -> bool {
+        self.allow.iter().any(|pattern| match pattern {
+            ToolPattern::Name(name) => glob(name, tool),
+            ToolPattern::Endpoint(allowed) => allowed.covers(endpoint),
+        })
+    }
+
+    /// Whether `allow` names this very call.
+    pub fn names_call(&self, tool: &str, method: &str, path: &NormalPath) -> bool {
+        self.allow.iter().any(|pattern| pattern.matches(tool, Some((method, path))))
+    }
+
+    /// Whether some call of a tool that has an endpoint can pass, so that it is worth offering.
+    pub fn could_allow_at(&self, tool: &str, endpoint: &EndpointPattern) -> bool {
+        let denied = self.deny.iter().any(|pattern| match pattern {
+            ToolPattern::Name(name) => glob(name, tool),
+            ToolPattern::Endpoint(denied) => denied.covers(endpoint),
+        });
+        let allowed = self.allow.iter().any(|pattern| match pattern {
+            ToolPattern::Name(name) => glob(name, tool),
+            ToolPattern::Endpoint(allowed) => allowed.may_meet(endpoint),
+        });
+        !denied && (self.allow.is_empty() || allowed)
+    }
+
     /// Whether some call of a tool can pass, so that it is worth offering to the model.
     pub fn could_allow(&self, tool: &str) -> bool {
         let by_name = |patterns: &[ToolPattern]| patterns.iter().any(|p| p.matches(tool, None));
@@ -177,6 +204,30 @@ mod tests {
             denied.decide("call_backend", Some(("GET", &slash))),
             Permission::Denied(_)
         ));
+    }
+
+    #[test]
+    fn a_tool_with_an_endpoint_goes_by_its_name_and_by_its_endpoint() {
+        let of = |text: &str| EndpointPattern::parse(text).unwrap();
+        let profile = of("GET /api/schools/{id}/profile");
+        let path = NormalPath::parse("/api/schools/7/profile").unwrap();
+        let none = permissions("{}");
+        assert!(none.could_allow_at("school_profile", &profile));
+        assert!(!none.names("school_profile", &profile), "nothing is named");
+        for allow in ["school_*", "GET /api/schools/**", "GET /api/schools/*/profile"] {
+            let some = permissions(&format!(r#"{{"allow": ["{allow}"]}}"#));
+            assert!(some.names("school_profile", &profile), "{allow}");
+            assert!(some.names_call("school_profile", "GET", &path), "{allow}");
+            assert!(some.could_allow_at("school_profile", &profile), "{allow}");
+            assert!(!some.names_call("school_profile", "PUT", &path) || allow == "school_*");
+        }
+        // One school is less than the tool can reach: it does not name the tool.
+        let one = permissions(r#"{"allow": ["GET /api/schools/7/profile"]}"#);
+        assert!(!one.names("school_profile", &profile));
+        for deny in ["school_profile", "* /api/**"] {
+            let some = permissions(&format!(r#"{{"allow": ["*"], "deny": ["{deny}"]}}"#));
+            assert!(!some.could_allow_at("school_profile", &profile), "{deny}");
+        }
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use chrono::NaiveDate;
 use serde::Serialize;
 
 use crate::agent_config::{AgentConfig, AgentProfile, ModelTier, ToolLists};
 use crate::endpoint::EndpointPattern;
+use crate::mcp_config::McpConfig;
 use crate::prompt::PromptCache;
 use crate::session::Role;
 use crate::skills::{Skill, SkillReport};
@@ -117,6 +118,7 @@ pub struct Snapshot {
     pub(crate) reports: Vec<SkillReport>,
     pub(crate) endpoints: Vec<SkillEndpoint>,
     pub(crate) config: AgentConfig,
+    pub(crate) mcp: Arc<McpConfig>,
     pub(crate) profiles: BTreeMap<Role, AgentProfile>,
     pub(crate) boot_complete: bool,
     pub(crate) inline_skills: bool,
@@ -207,6 +209,16 @@ impl Snapshot {
     /// What is known of a role; any role that parses can be addressed.
     pub fn agent(&self, role: &Role) -> AgentProfile {
         self.profiles.get(role).cloned().unwrap_or_else(|| AgentProfile::unconfigured(role))
+    }
+
+    /// The roles that the configuration says something about.
+    pub fn profiles(&self) -> impl Iterator<Item = &AgentProfile> {
+        self.profiles.values()
+    }
+
+    /// The MCP servers of `mcp.json`.
+    pub fn mcp(&self) -> &Arc<McpConfig> {
+        &self.mcp
     }
 
     /// The roles of `souls/` and of the configuration.

@@ -146,3 +146,24 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn an_endpoint_covers_what_lies_within_it() {
+    let parse = |text: &str| EndpointPattern::parse(text).unwrap();
+    for (outer, inner, covers) in [
+        ("GET /a/{id}", "GET /a/{other}", true),
+        ("GET /a/{id}", "GET /a/b", true),
+        ("GET /a/b", "GET /a/{id}", false),
+        ("GET /a/*", "GET /a", false),
+        ("GET /a/**", "GET /a/{id}/b", true),
+        ("* /a", "DELETE /a", true),
+        ("GET /a", "* /a", false),
+        ("POST /a", "GET /a", false),
+        ("GET /a", "GET /a/b", false),
+        ("GET /a/{id}", "GET /a/**", false),
+    ] {
+        assert_eq!(parse(outer).covers(&parse(inner)), covers, "{outer} {inner}");
+    }
+    let file = EndpointPattern::of_template("GET", "/files/{name}.json").unwrap();
+    assert_eq!(file.to_string(), "GET /files/*");
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use chrono::{Days, NaiveDate, Utc};
 use sha2::{Digest, Sha256};
@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{BOOT_MARKER, FILES, SkillsMode, WorkspaceOptions};
 use crate::agent_config::{AgentConfig, by_role};
 use crate::loader::{Folder, Read, read_regular, truncate};
+use crate::mcp_config::McpConfig;
 use crate::prompt::{PromptCache, hex};
 use crate::session::Role;
 use crate::skills::{self, GateContext, Skill, SkillReport};
@@ -33,6 +34,7 @@ pub(super) fn load(options: &WorkspaceOptions, before: Option<&Snapshot>) -> Sna
         }
     };
     let config = pass.config(&folder);
+    let mcp = pass.mcp(&folder);
     let mut parts = Parts {
         docs: FILES
             .into_iter()
@@ -44,6 +46,7 @@ pub(super) fn load(options: &WorkspaceOptions, before: Option<&Snapshot>) -> Sna
         souls: pass.souls(&folder),
         logs: pass.logs(&folder),
         boot_complete: options.path.join(BOOT_MARKER).exists(),
+        mcp,
         ..Parts::default()
     };
     (parts.skills, parts.reports) = pass.skills(&folder, &config);
@@ -61,6 +64,7 @@ struct Parts {
     skills: Vec<Skill>,
     reports: Vec<SkillReport>,
     config: AgentConfig,
+    mcp: Arc<McpConfig>,
     boot_complete: bool,
 }
 
@@ -176,6 +180,29 @@ impl Pass<'_> {
         }
     }
 
+    fn mcp(&mut self, folder: &Folder) -> Arc<McpConfig> {
+        let name = "mcp.json";
+        let kept = self.before.map(|before| before.mcp.clone()).unwrap_or_default();
+        match folder.read(name) {
+            Read::Missing => Arc::default(),
+            Read::Bad(reason) => {
+                self.problem(name, None, reason);
+                kept
+            }
+            Read::Text(text) => match McpConfig::parse(&text, self.options.env.as_ref()) {
+                Ok(config) => {
+                    self.count(name, &text);
+                    // What is the same stays the same object, so that servers go on.
+                    if *kept == config { kept } else { Arc::new(config) }
+                }
+                Err(error) => {
+                    self.problem(name, error.line, error.reason);
+                    kept
+                }
+            },
+        }
+    }
+
     fn skills(&mut self, folder: &Folder, config: &AgentConfig) -> (Vec<Skill>, Vec<SkillReport>) {
         let mut loaded: Vec<Skill> = Vec::new();
         let mut reports = Vec::new();
@@ -262,6 +289,7 @@ impl Pass<'_> {
             reports: parts.reports,
             endpoints,
             config: parts.config,
+            mcp: parts.mcp,
             boot_complete: parts.boot_complete,
             inline_skills,
             cache: Mutex::new(PromptCache::default()),

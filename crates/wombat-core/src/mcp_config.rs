@@ -1,0 +1,288 @@
+//! `mcp.json`: the MCP servers whose tools agents may use (docs/WORKSPACE.md).
+//!
+//! The usual `mcpServers` form. What is wrong with one server costs only that server.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use url_like::is_http;
+
+use crate::agent_config::expand;
+
+/// How long a call may take unless the server says otherwise.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Seconds that a call may take at most.
+const MAX_TIMEOUT: u64 = 600;
+
+/// The longest name of a server: its tools' names begin with it, and have 64 characters.
+const MAX_NAME: usize = 32;
+
+/// The file, read.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct McpConfig {
+    /// The servers by name, without those that are `disabled`.
+    pub servers: BTreeMap<String, ServerEntry>,
+}
+
+/// A server, or why it cannot be used.
+pub type ServerEntry = Result<ServerConfig, String>;
+
+/// How a server is reached.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerConfig {
+    /// Where it is.
+    pub transport: Transport,
+    /// How long a call may take.
+    pub timeout: Duration,
+}
+
+/// Where a server is.
+#[derive(Clone, PartialEq)]
+pub enum Transport {
+    /// A program that is started, spoken to over its standard input and output.
+    Stdio {
+        /// The program, looked up on `PATH`.
+        command: String,
+        /// Its arguments.
+        args: Vec<String>,
+        /// What it finds in its environment beside the few variables that every program needs.
+        env: BTreeMap<String, String>,
+        /// Its working directory; the workspace when absent.
+        cwd: Option<String>,
+    },
+    /// A server on the network, over streamable HTTP.
+    Http {
+        /// Its address.
+        url: String,
+        /// Headers of every request.
+        headers: BTreeMap<String, String>,
+    },
+}
+
+/// Values of variables and headers are often secrets.
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stdio { command, .. } => {
+                f.debug_struct("Stdio").field("command", command).finish_non_exhaustive()
+            }
+            Self::Http { .. } => f.debug_struct("Http").finish_non_exhaustive(),
+        }
+    }
+}
+
+/// A file that cannot be used at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct McpConfigError {
+    /// Where, from 1.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl McpConfig {
+    /// Reads the file's text. `${NAME}` in strings is replaced by what `env` says; a server that
+    /// needs a variable that is not set is off.
+    ///
+    /// # Errors
+    /// When it is no JSON object with `mcpServers`.
+    pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, McpConfigError> {
+        let raw: Value = serde_json::from_str(text).map_err(|error| McpConfigError {
+            line: Some(error.line()),
+            reason: error.to_string(),
+        })?;
+        let servers = match raw.get("mcpServers") {
+            Some(Value::Object(servers)) => servers,
+            Some(_) => return Err(no_line("mcpServers is no object")),
+            None if raw.is_object() => return Err(no_line("there is no mcpServers in it")),
+            None => return Err(no_line("it is no object")),
+        };
+        let enabled = |server: &Value| {
+            server.get("disabled") != Some(&Value::Bool(true))
+                && server.get("enabled") != Some(&Value::Bool(false))
+        };
+        let servers = servers.iter().filter(|(_, server)| enabled(server));
+        let servers = servers.map(|(name, server)| (name.clone(), read(name, server, env)));
+        Ok(Self { servers: servers.collect() })
+    }
+}
+
+fn no_line(reason: &str) -> McpConfigError {
+    McpConfigError { line: None, reason: reason.to_owned() }
+}
+
+fn read(name: &str, server: &Value, env: &dyn Fn(&str) -> Option<String>) -> ServerEntry {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(plain) || name.contains("__") {
+        return Err(format!("its name must be 1 to {MAX_NAME} letters, digits, '-' or single '_'"));
+    }
+    let mut unset = Vec::new();
+    missing(server, env, &mut unset);
+    if let Some(variable) = unset.first() {
+        return Err(format!("${{{variable}}} is not set"));
+    }
+    let mut server = server.clone();
+    expand(&mut server, env);
+    let fields = server.as_object().ok_or("it is no object")?;
+    let kind = text(fields, "type")?.or(text(fields, "transport")?);
+    let timeout = match fields.get("timeout_secs") {
+        None => DEFAULT_TIMEOUT,
+        Some(given) => match given.as_u64() {
+            Some(seconds @ 1..=MAX_TIMEOUT) => Duration::from_secs(seconds),
+            Some(_) | None => return Err(format!("timeout_secs must be 1 to {MAX_TIMEOUT}")),
+        },
+    };
+    let transport = match (text(fields, "command")?, text(fields, "url")?, kind.as_deref()) {
+        (Some(_), Some(_), _) => return Err("it has both command and url".to_owned()),
+        (None, None, _) => return Err("it has neither command nor url".to_owned()),
+        (_, _, Some("sse")) => {
+            return Err("the transport sse is not offered; most servers have http, too".to_owned());
+        }
+        (Some(command), None, None | Some("stdio")) => Transport::Stdio {
+            command,
+            args: list(fields, "args")?,
+            env: map(fields, "env")?,
+            cwd: text(fields, "cwd")?,
+        },
+        (
+            None,
+            Some(url),
+            None | Some("http" | "streamable-http" | "streamableHttp" | "streamable_http"),
+        ) => {
+            if !is_http(&url) {
+                return Err("url is no http or https address".to_owned());
+            }
+            Transport::Http { url, headers: map(fields, "headers")? }
+        }
+        (_, _, Some(other)) => return Err(format!("the transport {other:?} does not fit")),
+    };
+    Ok(ServerConfig { transport, timeout })
+}
+
+/// The variables that are mentioned as `${NAME}` and not set.
+fn missing(value: &Value, env: &dyn Fn(&str) -> Option<String>, out: &mut Vec<String>) {
+    match value {
+        Value::String(text) => {
+            let names = text.split("${").skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
+            out.extend(names.filter(|name| env(name).is_none()).map(str::to_owned));
+        }
+        Value::Array(items) => items.iter().for_each(|item| missing(item, env, out)),
+        Value::Object(fields) => fields.values().for_each(|field| missing(field, env, out)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn text(fields: &Map<String, Value>, name: &str) -> Result<Option<String>, String> {
+    match fields.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if !text.trim().is_empty() => Ok(Some(text.clone())),
+        Some(Value::String(_)) => Err(format!("{name} is empty")),
+        Some(_) => Err(format!("{name} is no text")),
+    }
+}
+
+fn list(fields: &Map<String, Value>, name: &str) -> Result<Vec<String>, String> {
+    let items = match fields.get(name) {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(items)) => items,
+        Some(_) => return Err(format!("{name} is no list")),
+    };
+    let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
+    texts.collect::<Option<_>>().ok_or_else(|| format!("{name} is no list of texts"))
+}
+
+fn map(fields: &Map<String, Value>, name: &str) -> Result<BTreeMap<String, String>, String> {
+    let pairs = match fields.get(name) {
+        None | Some(Value::Null) => return Ok(BTreeMap::new()),
+        Some(Value::Object(pairs)) => pairs,
+        Some(_) => return Err(format!("{name} is no object")),
+    };
+    let pairs = pairs.iter().map(|(key, value)| match value {
+        Value::String(text) => Ok((key.clone(), text.clone())),
+        Value::Number(number) => Ok((key.clone(), number.to_string())),
+        Value::Bool(flag) => Ok((key.clone(), flag.to_string())),
+        Value::Null | Value::Array(_) | Value::Object(_) => {
+            Err(format!("{name}: {key} is no text"))
+        }
+    });
+    pairs.collect()
+}
+
+/// The little that must be known of an address here.
+mod url_like {
+    /// Whether it begins as an address of the web does, and has a host.
+    pub(super) fn is_http(url: &str) -> bool {
+        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?', '#', ':']))
+            && !url.contains(char::is_whitespace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_one(server: &str) -> ServerEntry {
+        let text = format!(r#"{{"mcpServers": {{"s": {server}}}}}"#);
+        let env = |name: &str| (name == "KEY").then(|| "k1".to_owned());
+        McpConfig::parse(&text, &env).unwrap().servers.remove("s").unwrap()
+    }
+
+    #[test]
+    fn both_transports_are_read_and_variables_filled_in() {
+        let stdio = read_one(
+            r#"{"command": "npx", "args": ["-y", "x"], "env": {"A": "${KEY}", "N": 1}, "timeout_secs": 5}"#,
+        );
+        let stdio = stdio.unwrap();
+        assert_eq!(stdio.timeout, Duration::from_secs(5));
+        let Transport::Stdio { command, args, env, cwd } = &stdio.transport else { panic!() };
+        assert_eq!((command.as_str(), args.len(), cwd), ("npx", 2, &None));
+        assert_eq!((env["A"].as_str(), env["N"].as_str()), ("k1", "1"));
+        assert!(!format!("{stdio:?}").contains("k1"), "{stdio:?}");
+        let http = read_one(
+            r#"{"type": "http", "url": "https://h/mcp", "headers": {"Authorization": "Bearer ${KEY}"}}"#,
+        );
+        let Transport::Http { url, headers } = http.unwrap().transport else { panic!() };
+        assert_eq!(
+            (url.as_str(), headers["Authorization"].as_str()),
+            ("https://h/mcp", "Bearer k1")
+        );
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_used_says_why_and_spares_the_others() {
+        for (server, word) in [
+            ("7", "no object"),
+            ("{}", "neither"),
+            (r#"{"command": "x", "url": "http://h"}"#, "both"),
+            (r#"{"command": ""}"#, "empty"),
+            (r#"{"command": "x", "args": "y"}"#, "no list"),
+            (r#"{"command": "x", "env": {"A": []}}"#, "A is no text"),
+            (r#"{"command": "x", "timeout_secs": 0}"#, "timeout_secs"),
+            (r#"{"command": "x", "env": {"A": "${NOT_SET}"}}"#, "NOT_SET"),
+            (r#"{"url": "ftp://h"}"#, "http"),
+            (r#"{"url": "http://"}"#, "http"),
+            (r#"{"url": "http://h/sse", "type": "sse"}"#, "sse"),
+            (r#"{"url": "http://h", "type": "stdio"}"#, "stdio"),
+        ] {
+            let error = read_one(server).unwrap_err();
+            assert!(error.contains(word), "{server}: {error}");
+        }
+        let text = r#"{"mcpServers": {"a__b": {"command": "x"}, "off": {"disabled": true}, "ok": {"command": "x"}}}"#;
+        let config = McpConfig::parse(text, &|_| None).unwrap();
+        let states: Vec<_> = config.servers.iter().map(|(n, s)| (n.as_str(), s.is_ok())).collect();
+        assert_eq!(states, [("a__b", false), ("ok", true)]);
+    }
+
+    #[test]
+    fn a_file_that_is_no_such_file_is_refused_with_its_line() {
+        let error = McpConfig::parse("{\n\"mcpServers\": {\n}", &|_| None).unwrap_err();
+        assert_eq!(error.line, Some(3));
+        for text in ["[]", "{}", r#"{"mcpServers": []}"#] {
+            assert!(McpConfig::parse(text, &|_| None).is_err(), "{text}");
+        }
+    }
+}
