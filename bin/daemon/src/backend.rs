@@ -63,10 +63,15 @@ impl Backend {
         Ok(self.client.agent(Arc::new(auth)))
     }
 
+    /// The backend for calls that serve no single user: what it can do, what tools it has.
+    pub fn own_agent(&self) -> Result<AgentClient, McError> {
+        self.agent(OWN_USER, OWN_ROLE)
+    }
+
     /// Asks the backend what it can do.
     pub async fn ask(&self, traceparent: &str) -> Result<Arc<Capabilities>, McError> {
         let deadline = tokio::time::Instant::now() + ASK_LIMIT;
-        let agent = self.agent(OWN_USER, OWN_ROLE)?.with_trace(traceparent).with_deadline(deadline);
+        let agent = self.own_agent()?.with_trace(traceparent).with_deadline(deadline);
         let capabilities = match agent.capabilities().await {
             Ok(capabilities) => capabilities,
             // A backend without the endpoint has only the required part.

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use llm::LlmClient;
 use mc_client::client::McClient;
-use mc_client::types::CONTRACT_VERSION;
+use mc_client::types::{CONTRACT_VERSION, Capabilities};
 use service::settings::{Layers, Reader, SettingsError};
 use service::trace::TraceId;
-use wombat_core::advice::advise;
-use wombat_core::workspace::{Workspace, WorkspaceOptions, WorkspaceStatus};
+use wombat_core::advice::{KnownTools, advise};
+use wombat_core::workspace::{Snapshot, Workspace, WorkspaceOptions, WorkspaceStatus};
 
 use crate::backend::{Backend, fits};
 use crate::settings::Settings;
-use crate::tools;
+use crate::tools::{self, Tools};
 
 /// How long the backend is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -67,15 +67,19 @@ pub async fn check(layers: &Layers) -> Vec<Finding> {
             for warning in &settings.warnings {
                 report.warn(format!("settings: {warning}"));
             }
-            report.workspace(workspace_of(&settings));
+            let workspace = report.workspace(workspace_of(&settings));
             report.model(&settings);
-            report.backend(&settings).await;
+            let backend = report.backend(&settings).await;
+            report.tools(&settings, workspace, backend).await;
         }
         Err(SettingsError(problems)) => {
             for problem in problems {
                 report.fail(format!("settings: {problem}"));
             }
-            report.workspace(workspace_without_settings(layers));
+            if let Some((options, snapshot)) = report.workspace(workspace_without_settings(layers))
+            {
+                report.advice(&options, &snapshot, &unknown_tools());
+            }
             report.warn("model and backend: not looked at until the settings are right");
         }
     }
@@ -111,6 +115,15 @@ fn workspace_without_settings(layers: &Layers) -> WorkspaceOptions {
     }
 }
 
+/// A workspace that could be read.
+type Looked = Option<(WorkspaceOptions, Arc<Snapshot>)>;
+
+/// What is known of tools when the backend cannot be asked.
+fn unknown_tools() -> KnownTools {
+    let names = tools::names().into_iter().map(str::to_owned).collect();
+    KnownTools { names, endpoints: Vec::new(), complete: false }
+}
+
 #[derive(Default)]
 struct Report(Vec<Finding>);
 
@@ -127,14 +140,14 @@ impl Report {
         self.0.push(Finding { level: Level::Failure, text: text.into() });
     }
 
-    fn workspace(&mut self, options: WorkspaceOptions) {
+    fn workspace(&mut self, options: WorkspaceOptions) -> Looked {
         let workspace = Workspace::open(options.clone());
         let snapshot = workspace.snapshot();
         if snapshot.status() == WorkspaceStatus::Missing {
             for problem in snapshot.problems() {
                 self.fail(format!("workspace: {problem}, or write one with wombat-daemon init"));
             }
-            return;
+            return None;
         }
         let on = snapshot.skills().iter().filter(|skill| skill.enabled).count();
         self.good(format!(
@@ -144,9 +157,42 @@ impl Report {
             snapshot.skills().len(),
             snapshot.endpoints().len()
         ));
-        for advice in advise(&options, &snapshot, &tools::names()) {
+        Some((options, snapshot))
+    }
+
+    fn advice(&mut self, options: &WorkspaceOptions, snapshot: &Snapshot, tools: &KnownTools) {
+        for advice in advise(options, snapshot, tools) {
             self.warn(format!("workspace: {advice}"));
         }
+    }
+
+    /// The tools from outside, all asked for once; then the workspace's advice, which needs them.
+    async fn tools(
+        &mut self,
+        settings: &Settings,
+        workspace: Looked,
+        backend: Option<(Arc<Backend>, Arc<Capabilities>)>,
+    ) {
+        let Some((options, snapshot)) = workspace else { return };
+        let Some((backend, capabilities)) = backend else {
+            return self.advice(&options, &snapshot, &unknown_tools());
+        };
+        let http = match service::http::client_builder().build() {
+            Ok(http) => http,
+            Err(error) => return self.fail(format!("tools: no HTTP client: {error}")),
+        };
+        let tools =
+            Tools::new(settings.openapi.clone(), &backend, http, settings.workspace.clone());
+        let (known, wrong) = tools.look_over(&snapshot, &capabilities).await;
+        tools.close().await;
+        let outside = known.names.len().saturating_sub(tools::names().len());
+        if outside > 0 {
+            self.good(format!("tools: {outside} from outside: OpenAPI, the backend's own, MCP"));
+        }
+        for what in wrong {
+            self.warn(format!("tools: {what}"));
+        }
+        self.advice(&options, &snapshot, &known);
     }
 
     fn model(&mut self, settings: &Settings) {
@@ -164,45 +210,50 @@ impl Report {
         }
     }
 
-    async fn backend(&mut self, settings: &Settings) {
+    async fn backend(&mut self, settings: &Settings) -> Option<(Arc<Backend>, Arc<Capabilities>)> {
         let url = &settings.backend_url;
         let http = match service::http::client_builder().build() {
             Ok(http) => http,
             Err(error) => {
-                return self.fail(format!("backend: the HTTP client cannot be made: {error}"));
+                self.fail(format!("backend: the HTTP client cannot be made: {error}"));
+                return None;
             }
         };
         let client = McClient::new(url, http, settings.backend_retry);
-        let backend = Backend::new(client, settings.minter.clone());
+        let backend = Arc::new(Backend::new(client, settings.minter.clone()));
         let trace = TraceId::random();
         let asked = tokio::time::timeout(PATIENCE, backend.ask(&trace.traceparent())).await;
         let capabilities = match asked {
             Ok(Ok(capabilities)) => capabilities,
             Ok(Err(error)) if error.is_auth() => {
-                return self.fail(format!(
+                self.fail(format!(
                     "backend: {url} refuses the agent token; AGENT_JWT_SECRET must be the same on both sides"
                 ));
+                return None;
             }
             Ok(Err(error)) => {
-                return self
-                    .fail(format!("backend: {url}: {error}; start it, or correct BACKEND_URL"));
+                self.fail(format!("backend: {url}: {error}; start it, or correct BACKEND_URL"));
+                return None;
             }
             Err(_) => {
-                return self.fail(format!("backend: {url} does not answer; is it overloaded?"));
+                self.fail(format!("backend: {url} does not answer; is it overloaded?"));
+                return None;
             }
         };
         let theirs = &capabilities.contract_version;
         if theirs.is_empty() {
-            return self.fail(format!(
+            self.fail(format!(
                 "backend: {url} does not say what it can do (GET /api/mission-control/capabilities); \
                  see docs/CONTROL_PLANE_CONTRACT.md, or correct BACKEND_URL"
             ));
+            return None;
         }
         if !fits(theirs) {
-            return self.fail(format!(
+            self.fail(format!(
                 "backend: {url} speaks contract {theirs:?}, and this daemon {CONTRACT_VERSION:?}; \
                  update the older one"
             ));
+            return None;
         }
         self.good(format!("backend: {url} answers and speaks contract {theirs}"));
         for (feature, without) in WORTH_HAVING {
@@ -210,5 +261,6 @@ impl Report {
                 self.warn(format!("backend: it lacks {feature}: {without}; add it when you can"));
             }
         }
+        Some((backend, capabilities))
     }
 }

@@ -64,6 +64,7 @@ pub async fn run(
     let drain = settings.drain;
     let app = App::new(settings)?;
     let watch = app.workspace.watch();
+    app.tools.warm_up(&app.workspace.snapshot());
     for warning in &app.settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -99,6 +100,7 @@ pub async fn run(
             }
         }
     }
+    app.tools.close().await;
     fold.abort();
     tokio::task::spawn_blocking(move || drop(watch)).await.ok();
     tracing::info!("stopped");

@@ -18,6 +18,7 @@ use wombat_core::workspace::SkillsMode;
 use wombat_core::zones::parse_zone;
 
 use crate::sessions::SessionPolicy;
+use crate::tools::OpenApiPlace;
 
 /// Everything that can be set.
 #[derive(Debug)]
@@ -70,6 +71,8 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// `WOMBAT_TOOL_RESULT_MAX_CHARS`.
     pub tool_result_max_chars: usize,
+    /// `WOMBAT_BACKEND_OPENAPI`.
+    pub openapi: Option<OpenApiPlace>,
     /// `WOMBAT_WEBHOOK_ALLOW_PRIVATE`.
     pub webhook_allow_private: bool,
     /// `WOMBAT_LOG_FORMAT`.
@@ -79,9 +82,6 @@ pub struct Settings {
     /// All of the above as `config` shows it.
     pub effective: Effective,
 }
-
-/// Settings whose feature is still to come: to ignore them would be to pretend.
-const NOT_OFFERED: [&str; 1] = ["WOMBAT_BACKEND_OPENAPI"];
 
 /// The keys of each provider, and where it is.
 const PROVIDERS: [(Provider, &[&str], &str); 8] = [
@@ -140,11 +140,10 @@ impl Settings {
         let webhook_allow_private = r.flag("WOMBAT_WEBHOOK_ALLOW_PRIVATE", false);
         let log_format = r.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json");
         let log_filter = r.text("RUST_LOG", "info");
-        for name in NOT_OFFERED {
-            if r.optional(name).is_some() {
-                r.problem(name, "is not offered by this version; leave it out");
-            }
-        }
+        let openapi = r.optional("WOMBAT_BACKEND_OPENAPI").and_then(|text| {
+            let place = text.parse::<OpenApiPlace>();
+            place.map_err(|why| r.problem("WOMBAT_BACKEND_OPENAPI", why)).ok()
+        });
         let effective = r.finish()?;
         // `finish` has failed if any of these could not be read.
         let (Some(minter), Some(llm)) = (tokens.minter, llm) else {
@@ -180,6 +179,7 @@ impl Settings {
             drain,
             max_body_bytes,
             tool_result_max_chars,
+            openapi,
             webhook_allow_private,
             log_format: log_format.unwrap_or_else(LogFormat::fitting),
             log_filter,

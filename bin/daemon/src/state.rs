@@ -11,7 +11,7 @@ use crate::metrics::Metrics;
 use crate::runs::Runs;
 use crate::sessions::Sessions;
 use crate::settings::Settings;
-use crate::tools::ToolCache;
+use crate::tools::Tools;
 use crate::usage::UsageBook;
 use crate::webhook::Webhooks;
 
@@ -28,7 +28,7 @@ pub struct Parts {
     /// The models.
     pub llm: LlmClient,
     /// The backend.
-    pub backend: Backend,
+    pub backend: Arc<Backend>,
     /// The runs that are going on.
     pub runs: Runs,
     /// The sessions that are busy.
@@ -40,7 +40,7 @@ pub struct Parts {
     /// What Prometheus is told.
     pub metrics: Metrics,
     /// The roles' tools.
-    pub tools: ToolCache,
+    pub tools: Tools,
 }
 
 impl std::ops::Deref for App {
@@ -88,9 +88,16 @@ impl App {
         let book = Arc::new(UsageBook::default());
         let runs = Runs::new(settings.max_concurrent_runs, book.clone());
         let tracker = runs.tracker().clone();
+        let backend = Arc::new(Backend::new(client, settings.minter.clone()));
+        let tools = Tools::new(
+            settings.openapi.clone(),
+            &backend,
+            http.clone(),
+            settings.workspace.clone(),
+        );
         Ok(Self(Arc::new(Parts {
             llm: LlmClient::new(settings.llm.clone(), http)?,
-            backend: Backend::new(client, settings.minter.clone()),
+            backend,
             webhooks: Webhooks::new(
                 settings.webhook_allow_private,
                 settings.backend_retry.delay,
@@ -100,7 +107,7 @@ impl App {
             runs,
             sessions: Sessions::default(),
             book,
-            tools: ToolCache::default(),
+            tools,
             workspace,
             settings,
         })))

@@ -20,7 +20,7 @@ use super::events::RunEvent;
 use super::journal::{LlmStep, ToolStep};
 use super::model::{Asker, estimate};
 use super::run::{Dead, Next, PlannedCall, RunState};
-use crate::tools::{ToolContext, ToolOutcome};
+use crate::tools::{AskedFor, ToolContext, ToolOutcome};
 
 /// How many calls of one turn are made at once (docs/RUNS.md).
 const PARALLEL_CALLS: usize = 8;
@@ -294,6 +294,7 @@ impl Drive<'_> {
     }
 
     async fn make_call(&self, scene: &Scene, planned: &PlannedCall, approved: bool) -> ToolOutcome {
+        let (waits, traceparent) = (AtomicBool::new(false), self.trace.traceparent());
         let context = ToolContext {
             client: &scene.client,
             snapshot: &scene.snapshot,
@@ -301,11 +302,13 @@ impl Drive<'_> {
             run_key: self.run_key,
             task_id: &scene.task_id,
             max_chars: self.app.settings.tool_result_max_chars,
+            traceparent: Some(&traceparent),
             approved,
-            waits: AtomicBool::new(false),
+            asks: false,
+            waits: &waits,
         };
         let outcome = scene.tools.call(&context, planned).await;
-        ToolOutcome { waits: context.waits.load(Ordering::Relaxed), ..outcome }
+        ToolOutcome { waits: waits.load(Ordering::Relaxed), ..outcome }
     }
 
     /// Whether a person can be asked, and the run taken up after.
@@ -322,16 +325,19 @@ impl Drive<'_> {
     ) -> Result<Verdict, RunError> {
         let call = &planned.call;
         let key = self.run_key.tool_key(&call.name, &call.arguments, planned.nth);
-        let arguments = match &call.arguments {
+        // What the person sees is the call that will be made.
+        let asked_for = AskedFor::of(call);
+        let arguments = match asked_for.arguments {
             Value::Object(fields) => fields.clone(),
             _ => Map::new(),
         };
+        let reason = asked_for.reason.unwrap_or(reason);
         let reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
         let request = CreateToolRequest {
             task_id: scene.task_id.clone(),
             run_key: self.run_key.as_str().to_owned(),
             session_key: self.request.session.to_string(),
-            tool: call.name.clone(),
+            tool: asked_for.tool.to_owned(),
             arguments,
             reason: (!reason.trim().is_empty()).then_some(reason),
             idempotency_key: format!("{key}:approval"),
@@ -352,7 +358,7 @@ impl Drive<'_> {
                 .map_err(|error| RunError::backend(&error))?,
             _ => asked,
         };
-        Ok(self.read_verdict(call.name.as_str(), &request.arguments, asked))
+        Ok(self.read_verdict(&request.tool, &request.arguments, asked))
     }
 
     fn read_verdict(

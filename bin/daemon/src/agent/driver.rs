@@ -119,7 +119,7 @@ impl Drive<'_> {
         );
         let (known, journal) = tokio::try_join!(known, journal)?;
         self.check_past(&journal)?;
-        let tools = app.tools.get(&snapshot, &profile, &capabilities);
+        let tools = app.tools.of_role(&snapshot, &profile, &capabilities).await;
         let model = app.llm.model(self.tier(&profile)).clone();
         let scene =
             Scene { client, capabilities, snapshot, profile, tools, model, task_id, journal };

@@ -90,6 +90,7 @@ pub(super) async fn health(
             "model": model.name,
             "configured": configured,
         },
+        "tools": app.tools.report(&snapshot),
         "config": { "port": app.settings.port, "defaultTask": app.settings.default_task },
     }))
 }

@@ -3,7 +3,7 @@
 //! The model gives method, path, query and body. The path is normalised and must match a declared
 //! endpoint; host, headers and token are never the model's to choose.
 
-use mc_client::client::{RawRequest, RawResponse};
+use mc_client::client::{RawBody, RawRequest, RawResponse};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 use wombat_core::endpoint::NormalPath;
@@ -12,7 +12,7 @@ use super::result::ToolReply;
 use super::set::ToolContext;
 
 /// Bytes of an answer that are read at all; what the model sees of them is cut further.
-const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+pub(super) const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
 /// Where Mission Control's own endpoints are; they take the idempotency key in the body.
 const MISSION_CONTROL: &str = "/api/mission-control/";
@@ -58,16 +58,8 @@ fn prepare(
     } else {
         format!("{}?{query}", path.as_str())
     };
-    let mut body = arguments.get("body").filter(|body| !body.is_null()).cloned();
-    let writes = method != "GET";
-    let mut idempotency_key = writes.then_some(key);
-    if method == "POST"
-        && path.as_str().starts_with(MISSION_CONTROL)
-        && let Some(Value::Object(fields)) = &mut body
-        && let Some(key) = idempotency_key.take()
-    {
-        fields.insert("idempotency_key".to_owned(), Value::String(key));
-    }
+    let body = arguments.get("body").filter(|body| !body.is_null()).cloned().map(RawBody::Json);
+    let (body, idempotency_key) = keyed(method, &path, body, key);
     Ok(RawRequest {
         method: http::Method::from_bytes(method.as_bytes()).map_err(|error| error.to_string())?,
         path_and_query,
@@ -75,6 +67,26 @@ fn prepare(
         idempotency_key,
         max_bytes: MAX_ANSWER_BYTES,
     })
+}
+
+/// Puts the key of a write where the endpoint looks for it: creates of Mission Control in the body,
+/// everything else in the header `Idempotency-Key` (docs/RUNS.md).
+pub(super) fn keyed(
+    method: &str,
+    path: &NormalPath,
+    body: Option<RawBody>,
+    key: String,
+) -> (Option<RawBody>, Option<String>) {
+    match body {
+        _ if method == "GET" => (body, None),
+        Some(RawBody::Json(Value::Object(mut fields)))
+            if method == "POST" && path.as_str().starts_with(MISSION_CONTROL) =>
+        {
+            fields.insert("idempotency_key".to_owned(), Value::String(key));
+            (Some(RawBody::Json(Value::Object(fields))), None)
+        }
+        body => (body, Some(key)),
+    }
 }
 
 /// The query: what stood in the path, then the arguments' own.
@@ -107,7 +119,7 @@ fn query_string(in_path: &str, given: &Value) -> Result<String, String> {
 }
 
 /// The backend's answer in the form the model gets it.
-fn reply(response: RawResponse) -> ToolReply {
+pub(super) fn reply(response: RawResponse) -> ToolReply {
     let status = response.status;
     let text = String::from_utf8_lossy(&response.body).into_owned();
     if (200..300).contains(&status) {

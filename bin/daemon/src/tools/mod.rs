@@ -5,15 +5,24 @@
 //! model: it can choose a tool and its arguments, nothing else.
 
 mod backend_http;
+mod backend_tools;
+mod catalogue;
+mod held;
+mod hub;
+mod mcp;
 mod mission_control;
+mod openapi;
 mod result;
 mod set;
 mod specs;
 
+pub use hub::Tools;
+pub use openapi::OpenApiPlace;
 pub use result::ToolOutcome;
-pub use set::{ToolCache, ToolContext, ToolSet};
+pub use set::{ToolContext, ToolSet};
+pub use specs::AskedFor;
 
-/// The names of all tools that a role can have.
-pub fn names() -> [&'static str; 8] {
+/// The names of the built-in tools.
+pub fn names() -> [&'static str; 9] {
     specs::Builtin::ALL.map(specs::Builtin::name)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use jsonschema::Validator;
@@ -12,22 +12,19 @@ use mc_client::idempotency::RunKey;
 use mc_client::types::Capabilities;
 use serde_json::{Value, json};
 use wombat_core::agent_config::{AgentProfile, Permission};
-use wombat_core::session::Role;
 use wombat_core::workspace::Snapshot;
 
+use super::catalogue::{Catalogue, Outside, OutsideTool};
 use super::result::{ToolOutcome, ToolReply};
-use super::specs::Builtin;
-use super::{backend_http, mission_control};
+use super::specs::{AskedFor, Builtin};
+use super::{backend_http, backend_tools, mission_control};
 use crate::agent::run::PlannedCall;
 
 /// How long one tool call may take (docs/RUNS.md).
-const TOOL_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const TOOL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How many problems of a call's arguments the model is told at once.
 const MAX_PROBLEMS: usize = 8;
-
-/// How many roles' tool sets are kept.
-const MAX_CACHED: usize = 256;
 
 /// The tools that a role may call.
 #[derive(Debug)]
@@ -37,12 +34,30 @@ pub struct ToolSet {
 }
 
 #[derive(Debug)]
-struct Tool {
-    builtin: Builtin,
-    schema: Validator,
+enum Tool {
+    Builtin(Builtin, Validator),
+    Outside(Arc<OutsideTool>),
+}
+
+impl Tool {
+    fn schema(&self) -> &Validator {
+        match self {
+            Self::Builtin(_, schema) => schema,
+            Self::Outside(tool) => &tool.schema,
+        }
+    }
+
+    /// How long a call may take.
+    fn limit(&self) -> Duration {
+        match self {
+            Self::Builtin(..) => TOOL_TIMEOUT,
+            Self::Outside(tool) => tool.limit(),
+        }
+    }
 }
 
 /// What a call may use: all of it belongs to the run, none of it comes from the model.
+#[derive(Clone, Copy)]
 pub struct ToolContext<'a> {
     /// The backend, as the run's user.
     pub client: &'a AgentClient,
@@ -56,19 +71,23 @@ pub struct ToolContext<'a> {
     pub task_id: &'a str,
     /// Characters of a result that the model gets to see.
     pub max_chars: usize,
+    /// The trace that the call belongs to.
+    pub traceparent: Option<&'a str>,
     /// A person has approved this very call.
     pub approved: bool,
+    /// The model itself wants a person to approve it.
+    pub asks: bool,
     /// Set when the call needs a person who has not approved it; then nothing was done.
-    pub waits: AtomicBool,
+    pub waits: &'a AtomicBool,
 }
 
 impl ToolContext<'_> {
     /// A decision in words for the model.
     pub(super) fn permit(&self, decision: Permission, what: &str) -> Result<(), String> {
         match decision {
-            Permission::Allowed => Ok(()),
-            Permission::NeedsApproval if self.approved => Ok(()),
-            Permission::NeedsApproval => {
+            Permission::Allowed if !self.asks => Ok(()),
+            Permission::Allowed | Permission::NeedsApproval if self.approved => Ok(()),
+            Permission::Allowed | Permission::NeedsApproval => {
                 self.waits.store(true, Ordering::Relaxed);
                 // Read by the model only where there is no way to ask a person.
                 Err(format!(
@@ -83,7 +102,12 @@ impl ToolContext<'_> {
 
 impl ToolSet {
     /// Collects the tools that the backend has, the workspace declares and the role may use.
-    pub fn build(snapshot: &Snapshot, profile: &AgentProfile, capabilities: &Capabilities) -> Self {
+    pub(super) fn build(
+        snapshot: &Snapshot,
+        profile: &AgentProfile,
+        capabilities: &Capabilities,
+        catalogue: &Catalogue,
+    ) -> Self {
         let has_skills = snapshot.skills().iter().any(|skill| skill.enabled);
         let mut specs = Vec::new();
         let mut tools = HashMap::new();
@@ -98,13 +122,17 @@ impl ToolSet {
             let spec = builtin.spec(&endpoints);
             match jsonschema::validator_for(&spec.parameters) {
                 Ok(schema) => {
-                    tools.insert(spec.name.clone(), Tool { builtin, schema });
+                    tools.insert(spec.name.clone(), Tool::Builtin(builtin, schema));
                     specs.push(spec);
                 }
                 Err(error) => {
                     tracing::error!(tool = spec.name, %error, "tool left out: its schema is broken");
                 }
             }
+        }
+        for tool in catalogue.tools.iter().filter(|tool| tool.is_for(snapshot, profile)) {
+            tools.insert(tool.name().to_owned(), Tool::Outside(tool.clone()));
+            specs.push(tool.spec.clone());
         }
         Self { specs: specs.into(), tools }
     }
@@ -117,57 +145,107 @@ impl ToolSet {
     /// Makes a call. Whatever is wrong becomes a result that the model can act on.
     pub async fn call(&self, context: &ToolContext<'_>, planned: &PlannedCall) -> ToolOutcome {
         let started = Instant::now();
-        let reply = match tokio::time::timeout(TOOL_TIMEOUT, self.dispatch(context, planned)).await
-        {
+        let asked = AskedFor::of(&planned.call);
+        let limit = self.tools.get(asked.tool).map_or(TOOL_TIMEOUT, Tool::limit);
+        let reply = match tokio::time::timeout(limit, self.dispatch(context, planned)).await {
             Ok(reply) => reply,
             Err(_) => ToolReply::Unclear(json!({ "error": format!(
                 "given up after {} seconds; it may or may not have taken effect",
-                TOOL_TIMEOUT.as_secs()
+                limit.as_secs()
             ) })),
         };
         ToolOutcome {
             ok: reply.ok(),
             unclear: reply.is_unclear(),
             waits: false,
-            content: reply.into_content(&planned.call.name, context.max_chars),
+            content: reply.into_content(asked.tool, context.max_chars),
             duration: started.elapsed(),
         }
     }
 
     async fn dispatch(&self, context: &ToolContext<'_>, planned: &PlannedCall) -> ToolReply {
         let call = &planned.call;
-        let Some(tool) = self.tools.get(&call.name) else {
-            let names: Vec<_> = self.specs.iter().map(|spec| spec.name.as_str()).collect();
-            return ToolReply::Wrong(format!(
-                "there is no tool {:?}; the tools are: {}",
-                call.name,
-                names.join(", ")
-            ));
+        let (tool, arguments) = match self.checked(&call.name, &call.arguments) {
+            Ok(checked) => checked,
+            Err(why) => return ToolReply::Wrong(why),
         };
-        // Models write nothing, or null, for "no arguments".
-        let empty = Value::Object(serde_json::Map::new());
-        let arguments = if call.arguments.is_null() { &empty } else { &call.arguments };
-        if let Err(problems) = check(&tool.schema, arguments) {
-            return ToolReply::Wrong(problems);
-        }
-        if tool.builtin != Builtin::CallBackend
-            && let Err(refusal) =
-                context.permit(context.profile.tools.decide(&call.name, None), &call.name)
-        {
-            return ToolReply::Wrong(refusal);
-        }
         let key = context.run_key.tool_key(&call.name, arguments, planned.nth);
-        match tool.builtin {
-            Builtin::CreateTask => mission_control::create_task(context, arguments, key).await,
-            Builtin::ListTasks => mission_control::list_tasks(context, arguments).await,
-            Builtin::UpdateTask => mission_control::update_task(context, arguments, key).await,
-            Builtin::PostMessage => mission_control::post_message(context, arguments, key).await,
-            Builtin::CreateDocument => {
-                mission_control::create_document(context, arguments, key).await
+        let Tool::Builtin(Builtin::RequestTool, _) = tool else {
+            return perform(context, &call.name, tool, arguments, key).await;
+        };
+        // The call within is looked at before a person is bothered with it.
+        let asked = AskedFor::of(call);
+        let context = &ToolContext { asks: true, ..*context };
+        match self.checked(asked.tool, asked.arguments) {
+            Ok((Tool::Builtin(Builtin::RequestTool, _), _)) => {
+                ToolReply::Wrong(format!("{:?} cannot be asked for", asked.tool))
             }
-            Builtin::ListNotifications => mission_control::list_notifications(context).await,
-            Builtin::ReadSkill => read_skill(context, arguments),
-            Builtin::CallBackend => backend_http::call(context, arguments, key).await,
+            Ok((tool, arguments)) => perform(context, asked.tool, tool, arguments, key).await,
+            Err(why) => ToolReply::Wrong(why),
+        }
+    }
+
+    /// The tool of a call whose arguments are as they must be; what is wrong is said in words that
+    /// the model can act on.
+    fn checked<'a>(
+        &'a self,
+        name: &str,
+        arguments: &'a Value,
+    ) -> Result<(&'a Tool, &'a Value), String> {
+        /// What models mean by nothing, or null, where arguments should be.
+        static NONE: LazyLock<Value> = LazyLock::new(|| Value::Object(serde_json::Map::new()));
+        let Some(tool) = self.tools.get(name) else {
+            let names: Vec<_> = self.specs.iter().map(|spec| spec.name.as_str()).collect();
+            return Err(format!("there is no tool {name:?}; the tools are: {}", names.join(", ")));
+        };
+        let arguments = if arguments.is_null() { &*NONE } else { arguments };
+        check(tool.schema(), arguments)?;
+        Ok((tool, arguments))
+    }
+}
+
+/// Makes a call whose arguments are right. Tools that have an endpoint look at permissions
+/// themselves, because what the call comes to counts.
+async fn perform(
+    context: &ToolContext<'_>,
+    name: &str,
+    tool: &Tool,
+    arguments: &Value,
+    key: String,
+) -> ToolReply {
+    let by_name = || context.permit(context.profile.tools.decide(name, None), name);
+    let builtin = match tool {
+        Tool::Builtin(Builtin::CallBackend, _) => {
+            return backend_http::call(context, arguments, key).await;
+        }
+        Tool::Builtin(builtin, _) => *builtin,
+        Tool::Outside(tool) => {
+            return match &tool.source {
+                Outside::OpenApi(tool) => tool.call(context, arguments, key).await,
+                Outside::Backend(theirs) => {
+                    backend_tools::call(context, name, theirs, arguments, &key).await
+                }
+                Outside::Mcp(server, tool) => match by_name() {
+                    Ok(()) => server.call(tool, arguments, &key, context.traceparent).await,
+                    Err(refusal) => ToolReply::Wrong(refusal),
+                },
+            };
+        }
+    };
+    if let Err(refusal) = by_name() {
+        return ToolReply::Wrong(refusal);
+    }
+    match builtin {
+        Builtin::CreateTask => mission_control::create_task(context, arguments, key).await,
+        Builtin::ListTasks => mission_control::list_tasks(context, arguments).await,
+        Builtin::UpdateTask => mission_control::update_task(context, arguments, key).await,
+        Builtin::PostMessage => mission_control::post_message(context, arguments, key).await,
+        Builtin::CreateDocument => mission_control::create_document(context, arguments, key).await,
+        Builtin::ListNotifications => mission_control::list_notifications(context).await,
+        Builtin::ReadSkill => read_skill(context, arguments),
+        // Both have been seen to above.
+        Builtin::CallBackend | Builtin::RequestTool => {
+            ToolReply::Wrong(format!("{name:?} cannot be called like this"))
         }
     }
 }
@@ -196,46 +274,5 @@ fn read_skill(context: &ToolContext<'_>, arguments: &Value) -> ToolReply {
     match context.snapshot.read_skill(name, arguments["file"].as_str()) {
         Ok(text) => ToolReply::Trusted(text.to_owned()),
         Err(error) => ToolReply::Wrong(error.to_string()),
-    }
-}
-
-/// The tool sets made so far, for the newest snapshot and capabilities.
-#[derive(Debug, Default)]
-pub struct ToolCache(Mutex<Option<Cached>>);
-
-#[derive(Debug)]
-struct Cached {
-    snapshot: Arc<Snapshot>,
-    capabilities: Arc<Capabilities>,
-    sets: HashMap<Role, Arc<ToolSet>>,
-}
-
-impl ToolCache {
-    /// The role's tools, made at their first use.
-    pub fn get(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        profile: &AgentProfile,
-        capabilities: &Arc<Capabilities>,
-    ) -> Arc<ToolSet> {
-        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = cached.as_ref().is_some_and(|cached| {
-            Arc::ptr_eq(&cached.snapshot, snapshot)
-                && cached.capabilities == *capabilities
-                && cached.sets.len() < MAX_CACHED
-        });
-        if !fits {
-            *cached = None;
-        }
-        let cached = cached.get_or_insert_with(|| Cached {
-            snapshot: snapshot.clone(),
-            capabilities: capabilities.clone(),
-            sets: HashMap::new(),
-        });
-        cached
-            .sets
-            .entry(profile.role.clone())
-            .or_insert_with(|| Arc::new(ToolSet::build(snapshot, profile, capabilities)))
-            .clone()
     }
 }

@@ -1,10 +1,37 @@
 //! What the model is told about the built-in tools: names, descriptions, JSON Schemas.
 
-use llm::request::ToolSpec;
+use llm::request::{ToolCall, ToolSpec};
 use mc_client::types::{Capabilities, TaskStatus};
 use serde_json::{Value, json};
 use wombat_core::endpoint::EndpointPattern;
 use wombat_core::workspace::SkillEndpoint;
+
+/// The tool that asks a person first.
+const REQUEST_TOOL: &str = "request_tool";
+
+/// The call that a person is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AskedFor<'a> {
+    /// The tool.
+    pub tool: &'a str,
+    /// What it would be called with.
+    pub arguments: &'a Value,
+    /// The model's reason, when it gave one.
+    pub reason: Option<&'a str>,
+}
+
+impl<'a> AskedFor<'a> {
+    /// What a call asks for: itself, or the call within a `request_tool`.
+    pub fn of(call: &'a ToolCall) -> Self {
+        let arguments = &call.arguments;
+        match (arguments["tool"].as_str(), arguments.get("arguments")) {
+            (Some(tool), Some(inner)) if call.name == REQUEST_TOOL => {
+                Self { tool, arguments: inner, reason: arguments["reason"].as_str() }
+            }
+            _ => Self { tool: &call.name, arguments, reason: None },
+        }
+    }
+}
 
 /// The built-in tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,11 +44,12 @@ pub(super) enum Builtin {
     ListNotifications,
     ReadSkill,
     CallBackend,
+    RequestTool,
 }
 
 impl Builtin {
     /// All of them, in the order in which the model sees them.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::CreateTask,
         Self::ListTasks,
         Self::UpdateTask,
@@ -30,6 +58,7 @@ impl Builtin {
         Self::ListNotifications,
         Self::ReadSkill,
         Self::CallBackend,
+        Self::RequestTool,
     ];
 
     /// The tool's name.
@@ -43,6 +72,7 @@ impl Builtin {
             Self::ListNotifications => "list_notifications",
             Self::ReadSkill => "read_skill",
             Self::CallBackend => "call_backend",
+            Self::RequestTool => REQUEST_TOOL,
         }
     }
 
@@ -60,6 +90,10 @@ impl Builtin {
             Self::ListNotifications => capabilities.has("notifications"),
             Self::ReadSkill => has_skills,
             Self::CallBackend => !endpoints.is_empty(),
+            // The run waits in the journal until the person has decided.
+            Self::RequestTool => {
+                capabilities.has("tool_requests") && capabilities.has("run_journal")
+            }
         }
     }
 
@@ -159,6 +193,20 @@ impl Builtin {
                 );
                 (description, parameters)
             }
+            Self::RequestTool => (
+                "Ask the user to approve a call of one of your other tools, and make it once they \
+                 have. Use it when something should not happen without their word. The call is \
+                 made with exactly these arguments, or not at all."
+                    .to_owned(),
+                object(
+                    json!({
+                        "tool": { "type": "string", "minLength": 1, "description": "The other tool's name." },
+                        "arguments": { "type": "object", "description": "What it would be called with." },
+                        "reason": { "type": "string", "minLength": 1, "description": "Why, for the person who decides." }
+                    }),
+                    &["tool", "arguments", "reason"],
+                ),
+            ),
         };
         ToolSpec { name: self.name().to_owned(), description, parameters }
     }

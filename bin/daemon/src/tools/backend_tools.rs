@@ -1,0 +1,86 @@
+//! The backend's own tools (feature `tools`): `GET /api/tools`, `POST /api/tools/{name}`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mc_client::client::AgentClient;
+use mc_client::tools::BackendTool;
+use serde_json::Value;
+use wombat_core::agent_config::AgentProfile;
+use wombat_core::endpoint::{EndpointPattern, NormalPath};
+
+use super::backend_http::{MAX_ANSWER_BYTES, reply};
+use super::held::Held;
+use super::result::ToolReply;
+use super::set::ToolContext;
+
+/// How long the list is used before it is asked for again.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// Keeps the list; it is not asked for before somebody wants it.
+pub(super) fn hold(
+    agent: impl Fn() -> Result<AgentClient, String> + Send + Sync + 'static,
+) -> Held<Vec<BackendTool>> {
+    let agent = Arc::new(agent);
+    let last: Arc<Mutex<Option<Arc<Vec<BackendTool>>>>> = Arc::default();
+    Held::new(
+        "the backend's tools (GET /api/tools) could not be listed",
+        FRESH,
+        Arc::new(move || {
+            let (agent, last) = (agent.clone(), last.clone());
+            Box::pin(async move {
+                let tools = agent()?.backend_tools().await.map_err(|error| error.to_string())?;
+                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                // The same list stays the same object, so that what is made from it stays too.
+                match &*last {
+                    Some(known) if **known == tools => Ok(known.clone()),
+                    Some(_) | None => Ok(last.insert(Arc::new(tools)).clone()),
+                }
+            })
+        }),
+    )
+}
+
+/// Where it is called.
+fn path(name: &str) -> String {
+    format!("/api/tools/{name}")
+}
+
+/// A tool's endpoint, for patterns that go by it. `None` when the name is more than letters,
+/// digits, '.', '_', '-' and '~'.
+pub(super) fn endpoint(name: &str) -> Option<EndpointPattern> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '~');
+    if name.is_empty() || !name.chars().all(plain) {
+        return None;
+    }
+    EndpointPattern::parse(&format!("POST {}", path(name))).ok()
+}
+
+/// Whether a role may have it. `tool` is its name for models, `name` the backend's.
+pub(super) fn is_for(profile: &AgentProfile, tool: &str, name: &str) -> bool {
+    endpoint(name).is_some_and(|endpoint| profile.tools.could_allow_at(tool, &endpoint))
+}
+
+/// Calls it.
+pub(super) async fn call(
+    context: &ToolContext<'_>,
+    tool: &str,
+    name: &str,
+    arguments: &Value,
+    key: &str,
+) -> ToolReply {
+    let path = match NormalPath::parse(&path(name)) {
+        Ok(path) => path,
+        Err(error) => return ToolReply::Wrong(error.to_string()),
+    };
+    let decision = context.profile.tools.decide(tool, Some(("POST", &path)));
+    if let Err(refusal) = context.permit(decision, tool) {
+        return ToolReply::Wrong(refusal);
+    }
+    let called =
+        context.client.call_backend_tool(name, arguments, Some(key), MAX_ANSWER_BYTES).await;
+    match called {
+        Ok(response) => reply(response),
+        Err(error) => ToolReply::failed(&error),
+    }
+}

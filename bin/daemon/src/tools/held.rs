@@ -1,0 +1,185 @@
+//! Something that is fetched from elsewhere, kept, and fetched again behind its users' backs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+/// How long after a failure it is tried again, when somebody wants it.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// How long a run waits for a thing that has never been there.
+const FIRST_WAIT: Duration = Duration::from_secs(5);
+
+/// How long one fetch may take, whatever it does.
+const FETCH_LIMIT: Duration = Duration::from_secs(60);
+
+type Fetch<T> = Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<T>, String>> + Send + Sync>;
+
+/// The newest good value of something, and how the last fetch went. An outage of its source costs
+/// nothing that was there before.
+pub(super) struct Held<T> {
+    /// What it is, in log lines.
+    what: &'static str,
+    fetch: Fetch<T>,
+    fresh: Duration,
+    state: watch::Sender<State<T>>,
+}
+
+struct State<T> {
+    value: Option<Arc<T>>,
+    error: Option<String>,
+    fetched: Option<Instant>,
+    fetching: bool,
+}
+
+impl<T> Clone for State<T> {
+    fn clone(&self) -> Self {
+        Self { value: self.value.clone(), error: self.error.clone(), ..*self }
+    }
+}
+
+impl<T: Send + Sync + 'static> Held<T> {
+    /// Nothing is fetched yet. A value is used for `fresh` before it is fetched again; a fetch that
+    /// finds the same thing gives the same `Arc`.
+    pub(super) fn new(what: &'static str, fresh: Duration, fetch: Fetch<T>) -> Self {
+        let state = State { value: None, error: None, fetched: None, fetching: false };
+        Self { what, fetch, fresh, state: watch::Sender::new(state) }
+    }
+
+    /// The newest value. Waits only while the first fetch of all goes on.
+    pub(super) async fn get(&self) -> Option<Arc<T>> {
+        self.refresh();
+        let mut state = self.state.subscribe();
+        let settled = state.wait_for(|state| state.value.is_some() || !state.fetching);
+        // Who waits in vain goes on without it.
+        let _in_vain = timeout(FIRST_WAIT, settled).await.map(drop);
+        self.state.borrow().value.clone()
+    }
+
+    /// Waits for a fetch of its own time, and says how it went.
+    pub(super) async fn settled(&self) -> Result<Arc<T>, String> {
+        self.refresh();
+        let mut state = self.state.subscribe();
+        let settled = state.wait_for(|state| !state.fetching).await;
+        let state = settled.map_err(|error| error.to_string())?;
+        match (&state.error, &state.value) {
+            (None, Some(value)) => Ok(value.clone()),
+            (Some(error), _) => Err(error.clone()),
+            (None, None) => Err("it was never fetched".to_owned()),
+        }
+    }
+
+    /// Fetches in the background, if it is time.
+    pub(super) fn refresh(&self) {
+        let begun = self.state.send_if_modified(|state| {
+            let wait = if state.error.is_some() { RETRY } else { self.fresh };
+            let due = state.fetched.is_none_or(|at| at.elapsed() >= wait);
+            let begins = due && !state.fetching;
+            state.fetching |= begins;
+            begins
+        });
+        if !begun {
+            return;
+        }
+        let (what, fetch, sender) = (self.what, (self.fetch)(), self.state.clone());
+        tokio::spawn(async move {
+            let fetched = timeout(FETCH_LIMIT, fetch).await;
+            let fetched = fetched.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+            sender.send_modify(|state| {
+                state.fetching = false;
+                state.fetched = Some(Instant::now());
+                match fetched {
+                    Ok(value) => {
+                        state.error = None;
+                        state.value = Some(value);
+                    }
+                    Err(error) => {
+                        // An outage is said once.
+                        if state.error.as_ref() != Some(&error) {
+                            tracing::warn!("{what}: {error}");
+                        }
+                        state.error = Some(error);
+                    }
+                }
+            });
+        });
+    }
+
+    /// The value as it is now, and the state in words.
+    pub(super) fn report(&self) -> (Option<Arc<T>>, Value) {
+        let state = self.state.borrow();
+        let status = match (&state.error, &state.value, state.fetching) {
+            (Some(_), _, _) => "error",
+            (None, Some(_), _) => "ok",
+            (None, None, true) => "loading",
+            (None, None, false) => "unchecked",
+        };
+        let mut report = json!({ "status": status });
+        if let Some(error) = &state.error {
+            report["error"] = Value::String(error.clone());
+        }
+        (state.value.clone(), report)
+    }
+}
+
+impl<T> std::fmt::Debug for Held<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Held").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_keeps_what_was_there_and_ends_by_itself() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let fetch: Fetch<usize> = Arc::new(move || {
+            let n = count.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                if n == 1 { Err("down".to_owned()) } else { Ok(Arc::new(n)) }
+            })
+        });
+        let held = Held::new("it", Duration::from_secs(60), fetch);
+        assert_eq!(held.report().1["status"], "unchecked");
+        assert_eq!(held.get().await.as_deref(), Some(&0));
+        assert_eq!(held.get().await.as_deref(), Some(&0));
+        assert_eq!(asked.load(Ordering::Relaxed), 1, "fresh values are not fetched again");
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        assert_eq!(held.settled().await.unwrap_err(), "down");
+        assert_eq!(held.get().await.as_deref(), Some(&0), "what was there goes on to hold");
+        assert_eq!(held.report().1, json!({ "status": "error", "error": "down" }));
+        assert_eq!(asked.load(Ordering::Relaxed), 2, "a failure is not tried again at once");
+        tokio::time::sleep(RETRY).await;
+        assert_eq!(held.settled().await.as_deref(), Ok(&2));
+        assert_eq!(held.report().1, json!({ "status": "ok" }));
+    }
+
+    #[tokio::test]
+    async fn a_crowd_fetches_once_and_a_failure_is_told() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let fetch: Fetch<()> = Arc::new(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async {
+                tokio::task::yield_now().await;
+                Err("down".to_owned())
+            })
+        });
+        let held = Held::new("it", Duration::ZERO, fetch);
+        let all = futures::future::join_all((0..50).map(|_| held.get())).await;
+        assert!(all.iter().all(Option::is_none));
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        assert_eq!(held.settled().await.unwrap_err(), "down");
+        assert_eq!(held.report().1, json!({ "status": "error", "error": "down" }));
+    }
+}

@@ -1,0 +1,280 @@
+//! Typed tools from the backend's OpenAPI document (`WOMBAT_BACKEND_OPENAPI`).
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mc_client::client::{AgentClient, RawBody, RawRequest};
+use openapi_tools::{Body, Candidate, Document, Operation, Problem};
+use serde_json::Value;
+use wombat_core::agent_config::AgentProfile;
+use wombat_core::endpoint::{EndpointPattern, NormalPath};
+use wombat_core::workspace::Snapshot;
+
+use super::backend_http::{MAX_ANSWER_BYTES, keyed, reply};
+use super::held::Held;
+use super::result::ToolReply;
+use super::set::ToolContext;
+
+/// How long a document of the backend is used before it is asked for again.
+const FRESH: Duration = Duration::from_secs(300);
+
+/// A file costs next to nothing to look at.
+const FRESH_FILE: Duration = Duration::from_secs(5);
+
+/// The largest document that is read.
+const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
+
+/// Where the document is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenApiPlace {
+    /// A path on the backend.
+    Backend(String),
+    /// A file.
+    File(PathBuf),
+}
+
+impl FromStr for OpenApiPlace {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(path) = text.strip_prefix("file://") {
+            return if path.starts_with('/') {
+                Ok(Self::File(path.into()))
+            } else {
+                Err("a file's address is file:///absolute/path")
+            };
+        }
+        if text.contains("://") || text.starts_with("//") {
+            return Err("names another host; give a path on the backend such as /openapi.json, \
+                        or a file");
+        }
+        if text.starts_with('/') {
+            let plain = !text.contains(['#', '\\']) && !text.contains(char::is_whitespace);
+            return if plain {
+                Ok(Self::Backend(text.to_owned()))
+            } else {
+                Err("is no path on the backend")
+            };
+        }
+        Ok(Self::File(text.into()))
+    }
+}
+
+impl std::fmt::Display for OpenApiPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Backend(path) => f.write_str(path),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Keeps the document; nothing is read before somebody wants it. `agent` makes the client of calls
+/// that serve no single user, `mounted` is the path of the backend's address.
+pub(super) fn hold(
+    place: OpenApiPlace,
+    agent: impl Fn() -> Result<AgentClient, String> + Send + Sync + 'static,
+    mounted: String,
+) -> Held<Document> {
+    let fresh = match place {
+        OpenApiPlace::Backend(_) => FRESH,
+        OpenApiPlace::File(_) => FRESH_FILE,
+    };
+    // The text of the document that was read last: the same text is the same document.
+    let last: Arc<Mutex<Option<(u64, Arc<Document>)>>> = Arc::default();
+    let agent = Arc::new(agent);
+    Held::new(
+        "the OpenAPI document (WOMBAT_BACKEND_OPENAPI) could not be read",
+        fresh,
+        Arc::new(move || {
+            let (place, last, mounted) = (place.clone(), last.clone(), mounted.clone());
+            let agent = agent.clone();
+            Box::pin(async move {
+                let text = match &place {
+                    OpenApiPlace::Backend(path) => from_backend(&agent()?, path).await?,
+                    OpenApiPlace::File(path) => from_file(path).await?,
+                };
+                let mut hasher = DefaultHasher::new();
+                text.hash(&mut hasher);
+                let hash = hasher.finish();
+                let known = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                if let Some((_, document)) = known.filter(|(known, _)| *known == hash) {
+                    return Ok(document);
+                }
+                let parse = move || Document::parse(&text, &super::names(), &mounted);
+                // A large document takes its time.
+                let parsed = tokio::task::spawn_blocking(parse).await;
+                let document = parsed.map_err(|error| error.to_string())?;
+                let document = Arc::new(document.map_err(|error| error.to_string())?);
+                tracing::info!(%place, operations = document.candidates().count(), "OpenAPI document read");
+                *last.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some((hash, document.clone()));
+                Ok(document)
+            })
+        }),
+    )
+}
+
+async fn from_backend(agent: &AgentClient, path: &str) -> Result<String, String> {
+    let request = RawRequest {
+        method: http::Method::GET,
+        path_and_query: path.to_owned(),
+        body: None,
+        idempotency_key: None,
+        max_bytes: MAX_DOCUMENT_BYTES,
+    };
+    let answer = agent.raw(request).await.map_err(|error| error.to_string())?;
+    if answer.truncated {
+        return Err("the document is too large".to_owned());
+    }
+    match answer.status {
+        200 => String::from_utf8(answer.body.into()).map_err(|_| "it is no UTF-8 text".to_owned()),
+        status => Err(format!("the backend answered {status} to GET {path}")),
+    }
+}
+
+async fn from_file(path: &PathBuf) -> Result<String, String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    let metadata = tokio::fs::metadata(path).await.map_err(failed)?;
+    if !metadata.is_file() || metadata.len() > MAX_DOCUMENT_BYTES as u64 {
+        return Err(format!("{} is no file, or too large", path.display()));
+    }
+    tokio::fs::read_to_string(path).await.map_err(failed)
+}
+
+/// An operation that some role may get as a tool.
+#[derive(Debug)]
+pub(super) struct OpenApiTool {
+    pub(super) operation: Operation,
+    pub(super) endpoint: EndpointPattern,
+}
+
+/// What a workspace names of a document.
+#[derive(Debug, Default)]
+pub(super) struct Named {
+    pub(super) tools: Vec<Arc<OpenApiTool>>,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Named {
+    /// The operations that a skill's endpoint or some role's `tools.allow` names.
+    pub(super) fn of(document: &Document, snapshot: &Snapshot) -> Self {
+        let pattern = |candidate: &Candidate<'_>| {
+            EndpointPattern::of_template(candidate.method, candidate.path).ok()
+        };
+        let import = document.import(|candidate| {
+            pattern(candidate).is_some_and(|endpoint| {
+                declared(snapshot, &endpoint)
+                    || snapshot
+                        .profiles()
+                        .any(|profile| profile.tools.names(candidate.name, &endpoint))
+            })
+        });
+        let tool = |operation: Operation| {
+            let endpoint =
+                EndpointPattern::of_template(operation.method(), operation.path()).ok()?;
+            Some(Arc::new(OpenApiTool { operation, endpoint }))
+        };
+        Self {
+            tools: import.operations.into_iter().filter_map(tool).collect(),
+            problems: import.problems,
+        }
+    }
+}
+
+/// Whether a skill declares all that the endpoint can reach.
+fn declared(snapshot: &Snapshot, endpoint: &EndpointPattern) -> bool {
+    snapshot.endpoints().iter().any(|declared| declared.pattern.covers(endpoint))
+}
+
+impl OpenApiTool {
+    /// Whether a role gets it.
+    pub(super) fn is_for(&self, snapshot: &Snapshot, profile: &AgentProfile) -> bool {
+        let name = self.operation.name();
+        let named = declared(snapshot, &self.endpoint) || profile.tools.names(name, &self.endpoint);
+        named && profile.tools.could_allow_at(name, &self.endpoint)
+    }
+
+    /// Calls it. What the arguments make of the path is looked at once more, as if the model had
+    /// written it.
+    pub(super) async fn call(
+        &self,
+        context: &ToolContext<'_>,
+        arguments: &Value,
+        key: String,
+    ) -> ToolReply {
+        match self.prepare(context, arguments, key) {
+            Ok(request) => match context.client.raw(request).await {
+                Ok(response) => reply(response),
+                Err(error) => ToolReply::failed(&error),
+            },
+            Err(why) => ToolReply::Wrong(why),
+        }
+    }
+
+    fn prepare(
+        &self,
+        context: &ToolContext<'_>,
+        arguments: &Value,
+        key: String,
+    ) -> Result<RawRequest, String> {
+        let request = self.operation.request(arguments)?;
+        let path = NormalPath::parse(&request.path).map_err(|error| error.to_string())?;
+        let (name, method) = (self.operation.name(), request.method.as_str());
+        let what = format!("{method} {}", path.as_str());
+        let tools = &context.profile.tools;
+        let by_skill =
+            || context.snapshot.endpoints().iter().any(|d| d.pattern.matches(method, &path));
+        if !self.endpoint.matches(method, &path)
+            || !(tools.names_call(name, method, &path) || by_skill())
+        {
+            return Err(format!("{what} is not declared"));
+        }
+        context.permit(tools.decide(name, Some((method, &path))), &what)?;
+        let body = request.body.map(|body| match body {
+            Body::Json(value) => RawBody::Json(value),
+            Body::Form(form) => RawBody::Form(form),
+        });
+        let (body, idempotency_key) = keyed(method, &path, body, key);
+        let path_and_query = if request.query.is_empty() {
+            path.as_str().to_owned()
+        } else {
+            format!("{}?{}", path.as_str(), request.query)
+        };
+        Ok(RawRequest {
+            method: http::Method::from_bytes(method.as_bytes())
+                .map_err(|error| error.to_string())?,
+            path_and_query,
+            body,
+            idempotency_key,
+            max_bytes: MAX_ANSWER_BYTES,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_on_the_backend_or_in_a_file_and_nowhere_else() {
+        let file = |path: &str| Ok(OpenApiPlace::File(path.into()));
+        for (text, place) in [
+            ("/openapi.json", Ok(OpenApiPlace::Backend("/openapi.json".into()))),
+            ("/docs/api?v=1", Ok(OpenApiPlace::Backend("/docs/api?v=1".into()))),
+            ("openapi.yaml", file("openapi.yaml")),
+            ("./api/openapi.yaml", file("./api/openapi.yaml")),
+            ("file:///etc/api.json", file("/etc/api.json")),
+            ("file://host/api.json", Err(())),
+            ("http://evil.example/openapi.json", Err(())),
+            ("//evil.example/openapi.json", Err(())),
+            ("/a b", Err(())),
+            ("/a\\b", Err(())),
+        ] {
+            assert_eq!(text.parse::<OpenApiPlace>().map_err(drop), place, "{text}");
+        }
+    }
+}
