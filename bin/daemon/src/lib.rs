@@ -28,8 +28,9 @@ use tokio_util::sync::CancellationToken;
 use crate::settings::Settings;
 use crate::state::{App, SetupError};
 
-/// How often what was observed is folded into the metrics' buckets.
-const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// How often what was observed is folded into the metrics' buckets, and the sources of tools are
+/// looked at.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// How often the end of the runs is looked for while draining.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
@@ -71,12 +72,13 @@ pub async fn run(
     if !app.llm.configured() {
         tracing::warn!("no model can be asked yet: its provider needs a key (see /health)");
     }
-    let fold = {
+    let upkeep = {
         let app = app.clone();
         tokio::spawn(async move {
             loop {
-                sleep(METRICS_UPKEEP).await;
+                sleep(UPKEEP).await;
                 app.metrics.upkeep();
+                app.tools.warm_up(&app.workspace.snapshot());
             }
         })
     };
@@ -100,8 +102,8 @@ pub async fn run(
             }
         }
     }
+    upkeep.abort();
     app.tools.close().await;
-    fold.abort();
     tokio::task::spawn_blocking(move || drop(watch)).await.ok();
     tracing::info!("stopped");
     Ok(())

@@ -69,7 +69,7 @@ pub(crate) fn read(
             let same = |other: &&Value| {
                 other.get("name") == parameter.get("name") && other.get("in") == parameter.get("in")
             };
-            match found.iter().position(|other| same(other)) {
+            match found.iter().position(same) {
                 Some(at) => found[at] = parameter,
                 None => found.push(parameter),
             }

@@ -82,6 +82,11 @@ impl Program {
         Ok(Self { name: name.to_owned(), child, log, readers })
     }
 
+    /// The process's id, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// The program's name.
     pub fn name(&self) -> &str {
         &self.name

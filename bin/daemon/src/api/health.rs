@@ -70,7 +70,11 @@ pub(super) async fn health(
     };
     let configured = app.llm.configured();
     let model = app.llm.model(Tier::Default);
-    let well = snapshot.status() == WorkspaceStatus::Ok && backend != "error" && configured;
+    let tools = app.tools.report(&snapshot);
+    let well = snapshot.status() == WorkspaceStatus::Ok
+        && backend != "error"
+        && configured
+        && tools.is_well;
     let skills = snapshot.skills();
     Json(json!({
         "status": if well { "ok" } else { "degraded" },
@@ -90,7 +94,7 @@ pub(super) async fn health(
             "model": model.name,
             "configured": configured,
         },
-        "tools": app.tools.report(&snapshot),
+        "tools": tools.sources,
         "config": { "port": app.settings.port, "defaultTask": app.settings.default_task },
     }))
 }

@@ -16,7 +16,7 @@ use wombat_core::untrusted::break_control_tokens;
 use wombat_core::workspace::Snapshot;
 
 use super::backend_tools;
-use super::mcp::{McpServer, McpTool};
+use super::mcp::{Listed, McpServer, McpTool};
 use super::openapi::{Named, OpenApiTool};
 use super::set::TOOL_TIMEOUT;
 
@@ -57,7 +57,7 @@ impl Catalogue {
     pub(super) fn collect(
         named: Option<&Named>,
         backend: &[BackendTool],
-        servers: &[(Arc<McpServer>, Arc<[Arc<McpTool>]>)],
+        servers: &[Listed],
     ) -> Self {
         let mut catalogue = Self::default();
         // The document's names were chosen beside those of the built-in tools.

@@ -16,7 +16,7 @@ use wombat_core::workspace::Snapshot;
 use super::backend_tools;
 use super::catalogue::Catalogue;
 use super::held::Held;
-use super::mcp::{McpServer, McpServers, McpTool};
+use super::mcp::{Listed, McpServers};
 use super::openapi::{self, Named, OpenApiPlace};
 use super::set::ToolSet;
 use crate::backend::Backend;
@@ -31,6 +31,16 @@ pub struct Tools {
     backend: Held<Vec<BackendTool>>,
     mcp: McpServers,
     made: Mutex<Option<Made>>,
+}
+
+/// How the sources are, for `/health`.
+#[derive(Debug)]
+pub struct SourcesReport {
+    /// Whether none is missing.
+    pub is_well: bool,
+    /// `{openapi?, backend?, mcp: {name: …}}`, each with `status` and, where they are known, its
+    /// number of `tools`, its `problems` and its `error`.
+    pub sources: Value,
 }
 
 /// The tools made of one state of all sources.
@@ -48,15 +58,14 @@ struct Sources {
     capabilities: Arc<Capabilities>,
     document: Option<Arc<Document>>,
     backend: Option<Arc<Vec<BackendTool>>>,
-    mcp: Vec<(Arc<McpServer>, Arc<[Arc<McpTool>]>)>,
+    mcp: Vec<Listed>,
 }
 
 impl Sources {
     /// Whether nothing has changed. What is the same is the same object.
     fn same(&self, other: &Self) -> bool {
-        let same_tools = |(a, b): (&(Arc<McpServer>, Arc<[_]>), &(Arc<McpServer>, Arc<[_]>))| {
-            Arc::ptr_eq(&a.0, &b.0) && Arc::ptr_eq(&a.1, &b.1)
-        };
+        let same_tools =
+            |(a, b): (&Listed, &Listed)| Arc::ptr_eq(&a.0, &b.0) && Arc::ptr_eq(&a.1, &b.1);
         Arc::ptr_eq(&self.snapshot, &other.snapshot)
             && self.capabilities == other.capabilities
             && same(self.document.as_ref(), other.document.as_ref())
@@ -96,7 +105,7 @@ impl Tools {
         }
     }
 
-    /// Begins to fetch and start what will be wanted, so that the first run need not wait for it.
+    /// Begins to fetch and start what will be wanted, so that no run need wait for it.
     pub fn warm_up(&self, snapshot: &Snapshot) {
         if let Some(openapi) = &self.openapi {
             openapi.refresh();
@@ -165,9 +174,8 @@ impl Tools {
         work(made.insert(now))
     }
 
-    /// How the sources are, for `/health`: `{openapi?, backend?, mcp}`, each with `status` and, where
-    /// they are known, its number of `tools` and its `problems`.
-    pub fn report(&self, snapshot: &Snapshot) -> Value {
+    /// How the sources are.
+    pub fn report(&self, snapshot: &Snapshot) -> SourcesReport {
         let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let catalogue = made.as_ref().map(|made| made.catalogue.clone());
         let offered = made.as_ref().is_some_and(|made| made.from.capabilities.has("tools"));
@@ -193,8 +201,12 @@ impl Tools {
             report["backend"] = told;
         }
         let problems = catalogue.as_ref().map_or(&[][..], |catalogue| &catalogue.mcp_problems);
-        report["mcp"] = self.mcp.report(snapshot.mcp(), problems);
-        report
+        let servers = self.mcp.report(snapshot.mcp(), problems);
+        let failed = |source: &Value| source["status"] == "error";
+        let is_well = !report.as_object().into_iter().flatten().any(|(_, source)| failed(source))
+            && !servers.as_object().into_iter().flatten().any(|(_, server)| failed(server));
+        report["mcp"] = servers;
+        SourcesReport { is_well, sources: report }
     }
 
     /// Asks all sources, and says what there is and what is wrong, for `wombat-daemon check`.

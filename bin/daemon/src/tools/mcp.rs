@@ -54,6 +54,12 @@ pub(super) struct McpTool {
     pub(super) schema: Value,
 }
 
+/// The tools of one server.
+pub(super) type McpTools = Arc<[Arc<McpTool>]>;
+
+/// A server with its tools.
+pub(super) type Listed = (Arc<McpServer>, McpTools);
+
 /// All servers.
 #[derive(Debug)]
 pub(super) struct McpServers {
@@ -84,7 +90,7 @@ pub(super) struct McpServer {
 #[derive(Debug, Clone, Default)]
 struct ServerState {
     /// The newest list; kept while the server is away, so that its calls fail in words.
-    tools: Option<Arc<[Arc<McpTool>]>>,
+    tools: Option<McpTools>,
     peer: Option<Peer<RoleClient>>,
     error: Option<String>,
     /// What it calls itself.
@@ -111,10 +117,7 @@ impl McpServers {
 
     /// The servers of a configuration with their tools. Starts and stops what it must; waits only
     /// for servers that are just being connected for the first time.
-    pub(super) async fn get(
-        &self,
-        config: &Arc<McpConfig>,
-    ) -> Vec<(Arc<McpServer>, Arc<[Arc<McpTool>]>)> {
+    pub(super) async fn get(&self, config: &Arc<McpConfig>) -> Vec<Listed> {
         let servers = self.reconcile(config);
         let first = async {
             for server in &servers {

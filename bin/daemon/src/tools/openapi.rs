@@ -72,6 +72,9 @@ impl std::fmt::Display for OpenApiPlace {
     }
 }
 
+/// The hash of a text, and the document that it is.
+type ReadLast = (u64, Arc<Document>);
+
 /// Keeps the document; nothing is read before somebody wants it. `agent` makes the client of calls
 /// that serve no single user, `mounted` is the path of the backend's address.
 pub(super) fn hold(
@@ -84,7 +87,7 @@ pub(super) fn hold(
         OpenApiPlace::File(_) => FRESH_FILE,
     };
     // The text of the document that was read last: the same text is the same document.
-    let last: Arc<Mutex<Option<(u64, Arc<Document>)>>> = Arc::default();
+    let last: Arc<Mutex<Option<ReadLast>>> = Arc::default();
     let agent = Arc::new(agent);
     Held::new(
         "the OpenAPI document (WOMBAT_BACKEND_OPENAPI) could not be read",

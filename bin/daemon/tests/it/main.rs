@@ -7,6 +7,7 @@ mod harness;
 mod leaving;
 mod metrics;
 mod models;
+mod outside_tools;
 mod send;
 mod stopping;
 mod streaming;

@@ -8,6 +8,8 @@ mod features;
 mod heartbeat;
 mod journal;
 mod kills;
+mod mcp;
+mod peers;
 mod poison;
 mod real_model;
 mod round;

@@ -2,10 +2,11 @@
 //! faults, overload and restarts.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use crate::peers::{free_port, installed, npm, pypi};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -165,26 +166,6 @@ fn events(text: &str) -> Vec<(String, Value)> {
             Some((name, serde_json::from_str(field("data: ")?).unwrap()))
         })
         .collect()
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn skip(what: &str) {
-    let must = std::env::var_os("WOMBAT_TEST_ALL").is_some_and(|value| value == "1");
-    assert!(!must, "{what}");
-    eprintln!("SKIPPED: {what}");
-}
-
-/// A program of the system, if it is installed.
-fn installed(name: &str) -> Option<PathBuf> {
-    let dirs = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin"];
-    let found = dirs.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.is_file());
-    if found.is_none() {
-        skip(&format!("{name} is not installed: apt-get install {name}"));
-    }
-    found
 }
 
 /// A proxy in front of daemons.
@@ -418,34 +399,14 @@ async fn ask(mut command: Command, input: &str) -> Value {
 }
 
 fn node(script: &str) -> Option<Command> {
-    let folder = std::env::var_os("WOMBAT_TEST_NODE").map(PathBuf::from);
-    let Some(folder) =
-        folder.filter(|folder| folder.join("node_modules/standardwebhooks").exists())
-    else {
-        skip(
-            "npm install eventsource-parser standardwebhooks, and name its folder in WOMBAT_TEST_NODE",
-        );
-        return None;
-    };
+    let folder = npm("standardwebhooks")?;
     let mut command = Command::new("node");
     command.current_dir(folder).args(["--input-type=module", "-e", script]);
     Some(command)
 }
 
 fn python(script: &str) -> Option<Command> {
-    let named = std::env::var_os("WOMBAT_TEST_PYTHON").map(PathBuf::from);
-    let has = |python: &PathBuf| {
-        let check = std::process::Command::new(python)
-            .args(["-c", "import httpx_sse, standardwebhooks"])
-            .stderr(Stdio::null())
-            .status();
-        check.is_ok_and(|status| status.success())
-    };
-    let Some(python) = named.filter(has) else {
-        skip("pip install httpx-sse standardwebhooks, and name that Python in WOMBAT_TEST_PYTHON");
-        return None;
-    };
-    let mut command = Command::new(python);
+    let mut command = Command::new(pypi("httpx_sse, standardwebhooks")?);
     command.args(["-c", script]);
     Some(command)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use rmcp::handler::client::ClientHandler;
-use rmcp::model::{ClientCapabilities, ClientConfig, Implementation};
+use rmcp::model::{ClientCapabilities, ClientConfig, Implementation, ProtocolVersion};
 use rmcp::service::{
     ClientLifecycleMode, NotificationContext, Peer, RoleClient, RunningService,
     serve_client_with_lifecycle,
@@ -82,8 +82,11 @@ impl Connection {
         let info = ClientConfig::new(ClientCapabilities::default(), implementation);
         let listener = Listener { info, changed: changed.clone() };
         let connection = place.insert(Self::default());
-        let lifecycle =
-            ClientLifecycleMode::Auto { preferred_versions: Vec::new(), legacy_version: None };
+        // Servers of the newest protocol know no handshake; others know nothing else.
+        let lifecycle = ClientLifecycleMode::Auto {
+            preferred_versions: vec![ProtocolVersion::V_2026_07_28],
+            legacy_version: None,
+        };
         let served = match transport {
             Transport::Stdio { command, args, env, cwd } => {
                 let cwd = cwd.as_ref().map_or(workspace.to_owned(), |cwd| workspace.join(cwd));

@@ -1,0 +1,479 @@
+//! Tools from outside the daemon: the backend's OpenAPI document, its own tools, MCP servers.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, ResponseTemplate};
+
+use crate::harness::{World, calls, message, says};
+
+/// What the tools told the model, in its newest request.
+async fn told(world: &World) -> Vec<String> {
+    let asked = world.model_got().await;
+    let turns = asked.last().unwrap()["messages"].as_array().unwrap().clone();
+    let results = turns.iter().filter(|turn| turn["role"] == "tool");
+    results.map(|turn| turn["content"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The names of the tools that the model was offered in its first request.
+async fn offered(world: &World) -> Vec<String> {
+    let asked = world.model_got().await;
+    let tools = asked[0]["tools"].as_array().unwrap().clone();
+    tools.iter().map(|tool| tool["function"]["name"].as_str().unwrap().to_owned()).collect()
+}
+
+fn schools() -> Value {
+    let id = json!({ "name": "school_id", "in": "path", "required": true, "schema": { "type": "string" } });
+    json!({
+        "openapi": "3.1.0",
+        "info": { "title": "Schools", "version": "1" },
+        "paths": {
+            "/api/schools/search": { "post": {
+                "operationId": "search_schools",
+                "summary": "Find schools.",
+                "requestBody": { "required": true, "content": { "application/json": { "schema": {
+                    "type": "object",
+                    "properties": { "near": { "type": "string" }, "limit": { "type": "integer", "maximum": 50 } },
+                    "required": ["near"]
+                } } } }
+            } },
+            "/api/schools/{school_id}/profile": {
+                "parameters": [id],
+                "get": {
+                    "operationId": "school_profile",
+                    "parameters": [{ "name": "years", "in": "query", "schema": { "type": "array", "items": { "type": "integer" } } }]
+                },
+                "delete": { "operationId": "delete_school" }
+            },
+            "/api/broken": { "get": { "operationId": "broken", "parameters": [{ "$ref": "#/nowhere" }] } },
+            "/api/secret": { "get": { "operationId": "secret" } }
+        }
+    })
+}
+
+async fn serve(world: &World, verb: &str, at: &str, status: u16, body: Value) {
+    Mock::given(method(verb))
+        .and(path(at))
+        .respond_with(ResponseTemplate::new(status).set_body_json(body))
+        .mount(&world.backend)
+        .await;
+}
+
+/// A world that has the document as a file, and a skill that declares the search.
+async fn schools_world(config: &str) -> World {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), schools().to_string()).unwrap();
+    let place = format!("file://{}", file.path().display());
+    let world = World::with(&[("WOMBAT_BACKEND_OPENAPI", &place)], json!({})).await;
+    // What was read goes on to hold when the file has gone.
+    world.daemon.until("/health", |health| health["tools"]["openapi"]["status"] == "ok").await;
+    let skill = "---\nname: schools\ndescription: Finds schools.\n---\n\
+                 ```http\nPOST /api/schools/search\n```\n";
+    world.write("skills/schools/SKILL.md", skill);
+    world.write("agent-config.json", config);
+    world.daemon.until("/skills", |skills| skills["total"] == 1).await;
+    world
+}
+
+#[tokio::test]
+async fn operations_that_a_skill_or_a_role_names_become_typed_tools() {
+    let config = r#"{"agents": [{"role": "scout", "tools": {"allow": ["*", "GET /api/schools/*/profile", "broken"], "deny": ["secret", "delete_school"]}}]}"#;
+    let world = schools_world(config).await;
+    serve(&world, "POST", "/api/schools/search", 200, json!([{ "id": "sch_1" }])).await;
+    serve(&world, "GET", "/api/schools/sch_1/profile", 200, json!({ "pupils": 240 })).await;
+    world
+        .model(vec![
+            calls(&[
+                ("search_schools", json!({ "body": { "near": "beach", "limit": 5 } })),
+                ("school_profile", json!({ "school_id": "sch_1", "years": [2025, 2026] })),
+            ]),
+            says("done"),
+        ])
+        .await;
+    let (status, answer) = world.daemon.send(&message(json!({}))).await;
+    assert_eq!(status, 200, "{answer}");
+    let offered = offered(&world).await;
+    assert!(offered.contains(&"search_schools".to_owned()), "{offered:?}");
+    assert!(offered.contains(&"school_profile".to_owned()), "{offered:?}");
+    for not in ["secret", "delete_school", "broken"] {
+        assert!(!offered.contains(&not.to_owned()), "{offered:?}");
+    }
+    let told = told(&world).await;
+    assert!(told[0].contains("sch_1") && told[0].contains("untrusted-data"), "{told:?}");
+    assert!(told[1].contains("240"), "{told:?}");
+    let got = world.backend.received_requests().await.unwrap();
+    let search = got.iter().find(|r| r.url.path() == "/api/schools/search").unwrap();
+    assert!(search.headers.contains_key("x-agent-token"));
+    assert!(search.headers.contains_key("idempotency-key"));
+    assert!(search.headers.contains_key("traceparent"));
+    let body: Value = serde_json::from_slice(&search.body).unwrap();
+    assert_eq!(body, json!({ "near": "beach", "limit": 5 }));
+    let profile = got.iter().find(|r| r.url.path() == "/api/schools/sch_1/profile").unwrap();
+    assert_eq!(profile.url.query(), Some("years=2025&years=2026"));
+    let health: Value = world.daemon.get("/health").await.json().await.unwrap();
+    let openapi = &health["tools"]["openapi"];
+    assert_eq!(openapi["status"], "ok", "{openapi}");
+    assert_eq!(openapi["problems"].as_array().unwrap().len(), 1, "{openapi}");
+    assert!(openapi["problems"][0].as_str().unwrap().contains("/api/broken"), "{openapi}");
+}
+
+#[tokio::test]
+async fn what_nobody_names_is_no_tool_and_arguments_stay_in_their_place() {
+    let world = schools_world("{}").await;
+    world
+        .model(vec![
+            calls(&[
+                ("secret", json!({})),
+                ("search_schools", json!({ "body": { "near": 7 } })),
+                ("search_schools", json!({ "near": "beach" })),
+                ("search_schools", json!({ "body": { "near": "x" }, "host": "evil.example" })),
+            ]),
+            says("done"),
+        ])
+        .await;
+    world.daemon.send(&message(json!({}))).await;
+    let told = told(&world).await;
+    assert!(told[0].contains("there is no tool"), "{told:?}");
+    assert!(told[1].contains("/body/near"), "{told:?}");
+    assert!(told[2].contains("body") && told[3].contains("host"), "{told:?}");
+    let got = world.backend.received_requests().await.unwrap();
+    assert!(got.iter().all(|request| !request.url.path().starts_with("/api/s")), "nothing is sent");
+}
+
+#[tokio::test]
+async fn a_path_argument_cannot_leave_its_segment() {
+    let config = r#"{"agents": [{"role": "scout", "tools": {"allow": ["school_profile"]}}]}"#;
+    let world = schools_world(config).await;
+    let bad = [
+        "..",
+        ".",
+        "a/b",
+        "a\\b",
+        "",
+        "a\u{0}",
+        "a\r\nX: y",
+        "%2e%2e",
+        "%2F",
+        "..%2f",
+        "a?x=1",
+        "a#b",
+        "//evil.example",
+        "http://evil.example",
+    ];
+    let all: Vec<_> = bad.iter().map(|id| ("school_profile", json!({ "school_id": id }))).collect();
+    world.model(vec![calls(&all), says("done")]).await;
+    world.daemon.send(&message(json!({}))).await;
+    let got = world.backend.received_requests().await.unwrap();
+    // What is sent at all is one segment, in which everything is encoded.
+    for request in got.iter().filter(|r| r.url.path().starts_with("/api/schools")) {
+        let segments: Vec<_> = request.url.path_segments().unwrap().collect();
+        assert_eq!(segments.len(), 4, "{}", request.url);
+        assert_eq!((segments[0], segments[1], segments[3]), ("api", "schools", "profile"));
+        assert!(request.url.query().is_none() && request.url.fragment().is_none());
+        assert!(!segments[2].contains("%2F") && !segments[2].contains("%5C"), "{}", request.url);
+    }
+    let told = told(&world).await;
+    assert_eq!(told.len(), bad.len());
+    for (id, told) in bad.iter().zip(&told).take(7) {
+        assert!(told.starts_with("{\"error\""), "{id:?}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_document_that_cannot_be_read_costs_nothing_else_and_is_told() {
+    let world = World::with(&[("WOMBAT_BACKEND_OPENAPI", "/openapi.json")], json!({})).await;
+    world.model(vec![says("hello")]).await;
+    let (status, _) = world.daemon.send(&message(json!({}))).await;
+    assert_eq!(status, 200);
+    let failed = |health: &Value| health["tools"]["openapi"]["status"] == "error";
+    let health = world.daemon.until("/health", failed).await;
+    assert!(health["tools"]["openapi"]["error"].as_str().unwrap().contains("404"), "{health}");
+    assert_eq!(health["status"], "degraded");
+}
+
+#[tokio::test]
+async fn the_backends_own_tools_are_offered_and_called_as_the_user() {
+    let world = World::with(&[], json!({ "tools": true })).await;
+    let list = json!({ "tools": [
+        { "name": "shortlist", "description": "Adds a school.", "parameters": {
+            "type": "object", "properties": { "id": { "type": "string" } }, "required": ["id"] } },
+        { "name": "a b", "description": "Not callable." },
+        { "name": "create_task", "description": "Another one." },
+    ] });
+    serve(&world, "GET", "/api/tools", 200, list).await;
+    serve(&world, "POST", "/api/tools/shortlist", 200, json!({ "added": true })).await;
+    serve(&world, "POST", "/api/tools/create_task", 409, json!({ "error": "taken" })).await;
+    world
+        .model(vec![
+            calls(&[
+                ("shortlist", json!({ "id": "sch_1" })),
+                ("shortlist", json!({})),
+                ("create_task_2", json!({ "x": 1 })),
+            ]),
+            says("done"),
+        ])
+        .await;
+    let (status, answer) = world.daemon.send(&message(json!({}))).await;
+    assert_eq!(status, 200, "{answer}");
+    let oks: Vec<_> =
+        answer["steps"].as_array().unwrap().iter().map(|s| s["ok"].as_bool().unwrap()).collect();
+    assert_eq!(oks, [true, false, false]);
+    let told = told(&world).await;
+    assert!(told[0].contains("added") && told[1].contains("id"), "{told:?}");
+    assert!(told[2].contains("taken") && told[2].contains("409"), "{told:?}");
+    let got = world.backend.received_requests().await.unwrap();
+    let call = got.iter().find(|r| r.url.path() == "/api/tools/shortlist").unwrap();
+    assert!(call.headers.contains_key("x-agent-token"));
+    assert!(call.headers["idempotency-key"].to_str().unwrap().contains(":shortlist:"));
+    let body: Value = serde_json::from_slice(&call.body).unwrap();
+    assert_eq!(body, json!({ "arguments": { "id": "sch_1" } }));
+    let health: Value = world.daemon.get("/health").await.json().await.unwrap();
+    assert_eq!(health["tools"]["backend"]["tools"], 2, "{health}");
+    assert!(health["tools"]["backend"]["problems"][0].as_str().unwrap().contains("a b"));
+}
+
+/// An MCP server over streamable HTTP, of the plainest kind.
+struct McpServer {
+    url: String,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Shared {
+    tools: Mutex<Vec<Value>>,
+    got: Mutex<Vec<(HeaderMap, Value)>>,
+}
+
+impl McpServer {
+    async fn start(tools: Vec<Value>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(listener, tools)
+    }
+
+    fn on(listener: TcpListener, tools: Vec<Value>) -> Self {
+        let shared = Arc::new(Shared { tools: Mutex::new(tools), got: Mutex::default() });
+        let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+        let router = Router::new().route("/mcp", post(answer)).with_state(shared.clone());
+        let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, shared, task }
+    }
+
+    fn calls(&self) -> Vec<(HeaderMap, Value)> {
+        let got = self.shared.got.lock().unwrap();
+        got.iter().filter(|(_, body)| body["method"] == "tools/call").cloned().collect()
+    }
+}
+
+impl Drop for McpServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: String) -> Response {
+    let request: Value = serde_json::from_str(&body).unwrap();
+    shared.got.lock().unwrap().push((headers, request.clone()));
+    let result = match request["method"].as_str().unwrap() {
+        "initialize" => json!({
+            "protocolVersion": "2025-06-18",
+            "capabilities": { "tools": { "listChanged": true } },
+            "serverInfo": { "name": "plain", "version": "1" },
+        }),
+        "tools/list" => json!({ "tools": *shared.tools.lock().unwrap() }),
+        "tools/call" => match request["params"]["name"].as_str().unwrap() {
+            "hang" => std::future::pending().await,
+            "large" => json!({ "content": [{ "type": "text", "text": "x".repeat(50_000) }] }),
+            "fail" => {
+                json!({ "isError": true, "content": [{ "type": "text", "text": "no luck" }] })
+            }
+            name => json!({ "content": [{ "type": "text", "text": format!("{name} did it") }] }),
+        },
+        method if method.starts_with("notifications/") => {
+            return StatusCode::ACCEPTED.into_response();
+        }
+        _ => {
+            let error = json!({ "code": -32601, "message": "Method not found" });
+            return axum::Json(json!({ "jsonrpc": "2.0", "id": request["id"], "error": error }))
+                .into_response();
+        }
+    };
+    axum::Json(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })).into_response()
+}
+
+fn tool(name: &str) -> Value {
+    json!({ "name": name, "description": "Does it.", "inputSchema": {
+        "type": "object", "properties": { "n": { "type": "integer" } } } })
+}
+
+/// Writes `mcp.json` and waits until the daemon knows a server of it.
+async fn connected(world: &World, servers: Value, name: &str, status: &str) -> Value {
+    world.write("mcp.json", &json!({ "mcpServers": servers }).to_string());
+    let is_so = |health: &Value| health["tools"]["mcp"][name]["status"] == status;
+    // A configuration that was read is acted on when a run wants its tools.
+    world.model(vec![says("first")]).await;
+    world.daemon.until("/health", |h| h["tools"]["mcp"][name].is_object()).await;
+    world.daemon.send(&message(json!({}))).await;
+    world.daemon.until("/health", is_so).await
+}
+
+#[tokio::test]
+async fn the_tools_of_an_mcp_server_are_listed_called_and_their_errors_told() {
+    let world = World::new().await;
+    let tools = vec![tool("add"), tool("fail"), tool("large"), tool("hang")];
+    let server = McpServer::start(tools).await;
+    let servers = json!({ "plain": {
+        "url": server.url, "headers": { "x-key": "mcp-key" }, "timeout_secs": 1 } });
+    let health = connected(&world, servers, "plain", "ok").await;
+    assert_eq!(health["tools"]["mcp"]["plain"]["tools"], 4, "{health}");
+    world.llm.reset().await;
+    world
+        .model(vec![
+            calls(&[
+                ("plain__add", json!({ "n": 1 })),
+                ("plain__add", json!({ "n": "one" })),
+                ("plain__fail", json!({})),
+                ("plain__large", json!({})),
+                ("plain__hang", json!({})),
+            ]),
+            says("done"),
+        ])
+        .await;
+    let (status, answer) = world.daemon.send(&message(json!({}))).await;
+    assert_eq!(status, 200, "{answer}");
+    let told = told(&world).await;
+    assert!(told[0].contains("add did it") && told[0].contains("untrusted-data"), "{told:?}");
+    assert!(told[1].contains("/n"), "{told:?}");
+    assert!(told[2].contains("no luck"), "{told:?}");
+    assert!(told[3].contains("[cut: the first 20000 of 50000 characters]"));
+    assert!(told[4].contains("given up after 1 seconds"), "{told:?}");
+    let got = server.calls();
+    assert_eq!(got.len(), 4, "the wrong call is never sent");
+    let (headers, body) = &got[0];
+    assert_eq!(headers["x-key"], "mcp-key");
+    assert!(!headers.contains_key("x-agent-token"), "the agent's token is the backend's alone");
+    assert_eq!(body["params"]["arguments"], json!({ "n": 1 }));
+    let meta = &body["params"]["_meta"];
+    assert!(meta["idempotencyKey"].as_str().unwrap().contains(":plain__add:"), "{meta}");
+    assert!(meta["traceparent"].as_str().unwrap().starts_with("00-"), "{meta}");
+    // Who waits for an answer in vain says so to the server.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        let cancelled = server
+            .shared
+            .got
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|(_, body)| body["method"] == "notifications/cancelled");
+        if cancelled {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "the call was never cancelled");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_role_gets_the_mcp_tools_that_it_may_have() {
+    let world = World::new().await;
+    let server = McpServer::start(vec![tool("add"), tool("drop")]).await;
+    world.write(
+        "agent-config.json",
+        r#"{"agents": [{"role": "scout", "tools": {"deny": ["plain__d*"]}}]}"#,
+    );
+    connected(&world, json!({ "plain": { "url": server.url } }), "plain", "ok").await;
+    world.llm.reset().await;
+    world.model(vec![calls(&[("plain__drop", json!({}))]), says("done")]).await;
+    world.daemon.send(&message(json!({}))).await;
+    let offered = offered(&world).await;
+    assert!(offered.contains(&"plain__add".to_owned()), "{offered:?}");
+    assert!(!offered.contains(&"plain__drop".to_owned()), "{offered:?}");
+    assert!(server.calls().is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_costs_its_own_tools_and_comes_back_by_itself() {
+    let world = World::new().await;
+    let well = McpServer::start(vec![tool("add")]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let servers = json!({
+        "down": { "url": format!("http://{address}/mcp") },
+        "well": { "url": well.url },
+        "wrong": { "command": "no-such-program-anywhere" },
+        "unset": { "url": "http://h/${NO_SUCH_VARIABLE_ANYWHERE}" },
+    });
+    let health = connected(&world, servers, "down", "error").await;
+    let mcp = &health["tools"]["mcp"];
+    assert_eq!(mcp["well"]["status"], "ok", "{mcp}");
+    assert!(mcp["wrong"]["error"].as_str().unwrap().contains("no-such-program"), "{mcp}");
+    assert!(mcp["unset"]["error"].as_str().unwrap().contains("NO_SUCH_VARIABLE"), "{mcp}");
+    assert_eq!(health["status"], "degraded", "{health}");
+    world.llm.reset().await;
+    world.model(vec![calls(&[("well__add", json!({}))]), says("done")]).await;
+    let (status, answer) = world.daemon.send(&message(json!({}))).await;
+    assert_eq!((status, &answer["steps"][0]["ok"]), (200, &json!(true)), "{answer}");
+    // It comes back.
+    let listener = TcpListener::bind(address).await.unwrap();
+    let back = McpServer::on(listener, vec![tool("late")]);
+    let ok = |health: &Value| health["tools"]["mcp"]["down"]["status"] == "ok";
+    world.daemon.until("/health", ok).await;
+    world.llm.reset().await;
+    world.model(vec![calls(&[("down__late", json!({}))]), says("done")]).await;
+    let (_, answer) = world.daemon.send(&message(json!({}))).await;
+    assert_eq!(answer["steps"][0]["ok"], true, "{answer}");
+    assert_eq!(back.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_dies_and_returns_with_other_tools_is_noticed_by_a_call() {
+    let world = World::new().await;
+    let server = McpServer::start(vec![tool("old")]).await;
+    let address = server.url.trim_start_matches("http://").trim_end_matches("/mcp").to_owned();
+    connected(&world, json!({ "s": { "url": server.url } }), "s", "ok").await;
+    server.task.abort();
+    drop(server);
+    world.llm.reset().await;
+    world.model(vec![calls(&[("s__old", json!({}))]), says("done")]).await;
+    let (status, answer) = world.daemon.send(&message(json!({}))).await;
+    assert_eq!((status, &answer["steps"][0]["ok"]), (200, &json!(false)), "{answer}");
+    let error = |health: &Value| health["tools"]["mcp"]["s"]["status"] == "error";
+    world.daemon.until("/health", error).await;
+    let listener = loop {
+        match TcpListener::bind(&address).await {
+            Ok(listener) => break listener,
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+        }
+    };
+    let _back = McpServer::on(listener, vec![tool("old"), tool("new")]);
+    let two = |health: &Value| {
+        let server = &health["tools"]["mcp"]["s"];
+        server["status"] == "ok" && server["tools"] == 2
+    };
+    world.daemon.until("/health", two).await;
+}
+
+#[tokio::test]
+async fn the_daemon_reads_mcp_json_again_and_drops_what_is_gone() {
+    let world = World::new().await;
+    let server = McpServer::start(vec![tool("add")]).await;
+    connected(&world, json!({ "one": { "url": server.url } }), "one", "ok").await;
+    let health = connected(&world, json!({ "two": { "url": server.url } }), "two", "ok").await;
+    assert!(health["tools"]["mcp"].get("one").is_none(), "{health}");
+    world.llm.reset().await;
+    world.model(vec![says("done")]).await;
+    world.daemon.send(&message(json!({}))).await;
+    let offered = offered(&world).await;
+    assert!(offered.contains(&"two__add".to_owned()), "{offered:?}");
+    assert!(!offered.iter().any(|name| name.starts_with("one")), "{offered:?}");
+}

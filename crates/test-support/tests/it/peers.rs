@@ -1,0 +1,53 @@
+//! Programs and packages of others that tests work with, where they are installed.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+/// Says why a test does nothing; where everything must be tested that is a failure.
+pub(crate) fn skip(what: &str) {
+    let must = std::env::var_os("WOMBAT_TEST_ALL").is_some_and(|value| value == "1");
+    assert!(!must, "{what}");
+    eprintln!("SKIPPED: {what}");
+}
+
+/// A program of the system, if it is installed.
+pub(crate) fn installed(name: &str) -> Option<PathBuf> {
+    let dirs = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin"];
+    let found = dirs.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.is_file());
+    if found.is_none() {
+        skip(&format!("{name} is not installed: apt-get install {name}"));
+    }
+    found
+}
+
+/// The folder in which a package of npm is installed.
+pub(crate) fn npm(package: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("WOMBAT_TEST_NODE").map(PathBuf::from);
+    let found = folder.filter(|folder| folder.join("node_modules").join(package).exists());
+    if found.is_none() {
+        skip(&format!("npm install {package}, and name its folder in WOMBAT_TEST_NODE"));
+    }
+    found
+}
+
+/// The Python in which these modules are installed.
+pub(crate) fn pypi(modules: &str) -> Option<PathBuf> {
+    let named = std::env::var_os("WOMBAT_TEST_PYTHON").map(PathBuf::from);
+    let has = |python: &PathBuf| {
+        let check = std::process::Command::new(python)
+            .args(["-c", &format!("import {modules}")])
+            .stderr(Stdio::null())
+            .status();
+        check.is_ok_and(|status| status.success())
+    };
+    let found = named.filter(has);
+    if found.is_none() {
+        skip(&format!("pip install {modules}, and name that Python in WOMBAT_TEST_PYTHON"));
+    }
+    found
+}
+
+/// A port that is free now.
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
