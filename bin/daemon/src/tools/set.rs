@@ -176,10 +176,10 @@ impl ToolSet {
         // The call within is looked at before a person is bothered with it.
         let asked = AskedFor::of(call);
         let context = &ToolContext { asks: true, ..*context };
+        if asked.tool == call.name {
+            return ToolReply::Wrong(format!("{:?} cannot be asked for", asked.tool));
+        }
         match self.checked(asked.tool, asked.arguments) {
-            Ok((Tool::Builtin(Builtin::RequestTool, _), _)) => {
-                ToolReply::Wrong(format!("{:?} cannot be asked for", asked.tool))
-            }
             Ok((tool, arguments)) => perform(context, asked.tool, tool, arguments, key).await,
             Err(why) => ToolReply::Wrong(why),
         }

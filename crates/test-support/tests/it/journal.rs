@@ -325,6 +325,43 @@ async fn tools_wait_for_a_person_and_then_do_what_was_approved() {
 }
 
 #[tokio::test]
+async fn an_agent_asks_for_a_call_of_its_own_accord_and_what_is_approved_is_made() {
+    let ask = |tool: &str, title: &str| {
+        let arguments = json!({ "title": title });
+        ("request_tool", json!({ "tool": tool, "arguments": arguments, "reason": "It is yours." }))
+    };
+    let world = World::new(vec![
+        Reply::calls(&[
+            ask("create_task", "Asked"),
+            new_task("Unasked"),
+            ask("request_tool", "Never"),
+            ask("no_such_tool", "Never"),
+            ("request_tool", json!({ "tool": "create_task", "arguments": {}, "reason": "x" })),
+            ask("create_task", "Not wanted"),
+        ]),
+        Reply::text("As you wish."),
+    ])
+    .await;
+    let (status, answer) = world.send(&world.stack.daemon_url, &world.body("a")).await;
+    assert_eq!((status, answer["status"].as_str()), (200, Some("awaiting_approval")), "{answer}");
+    let waiting = answer["tool_requests"].as_array().unwrap();
+    assert_eq!(waiting.len(), 2, "what is wrong bothers nobody: {answer}");
+    // The person sees the call itself, and why.
+    assert_eq!(waiting[0]["tool"], "create_task");
+    assert_eq!(waiting[0]["arguments"], json!({ "title": "Asked" }));
+    let asked = world.person.list("/tool-requests").await.unwrap();
+    assert!(asked.iter().all(|request| request["reason"] == "It is yours."), "{asked:?}");
+    assert_eq!(world.titles().await, ["Unasked", "Work"]);
+    decide(&world, "Not wanted", "denied").await;
+    decide(&world, "Asked", "approved").await;
+    wait_for("the reply", async || world.replies().await.into_iter().next()).await;
+    assert_eq!(world.titles().await, ["Asked", "Unasked", "Work"]);
+    let told = world.llm.asked().last().unwrap()["messages"].to_string();
+    assert!(told.contains("cannot be asked for") && told.contains("there is no tool"), "{told}");
+    assert!(told.contains("title") && told.contains("a person denied it"), "{told}");
+}
+
+#[tokio::test]
 async fn a_budget_that_is_spent_ends_a_run_with_what_it_has() {
     let world =
         World::new(vec![Reply::calls(&[new_task("One")]), Reply::text("Never said.")]).await;

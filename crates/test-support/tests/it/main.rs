@@ -4,6 +4,7 @@
 
 mod architecture;
 mod chaos;
+mod fastapi;
 mod features;
 mod heartbeat;
 mod journal;

@@ -1,0 +1,1 @@
+"""A small FastAPI application with Wombat beside it."""
