@@ -77,10 +77,10 @@ impl Metrics {
         self.histogram(RUN_SECONDS, vec![outcome_label(outcome)]).record(took);
     }
 
-    /// A tool has been called.
-    pub fn tool(&self, name: &str, ok: bool, took: Duration) {
-        let name = crate::tools::names().into_iter().find(|known| *known == name).unwrap_or(OTHER);
-        let tool = Label::from_static_parts("tool", name);
+    /// A tool has been called. `name` is one that the configuration knows; what else a model may
+    /// have written is `None`.
+    pub fn tool(&self, name: Option<&str>, ok: bool, took: Duration) {
+        let tool = Label::new("tool", name.unwrap_or(OTHER).to_owned());
         self.counter(TOOL_CALLS, vec![tool.clone(), outcome_label(of(ok))]).increment(1);
         self.histogram(TOOL_SECONDS, vec![tool]).record(took);
     }

@@ -281,7 +281,8 @@ impl Drive<'_> {
             duration_ms: millis(outcome.duration),
             tool_request_id,
         };
-        self.app.metrics.tool(&step.name, step.ok, outcome.duration);
+        let known = scene.tools.has(&step.name).then_some(step.name.as_str());
+        self.app.metrics.tool(known, step.ok, outcome.duration);
         tracing::info!(
             run_id = self.handle.run_id,
             tool = step.name,

@@ -142,6 +142,11 @@ impl ToolSet {
         &self.specs
     }
 
+    /// Whether there is such a tool.
+    pub fn has(&self, name: &str) -> bool {
+        self.tools.contains_key(name)
+    }
+
     /// Makes a call. Whatever is wrong becomes a result that the model can act on.
     pub async fn call(&self, context: &ToolContext<'_>, planned: &PlannedCall) -> ToolOutcome {
         let started = Instant::now();

@@ -14,4 +14,5 @@ mod peers;
 mod poison;
 mod real_model;
 mod round;
+mod security;
 mod streams;
