@@ -208,3 +208,120 @@ fn token(secret: &str, change: Value) -> String {
     let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes());
     jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
 }
+
+#[tokio::test]
+async fn the_example_keeps_the_required_part_of_the_contract() {
+    let Some(example) = Example::start().await else { return };
+    let ann = Agent::new(&example, "ann");
+    let bob = Agent::new(&example, "bob");
+    let (_, offered) = ann.get("/capabilities").await;
+    assert_eq!(offered["contract_version"], "v1");
+
+    // Creates happen once, also two at once; another body under the key is a conflict.
+    let task = json!({ "title": "Grüße", "metadata": { "a": [1, null] }, "idempotency_key": "k" });
+    let all = futures::future::join_all((0..8).map(|_| ann.post("/tasks", &task))).await;
+    let first = &all[0].2;
+    assert!(all.iter().all(|(status, _, made)| *status < 300 && made == first), "{all:?}");
+    let fresh = all.iter().filter(|(_, replayed, _)| !replayed).count();
+    assert_eq!(fresh, 1, "{all:?}");
+    assert_eq!(first["status"], "pending");
+    assert!(first["created_at"].is_string() && first["updated_at"].is_string());
+    let reordered =
+        json!({ "idempotency_key": "k", "metadata": { "a": [1, null] }, "title": "Grüße" });
+    assert!(ann.post("/tasks", &reordered).await.1);
+    let other = json!({ "title": "Other", "idempotency_key": "k" });
+    let (status, _, conflict) = ann.post("/tasks", &other).await;
+    assert_eq!((status, &conflict["code"]), (409, &json!("idempotency_conflict")));
+    assert_eq!(&conflict["details"]["original"], first);
+    // A key is one user's, and one endpoint's.
+    assert!(!bob.post("/tasks", &other).await.1);
+    let document = json!({ "title": "D", "content": "x", "idempotency_key": "k" });
+    assert_eq!(ann.post("/documents", &document).await.0, 201);
+
+    // Pages.
+    for n in 0..5 {
+        ann.post("/tasks", &json!({ "title": format!("T{n}") })).await;
+    }
+    let (mut cursor, mut titles) = (String::new(), Vec::new());
+    loop {
+        let (status, page) = ann.get(&format!("/tasks?limit=2{cursor}")).await;
+        assert_eq!(status, 200, "{page}");
+        let items = page["items"].as_array().unwrap();
+        titles.extend(items.iter().map(|task| task["title"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(titles, ["Grüße", "T0", "T1", "T2", "T3", "T4"]);
+    for wrong in ["cursor=zzz", "cursor=-1", "cursor=99999999999999999999", "limit=0", "limit=201"]
+    {
+        let (status, said) = ann.get(&format!("/tasks?{wrong}")).await;
+        assert!(status == 400 && said["error"].is_string(), "{wrong}: {status} {said}");
+    }
+    assert_eq!(ann.get("/tasks?status=blocked").await.1["items"], json!([]));
+    assert_eq!(ann.get("/tasks?status=none").await.0, 400);
+
+    // Nobody's but the user's.
+    let id = first["id"].as_str().unwrap();
+    assert_eq!(ann.get(&format!("/tasks/{id}")).await.0, 200);
+    assert_eq!(bob.get(&format!("/tasks/{id}")).await.0, 404);
+    let message = json!({ "task_id": id, "content": "hello", "idempotency_key": "m" });
+    assert_eq!(bob.post("/messages", &message).await.0, 404);
+    let (status, _, posted) = ann.post("/messages", &message).await;
+    assert_eq!((status, &posted["actor_type"]), (201, &json!("agent")), "{posted}");
+    let found = ann.get("/messages?idempotency_key=m").await.1;
+    assert_eq!(found["items"][0]["id"], posted["id"]);
+    assert_eq!(bob.get("/messages?idempotency_key=m").await.1["items"], json!([]));
+    assert_eq!(bob.get(&format!("/messages?task_id={id}")).await.0, 404);
+    let as_user = json!({ "task_id": id, "content": "x", "actor_type": "user" });
+    assert_eq!(ann.post("/messages", &as_user).await.0, 403);
+
+    // Errors are said alike.
+    for (body, status) in [
+        (json!({}), 400),
+        (json!({ "title": "" }), 400),
+        (json!({ "title": 7 }), 400),
+        (json!({ "title": "x", "status": "none" }), 400),
+        (json!([]), 400),
+        (json!({ "title": "x".repeat(2 * 1024 * 1024) }), 413),
+    ] {
+        let (answered, _, said) = ann.post("/tasks", &body).await;
+        assert!(answered == status && said["error"].is_string() && said["code"].is_string());
+    }
+    let put = ann.call(reqwest::Method::PUT, "/tasks").send().await.unwrap();
+    assert_eq!(put.status(), 405);
+    let put: Value = put.json().await.unwrap();
+    assert_eq!(put["code"], "method_not_allowed");
+    assert_eq!(ann.get("/nothing").await.1["code"], "not_found");
+}
+
+/// An agent of a user, at the contract's endpoints.
+struct Agent {
+    http: reqwest::Client,
+    url: String,
+    token: String,
+}
+
+impl Agent {
+    fn new(example: &Example, user: &str) -> Self {
+        let token = token(SECRET, json!({ "user_id": user }));
+        Self { http: reqwest::Client::new(), url: example.url.clone(), token }
+    }
+
+    fn call(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        let url = format!("{}/api/mission-control{path}", self.url);
+        self.http.request(method, url).header("x-agent-token", &self.token)
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        let answer = self.call(reqwest::Method::GET, path).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    /// Status, whether it was there before, and the answer.
+    async fn post(&self, path: &str, body: &Value) -> (u16, bool, Value) {
+        let answer = self.call(reqwest::Method::POST, path).json(body).send().await.unwrap();
+        let status = answer.status().as_u16();
+        let replayed = answer.headers().contains_key("idempotent-replayed");
+        (status, replayed, answer.json().await.unwrap())
+    }
+}
