@@ -14,7 +14,9 @@ use tokio::sync::watch;
 
 /// How many streams are open at once.
 const STREAMS: usize = 5_000;
-/// So many begin at the same time.
+/// So many of them begin one after the other, when nothing else goes on.
+const ALONE: usize = 500;
+/// So many of the others begin at the same time.
 const AT_ONCE: usize = 100;
 /// How long all of them together may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -91,20 +93,25 @@ pub(crate) async fn run() -> io::Result<()> {
     let http = reqwest::Client::new();
     let before = daemon.memory().unwrap_or_default();
     let mut open = Vec::with_capacity(STREAMS);
-    let mut delays = Vec::with_capacity(STREAMS);
+    let (mut alone, mut together) = (Vec::new(), Vec::new());
+    let begin = |n: usize| {
+        first_text(http.post(format!("{url}/api/agents/stream")).json(&json!({
+            "user_id": "u", "session_key": "user:u:scout", "message": "Go.",
+            "task_id": format!("t{n}"),
+        })))
+    };
     let begun = tokio::time::Instant::now();
-    for round in 0..STREAMS / AT_ONCE {
-        let calls = (0..AT_ONCE).map(|n| {
-            let call = http.post(format!("{url}/api/agents/stream")).json(&json!({
-                "user_id": "u", "session_key": "user:u:scout", "message": "Go.",
-                "task_id": format!("t{round}-{n}"),
-            }));
-            first_text(call)
-        });
+    for n in 0..ALONE {
+        let (answer, delay) = begin(n).await?;
+        open.push(answer);
+        alone.push(delay);
+    }
+    while open.len() < STREAMS {
+        let calls = (open.len()..STREAMS).take(AT_ONCE).map(begin);
         for opened in futures::future::join_all(calls).await {
             let (answer, delay) = opened?;
             open.push(answer);
-            delays.push(delay);
+            together.push(delay);
         }
     }
     let opening = begun.elapsed();
@@ -116,16 +123,21 @@ pub(crate) async fn run() -> io::Result<()> {
     });
     let done = futures::future::join_all(ends).await.into_iter().filter(|done| *done).count();
     daemon.stop().await.map_err(failed)?;
-    delays.sort_unstable();
-    let at = |share: usize| delays[(delays.len() - 1) * share / 100];
-    println!("\n| {STREAMS} open streams, {AT_ONCE} beginning at a time | figure |\n| --- | --- |");
+    println!("\n| {STREAMS} open streams | figure |\n| --- | --- |");
     println!("| opened in | {:.1} s |", opening.as_secs_f64());
     println!("| finished | {done} |");
-    println!(
-        "| the model's first text until it is read, median / p99 | {} / {} µs |",
-        at(50),
-        at(99)
-    );
+    for (what, mut delays) in [
+        ("beginning one after the other".to_owned(), alone),
+        (format!("{AT_ONCE} beginning at a time"), together),
+    ] {
+        delays.sort_unstable();
+        let at = |share: usize| delays[(delays.len() - 1) * share / 100];
+        println!(
+            "| the model's first text until it is read, {what}: median / p99 | {} / {} µs |",
+            at(50),
+            at(99)
+        );
+    }
     println!(
         "| memory of a waiting stream | {:.1} KiB |",
         (after - before) as f64 / 1024.0 / STREAMS as f64
