@@ -31,9 +31,15 @@ impl std::str::FromStr for LogFormat {
     }
 }
 
+/// Libraries whose log lines may hold what users and servers wrote, and their secrets: silent
+/// unless the filter names them.
+const SILENT: [&str; 1] = ["rmcp"];
+
 /// Starts logging. `filter` has the form of `RUST_LOG`. A second call changes nothing.
 pub fn init(format: LogFormat, filter: &str) {
-    let filter = EnvFilter::builder().parse_lossy(filter);
+    let quiet = SILENT.iter().filter(|library| !filter.contains(**library));
+    let quiet: String = quiet.map(|library| format!(",{library}=off")).collect();
+    let filter = EnvFilter::builder().parse_lossy(format!("{filter}{quiet}"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -73,6 +73,45 @@ impl std::fmt::Debug for Transport {
     }
 }
 
+/// What is put in place of a secret.
+const HIDDEN: &str = "***";
+
+/// The shortest value that is taken for a secret: replacing "1" would make nonsense of any text.
+const MIN_SECRET: usize = 4;
+
+impl Transport {
+    /// Takes the values of variables and headers, and what an address may hold beside its host and
+    /// path, out of a text.
+    pub fn hide_secrets(&self, text: &str) -> String {
+        let mut secrets: Vec<&str> = Vec::new();
+        match self {
+            Self::Stdio { args, env, .. } => {
+                secrets.extend(env.values().map(String::as_str));
+                // `--key=value`; a word without it is a path or an option.
+                secrets.extend(args.iter().filter_map(|arg| Some(arg.split_once('=')?.1)));
+            }
+            Self::Http { url, headers } => {
+                secrets.extend(headers.values().map(String::as_str));
+                let bearer =
+                    |value: &'_ String| value.split_once(' ').map(|(_, token)| token.len());
+                let tokens = headers.values().filter_map(|value| {
+                    let length = bearer(value)?;
+                    Some(&value[value.len() - length..])
+                });
+                secrets.extend(tokens);
+                let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+                let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+                secrets.extend(authority.rsplit_once('@').map(|(user, _)| user));
+                secrets.extend(rest.split_once(['?', '#']).map(|(_, query)| query));
+            }
+        }
+        secrets.retain(|secret| secret.len() >= MIN_SECRET);
+        // The longest first: one may be a part of another.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
+    }
+}
+
 /// A file that cannot be used at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -250,6 +289,21 @@ mod tests {
             (url.as_str(), headers["Authorization"].as_str()),
             ("https://h/mcp", "Bearer k1")
         );
+    }
+
+    #[test]
+    fn secrets_of_an_entry_are_taken_out_of_what_is_told() {
+        let http = read_one(
+            r#"{"url": "https://me:pass@h/mcp?key=${KEY}-long", "headers": {"Authorization": "Bearer topsecret"}}"#,
+        );
+        let said = "error for url (https://me:pass@h/mcp?key=k1-long): topsecret";
+        let told = http.unwrap().transport.hide_secrets(said);
+        assert_eq!(told, "error for url (https://***@h/mcp?***): ***");
+        let stdio = read_one(
+            r#"{"command": "x", "args": ["--token=abcdef", "-v"], "env": {"A": "canary", "N": 1}}"#,
+        );
+        let told = stdio.unwrap().transport.hide_secrets("x --token=abcdef -v 1 said canary");
+        assert_eq!(told, "x --token=*** -v 1 said ***");
     }
 
     #[test]

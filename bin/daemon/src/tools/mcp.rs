@@ -119,6 +119,9 @@ impl McpServers {
     /// for servers that are just being connected for the first time.
     pub(super) async fn get(&self, config: &Arc<McpConfig>) -> Vec<Listed> {
         let servers = self.reconcile(config);
+        if servers.is_empty() {
+            return Vec::new();
+        }
         let first = async {
             for server in &servers {
                 let mut state = server.state.subscribe();
@@ -248,11 +251,8 @@ impl McpServer {
                 Some(connection) => connection.close().await,
                 None => None,
             };
-            let Some(mut why) = ended else { return };
-            if let Some(words) = last_words {
-                why = format!("{why}; its last words: {words}");
-            }
-            self.fails(why);
+            let Some(why) = ended else { return };
+            self.fails(&why, last_words.as_deref());
             // One that worked for a while and stopped gets a fresh start.
             if begun.elapsed() > LOOK_AGAIN {
                 wait = BACKOFF.0;
@@ -331,10 +331,14 @@ impl McpServer {
         });
     }
 
-    fn fails(&self, why: String) {
+    /// Keeps why it is not there, for `/health`, which anybody may read: the words of the program
+    /// itself are for the log alone.
+    fn fails(&self, why: &str, last_words: Option<&str>) {
+        let why = self.config.transport.hide_secrets(why);
         self.state.send_modify(|state| {
             if state.error.as_ref() != Some(&why) {
-                tracing::warn!(server = self.name, "MCP server is not there: {why}");
+                let last_words = last_words.map(|words| self.config.transport.hide_secrets(words));
+                tracing::warn!(server = self.name, last_words, "MCP server is not there: {why}");
             }
             state.error = Some(why);
         });
@@ -373,8 +377,9 @@ impl McpServer {
             Err(error) => {
                 // Find out at once whether it is still there.
                 self.wanted.notify_one();
+                let why = self.config.transport.hide_secrets(&words(&error));
                 ToolReply::Unclear(json!({
-                    "error": format!("the MCP server {}: {}", self.name, words(&error))
+                    "error": format!("the MCP server {}: {why}", self.name)
                 }))
             }
         }

@@ -408,7 +408,7 @@ async fn a_server_that_is_down_costs_its_own_tools_and_comes_back_by_itself() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let servers = json!({
-        "down": { "url": format!("http://{address}/mcp") },
+        "down": { "url": format!("http://{address}/mcp?key=mcp-canary") },
         "well": { "url": well.url },
         "wrong": { "command": "no-such-program-anywhere" },
         "unset": { "url": "http://h/${NO_SUCH_VARIABLE_ANYWHERE}" },
@@ -419,6 +419,7 @@ async fn a_server_that_is_down_costs_its_own_tools_and_comes_back_by_itself() {
     assert!(mcp["wrong"]["error"].as_str().unwrap().contains("no-such-program"), "{mcp}");
     assert!(mcp["unset"]["error"].as_str().unwrap().contains("NO_SUCH_VARIABLE"), "{mcp}");
     assert_eq!(health["status"], "degraded", "{health}");
+    assert!(!health.to_string().contains("mcp-canary"), "anybody may read it: {health}");
     world.llm.reset().await;
     world.model(vec![calls(&[("well__add", json!({}))]), says("done")]).await;
     let (status, answer) = world.daemon.send(&message(json!({}))).await;
