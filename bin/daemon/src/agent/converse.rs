@@ -7,26 +7,21 @@ use futures::StreamExt as _;
 use futures::stream;
 use llm::CallContext;
 use llm::request::Message;
-use mc_client::idempotency::canonical_json;
-use mc_client::tool_requests::{CreateToolRequest, ToolRequest, ToolRequestStatus};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use tokio::time::Instant;
-use wombat_core::untrusted::fence_untrusted;
 
 use super::answer::{RunAnswer, RunError, RunErrorKind, StepReport, ToolRequestReport};
+use super::approval::{Verdict, refused};
 use super::budget::Budget;
 use super::driver::{Drive, Scene};
 use super::events::RunEvent;
 use super::journal::{LlmStep, ToolStep};
 use super::model::{Asker, estimate};
 use super::run::{Dead, Next, PlannedCall, RunState};
-use crate::tools::{AskedFor, ToolContext, ToolOutcome};
+use crate::tools::{ToolContext, ToolOutcome};
 
 /// How many calls of one turn are made at once (docs/RUNS.md).
 const PARALLEL_CALLS: usize = 8;
-
-/// Characters of the model's own words that go along with a request for approval.
-const MAX_REASON_CHARS: usize = 500;
 
 /// How the calls of one turn came out.
 enum Turn {
@@ -34,13 +29,6 @@ enum Turn {
     Done(Vec<ToolStep>),
     /// These wait for a person.
     Waiting(Vec<ToolRequestReport>),
-}
-
-/// What a person has said to a call.
-enum Verdict {
-    Pending(ToolRequestReport),
-    Approved(String),
-    Refused { id: String, why: String },
 }
 
 impl Drive<'_> {
@@ -312,93 +300,6 @@ impl Drive<'_> {
         ToolOutcome { waits: waits.load(Ordering::Relaxed), ..outcome }
     }
 
-    /// Whether a person can be asked, and the run taken up after.
-    fn can_ask(&self, scene: &Scene) -> bool {
-        scene.journal.is_on() && scene.capabilities.has("tool_requests")
-    }
-
-    /// Asks for a person's word, or gives it where it has been said.
-    async fn verdict(
-        &self,
-        scene: &Scene,
-        planned: &PlannedCall,
-        reason: &str,
-    ) -> Result<Verdict, RunError> {
-        let call = &planned.call;
-        let key = self.run_key.tool_key(&call.name, &call.arguments, planned.nth);
-        // What the person sees is the call that will be made.
-        let asked_for = AskedFor::of(call);
-        let arguments = match asked_for.arguments {
-            Value::Object(fields) => fields.clone(),
-            _ => Map::new(),
-        };
-        let reason = asked_for.reason.unwrap_or(reason);
-        let reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
-        let request = CreateToolRequest {
-            task_id: scene.task_id.clone(),
-            run_key: self.run_key.as_str().to_owned(),
-            session_key: self.request.session.to_string(),
-            tool: asked_for.tool.to_owned(),
-            arguments,
-            reason: (!reason.trim().is_empty()).then_some(reason),
-            idempotency_key: format!("{key}:approval"),
-        };
-        let asked = match scene.client.request_tool(&request).await {
-            Ok(asked) => asked,
-            // The same call under the same key; only the words around it were others.
-            Err(error) => error
-                .conflicting_original::<ToolRequest>()
-                .ok_or_else(|| RunError::backend(&error))?,
-        };
-        let asked = match asked.known_status() {
-            // The answer of a repeated create may be as old as the create.
-            Some(ToolRequestStatus::Pending) => scene
-                .client
-                .tool_request(&asked.id)
-                .await
-                .map_err(|error| RunError::backend(&error))?,
-            _ => asked,
-        };
-        Ok(self.read_verdict(&request.tool, &request.arguments, asked))
-    }
-
-    fn read_verdict(
-        &self,
-        tool: &str,
-        arguments: &Map<String, Value>,
-        asked: ToolRequest,
-    ) -> Verdict {
-        let given = Value::Object(asked.arguments.clone());
-        let planned = Value::Object(arguments.clone());
-        // What a person has seen is what is done, and nothing else.
-        let same = asked.tool == tool && canonical_json(&given) == canonical_json(&planned);
-        let refused = |why: &str| Verdict::Refused { id: asked.id.clone(), why: why.to_owned() };
-        match asked.known_status() {
-            Some(ToolRequestStatus::Pending) => Verdict::Pending(ToolRequestReport {
-                id: asked.id,
-                tool: tool.to_owned(),
-                arguments: planned,
-            }),
-            Some(ToolRequestStatus::Approved) if same => Verdict::Approved(asked.id),
-            Some(ToolRequestStatus::Approved) => {
-                tracing::warn!(
-                    run_id = self.handle.run_id,
-                    tool,
-                    tool_request_id = asked.id,
-                    "a call was approved with other arguments than the run has; it is not made"
-                );
-                refused("it was approved with other arguments, and was not done")
-            }
-            Some(ToolRequestStatus::Denied) => match &asked.note {
-                Some(note) => refused(&format!("a person denied it, and says: {note}")),
-                None => refused("a person denied it"),
-            },
-            Some(ToolRequestStatus::Cancelled) | None => {
-                refused("nobody has approved it in time; it was not done")
-            }
-        }
-    }
-
     async fn tell_call(&self, planned: &PlannedCall) {
         let call = &planned.call;
         let told = || RunEvent::ToolCall {
@@ -417,18 +318,6 @@ impl Drive<'_> {
             duration_ms: step.duration_ms,
         };
         self.sink.tell(told).await;
-    }
-}
-
-/// A call that a person did not want. The note is a person's text, and so data.
-fn refused(tool: &str, why: &str) -> ToolOutcome {
-    let told = json!({ "error": why }).to_string();
-    ToolOutcome {
-        ok: false,
-        content: fence_untrusted(tool, &told),
-        unclear: false,
-        waits: false,
-        duration: Duration::ZERO,
     }
 }
 

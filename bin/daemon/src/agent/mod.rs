@@ -6,6 +6,7 @@
 //! [`answer`].
 
 pub mod answer;
+mod approval;
 mod budget;
 mod converse;
 mod driver;
