@@ -10,10 +10,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::error::McError;
+use crate::raw::RawResponse;
 use crate::token::AgentAuth;
 
 pub use crate::tasks::TaskQuery;
@@ -29,9 +29,6 @@ const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// The form of nearly all bodies.
 const JSON: &str = "application/json";
-
-/// The form of an HTML form's body.
-const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The header of an agent call.
 const AGENT_TOKEN: HeaderName = HeaderName::from_static("x-agent-token");
@@ -142,31 +139,6 @@ impl AgentClient {
         self.caller.deadline = Some(deadline);
         self
     }
-
-    /// Calls an endpoint of the backend outside the contract. A bad status is an answer here, not
-    /// an error. Only reads are repeated: whether other endpoints honour the key is not known.
-    pub async fn raw(&self, request: RawRequest) -> Result<RawResponse, McError> {
-        let mut call = Call::new(request.method, &request.path_and_query);
-        call.repeatable = call.method == Method::GET;
-        call.max_bytes = request.max_bytes;
-        call.cut_long_answer = true;
-        match &request.body {
-            Some(RawBody::Json(body)) => call = call.json(body)?,
-            Some(RawBody::Form(form)) => {
-                call.body = Some(form.clone().into());
-                call.content_type = FORM;
-            }
-            None => {}
-        }
-        if let Some(key) = request.idempotency_key {
-            call = call.header(IDEMPOTENCY_KEY, &key)?;
-        }
-        match self.caller.answer(&call).await {
-            Ok(answer) => Ok(answer),
-            Err(Failure { answer: Some(answer), .. }) => Ok(answer),
-            Err(Failure { error, answer: None }) => Err(error),
-        }
-    }
 }
 
 /// Calls made with the internal token.
@@ -184,49 +156,6 @@ impl InternalClient {
         }
         self
     }
-}
-
-/// A call of an endpoint outside the contract.
-#[derive(Debug, Clone)]
-pub struct RawRequest {
-    /// The method.
-    pub method: Method,
-    /// Path and query, beginning with `/`; already normalised and encoded.
-    pub path_and_query: String,
-    /// The body.
-    pub body: Option<RawBody>,
-    /// Goes as header `Idempotency-Key`.
-    pub idempotency_key: Option<String>,
-    /// Bytes of the answer that are read; the rest is dropped.
-    pub max_bytes: usize,
-}
-
-/// The body of a call of an endpoint outside the contract.
-#[derive(Debug, Clone, PartialEq)]
-pub enum RawBody {
-    /// As `application/json`.
-    Json(Value),
-    /// As `application/x-www-form-urlencoded`; already encoded.
-    Form(String),
-}
-
-impl From<Value> for RawBody {
-    fn from(value: Value) -> Self {
-        Self::Json(value)
-    }
-}
-
-/// The answer of an endpoint outside the contract.
-#[derive(Debug, Clone)]
-pub struct RawResponse {
-    /// The HTTP status, of any class.
-    pub status: u16,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The body, as far as it was read.
-    pub body: Bytes,
-    /// Whether there was more.
-    pub truncated: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -249,16 +178,16 @@ pub(crate) struct Caller {
 /// One call, before it is sent.
 #[derive(Debug)]
 pub(crate) struct Call {
-    method: Method,
+    pub(crate) method: Method,
     path_and_query: String,
     headers: HeaderMap,
-    body: Option<Bytes>,
+    pub(crate) body: Option<Bytes>,
     /// The form of the body.
-    content_type: &'static str,
+    pub(crate) content_type: &'static str,
     /// Whether a second attempt does no harm.
-    repeatable: bool,
-    max_bytes: usize,
-    cut_long_answer: bool,
+    pub(crate) repeatable: bool,
+    pub(crate) max_bytes: usize,
+    pub(crate) cut_long_answer: bool,
     /// The form of the answer.
     accept: &'static str,
 }
@@ -323,9 +252,9 @@ impl Call {
 }
 
 /// A failed attempt, with the answer where there was one.
-struct Failure {
-    error: McError,
-    answer: Option<RawResponse>,
+pub(crate) struct Failure {
+    pub(crate) error: McError,
+    pub(crate) answer: Option<RawResponse>,
 }
 
 impl From<McError> for Failure {
@@ -351,7 +280,7 @@ impl Caller {
     }
 
     /// The attempts, until one succeeds or no further one is worth while.
-    async fn answer(&self, call: &Call) -> Result<RawResponse, Failure> {
+    pub(crate) async fn answer(&self, call: &Call) -> Result<RawResponse, Failure> {
         let policy = self.client.retry;
         let mut backoff = ExponentialBuilder::default()
             .with_min_delay(policy.delay)

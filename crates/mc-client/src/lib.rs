@@ -12,6 +12,7 @@ pub mod idempotency;
 pub mod leases;
 mod messages;
 mod notifications;
+pub mod raw;
 pub mod runs;
 mod tasks;
 pub mod token;

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::client::{AgentClient, Call, RawRequest, RawResponse};
+use crate::client::{AgentClient, Call};
 use crate::error::McError;
+use crate::raw::{RawRequest, RawResponse};
 use crate::url::segments;
 
 /// Where the tools are; not under Mission Control, because they are the application's.

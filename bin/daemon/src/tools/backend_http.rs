@@ -3,7 +3,7 @@
 //! The model gives method, path, query and body. The path is normalised and must match a declared
 //! endpoint; host, headers and token are never the model's to choose.
 
-use mc_client::client::{RawBody, RawRequest, RawResponse};
+use mc_client::raw::{RawBody, RawRequest, RawResponse};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 use wombat_core::endpoint::NormalPath;

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mc_client::client::{AgentClient, RawBody, RawRequest};
+use mc_client::client::AgentClient;
+use mc_client::raw::{RawBody, RawRequest};
 use openapi_tools::{Body, Candidate, Document, Operation, Problem};
 use serde_json::Value;
 use wombat_core::agent_config::AgentProfile;

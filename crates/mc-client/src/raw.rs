@@ -1,0 +1,81 @@
+//! Calls of the application's own endpoints, which are outside the contract.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use serde_json::Value;
+
+use crate::client::{AgentClient, Call, Failure, IDEMPOTENCY_KEY};
+use crate::error::McError;
+
+/// The form of an HTML form's body.
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// A call of an endpoint outside the contract.
+#[derive(Debug, Clone)]
+pub struct RawRequest {
+    /// The method.
+    pub method: Method,
+    /// Path and query, beginning with `/`; already normalised and encoded.
+    pub path_and_query: String,
+    /// The body.
+    pub body: Option<RawBody>,
+    /// Goes as header `Idempotency-Key`.
+    pub idempotency_key: Option<String>,
+    /// Bytes of the answer that are read; the rest is dropped.
+    pub max_bytes: usize,
+}
+
+/// The body of a call of an endpoint outside the contract.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RawBody {
+    /// As `application/json`.
+    Json(Value),
+    /// As `application/x-www-form-urlencoded`; already encoded.
+    Form(String),
+}
+
+impl From<Value> for RawBody {
+    fn from(value: Value) -> Self {
+        Self::Json(value)
+    }
+}
+
+/// The answer of an endpoint outside the contract.
+#[derive(Debug, Clone)]
+pub struct RawResponse {
+    /// The HTTP status, of any class.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, as far as it was read.
+    pub body: Bytes,
+    /// Whether there was more.
+    pub truncated: bool,
+}
+
+impl AgentClient {
+    /// Calls an endpoint of the backend outside the contract. A bad status is an answer here, not
+    /// an error. Only reads are repeated: whether other endpoints honour the key is not known.
+    pub async fn raw(&self, request: RawRequest) -> Result<RawResponse, McError> {
+        let mut call = Call::new(request.method, &request.path_and_query);
+        call.repeatable = call.method == Method::GET;
+        call.max_bytes = request.max_bytes;
+        call.cut_long_answer = true;
+        match &request.body {
+            Some(RawBody::Json(body)) => call = call.json(body)?,
+            Some(RawBody::Form(form)) => {
+                call.body = Some(form.clone().into());
+                call.content_type = FORM;
+            }
+            None => {}
+        }
+        if let Some(key) = request.idempotency_key {
+            call = call.header(IDEMPOTENCY_KEY, &key)?;
+        }
+        match self.caller.answer(&call).await {
+            Ok(answer) => Ok(answer),
+            Err(Failure { answer: Some(answer), .. }) => Ok(answer),
+            Err(Failure { error, answer: None }) => Err(error),
+        }
+    }
+}
