@@ -63,6 +63,7 @@ async fn play(
     running: &mut Option<Stack>,
 ) -> Result<(), ProgramError> {
     let options = StackOptions {
+        everywhere: Vec::new(),
         daemon: choice.settings.clone(),
         example: example(),
         backend_port: free(BACKEND_PORT),

@@ -135,7 +135,12 @@ fn serve(settings: Settings) -> ExitCode {
             Ok(shutdown) => shutdown,
             Err(error) => return exit::fail(exit::FAILURE, NAME, &error),
         };
-        match wombat_daemon::run(listener, settings, shutdown).await {
+        if let Err(problem) = service::otel::start(&settings.otel, NAME) {
+            return exit::fail(exit::CONFIG, NAME, &problem);
+        }
+        let ended = wombat_daemon::run(listener, settings, shutdown).await;
+        service::otel::stop().await;
+        match ended {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 let code = if error.is_a_setting() { exit::CONFIG } else { exit::FAILURE };

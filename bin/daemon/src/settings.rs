@@ -12,6 +12,7 @@ use mc_client::client::RetryPolicy;
 use mc_client::token::TokenMinter;
 use secrecy::SecretString;
 use service::agent_token;
+use service::otel::OtelSettings;
 use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 use wombat_core::workspace::SkillsMode;
@@ -75,6 +76,8 @@ pub struct Settings {
     pub openapi: Option<OpenApiPlace>,
     /// `WOMBAT_WEBHOOK_ALLOW_PRIVATE`.
     pub webhook_allow_private: bool,
+    /// `OTEL_*`.
+    pub otel: OtelSettings,
     /// `WOMBAT_LOG_FORMAT`.
     pub log_format: LogFormat,
     /// `RUST_LOG`.
@@ -144,6 +147,7 @@ impl Settings {
             let place = text.parse::<OpenApiPlace>();
             place.map_err(|why| r.problem("WOMBAT_BACKEND_OPENAPI", why)).ok()
         });
+        let otel = OtelSettings::read(&mut r);
         let effective = r.finish()?;
         // `finish` has failed if any of these could not be read.
         let (Some(minter), Some(llm)) = (tokens.minter, llm) else {
@@ -181,6 +185,7 @@ impl Settings {
             tool_result_max_chars,
             openapi,
             webhook_allow_private,
+            otel,
             log_format: log_format.unwrap_or_else(LogFormat::fitting),
             log_filter,
             effective,

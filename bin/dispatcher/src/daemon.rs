@@ -8,6 +8,7 @@ use reqwest::header::{HeaderName, HeaderValue, InvalidHeaderValue};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use service::otel::{Side, Span};
 use service::trace::TraceId;
 
 use crate::settings::Settings;
@@ -58,11 +59,25 @@ impl Daemon {
 
     /// Forwards a notification and waits for the run's end.
     pub(crate) async fn send(&self, delivery: &Delivery) -> Verdict {
+        let trace = TraceId::random();
+        let mut span =
+            Span::of_request(&trace, Side::Producer, || "deliver notification".to_owned());
+        span.set("messaging.operation.type", "send");
+        span.set("messaging.message.id", delivery.notification_id.clone());
+        let verdict = self.forward(delivery, &span.traceparent()).await;
+        match &verdict {
+            Verdict::Delivered => span.succeed(),
+            _ => span.fail("not_delivered"),
+        }
+        verdict
+    }
+
+    async fn forward(&self, delivery: &Delivery, traceparent: &str) -> Verdict {
         let mut request = self
             .http
             .post(&self.url)
             .timeout(self.timeout)
-            .header(TRACEPARENT, TraceId::random().traceparent())
+            .header(TRACEPARENT, traceparent)
             .json(&Message::of(delivery, &self.default_task));
         if let Some(key) = &self.key {
             request = request.header(DAEMON_KEY, key);

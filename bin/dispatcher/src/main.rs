@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use service::settings::Layers;
-use service::{exit, shutdown, telemetry};
+use service::{exit, otel, shutdown, telemetry};
 use tokio::net::TcpListener;
 use wombat_dispatcher::Settings;
 
@@ -51,6 +51,8 @@ async fn run(settings: &Settings, once: bool) -> anyhow::Result<()> {
         }
         None => None,
     };
-    wombat_dispatcher::run(settings, once, listener, stop).await?;
-    Ok(())
+    otel::start(&settings.otel, PROGRAM).map_err(anyhow::Error::msg)?;
+    let ended = wombat_dispatcher::run(settings, once, listener, stop).await;
+    otel::stop().await;
+    Ok(ended?)
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use service::agent_token::{self, AgentTokens};
+use service::otel::OtelSettings;
 use service::settings::{Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 
@@ -42,6 +43,8 @@ pub struct Settings {
     pub lease_seconds: u64,
     /// `WOMBAT_HOST` and `DISPATCH_HTTP_PORT`: where `/livez` and `/metrics` are.
     pub listen: Option<(String, u16)>,
+    /// `OTEL_*`.
+    pub otel: OtelSettings,
     /// `WOMBAT_LOG_FORMAT`.
     pub log_format: LogFormat,
     /// `RUST_LOG`.
@@ -78,6 +81,7 @@ impl Settings {
             limit_notifications: reader.number("DISPATCH_LIMIT_NOTIFICATIONS", 200, 1..=10_000),
             lease_seconds: reader.number("DISPATCH_LEASE_SECONDS", 60, 1..=86_400),
             listen: port.map(|port| (host, port)),
+            otel: OtelSettings::read(&mut reader),
             log_format: match reader.optional("WOMBAT_LOG_FORMAT") {
                 None => LogFormat::fitting(),
                 Some(_) => reader

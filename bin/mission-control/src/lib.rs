@@ -34,6 +34,10 @@ use crate::board::door::Door;
 use crate::error::ApiError;
 use crate::store::Store;
 use crate::store::budgets::Nanos;
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::Next;
+use service::otel::{Side, Span};
+use service::trace::TraceId;
 
 /// How long open connections may take to end.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
@@ -159,9 +163,35 @@ fn router(app: App) -> Router {
             let text = "this endpoint does not take that method";
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text)
         })
+        .layer(axum::middleware::from_fn(traced))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(axum::extract::DefaultBodyLimit::disable())
         .with_state(app)
+}
+
+/// Gives each call of the API its span in the caller's trace.
+async fn traced(request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let Some(path) = path.filter(|path| path.starts_with("/api/")) else {
+        return next.run(request).await;
+    };
+    let trace = {
+        let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+        TraceId::from_headers(text("x-trace-id"), text("traceparent"))
+    };
+    let method = request.method().to_string();
+    let mut span = Span::of_request(&trace, Side::Server, || format!("{method} {path}"));
+    span.set("http.request.method", method.clone());
+    span.set("http.route", path.clone());
+    let response = next.run(request).await;
+    let status = response.status();
+    span.set("http.response.status_code", i64::from(status.as_u16()));
+    if status.is_server_error() {
+        span.fail(status.as_str().to_owned())
+    } else {
+        span.succeed()
+    }
+    response
 }
 
 fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {

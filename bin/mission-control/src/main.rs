@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use mc_client::token::{Algorithm, Key, TokenVerifier};
 use service::exit;
+use service::otel::OtelSettings;
 use service::settings::{Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 use tokio::net::TcpListener;
@@ -40,6 +41,7 @@ struct Settings {
     host: IpAddr,
     port: u16,
     config: Config,
+    otel: OtelSettings,
     log_format: LogFormat,
     log_filter: String,
 }
@@ -65,6 +67,7 @@ fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     let board_password = board_password(&mut r);
     let budget = budget(&mut r);
     let verifier = verifier(&mut r);
+    let otel = OtelSettings::read(&mut r);
     let log_format = r.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json");
     let log_filter = r.text("RUST_LOG", "info");
     r.finish()?;
@@ -77,6 +80,7 @@ fn read(layers: &Layers) -> Result<Settings, SettingsError> {
         host,
         port,
         config: Config { database, verifier, internal_token, budget, board, board_password },
+        otel,
         log_format: log_format.unwrap_or_else(LogFormat::fitting),
         log_filter,
     })
@@ -179,7 +183,12 @@ fn serve(settings: Settings) -> ExitCode {
             Ok(shutdown) => shutdown,
             Err(error) => return exit::fail(exit::FAILURE, NAME, &error),
         };
-        match wombat_mission_control::run(listener, settings.config, shutdown).await {
+        if let Err(problem) = service::otel::start(&settings.otel, NAME) {
+            return exit::fail(exit::CONFIG, NAME, &problem);
+        }
+        let ended = wombat_mission_control::run(listener, settings.config, shutdown).await;
+        service::otel::stop().await;
+        match ended {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => exit::fail(exit::FAILURE, NAME, &error),
         }

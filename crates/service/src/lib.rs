@@ -6,6 +6,7 @@ pub mod agent_token;
 pub mod exit;
 pub mod http;
 pub mod names;
+pub mod otel;
 pub mod settings;
 pub mod shutdown;
 pub mod telemetry;

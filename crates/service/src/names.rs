@@ -57,6 +57,13 @@ pub const ALL: &[&str] = &[
     "OPENAI_MODEL_FALLBACK",
     "OPENROUTER_API_KEY",
     "OPENROUTER_BASE_URL",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+    "OTEL_SDK_DISABLED",
+    "OTEL_SERVICE_NAME",
     "RUST_LOG",
     "STANDUP_TIMEZONE",
     "USER_ID",
@@ -96,7 +103,11 @@ pub fn is_secret(name: &str) -> bool {
     name.ends_with("_API_KEY")
         || matches!(
             name,
-            "AGENT_JWT_SECRET" | "INTERNAL_API_TOKEN" | "MC_BOARD_PASSWORD" | "DATABASE_URL"
+            "AGENT_JWT_SECRET"
+                | "DATABASE_URL"
+                | "INTERNAL_API_TOKEN"
+                | "MC_BOARD_PASSWORD"
+                | "OTEL_EXPORTER_OTLP_HEADERS"
         )
 }
 

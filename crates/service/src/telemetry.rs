@@ -31,9 +31,9 @@ impl std::str::FromStr for LogFormat {
     }
 }
 
-/// Libraries whose log lines may hold what users and servers wrote, and their secrets: silent
-/// unless the filter names them.
-const SILENT: [&str; 1] = ["rmcp"];
+/// Libraries whose log lines may hold what users and servers wrote, and their secrets, or repeat what
+/// is said once a minute here: silent unless the filter names them.
+const SILENT: [&str; 2] = ["rmcp", "opentelemetry"];
 
 /// Starts logging. `filter` has the form of `RUST_LOG`. A second call changes nothing.
 pub fn init(format: LogFormat, filter: &str) {

@@ -13,24 +13,27 @@ const MAX_LEN: usize = 128;
 pub struct TraceId {
     text: Arc<str>,
     bytes: u128,
+    /// The caller's span, when it gave one.
+    parent: Option<u64>,
 }
 
 impl TraceId {
     /// A new UUIDv7.
     pub fn random() -> Self {
         let id = Uuid::now_v7();
-        Self { text: id.to_string().into(), bytes: id.as_u128() }
+        Self { text: id.to_string().into(), bytes: id.as_u128(), parent: None }
     }
 
     /// The incoming `x-trace-id`, or the trace id of an incoming `traceparent`, or a new one.
     /// Values that are no such thing are ignored.
     pub fn from_headers(x_trace_id: Option<&str>, traceparent: Option<&str>) -> Self {
         let of_traceparent = traceparent.and_then(trace_id_of);
+        let parent = of_traceparent.and(traceparent).and_then(span_id_of);
         match (x_trace_id.filter(|text| is_safe(text)), of_traceparent) {
             // Spans of this request belong to the caller's trace, by whatever name it is shown.
-            (Some(text), Some(hex)) => Self { text: text.into(), bytes: parse_hex(hex) },
-            (Some(text), None) => Self { text: text.into(), bytes: bytes_of(text) },
-            (None, Some(hex)) => Self { text: hex.into(), bytes: parse_hex(hex) },
+            (Some(text), Some(hex)) => Self { text: text.into(), bytes: parse_hex(hex), parent },
+            (Some(text), None) => Self { text: text.into(), bytes: bytes_of(text), parent },
+            (None, Some(hex)) => Self { text: hex.into(), bytes: parse_hex(hex), parent },
             (None, None) => Self::random(),
         }
     }
@@ -38,6 +41,16 @@ impl TraceId {
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The 16 bytes that `traceparent` carries.
+    pub(crate) fn bytes(&self) -> u128 {
+        self.bytes
+    }
+
+    /// The caller's span, when it gave one.
+    pub(crate) fn parent(&self) -> Option<u64> {
+        self.parent
     }
 
     /// A `traceparent` of this trace with a new span id.
@@ -68,6 +81,11 @@ fn trace_id_of(traceparent: &str) -> Option<&str> {
     let zero = |text: &str| text.bytes().all(|b| b == b'0');
     let valid = hex(version, 2) && version != "ff" && hex(trace, 32) && hex(span, 16);
     (valid && !zero(trace) && !zero(span)).then_some(trace)
+}
+
+/// The span id of a `traceparent` whose trace id is valid.
+fn span_id_of(traceparent: &str) -> Option<u64> {
+    u64::from_str_radix(traceparent.trim().split('-').nth(2)?, 16).ok()
 }
 
 fn parse_hex(hex: &str) -> u128 {

@@ -13,6 +13,8 @@ pub struct StackOptions {
     /// Settings of the daemon beyond addresses and secrets; the offline provider when none is
     /// about a model.
     pub daemon: Vec<(&'static str, String)>,
+    /// Settings of all programs.
+    pub everywhere: Vec<(&'static str, String)>,
     /// The folder with `workspace/` and `config/agent-config.json`.
     pub example: PathBuf,
     /// The backend's port; a free one when absent.
@@ -34,6 +36,7 @@ pub struct Stack {
     pub backend_url: String,
     /// Where the daemon is.
     pub daemon_url: String,
+    everywhere: Vec<(&'static str, String)>,
     secrets: Secrets,
     dir: TempDir,
 }
@@ -63,22 +66,20 @@ impl Stack {
     pub async fn start(options: &StackOptions) -> Result<Self, ProgramError> {
         let dir = tempfile::tempdir().map_err(|error| ProgramError(error.to_string()))?;
         let secrets = Secrets { agent: secret(), internal: secret(), daemon: secret() };
-        let mut backend = Program::start(
-            "wombat-mission-control",
-            dir.path(),
-            &[
-                ("AGENT_JWT_SECRET", secrets.agent.clone()),
-                ("INTERNAL_API_TOKEN", secrets.internal.clone()),
-                ("MC_DATA_DIR", dir.path().join("data").display().to_string()),
-                ("MC_PORT", options.backend_port.unwrap_or_default().to_string()),
-            ],
-            &[],
-        )?;
+        let mut settings = vec![
+            ("AGENT_JWT_SECRET", secrets.agent.clone()),
+            ("INTERNAL_API_TOKEN", secrets.internal.clone()),
+            ("MC_DATA_DIR", dir.path().join("data").display().to_string()),
+            ("MC_PORT", options.backend_port.unwrap_or_default().to_string()),
+        ];
+        settings.extend(options.everywhere.iter().cloned());
+        let mut backend = Program::start("wombat-mission-control", dir.path(), &settings, &[])?;
         let backend_url = backend.url().await?;
         let mut daemon = daemon(dir.path(), &secrets, &backend_url, options)?;
         let daemon_url = daemon.url().await?;
-        let dispatcher = dispatcher(dir.path(), &secrets, &backend_url, &daemon_url)?;
-        Ok(Self { backend, daemon, dispatcher, backend_url, daemon_url, secrets, dir })
+        let everywhere = options.everywhere.clone();
+        let dispatcher = dispatcher(dir.path(), &secrets, &backend_url, &daemon_url, &everywhere)?;
+        Ok(Self { backend, daemon, dispatcher, backend_url, daemon_url, everywhere, secrets, dir })
     }
 
     /// Starts another daemon on the same backend, on a free port, and gives its address.
@@ -100,8 +101,13 @@ impl Stack {
     /// # Errors
     /// When it cannot be started.
     pub fn restart_dispatcher(&mut self) -> Result<(), ProgramError> {
-        self.dispatcher =
-            dispatcher(self.dir.path(), &self.secrets, &self.backend_url, &self.daemon_url)?;
+        self.dispatcher = dispatcher(
+            self.dir.path(),
+            &self.secrets,
+            &self.backend_url,
+            &self.daemon_url,
+            &self.everywhere,
+        )?;
         Ok(())
     }
 
@@ -236,7 +242,7 @@ fn daemon(
     if !options.daemon.iter().any(|(name, _)| *name == "LLM_PROVIDER") {
         settings.push(("LLM_PROVIDER", "offline".to_owned()));
     }
-    settings.extend(options.daemon.iter().cloned());
+    settings.extend(options.everywhere.iter().chain(&options.daemon).cloned());
     Program::start("wombat-daemon", dir, &settings, &[])
 }
 
@@ -245,20 +251,18 @@ fn dispatcher(
     secrets: &Secrets,
     backend: &str,
     daemon: &str,
+    everywhere: &[(&'static str, String)],
 ) -> Result<Program, ProgramError> {
-    Program::start(
-        "wombat-dispatcher",
-        dir,
-        &[
-            ("INTERNAL_API_TOKEN", secrets.internal.clone()),
-            ("AGENT_DAEMON_API_KEY", secrets.daemon.clone()),
-            ("BACKEND_URL", backend.to_owned()),
-            ("AGENT_DAEMON_URL", daemon.to_owned()),
-            // A person is waiting.
-            ("DISPATCH_MIN_INTERVAL_SEC", "0.2".to_owned()),
-            ("DISPATCH_MAX_INTERVAL_SEC", "1".to_owned()),
-            ("DISPATCH_LEASE_SECONDS", "2".to_owned()),
-        ],
-        &[],
-    )
+    let mut settings = vec![
+        ("INTERNAL_API_TOKEN", secrets.internal.clone()),
+        ("AGENT_DAEMON_API_KEY", secrets.daemon.clone()),
+        ("BACKEND_URL", backend.to_owned()),
+        ("AGENT_DAEMON_URL", daemon.to_owned()),
+        // A person is waiting.
+        ("DISPATCH_MIN_INTERVAL_SEC", "0.2".to_owned()),
+        ("DISPATCH_MAX_INTERVAL_SEC", "1".to_owned()),
+        ("DISPATCH_LEASE_SECONDS", "2".to_owned()),
+    ];
+    settings.extend(everywhere.iter().cloned());
+    Program::start("wombat-dispatcher", dir, &settings, &[])
 }

@@ -8,6 +8,7 @@ use futures::stream;
 use llm::CallContext;
 use llm::request::Message;
 use serde_json::json;
+use service::otel::Side;
 use tokio::time::Instant;
 
 use super::answer::{RunAnswer, RunError, RunErrorKind, StepReport, ToolRequestReport};
@@ -51,6 +52,7 @@ impl Drive<'_> {
                 role: self.request.session.role().as_str().to_owned(),
                 user_text: Some(self.request.message.clone()),
             },
+            span: self.span,
             meter: &self.handle.meter,
             sink: self.sink,
             budget: Budget::new(
@@ -283,9 +285,16 @@ impl Drive<'_> {
     }
 
     async fn make_call(&self, scene: &Scene, planned: &PlannedCall, approved: bool) -> ToolOutcome {
-        let (waits, traceparent) = (AtomicBool::new(false), self.trace.traceparent());
+        let call = &planned.call;
+        let mut span = self.span.child(Side::Internal, || format!("execute_tool {}", call.name));
+        span.set("gen_ai.operation.name", "execute_tool");
+        span.set("gen_ai.tool.name", call.name.clone());
+        span.set("gen_ai.tool.call.id", call.id.clone());
+        span.set_content("gen_ai.tool.call.arguments", || call.arguments.to_string());
+        let (waits, traceparent) = (AtomicBool::new(false), span.traceparent());
+        let client = scene.client.clone().with_trace(&traceparent);
         let context = ToolContext {
-            client: &scene.client,
+            client: &client,
             snapshot: &scene.snapshot,
             profile: &scene.profile,
             run_key: self.run_key,
@@ -297,6 +306,12 @@ impl Drive<'_> {
             waits: &waits,
         };
         let outcome = scene.tools.call(&context, planned).await;
+        span.set_content("gen_ai.tool.call.result", || outcome.content.clone());
+        if outcome.ok {
+            span.succeed()
+        } else {
+            span.fail("tool_error")
+        }
         ToolOutcome { waits: waits.load(Ordering::Relaxed), ..outcome }
     }
 

@@ -11,6 +11,7 @@ use mc_client::idempotency::RunKey;
 use mc_client::runs::{PutRun, RunStatus};
 use mc_client::types::Capabilities;
 use serde_json::json;
+use service::otel::Span;
 use service::trace::TraceId;
 use tokio::time::Instant;
 use wombat_core::agent_config::{AgentProfile, ModelTier};
@@ -44,6 +45,8 @@ pub(super) struct Drive<'a> {
     pub(super) run_key: &'a RunKey,
     /// The trace of the request.
     pub(super) trace: &'a TraceId,
+    /// What it is in a trace.
+    pub(super) span: &'a Span,
     /// Where its events go.
     pub(super) sink: &'a EventSink,
     /// When its time is over.
@@ -79,7 +82,7 @@ impl Drive<'_> {
     pub(super) async fn run(&self) -> Result<RunAnswer, RunError> {
         let app = self.app;
         let session = &self.request.session;
-        let traceparent = self.trace.traceparent();
+        let traceparent = self.span.traceparent();
         // One snapshot from here to the end.
         let snapshot = app.workspace.snapshot();
         let profile = snapshot.agent(session.role());

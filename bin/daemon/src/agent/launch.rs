@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mc_client::idempotency::{RunKey, canonical_json};
 use serde_json::json;
+use service::otel::{Side, Span};
 use service::trace::TraceId;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -14,7 +15,7 @@ use super::driver::Drive;
 use super::events::EventSink;
 use super::journal::LastWord;
 use super::request::RunRequest;
-use crate::runs::{Joined, Outcome, Registration};
+use crate::runs::{Joined, Outcome, Registration, RunHandle};
 use crate::state::App;
 
 /// Answers a `send`. With a key the run goes on to its end even if the caller goes away, so that a
@@ -110,12 +111,18 @@ async fn execute(app: &App, request: RunRequest, trace: TraceId, sink: EventSink
     let handle = registration.handle.clone();
     let last_word = LastWord::new(handle.clone(), app.runs.tracker().clone());
     let fingerprint = fingerprint(&request);
+    let role = request.session.role().clone();
+    let mut span = Span::of_request(&trace, Side::Internal, || format!("invoke_agent {role}"));
+    span.set("gen_ai.operation.name", "invoke_agent");
+    span.set("gen_ai.agent.name", role.to_string());
+    span.set("wombat.run_id", handle.run_id.clone());
     let drive = Drive {
         app,
         request: &request,
         handle: &handle,
         run_key: &run_key,
         trace: &trace,
+        span: &span,
         sink: &sink,
         deadline,
         last_word: &last_word,
@@ -133,6 +140,7 @@ async fn execute(app: &App, request: RunRequest, trace: TraceId, sink: EventSink
         let ran_out = Instant::now() >= deadline && error.kind != RunErrorKind::Cancelled;
         if ran_out { RunError { kind: RunErrorKind::Timeout, ..error } } else { error }
     });
+    describe(&mut span, &handle, &result);
     last_word.say(&result).await;
     settle(&mut registration, &request, &trace, &result);
     let outcome = result.map(Arc::new);
@@ -141,6 +149,25 @@ async fn execute(app: &App, request: RunRequest, trace: TraceId, sink: EventSink
     app.metrics.run(is_known.then_some(role.as_str()), outcome_of(&outcome), begun.elapsed());
     app.webhooks.tell(&request, &handle, &outcome);
     outcome
+}
+
+/// What the run's span tells of its end.
+fn describe(
+    span: &mut Span,
+    handle: &RunHandle,
+    result: &Result<super::answer::RunAnswer, RunError>,
+) {
+    let tally = handle.meter.read();
+    let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
+    span.set("gen_ai.usage.input_tokens", count(tally.usage.prompt_tokens));
+    span.set("gen_ai.usage.output_tokens", count(tally.usage.completion_tokens));
+    match result {
+        Ok(answer) => {
+            span.set("gen_ai.conversation.id", answer.task_id.clone());
+            span.succeed();
+        }
+        Err(error) => span.fail(crate::api::code_of(error)),
+    }
 }
 
 /// Books the end of a run and says it once.

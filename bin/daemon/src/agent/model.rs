@@ -8,6 +8,8 @@ use llm::CallContext;
 use llm::event::{Completion, StreamEvent, Usage};
 use llm::model::ModelRef;
 use llm::request::{LlmRequest, Message, ToolChoice, ToolSpec};
+use serde_json::json;
+use service::otel::{Side, Span};
 use wombat_core::workspace::estimate_tokens;
 
 use super::answer::{RunError, RunErrorKind};
@@ -24,6 +26,7 @@ pub(super) struct Asker<'a> {
     pub(super) tools: &'a Arc<[ToolSpec]>,
     pub(super) limits: RunLimits,
     pub(super) call: CallContext,
+    pub(super) span: &'a Span,
     pub(super) meter: &'a Meter,
     pub(super) sink: &'a EventSink,
     pub(super) budget: Budget,
@@ -56,11 +59,15 @@ impl Asker<'_> {
         self.meter.call_begins(estimate);
         let begun = Instant::now();
         let mut said = String::new();
+        let mut span = self.span.child(Side::Client, || format!("chat {}", self.model.name));
+        self.describe_call(&mut span, &request);
+        let call = CallContext { traceparent: Some(span.traceparent()), ..self.call.clone() };
         let result = if self.sink.is_live() {
-            self.stream(request, &mut said).await
+            self.stream(request, call, &mut said).await
         } else {
-            self.app.llm.complete(&request, &self.call).await
+            self.app.llm.complete(&request, &call).await
         };
+        describe_answer(&mut span, &result);
         self.app.metrics.model(self.model, result.as_ref().ok(), begun.elapsed());
         match result {
             Ok(completion) => {
@@ -73,6 +80,17 @@ impl Asker<'_> {
                 Err(Broken { error: RunError::llm(error), said })
             }
         }
+    }
+
+    /// What a trace tells of a call before it is made (OpenTelemetry's GenAI conventions).
+    fn describe_call(&self, span: &mut Span, request: &LlmRequest) {
+        span.set("gen_ai.operation.name", "chat");
+        span.set("gen_ai.provider.name", self.model.provider.as_str());
+        span.set("gen_ai.request.model", self.model.name.clone());
+        if let Some(limit) = request.max_output_tokens {
+            span.set("gen_ai.request.max_tokens", i64::from(limit));
+        }
+        span.set_content("gen_ai.input.messages", || json!(request.messages).to_string());
     }
 
     /// What was said before a stream broke off is paid for; how much it was can only be estimated.
@@ -96,9 +114,10 @@ impl Asker<'_> {
     async fn stream(
         &self,
         request: LlmRequest,
+        call: CallContext,
         said: &mut String,
     ) -> Result<Completion, llm::error::LlmError> {
-        let mut events = Box::pin(self.app.llm.stream(request, self.call.clone()));
+        let mut events = Box::pin(self.app.llm.stream(request, call));
         while let Some(event) = events.next().await {
             match event? {
                 StreamEvent::Text(data) => {
@@ -189,4 +208,19 @@ pub(crate) fn estimate(messages: &[Message], tools: &[ToolSpec]) -> u64 {
         })
         .sum();
     (messages.iter().map(of_message).sum::<usize>() + tools) as u64
+}
+
+/// What a trace tells of the answer.
+fn describe_answer(span: &mut Span, result: &Result<Completion, llm::error::LlmError>) {
+    match result {
+        Ok(completion) => {
+            let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
+            span.set("gen_ai.response.model", completion.model.clone());
+            span.set("gen_ai.usage.input_tokens", count(completion.usage.prompt_tokens));
+            span.set("gen_ai.usage.output_tokens", count(completion.usage.completion_tokens));
+            span.set_content("gen_ai.output.messages", || json!([completion.message]).to_string());
+            span.succeed();
+        }
+        Err(error) => span.fail(crate::api::code_of(&RunError::llm(error.clone()))),
+    }
 }

@@ -10,6 +10,7 @@ mod heartbeat;
 mod journal;
 mod kills;
 mod mcp;
+mod otel;
 mod peers;
 mod poison;
 mod real_model;
