@@ -5,6 +5,7 @@
 
 pub mod auth;
 mod board;
+pub mod conformance;
 mod demo;
 pub mod error;
 mod extract;

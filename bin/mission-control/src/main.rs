@@ -4,13 +4,14 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use mc_client::token::{Algorithm, Key, TokenVerifier};
 use service::exit;
 use service::otel::OtelSettings;
 use service::settings::{Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 use tokio::net::TcpListener;
+use wombat_mission_control::conformance::cli::Conformance;
 use wombat_mission_control::store::budgets::Nanos;
 use wombat_mission_control::{BoardPassword, Config};
 
@@ -35,6 +36,13 @@ struct Cli {
     /// Where the database is kept (MC_DATA_DIR).
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Conformance(Conformance),
 }
 
 struct Settings {
@@ -48,6 +56,9 @@ struct Settings {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Some(Command::Conformance(args)) = cli.command {
+        return wombat_mission_control::conformance::cli::run(NAME, cli.config, args);
+    }
     let flags = [("MC_HOST", cli.host), ("MC_PORT", cli.port), ("MC_DATA_DIR", cli.data_dir)];
     let flags = flags.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     match read(&Layers::of_process(cli.config, flags)) {

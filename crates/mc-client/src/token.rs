@@ -288,6 +288,8 @@ impl TokenVerifier {
         };
         let mut validation = Validation::new(algorithm.jwt());
         validation.leeway = LEEWAY.as_secs();
+        // RFC 7519, section 4.1.5.
+        validation.validate_nbf = true;
         validation.set_issuer(&[ISSUER]);
         validation.set_required_spec_claims(&["exp", "iss", "sub"]);
         Ok(Self { key: decoding, validation })

@@ -5,6 +5,7 @@
 mod auth;
 mod board;
 mod budgets;
+mod conformance;
 mod demo;
 mod errors;
 mod events;

@@ -1,0 +1,148 @@
+//! Checks whether a backend keeps the contract (docs/CONTROL_PLANE_CONTRACT.md), from outside: any
+//! backend, not only this one. Its users are random ids, what it makes bears a title that tells.
+
+mod answer;
+mod chapters;
+pub mod cli;
+pub mod report;
+mod suite;
+mod token;
+mod watch;
+mod world;
+
+use std::fmt::Write as _;
+
+use mc_client::token::{Algorithm, Key, TokenError};
+use mc_client::types::Capabilities;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize as _;
+use serde_json::json;
+
+use self::chapters::{auth, capabilities, errors, everywhere, objects, paging, repeats, tenancy};
+use self::report::Report;
+use self::suite::{Not, Suite};
+use self::token::Keys;
+use self::world::{Known, World};
+
+/// The backend that is checked, and what its operator knows.
+#[derive(Debug)]
+pub struct Target {
+    /// Where it is, without a slash at its end.
+    pub url: String,
+    /// What signs agent tokens.
+    pub key: Key,
+    /// How.
+    pub algorithm: Algorithm,
+    /// The public half of the key, to try it as a secret.
+    pub public_key: Option<String>,
+    /// What a service of the backend shows; checks that need it are skipped without it.
+    pub internal_token: Option<SecretString>,
+    /// Two users that the backend knows; random ones when absent.
+    pub users: Option<(String, String)>,
+}
+
+/// Why nothing could be checked.
+#[derive(Debug, thiserror::Error)]
+pub enum ConformanceError {
+    /// The key.
+    #[error("{0}")]
+    Key(#[from] TokenError),
+    /// The HTTP client could not be made.
+    #[error("the HTTP client cannot be made: {0}")]
+    Client(reqwest::Error),
+    /// Nobody answers.
+    #[error("{url} does not answer: {cause}")]
+    Unreachable {
+        /// The backend.
+        url: String,
+        /// What happened.
+        cause: String,
+    },
+}
+
+/// An error with its causes, on one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        // Writing to a string cannot fail.
+        let _infallible = write!(text, ": {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+/// Checks everything.
+pub async fn check(target: Target) -> Result<Report, ConformanceError> {
+    let http = service::http::client_builder().build().map_err(ConformanceError::Client)?;
+    let secret = match &target.key {
+        Key::Secret(secret) | Key::Pem(secret) => secret.expose_secret().to_owned(),
+    };
+    let internal = target.internal_token.as_ref().map(|token| token.expose_secret().to_owned());
+    let mut world = World::new(
+        http,
+        Known {
+            url: target.url,
+            keys: Keys::new(&target.key, target.algorithm, target.public_key.as_deref())?,
+            internal: target.internal_token,
+            secrets: std::iter::once(secret).chain(internal).collect(),
+            users: target.users,
+        },
+    );
+    world.features = announced(&world).await?;
+    let mut checks = Vec::new();
+    macro_rules! chapter {
+        ($name:literal, $chapter:ident) => {
+            let mut suite = Suite::new(&world, $name);
+            $chapter::run(&mut suite).await;
+            checks.extend(suite.finish());
+        };
+    }
+    chapter!("capabilities", capabilities);
+    chapter!("auth", auth);
+    chapter!("tenancy", tenancy);
+    chapter!("errors", errors);
+    chapter!("idempotency", repeats);
+    chapter!("paging", paging);
+    chapter!("objects", objects);
+    chapter!("everywhere", everywhere);
+    Ok(Report {
+        url: world.url.clone(),
+        contract_version: world.features.contract_version.clone(),
+        features: world.features.features.clone(),
+        summary: Report::count(&checks),
+        checks,
+        left_behind: tidy(&world).await,
+    })
+}
+
+/// What the backend announces; nothing, where its answer cannot be read.
+async fn announced(world: &World) -> Result<Capabilities, ConformanceError> {
+    match world.agent(&world.one).get("/capabilities").await {
+        Ok(answer) => Ok(Capabilities::deserialize(&answer.body).unwrap_or_default()),
+        Err(Not::Failed(cause) | Not::Skipped(cause)) => {
+            Err(ConformanceError::Unreachable { url: world.url.clone(), cause })
+        }
+    }
+}
+
+/// Closes the tasks that were made, where the backend lets it; says what stays.
+async fn tidy(world: &World) -> Vec<String> {
+    let (tasks, messages, documents) = match world.made.lock() {
+        Ok(made) => (made.tasks.clone(), made.messages, made.documents),
+        Err(_) => return Vec::new(),
+    };
+    let mut cancelled = 0;
+    if world.features.has("tasks_update") {
+        for (user, id) in &tasks {
+            let path = format!("/tasks/{id}");
+            let answer = world.agent(user).patch(&path, json!({ "status": "cancelled" })).await;
+            cancelled += usize::from(answer.is_ok_and(|answer| answer.status == 200));
+        }
+    }
+    vec![format!(
+        "left behind, with {} in it: {} tasks ({cancelled} of them cancelled), {messages} messages, {documents} documents",
+        world.marker,
+        tasks.len()
+    )]
+}

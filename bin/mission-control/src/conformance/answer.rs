@@ -1,0 +1,164 @@
+//! An answer of the backend, and what can be asked of it.
+
+use std::time::Duration;
+
+use chrono::DateTime;
+use http::{HeaderMap, header};
+use serde_json::Value;
+
+use super::suite::{Not, ensure, failed};
+
+/// How much of an answer is shown.
+const SHOWN: usize = 200;
+
+/// What the backend said.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// Method and path.
+    pub(super) what: String,
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
+    /// Null when it is no JSON.
+    pub(super) body: Value,
+}
+
+impl Answer {
+    /// An answer, read.
+    pub(super) fn new(what: String, status: u16, headers: HeaderMap, text: String) -> Self {
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Self { what, status, headers, text, body }
+    }
+
+    /// The answer on one short line.
+    pub(super) fn seen(&self) -> String {
+        let said = match (self.body["code"].as_str(), self.body["error"].as_str()) {
+            (Some(code), _) => code.to_owned(),
+            (None, Some(error)) => error.to_owned(),
+            (None, None) => self.text.clone(),
+        };
+        let said: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        let short: String = said.chars().take(SHOWN).collect();
+        let dots = if short.len() < said.len() { "…" } else { "" };
+        format!("{}: {} {short}{dots}", self.what, self.status)
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Whether it says that it is JSON.
+    pub(super) fn is_json(&self) -> bool {
+        let kind = self.header(header::CONTENT_TYPE.as_str()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        kind == "application/json" && !self.body.is_null()
+    }
+
+    /// Whether the backend says that it had made this before.
+    pub(super) fn replayed(&self) -> bool {
+        self.header("idempotent-replayed").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// When to come back; a date or a number of seconds (RFC 9110, section 10.2.3).
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let text = self.header("retry-after")?.trim();
+        if let Ok(seconds) = text.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let at = DateTime::parse_from_rfc2822(text).ok()?.to_utc();
+        Some((at - chrono::Utc::now()).to_std().unwrap_or_default())
+    }
+
+    /// The JSON of a 200.
+    pub(super) fn ok(&self) -> Result<&Value, Not> {
+        ensure(self.status == 200, || format!("expected 200, seen {}", self.seen()))?;
+        ensure(self.is_json(), || format!("expected JSON, seen {}", self.seen()))?;
+        Ok(&self.body)
+    }
+
+    /// The JSON of what was created: 200 or 201.
+    pub(super) fn made(&self) -> Result<&Value, Not> {
+        let fits = matches!(self.status, 200 | 201);
+        ensure(fits, || format!("expected 200 or 201, seen {}", self.seen()))?;
+        ensure(self.is_json(), || format!("expected JSON, seen {}", self.seen()))?;
+        Ok(&self.body)
+    }
+
+    /// Whether it is an error of the contract's shape.
+    pub(super) fn shape(&self) -> Result<(), Not> {
+        ensure(self.is_json(), || format!("the error is no JSON: {}", self.seen()))?;
+        let error = self.body["error"].as_str().is_some_and(|error| !error.trim().is_empty());
+        ensure(error, || format!("no text in \"error\": {}: {}", self.what, self.text))?;
+        let code = self.body.get("code").is_none_or(Value::is_string);
+        ensure(code, || format!("\"code\" is no text: {}: {}", self.what, self.text))
+    }
+
+    /// An error of this status, in the contract's shape.
+    pub(super) fn fails(&self, status: u16) -> Result<String, Not> {
+        ensure(self.status == status, || format!("expected {status}, seen {}", self.seen()))?;
+        self.shape()?;
+        Ok(self.seen())
+    }
+
+    /// An error of one of these statuses.
+    pub(super) fn fails_as_one_of(&self, statuses: &[u16]) -> Result<String, Not> {
+        let fits = statuses.contains(&self.status);
+        ensure(fits, || format!("expected one of {statuses:?}, seen {}", self.seen()))?;
+        self.shape()?;
+        Ok(self.seen())
+    }
+
+    /// An error of this status and code.
+    pub(super) fn fails_with(&self, status: u16, code: &str) -> Result<String, Not> {
+        self.fails(status)?;
+        let fits = self.body["code"] == code;
+        ensure(fits, || format!("expected the code {code}, seen {}", self.seen()))?;
+        Ok(self.seen())
+    }
+
+    /// The items of a list.
+    pub(super) fn items(&self) -> Result<&[Value], Not> {
+        match self.ok()?["items"].as_array() {
+            Some(items) => Ok(items),
+            None => failed(format!("expected {{items}}, seen {}", self.seen())),
+        }
+    }
+
+    /// A field of the answer that must be a text with something in it.
+    pub(super) fn text_at(&self, name: &str) -> Result<&str, Not> {
+        match text_of(&self.body, name) {
+            Some(text) => Ok(text),
+            None => failed(format!("no text in \"{name}\": {}", self.seen())),
+        }
+    }
+
+    /// Checks that fields have these values.
+    pub(super) fn holds(&self, expected: &[(&str, Value)]) -> Result<(), Not> {
+        for (name, value) in expected {
+            let found = &self.body[*name];
+            ensure(found == value, || {
+                format!("{}: expected \"{name}\": {value}, seen {found}", self.what)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// A field that is a text with something in it.
+pub(super) fn text_of<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
+    value[name].as_str().filter(|text| !text.is_empty())
+}
+
+/// A field that is a time of RFC 3339.
+pub(super) fn time_of(value: &Value, name: &str) -> Result<DateTime<chrono::Utc>, Not> {
+    let text = value[name].as_str().unwrap_or_default();
+    match DateTime::parse_from_rfc3339(text) {
+        Ok(time) => Ok(time.to_utc()),
+        Err(_) => failed(format!("\"{name}\" is no time of RFC 3339: {}", value[name])),
+    }
+}
+
+/// The texts of one field, in order.
+pub(super) fn column<'v>(items: &'v [Value], name: &str) -> Vec<&'v str> {
+    items.iter().filter_map(|item| item[name].as_str()).collect()
+}

@@ -1,0 +1,25 @@
+//! What held of every answer that was seen.
+
+use super::super::suite::{Suite, ensure};
+use super::super::watch::Watch;
+use super::super::world::World;
+
+fn none(w: &World, what: impl Fn(&Watch) -> &Vec<String>) -> super::super::suite::Verdict {
+    let watch = w.watch.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let seen = what(&watch);
+    ensure(seen.is_empty(), || seen.join("; "))?;
+    Ok(format!("none in {} answers", watch.answers))
+}
+
+pub(in super::super) async fn run(suite: &mut Suite<'_>) {
+    let sentence = "Every error is {error, code?, details?}";
+    suite.required("error-shape", sentence, async |w| none(w, |watch| &watch.shapeless)).await;
+    let sentence = "Errors are 400, 401, 402, 403, 404, 405, 409, 413, 415, 429, 500 and 503";
+    suite.required("error-status", sentence, async |w| none(w, |watch| &watch.strange)).await;
+    let sentence = "429 and 503 carry Retry-After";
+    suite.required("retry-after", sentence, async |w| none(w, |watch| &watch.without_wait)).await;
+    let sentence = "Nothing that a client sends makes a fault of the backend's own (500)";
+    suite.required("no-fault", sentence, async |w| none(w, |watch| &watch.broken)).await;
+    let sentence = "No answer holds the secret or the internal token";
+    suite.required("no-secret", sentence, async |w| none(w, |watch| &watch.leaks)).await;
+}

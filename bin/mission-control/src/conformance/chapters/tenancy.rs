@@ -1,0 +1,253 @@
+//! Nobody sees or changes what is another user's.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::super::answer::column;
+use super::super::suite::{Not, Suite, Verdict, ensure};
+use super::super::world::{Caller, World};
+
+const SCOPED: &str = "Every read and write is scoped by the token's user_id";
+const AS_IF: &str = "Another tenant's object answers 404, as if it did not exist";
+
+/// Everybody who is not the owner, from both sides: each user's object is asked for by the other
+/// user's agent, and, where the suite has the internal token, by the other person.
+fn others<'w>(w: &'w World, other: &str) -> Vec<Caller<'w>> {
+    std::iter::once(w.agent(other)).chain(w.person(other).ok()).collect()
+}
+
+/// Owner and other, both ways.
+fn sides(w: &World) -> [(&str, &str); 2] {
+    [(&w.one, &w.two), (&w.two, &w.one)]
+}
+
+/// One request that names another's object must be answered as one that names none.
+async fn hidden(
+    caller: &Caller<'_>,
+    method: Method,
+    path: impl Fn(&str) -> String,
+    id: &str,
+    body: impl Fn(&str) -> Option<Value>,
+) -> Verdict {
+    let nobodys = uuid::Uuid::new_v4().to_string();
+    let theirs = caller.send(method.clone(), &path(id), body(id).as_ref()).await?;
+    let seen = theirs.fails(404)?;
+    let unknown = caller.send(method, &path(&nobodys), body(&nobodys).as_ref()).await?;
+    unknown.fails(404)?;
+    let plain = |text: &str| text.replace(id, "{id}").replace(&nobodys, "{id}");
+    ensure(plain(&theirs.text) == plain(&unknown.text), || {
+        format!("another's object is told from none: {} and {}", theirs.text, unknown.text)
+    })?;
+    Ok(seen)
+}
+
+/// A list of which nothing may be another's.
+async fn nothing_of(caller: &Caller<'_>, path: &str, id: &str) -> Result<(), Not> {
+    let answer = caller.get(path).await?;
+    // A list that is asked for by another's object may say that there is none.
+    if answer.status == 404 && path.contains(id) {
+        return answer.fails(404).map(drop);
+    }
+    let items = answer.items()?;
+    let own = items.iter().any(|item| item["id"] == id || item["task_id"] == id);
+    ensure(!own, || format!("{path} shows another user's object"))
+}
+
+pub(in super::super) async fn run(suite: &mut Suite<'_>) {
+    required(suite).await;
+    tasks_and_messages(suite).await;
+}
+
+async fn required(suite: &mut Suite<'_>) {
+    suite
+        .required("list-tasks", SCOPED, async |w| {
+            for (owner, other) in sides(w) {
+                let task = w.task(owner, "list-tasks").await?;
+                for caller in others(w, other) {
+                    nothing_of(&caller, "/tasks?limit=200", &task).await?;
+                }
+            }
+            Ok("neither user's list shows the other's task".to_owned())
+        })
+        .await;
+    suite
+        .required("find-by-title", SCOPED, async |w| {
+            let title = w.title("find-by-title");
+            for (owner, other) in sides(w) {
+                let task = w.agent(owner).post("/tasks", json!({ "title": title })).await?;
+                task.made()?;
+                let path = format!("/tasks?limit=200&title={}", super::encode(&title));
+                for caller in others(w, other) {
+                    nothing_of(&caller, &path, task.text_at("id")?).await?;
+                }
+            }
+            Ok("a title finds only one's own task".to_owned())
+        })
+        .await;
+    suite
+        .required("message-on-anothers-task", AS_IF, async |w| {
+            let mut seen = String::new();
+            for (owner, other) in sides(w) {
+                let task = w.task(owner, "message-on-anothers-task").await?;
+                for caller in others(w, other) {
+                    let text = w.title("intruder");
+                    let body = |id: &str| Some(json!({ "task_id": id, "content": text }));
+                    let path = |_: &str| "/messages".to_owned();
+                    seen = hidden(&caller, Method::POST, path, &task, body).await?;
+                }
+            }
+            Ok(seen)
+        })
+        .await;
+    suite
+        .required("document-on-anothers-task", AS_IF, async |w| {
+            let mut seen = String::new();
+            for (owner, other) in sides(w) {
+                let task = w.task(owner, "document-on-anothers-task").await?;
+                for caller in others(w, other) {
+                    let title = w.title("intruder");
+                    let body =
+                        |id: &str| Some(json!({ "title": title, "content": "x", "task_id": id }));
+                    let path = |_: &str| "/documents".to_owned();
+                    seen = hidden(&caller, Method::POST, path, &task, body).await?;
+                }
+            }
+            Ok(seen)
+        })
+        .await;
+    suite
+        .required("user-in-the-body", SCOPED, async |w| {
+            for (owner, other) in sides(w) {
+                let body = json!({ "title": w.title("user-in-the-body"), "user_id": other, "tenant_id": other });
+                let made = w.agent(owner).post("/tasks", body).await?;
+                if made.status >= 400 {
+                    made.fails_as_one_of(&[400, 403, 404])?;
+                    continue;
+                }
+                let id = made.text_at("id")?;
+                nothing_of(&w.agent(other), "/tasks?limit=200", id).await?;
+            }
+            Ok("a user_id in the body gives nothing to another user".to_owned())
+        })
+        .await;
+    suite
+        .required("person-named-by-an-agent", SCOPED, async |w| {
+            for (owner, other) in sides(w) {
+                let task = w.task(owner, "person-named-by-an-agent").await?;
+                let agent = w.agent(other).with("x-on-behalf-of", owner);
+                let answer = agent.get("/tasks?limit=200").await?;
+                if answer.status >= 400 {
+                    answer.fails_as_one_of(&[400, 401, 403])?;
+                    continue;
+                }
+                let ids = column(answer.items()?, "id");
+                ensure(!ids.contains(&task.as_str()), || {
+                    "X-On-Behalf-Of beside an agent token shows that user's tasks".to_owned()
+                })?;
+            }
+            Ok("X-On-Behalf-Of beside an agent token changes nothing".to_owned())
+        })
+        .await;
+    let sentence = "Creates take idempotency_key, per tenant and per endpoint";
+    suite
+        .required("same-key", sentence, async |w| {
+            let body = json!({ "title": w.title("same-key"), "idempotency_key": w.key() });
+            let first = w.agent(&w.one).post("/tasks", body.clone()).await?;
+            let second = w.agent(&w.two).post("/tasks", body).await?;
+            first.made()?;
+            second.made()?;
+            let differ = first.text_at("id")? != second.text_at("id")?;
+            ensure(differ, || "the second user was given the first user's task".to_owned())?;
+            ensure(!second.replayed(), || "the second user's is told as a replay".to_owned())?;
+            Ok("one task each".to_owned())
+        })
+        .await;
+}
+
+async fn tasks_and_messages(suite: &mut Suite<'_>) {
+    let none = |_: &str| None::<Value>;
+    suite
+        .check("get-task", &["tasks_get"], AS_IF, async |w| {
+            let mut seen = String::new();
+            for (owner, other) in sides(w) {
+                let task = w.task(owner, "get-task").await?;
+                for caller in others(w, other) {
+                    let path = |id: &str| format!("/tasks/{id}");
+                    seen = hidden(&caller, Method::GET, path, &task, none).await?;
+                }
+            }
+            Ok(seen)
+        })
+        .await;
+    suite
+        .check("update-task", &["tasks_update"], AS_IF, async |w| {
+            let mut seen = String::new();
+            for (owner, other) in sides(w) {
+                let title = w.title("update-task");
+                let task = w.agent(owner).post("/tasks", json!({ "title": title })).await?;
+                let id = task.text_at("id")?;
+                for caller in others(w, other) {
+                    let path = |id: &str| format!("/tasks/{id}");
+                    let body = |_: &str| Some(json!({ "title": "taken over" }));
+                    seen = hidden(&caller, Method::PATCH, path, id, body).await?;
+                }
+                let path = format!("/tasks?limit=200&title={}", super::encode(&title));
+                let own = w.agent(owner).get(&path).await?;
+                let kept =
+                    own.items()?.iter().any(|task| task["id"] == id && task["title"] == *title);
+                ensure(kept, || "the task was changed all the same".to_owned())?;
+            }
+            Ok(seen)
+        })
+        .await;
+    suite
+        .check("list-messages", &["messages_list"], AS_IF, async |w| {
+            let mut seen = String::new();
+            for (owner, other) in sides(w) {
+                let task = w.task(owner, "list-messages").await?;
+                for caller in others(w, other) {
+                    let path = |id: &str| format!("/messages?task_id={id}");
+                    seen = hidden(&caller, Method::GET, path, &task, none).await?;
+                }
+            }
+            Ok(seen)
+        })
+        .await;
+    suite
+        .check("look-up-message", &["message_lookup"], SCOPED, async |w| {
+            for (owner, other) in sides(w) {
+                let (task, key) = (w.task(owner, "look-up-message").await?, w.key());
+                let body =
+                    json!({ "task_id": task, "content": w.title("mine"), "idempotency_key": key });
+                w.agent(owner).post("/messages", body).await?.made()?;
+                let path = format!("/messages?idempotency_key={}", super::encode(&key));
+                for caller in others(w, other) {
+                    let found = caller.get(&path).await?;
+                    let none = found.items()?.is_empty();
+                    ensure(none, || "another user's key finds the message".to_owned())?;
+                }
+            }
+            Ok("another user's key finds nothing".to_owned())
+        })
+        .await;
+    suite
+        .check("documents", &["documents_list"], AS_IF, async |w| {
+            let mut seen = String::new();
+            for (owner, other) in sides(w) {
+                let task = w.task(owner, "documents").await?;
+                let body =
+                    json!({ "title": w.title("mine"), "content": "secret", "task_id": task });
+                let document = w.agent(owner).post("/documents", body).await?;
+                document.made()?;
+                let id = document.text_at("id")?;
+                for caller in others(w, other) {
+                    nothing_of(&caller, "/documents?limit=200", id).await?;
+                    nothing_of(&caller, &format!("/documents?task_id={task}"), &task).await?;
+                    let path = |id: &str| format!("/documents/{id}");
+                    seen = hidden(&caller, Method::GET, path, id, none).await?;
+                }
+            }
+            Ok(seen)
+        })
+        .await;
+}

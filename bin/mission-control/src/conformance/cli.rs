@@ -1,0 +1,127 @@
+//! `wombat-mission-control conformance`: the command line of the checks.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use mc_client::token::{Algorithm, Key};
+use service::exit;
+use service::settings::{Layers, Reader};
+
+use super::report::Report;
+use super::{Target, check};
+
+/// Wrong use, or a backend that cannot be reached.
+const UNUSABLE: u8 = 2;
+
+/// Checks whether a backend keeps the contract. Use a backend for tests: what is made stays there,
+/// under titles that begin with [wombat conformance …].
+///
+/// Exit codes: 0 when the required part is kept, 1 when it is not, 2 when nothing could be checked.
+#[derive(Debug, Args)]
+pub struct Conformance {
+    /// The backend (BACKEND_URL).
+    #[arg(long)]
+    url: Option<String>,
+    /// What signs agent tokens (better given as AGENT_JWT_SECRET: others can see arguments).
+    #[arg(long)]
+    secret: Option<String>,
+    /// HS256 when absent (AGENT_JWT_ALGORITHM).
+    #[arg(long)]
+    algorithm: Option<String>,
+    /// The private key in place of a secret (AGENT_JWT_PRIVATE_KEY).
+    #[arg(long, value_name = "FILE")]
+    private_key: Option<String>,
+    /// The public key, which a backend must not take for a secret.
+    #[arg(long, value_name = "FILE")]
+    public_key: Option<PathBuf>,
+    /// What services show (INTERNAL_API_TOKEN).
+    #[arg(long)]
+    internal_token: Option<String>,
+    /// A user that the backend knows, in place of a random one.
+    #[arg(long, requires = "other_user")]
+    user: Option<String>,
+    /// Another one.
+    #[arg(long, requires = "user")]
+    other_user: Option<String>,
+    /// Also write the report as JUnit's XML.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Also write the report as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Checks, prints the table, writes the reports.
+pub fn run(program: &str, config: Option<PathBuf>, args: Conformance) -> ExitCode {
+    let refuse = |problem: &dyn std::fmt::Display| {
+        exit::fail(UNUSABLE, program, &format!("conformance: {problem}"))
+    };
+    let (junit, json) = (args.junit.clone(), args.json.clone());
+    let target = match target(config, args) {
+        Ok(target) => target,
+        Err(problem) => return refuse(&problem),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&error),
+    };
+    let report = match runtime.block_on(check(target)) {
+        Ok(report) => report,
+        Err(error) => return refuse(&error),
+    };
+    exit::say(report.table().trim_end());
+    if let Err(problem) = write(&report, junit.as_deref(), json.as_deref()) {
+        return refuse(&problem);
+    }
+    ExitCode::from(u8::from(report.summary.failed_required > 0))
+}
+
+fn target(config: Option<PathBuf>, args: Conformance) -> Result<Target, String> {
+    let flags = [
+        ("BACKEND_URL", args.url),
+        ("AGENT_JWT_SECRET", args.secret),
+        ("AGENT_JWT_ALGORITHM", args.algorithm),
+        ("AGENT_JWT_PRIVATE_KEY", args.private_key),
+        ("INTERNAL_API_TOKEN", args.internal_token),
+    ];
+    let flags = flags.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let layers = Layers::of_process(config, flags);
+    let mut r = Reader::new(&layers);
+    let url = r.optional_url("BACKEND_URL");
+    let secret = r.secret("AGENT_JWT_SECRET");
+    let pem = r.optional("AGENT_JWT_PRIVATE_KEY");
+    let algorithm: Option<Algorithm> = r.parse("AGENT_JWT_ALGORITHM", "HS256", Algorithm::ALLOWED);
+    let internal_token = r.secret("INTERNAL_API_TOKEN");
+    r.finish().map_err(|problems| problems.to_string())?;
+    let url = url.ok_or("--url is missing")?;
+    let algorithm = algorithm.ok_or("--algorithm is wrong")?;
+    let key = match (algorithm.is_symmetric(), secret, pem) {
+        (true, Some(secret), _) => Key::Secret(secret),
+        (true, None, _) => return Err("--secret is missing".to_owned()),
+        (false, _, Some(file)) => Key::Pem(read(Path::new(&file))?.into()),
+        (false, _, None) => return Err("--private-key is missing".to_owned()),
+    };
+    let public_key = args.public_key.as_deref().map(read).transpose()?;
+    let users = args.user.zip(args.other_user);
+    Ok(Target { url, key, algorithm, public_key, internal_token, users })
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    std::fs::read_to_string(file)
+        .map_err(|error| format!("{} cannot be read: {error}", file.display()))
+}
+
+fn write(report: &Report, junit: Option<&Path>, json: Option<&Path>) -> Result<(), String> {
+    let put = |file: &Path, text: String| {
+        std::fs::write(file, text)
+            .map_err(|error| format!("{} cannot be written: {error}", file.display()))
+    };
+    if let Some(file) = junit {
+        put(file, report.junit().map_err(|error| error.to_string())?)?;
+    }
+    if let Some(file) = json {
+        put(file, report.json().map_err(|error| error.to_string())?)?;
+    }
+    Ok(())
+}

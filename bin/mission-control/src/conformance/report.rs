@@ -1,0 +1,186 @@
+//! What came of all checks: as a table for people, as JSON and as JUnit for programs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use quick_junit::{NonSuccessKind, Report as JUnit, TestCase, TestCaseStatus, TestSuite};
+use serde::Serialize;
+
+/// What came of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is as the contract says.
+    Pass,
+    /// It is not.
+    Fail,
+    /// It could not be looked at, or is not offered.
+    Skipped,
+}
+
+impl Outcome {
+    /// The outcome as the table has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "FAIL",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// A check that was made.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finished {
+    /// The part of the contract.
+    pub chapter: String,
+    /// What is checked, within the chapter.
+    pub check: String,
+    /// The optional feature that it belongs to; absent in the required part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feature: Option<String>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// What the contract says.
+    pub sentence: String,
+    /// What the backend did, or why nobody looked.
+    pub seen: String,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+impl Finished {
+    /// Chapter and check.
+    pub fn id(&self) -> String {
+        format!("{}.{}", self.chapter, self.check)
+    }
+
+    /// Whether every backend must pass it.
+    pub fn is_required(&self) -> bool {
+        self.feature.is_none()
+    }
+}
+
+/// How many checks had which outcome.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// As the contract says.
+    pub passed: usize,
+    /// Not so, in the required part.
+    pub failed_required: usize,
+    /// Not so, in features that the backend announces.
+    pub failed_optional: usize,
+    /// Not looked at.
+    pub skipped: usize,
+}
+
+/// All that was found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The backend.
+    pub url: String,
+    /// The version of the contract that it says it speaks.
+    pub contract_version: String,
+    /// What it announces.
+    pub features: BTreeMap<String, bool>,
+    /// How many of which outcome.
+    pub summary: Summary,
+    /// The checks, in the order in which they were made.
+    pub checks: Vec<Finished>,
+    /// What stays in the backend, a sentence each.
+    pub left_behind: Vec<String>,
+}
+
+impl Report {
+    /// Counts.
+    pub(super) fn count(checks: &[Finished]) -> Summary {
+        checks.iter().fold(Summary::default(), |mut summary, check| {
+            match (check.outcome, check.is_required()) {
+                (Outcome::Pass, _) => summary.passed += 1,
+                (Outcome::Fail, true) => summary.failed_required += 1,
+                (Outcome::Fail, false) => summary.failed_optional += 1,
+                (Outcome::Skipped, _) => summary.skipped += 1,
+            }
+            summary
+        })
+    }
+
+    /// The table, with a summary under it.
+    pub fn table(&self) -> String {
+        let head = ["chapter", "check", "result", "sentence", "seen"].map(str::to_owned);
+        let rows = self.checks.iter().map(|check| {
+            let result = match (check.outcome, check.is_required()) {
+                (Outcome::Fail, false) => "FAIL (optional)",
+                (outcome, _) => outcome.as_str(),
+            };
+            let cells = [&check.chapter, &check.check, result, &check.sentence, &check.seen];
+            cells.map(|cell| cell.replace(['\n', '\r', '\t'], " "))
+        });
+        let rows: Vec<[String; 5]> = std::iter::once(head).chain(rows).collect();
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+        let widths = [0, 1, 2, 3].map(|column| width(column).unwrap_or_default());
+        let mut out = String::new();
+        for row in &rows {
+            for (cell, width) in row.iter().zip(widths) {
+                // Writing to a string cannot fail.
+                let _infallible = write!(out, "{cell:width$}  ");
+            }
+            out += &row[4];
+            out.truncate(out.trim_end().len());
+            out.push('\n');
+        }
+        out.push('\n');
+        for line in self.last_lines() {
+            out += &line;
+            out.push('\n');
+        }
+        out
+    }
+
+    fn last_lines(&self) -> Vec<String> {
+        let Summary { passed, failed_required, failed_optional, skipped } = self.summary;
+        let mut lines = self.left_behind.clone();
+        lines.push(format!(
+            "{passed} passed, {failed_required} failed in the required part, {failed_optional} failed in optional features, {skipped} skipped"
+        ));
+        lines
+    }
+
+    /// The report as JSON.
+    pub fn json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string_pretty(self).map(|text| text + "\n")
+    }
+
+    /// The report as JUnit's XML. A failure in an optional feature is one there, too.
+    pub fn junit(&self) -> Result<String, quick_junit::SerializeError> {
+        let mut report = JUnit::new("wombat conformance");
+        let mut suites: Vec<TestSuite> = Vec::new();
+        for check in &self.checks {
+            let mut status = match check.outcome {
+                Outcome::Pass => TestCaseStatus::success(),
+                Outcome::Fail => TestCaseStatus::non_success(NonSuccessKind::Failure),
+                Outcome::Skipped => TestCaseStatus::skipped(),
+            };
+            if check.outcome != Outcome::Pass {
+                status.set_message(check.seen.clone());
+                status.set_description(format!("{}\nseen: {}", check.sentence, check.seen));
+            }
+            let mut case = TestCase::new(check.check.clone(), status);
+            case.set_classname(check.chapter.clone());
+            case.set_time(std::time::Duration::from_millis(check.duration_ms));
+            case.set_system_out(format!("{}\nseen: {}", check.sentence, check.seen));
+            match suites.iter_mut().find(|suite| suite.name.as_str() == check.chapter) {
+                Some(suite) => {
+                    suite.add_test_case(case);
+                }
+                None => {
+                    let mut suite = TestSuite::new(check.chapter.clone());
+                    suite.add_test_case(case);
+                    suites.push(suite);
+                }
+            }
+        }
+        report.add_test_suites(suites);
+        report.to_string()
+    }
+}

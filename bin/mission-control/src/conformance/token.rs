@@ -1,0 +1,159 @@
+//! Agent tokens, good ones and every kind that a verifier must refuse (RFC 8725).
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use jsonwebtoken::{EncodingKey, Header};
+use mc_client::token::{Algorithm, Key, TokenError};
+use secrecy::ExposeSecret;
+use serde_json::{Map, Value, json};
+use sha2::{Sha256, Sha512};
+
+/// How long the suite's own tokens hold, in seconds.
+const TTL: u64 = 300;
+
+/// The role that the suite's agents have.
+pub(super) const ROLE: &str = "conformance";
+
+/// What signs the tokens that the backend is to accept.
+pub(super) struct Keys {
+    key: EncodingKey,
+    algorithm: jsonwebtoken::Algorithm,
+    symmetric: Option<Vec<u8>>,
+    public: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// JSON or bytes as a part of a token has them.
+pub(super) fn part(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// What a good token says.
+pub(super) fn claims(user_id: &str, role: &str) -> Map<String, Value> {
+    let claims = json!({
+        "type": "agent", "user_id": user_id, "agent_role": role, "sub": format!("wombat:{role}"),
+        "iss": "wombat", "iat": now(), "exp": now() + TTL, "jti": uuid::Uuid::new_v4().to_string()
+    });
+    match claims {
+        Value::Object(claims) => claims,
+        _ => Map::new(),
+    }
+}
+
+impl Keys {
+    /// The key as it is given to the daemon; `public` is the other half where there is one.
+    pub(super) fn new(
+        key: &Key,
+        algorithm: Algorithm,
+        public: Option<&str>,
+    ) -> Result<Self, TokenError> {
+        let unfit = |error: jsonwebtoken::errors::Error| TokenError::Key(error.to_string());
+        let jwt = match algorithm {
+            Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
+            Algorithm::Hs384 => jsonwebtoken::Algorithm::HS384,
+            Algorithm::Hs512 => jsonwebtoken::Algorithm::HS512,
+            Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
+            Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
+            Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
+        };
+        let (encoding, symmetric) = match key {
+            Key::Secret(secret) if algorithm.is_symmetric() => {
+                let bytes = secret.expose_secret().as_bytes();
+                (EncodingKey::from_secret(bytes), Some(bytes.to_vec()))
+            }
+            Key::Pem(pem) if !algorithm.is_symmetric() => {
+                let bytes = pem.expose_secret().as_bytes();
+                let key = match algorithm {
+                    Algorithm::Es256 => EncodingKey::from_ec_pem(bytes),
+                    Algorithm::EdDsa => EncodingKey::from_ed_pem(bytes),
+                    Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 | Algorithm::Rs256 => {
+                        EncodingKey::from_rsa_pem(bytes)
+                    }
+                };
+                (key.map_err(unfit)?, None)
+            }
+            Key::Secret(_) | Key::Pem(_) => {
+                return Err(TokenError::Key("the key does not fit the algorithm".to_owned()));
+            }
+        };
+        let public = public.map(|text| text.as_bytes().to_vec());
+        Ok(Self { key: encoding, algorithm: jwt, symmetric, public })
+    }
+
+    /// The name of the algorithm that the backend must have pinned.
+    pub(super) fn algorithm(&self) -> String {
+        format!("{:?}", self.algorithm)
+    }
+
+    /// Other algorithms of the same family, under the same secret; none where there is no secret.
+    pub(super) fn siblings(&self, claims: &Map<String, Value>) -> Vec<(String, String)> {
+        use jsonwebtoken::Algorithm::{HS256, HS384, HS512};
+        let others = [HS256, HS384, HS512].into_iter().filter(|other| *other != self.algorithm);
+        match self.symmetric {
+            Some(_) => others
+                .filter_map(|other| {
+                    let token =
+                        jsonwebtoken::encode(&Header::new(other), claims, &self.key).ok()?;
+                    Some((format!("{other:?} with the same secret"), token))
+                })
+                .collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// Signs with the right key and the right algorithm.
+    pub(super) fn sign(&self, claims: &Map<String, Value>) -> Result<String, TokenError> {
+        jsonwebtoken::encode(&Header::new(self.algorithm), claims, &self.key)
+            .map_err(|error| TokenError::Sign(error.to_string()))
+    }
+
+    /// The public key, where the backend verifies with one and it was given.
+    pub(super) fn public(&self) -> Option<&[u8]> {
+        self.public.as_deref()
+    }
+
+    /// Whether both sides hold the same secret.
+    pub(super) fn is_symmetric(&self) -> bool {
+        self.symmetric.is_some()
+    }
+}
+
+/// A token with a header of one's own, signed by HMAC-SHA-256 with any key.
+pub(super) fn forge(header: &Value, claims: &Map<String, Value>, key: &[u8]) -> String {
+    let message = unsigned(header, claims);
+    let signature = Hmac::<Sha256>::new_from_slice(key).map(|mut mac| {
+        mac.update(message.as_bytes());
+        mac.finalize().into_bytes().to_vec()
+    });
+    format!("{message}.{}", part(signature.unwrap_or_default()))
+}
+
+/// The same with HMAC-SHA-512.
+pub(super) fn forge_512(header: &Value, claims: &Map<String, Value>, key: &[u8]) -> String {
+    let message = unsigned(header, claims);
+    let signature = Hmac::<Sha512>::new_from_slice(key).map(|mut mac| {
+        mac.update(message.as_bytes());
+        mac.finalize().into_bytes().to_vec()
+    });
+    format!("{message}.{}", part(signature.unwrap_or_default()))
+}
+
+/// Header and claims without a signature and without its dot.
+pub(super) fn unsigned(header: &Value, claims: &Map<String, Value>) -> String {
+    let claims = Value::Object(claims.clone());
+    format!("{}.{}", part(header.to_string()), part(claims.to_string()))
+}

@@ -1,0 +1,56 @@
+//! This backend keeps the contract, and a backend that does not is told so.
+
+use mc_client::token::{Algorithm, Key};
+use wombat_mission_control::conformance::report::{Outcome, Report};
+use wombat_mission_control::conformance::{ConformanceError, Target, check};
+
+use crate::harness::{Backend, INTERNAL, SECRET};
+
+fn target(url: &str, secret: &str, internal: Option<&str>) -> Target {
+    Target {
+        url: url.to_owned(),
+        key: Key::Secret(secret.into()),
+        algorithm: Algorithm::Hs256,
+        public_key: None,
+        internal_token: internal.map(Into::into),
+        users: None,
+    }
+}
+
+fn failures(report: &Report) -> Vec<String> {
+    let failed = report.checks.iter().filter(|check| check.outcome == Outcome::Fail);
+    failed.map(|check| format!("{}: {}", check.id(), check.seen)).collect()
+}
+
+#[tokio::test]
+async fn this_backend_keeps_the_contract() {
+    let backend = Backend::start().await;
+    let report = check(target(&backend.url, SECRET, Some(INTERNAL))).await.unwrap();
+    assert_eq!(failures(&report), Vec::<String>::new());
+    assert!(report.summary.passed > 80, "{:?}", report.summary);
+    let texts = [report.table(), report.json().unwrap(), report.junit().unwrap()];
+    for text in texts {
+        assert!(!text.contains(SECRET) && !text.contains(INTERNAL));
+        assert!(text.contains("alg-none"));
+    }
+    backend.stop().await;
+}
+
+#[tokio::test]
+async fn a_backend_with_another_secret_fails_where_it_refuses_good_tokens() {
+    let backend = Backend::start().await;
+    let report = check(target(&backend.url, &"z".repeat(32), None)).await.unwrap();
+    assert!(report.summary.failed_required > 0);
+    let failed = failures(&report);
+    assert!(failed.iter().any(|line| line.starts_with("auth.good-token:")), "{failed:?}");
+    backend.stop().await;
+}
+
+#[tokio::test]
+async fn a_backend_that_does_not_answer_is_an_error_and_no_failure() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let nothing = check(target(&url, SECRET, None)).await;
+    assert!(matches!(nothing, Err(ConformanceError::Unreachable { .. })), "{nothing:?}");
+}
