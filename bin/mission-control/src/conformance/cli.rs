@@ -44,6 +44,9 @@ pub struct Conformance {
     /// Another one.
     #[arg(long, requires = "user")]
     other_user: Option<String>,
+    /// Only this chapter of the checks; may be given several times.
+    #[arg(long)]
+    chapter: Vec<String>,
     /// Also write the report as JUnit's XML.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -104,7 +107,8 @@ fn target(config: Option<PathBuf>, args: Conformance) -> Result<Target, String> 
     };
     let public_key = args.public_key.as_deref().map(read).transpose()?;
     let users = args.user.zip(args.other_user);
-    Ok(Target { url, key, algorithm, public_key, internal_token, users })
+    let chapters = args.chapter;
+    Ok(Target { url, key, algorithm, public_key, internal_token, users, chapters })
 }
 
 fn read(file: &Path) -> Result<String, String> {

@@ -6,7 +6,7 @@ use wombat_mission_control::conformance::{ConformanceError, Target, check};
 
 use crate::harness::{Backend, INTERNAL, SECRET};
 
-fn target(url: &str, secret: &str, internal: Option<&str>) -> Target {
+pub(crate) fn target(url: &str, secret: &str, internal: Option<&str>) -> Target {
     Target {
         url: url.to_owned(),
         key: Key::Secret(secret.into()),
@@ -14,10 +14,11 @@ fn target(url: &str, secret: &str, internal: Option<&str>) -> Target {
         public_key: None,
         internal_token: internal.map(Into::into),
         users: None,
+        chapters: Vec::new(),
     }
 }
 
-fn failures(report: &Report) -> Vec<String> {
+pub(crate) fn failures(report: &Report) -> Vec<String> {
     let failed = report.checks.iter().filter(|check| check.outcome == Outcome::Fail);
     failed.map(|check| format!("{}: {}", check.id(), check.seen)).collect()
 }

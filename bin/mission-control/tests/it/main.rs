@@ -9,6 +9,7 @@ mod conformance;
 mod demo;
 mod errors;
 mod events;
+mod faults;
 mod harness;
 mod heartbeat;
 mod leases;

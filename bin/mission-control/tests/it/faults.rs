@@ -1,0 +1,163 @@
+//! Faults that are planted before a real backend, each found by the check that is there for it.
+
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::StatusCode;
+use jsonwebtoken::Algorithm;
+use serde_json::{Value, json};
+use wombat_mission_control::conformance::check;
+
+use crate::auth::{claims, now, signed};
+use crate::conformance::{failures, target};
+use crate::harness::{Backend, INTERNAL, SECRET};
+
+/// Fault, and the check that must fail.
+const FAULTS: [(&str, &str); 26] = [
+    ("takes alg none", "auth.alg-none"),
+    ("takes HS512", "auth.other-algorithm"),
+    ("verifies no signature", "auth.tampered"),
+    ("takes expired tokens", "auth.expired"),
+    ("ignores aud", "auth.other-audience"),
+    ("ignores nbf", "auth.not-yet-valid"),
+    ("needs no jti", "auth.without-jti"),
+    ("needs no sub", "auth.without-sub"),
+    ("needs no exp", "auth.without-exp"),
+    ("takes any type", "auth.other-type"),
+    ("takes any issuer", "auth.other-issuer"),
+    ("lets agents write as users", "auth.agent-as-user"),
+    ("says v2", "capabilities.version"),
+    ("takes messages on any task", "tenancy.message-on-anothers-task"),
+    ("takes documents on any task", "tenancy.document-on-anothers-task"),
+    ("errors of another shape", "errors.unknown-path"),
+    ("404 for a wrong method", "errors.wrong-method"),
+    ("422 for a wrong type", "errors.wrong-type"),
+    ("422 for malformed JSON", "errors.malformed-json"),
+    ("never says that it replays", "idempotency.replay-tasks"),
+    ("a conflict without the original", "idempotency.conflict-tasks"),
+    ("ignores keys", "idempotency.at-once-tasks"),
+    ("pages of 20", "paging.sizes"),
+    ("ignores cursors", "paging.bad-cursor"),
+    ("forgets updated_at", "objects.task"),
+    ("forgets doc_type", "objects.document"),
+];
+
+struct Proxy {
+    fault: &'static str,
+    url: String,
+    http: reqwest::Client,
+}
+
+/// A token that the backend takes in place of one that it would not.
+fn let_in(fault: &str, token: &str) -> Option<String> {
+    let mut parts = token.split('.').map(|part| {
+        let bytes = URL_SAFE_NO_PAD.decode(part).ok()?;
+        serde_json::from_slice::<Value>(&bytes).ok()
+    });
+    let (head, said) = (parts.next()??, parts.next()??);
+    let fits = match fault {
+        "takes alg none" => head["alg"].as_str()?.eq_ignore_ascii_case("none"),
+        "takes HS512" => head["alg"] == "HS512",
+        "verifies no signature" => true,
+        "takes expired tokens" => said["exp"].as_u64().is_some_and(|exp| exp < now()),
+        "ignores aud" => said.get("aud").is_some(),
+        "ignores nbf" => said.get("nbf").is_some(),
+        "needs no jti" => said.get("jti").is_none(),
+        "needs no sub" => said.get("sub").is_none(),
+        "needs no exp" => said.get("exp").is_none(),
+        "takes any type" => said["type"] == "user",
+        "takes any issuer" => said["iss"] == "somebody-else",
+        _ => false,
+    };
+    let mut good = claims();
+    good["user_id"] = said["user_id"].clone();
+    fits.then(|| signed(Algorithm::HS256, SECRET, &good))
+}
+
+async fn pass(State(proxy): State<std::sync::Arc<Proxy>>, request: Request) -> Response {
+    let fault = proxy.fault;
+    let (mut parts, body) = request.into_parts();
+    let token = parts.headers.get("x-agent-token").and_then(|token| token.to_str().ok());
+    if let Some(token) = token.and_then(|token| let_in(fault, token)) {
+        parts.headers.insert("x-agent-token", token.parse().unwrap());
+    }
+    let (path, query) = (parts.uri.path().to_owned(), parts.uri.query().unwrap_or_default());
+    let mut query = query.to_owned();
+    if fault == "pages of 20" && path.ends_with("/tasks") && !query.contains("limit") {
+        query = "limit=20".to_owned();
+    }
+    if fault == "ignores cursors" && query.starts_with("cursor=") {
+        query.clear();
+    }
+    let mut bytes = axum::body::to_bytes(body, 8 << 20).await.unwrap_or_else(|_| Bytes::new());
+    if let Ok(mut json) = serde_json::from_slice::<Value>(&bytes)
+        && let Some(fields) = json.as_object_mut()
+    {
+        let dropped = match fault {
+            "lets agents write as users" => "actor_type",
+            "ignores keys" => "idempotency_key",
+            _ => "",
+        };
+        if fields.remove(dropped).is_some() {
+            bytes = json.to_string().into();
+        }
+    }
+    for name in ["host", "content-length", "transfer-encoding"] {
+        parts.headers.remove(name);
+    }
+    let url = format!("{}{path}?{query}", proxy.url);
+    let call = proxy.http.request(parts.method, url).headers(parts.headers).body(bytes);
+    let answer = call.send().await.unwrap();
+    let (mut status, mut headers) = (answer.status(), answer.headers().clone());
+    let text = answer.bytes().await.unwrap();
+    let mut body: Value = serde_json::from_slice(&text).unwrap_or(Value::Null);
+    let own = StatusCode::NOT_FOUND;
+    match fault {
+        "says v2" if path.ends_with("/capabilities") => body["contract_version"] = json!("v2"),
+        "takes messages on any task" if status == own && path.ends_with("/messages") => {
+            (status, body) = (StatusCode::OK, json!({ "id": "x" }));
+        }
+        "takes documents on any task" if status == own && path.ends_with("/documents") => {
+            (status, body) = (StatusCode::OK, json!({ "id": "x" }));
+        }
+        "errors of another shape" if status == own => body = json!({ "detail": "Not Found" }),
+        "404 for a wrong method" if status == 405 => status = own,
+        "422 for a wrong type" if status == 415 => status = StatusCode::UNPROCESSABLE_ENTITY,
+        "422 for malformed JSON" if body["code"] == "malformed_json" => {
+            status = StatusCode::UNPROCESSABLE_ENTITY;
+        }
+        "never says that it replays" => drop(headers.remove("idempotent-replayed")),
+        "a conflict without the original" if status == 409 => body["details"] = Value::Null,
+        "forgets updated_at" | "forgets doc_type" => {
+            let name = fault.trim_start_matches("forgets ");
+            body.as_object_mut().map(|fields| fields.remove(name));
+        }
+        _ => {}
+    }
+    headers.remove("content-length");
+    headers.remove("transfer-encoding");
+    let bytes = if body.is_null() { text } else { body.to_string().into() };
+    (status, headers, bytes).into_response()
+}
+
+#[tokio::test]
+async fn each_planted_fault_is_found_by_its_check() {
+    let backend = Backend::start().await;
+    for (fault, expected) in FAULTS {
+        let http = service::http::client_builder().no_proxy().build().unwrap();
+        let proxy = std::sync::Arc::new(Proxy { fault, url: backend.url.clone(), http });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = axum::Router::new().fallback(pass).with_state(proxy);
+        let server = tokio::spawn(axum::serve(listener, router).into_future());
+        let mut target = target(&url, SECRET, Some(INTERNAL));
+        target.chapters = vec![expected.split('.').next().unwrap().to_owned()];
+        let failed = failures(&check(target).await.unwrap());
+        let found = failed.iter().any(|line| line.starts_with(&format!("{expected}:")));
+        assert!(found, "{fault}: {expected} must fail; failed: {failed:?}");
+        server.abort();
+    }
+    backend.stop().await;
+}
