@@ -27,9 +27,15 @@ def said(status: int, error: str, code: str, details: Any = None, headers: Any =
 
 @app.middleware("http")
 async def limit_bodies(request: Request, call_next: Any) -> Any:
-    length = request.headers.get("content-length", "0")
+    length = request.headers.get("content-length", "")
+    if length in ("", "0") and "transfer-encoding" not in request.headers:
+        return await call_next(request)
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind != "application/json":
+        return said(415, "the body must be JSON", "unsupported_media_type")
     if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-        return said(413, "the body is too large", "too_large")
+        # A body of unknown length is not waited for.
+        return said(413, "the body is too large, or its length is not told", "too_large")
     return await call_next(request)
 
 

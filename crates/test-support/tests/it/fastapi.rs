@@ -210,6 +210,23 @@ fn token(secret: &str, change: Value) -> String {
 }
 
 #[tokio::test]
+async fn the_example_passes_the_conformance_suite() {
+    let Some(example) = Example::start().await else { return };
+    let report = Command::new(Program::path("wombat-mission-control").unwrap())
+        .args(["conformance", "--url", &example.url])
+        .env_clear()
+        .envs([("AGENT_JWT_SECRET", SECRET), ("INTERNAL_API_TOKEN", INTERNAL)])
+        .current_dir(example.dir.path())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&report.stdout);
+    assert!(report.status.success(), "{said}{}", String::from_utf8_lossy(&report.stderr));
+    assert!(said.contains(" 0 failed in the required part"), "{said}");
+}
+
+#[tokio::test]
 async fn the_example_keeps_the_required_part_of_the_contract() {
     let Some(example) = Example::start().await else { return };
     let ann = Agent::new(&example, "ann");
