@@ -92,12 +92,16 @@ impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
         // Locked, full, or not to be had in time: it may work later, and nothing was lost.
         let busy = match &error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => true,
+            sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::Io(_)
+            | sqlx::Error::WorkerCrashed => true,
             sqlx::Error::Database(database) => {
-                matches!(
-                    database.code().as_deref(),
-                    Some("5" | "6" | "13" | "10" | "261" | "517" | "778")
-                )
+                let code = database.code().unwrap_or_default();
+                if let Some(refused) = refused(&code) {
+                    return Self::new(StatusCode::BAD_REQUEST, "invalid_payload", refused);
+                }
+                is_busy(&code)
             }
             _ => false,
         };
@@ -110,6 +114,29 @@ impl From<sqlx::Error> for ApiError {
             );
         }
         Self::internal()
+    }
+}
+
+/// Whether a code of SQLite or of PostgreSQL says that it may work later: locked, full, gone, or
+/// an error of the disk.
+fn is_busy(code: &str) -> bool {
+    // SQLite's extended codes have their primary code in the lowest byte: BUSY, LOCKED, IOERR,
+    // FULL, CANTOPEN.
+    if let (Ok(number), true) = (code.parse::<u32>(), code.len() < 5) {
+        return matches!(number & 0xff, 5 | 6 | 10 | 13 | 14);
+    }
+    // By class: connection, transaction rollback, resources, operator, system; then single ones:
+    // lock_not_available, read_only_sql_transaction (a standby), idle_in_transaction_session_timeout.
+    ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+        || matches!(code, "55P03" | "25006" | "25P03")
+}
+
+/// What PostgreSQL cannot keep and SQLite can.
+fn refused(code: &str) -> Option<&'static str> {
+    match code {
+        "22021" => Some("a text holds the character U+0000, which this database cannot keep"),
+        "54000" => Some("a key or a name is longer than this database can find again"),
+        _ => None,
     }
 }
 

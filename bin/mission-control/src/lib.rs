@@ -1,4 +1,4 @@
-//! The reference backend: the Mission Control contract on SQLite, with a page for people and a
+//! The reference backend: the Mission Control contract on SQLite or PostgreSQL, with a page for people and a
 //! small demo application that agents can work with.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -14,7 +14,6 @@ mod routes;
 pub mod store;
 
 use std::convert::Infallible;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +34,7 @@ use crate::board::door::Door;
 use crate::error::ApiError;
 use crate::store::Store;
 use crate::store::budgets::Nanos;
+use crate::store::database::Database;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use service::otel::{Side, Span};
@@ -49,8 +49,8 @@ const TIDY_EVERY: Duration = Duration::from_secs(3600);
 /// What the backend needs to know.
 #[derive(Debug)]
 pub struct Config {
-    /// The SQLite file; made when it is not there.
-    pub database: PathBuf,
+    /// Where everything is kept.
+    pub database: Database,
     /// Checks agent tokens.
     pub verifier: TokenVerifier,
     /// Lets the dispatcher and other services in; nobody when absent.
@@ -69,10 +69,12 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The database.
-    #[error("the database {file} cannot be used: {cause}")]
+    #[error("the database {place} cannot be used: {cause}; {advice}")]
     Database {
-        /// Its file.
-        file: String,
+        /// Its file, or its server and name.
+        place: String,
+        /// What a person can do.
+        advice: &'static str,
         /// What happened.
         cause: sqlx::Error,
     },
@@ -105,7 +107,8 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
     let store = Store::open(&config.database).await.map_err(|cause| RunError::Database {
-        file: config.database.display().to_string(),
+        place: config.database.place(),
+        advice: config.database.advice(&cause),
         cause,
     })?;
     let form_token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
@@ -126,6 +129,7 @@ pub async fn run(
     tokio::select! {
         result = &mut server => result?,
         never = tidy(&store) => match never {},
+        never = store.follow_others() => match never {},
         () = shutdown.cancelled() => {
             if tokio::time::timeout(LAST_ANSWERS, &mut server).await.is_err() {
                 tracing::info!("connections that were still open are closed");
@@ -165,9 +169,18 @@ fn router(app: App) -> Router {
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text)
         })
         .layer(axum::middleware::from_fn(traced))
+        .layer(axum::middleware::from_fn(without_nul))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(axum::extract::DefaultBodyLimit::disable())
         .with_state(app)
+}
+
+/// Nothing that is kept has U+0000 in its name: PostgreSQL would not even look for it.
+async fn without_nul(request: Request, next: Next) -> Response {
+    if request.uri().path().contains("%00") {
+        return ApiError::not_found("object").into_response();
+    }
+    next.run(request).await
 }
 
 /// Gives each call of the API its span in the caller's trace.

@@ -13,6 +13,7 @@ use service::telemetry::LogFormat;
 use tokio::net::TcpListener;
 use wombat_mission_control::conformance::cli::Conformance;
 use wombat_mission_control::store::budgets::Nanos;
+use wombat_mission_control::store::database::Database;
 use wombat_mission_control::{BoardPassword, Config};
 
 const NAME: &str = "wombat-mission-control";
@@ -20,7 +21,8 @@ const NAME: &str = "wombat-mission-control";
 /// The reference backend of Wombat, with a page at / and a demo application.
 ///
 /// It needs AGENT_JWT_SECRET (the same as the daemon's) and INTERNAL_API_TOKEN (the same as the
-/// dispatcher's). Everything is kept in one SQLite file in MC_DATA_DIR.
+/// dispatcher's). Everything is kept in one SQLite file in MC_DATA_DIR, or on the PostgreSQL server
+/// that DATABASE_URL names.
 #[derive(Parser)]
 #[command(name = NAME, version)]
 struct Cli {
@@ -97,23 +99,14 @@ fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     })
 }
 
-fn database(r: &mut Reader<'_>, data_dir: &std::path::Path) -> PathBuf {
-    let Some(url) = r.secret("DATABASE_URL") else {
-        return data_dir.join("mission-control.db");
-    };
-    let url = secrecy::ExposeSecret::expose_secret(&url);
-    let file = url.strip_prefix("sqlite:").map(|file| file.strip_prefix("//").unwrap_or(file));
-    match file {
-        Some(file) if !file.is_empty() && !file.contains(['?', ':']) => PathBuf::from(file),
-        // A database in memory is one per connection, and options are ours to choose.
-        Some(_) | None => {
-            r.problem(
-                "DATABASE_URL",
-                "allowed: sqlite:FILE; leave it unset for a file in MC_DATA_DIR",
-            );
-            PathBuf::new()
-        }
-    }
+/// Where everything is kept: a file in the data folder, when nothing else is said.
+fn database(r: &mut Reader<'_>, data_dir: &std::path::Path) -> Database {
+    let own = Database::File(data_dir.join("mission-control.db"));
+    let Some(url) = r.secret("DATABASE_URL") else { return own };
+    Database::of_url(&url).unwrap_or_else(|problem| {
+        r.problem("DATABASE_URL", problem);
+        own
+    })
 }
 
 /// What people are asked for before they see the page.
@@ -170,7 +163,7 @@ fn serve(settings: Settings) -> ExitCode {
             "the page at / is off, because MC_HOST can be reached from other machines; MC_BOARD_PASSWORD turns it on"
         );
     }
-    if let Some(dir) = settings.config.database.parent()
+    if let Some(dir) = settings.config.database.folder()
         && let Err(error) = std::fs::create_dir_all(dir)
     {
         let problem = format!("MC_DATA_DIR: {} cannot be made: {error}", dir.display());
@@ -228,7 +221,7 @@ mod tests {
     fn the_secret_is_all_that_must_be_given() {
         let settings = settings(&[SECRET]).unwrap();
         assert_eq!((settings.host, settings.port), (IpAddr::from([127, 0, 0, 1]), 8000));
-        assert_eq!(settings.config.database, PathBuf::from("./data/mission-control.db"));
+        assert_eq!(settings.config.database.place(), "./data/mission-control.db");
         assert!(settings.config.board);
         assert!(settings.config.internal_token.is_none());
         assert!(problems(&[]).contains("AGENT_JWT_SECRET"));
@@ -241,18 +234,32 @@ mod tests {
     }
 
     #[test]
-    fn a_database_is_a_file() {
+    fn a_database_is_a_file_or_a_postgresql_server() {
         for (url, file) in [
             ("sqlite:mc.db", "mc.db"),
             ("sqlite://data/mc.db", "data/mc.db"),
             ("sqlite:///var/lib/mc.db", "/var/lib/mc.db"),
         ] {
             let settings = settings(&[SECRET, ("DATABASE_URL", url)]).unwrap();
-            assert_eq!(settings.config.database, PathBuf::from(file));
+            assert_eq!(settings.config.database.place(), file);
         }
-        for url in ["sqlite:", "sqlite::memory:", "sqlite:mc.db?mode=ro", "postgres://h/d", "mc.db"]
-        {
-            assert!(problems(&[SECRET, ("DATABASE_URL", url)]).contains("DATABASE_URL"), "{url}");
+        let url = "postgresql://wombat:geheim@db.example:5433/wombat?sslmode=require";
+        let settings = settings(&[SECRET, ("DATABASE_URL", url)]).unwrap();
+        assert_eq!(settings.config.database.place(), "wombat at db.example:5433");
+        for url in [
+            "sqlite:",
+            "sqlite::memory:",
+            "sqlite:mc.db?mode=ro",
+            "mysql://geheim@h/d",
+            "mc.db",
+            "postgres://u:geheim@h:port/d",
+            "postgres://u:geheim@h/d?sslmode=perhaps",
+        ] {
+            let problems = problems(&[SECRET, ("DATABASE_URL", url)]);
+            assert!(
+                problems.contains("DATABASE_URL") && !problems.contains("geheim"),
+                "{problems}"
+            );
         }
     }
 

@@ -1,41 +1,41 @@
-//! The database: SQLite, one writer, several readers.
+//! The database: a SQLite file, or a PostgreSQL server that several instances share.
 //!
-//! Every write goes through the one writing connection, so that no two writes ever wait for each
-//! other's locks, and is on disk before it is acknowledged (WAL, `synchronous = FULL`).
+//! Both run the same statements over the same tables, in which times and JSON are text. Writes take
+//! turns, each seeing all that was written before: on a file by its one writing connection, on a
+//! server by a lock that ends with the transaction. So a rule that looks before it writes is the
+//! same on both, and events have their numbers in the order in which they can be seen. A write is on
+//! disk before it is acknowledged.
 
 pub mod board;
 pub mod budgets;
+pub mod database;
 pub mod dispatch;
 pub mod documents;
 pub mod events;
 pub mod leases;
 pub mod messages;
 pub mod notifications;
+mod others;
 pub mod runs;
 pub mod shortlist;
+mod sql;
 pub mod tasks;
 pub mod tool_requests;
 
 use std::ops::{Deref, DerefMut};
-use std::path::Path;
-use std::str::FromStr;
-use std::time::Duration;
+use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use mc_client::idempotency::canonical_json;
+use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Row, Transaction};
 use tokio::sync::watch;
 
 use crate::error::ApiError;
+use crate::store::database::Database;
 use crate::store::leases::Fence;
-
-/// How long a write waits for its turn before the caller is told to come back.
-const TURN: Duration = Duration::from_secs(10);
 
 /// How long keys are kept: longer than the contract's 24 hours.
 const KEPT: chrono::Duration = chrono::Duration::hours(48);
@@ -43,16 +43,23 @@ const KEPT: chrono::Duration = chrono::Duration::hours(48);
 /// The database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
-    writer: SqlitePool,
-    reader: SqlitePool,
-    /// Told of every write that was made.
+    writer: AnyPool,
+    reader: AnyPool,
+    /// Told of every write that was made, by whichever instance.
     changed: watch::Sender<()>,
+    /// Told of every write that this instance made.
+    written: watch::Sender<()>,
+    /// The server, where other instances may be on it too.
+    shared: Option<SecretString>,
+    /// This instance among them.
+    instance: Arc<str>,
 }
 
 /// A write that is being made; nothing of it stays unless it is committed.
 struct Write {
-    tx: Transaction<'static, Sqlite>,
+    tx: Transaction<'static, Any>,
     changed: watch::Sender<()>,
+    written: watch::Sender<()>,
 }
 
 impl Write {
@@ -60,19 +67,20 @@ impl Write {
     async fn commit(self) -> Result<(), sqlx::Error> {
         self.tx.commit().await?;
         self.changed.send_replace(());
+        self.written.send_replace(());
         Ok(())
     }
 }
 
 impl Deref for Write {
-    type Target = SqliteConnection;
-    fn deref(&self) -> &SqliteConnection {
+    type Target = AnyConnection;
+    fn deref(&self) -> &AnyConnection {
         &self.tx
     }
 }
 
 impl DerefMut for Write {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
+    fn deref_mut(&mut self) -> &mut AnyConnection {
         &mut self.tx
     }
 }
@@ -127,20 +135,21 @@ pub fn json_of<T: serde::de::DeserializeOwned>(text: Option<String>) -> Option<T
 }
 
 impl Store {
-    /// Opens the file, making it and its tables where they are missing.
-    pub async fn open(file: &Path) -> Result<Self, sqlx::Error> {
-        let options = SqliteConnectOptions::from_str("sqlite:")?
-            .filename(file)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(5));
-        let pool = |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(TURN);
-        let writer = pool(1).connect_with(options.clone()).await?;
-        sqlx::migrate!().run(&writer).await?;
-        let reader = pool(4).connect_with(options).await?;
-        Ok(Self { writer, reader, changed: watch::Sender::new(()) })
+    /// Opens the database, making its tables where they are missing.
+    pub async fn open(database: &Database) -> Result<Self, sqlx::Error> {
+        let (writer, reader) = database.open().await?;
+        let shared = match database {
+            Database::File(_) => None,
+            Database::Postgres(url) => Some(url.clone()),
+        };
+        Ok(Self {
+            writer,
+            reader,
+            changed: watch::Sender::new(()),
+            written: watch::Sender::new(()),
+            shared,
+            instance: new_id().into(),
+        })
     }
 
     /// Ends all connections.
@@ -159,18 +168,35 @@ impl Store {
     /// reservations that ended, events.
     pub(crate) async fn forget(&self) -> Result<(), sqlx::Error> {
         let before = stamp(Utc::now() - KEPT);
-        sqlx::query("DELETE FROM idempotency WHERE created_at < ?")
-            .bind(&before)
-            .execute(&self.writer)
-            .await?;
-        self.forget_old_leases(&before).await?;
-        self.forget_old_reservations(&before).await?;
+        for statement in [
+            "DELETE FROM idempotency WHERE created_at < $1",
+            leases::OLD,
+            budgets::OLD_RESERVATIONS,
+        ] {
+            let mut tx = self.begin().await?;
+            sqlx::query(statement).bind(&before).execute(&mut *tx).await?;
+            tx.commit().await?;
+        }
         self.forget_old_events(&before).await
     }
 
-    /// Begins a write.
+    /// Begins a write, when it is its turn.
+    async fn begin(&self) -> Result<Write, sqlx::Error> {
+        let (changed, written) = (self.changed.clone(), self.written.clone());
+        if self.shared.is_none() {
+            // Never part of a transaction that is open already: that is an error.
+            let tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+            return Ok(Write { tx, changed, written });
+        }
+        let mut tx = self.writer.begin().await?;
+        // A statement of its own: what comes after it sees all that was committed before.
+        sqlx::query("LOCK TABLE write_turn IN EXCLUSIVE MODE").execute(&mut *tx).await?;
+        Ok(Write { tx, changed, written })
+    }
+
+    /// Begins a write, on its condition.
     async fn write(&self, scope: Scope<'_>) -> Result<Write, ApiError> {
-        let mut tx = Write { tx: self.writer.begin().await?, changed: self.changed.clone() };
+        let mut tx = self.begin().await?;
         if let Some(fence) = scope.fence {
             leases::check(&mut tx, scope.user_id, fence).await?;
         }
@@ -185,13 +211,13 @@ impl Store {
         endpoint: &str,
         key: Option<&str>,
         body: &Value,
-        make: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, ApiError>,
+        make: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, ApiError>,
     ) -> Result<Created, ApiError> {
         let user_id = scope.user_id;
         let mut tx = self.write(scope).await?;
         let body = canonical_json(body);
         if let Some(key) = key {
-            let known = sqlx::query("SELECT body, response FROM idempotency WHERE user_id = ? AND endpoint = ? AND key = ?")
+            let known = sqlx::query("SELECT body, response FROM idempotency WHERE user_id = $1 AND endpoint = $2 AND key = $3")
                 .bind(user_id)
                 .bind(endpoint)
                 .bind(key)
@@ -209,7 +235,7 @@ impl Store {
         let made = make(&mut *tx).await?;
         let response = serde_json::to_value(&made).map_err(|_| ApiError::internal())?;
         if let Some(key) = key {
-            sqlx::query("INSERT INTO idempotency (user_id, endpoint, key, body, response, created_at) VALUES (?, ?, ?, ?, ?, ?)")
+            sqlx::query("INSERT INTO idempotency (user_id, endpoint, key, body, response, created_at) VALUES ($1, $2, $3, $4, $5, $6)")
                 .bind(user_id)
                 .bind(endpoint)
                 .bind(key)

@@ -11,6 +11,7 @@
 pub mod chaos;
 pub mod gate;
 pub mod llm;
+pub mod postgres;
 pub mod program;
 pub mod stack;
 

@@ -3,13 +3,14 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
+use super::sql::count;
 use super::{Store, json_of, time};
 use crate::error::ApiError;
 
 /// The most rows of a list on the page.
-const SHOWN: u32 = 50;
+const SHOWN: i64 = 50;
 
 /// A task as the page lists it.
 pub struct TaskRow {
@@ -88,12 +89,12 @@ pub struct DayRow {
 }
 
 /// The most days of spending that are shown.
-const DAYS: u32 = 14;
+const DAYS: i64 = 14;
 
 /// The most steps of a run that are shown.
-const STEPS: u32 = 500;
+const STEPS: i64 = 500;
 
-fn state(row: &SqliteRow) -> &'static str {
+fn state(row: &AnyRow) -> &'static str {
     let is_set = |name: &str| row.get::<Option<String>, _>(name).is_some();
     let time_of = |name: &str| time(&row.get::<Option<String>, _>(name)?);
     if is_set("delivered_at") {
@@ -112,13 +113,13 @@ impl Store {
     pub async fn newest_tasks(&self, user_id: &str) -> Result<Vec<TaskRow>, ApiError> {
         let rows = sqlx::query(
             "SELECT id, title, status, (SELECT count(*) FROM messages m WHERE m.task_id = t.id) AS messages \
-             FROM tasks t WHERE user_id = ? ORDER BY seq DESC LIMIT ?",
+             FROM tasks t WHERE user_id = $1 ORDER BY seq DESC LIMIT $2",
         )
         .bind(user_id)
         .bind(SHOWN)
         .fetch_all(&self.reader)
         .await?;
-        let row = |row: &SqliteRow| TaskRow {
+        let row = |row: &AnyRow| TaskRow {
             id: row.get("id"),
             title: row.get("title"),
             status: row.get("status"),
@@ -134,14 +135,14 @@ impl Store {
         task_id: Option<&str>,
     ) -> Result<Vec<NotificationRow>, ApiError> {
         let rows = sqlx::query(
-            "SELECT * FROM notifications WHERE user_id = ?1 AND (?2 IS NULL OR task_id = ?2) ORDER BY seq DESC LIMIT ?3",
+            "SELECT * FROM notifications WHERE user_id = $1 AND ($2 IS NULL OR task_id = $2) ORDER BY seq DESC LIMIT $3",
         )
         .bind(user_id)
         .bind(task_id)
         .bind(SHOWN)
         .fetch_all(&self.reader)
         .await?;
-        let row = |row: &SqliteRow| NotificationRow {
+        let row = |row: &AnyRow| NotificationRow {
             id: row.get("id"),
             is_dead: row.get::<Option<String>, _>("dead_at").is_some(),
             session_key: row.get("session_key"),
@@ -154,12 +155,12 @@ impl Store {
 
     /// The user's agents that have woken.
     pub async fn wakes(&self, user_id: &str) -> Result<Vec<WakeRow>, ApiError> {
-        let rows = sqlx::query("SELECT * FROM wakes WHERE user_id = ? ORDER BY role LIMIT ?")
+        let rows = sqlx::query("SELECT * FROM wakes WHERE user_id = $1 ORDER BY role LIMIT $2")
             .bind(user_id)
             .bind(SHOWN)
             .fetch_all(&self.reader)
             .await?;
-        let row = |row: &SqliteRow| WakeRow {
+        let row = |row: &AnyRow| WakeRow {
             role: row.get("role"),
             last_at: time(row.get("last_at")),
             count: row.get("count"),
@@ -175,14 +176,14 @@ impl Store {
     ) -> Result<Vec<RunRow>, ApiError> {
         let rows = sqlx::query(
             "SELECT *, (SELECT count(*) FROM run_steps s WHERE s.run_key = r.run_key) AS steps FROM runs r \
-             WHERE user_id = ?1 AND (?2 IS NULL OR task_id = ?2) ORDER BY seq DESC LIMIT ?3",
+             WHERE user_id = $1 AND ($2 IS NULL OR task_id = $2) ORDER BY seq DESC LIMIT $3",
         )
         .bind(user_id)
         .bind(task_id)
         .bind(SHOWN)
         .fetch_all(&self.reader)
         .await?;
-        let row = |row: &SqliteRow| RunRow {
+        let row = |row: &AnyRow| RunRow {
             run_key: row.get("run_key"),
             status: row.get("status"),
             session_key: row.get("session_key"),
@@ -195,13 +196,13 @@ impl Store {
     /// The steps of a run, with their times. Whose run it is was checked before.
     pub async fn timeline(&self, run_key: &str) -> Result<Vec<StepRow>, ApiError> {
         let rows =
-            sqlx::query("SELECT * FROM run_steps WHERE run_key = ? ORDER BY step_index LIMIT ?")
+            sqlx::query("SELECT * FROM run_steps WHERE run_key = $1 ORDER BY step_index LIMIT $2")
                 .bind(run_key)
                 .bind(STEPS)
                 .fetch_all(&self.reader)
                 .await?;
-        let row = |row: &SqliteRow| StepRow {
-            index: row.get("step_index"),
+        let row = |row: &AnyRow| StepRow {
+            index: count(row, "step_index"),
             kind: row.get("kind"),
             payload: json_of(row.get("payload")).unwrap_or_default(),
             at: time(row.get("created_at")),
@@ -212,15 +213,15 @@ impl Store {
     /// What the user's agents spent on each of the last days on which they spent, newest first.
     pub async fn spending(&self, user_id: &str) -> Result<Vec<DayRow>, ApiError> {
         let rows = sqlx::query(
-            "SELECT substr(created_at, 1, 10) AS day, sum(cost_nanos) / 1e9 AS cost, \
-               sum(prompt_tokens + completion_tokens) AS tokens, count(*) AS calls \
-             FROM usage WHERE user_id = ? GROUP BY day ORDER BY day DESC LIMIT ?",
+            "SELECT substr(created_at, 1, 10) AS day, CAST(sum(cost_nanos) AS DOUBLE PRECISION) / 1e9 AS cost, \
+               CAST(sum(prompt_tokens + completion_tokens) AS BIGINT) AS tokens, count(*) AS calls \
+             FROM usage WHERE user_id = $1 GROUP BY day ORDER BY day DESC LIMIT $2",
         )
         .bind(user_id)
         .bind(DAYS)
         .fetch_all(&self.reader)
         .await?;
-        let row = |row: &SqliteRow| DayRow {
+        let row = |row: &AnyRow| DayRow {
             day: row.get("day"),
             cost_usd: row.get("cost"),
             tokens: row.get("tokens"),

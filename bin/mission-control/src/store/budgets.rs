@@ -5,13 +5,16 @@ use http::StatusCode;
 use mc_client::budgets::{Budget, Period, PutBudget, Reservation, Reserve, Usage};
 use serde::Serialize;
 use serde_json::json;
-use sqlx::{Row, SqliteConnection};
+use sqlx::{AnyConnection, Row};
 
 use super::{Scope, Store, new_id, now, stamp};
 use crate::error::ApiError;
 
 /// How long a reservation counts when nobody settles it: longer than any model call takes.
 const RESERVED_FOR: TimeDelta = TimeDelta::minutes(15);
+
+/// Drops reservations that ended before a moment.
+pub(super) const OLD_RESERVATIONS: &str = "DELETE FROM reservations WHERE expires_at < $1";
 
 /// Money as the database has it: billionths of a US dollar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,11 +89,11 @@ fn word(period: Period) -> &'static str {
 }
 
 async fn figures(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     user_id: &str,
     default: Option<Nanos>,
 ) -> Result<Figures, ApiError> {
-    let own = sqlx::query("SELECT limit_nanos, period FROM budgets WHERE user_id = ?")
+    let own = sqlx::query("SELECT limit_nanos, period FROM budgets WHERE user_id = $1")
         .bind(user_id)
         .fetch_optional(&mut *tx)
         .await?;
@@ -104,9 +107,9 @@ async fn figures(
     let at = Utc::now();
     let (start, end) = bounds(period, at);
     let sums = sqlx::query(
-        "SELECT coalesce((SELECT sum(cost_nanos) FROM usage WHERE user_id = ?1 AND created_at >= ?2), 0) AS spent, \
-           coalesce((SELECT sum(estimate_nanos) FROM reservations \
-             WHERE user_id = ?1 AND settled_at IS NULL AND expires_at > ?3), 0) AS reserved",
+        "SELECT coalesce((SELECT CAST(sum(cost_nanos) AS BIGINT) FROM usage WHERE user_id = $1 AND created_at >= $2), 0) AS spent, \
+           coalesce((SELECT CAST(sum(estimate_nanos) AS BIGINT) FROM reservations \
+             WHERE user_id = $1 AND settled_at IS NULL AND expires_at > $3), 0) AS reserved",
     )
     .bind(user_id)
     .bind(stamp(start))
@@ -119,7 +122,7 @@ async fn figures(
 
 /// Sets something aside, where the budget holds it.
 pub async fn reserve(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     user_id: &str,
     new: &Reserve,
     estimate: Nanos,
@@ -134,7 +137,7 @@ pub async fn reserve(
     let expires = Utc::now() + RESERVED_FOR;
     let id = new_id();
     sqlx::query(
-        "INSERT INTO reservations (id, user_id, run_id, estimate_nanos, expires_at, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO reservations (id, user_id, run_id, estimate_nanos, expires_at, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(&id)
     .bind(user_id)
@@ -157,13 +160,13 @@ pub struct Booked {
 
 /// Books what a model call used, and settles its reservation.
 pub async fn book(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     user_id: &str,
     usage: &Usage,
     cost: Nanos,
 ) -> Result<Booked, ApiError> {
     if let Some(reservation) = &usage.reservation_id {
-        let settled = sqlx::query("UPDATE reservations SET settled_at = coalesce(settled_at, ?) WHERE id = ? AND user_id = ?")
+        let settled = sqlx::query("UPDATE reservations SET settled_at = coalesce(settled_at, $1) WHERE id = $2 AND user_id = $3")
             .bind(now())
             .bind(reservation)
             .bind(user_id)
@@ -177,7 +180,7 @@ pub async fn book(
     let id = new_id();
     sqlx::query(
         "INSERT INTO usage (id, user_id, run_id, reservation_id, role, model, prompt_tokens, completion_tokens, cost_nanos, estimated, created_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(&id)
     .bind(user_id)
@@ -188,7 +191,7 @@ pub async fn book(
     .bind(tokens(usage.prompt_tokens))
     .bind(tokens(usage.completion_tokens))
     .bind(cost.0)
-    .bind(usage.estimated)
+    .bind(i64::from(usage.estimated))
     .bind(now())
     .execute(tx)
     .await?;
@@ -206,7 +209,7 @@ impl Store {
     pub async fn put_budget(&self, put: &PutBudget, limit: Nanos) -> Result<Budget, ApiError> {
         let mut tx = self.write(Scope::of(&put.user_id)).await?;
         sqlx::query(
-            "INSERT INTO budgets (user_id, limit_nanos, period, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE \
+            "INSERT INTO budgets (user_id, limit_nanos, period, updated_at) VALUES ($1, $2, $3, $4) ON CONFLICT (user_id) DO UPDATE \
              SET limit_nanos = excluded.limit_nanos, period = excluded.period, updated_at = excluded.updated_at",
         )
         .bind(&put.user_id)
@@ -218,15 +221,6 @@ impl Store {
         let budget = figures(&mut tx, &put.user_id, None).await?.budget();
         tx.commit().await?;
         Ok(budget)
-    }
-
-    /// Drops reservations that ended before a moment.
-    pub(super) async fn forget_old_reservations(&self, before: &str) -> Result<(), sqlx::Error> {
-        sqlx::query("DELETE FROM reservations WHERE expires_at < ?")
-            .bind(before)
-            .execute(&self.writer)
-            .await?;
-        Ok(())
     }
 }
 

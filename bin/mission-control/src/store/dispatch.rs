@@ -5,14 +5,16 @@ use std::collections::HashSet;
 use chrono::Utc;
 use http::StatusCode;
 use mc_client::types::{DeadLetter, Delivered, Delivery, DeliveryFailure, Page};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::any::AnyArguments;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Arguments, AssertSqlSafe, Row};
 
+use super::sql::flag;
 use super::{Store, json_of, now, stamp, time};
 use crate::error::ApiError;
 use crate::extract::cursor;
 
-fn delivery(row: &SqliteRow) -> Delivery {
+fn delivery(row: &AnyRow) -> Delivery {
     Delivery {
         notification_id: row.get("id"),
         user_id: row.get("user_id"),
@@ -28,13 +30,13 @@ fn delivery(row: &SqliteRow) -> Delivery {
 
 /// What can be handed out, oldest first, from a place on.
 const READY: &str = "SELECT n.* FROM notifications n WHERE n.delivered_at IS NULL AND n.dead_at IS NULL \
-    AND (n.leased_until IS NULL OR n.leased_until <= ?1) AND n.seq > ?2 \
+    AND (n.leased_until IS NULL OR n.leased_until <= $1) AND n.seq > $2 \
     AND NOT EXISTS (SELECT 1 FROM notifications o WHERE o.session_key = n.session_key AND o.seq < n.seq \
-      AND o.delivered_at IS NULL AND o.dead_at IS NULL AND o.leased_until > ?1) \
-    ORDER BY n.seq LIMIT ?3";
+      AND o.delivered_at IS NULL AND o.dead_at IS NULL AND o.leased_until > $1) \
+    ORDER BY n.seq LIMIT $3";
 
 /// How much of the queue is read at a time.
-const CHUNK: u32 = 200;
+const CHUNK: i64 = 200;
 
 /// Where a notification is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,25 +49,55 @@ pub enum Place {
     Dead,
 }
 
-async fn place(tx: &mut SqliteConnection, id: &str, user_id: &str) -> Result<Place, ApiError> {
-    let row = sqlx::query("SELECT delivered_at IS NOT NULL AS delivered, dead_at IS NOT NULL AS dead FROM notifications WHERE id = ? AND user_id = ?")
+async fn place(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<Place, ApiError> {
+    let row = sqlx::query("SELECT delivered_at IS NOT NULL AS delivered, dead_at IS NOT NULL AS dead FROM notifications WHERE id = $1 AND user_id = $2")
         .bind(id)
         .bind(user_id)
         .fetch_optional(tx)
         .await?
         .ok_or_else(|| ApiError::not_found("notification"))?;
-    Ok(match (row.get("delivered"), row.get("dead")) {
+    Ok(match (flag(&row, "delivered"), flag(&row, "dead")) {
         (true, _) => Place::Delivered,
         (false, true) => Place::Dead,
         (false, false) => Place::Queue,
     })
 }
 
+/// How many rows one statement is about: more make it no faster.
+const AT_ONCE: usize = 500;
+
+/// Numbers of rows, as a statement lists them.
+fn list(seqs: &[i64]) -> String {
+    seqs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The numbers of those rows that there are, and whose they are: id and user.
+async fn places(
+    tx: &mut AnyConnection,
+    delivered: &[Delivered],
+) -> Result<(Vec<i64>, Vec<(String, String)>), ApiError> {
+    let (mut text, mut ids) = (String::new(), AnyArguments::default());
+    for (place, one) in delivered.iter().enumerate() {
+        text.push_str(if place == 0 { "$1" } else { ", $" });
+        if place > 0 {
+            text.push_str(&(place + 1).to_string());
+        }
+        // A text can always be bound.
+        let _bound = ids.add(&one.notification_id);
+    }
+    let text = format!("SELECT seq, id, user_id FROM notifications WHERE id IN ({text})");
+    let rows = sqlx::query_with(AssertSqlSafe(text), ids).persistent(false).fetch_all(tx).await?;
+    let asked: HashSet<_> =
+        delivered.iter().map(|one| (&*one.notification_id, &*one.user_id)).collect();
+    let own = rows.iter().filter(|row| asked.contains(&(row.get("id"), row.get("user_id"))));
+    Ok(own.map(|row| (row.get::<i64, _>("seq"), (row.get("id"), row.get("user_id")))).unzip())
+}
+
 /// Marks a notification as delivered, and says whether there is one.
-async fn deliver(tx: &mut SqliteConnection, id: &str, user_id: &str) -> Result<bool, ApiError> {
+async fn deliver(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<bool, ApiError> {
     let done = sqlx::query(
-        "UPDATE notifications SET delivered_at = coalesce(delivered_at, ?), dead_at = NULL, leased_until = NULL \
-         WHERE id = ? AND user_id = ?",
+        "UPDATE notifications SET delivered_at = coalesce(delivered_at, $1), dead_at = NULL, leased_until = NULL \
+         WHERE id = $2 AND user_id = $3",
     )
     .bind(now())
     .bind(id)
@@ -85,7 +117,7 @@ impl Store {
         lease_seconds: Option<u32>,
     ) -> Result<Vec<Delivery>, ApiError> {
         let at = Utc::now();
-        let mut tx = self.writer.begin().await?;
+        let mut tx = self.begin().await?;
         let (mut known, mut rows) = (HashSet::new(), Vec::new());
         let (mut after, limit) = (0, limit as usize);
         // A long queue is read only as far as it is needed: this holds up every other write.
@@ -112,10 +144,15 @@ impl Store {
         }
         if let Some(seconds) = lease_seconds {
             let until = stamp(at + chrono::Duration::seconds(seconds.into()));
-            for row in &rows {
-                sqlx::query("UPDATE notifications SET leased_until = ? WHERE seq = ?")
+            let leased: Vec<i64> = rows.iter().map(|row| row.get("seq")).collect();
+            for some in leased.chunks(AT_ONCE) {
+                let text = format!(
+                    "UPDATE notifications SET leased_until = $1 WHERE seq IN ({})",
+                    list(some)
+                );
+                sqlx::query(AssertSqlSafe(text))
+                    .persistent(false)
                     .bind(&until)
-                    .bind(row.get::<i64, _>("seq"))
                     .execute(&mut *tx)
                     .await?;
             }
@@ -133,15 +170,26 @@ impl Store {
 
     /// Marks many as delivered, in one write, and gives the ids that are none of their users'.
     pub async fn deliver_many(&self, delivered: &[Delivered]) -> Result<Vec<String>, ApiError> {
-        let mut tx = self.writer.begin().await?;
-        let mut not_found = Vec::new();
-        for one in delivered {
-            if !deliver(&mut tx, &one.notification_id, &one.user_id).await? {
-                not_found.push(one.notification_id.clone());
+        let mut tx = self.begin().await?;
+        let at = now();
+        let mut found = HashSet::new();
+        for some in delivered.chunks(AT_ONCE) {
+            let (seqs, known) = places(&mut tx, some).await?;
+            if seqs.is_empty() {
+                continue;
             }
+            let text = format!(
+                "UPDATE notifications SET delivered_at = coalesce(delivered_at, $1), dead_at = NULL, leased_until = NULL WHERE seq IN ({})",
+                list(&seqs)
+            );
+            sqlx::query(AssertSqlSafe(text)).persistent(false).bind(&at).execute(&mut *tx).await?;
+            found.extend(known);
         }
         tx.commit().await?;
-        Ok(not_found)
+        let is_found =
+            |one: &&Delivered| found.contains(&(one.notification_id.clone(), one.user_id.clone()));
+        let not_found = delivered.iter().filter(|one| !is_found(one));
+        Ok(not_found.map(|one| one.notification_id.clone()).collect())
     }
 
     /// Notes a failure; a dead one leaves the queue. What was delivered meanwhile stays so.
@@ -151,17 +199,17 @@ impl Store {
         user_id: &str,
         failure: &DeliveryFailure,
     ) -> Result<Place, ApiError> {
-        let mut tx = self.writer.begin().await?;
+        let mut tx = self.begin().await?;
         let place = place(&mut tx, id, user_id).await?;
         if place != Place::Delivered {
             sqlx::query(
-                "UPDATE notifications SET error = ?1, attempts = ?2, \
-                 dead_at = CASE WHEN ?3 THEN coalesce(dead_at, ?4) ELSE dead_at END, \
-                 leased_until = CASE WHEN ?3 THEN NULL ELSE leased_until END WHERE id = ?5",
+                "UPDATE notifications SET error = $1, attempts = $2, \
+                 dead_at = CASE WHEN $3 = 1 THEN coalesce(dead_at, $4) ELSE dead_at END, \
+                 leased_until = CASE WHEN $3 = 1 THEN NULL ELSE leased_until END WHERE id = $5",
             )
             .bind(&failure.error)
-            .bind(failure.attempts)
-            .bind(failure.dead)
+            .bind(i64::from(failure.attempts))
+            .bind(i64::from(failure.dead))
             .bind(now())
             .bind(id)
             .execute(&mut *tx)
@@ -174,7 +222,7 @@ impl Store {
     /// Puts a dead one back with its attempts at zero. One that waits already keeps its lease:
     /// its dispatcher is at work on it.
     pub async fn requeue(&self, id: &str, user_id: &str) -> Result<(), ApiError> {
-        let mut tx = self.writer.begin().await?;
+        let mut tx = self.begin().await?;
         match place(&mut tx, id, user_id).await? {
             Place::Queue => {}
             Place::Delivered => {
@@ -186,7 +234,7 @@ impl Store {
             }
             Place::Dead => {
                 sqlx::query(
-                    "UPDATE notifications SET dead_at = NULL, error = NULL, attempts = 0, leased_until = NULL WHERE id = ?",
+                    "UPDATE notifications SET dead_at = NULL, error = NULL, attempts = 0, leased_until = NULL WHERE id = $1",
                 )
                 .bind(id)
                 .execute(&mut *tx)
@@ -203,7 +251,7 @@ impl Store {
         limit: u32,
         before: Option<i64>,
     ) -> Result<Page<DeadLetter>, ApiError> {
-        let mut rows = sqlx::query("SELECT * FROM notifications WHERE dead_at IS NOT NULL AND seq < ? ORDER BY seq DESC LIMIT ?")
+        let mut rows = sqlx::query("SELECT * FROM notifications WHERE dead_at IS NOT NULL AND seq < $1 ORDER BY seq DESC LIMIT $2")
             .bind(before.unwrap_or(i64::MAX))
             .bind(i64::from(limit) + 1)
             .fetch_all(&self.reader)

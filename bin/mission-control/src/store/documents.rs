@@ -1,14 +1,15 @@
 //! Documents.
 
 use mc_client::types::{CreateDocument, Document, Page};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
 
+use super::sql::Sql;
 use super::{Store, events, new_id, now, tasks, time};
 use crate::error::ApiError;
 use crate::extract::cursor;
 
-fn document(row: &SqliteRow, with_content: bool) -> Document {
+fn document(row: &AnyRow, with_content: bool) -> Document {
     Document {
         id: row.get("id"),
         title: row.get("title"),
@@ -21,7 +22,7 @@ fn document(row: &SqliteRow, with_content: bool) -> Document {
 
 /// Writes a document.
 pub async fn insert(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     user_id: &str,
     new: &CreateDocument,
 ) -> Result<Document, ApiError> {
@@ -29,7 +30,7 @@ pub async fn insert(
         tasks::require(tx, user_id, task_id).await?;
     }
     let row = sqlx::query(
-        "INSERT INTO documents (id, user_id, task_id, title, content, doc_type, created_at) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING *",
+        "INSERT INTO documents (id, user_id, task_id, title, content, doc_type, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *",
     )
     .bind(new_id())
     .bind(user_id)
@@ -55,19 +56,13 @@ impl Store {
         limit: u32,
         before: Option<i64>,
     ) -> Result<Page<Document>, ApiError> {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM documents WHERE user_id = ");
-        query.push_bind(user_id);
-        if let Some(task_id) = task_id {
-            query.push(" AND task_id = ").push_bind(task_id);
-        }
-        if let Some(doc_type) = doc_type {
-            query.push(" AND doc_type = ").push_bind(doc_type);
-        }
-        if let Some(before) = before {
-            query.push(" AND seq < ").push_bind(before);
-        }
-        query.push(" ORDER BY seq DESC LIMIT ").push_bind(i64::from(limit) + 1);
-        let rows = query.build().fetch_all(&self.reader).await?;
+        let rows = Sql::new("SELECT * FROM documents WHERE user_id = ?", user_id)
+            .and(" AND task_id = ?", task_id)
+            .and(" AND doc_type = ?", doc_type)
+            .and(" AND seq < ?", before)
+            .and(" ORDER BY seq DESC LIMIT ?", Some(i64::from(limit) + 1))
+            .fetch_all(&self.reader)
+            .await?;
         let shown = &rows[..rows.len().min(limit as usize)];
         let next_cursor = (rows.len() > shown.len())
             .then(|| shown.last().map(|row| cursor(row.get("seq"))))
@@ -77,7 +72,7 @@ impl Store {
 
     /// One document with its text.
     pub async fn document(&self, user_id: &str, id: &str) -> Result<Document, ApiError> {
-        let row = sqlx::query("SELECT * FROM documents WHERE id = ? AND user_id = ?")
+        let row = sqlx::query("SELECT * FROM documents WHERE id = $1 AND user_id = $2")
             .bind(id)
             .bind(user_id)
             .fetch_optional(&self.reader)

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::{AnyConnection, Row};
 use tokio::sync::watch;
 
+use super::sql::Sql;
 use super::{Store, now};
 use crate::error::ApiError;
 
@@ -13,7 +14,7 @@ use crate::error::ApiError;
 const MAX_FIELD: usize = 4_000;
 
 /// How many old events are dropped at a time, so that no other write waits long.
-const DROPPED: u32 = 1_000;
+const DROPPED: i64 = 1_000;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ pub struct Event {
 /// Tells of a change, in the transaction that makes it. `id_name` is what other objects call the
 /// object's id.
 pub async fn record(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     user_id: &str,
     kind: &str,
     id_name: &str,
@@ -48,7 +49,7 @@ pub async fn record(
     }
     data.insert("type".to_owned(), json!(kind));
     data.insert("user_id".to_owned(), json!(user_id));
-    sqlx::query("INSERT INTO events (user_id, kind, data, created_at) VALUES (?, ?, ?, ?)")
+    sqlx::query("INSERT INTO events (user_id, kind, data, created_at) VALUES ($1, $2, $3, $4)")
         .bind(user_id)
         .bind(kind)
         .bind(Value::Object(data).to_string())
@@ -66,11 +67,9 @@ impl Store {
 
     /// The newest event; 0 before the first.
     pub(crate) async fn last_event(&self) -> Result<i64, ApiError> {
-        let row = sqlx::query(
-            "SELECT coalesce(max(seq), 0) AS last FROM sqlite_sequence WHERE name = 'events'",
-        )
-        .fetch_one(&self.reader)
-        .await?;
+        let row = sqlx::query("SELECT coalesce(max(id), 0) AS last FROM events")
+            .fetch_one(&self.reader)
+            .await?;
         Ok(row.get("last"))
     }
 
@@ -81,15 +80,12 @@ impl Store {
         after: i64,
         limit: u32,
     ) -> Result<Vec<Event>, ApiError> {
-        let mut query =
-            QueryBuilder::<Sqlite>::new("SELECT id, kind, data FROM events WHERE id > ");
-        query.push_bind(after);
-        if let Some(user_id) = user_id {
-            query.push(" AND user_id = ").push_bind(user_id);
-        }
-        query.push(" ORDER BY id LIMIT ").push_bind(limit);
-        let rows = query.build().fetch_all(&self.reader).await?;
-        let event = |row: &sqlx::sqlite::SqliteRow| Event {
+        let rows = Sql::new("SELECT id, kind, data FROM events WHERE id > ?", after)
+            .and(" AND user_id = ?", user_id)
+            .and(" ORDER BY id LIMIT ?", Some(i64::from(limit)))
+            .fetch_all(&self.reader)
+            .await?;
+        let event = |row: &sqlx::any::AnyRow| Event {
             id: row.get("id"),
             kind: row.get("kind"),
             data: row.get("data"),
@@ -97,17 +93,21 @@ impl Store {
         Ok(rows.iter().map(event).collect())
     }
 
-    /// Drops what happened before a moment.
+    /// Drops what happened before a moment; the newest stays, so that it is known how far the
+    /// numbers went.
     pub(super) async fn forget_old_events(&self, before: &str) -> Result<(), sqlx::Error> {
         loop {
+            let mut tx = self.begin().await?;
             let done = sqlx::query(
-                "DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT ?) AND created_at < ?",
+                "DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT $1) AND created_at < $2 \
+                 AND id < (SELECT max(id) FROM events)",
             )
             .bind(DROPPED)
             .bind(before)
-            .execute(&self.writer)
+            .execute(&mut *tx)
             .await?;
-            if done.rows_affected() < u64::from(DROPPED) {
+            tx.commit().await?;
+            if done.rows_affected() < DROPPED.unsigned_abs() {
                 return Ok(());
             }
         }

@@ -4,9 +4,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use http::StatusCode;
 use mc_client::leases::{Lease, LeaseRequest};
 use serde_json::json;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
 
+use super::sql::{count, flag};
 use super::{Scope, Store, new_id, now, stamp, tasks, time};
 use crate::error::ApiError;
 
@@ -22,7 +23,7 @@ pub struct Fence {
     pub fence: i64,
 }
 
-fn lease(row: &SqliteRow) -> Lease {
+fn lease(row: &AnyRow) -> Lease {
     Lease {
         lease_id: row.get("id"),
         fence: row.get("fence"),
@@ -39,20 +40,25 @@ fn until(from: DateTime<Utc>, ttl_secs: u32) -> String {
     stamp(from + TimeDelta::seconds(ttl_secs.into()))
 }
 
+/// Drops leases that ended before a moment, but for the newest of each session and task.
+pub(super) const OLD: &str = "DELETE FROM session_leases WHERE expires_at < $1 AND EXISTS (SELECT 1 FROM session_leases n \
+    WHERE n.session_key = session_leases.session_key AND n.task_id = session_leases.task_id \
+      AND n.fence > session_leases.fence)";
+
 /// The newest lease of the session and task of a row.
-const NEWEST: &str = "SELECT * FROM session_leases WHERE session_key = ? AND task_id = ? ORDER BY fence DESC LIMIT 1";
+const NEWEST: &str = "SELECT * FROM session_leases WHERE session_key = $1 AND task_id = $2 ORDER BY fence DESC LIMIT 1";
 
 /// Refuses a write under a lease that was given back, or after which another was given. One that
 /// has only run out still counts: nobody has written since.
 pub(super) async fn check(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     user_id: &str,
     fence: &Fence,
 ) -> Result<(), ApiError> {
     let row = sqlx::query(
         "SELECT l.fence, l.freed_at IS NOT NULL AS freed, \
            (SELECT max(n.fence) FROM session_leases n WHERE n.session_key = l.session_key AND n.task_id = l.task_id) AS newest \
-         FROM session_leases l WHERE l.id = ? AND l.user_id = ?",
+         FROM session_leases l WHERE l.id = $1 AND l.user_id = $2",
     )
     .bind(&fence.lease_id)
     .bind(user_id)
@@ -61,12 +67,12 @@ pub(super) async fn check(
     .ok_or_else(stale)?;
     let own: i64 = row.get("fence");
     let holds = own == fence.fence && own == row.get::<i64, _>("newest");
-    if holds && !row.get::<bool, _>("freed") { Ok(()) } else { Err(stale()) }
+    if holds && !flag(&row, "freed") { Ok(()) } else { Err(stale()) }
 }
 
 /// Gives the turn to a caller, unless it is somebody's.
 pub async fn insert(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     user_id: &str,
     request: &LeaseRequest,
 ) -> Result<Lease, ApiError> {
@@ -92,7 +98,7 @@ pub async fn insert(
     }
     let row = sqlx::query(
         "INSERT INTO session_leases (id, user_id, session_key, task_id, fence, holder, ttl_secs, expires_at, created_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING *",
     )
     .bind(new_id())
     .bind(user_id)
@@ -100,7 +106,7 @@ pub async fn insert(
     .bind(&request.task_id)
     .bind(fence)
     .bind(&request.holder)
-    .bind(request.ttl_secs)
+    .bind(i64::from(request.ttl_secs))
     .bind(until(at, request.ttl_secs))
     .bind(stamp(at))
     .fetch_one(tx)
@@ -118,7 +124,7 @@ impl Store {
     ) -> Result<Lease, ApiError> {
         let mut tx = self.write(Scope::of(user_id)).await?;
         let row = sqlx::query(
-            "SELECT * FROM session_leases WHERE id = ? AND user_id = ? AND freed_at IS NULL",
+            "SELECT * FROM session_leases WHERE id = $1 AND user_id = $2 AND freed_at IS NULL",
         )
         .bind(id)
         .bind(user_id)
@@ -127,12 +133,12 @@ impl Store {
         let row = row.ok_or_else(|| ApiError::not_found("lease"))?;
         let fence = Fence { lease_id: id.to_owned(), fence: row.get("fence") };
         check(&mut tx, user_id, &fence).await?;
-        let ttl_secs = ttl_secs.unwrap_or_else(|| row.get("ttl_secs"));
+        let ttl_secs = ttl_secs.unwrap_or_else(|| count(&row, "ttl_secs"));
         let row = sqlx::query(
-            "UPDATE session_leases SET expires_at = ?, ttl_secs = ? WHERE id = ? RETURNING *",
+            "UPDATE session_leases SET expires_at = $1, ttl_secs = $2 WHERE id = $3 RETURNING *",
         )
         .bind(until(Utc::now(), ttl_secs))
-        .bind(ttl_secs)
+        .bind(i64::from(ttl_secs))
         .bind(id)
         .fetch_one(&mut *tx)
         .await?;
@@ -143,7 +149,7 @@ impl Store {
     /// Gives a turn back. Repeating it is harmless.
     pub async fn free_lease(&self, user_id: &str, id: &str) -> Result<(), ApiError> {
         let mut tx = self.write(Scope::of(user_id)).await?;
-        let done = sqlx::query("UPDATE session_leases SET freed_at = coalesce(freed_at, ?) WHERE id = ? AND user_id = ?")
+        let done = sqlx::query("UPDATE session_leases SET freed_at = coalesce(freed_at, $1) WHERE id = $2 AND user_id = $3")
             .bind(now())
             .bind(id)
             .bind(user_id)
@@ -151,18 +157,5 @@ impl Store {
             .await?;
         tx.commit().await?;
         if done.rows_affected() > 0 { Ok(()) } else { Err(ApiError::not_found("lease")) }
-    }
-
-    /// Drops leases that ended before a moment, but for the newest of each session and task.
-    pub(super) async fn forget_old_leases(&self, before: &str) -> Result<(), sqlx::Error> {
-        sqlx::query(
-            "DELETE FROM session_leases WHERE expires_at < ? AND EXISTS (SELECT 1 FROM session_leases n \
-             WHERE n.session_key = session_leases.session_key AND n.task_id = session_leases.task_id \
-               AND n.fence > session_leases.fence)",
-        )
-        .bind(before)
-        .execute(&self.writer)
-        .await?;
-        Ok(())
     }
 }

@@ -1,8 +1,8 @@
 //! Messages, and the notifications that mentions in them make.
 
 use mc_client::types::{ActorType, CreateMessage, CreateNotification, Message, Page};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
 
 use super::notifications::About;
 use super::{Store, events, json_of, new_id, notifications, now, tasks, time};
@@ -10,7 +10,7 @@ use crate::error::ApiError;
 use crate::extract::cursor;
 use crate::mentions::mentioned_roles;
 
-fn message(row: &SqliteRow) -> Message {
+fn message(row: &AnyRow) -> Message {
     Message {
         id: row.get("id"),
         task_id: row.get("task_id"),
@@ -25,7 +25,7 @@ fn message(row: &SqliteRow) -> Message {
 
 /// Writes a message; what a person says to `@role` notifies that role.
 pub async fn insert(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     user_id: &str,
     actor: ActorType,
     agent_role: Option<&str>,
@@ -34,7 +34,7 @@ pub async fn insert(
     tasks::require(tx, user_id, &new.task_id).await?;
     let row = sqlx::query(
         "INSERT INTO messages (id, user_id, task_id, content, actor_type, agent_role, actor_id, attachments, idempotency_key, created_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING *",
     )
     .bind(new_id())
     .bind(user_id)
@@ -75,7 +75,7 @@ impl Store {
         before: Option<i64>,
     ) -> Result<Page<Message>, ApiError> {
         self.task(user_id, task_id).await?;
-        let mut rows = sqlx::query("SELECT * FROM messages WHERE task_id = ? AND user_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?")
+        let mut rows = sqlx::query("SELECT * FROM messages WHERE task_id = $1 AND user_id = $2 AND seq < $3 ORDER BY seq DESC LIMIT $4")
             .bind(task_id)
             .bind(user_id)
             .bind(before.unwrap_or(i64::MAX))
@@ -94,12 +94,13 @@ impl Store {
         user_id: &str,
         key: &str,
     ) -> Result<Page<Message>, ApiError> {
-        let rows =
-            sqlx::query("SELECT * FROM messages WHERE user_id = ? AND idempotency_key = ? LIMIT 1")
-                .bind(user_id)
-                .bind(key)
-                .fetch_all(&self.reader)
-                .await?;
+        let rows = sqlx::query(
+            "SELECT * FROM messages WHERE user_id = $1 AND idempotency_key = $2 LIMIT 1",
+        )
+        .bind(user_id)
+        .bind(key)
+        .fetch_all(&self.reader)
+        .await?;
         Ok(Page { items: rows.iter().map(message).collect(), next_cursor: None })
     }
 }

@@ -3,14 +3,15 @@
 use mc_client::events::NOTIFICATION_CREATED;
 use mc_client::types::{CreateNotification, Notification, Page, Pending};
 use serde_json::{Map, Value};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
 
+use super::sql::Sql;
 use super::{Store, events, new_id, now, tasks, time};
 use crate::error::ApiError;
 use crate::extract::cursor;
 
-fn notification(row: &SqliteRow) -> Notification {
+fn notification(row: &AnyRow) -> Notification {
     Notification {
         id: row.get("id"),
         user_id: row.get("user_id"),
@@ -35,7 +36,7 @@ pub struct About<'a> {
 
 /// Makes a notification.
 pub async fn insert(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     new: &CreateNotification,
     about: About<'_>,
 ) -> Result<Notification, ApiError> {
@@ -44,7 +45,7 @@ pub async fn insert(
     }
     let row = sqlx::query(
         "INSERT INTO notifications (id, user_id, session_key, content, task_id, run_key, metadata, created_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING *",
     )
     .bind(new_id())
     .bind(&new.user_id)
@@ -70,16 +71,15 @@ impl Store {
         limit: u32,
         after: Option<i64>,
     ) -> Result<Page<Notification>, ApiError> {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM notifications WHERE user_id = ");
-        query.push_bind(user_id);
-        if unread {
-            query.push(" AND read_at IS NULL");
-        }
-        if let Some(after) = after {
-            query.push(" AND seq > ").push_bind(after);
-        }
-        query.push(" ORDER BY seq LIMIT ").push_bind(i64::from(limit) + 1);
-        let rows = query.build().fetch_all(&self.reader).await?;
+        let piece = match unread {
+            true => "SELECT * FROM notifications WHERE read_at IS NULL AND user_id = ?",
+            false => "SELECT * FROM notifications WHERE user_id = ?",
+        };
+        let rows = Sql::new(piece, user_id)
+            .and(" AND seq > ?", after)
+            .and(" ORDER BY seq LIMIT ?", Some(i64::from(limit) + 1))
+            .fetch_all(&self.reader)
+            .await?;
         let shown = &rows[..rows.len().min(limit as usize)];
         let next_cursor = (rows.len() > shown.len())
             .then(|| shown.last().map(|row| cursor(row.get("seq"))))
@@ -93,7 +93,7 @@ impl Store {
         user_id: &str,
         id: &str,
     ) -> Result<Notification, ApiError> {
-        let row = sqlx::query("UPDATE notifications SET read_at = coalesce(read_at, ?) WHERE id = ? AND user_id = ? RETURNING *")
+        let row = sqlx::query("UPDATE notifications SET read_at = coalesce(read_at, $1) WHERE id = $2 AND user_id = $3 RETURNING *")
             .bind(now())
             .bind(id)
             .bind(user_id)
@@ -111,10 +111,10 @@ impl Store {
         slot: Option<&str>,
     ) -> Result<bool, ApiError> {
         let at = now();
-        let mut tx = self.writer.begin().await?;
+        let mut tx = self.begin().await?;
         sqlx::query(
-            "INSERT INTO wakes (user_id, role, last_at, count) VALUES (?, ?, ?, 1) \
-             ON CONFLICT DO UPDATE SET last_at = excluded.last_at, count = count + 1",
+            "INSERT INTO wakes (user_id, role, last_at, count) VALUES ($1, $2, $3, 1) \
+             ON CONFLICT (user_id, role) DO UPDATE SET last_at = excluded.last_at, count = wakes.count + 1",
         )
         .bind(user_id)
         .bind(role)
@@ -124,7 +124,7 @@ impl Store {
         let claimed = match slot {
             None => true,
             Some(slot) => {
-                let done = sqlx::query("INSERT INTO heartbeats (user_id, role, slot, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
+                let done = sqlx::query("INSERT INTO heartbeats (user_id, role, slot, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING")
                     .bind(user_id)
                     .bind(role)
                     .bind(slot)
@@ -141,8 +141,8 @@ impl Store {
     /// What waits for a user.
     pub async fn pending(&self, user_id: &str) -> Result<Pending, ApiError> {
         let row = sqlx::query(
-            "SELECT (SELECT count(*) FROM notifications WHERE user_id = ?1 AND read_at IS NULL AND delivered_at IS NULL) AS notifications, \
-             (SELECT count(*) FROM tasks WHERE user_id = ?1 AND status IN ('pending', 'in_progress', 'blocked')) AS tasks",
+            "SELECT (SELECT count(*) FROM notifications WHERE user_id = $1 AND read_at IS NULL AND delivered_at IS NULL) AS notifications, \
+             (SELECT count(*) FROM tasks WHERE user_id = $1 AND status IN ('pending', 'in_progress', 'blocked')) AS tasks",
         )
         .bind(user_id)
         .fetch_one(&self.reader)

@@ -4,9 +4,10 @@ use http::StatusCode;
 use mc_client::idempotency::canonical_json;
 use mc_client::runs::{PutRun, PutStep, Run, RunNote, RunStatus, RunStep};
 use serde_json::{Map, Value, json};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
 
+use super::sql::{count, flag};
 use super::{Scope, Store, events, json_of, now, tasks, time, tool_requests};
 use crate::error::ApiError;
 
@@ -23,14 +24,14 @@ const OWN_FIELDS: [&str; 9] = [
     "updated_at",
 ];
 
-fn run(row: &SqliteRow, steps: Vec<RunStep>) -> Run {
+fn run(row: &AnyRow, steps: Vec<RunStep>) -> Run {
     Run {
         run_key: row.get("run_key"),
         status: row.get("status"),
         session_key: row.get("session_key"),
         task_id: row.get("task_id"),
         workspace_digest: row.get("workspace_digest"),
-        cancel_requested: row.get("cancel_requested"),
+        cancel_requested: flag(row, "cancel_requested"),
         steps,
         created_at: time(row.get("created_at")),
         updated_at: time(row.get("updated_at")),
@@ -46,9 +47,9 @@ fn note(run: &Run) -> RunNote {
     }
 }
 
-fn step(row: &SqliteRow) -> RunStep {
+fn step(row: &AnyRow) -> RunStep {
     RunStep {
-        index: row.get("step_index"),
+        index: count(row, "step_index"),
         kind: row.get("kind"),
         payload: json_of(row.get("payload")).unwrap_or_default(),
     }
@@ -56,11 +57,11 @@ fn step(row: &SqliteRow) -> RunStep {
 
 /// The run of this key without its steps, if there is one. Another user's does not exist.
 async fn find(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     user_id: &str,
     run_key: &str,
 ) -> Result<Option<Run>, ApiError> {
-    let row = sqlx::query("SELECT * FROM runs WHERE run_key = ?")
+    let row = sqlx::query("SELECT * FROM runs WHERE run_key = $1")
         .bind(run_key)
         .fetch_optional(tx)
         .await?;
@@ -73,7 +74,7 @@ async fn find(
 
 /// Where a run stands, if there is one of this key. Another user's does not exist.
 pub async fn status(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     user_id: &str,
     run_key: &str,
 ) -> Result<Option<RunStatus>, ApiError> {
@@ -82,7 +83,7 @@ pub async fn status(
 
 /// Tells of a run, without its steps.
 async fn tell(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     user_id: &str,
     what: &str,
     run: &Run,
@@ -94,10 +95,10 @@ async fn tell(
     events::record(tx, user_id, &format!("run.{what}"), "run_key", &data).await
 }
 
-async fn begin(tx: &mut SqliteConnection, user_id: &str, run_key: &str) -> Result<Run, ApiError> {
+async fn begin(tx: &mut AnyConnection, user_id: &str, run_key: &str) -> Result<Run, ApiError> {
     let at = now();
     let row = sqlx::query(
-        "INSERT INTO runs (run_key, user_id, status, created_at, updated_at) VALUES (?, ?, ?, ?, ?) RETURNING *",
+        "INSERT INTO runs (run_key, user_id, status, created_at, updated_at) VALUES ($1, $2, $3, $4, $5) RETURNING *",
     )
     .bind(run_key)
     .bind(user_id)
@@ -137,7 +138,7 @@ impl Store {
         let mut tx = self.reader.begin().await?;
         let found = find(&mut tx, user_id, run_key).await?;
         let mut found = found.ok_or_else(|| ApiError::not_found("run"))?;
-        let steps = sqlx::query("SELECT * FROM run_steps WHERE run_key = ? ORDER BY step_index")
+        let steps = sqlx::query("SELECT * FROM run_steps WHERE run_key = $1 ORDER BY step_index")
             .bind(run_key)
             .fetch_all(&mut *tx)
             .await?;
@@ -176,8 +177,8 @@ impl Store {
         extra.extend(put.extra.clone());
         extra.retain(|name, _| !OWN_FIELDS.contains(&name.as_str()));
         let row = sqlx::query(
-            "UPDATE runs SET session_key = ?, task_id = ?, status = ?, workspace_digest = coalesce(?, workspace_digest), \
-             extra = ?, updated_at = ? WHERE run_key = ? RETURNING *",
+            "UPDATE runs SET session_key = $1, task_id = $2, status = $3, workspace_digest = coalesce($4, workspace_digest), \
+             extra = $5, updated_at = $6 WHERE run_key = $7 RETURNING *",
         )
         .bind(session_key)
         .bind(task_id)
@@ -218,9 +219,9 @@ impl Store {
                 new
             }
         };
-        let there = sqlx::query("SELECT * FROM run_steps WHERE run_key = ? AND step_index = ?")
+        let there = sqlx::query("SELECT * FROM run_steps WHERE run_key = $1 AND step_index = $2")
             .bind(run_key)
-            .bind(index)
+            .bind(i64::from(index))
             .fetch_optional(&mut *tx)
             .await?;
         let payload = canonical_json(&put.payload);
@@ -236,16 +237,16 @@ impl Store {
         }
         let at = now();
         sqlx::query(
-            "INSERT INTO run_steps (run_key, step_index, kind, payload, created_at) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO run_steps (run_key, step_index, kind, payload, created_at) VALUES ($1, $2, $3, $4, $5)",
         )
         .bind(run_key)
-        .bind(index)
+        .bind(i64::from(index))
         .bind(&put.kind)
         .bind(payload)
         .bind(&at)
         .execute(&mut *tx)
         .await?;
-        sqlx::query("UPDATE runs SET updated_at = ? WHERE run_key = ?")
+        sqlx::query("UPDATE runs SET updated_at = $1 WHERE run_key = $2")
             .bind(&at)
             .bind(run_key)
             .execute(&mut *tx)
@@ -276,7 +277,7 @@ impl Store {
             | RunStatus::Cancelled => RunStatus::Cancelled,
         };
         let row = sqlx::query(
-            "UPDATE runs SET cancel_requested = TRUE, status = ?, updated_at = ? WHERE run_key = ? RETURNING *",
+            "UPDATE runs SET cancel_requested = 1, status = $1, updated_at = $2 WHERE run_key = $3 RETURNING *",
         )
         .bind(status.as_str())
         .bind(now())

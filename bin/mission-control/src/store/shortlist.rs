@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
 
 use super::{Store, now, time};
 use crate::error::ApiError;
@@ -19,7 +19,7 @@ pub struct Entry {
     pub added_at: Option<DateTime<Utc>>,
 }
 
-fn entry(row: &SqliteRow) -> Entry {
+fn entry(row: &AnyRow) -> Entry {
     Entry {
         school_id: row.get("school_id"),
         note: row.get("note"),
@@ -29,14 +29,14 @@ fn entry(row: &SqliteRow) -> Entry {
 
 /// Puts a school on the list; one that is there gets the new note.
 pub async fn put(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     user_id: &str,
     school_id: &str,
     note: Option<&str>,
 ) -> Result<Entry, ApiError> {
     let row = sqlx::query(
-        "INSERT INTO shortlist (user_id, school_id, note, added_at) VALUES (?, ?, ?, ?) \
-         ON CONFLICT DO UPDATE SET note = coalesce(excluded.note, note) RETURNING *",
+        "INSERT INTO shortlist (user_id, school_id, note, added_at) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (user_id, school_id) DO UPDATE SET note = coalesce(excluded.note, shortlist.note) RETURNING *",
     )
     .bind(user_id)
     .bind(school_id)
@@ -50,7 +50,7 @@ pub async fn put(
 impl Store {
     /// The user's list, in the order in which it was made.
     pub async fn shortlist(&self, user_id: &str) -> Result<Vec<Entry>, ApiError> {
-        let rows = sqlx::query("SELECT * FROM shortlist WHERE user_id = ? ORDER BY added_at")
+        let rows = sqlx::query("SELECT * FROM shortlist WHERE user_id = $1 ORDER BY added_at")
             .bind(user_id)
             .fetch_all(&self.reader)
             .await?;

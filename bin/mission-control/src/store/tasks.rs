@@ -1,9 +1,10 @@
 //! Tasks.
 
 use mc_client::types::{CreateTask, Page, Task, TaskStatus, UpdateTask};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
 
+use super::sql::Sql;
 use super::{Scope, Store, events, json_of, new_id, now, time};
 use crate::error::ApiError;
 use crate::extract::cursor;
@@ -17,7 +18,7 @@ pub struct TaskFilter {
     pub title: Option<String>,
 }
 
-fn task(row: &SqliteRow) -> Task {
+fn task(row: &AnyRow) -> Task {
     Task {
         id: row.get("id"),
         title: row.get("title"),
@@ -31,7 +32,7 @@ fn task(row: &SqliteRow) -> Task {
 
 /// Makes a task.
 pub async fn insert(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     user_id: &str,
     new: &CreateTask,
 ) -> Result<Task, ApiError> {
@@ -39,7 +40,7 @@ pub async fn insert(
     let status = new.status.unwrap_or(TaskStatus::Pending);
     let row = sqlx::query(
         "INSERT INTO tasks (id, user_id, title, description, status, metadata, created_at, updated_at, completed_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING *",
     )
     .bind(new_id())
     .bind(user_id)
@@ -58,8 +59,8 @@ pub async fn insert(
 }
 
 /// Makes sure that a task is the user's.
-pub async fn require(tx: &mut SqliteConnection, user_id: &str, id: &str) -> Result<(), ApiError> {
-    let found = sqlx::query("SELECT 1 FROM tasks WHERE id = ? AND user_id = ?")
+pub async fn require(tx: &mut AnyConnection, user_id: &str, id: &str) -> Result<(), ApiError> {
+    let found = sqlx::query("SELECT 1 FROM tasks WHERE id = $1 AND user_id = $2")
         .bind(id)
         .bind(user_id)
         .fetch_optional(tx)
@@ -76,19 +77,17 @@ impl Store {
         limit: u32,
         after: Option<i64>,
     ) -> Result<Page<Task>, ApiError> {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM tasks WHERE user_id = ");
-        query.push_bind(user_id);
-        if let Some(status) = &filter.status {
-            query.push(" AND status = ").push_bind(status);
-        }
-        if let Some(title) = &filter.title {
-            query.push(" AND title = ").push_bind(title);
-        }
-        if let Some(after) = after {
-            query.push(" AND seq > ").push_bind(after);
-        }
-        query.push(" ORDER BY seq LIMIT ").push_bind(i64::from(limit) + 1);
-        let rows = query.build().fetch_all(&self.reader).await?;
+        // PostgreSQL finds a title by its beginning, SQLite by the whole.
+        let rows = Sql::new("SELECT * FROM tasks WHERE user_id = ?", user_id)
+            .and(" AND status = ?", filter.status.as_ref())
+            .and(
+                " AND substr(title, 1, 200) = substr(?, 1, 200) AND title = ?",
+                filter.title.as_ref(),
+            )
+            .and(" AND seq > ?", after)
+            .and(" ORDER BY seq LIMIT ?", Some(i64::from(limit) + 1))
+            .fetch_all(&self.reader)
+            .await?;
         let shown = &rows[..rows.len().min(limit as usize)];
         let next_cursor = (rows.len() > shown.len())
             .then(|| shown.last().map(|row| cursor(row.get("seq"))))
@@ -98,7 +97,7 @@ impl Store {
 
     /// One task.
     pub async fn task(&self, user_id: &str, id: &str) -> Result<Task, ApiError> {
-        let row = sqlx::query("SELECT * FROM tasks WHERE id = ? AND user_id = ?")
+        let row = sqlx::query("SELECT * FROM tasks WHERE id = $1 AND user_id = $2")
             .bind(id)
             .bind(user_id)
             .fetch_optional(&self.reader)
@@ -115,12 +114,12 @@ impl Store {
     ) -> Result<Task, ApiError> {
         let mut tx = self.write(scope).await?;
         let at = now();
-        let completed = update.status.map(|status| status == TaskStatus::Completed);
+        let completed = update.status.map(|status| i64::from(status == TaskStatus::Completed));
         let row = sqlx::query(
-            "UPDATE tasks SET title = coalesce(?, title), description = coalesce(?, description), \
-             status = coalesce(?, status), metadata = coalesce(?, metadata), updated_at = ?, \
-             completed_at = CASE WHEN ? IS NULL THEN completed_at WHEN ? THEN coalesce(completed_at, ?) ELSE NULL END \
-             WHERE id = ? AND user_id = ? RETURNING *",
+            "UPDATE tasks SET title = coalesce($1, title), description = coalesce($2, description), \
+             status = coalesce($3, status), metadata = coalesce($4, metadata), updated_at = $5, \
+             completed_at = CASE WHEN $6 IS NULL THEN completed_at WHEN $7 = 1 THEN coalesce(completed_at, $8) ELSE NULL END \
+             WHERE id = $9 AND user_id = $10 RETURNING *",
         )
         .bind(&update.title)
         .bind(&update.description)
@@ -147,7 +146,7 @@ impl Store {
         from: &str,
         to: &str,
     ) -> Result<[Vec<Task>; 3], ApiError> {
-        let done = sqlx::query("SELECT * FROM tasks WHERE user_id = ? AND completed_at >= ? AND completed_at < ? ORDER BY completed_at")
+        let done = sqlx::query("SELECT * FROM tasks WHERE user_id = $1 AND completed_at >= $2 AND completed_at < $3 ORDER BY completed_at")
             .bind(user_id)
             .bind(from)
             .bind(to)
@@ -155,7 +154,7 @@ impl Store {
             .await?;
         let mut all = [done.iter().map(task).collect(), Vec::new(), Vec::new()];
         for (slot, status) in [(1, TaskStatus::InProgress), (2, TaskStatus::Blocked)] {
-            let rows = sqlx::query("SELECT * FROM tasks WHERE user_id = ? AND status = ? AND created_at < ? ORDER BY seq")
+            let rows = sqlx::query("SELECT * FROM tasks WHERE user_id = $1 AND status = $2 AND created_at < $3 ORDER BY seq")
                 .bind(user_id)
                 .bind(status.as_str())
                 .bind(to)

@@ -5,10 +5,11 @@ use mc_client::runs::RunStatus;
 use mc_client::tool_requests::{CreateToolRequest, Decision, ToolRequest, ToolRequestStatus};
 use mc_client::types::{CreateNotification, Page};
 use serde_json::{Map, Value, json};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
 
 use super::notifications::About;
+use super::sql::Sql;
 use super::{Scope, Store, events, json_of, new_id, notifications, now, runs, tasks, time};
 use crate::error::ApiError;
 use crate::extract::cursor;
@@ -27,7 +28,7 @@ pub struct ToolRequestFilter {
     pub task_id: Option<String>,
 }
 
-fn tool_request(row: &SqliteRow) -> ToolRequest {
+fn tool_request(row: &AnyRow) -> ToolRequest {
     ToolRequest {
         id: row.get("id"),
         status: row.get("status"),
@@ -45,7 +46,7 @@ fn tool_request(row: &SqliteRow) -> ToolRequest {
 
 /// Asks for a tool call.
 pub async fn insert(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     user_id: &str,
     new: &CreateToolRequest,
 ) -> Result<ToolRequest, ApiError> {
@@ -56,7 +57,7 @@ pub async fn insert(
     }
     let row = sqlx::query(
         "INSERT INTO tool_requests (id, user_id, task_id, run_key, session_key, tool, arguments, reason, status, created_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING *",
     )
     .bind(new_id())
     .bind(user_id)
@@ -76,9 +77,9 @@ pub async fn insert(
 }
 
 /// Nobody has to decide about the calls of a cancelled run.
-pub async fn drop_waiting(tx: &mut SqliteConnection, run_key: &str) -> Result<(), ApiError> {
+pub async fn drop_waiting(tx: &mut AnyConnection, run_key: &str) -> Result<(), ApiError> {
     let rows = sqlx::query(
-        "UPDATE tool_requests SET status = ?, decided_at = ? WHERE run_key = ? AND status = ? RETURNING *",
+        "UPDATE tool_requests SET status = $1, decided_at = $2 WHERE run_key = $3 AND status = $4 RETURNING *",
     )
     .bind(ToolRequestStatus::Cancelled.as_str())
     .bind(now())
@@ -109,22 +110,14 @@ impl Store {
         limit: u32,
         after: Option<i64>,
     ) -> Result<Page<ToolRequest>, ApiError> {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM tool_requests WHERE user_id = ");
-        query.push_bind(user_id);
-        if let Some(status) = filter.status {
-            query.push(" AND status = ").push_bind(status.as_str());
-        }
-        if let Some(run_key) = &filter.run_key {
-            query.push(" AND run_key = ").push_bind(run_key);
-        }
-        if let Some(task_id) = &filter.task_id {
-            query.push(" AND task_id = ").push_bind(task_id);
-        }
-        if let Some(after) = after {
-            query.push(" AND seq > ").push_bind(after);
-        }
-        query.push(" ORDER BY seq LIMIT ").push_bind(i64::from(limit) + 1);
-        let rows = query.build().fetch_all(&self.reader).await?;
+        let rows = Sql::new("SELECT * FROM tool_requests WHERE user_id = ?", user_id)
+            .and(" AND status = ?", filter.status.map(ToolRequestStatus::as_str))
+            .and(" AND run_key = ?", filter.run_key.as_ref())
+            .and(" AND task_id = ?", filter.task_id.as_ref())
+            .and(" AND seq > ?", after)
+            .and(" ORDER BY seq LIMIT ?", Some(i64::from(limit) + 1))
+            .fetch_all(&self.reader)
+            .await?;
         let shown = &rows[..rows.len().min(limit as usize)];
         let next_cursor = (rows.len() > shown.len())
             .then(|| shown.last().map(|row| cursor(row.get("seq"))))
@@ -134,7 +127,7 @@ impl Store {
 
     /// One tool request.
     pub async fn tool_request(&self, user_id: &str, id: &str) -> Result<ToolRequest, ApiError> {
-        let row = sqlx::query("SELECT * FROM tool_requests WHERE id = ? AND user_id = ?")
+        let row = sqlx::query("SELECT * FROM tool_requests WHERE id = $1 AND user_id = $2")
             .bind(id)
             .bind(user_id)
             .fetch_optional(&self.reader)
@@ -153,7 +146,7 @@ impl Store {
         key: Option<&str>,
     ) -> Result<ToolRequest, ApiError> {
         let mut tx = self.write(Scope::of(user_id)).await?;
-        let row = sqlx::query("SELECT * FROM tool_requests WHERE id = ? AND user_id = ?")
+        let row = sqlx::query("SELECT * FROM tool_requests WHERE id = $1 AND user_id = $2")
             .bind(id)
             .bind(user_id)
             .fetch_optional(&mut *tx)
@@ -174,7 +167,7 @@ impl Store {
                 .with_details(json!({ "status": known.status })));
         }
         let row = sqlx::query(
-            "UPDATE tool_requests SET status = ?, note = ?, decision_key = ?, decided_at = ? WHERE id = ? RETURNING *",
+            "UPDATE tool_requests SET status = $1, note = $2, decision_key = $3, decided_at = $4 WHERE id = $5 RETURNING *",
         )
         .bind(decision.status.as_str())
         .bind(&decision.note)

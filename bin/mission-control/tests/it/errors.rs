@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{Answer, Backend, MC, send};
+use crate::harness::{Answer, Backend, MC, on_postgres, send};
 
 const MAX_BODY: usize = 2 * 1024 * 1024;
 
@@ -151,7 +151,13 @@ async fn a_database_that_is_locked_is_503_with_the_time_to_come_back() {
     let agent = backend.agent("ann", "scout");
     agent.task("before").await;
     let mut other = backend.database().await;
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let locks: &[&str] = match on_postgres() {
+        true => &["BEGIN", "LOCK TABLE write_turn IN EXCLUSIVE MODE"],
+        false => &["BEGIN IMMEDIATE"],
+    };
+    for lock in locks {
+        sqlx::query(*lock).execute(&mut other).await.unwrap();
+    }
     let answer = agent.post("/tasks", json!({ "title": "locked out" })).await;
     answer.fails(503, "unavailable");
     assert_eq!(answer.headers["retry-after"], "1");

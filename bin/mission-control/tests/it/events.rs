@@ -267,12 +267,13 @@ async fn who_reads_slowly_holds_up_nobody_and_misses_nothing() {
     // Enough to fill what connections hold on their own.
     let text = "x".repeat(3_000);
     sqlx::query(
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) \
-         INSERT INTO events (user_id, kind, data, created_at) SELECT 'ann', 'task.created', \
-         json_object('n', i, 'text', ?), strftime('%Y-%m-%dT%H:%M:%fZ', 'now') FROM n",
+        r#"WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
+         INSERT INTO events (user_id, kind, data, created_at)
+         SELECT 'ann', 'task.created', '{"n": ' || i || ', "text": "' || $2 || '"}', $3 FROM n"#,
     )
     .bind(i64::try_from(MANY).unwrap())
     .bind(text)
+    .bind(chrono::Utc::now().to_rfc3339())
     .execute(&mut backend.database().await)
     .await
     .unwrap();

@@ -9,13 +9,14 @@ use mc_client::token::{AgentAuth, Algorithm, Key, TokenMinter, TokenVerifier};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, SqliteConnection};
+use sqlx::{AnyConnection, Connection as _};
 use tempfile::TempDir;
+use test_support::postgres::Postgres;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wombat_mission_control::store::budgets::Nanos;
+use wombat_mission_control::store::database::Database;
 use wombat_mission_control::{BoardPassword, Config, RunError};
 
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -30,7 +31,59 @@ pub(crate) struct Backend {
     http: reqwest::Client,
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), RunError>>,
-    dir: TempDir,
+    pub(crate) home: Arc<Home>,
+}
+
+/// Whether these tests run on PostgreSQL: this file belongs to two test programs.
+pub(crate) fn on_postgres() -> bool {
+    env!("CARGO_CRATE_NAME") == "postgres"
+}
+
+/// A folder for what tests share.
+pub(crate) fn kept() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+}
+
+/// Where a backend's objects are kept.
+pub(crate) enum Home {
+    File(TempDir),
+    Server(Postgres),
+}
+
+impl Home {
+    /// An empty one. Where there is no PostgreSQL the test ends here, as skipped.
+    pub(crate) fn new() -> Self {
+        if !on_postgres() {
+            return Self::File(tempfile::tempdir().unwrap());
+        }
+        match Postgres::start(kept()) {
+            Some(server) => Self::Server(server),
+            None => std::process::exit(0),
+        }
+    }
+
+    pub(crate) fn database(&self) -> Database {
+        Database::of_url(&self.url().into()).unwrap()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::File(dir) => {
+                format!("sqlite:{}", dir.path().join("mission-control.db").display())
+            }
+            Self::Server(server) => server.url(),
+        }
+    }
+
+    /// The database itself, for what no call can bring about, such as the past.
+    pub(crate) async fn connect(&self) -> AnyConnection {
+        sqlx::any::install_default_drivers();
+        let url = match self {
+            Self::File(_) => format!("{}?mode=rwc", self.url()),
+            Self::Server(server) => server.url(),
+        };
+        AnyConnection::connect(&url).await.unwrap()
+    }
 }
 
 /// What a test wants of its backend.
@@ -48,35 +101,52 @@ impl Default for Options {
 
 impl Backend {
     pub(crate) async fn start() -> Self {
-        Self::start_on(tempfile::tempdir().unwrap()).await
+        Self::start_on(Home::new()).await
     }
 
     pub(crate) async fn without_page() -> Self {
         let options = Options { board: false, ..Options::default() };
-        Self::start_in(tempfile::tempdir().unwrap(), options).await
+        Self::start_in(Home::new(), options).await
     }
 
     /// With a limit on what each user's agents spend in a month.
     pub(crate) async fn with_budget(usd: f64) -> Self {
         let options = Options { budget: Some(usd), ..Options::default() };
-        Self::start_in(tempfile::tempdir().unwrap(), options).await
+        Self::start_in(Home::new(), options).await
     }
 
     /// With a password on the page.
     pub(crate) async fn with_password(password: &str) -> Self {
         let options = Options { password: Some(password.to_owned()), ..Options::default() };
-        Self::start_in(tempfile::tempdir().unwrap(), options).await
+        Self::start_in(Home::new(), options).await
     }
 
-    /// On the database file that is in a folder.
-    pub(crate) async fn start_on(dir: TempDir) -> Self {
-        Self::start_in(dir, Options::default()).await
+    /// On what is there already.
+    pub(crate) async fn start_on(home: Home) -> Self {
+        Self::start_in(home, Options::default()).await
     }
 
-    async fn start_in(dir: TempDir, options: Options) -> Self {
+    async fn start_in(home: Home, options: Options) -> Self {
+        Self::beside(Arc::new(home), options).await
+    }
+
+    /// One more on the same database.
+    pub(crate) async fn another(&self) -> Self {
+        Self::beside(Arc::clone(&self.home), Options::default()).await
+    }
+
+    async fn beside(home: Arc<Home>, options: Options) -> Self {
+        let (url, http, shutdown, task) = Self::serve(home.database(), options).await;
+        Self { url, http, shutdown, task, home }
+    }
+
+    async fn serve(
+        database: Database,
+        options: Options,
+    ) -> (String, reqwest::Client, CancellationToken, JoinHandle<Result<(), RunError>>) {
         let key = Key::Secret(SECRET.into());
         let config = Config {
-            database: file(dir.path()),
+            database,
             verifier: TokenVerifier::new(&key, Algorithm::Hs256).unwrap(),
             internal_token: Some(INTERNAL.into()),
             budget: options.budget.and_then(Nanos::of_usd),
@@ -90,29 +160,28 @@ impl Backend {
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(wombat_mission_control::run(listener, config, shutdown.clone()));
         let http = service::http::client_builder().no_proxy().build().unwrap();
-        Self { url, http, shutdown, task, dir }
+        (url, http, shutdown, task)
     }
 
     /// Stops, as a signal would make it.
-    pub(crate) async fn stop(self) -> TempDir {
+    pub(crate) async fn stop(self) -> Arc<Home> {
         self.shutdown.cancel();
         let stopped = tokio::time::timeout(PATIENCE, self.task).await;
         stopped.expect("the backend stops in time").unwrap().unwrap();
-        self.dir
+        self.home
     }
 
-    /// Stops, and starts anew on the same database file.
+    /// Stops, and starts anew on the same database.
     pub(crate) async fn restart(self) -> Self {
-        let dir = self.stop().await;
-        Self::start_in(dir, Options::default()).await
+        let home = self.stop().await;
+        Self::beside(home, Options::default()).await
     }
 
     /// The database itself, for what no call can bring about, such as the past.
-    pub(crate) async fn database(&self) -> SqliteConnection {
+    pub(crate) async fn database(&self) -> AnyConnection {
         // It is there once the backend answers.
         send(self.nobody().raw(Method::GET, "/readyz")).await;
-        let options = SqliteConnectOptions::new().filename(file(self.dir.path()));
-        options.busy_timeout(PATIENCE).connect().await.unwrap()
+        self.home.connect().await
     }
 
     /// Somebody who says nothing about who it is.
@@ -137,10 +206,7 @@ impl Backend {
     }
 
     pub(crate) fn agent(&self, user_id: &str, role: &str) -> Caller {
-        let key = Key::Secret(SECRET.into());
-        let minter = TokenMinter::new(&key, Algorithm::Hs256, Duration::from_secs(900)).unwrap();
-        let token = minter.mint(user_id, role).unwrap().header();
-        self.nobody().with("x-agent-token", token.to_str().unwrap())
+        self.nobody().by_agent(user_id, role)
     }
 
     pub(crate) fn internal(&self) -> Caller {
@@ -152,10 +218,6 @@ impl Backend {
     }
 }
 
-pub(crate) fn file(dir: &Path) -> std::path::PathBuf {
-    dir.join("mission-control.db")
-}
-
 #[derive(Clone)]
 pub(crate) struct Caller {
     url: String,
@@ -164,6 +226,20 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// Somebody who says nothing about who it is, to a backend elsewhere.
+    pub(crate) fn of(url: &str) -> Self {
+        let http = service::http::client_builder().no_proxy().build().unwrap();
+        Self { url: url.to_owned(), http, headers: HeaderMap::new() }
+    }
+
+    /// With an agent's token.
+    pub(crate) fn by_agent(self, user_id: &str, role: &str) -> Self {
+        let key = Key::Secret(SECRET.into());
+        let minter = TokenMinter::new(&key, Algorithm::Hs256, Duration::from_secs(900)).unwrap();
+        let token = minter.mint(user_id, role).unwrap().header();
+        self.with("x-agent-token", token.to_str().unwrap())
+    }
+
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
         self.headers.insert(HeaderName::from_static(name), value);

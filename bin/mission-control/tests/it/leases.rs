@@ -21,7 +21,7 @@ async fn lease(agent: &Caller, task: &str) -> (String, i64) {
 /// The lease runs out now.
 async fn run_out(backend: &Backend, id: &str) {
     sqlx::query(
-        "UPDATE session_leases SET expires_at = '2000-01-01T00:00:00.000000Z' WHERE id = ?",
+        "UPDATE session_leases SET expires_at = '2000-01-01T00:00:00.000000Z' WHERE id = $1",
     )
     .bind(id)
     .execute(&mut backend.database().await)

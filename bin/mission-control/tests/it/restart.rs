@@ -2,11 +2,10 @@
 
 use serde_json::json;
 
+use sqlx::AnyConnection;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, SqliteConnection};
 
-use crate::harness::{Backend, column, file};
+use crate::harness::{Backend, Home, column, on_postgres};
 
 #[tokio::test]
 async fn a_restart_keeps_objects_keys_and_the_queue() {
@@ -35,14 +34,14 @@ async fn a_restart_keeps_objects_keys_and_the_queue() {
 }
 
 /// A database as the first version made it, with something of everything in it.
-async fn fill_old(database: &mut SqliteConnection) {
+async fn fill_old(database: &mut AnyConnection) {
     let at = "2026-01-01T00:00:00.000000Z";
     for statement in [
-        "INSERT INTO tasks (id, user_id, title, status, created_at, updated_at) VALUES ('t', 'ann', 'Old', 'pending', ?1, ?1)",
-        "INSERT INTO messages (id, user_id, task_id, content, actor_type, created_at) VALUES ('m', 'ann', 't', 'old words', 'user', ?1)",
-        "INSERT INTO documents (id, user_id, title, content, created_at) VALUES ('d', 'ann', 'Old', 'x', ?1)",
-        "INSERT INTO notifications (id, user_id, session_key, content, created_at) VALUES ('n', 'ann', 'user:ann:scout', 'old', ?1)",
-        "INSERT INTO wakes (user_id, role, last_at, count) VALUES ('ann', 'scout', ?1, 1)",
+        "INSERT INTO tasks (id, user_id, title, status, created_at, updated_at) VALUES ('t', 'ann', 'Old', 'pending', $1, $1)",
+        "INSERT INTO messages (id, user_id, task_id, content, actor_type, created_at) VALUES ('m', 'ann', 't', 'old words', 'user', $1)",
+        "INSERT INTO documents (id, user_id, title, content, created_at) VALUES ('d', 'ann', 'Old', 'x', $1)",
+        "INSERT INTO notifications (id, user_id, session_key, content, created_at) VALUES ('n', 'ann', 'user:ann:scout', 'old', $1)",
+        "INSERT INTO wakes (user_id, role, last_at, count) VALUES ('ann', 'scout', $1, 1)",
     ] {
         sqlx::query(statement).bind(at).execute(&mut *database).await.unwrap();
     }
@@ -50,18 +49,18 @@ async fn fill_old(database: &mut SqliteConnection) {
 
 #[tokio::test]
 async fn a_database_of_the_first_version_is_taken_on() {
-    let (dir, old) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let migrations = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let (home, old) = (Home::new(), tempfile::tempdir().unwrap());
+    let of = if on_postgres() { "migrations/postgres" } else { "migrations/sqlite" };
+    let migrations = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(of);
     for name in ["0001_start.sql", "0002_wakes.sql", "0003_leased.sql"] {
         std::fs::copy(migrations.join(name), old.path().join(name)).unwrap();
     }
-    let options = SqliteConnectOptions::new().filename(file(dir.path())).create_if_missing(true);
-    let mut database = options.connect().await.unwrap();
+    let mut database = home.connect().await;
     Migrator::new(old.path()).await.unwrap().run(&mut database).await.unwrap();
     fill_old(&mut database).await;
     sqlx::Connection::close(database).await.unwrap();
 
-    let backend = Backend::start_on(dir).await;
+    let backend = Backend::start_on(home).await;
     let agent = backend.agent("ann", "scout");
     assert_eq!(column(agent.get("/tasks").await.items(), "title"), ["Old"]);
     assert_eq!(column(agent.get("/messages?task_id=t").await.items(), "content"), ["old words"]);

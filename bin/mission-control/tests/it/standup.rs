@@ -9,7 +9,7 @@ async fn completed(backend: &Backend, user: &str, title: &str, at: &str) {
     let agent = backend.agent(user, "scout");
     let task = agent.task(title).await;
     agent.patch(&format!("/tasks/{task}"), json!({ "status": "completed" })).await.ok();
-    sqlx::query("UPDATE tasks SET completed_at = ?, created_at = ? WHERE id = ?")
+    sqlx::query("UPDATE tasks SET completed_at = $1, created_at = $2 WHERE id = $3")
         .bind(at)
         .bind(at)
         .bind(task)
@@ -41,7 +41,7 @@ async fn a_standup_sorts_the_tasks_of_the_day_and_keeps_them_as_a_document() {
     }
     backend.agent("bob", "scout").task("Another's").await;
     sqlx::query(
-        "UPDATE tasks SET created_at = ?1, completed_at = iif(status = 'completed', ?1, NULL)",
+        "UPDATE tasks SET created_at = $1, completed_at = CASE WHEN status = 'completed' THEN $1 END",
     )
     .bind("2026-01-02T03:00:00.000000Z")
     .execute(&mut backend.database().await)

@@ -1,0 +1,48 @@
+//! Queries that are put together of fixed pieces.
+
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::{Any, AnyPool, Arguments, AssertSqlSafe, Encode, Row, Type};
+
+/// A query in the making. Its text is ours alone: what comes from outside is bound, never written
+/// into it.
+#[derive(Default)]
+pub(super) struct Sql {
+    text: String,
+    arguments: AnyArguments,
+}
+
+impl Sql {
+    /// Begins with a piece, in which `?` stands for the value.
+    pub(super) fn new<'v, T: Encode<'v, Any> + Type<Any>>(piece: &'static str, value: T) -> Self {
+        Self::default().and(piece, Some(value))
+    }
+
+    /// Goes on with a piece, in which `?` stands for the value. Without one it is left out.
+    pub(super) fn and<'v, T: Encode<'v, Any> + Type<Any>>(
+        mut self,
+        piece: &'static str,
+        value: Option<T>,
+    ) -> Self {
+        let Some(value) = value else { return self };
+        // A text or a number can always be bound; were one not, the database would refuse the
+        // query for its missing argument.
+        let _bound = self.arguments.add(value);
+        self.text.push_str(&piece.replace('?', &format!("${}", self.arguments.len())));
+        self
+    }
+
+    /// All rows.
+    pub(super) async fn fetch_all(self, pool: &AnyPool) -> Result<Vec<AnyRow>, sqlx::Error> {
+        sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch_all(pool).await
+    }
+}
+
+/// A yes or no, which SQLite has as a number.
+pub(super) fn flag(row: &AnyRow, name: &str) -> bool {
+    row.try_get(name).unwrap_or_else(|_| row.get::<i64, _>(name) != 0)
+}
+
+/// A number that is never negative and small.
+pub(super) fn count(row: &AnyRow, name: &str) -> u32 {
+    u32::try_from(row.get::<i64, _>(name)).unwrap_or_default()
+}

@@ -1,0 +1,270 @@
+//! A real PostgreSQL server of one test's own, in a temporary folder, reached by its socket alone.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::PATIENCE;
+
+/// Where Debian's packages put each version's programs.
+const VERSIONS: &str = "/usr/lib/postgresql";
+
+/// The name of the socket's file for the default port.
+const SOCKET: &str = ".s.PGSQL.5432";
+
+/// How long a server may take to end. One to which somebody is just connecting takes a minute.
+const LAST_WORK: Duration = Duration::from_millis(500);
+
+/// A server that runs until this is dropped, or until the process that started it is killed.
+#[derive(Debug)]
+pub struct Postgres {
+    dir: TempDir,
+    bin: PathBuf,
+    /// Whether it still has everything when the machine itself dies: slow, and for few tests.
+    durable: bool,
+    child: Option<Child>,
+}
+
+/// The folder of the newest version's programs.
+fn programs() -> Option<PathBuf> {
+    let on_path = std::env::split_paths(&std::env::var_os("PATH")?).collect::<Vec<_>>();
+    let mut versions: Vec<_> = fs::read_dir(VERSIONS)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+        .collect();
+    versions.sort();
+    versions.into_iter().rev().chain(on_path).find(|bin| bin.join("initdb").exists())
+}
+
+/// Who the server runs as, and how: it refuses to run as root.
+fn user() -> Option<(u32, u32)> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").unwrap();
+    let line = |name: &str| users.lines().find(|line| line.starts_with(&format!("{name}:")));
+    let mut fields = line("postgres").or_else(|| line("nobody")).unwrap().split(':').skip(2);
+    let mut next = || fields.next().unwrap().parse().unwrap();
+    Some((next(), next()))
+}
+
+/// A program as that user, which ends when the thread that started it does.
+fn command(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]);
+    if let Some((user, group)) = user() {
+        command.arg(format!("--reuid={user}")).arg(format!("--regid={group}"));
+        command.arg("--clear-groups");
+    }
+    command.arg("--").arg(program);
+    command
+}
+
+#[track_caller]
+fn success(output: &Output) {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Makes an empty cluster once, and keeps it for other tests in a folder that outlives them.
+fn template(bin: &Path, kept: &Path) -> PathBuf {
+    let version = Command::new(bin.join("postgres")).arg("--version").output().unwrap();
+    let version =
+        String::from_utf8_lossy(&version.stdout).replace(|c: char| !c.is_alphanumeric(), "-");
+    let place = kept.join(format!("cluster-of-{version}"));
+    if place.exists() {
+        return place;
+    }
+    let dir = temporary();
+    let made = dir.path().join("data");
+    let options =
+        ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "-N", "--wal-segsize=1"];
+    success(&command(&bin.join("initdb")).arg("-D").arg(&made).args(options).output().unwrap());
+    // Of several that make it at once the first counts.
+    let own = kept.join(format!("cluster-{}", std::process::id()));
+    copy(&made, &own);
+    if fs::rename(&own, &place).is_err() {
+        fs::remove_dir_all(&own).unwrap();
+    }
+    place
+}
+
+fn copy(from: &Path, to: &Path) {
+    success(&Command::new("cp").arg("-r").arg(from).arg(to).output().unwrap());
+}
+
+/// A folder that the server's user may write in.
+fn temporary() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    if let Some((user, group)) = user() {
+        chown(dir.path(), Some(user), Some(group)).unwrap();
+    }
+    dir
+}
+
+impl Postgres {
+    /// Starts a server with one empty database, `wombat`. `kept` is a folder that outlives the
+    /// test, such as `CARGO_TARGET_TMPDIR`. `None` where PostgreSQL is not installed, which is said.
+    ///
+    /// # Panics
+    /// When it does not start; and when it is not installed though `WOMBAT_TEST_ALL` is set.
+    pub fn start(kept: &Path) -> Option<Self> {
+        Self::start_on(kept, temporary(), false)
+    }
+
+    /// The same in a folder that is given, with nothing left to chance: for tests that kill it.
+    ///
+    /// # Panics
+    /// As [`Postgres::start`].
+    pub fn start_durable(kept: &Path) -> Option<Self> {
+        Self::start_on(kept, temporary(), true)
+    }
+
+    fn start_on(kept: &Path, dir: TempDir, durable: bool) -> Option<Self> {
+        let Some(bin) = programs() else {
+            let what = "PostgreSQL is not installed: apt-get install postgresql";
+            assert!(std::env::var_os("WOMBAT_TEST_ALL").is_none(), "{what}");
+            #[allow(clippy::print_stderr, reason = "who runs the tests reads it")]
+            {
+                eprintln!("SKIPPED: {what}");
+            }
+            return None;
+        };
+        let template = template(&bin, kept);
+        copy(&template, &dir.path().join("data"));
+        let mut server = Self { dir, bin, durable, child: None };
+        server.own();
+        server.up();
+        server.say("CREATE DATABASE wombat");
+        Some(server)
+    }
+
+    /// Has a statement done.
+    fn say(&self, statement: &str) {
+        let mut psql = Command::new(self.bin.join("psql"));
+        let psql = psql.args(["-U", "postgres", "-c", statement, "-h"]).arg(self.dir.path());
+        success(&psql.output().unwrap());
+    }
+
+    /// The URL of one more database, `elsewhere`, whose tables are in another folder.
+    ///
+    /// # Panics
+    /// When there is such a database already.
+    #[must_use]
+    pub fn with_tables_in(&self, folder: &Path) -> String {
+        if let Some((user, group)) = user() {
+            chown(folder, Some(user), Some(group)).unwrap();
+        }
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
+        self.say(&format!("CREATE TABLESPACE elsewhere LOCATION '{}'", folder.display()));
+        self.say("CREATE DATABASE elsewhere TABLESPACE elsewhere");
+        self.url().replace("/wombat?", "/elsewhere?")
+    }
+
+    fn own(&self) {
+        let data = self.data();
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
+        if let Some((user, group)) = user() {
+            let whom = format!("{user}:{group}");
+            success(&Command::new("chown").arg("-R").arg(whom).arg(data).output().unwrap());
+        }
+    }
+
+    /// Where its files are.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Starts it again after it was stopped or killed.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn up(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        // What is left of a killed one may need a moment to notice.
+        while !self.try_up() {
+            assert!(Instant::now() < deadline, "PostgreSQL does not start: {}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn try_up(&mut self) -> bool {
+        let log = fs::File::create(self.dir.path().join("log")).unwrap();
+        let mut command = command(&self.bin.join("postgres"));
+        command.arg("-D").arg(self.data()).arg("-k").arg(self.dir.path());
+        let cheap = if self.durable { "on" } else { "off" };
+        let settings = ["listen_addresses=", "shared_buffers=8MB", "max_connections=60"];
+        let fsync = format!("fsync={cheap}");
+        for setting in settings.into_iter().chain([fsync.as_str()]) {
+            command.arg("-c").arg(setting);
+        }
+        let mut child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let ready = fs::read_to_string(self.data().join("postmaster.pid"))
+                .is_ok_and(|text| text.lines().nth(7).is_some_and(|line| line.trim() == "ready"));
+            if ready && UnixStream::connect(self.dir.path().join(SOCKET)).is_ok() {
+                self.child = Some(child);
+                return true;
+            }
+            if child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _gone = child.kill();
+        let _status = child.wait();
+        false
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// The URL of its database.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@localhost/wombat?host={}", self.dir.path().display())
+    }
+
+    fn end(&mut self, signal: Signal) {
+        if let Some(mut child) = self.child.take() {
+            let id = Pid::from_child(&child);
+            let _gone = kill_process(id, signal);
+            let _status = child.wait();
+        }
+    }
+
+    /// Kills it in the middle of whatever it does.
+    pub fn kill(&mut self) {
+        self.end(Signal::KILL);
+    }
+
+    /// Stops it as a restart would: those who are connected are cut off.
+    pub fn stop(&mut self) {
+        self.end(Signal::INT);
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // One that does not end is killed: what it leaves in memory is a few bytes.
+        let Some(child) = &mut self.child else { return };
+        let _gone = kill_process(Pid::from_child(child), Signal::INT);
+        let deadline = Instant::now() + LAST_WORK;
+        while Instant::now() < deadline {
+            if !matches!(child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.kill();
+    }
+}
