@@ -39,6 +39,7 @@ bench: prerequisites ## Time what is to be fast
 	$(CARGO) run --release --quiet -p bench
 	$(CARGO) build --release --quiet -p wombat-dispatcher -p wombat-mission-control
 	$(CARGO) run --release --quiet -p bench --bin dispatch
+	$(CARGO) run --release --quiet -p bench --bin queue
 
 chaos: prerequisites ## Deliver notifications while everything is killed at random (ARGS="--seed 1 --notifications 20000 --sessions 500")
 	$(CARGO) build --release --quiet -p wombat-mission-control -p wombat-daemon -p wombat-dispatcher

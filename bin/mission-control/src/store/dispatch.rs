@@ -1,6 +1,6 @@
 //! The queue of notifications that wait for the dispatcher.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::Utc;
 use http::StatusCode;
@@ -28,15 +28,22 @@ fn delivery(row: &AnyRow) -> Delivery {
     }
 }
 
-/// What can be handed out, oldest first, from a place on.
-const READY: &str = "SELECT n.* FROM notifications n WHERE n.delivered_at IS NULL AND n.dead_at IS NULL \
-    AND (n.leased_until IS NULL OR n.leased_until <= $1) AND n.seq > $2 \
-    AND NOT EXISTS (SELECT 1 FROM notifications o WHERE o.session_key = n.session_key AND o.seq < n.seq \
-      AND o.delivered_at IS NULL AND o.dead_at IS NULL AND o.leased_until > $1) \
-    ORDER BY n.seq LIMIT $3";
+/// What nobody has leased, oldest first, from a place on.
+const FRESH: &str = "SELECT * FROM notifications WHERE delivered_at IS NULL AND dead_at IS NULL \
+    AND leased_until IS NULL AND seq > $1 ORDER BY seq LIMIT $2";
 
-/// How much of the queue is read at a time.
-const CHUNK: i64 = 200;
+/// What somebody leased and lost, oldest first, from a place on. The signs keep the database from
+/// going through the whole table by its key.
+const ENDED: &str = "SELECT * FROM notifications WHERE delivered_at IS NULL AND dead_at IS NULL \
+    AND leased_until IS NOT NULL AND leased_until <= $3 AND +seq > $1 ORDER BY +seq LIMIT $2";
+
+/// The oldest that is leased of each of some sessions. The call keeps the database from going
+/// through all that is leased, by the other index.
+const LEASED: &str = "SELECT session_key, min(seq) AS oldest FROM notifications WHERE delivered_at IS NULL \
+    AND dead_at IS NULL AND leased_until IS NOT NULL AND coalesce(leased_until, '') > $1 AND session_key IN (";
+
+/// How much of the queue is read at a time, at least.
+const CHUNK: u32 = 200;
 
 /// Where a notification is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,26 +73,71 @@ async fn place(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<Place,
 /// How many rows one statement is about: more make it no faster.
 const AT_ONCE: usize = 500;
 
+/// What is not leased, oldest first, from a place on: at most so much.
+async fn chunk(
+    tx: &mut AnyConnection,
+    at: &str,
+    after: i64,
+    size: usize,
+) -> Result<Vec<AnyRow>, ApiError> {
+    let limit = i64::try_from(size).unwrap_or(i64::MAX);
+    let fresh = sqlx::query(FRESH).bind(after).bind(limit).fetch_all(&mut *tx).await?;
+    let ended = sqlx::query(ENDED).bind(after).bind(limit).bind(at).fetch_all(tx).await?;
+    let mut all = fresh;
+    if !ended.is_empty() {
+        all.extend(ended);
+        all.sort_by_key(|row| row.get::<i64, _>("seq"));
+        all.truncate(size);
+    }
+    Ok(all)
+}
+
+/// The oldest that is leased of each session in a chunk: what comes after it waits.
+async fn leased(
+    tx: &mut AnyConnection,
+    at: &str,
+    chunk: &[AnyRow],
+) -> Result<HashMap<String, i64>, ApiError> {
+    let sessions: HashSet<&str> = chunk.iter().map(|row| row.get("session_key")).collect();
+    let sessions: Vec<_> = sessions.into_iter().collect();
+    let mut oldest = HashMap::new();
+    for some in sessions.chunks(AT_ONCE) {
+        let mut arguments = AnyArguments::default();
+        // A text can always be bound.
+        let _bound = arguments.add(at);
+        for session in some {
+            let _bound = arguments.add(*session);
+        }
+        let text = format!("{LEASED}{}) GROUP BY session_key", places(2, some.len()));
+        let found = sqlx::query_with(AssertSqlSafe(text), arguments).persistent(false);
+        let found = found.fetch_all(&mut *tx).await?;
+        oldest.extend(found.iter().map(|row| (row.get("session_key"), row.get("oldest"))));
+    }
+    Ok(oldest)
+}
+
+/// Places for so many values, from a number on, as a statement lists them.
+fn places(from: usize, many: usize) -> String {
+    (from..from + many).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
+}
+
 /// Numbers of rows, as a statement lists them.
 fn list(seqs: &[i64]) -> String {
     seqs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The numbers of those rows that there are, and whose they are: id and user.
-async fn places(
+async fn find(
     tx: &mut AnyConnection,
     delivered: &[Delivered],
 ) -> Result<(Vec<i64>, Vec<(String, String)>), ApiError> {
-    let (mut text, mut ids) = (String::new(), AnyArguments::default());
-    for (place, one) in delivered.iter().enumerate() {
-        text.push_str(if place == 0 { "$1" } else { ", $" });
-        if place > 0 {
-            text.push_str(&(place + 1).to_string());
-        }
+    let mut ids = AnyArguments::default();
+    for one in delivered {
         // A text can always be bound.
         let _bound = ids.add(&one.notification_id);
     }
-    let text = format!("SELECT seq, id, user_id FROM notifications WHERE id IN ({text})");
+    let places = places(1, delivered.len());
+    let text = format!("SELECT seq, id, user_id FROM notifications WHERE id IN ({places})");
     let rows = sqlx::query_with(AssertSqlSafe(text), ids).persistent(false).fetch_all(tx).await?;
     let asked: HashSet<_> =
         delivered.iter().map(|one| (&*one.notification_id, &*one.user_id)).collect();
@@ -119,21 +171,21 @@ impl Store {
         let at = Utc::now();
         let mut tx = self.begin().await?;
         let (mut known, mut rows) = (HashSet::new(), Vec::new());
+        let chunk_size = limit.max(CHUNK) as usize;
         let (mut after, limit) = (0, limit as usize);
         // A long queue is read only as far as it is needed: this holds up every other write.
         while rows.len() < limit {
-            let chunk = sqlx::query(READY)
-                .bind(stamp(at))
-                .bind(after)
-                .bind(CHUNK)
-                .fetch_all(&mut *tx)
-                .await?;
-            let is_last = chunk.len() < CHUNK as usize;
+            let chunk = chunk(&mut tx, &stamp(at), after, chunk_size).await?;
+            let leased = leased(&mut tx, &stamp(at), &chunk).await?;
+            let is_last = chunk.len() < chunk_size;
             after = chunk.last().map_or(after, |row| row.get("seq"));
             for row in chunk {
+                let is_next = leased
+                    .get(row.get::<&str, _>("session_key"))
+                    .is_none_or(|oldest| *oldest > row.get("seq"));
                 let user: String = row.get("user_id");
                 let fits = known.contains(&user) || known.len() < users as usize;
-                if fits && rows.len() < limit {
+                if is_next && fits && rows.len() < limit {
                     known.insert(user);
                     rows.push(row);
                 }
@@ -174,7 +226,7 @@ impl Store {
         let at = now();
         let mut found = HashSet::new();
         for some in delivered.chunks(AT_ONCE) {
-            let (seqs, known) = places(&mut tx, some).await?;
+            let (seqs, known) = find(&mut tx, some).await?;
             if seqs.is_empty() {
                 continue;
             }
