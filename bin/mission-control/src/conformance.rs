@@ -18,7 +18,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize as _;
 use serde_json::json;
 
-use self::chapters::{auth, capabilities, errors, everywhere, objects, paging, repeats, tenancy};
+use self::chapters::{
+    auth, capabilities, errors, events, everywhere, journal, limits, objects, paging, queue,
+    repeats, tenancy, wake,
+};
 use self::report::Report;
 use self::suite::{Not, Suite};
 use self::token::Keys;
@@ -109,6 +112,11 @@ pub async fn check(target: Target) -> Result<Report, ConformanceError> {
     chapter!("idempotency", repeats);
     chapter!("paging", paging);
     chapter!("objects", objects);
+    chapter!("queue", queue);
+    chapter!("events", events);
+    chapter!("wake", wake);
+    chapter!("journal", journal);
+    chapter!("limits", limits);
     chapter!("everywhere", everywhere);
     Ok(Report {
         url: world.url.clone(),

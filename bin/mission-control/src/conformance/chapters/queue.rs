@@ -1,0 +1,215 @@
+//! Notifications, and how a dispatcher takes them.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::super::answer::text_of;
+use super::super::suite::{Not, Suite, Verdict, ensure, failed};
+use super::super::token::ROLE;
+use super::super::world::World;
+
+/// How long a lease may take to end after its time.
+const LATE: Duration = Duration::from_secs(20);
+
+/// The lease of the check that waits for its end, in seconds.
+const SHORT: u64 = 2;
+
+/// A user with nothing in the queue, and the notifications that were made for it: their ids.
+struct Waiting {
+    user: String,
+    ids: Vec<String>,
+}
+
+async fn waiting(w: &World, texts: &[&str]) -> Result<Waiting, Not> {
+    let user = w.fresh_user()?;
+    let mut ids = Vec::new();
+    for text in texts {
+        let body = json!({ "user_id": user, "session_key": w.session(&user), "content": text });
+        let made = w.service()?.post("/notifications", body).await?;
+        made.made()?;
+        ids.push(made.text_at("id")?.to_owned());
+    }
+    Ok(Waiting { user, ids })
+}
+
+/// What the queue hands out of a user's, in order.
+async fn queue(w: &World, user: &str, lease: Option<u64>) -> Result<Vec<Value>, Not> {
+    let lease = lease.map(|seconds| format!("&lease_seconds={seconds}")).unwrap_or_default();
+    let path = format!("/dispatch/undelivered?limit_users=1000&limit_notifications=1000{lease}");
+    let answer = w.service()?.post(&path, json!({})).await?;
+    let Some(all) = answer.ok()?["deliveries"].as_array() else {
+        return failed(format!("no list of deliveries: {}", answer.seen()));
+    };
+    Ok(all.iter().filter(|one| one["user_id"] == *user).cloned().collect())
+}
+
+fn ids(deliveries: &[Value]) -> Vec<&str> {
+    super::super::answer::column(deliveries, "notification_id")
+}
+
+async fn act(w: &World, waiting: &Waiting, n: usize, verb: &str, body: Value) -> Verdict {
+    let (id, user) = (&waiting.ids[n], super::encode(&waiting.user));
+    let path = format!("/dispatch/notifications/{id}/{verb}?user_id={user}");
+    let answer = w.service()?.post(&path, body).await?;
+    answer.ok()?;
+    Ok(answer.what)
+}
+
+pub(in super::super) async fn run(suite: &mut Suite<'_>) {
+    notifications(suite).await;
+    dispatch(suite).await;
+    failures(suite).await;
+}
+
+async fn notifications(suite: &mut Suite<'_>) {
+    let sentence = "POST /notifications makes one; GET /notifications?unread=true → the tenant's own; POST /notifications/{id}/read";
+    suite
+        .check("notification", &["notifications"], sentence, async |w| {
+            let made = waiting(w, &["look ü"]).await?;
+            let unread = async || w.agent(&made.user).get("/notifications?unread=true").await;
+            let before = unread().await?;
+            let [one] = before.items()? else {
+                return failed(format!("not the one that was made: {}", before.seen()));
+            };
+            let fits = one["content"] == "look ü" && one["id"] == made.ids[0].as_str();
+            ensure(fits, || format!("another one is listed: {one}"))?;
+            let path = format!("/notifications/{}/read", made.ids[0]);
+            w.person(&made.user)?.post(&path, json!({})).await?.ok()?;
+            w.person(&made.user)?.post(&path, json!({})).await?.ok()?;
+            let after = unread().await?;
+            ensure(after.items()?.is_empty(), || format!("still unread: {}", after.seen()))?;
+            Ok("listed until it was read; reading it twice is harmless".to_owned())
+        })
+        .await;
+    let sentence =
+        "a user's message that mentions @role makes one for that role's session on that task";
+    suite
+        .check("mention", &["notifications"], sentence, async |w| {
+            let user = w.fresh_user()?;
+            let task = w.task(&user, "mention").await?;
+            let said = json!({ "task_id": task, "content": format!("@{ROLE} look"), "actor_type": "user" });
+            w.person(&user)?.post("/messages", said).await?.made()?;
+            let own = json!({ "task_id": task, "content": format!("@{ROLE} said an agent") });
+            w.agent(&user).post("/messages", own).await?.made()?;
+            let list = w.agent(&user).get("/notifications").await?;
+            let [one] = list.items()? else {
+                return failed(format!("not one, for the user's message: {}", list.seen()));
+            };
+            let fits = one["session_key"] == w.session(&user) && one["task_id"] == task;
+            ensure(fits, || format!("another session or task: {one}"))?;
+            Ok("one for the user's message, none for the agent's".to_owned())
+        })
+        .await;
+}
+
+async fn dispatch(suite: &mut Suite<'_>) {
+    let features = ["notifications_dispatch", "notifications"];
+    let sentence = "POST /dispatch/undelivered → deliveries, oldest first per session; deliver marks one, repeating it is harmless";
+    suite
+        .check("undelivered", &features, sentence, async |w| {
+            let made = waiting(w, &["first", "second", "third"]).await?;
+            let given = queue(w, &made.user, None).await?;
+            ensure(ids(&given) == made.ids, || format!("made {:?}, given {given:?}", made.ids))?;
+            for (one, content) in given.iter().zip(["first", "second", "third"]) {
+                let fits = one["content"] == content
+                    && text_of(one, "session_key") == Some(&w.session(&made.user));
+                ensure(fits, || format!("not as it was made: {one}"))?;
+            }
+            for _ in 0..2 {
+                act(w, &made, 0, "deliver", json!({})).await?;
+            }
+            let left = queue(w, &made.user, None).await?;
+            ensure(ids(&left) == made.ids[1..], || format!("after the first: {left:?}"))?;
+            for n in 1..3 {
+                act(w, &made, n, "deliver", json!({})).await?;
+            }
+            let left = queue(w, &made.user, None).await?;
+            ensure(left.is_empty(), || format!("delivered, and still there: {left:?}"))?;
+            Ok("in order, each until it was delivered".to_owned())
+        })
+        .await;
+    suite
+        .check("deliver-anothers", &features, "Another tenant's object answers 404", async |w| {
+            let made = waiting(w, &["mine"]).await?;
+            let path = format!("/dispatch/notifications/{}/deliver?user_id={}", made.ids[0], w.one);
+            let seen = w.service()?.post(&path, json!({})).await?.fails(404)?;
+            let left = queue(w, &made.user, None).await?;
+            ensure(left.len() == 1, || "it was delivered for another user".to_owned())?;
+            act(w, &made, 0, "deliver", json!({})).await?;
+            Ok(seen)
+        })
+        .await;
+    let features = ["dispatch_leases", "notifications_dispatch", "notifications"];
+    let sentence = "A backend that leases hands a delivery to one caller until its lease ends";
+    suite
+        .check("lease-of-a-delivery", &features, sentence, async |w| {
+            let made = waiting(w, &["held", "after it"]).await?;
+            let first = queue(w, &made.user, Some(SHORT)).await?;
+            ensure(!first.is_empty(), || "nothing was given".to_owned())?;
+            let second = queue(w, &made.user, Some(SHORT)).await?;
+            ensure(second.is_empty(), || format!("given again while leased: {second:?}"))?;
+            let until = Instant::now() + Duration::from_secs(SHORT) + LATE;
+            let again = loop {
+                let again = queue(w, &made.user, None).await?;
+                if !again.is_empty() || Instant::now() > until {
+                    break again;
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            };
+            let fits = ids(&again).first() == Some(&made.ids[0].as_str());
+            ensure(fits, || format!("after the lease: {again:?}"))?;
+            for n in 0..2 {
+                act(w, &made, n, "deliver", json!({})).await?;
+            }
+            Ok("one caller's until the lease ended, then given again".to_owned())
+        })
+        .await;
+    let features = ["dispatch_batch", "notifications_dispatch", "notifications"];
+    let sentence = "POST /dispatch/deliver marks many, and names those it does not know";
+    suite
+        .check("deliver-many", &features, sentence, async |w| {
+            let made = waiting(w, &["a", "b"]).await?;
+            let nowhere = uuid::Uuid::new_v4().to_string();
+            let all = made.ids.iter().chain([&nowhere]);
+            let all: Vec<_> =
+                all.map(|id| json!({ "notification_id": id, "user_id": made.user })).collect();
+            let answer =
+                w.service()?.post("/dispatch/deliver", json!({ "deliveries": all })).await?;
+            let unknown = &answer.ok()?["not_found"];
+            ensure(*unknown == json!([nowhere]), || answer.seen())?;
+            let left = queue(w, &made.user, None).await?;
+            ensure(left.is_empty(), || format!("still there: {left:?}"))?;
+            Ok(answer.seen())
+        })
+        .await;
+}
+
+async fn failures(suite: &mut Suite<'_>) {
+    let features = ["notifications_fail", "notifications_dispatch", "notifications"];
+    let sentence = "fail with dead: true takes it out of the queue into the dead letters; requeue puts it back with its attempts at zero";
+    suite
+        .check("dead-letter", &features, sentence, async |w| {
+            let made = waiting(w, &["poison"]).await?;
+            let fails = |dead: bool| json!({ "error": "no model", "attempts": 3, "dead": dead });
+            act(w, &made, 0, "fail", fails(false)).await?;
+            let left = queue(w, &made.user, None).await?;
+            ensure(left.len() == 1, || format!("a failure that is not the last: {left:?}"))?;
+            act(w, &made, 0, "fail", fails(true)).await?;
+            let left = queue(w, &made.user, None).await?;
+            ensure(left.is_empty(), || format!("dead, and still in the queue: {left:?}"))?;
+            let dead = w.service()?.get("/dispatch/dead?limit=200").await?;
+            let found =
+                dead.items()?.iter().find(|one| one["notification_id"] == made.ids[0].as_str());
+            ensure(found.is_some_and(|one| one["error"] == "no model"), || {
+                format!("among the dead letters: {found:?}")
+            })?;
+            act(w, &made, 0, "requeue", json!({})).await?;
+            let back = queue(w, &made.user, None).await?;
+            let zero = back.first().is_some_and(|one| one["attempts"].as_u64().unwrap_or(0) == 0);
+            ensure(zero, || format!("after requeue: {back:?}"))?;
+            act(w, &made, 0, "deliver", json!({})).await?;
+            Ok("out of the queue, among the dead letters with its error, and back".to_owned())
+        })
+        .await;
+}
