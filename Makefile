@@ -10,7 +10,7 @@ ifneq ($(wildcard $(RECORDINGS)),)
 export WOMBAT_TEST_RECORDINGS ?= $(abspath $(RECORDINGS))
 endif
 
-.PHONY: help demo test lint bench chaos security recordings run dispatcher heartbeat standup backend clean prerequisites
+.PHONY: help demo test lint bench chaos security contract recordings run dispatcher heartbeat standup backend clean prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ security: prerequisites ## A model that always obeys injections, against what th
 	@$(or $(WOMBAT_TEST_AGENTDOJO),python3) -c 'import agentdojo, aib, jwt' 2>/dev/null || { echo "AgentDojo is missing: pip install -r security/requirements.txt, and name that Python in WOMBAT_TEST_AGENTDOJO"; exit 1; }
 	$(CARGO) build --release --quiet -p wombat-daemon
 	$(or $(WOMBAT_TEST_AGENTDOJO),python3) security/run.py --daemon $(TARGET_DIR)/release/wombat-daemon
+
+contract: prerequisites ## Write docs/contract.openapi.json anew from the types
+	$(CARGO) run --quiet -p wombat-mission-control -- contract > docs/contract.openapi.json
 
 recordings: ## Collect recorded answers of real providers for the tests (docs/PROVIDERS.md)
 	@python3 -c 'import yaml' 2>/dev/null || { echo "PyYAML is missing: pip install pyyaml"; exit 1; }

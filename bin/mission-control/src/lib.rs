@@ -6,6 +6,7 @@
 pub mod auth;
 mod board;
 pub mod conformance;
+pub mod contract;
 mod demo;
 pub mod error;
 mod extract;

@@ -1,5 +1,6 @@
 //! `wombat-mission-control`: the command line.
 
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,6 +46,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Conformance(Conformance),
+    /// Print the contract as an OpenAPI 3.1 document.
+    Contract,
 }
 
 struct Settings {
@@ -58,14 +61,30 @@ struct Settings {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Some(Command::Conformance(args)) = cli.command {
-        return wombat_mission_control::conformance::cli::run(NAME, cli.config, args);
+    match cli.command {
+        Some(Command::Conformance(args)) => {
+            return wombat_mission_control::conformance::cli::run(NAME, cli.config, args);
+        }
+        Some(Command::Contract) => return contract(),
+        None => {}
     }
     let flags = [("MC_HOST", cli.host), ("MC_PORT", cli.port), ("MC_DATA_DIR", cli.data_dir)];
     let flags = flags.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     match read(&Layers::of_process(cli.config, flags)) {
         Ok(settings) => serve(settings),
         Err(problems) => exit::fail(exit::CONFIG, NAME, &problems),
+    }
+}
+
+/// Prints the contract.
+fn contract() -> ExitCode {
+    let document = wombat_mission_control::contract::document();
+    let printed = serde_json::to_string_pretty(&document)
+        .map_err(std::io::Error::other)
+        .and_then(|text| writeln!(std::io::stdout(), "{text}"));
+    match printed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::fail(exit::FAILURE, NAME, &error),
     }
 }
 

@@ -15,5 +15,6 @@ mod peers;
 mod poison;
 mod real_model;
 mod round;
+mod schemathesis;
 mod security;
 mod streams;
