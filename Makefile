@@ -10,7 +10,7 @@ ifneq ($(wildcard $(RECORDINGS)),)
 export WOMBAT_TEST_RECORDINGS ?= $(abspath $(RECORDINGS))
 endif
 
-.PHONY: help demo test lint bench chaos security contract recordings run dispatcher heartbeat standup backend clean prerequisites
+.PHONY: help demo test lint bench chaos security contract screenshots recordings run dispatcher heartbeat standup backend clean prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ security: prerequisites ## A model that always obeys injections, against what th
 
 contract: prerequisites ## Write docs/contract.openapi.json anew from the types
 	$(CARGO) run --quiet -p wombat-mission-control -- contract > docs/contract.openapi.json
+
+screenshots: prerequisites ## Take the pictures of the README (needs chromium and chromium-driver)
+	$(CARGO) build --quiet --workspace --bins
+	$(CARGO) run --quiet -p xtask -- screenshots
 
 recordings: ## Collect recorded answers of real providers for the tests (docs/PROVIDERS.md)
 	@python3 -c 'import yaml' 2>/dev/null || { echo "PyYAML is missing: pip install pyyaml"; exit 1; }

@@ -1,8 +1,9 @@
-//! What `make demo` and `make chaos` do once everything is built.
+//! What `make demo`, `make chaos` and `make screenshots` do once everything is built.
 
 mod chaos;
 mod demo;
 mod provider;
+mod screenshots;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,8 @@ enum Task {
     /// Deliver notifications while everything is killed at random, and check that each has exactly
     /// one stored reply. The programs must be built.
     Chaos(chaos::Arguments),
+    /// Take the README's pictures of the page.
+    Screenshots,
 }
 
 fn main() -> ExitCode {
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     };
     let (name, result) = match task {
         Task::Demo { exit } => ("demo", runtime.block_on(demo::run(exit))),
+        Task::Screenshots => ("screenshots", runtime.block_on(screenshots::run())),
         Task::Chaos(arguments) => ("chaos", runtime.block_on(chaos::run(&arguments))),
     };
     match result {

@@ -1,4 +1,4 @@
-// Keeps the lists fresh. The page works without it: reload instead.
+// Keeps the lists fresh, and completes @names. The page works without it: reload instead.
 const live = document.getElementById("live");
 
 async function refresh() {
@@ -9,9 +9,14 @@ async function refresh() {
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const old of live.querySelectorAll("section")) {
       const fresh = page.getElementById(old.id);
+      if (!fresh) continue;
+      // What was opened stays open.
+      for (const opened of old.querySelectorAll("details[id][open]")) {
+        fresh.querySelector("#" + CSS.escape(opened.id))?.setAttribute("open", "");
+      }
       // What somebody is using is left alone until the next turn.
       const used = old.contains(document.activeElement);
-      if (fresh && !used && fresh.innerHTML !== old.innerHTML) old.replaceWith(fresh);
+      if (!used && fresh.innerHTML !== old.innerHTML) old.replaceWith(fresh);
     }
   } catch {
     // The backend is away; the next turn tries again.
@@ -35,3 +40,61 @@ if (events) {
 document.addEventListener("visibilitychange", look);
 // What is no event, such as a delivery, shows in a while.
 setInterval(refresh, events ? 5000 : 2000);
+
+// In the message, @ and the beginning of a name offer the agents.
+const text = document.getElementById("text");
+const names = document.getElementById("names");
+const roles = [...document.querySelectorAll("#roles option")].map((option) => option.value);
+
+function begun() {
+  return /(^|\s)@([\w-]*)$/.exec(text.value.slice(0, text.selectionStart))?.[2];
+}
+
+function offer() {
+  const start = begun();
+  const fitting = start === undefined ? [] : roles.filter((role) => role.startsWith(start) && role !== start);
+  names.replaceChildren(
+    ...fitting.map((role, place) => {
+      const item = document.createElement("li");
+      item.role = "option";
+      item.id = "name-" + place;
+      item.textContent = "@" + role;
+      item.setAttribute("aria-selected", String(place === 0));
+      item.addEventListener("mousedown", (event) => {
+        event.preventDefault();
+        take(role);
+      });
+      return item;
+    }),
+  );
+  names.hidden = fitting.length === 0;
+  if (fitting.length > 0) text.setAttribute("aria-activedescendant", "name-0");
+  else text.removeAttribute("aria-activedescendant");
+}
+
+function take(role) {
+  const [at, start] = [text.selectionStart, begun() ?? ""];
+  text.setRangeText(role.slice(start.length) + " ", at, at, "end");
+  offer();
+}
+
+function move(by) {
+  const all = [...names.children];
+  const now = all.findIndex((item) => item.getAttribute("aria-selected") === "true");
+  const next = (now + by + all.length) % all.length;
+  all.forEach((item, place) => item.setAttribute("aria-selected", String(place === next)));
+  text.setAttribute("aria-activedescendant", "name-" + next);
+}
+
+text?.addEventListener("input", offer);
+text?.addEventListener("blur", () => (names.hidden = true));
+text?.addEventListener("keydown", (event) => {
+  if (names.hidden) return;
+  const chosen = names.querySelector("[aria-selected=true]");
+  if (event.key === "ArrowDown") move(1);
+  else if (event.key === "ArrowUp") move(-1);
+  else if (event.key === "Escape") names.hidden = true;
+  else if (event.key === "Enter" || event.key === "Tab") take(chosen.textContent.slice(1));
+  else return;
+  event.preventDefault();
+});

@@ -5,10 +5,13 @@
 //! rebinding). Its forms carry a token that only our own page knows (CSRF).
 
 mod acts;
+mod columns;
 pub(crate) mod door;
 mod guard;
 mod html;
+mod markdown;
 mod panels;
+mod timeline;
 
 use std::collections::HashMap;
 
@@ -32,7 +35,7 @@ use crate::extract::{Id, Params, read};
 use crate::mentions::{is_role, mentioned_roles};
 use crate::routes::events;
 use crate::store::tool_requests::ToolRequestFilter;
-use crate::store::{Scope, messages, tasks};
+use crate::store::{Scope, messages, stamp, tasks};
 
 /// Who the page shows when nobody is named.
 const DEFAULT_USER: &str = "demo-user";
@@ -150,11 +153,14 @@ async fn overview(State(app): State<App>, Query(params): Params) -> Result<Html<
     let user = user_of(&params);
     let status = Some(ToolRequestStatus::Pending);
     let waiting = ToolRequestFilter { status, ..ToolRequestFilter::default() };
+    let midnight = Utc::now().date_naive().and_time(chrono::NaiveTime::MIN);
     let page = html::Overview {
         user,
         token: &app.form_token,
         locked: app.door.is_locked(),
-        tasks: &app.store.newest_tasks(user).await?,
+        users: &app.store.users().await?,
+        columns: &app.store.task_columns(user).await?,
+        done: &app.store.done_since(user, &stamp(midnight.and_utc())).await?,
         documents: &app.store.documents(user, None, None, DOCUMENTS, None).await?.items,
         notifications: &app.store.newest_notifications(user, None).await?,
         wakes: &app.store.wakes(user).await?,
@@ -202,7 +208,7 @@ async fn run(
     let user = user_of(&params);
     let found = app.store.run_state(user, &run_key).await?;
     let steps = app.store.timeline(&run_key).await?;
-    Ok(Html(panels::timeline(user, &app.form_token, &found, &steps)))
+    Ok(Html(timeline::timeline(user, &app.form_token, &found, &steps)))
 }
 
 /// What happens to the user's objects, so that the page knows when to look.

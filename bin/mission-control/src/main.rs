@@ -45,7 +45,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Conformance(Conformance),
+    Conformance(Box<Conformance>),
     /// Print the contract as an OpenAPI 3.1 document.
     Contract,
 }
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Some(Command::Conformance(args)) => {
-            return wombat_mission_control::conformance::cli::run(NAME, cli.config, args);
+            return wombat_mission_control::conformance::cli::run(NAME, cli.config, *args);
         }
         Some(Command::Contract) => return contract(),
         None => {}

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on says so and stops"
 )]
 
+pub mod browser;
 pub mod chaos;
 pub mod gate;
 pub mod llm;

@@ -183,6 +183,14 @@ impl Person {
         self.call(self.http.post(self.at(path)).json(body)).await
     }
 
+    /// Puts to `/api/mission-control` and the path.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached or answers no success.
+    pub async fn put(&self, path: &str, body: &Value) -> Result<Value, ProgramError> {
+        self.call(self.http.put(self.at(path)).json(body)).await
+    }
+
     /// Patches `/api/mission-control` and the path.
     ///
     /// # Errors

@@ -8,8 +8,11 @@ use mc_client::tool_requests::ToolRequest;
 use mc_client::types::{Document, Message, Page, Task};
 use url::form_urlencoded;
 
-use super::panels;
-use crate::store::board::{DayRow, NotificationRow, RunRow, TaskRow, WakeRow};
+use super::{columns, markdown, panels};
+use crate::store::board::{DayRow, NotificationRow, RunRow, TaskColumn, TaskRow, WakeRow};
+
+/// The most users that are offered by name.
+const USERS: usize = 200;
 
 /// The agents that the form offers; any other can be named by writing `@role`.
 const ROLES: [&str; 3] = ["scout", "jarvis", "analyst"];
@@ -84,7 +87,10 @@ pub(super) struct Overview<'a> {
     pub(super) token: &'a str,
     /// Whether people log in, and may log out.
     pub(super) locked: bool,
-    pub(super) tasks: &'a [TaskRow],
+    /// Everybody who has a task.
+    pub(super) users: &'a [String],
+    pub(super) columns: &'a [TaskColumn],
+    pub(super) done: &'a [TaskRow],
     pub(super) documents: &'a [Document],
     pub(super) notifications: &'a [NotificationRow],
     pub(super) wakes: &'a [WakeRow],
@@ -104,10 +110,14 @@ impl Overview<'_> {
         write!(
             out,
             "<header><h1>Mission Control</h1>\n<form method=\"get\" action=\"/\">\
-             <label for=\"shown\">User</label> <input id=\"shown\" name=\"user\" value=\"{}\" required> \
-             <button>Show</button></form>",
+             <label for=\"shown\">User</label> \
+             <input id=\"shown\" name=\"user\" value=\"{}\" list=\"users\" required><datalist id=\"users\">",
             Esc(self.user)
         )?;
+        for user in self.users.iter().take(USERS) {
+            write!(out, "<option value=\"{}\"></option>", Esc(user))?;
+        }
+        out.push_str("</datalist> <button>Show</button></form>");
         if self.locked {
             write!(
                 out,
@@ -117,22 +127,13 @@ impl Overview<'_> {
             )?;
         }
         out.push_str("</header>\n<main>\n");
-        let tasks: Vec<_> = self.tasks.iter().map(|t| (t.id.as_str(), t.title.as_str())).collect();
+        let newest = self.columns.iter().flat_map(|column| &column.newest);
+        let tasks: Vec<_> = newest.map(|t| (t.id.as_str(), t.title.as_str())).collect();
         form(out, self.user, self.token, &tasks, None)?;
         writeln!(out, "<div id=\"live\" data-events=\"{}\">", Esc(&panels::live(self.user)))?;
         panels::approvals(out, self.user, self.token, self.waiting)?;
-        section(out, "tasks", "Tasks", |out| {
-            list(out, self.tasks, "None yet: write to an agent.", |out, task| {
-                write!(
-                    out,
-                    "<a href=\"{}\">{}</a> <span class=\"tag\">{}</span> <span class=\"count\">messages: {}</span>",
-                    Esc(&task_link(self.user, &task.id)),
-                    Esc(&task.title),
-                    Esc(&task.status),
-                    task.messages
-                )
-            })
-        })?;
+        columns::tasks(out, self.user, self.columns)?;
+        columns::today(out, self.user, self.done, self.columns)?;
         documents(out, self.user, self.documents)?;
         panels::runs(out, self.user, self.runs)?;
         panels::notifications(out, self.user, self.token, self.notifications)?;
@@ -182,7 +183,7 @@ impl Thread<'_> {
                 Esc(&task.id)
             )?;
             if let Some(description) = &task.description {
-                writeln!(out, "<pre>{}</pre>", Esc(description))?;
+                writeln!(out, "<div class=\"text\">{}</div>", markdown::render(description))?;
             }
             if self.messages.next_cursor.is_some() {
                 out.push_str("<p class=\"none\">Older messages are not shown.</p>\n");
@@ -205,10 +206,10 @@ impl Thread<'_> {
         };
         writeln!(
             out,
-            "<article class=\"{kind}\"><h3>{} {}</h3><pre>{}</pre></article>",
+            "<article class=\"{kind}\"><h3>{} {}</h3><div class=\"text\">{}</div></article>",
             Esc(who),
             Time(message.created_at),
-            Esc(&message.content)
+            markdown::render(&message.content)
         )
     }
 }
@@ -244,7 +245,8 @@ fn form(
         out.push_str(
             "</select></p>\n<p><label for=\"text\">Message</label> \
              <span class=\"count\" id=\"hint\">@role in the text names another agent, or several</span>\
-             <textarea id=\"text\" name=\"text\" rows=\"3\" required aria-describedby=\"hint\"></textarea></p>\n\
+             <textarea id=\"text\" name=\"text\" rows=\"3\" required aria-describedby=\"hint\" aria-controls=\"names\"></textarea>\
+             <ul id=\"names\" role=\"listbox\" aria-label=\"Agents\" hidden></ul></p>\n\
              <p><button>Send</button></p></form>\n",
         );
         Ok(())
@@ -272,11 +274,11 @@ pub(super) fn document(user: &str, document: &Document) -> String {
         header(out, user, &document.title)?;
         writeln!(
             out,
-            "<section><p><span class=\"tag\">{}</span> {} <span class=\"id\">{}</span></p>\n<pre>{}</pre></section>\n</main>",
+            "<section><p><span class=\"tag\">{}</span> {} <span class=\"id\">{}</span></p>\n<div class=\"text\">{}</div></section>\n</main>",
             Esc(document.doc_type.as_deref().unwrap_or("document")),
             Time(document.created_at),
             Esc(&document.id),
-            Esc(document.content.as_deref().unwrap_or_default())
+            markdown::render(document.content.as_deref().unwrap_or_default())
         )
     })
 }
@@ -352,11 +354,11 @@ mod tests {
     #[test]
     fn nothing_from_outside_is_markup() {
         let hostile = "<script>alert('x')</script>\"&";
-        let task = TaskRow {
-            id: hostile.into(),
-            title: hostile.into(),
-            status: hostile.into(),
-            messages: 1,
+        let task = || TaskRow { id: hostile.into(), title: hostile.into(), messages: 1 };
+        let column = TaskColumn {
+            status: mc_client::types::TaskStatus::Blocked,
+            count: 2,
+            newest: vec![task()],
         };
         let notification = NotificationRow {
             id: hostile.into(),
@@ -370,7 +372,9 @@ mod tests {
             user: hostile,
             token: "t",
             locked: true,
-            tasks: &[task],
+            users: &[hostile.to_owned()],
+            columns: &[column],
+            done: &[task()],
             documents: &[],
             notifications: &[notification],
             wakes: &[WakeRow { role: hostile.into(), last_at: None, count: 1 }],

@@ -3,18 +3,17 @@
 use std::fmt::{self, Write as _};
 
 use mc_client::budgets::Budget;
-use mc_client::runs::Run;
 use mc_client::tool_requests::ToolRequest;
 use serde_json::Value;
 
-use super::html::{Esc, Time, header, link, list, page, run_link, section, task_link};
-use crate::store::board::{DayRow, NotificationRow, RunRow, StepRow};
+use super::html::{Esc, Time, link, list, run_link, section, task_link};
+use crate::store::board::{DayRow, NotificationRow, RunRow};
 
 /// The most characters of a step that are shown.
 const SHOWN: usize = 20_000;
 
 /// The hidden fields of a form about one object.
-fn hidden(out: &mut String, token: &str, user: &str, id: &str) -> fmt::Result {
+pub(super) fn hidden(out: &mut String, token: &str, user: &str, id: &str) -> fmt::Result {
     for (name, value) in [("token", token), ("user", user), ("id", id)] {
         write!(out, "<input type=\"hidden\" name=\"{name}\" value=\"{}\">", Esc(value))?;
     }
@@ -22,8 +21,12 @@ fn hidden(out: &mut String, token: &str, user: &str, id: &str) -> fmt::Result {
 }
 
 /// JSON as a person reads it, cut where it is very long.
-fn pretty(value: &Value) -> String {
-    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+pub(super) fn pretty(value: &Value) -> String {
+    cut(serde_json::to_string_pretty(value).unwrap_or_default())
+}
+
+/// A text, cut where it is very long.
+pub(super) fn cut(text: String) -> String {
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}\n… (cut)", &text[..end]),
         None => text,
@@ -90,14 +93,11 @@ pub(super) fn spending(out: &mut String, budget: &Budget, days: &[DayRow]) -> fm
             write!(out, " of ${limit:.2}; ${left:.4} left")?;
         }
         out.push_str("</p>\n");
-        let most = days.iter().map(|day| day.cost_usd).fold(0.0, f64::max);
+        chart(out, days)?;
         list(out, days, "Nothing yet.", |out, day| {
-            // Without a cost at all every bar is empty.
-            let max = if most > 0.0 { most } else { 1.0 };
             write!(
                 out,
-                "{0} <meter min=\"0\" max=\"{max}\" value=\"{1}\" aria-label=\"spent on {0}\">${1:.4}</meter> \
-                 ${1:.4} <span class=\"count\">calls: {2}, tokens: {3}</span>",
+                "{} ${:.4} <span class=\"count\">calls: {}, tokens: {}</span>",
                 Esc(&day.day),
                 day.cost_usd,
                 day.calls,
@@ -107,80 +107,29 @@ pub(super) fn spending(out: &mut String, budget: &Budget, days: &[DayRow]) -> fm
     })
 }
 
-/// A few figures that a step may hold, wherever the daemon put them.
-fn figures(payload: &Value) -> String {
-    const NAMES: [(&str, &str); 6] = [
-        ("name", ""),
-        ("model", ""),
-        ("duration_ms", " ms"),
-        ("prompt_tokens", " tokens in"),
-        ("completion_tokens", " tokens out"),
-        ("cost_usd", " USD"),
-    ];
-    let places = ["", "/usage", "/cost", "/request"];
-    let found = NAMES.iter().filter_map(|(name, unit)| {
-        let at = |place: &&str| payload.pointer(&format!("{place}/{name}"));
-        match places.iter().find_map(at)? {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(format!("{number}{unit}")),
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-        }
-    });
-    found.collect::<Vec<_>>().join(", ")
-}
-
-/// A run, step by step.
-pub(super) fn timeline(user: &str, token: &str, run: &Run, steps: &[StepRow]) -> String {
-    page("Run", |out| {
-        header(out, user, "Run")?;
-        out.push_str("<div id=\"live\">\n");
-        section(out, "run", "State", |out| {
-            writeln!(
-                out,
-                "<p><span class=\"tag\">{}</span> {} <span class=\"id\">{}</span> {}</p>",
-                Esc(&run.status),
-                Esc(run.session_key.as_deref().unwrap_or_default()),
-                Esc(&run.run_key),
-                Time(run.updated_at)
-            )?;
-            if let Some(task_id) = &run.task_id {
-                writeln!(
-                    out,
-                    "<p><a href=\"{}\">Its task</a></p>",
-                    Esc(&task_link(user, task_id))
-                )?;
-            }
-            if !run.extra.is_empty() {
-                let extra = Value::Object(run.extra.clone());
-                writeln!(out, "<pre class=\"json\">{}</pre>", Esc(&pretty(&extra)))?;
-            }
-            if run.cancel_requested {
-                return writeln!(out, "<p>Somebody has asked for it to stop.</p>");
-            }
-            if run.known_status().is_some_and(|status| status.is_final()) {
-                return Ok(());
-            }
-            out.push_str("<form method=\"post\" action=\"/cancel\">");
-            hidden(out, token, user, &run.run_key)?;
-            writeln!(out, "<button>Stop this run</button></form>")
-        })?;
-        section(out, "timeline", "Timeline", |out| {
-            list(out, steps, "Nothing yet.", |out, step| {
-                write!(
-                    out,
-                    "<details><summary>{} <strong>{}</strong> {} <span class=\"count\">{}</span></summary>\
-                     <pre class=\"json\">{}</pre></details>",
-                    step.index,
-                    Esc(&step.kind),
-                    Time(step.at),
-                    Esc(&figures(&step.payload)),
-                    Esc(&pretty(&step.payload))
-                )
-            })
-        })?;
-        out.push_str("</div>\n</main>\n");
-        Ok(())
-    })
+/// A bar for each day, the newest at the right. The list below says the same in words.
+fn chart(out: &mut String, days: &[DayRow]) -> fmt::Result {
+    let most = days.iter().map(|day| day.cost_usd).fold(0.0, f64::max);
+    if most <= 0.0 {
+        return Ok(());
+    }
+    let width = days.len() * 24;
+    write!(
+        out,
+        "<svg class=\"chart\" viewBox=\"0 0 {width} 64\" width=\"{width}\" height=\"64\" aria-hidden=\"true\">"
+    )?;
+    for (place, day) in days.iter().rev().enumerate() {
+        let height = (day.cost_usd / most * 60.0).max(1.0);
+        write!(
+            out,
+            "<rect x=\"{}\" y=\"{:.1}\" width=\"18\" height=\"{height:.1}\"><title>{}: ${:.4}</title></rect>",
+            place * 24 + 3,
+            64.0 - height,
+            Esc(&day.day),
+            day.cost_usd
+        )?;
+    }
+    writeln!(out, "</svg>")
 }
 
 /// Notifications, with a way back for those that were given up.
@@ -228,21 +177,7 @@ mod tests {
     #[test]
     fn nothing_from_outside_is_markup() {
         let hostile = "<script>alert('x')</script>\"&";
-        let run = Run {
-            run_key: hostile.into(),
-            status: hostile.into(),
-            session_key: Some(hostile.into()),
-            task_id: Some(hostile.into()),
-            extra: json!({ hostile: hostile }).as_object().unwrap().clone(),
-            ..Run::default()
-        };
-        let step = StepRow {
-            index: 0,
-            kind: hostile.into(),
-            payload: json!({ "name": hostile, hostile: [hostile] }),
-            at: None,
-        };
-        let mut all = timeline(hostile, hostile, &run, &[step]);
+        let mut all = String::new();
         let request = ToolRequest {
             id: hostile.into(),
             tool: hostile.into(),
@@ -264,15 +199,6 @@ mod tests {
         requeue(&mut all, hostile, hostile, hostile).unwrap();
         assert!(!all.contains("<script>alert"), "{all}");
         assert!(all.contains("&lt;script&gt;alert(&#39;x&#39;)"), "{all}");
-    }
-
-    #[test]
-    fn a_steps_figures_are_found_where_the_daemon_puts_them() {
-        let payload = json!({
-            "model": "m", "usage": { "prompt_tokens": 7, "completion_tokens": 3 }, "duration_ms": 12
-        });
-        assert_eq!(figures(&payload), "m, 12 ms, 7 tokens in, 3 tokens out");
-        assert_eq!(figures(&json!([1])), "");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the page shows, newest first.
 
 use chrono::{DateTime, Utc};
+use mc_client::types::TaskStatus;
 use serde_json::Value;
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -18,10 +19,28 @@ pub struct TaskRow {
     pub id: String,
     /// Its title.
     pub title: String,
-    /// Where it stands.
-    pub status: String,
     /// How many messages it has.
     pub messages: i64,
+}
+
+/// The tasks of one status.
+pub struct TaskColumn {
+    /// The status.
+    pub status: TaskStatus,
+    /// How many there are.
+    pub count: i64,
+    /// The newest.
+    pub newest: Vec<TaskRow>,
+}
+
+/// The most tasks of a status on the page.
+const COLUMN: i64 = 20;
+
+/// The most tasks of a day on the page.
+pub(crate) const SHOWN_DONE: usize = 20;
+
+fn task_row(row: &AnyRow) -> TaskRow {
+    TaskRow { id: row.get("id"), title: row.get("title"), messages: row.get("messages") }
 }
 
 /// A notification as the page lists it.
@@ -109,23 +128,44 @@ fn state(row: &AnyRow) -> &'static str {
 }
 
 impl Store {
-    /// The user's newest tasks.
-    pub async fn newest_tasks(&self, user_id: &str) -> Result<Vec<TaskRow>, ApiError> {
-        let rows = sqlx::query(
-            "SELECT id, title, status, (SELECT count(*) FROM messages m WHERE m.task_id = t.id) AS messages \
-             FROM tasks t WHERE user_id = $1 ORDER BY seq DESC LIMIT $2",
+    /// The user's tasks of each status: how many, and the newest.
+    pub async fn task_columns(&self, user_id: &str) -> Result<Vec<TaskColumn>, ApiError> {
+        let counts = sqlx::query(
+            "SELECT status, count(*) AS count FROM tasks WHERE user_id = $1 GROUP BY status",
         )
         .bind(user_id)
-        .bind(SHOWN)
         .fetch_all(&self.reader)
         .await?;
-        let row = |row: &AnyRow| TaskRow {
-            id: row.get("id"),
-            title: row.get("title"),
-            status: row.get("status"),
-            messages: row.get("messages"),
-        };
-        Ok(rows.iter().map(row).collect())
+        let mut columns = Vec::new();
+        for status in TaskStatus::ALL {
+            let named = |row: &&AnyRow| row.get::<&str, _>("status") == status.as_str();
+            let count = counts.iter().find(named).map_or(0, |row| row.get("count"));
+            let rows = sqlx::query(
+                "SELECT id, title, (SELECT count(*) FROM messages m WHERE m.task_id = t.id) AS messages \
+                 FROM tasks t WHERE user_id = $1 AND status = $2 ORDER BY seq DESC LIMIT $3",
+            )
+            .bind(user_id)
+            .bind(status.as_str())
+            .bind(COLUMN)
+            .fetch_all(&self.reader)
+            .await?;
+            columns.push(TaskColumn { status, count, newest: rows.iter().map(task_row).collect() });
+        }
+        Ok(columns)
+    }
+
+    /// The user's tasks that were completed since a moment, the newest first.
+    pub async fn done_since(&self, user_id: &str, since: &str) -> Result<Vec<TaskRow>, ApiError> {
+        let rows = sqlx::query(
+            "SELECT id, title, (SELECT count(*) FROM messages m WHERE m.task_id = t.id) AS messages FROM tasks t \
+             WHERE user_id = $1 AND completed_at IS NOT NULL AND completed_at >= $2 ORDER BY completed_at DESC LIMIT $3",
+        )
+        .bind(user_id)
+        .bind(since)
+        .bind(i64::try_from(SHOWN_DONE).unwrap_or(i64::MAX))
+        .fetch_all(&self.reader)
+        .await?;
+        Ok(rows.iter().map(task_row).collect())
     }
 
     /// The user's newest notifications: all, or those of a task.

@@ -102,7 +102,7 @@ async fn a_run_is_shown_step_by_step_and_can_be_stopped() {
     }
     let page = open(&backend, link).await;
     let timeline = part(&page, "timeline");
-    for text in ["tool_result", "search, 12 ms", "&lt;script&gt;alert(1)&lt;/script&gt;"] {
+    for text in ["tool_result", "tool_result search", "12 ms", "&lt;script&gt;alert(1)&lt;/script&gt;"] {
         assert!(timeline.contains(text), "{text} is not in {timeline}");
     }
     assert!(!page.contains("<script>alert"));
@@ -146,7 +146,7 @@ async fn spending_is_shown_by_day_beside_the_budget() {
     }
     let page = overview(&backend).await;
     let spending = part(&page, "spending");
-    for text in ["$0.7500 in this period of $2.00; $1.2500 left", "calls: 2, tokens: 30", "<meter"]
+    for text in ["$0.7500 in this period of $2.00; $1.2500 left", "calls: 2, tokens: 30", "<rect"]
     {
         assert!(spending.contains(text), "{text} is not in {spending}");
     }

@@ -1,0 +1,302 @@
+//! One run, step by step, as its journal has it: what was asked, each turn of the model, each tool
+//! call with its result, what it took and what it cost.
+
+use std::fmt::{self, Write as _};
+
+use mc_client::runs::Run;
+use serde_json::Value;
+
+use super::html::{Esc, Time, header, page, section, task_link};
+use super::panels::{hidden, live, pretty};
+use crate::store::board::StepRow;
+
+/// What a run took in all.
+#[derive(Debug, Default, PartialEq)]
+struct Sum {
+    turns: u32,
+    calls: u32,
+    failed: u32,
+    millis: u64,
+    prompt: u64,
+    completion: u64,
+    /// US dollars, of the turns of which the price is known.
+    cost: f64,
+    /// Turns of which it is not.
+    unpriced: u32,
+}
+
+impl Sum {
+    fn of(steps: &[StepRow]) -> Self {
+        let mut sum = Self::default();
+        for step in steps {
+            let payload = &step.payload;
+            sum.millis += payload["duration_ms"].as_u64().unwrap_or_default();
+            match step.kind.as_str() {
+                "llm" | "llm_rejected" => {
+                    let usage = &payload["completion"]["usage"];
+                    sum.turns += 1;
+                    sum.prompt += usage["prompt_tokens"].as_u64().unwrap_or_default();
+                    sum.completion += usage["completion_tokens"].as_u64().unwrap_or_default();
+                    match cost(payload) {
+                        Some(cost) => sum.cost += cost,
+                        None => sum.unpriced += 1,
+                    }
+                }
+                "tool" => {
+                    sum.calls += 1;
+                    sum.failed += u32::from(payload["ok"] == false);
+                }
+                _ => {}
+            }
+        }
+        sum
+    }
+}
+
+/// What a turn of the model cost, in US dollars.
+fn cost(payload: &Value) -> Option<f64> {
+    let cost = &payload["cost"];
+    let part = |name: &str| cost[name].as_f64();
+    part("total_cost").or_else(|| Some(part("input_cost")? + part("output_cost")?))
+}
+
+fn text<'v>(payload: &'v Value, pointer: &str) -> &'v str {
+    payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn number(payload: &Value, pointer: &str) -> Option<u64> {
+    payload.pointer(pointer).and_then(Value::as_u64)
+}
+
+/// What of a step is told on one line.
+fn line(step: &StepRow) -> (String, Vec<String>) {
+    let payload = &step.payload;
+    let mut figures = Vec::new();
+    let mut figure = |value: Option<u64>, unit: &str| {
+        figures.extend(value.map(|value| format!("{value} {unit}")));
+    };
+    let title = match step.kind.as_str() {
+        "request" => "Asked".to_owned(),
+        "llm" | "llm_rejected" => {
+            figure(number(payload, "/prompt/messages"), "messages in");
+            figure(number(payload, "/completion/usage/prompt_tokens"), "tokens in");
+            figure(
+                number(payload, "/completion/usage/cached_tokens").filter(|n| *n > 0),
+                "of them cached",
+            );
+            figure(number(payload, "/completion/usage/completion_tokens"), "tokens out");
+            figure(number(payload, "/duration_ms"), "ms");
+            figures.extend(cost(payload).map(|usd| format!("${usd:.6}")));
+            let model = text(payload, "/completion/model");
+            let rejected = if step.kind == "llm" { "" } else { ", rejected" };
+            format!("Model {model}{rejected}")
+        }
+        "tool" => {
+            figure(number(payload, "/duration_ms"), "ms");
+            if payload["ok"] == false {
+                figures.push("failed".to_owned());
+            }
+            // Which endpoint it was says more than that it was one.
+            let (method, path) =
+                (text(payload, "/arguments/method"), text(payload, "/arguments/path"));
+            let call = format!("Tool {} {method} {path}", text(payload, "/name"));
+            call.trim().to_owned()
+        }
+        other => {
+            figure(number(payload, "/duration_ms"), "ms");
+            format!("{other} {}", text(payload, "/name")).trim().to_owned()
+        }
+    };
+    (title, figures)
+}
+
+/// What a step holds, under names that people know.
+fn parts(step: &StepRow) -> Vec<(&'static str, String)> {
+    let payload = &step.payload;
+    let said = |name, pointer: &str| (name, text(payload, pointer).to_owned());
+    let parts = match step.kind.as_str() {
+        "request" => vec![said("Message", "/message"), said("As the model saw it", "/newest")],
+        "llm" | "llm_rejected" => {
+            let mut parts = vec![
+                said("Text", "/completion/message/text"),
+                said("Text", "/completion/message/content"),
+            ];
+            let calls = payload.pointer("/completion/message/tool_calls").and_then(Value::as_array);
+            for call in calls.into_iter().flatten() {
+                let call = format!("{}({})", text(call, "/name"), call["arguments"]);
+                parts.push(("Calls", call));
+            }
+            parts
+        }
+        "tool" => vec![("Arguments", pretty(&payload["arguments"])), said("Result", "/content")],
+        _ => Vec::new(),
+    };
+    parts.into_iter().filter(|(_, text)| !text.is_empty()).collect()
+}
+
+/// The page of a run.
+pub(super) fn timeline(user: &str, token: &str, run: &Run, steps: &[StepRow]) -> String {
+    page("Run", |out| {
+        header(out, user, "Run")?;
+        writeln!(out, "<div id=\"live\" data-events=\"{}\">", Esc(&live(user)))?;
+        section(out, "run", "State", |out| state(out, user, token, run, &Sum::of(steps)))?;
+        section(out, "timeline", "Timeline", |out| {
+            if steps.is_empty() {
+                return writeln!(out, "<p class=\"none\">Nothing yet.</p>");
+            }
+            out.push_str("<ol class=\"timeline\">\n");
+            steps.iter().try_for_each(|one| step(out, one))?;
+            writeln!(out, "</ol>")
+        })?;
+        out.push_str("</div>\n</main>\n");
+        Ok(())
+    })
+}
+
+fn state(out: &mut String, user: &str, token: &str, run: &Run, sum: &Sum) -> fmt::Result {
+    writeln!(
+        out,
+        "<p><span class=\"tag {0}\">{0}</span> {1} <span class=\"id\">{2}</span> {3}</p>",
+        Esc(&run.status),
+        Esc(run.session_key.as_deref().unwrap_or_default()),
+        Esc(&run.run_key),
+        Time(run.updated_at)
+    )?;
+    write!(
+        out,
+        "<dl class=\"figures\"><div><dt>Model turns</dt><dd>{}</dd></div><div><dt>Tool calls</dt><dd>{}</dd></div>\
+         <div><dt>Failed</dt><dd>{}</dd></div><div><dt>Tokens in</dt><dd>{}</dd></div>\
+         <div><dt>Tokens out</dt><dd>{}</dd></div><div><dt>Time</dt><dd>{} ms</dd></div>\
+         <div><dt>Cost</dt><dd>${:.6}",
+        sum.turns, sum.calls, sum.failed, sum.prompt, sum.completion, sum.millis, sum.cost
+    )?;
+    if sum.unpriced > 0 {
+        write!(out, " ({} without a known price)", sum.unpriced)?;
+    }
+    out.push_str("</dd></div></dl>\n");
+    if let Some(task_id) = &run.task_id {
+        writeln!(out, "<p><a href=\"{}\">Its task</a></p>", Esc(&task_link(user, task_id)))?;
+    }
+    if !run.extra.is_empty() {
+        let extra = pretty(&Value::Object(run.extra.clone()));
+        writeln!(
+            out,
+            "<details><summary>What else it says</summary><pre class=\"json\">{}</pre></details>",
+            Esc(&extra)
+        )?;
+    }
+    if run.cancel_requested {
+        return writeln!(out, "<p>Somebody has asked for it to stop.</p>");
+    }
+    if run.known_status().is_some_and(|status| status.is_final()) {
+        return Ok(());
+    }
+    out.push_str("<form method=\"post\" action=\"/cancel\">");
+    hidden(out, token, user, &run.run_key)?;
+    writeln!(out, "<button>Stop this run</button></form>")
+}
+
+fn step(out: &mut String, step: &StepRow) -> fmt::Result {
+    let (title, figures) = line(step);
+    let failed = step.payload["ok"] == false || step.kind == "llm_rejected";
+    let kind = if failed { "failed" } else { "" };
+    write!(
+        out,
+        "<li class=\"{kind}\"><details id=\"step-{}\"><summary><strong>{}</strong> <span class=\"count\">{}</span> {}</summary>",
+        step.index,
+        Esc(&title),
+        Esc(&figures.join(", ")),
+        Time(step.at)
+    )?;
+    for (name, text) in parts(step) {
+        let text = super::panels::cut(text);
+        write!(out, "<h3>{name}</h3><pre class=\"json\">{}</pre>", Esc(&text))?;
+    }
+    writeln!(
+        out,
+        "<details><summary>As it was written</summary><pre class=\"json\">{}</pre></details></details></li>",
+        Esc(&pretty(&step.payload))
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn row(kind: &str, payload: Value) -> StepRow {
+        StepRow { index: 0, kind: kind.to_owned(), payload, at: None }
+    }
+
+    #[test]
+    fn a_run_is_added_up() {
+        let turn = |cost| {
+            let usage = json!({ "prompt_tokens": 70, "completion_tokens": 5, "cached_tokens": 20 });
+            let message = json!({ "text": "hm", "tool_calls": [{ "name": "look", "arguments": { "a": 1 } }] });
+            json!({ "completion": { "message": message, "usage": usage, "model": "m" }, "cost": cost, "duration_ms": 10 })
+        };
+        let steps = [
+            row("request", json!({ "message": "hello", "newest": "hello, at noon" })),
+            row("llm", turn(json!({ "input_cost": 0.25, "output_cost": 0.5 }))),
+            row(
+                "tool",
+                json!({ "name": "look", "ok": false, "content": "no", "arguments": {}, "duration_ms": 3 }),
+            ),
+            row("llm_rejected", turn(Value::Null)),
+        ];
+        let sum = Sum::of(&steps);
+        let expected = Sum {
+            turns: 2,
+            calls: 1,
+            failed: 1,
+            millis: 23,
+            prompt: 140,
+            completion: 10,
+            cost: 0.75,
+            unpriced: 1,
+        };
+        assert_eq!(sum, expected);
+        let html = timeline("ann", "t", &Run::default(), &steps);
+        for part in [
+            "Model m</strong>",
+            "70 tokens in, 20 of them cached, 5 tokens out, 10 ms, $0.750000",
+            "look({&quot;a&quot;:1})",
+            "Tool look</strong>",
+            "3 ms, failed",
+            "Model m, rejected",
+            "hello, at noon",
+            "(1 without a known price)",
+        ] {
+            assert!(html.contains(part), "{part}: {html}");
+        }
+    }
+
+    #[test]
+    fn nothing_from_outside_is_markup() {
+        let hostile = "<script>alert('x')</script>\"&";
+        let run = Run {
+            run_key: hostile.into(),
+            status: hostile.into(),
+            session_key: Some(hostile.into()),
+            task_id: Some(hostile.into()),
+            extra: json!({ hostile: hostile }).as_object().unwrap().clone(),
+            ..Run::default()
+        };
+        let steps = [
+            row(hostile, json!({ "name": hostile, hostile: [hostile] })),
+            row(
+                "tool",
+                json!({ "name": hostile, "content": hostile, "arguments": { hostile: hostile } }),
+            ),
+            row(
+                "llm",
+                json!({ "completion": { "model": hostile, "message": { "text": hostile, "tool_calls": [{ "name": hostile }] } } }),
+            ),
+            row("request", json!({ "message": hostile, "newest": hostile })),
+        ];
+        let all = timeline(hostile, hostile, &run, &steps);
+        assert!(!all.contains("<script>alert"), "{all}");
+        assert!(all.contains("&lt;script&gt;alert(&#39;x&#39;)"), "{all}");
+    }
+}
