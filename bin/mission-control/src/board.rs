@@ -1,6 +1,7 @@
 //! The page for people: what the agents did, and a form to write to one.
 //!
-//! With `MC_BOARD_PASSWORD` it asks for that. Without, it is served on loopback only, and there only
+//! With `MC_BOARD_PASSWORD` it asks for that, and with `MC_BOARD_AUTH_HEADER` it believes a proxy
+//! that has asked. Without either it is served on loopback only, and there only
 //! under a loopback name: a foreign page whose name is made to point here gets nothing (DNS
 //! rebinding). Its forms carry a token that only our own page knows (CSRF).
 
@@ -11,6 +12,7 @@ mod guard;
 mod html;
 mod markdown;
 mod panels;
+pub(crate) mod proxy;
 mod timeline;
 
 use std::collections::HashMap;
@@ -75,7 +77,7 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/cancel", post(acts::cancel))
         .route("/assets/{name}", get(asset))
         .route("/logout", post(log_out));
-    let router = if app.door.is_locked() {
+    let router = if app.door.has_password() {
         router.route(LOGIN, get(login_form).post(log_in))
     } else {
         router
@@ -157,7 +159,7 @@ async fn overview(State(app): State<App>, Query(params): Params) -> Result<Html<
     let page = html::Overview {
         user,
         token: &app.form_token,
-        locked: app.door.is_locked(),
+        locked: app.door.has_password(),
         users: &app.store.users().await?,
         columns: &app.store.task_columns(user).await?,
         done: &app.store.done_since(user, &stamp(midnight.and_utc())).await?,

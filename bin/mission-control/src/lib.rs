@@ -15,6 +15,7 @@ mod routes;
 pub mod store;
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use crate::board::door::BoardPassword;
+pub use crate::board::proxy::ProxyLogin;
 
 use crate::board::door::Door;
 use crate::error::ApiError;
@@ -64,6 +66,8 @@ pub struct Config {
     /// What people are asked for before they see the page; nobody is asked when absent, and then
     /// only this machine may.
     pub board_password: Option<BoardPassword>,
+    /// The proxy whose word about people counts; none when absent.
+    pub board_proxy: Option<ProxyLogin>,
 }
 
 /// Why the backend stopped other than by being told to.
@@ -113,7 +117,7 @@ pub async fn run(
         cause,
     })?;
     let form_token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-    let door = Arc::new(Door::new(config.board_password.clone()));
+    let door = Arc::new(Door::new(config.board_password.clone(), config.board_proxy.clone()));
     let app = App {
         door,
         config: Arc::new(config),
@@ -124,7 +128,8 @@ pub async fn run(
     };
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let stop = shutdown.clone();
-    let server = axum::serve(listener, router(app))
+    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service)
         .with_graceful_shutdown(async move { stop.cancelled().await });
     let mut server = std::pin::pin!(server.into_future());
     tokio::select! {

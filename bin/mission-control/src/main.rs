@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use wombat_mission_control::conformance::cli::Conformance;
 use wombat_mission_control::store::budgets::Nanos;
 use wombat_mission_control::store::database::Database;
-use wombat_mission_control::{BoardPassword, Config};
+use wombat_mission_control::{BoardPassword, Config, ProxyLogin};
 
 const NAME: &str = "wombat-mission-control";
 
@@ -97,6 +97,7 @@ fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     let database = database(&mut r, &data_dir);
     let internal_token = r.secret("INTERNAL_API_TOKEN");
     let board_password = board_password(&mut r);
+    let board_proxy = board_proxy(&mut r);
     let budget = budget(&mut r);
     let verifier = verifier(&mut r);
     let otel = OtelSettings::read(&mut r);
@@ -106,12 +107,20 @@ fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     let Some(verifier) = verifier else {
         return Err(SettingsError(vec!["settings could not be read".to_owned()]));
     };
-    // Without a password the page is for the person at this machine.
-    let board = host.is_loopback() || board_password.is_some();
+    // Without a login the page is for the person at this machine.
+    let board = host.is_loopback() || board_password.is_some() || board_proxy.is_some();
     Ok(Settings {
         host,
         port,
-        config: Config { database, verifier, internal_token, budget, board, board_password },
+        config: Config {
+            database,
+            verifier,
+            internal_token,
+            budget,
+            board,
+            board_password,
+            board_proxy,
+        },
         otel,
         log_format: log_format.unwrap_or_else(LogFormat::fitting),
         log_filter,
@@ -132,6 +141,24 @@ fn database(r: &mut Reader<'_>, data_dir: &std::path::Path) -> Database {
 fn board_password(r: &mut Reader<'_>) -> Option<BoardPassword> {
     let given = r.secret("MC_BOARD_PASSWORD")?;
     BoardPassword::new(&given).map_err(|problem| r.problem("MC_BOARD_PASSWORD", problem)).ok()
+}
+
+/// The proxy that asks people who they are.
+fn board_proxy(r: &mut Reader<'_>) -> Option<ProxyLogin> {
+    let trusted = r.optional("MC_BOARD_TRUSTED_PROXIES");
+    let Some(header) = r.optional("MC_BOARD_AUTH_HEADER") else {
+        if trusted.is_some() {
+            let why = "has no use without MC_BOARD_AUTH_HEADER, which names the proxies' header";
+            r.problem("MC_BOARD_TRUSTED_PROXIES", why);
+        }
+        return None;
+    };
+    let login = ProxyLogin::new(&header, trusted.as_deref().unwrap_or_default());
+    let name = |of_header| match of_header {
+        true => "MC_BOARD_AUTH_HEADER",
+        false => "MC_BOARD_TRUSTED_PROXIES",
+    };
+    login.map_err(|(of_header, why)| r.problem(name(of_header), why)).ok()
 }
 
 /// What a user's agents may spend in a month; nothing said is no limit.
@@ -179,7 +206,7 @@ fn serve(settings: Settings) -> ExitCode {
     }
     if !settings.config.board {
         tracing::info!(
-            "the page at / is off, because MC_HOST can be reached from other machines; MC_BOARD_PASSWORD turns it on"
+            "the page at / is off, because MC_HOST can be reached from other machines; MC_BOARD_PASSWORD or MC_BOARD_AUTH_HEADER turns it on"
         );
     }
     if let Some(dir) = settings.config.database.folder()
@@ -289,6 +316,17 @@ mod tests {
         assert!(config.board && config.board_password.is_some());
         let broken = problems(&[SECRET, ("MC_BOARD_PASSWORD", "$argon2id$v=19$broken")]);
         assert!(broken.contains("MC_BOARD_PASSWORD") && !broken.contains("broken"), "{broken}");
+    }
+
+    #[test]
+    fn a_proxy_counts_only_with_its_header_and_its_addresses() {
+        let (header, from) = ("MC_BOARD_AUTH_HEADER", "MC_BOARD_TRUSTED_PROXIES");
+        let far = [SECRET, ("MC_HOST", "0.0.0.0"), (header, "X-User"), (from, "10.0.0.1")];
+        let config = settings(&far).unwrap().config;
+        assert!(config.board && config.board_proxy.is_some());
+        assert!(problems(&[SECRET, (header, "X-User")]).contains(from));
+        assert!(problems(&[SECRET, (from, "10.0.0.1")]).contains(from));
+        assert!(problems(&[SECRET, (header, "a b"), (from, "::1")]).contains(header));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::board::proxy::ProxyLogin;
 use crate::error::ApiError;
 
 /// How long a login lasts.
@@ -73,6 +75,7 @@ struct Wrong {
 #[derive(Debug)]
 pub(crate) struct Door {
     password: Option<BoardPassword>,
+    proxy: Option<ProxyLogin>,
     /// Hashes of the cookies, with when they end.
     sessions: Mutex<HashMap<[u8; 32], Instant>>,
     wrong: Mutex<Wrong>,
@@ -81,18 +84,29 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    pub(crate) fn new(password: Option<BoardPassword>) -> Self {
+    pub(crate) fn new(password: Option<BoardPassword>, proxy: Option<ProxyLogin>) -> Self {
         Self {
             password,
+            proxy,
             sessions: Mutex::default(),
             wrong: Mutex::default(),
             checking: Semaphore::new(1),
         }
     }
 
-    /// Whether there is a password. Without one the page is for this machine alone.
+    /// Whether people must say who they are. Where not, the page is for this machine alone.
     pub(crate) fn is_locked(&self) -> bool {
+        self.password.is_some() || self.proxy.is_some()
+    }
+
+    /// Whether people can log in here.
+    pub(crate) fn has_password(&self) -> bool {
         self.password.is_some()
+    }
+
+    /// Whether a proxy in front says who somebody is.
+    pub(crate) fn vouched(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> bool {
+        self.proxy.as_ref().is_some_and(|proxy| proxy.vouches(peer, headers))
     }
 
     /// Whether a request comes from somebody who has logged in.
@@ -206,7 +220,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn wrong_passwords_cost_time_and_a_login_ends() {
-        let door = Door::new(Some(BoardPassword::new(&"right".to_owned().into()).unwrap()));
+        let door = Door::new(Some(BoardPassword::new(&"right".to_owned().into()).unwrap()), None);
         for _ in 0..FREE_TRIES {
             assert!(door.log_in("wrong".into(), false).await.is_err());
         }

@@ -1,6 +1,8 @@
 //! Who may see the page, and what every answer of it says about itself.
 
-use axum::extract::{Request, State};
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -33,6 +35,8 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
     let is_person = accept.is_some_and(|accept| accept.contains("text/html"));
     let path = request.uri().path();
     let is_open = path == super::LOGIN || path.starts_with("/assets/");
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map(|ConnectInfo(peer)| peer.ip());
     let mut response = if !app.door.is_locked() {
         if host(request.headers()).is_some_and(is_loopback) {
             next.run(request).await
@@ -41,9 +45,12 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
                 "the page is for this machine: open it as http://localhost or http://127.0.0.1";
             ApiError::forbidden(why).into_response()
         }
-    } else if is_open || app.door.knows(request.headers()) {
+    } else if is_open
+        || app.door.knows(request.headers())
+        || app.door.vouched(peer, request.headers())
+    {
         next.run(request).await
-    } else if is_person && request.method() == Method::GET {
+    } else if is_person && request.method() == Method::GET && app.door.has_password() {
         Redirect::to(super::LOGIN).into_response()
     } else {
         ApiError::unauthorized("log in first").into_response()

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wombat_mission_control::store::budgets::Nanos;
 use wombat_mission_control::store::database::Database;
-use wombat_mission_control::{BoardPassword, Config, RunError};
+use wombat_mission_control::{BoardPassword, Config, ProxyLogin, RunError};
 
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const INTERNAL: &str = "the-internal-token-of-the-tests";
@@ -91,11 +91,13 @@ struct Options {
     board: bool,
     budget: Option<f64>,
     password: Option<String>,
+    /// The proxies' header, and their addresses.
+    proxy: Option<(&'static str, &'static str)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { board: true, budget: None, password: None }
+        Self { board: true, budget: None, password: None, proxy: None }
     }
 }
 
@@ -118,6 +120,12 @@ impl Backend {
     /// With a password on the page.
     pub(crate) async fn with_password(password: &str) -> Self {
         let options = Options { password: Some(password.to_owned()), ..Options::default() };
+        Self::start_in(Home::new(), options).await
+    }
+
+    /// Behind a proxy that asks people who they are.
+    pub(crate) async fn behind(header: &'static str, from: &'static str) -> Self {
+        let options = Options { proxy: Some((header, from)), ..Options::default() };
         Self::start_in(Home::new(), options).await
     }
 
@@ -151,6 +159,7 @@ impl Backend {
             internal_token: Some(INTERNAL.into()),
             budget: options.budget.and_then(Nanos::of_usd),
             board: options.board,
+            board_proxy: options.proxy.map(|(header, from)| ProxyLogin::new(header, from).unwrap()),
             board_password: options
                 .password
                 .map(|password| BoardPassword::new(&password.into()).unwrap()),

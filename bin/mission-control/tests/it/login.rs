@@ -105,3 +105,20 @@ async fn with_a_password_any_name_leads_to_the_page_and_the_contract_asks_for_no
     let without = Backend::start().await;
     assert_eq!(send(open(&without, "/login", None)).await.status, 404);
 }
+
+#[tokio::test]
+async fn a_trusted_proxys_header_opens_the_page_and_no_other_does() {
+    let backend = Backend::behind("X-Forwarded-User", "127.0.0.1").await;
+    let person = |name: &str| backend.nobody().with("x-forwarded-user", name);
+    let page = send(person("ann@example.org").raw(Method::GET, "/")).await;
+    assert_eq!(page.status, 200, "{}", page.text);
+    assert!(!page.text.contains("Log out"));
+    assert_eq!(send(person("").raw(Method::GET, "/")).await.status, 401);
+    let bare = backend.nobody().raw(Method::GET, "/").header("accept", "text/html");
+    assert_eq!(send(bare).await.status, 401);
+    assert_eq!(send(backend.nobody().raw(Method::GET, "/login")).await.status, 404);
+
+    let backend = Backend::behind("X-Forwarded-User", "10.0.0.0/8").await;
+    let forged = backend.nobody().with("x-forwarded-user", "ann@example.org");
+    assert_eq!(send(forged.raw(Method::GET, "/")).await.status, 401);
+}
