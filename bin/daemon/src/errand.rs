@@ -3,7 +3,7 @@
 
 use llm::event::{Completion, Usage};
 use llm::request::LlmRequest;
-use llm::{CallContext, Cost};
+use llm::{CallContext, Cost, Tally};
 use service::trace::TraceId;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
@@ -34,6 +34,7 @@ impl<'a> Errand<'a> {
             deadline: Some(deadline),
             role: ROLE.to_owned(),
             user_text: None,
+            tally: Tally::default(),
         };
         Ok(Self { app, registration, deadline, call })
     }
@@ -43,12 +44,13 @@ impl<'a> Errand<'a> {
         let handle = &self.registration.handle;
         handle.meter.call_begins(estimate(&request.messages, &request.tools));
         let begun = Instant::now();
+        self.call.tally = Tally::default();
         let asked = tokio::select! {
             asked = timeout_at(self.deadline, self.app.llm.complete(request, &self.call)) => asked,
             why = handle.stopped() => return Err(RunError::new(why)),
         };
         let answered = asked.as_ref().ok().and_then(|asked| asked.as_ref().ok());
-        self.app.metrics.model(&request.model, answered, begun.elapsed());
+        self.app.metrics.model(&request.model, answered, &self.call.tally, begun.elapsed());
         match asked {
             Ok(Ok(completion)) => {
                 handle.meter.call_ends(&completion);

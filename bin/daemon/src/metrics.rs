@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use llm::Tally;
 use llm::event::Completion;
 use llm::model::ModelRef;
 use metrics::{Counter, Histogram, Key, Label, Level, Metadata, Recorder as _, Unit};
@@ -24,11 +25,14 @@ const TOOL_CALLS: &str = "wombat_tool_calls_total";
 const TOOL_SECONDS: &str = "wombat_tool_call_duration_seconds";
 const MODEL_CALLS: &str = "wombat_llm_calls_total";
 const MODEL_SECONDS: &str = "wombat_llm_call_duration_seconds";
+const FIRST_TEXT: &str = "wombat_llm_time_to_first_token_seconds";
+const RETRIES: &str = "wombat_llm_retries_total";
+const FALLBACKS: &str = "wombat_llm_fallbacks_total";
 const TOKENS: &str = "wombat_llm_tokens_total";
 const COST: &str = "wombat_llm_cost_micro_usd_total";
 
 /// All metrics, and what each counts.
-const ALL: [(&str, &str); 9] = [
+const ALL: [(&str, &str); 12] = [
     (RUNS, "Runs that have ended, by role and outcome."),
     (RUN_SECONDS, "How long runs took, by outcome."),
     (IN_FLIGHT, "Runs that are going on."),
@@ -36,6 +40,9 @@ const ALL: [(&str, &str); 9] = [
     (TOOL_SECONDS, "How long calls of tools took, by tool."),
     (MODEL_CALLS, "Calls of models, by model and outcome; retries are part of a call."),
     (MODEL_SECONDS, "How long calls of models took, with their retries, by model."),
+    (FIRST_TEXT, "How long the first text of a streamed answer took, by model that was asked."),
+    (RETRIES, "Calls of models that were made again after a wait, by model that was asked first."),
+    (FALLBACKS, "Calls that the fallback took over, by model that was asked first."),
     (TOKENS, "Tokens, by model and kind."),
     (COST, "What models cost, millionths of a US dollar, where prices are known."),
 ];
@@ -60,14 +67,26 @@ impl Metrics {
         for (name, text) in ALL {
             let unit = name.ends_with("_seconds").then_some(Unit::Seconds);
             match name {
-                RUN_SECONDS | TOOL_SECONDS | MODEL_SECONDS => {
+                RUN_SECONDS | TOOL_SECONDS | MODEL_SECONDS | FIRST_TEXT => {
                     recorder.describe_histogram(name.into(), unit, text.into());
                 }
                 IN_FLIGHT => recorder.describe_gauge(name.into(), None, text.into()),
                 _ => recorder.describe_counter(name.into(), None, text.into()),
             }
         }
-        Ok(Self { handle: recorder.handle(), recorder, models })
+        let metrics = Self { handle: recorder.handle(), recorder, models };
+        // Series that begin at zero, so that the first failure is an increase.
+        for model in &metrics.models {
+            let model = Label::new("model", model.to_string());
+            for ok in [true, false] {
+                metrics
+                    .counter(MODEL_CALLS, vec![model.clone(), outcome_label(of(ok))])
+                    .increment(0);
+            }
+            metrics.counter(RETRIES, vec![model.clone()]).increment(0);
+            metrics.counter(FALLBACKS, vec![model]).increment(0);
+        }
+        Ok(metrics)
     }
 
     /// A run has ended.
@@ -85,8 +104,24 @@ impl Metrics {
         self.histogram(TOOL_SECONDS, vec![tool]).record(took);
     }
 
-    /// A model has been called; `answered` is who answered, if anybody did.
-    pub fn model(&self, asked: &ModelRef, answered: Option<&Completion>, took: Duration) {
+    /// The first text of a streamed answer has come.
+    pub fn first_text(&self, asked: &ModelRef, took: Duration) {
+        self.histogram(FIRST_TEXT, vec![Label::new("model", self.label(asked))]).record(took);
+    }
+
+    /// A model has been called; `answered` is who answered, if anybody did; `tally` is what the call
+    /// went through.
+    pub fn model(
+        &self,
+        asked: &ModelRef,
+        answered: Option<&Completion>,
+        tally: &Tally,
+        took: Duration,
+    ) {
+        for (name, count) in [(RETRIES, tally.retries()), (FALLBACKS, tally.fallbacks())] {
+            let asked = Label::new("model", self.label(asked));
+            self.counter(name, vec![asked]).increment(count);
+        }
         let by = answered.map(|completion| ModelRef::new(completion.provider, &completion.model));
         let model = Label::new("model", self.label(by.as_ref().unwrap_or(asked)));
         let outcome = outcome_label(of(answered.is_some()));

@@ -30,6 +30,8 @@ pub struct Settings {
     pub port: u16,
     /// `AGENT_DAEMON_API_KEY`.
     pub api_key: Option<SecretString>,
+    /// `WOMBAT_METRICS_TOKEN`: opens `/metrics` and nothing else.
+    pub metrics_token: Option<SecretString>,
     /// `BACKEND_URL`.
     pub backend_url: String,
     /// Signs agent tokens.
@@ -106,6 +108,7 @@ impl Settings {
             r.parse("WOMBAT_HOST", "127.0.0.1", "an IP address such as 127.0.0.1 or 0.0.0.0");
         let host = host.unwrap_or(IpAddr::from([127, 0, 0, 1]));
         let port = r.number("WOMBAT_PORT", 8081_u16, 0..=u16::MAX);
+        let metrics_token = r.secret("WOMBAT_METRICS_TOKEN");
         let api_key = r.secret("AGENT_DAEMON_API_KEY");
         let open = r.flag("WOMBAT_ALLOW_UNAUTHENTICATED", false);
         if api_key.is_none() && !host.is_loopback() && !open {
@@ -157,6 +160,7 @@ impl Settings {
             host,
             port,
             api_key,
+            metrics_token,
             backend_url,
             minter,
             warnings: tokens.warning.into_iter().collect(),

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse as _;
 use axum::routing::get;
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -14,10 +17,17 @@ use crate::metrics::Metrics;
 pub(crate) async fn serve(
     listener: TcpListener,
     metrics: Arc<Metrics>,
+    token: Option<SecretString>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let text = move || async move {
+    let text = move |headers: HeaderMap| async move {
+        let given = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
+        if token.is_some_and(|token| !service::bearer::shows(given, &token)) {
+            return (StatusCode::UNAUTHORIZED, "Authorization: Bearer is missing or wrong\n")
+                .into_response();
+        }
         ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+            .into_response()
     };
     let router =
         Router::new().route("/livez", get(|| async { "ok\n" })).route("/metrics", get(text));

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// What was done since the start, and what is to be done now.
 #[derive(Debug, Default)]
@@ -34,6 +35,50 @@ pub(crate) struct Metrics {
     pub(crate) daemon_down: Counter,
     /// 1 while the stream of events is open.
     pub(crate) listening: Counter,
+    /// How old notifications were when they were delivered.
+    pub(crate) age: Ages,
+}
+
+/// Upper bounds, seconds: from a notification that is delivered at once to one that waited for a
+/// daemon that was away for an hour.
+const BUCKETS: [f64; 12] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
+
+/// A histogram of ages.
+#[derive(Debug, Default)]
+pub(crate) struct Ages {
+    /// Of each bound, how many were at most so old.
+    buckets: [AtomicU64; BUCKETS.len()],
+    count: AtomicU64,
+    sum_ms: AtomicU64,
+}
+
+impl Ages {
+    /// One was so old. The clocks of two machines differ: what comes from the future is new.
+    pub(crate) fn add(&self, age: chrono::Duration) {
+        let ms = u64::try_from(age.num_milliseconds()).unwrap_or(0);
+        let seconds = Duration::from_millis(ms).as_secs_f64();
+        for (bucket, bound) in self.buckets.iter().zip(BUCKETS) {
+            if seconds <= bound {
+                bucket.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.sum_ms.fetch_add(ms, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn render(&self, out: &mut String) {
+        const NAME: &str = "wombat_dispatcher_delivery_age_seconds";
+        const HELP: &str = "How old notifications were when they were delivered.";
+        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        let mut lines = format!("# HELP {NAME} {HELP}\n# TYPE {NAME} histogram\n");
+        for (bucket, bound) in self.buckets.iter().zip(BUCKETS) {
+            lines += &format!("{NAME}_bucket{{le=\"{bound}\"}} {}\n", read(bucket));
+        }
+        let (count, sum) = (read(&self.count), Duration::from_millis(read(&self.sum_ms)));
+        lines += &format!("{NAME}_bucket{{le=\"+Inf\"}} {count}\n");
+        lines += &format!("{NAME}_sum {}\n{NAME}_count {count}\n", sum.as_secs_f64());
+        out.push_str(&lines);
+    }
 }
 
 /// A number that all may read.
@@ -82,6 +127,7 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             line(&mut out, &format!("wombat_dispatcher_{name}"), "gauge", help, gauge);
         }
+        self.age.render(&mut out);
         out
     }
 }
@@ -90,4 +136,29 @@ fn line(out: &mut String, name: &str, kind: &str, help: &str, value: &Counter) {
     let value = value.get();
     // Writing to a string cannot fail.
     let _infallible = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_fall_into_all_buckets_that_hold_them() {
+        let metrics = Metrics::default();
+        for ms in [-500, 400, 20_000, 7_200_000] {
+            metrics.age.add(chrono::Duration::milliseconds(ms));
+        }
+        let text = metrics.render();
+        for line in [
+            "age_seconds_bucket{le=\"0.1\"} 1",
+            "age_seconds_bucket{le=\"0.5\"} 2",
+            "age_seconds_bucket{le=\"30\"} 3",
+            "age_seconds_bucket{le=\"3600\"} 3",
+            "age_seconds_bucket{le=\"+Inf\"} 4",
+            "age_seconds_sum 7220.4",
+            "age_seconds_count 4",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
 }

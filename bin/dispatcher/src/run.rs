@@ -75,7 +75,8 @@ pub async fn run(
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "serving /livez and /metrics");
         }
-        tokio::spawn(http::serve(listener, Arc::clone(&metrics), served));
+        let token = settings.metrics_token.clone();
+        tokio::spawn(http::serve(listener, Arc::clone(&metrics), token, served));
     }
     let now = Instant::now();
     let backoff = Backoff { min: settings.min_interval, max: settings.max_interval };

@@ -43,6 +43,8 @@ pub struct Settings {
     pub lease_seconds: u64,
     /// `WOMBAT_HOST` and `DISPATCH_HTTP_PORT`: where `/livez` and `/metrics` are.
     pub listen: Option<(String, u16)>,
+    /// `WOMBAT_METRICS_TOKEN`: what `/metrics` wants as a bearer; nothing when absent.
+    pub metrics_token: Option<SecretString>,
     /// `OTEL_*`.
     pub otel: OtelSettings,
     /// `WOMBAT_LOG_FORMAT`.
@@ -81,6 +83,7 @@ impl Settings {
             limit_notifications: reader.number("DISPATCH_LIMIT_NOTIFICATIONS", 200, 1..=10_000),
             lease_seconds: reader.number("DISPATCH_LEASE_SECONDS", 60, 1..=86_400),
             listen: port.map(|port| (host, port)),
+            metrics_token: reader.secret("WOMBAT_METRICS_TOKEN"),
             otel: OtelSettings::read(&mut reader),
             log_format: match reader.optional("WOMBAT_LOG_FORMAT") {
                 None => LogFormat::fitting(),

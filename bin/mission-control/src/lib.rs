@@ -11,6 +11,7 @@ mod demo;
 pub mod error;
 mod extract;
 mod mentions;
+mod metrics;
 mod routes;
 pub mod store;
 
@@ -49,6 +50,9 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// How often what is no longer kept is dropped.
 const TIDY_EVERY: Duration = Duration::from_secs(3600);
 
+/// How often what was observed is folded into the metrics' buckets.
+const FOLD_EVERY: Duration = Duration::from_secs(5);
+
 /// What the backend needs to know.
 #[derive(Debug)]
 pub struct Config {
@@ -58,6 +62,8 @@ pub struct Config {
     pub verifier: TokenVerifier,
     /// Lets the dispatcher and other services in; nobody when absent.
     pub internal_token: Option<SecretString>,
+    /// Opens `/metrics` and nothing else.
+    pub metrics_token: Option<SecretString>,
     /// What the agents of a user may spend in a month when nothing else is said; no limit when
     /// absent.
     pub budget: Option<Nanos>,
@@ -83,6 +89,9 @@ pub enum RunError {
         /// What happened.
         cause: sqlx::Error,
     },
+    /// The metrics.
+    #[error("the metrics could not be set up: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
     /// The listener.
     #[error("serving failed: {0}")]
     Io(#[from] std::io::Error),
@@ -99,6 +108,8 @@ pub struct App {
     pub(crate) shutdown: CancellationToken,
     /// Places for those who listen to events.
     pub(crate) listeners: Arc<Semaphore>,
+    /// What Prometheus is told.
+    pub(crate) metrics: Arc<metrics::Metrics>,
     /// Who may see the page.
     pub(crate) door: Arc<Door>,
     /// Proves that a form was sent from our own page.
@@ -118,7 +129,9 @@ pub async fn run(
     })?;
     let form_token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
     let door = Arc::new(Door::new(config.board_password.clone(), config.board_proxy.clone()));
+    let metrics = Arc::new(metrics::Metrics::new()?);
     let app = App {
+        metrics: Arc::clone(&metrics),
         door,
         config: Arc::new(config),
         store: store.clone(),
@@ -136,6 +149,7 @@ pub async fn run(
         result = &mut server => result?,
         never = tidy(&store) => match never {},
         never = store.follow_others() => match never {},
+        never = fold(&metrics) => match never {},
         () = shutdown.cancelled() => {
             if tokio::time::timeout(LAST_ANSWERS, &mut server).await.is_err() {
                 tracing::info!("connections that were still open are closed");
@@ -158,11 +172,21 @@ async fn tidy(store: &Store) -> Infallible {
     }
 }
 
+/// Keeps the metrics small where nobody asks for them.
+async fn fold(metrics: &metrics::Metrics) -> Infallible {
+    let mut turn = tokio::time::interval(FOLD_EVERY);
+    loop {
+        turn.tick().await;
+        metrics.upkeep();
+    }
+}
+
 fn router(app: App) -> Router {
     let mut router = routes::router()
         .merge(demo::router())
         .route("/livez", get(alive))
-        .route("/readyz", get(ready));
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics::show));
     if app.config.board {
         router = router.merge(board::router(&app));
     }
@@ -177,6 +201,7 @@ fn router(app: App) -> Router {
         .layer(axum::middleware::from_fn(traced))
         .layer(axum::middleware::from_fn(without_nul))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), metrics::measure))
         .layer(axum::extract::DefaultBodyLimit::disable())
         .with_state(app)
 }

@@ -96,6 +96,7 @@ fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     let data_dir = PathBuf::from(r.text("MC_DATA_DIR", "./data"));
     let database = database(&mut r, &data_dir);
     let internal_token = r.secret("INTERNAL_API_TOKEN");
+    let metrics_token = r.secret("WOMBAT_METRICS_TOKEN");
     let board_password = board_password(&mut r);
     let board_proxy = board_proxy(&mut r);
     let budget = budget(&mut r);
@@ -116,6 +117,7 @@ fn read(layers: &Layers) -> Result<Settings, SettingsError> {
             database,
             verifier,
             internal_token,
+            metrics_token,
             budget,
             board,
             board_password,

@@ -1,6 +1,7 @@
 //! The client: which model is asked, how often, how long, and who is asked when it cannot answer.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures::Stream;
@@ -85,6 +86,24 @@ pub struct CallContext {
     pub role: String,
     /// The person's own words, for the offline script; the newest user message when absent.
     pub user_text: Option<String>,
+    /// What the call went through. Clones share it, so that it can be read when the call is over.
+    pub tally: Tally,
+}
+
+/// How often a call was tried again or handed on.
+#[derive(Debug, Clone, Default)]
+pub struct Tally(Arc<[AtomicU64; 2]>);
+
+impl Tally {
+    /// Tries that followed a wait.
+    pub fn retries(&self) -> u64 {
+        self.0[0].load(Ordering::Relaxed)
+    }
+
+    /// How often the fallback took over: 0 or 1.
+    pub fn fallbacks(&self) -> u64 {
+        self.0[1].load(Ordering::Relaxed)
+    }
 }
 
 impl LlmClient {
@@ -165,7 +184,7 @@ impl LlmClient {
                     parts.cassette.record(request, call, &completion).await;
                     return Ok(completion);
                 }
-                Err(failure) => parts.next(&mut attempts, &mut model, failure).await?,
+                Err(failure) => parts.next(&mut attempts, &mut model, failure, &call.tally).await?,
             }
         }
     }
@@ -221,9 +240,11 @@ impl Parts {
         attempts: &mut Attempts<'_>,
         model: &mut ModelRef,
         failure: Failure,
+        tally: &Tally,
     ) -> Result<(), LlmError> {
         match attempts.after(&failure, &self.budget) {
             Next::Wait(wait) => {
+                tally.0[0].fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(
                     provider = model.provider.as_str(),
                     model = model.name,
@@ -238,6 +259,7 @@ impl Parts {
                 let Some(fallback) = attempts.fail_over() else {
                     return Err(failure.into_error(model.provider));
                 };
+                tally.0[1].fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(
                     provider = model.provider.as_str(),
                     model = model.name,
@@ -375,7 +397,7 @@ impl LlmClient {
         loop {
             match parts.open_once(&model, request, call).await {
                 Ok((piece, pieces)) => return Ok((piece, pieces, model)),
-                Err(failure) => parts.next(&mut attempts, &mut model, failure).await?,
+                Err(failure) => parts.next(&mut attempts, &mut model, failure, &call.tally).await?,
             }
         }
     }

@@ -20,7 +20,7 @@ mod offline;
 mod provider;
 mod retry;
 
-pub use client::{CallContext, LlmClient};
+pub use client::{CallContext, LlmClient, Tally};
 pub use cost::{Cost, cost};
 pub use error::{LlmError, LlmErrorKind};
 pub use model::{ModelError, ModelRef, Provider, Tier};

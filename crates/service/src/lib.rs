@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod agent_token;
+pub mod bearer;
 pub mod exit;
 pub mod http;
 pub mod names;

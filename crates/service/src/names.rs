@@ -84,6 +84,7 @@ pub const ALL: &[&str] = &[
     "WOMBAT_MAX_CONCURRENT_RUNS",
     "WOMBAT_MAX_FILE_CHARS",
     "WOMBAT_MAX_STEPS",
+    "WOMBAT_METRICS_TOKEN",
     "WOMBAT_PORT",
     "WOMBAT_RETRY_ATTEMPTS",
     "WOMBAT_RETRY_DELAY_MS",
@@ -110,6 +111,7 @@ pub fn is_secret(name: &str) -> bool {
                 | "INTERNAL_API_TOKEN"
                 | "MC_BOARD_PASSWORD"
                 | "OTEL_EXPORTER_OTLP_HEADERS"
+                | "WOMBAT_METRICS_TOKEN"
         )
 }
 

@@ -51,6 +51,7 @@ impl Drive<'_> {
                 deadline: Some(self.deadline),
                 role: self.request.session.role().as_str().to_owned(),
                 user_text: Some(self.request.message.clone()),
+                tally: llm::Tally::default(),
             },
             span: self.span,
             meter: &self.handle.meter,

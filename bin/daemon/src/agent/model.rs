@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::StreamExt as _;
-use llm::CallContext;
 use llm::event::{Completion, StreamEvent, Usage};
 use llm::model::ModelRef;
 use llm::request::{LlmRequest, Message, ToolChoice, ToolSpec};
+use llm::{CallContext, Tally};
 use serde_json::json;
 use service::otel::{Side, Span};
 use wombat_core::workspace::estimate_tokens;
@@ -61,14 +61,19 @@ impl Asker<'_> {
         let mut said = String::new();
         let mut span = self.span.child(Side::Client, || format!("chat {}", self.model.name));
         self.describe_call(&mut span, &request);
-        let call = CallContext { traceparent: Some(span.traceparent()), ..self.call.clone() };
+        let tally = Tally::default();
+        let call = CallContext {
+            traceparent: Some(span.traceparent()),
+            tally: tally.clone(),
+            ..self.call.clone()
+        };
         let result = if self.sink.is_live() {
             self.stream(request, call, &mut said).await
         } else {
             self.app.llm.complete(&request, &call).await
         };
         describe_answer(&mut span, &result);
-        self.app.metrics.model(self.model, result.as_ref().ok(), begun.elapsed());
+        self.app.metrics.model(self.model, result.as_ref().ok(), &tally, begun.elapsed());
         match result {
             Ok(completion) => {
                 self.meter.call_ends(&completion);
@@ -117,10 +122,14 @@ impl Asker<'_> {
         call: CallContext,
         said: &mut String,
     ) -> Result<Completion, llm::error::LlmError> {
+        let begun = Instant::now();
         let mut events = Box::pin(self.app.llm.stream(request, call));
         while let Some(event) = events.next().await {
             match event? {
                 StreamEvent::Text(data) => {
+                    if said.is_empty() {
+                        self.app.metrics.first_text(self.model, begun.elapsed());
+                    }
                     said.push_str(&data);
                     self.sink.tell(|| RunEvent::Chunk { data }).await;
                 }

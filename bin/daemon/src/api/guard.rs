@@ -34,13 +34,21 @@ pub(super) async fn trace(mut request: Request, next: Next) -> Response {
 
 /// Lets a request through if it has the daemon key, where one is set.
 pub(super) async fn key(State(app): State<App>, request: Request, next: Next) -> Response {
-    if OPEN.contains(&request.uri().path()) {
+    if OPEN.contains(&request.uri().path()) || is_prometheus(&app, &request) {
         return next.run(request).await;
     }
     match check(&app, request.headers()) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }
+}
+
+/// Whether Prometheus asks for the metrics, with the token that opens nothing else.
+fn is_prometheus(app: &App, request: &Request) -> bool {
+    let given = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    let token = app.settings.metrics_token.as_ref();
+    request.uri().path() == "/metrics"
+        && token.is_some_and(|token| service::bearer::shows(given, token))
 }
 
 fn check(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {

@@ -76,6 +76,9 @@ impl Dispatcher {
             match event {
                 Event::Delivered => {
                     self.metrics.delivered.add(1);
+                    if let Some(created) = job.delivery.created_at {
+                        self.metrics.age.add(chrono::Utc::now() - created);
+                    }
                     tracing::debug!(notification, session, "delivered");
                 }
                 Event::Failed(error) => {

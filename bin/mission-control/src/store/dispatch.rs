@@ -160,6 +160,30 @@ async fn deliver(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<bool
 }
 
 impl Store {
+    /// How many notifications are neither delivered nor given up, and how long the oldest of them
+    /// has waited.
+    pub(crate) async fn queue(&self) -> Result<(i64, std::time::Duration), ApiError> {
+        let (mut waiting, mut oldest) = (0, None);
+        // Each has an index of its own.
+        for statement in [
+            "SELECT count(*) AS waiting, min(created_at) AS oldest FROM notifications \
+             WHERE delivered_at IS NULL AND dead_at IS NULL AND leased_until IS NULL",
+            "SELECT count(*) AS waiting, min(created_at) AS oldest FROM notifications \
+             WHERE delivered_at IS NULL AND dead_at IS NULL AND leased_until IS NOT NULL",
+        ] {
+            let row = sqlx::query(statement).fetch_one(&self.reader).await?;
+            waiting += row.get::<i64, _>("waiting");
+            let first = row.get::<Option<String>, _>("oldest");
+            oldest = match (oldest, first) {
+                (Some(one), Some(other)) => Some(std::cmp::min(one, other)),
+                (one, other) => one.or(other),
+            };
+        }
+        let oldest = oldest.and_then(|oldest: String| time(&oldest));
+        let age = oldest.and_then(|oldest| (Utc::now() - oldest).to_std().ok());
+        Ok((waiting, age.unwrap_or_default()))
+    }
+
     /// What waits, oldest first. With a lease nobody else is given the same until it ends, and a
     /// session of which something is leased waits as a whole, so that its order holds.
     pub async fn undelivered(

@@ -156,6 +156,7 @@ impl Backend {
         let config = Config {
             database,
             verifier: TokenVerifier::new(&key, Algorithm::Hs256).unwrap(),
+            metrics_token: Some("for-prometheus".into()),
             internal_token: Some(INTERNAL.into()),
             budget: options.budget.and_then(Nanos::of_usd),
             board: options.board,

@@ -12,6 +12,7 @@ mod harness;
 mod heartbeat;
 mod leases;
 mod login;
+mod metrics;
 mod instances;
 mod notifications;
 mod outages;

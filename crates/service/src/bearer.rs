@@ -1,0 +1,33 @@
+//! `Authorization: Bearer`, the one way in which every version of Prometheus shows a token.
+
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+/// Whether the header's value (RFC 6750, section 2.1) shows this token. How long it takes tells
+/// neither content nor length of the token.
+pub fn shows(authorization: Option<&[u8]>, token: &SecretString) -> bool {
+    let Some((scheme, given)) = authorization.and_then(|value| value.split_at_checked(7)) else {
+        return false;
+    };
+    let hash = |bytes: &[u8]| Sha256::digest(bytes);
+    scheme.eq_ignore_ascii_case(b"bearer ")
+        && bool::from(hash(given.trim_ascii()).ct_eq(&hash(token.expose_secret().as_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_token_itself_as_a_bearer_opens() {
+        let token = SecretString::from("right");
+        for value in ["Bearer right", "bearer  right"] {
+            assert!(shows(Some(value.as_bytes()), &token), "{value}");
+        }
+        for value in ["", "right", "Bearer ", "Bearer wrong", "Bearer right2", "Basic right"] {
+            assert!(!shows(Some(value.as_bytes()), &token), "{value}");
+        }
+        assert!(!shows(None, &token));
+    }
+}
