@@ -14,6 +14,7 @@ mod mcp;
 mod otel;
 mod peers;
 mod poison;
+mod prometheus;
 mod real_model;
 mod round;
 mod schemathesis;
