@@ -10,7 +10,7 @@ ifneq ($(wildcard $(RECORDINGS)),)
 export WOMBAT_TEST_RECORDINGS ?= $(abspath $(RECORDINGS))
 endif
 
-.PHONY: help demo test lint bench chaos security contract screenshots recordings run dispatcher heartbeat standup backend clean prerequisites
+.PHONY: help demo test lint audit bench chaos security contract screenshots recordings run dispatcher heartbeat standup backend clean prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ lint: prerequisites ## Formatting, clippy, documentation, dependency rules
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources; \
 	else echo "skipped: cargo-deny is not installed (cargo install cargo-deny --locked)"; fi
+
+audit: prerequisites ## Known vulnerabilities of dependencies; fetches the RustSec database from GitHub
+	$(CARGO) deny check advisories
 
 bench: prerequisites ## Time what is to be fast
 	$(CARGO) build --release --quiet --workspace --bins
