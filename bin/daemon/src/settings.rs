@@ -222,8 +222,8 @@ fn read_llm(r: &mut Reader<'_>, retry: RetrySettings) -> Option<LlmSettings> {
     let openai_api = match r.text("OPENAI_API", "chat").as_str() {
         "chat" => OpenAiApi::Chat,
         "responses" => OpenAiApi::Responses,
-        _ => {
-            r.problem("OPENAI_API", "allowed: chat or responses");
+        other => {
+            r.refuse("OPENAI_API", other, "chat or responses");
             OpenAiApi::Chat
         }
     };

@@ -30,15 +30,15 @@ pub fn read(reader: &mut Reader<'_>, required: bool) -> AgentTokens {
     let (name, key) = if algorithm.is_symmetric() {
         ("AGENT_JWT_SECRET", secret.map(Key::Secret))
     } else {
-        let pem = pem_file.and_then(|path| match std::fs::read_to_string(&path) {
-            Ok(text) => Some(Key::Pem(SecretString::from(text))),
-            Err(error) => {
-                let what = format!("{} cannot be read: {error}", path.display());
-                reader.problem("AGENT_JWT_PRIVATE_KEY", what);
-                None
+        let name = "AGENT_JWT_PRIVATE_KEY";
+        match pem_file.map(|path| (std::fs::read_to_string(&path), path)) {
+            None => (name, None),
+            Some((Ok(text), _)) => (name, Some(Key::Pem(SecretString::from(text)))),
+            Some((Err(error), path)) => {
+                reader.problem(name, format!("{} cannot be read: {error}", path.display()));
+                return AgentTokens::default();
             }
-        });
-        ("AGENT_JWT_PRIVATE_KEY", pem)
+        }
     };
     let Some(key) = key else {
         if required {

@@ -62,7 +62,7 @@ impl OtelSettings {
         let protocol = r.text("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
         let grpc = protocol == "grpc";
         if !grpc && protocol != "http/protobuf" {
-            r.problem("OTEL_EXPORTER_OTLP_PROTOCOL", "must be http/protobuf or grpc");
+            r.refuse("OTEL_EXPORTER_OTLP_PROTOCOL", &protocol, "http/protobuf or grpc");
         }
         let headers = match r.secret("OTEL_EXPORTER_OTLP_HEADERS") {
             None => HashMap::new(),

@@ -134,7 +134,14 @@ impl Layers {
                 }
             }
             Err(error) => {
-                self.problems.push(format!("{}: cannot be read: {error}", path.display()));
+                let error = error.to_string();
+                // What the parser says quotes the line, which may hold a secret.
+                let at = error.lines().next().and_then(|line| line.split_once("parse error at "));
+                let what = at.map_or_else(
+                    || format!("cannot be read: {error}"),
+                    |(_, place)| format!("is no TOML at {place} (texts stand in quotes)"),
+                );
+                self.problems.push(format!("{}: {what}", path.display()));
             }
         }
     }
@@ -366,7 +373,9 @@ impl<'a> Reader<'a> {
         parsed
     }
 
-    fn refuse(&mut self, name: &'static str, value: &str, allowed: &str) {
+    /// A value that is not among what is allowed: says what the setting holds, unless that is a
+    /// secret, and where it came from.
+    pub fn refuse(&mut self, name: &'static str, value: &str, allowed: &str) {
         let origin = self.layers.values.get(name).map_or(&Origin::Default, |(_, origin)| origin);
         let shown =
             if names::is_secret(name) { "a value".to_owned() } else { format!("{value:?}") };

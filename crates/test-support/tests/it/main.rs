@@ -11,6 +11,7 @@ mod heartbeat;
 mod journal;
 mod kills;
 mod mcp;
+mod mistakes;
 mod otel;
 mod peers;
 mod poison;
