@@ -176,27 +176,37 @@ fn budget(r: &mut Reader<'_>) -> Option<Nanos> {
 
 fn verifier(r: &mut Reader<'_>) -> Option<TokenVerifier> {
     let algorithm: Algorithm = r.parse("AGENT_JWT_ALGORITHM", "HS256", Algorithm::ALLOWED)?;
-    let secret = r.secret("AGENT_JWT_SECRET");
-    let pem = r.optional("AGENT_JWT_PUBLIC_KEY");
-    let (name, key) = match (algorithm.is_symmetric(), secret, pem) {
-        (true, Some(secret), _) => ("AGENT_JWT_SECRET", Key::Secret(secret)),
-        (true, None, _) => {
-            r.problem("AGENT_JWT_SECRET", "is not set; give the daemon and this backend the same secret (openssl rand -hex 32)");
-            return None;
-        }
-        (false, _, Some(path)) => match std::fs::read_to_string(&path) {
-            Ok(pem) => ("AGENT_JWT_PUBLIC_KEY", Key::Pem(pem.into())),
-            Err(error) => {
-                r.problem("AGENT_JWT_PUBLIC_KEY", format!("{path} cannot be read: {error}"));
-                return None;
+    let names = match algorithm.is_symmetric() {
+        true => ["AGENT_JWT_SECRET", "AGENT_JWT_SECRET_PREVIOUS"],
+        false => ["AGENT_JWT_PUBLIC_KEY", "AGENT_JWT_PUBLIC_KEY_PREVIOUS"],
+    };
+    let [key, previous] = names.map(|name| match algorithm.is_symmetric() {
+        true => Some(r.secret(name).map(Key::Secret)),
+        false => match r.optional(name).map(|path| (std::fs::read_to_string(&path), path)) {
+            None => Some(None),
+            Some((Ok(pem), _)) => Some(Some(Key::Pem(pem.into()))),
+            Some((Err(error), path)) => {
+                r.problem(name, format!("{path} cannot be read: {error}"));
+                None
             }
         },
-        (false, _, None) => {
-            r.problem("AGENT_JWT_PUBLIC_KEY", "is not set; AGENT_JWT_ALGORITHM needs a PEM file");
-            return None;
-        }
+    });
+    let (key, previous) = (key?, previous?);
+    let Some(key) = key else {
+        let why = match algorithm.is_symmetric() {
+            true => {
+                "is not set; give the daemon and this backend the same secret (openssl rand -hex 32)"
+            }
+            false => "is not set; AGENT_JWT_ALGORITHM needs a PEM file",
+        };
+        r.problem(names[0], why);
+        return None;
     };
-    TokenVerifier::new(&key, algorithm).map_err(|error| r.problem(name, error)).ok()
+    let verifier = TokenVerifier::new(&key, algorithm);
+    let verifier = verifier.map_err(|error| r.problem(names[0], error)).ok()?;
+    let Some(previous) = previous else { return Some(verifier) };
+    let both = verifier.with_previous(&previous, algorithm);
+    both.map_err(|error| r.problem(names[1], error)).ok()
 }
 
 fn serve(settings: Settings) -> ExitCode {
@@ -250,6 +260,8 @@ fn serve(settings: Settings) -> ExitCode {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
+    use mc_client::token::TokenMinter;
+
     use super::*;
 
     const SECRET: (&str, &str) = ("AGENT_JWT_SECRET", "0123456789abcdef0123456789abcdef");
@@ -329,6 +341,24 @@ mod tests {
         assert!(problems(&[SECRET, (header, "X-User")]).contains(from));
         assert!(problems(&[SECRET, (from, "10.0.0.1")]).contains(from));
         assert!(problems(&[SECRET, (header, "a b"), (from, "::1")]).contains(header));
+    }
+
+    #[test]
+    fn the_previous_secret_counts_while_it_is_named() {
+        let (new, old) = ("n".repeat(32), "o".repeat(32));
+        let minter = TokenMinter::new(
+            &Key::Secret(old.clone().into()),
+            Algorithm::Hs256,
+            std::time::Duration::from_secs(60),
+        );
+        let token = minter.unwrap().mint("ann", "scout").unwrap().header();
+        let token = token.to_str().unwrap();
+        let now = [("AGENT_JWT_SECRET", new.as_str())];
+        assert!(settings(&now).unwrap().config.verifier.verify(token).is_err());
+        let both = [now[0], ("AGENT_JWT_SECRET_PREVIOUS", old.as_str())];
+        assert!(settings(&both).unwrap().config.verifier.verify(token).is_ok());
+        let pem = [("AGENT_JWT_ALGORITHM", "EdDSA"), ("AGENT_JWT_PUBLIC_KEY", "/nowhere.pem")];
+        assert!(problems(&pem).contains("/nowhere.pem cannot be read"));
     }
 
     #[test]

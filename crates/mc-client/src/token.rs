@@ -138,6 +138,7 @@ pub struct TokenMinter {
     key: EncodingKey,
     algorithm: Algorithm,
     ttl: Duration,
+    key_id: Option<String>,
 }
 
 impl fmt::Debug for TokenMinter {
@@ -171,7 +172,15 @@ impl TokenMinter {
                 return Err(unfit("a PEM key"));
             }
         };
-        Ok(Self { key, algorithm, ttl })
+        Ok(Self { key, algorithm, ttl, key_id: None })
+    }
+
+    /// The same, with the key's id in each token as `kid` (RFC 7515, section 4.1.4): for backends
+    /// that hold several keys and choose by it.
+    #[must_use]
+    pub fn with_key_id(mut self, key_id: Option<String>) -> Self {
+        self.key_id = key_id;
+        self
     }
 
     /// A token for one user and one role.
@@ -189,7 +198,9 @@ impl TokenMinter {
             jti: Uuid::now_v7().to_string(),
             agent_id: None,
         };
-        let jwt = jsonwebtoken::encode(&Header::new(self.algorithm.jwt()), &claims, &self.key)
+        let mut header = Header::new(self.algorithm.jwt());
+        header.kid.clone_from(&self.key_id);
+        let jwt = jsonwebtoken::encode(&header, &claims, &self.key)
             .map_err(|error| TokenError::Sign(error.to_string()))?;
         let mut header =
             HeaderValue::from_str(&jwt).map_err(|error| TokenError::Sign(error.to_string()))?;
@@ -251,7 +262,8 @@ impl AgentAuth {
 
 /// Checks tokens.
 pub struct TokenVerifier {
-    key: DecodingKey,
+    /// The key of now first, then those that still count while keys are changed.
+    keys: Vec<DecodingKey>,
     validation: Validation,
 }
 
@@ -264,8 +276,26 @@ impl fmt::Debug for TokenVerifier {
 impl TokenVerifier {
     /// A verifier that accepts this algorithm and no other.
     pub fn new(key: &Key, algorithm: Algorithm) -> Result<Self, TokenError> {
+        let mut validation = Validation::new(algorithm.jwt());
+        validation.leeway = LEEWAY.as_secs();
+        // RFC 7519, section 4.1.5.
+        validation.validate_nbf = true;
+        validation.set_issuer(&[ISSUER]);
+        validation.set_required_spec_claims(&["exp", "iss", "sub"]);
+        Ok(Self { keys: vec![Self::decoding(key, algorithm)?], validation })
+    }
+
+    /// The same, which accepts what another key of the same algorithm signed, too: while keys are
+    /// changed, tokens of the old one are still about. What a token says of its key (`kid`) is
+    /// never followed anywhere (RFC 8725, section 3.10): each key is tried.
+    pub fn with_previous(mut self, key: &Key, algorithm: Algorithm) -> Result<Self, TokenError> {
+        self.keys.push(Self::decoding(key, algorithm)?);
+        Ok(self)
+    }
+
+    fn decoding(key: &Key, algorithm: Algorithm) -> Result<DecodingKey, TokenError> {
         let unfit = |what: &str| TokenError::Key(format!("{what} does not fit the algorithm"));
-        let decoding = match (key, algorithm) {
+        Ok(match (key, algorithm) {
             (Key::Secret(secret), algorithm) if algorithm.is_symmetric() => {
                 DecodingKey::from_secret(secret.expose_secret().as_bytes())
             }
@@ -285,19 +315,23 @@ impl TokenVerifier {
             (Key::Pem(_), Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512) => {
                 return Err(unfit("a PEM key"));
             }
-        };
-        let mut validation = Validation::new(algorithm.jwt());
-        validation.leeway = LEEWAY.as_secs();
-        // RFC 7519, section 4.1.5.
-        validation.validate_nbf = true;
-        validation.set_issuer(&[ISSUER]);
-        validation.set_required_spec_claims(&["exp", "iss", "sub"]);
-        Ok(Self { key: decoding, validation })
+        })
     }
 
     /// What a valid token says.
     pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
-        let data = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation)
+        let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation);
+        let mut keys = self.keys.iter();
+        let mut tried = keys.next().map(decode);
+        // Only another signature may be another key's.
+        while let Some(Err(error)) = &tried
+            && matches!(error.kind(), jsonwebtoken::errors::ErrorKind::InvalidSignature)
+            && let Some(key) = keys.next()
+        {
+            tried = Some(decode(key));
+        }
+        let data = tried
+            .ok_or_else(|| TokenError::Invalid("there is no key".to_owned()))?
             .map_err(|error| TokenError::Invalid(error.to_string()))?;
         let claims = data.claims;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -6,9 +6,12 @@ pub const ALL: &[&str] = &[
     "AGENT_DAEMON_API_KEY",
     "AGENT_DAEMON_URL",
     "AGENT_JWT_ALGORITHM",
+    "AGENT_JWT_KEY_ID",
     "AGENT_JWT_PRIVATE_KEY",
     "AGENT_JWT_PUBLIC_KEY",
+    "AGENT_JWT_PUBLIC_KEY_PREVIOUS",
     "AGENT_JWT_SECRET",
+    "AGENT_JWT_SECRET_PREVIOUS",
     "AGENT_JWT_TTL_SECS",
     "AGENT_ROLE",
     "ANTHROPIC_API_KEY",
@@ -107,6 +110,7 @@ pub fn is_secret(name: &str) -> bool {
         || matches!(
             name,
             "AGENT_JWT_SECRET"
+                | "AGENT_JWT_SECRET_PREVIOUS"
                 | "DATABASE_URL"
                 | "INTERNAL_API_TOKEN"
                 | "MC_BOARD_PASSWORD"

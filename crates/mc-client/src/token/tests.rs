@@ -94,3 +94,33 @@ fn a_token_is_replaced_before_it_ends() {
     auth.current.lock().unwrap().expires_at = SystemTime::now() + Duration::from_secs(59);
     assert_ne!(auth.header().unwrap(), before);
 }
+
+#[test]
+fn while_keys_are_changed_both_count_and_no_third() {
+    let (old, new) = ("o".repeat(32), "n".repeat(32));
+    let verifier = TokenVerifier::new(&secret(&new), Algorithm::Hs256)
+        .and_then(|verifier| verifier.with_previous(&secret(&old), Algorithm::Hs256))
+        .unwrap();
+    for (key, counts) in [(&old, true), (&new, true), (&"x".repeat(32), false)] {
+        let minter =
+            TokenMinter::new(&secret(key), Algorithm::Hs256, Duration::from_secs(60)).unwrap();
+        let token = minter.with_key_id(Some("k1".to_owned())).mint("u", "scout").unwrap();
+        let token = token.header();
+        let token = token.to_str().unwrap();
+        assert_eq!(jsonwebtoken::decode_header(token).unwrap().kid.as_deref(), Some("k1"));
+        assert_eq!(verifier.verify(token).is_ok(), counts);
+    }
+    // What is wrong with a token of the new key is said, and not that the old one did not sign it.
+    let expired = TokenMinter::new(&secret(&new), Algorithm::Hs256, Duration::ZERO).unwrap();
+    let mut claims = serde_json::to_value(
+        verifier.verify(expired.mint("u", "r").unwrap().header().to_str().unwrap()).unwrap(),
+    )
+    .unwrap();
+    claims["exp"] = json!(1);
+    let key = EncodingKey::from_secret(new.as_bytes());
+    let token = jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap();
+    assert!(verifier.verify(&token).unwrap_err().to_string().contains("Expired"));
+    // Another algorithm's key is no second key.
+    let first = TokenVerifier::new(&secret(&new), Algorithm::Hs256).unwrap();
+    assert!(first.with_previous(&Key::Pem("x".into()), Algorithm::Hs256).is_err());
+}
