@@ -21,6 +21,7 @@ pub mod webhook;
 
 use std::time::Duration;
 
+use service::listen::{self, Limits};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -84,16 +85,15 @@ pub async fn run(
     };
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let close = CancellationToken::new();
-    let closing = close.clone();
-    let server = axum::serve(listener, api::router(app.clone()))
-        .with_graceful_shutdown(async move { closing.cancelled().await });
-    let mut server = std::pin::pin!(server.into_future());
+    let router = api::router(app.clone());
+    let server = listen::serve(listener, Limits::default(), move |_| router.clone(), close.clone());
+    let mut server = std::pin::pin!(server);
     tokio::select! {
-        result = &mut server => result?,
+        () = &mut server => {}
         () = shutdown.cancelled() => {
             // The listener stays open, so that new runs are told to go elsewhere.
             tokio::select! {
-                result = &mut server => result?,
+                () = &mut server => {}
                 () = finish_runs(&app, drain) => {}
             }
             close.cancel();

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use secrecy::SecretString;
+use service::listen::{self, Limits};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +20,7 @@ pub(crate) async fn serve(
     metrics: Arc<Metrics>,
     token: Option<SecretString>,
     stop: CancellationToken,
-) -> std::io::Result<()> {
+) {
     let text = move |headers: HeaderMap| async move {
         let given = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
         if token.is_some_and(|token| !service::bearer::shows(given, &token)) {
@@ -31,5 +32,5 @@ pub(crate) async fn serve(
     };
     let router =
         Router::new().route("/livez", get(|| async { "ok\n" })).route("/metrics", get(text));
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+    listen::serve(listener, Limits::default(), move |_| router.clone(), stop).await;
 }

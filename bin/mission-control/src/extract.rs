@@ -40,6 +40,14 @@ impl<T: DeserializeOwned, const MAX: usize> FromRequest<App> for Body<T, MAX> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _app: &App) -> Result<Self, ApiError> {
+        let coding = request.headers().get(header::CONTENT_ENCODING);
+        if coding.is_some_and(|coding| coding != "identity") {
+            return Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "the body must not be compressed: leave Content-Encoding out",
+            ));
+        }
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let is_json =
             kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"));
@@ -103,7 +111,16 @@ pub(crate) async fn read(body: axum::body::Body, max: usize) -> Result<Bytes, Ap
         let text = "the body did not arrive in time";
         ApiError::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", text)
     })?;
-    read.map_err(|_| too_large())
+    read.map_err(|error| {
+        let cause = std::error::Error::source(&error);
+        match cause.is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>()) {
+            true => too_large(),
+            false => {
+                let text = "the body broke off";
+                ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", text)
+            }
+        }
+    })
 }
 
 /// The id in a path. What cannot be one is no object's.

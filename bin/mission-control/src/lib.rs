@@ -21,14 +21,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
 use mc_client::token::TokenVerifier;
 use secrecy::SecretString;
+use service::listen::{self, Limits};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use crate::board::door::BoardPassword;
@@ -140,13 +143,12 @@ pub async fn run(
         form_token: form_token.into(),
     };
     tracing::info!("listening on http://{}", listener.local_addr()?);
-    let stop = shutdown.clone();
-    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, service)
-        .with_graceful_shutdown(async move { stop.cancelled().await });
-    let mut server = std::pin::pin!(server.into_future());
+    let router = router(app);
+    let service = move |peer| router.clone().map_request(move |request| from(peer, request));
+    let server = listen::serve(listener, Limits::default(), service, shutdown.clone());
+    let mut server = std::pin::pin!(server);
     tokio::select! {
-        result = &mut server => result?,
+        () = &mut server => {}
         never = tidy(&store) => match never {},
         never = store.follow_others() => match never {},
         never = fold(&metrics) => match never {},
@@ -159,6 +161,12 @@ pub async fn run(
     store.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Tells the handlers who calls.
+fn from<B>(peer: SocketAddr, mut request: http::Request<B>) -> http::Request<B> {
+    request.extensions_mut().insert(ConnectInfo(peer));
+    request
 }
 
 /// Drops now and then what is old, as long as it is polled.

@@ -1,14 +1,20 @@
 //! Reading a request's body, with every failure in our own shape.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use super::error::ApiError;
 use crate::state::App;
+
+/// How long a body may take to arrive.
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// A JSON object.
 pub(super) struct JsonObject(pub Map<String, Value>);
@@ -17,6 +23,17 @@ impl FromRequest<App> for JsonObject {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        if request
+            .headers()
+            .get(header::CONTENT_ENCODING)
+            .is_some_and(|coding| coding != "identity")
+        {
+            return Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "the body must not be compressed: leave Content-Encoding out",
+            ));
+        }
         if !is_json(request.headers()) {
             return Err(ApiError::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -24,27 +41,32 @@ impl FromRequest<App> for JsonObject {
                 "the body must be JSON: set Content-Type: application/json",
             ));
         }
-        let limit = app.settings.max_body_bytes;
-        let body: Bytes =
-            axum::body::to_bytes(request.into_body(), limit).await.map_err(|error| {
-                let too_large = std::error::Error::source(&error)
-                    .is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
-                if too_large {
-                    ApiError::new(
-                        StatusCode::PAYLOAD_TOO_LARGE,
-                        "payload_too_large",
-                        format!("the body has over {limit} bytes (WOMBAT_MAX_BODY_BYTES)"),
-                    )
-                } else {
-                    ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", "the body broke off")
-                }
-            })?;
+        let body = read(request, app.settings.max_body_bytes).await?;
         match serde_json::from_slice(&body) {
             Ok(Value::Object(object)) => Ok(Self(object)),
             Ok(_) => Err(malformed("the body must be a JSON object")),
             Err(error) => Err(malformed(&format!("the body is not valid JSON: {error}"))),
         }
     }
+}
+
+/// Reads a body that is neither too large nor too slow.
+async fn read(request: Request, limit: usize) -> Result<Bytes, ApiError> {
+    let read = timeout(MAX_WAIT, axum::body::to_bytes(request.into_body(), limit)).await;
+    let Ok(read) = read else {
+        let text = "the body did not arrive in time";
+        return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", text));
+    };
+    read.map_err(|error| {
+        let too_large = std::error::Error::source(&error)
+            .is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
+        if too_large {
+            let text = format!("the body has over {limit} bytes (WOMBAT_MAX_BODY_BYTES)");
+            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", text)
+        } else {
+            malformed("the body broke off")
+        }
+    })
 }
 
 fn malformed(why: &str) -> ApiError {
