@@ -12,13 +12,30 @@ use wombat_daemon::settings::Settings;
 
 const NAME: &str = "wombat-daemon";
 
+/// What a person needs besides the flags.
+const HELP: &str = "\
+Settings, by their variables (`wombat-daemon config` shows those in force):
+  AGENT_JWT_SECRET       Signs the agents' tokens; the same as the backend's. Required
+  BACKEND_URL            The backend [http://localhost:8000]
+  AGENT_DAEMON_API_KEY   What callers must send as X-Agent-Daemon-Key; nobody is asked when absent
+  LLM_PROVIDER           openai, anthropic, gemini, … or offline, with OPENAI_API_KEY and its like
+  WOMBAT_WORKSPACE       The Markdown that the agents are made of
+  RUST_LOG               How much is logged: error, warn, info, debug [info]
+
+Start:
+  wombat-daemon init                      a workspace to begin with
+  wombat-daemon check                     is everything there that a run needs?
+  LLM_PROVIDER=offline wombat-daemon      serve without a model's key
+
+Exit codes: 0 stopped as told, 1 failed, 2 wrong flags, 78 settings to correct.";
+
 /// The agent runtime beside your backend.
 ///
 /// Settings come from wombat.toml (or --config), .env, the environment and flags; the later wins.
 /// docs/CONFIGURATION.md lists them all. The daemon needs at least AGENT_JWT_SECRET and
 /// BACKEND_URL, and a key of the model's provider (or LLM_PROVIDER=offline).
 #[derive(Parser)]
-#[command(name = NAME, version)]
+#[command(name = NAME, version, after_help = HELP)]
 struct Cli {
     /// The settings file; wombat.toml in the working directory when absent.
     #[arg(long, global = true, value_name = "FILE")]
@@ -72,10 +89,7 @@ fn main() -> ExitCode {
         Err(problems) => return exit::fail(exit::CONFIG, NAME, &problems),
     };
     match cli.command {
-        Some(Command::Config) => {
-            exit::say(settings.effective.to_string().trim_end());
-            ExitCode::SUCCESS
-        }
+        Some(Command::Config) => exit::show(&settings.effective),
         Some(Command::Serve | Command::Init { .. } | Command::Check) | None => serve(settings),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use service::settings::Layers;
 use service::{exit, otel, shutdown, telemetry};
 use tokio::net::TcpListener;
@@ -11,16 +11,42 @@ use wombat_dispatcher::Settings;
 
 const PROGRAM: &str = "wombat-dispatcher";
 
-/// Delivers the backend's notifications to the daemon.
+/// What a person needs besides the flags.
+const HELP: &str = "\
+Settings, by their variables (`wombat-dispatcher config` shows those in force):
+  INTERNAL_API_TOKEN     Lets it take notifications; the same as the backend's. Required
+  BACKEND_URL            The backend [http://localhost:8000]
+  AGENT_DAEMON_URL       The daemon, or what balances its instances [http://localhost:8081]
+  AGENT_DAEMON_API_KEY   The daemon's key, where it has one
+  DISPATCH_CONCURRENCY   Sessions at a time [16]
+  DISPATCH_MAX_ATTEMPTS  Failures until a notification is a dead letter [8]
+  DISPATCH_HTTP_PORT     Where /livez and /metrics are; nowhere when absent
+  RUST_LOG               How much is logged: error, warn, info, debug [info]
+
+Exit codes: 0 stopped as told or, with --once, all delivered; 1 failed; 2 wrong flags; 78 settings
+to correct.";
+
+/// Delivers the backend's notifications to the daemon: each once, those of one session in order.
+///
+/// What fails is tried again later and ends in the dead letters when it fails for good. Any number
+/// of dispatchers may run beside each other. docs/CONFIGURATION.md lists all settings.
 #[derive(Debug, Parser)]
-#[command(name = PROGRAM, version)]
+#[command(name = PROGRAM, version, after_help = HELP)]
 struct Arguments {
     /// The settings file; `wombat.toml` in the working directory is read when it is there.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// Deliver what waits, then exit.
     #[arg(long)]
     once: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the settings in force and where each came from; secrets are masked.
+    Config,
 }
 
 fn main() -> ExitCode {
@@ -30,6 +56,9 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return exit::fail(exit::CONFIG, PROGRAM, &error),
     };
+    if let Some(Command::Config) = arguments.command {
+        return exit::show(&settings.effective);
+    }
     telemetry::init(settings.log_format, &settings.log_filter);
     if let Some(warning) = &settings.tokens.warning {
         tracing::warn!("{warning}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use service::agent_token::{self, AgentTokens};
 use service::otel::OtelSettings;
-use service::settings::{Layers, Reader, SettingsError};
+use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 
 /// Everything that the dispatcher can be told (docs/CONFIGURATION.md).
@@ -51,6 +51,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// `RUST_LOG`.
     pub log_filter: String,
+    /// All of them as they are in force.
+    pub effective: Effective,
 }
 
 impl Settings {
@@ -66,7 +68,7 @@ impl Settings {
         let host = reader.text("WOMBAT_HOST", "127.0.0.1");
         let port: Option<u16> =
             reader.parse_optional("DISPATCH_HTTP_PORT", "a number from 0 to 65535");
-        let settings = Self {
+        let mut settings = Self {
             backend_url: reader.url("BACKEND_URL", "http://localhost:8000"),
             internal_token: internal_token.unwrap_or_default(),
             tokens: agent_token::read(&mut reader, false),
@@ -92,8 +94,10 @@ impl Settings {
                     .unwrap_or(LogFormat::Json),
             },
             log_filter: reader.text("RUST_LOG", "info"),
+            effective: Effective::default(),
         };
-        reader.finish().map(|_| settings)
+        settings.effective = reader.finish()?;
+        Ok(settings)
     }
 }
 

@@ -11,10 +11,28 @@ use wombat_heartbeat::{Plan, ScheduleSettings, Settings, Slot, Wake, Who};
 
 const PROGRAM: &str = "wombat-heartbeat";
 
+/// What a person needs besides the flags.
+const HELP: &str = "\
+Settings, by their variables (`wombat-heartbeat config` shows those in force):
+  USER_ID                Whose agent wakes (or --user). Required
+  AGENT_ROLE             Which agent wakes (or --role) [agent]
+  AGENT_JWT_SECRET       Signs the agent's token; the same as the backend's. Required
+  BACKEND_URL            The backend [http://localhost:8000]
+  AGENT_DAEMON_URL       The daemon [http://localhost:8081]
+  AGENT_DAEMON_API_KEY   The daemon's key, where it has one
+
+From cron:
+  wombat-heartbeat --all-roles --user ann --slot auto     all roles, once for a fleet
+  wombat-heartbeat crontab                                the lines for your crontab
+
+Exit codes: 0 and the line heartbeat_ok; 1 failed; 2 wrong flags; 78 settings to correct.";
+
 /// Wakes agents from cron: records the heartbeat and has the daemon work through the checklist
 /// when something waits.
+///
+/// docs/CONFIGURATION.md lists all settings.
 #[derive(Debug, Parser)]
-#[command(name = PROGRAM, version)]
+#[command(name = PROGRAM, version, after_help = HELP)]
 struct Arguments {
     /// The settings file; `wombat.toml` in the working directory is read when it is there.
     #[arg(long, value_name = "FILE", global = true)]
@@ -47,6 +65,8 @@ struct WakeArguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Prints the settings in force and where each came from; secrets are masked.
+    Config,
     /// Prints the crontab lines of the roles in agent-config.json that have a heartbeat_cron.
     Crontab,
     /// Prints systemd units, a service and a timer for each role in agent-config.json that has a
@@ -66,6 +86,7 @@ fn main() -> ExitCode {
         Some(Command::Systemd { out }) => {
             systemd(&layers, arguments.config.as_deref(), &arguments.users, out.as_deref())
         }
+        Some(Command::Config) => show(&layers, arguments.users, arguments.wake),
         None => wake(&layers, arguments.users, arguments.wake),
     }
 }
@@ -116,6 +137,14 @@ fn systemd(
         }
     }
     ExitCode::SUCCESS
+}
+
+fn show(layers: &Layers, users: Vec<String>, arguments: WakeArguments) -> ExitCode {
+    let who = Who { users, roles: arguments.roles, all_roles: arguments.all_roles };
+    match Settings::read(layers, &who) {
+        Ok(settings) => exit::show(&settings.effective),
+        Err(error) => exit::fail(exit::CONFIG, PROGRAM, &error),
+    }
 }
 
 fn wake(layers: &Layers, users: Vec<String>, arguments: WakeArguments) -> ExitCode {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::header::HeaderValue;
 use secrecy::ExposeSecret;
 use service::agent_token::{self, AgentTokens};
-use service::settings::{Layers, Reader, SettingsError};
+use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 use wombat_core::agent_config::AgentConfig;
 use wombat_core::session::{Role, SessionKey, UserId};
@@ -48,6 +48,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// `RUST_LOG`.
     pub log_filter: String,
+    /// All of them as they are in force.
+    pub effective: Effective,
 }
 
 /// One agent of one user.
@@ -76,7 +78,7 @@ impl Settings {
             }
         }
         let run_timeout = reader.seconds("WOMBAT_RUN_TIMEOUT_SECS", 120, 1..=86_400);
-        let settings = Self {
+        let mut settings = Self {
             wakes,
             backend_url: reader.url("BACKEND_URL", "http://localhost:8000"),
             daemon_url: reader.url("AGENT_DAEMON_URL", "http://localhost:8081"),
@@ -86,8 +88,10 @@ impl Settings {
             tokens: agent_token::read(&mut reader, true),
             log_format: log_format(&mut reader),
             log_filter: reader.text("RUST_LOG", "info"),
+            effective: Effective::default(),
         };
-        reader.finish().map(|_| settings)
+        settings.effective = reader.finish()?;
+        Ok(settings)
     }
 }
 

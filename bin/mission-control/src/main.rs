@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use mc_client::token::{Algorithm, Key, TokenVerifier};
 use service::exit;
 use service::otel::OtelSettings;
-use service::settings::{Layers, Reader, SettingsError};
+use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 use tokio::net::TcpListener;
 use wombat_mission_control::conformance::cli::Conformance;
@@ -19,13 +19,25 @@ use wombat_mission_control::{BoardPassword, Config, ProxyLogin};
 
 const NAME: &str = "wombat-mission-control";
 
+/// What a person needs besides the flags.
+const HELP: &str = "\
+Settings, by their variables (`wombat-mission-control config` shows those in force):
+  AGENT_JWT_SECRET       Checks the agents' tokens; the same as the daemon's. Required
+  INTERNAL_API_TOKEN     Lets the dispatcher in; nobody when absent
+  DATABASE_URL           A PostgreSQL server, postgres://…, or a file, sqlite:…
+  MC_BOARD_PASSWORD      What the page asks for; without it the page is for this machine only
+  MC_BUDGET_USD          What a user's agents may spend in a month; no limit when absent
+  RUST_LOG               How much is logged: error, warn, info, debug [info]
+
+Exit codes: 0 stopped as told, 1 failed, 2 wrong flags, 78 settings to correct.";
+
 /// The reference backend of Wombat, with a page at / and a demo application.
 ///
 /// It needs AGENT_JWT_SECRET (the same as the daemon's) and INTERNAL_API_TOKEN (the same as the
 /// dispatcher's). Everything is kept in one SQLite file in MC_DATA_DIR, or on the PostgreSQL server
 /// that DATABASE_URL names.
 #[derive(Parser)]
-#[command(name = NAME, version)]
+#[command(name = NAME, version, after_help = HELP)]
 struct Cli {
     /// The settings file; wombat.toml in the working directory when absent.
     #[arg(long, value_name = "FILE")]
@@ -45,6 +57,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Print the settings in force and where each came from; secrets are masked.
+    Config,
     Conformance(Box<Conformance>),
     /// Print the contract as an OpenAPI 3.1 document.
     Contract,
@@ -57,20 +71,23 @@ struct Settings {
     otel: OtelSettings,
     log_format: LogFormat,
     log_filter: String,
+    effective: Effective,
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let shows = matches!(cli.command, Some(Command::Config));
     match cli.command {
         Some(Command::Conformance(args)) => {
             return wombat_mission_control::conformance::cli::run(NAME, cli.config, *args);
         }
         Some(Command::Contract) => return contract(),
-        None => {}
+        Some(Command::Config) | None => {}
     }
     let flags = [("MC_HOST", cli.host), ("MC_PORT", cli.port), ("MC_DATA_DIR", cli.data_dir)];
     let flags = flags.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     match read(&Layers::of_process(cli.config, flags)) {
+        Ok(settings) if shows => exit::show(&settings.effective),
         Ok(settings) => serve(settings),
         Err(problems) => exit::fail(exit::CONFIG, NAME, &problems),
     }
@@ -104,7 +121,7 @@ fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     let otel = OtelSettings::read(&mut r);
     let log_format = r.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json");
     let log_filter = r.text("RUST_LOG", "info");
-    r.finish()?;
+    let effective = r.finish()?;
     let Some(verifier) = verifier else {
         return Err(SettingsError(vec!["settings could not be read".to_owned()]));
     };
@@ -126,6 +143,7 @@ fn read(layers: &Layers) -> Result<Settings, SettingsError> {
         otel,
         log_format: log_format.unwrap_or_else(LogFormat::fitting),
         log_filter,
+        effective,
     })
 }
 

@@ -3,22 +3,36 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use service::settings::Layers;
 use service::{exit, shutdown, telemetry};
 use wombat_standup::{Asked, Format, Settings, render};
 
 const PROGRAM: &str = "wombat-standup";
 
+/// What a person needs besides the flags.
+const HELP: &str = "\
+Settings, by their variables (`wombat-standup config` shows those in force):
+  BACKEND_URL            The backend [http://localhost:8000]
+  INTERNAL_API_TOKEN     For the day of all users; the same as the backend's
+  AGENT_JWT_SECRET       For the day of one user; the same as the backend's
+  USER_ID                That user (or --user)
+  STANDUP_TIMEZONE       The day's time zone (or --tz) [UTC]
+
+From cron:
+  wombat-standup --tz Europe/Berlin --format markdown
+
+Exit codes: 0 and the line standup_ok; 1 failed; 2 wrong flags; 78 settings to correct.";
+
 /// Prints the day of one user or of all, and ends with the line standup_ok.
 ///
 /// It needs BACKEND_URL, and AGENT_JWT_SECRET for one user (--user or USER_ID) or
 /// INTERNAL_API_TOKEN for all. docs/CONFIGURATION.md lists all settings.
 #[derive(Debug, Parser)]
-#[command(name = PROGRAM, version)]
+#[command(name = PROGRAM, version, after_help = HELP)]
 struct Arguments {
     /// The settings file; wombat.toml in the working directory when absent.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// The IANA time zone in which the day is counted (STANDUP_TIMEZONE; UTC when absent).
     #[arg(long, value_name = "ZONE")]
@@ -32,6 +46,14 @@ struct Arguments {
     /// How it is printed.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the settings in force and where each came from; secrets are masked.
+    Config,
 }
 
 fn main() -> ExitCode {
@@ -42,6 +64,9 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return exit::fail(exit::CONFIG, PROGRAM, &error),
     };
+    if let Some(Command::Config) = arguments.command {
+        return exit::show(&settings.effective);
+    }
     telemetry::init(settings.log_format, &settings.log_filter);
     if let Some(warning) = &settings.warning {
         tracing::warn!("{warning}");

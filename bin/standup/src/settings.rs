@@ -8,7 +8,7 @@ use mc_client::token::TokenMinter;
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use service::agent_token;
-use service::settings::{Layers, Reader, SettingsError};
+use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 use wombat_core::session::{Role, UserId};
 use wombat_core::zones::parse_zone;
@@ -38,6 +38,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// `RUST_LOG`.
     pub log_filter: String,
+    /// All of them as they are in force.
+    pub effective: Effective,
 }
 
 /// In whose name the backend is asked.
@@ -81,7 +83,7 @@ impl Settings {
         };
         let log_format = reader.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json");
         let log_filter = reader.text("RUST_LOG", "info");
-        reader.finish()?;
+        let effective = reader.finish()?;
         // `finish` has failed if there is nobody to ask.
         let Some(asker) = asker else {
             return Err(SettingsError(vec!["settings could not be read".to_owned()]));
@@ -95,6 +97,7 @@ impl Settings {
             warning: tokens.warning,
             log_format: log_format.unwrap_or_else(LogFormat::fitting),
             log_filter,
+            effective,
         })
     }
 }

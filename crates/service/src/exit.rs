@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::settings::Effective;
+
 /// Bad configuration (`EX_CONFIG` of sysexits.h).
 pub const CONFIG: u8 = 78;
 
@@ -15,6 +17,12 @@ pub fn fail(code: u8, program: &str, problem: &impl std::fmt::Display) -> ExitCo
         eprintln!("{program}: {line}");
     }
     ExitCode::from(code)
+}
+
+/// Prints the settings in force, secrets masked: what `config` of each program does.
+pub fn show(settings: &Effective) -> ExitCode {
+    say(settings.to_string().trim_end());
+    ExitCode::SUCCESS
 }
 
 /// Prints a line of a program's result on standard output. A reader that has gone away, as in
