@@ -6,6 +6,7 @@ use llm::request::LlmRequest;
 use llm::{CallContext, Cost, Tally};
 use service::trace::TraceId;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::agent::answer::{RunError, RunErrorKind};
@@ -22,6 +23,8 @@ pub(crate) struct Errand<'a> {
     registration: Registration,
     deadline: Instant,
     call: CallContext,
+    /// Names it on every log line.
+    named: tracing::Span,
 }
 
 impl<'a> Errand<'a> {
@@ -36,7 +39,9 @@ impl<'a> Errand<'a> {
             user_text: None,
             tally: Tally::default(),
         };
-        Ok(Self { app, registration, deadline, call })
+        let run_id = &registration.handle.run_id;
+        let named = tracing::error_span!("errand", run_id, trace_id = %trace);
+        Ok(Self { app, registration, deadline, call, named })
     }
 
     /// Asks the model. Dropping the errand drops the call.
@@ -45,8 +50,9 @@ impl<'a> Errand<'a> {
         handle.meter.call_begins(estimate(&request.messages, &request.tools));
         let begun = Instant::now();
         self.call.tally = Tally::default();
+        let asked = self.app.llm.complete(request, &self.call).instrument(self.named.clone());
         let asked = tokio::select! {
-            asked = timeout_at(self.deadline, self.app.llm.complete(request, &self.call)) => asked,
+            asked = timeout_at(self.deadline, asked) => asked,
             why = handle.stopped() => return Err(RunError::new(why)),
         };
         let answered = asked.as_ref().ok().and_then(|asked| asked.as_ref().ok());

@@ -18,6 +18,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::agent::answer::RunError;
 use crate::agent::request::RunRequest;
@@ -99,23 +100,20 @@ impl Webhooks {
         let event = event(request, handle, outcome).to_string();
         // The same for the same key, so that a receiver can tell a repetition.
         let id = request.key.as_ref().map_or(handle.run_id.as_str(), |key| key.as_str());
-        let delivery =
-            Delivery { webhook, id: format!("msg_{id}"), run_id: handle.run_id.clone(), event };
+        let delivery = Delivery { webhook, id: format!("msg_{id}"), event };
         let sender = self.clone();
-        self.tracker.spawn(async move { sender.deliver(&delivery).await });
+        self.tracker.spawn(async move { sender.deliver(&delivery).await }.in_current_span());
     }
 
     async fn deliver(&self, delivery: &Delivery) {
-        let run_id = delivery.run_id.as_str();
         let host = delivery.webhook.url.host_str().unwrap_or_default();
         for attempt in 1..=ATTEMPTS {
             let (what, wait) = match self.attempt(delivery).await {
                 Verdict::Taken => {
-                    return tracing::debug!(run_id, host, attempt, "webhook delivered");
+                    return tracing::debug!(host, attempt, "webhook delivered");
                 }
                 Verdict::Refused(what) => {
                     return tracing::warn!(
-                        run_id,
                         host,
                         what,
                         "the webhook is refused; it is not tried again"
@@ -124,22 +122,11 @@ impl Webhooks {
                 Verdict::Failed(what, wait) => (what, wait),
             };
             if attempt == ATTEMPTS {
-                return tracing::warn!(
-                    run_id,
-                    host,
-                    what,
-                    "the webhook could not be delivered; giving up"
-                );
+                return tracing::warn!(host, what, "the webhook could not be delivered; giving up");
             }
             let backoff = self.delay.saturating_mul(1 << (attempt - 1));
             let wait = wait.unwrap_or(backoff).min(MAX_WAIT);
-            tracing::info!(
-                run_id,
-                host,
-                what,
-                wait_ms = wait.as_millis(),
-                "the webhook is tried again"
-            );
+            tracing::info!(host, what, wait_ms = wait.as_millis(), "the webhook is tried again");
             sleep(wait).await;
         }
     }
@@ -179,7 +166,6 @@ impl Webhooks {
 struct Delivery {
     webhook: Webhook,
     id: String,
-    run_id: String,
     event: String,
 }
 

@@ -7,6 +7,7 @@ use backon::{ExponentialBuilder, Retryable};
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use memchr::memmem;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,6 +18,9 @@ use crate::raw::RawResponse;
 use crate::token::AgentAuth;
 
 pub use crate::tasks::TaskQuery;
+
+/// What stands where an answer repeats a token.
+const HIDDEN: &[u8] = b"[token]";
 
 /// How long one attempt may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -341,6 +345,7 @@ impl Caller {
             }
             let headers = response.headers().clone();
             let (body, _) = read_body(response, call).await?;
+            let body = self.without_proof(body);
             Err(McError::of_answer(status.as_u16(), &headers, &body))
         };
         tokio::time::timeout(ATTEMPT_TIMEOUT, begin).await.unwrap_or(Err(McError::Timeout))
@@ -351,7 +356,33 @@ impl Caller {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let (body, truncated) = read_body(response, call).await?;
+        let body = self.without_proof(body);
         Ok(RawResponse { status, headers, body, truncated })
+    }
+
+    /// An answer in which a backend repeats what it was sent, as pages for its developers do,
+    /// without the proof of who called: what is read goes on to models, logs and traces.
+    fn without_proof(&self, body: Bytes) -> Bytes {
+        let header = match &self.identity {
+            Identity::Agent(auth) => auth.header().ok(),
+            Identity::Internal { token, .. } => sensitive(token).ok(),
+        };
+        let Some(proof) = header.filter(|proof| !proof.is_empty()) else { return body };
+        let proof = memmem::Finder::new(proof.as_bytes());
+        let mut rest = &body[..];
+        let Some(mut at) = proof.find(rest) else { return body };
+        let mut clean = BytesMut::with_capacity(body.len());
+        loop {
+            clean.extend_from_slice(&rest[..at]);
+            clean.extend_from_slice(HIDDEN);
+            rest = &rest[at + proof.needle().len()..];
+            match proof.find(rest) {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        clean.extend_from_slice(rest);
+        clean.freeze()
     }
 
     /// The request of a call, with who calls.

@@ -46,6 +46,6 @@ pub fn init(format: LogFormat, filter: &str) {
         .with_target(false);
     let _already_started = match format {
         LogFormat::Pretty => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_span_list(false).try_init(),
     };
 }

@@ -10,6 +10,7 @@ use mc_client::budgets::{Reserve, Usage as Report};
 use mc_client::client::AgentClient;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use super::answer::{RunError, RunErrorKind};
 
@@ -121,7 +122,6 @@ impl Settlement {
         let client = self.client.without_fence().with_deadline(Instant::now() + SETTLE);
         if let Err(error) = client.report_usage(&self.report).await {
             tracing::warn!(
-                run_id = self.report.run_id,
                 %error,
                 "the backend could not be told what a model call used; its reservation runs out"
             );
@@ -133,7 +133,7 @@ impl Drop for Reserved {
     fn drop(&mut self) {
         if let Some(settlement) = self.settlement.take() {
             // The provider may charge for a call that was dropped.
-            drop(self.tracker.spawn(settlement.send()));
+            drop(self.tracker.spawn(settlement.send().in_current_span()));
         }
     }
 }

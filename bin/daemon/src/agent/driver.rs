@@ -226,7 +226,6 @@ impl Drive<'_> {
         }
         if begun.workspace_digest != scene.snapshot.digest() {
             tracing::info!(
-                run_id = self.handle.run_id,
                 "the workspace has changed since the run began; it goes on with the new one"
             );
         }

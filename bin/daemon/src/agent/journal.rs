@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use super::answer::{RunAnswer, RunError, RunErrorKind, ToolRequestReport};
 use super::lease::SessionLease;
@@ -321,7 +322,9 @@ impl LastWord {
         }
         self.said.store(true, Ordering::SeqCst);
         match self.take_held() {
-            Some(held) if held.lease.is_some() => drop(self.tracker.spawn(held.free())),
+            Some(held) if held.lease.is_some() => {
+                drop(self.tracker.spawn(held.free().in_current_span()))
+            }
             _ => {}
         }
     }
@@ -362,14 +365,15 @@ impl Drop for LastWord {
         }
         let mut extra = json!({ "estimated": true });
         self.used(&mut extra);
-        self.tracker.spawn(async move {
+        let words = async move {
             if let Some(journal) = journal {
                 journal.end(RunStatus::Interrupted, fields(extra)).await;
             }
             if let Some(held) = held {
                 held.free().await;
             }
-        });
+        };
+        self.tracker.spawn(words.in_current_span());
     }
 }
 

@@ -8,6 +8,7 @@ use service::otel::{Side, Span};
 use service::trace::TraceId;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::answer::{RunError, RunErrorKind};
@@ -102,10 +103,24 @@ async fn wait_for(mut outcome: watch::Receiver<Option<Outcome>>) -> Option<Outco
     outcome.wait_for(Option::is_some).await.ok()?.clone()
 }
 
+/// Works on a run to its end. Every log line of it bears its ids.
 async fn execute(app: &App, request: RunRequest, trace: TraceId, sink: EventSink) -> Outcome {
+    let run_id = Uuid::now_v7().to_string();
+    let role = request.session.role();
+    // Also where only errors are logged: their lines need the ids most.
+    let named = tracing::error_span!("run", run_id, trace_id = %trace, %role);
+    work(app, request, trace, sink, run_id).instrument(named).await
+}
+
+async fn work(
+    app: &App,
+    request: RunRequest,
+    trace: TraceId,
+    sink: EventSink,
+    run_id: String,
+) -> Outcome {
     let begun = Instant::now();
     let deadline = begun + request.limits.timeout;
-    let run_id = Uuid::now_v7().to_string();
     let mut registration = app.runs.register(run_id, request.key.clone())?;
     let run_key = request.key.clone().unwrap_or_else(RunKey::random);
     let handle = registration.handle.clone();
@@ -142,7 +157,7 @@ async fn execute(app: &App, request: RunRequest, trace: TraceId, sink: EventSink
     });
     describe(&mut span, &handle, &result);
     last_word.say(&result).await;
-    settle(&mut registration, &request, &trace, &result);
+    settle(&mut registration, &result);
     let outcome = result.map(Arc::new);
     let role = request.session.role();
     let is_known = app.workspace.snapshot().agents().iter().any(|agent| agent.role == *role);
@@ -171,17 +186,9 @@ fn describe(
 }
 
 /// Books the end of a run and says it once.
-fn settle(
-    registration: &mut Registration,
-    request: &RunRequest,
-    trace: &TraceId,
-    result: &Result<super::answer::RunAnswer, RunError>,
-) {
-    let run_id = &registration.handle.run_id;
-    let role = request.session.role();
+fn settle(registration: &mut Registration, result: &Result<super::answer::RunAnswer, RunError>) {
     match result {
         Ok(answer) => tracing::info!(
-            run_id, trace_id = %trace, %role,
             task_id = answer.task_id,
             tools = answer.steps.len(),
             tokens = answer.usage.total_tokens,
@@ -191,7 +198,6 @@ fn settle(
             "run completed"
         ),
         Err(error) => tracing::warn!(
-            run_id, trace_id = %trace, %role,
             reason = ?error.kind,
             cause = error.cause,
             "run failed"

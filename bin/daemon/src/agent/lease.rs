@@ -7,6 +7,7 @@ use mc_client::client::AgentClient;
 use mc_client::leases::{Lease, LeaseRequest};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use super::answer::{RunError, RunErrorKind};
 use crate::sessions::SessionPolicy;
@@ -76,7 +77,7 @@ impl SessionLease {
             }
         };
         let lease = Arc::new(lease);
-        let renewal = tokio::spawn(renew(client.clone(), lease.clone(), run_id.to_owned()));
+        let renewal = tokio::spawn(renew(client.clone(), lease.clone()).in_current_span());
         Ok(Self { lease, client: client.clone(), _renewal: AbortOnDropHandle::new(renewal) })
     }
 
@@ -88,18 +89,17 @@ impl SessionLease {
 
 /// Keeps the turn. Once it is another's, that is said, and nothing more is tried: the run's next
 /// write is refused, which ends it.
-async fn renew(client: AgentClient, lease: Arc<Lease>, run_id: String) {
+async fn renew(client: AgentClient, lease: Arc<Lease>) {
     loop {
         sleep(RENEW).await;
         let client = client.clone().with_deadline(Instant::now() + RENEW);
         match client.renew_lease(&lease.lease_id, Some(TTL)).await {
             Ok(_) => {}
             Err(error) if error.is_retryable() => {
-                tracing::warn!(run_id, %error, "the session's lease could not be renewed; trying again");
+                tracing::warn!(%error, "the session's lease could not be renewed; trying again");
             }
             Err(error) => {
                 tracing::warn!(
-                    run_id,
                     %error,
                     "the session's lease is lost: another instance may have taken over; this run can \
                      write no more"

@@ -4,12 +4,14 @@
 
 mod architecture;
 mod browser;
+mod canaries;
 mod chaos;
 mod fastapi;
 mod features;
 mod heartbeat;
 mod journal;
 mod kills;
+mod listeners;
 mod mcp;
 mod mistakes;
 mod otel;

@@ -22,7 +22,7 @@ use crate::peers::free_port;
 
 /// Spans with the name of the service that sent them.
 #[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<(String, Span)>>>);
+pub(crate) struct Collector(Arc<Mutex<Vec<(String, Span)>>>);
 
 impl Collector {
     fn take(&self, request: ExportTraceServiceRequest) {
@@ -37,7 +37,7 @@ impl Collector {
         }
     }
 
-    async fn http(&self) -> String {
+    pub(crate) async fn http(&self) -> String {
         let collector = self.clone();
         let take = async move |body: axum::body::Bytes| {
             collector.take(ExportTraceServiceRequest::decode(body).unwrap());
@@ -58,7 +58,7 @@ impl Collector {
         format!("http://{address}")
     }
 
-    fn spans(&self) -> Vec<(String, Span)> {
+    pub(crate) fn spans(&self) -> Vec<(String, Span)> {
         self.0.lock().unwrap().clone()
     }
 }
