@@ -19,6 +19,10 @@ use crate::token::AgentAuth;
 
 pub use crate::tasks::TaskQuery;
 
+/// From how many bytes on a token is looked for in answers: a shorter one is a word that an answer
+/// may hold by chance.
+const SECRET_LEN: usize = 16;
+
 /// What stands where an answer repeats a token.
 const HIDDEN: &[u8] = b"[token]";
 
@@ -367,7 +371,7 @@ impl Caller {
             Identity::Agent(auth) => auth.header().ok(),
             Identity::Internal { token, .. } => sensitive(token).ok(),
         };
-        let Some(proof) = header.filter(|proof| !proof.is_empty()) else { return body };
+        let Some(proof) = header.filter(|proof| proof.len() >= SECRET_LEN) else { return body };
         let proof = memmem::Finder::new(proof.as_bytes());
         let mut rest = &body[..];
         let Some(mut at) = proof.find(rest) else { return body };
