@@ -10,7 +10,7 @@ ifneq ($(wildcard $(RECORDINGS)),)
 export WOMBAT_TEST_RECORDINGS ?= $(abspath $(RECORDINGS))
 endif
 
-.PHONY: help demo test lint audit bench chaos security contract screenshots recordings run dispatcher heartbeat standup backend clean prerequisites
+.PHONY: help demo test lint audit bench chaos fuzz security contract screenshots recordings run dispatcher heartbeat standup backend clean prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench: prerequisites ## Time what is to be fast
 chaos: prerequisites ## Deliver notifications while everything is killed at random (ARGS="--seed 1 --notifications 20000 --sessions 500")
 	$(CARGO) build --release --quiet -p wombat-mission-control -p wombat-daemon -p wombat-dispatcher
 	@$(CARGO) run --release --quiet -p xtask -- chaos $(ARGS)
+
+fuzz: prerequisites ## Feed every parser with nonsense (ARGS="300 answers": seconds for each target, which)
+	@scripts/fuzz.sh $(ARGS)
 
 security: prerequisites ## A model that always obeys injections, against what the daemon enforces (docs/SECURITY.md)
 	@$(or $(WOMBAT_TEST_AGENTDOJO),python3) -c 'import agentdojo, aib, jwt' 2>/dev/null || { echo "AgentDojo is missing: pip install -r security/requirements.txt, and name that Python in WOMBAT_TEST_AGENTDOJO"; exit 1; }

@@ -1,5 +1,5 @@
 //! OpenAPI documents, and arguments for what they declare, on any text. The document ends where the
-//! first NUL is; the arguments are what follows: `cargo +nightly fuzz run openapi`.
+//! first NUL is; the arguments are what follows.
 
 #![no_main]
 

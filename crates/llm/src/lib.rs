@@ -10,6 +10,8 @@ pub mod client;
 pub mod cost;
 pub mod error;
 pub mod event;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod model;
 pub mod request;
 pub mod settings;

@@ -5,6 +5,8 @@ mod anthropic;
 mod body;
 mod chat;
 mod failure;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod gemini;
 mod quirks;
 mod responses;

@@ -8,6 +8,8 @@ pub mod dispatch;
 mod documents;
 pub mod error;
 pub mod events;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod idempotency;
 pub mod leases;
 mod messages;

@@ -131,7 +131,7 @@ impl Script {
         Self::parse(&text).map_err(|error| format!("{name}: {error}"))
     }
 
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let document: Document = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
         for (n, rule) in document.rules.iter().enumerate() {
             if rule.say.is_none() && rule.call.is_empty() && rule.fail.is_none() {

@@ -1,5 +1,5 @@
-//! All parsers of the workspace and of what models write, on any text:
-//! `cargo +nightly fuzz run parsers`.
+//! All parsers of the workspace and of what models write, on any text: front matter, endpoints of
+//! skills, paths, session keys, settings of agents and MCP servers, schedules, fences.
 
 #![no_main]
 
@@ -8,6 +8,7 @@ use wombat_core::agent_config::AgentConfig;
 use wombat_core::cron::Cron;
 use wombat_core::endpoint::{EndpointPattern, NormalPath, endpoints_in_markdown};
 use wombat_core::frontmatter;
+use wombat_core::mcp_config::McpConfig;
 use wombat_core::session::SessionKey;
 use wombat_core::untrusted::{break_control_tokens, fence_untrusted};
 
@@ -26,6 +27,7 @@ fuzz_target!(|text: &str| {
         assert_eq!(key.to_string(), text);
     }
     let _ = AgentConfig::read(text, &|_| None);
+    let _ = McpConfig::parse(text, &|_| None);
     let _ = text.parse::<Cron>();
     let broken = break_control_tokens(text);
     assert_eq!(break_control_tokens(&broken), broken);

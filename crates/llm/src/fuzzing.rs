@@ -1,0 +1,31 @@
+//! What the fuzz targets drive and nobody else can reach: built with `--cfg fuzzing` only.
+
+use crate::client::CallContext;
+use crate::model::{ModelRef, Provider};
+use crate::offline::Script;
+use crate::provider::fuzzing::{read_stream, read_whole};
+use crate::request::{LlmRequest, Message, ToolChoice};
+
+/// Reads an answer of a provider: as a stream that arrives in these pieces, and as a whole.
+/// Panics where what was told piece by piece is not what is given in the end.
+pub async fn answer(provider: u8, pieces: &[&[u8]]) {
+    let provider = Provider::ALL[usize::from(provider) % Provider::ALL.len()];
+    read_stream(provider, pieces).await;
+    read_whole(provider, &pieces.concat());
+}
+
+/// Reads an offline script and has it answer a person.
+pub async fn script(text: &str, words: &str) {
+    let Ok(script) = Script::parse(text) else { return };
+    let request = LlmRequest {
+        model: ModelRef::new(Provider::Offline, "offline"),
+        messages: vec![Message::user(words)],
+        tools: Vec::new().into(),
+        tool_choice: ToolChoice::Auto,
+        max_output_tokens: None,
+        temperature: None,
+        response_schema: None,
+    };
+    // A rule may ask for a wait, which is not waited for.
+    let _ = futures::FutureExt::now_or_never(script.answer(&request, &CallContext::default()));
+}

@@ -1,0 +1,58 @@
+//! Answers of providers from bytes that nobody vouches for.
+
+use bytes::Bytes;
+use futures::stream;
+
+use super::{LiveStream, Piece, Target, body, read_json};
+use crate::model::Provider;
+use crate::settings::{Endpoint, OpenAiApi, Timeouts};
+
+fn targets(provider: Provider) -> Vec<Target> {
+    let endpoint = Endpoint { base_url: None, api_key: Some("key".into()) };
+    let apis = [OpenAiApi::Chat, OpenAiApi::Responses];
+    apis.into_iter().filter_map(|api| Target::new(provider, &endpoint, api).ok()?).collect()
+}
+
+/// Reads pieces as a stream: what is told as text is what the answer holds in the end.
+pub(crate) async fn read_stream(provider: Provider, pieces: &[&[u8]]) {
+    for target in targets(provider) {
+        let pieces: Vec<_> = pieces
+            .iter()
+            .map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece)))
+            .collect();
+        let body = reqwest::Body::wrap_stream(stream::iter(pieces));
+        let response = reqwest::Response::from(http::Response::new(body));
+        let mut live = LiveStream {
+            events: Some(body::events(response, Timeouts::default())),
+            whole: Vec::new(),
+            reader: target.reader(),
+            target,
+        };
+        let mut told = String::new();
+        loop {
+            match live.next().await {
+                Ok(Piece::Text(text)) => told += &text,
+                Ok(Piece::Done(answer)) => {
+                    assert_eq!(answer.message.text, told);
+                    assert!(answer.message.tool_calls.iter().all(|call| !call.id.is_empty()));
+                    break;
+                }
+                Err(failure) => {
+                    assert!(!failure.cause.contains("\"key\""));
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Reads bytes as an answer that came as a whole.
+pub(crate) fn read_whole(provider: Provider, bytes: &[u8]) {
+    for target in targets(provider) {
+        if let Ok(json) = read_json(bytes)
+            && let Ok(answer) = target.whole(&json)
+        {
+            assert!(answer.message.tool_calls.iter().all(|call| !call.id.is_empty()));
+        }
+    }
+}
