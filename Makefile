@@ -40,6 +40,7 @@ audit: prerequisites ## Known vulnerabilities of dependencies; fetches the RustS
 bench: prerequisites ## Time what is to be fast
 	$(CARGO) build --release --quiet --workspace --bins
 	$(CARGO) run --release --quiet -p bench
+	$(CARGO) run --release --quiet -p bench --bin floor
 	$(CARGO) build --release --quiet -p wombat-dispatcher -p wombat-mission-control
 	$(CARGO) run --release --quiet -p bench --bin dispatch
 	$(CARGO) run --release --quiet -p bench --bin queue

@@ -92,8 +92,9 @@ impl Metrics {
     /// A run has ended.
     pub fn run(&self, role: Option<&str>, outcome: &'static str, took: Duration) {
         let role = role.unwrap_or(OTHER).to_owned();
-        self.counter(RUNS, vec![Label::new("role", role), outcome_label(outcome)]).increment(1);
-        self.histogram(RUN_SECONDS, vec![outcome_label(outcome)]).record(took);
+        let labels = vec![Label::new("role", role), outcome_label(outcome)];
+        self.counter(RUNS, labels.clone()).increment(1);
+        self.histogram(RUN_SECONDS, labels).record(took);
     }
 
     /// A tool has been called. `name` is one that the configuration knows; what else a model may

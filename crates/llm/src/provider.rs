@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
 use reqwest::Response;
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -146,7 +146,7 @@ impl Network {
             let body = target.body(model, request, &self.known.of(model), stream);
             let url = target.url(&model.name, stream);
             let headers = headers(target, traceparent, stream);
-            let asked = self.http.post(url).headers(headers).json(&body).send();
+            let asked = self.http.post(url).headers(headers).body(body).send();
             let limit = self.timeouts.first_byte;
             let response = timeout(limit, asked)
                 .await
@@ -184,6 +184,7 @@ fn headers(target: &Target, traceparent: Option<&str>, stream: bool) -> HeaderMa
     let mut headers = target.headers();
     let accepted = if stream { "text/event-stream" } else { "application/json" };
     headers.insert(ACCEPT, HeaderValue::from_static(accepted));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     // Only a value that may stand in a header is one.
     if let Some(value) = traceparent.and_then(|value| HeaderValue::from_str(value).ok()) {
         headers.insert("traceparent", value);

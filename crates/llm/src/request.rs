@@ -1,7 +1,9 @@
 //! What is asked of a model: messages, tools, limits. Plain data, and serialisable, so that a run
 //! can be written down and taken up elsewhere.
 
-use std::sync::Arc;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,7 +18,7 @@ pub struct LlmRequest {
     /// The conversation, oldest first.
     pub messages: Vec<Message>,
     /// The tools that the model may call.
-    pub tools: Arc<[ToolSpec]>,
+    pub tools: ToolList,
     /// Whether it may call them in this turn.
     pub tool_choice: ToolChoice,
     /// The most tokens the answer may have; the provider's own limit when absent.
@@ -45,6 +47,63 @@ pub enum ToolChoice {
     /// Not in this turn. The tools are still sent where earlier turns of the conversation used
     /// them, because some providers refuse such a conversation otherwise.
     None,
+}
+
+/// Tools that go with many calls: what is computed of them is computed once.
+#[derive(Clone, Default)]
+pub struct ToolList(Arc<Listed>);
+
+#[derive(Default)]
+struct Listed {
+    specs: Box<[ToolSpec]>,
+    size: OnceLock<u64>,
+    /// As JSON, in each form that was asked for so far.
+    written: Mutex<Vec<(ToolForm, Arc<str>)>>,
+}
+
+/// The form in which a kind of provider takes tools, and whether schemas are to be plain.
+pub(crate) type ToolForm = (&'static str, bool);
+
+impl ToolList {
+    /// How large they are for the model, by the caller's measure, which must be the same each time.
+    pub fn size(&self, measure: impl FnOnce(&[ToolSpec]) -> u64) -> u64 {
+        *self.0.size.get_or_init(|| measure(&self.0.specs))
+    }
+
+    /// As JSON in a provider's form.
+    pub(crate) fn written(
+        &self,
+        form: ToolForm,
+        write: impl FnOnce(&[ToolSpec]) -> Value,
+    ) -> Arc<str> {
+        let mut all = self.0.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, text)) = all.iter().find(|(known, _)| *known == form) {
+            return Arc::clone(text);
+        }
+        let text: Arc<str> = write(&self.0.specs).to_string().into();
+        all.push((form, Arc::clone(&text)));
+        text
+    }
+}
+
+impl From<Vec<ToolSpec>> for ToolList {
+    fn from(specs: Vec<ToolSpec>) -> Self {
+        Self(Arc::new(Listed { specs: specs.into(), ..Listed::default() }))
+    }
+}
+
+impl Deref for ToolList {
+    type Target = [ToolSpec];
+
+    fn deref(&self) -> &[ToolSpec] {
+        &self.0.specs
+    }
+}
+
+impl fmt::Debug for ToolList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.specs.fmt(f)
+    }
 }
 
 /// A tool as the model sees it.

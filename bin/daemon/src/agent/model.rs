@@ -1,12 +1,11 @@
 //! One turn of the model: what it may cost, the call itself, live text.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use futures::StreamExt as _;
 use llm::event::{Completion, StreamEvent, Usage};
 use llm::model::ModelRef;
-use llm::request::{LlmRequest, Message, ToolChoice, ToolSpec};
+use llm::request::{LlmRequest, Message, ToolChoice, ToolList, ToolSpec};
 use llm::{CallContext, Tally};
 use serde_json::json;
 use service::otel::{Side, Span};
@@ -23,7 +22,7 @@ use crate::state::App;
 pub(super) struct Asker<'a> {
     pub(super) app: &'a App,
     pub(super) model: &'a ModelRef,
-    pub(super) tools: &'a Arc<[ToolSpec]>,
+    pub(super) tools: &'a ToolList,
     pub(super) limits: RunLimits,
     pub(super) call: CallContext,
     pub(super) span: &'a Span,
@@ -199,7 +198,7 @@ fn whole(tokens: f64) -> u32 {
 }
 
 /// About how many tokens a prompt has.
-pub(crate) fn estimate(messages: &[Message], tools: &[ToolSpec]) -> u64 {
+pub(crate) fn estimate(messages: &[Message], tools: &ToolList) -> u64 {
     let of_message = |message: &Message| match message {
         Message::System { content } | Message::User { content } | Message::Tool { content, .. } => {
             estimate_tokens(content)
@@ -210,13 +209,11 @@ pub(crate) fn estimate(messages: &[Message], tools: &[ToolSpec]) -> u64 {
                 + calls.map(|call| estimate_tokens(&call.arguments.to_string())).sum::<usize>()
         }
     };
-    let tools: usize = tools
-        .iter()
-        .map(|tool| {
-            estimate_tokens(&tool.description) + estimate_tokens(&tool.parameters.to_string())
-        })
-        .sum();
-    (messages.iter().map(of_message).sum::<usize>() + tools) as u64
+    let of_tool = |tool: &ToolSpec| {
+        estimate_tokens(&tool.description) + estimate_tokens(&tool.parameters.to_string())
+    };
+    let of_tools = tools.size(|tools| tools.iter().map(of_tool).sum::<usize>() as u64);
+    messages.iter().map(of_message).sum::<usize>() as u64 + of_tools
 }
 
 /// What a trace tells of the answer.

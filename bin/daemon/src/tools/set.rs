@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use jsonschema::Validator;
-use llm::request::ToolSpec;
+use llm::request::ToolList;
 use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
 use mc_client::types::Capabilities;
@@ -29,7 +29,7 @@ const MAX_PROBLEMS: usize = 8;
 /// The tools that a role may call.
 #[derive(Debug)]
 pub struct ToolSet {
-    specs: Arc<[ToolSpec]>,
+    specs: ToolList,
     tools: HashMap<String, Tool>,
 }
 
@@ -138,7 +138,7 @@ impl ToolSet {
     }
 
     /// The tools as the model sees them.
-    pub fn specs(&self) -> &Arc<[ToolSpec]> {
+    pub fn specs(&self) -> &ToolList {
         &self.specs
     }
 

@@ -10,14 +10,14 @@ use crate::provider::wire::{
     self, Assembly, PartialCall, Reader, Told, call_id, count_at, error_in, items, str_at,
 };
 use crate::provider::{Answer, Failure, sends_tools};
-use crate::request::{LlmRequest, Message, ToolCall, ToolChoice};
+use crate::request::{LlmRequest, Message, ToolCall, ToolChoice, ToolSpec};
 
 /// The limit of an answer where the caller sets none: Anthropic wants one.
 const MAX_TOKENS: u32 = 8_192;
 /// The most that the third generation's models can say.
 const MAX_TOKENS_CLAUDE_3: u32 = 4_096;
 
-/// The request.
+/// The request, without its tools.
 pub(super) fn body(model: &ModelRef, request: &LlmRequest, quirks: &Quirks, stream: bool) -> Value {
     let (system, rest) = split_system(&request.messages);
     let mut body = Map::new();
@@ -35,18 +35,8 @@ pub(super) fn body(model: &ModelRef, request: &LlmRequest, quirks: &Quirks, stre
     let mut messages = messages(rest);
     mark_last_block(&mut messages);
     body.insert("messages".into(), Value::Array(messages));
-    if sends_tools(request) {
-        let tools = request.tools.iter().map(|tool| {
-            json!({
-                "name": tool.name,
-                "description": tool.description,
-                "input_schema": schema::for_tool(&tool.parameters, quirks.plain_schemas),
-            })
-        });
-        body.insert("tools".into(), tools.collect());
-        if request.tool_choice == ToolChoice::None {
-            body.insert("tool_choice".into(), json!({ "type": "none" }));
-        }
+    if sends_tools(request) && request.tool_choice == ToolChoice::None {
+        body.insert("tool_choice".into(), json!({ "type": "none" }));
     }
     if let Some(temperature) = request.temperature.filter(|_| !quirks.no_temperature) {
         // Anthropic's scale ends at 1.
@@ -63,6 +53,18 @@ pub(super) fn body(model: &ModelRef, request: &LlmRequest, quirks: &Quirks, stre
         body.insert("stream".into(), json!(true));
     }
     Value::Object(body)
+}
+
+/// Tools as the protocol takes them.
+pub(super) fn tools(tools: &[ToolSpec], plain: bool) -> Value {
+    let tools = tools.iter().map(|tool| {
+        json!({
+            "name": tool.name,
+            "description": tool.description,
+            "input_schema": schema::for_tool(&tool.parameters, plain),
+        })
+    });
+    tools.collect()
 }
 
 fn default_limit(model: &str) -> u32 {

@@ -13,9 +13,9 @@ use crate::provider::wire::{
     str_at,
 };
 use crate::provider::{Answer, Failure, sends_tools};
-use crate::request::{LlmRequest, Message, ToolCall, ToolChoice};
+use crate::request::{LlmRequest, Message, ToolCall, ToolChoice, ToolSpec};
 
-/// The request.
+/// The request, without its tools.
 pub(super) fn body(
     model: &ModelRef,
     request: &LlmRequest,
@@ -27,18 +27,8 @@ pub(super) fn body(
     body.insert("model".into(), json!(model.name));
     let messages = request.messages.iter().map(|turn| message(model.provider, turn));
     body.insert("messages".into(), messages.collect());
-    if sends_tools(request) {
-        let tools = request.tools.iter().map(|tool| {
-            json!({ "type": "function", "function": {
-                "name": tool.name,
-                "description": tool.description,
-                "parameters": schema::for_tool(&tool.parameters, quirks.plain_schemas),
-            }})
-        });
-        body.insert("tools".into(), tools.collect());
-        if request.tool_choice == ToolChoice::None {
-            body.insert("tool_choice".into(), json!("none"));
-        }
+    if sends_tools(request) && request.tool_choice == ToolChoice::None {
+        body.insert("tool_choice".into(), json!("none"));
     }
     let fixed = catalog::find(model.provider, &model.name).is_some_and(|e| e.fixed_sampling);
     if let Some(limit) = request.max_output_tokens {
@@ -69,6 +59,18 @@ pub(super) fn body(
         }
     }
     Value::Object(body)
+}
+
+/// Tools as the protocol takes them.
+pub(super) fn tools(tools: &[ToolSpec], plain: bool) -> Value {
+    let tools = tools.iter().map(|tool| {
+        json!({ "type": "function", "function": {
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": schema::for_tool(&tool.parameters, plain),
+        }})
+    });
+    tools.collect()
 }
 
 fn message(provider: Provider, message: &Message) -> Value {

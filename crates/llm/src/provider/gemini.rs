@@ -11,7 +11,7 @@ use crate::provider::wire::{
     self, Assembly, Reader, Told, call_id, count_at, error_in, items, str_at,
 };
 use crate::provider::{Answer, Failure, sends_tools};
-use crate::request::{LlmRequest, Message, ToolCall, ToolChoice};
+use crate::request::{LlmRequest, Message, ToolCall, ToolChoice, ToolSpec};
 
 /// Where a call's `provider_state` keeps its thought signature, and its id where Gemini gave one.
 const SIGNATURE: &str = "thought_signature";
@@ -38,7 +38,7 @@ pub(super) fn path(model: &str, stream: bool) -> String {
     format!("{folder}/{encoded}:{method}")
 }
 
-/// The request.
+/// The request, without its tools.
 pub(super) fn body(model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> Value {
     let mut body = Map::new();
     let is_system = |message: &&Message| matches!(message, Message::System { .. });
@@ -55,24 +55,9 @@ pub(super) fn body(model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> V
         body.insert("systemInstruction".into(), json!({ "parts": parts }));
     }
     body.insert("contents".into(), contents(&model.name, rest));
-    if sends_tools(request) {
-        let tools: Vec<Value> = request
-            .tools
-            .iter()
-            .map(|tool| {
-                let mut declared = json!({ "name": tool.name, "description": tool.description });
-                // An object without properties is refused.
-                if schema::has_properties(&tool.parameters) {
-                    declared["parameters"] = schema::subset(&tool.parameters);
-                }
-                declared
-            })
-            .collect();
-        body.insert("tools".into(), json!([{ "functionDeclarations": tools }]));
-        if request.tool_choice == ToolChoice::None {
-            let config = json!({ "functionCallingConfig": { "mode": "NONE" } });
-            body.insert("toolConfig".into(), config);
-        }
+    if sends_tools(request) && request.tool_choice == ToolChoice::None {
+        let config = json!({ "functionCallingConfig": { "mode": "NONE" } });
+        body.insert("toolConfig".into(), config);
     }
     let mut config = Map::new();
     if let Some(limit) = request.max_output_tokens {
@@ -89,6 +74,22 @@ pub(super) fn body(model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> V
         body.insert("generationConfig".into(), Value::Object(config));
     }
     Value::Object(body)
+}
+
+/// Tools as the protocol takes them.
+pub(super) fn tools(tools: &[ToolSpec]) -> Value {
+    let tools: Value = tools
+        .iter()
+        .map(|tool| {
+            let mut declared = json!({ "name": tool.name, "description": tool.description });
+            // An object without properties is refused.
+            if schema::has_properties(&tool.parameters) {
+                declared["parameters"] = schema::subset(&tool.parameters);
+            }
+            declared
+        })
+        .collect();
+    json!([{ "functionDeclarations": tools }])
 }
 
 /// Turns of user and model, one after the other.

@@ -13,12 +13,12 @@ use crate::provider::wire::{
     str_at,
 };
 use crate::provider::{Answer, Failure, sends_tools};
-use crate::request::{LlmRequest, Message, ToolCall, ToolChoice};
+use crate::request::{LlmRequest, Message, ToolCall, ToolChoice, ToolSpec};
 
 /// Where a call's `provider_state` keeps the thoughts that led to it.
 const REASONING: &str = "reasoning";
 
-/// The request.
+/// The request, without its tools.
 pub(super) fn body(model: &ModelRef, request: &LlmRequest, quirks: &Quirks, stream: bool) -> Value {
     let fixed = catalog::find(model.provider, &model.name).is_some_and(|e| e.fixed_sampling);
     let mut body = Map::new();
@@ -28,20 +28,8 @@ pub(super) fn body(model: &ModelRef, request: &LlmRequest, quirks: &Quirks, stre
     if fixed {
         body.insert("include".into(), json!(["reasoning.encrypted_content"]));
     }
-    if sends_tools(request) {
-        let tools = request.tools.iter().map(|tool| {
-            json!({
-                "type": "function",
-                "name": tool.name,
-                "description": tool.description,
-                "parameters": schema::for_tool(&tool.parameters, quirks.plain_schemas),
-                "strict": false,
-            })
-        });
-        body.insert("tools".into(), tools.collect());
-        if request.tool_choice == ToolChoice::None {
-            body.insert("tool_choice".into(), json!("none"));
-        }
+    if sends_tools(request) && request.tool_choice == ToolChoice::None {
+        body.insert("tool_choice".into(), json!("none"));
     }
     if let Some(limit) = request.max_output_tokens {
         // The least that the server takes.
@@ -65,6 +53,20 @@ pub(super) fn body(model: &ModelRef, request: &LlmRequest, quirks: &Quirks, stre
         body.insert("stream".into(), json!(true));
     }
     Value::Object(body)
+}
+
+/// Tools as the protocol takes them.
+pub(super) fn tools(tools: &[ToolSpec], plain: bool) -> Value {
+    let tools = tools.iter().map(|tool| {
+        json!({
+            "type": "function",
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": schema::for_tool(&tool.parameters, plain),
+            "strict": false,
+        })
+    });
+    tools.collect()
 }
 
 fn input(messages: &[Message]) -> Value {

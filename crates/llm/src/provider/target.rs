@@ -12,7 +12,7 @@ use crate::provider::gemini::GeminiReader;
 use crate::provider::quirks::Quirks;
 use crate::provider::responses::ResponsesReader;
 use crate::provider::wire::Reader;
-use crate::provider::{Answer, Failure, anthropic, chat, gemini, responses};
+use crate::provider::{Answer, Failure, anthropic, chat, gemini, responses, sends_tools};
 use crate::request::LlmRequest;
 use crate::settings::{Endpoint, LlmConfigError, OpenAiApi};
 
@@ -26,6 +26,18 @@ enum Protocol {
     Responses,
     Anthropic,
     Gemini,
+}
+
+impl Protocol {
+    /// Tells the forms of what is written for it apart.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Responses => "responses",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+        }
+    }
 }
 
 /// A provider's server and key.
@@ -100,8 +112,33 @@ impl Target {
         self.headers.clone()
     }
 
-    /// A request's body.
+    /// A request's body as JSON.
     pub(super) fn body(
+        &self,
+        model: &ModelRef,
+        request: &LlmRequest,
+        quirks: &Quirks,
+        stream: bool,
+    ) -> String {
+        let mut body = self.without_tools(model, request, quirks, stream).to_string();
+        // The tools are the larger part of most requests, and the same each time.
+        if sends_tools(request) && body.pop() == Some('}') {
+            let plain = quirks.plain_schemas;
+            let tools =
+                request.tools.written((self.protocol.name(), plain), |tools| match self.protocol {
+                    Protocol::Chat => chat::tools(tools, plain),
+                    Protocol::Responses => responses::tools(tools, plain),
+                    Protocol::Anthropic => anthropic::tools(tools, plain),
+                    Protocol::Gemini => gemini::tools(tools),
+                });
+            body.push_str(",\"tools\":");
+            body.push_str(&tools);
+            body.push('}');
+        }
+        body
+    }
+
+    fn without_tools(
         &self,
         model: &ModelRef,
         request: &LlmRequest,
