@@ -1,5 +1,6 @@
 //! The HTTP API (docs/API.md): one file per resource, handlers without logic.
 
+mod ag_ui;
 mod backend;
 mod compact;
 mod error;
@@ -95,6 +96,9 @@ fn with_protocols(mut router: Router<App>, app: &App) -> Router<App> {
     if on.has(Protocol::OpenAi) {
         router = router.merge(openai::router());
     }
+    if on.has(Protocol::AgUi) {
+        router = router.merge(ag_ui::router());
+    }
     if on.has(Protocol::Mcp) {
         router = router.merge(mcp::router());
     }
@@ -104,16 +108,20 @@ fn with_protocols(mut router: Router<App>, app: &App) -> Router<App> {
 /// An error from before the handlers, in the form of the protocol that the path belongs to.
 fn refusal(app: &App, path: &str, mut error: ApiError) -> Response {
     let on = |protocol| app.settings.protocols.has(protocol);
-    let is_openai = on(Protocol::OpenAi) && path.starts_with("/v1/");
-    let is_mcp = on(Protocol::Mcp) && path == "/mcp";
-    if !is_openai && !is_mcp {
+    let dress: fn(&ApiError) -> Response = if on(Protocol::OpenAi) && path.starts_with("/v1/") {
+        openai::refusal
+    } else if on(Protocol::Mcp) && path == "/mcp" {
+        mcp::refusal
+    } else if on(Protocol::AgUi) && path.starts_with("/ag-ui/") {
+        ag_ui::refusal
+    } else {
         return error.into_response();
-    }
+    };
     // RFC 6750, section 3.1: a token that is wrong is 401, and so the clients know it.
     if error.body.code == "invalid_daemon_key" {
         error.status = StatusCode::UNAUTHORIZED;
     }
-    if is_openai { openai::refusal(error) } else { mcp::refusal(&error) }
+    dress(&error)
 }
 
 fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {

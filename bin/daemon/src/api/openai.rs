@@ -37,14 +37,14 @@ pub(super) fn router() -> Router<App> {
 
 async fn no_method() -> Response {
     let why = "this endpoint does not take that method";
-    refusal(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why))
+    refusal(&ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why))
 }
 
 /// An error in OpenAI's form: `{"error": {"message", "type", "param", "code"}}`.
-pub(super) fn refusal(error: ApiError) -> Response {
+pub(super) fn refusal(error: &ApiError) -> Response {
     let repeat = if REPEATABLE.contains(&error.body.code) { "true" } else { "false" };
-    let body = error_body(&error);
-    let mut response = error.into_response();
+    let body = error_body(error);
+    let mut response = error.clone().into_response();
     let mut dressed = (response.status(), Json(body)).into_response();
     if let Some(wait) = response.headers_mut().remove(http::header::RETRY_AFTER) {
         dressed.headers_mut().insert(http::header::RETRY_AFTER, wait);
@@ -89,7 +89,7 @@ async fn model(State(app): State<App>, name: Result<Segment, ApiError>) -> Respo
     let found = name.and_then(|Segment(name)| known_role(&app, &name));
     match found {
         Ok(role) => Json(listed(role.as_str())).into_response(),
-        Err(error) => refusal(no_model(error)),
+        Err(error) => refusal(&no_model(error)),
     }
 }
 
@@ -110,7 +110,7 @@ async fn completions(
 ) -> Response {
     match complete(app, trace, &headers, body).await {
         Ok(response) => response,
-        Err(error) => refusal(no_model(error)),
+        Err(error) => refusal(&no_model(error)),
     }
 }
 

@@ -58,14 +58,19 @@ pub(super) struct Order {
 }
 
 impl Order {
+    /// The tenant; or what is wrong with it.
+    pub(super) fn user(&self) -> Result<UserId, BTreeMap<String, String>> {
+        UserId::parse(&self.user).map_err(|error| {
+            let why =
+                if self.user.is_empty() { "is required".to_owned() } else { error.to_string() };
+            BTreeMap::from([(self.user_field.to_owned(), why)])
+        })
+    }
+
     /// Checks it in full.
     pub(super) async fn check(self, app: &App, trace: &TraceId) -> Result<RunRequest, ApiError> {
         let mut problems = BTreeMap::new();
-        let user = UserId::parse(&self.user).map_err(|error| {
-            let why =
-                if self.user.is_empty() { "is required".to_owned() } else { error.to_string() };
-            problems.insert(self.user_field.to_owned(), why);
-        });
+        let user = self.user().map_err(|error| problems.extend(error));
         if self.key.as_ref().is_some_and(|key| key.len() > MAX_KEY_BYTES) {
             let why = format!("must have at most {MAX_KEY_BYTES} bytes");
             problems.insert("idempotency_key".to_owned(), why);

@@ -40,7 +40,7 @@ async fn post(daemon: &Daemon, path: &str, key: &str, body: &str) -> (u16, Value
 #[tokio::test]
 async fn a_protocol_that_is_off_has_no_paths() {
     let world = world("").await;
-    for path in ["/v1/chat/completions", "/v1/models", "/mcp"] {
+    for path in ["/v1/chat/completions", "/v1/models", "/mcp", "/ag-ui/scout"] {
         let (status, answer) = post(&world.daemon, path, KEY, "{}").await;
         assert_eq!((status, &answer["code"]), (404, &json!("not_found")), "{path}");
         let (status, answer) = post(&world.daemon, path, "wrong", "{}").await;
@@ -115,4 +115,34 @@ async fn mcp_errors_are_those_of_json_rpc() {
     }
     let call = world.daemon.http.get(format!("{}/mcp", world.daemon.url)).bearer_auth(KEY);
     assert_eq!(call.send().await.unwrap().status(), 405);
+}
+
+#[tokio::test]
+async fn ag_ui_errors_are_its_events() {
+    let world = world("ag-ui").await;
+    for (key, body, status) in [("wrong", "{}", 401), (KEY, "{", 400), (KEY, "[]", 400)] {
+        let (got, answer) = post(&world.daemon, "/ag-ui/scout", key, body).await;
+        assert_eq!((got, &answer["type"]), (status, &json!("RUN_ERROR")), "{body}: {answer}");
+        assert!(answer["message"].is_string() && answer["code"].is_string(), "{answer}");
+    }
+    let input = json!({ "threadId": 7, "messages": [{ "role": "user", "content": {} }, 3],
+        "context": [{}], "resume": [{ "interruptId": "i", "status": "perhaps" }] });
+    let call = world.daemon.post("/ag-ui/scout", &input).bearer_auth(KEY);
+    let response = call.header("x-wombat-user", "u1").send().await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let text = response.text().await.unwrap();
+    let event: Value = serde_json::from_str(text.trim().strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!((&event["type"], &event["code"]), (&json!("RUN_ERROR"), &json!("invalid_payload")));
+    let fields = event["metadata"]["details"]["fields"].as_object().unwrap();
+    let named: Vec<_> = fields.keys().map(String::as_str).collect();
+    let wanted = [
+        "context.0",
+        "messages",
+        "messages.0.content",
+        "messages.1.content",
+        "resume.0.status",
+        "runId",
+        "threadId",
+    ];
+    assert_eq!(named, wanted, "{event}");
 }
