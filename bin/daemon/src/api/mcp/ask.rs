@@ -79,10 +79,10 @@ pub(super) async fn call(incoming: Incoming<'_>) -> Result<Response, Fault> {
         Err(error) => return Ok(Json(answered(&id, failure(&error))).into_response()),
     };
     if let Some(token) = token {
-        return Ok(stream_of(live, id, token, place));
+        return Ok(stream_of(app, live, id, token, place));
     }
     while let Some(told) = live.next().await {
-        if let Some(result) = result_of(&running, &told) {
+        if let Some(result) = result_of(&app, &running, &told) {
             return Ok(Json(answered(&id, result)).into_response());
         }
     }
@@ -137,10 +137,10 @@ fn read(incoming: &Incoming<'_>) -> Result<Order, Fault> {
     })
 }
 
-fn stream_of(live: Live, id: Value, token: Value, place: Place) -> Response {
+fn stream_of(app: App, live: Live, id: Value, token: Value, place: Place) -> Response {
     let mut progress = 0_u64;
     let events = live.flat_map(move |told| {
-        let data = match (result_of(&place.running, &told), told) {
+        let data = match (result_of(&app, &place.running, &told), told) {
             (Some(result), _) => Some(answered(&id, result)),
             (None, Told::Event(event)) => {
                 progress += 1;
@@ -154,11 +154,10 @@ fn stream_of(live: Live, id: Value, token: Value, place: Place) -> Response {
 }
 
 /// The end of a call, if this is it.
-fn result_of(running: &Running, told: &Told) -> Option<Value> {
+fn result_of(app: &App, running: &Running, told: &Told) -> Option<Value> {
     match told {
         Told::Event(RunEvent::Start { run_id, .. }) => {
-            // Whoever cancelled it in between is heard now.
-            let _first = running.run_id.set(run_id.clone());
+            running.started(app, run_id);
             None
         }
         Told::Event(_) => None,

@@ -21,7 +21,17 @@ pub(super) struct Running {
     /// Ends it while it has no run yet.
     pub(super) cancelled: CancellationToken,
     /// Its run, once there is one.
-    pub(super) run_id: OnceLock<String>,
+    run_id: OnceLock<String>,
+}
+
+impl Running {
+    /// The call has a run now. One that was cancelled in between ends at once.
+    pub(super) fn started(&self, app: &App, run_id: &str) {
+        let _first = self.run_id.set(run_id.to_owned());
+        if self.cancelled.is_cancelled() {
+            let _receipt = app.runs.cancel(run_id);
+        }
+    }
 }
 
 /// A call's place in the table; dropping it takes the call out.
@@ -45,9 +55,10 @@ impl Calls {
         let Some(id) = id else { return };
         let id = (session.to_owned(), id.to_string());
         let Some(running) = self.table(|table| table.get(&id).cloned()) else { return };
-        match running.run_id.get() {
-            Some(run_id) => drop(app.runs.cancel(run_id)),
-            None => running.cancelled.cancel(),
+        // Said first, so that a run that begins in this moment hears of it.
+        running.cancelled.cancel();
+        if let Some(run_id) = running.run_id.get() {
+            let _receipt = app.runs.cancel(run_id);
         }
     }
 
