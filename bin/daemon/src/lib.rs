@@ -11,6 +11,7 @@ mod errand;
 pub mod init;
 mod llm_task;
 pub mod metrics;
+pub mod protocols;
 pub mod runs;
 pub mod sessions;
 pub mod settings;

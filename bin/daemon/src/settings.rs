@@ -18,6 +18,7 @@ use service::telemetry::LogFormat;
 use wombat_core::workspace::SkillsMode;
 use wombat_core::zones::parse_zone;
 
+use crate::protocols::Protocols;
 use crate::sessions::SessionPolicy;
 use crate::tools::OpenApiPlace;
 
@@ -78,6 +79,8 @@ pub struct Settings {
     pub openapi: Option<OpenApiPlace>,
     /// `WOMBAT_WEBHOOK_ALLOW_PRIVATE`.
     pub webhook_allow_private: bool,
+    /// `WOMBAT_PROTOCOLS`.
+    pub protocols: Protocols,
     /// `OTEL_*`.
     pub otel: OtelSettings,
     /// `WOMBAT_LOG_FORMAT`.
@@ -150,6 +153,11 @@ impl Settings {
             let place = text.parse::<OpenApiPlace>();
             place.map_err(|why| r.problem("WOMBAT_BACKEND_OPENAPI", why)).ok()
         });
+        let protocols = r.optional("WOMBAT_PROTOCOLS").unwrap_or_default();
+        let protocols = Protocols::parse(&protocols).unwrap_or_else(|why| {
+            r.problem("WOMBAT_PROTOCOLS", why);
+            Protocols::default()
+        });
         let otel = OtelSettings::read(&mut r);
         let effective = r.finish()?;
         // `finish` has failed if any of these could not be read.
@@ -189,6 +197,7 @@ impl Settings {
             tool_result_max_chars,
             openapi,
             webhook_allow_private,
+            protocols,
             otel,
             log_format: log_format.unwrap_or_else(LogFormat::fitting),
             log_filter,

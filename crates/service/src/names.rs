@@ -89,6 +89,7 @@ pub const ALL: &[&str] = &[
     "WOMBAT_MAX_STEPS",
     "WOMBAT_METRICS_TOKEN",
     "WOMBAT_PORT",
+    "WOMBAT_PROTOCOLS",
     "WOMBAT_RETRY_ATTEMPTS",
     "WOMBAT_RETRY_DELAY_MS",
     "WOMBAT_RETRY_JITTER",
@@ -121,9 +122,14 @@ pub fn is_secret(name: &str) -> bool {
 
 /// The known name nearest to a mistyped one, if any is near.
 pub fn nearest(name: &str) -> Option<&'static str> {
-    let upper = name.to_uppercase();
-    ALL.iter()
-        .map(|known| (strsim::damerau_levenshtein(known, &upper), *known))
+    nearest_of(&name.to_uppercase(), ALL)
+}
+
+/// The one of some words that is nearest to a mistyped one, if any is near.
+pub fn nearest_of(word: &str, known: &[&'static str]) -> Option<&'static str> {
+    known
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(known, word), *known))
         .min()
         .filter(|(distance, known)| *distance <= known.len() / 3)
         .map(|(_, known)| known)

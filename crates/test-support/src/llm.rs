@@ -47,6 +47,11 @@ impl Reply {
         Self { never: true, ..Self::json(200, Value::Null) }
     }
 
+    /// A text, told as a stream, word by word.
+    pub fn sse_text(text: &str) -> Self {
+        Self { streams: true, ..Self::text(text) }
+    }
+
     /// Tool calls, told as a stream.
     pub fn sse_calls(calls: &[(&str, Value)]) -> Self {
         Self { streams: true, ..Self::calls(calls) }
@@ -149,10 +154,14 @@ fn stream(body: &Value) -> impl IntoResponse {
             json!({ "object": "chat.completion.chunk", "choices": choices, "usage": usage });
         format!("data: {chunk}\n\n")
     };
-    let events = [
-        piece(&delta, &Value::Null, &Value::Null),
-        piece(&json!({}), &choice["finish_reason"], &body["usage"]),
-        "data: [DONE]\n\n".to_owned(),
-    ];
+    let mut events = match delta["content"].as_str() {
+        Some(text) => text
+            .split_inclusive(' ')
+            .map(|word| piece(&json!({ "content": word }), &Value::Null, &Value::Null))
+            .collect(),
+        None => vec![piece(&delta, &Value::Null, &Value::Null)],
+    };
+    events.push(piece(&json!({}), &choice["finish_reason"], &body["usage"]));
+    events.push("data: [DONE]\n\n".to_owned());
     ([("content-type", "text/event-stream")], events.concat())
 }

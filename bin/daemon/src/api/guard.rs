@@ -2,7 +2,7 @@
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use secrecy::ExposeSecret;
 use service::trace::TraceId;
@@ -39,7 +39,7 @@ pub(super) async fn key(State(app): State<App>, request: Request, next: Next) ->
     }
     match check(&app, request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
+        Err(error) => super::refusal(&app, request.uri().path(), error),
     }
 }
 
@@ -58,23 +58,33 @@ fn check(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
         }
         return check_origin(headers);
     };
+    let bearer = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let Some(given) = headers.get(KEY) else {
-        return Err(ApiError::new(
-            StatusCode::UNAUTHORIZED,
-            "missing_daemon_key",
-            "the header X-Agent-Daemon-Key is missing",
-        ));
+        // What clients of other protocols send.
+        return match bearer {
+            Some(_) if service::bearer::shows(bearer, key) => Ok(()),
+            Some(_) => Err(invalid_key()),
+            None => Err(ApiError::new(
+                StatusCode::UNAUTHORIZED,
+                "missing_daemon_key",
+                "the header X-Agent-Daemon-Key is missing",
+            )),
+        };
     };
     // Hashes of equal length: neither content nor length of the key shows in the time taken.
     let hash = |bytes: &[u8]| Sha256::digest(bytes);
     if bool::from(hash(given.as_bytes()).ct_eq(&hash(key.expose_secret().as_bytes()))) {
         return Ok(());
     }
-    Err(ApiError::new(
+    Err(invalid_key())
+}
+
+fn invalid_key() -> ApiError {
+    ApiError::new(
         StatusCode::FORBIDDEN,
         "invalid_daemon_key",
-        "the header X-Agent-Daemon-Key is not this daemon's key",
-    ))
+        "the header X-Agent-Daemon-Key (or Authorization) does not hold this daemon's key",
+    )
 }
 
 /// Whether a host is this machine by name.

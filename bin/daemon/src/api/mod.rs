@@ -1,5 +1,6 @@
 //! The HTTP API (docs/API.md): one file per resource, handlers without logic.
 
+mod ag_ui;
 mod backend;
 mod compact;
 mod error;
@@ -7,7 +8,11 @@ mod extract;
 mod fields;
 mod guard;
 mod health;
+mod live;
 mod llm_task;
+mod mcp;
+mod openai;
+mod order;
 mod resume;
 mod runs;
 mod send;
@@ -25,6 +30,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::protocols::Protocol;
 use crate::state::App;
 pub use error::ApiError;
 pub(crate) use error::code_of;
@@ -63,8 +69,8 @@ pub fn router(app: App) -> Router {
         let json = HeaderValue::from_static("application/json");
         std::future::ready(([(header::CONTENT_TYPE, json)], document.clone()))
     };
-    router
-        .route("/openapi.json", axum::routing::get(document))
+    let router = router.route("/openapi.json", axum::routing::get(document));
+    with_protocols(router, &app)
         .fallback(|| async { ApiError::not_found() })
         .method_not_allowed_fallback(|| async {
             ApiError::new(
@@ -82,6 +88,40 @@ pub fn router(app: App) -> Router {
                 .layer(DefaultBodyLimit::disable()),
         )
         .with_state(app)
+}
+
+/// Adds the protocols that are on (docs/PROTOCOLS.md). One that is off has no paths.
+fn with_protocols(mut router: Router<App>, app: &App) -> Router<App> {
+    let on = &app.settings.protocols;
+    if on.has(Protocol::OpenAi) {
+        router = router.merge(openai::router());
+    }
+    if on.has(Protocol::AgUi) {
+        router = router.merge(ag_ui::router());
+    }
+    if on.has(Protocol::Mcp) {
+        router = router.merge(mcp::router());
+    }
+    router
+}
+
+/// An error from before the handlers, in the form of the protocol that the path belongs to.
+fn refusal(app: &App, path: &str, mut error: ApiError) -> Response {
+    let on = |protocol| app.settings.protocols.has(protocol);
+    let dress: fn(&ApiError) -> Response = if on(Protocol::OpenAi) && path.starts_with("/v1/") {
+        openai::refusal
+    } else if on(Protocol::Mcp) && path == "/mcp" {
+        mcp::refusal
+    } else if on(Protocol::AgUi) && path.starts_with("/ag-ui/") {
+        ag_ui::refusal
+    } else {
+        return error.into_response();
+    };
+    // RFC 6750, section 3.1: a token that is wrong is 401, and so the clients know it.
+    if error.body.code == "invalid_daemon_key" {
+        error.status = StatusCode::UNAUTHORIZED;
+    }
+    dress(&error)
 }
 
 fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {

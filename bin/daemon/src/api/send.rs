@@ -27,7 +27,7 @@ use crate::state::App;
 use crate::webhook::{Webhook, is_callers};
 
 /// The longest idempotency key, in bytes.
-const MAX_KEY_BYTES: usize = 512;
+pub(super) const MAX_KEY_BYTES: usize = 512;
 
 /// The documented form of the body.
 #[derive(ToSchema)]

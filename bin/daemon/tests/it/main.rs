@@ -8,6 +8,7 @@ mod leaving;
 mod metrics;
 mod models;
 mod outside_tools;
+mod protocols;
 mod send;
 mod stopping;
 mod streaming;

@@ -18,6 +18,7 @@ mod otel;
 mod peers;
 mod poison;
 mod prometheus;
+mod protocols;
 mod real_model;
 mod round;
 mod schemathesis;

@@ -32,7 +32,16 @@ pub(crate) fn npm(package: &str) -> Option<PathBuf> {
 
 /// The Python in which these modules are installed.
 pub(crate) fn pypi(modules: &str) -> Option<PathBuf> {
-    let named = std::env::var_os("WOMBAT_TEST_PYTHON").map(PathBuf::from);
+    python("WOMBAT_TEST_PYTHON", modules)
+}
+
+/// The Python of the protocols' official clients.
+pub(crate) fn protocols(modules: &str) -> Option<PathBuf> {
+    python("WOMBAT_TEST_PROTOCOLS", modules)
+}
+
+fn python(variable: &str, modules: &str) -> Option<PathBuf> {
+    let named = std::env::var_os(variable).map(PathBuf::from);
     let has = |python: &PathBuf| {
         let check = std::process::Command::new(python)
             .args(["-c", &format!("import {modules}")])
@@ -42,7 +51,7 @@ pub(crate) fn pypi(modules: &str) -> Option<PathBuf> {
     };
     let found = named.filter(has);
     if found.is_none() {
-        skip(&format!("pip install {modules}, and name that Python in WOMBAT_TEST_PYTHON"));
+        skip(&format!("pip install {modules}, and name that Python in {variable}"));
     }
     found
 }

@@ -1,0 +1,160 @@
+//! AG-UI: a run input in, its typed events out (docs/PROTOCOLS.md).
+
+mod input;
+mod tell;
+
+use axum::Router;
+use axum::extract::{Extension, State};
+use axum::response::sse::Event;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use futures::{StreamExt as _, stream};
+use http::{HeaderMap, StatusCode};
+use mc_client::client::AgentClient;
+use serde_json::{Value, json};
+use service::trace::TraceId;
+
+use self::input::Input;
+use self::tell::Teller;
+use super::error::ApiError;
+use super::extract::{JsonObject, Segment};
+use super::live::Live;
+use super::order::{Order, RESUME_HEADER, TASK_HEADER, USER_HEADER, header_text, known_role};
+use super::sse;
+use crate::agent::answer::{RunError, RunErrorKind};
+use crate::state::App;
+
+/// The endpoint.
+pub(super) fn router() -> Router<App> {
+    let no_method = async || -> Response {
+        let why = "this endpoint takes POST";
+        refusal(&ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why))
+    };
+    Router::new().route("/ag-ui/{role}", post(run).fallback(no_method))
+}
+
+/// An error from before the run input was read: the event as JSON, under its HTTP status.
+pub(super) fn refusal(error: &ApiError) -> Response {
+    (error.status, axum::Json(run_error(error))).into_response()
+}
+
+fn run_error(error: &ApiError) -> Value {
+    let body = &error.body;
+    json!({
+        "type": "RUN_ERROR", "message": body.error, "code": body.code,
+        "metadata": { "details": body.details },
+    })
+}
+
+fn events(all: Vec<Value>) -> Response {
+    let all = all.into_iter().map(|event| Ok(Event::default().data(event.to_string())));
+    sse::response(stream::iter(all))
+}
+
+async fn run(
+    State(app): State<App>,
+    Extension(trace): Extension<TraceId>,
+    headers: HeaderMap,
+    role: Result<Segment, ApiError>,
+    body: Result<JsonObject, ApiError>,
+) -> Response {
+    let (Segment(role), JsonObject(body)) = match (role, body) {
+        (Ok(role), Ok(body)) => (role, body),
+        (Err(error), _) | (_, Err(error)) => return refusal(&error),
+    };
+    // From here on the protocol's own form of an error is an event.
+    match begin(app, trace, &headers, role, &body).await {
+        Ok(response) => response,
+        Err(error) => events(vec![run_error(&error)]),
+    }
+}
+
+async fn begin(
+    app: App,
+    trace: TraceId,
+    headers: &HeaderMap,
+    role: String,
+    body: &serde_json::Map<String, Value>,
+) -> Result<Response, ApiError> {
+    let input = Input::read(body)?;
+    let user = header_text(headers, USER_HEADER).unwrap_or_default();
+    let mut teller = Teller::new(&input);
+    let mut order = Order {
+        user,
+        user_field: USER_HEADER,
+        role,
+        message: input.message,
+        history: Some(input.history),
+        key: Some(input.run_id),
+        resume: header_text(headers, RESUME_HEADER),
+        ..Order::default()
+    };
+    let client = backend(&app, &trace, &order)?;
+    if let Some(first) = input.resume.first() {
+        let asked = client.tool_request(&first.interrupt_id).await;
+        let none = || ApiError::from(RunError::new(RunErrorKind::RunNotFound));
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(error) if error.is_not_found() => return Err(none()),
+            Err(error) => return Err(RunError::backend(&error).into()),
+        };
+        if input.resume.iter().any(|entry| entry.is_cancelled) {
+            let session = asked.session_key == format!("user:{}:{}", order.user, order.role);
+            if !session {
+                return Err(none());
+            }
+            let told = client.cancel_run(&asked.run_key).await;
+            told.map_err(|error| ApiError::from(RunError::backend(&error)))?;
+            return Ok(events(teller.cancelled()));
+        }
+        order.resume = Some(asked.run_key);
+    }
+    match header_text(headers, TASK_HEADER) {
+        Some(id) => order.task_id = Some(id),
+        None if order.resume.is_none() => {
+            name_task(&app, &trace, &client, &mut order, input.thread_id).await?
+        }
+        None => {}
+    }
+    let request = order.check(&app, &trace).await?;
+    let live = Live::start(app, request, trace).await?;
+    Ok(sse::response(live.flat_map(move |told| {
+        let told = teller.tell(told).into_iter();
+        stream::iter(told.map(|event| Ok(Event::default().data(event.to_string()))))
+    })))
+}
+
+/// The backend as the agent that is asked for.
+fn backend(app: &App, trace: &TraceId, order: &Order) -> Result<AgentClient, ApiError> {
+    let role = known_role(app, &order.role)?;
+    let user = order.user().map_err(|why| ApiError::fields("invalid_payload", why))?;
+    let client = app.backend.agent(user.as_str(), role.as_str());
+    let client = client.map_err(|error| ApiError::from(RunError::backend(&error)))?;
+    Ok(client.with_trace(&trace.traceparent()))
+}
+
+/// A thread is the task with its id; a thread that no task has the id of, as clients make them up,
+/// is the task with that title.
+async fn name_task(
+    app: &App,
+    trace: &TraceId,
+    client: &AgentClient,
+    order: &mut Order,
+    thread: String,
+) -> Result<(), ApiError> {
+    let backend = |error| ApiError::from(RunError::backend(&error));
+    let capabilities = app.backend.capabilities(&trace.traceparent()).await.map_err(backend)?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_~".contains(c);
+    if capabilities.has("tasks_get") && thread.chars().all(is_plain) {
+        match client.get_task(&thread).await {
+            Ok(task) => {
+                order.task_id = Some(task.id);
+                return Ok(());
+            }
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(backend(error)),
+        }
+    }
+    order.task_title = Some(thread);
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! `RunAgentInput`, as far as a run needs it.
+
+use std::collections::BTreeMap;
+
+use llm::request::Message;
+use serde_json::{Map, Value};
+use wombat_core::untrusted::fence_untrusted;
+
+use super::super::error::ApiError;
+use super::super::fields::Fields;
+
+/// What a client sends.
+pub(super) struct Input {
+    pub(super) thread_id: String,
+    pub(super) run_id: String,
+    pub(super) message: String,
+    pub(super) history: Vec<Message>,
+    /// The client's state, which is given back with ours in it.
+    pub(super) state: Map<String, Value>,
+    pub(super) resume: Vec<Resume>,
+}
+
+/// An interrupt that the client is done with.
+pub(super) struct Resume {
+    pub(super) interrupt_id: String,
+    /// Abandoned, and the run with it.
+    pub(super) is_cancelled: bool,
+}
+
+impl Input {
+    /// Reads it in full; everything that is wrong is named.
+    pub(super) fn read(body: &Map<String, Value>) -> Result<Self, ApiError> {
+        let mut problems = BTreeMap::new();
+        let mut fields = Fields::new(body, "", &mut problems);
+        let thread_id = fields.required_text("threadId");
+        let run_id = fields.required_text("runId");
+        let resume = fields.array("resume").map(|all| read_resume(all, &mut fields));
+        let resume = resume.unwrap_or_default();
+        if fields.array("messages").is_none() {
+            fields.problem("messages", "is required");
+        }
+        let turns = fields.array("messages").map(|turns| read_turns(turns, &mut fields));
+        let context = fields.array("context").and_then(|all| read_context(all, &mut fields));
+        let state = body.get("state").and_then(Value::as_object).cloned().unwrap_or_default();
+        let mut history = turns.unwrap_or_default();
+        let message = match history.pop() {
+            Some(Message::User { content }) => content,
+            Some(_) | None if !resume.is_empty() => String::new(),
+            Some(_) | None => {
+                fields.problem("messages", "the last one must be the user's");
+                String::new()
+            }
+        };
+        history.extend(context);
+        if !problems.is_empty() {
+            return Err(ApiError::fields("invalid_payload", problems));
+        }
+        Ok(Self { thread_id, run_id, message, history, state, resume })
+    }
+}
+
+fn read_resume(all: &[Value], fields: &mut Fields<'_>) -> Vec<Resume> {
+    let mut entries = Vec::with_capacity(all.len());
+    for (n, entry) in all.iter().enumerate() {
+        let is_cancelled = entry["status"] == "cancelled";
+        match entry["interruptId"].as_str() {
+            Some(id) if is_cancelled || entry["status"] == "resolved" => {
+                entries.push(Resume { interrupt_id: id.to_owned(), is_cancelled });
+            }
+            Some(_) => {
+                fields.problem(&format!("resume.{n}.status"), "must be resolved or cancelled");
+            }
+            None => fields.problem(&format!("resume.{n}.interruptId"), "must be a string"),
+        }
+    }
+    entries
+}
+
+/// The conversation. What tools did, activities and reasoning are the client's own records of
+/// earlier runs, and are left out.
+fn read_turns(turns: &[Value], fields: &mut Fields<'_>) -> Vec<Message> {
+    let mut history = Vec::with_capacity(turns.len());
+    for (n, turn) in turns.iter().enumerate() {
+        let role = turn["role"].as_str().unwrap_or_default();
+        if matches!(role, "tool" | "activity" | "reasoning") {
+            continue;
+        }
+        let content = match read_content(&turn["content"]) {
+            Ok(content) => content,
+            // A turn with nothing but calls of tools.
+            Err(_) if role == "assistant" && turn["content"].is_null() => continue,
+            Err(why) => {
+                fields.problem(&format!("messages.{n}.content"), why);
+                continue;
+            }
+        };
+        match role {
+            "user" if content.trim().is_empty() => {
+                fields.problem(&format!("messages.{n}.content"), "must not be empty");
+            }
+            "user" => history.push(Message::user(content)),
+            "assistant" if content.is_empty() => {}
+            "assistant" => history.push(Message::assistant(content)),
+            "system" | "developer" => history.push(Message::system(content)),
+            _ => fields.problem(&format!("messages.{n}.role"), "is none of the protocol"),
+        }
+    }
+    history
+}
+
+/// Text, or parts that are all text.
+fn read_content(content: &Value) -> Result<String, &'static str> {
+    match content {
+        Value::String(text) => Ok(text.clone()),
+        Value::Array(parts) => parts
+            .iter()
+            .map(|part| match (part["type"].as_str(), part["text"].as_str()) {
+                (Some("text"), Some(text)) => Ok(text),
+                _ => Err("only parts of type text can be read"),
+            })
+            .collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
+            Err("must be a string, or an array of text parts")
+        }
+    }
+}
+
+/// What the application tells beside the conversation: data, not instructions.
+fn read_context(all: &[Value], fields: &mut Fields<'_>) -> Option<Message> {
+    let mut lines = Vec::with_capacity(all.len());
+    for (n, entry) in all.iter().enumerate() {
+        match (entry["description"].as_str(), entry["value"].as_str()) {
+            (Some(description), Some(value)) => lines.push(format!("{description}: {value}")),
+            _ => fields.problem(&format!("context.{n}"), "must hold description and value"),
+        }
+    }
+    let text = lines.join("\n");
+    (!lines.is_empty()).then(|| Message::user(fence_untrusted("the application", &text)))
+}

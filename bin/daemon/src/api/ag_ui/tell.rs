@@ -1,0 +1,188 @@
+//! A run's events in AG-UI's types. A step is a turn of the model with the tools that it calls.
+
+use serde_json::{Map, Value, json};
+
+use super::super::live::Told;
+use super::input::Input;
+use super::run_error;
+use crate::agent::answer::RunAnswer;
+use crate::agent::events::RunEvent;
+
+/// Turns what is told into events, in the order that the protocol asks for.
+pub(super) struct Teller {
+    thread_id: String,
+    run_id: String,
+    state: Map<String, Value>,
+    /// The message that is being told.
+    open: Option<String>,
+    /// Messages so far.
+    messages: u32,
+    /// Turns so far.
+    turns: u32,
+    /// Tools have answered, so that what comes next is a new turn.
+    answered: bool,
+    spoke: bool,
+}
+
+impl Teller {
+    pub(super) fn new(input: &Input) -> Self {
+        Self {
+            thread_id: input.thread_id.clone(),
+            run_id: input.run_id.clone(),
+            state: input.state.clone(),
+            open: None,
+            messages: 0,
+            turns: 0,
+            answered: false,
+            spoke: false,
+        }
+    }
+
+    /// A run that its person has given up.
+    pub(super) fn cancelled(&mut self) -> Vec<Value> {
+        vec![self.started(), self.finished(&Value::Null, json!({ "type": "cancelled" }))]
+    }
+
+    pub(super) fn tell(&mut self, told: Told) -> Vec<Value> {
+        let mut out = Vec::new();
+        match told {
+            Told::Event(RunEvent::Start { run_id, task_id, trace_id }) => {
+                out.push(self.started());
+                let own = json!({ "run_id": run_id, "task_id": task_id, "trace_id": trace_id });
+                out.push(self.snapshot(own));
+                self.turn(&mut out);
+            }
+            Told::Event(RunEvent::Chunk { data }) => self.text(&data, &mut out),
+            Told::Event(RunEvent::ToolCall { id, name, arguments }) => {
+                self.turn(&mut out);
+                self.close(&mut out);
+                out.push(
+                    json!({ "type": "TOOL_CALL_START", "toolCallId": id, "toolCallName": name }),
+                );
+                let delta = arguments.to_string();
+                out.push(json!({ "type": "TOOL_CALL_ARGS", "toolCallId": id, "delta": delta }));
+                out.push(json!({ "type": "TOOL_CALL_END", "toolCallId": id }));
+            }
+            Told::Event(RunEvent::ToolResult { id, ok, duration_ms, .. }) => {
+                let content = json!({ "ok": ok, "duration_ms": duration_ms }).to_string();
+                let message = self.next_message();
+                out.push(json!({
+                    "type": "TOOL_CALL_RESULT", "messageId": message, "toolCallId": id,
+                    "content": content, "role": "tool",
+                }));
+                self.answered = true;
+            }
+            Told::Done(answer) => self.end(&answer, &mut out),
+            Told::Failed(error) if error.body.code == "run_cancelled" => {
+                self.close(&mut out);
+                self.end_step(&mut out);
+                out.push(self.finished(&Value::Null, json!({ "type": "cancelled" })));
+            }
+            Told::Failed(error) => out.push(run_error(&error)),
+        }
+        out
+    }
+
+    fn started(&self) -> Value {
+        json!({ "type": "RUN_STARTED", "threadId": self.thread_id, "runId": self.run_id })
+    }
+
+    fn finished(&self, result: &Value, outcome: Value) -> Value {
+        json!({
+            "type": "RUN_FINISHED", "threadId": self.thread_id, "runId": self.run_id,
+            "result": result, "outcome": outcome,
+        })
+    }
+
+    /// The client's state, with ours under `wombat`.
+    fn snapshot(&mut self, own: Value) -> Value {
+        self.state.insert("wombat".to_owned(), own);
+        json!({ "type": "STATE_SNAPSHOT", "snapshot": self.state })
+    }
+
+    /// Begins a turn, where one is due.
+    fn turn(&mut self, out: &mut Vec<Value>) {
+        if self.turns > 0 && !self.answered {
+            return;
+        }
+        self.close(out);
+        self.end_step(out);
+        self.answered = false;
+        self.turns += 1;
+        out.push(json!({ "type": "STEP_STARTED", "stepName": self.step() }));
+    }
+
+    fn end_step(&self, out: &mut Vec<Value>) {
+        if self.turns > 0 {
+            out.push(json!({ "type": "STEP_FINISHED", "stepName": self.step() }));
+        }
+    }
+
+    fn step(&self) -> String {
+        format!("turn {}", self.turns)
+    }
+
+    fn next_message(&mut self) -> String {
+        self.messages += 1;
+        format!("{}-{}", self.run_id, self.messages)
+    }
+
+    fn text(&mut self, delta: &str, out: &mut Vec<Value>) {
+        if delta.is_empty() {
+            return;
+        }
+        self.turn(out);
+        self.spoke = true;
+        let message = match &self.open {
+            Some(message) => message.clone(),
+            None => {
+                let message = self.next_message();
+                out.push(json!({
+                    "type": "TEXT_MESSAGE_START", "messageId": message, "role": "assistant",
+                }));
+                self.open = Some(message.clone());
+                message
+            }
+        };
+        out.push(json!({ "type": "TEXT_MESSAGE_CONTENT", "messageId": message, "delta": delta }));
+    }
+
+    fn close(&mut self, out: &mut Vec<Value>) {
+        if let Some(message) = self.open.take() {
+            out.push(json!({ "type": "TEXT_MESSAGE_END", "messageId": message }));
+        }
+    }
+
+    fn end(&mut self, answer: &RunAnswer, out: &mut Vec<Value>) {
+        if !self.spoke {
+            self.text(&answer.response, out);
+        }
+        self.close(out);
+        self.end_step(out);
+        out.push(self.snapshot(json!({
+            "run_id": answer.run_id, "task_id": answer.task_id, "trace_id": answer.trace_id,
+            "message_id": answer.message_id,
+        })));
+        let interrupts: Vec<_> = answer
+            .tool_requests
+            .iter()
+            .flatten()
+            .map(|asked| {
+                json!({
+                    "id": asked.id, "reason": "tool_approval",
+                    "message": format!("A person has to approve {}.", asked.tool),
+                    "metadata": {
+                        "tool": asked.tool, "arguments": asked.arguments, "run_key": answer.run_key,
+                    },
+                })
+            })
+            .collect();
+        let outcome = if interrupts.is_empty() {
+            json!({ "type": "success", "pendingToolCallIds": [] })
+        } else {
+            json!({ "type": "interrupt", "interrupts": interrupts })
+        };
+        let result = serde_json::to_value(answer).unwrap_or_default();
+        out.push(self.finished(&result, outcome));
+    }
+}

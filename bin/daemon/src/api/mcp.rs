@@ -1,0 +1,156 @@
+//! The daemon as an MCP server: each role a tool, Mission Control's objects as resources
+//! (docs/PROTOCOLS.md). Streamable HTTP of revision 2025-11-25, without state of its own: a session
+//! id only tells whose call a cancellation is about.
+
+mod ask;
+mod calls;
+mod resources;
+mod rpc;
+
+use axum::extract::{Extension, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::{Map, Value, json};
+use service::trace::TraceId;
+use uuid::Uuid;
+
+use self::calls::Calls;
+use self::rpc::{Fault, answered, failed};
+use super::error::ApiError;
+use super::extract::JsonObject;
+use crate::state::App;
+
+/// The revisions that are spoken, the newest first.
+const REVISIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
+
+const SESSION: &str = "mcp-session-id";
+const REVISION: &str = "mcp-protocol-version";
+
+const INSTRUCTIONS: &str = "Each tool asks one agent. The agents' tasks, threads and documents \
+     are resources. A call may end with status awaiting_approval: once a person has decided, call \
+     again with resume_run_key.";
+
+/// The endpoint.
+pub(super) fn router() -> Router<App> {
+    // There is no stream of the server's own to be opened, and no session to be ended.
+    let no_method = async || -> Response {
+        let why = "this endpoint takes POST";
+        refusal(&ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why))
+    };
+    Router::new()
+        .route("/mcp", post(message).fallback(no_method))
+        .layer(Extension(Calls::default()))
+}
+
+/// An error from before a method was called, as JSON-RPC has it.
+pub(super) fn refusal(error: &ApiError) -> Response {
+    let code = if error.body.code == "malformed_json" { rpc::PARSE } else { rpc::INVALID_REQUEST };
+    let body = failed(&Value::Null, &Fault { code, ..Fault::from(error) });
+    let mut response = (error.status, Json(body)).into_response();
+    if error.status == StatusCode::UNAUTHORIZED {
+        let scheme = HeaderValue::from_static("Bearer");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+    }
+    response
+}
+
+/// One message of a client.
+struct Incoming<'a> {
+    app: App,
+    trace: TraceId,
+    calls: Calls,
+    headers: &'a HeaderMap,
+    id: Value,
+    params: Map<String, Value>,
+}
+
+async fn message(
+    State(app): State<App>,
+    Extension(trace): Extension<TraceId>,
+    Extension(calls): Extension<Calls>,
+    headers: HeaderMap,
+    body: Result<JsonObject, ApiError>,
+) -> Response {
+    let JsonObject(mut body) = match body {
+        Ok(body) => body,
+        Err(error) => return refusal(&error),
+    };
+    let id = body.remove("id");
+    let params = match body.remove("params") {
+        Some(Value::Object(params)) => params,
+        Some(_) | None => Map::new(),
+    };
+    let is_id = id.as_ref().is_none_or(|id| id.is_string() || id.is_i64() || id.is_u64());
+    let method = body.get("method").and_then(Value::as_str);
+    let is_answer = body.contains_key("result") || body.contains_key("error");
+    if body.get("jsonrpc") != Some(&json!("2.0")) || !is_id || (method.is_none() && !is_answer) {
+        return invalid("the body is no JSON-RPC 2.0 message");
+    }
+    let revision = headers.get(REVISION).map(|value| value.to_str().unwrap_or_default());
+    if let Some(other) = revision.filter(|revision| !REVISIONS.contains(revision)) {
+        return invalid(&format!("MCP-Protocol-Version {other:?} is not spoken here"));
+    }
+    let (Some(method), Some(id)) = (method, id) else {
+        if method == Some("notifications/cancelled") {
+            calls.cancel(&app, &session(&headers), params.get("requestId"));
+        }
+        return StatusCode::ACCEPTED.into_response();
+    };
+    let incoming = Incoming { app, trace, calls, headers: &headers, id: id.clone(), params };
+    match incoming.answer(method).await {
+        Ok(response) => response,
+        Err(fault) => Json(failed(&id, &fault)).into_response(),
+    }
+}
+
+fn invalid(why: &str) -> Response {
+    refusal(&ApiError::new(StatusCode::BAD_REQUEST, "invalid_payload", why))
+}
+
+fn session(headers: &HeaderMap) -> String {
+    super::order::header_text(headers, SESSION).unwrap_or_default()
+}
+
+impl Incoming<'_> {
+    async fn answer(self, method: &str) -> Result<Response, Fault> {
+        let id = self.id.clone();
+        let result = match method {
+            "initialize" => return Ok(self.initialize()),
+            "ping" => json!({}),
+            "tools/list" => ask::list(&self.app),
+            "tools/call" => return ask::call(self).await,
+            "resources/list" => resources::list(&self).await?,
+            "resources/templates/list" => resources::templates(),
+            "resources/read" => resources::read(&self).await?,
+            other => {
+                let message = format!("there is no method {other:?}");
+                return Err(Fault { code: rpc::METHOD_NOT_FOUND, message, data: Value::Null });
+            }
+        };
+        Ok(Json(answered(&id, result)).into_response())
+    }
+
+    fn initialize(&self) -> Response {
+        let wanted = self.params.get("protocolVersion").and_then(Value::as_str);
+        let spoken = wanted.filter(|wanted| REVISIONS.contains(wanted)).unwrap_or(REVISIONS[0]);
+        let result = json!({
+            "protocolVersion": spoken,
+            "capabilities": { "tools": {}, "resources": {} },
+            "serverInfo": { "name": "wombat", "version": env!("CARGO_PKG_VERSION") },
+            "instructions": INSTRUCTIONS,
+        });
+        let mut response = Json(answered(&self.id, result)).into_response();
+        if let Ok(session) = HeaderValue::from_str(&Uuid::new_v4().to_string()) {
+            response.headers_mut().insert(SESSION, session);
+        }
+        response
+    }
+
+    /// The person for whom the client works. It stands in a header, which the client's own model
+    /// cannot write.
+    fn user(&self) -> String {
+        super::order::header_text(self.headers, super::order::USER_HEADER).unwrap_or_default()
+    }
+}

@@ -1,0 +1,204 @@
+//! The tools: `ask_{role}` is a run of that role.
+
+use axum::Json;
+use axum::response::sse::Event;
+use axum::response::{IntoResponse, Response};
+use futures::{StreamExt as _, stream};
+use http::{HeaderMap, header};
+use serde_json::{Map, Value, json};
+
+use super::super::error::ApiError;
+use super::super::live::{Live, Told};
+use super::super::order::{KEY_HEADER, Order, USER_HEADER, header_text};
+use super::super::sse;
+use super::calls::{Place, Running};
+use super::rpc::{Fault, answered, failed};
+use super::{Incoming, session};
+use crate::agent::answer::RunAnswer;
+use crate::agent::events::RunEvent;
+use crate::state::App;
+
+const PREFIX: &str = "ask_";
+
+/// What stands in a call's arguments.
+const ARGUMENTS: [(&str, &str); 5] = [
+    ("message", "What the agent is asked or told."),
+    ("task_id", "An existing task whose thread this is."),
+    ("task_title", "A task to find by its exact title, or to create."),
+    ("idempotency_key", "Makes the call safe to repeat: the same key is the same run."),
+    ("resume_run_key", "Takes up a run that waited for a person's approval."),
+];
+
+/// Faults of the request itself; any other failure is a result that the caller's model may read.
+const BAD_INPUT: [&str; 2] = ["invalid_payload", "role_not_found"];
+
+/// `tools/list`.
+pub(super) fn list(app: &App) -> Value {
+    let properties: Map<String, Value> = ARGUMENTS
+        .iter()
+        .map(|(name, what)| ((*name).to_owned(), json!({ "type": "string", "description": what })))
+        .collect();
+    let roles = app.workspace.snapshot().agents();
+    let tools: Vec<_> = roles
+        .iter()
+        .map(|agent| {
+            json!({
+                "name": format!("{PREFIX}{}", agent.role),
+                "title": format!("Ask {}", agent.role),
+                "description": format!(
+                    "Asks the agent {:?} and waits for its reply, which is also stored in the task's thread.",
+                    agent.role.as_str()
+                ),
+                "inputSchema": { "type": "object", "properties": properties },
+                "annotations": { "openWorldHint": true },
+            })
+        })
+        .collect();
+    json!({ "tools": tools })
+}
+
+/// `tools/call`: as a stream where the caller wants to hear of progress and can.
+pub(super) async fn call(incoming: Incoming<'_>) -> Result<Response, Fault> {
+    let order = read(&incoming)?;
+    let place = incoming.calls.begin(session(incoming.headers), &incoming.id);
+    let token = incoming.params.get("_meta").map(|meta| meta["progressToken"].clone());
+    let token = token.filter(|token| !token.is_null() && takes_events(incoming.headers));
+    let Incoming { app, trace, id, .. } = incoming;
+    let begun = async {
+        let request = order.check(&app, &trace).await?;
+        Live::start(app.clone(), request, trace).await
+    };
+    let running = place.running.clone();
+    let begun = tokio::select! {
+        begun = begun => begun,
+        () = running.cancelled.cancelled() => return Err(cancelled()),
+    };
+    let mut live = match begun {
+        Ok(live) => live,
+        Err(error) if BAD_INPUT.contains(&error.body.code) => return Err(Fault::from(&error)),
+        Err(error) => return Ok(Json(answered(&id, failure(&error))).into_response()),
+    };
+    if let Some(token) = token {
+        return Ok(stream_of(app, live, id, token, place));
+    }
+    while let Some(told) = live.next().await {
+        if let Some(result) = result_of(&app, &running, &told) {
+            return Ok(Json(answered(&id, result)).into_response());
+        }
+    }
+    Ok(Json(failed(&id, &Fault::from(&ApiError::internal()))).into_response())
+}
+
+fn cancelled() -> Fault {
+    Fault::params("the call was cancelled")
+}
+
+fn takes_events(headers: &HeaderMap) -> bool {
+    header_text(headers, header::ACCEPT.as_str())
+        .is_some_and(|accept| accept.contains("text/event-stream"))
+}
+
+fn read(incoming: &Incoming<'_>) -> Result<Order, Fault> {
+    let name = incoming.params.get("name").and_then(Value::as_str).unwrap_or_default();
+    let role = name
+        .strip_prefix(PREFIX)
+        .ok_or_else(|| Fault::params(format!("there is no tool {name:?}")))?;
+    let none = Map::new();
+    let given = match incoming.params.get("arguments") {
+        None | Some(Value::Null) => &none,
+        Some(Value::Object(given)) => given,
+        Some(_) => return Err(Fault::params("arguments must be an object")),
+    };
+    let mut texts = ARGUMENTS.map(|_| None);
+    for ((name, _), text) in ARGUMENTS.iter().zip(&mut texts) {
+        *text = match given.get(*name) {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) if text.trim().is_empty() => {
+                return Err(Fault::params(format!("{name}: must not be empty")));
+            }
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(_) => return Err(Fault::params(format!("{name}: must be a string"))),
+        };
+    }
+    let [message, task_id, task_title, key, resume] = texts;
+    if message.is_none() && resume.is_none() {
+        return Err(Fault::params("message: is required"));
+    }
+    Ok(Order {
+        user: incoming.user(),
+        user_field: USER_HEADER,
+        role: role.to_owned(),
+        message: message.unwrap_or_default(),
+        task_id,
+        task_title,
+        key: key.or_else(|| header_text(incoming.headers, KEY_HEADER)),
+        resume,
+        ..Order::default()
+    })
+}
+
+fn stream_of(app: App, live: Live, id: Value, token: Value, place: Place) -> Response {
+    let mut progress = 0_u64;
+    let events = live.flat_map(move |told| {
+        let data = match (result_of(&app, &place.running, &told), told) {
+            (Some(result), _) => Some(answered(&id, result)),
+            (None, Told::Event(event)) => {
+                progress += 1;
+                Some(notification(&token, progress, &words(&event)))
+            }
+            (None, Told::Done(_) | Told::Failed(_)) => None,
+        };
+        stream::iter(data.map(|data| Ok(Event::default().data(data.to_string()))))
+    });
+    sse::response(events)
+}
+
+/// The end of a call, if this is it.
+fn result_of(app: &App, running: &Running, told: &Told) -> Option<Value> {
+    match told {
+        Told::Event(RunEvent::Start { run_id, .. }) => {
+            running.started(app, run_id);
+            None
+        }
+        Told::Event(_) => None,
+        Told::Done(answer) => Some(success(answer)),
+        Told::Failed(error) => Some(failure(error)),
+    }
+}
+
+fn notification(token: &Value, progress: u64, message: &str) -> Value {
+    json!({
+        "jsonrpc": "2.0", "method": "notifications/progress",
+        "params": { "progressToken": token, "progress": progress, "message": message },
+    })
+}
+
+/// What a person is told of an event; more text is told as it is.
+fn words(event: &RunEvent) -> String {
+    match event {
+        RunEvent::Start { .. } => "started".to_owned(),
+        RunEvent::Chunk { data } => data.clone(),
+        RunEvent::ToolCall { name, .. } => format!("calls {name}"),
+        RunEvent::ToolResult { name, ok: true, .. } => format!("{name} is done"),
+        RunEvent::ToolResult { name, ok: false, .. } => format!("{name} has failed"),
+    }
+}
+
+fn success(answer: &RunAnswer) -> Value {
+    let waits: Vec<_> =
+        answer.tool_requests.iter().flatten().map(|asked| asked.tool.as_str()).collect();
+    let text = if waits.is_empty() || !answer.response.is_empty() {
+        answer.response.clone()
+    } else {
+        format!("Waiting for a person to approve: {}.", waits.join(", "))
+    };
+    json!({ "content": [{ "type": "text", "text": text }], "structuredContent": answer })
+}
+
+fn failure(error: &ApiError) -> Value {
+    json!({
+        "content": [{ "type": "text", "text": error.body.error }],
+        "structuredContent": error.body.as_ref(),
+        "isError": true,
+    })
+}

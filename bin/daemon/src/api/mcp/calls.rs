@@ -1,0 +1,79 @@
+//! The calls that are going on, so that `notifications/cancelled` finds them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::state::App;
+
+/// A session and the id of a request in it.
+type CallId = (String, String);
+
+/// All calls of this instance. There are never more than there are requests.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Calls(Arc<Mutex<HashMap<CallId, Arc<Running>>>>);
+
+/// A call that is going on.
+#[derive(Debug, Default)]
+pub(super) struct Running {
+    /// Ends it while it has no run yet.
+    pub(super) cancelled: CancellationToken,
+    /// Its run, once there is one.
+    run_id: OnceLock<String>,
+}
+
+impl Running {
+    /// The call has a run now. One that was cancelled in between ends at once.
+    pub(super) fn started(&self, app: &App, run_id: &str) {
+        let _first = self.run_id.set(run_id.to_owned());
+        if self.cancelled.is_cancelled() {
+            let _receipt = app.runs.cancel(run_id);
+        }
+    }
+}
+
+/// A call's place in the table; dropping it takes the call out.
+#[derive(Debug)]
+pub(super) struct Place {
+    calls: Calls,
+    id: CallId,
+    pub(super) running: Arc<Running>,
+}
+
+impl Calls {
+    /// Takes a call in.
+    pub(super) fn begin(&self, session: String, id: &Value) -> Place {
+        let (id, running) = ((session, id.to_string()), Arc::new(Running::default()));
+        self.table(|table| table.insert(id.clone(), running.clone()));
+        Place { calls: self.clone(), id, running }
+    }
+
+    /// Cancels a call, if it is here.
+    pub(super) fn cancel(&self, app: &App, session: &str, id: Option<&Value>) {
+        let Some(id) = id else { return };
+        let id = (session.to_owned(), id.to_string());
+        let Some(running) = self.table(|table| table.get(&id).cloned()) else { return };
+        // Said first, so that a run that begins in this moment hears of it.
+        running.cancelled.cancel();
+        if let Some(run_id) = running.run_id.get() {
+            let _receipt = app.runs.cancel(run_id);
+        }
+    }
+
+    fn table<T>(&self, work: impl FnOnce(&mut HashMap<CallId, Arc<Running>>) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.calls.table(|table| {
+            // Another request may have come under the same id.
+            if table.get(&self.id).is_some_and(|there| Arc::ptr_eq(there, &self.running)) {
+                table.remove(&self.id);
+            }
+        });
+    }
+}

@@ -1,0 +1,142 @@
+//! The resources: the tasks, threads and documents of the caller's user.
+
+use mc_client::client::AgentClient;
+use mc_client::client::TaskQuery;
+use mc_client::error::McError;
+use serde_json::{Value, json};
+use wombat_core::session::UserId;
+
+use super::super::error::ApiError;
+use super::super::order::USER_HEADER;
+use super::Incoming;
+use super::rpc::{Fault, RESOURCE_NOT_FOUND};
+use crate::agent::answer::RunError;
+
+const SCHEME: &str = "mission-control://";
+/// Tasks on a page, and messages of a thread.
+const PAGE: u32 = 50;
+/// The cursor of the page with the documents, after all tasks.
+const DOCUMENTS: &str = "documents";
+/// What stands before the backend's own cursor for tasks.
+const TASKS: &str = "tasks:";
+
+/// `resources/templates/list`.
+pub(super) fn templates() -> Value {
+    let template = |path: &str, name: &str, kind: &str| json!({ "uriTemplate": format!("{SCHEME}{path}"), "name": name, "mimeType": kind });
+    json!({ "resourceTemplates": [
+        template("tasks/{id}", "task", "application/json"),
+        template("tasks/{id}/messages", "thread of a task", "application/json"),
+        template("documents/{id}", "document", "text/markdown"),
+    ] })
+}
+
+/// The backend as the caller's user. The token is minted for the first role of the workspace: it
+/// only reads.
+fn backend(incoming: &Incoming<'_>) -> Result<AgentClient, Fault> {
+    let user = UserId::parse(&incoming.user())
+        .map_err(|error| Fault::params(format!("{USER_HEADER}: {error}")))?;
+    let roles = incoming.app.workspace.snapshot().agents();
+    let role = roles.first().ok_or_else(|| Fault::params("the workspace has no role"))?;
+    let client = incoming.app.backend.agent(user.as_str(), role.role.as_str());
+    Ok(client.map_err(|error| unavailable(&error))?.with_trace(&incoming.trace.traceparent()))
+}
+
+fn unavailable(error: &McError) -> Fault {
+    Fault::from(&ApiError::from(RunError::backend(error)))
+}
+
+async fn has(incoming: &Incoming<'_>, feature: &str) -> Result<bool, Fault> {
+    let trace = incoming.trace.traceparent();
+    let capabilities = incoming.app.backend.capabilities(&trace).await;
+    Ok(capabilities.map_err(|error| unavailable(&error))?.has(feature))
+}
+
+/// `resources/list`: the tasks, page by page, and then the documents.
+pub(super) async fn list(incoming: &Incoming<'_>) -> Result<Value, Fault> {
+    let client = backend(incoming)?;
+    let cursor = match incoming.params.get("cursor") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(cursor)) if cursor == DOCUMENTS => {
+            return Ok(json!({ "resources": documents(&client).await? }));
+        }
+        Some(Value::String(cursor)) if cursor.starts_with(TASKS) => {
+            Some(cursor[TASKS.len()..].to_owned())
+        }
+        Some(_) => return Err(Fault::params("cursor: is none that was given here")),
+    };
+    let query = TaskQuery { limit: Some(PAGE), cursor, ..TaskQuery::default() };
+    let page = client.list_tasks(&query).await.map_err(|error| unavailable(&error))?;
+    let tasks: Vec<_> = page
+        .items
+        .iter()
+        .filter(|task| is_plain(&task.id))
+        .map(|task| {
+            json!({
+                "uri": format!("{SCHEME}tasks/{}", task.id), "name": task.title,
+                "description": task.description.as_deref().unwrap_or(&task.status),
+                "mimeType": "application/json",
+            })
+        })
+        .collect();
+    let next = match page.next_cursor.filter(|cursor| !cursor.is_empty()) {
+        Some(cursor) => Some(format!("{TASKS}{cursor}")),
+        None => has(incoming, "documents_list").await?.then(|| DOCUMENTS.to_owned()),
+    };
+    Ok(match next {
+        Some(next) => json!({ "resources": tasks, "nextCursor": next }),
+        None => json!({ "resources": tasks }),
+    })
+}
+
+async fn documents(client: &AgentClient) -> Result<Vec<Value>, Fault> {
+    let page = client.list_documents(None, None).await.map_err(|error| unavailable(&error))?;
+    let listed = page.items.iter().filter(|document| is_plain(&document.id)).map(|document| {
+        json!({
+            "uri": format!("{SCHEME}documents/{}", document.id), "name": document.title,
+            "description": document.doc_type.as_deref().unwrap_or("document"),
+            "mimeType": "text/markdown",
+        })
+    });
+    Ok(listed.collect())
+}
+
+/// Whether an id can stand in a URI, and in a path of the backend, as it is.
+fn is_plain(id: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_~.".contains(c);
+    !id.is_empty() && id.chars().all(plain) && !id.chars().all(|c| c == '.')
+}
+
+/// `resources/read`.
+pub(super) async fn read(incoming: &Incoming<'_>) -> Result<Value, Fault> {
+    let uri = incoming.params.get("uri").and_then(Value::as_str);
+    let uri = uri.ok_or_else(|| Fault::params("uri: is required"))?;
+    let none = || Fault {
+        code: RESOURCE_NOT_FOUND,
+        message: "there is no such resource".to_owned(),
+        data: json!({ "uri": uri }),
+    };
+    let client = backend(incoming)?;
+    let path = uri.strip_prefix(SCHEME).ok_or_else(none)?;
+    let parts: Vec<_> = path.split('/').collect();
+    let found = match parts.as_slice() {
+        ["tasks", id] if is_plain(id) => client.get_task(id).await.map(|task| json!(task)),
+        ["tasks", id, "messages"] if is_plain(id) => {
+            client.list_messages(id, PAGE, None).await.map(|page| json!(page.items))
+        }
+        ["documents", id] if is_plain(id) => {
+            let document = client.get_document(id).await;
+            document.map(|document| json!(document.content.unwrap_or_default()))
+        }
+        _ => return Err(none()),
+    };
+    let found = match found {
+        Ok(found) => found,
+        Err(error) if error.is_not_found() => return Err(none()),
+        Err(error) => return Err(unavailable(&error)),
+    };
+    let (kind, text) = match found {
+        Value::String(text) => ("text/markdown", text),
+        other => ("application/json", other.to_string()),
+    };
+    Ok(json!({ "contents": [{ "uri": uri, "mimeType": kind, "text": text }] }))
+}

@@ -1,0 +1,136 @@
+//! The OpenAI-compatible edge: roles as models, a chat completion as a run (docs/PROTOCOLS.md).
+
+mod read;
+mod shape;
+
+use axum::extract::{Extension, State};
+use axum::response::sse::Event;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures::{StreamExt as _, stream};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::{Value, json};
+use service::trace::TraceId;
+
+use super::error::ApiError;
+use super::extract::{JsonObject, Segment};
+use super::live::Live;
+use super::order::known_role;
+use super::sse;
+use crate::agent::launch;
+use crate::state::App;
+use read::read;
+use shape::Shape;
+
+/// Failures that have done nothing yet, so that the official clients may send the request again
+/// of their own accord. After any other, tools may have run.
+const REPEATABLE: [&str; 3] = ["overloaded", "draining", "session_busy"];
+
+/// The endpoints.
+pub(super) fn router() -> Router<App> {
+    Router::new()
+        .route("/v1/models", get(models).fallback(no_method))
+        .route("/v1/models/{model}", get(model).fallback(no_method))
+        .route("/v1/chat/completions", post(completions).fallback(no_method))
+}
+
+async fn no_method() -> Response {
+    let why = "this endpoint does not take that method";
+    refusal(&ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why))
+}
+
+/// An error in OpenAI's form: `{"error": {"message", "type", "param", "code"}}`.
+pub(super) fn refusal(error: &ApiError) -> Response {
+    let repeat = if REPEATABLE.contains(&error.body.code) { "true" } else { "false" };
+    let body = error_body(error);
+    let mut response = error.clone().into_response();
+    let mut dressed = (response.status(), Json(body)).into_response();
+    if let Some(wait) = response.headers_mut().remove(http::header::RETRY_AFTER) {
+        dressed.headers_mut().insert(http::header::RETRY_AFTER, wait);
+    }
+    dressed.headers_mut().insert("x-should-retry", HeaderValue::from_static(repeat));
+    dressed
+}
+
+fn error_body(error: &ApiError) -> Value {
+    let body = &error.body;
+    let param = body.details["fields"].as_object().and_then(|fields| fields.keys().next());
+    json!({ "error": {
+        "message": body.error,
+        "type": error_type(error.status),
+        "param": param,
+        "code": body.code,
+        "details": body.details,
+    } })
+}
+
+fn error_type(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "authentication_error",
+        StatusCode::FORBIDDEN => "permission_error",
+        StatusCode::PAYMENT_REQUIRED => "insufficient_quota",
+        status if status.is_server_error() => "server_error",
+        _ => "invalid_request_error",
+    }
+}
+
+fn listed(role: &str) -> Value {
+    json!({ "id": role, "object": "model", "created": 0, "owned_by": "wombat" })
+}
+
+async fn models(State(app): State<App>) -> Json<Value> {
+    let roles = app.workspace.snapshot().agents();
+    let data: Vec<_> = roles.iter().map(|agent| listed(agent.role.as_str())).collect();
+    Json(json!({ "object": "list", "data": data }))
+}
+
+async fn model(State(app): State<App>, name: Result<Segment, ApiError>) -> Response {
+    let found = name.and_then(|Segment(name)| known_role(&app, &name));
+    match found {
+        Ok(role) => Json(listed(role.as_str())).into_response(),
+        Err(error) => refusal(&no_model(error)),
+    }
+}
+
+/// A role is a model here.
+fn no_model(mut error: ApiError) -> ApiError {
+    if error.body.code == "role_not_found" {
+        error.body.code = "model_not_found";
+        error.body.details = json!({ "fields": { "model": "is no role of the workspace" } });
+    }
+    error
+}
+
+async fn completions(
+    State(app): State<App>,
+    Extension(trace): Extension<TraceId>,
+    headers: HeaderMap,
+    body: Result<JsonObject, ApiError>,
+) -> Response {
+    match complete(app, trace, &headers, body).await {
+        Ok(response) => response,
+        Err(error) => refusal(&no_model(error)),
+    }
+}
+
+async fn complete(
+    app: App,
+    trace: TraceId,
+    headers: &HeaderMap,
+    body: Result<JsonObject, ApiError>,
+) -> Result<Response, ApiError> {
+    let JsonObject(body) = body?;
+    let (order, wanted) = read(&body, headers)?;
+    let shape = Shape::new(&order.role, wanted);
+    let request = order.check(&app, &trace).await?;
+    if shape.wanted.is_none() {
+        let answer = launch::send(&app, request, trace).await?;
+        return Ok(Json(shape.completion(&answer)).into_response());
+    }
+    let mut shape = shape;
+    let live = Live::start(app, request, trace).await?;
+    Ok(sse::response(live.flat_map(move |told| {
+        stream::iter(shape.told(told).into_iter().map(|data| Ok(Event::default().data(data))))
+    })))
+}

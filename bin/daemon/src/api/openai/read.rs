@@ -1,0 +1,149 @@
+//! A chat completion's body as an [`Order`].
+
+use http::HeaderMap;
+use llm::request::Message;
+use serde_json::{Map, Value};
+
+use super::super::error::ApiError;
+use super::super::order::{
+    KEY_HEADER, Order, RESUME_HEADER, SESSION_HEADER, TASK_HEADER, header_text,
+};
+
+/// What the agent decides itself; a caller that sets it would be disappointed.
+const REFUSED: [(&str, &str); 5] = [
+    ("tools", "the agent has its own tools, which run here"),
+    ("tool_choice", "the agent chooses its tools itself"),
+    ("functions", "the agent has its own tools, which run here"),
+    ("audio", "only text is answered"),
+    ("logprobs", "log probabilities are not given"),
+];
+
+/// How a stream is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Streamed {
+    /// `stream_options.include_usage`.
+    pub(super) with_usage: bool,
+}
+
+/// The body, field by field; the first that is wrong is named.
+pub(super) fn read(
+    body: &Map<String, Value>,
+    headers: &HeaderMap,
+) -> Result<(Order, Option<Streamed>), ApiError> {
+    for (name, why) in REFUSED {
+        let is_set = |value: &Value| !matches!(value, Value::Null | Value::Bool(false));
+        if body.get(name).is_some_and(is_set) {
+            return Err(wrong(name, why));
+        }
+    }
+    if body.get("n").is_some_and(|n| !n.is_null() && n != 1) {
+        return Err(wrong("n", "must be 1"));
+    }
+    let format = body.get("response_format").map(|format| &format["type"]);
+    if format.is_some_and(|kind| !kind.is_null() && kind != "text") {
+        return Err(wrong("response_format", "only text is answered; POST /llm-task gives JSON"));
+    }
+    let role = text(body, "model")?.ok_or_else(|| wrong("model", "is required"))?;
+    let user = text(body, "user")?.unwrap_or_default();
+    let streams = match body.get("stream") {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(streams)) => *streams,
+        Some(_) => return Err(wrong("stream", "must be true or false")),
+    };
+    let options = body.get("stream_options").unwrap_or(&Value::Null);
+    let with_usage = options["include_usage"] == true;
+    let (message, history) = conversation(body)?;
+    let order = Order {
+        user,
+        user_field: "user",
+        role,
+        message,
+        history: Some(history),
+        task_id: header_text(headers, TASK_HEADER),
+        task_title: header_text(headers, SESSION_HEADER),
+        key: header_text(headers, KEY_HEADER),
+        resume: header_text(headers, RESUME_HEADER),
+        metadata: Map::new(),
+        limits: limits(body)?,
+    };
+    Ok((order, streams.then_some(Streamed { with_usage })))
+}
+
+fn wrong(field: &str, why: &str) -> ApiError {
+    let fields = [(field.to_owned(), why.to_owned())].into();
+    ApiError::fields("invalid_payload", fields)
+}
+
+fn text(body: &Map<String, Value>, name: &str) -> Result<Option<String>, ApiError> {
+    match body.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(wrong(name, "must be a string")),
+    }
+}
+
+fn limits(body: &Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
+    let mut limits = Map::new();
+    for name in ["max_completion_tokens", "max_tokens"] {
+        match body.get(name) {
+            None | Some(Value::Null) => {}
+            Some(value) if value.as_u64().is_some_and(|n| n > 0) => {
+                limits.entry("max_output_tokens").or_insert_with(|| value.clone());
+            }
+            Some(_) => return Err(wrong(name, "must be a whole number of at least 1")),
+        }
+    }
+    Ok(limits)
+}
+
+/// The newest message of the person, and the turns before it.
+fn conversation(body: &Map<String, Value>) -> Result<(String, Vec<Message>), ApiError> {
+    let turns = body.get("messages").and_then(Value::as_array);
+    let turns = turns.ok_or_else(|| wrong("messages", "must be an array"))?;
+    let Some((last, earlier)) = turns.split_last() else {
+        return Err(wrong("messages", "must not be empty"));
+    };
+    let mut history = Vec::with_capacity(earlier.len());
+    for (n, turn) in earlier.iter().enumerate() {
+        history.push(read_turn(n, turn)?);
+    }
+    let n = earlier.len();
+    match read_turn(n, last)? {
+        Message::User { content } if !content.trim().is_empty() => Ok((content, history)),
+        Message::User { .. } => Err(wrong(&format!("messages.{n}.content"), "must not be empty")),
+        Message::System { .. } | Message::Assistant(_) | Message::Tool { .. } => {
+            Err(wrong(&format!("messages.{n}.role"), "the last message must be the user's"))
+        }
+    }
+}
+
+fn read_turn(n: usize, turn: &Value) -> Result<Message, ApiError> {
+    let content =
+        content(&turn["content"]).map_err(|why| wrong(&format!("messages.{n}.content"), why))?;
+    match turn["role"].as_str() {
+        Some("user") => Ok(Message::user(content)),
+        Some("assistant") => Ok(Message::assistant(content)),
+        Some("system" | "developer") => Ok(Message::system(content)),
+        Some(_) | None => Err(wrong(
+            &format!("messages.{n}.role"),
+            "must be user, assistant, system or developer; the agent's tools run here",
+        )),
+    }
+}
+
+/// Text, or parts that are all text.
+fn content(content: &Value) -> Result<String, &'static str> {
+    match content {
+        Value::String(text) => Ok(text.clone()),
+        Value::Array(parts) => parts
+            .iter()
+            .map(|part| match (&part["type"], &part["text"]) {
+                (Value::String(kind), Value::String(text)) if kind == "text" => Ok(text.as_str()),
+                _ => Err("only parts of type text can be read"),
+            })
+            .collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
+            Err("must be a string, or an array of text parts")
+        }
+    }
+}

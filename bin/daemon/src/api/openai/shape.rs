@@ -1,0 +1,139 @@
+//! A run's answer as a chat completion, whole or in chunks.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::super::live::Told;
+use super::error_body;
+use super::read::Streamed;
+use crate::agent::answer::RunAnswer;
+use crate::agent::events::RunEvent;
+
+/// Writes one answer in OpenAI's form.
+pub(super) struct Shape {
+    model: String,
+    created: u64,
+    id: String,
+    pub(super) wanted: Option<Streamed>,
+    /// Whether any text was told.
+    spoke: bool,
+}
+
+impl Shape {
+    pub(super) fn new(model: &str, wanted: Option<Streamed>) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let id = String::new();
+        Self { model: model.to_owned(), created: now.as_secs(), id, wanted, spoke: false }
+    }
+
+    pub(super) fn completion(&self, answer: &RunAnswer) -> Value {
+        let text = said(answer);
+        json!({
+            "id": completion_id(&answer.run_id),
+            "object": "chat.completion",
+            "created": self.created,
+            "model": self.model,
+            "choices": [{
+                "index": 0,
+                "message": { "role": "assistant", "content": text, "refusal": null },
+                "logprobs": null,
+                "finish_reason": finish_reason(answer),
+            }],
+            "usage": usage(answer),
+            "wombat": beside(answer),
+        })
+    }
+
+    /// What one thing that is told becomes: the data of events.
+    pub(super) fn told(&mut self, told: Told) -> Vec<String> {
+        match told {
+            Told::Event(RunEvent::Start { run_id, .. }) => {
+                self.id = completion_id(&run_id);
+                vec![self.chunk(json!({ "role": "assistant", "content": "" }), Value::Null)]
+            }
+            Told::Event(RunEvent::Chunk { data }) => {
+                self.spoke = true;
+                vec![self.chunk(json!({ "content": data }), Value::Null)]
+            }
+            // The agent's own tools: the caller is not to run them. They are told at the end.
+            Told::Event(RunEvent::ToolCall { .. } | RunEvent::ToolResult { .. }) => Vec::new(),
+            Told::Done(answer) => self.end(&answer),
+            Told::Failed(error) => vec![error_body(&error).to_string()],
+        }
+    }
+
+    fn end(&self, answer: &RunAnswer) -> Vec<String> {
+        let mut events = Vec::new();
+        if !self.spoke {
+            events.push(self.chunk(json!({ "content": said(answer) }), Value::Null));
+        }
+        let mut last = self.object(json!([{
+            "index": 0, "delta": {}, "logprobs": null, "finish_reason": finish_reason(answer),
+        }]));
+        last["wombat"] = beside(answer);
+        events.push(last.to_string());
+        if self.wanted.is_some_and(|wanted| wanted.with_usage) {
+            let mut counted = self.object(json!([]));
+            counted["usage"] = usage(answer);
+            events.push(counted.to_string());
+        }
+        events.push("[DONE]".to_owned());
+        events
+    }
+
+    fn chunk(&self, delta: Value, finish_reason: Value) -> String {
+        let choice =
+            json!({ "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason });
+        self.object(json!([choice])).to_string()
+    }
+
+    fn object(&self, choices: Value) -> Value {
+        json!({
+            "id": self.id, "object": "chat.completion.chunk", "created": self.created,
+            "model": self.model, "choices": choices,
+        })
+    }
+}
+
+fn completion_id(run_id: &str) -> String {
+    format!("chatcmpl-{run_id}")
+}
+
+/// The reply; where the run waits for a person, a sentence that says so.
+fn said(answer: &RunAnswer) -> String {
+    let waits: Vec<_> =
+        answer.tool_requests.iter().flatten().map(|asked| asked.tool.as_str()).collect();
+    if waits.is_empty() || !answer.response.is_empty() {
+        return answer.response.clone();
+    }
+    format!("Waiting for a person to approve: {}.", waits.join(", "))
+}
+
+fn finish_reason(answer: &RunAnswer) -> &'static str {
+    match answer.finish_reason.as_deref() {
+        Some("length") => "length",
+        Some("content_filter") => "content_filter",
+        Some(_) | None => "stop",
+    }
+}
+
+fn usage(answer: &RunAnswer) -> Value {
+    let usage = &answer.usage;
+    json!({
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": { "cached_tokens": usage.cached_tokens },
+    })
+}
+
+/// What OpenAI's form has no place for: the run's answer, but for the reply itself.
+fn beside(answer: &RunAnswer) -> Value {
+    let mut beside = serde_json::to_value(answer).unwrap_or_default();
+    if let Value::Object(fields) = &mut beside {
+        fields.remove("response");
+        fields.remove("usage");
+    }
+    beside
+}

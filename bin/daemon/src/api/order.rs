@@ -1,0 +1,129 @@
+//! What the protocols of others ask for, as a [`RunRequest`]: the same checks, the same scope and
+//! the same limits as `POST /api/agents/send`.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderMap, StatusCode};
+use llm::request::Message;
+use mc_client::idempotency::RunKey;
+use serde_json::{Map, Value};
+use service::trace::TraceId;
+use wombat_core::session::{Role, SessionKey, UserId};
+
+use super::error::ApiError;
+use super::resume;
+use super::send::{MAX_KEY_BYTES, read_limits, read_options};
+use crate::agent::request::{RunRequest, TaskTarget};
+use crate::state::App;
+
+/// The user, where a protocol has no place for one.
+pub(super) const USER_HEADER: &str = "x-wombat-user";
+/// The task, where a protocol has no place for one.
+pub(super) const TASK_HEADER: &str = "x-wombat-task-id";
+/// A conversation by name: the title of its task.
+pub(super) const SESSION_HEADER: &str = "x-wombat-session";
+/// Takes up a run that waited for a person.
+pub(super) const RESUME_HEADER: &str = "x-wombat-resume-run-key";
+/// Makes a run safe to repeat.
+pub(super) const KEY_HEADER: &str = "idempotency-key";
+
+/// The task of runs that name none, where `WOMBAT_DEFAULT_TASK` names none either.
+const CHAT_TASK: &str = "Chat";
+
+/// A run that was asked for in some protocol. Texts are as they came.
+#[derive(Debug, Default)]
+pub(super) struct Order {
+    /// The tenant.
+    pub user: String,
+    /// Where the user stands in the request, for the error.
+    pub user_field: &'static str,
+    /// The agent.
+    pub role: String,
+    /// What the person said.
+    pub message: String,
+    /// Earlier turns; `None` means the task's thread.
+    pub history: Option<Vec<Message>>,
+    /// The task's id.
+    pub task_id: Option<String>,
+    /// The title of a task to find or create, where there is no id.
+    pub task_title: Option<String>,
+    /// The caller's key for this run.
+    pub key: Option<String>,
+    /// A run to take up.
+    pub resume: Option<String>,
+    /// As in `send`.
+    pub metadata: Map<String, Value>,
+    /// As in `send`.
+    pub limits: Map<String, Value>,
+}
+
+impl Order {
+    /// The tenant; or what is wrong with it.
+    pub(super) fn user(&self) -> Result<UserId, BTreeMap<String, String>> {
+        UserId::parse(&self.user).map_err(|error| {
+            let why =
+                if self.user.is_empty() { "is required".to_owned() } else { error.to_string() };
+            BTreeMap::from([(self.user_field.to_owned(), why)])
+        })
+    }
+
+    /// Checks it in full.
+    pub(super) async fn check(self, app: &App, trace: &TraceId) -> Result<RunRequest, ApiError> {
+        let mut problems = BTreeMap::new();
+        let user = self.user().map_err(|error| problems.extend(error));
+        if self.key.as_ref().is_some_and(|key| key.len() > MAX_KEY_BYTES) {
+            let why = format!("must have at most {MAX_KEY_BYTES} bytes");
+            problems.insert("idempotency_key".to_owned(), why);
+        }
+        let options = read_options(app, &self.metadata, &mut problems);
+        let limits = read_limits(app, &self.limits, &mut problems);
+        let role = known_role(app, &self.role)?;
+        let (Ok(user), Some(options), true) = (user, options, problems.is_empty()) else {
+            return Err(ApiError::fields("invalid_payload", problems));
+        };
+        let session = SessionKey::new(user, role);
+        if let Some(run_key) = self.resume {
+            return resume::request(app, trace, session, &run_key, None).await;
+        }
+        let task = self.task_id.map(TaskTarget::Id).unwrap_or_else(|| {
+            let default = || app.settings.default_task.clone();
+            let title = self.task_title.or_else(default).unwrap_or_else(|| CHAT_TASK.to_owned());
+            TaskTarget::Title { title, description: None, metadata: None }
+        });
+        let key = self
+            .key
+            .map(|key| RunKey::derive(session.user().as_str(), session.role().as_str(), &key));
+        Ok(RunRequest {
+            session,
+            message: self.message,
+            history: self.history,
+            task,
+            options,
+            metadata: self.metadata,
+            webhook: None,
+            key,
+            resumed: false,
+            limits,
+        })
+    }
+}
+
+/// A role of the workspace. Protocols list the roles, so that one that is not listed is not there.
+pub(super) fn known_role(app: &App, name: &str) -> Result<Role, ApiError> {
+    let roles = app.workspace.snapshot().agents();
+    let found = roles.into_iter().map(|agent| agent.role).find(|role| role.as_str() == name);
+    found.ok_or_else(|| {
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "role_not_found",
+            format!("the workspace has no role {name:?}"),
+        )
+    })
+}
+
+/// A header's text, where it is there and not blank.
+pub(super) fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name)?;
+    let text = String::from_utf8_lossy(value.as_bytes()).trim().to_owned();
+    (!text.is_empty()).then_some(text)
+}

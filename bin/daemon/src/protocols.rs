@@ -1,0 +1,85 @@
+//! `WOMBAT_PROTOCOLS`: which protocols of others the daemon speaks (docs/PROTOCOLS.md).
+
+use service::names::nearest_of;
+
+/// A protocol that can be switched on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// `POST /ag-ui/{role}`.
+    AgUi,
+    /// `/v1/models` and `/v1/chat/completions`.
+    OpenAi,
+    /// `POST /mcp`.
+    Mcp,
+}
+
+/// All names, as the setting has them.
+const NAMES: [&str; 3] = ["ag-ui", "openai", "mcp"];
+
+impl Protocol {
+    fn parse(name: &str) -> Option<Self> {
+        match name {
+            "ag-ui" => Some(Self::AgUi),
+            "openai" => Some(Self::OpenAi),
+            "mcp" => Some(Self::Mcp),
+            _ => None,
+        }
+    }
+}
+
+/// The protocols that are on; none by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Protocols(Vec<Protocol>);
+
+impl Protocols {
+    /// Reads a list with commas.
+    ///
+    /// # Errors
+    /// A text that names what is unknown, and what is allowed.
+    pub fn parse(list: &str) -> Result<Self, String> {
+        let mut on = Vec::new();
+        for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            let Some(protocol) = Protocol::parse(name) else {
+                let near = nearest_of(&name.to_lowercase(), &NAMES)
+                    .map(|near| format!("; did you mean {near}?"))
+                    .unwrap_or_default();
+                let allowed = NAMES.join(", ");
+                return Err(format!("knows no protocol {name:?}{near} (allowed: {allowed})"));
+            };
+            if !on.contains(&protocol) {
+                on.push(protocol);
+            }
+        }
+        Ok(Self(on))
+    }
+
+    /// Whether a protocol is on.
+    pub fn has(&self, protocol: Protocol) -> bool {
+        self.0.contains(&protocol)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_names_switches_protocols_on() {
+        let on = Protocols::parse("openai, mcp,,openai").unwrap();
+        assert_eq!(on.0, [Protocol::OpenAi, Protocol::Mcp]);
+        assert!(!on.has(Protocol::AgUi));
+        assert_eq!(Protocols::parse(" "), Ok(Protocols::default()));
+        for name in NAMES {
+            assert!(Protocol::parse(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_with_a_near_one_and_all() {
+        let why = Protocols::parse("mcp,openia").unwrap_err();
+        assert!(why.contains("\"openia\"; did you mean openai?"), "{why}");
+        assert!(why.contains("ag-ui, openai, mcp"), "{why}");
+        let why = Protocols::parse("telepathy").unwrap_err();
+        assert!(!why.contains("did you mean"), "{why}");
+    }
+}

@@ -1,0 +1,148 @@
+//! What the official clients of docs/PROTOCOLS.md never send; their own rounds are in test-support.
+
+use serde_json::{Value, json};
+use service::settings::Layers;
+use wombat_daemon::settings::Settings;
+
+use crate::harness::{Daemon, SECRET, World, says};
+
+const KEY: &str = "the-daemons-key";
+
+async fn world(protocols: &str) -> World {
+    let settings = [("WOMBAT_PROTOCOLS", protocols), ("AGENT_DAEMON_API_KEY", KEY)];
+    let world = World::with(&settings, json!({})).await;
+    world.write("souls/scout.md", "A scout.");
+    let url = format!("{}/api/agents", world.daemon.url);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(15);
+    loop {
+        let call = world.daemon.http.get(&url).bearer_auth(KEY);
+        let agents: Value = call.send().await.unwrap().json().await.unwrap();
+        if agents["agents"][0]["role"] == "scout" {
+            return world;
+        }
+        assert!(std::time::Instant::now() < deadline, "{agents}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+/// Posts a text as JSON.
+async fn post(daemon: &Daemon, path: &str, key: &str, body: &str) -> (u16, Value) {
+    let call = daemon
+        .http
+        .post(format!("{}{path}", daemon.url))
+        .bearer_auth(key)
+        .header("content-type", "application/json")
+        .body(body.to_owned());
+    let response = call.send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn a_protocol_that_is_off_has_no_paths() {
+    let world = world("").await;
+    for path in ["/v1/chat/completions", "/v1/models", "/mcp", "/ag-ui/scout"] {
+        let (status, answer) = post(&world.daemon, path, KEY, "{}").await;
+        assert_eq!((status, &answer["code"]), (404, &json!("not_found")), "{path}");
+        let (status, answer) = post(&world.daemon, path, "wrong", "{}").await;
+        assert_eq!((status, &answer["code"]), (403, &json!("invalid_daemon_key")), "{path}");
+    }
+}
+
+#[test]
+fn an_unknown_protocol_is_a_settings_error() {
+    let pairs = [("AGENT_JWT_SECRET", SECRET), ("WOMBAT_PROTOCOLS", "mcp, openapi")];
+    let error = Settings::read(&Layers::from_pairs(pairs)).unwrap_err();
+    assert_eq!(error.0.len(), 1, "{error}");
+    assert!(
+        error.0[0].starts_with("WOMBAT_PROTOCOLS: ") && error.0[0].contains("openai?"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn openai_errors_have_openais_form() {
+    let world = world("openai").await;
+    world.model(vec![says("Hello.")]).await;
+    let ask = |more: Value| {
+        let mut body = json!({ "model": "scout", "user": "u1",
+            "messages": [{ "role": "user", "content": "Hi." }] });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body.to_string()
+    };
+    let path = "/v1/chat/completions";
+    for (key, body, status, code, param) in [
+        ("wrong", ask(json!({})), 401, "invalid_daemon_key", json!(null)),
+        (KEY, "{".to_owned(), 400, "malformed_json", json!(null)),
+        (KEY, "[]".to_owned(), 400, "malformed_json", json!(null)),
+        (KEY, ask(json!({ "user": "a:b" })), 400, "invalid_payload", json!("user")),
+        (KEY, ask(json!({ "n": 2 })), 400, "invalid_payload", json!("n")),
+        (KEY, ask(json!({ "max_tokens": 0 })), 400, "invalid_payload", json!("max_tokens")),
+        (KEY, ask(json!({ "stream": "yes" })), 400, "invalid_payload", json!("stream")),
+        (KEY, ask(json!({ "model": "../x" })), 404, "model_not_found", json!("model")),
+        (KEY, ask(json!({ "messages": [] })), 400, "invalid_payload", json!("messages")),
+    ] {
+        let (got, answer) = post(&world.daemon, path, key, &body).await;
+        let error = &answer["error"];
+        assert_eq!(
+            (got, &error["code"], &error["param"]),
+            (status, &json!(code), &param),
+            "{body}"
+        );
+        assert!(error["message"].is_string() && error["type"].is_string(), "{answer}");
+    }
+    assert!(world.model_got().await.is_empty());
+    let (status, answer) = post(&world.daemon, path, KEY, &ask(json!({}))).await;
+    assert_eq!((status, &answer["choices"][0]["message"]["content"]), (200, &json!("Hello.")));
+}
+
+#[tokio::test]
+async fn mcp_errors_are_those_of_json_rpc() {
+    let world = world("mcp").await;
+    let request = |method: &str| json!({ "jsonrpc": "2.0", "id": 1, "method": method }).to_string();
+    for (key, body, status, code) in [
+        ("wrong", request("ping"), 401, -32600),
+        (KEY, "{".to_owned(), 400, -32700),
+        (KEY, "[]".to_owned(), 400, -32700),
+        (KEY, "{}".to_owned(), 400, -32600),
+        (KEY, json!({ "jsonrpc": "2.0", "id": {}, "method": "ping" }).to_string(), 400, -32600),
+        (KEY, request("prompts/list"), 200, -32601),
+        (KEY, request("tools/call"), 200, -32602),
+        (KEY, request("resources/read"), 200, -32602),
+    ] {
+        let (got, answer) = post(&world.daemon, "/mcp", key, &body).await;
+        assert_eq!((got, &answer["error"]["code"]), (status, &json!(code)), "{body}: {answer}");
+        assert_eq!(answer["jsonrpc"], "2.0");
+    }
+    let call = world.daemon.http.get(format!("{}/mcp", world.daemon.url)).bearer_auth(KEY);
+    assert_eq!(call.send().await.unwrap().status(), 405);
+}
+
+#[tokio::test]
+async fn ag_ui_errors_are_its_events() {
+    let world = world("ag-ui").await;
+    for (key, body, status) in [("wrong", "{}", 401), (KEY, "{", 400), (KEY, "[]", 400)] {
+        let (got, answer) = post(&world.daemon, "/ag-ui/scout", key, body).await;
+        assert_eq!((got, &answer["type"]), (status, &json!("RUN_ERROR")), "{body}: {answer}");
+        assert!(answer["message"].is_string() && answer["code"].is_string(), "{answer}");
+    }
+    let input = json!({ "threadId": 7, "messages": [{ "role": "user", "content": {} }, 3],
+        "context": [{}], "resume": [{ "interruptId": "i", "status": "perhaps" }] });
+    let call = world.daemon.post("/ag-ui/scout", &input).bearer_auth(KEY);
+    let response = call.header("x-wombat-user", "u1").send().await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let text = response.text().await.unwrap();
+    let event: Value = serde_json::from_str(text.trim().strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!((&event["type"], &event["code"]), (&json!("RUN_ERROR"), &json!("invalid_payload")));
+    let fields = event["metadata"]["details"]["fields"].as_object().unwrap();
+    let named: Vec<_> = fields.keys().map(String::as_str).collect();
+    let wanted = [
+        "context.0",
+        "messages",
+        "messages.0.content",
+        "messages.1.content",
+        "resume.0.status",
+        "runId",
+        "threadId",
+    ];
+    assert_eq!(named, wanted, "{event}");
+}
