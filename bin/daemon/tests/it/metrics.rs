@@ -36,7 +36,7 @@ async fn runs_tools_and_models_are_counted_under_bounded_names() {
         ("wombat_llm_tokens_total{model=\"openai/gpt-4o-mini\",kind=\"input\"}", 200.0),
         ("wombat_llm_retries_total{model=\"openai/gpt-4o-mini\"}", 0.0),
         ("wombat_llm_fallbacks_total{model=\"openai/gpt-4o-mini\"}", 0.0),
-        ("wombat_run_duration_seconds_count{role=\"other\",outcome=\"ok\"}", 1.0),
+        ("wombat_run_duration_seconds_count{role=\"scout\",outcome=\"ok\"}", 1.0),
     ] {
         assert_eq!(value(&text, line), Some(expected), "{line}\n{text}");
     }
