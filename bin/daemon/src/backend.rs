@@ -1,6 +1,7 @@
 //! What the backend can do, remembered for a minute.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -15,6 +16,9 @@ const FRESH: Duration = Duration::from_secs(60);
 
 /// How long the backend may take to say what it can do, with all tries.
 const ASK_LIMIT: Duration = Duration::from_secs(10);
+
+/// How many tokens are kept.
+const TOKENS: usize = 1_024;
 
 /// The user and role of calls that serve no single user.
 const OWN_USER: &str = "wombat";
@@ -32,6 +36,9 @@ pub fn fits(version: &str) -> bool {
 pub struct Backend {
     client: McClient,
     minter: Arc<TokenMinter>,
+    /// The newest tokens, by user and role: the next message of a session mostly comes while the
+    /// last one's token is good.
+    tokens: std::sync::Mutex<HashMap<String, Arc<AgentAuth>>>,
     known: ArcSwapOption<Known>,
     /// Held by the one that asks, so that a crowd of first runs asks once.
     asking: Mutex<()>,
@@ -49,7 +56,8 @@ impl Backend {
     /// A backend of which nothing is known yet.
     pub fn new(client: McClient, minter: Arc<TokenMinter>) -> Self {
         let (known, failed) = (ArcSwapOption::empty(), ArcSwapOption::empty());
-        Self { client, minter, known, asking: Mutex::new(()), failed }
+        let tokens = std::sync::Mutex::default();
+        Self { client, minter, tokens, known, asking: Mutex::new(()), failed }
     }
 
     /// Where it is.
@@ -59,8 +67,24 @@ impl Backend {
 
     /// The backend as one user's agent.
     pub fn agent(&self, user_id: &str, role: &str) -> Result<AgentClient, McError> {
-        let auth = AgentAuth::new(self.minter.clone(), user_id, role)?;
-        Ok(self.client.agent(Arc::new(auth)))
+        // A role has no line break in it, so that no two pairs share a key.
+        let key = [role, "\n", user_id].concat();
+        let known = self.tokens().get(&key).cloned();
+        if let Some(auth) = known {
+            return Ok(self.client.agent(auth));
+        }
+        // Signed outside of the lock.
+        let auth = Arc::new(AgentAuth::new(self.minter.clone(), user_id, role)?);
+        let mut tokens = self.tokens();
+        if tokens.len() >= TOKENS {
+            tokens.clear();
+        }
+        tokens.insert(key, Arc::clone(&auth));
+        Ok(self.client.agent(auth))
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, HashMap<String, Arc<AgentAuth>>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The backend for calls that serve no single user: what it can do, what tools it has.

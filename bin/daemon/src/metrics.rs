@@ -1,6 +1,8 @@
 //! What Prometheus is told. Labels are bounded: no user, no session, and no name that a caller or a
 //! model made up.
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use llm::Tally;
@@ -54,7 +56,40 @@ pub struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     /// The models that the settings name.
-    models: Vec<ModelRef>,
+    models: HashMap<ModelRef, OfModel>,
+    /// All others.
+    other: OnceLock<OfModel>,
+}
+
+/// The series of a model, found once; those that only an answer has begin with the first one.
+struct OfModel {
+    model: Label,
+    ok: Counter,
+    error: Counter,
+    retries: Counter,
+    fallbacks: Counter,
+    seconds: OnceLock<Histogram>,
+    tokens: OnceLock<[Counter; 3]>,
+    cost: OnceLock<Counter>,
+}
+
+impl OfModel {
+    fn new(recorder: &PrometheusRecorder, name: String) -> Self {
+        let model = Label::new("model", name);
+        let of_model = |name| counter(recorder, name, vec![model.clone()]);
+        let of_calls =
+            |ok| counter(recorder, MODEL_CALLS, vec![model.clone(), outcome_label(of(ok))]);
+        Self {
+            ok: of_calls(true),
+            error: of_calls(false),
+            retries: of_model(RETRIES),
+            fallbacks: of_model(FALLBACKS),
+            seconds: OnceLock::new(),
+            tokens: OnceLock::new(),
+            cost: OnceLock::new(),
+            model,
+        }
+    }
 }
 
 impl Metrics {
@@ -74,19 +109,16 @@ impl Metrics {
                 _ => recorder.describe_counter(name.into(), None, text.into()),
             }
         }
-        let metrics = Self { handle: recorder.handle(), recorder, models };
         // Series that begin at zero, so that the first failure is an increase.
-        for model in &metrics.models {
-            let model = Label::new("model", model.to_string());
-            for ok in [true, false] {
-                metrics
-                    .counter(MODEL_CALLS, vec![model.clone(), outcome_label(of(ok))])
-                    .increment(0);
+        let series = |model: ModelRef| {
+            let of_model = OfModel::new(&recorder, model.to_string());
+            for counter in [&of_model.ok, &of_model.error, &of_model.retries, &of_model.fallbacks] {
+                counter.increment(0);
             }
-            metrics.counter(RETRIES, vec![model.clone()]).increment(0);
-            metrics.counter(FALLBACKS, vec![model]).increment(0);
-        }
-        Ok(metrics)
+            (model, of_model)
+        };
+        let models = models.into_iter().map(series).collect();
+        Ok(Self { handle: recorder.handle(), recorder, models, other: OnceLock::new() })
     }
 
     /// A run has ended.
@@ -107,7 +139,7 @@ impl Metrics {
 
     /// The first text of a streamed answer has come.
     pub fn first_text(&self, asked: &ModelRef, took: Duration) {
-        self.histogram(FIRST_TEXT, vec![Label::new("model", self.label(asked))]).record(took);
+        self.histogram(FIRST_TEXT, vec![self.of(asked).model.clone()]).record(took);
     }
 
     /// A model has been called; `answered` is who answered, if anybody did; `tally` is what the call
@@ -119,27 +151,30 @@ impl Metrics {
         tally: &Tally,
         took: Duration,
     ) {
-        for (name, count) in [(RETRIES, tally.retries()), (FALLBACKS, tally.fallbacks())] {
-            let asked = Label::new("model", self.label(asked));
-            self.counter(name, vec![asked]).increment(count);
-        }
+        let first = self.of(asked);
+        first.retries.increment(tally.retries());
+        first.fallbacks.increment(tally.fallbacks());
         let by = answered.map(|completion| ModelRef::new(completion.provider, &completion.model));
-        let model = Label::new("model", self.label(by.as_ref().unwrap_or(asked)));
-        let outcome = outcome_label(of(answered.is_some()));
-        self.counter(MODEL_CALLS, vec![model.clone(), outcome]).increment(1);
-        self.histogram(MODEL_SECONDS, vec![model.clone()]).record(took);
-        let Some(completion) = answered else { return };
-        for (kind, tokens) in [
-            ("input", completion.usage.prompt_tokens),
-            ("output", completion.usage.completion_tokens),
-            ("cached", completion.usage.cached_tokens),
-        ] {
-            let kind = Label::from_static_parts("kind", kind);
-            self.counter(TOKENS, vec![model.clone(), kind]).increment(tokens);
+        let by = by.as_ref().map_or(first, |model| self.of(model));
+        let seconds = || self.histogram(MODEL_SECONDS, vec![by.model.clone()]);
+        by.seconds.get_or_init(seconds).record(took);
+        let Some(completion) = answered else { return by.error.increment(1) };
+        by.ok.increment(1);
+        let tokens = by.tokens.get_or_init(|| {
+            ["input", "output", "cached"].map(|kind| {
+                let kind = Label::from_static_parts("kind", kind);
+                counter(&self.recorder, TOKENS, vec![by.model.clone(), kind])
+            })
+        });
+        let usage = &completion.usage;
+        let counts = [usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens];
+        for (counter, count) in tokens.iter().zip(counts) {
+            counter.increment(count);
         }
         let price = llm::cost(&completion.model, completion.provider, &completion.usage);
         if let Some(price) = price {
-            self.counter(COST, vec![model]).increment(micro(price.total_cost));
+            let cost = || counter(&self.recorder, COST, vec![by.model.clone()]);
+            by.cost.get_or_init(cost).increment(micro(price.total_cost));
         }
     }
 
@@ -157,17 +192,23 @@ impl Metrics {
         self.handle.run_upkeep();
     }
 
-    fn label(&self, model: &ModelRef) -> String {
-        if self.models.contains(model) { model.to_string() } else { OTHER.to_owned() }
+    fn of(&self, model: &ModelRef) -> &OfModel {
+        self.models.get(model).unwrap_or_else(|| {
+            self.other.get_or_init(|| OfModel::new(&self.recorder, OTHER.to_owned()))
+        })
     }
 
     fn counter(&self, name: &'static str, labels: Vec<Label>) -> Counter {
-        self.recorder.register_counter(&Key::from_parts(name, labels), &METADATA)
+        counter(&self.recorder, name, labels)
     }
 
     fn histogram(&self, name: &'static str, labels: Vec<Label>) -> Histogram {
         self.recorder.register_histogram(&Key::from_parts(name, labels), &METADATA)
     }
+}
+
+fn counter(recorder: &PrometheusRecorder, name: &'static str, labels: Vec<Label>) -> Counter {
+    recorder.register_counter(&Key::from_parts(name, labels), &METADATA)
 }
 
 fn outcome_label(outcome: &'static str) -> Label {

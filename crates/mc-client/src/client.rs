@@ -7,11 +7,11 @@ use backon::{ExponentialBuilder, Retryable};
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use memchr::memmem;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
+use url::Url;
 
 use crate::error::McError;
 use crate::raw::RawResponse;
@@ -84,6 +84,8 @@ impl Default for RetryPolicy {
 #[derive(Debug, Clone)]
 pub struct McClient {
     base_url: Arc<str>,
+    /// The same, read once; `None` when it is no URL, which each call then says.
+    base: Option<Arc<Url>>,
     http: reqwest::Client,
     retry: RetryPolicy,
 }
@@ -91,7 +93,27 @@ pub struct McClient {
 impl McClient {
     /// A client of the backend at `base_url`, whose path, if it has one, is kept as a prefix.
     pub fn new(base_url: &str, http: reqwest::Client, retry: RetryPolicy) -> Self {
-        Self { base_url: base_url.trim_end_matches('/').into(), http, retry }
+        let base_url = base_url.trim_end_matches('/');
+        let base = Url::parse(base_url).ok().filter(|url| !url.cannot_be_a_base()).map(Arc::new);
+        Self { base_url: base_url.into(), base, http, retry }
+    }
+
+    /// Where a call goes.
+    fn url(&self, path_and_query: &str) -> Result<Url, McError> {
+        let Some(base) = &self.base else {
+            return Err(McError::Unreachable { cause: "its address is no URL".to_owned() });
+        };
+        let (path, query) = match path_and_query.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (path_and_query, None),
+        };
+        let mut url = Url::clone(base);
+        match base.path().trim_end_matches('/') {
+            "" => url.set_path(path),
+            prefix => url.set_path(&[prefix, path].concat()),
+        }
+        url.set_query(query);
+        Ok(url)
     }
 
     /// Where the backend is.
@@ -372,15 +394,15 @@ impl Caller {
             Identity::Internal { token, .. } => sensitive(token).ok(),
         };
         let Some(proof) = header.filter(|proof| proof.len() >= SECRET_LEN) else { return body };
-        let proof = memmem::Finder::new(proof.as_bytes());
-        let mut rest = &body[..];
-        let Some(mut at) = proof.find(rest) else { return body };
+        let proof = proof.as_bytes();
+        let Some(mut at) = find(proof, &body) else { return body };
         let mut clean = BytesMut::with_capacity(body.len());
+        let mut rest = &body[..];
         loop {
             clean.extend_from_slice(&rest[..at]);
             clean.extend_from_slice(HIDDEN);
-            rest = &rest[at + proof.needle().len()..];
-            match proof.find(rest) {
+            rest = &rest[at + proof.len()..];
+            match find(proof, rest) {
                 Some(next) => at = next,
                 None => break,
             }
@@ -391,7 +413,7 @@ impl Caller {
 
     /// The request of a call, with who calls.
     fn request(&self, call: &Call) -> Result<reqwest::RequestBuilder, McError> {
-        let url = format!("{}{}", self.client.base_url, call.path_and_query);
+        let url = self.client.url(&call.path_and_query)?;
         let mut request = self
             .client
             .http
@@ -422,6 +444,15 @@ impl Caller {
         }
         Ok(request)
     }
+}
+
+/// Where a token stands in an answer. It is hardly ever there, and a search that prepares itself for
+/// each token costs more than going from dot to dot, of which a JWT has two and most answers few.
+fn find(token: &[u8], answer: &[u8]) -> Option<usize> {
+    let mark = token.iter().position(|byte| *byte == b'.').unwrap_or_default();
+    memchr::memchr_iter(*token.get(mark)?, answer)
+        .filter_map(|at| at.checked_sub(mark))
+        .find(|at| answer[*at..].starts_with(token))
 }
 
 async fn read_body(mut response: reqwest::Response, call: &Call) -> Result<(Bytes, bool), McError> {

@@ -1,7 +1,6 @@
 //! Run keys and the keys of a run's writes (docs/RUNS.md, "Nothing twice, nothing lost").
 
 use std::fmt;
-use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,7 +20,7 @@ impl RunKey {
 
     /// The key of a run that is not repeated; its own retries are safe all the same.
     pub fn random() -> Self {
-        Self(hash(&["random", &Uuid::new_v4().to_string()]))
+        Self(format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
     }
 
     /// A key that somebody hands back: 64 hexadecimal digits in lower case.
@@ -70,41 +69,45 @@ pub fn task_key(user_id: &str, title: &str) -> String {
 
 /// JSON with sorted keys and no white space: equal values give equal text.
 pub fn canonical_json(value: &Value) -> String {
-    let mut out = String::new();
+    let mut out = Vec::new();
     write_canonical(value, &mut out);
-    out
+    // What is written there is JSON, and that is UTF-8.
+    String::from_utf8(out).unwrap_or_default()
 }
 
-fn write_canonical(value: &Value, out: &mut String) {
+fn write_canonical(value: &Value, out: &mut Vec<u8>) {
     match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            // Writing to a String cannot fail.
-            let _infallible = write!(out, "{value}");
-        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => write(value, out),
         Value::Array(items) => {
-            out.push('[');
+            out.push(b'[');
             for (i, item) in items.iter().enumerate() {
                 if i > 0 {
-                    out.push(',');
+                    out.push(b',');
                 }
                 write_canonical(item, out);
             }
-            out.push(']');
+            out.push(b']');
         }
         Value::Object(fields) => {
             let mut sorted: Vec<_> = fields.iter().collect();
             sorted.sort_unstable_by_key(|(name, _)| *name);
-            out.push('{');
+            out.push(b'{');
             for (i, (name, field)) in sorted.into_iter().enumerate() {
                 if i > 0 {
-                    out.push(',');
+                    out.push(b',');
                 }
-                let _infallible = write!(out, "{}:", Value::String(name.clone()));
+                write(name, out);
+                out.push(b':');
                 write_canonical(field, out);
             }
-            out.push('}');
+            out.push(b'}');
         }
     }
+}
+
+/// A text or another single value; writing these to memory cannot fail.
+fn write(value: &impl Serialize, out: &mut Vec<u8>) {
+    let _infallible = serde_json::to_writer(out, value);
 }
 
 /// A hash over several texts that no other division of the same characters shares.
@@ -118,10 +121,8 @@ fn hash(parts: &[&str]) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        let _infallible = write!(out, "{byte:02x}");
-        out
-    })
+    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble & 0xf)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
 
 #[cfg(test)]

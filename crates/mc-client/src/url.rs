@@ -15,7 +15,7 @@ pub(crate) fn segments(under: &str, parts: &[&str]) -> String {
     let mut out = under.to_owned();
     for segment in parts {
         out.push('/');
-        out.extend(percent(segment));
+        percent(segment, &mut out);
     }
     out
 }
@@ -32,17 +32,23 @@ pub(crate) fn with_query(path: String, parameters: &[(&str, Option<String>)]) ->
     if query.is_empty() { path } else { format!("{path}?{query}") }
 }
 
-/// Everything but RFC 3986's unreserved characters, so that an id can never change the path.
-/// A segment of dots is encoded too, which servers do not take for a relative path.
-fn percent(segment: &str) -> impl Iterator<Item = char> {
-    let dots = segment.bytes().all(|b| b == b'.');
-    segment.bytes().flat_map(move |byte| {
-        let plain = byte.is_ascii_alphanumeric()
-            || matches!(byte, b'-' | b'_' | b'~')
-            || (byte == b'.' && !dots);
-        let text = if plain { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-        text.chars().collect::<Vec<_>>()
-    })
+/// Everything but RFC 3986's unreserved characters, so that an id can never change the path. The
+/// names of another directory are that to clients and servers even when their dots are encoded, and
+/// so are encoded twice: no object has such an id, and none is found.
+fn percent(segment: &str, out: &mut String) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    if matches!(segment, "." | "..") {
+        return out.extend(segment.bytes().map(|_| "%252E"));
+    }
+    for byte in segment.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~' | b'.') {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push(char::from(HEX[usize::from(byte >> 4)]));
+            out.push(char::from(HEX[usize::from(byte & 0xf)]));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -52,7 +58,12 @@ mod tests {
     #[test]
     fn an_id_cannot_leave_its_segment() {
         assert_eq!(path(&["tasks", "a/../b?c#d"]), "/api/mission-control/tasks/a%2F..%2Fb%3Fc%23d");
-        assert_eq!(path(&["tasks", ".."]), "/api/mission-control/tasks/%2E%2E");
+        for id in [".", "..", "%2e%2e", "a/../..", "...", "x/.."] {
+            let path = path(&["tasks", id, "messages"]);
+            let url = url::Url::parse(&format!("http://h{path}")).unwrap();
+            assert_eq!(url.path(), path, "{id}");
+            assert_eq!(url.path_segments().unwrap().count(), 5, "{id}");
+        }
         let query = with_query("/p".into(), &[("a", Some("x y&z".into())), ("b", None)]);
         assert_eq!(query, "/p?a=x+y%26z");
     }

@@ -1,6 +1,6 @@
 //! Drives one run: does what the state machine says, against the model and the backend.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono::Utc;
 use llm::Tier;
@@ -22,6 +22,7 @@ use wombat_core::workspace::{PromptRequest, Snapshot, time_context};
 use super::answer::{RunAnswer, RunError, RunErrorKind};
 use super::events::{EventSink, RunEvent};
 use super::journal::{Begun, Journal, LastWord};
+use super::launch::fingerprint;
 use super::lease::SessionLease;
 use super::prepare::{look_up, take_place};
 use super::request::{RunKind, RunRequest};
@@ -54,7 +55,7 @@ pub(super) struct Drive<'a> {
     /// What must be said and given back when it ends.
     pub(super) last_word: &'a LastWord,
     /// What two requests with one key must have in common.
-    pub(super) fingerprint: &'a str,
+    pub(super) fingerprint: OnceLock<String>,
 }
 
 /// What a run has found out before the model is asked.
@@ -146,7 +147,7 @@ impl Drive<'_> {
             return Ok(RunAnswer { silent: Some(true), ..answer });
         }
         let messages = self.begin(&scene, known.history).await?;
-        self.converse(&scene, messages, traceparent).await
+        Box::pin(self.converse(&scene, messages, traceparent)).await
     }
 
     /// The session's turn among all instances, where the backend gives turns.
@@ -181,8 +182,13 @@ impl Drive<'_> {
         Ok(())
     }
 
+    /// Computed when a journal wants it, which most runs without a key have none of.
+    fn fingerprint(&self) -> &str {
+        self.fingerprint.get_or_init(|| fingerprint(self.request))
+    }
+
     fn check_fingerprint(&self, begun: &Begun) -> Result<(), RunError> {
-        if self.request.resumed || begun.fingerprint == self.fingerprint {
+        if self.request.resumed || begun.fingerprint == self.fingerprint() {
             return Ok(());
         }
         Err(RunError::new(RunErrorKind::KeyConflict))
@@ -206,6 +212,9 @@ impl Drive<'_> {
     /// the conversation was.
     async fn begin(&self, scene: &Scene, history: Vec<Message>) -> Result<Vec<Message>, RunError> {
         let journal = &scene.journal;
+        if !journal.is_on() {
+            return Ok(self.opening(scene, history, self.newest()));
+        }
         let begun = match journal.begun() {
             Some(begun) => begun,
             None => Begun {
@@ -215,14 +224,14 @@ impl Drive<'_> {
                 metadata: self.request.metadata.clone(),
                 limits: self.request.limits.to_json(),
                 workspace_digest: scene.snapshot.digest().to_owned(),
-                fingerprint: self.fingerprint.to_owned(),
+                fingerprint: self.fingerprint().to_owned(),
                 task: self.request.task.to_json(),
             },
         };
         // A run that is completed has its steps; its reply is stored again under its key, which gives
         // the one that is there.
-        if !journal.is_on() || scene.is_completed() {
-            return Ok(self.opening(scene, begun));
+        if scene.is_completed() {
+            return Ok(self.opening(scene, begun.history, begun.newest));
         }
         if begun.workspace_digest != scene.snapshot.digest() {
             tracing::info!(
@@ -240,7 +249,7 @@ impl Drive<'_> {
         };
         let begun = journal.begin(run, begun).await?;
         self.check_fingerprint(&begun)?;
-        Ok(self.opening(scene, begun))
+        Ok(self.opening(scene, begun.history, begun.newest))
     }
 
     /// The newest turn, which the time opens.
@@ -262,7 +271,7 @@ impl Drive<'_> {
     }
 
     /// System prompt, history, and the newest turn.
-    fn opening(&self, scene: &Scene, begun: Begun) -> Vec<Message> {
+    fn opening(&self, scene: &Scene, history: Vec<Message>, newest: String) -> Vec<Message> {
         let options = &self.request.options;
         let system = match &options.system_prompt {
             Some(own) => own.clone(),
@@ -276,9 +285,10 @@ impl Drive<'_> {
                 scene.snapshot.prompt(&request).system.as_ref().to_owned()
             }
         };
-        let mut messages = vec![Message::system(system)];
-        messages.extend(begun.history);
-        messages.push(Message::user(begun.newest));
+        let mut messages = Vec::with_capacity(history.len() + 2);
+        messages.push(Message::system(system));
+        messages.extend(history);
+        messages.push(Message::user(newest));
         messages
     }
 }

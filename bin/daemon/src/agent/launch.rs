@@ -1,6 +1,6 @@
 //! Letting a run in, joining equal ones, and holding it to its time.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use mc_client::idempotency::{RunKey, canonical_json};
 use serde_json::json;
@@ -109,7 +109,8 @@ async fn execute(app: &App, request: RunRequest, trace: TraceId, sink: EventSink
     let role = request.session.role();
     // Also where only errors are logged: their lines need the ids most.
     let named = tracing::error_span!("run", run_id, trace_id = %trace, %role);
-    work(app, request, trace, sink, run_id).instrument(named).await
+    // On the heap from here on: what callers hold, and move about, stays small.
+    Box::pin(work(app, request, trace, sink, run_id).instrument(named)).await
 }
 
 async fn work(
@@ -125,7 +126,6 @@ async fn work(
     let run_key = request.key.clone().unwrap_or_else(RunKey::random);
     let handle = registration.handle.clone();
     let last_word = LastWord::new(handle.clone(), app.runs.tracker().clone());
-    let fingerprint = fingerprint(&request);
     let role = request.session.role().clone();
     let mut span = Span::of_request(&trace, Side::Internal, || format!("invoke_agent {role}"));
     span.set("gen_ai.operation.name", "invoke_agent");
@@ -141,10 +141,10 @@ async fn work(
         sink: &sink,
         deadline,
         last_word: &last_word,
-        fingerprint: &fingerprint,
+        fingerprint: OnceLock::new(),
     };
     let result = tokio::select! {
-        result = timeout_at(deadline, drive.run()) => match result {
+        result = timeout_at(deadline, Box::pin(drive.run())) => match result {
             Ok(result) => result,
             Err(_) => Err(RunError::new(RunErrorKind::Timeout)),
         },
@@ -227,7 +227,7 @@ fn outcome_of(outcome: &Outcome) -> &'static str {
 }
 
 /// What two requests with the same key must have in common to be the same request.
-fn fingerprint(request: &RunRequest) -> String {
+pub(super) fn fingerprint(request: &RunRequest) -> String {
     let task = request.task.to_json();
     let history = request.history.as_ref().map(|turns| json!(turns));
     canonical_json(&json!({ "message": request.message, "task": task, "history": history }))

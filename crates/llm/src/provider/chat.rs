@@ -136,8 +136,8 @@ pub(super) fn whole(provider: Provider, body: &Value) -> Result<Answer, Failure>
     let calls = items(message, "/tool_calls").filter_map(|call| {
         Some(ToolCall {
             id: call_id(str_at(call, "/id")),
-            name: call.pointer("/function/name")?.as_str()?.to_owned(),
-            arguments: arguments_of(call.pointer("/function/arguments")),
+            name: wire::at(call, "/function/name")?.as_str()?.to_owned(),
+            arguments: arguments_of(wire::at(call, "/function/arguments")),
             provider_state: None,
         })
     });
@@ -177,7 +177,7 @@ fn finish(choice: &Value) -> Option<FinishReason> {
 }
 
 fn usage(body: &Value) -> Option<Usage> {
-    let found = [body.get("usage"), body.pointer("/x_groq/usage")];
+    let found = [body.get("usage"), wire::at(body, "/x_groq/usage")];
     let usage = found.into_iter().flatten().find(|usage| usage.is_object())?;
     let (prompt, mut completion) =
         (count_at(usage, "/prompt_tokens"), count_at(usage, "/completion_tokens"));
@@ -229,7 +229,7 @@ impl ChatReader {
         if call.name != name {
             call.name.push_str(name);
         }
-        match piece.pointer("/function/arguments") {
+        match wire::at(piece, "/function/arguments") {
             Some(Value::String(text)) => call.arguments.push_str(text),
             None | Some(Value::Null) => {}
             Some(other) => call.arguments = other.to_string(),

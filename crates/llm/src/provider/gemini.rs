@@ -181,7 +181,7 @@ impl Parts {
         // Google's own tools end a part of the answer with a reason, too: what follows without one
         // says that it was not the last.
         let reason = finish(str_at(body, "/candidates/0/finishReason"));
-        if reason.is_some() || body.pointer("/candidates/0/content").is_some() {
+        if reason.is_some() || wire::at(body, "/candidates/0/content").is_some() {
             self.assembly.finish = reason;
         }
         if let Some(usage) = body.get("usageMetadata").filter(|usage| usage.is_object()) {

@@ -38,6 +38,16 @@ impl Protocol {
             Self::Gemini => "gemini",
         }
     }
+
+    /// What is asked for under a server's address.
+    fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "chat/completions",
+            Self::Responses => "responses",
+            Self::Anthropic => "messages",
+            Self::Gemini => "",
+        }
+    }
 }
 
 /// A provider's server and key.
@@ -45,8 +55,8 @@ impl Protocol {
 pub(super) struct Target {
     provider: Provider,
     protocol: Protocol,
-    /// With a slash at the end.
-    base: String,
+    /// Where all requests go; with Gemini what the model's path is put behind.
+    url: Url,
     key: Option<SecretString>,
     /// The key as a header, where there is one, and what else the protocol wants.
     headers: HeaderMap,
@@ -67,13 +77,13 @@ impl Target {
         let headers = headers(protocol, endpoint.api_key.as_ref()).ok_or_else(|| {
             LlmConfigError::Key { variable: provider.key_variable().unwrap_or("the key") }
         })?;
+        let variable = provider.base_url_variable().unwrap_or("the address");
+        let refuse = |reason: &str| LlmConfigError::BaseUrl { variable, reason: reason.to_owned() };
+        let parse = |text: &str| Url::parse(text).map_err(|error| refuse(&error.to_string()));
         let base = match &endpoint.base_url {
             None => format!("{own_server}{version}"),
             Some(text) => {
-                let variable = provider.base_url_variable().unwrap_or("the address");
-                let refuse =
-                    |reason: &str| LlmConfigError::BaseUrl { variable, reason: reason.to_owned() };
-                let url = Url::parse(text).map_err(|error| refuse(&error.to_string()))?;
+                let url = parse(text)?;
                 if !matches!(url.scheme(), "http" | "https") {
                     return Err(refuse("it begins with neither http:// nor https://"));
                 }
@@ -87,8 +97,9 @@ impl Target {
             }
         };
         let is_own_server = base.starts_with(own_server);
+        let url = parse(&(base + protocol.path()))?;
         let key = endpoint.api_key.clone();
-        Ok(Some(Self { provider, protocol, base, key, headers, is_own_server }))
+        Ok(Some(Self { provider, protocol, url, key, headers, is_own_server }))
     }
 
     /// The variable that must be set before the provider can be asked.
@@ -98,13 +109,19 @@ impl Target {
     }
 
     /// Where a request goes.
-    pub(super) fn url(&self, model: &str, stream: bool) -> String {
-        match self.protocol {
-            Protocol::Chat => format!("{}chat/completions", self.base),
-            Protocol::Responses => format!("{}responses", self.base),
-            Protocol::Anthropic => format!("{}messages", self.base),
-            Protocol::Gemini => format!("{}{}", self.base, gemini::path(model, stream)),
+    pub(super) fn url(&self, model: &str, stream: bool) -> Url {
+        let mut url = self.url.clone();
+        if self.protocol == Protocol::Gemini {
+            // The model stands in the path.
+            let path = gemini::path(model, stream);
+            let (path, query) = match path.split_once('?') {
+                Some((path, query)) => (path, Some(query)),
+                None => (path.as_str(), None),
+            };
+            url.set_path(&[self.url.path(), path].concat());
+            url.set_query(query);
         }
+        url
     }
 
     /// The key and what else each request carries.
@@ -233,24 +250,26 @@ fn wire(
 mod tests {
     use super::*;
 
-    fn base(provider: Provider, url: &str) -> String {
+    fn asked(provider: Provider, url: &str) -> String {
         let endpoint = Endpoint { base_url: Some(url.to_owned()), api_key: None };
-        Target::new(provider, &endpoint, OpenAiApi::Chat).unwrap().unwrap().base
+        let target = Target::new(provider, &endpoint, OpenAiApi::Chat).unwrap().unwrap();
+        target.url("m", true).into()
     }
 
     #[test]
     fn addresses_are_taken_as_the_official_sdks_take_them() {
+        const GEMINI: &str = "http://h:9/v1beta/models/m:streamGenerateContent?alt=sse";
         for (provider, given, used) in [
-            (Provider::OpenAi, "http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1/"),
-            (Provider::OpenAi, "http://127.0.0.1:9/v1/", "http://127.0.0.1:9/v1/"),
-            (Provider::OpenAi, "http://127.0.0.1:9", "http://127.0.0.1:9/"),
-            (Provider::Anthropic, "http://h:9", "http://h:9/v1/"),
-            (Provider::Anthropic, "http://h:9/v1", "http://h:9/v1/"),
-            (Provider::Anthropic, "http://h:9/proxy/", "http://h:9/proxy/v1/"),
-            (Provider::Google, "http://h:9", "http://h:9/v1beta/"),
-            (Provider::Ollama, "http://h:9/v1", "http://h:9/v1/"),
+            (Provider::OpenAi, "http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1/chat/completions"),
+            (Provider::OpenAi, "http://127.0.0.1:9/v1/", "http://127.0.0.1:9/v1/chat/completions"),
+            (Provider::OpenAi, "http://127.0.0.1:9", "http://127.0.0.1:9/chat/completions"),
+            (Provider::Anthropic, "http://h:9", "http://h:9/v1/messages"),
+            (Provider::Anthropic, "http://h:9/v1", "http://h:9/v1/messages"),
+            (Provider::Anthropic, "http://h:9/proxy/", "http://h:9/proxy/v1/messages"),
+            (Provider::Google, "http://h:9", GEMINI),
+            (Provider::Ollama, "http://h:9/v1", "http://h:9/v1/chat/completions"),
         ] {
-            assert_eq!(base(provider, given), used, "{provider} {given}");
+            assert_eq!(asked(provider, given), used, "{provider} {given}");
         }
     }
 
