@@ -177,7 +177,7 @@ impl LlmClient {
         let mut attempts = parts.attempts(&request.model, call);
         let mut model = request.model.clone();
         loop {
-            match parts.complete_once(&model, request, call).await {
+            match Box::pin(parts.complete_once(&model, request, call)).await {
                 Ok(answer) => {
                     let completion = completed(&model, answer);
                     parts.mind_the_price(&model, &completion);
@@ -335,7 +335,8 @@ impl Streaming {
     async fn next(self) -> Option<(Result<StreamEvent, LlmError>, Self)> {
         match self {
             Self::Begin(order) => {
-                let opened = order.0.open(&order.1, &order.2).await;
+                // On the heap: only until the answer begins.
+                let opened = Box::pin(order.0.open(&order.1, &order.2)).await;
                 Some(match opened {
                     Ok((piece, pieces, model)) => Self::give(piece, pieces, model, order).await,
                     Err(error) => (Err(error), Self::Ended),

@@ -217,11 +217,15 @@ impl LiveStream {
             let told = match event?.data.as_deref().map(str::trim) {
                 None | Some("") => Told::Nothing,
                 Some("[DONE]") => self.reader.done_mark(),
-                Some(data) => {
-                    let event: Value = serde_json::from_str(data)
-                        .map_err(|_| Failure::bad_answer("an event of the stream is no JSON"))?;
-                    self.reader.event(&event)?
-                }
+                Some(data) => match self.reader.words(data) {
+                    Some(told) => told,
+                    None => {
+                        let event: Value = serde_json::from_str(data).map_err(|_| {
+                            Failure::bad_answer("an event of the stream is no JSON")
+                        })?;
+                        self.reader.event(&event)?
+                    }
+                },
             };
             match told {
                 Told::Nothing => {}

@@ -309,8 +309,13 @@ impl Caller {
         self.answer(&call).await.map(drop).map_err(|failure| failure.error)
     }
 
-    /// The attempts, until one succeeds or no further one is worth while.
+    /// The attempts, until one succeeds or no further one is worth while. On the heap, so that what
+    /// waits for something else does not carry the room for it.
     pub(crate) async fn answer(&self, call: &Call) -> Result<RawResponse, Failure> {
+        Box::pin(self.attempts(call)).await
+    }
+
+    async fn attempts(&self, call: &Call) -> Result<RawResponse, Failure> {
         let policy = self.client.retry;
         let mut backoff = ExponentialBuilder::default()
             .with_min_delay(policy.delay)

@@ -5,7 +5,6 @@ mod tell;
 
 use axum::Router;
 use axum::extract::{Extension, State};
-use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use futures::{StreamExt as _, stream};
@@ -20,7 +19,7 @@ use super::error::ApiError;
 use super::extract::{JsonObject, Segment};
 use super::live::Live;
 use super::order::{Order, RESUME_HEADER, TASK_HEADER, USER_HEADER, header_text, known_role};
-use super::sse;
+use super::sse::{self, Event};
 use crate::agent::answer::{RunError, RunErrorKind};
 use crate::state::App;
 
@@ -47,7 +46,7 @@ fn run_error(error: &ApiError) -> Value {
 }
 
 fn events(all: Vec<Value>) -> Response {
-    let all = all.into_iter().map(|event| Ok(Event::default().data(event.to_string())));
+    let all = all.into_iter().map(|event| Event::data(event.to_string()));
     sse::response(stream::iter(all))
 }
 
@@ -120,7 +119,7 @@ async fn begin(
     let live = Live::start(app, request, trace).await?;
     Ok(sse::response(live.flat_map(move |told| {
         let told = teller.tell(told).into_iter();
-        stream::iter(told.map(|event| Ok(Event::default().data(event.to_string()))))
+        stream::iter(told.map(|event| Event::data(event.to_string())))
     })))
 }
 

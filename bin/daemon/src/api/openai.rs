@@ -4,7 +4,6 @@ mod read;
 mod shape;
 
 use axum::extract::{Extension, State};
-use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -17,7 +16,7 @@ use super::error::ApiError;
 use super::extract::{JsonObject, Segment};
 use super::live::Live;
 use super::order::known_role;
-use super::sse;
+use super::sse::{self, Event};
 use crate::agent::launch;
 use crate::state::App;
 use read::read;
@@ -130,7 +129,7 @@ async fn complete(
     }
     let mut shape = shape;
     let live = Live::start(app, request, trace).await?;
-    Ok(sse::response(live.flat_map(move |told| {
-        stream::iter(shape.told(told).into_iter().map(|data| Ok(Event::default().data(data))))
-    })))
+    Ok(sse::response(
+        live.flat_map(move |told| stream::iter(shape.told(told).into_iter().map(Event::data))),
+    ))
 }

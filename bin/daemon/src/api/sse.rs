@@ -1,15 +1,17 @@
-//! A run as server-sent events, in the daemon's own form.
+//! A run as server-sent events, in the daemon's own form, and what all streams of events share.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
-use futures::{Stream, StreamExt as _};
+use axum::body::Body;
+use axum::response::Response;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use futures::{Stream, StreamExt as _, stream};
 use http::{HeaderValue, header};
 use serde::Serialize;
 use serde_json::{Value, json};
 use service::trace::TraceId;
+use tokio::time::timeout;
 
 use super::error::ApiError;
 use super::live::{Live, Told};
@@ -20,6 +22,41 @@ use crate::state::App;
 /// How often a silent stream says that it is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// What a stream says so that nobody takes it for dead: a comment.
+const ALIVE: Bytes = Bytes::from_static(b":\n\n");
+
+/// How many events that are ready are sent as one piece.
+const TOGETHER: usize = 64;
+
+/// One event.
+#[derive(Debug)]
+pub(super) struct Event {
+    name: Option<&'static str>,
+    data: String,
+}
+
+impl Event {
+    /// An event without a name.
+    pub(super) fn data(data: String) -> Self {
+        Self { name: None, data }
+    }
+
+    fn write(&self, out: &mut BytesMut) {
+        if let Some(name) = self.name {
+            for part in ["event: ", name, "\n"] {
+                out.put_slice(part.as_bytes());
+            }
+        }
+        // A line break would end the field; what comes behind one is a field of its own.
+        for line in self.data.split(['\n', '\r']) {
+            for part in ["data: ", line, "\n"] {
+                out.put_slice(part.as_bytes());
+            }
+        }
+        out.put_u8(b'\n');
+    }
+}
+
 /// Runs a request and tells it live. What goes wrong before the run starts is a plain error.
 pub(super) async fn respond(
     app: App,
@@ -27,22 +64,33 @@ pub(super) async fn respond(
     trace: TraceId,
 ) -> Result<Response, ApiError> {
     let live = Live::start(app, request, trace).await?;
-    Ok(response(live.map(|told| {
-        Ok(match told {
-            Told::Event(event) => encode(event.name(), &event),
-            Told::Done(answer) => done(&answer),
-            Told::Failed(error) => failure(&error),
-        })
+    Ok(response(live.map(|told| match told {
+        Told::Event(event) => encode(event.name(), &event),
+        Told::Done(answer) => done(&answer),
+        Told::Failed(error) => failure(&error),
     })))
 }
 
-/// Events as a response that no proxy holds back and that is never silent for long.
-pub(super) fn response(
-    events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,
-) -> Response {
-    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
-    let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
+/// Events as a response that no proxy holds back and that is never silent for long. What is ready at
+/// the same time leaves as one piece.
+pub(super) fn response(events: impl Stream<Item = Event> + Send + 'static) -> Response {
+    let events = Box::pin(events.ready_chunks(TOGETHER));
+    let pieces = stream::unfold(events, |mut events| async {
+        let piece = match timeout(KEEP_ALIVE, events.next()).await {
+            Ok(Some(ready)) => {
+                let size = ready.iter().map(|event| event.data.len() + 32).sum();
+                let mut piece = BytesMut::with_capacity(size);
+                ready.iter().for_each(|event| event.write(&mut piece));
+                piece.freeze()
+            }
+            Ok(None) => return None,
+            Err(_) => ALIVE,
+        };
+        Some((Ok::<_, Infallible>(piece), events))
+    });
+    let mut response = Response::new(Body::from_stream(pieces));
     let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
@@ -64,15 +112,56 @@ fn failure(error: &ApiError) -> Event {
     encode("error", &data)
 }
 
-/// One event: its name, and its data as one line of JSON.
+/// An event with its name, and its data as JSON.
 fn encode(name: &'static str, data: &impl Serialize) -> Event {
     match serde_json::to_string(data) {
-        Ok(line) => Event::default().event(name).data(line),
+        Ok(data) => Event { name: Some(name), data },
         Err(error) => {
             tracing::error!(%error, "an event could not be written as JSON");
-            Event::default().event("error").data(
-                r#"{"type":"error","code":"internal_error","error":"internal error","details":{}}"#,
-            )
+            let data =
+                r#"{"type":"error","code":"internal_error","error":"internal error","details":{}}"#;
+            Event { name: Some("error"), data: data.to_owned() }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn told(response: Response) -> String {
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_ready_leaves_together_and_in_order() {
+        let events = (0..150).map(|n| Event { name: Some("chunk"), data: n.to_string() });
+        let response = response(stream::iter(events));
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let mut pieces = response.into_body().into_data_stream();
+        let (mut count, mut all) = (0, String::new());
+        while let Some(piece) = pieces.next().await {
+            count += 1;
+            all.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
+        }
+        let expected: String = (0..150).map(|n| format!("event: chunk\ndata: {n}\n\n")).collect();
+        assert_eq!((count, all), (3, expected));
+    }
+
+    #[tokio::test]
+    async fn a_line_break_in_data_begins_no_event() {
+        let data = "a\n\nevent: done\rdata: b".to_owned();
+        let text = told(response(stream::iter([Event::data(data)]))).await;
+        assert_eq!(text, "data: a\ndata: \ndata: event: done\ndata: data: b\n\n");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_says_that_it_is_alive() {
+        let late = stream::once(async {
+            tokio::time::sleep(KEEP_ALIVE * 2 + Duration::from_secs(1)).await;
+            Event::data("late".to_owned())
+        });
+        assert_eq!(told(response(late)).await, ":\n\n:\n\ndata: late\n\n");
     }
 }

@@ -1,6 +1,8 @@
 //! OpenAI's Chat Completions, and what the compatible servers make of it (xAI, Groq, Mistral,
 //! OpenRouter, Ollama, and whatever `OPENAI_BASE_URL` names).
 
+mod words;
+
 use serde_json::{Map, Value, json};
 
 use crate::catalog;
@@ -14,6 +16,7 @@ use crate::provider::wire::{
 };
 use crate::provider::{Answer, Failure, sends_tools};
 use crate::request::{LlmRequest, Message, ToolCall, ToolChoice, ToolSpec};
+use words::Words;
 
 /// The request, without its tools.
 pub(super) fn body(
@@ -260,6 +263,12 @@ impl Reader for ChatReader {
         Ok(Told::text(text))
     }
 
+    fn words(&mut self, event: &str) -> Option<Told> {
+        let text = Words::of(event)?;
+        self.assembly.text.push_str(&text);
+        Some(Told::text(text))
+    }
+
     fn done_mark(&mut self) -> Told {
         self.done = true;
         Told::End
@@ -288,11 +297,20 @@ mod tests {
         assert_eq!(id(Provider::Groq, "toolu_01A"), "toolu_01A");
     }
 
+    /// Both ways of reading must come to the same.
     fn read(events: &[Value]) -> Answer {
         let mut reader = ChatReader::new(Provider::OpenAi);
+        let mut quick = ChatReader::new(Provider::OpenAi);
         for event in events {
-            reader.event(event).unwrap();
+            let told = reader.event(event).unwrap();
+            if let Some(words) = quick.words(&event.to_string()) {
+                assert_eq!(words, told, "{event}");
+            } else {
+                quick.event(event).unwrap();
+            }
         }
+        quick.done_mark();
+        assert_eq!(quick.answer(), reader.assembly.clone().take());
         assert!(!reader.is_whole());
         reader.done_mark();
         assert!(reader.is_whole());

@@ -14,6 +14,12 @@ pub(super) trait Reader: Send {
     /// Takes an event.
     fn event(&mut self, event: &Value) -> Result<Told, Failure>;
 
+    /// Takes an event that brings nothing but words, which most do, without taking it apart in full;
+    /// `None` for every other one, which [`Self::event`] then reads.
+    fn words(&mut self, _event: &str) -> Option<Told> {
+        None
+    }
+
     /// Takes the `[DONE]` of OpenAI's older protocol. The others know none.
     fn done_mark(&mut self) -> Told {
         Told::Nothing
@@ -44,7 +50,7 @@ impl Told {
 }
 
 /// An answer in the making.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Assembly {
     pub(super) text: String,
     pub(super) calls: Vec<PartialCall>,
@@ -53,7 +59,7 @@ pub(super) struct Assembly {
 }
 
 /// A tool call whose arguments are still coming in.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct PartialCall {
     /// The provider's number of it within the answer.
     pub(super) index: u64,

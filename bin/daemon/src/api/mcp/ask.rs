@@ -1,7 +1,6 @@
 //! The tools: `ask_{role}` is a run of that role.
 
 use axum::Json;
-use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt as _, stream};
 use http::{HeaderMap, header};
@@ -10,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::super::error::ApiError;
 use super::super::live::{Live, Told};
 use super::super::order::{KEY_HEADER, Order, USER_HEADER, header_text};
-use super::super::sse;
+use super::super::sse::{self, Event};
 use super::calls::{Place, Running};
 use super::rpc::{Fault, answered, failed};
 use super::{Incoming, session};
@@ -148,7 +147,7 @@ fn stream_of(app: App, live: Live, id: Value, token: Value, place: Place) -> Res
             }
             (None, Told::Done(_) | Told::Failed(_)) => None,
         };
-        stream::iter(data.map(|data| Ok(Event::default().data(data.to_string()))))
+        stream::iter(data.map(|data| Event::data(data.to_string())))
     });
     sse::response(events)
 }
