@@ -10,7 +10,7 @@ ifneq ($(wildcard $(RECORDINGS)),)
 export WOMBAT_TEST_RECORDINGS ?= $(abspath $(RECORDINGS))
 endif
 
-.PHONY: help demo test lint audit bench chaos fuzz security contract screenshots recordings run dispatcher heartbeat standup backend clean prerequisites
+.PHONY: help demo test lint audit bench count chaos fuzz security contract screenshots recordings run dispatcher heartbeat standup backend clean prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ bench: prerequisites ## Time what is to be fast
 	$(CARGO) build --release --quiet -p wombat-dispatcher -p wombat-mission-control
 	$(CARGO) run --release --quiet -p bench --bin dispatch
 	$(CARGO) run --release --quiet -p bench --bin queue
+
+count: prerequisites ## Count instructions of the daemon and compare them with bench/counts.json (ARGS=--write keeps them)
+	@command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind"; exit 1; }
+	$(CARGO) build --release --quiet -p wombat-daemon
+	$(CARGO) build --quiet -p bench --bin floor
+	@$(TARGET_DIR)/debug/floor count $(TARGET_DIR)/release/wombat-daemon $(ARGS)
 
 chaos: prerequisites ## Deliver notifications while everything is killed at random (ARGS="--seed 1 --notifications 20000 --sessions 500")
 	$(CARGO) build --release --quiet -p wombat-mission-control -p wombat-daemon -p wombat-dispatcher

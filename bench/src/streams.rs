@@ -1,13 +1,15 @@
-//! Open streams: how soon text passes through, what a waiting stream costs, and that none fails.
+//! Open streams and waiting runs: how soon text passes through, what one that waits costs, and that
+//! none fails.
 
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use test_support::program::{Program, ProgramError};
 use tokio::sync::watch;
@@ -18,6 +20,8 @@ const STREAMS: usize = 5_000;
 const ALONE: usize = 500;
 /// So many of the others begin at the same time.
 const AT_ONCE: usize = 100;
+/// How many runs wait at once for a model that is slow; fewer where not enough files may be open.
+const WAITING: u64 = 10_000;
 /// How long all of them together may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -27,8 +31,30 @@ fn now() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// A model whose first text is the time, and whose second waits.
-async fn model(State(go): State<watch::Sender<bool>>) -> Response {
+/// How many runs can wait: each has two connections, and this process the other end of both.
+fn waiting() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    // Only root may go beyond the hard limit; the daemon inherits what is reached.
+    for wanted in [Some(4 * WAITING), limit.maximum] {
+        let maximum = limit.maximum.max(wanted);
+        if setrlimit(Resource::Nofile, Rlimit { current: wanted, maximum }).is_ok() {
+            break;
+        }
+    }
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(WAITING.min(files.saturating_sub(1_000) / 2)).unwrap_or_default()
+}
+
+/// A model whose first text is the time, and whose second waits; whole answers wait, too.
+async fn model(State(go): State<watch::Sender<bool>>, Json(asked): Json<Value>) -> Response {
+    if asked["stream"] != json!(true) {
+        let mut go = go.subscribe();
+        // An error means that nobody is left who could let it go on.
+        let _ = go.wait_for(|go| *go).await.is_ok();
+        return Json(json!({ "choices": [{ "index": 0, "finish_reason": "stop",
+            "message": { "role": "assistant", "content": "Done." } }] }))
+        .into_response();
+    }
     let event = |delta: Value, reason: Value| {
         let choices = json!([{ "index": 0, "delta": delta, "finish_reason": reason }]);
         format!("data: {}\n\n", json!({ "choices": choices }))
@@ -72,6 +98,7 @@ fn backend() -> Router {
 }
 
 pub(crate) async fn run() -> io::Result<()> {
+    let waiting = waiting();
     let go = watch::Sender::new(false);
     let model =
         serve(Router::new().route("/v1/chat/completions", post(model)).with_state(go.clone()))
@@ -85,7 +112,7 @@ pub(crate) async fn run() -> io::Result<()> {
         ("LLM_PROVIDER", "openai".to_owned()),
         ("OPENAI_BASE_URL", format!("{model}/v1")),
         ("WOMBAT_PORT", "0".to_owned()),
-        ("WOMBAT_MAX_CONCURRENT_RUNS", (STREAMS * 2).to_string()),
+        ("WOMBAT_MAX_CONCURRENT_RUNS", (STREAMS * 4).to_string()),
     ];
     let failed = |error: ProgramError| io::Error::other(error.to_string());
     let mut daemon = Program::start("wombat-daemon", dir.path(), &settings, &[]).map_err(failed)?;
@@ -123,6 +150,10 @@ pub(crate) async fn run() -> io::Result<()> {
     });
     let done = futures::future::join_all(ends).await.into_iter().filter(|done| *done).count();
     daemon.stop().await.map_err(failed)?;
+    go.send_replace(false);
+    let mut daemon = Program::start("wombat-daemon", dir.path(), &settings, &[]).map_err(failed)?;
+    let held = hold(&mut daemon, waiting, &go).await?;
+    daemon.stop().await.map_err(failed)?;
     println!("\n| {STREAMS} open streams | figure |\n| --- | --- |");
     println!("| opened in | {:.1} s |", opening.as_secs_f64());
     println!("| finished | {done} |");
@@ -142,7 +173,47 @@ pub(crate) async fn run() -> io::Result<()> {
         "| memory of a waiting stream | {:.1} KiB |",
         (after - before) as f64 / 1024.0 / STREAMS as f64
     );
+    println!("| {waiting} runs that wait for a model: memory of one | {:.1} KiB |", held.kib);
+    println!("| … and answered, when it answered | {} |", held.answered);
     Ok(())
+}
+
+/// What became of runs that waited.
+struct Held {
+    kib: f64,
+    answered: usize,
+}
+
+/// Lets runs wait for a model that says nothing, and then answers all.
+async fn hold(daemon: &mut Program, runs: usize, go: &watch::Sender<bool>) -> io::Result<Held> {
+    let url = daemon.url().await.map_err(|error| io::Error::other(error.to_string()))?;
+    let before = daemon.memory().unwrap_or_default();
+    let http = reqwest::Client::new();
+    let mut sends = tokio::task::JoinSet::new();
+    for n in 0..runs {
+        let body = json!({ "user_id": "u", "session_key": "user:u:scout", "message": "Go.",
+            "task_id": format!("t{n}") });
+        let send = http.post(format!("{url}/api/agents/send")).json(&body).send();
+        sends.spawn(async move { send.await.is_ok_and(|answer| answer.status() == 200) });
+        if n % AT_ONCE == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    // All of them wait once the model was asked by each.
+    let begun = tokio::time::Instant::now();
+    while go.receiver_count() < runs {
+        if begun.elapsed() > PATIENCE {
+            return Err(io::Error::other(format!("only {} runs wait", go.receiver_count())));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let after = daemon.memory().unwrap_or_default();
+    go.send_replace(true);
+    let answers = tokio::time::timeout(PATIENCE, sends.join_all()).await.unwrap_or_default();
+    Ok(Held {
+        kib: after.saturating_sub(before) as f64 / 1024.0 / runs as f64,
+        answered: answers.into_iter().filter(|done| *done).count(),
+    })
 }
 
 /// Opens a stream and reads until its first text; gives the time that text took.

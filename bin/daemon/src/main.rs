@@ -10,6 +10,10 @@ use tokio::net::TcpListener;
 use wombat_daemon::check::has_failed;
 use wombat_daemon::settings::Settings;
 
+/// A quarter less time for a run than with the C library's, for half a MiB (docs/BENCHMARKS.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const NAME: &str = "wombat-daemon";
 
 /// What a person needs besides the flags.
@@ -129,6 +133,7 @@ fn check(layers: &Layers) -> ExitCode {
 
 fn serve(settings: Settings) -> ExitCode {
     service::telemetry::init(settings.log_format, &settings.log_filter);
+    service::limits::raise_open_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return exit::fail(exit::FAILURE, NAME, &error),

@@ -60,6 +60,7 @@ fn main() -> ExitCode {
         return exit::show(&settings.effective);
     }
     telemetry::init(settings.log_format, &settings.log_filter);
+    service::limits::raise_open_files();
     if let Some(warning) = &settings.tokens.warning {
         tracing::warn!("{warning}");
     }

@@ -229,6 +229,7 @@ fn verifier(r: &mut Reader<'_>) -> Option<TokenVerifier> {
 
 fn serve(settings: Settings) -> ExitCode {
     service::telemetry::init(settings.log_format, &settings.log_filter);
+    service::limits::raise_open_files();
     if settings.config.internal_token.is_none() {
         tracing::warn!(
             "INTERNAL_API_TOKEN is not set: no dispatcher and no other service can call"

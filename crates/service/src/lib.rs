@@ -6,6 +6,7 @@ pub mod agent_token;
 pub mod bearer;
 pub mod exit;
 pub mod http;
+pub mod limits;
 pub mod listen;
 pub mod names;
 pub mod otel;

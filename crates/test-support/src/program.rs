@@ -62,7 +62,21 @@ impl Program {
         settings: &[(&str, String)],
         arguments: &[&str],
     ) -> Result<Self, ProgramError> {
-        let mut child = Command::new(Self::path(name)?)
+        Self::start_path(&Self::path(name)?, dir, settings, arguments)
+    }
+
+    /// The same with any program, by its path, or by its name when one of `settings` is `PATH`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_path(
+        path: &Path,
+        dir: &Path,
+        settings: &[(&str, String)],
+        arguments: &[&str],
+    ) -> Result<Self, ProgramError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut child = Command::new(path)
             .args(arguments)
             .current_dir(dir)
             .env_clear()
@@ -79,7 +93,7 @@ impl Program {
         let stdout = child.stdout.take().map(|stdout| collect(stdout, Arc::clone(&log)));
         let stderr = child.stderr.take().map(|stderr| collect(stderr, Arc::clone(&log)));
         let readers = stdout.into_iter().chain(stderr).collect();
-        Ok(Self { name: name.to_owned(), child, log, readers })
+        Ok(Self { name, child, log, readers })
     }
 
     /// The process's id, while it runs.

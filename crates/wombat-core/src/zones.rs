@@ -31,18 +31,22 @@ pub fn parse_zone(name: &str) -> Result<Tz, UnknownZone> {
 
 fn near(name: &str) -> Vec<&'static str> {
     let wanted: String = name.chars().take(64).collect::<String>().to_lowercase().replace(' ', "_");
+    let most = wanted.len() / 3;
+    // Names whose lengths differ by more are not near, and comparing is dear: whoever sends wrong
+    // names is not to keep the daemon busy.
+    let distance = |known: &str| {
+        let is_possible = known.len().abs_diff(wanted.len()) <= most;
+        is_possible.then(|| strsim::damerau_levenshtein(known, &wanted))
+    };
     let mut ranked: Vec<(usize, &'static str)> = TZ_VARIANTS
         .iter()
-        .map(|zone| {
-            let known = zone.name();
-            let lower = known.to_lowercase();
+        .filter_map(|zone| {
+            let lower = zone.name().to_lowercase();
             // A person often knows the city and not the continent.
-            let city = lower.rsplit('/').next().unwrap_or(&lower);
-            let distance = strsim::damerau_levenshtein(&lower, &wanted)
-                .min(strsim::damerau_levenshtein(city, &wanted));
-            (distance, known)
+            let city = lower.rsplit_once('/').and_then(|(_, city)| distance(city));
+            let near = distance(&lower).into_iter().chain(city).min()?;
+            (near <= most).then(|| (near, zone.name()))
         })
-        .filter(|(distance, _)| *distance <= wanted.len() / 3)
         .collect();
     ranked.sort_unstable();
     ranked.into_iter().take(SUGGESTIONS).map(|(_, name)| name).collect()

@@ -6,6 +6,7 @@
 
 #![allow(clippy::print_stdout, reason = "the table is the result")]
 
+mod count;
 mod load;
 mod process;
 mod relay;
@@ -178,6 +179,16 @@ async fn main() -> Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("upstream") => upstream::serve().await,
         Some("relay") => relay::serve().await,
+        Some("count") => {
+            let arguments: Vec<_> = std::env::args().skip(2).collect();
+            let (flags, paths): (Vec<_>, Vec<_>) =
+                arguments.iter().partition(|argument| argument.starts_with("--"));
+            let Some(daemon) = paths.first() else {
+                return Err(Error::other("which daemon? floor count PATH [--write]"));
+            };
+            let daemon = std::path::absolute(daemon)?;
+            count::run(&daemon, flags.iter().any(|flag| *flag == "--write")).await
+        }
         _ => run().await,
     }
 }

@@ -129,3 +129,28 @@ async fn a_slow_head_is_cut_off_by_every_listener_while_others_are_served() {
         assert!(all.is_empty() || status(&all).starts_with('4'), "{all}");
     }
 }
+
+#[tokio::test]
+async fn a_low_limit_of_open_files_is_raised_as_far_as_the_system_allows() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = test_support::program::Program::path("wombat-daemon").unwrap();
+    let settings = [
+        ("AGENT_JWT_SECRET", "0123456789abcdef0123456789abcdef".to_owned()),
+        ("BACKEND_URL", "http://127.0.0.1:9".to_owned()),
+        ("LLM_PROVIDER", "offline".to_owned()),
+        ("WOMBAT_PORT", "0".to_owned()),
+    ];
+    let script = "ulimit -Sn 256 && exec \"$0\"";
+    let arguments = ["-c", script, &daemon.display().to_string()];
+    let shell = std::path::Path::new("/bin/sh");
+    let mut program =
+        test_support::program::Program::start_path(shell, dir.path(), &settings, &arguments)
+            .unwrap();
+    program.url().await.unwrap();
+    let limits = format!("/proc/{}/limits", program.id().unwrap());
+    let limits = std::fs::read_to_string(limits).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let figures: Vec<_> = line.split_whitespace().skip(3).take(2).collect();
+    assert_eq!(figures[0], figures[1], "{line}");
+    assert_ne!(figures[0], "256", "{line}");
+}
