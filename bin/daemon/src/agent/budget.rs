@@ -98,14 +98,14 @@ impl Reserved {
         let model = ModelRef::new(completion.provider, &completion.model);
         settlement.report.model.clone_from(&completion.model);
         settlement.fill(&model, &completion.usage, false);
-        settlement.send().await;
+        Box::pin(settlement.send()).await;
     }
 
     /// The call failed; what was said until then, if anything, is an estimate.
     pub(super) async fn failed(mut self, model: &ModelRef, usage: &Usage) {
         let Some(mut settlement) = self.settlement.take() else { return };
         settlement.fill(model, usage, true);
-        settlement.send().await;
+        Box::pin(settlement.send()).await;
     }
 }
 

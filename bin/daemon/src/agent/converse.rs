@@ -90,7 +90,8 @@ impl Drive<'_> {
                     state.on_completion(completion);
                 }
                 Next::CallTools(calls) => {
-                    let turn = self.call_tools(scene, calls, at, state.text_so_far()).await;
+                    let said = state.text_so_far();
+                    let turn = Box::pin(self.call_tools(scene, calls, at, said)).await;
                     let turn =
                         turn.map_err(|e| self.attach(e, scene, state.text_so_far(), &steps))?;
                     let done = match turn {
@@ -121,7 +122,7 @@ impl Drive<'_> {
                     return Err(self.attach(error, scene, state.text_so_far(), &steps));
                 }
                 Next::Reply { text, finish_reason } => {
-                    let answer = self.store(scene, text, finish_reason, steps).await?;
+                    let answer = Box::pin(self.store(scene, text, finish_reason, steps)).await?;
                     let (model, provider) = answered_by.unzip();
                     return Ok(RunAnswer { context_warning, model, provider, ..answer });
                 }
@@ -170,8 +171,8 @@ impl Drive<'_> {
         let useful = !matches!(after.next(), Next::Fail(_));
         let said = step.completion.message.text.clone();
         let completion = step.completion.clone();
-        let (step, ()) =
-            tokio::join!(scene.journal.put_llm(at, step, useful), reserved.answered(&completion));
+        let put = scene.journal.put_llm(at, step, useful);
+        let (step, ()) = tokio::join!(Box::pin(put), Box::pin(reserved.answered(&completion)));
         step.map_err(|error| (error, said))
     }
 
@@ -275,7 +276,6 @@ impl Drive<'_> {
         let known = scene.tools.has(&step.name).then_some(step.name.as_str());
         self.app.metrics.tool(known, step.ok, outcome.duration);
         tracing::info!(
-            run_id = self.handle.run_id,
             tool = step.name,
             ok = step.ok,
             duration_ms = step.duration_ms,

@@ -24,7 +24,7 @@ use super::events::{EventSink, RunEvent};
 use super::journal::{Begun, Journal, LastWord};
 use super::launch::fingerprint;
 use super::lease::SessionLease;
-use super::prepare::{look_up, take_place};
+use super::prepare::{Known, look_up, take_place};
 use super::request::{RunKind, RunRequest};
 use crate::runs::RunHandle;
 use crate::sessions::SessionPolicy;
@@ -79,11 +79,38 @@ impl Scene {
 }
 
 impl Drive<'_> {
-    /// The whole run.
+    /// The whole run. Its parts are on the heap: while a run waits for its model, and most wait for
+    /// nothing else, there is no room kept for what came before or comes after.
     pub(super) async fn run(&self) -> Result<RunAnswer, RunError> {
+        let traceparent = self.span.traceparent();
+        let (scene, known) = Box::pin(self.look_around(&traceparent)).await?;
+        self.sink
+            .tell(|| RunEvent::Start {
+                run_id: self.handle.run_id.clone(),
+                task_id: scene.task_id.clone(),
+                trace_id: self.trace.to_string(),
+            })
+            .await;
+        if let Some(stored) = known.stored {
+            let past = scene.journal.past().and_then(|run| run.known_status());
+            if past.is_some_and(|status| !status.is_final()) {
+                // It died between the reply and its last word.
+                self.last_word.owe(&scene.journal);
+            }
+            return Box::pin(self.replay(&scene, stored)).await;
+        }
+        if self.nothing_to_check(&scene.snapshot) {
+            let answer = self.answer(&scene, String::new(), Vec::new());
+            return Ok(RunAnswer { silent: Some(true), ..answer });
+        }
+        let messages = Box::pin(self.begin(&scene, known.history)).await?;
+        Box::pin(self.converse(&scene, messages, traceparent)).await
+    }
+
+    /// What must be known before the model is asked: task, turn, thread, journal, tools.
+    async fn look_around(&self, traceparent: &str) -> Result<(Scene, Known), RunError> {
         let app = self.app;
         let session = &self.request.session;
-        let traceparent = self.span.traceparent();
         // One snapshot from here to the end.
         let snapshot = app.workspace.snapshot();
         let profile = snapshot.agent(session.role());
@@ -91,11 +118,11 @@ impl Drive<'_> {
             .backend
             .agent(session.user().as_str(), session.role().as_str())
             .map_err(|error| RunError::backend(&error))?
-            .with_trace(&traceparent)
+            .with_trace(traceparent)
             .with_deadline(self.deadline);
         let (capabilities, place) = tokio::try_join!(
             async {
-                let capabilities = app.backend.capabilities(&traceparent).await;
+                let capabilities = app.backend.capabilities(traceparent).await;
                 capabilities.map_err(|error| RunError::backend(&error))
             },
             take_place(&client, &app.sessions, app.settings.session_policy, self.request),
@@ -127,27 +154,7 @@ impl Drive<'_> {
         let model = app.llm.model(self.tier(&profile)).clone();
         let scene =
             Scene { client, capabilities, snapshot, profile, tools, model, task_id, journal };
-        self.sink
-            .tell(|| RunEvent::Start {
-                run_id: self.handle.run_id.clone(),
-                task_id: scene.task_id.clone(),
-                trace_id: self.trace.to_string(),
-            })
-            .await;
-        if let Some(stored) = known.stored {
-            let past = scene.journal.past().and_then(|run| run.known_status());
-            if past.is_some_and(|status| !status.is_final()) {
-                // It died between the reply and its last word.
-                self.last_word.owe(&scene.journal);
-            }
-            return self.replay(&scene, stored).await;
-        }
-        if self.nothing_to_check(&scene.snapshot) {
-            let answer = self.answer(&scene, String::new(), Vec::new());
-            return Ok(RunAnswer { silent: Some(true), ..answer });
-        }
-        let messages = self.begin(&scene, known.history).await?;
-        Box::pin(self.converse(&scene, messages, traceparent)).await
+        Ok((scene, known))
     }
 
     /// The session's turn among all instances, where the backend gives turns.

@@ -318,7 +318,7 @@ impl LastWord {
         if let Some(journal) = self.journal.get() {
             let (status, mut extra) = Self::ending(result);
             self.used(&mut extra);
-            journal.end(status, fields(extra)).await;
+            Box::pin(journal.end(status, fields(extra))).await;
         }
         self.said.store(true, Ordering::SeqCst);
         match self.take_held() {

@@ -80,7 +80,7 @@ impl Asker<'_> {
                 Ok((completion, reserved))
             }
             Err(error) => {
-                self.book_broken(estimate, &said, reserved).await;
+                Box::pin(self.book_broken(estimate, &said, reserved)).await;
                 Err(Broken { error: RunError::llm(error), said })
             }
         }

@@ -78,7 +78,7 @@ pub(super) async fn send(
     headers: HeaderMap,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let (request, wants_stream) = read(&app, &trace, &headers, &body).await?;
+    let (request, wants_stream) = Box::pin(read(&app, &trace, headers, body)).await?;
     if wants_stream {
         return sse::respond(app, request, trace).await;
     }
@@ -101,19 +101,20 @@ pub(super) async fn stream(
     headers: HeaderMap,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let (request, _) = read(&app, &trace, &headers, &body).await?;
+    let (request, _) = Box::pin(read(&app, &trace, headers, body)).await?;
     sse::respond(app, request, trace).await
 }
 
-/// Checks a body in full; every bad field is named at once.
+/// Checks a body in full; every bad field is named at once. Takes headers and body: what they hold
+/// of the connection's memory is free again before the run begins, which may take long.
 async fn read(
     app: &App,
     trace: &TraceId,
-    headers: &HeaderMap,
-    body: &Map<String, Value>,
+    headers: HeaderMap,
+    body: Map<String, Value>,
 ) -> Result<(RunRequest, bool), ApiError> {
     let mut problems = BTreeMap::new();
-    let mut fields = Fields::new(body, "", &mut problems);
+    let mut fields = Fields::new(&body, "", &mut problems);
     let user_id = fields.required_text("user_id");
     let session_text = fields.required_text("session_key");
     let resume = fields.some_text("resume_run_key");
@@ -122,7 +123,7 @@ async fn read(
         None => fields.required_text("message"),
     };
     let wants_stream = fields.flag("stream").unwrap_or(false);
-    let key = idempotency_key(&mut fields, headers);
+    let key = idempotency_key(&mut fields, &headers);
     let task_id = fields.some_text("task_id");
     let task_title = fields.some_text("task_title");
     let description = fields.text("task_description");
