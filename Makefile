@@ -37,13 +37,9 @@ lint: prerequisites ## Formatting, clippy, documentation, dependency rules
 audit: prerequisites ## Known vulnerabilities of dependencies; fetches the RustSec database from GitHub
 	$(CARGO) deny check advisories
 
-bench: prerequisites ## Time what is to be fast
+bench: prerequisites ## Time what is to be fast, and write docs/BENCHMARKS.md (ARGS="floor floor-peers" runs only those)
 	$(CARGO) build --release --quiet --workspace --bins
-	$(CARGO) run --release --quiet -p bench
-	$(CARGO) run --release --quiet -p bench --bin floor
-	$(CARGO) build --release --quiet -p wombat-dispatcher -p wombat-mission-control
-	$(CARGO) run --release --quiet -p bench --bin dispatch
-	$(CARGO) run --release --quiet -p bench --bin queue
+	@$(TARGET_DIR)/release/report $(ARGS)
 
 count: prerequisites ## Count instructions of the daemon and compare them with bench/counts.json (ARGS=--write keeps them)
 	@command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind"; exit 1; }

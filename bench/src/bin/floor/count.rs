@@ -18,8 +18,8 @@ use crate::small;
 
 /// What came out last, by kind.
 const COUNTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/counts.json");
-/// By how much a count may be higher, percent: C libraries and threads differ a little.
-const SLACK: f64 = 4.0;
+/// By how much a count may be higher, percent: C libraries and processors differ a little.
+const SLACK: f64 = 10.0;
 /// What is done before anything is counted, so that all that is kept is there.
 const BEFORE: usize = 40;
 /// Skills of the workspace.

@@ -20,21 +20,39 @@ pub(crate) struct Work {
     pub(crate) name: &'static str,
     pub(crate) path: &'static str,
     message: String,
+    /// What one of them wants besides, lines with their ends.
+    pub(crate) headers: String,
+    /// The model that OpenAI's protocol names; the daemon's own protocol when empty.
+    pub(crate) model: &'static str,
 }
 
 impl Work {
+    fn of(name: &'static str, message: String) -> Self {
+        let path = "/api/agents/send";
+        Self { name, path, message, headers: String::new(), model: "" }
+    }
+
     pub(crate) fn plain() -> Self {
-        Self { name: "plain", path: "/api/agents/send", message: "What is there to do?".to_owned() }
+        Self::of("plain", "What is there to do?".to_owned())
     }
 
     pub(crate) fn tools() -> Self {
-        let message = format!("Look and write it down, {TOOLS}.");
-        Self { name: "tools", path: "/api/agents/send", message }
+        Self::of("tools", format!("Look and write it down, {TOOLS}."))
+    }
+
+    /// A call in OpenAI's protocol, of this model.
+    pub(crate) fn chat(model: &'static str, headers: String) -> Self {
+        let path = "/v1/chat/completions";
+        Self { path, model, headers, ..Self::plain() }
     }
 
     /// The body of the call with this number; each is a session of its own.
     pub(crate) fn body(&self, n: usize) -> Value {
         let user = format!("u{n}");
+        if !self.model.is_empty() {
+            let messages = [json!({ "role": "user", "content": self.message })];
+            return json!({ "model": self.model, "user": user, "messages": messages });
+        }
         json!({ "user_id": user, "session_key": format!("user:{user}:scout"),
             "message": self.message, "task_id": format!("t{n}") })
     }
@@ -43,8 +61,9 @@ impl Work {
         let body = self.body(n).to_string();
         format!(
             "POST {} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-            content-length: {}\r\n\r\n{body}",
+            {}content-length: {}\r\n\r\n{body}",
             self.path,
+            self.headers,
             body.len()
         )
         .into_bytes()

@@ -8,9 +8,11 @@
 
 mod count;
 mod load;
+mod peers;
 mod process;
 mod relay;
 mod small;
+mod soak;
 mod upstream;
 
 use std::io::{Error, Result};
@@ -179,6 +181,8 @@ async fn main() -> Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("upstream") => upstream::serve().await,
         Some("relay") => relay::serve().await,
+        Some("peers") => peers::run().await,
+        Some("soak") => soak::run().await,
         Some("count") => {
             let arguments: Vec<_> = std::env::args().skip(2).collect();
             let (flags, paths): (Vec<_>, Vec<_>) =

@@ -47,6 +47,7 @@ pub(crate) async fn serve() -> Result<()> {
     let router = Router::new()
         .route("/api/agents/send", post(send))
         .route("/api/agents/stream", post(stream))
+        .route("/v1/chat/completions", post(chat))
         .with_state(Arc::new(Relay { http, upstream, calls }));
     crate::listen(router).await
 }
@@ -89,6 +90,17 @@ async fn send(
     }
     Ok(Json(json!({ "status": "ok", "run_id": "r", "task_id": "t", "response": told,
         "usage": { "prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110 } })))
+}
+
+/// One call of a model, passed on.
+async fn chat(
+    State(relay): State<Shared>,
+    Json(asked): Json<Value>,
+) -> std::result::Result<Json<Value>, StatusCode> {
+    let url = format!("{}/v1/chat/completions", relay.upstream);
+    let answer = relay.http.post(url).json(&asked).send().await;
+    let answer = answer.map_err(|_| StatusCode::BAD_GATEWAY)?;
+    answer.json().await.map(Json).map_err(|_| StatusCode::BAD_GATEWAY)
 }
 
 async fn stream(
