@@ -5,6 +5,8 @@ use service::names::nearest_of;
 /// A protocol that can be switched on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
+    /// `/a2a/{role}` and agent cards.
+    A2a,
     /// `POST /ag-ui/{role}`.
     AgUi,
     /// `/v1/models` and `/v1/chat/completions`.
@@ -14,11 +16,12 @@ pub enum Protocol {
 }
 
 /// All names, as the setting has them.
-const NAMES: [&str; 3] = ["ag-ui", "openai", "mcp"];
+const NAMES: [&str; 4] = ["a2a", "ag-ui", "openai", "mcp"];
 
 impl Protocol {
     fn parse(name: &str) -> Option<Self> {
         match name {
+            "a2a" => Some(Self::A2a),
             "ag-ui" => Some(Self::AgUi),
             "openai" => Some(Self::OpenAi),
             "mcp" => Some(Self::Mcp),

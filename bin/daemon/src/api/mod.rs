@@ -1,5 +1,6 @@
 //! The HTTP API (docs/API.md): one file per resource, handlers without logic.
 
+mod a2a;
 mod ag_ui;
 mod backend;
 mod compact;
@@ -96,6 +97,9 @@ fn with_protocols(mut router: Router<App>, app: &App) -> Router<App> {
     if on.has(Protocol::OpenAi) {
         router = router.merge(openai::router());
     }
+    if on.has(Protocol::A2a) {
+        router = router.merge(a2a::router());
+    }
     if on.has(Protocol::AgUi) {
         router = router.merge(ag_ui::router());
     }
@@ -108,12 +112,15 @@ fn with_protocols(mut router: Router<App>, app: &App) -> Router<App> {
 /// An error from before the handlers, in the form of the protocol that the path belongs to.
 fn refusal(app: &App, path: &str, mut error: ApiError) -> Response {
     let on = |protocol| app.settings.protocols.has(protocol);
+    let is_a2a = on(Protocol::A2a) && a2a::is_path(path);
     let dress: fn(&ApiError) -> Response = if on(Protocol::OpenAi) && path.starts_with("/v1/") {
         openai::refusal
     } else if on(Protocol::Mcp) && path == "/mcp" {
         mcp::refusal
     } else if on(Protocol::AgUi) && path.starts_with("/ag-ui/") {
         ag_ui::refusal
+    } else if is_a2a {
+        |_| Response::default()
     } else {
         return error.into_response();
     };
@@ -121,7 +128,7 @@ fn refusal(app: &App, path: &str, mut error: ApiError) -> Response {
     if error.body.code == "invalid_daemon_key" {
         error.status = StatusCode::UNAUTHORIZED;
     }
-    dress(&error)
+    if is_a2a { a2a::refusal_at(path, &error) } else { dress(&error) }
 }
 
 fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {

@@ -1,0 +1,175 @@
+//! A message of the protocol, read as an [`Order`].
+
+use http::HeaderMap;
+use serde_json::{Map, Value};
+
+use super::super::order::{Order, RESUME_HEADER, TASK_HEADER, USER_HEADER, header_text};
+use super::fault::{Fault, Kind};
+
+/// What a `SendMessageRequest` asks for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) order: Order,
+    /// Whether the answer is the task as it stands, and not its end.
+    pub(super) returns_at_once: bool,
+}
+
+fn wrong(path: &str, why: &str) -> Fault {
+    Fault::new(Kind::Params, format!("{path}: {why}"))
+}
+
+fn object<'a>(
+    of: &'a Map<String, Value>,
+    name: &str,
+) -> Result<Option<&'a Map<String, Value>>, Fault> {
+    match of.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(object)) => Ok(Some(object)),
+        Some(_) => Err(wrong(name, "must be an object")),
+    }
+}
+
+fn text(of: &Map<String, Value>, name: &str) -> Result<Option<String>, Fault> {
+    match of.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(wrong(&format!("message.{name}"), "must be a string")),
+    }
+}
+
+/// Reads a request for a role.
+pub(super) fn read(
+    role: &str,
+    headers: &HeaderMap,
+    request: &Map<String, Value>,
+) -> Result<Asked, Fault> {
+    let message = object(request, "message")?.ok_or_else(|| wrong("message", "is required"))?;
+    let key = text(message, "messageId")?;
+    let key = key.ok_or_else(|| wrong("message.messageId", "is required"))?;
+    if message.get("role").and_then(Value::as_str) != Some("ROLE_USER") {
+        return Err(wrong("message.role", "must be ROLE_USER"));
+    }
+    let none = Map::new();
+    let configuration = object(request, "configuration")?.unwrap_or(&none);
+    if object(configuration, "taskPushNotificationConfig")?.is_some_and(|config| !config.is_empty())
+    {
+        let why = "the daemon notifies nobody; a webhook of its own API does";
+        return Err(Fault::new(Kind::PushNotSupported, why));
+    }
+    takes_text(configuration)?;
+    let task_id = text(message, "taskId")?;
+    let context_id = text(message, "contextId")?;
+    if let (Some(task), Some(context)) = (&task_id, &context_id)
+        && task != context
+    {
+        return Err(wrong("message.contextId", "is not that of the task, whose id it is here"));
+    }
+    let given = object(message, "metadata")?.unwrap_or(&none);
+    let resume = text(given, "resume_run_key")?.or_else(|| header_text(headers, RESUME_HEADER));
+    let words = words(message)?;
+    if words.trim().is_empty() && resume.is_none() {
+        return Err(wrong("message.parts", "have no text"));
+    }
+    let task_id = task_id.or(context_id).or_else(|| header_text(headers, TASK_HEADER));
+    // Who names no task begins one: its title is what it is about, and the message's own id, so that
+    // the same message again is in the same task.
+    let title = || {
+        let about: String = words.lines().next().unwrap_or_default().chars().take(60).collect();
+        format!("{} ({})", about.trim(), key.chars().take(8).collect::<String>())
+    };
+    let task_title = text(given, "task_title")?.unwrap_or_else(title);
+    let order = Order {
+        user: header_text(headers, USER_HEADER).unwrap_or_default(),
+        user_field: USER_HEADER,
+        role: role.to_owned(),
+        message: words,
+        task_title: Some(task_title),
+        task_id,
+        key: Some(key),
+        resume,
+        ..Order::default()
+    };
+    let at_once = configuration.get("returnImmediately");
+    Ok(Asked { order, returns_at_once: at_once.and_then(Value::as_bool).unwrap_or(false) })
+}
+
+/// Refuses a client that takes no text.
+fn takes_text(configuration: &Map<String, Value>) -> Result<(), Fault> {
+    let modes = configuration.get("acceptedOutputModes").and_then(Value::as_array);
+    let is_text = |mode: &Value| {
+        let mode = mode.as_str().unwrap_or_default();
+        mode == "text" || mode.starts_with("text/") || mode == "*/*"
+    };
+    match modes {
+        Some(modes) if !modes.is_empty() && !modes.iter().any(is_text) => {
+            Err(Fault::new(Kind::ContentType, "acceptedOutputModes: the agents answer with text"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The text of all parts; JSON data is text to the model, too.
+fn words(message: &Map<String, Value>) -> Result<String, Fault> {
+    let parts = message.get("parts").and_then(Value::as_array);
+    let parts = parts.ok_or_else(|| wrong("message.parts", "are required"))?;
+    let mut words = Vec::with_capacity(parts.len());
+    for (n, part) in parts.iter().enumerate() {
+        match (part.get("text"), part.get("data")) {
+            (Some(Value::String(text)), _) => words.push(text.clone()),
+            (None, Some(data)) => words.push(data.to_string()),
+            _ => {
+                let why = format!("message.parts.{n}: only text and data are taken");
+                return Err(Fault::new(Kind::ContentType, why));
+            }
+        }
+    }
+    Ok(words.join("\n\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn reading(message: Value, configuration: Value) -> Result<Asked, Fault> {
+        let request = json!({ "message": message, "configuration": configuration });
+        read("scout", &HeaderMap::new(), request.as_object().unwrap())
+    }
+
+    fn message() -> Value {
+        json!({ "messageId": "m1", "role": "ROLE_USER", "parts": [{ "text": "Do it." }, { "data": { "a": 1 } }] })
+    }
+
+    #[test]
+    fn a_message_is_an_order() {
+        let asked = reading(message(), json!({ "returnImmediately": true })).unwrap();
+        assert_eq!(asked.order.message, "Do it.\n\n{\"a\":1}");
+        assert_eq!(asked.order.key.as_deref(), Some("m1"));
+        assert!(asked.returns_at_once);
+    }
+
+    #[test]
+    fn what_is_no_message_is_named() {
+        for (path, value, kind, named) in [
+            ("/messageId", json!(""), Kind::Params, "message.messageId"),
+            ("/messageId", json!(1), Kind::Params, "message.messageId"),
+            ("/role", json!("ROLE_AGENT"), Kind::Params, "message.role"),
+            ("/parts", json!([]), Kind::Params, "message.parts"),
+            ("/parts", json!("x"), Kind::Params, "message.parts"),
+            ("/parts/0", json!({ "url": "http://h/x.png" }), Kind::ContentType, "message.parts.0"),
+        ] {
+            let mut wrong = message();
+            *wrong.pointer_mut(path).unwrap() = value.clone();
+            let fault = reading(wrong, json!({})).unwrap_err();
+            let text = format!("{fault:?}");
+            assert!(fault.kind == kind && text.contains(named), "{path} {value}: {text}");
+        }
+        let fault =
+            reading(message(), json!({ "acceptedOutputModes": ["image/png"] })).unwrap_err();
+        assert_eq!(fault.kind, Kind::ContentType);
+        let push = json!({ "taskPushNotificationConfig": { "url": "http://h" } });
+        assert_eq!(reading(message(), push).unwrap_err().kind, Kind::PushNotSupported);
+    }
+}

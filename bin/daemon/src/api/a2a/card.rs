@@ -1,0 +1,48 @@
+//! Agent cards: who a role is, what it can do, and where.
+
+use http::{HeaderMap, header};
+use serde_json::{Value, json};
+use wombat_core::session::Role;
+
+use super::super::order::header_text;
+use crate::state::App;
+
+/// The card of a role. Its addresses are those by which the caller came here.
+pub(super) fn of(app: &App, headers: &HeaderMap, role: &Role) -> Value {
+    let host = header_text(headers, header::HOST.as_str()).unwrap_or_default();
+    let scheme = match header_text(headers, "x-forwarded-proto").as_deref() {
+        Some("https") => "https",
+        _ => "http",
+    };
+    let url = format!("{scheme}://{host}/a2a/{role}");
+    let skills: Vec<_> = app
+        .workspace
+        .snapshot()
+        .skills()
+        .iter()
+        .filter(|skill| skill.enabled)
+        .map(|skill| {
+            json!({ "id": skill.name, "name": skill.name, "description": skill.description,
+                "tags": ["skill"] })
+        })
+        .collect();
+    let interface = |binding: &str| json!({ "url": url, "protocolBinding": binding, "protocolVersion": super::VERSION });
+    json!({
+        "name": role.as_str(),
+        "description": format!("The agent {:?}, which works in its company's backend as one user.", role.as_str()),
+        "version": env!("CARGO_PKG_VERSION"),
+        "supportedInterfaces": [interface("JSONRPC"), interface("HTTP+JSON")],
+        "capabilities": { "streaming": true, "pushNotifications": false, "extendedAgentCard": false },
+        "defaultInputModes": ["text/plain"],
+        "defaultOutputModes": ["text/plain"],
+        "securitySchemes": {
+            "bearer": { "httpAuthSecurityScheme": { "scheme": "bearer" } },
+            "key": { "apiKeySecurityScheme": { "location": "header", "name": "X-Agent-Daemon-Key" } },
+        },
+        "securityRequirements": [
+            { "schemes": { "bearer": { "list": [] } } },
+            { "schemes": { "key": { "list": [] } } },
+        ],
+        "skills": skills,
+    })
+}

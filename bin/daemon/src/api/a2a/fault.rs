@@ -1,0 +1,186 @@
+//! What goes wrong, in the forms of both bindings: JSON-RPC's error object, and google.rpc.Status.
+
+use axum::Json;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Map, Value, json};
+
+use super::super::error::ApiError;
+
+/// An error of the protocol: its JSON-RPC code, its HTTP status, google.rpc's name of it, and the
+/// protocol's own reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    TaskNotFound,
+    TaskNotCancelable,
+    PushNotSupported,
+    Unsupported,
+    ContentType,
+    NoExtendedCard,
+    Version,
+    Params,
+    Request,
+    Method,
+    Json,
+    Internal,
+}
+
+impl Kind {
+    const fn forms(self) -> (i64, u16, &'static str, &'static str) {
+        match self {
+            Self::TaskNotFound => (-32_001, 404, "NOT_FOUND", "TASK_NOT_FOUND"),
+            Self::TaskNotCancelable => (-32_002, 400, "FAILED_PRECONDITION", "TASK_NOT_CANCELABLE"),
+            Self::PushNotSupported => {
+                (-32_003, 400, "FAILED_PRECONDITION", "PUSH_NOTIFICATION_NOT_SUPPORTED")
+            }
+            Self::Unsupported => (-32_004, 400, "FAILED_PRECONDITION", "UNSUPPORTED_OPERATION"),
+            Self::ContentType => (-32_005, 400, "INVALID_ARGUMENT", "CONTENT_TYPE_NOT_SUPPORTED"),
+            Self::NoExtendedCard => {
+                (-32_007, 400, "FAILED_PRECONDITION", "EXTENDED_AGENT_CARD_NOT_CONFIGURED")
+            }
+            Self::Version => (-32_009, 400, "FAILED_PRECONDITION", "VERSION_NOT_SUPPORTED"),
+            Self::Params => (-32_602, 400, "INVALID_ARGUMENT", "INVALID_PARAMS"),
+            Self::Request => (-32_600, 400, "INVALID_ARGUMENT", "INVALID_REQUEST"),
+            Self::Method => (-32_601, 404, "NOT_FOUND", "METHOD_NOT_FOUND"),
+            Self::Json => (-32_700, 400, "INVALID_ARGUMENT", "INVALID_JSON"),
+            Self::Internal => (-32_603, 500, "INTERNAL", "INTERNAL_ERROR"),
+        }
+    }
+}
+
+/// Why a request has no result.
+#[derive(Debug, Clone)]
+pub(super) struct Fault {
+    pub(super) kind: Kind,
+    message: String,
+    /// The daemon's own error, where there is one: its code, its status, when to come again.
+    own: Option<Box<ApiError>>,
+}
+
+impl Fault {
+    pub(super) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), own: None }
+    }
+
+    /// The task is not there, or is another user's.
+    pub(super) fn no_task(id: &str) -> Self {
+        Self::new(Kind::TaskNotFound, format!("there is no task {id:?} for this user"))
+    }
+
+    /// The daemon's own code, or the protocol's reason.
+    fn data(&self) -> Value {
+        match &self.own {
+            None => json!({}),
+            Some(own) => json!({ "code": own.body.code, "details": own.body.details }),
+        }
+    }
+
+    /// JSON-RPC's error object.
+    fn rpc(&self) -> Value {
+        let (code, ..) = self.kind.forms();
+        let mut error = json!({ "code": code, "message": self.message });
+        if self.own.is_some() {
+            error["data"] = self.data();
+        }
+        error
+    }
+
+    /// The answer to a JSON-RPC request. `status` is 200 but for what is refused before the request
+    /// is read.
+    pub(super) fn rpc_response(&self, id: &Value, status: StatusCode) -> Response {
+        let body = json!({ "jsonrpc": "2.0", "id": id, "error": self.rpc() });
+        self.dressed((status, Json(body)).into_response())
+    }
+
+    /// google.rpc.Status, as the HTTP+JSON binding has it.
+    pub(super) fn status(&self) -> Value {
+        let (_, http, name, reason) = self.kind.forms();
+        let http = self.own.as_ref().map_or(http, |own| own.status.as_u16());
+        let name = match http {
+            401 => "UNAUTHENTICATED",
+            403 => "PERMISSION_DENIED",
+            409 => "ABORTED",
+            429 => "RESOURCE_EXHAUSTED",
+            503 => "UNAVAILABLE",
+            504 => "DEADLINE_EXCEEDED",
+            _ => name,
+        };
+        let texts = |value: &Value| match value {
+            Value::String(text) => json!(text),
+            other => json!(other.to_string()),
+        };
+        // The metadata of google.rpc.ErrorInfo are texts.
+        let metadata: Map<String, Value> = match self.data() {
+            Value::Object(data) => data.iter().map(|(k, v)| (k.clone(), texts(v))).collect(),
+            _ => Map::new(),
+        };
+        json!({ "error": { "code": http, "status": name, "message": self.message, "details": [{
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": reason, "domain": "a2a-protocol.org", "metadata": metadata,
+        }] } })
+    }
+
+    /// The answer to a request of the HTTP+JSON binding.
+    pub(super) fn rest_response(&self) -> Response {
+        let body = self.status();
+        let status = body["error"]["code"].as_u64().and_then(|code| u16::try_from(code).ok());
+        let status = status.and_then(|code| StatusCode::from_u16(code).ok());
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        self.dressed(super::json_response(status, &body))
+    }
+
+    fn dressed(&self, mut response: Response) -> Response {
+        if let Some(wait) = self.own.as_ref().and_then(|own| own.retry_after) {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
+
+impl From<ApiError> for Fault {
+    fn from(error: ApiError) -> Self {
+        let kind = match error.body.code {
+            "task_not_found" => Kind::TaskNotFound,
+            "malformed_json" => Kind::Json,
+            "unsupported_media_type" => Kind::ContentType,
+            _ if error.status.is_client_error() => Kind::Params,
+            _ => Kind::Internal,
+        };
+        Self { kind, message: error.body.error.clone(), own: Some(Box::new(error)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_has_the_form_of_each_binding() {
+        let fault = Fault::no_task("t1");
+        assert_eq!(fault.rpc()["code"], -32_001);
+        let status = fault.status();
+        assert_eq!(status["error"]["code"], 404);
+        assert_eq!(status["error"]["details"][0]["reason"], "TASK_NOT_FOUND");
+        assert_eq!(fault.rest_response().status(), 404);
+    }
+
+    #[test]
+    fn the_daemons_own_errors_keep_status_code_and_wait() {
+        let mut own = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "too much");
+        own.retry_after = Some(std::time::Duration::from_millis(1_500));
+        let fault = Fault::from(own);
+        assert_eq!(fault.kind, Kind::Internal);
+        assert_eq!(fault.rpc()["data"]["code"], "overloaded");
+        assert_eq!(fault.status()["error"]["status"], "UNAVAILABLE");
+        let response = fault.rest_response();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["retry-after"]),
+            (503, &HeaderValue::from(2))
+        );
+    }
+}

@@ -1,0 +1,266 @@
+//! The tasks that are being worked on in this instance: how they stand, and who wants to hear of it.
+//!
+//! A run goes on when its reader leaves; the protocol's clients come back with `SubscribeToTask`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{SecondsFormat, Utc};
+use futures::{Stream, StreamExt as _, stream};
+use serde_json::{Map, Value, json};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::super::error::ApiError;
+use super::super::live::{Live, Told};
+use super::fault::Fault;
+use crate::agent::answer::RunAnswer;
+use crate::agent::events::RunEvent;
+use crate::state::App;
+
+pub(super) const WORKING: &str = "TASK_STATE_WORKING";
+pub(super) const COMPLETED: &str = "TASK_STATE_COMPLETED";
+pub(super) const INPUT_REQUIRED: &str = "TASK_STATE_INPUT_REQUIRED";
+const CANCELED: &str = "TASK_STATE_CANCELED";
+const FAILED: &str = "TASK_STATE_FAILED";
+
+/// How many events may wait for a slow reader; one that is slower gets the task as it stands.
+const EVENTS: usize = 256;
+
+/// The id of the one artifact that a task has: the agent's reply.
+pub(super) const REPLY: &str = "reply";
+
+/// Whose task it is: user, role, the task's id.
+pub(super) type TaskKey = (String, String, String);
+
+/// All tasks of this instance. There are never more than there are runs.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Open(Arc<Mutex<HashMap<TaskKey, Arc<OpenTask>>>>);
+
+/// A task that a run works on, or has just worked on.
+#[derive(Debug)]
+pub(super) struct OpenTask {
+    id: String,
+    pub(super) run_id: String,
+    view: Mutex<View>,
+}
+
+/// How it stands.
+#[derive(Debug)]
+struct View {
+    state: &'static str,
+    text: String,
+    /// What the state is about, for a person.
+    note: String,
+    metadata: Map<String, Value>,
+    /// `None` once the run has ended.
+    events: Option<broadcast::Sender<Value>>,
+}
+
+/// A text as the protocol's message of the agent.
+pub(super) fn message(task_id: &str, message_id: &str, text: &str) -> Value {
+    json!({ "messageId": message_id, "taskId": task_id, "contextId": task_id,
+        "role": "ROLE_AGENT", "parts": [{ "text": text }] })
+}
+
+/// The reply as the protocol's artifact.
+pub(super) fn artifact(text: &str) -> Value {
+    json!({ "artifactId": REPLY, "name": REPLY, "parts": [{ "text": text }] })
+}
+
+impl OpenTask {
+    fn view<T>(&self, work: impl FnOnce(&mut View) -> T) -> T {
+        work(&mut self.view.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The protocol's task.
+    pub(super) fn snapshot(&self) -> Value {
+        self.view(|view| self.task(view))
+    }
+
+    fn task(&self, view: &View) -> Value {
+        let artifacts: Vec<_> = Some(&view.text)
+            .filter(|text| !text.is_empty())
+            .map(|text| artifact(text))
+            .into_iter()
+            .collect();
+        json!({ "id": self.id, "contextId": self.id, "status": self.status(view),
+            "artifacts": artifacts, "metadata": view.metadata })
+    }
+
+    fn status(&self, view: &View) -> Value {
+        let now = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
+        let mut status = json!({ "state": view.state, "timestamp": now });
+        if !view.note.is_empty() {
+            let id = format!("{}:status", self.run_id);
+            status["message"] = message(&self.id, &id, &view.note);
+        }
+        status
+    }
+
+    fn status_update(&self, view: &View) -> Value {
+        json!({ "statusUpdate": { "taskId": self.id, "contextId": self.id,
+            "status": self.status(view), "metadata": view.metadata } })
+    }
+
+    fn artifact_update(&self, text: &str, append: bool, last: bool) -> Value {
+        json!({ "artifactUpdate": { "taskId": self.id, "contextId": self.id,
+            "artifact": artifact(text), "append": append, "lastChunk": last } })
+    }
+
+    /// Takes what the run tells, and passes it on.
+    fn take(&self, told: &Told) {
+        self.view(|view| {
+            let events = match told {
+                Told::Event(RunEvent::Start { .. }) => Vec::new(),
+                Told::Event(RunEvent::Chunk { data }) => {
+                    let append = !view.text.is_empty();
+                    view.text.push_str(data);
+                    vec![self.artifact_update(data, append, false)]
+                }
+                Told::Event(RunEvent::ToolCall { name, .. }) => {
+                    view.note = format!("calls {name}");
+                    vec![self.status_update(view)]
+                }
+                Told::Event(RunEvent::ToolResult { name, ok, .. }) => {
+                    view.note = format!("{name} {}", if *ok { "is done" } else { "has failed" });
+                    vec![self.status_update(view)]
+                }
+                Told::Done(answer) => self.done(view, answer),
+                Told::Failed(error) => self.failed(view, error),
+            };
+            if let Some(listeners) = &view.events {
+                for event in events {
+                    // Nobody has to listen.
+                    let _ = listeners.send(event);
+                }
+            }
+        });
+    }
+
+    fn done(&self, view: &mut View, answer: &RunAnswer) -> Vec<Value> {
+        if let Ok(Value::Object(all)) = serde_json::to_value(answer) {
+            view.metadata = all.into_iter().filter(|(name, _)| name != "response").collect();
+        }
+        if let Some(waiting) = &answer.tool_requests {
+            let tools: Vec<_> = waiting.iter().map(|asked| asked.tool.as_str()).collect();
+            view.state = INPUT_REQUIRED;
+            view.note = format!("Waiting for a person to approve: {}.", tools.join(", "));
+            return vec![self.status_update(view)];
+        }
+        view.state = COMPLETED;
+        view.text.clone_from(&answer.response);
+        view.note.clone_from(&answer.response);
+        let mut events = Vec::new();
+        if !view.text.is_empty() {
+            // The reply in place of its pieces, among which may be words between calls of tools.
+            events.push(self.artifact_update(&view.text, false, true));
+        }
+        events.push(self.status_update(view));
+        events
+    }
+
+    fn failed(&self, view: &mut View, error: &ApiError) -> Vec<Value> {
+        let is_cancelled = error.body.code == "run_cancelled";
+        view.state = if is_cancelled { CANCELED } else { FAILED };
+        view.note.clone_from(&error.body.error);
+        view.metadata.insert("code".to_owned(), json!(error.body.code));
+        vec![self.status_update(view)]
+    }
+
+    /// The task as it stands, and then all that happens to it.
+    pub(super) fn follow(self: &Arc<Self>) -> impl Stream<Item = Value> + Send + 'static {
+        let (first, news) = self.listen();
+        let task = Arc::clone(self);
+        let rest = stream::unfold((task, news), |(task, news)| async move {
+            let mut news = news?;
+            match news.recv().await {
+                Ok(event) => Some((event, (task, Some(news)))),
+                Err(RecvError::Lagged(_)) => {
+                    let (now, news) = task.listen();
+                    Some((now, (task, news)))
+                }
+                Err(RecvError::Closed) => None,
+            }
+        });
+        stream::once(std::future::ready(first)).chain(rest)
+    }
+
+    /// Both at the same moment, so that nothing is told twice or not at all.
+    fn listen(&self) -> (Value, Option<broadcast::Receiver<Value>>) {
+        self.view(|view| {
+            let news = view.events.as_ref().map(broadcast::Sender::subscribe);
+            (json!({ "task": self.task(view) }), news)
+        })
+    }
+
+    /// Waits until the run has ended.
+    pub(super) async fn ended(&self) {
+        let (_, news) = self.listen();
+        let Some(mut news) = news else { return };
+        while !matches!(news.recv().await, Err(RecvError::Closed)) {}
+    }
+}
+
+impl Open {
+    /// Takes a run in that has begun, and sees it to its end.
+    pub(super) async fn begin(
+        &self,
+        app: &App,
+        user: String,
+        role: String,
+        mut live: Live,
+    ) -> Result<Arc<OpenTask>, Fault> {
+        let (run_id, id) = match live.next().await {
+            Some(Told::Event(RunEvent::Start { run_id, task_id, .. })) => (run_id, task_id),
+            Some(Told::Failed(error)) => return Err(error.into()),
+            Some(Told::Event(_) | Told::Done(_)) | None => {
+                return Err(ApiError::internal().into());
+            }
+        };
+        let view = View {
+            state: WORKING,
+            text: String::new(),
+            note: String::new(),
+            metadata: [("run_id".to_owned(), json!(run_id))].into_iter().collect(),
+            events: Some(broadcast::Sender::new(EVENTS)),
+        };
+        let task = Arc::new(OpenTask { id: id.clone(), run_id, view: Mutex::new(view) });
+        let place = Place { open: self.clone(), key: (user, role, id), task: Arc::clone(&task) };
+        self.table(|table| table.insert(place.key.clone(), Arc::clone(&task)));
+        app.runs.tracker().spawn(async move {
+            while let Some(told) = live.next().await {
+                place.task.take(&told);
+            }
+        });
+        Ok(task)
+    }
+
+    /// A task that is being worked on here.
+    pub(super) fn find(&self, key: &TaskKey) -> Option<Arc<OpenTask>> {
+        self.table(|table| table.get(key).cloned())
+    }
+
+    fn table<T>(&self, work: impl FnOnce(&mut HashMap<TaskKey, Arc<OpenTask>>) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A task's place in the table; dropping it takes it out, and lets its listeners go.
+struct Place {
+    open: Open,
+    key: TaskKey,
+    task: Arc<OpenTask>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.table(|table| {
+            // Another run may work on the same task by now.
+            if table.get(&self.key).is_some_and(|there| Arc::ptr_eq(there, &self.task)) {
+                table.remove(&self.key);
+            }
+        });
+        self.task.view(|view| view.events = None);
+    }
+}

@@ -1,0 +1,191 @@
+//! Tasks as the backend has them, in the protocol's form.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use futures::{StreamExt as _, stream};
+use mc_client::client::{AgentClient, TaskQuery};
+use mc_client::tool_requests::{ToolRequest, ToolRequestQuery, ToolRequestStatus};
+use mc_client::types::{Capabilities, Message, Task};
+use serde_json::{Map, Value, json};
+
+use super::fault::{Fault, Kind};
+use super::open::{COMPLETED, INPUT_REQUIRED, artifact};
+use super::{Caller, flag, number, texts};
+
+const SUBMITTED: &str = "TASK_STATE_SUBMITTED";
+
+/// Tasks on a page, where the caller names no number, and at most.
+const PAGE: u32 = 50;
+/// Messages of a thread, at most.
+const HISTORY: u32 = 200;
+/// How many threads are looked at at once.
+const AT_ONCE: usize = 8;
+
+/// What is wanted of each task.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    history: u32,
+    artifacts: bool,
+}
+
+/// `GetTask`.
+pub(super) async fn get(
+    caller: &Caller,
+    id: &str,
+    params: &Map<String, Value>,
+) -> Result<Value, Fault> {
+    let history = number(params, "historyLength")?.unwrap_or(HISTORY).min(HISTORY);
+    let wanted = Wanted { history, artifacts: true };
+    let capabilities = caller.capabilities().await?;
+    let task = task(caller, &capabilities, id).await?;
+    let mut found =
+        whole(caller, &capabilities, &task, &pending(caller, &capabilities).await?, wanted).await?;
+    if let Some(open) = caller.open_task(id) {
+        // What happens now is better known here than there.
+        let now = open.snapshot();
+        for name in ["status", "artifacts", "metadata"] {
+            found[name] = now[name].clone();
+        }
+    }
+    Ok(found)
+}
+
+/// Makes sure that a task is there, and the caller's.
+pub(super) async fn exists(caller: &Caller, id: &str) -> Result<(), Fault> {
+    let capabilities = caller.capabilities().await?;
+    task(caller, &capabilities, id).await.map(drop)
+}
+
+async fn task(caller: &Caller, capabilities: &Capabilities, id: &str) -> Result<Task, Fault> {
+    if !capabilities.has("tasks_get") {
+        let why = "the backend does not tell of single tasks (feature tasks_get)";
+        return Err(Fault::new(Kind::Unsupported, why));
+    }
+    match caller.client.get_task(id).await {
+        Ok(task) => Ok(task),
+        Err(error) if error.is_not_found() => Err(Fault::no_task(id)),
+        Err(error) => Err(super::backend(&error)),
+    }
+}
+
+/// `ListTasks`: a page of the user's tasks, each as it stands.
+pub(super) async fn list(caller: &Caller, params: &Map<String, Value>) -> Result<Value, Fault> {
+    let [context, status, cursor] = texts(params, ["contextId", "status", "pageToken"])?;
+    let size = number(params, "pageSize")?.unwrap_or(PAGE);
+    if size == 0 {
+        return Err(Fault::new(Kind::Params, "pageSize: must be at least 1"));
+    }
+    let size = size.min(PAGE);
+    let wanted = Wanted {
+        history: number(params, "historyLength")?.unwrap_or(0).min(HISTORY),
+        artifacts: flag(params, "includeArtifacts"),
+    };
+    let capabilities = caller.capabilities().await?;
+    let (tasks, next) = match context {
+        Some(id) => match task(caller, &capabilities, &id).await {
+            Ok(task) => (vec![task], None),
+            Err(fault) if fault.kind == Kind::TaskNotFound => (Vec::new(), None),
+            Err(fault) => return Err(fault),
+        },
+        None => {
+            let query = TaskQuery { limit: Some(size), cursor, ..TaskQuery::default() };
+            let page = caller.client.list_tasks(&query).await.map_err(|e| super::backend(&e))?;
+            (page.items, page.next_cursor)
+        }
+    };
+    let pending = pending(caller, &capabilities).await?;
+    let looks: Vec<_> =
+        tasks.iter().map(|task| whole(caller, &capabilities, task, &pending, wanted)).collect();
+    let looks: Vec<_> = stream::iter(looks).buffered(AT_ONCE).collect().await;
+    let mut found = Vec::with_capacity(looks.len());
+    for look in looks {
+        let mut task = look?;
+        if let Some(open) = task["id"].as_str().and_then(|id| caller.open_task(id)) {
+            task["status"] = open.snapshot()["status"].clone();
+        }
+        if status.as_deref().is_none_or(|state| task["status"]["state"] == state) {
+            found.push(task);
+        }
+    }
+    let next = next.unwrap_or_default();
+    Ok(json!({ "totalSize": found.len(), "tasks": found, "nextPageToken": next, "pageSize": size }))
+}
+
+/// What waits for a person.
+async fn pending(caller: &Caller, capabilities: &Capabilities) -> Result<Vec<ToolRequest>, Fault> {
+    if !capabilities.has("tool_requests") {
+        return Ok(Vec::new());
+    }
+    let query = ToolRequestQuery {
+        status: Some(ToolRequestStatus::Pending),
+        limit: Some(200),
+        ..ToolRequestQuery::default()
+    };
+    let page = caller.client.tool_requests(&query).await.map_err(|e| super::backend(&e))?;
+    Ok(page.items)
+}
+
+async fn thread(
+    client: &AgentClient,
+    capabilities: &Capabilities,
+    task: &Task,
+    wanted: Wanted,
+) -> Result<Vec<Message>, Fault> {
+    if !capabilities.has("messages_list") {
+        return Ok(Vec::new());
+    }
+    // The newest one tells how the task stands.
+    let page = client.list_messages(&task.id, wanted.history.max(1), None).await;
+    Ok(page.map_err(|error| super::backend(&error))?.items)
+}
+
+/// A task with its thread.
+async fn whole(
+    caller: &Caller,
+    capabilities: &Capabilities,
+    task: &Task,
+    pending: &[ToolRequest],
+    wanted: Wanted,
+) -> Result<Value, Fault> {
+    let thread = thread(&caller.client, capabilities, task, wanted).await?;
+    let is_agent = |message: &Message| message.actor_type.as_deref() == Some("agent");
+    let waiting: Vec<_> = pending.iter().filter(|request| request.task_id == task.id).collect();
+    let last = thread.last();
+    let state = match (waiting.is_empty(), last) {
+        (false, _) => INPUT_REQUIRED,
+        (true, Some(message)) if is_agent(message) => COMPLETED,
+        (true, _) => SUBMITTED,
+    };
+    let mut status = json!({ "state": state });
+    let at = last.and_then(|message| message.created_at).or(task.updated_at).or(task.created_at);
+    if let Some(at) = at {
+        status["timestamp"] = json!(time(at));
+    }
+    let mut found = json!({
+        "id": task.id, "contextId": task.id, "status": status,
+        "metadata": { "title": task.title, "status": task.status },
+    });
+    if let Some(request) = waiting.first() {
+        let tools: Vec<_> = waiting.iter().map(|request| request.tool.as_str()).collect();
+        found["metadata"]["run_key"] = json!(request.run_key);
+        found["metadata"]["waits_for"] = json!(tools);
+    }
+    if wanted.history > 0 {
+        let turn = |message: &Message| {
+            let role = if is_agent(message) { "ROLE_AGENT" } else { "ROLE_USER" };
+            json!({ "messageId": message.id, "taskId": task.id, "contextId": task.id,
+                "role": role, "parts": [{ "text": message.content }],
+                "metadata": { "agent_role": message.agent_role } })
+        };
+        found["history"] = thread.iter().map(turn).collect();
+    }
+    if wanted.artifacts {
+        let replies =
+            last.filter(|message| is_agent(message)).map(|message| artifact(&message.content));
+        found["artifacts"] = replies.into_iter().collect();
+    }
+    Ok(found)
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
