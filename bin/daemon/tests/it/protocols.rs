@@ -40,7 +40,7 @@ async fn post(daemon: &Daemon, path: &str, key: &str, body: &str) -> (u16, Value
 #[tokio::test]
 async fn a_protocol_that_is_off_has_no_paths() {
     let world = world("").await;
-    for path in ["/v1/chat/completions", "/v1/models", "/mcp", "/ag-ui/scout"] {
+    for path in ["/v1/chat/completions", "/v1/models", "/mcp", "/ag-ui/scout", "/a2a/scout"] {
         let (status, answer) = post(&world.daemon, path, KEY, "{}").await;
         assert_eq!((status, &answer["code"]), (404, &json!("not_found")), "{path}");
         let (status, answer) = post(&world.daemon, path, "wrong", "{}").await;
@@ -93,6 +93,80 @@ async fn openai_errors_have_openais_form() {
     assert!(world.model_got().await.is_empty());
     let (status, answer) = post(&world.daemon, path, KEY, &ask(json!({}))).await;
     assert_eq!((status, &answer["choices"][0]["message"]["content"]), (200, &json!("Hello.")));
+}
+
+#[tokio::test]
+async fn a2a_errors_have_the_form_of_their_binding() {
+    let world = world("a2a").await;
+    let request = |method: &str, params: Value| {
+        json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string()
+    };
+    let send = |more: Value| {
+        let mut message =
+            json!({ "messageId": "m", "role": "ROLE_USER", "parts": [{ "text": "Hi." }] });
+        message.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({ "message": message })
+    };
+    for (key, path, body, status, code) in [
+        ("wrong", "/a2a/scout", request("ListTasks", json!({})), 401, -32602),
+        (KEY, "/a2a/scout", "{".to_owned(), 400, -32700),
+        (KEY, "/a2a/scout", "{}".to_owned(), 400, -32600),
+        (
+            KEY,
+            "/a2a/scout",
+            json!({ "jsonrpc": "2.0", "id": {}, "method": "x" }).to_string(),
+            400,
+            -32600,
+        ),
+        (KEY, "/a2a/scout", request("tasks/get", json!({})), 200, -32601),
+        (KEY, "/a2a/scout", request("GetTask", json!([])), 200, -32602),
+        (KEY, "/a2a/scout", request("GetTask", json!({ "id": 1 })), 200, -32602),
+        (KEY, "/a2a/scout", request("GetExtendedAgentCard", json!({})), 200, -32007),
+        (KEY, "/a2a/scout", request("ListTaskPushNotificationConfigs", json!({})), 200, -32003),
+        // Nobody is told as whom.
+        (KEY, "/a2a/scout", request("ListTasks", json!({})), 200, -32602),
+        (KEY, "/a2a/scout", request("SendMessage", send(json!({}))), 200, -32602),
+        (KEY, "/a2a/nobody", request("SendMessage", send(json!({}))), 200, -32602),
+    ] {
+        let (got, answer) = post(&world.daemon, path, key, &body).await;
+        assert_eq!((got, &answer["error"]["code"]), (status, &json!(code)), "{body}: {answer}");
+        assert_eq!(answer["jsonrpc"], "2.0");
+    }
+    for (key, path, body, status, reason) in [
+        ("wrong", "/a2a/scout/message:send", send(json!({})), 401, "INVALID_PARAMS"),
+        (KEY, "/a2a/scout/message:send", json!({}), 400, "INVALID_PARAMS"),
+        (
+            KEY,
+            "/a2a/scout/message:stream",
+            send(json!({ "parts": [{ "raw": "" }] })),
+            400,
+            "CONTENT_TYPE_NOT_SUPPORTED",
+        ),
+        (KEY, "/a2a/scout/message:sing", json!({}), 404, "METHOD_NOT_FOUND"),
+        (KEY, "/a2a/scout/tasks/t1:sing", json!({}), 404, "METHOD_NOT_FOUND"),
+        (
+            KEY,
+            "/a2a/scout/tasks/t1/pushNotificationConfigs",
+            json!({}),
+            400,
+            "PUSH_NOTIFICATION_NOT_SUPPORTED",
+        ),
+    ] {
+        let (got, answer) = post(&world.daemon, path, key, &body.to_string()).await;
+        let error = &answer["error"];
+        assert_eq!(
+            (got, &error["code"], &error["details"][0]["reason"]),
+            (status, &json!(status), &json!(reason)),
+            "{path} {body}: {answer}"
+        );
+    }
+    let call = world.daemon.http.get(format!("{}/a2a/scout/tasks", world.daemon.url));
+    let call = call.bearer_auth(KEY).header("x-wombat-user", "u1").header("a2a-version", "0.3");
+    let answer = call.send().await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "application/a2a+json");
+    let answer: Value = answer.json().await.unwrap();
+    assert_eq!(answer["error"]["details"][0]["reason"], "VERSION_NOT_SUPPORTED", "{answer}");
+    assert!(world.model_got().await.is_empty());
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The protocols of others, spoken to the real daemon by their official clients (docs/PROTOCOLS.md).
 
+mod a2a;
 mod ag_ui;
 mod mcp_server;
 mod openai;

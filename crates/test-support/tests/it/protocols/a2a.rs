@@ -1,0 +1,116 @@
+use serde_json::{Value, json};
+use test_support::llm::Reply;
+
+use super::{World, new_document, new_task};
+use crate::peers;
+
+async fn round(binding: &str) {
+    let Some(python) = peers::protocols("a2a.client, httpx") else { return };
+    let refusal = json!({ "error": { "message": "no", "type": "invalid_request_error" } });
+    let replies = vec![
+        Reply::sse_calls(&[new_task("One")]),
+        Reply::sse_text("It is done."),
+        Reply::sse_calls(&[new_task("Two")]),
+        Reply::sse_text("All of it is done."),
+        Reply::json(400, refusal),
+        Reply::sse_calls(&[new_document("Report")]),
+        Reply::text("The report is there."),
+        Reply::never(),
+    ];
+    let world = World::new("a2a", replies).await;
+    let part = async |part: &str, mut with: Value| {
+        with["binding"] = json!(binding);
+        world.client(&python, "a2a_client.py", part, &with).await
+    };
+
+    let card = part("card", json!({})).await;
+    assert_eq!((&card["first"], &card["skills"]), (&json!("helper"), &json!(["weather"])));
+    assert_eq!(card["bindings"], json!(["JSONRPC", "HTTP+JSON"]));
+    for wrong in ["nobody", "stranger"] {
+        assert_eq!(card[wrong]["kind"], "AgentCardResolutionError", "{card}");
+    }
+
+    let whole = part("whole", json!({})).await;
+    assert_eq!(whole["status"]["state"], "TASK_STATE_COMPLETED", "{whole}");
+    assert_eq!(whole["artifacts"][0]["parts"][0]["text"], "It is done.");
+    assert_eq!(whole["metadata"]["steps"][0]["name"], "create_task");
+    let again = part("whole", json!({})).await;
+    assert_eq!(again["metadata"]["message_id"], whole["metadata"]["message_id"], "{again}");
+    assert_eq!(again["id"], whole["id"]);
+    assert_eq!(world.titles("/tasks").await, ["Do it. (m1)", "One"]);
+
+    let streamed = part("stream", json!({ "task_id": whole["id"] })).await;
+    assert_eq!(streamed["first"], json!(["task"]), "{streamed}");
+    assert_eq!(streamed["notes"][0], "calls create_task");
+    assert_eq!(streamed["notes"][1], "create_task is done");
+    let pieces = streamed["pieces"].as_array().unwrap();
+    let (last, words) = pieces.split_last().unwrap();
+    let words: String = words.iter().filter_map(Value::as_str).collect();
+    assert_eq!((words.as_str(), last), ("All of it is done.", &json!("All of it is done.")));
+    let appended = streamed["appended"].as_array().unwrap();
+    assert!(pieces.len() > 3 && appended[1] == json!(true), "{streamed}");
+    assert_eq!((appended.first(), appended.last()), (Some(&json!(false)), Some(&json!(false))));
+    assert_eq!(streamed["states"].as_array().unwrap().last(), Some(&json!("TASK_STATE_COMPLETED")));
+
+    let bad = part("bad", json!({ "task_id": whole["id"] })).await;
+    for (what, kind) in [
+        ("no_text", "InvalidParamsError"),
+        ("a_picture", "ContentTypeNotSupportedError"),
+        ("an_agent", "InvalidParamsError"),
+        ("no_task", "TaskNotFoundError"),
+        ("dots", "TaskNotFoundError"),
+        ("ask_in_no_task", "TaskNotFoundError"),
+        ("anothers", "TaskNotFoundError"),
+        ("ask_in_anothers", "TaskNotFoundError"),
+        ("cancel_anothers", "TaskNotFoundError"),
+        ("cancel_what_has_ended", "TaskNotCancelableError"),
+        ("push", "PushNotificationNotSupportedError"),
+        ("subscribe_to_what_has_ended", "UnsupportedOperationError"),
+    ] {
+        assert_eq!(bad[what]["kind"], kind, "{what}: {bad}");
+    }
+    assert_eq!(world.llm.asked().len(), 4, "the model was not bothered");
+
+    let failed = part("whole", json!({ "id": "m2", "task_id": whole["id"] })).await;
+    assert_eq!(failed["status"]["state"], "TASK_STATE_FAILED", "{failed}");
+    assert_eq!(failed["metadata"]["code"], "llm_invalid_request");
+
+    let waiting = part("whole", json!({ "id": "m3", "task_id": whole["id"] })).await;
+    assert_eq!(waiting["status"]["state"], "TASK_STATE_INPUT_REQUIRED", "{waiting}");
+    let run_key = &waiting["metadata"]["run_key"];
+    let tasks = part("tasks", json!({ "task_id": whole["id"] })).await;
+    assert_eq!(tasks["waiting"], json!([run_key]), "{tasks}");
+    assert_eq!(tasks["all"]["Do it. (m1)"], "TASK_STATE_INPUT_REQUIRED");
+    assert_eq!(tasks["all"]["One"], "TASK_STATE_SUBMITTED");
+    world.decide("Report", "approved").await;
+    let resumed =
+        part("whole", json!({ "id": "m4", "task_id": whole["id"], "resume": run_key })).await;
+    assert_eq!(resumed["status"]["state"], "TASK_STATE_COMPLETED", "{resumed}");
+    assert_eq!(resumed["artifacts"][0]["parts"][0]["text"], "The report is there.");
+
+    let tasks = part("tasks", json!({ "task_id": whole["id"] })).await;
+    assert_eq!(tasks["one"]["status"]["state"], "TASK_STATE_COMPLETED", "{tasks}");
+    let said: Vec<_> = tasks["one"]["history"].as_array().unwrap().iter().collect();
+    assert_eq!(said.len(), 3, "{tasks}");
+    assert_eq!(said[2]["parts"][0]["text"], "The report is there.");
+    assert_eq!(tasks["replies"], json!(["The report is there."]));
+    assert_eq!((&tasks["paged"], &tasks["strangers"]), (&json!(3), &json!(0)), "{tasks}");
+
+    let cancelled = part("cancel", json!({ "task_id": whole["id"] })).await;
+    assert_eq!(
+        cancelled,
+        json!({ "begun": "TASK_STATE_WORKING", "live": "TASK_STATE_WORKING", "first": ["task"],
+            "last": "TASK_STATE_CANCELED", "cancelled": "TASK_STATE_CANCELED" })
+    );
+    world.is_idle().await;
+}
+
+#[tokio::test]
+async fn the_official_client_does_a_whole_round_over_json_rpc() {
+    round("JSONRPC").await;
+}
+
+#[tokio::test]
+async fn the_official_client_does_a_whole_round_over_http_and_json() {
+    round("HTTP+JSON").await;
+}

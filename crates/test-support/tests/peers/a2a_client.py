@@ -1,0 +1,174 @@
+"""The official `a2a-sdk` package of PyPI against the daemon. One part of the round for each start."""
+
+import asyncio
+import json
+import os
+import sys
+
+import httpx
+from a2a.client import ClientConfig, ClientFactory
+from a2a.client.card_resolver import A2ACardResolver
+from a2a.types import a2a_pb2 as t
+from a2a.utils.errors import A2AError
+from google.protobuf.json_format import MessageToDict
+
+OWN = json.loads(os.environ["WITH"])
+URL = os.environ["DAEMON_URL"]
+BINDING = OWN.get("binding", "JSONRPC")
+
+
+def http(user="ann", key=os.environ["DAEMON_KEY"]):
+    return httpx.AsyncClient(headers={"authorization": f"Bearer {key}", "x-wombat-user": user}, timeout=60)
+
+
+async def client(user="ann", role="scout", streaming=False, polling=False):
+    connection = http(user)
+    card = await A2ACardResolver(connection, f"{URL}/a2a/{role}").get_agent_card()
+    config = ClientConfig(
+        httpx_client=connection, supported_protocol_bindings=[BINDING], streaming=streaming, polling=polling
+    )
+    return ClientFactory(config).create(card)
+
+
+def question(text="Do it.", **more):
+    message = t.Message(message_id=more.pop("message_id", os.urandom(8).hex()), role=t.Role.ROLE_USER)
+    message.parts.append(t.Part(text=text))
+    for name in ("task_id", "context_id"):
+        if more.get(name):
+            setattr(message, name, more[name])
+    if more.get("resume"):
+        message.metadata.update({"resume_run_key": more["resume"]})
+    return t.SendMessageRequest(message=message)
+
+
+async def ask(to, request):
+    return [MessageToDict(event) async for event in to.send_message(request)]
+
+
+async def failure(work):
+    try:
+        seen = await work
+        return {"kind": "none", "seen": str(seen)[:200]}
+    except A2AError as error:
+        return {"kind": type(error).__name__, "message": str(error)}
+    except Exception as error:  # the SDK's own
+        return {"kind": type(error).__name__, "message": str(error)}
+
+
+async def card():
+    async with http() as connection:
+        first = await A2ACardResolver(connection, URL).get_agent_card()
+        scout = await A2ACardResolver(connection, f"{URL}/a2a/scout").get_agent_card()
+        nobody = await failure(A2ACardResolver(connection, f"{URL}/a2a/nobody").get_agent_card())
+    async with http(key="wrong") as connection:
+        stranger = await failure(A2ACardResolver(connection, URL).get_agent_card())
+    return {
+        "first": first.name,
+        "skills": [skill.id for skill in scout.skills],
+        "bindings": [one.protocol_binding for one in scout.supported_interfaces],
+        "nobody": nobody,
+        "stranger": stranger,
+    }
+
+
+async def whole():
+    to = await client()
+    [answer] = await ask(to, question(message_id=OWN.get("id", "m1"), task_id=OWN.get("task_id"), resume=OWN.get("resume")))
+    return answer["task"]
+
+
+async def stream():
+    to = await client(streaming=True)
+    events = await ask(to, question(task_id=OWN["task_id"]))
+    pieces = [event["artifactUpdate"] for event in events if "artifactUpdate" in event]
+    states = [event["statusUpdate"]["status"] for event in events if "statusUpdate" in event]
+    return {
+        "first": list(events[0]),
+        "pieces": [piece["artifact"]["parts"][0]["text"] for piece in pieces],
+        "appended": [piece.get("append", False) for piece in pieces],
+        "notes": [state.get("message", {}).get("parts", [{}])[0].get("text") for state in states],
+        "states": [state["state"] for state in states],
+    }
+
+
+async def bad():
+    to, other = await client(streaming=True), await client(user="bob")
+    empty = question()
+    del empty.message.parts[:]
+    picture = question()
+    picture.message.parts.append(t.Part(url="http://h/x.png"))
+    agent = question()
+    agent.message.role = t.Role.ROLE_AGENT
+    task = OWN["task_id"]
+    push = t.TaskPushNotificationConfig(task_id=task, url="http://h")
+    found = {
+        "no_text": failure(ask(to, empty)),
+        "a_picture": failure(ask(to, picture)),
+        "an_agent": failure(ask(to, agent)),
+        "no_task": failure(to.get_task(t.GetTaskRequest(id="none"))),
+        "dots": failure(to.get_task(t.GetTaskRequest(id="%2e%2e"))),
+        "ask_in_no_task": failure(ask(to, question(task_id="none"))),
+        "anothers": failure(other.get_task(t.GetTaskRequest(id=task))),
+        "ask_in_anothers": failure(ask(other, question(task_id=task))),
+        "cancel_anothers": failure(other.cancel_task(t.CancelTaskRequest(id=task))),
+        "cancel_what_has_ended": failure(to.cancel_task(t.CancelTaskRequest(id=task))),
+        "push": failure(to.create_task_push_notification_config(push)),
+        "subscribe_to_what_has_ended": failure(collect(to.subscribe(t.SubscribeToTaskRequest(id=task)))),
+    }
+    return {name: await one for name, one in found.items()}
+
+
+async def collect(events):
+    return [MessageToDict(event) async for event in events]
+
+
+async def tasks():
+    to, other = await client(), await client(user="bob")
+    one = MessageToDict(await to.get_task(t.GetTaskRequest(id=OWN["task_id"])))
+    everything = await to.list_tasks(t.ListTasksRequest(include_artifacts=True))
+    paged, token = [], ""
+    while True:
+        page = await to.list_tasks(t.ListTasksRequest(page_size=1, page_token=token))
+        paged += [task.id for task in page.tasks]
+        token = page.next_page_token
+        if not token:
+            break
+    none = await other.list_tasks(t.ListTasksRequest())
+    waiting = await to.list_tasks(t.ListTasksRequest(status=t.TaskState.TASK_STATE_INPUT_REQUIRED))
+    return {
+        "one": one,
+        "all": {task.metadata["title"]: t.TaskState.Name(task.status.state) for task in everything.tasks},
+        "replies": [task.artifacts[0].parts[0].text for task in everything.tasks if task.artifacts],
+        "paged": len(set(paged)),
+        "strangers": len(none.tasks),
+        "waiting": [task.metadata["run_key"] for task in waiting.tasks],
+    }
+
+
+async def cancel():
+    """Begins what the model never answers, follows it from elsewhere, and cancels it."""
+    to, elsewhere = await client(polling=True), await client(streaming=True)
+    [begun] = await ask(to, question(task_id=OWN["task_id"]))
+    seen = []
+
+    async def follow():
+        async for event in elsewhere.subscribe(t.SubscribeToTaskRequest(id=OWN["task_id"])):
+            seen.append(MessageToDict(event))
+
+    following = asyncio.create_task(follow())
+    while not seen:
+        await asyncio.sleep(0.02)
+    live = await to.get_task(t.GetTaskRequest(id=OWN["task_id"]))
+    cancelled = await to.cancel_task(t.CancelTaskRequest(id=OWN["task_id"]))
+    await following
+    return {
+        "begun": begun["task"]["status"]["state"],
+        "live": t.TaskState.Name(live.status.state),
+        "first": list(seen[0]),
+        "last": seen[-1]["statusUpdate"]["status"]["state"],
+        "cancelled": t.TaskState.Name(cancelled.status.state),
+    }
+
+
+PARTS = [card, whole, stream, bad, tasks, cancel]
+print(json.dumps(asyncio.run({part.__name__: part for part in PARTS}[sys.argv[1]]())))
