@@ -18,6 +18,9 @@ use crate::{Arm, CALLERS, ROUND, ROUNDS, median, small};
 /// How long a peer may take to start.
 const START: Duration = Duration::from_secs(120);
 
+/// The key of the one that does not start without.
+const KEY: &str = "sk-0123456789abcdef0123456789abcdef";
+
 /// Who is asked, and how.
 struct Peer {
     name: &'static str,
@@ -132,14 +135,15 @@ async fn litellm(dir: &Path, upstream: &str) -> Result<Option<(Process, Work)>> 
     let config = dir.join("litellm.yaml");
     let text = format!(
         "model_list:\n  - model_name: m\n    litellm_params:\n      model: openai/m\n      \
-         api_base: {upstream}/v1\n      api_key: none\n"
+         api_base: {upstream}/v1\n      api_key: none\ngeneral_settings:\n  \
+         master_key: {KEY}\n"
     );
     std::fs::write(&config, text)?;
     let (port, config) = (free_port()?, config.display().to_string());
     let number = port.to_string();
     let arguments = ["--host", "127.0.0.1", "--port", &number, "--config", &config];
     let settings = [("LITELLM_LOCAL_MODEL_COST_MAP", "True".to_owned())];
-    let work = Work::chat("m", String::new());
+    let work = Work::chat("m", format!("authorization: Bearer {KEY}\r\n"));
     let process = start(&program, dir, port, &settings, &arguments, &work).await?;
     Ok(Some((process, work)))
 }
