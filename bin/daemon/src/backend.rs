@@ -151,3 +151,34 @@ impl Backend {
         (known.at.elapsed() < FRESH).then(|| known.capabilities.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mc_client::client::RetryPolicy;
+    use mc_client::token::{Algorithm, Key};
+
+    use super::*;
+
+    #[test]
+    fn a_token_serves_one_user_and_role_and_not_too_many_are_kept() {
+        let key = Key::Secret("0123456789abcdef0123456789abcdef".into());
+        let minter = TokenMinter::new(&key, Algorithm::Hs256, Duration::from_secs(900)).unwrap();
+        let http = reqwest::Client::new();
+        let client = McClient::new("http://127.0.0.1:9", http, RetryPolicy::default());
+        let backend = Backend::new(client, Arc::new(minter));
+        let token = |user: &str, role: &str| {
+            backend.agent(user, role).unwrap();
+            let auth = backend.tokens().get(&format!("{role}\n{user}")).cloned().unwrap();
+            auth.header().unwrap()
+        };
+        let first = token("ann", "scout");
+        assert_eq!(token("ann", "scout"), first);
+        for (user, role) in [("bob", "scout"), ("ann", "helper"), ("ann\nscout", "x")] {
+            assert_ne!(token(user, role), first, "{user} {role}");
+        }
+        for n in 0..=TOKENS {
+            backend.agent(&format!("u{n}"), "scout").unwrap();
+        }
+        assert!(backend.tokens().len() <= TOKENS);
+    }
+}

@@ -99,6 +99,7 @@ impl Fault {
         let name = match http {
             401 => "UNAUTHENTICATED",
             403 => "PERMISSION_DENIED",
+            404 => "NOT_FOUND",
             409 => "ABORTED",
             429 => "RESOURCE_EXHAUSTED",
             503 => "UNAVAILABLE",
