@@ -6,6 +6,7 @@ mod architecture;
 mod browser;
 mod canaries;
 mod chaos;
+mod documentation;
 mod fastapi;
 mod features;
 mod heartbeat;
