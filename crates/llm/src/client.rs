@@ -1,23 +1,26 @@
 //! The client: which model is asked, how often, how long, and who is asked when it cannot answer.
 
+mod answering;
+
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use futures::Stream;
 use tokio::time::{Instant, sleep};
 
-use crate::cassette::{self, Folder};
+use crate::cassette::Folder;
 use crate::catalog;
 use crate::cost::cost;
-use crate::error::{LlmError, LlmErrorKind};
-use crate::event::{Completion, StreamEvent};
+use crate::error::LlmError;
+use crate::event::Completion;
 use crate::model::{ModelRef, Provider, Tier};
-use crate::offline::{OfflineStream, Script};
-use crate::provider::{Answer, Failure, LiveStream, Network, Piece};
+use crate::offline::Script;
+use crate::provider::{Answer, Failure, Network};
 use crate::request::LlmRequest;
 use crate::retry::{Attempts, Budget, Next};
 use crate::settings::{LlmConfigError, LlmSettings};
+
+pub use answering::Answering;
 
 /// What a model that is not in the table is believed to read, tokens.
 const USUAL_CONTEXT: u64 = 128_000;
@@ -189,21 +192,9 @@ impl LlmClient {
         }
     }
 
-    /// Asks for an answer piece by piece: any number of texts, then exactly one end or error. It is
-    /// tried again, or elsewhere, only before its first text.
-    pub fn stream(
-        &self,
-        request: LlmRequest,
-        call: CallContext,
-    ) -> impl Stream<Item = Result<StreamEvent, LlmError>> + Send + 'static {
-        let client = self.clone();
-        let begin = Streaming::Begin(Box::new((client, request, call)));
-        futures::stream::unfold(begin, |state| async move {
-            match state.next().await? {
-                (Ok(event), state) => Some((Ok(event), state)),
-                (Err(error), _) => Some((Err(error), Streaming::Ended)),
-            }
-        })
+    /// Asks for an answer piece by piece. Nobody is asked before its first piece is.
+    pub fn stream(&self, request: LlmRequest, call: CallContext) -> Answering {
+        Answering::new(self.clone(), request, call)
     }
 }
 
@@ -300,123 +291,5 @@ fn completed(model: &ModelRef, answer: Answer) -> Completion {
         usage: answer.usage,
         model: model.name.clone(),
         provider: model.provider,
-    }
-}
-
-/// Who is asked what.
-type Order = (LlmClient, LlmRequest, CallContext);
-
-/// Where a stream stands.
-enum Streaming {
-    /// Nobody has been asked.
-    Begin(Box<Order>),
-    /// Text has come; from here on a failure is the caller's.
-    Open(Pieces, ModelRef, Box<Order>),
-    /// The end or an error was given.
-    Ended,
-}
-
-/// An answer that is coming in.
-enum Pieces {
-    Network(Box<LiveStream>),
-    Offline(OfflineStream),
-}
-
-impl Pieces {
-    async fn next(&mut self) -> Result<Piece, Failure> {
-        match self {
-            Self::Network(stream) => stream.next().await,
-            Self::Offline(stream) => Ok(stream.next()),
-        }
-    }
-}
-
-impl Streaming {
-    async fn next(self) -> Option<(Result<StreamEvent, LlmError>, Self)> {
-        match self {
-            Self::Begin(order) => {
-                // On the heap: only until the answer begins.
-                let opened = Box::pin(order.0.open(&order.1, &order.2)).await;
-                Some(match opened {
-                    Ok((piece, pieces, model)) => Self::give(piece, pieces, model, order).await,
-                    Err(error) => (Err(error), Self::Ended),
-                })
-            }
-            Self::Open(mut pieces, model, order) => Some(match pieces.next().await {
-                Ok(piece) => Self::give(piece, pieces, model, order).await,
-                Err(failure) => {
-                    let mut error = failure.into_error(model.provider);
-                    // It worked, and then it broke off: the text is out, and cannot be taken back.
-                    error.kind = LlmErrorKind::BadAnswer;
-                    (Err(error), Self::Ended)
-                }
-            }),
-            Self::Ended => None,
-        }
-    }
-
-    async fn give(
-        piece: Piece,
-        pieces: Pieces,
-        model: ModelRef,
-        order: Box<Order>,
-    ) -> (Result<StreamEvent, LlmError>, Self) {
-        match piece {
-            Piece::Text(text) => (Ok(StreamEvent::Text(text)), Self::Open(pieces, model, order)),
-            Piece::Done(answer) => {
-                let completion = Box::new(completed(&model, *answer));
-                let (client, request, call) = &*order;
-                client.0.mind_the_price(&model, &completion);
-                client.0.cassette.record(request, call, &completion).await;
-                (Ok(StreamEvent::Done(completion)), Self::Ended)
-            }
-        }
-    }
-}
-
-impl LlmClient {
-    /// Asks until a first piece has come.
-    async fn open(
-        &self,
-        request: &LlmRequest,
-        call: &CallContext,
-    ) -> Result<(Piece, Pieces, ModelRef), LlmError> {
-        let parts = &*self.0;
-        if let Cassette::Replay(folder) = &parts.cassette {
-            let replayed = folder.replay(request, call).await;
-            let replayed =
-                replayed.map_err(|failure| failure.into_error(request.model.provider))?;
-            let model = ModelRef::new(replayed.provider, &replayed.model);
-            let mut pieces = Pieces::Offline(OfflineStream::new(cassette::answer(replayed)));
-            let first =
-                pieces.next().await.map_err(|failure| failure.into_error(model.provider))?;
-            return Ok((first, pieces, model));
-        }
-        parts.budget.call();
-        let mut attempts = parts.attempts(&request.model, call);
-        let mut model = request.model.clone();
-        loop {
-            match parts.open_once(&model, request, call).await {
-                Ok((piece, pieces)) => return Ok((piece, pieces, model)),
-                Err(failure) => parts.next(&mut attempts, &mut model, failure, &call.tally).await?,
-            }
-        }
-    }
-}
-
-impl Parts {
-    async fn open_once(
-        &self,
-        model: &ModelRef,
-        request: &LlmRequest,
-        call: &CallContext,
-    ) -> Result<(Piece, Pieces), Failure> {
-        let mut pieces = if model.provider == Provider::Offline {
-            Pieces::Offline(OfflineStream::new(self.script().answer(request, call).await?))
-        } else {
-            let traceparent = call.traceparent.as_deref();
-            Pieces::Network(Box::new(self.network.stream(model, request, traceparent).await?))
-        };
-        Ok((pieces.next().await?, pieces))
     }
 }

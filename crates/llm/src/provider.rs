@@ -125,7 +125,7 @@ impl Network {
                     live.whole.push(Piece::Text(answer.message.text));
                 }
             } else {
-                live.events = Some(body::events(response, self.timeouts.clone()));
+                live.events = Some(body::events(response, &self.timeouts));
             }
             Ok(live)
         };

@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use futures::StreamExt as _;
 use llm::event::{Completion, StreamEvent, Usage};
 use llm::model::ModelRef;
 use llm::request::{LlmRequest, Message, ToolChoice, ToolList, ToolSpec};
@@ -122,7 +121,7 @@ impl Asker<'_> {
         said: &mut String,
     ) -> Result<Completion, llm::error::LlmError> {
         let begun = Instant::now();
-        let mut events = Box::pin(self.app.llm.stream(request, call));
+        let mut events = self.app.llm.stream(request, call);
         while let Some(event) = events.next().await {
             match event? {
                 StreamEvent::Text(data) => {

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures::Stream;
 use service::trace::TraceId;
@@ -22,6 +22,9 @@ use crate::agent::launch;
 use crate::agent::request::RunRequest;
 use crate::runs::Outcome;
 use crate::state::App;
+
+/// How many events are received at once.
+const TOGETHER: usize = 64;
 
 /// What is told. Exactly one `Done` or `Failed` is the last.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub(super) struct Live {
     /// The run; `None` once it has ended.
     run: Option<AbortOnDropHandle<Outcome>>,
     events: mpsc::Receiver<RunEvent>,
+    /// Events as they are received, several at once; empty in between.
+    batch: Vec<RunEvent>,
     /// What is still to be told.
     ready: VecDeque<Told>,
     /// Whether the run has told anything yet.
@@ -56,35 +61,26 @@ impl Live {
         let tracker = app.runs.tracker().clone();
         let run = tracker.spawn(async move { launch::stream(&app, request, trace, sink).await });
         let run = Some(AbortOnDropHandle::new(run));
-        let mut live = Self { run, events, ready: VecDeque::new(), started: false };
+        let mut live = Self { run, events, batch: Vec::new(), ready: VecDeque::new(), started: false };
         std::future::poll_fn(|cx| live.poll_told(cx)).await?;
         Ok(live)
     }
 
     /// Gets what is told next ready; or the error of a run that never started.
     fn poll_told(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ApiError>> {
-        if let Poll::Ready(Some(event)) = self.events.poll_recv(cx) {
-            self.tell(event);
+        if ready!(self.events.poll_recv_many(cx, &mut self.batch, TOGETHER)) > 0 {
+            self.started = true;
+            self.ready.extend(self.batch.drain(..).map(Told::Event));
             return Poll::Ready(Ok(()));
         }
+        // Whoever tells is gone, and so the run has ended, or is about to.
         let Some(run) = &mut self.run else { return Poll::Pending };
-        let outcome = match Pin::new(run).poll(cx) {
-            Poll::Ready(Ok(outcome)) => outcome,
+        let outcome = match ready!(Pin::new(run).poll(cx)) {
+            Ok(outcome) => outcome,
             // It panicked: nothing else ends it while we hold it.
-            Poll::Ready(Err(_)) => Err(RunError::new(RunErrorKind::Internal)),
-            // The run may just have told its first event.
-            Poll::Pending => {
-                let Poll::Ready(Some(event)) = self.events.poll_recv(cx) else {
-                    return Poll::Pending;
-                };
-                self.tell(event);
-                return Poll::Ready(Ok(()));
-            }
+            Err(_) => Err(RunError::new(RunErrorKind::Internal)),
         };
         self.run = None;
-        while let Ok(event) = self.events.try_recv() {
-            self.tell(event);
-        }
         match outcome {
             Err(error) if !self.started => return Poll::Ready(Err(error.into())),
             Err(error) => self.ready.push_back(Told::Failed(error.into())),

@@ -1,17 +1,20 @@
 //! A run as server-sent events, in the daemon's own form, and what all streams of events share.
 
 use std::convert::Infallible;
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{BufMut as _, Bytes, BytesMut};
-use futures::{Stream, StreamExt as _, stream};
+use futures::{Stream, StreamExt as _};
 use http::{HeaderValue, header};
 use serde::Serialize;
 use serde_json::{Value, json};
 use service::trace::TraceId;
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::error::ApiError;
 use super::live::{Live, Told};
@@ -42,18 +45,23 @@ impl Event {
     }
 
     fn write(&self, out: &mut BytesMut) {
+        out.reserve(self.data.len() + 32);
         if let Some(name) = self.name {
             for part in ["event: ", name, "\n"] {
                 out.put_slice(part.as_bytes());
             }
         }
-        // A line break would end the field; what comes behind one is a field of its own.
-        for line in self.data.split(['\n', '\r']) {
-            for part in ["data: ", line, "\n"] {
-                out.put_slice(part.as_bytes());
+        // A line break would end the field; what comes behind one is a field of its own. JSON has none.
+        let mut rest = self.data.as_bytes();
+        while let Some(end) = memchr::memchr2(b'\n', b'\r', rest) {
+            for part in [b"data: ", &rest[..end], b"\n"] {
+                out.put_slice(part);
             }
+            rest = &rest[end + 1..];
         }
-        out.put_u8(b'\n');
+        for part in [b"data: ", rest, b"\n\n"] {
+            out.put_slice(part);
+        }
     }
 }
 
@@ -74,26 +82,62 @@ pub(super) async fn respond(
 /// Events as a response that no proxy holds back and that is never silent for long. What is ready at
 /// the same time leaves as one piece.
 pub(super) fn response(events: impl Stream<Item = Event> + Send + 'static) -> Response {
-    let events = Box::pin(events.ready_chunks(TOGETHER));
-    let pieces = stream::unfold(events, |mut events| async {
-        let piece = match timeout(KEEP_ALIVE, events.next()).await {
-            Ok(Some(ready)) => {
-                let size = ready.iter().map(|event| event.data.len() + 32).sum();
-                let mut piece = BytesMut::with_capacity(size);
-                ready.iter().for_each(|event| event.write(&mut piece));
-                piece.freeze()
-            }
-            Ok(None) => return None,
-            Err(_) => ALIVE,
-        };
-        Some((Ok::<_, Infallible>(piece), events))
-    });
+    let (since, timer) = (Instant::now(), Box::pin(sleep(KEEP_ALIVE)));
+    let pieces = Pieces { events: Some(Box::pin(events)), since, timer };
     let mut response = Response::new(Body::from_stream(pieces));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
+}
+
+/// Events as the pieces of a body.
+struct Pieces<S> {
+    /// What is still to come; nothing after its end.
+    events: Option<Pin<Box<S>>>,
+    /// When something was said last.
+    since: Instant,
+    /// Goes off when it is time to say something. It is not set for each piece, but again when it
+    /// has gone off too early.
+    timer: Pin<Box<Sleep>>,
+}
+
+impl<S: Stream<Item = Event>> Stream for Pieces<S> {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let Some(events) = &mut this.events else { return Poll::Ready(None) };
+        let mut piece = BytesMut::new();
+        for _ in 0..TOGETHER {
+            match events.as_mut().poll_next(cx) {
+                Poll::Ready(Some(event)) => event.write(&mut piece),
+                Poll::Ready(None) => {
+                    this.events = None;
+                    break;
+                }
+                Poll::Pending => break,
+            }
+        }
+        if !piece.is_empty() {
+            this.since = Instant::now();
+            return Poll::Ready(Some(Ok(piece.freeze())));
+        }
+        if this.events.is_none() {
+            return Poll::Ready(None);
+        }
+        loop {
+            ready!(this.timer.as_mut().poll(cx));
+            let now = Instant::now();
+            let is_silent = now >= this.since + KEEP_ALIVE;
+            this.since = if is_silent { now } else { this.since };
+            this.timer.as_mut().reset(this.since + KEEP_ALIVE);
+            if is_silent {
+                return Poll::Ready(Some(Ok(ALIVE)));
+            }
+        }
+    }
 }
 
 fn done(answer: &RunAnswer) -> Event {
@@ -127,6 +171,8 @@ fn encode(name: &'static str, data: &impl Serialize) -> Event {
 
 #[cfg(test)]
 mod tests {
+    use futures::stream;
+
     use super::*;
 
     async fn told(response: Response) -> String {

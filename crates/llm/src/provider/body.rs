@@ -1,13 +1,15 @@
 //! The bytes of an answer, with limits on their number and on the silence between them.
 
+use std::future::Future as _;
 use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use reqwest::Response;
 use sse_stream::{Sse, SseByteStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::provider::Failure;
 use crate::settings::Timeouts;
@@ -38,33 +40,91 @@ pub(super) fn is_whole(response: &Response) -> bool {
 struct Broken(Failure);
 
 /// The pieces of an answer: the first within its own limit, the others within that on silence.
-fn pieces(
-    response: Response,
-    timeouts: Timeouts,
-) -> impl Stream<Item = Result<Bytes, Broken>> + Send {
-    let begin = (Some(response), timeouts.first_byte, 0_usize);
-    futures::stream::unfold(begin, move |(response, limit, read)| {
-        let idle = timeouts.idle;
-        async move {
-            let mut response = response?;
-            let failure = match timeout(limit, response.chunk()).await {
-                Ok(Ok(None)) => return None,
-                Ok(Ok(Some(piece))) if read + piece.len() <= MAX_ANSWER => {
-                    let read = read + piece.len();
-                    return Some((Ok(piece), (Some(response), idle, read)));
+struct Pieces {
+    /// What is still to come; nothing after its end or a failure.
+    body: Option<Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>>,
+    silence: Silence,
+    /// How long later silences may be.
+    idle: Duration,
+    /// How many bytes have come.
+    read: usize,
+}
+
+fn pieces(response: Response, timeouts: &Timeouts) -> Pieces {
+    let body: Pin<Box<dyn Stream<Item = _> + Send>> = Box::pin(response.bytes_stream());
+    let silence = Silence::new(timeouts.first_byte);
+    Pieces { body: Some(body), silence, idle: timeouts.idle, read: 0 }
+}
+
+impl Stream for Pieces {
+    type Item = Result<Bytes, Broken>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        let failure = match body.as_mut().poll_next(cx) {
+            Poll::Ready(Some(Ok(piece))) => {
+                this.read += piece.len();
+                this.silence.ends(this.idle);
+                if this.read <= MAX_ANSWER {
+                    return Poll::Ready(Some(Ok(piece)));
                 }
-                Ok(Ok(Some(_))) => Failure::bad_answer("the answer is larger than any honest one"),
-                Ok(Err(error)) => Failure::of_reqwest(&error),
-                Err(_) => too_slow(limit),
-            };
-            Some((Err(Broken(failure)), (None, limit, read)))
+                Failure::bad_answer("the answer is larger than any honest one")
+            }
+            Poll::Ready(Some(Err(error))) => Failure::of_reqwest(&error),
+            Poll::Ready(None) => {
+                this.body = None;
+                return Poll::Ready(None);
+            }
+            Poll::Pending => {
+                ready!(this.silence.poll(cx));
+                too_slow(this.silence.limit)
+            }
+        };
+        this.body = None;
+        Poll::Ready(Some(Err(Broken(failure))))
+    }
+}
+
+/// How long nothing has come. Its timer is not set for each piece: it is set again when it goes off
+/// and something has come meanwhile.
+struct Silence {
+    limit: Duration,
+    since: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Silence {
+    fn new(limit: Duration) -> Self {
+        let since = Instant::now();
+        Self { limit, since, timer: Box::pin(sleep_until(since + limit)) }
+    }
+
+    /// Something has come; the next silence may be so long.
+    fn ends(&mut self, limit: Duration) {
+        self.since = Instant::now();
+        if limit < self.limit {
+            self.timer.as_mut().reset(self.since + limit);
         }
-    })
+        self.limit = limit;
+    }
+
+    /// Ready when the silence is too long.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            let end = self.since + self.limit;
+            if Instant::now() >= end {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(end);
+        }
+    }
 }
 
 /// All bytes of an answer.
 pub(super) async fn whole(response: Response, timeouts: &Timeouts) -> Result<Vec<u8>, Failure> {
-    let pieces = pieces(response, timeouts.clone());
+    let pieces = pieces(response, timeouts);
     let joined = pieces.try_fold(Vec::new(), |mut all, piece| async move {
         all.extend_from_slice(&piece);
         Ok(all)
@@ -74,7 +134,7 @@ pub(super) async fn whole(response: Response, timeouts: &Timeouts) -> Result<Vec
 
 /// The beginning of a refusal; nothing when it cannot be read, for its status says enough.
 pub(super) async fn beginning(response: Response, timeouts: &Timeouts) -> Vec<u8> {
-    let mut pieces = Box::pin(pieces(response, timeouts.clone()));
+    let mut pieces = pieces(response, timeouts);
     let mut all = Vec::new();
     while let Some(Ok(piece)) = pieces.next().await {
         let room = MAX_REFUSAL - all.len();
@@ -87,8 +147,8 @@ pub(super) async fn beginning(response: Response, timeouts: &Timeouts) -> Vec<u8
 }
 
 /// The events of an answer. Comments keep it alive; a last event that is not whole is none.
-pub(super) fn events(response: Response, timeouts: Timeouts) -> Events {
-    let events = SseByteStream::new(Box::pin(pieces(response, timeouts)));
+pub(super) fn events(response: Response, timeouts: &Timeouts) -> Events {
+    let events = SseByteStream::new(pieces(response, timeouts));
     Box::pin(events.map_err(|error| match error {
         sse_stream::Error::Body(inner) => match inner.downcast::<Broken>() {
             Ok(broken) => broken.0,

@@ -23,7 +23,7 @@ pub(crate) async fn read_stream(provider: Provider, pieces: &[&[u8]]) {
         let body = reqwest::Body::wrap_stream(stream::iter(pieces));
         let response = reqwest::Response::from(http::Response::new(body));
         let mut live = LiveStream {
-            events: Some(body::events(response, Timeouts::default())),
+            events: Some(body::events(response, &Timeouts::default())),
             whole: Vec::new(),
             reader: target.reader(),
             target,

@@ -261,8 +261,8 @@ async fn dropping_a_call_drops_its_connection() {
     let server = Server::start([Reply::events(&[piece]).silent()]).await;
     let client = open_ai(&server);
     {
-        let mut events = Box::pin(client.stream(hello(&client), CallContext::default()));
-        futures::StreamExt::next(&mut events).await.unwrap().unwrap();
+        let mut events = client.stream(hello(&client), CallContext::default());
+        events.next().await.unwrap().unwrap();
         assert_eq!(server.gone.load(Ordering::SeqCst), 0);
     }
     let waited = async {

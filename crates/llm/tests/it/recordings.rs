@@ -44,9 +44,9 @@ async fn what_was_recorded_is_answered_again_without_a_provider_and_a_key() {
     let asked = request(&client, vec![Message::system("two"), Message::user("11:00 Hello")]);
     assert_eq!(client.complete(&asked, &spoken("Hello")).await.unwrap(), first);
     let call = spoken("Hello");
-    let mut events = Box::pin(client.stream(asked.clone(), call));
+    let mut events = client.stream(asked.clone(), call);
     let mut last = None;
-    while let Some(event) = futures::StreamExt::next(&mut events).await {
+    while let Some(event) = events.next().await {
         last = Some(event.unwrap());
     }
     assert_eq!(last, Some(llm::event::StreamEvent::Done(Box::new(first))));

@@ -246,8 +246,7 @@ pub(crate) async fn drain(
     client: &LlmClient,
     request: LlmRequest,
 ) -> (Vec<String>, Result<Completion, LlmError>) {
-    use futures::StreamExt as _;
-    let mut events = Box::pin(client.stream(request, CallContext::default()));
+    let mut events = client.stream(request, CallContext::default());
     let mut texts = Vec::new();
     while let Some(event) = events.next().await {
         match event {

@@ -21,7 +21,7 @@ use test_support::llm::{Reply, ScriptedLlm};
 use test_support::program::Program;
 use tokio::io::AsyncReadExt as _;
 
-use crate::peers::{free_port, installed};
+use crate::peers::{free_port, installed, pypi};
 
 /// How long the commands of one document may take.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -222,6 +222,7 @@ impl Place {
                 "OPENAI_API_KEY=sk-",
                 &format!("OPENAI_BASE_URL={} OPENAI_API_KEY=sk-", self.model.base_url()),
             )
+            .replace("--port 8000", &format!("--port {backend}"))
             .replace("<this repository>", &self.dir.path().join("repository").display().to_string())
     }
 
@@ -244,6 +245,8 @@ impl Place {
             .env("TOP", top)
             .env("PROGRAMS", &self.programs)
             .env("LANG", "C.UTF-8")
+            // What pip has fetched before.
+            .env("PIP_CACHE_DIR", std::env::temp_dir().join("wombat-test-pip"))
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("MC_PORT", backend.to_string())
             .env("WOMBAT_PORT", daemon.to_string())
@@ -315,6 +318,26 @@ async fn the_commands_of_the_guide_do_what_stands_there() {
         "\"actor_type\":\"agent\"",
         "heartbeat_ok",
         "standup_ok",
+    ] {
+        assert!(told.contains(result), "no {result} in\n{told}");
+    }
+}
+
+/// Fetches the application's packages, and so it runs where others from PyPI are installed, too.
+#[tokio::test]
+async fn the_commands_of_the_fastapi_tutorial_do_what_stands_there() {
+    if pypi("fastapi, jwt, uvicorn").is_none() {
+        return;
+    }
+    let Some(place) = Place::new().await else { return };
+    copy(&place.dir.path().join("repository"));
+    let told = place.run("docs/FASTAPI.md").await;
+    for result in [
+        "Runs can work.",
+        "Booked for 2027-03-02",
+        "'ann', 'visit'",
+        "Dune Street Primary is near the beach.",
+        "0 failed",
     ] {
         assert!(told.contains(result), "no {result} in\n{told}");
     }

@@ -1,0 +1,146 @@
+//! An answer that comes piece by piece.
+
+use super::{CallContext, Cassette, LlmClient, Parts, completed};
+use crate::cassette;
+use crate::error::{LlmError, LlmErrorKind};
+use crate::event::StreamEvent;
+use crate::model::{ModelRef, Provider};
+use crate::offline::OfflineStream;
+use crate::provider::{Answer, Failure, LiveStream, Piece};
+use crate::request::LlmRequest;
+
+/// An answer on its way in: any number of texts, then exactly one end or error. It is asked for
+/// again, or elsewhere, only before its first text. Dropping it drops the connection.
+pub struct Answering {
+    /// Who is asked what; on the heap, for the run that holds it waits long.
+    order: Box<Order>,
+    state: State,
+}
+
+/// Who is asked what.
+struct Order {
+    client: LlmClient,
+    request: LlmRequest,
+    call: CallContext,
+}
+
+/// Where an answer stands.
+enum State {
+    /// Nobody has been asked.
+    Begin,
+    /// Text has come; from here on a failure is the caller's.
+    Open(Pieces, ModelRef),
+    /// The end or an error was given.
+    Ended,
+}
+
+/// An answer that is coming in.
+enum Pieces {
+    Network(Box<LiveStream>),
+    Offline(OfflineStream),
+}
+
+impl Pieces {
+    async fn next(&mut self) -> Result<Piece, Failure> {
+        match self {
+            Self::Network(stream) => stream.next().await,
+            Self::Offline(stream) => Ok(stream.next()),
+        }
+    }
+}
+
+impl Answering {
+    pub(super) fn new(client: LlmClient, request: LlmRequest, call: CallContext) -> Self {
+        Self { order: Box::new(Order { client, request, call }), state: State::Begin }
+    }
+
+    /// What comes next; nothing after the end or an error.
+    pub async fn next(&mut self) -> Option<Result<StreamEvent, LlmError>> {
+        match self.piece().await? {
+            Ok(Piece::Text(text)) => Some(Ok(StreamEvent::Text(text))),
+            Ok(Piece::Done(answer)) => Some(self.done(*answer).await),
+            Err(error) => {
+                self.state = State::Ended;
+                Some(Err(error))
+            }
+        }
+    }
+
+    async fn piece(&mut self) -> Option<Result<Piece, LlmError>> {
+        match &mut self.state {
+            State::Open(pieces, model) => Some(pieces.next().await.map_err(|failure| {
+                let mut error = failure.into_error(model.provider);
+                // It worked, and then it broke off: the text is out, and cannot be taken back.
+                error.kind = LlmErrorKind::BadAnswer;
+                error
+            })),
+            State::Begin => {
+                let Order { client, request, call } = &*self.order;
+                // On the heap: only until the answer begins.
+                Some(Box::pin(client.open(request, call)).await.map(|(piece, pieces, model)| {
+                    self.state = State::Open(pieces, model);
+                    piece
+                }))
+            }
+            State::Ended => None,
+        }
+    }
+
+    async fn done(&mut self, answer: Answer) -> Result<StreamEvent, LlmError> {
+        let Order { client, request, call } = &*self.order;
+        let State::Open(_, model) = std::mem::replace(&mut self.state, State::Ended) else {
+            return Err(Failure::cut_off().into_error(request.model.provider));
+        };
+        let completion = Box::new(completed(&model, answer));
+        client.0.mind_the_price(&model, &completion);
+        client.0.cassette.record(request, call, &completion).await;
+        Ok(StreamEvent::Done(completion))
+    }
+}
+
+impl LlmClient {
+    /// Asks until a first piece has come.
+    async fn open(
+        &self,
+        request: &LlmRequest,
+        call: &CallContext,
+    ) -> Result<(Piece, Pieces, ModelRef), LlmError> {
+        let parts = &*self.0;
+        if let Cassette::Replay(folder) = &parts.cassette {
+            let replayed = folder.replay(request, call).await;
+            let replayed =
+                replayed.map_err(|failure| failure.into_error(request.model.provider))?;
+            let model = ModelRef::new(replayed.provider, &replayed.model);
+            let mut pieces = Pieces::Offline(OfflineStream::new(cassette::answer(replayed)));
+            let first =
+                pieces.next().await.map_err(|failure| failure.into_error(model.provider))?;
+            return Ok((first, pieces, model));
+        }
+        parts.budget.call();
+        let mut attempts = parts.attempts(&request.model, call);
+        let mut model = request.model.clone();
+        loop {
+            match parts.open_once(&model, request, call).await {
+                Ok((piece, pieces)) => return Ok((piece, pieces, model)),
+                Err(failure) => parts.next(&mut attempts, &mut model, failure, &call.tally).await?,
+            }
+        }
+    }
+}
+
+impl Parts {
+    async fn open_once(
+        &self,
+        model: &ModelRef,
+        request: &LlmRequest,
+        call: &CallContext,
+    ) -> Result<(Piece, Pieces), Failure> {
+        let mut pieces = if model.provider == Provider::Offline {
+            Pieces::Offline(OfflineStream::new(self.script().answer(request, call).await?))
+        } else {
+            let traceparent = call.traceparent.as_deref();
+            Pieces::Network(Box::new(self.network.stream(model, request, traceparent).await?))
+        };
+        Ok((pieces.next().await?, pieces))
+    }
+}
