@@ -132,7 +132,7 @@ fn check(layers: &Layers) -> ExitCode {
 }
 
 fn serve(settings: Settings) -> ExitCode {
-    service::telemetry::init(settings.log_format, &settings.log_filter);
+    let _last_lines = service::telemetry::init_service(settings.log_format, &settings.log_filter);
     service::limits::raise_open_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

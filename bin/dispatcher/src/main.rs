@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     if let Some(Command::Config) = arguments.command {
         return exit::show(&settings.effective);
     }
-    telemetry::init(settings.log_format, &settings.log_filter);
+    let _last_lines = telemetry::init_service(settings.log_format, &settings.log_filter);
     service::limits::raise_open_files();
     if let Some(warning) = &settings.tokens.warning {
         tracing::warn!("{warning}");

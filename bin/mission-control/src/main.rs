@@ -228,7 +228,7 @@ fn verifier(r: &mut Reader<'_>) -> Option<TokenVerifier> {
 }
 
 fn serve(settings: Settings) -> ExitCode {
-    service::telemetry::init(settings.log_format, &settings.log_filter);
+    let _last_lines = service::telemetry::init_service(settings.log_format, &settings.log_filter);
     service::limits::raise_open_files();
     if settings.config.internal_token.is_none() {
         tracing::warn!(

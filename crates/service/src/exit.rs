@@ -13,6 +13,7 @@ pub const FAILURE: u8 = 1;
 /// Says on standard error what went wrong, one line per line of `problem`, and gives the code.
 #[expect(clippy::print_stderr, reason = "the last words of a program, before or after logging")]
 pub fn fail(code: u8, program: &str, problem: &impl std::fmt::Display) -> ExitCode {
+    crate::telemetry::flush();
     for line in problem.to_string().lines() {
         eprintln!("{program}: {line}");
     }

@@ -18,6 +18,7 @@ pub fn signals() -> std::io::Result<CancellationToken> {
         stop.cancel();
         tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
         tracing::warn!("told a second time to stop: exiting at once");
+        crate::telemetry::flush();
         std::process::exit(SECOND_SIGNAL);
     });
     Ok(token)
