@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueHint};
+use service::cli::About;
 use service::exit;
+use service::progress::Progress;
 use service::settings::Layers;
 use tokio::net::TcpListener;
 use wombat_daemon::check::has_failed;
@@ -42,7 +44,7 @@ Exit codes: 0 stopped as told, 1 failed, 2 wrong flags, 78 settings to correct."
 #[command(name = NAME, version, after_help = HELP)]
 struct Cli {
     /// The settings file; wombat.toml in the working directory when absent.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
     /// The address to listen on (WOMBAT_HOST).
     #[arg(long, global = true, value_name = "ADDRESS")]
@@ -51,7 +53,7 @@ struct Cli {
     #[arg(long, global = true)]
     port: Option<String>,
     /// The workspace folder (WOMBAT_WORKSPACE).
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     workspace: Option<String>,
     #[command(subcommand)]
     command: Option<Command>,
@@ -66,7 +68,7 @@ enum Command {
     /// Write a workspace to start from; nothing that is there is overwritten.
     Init {
         /// Where.
-        #[arg(default_value = "workspace")]
+        #[arg(default_value = "workspace", value_hint = ValueHint::DirPath)]
         dir: PathBuf,
         /// Replace the files that are there.
         #[arg(long)]
@@ -75,6 +77,8 @@ enum Command {
     /// Look the whole set-up over: settings, workspace, model, backend. Exit code 1 when no run
     /// could work.
     Check,
+    #[command(flatten)]
+    About(About),
 }
 
 fn main() -> ExitCode {
@@ -83,19 +87,18 @@ fn main() -> ExitCode {
         [("WOMBAT_HOST", cli.host), ("WOMBAT_PORT", cli.port), ("WOMBAT_WORKSPACE", cli.workspace)];
     let flags = flags.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     let layers = || Layers::of_process(cli.config, flags);
+    let shows = matches!(cli.command, Some(Command::Config));
     let layers = match cli.command {
         Some(Command::Init { dir, force }) => return init(&dir, force),
         Some(Command::Check) => return check(&layers()),
+        Some(Command::About(about)) => return about.tell::<Cli>(),
         Some(Command::Config | Command::Serve) | None => layers(),
     };
     let settings = match Settings::read(&layers) {
         Ok(settings) => settings,
         Err(problems) => return exit::fail(exit::CONFIG, NAME, &problems),
     };
-    match cli.command {
-        Some(Command::Config) => exit::show(&settings.effective),
-        Some(Command::Serve | Command::Init { .. } | Command::Check) | None => serve(settings),
-    }
+    if shows { exit::show(&settings.effective) } else { serve(settings) }
 }
 
 fn init(dir: &Path, force: bool) -> ExitCode {
@@ -119,7 +122,9 @@ fn check(layers: &Layers) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return exit::fail(exit::FAILURE, NAME, &error),
     };
+    let progress = Progress::start("looking the set-up over");
     let findings = runtime.block_on(wombat_daemon::check::check(layers));
+    drop(progress);
     for finding in &findings {
         exit::say(finding);
     }
