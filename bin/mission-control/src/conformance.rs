@@ -83,7 +83,7 @@ macro_rules! chapters {
         /// The names of the chapters, in the order in which they are checked.
         pub const CHAPTERS: &[&str] = &[$($name),+];
 
-        async fn make(world: &World, only: &[&str], begins: impl Fn(&str)) -> Vec<report::Check> {
+        async fn make(world: &World, only: &[&str], begins: impl Fn(&str)) -> Vec<report::Finished> {
             let mut checks = Vec::new();
             $(if only.is_empty() || only.contains(&$name) {
                 begins($name);
