@@ -9,6 +9,7 @@ use service::exit;
 use service::progress::Progress;
 use service::settings::Layers;
 use tokio::net::TcpListener;
+use wombat_daemon::chat::Chat;
 use wombat_daemon::check::has_failed;
 use wombat_daemon::settings::Settings;
 
@@ -32,6 +33,7 @@ Start:
   wombat-daemon init                      a workspace to begin with
   wombat-daemon check                     is everything there that a run needs?
   LLM_PROVIDER=offline wombat-daemon      serve without a model's key
+  wombat-daemon chat --role scout         talk to a role of the daemon that serves
 
 Exit codes: 0 stopped as told, 1 failed, 2 wrong flags, 78 settings to correct.";
 
@@ -77,6 +79,7 @@ enum Command {
     /// Look the whole set-up over: settings, workspace, model, backend. Exit code 1 when no run
     /// could work.
     Check,
+    Chat(Box<Chat>),
     #[command(flatten)]
     About(About),
 }
@@ -85,14 +88,19 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let flags =
         [("WOMBAT_HOST", cli.host), ("WOMBAT_PORT", cli.port), ("WOMBAT_WORKSPACE", cli.workspace)];
-    let flags = flags.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-    let layers = || Layers::of_process(cli.config, flags);
+    let given = flags.iter().filter_map(|(name, value)| Some((*name, value.clone()?))).collect();
+    let layers = |config| Layers::of_process(config, given);
     let shows = matches!(cli.command, Some(Command::Config));
     let layers = match cli.command {
         Some(Command::Init { dir, force }) => return init(&dir, force),
-        Some(Command::Check) => return check(&layers()),
+        Some(Command::Check) => return check(&layers(cli.config)),
+        Some(Command::Chat(chat)) => {
+            let flags = flags.into_iter().chain(chat.flags());
+            let flags = flags.filter_map(|(name, value)| Some((name, value?))).collect();
+            return chat.run(NAME, &Layers::of_process(cli.config, flags));
+        }
         Some(Command::About(about)) => return about.tell::<Cli>(),
-        Some(Command::Config | Command::Serve) | None => layers(),
+        Some(Command::Config | Command::Serve) | None => layers(cli.config),
     };
     let settings = match Settings::read(&layers) {
         Ok(settings) => settings,

@@ -190,7 +190,10 @@ mod tests {
     fn a_page_keeps_the_lines_of_the_notes() {
         let page = String::from_utf8(page(&built(Try::command())).unwrap()).unwrap();
         assert!(page.contains(".TH WOMBAT\\-TRY 1"), "{page}");
-        assert!(page.contains(".SH NOTES\n.nf\nExit codes:\n  0  good\n.fi\n.PP\n.nf\nThe end.\n.fi"), "{page}");
+        assert!(
+            page.contains(".SH NOTES\n.nf\nExit codes:\n  0  good\n.fi\n.PP\n.nf\nThe end.\n.fi"),
+            "{page}"
+        );
     }
 
     #[test]
