@@ -113,14 +113,21 @@ fn pages(command: Command, dir: &Path) -> io::Result<Vec<PathBuf>> {
 /// One page in roff.
 fn page(command: &Command) -> io::Result<Vec<u8>> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
-    let source = concat!("wombat ", env!("CARGO_PKG_VERSION"));
-    let man = Man::new(command.clone()).title(name.to_uppercase()).source(source);
+    let man = Man::new(command.clone());
     let mut page = Vec::new();
-    man.render_title(&mut page)?;
+    // No date: the page of one version is always the same. clap_mangen would leave the field out,
+    // and the next one would be taken for it.
+    let title = name.to_uppercase();
+    let version = env!("CARGO_PKG_VERSION");
+    writeln!(page, ".TH \"{title}\" 1 \"\" \"wombat {version}\" \"Wombat\"")?;
     man.render_name_section(&mut page)?;
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
-    man.render_options_section(&mut page)?;
+    let mut options = Vec::new();
+    man.render_options_section(&mut options)?;
+    // The space before a list of values, in the form that man pages use.
+    let options = String::from_utf8_lossy(&options).replace("\n.br\n\n.br\n", "\n.sp\n");
+    page.extend_from_slice(options.as_bytes());
     if command.has_subcommands() {
         man.render_subcommands_section(&mut page)?;
     }
@@ -189,7 +196,7 @@ mod tests {
     #[test]
     fn a_page_keeps_the_lines_of_the_notes() {
         let page = String::from_utf8(page(&built(Try::command())).unwrap()).unwrap();
-        assert!(page.contains(".TH WOMBAT\\-TRY 1"), "{page}");
+        assert!(page.contains(".TH \"WOMBAT-TRY\" 1 \"\""), "{page}");
         assert!(
             page.contains(".SH NOTES\n.nf\nExit codes:\n  0  good\n.fi\n.PP\n.nf\nThe end.\n.fi"),
             "{page}"
