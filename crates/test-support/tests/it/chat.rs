@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -13,7 +14,7 @@ use test_support::stack::{Stack, StackOptions, example};
 use test_support::wait_for;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::peers::{free_port, installed};
 
@@ -234,7 +235,9 @@ impl Terminal {
         tokio::spawn(async move {
             let mut all = Vec::new();
             while stdout.read_buf(&mut all).await.is_ok_and(|read| read > 0) {
-                *shown.lock().unwrap() = String::from_utf8_lossy(&all).into_owned();
+                // A character of which only the first half came is shown with the next piece.
+                let whole = all.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+                whole.clone_into(&mut shown.lock().unwrap());
             }
         });
         Some(Self { child, keys, screen, seen: 0 })
@@ -242,18 +245,17 @@ impl Terminal {
 
     /// Waits until a text stands behind all that was waited for before, and gives what came before it.
     async fn expect(&mut self, text: &str) -> String {
-        let (screen, seen) = (Arc::clone(&self.screen), self.seen);
-        let found = wait_for(&format!("{text:?} on the screen"), async || {
-            let screen = screen.lock().unwrap();
-            let at = screen[seen..].find(text)?;
-            Some(screen[seen..][..at].to_owned())
-        });
-        let found = match timeout(PATIENCE, found).await {
-            Ok(found) => found,
-            Err(_) => panic!("no {text:?} in:\n{}", self.screen.lock().unwrap()),
-        };
-        self.seen += found.len() + text.len();
-        found
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let screen = self.screen.lock().unwrap().clone();
+            if let Some(at) = screen[self.seen..].find(text) {
+                let found = screen[self.seen..][..at].to_owned();
+                self.seen += at + text.len();
+                return found;
+            }
+            assert!(Instant::now() < deadline, "no {text:?} in:\n{}", &screen[self.seen..]);
+            sleep(Duration::from_millis(10)).await;
+        }
     }
 
     async fn press(&mut self, keys: &str) {
