@@ -216,7 +216,8 @@ impl Terminal {
     fn start(world: &World, arguments: &str) -> Option<Self> {
         let script = installed("script")?;
         let daemon = Program::path("wombat-daemon").unwrap();
-        let command = format!("'{}' chat {arguments}", daemon.display());
+        // In place of the shell, which Ctrl-C would end.
+        let command = format!("exec '{}' chat {arguments}", daemon.display());
         let mut child = Command::new(script)
             .args(["-qefc", &command, "/dev/null"])
             .current_dir(world.home.path())
@@ -280,8 +281,8 @@ async fn a_person_talks_begins_anew_and_leaves() {
     assert!(answer.contains("\u{1b}[2m· create_task {"), "{answer:?}");
     assert!(answer.contains("I found these schools:"), "{answer}");
     terminal.expect("scout> ").await;
-    terminal.press("good evening\r").await;
-    terminal.expect("You wrote: good evening").await;
+    terminal.press("what a day\r").await;
+    terminal.expect("You wrote: what a day").await;
     terminal.expect("scout> ").await;
     // Two lines at once, as they are pasted: both count.
     terminal.press("/new Another\r/role nobody\r").await;

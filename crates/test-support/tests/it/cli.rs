@@ -60,7 +60,7 @@ async fn completions_load_in_real_shells_and_complete() {
                 "zsh" => (
                     vec!["-f"],
                     format!(
-                        "fpath=(. $fpath); autoload -U compinit; compinit -u -D; \
+                        "fpath=($PWD $fpath); autoload -U compinit; compinit -u -D; \
                          autoload +X -U _{program}; echo $_comps[{program}] {subcommand}"
                     ),
                 ),
