@@ -106,11 +106,6 @@ impl Conversation {
         self.waiting = None;
     }
 
-    /// The run that waits for a person.
-    pub(super) fn waiting(&self) -> Option<&str> {
-        self.waiting.as_deref()
-    }
-
     /// Asks, and prints the answer as it comes. Dropping this ends the run.
     pub(super) async fn ask(
         &mut self,
@@ -138,7 +133,9 @@ impl Conversation {
         body["resume_run_key"] = run_key.as_str().into();
         screen.wait("thinking");
         let answer = self.run(&body, screen).await?;
-        self.take(answer)
+        self.take(answer)?;
+        self.waiting = None;
+        Ok(())
     }
 
     /// Keeps the answer, or says what it waits for.
@@ -148,7 +145,6 @@ impl Conversation {
             self.waiting = done.run_key;
             return Err(ChatError::Waits(text));
         }
-        self.waiting = None;
         if let Some(response) = done.response.filter(|response| !response.is_empty()) {
             self.turns.push(json!({ "role": "assistant", "content": response }));
         }
@@ -288,9 +284,9 @@ mod tests {
         };
         let error = chat.take(done).unwrap_err().to_string();
         assert!(error.contains("order {\"n\":1} [q1]; decide in the backend"), "{error}");
-        assert_eq!(chat.waiting(), Some("k"));
+        // Another answer in between leaves it waiting.
         let answered = Done { response: Some("done".to_owned()), ..Done::default() };
         chat.take(answered).unwrap();
-        assert_eq!((chat.waiting(), chat.turns.len()), (None, 1));
+        assert_eq!((chat.waiting.as_deref(), chat.turns.len()), (Some("k"), 1));
     }
 }

@@ -102,7 +102,7 @@ pub(super) fn talk(
             Err(error) => {
                 screen.end()?;
                 screen.error(&error.to_string())?;
-                if conversation.waiting().is_some() {
+                if matches!(error, ChatError::Waits(_)) {
                     screen.note("Once that is decided, /resume shows the answer.")?;
                 }
             }

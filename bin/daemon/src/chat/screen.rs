@@ -121,6 +121,7 @@ impl<'w> Screen<'w> {
                 self.print(&response)?;
             }
         }
+        self.said.clear();
         self.end()?;
         if let Some(warning) = &done.context_warning {
             self.note(&one_line(warning, 300))?;
@@ -132,7 +133,11 @@ impl<'w> Screen<'w> {
     pub(super) fn end(&mut self) -> io::Result<()> {
         self.close_line()?;
         self.cleaner = Cleaner::default();
-        self.said.clear();
+        // The beginning of an answer whose end did not come is none, and not to be lost either.
+        let said = std::mem::take(&mut self.said);
+        if self.answer == Answer::Whole && !said.trim().is_empty() {
+            self.note(&said)?;
+        }
         for (_, line) in std::mem::take(&mut self.calls) {
             self.note(&format!("· {line}  no result"))?;
         }
@@ -245,6 +250,19 @@ mod tests {
         let (out, notes) = printed(Answer::Whole);
         assert_eq!(out, "The answer\n");
         assert!(notes.starts_with("I look.\n· find "), "{notes}");
+    }
+
+    #[test]
+    fn an_answer_that_breaks_off_is_no_answer_but_is_not_lost() {
+        for (answer, expected) in [(Answer::Live, ("Half", "")), (Answer::Whole, ("", "Half"))] {
+            let (mut out, mut notes) = (Vec::new(), anstream::StripStream::new(Vec::new()));
+            let mut screen = Screen::new(answer, &mut out, &mut notes);
+            screen.chunk("Half").unwrap();
+            screen.end().unwrap();
+            drop(screen);
+            let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().trim_end().to_owned();
+            assert_eq!((text(out).as_str(), text(notes.into_inner()).as_str()), expected);
+        }
     }
 
     #[test]
