@@ -5,7 +5,7 @@ use wombat_core::session::UserId;
 
 use super::client::{Agent, Client};
 use super::error::ChatError;
-use super::events::{Done, Event};
+use super::events::{AWAITING_APPROVAL, Done, Event};
 use super::screen::{Screen, call_line};
 
 /// The task that answers are stored under.
@@ -140,7 +140,7 @@ impl Conversation {
 
     /// Keeps the answer, or says what it waits for.
     fn take(&mut self, done: Done) -> Result<(), ChatError> {
-        if done.status == "awaiting_approval" {
+        if done.status == AWAITING_APPROVAL {
             let text = waits(&done);
             self.waiting = done.run_key;
             return Err(ChatError::Waits(text));

@@ -4,6 +4,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+/// The status of a run that waits for a person.
+pub(super) const AWAITING_APPROVAL: &str = "awaiting_approval";
+
 /// One event.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use service::progress::Progress;
 
 use super::clean::{Cleaner, clean, one_line};
-use super::events::Done;
+use super::events::{AWAITING_APPROVAL, Done};
 
 const DIM: Style = Style::new().dimmed();
 const RED: Style = AnsiColor::Red.on_default();
@@ -122,7 +122,8 @@ impl<'w> Screen<'w> {
             }
         }
         self.said.clear();
-        self.end()?;
+        let waits = done.status == AWAITING_APPROVAL;
+        self.end_with(if waits { "waits" } else { "no result" })?;
         if let Some(warning) = &done.context_warning {
             self.note(&one_line(warning, 300))?;
         }
@@ -131,6 +132,11 @@ impl<'w> Screen<'w> {
 
     /// Whatever was going on is over: the next thing begins on a line of its own.
     pub(super) fn end(&mut self) -> io::Result<()> {
+        self.end_with("no result")
+    }
+
+    /// The same, with a word for the calls that have no result.
+    fn end_with(&mut self, verdict: &str) -> io::Result<()> {
         self.close_line()?;
         self.cleaner = Cleaner::default();
         // The beginning of an answer whose end did not come is none, and not to be lost either.
@@ -139,7 +145,7 @@ impl<'w> Screen<'w> {
             self.note(&said)?;
         }
         for (_, line) in std::mem::take(&mut self.calls) {
-            self.note(&format!("· {line}  no result"))?;
+            self.note(&format!("· {line}  {verdict}"))?;
         }
         Ok(())
     }
