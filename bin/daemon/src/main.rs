@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueHint};
+use service::cli::About;
 use service::exit;
+use service::progress::Progress;
 use service::settings::Layers;
 use tokio::net::TcpListener;
+use wombat_daemon::chat::Chat;
 use wombat_daemon::check::has_failed;
 use wombat_daemon::settings::Settings;
 
@@ -30,6 +33,7 @@ Start:
   wombat-daemon init                      a workspace to begin with
   wombat-daemon check                     is everything there that a run needs?
   LLM_PROVIDER=offline wombat-daemon      serve without a model's key
+  wombat-daemon chat --role scout         talk to a role of the daemon that serves
 
 Exit codes: 0 stopped as told, 1 failed, 2 wrong flags, 78 settings to correct.";
 
@@ -42,7 +46,7 @@ Exit codes: 0 stopped as told, 1 failed, 2 wrong flags, 78 settings to correct."
 #[command(name = NAME, version, after_help = HELP)]
 struct Cli {
     /// The settings file; wombat.toml in the working directory when absent.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
     /// The address to listen on (WOMBAT_HOST).
     #[arg(long, global = true, value_name = "ADDRESS")]
@@ -51,7 +55,7 @@ struct Cli {
     #[arg(long, global = true)]
     port: Option<String>,
     /// The workspace folder (WOMBAT_WORKSPACE).
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     workspace: Option<String>,
     #[command(subcommand)]
     command: Option<Command>,
@@ -66,7 +70,7 @@ enum Command {
     /// Write a workspace to start from; nothing that is there is overwritten.
     Init {
         /// Where.
-        #[arg(default_value = "workspace")]
+        #[arg(default_value = "workspace", value_hint = ValueHint::DirPath)]
         dir: PathBuf,
         /// Replace the files that are there.
         #[arg(long)]
@@ -75,27 +79,34 @@ enum Command {
     /// Look the whole set-up over: settings, workspace, model, backend. Exit code 1 when no run
     /// could work.
     Check,
+    Chat(Box<Chat>),
+    #[command(flatten)]
+    About(About),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let flags =
         [("WOMBAT_HOST", cli.host), ("WOMBAT_PORT", cli.port), ("WOMBAT_WORKSPACE", cli.workspace)];
-    let flags = flags.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-    let layers = || Layers::of_process(cli.config, flags);
+    let given = flags.iter().filter_map(|(name, value)| Some((*name, value.clone()?))).collect();
+    let layers = |config| Layers::of_process(config, given);
+    let shows = matches!(cli.command, Some(Command::Config));
     let layers = match cli.command {
         Some(Command::Init { dir, force }) => return init(&dir, force),
-        Some(Command::Check) => return check(&layers()),
-        Some(Command::Config | Command::Serve) | None => layers(),
+        Some(Command::Check) => return check(&layers(cli.config)),
+        Some(Command::Chat(chat)) => {
+            let flags = flags.into_iter().chain(chat.flags());
+            let flags = flags.filter_map(|(name, value)| Some((name, value?))).collect();
+            return chat.run(NAME, &Layers::of_process(cli.config, flags));
+        }
+        Some(Command::About(about)) => return about.tell::<Cli>(),
+        Some(Command::Config | Command::Serve) | None => layers(cli.config),
     };
     let settings = match Settings::read(&layers) {
         Ok(settings) => settings,
         Err(problems) => return exit::fail(exit::CONFIG, NAME, &problems),
     };
-    match cli.command {
-        Some(Command::Config) => exit::show(&settings.effective),
-        Some(Command::Serve | Command::Init { .. } | Command::Check) | None => serve(settings),
-    }
+    if shows { exit::show(&settings.effective) } else { serve(settings) }
 }
 
 fn init(dir: &Path, force: bool) -> ExitCode {
@@ -119,7 +130,9 @@ fn check(layers: &Layers) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return exit::fail(exit::FAILURE, NAME, &error),
     };
+    let progress = Progress::start("looking the set-up over");
     let findings = runtime.block_on(wombat_daemon::check::check(layers));
+    drop(progress);
     for finding in &findings {
         exit::say(finding);
     }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueHint};
+use service::cli::About;
 use service::settings::Layers;
 use service::{exit, otel, shutdown, telemetry};
 use tokio::net::TcpListener;
@@ -34,7 +35,7 @@ to correct.";
 #[command(name = PROGRAM, version, after_help = HELP)]
 struct Arguments {
     /// The settings file; `wombat.toml` in the working directory is read when it is there.
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
     /// Deliver what waits, then exit.
     #[arg(long)]
@@ -47,16 +48,23 @@ struct Arguments {
 enum Command {
     /// Print the settings in force and where each came from; secrets are masked.
     Config,
+    #[command(flatten)]
+    About(About),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let shows = match arguments.command {
+        Some(Command::About(about)) => return about.tell::<Arguments>(),
+        Some(Command::Config) => true,
+        None => false,
+    };
     let layers = Layers::of_process(arguments.config, Vec::new());
     let settings = match Settings::read(&layers) {
         Ok(settings) => settings,
         Err(error) => return exit::fail(exit::CONFIG, PROGRAM, &error),
     };
-    if let Some(Command::Config) = arguments.command {
+    if shows {
         return exit::show(&settings.effective);
     }
     let _last_lines = telemetry::init_service(settings.log_format, &settings.log_filter);

@@ -1,10 +1,13 @@
 //! `wombat-heartbeat`: flags, settings, logging and the exit code; the work is in the library.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chrono::Local;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
+use service::cli::About;
+use service::progress::Progress;
 use service::settings::Layers;
 use service::{exit, shutdown, telemetry};
 use wombat_heartbeat::{Plan, ScheduleSettings, Settings, Slot, Wake, Who};
@@ -35,7 +38,7 @@ Exit codes: 0 and the line heartbeat_ok; 1 failed; 2 wrong flags; 78 settings to
 #[command(name = PROGRAM, version, after_help = HELP)]
 struct Arguments {
     /// The settings file; `wombat.toml` in the working directory is read when it is there.
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
     /// A user whose agents wake; may be given several times (an id may hold commas). Else USER_ID.
     #[arg(long = "user", value_name = "USER", global = true)]
@@ -73,15 +76,18 @@ enum Command {
     /// heartbeat_cron.
     Systemd {
         /// Writes them as files into this directory instead, over older ones.
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         out: Option<PathBuf>,
     },
+    #[command(flatten)]
+    About(About),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let layers = Layers::of_process(arguments.config.clone(), Vec::new());
     match arguments.command {
+        Some(Command::About(about)) => about.tell::<Arguments>(),
         Some(Command::Crontab) => crontab(&layers, arguments.config.as_deref(), &arguments.users),
         Some(Command::Systemd { out }) => {
             systemd(&layers, arguments.config.as_deref(), &arguments.users, out.as_deref())
@@ -169,7 +175,15 @@ fn wake(layers: &Layers, users: Vec<String>, arguments: WakeArguments) -> ExitCo
 
 #[tokio::main(flavor = "current_thread")]
 async fn run(settings: &Settings, plan: &Plan) -> Result<(), Box<dyn std::error::Error>> {
+    const WAITING: &str = "waiting for the backend and the daemon";
     let stop = shutdown::signals()?;
-    wombat_heartbeat::run(settings, plan, &Local::now(), &|line| exit::say(line), &stop).await?;
+    let progress = RefCell::new(Progress::start(WAITING));
+    let say = |line: &str| {
+        // What is printed does not mix with the line about waiting.
+        drop(progress.take());
+        exit::say(line);
+        progress.replace(Progress::start(WAITING));
+    };
+    wombat_heartbeat::run(settings, plan, &Local::now(), &say, &stop).await?;
     Ok(())
 }

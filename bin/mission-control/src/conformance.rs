@@ -77,8 +77,43 @@ fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Checks everything.
-pub async fn check(target: Target) -> Result<Report, ConformanceError> {
+/// The chapters by name, and what makes the checks of those that are asked for, or of all.
+macro_rules! chapters {
+    ($($name:literal => $chapter:ident),+ $(,)?) => {
+        /// The names of the chapters, in the order in which they are checked.
+        pub const CHAPTERS: &[&str] = &[$($name),+];
+
+        async fn make(world: &World, only: &[&str], begins: impl Fn(&str)) -> Vec<report::Finished> {
+            let mut checks = Vec::new();
+            $(if only.is_empty() || only.contains(&$name) {
+                begins($name);
+                let mut suite = Suite::new(world, $name);
+                $chapter::run(&mut suite).await;
+                checks.extend(suite.finish());
+            })+
+            checks
+        }
+    };
+}
+
+chapters! {
+    "capabilities" => capabilities,
+    "auth" => auth,
+    "tenancy" => tenancy,
+    "errors" => errors,
+    "idempotency" => repeats,
+    "paging" => paging,
+    "objects" => objects,
+    "queue" => queue,
+    "events" => events,
+    "wake" => wake,
+    "journal" => journal,
+    "limits" => limits,
+    "everywhere" => everywhere,
+}
+
+/// Checks everything. `begins` is told of each chapter before it is checked.
+pub async fn check(target: Target, begins: impl Fn(&str)) -> Result<Report, ConformanceError> {
     let http = service::http::client_builder().build().map_err(ConformanceError::Client)?;
     let secret = match &target.key {
         Key::Secret(secret) | Key::Pem(secret) => secret.expose_secret().to_owned(),
@@ -95,29 +130,8 @@ pub async fn check(target: Target) -> Result<Report, ConformanceError> {
         },
     );
     world.features = announced(&world).await?;
-    let mut checks = Vec::new();
-    macro_rules! chapter {
-        ($name:literal, $chapter:ident) => {
-            if target.chapters.is_empty() || target.chapters.iter().any(|name| name == $name) {
-                let mut suite = Suite::new(&world, $name);
-                $chapter::run(&mut suite).await;
-                checks.extend(suite.finish());
-            }
-        };
-    }
-    chapter!("capabilities", capabilities);
-    chapter!("auth", auth);
-    chapter!("tenancy", tenancy);
-    chapter!("errors", errors);
-    chapter!("idempotency", repeats);
-    chapter!("paging", paging);
-    chapter!("objects", objects);
-    chapter!("queue", queue);
-    chapter!("events", events);
-    chapter!("wake", wake);
-    chapter!("journal", journal);
-    chapter!("limits", limits);
-    chapter!("everywhere", everywhere);
+    let chapters = target.chapters.iter().map(String::as_str).collect::<Vec<_>>();
+    let checks = make(&world, &chapters, begins).await;
     Ok(Report {
         url: world.url.clone(),
         contract_version: world.features.contract_version.clone(),

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueHint};
 use mc_client::token::{Algorithm, Key, TokenVerifier};
+use service::cli::About;
 use service::exit;
 use service::otel::OtelSettings;
 use service::settings::{Effective, Layers, Reader, SettingsError};
@@ -40,7 +41,7 @@ Exit codes: 0 stopped as told, 1 failed, 2 wrong flags, 78 settings to correct."
 #[command(name = NAME, version, after_help = HELP)]
 struct Cli {
     /// The settings file; wombat.toml in the working directory when absent.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
     /// The address to listen on (MC_HOST).
     #[arg(long, value_name = "ADDRESS")]
@@ -49,7 +50,7 @@ struct Cli {
     #[arg(long)]
     port: Option<String>,
     /// Where the database is kept (MC_DATA_DIR).
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     data_dir: Option<String>,
     #[command(subcommand)]
     command: Option<Command>,
@@ -62,6 +63,8 @@ enum Command {
     Conformance(Box<Conformance>),
     /// Print the contract as an OpenAPI 3.1 document.
     Contract,
+    #[command(flatten)]
+    About(About),
 }
 
 struct Settings {
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
             return wombat_mission_control::conformance::cli::run(NAME, cli.config, *args);
         }
         Some(Command::Contract) => return contract(),
+        Some(Command::About(about)) => return about.tell::<Cli>(),
         Some(Command::Config) | None => {}
     }
     let flags = [("MC_HOST", cli.host), ("MC_PORT", cli.port), ("MC_DATA_DIR", cli.data_dir)];

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueHint};
+use service::cli::About;
+use service::progress::Progress;
 use service::settings::Layers;
 use service::{exit, shutdown, telemetry};
 use wombat_standup::{Asked, Format, Settings, render};
@@ -32,7 +34,7 @@ Exit codes: 0 and the line standup_ok; 1 failed; 2 wrong flags; 78 settings to c
 #[command(name = PROGRAM, version, after_help = HELP)]
 struct Arguments {
     /// The settings file; wombat.toml in the working directory when absent.
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
     /// The IANA time zone in which the day is counted (STANDUP_TIMEZONE; UTC when absent).
     #[arg(long, value_name = "ZONE")]
@@ -54,17 +56,24 @@ struct Arguments {
 enum Command {
     /// Print the settings in force and where each came from; secrets are masked.
     Config,
+    #[command(flatten)]
+    About(About),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let shows = match arguments.command {
+        Some(Command::About(about)) => return about.tell::<Arguments>(),
+        Some(Command::Config) => true,
+        None => false,
+    };
     let layers = Layers::of_process(arguments.config, Vec::new());
     let asked = Asked { zone: arguments.tz, user: arguments.user, date: arguments.date };
     let settings = match Settings::read(&layers, &asked) {
         Ok(settings) => settings,
         Err(error) => return exit::fail(exit::CONFIG, PROGRAM, &error),
     };
-    if let Some(Command::Config) = arguments.command {
+    if shows {
         return exit::show(&settings.effective);
     }
     telemetry::init(settings.log_format, &settings.log_filter);
@@ -90,5 +99,6 @@ async fn run(
     settings: &Settings,
 ) -> Result<mc_client::types::StandupAnswer, Box<dyn std::error::Error>> {
     let stop = shutdown::signals()?;
+    let _progress = Progress::start("waiting for the backend");
     Ok(wombat_standup::run(settings, &stop).await?)
 }

@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::builder::PossibleValuesParser;
+use clap::{Args, ValueHint};
 use mc_client::token::{Algorithm, Key};
 use service::exit;
+use service::progress::Progress;
 use service::settings::{Layers, Reader};
 
 use super::report::Report;
-use super::{Target, check};
+use super::{CHAPTERS, Target, check};
 
 /// Wrong use, or a backend that cannot be reached.
 const UNUSABLE: u8 = 2;
@@ -21,7 +23,7 @@ const UNUSABLE: u8 = 2;
 #[derive(Debug, Args)]
 pub struct Conformance {
     /// The backend (BACKEND_URL).
-    #[arg(long)]
+    #[arg(long, value_hint = ValueHint::Url)]
     url: Option<String>,
     /// What signs agent tokens (better given as AGENT_JWT_SECRET: others can see arguments).
     #[arg(long)]
@@ -30,10 +32,10 @@ pub struct Conformance {
     #[arg(long)]
     algorithm: Option<String>,
     /// The private key in place of a secret (AGENT_JWT_PRIVATE_KEY).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     private_key: Option<String>,
     /// The public key, which a backend must not take for a secret.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     public_key: Option<PathBuf>,
     /// What services show (INTERNAL_API_TOKEN).
     #[arg(long)]
@@ -45,13 +47,13 @@ pub struct Conformance {
     #[arg(long, requires = "user")]
     other_user: Option<String>,
     /// Only this chapter of the checks; may be given several times.
-    #[arg(long)]
+    #[arg(long, value_parser = PossibleValuesParser::new(CHAPTERS))]
     chapter: Vec<String>,
     /// Also write the report as JUnit's XML.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     junit: Option<PathBuf>,
     /// Also write the report as JSON.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     json: Option<PathBuf>,
 }
 
@@ -69,7 +71,11 @@ pub fn run(program: &str, config: Option<PathBuf>, args: Conformance) -> ExitCod
         Ok(runtime) => runtime,
         Err(error) => return refuse(&error),
     };
-    let report = match runtime.block_on(check(target)) {
+    let progress = Progress::start("asking the backend what it can do");
+    let begins = |chapter: &str| progress.now(&format!("checking: {chapter}"));
+    let report = runtime.block_on(check(target, begins));
+    drop(progress);
+    let report = match report {
         Ok(report) => report,
         Err(error) => return refuse(&error),
     };

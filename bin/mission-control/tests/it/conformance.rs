@@ -26,7 +26,7 @@ pub(crate) fn failures(report: &Report) -> Vec<String> {
 #[tokio::test]
 async fn this_backend_keeps_the_contract() {
     let backend = Backend::start().await;
-    let report = check(target(&backend.url, SECRET, Some(INTERNAL))).await.unwrap();
+    let report = check(target(&backend.url, SECRET, Some(INTERNAL)), |_| {}).await.unwrap();
     assert_eq!(failures(&report), Vec::<String>::new());
     assert!(report.summary.passed > 80, "{:?}", report.summary);
     let texts = [report.table(), report.json().unwrap(), report.junit().unwrap()];
@@ -40,7 +40,7 @@ async fn this_backend_keeps_the_contract() {
 #[tokio::test]
 async fn a_backend_with_another_secret_fails_where_it_refuses_good_tokens() {
     let backend = Backend::start().await;
-    let report = check(target(&backend.url, &"z".repeat(32), None)).await.unwrap();
+    let report = check(target(&backend.url, &"z".repeat(32), None), |_| {}).await.unwrap();
     assert!(report.summary.failed_required > 0);
     let failed = failures(&report);
     assert!(failed.iter().any(|line| line.starts_with("auth.good-token:")), "{failed:?}");
@@ -52,6 +52,6 @@ async fn a_backend_that_does_not_answer_is_an_error_and_no_failure() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let nothing = check(target(&url, SECRET, None)).await;
+    let nothing = check(target(&url, SECRET, None), |_| {}).await;
     assert!(matches!(nothing, Err(ConformanceError::Unreachable { .. })), "{nothing:?}");
 }

@@ -55,3 +55,21 @@ fn programs_know_crates_and_crates_know_only_what_they_may() {
         }
     }
 }
+
+#[test]
+fn the_chat_is_a_client_and_knows_no_module_that_serves() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bin/daemon/src");
+    let files = std::fs::read_dir(folder.join("chat")).unwrap().map(|file| file.unwrap().path());
+    let files: Vec<_> = files.chain([folder.join("chat.rs")]).collect();
+    assert!(files.len() > 5, "{files:?}");
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let inside = text.replace("crate::chat", "");
+        for foreign in ["crate::", "super::super::", "llm::", "mc_client::", "axum::"] {
+            // Tests inside of a module name their siblings through two `super`s.
+            let siblings = ["super::super::events"];
+            let inside = siblings.iter().fold(inside.clone(), |text, name| text.replace(name, ""));
+            assert!(!inside.contains(foreign), "{} uses {foreign}", file.display());
+        }
+    }
+}

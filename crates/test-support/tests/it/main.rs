@@ -6,6 +6,8 @@ mod architecture;
 mod browser;
 mod canaries;
 mod chaos;
+mod chat;
+mod cli;
 mod documentation;
 mod fastapi;
 mod features;

@@ -15,7 +15,8 @@ pub(crate) fn installed(name: &str) -> Option<PathBuf> {
     let dirs = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin"];
     let found = dirs.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.is_file());
     if found.is_none() {
-        skip(&format!("{name} is not installed: apt-get install {name}"));
+        let package = if name == "script" { "bsdutils" } else { name };
+        skip(&format!("{name} is not installed: apt-get install {package}"));
     }
     found
 }

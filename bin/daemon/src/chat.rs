@@ -1,0 +1,147 @@
+//! `wombat-daemon chat`: a role of a running daemon, asked from a terminal (docs/CLI.md).
+//!
+//! It is a client: it knows the daemon by its HTTP API, and none of the modules that serve it.
+
+mod clean;
+mod client;
+mod conversation;
+mod error;
+mod events;
+mod history;
+mod prompt;
+mod screen;
+mod settings;
+
+use std::io::{self, IsTerminal as _, Read as _};
+use std::process::ExitCode;
+
+use clap::{Args, ValueHint};
+use service::exit;
+use service::settings::Layers;
+use tokio::runtime::Runtime;
+
+use self::client::Client;
+use self::conversation::{Conversation, Task};
+use self::error::ChatError;
+use self::screen::{Answer, Screen};
+use self::settings::ChatSettings;
+
+/// The longest question that is read from standard input, bytes: more than any daemon takes.
+const MAX_QUESTION: u64 = 16 * 1024 * 1024;
+
+/// Talk to a role of a running daemon.
+///
+/// With MESSAGE, or where standard input is no terminal, one question is asked: from the arguments
+/// or standard input. The answer is all that standard output holds then. Else there is a prompt;
+/// /help lists what can be done there. It needs AGENT_DAEMON_API_KEY where the daemon has a key, and
+/// no other secret.
+#[derive(Debug, Args)]
+pub struct Chat {
+    /// Who is asked: a role of the daemon's workspace.
+    #[arg(long, value_name = "ROLE")]
+    role: String,
+    /// Who asks (USER_ID; `local` when absent).
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// Where the daemon is (AGENT_DAEMON_URL; else where these settings have it listen).
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    url: Option<String>,
+    /// The task that the answers are stored under, by its title; it is made if there is none. A new
+    /// one for each chat when absent.
+    #[arg(long, value_name = "TITLE", conflicts_with = "task_id")]
+    task: Option<String>,
+    /// The same by its id.
+    #[arg(long, value_name = "ID")]
+    task_id: Option<String>,
+    /// Keep no lines of this chat, and read none of earlier ones.
+    #[arg(long)]
+    no_history: bool,
+    /// The question.
+    #[arg(value_name = "MESSAGE")]
+    message: Vec<String>,
+}
+
+impl Chat {
+    /// The flags by the variables that they stand for.
+    pub fn flags(&self) -> [(&'static str, Option<String>); 2] {
+        [("AGENT_DAEMON_URL", self.url.clone()), ("USER_ID", self.user.clone())]
+    }
+
+    /// Talks, and gives the exit code.
+    pub fn run(self, program: &str, layers: &Layers) -> ExitCode {
+        let settings = match ChatSettings::read(layers) {
+            Ok(settings) => settings,
+            Err(problems) => return exit::fail(exit::CONFIG, program, &problems),
+        };
+        match self.talk(settings) {
+            Ok(()) => ExitCode::SUCCESS,
+            // Whoever read the answer wanted no more of it.
+            Err(ChatError::Screen(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                ExitCode::from(exit::FAILURE)
+            }
+            Err(error) => exit::fail(exit::FAILURE, program, &error),
+        }
+    }
+
+    fn talk(self, settings: ChatSettings) -> Result<(), ChatError> {
+        let client = Client::new(&settings.url, settings.key.as_ref())?;
+        let question = self.question()?;
+        let task = self.task.map(Task::Titled).or(self.task_id.map(Task::Id));
+        // One worker keeps connections alive and answers signals while the prompt waits for a line.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(|error| ChatError::Own(error.to_string()))?;
+        let interactive = question.is_none();
+        let answer =
+            if interactive || io::stdout().is_terminal() { Answer::Live } else { Answer::Whole };
+        let mut screen = Screen::new(answer, io::stdout(), anstream::stderr());
+        screen.wait("asking the daemon for its roles");
+        let opened = Conversation::open(client, settings.user, &self.role, task);
+        let mut conversation = runtime.block_on(opened)?;
+        screen.end()?;
+        match question {
+            Some(question) => ask_once(&runtime, &mut conversation, &mut screen, &question),
+            None => {
+                let var = std::env::var_os;
+                let history = (!self.no_history)
+                    .then(|| history::file(var("XDG_STATE_HOME"), var("HOME")))
+                    .flatten();
+                prompt::talk(&runtime, &mut conversation, &mut screen, history)
+            }
+        }
+    }
+
+    /// The one question, or none where a person is to be asked for one.
+    fn question(&self) -> Result<Option<String>, ChatError> {
+        let mut question = self.message.join(" ");
+        if self.message.is_empty() {
+            if io::stdin().is_terminal() {
+                return Ok(None);
+            }
+            let read = io::stdin().take(MAX_QUESTION).read_to_string(&mut question);
+            read.map_err(|error| ChatError::Own(format!("standard input: {error}")))?;
+        }
+        if question.trim().is_empty() {
+            return Err(ChatError::Own(
+                "there is no question, neither as an argument nor on standard input".to_owned(),
+            ));
+        }
+        Ok(Some(question))
+    }
+}
+
+fn ask_once(
+    runtime: &Runtime,
+    conversation: &mut Conversation,
+    screen: &mut Screen<'_>,
+    question: &str,
+) -> Result<(), ChatError> {
+    let asked = runtime.block_on(conversation.ask(question, screen));
+    screen.end()?;
+    if asked.is_ok() {
+        screen.note(&format!("task: {}", conversation.task()))?;
+    }
+    asked
+}

@@ -1,0 +1,292 @@
+//! Questions and answers under one task.
+
+use serde_json::{Value, json};
+use wombat_core::session::UserId;
+
+use super::client::{Agent, Client};
+use super::error::ChatError;
+use super::events::{AWAITING_APPROVAL, Done, Event};
+use super::screen::{Screen, call_line};
+
+/// The task that answers are stored under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Task {
+    /// One that this chat makes, under this title, and nobody else writes to.
+    Fresh(String),
+    /// One to be found by its title, or made.
+    Titled(String),
+    /// One by its id.
+    Id(String),
+}
+
+impl Task {
+    /// One whose title no other has.
+    pub(super) fn fresh(role: &str) -> Self {
+        let now = chrono::Local::now().format("%Y-%m-%d %H:%M:%S");
+        let random = uuid::Uuid::new_v4().simple().to_string();
+        Self::Fresh(format!("Chat with {role}, {now} ({})", &random[..6]))
+    }
+}
+
+/// One chat.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    client: Client,
+    user: UserId,
+    role: String,
+    task: Task,
+    /// Its id, once a run has found or made it.
+    task_id: Option<String>,
+    /// Questions and answers so far. The backend's thread holds the answers alone.
+    turns: Vec<Value>,
+    /// Whether the daemon loads the thread of the task, as far as that is known.
+    keeps_thread: Option<bool>,
+    /// The run that waits for a person.
+    waiting: Option<String>,
+}
+
+impl Conversation {
+    /// A chat with a role that the daemon has.
+    pub(super) async fn open(
+        client: Client,
+        user: UserId,
+        role: &str,
+        task: Option<Task>,
+    ) -> Result<Self, ChatError> {
+        let task = task.unwrap_or_else(|| Task::fresh(role));
+        let mut conversation = Self {
+            client,
+            user,
+            role: String::new(),
+            task,
+            task_id: None,
+            turns: Vec::new(),
+            keeps_thread: None,
+            waiting: None,
+        };
+        conversation.talk_to(role).await?;
+        Ok(conversation)
+    }
+
+    /// Who answers.
+    pub(super) fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// The task in words.
+    pub(super) fn task(&self) -> String {
+        match (&self.task, &self.task_id) {
+            (Task::Fresh(title) | Task::Titled(title), Some(id)) => format!("{title} [{id}]"),
+            (Task::Fresh(title) | Task::Titled(title), None) => title.clone(),
+            (Task::Id(id), _) => id.clone(),
+        }
+    }
+
+    /// Goes on with another role, under the same task.
+    pub(super) async fn talk_to(&mut self, role: &str) -> Result<Agent, ChatError> {
+        let agents = self.client.agents().await?;
+        // A workspace that names no roles serves any.
+        if agents.is_empty() {
+            role.clone_into(&mut self.role);
+            return Ok(Agent { role: role.to_owned(), ..Agent::default() });
+        }
+        let known = agents.iter().map(|agent| agent.role.as_str()).collect::<Vec<_>>().join(", ");
+        let found = agents.into_iter().find(|agent| agent.role == role);
+        let agent = found.ok_or(ChatError::UnknownRole { role: role.to_owned(), known })?;
+        role.clone_into(&mut self.role);
+        Ok(agent)
+    }
+
+    /// Begins anew, under a task of this title or a fresh one.
+    pub(super) fn renew(&mut self, title: Option<&str>) {
+        self.task =
+            title.map_or_else(|| Task::fresh(&self.role), |title| Task::Titled(title.into()));
+        self.task_id = None;
+        self.turns.clear();
+        self.waiting = None;
+    }
+
+    /// Asks, and prints the answer as it comes. Dropping this ends the run.
+    pub(super) async fn ask(
+        &mut self,
+        question: &str,
+        screen: &mut Screen<'_>,
+    ) -> Result<(), ChatError> {
+        screen.wait("thinking");
+        let sends_turns = self.sends_turns().await?;
+        let mut body = self.body();
+        body["message"] = question.into();
+        if sends_turns {
+            body["messages"] = self.turns.clone().into();
+        }
+        let answer = self.run(&body, screen).await?;
+        self.turns.push(json!({ "role": "user", "content": question }));
+        self.take(answer)
+    }
+
+    /// Takes the waiting run up again, once a person has decided.
+    pub(super) async fn resume(&mut self, screen: &mut Screen<'_>) -> Result<(), ChatError> {
+        let Some(run_key) = &self.waiting else {
+            return Err(ChatError::Own("no run of this chat waits for a person".to_owned()));
+        };
+        let mut body = self.body();
+        body["resume_run_key"] = run_key.as_str().into();
+        screen.wait("thinking");
+        let answer = self.run(&body, screen).await?;
+        self.take(answer)?;
+        self.waiting = None;
+        Ok(())
+    }
+
+    /// Keeps the answer, or says what it waits for.
+    fn take(&mut self, done: Done) -> Result<(), ChatError> {
+        if done.status == AWAITING_APPROVAL {
+            let text = waits(&done);
+            self.waiting = done.run_key;
+            return Err(ChatError::Waits(text));
+        }
+        if let Some(response) = done.response.filter(|response| !response.is_empty()) {
+            self.turns.push(json!({ "role": "assistant", "content": response }));
+        }
+        Ok(())
+    }
+
+    /// Whether earlier turns must be told. A task that others write to has a thread, which the daemon
+    /// loads where the backend lets it; of a task of its own this chat knows all that was said.
+    async fn sends_turns(&mut self) -> Result<bool, ChatError> {
+        if self.turns.is_empty() {
+            return Ok(false);
+        }
+        match self.task {
+            Task::Fresh(_) => return Ok(true),
+            Task::Titled(_) | Task::Id(_) => {}
+        }
+        if self.keeps_thread.is_none() {
+            self.keeps_thread = self.client.keeps_thread().await?;
+        }
+        Ok(self.keeps_thread == Some(false))
+    }
+
+    fn body(&self) -> Value {
+        let (user, role) = (self.user.as_str(), &self.role);
+        let mut body = json!({ "user_id": user, "session_key": format!("user:{user}:{role}") });
+        match (&self.task_id, &self.task) {
+            (Some(id), _) | (None, Task::Id(id)) => body["task_id"] = id.as_str().into(),
+            (None, Task::Fresh(title) | Task::Titled(title)) => {
+                body["task_title"] = title.as_str().into();
+            }
+        }
+        body
+    }
+
+    async fn run(&mut self, body: &Value, screen: &mut Screen<'_>) -> Result<Done, ChatError> {
+        let mut events = self.client.stream(body).await?;
+        loop {
+            match events.next().await? {
+                Event::Start { task_id } => {
+                    self.task_id = Some(task_id).filter(|id| !id.is_empty());
+                }
+                Event::Chunk { data } => screen.chunk(&data)?,
+                Event::ToolCall { id, name, arguments } => screen.call(id, &name, &arguments)?,
+                Event::ToolResult { id, name, ok, duration_ms } => {
+                    screen.result(&id, &name, ok, duration_ms)?;
+                }
+                Event::Done(done) => {
+                    screen.done(&done)?;
+                    return Ok(*done);
+                }
+                Event::Error | Event::Unknown => {}
+            }
+        }
+    }
+}
+
+/// Which calls wait, and where a person decides.
+fn waits(done: &Done) -> String {
+    let calls = done.tool_requests.iter();
+    let calls: Vec<_> = calls
+        .map(|call| format!("{} [{}]", call_line(&call.tool, &call.arguments), call.id))
+        .collect();
+    format!(
+        "waits for a person's decision: {}; decide in the backend (the reference backend's page shows \
+         it under “Waiting for your decision”)",
+        calls.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::events::ToolRequest;
+    use super::*;
+
+    fn conversation(task: Task) -> Conversation {
+        Conversation {
+            client: Client::new("http://127.0.0.1:9", None).unwrap(),
+            user: UserId::parse("ann").unwrap(),
+            role: "scout".to_owned(),
+            task,
+            task_id: None,
+            turns: Vec::new(),
+            keeps_thread: None,
+            waiting: None,
+        }
+    }
+
+    #[test]
+    fn the_first_run_makes_the_task_and_the_others_keep_to_it() {
+        let mut chat = conversation(Task::Fresh("T".to_owned()));
+        let body = chat.body();
+        assert_eq!(
+            (&body["task_title"], &body["session_key"]),
+            (&json!("T"), &json!("user:ann:scout"))
+        );
+        chat.task_id = Some("t1".to_owned());
+        assert_eq!(
+            (&chat.body()["task_id"], &chat.body()["task_title"]),
+            (&json!("t1"), &Value::Null)
+        );
+        chat.renew(Some("Other"));
+        assert_eq!(
+            (&chat.body()["task_id"], &chat.body()["task_title"]),
+            (&Value::Null, &json!("Other"))
+        );
+        assert_ne!(Task::fresh("scout"), Task::fresh("scout"));
+    }
+
+    #[tokio::test]
+    async fn turns_are_told_where_no_thread_tells_them() {
+        let turn = json!({ "role": "user", "content": "x" });
+        let mut fresh = conversation(Task::Fresh("T".to_owned()));
+        assert!(!fresh.sends_turns().await.unwrap());
+        fresh.turns.push(turn.clone());
+        assert!(fresh.sends_turns().await.unwrap());
+        for (keeps, sends) in [(true, false), (false, true)] {
+            let mut old = conversation(Task::Id("t".to_owned()));
+            old.turns.push(turn.clone());
+            old.keeps_thread = Some(keeps);
+            assert_eq!(old.sends_turns().await.unwrap(), sends);
+        }
+    }
+
+    #[test]
+    fn a_run_that_waits_names_its_calls_and_can_be_resumed() {
+        let mut chat = conversation(Task::Fresh("T".to_owned()));
+        let call = ToolRequest {
+            id: "q1".to_owned(),
+            tool: "order".to_owned(),
+            arguments: json!({ "n": 1 }),
+        };
+        let done = Done {
+            status: "awaiting_approval".to_owned(),
+            run_key: Some("k".to_owned()),
+            tool_requests: vec![call],
+            ..Done::default()
+        };
+        let error = chat.take(done).unwrap_err().to_string();
+        assert!(error.contains("order {\"n\":1} [q1]; decide in the backend"), "{error}");
+        // Another answer in between leaves it waiting.
+        let answered = Done { response: Some("done".to_owned()), ..Done::default() };
+        chat.take(answered).unwrap();
+        assert_eq!((chat.waiting.as_deref(), chat.turns.len()), (Some("k"), 1));
+    }
+}
