@@ -36,6 +36,8 @@ const AgentClaims = z.object({
   iat: z.number(),
   exp: z.number(),
   jti: z.string().min(1),
+  // A token for another audience is not for us (RFC 7519, section 4.1.3).
+  aud: z.never().optional(),
 });
 
 const refused = (what: string) => new Problem(401, "unauthorized", `${what} is refused`);

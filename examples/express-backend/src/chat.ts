@@ -64,8 +64,9 @@ chat
     if (answer === true) return;
     const { data, error, response } = answer;
     if (!data) throw refusal(error, response);
-    res.set({ "Content-Type": "text/event-stream", "Cache-Control": "no-cache" });
-    res.set("X-Accel-Buffering", "no").flushHeaders();
+    const type = { "Content-Type": "text/event-stream" };
+    res.writeHead(200, { ...type, "Cache-Control": "no-cache", "X-Accel-Buffering": "no" });
+    res.flushHeaders();
     // Headers are out: a stream that breaks off is closed, and has no `done` at its end.
     const events = Readable.fromWeb(data as ReadableStream);
     await pipeline(events, res).catch(() => res.destroy());
