@@ -20,9 +20,7 @@ async fn start() -> Example {
 #[tokio::test]
 async fn an_agent_searches_and_books_once() {
     let mut example = start().await;
-    let mut settings = example::offline(&example.folder).to_vec();
-    settings.push(("WOMBAT_BACKEND_OPENAPI", "/openapi.json".to_owned()));
-    let (mut daemon, url) = example.daemon(&settings).await;
+    let (mut daemon, url) = example.daemon(&[]).await;
     example::books_a_visit_once(&example, &url, ["search_schools", "book_visit"]).await;
     assert!(daemon.stop().await.unwrap().success());
     assert!(example.server.stop().await.unwrap().success());

@@ -25,14 +25,9 @@ pub(crate) struct Example {
 }
 
 impl Example {
-    /// The daemon with the example's agents, and its address. A setting that is given replaces another.
+    /// The daemon in the example's folder, and its address.
     pub(crate) async fn daemon(&self, settings: &[(&str, String)]) -> (Program, String) {
-        daemon(&self.folder, self.dir.path(), &self.url, settings).await
-    }
-
-    /// The daemon, answering from the example's own script.
-    pub(crate) async fn offline_daemon(&self) -> (Program, String) {
-        self.daemon(&offline(&self.folder)).await
+        daemon(&self.folder, &self.url, settings).await
     }
 
     pub(crate) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
@@ -59,29 +54,20 @@ impl Example {
     }
 }
 
-/// Settings of a daemon that answers from an example's script.
-pub(crate) fn offline(folder: &Path) -> [(&'static str, String); 2] {
-    let script = folder.join("agents/offline.yaml").display().to_string();
-    [("LLM_PROVIDER", "offline".to_owned()), ("LLM_OFFLINE_SCRIPT", script)]
-}
-
-/// The daemon with the agents of an example, and its address.
+/// The daemon as a person starts it, in an example's folder: what is not given stands in `wombat.toml`.
+/// Says its address.
 pub(crate) async fn daemon(
     folder: &Path,
-    dir: &Path,
     backend: &str,
     settings: &[(&str, String)],
 ) -> (Program, String) {
-    let agents = folder.join("agents");
     let mut all = vec![
         ("AGENT_JWT_SECRET", SECRET.to_owned()),
         ("BACKEND_URL", backend.to_owned()),
         ("WOMBAT_PORT", "0".to_owned()),
-        ("WOMBAT_WORKSPACE", agents.join("workspace").display().to_string()),
-        ("WOMBAT_AGENT_CONFIG", agents.join("config/agent-config.json").display().to_string()),
     ];
     all.extend(settings.iter().cloned());
-    let mut daemon = Program::start("wombat-daemon", dir, &all, &[]).unwrap();
+    let mut daemon = Program::start("wombat-daemon", folder, &all, &[]).unwrap();
     let url = daemon.url().await.unwrap();
     (daemon, url)
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use test_support::program::Program;
+use test_support::wait_for;
 
 use crate::example::{self, Example, INTERNAL, SECRET, token};
 use crate::peers::{free_port, npm_ci};
@@ -66,7 +67,7 @@ async fn start() -> Option<Example> {
 #[tokio::test]
 async fn an_agent_searches_and_books_once() {
     let Some(mut example) = start().await else { return };
-    let (mut daemon, url) = example.offline_daemon().await;
+    let (mut daemon, url) = example.daemon(&[]).await;
     example::books_a_visit_once(&example, &url, ["call_backend", "call_backend"]).await;
     assert!(daemon.stop().await.unwrap().success());
     assert!(example.server.stop().await.unwrap().success());
@@ -120,22 +121,22 @@ impl Person {
 }
 
 /// The application and the daemon, each of which knows the other's address and key.
-async fn both() -> Option<(Example, Program)> {
+async fn both(settings: &[(&str, String)]) -> Option<(Example, Program)> {
     let dir = copy()?;
     let port = free_port();
     let folder = example::folder(NAME);
     let key = ("AGENT_DAEMON_API_KEY", DAEMON_KEY.to_owned());
-    let mut settings = example::offline(&folder).to_vec();
-    settings.push(key.clone());
     let backend = format!("http://127.0.0.1:{port}");
-    let (daemon, url) = example::daemon(&folder, dir.path(), &backend, &settings).await;
+    let mut given = settings.to_vec();
+    given.push(key.clone());
+    let (daemon, url) = example::daemon(&folder, &backend, &given).await;
     let settings = [("PORT", port.to_string()), ("WOMBAT_URL", url), key];
     Some((start_with(dir, &settings).await, daemon))
 }
 
 #[tokio::test]
 async fn a_person_chats_through_the_generated_client() {
-    let Some((example, mut daemon)) = both().await else { return };
+    let Some((example, mut daemon)) = both(&[]).await else { return };
     assert_eq!(Person::login(&example, "ann", "wrong").await.err(), Some(401));
     let ann = Person::login(&example, "ann", "open sesame").await.unwrap();
     let (status, first) = ann.chats("c1", "A school near the beach, please.").await;
@@ -192,6 +193,24 @@ async fn a_person_chats_through_the_generated_client() {
 }
 
 #[tokio::test]
+async fn a_reader_that_goes_away_ends_the_run() {
+    let script = "rules: [{say: Too late., delay_ms: 600000}]";
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("slow.yaml");
+    std::fs::write(&file, script).unwrap();
+    let slow = ("LLM_OFFLINE_SCRIPT", file.display().to_string());
+    let Some((example, mut daemon)) = both(&[slow]).await else { return };
+    let ann = Person::login(&example, "ann", "open sesame").await.unwrap();
+    let mut told = ann.says("/chat/stream", "c1", "Hello").await;
+    let first = told.chunk().await.unwrap().unwrap();
+    assert!(first.starts_with(b"event: start"), "{first:?}");
+    drop(told);
+    wait_for("the end of the run", async || daemon.log().contains("run dropped").then_some(()))
+        .await;
+    assert!(daemon.stop().await.unwrap().success());
+}
+
+#[tokio::test]
 async fn a_session_is_no_agents_token_and_the_other_way_round() {
     let Some(example) = start().await else { return };
     let ann = Person::login(&example, "ann", "open sesame").await.unwrap();
@@ -221,14 +240,11 @@ async fn it_compiles_strictly() {
 async fn the_generated_types_are_those_of_this_daemon() {
     let Some(dir) = copy() else { return };
     let folder = example::folder(NAME);
-    let settings = example::offline(&folder);
-    let (_daemon, url) =
-        example::daemon(&folder, dir.path(), "http://127.0.0.1:9", &settings).await;
-    let settings = [("WOMBAT_URL", url)];
+    let (_daemon, url) = example::daemon(&folder, "http://127.0.0.1:9", &[]).await;
+    let document = format!("{url}/openapi.json");
     let script = "node_modules/openapi-typescript/bin/cli.js";
-    let document = format!("{}/openapi.json", settings[0].1);
     let arguments = [script, &document, "--output", "generated.ts"];
-    let mut generate = node(dir.path(), &settings, &arguments);
+    let mut generate = node(dir.path(), &[], &arguments);
     let status = generate.wait().await.unwrap();
     assert!(status.success(), "{}", generate.full_log().await);
     let generated = std::fs::read_to_string(dir.path().join("generated.ts")).unwrap();

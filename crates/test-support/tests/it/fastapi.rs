@@ -29,7 +29,6 @@ async fn start() -> Option<Example> {
 
 async fn daemon(example: &Example, llm: &ScriptedLlm) -> (Program, String) {
     let settings = [
-        ("WOMBAT_BACKEND_OPENAPI", "/openapi.json".to_owned()),
         ("LLM_PROVIDER", "openai".to_owned()),
         ("OPENAI_API_KEY", "sk-test".to_owned()),
         ("OPENAI_BASE_URL", llm.base_url()),
@@ -105,6 +104,16 @@ async fn an_agent_searches_reads_and_writes_through_typed_tools() {
     let visits = example.as_person("ann", "/api/schools/visits").await;
     assert_eq!(visits["items"].as_array().unwrap().len(), 1);
     drop(daemon);
+}
+
+#[tokio::test]
+async fn without_a_key_its_script_answers() {
+    let Some(example) = start().await else { return };
+    let (_daemon, url) = example.daemon(&[]).await;
+    let (status, answer) = send(&url, "ann").await;
+    let reply = "A visit of Dune Street Primary is booked for 2030-05-07.";
+    assert_eq!((status, answer["response"].as_str()), (200, Some(reply)), "{answer}");
+    assert_eq!(example.visits("ann").await.len(), 1);
 }
 
 #[tokio::test]
