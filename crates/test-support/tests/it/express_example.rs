@@ -121,7 +121,7 @@ impl Person {
 }
 
 /// The application and the daemon, each of which knows the other's address and key.
-async fn both(settings: &[(&str, String)]) -> Option<(Example, Program)> {
+async fn both(settings: &[(&str, String)]) -> Option<(Example, Program, String)> {
     let dir = copy()?;
     let port = free_port();
     let folder = example::folder(NAME);
@@ -130,13 +130,13 @@ async fn both(settings: &[(&str, String)]) -> Option<(Example, Program)> {
     let mut given = settings.to_vec();
     given.push(key.clone());
     let (daemon, url) = example::daemon(&folder, &backend, &given).await;
-    let settings = [("PORT", port.to_string()), ("WOMBAT_URL", url), key];
-    Some((start_with(dir, &settings).await, daemon))
+    let settings = [("PORT", port.to_string()), ("WOMBAT_URL", url.clone()), key];
+    Some((start_with(dir, &settings).await, daemon, url))
 }
 
 #[tokio::test]
 async fn a_person_chats_through_the_generated_client() {
-    let Some((example, mut daemon)) = both(&[]).await else { return };
+    let Some((example, mut daemon, _)) = both(&[]).await else { return };
     assert_eq!(Person::login(&example, "ann", "wrong").await.err(), Some(401));
     let ann = Person::login(&example, "ann", "open sesame").await.unwrap();
     let (status, first) = ann.chats("c1", "A school near the beach, please.").await;
@@ -192,6 +192,15 @@ async fn a_person_chats_through_the_generated_client() {
     }
 }
 
+/// How many runs the daemon has going, as its metrics say.
+async fn runs(daemon: &str) -> Option<u64> {
+    let metrics = reqwest::Client::new().get(format!("{daemon}/metrics"));
+    let metrics = metrics.header("x-agent-daemon-key", DAEMON_KEY).send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    let runs = metrics.lines().find_map(|line| line.strip_prefix("wombat_runs_in_flight "));
+    runs?.parse().ok()
+}
+
 #[tokio::test]
 async fn a_reader_that_goes_away_ends_the_run() {
     let script = "rules: [{say: Too late., delay_ms: 600000}]";
@@ -199,7 +208,7 @@ async fn a_reader_that_goes_away_ends_the_run() {
     let file = dir.path().join("slow.yaml");
     std::fs::write(&file, script).unwrap();
     let slow = ("LLM_OFFLINE_SCRIPT", file.display().to_string());
-    let Some((example, mut daemon)) = both(&[slow]).await else { return };
+    let Some((example, _daemon, daemon_url)) = both(&[slow]).await else { return };
     let ann = Person::login(&example, "ann", "open sesame").await.unwrap();
     let mut told = ann.says("/chat/stream", "c1", "Hello").await;
     let first = told.chunk().await.unwrap().unwrap();
