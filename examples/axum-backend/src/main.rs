@@ -10,7 +10,6 @@ mod store;
 use std::error::Error;
 use std::sync::Arc;
 
-use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -22,9 +21,6 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::auth::Gate;
 use crate::error::ApiError;
 use crate::store::Store;
-
-/// The largest body, in bytes.
-const MAX_BODY: usize = 1024 * 1024;
 
 /// What all requests share. Cheap to clone.
 #[derive(Clone)]
@@ -71,6 +67,5 @@ fn router(app: App) -> Router {
             let code = "method_not_allowed";
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, code, "not with this method")
         })
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(app)
 }

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use test_support::program::Program;
+use test_support::program::{Program, ProgramError};
 use test_support::wait_for;
+use tokio::process::Command;
 
 use crate::example::{self, Example, INTERNAL, SECRET, token};
 use crate::peers::{free_port, npm_ci};
@@ -37,31 +38,40 @@ fn copy() -> Option<TempDir> {
     Some(dir)
 }
 
-/// Node in that copy.
-fn node(dir: &Path, settings: &[(&str, String)], arguments: &[&str]) -> Program {
-    let mut all = vec![
-        ("PATH", std::env::var("PATH").unwrap()),
-        // What tsx has compiled is kept there.
-        ("TMPDIR", dir.display().to_string()),
-    ];
-    all.extend(settings.iter().cloned());
-    Program::start_path(Path::new("node"), dir, &all, arguments).unwrap()
+/// What every program of Node is given.
+fn environment(dir: &Path) -> [(&'static str, String); 2] {
+    // What tsx has compiled is kept in TMPDIR.
+    [("PATH", std::env::var("PATH").unwrap()), ("TMPDIR", dir.display().to_string())]
 }
 
-async fn start_with(dir: TempDir, settings: &[(&str, String)]) -> Example {
+/// Lets a tool of the copy run to its end, however long that takes on a busy machine.
+async fn tool(dir: &Path, arguments: &[&str]) {
+    let mut tool = Command::new("node");
+    tool.args(arguments).current_dir(dir).env_clear().envs(environment(dir)).kill_on_drop(true);
+    let ended = tool.output().await.unwrap();
+    let said = [ended.stdout, ended.stderr].concat();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&said));
+}
+
+/// The application in that copy, once it listens.
+async fn serve(dir: &Path, settings: &[(&str, String)]) -> Result<(Program, String), ProgramError> {
     let mut all = vec![
         ("AGENT_JWT_SECRET", SECRET.to_owned()),
         ("INTERNAL_API_TOKEN", INTERNAL.to_owned()),
         ("DEMO_PASSWORD", "open sesame".to_owned()),
     ];
+    all.extend(environment(dir));
     all.extend(settings.iter().cloned());
-    let mut server = node(dir.path(), &all, &["--import", "tsx", "src/main.ts"]);
-    let url = server.url().await.unwrap();
-    Example { url, dir, server, folder: example::folder(NAME) }
+    let arguments = ["--import", "tsx", "src/main.ts"];
+    let mut server = Program::start_path(Path::new("node"), dir, &all, &arguments)?;
+    let url = server.url().await?;
+    Ok((server, url))
 }
 
 async fn start() -> Option<Example> {
-    Some(start_with(copy()?, &[("PORT", "0".to_owned())]).await)
+    let dir = copy()?;
+    let (server, url) = serve(dir.path(), &[("PORT", "0".to_owned())]).await.unwrap();
+    Some(Example { url, dir, server, folder: example::folder(NAME) })
 }
 
 #[tokio::test]
@@ -123,15 +133,24 @@ impl Person {
 /// The application and the daemon, each of which knows the other's address and key.
 async fn both(settings: &[(&str, String)]) -> Option<(Example, Program, String)> {
     let dir = copy()?;
-    let port = free_port();
     let folder = example::folder(NAME);
     let key = ("AGENT_DAEMON_API_KEY", DAEMON_KEY.to_owned());
-    let backend = format!("http://127.0.0.1:{port}");
     let mut given = settings.to_vec();
     given.push(key.clone());
-    let (daemon, url) = example::daemon(&folder, &backend, &given).await;
-    let settings = [("PORT", port.to_string()), ("WOMBAT_URL", url.clone()), key];
-    Some((start_with(dir, &settings).await, daemon, url))
+    loop {
+        let port = free_port();
+        let backend = format!("http://127.0.0.1:{port}");
+        let (daemon, daemon_url) = example::daemon(&folder, &backend, &given).await;
+        let own = [("PORT", port.to_string()), ("WOMBAT_URL", daemon_url.clone()), key.clone()];
+        match serve(dir.path(), &own).await {
+            Ok((server, url)) => {
+                return Some((Example { url, dir, server, folder }, daemon, daemon_url));
+            }
+            // Somebody else took the port in between.
+            Err(error) if error.0.contains("EADDRINUSE") => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 #[tokio::test]
@@ -239,9 +258,7 @@ async fn a_session_is_no_agents_token_and_the_other_way_round() {
 #[tokio::test]
 async fn it_compiles_strictly() {
     let Some(dir) = copy() else { return };
-    let mut tsc = node(dir.path(), &[], &["node_modules/typescript/bin/tsc", "--noEmit"]);
-    let status = tsc.wait().await.unwrap();
-    assert!(status.success(), "{}", tsc.full_log().await);
+    tool(dir.path(), &["node_modules/typescript/bin/tsc", "--noEmit"]).await;
 }
 
 #[tokio::test]
@@ -251,10 +268,7 @@ async fn the_generated_types_are_those_of_this_daemon() {
     let (_daemon, url) = example::daemon(&folder, "http://127.0.0.1:9", &[]).await;
     let document = format!("{url}/openapi.json");
     let script = "node_modules/openapi-typescript/bin/cli.js";
-    let arguments = [script, &document, "--output", "generated.ts"];
-    let mut generate = node(dir.path(), &[], &arguments);
-    let status = generate.wait().await.unwrap();
-    assert!(status.success(), "{}", generate.full_log().await);
+    tool(dir.path(), &[script, &document, "--output", "generated.ts"]).await;
     let generated = std::fs::read_to_string(dir.path().join("generated.ts")).unwrap();
     let kept = std::fs::read_to_string(folder.join("src/generated/wombat.ts")).unwrap();
     // Not assert_eq: that would print both.
