@@ -39,6 +39,7 @@ fn programs_know_crates_and_crates_know_only_what_they_may() {
         ("service", &["mc-client"]),
         ("test-support", &[]),
         ("xtask", &["test-support"]),
+        ("axum-backend", &["mc-client"]),
         ("bench", &["mc-client", "test-support", "wombat-core", "wombat-mission-control"]),
         ("wombat-daemon", &["llm", "mc-client", "openapi-tools", "service", "wombat-core"]),
         ("wombat-dispatcher", &["mc-client", "service", "wombat-core"]),

@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod architecture;
+mod axum_example;
 mod browser;
 mod canaries;
 mod chaos;
 mod chat;
 mod cli;
 mod documentation;
+mod example;
+mod express_example;
 mod fastapi;
 mod features;
 mod heartbeat;

@@ -31,6 +31,20 @@ pub(crate) fn npm(package: &str) -> Option<PathBuf> {
     found
 }
 
+/// The folder in which the packages of an example are installed as its `package-lock.json` says: the
+/// one that a variable names, or the example's own.
+pub(crate) fn npm_ci(variable: &str, example: &Path) -> Option<PathBuf> {
+    let named = std::env::var_os(variable).map(PathBuf::from);
+    let folder = named.unwrap_or_else(|| example.to_owned());
+    // npm writes this file last.
+    let found =
+        Some(folder).filter(|folder| folder.join("node_modules/.package-lock.json").exists());
+    if found.is_none() {
+        skip(&format!("npm ci in {}, or in a copy that {variable} names", example.display()));
+    }
+    found
+}
+
 /// The Python in which these modules are installed.
 pub(crate) fn pypi(modules: &str) -> Option<PathBuf> {
     python("WOMBAT_TEST_PYTHON", modules)
