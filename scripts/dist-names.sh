@@ -4,7 +4,7 @@
 PROGRAMS=(wombat-daemon wombat-dispatcher wombat-heartbeat wombat-standup wombat-mission-control)
 
 # What lies beside the programs in an archive, as far as it is there.
-SHIPPED=(LICENSE README.md CHANGELOG.md docs workspace-example .env.example ops packaging/systemd)
+SHIPPED=(LICENSE README.md CHANGELOG.md docs workspace-example .env.example ops packaging/systemd packaging/debian/wombat.env)
 
 # The version of the workspace.
 version() {
