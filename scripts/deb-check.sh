@@ -15,8 +15,8 @@ trap 'stop_programs; rm -rf "$work"' EXIT
 
 [ "$(dpkg-deb -f "$deb" Package Version | tr '\n' ' ')" = "Package: wombat Version: $(version)-1 " ]
 verdict $? "it is $(basename "$deb")"
-[ -z "$(dpkg-deb -f "$deb" Depends)" ]
-verdict $? "it depends on no other package"
+[ "$(dpkg-deb -f "$deb" Depends)" = ca-certificates ]
+verdict $? "it depends on ca-certificates and nothing else"
 dpkg-deb -I "$deb" conffiles | grep -qx /etc/wombat/wombat.env
 verdict $? "/etc/wombat/wombat.env is a conffile: an upgrade keeps what somebody wrote"
 dpkg-deb --ctrl-tarfile "$deb" | tar -x -C "$(mkdir "$work/control" && echo "$work/control")"

@@ -36,15 +36,16 @@ else
 fi
 
 archive="dist/wombat-$(version)-$target.tar.gz"
-if ! problem="$(scripts/dist.sh --target "$target" --profile dist-check 2>&1 >dist.log.$$)"; then
-  case "$problem" in
-    *" is missing: "*) skip "archive and package" "$(grep ' is missing: ' <<<"$problem" | tail -1)" ;;
-    *) tail -30 <<<"$problem"; verdict 1 "scripts/dist.sh packs $archive" ;;
-  esac
-  rm -f "dist.log.$$"
+log="$(mktemp)"
+trap 'rm -f "$log"' EXIT
+if ! scripts/dist.sh --target "$target" --profile dist-check 2>&1 | tee "$log"; then
+  if grep -q ' is missing: ' "$log"; then
+    skip "archive and package" "$(grep ' is missing: ' "$log" | tail -1)"
+  else
+    verdict 1 "scripts/dist.sh packs $archive"
+  fi
   summary
 fi
-rm -f "dist.log.$$"
 verdict 0 "scripts/dist.sh packs $archive"
 part "archive" scripts/dist-check.sh "$archive"
 

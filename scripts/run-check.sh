@@ -61,6 +61,12 @@ assert again["replayed"] and again["message_id"] == first["message_id"], again' 
   "${others[@]}" "$bin/wombat-standup" 2>/dev/null | grep -qx standup_ok
   verdict $? "the standup says standup_ok"
 
+  # Roots of TLS are the machine's; a program that finds none says what to do.
+  : >"$work/no-roots.pem"
+  "${others[@]}" SSL_CERT_FILE="$work/no-roots.pem" LLM_PROVIDER=offline WOMBAT_WORKSPACE="$example/workspace" WOMBAT_PORT=0 \
+    timeout 60 "$bin/wombat-daemon" 2>&1 >/dev/null | grep -q 'No CA certificates.*install ca-certificates'
+  verdict $? "without roots of TLS the daemon says what to install"
+
   stop_programs
   ! pgrep -f "^$bin/" >/dev/null
   verdict $? "both end when told, and leave no process"
