@@ -51,9 +51,14 @@ else
   scratch="$work/scratch"
   mkdir -p "$scratch/var/lib/dpkg"/{info,updates} "$scratch/etc" "$scratch/tmp"
   : >"$scratch/var/lib/dpkg/status"
-  printf 'root:x:0:0:root:/root:/bin/sh\n' >"$scratch/etc/passwd"
-  printf 'root:x:0:\n' >"$scratch/etc/group"
-  mkdir -p "$scratch/usr"
+  only_root() {
+    printf 'root:x:0:0:root:/root:/bin/sh\n' >"$scratch/etc/passwd"
+    printf 'root:x:0:\n' >"$scratch/etc/group"
+    rm -f "$scratch"/etc/{shadow,gshadow}
+  }
+  only_root
+  mkdir -p "$scratch/usr" "$scratch/dev"
+  : >"$scratch/dev/null"
   for folder in bin sbin lib lib64; do [ ! -e "/$folder" ] || ln -s "usr/$folder" "$scratch/$folder"; done
   # Every program that dpkg and the scripts call, with its libraries; none of them is a link to this machine.
   for tool in sh dpkg dpkg-split dpkg-deb dpkg-statoverride dpkg-query tar rm getent groupadd useradd chown chmod systemd-sysusers stat; do
@@ -84,5 +89,9 @@ else
   in_scratch --purge wombat && [ ! -e "$scratch/usr/bin/wombat-daemon" ] && [ ! -e "$scratch/etc/wombat/wombat.env" ] &&
     [ -e "$scratch/var/lib/wombat/mission-control.db" ]
   verdict $? "purged, its files and settings are gone and the data is kept"
+  only_root
+  rm -f "$scratch/usr/bin/systemd-sysusers"
+  in_scratch --install "$deb" && grep -q '^wombat:' "$scratch/etc/passwd" && grep -q '^wombat:' "$scratch/etc/group"
+  verdict $? "where systemd-sysusers is not, as in a container, the user is made all the same"
 fi
 summary
