@@ -10,10 +10,10 @@ ifneq ($(wildcard $(RECORDINGS)),)
 export WOMBAT_TEST_RECORDINGS ?= $(abspath $(RECORDINGS))
 endif
 
-.PHONY: help demo test lint audit bench count chaos fuzz security contract screenshots recordings run dispatcher heartbeat standup backend clean prerequisites
+.PHONY: help demo test lint audit bench count chaos fuzz security contract screenshots recordings run dispatcher heartbeat standup backend dist deb package-check clean prerequisites
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 prerequisites:
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust 1.95 or newer from https://rustup.rs"; exit 1; }
@@ -85,6 +85,15 @@ heartbeat: prerequisites ## Wake an agent: USER_ID=… AGENT_ROLE=… make heart
 standup: prerequisites ## Print the day: STANDUP_TIMEZONE=UTC make standup
 	$(CARGO) run --quiet -p wombat-standup
 
+dist: prerequisites ## Static programs for Linux and all that belongs to them, as an archive in dist (ARGS="--target aarch64-unknown-linux-musl")
+	@scripts/dist.sh $(ARGS)
+
+deb: prerequisites ## The same as a Debian package (needs cargo-deb)
+	@scripts/deb.sh $(ARGS)
+
+package-check: prerequisites ## Build archive and package quickly and check them, and the systemd units
+	@scripts/package-check.sh $(ARGS)
+
 clean: ## Remove what was built and the demo's data
 	$(CARGO) clean
-	rm -rf data
+	rm -rf data dist

@@ -179,7 +179,10 @@ impl Report {
         };
         let http = match service::http::client_builder().build() {
             Ok(http) => http,
-            Err(error) => return self.fail(format!("tools: no HTTP client: {error}")),
+            Err(error) => {
+                let why = service::http::explain(&error);
+                return self.fail(format!("tools: no HTTP client: {why}"));
+            }
         };
         let tools =
             Tools::new(settings.openapi.clone(), &backend, http, settings.workspace.clone());
@@ -215,7 +218,8 @@ impl Report {
         let http = match service::http::client_builder().build() {
             Ok(http) => http,
             Err(error) => {
-                self.fail(format!("backend: the HTTP client cannot be made: {error}"));
+                let why = service::http::explain(&error);
+                self.fail(format!("backend: the HTTP client cannot be made: {why}"));
                 return None;
             }
         };

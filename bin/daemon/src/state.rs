@@ -54,7 +54,7 @@ impl std::ops::Deref for App {
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// The HTTP client.
-    #[error("the HTTP client could not be made: {0}")]
+    #[error("the HTTP client could not be made: {}", service::http::explain(.0))]
     Http(#[from] reqwest::Error),
     /// The models.
     #[error(transparent)]

@@ -46,7 +46,7 @@ pub enum DispatchError {
     #[error("the queue is not drained: {0}")]
     NotDrained(String),
     /// The HTTP client could not be built.
-    #[error("the HTTP client cannot be set up: {0}")]
+    #[error("the HTTP client cannot be set up: {}", service::http::explain(.0))]
     Client(#[from] reqwest::Error),
     /// `AGENT_DAEMON_API_KEY` holds what a header cannot.
     #[error("AGENT_DAEMON_API_KEY cannot stand in a header")]

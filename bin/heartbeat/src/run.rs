@@ -49,7 +49,7 @@ pub enum HeartbeatError {
     #[error("told to stop before all agents woke")]
     Stopped,
     /// The HTTP client could not be built.
-    #[error("the HTTP client cannot be set up: {0}")]
+    #[error("the HTTP client cannot be set up: {}", service::http::explain(.0))]
     Client(#[from] reqwest::Error),
 }
 

@@ -24,7 +24,7 @@ pub use settings::{Asked, Settings};
 #[derive(Debug, thiserror::Error)]
 pub enum StandupError {
     /// The HTTP client could not be built.
-    #[error("the HTTP client cannot be set up: {0}")]
+    #[error("the HTTP client cannot be set up: {}", service::http::explain(.0))]
     Client(#[from] reqwest::Error),
     /// No agent token could be made.
     #[error(transparent)]

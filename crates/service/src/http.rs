@@ -17,3 +17,18 @@ pub fn client_builder() -> reqwest::ClientBuilder {
         .tcp_nodelay(true)
         .tcp_keepalive(Duration::from_secs(30))
 }
+
+/// Why a client could not be made, with its causes and, where the machine has no roots of TLS, what
+/// to do about it: nothing is built in.
+pub fn explain(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    if text.contains("No CA certificates") {
+        text += "; install ca-certificates, or name a file of certificates in SSL_CERT_FILE";
+    }
+    text
+}

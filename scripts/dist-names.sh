@@ -1,0 +1,23 @@
+# What the scripts for packages share; sourced by them, in the repository's folder.
+# shellcheck shell=bash disable=SC2034
+
+PROGRAMS=(wombat-daemon wombat-dispatcher wombat-heartbeat wombat-standup wombat-mission-control)
+
+# What lies beside the programs in an archive, as far as it is there.
+SHIPPED=(LICENSE README.md CHANGELOG.md docs workspace-example .env.example ops packaging/systemd packaging/debian/wombat.env)
+
+# The version of the workspace.
+version() {
+  local id
+  id="$(cargo pkgid --offline -p wombat-daemon 2>/dev/null || cargo pkgid -p wombat-daemon)"
+  echo "${id##*[@#]}"
+}
+
+target_dir() {
+  cargo metadata --format-version 1 --no-deps --locked | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
+}
+
+# Whether a program of another architecture can be started here (qemu's binfmt makes it so).
+runs_here() {
+  "$1" --version >/dev/null 2>&1
+}

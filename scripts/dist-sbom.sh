@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Writes ROOT/sbom/PROGRAM.cdx.json: what each program is made of, as CycloneDX.
+#
+#   scripts/dist-sbom.sh ROOT TARGET
+set -euo pipefail
+root="$(cd "${1:?usage: scripts/dist-sbom.sh ROOT TARGET}" && pwd)"
+target="${2:?usage: scripts/dist-sbom.sh ROOT TARGET}"
+cd "$(dirname "$0")/.."
+. scripts/dist-names.sh
+
+if ! cargo cyclonedx --version >/dev/null 2>&1; then
+  echo "skipped: the SBOM, because cargo-cyclonedx is missing (cargo install cargo-cyclonedx --locked)"
+  exit 0
+fi
+# It writes beside each Cargo.toml of the workspace, and nowhere else.
+leftovers() { find bench bin crates xtask -name wombat-sbom.json -delete; }
+trap leftovers EXIT
+# Test dependencies and the tools of the build are not in the programs.
+cargo cyclonedx --quiet --format json --spec-version 1.5 --target "$target" --no-build-deps --override-filename wombat-sbom
+mkdir -p "$root/sbom"
+for program in "${PROGRAMS[@]}"; do
+  # A component of our own is named by where it lies in the repository, not on this machine.
+  sed "s#$PWD/#/wombat/#g; s#$PWD#/wombat#g" "bin/${program#wombat-}/wombat-sbom.json" >"$root/sbom/$program.cdx.json"
+done
