@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use service::exit;
+use service::health::Probe;
 use service::settings::Layers;
 use tokio::net::TcpListener;
 use wombat_daemon::check::has_failed;
@@ -15,6 +16,15 @@ use wombat_daemon::settings::Settings;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const NAME: &str = "wombat-daemon";
+
+/// Who to ask whether it is ready.
+const PROBE: Probe = Probe {
+    program: NAME,
+    host: "WOMBAT_HOST",
+    port: "WOMBAT_PORT",
+    default_port: Some(8081),
+    path: "/readyz",
+};
 
 /// What a person needs besides the flags.
 const HELP: &str = "\
@@ -75,6 +85,13 @@ enum Command {
     /// Look the whole set-up over: settings, workspace, model, backend. Exit code 1 when no run
     /// could work.
     Check,
+    /// Ask the running daemon whether it is ready, as a container's health check does. Exit code 0
+    /// when it is, else 1.
+    Health {
+        /// Where it is, such as http://127.0.0.1:8081; by WOMBAT_HOST and WOMBAT_PORT when absent.
+        #[arg(long)]
+        url: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -86,6 +103,7 @@ fn main() -> ExitCode {
     let layers = match cli.command {
         Some(Command::Init { dir, force }) => return init(&dir, force),
         Some(Command::Check) => return check(&layers()),
+        Some(Command::Health { url }) => return PROBE.ask(&layers(), url.as_deref()),
         Some(Command::Config | Command::Serve) | None => layers(),
     };
     let settings = match Settings::read(&layers) {
@@ -94,7 +112,7 @@ fn main() -> ExitCode {
     };
     match cli.command {
         Some(Command::Config) => exit::show(&settings.effective),
-        Some(Command::Serve | Command::Init { .. } | Command::Check) | None => serve(settings),
+        Some(_) | None => serve(settings),
     }
 }
 

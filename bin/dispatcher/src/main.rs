@@ -4,12 +4,22 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use service::health::Probe;
 use service::settings::Layers;
 use service::{exit, otel, shutdown, telemetry};
 use tokio::net::TcpListener;
 use wombat_dispatcher::Settings;
 
 const PROGRAM: &str = "wombat-dispatcher";
+
+/// Who to ask whether it runs: it can always work, and waits for what is away.
+const PROBE: Probe = Probe {
+    program: PROGRAM,
+    host: "WOMBAT_HOST",
+    port: "DISPATCH_HTTP_PORT",
+    default_port: None,
+    path: "/livez",
+};
 
 /// What a person needs besides the flags.
 const HELP: &str = "\
@@ -47,11 +57,22 @@ struct Arguments {
 enum Command {
     /// Print the settings in force and where each came from; secrets are masked.
     Config,
+    /// Ask the running dispatcher whether it answers, as a container's health check does. Exit
+    /// code 0 when it does, else 1.
+    Health {
+        /// Where it is, such as http://127.0.0.1:9081; by WOMBAT_HOST and DISPATCH_HTTP_PORT when
+        /// absent.
+        #[arg(long)]
+        url: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let layers = Layers::of_process(arguments.config, Vec::new());
+    if let Some(Command::Health { url }) = &arguments.command {
+        return PROBE.ask(&layers, url.as_deref());
+    }
     let settings = match Settings::read(&layers) {
         Ok(settings) => settings,
         Err(error) => return exit::fail(exit::CONFIG, PROGRAM, &error),

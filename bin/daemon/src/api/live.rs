@@ -61,7 +61,8 @@ impl Live {
         let tracker = app.runs.tracker().clone();
         let run = tracker.spawn(async move { launch::stream(&app, request, trace, sink).await });
         let run = Some(AbortOnDropHandle::new(run));
-        let mut live = Self { run, events, batch: Vec::new(), ready: VecDeque::new(), started: false };
+        let mut live =
+            Self { run, events, batch: Vec::new(), ready: VecDeque::new(), started: false };
         std::future::poll_fn(|cx| live.poll_told(cx)).await?;
         Ok(live)
     }

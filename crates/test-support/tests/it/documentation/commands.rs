@@ -294,7 +294,13 @@ async fn the_commands_of_readme_and_quickstart_do_what_stands_there() {
         ("README.md", &["Runs can work.", "\"status\":\"ok\""][..]),
         (
             "docs/QUICKSTART.md",
-            &["Runs can work.", "is on your list", "\"status\":\"ok\"", "You help families", "I found "],
+            &[
+                "Runs can work.",
+                "is on your list",
+                "\"status\":\"ok\"",
+                "You help families",
+                "I found ",
+            ],
         ),
     ] {
         let Some(place) = Place::new().await else { return };

@@ -95,8 +95,8 @@ fn every_link_between_documents_leads_to_a_file_and_a_heading() {
                 "" => document.clone(),
                 _ => document.parent().unwrap().join(path),
             };
-            let is_there = target.exists()
-                && (anchor.is_empty() || anchors(&target).contains(anchor));
+            let is_there =
+                target.exists() && (anchor.is_empty() || anchors(&target).contains(anchor));
             if !is_there {
                 broken.push(format!("{}: {link}", document.display()));
             }
