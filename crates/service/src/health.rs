@@ -114,8 +114,12 @@ fn reachable(host: &str) -> String {
 
 async fn ask(url: &Url) -> Result<(), String> {
     // What is asked is nearby: a proxy for the outside world would not know it.
-    let client = crate::http::client_builder().no_proxy().timeout(LIMIT).build();
-    let client = client.map_err(|error| format!("cannot be asked: {error}"))?;
+    let mut client = crate::http::client_builder().no_proxy().timeout(LIMIT);
+    if url.scheme() == "http" {
+        // The certificates of the system, which may have none, are not read for nothing.
+        client = client.tls_certs_only([]);
+    }
+    let client = client.build().map_err(|error| format!("cannot be asked: {}", cause(&error)))?;
     let mut answer = client.get(url.clone()).send().await.map_err(|error| reason(&error))?;
     if answer.status().is_success() {
         return Ok(());
@@ -137,11 +141,15 @@ fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("gave no answer within {} s", LIMIT.as_secs());
     }
+    format!("cannot be reached: {}", cause(error))
+}
+
+fn cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    format!("cannot be reached: {cause}")
+    cause.to_string()
 }
 
 #[cfg(test)]
