@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueHint};
 use service::cli::About;
 use service::exit;
+use service::health::Probe;
 use service::progress::Progress;
 use service::settings::Layers;
 use tokio::net::TcpListener;
@@ -18,6 +19,15 @@ use wombat_daemon::settings::Settings;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const NAME: &str = "wombat-daemon";
+
+/// Who to ask whether it is ready.
+const PROBE: Probe = Probe {
+    program: NAME,
+    host: "WOMBAT_HOST",
+    port: "WOMBAT_PORT",
+    default_port: Some(8081),
+    path: "/readyz",
+};
 
 /// What a person needs besides the flags.
 const HELP: &str = "\
@@ -79,6 +89,13 @@ enum Command {
     /// Look the whole set-up over: settings, workspace, model, backend. Exit code 1 when no run
     /// could work.
     Check,
+    /// Ask the running daemon whether it is ready, as a container's health check does. Exit code 0
+    /// when it is, else 1.
+    Health {
+        /// Where it is, such as http://127.0.0.1:8081; by WOMBAT_HOST and WOMBAT_PORT when absent.
+        #[arg(long)]
+        url: Option<String>,
+    },
     Chat(Box<Chat>),
     #[command(flatten)]
     About(About),
@@ -98,6 +115,9 @@ fn main() -> ExitCode {
             let flags = flags.into_iter().chain(chat.flags());
             let flags = flags.filter_map(|(name, value)| Some((name, value?))).collect();
             return chat.run(NAME, &Layers::of_process(cli.config, flags));
+        }
+        Some(Command::Health { url }) => {
+            return PROBE.ask(&layers(cli.config), url.as_deref());
         }
         Some(Command::About(about)) => return about.tell::<Cli>(),
         Some(Command::Config | Command::Serve) | None => layers(cli.config),

@@ -5,12 +5,22 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueHint};
 use service::cli::About;
+use service::health::Probe;
 use service::settings::Layers;
 use service::{exit, otel, shutdown, telemetry};
 use tokio::net::TcpListener;
 use wombat_dispatcher::Settings;
 
 const PROGRAM: &str = "wombat-dispatcher";
+
+/// Who to ask whether it runs: it can always work, and waits for what is away.
+const PROBE: Probe = Probe {
+    program: PROGRAM,
+    host: "WOMBAT_HOST",
+    port: "DISPATCH_HTTP_PORT",
+    default_port: None,
+    path: "/livez",
+};
 
 /// What a person needs besides the flags.
 const HELP: &str = "\
@@ -48,6 +58,14 @@ struct Arguments {
 enum Command {
     /// Print the settings in force and where each came from; secrets are masked.
     Config,
+    /// Ask the running dispatcher whether it answers, as a container's health check does. Exit
+    /// code 0 when it does, else 1.
+    Health {
+        /// Where it is, such as http://127.0.0.1:9081; by WOMBAT_HOST and DISPATCH_HTTP_PORT when
+        /// absent.
+        #[arg(long)]
+        url: Option<String>,
+    },
     #[command(flatten)]
     About(About),
 }
@@ -56,6 +74,10 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let shows = match arguments.command {
         Some(Command::About(about)) => return about.tell::<Arguments>(),
+        Some(Command::Health { url }) => {
+            let layers = Layers::of_process(arguments.config, Vec::new());
+            return PROBE.ask(&layers, url.as_deref());
+        }
         Some(Command::Config) => true,
         None => false,
     };

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand, ValueHint};
 use mc_client::token::{Algorithm, Key, TokenVerifier};
 use service::cli::About;
 use service::exit;
+use service::health::Probe;
 use service::otel::OtelSettings;
 use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
@@ -19,6 +20,15 @@ use wombat_mission_control::store::database::Database;
 use wombat_mission_control::{BoardPassword, Config, ProxyLogin};
 
 const NAME: &str = "wombat-mission-control";
+
+/// Who to ask whether it is ready.
+const PROBE: Probe = Probe {
+    program: NAME,
+    host: "MC_HOST",
+    port: "MC_PORT",
+    default_port: Some(8000),
+    path: "/readyz",
+};
 
 /// What a person needs besides the flags.
 const HELP: &str = "\
@@ -63,6 +73,13 @@ enum Command {
     Conformance(Box<Conformance>),
     /// Print the contract as an OpenAPI 3.1 document.
     Contract,
+    /// Ask the running backend whether it is ready, as a container's health check does. Exit code
+    /// 0 when it is, else 1.
+    Health {
+        /// Where it is, such as http://127.0.0.1:8000; by MC_HOST and MC_PORT when absent.
+        #[arg(long)]
+        url: Option<String>,
+    },
     #[command(flatten)]
     About(About),
 }
@@ -86,11 +103,15 @@ fn main() -> ExitCode {
         }
         Some(Command::Contract) => return contract(),
         Some(Command::About(about)) => return about.tell::<Cli>(),
-        Some(Command::Config) | None => {}
+        Some(Command::Config | Command::Health { .. }) | None => {}
     }
     let flags = [("MC_HOST", cli.host), ("MC_PORT", cli.port), ("MC_DATA_DIR", cli.data_dir)];
     let flags = flags.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-    match read(&Layers::of_process(cli.config, flags)) {
+    let layers = Layers::of_process(cli.config, flags);
+    if let Some(Command::Health { url }) = cli.command {
+        return PROBE.ask(&layers, url.as_deref());
+    }
+    match read(&layers) {
         Ok(settings) if shows => exit::show(&settings.effective),
         Ok(settings) => serve(settings),
         Err(problems) => exit::fail(exit::CONFIG, NAME, &problems),

@@ -55,6 +55,18 @@ pub(crate) fn protocols(modules: &str) -> Option<PathBuf> {
     python("WOMBAT_TEST_PROTOCOLS", modules)
 }
 
+/// The Python of those who check manifests, with their programs beside it.
+pub(crate) fn packaging() -> Option<PathBuf> {
+    let python = python("WOMBAT_TEST_PACKAGING", "kubernetes_validate, compose_spec, yaml")?;
+    for program in ["kubectl", "hadolint"] {
+        if !python.with_file_name(program).is_file() {
+            skip(&format!("{program} is missing beside {}", python.display()));
+            return None;
+        }
+    }
+    Some(python)
+}
+
 fn python(variable: &str, modules: &str) -> Option<PathBuf> {
     let named = std::env::var_os(variable).map(PathBuf::from);
     let has = |python: &PathBuf| {

@@ -25,18 +25,19 @@ use tokio::sync::watch;
 const USER: &str = "ann";
 
 /// What the model says: with all that could trouble a parser.
-const PIECES: [&str; 4] = ["Hallo, ", "zwei\nZeilen\r\n\r\n", "data: kein Feld, 🦘 ", "Ende"];
+pub(crate) const PIECES: [&str; 4] =
+    ["Hallo, ", "zwei\nZeilen\r\n\r\n", "data: kein Feld, 🦘 ", "Ende"];
 
 /// A model that tells its pieces one by one: after the first it waits until it is let go on. It
 /// calls a tool first where the message asks for one.
 #[derive(Clone)]
-struct Model {
-    go: watch::Sender<bool>,
-    asked: watch::Sender<usize>,
+pub(crate) struct Model {
+    pub(crate) go: watch::Sender<bool>,
+    pub(crate) asked: watch::Sender<usize>,
 }
 
 impl Model {
-    async fn start(go: bool) -> (Self, String) {
+    pub(crate) async fn start(go: bool) -> (Self, String) {
         let model = Self { go: watch::Sender::new(go), asked: watch::Sender::new(0) };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -158,7 +159,7 @@ impl World {
 }
 
 /// The events of a stream's text, by the rules of the HTML standard, as simply as can be.
-fn events(text: &str) -> Vec<(String, Value)> {
+pub(crate) fn events(text: &str) -> Vec<(String, Value)> {
     text.split("\n\n")
         .filter_map(|block| {
             let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
