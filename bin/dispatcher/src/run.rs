@@ -46,8 +46,8 @@ pub enum DispatchError {
     #[error("the queue is not drained: {0}")]
     NotDrained(String),
     /// The HTTP client could not be built.
-    #[error("the HTTP client cannot be set up: {}", service::http::explain(.0))]
-    Client(#[from] reqwest::Error),
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(String),
     /// `AGENT_DAEMON_API_KEY` holds what a header cannot.
     #[error("AGENT_DAEMON_API_KEY cannot stand in a header")]
     DaemonKey(#[from] InvalidHeaderValue),
@@ -67,7 +67,9 @@ pub async fn run(
     listener: Option<TcpListener>,
     stop: CancellationToken,
 ) -> Result<(), DispatchError> {
-    let http = service::http::client_builder().build()?;
+    let http = service::http::client_builder()
+        .build()
+        .map_err(|error| DispatchError::Client(service::http::explain(&error)))?;
     let metrics = Arc::new(Metrics::default());
     let served = CancellationToken::new();
     let _stop_serving = served.clone().drop_guard();
