@@ -20,7 +20,8 @@ prerequisites:
 	@command -v cc >/dev/null || { echo "a C compiler is missing: apt-get install gcc"; exit 1; }
 
 demo: prerequisites ## Build, start everything with the example workspace, show a whole round trip
-	$(CARGO) build --quiet --workspace --bins
+	@echo "Building the programs; the first time this takes some minutes …"
+	@$(CARGO) build --workspace --bins
 	@$(CARGO) run --quiet -p xtask -- demo
 
 test: prerequisites ## Run everything that must pass

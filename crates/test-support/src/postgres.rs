@@ -86,11 +86,11 @@ fn template(bin: &Path, kept: &Path) -> PathBuf {
     let options =
         ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "-N", "--wal-segsize=1"];
     success(&command(&bin.join("initdb")).arg("-D").arg(&made).args(options).output().unwrap());
-    // Of several that make it at once the first counts.
-    let own = kept.join(format!("cluster-{}", std::process::id()));
-    copy(&made, &own);
-    if fs::rename(&own, &place).is_err() {
-        fs::remove_dir_all(&own).unwrap();
+    // Of several that make it at once, also in one process, the first counts.
+    let own = tempfile::tempdir_in(kept).unwrap();
+    copy(&made, &own.path().join("data"));
+    if fs::rename(own.path().join("data"), &place).is_err() {
+        assert!(place.exists(), "{} cannot be made", place.display());
     }
     place
 }
