@@ -163,7 +163,9 @@ mod tests {
                 }
             })
         });
-        threads.map(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
         gatherer.flush();
         let pieces: Vec<Vec<u8>> = taken.try_iter().collect();
         assert!(pieces.len() < 1_000, "{} pieces for 2,000 lines", pieces.len());
