@@ -37,10 +37,10 @@ fi
 
 packages=()
 for program in "${PROGRAMS[@]}"; do packages+=(-p "$program"); done
-# Nobody's home folder is part of a program.
+# Nobody's home folder is part of a program; this one's own files are named relative to it anyway.
 sources="${CARGO_HOME:-$HOME/.cargo}"
 "${build[@]}" --locked --target "$target" --profile "$profile" \
-  --config "target.$target.rustflags=[\"--remap-path-prefix=$sources=/cargo\", \"--remap-path-prefix=$PWD=/wombat\"]" \
+  --config "target.$target.rustflags=[\"--remap-path-prefix=$sources=/cargo\"]" \
   "${packages[@]}"
 case "$profile" in dev | test) folder=debug ;; *) folder="$profile" ;; esac
 built="$(target_dir)/$target/$folder"

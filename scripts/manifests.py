@@ -267,13 +267,13 @@ def check_dockerfile():
         for source in [word for word in words[1:-1] if not word.startswith("--")]:
             if not (ROOT / source).exists():
                 problem("Dockerfile", f"COPY {source}: it is not in the repository")
-            if source.split("/")[0] not in sent:
+            if not any(source == name or source.startswith(f"{name}/") for name in sent):
                 problem("Dockerfile", f"COPY {source}: .dockerignore keeps it out")
     # All members of the workspace must be there, or cargo refuses to begin.
     for member in re.search(r"^members = \[(.*)\]", (ROOT / "Cargo.toml").read_text(), re.M)[1].split(","):
-        top = member.strip().strip('"').split("/")[0]
-        if not re.search(rf"^COPY {top} {top}$", text, re.M):
-            problem("Dockerfile", f"the workspace's member {top} is not copied")
+        folder = member.strip().strip('"').removesuffix("/*")
+        if f"COPY {folder} {folder}" not in text.splitlines():
+            problem("Dockerfile", f"the workspace's member {folder} is not copied")
     wanted = {"a number as its user": r"^USER \d+:\d+$", "a health check": r'^HEALTHCHECK .*"health"\]', "a command": r"^CMD \["}
     for what, pattern in wanted.items():
         if not re.search(pattern, text, re.M):

@@ -292,7 +292,9 @@ async fn an_instance_that_slept_past_its_lease_cannot_write() {
     assert_eq!((status, answer["response"].as_str()), (200, Some("Done: other")), "{answer}");
     let (status, answer) = sleeper.unwrap();
     assert_eq!((status, answer["code"].as_str()), (409, Some("session_busy")), "{answer}");
-    let log = first.log();
+    // A run's last line may still be on its way when its answer has arrived.
+    let said = async || first.log().contains("SessionLost").then(|| first.log());
+    let log = wait_for("the end of the run that slept", said).await;
     assert_eq!(log.matches("SessionLost").count(), 1, "{log}");
     assert_eq!(log.matches("the session's lease is lost").count(), 1, "{log}");
     let path = format!("/messages?task_id={task_id}");
