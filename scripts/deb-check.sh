@@ -27,7 +27,7 @@ done
 
 list="$(dpkg-deb -c "$deb")"
 # rights PATTERN PATH: the one line of the list.
-rights() { grep -qE "^$1 root/root .* \./$2\$" <<<"$list"; verdict $? "$2 has the rights $1"; }
+rights() { grep -qE "^$1 (root/root|0/0) .* \./$2\$" <<<"$list"; verdict $? "$2 has the rights $1"; }
 for program in "${PROGRAMS[@]}"; do rights -rwxr-xr-x "usr/bin/$program"; done
 rights -rw-r----- etc/wombat/wombat.env
 for unit in packaging/systemd/*.service packaging/systemd/*.timer; do rights -rw-r--r-- "usr/lib/systemd/system/$(basename "$unit")"; done

@@ -39,6 +39,7 @@ packages=()
 for program in "${PROGRAMS[@]}"; do packages+=(-p "$program"); done
 # Nobody's home folder is part of a program; this one's own files are named relative to it anyway.
 sources="${CARGO_HOME:-$HOME/.cargo}"
+export "CFLAGS_${target//-/_}=-ffile-prefix-map=$sources=/cargo"
 "${build[@]}" --locked --target "$target" --profile "$profile" \
   --config "target.$target.rustflags=[\"--remap-path-prefix=$sources=/cargo\"]" \
   "${packages[@]}"
