@@ -1,4 +1,4 @@
-//! What the official clients of docs/PROTOCOLS.md never send; their own rounds are in test-support.
+//! What the official clients of docs/PROTOCOLS.md never send; their own rounds are in tests/e2e.
 
 use serde_json::{Value, json};
 use service::settings::Layers;

@@ -39,6 +39,7 @@ fn programs_know_crates_and_crates_know_only_what_they_may() {
         ("wombat-core", &[]),
         ("service", &["mc-client"]),
         ("test-support", &[]),
+        ("e2e", &[]),
         ("xtask", &["test-support"]),
         ("axum-backend", &["mc-client"]),
         ("bench", &["mc-client", "test-support", "wombat-core", "wombat-mission-control"]),
