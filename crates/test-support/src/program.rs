@@ -1,8 +1,11 @@
 //! A program of this workspace as a process.
 
+mod freshness;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,6 +15,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::PATIENCE;
+use freshness::BuildDir;
+
+/// The programs that this process has found to be up to date, by name.
+static CHECKED: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
 
 /// What a program's listener line begins with; the address follows.
 const LISTENING: &str = "listening on ";
@@ -38,13 +45,24 @@ pub struct Program {
 }
 
 impl Program {
-    /// Where a program is: beside the executable that runs now.
+    /// Where a program is: beside the executable that runs now. A test builds it first, where it
+    /// does not exist or is older than its sources.
     ///
     /// # Errors
-    /// When it has not been built.
+    /// When it cannot be built; outside of a test, when it has not been built.
     pub fn path(name: &str) -> Result<PathBuf, ProgramError> {
         let exe = std::env::current_exe().map_err(|error| ProgramError(error.to_string()))?;
-        // Tests run in `deps`, a folder below the programs.
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize();
+        if let (Some(build), Ok(workspace)) = (BuildDir::of(&exe), workspace) {
+            // Also makes the other threads wait that want the same program.
+            let mut checked = CHECKED.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(path) = checked.get(name) {
+                return Ok(path.clone());
+            }
+            let path = build.up_to_date(&workspace, name)?;
+            checked.insert(name.to_owned(), path.clone());
+            return Ok(path);
+        }
         let found =
             exe.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.is_file());
         found.ok_or_else(|| {
