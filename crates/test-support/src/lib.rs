@@ -14,10 +14,12 @@ pub mod gate;
 pub mod llm;
 pub mod postgres;
 pub mod program;
+mod skip;
 pub mod stack;
 
 use std::time::Duration;
 
+pub use skip::skip;
 use tokio::time::Instant;
 
 /// How long tests wait for something that must happen: long enough for a busy machine.

@@ -6,9 +6,8 @@ use std::process::Command;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use test_support::browser::{Browser, View};
+use test_support::skip;
 use test_support::stack::{Stack, StackOptions, example};
-
-use crate::peers::skip;
 
 const LIGHT: View = View { width: 1280, height: 900, dark: false };
 const DARK: View = View { width: 1280, height: 900, dark: true };

@@ -3,12 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// Says why a test does nothing; where everything must be tested that is a failure.
-pub(crate) fn skip(what: &str) {
-    let must = std::env::var_os("WOMBAT_TEST_ALL").is_some_and(|value| value == "1");
-    assert!(!must, "{what}");
-    eprintln!("SKIPPED: {what}");
-}
+use test_support::skip;
 
 /// A program of the system, if it is installed.
 pub(crate) fn installed(name: &str) -> Option<PathBuf> {

@@ -9,9 +9,8 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
 use test_support::postgres::Postgres;
 use test_support::program::Program;
+use test_support::skip;
 use tokio::process::Command;
-
-use crate::peers::skip;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const INTERNAL: &str = "the-internal-token-of-the-tests";

@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use test_support::program::Program;
+use test_support::skip;
 use tokio::process::Command;
-
-use crate::peers::skip;
 
 #[tokio::test]
 async fn nothing_happens_outside_of_what_a_role_declares_however_obedient_the_model() {
