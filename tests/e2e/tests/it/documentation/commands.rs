@@ -29,6 +29,16 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// What a reader needs.
 const TOOLS: [&str; 5] = ["bash", "git", "make", "curl", "openssl"];
 
+/// The programs that the commands start.
+const PROGRAMS: [&str; 6] = [
+    "wombat-daemon",
+    "wombat-dispatcher",
+    "wombat-heartbeat",
+    "wombat-mission-control",
+    "wombat-standup",
+    "xtask",
+];
+
 /// Does for `cargo` what these documents use it for.
 const CARGO: &str = r#"#!/bin/sh
 case "$1" in
@@ -203,7 +213,8 @@ impl Place {
             installed(tool)?;
         }
         let dir = tempfile::tempdir().unwrap();
-        let programs = Program::path("wombat-daemon").unwrap().parent().unwrap().to_owned();
+        let built = PROGRAMS.map(|name| Program::path(name).unwrap());
+        let programs = built[0].parent().unwrap().to_owned();
         let shims = dir.path().join("shims");
         std::fs::create_dir(&shims).unwrap();
         std::fs::write(shims.join("cargo"), CARGO).unwrap();
