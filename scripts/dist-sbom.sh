@@ -13,7 +13,7 @@ if ! cargo cyclonedx --version >/dev/null 2>&1; then
   exit 0
 fi
 # It writes beside each Cargo.toml of the workspace, and nowhere else.
-leftovers() { find bench bin crates examples xtask -name wombat-sbom.json -delete; }
+leftovers() { find bench bin crates examples tests xtask -name wombat-sbom.json -delete; }
 trap leftovers EXIT
 # Test dependencies and the tools of the build are not in the programs.
 cargo cyclonedx --quiet --format json --spec-version 1.5 --target "$target" --no-build-deps --override-filename wombat-sbom
