@@ -4,6 +4,10 @@ CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 RUNNER := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo "nextest run --no-fail-fast" || echo "test --no-fail-fast")
 
+# xtask and the programs that it starts, and nothing else. One command must build them all: by itself, each
+# package would get builds of the dependencies with features of its own.
+DEMO := wombat-mission-control wombat-daemon wombat-dispatcher xtask
+
 # What `make recordings` collects is used by the tests where it is there.
 RECORDINGS := $(TARGET_DIR)/recordings/answers.jsonl
 ifneq ($(wildcard $(RECORDINGS)),)
@@ -21,12 +25,14 @@ prerequisites:
 
 demo: prerequisites ## Build, start everything with the example workspace, show a whole round trip
 	@echo "Building the programs; the first time this takes some minutes …"
-	@$(CARGO) build --workspace --bins
-	@$(CARGO) run --quiet -p xtask -- demo
+	@$(CARGO) build --bins $(DEMO:%=-p %)
+	@$(TARGET_DIR)/debug/xtask demo
 
-test: prerequisites ## Run everything that must pass
-	$(CARGO) build --workspace --bins
-	$(CARGO) $(RUNNER) --workspace
+# Tests build the programs that they start. The runner has built most of them by then; it does not build
+# these two, and building them in the middle of the run would slow down the tests beside it.
+test: prerequisites ## Run everything that must pass, and list what was skipped (ARGS="-p e2e streams" runs only those)
+	$(if $(ARGS),,$(CARGO) build --workspace --bin axum-backend --bin xtask)
+	@scripts/test.sh $(CARGO) $(RUNNER) $(or $(ARGS),--workspace)
 
 lint: prerequisites ## Formatting, clippy, documentation, dependency rules
 	$(CARGO) fmt --all --check
@@ -49,8 +55,8 @@ count: prerequisites ## Count instructions of the daemon and compare them with b
 	@$(TARGET_DIR)/debug/floor count $(TARGET_DIR)/release/wombat-daemon $(ARGS)
 
 chaos: prerequisites ## Deliver notifications while everything is killed at random (ARGS="--seed 1 --notifications 20000 --sessions 500")
-	$(CARGO) build --release --quiet -p wombat-mission-control -p wombat-daemon -p wombat-dispatcher
-	@$(CARGO) run --release --quiet -p xtask -- chaos $(ARGS)
+	$(CARGO) build --release --quiet --bins $(DEMO:%=-p %)
+	@$(TARGET_DIR)/release/xtask chaos $(ARGS)
 
 fuzz: prerequisites ## Feed every parser with nonsense (ARGS="300 answers": seconds for each target, which)
 	@scripts/fuzz.sh $(ARGS)
@@ -64,8 +70,8 @@ contract: prerequisites ## Write docs/contract.openapi.json anew from the types
 	$(CARGO) run --quiet -p wombat-mission-control -- contract > docs/contract.openapi.json
 
 screenshots: prerequisites ## Take the pictures of the README (needs chromium and chromium-driver)
-	$(CARGO) build --quiet --workspace --bins
-	$(CARGO) run --quiet -p xtask -- screenshots
+	$(CARGO) build --quiet --bins $(DEMO:%=-p %)
+	$(TARGET_DIR)/debug/xtask screenshots
 
 recordings: ## Collect recorded answers of real providers for the tests (docs/PROVIDERS.md)
 	@python3 -c 'import yaml' 2>/dev/null || { echo "PyYAML is missing: pip install pyyaml"; exit 1; }
