@@ -158,13 +158,13 @@ pub(crate) async fn run() -> io::Result<()> {
     println!("| opened in | {:.1} s | |", opening.as_secs_f64());
     println!("| finished | {done} | all |");
     for (what, goal, mut delays) in [
-        ("beginning one after the other".to_owned(), "≤ 1 ms", alone),
-        (format!("{AT_ONCE} beginning at a time"), "", together),
+        ("streams started one after the other".to_owned(), "≤ 1 ms", alone),
+        (format!("{AT_ONCE} streams started at a time"), "", together),
     ] {
         delays.sort_unstable();
         let at = |share: usize| delays[(delays.len() - 1) * share / 100];
         println!(
-            "| the model's first text until it is read, {what}: median / p99 | {} / {} µs | {goal} |",
+            "| latency of the model's first text, {what}: median / p99 | {} / {} µs | {goal} |",
             at(50),
             at(99)
         );

@@ -1,6 +1,6 @@
-//! `make bench`: runs all that is measured and writes docs/BENCHMARKS.md, with machine and commit.
+//! `make bench`: runs all benchmarks and writes docs/BENCHMARKS.md, with machine and commit.
 //!
-//! With names of sections as arguments only those are run, and nothing is written.
+//! With names of sections as arguments it runs only those, and writes nothing.
 
 #![allow(clippy::print_stdout, reason = "the figures are the result")]
 
@@ -9,8 +9,8 @@ use std::io::{BufRead as _, BufReader, Error, Result};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What is measured: a title, the program beside this one with its arguments, what stands before its
-/// tables and what behind.
+/// A benchmark: its title, the program beside this one with its arguments, and the text before and
+/// after its tables.
 struct Section {
     title: &'static str,
     program: &'static [&'static str],
@@ -26,7 +26,7 @@ const SECTIONS: [Section; 6] = [
         after: include_str!("../../notes/floor-after.md"),
     },
     Section {
-        title: "Beside others",
+        title: "Compared with others",
         program: &["floor", "peers"],
         before: include_str!("../../notes/peers.md"),
         after: "",

@@ -80,7 +80,7 @@ pub(crate) async fn run() -> Result<()> {
         }
     }
     println!(
-        "| a call of a model, relayed by | per second | CPU of one | p99, {CALLERS} at a time |"
+        "| a model call through | per second | CPU of one | p99, {CALLERS} at a time |"
     );
     println!("| --- | --- | --- | --- |");
     for peer in all {

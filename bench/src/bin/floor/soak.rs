@@ -37,7 +37,7 @@ pub(crate) async fn run() -> Result<()> {
         }
     }
     println!(
-        "| after runs, one after the other without and with two tools | memory | open files |"
+        "| after this many runs, alternating without and with two tools | memory | open files |"
     );
     println!("| --- | --- | --- |");
     for share in [RUNS / 10, RUNS / 2, RUNS] {
