@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs a command that runs tests; after its summary come the skipped tests, each with its reason.
-# usage: scripts/test.sh cargo nextest run --workspace
+# Runs a test runner, and lists the skipped tests with their reasons after its summary. Exits with its exit code.
+#
+#   scripts/test.sh cargo nextest run --workspace
 set -uo pipefail
 
 WOMBAT_TEST_SKIPPED=$(mktemp)
