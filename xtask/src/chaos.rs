@@ -1,4 +1,4 @@
-//! `make chaos`: notifications are delivered while everything is killed at random.
+//! `make chaos`: notifications are delivered while programs are killed at random.
 
 use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,25 +8,25 @@ use test_support::chaos::{self, Plan};
 use test_support::program::ProgramError;
 use test_support::stack::example;
 
-/// How much, and what goes wrong.
+/// How much is delivered, and which faults are injected.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Repeats a run: the same kills, the same calls that fail. The time when absent.
+    /// Seed: the same one repeats the kills and the failing calls. The current time when absent.
     #[arg(long)]
     seed: Option<u64>,
-    /// Notifications in all.
+    /// Number of notifications.
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..))]
     notifications: u32,
-    /// Sessions that they are for.
+    /// Number of sessions.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     sessions: u32,
-    /// Percent of the daemon's answers and of the acknowledgements that fail.
+    /// Percentage of calls to the daemon and of acknowledgements that fail.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=90))]
     percent: u64,
     /// The shortest time between two kills, in milliseconds; the longest is four times as long.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
     between_kills_ms: u64,
-    /// Seconds after which it is given up.
+    /// Timeout, seconds.
     #[arg(long, default_value_t = 3_600)]
     patience_secs: u64,
 }

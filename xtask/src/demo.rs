@@ -1,4 +1,4 @@
-//! The demo: one whole round trip, told as it happens, with the objects read back at the end.
+//! The demo: one full round trip, printed as it happens, with the objects read back at the end.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -13,17 +13,17 @@ use tokio::time::sleep;
 
 use crate::provider::Choice;
 
-/// Who writes.
+/// The user who writes.
 const USER: &str = "demo-user";
 
-/// What is written.
+/// The message.
 const MESSAGE: &str = "@scout find two primary schools near the beach";
 
-/// The ports that the documentation speaks of; others are taken when these are not free.
+/// The ports named in the documentation; free ones are used when these are taken.
 const BACKEND_PORT: u16 = 8000;
 const DAEMON_PORT: u16 = 8081;
 
-/// How long a model may think before the demo gives up.
+/// How long the demo waits for a model.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Shows the round trip; then, unless `exit`, leaves the page open until Ctrl-C.
@@ -101,7 +101,7 @@ async fn play(
     std::future::pending().await
 }
 
-/// The port, if nobody has it.
+/// The port, if it is free.
 fn free(port: u16) -> Option<u16> {
     TcpListener::bind(("127.0.0.1", port)).ok().map(|_| port)
 }
@@ -149,7 +149,7 @@ async fn round(stack: &Stack, choice: &Choice) -> Result<(), ProgramError> {
     read_back(&person, &task_id, choice).await
 }
 
-/// Reads everything back from the backend, the only place where it is.
+/// Reads everything back from the backend, the only place where it is stored.
 async fn read_back(person: &Person, task_id: &str, choice: &Choice) -> Result<(), ProgramError> {
     let (tasks, documents) = (person.list("/tasks").await?, person.list("/documents").await?);
     let thread = person.list(&format!("/messages?task_id={task_id}")).await?;
@@ -201,7 +201,7 @@ async fn until(
     Err(ProgramError(format!("waited {} s in vain until {what}", PATIENCE.as_secs())))
 }
 
-/// The daemon's own account of the tools it called.
+/// The tool calls, from the daemon's log.
 fn tool_lines(log: &str) -> Vec<String> {
     log.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())

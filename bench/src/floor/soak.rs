@@ -10,7 +10,7 @@ use super::small;
 
 /// How many runs.
 const RUNS: usize = 1_000_000;
-/// How long runs are made between two looks.
+/// How long runs are made between two measurements.
 const LAP: Duration = Duration::from_secs(10);
 
 /// Prints memory and open files after the first tenth of the runs, in the middle and at the end.

@@ -20,7 +20,7 @@ use freshness::BuildDir;
 /// The programs that this process has found to be up to date, by name.
 static CHECKED: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
 
-/// What a program's listener line begins with; the address follows.
+/// The start of the log line in which a program reports its address.
 const LISTENING: &str = "listening on ";
 
 /// Why a program could not be started or used.
@@ -45,8 +45,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Where a program is: beside the executable that runs now. A test builds it first, where it
-    /// does not exist or is older than its sources.
+    /// The path of a program, which lies beside the running executable. A test builds the program
+    /// first when it is missing or older than its sources.
     ///
     /// # Errors
     /// When it cannot be built; outside of a test, when it has not been built.
@@ -83,7 +83,7 @@ impl Program {
         Self::start_path(&Self::path(name)?, dir, settings, arguments)
     }
 
-    /// The same with any program, by its path, or by its name when one of `settings` is `PATH`.
+    /// The same for any program, by its path, or by its name when `settings` has a `PATH`.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -124,7 +124,7 @@ impl Program {
         &self.name
     }
 
-    /// What it holds in memory now, bytes; nothing where the system does not say.
+    /// Its resident memory, bytes; `None` where the system does not report it.
     pub fn memory(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -136,7 +136,7 @@ impl Program {
         self.log.lock().map(|log| log.clone()).unwrap_or_default()
     }
 
-    /// All that it has printed, once it has ended: what it said last may still be on its way then.
+    /// All that it has printed, after its end: waits for the last lines to be read.
     pub async fn full_log(&mut self) -> String {
         for reader in self.readers.drain(..) {
             let _ = reader.await;
@@ -144,10 +144,10 @@ impl Program {
         self.log()
     }
 
-    /// Where it listens, once it does.
+    /// The URL that it listens on; waits until it does.
     ///
     /// # Errors
-    /// When it ends instead, or says nothing for too long.
+    /// When it exits, or does not listen in time.
     pub async fn url(&mut self) -> Result<String, ProgramError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -165,10 +165,10 @@ impl Program {
         }
     }
 
-    /// Waits for its end.
+    /// Waits until it exits.
     ///
     /// # Errors
-    /// When it goes on for too long.
+    /// When it does not exit in time.
     pub async fn wait(&mut self) -> Result<ExitStatus, ProgramError> {
         match timeout(PATIENCE, self.child.wait()).await {
             Ok(Ok(status)) => Ok(status),
@@ -186,7 +186,7 @@ impl Program {
         }
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Sends SIGTERM, and waits until it exits.
     ///
     /// # Errors
     /// When it does not stop.
@@ -195,10 +195,10 @@ impl Program {
         self.wait().await
     }
 
-    /// Ends it at once, as a power cut would.
+    /// Sends SIGKILL, and waits until it is gone.
     ///
     /// # Errors
-    /// When it does not end even then.
+    /// When it does not exit even then.
     pub async fn kill(&mut self) -> Result<(), ProgramError> {
         self.signal(Signal::KILL);
         self.wait().await.map(drop)

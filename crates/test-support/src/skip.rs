@@ -1,4 +1,4 @@
-//! Tests that do nothing where something is not installed, and say so.
+//! Skipping a test, with the reason, where something that it needs is not installed.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -7,8 +7,8 @@ use std::path::Path;
 /// after the runner's summary.
 const LIST: &str = "WOMBAT_TEST_SKIPPED";
 
-/// Says why a test does nothing: on standard error, which test runners show only on demand, and in
-/// the file that `WOMBAT_TEST_SKIPPED` names. The test returns after it.
+/// Reports why a test is skipped: on standard error, which test runners show only on demand, and in
+/// the file that `WOMBAT_TEST_SKIPPED` names. The test must return after it.
 ///
 /// # Panics
 /// When nothing may be skipped, since `WOMBAT_TEST_ALL` is 1; and when the file cannot be written.

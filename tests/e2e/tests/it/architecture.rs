@@ -1,11 +1,11 @@
-//! Who may know whom (docs/ARCHITECTURE.md), checked on what Cargo knows.
+//! Which package may depend on which (docs/ARCHITECTURE.md), checked with `cargo metadata`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use serde_json::Value;
 
-/// Each package of the workspace and the ones of the workspace that it ships with.
+/// Each package of the workspace and those that it depends on, without dev-dependencies.
 fn knows() -> BTreeMap<String, BTreeSet<String>> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let output = Command::new(cargo)

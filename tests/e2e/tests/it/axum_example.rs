@@ -1,4 +1,4 @@
-//! The axum example: typed tools of its own document, and `mc-client` on the backend's side.
+//! The axum example: typed tools from its OpenAPI document, and `mc-client` on the backend's side.
 
 use serde_json::json;
 use test_support::program::Program;

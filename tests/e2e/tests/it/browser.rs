@@ -1,4 +1,4 @@
-//! The page in a real Chromium, beside real programs.
+//! The page in a real Chromium, with the real programs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,12 +13,12 @@ const LIGHT: View = View { width: 1280, height: 900, dark: false };
 const DARK: View = View { width: 1280, height: 900, dark: true };
 const PHONE: View = View { width: 360, height: 740, dark: true };
 
-/// Sets a mark that a test finds, wherever it is run.
+/// Sets a marker that a test finds, wherever it is executed.
 const HOSTILE: &str = "<script>window.pwned=1</script><img src=https://evil.example/x onerror=window.pwned=1>\n\n\
     [click](javascript:window.pwned=1) ![p](https://evil.example/pixel) <svg/onload=window.pwned=1>\n\n\
     <iframe src=https://evil.example/></iframe> [fine](https://example.org/) \"onmouseover=\"window.pwned=1";
 
-/// The example, in which a person must allow each document.
+/// The example, in which each document needs approval.
 fn guarded(dir: &Path) -> PathBuf {
     let copy = dir.join("example");
     let copied = Command::new("cp").arg("-r").arg(example()).arg(&copy).status().unwrap();
@@ -29,7 +29,7 @@ fn guarded(dir: &Path) -> PathBuf {
     copy
 }
 
-/// Nothing was complained of, and nobody but the backend was asked for anything.
+/// Nothing was logged as an error, and nothing but the backend was requested.
 async fn clean(browser: &Browser, backend: &str) {
     assert_eq!(browser.complaints().await, Vec::<String>::new());
     let foreign: Vec<_> = browser

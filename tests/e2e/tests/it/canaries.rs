@@ -1,6 +1,5 @@
-//! Secrets are looked for in everything that anybody can read: what all programs print at the level
-//! `trace`, what they answer, the traces with all content, what the model is told, what is stored.
-//! And: every log line of a run bears its ids.
+//! No secret appears in any output: the logs of all programs at level `trace`, responses, traces with
+//! all content, prompts, stored objects. And every log line of a run carries its ids.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -24,7 +23,7 @@ const OTEL_HEADER: &str = "canary-otel-93ab44";
 const WEBHOOK_SECRET: &str = "whsec_Y2FuYXJ5LXdlYmhvb2stMTIzNDU2Nzg5MA==";
 const SHOUTED: &str = "canary-proxy-password-11";
 
-/// All that was read, with where.
+/// All collected output, with its origin.
 #[derive(Default)]
 struct Read(Vec<(String, String)>);
 
@@ -33,7 +32,7 @@ impl Read {
         self.0.push((place.to_owned(), text.into()));
     }
 
-    /// Fails where a secret, or any agent token, stands.
+    /// Fails when it contains a secret or an agent token.
     fn holds_none_of(&self, secrets: &[&str]) {
         for (place, text) in &self.0 {
             for secret in secrets {
@@ -50,7 +49,7 @@ impl Read {
     }
 }
 
-/// Passes everything on to the backend, but for `/api/mirror`, which repeats what it was sent.
+/// Forwards everything to the backend, except `/api/mirror`, which echoes the request.
 async fn with_a_mirror(backend: &str) -> String {
     #[derive(Clone)]
     struct Front(String, reqwest::Client);
@@ -101,7 +100,7 @@ fn workspace() -> TempDir {
     dir
 }
 
-/// A receiver of webhooks, with all that it was told.
+/// A webhook receiver, with all that it received.
 async fn receiver() -> (String, Arc<Mutex<Vec<String>>>) {
     let told = Arc::new(Mutex::new(Vec::new()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -115,8 +114,8 @@ async fn receiver() -> (String, Arc<Mutex<Vec<String>>>) {
     (url, told)
 }
 
-/// What the model does: a tool that works, one that repeats the token, an answer; then its key is
-/// refused by a provider that repeats it.
+/// The model's script: a tool call that works, one that echoes the token, an answer; then its key is
+/// rejected by a provider that echoes it.
 fn script() -> Vec<Reply> {
     let refused = json!({ "error": { "message": format!("Incorrect API key provided: {MODEL_KEY}."),
         "type": "invalid_request_error", "code": "invalid_api_key" } });
@@ -129,7 +128,7 @@ fn script() -> Vec<Reply> {
     ]
 }
 
-/// Everything that the programs are given that nobody may read.
+/// All secrets that the programs are given.
 fn settings(otel: String, llm: &ScriptedLlm, front: &str) -> StackOptions {
     StackOptions {
         everywhere: vec![
@@ -152,7 +151,7 @@ fn settings(otel: String, llm: &ScriptedLlm, front: &str) -> StackOptions {
     }
 }
 
-/// Asks everything that can be asked, rightly and wrongly.
+/// Makes all kinds of requests, valid and invalid.
 async fn ask_everything(stack: &Stack, hook: &str, read: &mut Read) {
     let http = reqwest::Client::new();
     let key = stack.daemon_key();
@@ -204,7 +203,7 @@ async fn ask_everything(stack: &Stack, hook: &str, read: &mut Read) {
     read.take("the page", page.text().await.unwrap());
 }
 
-/// What is stored, as a person reads it.
+/// The stored objects, as a person reads them.
 async fn read_the_store(stack: &Stack, read: &mut Read) {
     let person = stack.person("ann");
     for path in ["/tasks", "/documents", "/notifications", "/runs", "/agents", "/standup?tz=UTC"] {

@@ -1,4 +1,4 @@
-//! Nothing is lost and nothing happens twice, whoever dies when.
+//! Nothing is lost and nothing happens twice, whichever program is killed when.
 
 use std::time::Duration;
 

@@ -20,7 +20,7 @@ use crate::peers::{free_port, installed};
 
 const QUESTION: &str = "find two primary schools near the beach";
 
-/// A stack with a home for the person who chats.
+/// A stack with a home folder for the person who chats.
 struct World {
     stack: Stack,
     home: TempDir,
@@ -31,7 +31,7 @@ impl World {
         Self::new(Vec::new(), example().as_path()).await
     }
 
-    /// With a model that says what it is told to.
+    /// With a scripted model.
     async fn scripted(model: &ScriptedLlm, agent_config: &Value) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("workspace/souls")).unwrap();
@@ -55,7 +55,7 @@ impl World {
         Self { stack, home: tempfile::tempdir().unwrap() }
     }
 
-    /// The chat with what it needs, and no secret of the backend or of a model.
+    /// The chat with only what it needs: no secret of the backend, no key of a model.
     fn settings(&self) -> [(&'static str, String); 4] {
         [
             ("AGENT_DAEMON_URL", self.stack.daemon_url.clone()),
@@ -100,7 +100,7 @@ fn texts(output: &Output) -> (String, String) {
     (text(&output.stdout), text(&output.stderr))
 }
 
-/// The one line of a chat that fails.
+/// The error line of a chat that fails.
 fn problem(output: &Output) -> String {
     let (out, err) = texts(output);
     assert_eq!((output.status.code(), out.as_str()), (Some(1), ""), "{err}");
@@ -204,7 +204,7 @@ async fn a_run_that_fails_or_waits_for_a_person_says_so() {
     world.stack.stop().await.unwrap();
 }
 
-/// A chat at a terminal, which `script` of util-linux plays.
+/// A chat on a terminal, which `script` of util-linux provides.
 struct Terminal {
     child: Child,
     keys: ChildStdin,
@@ -244,7 +244,7 @@ impl Terminal {
         Some(Self { child, keys, screen, seen: 0 })
     }
 
-    /// Waits until a text stands behind all that was waited for before, and gives what came before it.
+    /// Waits for a text after all that was awaited before, and returns what came before it.
     async fn expect(&mut self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {

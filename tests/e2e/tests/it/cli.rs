@@ -1,4 +1,4 @@
-//! Completions and manual pages of all programs, read by real shells and by mandoc.
+//! Completions and manual pages of all programs, tested with real shells and mandoc.
 
 use std::path::Path;
 use std::process::Output;
@@ -23,7 +23,7 @@ async fn run(program: &Path, arguments: &[&str], dir: &Path) -> Output {
     command.env("HOME", dir).env("TERM", "dumb").output().await.unwrap()
 }
 
-/// The same, and it must work and complain of nothing.
+/// The same, which must succeed without a message on standard error.
 async fn works(program: &Path, arguments: &[&str], dir: &Path) -> String {
     let output = run(program, arguments, dir).await;
     let said = String::from_utf8_lossy(&output.stderr);

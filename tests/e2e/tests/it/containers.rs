@@ -1,6 +1,6 @@
-//! What packaging/docker/compose.yaml puts together, without containers: the backend on a real
-//! PostgreSQL, two daemons that a name server knows, the real proxy with the very file that is
-//! shipped, the dispatcher.
+//! The services of packaging/docker/compose.yaml, without containers: the backend on a real
+//! PostgreSQL, two daemons that a DNS server knows, the real proxy with the shipped configuration,
+//! the dispatcher.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -22,17 +22,17 @@ use crate::streams::{Model, PIECES, events};
 
 const USER: &str = "ann";
 
-/// Where the two daemons are: each has an address of its own and the same port, as containers have.
+/// The addresses of the two daemons; they share a port, as containers do.
 const REPLICAS: [Ipv4Addr; 2] = [Ipv4Addr::new(127, 0, 81, 1), Ipv4Addr::new(127, 0, 81, 2)];
 
-/// How many requests must come through before and after each daemon's restart.
+/// How many requests must succeed before and after each restart of a daemon.
 const SOME: usize = 15;
 
 fn shipped() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/docker/haproxy.cfg")
 }
 
-/// Docker's name server: it knows the replicas that run now.
+/// Stands in for Docker's DNS server: it knows the replicas that run now.
 #[derive(Clone, Default)]
 struct Names(Arc<Mutex<Vec<Ipv4Addr>>>);
 
@@ -55,7 +55,7 @@ impl Names {
         *self.0.lock().unwrap() = replicas.to_vec();
     }
 
-    /// RFC 1035: the head, the question again, and an address record for each replica.
+    /// RFC 1035: header, the repeated question, and an address record for each replica.
     fn answer(&self, query: &[u8]) -> Vec<u8> {
         let name_length = query[12..].iter().position(|byte| *byte == 0).unwrap() + 1;
         let question = &query[12..12 + name_length + 4];
@@ -82,7 +82,7 @@ fn common_port() -> u16 {
     std::iter::repeat_with(free_port).find(|port| free(*port)).unwrap()
 }
 
-/// The shipped file with the addresses of this machine. Each is there once.
+/// The shipped configuration with the addresses of this machine; each occurs once.
 fn proxy_file(dir: &Path, listen: u16, names: &str, daemons: u16) -> PathBuf {
     let mut text = std::fs::read_to_string(shipped()).unwrap();
     for (shipped, here) in [
@@ -187,7 +187,7 @@ impl World {
     }
 }
 
-/// Starts the daemon of one address again.
+/// Restarts the daemon of one address.
 async fn replica(stack: &Stack, options: &StackOptions, n: usize) -> Program {
     let mut options = options.clone();
     options.daemon.push(("WOMBAT_HOST", REPLICAS[n].to_string()));

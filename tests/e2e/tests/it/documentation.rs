@@ -1,5 +1,5 @@
-//! The documentation holds: its links lead somewhere, the book builds, and the commands of README,
-//! quickstart and guide do what stands there.
+//! The documentation is correct: its links work, the book builds, and the commands of README and
+//! tutorials do what the text says.
 
 mod commands;
 mod links;

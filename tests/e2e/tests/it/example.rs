@@ -1,5 +1,5 @@
-//! What the tests of all example applications share: the application beside the real daemon, and what
-//! every backend must keep.
+//! Shared by the tests of all example applications: the application beside the real daemon, and the
+//! required part of the contract.
 
 use std::path::{Path, PathBuf};
 
@@ -39,7 +39,7 @@ impl Example {
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
-    /// As a person of the application.
+    /// A request as a person of the application.
     pub(crate) async fn as_person(&self, user: &str, path: &str) -> Value {
         let headers = [("x-internal-token", INTERNAL), ("x-on-behalf-of", user)];
         let (status, answer) = self.get(path, &headers).await;
@@ -54,8 +54,8 @@ impl Example {
     }
 }
 
-/// The daemon as a person starts it, in an example's folder: what is not given stands in `wombat.toml`.
-/// Says its address.
+/// Starts the daemon as a person would, in an example's folder; other settings are in `wombat.toml`.
+/// Returns its URL, too.
 pub(crate) async fn daemon(
     folder: &Path,
     backend: &str,
@@ -82,7 +82,7 @@ pub(crate) async fn send(daemon: &str, user: &str) -> (u16, Value) {
     (answer.status().as_u16(), answer.json().await.unwrap())
 }
 
-/// A search, a visit and a reply by the example's script; repeated, nothing is booked twice.
+/// A search, a booking and a reply by the example's script; a repetition books nothing twice.
 pub(crate) async fn books_a_visit_once(example: &Example, daemon: &str, tools: [&str; 2]) {
     let (status, answer) = send(daemon, "ann").await;
     let reply = "A visit of Dune Street Primary is booked for 2030-05-07.";
@@ -131,7 +131,7 @@ pub(crate) async fn books_a_visit_once(example: &Example, daemon: &str, tools: [
     assert_eq!(example.visits("ann").await.len(), 2);
 }
 
-/// Tokens of agents are taken, and no others.
+/// Agent tokens are accepted, and no others.
 pub(crate) async fn takes_the_tokens_of_agents_and_no_others(example: &Example) {
     let good = token(SECRET, json!({}));
     let path = "/api/mission-control/tasks";
@@ -157,7 +157,7 @@ pub(crate) async fn takes_the_tokens_of_agents_and_no_others(example: &Example) 
     assert_eq!(example.get(path, &wrong).await.0, 401);
 }
 
-/// A token of an agent; `null` takes a claim out.
+/// An agent token; `null` removes a claim.
 pub(crate) fn token(secret: &str, change: Value) -> String {
     let now = chrono::Utc::now().timestamp();
     let mut claims = json!({
@@ -176,7 +176,7 @@ pub(crate) fn token(secret: &str, change: Value) -> String {
     jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
 }
 
-/// `wombat-mission-control conformance` finds nothing wrong.
+/// `wombat-mission-control conformance` passes.
 pub(crate) async fn passes_the_conformance_suite(example: &Example) {
     let report = Command::new(Program::path("wombat-mission-control").unwrap())
         .args(["conformance", "--url", &example.url])
@@ -193,7 +193,7 @@ pub(crate) async fn passes_the_conformance_suite(example: &Example) {
     assert!(said.contains(sum), "{said}");
 }
 
-/// What the contract requires, looked at from outside of the suite.
+/// The required part of the contract, checked independently of the suite.
 pub(crate) async fn keeps_the_required_part_of_the_contract(example: &Example) {
     let ann = Agent::new(example, "ann");
     let bob = Agent::new(example, "bob");
@@ -277,7 +277,7 @@ pub(crate) async fn keeps_the_required_part_of_the_contract(example: &Example) {
     assert_eq!(ann.get("/nothing").await.1["code"], "not_found");
 }
 
-/// An agent of a user, at the contract's endpoints.
+/// A client for the contract's endpoints, with a user's agent token.
 pub(crate) struct Agent {
     http: reqwest::Client,
     url: String,
@@ -300,7 +300,7 @@ impl Agent {
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
-    /// Status, whether it was there before, and the answer.
+    /// Status, whether it was a replay, and the response.
     async fn post(&self, path: &str, body: &Value) -> (u16, bool, Value) {
         let answer = self.call(reqwest::Method::POST, path).json(body).send().await.unwrap();
         let status = answer.status().as_u16();

@@ -38,13 +38,13 @@ fn copy() -> Option<TempDir> {
     Some(dir)
 }
 
-/// What every program of Node is given.
+/// The environment of every Node process.
 fn environment(dir: &Path) -> [(&'static str, String); 2] {
     // What tsx has compiled is kept in TMPDIR.
     [("PATH", std::env::var("PATH").unwrap()), ("TMPDIR", dir.display().to_string())]
 }
 
-/// Lets a tool of the copy run to its end, however long that takes on a busy machine.
+/// Runs a tool of the copy to its end, without a timeout, for busy machines.
 async fn tool(dir: &Path, arguments: &[&str]) {
     let mut tool = Command::new("node");
     tool.args(arguments).current_dir(dir).env_clear().envs(environment(dir)).kill_on_drop(true);

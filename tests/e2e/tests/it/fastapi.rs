@@ -1,4 +1,4 @@
-//! The FastAPI example: its own document becomes tools, and an agent works there as its user.
+//! The FastAPI example: its OpenAPI document becomes tools, and an agent works there as its user.
 
 use serde_json::json;
 use test_support::llm::{Reply, ScriptedLlm};

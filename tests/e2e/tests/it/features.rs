@@ -1,11 +1,11 @@
-//! Backends that have only some of the optional features: what each feature promises holds where it
-//! is there, and everything else works without it.
+//! Backends with only some of the optional features: each feature works where it is announced, and
+//! everything else works without it.
 
 use serde_json::json;
 
 use crate::kills::World;
 
-/// The optional features that a run makes use of.
+/// The optional features that a run uses.
 const FEATURES: [&str; 9] = [
     "tasks_get",
     "messages_list",
@@ -18,7 +18,7 @@ const FEATURES: [&str; 9] = [
     "budgets",
 ];
 
-/// Scout needs a person for documents, jarvis for nothing.
+/// Scout needs approval for documents, jarvis needs none.
 fn agents() -> String {
     json!({ "agents": [{ "role": "scout", "tools": { "approval": ["create_document"] } }] })
         .to_string()
@@ -42,7 +42,7 @@ async fn budget(world: &World, limit: f64) {
     assert!(put.send().await.unwrap().status().is_success());
 }
 
-/// What holds with exactly these features hidden.
+/// Checks what must hold with exactly these features hidden.
 async fn holds(world: &World, round: usize, hidden: &[&str]) {
     let has = |feature: &str| !hidden.contains(&feature);
     let context = format!("without {hidden:?}");

@@ -1,4 +1,4 @@
-//! `PROGRAM health`, as the health check of a container runs it.
+//! `PROGRAM health`, as a container's health check runs it.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use crate::peers::free_port;
 use crate::streams::Model;
 
-/// The exit code and the one line of a health check with these settings and no secret.
+/// Exit code and output line of a health check with these settings and no secret.
 async fn health(name: &str, settings: &[(&str, String)], arguments: &[&str]) -> (i32, String) {
     let dir = tempfile::tempdir().unwrap();
     let arguments: Vec<_> = std::iter::once("health").chain(arguments.iter().copied()).collect();

@@ -8,7 +8,7 @@ use test_support::llm::{Reply, ScriptedLlm};
 use test_support::program::Program;
 use test_support::stack::{Stack, StackOptions};
 
-/// A workspace whose scout wakes once a year, so that all calls of a test are in the same tick.
+/// A workspace with a yearly heartbeat for scout, so that all calls of a test are in the same tick.
 fn workspace(checklist: &str) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     for sub in ["workspace", "config"] {

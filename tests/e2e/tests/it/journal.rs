@@ -1,4 +1,4 @@
-//! Runs that are interrupted, taken up elsewhere, cancelled, and approved by a person.
+//! Runs that are interrupted, resumed by another instance, cancelled, or wait for approval.
 
 mod approvals;
 mod budgets;
@@ -14,7 +14,7 @@ use test_support::stack::{Person, Stack, StackOptions};
 
 const USER: &str = "ann";
 
-/// A workspace whose scout needs a person to make documents.
+/// A workspace whose scout needs approval to create documents.
 fn workspace() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let write = |path: &str, text: &str| {

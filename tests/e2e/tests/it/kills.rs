@@ -1,5 +1,5 @@
-//! Daemons that are killed: at each request that a run makes, before and after it, and at any moment.
-//! What must hold is looked up in the backend's and the model's own records.
+//! Daemons that are killed: before and after each request that a run makes, and at random moments.
+//! The result is checked in the records of the backend and of the model.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -19,14 +19,14 @@ use tokio::sync::watch;
 
 pub(crate) const USER: &str = "ann";
 
-/// A model that needs no memory: it makes a task and a document, and then says that it has. It
-/// counts how often each turn of each run was bought.
+/// A stateless model: it creates a task and a document, and then reports that. It counts how often
+/// each turn of each run was paid for.
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
     bought: Arc<Mutex<HashMap<(String, usize), usize>>>,
-    /// The tools that were offered last.
+    /// The tools of the latest request.
     pub(crate) offered: Arc<Mutex<Vec<String>>>,
-    /// Closed, second turns wait.
+    /// While false, second turns wait.
     open: watch::Sender<bool>,
 }
 
@@ -124,7 +124,7 @@ impl World {
         task["id"].as_str().unwrap().to_owned()
     }
 
-    /// Sends a message; `None` when nobody answered.
+    /// Sends a message; `None` without a response.
     pub(crate) async fn send(
         &self,
         daemon: &str,
@@ -144,7 +144,7 @@ impl World {
         Some((status, answer.json().await.ok()?))
     }
 
-    /// What must hold of a run, whatever happened to it.
+    /// Checks what must hold for a run, whatever happened to it.
     async fn check(&self, task_id: &str, run: &str, answer: &Value, doubt: Option<usize>) {
         let context = format!("run {run}: {answer}");
         let path = format!("/messages?task_id={task_id}");
@@ -177,8 +177,8 @@ impl World {
     }
 }
 
-/// The turn whose answer may be lost when the world stops here: it has arrived, and the step that
-/// holds it (written beside the settlement of its budget) may not have been written.
+/// The turn whose answer may be lost when the daemon is killed here: it has arrived, and its journal
+/// step (written together with the settlement of its budget) may not have been stored.
 fn doubt(passed: &[Passed], side: Side) -> Option<usize> {
     let is_ask = |passed: &Passed| passed.path.contains("completions");
     let last = passed.len() - 1;

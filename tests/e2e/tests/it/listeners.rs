@@ -1,4 +1,4 @@
-//! What raw sockets may do to each program that listens: heads, bodies, depth, compression.
+//! Limits of each listener, tested with raw sockets: headers, bodies, nesting depth, compression.
 
 use serde_json::json;
 use test_support::stack::{Stack, StackOptions, example};
@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Sends bytes and takes what comes until the other side closes.
+/// Sends bytes and reads until the other side closes.
 async fn exchange(url: &str, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(url.trim_start_matches("http://")).await.unwrap();
     // The other side may have had enough before all is sent.
@@ -17,7 +17,7 @@ async fn exchange(url: &str, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
-/// A POST of a body with the headers that let it in.
+/// A POST of a body with valid credentials.
 fn post(stack: &Stack, path: &str, more: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\

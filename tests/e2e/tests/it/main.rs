@@ -1,4 +1,4 @@
-//! End to end: backend, daemon and dispatcher as real processes on free ports.
+//! End-to-end tests: backend, daemon and dispatcher as real processes on free ports.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 

@@ -53,7 +53,7 @@ impl World {
         reqwest::get(url).await.unwrap().json().await.unwrap()
     }
 
-    /// Waits until the server is as it should be.
+    /// Waits until the server has this state.
     async fn server_is(&self, status: &str) -> Value {
         wait_for(status, async || {
             let server = self.health().await["tools"]["mcp"]["everything"].clone();
@@ -75,7 +75,7 @@ impl World {
         sent.json().await.unwrap()
     }
 
-    /// What the tools told the model, in its newest request.
+    /// The tool results in the latest request to the model.
     fn told(&self) -> Vec<String> {
         let asked = self.llm.asked();
         let turns = asked.last().unwrap()["messages"].as_array().unwrap().clone();
@@ -97,7 +97,7 @@ fn script() -> Vec<Reply> {
     vec![Reply::calls(&calls), Reply::text("done")]
 }
 
-/// The whole round: listed, called, errors and large results given back, what hangs given up.
+/// Tools are listed and called, errors and large results are returned, hanging calls time out.
 async fn round(world: &World) {
     let server = world.server_is("ok").await;
     assert!(server["tools"].as_u64().unwrap() >= 8, "{server}");

@@ -1,4 +1,4 @@
-//! Wrong settings of all programs, and the one line that each is told of (docs/CONFIGURATION.md).
+//! Invalid settings of all programs, and the one line that reports each (docs/CONFIGURATION.md).
 
 use std::path::Path;
 
@@ -11,14 +11,14 @@ const HEARTBEAT: &str = "wombat-heartbeat";
 const STANDUP: &str = "wombat-standup";
 const BACKEND: &str = "wombat-mission-control";
 
-/// What every program gets besides, unless a case says otherwise. None of it may show.
+/// Further settings of every program, unless a case overrides them. None may be printed.
 const SECRETS: [(&str, &str); 3] = [
     ("AGENT_JWT_SECRET", "canary-0123456789abcdef0123456789abcdef"),
     ("INTERNAL_API_TOKEN", "canary-internal"),
     ("AGENT_DAEMON_API_KEY", "canary-daemon"),
 ];
 
-/// Program, setting, what it holds (nothing: it is missing), what is said of it.
+/// Program, setting, value (`None`: not set), expected text.
 const MISTAKES: &[(&str, &str, &str, &str)] = &[
     (
         DAEMON,

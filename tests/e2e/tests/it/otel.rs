@@ -1,4 +1,4 @@
-//! Traces as a collector gets them, decoded by OpenTelemetry's own types: one trace from the
+//! Traces as a collector receives them, decoded with OpenTelemetry's own types: one trace from the
 //! dispatcher to the backend.
 
 use std::collections::HashMap;

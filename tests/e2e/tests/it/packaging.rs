@@ -1,5 +1,5 @@
-//! What is shipped for containers and Kubernetes, checked by scripts/manifests.py: other people's
-//! schemas and linters, and what they cannot see. Mistakes that are planted are found.
+//! The files for containers and Kubernetes, checked by scripts/manifests.py with third-party schemas
+//! and linters, and for what those cannot see. Planted mistakes must be found.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -15,7 +15,7 @@ const PROGRAMS: [&str; 5] = [
     "wombat-mission-control",
 ];
 
-/// A file, what stands there, what is put there instead, and what must be said about it.
+/// A file, a text in it, its replacement, and the expected finding.
 const MISTAKES: [(&str, &str, &str, &str); 27] = [
     ("kubernetes/base/daemon.yaml", "minReadySeconds: 5", "minReadySecond: 5", "minReadySecond"),
     (
@@ -160,7 +160,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// Writes down which settings each program knows, as the program itself tells.
+/// Records which settings each program knows, as it reports them itself.
 fn names(dir: &Path) -> PathBuf {
     let mut all = Map::new();
     for program in PROGRAMS {

@@ -1,4 +1,4 @@
-//! Programs and packages of others that tests work with, where they are installed.
+//! Third-party programs and packages that tests use, where they are installed.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -50,7 +50,7 @@ pub(crate) fn protocols(modules: &str) -> Option<PathBuf> {
     python("WOMBAT_TEST_PROTOCOLS", modules)
 }
 
-/// The Python of those who check manifests, with their programs beside it.
+/// The Python with the checkers of manifests, and their programs beside it.
 pub(crate) fn packaging() -> Option<PathBuf> {
     let python = python("WOMBAT_TEST_PACKAGING", "kubernetes_validate, compose_spec, yaml")?;
     for program in ["kubectl", "hadolint"] {

@@ -1,4 +1,5 @@
-//! A notification that no daemon can take: its neighbours are on time, and it can be put back.
+//! A notification that no daemon can process: others are delivered on time, and the dead letter can
+//! be requeued.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +17,7 @@ use tokio::net::TcpListener;
 
 const TOKEN: &str = "the-internal-token-of-the-tests";
 
-/// A daemon that cannot take what says poison, until it is healed.
+/// A daemon that fails on messages with `poison`, until it is healed.
 async fn daemon(healed: Arc<AtomicBool>) -> String {
     let send = async |State(healed): State<Arc<AtomicBool>>, Json(body): Json<Value>| -> Response {
         if body["message"] == "poison" && !healed.load(Ordering::SeqCst) {

@@ -1,4 +1,4 @@
-//! Debian's Prometheus and its `promtool` on what the programs really answer, and on `ops/`.
+//! Debian's Prometheus and `promtool` against the metrics of the real programs, and `ops/`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 use crate::peers::{free_port, installed};
 
-/// What opens `/metrics`.
+/// The metrics token.
 const TOKEN: &str = "canary-of-the-metrics";
 
 fn ops() -> PathBuf {
@@ -36,8 +36,8 @@ async fn promtool(program: &Path, arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().await.unwrap()
 }
 
-/// All three programs after a delivered message whose run called a tool, was asked again and
-/// streamed once; and where their metrics are.
+/// All three programs after a delivered message whose run called a tool, a repetition and a stream;
+/// and the URLs of their metrics.
 async fn watched() -> (Stack, [String; 3]) {
     let llm = ScriptedLlm::start([
         Reply::json(429, json!({})).header("retry-after", "0"),
@@ -89,7 +89,7 @@ async fn scrape(url: &str) -> String {
     answer.text().await.unwrap()
 }
 
-/// The names in a text that begin as ours do.
+/// The names of Wombat's metrics in a text.
 fn names(text: &str) -> BTreeSet<&str> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let words = text.split(|c| !word(c));

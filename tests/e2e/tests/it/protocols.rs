@@ -1,4 +1,4 @@
-//! The protocols of others, spoken to the real daemon by their official clients (docs/PROTOCOLS.md).
+//! The other protocols (docs/PROTOCOLS.md): their official clients against the real daemon.
 
 mod a2a;
 mod ag_ui;
@@ -19,10 +19,10 @@ use crate::peers;
 
 const USER: &str = "ann";
 
-/// How long a client may take with one part of its script.
+/// Timeout for one part of a client's script.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A workspace whose scout needs a person to make documents, and has a helper.
+/// A workspace whose scout needs approval to create documents, and has a helper.
 fn workspace() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let write = |path: &str, text: &str| {
@@ -43,7 +43,7 @@ fn workspace() -> TempDir {
     dir
 }
 
-/// All three programs, with one protocol switched on.
+/// All three programs, with one protocol enabled.
 struct World {
     stack: Stack,
     person: Person,
@@ -70,7 +70,7 @@ impl World {
         Self { stack, person, llm, _dir: dir }
     }
 
-    /// Has a client do one part of its script, and gives what it saw.
+    /// Runs one part of a client's script, and returns its report.
     async fn client(&self, program: &Path, script: &str, part: &str, with: &Value) -> Value {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers");
         let client = Command::new(program)
@@ -89,7 +89,7 @@ impl World {
         serde_json::from_str(last).unwrap_or_else(|_| panic!("{script} {part}: {said}{complained}"))
     }
 
-    /// Has a client begin what the model never answers, and leave once the model has been asked.
+    /// Lets a client start a run that the model never answers, and disconnect after the model call.
     async fn client_leaves(&self, program: &Path, script: &str, part: &str) -> Value {
         self.is_idle().await;
         let asked = self.llm.asked().len();
@@ -124,7 +124,7 @@ impl World {
         self.person.patch(&path, &json!({ "status": status })).await.unwrap();
     }
 
-    /// Waits until no run is going on.
+    /// Waits until no run is in flight.
     async fn is_idle(&self) {
         wait_for("the end of all runs", async || {
             let metrics = reqwest::Client::new()

@@ -1,4 +1,4 @@
-//! A real, if tiny, model behind `OPENAI_BASE_URL`; runs where it is installed
+//! A real, though tiny, model behind `OPENAI_BASE_URL`; runs where it is installed
 //! (docs/REAL_MODELS.md).
 
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ async fn is_installed(python: &Path) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-/// The server and what `OPENAI_BASE_URL` is to be.
+/// The server, and the value for `OPENAI_BASE_URL`.
 async fn serve(python: &Path, root: &Path) -> (Child, String) {
     let mut child = Command::new(python)
         .arg(root.join("scripts/real_model.py"))

@@ -1,5 +1,5 @@
-//! The reference backend answers as the contract's OpenAPI document says, whatever is asked:
-//! schemathesis makes requests of the document, right ones and wrong ones, in and out of order.
+//! The reference backend conforms to the contract's OpenAPI document: schemathesis generates requests
+//! from the document, valid and invalid ones, in and out of order.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -24,7 +24,7 @@ fn token() -> String {
     encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
 }
 
-/// Runs it as somebody who shows these headers.
+/// Runs it with these headers.
 async fn check(database: Option<String>, headers: &[String]) {
     let program = std::env::var_os("WOMBAT_TEST_SCHEMATHESIS").map(PathBuf::from);
     let Some(program) = program.filter(|program| program.is_file()) else {

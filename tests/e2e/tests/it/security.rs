@@ -1,4 +1,5 @@
-//! A model that always obeys: every pair of AgentDojo and the attacks of agent-injection-bench.
+//! Prompt injection with a model that always obeys: every pair of AgentDojo, and the attacks of
+//! agent-injection-bench.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

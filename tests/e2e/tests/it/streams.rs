@@ -1,5 +1,5 @@
-//! Streams and webhooks as others see them: through proxies, with other people's parsers, under
-//! faults, overload and restarts.
+//! Streams and webhooks as clients see them: through proxies, with third-party parsers, with faults,
+//! overload and restarts.
 
 mod endings;
 mod load;
@@ -58,7 +58,7 @@ impl World {
     }
 }
 
-/// The events of a stream's text, by the rules of the HTML standard, as simply as can be.
+/// The events of a stream's text; a minimal parser by the rules of the HTML standard.
 pub(crate) fn events(text: &str) -> Vec<(String, Value)> {
     text.split("\n\n")
         .filter_map(|block| {

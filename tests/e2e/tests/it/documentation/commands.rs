@@ -1,12 +1,12 @@
-//! The commands of README, quickstart and guide, run one after the other as a reader would type them.
+//! The commands of README and tutorials, run one after the other as a reader would type them.
 //!
 //! A document becomes one script. What differs from a reader's terminal: ports are free ones,
-//! `<this repository>` is a copy of this one, `cargo` stands for what has been built already, and a
-//! model's server answers what is asked with a key. A comment before a block says what a reader
-//! does by hand:
+//! `<this repository>` is a copy of this one, `cargo` is a stand-in that uses what has been built, and
+//! a scripted model answers requests with a key. A comment before a block says what a reader does by
+//! hand:
 //!
-//! - `<!-- test: stays until "TEXT" -->`: it goes on in a terminal of its own; the next block may come
-//!   once it has said this;
+//! - `<!-- test: stays until "TEXT" -->`: it keeps running in a terminal of its own; the next block
+//!   follows once it has printed this;
 //! - `<!-- test: in DIR -->`: the reader is in this folder; may stand before one of the others, with `; `;
 //! - `<!-- test: restart PROGRAM -->`: that program is stopped and started again before this block.
 
@@ -16,7 +16,7 @@ mod script;
 use crate::peers::pypi;
 use reader::{Reader, copy};
 
-/// Both let `make demo` take the usual ports where these are free, and so they take turns.
+/// Both run `make demo`, which uses the default ports if they are free, so they run in turn.
 #[tokio::test]
 async fn the_commands_of_readme_and_quickstart_do_what_stands_there() {
     for (name, results) in [
@@ -58,7 +58,7 @@ async fn the_commands_of_the_guide_do_what_stands_there() {
     }
 }
 
-/// Fetches the application's packages, and so it runs where others from PyPI are installed, too.
+/// Downloads the application's packages, so it runs only where packages from PyPI are installed.
 #[tokio::test]
 async fn the_commands_of_the_fastapi_tutorial_do_what_stands_there() {
     if pypi("fastapi, jwt, uvicorn").is_none() {

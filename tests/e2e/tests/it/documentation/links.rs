@@ -1,4 +1,4 @@
-//! Links between the documents, and the book that is made of them.
+//! Links between the documents, and the book that is built from them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ fn subfolders(dir: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect()
 }
 
-/// A document without what stands in blocks of code.
+/// A document without its code blocks.
 fn prose(text: &str) -> String {
     let mut fence: Option<&str> = None;
     let mut kept = String::new();
@@ -56,7 +56,7 @@ fn prose(text: &str) -> String {
     kept
 }
 
-/// Where the links of a text lead.
+/// The targets of the links in a text.
 fn links(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for part in text.split("](").skip(1) {
@@ -65,7 +65,7 @@ fn links(text: &str) -> Vec<String> {
     found
 }
 
-/// The names of a document's headings, as GitHub and mdBook write them in addresses.
+/// The anchors of a document's headings, as GitHub and mdBook generate them.
 fn anchors(path: &Path) -> BTreeSet<String> {
     let text = prose(&std::fs::read_to_string(path).unwrap());
     let headings = text.lines().filter_map(|line| {
@@ -106,7 +106,7 @@ fn every_link_between_documents_leads_to_a_file_and_a_heading() {
     assert!(count > 60, "only {count} links were found");
 }
 
-/// Names such as `docs/GUIDE.md` that stand in a text without being a link.
+/// Names such as `docs/GUIDE.md` in the text, without a link.
 #[test]
 fn every_document_that_is_named_exists() {
     let mut broken = Vec::new();

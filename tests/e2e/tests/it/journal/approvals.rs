@@ -1,4 +1,4 @@
-//! Tools that wait for a person's approval.
+//! Tool calls that wait for a person's approval.
 
 use serde_json::json;
 use test_support::llm::Reply;
@@ -6,7 +6,7 @@ use test_support::wait_for;
 
 use super::{World, kinds, new_task, run_key};
 
-/// Two calls that wait, beside one that does not.
+/// Two tool calls that need approval, and one that does not.
 fn wanting() -> Vec<Reply> {
     let document = |title: &str| ("create_document", json!({ "title": title, "content": "Text." }));
     vec![

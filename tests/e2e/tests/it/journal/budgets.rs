@@ -1,4 +1,4 @@
-//! Budgets that are spent, by one run after the other and by many at once.
+//! Exhausted budgets, with sequential and concurrent runs.
 
 use serde_json::json;
 use test_support::llm::Reply;

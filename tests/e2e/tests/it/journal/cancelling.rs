@@ -1,4 +1,4 @@
-//! Runs that are cancelled, or whose reader goes away.
+//! Runs that are cancelled, or whose client disconnects.
 
 use serde_json::{Value, json};
 use test_support::llm::Reply;

@@ -1,4 +1,4 @@
-//! What a journal holds, and how another instance goes on from it.
+//! The contents of a journal, and how another instance resumes a run from it.
 
 use serde_json::json;
 use test_support::llm::Reply;

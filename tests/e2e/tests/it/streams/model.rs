@@ -1,4 +1,4 @@
-//! A model whose stream goes on when the test says so.
+//! A model whose stream continues when the test says so.
 
 use axum::Router;
 use axum::body::Body;
@@ -8,12 +8,12 @@ use axum::routing::post;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-/// What the model says: with all that could trouble a parser.
+/// The model's answer, with everything that could confuse a parser.
 pub(crate) const PIECES: [&str; 4] =
     ["Hallo, ", "zwei\nZeilen\r\n\r\n", "data: kein Feld, 🦘 ", "Ende"];
 
-/// A model that tells its pieces one by one: after the first it waits until it is let go on. It
-/// calls a tool first where the message asks for one.
+/// A model that streams its pieces one by one: after the first it waits until [`Model::go`] is true.
+/// It calls a tool first where the message asks for one.
 #[derive(Clone)]
 pub(crate) struct Model {
     pub(crate) go: watch::Sender<bool>,

@@ -1,4 +1,4 @@
-//! Parsers of event streams and verifiers of webhooks, as npm and PyPI have them.
+//! Third-party parsers of event streams and verifiers of webhooks, from npm and PyPI.
 
 use std::process::Stdio;
 
@@ -10,7 +10,7 @@ use tokio::process::Command;
 use super::{PIECES, USER, World};
 use crate::peers::{npm, pypi};
 
-/// The answer of a program that gets a text and gives JSON.
+/// The JSON output of a program for this input.
 async fn ask(mut command: Command, input: &str) -> Value {
     use tokio::io::AsyncWriteExt as _;
     let mut child = command

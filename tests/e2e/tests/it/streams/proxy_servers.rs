@@ -29,7 +29,7 @@ async fn start(mut command: Command, port: u16) -> Proxy {
     Proxy { _child: child, url: format!("http://127.0.0.1:{port}") }
 }
 
-/// nginx with its defaults; one that is stopping, or gone, is passed over.
+/// nginx with its defaults; a daemon that drains, or is down, is passed over.
 pub(super) async fn nginx(dir: &Path, daemons: &[&str]) -> Option<Proxy> {
     let program = installed("nginx")?;
     let (port, dir) = (free_port(), dir.join(format!("nginx-{}", daemons.len())));
@@ -62,7 +62,7 @@ pub(super) async fn nginx(dir: &Path, daemons: &[&str]) -> Option<Proxy> {
     Some(start(command, port).await)
 }
 
-/// HAProxy, which asks each daemon whether it is ready.
+/// HAProxy, which checks `/readyz` of each daemon.
 pub(super) async fn haproxy(dir: &Path, daemons: &[&str]) -> Option<Proxy> {
     let program = installed("haproxy")?;
     let port = free_port();

@@ -13,10 +13,10 @@ use tokio::io::AsyncReadExt as _;
 use super::script::{blocks, script};
 use crate::peers::{free_port, installed};
 
-/// How long the commands of one document may take.
+/// Timeout for the commands of one document.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// What a reader needs.
+/// The tools that a reader needs.
 const TOOLS: [&str; 5] = ["bash", "git", "make", "curl", "openssl"];
 
 /// The programs that the commands start.
@@ -29,7 +29,7 @@ const PROGRAMS: [&str; 6] = [
     "xtask",
 ];
 
-/// Does for `cargo` what these documents use it for.
+/// A stand-in for `cargo` that supports what the documents use.
 const CARGO: &str = r#"#!/bin/sh
 case "$1" in
   --version) echo "cargo, whose builds are done" ;;
@@ -84,7 +84,7 @@ pub(super) fn copy(to: &Path) {
     git(&["commit", "--quiet", "--message", "As it is now"]);
 }
 
-/// Who runs a document's commands: a folder, and what answers there.
+/// Runs a document's commands in a temporary folder, with a scripted model.
 pub(super) struct Reader {
     pub(super) dir: tempfile::TempDir,
     programs: PathBuf,
@@ -93,7 +93,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Nothing where a tool is missing.
+    /// `None` where a tool is missing; the test is then skipped.
     pub(super) async fn new() -> Option<Self> {
         for tool in TOOLS {
             installed(tool)?;
@@ -110,7 +110,7 @@ impl Reader {
         Some(Self { dir, programs, model, ports: [free_port(), free_port()] })
     }
 
-    /// Puts free ports and what is here in the place of what a reader has.
+    /// Replaces ports and addresses by those of this machine.
     fn fill(&self, text: &str) -> String {
         let [backend, daemon] = self.ports;
         text.replace(":8000", &format!(":{backend}"))
@@ -123,7 +123,7 @@ impl Reader {
             .replace("<this repository>", &self.dir.path().join("repository").display().to_string())
     }
 
-    /// Runs the commands of a document; gives what was printed.
+    /// Runs the commands of a document; returns what was printed.
     pub(super) async fn run(&self, name: &str) -> String {
         let text = std::fs::read_to_string(root().join(name)).unwrap();
         let blocks = blocks(&self.fill(&text));
@@ -171,7 +171,7 @@ impl Reader {
         told
     }
 
-    /// Ends a script that does not, with all that it has begun.
+    /// Stops a script that does not end, with all that it has started.
     fn stop(&self, script: Option<u32>) {
         let jobs = std::fs::read_to_string(self.dir.path().join("jobs")).unwrap_or_default();
         let group = |id: &str| Pid::from_raw(id.parse().ok()?);

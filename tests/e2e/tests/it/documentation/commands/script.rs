@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// Stops with the place of what failed, and leaves nothing behind.
+/// Reports the place of a command that fails, and leaves no process behind.
 const PRELUDE: &str = r#"set -Eeuo pipefail
 set -m
 declare -A jobs starts
@@ -33,14 +33,14 @@ begin() {
 }
 "#;
 
-/// A block of shell commands: its line, what a comment says of it, the commands.
+/// A block of shell commands: its line, the comment before it, the commands.
 pub(super) struct Block {
     pub(super) line: usize,
     pub(super) note: Option<String>,
     pub(super) commands: String,
 }
 
-/// The blocks of a document; every other kind of block is none.
+/// The shell blocks of a document.
 pub(super) fn blocks(text: &str) -> Vec<Block> {
     let mut found: Vec<Block> = Vec::new();
     let mut note = None;
@@ -115,7 +115,7 @@ fn a_block_is_found_with_its_comment_and_its_line() {
     assert_eq!(found[0].note.as_deref(), Some("stays until \"x\""));
 }
 
-/// What makes the other tests worth something: a command that fails is found.
+/// The basis of the other tests: a command that fails is detected.
 #[tokio::test]
 async fn a_command_that_fails_is_told_of_with_its_place() {
     let path = tempfile::tempdir().unwrap();
