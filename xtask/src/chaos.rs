@@ -45,15 +45,15 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), ProgramError> {
         patience: Duration::from_secs(arguments.patience_secs),
     };
     say(&format!(
-        "seed {seed}: {} notifications for {} sessions, two dispatchers (again with --seed {seed})",
+        "seed {seed}: {} notifications for {} sessions, two dispatchers (repeat with --seed {seed})",
         plan.notifications, plan.sessions
     ));
     let report = chaos::run(&plan, &example()).await?;
     say(&format!(
         "{} replies, one for each notification, each session's in order, after {:.0} s\n\
          killed: dispatchers {} times, the daemon {}, the backend {}\n\
-         forwards: {}, of which {} were answered with 500\n\
-         acknowledging calls: {}, of which {} were answered with 500",
+         deliveries to the daemon: {}, of which {} were answered with 500\n\
+         acknowledgements: {}, of which {} were answered with 500",
         report.replies,
         report.took.as_secs_f64(),
         report.dispatchers_killed,
@@ -68,6 +68,6 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), ProgramError> {
 }
 
 fn say(text: &str) {
-    // Whoever does not listen any more does not mind.
+    // A closed standard output does not stop the run.
     let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -118,17 +118,17 @@ async fn round(stack: &Stack, choice: &Choice) -> Result<(), ProgramError> {
         text(&task, "title"),
         text(&message, "id")
     ))?;
-    let notification = until("the mention makes a notification", async || {
+    let notification = until("the mention creates a notification", async || {
         Ok(person.list("/notifications").await?.pop())
     });
     let notification = notification.await?;
     say(&format!(
-        "2. The mention makes a notification for the session {}:\n     {}\n",
+        "2. The mention creates a notification for the session {}:\n     {}\n",
         text(&notification, "session_key"),
         text(&notification, "id")
     ))?;
     say(
-        "3. The dispatcher forwards it; the daemon runs the agent, which works in the backend as the user.",
+        "3. The dispatcher delivers it; the daemon runs the agent, which works in the backend as the user.",
     )?;
     let reply = until("the agent replies", async || reply(&person, &task_id).await).await?;
     for line in tool_lines(&stack.daemon.log()) {
@@ -176,7 +176,7 @@ async fn read_back(person: &Person, task_id: &str, choice: &Choice) -> Result<()
     let counts = (tasks.len(), thread.len(), documents.len(), notifications.len());
     if choice.is_scripted() && counts != (2, 2, 1, 1) {
         return Err(ProgramError(format!(
-            "2 tasks, 2 messages, 1 document and 1 notification were to be there, not {counts:?}"
+            "expected 2 tasks, 2 messages, 1 document and 1 notification, found {counts:?}"
         )));
     }
     Ok(())
@@ -198,7 +198,7 @@ async fn until(
         }
         sleep(Duration::from_millis(50)).await;
     }
-    Err(ProgramError(format!("waited {} s in vain until {what}", PATIENCE.as_secs())))
+    Err(ProgramError(format!("timed out after {} s waiting until {what}", PATIENCE.as_secs())))
 }
 
 /// The tool calls, from the daemon's log.

@@ -35,7 +35,7 @@ pub async fn wait_for<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<
         if let Some(value) = condition().await {
             return value;
         }
-        assert!(Instant::now() < deadline, "waited {} s in vain: {what}", PATIENCE.as_secs());
+        assert!(Instant::now() < deadline, "timed out after {} s: {what}", PATIENCE.as_secs());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -156,7 +156,7 @@ impl Program {
                 return Ok(url);
             }
             if let Some(status) = ended {
-                return Err(self.error(&format!("ended at once ({status})")));
+                return Err(self.error(&format!("exited at start ({status})")));
             }
             if Instant::now() > deadline {
                 return Err(self.error("does not listen"));
@@ -173,7 +173,7 @@ impl Program {
         match timeout(PATIENCE, self.child.wait()).await {
             Ok(Ok(status)) => Ok(status),
             Ok(Err(error)) => Err(self.error(&error.to_string())),
-            Err(_) => Err(self.error("does not end")),
+            Err(_) => Err(self.error("does not exit")),
         }
     }
 
@@ -205,7 +205,7 @@ impl Program {
     }
 
     fn error(&self, what: &str) -> ProgramError {
-        ProgramError(format!("{} {what}. It said:\n{}", self.name, self.log()))
+        ProgramError(format!("{} {what}. Its log:\n{}", self.name, self.log()))
     }
 }
 

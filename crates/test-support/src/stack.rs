@@ -140,7 +140,7 @@ impl Stack {
             let status = program.stop().await?;
             if !status.success() {
                 let (name, log) = (program.name(), program.log());
-                return Err(ProgramError(format!("{name} ended with {status}. It said:\n{log}")));
+                return Err(ProgramError(format!("{name} exited with {status}. Its log:\n{log}")));
             }
         }
         Ok(())
