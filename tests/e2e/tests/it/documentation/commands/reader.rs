@@ -33,7 +33,7 @@ const PROGRAMS: [&str; 6] = [
 const CARGO: &str = r#"#!/bin/sh
 case "$1" in
   --version) echo "cargo, whose builds are done" ;;
-  build) mkdir -p target && ln -sfn "$PROGRAMS" target/debug ;;
+  build) mkdir -p target && ln -sfn "$BUILT" target/debug ;;
   run)
     shift
     while [ $# -gt 0 ]; do
@@ -44,7 +44,7 @@ case "$1" in
         *) break ;;
       esac
     done
-    exec "$PROGRAMS/$program" "$@" ;;
+    exec "$BUILT/$program" "$@" ;;
   *) echo "cargo $*: not done here" >&2; exit 1 ;;
 esac
 "#;
@@ -140,7 +140,8 @@ impl Reader {
             .env("PATH", format!("{}:{}:{system}", shims.display(), self.programs.display()))
             .env("HOME", top)
             .env("TOP", top)
-            .env("PROGRAMS", &self.programs)
+            // Not a name that the Makefile uses: make would pass its own value on.
+            .env("BUILT", &self.programs)
             .env("LANG", "C.UTF-8")
             // What pip has fetched before.
             .env("PIP_CACHE_DIR", std::env::temp_dir().join("wombat-test-pip"))
