@@ -17,7 +17,7 @@ use crate::model::{ModelRef, Provider, Tier};
 use crate::offline::Script;
 use crate::provider::{Answer, Failure, Network};
 use crate::request::LlmRequest;
-use crate::retry::{Attempts, Budget, Next};
+use crate::retry_policy::{Attempts, Budget, Next};
 use crate::settings::{LlmConfigError, LlmSettings};
 
 pub use answering::Answering;

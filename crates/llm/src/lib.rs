@@ -1,7 +1,7 @@
 //! One client for all LLM providers. Knows no agents and no Mission Control, and reads no
 //! environment: whoever builds the [`LlmClient`] hands it its [`LlmSettings`].
 //!
-//! Policy (retries, failover, deadlines) lives in `client` and `retry` alone; `provider` is pure
+//! Policy (retries, failover, deadlines) lives in `client` and `retry_policy` alone; `provider` is pure
 //! translation between [`request`] and [`event`] and the wire formats.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -20,7 +20,7 @@ mod cassette;
 mod catalog;
 mod offline;
 mod provider;
-mod retry;
+mod retry_policy;
 
 pub use client::{CallContext, LlmClient, Tally};
 pub use cost::{Cost, cost};
