@@ -10,7 +10,6 @@ pub(crate) mod fuzzing;
 mod gemini;
 mod quirks;
 mod responses;
-mod retry_after;
 mod schema;
 mod target;
 mod wire;

@@ -2,10 +2,10 @@
 //! budget that keeps an outage from becoming a storm. Nothing else of this crate decides on retries.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use retry::Backoff;
 use tokio::time::Instant;
 
 use crate::error::LlmErrorKind;
@@ -74,13 +74,8 @@ impl<'a> Attempts<'a> {
     }
 
     fn backoff(&self) -> Duration {
-        let doubled = self.settings.delay.saturating_mul(1 << (self.tries - 1).min(20));
-        let wait = doubled.min(self.settings.max_delay);
-        // A fresh hasher's keys are random enough to spread waits.
-        let random = RandomState::new().hash_one(self.tries) % 10_001;
-        let factor =
-            1.0 + self.settings.jitter.clamp(0.0, 1.0) * (f64::from(random as u32) / 5_000.0 - 1.0);
-        wait.mul_f64(factor)
+        let RetrySettings { delay, max_delay, jitter, .. } = *self.settings;
+        Backoff::new(delay, max_delay).with_jitter(jitter).delay(self.tries)
     }
 }
 

@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use crate::error::{LlmError, LlmErrorKind};
 use crate::model::Provider;
-use crate::provider::retry_after;
 
 /// The most characters of a provider's own words that a cause repeats.
 const MAX_CAUSE_CHARS: usize = 400;
@@ -83,7 +82,7 @@ impl Failure {
         body: &[u8],
     ) -> Self {
         let told = Told::read(body);
-        let retry_after = retry_after::of_headers(headers, SystemTime::now()).or(told.retry_after);
+        let retry_after = retry::retry_after(headers, SystemTime::now()).or(told.retry_after);
         Self { retry_after, ..classify(provider, status.as_u16(), &told) }
     }
 
@@ -157,7 +156,7 @@ impl Told {
             status: status.filter(|status| (400..600).contains(status)),
             words,
             text: text.to_owned(),
-            retry_after: retry_after::of_google_error(error),
+            retry_after: google_retry_delay(error),
         }
     }
 
@@ -168,6 +167,16 @@ impl Told {
     fn says(&self, lower: &str, phrases: &[&str]) -> bool {
         phrases.iter().any(|phrase| lower.contains(phrase))
     }
+}
+
+/// The `retryDelay` of a Google error (`google.rpc.RetryInfo`), such as `"34.5s"`.
+fn google_retry_delay(error: &Value) -> Option<Duration> {
+    error
+        .get("details")?
+        .as_array()?
+        .iter()
+        .find_map(|detail| detail.get("retryDelay")?.as_str()?.strip_suffix('s'))
+        .and_then(retry::retry_after_seconds)
 }
 
 /// The status that an error without one stands for.
