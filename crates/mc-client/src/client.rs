@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable};
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use retry::Backoff;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -65,8 +65,8 @@ pub struct RetryPolicy {
     pub delay: Duration,
     /// The longest wait between two attempts.
     pub max_delay: Duration,
-    /// Whether waits are spread by chance.
-    pub jitter: bool,
+    /// By which fraction of itself a wait may be shorter or longer, 0 to 1.
+    pub jitter: f64,
 }
 
 impl Default for RetryPolicy {
@@ -75,8 +75,20 @@ impl Default for RetryPolicy {
             attempts: 3,
             delay: Duration::from_millis(250),
             max_delay: Duration::from_secs(5),
-            jitter: true,
+            jitter: 0.5,
         }
+    }
+}
+
+impl RetryPolicy {
+    /// The delays between attempts.
+    pub(crate) fn backoff(&self) -> Backoff {
+        Backoff::new(self.delay, self.max_delay).with_jitter(self.jitter)
+    }
+
+    /// The longest wait that a backend may ask for.
+    fn longest_wait(&self) -> Duration {
+        MAX_WAIT.max(self.max_delay)
     }
 }
 
@@ -316,34 +328,37 @@ impl Caller {
     }
 
     async fn attempts(&self, call: &Call) -> Result<RawResponse, Failure> {
-        let policy = self.client.retry;
-        let mut backoff = ExponentialBuilder::default()
-            .with_min_delay(policy.delay)
-            .with_max_delay(policy.max_delay)
-            .with_max_times(policy.attempts.saturating_sub(1));
-        if policy.jitter {
-            backoff = backoff.with_jitter();
+        let mut failures = 0;
+        loop {
+            let failure = match self.attempt(call).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            failures += 1;
+            let Some(wait) = self.wait(call, failures, &failure.error) else { return Err(failure) };
+            tracing::info!(
+                method = %call.method,
+                path = path_only(&call.path_and_query),
+                error = %failure.error,
+                wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+                "backend call failed, trying again"
+            );
+            tokio::time::sleep(wait).await;
         }
-        let attempt = || self.attempt(call);
-        attempt
-            .retry(backoff)
-            .when(|failure| call.repeatable && failure.error.is_retryable())
-            .adjust(|failure, wait| {
-                let wait = failure.error.retry_after().unwrap_or_default().max(wait?);
-                let too_late =
-                    self.deadline.is_some_and(|deadline| Instant::now() + wait >= deadline);
-                (wait <= MAX_WAIT.max(policy.max_delay) && !too_late).then_some(wait)
-            })
-            .notify(|failure, wait| {
-                tracing::info!(
-                    method = %call.method,
-                    path = path_only(&call.path_and_query),
-                    error = %failure.error,
-                    wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-                    "backend call failed, trying again"
-                );
-            })
-            .await
+    }
+
+    /// How long to wait before the next attempt; `None` when there is none.
+    fn wait(&self, call: &Call, failures: u32, error: &McError) -> Option<Duration> {
+        let policy = self.client.retry;
+        let attempts_left = usize::try_from(failures).is_ok_and(|made| made < policy.attempts);
+        let asked = error.retry_after();
+        let too_long = asked.is_some_and(|asked| asked > policy.longest_wait());
+        if !call.repeatable || !error.is_retryable() || !attempts_left || too_long {
+            return None;
+        }
+        let wait = policy.backoff().delay_at_least(failures, asked);
+        let too_late = self.deadline.is_some_and(|deadline| Instant::now() + wait >= deadline);
+        (!too_late).then_some(wait)
     }
 
     async fn attempt(&self, call: &Call) -> Result<RawResponse, Failure> {

@@ -9,6 +9,8 @@ use serde_json::Value;
 use crate::token::TokenError;
 use crate::types::ErrorBody;
 
+pub use retry::retry_after;
+
 /// How much of an answer that is no JSON is shown.
 const EXCERPT_CHARS: usize = 200;
 
@@ -128,16 +130,6 @@ impl McError {
     }
 }
 
-/// `Retry-After` as (also fractional) seconds or as an HTTP date (RFC 9110, section 10.2.3).
-pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let date = httpdate::parse_http_date(text).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
-}
-
 /// A few readable words of an answer that is no JSON, such as a proxy's HTML page.
 fn excerpt(headers: &HeaderMap, body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
@@ -167,28 +159,7 @@ fn excerpt(headers: &HeaderMap, body: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
-
-    fn headers(value: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static(value))])
-    }
-
-    #[test]
-    fn retry_after_is_read_as_seconds_fractions_and_dates() {
-        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
-        for (value, expected) in [
-            ("3", Some(Duration::from_secs(3))),
-            (" 0.5 ", Some(Duration::from_millis(500))),
-            ("Sun, 06 Nov 1994 08:50:37 GMT", Some(Duration::from_secs(60))),
-            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(Duration::ZERO)),
-            ("-1", None),
-            ("soon", None),
-        ] {
-            assert_eq!(retry_after(&headers(value), now), expected, "{value}");
-        }
-    }
 
     #[test]
     fn an_error_page_becomes_a_readable_message() {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _, stream};
+use retry::Backoff;
 use serde_json::Value;
 use sse_stream::{Sse, SseByteStream};
 use tokio::time::Instant;
@@ -168,10 +169,9 @@ impl Events {
 
     /// Waits before the next attempt, longer with each that failed.
     fn close(&mut self, at_least: Option<Duration>) {
-        let policy = self.caller.retry_policy();
-        let wait = policy.delay.saturating_mul(1 << self.failures.min(16)).min(MAX_WAIT);
         self.failures = self.failures.saturating_add(1);
-        let wait = wait.max(at_least.unwrap_or_default().min(MAX_WAIT));
+        let backoff = Backoff::new(self.caller.retry_policy().delay, MAX_WAIT);
+        let wait = backoff.delay_at_least(self.failures, at_least.map(|wait| wait.min(MAX_WAIT)));
         self.state = State::Closed(Instant::now() + wait);
     }
 }
