@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::client::CallContext;
+use crate::context::CallContext;
 use crate::error::LlmErrorKind;
 use crate::event::Completion;
 use crate::provider::{Answer, Failure};

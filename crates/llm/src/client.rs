@@ -3,13 +3,13 @@
 mod answering;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::cassette::Folder;
 use crate::catalog;
+use crate::context::{CallContext, Tally};
 use crate::cost::cost;
 use crate::error::LlmError;
 use crate::event::Completion;
@@ -74,38 +74,6 @@ impl Cassette {
             Self::Record(folder) => folder.record(request, call, completion).await,
             Self::Off | Self::Replay(_) => {}
         }
-    }
-}
-
-/// What belongs to a call and not to its request.
-#[derive(Debug, Clone, Default)]
-pub struct CallContext {
-    /// Goes to the provider as the header `traceparent` (W3C Trace Context).
-    pub traceparent: Option<String>,
-    /// When the caller stops listening: no wait goes beyond. The caller ends the call itself by
-    /// dropping it, which drops the connection.
-    pub deadline: Option<Instant>,
-    /// The agent's role, for the offline script.
-    pub role: String,
-    /// The person's own words, for the offline script; the newest user message when absent.
-    pub user_text: Option<String>,
-    /// What the call went through. Clones share it, so that it can be read when the call is over.
-    pub tally: Tally,
-}
-
-/// How often a call was tried again or handed on.
-#[derive(Debug, Clone, Default)]
-pub struct Tally(Arc<[AtomicU64; 2]>);
-
-impl Tally {
-    /// Tries that followed a wait.
-    pub fn retries(&self) -> u64 {
-        self.0[0].load(Ordering::Relaxed)
-    }
-
-    /// How often the fallback took over: 0 or 1.
-    pub fn fallbacks(&self) -> u64 {
-        self.0[1].load(Ordering::Relaxed)
     }
 }
 
@@ -235,7 +203,7 @@ impl Parts {
     ) -> Result<(), LlmError> {
         match attempts.after(&failure, &self.budget) {
             Next::Wait(wait) => {
-                tally.0[0].fetch_add(1, Ordering::Relaxed);
+                tally.count_retry();
                 tracing::warn!(
                     provider = model.provider.as_str(),
                     model = model.name,
@@ -250,7 +218,7 @@ impl Parts {
                 let Some(fallback) = attempts.fail_over() else {
                     return Err(failure.into_error(model.provider));
                 };
-                tally.0[1].fetch_add(1, Ordering::Relaxed);
+                tally.count_fallback();
                 tracing::warn!(
                     provider = model.provider.as_str(),
                     model = model.name,

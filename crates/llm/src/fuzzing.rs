@@ -1,6 +1,6 @@
 //! What the fuzz targets drive and nobody else can reach: built with `--cfg fuzzing` only.
 
-use crate::client::CallContext;
+use crate::context::CallContext;
 use crate::model::{ModelRef, Provider};
 use crate::offline::Script;
 use crate::provider::fuzzing::{read_stream, read_whole};

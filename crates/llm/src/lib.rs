@@ -18,11 +18,13 @@ pub mod settings;
 
 mod cassette;
 mod catalog;
+mod context;
 mod offline;
 mod provider;
 mod retry_policy;
 
-pub use client::{CallContext, LlmClient, Tally};
+pub use client::LlmClient;
+pub use context::{CallContext, Tally};
 pub use cost::{Cost, cost};
 pub use error::{LlmError, LlmErrorKind};
 pub use model::{ModelError, ModelRef, Provider, Tier};

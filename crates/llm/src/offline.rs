@@ -5,7 +5,7 @@ mod template;
 
 use std::time::Duration;
 
-use crate::client::CallContext;
+use crate::context::CallContext;
 use crate::event::{FinishReason, Usage};
 use crate::offline::template::Facts;
 use crate::provider::{Answer, Failure, Piece};

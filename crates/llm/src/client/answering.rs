@@ -1,7 +1,8 @@
 //! An answer that comes piece by piece.
 
-use super::{CallContext, Cassette, LlmClient, Parts, completed};
+use super::{Cassette, LlmClient, Parts, completed};
 use crate::cassette;
+use crate::context::CallContext;
 use crate::error::{LlmError, LlmErrorKind};
 use crate::event::StreamEvent;
 use crate::model::{ModelRef, Provider};

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use regex::Regex;
 use serde_json::Value;
 
-use crate::client::CallContext;
+use crate::context::CallContext;
 use crate::request::{LlmRequest, Message, ToolChoice};
 
 /// The groups of a rule's pattern; the whole match is the first.
