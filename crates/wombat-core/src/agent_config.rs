@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::session::Role;
 
-pub use crate::permissions::{Permission, ToolPermissions};
+pub use crate::permissions::{Permission, ToolLists, ToolPermissions};
 
 /// Which of the configured models a run asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -80,20 +80,6 @@ pub struct AgentEntry {
     pub profile: AgentProfile,
     /// `tools` as it was written.
     pub tools: ToolLists,
-}
-
-/// `tools` as it is written.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ToolLists {
-    /// What may be called; all that is declared when empty.
-    #[serde(default)]
-    pub allow: Vec<String>,
-    /// What may not.
-    #[serde(default)]
-    pub deny: Vec<String>,
-    /// What waits for a person.
-    #[serde(default)]
-    pub approval: Vec<String>,
 }
 
 impl AgentConfig {

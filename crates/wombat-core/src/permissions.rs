@@ -1,6 +1,7 @@
 //! What a role may call: names of tools and endpoints, allowed, denied, or waiting for a person.
 
-use crate::agent_config::ToolLists;
+use serde::{Deserialize, Serialize};
+
 use crate::endpoint::{EndpointPattern, NormalPath};
 
 /// What becomes of a call.
@@ -12,6 +13,20 @@ pub enum Permission {
     NeedsApproval,
     /// It is refused, with a reason for the model.
     Denied(String),
+}
+
+/// `tools` as it is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolLists {
+    /// What may be called; all that is declared when empty.
+    #[serde(default)]
+    pub allow: Vec<String>,
+    /// What may not.
+    #[serde(default)]
+    pub deny: Vec<String>,
+    /// What waits for a person.
+    #[serde(default)]
+    pub approval: Vec<String>,
 }
 
 /// `tools` of a role. An empty `allow` allows all that is declared; `deny` wins over it.
@@ -160,12 +175,13 @@ impl ToolPermissions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent_config::AgentConfig;
 
     fn permissions(json: &str) -> ToolPermissions {
-        let text = format!(r#"{{"agents": [{{"role": "r", "tools": {json}}}]}}"#);
-        let config = AgentConfig::parse(&text, &|_| None).unwrap();
-        config.agents[0].profile.tools.as_ref().clone()
+        let mut problems = Vec::new();
+        let permissions =
+            ToolPermissions::read(&serde_json::from_str(json).unwrap(), &mut problems);
+        assert!(problems.is_empty(), "{problems:?}");
+        permissions
     }
 
     #[test]
