@@ -8,10 +8,11 @@ use crate::agent_config::{AgentConfig, AgentEntry, ToolPermissions};
 use crate::cron::Cron;
 use crate::endpoint::EndpointPattern;
 use crate::loader::{Folder, Read, read_regular};
+use crate::prompt::FILES;
 use crate::session::Role;
 use crate::skills::SkillReport;
 use crate::snapshot::{Problem, Snapshot};
-use crate::workspace::{FILES, WorkspaceOptions};
+use crate::workspace::WorkspaceOptions;
 
 /// The configuration file's name.
 const CONFIG: &str = "agent-config.json";

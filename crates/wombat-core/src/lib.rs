@@ -12,6 +12,7 @@ mod loader;
 pub mod mcp_config;
 mod permissions;
 mod prompt;
+mod render;
 pub mod session;
 pub mod skills;
 mod snapshot;

@@ -1,9 +1,8 @@
 //! The workspace folder: loading it into snapshots, and noticing when it changes.
 
 mod load;
+mod options;
 
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -13,6 +12,7 @@ use arc_swap::ArcSwap;
 use chrono::NaiveDate;
 
 use crate::loader::fingerprint;
+use crate::workspace::options::BOOT_MARKER;
 
 pub use crate::prompt::{
     FileReport, Prompt, PromptMode, PromptRequest, estimate_tokens, time_context,
@@ -20,21 +20,7 @@ pub use crate::prompt::{
 pub use crate::snapshot::{
     AgentReport, Problem, SkillEndpoint, SkillReadError, Snapshot, WorkspaceStatus,
 };
-
-/// The files of the folder that a prompt can hold, besides souls, memory logs and skills.
-pub(crate) const FILES: [&str; 8] = [
-    "SOUL.md",
-    "IDENTITY.md",
-    "AGENTS.md",
-    "USER.md",
-    "TOOLS.md",
-    "HEARTBEAT.md",
-    "BOOT.md",
-    "MEMORY.md",
-];
-
-/// The marker that the first run is over.
-pub(crate) const BOOT_MARKER: &str = ".boot-complete";
+pub use crate::workspace::options::{EnvLookup, SkillsMode, WorkspaceOptions};
 
 /// How often the folder is looked at for changes. Metadata only; works for every kind of mount
 /// and for links that are swapped.
@@ -46,48 +32,6 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// How often to wait for a folder that keeps changing: for some seconds an edit in progress is not
 /// read at all, then at least nothing that changed while it was read.
 const MAX_SETTLES: usize = 60;
-
-/// How the text of skills gets into the prompt (`WOMBAT_SKILLS_MODE`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SkillsMode {
-    /// Inline while it is short altogether, else on demand.
-    #[default]
-    Auto,
-    /// Always inline.
-    Inline,
-    /// Names and descriptions only; the model reads what it needs.
-    OnDemand,
-}
-
-impl FromStr for SkillsMode {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "inline" => Ok(Self::Inline),
-            "on_demand" => Ok(Self::OnDemand),
-            _ => Err(()),
-        }
-    }
-}
-
-/// Looks up an environment variable.
-pub type EnvLookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
-
-/// Where the workspace is and how it is read.
-#[derive(Clone)]
-pub struct WorkspaceOptions {
-    /// The folder (`WOMBAT_WORKSPACE`).
-    pub path: PathBuf,
-    /// Another place of `agent-config.json` (`WOMBAT_AGENT_CONFIG`).
-    pub agent_config: Option<PathBuf>,
-    /// Characters of one file that go into a prompt (`WOMBAT_MAX_FILE_CHARS`).
-    pub max_file_chars: usize,
-    /// How skills get into the prompt.
-    pub skills_mode: SkillsMode,
-    /// The environment, for skills' gates and `${NAME}` in the configuration.
-    pub env: EnvLookup,
-}
 
 /// Why the first run could not be marked as over.
 #[derive(Debug, thiserror::Error)]

@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex};
 use chrono::{Days, NaiveDate, Utc};
 use sha2::{Digest, Sha256};
 
-use super::{BOOT_MARKER, FILES, SkillsMode, WorkspaceOptions};
 use crate::agent_config::{AgentConfig, by_role};
 use crate::loader::{Folder, Read, read_regular, truncate};
 use crate::mcp_config::McpConfig;
-use crate::prompt::{PromptCache, hex};
+use crate::prompt::{FILES, PromptCache, hex};
 use crate::session::Role;
 use crate::skills::{self, GateContext, Skill, SkillReport};
 use crate::snapshot::{Doc, Problem, SkillEndpoint, Snapshot, WorkspaceStatus};
+use crate::workspace::options::{BOOT_MARKER, SkillsMode, WorkspaceOptions};
 
 /// Characters of all skills together up to which `auto` puts their text into the prompt.
 const INLINE_SKILLS: usize = 8_000;
