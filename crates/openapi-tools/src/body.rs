@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::media_type::{essence, is_json};
 use crate::parameter::Style;
 use crate::pointer::resolve;
 use crate::schema::Schemas;
@@ -22,16 +23,6 @@ pub(crate) struct BodySpec {
     pub(crate) kind: BodyKind,
     pub(crate) required: bool,
     pub(crate) schema: Value,
-}
-
-/// Whether a media type is JSON, parameters aside.
-pub(crate) fn is_json(kind: &str) -> bool {
-    let kind = essence(kind);
-    kind == "application/json" || kind.ends_with("+json")
-}
-
-fn essence(kind: &str) -> String {
-    kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// The body that an operation takes, if it takes one.

@@ -9,6 +9,7 @@
 
 mod body;
 mod document;
+mod media_type;
 mod names;
 mod operation;
 mod parameter;

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::media_type::is_json;
 use crate::pointer::resolve;
 use crate::schema::Schemas;
 
@@ -149,7 +150,7 @@ fn one(
 
 fn json_content(parameter: &Value) -> Option<&Value> {
     let content = parameter.get("content")?.as_object()?;
-    content.iter().find(|(kind, _)| crate::body::is_json(kind)).map(|(_, media)| media)
+    content.iter().find(|(kind, _)| is_json(kind)).map(|(_, media)| media)
 }
 
 fn style(parameter: &Value, place: Place, name: &str) -> Result<Style, String> {
