@@ -5,7 +5,8 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::client::{AgentClient, Call, InternalClient};
+use crate::call::Call;
+use crate::client::{AgentClient, InternalClient};
 use crate::error::McError;
 use crate::url::path;
 

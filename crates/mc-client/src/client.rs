@@ -5,16 +5,15 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use retry::Backoff;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use url::Url;
 
+use crate::call::{Call, Failure, RawResponse};
 use crate::error::McError;
-use crate::raw::RawResponse;
 use crate::token::AgentAuth;
 
 pub use crate::tasks::TaskQuery;
@@ -32,12 +31,6 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest `Retry-After` that is waited for; a longer one is the caller's to deal with.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// The largest answer of a contract endpoint that is read.
-const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
-
-/// The form of nearly all bodies.
-const JSON: &str = "application/json";
-
 /// The header of an agent call.
 const AGENT_TOKEN: HeaderName = HeaderName::from_static("x-agent-token");
 
@@ -46,9 +39,6 @@ const INTERNAL_TOKEN: HeaderName = HeaderName::from_static("x-internal-token");
 
 /// The header that says for whom an internal call is made.
 const ON_BEHALF_OF: HeaderName = HeaderName::from_static("x-on-behalf-of");
-
-/// The header that makes an update or another endpoint's write repeatable.
-pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The header of the caller's trace (W3C Trace Context).
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -217,94 +207,6 @@ pub(crate) struct Caller {
     pub(crate) fence: Option<HeaderValue>,
 }
 
-/// One call, before it is sent.
-#[derive(Debug)]
-pub(crate) struct Call {
-    pub(crate) method: Method,
-    path_and_query: String,
-    headers: HeaderMap,
-    pub(crate) body: Option<Bytes>,
-    /// The form of the body.
-    pub(crate) content_type: &'static str,
-    /// Whether a second attempt does no harm.
-    pub(crate) repeatable: bool,
-    pub(crate) max_bytes: usize,
-    pub(crate) cut_long_answer: bool,
-    /// The form of the answer.
-    accept: &'static str,
-}
-
-impl Call {
-    /// A call of this path; reads, `PUT` and `DELETE` are repeatable by nature.
-    pub(crate) fn new(method: Method, path_and_query: &str) -> Self {
-        let repeatable = matches!(method, Method::GET | Method::PUT | Method::DELETE);
-        Self {
-            method,
-            path_and_query: path_and_query.to_owned(),
-            headers: HeaderMap::new(),
-            body: None,
-            content_type: JSON,
-            repeatable,
-            max_bytes: MAX_ANSWER_BYTES,
-            cut_long_answer: false,
-            accept: JSON,
-        }
-    }
-
-    /// Wants the answer in another form than JSON.
-    pub(crate) fn accept(mut self, accept: &'static str) -> Self {
-        self.accept = accept;
-        self
-    }
-
-    pub(crate) fn get(path_and_query: &str) -> Self {
-        Self::new(Method::GET, path_and_query)
-    }
-
-    /// A create: repeatable when it carries an idempotency key.
-    pub(crate) fn create(
-        path: &str,
-        body: &impl Serialize,
-        key: Option<&str>,
-    ) -> Result<Self, McError> {
-        let mut call = Self::new(Method::POST, path).json(body)?;
-        call.repeatable = key.is_some();
-        Ok(call)
-    }
-
-    pub(crate) fn json(mut self, body: &impl Serialize) -> Result<Self, McError> {
-        let bytes = serde_json::to_vec(body)
-            .map_err(|error| McError::BadAnswer { cause: format!("request as JSON: {error}") })?;
-        self.body = Some(bytes.into());
-        Ok(self)
-    }
-
-    pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Result<Self, McError> {
-        let value = HeaderValue::from_str(value)
-            .map_err(|error| McError::BadAnswer { cause: format!("header {name}: {error}") })?;
-        self.headers.insert(name, value);
-        Ok(self)
-    }
-
-    /// Says that a second attempt does no harm.
-    pub(crate) fn repeatable(mut self) -> Self {
-        self.repeatable = true;
-        self
-    }
-}
-
-/// A failed attempt, with the answer where there was one.
-pub(crate) struct Failure {
-    pub(crate) error: McError,
-    pub(crate) answer: Option<RawResponse>,
-}
-
-impl From<McError> for Failure {
-    fn from(error: McError) -> Self {
-        Self { error, answer: None }
-    }
-}
-
 impl Caller {
     /// Sends a call and reads its answer as JSON.
     pub(crate) async fn fetch<T: DeserializeOwned>(&self, call: Call) -> Result<T, McError> {
@@ -338,7 +240,7 @@ impl Caller {
             let Some(wait) = self.wait(call, failures, &failure.error) else { return Err(failure) };
             tracing::info!(
                 method = %call.method,
-                path = path_only(&call.path_and_query),
+                path = call.path(),
                 error = %failure.error,
                 wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
                 "backend call failed, trying again"
@@ -482,7 +384,7 @@ async fn read_body(mut response: reqwest::Response, call: &Call) -> Result<(Byte
         if chunk.len() > room {
             body.extend_from_slice(&chunk[..room]);
             if !call.cut_long_answer {
-                tracing::warn!(path = path_only(&call.path_and_query), "answer is too long");
+                tracing::warn!(path = call.path(), "answer is too long");
             }
             return Ok((body.freeze(), true));
         }
@@ -514,8 +416,4 @@ fn unreachable_by(error: &reqwest::Error) -> McError {
         cause = "the connection failed".to_owned();
     }
     McError::Unreachable { cause }
-}
-
-fn path_only(path_and_query: &str) -> &str {
-    path_and_query.split('?').next().unwrap_or_default()
 }

@@ -6,7 +6,8 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::client::{Call, InternalClient};
+use crate::call::Call;
+use crate::client::InternalClient;
 use crate::error::McError;
 use crate::types::{DeliverMany, Delivered, Delivery, DeliveryFailure};
 use crate::url::{path, with_query};

@@ -13,7 +13,8 @@ use serde_json::Value;
 use sse_stream::{Sse, SseByteStream};
 use tokio::time::Instant;
 
-use crate::client::{AgentClient, Call, Caller, InternalClient};
+use crate::call::Call;
+use crate::client::{AgentClient, Caller, InternalClient};
 use crate::error::McError;
 use crate::url::path;
 

@@ -7,7 +7,8 @@ use http::{HeaderValue, Method};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::client::{AgentClient, Call};
+use crate::call::Call;
+use crate::client::AgentClient;
 use crate::error::McError;
 use crate::url::path;
 

@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod budgets;
+mod call;
 pub mod client;
 pub mod dispatch;
 mod documents;

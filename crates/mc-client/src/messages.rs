@@ -1,6 +1,7 @@
 //! Messages in a task's thread.
 
-use crate::client::{AgentClient, Call, InternalClient};
+use crate::call::Call;
+use crate::client::{AgentClient, InternalClient};
 use crate::error::McError;
 use crate::types::{CreateMessage, Message, Page};
 use crate::url::{path, with_query};

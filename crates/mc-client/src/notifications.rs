@@ -1,6 +1,7 @@
 //! Notifications, as the user's agent reads them and as a service makes them.
 
-use crate::client::{AgentClient, Call, InternalClient};
+use crate::call::Call;
+use crate::client::{AgentClient, InternalClient};
 use crate::error::McError;
 use crate::types::{CreateNotification, Notification, Page};
 use crate::url::{path, with_query};

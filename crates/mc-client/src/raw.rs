@@ -1,11 +1,13 @@
 //! Calls of the application's own endpoints, which are outside the contract.
 
-use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::Method;
 use serde_json::Value;
 
-use crate::client::{AgentClient, Call, Failure, IDEMPOTENCY_KEY};
+use crate::call::{Call, Failure, IDEMPOTENCY_KEY};
+use crate::client::AgentClient;
 use crate::error::McError;
+
+pub use crate::call::RawResponse;
 
 /// The form of an HTML form's body.
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -38,19 +40,6 @@ impl From<Value> for RawBody {
     fn from(value: Value) -> Self {
         Self::Json(value)
     }
-}
-
-/// The answer of an endpoint outside the contract.
-#[derive(Debug, Clone)]
-pub struct RawResponse {
-    /// The HTTP status, of any class.
-    pub status: u16,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The body, as far as it was read.
-    pub body: Bytes,
-    /// Whether there was more.
-    pub truncated: bool,
 }
 
 impl AgentClient {

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use crate::client::{AgentClient, Call, IDEMPOTENCY_KEY, InternalClient};
+use crate::call::{Call, IDEMPOTENCY_KEY};
+use crate::client::{AgentClient, InternalClient};
 use crate::error::McError;
 use crate::types::{Capabilities, CreateTask, Page, Task, UpdateTask};
 use crate::url::{path, with_query};

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::client::{AgentClient, Call, IDEMPOTENCY_KEY, InternalClient};
+use crate::call::{Call, IDEMPOTENCY_KEY};
+use crate::client::{AgentClient, InternalClient};
 use crate::error::McError;
 use crate::types::Page;
 use crate::url::{path, with_query};

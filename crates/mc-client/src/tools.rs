@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::client::{AgentClient, Call};
+use crate::call::Call;
+use crate::client::AgentClient;
 use crate::error::McError;
 use crate::raw::{RawRequest, RawResponse};
 use crate::url::segments;

@@ -1,6 +1,7 @@
 //! Heartbeat and standup.
 
-use crate::client::{AgentClient, Call, InternalClient};
+use crate::call::Call;
+use crate::client::{AgentClient, InternalClient};
 use crate::error::McError;
 use crate::types::{HeartbeatAnswer, HeartbeatRequest, StandupAnswer, StandupRequest};
 use crate::url::path;
