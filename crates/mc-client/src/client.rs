@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method};
-use retry::Backoff;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -16,6 +15,7 @@ use crate::call::{Call, Failure, RawResponse};
 use crate::error::McError;
 use crate::token::AgentAuth;
 
+pub use crate::retry_policy::RetryPolicy;
 pub use crate::tasks::TaskQuery;
 
 /// From how many bytes on a token is looked for in answers: a shorter one is a word that an answer
@@ -27,9 +27,6 @@ const HIDDEN: &[u8] = b"[token]";
 
 /// How long one attempt may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The longest `Retry-After` that is waited for; a longer one is the caller's to deal with.
-const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// The header of an agent call.
 const AGENT_TOKEN: HeaderName = HeaderName::from_static("x-agent-token");
@@ -45,42 +42,6 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The header that says under which lease of a session a write is made.
 const SESSION_FENCE: HeaderName = HeaderName::from_static("x-session-fence");
-
-/// How often and how patiently a call is repeated.
-#[derive(Debug, Clone, Copy)]
-pub struct RetryPolicy {
-    /// Attempts in all, at least 1.
-    pub attempts: usize,
-    /// Before the second attempt; doubles with each further one.
-    pub delay: Duration,
-    /// The longest wait between two attempts.
-    pub max_delay: Duration,
-    /// By which fraction of itself a wait may be shorter or longer, 0 to 1.
-    pub jitter: f64,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            attempts: 3,
-            delay: Duration::from_millis(250),
-            max_delay: Duration::from_secs(5),
-            jitter: 0.5,
-        }
-    }
-}
-
-impl RetryPolicy {
-    /// The delays between attempts.
-    pub(crate) fn backoff(&self) -> Backoff {
-        Backoff::new(self.delay, self.max_delay).with_jitter(self.jitter)
-    }
-
-    /// The longest wait that a backend may ask for.
-    fn longest_wait(&self) -> Duration {
-        MAX_WAIT.max(self.max_delay)
-    }
-}
 
 /// A backend. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -237,7 +198,8 @@ impl Caller {
                 Err(failure) => failure,
             };
             failures += 1;
-            let Some(wait) = self.wait(call, failures, &failure.error) else { return Err(failure) };
+            let wait = self.client.retry.wait(failures, &failure.error, self.deadline);
+            let Some(wait) = wait.filter(|_| call.repeatable) else { return Err(failure) };
             tracing::info!(
                 method = %call.method,
                 path = call.path(),
@@ -247,20 +209,6 @@ impl Caller {
             );
             tokio::time::sleep(wait).await;
         }
-    }
-
-    /// How long to wait before the next attempt; `None` when there is none.
-    fn wait(&self, call: &Call, failures: u32, error: &McError) -> Option<Duration> {
-        let policy = self.client.retry;
-        let attempts_left = usize::try_from(failures).is_ok_and(|made| made < policy.attempts);
-        let asked = error.retry_after();
-        let too_long = asked.is_some_and(|asked| asked > policy.longest_wait());
-        if !call.repeatable || !error.is_retryable() || !attempts_left || too_long {
-            return None;
-        }
-        let wait = policy.backoff().delay_at_least(failures, asked);
-        let too_late = self.deadline.is_some_and(|deadline| Instant::now() + wait >= deadline);
-        (!too_late).then_some(wait)
     }
 
     async fn attempt(&self, call: &Call) -> Result<RawResponse, Failure> {

@@ -16,6 +16,7 @@ pub mod leases;
 mod messages;
 mod notifications;
 pub mod raw;
+mod retry_policy;
 pub mod runs;
 mod tasks;
 pub mod token;
