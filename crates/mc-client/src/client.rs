@@ -43,14 +43,10 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The header that says under which lease of a session a write is made.
 const SESSION_FENCE: HeaderName = HeaderName::from_static("x-session-fence");
 
-/// A backend. Cheap to clone.
+/// A client of one backend. Cheap to clone; all clones share connections.
 #[derive(Debug, Clone)]
 pub struct McClient {
-    base_url: Arc<str>,
-    /// The same, read once; `None` when it is no URL, which each call then says.
-    base: Option<Arc<Url>>,
-    http: reqwest::Client,
-    retry: RetryPolicy,
+    backend: Backend,
 }
 
 impl McClient {
@@ -58,57 +54,23 @@ impl McClient {
     pub fn new(base_url: &str, http: reqwest::Client, retry: RetryPolicy) -> Self {
         let base_url = base_url.trim_end_matches('/');
         let base = Url::parse(base_url).ok().filter(|url| !url.cannot_be_a_base()).map(Arc::new);
-        Self { base_url: base_url.into(), base, http, retry }
-    }
-
-    /// Where a call goes.
-    fn url(&self, path_and_query: &str) -> Result<Url, McError> {
-        let Some(base) = &self.base else {
-            return Err(McError::Unreachable { cause: "its address is no URL".to_owned() });
-        };
-        let (path, query) = match path_and_query.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (path_and_query, None),
-        };
-        let mut url = Url::clone(base);
-        match base.path().trim_end_matches('/') {
-            "" => url.set_path(path),
-            prefix => url.set_path(&[prefix, path].concat()),
-        }
-        url.set_query(query);
-        Ok(url)
+        Self { backend: Backend { base_url: base_url.into(), base, http, retry } }
     }
 
     /// Where the backend is.
     pub fn base_url(&self) -> &str {
-        &self.base_url
+        &self.backend.base_url
     }
 
     /// The backend as an agent sees it: one user, one role.
     pub fn agent(&self, auth: Arc<AgentAuth>) -> AgentClient {
-        AgentClient {
-            caller: Caller {
-                client: self.clone(),
-                identity: Identity::Agent(auth),
-                traceparent: None,
-                deadline: None,
-                fence: None,
-            },
-        }
+        AgentClient { caller: Caller::new(self.backend.clone(), Identity::Agent(auth)) }
     }
 
     /// The backend as the dispatcher sees it.
     pub fn internal(&self, token: SecretString) -> InternalClient {
         let identity = Identity::Internal { token, on_behalf_of: None };
-        InternalClient {
-            caller: Caller {
-                client: self.clone(),
-                identity,
-                traceparent: None,
-                deadline: None,
-                fence: None,
-            },
-        }
+        InternalClient { caller: Caller::new(self.backend.clone(), identity) }
     }
 }
 
@@ -151,8 +113,39 @@ impl InternalClient {
     }
 }
 
+/// Where a backend is, and how it is called.
 #[derive(Debug, Clone)]
-enum Identity {
+pub(crate) struct Backend {
+    pub(crate) base_url: Arc<str>,
+    /// The same, parsed once; `None` when it is no URL: then every call fails with that.
+    pub(crate) base: Option<Arc<Url>>,
+    pub(crate) http: reqwest::Client,
+    pub(crate) retry: RetryPolicy,
+}
+
+impl Backend {
+    /// Where a call goes.
+    fn url(&self, path_and_query: &str) -> Result<Url, McError> {
+        let Some(base) = &self.base else {
+            return Err(McError::Unreachable { cause: "its address is no URL".to_owned() });
+        };
+        let (path, query) = match path_and_query.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (path_and_query, None),
+        };
+        let mut url = Url::clone(base);
+        match base.path().trim_end_matches('/') {
+            "" => url.set_path(path),
+            prefix => url.set_path(&[prefix, path].concat()),
+        }
+        url.set_query(query);
+        Ok(url)
+    }
+}
+
+/// The token of the calls.
+#[derive(Debug, Clone)]
+pub(crate) enum Identity {
     Agent(Arc<AgentAuth>),
     Internal { token: SecretString, on_behalf_of: Option<String> },
 }
@@ -160,15 +153,19 @@ enum Identity {
 /// Who calls, with the limits of this series of calls.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    client: McClient,
-    identity: Identity,
-    traceparent: Option<HeaderValue>,
-    deadline: Option<Instant>,
+    backend: Backend,
+    pub(crate) identity: Identity,
+    pub(crate) traceparent: Option<HeaderValue>,
+    pub(crate) deadline: Option<Instant>,
     /// Goes with every write.
     pub(crate) fence: Option<HeaderValue>,
 }
 
 impl Caller {
+    pub(crate) fn new(backend: Backend, identity: Identity) -> Self {
+        Self { backend, identity, traceparent: None, deadline: None, fence: None }
+    }
+
     /// Sends a call and reads its answer as JSON.
     pub(crate) async fn fetch<T: DeserializeOwned>(&self, call: Call) -> Result<T, McError> {
         let answer = self.answer(&call).await.map_err(|failure| failure.error)?;
@@ -198,7 +195,7 @@ impl Caller {
                 Err(failure) => failure,
             };
             failures += 1;
-            let wait = self.client.retry.wait(failures, &failure.error, self.deadline);
+            let wait = self.backend.retry.wait(failures, &failure.error, self.deadline);
             let Some(wait) = wait.filter(|_| call.repeatable) else { return Err(failure) };
             tracing::info!(
                 method = %call.method,
@@ -227,7 +224,7 @@ impl Caller {
 
     /// How often and how patiently calls are repeated.
     pub(crate) fn retry_policy(&self) -> RetryPolicy {
-        self.client.retry
+        self.backend.retry
     }
 
     /// Sends a call, once, whose answer is read as it comes and may go on for ever.
@@ -283,9 +280,9 @@ impl Caller {
 
     /// The request of a call, with who calls.
     fn request(&self, call: &Call) -> Result<reqwest::RequestBuilder, McError> {
-        let url = self.client.url(&call.path_and_query)?;
+        let url = self.backend.url(&call.path_and_query)?;
         let mut request = self
-            .client
+            .backend
             .http
             .request(call.method.clone(), url)
             .headers(call.headers.clone())
