@@ -14,7 +14,8 @@ use sse_stream::{Sse, SseByteStream};
 use tokio::time::Instant;
 
 use crate::call::Call;
-use crate::client::{AgentClient, Caller, InternalClient};
+use crate::caller::Caller;
+use crate::client::{AgentClient, InternalClient};
 use crate::error::McError;
 use crate::url::path;
 

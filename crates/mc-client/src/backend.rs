@@ -1,0 +1,38 @@
+//! Where a backend is.
+
+use std::sync::Arc;
+
+use url::Url;
+
+use crate::error::McError;
+use crate::retry_policy::RetryPolicy;
+
+/// Where a backend is, and how it is called.
+#[derive(Debug, Clone)]
+pub(crate) struct Backend {
+    pub(crate) base_url: Arc<str>,
+    /// The same, parsed once; `None` when it is no URL: then every call fails with that.
+    pub(crate) base: Option<Arc<Url>>,
+    pub(crate) http: reqwest::Client,
+    pub(crate) retry: RetryPolicy,
+}
+
+impl Backend {
+    /// Where a call goes.
+    pub(crate) fn url(&self, path_and_query: &str) -> Result<Url, McError> {
+        let Some(base) = &self.base else {
+            return Err(McError::Unreachable { cause: "its address is no URL".to_owned() });
+        };
+        let (path, query) = match path_and_query.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (path_and_query, None),
+        };
+        let mut url = Url::clone(base);
+        match base.path().trim_end_matches('/') {
+            "" => url.set_path(path),
+            prefix => url.set_path(&[prefix, path].concat()),
+        }
+        url.set_query(query);
+        Ok(url)
+    }
+}
