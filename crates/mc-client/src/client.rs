@@ -12,7 +12,7 @@ use crate::caller::{Caller, Identity};
 use crate::token::AgentAuth;
 
 pub use crate::retry_policy::RetryPolicy;
-pub use crate::tasks::TaskQuery;
+pub use crate::types::TaskQuery;
 
 /// A client of one backend. Cheap to clone; all clones share connections.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::call::{Call, IDEMPOTENCY_KEY};
 use crate::client::{AgentClient, InternalClient};
 use crate::error::McError;
-use crate::types::{Capabilities, CreateTask, Page, Task, UpdateTask};
+use crate::types::{Capabilities, CreateTask, Page, Task, TaskQuery, UpdateTask};
 use crate::url::{path, with_query};
 
 /// The most pages that a search goes through: 2 million tasks.
@@ -13,19 +13,6 @@ const MAX_PAGES: usize = 10_000;
 
 /// The largest page of the contract.
 const MAX_LIMIT: u32 = 200;
-
-/// `GET /tasks`.
-#[derive(Debug, Clone, Default)]
-pub struct TaskQuery {
-    /// Items of a page, 1 to 200.
-    pub limit: Option<u32>,
-    /// Where to go on.
-    pub cursor: Option<String>,
-    /// Only tasks of this status.
-    pub status: Option<String>,
-    /// Only tasks with exactly this title; a backend may ignore it.
-    pub title: Option<String>,
-}
 
 impl AgentClient {
     /// What the backend offers.
