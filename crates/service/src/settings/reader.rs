@@ -175,7 +175,7 @@ impl<'a> Reader<'a> {
     /// A value that is not among what is allowed: says what the setting holds, unless that is a
     /// secret, and where it came from.
     pub fn refuse(&mut self, name: &'static str, value: &str, allowed: &str) {
-        let origin = self.layers.values.get(name).map_or(&Origin::Default, |(_, origin)| origin);
+        let origin = self.layers.get(name).map_or(Origin::DEFAULT, |(_, origin)| origin);
         let shown =
             if names::is_secret(name) { "a value".to_owned() } else { format!("{value:?}") };
         self.problems.push(format!("{name}: is {shown} (from {origin}); allowed: {allowed}"));
@@ -183,13 +183,14 @@ impl<'a> Reader<'a> {
 
     fn lookup(&mut self, name: &'static str, default: Option<&str>) -> Option<String> {
         debug_assert!(names::ALL.contains(&name), "{name} is missing in names::ALL");
-        let given = self.layers.values.get(name);
-        let value = given.map(|(value, _)| value.clone()).or_else(|| default.map(str::to_owned));
+        let (value, origin) = match self.layers.get(name) {
+            Some((value, origin)) => (Some(value), origin),
+            None => (default.map(str::to_owned), Origin::DEFAULT),
+        };
         if self.seen.insert(name.to_owned()) {
             let shown = value.as_deref().map(|value| {
                 if names::is_secret(name) { "********".to_owned() } else { value.to_owned() }
             });
-            let origin = given.map_or(Origin::Default, |(_, origin)| origin.clone());
             self.effective.push(EffectiveSetting { name: name.to_owned(), value: shown, origin });
         }
         value

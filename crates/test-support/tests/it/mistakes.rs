@@ -235,7 +235,7 @@ async fn a_broken_file_is_told_of_by_its_place_and_not_by_what_it_holds() {
     for program in [DAEMON, DISPATCHER, HEARTBEAT, STANDUP, BACKEND] {
         let settings = [("USER_ID", "ann")];
         let said = fails(program, dir.path(), &settings).await;
-        let file = "is no TOML at line 2, column 22 (texts stand in quotes)";
+        let file = "is not valid TOML at line 2, column 22 (strings need quotes)";
         assert_eq!(said, format!("{program}: ./wombat.toml: {file}\n"));
     }
 }
