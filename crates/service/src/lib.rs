@@ -11,7 +11,6 @@ pub mod health;
 pub mod http;
 pub mod limits;
 pub mod listen;
-pub mod names;
 pub mod otel;
 pub mod progress;
 pub mod settings;

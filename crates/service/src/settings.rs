@@ -6,6 +6,7 @@
 
 mod effective;
 mod layers;
+pub mod names;
 mod reader;
 
 pub use effective::{Effective, EffectiveSetting, SettingsError};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use config::{Config, ConfigError, File, FileFormat, Map, Source, Value};
 
-use crate::names;
+use super::names;
 
 /// Where a value came from, in words: `default`, the path of a settings file, `.env`,
 /// `environment` or `flag`.

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 
 use super::effective::{Effective, EffectiveSetting, SettingsError};
 use super::layers::{Layers, Origin};
-use crate::names;
+use super::names;
 
 /// Reads settings one by one and collects what is wrong with them.
 #[derive(Debug)]
