@@ -1,6 +1,6 @@
 //! What every program says of its own command line: shell completions and manual pages.
 //!
-//! A program flattens [`About`] into its subcommands and answers it with [`About::tell`].
+//! A program flattens [`About`] into its subcommands and answers it with [`About::run`].
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ pub enum Shell {
 
 impl About {
     /// Does what was asked for, with the command line of the program `P`.
-    pub fn tell<P: CommandFactory>(self) -> ExitCode {
+    pub fn run<P: CommandFactory>(self) -> ExitCode {
         let command = P::command();
         let program = command.get_name().to_owned();
         match self {
