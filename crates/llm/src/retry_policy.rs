@@ -1,5 +1,6 @@
-//! The retry policy (docs/RUNS.md, "LLM calls"): a pure decision after each failed try, and the
-//! budget that keeps an outage from becoming a storm. Nothing else of this crate decides on retries.
+//! The retry policy (docs/RUNS.md, "LLM calls"): a pure decision after each failed attempt, and the
+//! retry budget that keeps an outage from becoming a retry storm. Nothing else in this crate decides
+//! on retries.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -13,30 +14,30 @@ use crate::model::ModelRef;
 use crate::provider::Failure;
 use crate::settings::RetrySettings;
 
-/// What to do after a failed try.
+/// What to do after a failed attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Next {
-    /// Wait this long, then ask the same model again.
+    /// Wait this long, then call the same model again.
     Wait(Duration),
-    /// Ask the fallback now.
+    /// Call the fallback model now.
     FailOver,
-    /// Tell the caller.
+    /// Return the error to the caller.
     GiveUp,
 }
 
-/// The tries of one call.
+/// The attempts of one call.
 #[derive(Debug)]
 pub(crate) struct Attempts<'a> {
     settings: &'a RetrySettings,
-    /// Models that are still to be asked after the present one.
+    /// The model to fall back to, while it has not been called.
     fallback: Option<ModelRef>,
-    /// Tries of the present model.
+    /// Attempts with the current model.
     tries: u32,
-    /// All waits of the call so far.
+    /// The sum of the delays so far.
     waited: Duration,
-    /// What they may come to.
+    /// The limit of that sum.
     waits_total: Duration,
-    /// When the caller stops listening.
+    /// When the caller stops waiting.
     deadline: Option<Instant>,
 }
 
@@ -50,13 +51,13 @@ impl<'a> Attempts<'a> {
         Self { settings, fallback, tries: 1, waited: Duration::ZERO, waits_total, deadline }
     }
 
-    /// The fallback, once [`Next::FailOver`] has been decided.
+    /// Switches to the fallback model, after [`Next::FailOver`].
     pub(crate) fn fail_over(&mut self) -> Option<ModelRef> {
         self.tries = 1;
         self.fallback.take()
     }
 
-    /// Decides. A wait is counted as if it happened.
+    /// Decides. A delay is counted as if it had happened.
     pub(crate) fn after(&mut self, failure: &Failure, budget: &Budget) -> Next {
         if failure.retryable && self.tries < self.settings.attempts.max(1) {
             let wait = failure.retry_after.unwrap_or_else(|| self.backoff());
@@ -79,7 +80,8 @@ impl<'a> Attempts<'a> {
     }
 }
 
-/// Whether another model may do better. A request that is wrong, too long or filtered stays so.
+/// Whether another model may succeed. A request that is invalid, too long or filtered fails there,
+/// too.
 fn another_may_answer(kind: &LlmErrorKind) -> bool {
     match kind {
         LlmErrorKind::NotConfigured { .. }
@@ -93,16 +95,16 @@ fn another_may_answer(kind: &LlmErrorKind) -> bool {
     }
 }
 
-/// How far back the budget looks.
+/// The window of the budget.
 const WINDOW: Duration = Duration::from_secs(10);
-/// One retry for so many calls.
+/// One retry is allowed for this many calls within the window.
 const CALLS_PER_RETRY: usize = 5;
 /// Retries that are always allowed within the window.
 const FLOOR: usize = 10;
-/// The most calls that are remembered; beyond, the share is that of the newest ones.
+/// The most calls that are remembered; beyond it the share is that of the newest ones.
 const REMEMBERED: usize = 100_000;
 
-/// Bounds the retries of all calls together: 20 % of the calls of the last ten seconds, and ten.
+/// The retry budget of all calls together: 20 % of the calls of the last ten seconds, plus ten.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     window: Mutex<Window>,
@@ -115,7 +117,7 @@ struct Window {
 }
 
 impl Budget {
-    /// A call begins.
+    /// Counts a new call.
     pub(crate) fn call(&self) {
         let now = Instant::now();
         let mut window = self.lock();
@@ -126,7 +128,7 @@ impl Budget {
         window.calls.push_back(now);
     }
 
-    /// Takes one retry out of the budget, if there is one.
+    /// Takes one retry out of the budget; `false` when it is used up.
     fn take(&self) -> bool {
         let now = Instant::now();
         let mut window = self.lock();

@@ -141,13 +141,14 @@ impl Target {
         // The tools are the larger part of most requests, and the same each time.
         if sends_tools(request) && body.pop() == Some('}') {
             let plain = quirks.plain_schemas;
-            let tools =
-                request.tools.written((self.protocol.name(), plain), |tools| match self.protocol {
-                    Protocol::Chat => chat::tools(tools, plain),
-                    Protocol::Responses => responses::tools(tools, plain),
-                    Protocol::Anthropic => anthropic::tools(tools, plain),
-                    Protocol::Gemini => gemini::tools(tools),
-                });
+            let tools = request.tools.serialized((self.protocol.name(), plain), |tools| match self
+                .protocol
+            {
+                Protocol::Chat => chat::tools(tools, plain),
+                Protocol::Responses => responses::tools(tools, plain),
+                Protocol::Anthropic => anthropic::tools(tools, plain),
+                Protocol::Gemini => gemini::tools(tools),
+            });
             body.push_str(",\"tools\":");
             body.push_str(&tools);
             body.push('}');
