@@ -1,4 +1,4 @@
-//! Where a backend is.
+//! The address of a backend and the HTTP client for it.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use url::Url;
 use crate::error::McError;
 use crate::retry_policy::RetryPolicy;
 
-/// Where a backend is, and how it is called.
+/// The address of a backend, and how it is called.
 #[derive(Debug, Clone)]
 pub(crate) struct Backend {
     pub(crate) base_url: Arc<str>,
@@ -18,10 +18,10 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    /// Where a call goes.
+    /// The URL of a call.
     pub(crate) fn url(&self, path_and_query: &str) -> Result<Url, McError> {
         let Some(base) = &self.base else {
-            return Err(McError::Unreachable { cause: "its address is no URL".to_owned() });
+            return Err(McError::Unreachable { cause: "its address is not a URL".to_owned() });
         };
         let (path, query) = match path_and_query.split_once('?') {
             Some((path, query)) => (path, Some(query)),

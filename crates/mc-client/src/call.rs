@@ -1,4 +1,4 @@
-//! One call and its answer.
+//! One call of the backend and its answer.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -9,10 +9,10 @@ use crate::error::McError;
 /// The largest answer of a contract endpoint that is read.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
-/// The form of nearly all bodies.
+/// The media type of nearly all bodies.
 const JSON: &str = "application/json";
 
-/// The header that makes an update or another endpoint's write repeatable.
+/// The header that makes an update, or a write outside the contract, safe to repeat.
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// One call, before it is sent.
@@ -22,18 +22,18 @@ pub(crate) struct Call {
     pub(crate) path_and_query: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<Bytes>,
-    /// The form of the body.
+    /// The media type of the body.
     pub(crate) content_type: &'static str,
-    /// Whether a second attempt does no harm.
+    /// Whether the call is safe to repeat.
     pub(crate) repeatable: bool,
     pub(crate) max_bytes: usize,
     pub(crate) cut_long_answer: bool,
-    /// The form of the answer.
+    /// The accepted media type of the answer.
     pub(crate) accept: &'static str,
 }
 
 impl Call {
-    /// A call of this path; reads, `PUT` and `DELETE` are repeatable by nature.
+    /// A call of this path; `GET`, `PUT` and `DELETE` are idempotent and so repeatable.
     pub(crate) fn new(method: Method, path_and_query: &str) -> Self {
         let repeatable = matches!(method, Method::GET | Method::PUT | Method::DELETE);
         Self {
@@ -49,7 +49,7 @@ impl Call {
         }
     }
 
-    /// Wants the answer in another form than JSON.
+    /// Asks for another media type than JSON.
     pub(crate) fn accept(mut self, accept: &'static str) -> Self {
         self.accept = accept;
         self
@@ -59,7 +59,7 @@ impl Call {
         Self::new(Method::GET, path_and_query)
     }
 
-    /// A create: repeatable when it carries an idempotency key.
+    /// A create: repeatable when it has an idempotency key.
     pub(crate) fn create(
         path: &str,
         body: &impl Serialize,
@@ -84,19 +84,19 @@ impl Call {
         Ok(self)
     }
 
-    /// The path alone, for logs: a query may hold a user's data.
+    /// The path alone, for logs: a query may contain user data.
     pub(crate) fn path(&self) -> &str {
         self.path_and_query.split('?').next().unwrap_or_default()
     }
 
-    /// Says that a second attempt does no harm.
+    /// Marks the call as safe to repeat.
     pub(crate) fn repeatable(mut self) -> Self {
         self.repeatable = true;
         self
     }
 }
 
-/// The answer of an endpoint outside the contract.
+/// An answer, as it came. Public as the answer of endpoints outside the contract.
 #[derive(Debug, Clone)]
 pub struct RawResponse {
     /// The HTTP status, of any class.
@@ -105,11 +105,11 @@ pub struct RawResponse {
     pub headers: HeaderMap,
     /// The body, as far as it was read.
     pub body: Bytes,
-    /// Whether there was more.
+    /// Whether it was cut off at the limit.
     pub truncated: bool,
 }
 
-/// A failed attempt, with the answer where there was one.
+/// A failed attempt, with the answer if there was one.
 pub(crate) struct Failure {
     pub(crate) error: McError,
     pub(crate) answer: Option<RawResponse>,

@@ -1,4 +1,4 @@
-//! Who calls: one way out to the backend, with the limits, retries and headers of all calls.
+//! Sending calls: the only way to the backend, with the limits, retries and headers of all calls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,39 +17,39 @@ use crate::redact::redact;
 use crate::retry_policy::RetryPolicy;
 use crate::token::AgentAuth;
 
-/// How long one attempt may take.
+/// The timeout of one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The header of an agent call.
+/// The header with the agent token.
 const AGENT_TOKEN: HeaderName = HeaderName::from_static("x-agent-token");
 
-/// The header of an internal call.
+/// The header with the internal token.
 const INTERNAL_TOKEN: HeaderName = HeaderName::from_static("x-internal-token");
 
-/// The header that says for whom an internal call is made.
+/// The header with the user on whose behalf an internal call is made.
 const ON_BEHALF_OF: HeaderName = HeaderName::from_static("x-on-behalf-of");
 
-/// The header of the caller's trace (W3C Trace Context).
+/// The header with the caller's trace (W3C Trace Context).
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// The header that says under which lease of a session a write is made.
+/// The header with the session lease that a write is made under.
 const SESSION_FENCE: HeaderName = HeaderName::from_static("x-session-fence");
 
-/// The token of the calls.
+/// The identity that calls are made with.
 #[derive(Debug, Clone)]
 pub(crate) enum Identity {
     Agent(Arc<AgentAuth>),
     Internal { token: SecretString, on_behalf_of: Option<String> },
 }
 
-/// Who calls, with the limits of this series of calls.
+/// An identity with the options of its calls.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     backend: Backend,
     pub(crate) identity: Identity,
     pub(crate) traceparent: Option<HeaderValue>,
     pub(crate) deadline: Option<Instant>,
-    /// Goes with every write.
+    /// Sent with every write.
     pub(crate) fence: Option<HeaderValue>,
 }
 
@@ -62,19 +62,18 @@ impl Caller {
     pub(crate) async fn fetch<T: DeserializeOwned>(&self, call: Call) -> Result<T, McError> {
         let answer = self.answer(&call).await.map_err(|failure| failure.error)?;
         if answer.truncated {
-            return Err(McError::BadAnswer { cause: "it is too long".to_owned() });
+            return Err(McError::BadAnswer { cause: "it is too large".to_owned() });
         }
         serde_json::from_slice(&answer.body)
             .map_err(|error| McError::BadAnswer { cause: error.to_string() })
     }
 
-    /// Sends a call whose answer's body does not matter.
+    /// Sends a call and ignores the body of its answer.
     pub(crate) async fn send(&self, call: Call) -> Result<(), McError> {
         self.answer(&call).await.map(drop).map_err(|failure| failure.error)
     }
 
-    /// The attempts, until one succeeds or no further one is worth while. On the heap, so that what
-    /// waits for something else does not carry the room for it.
+    /// Sends a call, with retries. On the heap, so that the futures of callers stay small.
     pub(crate) async fn answer(&self, call: &Call) -> Result<RawResponse, Failure> {
         Box::pin(self.attempts(call)).await
     }
@@ -94,7 +93,7 @@ impl Caller {
                 path = call.path(),
                 error = %failure.error,
                 wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-                "backend call failed, trying again"
+                "backend call failed; retrying after a delay"
             );
             tokio::time::sleep(wait).await;
         }
@@ -114,12 +113,12 @@ impl Caller {
         Err(Failure { error, answer: Some(answer) })
     }
 
-    /// How often and how patiently calls are repeated.
+    /// The retry policy of all calls.
     pub(crate) fn retry_policy(&self) -> RetryPolicy {
         self.backend.retry
     }
 
-    /// Sends a call, once, whose answer is read as it comes and may go on for ever.
+    /// Sends a call once and returns its response for reading as a stream without end.
     pub(crate) async fn stream(&self, call: &Call) -> Result<reqwest::Response, McError> {
         let request = self.request(call)?;
         let begin = async {
@@ -130,7 +129,7 @@ impl Caller {
             }
             let headers = response.headers().clone();
             let (body, _) = read_body(response, call).await?;
-            let body = self.without_proof(body);
+            let body = self.without_token(body);
             Err(McError::of_answer(status.as_u16(), &headers, &body))
         };
         tokio::time::timeout(ATTEMPT_TIMEOUT, begin).await.unwrap_or(Err(McError::Timeout))
@@ -141,22 +140,22 @@ impl Caller {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let (body, truncated) = read_body(response, call).await?;
-        let body = self.without_proof(body);
+        let body = self.without_token(body);
         Ok(RawResponse { status, headers, body, truncated })
     }
 
-    /// An answer in which a backend repeats what it was sent, as pages for its developers do,
-    /// without the proof of who called: what is read goes on to models, logs and traces.
-    fn without_proof(&self, body: Bytes) -> Bytes {
+    /// Removes the token from an answer that repeats the request, as error pages for developers do:
+    /// answers go on to models, logs and traces.
+    fn without_token(&self, body: Bytes) -> Bytes {
         let header = match &self.identity {
             Identity::Agent(auth) => auth.header().ok(),
             Identity::Internal { token, .. } => sensitive(token).ok(),
         };
-        let Some(proof) = header else { return body };
-        redact(body, proof.as_bytes())
+        let Some(token) = header else { return body };
+        redact(body, token.as_bytes())
     }
 
-    /// The request of a call, with who calls.
+    /// The HTTP request of a call, with the headers of the identity.
     fn request(&self, call: &Call) -> Result<reqwest::RequestBuilder, McError> {
         let url = self.backend.url(&call.path_and_query)?;
         let mut request = self
@@ -198,7 +197,7 @@ async fn read_body(mut response: reqwest::Response, call: &Call) -> Result<(Byte
         if chunk.len() > room {
             body.extend_from_slice(&chunk[..room]);
             if !call.cut_long_answer {
-                tracing::warn!(path = call.path(), "answer is too long");
+                tracing::warn!(path = call.path(), "answer exceeds the size limit");
             }
             return Ok((body.freeze(), true));
         }
@@ -209,13 +208,13 @@ async fn read_body(mut response: reqwest::Response, call: &Call) -> Result<(Byte
 
 fn sensitive(token: &SecretString) -> Result<HeaderValue, McError> {
     let mut value = HeaderValue::from_str(token.expose_secret()).map_err(|_| {
-        McError::BadAnswer { cause: "INTERNAL_API_TOKEN cannot stand in a header".to_owned() }
+        McError::BadAnswer { cause: "INTERNAL_API_TOKEN is not a valid header value".to_owned() }
     })?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-/// A transport error in words, without the URL, whose query may hold a user's data.
+/// A transport error in words, without the URL, whose query may contain user data.
 fn unreachable_by(error: &reqwest::Error) -> McError {
     if error.is_timeout() {
         return McError::Timeout;

@@ -21,45 +21,45 @@ pub struct McClient {
 }
 
 impl McClient {
-    /// A client of the backend at `base_url`, whose path, if it has one, is kept as a prefix.
+    /// A client of the backend at `base_url`; its path, if any, is kept as a prefix.
     pub fn new(base_url: &str, http: reqwest::Client, retry: RetryPolicy) -> Self {
         let base_url = base_url.trim_end_matches('/');
         let base = Url::parse(base_url).ok().filter(|url| !url.cannot_be_a_base()).map(Arc::new);
         Self { backend: Backend { base_url: base_url.into(), base, http, retry } }
     }
 
-    /// Where the backend is.
+    /// The address of the backend.
     pub fn base_url(&self) -> &str {
         &self.backend.base_url
     }
 
-    /// The backend as an agent sees it: one user, one role.
+    /// A client that acts as one agent of one user.
     pub fn agent(&self, auth: Arc<AgentAuth>) -> AgentClient {
         AgentClient { caller: Caller::new(self.backend.clone(), Identity::Agent(auth)) }
     }
 
-    /// The backend as the dispatcher sees it.
+    /// A client with the internal token, as the dispatcher uses it.
     pub fn internal(&self, token: SecretString) -> InternalClient {
         let identity = Identity::Internal { token, on_behalf_of: None };
         InternalClient { caller: Caller::new(self.backend.clone(), identity) }
     }
 }
 
-/// Calls made with an agent token.
+/// Calls with an agent token.
 #[derive(Debug, Clone)]
 pub struct AgentClient {
     pub(crate) caller: Caller,
 }
 
 impl AgentClient {
-    /// All calls carry this `traceparent`.
+    /// Sends this `traceparent` with every call.
     #[must_use]
     pub fn with_trace(mut self, traceparent: &str) -> Self {
         self.caller.traceparent = HeaderValue::from_str(traceparent).ok();
         self
     }
 
-    /// No call, with its waits, goes on after this moment.
+    /// Sets the deadline of all calls, retries included.
     #[must_use]
     pub fn with_deadline(mut self, deadline: Instant) -> Self {
         self.caller.deadline = Some(deadline);
@@ -67,14 +67,14 @@ impl AgentClient {
     }
 }
 
-/// Calls made with the internal token.
+/// Calls with the internal token.
 #[derive(Debug, Clone)]
 pub struct InternalClient {
     pub(crate) caller: Caller,
 }
 
 impl InternalClient {
-    /// The same, acting for a person.
+    /// The same, on behalf of a user.
     #[must_use]
     pub fn on_behalf_of(mut self, user_id: &str) -> Self {
         if let Identity::Internal { on_behalf_of, .. } = &mut self.caller.identity {

@@ -11,22 +11,22 @@ use crate::types::ErrorBody;
 
 pub use retry::retry_after;
 
-/// How much of an answer that is no JSON is shown.
+/// How many characters of an answer that is not JSON are shown.
 const EXCERPT_CHARS: usize = 200;
 
 /// A failed call, after its retries.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum McError {
-    /// No connection, or it broke.
+    /// The connection failed or was lost.
     #[error("the backend cannot be reached: {cause}")]
     Unreachable {
         /// What happened.
         cause: String,
     },
-    /// No answer in time.
-    #[error("the backend did not answer in time")]
+    /// The timeout or deadline passed.
+    #[error("timeout: the backend did not answer in time")]
     Timeout,
-    /// An answer that says no.
+    /// The backend returned an error status.
     #[error("the backend answered {status}: {message}")]
     Status {
         /// The HTTP status.
@@ -37,22 +37,22 @@ pub enum McError {
         message: String,
         /// The contract's `details`.
         details: Option<Box<Value>>,
-        /// How long the backend asks to wait.
+        /// How long the backend asks to wait (`Retry-After`).
         retry_after: Option<Duration>,
     },
-    /// A success whose body is not what the contract says.
+    /// The body of a success is not what the contract requires.
     #[error("the backend's answer could not be understood: {cause}")]
     BadAnswer {
         /// What is wrong with it.
         cause: String,
     },
-    /// The agent token could not be made.
+    /// The agent token could not be minted.
     #[error(transparent)]
     Token(#[from] TokenError),
 }
 
 impl McError {
-    /// The error that an answer with a bad status stands for.
+    /// The error of an answer with an error status.
     pub(crate) fn of_answer(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let retry_after = retry_after(headers, SystemTime::now());
         let (message, code, details) = match serde_json::from_slice::<ErrorBody>(body) {
@@ -62,7 +62,8 @@ impl McError {
         Self::Status { status, code, message, details, retry_after }
     }
 
-    /// Whether the same call may succeed later: connection, time, 408, 425, 429 and 5xx.
+    /// Whether the same call may succeed later: connection errors, timeouts, 408, 425, 429 and 5xx
+    /// except 501.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Timeout => true,
@@ -73,7 +74,7 @@ impl McError {
         }
     }
 
-    /// How long the backend asks to wait.
+    /// How long the backend asks to wait (`Retry-After`).
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -83,7 +84,7 @@ impl McError {
         }
     }
 
-    /// The HTTP status, where there was an answer.
+    /// The HTTP status, if there was an answer.
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Status { status, .. } => Some(*status),
@@ -103,12 +104,12 @@ impl McError {
         }
     }
 
-    /// The object does not exist, or belongs to somebody else.
+    /// Whether the object does not exist or belongs to another user.
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(404)
     }
 
-    /// The backend refuses the token.
+    /// Whether the backend rejected the token.
     pub fn is_auth(&self) -> bool {
         matches!(self.status(), Some(401 | 403))
     }
@@ -130,7 +131,7 @@ impl McError {
     }
 }
 
-/// A few readable words of an answer that is no JSON, such as a proxy's HTML page.
+/// A readable excerpt of an answer that is not JSON, such as a proxy's HTML page.
 fn excerpt(headers: &HeaderMap, body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let is_html = headers

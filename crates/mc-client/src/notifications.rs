@@ -1,4 +1,4 @@
-//! Notifications, as the user's agent reads them and as a service makes them.
+//! Notifications: read by agents, created by services.
 
 use crate::call::Call;
 use crate::client::{AgentClient, InternalClient};
@@ -16,7 +16,7 @@ impl AgentClient {
 }
 
 impl InternalClient {
-    /// Makes a notification.
+    /// Creates a notification.
     pub async fn create_notification(
         &self,
         notification: &CreateNotification,

@@ -1,4 +1,4 @@
-//! Calls of the application's own endpoints, which are outside the contract.
+//! Calls of the application's own endpoints, outside the contract.
 
 use http::Method;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::error::McError;
 
 pub use crate::call::RawResponse;
 
-/// The form of an HTML form's body.
+/// The media type of HTML forms.
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A call of an endpoint outside the contract.
@@ -21,9 +21,9 @@ pub struct RawRequest {
     pub path_and_query: String,
     /// The body.
     pub body: Option<RawBody>,
-    /// Goes as header `Idempotency-Key`.
+    /// Sent as header `Idempotency-Key`.
     pub idempotency_key: Option<String>,
-    /// Bytes of the answer that are read; the rest is dropped.
+    /// The most bytes of the answer that are read; the rest is dropped.
     pub max_bytes: usize,
 }
 
@@ -43,8 +43,8 @@ impl From<Value> for RawBody {
 }
 
 impl AgentClient {
-    /// Calls an endpoint of the backend outside the contract. A bad status is an answer here, not
-    /// an error. Only reads are repeated: whether other endpoints honour the key is not known.
+    /// Calls an endpoint of the backend outside the contract. An error status is an answer here, not
+    /// an error. Only reads are retried: whether other endpoints honour the key is not known.
     pub async fn raw(&self, request: RawRequest) -> Result<RawResponse, McError> {
         let mut call = Call::new(request.method, &request.path_and_query);
         call.repeatable = call.method == Method::GET;

@@ -1,12 +1,11 @@
-//! Answers without the token that they repeat.
+//! Removing a token from an answer that repeats it.
 
 use bytes::{Bytes, BytesMut};
 
-/// From how many bytes on a token is looked for in answers: a shorter one is a word that an answer
-/// may hold by chance.
+/// Shorter tokens are not looked for: an answer may contain such a text by chance.
 const SECRET_LEN: usize = 16;
 
-/// What stands where an answer repeats a token.
+/// What replaces the token.
 const HIDDEN: &[u8] = b"[token]";
 
 /// An answer with [`HIDDEN`] wherever it repeats the token.
@@ -30,8 +29,8 @@ pub(crate) fn redact(body: Bytes, token: &[u8]) -> Bytes {
     clean.freeze()
 }
 
-/// Where a token stands in an answer. It is hardly ever there, and a search that prepares itself for
-/// each token costs more than going from dot to dot, of which a JWT has two and most answers few.
+/// The position of a token in an answer. It is hardly ever there, and a search that preprocesses each
+/// token costs more than going from dot to dot: a JWT has two, and most answers have few.
 fn find(token: &[u8], answer: &[u8]) -> Option<usize> {
     let mark = token.iter().position(|byte| *byte == b'.').unwrap_or_default();
     memchr::memchr_iter(*token.get(mark)?, answer)

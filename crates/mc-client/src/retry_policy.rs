@@ -1,4 +1,4 @@
-//! How often a call is repeated, and after which waits.
+//! How often a failed call is retried, and after which delays.
 
 use std::time::Duration;
 
@@ -7,19 +7,20 @@ use tokio::time::Instant;
 
 use crate::error::McError;
 
-/// The longest `Retry-After` that is waited for; a longer one is the caller's to deal with.
+/// The longest `Retry-After` that is honoured, or the policy's longest delay if that is longer. After
+/// a longer one the call fails, and the caller decides.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// How often and how patiently a call is repeated.
+/// How often a call is retried, and after which delays.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
     /// Attempts in all, at least 1.
     pub attempts: usize,
-    /// Before the second attempt; doubles with each further one.
+    /// The delay before the second attempt; doubles with each further one.
     pub delay: Duration,
-    /// The longest wait between two attempts.
+    /// The longest delay between two attempts.
     pub max_delay: Duration,
-    /// By which fraction of itself a wait may be shorter or longer, 0 to 1.
+    /// The jitter: by which fraction of itself a delay may be shorter or longer, 0 to 1.
     pub jitter: f64,
 }
 
@@ -40,9 +41,9 @@ impl RetryPolicy {
         Backoff::new(self.delay, self.max_delay).with_jitter(self.jitter)
     }
 
-    /// How long to wait after a failed attempt, the first or a later one, before the next; `None`
-    /// when there is none: no attempts left, an error that stays, a wait that the backend asks for
-    /// and that is too long, or one that would end after the deadline.
+    /// The delay before the next attempt, after this many failures; `None` when there is no next one:
+    /// no attempts are left, the error is permanent, the backend asks for too long a wait, or the
+    /// delay would end after the deadline.
     pub(crate) fn wait(
         &self,
         failures: u32,

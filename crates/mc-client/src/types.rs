@@ -1,7 +1,7 @@
-//! The wire shapes of the Mission Control contract, v1.
+//! The types of the Mission Control contract, v1.
 //!
 //! The client and the reference backend use the same types, so that they cannot drift apart.
-//! A reader ignores fields it does not know; a writer sends only what is asked for.
+//! Unknown fields are ignored on reading; absent optional fields are not written.
 
 mod capabilities;
 mod dispatch;
@@ -33,20 +33,20 @@ pub const CONTRACT_VERSION: &str = "v1";
 pub struct Page<T> {
     /// The items of this page.
     pub items: Vec<T>,
-    /// Where the next page starts; absent on the last.
+    /// The cursor of the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
 }
 
-/// The shape of every error of the contract.
+/// The body of every error of the contract.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
-    /// A sentence for a person.
+    /// A sentence for people.
     pub error: String,
-    /// A `snake_case` word for a program.
+    /// A `snake_case` code for programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// What else helps.
+    /// Further details.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<Value>,
 }

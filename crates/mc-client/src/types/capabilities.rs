@@ -1,4 +1,4 @@
-//! What a backend offers.
+//! The capabilities of a backend.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +6,17 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// `GET /capabilities`: what the backend offers beyond the required part.
+/// `GET /capabilities`: the optional features of the backend.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Capabilities {
     /// The contract's version, `v1`.
     pub contract_version: String,
-    /// Feature name to whether it is offered.
+    /// Whether each feature is supported, by name.
     pub features: BTreeMap<String, bool>,
 }
 
 impl Capabilities {
-    /// Whether the backend announces an optional feature, by its name in the contract.
+    /// Whether the backend supports an optional feature, by its name in the contract.
     pub fn has(&self, feature: &str) -> bool {
         self.features.get(feature).copied().unwrap_or(false)
     }
@@ -42,7 +42,7 @@ impl<'de> Deserialize<'de> for Capabilities {
         }
         let wire = Wire::deserialize(deserializer)?;
         let mut features = match wire.features {
-            // A feature may carry a version or settings instead of `true`; only false and null say no.
+            // A feature may have a version or settings instead of `true`; only false and null mean no.
             Some(Features::Flags(flags)) => flags
                 .into_iter()
                 .map(|(name, flag)| (name, !matches!(flag, Value::Bool(false) | Value::Null)))

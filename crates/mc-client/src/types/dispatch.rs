@@ -1,4 +1,4 @@
-//! Deliveries of notifications, and those that failed for good.
+//! Deliveries of notifications, and dead letters.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -20,16 +20,16 @@ pub struct Delivery {
     /// The task it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<String>,
-    /// The journaled run that it takes up again.
+    /// The journaled run that it resumes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_key: Option<String>,
     /// When the notification was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<DateTime<Utc>>,
-    /// How often it was tried already, as far as the backend was told.
+    /// The failed attempts so far, as reported to the backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
-    /// Passed on to the run.
+    /// Metadata, passed on to the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Map<String, Value>>,
 }
@@ -46,30 +46,30 @@ pub struct Delivered {
 /// `POST /dispatch/deliver`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeliverMany {
-    /// What was delivered.
+    /// The delivered notifications.
     pub deliveries: Vec<Delivered>,
 }
 
 /// `POST /dispatch/notifications/{id}/fail`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeliveryFailure {
-    /// What went wrong, a sentence.
+    /// What went wrong, in a sentence.
     pub error: String,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: u32,
-    /// Whether it is to be taken out of the queue.
+    /// Whether it becomes a dead letter and leaves the queue.
     pub dead: bool,
 }
 
-/// A notification that was given up, with its reason.
+/// A dead letter: a notification whose delivery failed for good, with the reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DeadLetter {
-    /// The delivery as it was tried.
+    /// The delivery.
     #[serde(flatten)]
     pub delivery: Delivery,
-    /// Why it was given up.
+    /// Why its delivery failed.
     pub error: String,
-    /// When.
+    /// When it became a dead letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_at: Option<DateTime<Utc>>,
 }

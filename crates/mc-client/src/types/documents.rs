@@ -4,24 +4,24 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A document: a plan, a report, a deliverable.
+/// A document, such as a plan, a report or a deliverable.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Document {
     /// The backend's id.
     pub id: String,
-    /// What it is called.
+    /// The title.
     #[serde(default)]
     pub title: String,
     /// The text, Markdown. The answer to a create, and lists, may leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
-    /// `plan`, `research`, `deliverable`, `standup`, or any other text.
+    /// `plan`, `research`, `deliverable`, `standup`, or any other type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doc_type: Option<String>,
     /// The task it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<String>,
-    /// When it was made.
+    /// When it was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<DateTime<Utc>>,
 }
@@ -29,11 +29,11 @@ pub struct Document {
 /// `POST /documents`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CreateDocument {
-    /// What it is called.
+    /// The title.
     pub title: String,
     /// The text, Markdown.
     pub content: String,
-    /// `plan`, `research`, `deliverable`, `standup`, or any other text.
+    /// `plan`, `research`, `deliverable`, `standup`, or any other type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doc_type: Option<String>,
     /// The task it belongs to.

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 pub struct HeartbeatRequest {
     /// The tenant; must be the token's own.
     pub user_id: String,
-    /// The agent that woke.
+    /// The role of the agent that woke up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     /// The cron tick (RFC 3339); claimed once per user and role.
@@ -17,19 +17,19 @@ pub struct HeartbeatRequest {
     pub slot: Option<String>,
 }
 
-/// The answer to a heartbeat. What else a backend puts in is kept in `extra`.
+/// The answer to a heartbeat. Further fields of a backend are kept in `extra`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HeartbeatAnswer {
     /// `ok`.
     #[serde(default)]
     pub status: String,
-    /// Whether this caller is the one that claimed the slot; `true` when no slot was named.
+    /// Whether this caller claimed the slot; `true` when no slot was named.
     #[serde(default = "yes")]
     pub claimed: bool,
-    /// What waits.
+    /// What is pending.
     #[serde(default)]
     pub pending: Pending,
-    /// Whatever else the backend says.
+    /// Further fields.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -38,10 +38,10 @@ fn yes() -> bool {
     true
 }
 
-/// What waits for an agent.
+/// What is pending for an agent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Pending {
-    /// Notifications that nobody has read.
+    /// Unread notifications.
     #[serde(default)]
     pub notifications: u64,
     /// Tasks that are pending, in progress or blocked.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// Who wrote a message.
+/// The kind of author of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ActorType {
@@ -25,16 +25,16 @@ pub struct Message {
     pub task_id: String,
     /// The text, Markdown.
     pub content: String,
-    /// `agent` or `user`; text, for backends that know more kinds.
+    /// `agent` or `user`; a string, for backends with more kinds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor_type: Option<String>,
     /// The agent's role, when an agent wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_role: Option<String>,
-    /// Who exactly, in the backend's terms.
+    /// The id of the author, in the backend's terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor_id: Option<String>,
-    /// What hangs on it, in the backend's terms.
+    /// Attachments, in the backend's terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attachments: Option<Value>,
     /// When it was written.
@@ -49,16 +49,16 @@ pub struct CreateMessage {
     pub task_id: String,
     /// The text, Markdown.
     pub content: String,
-    /// Who writes; an agent token may only write as `agent`.
+    /// The kind of author; an agent token may only write as `agent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor_type: Option<ActorType>,
     /// The role that writes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_role: Option<String>,
-    /// Who exactly, in the backend's terms.
+    /// The id of the author, in the backend's terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor_id: Option<String>,
-    /// What hangs on it, in the backend's terms.
+    /// Attachments, in the backend's terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attachments: Option<Value>,
     /// Makes the call safe to repeat.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A notification that waits for an agent or was read by one.
+/// A notification for an agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Notification {
     /// The backend's id.
@@ -24,13 +24,13 @@ pub struct Notification {
     /// The journaled run that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_key: Option<String>,
-    /// Whether somebody has read it.
+    /// Whether it has been read.
     #[serde(default)]
     pub read: bool,
     /// Whether the dispatcher has delivered it.
     #[serde(default)]
     pub delivered: bool,
-    /// When it was made.
+    /// When it was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<DateTime<Utc>>,
 }

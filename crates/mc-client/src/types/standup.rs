@@ -7,17 +7,17 @@ use utoipa::ToSchema;
 /// `POST /standup`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StandupRequest {
-    /// Whose day; all users when absent (internal token).
+    /// The user; all users when absent (internal token).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// The IANA time zone in which the day is counted.
+    /// The IANA time zone of the day.
     pub timezone: String,
     /// The day, `YYYY-MM-DD`; today in that zone when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date: Option<String>,
 }
 
-/// One line of a standup. Backends may write plain text instead of an object.
+/// One item of a standup. Backends may write plain text instead of an object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum StandupItem {
@@ -27,7 +27,7 @@ pub enum StandupItem {
         id: String,
         /// The task's title.
         title: String,
-        /// Whatever else the backend says.
+        /// Further fields.
         #[serde(flatten)]
         extra: Map<String, Value>,
     },
@@ -37,22 +37,22 @@ pub enum StandupItem {
     Other(Value),
 }
 
-/// One user's day.
+/// The standup of one user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Standup {
     /// The day, `YYYY-MM-DD`.
     #[serde(default)]
     pub date: String,
-    /// The zone in which it is counted.
+    /// The time zone of the day.
     #[serde(default)]
     pub timezone: String,
-    /// Whose day.
+    /// The user.
     #[serde(default)]
     pub user_id: String,
-    /// The document in which the backend keeps it.
+    /// The document that the backend stores it in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document_id: Option<String>,
-    /// The day in a few sentences.
+    /// The summary in a few sentences.
     #[serde(default)]
     pub summary: String,
     /// What was finished.
@@ -61,24 +61,24 @@ pub struct Standup {
     /// What is being worked on.
     #[serde(default)]
     pub in_progress: Vec<StandupItem>,
-    /// What waits.
+    /// What is blocked.
     #[serde(default)]
     pub blocked: Vec<StandupItem>,
 }
 
-/// The answer to `POST /standup`: one day, or one per user.
+/// The answer to `POST /standup`: the standup of one user, or of all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum StandupAnswer {
-    /// All users' days (internal token, no `user_id`).
+    /// The standups of all users (internal token, no `user_id`).
     All {
         /// The day, `YYYY-MM-DD`.
         date: String,
-        /// The zone in which it is counted.
+        /// The time zone of the day.
         timezone: String,
         /// One per user.
         items: Vec<Standup>,
     },
-    /// One user's day.
+    /// The standup of one user.
     One(Standup),
 }

@@ -5,15 +5,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-/// Where a task stands.
+/// The status of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskStatus {
-    /// Nobody has started it.
+    /// It has not been started.
     Pending,
-    /// Somebody is on it.
+    /// It is being worked on.
     InProgress,
-    /// It waits for something.
+    /// It is blocked by something.
     Blocked,
     /// It is done.
     Completed,
@@ -26,7 +26,7 @@ impl TaskStatus {
     pub const ALL: [Self; 5] =
         [Self::Pending, Self::InProgress, Self::Blocked, Self::Completed, Self::Cancelled];
 
-    /// The status as the wire has it.
+    /// The status as it is transmitted.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -45,26 +45,26 @@ impl std::str::FromStr for TaskStatus {
     }
 }
 
-/// A piece of work of one user; messages and documents hang on it.
+/// A task of one user, with messages and documents.
 ///
-/// `status` is text and not [`TaskStatus`], because a backend may know more statuses than the
-/// contract does and a client must not fail on one it only reads.
+/// `status` is a string and not [`TaskStatus`], because a backend may have more statuses than the
+/// contract, and a client must not fail on one that it only reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Task {
     /// The backend's id.
     pub id: String,
-    /// What it is called; task resolution compares it exactly.
+    /// The title; tasks are looked up by its exact text.
     pub title: String,
     /// One of [`TaskStatus`], or a backend's own.
     #[serde(default)]
     pub status: String,
-    /// What is to be done.
+    /// The description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Whatever the creator attached.
+    /// Data that the creator attached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Map<String, Value>>,
-    /// When it was made.
+    /// When it was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<DateTime<Utc>>,
     /// When it last changed.
@@ -75,15 +75,15 @@ pub struct Task {
 /// `POST /tasks`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CreateTask {
-    /// What it is called.
+    /// The title.
     pub title: String,
-    /// What is to be done.
+    /// The description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Where it stands at first; `pending` when absent.
+    /// The initial status; `pending` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<TaskStatus>,
-    /// Anything the creator wants to keep with it.
+    /// Data to attach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Map<String, Value>>,
     /// Makes the call safe to repeat.
@@ -113,7 +113,7 @@ pub struct UpdateTask {
 pub struct TaskQuery {
     /// Items of a page, 1 to 200.
     pub limit: Option<u32>,
-    /// Where to go on.
+    /// The cursor of the page.
     pub cursor: Option<String>,
     /// Only tasks of this status.
     pub status: Option<String>,
