@@ -1,5 +1,5 @@
-//! What is wrong or unwise in a workspace, each in one line with what to do about it. For
-//! `wombat-daemon check`; it reads the folder and takes its time.
+//! Advice on a workspace: everything that is wrong or unwise in it, each in one line with a remedy. For
+//! `wombat-daemon check`; it reads the folder again and is not fast.
 
 mod config;
 mod files;
@@ -18,7 +18,7 @@ const CONFIG: &str = "agent-config.json";
 /// The name of the file of MCP servers.
 const MCP: &str = "mcp.json";
 
-/// One thing to mend.
+/// One problem with its remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advice {
     /// The file, within the workspace.
@@ -37,25 +37,25 @@ impl fmt::Display for Advice {
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
-        // One line, whatever a file holds.
+        // One line, whatever a file contains.
         let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         write!(f, ": {}; {}", flat(&self.what), flat(&self.remedy))
     }
 }
 
-/// What a role's patterns can be about.
+/// The tools and endpoints that a role's patterns can match.
 #[derive(Debug, Clone, Default)]
 pub struct KnownTools {
-    /// The names of the tools that roles can have.
+    /// The names of all tools.
     pub names: Vec<String>,
     /// The endpoints of tools, besides those that skills declare.
     pub endpoints: Vec<EndpointPattern>,
-    /// Whether these are all. When some could not be asked for, a pattern that matches nothing may
-    /// be right.
+    /// Whether the lists are complete. When some tools could not be listed, a pattern that matches
+    /// nothing may still be right.
     pub complete: bool,
 }
 
-/// Looks the whole workspace over.
+/// Checks the whole workspace.
 pub fn advise(options: &WorkspaceOptions, snapshot: &Snapshot, tools: &KnownTools) -> Vec<Advice> {
     let mut advisor = Advisor { options, snapshot, tools, found: Vec::new() };
     let Ok(folder) = Folder::open(&options.path) else { return advisor.found };
@@ -101,7 +101,7 @@ impl Advisor<'_> {
     }
 }
 
-/// What to do about something that the loader could not use.
+/// The remedy for a problem of the loader.
 fn remedy(problem: &Problem) -> &'static str {
     let has = |word: &str| problem.reason.contains(word);
     if has("leads out") {
@@ -109,16 +109,16 @@ fn remedy(problem: &Problem) -> &'static str {
     } else if has("UTF-8") {
         "open it in an editor and save it as UTF-8"
     } else if has("regular file") {
-        "replace it by a text file"
+        "replace it with a text file"
     } else if has("cannot be read") {
-        "check that it is there and may be read"
+        "check that it exists and is readable"
     } else if problem.file == MCP {
-        "mend the JSON; see docs/WORKSPACE.md, MCP servers"
+        "correct the JSON; see docs/WORKSPACE.md, MCP servers"
     } else if has("no description") {
         "add a line such as: description: What it is for, and when to use it."
     } else if has("another skill") {
         "give one of them another name"
     } else {
-        "mend the YAML between the --- lines; a text with a colon needs quotes"
+        "correct the YAML between the --- lines; a value with a colon needs quotes"
     }
 }

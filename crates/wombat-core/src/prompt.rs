@@ -1,4 +1,4 @@
-//! The parts of a system prompt: what is asked for, what comes out, and the cache of a snapshot.
+//! The system prompt: request, result and the cache of rendered prompts.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::session::Role;
 
-/// The files of the folder that a prompt can hold, besides souls, memory logs and skills.
+/// The files of the folder that a prompt can contain, besides souls, memory logs and skills.
 pub(crate) const FILES: [&str; 8] = [
     "SOUL.md",
     "IDENTITY.md",
@@ -23,7 +23,7 @@ pub(crate) const FILES: [&str; 8] = [
     "MEMORY.md",
 ];
 
-/// How much of the workspace the prompt holds.
+/// How much of the workspace the prompt contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum PromptMode {
     /// All of it.
@@ -47,13 +47,13 @@ impl FromStr for PromptMode {
 /// What to render.
 #[derive(Debug, Clone, Copy)]
 pub struct PromptRequest<'a> {
-    /// Who answers.
+    /// The role that answers.
     pub role: &'a Role,
-    /// How much.
+    /// How much of the workspace.
     pub mode: PromptMode,
     /// Whether the run is a heartbeat.
     pub heartbeat: bool,
-    /// The moment, in the person's zone: decides on the memory logs.
+    /// The time, in the user's zone: it selects the memory logs.
     pub now: DateTime<Tz>,
 }
 
@@ -64,7 +64,7 @@ pub struct Prompt {
     pub system: Arc<str>,
     /// SHA-256 of the text, hexadecimal.
     pub hash: Arc<str>,
-    /// About how many tokens it has.
+    /// Estimated tokens.
     pub estimated_tokens: usize,
 }
 
@@ -76,34 +76,34 @@ pub(crate) struct PromptKey {
     pub(crate) day: NaiveDate,
 }
 
-/// Prompts that were rendered before.
+/// The cache of rendered prompts.
 #[derive(Debug, Default)]
 pub(crate) struct PromptCache(pub(crate) HashMap<PromptKey, Prompt>);
 
-/// A line of `GET /context`.
+/// An item of `GET /context`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileReport {
     /// The file, within the workspace.
     pub name: String,
-    /// Whether it is there.
+    /// Whether it exists.
     pub exists: bool,
-    /// Its characters.
+    /// Its length in characters.
     pub raw_chars: usize,
-    /// Those that the prompt holds.
+    /// The characters that the prompt contains.
     pub injected_chars: usize,
-    /// Whether it was cut.
+    /// Whether it was truncated.
     pub truncated: bool,
-    /// About how many tokens they are.
+    /// Estimated tokens of those.
     pub estimated_tokens: usize,
 }
 
-/// About how many tokens a text has: four characters each.
+/// The estimated number of tokens of a text: one per four bytes.
 pub fn estimate_tokens(text: &str) -> usize {
     text.len().div_ceil(4)
 }
 
-/// What opens the newest user turn: date, time and zone.
+/// The time context that opens the newest user turn: date, time and zone.
 pub fn time_context(now: &DateTime<Tz>) -> String {
     format!("## Current Time\n{} ({})", now.format("%A, %Y-%m-%d %H:%M"), now.timezone().name())
 }

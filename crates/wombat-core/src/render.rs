@@ -1,5 +1,5 @@
-//! From a snapshot to the system prompt (docs/WORKSPACE.md). What rarely changes comes first, so
-//! that a provider's prompt cache can hit; the time is not in it at all.
+//! Rendering the system prompt from a snapshot (docs/WORKSPACE.md). What rarely changes comes first,
+//! for the providers' prompt caches; the time is not part of it.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, PoisonError};
@@ -14,10 +14,10 @@ use crate::prompt::{
 use crate::session::Role;
 use crate::snapshot::{Doc, Snapshot};
 
-/// How many rendered prompts a snapshot keeps.
+/// The most rendered prompts that a snapshot caches.
 const MAX_CACHED: usize = 512;
 
-/// The checklist of a workspace that has none.
+/// The default checklist, for a workspace without one.
 const DEFAULT_HEARTBEAT: &str =
     "Look at what is pending and act on it. If nothing needs attention, answer HEARTBEAT_OK.";
 

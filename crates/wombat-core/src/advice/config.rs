@@ -8,7 +8,7 @@ use crate::cron::Cron;
 use crate::endpoint::EndpointPattern;
 use crate::loader::{Folder, Read, read_regular};
 
-/// The keys of an agent in it.
+/// The keys of an agent in `agent-config.json`.
 const AGENT_KEYS: [&str; 5] =
     ["role", "session_key_template", "heartbeat_cron", "default_model_tier", "tools"];
 
@@ -30,11 +30,11 @@ impl Advisor<'_> {
             Read::Missing => {
                 let path =
                     self.options.agent_config.as_ref().map(|path| path.display().to_string());
-                let what = format!("{} is not there", path.unwrap_or_default());
+                let what = format!("{} does not exist", path.unwrap_or_default());
                 return self.add(CONFIG, None, what, "correct WOMBAT_AGENT_CONFIG");
             }
             Read::Bad(reason) => {
-                return self.add(CONFIG, None, reason, "replace it by a JSON file");
+                return self.add(CONFIG, None, reason, "replace it with a JSON file");
             }
         };
         for name in unset_variables(&text, self.options.env.as_ref()) {
@@ -45,7 +45,7 @@ impl Advisor<'_> {
             self.add(
                 CONFIG,
                 line,
-                format!("${{{name}}} is not set, and so empty"),
+                format!("${{{name}}} is not set and becomes empty"),
                 format!("set {name}"),
             );
         }
@@ -64,7 +64,7 @@ impl Advisor<'_> {
         }
     }
 
-    /// Servers that cannot be used. A file that cannot be read at all is among the problems.
+    /// Servers that cannot be used. A file that cannot be read at all is reported as a problem.
     pub(super) fn mcp(&mut self, folder: &Folder) {
         let Read::Text(text) = folder.read(MCP) else { return };
         let mut found = Vec::new();
@@ -92,9 +92,9 @@ impl Advisor<'_> {
                 known.iter().copied().min_by_key(distance).filter(|near| distance(near) <= 3);
             let remedy = match near {
                 Some(near) => format!("did you mean {near:?}?"),
-                None => format!("known are {}", known.join(", ")),
+                None => format!("the known keys are {}", known.join(", ")),
             };
-            self.add(CONFIG, line, format!("the key {key:?} means nothing"), remedy);
+            self.add(CONFIG, line, format!("unknown key {key:?}"), remedy);
         }
     }
 
@@ -113,7 +113,7 @@ impl Advisor<'_> {
             }
             if self.snapshot.heartbeat().is_none() {
                 let what = format!("{role} has a heartbeat_cron, and there is no HEARTBEAT.md");
-                self.add(CONFIG, line, what, "write the checklist, or take the cron line out");
+                self.add(CONFIG, line, what, "write the checklist, or remove heartbeat_cron");
             }
         }
         let ending = format!(":{role}");
@@ -128,12 +128,12 @@ impl Advisor<'_> {
         let endpoints: Vec<EndpointPattern> =
             declared.chain(self.tools.endpoints.iter().cloned()).collect();
         let names: Vec<&str> = self.tools.names.iter().map(String::as_str).collect();
-        let idle = ToolPermissions::idle(&entry.tools, &names, &endpoints);
-        let idle: Vec<String> = idle.into_iter().map(str::to_owned).collect();
-        for pattern in idle {
+        let unmatched = ToolPermissions::unmatched(&entry.tools, &names, &endpoints);
+        let unmatched: Vec<String> = unmatched.into_iter().map(str::to_owned).collect();
+        for pattern in unmatched {
             let what = format!("{pattern:?} of {role} matches no tool and no endpoint of a skill");
             let remedy = if pattern.contains('/') {
-                "declare the endpoint in a skill, or take it out".to_owned()
+                "declare the endpoint in a skill, or remove the pattern".to_owned()
             } else {
                 format!("the tools are {}", names.join(", "))
             };
@@ -144,9 +144,9 @@ impl Advisor<'_> {
 
 fn config_remedy(reason: &str) -> &'static str {
     if reason.contains("at line") {
-        "mend the JSON; often a comma or a quote is missing or too much"
-    } else if reason.contains("stands twice") {
-        "take one of them out"
+        "correct the JSON; often a comma or a quote is missing or extra"
+    } else if reason.contains("listed twice") {
+        "remove one of them"
     } else if reason.contains("session_key_template") {
         "write user:{userId}:<role>"
     } else {
@@ -154,7 +154,7 @@ fn config_remedy(reason: &str) -> &'static str {
     }
 }
 
-/// The variables that a text mentions as `${NAME}` and that are not set, each once.
+/// The unset variables that a text refers to as `${NAME}`, each once.
 fn unset_variables(text: &str, env: &dyn Fn(&str) -> Option<String>) -> BTreeSet<String> {
     let names = text.split("${").skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
     names.filter(|name| env(name).is_none()).map(str::to_owned).collect()

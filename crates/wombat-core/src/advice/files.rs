@@ -1,4 +1,4 @@
-//! Files that are not read, cut, or empty.
+//! Files that are not read, truncated or empty.
 
 use super::{Advisor, CONFIG, MCP};
 use crate::loader::Folder;
@@ -6,7 +6,7 @@ use crate::prompt::FILES;
 use crate::session::Role;
 
 impl Advisor<'_> {
-    /// Files that look as if they should be read and are not.
+    /// Files with nearly the right name, which are not read.
     pub(super) fn names(&mut self, folder: &Folder) {
         for name in folder.list("") {
             let is_read = FILES.contains(&name.as_str()) || [CONFIG, MCP].contains(&name.as_str());
@@ -18,13 +18,13 @@ impl Advisor<'_> {
         for name in folder.list("souls") {
             let file = format!("souls/{name}");
             match name.strip_suffix(".md") {
-                None => self.add(&file, None, "is not read", "a soul is a file <role>.md"),
+                None => self.add(&file, None, "is not read", "name it <role>.md"),
                 Some(stem) => {
                     if let Err(error) = Role::parse(stem) {
                         self.add(
                             &file,
                             None,
-                            format!("names no role: {error}"),
+                            format!("its name is not a role: {error}"),
                             "rename it to <role>.md",
                         );
                     }
@@ -36,19 +36,19 @@ impl Advisor<'_> {
                 name.strip_suffix(".md").and_then(|day| day.parse::<chrono::NaiveDate>().ok());
             if day.is_none() {
                 let file = format!("memory/{name}");
-                self.add(&file, None, "is not read", "a memory log is named YYYY-MM-DD.md");
+                self.add(&file, None, "is not read", "name it YYYY-MM-DD.md");
             }
         }
     }
 
-    /// Files that are cut, and files that say nothing.
+    /// Files that are truncated, and empty ones.
     pub(super) fn sizes(&mut self) {
         let souls = self.snapshot.souls.iter().map(|(role, doc)| (format!("souls/{role}.md"), doc));
         let docs = self.snapshot.docs.iter().map(|(name, doc)| (name.clone(), doc));
         for (file, doc) in docs.chain(souls) {
             if doc.truncated {
                 let what = format!(
-                    "has {} characters, of which the prompt gets {}",
+                    "has {} characters; the prompt contains only {}",
                     doc.raw_chars, doc.injected_chars
                 );
                 self.add(&file, None, what, "shorten it, or raise WOMBAT_MAX_FILE_CHARS");
@@ -59,7 +59,7 @@ impl Advisor<'_> {
     }
 }
 
-/// Whether a name is a slip of another: other case, or a letter or two.
+/// Whether a name is a misspelling of another: other case, or one letter wrong.
 fn is_near(name: &str, known: &str) -> bool {
     let (name, known) = (name.to_lowercase(), known.to_lowercase());
     name == known

@@ -1,4 +1,4 @@
-//! Skills that are off, or not read as they were meant.
+//! Skills that are disabled, misplaced or malformed.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ impl Advisor<'_> {
             if !folder.is_dir(&dir) {
                 found.push((
                     dir,
-                    "is no folder, and so no skill".to_owned(),
+                    "is not a folder, and so not a skill".to_owned(),
                     format!("move it to skills/{}/SKILL.md", name.trim_end_matches(".md")),
                 ));
             } else {
@@ -51,15 +51,15 @@ impl Advisor<'_> {
             && reason != "disable-model-invocation is set"
         {
             let remedy = gate_remedy(reason);
-            self.add(&skill.location, None, format!("the skill is off: {reason}"), remedy);
+            self.add(&skill.location, None, format!("the skill is disabled: {reason}"), remedy);
         }
         for warning in &skill.warnings {
-            self.add(&skill.location, None, warning.clone(), "mend its front matter");
+            self.add(&skill.location, None, warning.clone(), "correct its front matter");
         }
         if let Read::Text(text) = folder.read(&skill.location)
             && let Some(line) = open_fence(&text)
         {
-            let what = "a code block is never closed, so that what follows is read as part of it";
+            let what = "a code block is never closed, so the rest of the file is part of it";
             self.add(&skill.location, Some(line), what, "close it with ```");
         }
     }

@@ -1,21 +1,21 @@
-//! Where the workspace is and how it is read.
+//! Options: where the workspace is and how it is loaded.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The marker that the first run is over.
+/// The marker file of a completed first run.
 pub(crate) const BOOT_MARKER: &str = ".boot-complete";
 
-/// How the text of skills gets into the prompt (`WOMBAT_SKILLS_MODE`).
+/// How skills become part of the prompt (`WOMBAT_SKILLS_MODE`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SkillsMode {
-    /// Inline while it is short altogether, else on demand.
+    /// Inline while all skills together are short, else on demand.
     #[default]
     Auto,
     /// Always inline.
     Inline,
-    /// Names and descriptions only; the model reads what it needs.
+    /// Names and descriptions only; the model reads the skills that it needs.
     OnDemand,
 }
 
@@ -34,16 +34,16 @@ impl FromStr for SkillsMode {
 /// Looks up an environment variable.
 pub type EnvLookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// Where the workspace is and how it is read.
+/// Where the workspace is and how it is loaded.
 #[derive(Clone)]
 pub struct WorkspaceOptions {
     /// The folder (`WOMBAT_WORKSPACE`).
     pub path: PathBuf,
-    /// Another place of `agent-config.json` (`WOMBAT_AGENT_CONFIG`).
+    /// Another path of `agent-config.json` (`WOMBAT_AGENT_CONFIG`).
     pub agent_config: Option<PathBuf>,
-    /// Characters of one file that go into a prompt (`WOMBAT_MAX_FILE_CHARS`).
+    /// The most characters of one file in a prompt (`WOMBAT_MAX_FILE_CHARS`).
     pub max_file_chars: usize,
-    /// How skills get into the prompt.
+    /// How skills become part of the prompt.
     pub skills_mode: SkillsMode,
     /// The environment, for skills' gates and `${NAME}` in the configuration.
     pub env: EnvLookup,
