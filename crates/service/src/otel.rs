@@ -1,8 +1,8 @@
-//! Traces for OpenTelemetry, sent over OTLP when a collector is named (`OTEL_EXPORTER_OTLP_ENDPOINT`).
+//! OpenTelemetry traces, exported over OTLP when `OTEL_EXPORTER_OTLP_ENDPOINT` is set.
 //!
-//! A [`Span`] always has an id, so that `traceparent` leads from program to program; it is recorded
-//! only when it is sent somewhere. Sending happens on a thread of its own: a collector that is slow
-//! or gone costs nothing but its spans, and one log line a minute.
+//! A [`Span`] always has an id, so that `traceparent` connects the programs; it is recorded only when
+//! traces are exported. The export runs on its own thread: a slow or missing collector costs only its
+//! spans, and one log line a minute.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -29,22 +29,22 @@ use uuid::Uuid;
 use crate::settings::Reader;
 use crate::trace::TraceId;
 
-/// How often what has ended is sent.
-const SEND_EVERY: Duration = Duration::from_secs(1);
+/// How often ended spans are exported.
+const EXPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Spans that wait to be sent; what comes beyond is dropped.
-const QUEUE: usize = 4_096;
+/// The most spans that wait for export; further ones are dropped.
+const MAX_QUEUE: usize = 4_096;
 
-/// How long one sending may take.
-const SEND_LIMIT: Duration = Duration::from_secs(10);
+/// The timeout of one export.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the last sending may hold up a program's end.
-const LAST_SENDING: Duration = Duration::from_secs(2);
+/// The timeout of the last export, when the program ends.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often a collector that is gone is mentioned, seconds.
-const MENTION_EVERY: u64 = 60;
+/// How often a failed export is logged, seconds.
+const LOG_INTERVAL: u64 = 60;
 
-/// Where traces go, by OpenTelemetry's own variables.
+/// The settings of the export, from OpenTelemetry's own variables.
 #[derive(Debug, Clone, Default)]
 pub struct OtelSettings {
     endpoint: Option<String>,
@@ -55,7 +55,7 @@ pub struct OtelSettings {
 }
 
 impl OtelSettings {
-    /// Reads them; what is wrong is among the reader's problems.
+    /// Reads the settings; errors are added to the reader's problems.
     pub fn read(r: &mut Reader<'_>) -> Self {
         let general = r.optional_url("OTEL_EXPORTER_OTLP_ENDPOINT");
         let traces = r.optional_url("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
@@ -78,7 +78,7 @@ impl OtelSettings {
             },
         };
         let disabled = r.flag("OTEL_SDK_DISABLED", false);
-        // The general address is where all signals go; traces have their path below it.
+        // The general endpoint is for all signals; traces have their own path below it.
         let below = |base: String| {
             if grpc { base } else { format!("{}/v1/traces", base.trim_end_matches('/')) }
         };
@@ -100,19 +100,19 @@ fn headers(list: &str) -> Option<HashMap<String, SecretString>> {
     pairs.collect()
 }
 
-/// What sends; one for the process.
-static SENDER: OnceLock<Sender> = OnceLock::new();
+/// The exporter of the process.
+static EXPORTER: OnceLock<Exporter> = OnceLock::new();
 
-struct Sender {
+struct Exporter {
     processor: BatchSpanProcessor,
     content: bool,
 }
 
-/// Begins to send traces, where a collector is named. Must be called within the runtime. A second
-/// call changes nothing.
+/// Starts exporting traces, if an endpoint is set. Must be called within the runtime. A second call has
+/// no effect.
 ///
 /// # Errors
-/// When the address or a header cannot be used.
+/// When the endpoint or a header is invalid.
 pub fn start(settings: &OtelSettings, program: &'static str) -> Result<(), String> {
     let Some(endpoint) = &settings.endpoint else { return Ok(()) };
     let plain = settings.headers.iter();
@@ -125,7 +125,7 @@ pub fn start(settings: &OtelSettings, program: &'static str) -> Result<(), Strin
         builder
             .with_tonic()
             .with_endpoint(endpoint)
-            .with_timeout(SEND_LIMIT)
+            .with_timeout(EXPORT_TIMEOUT)
             .with_metadata(opentelemetry_otlp::tonic_types::metadata::MetadataMap::from_headers(
                 headers,
             ))
@@ -135,52 +135,52 @@ pub fn start(settings: &OtelSettings, program: &'static str) -> Result<(), Strin
             .with_http()
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(endpoint)
-            .with_timeout(SEND_LIMIT)
+            .with_timeout(EXPORT_TIMEOUT)
             .with_headers(plain.collect())
             .build()
     };
     let exporter = exporter.map_err(|error| format!("OTEL_EXPORTER_OTLP_ENDPOINT: {error}"))?;
     let config = BatchConfigBuilder::default()
-        .with_max_queue_size(QUEUE)
-        .with_scheduled_delay(SEND_EVERY)
+        .with_max_queue_size(MAX_QUEUE)
+        .with_scheduled_delay(EXPORT_INTERVAL)
         .build();
-    let exporter = Patient { exporter, mentioned: AtomicU64::new(0) };
+    let exporter = RateLimitedLog { exporter, last_logged: AtomicU64::new(0) };
     let mut processor = BatchSpanProcessor::builder(exporter).with_batch_config(config).build();
     let name = settings.service_name.clone().unwrap_or_else(|| program.to_owned());
     let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
     processor
         .set_resource(&Resource::builder().with_service_name(name).with_attribute(version).build());
-    let _first = SENDER.set(Sender { processor, content: settings.content });
-    tracing::info!(endpoint, "traces are sent");
+    let _first = EXPORTER.set(Exporter { processor, content: settings.content });
+    tracing::info!(endpoint, "exporting traces");
     Ok(())
 }
 
-/// Sends what is left, for a short while.
+/// Exports the remaining spans, for at most some seconds.
 pub async fn stop() {
     let last = tokio::task::spawn_blocking(|| {
-        SENDER.get().map(|sender| sender.processor.shutdown_with_timeout(LAST_SENDING))
+        EXPORTER.get().map(|exporter| exporter.processor.shutdown_with_timeout(SHUTDOWN_TIMEOUT))
     });
-    // A collector that does not listen must not keep the program.
-    let _sent_or_not = tokio::time::timeout(LAST_SENDING * 2, last).await;
+    // A collector that does not answer must not hold up the exit.
+    let _sent_or_not = tokio::time::timeout(SHUTDOWN_TIMEOUT * 2, last).await;
 }
 
-/// An exporter that takes failure calmly.
+/// An exporter whose failures are logged at most once a minute.
 #[derive(Debug)]
-struct Patient<E> {
+struct RateLimitedLog<E> {
     exporter: E,
-    /// When it was last mentioned, seconds since 1970.
-    mentioned: AtomicU64,
+    /// When a failure was last logged, seconds since 1970.
+    last_logged: AtomicU64,
 }
 
-impl<E: SpanExporter> SpanExporter for Patient<E> {
+impl<E: SpanExporter> SpanExporter for RateLimitedLog<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         if let Err(error) = self.exporter.export(batch).await {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-            let last = self.mentioned.load(Ordering::Relaxed);
-            if now.saturating_sub(last) >= MENTION_EVERY {
-                self.mentioned.store(now, Ordering::Relaxed);
-                tracing::warn!(spans, %error, "traces could not be sent; everything else goes on");
+            let last = self.last_logged.load(Ordering::Relaxed);
+            if now.saturating_sub(last) >= LOG_INTERVAL {
+                self.last_logged.store(now, Ordering::Relaxed);
+                tracing::warn!(spans, %error, "trace export failed; spans dropped");
             }
         }
         Ok(())
@@ -195,21 +195,21 @@ impl<E: SpanExporter> SpanExporter for Patient<E> {
     }
 }
 
-/// Which side of a call a span is.
+/// The kind of a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// It answers one.
+    /// It handles a call.
     Server,
-    /// It makes one.
+    /// It makes a call.
     Client,
     /// Neither.
     Internal,
-    /// It hands something on.
+    /// It enqueues a message.
     Producer,
 }
 
-/// Something that takes time, within a trace. It ends when it is dropped; one that was neither
-/// [`Span::succeed`]ed nor [`Span::fail`]ed was given up.
+/// A span of a trace. It ends when it is dropped; one without [`Span::succeed`] or [`Span::fail`] was
+/// abandoned.
 #[derive(Debug)]
 pub struct Span {
     trace: u128,
@@ -229,13 +229,13 @@ struct Record {
 }
 
 impl Span {
-    /// A span below the caller's own, or at the top of the trace. The name is only made when it is
+    /// A child of the caller's span, or the root of the trace. The name is only built when the span is
     /// recorded.
     pub fn of_request(trace: &TraceId, side: Side, name: impl FnOnce() -> String) -> Self {
         Self::begin(trace.bytes(), trace.parent(), true, side, name)
     }
 
-    /// A span below this one.
+    /// A child of this span.
     pub fn child(&self, side: Side, name: impl FnOnce() -> String) -> Self {
         Self::begin(self.trace, Some(self.id), false, side, name)
     }
@@ -247,7 +247,7 @@ impl Span {
         side: Side,
         name: impl FnOnce() -> String,
     ) -> Self {
-        let record = SENDER.get().map(|_| {
+        let record = EXPORTER.get().map(|_| {
             Box::new(Record {
                 parent,
                 parent_is_remote,
@@ -261,33 +261,33 @@ impl Span {
         Self { trace, id: Uuid::new_v4().as_u64_pair().0.max(1), record }
     }
 
-    /// What a call made within this span carries (W3C Trace Context).
+    /// The `traceparent` of calls within this span (W3C Trace Context).
     pub fn traceparent(&self) -> String {
         format!("00-{:032x}-{:016x}-01", self.trace, self.id)
     }
 
-    /// Adds an attribute, by the semantic conventions.
+    /// Adds an attribute of the semantic conventions.
     pub fn set(&mut self, key: &'static str, value: impl Into<Value>) {
         if let Some(record) = &mut self.record {
             record.attributes.push(KeyValue::new(key, value.into()));
         }
     }
 
-    /// Adds what people and models wrote, if the operator wants that to be sent.
+    /// Adds message content as an attribute, if the operator has enabled that.
     pub fn set_content(&mut self, key: &'static str, text: impl FnOnce() -> String) {
-        if self.record.is_some() && SENDER.get().is_some_and(|sender| sender.content) {
+        if self.record.is_some() && EXPORTER.get().is_some_and(|exporter| exporter.content) {
             self.set(key, text());
         }
     }
 
-    /// It came to what it was for.
+    /// Marks the span as successful.
     pub fn succeed(&mut self) {
         if let Some(record) = &mut self.record {
             record.status = Some(Status::Unset);
         }
     }
 
-    /// It failed; `kind` is one of few words.
+    /// Marks the span as failed; `kind` is one of few values.
     pub fn fail(&mut self, kind: impl Into<Cow<'static, str>>) {
         let kind = kind.into();
         self.set("error.type", kind.clone().into_owned());
@@ -299,9 +299,9 @@ impl Span {
 
 impl Drop for Span {
     fn drop(&mut self) {
-        let (Some(record), Some(sender)) = (self.record.take(), SENDER.get()) else { return };
+        let (Some(record), Some(exporter)) = (self.record.take(), EXPORTER.get()) else { return };
         let Record { parent, parent_is_remote, side, name, begun, attributes, status } = *record;
-        sender.processor.on_end(SpanData {
+        exporter.processor.on_end(SpanData {
             span_context: SpanContext::new(
                 OtelTraceId::from(self.trace),
                 SpanId::from(self.id),
@@ -324,7 +324,7 @@ impl Drop for Span {
             dropped_attributes_count: 0,
             events: SpanEvents::default(),
             links: SpanLinks::default(),
-            status: status.unwrap_or_else(|| Status::error("given up")),
+            status: status.unwrap_or_else(|| Status::error("abandoned")),
             instrumentation_scope: scope().clone(),
         });
     }

@@ -1,19 +1,19 @@
-//! A line on the terminal that says what a program is waiting for, once that takes long.
+//! A progress line on the terminal, for what takes longer than a second.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long nothing is said, and then how often the time is brought up to date.
+/// How long nothing is shown, and then how often the elapsed time is updated.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Puts the cursor at the line's beginning and clears the line.
+/// Moves the cursor to the start of the line and clears it.
 const CLEAR: &str = "\r\x1b[K";
 
-/// Says what is waited for on standard error, from the first second on, until it is dropped; then
-/// the line is gone. Says nothing where standard error is no terminal, or one that cannot clear a
-/// line.
+/// Shows on standard error what the program waits for, after the first second and until it is
+/// dropped, which clears the line. Shows nothing when standard error is not a terminal that can clear
+/// a line.
 #[derive(Debug, Default)]
 pub struct Progress(Option<Writer>);
 
@@ -24,7 +24,7 @@ struct Writer {
 }
 
 impl Progress {
-    /// Begins to wait for something.
+    /// Starts with what the program waits for.
     pub fn start(what: &str) -> Self {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         if dumb || !io::stderr().is_terminal() {
@@ -32,14 +32,14 @@ impl Progress {
         }
         let (what_now, news) = channel();
         let what = what.to_owned();
-        // Without a thread nothing is said, which is no reason to fail.
+        // Without a thread nothing is shown, which is not an error.
         let thread = std::thread::Builder::new()
             .name("progress".to_owned())
             .spawn(move || draw(what, &news, TICK, &mut io::stderr()));
         Self(thread.ok().map(|thread| Writer { what: what_now, thread }))
     }
 
-    /// From now on something else is waited for.
+    /// Changes what the program waits for.
     pub fn now(&self, what: &str) {
         if let Some(writer) = &self.0 {
             let _writer_gone = writer.what.send(what.to_owned());
@@ -51,7 +51,7 @@ impl Drop for Progress {
     fn drop(&mut self) {
         if let Some(Writer { what, thread }) = self.0.take() {
             drop(what);
-            // The line is gone before anything else is printed.
+            // The line is cleared before anything else is printed.
             let _panicked = thread.join();
         }
     }
@@ -65,7 +65,7 @@ fn draw(mut what: String, news: &Receiver<String>, tick: Duration, out: &mut imp
         match news.recv_timeout(tick) {
             Ok(next) => {
                 what = next;
-                // What is drawn already is brought up to date; nothing is drawn early.
+                // Update what is shown; show nothing early.
                 if !drawn {
                     continue;
                 }

@@ -1,8 +1,9 @@
-//! Settings from layers: defaults, a file, `.env`, the environment, flags; the later wins.
+//! Layered settings: defaults, a file, `.env`, the environment, flags; later layers override earlier
+//! ones.
 //!
 //! A program loads [`Layers`] once, reads each setting through a [`Reader`], which collects every
 //! problem, and ends with [`Reader::finish`]: all problems at once, or the effective settings.
-//! Tests hand in pairs; nothing here reads the process's environment by itself.
+//! Tests pass in pairs; only [`Layers::of_process`] reads the process's environment.
 
 mod effective;
 mod layers;

@@ -1,10 +1,10 @@
-//! What comes of reading settings: those in force, or what is wrong with them.
+//! The result of reading settings: the effective ones, or the problems.
 
 use std::fmt;
 
 use super::layers::Origin;
 
-/// Settings that cannot be used; each line names one problem and what to do.
+/// Settings that cannot be used; each line names one problem and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsError(pub Vec<String>);
 
@@ -16,18 +16,18 @@ impl fmt::Display for SettingsError {
 
 impl std::error::Error for SettingsError {}
 
-/// One line of `config`: a setting as it is in force.
+/// One line of `config`: an effective setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectiveSetting {
-    /// The variable.
+    /// The name of the variable.
     pub name: String,
-    /// Its value; `None` when it is not set; a secret is masked.
+    /// Its value, masked if it is a secret; `None` when it is not set.
     pub value: Option<String>,
     /// Where it came from.
     pub origin: Origin,
 }
 
-/// The settings as they are in force, in the order in which the program read them.
+/// The effective settings, in the order in which the program read them.
 #[derive(Debug, Clone, Default)]
 pub struct Effective(pub Vec<EffectiveSetting>);
 

@@ -37,7 +37,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What the layers are made of.
+/// The sources of the layers.
 #[derive(Debug, Default)]
 pub struct LoadOptions {
     /// `--config FILE`. Without it `wombat.toml` in `dir` is read if it is there.
@@ -46,7 +46,7 @@ pub struct LoadOptions {
     pub dir: PathBuf,
     /// The environment.
     pub env: Vec<(String, String)>,
-    /// Flags that were given, by the variable that they stand for.
+    /// Flags of the command line, by the variable that they set.
     pub flags: Vec<(&'static str, String)>,
 }
 
@@ -89,7 +89,7 @@ impl Source for Layer {
     }
 }
 
-/// All values that were given, with their origin.
+/// All values that are set, with their origins.
 #[derive(Debug, Clone, Default)]
 pub struct Layers {
     values: Map<String, Value>,

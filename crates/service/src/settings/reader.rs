@@ -1,4 +1,4 @@
-//! Reading settings one by one, with checks.
+//! Reading and checking settings one by one.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,7 +12,7 @@ use super::effective::{Effective, EffectiveSetting, SettingsError};
 use super::layers::{Layers, Origin};
 use super::names;
 
-/// Reads settings one by one and collects what is wrong with them.
+/// Reads settings one by one and collects the problems.
 #[derive(Debug)]
 pub struct Reader<'a> {
     layers: &'a Layers,
@@ -22,7 +22,7 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader over the layers, whose own problems (an unreadable file, unknown keys) it takes on.
+    /// A reader of the layers; starts with their own problems (an unreadable file, unknown keys).
     pub fn new(layers: &'a Layers) -> Self {
         Self {
             layers,
@@ -32,23 +32,23 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Text, or the default.
+    /// A string, or the default.
     pub fn text(&mut self, name: &'static str, default: &str) -> String {
         self.lookup(name, Some(default)).unwrap_or_default()
     }
 
-    /// Text that may be missing.
+    /// An optional string.
     pub fn optional(&mut self, name: &'static str) -> Option<String> {
         self.lookup(name, None)
     }
 
-    /// A secret that may be missing.
+    /// An optional secret.
     pub fn secret(&mut self, name: &'static str) -> Option<SecretString> {
         debug_assert!(names::is_secret(name), "{name} is not listed as a secret");
         self.lookup(name, None).map(SecretString::from)
     }
 
-    /// A value with a form. `allowed` says which, for the person who has to correct it.
+    /// A value to parse. `allowed` describes the valid values in the error.
     pub fn parse<T: FromStr>(
         &mut self,
         name: &'static str,
@@ -59,13 +59,13 @@ impl<'a> Reader<'a> {
         self.parsed(name, &text, allowed)
     }
 
-    /// A value with a form, that may be missing.
+    /// An optional value to parse.
     pub fn parse_optional<T: FromStr>(&mut self, name: &'static str, allowed: &str) -> Option<T> {
         let text = self.optional(name)?;
         self.parsed(name, &text, allowed)
     }
 
-    /// A number within bounds. Out of bounds is a problem, and the default is returned.
+    /// A number within bounds. Otherwise a problem is added and the default returned.
     pub fn number<T>(&mut self, name: &'static str, default: T, allowed: RangeInclusive<T>) -> T
     where
         T: FromStr + PartialOrd + fmt::Display + Copy,
@@ -81,7 +81,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A time in whole seconds.
+    /// A duration in whole seconds.
     pub fn seconds(
         &mut self,
         name: &'static str,
@@ -91,7 +91,7 @@ impl<'a> Reader<'a> {
         Duration::from_secs(self.number(name, default, allowed))
     }
 
-    /// A time in milliseconds.
+    /// A duration in milliseconds.
     pub fn millis(
         &mut self,
         name: &'static str,
@@ -114,25 +114,24 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An `http` or `https` URL without credentials, without a slash at its end.
+    /// An `http` or `https` URL without credentials; a trailing slash is removed.
     pub fn url(&mut self, name: &'static str, default: &str) -> String {
         let text = self.text(name, default);
         self.checked_url(name, text)
     }
 
-    /// As [`Reader::url`], but may be missing.
+    /// As [`Reader::url`], but optional.
     pub fn optional_url(&mut self, name: &'static str) -> Option<String> {
         let text = self.optional(name)?;
         Some(self.checked_url(name, text))
     }
 
-    /// Says that a setting, alone or with others, cannot be used. Not to be called with a secret's
-    /// value in `what`.
+    /// Adds a problem of a setting. `what` must not contain the value of a secret.
     pub fn problem(&mut self, name: &str, what: impl fmt::Display) {
         self.problems.push(format!("{name}: {what}"));
     }
 
-    /// All problems at once, or the settings in force.
+    /// The effective settings, or all problems at once.
     pub fn finish(self) -> Result<Effective, SettingsError> {
         if self.problems.is_empty() {
             Ok(Effective(self.effective))
@@ -142,7 +141,7 @@ impl<'a> Reader<'a> {
     }
 
     fn checked_url(&mut self, name: &'static str, text: String) -> String {
-        let allowed = "a URL that begins with http:// or https:// and holds no user name";
+        let allowed = "a URL that begins with http:// or https:// and has no user name";
         match reqwest::Url::parse(&text) {
             Ok(url)
                 if matches!(url.scheme(), "http" | "https")
@@ -152,7 +151,7 @@ impl<'a> Reader<'a> {
             {
                 text.trim_end_matches('/').to_owned()
             }
-            // What was meant as a URL may hold a password, so it is not repeated.
+            // The value may contain a password, so it is not repeated.
             Ok(url) if !url.username().is_empty() || url.password().is_some() => {
                 self.refuse(name, "a URL with credentials", allowed);
                 text
@@ -172,8 +171,8 @@ impl<'a> Reader<'a> {
         parsed
     }
 
-    /// A value that is not among what is allowed: says what the setting holds, unless that is a
-    /// secret, and where it came from.
+    /// Adds the problem of an invalid value, with the value, unless it is a secret, its origin, and
+    /// what is allowed.
     pub fn refuse(&mut self, name: &'static str, value: &str, allowed: &str) {
         let origin = self.layers.get(name).map_or(Origin::DEFAULT, |(_, origin)| origin);
         let shown =
