@@ -4,4 +4,4 @@ mod request;
 mod response;
 
 pub(super) use request::{body, system_note, tools};
-pub(super) use response::{AnthropicReader, whole};
+pub(super) use response::{AnthropicReader, parse};

@@ -3,7 +3,7 @@
 
 mod request;
 mod response;
-mod words;
+mod text_delta;
 
 pub(super) use request::{body, tools};
-pub(super) use response::{ChatReader, whole};
+pub(super) use response::{ChatReader, parse};

@@ -4,9 +4,9 @@ mod request;
 mod response;
 
 pub(super) use request::{body, path, tools};
-pub(super) use response::{GeminiReader, whole};
+pub(super) use response::{GeminiReader, parse};
 
-/// Where a call's `provider_state` keeps its thought signature, and its id where Gemini gave one.
+/// The fields of a call's `provider_state`: its thought signature, and its id if Gemini sent one.
 const SIGNATURE: &str = "thought_signature";
 const GIVEN_ID: &str = "id";
 

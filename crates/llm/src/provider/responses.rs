@@ -1,13 +1,13 @@
-//! OpenAI's Responses (`OPENAI_API=responses`). Nothing is kept at OpenAI (`store: false`): the
-//! conversation goes along whole, with the sealed thoughts of reasoning models.
+//! OpenAI's Responses (`OPENAI_API=responses`). Nothing is stored at OpenAI (`store: false`): each
+//! request has the whole conversation, with the encrypted reasoning of the model.
 
 mod request;
 mod response;
 
 pub(super) use request::{body, tools};
-pub(super) use response::{ResponsesReader, whole};
+pub(super) use response::{ResponsesReader, parse};
 
-/// Where a call's `provider_state` keeps the thoughts that led to it.
+/// The field of a call's `provider_state` with the reasoning that led to it.
 const REASONING: &str = "reasoning";
 
 #[cfg(test)]

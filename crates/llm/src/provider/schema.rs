@@ -1,6 +1,6 @@
-//! JSON Schemas as providers take them. What a provider would refuse is rewritten into what it
-//! takes, and what cannot be is said in the description: the model still reads it, and arguments
-//! are checked against the whole schema in any case.
+//! JSON Schemas in the forms that providers accept. What a provider would reject is rewritten or moved
+//! into the description: the model still reads it, and arguments are validated against the whole
+//! schema in any case.
 
 mod strict;
 mod subset;
@@ -10,11 +10,11 @@ use serde_json::{Map, Value, json};
 pub(super) use strict::is_strict;
 pub(super) use subset::subset;
 
-/// How deep a schema is followed; a recursive one ends there as a plain object.
+/// The deepest nesting; below, a recursive schema ends as a plain object.
 const MAX_DEPTH: usize = 8;
 
-/// A tool's arguments. The root must be an object without combinations, for OpenAI and Anthropic
-/// alike; `plain` takes the rest out as well, for a server that has refused it.
+/// The schema of a tool's arguments. The root must be an object without combinations, for OpenAI and
+/// Anthropic alike; `plain` reduces the rest as well, for a server that has rejected it.
 pub(super) fn for_tool(schema: &Value, plain: bool) -> Value {
     if plain {
         return subset(schema);
@@ -25,13 +25,13 @@ pub(super) fn for_tool(schema: &Value, plain: bool) -> Value {
         if schema.get("properties").is_some() {
             return schema.clone();
         }
-        // OpenAI refuses an object that does not say its properties.
+        // OpenAI rejects an object without properties.
         let mut schema = schema.clone();
         schema["properties"] = json!({});
         return schema;
     }
     let mut flat = flattened(schema, schema, 0);
-    // Whatever the parts refer to must still be there.
+    // Definitions that the parts refer to are kept.
     for name in ["$defs", "definitions"] {
         if let Some(definitions) = schema.get(name) {
             flat.insert(name.to_owned(), definitions.clone());
@@ -40,7 +40,7 @@ pub(super) fn for_tool(schema: &Value, plain: bool) -> Value {
     Value::Object(flat)
 }
 
-/// An object whose properties are those of all its alternatives and parts.
+/// Flattens a schema to an object with the properties of all its alternatives and parts.
 fn flattened(root: &Value, schema: &Value, depth: usize) -> Map<String, Value> {
     let schema = resolve(root, schema);
     let mut flat = Map::new();
@@ -67,7 +67,7 @@ fn flattened(root: &Value, schema: &Value, depth: usize) -> Map<String, Value> {
                 let names = part.get("required").and_then(Value::as_array).cloned();
                 names.unwrap_or_default()
             };
-            // Only what every alternative wants is wanted.
+            // Only what every alternative requires is required.
             if let Some((first, others)) = parts.split_first() {
                 required.extend(
                     wanted(first)
@@ -126,7 +126,7 @@ fn describe(schema: &mut Map<String, Value>, given: Option<&Value>, notes: &[Str
     }
 }
 
-/// Follows references within the document; anything else is left as it is.
+/// Resolves references within the document; others are left as they are.
 fn resolve<'a>(root: &'a Value, mut schema: &'a Value) -> &'a Value {
     for _ in 0..MAX_DEPTH {
         let Some(reference) = schema.get("$ref").and_then(Value::as_str) else { return schema };

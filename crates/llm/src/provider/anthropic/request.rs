@@ -1,4 +1,4 @@
-//! Requests, without their tools, and the tools.
+//! Requests: the body without tools, and the tools.
 
 use serde_json::{Map, Value, json};
 
@@ -9,12 +9,12 @@ use crate::provider::sends_tools;
 use crate::provider::wire;
 use crate::request::{LlmRequest, Message, ToolChoice, ToolSpec};
 
-/// The limit of an answer where the caller sets none: Anthropic wants one.
+/// The default output limit: Anthropic requires one.
 const MAX_TOKENS: u32 = 8_192;
-/// The most that the third generation's models can say.
+/// The output limit of Claude 3 models.
 const MAX_TOKENS_CLAUDE_3: u32 = 4_096;
 
-/// The request, without its tools.
+/// The body of a request, without its tools.
 pub(in crate::provider) fn body(
     model: &ModelRef,
     request: &LlmRequest,
@@ -27,8 +27,8 @@ pub(in crate::provider) fn body(
     let limit = request.max_output_tokens.unwrap_or_else(|| default_limit(&model.name));
     body.insert("max_tokens".into(), json!(limit));
     if !system.is_empty() {
-        // Tools and system prompt stay the same from call to call; what is behind this mark does
-        // not. (Tools come first in what is cached.)
+        // Tools and system prompt stay the same from call to call, unlike what follows this cache
+        // breakpoint. (Tools come before it in the cache.)
         body.insert(
             "system".into(),
             json!([{ "type": "text", "text": system, "cache_control": { "type": "ephemeral" } }]),
@@ -57,7 +57,7 @@ pub(in crate::provider) fn body(
     Value::Object(body)
 }
 
-/// Tools as the protocol takes them.
+/// Tools in the form of the protocol.
 pub(in crate::provider) fn tools(tools: &[ToolSpec], plain: bool) -> Value {
     let tools = tools.iter().map(|tool| {
         json!({
@@ -75,14 +75,14 @@ fn default_limit(model: &str) -> u32 {
     if is_old { MAX_TOKENS_CLAUDE_3 } else { MAX_TOKENS }
 }
 
-/// Whether a model can be held to a schema: all since Claude 4.5, and Opus 4.1.
+/// Whether a model supports structured output: all since Claude 4.5, and Opus 4.1.
 fn has_structured_output(model: &str) -> bool {
     let older = ["claude-2", "claude-3", "claude-sonnet-4-0", "claude-opus-4-0"];
     let dated = ["claude-sonnet-4-2025", "claude-opus-4-2025"];
     model.starts_with("claude-") && !older.iter().chain(&dated).any(|m| model.starts_with(m))
 }
 
-/// The instructions at the beginning are the system prompt.
+/// Splits off the leading system messages, which are the system prompt.
 fn split_system(messages: &[Message]) -> (String, &[Message]) {
     let is_system = |message: &Message| matches!(message, Message::System { .. });
     let first = messages.iter().position(|message| !is_system(message)).unwrap_or(messages.len());
@@ -94,7 +94,7 @@ fn split_system(messages: &[Message]) -> (String, &[Message]) {
     (texts.collect::<Vec<_>>().join("\n\n"), rest)
 }
 
-/// Turns of user and assistant, one after the other, the first a user's.
+/// Alternating turns of user and assistant, the first a user's.
 fn messages(messages: &[Message]) -> Vec<Value> {
     let mut turns: Vec<(&str, Vec<Value>)> = Vec::new();
     let mut push = |role: &'static str, block: Value| {
@@ -112,13 +112,13 @@ fn messages(messages: &[Message]) -> Vec<Value> {
     let text = |text: &str| json!({ "type": "text", "text": text });
     for message in messages {
         match message {
-            // There is no place for instructions within a conversation: they stay where they stand,
-            // and say what they are.
+            // The protocol has no system messages within a conversation: they become labelled text in
+            // a user turn.
             Message::System { content } => push("user", text(&system_note(content))),
             Message::User { content } if content.trim().is_empty() => push("user", text("(empty)")),
             Message::User { content } => push("user", text(content)),
             Message::Assistant(turn) => {
-                // Blank at its end is refused, and so is an empty text.
+                // Trailing white space and empty texts are rejected.
                 if !turn.text.trim().is_empty() {
                     push("assistant", text(turn.text.trim_end()));
                 }
@@ -144,12 +144,12 @@ fn messages(messages: &[Message]) -> Vec<Value> {
     turns.into_iter().map(|(role, blocks)| json!({ "role": role, "content": blocks })).collect()
 }
 
-/// How instructions look where they must be told within a user's turn.
+/// Instructions as labelled text within a user's turn.
 pub(in crate::provider) fn system_note(content: &str) -> String {
     format!("[System message]\n{content}\n[End of system message]")
 }
 
-/// Lets the next call of the same conversation find all that stands so far in the cache.
+/// Sets a cache breakpoint, so that the next call of the conversation finds all of it in the cache.
 fn mark_last_block(messages: &mut [Value]) {
     let blocks = messages.last_mut().and_then(|last| last["content"].as_array_mut());
     if let Some(block) = blocks.and_then(|blocks| blocks.last_mut()) {
@@ -157,7 +157,7 @@ fn mark_last_block(messages: &mut [Value]) {
     }
 }
 
-/// Ids are letters, digits, `_` and `-`; those of other providers are made to fit.
+/// Ids are letters, digits, `_` and `-`; those of other providers are adapted.
 fn id(id: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     id.chars().map(|c| if fits(c) { c } else { '_' }).collect()

@@ -1,17 +1,20 @@
-//! Responses, whole and streamed.
+//! Responses: complete and streamed.
 
 use serde_json::Value;
 
 use crate::event::{FinishReason, Usage};
 use crate::model::Provider;
 use crate::provider::wire::{
-    self, Assembly, PartialCall, Reader, Told, call_id, count_at, error_in, items, str_at,
+    self, Assembly, Delta, PartialCall, Reader, call_id, count_at, error_in, items, str_at,
 };
 use crate::provider::{Answer, Failure};
 use crate::request::ToolCall;
 
-/// A whole answer.
-pub(in crate::provider) fn whole(provider: Provider, body: &Value) -> Result<Answer, Failure> {
+/// Parses a complete response.
+///
+/// # Errors
+/// When it is an error or not an answer.
+pub(in crate::provider) fn parse(provider: Provider, body: &Value) -> Result<Answer, Failure> {
     if let Some(error) = error_in(body) {
         return Err(Failure::of_error_object(provider, error));
     }
@@ -28,7 +31,7 @@ pub(in crate::provider) fn whole(provider: Provider, body: &Value) -> Result<Ans
                 arguments: wire::arguments_of(block.get("input")),
                 provider_state: None,
             }),
-            // Thoughts, and the server's own tools.
+            // Thinking, and the server's own tools.
             _ => {}
         }
     }
@@ -48,7 +51,7 @@ fn finish(reason: &str) -> Option<FinishReason> {
     })
 }
 
-/// Usage as it is told: at the beginning, and again, more exactly, at the end.
+/// Usage, which is sent at the beginning and, more exactly, at the end.
 #[derive(Debug, Default)]
 struct Counted {
     input: u64,
@@ -71,7 +74,7 @@ impl Counted {
         }
     }
 
-    /// The prompt counts whole, cached or not.
+    /// The prompt includes cached tokens.
     fn usage(&self) -> Usage {
         Usage {
             prompt_tokens: self.input + self.read + self.written,
@@ -97,13 +100,13 @@ impl AnthropicReader {
         Self { provider, assembly: Assembly::default(), counted: Counted::default(), ended: false }
     }
 
-    fn text(&mut self, text: &str) -> Told {
+    fn text(&mut self, text: &str) -> Delta {
         self.assembly.text.push_str(text);
-        Told::text(text.to_owned())
+        Delta::text(text.to_owned())
     }
 
-    /// A block begins; some servers give it whole, and then no pieces.
-    fn start(&mut self, event: &Value) -> Told {
+    /// A block begins; some servers send it complete, without deltas.
+    fn start(&mut self, event: &Value) -> Delta {
         let block = &event["content_block"];
         match str_at(block, "/type") {
             "text" => self.text(str_at(block, "/text")),
@@ -118,36 +121,36 @@ impl AnthropicReader {
                     arguments: given.map(Value::to_string).unwrap_or_default(),
                     state: None,
                 });
-                Told::Nothing
+                Delta::Nothing
             }
-            _ => Told::Nothing,
+            _ => Delta::Nothing,
         }
     }
 
-    fn delta(&mut self, event: &Value) -> Told {
+    fn delta(&mut self, event: &Value) -> Delta {
         match str_at(event, "/delta/type") {
             "text_delta" => self.text(str_at(event, "/delta/text")),
             "input_json_delta" => {
                 let index = count_at(event, "/index");
                 let mut calls = self.assembly.calls.iter_mut();
-                // Pieces of a tool that is none of ours have no call.
+                // Deltas of the server's own tools have no call.
                 if let Some(call) = calls.find(|call| call.index == index) {
                     call.arguments.push_str(str_at(event, "/delta/partial_json"));
                 }
-                Told::Nothing
+                Delta::Nothing
             }
-            // Thoughts, signatures, citations.
-            _ => Told::Nothing,
+            // Thinking, signatures, citations.
+            _ => Delta::Nothing,
         }
     }
 }
 
 impl Reader for AnthropicReader {
-    fn event(&mut self, event: &Value) -> Result<Told, Failure> {
+    fn event(&mut self, event: &Value) -> Result<Delta, Failure> {
         Ok(match str_at(event, "/type") {
             "message_start" => {
                 self.counted.take(&event["message"]["usage"]);
-                Told::Nothing
+                Delta::Nothing
             }
             "content_block_start" => self.start(event),
             "content_block_delta" => self.delta(event),
@@ -155,21 +158,21 @@ impl Reader for AnthropicReader {
                 self.counted.take(&event["usage"]);
                 let reason = finish(str_at(event, "/delta/stop_reason"));
                 self.assembly.finish = reason.or(self.assembly.finish);
-                Told::Nothing
+                Delta::Nothing
             }
             "message_stop" => {
                 self.ended = true;
-                Told::End
+                Delta::End
             }
             "error" => return Err(Failure::of_error_object(self.provider, event)),
             _ => match error_in(event) {
                 Some(error) => return Err(Failure::of_error_object(self.provider, error)),
-                None => Told::Nothing,
+                None => Delta::Nothing,
             },
         })
     }
 
-    fn is_whole(&self) -> bool {
+    fn is_complete(&self) -> bool {
         self.ended
     }
 

@@ -1,4 +1,4 @@
-//! Requests, without their tools, and the tools.
+//! Requests: the body without tools, and the tools.
 
 use serde_json::{Map, Value, json};
 
@@ -10,7 +10,7 @@ use crate::provider::sends_tools;
 use crate::provider::wire;
 use crate::request::{LlmRequest, Message, ToolChoice, ToolSpec};
 
-/// The request, without its tools.
+/// The body of a request, without its tools.
 pub(in crate::provider) fn body(
     model: &ModelRef,
     request: &LlmRequest,
@@ -27,7 +27,7 @@ pub(in crate::provider) fn body(
     }
     let fixed = catalog::find(model.provider, &model.name).is_some_and(|e| e.fixed_sampling);
     if let Some(limit) = request.max_output_tokens {
-        // OpenAI's own reasoning models know the new name only, most other servers the old one.
+        // OpenAI's reasoning models know only the new name, most other servers only the old one.
         let is_new = model.provider == Provider::OpenAi && (is_own_server || fixed);
         let name =
             if is_new || quirks.completion_limit { "max_completion_tokens" } else { "max_tokens" };
@@ -48,7 +48,7 @@ pub(in crate::provider) fn body(
     }
     if stream {
         body.insert("stream".into(), json!(true));
-        // Mistral refuses what it does not know, and tells the usage anyway.
+        // Mistral rejects unknown parameters, and sends the usage anyway.
         if model.provider != Provider::Mistral {
             body.insert("stream_options".into(), json!({ "include_usage": true }));
         }
@@ -56,7 +56,7 @@ pub(in crate::provider) fn body(
     Value::Object(body)
 }
 
-/// Tools as the protocol takes them.
+/// Tools in the form of the protocol.
 pub(in crate::provider) fn tools(tools: &[ToolSpec], plain: bool) -> Value {
     let tools = tools.iter().map(|tool| {
         json!({ "type": "function", "function": {
@@ -98,14 +98,14 @@ fn message(provider: Provider, message: &Message) -> Value {
     }
 }
 
-/// Mistral takes ids of nine letters and digits only; those of other providers, whose part of the
-/// conversation it takes over, are made to fit.
+/// Mistral accepts only ids of nine letters and digits; those of other providers in the same
+/// conversation are adapted.
 fn id(provider: Provider, id: &str) -> String {
     let fits = id.len() == 9 && id.bytes().all(|b| b.is_ascii_alphanumeric());
     if provider != Provider::Mistral || fits {
         return id.to_owned();
     }
-    // FNV-1a: the same id must become the same again, in every process.
+    // FNV-1a: stable across processes.
     let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });

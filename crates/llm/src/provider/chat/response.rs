@@ -1,19 +1,22 @@
-//! Responses, whole and streamed.
+//! Responses: complete and streamed.
 
 use serde_json::Value;
 
-use super::words::Words;
+use super::text_delta::TextDelta;
 use crate::event::{FinishReason, Usage};
 use crate::model::Provider;
 use crate::provider::wire::{
-    self, Assembly, PartialCall, Reader, Told, arguments_of, call_id, count_at, error_in, items,
+    self, Assembly, Delta, PartialCall, Reader, arguments_of, call_id, count_at, error_in, items,
     str_at,
 };
 use crate::provider::{Answer, Failure};
 use crate::request::ToolCall;
 
-/// A whole answer.
-pub(in crate::provider) fn whole(provider: Provider, body: &Value) -> Result<Answer, Failure> {
+/// Parses a complete response.
+///
+/// # Errors
+/// When it is an error or not an answer.
+pub(in crate::provider) fn parse(provider: Provider, body: &Value) -> Result<Answer, Failure> {
     if let Some(error) = error_in(body) {
         return Err(Failure::of_error_object(provider, error));
     }
@@ -25,7 +28,7 @@ pub(in crate::provider) fn whole(provider: Provider, body: &Value) -> Result<Ans
     }
     let message = choice.get("message").unwrap_or(&Value::Null);
     if message.is_null() && finish(choice).is_none() {
-        // (Azure's filter gives a reason and no message.)
+        // (Azure's filter sends a reason and no message.)
         return Err(Failure::bad_answer("the answer has no message"));
     }
     let calls = items(message, "/tool_calls").filter_map(|call| {
@@ -44,11 +47,11 @@ fn first_choice(body: &Value) -> Option<&Value> {
     items(body, "/choices").find(|choice| count_at(choice, "/index") == 0)
 }
 
-/// The text of a message or a piece of one; a refusal is what the model says, too.
+/// The text of a message or of a delta; a refusal counts as text.
 fn text_of(message: &Value) -> String {
     let mut text = match message.get("content") {
         Some(Value::String(text)) => text.clone(),
-        // Mistral's reasoning models give a list, in which thoughts stand beside the text.
+        // Mistral's reasoning models send a list of thoughts and texts.
         Some(Value::Array(parts)) => parts
             .iter()
             .filter(|part| str_at(part, "/type") == "text")
@@ -77,7 +80,7 @@ fn usage(body: &Value) -> Option<Usage> {
     let (prompt, mut completion) =
         (count_at(usage, "/prompt_tokens"), count_at(usage, "/completion_tokens"));
     let reasoning = count_at(usage, "/completion_tokens_details/reasoning_tokens");
-    // xAI counts its thoughts beside the answer and not in it.
+    // xAI counts reasoning tokens separately from the completion.
     if reasoning > 0 && count_at(usage, "/total_tokens") == prompt + completion + reasoning {
         completion += reasoning;
     }
@@ -91,7 +94,7 @@ fn usage(body: &Value) -> Option<Usage> {
     })
 }
 
-/// Reads a stream. It ends with `[DONE]`, without which it is not whole.
+/// Reads a stream. It ends with `[DONE]`, without which it is incomplete.
 #[derive(Debug)]
 pub(in crate::provider) struct ChatReader {
     provider: Provider,
@@ -108,7 +111,7 @@ impl ChatReader {
         let calls = &mut self.assembly.calls;
         let id = str_at(piece, "/id");
         let index = piece.get("index").and_then(Value::as_u64);
-        // Some servers number none of their calls, or all with zero, and give each in one piece.
+        // Some servers send no index, or zero for every call, and each call in one piece.
         let continues = |call: &PartialCall| {
             index.is_none_or(|index| index == call.index)
                 && (id.is_empty() || call.id.is_empty() || call.id == id)
@@ -133,40 +136,40 @@ impl ChatReader {
 }
 
 impl Reader for ChatReader {
-    fn event(&mut self, event: &Value) -> Result<Told, Failure> {
+    fn event(&mut self, event: &Value) -> Result<Delta, Failure> {
         if let Some(error) = error_in(event) {
             return Err(Failure::of_error_object(self.provider, error));
         }
         if let Some(usage) = usage(event) {
             self.assembly.usage = usage;
         }
-        let Some(choice) = first_choice(event) else { return Ok(Told::Nothing) };
+        let Some(choice) = first_choice(event) else { return Ok(Delta::Nothing) };
         if let Some(error) = error_in(choice) {
             return Err(Failure::of_error_object(self.provider, error));
         }
         let reason = finish(choice);
         self.assembly.finish = reason.or(self.assembly.finish);
-        let Some(delta) = choice.get("delta") else { return Ok(Told::Nothing) };
+        let Some(delta) = choice.get("delta") else { return Ok(Delta::Nothing) };
         for piece in items(delta, "/tool_calls") {
             self.call(piece);
         }
         let text = text_of(delta);
         self.assembly.text.push_str(&text);
-        Ok(Told::text(text))
+        Ok(Delta::text(text))
     }
 
-    fn words(&mut self, event: &str) -> Option<Told> {
-        let text = Words::of(event)?;
+    fn text_delta(&mut self, event: &str) -> Option<Delta> {
+        let text = TextDelta::parse(event)?;
         self.assembly.text.push_str(&text);
-        Some(Told::text(text))
+        Some(Delta::text(text))
     }
 
-    fn done_mark(&mut self) -> Told {
+    fn done(&mut self) -> Delta {
         self.done = true;
-        Told::End
+        Delta::End
     }
 
-    fn is_whole(&self) -> bool {
+    fn is_complete(&self) -> bool {
         self.done
     }
 
@@ -181,23 +184,23 @@ mod tests {
 
     use super::*;
 
-    /// Both ways of reading must come to the same.
+    /// Both parsers must give the same result.
     fn read(events: &[Value]) -> Answer {
         let mut reader = ChatReader::new(Provider::OpenAi);
         let mut quick = ChatReader::new(Provider::OpenAi);
         for event in events {
-            let told = reader.event(event).unwrap();
-            if let Some(words) = quick.words(&event.to_string()) {
-                assert_eq!(words, told, "{event}");
+            let expected = reader.event(event).unwrap();
+            if let Some(delta) = quick.text_delta(&event.to_string()) {
+                assert_eq!(delta, expected, "{event}");
             } else {
                 quick.event(event).unwrap();
             }
         }
-        quick.done_mark();
+        quick.done();
         assert_eq!(quick.answer(), reader.assembly.clone().take());
-        assert!(!reader.is_whole());
-        reader.done_mark();
-        assert!(reader.is_whole());
+        assert!(!reader.is_complete());
+        reader.done();
+        assert!(reader.is_complete());
         reader.answer()
     }
 

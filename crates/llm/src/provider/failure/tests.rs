@@ -154,7 +154,7 @@ fn the_caller_is_told_a_code_but_not_the_providers_text() {
     let failure =
         Failure::of_response(Provider::OpenAi, StatusCode::BAD_REQUEST, &HeaderMap::new(), body);
     let error = failure.into_error(Provider::OpenAi);
-    assert_eq!(error.message, "openai refuses the request: HTTP 400 (unsupported_parameter).");
+    assert_eq!(error.message, "openai rejected the request: HTTP 400 (unsupported_parameter).");
     let body = br#"{"error":{"message":"m","code":"sk-canary-1"}}"#;
     let failure =
         Failure::of_response(Provider::OpenAi, StatusCode::BAD_REQUEST, &HeaderMap::new(), body);

@@ -1,4 +1,4 @@
-//! Requests, without their tools, and the tools.
+//! Requests: the body without tools, and the tools.
 
 use serde_json::{Map, Value, json};
 
@@ -11,10 +11,10 @@ use crate::provider::sends_tools;
 use crate::provider::wire;
 use crate::request::{LlmRequest, Message, ToolChoice, ToolSpec};
 
-/// What stands for a signature in calls that another model made, as Google's guide has it.
+/// The placeholder for the signature in calls of another model, from Google's guide.
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
-/// The path behind the version. The name may come from a caller, and is no more than a name.
+/// The path after the version. The name may come from a caller, so it is encoded.
 pub(in crate::provider) fn path(model: &str, stream: bool) -> String {
     let (folder, name) = match model.split_once('/') {
         Some((folder @ ("models" | "tunedModels"), name)) => (folder, name),
@@ -32,7 +32,7 @@ pub(in crate::provider) fn path(model: &str, stream: bool) -> String {
     format!("{folder}/{encoded}:{method}")
 }
 
-/// The request, without its tools.
+/// The body of a request, without its tools.
 pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> Value {
     let mut body = Map::new();
     let is_system = |message: &&Message| matches!(message, Message::System { .. });
@@ -70,13 +70,13 @@ pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: 
     Value::Object(body)
 }
 
-/// Tools as the protocol takes them.
+/// Tools in the form of the protocol.
 pub(in crate::provider) fn tools(tools: &[ToolSpec]) -> Value {
     let tools: Value = tools
         .iter()
         .map(|tool| {
             let mut declared = json!({ "name": tool.name, "description": tool.description });
-            // An object without properties is refused.
+            // An object without properties is rejected.
             if schema::has_properties(&tool.parameters) {
                 declared["parameters"] = schema::subset(&tool.parameters);
             }
@@ -86,14 +86,14 @@ pub(in crate::provider) fn tools(tools: &[ToolSpec]) -> Value {
     json!([{ "functionDeclarations": tools }])
 }
 
-/// Turns of user and model, one after the other.
+/// Alternating turns of user and model.
 pub(super) fn contents(model: &str, messages: &[Message]) -> Value {
     let mut turns: Vec<(&str, Vec<Value>)> = Vec::new();
     let mut push = |role: &'static str, part: Value| match turns.last_mut() {
         Some((last, parts)) if *last == role => parts.push(part),
         _ => turns.push((role, vec![part])),
     };
-    // The ids that Gemini itself gave; others it need not see.
+    // The ids that Gemini itself sent; it does not need others.
     let mut given: Vec<(&str, &Value)> = Vec::new();
     for message in messages {
         match message {
@@ -112,7 +112,7 @@ pub(super) fn contents(model: &str, messages: &[Message]) -> Value {
                         given.push((&call.id, id));
                     }
                     let mut part = json!({ "functionCall": function });
-                    // The first call of a turn carries the signature, for parallel ones, too.
+                    // The first call of a turn has the signature, also for parallel ones.
                     if let Some(signature) = state.and_then(|state| state.get(SIGNATURE)) {
                         part["thoughtSignature"] = signature.clone();
                     } else if n == 0 && wants_signatures(model) {
@@ -133,7 +133,7 @@ pub(super) fn contents(model: &str, messages: &[Message]) -> Value {
     turns.into_iter().map(|(role, parts)| json!({ "role": role, "parts": parts })).collect()
 }
 
-/// Gemini 3 refuses calls without a signature; the older ones do not ask for it.
+/// Gemini 3 rejects calls without a signature; older models do not require one.
 fn wants_signatures(model: &str) -> bool {
     !["gemini-1", "gemini-2"].iter().any(|old| model.trim_start_matches("models/").starts_with(old))
 }

@@ -1,4 +1,4 @@
-//! Responses, whole and streamed.
+//! Responses: complete and streamed.
 
 use serde_json::{Map, Value, json};
 
@@ -6,13 +6,16 @@ use super::{GIVEN_ID, SIGNATURE};
 use crate::event::{FinishReason, Usage};
 use crate::model::Provider;
 use crate::provider::wire::{
-    self, Assembly, Reader, Told, call_id, count_at, error_in, items, str_at,
+    self, Assembly, Delta, Reader, call_id, count_at, error_in, items, str_at,
 };
 use crate::provider::{Answer, Failure};
 use crate::request::ToolCall;
 
-/// A whole answer.
-pub(in crate::provider) fn whole(provider: Provider, body: &Value) -> Result<Answer, Failure> {
+/// Parses a complete response.
+///
+/// # Errors
+/// When it is an error or not an answer.
+pub(in crate::provider) fn parse(provider: Provider, body: &Value) -> Result<Answer, Failure> {
     if let Some(error) = error_in(body) {
         return Err(Failure::of_error_object(provider, error));
     }
@@ -24,7 +27,7 @@ pub(in crate::provider) fn whole(provider: Provider, body: &Value) -> Result<Ans
     Ok(parts.answer())
 }
 
-/// What the answers, whole or in pieces, bring.
+/// Collects the parts of an answer, complete or streamed.
 #[derive(Debug, Default)]
 struct Parts {
     assembly: Assembly,
@@ -32,7 +35,7 @@ struct Parts {
 }
 
 impl Parts {
-    /// Takes a piece, and gives its text.
+    /// Adds a piece and returns its text.
     fn take(&mut self, body: &Value) -> String {
         let mut text = String::new();
         if !str_at(body, "/promptFeedback/blockReason").is_empty() {
@@ -45,8 +48,8 @@ impl Parts {
                 text.push_str(str_at(part, "/text"));
             }
         }
-        // Google's own tools end a part of the answer with a reason, too: what follows without one
-        // says that it was not the last.
+        // Google's own tools send a finish reason, too: a later piece without one shows that it was not
+        // the end.
         let reason = finish(str_at(body, "/candidates/0/finishReason"));
         if reason.is_some() || wire::at(body, "/candidates/0/content").is_some() {
             self.assembly.finish = reason;
@@ -95,7 +98,7 @@ fn finish(reason: &str) -> Option<FinishReason> {
 fn counted(usage: &Value) -> Usage {
     let reasoning = count_at(usage, "/thoughtsTokenCount");
     Usage {
-        // What Google's own tools read counts as prompt.
+        // Tokens that Google's own tools read count as prompt.
         prompt_tokens: count_at(usage, "/promptTokenCount")
             + count_at(usage, "/toolUsePromptTokenCount"),
         completion_tokens: count_at(usage, "/candidatesTokenCount") + reasoning,
@@ -105,7 +108,7 @@ fn counted(usage: &Value) -> Usage {
     }
 }
 
-/// Reads a stream. It is whole when its connection ends after a reason to stop.
+/// Reads a stream. It is complete when it ends after a finish reason.
 #[derive(Debug)]
 pub(in crate::provider) struct GeminiReader {
     provider: Provider,
@@ -119,14 +122,14 @@ impl GeminiReader {
 }
 
 impl Reader for GeminiReader {
-    fn event(&mut self, event: &Value) -> Result<Told, Failure> {
+    fn event(&mut self, event: &Value) -> Result<Delta, Failure> {
         if let Some(error) = error_in(event) {
             return Err(Failure::of_error_object(self.provider, error));
         }
-        Ok(Told::text(self.parts.take(event)))
+        Ok(Delta::text(self.parts.take(event)))
     }
 
-    fn is_whole(&self) -> bool {
+    fn is_complete(&self) -> bool {
         self.parts.assembly.finish.is_some()
     }
 

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
+use super::parse;
 use super::request::contents;
-use super::whole;
 use crate::event::FinishReason;
 use crate::model::Provider;
 use crate::request::{Message, ToolCall};
@@ -15,7 +15,7 @@ fn signatures_and_ids_come_back_with_the_results() {
         { "functionCall": { "name": "f", "args": { "x": 1 }, "id": "g1" }, "thoughtSignature": "sig" },
         { "functionCall": { "name": "g" } },
     ]}}]});
-    let answer = whole(Provider::Google, &body).unwrap();
+    let answer = parse(Provider::Google, &body).unwrap();
     assert_eq!((answer.message.text.as_str(), answer.finish_reason), ("", FinishReason::ToolCalls));
     let calls = answer.message.tool_calls.clone();
     let result = |call: &ToolCall| Message::Tool {

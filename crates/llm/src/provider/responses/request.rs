@@ -1,4 +1,4 @@
-//! Requests, without their tools, and the tools.
+//! Requests: the body without tools, and the tools.
 
 use serde_json::{Map, Value, json};
 
@@ -11,7 +11,7 @@ use crate::provider::sends_tools;
 use crate::provider::wire;
 use crate::request::{LlmRequest, Message, ToolChoice, ToolSpec};
 
-/// The request, without its tools.
+/// The body of a request, without its tools.
 pub(in crate::provider) fn body(
     model: &ModelRef,
     request: &LlmRequest,
@@ -30,7 +30,7 @@ pub(in crate::provider) fn body(
         body.insert("tool_choice".into(), json!("none"));
     }
     if let Some(limit) = request.max_output_tokens {
-        // The least that the server takes.
+        // The minimum of the API.
         body.insert("max_output_tokens".into(), json!(limit.max(16)));
     }
     if let Some(temperature) = request.temperature.filter(|_| !fixed && !quirks.no_temperature) {
@@ -53,7 +53,7 @@ pub(in crate::provider) fn body(
     Value::Object(body)
 }
 
-/// Tools as the protocol takes them.
+/// Tools in the form of the protocol.
 pub(in crate::provider) fn tools(tools: &[ToolSpec], plain: bool) -> Value {
     let tools = tools.iter().map(|tool| {
         json!({

@@ -1,4 +1,4 @@
-//! Responses, whole and streamed.
+//! Responses: complete and streamed.
 
 use serde_json::{Value, json};
 
@@ -6,14 +6,17 @@ use super::REASONING;
 use crate::event::{FinishReason, Usage};
 use crate::model::Provider;
 use crate::provider::wire::{
-    self, Assembly, PartialCall, Reader, Told, arguments_of, call_id, count_at, error_in, items,
+    self, Assembly, Delta, PartialCall, Reader, arguments_of, call_id, count_at, error_in, items,
     str_at,
 };
 use crate::provider::{Answer, Failure};
 use crate::request::ToolCall;
 
-/// A whole answer.
-pub(in crate::provider) fn whole(provider: Provider, body: &Value) -> Result<Answer, Failure> {
+/// Parses a complete response.
+///
+/// # Errors
+/// When it is an error or not an answer.
+pub(in crate::provider) fn parse(provider: Provider, body: &Value) -> Result<Answer, Failure> {
     if let Some(error) = error_in(body) {
         return Err(Failure::of_error_object(provider, error));
     }
@@ -31,15 +34,15 @@ pub(in crate::provider) fn whole(provider: Provider, body: &Value) -> Result<Ans
                 provider_state: state(&mut thoughts),
             }),
             "reasoning" => keep(&mut thoughts, item),
-            // The server's own tools are no business of ours.
+            // The server's own tools are ignored.
             _ => {}
         }
     }
     Ok(wire::answer(text, calls, Some(finish(body)), usage(body)))
 }
 
-/// Thoughts go back sealed or not at all: without their seal the server would look for an item that
-/// it has not kept.
+/// Reasoning goes back encrypted or not at all: otherwise the server would look for an item that it has
+/// not stored.
 fn keep(thoughts: &mut Vec<Value>, item: &Value) {
     if item.get("encrypted_content").is_some_and(Value::is_string) {
         thoughts.push(json!({
@@ -92,8 +95,8 @@ pub(in crate::provider) struct ResponsesReader {
     provider: Provider,
     assembly: Assembly,
     thoughts: Vec<Value>,
-    /// The item whose text came in pieces.
-    told: Option<u64>,
+    /// The item whose text was streamed.
+    streamed_item: Option<u64>,
     ended: bool,
 }
 
@@ -103,12 +106,12 @@ impl ResponsesReader {
             provider,
             assembly: Assembly::default(),
             thoughts: Vec::new(),
-            told: None,
+            streamed_item: None,
             ended: false,
         }
     }
 
-    fn item(&mut self, event: &Value, item: &Value) -> Told {
+    fn item(&mut self, event: &Value, item: &Value) -> Delta {
         match str_at(item, "/type") {
             "function_call" => {
                 let arguments = item.get("arguments");
@@ -125,47 +128,47 @@ impl ResponsesReader {
                 });
             }
             "reasoning" => keep(&mut self.thoughts, item),
-            // Some compatible servers give a message only as a whole.
-            "message" if self.told != Some(count_at(event, "/output_index")) => {
+            // Some compatible servers send a message only as a whole.
+            "message" if self.streamed_item != Some(count_at(event, "/output_index")) => {
                 let text = text_of(item);
                 self.assembly.text.push_str(&text);
-                return Told::text(text);
+                return Delta::text(text);
             }
             _ => {}
         }
-        Told::Nothing
+        Delta::Nothing
     }
 }
 
 impl Reader for ResponsesReader {
-    fn event(&mut self, event: &Value) -> Result<Told, Failure> {
+    fn event(&mut self, event: &Value) -> Result<Delta, Failure> {
         match str_at(event, "/type") {
             "response.output_text.delta" | "response.refusal.delta" => {
-                self.told = Some(count_at(event, "/output_index"));
+                self.streamed_item = Some(count_at(event, "/output_index"));
                 let text = str_at(event, "/delta").to_owned();
                 self.assembly.text.push_str(&text);
-                Ok(Told::text(text))
+                Ok(Delta::text(text))
             }
             "response.output_item.done" => {
-                Ok(event.get("item").map_or(Told::Nothing, |item| self.item(event, item)))
+                Ok(event.get("item").map_or(Delta::Nothing, |item| self.item(event, item)))
             }
             "response.completed" | "response.incomplete" => {
                 let response = &event["response"];
                 self.assembly.finish = Some(finish(response));
                 self.assembly.usage = usage(response);
                 self.ended = true;
-                Ok(Told::End)
+                Ok(Delta::End)
             }
             "response.failed" => Err(Failure::of_error_object(self.provider, &event["response"])),
             "error" => Err(Failure::of_error_object(self.provider, event)),
             _ => match error_in(event) {
                 Some(error) => Err(Failure::of_error_object(self.provider, error)),
-                None => Ok(Told::Nothing),
+                None => Ok(Delta::Nothing),
             },
         }
     }
 
-    fn is_whole(&self) -> bool {
+    fn is_complete(&self) -> bool {
         self.ended
     }
 
@@ -187,9 +190,9 @@ mod tests {
         };
         let piece =
             json!({ "type": "response.output_text.delta", "output_index": 1, "delta": "Ho" });
-        assert_eq!(reader.event(&item(0)).unwrap(), Told::Text("Hi".into()));
-        assert_eq!(reader.event(&piece).unwrap(), Told::Text("Ho".into()));
-        assert_eq!(reader.event(&item(1)).unwrap(), Told::Nothing);
+        assert_eq!(reader.event(&item(0)).unwrap(), Delta::Text("Hi".into()));
+        assert_eq!(reader.event(&piece).unwrap(), Delta::Text("Ho".into()));
+        assert_eq!(reader.event(&item(1)).unwrap(), Delta::Nothing);
         assert_eq!(reader.answer().message.text, "HiHo");
     }
 }

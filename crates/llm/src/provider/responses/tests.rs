@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
+use super::parse;
 use super::request::input;
-use super::whole;
 use crate::model::Provider;
 use crate::request::Message;
 
@@ -13,7 +13,7 @@ fn sealed_thoughts_go_back_before_the_call_that_they_led_to() {
         { "type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "sealed" },
         { "type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}" },
     ]});
-    let answer = whole(Provider::OpenAi, &body).unwrap();
+    let answer = parse(Provider::OpenAi, &body).unwrap();
     let sent = input(&[Message::Assistant(answer.message)]);
     assert_eq!(
         sent,

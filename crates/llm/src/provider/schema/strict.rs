@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::{list_at, object_at};
 
-/// Whether OpenAI's strict mode takes a schema: every object lists all its properties as required
-/// and allows no others, and nothing but plain words is used.
+/// Whether OpenAI's strict mode accepts a schema: every object requires all its properties and allows
+/// no others, and only supported keywords are used.
 pub(in crate::provider) fn is_strict(schema: &Value) -> bool {
     fn fits(schema: &Value, is_root: bool) -> bool {
         let Some(words) = schema.as_object() else { return false };

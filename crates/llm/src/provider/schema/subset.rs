@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{MAX_DEPTH, describe, merge, object_at, resolve};
 
-/// What Gemini's subset of OpenAPI schemas knows.
+/// The keywords of Gemini's subset of OpenAPI schemas.
 const SUBSET: [&str; 17] = [
     "type",
     "title",
@@ -25,8 +25,8 @@ const SUBSET: [&str; 17] = [
     "maxProperties",
 ];
 
-/// Words that say nothing about what may be written.
-const SILENT: [&str; 11] = [
+/// Keywords that do not restrict values, and are dropped.
+const IGNORED: [&str; 11] = [
     "$schema",
     "$id",
     "$defs",
@@ -40,7 +40,7 @@ const SILENT: [&str; 11] = [
     "readOnly",
 ];
 
-/// A schema in the words that Gemini knows.
+/// Converts a schema to the subset.
 pub(in crate::provider) fn subset(schema: &Value) -> Value {
     Value::Object(reduced(schema, schema, 0))
 }
@@ -49,7 +49,7 @@ fn reduced(root: &Value, schema: &Value, depth: usize) -> Map<String, Value> {
     let schema = resolve(root, schema);
     let mut out = Map::new();
     let Some(given) = schema.as_object().filter(|_| depth < MAX_DEPTH) else {
-        // `true`, `{}`, or too deep: anything, which is best said as an object.
+        // `true`, `{}`, or too deep: anything, for which an object is the best approximation.
         out.insert("type".into(), json!("object"));
         return out;
     };
@@ -87,7 +87,7 @@ fn reduced(root: &Value, schema: &Value, depth: usize) -> Map<String, Value> {
                 }
                 _ => notes.push(format!("always {value}")),
             },
-            // Only texts can be listed.
+            // Only strings are allowed in an enum.
             "enum" => {
                 let texts = value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
                 if texts {
@@ -100,12 +100,12 @@ fn reduced(root: &Value, schema: &Value, depth: usize) -> Map<String, Value> {
                 out.insert(word.clone(), value.clone());
             }
             "description" | "$ref" => {}
-            // Everything is refused that is not described; nobody writes more than that.
+            // Undescribed properties are rejected anyway.
             "additionalProperties" if value.is_boolean() => {}
             word if SUBSET.contains(&word) => {
                 out.insert(word.to_owned(), value.clone());
             }
-            word if SILENT.contains(&word) => {}
+            word if IGNORED.contains(&word) => {}
             word => notes.push(format!("{word}: {value}")),
         }
     }
@@ -114,7 +114,7 @@ fn reduced(root: &Value, schema: &Value, depth: usize) -> Map<String, Value> {
     out
 }
 
-/// Alternatives; `null` among them says that there may be nothing.
+/// Converts alternatives; `null` among them becomes `nullable`.
 fn alternatives(root: &Value, value: &Value, depth: usize, out: &mut Map<String, Value>) {
     let mut parts: Vec<Map<String, Value>> = value
         .as_array()
@@ -138,7 +138,7 @@ fn alternatives(root: &Value, value: &Value, depth: usize, out: &mut Map<String,
     }
 }
 
-/// `["string", "null"]` and the like.
+/// Converts types such as `["string", "null"]`.
 fn kinds(value: &Value, out: &mut Map<String, Value>) {
     let Some(list) = value.as_array() else {
         out.insert("type".into(), value.clone());
@@ -156,7 +156,7 @@ fn kinds(value: &Value, out: &mut Map<String, Value>) {
     }
 }
 
-/// What the subset wants besides: a type, and items of a list.
+/// Adds what the subset requires: a type, and the items of a list.
 fn complete(out: &mut Map<String, Value>) {
     if !out.contains_key("type") && !out.contains_key("anyOf") {
         let kind = if out.contains_key("properties") || !out.contains_key("enum") {
@@ -170,7 +170,7 @@ fn complete(out: &mut Map<String, Value>) {
     if kind == "array" && !out.contains_key("items") {
         out.insert("items".into(), json!({ "type": "string" }));
     }
-    // A name that is required must be described.
+    // Required names must have a property.
     let known = out.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
     if let Some(Value::Array(required)) = out.get_mut("required") {
         required.retain(|name| name.as_str().is_some_and(|name| known.contains_key(name)));
