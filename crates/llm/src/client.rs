@@ -216,8 +216,8 @@ impl Parts {
                 );
                 sleep(wait).await;
             }
-            Next::FailOver => {
-                let Some(fallback) = attempts.fail_over() else {
+            Next::FallBack => {
+                let Some(fallback) = attempts.fall_back() else {
                     return Err(failure.into_error(model.provider));
                 };
                 tally.count_fallback();

@@ -20,7 +20,7 @@ pub(crate) enum Next {
     /// Wait this long, then call the same model again.
     Wait(Duration),
     /// Call the fallback model now.
-    FailOver,
+    FallBack,
     /// Return the error to the caller.
     GiveUp,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Attempts<'a> {
     /// The model to fall back to, while it has not been called.
     fallback: Option<ModelRef>,
     /// Attempts with the current model.
-    tries: u32,
+    attempts: u32,
     /// The sum of the delays so far.
     waited: Duration,
     /// The limit of that sum.
@@ -48,41 +48,41 @@ impl<'a> Attempts<'a> {
         waits_total: Duration,
         deadline: Option<Instant>,
     ) -> Self {
-        Self { settings, fallback, tries: 1, waited: Duration::ZERO, waits_total, deadline }
+        Self { settings, fallback, attempts: 1, waited: Duration::ZERO, waits_total, deadline }
     }
 
-    /// Switches to the fallback model, after [`Next::FailOver`].
-    pub(crate) fn fail_over(&mut self) -> Option<ModelRef> {
-        self.tries = 1;
+    /// Switches to the fallback model, after [`Next::FallBack`].
+    pub(crate) fn fall_back(&mut self) -> Option<ModelRef> {
+        self.attempts = 1;
         self.fallback.take()
     }
 
     /// Decides. A delay is counted as if it had happened.
     pub(crate) fn after(&mut self, failure: &Failure, budget: &Budget) -> Next {
-        if failure.retryable && self.tries < self.settings.attempts.max(1) {
+        if failure.retryable && self.attempts < self.settings.attempts.max(1) {
             let wait = failure.retry_after.unwrap_or_else(|| self.backoff());
             let in_time = self.deadline.is_none_or(|deadline| Instant::now() + wait < deadline);
             if self.waited + wait <= self.waits_total && in_time && budget.take() {
-                self.tries += 1;
+                self.attempts += 1;
                 self.waited += wait;
                 return Next::Wait(wait);
             }
         }
-        if self.fallback.is_some() && another_may_answer(&failure.kind) {
-            return Next::FailOver;
+        if self.fallback.is_some() && fallback_may_succeed(&failure.kind) {
+            return Next::FallBack;
         }
         Next::GiveUp
     }
 
     fn backoff(&self) -> Duration {
         let RetrySettings { delay, max_delay, jitter, .. } = *self.settings;
-        Backoff::new(delay, max_delay).with_jitter(jitter).delay(self.tries)
+        Backoff::new(delay, max_delay).with_jitter(jitter).delay(self.attempts)
     }
 }
 
 /// Whether another model may succeed. A request that is invalid, too long or filtered fails there,
 /// too.
-fn another_may_answer(kind: &LlmErrorKind) -> bool {
+fn fallback_may_succeed(kind: &LlmErrorKind) -> bool {
     match kind {
         LlmErrorKind::NotConfigured { .. }
         | LlmErrorKind::Auth { .. }
@@ -181,8 +181,8 @@ mod tests {
         for wait in [1, 2, 3] {
             assert_eq!(attempts.after(&down, &budget), Next::Wait(wait * SECOND));
         }
-        assert_eq!(attempts.after(&down, &budget), Next::FailOver);
-        assert_eq!(attempts.fail_over(), fallback());
+        assert_eq!(attempts.after(&down, &budget), Next::FallBack);
+        assert_eq!(attempts.fall_back(), fallback());
         assert_eq!(attempts.after(&down, &budget), Next::Wait(SECOND));
     }
 
@@ -224,7 +224,7 @@ mod tests {
             assert_eq!(attempts.after(&Failure::new(kind, ""), &budget), Next::GiveUp);
         }
         let spent = Failure::new(LlmErrorKind::QuotaExhausted, "");
-        assert_eq!(attempts.after(&spent, &budget), Next::FailOver);
+        assert_eq!(attempts.after(&spent, &budget), Next::FallBack);
     }
 
     #[tokio::test(start_paused = true)]
