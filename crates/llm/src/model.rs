@@ -226,7 +226,7 @@ mod tests {
             ("openai/gpt-4o", OpenRouter, OpenRouter, "openai/gpt-4o"),
             ("meta-llama/llama-3:free", OpenRouter, OpenRouter, "meta-llama/llama-3:free"),
             ("openrouter/auto", OpenRouter, OpenRouter, "openrouter/auto"),
-            // … and a colon leaves it.
+            // … and a colon selects another provider.
             ("mistral:mistral-large-latest", OpenRouter, Mistral, "mistral-large-latest"),
             ("gemini:gemini-2.5-pro", OpenRouter, Google, "gemini-2.5-pro"),
         ] {

@@ -11,7 +11,7 @@ use crate::retry_policy::RetryPolicy;
 #[derive(Debug, Clone)]
 pub(crate) struct Backend {
     pub(crate) base_url: Arc<str>,
-    /// The same, parsed once; `None` when it is no URL: then every call fails with that.
+    /// The same, parsed once; `None` when it is not a URL, which every call then reports.
     pub(crate) base: Option<Arc<Url>>,
     pub(crate) http: reqwest::Client,
     pub(crate) retry: RetryPolicy,

@@ -61,7 +61,7 @@ impl McError {
         self.status() == Some(409) && self.code() == Some("session_busy")
     }
 
-    /// Whether a newer lease exists: whoever gets this must not write any more.
+    /// Whether a newer lease exists: then this run must not write any more.
     pub fn is_stale_fence(&self) -> bool {
         self.status() == Some(409) && self.code() == Some("stale_fence")
     }

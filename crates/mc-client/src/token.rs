@@ -1,4 +1,4 @@
-//! The agent token: a short-lived JWT that lets an agent act as one user and nobody else.
+//! The agent token: a short-lived JWT that lets an agent act as one user only.
 //!
 //! Programs mint it, the reference backend verifies it. The verifier follows RFC 8725: one pinned
 //! algorithm, all claims required, nothing else accepted.

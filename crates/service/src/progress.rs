@@ -30,12 +30,12 @@ impl Progress {
         if dumb || !io::stderr().is_terminal() {
             return Self(None);
         }
-        let (what_now, news) = channel();
+        let (what_now, updates) = channel();
         let what = what.to_owned();
         // Without a thread nothing is shown, which is not an error.
         let thread = std::thread::Builder::new()
             .name("progress".to_owned())
-            .spawn(move || draw(what, &news, TICK, &mut io::stderr()));
+            .spawn(move || draw(what, &updates, TICK, &mut io::stderr()));
         Self(thread.ok().map(|thread| Writer { what: what_now, thread }))
     }
 
@@ -58,11 +58,11 @@ impl Drop for Progress {
 }
 
 /// Draws until the sender is gone.
-fn draw(mut what: String, news: &Receiver<String>, tick: Duration, out: &mut impl Write) {
+fn draw(mut what: String, updates: &Receiver<String>, tick: Duration, out: &mut impl Write) {
     let begin = Instant::now();
     let mut drawn = false;
     loop {
-        match news.recv_timeout(tick) {
+        match updates.recv_timeout(tick) {
             Ok(next) => {
                 what = next;
                 // Update what is shown; show nothing early.
@@ -104,9 +104,9 @@ mod tests {
 
     #[test]
     fn the_line_tells_what_is_waited_for_and_is_gone_at_the_end() {
-        let ((what, news), (screen, drawn)) = (channel(), channel());
+        let ((what, updates), (screen, drawn)) = (channel(), channel());
         let thread = std::thread::spawn(move || {
-            draw("one".to_owned(), &news, Duration::from_millis(1), &mut Screen(screen));
+            draw("one".to_owned(), &updates, Duration::from_millis(1), &mut Screen(screen));
         });
         let first = drawn.recv().unwrap();
         assert!(first.starts_with(&format!("{CLEAR}one … ")), "{first:?}");
@@ -119,11 +119,11 @@ mod tests {
 
     #[test]
     fn what_is_over_soon_is_not_mentioned() {
-        let (what, news) = channel();
+        let (what, updates) = channel();
         what.send("two".to_owned()).unwrap();
         drop(what);
         let mut screen = Vec::new();
-        draw("one".to_owned(), &news, Duration::from_secs(3600), &mut screen);
+        draw("one".to_owned(), &updates, Duration::from_secs(3600), &mut screen);
         assert!(screen.is_empty());
     }
 

@@ -126,8 +126,8 @@ impl AgentConfig {
                     agents.push(agent);
                 }
             }
-            let told = problems.into_iter().map(|what| format!("{name}: {what}"));
-            errors.extend(told.map(|reason| ConfigError { line, reason }));
+            let problems = problems.into_iter().map(|what| format!("{name}: {what}"));
+            errors.extend(problems.map(|reason| ConfigError { line, reason }));
         }
         (Self { agents, raw }, errors)
     }

@@ -252,7 +252,7 @@ mod tests {
             ("5/20 0 1 jan,jul *", &["*-01,07-01 00:05,25,45:00"]),
             // Both restricted: either will do.
             ("0 0 13 * fri", &["*-*-13 00:00:00", "Fri *-*-* 00:00:00"]),
-            // A step over all is no restriction, so that both must fit.
+            // A step over all values is not a restriction, so both must match.
             ("0 0 */10 * mon", &["Mon *-*-01,11,21,31 00:00:00"]),
             ("0 0 13 * 0-6", &["*-*-* 00:00:00"]),
         ] {

@@ -99,7 +99,7 @@ impl<'a> Facts<'a> {
                     }
                     rest = &rest[end + 1..];
                 }
-                // Braces that are no template of ours stay as they are.
+                // Other braces stay as they are.
                 None => {
                     out.push('{');
                     rest = &rest[1..];
@@ -135,7 +135,7 @@ impl<'a> Facts<'a> {
     /// The value of a string that is one template and nothing else.
     fn whole(&self, text: &str, captures: &Captures) -> Option<Option<Value>> {
         let inner = text.strip_prefix('{')?.strip_suffix('}')?;
-        // Two templates are no single one.
+        // Two templates, not one.
         if inner.contains(['{', '}']) {
             return None;
         }

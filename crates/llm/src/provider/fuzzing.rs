@@ -28,12 +28,12 @@ pub(crate) async fn read_stream(provider: Provider, pieces: &[&[u8]]) {
             reader: target.reader(),
             target,
         };
-        let mut told = String::new();
+        let mut streamed = String::new();
         loop {
             match live.next().await {
-                Ok(Piece::Text(text)) => told += &text,
+                Ok(Piece::Text(text)) => streamed += &text,
                 Ok(Piece::Done(answer)) => {
-                    assert_eq!(answer.message.text, told);
+                    assert_eq!(answer.message.text, streamed);
                     assert!(answer.message.tool_calls.iter().all(|call| !call.id.is_empty()));
                     break;
                 }

@@ -154,7 +154,7 @@ pub(super) fn str_at<'a>(value: &'a Value, path: &str) -> &'a str {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a cast from f64 saturates, and nobody counts that far"
+    reason = "a cast from f64 saturates, and counts are smaller"
 )]
 pub(super) fn count_at(value: &Value, path: &str) -> u64 {
     let found = at(value, path);
