@@ -119,7 +119,7 @@ fn main() -> ExitCode {
         Some(Command::Health { url }) => {
             return PROBE.ask(&layers(cli.config), url.as_deref());
         }
-        Some(Command::About(about)) => return about.tell::<Cli>(),
+        Some(Command::About(about)) => return about.run::<Cli>(),
         Some(Command::Config | Command::Serve) | None => layers(cli.config),
     };
     let settings = match Settings::read(&layers) {

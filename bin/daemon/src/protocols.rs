@@ -1,6 +1,6 @@
 //! `WOMBAT_PROTOCOLS`: which protocols of others the daemon speaks (docs/PROTOCOLS.md).
 
-use service::names::nearest_of;
+use service::settings::names::nearest_of;
 
 /// A protocol that can be switched on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,7 +23,7 @@ pub(crate) async fn serve(
 ) {
     let text = move |headers: HeaderMap| async move {
         let given = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
-        if token.is_some_and(|token| !service::bearer::shows(given, &token)) {
+        if token.is_some_and(|token| !service::bearer::matches(given, &token)) {
             return (StatusCode::UNAUTHORIZED, "Authorization: Bearer is missing or wrong\n")
                 .into_response();
         }

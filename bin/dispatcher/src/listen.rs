@@ -51,7 +51,7 @@ pub(crate) struct Listener {
 impl Listener {
     pub(crate) fn start(events: Events) -> Self {
         let (tell, heard) = mpsc::channel(WAITING);
-        let task = tokio::spawn(listen(events.with_silence(SILENCE), tell));
+        let task = tokio::spawn(listen(events.with_idle_timeout(SILENCE), tell));
         Self { heard, _task: AbortOnDropHandle::new(task) }
     }
 

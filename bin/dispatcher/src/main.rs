@@ -73,7 +73,7 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let shows = match arguments.command {
-        Some(Command::About(about)) => return about.tell::<Arguments>(),
+        Some(Command::About(about)) => return about.run::<Arguments>(),
         Some(Command::Health { url }) => {
             let layers = Layers::of_process(arguments.config, Vec::new());
             return PROBE.ask(&layers, url.as_deref());

@@ -87,7 +87,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let layers = Layers::of_process(arguments.config.clone(), Vec::new());
     match arguments.command {
-        Some(Command::About(about)) => about.tell::<Arguments>(),
+        Some(Command::About(about)) => about.run::<Arguments>(),
         Some(Command::Crontab) => crontab(&layers, arguments.config.as_deref(), &arguments.users),
         Some(Command::Systemd { out }) => {
             systemd(&layers, arguments.config.as_deref(), &arguments.users, out.as_deref())

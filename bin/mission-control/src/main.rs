@@ -102,7 +102,7 @@ fn main() -> ExitCode {
             return wombat_mission_control::conformance::cli::run(NAME, cli.config, *args);
         }
         Some(Command::Contract) => return contract(),
-        Some(Command::About(about)) => return about.tell::<Cli>(),
+        Some(Command::About(about)) => return about.run::<Cli>(),
         Some(Command::Config | Command::Health { .. }) | None => {}
     }
     let flags = [("MC_HOST", cli.host), ("MC_PORT", cli.port), ("MC_DATA_DIR", cli.data_dir)];

@@ -14,6 +14,7 @@ pub mod documents;
 pub mod events;
 pub mod leases;
 pub mod messages;
+mod migrations;
 pub mod notifications;
 mod others;
 pub mod runs;

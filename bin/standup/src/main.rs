@@ -63,7 +63,7 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let shows = match arguments.command {
-        Some(Command::About(about)) => return about.tell::<Arguments>(),
+        Some(Command::About(about)) => return about.run::<Arguments>(),
         Some(Command::Config) => true,
         None => false,
     };

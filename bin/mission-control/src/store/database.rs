@@ -10,6 +10,8 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AnyConnection, AnyPool, Connection, Executor};
 
+use super::migrations;
+
 /// How long a request waits for a connection before the caller is told to come back.
 const TURN: Duration = Duration::from_secs(10);
 
@@ -127,8 +129,8 @@ impl Database {
         };
         let writer = pool(1, writes).connect_with(options.clone()).await?;
         match self {
-            Self::File(_) => sqlx::migrate!("migrations/sqlite").run(&writer).await?,
-            Self::Postgres(_) => sqlx::migrate!("migrations/postgres").run(&writer).await?,
+            Self::File(_) => migrations::sqlite().run(&writer).await?,
+            Self::Postgres(_) => migrations::postgres().run(&writer).await?,
         }
         let reader = pool(readers, reads).connect_with(options).await?;
         Ok((writer, reader))

@@ -48,7 +48,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         DAEMON,
         "BACKEND_URL",
         "ftp://x",
-        "is \"ftp://x\" (from environment); allowed: a URL that begins with http:// or https:// and holds no user name",
+        "is \"ftp://x\" (from environment); allowed: a URL that begins with http:// or https:// and has no user name",
     ),
     (
         DAEMON,
@@ -61,7 +61,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         DAEMON,
         "OPENAI_BASE_URL",
         "here",
-        "is \"here\" (from environment); allowed: a URL that begins with http:// or https:// and holds no user name",
+        "is \"here\" (from environment); allowed: a URL that begins with http:// or https:// and has no user name",
     ),
     (
         DAEMON,
@@ -153,7 +153,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         DISPATCHER,
         "AGENT_DAEMON_URL",
         "nowhere",
-        "is \"nowhere\" (from environment); allowed: a URL that begins with http:// or https:// and holds no user name",
+        "is \"nowhere\" (from environment); allowed: a URL that begins with http:// or https:// and has no user name",
     ),
     (
         DISPATCHER,
@@ -162,7 +162,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "is \"soon\" (from environment); allowed: a number from 0.01 to 3600",
     ),
     (HEARTBEAT, "USER_ID", "", "is not set; name the user whose agent wakes, here or by --user"),
-    (HEARTBEAT, "USER_ID", "a:b", "a user id is not empty and holds no ':'"),
+    (HEARTBEAT, "USER_ID", "a:b", "a user id must not be empty or contain ':'"),
     (
         STANDUP,
         "STANDUP_TIMEZONE",
@@ -235,7 +235,7 @@ async fn a_broken_file_is_told_of_by_its_place_and_not_by_what_it_holds() {
     for program in [DAEMON, DISPATCHER, HEARTBEAT, STANDUP, BACKEND] {
         let settings = [("USER_ID", "ann")];
         let said = fails(program, dir.path(), &settings).await;
-        let file = "is no TOML at line 2, column 22 (texts stand in quotes)";
+        let file = "is not valid TOML at line 2, column 22 (strings need quotes)";
         assert_eq!(said, format!("{program}: ./wombat.toml: {file}\n"));
     }
 }

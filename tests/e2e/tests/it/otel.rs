@@ -195,11 +195,9 @@ async fn a_collector_that_is_gone_costs_one_line_and_holds_nothing_up() {
             .json(&body);
         assert_eq!(answer.send().await.unwrap().status(), 200);
     }
-    wait_for("the line", async || {
-        stack.daemon.log().contains("traces could not be sent").then_some(())
-    })
-    .await;
+    wait_for("the line", async || stack.daemon.log().contains("trace export failed").then_some(()))
+        .await;
     stack.stop().await.unwrap();
     let log = stack.daemon.full_log().await;
-    assert_eq!(log.matches("traces could not be sent").count(), 1, "{log}");
+    assert_eq!(log.matches("trace export failed").count(), 1, "{log}");
 }

@@ -1,11 +1,12 @@
-//! The retry policy (docs/RUNS.md, "LLM calls"): a pure decision after each failed try, and the
-//! budget that keeps an outage from becoming a storm. Nothing else of this crate decides on retries.
+//! The retry policy (docs/RUNS.md, "LLM calls"): a pure decision after each failed attempt, and the
+//! retry budget that keeps an outage from becoming a retry storm. Nothing else in this crate decides
+//! on retries.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use retry::Backoff;
 use tokio::time::Instant;
 
 use crate::error::LlmErrorKind;
@@ -13,30 +14,30 @@ use crate::model::ModelRef;
 use crate::provider::Failure;
 use crate::settings::RetrySettings;
 
-/// What to do after a failed try.
+/// What to do after a failed attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Next {
-    /// Wait this long, then ask the same model again.
+    /// Wait this long, then call the same model again.
     Wait(Duration),
-    /// Ask the fallback now.
-    FailOver,
-    /// Tell the caller.
+    /// Call the fallback model now.
+    FallBack,
+    /// Return the error to the caller.
     GiveUp,
 }
 
-/// The tries of one call.
+/// The attempts of one call.
 #[derive(Debug)]
 pub(crate) struct Attempts<'a> {
     settings: &'a RetrySettings,
-    /// Models that are still to be asked after the present one.
+    /// The model to fall back to, while it has not been called.
     fallback: Option<ModelRef>,
-    /// Tries of the present model.
-    tries: u32,
-    /// All waits of the call so far.
+    /// Attempts with the current model.
+    attempts: u32,
+    /// The sum of the delays so far.
     waited: Duration,
-    /// What they may come to.
+    /// The limit of that sum.
     waits_total: Duration,
-    /// When the caller stops listening.
+    /// When the caller stops waiting.
     deadline: Option<Instant>,
 }
 
@@ -47,45 +48,41 @@ impl<'a> Attempts<'a> {
         waits_total: Duration,
         deadline: Option<Instant>,
     ) -> Self {
-        Self { settings, fallback, tries: 1, waited: Duration::ZERO, waits_total, deadline }
+        Self { settings, fallback, attempts: 1, waited: Duration::ZERO, waits_total, deadline }
     }
 
-    /// The fallback, once [`Next::FailOver`] has been decided.
-    pub(crate) fn fail_over(&mut self) -> Option<ModelRef> {
-        self.tries = 1;
+    /// Switches to the fallback model, after [`Next::FallBack`].
+    pub(crate) fn fall_back(&mut self) -> Option<ModelRef> {
+        self.attempts = 1;
         self.fallback.take()
     }
 
-    /// Decides. A wait is counted as if it happened.
+    /// Decides. A delay is counted as if it had happened.
     pub(crate) fn after(&mut self, failure: &Failure, budget: &Budget) -> Next {
-        if failure.retryable && self.tries < self.settings.attempts.max(1) {
+        if failure.retryable && self.attempts < self.settings.attempts.max(1) {
             let wait = failure.retry_after.unwrap_or_else(|| self.backoff());
             let in_time = self.deadline.is_none_or(|deadline| Instant::now() + wait < deadline);
             if self.waited + wait <= self.waits_total && in_time && budget.take() {
-                self.tries += 1;
+                self.attempts += 1;
                 self.waited += wait;
                 return Next::Wait(wait);
             }
         }
-        if self.fallback.is_some() && another_may_answer(&failure.kind) {
-            return Next::FailOver;
+        if self.fallback.is_some() && fallback_may_succeed(&failure.kind) {
+            return Next::FallBack;
         }
         Next::GiveUp
     }
 
     fn backoff(&self) -> Duration {
-        let doubled = self.settings.delay.saturating_mul(1 << (self.tries - 1).min(20));
-        let wait = doubled.min(self.settings.max_delay);
-        // A fresh hasher's keys are random enough to spread waits.
-        let random = RandomState::new().hash_one(self.tries) % 10_001;
-        let factor =
-            1.0 + self.settings.jitter.clamp(0.0, 1.0) * (f64::from(random as u32) / 5_000.0 - 1.0);
-        wait.mul_f64(factor)
+        let RetrySettings { delay, max_delay, jitter, .. } = *self.settings;
+        Backoff::new(delay, max_delay).with_jitter(jitter).delay(self.attempts)
     }
 }
 
-/// Whether another model may do better. A request that is wrong, too long or filtered stays so.
-fn another_may_answer(kind: &LlmErrorKind) -> bool {
+/// Whether another model may succeed. A request that is invalid, too long or filtered fails there,
+/// too.
+fn fallback_may_succeed(kind: &LlmErrorKind) -> bool {
     match kind {
         LlmErrorKind::NotConfigured { .. }
         | LlmErrorKind::Auth { .. }
@@ -98,16 +95,16 @@ fn another_may_answer(kind: &LlmErrorKind) -> bool {
     }
 }
 
-/// How far back the budget looks.
+/// The window of the budget.
 const WINDOW: Duration = Duration::from_secs(10);
-/// One retry for so many calls.
+/// One retry is allowed for this many calls within the window.
 const CALLS_PER_RETRY: usize = 5;
 /// Retries that are always allowed within the window.
 const FLOOR: usize = 10;
-/// The most calls that are remembered; beyond, the share is that of the newest ones.
+/// The most calls that are remembered; beyond it the share is that of the newest ones.
 const REMEMBERED: usize = 100_000;
 
-/// Bounds the retries of all calls together: 20 % of the calls of the last ten seconds, and ten.
+/// The retry budget of all calls together: 20 % of the calls of the last ten seconds, plus ten.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     window: Mutex<Window>,
@@ -120,7 +117,7 @@ struct Window {
 }
 
 impl Budget {
-    /// A call begins.
+    /// Counts a new call.
     pub(crate) fn call(&self) {
         let now = Instant::now();
         let mut window = self.lock();
@@ -131,7 +128,7 @@ impl Budget {
         window.calls.push_back(now);
     }
 
-    /// Takes one retry out of the budget, if there is one.
+    /// Takes one retry out of the budget; `false` when it is used up.
     fn take(&self) -> bool {
         let now = Instant::now();
         let mut window = self.lock();
@@ -184,8 +181,8 @@ mod tests {
         for wait in [1, 2, 3] {
             assert_eq!(attempts.after(&down, &budget), Next::Wait(wait * SECOND));
         }
-        assert_eq!(attempts.after(&down, &budget), Next::FailOver);
-        assert_eq!(attempts.fail_over(), fallback());
+        assert_eq!(attempts.after(&down, &budget), Next::FallBack);
+        assert_eq!(attempts.fall_back(), fallback());
         assert_eq!(attempts.after(&down, &budget), Next::Wait(SECOND));
     }
 
@@ -227,7 +224,7 @@ mod tests {
             assert_eq!(attempts.after(&Failure::new(kind, ""), &budget), Next::GiveUp);
         }
         let spent = Failure::new(LlmErrorKind::QuotaExhausted, "");
-        assert_eq!(attempts.after(&spent, &budget), Next::FailOver);
+        assert_eq!(attempts.after(&spent, &budget), Next::FallBack);
     }
 
     #[tokio::test(start_paused = true)]

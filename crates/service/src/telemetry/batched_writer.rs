@@ -1,44 +1,44 @@
-//! Log lines that are gathered for some milliseconds and leave as one piece: under load a line costs
-//! its program a copy, and not a system call and the waking of whoever reads the log.
+//! Log lines are collected for a few milliseconds and written as one batch: under load a line costs
+//! its program a copy, not a system call and a wake-up of whatever reads the log.
 //!
-//! A program that is killed loses what it said in the last [`GATHERING`]. When the log is not read,
-//! nobody waits for it: lines are dropped beyond [`MOST`] and counted, and their number is told as
-//! soon as it is read again.
+//! A program that is killed loses the lines of the last [`BATCH_DELAY`]. When the log is not read,
+//! no thread blocks on it: lines beyond [`MAX_PENDING_BYTES`] are dropped and counted, and the count
+//! is written as soon as the log is read again.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// For how long lines are gathered.
-const GATHERING: Duration = Duration::from_millis(5);
+/// How long lines are collected before a batch is written.
+const BATCH_DELAY: Duration = Duration::from_millis(5);
 
-/// So many bytes leave at once.
-const EARLY: usize = 64 * 1024;
+/// A batch of this many bytes is written without delay.
+const BATCH_BYTES: usize = 64 * 1024;
 
-/// The most bytes that wait.
-const MOST: usize = 4 * 1024 * 1024;
+/// The most bytes that wait to be written; lines beyond are dropped.
+const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long [`Gatherer::flush`] waits for a log that is not read.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The timeout of [`BatchedWriter::flush`], for a log that is not read.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Takes lines in; a thread writes them. Clones are the same.
+/// Takes lines; a thread writes them. Clones share one buffer.
 #[derive(Debug, Clone)]
-pub(super) struct Gatherer(Arc<Shared>);
+pub(super) struct BatchedWriter(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// Something has come, enough has come, or all has been written.
+    /// Signals the first pending line, a full batch, a flush, or a finished write.
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: Vec<u8>,
+    pending: Vec<u8>,
     dropped: u64,
     is_writing: bool,
-    /// Somebody waits until all is written.
-    in_a_hurry: bool,
+    /// A flush waits until everything is written.
+    flush_requested: bool,
 }
 
 impl Shared {
@@ -46,15 +46,17 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is to be written next, once it was gathered, and how many lines are missing behind it.
+    /// Waits for the next batch; returns it and the number of lines dropped after it. `empty` becomes
+    /// the new buffer.
     fn next(&self, mut empty: Vec<u8>) -> (Vec<u8>, u64) {
         let state = self.lock();
-        let state = self.changed.wait_while(state, |state| state.waiting.is_empty());
+        let state = self.changed.wait_while(state, |state| state.pending.is_empty());
         let state = state.unwrap_or_else(PoisonError::into_inner);
-        let few = |state: &mut State| state.waiting.len() < EARLY && !state.in_a_hurry;
-        let gathered = self.changed.wait_timeout_while(state, GATHERING, few);
-        let (mut state, _) = gathered.unwrap_or_else(PoisonError::into_inner);
-        std::mem::swap(&mut state.waiting, &mut empty);
+        let incomplete =
+            |state: &mut State| state.pending.len() < BATCH_BYTES && !state.flush_requested;
+        let batched = self.changed.wait_timeout_while(state, BATCH_DELAY, incomplete);
+        let (mut state, _) = batched.unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut state.pending, &mut empty);
         state.is_writing = true;
         (empty, std::mem::take(&mut state.dropped))
     }
@@ -65,58 +67,61 @@ impl Shared {
     }
 }
 
-impl Gatherer {
-    /// Begins to write to `out`; `missing` makes the line that tells how many were dropped.
+impl BatchedWriter {
+    /// Starts the thread that writes to `out`; `missing` formats the line that reports dropped ones.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
     pub(super) fn start(
         mut out: impl Write + Send + 'static,
         missing: fn(u64) -> String,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let theirs = Arc::clone(&shared);
+        let writer_side = Arc::clone(&shared);
         // It ends with the process.
         std::thread::Builder::new().name("log".to_owned()).spawn(move || {
             let mut buffer = Vec::new();
             loop {
-                let (mut lines, dropped) = theirs.next(std::mem::take(&mut buffer));
+                let (mut lines, dropped) = writer_side.next(std::mem::take(&mut buffer));
                 if dropped > 0 {
                     lines.extend_from_slice(missing(dropped).as_bytes());
                 }
-                // Nobody is left to be told of a log that cannot be written.
+                // There is nowhere to report a log that cannot be written.
                 let _ = out.write_all(&lines).and_then(|()| out.flush());
                 lines.clear();
-                lines.shrink_to(EARLY);
+                lines.shrink_to(BATCH_BYTES);
                 buffer = lines;
-                theirs.written();
+                writer_side.written();
             }
         })?;
         Ok(Self(shared))
     }
 
-    /// Waits until all that was taken in is written, but not for ever.
+    /// Waits until every pending line is written, at most [`FLUSH_TIMEOUT`].
     pub(super) fn flush(&self) {
         let mut state = self.0.lock();
-        state.in_a_hurry = true;
+        state.flush_requested = true;
         self.0.changed.notify_all();
-        let busy = |state: &mut State| state.is_writing || !state.waiting.is_empty();
-        let done = self.0.changed.wait_timeout_while(state, PATIENCE, busy);
+        let busy = |state: &mut State| state.is_writing || !state.pending.is_empty();
+        let done = self.0.changed.wait_timeout_while(state, FLUSH_TIMEOUT, busy);
         let (mut state, _) = done.unwrap_or_else(PoisonError::into_inner);
-        state.in_a_hurry = false;
+        state.flush_requested = false;
     }
 }
 
-impl Write for Gatherer {
+impl Write for BatchedWriter {
     /// Takes one whole line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut state = self.0.lock();
-        let before = state.waiting.len();
+        let before = state.pending.len();
         let after = before + line.len();
-        if after > MOST {
+        if after > MAX_PENDING_BYTES {
             state.dropped += 1;
             return Ok(line.len());
         }
-        state.waiting.extend_from_slice(line);
+        state.pending.extend_from_slice(line);
         drop(state);
-        if before == 0 || (before < EARLY && after >= EARLY) {
+        if before == 0 || (before < BATCH_BYTES && after >= BATCH_BYTES) {
             self.0.changed.notify_all();
         }
         Ok(line.len())
@@ -154,19 +159,19 @@ mod tests {
     #[test]
     fn lines_leave_together_whole_and_in_order() {
         let (sender, taken) = mpsc::sync_channel(1_000);
-        let gatherer = Gatherer::start(Taken(sender), missing).unwrap();
+        let writer = BatchedWriter::start(Taken(sender), missing).unwrap();
         let threads = [0, 1, 2, 3].map(|thread| {
-            let mut gatherer = gatherer.clone();
+            let mut writer = writer.clone();
             std::thread::spawn(move || {
                 for n in 0..500 {
-                    gatherer.write_all(format!("{thread} {n}\n").as_bytes()).unwrap();
+                    writer.write_all(format!("{thread} {n}\n").as_bytes()).unwrap();
                 }
             })
         });
         for thread in threads {
             thread.join().unwrap();
         }
-        gatherer.flush();
+        writer.flush();
         let pieces: Vec<Vec<u8>> = taken.try_iter().collect();
         assert!(pieces.len() < 1_000, "{} pieces for 2,000 lines", pieces.len());
         let text = String::from_utf8(pieces.concat()).unwrap();
@@ -180,11 +185,11 @@ mod tests {
     #[test]
     fn a_log_that_nobody_reads_holds_nobody_up_and_tells_later_what_is_missing() {
         let (sender, taken) = mpsc::sync_channel(0);
-        let mut gatherer = Gatherer::start(Taken(sender), missing).unwrap();
+        let mut writer = BatchedWriter::start(Taken(sender), missing).unwrap();
         let line = [b'x'; 1024 * 1024];
         // One may be on its way out.
         for _ in 0..10 {
-            gatherer.write_all(&line).unwrap();
+            writer.write_all(&line).unwrap();
         }
         let (mut size, mut last) = (0, Vec::new());
         while !last.ends_with(b" are missing\n") {
@@ -205,9 +210,9 @@ mod tests {
     #[test]
     fn the_last_words_are_written_before_a_program_ends() {
         let (sender, taken) = mpsc::sync_channel(10);
-        let mut gatherer = Gatherer::start(Taken(sender), missing).unwrap();
-        gatherer.write_all(b"the last\n").unwrap();
-        gatherer.flush();
+        let mut writer = BatchedWriter::start(Taken(sender), missing).unwrap();
+        writer.write_all(b"the last\n").unwrap();
+        writer.flush();
         assert_eq!(taken.try_recv().unwrap(), b"the last\n");
     }
 }

@@ -1,5 +1,5 @@
-//! The names of all settings of all programs, so that a typo in a file can be told from a setting
-//! of another program.
+//! The names of all settings of all programs, to tell a misspelled key in a file from the setting of
+//! another program.
 
 /// Every variable that some program reads; in a settings file, the same in lower case.
 pub const ALL: &[&str] = &[
@@ -104,9 +104,9 @@ pub const ALL: &[&str] = &[
     "XAI_BASE_URL",
 ];
 
-/// Whether a variable holds a secret, whose value is never shown.
+/// Whether a variable is a secret, whose value is never shown.
 pub fn is_secret(name: &str) -> bool {
-    // A database URL may carry a password, a webhook-like URL may not.
+    // A database URL may contain a password.
     name.ends_with("_API_KEY")
         || matches!(
             name,
@@ -120,12 +120,12 @@ pub fn is_secret(name: &str) -> bool {
         )
 }
 
-/// The known name nearest to a mistyped one, if any is near.
+/// The known name most similar to a misspelled one, if any is similar.
 pub fn nearest(name: &str) -> Option<&'static str> {
     nearest_of(&name.to_uppercase(), ALL)
 }
 
-/// The one of some words that is nearest to a mistyped one, if any is near.
+/// The word of a list most similar to a misspelled one, if any is similar.
 pub fn nearest_of(word: &str, known: &[&'static str]) -> Option<&'static str> {
     known
         .iter()

@@ -1,46 +1,46 @@
-//! The events of a stream that bring nothing but words: nearly all of them, and so they are read
-//! without building a tree of each.
+//! Events of a stream that contain only text. Nearly all do, so they are parsed without building a
+//! `Value` of each.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// An event that brings words only. Whatever else the reader cares for must not be in it.
+/// An event with text only, and nothing else that the reader needs.
 #[derive(Deserialize)]
-pub(super) struct Words {
-    choices: [WordsChoice; 1],
+pub(super) struct TextDelta {
+    choices: [TextChoice; 1],
     usage: Option<IgnoredAny>,
     x_groq: Option<IgnoredAny>,
     error: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
-struct WordsChoice {
+struct TextChoice {
     #[serde(default)]
     index: u64,
-    delta: WordsDelta,
+    delta: ChoiceDelta,
     finish_reason: Option<IgnoredAny>,
     error: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
-struct WordsDelta {
+struct ChoiceDelta {
     content: String,
     tool_calls: Option<IgnoredAny>,
     refusal: Option<IgnoredAny>,
 }
 
-impl Words {
-    /// Its text.
-    pub(super) fn of(event: &str) -> Option<String> {
+impl TextDelta {
+    /// The text of an event; `None` when it contains anything else.
+    pub(super) fn parse(event: &str) -> Option<String> {
         let Self { choices: [choice], usage: None, x_groq: None, error: None } =
             serde_json::from_str(event).ok()?
         else {
             return None;
         };
-        let WordsChoice { index: 0, delta, finish_reason: None, error: None } = choice else {
+        let TextChoice { index: 0, delta, finish_reason: None, error: None } = choice else {
             return None;
         };
-        let WordsDelta { content, tool_calls: None, refusal: None } = delta else { return None };
+        let ChoiceDelta { content, tool_calls: None, refusal: None } = delta else { return None };
         Some(content)
     }
 }
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn only_an_event_of_nothing_but_words_is_read_as_one() {
-        let words = |event: Value| Words::of(&event.to_string());
+        let words = |event: Value| TextDelta::parse(&event.to_string());
         let plain = json!({ "id": "c", "object": "chat.completion.chunk", "usage": null, "choices": [
             { "index": 0, "delta": { "role": "assistant", "content": "a\n\u{e9}" }, "logprobs": null,
               "finish_reason": null }] });

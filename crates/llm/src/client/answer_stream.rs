@@ -1,7 +1,8 @@
-//! An answer that comes piece by piece.
+//! A streamed answer.
 
-use super::{CallContext, Cassette, LlmClient, Parts, completed};
+use super::{Cassette, LlmClient, Parts, completed};
 use crate::cassette;
+use crate::context::CallContext;
 use crate::error::{LlmError, LlmErrorKind};
 use crate::event::StreamEvent;
 use crate::model::{ModelRef, Provider};
@@ -9,32 +10,32 @@ use crate::offline::OfflineStream;
 use crate::provider::{Answer, Failure, LiveStream, Piece};
 use crate::request::LlmRequest;
 
-/// An answer on its way in: any number of texts, then exactly one end or error. It is asked for
-/// again, or elsewhere, only before its first text. Dropping it drops the connection.
-pub struct Answering {
-    /// Who is asked what; on the heap, for the run that holds it waits long.
-    order: Box<Order>,
+/// A streamed answer: any number of texts, then exactly one end or error. Retries and fallback happen
+/// only before its first text. Dropping it closes the connection.
+pub struct AnswerStream {
+    /// On the heap: a run holds the stream for long, and keeps it small.
+    call: Box<Call>,
     state: State,
 }
 
-/// Who is asked what.
-struct Order {
+/// The call that the answer is to.
+struct Call {
     client: LlmClient,
     request: LlmRequest,
-    call: CallContext,
+    context: CallContext,
 }
 
-/// Where an answer stands.
+/// The state of the stream.
 enum State {
-    /// Nobody has been asked.
-    Begin,
-    /// Text has come; from here on a failure is the caller's.
+    /// The call has not started.
+    NotStarted,
+    /// The first piece has come; from here on a failure ends the stream.
     Open(Pieces, ModelRef),
-    /// The end or an error was given.
+    /// The end or an error was returned.
     Ended,
 }
 
-/// An answer that is coming in.
+/// The source of the pieces.
 enum Pieces {
     Network(Box<LiveStream>),
     Offline(OfflineStream),
@@ -49,12 +50,12 @@ impl Pieces {
     }
 }
 
-impl Answering {
-    pub(super) fn new(client: LlmClient, request: LlmRequest, call: CallContext) -> Self {
-        Self { order: Box::new(Order { client, request, call }), state: State::Begin }
+impl AnswerStream {
+    pub(super) fn new(client: LlmClient, request: LlmRequest, context: CallContext) -> Self {
+        Self { call: Box::new(Call { client, request, context }), state: State::NotStarted }
     }
 
-    /// What comes next; nothing after the end or an error.
+    /// The next piece; `None` after the end or an error.
     pub async fn next(&mut self) -> Option<Result<StreamEvent, LlmError>> {
         match self.piece().await? {
             Ok(Piece::Text(text)) => Some(Ok(StreamEvent::Text(text))),
@@ -70,14 +71,14 @@ impl Answering {
         match &mut self.state {
             State::Open(pieces, model) => Some(pieces.next().await.map_err(|failure| {
                 let mut error = failure.into_error(model.provider);
-                // It worked, and then it broke off: the text is out, and cannot be taken back.
+                // The stream broke off: its text is with the caller and cannot be taken back.
                 error.kind = LlmErrorKind::BadAnswer;
                 error
             })),
-            State::Begin => {
-                let Order { client, request, call } = &*self.order;
-                // On the heap: only until the answer begins.
-                Some(Box::pin(client.open(request, call)).await.map(|(piece, pieces, model)| {
+            State::NotStarted => {
+                let Call { client, request, context } = &*self.call;
+                // On the heap: it is needed only until the answer begins.
+                Some(Box::pin(client.open(request, context)).await.map(|(piece, pieces, model)| {
                     self.state = State::Open(pieces, model);
                     piece
                 }))
@@ -87,19 +88,19 @@ impl Answering {
     }
 
     async fn done(&mut self, answer: Answer) -> Result<StreamEvent, LlmError> {
-        let Order { client, request, call } = &*self.order;
+        let Call { client, request, context } = &*self.call;
         let State::Open(_, model) = std::mem::replace(&mut self.state, State::Ended) else {
             return Err(Failure::cut_off().into_error(request.model.provider));
         };
         let completion = Box::new(completed(&model, answer));
-        client.0.mind_the_price(&model, &completion);
-        client.0.cassette.record(request, call, &completion).await;
+        client.0.warn_if_unpriced(&model, &completion);
+        client.0.cassette.record(request, context, &completion).await;
         Ok(StreamEvent::Done(completion))
     }
 }
 
 impl LlmClient {
-    /// Asks until a first piece has come.
+    /// Calls models until a first piece has come.
     async fn open(
         &self,
         request: &LlmRequest,
@@ -122,7 +123,9 @@ impl LlmClient {
         loop {
             match parts.open_once(&model, request, call).await {
                 Ok((piece, pieces)) => return Ok((piece, pieces, model)),
-                Err(failure) => parts.next(&mut attempts, &mut model, failure, &call.tally).await?,
+                Err(failure) => {
+                    parts.handle_failure(&mut attempts, &mut model, failure, &call.tally).await?
+                }
             }
         }
     }

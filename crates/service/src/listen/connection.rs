@@ -1,4 +1,4 @@
-//! A connection that is given up when its client is too slow.
+//! A connection with read and write timeouts: it is closed when its client is too slow.
 
 use std::io;
 use std::pin::Pin;
@@ -14,10 +14,10 @@ use tokio::time::{Sleep, sleep};
 
 use super::Limits;
 
-/// What the client is waited for, when no request of it is being answered.
+/// What the client has to send next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Awaited {
-    /// Nothing: a request is being answered.
+    /// Nothing: a request is in progress.
     Nothing,
     /// Its next request.
     Request,
@@ -25,86 +25,85 @@ enum Awaited {
     Head,
 }
 
-/// Whether a request is being answered.
-enum Look {
+/// Whether a request is in progress.
+enum Activity {
     Busy,
     Idle,
 }
 
-/// What a connection's service tells its stream.
+/// The state of a connection's requests, set by its service and read by its stream.
 #[derive(Debug, Default)]
-pub(super) struct Requests {
-    /// How many have begun.
+pub(super) struct RequestState {
+    /// How many requests have begun.
     begun: AtomicUsize,
-    /// Whether one is being answered: then what is read is a body, and its handler's.
+    /// Whether one is in progress: what is read then is its body, whose timeout is the handler's.
     busy: AtomicBool,
 }
 
-impl Requests {
-    /// A head has arrived in full.
+impl RequestState {
+    /// The head of a request has arrived.
     pub(super) fn begin(&self) {
         self.begun.fetch_add(1, Ordering::Relaxed);
         self.busy.store(true, Ordering::Relaxed);
     }
 }
 
-/// A stream with deadlines for both directions.
+/// A stream with a timeout for each direction.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(super) struct Connection {
     stream: TcpStream,
     limits: Limits,
-    requests: Arc<Requests>,
-    /// How many requests had begun when it was last read.
+    requests: Arc<RequestState>,
+    /// How many requests had begun when it was last checked.
     seen: usize,
     awaited: Awaited,
-    /// When the client is given up for what it does not send.
-    reading: Option<Pin<Box<Sleep>>>,
-    /// When the client is given up for what it does not take.
-    writing: Option<Pin<Box<Sleep>>>,
+    /// Ends when the client has sent nothing for too long.
+    read_timeout: Option<Pin<Box<Sleep>>>,
+    /// Ends when the client has read nothing for too long.
+    write_timeout: Option<Pin<Box<Sleep>>>,
 }
 
-impl Watched {
-    pub(super) fn new(stream: TcpStream, limits: Limits, requests: Arc<Requests>) -> Self {
+impl Connection {
+    pub(super) fn new(stream: TcpStream, limits: Limits, requests: Arc<RequestState>) -> Self {
         let awaited = Awaited::Nothing;
-        Self { stream, limits, requests, seen: 0, awaited, reading: None, writing: None }
+        Self { stream, limits, requests, seen: 0, awaited, read_timeout: None, write_timeout: None }
     }
 
-    /// Takes in what has become of the requests; between two of them the next one is awaited.
-    fn look(&mut self) -> Look {
+    /// Updates the read timeout from the state of the requests: between two of them it is for the next.
+    fn activity(&mut self) -> Activity {
         let begun = self.requests.begun.load(Ordering::Relaxed);
         let busy = self.requests.busy.load(Ordering::Relaxed);
-        // One may have begun and ended since the last look.
+        // One may have begun and ended since the last check.
         if busy || begun != self.seen {
             self.seen = begun;
             self.wait_for(Awaited::Nothing);
         }
         if busy {
-            return Look::Busy;
+            return Activity::Busy;
         }
         if self.awaited == Awaited::Nothing {
             self.wait_for(Awaited::Request);
         }
-        Look::Idle
+        Activity::Idle
     }
 
-    /// Sees to it that the task looks again when the client's time is over: after an answer hyper
-    /// need not read.
+    /// Registers for the end of the read timeout: after a response hyper need not read again.
     fn arm(&mut self, cx: &mut Context<'_>) {
-        if let (Look::Idle, Some(end)) = (self.look(), &mut self.reading) {
-            // When it is over already, the next read says so.
+        if let (Activity::Idle, Some(end)) = (self.activity(), &mut self.read_timeout) {
+            // It is over already: the next read returns the error.
             if end.as_mut().poll(cx).is_ready() {
                 cx.waker().wake_by_ref();
             }
         }
     }
 
-    /// Begins to wait, unless this is waited for already.
+    /// Starts the timeout for what is awaited, unless it runs already.
     fn wait_for(&mut self, awaited: Awaited) {
         if self.awaited == awaited {
             return;
         }
         self.awaited = awaited;
-        self.reading = match awaited {
+        self.read_timeout = match awaited {
             Awaited::Nothing => None,
             Awaited::Request => Some(Box::pin(sleep(self.limits.idle))),
             Awaited::Head => Some(Box::pin(sleep(self.limits.head))),
@@ -112,7 +111,7 @@ impl Watched {
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for Connection {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -120,12 +119,12 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let read = Pin::new(&mut this.stream).poll_read(cx, buf);
-        match (this.look(), &read) {
-            (Look::Busy, _) => return read,
-            (Look::Idle, Poll::Ready(_)) => this.wait_for(Awaited::Head),
-            (Look::Idle, Poll::Pending) => {}
+        match (this.activity(), &read) {
+            (Activity::Busy, _) => return read,
+            (Activity::Idle, Poll::Ready(_)) => this.wait_for(Awaited::Head),
+            (Activity::Idle, Poll::Pending) => {}
         }
-        match &mut this.reading {
+        match &mut this.read_timeout {
             Some(end) if read.is_pending() => {
                 ready!(end.as_mut().poll(cx));
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -135,8 +134,8 @@ impl AsyncRead for Watched {
     }
 }
 
-/// The outcome of a write, unless the client takes nothing for too long.
-fn taken<T>(
+/// The result of a write, or a timeout when the client has read nothing for `limit`.
+fn write_within<T>(
     written: Poll<io::Result<T>>,
     end: &mut Option<Pin<Box<Sleep>>>,
     limit: Duration,
@@ -150,7 +149,7 @@ fn taken<T>(
     Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for Connection {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -158,7 +157,7 @@ impl AsyncWrite for Watched {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, buf);
-        taken(written, &mut this.writing, this.limits.stalled, cx)
+        write_within(written, &mut this.write_timeout, this.limits.stalled, cx)
     }
 
     fn poll_write_vectored(
@@ -168,7 +167,7 @@ impl AsyncWrite for Watched {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
-        taken(written, &mut this.writing, this.limits.stalled, cx)
+        write_within(written, &mut this.write_timeout, this.limits.stalled, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -186,26 +185,26 @@ impl AsyncWrite for Watched {
     }
 }
 
-/// An answer's body, which says when it has been told.
+/// A response's body, which marks its request as finished when it is dropped.
 #[derive(Debug)]
-pub(super) struct Answer<B> {
+pub(super) struct ResponseBody<B> {
     body: B,
-    requests: Arc<Requests>,
+    requests: Arc<RequestState>,
 }
 
-impl<B> Answer<B> {
-    pub(super) fn new(body: B, requests: Arc<Requests>) -> Self {
+impl<B> ResponseBody<B> {
+    pub(super) fn new(body: B, requests: Arc<RequestState>) -> Self {
         Self { body, requests }
     }
 }
 
-impl<B> Drop for Answer<B> {
+impl<B> Drop for ResponseBody<B> {
     fn drop(&mut self) {
         self.requests.busy.store(false, Ordering::Relaxed);
     }
 }
 
-impl<B: Body + Unpin> Body for Answer<B> {
+impl<B: Body + Unpin> Body for ResponseBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
