@@ -5,7 +5,6 @@
 
 pub mod auth;
 mod board;
-pub mod conformance;
 pub mod contract;
 mod demo;
 pub mod error;

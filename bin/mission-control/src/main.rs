@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueHint};
+use conformance::cli::Conformance;
 use mc_client::token::{Algorithm, Key, TokenVerifier};
 use service::cli::About;
 use service::exit;
@@ -14,7 +15,6 @@ use service::otel::OtelSettings;
 use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 use tokio::net::TcpListener;
-use wombat_mission_control::conformance::cli::Conformance;
 use wombat_mission_control::store::budgets::Nanos;
 use wombat_mission_control::store::database::Database;
 use wombat_mission_control::{BoardPassword, Config, ProxyLogin};
@@ -99,7 +99,7 @@ fn main() -> ExitCode {
     let shows = matches!(cli.command, Some(Command::Config));
     match cli.command {
         Some(Command::Conformance(args)) => {
-            return wombat_mission_control::conformance::cli::run(NAME, cli.config, *args);
+            return conformance::cli::run(NAME, cli.config, *args);
         }
         Some(Command::Contract) => return contract(),
         Some(Command::About(about)) => return about.tell::<Cli>(),

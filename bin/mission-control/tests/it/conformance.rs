@@ -1,8 +1,8 @@
 //! This backend keeps the contract, and a backend that does not is told so.
 
 use mc_client::token::{Algorithm, Key};
-use wombat_mission_control::conformance::report::{Outcome, Report};
-use wombat_mission_control::conformance::{ConformanceError, Target, check};
+use conformance::report::{Outcome, Report};
+use conformance::{ConformanceError, Target, check};
 
 use crate::harness::{Backend, INTERNAL, SECRET};
 

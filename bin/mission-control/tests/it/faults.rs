@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
-use wombat_mission_control::conformance::check;
+use conformance::check;
 
 use crate::auth::{claims, now, signed};
 use crate::conformance::{failures, target};

@@ -93,7 +93,7 @@ pub struct Report {
 
 impl Report {
     /// Counts.
-    pub(super) fn count(checks: &[Finished]) -> Summary {
+    pub(crate) fn count(checks: &[Finished]) -> Summary {
         checks.iter().fold(Summary::default(), |mut summary, check| {
             match (check.outcome, check.is_required()) {
                 (Outcome::Pass, _) => summary.passed += 1,

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::super::answer::time_of;
-use super::super::suite::{Suite, ensure};
+use crate::answer::time_of;
+use crate::suite::{Suite, ensure};
 
-pub(in super::super) async fn run(suite: &mut Suite<'_>) {
+pub(crate) async fn run(suite: &mut Suite<'_>) {
     let sentence = "Task = {id, title, status, description?, metadata?, created_at, updated_at}";
     suite
         .required("task", sentence, async |w| {
@@ -113,7 +113,7 @@ pub(in super::super) async fn run(suite: &mut Suite<'_>) {
             }
             let path = format!("/messages?task_id={task}&limit=2");
             let newest = w.agent(&w.one).get(&path).await?;
-            let texts = super::super::answer::column(newest.items()?, "content");
+            let texts = crate::answer::column(newest.items()?, "content");
             ensure(texts == ["2", "3"], || format!("the newest two of 1, 2, 3: {texts:?}"))?;
             for message in newest.items()? {
                 time_of(message, "created_at")?;
@@ -122,7 +122,7 @@ pub(in super::super) async fn run(suite: &mut Suite<'_>) {
             }
             let path = format!("{path}&cursor={}", super::encode(newest.text_at("next_cursor")?));
             let older = w.agent(&w.one).get(&path).await?;
-            let texts = super::super::answer::column(older.items()?, "content");
+            let texts = crate::answer::column(older.items()?, "content");
             ensure(texts == ["1"], || format!("older than those: {texts:?}"))?;
             let nowhere = format!("/messages?task_id={}", uuid::Uuid::new_v4());
             w.agent(&w.one).get(&nowhere).await?.fails(404)

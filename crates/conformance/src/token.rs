@@ -16,10 +16,10 @@ use sha2::{Sha256, Sha512};
 const TTL: u64 = 300;
 
 /// The role that the suite's agents have.
-pub(super) const ROLE: &str = "conformance";
+pub(crate) const ROLE: &str = "conformance";
 
 /// What signs the tokens that the backend is to accept.
-pub(super) struct Keys {
+pub(crate) struct Keys {
     key: EncodingKey,
     algorithm: jsonwebtoken::Algorithm,
     symmetric: Option<Vec<u8>>,
@@ -33,17 +33,17 @@ impl fmt::Debug for Keys {
 }
 
 /// Seconds since 1970.
-pub(super) fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// JSON or bytes as a part of a token has them.
-pub(super) fn part(bytes: impl AsRef<[u8]>) -> String {
+pub(crate) fn part(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// What a good token says.
-pub(super) fn claims(user_id: &str, role: &str) -> Map<String, Value> {
+pub(crate) fn claims(user_id: &str, role: &str) -> Map<String, Value> {
     let claims = json!({
         "type": "agent", "user_id": user_id, "agent_role": role, "sub": format!("wombat:{role}"),
         "iss": "wombat", "iat": now(), "exp": now() + TTL, "jti": uuid::Uuid::new_v4().to_string()
@@ -56,7 +56,7 @@ pub(super) fn claims(user_id: &str, role: &str) -> Map<String, Value> {
 
 impl Keys {
     /// The key as it is given to the daemon; `public` is the other half where there is one.
-    pub(super) fn new(
+    pub(crate) fn new(
         key: &Key,
         algorithm: Algorithm,
         public: Option<&str>,
@@ -95,12 +95,12 @@ impl Keys {
     }
 
     /// The name of the algorithm that the backend must have pinned.
-    pub(super) fn algorithm(&self) -> String {
+    pub(crate) fn algorithm(&self) -> String {
         format!("{:?}", self.algorithm)
     }
 
     /// Other algorithms of the same family, under the same secret; none where there is no secret.
-    pub(super) fn siblings(&self, claims: &Map<String, Value>) -> Vec<(String, String)> {
+    pub(crate) fn siblings(&self, claims: &Map<String, Value>) -> Vec<(String, String)> {
         use jsonwebtoken::Algorithm::{HS256, HS384, HS512};
         let others = [HS256, HS384, HS512].into_iter().filter(|other| *other != self.algorithm);
         match self.symmetric {
@@ -116,24 +116,24 @@ impl Keys {
     }
 
     /// Signs with the right key and the right algorithm.
-    pub(super) fn sign(&self, claims: &Map<String, Value>) -> Result<String, TokenError> {
+    pub(crate) fn sign(&self, claims: &Map<String, Value>) -> Result<String, TokenError> {
         jsonwebtoken::encode(&Header::new(self.algorithm), claims, &self.key)
             .map_err(|error| TokenError::Sign(error.to_string()))
     }
 
     /// The public key, where the backend verifies with one and it was given.
-    pub(super) fn public(&self) -> Option<&[u8]> {
+    pub(crate) fn public(&self) -> Option<&[u8]> {
         self.public.as_deref()
     }
 
     /// Whether both sides hold the same secret.
-    pub(super) fn is_symmetric(&self) -> bool {
+    pub(crate) fn is_symmetric(&self) -> bool {
         self.symmetric.is_some()
     }
 }
 
 /// A token with a header of one's own, signed by HMAC-SHA-256 with any key.
-pub(super) fn forge(header: &Value, claims: &Map<String, Value>, key: &[u8]) -> String {
+pub(crate) fn forge(header: &Value, claims: &Map<String, Value>, key: &[u8]) -> String {
     let message = unsigned(header, claims);
     let signature = Hmac::<Sha256>::new_from_slice(key).map(|mut mac| {
         mac.update(message.as_bytes());
@@ -143,7 +143,7 @@ pub(super) fn forge(header: &Value, claims: &Map<String, Value>, key: &[u8]) -> 
 }
 
 /// The same with HMAC-SHA-512.
-pub(super) fn forge_512(header: &Value, claims: &Map<String, Value>, key: &[u8]) -> String {
+pub(crate) fn forge_512(header: &Value, claims: &Map<String, Value>, key: &[u8]) -> String {
     let message = unsigned(header, claims);
     let signature = Hmac::<Sha512>::new_from_slice(key).map(|mut mac| {
         mac.update(message.as_bytes());
@@ -153,7 +153,7 @@ pub(super) fn forge_512(header: &Value, claims: &Map<String, Value>, key: &[u8])
 }
 
 /// Header and claims without a signature and without its dot.
-pub(super) fn unsigned(header: &Value, claims: &Map<String, Value>) -> String {
+pub(crate) fn unsigned(header: &Value, claims: &Map<String, Value>) -> String {
     let claims = Value::Object(claims.clone());
     format!("{}.{}", part(header.to_string()), part(claims.to_string()))
 }

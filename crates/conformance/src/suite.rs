@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::report::{Finished, Outcome};
-use super::world::World;
+use crate::report::{Finished, Outcome};
+use crate::world::World;
 
 /// The longest that one check may take.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Why a check did not pass.
 #[derive(Debug)]
-pub(super) enum Not {
+pub(crate) enum Not {
     /// The backend does otherwise: what was seen.
     Failed(String),
     /// It could not be looked at: why.
@@ -18,20 +18,20 @@ pub(super) enum Not {
 }
 
 /// What was seen, when it is as the contract says.
-pub(super) type Verdict = Result<String, Not>;
+pub(crate) type Verdict = Result<String, Not>;
 
 /// A failure, with what was seen.
-pub(super) fn failed<T>(seen: impl Into<String>) -> Result<T, Not> {
+pub(crate) fn failed<T>(seen: impl Into<String>) -> Result<T, Not> {
     Err(Not::Failed(seen.into()))
 }
 
 /// A failure unless it holds.
-pub(super) fn ensure(holds: bool, seen: impl FnOnce() -> String) -> Result<(), Not> {
+pub(crate) fn ensure(holds: bool, seen: impl FnOnce() -> String) -> Result<(), Not> {
     if holds { Ok(()) } else { Err(Not::Failed(seen())) }
 }
 
 /// The checks of one chapter as they are made.
-pub(super) struct Suite<'w> {
+pub(crate) struct Suite<'w> {
     world: &'w World,
     chapter: &'static str,
     finished: Vec<Finished>,
@@ -39,17 +39,17 @@ pub(super) struct Suite<'w> {
 
 impl<'w> Suite<'w> {
     /// A chapter without checks.
-    pub(super) fn new(world: &'w World, chapter: &'static str) -> Self {
+    pub(crate) fn new(world: &'w World, chapter: &'static str) -> Self {
         Self { world, chapter, finished: Vec::new() }
     }
 
     /// All that was checked.
-    pub(super) fn finish(self) -> Vec<Finished> {
+    pub(crate) fn finish(self) -> Vec<Finished> {
         self.finished
     }
 
     /// A check of the part that every backend must have.
-    pub(super) async fn required(
+    pub(crate) async fn required(
         &mut self,
         name: &str,
         sentence: &str,
@@ -60,7 +60,7 @@ impl<'w> Suite<'w> {
 
     /// A check that is made only where the backend announces all these features. What is named
     /// first is what the check is about.
-    pub(super) async fn check(
+    pub(crate) async fn check(
         &mut self,
         name: &str,
         features: &[&str],

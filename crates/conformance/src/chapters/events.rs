@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::super::suite::{Not, Suite, ensure, failed};
-use super::super::world::Caller;
+use crate::suite::{Not, Suite, ensure, failed};
+use crate::world::Caller;
 
 /// How long an event may take to be told.
 const SOON: Duration = Duration::from_secs(15);
@@ -99,7 +99,7 @@ fn event(block: &str) -> Option<Event> {
     Some(Event { id: field("id").pop().unwrap_or_default(), kind, data })
 }
 
-pub(in super::super) async fn run(suite: &mut Suite<'_>) {
+pub(crate) async fn run(suite: &mut Suite<'_>) {
     let sentence =
         "GET /events: SSE of task.*, message.*, document.*; an agent token hears its own tenant's";
     suite

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::super::suite::{Not, Suite, ensure, failed};
-use super::super::world::World;
+use crate::suite::{Not, Suite, ensure, failed};
+use crate::world::World;
 
-pub(in super::super) async fn run(suite: &mut Suite<'_>) {
+pub(crate) async fn run(suite: &mut Suite<'_>) {
     leases(suite).await;
     budgets(suite).await;
     tools(suite).await;
@@ -94,7 +94,7 @@ async fn budgets(suite: &mut Suite<'_>) {
                 agent.post("/usage", usage.clone()).await?.made()?;
             }
             let budget = agent.get("/budget").await?;
-            super::super::answer::time_of(budget.ok()?, "period_end")?;
+            crate::answer::time_of(budget.ok()?, "period_end")?;
             let near = |name: &str, usd: f64| {
                 budget.body[name].as_f64().is_some_and(|found| (found - usd).abs() < 1e-6)
             };

@@ -4,8 +4,8 @@ use futures::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::super::suite::{Not, Suite, ensure, failed};
-use super::super::world::World;
+use crate::suite::{Not, Suite, ensure, failed};
+use crate::world::World;
 
 const SAME: &str =
     "Same key and same body → the original response, 200, header Idempotent-Replayed: true";
@@ -34,7 +34,7 @@ fn other(mut body: Value, path: &str, text: &str) -> Value {
     body
 }
 
-pub(in super::super) async fn run(suite: &mut Suite<'_>) {
+pub(crate) async fn run(suite: &mut Suite<'_>) {
     for path in ENDPOINTS {
         let name = path.trim_start_matches('/');
         suite

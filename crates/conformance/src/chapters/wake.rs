@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::super::answer::column;
-use super::super::suite::{Suite, ensure, failed};
+use crate::answer::column;
+use crate::suite::{Suite, ensure, failed};
 
 /// The list of a standup that a status leads to.
 const LISTS: [(&str, &str); 3] =
     [("completed", "done"), ("in_progress", "in_progress"), ("blocked", "blocked")];
 
-pub(in super::super) async fn run(suite: &mut Suite<'_>) {
+pub(crate) async fn run(suite: &mut Suite<'_>) {
     let sentence = "POST /heartbeat → {status, claimed, pending: {notifications, tasks}}";
     suite
         .check("heartbeat", &["heartbeat"], sentence, async |w| {

@@ -10,13 +10,13 @@ use mc_client::types::Capabilities;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::answer::Answer;
-use super::suite::Not;
-use super::token::{Keys, ROLE, claims};
-use super::watch::Watch;
+use crate::answer::Answer;
+use crate::suite::Not;
+use crate::token::{Keys, ROLE, claims};
+use crate::watch::Watch;
 
 /// Where the contract's endpoints are.
-pub(super) const MC: &str = "/api/mission-control";
+pub(crate) const MC: &str = "/api/mission-control";
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,39 +28,39 @@ const COME_BACK: u32 = 5;
 const MAX_WAIT: Duration = Duration::from_secs(20);
 
 /// The users that a run of the suite is about, and how to speak for them.
-pub(super) struct World {
-    pub(super) http: reqwest::Client,
-    pub(super) url: String,
-    pub(super) keys: Keys,
-    pub(super) internal: Option<SecretString>,
+pub(crate) struct World {
+    pub(crate) http: reqwest::Client,
+    pub(crate) url: String,
+    pub(crate) keys: Keys,
+    pub(crate) internal: Option<SecretString>,
     /// Never to be seen in a report.
     secrets: Vec<String>,
     /// What the backend announces.
-    pub(super) features: Capabilities,
+    pub(crate) features: Capabilities,
     /// Stands in all that is made.
-    pub(super) marker: String,
+    pub(crate) marker: String,
     /// The two users that most checks are about.
-    pub(super) one: String,
+    pub(crate) one: String,
     /// The other one.
-    pub(super) two: String,
+    pub(crate) two: String,
     /// Whether the users are of the suite's own making, so that nothing of theirs is anybody's.
-    pub(super) own_users: bool,
-    pub(super) watch: Mutex<Watch>,
-    pub(super) made: Mutex<Made>,
+    pub(crate) own_users: bool,
+    pub(crate) watch: Mutex<Watch>,
+    pub(crate) made: Mutex<Made>,
     count: AtomicU32,
 }
 
 /// What was made, for the cleaning up.
 #[derive(Debug, Default)]
-pub(super) struct Made {
+pub(crate) struct Made {
     /// User and id.
-    pub(super) tasks: BTreeSet<(String, String)>,
+    pub(crate) tasks: BTreeSet<(String, String)>,
     /// All users that were spoken for.
-    pub(super) users: BTreeSet<String>,
+    pub(crate) users: BTreeSet<String>,
     /// How many messages.
-    pub(super) messages: usize,
+    pub(crate) messages: usize,
     /// How many documents.
-    pub(super) documents: usize,
+    pub(crate) documents: usize,
 }
 
 /// Who calls.
@@ -75,25 +75,25 @@ enum Who {
 
 /// Somebody who calls the backend.
 #[derive(Clone)]
-pub(super) struct Caller<'w> {
+pub(crate) struct Caller<'w> {
     world: &'w World,
     who: Who,
     extra: Vec<(&'static str, String)>,
 }
 
 /// What the suite is given to know.
-pub(super) struct Known {
+pub(crate) struct Known {
     /// Without a slash at its end.
-    pub(super) url: String,
-    pub(super) keys: Keys,
-    pub(super) internal: Option<SecretString>,
-    pub(super) secrets: Vec<String>,
-    pub(super) users: Option<(String, String)>,
+    pub(crate) url: String,
+    pub(crate) keys: Keys,
+    pub(crate) internal: Option<SecretString>,
+    pub(crate) secrets: Vec<String>,
+    pub(crate) users: Option<(String, String)>,
 }
 
 impl World {
     /// A world of which nothing is known yet.
-    pub(super) fn new(http: reqwest::Client, known: Known) -> Self {
+    pub(crate) fn new(http: reqwest::Client, known: Known) -> Self {
         let run = uuid::Uuid::new_v4().simple().to_string();
         let own_users = known.users.is_none();
         let random = || (uuid::Uuid::new_v4().to_string(), uuid::Uuid::new_v4().to_string());
@@ -116,17 +116,17 @@ impl World {
     }
 
     /// A title that tells people where it came from, and that no other check uses.
-    pub(super) fn title(&self, what: &str) -> String {
+    pub(crate) fn title(&self, what: &str) -> String {
         format!("{} {what} {}", self.marker, self.count.fetch_add(1, Ordering::Relaxed))
     }
 
     /// A key that nobody else uses.
-    pub(super) fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         format!("conformance:{}", uuid::Uuid::new_v4())
     }
 
     /// A user whom nobody has ever heard of.
-    pub(super) fn fresh_user(&self) -> Result<String, Not> {
+    pub(crate) fn fresh_user(&self) -> Result<String, Not> {
         if self.own_users {
             return Ok(uuid::Uuid::new_v4().to_string());
         }
@@ -134,7 +134,7 @@ impl World {
     }
 
     /// The key of a session of a user with the suite's agent.
-    pub(super) fn session(&self, user: &str) -> String {
+    pub(crate) fn session(&self, user: &str) -> String {
         format!("user:{user}:{ROLE}")
     }
 
@@ -143,22 +143,22 @@ impl World {
     }
 
     /// Somebody who says nothing about who it is.
-    pub(super) fn nobody(&self) -> Caller<'_> {
+    pub(crate) fn nobody(&self) -> Caller<'_> {
         self.caller(Who::Nobody)
     }
 
     /// Somebody with any token at all.
-    pub(super) fn token(&self, token: &str) -> Caller<'_> {
+    pub(crate) fn token(&self, token: &str) -> Caller<'_> {
         self.caller(Who::Token(token.to_owned()))
     }
 
     /// A user's agent.
-    pub(super) fn agent(&self, user: &str) -> Caller<'_> {
+    pub(crate) fn agent(&self, user: &str) -> Caller<'_> {
         self.agent_as(user, ROLE)
     }
 
     /// A user's agent in a role.
-    pub(super) fn agent_as(&self, user: &str, role: &str) -> Caller<'_> {
+    pub(crate) fn agent_as(&self, user: &str, role: &str) -> Caller<'_> {
         self.caller(Who::Agent { user: user.to_owned(), role: role.to_owned() })
     }
 
@@ -170,24 +170,24 @@ impl World {
     }
 
     /// A service of the backend's own side.
-    pub(super) fn service(&self) -> Result<Caller<'_>, Not> {
+    pub(crate) fn service(&self) -> Result<Caller<'_>, Not> {
         self.internal().map(|()| self.caller(Who::Service))
     }
 
     /// A person, for whom a service speaks.
-    pub(super) fn person(&self, user: &str) -> Result<Caller<'_>, Not> {
+    pub(crate) fn person(&self, user: &str) -> Result<Caller<'_>, Not> {
         self.internal().map(|()| self.caller(Who::Person(user.to_owned())))
     }
 
     /// A task of a user; its id.
-    pub(super) async fn task(&self, user: &str, what: &str) -> Result<String, Not> {
+    pub(crate) async fn task(&self, user: &str, what: &str) -> Result<String, Not> {
         let task = self.agent(user).post("/tasks", json!({ "title": self.title(what) })).await?;
         task.made()?;
         task.text_at("id").map(str::to_owned)
     }
 
     /// A text without the secrets that stand in it.
-    pub(super) fn redact(&self, text: &str) -> String {
+    pub(crate) fn redact(&self, text: &str) -> String {
         self.secrets
             .iter()
             .filter(|secret| !secret.is_empty())
@@ -195,7 +195,7 @@ impl World {
     }
 
     /// Whether a text holds one of the secrets.
-    pub(super) fn leaks(&self, text: &str) -> bool {
+    pub(crate) fn leaks(&self, text: &str) -> bool {
         self.secrets.iter().any(|secret| secret.len() >= 8 && text.contains(secret.as_str()))
     }
 }
@@ -203,7 +203,7 @@ impl World {
 impl<'w> Caller<'w> {
     /// With one more header.
     #[must_use]
-    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.extra.push((name, value.into()));
         self
     }
@@ -242,7 +242,7 @@ impl<'w> Caller<'w> {
 
     /// A request that is not sent yet. A path that does not begin with `/api` is one of the
     /// contract's.
-    pub(super) fn request(
+    pub(crate) fn request(
         &self,
         method: Method,
         path: &str,
@@ -253,32 +253,32 @@ impl<'w> Caller<'w> {
     }
 
     /// Asks without a body.
-    pub(super) async fn get(&self, path: &str) -> Result<Answer, Not> {
+    pub(crate) async fn get(&self, path: &str) -> Result<Answer, Not> {
         self.send(Method::GET, path, None).await
     }
 
     /// Sends JSON.
-    pub(super) async fn post(&self, path: &str, body: Value) -> Result<Answer, Not> {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Result<Answer, Not> {
         self.send(Method::POST, path, Some(&body)).await
     }
 
     /// Sends JSON.
-    pub(super) async fn put(&self, path: &str, body: Value) -> Result<Answer, Not> {
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Result<Answer, Not> {
         self.send(Method::PUT, path, Some(&body)).await
     }
 
     /// Sends JSON.
-    pub(super) async fn patch(&self, path: &str, body: Value) -> Result<Answer, Not> {
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Result<Answer, Not> {
         self.send(Method::PATCH, path, Some(&body)).await
     }
 
     /// Asks without a body.
-    pub(super) async fn delete(&self, path: &str) -> Result<Answer, Not> {
+    pub(crate) async fn delete(&self, path: &str) -> Result<Answer, Not> {
         self.send(Method::DELETE, path, None).await
     }
 
     /// Sends a body of any kind.
-    pub(super) async fn text(
+    pub(crate) async fn text(
         &self,
         method: Method,
         path: &str,
@@ -293,7 +293,7 @@ impl<'w> Caller<'w> {
     }
 
     /// Sends, and comes back where the backend says when. What says "not now" has done nothing.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         method: Method,
         path: &str,
@@ -326,7 +326,7 @@ impl<'w> Caller<'w> {
     ) -> Result<Answer, Not> {
         let what = format!("{method} {}", path.split('?').next().unwrap_or(path));
         let lost = |error: reqwest::Error| {
-            Not::Failed(format!("{what}: no answer: {}", super::causes(&error.without_url())))
+            Not::Failed(format!("{what}: no answer: {}", crate::causes(&error.without_url())))
         };
         let response = request.timeout(PATIENCE).send().await.map_err(lost)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());

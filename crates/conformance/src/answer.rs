@@ -6,32 +6,32 @@ use chrono::DateTime;
 use http::{HeaderMap, header};
 use serde_json::Value;
 
-use super::suite::{Not, ensure, failed};
+use crate::suite::{Not, ensure, failed};
 
 /// How much of an answer is shown.
 const SHOWN: usize = 200;
 
 /// What the backend said.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// Method and path.
-    pub(super) what: String,
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) text: String,
+    pub(crate) what: String,
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
     /// Null when it is no JSON.
-    pub(super) body: Value,
+    pub(crate) body: Value,
 }
 
 impl Answer {
     /// An answer, read.
-    pub(super) fn new(what: String, status: u16, headers: HeaderMap, text: String) -> Self {
+    pub(crate) fn new(what: String, status: u16, headers: HeaderMap, text: String) -> Self {
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         Self { what, status, headers, text, body }
     }
 
     /// The answer on one short line.
-    pub(super) fn seen(&self) -> String {
+    pub(crate) fn seen(&self) -> String {
         let said = match (self.body["code"].as_str(), self.body["error"].as_str()) {
             (Some(code), _) => code.to_owned(),
             (None, Some(error)) => error.to_owned(),
@@ -48,19 +48,19 @@ impl Answer {
     }
 
     /// Whether it says that it is JSON.
-    pub(super) fn is_json(&self) -> bool {
+    pub(crate) fn is_json(&self) -> bool {
         let kind = self.header(header::CONTENT_TYPE.as_str()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         kind == "application/json" && !self.body.is_null()
     }
 
     /// Whether the backend says that it had made this before.
-    pub(super) fn replayed(&self) -> bool {
+    pub(crate) fn replayed(&self) -> bool {
         self.header("idempotent-replayed").is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
     /// When to come back; a date or a number of seconds (RFC 9110, section 10.2.3).
-    pub(super) fn retry_after(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         let text = self.header("retry-after")?.trim();
         if let Ok(seconds) = text.parse() {
             return Some(Duration::from_secs(seconds));
@@ -70,14 +70,14 @@ impl Answer {
     }
 
     /// The JSON of a 200.
-    pub(super) fn ok(&self) -> Result<&Value, Not> {
+    pub(crate) fn ok(&self) -> Result<&Value, Not> {
         ensure(self.status == 200, || format!("expected 200, seen {}", self.seen()))?;
         ensure(self.is_json(), || format!("expected JSON, seen {}", self.seen()))?;
         Ok(&self.body)
     }
 
     /// The JSON of what was created: 200 or 201.
-    pub(super) fn made(&self) -> Result<&Value, Not> {
+    pub(crate) fn made(&self) -> Result<&Value, Not> {
         let fits = matches!(self.status, 200 | 201);
         ensure(fits, || format!("expected 200 or 201, seen {}", self.seen()))?;
         ensure(self.is_json(), || format!("expected JSON, seen {}", self.seen()))?;
@@ -85,7 +85,7 @@ impl Answer {
     }
 
     /// Whether it is an error of the contract's shape.
-    pub(super) fn shape(&self) -> Result<(), Not> {
+    pub(crate) fn shape(&self) -> Result<(), Not> {
         ensure(self.is_json(), || format!("the error is no JSON: {}", self.seen()))?;
         let error = self.body["error"].as_str().is_some_and(|error| !error.trim().is_empty());
         ensure(error, || format!("no text in \"error\": {}: {}", self.what, self.text))?;
@@ -94,14 +94,14 @@ impl Answer {
     }
 
     /// An error of this status, in the contract's shape.
-    pub(super) fn fails(&self, status: u16) -> Result<String, Not> {
+    pub(crate) fn fails(&self, status: u16) -> Result<String, Not> {
         ensure(self.status == status, || format!("expected {status}, seen {}", self.seen()))?;
         self.shape()?;
         Ok(self.seen())
     }
 
     /// An error of one of these statuses.
-    pub(super) fn fails_as_one_of(&self, statuses: &[u16]) -> Result<String, Not> {
+    pub(crate) fn fails_as_one_of(&self, statuses: &[u16]) -> Result<String, Not> {
         let fits = statuses.contains(&self.status);
         ensure(fits, || format!("expected one of {statuses:?}, seen {}", self.seen()))?;
         self.shape()?;
@@ -109,7 +109,7 @@ impl Answer {
     }
 
     /// An error of this status and code.
-    pub(super) fn fails_with(&self, status: u16, code: &str) -> Result<String, Not> {
+    pub(crate) fn fails_with(&self, status: u16, code: &str) -> Result<String, Not> {
         self.fails(status)?;
         let fits = self.body["code"] == code;
         ensure(fits, || format!("expected the code {code}, seen {}", self.seen()))?;
@@ -117,7 +117,7 @@ impl Answer {
     }
 
     /// The items of a list.
-    pub(super) fn items(&self) -> Result<&[Value], Not> {
+    pub(crate) fn items(&self) -> Result<&[Value], Not> {
         match self.ok()?["items"].as_array() {
             Some(items) => Ok(items),
             None => failed(format!("expected {{items}}, seen {}", self.seen())),
@@ -125,7 +125,7 @@ impl Answer {
     }
 
     /// A field of the answer that must be a text with something in it.
-    pub(super) fn text_at(&self, name: &str) -> Result<&str, Not> {
+    pub(crate) fn text_at(&self, name: &str) -> Result<&str, Not> {
         match text_of(&self.body, name) {
             Some(text) => Ok(text),
             None => failed(format!("no text in \"{name}\": {}", self.seen())),
@@ -133,7 +133,7 @@ impl Answer {
     }
 
     /// Checks that fields have these values.
-    pub(super) fn holds(&self, expected: &[(&str, Value)]) -> Result<(), Not> {
+    pub(crate) fn holds(&self, expected: &[(&str, Value)]) -> Result<(), Not> {
         for (name, value) in expected {
             let found = &self.body[*name];
             ensure(found == value, || {
@@ -145,12 +145,12 @@ impl Answer {
 }
 
 /// A field that is a text with something in it.
-pub(super) fn text_of<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
+pub(crate) fn text_of<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
     value[name].as_str().filter(|text| !text.is_empty())
 }
 
 /// A field that is a time of RFC 3339.
-pub(super) fn time_of(value: &Value, name: &str) -> Result<DateTime<chrono::Utc>, Not> {
+pub(crate) fn time_of(value: &Value, name: &str) -> Result<DateTime<chrono::Utc>, Not> {
     let text = value[name].as_str().unwrap_or_default();
     match DateTime::parse_from_rfc3339(text) {
         Ok(time) => Ok(time.to_utc()),
@@ -159,6 +159,6 @@ pub(super) fn time_of(value: &Value, name: &str) -> Result<DateTime<chrono::Utc>
 }
 
 /// The texts of one field, in order.
-pub(super) fn column<'v>(items: &'v [Value], name: &str) -> Vec<&'v str> {
+pub(crate) fn column<'v>(items: &'v [Value], name: &str) -> Vec<&'v str> {
     items.iter().filter_map(|item| item[name].as_str()).collect()
 }

@@ -3,9 +3,9 @@
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::super::suite::{Suite, Verdict, ensure, failed};
-use super::super::token::{ROLE, claims, forge, forge_512, now, part, unsigned};
-use super::super::world::World;
+use crate::suite::{Suite, Verdict, ensure, failed};
+use crate::token::{ROLE, claims, forge, forge_512, now, part, unsigned};
+use crate::world::World;
 
 const PINNED: &str = "The verifier pins the algorithm; none or a wrong one → 401";
 const SIGNED: &str = "An unsigned or wrongly signed token → 401";
@@ -31,17 +31,17 @@ async fn all_refused(w: &World, tokens: Vec<(String, String)>) -> Verdict {
     Ok(format!("401 to each: {}", names.join(", ")))
 }
 
-fn changed(w: &World, name: &str, value: Value) -> Result<String, super::super::suite::Not> {
+fn changed(w: &World, name: &str, value: Value) -> Result<String, crate::suite::Not> {
     let mut claims = claims(&w.one, ROLE);
     claims.insert(name.to_owned(), value);
     sign(w, &claims)
 }
 
-fn sign(w: &World, claims: &Map<String, Value>) -> Result<String, super::super::suite::Not> {
-    w.keys.sign(claims).map_err(|error| super::super::suite::Not::Failed(error.to_string()))
+fn sign(w: &World, claims: &Map<String, Value>) -> Result<String, crate::suite::Not> {
+    w.keys.sign(claims).map_err(|error| crate::suite::Not::Failed(error.to_string()))
 }
 
-pub(in super::super) async fn run(suite: &mut Suite<'_>) {
+pub(crate) async fn run(suite: &mut Suite<'_>) {
     good(suite).await;
     signatures(suite).await;
     contents(suite).await;
@@ -107,7 +107,7 @@ async fn signatures(suite: &mut Suite<'_>) {
                     true => "the backend has no public key",
                     false => "needs --public-key",
                 };
-                return Err(super::super::suite::Not::Skipped(why.to_owned()));
+                return Err(crate::suite::Not::Skipped(why.to_owned()));
             };
             refused(w, &forge(&json!({ "alg": "HS256" }), &claims(&w.one, ROLE), key)).await
         })
@@ -235,9 +235,8 @@ async fn contents(suite: &mut Suite<'_>) {
             let path = format!("/tasks?token={token}&access_token={token}&X-Agent-Token={token}");
             let request = w.nobody().request(Method::GET, &path)?;
             let answer = request.send().await;
-            let answer = answer.map_err(|_| {
-                super::super::suite::Not::Failed("GET /tasks: no answer".to_owned())
-            })?;
+            let answer = answer
+                .map_err(|_| crate::suite::Not::Failed("GET /tasks: no answer".to_owned()))?;
             ensure(answer.status() == 401, || format!("expected 401, seen {}", answer.status()))?;
             Ok("401".to_owned())
         })

@@ -1,17 +1,17 @@
 //! What held of every answer that was seen.
 
-use super::super::suite::{Suite, ensure};
-use super::super::watch::Watch;
-use super::super::world::World;
+use crate::suite::{Suite, ensure};
+use crate::watch::Watch;
+use crate::world::World;
 
-fn none(w: &World, what: impl Fn(&Watch) -> &Vec<String>) -> super::super::suite::Verdict {
+fn none(w: &World, what: impl Fn(&Watch) -> &Vec<String>) -> crate::suite::Verdict {
     let watch = w.watch.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let seen = what(&watch);
     ensure(seen.is_empty(), || seen.join("; "))?;
     Ok(format!("none in {} answers", watch.answers))
 }
 
-pub(in super::super) async fn run(suite: &mut Suite<'_>) {
+pub(crate) async fn run(suite: &mut Suite<'_>) {
     let sentence = "Every error is {error, code?, details?}";
     suite.required("error-shape", sentence, async |w| none(w, |watch| &watch.shapeless)).await;
     let sentence = "Errors are 400, 401, 402, 403, 404, 405, 409, 413, 415, 429, 500 and 503";

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use futures::future::join_all;
 use serde_json::json;
 
-use super::super::suite::{Not, Suite, ensure};
-use super::super::world::World;
+use crate::suite::{Not, Suite, ensure};
+use crate::world::World;
 
 const CURSOR: &str = "Lists take limit and cursor; answer {items, next_cursor?}";
 
@@ -30,7 +30,7 @@ async fn pages(w: &World, user: &str, limit: usize) -> Result<(Vec<String>, usiz
     }
 }
 
-pub(in super::super) async fn run(suite: &mut Suite<'_>) {
+pub(crate) async fn run(suite: &mut Suite<'_>) {
     suite
         .required("walk", CURSOR, async |w| {
             let user = w.fresh_user()?;

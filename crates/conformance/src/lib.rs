@@ -18,14 +18,14 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize as _;
 use serde_json::json;
 
-use self::chapters::{
+use crate::chapters::{
     auth, capabilities, errors, events, everywhere, journal, limits, objects, paging, queue,
     repeats, tenancy, wake,
 };
-use self::report::Report;
-use self::suite::{Not, Suite};
-use self::token::Keys;
-use self::world::{Known, World};
+use crate::report::Report;
+use crate::suite::{Not, Suite};
+use crate::token::Keys;
+use crate::world::{Known, World};
 
 /// The backend that is checked, and what its operator knows.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! What must hold of every answer, whatever was asked.
 
-use super::answer::Answer;
-use super::world::World;
+use crate::answer::Answer;
+use crate::world::World;
 
 /// The statuses that an error of the contract may have.
 const STATUSES: [u16; 12] = [400, 401, 402, 403, 404, 405, 409, 413, 415, 429, 500, 503];
@@ -11,19 +11,19 @@ const KEPT: usize = 3;
 
 /// What was seen that should not have been.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     /// How many answers there were.
-    pub(super) answers: usize,
+    pub(crate) answers: usize,
     /// Errors without the contract's shape.
-    pub(super) shapeless: Vec<String>,
+    pub(crate) shapeless: Vec<String>,
     /// Errors of a status that the contract does not have.
-    pub(super) strange: Vec<String>,
+    pub(crate) strange: Vec<String>,
     /// 429 or 503 without a time to come back.
-    pub(super) without_wait: Vec<String>,
+    pub(crate) without_wait: Vec<String>,
     /// Faults of the backend's own.
-    pub(super) broken: Vec<String>,
+    pub(crate) broken: Vec<String>,
     /// Answers with a secret in them.
-    pub(super) leaks: Vec<String>,
+    pub(crate) leaks: Vec<String>,
 }
 
 fn keep(list: &mut Vec<String>, seen: String) {
@@ -34,7 +34,7 @@ fn keep(list: &mut Vec<String>, seen: String) {
 
 impl Watch {
     /// Looks at an answer.
-    pub(super) fn see(&mut self, world: &World, answer: &Answer) {
+    pub(crate) fn see(&mut self, world: &World, answer: &Answer) {
         self.answers += 1;
         if world.leaks(&answer.text) {
             keep(&mut self.leaks, answer.what.clone());

@@ -3,14 +3,14 @@
 use http::Method;
 use serde_json::json;
 
-use super::super::suite::Suite;
+use crate::suite::Suite;
 
 const JSON: Option<&str> = Some("application/json");
 
 /// More than any backend takes for a task.
 const HUGE: usize = 48 * 1024 * 1024;
 
-pub(in super::super) async fn run(suite: &mut Suite<'_>) {
+pub(crate) async fn run(suite: &mut Suite<'_>) {
     suite
         .required("malformed-json", "Malformed JSON → 400", async |w| {
             let mut seen = String::new();

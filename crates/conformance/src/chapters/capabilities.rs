@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::suite::{Suite, ensure, failed};
+use crate::suite::{Suite, ensure, failed};
 
 /// The features of the contract. A backend may announce others, of its own.
 const KNOWN: [&str; 18] = [
@@ -26,7 +26,7 @@ const KNOWN: [&str; 18] = [
     "budgets",
 ];
 
-pub(in super::super) async fn run(suite: &mut Suite<'_>) {
+pub(crate) async fn run(suite: &mut Suite<'_>) {
     let sentence = "GET /capabilities → {contract_version: \"v1\", features: {name: bool}}";
     suite
         .required("version", sentence, async |w| {

@@ -10,8 +10,8 @@ use service::exit;
 use service::progress::Progress;
 use service::settings::{Layers, Reader};
 
-use super::report::Report;
-use super::{CHAPTERS, Target, check};
+use crate::report::Report;
+use crate::{CHAPTERS, Target, check};
 
 /// Wrong use, or a backend that cannot be reached.
 const UNUSABLE: u8 = 2;

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::super::suite::{Not, Suite, Verdict, ensure};
-use super::super::token::ROLE;
-use super::super::world::World;
+use crate::suite::{Not, Suite, Verdict, ensure};
+use crate::token::ROLE;
+use crate::world::World;
 
 /// A run that was begun; the path of its journal.
 async fn begun(w: &World) -> Result<(String, String, String), Not> {
@@ -16,7 +16,7 @@ async fn begun(w: &World) -> Result<(String, String, String), Not> {
     Ok((path, key, task))
 }
 
-pub(in super::super) async fn run(suite: &mut Suite<'_>) {
+pub(crate) async fn run(suite: &mut Suite<'_>) {
     steps(suite).await;
     states(suite).await;
     requests(suite).await;

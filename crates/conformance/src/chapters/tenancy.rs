@@ -3,9 +3,9 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::super::answer::column;
-use super::super::suite::{Not, Suite, Verdict, ensure};
-use super::super::world::{Caller, World};
+use crate::answer::column;
+use crate::suite::{Not, Suite, Verdict, ensure};
+use crate::world::{Caller, World};
 
 const SCOPED: &str = "Every read and write is scoped by the token's user_id";
 const AS_IF: &str = "Another tenant's object answers 404, as if it did not exist";
@@ -53,7 +53,7 @@ async fn nothing_of(caller: &Caller<'_>, path: &str, id: &str) -> Result<(), Not
     ensure(!own, || format!("{path} shows another user's object"))
 }
 
-pub(in super::super) async fn run(suite: &mut Suite<'_>) {
+pub(crate) async fn run(suite: &mut Suite<'_>) {
     required(suite).await;
     tasks_and_messages(suite).await;
 }

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::super::answer::text_of;
-use super::super::suite::{Not, Suite, Verdict, ensure, failed};
-use super::super::token::ROLE;
-use super::super::world::World;
+use crate::answer::text_of;
+use crate::suite::{Not, Suite, Verdict, ensure, failed};
+use crate::token::ROLE;
+use crate::world::World;
 
 /// How long a lease may take to end after its time.
 const LATE: Duration = Duration::from_secs(20);
@@ -45,7 +45,7 @@ async fn queue(w: &World, user: &str, lease: Option<u64>) -> Result<Vec<Value>, 
 }
 
 fn ids(deliveries: &[Value]) -> Vec<&str> {
-    super::super::answer::column(deliveries, "notification_id")
+    crate::answer::column(deliveries, "notification_id")
 }
 
 async fn act(w: &World, waiting: &Waiting, n: usize, verb: &str, body: Value) -> Verdict {
@@ -56,7 +56,7 @@ async fn act(w: &World, waiting: &Waiting, n: usize, verb: &str, body: Value) ->
     Ok(answer.what)
 }
 
-pub(in super::super) async fn run(suite: &mut Suite<'_>) {
+pub(crate) async fn run(suite: &mut Suite<'_>) {
     notifications(suite).await;
     dispatch(suite).await;
     failures(suite).await;

@@ -4,8 +4,8 @@
 use http::Method;
 use serde_json::json;
 
-use super::super::suite::{Suite, ensure};
-use super::super::world::World;
+use crate::suite::{Suite, ensure};
+use crate::world::World;
 
 /// An endpoint with what is needed to reach it.
 type Door = (Method, &'static str);

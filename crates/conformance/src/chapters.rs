@@ -1,0 +1,21 @@
+//! The checks, a file for each chapter.
+
+pub(crate) mod auth;
+pub(crate) mod capabilities;
+mod doors;
+pub(crate) mod errors;
+pub(crate) mod events;
+pub(crate) mod everywhere;
+pub(crate) mod journal;
+pub(crate) mod limits;
+pub(crate) mod objects;
+pub(crate) mod paging;
+pub(crate) mod queue;
+pub(crate) mod repeats;
+pub(crate) mod tenancy;
+pub(crate) mod wake;
+
+/// A value of a query.
+fn encode(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
