@@ -6,7 +6,7 @@ use chrono::DateTime;
 use http::{HeaderMap, header};
 use serde_json::Value;
 
-use crate::suite::{Not, ensure, failed};
+use crate::verdict::{NotPassed, ensure, failed};
 
 /// How much of an answer is shown.
 const SHOWN: usize = 200;
@@ -70,14 +70,14 @@ impl Answer {
     }
 
     /// The JSON of a 200.
-    pub(crate) fn ok(&self) -> Result<&Value, Not> {
+    pub(crate) fn ok(&self) -> Result<&Value, NotPassed> {
         ensure(self.status == 200, || format!("expected 200, seen {}", self.seen()))?;
         ensure(self.is_json(), || format!("expected JSON, seen {}", self.seen()))?;
         Ok(&self.body)
     }
 
     /// The JSON of what was created: 200 or 201.
-    pub(crate) fn made(&self) -> Result<&Value, Not> {
+    pub(crate) fn made(&self) -> Result<&Value, NotPassed> {
         let fits = matches!(self.status, 200 | 201);
         ensure(fits, || format!("expected 200 or 201, seen {}", self.seen()))?;
         ensure(self.is_json(), || format!("expected JSON, seen {}", self.seen()))?;
@@ -85,7 +85,7 @@ impl Answer {
     }
 
     /// Whether it is an error of the contract's shape.
-    pub(crate) fn shape(&self) -> Result<(), Not> {
+    pub(crate) fn shape(&self) -> Result<(), NotPassed> {
         ensure(self.is_json(), || format!("the error is no JSON: {}", self.seen()))?;
         let error = self.body["error"].as_str().is_some_and(|error| !error.trim().is_empty());
         ensure(error, || format!("no text in \"error\": {}: {}", self.what, self.text))?;
@@ -94,14 +94,14 @@ impl Answer {
     }
 
     /// An error of this status, in the contract's shape.
-    pub(crate) fn fails(&self, status: u16) -> Result<String, Not> {
+    pub(crate) fn fails(&self, status: u16) -> Result<String, NotPassed> {
         ensure(self.status == status, || format!("expected {status}, seen {}", self.seen()))?;
         self.shape()?;
         Ok(self.seen())
     }
 
     /// An error of one of these statuses.
-    pub(crate) fn fails_as_one_of(&self, statuses: &[u16]) -> Result<String, Not> {
+    pub(crate) fn fails_as_one_of(&self, statuses: &[u16]) -> Result<String, NotPassed> {
         let fits = statuses.contains(&self.status);
         ensure(fits, || format!("expected one of {statuses:?}, seen {}", self.seen()))?;
         self.shape()?;
@@ -109,7 +109,7 @@ impl Answer {
     }
 
     /// An error of this status and code.
-    pub(crate) fn fails_with(&self, status: u16, code: &str) -> Result<String, Not> {
+    pub(crate) fn fails_with(&self, status: u16, code: &str) -> Result<String, NotPassed> {
         self.fails(status)?;
         let fits = self.body["code"] == code;
         ensure(fits, || format!("expected the code {code}, seen {}", self.seen()))?;
@@ -117,7 +117,7 @@ impl Answer {
     }
 
     /// The items of a list.
-    pub(crate) fn items(&self) -> Result<&[Value], Not> {
+    pub(crate) fn items(&self) -> Result<&[Value], NotPassed> {
         match self.ok()?["items"].as_array() {
             Some(items) => Ok(items),
             None => failed(format!("expected {{items}}, seen {}", self.seen())),
@@ -125,7 +125,7 @@ impl Answer {
     }
 
     /// A field of the answer that must be a text with something in it.
-    pub(crate) fn text_at(&self, name: &str) -> Result<&str, Not> {
+    pub(crate) fn text_at(&self, name: &str) -> Result<&str, NotPassed> {
         match text_of(&self.body, name) {
             Some(text) => Ok(text),
             None => failed(format!("no text in \"{name}\": {}", self.seen())),
@@ -133,7 +133,7 @@ impl Answer {
     }
 
     /// Checks that fields have these values.
-    pub(crate) fn holds(&self, expected: &[(&str, Value)]) -> Result<(), Not> {
+    pub(crate) fn holds(&self, expected: &[(&str, Value)]) -> Result<(), NotPassed> {
         for (name, value) in expected {
             let found = &self.body[*name];
             ensure(found == value, || {
@@ -150,7 +150,7 @@ pub(crate) fn text_of<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
 }
 
 /// A field that is a time of RFC 3339.
-pub(crate) fn time_of(value: &Value, name: &str) -> Result<DateTime<chrono::Utc>, Not> {
+pub(crate) fn time_of(value: &Value, name: &str) -> Result<DateTime<chrono::Utc>, NotPassed> {
     let text = value[name].as_str().unwrap_or_default();
     match DateTime::parse_from_rfc3339(text) {
         Ok(time) => Ok(time.to_utc()),

@@ -7,10 +7,9 @@ pub mod cli;
 pub mod report;
 mod suite;
 mod token;
+mod verdict;
 mod watch;
 mod world;
-
-use std::fmt::Write as _;
 
 use mc_client::token::{Algorithm, Key, TokenError};
 use mc_client::types::Capabilities;
@@ -23,8 +22,9 @@ use crate::chapters::{
     repeats, tenancy, wake,
 };
 use crate::report::Report;
-use crate::suite::{Not, Suite};
+use crate::suite::Suite;
 use crate::token::Keys;
+use crate::verdict::NotPassed;
 use crate::world::{Known, World};
 
 /// The backend that is checked, and what its operator knows.
@@ -63,18 +63,6 @@ pub enum ConformanceError {
         /// What happened.
         cause: String,
     },
-}
-
-/// An error with its causes, on one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        // Writing to a string cannot fail.
-        let _infallible = write!(text, ": {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 /// The chapters by name, and what makes the checks of those that are asked for, or of all.
@@ -146,7 +134,7 @@ pub async fn check(target: Target, begins: impl Fn(&str)) -> Result<Report, Conf
 async fn announced(world: &World) -> Result<Capabilities, ConformanceError> {
     match world.agent(&world.one).get("/capabilities").await {
         Ok(answer) => Ok(Capabilities::deserialize(&answer.body).unwrap_or_default()),
-        Err(Not::Failed(cause) | Not::Skipped(cause)) => {
+        Err(NotPassed::Failed(cause) | NotPassed::Skipped(cause)) => {
             Err(ConformanceError::Unreachable { url: world.url.clone(), cause })
         }
     }

@@ -3,32 +3,11 @@
 use std::time::{Duration, Instant};
 
 use crate::report::{Finished, Outcome};
+use crate::verdict::{NotPassed, Verdict};
 use crate::world::World;
 
 /// The longest that one check may take.
 const PATIENCE: Duration = Duration::from_secs(180);
-
-/// Why a check did not pass.
-#[derive(Debug)]
-pub(crate) enum Not {
-    /// The backend does otherwise: what was seen.
-    Failed(String),
-    /// It could not be looked at: why.
-    Skipped(String),
-}
-
-/// What was seen, when it is as the contract says.
-pub(crate) type Verdict = Result<String, Not>;
-
-/// A failure, with what was seen.
-pub(crate) fn failed<T>(seen: impl Into<String>) -> Result<T, Not> {
-    Err(Not::Failed(seen.into()))
-}
-
-/// A failure unless it holds.
-pub(crate) fn ensure(holds: bool, seen: impl FnOnce() -> String) -> Result<(), Not> {
-    if holds { Ok(()) } else { Err(Not::Failed(seen())) }
-}
 
 /// The checks of one chapter as they are made.
 pub(crate) struct Suite<'w> {
@@ -70,16 +49,16 @@ impl<'w> Suite<'w> {
         let missing = features.iter().find(|feature| !self.world.features.has(feature));
         let begun = Instant::now();
         let verdict = match missing {
-            Some(feature) => Err(Not::Skipped(format!("not offered: {feature}"))),
+            Some(feature) => Err(NotPassed::Skipped(format!("not offered: {feature}"))),
             None => match tokio::time::timeout(PATIENCE, check(self.world)).await {
                 Ok(verdict) => verdict,
-                Err(_) => Err(Not::Failed(format!("no end after {} s", PATIENCE.as_secs()))),
+                Err(_) => Err(NotPassed::Failed(format!("no end after {} s", PATIENCE.as_secs()))),
             },
         };
         let (outcome, seen) = match verdict {
             Ok(seen) => (Outcome::Pass, seen),
-            Err(Not::Failed(seen)) => (Outcome::Fail, seen),
-            Err(Not::Skipped(why)) => (Outcome::Skipped, why),
+            Err(NotPassed::Failed(seen)) => (Outcome::Fail, seen),
+            Err(NotPassed::Skipped(why)) => (Outcome::Skipped, why),
         };
         self.finished.push(Finished {
             chapter: self.chapter.to_owned(),

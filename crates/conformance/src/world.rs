@@ -11,8 +11,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
-use crate::suite::Not;
 use crate::token::{Keys, ROLE, claims};
+use crate::verdict::NotPassed;
 use crate::watch::Watch;
 
 /// Where the contract's endpoints are.
@@ -126,11 +126,11 @@ impl World {
     }
 
     /// A user whom nobody has ever heard of.
-    pub(crate) fn fresh_user(&self) -> Result<String, Not> {
+    pub(crate) fn fresh_user(&self) -> Result<String, NotPassed> {
         if self.own_users {
             return Ok(uuid::Uuid::new_v4().to_string());
         }
-        Err(Not::Skipped("needs a user of its own, and users were named".to_owned()))
+        Err(NotPassed::Skipped("needs a user of its own, and users were named".to_owned()))
     }
 
     /// The key of a session of a user with the suite's agent.
@@ -162,25 +162,25 @@ impl World {
         self.caller(Who::Agent { user: user.to_owned(), role: role.to_owned() })
     }
 
-    fn internal(&self) -> Result<(), Not> {
+    fn internal(&self) -> Result<(), NotPassed> {
         match self.internal {
             Some(_) => Ok(()),
-            None => Err(Not::Skipped("needs --internal-token".to_owned())),
+            None => Err(NotPassed::Skipped("needs --internal-token".to_owned())),
         }
     }
 
     /// A service of the backend's own side.
-    pub(crate) fn service(&self) -> Result<Caller<'_>, Not> {
+    pub(crate) fn service(&self) -> Result<Caller<'_>, NotPassed> {
         self.internal().map(|()| self.caller(Who::Service))
     }
 
     /// A person, for whom a service speaks.
-    pub(crate) fn person(&self, user: &str) -> Result<Caller<'_>, Not> {
+    pub(crate) fn person(&self, user: &str) -> Result<Caller<'_>, NotPassed> {
         self.internal().map(|()| self.caller(Who::Person(user.to_owned())))
     }
 
     /// A task of a user; its id.
-    pub(crate) async fn task(&self, user: &str, what: &str) -> Result<String, Not> {
+    pub(crate) async fn task(&self, user: &str, what: &str) -> Result<String, NotPassed> {
         let task = self.agent(user).post("/tasks", json!({ "title": self.title(what) })).await?;
         task.made()?;
         task.text_at("id").map(str::to_owned)
@@ -208,14 +208,14 @@ impl<'w> Caller<'w> {
         self
     }
 
-    fn headers(&self) -> Result<HeaderMap, Not> {
+    fn headers(&self) -> Result<HeaderMap, NotPassed> {
         let mut headers = HeaderMap::new();
         let mut put = |name: &'static str, text: &str| {
             let mut value = HeaderValue::from_bytes(text.as_bytes())
-                .map_err(|_| Not::Failed(format!("{name} cannot be sent")))?;
+                .map_err(|_| NotPassed::Failed(format!("{name} cannot be sent")))?;
             value.set_sensitive(true);
             headers.insert(HeaderName::from_static(name), value);
-            Ok::<_, Not>(())
+            Ok::<_, NotPassed>(())
         };
         let internal = || {
             let token = self.world.internal.as_ref().map(ExposeSecret::expose_secret);
@@ -226,7 +226,10 @@ impl<'w> Caller<'w> {
             Who::Token(token) => put("x-agent-token", token)?,
             Who::Agent { user, role } => {
                 let token = self.world.keys.sign(&claims(user, role));
-                put("x-agent-token", &token.map_err(|error| Not::Failed(error.to_string()))?)?;
+                put(
+                    "x-agent-token",
+                    &token.map_err(|error| NotPassed::Failed(error.to_string()))?,
+                )?;
             }
             Who::Service => put("x-internal-token", internal())?,
             Who::Person(user) => {
@@ -246,34 +249,34 @@ impl<'w> Caller<'w> {
         &self,
         method: Method,
         path: &str,
-    ) -> Result<reqwest::RequestBuilder, Not> {
+    ) -> Result<reqwest::RequestBuilder, NotPassed> {
         let prefix = if path.starts_with("/api/") { "" } else { MC };
         let url = format!("{}{prefix}{path}", self.world.url);
         Ok(self.world.http.request(method, url).headers(self.headers()?))
     }
 
     /// Asks without a body.
-    pub(crate) async fn get(&self, path: &str) -> Result<Answer, Not> {
+    pub(crate) async fn get(&self, path: &str) -> Result<Answer, NotPassed> {
         self.send(Method::GET, path, None).await
     }
 
     /// Sends JSON.
-    pub(crate) async fn post(&self, path: &str, body: Value) -> Result<Answer, Not> {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Result<Answer, NotPassed> {
         self.send(Method::POST, path, Some(&body)).await
     }
 
     /// Sends JSON.
-    pub(crate) async fn put(&self, path: &str, body: Value) -> Result<Answer, Not> {
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Result<Answer, NotPassed> {
         self.send(Method::PUT, path, Some(&body)).await
     }
 
     /// Sends JSON.
-    pub(crate) async fn patch(&self, path: &str, body: Value) -> Result<Answer, Not> {
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Result<Answer, NotPassed> {
         self.send(Method::PATCH, path, Some(&body)).await
     }
 
     /// Asks without a body.
-    pub(crate) async fn delete(&self, path: &str) -> Result<Answer, Not> {
+    pub(crate) async fn delete(&self, path: &str) -> Result<Answer, NotPassed> {
         self.send(Method::DELETE, path, None).await
     }
 
@@ -284,7 +287,7 @@ impl<'w> Caller<'w> {
         path: &str,
         kind: Option<&str>,
         body: impl Into<reqwest::Body>,
-    ) -> Result<Answer, Not> {
+    ) -> Result<Answer, NotPassed> {
         let mut request = self.request(method.clone(), path)?.body(body);
         if let Some(kind) = kind {
             request = request.header(header::CONTENT_TYPE, kind);
@@ -298,7 +301,7 @@ impl<'w> Caller<'w> {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<Answer, Not> {
+    ) -> Result<Answer, NotPassed> {
         let mut turns = 0;
         loop {
             let mut request = self.request(method.clone(), path)?;
@@ -323,10 +326,13 @@ impl<'w> Caller<'w> {
         path: &str,
         body: Option<&Value>,
         request: reqwest::RequestBuilder,
-    ) -> Result<Answer, Not> {
+    ) -> Result<Answer, NotPassed> {
         let what = format!("{method} {}", path.split('?').next().unwrap_or(path));
         let lost = |error: reqwest::Error| {
-            Not::Failed(format!("{what}: no answer: {}", crate::causes(&error.without_url())))
+            NotPassed::Failed(format!(
+                "{what}: no answer: {}",
+                service::http::explain(&error.without_url())
+            ))
         };
         let response = request.timeout(PATIENCE).send().await.map_err(lost)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -347,7 +353,7 @@ impl<'w> Caller<'w> {
     /// Remembers what was made, and what must hold of every answer.
     fn note(&self, method: &Method, path: &str, body: Option<&Value>, answer: &Answer) {
         if let Ok(mut watch) = self.world.watch.lock() {
-            watch.see(self.world, answer);
+            watch.see(answer, self.world.leaks(&answer.text));
         }
         let Ok(mut made) = self.world.made.lock() else { return };
         let named = body.and_then(|body| body.get("user_id")).and_then(Value::as_str);

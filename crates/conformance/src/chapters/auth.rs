@@ -3,8 +3,9 @@
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use crate::suite::{Suite, Verdict, ensure, failed};
+use crate::suite::Suite;
 use crate::token::{ROLE, claims, forge, forge_512, now, part, unsigned};
+use crate::verdict::{NotPassed, Verdict, ensure, failed};
 use crate::world::World;
 
 const PINNED: &str = "The verifier pins the algorithm; none or a wrong one → 401";
@@ -31,14 +32,14 @@ async fn all_refused(w: &World, tokens: Vec<(String, String)>) -> Verdict {
     Ok(format!("401 to each: {}", names.join(", ")))
 }
 
-fn changed(w: &World, name: &str, value: Value) -> Result<String, crate::suite::Not> {
+fn changed(w: &World, name: &str, value: Value) -> Result<String, NotPassed> {
     let mut claims = claims(&w.one, ROLE);
     claims.insert(name.to_owned(), value);
     sign(w, &claims)
 }
 
-fn sign(w: &World, claims: &Map<String, Value>) -> Result<String, crate::suite::Not> {
-    w.keys.sign(claims).map_err(|error| crate::suite::Not::Failed(error.to_string()))
+fn sign(w: &World, claims: &Map<String, Value>) -> Result<String, NotPassed> {
+    w.keys.sign(claims).map_err(|error| NotPassed::Failed(error.to_string()))
 }
 
 pub(crate) async fn run(suite: &mut Suite<'_>) {
@@ -107,7 +108,7 @@ async fn signatures(suite: &mut Suite<'_>) {
                     true => "the backend has no public key",
                     false => "needs --public-key",
                 };
-                return Err(crate::suite::Not::Skipped(why.to_owned()));
+                return Err(NotPassed::Skipped(why.to_owned()));
             };
             refused(w, &forge(&json!({ "alg": "HS256" }), &claims(&w.one, ROLE), key)).await
         })
@@ -235,8 +236,8 @@ async fn contents(suite: &mut Suite<'_>) {
             let path = format!("/tasks?token={token}&access_token={token}&X-Agent-Token={token}");
             let request = w.nobody().request(Method::GET, &path)?;
             let answer = request.send().await;
-            let answer = answer
-                .map_err(|_| crate::suite::Not::Failed("GET /tasks: no answer".to_owned()))?;
+            let answer =
+                answer.map_err(|_| NotPassed::Failed("GET /tasks: no answer".to_owned()))?;
             ensure(answer.status() == 401, || format!("expected 401, seen {}", answer.status()))?;
             Ok("401".to_owned())
         })

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::suite::{Suite, ensure, failed};
+use crate::suite::Suite;
+use crate::verdict::{ensure, failed};
 
 /// The features of the contract. A backend may announce others, of its own.
 const KNOWN: [&str; 18] = [

@@ -4,7 +4,8 @@
 use http::Method;
 use serde_json::json;
 
-use crate::suite::{Suite, ensure};
+use crate::suite::Suite;
+use crate::verdict::ensure;
 use crate::world::World;
 
 /// An endpoint with what is needed to reach it.

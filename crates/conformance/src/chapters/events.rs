@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::suite::{Not, Suite, ensure, failed};
+use crate::suite::Suite;
+use crate::verdict::{NotPassed, ensure, failed};
 use crate::world::Caller;
 
 /// How long an event may take to be told.
@@ -28,13 +29,13 @@ struct Event {
 }
 
 impl Stream {
-    async fn open(caller: &Caller<'_>, after: Option<&str>) -> Result<Self, Not> {
+    async fn open(caller: &Caller<'_>, after: Option<&str>) -> Result<Self, NotPassed> {
         let mut request = caller.request(Method::GET, "/events")?;
         request = request.header("accept", "text/event-stream");
         if let Some(after) = after {
             request = request.header("last-event-id", after);
         }
-        let lost = |error: reqwest::Error| Not::Failed(format!("GET /events: {error}"));
+        let lost = |error: reqwest::Error| NotPassed::Failed(format!("GET /events: {error}"));
         let answer = tokio::time::timeout(SOON, request.send()).await;
         let Ok(answer) = answer else { return failed("GET /events: no answer") };
         let response = answer.map_err(lost)?;
@@ -46,7 +47,7 @@ impl Stream {
     }
 
     /// The next event; nothing when none comes in time.
-    async fn next(&mut self, wait: Duration) -> Result<Option<Event>, Not> {
+    async fn next(&mut self, wait: Duration) -> Result<Option<Event>, NotPassed> {
         let until = tokio::time::Instant::now() + wait;
         loop {
             while let Some(end) = self.read.find("\n\n") {
@@ -68,7 +69,7 @@ impl Stream {
     }
 
     /// The next event about an object, whatever else is told.
-    async fn about(&mut self, kind: &str, id: &str) -> Result<Event, Not> {
+    async fn about(&mut self, kind: &str, id: &str) -> Result<Event, NotPassed> {
         loop {
             let Some(event) = self.next(SOON).await? else {
                 return failed(format!("no {kind} of {id} within {} s", SOON.as_secs()));

@@ -1,10 +1,11 @@
 //! What held of every answer that was seen.
 
-use crate::suite::{Suite, ensure};
+use crate::suite::Suite;
+use crate::verdict::{Verdict, ensure};
 use crate::watch::Watch;
 use crate::world::World;
 
-fn none(w: &World, what: impl Fn(&Watch) -> &Vec<String>) -> crate::suite::Verdict {
+fn none(w: &World, what: impl Fn(&Watch) -> &Vec<String>) -> Verdict {
     let watch = w.watch.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let seen = what(&watch);
     ensure(seen.is_empty(), || seen.join("; "))?;

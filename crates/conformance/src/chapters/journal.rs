@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
-use crate::suite::{Not, Suite, Verdict, ensure};
+use crate::suite::Suite;
 use crate::token::ROLE;
+use crate::verdict::{NotPassed, Verdict, ensure};
 use crate::world::World;
 
 /// A run that was begun; the path of its journal.
-async fn begun(w: &World) -> Result<(String, String, String), Not> {
+async fn begun(w: &World) -> Result<(String, String, String), NotPassed> {
     let task = w.task(&w.one, "run").await?;
     let key = format!("conformance-{}", uuid::Uuid::new_v4());
     let path = format!("/runs/{key}");
@@ -95,7 +96,7 @@ async fn states(suite: &mut Suite<'_>) {
         .await;
 }
 
-async fn requested(w: &World) -> Result<(serde_json::Value, String), Not> {
+async fn requested(w: &World) -> Result<(serde_json::Value, String), NotPassed> {
     let task = w.task(&w.one, "request").await?;
     let run = format!("conformance-{}", uuid::Uuid::new_v4());
     let body = json!({
@@ -159,7 +160,10 @@ async fn told(w: &World) -> Verdict {
     let all = queue.ok()?["deliveries"].as_array().cloned().unwrap_or_default();
     let of_run = all.iter().find(|one| one["run_key"] == body["run_key"]);
     let Some(delivery) = of_run else {
-        return Err(Not::Failed(format!("no delivery among {} carries the run_key", all.len())));
+        return Err(NotPassed::Failed(format!(
+            "no delivery among {} carries the run_key",
+            all.len()
+        )));
     };
     let session = format!("user:{}:{ROLE}", w.one);
     ensure(delivery["session_key"] == session && delivery["task_id"] == body["task_id"], || {

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::suite::{Not, Suite, ensure, failed};
+use crate::suite::Suite;
+use crate::verdict::{NotPassed, ensure, failed};
 use crate::world::World;
 
 pub(crate) async fn run(suite: &mut Suite<'_>) {
@@ -12,7 +13,7 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
 }
 
 /// A turn that was given: its path, its id and its fence.
-async fn lease(w: &World, task: &str) -> Result<(String, String, i64), Not> {
+async fn lease(w: &World, task: &str) -> Result<(String, String, i64), NotPassed> {
     let given = w.agent(&w.one).post("/sessions/lease", wish(w, task)).await?;
     given.made()?;
     let id = given.text_at("lease_id")?.to_owned();
@@ -33,7 +34,7 @@ async fn leases(suite: &mut Suite<'_>) {
             // Not again by the suite itself, which would wait for its turn.
             let request = w.agent(&w.one).request(http::Method::POST, "/sessions/lease")?;
             let busy = request.json(&wish(w, &task)).send().await;
-            let busy = busy.map_err(|error| Not::Failed(error.without_url().to_string()))?;
+            let busy = busy.map_err(|error| NotPassed::Failed(error.without_url().to_string()))?;
             let (status, wait) = (busy.status(), busy.headers().contains_key("retry-after"));
             let body: serde_json::Value = busy.json().await.unwrap_or_default();
             let fits = status == 409 && body["code"] == "session_busy" && wait;

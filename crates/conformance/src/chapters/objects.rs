@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::answer::time_of;
-use crate::suite::{Suite, ensure};
+use crate::suite::Suite;
+use crate::verdict::ensure;
 
 pub(crate) async fn run(suite: &mut Suite<'_>) {
     let sentence = "Task = {id, title, status, description?, metadata?, created_at, updated_at}";

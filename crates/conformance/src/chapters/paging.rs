@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use futures::future::join_all;
 use serde_json::json;
 
-use crate::suite::{Not, Suite, ensure};
+use crate::suite::Suite;
+use crate::verdict::{NotPassed, ensure};
 use crate::world::World;
 
 const CURSOR: &str = "Lists take limit and cursor; answer {items, next_cursor?}";
@@ -13,7 +14,7 @@ const CURSOR: &str = "Lists take limit and cursor; answer {items, next_cursor?}"
 /// More than the largest page.
 const MANY: usize = 203;
 
-async fn pages(w: &World, user: &str, limit: usize) -> Result<(Vec<String>, usize), Not> {
+async fn pages(w: &World, user: &str, limit: usize) -> Result<(Vec<String>, usize), NotPassed> {
     let (mut ids, mut cursor, mut count) = (Vec::new(), String::new(), 0);
     loop {
         let answer = w.agent(user).get(&format!("/tasks?limit={limit}{cursor}")).await?;

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::answer::text_of;
-use crate::suite::{Not, Suite, Verdict, ensure, failed};
+use crate::suite::Suite;
 use crate::token::ROLE;
+use crate::verdict::{NotPassed, Verdict, ensure, failed};
 use crate::world::World;
 
 /// How long a lease may take to end after its time.
@@ -21,7 +22,7 @@ struct Waiting {
     ids: Vec<String>,
 }
 
-async fn waiting(w: &World, texts: &[&str]) -> Result<Waiting, Not> {
+async fn waiting(w: &World, texts: &[&str]) -> Result<Waiting, NotPassed> {
     let user = w.fresh_user()?;
     let mut ids = Vec::new();
     for text in texts {
@@ -34,7 +35,7 @@ async fn waiting(w: &World, texts: &[&str]) -> Result<Waiting, Not> {
 }
 
 /// What the queue hands out of a user's, in order.
-async fn queue(w: &World, user: &str, lease: Option<u64>) -> Result<Vec<Value>, Not> {
+async fn queue(w: &World, user: &str, lease: Option<u64>) -> Result<Vec<Value>, NotPassed> {
     let lease = lease.map(|seconds| format!("&lease_seconds={seconds}")).unwrap_or_default();
     let path = format!("/dispatch/undelivered?limit_users=1000&limit_notifications=1000{lease}");
     let answer = w.service()?.post(&path, json!({})).await?;

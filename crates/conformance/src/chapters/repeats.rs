@@ -4,7 +4,8 @@ use futures::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::suite::{Not, Suite, ensure, failed};
+use crate::suite::Suite;
+use crate::verdict::{NotPassed, ensure, failed};
 use crate::world::World;
 
 const SAME: &str =
@@ -17,7 +18,7 @@ const CALLERS: usize = 8;
 
 const ENDPOINTS: [&str; 3] = ["/tasks", "/messages", "/documents"];
 
-async fn body(w: &World, path: &str, key: &str) -> Result<Value, Not> {
+async fn body(w: &World, path: &str, key: &str) -> Result<Value, NotPassed> {
     let title = w.title("once");
     Ok(match path {
         "/messages" => {

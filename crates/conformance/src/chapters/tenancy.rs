@@ -4,7 +4,8 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::answer::column;
-use crate::suite::{Not, Suite, Verdict, ensure};
+use crate::suite::Suite;
+use crate::verdict::{NotPassed, Verdict, ensure};
 use crate::world::{Caller, World};
 
 const SCOPED: &str = "Every read and write is scoped by the token's user_id";
@@ -42,7 +43,7 @@ async fn hidden(
 }
 
 /// A list of which nothing may be another's.
-async fn nothing_of(caller: &Caller<'_>, path: &str, id: &str) -> Result<(), Not> {
+async fn nothing_of(caller: &Caller<'_>, path: &str, id: &str) -> Result<(), NotPassed> {
     let answer = caller.get(path).await?;
     // A list that is asked for by another's object may say that there is none.
     if answer.status == 404 && path.contains(id) {

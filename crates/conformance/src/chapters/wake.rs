@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::answer::column;
-use crate::suite::{Suite, ensure, failed};
+use crate::suite::Suite;
+use crate::verdict::{ensure, failed};
 
 /// The list of a standup that a status leads to.
 const LISTS: [(&str, &str); 3] =
