@@ -1,6 +1,6 @@
 //! An answer of the backend, and what can be asked of it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use chrono::DateTime;
 use http::{HeaderMap, header};
@@ -59,14 +59,15 @@ impl Answer {
         self.header("idempotent-replayed").is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
-    /// When to come back; a date or a number of seconds (RFC 9110, section 10.2.3).
+    /// When to come back, from `Retry-After` and no other header. Clients put up with fractions;
+    /// the contract wants whole seconds or a date (RFC 9110, section 10.2.3).
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         let text = self.header("retry-after")?.trim();
-        if let Ok(seconds) = text.parse() {
-            return Some(Duration::from_secs(seconds));
+        let is_number = text.parse::<f64>().is_ok();
+        if is_number && !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
         }
-        let at = DateTime::parse_from_rfc2822(text).ok()?.to_utc();
-        Some((at - chrono::Utc::now()).to_std().unwrap_or_default())
+        retry::retry_after(&self.headers, SystemTime::now())
     }
 
     /// The JSON of a 200.
@@ -161,4 +162,41 @@ pub(crate) fn time_of(value: &Value, name: &str) -> Result<DateTime<chrono::Utc>
 /// The texts of one field, in order.
 pub(crate) fn column<'v>(items: &'v [Value], name: &str) -> Vec<&'v str> {
     items.iter().filter_map(|item| item[name].as_str()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, headers: &[(&'static str, &'static str)], text: &str) -> Answer {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, http::HeaderValue::from_static(value));
+        }
+        Answer::new("GET /tasks".to_owned(), status, map, text.to_owned())
+    }
+
+    #[test]
+    fn only_what_the_contract_allows_says_when_to_come_back() {
+        let wait = |headers: &[_]| answer(503, headers, "{}").retry_after();
+        assert_eq!(wait(&[("retry-after", " 7 ")]), Some(Duration::from_secs(7)));
+        let past = "Sun, 06 Nov 1994 08:49:37 GMT";
+        assert_eq!(wait(&[("retry-after", past)]), Some(Duration::ZERO));
+        for wrong in ["", "soon", "1.5", "-1", "1e3", "NaN"] {
+            assert_eq!(wait(&[("retry-after", wrong)]), None, "{wrong}");
+        }
+        assert_eq!(wait(&[("retry-after-ms", "100")]), None);
+    }
+
+    #[test]
+    fn an_error_is_json_with_a_text_and_no_other_kind_of_code() {
+        let json = [("content-type", "application/json; charset=utf-8")];
+        let shape = |headers: &[_], text| answer(404, headers, text).shape().is_ok();
+        assert!(shape(&json, r#"{"error": "no such task"}"#));
+        assert!(shape(&json, r#"{"error": "no such task", "code": "not_found"}"#));
+        assert!(!shape(&json, r#"{"error": " ", "code": "not_found"}"#));
+        assert!(!shape(&json, r#"{"error": "x", "code": 404}"#));
+        assert!(!shape(&json, r#"{"detail": "Not Found"}"#));
+        assert!(!shape(&[("content-type", "text/html")], r#"{"error": "x"}"#));
+    }
 }
