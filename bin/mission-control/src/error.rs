@@ -1,12 +1,15 @@
 //! Errors in the contract's shape.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use http::{HeaderValue, StatusCode, header};
 use mc_client::types::ErrorBody;
 use serde_json::{Value, json};
+
+use crate::store::{Conflict, StoreError};
 
 /// An error as the caller sees it.
 #[derive(Debug)]
@@ -56,14 +59,6 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", why)
     }
 
-    /// A key that belongs to another body.
-    pub fn conflict(original: Value) -> Self {
-        let text = "the idempotency key was used with another body";
-        let mut error = Self::new(StatusCode::CONFLICT, "idempotency_conflict", text);
-        error.body.details = Some(json!({ "original": original }));
-        error
-    }
-
     /// The same, with what else helps.
     #[must_use]
     pub fn with_details(mut self, details: Value) -> Self {
@@ -71,10 +66,10 @@ impl ApiError {
         self
     }
 
-    /// The same, with the seconds after which it may be otherwise.
+    /// The same, with when to come back; whole seconds.
     #[must_use]
-    pub fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(seconds);
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait.as_secs());
         self
     }
 
@@ -88,55 +83,65 @@ impl ApiError {
     }
 }
 
-impl From<sqlx::Error> for ApiError {
-    fn from(error: sqlx::Error) -> Self {
-        // Locked, full, or not to be had in time: it may work later, and nothing was lost.
-        let busy = match &error {
-            sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::Io(_)
-            | sqlx::Error::WorkerCrashed => true,
-            sqlx::Error::Database(database) => {
-                let code = database.code().unwrap_or_default();
-                if let Some(refused) = refused(&code) {
-                    return Self::new(StatusCode::BAD_REQUEST, "invalid_payload", refused);
-                }
-                is_busy(&code)
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let text = error.to_string();
+        match error {
+            StoreError::NotFound(what) => Self::not_found(what),
+            StoreError::Invalid { field, why } => Self::field(field, why),
+            StoreError::KeyReused { original } => {
+                Self::new(StatusCode::CONFLICT, "idempotency_conflict", text)
+                    .with_details(json!({ "original": original }))
             }
-            _ => false,
-        };
-        tracing::error!(%error, busy, "the database failed");
-        if busy {
-            return Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "unavailable",
-                "the database is busy or full",
-            );
+            StoreError::Conflict(conflict) => Self::from(conflict),
+            StoreError::BudgetExceeded(budget) => {
+                Self::new(StatusCode::PAYMENT_REQUIRED, "budget_exceeded", text)
+                    .with_details(json!(budget))
+            }
+            StoreError::Unstorable(_) => {
+                Self::new(StatusCode::BAD_REQUEST, "invalid_payload", text)
+            }
+            StoreError::Unavailable { retry_after, source } => {
+                tracing::error!(error = %source, busy = true, "database call failed");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
+                    .retry_after(retry_after)
+            }
+            StoreError::Database(source) => {
+                tracing::error!(error = %source, busy = false, "database call failed");
+                Self::internal()
+            }
+            StoreError::Encode(source) => {
+                tracing::error!(error = %source, "an object could not be written as JSON");
+                Self::internal()
+            }
         }
-        Self::internal()
     }
 }
 
-/// Whether a code of SQLite or of PostgreSQL says that it may work later: locked, full, gone, or
-/// an error of the disk.
-fn is_busy(code: &str) -> bool {
-    // SQLite's extended codes have their primary code in the lowest byte: BUSY, LOCKED, IOERR,
-    // FULL, CANTOPEN.
-    if let (Ok(number), true) = (code.parse::<u32>(), code.len() < 5) {
-        return matches!(number & 0xff, 5 | 6 | 10 | 13 | 14);
-    }
-    // By class: connection, transaction rollback, resources, operator, system; then single ones:
-    // lock_not_available, read_only_sql_transaction (a standby), idle_in_transaction_session_timeout.
-    ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
-        || matches!(code, "55P03" | "25006" | "25P03")
-}
-
-/// What PostgreSQL cannot keep and SQLite can.
-fn refused(code: &str) -> Option<&'static str> {
-    match code {
-        "22021" => Some("a text holds the character U+0000, which this database cannot keep"),
-        "54000" => Some("a key or a name is longer than this database can find again"),
-        _ => None,
+impl From<Conflict> for ApiError {
+    fn from(conflict: Conflict) -> Self {
+        let text = conflict.to_string();
+        let answer = |code: &str| Self::new(StatusCode::CONFLICT, code, text);
+        match conflict {
+            Conflict::AlreadyDelivered => answer("already_delivered"),
+            Conflict::AlreadyDecided { status } => {
+                answer("already_decided").with_details(json!({ "status": status }))
+            }
+            Conflict::RunFinished { status, .. } => {
+                answer("run_finished").with_details(json!({ "status": status }))
+            }
+            Conflict::RunCancelled => answer("run_cancelled"),
+            Conflict::RunConflict { field, known } => {
+                answer("run_conflict").with_details(json!({ field: known }))
+            }
+            Conflict::StepExists(step) => {
+                answer("step_exists").with_details(json!({ "step": step }))
+            }
+            Conflict::StaleFence => answer("stale_fence"),
+            Conflict::SessionBusy { holder, retry_after } => answer("session_busy")
+                .with_details(json!({ "holder": holder }))
+                .retry_after(retry_after),
+        }
     }
 }
 

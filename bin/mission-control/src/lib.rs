@@ -258,5 +258,6 @@ async fn alive() -> &'static str {
 async fn ready(
     axum::extract::State(app): axum::extract::State<App>,
 ) -> Result<&'static str, ApiError> {
-    app.store.ping().await.map(|()| "ok")
+    app.store.ping().await?;
+    Ok("ok")
 }

@@ -11,11 +11,13 @@ pub mod budgets;
 pub mod database;
 pub mod dispatch;
 pub mod documents;
+mod error;
 pub mod events;
 pub mod leases;
 pub mod messages;
 pub mod notifications;
 mod others;
+pub mod paging;
 pub mod runs;
 pub mod shortlist;
 mod sql;
@@ -33,7 +35,8 @@ use serde_json::Value;
 use sqlx::{Any, AnyConnection, AnyPool, Row, Transaction};
 use tokio::sync::watch;
 
-use crate::error::ApiError;
+pub use self::error::{Conflict, StoreError};
+
 use crate::store::database::Database;
 use crate::store::leases::Fence;
 
@@ -159,7 +162,7 @@ impl Store {
     }
 
     /// Whether the database answers.
-    pub async fn ping(&self) -> Result<(), ApiError> {
+    pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1").execute(&self.reader).await?;
         Ok(())
     }
@@ -195,7 +198,7 @@ impl Store {
     }
 
     /// Begins a write, on its condition.
-    async fn write(&self, scope: Scope<'_>) -> Result<Write, ApiError> {
+    async fn write(&self, scope: Scope<'_>) -> Result<Write, StoreError> {
         let mut tx = self.begin().await?;
         if let Some(fence) = scope.fence {
             leases::check(&mut tx, scope.user_id, fence).await?;
@@ -211,8 +214,8 @@ impl Store {
         endpoint: &str,
         key: Option<&str>,
         body: &Value,
-        make: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, ApiError>,
-    ) -> Result<Created, ApiError> {
+        make: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, StoreError>,
+    ) -> Result<Created, StoreError> {
         let user_id = scope.user_id;
         let mut tx = self.write(scope).await?;
         let body = canonical_json(body);
@@ -228,12 +231,12 @@ impl Store {
                 return if known.get::<String, _>("body") == body {
                     Ok(Created { body: response, replayed: true })
                 } else {
-                    Err(ApiError::conflict(response))
+                    Err(StoreError::KeyReused { original: response })
                 };
             }
         }
         let made = make(&mut *tx).await?;
-        let response = serde_json::to_value(&made).map_err(|_| ApiError::internal())?;
+        let response = serde_json::to_value(&made)?;
         if let Some(key) = key {
             sqlx::query("INSERT INTO idempotency (user_id, endpoint, key, body, response, created_at) VALUES ($1, $2, $3, $4, $5, $6)")
                 .bind(user_id)

@@ -129,7 +129,7 @@ impl Door {
         if let Some(wait) = self.wait() {
             let text = "too many wrong passwords: wait a little";
             return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", text)
-                .retry_after(wait.as_secs() + 1));
+                .retry_after(wait + Duration::from_secs(1)));
         }
         let fits = tokio::task::spawn_blocking(move || known.fits(&password)).await;
         if !fits.map_err(|_| ApiError::internal())? {

@@ -134,7 +134,7 @@ async fn call(
             let scope = writer.scope();
             let make = async |tx: &mut _| shortlist::put(tx, scope.user_id, &school_id, note).await;
             let made = app.store.create(scope, "tools/shortlist_school", key, &body.raw, make);
-            made.await.map(created)
+            Ok(created(made.await?))
         }
         "compare_schools" => {
             let Compare { school_ids } = wanted(arguments)?;

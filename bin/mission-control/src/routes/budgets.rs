@@ -22,7 +22,7 @@ fn amount(field: &str, usd: f64, max: f64) -> Result<Nanos, ApiError> {
 }
 
 pub(super) async fn get(State(app): State<App>, tenant: Tenant) -> Result<Json<Budget>, ApiError> {
-    app.store.budget(tenant.user_id(), app.config.budget).await.map(Json)
+    Ok(Json(app.store.budget(tenant.user_id(), app.config.budget).await?))
 }
 
 pub(super) async fn put(
@@ -39,7 +39,7 @@ pub(super) async fn put(
         return Err(ApiError::not_found("user"));
     }
     let limit = amount("limit_usd", put.limit_usd, Nanos::MAX_USD)?;
-    app.store.put_budget(&put, limit).await.map(Json)
+    Ok(Json(app.store.put_budget(&put, limit).await?))
 }
 
 pub(super) async fn reserve(
@@ -53,7 +53,7 @@ pub(super) async fn reserve(
     let (scope, key) = (writer.scope(), Some(new.idempotency_key.as_str()));
     let (user, default) = (scope.user_id, app.config.budget);
     let make = async |tx: &mut _| budgets::reserve(tx, user, &new, estimate, default).await;
-    app.store.create(scope, "budget/reserve", key, &body.raw, make).await.map(created)
+    Ok(created(app.store.create(scope, "budget/reserve", key, &body.raw, make).await?))
 }
 
 pub(super) async fn usage(
@@ -71,5 +71,5 @@ pub(super) async fn usage(
     let cost = amount("cost_usd", usage.cost_usd, MAX_CALL)?;
     let (scope, key) = (writer.scope(), Some(usage.idempotency_key.as_str()));
     let make = async |tx: &mut _| budgets::book(tx, scope.user_id, &usage, cost).await;
-    app.store.create(scope, "usage", key, &body.raw, make).await.map(created)
+    Ok(created(app.store.create(scope, "usage", key, &body.raw, make).await?))
 }

@@ -97,5 +97,5 @@ pub(super) async fn dead(
     Query(params): Params,
 ) -> Result<Json<Page<DeadLetter>>, ApiError> {
     let (limit, before) = paging(&params)?;
-    app.store.dead(limit, before).await.map(Json)
+    Ok(Json(app.store.dead(limit, before).await?))
 }

@@ -35,7 +35,7 @@ pub(super) async fn create(
     let (user, key) = (tenant.user_id(), new.idempotency_key.as_deref());
     check_session(user, &new.session_key)?;
     let make = async |tx: &mut _| leases::insert(tx, user, &new).await;
-    app.store.create(Scope::of(user), "sessions/lease", key, &body.raw, make).await.map(created)
+    Ok(created(app.store.create(Scope::of(user), "sessions/lease", key, &body.raw, make).await?))
 }
 
 pub(super) async fn renew(
@@ -47,7 +47,7 @@ pub(super) async fn renew(
     if let Some(ttl_secs) = body.value.ttl_secs {
         check_ttl(ttl_secs)?;
     }
-    app.store.renew_lease(tenant.user_id(), &id, body.value.ttl_secs).await.map(Json)
+    Ok(Json(app.store.renew_lease(tenant.user_id(), &id, body.value.ttl_secs).await?))
 }
 
 pub(super) async fn free(

@@ -47,7 +47,7 @@ pub(super) async fn create_task(
     let made = app
         .store
         .create(scope, "tasks", key, &body.raw, async |tx| tasks::insert(tx, user, &new).await);
-    made.await.map(created)
+    Ok(created(made.await?))
 }
 
 pub(super) async fn get_task(
@@ -55,7 +55,7 @@ pub(super) async fn get_task(
     tenant: Tenant,
     Id(id): Id,
 ) -> Result<Json<Task>, ApiError> {
-    app.store.task(tenant.user_id(), &id).await.map(Json)
+    Ok(Json(app.store.task(tenant.user_id(), &id).await?))
 }
 
 pub(super) async fn update_task(
@@ -67,7 +67,7 @@ pub(super) async fn update_task(
     if let Some(title) = &body.value.title {
         require(&[("title", title)])?;
     }
-    app.store.update_task(writer.scope(), &id, &body.value).await.map(Json)
+    Ok(Json(app.store.update_task(writer.scope(), &id, &body.value).await?))
 }
 
 pub(super) async fn list_messages(
@@ -77,11 +77,11 @@ pub(super) async fn list_messages(
 ) -> Result<Json<Page<Message>>, ApiError> {
     let user = tenant.user_id();
     if let Some(key) = params.get("idempotency_key") {
-        return app.store.message_by_key(user, key).await.map(Json);
+        return Ok(Json(app.store.message_by_key(user, key).await?));
     }
     let (limit, before) = paging(&params)?;
     let task_id = params.get("task_id").ok_or_else(|| ApiError::field("task_id", "is required"))?;
-    app.store.messages(user, task_id, limit, before).await.map(Json)
+    Ok(Json(app.store.messages(user, task_id, limit, before).await?))
 }
 
 pub(super) async fn create_message(
@@ -111,7 +111,7 @@ pub(super) async fn create_message(
     let (scope, key) = (writer.scope(), new.idempotency_key.as_deref());
     let user = scope.user_id;
     let make = async |tx: &mut _| messages::insert(tx, user, actor, role, &new).await;
-    app.store.create(scope, "messages", key, &body.raw, make).await.map(created)
+    Ok(created(app.store.create(scope, "messages", key, &body.raw, make).await?))
 }
 
 pub(super) async fn list_documents(
@@ -121,7 +121,7 @@ pub(super) async fn list_documents(
 ) -> Result<Json<Page<Document>>, ApiError> {
     let (limit, before) = paging(&params)?;
     let (task_id, doc_type) = (params.get("task_id"), params.get("doc_type"));
-    app.store.documents(tenant.user_id(), task_id, doc_type, limit, before).await.map(Json)
+    Ok(Json(app.store.documents(tenant.user_id(), task_id, doc_type, limit, before).await?))
 }
 
 pub(super) async fn create_document(
@@ -135,7 +135,7 @@ pub(super) async fn create_document(
     let (scope, key) = (writer.scope(), new.idempotency_key.as_deref());
     let user = scope.user_id;
     let make = async |tx: &mut _| documents::insert(tx, user, &new).await;
-    app.store.create(scope, "documents", key, &body.raw, make).await.map(created)
+    Ok(created(app.store.create(scope, "documents", key, &body.raw, make).await?))
 }
 
 pub(super) async fn get_document(
@@ -143,7 +143,7 @@ pub(super) async fn get_document(
     tenant: Tenant,
     Id(id): Id,
 ) -> Result<Json<Document>, ApiError> {
-    app.store.document(tenant.user_id(), &id).await.map(Json)
+    Ok(Json(app.store.document(tenant.user_id(), &id).await?))
 }
 
 pub(super) async fn list_notifications(
@@ -153,7 +153,7 @@ pub(super) async fn list_notifications(
 ) -> Result<Json<Page<Notification>>, ApiError> {
     let (limit, after) = paging(&params)?;
     let unread = params.get("unread").is_some_and(|unread| unread == "true");
-    app.store.notifications(tenant.user_id(), unread, limit, after).await.map(Json)
+    Ok(Json(app.store.notifications(tenant.user_id(), unread, limit, after).await?))
 }
 
 pub(super) async fn create_notification(
@@ -171,10 +171,9 @@ pub(super) async fn create_notification(
     check_session(&new.user_id, &new.session_key)?;
     let key = new.idempotency_key.as_deref();
     let make = async |tx: &mut _| notifications::insert(tx, &new, About::default()).await;
-    app.store
-        .create(Scope::of(&new.user_id), "notifications", key, &body.raw, make)
-        .await
-        .map(created)
+    Ok(created(
+        app.store.create(Scope::of(&new.user_id), "notifications", key, &body.raw, make).await?,
+    ))
 }
 
 pub(super) async fn read_notification(
@@ -182,5 +181,5 @@ pub(super) async fn read_notification(
     person: Person,
     Id(id): Id,
 ) -> Result<Json<Notification>, ApiError> {
-    app.store.read_notification(&person.user_id, &id).await.map(Json)
+    Ok(Json(app.store.read_notification(&person.user_id, &id).await?))
 }

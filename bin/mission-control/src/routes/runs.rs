@@ -29,7 +29,7 @@ pub(super) async fn get(
     tenant: Tenant,
     Id(run_key): Id,
 ) -> Result<Json<Run>, ApiError> {
-    app.store.run(tenant.user_id(), &run_key).await.map(Json)
+    Ok(Json(app.store.run(tenant.user_id(), &run_key).await?))
 }
 
 pub(super) async fn put(
@@ -42,7 +42,7 @@ pub(super) async fn put(
     if let Some(session_key) = &body.value.session_key {
         check_session(writer.scope().user_id, session_key)?;
     }
-    app.store.put_run(writer.scope(), &run_key, &body.value).await.map(Json)
+    Ok(Json(app.store.put_run(writer.scope(), &run_key, &body.value).await?))
 }
 
 pub(super) async fn put_step(
@@ -57,7 +57,7 @@ pub(super) async fn put_step(
         .flatten()
         .ok_or_else(|| ApiError::field("index", "must be a whole number from 0"))?;
     require(&[("kind", &body.value.kind)])?;
-    app.store.put_step(writer.scope(), &run_key, index, &body.value).await.map(Json)
+    Ok(Json(app.store.put_step(writer.scope(), &run_key, index, &body.value).await?))
 }
 
 pub(super) async fn cancel(
@@ -65,5 +65,5 @@ pub(super) async fn cancel(
     writer: Writer,
     Id(run_key): Id,
 ) -> Result<Json<RunNote>, ApiError> {
-    app.store.cancel_run(writer.scope(), &run_key).await.map(Json)
+    Ok(Json(app.store.cancel_run(writer.scope(), &run_key).await?))
 }

@@ -31,7 +31,7 @@ pub(super) async fn list(
     };
     let (run_key, task_id) = (params.get("run_key").cloned(), params.get("task_id").cloned());
     let filter = ToolRequestFilter { status, run_key, task_id };
-    app.store.tool_requests(tenant.user_id(), &filter, limit, after).await.map(Json)
+    Ok(Json(app.store.tool_requests(tenant.user_id(), &filter, limit, after).await?))
 }
 
 pub(super) async fn create(
@@ -67,7 +67,7 @@ pub(super) async fn get(
     tenant: Tenant,
     Id(id): Id,
 ) -> Result<Json<ToolRequest>, ApiError> {
-    app.store.tool_request(tenant.user_id(), &id).await.map(Json)
+    Ok(Json(app.store.tool_request(tenant.user_id(), &id).await?))
 }
 
 pub(super) async fn decide(
@@ -85,5 +85,5 @@ pub(super) async fn decide(
     }
     let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
     let arguments = body.raw.get("arguments").filter(|arguments| **arguments != Value::Null);
-    app.store.decide(&person.user_id, &id, &body.value, arguments, key).await.map(Json)
+    Ok(Json(app.store.decide(&person.user_id, &id, &body.value, arguments, key).await?))
 }

@@ -6,9 +6,9 @@ use serde_json::Value;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use super::error::StoreError;
 use super::sql::count;
 use super::{Store, json_of, time};
-use crate::error::ApiError;
 
 /// The most rows of a list on the page.
 const SHOWN: i64 = 50;
@@ -129,7 +129,7 @@ fn state(row: &AnyRow) -> &'static str {
 
 impl Store {
     /// The user's tasks of each status: how many, and the newest.
-    pub async fn task_columns(&self, user_id: &str) -> Result<Vec<TaskColumn>, ApiError> {
+    pub async fn task_columns(&self, user_id: &str) -> Result<Vec<TaskColumn>, StoreError> {
         let counts = sqlx::query(
             "SELECT status, count(*) AS count FROM tasks WHERE user_id = $1 GROUP BY status",
         )
@@ -155,7 +155,7 @@ impl Store {
     }
 
     /// The user's tasks that were completed since a moment, the newest first.
-    pub async fn done_since(&self, user_id: &str, since: &str) -> Result<Vec<TaskRow>, ApiError> {
+    pub async fn done_since(&self, user_id: &str, since: &str) -> Result<Vec<TaskRow>, StoreError> {
         let rows = sqlx::query(
             "SELECT id, title, (SELECT count(*) FROM messages m WHERE m.task_id = t.id) AS messages FROM tasks t \
              WHERE user_id = $1 AND completed_at IS NOT NULL AND completed_at >= $2 ORDER BY completed_at DESC LIMIT $3",
@@ -173,7 +173,7 @@ impl Store {
         &self,
         user_id: &str,
         task_id: Option<&str>,
-    ) -> Result<Vec<NotificationRow>, ApiError> {
+    ) -> Result<Vec<NotificationRow>, StoreError> {
         let rows = sqlx::query(
             "SELECT * FROM notifications WHERE user_id = $1 AND ($2 IS NULL OR task_id = $2) ORDER BY seq DESC LIMIT $3",
         )
@@ -194,7 +194,7 @@ impl Store {
     }
 
     /// The user's agents that have woken.
-    pub async fn wakes(&self, user_id: &str) -> Result<Vec<WakeRow>, ApiError> {
+    pub async fn wakes(&self, user_id: &str) -> Result<Vec<WakeRow>, StoreError> {
         let rows = sqlx::query("SELECT * FROM wakes WHERE user_id = $1 ORDER BY role LIMIT $2")
             .bind(user_id)
             .bind(SHOWN)
@@ -213,7 +213,7 @@ impl Store {
         &self,
         user_id: &str,
         task_id: Option<&str>,
-    ) -> Result<Vec<RunRow>, ApiError> {
+    ) -> Result<Vec<RunRow>, StoreError> {
         let rows = sqlx::query(
             "SELECT *, (SELECT count(*) FROM run_steps s WHERE s.run_key = r.run_key) AS steps FROM runs r \
              WHERE user_id = $1 AND ($2 IS NULL OR task_id = $2) ORDER BY seq DESC LIMIT $3",
@@ -234,7 +234,7 @@ impl Store {
     }
 
     /// The steps of a run, with their times. Whose run it is was checked before.
-    pub async fn timeline(&self, run_key: &str) -> Result<Vec<StepRow>, ApiError> {
+    pub async fn timeline(&self, run_key: &str) -> Result<Vec<StepRow>, StoreError> {
         let rows =
             sqlx::query("SELECT * FROM run_steps WHERE run_key = $1 ORDER BY step_index LIMIT $2")
                 .bind(run_key)
@@ -251,7 +251,7 @@ impl Store {
     }
 
     /// What the user's agents spent on each of the last days on which they spent, newest first.
-    pub async fn spending(&self, user_id: &str) -> Result<Vec<DayRow>, ApiError> {
+    pub async fn spending(&self, user_id: &str) -> Result<Vec<DayRow>, StoreError> {
         let rows = sqlx::query(
             "SELECT substr(created_at, 1, 10) AS day, CAST(sum(cost_nanos) AS DOUBLE PRECISION) / 1e9 AS cost, \
                CAST(sum(prompt_tokens + completion_tokens) AS BIGINT) AS tokens, count(*) AS calls \

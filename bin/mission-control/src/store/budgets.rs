@@ -1,14 +1,12 @@
 //! What a user's agents may spend, and what they spent.
 
 use chrono::{DateTime, Datelike, Months, NaiveTime, TimeDelta, Utc};
-use http::StatusCode;
 use mc_client::budgets::{Budget, Period, PutBudget, Reservation, Reserve, Usage};
 use serde::Serialize;
-use serde_json::json;
 use sqlx::{AnyConnection, Row};
 
+use super::error::StoreError;
 use super::{Scope, Store, new_id, now, stamp};
-use crate::error::ApiError;
 
 /// How long a reservation counts when nobody settles it: longer than any model call takes.
 const RESERVED_FOR: TimeDelta = TimeDelta::minutes(15);
@@ -92,7 +90,7 @@ async fn figures(
     tx: &mut AnyConnection,
     user_id: &str,
     default: Option<Nanos>,
-) -> Result<Figures, ApiError> {
+) -> Result<Figures, StoreError> {
     let own = sqlx::query("SELECT limit_nanos, period FROM budgets WHERE user_id = $1")
         .bind(user_id)
         .fetch_optional(&mut *tx)
@@ -127,12 +125,10 @@ pub async fn reserve(
     new: &Reserve,
     estimate: Nanos,
     default: Option<Nanos>,
-) -> Result<Reservation, ApiError> {
+) -> Result<Reservation, StoreError> {
     let figures = figures(tx, user_id, default).await?;
     if figures.remaining().is_some_and(|left| left <= Nanos(0) || estimate > left) {
-        let text = "the user's budget is spent";
-        return Err(ApiError::new(StatusCode::PAYMENT_REQUIRED, "budget_exceeded", text)
-            .with_details(json!(figures.budget())));
+        return Err(StoreError::BudgetExceeded(Box::new(figures.budget())));
     }
     let expires = Utc::now() + RESERVED_FOR;
     let id = new_id();
@@ -164,7 +160,7 @@ pub async fn book(
     user_id: &str,
     usage: &Usage,
     cost: Nanos,
-) -> Result<Booked, ApiError> {
+) -> Result<Booked, StoreError> {
     if let Some(reservation) = &usage.reservation_id {
         let settled = sqlx::query("UPDATE reservations SET settled_at = coalesce(settled_at, $1) WHERE id = $2 AND user_id = $3")
             .bind(now())
@@ -173,7 +169,7 @@ pub async fn book(
             .execute(&mut *tx)
             .await?;
         if settled.rows_affected() == 0 {
-            return Err(ApiError::not_found("reservation"));
+            return Err(StoreError::NotFound("reservation"));
         }
     }
     let tokens = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
@@ -200,13 +196,17 @@ pub async fn book(
 
 impl Store {
     /// What a user's agents may spend.
-    pub async fn budget(&self, user_id: &str, default: Option<Nanos>) -> Result<Budget, ApiError> {
+    pub async fn budget(
+        &self,
+        user_id: &str,
+        default: Option<Nanos>,
+    ) -> Result<Budget, StoreError> {
         let mut tx = self.reader.begin().await?;
         figures(&mut tx, user_id, default).await.map(|figures| figures.budget())
     }
 
     /// Says what a user's agents may spend.
-    pub async fn put_budget(&self, put: &PutBudget, limit: Nanos) -> Result<Budget, ApiError> {
+    pub async fn put_budget(&self, put: &PutBudget, limit: Nanos) -> Result<Budget, StoreError> {
         let mut tx = self.write(Scope::of(&put.user_id)).await?;
         sqlx::query(
             "INSERT INTO budgets (user_id, limit_nanos, period, updated_at) VALUES ($1, $2, $3, $4) ON CONFLICT (user_id) DO UPDATE \

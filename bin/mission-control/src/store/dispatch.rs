@@ -3,16 +3,15 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::Utc;
-use http::StatusCode;
 use mc_client::types::{DeadLetter, Delivered, Delivery, DeliveryFailure, Page};
 use sqlx::any::AnyArguments;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Arguments, AssertSqlSafe, Row};
 
+use super::error::{Conflict, StoreError};
+use super::paging::{page, rows_for};
 use super::sql::flag;
 use super::{Store, json_of, now, stamp, time};
-use crate::error::ApiError;
-use crate::extract::cursor;
 
 fn delivery(row: &AnyRow) -> Delivery {
     Delivery {
@@ -56,13 +55,13 @@ pub enum Place {
     Dead,
 }
 
-async fn place(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<Place, ApiError> {
+async fn place(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<Place, StoreError> {
     let row = sqlx::query("SELECT delivered_at IS NOT NULL AS delivered, dead_at IS NOT NULL AS dead FROM notifications WHERE id = $1 AND user_id = $2")
         .bind(id)
         .bind(user_id)
         .fetch_optional(tx)
         .await?
-        .ok_or_else(|| ApiError::not_found("notification"))?;
+        .ok_or_else(|| StoreError::NotFound("notification"))?;
     Ok(match (flag(&row, "delivered"), flag(&row, "dead")) {
         (true, _) => Place::Delivered,
         (false, true) => Place::Dead,
@@ -79,7 +78,7 @@ async fn chunk(
     at: &str,
     after: i64,
     size: usize,
-) -> Result<Vec<AnyRow>, ApiError> {
+) -> Result<Vec<AnyRow>, StoreError> {
     let limit = i64::try_from(size).unwrap_or(i64::MAX);
     let fresh = sqlx::query(FRESH).bind(after).bind(limit).fetch_all(&mut *tx).await?;
     let ended = sqlx::query(ENDED).bind(after).bind(limit).bind(at).fetch_all(tx).await?;
@@ -97,7 +96,7 @@ async fn leased(
     tx: &mut AnyConnection,
     at: &str,
     chunk: &[AnyRow],
-) -> Result<HashMap<String, i64>, ApiError> {
+) -> Result<HashMap<String, i64>, StoreError> {
     let sessions: HashSet<&str> = chunk.iter().map(|row| row.get("session_key")).collect();
     let sessions: Vec<_> = sessions.into_iter().collect();
     let mut oldest = HashMap::new();
@@ -130,7 +129,7 @@ fn list(seqs: &[i64]) -> String {
 async fn find(
     tx: &mut AnyConnection,
     delivered: &[Delivered],
-) -> Result<(Vec<i64>, Vec<(String, String)>), ApiError> {
+) -> Result<(Vec<i64>, Vec<(String, String)>), StoreError> {
     let mut ids = AnyArguments::default();
     for one in delivered {
         // A text can always be bound.
@@ -146,7 +145,7 @@ async fn find(
 }
 
 /// Marks a notification as delivered, and says whether there is one.
-async fn deliver(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<bool, ApiError> {
+async fn deliver(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<bool, StoreError> {
     let done = sqlx::query(
         "UPDATE notifications SET delivered_at = coalesce(delivered_at, $1), dead_at = NULL, leased_until = NULL \
          WHERE id = $2 AND user_id = $3",
@@ -162,7 +161,7 @@ async fn deliver(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<bool
 impl Store {
     /// How many notifications are neither delivered nor given up, and how long the oldest of them
     /// has waited.
-    pub(crate) async fn queue(&self) -> Result<(i64, std::time::Duration), ApiError> {
+    pub(crate) async fn queue(&self) -> Result<(i64, std::time::Duration), StoreError> {
         let (mut waiting, mut oldest) = (0, None);
         // Each has an index of its own.
         for statement in [
@@ -191,7 +190,7 @@ impl Store {
         users: u32,
         limit: u32,
         lease_seconds: Option<u32>,
-    ) -> Result<Vec<Delivery>, ApiError> {
+    ) -> Result<Vec<Delivery>, StoreError> {
         let at = Utc::now();
         let mut tx = self.begin().await?;
         let (mut known, mut rows) = (HashSet::new(), Vec::new());
@@ -238,14 +237,14 @@ impl Store {
     }
 
     /// Marks a notification as delivered, also one that was given up. Repeating it is harmless.
-    pub async fn deliver(&self, id: &str, user_id: &str) -> Result<(), ApiError> {
+    pub async fn deliver(&self, id: &str, user_id: &str) -> Result<(), StoreError> {
         let mut connection = self.writer.acquire().await?;
         let found = deliver(&mut connection, id, user_id).await?;
-        if found { Ok(()) } else { Err(ApiError::not_found("notification")) }
+        if found { Ok(()) } else { Err(StoreError::NotFound("notification")) }
     }
 
     /// Marks many as delivered, in one write, and gives the ids that are none of their users'.
-    pub async fn deliver_many(&self, delivered: &[Delivered]) -> Result<Vec<String>, ApiError> {
+    pub async fn deliver_many(&self, delivered: &[Delivered]) -> Result<Vec<String>, StoreError> {
         let mut tx = self.begin().await?;
         let at = now();
         let mut found = HashSet::new();
@@ -274,7 +273,7 @@ impl Store {
         id: &str,
         user_id: &str,
         failure: &DeliveryFailure,
-    ) -> Result<Place, ApiError> {
+    ) -> Result<Place, StoreError> {
         let mut tx = self.begin().await?;
         let place = place(&mut tx, id, user_id).await?;
         if place != Place::Delivered {
@@ -297,16 +296,12 @@ impl Store {
 
     /// Puts a dead one back with its attempts at zero. One that waits already keeps its lease:
     /// its dispatcher is at work on it.
-    pub async fn requeue(&self, id: &str, user_id: &str) -> Result<(), ApiError> {
+    pub async fn requeue(&self, id: &str, user_id: &str) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         match place(&mut tx, id, user_id).await? {
             Place::Queue => {}
             Place::Delivered => {
-                return Err(ApiError::new(
-                    StatusCode::CONFLICT,
-                    "already_delivered",
-                    "the notification was delivered",
-                ));
+                return Err(Conflict::AlreadyDelivered.into());
             }
             Place::Dead => {
                 sqlx::query(
@@ -326,23 +321,16 @@ impl Store {
         &self,
         limit: u32,
         before: Option<i64>,
-    ) -> Result<Page<DeadLetter>, ApiError> {
-        let mut rows = sqlx::query("SELECT * FROM notifications WHERE dead_at IS NOT NULL AND seq < $1 ORDER BY seq DESC LIMIT $2")
+    ) -> Result<Page<DeadLetter>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM notifications WHERE dead_at IS NOT NULL AND seq < $1 ORDER BY seq DESC LIMIT $2")
             .bind(before.unwrap_or(i64::MAX))
-            .bind(i64::from(limit) + 1)
+            .bind(rows_for(limit))
             .fetch_all(&self.reader)
             .await?;
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let next_cursor = more.then(|| rows.last().map(|row| cursor(row.get("seq")))).flatten();
-        let items = rows
-            .iter()
-            .map(|row| DeadLetter {
-                delivery: delivery(row),
-                error: row.get::<Option<String>, _>("error").unwrap_or_default(),
-                failed_at: time(row.get("dead_at")),
-            })
-            .collect();
-        Ok(Page { items, next_cursor })
+        Ok(page(&rows, limit, |row| DeadLetter {
+            delivery: delivery(row),
+            error: row.get::<Option<String>, _>("error").unwrap_or_default(),
+            failed_at: time(row.get("dead_at")),
+        }))
     }
 }

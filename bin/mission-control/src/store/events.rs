@@ -1,13 +1,14 @@
 //! What happened, in order, for those who listen.
 
 use serde::Serialize;
+use serde::ser::Error as _;
 use serde_json::{Map, Value, json};
 use sqlx::{AnyConnection, Row};
 use tokio::sync::watch;
 
+use super::error::StoreError;
 use super::sql::Sql;
 use super::{Store, now};
-use crate::error::ApiError;
 
 /// The longest field, in bytes of JSON, that an event carries. Who needs a longer one asks for the
 /// object.
@@ -35,9 +36,10 @@ pub async fn record(
     kind: &str,
     id_name: &str,
     object: &impl Serialize,
-) -> Result<(), ApiError> {
-    let object = serde_json::to_value(object).map_err(|_| ApiError::internal())?;
-    let Value::Object(object) = object else { return Err(ApiError::internal()) };
+) -> Result<(), StoreError> {
+    let Value::Object(object) = serde_json::to_value(object)? else {
+        return Err(serde_json::Error::custom("an event must be about an object").into());
+    };
     let short = |value: &Value| match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => true,
         Value::String(text) => text.len() <= MAX_FIELD,
@@ -66,7 +68,7 @@ impl Store {
     }
 
     /// The newest event; 0 before the first.
-    pub(crate) async fn last_event(&self) -> Result<i64, ApiError> {
+    pub(crate) async fn last_event(&self) -> Result<i64, StoreError> {
         let row = sqlx::query("SELECT coalesce(max(id), 0) AS last FROM events")
             .fetch_one(&self.reader)
             .await?;
@@ -79,7 +81,7 @@ impl Store {
         user_id: Option<&str>,
         after: i64,
         limit: u32,
-    ) -> Result<Vec<Event>, ApiError> {
+    ) -> Result<Vec<Event>, StoreError> {
         let rows = Sql::new("SELECT id, kind, data FROM events WHERE id > ?", after)
             .and(" AND user_id = ?", user_id)
             .and(" ORDER BY id LIMIT ?", Some(i64::from(limit)))

@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
+use super::error::StoreError;
+use super::paging::{page, rows_for};
 use super::sql::Sql;
 use super::{Store, events, new_id, now, tasks, time};
-use crate::error::ApiError;
-use crate::extract::cursor;
 
 fn notification(row: &AnyRow) -> Notification {
     Notification {
@@ -39,7 +39,7 @@ pub async fn insert(
     tx: &mut AnyConnection,
     new: &CreateNotification,
     about: About<'_>,
-) -> Result<Notification, ApiError> {
+) -> Result<Notification, StoreError> {
     if let Some(task_id) = &new.task_id {
         tasks::require(tx, &new.user_id, task_id).await?;
     }
@@ -70,21 +70,17 @@ impl Store {
         unread: bool,
         limit: u32,
         after: Option<i64>,
-    ) -> Result<Page<Notification>, ApiError> {
+    ) -> Result<Page<Notification>, StoreError> {
         let piece = match unread {
             true => "SELECT * FROM notifications WHERE read_at IS NULL AND user_id = ?",
             false => "SELECT * FROM notifications WHERE user_id = ?",
         };
         let rows = Sql::new(piece, user_id)
             .and(" AND seq > ?", after)
-            .and(" ORDER BY seq LIMIT ?", Some(i64::from(limit) + 1))
+            .and(" ORDER BY seq LIMIT ?", Some(rows_for(limit)))
             .fetch_all(&self.reader)
             .await?;
-        let shown = &rows[..rows.len().min(limit as usize)];
-        let next_cursor = (rows.len() > shown.len())
-            .then(|| shown.last().map(|row| cursor(row.get("seq"))))
-            .flatten();
-        Ok(Page { items: shown.iter().map(notification).collect(), next_cursor })
+        Ok(page(&rows, limit, notification))
     }
 
     /// Marks a notification as read. Repeating it is harmless.
@@ -92,14 +88,14 @@ impl Store {
         &self,
         user_id: &str,
         id: &str,
-    ) -> Result<Notification, ApiError> {
+    ) -> Result<Notification, StoreError> {
         let row = sqlx::query("UPDATE notifications SET read_at = coalesce(read_at, $1) WHERE id = $2 AND user_id = $3 RETURNING *")
             .bind(now())
             .bind(id)
             .bind(user_id)
             .fetch_optional(&self.writer)
             .await?;
-        row.as_ref().map(notification).ok_or_else(|| ApiError::not_found("notification"))
+        row.as_ref().map(notification).ok_or_else(|| StoreError::NotFound("notification"))
     }
 
     /// Records that an agent woke, and claims the tick when one is named: `false` when somebody has
@@ -109,7 +105,7 @@ impl Store {
         user_id: &str,
         role: &str,
         slot: Option<&str>,
-    ) -> Result<bool, ApiError> {
+    ) -> Result<bool, StoreError> {
         let at = now();
         let mut tx = self.begin().await?;
         sqlx::query(
@@ -139,7 +135,7 @@ impl Store {
     }
 
     /// What waits for a user.
-    pub async fn pending(&self, user_id: &str) -> Result<Pending, ApiError> {
+    pub async fn pending(&self, user_id: &str) -> Result<Pending, StoreError> {
         let row = sqlx::query(
             "SELECT (SELECT count(*) FROM notifications WHERE user_id = $1 AND read_at IS NULL AND delivered_at IS NULL) AS notifications, \
              (SELECT count(*) FROM tasks WHERE user_id = $1 AND status IN ('pending', 'in_progress', 'blocked')) AS tasks",

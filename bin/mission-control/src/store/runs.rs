@@ -1,15 +1,14 @@
 //! The journal of runs.
 
-use http::StatusCode;
 use mc_client::idempotency::canonical_json;
 use mc_client::runs::{PutRun, PutStep, Run, RunNote, RunStatus, RunStep};
 use serde_json::{Map, Value, json};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
+use super::error::{Conflict, StoreError};
 use super::sql::{count, flag};
 use super::{Scope, Store, events, json_of, now, tasks, time, tool_requests};
-use crate::error::ApiError;
 
 /// What a run says of itself; a caller's own field of such a name is not kept.
 const OWN_FIELDS: [&str; 9] = [
@@ -60,14 +59,14 @@ async fn find(
     tx: &mut AnyConnection,
     user_id: &str,
     run_key: &str,
-) -> Result<Option<Run>, ApiError> {
+) -> Result<Option<Run>, StoreError> {
     let row = sqlx::query("SELECT * FROM runs WHERE run_key = $1")
         .bind(run_key)
         .fetch_optional(tx)
         .await?;
     match row {
         Some(row) if row.get::<String, _>("user_id") == user_id => Ok(Some(run(&row, Vec::new()))),
-        Some(_) => Err(ApiError::not_found("run")),
+        Some(_) => Err(StoreError::NotFound("run")),
         None => Ok(None),
     }
 }
@@ -77,7 +76,7 @@ pub async fn status(
     tx: &mut AnyConnection,
     user_id: &str,
     run_key: &str,
-) -> Result<Option<RunStatus>, ApiError> {
+) -> Result<Option<RunStatus>, StoreError> {
     Ok(find(tx, user_id, run_key).await?.and_then(|run| run.known_status()))
 }
 
@@ -87,7 +86,7 @@ async fn tell(
     user_id: &str,
     what: &str,
     run: &Run,
-) -> Result<(), ApiError> {
+) -> Result<(), StoreError> {
     let data = json!({
         "run_key": run.run_key, "status": run.status, "session_key": run.session_key,
         "task_id": run.task_id, "cancel_requested": run.cancel_requested
@@ -95,7 +94,7 @@ async fn tell(
     events::record(tx, user_id, &format!("run.{what}"), "run_key", &data).await
 }
 
-async fn begin(tx: &mut AnyConnection, user_id: &str, run_key: &str) -> Result<Run, ApiError> {
+async fn begin(tx: &mut AnyConnection, user_id: &str, run_key: &str) -> Result<Run, StoreError> {
     let at = now();
     let row = sqlx::query(
         "INSERT INTO runs (run_key, user_id, status, created_at, updated_at) VALUES ($1, $2, $3, $4, $5) RETURNING *",
@@ -111,15 +110,14 @@ async fn begin(tx: &mut AnyConnection, user_id: &str, run_key: &str) -> Result<R
 }
 
 /// The status that follows when `wanted` is put on top of what a run has.
-fn next_status(run: &Run, wanted: Option<RunStatus>) -> Result<RunStatus, ApiError> {
+fn next_status(run: &Run, wanted: Option<RunStatus>) -> Result<RunStatus, StoreError> {
     let known = run.known_status().unwrap_or(RunStatus::Running);
     match (known, wanted) {
         // Who runs it learns from the answer that it was cancelled; nothing brings it back.
         (RunStatus::Cancelled, _) => Ok(RunStatus::Cancelled),
         (RunStatus::Completed, Some(wanted)) if wanted != RunStatus::Completed => {
-            let text = "the run is completed and stays so";
-            Err(ApiError::new(StatusCode::CONFLICT, "run_finished", text)
-                .with_details(json!({ "status": known.as_str() })))
+            let (why, status) = ("the run is completed and stays so", known.as_str().to_owned());
+            Err(Conflict::RunFinished { why, status }.into())
         }
         // Whoever was on it has left it, and nobody is to take it up.
         (_, Some(RunStatus::Failed | RunStatus::Interrupted | RunStatus::AwaitingApproval))
@@ -133,11 +131,11 @@ fn next_status(run: &Run, wanted: Option<RunStatus>) -> Result<RunStatus, ApiErr
 
 impl Store {
     /// A run with its journal.
-    pub async fn run(&self, user_id: &str, run_key: &str) -> Result<Run, ApiError> {
+    pub async fn run(&self, user_id: &str, run_key: &str) -> Result<Run, StoreError> {
         // Both reads see the same moment.
         let mut tx = self.reader.begin().await?;
         let found = find(&mut tx, user_id, run_key).await?;
-        let mut found = found.ok_or_else(|| ApiError::not_found("run"))?;
+        let mut found = found.ok_or_else(|| StoreError::NotFound("run"))?;
         let steps = sqlx::query("SELECT * FROM run_steps WHERE run_key = $1 ORDER BY step_index")
             .bind(run_key)
             .fetch_all(&mut *tx)
@@ -147,10 +145,10 @@ impl Store {
     }
 
     /// A run without its journal.
-    pub async fn run_state(&self, user_id: &str, run_key: &str) -> Result<Run, ApiError> {
+    pub async fn run_state(&self, user_id: &str, run_key: &str) -> Result<Run, StoreError> {
         let mut connection = self.reader.acquire().await?;
         let found = find(&mut connection, user_id, run_key).await?;
-        found.ok_or_else(|| ApiError::not_found("run"))
+        found.ok_or_else(|| StoreError::NotFound("run"))
     }
 
     /// Says what a run is and where it stands, beginning it when there is none.
@@ -159,7 +157,7 @@ impl Store {
         scope: Scope<'_>,
         run_key: &str,
         put: &PutRun,
-    ) -> Result<RunNote, ApiError> {
+    ) -> Result<RunNote, StoreError> {
         let mut tx = self.write(scope).await?;
         let user_id = scope.user_id;
         let (known, is_new) = match find(&mut tx, user_id, run_key).await? {
@@ -208,7 +206,7 @@ impl Store {
         run_key: &str,
         index: u32,
         put: &PutStep,
-    ) -> Result<RunNote, ApiError> {
+    ) -> Result<RunNote, StoreError> {
         let mut tx = self.write(scope).await?;
         let user_id = scope.user_id;
         let known = match find(&mut tx, user_id, run_key).await? {
@@ -231,9 +229,7 @@ impl Store {
             {
                 return Ok(note(&known));
             }
-            let text = format!("the run's step {index} is another one");
-            return Err(ApiError::new(StatusCode::CONFLICT, "step_exists", text)
-                .with_details(json!({ "step": step(&there) })));
+            return Err(Conflict::StepExists(Box::new(step(&there))).into());
         }
         let at = now();
         sqlx::query(
@@ -258,16 +254,15 @@ impl Store {
     }
 
     /// Asks for a run to be stopped. One that nobody is on is cancelled at once.
-    pub async fn cancel_run(&self, scope: Scope<'_>, run_key: &str) -> Result<RunNote, ApiError> {
+    pub async fn cancel_run(&self, scope: Scope<'_>, run_key: &str) -> Result<RunNote, StoreError> {
         let mut tx = self.write(scope).await?;
         let user_id = scope.user_id;
         let known = find(&mut tx, user_id, run_key).await?;
-        let known = known.ok_or_else(|| ApiError::not_found("run"))?;
+        let known = known.ok_or_else(|| StoreError::NotFound("run"))?;
         let status = match known.known_status().unwrap_or(RunStatus::Running) {
             RunStatus::Completed => {
-                let text = "the run is completed already";
-                return Err(ApiError::new(StatusCode::CONFLICT, "run_finished", text)
-                    .with_details(json!({ "status": known.status })));
+                let why = "the run is completed already";
+                return Err(Conflict::RunFinished { why, status: known.status }.into());
             }
             // The one who is on it sees it with its next write and says when it has stopped.
             RunStatus::Running => RunStatus::Running,
@@ -302,17 +297,15 @@ impl Store {
 /// What a run was begun with: given at first, and never another. One that a step began may get it
 /// later.
 fn first<'a>(
-    name: &str,
+    field: &'static str,
     known: Option<&'a String>,
     given: Option<&'a String>,
     is_new: bool,
-) -> Result<Option<&'a str>, ApiError> {
+) -> Result<Option<&'a str>, StoreError> {
     match (known, given) {
-        (None, None) if is_new => Err(ApiError::field(name, "is required at first")),
+        (None, None) if is_new => Err(StoreError::Invalid { field, why: "is required at first" }),
         (Some(known), Some(given)) if known != given => {
-            let text = format!("the run has another {name}");
-            Err(ApiError::new(StatusCode::CONFLICT, "run_conflict", text)
-                .with_details(json!({ name: known })))
+            Err(Conflict::RunConflict { field, known: known.clone() }.into())
         }
         (known, given) => Ok(known.or(given).map(String::as_str)),
     }

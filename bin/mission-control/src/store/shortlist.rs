@@ -5,8 +5,8 @@ use serde::Serialize;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
+use super::error::StoreError;
 use super::{Store, now, time};
-use crate::error::ApiError;
 
 /// A school on a user's list.
 #[derive(Debug, Serialize)]
@@ -33,7 +33,7 @@ pub async fn put(
     user_id: &str,
     school_id: &str,
     note: Option<&str>,
-) -> Result<Entry, ApiError> {
+) -> Result<Entry, StoreError> {
     let row = sqlx::query(
         "INSERT INTO shortlist (user_id, school_id, note, added_at) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (user_id, school_id) DO UPDATE SET note = coalesce(excluded.note, shortlist.note) RETURNING *",
@@ -49,7 +49,7 @@ pub async fn put(
 
 impl Store {
     /// The user's list, in the order in which it was made.
-    pub async fn shortlist(&self, user_id: &str) -> Result<Vec<Entry>, ApiError> {
+    pub async fn shortlist(&self, user_id: &str) -> Result<Vec<Entry>, StoreError> {
         let rows = sqlx::query("SELECT * FROM shortlist WHERE user_id = $1 ORDER BY added_at")
             .bind(user_id)
             .fetch_all(&self.reader)

@@ -1,6 +1,5 @@
 //! Tool calls that wait for a person.
 
-use http::StatusCode;
 use mc_client::runs::RunStatus;
 use mc_client::tool_requests::{CreateToolRequest, Decision, ToolRequest, ToolRequestStatus};
 use mc_client::types::{CreateNotification, Page};
@@ -8,11 +7,11 @@ use serde_json::{Map, Value, json};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
+use super::error::{Conflict, StoreError};
 use super::notifications::About;
+use super::paging::{page, rows_for};
 use super::sql::Sql;
 use super::{Scope, Store, events, json_of, new_id, notifications, now, runs, tasks, time};
-use crate::error::ApiError;
-use crate::extract::cursor;
 
 /// What other objects call the id of a tool request.
 const ID: &str = "tool_request_id";
@@ -49,11 +48,10 @@ pub async fn insert(
     tx: &mut AnyConnection,
     user_id: &str,
     new: &CreateToolRequest,
-) -> Result<ToolRequest, ApiError> {
+) -> Result<ToolRequest, StoreError> {
     tasks::require(tx, user_id, &new.task_id).await?;
     if runs::status(tx, user_id, &new.run_key).await? == Some(RunStatus::Cancelled) {
-        let text = "the run was cancelled, so that nobody needs to decide";
-        return Err(ApiError::new(StatusCode::CONFLICT, "run_cancelled", text));
+        return Err(Conflict::RunCancelled.into());
     }
     let row = sqlx::query(
         "INSERT INTO tool_requests (id, user_id, task_id, run_key, session_key, tool, arguments, reason, status, created_at) \
@@ -77,7 +75,7 @@ pub async fn insert(
 }
 
 /// Nobody has to decide about the calls of a cancelled run.
-pub async fn drop_waiting(tx: &mut AnyConnection, run_key: &str) -> Result<(), ApiError> {
+pub async fn drop_waiting(tx: &mut AnyConnection, run_key: &str) -> Result<(), StoreError> {
     let rows = sqlx::query(
         "UPDATE tool_requests SET status = $1, decided_at = $2 WHERE run_key = $3 AND status = $4 RETURNING *",
     )
@@ -109,30 +107,26 @@ impl Store {
         filter: &ToolRequestFilter,
         limit: u32,
         after: Option<i64>,
-    ) -> Result<Page<ToolRequest>, ApiError> {
+    ) -> Result<Page<ToolRequest>, StoreError> {
         let rows = Sql::new("SELECT * FROM tool_requests WHERE user_id = ?", user_id)
             .and(" AND status = ?", filter.status.map(ToolRequestStatus::as_str))
             .and(" AND run_key = ?", filter.run_key.as_ref())
             .and(" AND task_id = ?", filter.task_id.as_ref())
             .and(" AND seq > ?", after)
-            .and(" ORDER BY seq LIMIT ?", Some(i64::from(limit) + 1))
+            .and(" ORDER BY seq LIMIT ?", Some(rows_for(limit)))
             .fetch_all(&self.reader)
             .await?;
-        let shown = &rows[..rows.len().min(limit as usize)];
-        let next_cursor = (rows.len() > shown.len())
-            .then(|| shown.last().map(|row| cursor(row.get("seq"))))
-            .flatten();
-        Ok(Page { items: shown.iter().map(tool_request).collect(), next_cursor })
+        Ok(page(&rows, limit, tool_request))
     }
 
     /// One tool request.
-    pub async fn tool_request(&self, user_id: &str, id: &str) -> Result<ToolRequest, ApiError> {
+    pub async fn tool_request(&self, user_id: &str, id: &str) -> Result<ToolRequest, StoreError> {
         let row = sqlx::query("SELECT * FROM tool_requests WHERE id = $1 AND user_id = $2")
             .bind(id)
             .bind(user_id)
             .fetch_optional(&self.reader)
             .await?;
-        row.as_ref().map(tool_request).ok_or_else(|| ApiError::not_found("tool request"))
+        row.as_ref().map(tool_request).ok_or_else(|| StoreError::NotFound("tool request"))
     }
 
     /// A person decides, once; the session is told in the same moment. A repetition under the same
@@ -144,27 +138,25 @@ impl Store {
         decision: &Decision,
         arguments: Option<&Value>,
         key: Option<&str>,
-    ) -> Result<ToolRequest, ApiError> {
+    ) -> Result<ToolRequest, StoreError> {
         let mut tx = self.write(Scope::of(user_id)).await?;
         let row = sqlx::query("SELECT * FROM tool_requests WHERE id = $1 AND user_id = $2")
             .bind(id)
             .bind(user_id)
             .fetch_optional(&mut *tx)
             .await?;
-        let row = row.ok_or_else(|| ApiError::not_found("tool request"))?;
+        let row = row.ok_or_else(|| StoreError::NotFound("tool request"))?;
         let known = tool_request(&row);
         if arguments.is_some_and(|given| *given != Value::Object(known.arguments.clone())) {
             let why = "are not those of the request, and cannot be changed: deny it with a note";
-            return Err(ApiError::field("arguments", why));
+            return Err(StoreError::Invalid { field: "arguments", why });
         }
         if known.known_status() != Some(ToolRequestStatus::Pending) {
             let same_key = key.is_some() && row.get::<Option<&str>, _>("decision_key") == key;
             if same_key && known.status == decision.status.as_str() {
                 return Ok(known);
             }
-            let text = format!("it was decided already: {}", known.status);
-            return Err(ApiError::new(StatusCode::CONFLICT, "already_decided", text)
-                .with_details(json!({ "status": known.status })));
+            return Err(Conflict::AlreadyDecided { status: known.status }.into());
         }
         let row = sqlx::query(
             "UPDATE tool_requests SET status = $1, note = $2, decision_key = $3, decided_at = $4 WHERE id = $5 RETURNING *",
