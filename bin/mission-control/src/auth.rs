@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::App;
+use crate::app::App;
 use crate::error::ApiError;
 use crate::mentions::is_role;
 use crate::store::Scope;

@@ -30,7 +30,7 @@ use serde_json::json;
 use subtle::ConstantTimeEq;
 use url::form_urlencoded;
 
-use crate::App;
+use crate::app::App;
 use crate::auth::{Listener, is_user_id};
 use crate::error::ApiError;
 use crate::extract::{Id, Params, read};

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{OpenApi, ToSchema};
 
-use crate::App;
+use crate::app::App;
 use crate::auth::Tenant;
 use crate::error::ApiError;
 use crate::extract::{Body, Id};

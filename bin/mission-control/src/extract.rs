@@ -10,7 +10,7 @@ use http::{StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::App;
+use crate::app::App;
 use crate::error::ApiError;
 use crate::store::paging::seq_of;
 

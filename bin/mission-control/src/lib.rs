@@ -3,8 +3,10 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod app;
 pub mod auth;
 mod board;
+pub mod config;
 pub mod contract;
 mod demo;
 pub mod error;
@@ -24,8 +26,6 @@ use axum::extract::ConnectInfo;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
-use mc_client::token::TokenVerifier;
-use secrecy::SecretString;
 use service::listen::{self, Limits};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -35,12 +35,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use crate::board::door::BoardPassword;
 pub use crate::board::proxy::ProxyLogin;
+pub use crate::config::Config;
 
+use crate::app::App;
 use crate::board::door::Door;
 use crate::error::ApiError;
 use crate::store::Store;
-use crate::store::budgets::Nanos;
-use crate::store::database::Database;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use service::otel::{Side, Span};
@@ -54,29 +54,6 @@ const TIDY_EVERY: Duration = Duration::from_secs(3600);
 
 /// How often what was observed is folded into the metrics' buckets.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
-
-/// What the backend needs to know.
-#[derive(Debug)]
-pub struct Config {
-    /// Where everything is kept.
-    pub database: Database,
-    /// Checks agent tokens.
-    pub verifier: TokenVerifier,
-    /// Lets the dispatcher and other services in; nobody when absent.
-    pub internal_token: Option<SecretString>,
-    /// Opens `/metrics` and nothing else.
-    pub metrics_token: Option<SecretString>,
-    /// What the agents of a user may spend in a month when nothing else is said; no limit when
-    /// absent.
-    pub budget: Option<Nanos>,
-    /// Whether the page is served.
-    pub board: bool,
-    /// What people are asked for before they see the page; nobody is asked when absent, and then
-    /// only this machine may.
-    pub board_password: Option<BoardPassword>,
-    /// The proxy whose word about people counts; none when absent.
-    pub board_proxy: Option<ProxyLogin>,
-}
 
 /// Why the backend stopped other than by being told to.
 #[derive(Debug, thiserror::Error)]
@@ -97,25 +74,6 @@ pub enum RunError {
     /// The listener.
     #[error("serving failed: {0}")]
     Io(#[from] std::io::Error),
-}
-
-/// What all requests share. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct App {
-    /// The settings.
-    pub config: Arc<Config>,
-    /// The database.
-    pub store: Store,
-    /// Tells streams to end.
-    pub(crate) shutdown: CancellationToken,
-    /// Places for those who listen to events.
-    pub(crate) listeners: Arc<Semaphore>,
-    /// What Prometheus is told.
-    pub(crate) metrics: Arc<metrics::Metrics>,
-    /// Who may see the page.
-    pub(crate) door: Arc<Door>,
-    /// Proves that a form was sent from our own page.
-    pub(crate) form_token: Arc<str>,
 }
 
 /// Serves until told to stop.

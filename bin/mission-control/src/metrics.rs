@@ -14,7 +14,7 @@ use metrics_exporter_prometheus::{
     BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-use crate::App;
+use crate::app::App;
 use crate::auth::Internal;
 use crate::error::ApiError;
 use crate::routes::events::MAX_LISTENERS;

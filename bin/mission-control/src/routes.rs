@@ -15,7 +15,7 @@ use axum::routing::{get, post, put};
 use axum::{Router, http::HeaderValue};
 use serde_json::{Value, json};
 
-use crate::App;
+use crate::app::App;
 use crate::auth::Caller;
 use crate::store::Created;
 

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use mc_client::tool_requests::{Decision, ToolRequestStatus};
 
 use super::{html, own_form};
-use crate::App;
+use crate::app::App;
 use crate::auth::is_user_id;
 use crate::error::ApiError;
 use crate::store::Scope;

@@ -8,7 +8,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use super::html;
-use crate::App;
+use crate::app::App;
 use crate::error::{ApiError, Said};
 
 /// What no answer of the page goes without: only its own style and script, in nobody's frame.

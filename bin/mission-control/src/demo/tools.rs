@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{SCHOOLS, School};
-use crate::App;
+use crate::app::App;
 use crate::auth::{Tenant, Writer};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, typed};

@@ -6,7 +6,7 @@ use axum::response::Response;
 use mc_client::budgets::{Budget, PutBudget, Reserve, Usage};
 
 use super::created;
-use crate::App;
+use crate::app::App;
 use crate::auth::{Service, Tenant, Writer, is_user_id};
 use crate::error::ApiError;
 use crate::extract::{Body, require};

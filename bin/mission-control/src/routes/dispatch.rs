@@ -8,7 +8,7 @@ use mc_client::dispatch::MAX_BATCH;
 use mc_client::types::{DeadLetter, DeliverMany, DeliveryFailure, Page};
 use serde_json::{Value, json};
 
-use crate::App;
+use crate::app::App;
 use crate::auth::Internal;
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, number, paging};

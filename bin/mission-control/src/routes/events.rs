@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
-use crate::App;
+use crate::app::App;
 use crate::auth::Listener;
 use crate::error::ApiError;
 use crate::store::events::Event;

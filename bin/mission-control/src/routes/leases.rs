@@ -7,7 +7,7 @@ use mc_client::leases::{Lease, LeaseRequest, RenewLease};
 use serde_json::{Value, json};
 
 use super::created;
-use crate::App;
+use crate::app::App;
 use crate::auth::{Tenant, check_session};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, require, require_key};

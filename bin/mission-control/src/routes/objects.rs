@@ -9,7 +9,7 @@ use mc_client::types::{
 };
 
 use super::created;
-use crate::App;
+use crate::app::App;
 use crate::auth::{Internal, Person, Tenant, Writer, check_session};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, paging, require, require_key};

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use mc_client::runs::{PutRun, PutStep, Run, RunNote};
 
-use crate::App;
+use crate::app::App;
 use crate::auth::{Tenant, Writer, check_session};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Part, require};

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::created;
 use super::runs::check_key;
-use crate::App;
+use crate::app::App;
 use crate::auth::{Person, Tenant, Writer, check_session};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, paging, require};

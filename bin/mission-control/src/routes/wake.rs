@@ -9,7 +9,7 @@ use mc_client::types::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::App;
+use crate::app::App;
 use crate::auth::{Agent, Caller, is_user_id};
 use crate::error::ApiError;
 use crate::extract::Body;
