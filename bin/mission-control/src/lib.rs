@@ -151,7 +151,7 @@ fn router(app: App) -> Router {
         .merge(demo::router())
         .route("/livez", get(alive))
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics::show));
+        .route("/metrics", get(routes::metrics::show));
     if app.config.board {
         router = router.merge(board::router(&app));
     }
@@ -166,7 +166,7 @@ fn router(app: App) -> Router {
         .layer(axum::middleware::from_fn(traced))
         .layer(axum::middleware::from_fn(without_nul))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(axum::middleware::from_fn_with_state(app.clone(), metrics::measure))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), routes::metrics::measure))
         .layer(axum::extract::DefaultBodyLimit::disable())
         .with_state(app)
 }

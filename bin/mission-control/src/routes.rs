@@ -4,6 +4,7 @@ mod budgets;
 mod dispatch;
 pub(crate) mod events;
 mod leases;
+pub(crate) mod metrics;
 mod objects;
 mod runs;
 mod tool_requests;
