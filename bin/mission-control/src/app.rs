@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::board::door::Door;
 use crate::config::Config;
+use crate::login::Door;
 use crate::metrics::Metrics;
 use crate::store::Store;
 

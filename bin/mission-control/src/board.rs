@@ -7,12 +7,10 @@
 
 mod acts;
 mod columns;
-pub(crate) mod door;
 mod guard;
 mod html;
 mod markdown;
 mod panels;
-pub(crate) mod proxy;
 mod timeline;
 
 use std::collections::HashMap;

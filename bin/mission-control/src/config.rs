@@ -3,8 +3,8 @@
 use mc_client::token::TokenVerifier;
 use secrecy::SecretString;
 
-use crate::board::door::BoardPassword;
-use crate::board::proxy::ProxyLogin;
+use crate::login::BoardPassword;
+use crate::login::proxy::ProxyLogin;
 use crate::store::budgets::Nanos;
 use crate::store::database::Database;
 

@@ -11,6 +11,7 @@ pub mod contract;
 mod demo;
 pub mod error;
 mod extract;
+mod login;
 mod mentions;
 mod metrics;
 mod routes;
@@ -33,13 +34,13 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
-pub use crate::board::door::BoardPassword;
-pub use crate::board::proxy::ProxyLogin;
 pub use crate::config::Config;
+pub use crate::login::BoardPassword;
+pub use crate::login::proxy::ProxyLogin;
 
 use crate::app::App;
-use crate::board::door::Door;
 use crate::error::ApiError;
+use crate::login::Door;
 use crate::store::Store;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;

@@ -1,5 +1,7 @@
 //! The page's login: one password, sessions by cookie.
 
+pub mod proxy;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -16,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::board::proxy::ProxyLogin;
+use self::proxy::ProxyLogin;
 use crate::error::ApiError;
 
 /// How long a login lasts.
