@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::login::Door;
+use crate::login::Login;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -24,7 +24,7 @@ pub struct App {
     /// What Prometheus is told.
     pub(crate) metrics: Arc<Metrics>,
     /// Who may see the page.
-    pub(crate) door: Arc<Door>,
+    pub(crate) login: Arc<Login>,
     /// Proves that a form was sent from our own page.
     pub(crate) form_token: Arc<str>,
 }

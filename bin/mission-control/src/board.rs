@@ -75,7 +75,7 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/cancel", post(acts::cancel))
         .route("/assets/{name}", get(asset))
         .route("/logout", post(log_out));
-    let router = if app.door.has_password() {
+    let router = if app.login.has_password() {
         router.route(LOGIN, get(login_form).post(log_in))
     } else {
         router
@@ -84,7 +84,7 @@ pub(crate) fn router(app: &App) -> Router<App> {
 }
 
 async fn login_form(State(app): State<App>, headers: HeaderMap) -> Response {
-    if app.door.knows(&headers) {
+    if app.login.has_session(&headers) {
         return Redirect::to("/").into_response();
     }
     Html(html::login()).into_response()
@@ -102,7 +102,7 @@ async fn log_in(State(app): State<App>, request: Request) -> Result<Response, Ap
     };
     let over_tls = says_https("x-forwarded-proto") || says_https("origin");
     let password = form.get("password").cloned().unwrap_or_default();
-    let cookie = app.door.log_in(password, over_tls).await?;
+    let cookie = app.login.log_in(password, over_tls).await?;
     let mut response = Redirect::to("/").into_response();
     response.headers_mut().insert(header::SET_COOKIE, cookie);
     Ok(response)
@@ -111,7 +111,7 @@ async fn log_in(State(app): State<App>, request: Request) -> Result<Response, Ap
 async fn log_out(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     let headers = request.headers().clone();
     own_form(&app, request).await?;
-    let cookie = app.door.log_out(&headers)?;
+    let cookie = app.login.log_out(&headers)?;
     let mut response = Redirect::to("/").into_response();
     response.headers_mut().insert(header::SET_COOKIE, cookie);
     Ok(response)
@@ -157,7 +157,7 @@ async fn overview(State(app): State<App>, Query(params): Params) -> Result<Html<
     let page = html::Overview {
         user,
         token: &app.form_token,
-        locked: app.door.has_password(),
+        locked: app.login.has_password(),
         users: &app.store.users().await?,
         columns: &app.store.task_columns(user).await?,
         done: &app.store.done_since(user, &stamp(midnight.and_utc())).await?,

@@ -40,7 +40,7 @@ pub use crate::login::proxy::ProxyLogin;
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::login::Door;
+use crate::login::Login;
 use crate::store::Store;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
@@ -89,11 +89,11 @@ pub async fn run(
         cause,
     })?;
     let form_token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-    let door = Arc::new(Door::new(config.board_password.clone(), config.board_proxy.clone()));
+    let login = Arc::new(Login::new(config.board_password.clone(), config.board_proxy.clone()));
     let metrics = Arc::new(metrics::Metrics::new()?);
     let app = App {
         metrics: Arc::clone(&metrics),
-        door,
+        login,
         config: Arc::new(config),
         store: store.clone(),
         shutdown: shutdown.clone(),

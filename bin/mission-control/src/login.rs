@@ -75,7 +75,7 @@ struct Wrong {
 
 /// Who is let in.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct Login {
     password: Option<BoardPassword>,
     proxy: Option<ProxyLogin>,
     /// Hashes of the cookies, with when they end.
@@ -85,7 +85,7 @@ pub(crate) struct Door {
     checking: Semaphore,
 }
 
-impl Door {
+impl Login {
     pub(crate) fn new(password: Option<BoardPassword>, proxy: Option<ProxyLogin>) -> Self {
         Self {
             password,
@@ -97,7 +97,7 @@ impl Door {
     }
 
     /// Whether people must say who they are. Where not, the page is for this machine alone.
-    pub(crate) fn is_locked(&self) -> bool {
+    pub(crate) fn is_required(&self) -> bool {
         self.password.is_some() || self.proxy.is_some()
     }
 
@@ -107,12 +107,12 @@ impl Door {
     }
 
     /// Whether a proxy in front says who somebody is.
-    pub(crate) fn vouched(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> bool {
+    pub(crate) fn is_vouched_for(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> bool {
         self.proxy.as_ref().is_some_and(|proxy| proxy.vouches(peer, headers))
     }
 
     /// Whether a request comes from somebody who has logged in.
-    pub(crate) fn knows(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn has_session(&self, headers: &HeaderMap) -> bool {
         let Some(cookie) = cookie(headers) else { return false };
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.get(&hash(cookie)).is_some_and(|end| *end > Instant::now())
@@ -222,22 +222,22 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn wrong_passwords_cost_time_and_a_login_ends() {
-        let door = Door::new(Some(BoardPassword::new(&"right".to_owned().into()).unwrap()), None);
+        let login = Login::new(Some(BoardPassword::new(&"right".to_owned().into()).unwrap()), None);
         for _ in 0..FREE_TRIES {
-            assert!(door.log_in("wrong".into(), false).await.is_err());
+            assert!(login.log_in("wrong".into(), false).await.is_err());
         }
         // Now even the right one has to wait.
-        assert!(door.log_in("right".into(), false).await.is_err());
+        assert!(login.log_in("right".into(), false).await.is_err());
         tokio::time::advance(PENALTY).await;
-        let set = door.log_in("right".into(), true).await.unwrap();
+        let set = login.log_in("right".into(), true).await.unwrap();
         let text = set.to_str().unwrap();
         assert!(text.ends_with("HttpOnly; SameSite=Strict; Secure"), "{text}");
         let pair = text.split(';').next().unwrap();
         let with = HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_str(pair).unwrap())]);
-        assert!(door.knows(&with));
+        assert!(login.has_session(&with));
         tokio::time::advance(SESSION).await;
-        assert!(!door.knows(&with));
-        assert!(!door.knows(&HeaderMap::new()));
+        assert!(!login.has_session(&with));
+        assert!(!login.has_session(&HeaderMap::new()));
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
     let is_open = path == super::LOGIN || path.starts_with("/assets/");
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map(|ConnectInfo(peer)| peer.ip());
-    let mut response = if !app.door.is_locked() {
+    let mut response = if !app.login.is_required() {
         if host(request.headers()).is_some_and(is_loopback) {
             next.run(request).await
         } else {
@@ -46,11 +46,11 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
             ApiError::forbidden(why).into_response()
         }
     } else if is_open
-        || app.door.knows(request.headers())
-        || app.door.vouched(peer, request.headers())
+        || app.login.has_session(request.headers())
+        || app.login.is_vouched_for(peer, request.headers())
     {
         next.run(request).await
-    } else if is_person && request.method() == Method::GET && app.door.has_password() {
+    } else if is_person && request.method() == Method::GET && app.login.has_password() {
         Redirect::to(super::LOGIN).into_response()
     } else {
         ApiError::unauthorized("log in first").into_response()
