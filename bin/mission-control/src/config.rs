@@ -3,7 +3,7 @@
 use mc_client::token::TokenVerifier;
 use secrecy::SecretString;
 
-use crate::login::BoardPassword;
+use crate::login::password::BoardPassword;
 use crate::login::proxy::ProxyLogin;
 use crate::store::budgets::Nanos;
 use crate::store::database::Database;

@@ -35,7 +35,7 @@ use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use crate::config::Config;
-pub use crate::login::BoardPassword;
+pub use crate::login::password::BoardPassword;
 pub use crate::login::proxy::ProxyLogin;
 
 use crate::app::App;

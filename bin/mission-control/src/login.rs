@@ -1,23 +1,20 @@
 //! The page's login: one password, sessions by cookie.
 
+pub mod password;
 pub mod proxy;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use self::password::BoardPassword;
 use self::proxy::ProxyLogin;
 use crate::error::ApiError;
 
@@ -35,36 +32,6 @@ const FREE_TRIES: u32 = 5;
 
 /// The wait after each wrong password beyond those.
 const PENALTY: Duration = Duration::from_secs(10);
-
-/// What opens the page, as an Argon2 hash (RFC 9106) in the PHC form; the password is not kept.
-#[derive(Clone)]
-pub struct BoardPassword(String);
-
-impl fmt::Debug for BoardPassword {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BoardPassword(…)")
-    }
-}
-
-impl BoardPassword {
-    /// From a hash that begins with `$argon2`, or from the password itself.
-    pub fn new(given: &SecretString) -> Result<Self, String> {
-        let given = given.expose_secret();
-        if given.starts_with("$argon2") {
-            PasswordHash::new(given).map_err(|error| format!("is no Argon2 hash: {error}"))?;
-            return Ok(Self(given.to_owned()));
-        }
-        let hash = Argon2::default().hash_password(given.as_bytes());
-        let hash = hash.map_err(|error| format!("could not be hashed: {error}"))?;
-        Ok(Self(hash.to_string()))
-    }
-
-    /// Whether this is the password. Slow, on purpose.
-    fn fits(&self, password: &str) -> bool {
-        PasswordHash::new(&self.0)
-            .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
-    }
-}
 
 /// Wrong passwords in a row.
 #[derive(Debug, Default)]
@@ -238,14 +205,5 @@ mod tests {
         tokio::time::advance(SESSION).await;
         assert!(!login.has_session(&with));
         assert!(!login.has_session(&HeaderMap::new()));
-    }
-
-    #[test]
-    fn a_password_may_be_given_as_a_hash_and_is_not_shown() {
-        let plain = BoardPassword::new(&"secret".to_owned().into()).unwrap();
-        let hash = BoardPassword::new(&plain.0.clone().into()).unwrap();
-        assert!(hash.fits("secret") && !hash.fits("Secret") && !hash.fits(&plain.0));
-        assert!(!format!("{hash:?}").contains("argon2"));
-        assert!(BoardPassword::new(&"$argon2id$nonsense".to_owned().into()).is_err());
     }
 }
