@@ -7,10 +7,14 @@
 
 mod acts;
 mod columns;
+mod compose;
+mod documents;
 mod guard;
-mod html;
-mod markdown;
+mod markup;
+mod notices;
+mod overview;
 mod panels;
+mod thread;
 mod timeline;
 
 use std::collections::HashMap;
@@ -87,7 +91,7 @@ async fn login_form(State(app): State<App>, headers: HeaderMap) -> Response {
     if app.login.has_session(&headers) {
         return Redirect::to("/").into_response();
     }
-    Html(html::login()).into_response()
+    Html(notices::login()).into_response()
 }
 
 async fn log_in(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
@@ -154,7 +158,7 @@ async fn overview(State(app): State<App>, Query(params): Params) -> Result<Html<
     let status = Some(ToolRequestStatus::Pending);
     let waiting = ToolRequestFilter { status, ..ToolRequestFilter::default() };
     let midnight = Utc::now().date_naive().and_time(chrono::NaiveTime::MIN);
-    let page = html::Overview {
+    let page = overview::Overview {
         user,
         token: &app.form_token,
         locked: app.login.has_password(),
@@ -178,7 +182,7 @@ async fn task(
     Query(params): Params,
 ) -> Result<Html<String>, ApiError> {
     let user = user_of(&params);
-    let page = html::Thread {
+    let page = thread::Thread {
         user,
         token: &app.form_token,
         task: &app.store.task(user, &id).await?,
@@ -197,7 +201,7 @@ async fn document(
 ) -> Result<Html<String>, ApiError> {
     let user = user_of(&params);
     let document = app.store.document(user, &id).await?;
-    Ok(Html(html::document(user, &document)))
+    Ok(Html(documents::document(user, &document)))
 }
 
 async fn run(
@@ -259,5 +263,5 @@ async fn write(State(app): State<App>, request: Request) -> Result<Response, Api
     };
     let created = app.store.create(Scope::of(user), "board", None, &json!({}), make).await?;
     let task_id = created.body["task_id"].as_str().unwrap_or_default();
-    Ok(Redirect::to(&html::task_link(user, task_id)).into_response())
+    Ok(Redirect::to(&markup::task_link(user, task_id)).into_response())
 }

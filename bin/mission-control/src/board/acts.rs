@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use mc_client::tool_requests::{Decision, ToolRequestStatus};
 
-use super::{html, own_form};
+use super::{markup, own_form};
 use crate::app::App;
 use crate::auth::is_user_id;
 use crate::error::ApiError;
@@ -43,7 +43,7 @@ pub(super) async fn decide(State(app): State<App>, request: Request) -> Result<R
     let note = form.get("note").map(|note| note.trim()).filter(|note| !note.is_empty());
     let note = note.map(|note| note.chars().take(MAX_NOTE).collect());
     app.store.decide(&user, &id, &Decision { status, note }, None, None).await?;
-    Ok(Redirect::to(&html::link("/", &user)).into_response())
+    Ok(Redirect::to(&markup::link("/", &user)).into_response())
 }
 
 /// A person puts back a notification that was given up.
@@ -53,12 +53,12 @@ pub(super) async fn requeue(
 ) -> Result<Response, ApiError> {
     let Act { user, id, .. } = act(&app, request).await?;
     app.store.requeue(&id, &user).await?;
-    Ok(Redirect::to(&html::link("/", &user)).into_response())
+    Ok(Redirect::to(&markup::link("/", &user)).into_response())
 }
 
 /// A person stops a run.
 pub(super) async fn cancel(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     let Act { user, id, .. } = act(&app, request).await?;
     app.store.cancel_run(Scope::of(&user), &id).await?;
-    Ok(Redirect::to(&html::run_link(&user, &id)).into_response())
+    Ok(Redirect::to(&markup::run_link(&user, &id)).into_response())
 }

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use mc_client::types::TaskStatus;
 
-use super::html::{Esc, list, section, task_link};
+use super::markup::{Esc, list, section, task_link};
 use crate::store::board::{SHOWN_DONE, TaskColumn, TaskRow};
 
 /// What a status is called.

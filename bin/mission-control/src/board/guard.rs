@@ -7,7 +7,7 @@ use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-use super::html;
+use super::notices;
 use crate::app::App;
 use crate::error::{ApiError, Said};
 
@@ -56,7 +56,7 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
         ApiError::unauthorized("log in first").into_response()
     };
     if is_person && let Some(Said(why)) = response.extensions().get() {
-        let page = Html(html::failure(why));
+        let page = Html(notices::failure(why));
         let retry_after = response.headers().get(header::RETRY_AFTER).cloned();
         let mut shown = (response.status(), page).into_response();
         if let Some(seconds) = retry_after {

@@ -6,8 +6,7 @@ use std::fmt::{self, Write as _};
 use mc_client::runs::Run;
 use serde_json::Value;
 
-use super::html::{Esc, Time, header, page, section, task_link};
-use super::panels::{hidden, live, pretty};
+use super::markup::{Esc, Time, cut, header, hidden, live, page, pretty, section, task_link};
 use crate::store::board::StepRow;
 
 /// What a run took in all.
@@ -209,7 +208,7 @@ fn step(out: &mut String, step: &StepRow) -> fmt::Result {
         Time(step.at)
     )?;
     for (name, text) in parts(step) {
-        let text = super::panels::cut(text);
+        let text = cut(text);
         write!(out, "<h3>{name}</h3><pre class=\"json\">{}</pre>", Esc(&text))?;
     }
     writeln!(

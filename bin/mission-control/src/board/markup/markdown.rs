@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use pulldown_cmark::{Alignment, CowStr, Event, LinkType, Options, Parser, Tag, TagEnd, html};
 
-use super::html::Esc;
+use super::Esc;
 
 /// Where a link may lead.
 const SCHEMES: [&str; 3] = ["http", "https", "mailto"];
@@ -32,7 +32,7 @@ fn begin(kind: LinkType, target: &str) -> Event<'static> {
 }
 
 /// The text as HTML.
-pub(super) fn render(text: &str) -> String {
+pub(in crate::board) fn render(text: &str) -> String {
     let mut end = text.len().min(MAX);
     while !text.is_char_boundary(end) {
         end -= 1;
