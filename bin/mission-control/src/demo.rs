@@ -1,6 +1,7 @@
 //! A small application beside Mission Control, as any company's backend has one: schools that an
 //! agent can search. It shows how an application's own endpoints check the agent token.
 
+mod shortlist;
 mod tools;
 
 use std::sync::LazyLock;

@@ -19,7 +19,6 @@ pub mod notifications;
 mod others;
 pub mod paging;
 pub mod runs;
-pub mod shortlist;
 mod sql;
 pub mod tasks;
 pub mod tool_requests;
@@ -159,6 +158,11 @@ impl Store {
     pub async fn close(&self) {
         self.reader.close().await;
         self.writer.close().await;
+    }
+
+    /// Connections for reading, for the tables of applications beside the contract's.
+    pub(crate) fn reader(&self) -> &AnyPool {
+        &self.reader
     }
 
     /// Whether the database answers.

@@ -11,13 +11,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{SCHOOLS, School};
+use super::{SCHOOLS, School, shortlist};
 use crate::app::App;
 use crate::auth::{Tenant, Writer};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, typed};
 use crate::routes::created;
-use crate::store::shortlist;
 
 /// The most schools of one comparison.
 const MAX_COMPARED: usize = 5;
@@ -120,7 +119,7 @@ async fn call(
     match name.as_str() {
         "list_shortlist" => {
             let Nothing {} = wanted(arguments)?;
-            let schools = app.store.shortlist(writer.scope().user_id).await?;
+            let schools = shortlist::of(&app.store, writer.scope().user_id).await?;
             Ok(Json(json!({ "schools": schools })).into_response())
         }
         "shortlist_school" => {

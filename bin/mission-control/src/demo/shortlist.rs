@@ -5,18 +5,17 @@ use serde::Serialize;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use super::error::StoreError;
-use super::{Store, now, time};
+use crate::store::{Store, StoreError, now, time};
 
 /// A school on a user's list.
 #[derive(Debug, Serialize)]
-pub struct Entry {
+pub(super) struct Entry {
     /// The school.
-    pub school_id: String,
+    school_id: String,
     /// Why it is there.
-    pub note: Option<String>,
+    note: Option<String>,
     /// Since when.
-    pub added_at: Option<DateTime<Utc>>,
+    added_at: Option<DateTime<Utc>>,
 }
 
 fn entry(row: &AnyRow) -> Entry {
@@ -28,7 +27,7 @@ fn entry(row: &AnyRow) -> Entry {
 }
 
 /// Puts a school on the list; one that is there gets the new note.
-pub async fn put(
+pub(super) async fn put(
     tx: &mut AnyConnection,
     user_id: &str,
     school_id: &str,
@@ -47,13 +46,11 @@ pub async fn put(
     Ok(entry(&row))
 }
 
-impl Store {
-    /// The user's list, in the order in which it was made.
-    pub async fn shortlist(&self, user_id: &str) -> Result<Vec<Entry>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM shortlist WHERE user_id = $1 ORDER BY added_at")
-            .bind(user_id)
-            .fetch_all(&self.reader)
-            .await?;
-        Ok(rows.iter().map(entry).collect())
-    }
+/// The user's list, in the order in which it was made.
+pub(super) async fn of(store: &Store, user_id: &str) -> Result<Vec<Entry>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM shortlist WHERE user_id = $1 ORDER BY added_at")
+        .bind(user_id)
+        .fetch_all(store.reader())
+        .await?;
+    Ok(rows.iter().map(entry).collect())
 }
