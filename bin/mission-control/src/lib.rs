@@ -108,7 +108,7 @@ pub async fn run(
     tokio::select! {
         () = &mut server => {}
         never = tidy(&store) => match never {},
-        never = store.follow_others() => match never {},
+        never = store.sync_instances() => match never {},
         never = fold(&metrics) => match never {},
         () = shutdown.cancelled() => {
             if tokio::time::timeout(LAST_ANSWERS, &mut server).await.is_err() {

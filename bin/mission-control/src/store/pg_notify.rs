@@ -27,7 +27,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 impl Store {
     /// Nudges the other instances and is nudged by them, as long as it is polled. There are no
     /// others on a file.
-    pub(crate) async fn follow_others(&self) -> Infallible {
+    pub(crate) async fn sync_instances(&self) -> Infallible {
         let Some(url) = &self.shared else { return std::future::pending().await };
         tokio::select! {
             never = self.nudge() => never,
