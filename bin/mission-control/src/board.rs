@@ -5,7 +5,7 @@
 //! under a loopback name: a foreign page whose name is made to point here gets nothing (DNS
 //! rebinding). Its forms carry a token that only our own page knows (CSRF).
 
-mod acts;
+mod actions;
 mod columns;
 mod compose;
 mod documents;
@@ -74,9 +74,9 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/runs/{id}", get(run))
         .route("/live", get(live))
         .route("/write", post(write))
-        .route("/decide", post(acts::decide))
-        .route("/requeue", post(acts::requeue))
-        .route("/cancel", post(acts::cancel))
+        .route("/decide", post(actions::decide))
+        .route("/requeue", post(actions::requeue))
+        .route("/cancel", post(actions::cancel))
         .route("/assets/{name}", get(asset))
         .route("/logout", post(log_out));
     let router = if app.login.has_password() {

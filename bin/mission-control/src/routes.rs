@@ -3,12 +3,12 @@
 mod budgets;
 mod dispatch;
 pub(crate) mod events;
+mod heartbeat_standup;
 mod leases;
 pub(crate) mod metrics;
 mod objects;
 mod runs;
 mod tool_requests;
-mod wake;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -56,8 +56,8 @@ pub(crate) fn router() -> Router<App> {
             get(objects::list_notifications).post(objects::create_notification),
         )
         .route("/notifications/{id}/read", post(objects::read_notification))
-        .route("/heartbeat", post(wake::heartbeat))
-        .route("/standup", post(wake::standup))
+        .route("/heartbeat", post(heartbeat_standup::heartbeat))
+        .route("/standup", post(heartbeat_standup::standup))
         .route("/runs/{run_key}", get(runs::get).put(runs::put))
         .route("/runs/{run_key}/steps/{index}", put(runs::put_step))
         .route("/runs/{run_key}/cancel", post(runs::cancel))
