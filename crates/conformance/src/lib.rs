@@ -4,7 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod answer;
-mod chapters;
+mod checks;
 pub mod cli;
 pub mod report;
 mod suite;
@@ -19,9 +19,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize as _;
 use serde_json::json;
 
-use crate::chapters::{
-    auth, capabilities, errors, events, everywhere, journal, limits, objects, paging, queue,
-    repeats, tenancy, wake,
+use crate::checks::{
+    auth, capabilities, errors, events, heartbeat_standup, idempotency, invariants, journal,
+    limits, objects, paging, queue, tenancy,
 };
 use crate::report::Report;
 use crate::suite::Suite;
@@ -91,15 +91,15 @@ chapters! {
     "auth" => auth,
     "tenancy" => tenancy,
     "errors" => errors,
-    "idempotency" => repeats,
+    "idempotency" => idempotency,
     "paging" => paging,
     "objects" => objects,
     "queue" => queue,
     "events" => events,
-    "wake" => wake,
+    "wake" => heartbeat_standup,
     "journal" => journal,
     "limits" => limits,
-    "everywhere" => everywhere,
+    "everywhere" => invariants,
 }
 
 /// Checks everything. `begins` is told of each chapter before it is checked.

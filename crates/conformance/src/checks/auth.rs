@@ -46,7 +46,7 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
     good(suite).await;
     signatures(suite).await;
     contents(suite).await;
-    super::doors::run(suite).await;
+    super::endpoint_access::run(suite).await;
 }
 
 async fn good(suite: &mut Suite<'_>) {

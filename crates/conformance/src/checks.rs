@@ -2,18 +2,18 @@
 
 pub(crate) mod auth;
 pub(crate) mod capabilities;
-mod doors;
+mod endpoint_access;
 pub(crate) mod errors;
 pub(crate) mod events;
-pub(crate) mod everywhere;
+pub(crate) mod heartbeat_standup;
+pub(crate) mod idempotency;
+pub(crate) mod invariants;
 pub(crate) mod journal;
 pub(crate) mod limits;
 pub(crate) mod objects;
 pub(crate) mod paging;
 pub(crate) mod queue;
-pub(crate) mod repeats;
 pub(crate) mod tenancy;
-pub(crate) mod wake;
 
 /// A value of a query.
 fn encode(text: &str) -> String {
