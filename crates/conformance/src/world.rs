@@ -1,31 +1,15 @@
-//! The backend as the suite sees it: who calls, what is asked, what is answered.
+//! What a run of the suite knows of the backend, and what it made there.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use mc_client::types::Capabilities;
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use secrecy::SecretString;
 
-use crate::answer::Answer;
-use crate::token::{Keys, ROLE, claims};
+use crate::token::{Keys, ROLE};
 use crate::verdict::NotPassed;
 use crate::watch::Watch;
-
-/// Where the contract's endpoints are.
-pub(crate) const MC: &str = "/api/mission-control";
-
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// How often the suite comes back after a 429 or 503 that says when.
-const COME_BACK: u32 = 5;
-
-/// The longest that it waits before it does.
-const MAX_WAIT: Duration = Duration::from_secs(20);
 
 /// The users that a run of the suite is about, and how to speak for them.
 pub(crate) struct World {
@@ -61,24 +45,6 @@ pub(crate) struct Made {
     pub(crate) messages: usize,
     /// How many documents.
     pub(crate) documents: usize,
-}
-
-/// Who calls.
-#[derive(Debug, Clone)]
-enum Who {
-    Nobody,
-    Token(String),
-    Agent { user: String, role: String },
-    Service,
-    Person(String),
-}
-
-/// Somebody who calls the backend.
-#[derive(Clone)]
-pub(crate) struct Caller<'w> {
-    world: &'w World,
-    who: Who,
-    extra: Vec<(&'static str, String)>,
 }
 
 /// What the suite is given to know.
@@ -138,54 +104,6 @@ impl World {
         format!("user:{user}:{ROLE}")
     }
 
-    fn caller(&self, who: Who) -> Caller<'_> {
-        Caller { world: self, who, extra: Vec::new() }
-    }
-
-    /// Somebody who says nothing about who it is.
-    pub(crate) fn nobody(&self) -> Caller<'_> {
-        self.caller(Who::Nobody)
-    }
-
-    /// Somebody with any token at all.
-    pub(crate) fn token(&self, token: &str) -> Caller<'_> {
-        self.caller(Who::Token(token.to_owned()))
-    }
-
-    /// A user's agent.
-    pub(crate) fn agent(&self, user: &str) -> Caller<'_> {
-        self.agent_as(user, ROLE)
-    }
-
-    /// A user's agent in a role.
-    pub(crate) fn agent_as(&self, user: &str, role: &str) -> Caller<'_> {
-        self.caller(Who::Agent { user: user.to_owned(), role: role.to_owned() })
-    }
-
-    fn internal(&self) -> Result<(), NotPassed> {
-        match self.internal {
-            Some(_) => Ok(()),
-            None => Err(NotPassed::Skipped("needs --internal-token".to_owned())),
-        }
-    }
-
-    /// A service of the backend's own side.
-    pub(crate) fn service(&self) -> Result<Caller<'_>, NotPassed> {
-        self.internal().map(|()| self.caller(Who::Service))
-    }
-
-    /// A person, for whom a service speaks.
-    pub(crate) fn person(&self, user: &str) -> Result<Caller<'_>, NotPassed> {
-        self.internal().map(|()| self.caller(Who::Person(user.to_owned())))
-    }
-
-    /// A task of a user; its id.
-    pub(crate) async fn task(&self, user: &str, what: &str) -> Result<String, NotPassed> {
-        let task = self.agent(user).post("/tasks", json!({ "title": self.title(what) })).await?;
-        task.made()?;
-        task.text_at("id").map(str::to_owned)
-    }
-
     /// A text without the secrets that stand in it.
     pub(crate) fn redact(&self, text: &str) -> String {
         self.secrets
@@ -197,178 +115,5 @@ impl World {
     /// Whether a text holds one of the secrets.
     pub(crate) fn leaks(&self, text: &str) -> bool {
         self.secrets.iter().any(|secret| secret.len() >= 8 && text.contains(secret.as_str()))
-    }
-}
-
-impl<'w> Caller<'w> {
-    /// With one more header.
-    #[must_use]
-    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.extra.push((name, value.into()));
-        self
-    }
-
-    fn headers(&self) -> Result<HeaderMap, NotPassed> {
-        let mut headers = HeaderMap::new();
-        let mut put = |name: &'static str, text: &str| {
-            let mut value = HeaderValue::from_bytes(text.as_bytes())
-                .map_err(|_| NotPassed::Failed(format!("{name} cannot be sent")))?;
-            value.set_sensitive(true);
-            headers.insert(HeaderName::from_static(name), value);
-            Ok::<_, NotPassed>(())
-        };
-        let internal = || {
-            let token = self.world.internal.as_ref().map(ExposeSecret::expose_secret);
-            token.unwrap_or_default()
-        };
-        match &self.who {
-            Who::Nobody => {}
-            Who::Token(token) => put("x-agent-token", token)?,
-            Who::Agent { user, role } => {
-                let token = self.world.keys.sign(&claims(user, role));
-                put(
-                    "x-agent-token",
-                    &token.map_err(|error| NotPassed::Failed(error.to_string()))?,
-                )?;
-            }
-            Who::Service => put("x-internal-token", internal())?,
-            Who::Person(user) => {
-                put("x-internal-token", internal())?;
-                put("x-on-behalf-of", user)?;
-            }
-        }
-        for (name, value) in &self.extra {
-            put(name, value)?;
-        }
-        Ok(headers)
-    }
-
-    /// A request that is not sent yet. A path that does not begin with `/api` is one of the
-    /// contract's.
-    pub(crate) fn request(
-        &self,
-        method: Method,
-        path: &str,
-    ) -> Result<reqwest::RequestBuilder, NotPassed> {
-        let prefix = if path.starts_with("/api/") { "" } else { MC };
-        let url = format!("{}{prefix}{path}", self.world.url);
-        Ok(self.world.http.request(method, url).headers(self.headers()?))
-    }
-
-    /// Asks without a body.
-    pub(crate) async fn get(&self, path: &str) -> Result<Answer, NotPassed> {
-        self.send(Method::GET, path, None).await
-    }
-
-    /// Sends JSON.
-    pub(crate) async fn post(&self, path: &str, body: Value) -> Result<Answer, NotPassed> {
-        self.send(Method::POST, path, Some(&body)).await
-    }
-
-    /// Sends JSON.
-    pub(crate) async fn put(&self, path: &str, body: Value) -> Result<Answer, NotPassed> {
-        self.send(Method::PUT, path, Some(&body)).await
-    }
-
-    /// Sends JSON.
-    pub(crate) async fn patch(&self, path: &str, body: Value) -> Result<Answer, NotPassed> {
-        self.send(Method::PATCH, path, Some(&body)).await
-    }
-
-    /// Asks without a body.
-    pub(crate) async fn delete(&self, path: &str) -> Result<Answer, NotPassed> {
-        self.send(Method::DELETE, path, None).await
-    }
-
-    /// Sends a body of any kind.
-    pub(crate) async fn text(
-        &self,
-        method: Method,
-        path: &str,
-        kind: Option<&str>,
-        body: impl Into<reqwest::Body>,
-    ) -> Result<Answer, NotPassed> {
-        let mut request = self.request(method.clone(), path)?.body(body);
-        if let Some(kind) = kind {
-            request = request.header(header::CONTENT_TYPE, kind);
-        }
-        self.finish(&method, path, None, request).await
-    }
-
-    /// Sends, and comes back where the backend says when. What says "not now" has done nothing.
-    pub(crate) async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<Answer, NotPassed> {
-        let mut turns = 0;
-        loop {
-            let mut request = self.request(method.clone(), path)?;
-            if let Some(body) = body {
-                request = request.json(body);
-            }
-            let answer = self.finish(&method, path, body, request).await?;
-            let wait = answer.retry_after().filter(|_| matches!(answer.status, 429 | 503));
-            match wait {
-                Some(wait) if turns < COME_BACK && wait <= MAX_WAIT => {
-                    turns += 1;
-                    tokio::time::sleep(wait).await;
-                }
-                Some(_) | None => return Ok(answer),
-            }
-        }
-    }
-
-    async fn finish(
-        &self,
-        method: &Method,
-        path: &str,
-        body: Option<&Value>,
-        request: reqwest::RequestBuilder,
-    ) -> Result<Answer, NotPassed> {
-        let what = format!("{method} {}", path.split('?').next().unwrap_or(path));
-        let lost = |error: reqwest::Error| {
-            NotPassed::Failed(format!(
-                "{what}: no answer: {}",
-                service::http::explain(&error.without_url())
-            ))
-        };
-        let response = request.timeout(PATIENCE).send().await.map_err(lost)?;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let bytes = response.bytes().await.map_err(lost)?;
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let answer = Answer::new(what, status, headers, text);
-        self.note(method, path, body, &answer);
-        Ok(answer)
-    }
-
-    fn user(&self) -> Option<&str> {
-        match &self.who {
-            Who::Agent { user, .. } | Who::Person(user) => Some(user),
-            Who::Nobody | Who::Token(_) | Who::Service => None,
-        }
-    }
-
-    /// Remembers what was made, and what must hold of every answer.
-    fn note(&self, method: &Method, path: &str, body: Option<&Value>, answer: &Answer) {
-        if let Ok(mut watch) = self.world.watch.lock() {
-            watch.see(answer, self.world.leaks(&answer.text));
-        }
-        let Ok(mut made) = self.world.made.lock() else { return };
-        let named = body.and_then(|body| body.get("user_id")).and_then(Value::as_str);
-        made.users.extend(self.user().or(named).map(str::to_owned));
-        let fresh = !answer.replayed() && matches!(answer.status, 200 | 201);
-        if method != Method::POST || !fresh {
-            return;
-        }
-        match (path, self.user(), answer.body["id"].as_str()) {
-            ("/tasks", Some(user), Some(id)) => {
-                made.tasks.insert((user.to_owned(), id.to_owned()));
-            }
-            ("/messages", ..) => made.messages += 1,
-            ("/documents", ..) => made.documents += 1,
-            _ => {}
-        }
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::caller::Caller;
 use crate::suite::Suite;
 use crate::verdict::{NotPassed, ensure, failed};
-use crate::world::Caller;
 
 /// How long an event may take to be told.
 const SOON: Duration = Duration::from_secs(15);

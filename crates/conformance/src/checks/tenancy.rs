@@ -4,9 +4,10 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::answer::column;
+use crate::caller::Caller;
 use crate::suite::Suite;
 use crate::verdict::{NotPassed, Verdict, ensure};
-use crate::world::{Caller, World};
+use crate::world::World;
 
 const SCOPED: &str = "Every read and write is scoped by the token's user_id";
 const AS_IF: &str = "Another tenant's object answers 404, as if it did not exist";
