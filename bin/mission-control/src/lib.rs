@@ -15,6 +15,7 @@ mod login;
 mod mentions;
 mod metrics;
 mod routes;
+pub mod settings;
 pub mod store;
 
 use std::convert::Infallible;
