@@ -9,6 +9,7 @@
 pub mod board;
 pub mod budgets;
 pub mod database;
+pub mod dead_letters;
 pub mod dispatch;
 pub mod documents;
 mod error;
@@ -18,6 +19,7 @@ pub mod messages;
 pub mod notifications;
 pub mod paging;
 mod pg_notify;
+mod run_rows;
 pub mod runs;
 mod sql;
 pub mod tasks;

@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::auth::Internal;
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, number, paging};
-use crate::store::dispatch::Place;
+use crate::store::dead_letters::Place;
 
 /// The most users and notifications of one answer.
 const MAX: u32 = 1_000;

@@ -3,17 +3,17 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::Utc;
-use mc_client::types::{DeadLetter, Delivered, Delivery, DeliveryFailure, Page};
+use mc_client::types::{Delivered, Delivery};
 use sqlx::any::AnyArguments;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Arguments, AssertSqlSafe, Row};
 
-use super::error::{Conflict, StoreError};
-use super::paging::{page, rows_for};
-use super::sql::flag;
+use super::error::StoreError;
+use super::sql::{list, places};
 use super::{Store, json_of, now, stamp, time};
 
-fn delivery(row: &AnyRow) -> Delivery {
+/// A notification as its dispatcher gets it.
+pub(super) fn delivery(row: &AnyRow) -> Delivery {
     Delivery {
         notification_id: row.get("id"),
         user_id: row.get("user_id"),
@@ -43,31 +43,6 @@ const LEASED: &str = "SELECT session_key, min(seq) AS oldest FROM notifications 
 
 /// How much of the queue is read at a time, at least.
 const CHUNK: u32 = 200;
-
-/// Where a notification is on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// It waits, or a dispatcher is at work on it.
-    Queue,
-    /// It was delivered.
-    Delivered,
-    /// It was given up.
-    Dead,
-}
-
-async fn place(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<Place, StoreError> {
-    let row = sqlx::query("SELECT delivered_at IS NOT NULL AS delivered, dead_at IS NOT NULL AS dead FROM notifications WHERE id = $1 AND user_id = $2")
-        .bind(id)
-        .bind(user_id)
-        .fetch_optional(tx)
-        .await?
-        .ok_or_else(|| StoreError::NotFound("notification"))?;
-    Ok(match (flag(&row, "delivered"), flag(&row, "dead")) {
-        (true, _) => Place::Delivered,
-        (false, true) => Place::Dead,
-        (false, false) => Place::Queue,
-    })
-}
 
 /// How many rows one statement is about: more make it no faster.
 const AT_ONCE: usize = 500;
@@ -113,16 +88,6 @@ async fn leased(
         oldest.extend(found.iter().map(|row| (row.get("session_key"), row.get("oldest"))));
     }
     Ok(oldest)
-}
-
-/// Places for so many values, from a number on, as a statement lists them.
-fn places(from: usize, many: usize) -> String {
-    (from..from + many).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
-}
-
-/// Numbers of rows, as a statement lists them.
-fn list(seqs: &[i64]) -> String {
-    seqs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The numbers of those rows that there are, and whose they are: id and user.
@@ -265,72 +230,5 @@ impl Store {
             |one: &&Delivered| found.contains(&(one.notification_id.clone(), one.user_id.clone()));
         let not_found = delivered.iter().filter(|one| !is_found(one));
         Ok(not_found.map(|one| one.notification_id.clone()).collect())
-    }
-
-    /// Notes a failure; a dead one leaves the queue. What was delivered meanwhile stays so.
-    pub async fn fail(
-        &self,
-        id: &str,
-        user_id: &str,
-        failure: &DeliveryFailure,
-    ) -> Result<Place, StoreError> {
-        let mut tx = self.begin().await?;
-        let place = place(&mut tx, id, user_id).await?;
-        if place != Place::Delivered {
-            sqlx::query(
-                "UPDATE notifications SET error = $1, attempts = $2, \
-                 dead_at = CASE WHEN $3 = 1 THEN coalesce(dead_at, $4) ELSE dead_at END, \
-                 leased_until = CASE WHEN $3 = 1 THEN NULL ELSE leased_until END WHERE id = $5",
-            )
-            .bind(&failure.error)
-            .bind(i64::from(failure.attempts))
-            .bind(i64::from(failure.dead))
-            .bind(now())
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
-        }
-        tx.commit().await?;
-        Ok(if failure.dead && place == Place::Queue { Place::Dead } else { place })
-    }
-
-    /// Puts a dead one back with its attempts at zero. One that waits already keeps its lease:
-    /// its dispatcher is at work on it.
-    pub async fn requeue(&self, id: &str, user_id: &str) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        match place(&mut tx, id, user_id).await? {
-            Place::Queue => {}
-            Place::Delivered => {
-                return Err(Conflict::AlreadyDelivered.into());
-            }
-            Place::Dead => {
-                sqlx::query(
-                    "UPDATE notifications SET dead_at = NULL, error = NULL, attempts = 0, leased_until = NULL WHERE id = $1",
-                )
-                .bind(id)
-                .execute(&mut *tx)
-                .await?;
-            }
-        }
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// What was given up, newest first.
-    pub async fn dead(
-        &self,
-        limit: u32,
-        before: Option<i64>,
-    ) -> Result<Page<DeadLetter>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM notifications WHERE dead_at IS NOT NULL AND seq < $1 ORDER BY seq DESC LIMIT $2")
-            .bind(before.unwrap_or(i64::MAX))
-            .bind(rows_for(limit))
-            .fetch_all(&self.reader)
-            .await?;
-        Ok(page(&rows, limit, |row| DeadLetter {
-            delivery: delivery(row),
-            error: row.get::<Option<String>, _>("error").unwrap_or_default(),
-            failed_at: time(row.get("dead_at")),
-        }))
     }
 }

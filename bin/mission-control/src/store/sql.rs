@@ -46,3 +46,13 @@ pub(super) fn flag(row: &AnyRow, name: &str) -> bool {
 pub(super) fn count(row: &AnyRow, name: &str) -> u32 {
     u32::try_from(row.get::<i64, _>(name)).unwrap_or_default()
 }
+
+/// Places for so many values, from a number on, as a statement lists them.
+pub(super) fn places(from: usize, many: usize) -> String {
+    (from..from + many).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Numbers of rows, as a statement lists them.
+pub(super) fn list(seqs: &[i64]) -> String {
+    seqs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -11,7 +11,7 @@ use super::error::{Conflict, StoreError};
 use super::notifications::About;
 use super::paging::{page, rows_for};
 use super::sql::Sql;
-use super::{Scope, Store, events, json_of, new_id, notifications, now, runs, tasks, time};
+use super::{Scope, Store, events, json_of, new_id, notifications, now, run_rows, tasks, time};
 
 /// What other objects call the id of a tool request.
 const ID: &str = "tool_request_id";
@@ -50,7 +50,7 @@ pub async fn insert(
     new: &CreateToolRequest,
 ) -> Result<ToolRequest, StoreError> {
     tasks::require(tx, user_id, &new.task_id).await?;
-    if runs::status(tx, user_id, &new.run_key).await? == Some(RunStatus::Cancelled) {
+    if run_rows::status(tx, user_id, &new.run_key).await? == Some(RunStatus::Cancelled) {
         return Err(Conflict::RunCancelled.into());
     }
     let row = sqlx::query(

@@ -1,0 +1,104 @@
+//! Deliveries that failed: attempts, dead letters, and the way back into the queue.
+
+use mc_client::types::{DeadLetter, DeliveryFailure, Page};
+use sqlx::{AnyConnection, Row};
+
+use super::dispatch::delivery;
+use super::error::{Conflict, StoreError};
+use super::paging::{page, rows_for};
+use super::sql::flag;
+use super::{Store, now, time};
+
+/// Where a notification is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// It waits, or a dispatcher is at work on it.
+    Queue,
+    /// It was delivered.
+    Delivered,
+    /// It was given up.
+    Dead,
+}
+
+async fn place(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<Place, StoreError> {
+    let row = sqlx::query("SELECT delivered_at IS NOT NULL AS delivered, dead_at IS NOT NULL AS dead FROM notifications WHERE id = $1 AND user_id = $2")
+        .bind(id)
+        .bind(user_id)
+        .fetch_optional(tx)
+        .await?
+        .ok_or_else(|| StoreError::NotFound("notification"))?;
+    Ok(match (flag(&row, "delivered"), flag(&row, "dead")) {
+        (true, _) => Place::Delivered,
+        (false, true) => Place::Dead,
+        (false, false) => Place::Queue,
+    })
+}
+
+impl Store {
+    /// Notes a failure; a dead one leaves the queue. What was delivered meanwhile stays so.
+    pub async fn fail(
+        &self,
+        id: &str,
+        user_id: &str,
+        failure: &DeliveryFailure,
+    ) -> Result<Place, StoreError> {
+        let mut tx = self.begin().await?;
+        let place = place(&mut tx, id, user_id).await?;
+        if place != Place::Delivered {
+            sqlx::query(
+                "UPDATE notifications SET error = $1, attempts = $2, \
+                 dead_at = CASE WHEN $3 = 1 THEN coalesce(dead_at, $4) ELSE dead_at END, \
+                 leased_until = CASE WHEN $3 = 1 THEN NULL ELSE leased_until END WHERE id = $5",
+            )
+            .bind(&failure.error)
+            .bind(i64::from(failure.attempts))
+            .bind(i64::from(failure.dead))
+            .bind(now())
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(if failure.dead && place == Place::Queue { Place::Dead } else { place })
+    }
+
+    /// Puts a dead one back with its attempts at zero. One that waits already keeps its lease:
+    /// its dispatcher is at work on it.
+    pub async fn requeue(&self, id: &str, user_id: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        match place(&mut tx, id, user_id).await? {
+            Place::Queue => {}
+            Place::Delivered => {
+                return Err(Conflict::AlreadyDelivered.into());
+            }
+            Place::Dead => {
+                sqlx::query(
+                    "UPDATE notifications SET dead_at = NULL, error = NULL, attempts = 0, leased_until = NULL WHERE id = $1",
+                )
+                .bind(id)
+                .execute(&mut *tx)
+                .await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// What was given up, newest first.
+    pub async fn dead(
+        &self,
+        limit: u32,
+        before: Option<i64>,
+    ) -> Result<Page<DeadLetter>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM notifications WHERE dead_at IS NOT NULL AND seq < $1 ORDER BY seq DESC LIMIT $2")
+            .bind(before.unwrap_or(i64::MAX))
+            .bind(rows_for(limit))
+            .fetch_all(&self.reader)
+            .await?;
+        Ok(page(&rows, limit, |row| DeadLetter {
+            delivery: delivery(row),
+            error: row.get::<Option<String>, _>("error").unwrap_or_default(),
+            failed_at: time(row.get("dead_at")),
+        }))
+    }
+}
