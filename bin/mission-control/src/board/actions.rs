@@ -1,16 +1,23 @@
-//! What a person does on the page beside writing: decides, puts back, stops.
+//! What a person does on the page: writes, decides, requeues, cancels.
 
 use std::collections::HashMap;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use mc_client::tool_requests::{Decision, ToolRequestStatus};
+use mc_client::types::{ActorType, CreateMessage, CreateTask};
+use serde_json::json;
 
-use super::{markup, own_form};
+use super::forms::own_form;
+use super::markup;
 use crate::app::App;
 use crate::auth::is_user_id;
 use crate::error::ApiError;
-use crate::store::Scope;
+use crate::mentions::{is_role, mentioned_roles};
+use crate::store::{Scope, messages, tasks};
+
+/// How much of a message becomes the title of its task.
+const TITLE_CHARS: usize = 80;
 
 /// The most characters of a note.
 const MAX_NOTE: usize = 2_000;
@@ -61,4 +68,42 @@ pub(super) async fn cancel(State(app): State<App>, request: Request) -> Result<R
     let Act { user, id, .. } = act(&app, request).await?;
     app.store.cancel_run(Scope::of(&user), &id).await?;
     Ok(Redirect::to(&markup::run_link(&user, &id)).into_response())
+}
+
+/// A person writes a message; an agent that it mentions is notified.
+pub(super) async fn write(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+    let form = own_form(&app, request).await?;
+    let field = |name: &str| form.get(name).map(|text| text.trim()).unwrap_or_default();
+    let (user, role, text) = (field("user"), field("role"), field("text"));
+    if !is_user_id(user) {
+        return Err(ApiError::field("user", "must not be empty and must hold no colon"));
+    }
+    if text.is_empty() {
+        return Err(ApiError::field("text", "must not be empty"));
+    }
+    // Who is mentioned in the text is who is meant; the field is for a text that mentions nobody.
+    let content = if mentioned_roles(text).is_empty() {
+        let role = role.strip_prefix('@').unwrap_or(role);
+        if !is_role(role) {
+            return Err(ApiError::field("role", "must be letters, digits, _ and -"));
+        }
+        format!("@{role} {text}")
+    } else {
+        text.to_owned()
+    };
+    let task = field("task").to_owned();
+    let make = async |tx: &mut _| {
+        let task_id = if task.is_empty() {
+            let title = text.lines().next().unwrap_or_default().chars().take(TITLE_CHARS).collect();
+            let new = CreateTask { title, ..CreateTask::default() };
+            tasks::insert(tx, user, &new).await?.id
+        } else {
+            task
+        };
+        let message = CreateMessage { task_id, content, ..CreateMessage::default() };
+        messages::insert(tx, user, ActorType::User, None, &message).await
+    };
+    let created = app.store.create(Scope::of(user), "board", None, &json!({}), make).await?;
+    let task_id = created.body["task_id"].as_str().unwrap_or_default();
+    Ok(Redirect::to(&markup::task_link(user, task_id)).into_response())
 }

@@ -11,6 +11,9 @@ use super::notices;
 use crate::app::App;
 use crate::error::{ApiError, Said};
 
+/// Where a person logs in.
+pub(super) const LOGIN: &str = "/login";
+
 /// What no answer of the page goes without: only its own style and script, in nobody's frame.
 /// `same-origin` rather than `no-referrer`, because the latter makes browsers send `Origin: null`
 /// with our own form.
@@ -34,7 +37,7 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let is_person = accept.is_some_and(|accept| accept.contains("text/html"));
     let path = request.uri().path();
-    let is_open = path == super::LOGIN || path.starts_with("/assets/");
+    let is_open = path == LOGIN || path.starts_with("/assets/");
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map(|ConnectInfo(peer)| peer.ip());
     let mut response = if !app.login.is_required() {
@@ -51,7 +54,7 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
     {
         next.run(request).await
     } else if is_person && request.method() == Method::GET && app.login.has_password() {
-        Redirect::to(super::LOGIN).into_response()
+        Redirect::to(LOGIN).into_response()
     } else {
         ApiError::unauthorized("log in first").into_response()
     };

@@ -7,57 +7,8 @@ use mc_client::runs::Run;
 use serde_json::Value;
 
 use super::markup::{Esc, Time, cut, header, hidden, live, page, pretty, section, task_link};
+use super::totals::{Totals, cost};
 use crate::store::board::StepRow;
-
-/// What a run took in all.
-#[derive(Debug, Default, PartialEq)]
-struct Sum {
-    turns: u32,
-    calls: u32,
-    failed: u32,
-    millis: u64,
-    prompt: u64,
-    completion: u64,
-    /// US dollars, of the turns of which the price is known.
-    cost: f64,
-    /// Turns of which it is not.
-    unpriced: u32,
-}
-
-impl Sum {
-    fn of(steps: &[StepRow]) -> Self {
-        let mut sum = Self::default();
-        for step in steps {
-            let payload = &step.payload;
-            sum.millis += payload["duration_ms"].as_u64().unwrap_or_default();
-            match step.kind.as_str() {
-                "llm" | "llm_rejected" => {
-                    let usage = &payload["completion"]["usage"];
-                    sum.turns += 1;
-                    sum.prompt += usage["prompt_tokens"].as_u64().unwrap_or_default();
-                    sum.completion += usage["completion_tokens"].as_u64().unwrap_or_default();
-                    match cost(payload) {
-                        Some(cost) => sum.cost += cost,
-                        None => sum.unpriced += 1,
-                    }
-                }
-                "tool" => {
-                    sum.calls += 1;
-                    sum.failed += u32::from(payload["ok"] == false);
-                }
-                _ => {}
-            }
-        }
-        sum
-    }
-}
-
-/// What a turn of the model cost, in US dollars.
-fn cost(payload: &Value) -> Option<f64> {
-    let cost = &payload["cost"];
-    let part = |name: &str| cost[name].as_f64();
-    part("total_cost").or_else(|| Some(part("input_cost")? + part("output_cost")?))
-}
 
 fn text<'v>(payload: &'v Value, pointer: &str) -> &'v str {
     payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
@@ -138,7 +89,7 @@ pub(super) fn timeline(user: &str, token: &str, run: &Run, steps: &[StepRow]) ->
     page("Run", |out| {
         header(out, user, "Run")?;
         writeln!(out, "<div id=\"live\" data-events=\"{}\">", Esc(&live(user)))?;
-        section(out, "run", "State", |out| state(out, user, token, run, &Sum::of(steps)))?;
+        section(out, "run", "State", |out| state(out, user, token, run, &Totals::of(steps)))?;
         section(out, "timeline", "Timeline", |out| {
             if steps.is_empty() {
                 return writeln!(out, "<p class=\"none\">Nothing yet.</p>");
@@ -152,7 +103,7 @@ pub(super) fn timeline(user: &str, token: &str, run: &Run, steps: &[StepRow]) ->
     })
 }
 
-fn state(out: &mut String, user: &str, token: &str, run: &Run, sum: &Sum) -> fmt::Result {
+fn state(out: &mut String, user: &str, token: &str, run: &Run, sum: &Totals) -> fmt::Result {
     writeln!(
         out,
         "<p><span class=\"tag {0}\">{0}</span> {1} <span class=\"id\">{2}</span> {3}</p>",
@@ -244,8 +195,8 @@ mod tests {
             ),
             row("llm_rejected", turn(Value::Null)),
         ];
-        let sum = Sum::of(&steps);
-        let expected = Sum {
+        let sum = Totals::of(&steps);
+        let expected = Totals {
             turns: 2,
             calls: 1,
             failed: 1,
