@@ -1,7 +1,7 @@
 //! The page's login: one password, sessions by cookie.
 
-pub mod password;
-pub mod proxy;
+pub(crate) mod password;
+pub(crate) mod proxy;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
