@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use retry::Backoff;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::postgres::PgConnectOptions;
@@ -13,11 +14,11 @@ use sqlx::{AnyConnection, AnyPool, Connection, Executor};
 /// How long a request waits for a connection before the caller is told to come back.
 const TURN: Duration = Duration::from_secs(10);
 
-/// How long a database may take to come up beside us.
-const COMING_UP: Duration = Duration::from_secs(10);
+/// The timeout for a database that is starting up beside us.
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Between two attempts to reach it.
-const AGAIN: Duration = Duration::from_millis(250);
+/// Between two attempts to connect to it.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(1));
 
 /// What stands for something else in a URL's path.
 const PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#').add(b'\\');
@@ -158,27 +159,28 @@ fn pool(size: u32, settings: &'static str) -> AnyPoolOptions {
         })
 }
 
-/// Waits for a server that is coming up; fails with its own words when it stays away, and at once
-/// when it answers that it does not want us.
+/// Retries until a server that is starting up accepts a connection; fails with the server's own
+/// error after [`STARTUP_TIMEOUT`], and at once when it refuses us.
 async fn reach(options: &AnyConnectOptions) -> Result<(), sqlx::Error> {
-    let until = Instant::now() + COMING_UP;
-    let mut told = false;
+    let until = Instant::now() + STARTUP_TIMEOUT;
+    let mut failures = 0;
     loop {
-        let tried = tokio::time::timeout(COMING_UP, AnyConnection::connect_with(options)).await;
+        let tried =
+            tokio::time::timeout(STARTUP_TIMEOUT, AnyConnection::connect_with(options)).await;
         let error = match tried {
             Ok(Ok(connection)) => return connection.close().await,
             Ok(Err(error)) => error,
             Err(_) => sqlx::Error::PoolTimedOut,
         };
         let code = error.as_database_error().and_then(|error| error.code());
-        let comes_up = matches!(&error, sqlx::Error::Io(_)) || code.as_deref() == Some("57P03");
-        if !comes_up || Instant::now() > until {
+        let is_starting = matches!(&error, sqlx::Error::Io(_)) || code.as_deref() == Some("57P03");
+        if !is_starting || Instant::now() > until {
             return Err(error);
         }
-        if !told {
-            tracing::info!(%error, "waiting for the database");
-            told = true;
+        failures += 1;
+        if failures == 1 {
+            tracing::info!(%error, "database unavailable; retrying until it accepts connections");
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(BACKOFF.delay(failures)).await;
     }
 }

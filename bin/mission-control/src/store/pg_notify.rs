@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use retry::Backoff;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgListener;
 
@@ -21,8 +22,10 @@ const COALESCED: Duration = Duration::from_millis(5);
 /// How often an instance looks for events that nobody nudged it about.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Before the server is asked again after it failed.
-const AGAIN: Duration = Duration::from_secs(1);
+/// Between two attempts to listen again, spread so that instances do not come back at the same
+/// moment.
+const BACKOFF: Backoff =
+    Backoff::new(Duration::from_secs(1), Duration::from_secs(1)).with_jitter(0.2);
 
 impl Store {
     /// Nudges the other instances and is nudged by them, as long as it is polled. There are no
@@ -56,7 +59,7 @@ impl Store {
         loop {
             let Err(error) = self.listen(url).await;
             tracing::warn!(%error, "the database tells of no events for a moment");
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(BACKOFF.delay(1)).await;
             self.changed.send_replace(());
         }
     }
