@@ -1,4 +1,4 @@
-//! An answer of the backend, and what can be asked of it.
+//! A response of the backend, and assertions on it.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::verdict::{NotPassed, ensure, failed};
 
-/// How much of an answer is shown.
+/// How many characters of a body a report shows.
 const SHOWN: usize = 200;
 
-/// What the backend said.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// Method and path.
@@ -19,18 +19,18 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) text: String,
-    /// Null when it is no JSON.
+    /// Null if the body is not JSON.
     pub(crate) body: Value,
 }
 
 impl Answer {
-    /// An answer, read.
+    /// A response whose body has been read.
     pub(crate) fn new(what: String, status: u16, headers: HeaderMap, text: String) -> Self {
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         Self { what, status, headers, text, body }
     }
 
-    /// The answer on one short line.
+    /// The response on one short line.
     pub(crate) fn seen(&self) -> String {
         let said = match (self.body["code"].as_str(), self.body["error"].as_str()) {
             (Some(code), _) => code.to_owned(),
@@ -47,14 +47,14 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// Whether it says that it is JSON.
+    /// Whether it is JSON, and its Content-Type says so.
     pub(crate) fn is_json(&self) -> bool {
         let kind = self.header(header::CONTENT_TYPE.as_str()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         kind == "application/json" && !self.body.is_null()
     }
 
-    /// Whether the backend says that it had made this before.
+    /// Whether the backend says that it repeats the answer to an earlier create.
     pub(crate) fn replayed(&self) -> bool {
         self.header("idempotent-replayed").is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
@@ -70,66 +70,76 @@ impl Answer {
         retry::retry_after(&self.headers, SystemTime::now())
     }
 
-    /// The JSON of a 200.
+    /// The JSON of a 200; a failure for anything else.
     pub(crate) fn ok(&self) -> Result<&Value, NotPassed> {
-        ensure(self.status == 200, || format!("expected 200, seen {}", self.seen()))?;
-        ensure(self.is_json(), || format!("expected JSON, seen {}", self.seen()))?;
+        ensure(self.status == 200, || format!("expected 200, got {}", self.seen()))?;
+        ensure(self.is_json(), || {
+            format!("expected JSON with Content-Type: application/json, got {}", self.seen())
+        })?;
         Ok(&self.body)
     }
 
-    /// The JSON of what was created: 200 or 201.
+    /// The JSON of a 200 or 201; a failure for anything else.
     pub(crate) fn made(&self) -> Result<&Value, NotPassed> {
         let fits = matches!(self.status, 200 | 201);
-        ensure(fits, || format!("expected 200 or 201, seen {}", self.seen()))?;
-        ensure(self.is_json(), || format!("expected JSON, seen {}", self.seen()))?;
+        ensure(fits, || format!("expected 200 or 201, got {}", self.seen()))?;
+        ensure(self.is_json(), || {
+            format!("expected JSON with Content-Type: application/json, got {}", self.seen())
+        })?;
         Ok(&self.body)
     }
 
-    /// Whether it is an error of the contract's shape.
+    /// Checks that it is an error in the contract's shape.
     pub(crate) fn shape(&self) -> Result<(), NotPassed> {
-        ensure(self.is_json(), || format!("the error is no JSON: {}", self.seen()))?;
+        ensure(self.is_json(), || {
+            format!("expected an error as JSON, {{error, code?, details?}}, got {}", self.seen())
+        })?;
         let error = self.body["error"].as_str().is_some_and(|error| !error.trim().is_empty());
-        ensure(error, || format!("no text in \"error\": {}: {}", self.what, self.text))?;
+        ensure(error, || {
+            format!("{}: expected a text in \"error\", got {}", self.what, self.text)
+        })?;
         let code = self.body.get("code").is_none_or(Value::is_string);
-        ensure(code, || format!("\"code\" is no text: {}: {}", self.what, self.text))
+        ensure(code, || {
+            format!("{}: expected \"code\" to be a string or absent, got {}", self.what, self.text)
+        })
     }
 
-    /// An error of this status, in the contract's shape.
+    /// Checks that it is an error of this status, in the contract's shape.
     pub(crate) fn fails(&self, status: u16) -> Result<String, NotPassed> {
-        ensure(self.status == status, || format!("expected {status}, seen {}", self.seen()))?;
+        ensure(self.status == status, || format!("expected {status}, got {}", self.seen()))?;
         self.shape()?;
         Ok(self.seen())
     }
 
-    /// An error of one of these statuses.
+    /// Checks that it is an error of one of these statuses.
     pub(crate) fn fails_as_one_of(&self, statuses: &[u16]) -> Result<String, NotPassed> {
         let fits = statuses.contains(&self.status);
-        ensure(fits, || format!("expected one of {statuses:?}, seen {}", self.seen()))?;
+        ensure(fits, || format!("expected one of {statuses:?}, got {}", self.seen()))?;
         self.shape()?;
         Ok(self.seen())
     }
 
-    /// An error of this status and code.
+    /// Checks that it is an error of this status and code.
     pub(crate) fn fails_with(&self, status: u16, code: &str) -> Result<String, NotPassed> {
         self.fails(status)?;
         let fits = self.body["code"] == code;
-        ensure(fits, || format!("expected the code {code}, seen {}", self.seen()))?;
+        ensure(fits, || format!("expected \"code\": \"{code}\", got {}", self.seen()))?;
         Ok(self.seen())
     }
 
-    /// The items of a list.
+    /// The items of a page.
     pub(crate) fn items(&self) -> Result<&[Value], NotPassed> {
         match self.ok()?["items"].as_array() {
             Some(items) => Ok(items),
-            None => failed(format!("expected {{items}}, seen {}", self.seen())),
+            None => failed(format!("expected {{items: […]}}, got {}", self.seen())),
         }
     }
 
-    /// A field of the answer that must be a text with something in it.
+    /// A field that must be a text that is not empty.
     pub(crate) fn text_at(&self, name: &str) -> Result<&str, NotPassed> {
         match text_of(&self.body, name) {
             Some(text) => Ok(text),
-            None => failed(format!("no text in \"{name}\": {}", self.seen())),
+            None => failed(format!("expected a text in \"{name}\", got {}", self.seen())),
         }
     }
 
@@ -138,28 +148,28 @@ impl Answer {
         for (name, value) in expected {
             let found = &self.body[*name];
             ensure(found == value, || {
-                format!("{}: expected \"{name}\": {value}, seen {found}", self.what)
+                format!("{}: expected \"{name}\": {value}, got {found}", self.what)
             })?;
         }
         Ok(())
     }
 }
 
-/// A field that is a text with something in it.
+/// A field that is a text and not empty.
 pub(crate) fn text_of<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
     value[name].as_str().filter(|text| !text.is_empty())
 }
 
-/// A field that is a time of RFC 3339.
+/// A field that must be a time as of RFC 3339.
 pub(crate) fn time_of(value: &Value, name: &str) -> Result<DateTime<chrono::Utc>, NotPassed> {
     let text = value[name].as_str().unwrap_or_default();
     match DateTime::parse_from_rfc3339(text) {
         Ok(time) => Ok(time.to_utc()),
-        Err(_) => failed(format!("\"{name}\" is no time of RFC 3339: {}", value[name])),
+        Err(_) => failed(format!("expected a time of RFC 3339 in \"{name}\", got {}", value[name])),
     }
 }
 
-/// The texts of one field, in order.
+/// One field of each item, in order.
 pub(crate) fn column<'v>(items: &'v [Value], name: &str) -> Vec<&'v str> {
     items.iter().filter_map(|item| item[name].as_str()).collect()
 }

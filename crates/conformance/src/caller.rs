@@ -1,4 +1,4 @@
-//! Whoever calls the backend: the requests, with retries where the backend asks for them.
+//! Callers of the backend and their requests, with retries after 429 and 503.
 
 use std::time::Duration;
 
@@ -11,22 +11,22 @@ use crate::token::{ROLE, claims};
 use crate::verdict::NotPassed;
 use crate::world::World;
 
-/// Where the contract's endpoints are.
+/// The path prefix of the contract's endpoints.
 pub(crate) const MC: &str = "/api/mission-control";
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout of a request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often the suite comes back after a 429 or 503 that says when.
-const COME_BACK: u32 = 5;
+/// The most retries after a 429 or 503 with `Retry-After`.
+const MAX_RETRIES: u32 = 5;
 
-/// The longest that it waits before it does.
+/// The longest `Retry-After` that is waited for.
 const MAX_WAIT: Duration = Duration::from_secs(20);
 
-/// Who calls.
+/// The credentials of a caller.
 #[derive(Debug, Clone)]
 enum Who {
-    Nobody,
+    Anonymous,
     Token(String),
     Agent { user: String, role: String },
     Service,
@@ -46,12 +46,12 @@ impl World {
         Caller { world: self, who, extra: Vec::new() }
     }
 
-    /// Somebody who says nothing about who it is.
-    pub(crate) fn nobody(&self) -> Caller<'_> {
-        self.caller(Who::Nobody)
+    /// A caller without credentials.
+    pub(crate) fn anonymous(&self) -> Caller<'_> {
+        self.caller(Who::Anonymous)
     }
 
-    /// Somebody with any token at all.
+    /// A caller with this agent token, valid or not.
     pub(crate) fn token(&self, token: &str) -> Caller<'_> {
         self.caller(Who::Token(token.to_owned()))
     }
@@ -69,21 +69,23 @@ impl World {
     fn internal(&self) -> Result<(), NotPassed> {
         match self.internal {
             Some(_) => Ok(()),
-            None => Err(NotPassed::Skipped("needs --internal-token".to_owned())),
+            None => Err(NotPassed::Skipped(
+                "needs the internal token: give --internal-token or INTERNAL_API_TOKEN".to_owned(),
+            )),
         }
     }
 
-    /// A service of the backend's own side.
+    /// A service, with the internal token.
     pub(crate) fn service(&self) -> Result<Caller<'_>, NotPassed> {
         self.internal().map(|()| self.caller(Who::Service))
     }
 
-    /// A person, for whom a service speaks.
+    /// A person, on whose behalf a service acts.
     pub(crate) fn person(&self, user: &str) -> Result<Caller<'_>, NotPassed> {
         self.internal().map(|()| self.caller(Who::Person(user.to_owned())))
     }
 
-    /// A task of a user; its id.
+    /// Creates a task of a user; returns its id.
     pub(crate) async fn task(&self, user: &str, what: &str) -> Result<String, NotPassed> {
         let task = self.agent(user).post("/tasks", json!({ "title": self.title(what) })).await?;
         task.made()?;
@@ -92,7 +94,7 @@ impl World {
 }
 
 impl<'w> Caller<'w> {
-    /// With one more header.
+    /// The same with one more header.
     #[must_use]
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.extra.push((name, value.into()));
@@ -103,7 +105,7 @@ impl<'w> Caller<'w> {
         let mut headers = HeaderMap::new();
         let mut put = |name: &'static str, text: &str| {
             let mut value = HeaderValue::from_bytes(text.as_bytes())
-                .map_err(|_| NotPassed::Failed(format!("{name} cannot be sent")))?;
+                .map_err(|_| NotPassed::Failed(format!("the header {name} cannot be sent: its value holds characters that HTTP does not allow")))?;
             value.set_sensitive(true);
             headers.insert(HeaderName::from_static(name), value);
             Ok::<_, NotPassed>(())
@@ -113,7 +115,7 @@ impl<'w> Caller<'w> {
             token.unwrap_or_default()
         };
         match &self.who {
-            Who::Nobody => {}
+            Who::Anonymous => {}
             Who::Token(token) => put("x-agent-token", token)?,
             Who::Agent { user, role } => {
                 let token = self.world.keys.sign(&claims(user, role));
@@ -134,8 +136,8 @@ impl<'w> Caller<'w> {
         Ok(headers)
     }
 
-    /// A request that is not sent yet. A path that does not begin with `/api` is one of the
-    /// contract's.
+    /// A request that is not sent yet. A path that does not begin with `/api/` gets the contract's
+    /// prefix.
     pub(crate) fn request(
         &self,
         method: Method,
@@ -146,7 +148,7 @@ impl<'w> Caller<'w> {
         Ok(self.world.http.request(method, url).headers(self.headers()?))
     }
 
-    /// Asks without a body.
+    /// Sends a request without a body.
     pub(crate) async fn get(&self, path: &str) -> Result<Answer, NotPassed> {
         self.send(Method::GET, path, None).await
     }
@@ -166,7 +168,7 @@ impl<'w> Caller<'w> {
         self.send(Method::PATCH, path, Some(&body)).await
     }
 
-    /// Asks without a body.
+    /// Sends a request without a body.
     pub(crate) async fn delete(&self, path: &str) -> Result<Answer, NotPassed> {
         self.send(Method::DELETE, path, None).await
     }
@@ -186,14 +188,14 @@ impl<'w> Caller<'w> {
         self.finish(&method, path, None, request).await
     }
 
-    /// Sends, and comes back where the backend says when. What says "not now" has done nothing.
+    /// Sends, and retries a 429 or 503 with `Retry-After`: such a request had no effect.
     pub(crate) async fn send(
         &self,
         method: Method,
         path: &str,
         body: Option<&Value>,
     ) -> Result<Answer, NotPassed> {
-        let mut turns = 0;
+        let mut retries = 0;
         loop {
             let mut request = self.request(method.clone(), path)?;
             if let Some(body) = body {
@@ -202,8 +204,8 @@ impl<'w> Caller<'w> {
             let answer = self.finish(&method, path, body, request).await?;
             let wait = answer.retry_after().filter(|_| matches!(answer.status, 429 | 503));
             match wait {
-                Some(wait) if turns < COME_BACK && wait <= MAX_WAIT => {
-                    turns += 1;
+                Some(wait) if retries < MAX_RETRIES && wait <= MAX_WAIT => {
+                    retries += 1;
                     tokio::time::sleep(wait).await;
                 }
                 Some(_) | None => return Ok(answer),
@@ -221,11 +223,11 @@ impl<'w> Caller<'w> {
         let what = format!("{method} {}", path.split('?').next().unwrap_or(path));
         let lost = |error: reqwest::Error| {
             NotPassed::Failed(format!(
-                "{what}: no answer: {}",
+                "{what}: no response: {}",
                 service::http::explain(&error.without_url())
             ))
         };
-        let response = request.timeout(PATIENCE).send().await.map_err(lost)?;
+        let response = request.timeout(REQUEST_TIMEOUT).send().await.map_err(lost)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await.map_err(lost)?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -237,11 +239,11 @@ impl<'w> Caller<'w> {
     fn user(&self) -> Option<&str> {
         match &self.who {
             Who::Agent { user, .. } | Who::Person(user) => Some(user),
-            Who::Nobody | Who::Token(_) | Who::Service => None,
+            Who::Anonymous | Who::Token(_) | Who::Service => None,
         }
     }
 
-    /// Remembers what was made, and what must hold of every answer.
+    /// Records what was created, and checks the rules for every response.
     fn note(&self, method: &Method, path: &str, body: Option<&Value>, answer: &Answer) {
         if let Ok(mut watch) = self.world.watch.lock() {
             watch.see(answer, self.world.leaks(&answer.text));

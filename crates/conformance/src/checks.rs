@@ -1,4 +1,4 @@
-//! The checks, a file for each chapter.
+//! The checks, a file for each chapter of the contract.
 
 pub(crate) mod auth;
 pub(crate) mod capabilities;
@@ -15,7 +15,7 @@ pub(crate) mod paging;
 pub(crate) mod queue;
 pub(crate) mod tenancy;
 
-/// A value of a query.
+/// Percent-encodes a value of a query.
 fn encode(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }

@@ -1,4 +1,4 @@
-//! `wombat-mission-control conformance`: the command line of the checks.
+//! The command line of the checks: `wombat-mission-control conformance`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,11 +13,11 @@ use service::settings::{Layers, Reader};
 use crate::report::Report;
 use crate::{CHAPTERS, Target, check};
 
-/// Wrong use, or a backend that cannot be reached.
+/// The exit code for wrong flags, and for a backend that cannot be reached.
 const UNUSABLE: u8 = 2;
 
-/// Checks whether a backend keeps the contract. Use a backend for tests: what is made stays there,
-/// under titles that begin with [wombat conformance …].
+/// Checks whether a backend keeps the contract. Use a test backend: what the checks create stays
+/// there, under titles that begin with [wombat conformance …].
 ///
 /// Exit codes: 0 when the required part is kept, 1 when it is not, 2 when nothing could be checked.
 #[derive(Debug, Args)]
@@ -25,31 +25,32 @@ pub struct Conformance {
     /// The backend (BACKEND_URL).
     #[arg(long, value_hint = ValueHint::Url)]
     url: Option<String>,
-    /// What signs agent tokens (better given as AGENT_JWT_SECRET: others can see arguments).
+    /// The secret that signs agent tokens (better given as AGENT_JWT_SECRET: other users of the machine
+    /// can see arguments).
     #[arg(long)]
     secret: Option<String>,
-    /// HS256 when absent (AGENT_JWT_ALGORITHM).
+    /// The algorithm of agent tokens; HS256 if absent (AGENT_JWT_ALGORITHM).
     #[arg(long)]
     algorithm: Option<String>,
-    /// The private key in place of a secret (AGENT_JWT_PRIVATE_KEY).
+    /// The private key that signs agent tokens, instead of a secret (AGENT_JWT_PRIVATE_KEY).
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     private_key: Option<String>,
-    /// The public key, which a backend must not take for a secret.
+    /// The public key, to check that the backend refuses tokens signed with it as a secret.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     public_key: Option<PathBuf>,
-    /// What services show (INTERNAL_API_TOKEN).
+    /// The internal token that services send (INTERNAL_API_TOKEN).
     #[arg(long)]
     internal_token: Option<String>,
-    /// A user that the backend knows, in place of a random one.
+    /// A user that the backend knows, instead of a random one.
     #[arg(long, requires = "other_user")]
     user: Option<String>,
-    /// Another one.
+    /// Another user that the backend knows.
     #[arg(long, requires = "user")]
     other_user: Option<String>,
-    /// Only this chapter of the checks; may be given several times.
+    /// Run only this chapter; may be given several times.
     #[arg(long, value_parser = PossibleValuesParser::new(CHAPTERS))]
     chapter: Vec<String>,
-    /// Also write the report as JUnit's XML.
+    /// Also write the report as JUnit XML.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     junit: Option<PathBuf>,
     /// Also write the report as JSON.
@@ -57,7 +58,7 @@ pub struct Conformance {
     json: Option<PathBuf>,
 }
 
-/// Checks, prints the table, writes the reports.
+/// Runs the checks, prints the table, writes the reports.
 pub fn run(program: &str, config: Option<PathBuf>, args: Conformance) -> ExitCode {
     let refuse = |problem: &dyn std::fmt::Display| {
         exit::fail(UNUSABLE, program, &format!("conformance: {problem}"))
@@ -71,7 +72,7 @@ pub fn run(program: &str, config: Option<PathBuf>, args: Conformance) -> ExitCod
         Ok(runtime) => runtime,
         Err(error) => return refuse(&error),
     };
-    let progress = Progress::start("asking the backend what it can do");
+    let progress = Progress::start("asking the backend for its capabilities");
     let begins = |chapter: &str| progress.now(&format!("checking: {chapter}"));
     let report = runtime.block_on(check(target, begins));
     drop(progress);
@@ -103,13 +104,19 @@ fn target(config: Option<PathBuf>, args: Conformance) -> Result<Target, String> 
     let algorithm: Option<Algorithm> = r.parse("AGENT_JWT_ALGORITHM", "HS256", Algorithm::ALLOWED);
     let internal_token = r.secret("INTERNAL_API_TOKEN");
     r.finish().map_err(|problems| problems.to_string())?;
-    let url = url.ok_or("--url is missing")?;
-    let algorithm = algorithm.ok_or("--algorithm is wrong")?;
+    let url = url.ok_or("no backend is given; set --url or BACKEND_URL")?;
+    let algorithm = algorithm.ok_or("--algorithm is not one of the allowed algorithms")?;
     let key = match (algorithm.is_symmetric(), secret, pem) {
         (true, Some(secret), _) => Key::Secret(secret),
-        (true, None, _) => return Err("--secret is missing".to_owned()),
+        (true, None, _) => {
+            return Err("no secret is given; set AGENT_JWT_SECRET or --secret".to_owned());
+        }
         (false, _, Some(file)) => Key::Pem(read(Path::new(&file))?.into()),
-        (false, _, None) => return Err("--private-key is missing".to_owned()),
+        (false, _, None) => {
+            return Err(
+                "no private key is given; set AGENT_JWT_PRIVATE_KEY or --private-key".to_owned()
+            );
+        }
     };
     let public_key = args.public_key.as_deref().map(read).transpose()?;
     let users = args.user.zip(args.other_user);

@@ -1,5 +1,6 @@
-//! Checks whether a backend keeps the contract (docs/CONTROL_PLANE_CONTRACT.md), from outside: any
-//! backend, not only this one. Its users are random ids, what it makes bears a title that tells.
+//! Checks over HTTP whether a backend keeps the contract (docs/CONTROL_PLANE_CONTRACT.md): any
+//! backend, in any language. It acts for users with random ids, and whatever it creates has a marker
+//! in its title.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -30,51 +31,51 @@ use crate::token::Keys;
 use crate::verdict::NotPassed;
 use crate::world::{Known, World};
 
-/// The backend that is checked, and what its operator knows.
+/// The backend to check, and the keys to call it with.
 #[derive(Debug)]
 pub struct Target {
-    /// Where it is, without a slash at its end.
+    /// The backend's address, without a slash at the end.
     pub url: String,
-    /// What signs agent tokens.
+    /// The key that signs agent tokens.
     pub key: Key,
-    /// How.
+    /// The algorithm of agent tokens.
     pub algorithm: Algorithm,
-    /// The public half of the key, to try it as a secret.
+    /// The public half of the key, to check that the backend refuses it as an HMAC secret.
     pub public_key: Option<String>,
-    /// What a service of the backend shows; checks that need it are skipped without it.
+    /// The internal token; checks that need it are skipped without it.
     pub internal_token: Option<SecretString>,
-    /// Two users that the backend knows; random ones when absent.
+    /// Two users that the backend knows; random ones if absent.
     pub users: Option<(String, String)>,
-    /// Only these chapters; all when empty.
+    /// Only these chapters; all if empty.
     pub chapters: Vec<String>,
 }
 
 /// Why nothing could be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum ConformanceError {
-    /// The key.
+    /// The key does not fit the algorithm, or cannot be read.
     #[error("{0}")]
     Key(#[from] TokenError),
-    /// The HTTP client could not be made.
-    #[error("the HTTP client cannot be made: {0}")]
+    /// The HTTP client could not be built.
+    #[error("the HTTP client could not be built: {0}")]
     Client(reqwest::Error),
-    /// Nobody answers.
-    #[error("{url} does not answer: {cause}")]
+    /// No response from the backend.
+    #[error("no response from {url}: {cause}; is the backend running, and --url right?")]
     Unreachable {
         /// The backend.
         url: String,
-        /// What happened.
+        /// The cause, on one line.
         cause: String,
     },
 }
 
-/// The chapters by name, and what makes the checks of those that are asked for, or of all.
+/// The chapters by name, and a function that runs the checks of some of them, or of all.
 macro_rules! chapters {
     ($($name:literal => $chapter:ident),+ $(,)?) => {
         /// The names of the chapters, in the order in which they are checked.
         pub const CHAPTERS: &[&str] = &[$($name),+];
 
-        async fn make(world: &World, only: &[&str], begins: impl Fn(&str)) -> Vec<report::Finished> {
+        async fn run_checks(world: &World, only: &[&str], begins: impl Fn(&str)) -> Vec<report::Finished> {
             let mut checks = Vec::new();
             $(if only.is_empty() || only.contains(&$name) {
                 begins($name);
@@ -103,7 +104,7 @@ chapters! {
     "everywhere" => invariants,
 }
 
-/// Checks everything. `begins` is told of each chapter before it is checked.
+/// Runs the checks. `begins` is called with each chapter before its checks.
 pub async fn check(target: Target, begins: impl Fn(&str)) -> Result<Report, ConformanceError> {
     let http = service::http::client_builder().build().map_err(ConformanceError::Client)?;
     let secret = match &target.key {
@@ -122,18 +123,18 @@ pub async fn check(target: Target, begins: impl Fn(&str)) -> Result<Report, Conf
     );
     world.features = announced(&world).await?;
     let chapters = target.chapters.iter().map(String::as_str).collect::<Vec<_>>();
-    let checks = make(&world, &chapters, begins).await;
+    let checks = run_checks(&world, &chapters, begins).await;
     Ok(Report {
         url: world.url.clone(),
         contract_version: world.features.contract_version.clone(),
         features: world.features.features.clone(),
         summary: Report::count(&checks),
         checks,
-        left_behind: tidy(&world).await,
+        left_behind: clean_up(&world).await,
     })
 }
 
-/// What the backend announces; nothing, where its answer cannot be read.
+/// The capabilities that the backend announces; none where its answer cannot be read.
 async fn announced(world: &World) -> Result<Capabilities, ConformanceError> {
     match world.agent(&world.one).get("/capabilities").await {
         Ok(answer) => Ok(Capabilities::deserialize(&answer.body).unwrap_or_default()),
@@ -143,8 +144,8 @@ async fn announced(world: &World) -> Result<Capabilities, ConformanceError> {
     }
 }
 
-/// Closes the tasks that were made, where the backend lets it; says what stays.
-async fn tidy(world: &World) -> Vec<String> {
+/// Cancels the tasks that were created, where the backend can; says what is left.
+async fn clean_up(world: &World) -> Vec<String> {
     let (tasks, messages, documents) = match world.made.lock() {
         Ok(made) => (made.tasks.clone(), made.messages, made.documents),
         Err(_) => return Vec::new(),
@@ -158,7 +159,7 @@ async fn tidy(world: &World) -> Vec<String> {
         }
     }
     vec![format!(
-        "left behind, with {} in it: {} tasks ({cancelled} of them cancelled), {messages} messages, {documents} documents",
+        "left in the backend, marked {}: {} tasks ({cancelled} of them cancelled), {messages} messages, {documents} documents",
         world.marker,
         tasks.len()
     )]

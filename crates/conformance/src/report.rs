@@ -1,4 +1,4 @@
-//! What came of all checks: as a table for people, as JSON and as JUnit for programs.
+//! The report: as a table for people, as JSON and JUnit for programs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,20 +6,20 @@ use std::fmt::Write as _;
 use quick_junit::{NonSuccessKind, Report as JUnit, TestCase, TestCaseStatus, TestSuite};
 use serde::Serialize;
 
-/// What came of a check.
+/// The outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It is as the contract says.
+    /// The backend keeps the contract.
     Pass,
-    /// It is not.
+    /// It does not.
     Fail,
-    /// It could not be looked at, or is not offered.
+    /// The check could not be made, or the feature is not announced.
     Skipped,
 }
 
 impl Outcome {
-    /// The outcome as the table has it.
+    /// The outcome in the table.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pass => "pass",
@@ -29,21 +29,21 @@ impl Outcome {
     }
 }
 
-/// A check that was made.
+/// A finished check.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finished {
-    /// The part of the contract.
+    /// The chapter of the contract.
     pub chapter: String,
-    /// What is checked, within the chapter.
+    /// The name of the check within the chapter.
     pub check: String,
-    /// The optional feature that it belongs to; absent in the required part.
+    /// The optional feature that it belongs to; absent for the required part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature: Option<String>,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
     /// What the contract says.
     pub sentence: String,
-    /// What the backend did, or why nobody looked.
+    /// What the backend did, what was expected of it, or why the check was skipped.
     pub seen: String,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
@@ -55,7 +55,7 @@ impl Finished {
         format!("{}.{}", self.chapter, self.check)
     }
 
-    /// Whether every backend must pass it.
+    /// Whether it belongs to the required part.
     pub fn is_required(&self) -> bool {
         self.feature.is_none()
     }
@@ -64,35 +64,35 @@ impl Finished {
 /// How many checks had which outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
-    /// As the contract says.
+    /// Passed.
     pub passed: usize,
-    /// Not so, in the required part.
+    /// Failed in the required part.
     pub failed_required: usize,
-    /// Not so, in features that the backend announces.
+    /// Failed in features that the backend announces.
     pub failed_optional: usize,
-    /// Not looked at.
+    /// Skipped.
     pub skipped: usize,
 }
 
-/// All that was found.
+/// The outcomes of all checks.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The backend.
     pub url: String,
-    /// The version of the contract that it says it speaks.
+    /// The contract version that it announces.
     pub contract_version: String,
-    /// What it announces.
+    /// The features that it announces.
     pub features: BTreeMap<String, bool>,
-    /// How many of which outcome.
+    /// How many checks had which outcome.
     pub summary: Summary,
-    /// The checks, in the order in which they were made.
+    /// The checks, in the order in which they ran.
     pub checks: Vec<Finished>,
-    /// What stays in the backend, a sentence each.
+    /// What was left in the backend, a sentence each.
     pub left_behind: Vec<String>,
 }
 
 impl Report {
-    /// Counts.
+    /// Counts the outcomes.
     pub(crate) fn count(checks: &[Finished]) -> Summary {
         checks.iter().fold(Summary::default(), |mut summary, check| {
             match (check.outcome, check.is_required()) {
@@ -151,7 +151,7 @@ impl Report {
         serde_json::to_string_pretty(self).map(|text| text + "\n")
     }
 
-    /// The report as JUnit's XML. A failure in an optional feature is one there, too.
+    /// The report as JUnit XML. A failure in an optional feature counts as a failure there, too.
     pub fn junit(&self) -> Result<String, quick_junit::SerializeError> {
         let mut report = JUnit::new("wombat conformance");
         let mut suites: Vec<TestSuite> = Vec::new();

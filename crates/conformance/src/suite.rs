@@ -1,4 +1,4 @@
-//! How a check is made, and what comes of it.
+//! Runs the checks of a chapter and records their outcomes.
 
 use std::time::{Duration, Instant};
 
@@ -6,10 +6,10 @@ use crate::report::{Finished, Outcome};
 use crate::verdict::{NotPassed, Verdict};
 use crate::world::World;
 
-/// The longest that one check may take.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// The timeout of one check.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// The checks of one chapter as they are made.
+/// The checks of one chapter.
 pub(crate) struct Suite<'w> {
     world: &'w World,
     chapter: &'static str,
@@ -17,17 +17,17 @@ pub(crate) struct Suite<'w> {
 }
 
 impl<'w> Suite<'w> {
-    /// A chapter without checks.
+    /// A chapter whose checks have not run yet.
     pub(crate) fn new(world: &'w World, chapter: &'static str) -> Self {
         Self { world, chapter, finished: Vec::new() }
     }
 
-    /// All that was checked.
+    /// The outcomes, in order.
     pub(crate) fn finish(self) -> Vec<Finished> {
         self.finished
     }
 
-    /// A check of the part that every backend must have.
+    /// Runs a check of the required part.
     pub(crate) async fn required(
         &mut self,
         name: &str,
@@ -37,8 +37,8 @@ impl<'w> Suite<'w> {
         self.check(name, &[], sentence, check).await;
     }
 
-    /// A check that is made only where the backend announces all these features. What is named
-    /// first is what the check is about.
+    /// Runs a check if the backend announces all these features, else skips it. The first feature is
+    /// the one that the check is about.
     pub(crate) async fn check(
         &mut self,
         name: &str,
@@ -49,10 +49,15 @@ impl<'w> Suite<'w> {
         let missing = features.iter().find(|feature| !self.world.features.has(feature));
         let begun = Instant::now();
         let verdict = match missing {
-            Some(feature) => Err(NotPassed::Skipped(format!("not offered: {feature}"))),
-            None => match tokio::time::timeout(PATIENCE, check(self.world)).await {
+            Some(feature) => Err(NotPassed::Skipped(format!(
+                "the backend does not announce the feature {feature}"
+            ))),
+            None => match tokio::time::timeout(CHECK_TIMEOUT, check(self.world)).await {
                 Ok(verdict) => verdict,
-                Err(_) => Err(NotPassed::Failed(format!("no end after {} s", PATIENCE.as_secs()))),
+                Err(_) => Err(NotPassed::Failed(format!(
+                    "timeout: not finished after {} s",
+                    CHECK_TIMEOUT.as_secs()
+                ))),
             },
         };
         let (outcome, seen) = match verdict {

@@ -1,4 +1,4 @@
-//! Agent tokens, good ones and every kind that a verifier must refuse (RFC 8725).
+//! Agent tokens: valid ones, and every kind that a verifier must refuse (RFC 8725).
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,13 +12,13 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 use sha2::{Sha256, Sha512};
 
-/// How long the suite's own tokens hold, in seconds.
+/// How long the suite's own tokens are valid, in seconds.
 const TTL: u64 = 300;
 
-/// The role that the suite's agents have.
+/// The role of the suite's agents.
 pub(crate) const ROLE: &str = "conformance";
 
-/// What signs the tokens that the backend is to accept.
+/// The keys of the tokens that the backend must accept.
 pub(crate) struct Keys {
     key: EncodingKey,
     algorithm: jsonwebtoken::Algorithm,
@@ -37,12 +37,12 @@ pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// JSON or bytes as a part of a token has them.
+/// Base64url, as the parts of a token are encoded.
 pub(crate) fn part(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// What a good token says.
+/// The claims of a valid token.
 pub(crate) fn claims(user_id: &str, role: &str) -> Map<String, Value> {
     let claims = json!({
         "type": "agent", "user_id": user_id, "agent_role": role, "sub": format!("wombat:{role}"),
@@ -55,7 +55,7 @@ pub(crate) fn claims(user_id: &str, role: &str) -> Map<String, Value> {
 }
 
 impl Keys {
-    /// The key as it is given to the daemon; `public` is the other half where there is one.
+    /// From the key that the daemon has; `public` is the public half, if there is one.
     pub(crate) fn new(
         key: &Key,
         algorithm: Algorithm,
@@ -94,12 +94,13 @@ impl Keys {
         Ok(Self { key: encoding, algorithm: jwt, symmetric, public })
     }
 
-    /// The name of the algorithm that the backend must have pinned.
+    /// The name of the algorithm that the backend must accept, and no other.
     pub(crate) fn algorithm(&self) -> String {
         format!("{:?}", self.algorithm)
     }
 
-    /// Other algorithms of the same family, under the same secret; none where there is no secret.
+    /// Tokens signed with other HMAC algorithms and the same secret, with their names; none without a
+    /// secret.
     pub(crate) fn siblings(&self, claims: &Map<String, Value>) -> Vec<(String, String)> {
         use jsonwebtoken::Algorithm::{HS256, HS384, HS512};
         let others = [HS256, HS384, HS512].into_iter().filter(|other| *other != self.algorithm);
@@ -121,18 +122,18 @@ impl Keys {
             .map_err(|error| TokenError::Sign(error.to_string()))
     }
 
-    /// The public key, where the backend verifies with one and it was given.
+    /// The public key, if it was given.
     pub(crate) fn public(&self) -> Option<&[u8]> {
         self.public.as_deref()
     }
 
-    /// Whether both sides hold the same secret.
+    /// Whether the key is a shared secret.
     pub(crate) fn is_symmetric(&self) -> bool {
         self.symmetric.is_some()
     }
 }
 
-/// A token with a header of one's own, signed by HMAC-SHA-256 with any key.
+/// A token with an arbitrary header, signed with HMAC-SHA-256 and an arbitrary key.
 pub(crate) fn forge(header: &Value, claims: &Map<String, Value>, key: &[u8]) -> String {
     let message = unsigned(header, claims);
     let signature = Hmac::<Sha256>::new_from_slice(key).map(|mut mac| {
@@ -152,7 +153,7 @@ pub(crate) fn forge_512(header: &Value, claims: &Map<String, Value>, key: &[u8])
     format!("{message}.{}", part(signature.unwrap_or_default()))
 }
 
-/// Header and claims without a signature and without its dot.
+/// Header and claims, without a signature and the dot before it.
 pub(crate) fn unsigned(header: &Value, claims: &Map<String, Value>) -> String {
     let claims = Value::Object(claims.clone());
     format!("{}.{}", part(header.to_string()), part(claims.to_string()))

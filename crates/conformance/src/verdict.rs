@@ -1,23 +1,23 @@
-//! What a check says when it is over.
+//! The outcome of a check.
 
 /// Why a check did not pass.
 #[derive(Debug)]
 pub(crate) enum NotPassed {
-    /// The backend does otherwise: what was seen.
+    /// The backend breaks the contract: what was expected and what came.
     Failed(String),
-    /// It could not be looked at: why.
+    /// The check could not be made: why.
     Skipped(String),
 }
 
-/// What was seen, when it is as the contract says.
+/// What the backend did, if it keeps the contract.
 pub(crate) type Verdict = Result<String, NotPassed>;
 
-/// A failure, with what was seen.
+/// A failure, with what was expected and what came.
 pub(crate) fn failed<T>(seen: impl Into<String>) -> Result<T, NotPassed> {
     Err(NotPassed::Failed(seen.into()))
 }
 
-/// A failure unless it holds.
+/// A failure unless the condition holds.
 pub(crate) fn ensure(holds: bool, seen: impl FnOnce() -> String) -> Result<(), NotPassed> {
     if holds { Ok(()) } else { Err(NotPassed::Failed(seen())) }
 }

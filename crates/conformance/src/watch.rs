@@ -1,27 +1,27 @@
-//! What must hold of every answer, whatever was asked.
+//! Rules that every response must keep.
 
 use crate::answer::Answer;
 
-/// The statuses that an error of the contract may have.
+/// The statuses that an error may have.
 const STATUSES: [u16; 12] = [400, 401, 402, 403, 404, 405, 409, 413, 415, 429, 500, 503];
 
-/// How many of a kind are kept.
+/// How many violations of a kind are reported.
 const KEPT: usize = 3;
 
-/// What was seen that should not have been.
+/// Violations of rules that every response must keep.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
-    /// How many answers there were.
+    /// How many responses were seen.
     pub(crate) answers: usize,
-    /// Errors without the contract's shape.
-    pub(crate) shapeless: Vec<String>,
-    /// Errors of a status that the contract does not have.
-    pub(crate) strange: Vec<String>,
-    /// 429 or 503 without a time to come back.
-    pub(crate) without_wait: Vec<String>,
-    /// Faults of the backend's own.
-    pub(crate) broken: Vec<String>,
-    /// Answers with a secret in them.
+    /// Errors not in the contract's shape.
+    pub(crate) malformed_errors: Vec<String>,
+    /// Errors with a status outside of the contract.
+    pub(crate) unknown_statuses: Vec<String>,
+    /// 429 or 503 without `Retry-After`.
+    pub(crate) without_retry_after: Vec<String>,
+    /// Responses with status 500.
+    pub(crate) server_errors: Vec<String>,
+    /// Responses that contain a secret.
     pub(crate) leaks: Vec<String>,
 }
 
@@ -32,7 +32,7 @@ fn keep(list: &mut Vec<String>, seen: String) {
 }
 
 impl Watch {
-    /// Looks at an answer. `leaks` says whether a secret stands in it.
+    /// Checks a response. `leaks` says whether it contains a secret.
     pub(crate) fn see(&mut self, answer: &Answer, leaks: bool) {
         self.answers += 1;
         if leaks {
@@ -42,16 +42,16 @@ impl Watch {
             return;
         }
         if answer.shape().is_err() {
-            keep(&mut self.shapeless, answer.seen());
+            keep(&mut self.malformed_errors, answer.seen());
         }
         if !STATUSES.contains(&answer.status) {
-            keep(&mut self.strange, answer.seen());
+            keep(&mut self.unknown_statuses, answer.seen());
         }
         if matches!(answer.status, 429 | 503) && answer.retry_after().is_none() {
-            keep(&mut self.without_wait, answer.seen());
+            keep(&mut self.without_retry_after, answer.seen());
         }
         if answer.status == 500 {
-            keep(&mut self.broken, answer.seen());
+            keep(&mut self.server_errors, answer.seen());
         }
     }
 }

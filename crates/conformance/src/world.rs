@@ -1,4 +1,4 @@
-//! What a run of the suite knows of the backend, and what it made there.
+//! State of one run of the suite: the backend, its users, what was created.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -11,35 +11,35 @@ use crate::token::{Keys, ROLE};
 use crate::verdict::NotPassed;
 use crate::watch::Watch;
 
-/// The users that a run of the suite is about, and how to speak for them.
+/// The backend under test, the two users of the run, and what was observed and created.
 pub(crate) struct World {
     pub(crate) http: reqwest::Client,
     pub(crate) url: String,
     pub(crate) keys: Keys,
     pub(crate) internal: Option<SecretString>,
-    /// Never to be seen in a report.
+    /// Redacted in reports.
     secrets: Vec<String>,
-    /// What the backend announces.
+    /// The announced capabilities.
     pub(crate) features: Capabilities,
-    /// Stands in all that is made.
+    /// Part of the title of everything that is created.
     pub(crate) marker: String,
-    /// The two users that most checks are about.
+    /// The user of most checks.
     pub(crate) one: String,
-    /// The other one.
+    /// The other tenant.
     pub(crate) two: String,
-    /// Whether the users are of the suite's own making, so that nothing of theirs is anybody's.
+    /// Whether the users are random ones, so that fresh users may be used too.
     pub(crate) own_users: bool,
     pub(crate) watch: Mutex<Watch>,
     pub(crate) made: Mutex<Made>,
     count: AtomicU32,
 }
 
-/// What was made, for the cleaning up.
+/// What was created, for the clean-up.
 #[derive(Debug, Default)]
 pub(crate) struct Made {
-    /// User and id.
+    /// User and id of each task.
     pub(crate) tasks: BTreeSet<(String, String)>,
-    /// All users that were spoken for.
+    /// All users that were acted for.
     pub(crate) users: BTreeSet<String>,
     /// How many messages.
     pub(crate) messages: usize,
@@ -47,9 +47,9 @@ pub(crate) struct Made {
     pub(crate) documents: usize,
 }
 
-/// What the suite is given to know.
+/// What the suite is given.
 pub(crate) struct Known {
-    /// Without a slash at its end.
+    /// The backend's address, without a slash at the end.
     pub(crate) url: String,
     pub(crate) keys: Keys,
     pub(crate) internal: Option<SecretString>,
@@ -58,7 +58,7 @@ pub(crate) struct Known {
 }
 
 impl World {
-    /// A world of which nothing is known yet.
+    /// A run that has not asked the backend anything yet.
     pub(crate) fn new(http: reqwest::Client, known: Known) -> Self {
         let run = uuid::Uuid::new_v4().simple().to_string();
         let own_users = known.users.is_none();
@@ -81,30 +81,32 @@ impl World {
         }
     }
 
-    /// A title that tells people where it came from, and that no other check uses.
+    /// A unique title with the run's marker.
     pub(crate) fn title(&self, what: &str) -> String {
         format!("{} {what} {}", self.marker, self.count.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// A key that nobody else uses.
+    /// A fresh idempotency key.
     pub(crate) fn key(&self) -> String {
         format!("conformance:{}", uuid::Uuid::new_v4())
     }
 
-    /// A user whom nobody has ever heard of.
+    /// A user without any data.
     pub(crate) fn fresh_user(&self) -> Result<String, NotPassed> {
         if self.own_users {
             return Ok(uuid::Uuid::new_v4().to_string());
         }
-        Err(NotPassed::Skipped("needs a user of its own, and users were named".to_owned()))
+        Err(NotPassed::Skipped(
+            "needs users without data; run without --user and --other-user".to_owned(),
+        ))
     }
 
-    /// The key of a session of a user with the suite's agent.
+    /// The session key of a user with the suite's agent.
     pub(crate) fn session(&self, user: &str) -> String {
         format!("user:{user}:{ROLE}")
     }
 
-    /// A text without the secrets that stand in it.
+    /// A text with its secrets redacted.
     pub(crate) fn redact(&self, text: &str) -> String {
         self.secrets
             .iter()
@@ -112,7 +114,7 @@ impl World {
             .fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "[secret]"))
     }
 
-    /// Whether a text holds one of the secrets.
+    /// Whether a text contains a secret.
     pub(crate) fn leaks(&self, text: &str) -> bool {
         self.secrets.iter().any(|secret| secret.len() >= 8 && text.contains(secret.as_str()))
     }

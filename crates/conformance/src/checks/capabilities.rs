@@ -1,11 +1,11 @@
-//! What the backend announces.
+//! Capabilities: the contract's version and the optional features.
 
 use serde_json::Value;
 
 use crate::suite::Suite;
 use crate::verdict::{ensure, failed};
 
-/// The features of the contract. A backend may announce others, of its own.
+/// The optional features of the contract. A backend may announce others of its own.
 const KNOWN: [&str; 18] = [
     "tasks_get",
     "messages_list",
@@ -33,7 +33,9 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
         .required("version", sentence, async |w| {
             let answer = w.agent(&w.one).get("/capabilities").await?;
             let version = &answer.ok()?["contract_version"];
-            ensure(*version == "v1", || format!("contract_version is {version}"))?;
+            ensure(*version == "v1", || {
+                format!("expected \"contract_version\": \"v1\", got {version}")
+            })?;
             Ok("contract_version is v1".to_owned())
         })
         .await;
@@ -48,10 +50,14 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
                 _ => false,
             };
             let listed = match (&body["features"], &body["features_list"]) {
-                (Value::Null, Value::Null) => return failed("there are no features in the answer"),
+                (Value::Null, Value::Null) => {
+                    return failed("expected \"features\": {name: bool} in the response, got none");
+                }
                 (Value::Null, list) | (list, _) => list,
             };
-            ensure(names(listed), || format!("features are {listed}"))?;
+            ensure(names(listed), || {
+                format!("expected flags by name or a list of names in \"features\", got {listed}")
+            })?;
             let offered: Vec<_> = KNOWN.into_iter().filter(|name| w.features.has(name)).collect();
             Ok(format!("{} of {} offered: {}", offered.len(), KNOWN.len(), offered.join(", ")))
         })

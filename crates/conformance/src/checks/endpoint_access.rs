@@ -1,4 +1,4 @@
-//! Who may come in where: every endpoint asks, and an agent may not do what a person does. Part
+//! Access: every endpoint authenticates its caller, and an agent may not do what a person may. Part
 //! of the chapter `auth`.
 
 use http::Method;
@@ -8,11 +8,11 @@ use crate::suite::Suite;
 use crate::verdict::ensure;
 use crate::world::World;
 
-/// An endpoint with what is needed to reach it.
-type Door = (Method, &'static str);
+/// Method and path of an endpoint.
+type Endpoint = (Method, &'static str);
 
-/// The doors of each feature; those of the required part are under no name.
-const DOORS: [(&str, &[(&str, &str)]); 17] = [
+/// The endpoints of each feature; those of the required part have an empty name.
+const ENDPOINTS: [(&str, &[(&str, &str)]); 17] = [
     (
         "",
         &[
@@ -85,32 +85,32 @@ const DOORS: [(&str, &[(&str, &str)]); 17] = [
 
 pub(super) async fn run(suite: &mut Suite<'_>) {
     let sentence = "Every endpoint asks who calls: nobody → 401";
-    for (feature, doors) in DOORS {
+    for (feature, endpoints) in ENDPOINTS {
         let (name, features) = match feature {
             "" => ("closed-to-nobody".to_owned(), &[][..]),
             feature => (format!("closed-to-nobody-{}", feature.replace('_', "-")), &[feature][..]),
         };
         let check = async |w: &World| {
-            for (method, path) in doors.iter().map(door) {
+            for (method, path) in endpoints.iter().map(endpoint) {
                 let body = (method != Method::GET).then(|| json!({}));
-                let answer = w.nobody().send(method, path, body.as_ref()).await?;
+                let answer = w.anonymous().send(method, path, body.as_ref()).await?;
                 answer.fails(401)?;
             }
-            Ok(format!("401 at {} endpoints", doors.len()))
+            Ok(format!("401 at {} endpoints", endpoints.len()))
         };
         suite.check(&name, features, sentence, check).await;
     }
     suite
         .check("closed-to-nobody-tools", &["tools"], sentence, async |w| {
-            w.nobody().get("/api/tools").await?.fails(401)?;
-            w.nobody().post("/api/tools/x", json!({ "arguments": {} })).await?.fails(401)
+            w.anonymous().get("/api/tools").await?.fails(401)?;
+            w.anonymous().post("/api/tools/x", json!({ "arguments": {} })).await?.fails(401)
         })
         .await;
     agents(suite).await;
     persons(suite).await;
 }
 
-fn door((method, path): &(&'static str, &'static str)) -> Door {
+fn endpoint((method, path): &(&'static str, &'static str)) -> Endpoint {
     let method = match *method {
         "POST" => Method::POST,
         "PUT" => Method::PUT,
@@ -186,13 +186,13 @@ async fn persons(suite: &mut Suite<'_>) {
             answer.made()?;
             answer.holds(&[("task_id", json!(task))])?;
             let actor = answer.body["actor_type"].as_str().unwrap_or("user");
-            ensure(actor == "user", || format!("it was written as {actor}"))?;
+            ensure(actor == "user", || format!("expected \"actor_type\": \"user\" for a message on behalf of a person, got {actor}"))?;
             Ok(answer.what)
         })
         .await;
     suite
         .required("person-without-a-service", sentence, async |w| {
-            let nameless = w.nobody().with("x-on-behalf-of", w.one.clone());
+            let nameless = w.anonymous().with("x-on-behalf-of", w.one.clone());
             nameless.get("/tasks").await?.fails(401)
         })
         .await;

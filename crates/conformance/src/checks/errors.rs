@@ -1,4 +1,4 @@
-//! What is wrong is refused, in one shape.
+//! Wrong requests are refused, with errors in one shape.
 
 use http::Method;
 use serde_json::json;
@@ -7,7 +7,7 @@ use crate::suite::Suite;
 
 const JSON: Option<&str> = Some("application/json");
 
-/// More than any backend takes for a task.
+/// A larger body than any backend accepts for a task.
 const HUGE: usize = 48 * 1024 * 1024;
 
 pub(crate) async fn run(suite: &mut Suite<'_>) {
@@ -43,7 +43,7 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             let body = json!({ "title": w.title("unknown-field"), "colour": "red" });
             let answer = w.agent(&w.one).post("/tasks", body).await?;
             answer.made()?;
-            Ok("a task with a field that nobody knows is made".to_owned())
+            Ok("a task with an unknown field is created".to_owned())
         })
         .await;
     suite
@@ -66,7 +66,7 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
     suite
         .required("too-large", "A body that is too large → 413", async |w| {
             let chunks = futures::stream::unfold(0, |sent| async move {
-                // What is refused early is answered before the connection is closed on us.
+                // A backend that refuses early can answer before it closes the connection.
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
                 let chunk = match sent {
                     0 => "{\"title\":\"".to_owned(),

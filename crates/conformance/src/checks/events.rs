@@ -1,4 +1,4 @@
-//! What happens, told as it happens.
+//! The event stream.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use crate::caller::Caller;
 use crate::suite::Suite;
 use crate::verdict::{NotPassed, ensure, failed};
 
-/// How long an event may take to be told.
-const SOON: Duration = Duration::from_secs(15);
+/// The timeout for an expected event.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long nothing is to come where nothing is to come.
-const NOTHING: Duration = Duration::from_millis(700);
+/// How long to watch for an event that must not come.
+const QUIET: Duration = Duration::from_millis(700);
 
-/// A stream of server-sent events that is being read.
+/// An open stream of server-sent events.
 struct Stream {
     response: reqwest::Response,
     read: String,
 }
 
-/// An event: its id, its kind, what it says.
+/// An event.
 struct Event {
     id: String,
     kind: String,
@@ -36,17 +36,22 @@ impl Stream {
             request = request.header("last-event-id", after);
         }
         let lost = |error: reqwest::Error| NotPassed::Failed(format!("GET /events: {error}"));
-        let answer = tokio::time::timeout(SOON, request.send()).await;
-        let Ok(answer) = answer else { return failed("GET /events: no answer") };
+        let answer = tokio::time::timeout(EVENT_TIMEOUT, request.send()).await;
+        let Ok(answer) = answer else { return failed("GET /events: no response") };
         let response = answer.map_err(lost)?;
         let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());
         let fits = response.status() == 200
             && kind.is_some_and(|kind| kind.starts_with("text/event-stream"));
-        ensure(fits, || format!("GET /events: {}, {kind:?}", response.status()))?;
+        ensure(fits, || {
+            format!(
+                "GET /events: expected 200 with Content-Type: text/event-stream, got {}, {kind:?}",
+                response.status()
+            )
+        })?;
         Ok(Self { response, read: String::new() })
     }
 
-    /// The next event; nothing when none comes in time.
+    /// The next event; `None` after the timeout.
     async fn next(&mut self, wait: Duration) -> Result<Option<Event>, NotPassed> {
         let until = tokio::time::Instant::now() + wait;
         loop {
@@ -62,17 +67,24 @@ impl Stream {
                 Ok(Ok(Some(bytes))) => {
                     self.read.push_str(&String::from_utf8_lossy(&bytes).replace('\r', ""));
                 }
-                Ok(Ok(None)) => return failed("the stream ended"),
-                Ok(Err(error)) => return failed(format!("the stream broke: {error}")),
+                Ok(Ok(None)) => {
+                    return failed("GET /events: expected the stream to stay open, got its end");
+                }
+                Ok(Err(error)) => {
+                    return failed(format!("GET /events: the connection failed: {error}"));
+                }
             }
         }
     }
 
-    /// The next event about an object, whatever else is told.
+    /// The next event of a kind about an object; skips others.
     async fn about(&mut self, kind: &str, id: &str) -> Result<Event, NotPassed> {
         loop {
-            let Some(event) = self.next(SOON).await? else {
-                return failed(format!("no {kind} of {id} within {} s", SOON.as_secs()));
+            let Some(event) = self.next(EVENT_TIMEOUT).await? else {
+                return failed(format!(
+                    "expected {kind} for {id} within {} s, got no such event",
+                    EVENT_TIMEOUT.as_secs()
+                ));
             };
             if event.kind == kind && event.data.to_string().contains(id) {
                 return Ok(event);
@@ -109,7 +121,7 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             let others = w.task(&w.two, "another's").await?;
             let task = w.task(&w.one, "own").await?;
             let event = stream.about("task.created", &task).await?;
-            ensure(!event.id.is_empty(), || "an event without id".to_owned())?;
+            ensure(!event.id.is_empty(), || "expected an id with each event, got none".to_owned())?;
             let message = json!({ "task_id": task, "content": "said" });
             let message = w.agent(&w.one).post("/messages", message).await?;
             stream.about("message.created", message.text_at("id")?).await?;
@@ -117,10 +129,10 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             let document = w.agent(&w.one).post("/documents", document).await?;
             stream.about("document.created", document.text_at("id")?).await?;
             w.task(&w.two, "another's again").await?;
-            if let Some(event) = stream.next(NOTHING).await? {
+            if let Some(event) = stream.next(QUIET).await? {
                 let own = event.data["user_id"].as_str().is_none_or(|user| user == w.one);
                 ensure(own && !event.data.to_string().contains(&others), || {
-                    format!("another tenant's {} was told", event.kind)
+                    format!("expected only own events, got {} of another tenant", event.kind)
                 })?;
             }
             Ok("own tasks, messages and documents, nobody else's".to_owned())
@@ -147,13 +159,15 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             let missed = w.task(&w.one, "missed").await?;
             let mut stream = Stream::open(&w.agent(&w.one), Some(&last)).await?;
             loop {
-                let Some(event) = stream.next(SOON).await? else {
-                    return failed("what was missed is not told");
+                let Some(event) = stream.next(EVENT_TIMEOUT).await? else {
+                    return failed("expected the missed event after Last-Event-ID, got none");
                 };
                 let text = event.data.to_string();
-                ensure(!text.contains(&seen), || "what was seen is told again".to_owned())?;
+                ensure(!text.contains(&seen), || {
+                    "expected no event up to Last-Event-ID again, got one".to_owned()
+                })?;
                 if event.kind == "task.created" && text.contains(&missed) {
-                    return Ok("told of what was missed, and of nothing twice".to_owned());
+                    return Ok("the missed event, and none twice".to_owned());
                 }
             }
         })

@@ -18,11 +18,15 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             let beat = async || w.agent(&user).post("/heartbeat", json!({ "user_id": user })).await;
             let idle = beat().await?;
             let none = idle.ok()?["pending"] == json!({ "notifications": 0, "tasks": 0 });
-            ensure(none && idle.body["claimed"] == true, || idle.seen())?;
+            ensure(none && idle.body["claimed"] == true, || {
+                format!("expected claimed: true and nothing pending, got {}", idle.text)
+            })?;
             w.task(&user, "waits").await?;
             let busy = beat().await?;
-            ensure(busy.ok()?["pending"]["tasks"] == 1, || busy.seen())?;
-            Ok("nothing waits, then one task".to_owned())
+            ensure(busy.ok()?["pending"]["tasks"] == 1, || {
+                format!("expected one pending task, got {}", busy.text)
+            })?;
+            Ok("nothing pending, then one task".to_owned())
         })
         .await;
     let sentence = "slot is claimed once across the fleet, the second caller gets claimed: false";
@@ -30,7 +34,7 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
         .check("slot", &["heartbeat"], sentence, async |w| {
             let user = w.fresh_user()?;
             let mut claims = Vec::new();
-            // The same moment in two ways to write it, then another one.
+            // The same time in two spellings, then another time.
             for slot in
                 ["2026-01-02T03:04:00Z", "2026-01-02T04:04:00+01:00", "2026-01-02T03:05:00Z"]
             {
@@ -39,7 +43,7 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
                 claims.push(answer.ok()?["claimed"].clone());
             }
             ensure(claims == [json!(true), json!(false), json!(true)], || {
-                format!("claimed, the same again, another: {claims:?}")
+                format!("expected claimed: true, false for the same slot, true for another; got {claims:?}")
             })?;
             let body = json!({ "user_id": user, "slot": "yesterday" });
             w.agent(&user).post("/heartbeat", body).await?.fails(400)
@@ -62,14 +66,16 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             day.text_at("summary")?;
             day.holds(&[("timezone", json!("UTC")), ("user_id", json!(user))])?;
             let date = day.text_at("date")?;
-            ensure(date.len() == 10 && date.is_char_boundary(4), || format!("date {date}"))?;
+            ensure(date.len() == 10 && date.is_char_boundary(4), || {
+                format!("expected \"date\" as YYYY-MM-DD, got {date}")
+            })?;
             for (list, title) in made {
                 let Some(items) = day.body[list].as_array() else {
-                    return failed(format!("{list} is no list: {}", day.seen()));
+                    return failed(format!("expected a list in \"{list}\", got {}", day.seen()));
                 };
                 let titles = column(items, "title");
                 ensure(titles == [title.as_str().unwrap_or_default()], || {
-                    format!("{list}: {titles:?} instead of [{title}]")
+                    format!("expected [{title}] in \"{list}\", got {titles:?}")
                 })?;
             }
             let body = json!({ "timezone": "Middle/Earth" });
@@ -82,11 +88,15 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             w.task(&w.one, "for the standup").await?;
             w.task(&w.two, "for the standup").await?;
             let all = w.service()?.post("/standup", json!({ "timezone": "UTC" })).await?;
-            let Some(items) = all.ok()?["items"].as_array() else { return failed(all.seen()) };
+            let Some(items) = all.ok()?["items"].as_array() else {
+                return failed(format!("expected {{items: […]}}, got {}", all.seen()));
+            };
             let users: Vec<&Value> = items.iter().map(|day| &day["user_id"]).collect();
             for user in [&w.one, &w.two] {
                 let times = users.iter().filter(|found| ***found == *user).count();
-                ensure(times == 1, || format!("{user} is there {times} times"))?;
+                ensure(times == 1, || {
+                    format!("expected user {user} once in items, got {times} times")
+                })?;
             }
             Ok(format!("{} users, each once", items.len()))
         })

@@ -1,4 +1,4 @@
-//! Creates happen once for a key.
+//! Creates happen at most once for an idempotency key.
 
 use futures::future::join_all;
 use http::Method;
@@ -43,12 +43,19 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
                 let body = body(w, path, &w.key()).await?;
                 let first = w.agent(&w.one).post(path, body.clone()).await?;
                 first.made()?;
-                ensure(!first.replayed(), || "the first answer is told as a replay".to_owned())?;
+                ensure(!first.replayed(), || {
+                    "expected no Idempotent-Replayed on the first response, got true".to_owned()
+                })?;
                 let second = w.agent(&w.one).post(path, body).await?;
                 let same = second.ok()? == &first.body;
-                ensure(same, || format!("first {}, then {}", first.text, second.text))?;
-                ensure(second.replayed(), || "no Idempotent-Replayed: true".to_owned())?;
-                Ok("the original response, told as a replay".to_owned())
+                ensure(same, || {
+                    format!("expected the original response {}, got {}", first.text, second.text)
+                })?;
+                ensure(second.replayed(), || {
+                    "expected the header Idempotent-Replayed: true on the repetition, got none"
+                        .to_owned()
+                })?;
+                Ok("the original response, marked as a replay".to_owned())
             })
             .await;
         suite
@@ -60,7 +67,9 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
                 let second = w.agent(&w.one).post(path, body).await?;
                 let seen = second.fails_with(409, "idempotency_conflict")?;
                 let original = &second.body["details"]["original"];
-                ensure(*original == first.body, || format!("details.original is {original}"))?;
+                ensure(*original == first.body, || {
+                    format!("expected the first response in details.original, got {original}")
+                })?;
                 Ok(seen)
             })
             .await;
@@ -74,10 +83,10 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
                 for answer in &answers {
                     answer.made()?;
                     let same = answer.body["id"] == answers[0].body["id"];
-                    ensure(same, || "two objects were made under one key".to_owned())?;
+                    ensure(same, || "expected one object for one key, got two".to_owned())?;
                 }
                 let first = answers.iter().filter(|answer| !answer.replayed()).count();
-                ensure(first == 1, || format!("{first} of {CALLERS} are told as the first"))?;
+                ensure(first == 1, || format!("expected exactly one response without Idempotent-Replayed, got {first} of {CALLERS}"))?;
                 Ok(format!("{CALLERS} at once: one object"))
             })
             .await;
@@ -91,13 +100,19 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
                     join_all(calls).await.into_iter().collect::<Result<_, _>>()?;
                 let winners: Vec<_> = answers.iter().filter(|answer| answer.status < 400).collect();
                 let [winner] = winners[..] else {
-                    return failed(format!("{} of {CALLERS} bodies were taken", winners.len()));
+                    return failed(format!(
+                        "expected one of {CALLERS} bodies to be accepted, got {}",
+                        winners.len()
+                    ));
                 };
                 winner.made()?;
                 for loser in answers.iter().filter(|answer| answer.status >= 400) {
                     loser.fails_with(409, "idempotency_conflict")?;
                     let sees = loser.body["details"]["original"] == winner.body;
-                    ensure(sees, || "a loser does not see the winner's object".to_owned())?;
+                    ensure(sees, || {
+                        "expected the accepted object in details.original of each 409, got another"
+                            .to_owned()
+                    })?;
                 }
                 Ok(format!("{CALLERS} at once: one wins, the others see it"))
             })
@@ -116,7 +131,12 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             );
             let agent = w.agent(&w.one);
             let second = agent.text(Method::POST, "/tasks", Some("application/json"), same).await?;
-            ensure(second.ok()? == &first.body, || second.seen())?;
+            ensure(second.ok()? == &first.body, || {
+                format!(
+                    "expected the original response for the same JSON values, got {}",
+                    second.seen()
+                )
+            })?;
             Ok("order, spaces and escapes make no difference".to_owned())
         })
         .await;
@@ -137,7 +157,9 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             let first = w.agent(&w.one).post("/tasks", body.clone()).await?;
             let second = w.agent(&w.one).post("/tasks", body).await?;
             let differ = first.text_at("id")? != second.text_at("id")?;
-            ensure(differ, || "two creates without a key gave one task".to_owned())?;
+            ensure(differ, || {
+                "expected two tasks from two creates without a key, got one".to_owned()
+            })?;
             Ok("two tasks".to_owned())
         })
         .await;

@@ -1,4 +1,4 @@
-//! The journal of runs, and calls that wait for a person.
+//! The journal of runs, and tool requests.
 
 use serde_json::json;
 
@@ -7,8 +7,8 @@ use crate::token::ROLE;
 use crate::verdict::{NotPassed, Verdict, ensure};
 use crate::world::World;
 
-/// A run that was begun; the path of its journal.
-async fn begun(w: &World) -> Result<(String, String, String), NotPassed> {
+/// Creates a run; its path, its key and its task.
+async fn new_run(w: &World) -> Result<(String, String, String), NotPassed> {
     let task = w.task(&w.one, "run").await?;
     let key = format!("conformance-{}", uuid::Uuid::new_v4());
     let path = format!("/runs/{key}");
@@ -27,7 +27,7 @@ async fn steps(suite: &mut Suite<'_>) {
     let sentence = "PUT /runs/{run_key}/steps/{index} → 200, also when the same step is put again, or 409 step_exists with details.step when another is there";
     suite
         .check("steps", &["run_journal"], sentence, async |w| {
-            let (path, _, _) = begun(w).await?;
+            let (path, _, _) = new_run(w).await?;
             let step = |n: u32| json!({ "kind": "model", "payload": { "n": n, "ü": [1, null] } });
             for (index, n) in [(0, 0), (1, 1), (0, 0)] {
                 let at = format!("{path}/steps/{index}");
@@ -36,7 +36,9 @@ async fn steps(suite: &mut Suite<'_>) {
             let other = w.agent(&w.one).put(&format!("{path}/steps/1"), step(7)).await?;
             other.fails_with(409, "step_exists")?;
             let kept = &other.body["details"]["step"];
-            ensure(kept["payload"] == step(1)["payload"], || format!("details.step: {kept}"))?;
+            ensure(kept["payload"] == step(1)["payload"], || {
+                format!("expected the stored step in details.step, got {kept}")
+            })?;
             let run = w.agent(&w.one).get(&path).await?;
             let wanted = json!([
                 { "index": 0, "kind": "model", "payload": step(0)["payload"] },
@@ -55,7 +57,7 @@ async fn steps(suite: &mut Suite<'_>) {
             w.agent(&w.one).put(&format!("{path}/steps/0"), step).await?.ok()?;
             let run = w.agent(&w.one).get(&path).await?;
             let steps = run.ok()?["steps"].as_array().map_or(0, Vec::len);
-            ensure(steps == 1, || run.seen())?;
+            ensure(steps == 1, || format!("expected a run with one step, got {}", run.text))?;
             Ok("404, then a run with one step".to_owned())
         })
         .await;
@@ -65,11 +67,13 @@ async fn states(suite: &mut Suite<'_>) {
     let sentence = "PUT /runs/{run_key} {status: running, completed, failed, interrupted, cancelled or awaiting_approval}";
     suite
         .check("states", &["run_journal"], sentence, async |w| {
-            let (path, _, _) = begun(w).await?;
+            let (path, _, _) = new_run(w).await?;
             for status in ["awaiting_approval", "running", "interrupted", "running", "completed"] {
                 w.agent(&w.one).put(&path, json!({ "status": status })).await?.ok()?;
                 let run = w.agent(&w.one).get(&path).await?;
-                ensure(run.ok()?["status"] == status, || format!("{status}: {}", run.seen()))?;
+                ensure(run.ok()?["status"] == status, || {
+                    format!("expected \"status\": \"{status}\", got {}", run.text)
+                })?;
             }
             w.agent(&w.one).put(&path, json!({ "status": "lost" })).await?.fails(400)
         })
@@ -78,9 +82,11 @@ async fn states(suite: &mut Suite<'_>) {
         "POST /runs/{run_key}/cancel, after which each PUT answers with cancel_requested: true";
     suite
         .check("cancel", &["run_journal"], sentence, async |w| {
-            let (path, _, _) = begun(w).await?;
+            let (path, _, _) = new_run(w).await?;
             let before = w.agent(&w.one).put(&path, json!({ "status": "running" })).await?;
-            ensure(before.ok()?["cancel_requested"] != true, || before.seen())?;
+            ensure(before.ok()?["cancel_requested"] != true, || {
+                format!("expected no cancel_requested before the cancel, got {}", before.text)
+            })?;
             let cancel = format!("{path}/cancel");
             w.person(&w.one)?.post(&cancel, json!({})).await?.ok()?;
             let step = json!({ "kind": "model", "payload": {} });
@@ -88,7 +94,12 @@ async fn states(suite: &mut Suite<'_>) {
                 [(format!("{path}/steps/0"), step), (path.clone(), json!({ "status": "running" }))]
             {
                 let answer = w.agent(&w.one).put(&path, body).await?;
-                ensure(answer.ok()?["cancel_requested"] == true, || answer.seen())?;
+                ensure(answer.ok()?["cancel_requested"] == true, || {
+                    format!(
+                        "expected \"cancel_requested\": true after the cancel, got {}",
+                        answer.text
+                    )
+                })?;
             }
             let nowhere = format!("/runs/conformance-{}/cancel", uuid::Uuid::new_v4());
             w.person(&w.one)?.post(&nowhere, json!({})).await?.fails(404)
@@ -124,7 +135,9 @@ async fn requests(suite: &mut Suite<'_>) {
             ])?;
             let listed = w.agent(&w.one).get("/tool-requests?status=pending&limit=200").await?;
             let is_there = listed.items()?.iter().any(|one| one["id"] == id.as_str());
-            ensure(is_there, || "it is not among the pending ones".to_owned())?;
+            ensure(is_there, || {
+                "expected the request in ?status=pending, got a list without it".to_owned()
+            })?;
             let approve = json!({ "status": "approved", "note": "go on" });
             w.agent(&w.one).patch(&path, approve.clone()).await?.fails(403)?;
             w.person(&w.two)?.patch(&path, approve.clone()).await?.fails(404)?;
@@ -143,7 +156,7 @@ async fn requests(suite: &mut Suite<'_>) {
             let again = w.agent(&w.one).post("/tool-requests", body).await?;
             again.made()?;
             again.holds(&[("id", json!(id)), ("status", json!("denied"))])?;
-            Ok("the same request, denied by now".to_owned())
+            Ok("the same request, with status denied".to_owned())
         })
         .await;
     let features = ["tool_requests", "notifications", "notifications_dispatch"];
@@ -161,13 +174,13 @@ async fn told(w: &World) -> Verdict {
     let of_run = all.iter().find(|one| one["run_key"] == body["run_key"]);
     let Some(delivery) = of_run else {
         return Err(NotPassed::Failed(format!(
-            "no delivery among {} carries the run_key",
+            "expected a delivery with the request's run_key, got {} deliveries without it",
             all.len()
         )));
     };
     let session = format!("user:{}:{ROLE}", w.one);
     ensure(delivery["session_key"] == session && delivery["task_id"] == body["task_id"], || {
-        format!("another session or task: {delivery}")
+        format!("expected the session and the task of the request, got {delivery}")
     })?;
     let id = delivery["notification_id"].as_str().unwrap_or_default();
     let path = format!("/dispatch/notifications/{id}/deliver?user_id={}", super::encode(&w.one));

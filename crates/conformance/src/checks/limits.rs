@@ -1,4 +1,4 @@
-//! Whose turn it is, what may be spent, and the backend's own tools.
+//! Session leases, budgets, and the backend's own tools.
 
 use serde_json::json;
 
@@ -12,16 +12,18 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
     tools(suite).await;
 }
 
-/// A turn that was given: its path, its id and its fence.
+/// Acquires a lease; its path, id and fence.
 async fn lease(w: &World, task: &str) -> Result<(String, String, i64), NotPassed> {
-    let given = w.agent(&w.one).post("/sessions/lease", wish(w, task)).await?;
+    let given = w.agent(&w.one).post("/sessions/lease", lease_request(w, task)).await?;
     given.made()?;
     let id = given.text_at("lease_id")?.to_owned();
-    let Some(fence) = given.body["fence"].as_i64() else { return failed(given.seen()) };
+    let Some(fence) = given.body["fence"].as_i64() else {
+        return failed(format!("expected a whole number in \"fence\", got {}", given.seen()));
+    };
     Ok((format!("/sessions/lease/{id}"), id, fence))
 }
 
-fn wish(w: &World, task: &str) -> serde_json::Value {
+fn lease_request(w: &World, task: &str) -> serde_json::Value {
     json!({ "session_key": w.session(&w.one), "task_id": task, "holder": "one", "ttl_secs": 60 })
 }
 
@@ -31,14 +33,14 @@ async fn leases(suite: &mut Suite<'_>) {
         .check("turn", &["session_leases"], sentence, async |w| {
             let task = w.task(&w.one, "turn").await?;
             let (path, _, fence) = lease(w, &task).await?;
-            // Not again by the suite itself, which would wait for its turn.
+            // Sent without the retries of the suite, which would wait for the lease.
             let request = w.agent(&w.one).request(http::Method::POST, "/sessions/lease")?;
-            let busy = request.json(&wish(w, &task)).send().await;
+            let busy = request.json(&lease_request(w, &task)).send().await;
             let busy = busy.map_err(|error| NotPassed::Failed(error.without_url().to_string()))?;
             let (status, wait) = (busy.status(), busy.headers().contains_key("retry-after"));
             let body: serde_json::Value = busy.json().await.unwrap_or_default();
             let fits = status == 409 && body["code"] == "session_busy" && wait;
-            ensure(fits, || format!("taken already: {status}, Retry-After: {wait}, {body}"))?;
+            ensure(fits, || format!("expected 409 session_busy with Retry-After while the lease is held, got {status}, Retry-After {}, {body}", if wait { "present" } else { "missing" }))?;
             w.agent(&w.one).put(&path, json!({ "ttl_secs": 60 })).await?.ok()?;
             let other = w.task(&w.one, "another turn").await?;
             let (others, _, _) = lease(w, &other).await?;
@@ -48,7 +50,7 @@ async fn leases(suite: &mut Suite<'_>) {
             }
             let (path, _, next) = lease(w, &task).await?;
             w.agent(&w.one).delete(&path).await?;
-            ensure(next == fence + 1, || format!("fence {fence}, then {next}"))?;
+            ensure(next == fence + 1, || format!("expected the fence to grow from {fence} by one, got {next}"))?;
             Ok(format!("busy while it was held, fence {fence} and then {next}"))
         })
         .await;
@@ -100,7 +102,7 @@ async fn budgets(suite: &mut Suite<'_>) {
                 budget.body[name].as_f64().is_some_and(|found| (found - usd).abs() < 1e-6)
             };
             let fits = near("limit_usd", 1.0) && near("spent_usd", 0.25) && near("remaining_usd", 0.75);
-            ensure(fits, || format!("1.00, of which 0.25 were spent, told twice: {}", budget.seen()))?;
+            ensure(fits, || format!("expected limit 1.00, spent 0.25 (usage sent twice under one key), remaining 0.75; got {}", budget.text))?;
             agent.post("/budget/reserve", reserve(0.5)).await?.made()?;
             Ok("reserved, refused, settled once".to_owned())
         })
@@ -112,15 +114,15 @@ async fn tools(suite: &mut Suite<'_>) {
     suite
         .check("tools", &["tools"], sentence, async |w| {
             let list = w.agent(&w.one).get("/api/tools").await?;
-            let Some(tools) = list.ok()?["tools"].as_array() else { return failed(list.seen()) };
+            let Some(tools) = list.ok()?["tools"].as_array() else { return failed(format!("expected {{tools: […]}}, got {}", list.seen())) };
             for tool in tools {
                 let fits = ["name", "description"].iter().all(|name| tool[name].is_string())
                     && tool["parameters"]["type"] == "object";
-                ensure(fits, || format!("not {{name, description, parameters}}: {tool}"))?;
+                ensure(fits, || format!("expected {{name, description, parameters (a JSON Schema of an object)}}, got {tool}"))?;
             }
             let path = format!("/api/tools/none-{}", uuid::Uuid::new_v4().simple());
             w.agent(&w.one).post(&path, json!({ "arguments": {} })).await?.fails(404)?;
-            Ok(format!("{} tools; one that there is not answers 404", tools.len()))
+            Ok(format!("{} tools; an unknown one answers 404", tools.len()))
         })
         .await;
 }

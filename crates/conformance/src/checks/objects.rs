@@ -39,7 +39,12 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             let path = format!("/tasks?limit=200&title={}", super::encode(&title));
             let list = w.agent(&w.one).get(&path).await?;
             let found = list.items()?.iter().find(|task| task["id"] == made.body["id"]);
-            ensure(found == Some(&made.body), || format!("made {}, listed {found:?}", made.text))?;
+            ensure(found == Some(&made.body), || {
+                format!(
+                    "expected the task as it was created, {}, in the list; got {found:?}",
+                    made.text
+                )
+            })?;
             Ok("listed as it was made".to_owned())
         })
         .await;
@@ -81,7 +86,9 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             let made = w.agent(&w.one).post("/tasks", json!({ "title": w.title("get") })).await?;
             let path = format!("/tasks/{}", made.text_at("id")?);
             let found = w.agent(&w.one).get(&path).await?;
-            ensure(found.ok()? == &made.body, || found.seen())?;
+            ensure(found.ok()? == &made.body, || {
+                format!("expected the task as it was created, got {}", found.text)
+            })?;
             let nowhere = format!("/tasks/{}", uuid::Uuid::new_v4());
             w.agent(&w.one).get(&nowhere).await?.fails(404)
         })
@@ -115,16 +122,24 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             let path = format!("/messages?task_id={task}&limit=2");
             let newest = w.agent(&w.one).get(&path).await?;
             let texts = crate::answer::column(newest.items()?, "content");
-            ensure(texts == ["2", "3"], || format!("the newest two of 1, 2, 3: {texts:?}"))?;
+            ensure(texts == ["2", "3"], || {
+                format!("expected the newest two of 1, 2, 3, oldest first; got {texts:?}")
+            })?;
             for message in newest.items()? {
                 time_of(message, "created_at")?;
                 let agent = message["actor_type"] == "agent" && message["agent_role"].is_string();
-                ensure(agent, || format!("no actor_type and agent_role: {message}"))?;
+                ensure(agent, || {
+                    format!(
+                        "expected \"actor_type\": \"agent\" and an \"agent_role\", got {message}"
+                    )
+                })?;
             }
             let path = format!("{path}&cursor={}", super::encode(newest.text_at("next_cursor")?));
             let older = w.agent(&w.one).get(&path).await?;
             let texts = crate::answer::column(older.items()?, "content");
-            ensure(texts == ["1"], || format!("older than those: {texts:?}"))?;
+            ensure(texts == ["1"], || {
+                format!("expected the older message 1 behind the cursor, got {texts:?}")
+            })?;
             let nowhere = format!("/messages?task_id={}", uuid::Uuid::new_v4());
             w.agent(&w.one).get(&nowhere).await?.fails(404)
         })
@@ -143,9 +158,16 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
                 let made = w.agent(&w.one).post("/messages", body).await?;
                 let after = w.agent(&w.one).get(&path).await?;
                 let fits = before == 0 && after.items()?.len() == 1;
-                ensure(fits, || format!("{before} before, then {}", after.text))?;
+                ensure(fits, || {
+                    format!(
+                        "expected no item before and one after the create, got {before}, then {}",
+                        after.text
+                    )
+                })?;
                 let same = after.items()?[0]["id"] == made.body["id"];
-                ensure(same, || "another message is found".to_owned())?;
+                ensure(same, || {
+                    "expected the message that was created under the key, got another".to_owned()
+                })?;
                 Ok("none before, then the one".to_owned())
             },
         )

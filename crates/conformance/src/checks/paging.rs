@@ -1,4 +1,4 @@
-//! Lists come in pages.
+//! Paging of lists.
 
 use std::collections::BTreeSet;
 
@@ -21,13 +21,17 @@ async fn pages(w: &World, user: &str, limit: usize) -> Result<(Vec<String>, usiz
         let items = answer.items()?;
         count += 1;
         let fits = items.len() <= limit;
-        ensure(fits, || format!("{} items with limit={limit}", items.len()))?;
+        ensure(fits, || {
+            format!("expected at most {limit} items with limit={limit}, got {}", items.len())
+        })?;
         ids.extend(items.iter().filter_map(|item| item["id"].as_str()).map(str::to_owned));
         match answer.body["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={}", super::encode(next)),
             None => return Ok((ids, count)),
         }
-        ensure(count < 1_000, || "the cursors lead nowhere".to_owned())?;
+        ensure(count < 1_000, || {
+            "expected the last page to have no next_cursor, got 1000 pages".to_owned()
+        })?;
     }
 }
 
@@ -41,8 +45,12 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             }
             let (ids, count) = pages(w, &user, 3).await?;
             let found: BTreeSet<_> = ids.iter().cloned().collect();
-            ensure(ids.len() == found.len(), || "a task is on two pages".to_owned())?;
-            ensure(found == made, || format!("{} of 7 tasks are found", found.len()))?;
+            ensure(ids.len() == found.len(), || {
+                "expected each task on one page, got one of them twice".to_owned()
+            })?;
+            ensure(found == made, || {
+                format!("expected the 7 tasks on the pages together, got {}", found.len())
+            })?;
             Ok(format!("7 tasks on {count} pages of 3, each once"))
         })
         .await;
@@ -55,13 +63,15 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             }
             let plain = w.agent(&user).get("/tasks").await?;
             let count = plain.items()?.len();
-            ensure(count == 50, || format!("{count} items without a limit"))?;
+            ensure(count == 50, || format!("expected 50 items without a limit, got {count}"))?;
             let more = w.agent(&user).get("/tasks?limit=1000").await?;
             if more.status == 400 {
                 return more.fails(400);
             }
             let count = more.items()?.len();
-            ensure(count <= 200, || format!("{count} items with limit=1000"))?;
+            ensure(count <= 200, || {
+                format!("expected at most 200 items with limit=1000, got {count}")
+            })?;
             Ok(format!("50 without a limit, {count} with limit=1000"))
         })
         .await;
@@ -80,7 +90,7 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             let list = w.agent(&user).get("/tasks?status=blocked").await?;
             let items = list.items()?;
             let fits = items.len() == 1 && items[0]["id"] == blocked.body["id"];
-            ensure(fits, || format!("{} of 1 blocked tasks are listed", items.len()))?;
+            ensure(fits, || format!("expected only the blocked task, got {} items", items.len()))?;
             Ok("the one that is blocked".to_owned())
         })
         .await;

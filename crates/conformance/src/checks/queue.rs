@@ -1,4 +1,4 @@
-//! Notifications, and how a dispatcher takes them.
+//! Notifications and the dispatch queue.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,13 @@ use crate::token::ROLE;
 use crate::verdict::{NotPassed, Verdict, ensure, failed};
 use crate::world::World;
 
-/// How long a lease may take to end after its time.
-const LATE: Duration = Duration::from_secs(20);
+/// How long after its time a lease may take to expire.
+const EXPIRY_TOLERANCE: Duration = Duration::from_secs(20);
 
-/// The lease of the check that waits for its end, in seconds.
-const SHORT: u64 = 2;
+/// The lease of the check that waits until it expires, in seconds.
+const LEASE_SECS: u64 = 2;
 
-/// A user with nothing in the queue, and the notifications that were made for it: their ids.
+/// A fresh user, and the ids of the notifications that were created for it.
 struct Waiting {
     user: String,
     ids: Vec<String>,
@@ -34,13 +34,13 @@ async fn waiting(w: &World, texts: &[&str]) -> Result<Waiting, NotPassed> {
     Ok(Waiting { user, ids })
 }
 
-/// What the queue hands out of a user's, in order.
+/// The deliveries of a user, in the queue's order.
 async fn queue(w: &World, user: &str, lease: Option<u64>) -> Result<Vec<Value>, NotPassed> {
     let lease = lease.map(|seconds| format!("&lease_seconds={seconds}")).unwrap_or_default();
     let path = format!("/dispatch/undelivered?limit_users=1000&limit_notifications=1000{lease}");
     let answer = w.service()?.post(&path, json!({})).await?;
     let Some(all) = answer.ok()?["deliveries"].as_array() else {
-        return failed(format!("no list of deliveries: {}", answer.seen()));
+        return failed(format!("expected {{deliveries: […]}}, got {}", answer.seen()));
     };
     Ok(all.iter().filter(|one| one["user_id"] == *user).cloned().collect())
 }
@@ -71,15 +71,20 @@ async fn notifications(suite: &mut Suite<'_>) {
             let unread = async || w.agent(&made.user).get("/notifications?unread=true").await;
             let before = unread().await?;
             let [one] = before.items()? else {
-                return failed(format!("not the one that was made: {}", before.seen()));
+                return failed(format!(
+                    "expected the one unread notification, got {}",
+                    before.text
+                ));
             };
             let fits = one["content"] == "look ü" && one["id"] == made.ids[0].as_str();
-            ensure(fits, || format!("another one is listed: {one}"))?;
+            ensure(fits, || format!("expected the notification that was created, got {one}"))?;
             let path = format!("/notifications/{}/read", made.ids[0]);
             w.person(&made.user)?.post(&path, json!({})).await?.ok()?;
             w.person(&made.user)?.post(&path, json!({})).await?.ok()?;
             let after = unread().await?;
-            ensure(after.items()?.is_empty(), || format!("still unread: {}", after.seen()))?;
+            ensure(after.items()?.is_empty(), || {
+                format!("expected no unread notification after read, got {}", after.text)
+            })?;
             Ok("listed until it was read; reading it twice is harmless".to_owned())
         })
         .await;
@@ -95,10 +100,10 @@ async fn notifications(suite: &mut Suite<'_>) {
             w.agent(&user).post("/messages", own).await?.made()?;
             let list = w.agent(&user).get("/notifications").await?;
             let [one] = list.items()? else {
-                return failed(format!("not one, for the user's message: {}", list.seen()));
+                return failed(format!("expected one notification, for the user's message; got {}", list.text));
             };
             let fits = one["session_key"] == w.session(&user) && one["task_id"] == task;
-            ensure(fits, || format!("another session or task: {one}"))?;
+            ensure(fits, || format!("expected the mentioned role's session and the message's task, got {one}"))?;
             Ok("one for the user's message, none for the agent's".to_owned())
         })
         .await;
@@ -111,22 +116,28 @@ async fn dispatch(suite: &mut Suite<'_>) {
         .check("undelivered", &features, sentence, async |w| {
             let made = waiting(w, &["first", "second", "third"]).await?;
             let given = queue(w, &made.user, None).await?;
-            ensure(ids(&given) == made.ids, || format!("made {:?}, given {given:?}", made.ids))?;
+            ensure(ids(&given) == made.ids, || {
+                format!("expected the notifications {:?} in this order, got {given:?}", made.ids)
+            })?;
             for (one, content) in given.iter().zip(["first", "second", "third"]) {
                 let fits = one["content"] == content
                     && text_of(one, "session_key") == Some(&w.session(&made.user));
-                ensure(fits, || format!("not as it was made: {one}"))?;
+                ensure(fits, || format!("expected content and session as created, got {one}"))?;
             }
             for _ in 0..2 {
                 act(w, &made, 0, "deliver", json!({})).await?;
             }
             let left = queue(w, &made.user, None).await?;
-            ensure(ids(&left) == made.ids[1..], || format!("after the first: {left:?}"))?;
+            ensure(ids(&left) == made.ids[1..], || {
+                format!("expected the other two after the first was acknowledged, got {left:?}")
+            })?;
             for n in 1..3 {
                 act(w, &made, n, "deliver", json!({})).await?;
             }
             let left = queue(w, &made.user, None).await?;
-            ensure(left.is_empty(), || format!("delivered, and still there: {left:?}"))?;
+            ensure(left.is_empty(), || {
+                format!("expected nothing after all were acknowledged, got {left:?}")
+            })?;
             Ok("in order, each until it was delivered".to_owned())
         })
         .await;
@@ -136,7 +147,9 @@ async fn dispatch(suite: &mut Suite<'_>) {
             let path = format!("/dispatch/notifications/{}/deliver?user_id={}", made.ids[0], w.one);
             let seen = w.service()?.post(&path, json!({})).await?.fails(404)?;
             let left = queue(w, &made.user, None).await?;
-            ensure(left.len() == 1, || "it was delivered for another user".to_owned())?;
+            ensure(left.len() == 1, || {
+                "expected it to stay in the queue, got it acknowledged by another user".to_owned()
+            })?;
             act(w, &made, 0, "deliver", json!({})).await?;
             Ok(seen)
         })
@@ -146,11 +159,13 @@ async fn dispatch(suite: &mut Suite<'_>) {
     suite
         .check("lease-of-a-delivery", &features, sentence, async |w| {
             let made = waiting(w, &["held", "after it"]).await?;
-            let first = queue(w, &made.user, Some(SHORT)).await?;
-            ensure(!first.is_empty(), || "nothing was given".to_owned())?;
-            let second = queue(w, &made.user, Some(SHORT)).await?;
-            ensure(second.is_empty(), || format!("given again while leased: {second:?}"))?;
-            let until = Instant::now() + Duration::from_secs(SHORT) + LATE;
+            let first = queue(w, &made.user, Some(LEASE_SECS)).await?;
+            ensure(!first.is_empty(), || {
+                "expected the waiting notifications, got none".to_owned()
+            })?;
+            let second = queue(w, &made.user, Some(LEASE_SECS)).await?;
+            ensure(second.is_empty(), || format!("expected nothing while leased, got {second:?}"))?;
+            let until = Instant::now() + Duration::from_secs(LEASE_SECS) + EXPIRY_TOLERANCE;
             let again = loop {
                 let again = queue(w, &made.user, None).await?;
                 if !again.is_empty() || Instant::now() > until {
@@ -159,11 +174,15 @@ async fn dispatch(suite: &mut Suite<'_>) {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             };
             let fits = ids(&again).first() == Some(&made.ids[0].as_str());
-            ensure(fits, || format!("after the lease: {again:?}"))?;
+            ensure(fits, || {
+                format!(
+                    "expected the first notification again after the lease expired, got {again:?}"
+                )
+            })?;
             for n in 0..2 {
                 act(w, &made, n, "deliver", json!({})).await?;
             }
-            Ok("one caller's until the lease ended, then given again".to_owned())
+            Ok("one caller's until the lease expired, then handed out again".to_owned())
         })
         .await;
     let features = ["dispatch_batch", "notifications_dispatch", "notifications"];
@@ -178,9 +197,13 @@ async fn dispatch(suite: &mut Suite<'_>) {
             let answer =
                 w.service()?.post("/dispatch/deliver", json!({ "deliveries": all })).await?;
             let unknown = &answer.ok()?["not_found"];
-            ensure(*unknown == json!([nowhere]), || answer.seen())?;
+            ensure(*unknown == json!([nowhere]), || {
+                format!("expected only the unknown id in \"not_found\", got {unknown}")
+            })?;
             let left = queue(w, &made.user, None).await?;
-            ensure(left.is_empty(), || format!("still there: {left:?}"))?;
+            ensure(left.is_empty(), || {
+                format!("expected an empty queue after all were acknowledged, got {left:?}")
+            })?;
             Ok(answer.seen())
         })
         .await;
@@ -195,20 +218,28 @@ async fn failures(suite: &mut Suite<'_>) {
             let fails = |dead: bool| json!({ "error": "no model", "attempts": 3, "dead": dead });
             act(w, &made, 0, "fail", fails(false)).await?;
             let left = queue(w, &made.user, None).await?;
-            ensure(left.len() == 1, || format!("a failure that is not the last: {left:?}"))?;
+            ensure(left.len() == 1, || {
+                format!(
+                    "expected it to stay in the queue after fail with dead: false, got {left:?}"
+                )
+            })?;
             act(w, &made, 0, "fail", fails(true)).await?;
             let left = queue(w, &made.user, None).await?;
-            ensure(left.is_empty(), || format!("dead, and still in the queue: {left:?}"))?;
+            ensure(left.is_empty(), || {
+                format!("expected it to leave the queue after fail with dead: true, got {left:?}")
+            })?;
             let dead = w.service()?.get("/dispatch/dead?limit=200").await?;
             let found =
                 dead.items()?.iter().find(|one| one["notification_id"] == made.ids[0].as_str());
             ensure(found.is_some_and(|one| one["error"] == "no model"), || {
-                format!("among the dead letters: {found:?}")
+                format!("expected it in GET /dispatch/dead with its error, got {found:?}")
             })?;
             act(w, &made, 0, "requeue", json!({})).await?;
             let back = queue(w, &made.user, None).await?;
             let zero = back.first().is_some_and(|one| one["attempts"].as_u64().unwrap_or(0) == 0);
-            ensure(zero, || format!("after requeue: {back:?}"))?;
+            ensure(zero, || {
+                format!("expected it in the queue with zero attempts after requeue, got {back:?}")
+            })?;
             act(w, &made, 0, "deliver", json!({})).await?;
             Ok("out of the queue, among the dead letters with its error, and back".to_owned())
         })

@@ -1,4 +1,4 @@
-//! Nobody sees or changes what is another user's.
+//! Tenancy: no user sees or changes another user's objects.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -12,18 +12,18 @@ use crate::world::World;
 const SCOPED: &str = "Every read and write is scoped by the token's user_id";
 const AS_IF: &str = "Another tenant's object answers 404, as if it did not exist";
 
-/// Everybody who is not the owner, from both sides: each user's object is asked for by the other
-/// user's agent, and, where the suite has the internal token, by the other person.
+/// Callers that are not the owner: the other user's agent and, if the suite has the internal token,
+/// the other person.
 fn others<'w>(w: &'w World, other: &str) -> Vec<Caller<'w>> {
     std::iter::once(w.agent(other)).chain(w.person(other).ok()).collect()
 }
 
-/// Owner and other, both ways.
+/// Owner and other user, both ways.
 fn sides(w: &World) -> [(&str, &str); 2] {
     [(&w.one, &w.two), (&w.two, &w.one)]
 }
 
-/// One request that names another's object must be answered as one that names none.
+/// A request that names another user's object must get the same answer as one with an unknown id.
 async fn hidden(
     caller: &Caller<'_>,
     method: Method,
@@ -38,21 +38,24 @@ async fn hidden(
     unknown.fails(404)?;
     let plain = |text: &str| text.replace(id, "{id}").replace(&nobodys, "{id}");
     ensure(plain(&theirs.text) == plain(&unknown.text), || {
-        format!("another's object is told from none: {} and {}", theirs.text, unknown.text)
+        format!(
+            "expected the same 404 for another user's object as for an unknown one, got {} and {}",
+            theirs.text, unknown.text
+        )
     })?;
     Ok(seen)
 }
 
-/// A list of which nothing may be another's.
+/// A list must not hold another user's object.
 async fn nothing_of(caller: &Caller<'_>, path: &str, id: &str) -> Result<(), NotPassed> {
     let answer = caller.get(path).await?;
-    // A list that is asked for by another's object may say that there is none.
+    // A list filtered by another user's object may answer 404.
     if answer.status == 404 && path.contains(id) {
         return answer.fails(404).map(drop);
     }
     let items = answer.items()?;
     let own = items.iter().any(|item| item["id"] == id || item["task_id"] == id);
-    ensure(!own, || format!("{path} shows another user's object"))
+    ensure(!own, || format!("GET {path}: expected no object of another user, got one"))
 }
 
 pub(crate) async fn run(suite: &mut Suite<'_>) {
@@ -144,7 +147,7 @@ async fn required(suite: &mut Suite<'_>) {
                 }
                 let ids = column(answer.items()?, "id");
                 ensure(!ids.contains(&task.as_str()), || {
-                    "X-On-Behalf-Of beside an agent token shows that user's tasks".to_owned()
+                    "expected X-On-Behalf-Of beside an agent token to be ignored or refused, got that user's tasks".to_owned()
                 })?;
             }
             Ok("X-On-Behalf-Of beside an agent token changes nothing".to_owned())
@@ -159,8 +162,13 @@ async fn required(suite: &mut Suite<'_>) {
             first.made()?;
             second.made()?;
             let differ = first.text_at("id")? != second.text_at("id")?;
-            ensure(differ, || "the second user was given the first user's task".to_owned())?;
-            ensure(!second.replayed(), || "the second user's is told as a replay".to_owned())?;
+            ensure(differ, || {
+                "expected a task of the second user's own for the same key, got the first user's"
+                    .to_owned()
+            })?;
+            ensure(!second.replayed(), || {
+                "expected no Idempotent-Replayed for the second user, got true".to_owned()
+            })?;
             Ok("one task each".to_owned())
         })
         .await;
@@ -197,7 +205,9 @@ async fn tasks_and_messages(suite: &mut Suite<'_>) {
                 let own = w.agent(owner).get(&path).await?;
                 let kept =
                     own.items()?.iter().any(|task| task["id"] == id && task["title"] == *title);
-                ensure(kept, || "the task was changed all the same".to_owned())?;
+                ensure(kept, || {
+                    "expected the task unchanged after the refused PATCH, got it changed".to_owned()
+                })?;
             }
             Ok(seen)
         })
@@ -226,7 +236,9 @@ async fn tasks_and_messages(suite: &mut Suite<'_>) {
                 for caller in others(w, other) {
                     let found = caller.get(&path).await?;
                     let none = found.items()?.is_empty();
-                    ensure(none, || "another user's key finds the message".to_owned())?;
+                    ensure(none, || {
+                        "expected no item for another user's key, got the message".to_owned()
+                    })?;
                 }
             }
             Ok("another user's key finds nothing".to_owned())
