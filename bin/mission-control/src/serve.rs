@@ -1,4 +1,4 @@
-//! The backend from its start to its end.
+//! Running the backend, from opening the database to the last answer.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -20,37 +20,37 @@ use crate::router::router;
 use crate::routes::events::MAX_LISTENERS;
 use crate::store::Store;
 
-/// How long open connections may take to end.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// How long open connections may take to finish at shutdown.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often what is no longer kept is dropped.
-const TIDY_EVERY: Duration = Duration::from_secs(3600);
+/// How often expired rows are deleted.
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// How often what was observed is folded into the metrics' buckets.
-const FOLD_EVERY: Duration = Duration::from_secs(5);
+/// How often observations are folded into the metrics' buckets.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Why the backend stopped other than by being told to.
+/// Why the backend stopped without being asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The database.
+    /// The database could not be opened.
     #[error("the database {place} cannot be used: {cause}; {advice}")]
     Database {
-        /// Its file, or its server and name.
+        /// The file, or the server and the name of the database.
         place: String,
-        /// What a person can do.
+        /// What the operator can do about it.
         advice: &'static str,
-        /// What happened.
+        /// What the database said.
         cause: sqlx::Error,
     },
-    /// The metrics.
+    /// The metrics recorder could not be built.
     #[error("the metrics could not be set up: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
-    /// The listener.
+    /// The listener failed.
     #[error("serving failed: {0}")]
     Io(#[from] std::io::Error),
 }
 
-/// Serves until told to stop.
+/// Serves until `shutdown` is cancelled, then lets open requests finish.
 pub async fn run(
     listener: TcpListener,
     config: Config,
@@ -75,17 +75,17 @@ pub async fn run(
     };
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let router = router(app);
-    let service = move |peer| router.clone().map_request(move |request| from(peer, request));
+    let service = move |peer| router.clone().map_request(move |request| with_peer(peer, request));
     let server = listen::serve(listener, Limits::default(), service, shutdown.clone());
     let mut server = std::pin::pin!(server);
     tokio::select! {
         () = &mut server => {}
-        never = tidy(&store) => match never {},
+        never = delete_expired(&store) => match never {},
         never = store.sync_instances() => match never {},
-        never = fold(&metrics) => match never {},
+        never = fold_metrics(&metrics) => match never {},
         () = shutdown.cancelled() => {
-            if tokio::time::timeout(LAST_ANSWERS, &mut server).await.is_err() {
-                tracing::info!("connections that were still open are closed");
+            if tokio::time::timeout(DRAIN_TIMEOUT, &mut server).await.is_err() {
+                tracing::info!("drain timeout reached; closing the remaining connections");
             }
         }
     }
@@ -94,26 +94,26 @@ pub async fn run(
     Ok(())
 }
 
-/// Tells the handlers who calls.
-fn from<B>(peer: SocketAddr, mut request: http::Request<B>) -> http::Request<B> {
+/// Lets the handlers know the caller's address.
+fn with_peer<B>(peer: SocketAddr, mut request: http::Request<B>) -> http::Request<B> {
     request.extensions_mut().insert(ConnectInfo(peer));
     request
 }
 
-/// Drops now and then what is old, as long as it is polled.
-async fn tidy(store: &Store) -> Infallible {
-    let mut turn = tokio::time::interval(TIDY_EVERY);
+/// Deletes expired rows now and then, as long as it is polled.
+async fn delete_expired(store: &Store) -> Infallible {
+    let mut turn = tokio::time::interval(CLEANUP_INTERVAL);
     loop {
         turn.tick().await;
-        if let Err(error) = store.forget().await {
-            tracing::warn!(%error, "what is old could not be dropped");
+        if let Err(error) = store.delete_expired().await {
+            tracing::warn!(%error, "could not delete expired rows");
         }
     }
 }
 
-/// Keeps the metrics small where nobody asks for them.
-async fn fold(metrics: &Metrics) -> Infallible {
-    let mut turn = tokio::time::interval(FOLD_EVERY);
+/// Keeps the metrics' memory bounded where nobody scrapes them, as long as it is polled.
+async fn fold_metrics(metrics: &Metrics) -> Infallible {
+    let mut turn = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
         turn.tick().await;
         metrics.upkeep();

@@ -40,7 +40,7 @@ pub use self::write::{Created, Scope};
 
 use self::database::Database;
 
-/// How long keys are kept: longer than the contract's 24 hours.
+/// How long idempotency keys are kept: longer than the contract's 24 hours.
 const KEPT: chrono::Duration = chrono::Duration::hours(48);
 
 /// The database. Cheap to clone.
@@ -48,18 +48,18 @@ const KEPT: chrono::Duration = chrono::Duration::hours(48);
 pub struct Store {
     writer: AnyPool,
     reader: AnyPool,
-    /// Told of every write that was made, by whichever instance.
+    /// Signals every write, by whichever instance.
     changed: watch::Sender<()>,
-    /// Told of every write that this instance made.
+    /// Signals every write of this instance.
     written: watch::Sender<()>,
-    /// The server, where other instances may be on it too.
+    /// The PostgreSQL server's URL, where other instances may share it.
     shared: Option<SecretString>,
-    /// This instance among them.
+    /// This instance's id among them.
     instance: Arc<str>,
 }
 
 impl Store {
-    /// Opens the database, making its tables where they are missing.
+    /// Opens the database and migrates its schema.
     pub async fn open(database: &Database) -> Result<Self, sqlx::Error> {
         let (writer, reader) = database.open().await?;
         let shared = match database {
@@ -76,7 +76,7 @@ impl Store {
         })
     }
 
-    /// Ends all connections.
+    /// Closes all connections.
     pub async fn close(&self) {
         self.reader.close().await;
         self.writer.close().await;
@@ -93,19 +93,18 @@ impl Store {
         Ok(())
     }
 
-    /// Drops what is older than it is kept: idempotency keys, leases and
-    /// reservations that ended, events.
-    pub(crate) async fn forget(&self) -> Result<(), sqlx::Error> {
+    /// Deletes what has expired: idempotency keys, leases, reservations, events.
+    pub(crate) async fn delete_expired(&self) -> Result<(), sqlx::Error> {
         let before = stamp(Utc::now() - KEPT);
         for statement in [
             "DELETE FROM idempotency WHERE created_at < $1",
-            leases::OLD,
-            budgets::OLD_RESERVATIONS,
+            leases::DELETE_EXPIRED,
+            budgets::DELETE_EXPIRED,
         ] {
             let mut tx = self.begin().await?;
             sqlx::query(statement).bind(&before).execute(&mut *tx).await?;
             tx.commit().await?;
         }
-        self.forget_old_events(&before).await
+        self.delete_old_events(&before).await
     }
 }

@@ -1,4 +1,4 @@
-//! What agents may spend, and what they spent.
+//! Budgets, reservations and usage.
 
 use axum::Json;
 use axum::extract::State;
@@ -32,9 +32,9 @@ pub(super) async fn put(
 ) -> Result<Json<Budget>, ApiError> {
     let put = body.value;
     if !is_user_id(&put.user_id) {
-        return Err(ApiError::field("user_id", "is no user"));
+        return Err(ApiError::field("user_id", "is not a user id"));
     }
-    // Who speaks for a person sets that person's budget.
+    // On behalf of a person a service sets that person's budget only.
     if service.on_behalf_of.is_some_and(|user_id| user_id != put.user_id) {
         return Err(ApiError::not_found("user"));
     }
@@ -70,6 +70,6 @@ pub(super) async fn usage(
     ])?;
     let cost = amount("cost_usd", usage.cost_usd, MAX_CALL)?;
     let (scope, key) = (writer.scope(), Some(usage.idempotency_key.as_str()));
-    let make = async |tx: &mut _| budgets::book(tx, scope.user_id, &usage, cost).await;
+    let make = async |tx: &mut _| budgets::record_usage(tx, scope.user_id, &usage, cost).await;
     Ok(created(app.store.create(scope, "usage", key, &body.raw, make).await?))
 }

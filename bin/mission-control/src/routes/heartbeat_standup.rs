@@ -35,7 +35,7 @@ pub(super) async fn heartbeat(
             Some(stamp(tick.to_utc()))
         }
     };
-    let claimed = app.store.wake(&agent.user_id, &role, slot.as_deref()).await?;
+    let claimed = app.store.record_heartbeat(&agent.user_id, &role, slot.as_deref()).await?;
     let pending = app.store.pending(&agent.user_id).await?;
     Ok(Json(json!({ "status": "ok", "role": role, "claimed": claimed, "pending": pending })))
 }
@@ -49,7 +49,7 @@ pub(super) async fn standup(
     let zone: Tz = request
         .timezone
         .parse()
-        .map_err(|_| ApiError::field("timezone", "is no IANA time zone"))?;
+        .map_err(|_| ApiError::field("timezone", "is not an IANA time zone"))?;
     let date = match &request.date {
         None => Utc::now().with_timezone(&zone).date_naive(),
         Some(date) => day(date).ok_or_else(|| ApiError::field("date", "must be YYYY-MM-DD"))?,
@@ -61,7 +61,7 @@ pub(super) async fn standup(
         }
         (Caller::Agent(agent), None) => Some(agent.user_id.clone()),
         (Caller::Internal, Some(user_id)) if !is_user_id(user_id) => {
-            return Err(ApiError::field("user_id", "is no user"));
+            return Err(ApiError::field("user_id", "is not a user id"));
         }
         (Caller::Internal, user_id) => user_id.clone(),
     };
@@ -75,16 +75,16 @@ pub(super) async fn standup(
     Ok(Json(StandupAnswer::All { date: date.to_string(), timezone: zone.name().to_owned(), items }))
 }
 
-/// A day in the one spelling that is allowed.
+/// Parses `YYYY-MM-DD`, and no other spelling.
 fn day(text: &str) -> Option<NaiveDate> {
     let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
     (date.format("%Y-%m-%d").to_string() == text && text.len() == 10).then_some(date)
 }
 
-/// The first moment of a day in a zone; where midnight does not exist, the first one that does.
+/// The start of a day in a time zone; where midnight does not exist, the first time that does.
 fn start_of(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
     let midnight = day.and_time(NaiveTime::MIN);
-    // Clocks were put forward by a whole day where the date line was moved.
+    // Where the date line moved, clocks went forward by a whole day.
     (0..=26 * 60)
         .find_map(|minutes| {
             let local = midnight.checked_add_signed(TimeDelta::minutes(minutes))?;

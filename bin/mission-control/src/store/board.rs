@@ -47,15 +47,15 @@ fn task_row(row: &AnyRow) -> TaskRow {
 pub struct NotificationRow {
     /// Its id.
     pub id: String,
-    /// Whether it was given up.
+    /// Whether it is a dead letter.
     pub is_dead: bool,
-    /// Whom it is for.
+    /// The session that it is for.
     pub session_key: String,
-    /// What it says.
+    /// Its text.
     pub content: String,
     /// `waiting`, `being delivered`, `delivered`, or `given up`.
     pub state: &'static str,
-    /// Why it was given up, or failed last.
+    /// The error of the last failed delivery.
     pub error: Option<String>,
 }
 
@@ -63,9 +63,9 @@ pub struct NotificationRow {
 pub struct WakeRow {
     /// Its role.
     pub role: String,
-    /// When it last woke.
+    /// When its last heartbeat was.
     pub last_at: Option<DateTime<Utc>>,
-    /// How often it woke.
+    /// How many heartbeats it had.
     pub count: i64,
 }
 
@@ -73,7 +73,7 @@ pub struct WakeRow {
 pub struct RunRow {
     /// Its key.
     pub run_key: String,
-    /// Where it stands.
+    /// Its status.
     pub status: String,
     /// The session that it answers.
     pub session_key: Option<String>,
@@ -87,15 +87,15 @@ pub struct RunRow {
 pub struct StepRow {
     /// Its place.
     pub index: u32,
-    /// What it is.
+    /// Its kind.
     pub kind: String,
-    /// What it says.
+    /// Its content.
     pub payload: Value,
     /// When it was written.
     pub at: Option<DateTime<Utc>>,
 }
 
-/// What a day cost.
+/// The cost of a day.
 pub struct DayRow {
     /// The day, `YYYY-MM-DD`, in UTC.
     pub day: String,
@@ -193,7 +193,7 @@ impl Store {
         Ok(rows.iter().map(row).collect())
     }
 
-    /// The user's agents that have woken.
+    /// The user's agents that had a heartbeat.
     pub async fn wakes(&self, user_id: &str) -> Result<Vec<WakeRow>, StoreError> {
         let rows = sqlx::query("SELECT * FROM wakes WHERE user_id = $1 ORDER BY role LIMIT $2")
             .bind(user_id)

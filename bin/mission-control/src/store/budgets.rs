@@ -1,4 +1,4 @@
-//! What a user's agents may spend, and what they spent.
+//! Budgets: limits, reservations before a model call, usage after it.
 
 use chrono::{DateTime, Datelike, Months, NaiveTime, TimeDelta, Utc};
 use mc_client::budgets::{Budget, Period, PutBudget, Reservation, Reserve, Usage};
@@ -8,18 +8,18 @@ use sqlx::{AnyConnection, Row};
 use super::error::StoreError;
 use super::{Scope, Store, new_id, now, stamp};
 
-/// How long a reservation counts when nobody settles it: longer than any model call takes.
+/// How long an unsettled reservation counts: longer than any model call takes.
 const RESERVED_FOR: TimeDelta = TimeDelta::minutes(15);
 
-/// Drops reservations that ended before a moment.
-pub(super) const OLD_RESERVATIONS: &str = "DELETE FROM reservations WHERE expires_at < $1";
+/// Deletes reservations that expired before a time.
+pub(super) const DELETE_EXPIRED: &str = "DELETE FROM reservations WHERE expires_at < $1";
 
-/// Money as the database has it: billionths of a US dollar.
+/// An amount of money as it is stored: billionths of a US dollar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Nanos(i64);
 
 impl Nanos {
-    /// The most that a limit can be, in US dollars: sums of many such still fit.
+    /// The largest limit, in US dollars: sums of many such amounts still fit.
     pub const MAX_USD: f64 = 1_000_000_000.0;
 
     /// An amount from 0 to [`Nanos::MAX_USD`], rounded to a billionth.
@@ -39,7 +39,7 @@ impl Nanos {
     }
 }
 
-/// A budget with its figures of the moment.
+/// A budget with its current figures.
 struct Figures {
     limit: Option<Nanos>,
     spent: Nanos,
@@ -65,7 +65,7 @@ impl Figures {
     }
 }
 
-/// The bounds of the period that a moment is in.
+/// Start and end of the period that contains a time.
 fn bounds(period: Period, at: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
     let day = at.date_naive();
     let (start, end) = match period {
@@ -118,7 +118,7 @@ async fn figures(
     Ok(Figures { limit, spent, reserved, period, end })
 }
 
-/// Sets something aside, where the budget holds it.
+/// Reserves an amount; [`StoreError::BudgetExceeded`] if it does not fit.
 pub async fn reserve(
     tx: &mut AnyConnection,
     user_id: &str,
@@ -146,21 +146,21 @@ pub async fn reserve(
     Ok(Reservation { reservation_id: id, expires_at: Some(expires) })
 }
 
-/// What was booked.
+/// A usage record.
 #[derive(Debug, Serialize)]
-pub struct Booked {
+pub struct UsageRecord {
     id: String,
     #[serde(flatten)]
     usage: Usage,
 }
 
-/// Books what a model call used, and settles its reservation.
-pub async fn book(
+/// Records what a model call used, and settles its reservation.
+pub async fn record_usage(
     tx: &mut AnyConnection,
     user_id: &str,
     usage: &Usage,
     cost: Nanos,
-) -> Result<Booked, StoreError> {
+) -> Result<UsageRecord, StoreError> {
     if let Some(reservation) = &usage.reservation_id {
         let settled = sqlx::query("UPDATE reservations SET settled_at = coalesce(settled_at, $1) WHERE id = $2 AND user_id = $3")
             .bind(now())
@@ -191,11 +191,11 @@ pub async fn book(
     .bind(now())
     .execute(tx)
     .await?;
-    Ok(Booked { id, usage: usage.clone() })
+    Ok(UsageRecord { id, usage: usage.clone() })
 }
 
 impl Store {
-    /// What a user's agents may spend.
+    /// A user's budget.
     pub async fn budget(
         &self,
         user_id: &str,
@@ -205,7 +205,7 @@ impl Store {
         figures(&mut tx, user_id, default).await.map(|figures| figures.budget())
     }
 
-    /// Says what a user's agents may spend.
+    /// Sets a user's budget.
     pub async fn put_budget(&self, put: &PutBudget, limit: Nanos) -> Result<Budget, StoreError> {
         let mut tx = self.write(Scope::of(&put.user_id)).await?;
         sqlx::query(

@@ -9,14 +9,14 @@ use super::paging::{page, rows_for};
 use super::sql::flag;
 use super::{Store, now, time};
 
-/// Where a notification is on its way.
+/// The state of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// It waits, or a dispatcher is at work on it.
+    /// Waiting, or leased by a dispatcher.
     Queue,
-    /// It was delivered.
+    /// Acknowledged as delivered.
     Delivered,
-    /// It was given up.
+    /// A dead letter.
     Dead,
 }
 
@@ -35,7 +35,8 @@ async fn place(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<Place,
 }
 
 impl Store {
-    /// Notes a failure; a dead one leaves the queue. What was delivered meanwhile stays so.
+    /// Records a failed delivery. With `dead` the notification leaves the queue as a dead letter; one
+    /// that was delivered meanwhile stays delivered.
     pub async fn fail(
         &self,
         id: &str,
@@ -62,8 +63,8 @@ impl Store {
         Ok(if failure.dead && place == Place::Queue { Place::Dead } else { place })
     }
 
-    /// Puts a dead one back with its attempts at zero. One that waits already keeps its lease:
-    /// its dispatcher is at work on it.
+    /// Puts a dead letter back into the queue with zero attempts. One that is in the queue keeps its
+    /// lease: a dispatcher is working on it.
     pub async fn requeue(&self, id: &str, user_id: &str) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         match place(&mut tx, id, user_id).await? {
@@ -84,7 +85,7 @@ impl Store {
         Ok(())
     }
 
-    /// What was given up, newest first.
+    /// The dead letters, newest first.
     pub async fn dead(
         &self,
         limit: u32,

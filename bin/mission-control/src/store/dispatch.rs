@@ -1,4 +1,4 @@
-//! The queue of notifications that wait for the dispatcher.
+//! The queue of notifications that the dispatcher delivers: leasing, acknowledging.
 
 use std::collections::{HashMap, HashSet};
 
@@ -27,27 +27,27 @@ pub(super) fn delivery(row: &AnyRow) -> Delivery {
     }
 }
 
-/// What nobody has leased, oldest first, from a place on.
-const FRESH: &str = "SELECT * FROM notifications WHERE delivered_at IS NULL AND dead_at IS NULL \
+/// Notifications without a lease, oldest first, after a row.
+const UNLEASED: &str = "SELECT * FROM notifications WHERE delivered_at IS NULL AND dead_at IS NULL \
     AND leased_until IS NULL AND seq > $1 ORDER BY seq LIMIT $2";
 
-/// What somebody leased and lost, oldest first, from a place on. The signs keep the database from
-/// going through the whole table by its key.
-const ENDED: &str = "SELECT * FROM notifications WHERE delivered_at IS NULL AND dead_at IS NULL \
+/// Notifications whose lease expired, oldest first, after a row. The `+` signs keep SQLite from
+/// scanning the whole table by its key.
+const EXPIRED: &str = "SELECT * FROM notifications WHERE delivered_at IS NULL AND dead_at IS NULL \
     AND leased_until IS NOT NULL AND leased_until <= $3 AND +seq > $1 ORDER BY +seq LIMIT $2";
 
-/// The oldest that is leased of each of some sessions. The call keeps the database from going
-/// through all that is leased, by the other index.
-const LEASED: &str = "SELECT session_key, min(seq) AS oldest FROM notifications WHERE delivered_at IS NULL \
+/// The oldest leased notification of each of some sessions. `coalesce` keeps the database from
+/// scanning all leased rows by the other index.
+const OLDEST_LEASED: &str = "SELECT session_key, min(seq) AS oldest FROM notifications WHERE delivered_at IS NULL \
     AND dead_at IS NULL AND leased_until IS NOT NULL AND coalesce(leased_until, '') > $1 AND session_key IN (";
 
-/// How much of the queue is read at a time, at least.
+/// The least number of rows that are read from the queue at a time.
 const CHUNK: u32 = 200;
 
-/// How many rows one statement is about: more make it no faster.
-const AT_ONCE: usize = 500;
+/// How many rows one statement covers; more do not make it faster.
+const ROWS_PER_STATEMENT: usize = 500;
 
-/// What is not leased, oldest first, from a place on: at most so much.
+/// Notifications without a valid lease, oldest first, after a row: at most `size`.
 async fn chunk(
     tx: &mut AnyConnection,
     at: &str,
@@ -55,8 +55,8 @@ async fn chunk(
     size: usize,
 ) -> Result<Vec<AnyRow>, StoreError> {
     let limit = i64::try_from(size).unwrap_or(i64::MAX);
-    let fresh = sqlx::query(FRESH).bind(after).bind(limit).fetch_all(&mut *tx).await?;
-    let ended = sqlx::query(ENDED).bind(after).bind(limit).bind(at).fetch_all(tx).await?;
+    let fresh = sqlx::query(UNLEASED).bind(after).bind(limit).fetch_all(&mut *tx).await?;
+    let ended = sqlx::query(EXPIRED).bind(after).bind(limit).bind(at).fetch_all(tx).await?;
     let mut all = fresh;
     if !ended.is_empty() {
         all.extend(ended);
@@ -66,8 +66,8 @@ async fn chunk(
     Ok(all)
 }
 
-/// The oldest that is leased of each session in a chunk: what comes after it waits.
-async fn leased(
+/// The oldest leased notification of each session in a chunk; later ones of the session must wait.
+async fn oldest_leased(
     tx: &mut AnyConnection,
     at: &str,
     chunk: &[AnyRow],
@@ -75,14 +75,14 @@ async fn leased(
     let sessions: HashSet<&str> = chunk.iter().map(|row| row.get("session_key")).collect();
     let sessions: Vec<_> = sessions.into_iter().collect();
     let mut oldest = HashMap::new();
-    for some in sessions.chunks(AT_ONCE) {
+    for some in sessions.chunks(ROWS_PER_STATEMENT) {
         let mut arguments = AnyArguments::default();
         // A text can always be bound.
         let _bound = arguments.add(at);
         for session in some {
             let _bound = arguments.add(*session);
         }
-        let text = format!("{LEASED}{}) GROUP BY session_key", places(2, some.len()));
+        let text = format!("{OLDEST_LEASED}{}) GROUP BY session_key", places(2, some.len()));
         let found = sqlx::query_with(AssertSqlSafe(text), arguments).persistent(false);
         let found = found.fetch_all(&mut *tx).await?;
         oldest.extend(found.iter().map(|row| (row.get("session_key"), row.get("oldest"))));
@@ -90,7 +90,8 @@ async fn leased(
     Ok(oldest)
 }
 
-/// The numbers of those rows that there are, and whose they are: id and user.
+/// The row numbers of the notifications that exist and belong to the user named with them, and
+/// their ids and users.
 async fn find(
     tx: &mut AnyConnection,
     delivered: &[Delivered],
@@ -109,7 +110,7 @@ async fn find(
     Ok(own.map(|row| (row.get::<i64, _>("seq"), (row.get("id"), row.get("user_id")))).unzip())
 }
 
-/// Marks a notification as delivered, and says whether there is one.
+/// Marks a notification as delivered; `false` if there is none.
 async fn deliver(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<bool, StoreError> {
     let done = sqlx::query(
         "UPDATE notifications SET delivered_at = coalesce(delivered_at, $1), dead_at = NULL, leased_until = NULL \
@@ -124,8 +125,8 @@ async fn deliver(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<bool
 }
 
 impl Store {
-    /// How many notifications are neither delivered nor given up, and how long the oldest of them
-    /// has waited.
+    /// How many notifications are neither delivered nor dead letters, and how long the oldest of
+    /// them has waited.
     pub(crate) async fn queue(&self) -> Result<(i64, std::time::Duration), StoreError> {
         let (mut waiting, mut oldest) = (0, None);
         // Each has an index of its own.
@@ -148,8 +149,9 @@ impl Store {
         Ok((waiting, age.unwrap_or_default()))
     }
 
-    /// What waits, oldest first. With a lease nobody else is given the same until it ends, and a
-    /// session of which something is leased waits as a whole, so that its order holds.
+    /// Undelivered notifications, oldest first. With a lease nobody else gets the same ones until it
+    /// expires. A session with a leased notification gets nothing after it, so that deliveries stay
+    /// in order.
     pub async fn undelivered(
         &self,
         users: u32,
@@ -161,10 +163,10 @@ impl Store {
         let (mut known, mut rows) = (HashSet::new(), Vec::new());
         let chunk_size = limit.max(CHUNK) as usize;
         let (mut after, limit) = (0, limit as usize);
-        // A long queue is read only as far as it is needed: this holds up every other write.
+        // A long queue is read only as far as needed: no other write runs meanwhile.
         while rows.len() < limit {
             let chunk = chunk(&mut tx, &stamp(at), after, chunk_size).await?;
-            let leased = leased(&mut tx, &stamp(at), &chunk).await?;
+            let leased = oldest_leased(&mut tx, &stamp(at), &chunk).await?;
             let is_last = chunk.len() < chunk_size;
             after = chunk.last().map_or(after, |row| row.get("seq"));
             for row in chunk {
@@ -185,7 +187,7 @@ impl Store {
         if let Some(seconds) = lease_seconds {
             let until = stamp(at + chrono::Duration::seconds(seconds.into()));
             let leased: Vec<i64> = rows.iter().map(|row| row.get("seq")).collect();
-            for some in leased.chunks(AT_ONCE) {
+            for some in leased.chunks(ROWS_PER_STATEMENT) {
                 let text = format!(
                     "UPDATE notifications SET leased_until = $1 WHERE seq IN ({})",
                     list(some)
@@ -201,19 +203,19 @@ impl Store {
         Ok(rows.iter().map(delivery).collect())
     }
 
-    /// Marks a notification as delivered, also one that was given up. Repeating it is harmless.
+    /// Acknowledges a delivery, also of a dead letter. Repeating it is harmless.
     pub async fn deliver(&self, id: &str, user_id: &str) -> Result<(), StoreError> {
         let mut connection = self.writer.acquire().await?;
         let found = deliver(&mut connection, id, user_id).await?;
         if found { Ok(()) } else { Err(StoreError::NotFound("notification")) }
     }
 
-    /// Marks many as delivered, in one write, and gives the ids that are none of their users'.
+    /// Acknowledges many deliveries in one write; returns the ids that their users do not have.
     pub async fn deliver_many(&self, delivered: &[Delivered]) -> Result<Vec<String>, StoreError> {
         let mut tx = self.begin().await?;
         let at = now();
         let mut found = HashSet::new();
-        for some in delivered.chunks(AT_ONCE) {
+        for some in delivered.chunks(ROWS_PER_STATEMENT) {
             let (seqs, known) = find(&mut tx, some).await?;
             if seqs.is_empty() {
                 continue;

@@ -20,7 +20,7 @@ fn document(row: &AnyRow, with_content: bool) -> Document {
     }
 }
 
-/// Writes a document.
+/// Creates a document.
 pub async fn insert(
     tx: &mut AnyConnection,
     user_id: &str,

@@ -1,4 +1,4 @@
-//! Whose turn it is in a session on a task.
+//! Session leases: who may run a session on a task, with fencing tokens for its writes.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use super::error::{Conflict, StoreError};
 use super::sql::{count, flag};
 use super::{Scope, Store, new_id, now, stamp, tasks, time};
 
-/// The longest time after which a caller is told to ask again: the turn may be given back early.
-const ASK_AGAIN: i64 = 5;
+/// The longest `Retry-After` in seconds: the lease may be released early.
+const MAX_RETRY_AFTER_SECS: i64 = 5;
 
 /// A lease under which a write is made, as `X-Session-Fence` names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fence {
     /// The lease.
     pub lease_id: String,
-    /// Its fence.
+    /// Its fencing token: grows by one with each lease of the session and task.
     pub fence: i64,
 }
 
@@ -35,16 +35,16 @@ fn until(from: DateTime<Utc>, ttl_secs: u32) -> String {
     stamp(from + TimeDelta::seconds(ttl_secs.into()))
 }
 
-/// Drops leases that ended before a moment, but for the newest of each session and task.
-pub(super) const OLD: &str = "DELETE FROM session_leases WHERE expires_at < $1 AND EXISTS (SELECT 1 FROM session_leases n \
+/// Deletes leases that expired before a time, except the newest of each session and task.
+pub(super) const DELETE_EXPIRED: &str = "DELETE FROM session_leases WHERE expires_at < $1 AND EXISTS (SELECT 1 FROM session_leases n \
     WHERE n.session_key = session_leases.session_key AND n.task_id = session_leases.task_id \
       AND n.fence > session_leases.fence)";
 
 /// The newest lease of the session and task of a row.
 const NEWEST: &str = "SELECT * FROM session_leases WHERE session_key = $1 AND task_id = $2 ORDER BY fence DESC LIMIT 1";
 
-/// Refuses a write under a lease that was given back, or after which another was given. One that
-/// has only run out still counts: nobody has written since.
+/// Refuses a write under a lease that was released or followed by another one. A lease that has only
+/// expired still counts: nobody has written since.
 pub(super) async fn check(
     tx: &mut AnyConnection,
     user_id: &str,
@@ -65,7 +65,7 @@ pub(super) async fn check(
     if holds && !flag(&row, "freed") { Ok(()) } else { Err(Conflict::StaleFence.into()) }
 }
 
-/// Gives the turn to a caller, unless it is somebody's.
+/// Grants the lease, unless somebody else holds it.
 pub async fn insert(
     tx: &mut AnyConnection,
     user_id: &str,
@@ -83,7 +83,7 @@ pub async fn insert(
         let ends = time(newest.get("expires_at")).filter(|ends| *ends > at);
         let freed = newest.get::<Option<String>, _>("freed_at").is_some();
         if let (Some(ends), false) = (ends, freed) {
-            let wait = ((ends - at).num_seconds() + 1).clamp(1, ASK_AGAIN);
+            let wait = ((ends - at).num_seconds() + 1).clamp(1, MAX_RETRY_AFTER_SECS);
             let retry_after = Duration::from_secs(wait.unsigned_abs());
             return Err(Conflict::SessionBusy { holder: newest.get("holder"), retry_after }.into());
         }
@@ -108,7 +108,7 @@ pub async fn insert(
 }
 
 impl Store {
-    /// Keeps a turn. One that has run out comes back, as long as nobody else had it since.
+    /// Renews a lease, also one that has expired, as long as nobody else got it since.
     pub async fn renew_lease(
         &self,
         user_id: &str,
@@ -139,7 +139,7 @@ impl Store {
         Ok(lease(&row))
     }
 
-    /// Gives a turn back. Repeating it is harmless.
+    /// Releases a lease. Repeating it is harmless.
     pub async fn free_lease(&self, user_id: &str, id: &str) -> Result<(), StoreError> {
         let mut tx = self.write(Scope::of(user_id)).await?;
         let done = sqlx::query("UPDATE session_leases SET freed_at = coalesce(freed_at, $1) WHERE id = $2 AND user_id = $3")

@@ -1,4 +1,4 @@
-//! Messages, and the notifications that mentions in them make.
+//! Messages, and the notifications that `@role` mentions in them create.
 
 use mc_client::types::{ActorType, CreateMessage, CreateNotification, Message, Page};
 use sqlx::any::AnyRow;
@@ -23,7 +23,7 @@ fn message(row: &AnyRow) -> Message {
     }
 }
 
-/// Writes a message; what a person says to `@role` notifies that role.
+/// Writes a message; a person's `@role` notifies that role's session.
 pub async fn insert(
     tx: &mut AnyConnection,
     user_id: &str,

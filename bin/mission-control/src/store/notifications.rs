@@ -25,16 +25,16 @@ fn notification(row: &AnyRow) -> Notification {
     }
 }
 
-/// What the backend itself says with a notification.
+/// What the backend itself adds to a notification.
 #[derive(Debug, Default)]
 pub struct About<'a> {
-    /// The journaled run that it lets go on.
+    /// The journaled run that the session resumes with it.
     pub run_key: Option<&'a str>,
-    /// Goes with the delivery.
+    /// Passed on with the delivery.
     pub metadata: Option<Map<String, Value>>,
 }
 
-/// Makes a notification.
+/// Creates a notification.
 pub async fn insert(
     tx: &mut AnyConnection,
     new: &CreateNotification,
@@ -98,9 +98,9 @@ impl Store {
         row.as_ref().map(notification).ok_or_else(|| StoreError::NotFound("notification"))
     }
 
-    /// Records that an agent woke, and claims the tick when one is named: `false` when somebody has
-    /// it already.
-    pub async fn wake(
+    /// Records a heartbeat of an agent, and claims the time slot if one is named: `false` if it was
+    /// claimed before.
+    pub async fn record_heartbeat(
         &self,
         user_id: &str,
         role: &str,
@@ -134,7 +134,7 @@ impl Store {
         Ok(claimed)
     }
 
-    /// What waits for a user.
+    /// How many unread notifications and open tasks a user has.
     pub async fn pending(&self, user_id: &str) -> Result<Pending, StoreError> {
         let row = sqlx::query(
             "SELECT (SELECT count(*) FROM notifications WHERE user_id = $1 AND read_at IS NULL AND delivered_at IS NULL) AS notifications, \

@@ -9,7 +9,7 @@ use super::error::{Conflict, StoreError};
 use super::run_rows::{find, note, run, step};
 use super::{Scope, Store, events, now, tasks, tool_requests};
 
-/// What a run says of itself; a caller's own field of such a name is not kept.
+/// The contract's fields of a run; an extra field of such a name is not stored.
 const OWN_FIELDS: [&str; 9] = [
     "run_key",
     "status",
@@ -22,8 +22,8 @@ const OWN_FIELDS: [&str; 9] = [
     "updated_at",
 ];
 
-/// Tells of a run, without its steps.
-async fn tell(
+/// Records an event about a run, without its steps.
+async fn record(
     tx: &mut AnyConnection,
     user_id: &str,
     what: &str,
@@ -51,17 +51,17 @@ async fn begin(tx: &mut AnyConnection, user_id: &str, run_key: &str) -> Result<R
     Ok(run(&row, Vec::new()))
 }
 
-/// The status that follows when `wanted` is put on top of what a run has.
+/// The status of a run after a caller asks for `wanted`.
 fn next_status(run: &Run, wanted: Option<RunStatus>) -> Result<RunStatus, StoreError> {
     let known = run.known_status().unwrap_or(RunStatus::Running);
     match (known, wanted) {
-        // Who runs it learns from the answer that it was cancelled; nothing brings it back.
+        // The answer tells whoever runs it that it was cancelled; that is final.
         (RunStatus::Cancelled, _) => Ok(RunStatus::Cancelled),
         (RunStatus::Completed, Some(wanted)) if wanted != RunStatus::Completed => {
             let (why, status) = ("the run is completed and stays so", known.as_str().to_owned());
             Err(Conflict::RunFinished { why, status }.into())
         }
-        // Whoever was on it has left it, and nobody is to take it up.
+        // It has stopped, and nobody is to resume it.
         (_, Some(RunStatus::Failed | RunStatus::Interrupted | RunStatus::AwaitingApproval))
             if run.cancel_requested =>
         {
@@ -74,7 +74,7 @@ fn next_status(run: &Run, wanted: Option<RunStatus>) -> Result<RunStatus, StoreE
 impl Store {
     /// A run with its journal.
     pub async fn run(&self, user_id: &str, run_key: &str) -> Result<Run, StoreError> {
-        // Both reads see the same moment.
+        // Both reads see the same state.
         let mut tx = self.reader.begin().await?;
         let found = find(&mut tx, user_id, run_key).await?;
         let mut found = found.ok_or_else(|| StoreError::NotFound("run"))?;
@@ -93,7 +93,7 @@ impl Store {
         found.ok_or_else(|| StoreError::NotFound("run"))
     }
 
-    /// Says what a run is and where it stands, beginning it when there is none.
+    /// Sets a run's session, task and status; creates the run if there is none.
     pub async fn put_run(
         &self,
         scope: Scope<'_>,
@@ -107,8 +107,8 @@ impl Store {
             None => (begin(&mut tx, user_id, run_key).await?, true),
         };
         let session_key =
-            first("session_key", known.session_key.as_ref(), put.session_key.as_ref(), is_new)?;
-        let task_id = first("task_id", known.task_id.as_ref(), put.task_id.as_ref(), is_new)?;
+            set_once("session_key", known.session_key.as_ref(), put.session_key.as_ref(), is_new)?;
+        let task_id = set_once("task_id", known.task_id.as_ref(), put.task_id.as_ref(), is_new)?;
         if let (None, Some(task_id)) = (&known.task_id, task_id) {
             tasks::require(&mut tx, user_id, task_id).await?;
         }
@@ -131,17 +131,17 @@ impl Store {
         .await?;
         let put = run(&row, Vec::new());
         if is_new || put.status != known.status {
-            tell(&mut tx, user_id, &put.status, &put).await?;
+            record(&mut tx, user_id, &put.status, &put).await?;
         }
         if status == RunStatus::Cancelled {
-            tool_requests::drop_waiting(&mut tx, run_key).await?;
+            tool_requests::cancel_pending(&mut tx, run_key).await?;
         }
         tx.commit().await?;
         Ok(note(&put))
     }
 
-    /// Writes a step, beginning the run when there is none. The same step again changes nothing,
-    /// another one at its place is refused.
+    /// Writes a step; creates the run if there is none. The same step again changes nothing, another
+    /// one with its index is [`Conflict::StepExists`].
     pub async fn put_step(
         &self,
         scope: Scope<'_>,
@@ -155,7 +155,7 @@ impl Store {
             Some(known) => known,
             None => {
                 let new = begin(&mut tx, user_id, run_key).await?;
-                tell(&mut tx, user_id, &new.status, &new).await?;
+                record(&mut tx, user_id, &new.status, &new).await?;
                 new
             }
         };
@@ -195,7 +195,7 @@ impl Store {
         Ok(note(&known))
     }
 
-    /// Asks for a run to be stopped. One that nobody is on is cancelled at once.
+    /// Requests that a run is cancelled. One that is not running is cancelled at once.
     pub async fn cancel_run(&self, scope: Scope<'_>, run_key: &str) -> Result<RunNote, StoreError> {
         let mut tx = self.write(scope).await?;
         let user_id = scope.user_id;
@@ -206,7 +206,7 @@ impl Store {
                 let why = "the run is completed already";
                 return Err(Conflict::RunFinished { why, status: known.status }.into());
             }
-            // The one who is on it sees it with its next write and says when it has stopped.
+            // Whoever runs it learns of the request with its next write, and reports the end.
             RunStatus::Running => RunStatus::Running,
             RunStatus::Failed
             | RunStatus::Interrupted
@@ -223,22 +223,22 @@ impl Store {
         .await?;
         let asked = run(&row, Vec::new());
         if !known.cancel_requested {
-            tell(&mut tx, user_id, "cancel_requested", &asked).await?;
+            record(&mut tx, user_id, "cancel_requested", &asked).await?;
         }
         if asked.status != known.status {
-            tell(&mut tx, user_id, &asked.status, &asked).await?;
+            record(&mut tx, user_id, &asked.status, &asked).await?;
         }
         if status == RunStatus::Cancelled {
-            tool_requests::drop_waiting(&mut tx, run_key).await?;
+            tool_requests::cancel_pending(&mut tx, run_key).await?;
         }
         tx.commit().await?;
         Ok(note(&asked))
     }
 }
 
-/// What a run was begun with: given at first, and never another. One that a step began may get it
-/// later.
-fn first<'a>(
+/// A field that is set once: required when the run is created, and the same ever after. A run that
+/// a step created may get it later.
+fn set_once<'a>(
     field: &'static str,
     known: Option<&'a String>,
     given: Option<&'a String>,

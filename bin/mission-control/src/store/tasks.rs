@@ -30,7 +30,7 @@ fn task(row: &AnyRow) -> Task {
     }
 }
 
-/// Makes a task.
+/// Creates a task.
 pub async fn insert(
     tx: &mut AnyConnection,
     user_id: &str,
@@ -58,7 +58,7 @@ pub async fn insert(
     Ok(made)
 }
 
-/// Makes sure that a task is the user's.
+/// Checks that a task exists and is the user's.
 pub async fn require(tx: &mut AnyConnection, user_id: &str, id: &str) -> Result<(), StoreError> {
     let found = sqlx::query("SELECT 1 FROM tasks WHERE id = $1 AND user_id = $2")
         .bind(id)
@@ -101,7 +101,7 @@ impl Store {
         row.as_ref().map(task).ok_or_else(|| StoreError::NotFound("task"))
     }
 
-    /// Changes what is given.
+    /// Changes the given fields.
     pub async fn update_task(
         &self,
         scope: Scope<'_>,
@@ -135,7 +135,7 @@ impl Store {
         Ok(updated)
     }
 
-    /// The user's tasks that were completed within a time, and those that stand at a status.
+    /// For a standup: the user's tasks completed between two times, those in progress, those blocked.
     pub async fn day(
         &self,
         user_id: &str,

@@ -1,4 +1,4 @@
-//! Tool calls that wait for a person.
+//! Tool requests: calls that need a person's approval.
 
 use mc_client::runs::RunStatus;
 use mc_client::tool_requests::{CreateToolRequest, Decision, ToolRequest, ToolRequestStatus};
@@ -13,7 +13,7 @@ use super::paging::{page, rows_for};
 use super::sql::Sql;
 use super::{Scope, Store, events, json_of, new_id, notifications, now, run_rows, tasks, time};
 
-/// What other objects call the id of a tool request.
+/// The name of a tool request's id in events.
 const ID: &str = "tool_request_id";
 
 /// Which tool requests to list.
@@ -43,7 +43,7 @@ fn tool_request(row: &AnyRow) -> ToolRequest {
     }
 }
 
-/// Asks for a tool call.
+/// Creates a tool request.
 pub async fn insert(
     tx: &mut AnyConnection,
     user_id: &str,
@@ -74,8 +74,8 @@ pub async fn insert(
     Ok(made)
 }
 
-/// Nobody has to decide about the calls of a cancelled run.
-pub async fn drop_waiting(tx: &mut AnyConnection, run_key: &str) -> Result<(), StoreError> {
+/// Cancels the pending tool requests of a cancelled run.
+pub async fn cancel_pending(tx: &mut AnyConnection, run_key: &str) -> Result<(), StoreError> {
     let rows = sqlx::query(
         "UPDATE tool_requests SET status = $1, decided_at = $2 WHERE run_key = $3 AND status = $4 RETURNING *",
     )
@@ -92,7 +92,7 @@ pub async fn drop_waiting(tx: &mut AnyConnection, run_key: &str) -> Result<(), S
     Ok(())
 }
 
-/// What the session is told.
+/// The text of the notification about a decision.
 fn sentence(request: &ToolRequest) -> String {
     let note = request.note.as_deref().map(str::trim).filter(|note| !note.is_empty());
     let said = format!("The call of {} was {}.", request.tool, request.status);
@@ -129,8 +129,8 @@ impl Store {
         row.as_ref().map(tool_request).ok_or_else(|| StoreError::NotFound("tool request"))
     }
 
-    /// A person decides, once; the session is told in the same moment. A repetition under the same
-    /// key is no second decision.
+    /// Records a person's decision, once, and notifies the session in the same transaction. A
+    /// repetition under the same idempotency key changes nothing.
     pub async fn decide(
         &self,
         user_id: &str,

@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// A time as the database has it; sorts as text.
+/// A time as it is stored; sorts as text.
 pub fn stamp(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
-/// The moment.
+/// The current time as it is stored.
 pub fn now() -> String {
     stamp(Utc::now())
 }
@@ -17,12 +17,12 @@ pub fn new_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }
 
-/// A stored time.
+/// Reads a stored time.
 pub fn time(text: &str) -> Option<DateTime<Utc>> {
     text.parse().ok()
 }
 
-/// Stored JSON.
+/// Reads stored JSON.
 pub fn json_of<T: serde::de::DeserializeOwned>(text: Option<String>) -> Option<T> {
     serde_json::from_str(&text?).ok()
 }

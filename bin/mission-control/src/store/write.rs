@@ -1,4 +1,5 @@
-//! Writes: one at a time, each on its condition, creates at most once for a key.
+//! Writes: one at a time, fenced by the session's lease where they name one, and creates that happen
+//! at most once for an idempotency key.
 
 use std::ops::{Deref, DerefMut};
 
@@ -12,7 +13,7 @@ use super::error::StoreError;
 use super::leases::Fence;
 use super::{Store, json_of, leases, now};
 
-/// A write that is being made; nothing of it stays unless it is committed.
+/// A write transaction; rolled back unless it is committed.
 pub(super) struct Write {
     tx: Transaction<'static, Any>,
     changed: watch::Sender<()>,
@@ -20,7 +21,7 @@ pub(super) struct Write {
 }
 
 impl Write {
-    /// Makes it last, and wakes those who listen.
+    /// Commits, and wakes the event streams.
     pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
         self.tx.commit().await?;
         self.changed.send_replace(());
@@ -42,36 +43,36 @@ impl DerefMut for Write {
     }
 }
 
-/// What a write may touch, and on what condition.
+/// Whose objects a write may touch, and under which lease.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope<'a> {
-    /// The user whose objects it is about.
+    /// The user whose objects it may touch.
     pub user_id: &'a str,
-    /// The turn in a session that it belongs to: once that is another's, nothing is written.
+    /// The session lease that it belongs to; the write is refused once somebody else holds the lease.
     pub fence: Option<&'a Fence>,
 }
 
 impl<'a> Scope<'a> {
-    /// All that is the user's, on no condition.
+    /// All of a user's objects, without a lease.
     pub fn of(user_id: &'a str) -> Self {
         Self { user_id, fence: None }
     }
 }
 
-/// What a create gave.
+/// The outcome of a create.
 pub struct Created {
     /// The object.
     pub body: Value,
-    /// Whether it had been created before under the same key.
+    /// Whether it was created earlier under the same idempotency key.
     pub replayed: bool,
 }
 
 impl Store {
-    /// Begins a write, when it is its turn.
+    /// Begins a write; waits for the one that is going on.
     pub(super) async fn begin(&self) -> Result<Write, sqlx::Error> {
         let (changed, written) = (self.changed.clone(), self.written.clone());
         if self.shared.is_none() {
-            // Never part of a transaction that is open already: that is an error.
+            // Inside an open transaction this is an error instead of a nested one.
             let tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
             return Ok(Write { tx, changed, written });
         }
@@ -81,7 +82,7 @@ impl Store {
         Ok(Write { tx, changed, written })
     }
 
-    /// Begins a write, on its condition.
+    /// Begins a write and checks its lease.
     pub(super) async fn write(&self, scope: Scope<'_>) -> Result<Write, StoreError> {
         let mut tx = self.begin().await?;
         if let Some(fence) = scope.fence {
@@ -90,8 +91,9 @@ impl Store {
         Ok(tx)
     }
 
-    /// A create: made at most once for a key. `body` is what the caller sent, `make` does the work
-    /// in the same transaction that remembers the key.
+    /// Creates an object, at most once for an idempotency key. `body` is what the caller sent;
+    /// `make` does the work in the transaction that stores the key. A repetition with the same body
+    /// gets the stored answer, one with another body [`StoreError::KeyReused`].
     pub async fn create<T: Serialize>(
         &self,
         scope: Scope<'_>,
