@@ -1,6 +1,6 @@
-//! The contract as an OpenAPI 3.1 document, made of the types that client and backend share:
-//! `docs/contract.openapi.json`. Where a word of it and docs/CONTROL_PLANE_CONTRACT.md differ, the
-//! latter counts.
+//! The contract as an OpenAPI 3.1 document, generated from the types that client and backend share:
+//! `docs/contract.openapi.json`. Where it differs from docs/CONTROL_PLANE_CONTRACT.md, the latter
+//! counts.
 
 mod endpoints;
 mod operation;
@@ -52,7 +52,7 @@ use self::operation::operation;
 )))]
 struct Components;
 
-/// Texts that must have something in them.
+/// Schemas and their text fields that must not be blank.
 const FILLED: [(&str, &str); 20] = [
     ("CreateTask", "title"),
     ("UpdateTask", "title"),
@@ -106,8 +106,8 @@ pub fn document() -> Value {
             "schemas": schemas,
             "securitySchemes": {
                 "agent": { "type": "apiKey", "in": "header", "name": "X-Agent-Token", "description": "A short-lived JWT for one user and role." },
-                "internal": { "type": "apiKey", "in": "header", "name": "X-Internal-Token", "description": "A service of the backend's own side." },
-                "person": { "type": "apiKey", "in": "header", "name": "X-On-Behalf-Of", "description": "Beside the internal token: the user for whom the service speaks." }
+                "internal": { "type": "apiKey", "in": "header", "name": "X-Internal-Token", "description": "A service that holds the internal token." },
+                "person": { "type": "apiKey", "in": "header", "name": "X-On-Behalf-Of", "description": "Beside the internal token: the user on whose behalf the service acts." }
             }
         }
     })

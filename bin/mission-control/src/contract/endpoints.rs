@@ -23,7 +23,7 @@ pub(super) enum Who {
 }
 
 impl Who {
-    /// As OpenAPI says it: one of these must be fulfilled.
+    /// The security requirements of OpenAPI: one of these must be met.
     pub(super) fn security(self) -> Value {
         let (agent, service) = (json!({ "agent": [] }), json!({ "internal": [] }));
         let person = json!({ "internal": [], "person": [] });
@@ -37,7 +37,7 @@ impl Who {
     }
 }
 
-/// What a success says.
+/// The body of a success.
 pub(super) enum Answer {
     /// An object of a type.
     One(&'static str),
@@ -45,9 +45,9 @@ pub(super) enum Answer {
     Page(&'static str),
     /// All of a type's objects, under a name.
     List(&'static str, &'static str),
-    /// What became of many deliveries.
+    /// The outcome of many acknowledgements.
     Batch,
-    /// One word.
+    /// An object with a status.
     Status,
     /// Any JSON.
     Any,
@@ -57,33 +57,33 @@ pub(super) enum Answer {
 
 /// An endpoint.
 pub(super) struct Endpoint {
-    /// In small letters.
+    /// In lower case.
     pub(super) method: &'static str,
     /// Under `/api/mission-control`, unless it begins with `/api`.
     pub(super) path: &'static str,
     /// The feature that it belongs to.
     pub(super) feature: &'static str,
-    /// Its name.
+    /// Its operation id.
     pub(super) id: &'static str,
-    /// What it is for.
+    /// One line for people.
     pub(super) summary: &'static str,
     /// Who may call.
     pub(super) who: Who,
-    /// Names in the query, and whether they must be there.
+    /// Query parameters, and whether each is required.
     pub(super) query: &'static [(&'static str, bool)],
-    /// The type of the body; an object of any kind when it is empty.
+    /// The schema of the body; any object if empty.
     pub(super) body: Option<&'static str>,
-    /// What a success says.
+    /// The body of a success.
     pub(super) answer: Answer,
 }
 
 impl Endpoint {
-    /// Whether there is anything that can be wrong in a request.
+    /// Whether a request can be invalid.
     pub(super) fn may_fail(&self) -> bool {
         self.body.is_some() || !self.query.is_empty() || self.is_fenced() || self.path == "/events"
     }
 
-    /// Whether it names an object that may not be there.
+    /// Whether it names an object that may not exist.
     pub(super) fn may_be_missing(&self) -> bool {
         let named = ["CreateMessage", "CreateDocument", "CreateNotification", "CreateToolRequest"];
         self.path.contains('{')
@@ -101,7 +101,7 @@ impl Endpoint {
             )
     }
 
-    /// Whether it makes something, once for a key.
+    /// Whether it creates something, once for an idempotency key.
     pub(super) fn is_create(&self) -> bool {
         self.method == "post"
             && self.body.is_some_and(|body| {
@@ -109,12 +109,12 @@ impl Endpoint {
             })
     }
 
-    /// Whether a body must be sent.
+    /// Whether a body is required.
     pub(super) fn needs_body(&self) -> bool {
         self.body.is_some_and(|body| !matches!(body, "" | "UpdateTask" | "PutRun" | "RenewLease"))
     }
 
-    /// Whether it is a write that may go under a turn.
+    /// Whether it is a write that may name a session lease.
     pub(super) fn is_fenced(&self) -> bool {
         self.who == Who::Tenant && self.method != "get" && !self.path.starts_with("/sessions")
     }
@@ -127,7 +127,8 @@ pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
         .flatten()
 }
 
-/// What is made by one endpoint and named to another: from, to, its name there, where it is found.
+/// Links of OpenAPI, for what one endpoint creates and another takes: from, to, the parameter there,
+/// where the value is found.
 pub(super) const LINKS: [(&str, &str, &str, &str); 13] = [
     ("create_task", "get_task", "id", "$response.body#/id"),
     ("create_task", "update_task", "id", "$response.body#/id"),

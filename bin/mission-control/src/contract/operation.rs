@@ -19,7 +19,7 @@ fn schema_of(answer: &Answer) -> Value {
             "type": "object", "required": ["items"],
             "properties": {
                 "items": { "type": "array", "items": reference(schema) },
-                "next_cursor": { "type": "string", "description": "Where the next page starts; absent on the last." }
+                "next_cursor": { "type": "string", "description": "The cursor of the next page; absent on the last page." }
             }
         }),
         Answer::List(name, schema) => json!({
@@ -30,7 +30,7 @@ fn schema_of(answer: &Answer) -> Value {
             "type": "object", "required": ["not_found"],
             "properties": {
                 "delivered": { "type": "integer", "minimum": 0 },
-                "not_found": { "type": "array", "items": { "type": "string" }, "description": "The ids that are none of their users'." }
+                "not_found": { "type": "array", "items": { "type": "string" }, "description": "The ids that their users do not have." }
             }
         }),
         Answer::Status => json!({
@@ -40,13 +40,13 @@ fn schema_of(answer: &Answer) -> Value {
     }
 }
 
-/// What else may be answered.
+/// The error responses of an endpoint.
 fn failures(endpoint: &Endpoint) -> Map<String, Value> {
     let error = json_content(&reference("ErrorBody"));
     let of = |text: &str| json!({ "description": text, "content": error });
     let mut all = Map::new();
     let mut add = |status: &str, text: &str| all.insert(status.to_owned(), of(text));
-    add("401", "The caller has not said who it is.");
+    add("401", "The caller is not authenticated.");
     if endpoint.may_fail() {
         add("400", "Something in the request is wrong; `details.fields` says what.");
     }
@@ -57,15 +57,15 @@ fn failures(endpoint: &Endpoint) -> Map<String, Value> {
         add("404", "There is no such object, or it is another tenant's.");
     }
     if endpoint.body.is_some() {
-        add("409", "It conflicts with what is there; `code` says how.");
+        add("409", "It conflicts with what is stored; `code` says how.");
         add("413", "The body is too large.");
         add("415", "The body is not JSON.");
     }
     if endpoint.path == "/budget/reserve" {
         add("402", "The budget is spent.");
     }
-    for (status, text) in [("429", "Too many calls"), ("503", "Not at the moment")] {
-        let mut response = of(&format!("{text}; `Retry-After` says when to come back."));
+    for (status, text) in [("429", "Too many calls"), ("503", "Temporarily unavailable")] {
+        let mut response = of(&format!("{text}; retry after `Retry-After`."));
         response["headers"] = json!({ "Retry-After": { "schema": { "type": "string" } } });
         all.insert(status.to_owned(), response);
     }
@@ -81,7 +81,7 @@ pub(super) fn operation(endpoint: &Endpoint) -> Value {
     let mut success = json!({ "description": "Done.", "content": content });
     if endpoint.is_create() {
         success["headers"] = json!({ "Idempotent-Replayed": {
-            "description": "`true` when it had been made before under the same key.",
+            "description": "`true` when it was created before under the same key.",
             "schema": { "type": "string" }
         } });
     }
@@ -126,7 +126,7 @@ pub(super) fn operation(endpoint: &Endpoint) -> Value {
     let fence = endpoint.is_fenced().then(|| {
         json!({
             "name": "X-Session-Fence", "in": "header", "required": false,
-            "description": "`{lease_id}:{fence}` of the turn that the write belongs to (session_leases).",
+            "description": "`{lease_id}:{fence}` of the session lease that the write belongs to (session_leases).",
             "schema": { "type": "string" }
         })
     });
