@@ -1,4 +1,4 @@
-//! What all requests share.
+//! The state that all requests share.
 
 use std::sync::Arc;
 
@@ -10,21 +10,21 @@ use crate::login::Login;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
-/// What all requests share. Cheap to clone.
+/// The state that all requests share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct App {
-    /// The settings.
+    /// The configuration.
     pub config: Arc<Config>,
     /// The database.
     pub store: Store,
-    /// Tells streams to end.
+    /// Cancelled at shutdown, which ends the event streams.
     pub(crate) shutdown: CancellationToken,
-    /// Places for those who listen to events.
+    /// Limits how many event streams are open.
     pub(crate) listeners: Arc<Semaphore>,
-    /// What Prometheus is told.
+    /// Metrics for Prometheus.
     pub(crate) metrics: Arc<Metrics>,
-    /// Who may see the page.
+    /// The login of the page.
     pub(crate) login: Arc<Login>,
-    /// Proves that a form was sent from our own page.
+    /// The token in the page's forms that a foreign page cannot know (CSRF).
     pub(crate) form_token: Arc<str>,
 }

@@ -1,9 +1,8 @@
-//! The page for people: what the agents did, and a form to write to one.
+//! The page for people: what agents did, and forms to write to them, decide and requeue.
 //!
-//! With `MC_BOARD_PASSWORD` it asks for that, and with `MC_BOARD_AUTH_HEADER` it believes a proxy
-//! that has asked. Without either it is served on loopback only, and there only
-//! under a loopback name: a foreign page whose name is made to point here gets nothing (DNS
-//! rebinding). Its forms carry a token that only our own page knows (CSRF).
+//! With `MC_BOARD_PASSWORD` it asks for a password, and with `MC_BOARD_AUTH_HEADER` it trusts a
+//! reverse proxy. Without either it is served on loopback only, and only under a loopback host name,
+//! against DNS rebinding. Its forms carry a token against cross-site request forgery.
 
 mod actions;
 mod columns;
@@ -44,10 +43,10 @@ const THREAD: u32 = 200;
 /// The most documents of a list.
 const DOCUMENTS: u32 = 50;
 
-/// The most decisions that wait on the page.
+/// The most pending decisions on the page.
 const WAITING: u32 = 50;
 
-/// How long the page listens at a time.
+/// How long the page's event stream stays open at a time, in seconds.
 const LIVE_SECS: i64 = 900;
 
 /// The page's routes.
@@ -143,13 +142,13 @@ async fn run(
     Ok(Html(timeline::timeline(user, &app.form_token, &found, &steps)))
 }
 
-/// What happens to the user's objects, so that the page knows when to look.
+/// The events of the user's objects, so that the page knows when to reload.
 async fn live(
     State(app): State<App>,
     headers: HeaderMap,
     Query(params): Params,
 ) -> Result<Response, ApiError> {
-    // A browser comes back by itself, and is asked again who it is.
+    // The browser reconnects by itself and is authenticated again.
     let until = Utc::now().timestamp() + LIVE_SECS;
     let expires_at = u64::try_from(until).ok();
     let listener = Listener { user_id: Some(user_of(&params).to_owned()), expires_at };

@@ -1,4 +1,4 @@
-//! What an operator decides.
+//! The backend's configuration.
 
 use mc_client::token::TokenVerifier;
 use secrecy::SecretString;
@@ -8,25 +8,23 @@ use crate::login::proxy::ProxyLogin;
 use crate::store::budgets::Nanos;
 use crate::store::database::Database;
 
-/// What the backend needs to know.
+/// The backend's configuration, checked.
 #[derive(Debug)]
 pub struct Config {
     /// Where everything is kept.
     pub database: Database,
     /// Checks agent tokens.
     pub verifier: TokenVerifier,
-    /// Lets the dispatcher and other services in; nobody when absent.
+    /// Authenticates the dispatcher and other services; without it no service can call.
     pub internal_token: Option<SecretString>,
-    /// Opens `/metrics` and nothing else.
+    /// A bearer token for `/metrics`, accepted nowhere else.
     pub metrics_token: Option<SecretString>,
-    /// What the agents of a user may spend in a month when nothing else is said; no limit when
-    /// absent.
+    /// The monthly budget of a user without one of their own; no limit when absent.
     pub budget: Option<Nanos>,
-    /// Whether the page is served.
+    /// Whether the page for people is served.
     pub board: bool,
-    /// What people are asked for before they see the page; nobody is asked when absent, and then
-    /// only this machine may.
+    /// The page's password. Without it, and without a proxy, the page answers on loopback only.
     pub board_password: Option<BoardPassword>,
-    /// The proxy whose word about people counts; none when absent.
+    /// The reverse proxy that authenticates people; none when absent.
     pub board_proxy: Option<ProxyLogin>,
 }

@@ -1,4 +1,4 @@
-//! Errors in the contract's shape.
+//! Errors in the contract's shape, and what each error of the store becomes over HTTP.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::store::{Conflict, StoreError};
 pub struct ApiError {
     status: StatusCode,
     body: Box<ErrorBody>,
-    /// When to come back, in seconds.
+    /// The `Retry-After` header, in seconds.
     retry_after: Option<u64>,
 }
 
@@ -24,19 +24,19 @@ impl ApiError {
     /// An error with a code.
     pub fn new(status: StatusCode, code: &str, error: impl Into<String>) -> Self {
         let body = ErrorBody { error: error.into(), code: Some(code.to_owned()), details: None };
-        // What is overloaded or away for a moment is soon back.
+        // Overload and outages are short here: one second unless the error says otherwise.
         let retry_after =
             matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
                 .then_some(1);
         Self { status, body: Box::new(body), retry_after }
     }
 
-    /// A request that is wrong in one field.
+    /// 400: one field of the request is wrong.
     pub fn field(name: &str, why: &str) -> Self {
         Self::fields(BTreeMap::from([(name.to_owned(), why.to_owned())]))
     }
 
-    /// A request that is wrong in some fields.
+    /// 400: fields of the request are wrong, each with the reason.
     pub fn fields(fields: BTreeMap<String, String>) -> Self {
         let list: Vec<_> = fields.iter().map(|(name, why)| format!("{name} {why}")).collect();
         let mut error = Self::new(StatusCode::BAD_REQUEST, "invalid_payload", list.join("; "));
@@ -44,36 +44,36 @@ impl ApiError {
         error
     }
 
-    /// There is no such object, or it is another user's.
+    /// 404: there is no such object, or it is another user's.
     pub fn not_found(what: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}"))
     }
 
-    /// The caller may not do this.
+    /// 403: the caller may not do this.
     pub fn forbidden(why: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", why)
     }
 
-    /// The caller has not said who it is.
+    /// 401: the caller is not authenticated.
     pub fn unauthorized(why: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", why)
     }
 
-    /// The same, with what else helps.
+    /// The same, with `details`.
     #[must_use]
     pub fn with_details(mut self, details: Value) -> Self {
         self.body.details = Some(details);
         self
     }
 
-    /// The same, with when to come back; whole seconds.
+    /// The same, with a `Retry-After` header of whole seconds.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait.as_secs());
         self
     }
 
-    /// A fault of ours.
+    /// 500: a bug or a failure of ours; the cause is in the log only.
     pub fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -145,7 +145,7 @@ impl From<Conflict> for ApiError {
     }
 }
 
-/// What an error says, beside its response: the page shows it to people.
+/// The error's sentence beside its response, so that the page can show it to people.
 #[derive(Debug, Clone)]
 pub struct Said(pub String);
 

@@ -1,4 +1,4 @@
-//! Bodies and queries, with every failure in the contract's shape.
+//! Extractors of bodies, paths and queries, with every error in the contract's shape.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -14,24 +14,24 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::store::paging::seq_of;
 
-/// The largest body.
+/// The largest body, in bytes.
 const MAX_BODY: usize = 2 * 1024 * 1024;
 
-/// How long a body may take to arrive.
-const MAX_WAIT: Duration = Duration::from_secs(30);
+/// The timeout for a body to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The largest page.
+/// The largest size of a page.
 const MAX_LIMIT: u32 = 200;
 
-/// The page when nothing is said.
+/// The size of a page without `limit`.
 const DEFAULT_LIMIT: u32 = 50;
 
 /// The parameters of a query.
 pub(crate) type Params = Query<HashMap<String, String>>;
 
-/// A JSON object: as it came, for the comparison of repeated creates, and typed.
+/// A JSON object: as it arrived, to compare repeated creates, and typed.
 pub(crate) struct Body<T, const MAX: usize = MAX_BODY> {
-    /// As it came.
+    /// As it arrived.
     pub raw: Value,
     /// Typed.
     pub value: T,
@@ -60,7 +60,7 @@ impl<T: DeserializeOwned, const MAX: usize> FromRequest<App> for Body<T, MAX> {
                 "the body must be JSON: set Content-Type: application/json",
             ));
         }
-        // A POST that says nothing says an empty object.
+        // An empty body counts as an empty object.
         let raw: Value = if bytes.is_empty() {
             Value::Object(Map::new())
         } else {
@@ -84,7 +84,7 @@ impl<T: DeserializeOwned, const MAX: usize> FromRequest<App> for Body<T, MAX> {
     }
 }
 
-/// JSON in the form that is wanted. `under` is put before the name of a field that is wrong.
+/// Deserialises JSON. `under` is prefixed to the name of a field that is wrong.
 pub(crate) fn typed<T: DeserializeOwned>(raw: &Value, under: &str) -> Result<T, ApiError> {
     serde_path_to_error::deserialize(raw).map_err(|error| {
         let why = error.inner().to_string();
@@ -97,19 +97,19 @@ pub(crate) fn typed<T: DeserializeOwned>(raw: &Value, under: &str) -> Result<T, 
     })
 }
 
-/// Reads a body that is neither too large nor too slow.
+/// Reads a body within its size limit and timeout.
 pub(crate) async fn read(body: axum::body::Body, max: usize) -> Result<Bytes, ApiError> {
     let too_large = || {
-        let text = format!("the body has over {max} bytes");
+        let text = format!("the body is larger than {max} bytes");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", text)
     };
-    // What says beforehand that it is too large is not waited for.
+    // A Content-Length that is too large is refused at once.
     if usize::try_from(body.size_hint().lower()).is_ok_and(|size| size > max) {
         return Err(too_large());
     }
-    let read = tokio::time::timeout(MAX_WAIT, axum::body::to_bytes(body, max)).await;
+    let read = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, max)).await;
     let read = read.map_err(|_| {
-        let text = "the body did not arrive in time";
+        let text = "timeout: the body did not arrive in time";
         ApiError::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", text)
     })?;
     read.map_err(|error| {
@@ -117,14 +117,14 @@ pub(crate) async fn read(body: axum::body::Body, max: usize) -> Result<Bytes, Ap
         match cause.is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>()) {
             true => too_large(),
             false => {
-                let text = "the body broke off";
+                let text = "the connection closed before the body was complete";
                 ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", text)
             }
         }
     })
 }
 
-/// The id in a path. What cannot be one is no object's.
+/// The id in a path; 404 for text that cannot be one.
 pub(crate) struct Id(pub(crate) String);
 
 impl FromRequestParts<App> for Id {
@@ -136,7 +136,7 @@ impl FromRequestParts<App> for Id {
     }
 }
 
-/// An object's id in a path, and what is wanted of it.
+/// An object's id in a path, and the part behind it.
 pub(crate) struct Part(pub(crate) String, pub(crate) String);
 
 impl FromRequestParts<App> for Part {
@@ -148,12 +148,12 @@ impl FromRequestParts<App> for Part {
     }
 }
 
-/// Says that an idempotency key, where there is one, must not be blank: it would be everybody's.
+/// Refuses a blank idempotency key.
 pub(crate) fn require_key(key: Option<&str>) -> Result<(), ApiError> {
     key.map_or(Ok(()), |key| require(&[("idempotency_key", key)]))
 }
 
-/// Says that a text must not be blank.
+/// Refuses blank texts.
 pub(crate) fn require(fields: &[(&str, &str)]) -> Result<(), ApiError> {
     let blank: BTreeMap<_, _> = fields
         .iter()
@@ -163,7 +163,7 @@ pub(crate) fn require(fields: &[(&str, &str)]) -> Result<(), ApiError> {
     if blank.is_empty() { Ok(()) } else { Err(ApiError::fields(blank)) }
 }
 
-/// `limit` and `cursor`.
+/// Parses `limit` and `cursor`.
 pub(crate) fn paging(params: &HashMap<String, String>) -> Result<(u32, Option<i64>), ApiError> {
     let limit = match params.get("limit") {
         None => DEFAULT_LIMIT,
@@ -180,13 +180,13 @@ pub(crate) fn paging(params: &HashMap<String, String>) -> Result<(u32, Option<i6
         None => None,
         Some(text) => {
             let seq = seq_of(text);
-            Some(seq.ok_or_else(|| ApiError::field("cursor", "is none that was given out"))?)
+            Some(seq.ok_or_else(|| ApiError::field("cursor", "is not a cursor from next_cursor"))?)
         }
     };
     Ok((limit, cursor))
 }
 
-/// A whole number of a query.
+/// Parses a whole number of a query; larger ones count as `max`.
 pub(crate) fn number(
     params: &HashMap<String, String>,
     name: &str,

@@ -1,5 +1,5 @@
-//! The reference backend: the Mission Control contract on SQLite or PostgreSQL, with a page for people and a
-//! small demo application that agents can work with.
+//! The reference backend: the Mission Control contract on SQLite or PostgreSQL, a page for people,
+//! and a small demo application that agents can work with.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

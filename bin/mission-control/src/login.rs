@@ -1,4 +1,5 @@
-//! The page's login: one password, sessions by cookie.
+//! The page's login: one password, or a reverse proxy that has authenticated people. Sessions are
+//! kept in memory, by cookie.
 
 pub(crate) mod password;
 pub(crate) mod proxy;
@@ -21,16 +22,16 @@ use crate::error::ApiError;
 /// How long a login lasts.
 const SESSION: Duration = Duration::from_secs(12 * 3600);
 
-/// The most logins at a time; the oldest ends when there are more.
+/// The most sessions at a time; beyond that the oldest ends.
 const MAX_SESSIONS: usize = 1_000;
 
 /// The cookie's name.
 const COOKIE: &str = "wombat_board";
 
-/// So many wrong passwords in a row are free; each further one costs a wait.
-const FREE_TRIES: u32 = 5;
+/// How many wrong passwords in a row are answered at once; after each further one there is a wait.
+const FREE_ATTEMPTS: u32 = 5;
 
-/// The wait after each wrong password beyond those.
+/// The wait after each wrong password beyond [`FREE_ATTEMPTS`].
 const PENALTY: Duration = Duration::from_secs(10);
 
 /// Wrong passwords in a row.
@@ -40,15 +41,15 @@ struct Wrong {
     wait_until: Option<Instant>,
 }
 
-/// Who is let in.
+/// The page's login.
 #[derive(Debug)]
 pub(crate) struct Login {
     password: Option<BoardPassword>,
     proxy: Option<ProxyLogin>,
-    /// Hashes of the cookies, with when they end.
+    /// Hashes of the session cookies, and when each session ends.
     sessions: Mutex<HashMap<[u8; 32], Instant>>,
     wrong: Mutex<Wrong>,
-    /// Passwords are checked one at a time: each check takes memory and a processor.
+    /// Passwords are checked one at a time: each check costs memory and CPU time.
     checking: Semaphore,
 }
 
@@ -63,29 +64,29 @@ impl Login {
         }
     }
 
-    /// Whether people must say who they are. Where not, the page is for this machine alone.
+    /// Whether people must authenticate. If not, the page answers on loopback only.
     pub(crate) fn is_required(&self) -> bool {
         self.password.is_some() || self.proxy.is_some()
     }
 
-    /// Whether people can log in here.
+    /// Whether there is a password to log in with.
     pub(crate) fn has_password(&self) -> bool {
         self.password.is_some()
     }
 
-    /// Whether a proxy in front says who somebody is.
+    /// Whether a trusted proxy has authenticated the person.
     pub(crate) fn is_vouched_for(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> bool {
         self.proxy.as_ref().is_some_and(|proxy| proxy.vouches(peer, headers))
     }
 
-    /// Whether a request comes from somebody who has logged in.
+    /// Whether a request carries the cookie of a session.
     pub(crate) fn has_session(&self, headers: &HeaderMap) -> bool {
         let Some(cookie) = cookie(headers) else { return false };
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.get(&hash(cookie)).is_some_and(|end| *end > Instant::now())
     }
 
-    /// Lets somebody in who knows the password, and gives the cookie.
+    /// Checks the password and opens a session; returns its cookie.
     pub(crate) async fn log_in(
         &self,
         password: String,
@@ -96,7 +97,7 @@ impl Login {
         };
         let _turn = self.checking.acquire().await.map_err(|_| ApiError::internal())?;
         if let Some(wait) = self.wait() {
-            let text = "too many wrong passwords: wait a little";
+            let text = "too many wrong passwords; retry later";
             return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", text)
                 .retry_after(wait + Duration::from_secs(1)));
         }
@@ -111,7 +112,7 @@ impl Login {
         set_cookie(&token, SESSION, over_tls)
     }
 
-    /// Ends a login, and gives the cookie that says so.
+    /// Ends a session; returns the cookie that clears the browser's.
     pub(crate) fn log_out(&self, headers: &HeaderMap) -> Result<HeaderValue, ApiError> {
         if let Some(cookie) = cookie(headers) {
             let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -141,8 +142,8 @@ impl Login {
     fn count_wrong(&self) {
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         wrong.count = wrong.count.saturating_add(1);
-        tracing::warn!(in_a_row = wrong.count, "a wrong password for the page");
-        if wrong.count >= FREE_TRIES {
+        tracing::warn!(in_a_row = wrong.count, "wrong password for the page");
+        if wrong.count >= FREE_ATTEMPTS {
             wrong.wait_until = Some(Instant::now() + PENALTY);
         }
     }
@@ -160,7 +161,7 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
         .find_map(|(name, value)| (name == COOKIE && !value.is_empty()).then_some(value))
 }
 
-/// No script reads it, and no other site's request carries it.
+/// A cookie that scripts cannot read and other sites' requests do not carry.
 fn set_cookie(value: &str, age: Duration, over_tls: bool) -> Result<HeaderValue, ApiError> {
     let secure = if over_tls { "; Secure" } else { "" };
     let age = age.as_secs();
@@ -190,7 +191,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn wrong_passwords_cost_time_and_a_login_ends() {
         let login = Login::new(Some(BoardPassword::new(&"right".to_owned().into()).unwrap()), None);
-        for _ in 0..FREE_TRIES {
+        for _ in 0..FREE_ATTEMPTS {
             assert!(login.log_in("wrong".into(), false).await.is_err());
         }
         // Now even the right one has to wait.

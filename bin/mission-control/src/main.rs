@@ -15,7 +15,7 @@ use wombat_mission_control::settings::{Settings, read};
 
 const NAME: &str = "wombat-mission-control";
 
-/// Who to ask whether it is ready.
+/// How `health` reaches the running backend.
 const PROBE: Probe = Probe {
     program: NAME,
     host: "MC_HOST",
@@ -24,7 +24,7 @@ const PROBE: Probe = Probe {
     path: "/readyz",
 };
 
-/// What a person needs besides the flags.
+/// The end of `--help`: settings and exit codes.
 const HELP: &str = "\
 Settings, by their variables (`wombat-mission-control config` shows those in force):
   AGENT_JWT_SECRET       Checks the agents' tokens; the same as the daemon's. Required
@@ -119,18 +119,18 @@ fn serve(settings: Settings) -> ExitCode {
     service::limits::raise_open_files();
     if settings.config.internal_token.is_none() {
         tracing::warn!(
-            "INTERNAL_API_TOKEN is not set: no dispatcher and no other service can call"
+            "INTERNAL_API_TOKEN is not set; calls of the dispatcher and other services are refused"
         );
     }
     if !settings.config.board {
         tracing::info!(
-            "the page at / is off, because MC_HOST can be reached from other machines; MC_BOARD_PASSWORD or MC_BOARD_AUTH_HEADER turns it on"
+            "page at / disabled: MC_HOST is reachable from other machines; set MC_BOARD_PASSWORD or MC_BOARD_AUTH_HEADER to enable it"
         );
     }
     if let Some(dir) = settings.config.database.folder()
         && let Err(error) = std::fs::create_dir_all(dir)
     {
-        let problem = format!("MC_DATA_DIR: {} cannot be made: {error}", dir.display());
+        let problem = format!("MC_DATA_DIR: {} could not be created: {error}", dir.display());
         return exit::fail(exit::CONFIG, NAME, &problem);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -1,5 +1,5 @@
-//! What Prometheus is told. Labels are bounded: endpoints as the router has them, never a path that
-//! somebody asked for, never a user.
+//! Metrics for Prometheus. Labels are bounded: the router's patterns, never a requested path or a
+//! user.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use metrics_exporter_prometheus::{
     BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-/// Stands for every endpoint that there is not, and every odd method.
+/// The label of unknown endpoints and of unusual methods.
 const OTHER: &str = "other";
 
-/// Seconds; from a read of the database to one that waits for its turn to write.
+/// Seconds: from a read of the database to a write that waits for others.
 const BUCKETS: [f64; 12] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0];
 
@@ -25,7 +25,7 @@ const LISTENERS: &str = "wombat_backend_event_streams";
 
 static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
 
-/// What is measured when somebody asks, not when it changes.
+/// Values that are measured at each scrape.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Gauges {
     /// Notifications that are neither delivered nor dead.
@@ -49,7 +49,7 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// Nothing counted yet.
+    /// A recorder without any observation.
     pub(crate) fn new() -> Result<Self, BuildError> {
         let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS)?.build_recorder();
         let text = "Answered requests, by endpoint, method and class of status.";
@@ -66,7 +66,7 @@ impl Metrics {
         Ok(Self { handle: recorder.handle(), recorder })
     }
 
-    /// Folds what was observed into the buckets, which keeps the memory bounded.
+    /// Folds observations into the buckets, which keeps the memory bounded.
     pub(crate) fn upkeep(&self) {
         self.handle.run_upkeep();
     }

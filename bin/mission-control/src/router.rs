@@ -33,22 +33,22 @@ pub(crate) fn router(app: App) -> Router {
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text)
         })
         .layer(middleware::from_fn(traced))
-        .layer(middleware::from_fn(without_nul))
+        .layer(middleware::from_fn(reject_nul))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(app.clone(), routes::metrics::measure))
         .layer(axum::extract::DefaultBodyLimit::disable())
         .with_state(app)
 }
 
-/// Nothing that is kept has U+0000 in its name: PostgreSQL would not even look for it.
-async fn without_nul(request: Request, next: Next) -> Response {
+/// Answers 404 for a path with U+0000: no id holds one, and PostgreSQL refuses it in a query.
+async fn reject_nul(request: Request, next: Next) -> Response {
     if request.uri().path().contains("%00") {
         return ApiError::not_found("object").into_response();
     }
     next.run(request).await
 }
 
-/// Gives each call of the API its span in the caller's trace.
+/// Opens a span in the caller's trace for each call of the API.
 async fn traced(request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let Some(path) = path.filter(|path| path.starts_with("/api/")) else {

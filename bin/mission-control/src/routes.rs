@@ -87,7 +87,7 @@ async fn capabilities(_caller: Caller) -> Json<Value> {
     Json(json!({ "contract_version": mc_client::types::CONTRACT_VERSION, "features": features }))
 }
 
-/// The answer to a create.
+/// The answer to a create; says whether it was replayed.
 pub(crate) fn created(created: Created) -> Response {
     let mut response = Json(created.body).into_response();
     if created.replayed {

@@ -54,7 +54,7 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     let Some(verifier) = verifier else {
         return Err(SettingsError(vec!["settings could not be read".to_owned()]));
     };
-    // Without a login the page is for the person at this machine.
+    // Without a login the page is for this machine only.
     let board = host.is_loopback() || board_password.is_some() || board_proxy.is_some();
     Ok(Settings {
         host,
@@ -76,7 +76,7 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     })
 }
 
-/// Where everything is kept: a file in the data folder, when nothing else is said.
+/// Where the data is stored: a file in the data folder unless `DATABASE_URL` is set.
 fn database(r: &mut Reader<'_>, data_dir: &Path) -> Database {
     let own = Database::File(data_dir.join("mission-control.db"));
     let Some(url) = r.secret("DATABASE_URL") else { return own };
@@ -86,13 +86,13 @@ fn database(r: &mut Reader<'_>, data_dir: &Path) -> Database {
     })
 }
 
-/// What people are asked for before they see the page.
+/// The page's password, if one is set.
 fn board_password(r: &mut Reader<'_>) -> Option<BoardPassword> {
     let given = r.secret("MC_BOARD_PASSWORD")?;
     BoardPassword::new(&given).map_err(|problem| r.problem("MC_BOARD_PASSWORD", problem)).ok()
 }
 
-/// The proxy that asks people who they are.
+/// The reverse proxy that authenticates people, if one is set.
 fn board_proxy(r: &mut Reader<'_>) -> Option<ProxyLogin> {
     let trusted = r.optional("MC_BOARD_TRUSTED_PROXIES");
     let Some(header) = r.optional("MC_BOARD_AUTH_HEADER") else {
@@ -110,7 +110,7 @@ fn board_proxy(r: &mut Reader<'_>) -> Option<ProxyLogin> {
     login.map_err(|(of_header, why)| r.problem(name(of_header), why)).ok()
 }
 
-/// What a user's agents may spend in a month; nothing said is no limit.
+/// The default monthly budget of a user; no limit unless it is set.
 fn budget(r: &mut Reader<'_>) -> Option<Nanos> {
     let usd: f64 =
         r.parse_optional("MC_BUDGET_USD", "an amount in US dollars, such as 25 or 0.50")?;

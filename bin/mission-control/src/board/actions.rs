@@ -22,26 +22,26 @@ const TITLE_CHARS: usize = 80;
 /// The most characters of a note.
 const MAX_NOTE: usize = 2_000;
 
-/// A form of our own page about one of a user's objects.
-struct Act {
+/// A form about one of a user's objects.
+struct Action {
     user: String,
     id: String,
     form: HashMap<String, String>,
 }
 
-async fn act(app: &App, request: Request) -> Result<Act, ApiError> {
+async fn action(app: &App, request: Request) -> Result<Action, ApiError> {
     let form = own_form(app, request).await?;
     let field = |name: &str| form.get(name).map(|text| text.trim()).unwrap_or_default().to_owned();
     let (user, id) = (field("user"), field("id"));
     if !is_user_id(&user) {
         return Err(ApiError::field("user", "must not be empty and must hold no colon"));
     }
-    Ok(Act { user, id, form })
+    Ok(Action { user, id, form })
 }
 
 /// A person approves a tool call, or denies it.
 pub(super) async fn decide(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    let Act { user, id, form } = act(&app, request).await?;
+    let Action { user, id, form } = action(&app, request).await?;
     let status = match form.get("decision").map(String::as_str) {
         Some("approved") => ToolRequestStatus::Approved,
         Some("denied") => ToolRequestStatus::Denied,
@@ -53,19 +53,19 @@ pub(super) async fn decide(State(app): State<App>, request: Request) -> Result<R
     Ok(Redirect::to(&markup::link("/", &user)).into_response())
 }
 
-/// A person puts back a notification that was given up.
+/// A person requeues a dead letter.
 pub(super) async fn requeue(
     State(app): State<App>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let Act { user, id, .. } = act(&app, request).await?;
+    let Action { user, id, .. } = action(&app, request).await?;
     app.store.requeue(&id, &user).await?;
     Ok(Redirect::to(&markup::link("/", &user)).into_response())
 }
 
-/// A person stops a run.
+/// A person cancels a run.
 pub(super) async fn cancel(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    let Act { user, id, .. } = act(&app, request).await?;
+    let Action { user, id, .. } = action(&app, request).await?;
     app.store.cancel_run(Scope::of(&user), &id).await?;
     Ok(Redirect::to(&markup::run_link(&user, &id)).into_response())
 }
@@ -81,7 +81,7 @@ pub(super) async fn write(State(app): State<App>, request: Request) -> Result<Re
     if text.is_empty() {
         return Err(ApiError::field("text", "must not be empty"));
     }
-    // Who is mentioned in the text is who is meant; the field is for a text that mentions nobody.
+    // Mentions in the text take precedence; the field is for a text without any.
     let content = if mentioned_roles(text).is_empty() {
         let role = role.strip_prefix('@').unwrap_or(role);
         if !is_role(role) {

@@ -1,4 +1,4 @@
-//! What people send with the page's forms and links.
+//! The fields of the page's forms, and of its links.
 
 use std::collections::HashMap;
 
@@ -12,19 +12,19 @@ use crate::auth::is_user_id;
 use crate::error::ApiError;
 use crate::extract::read;
 
-/// Who the page shows when nobody is named.
+/// The user that the page shows unless one is named.
 const DEFAULT_USER: &str = "demo-user";
 
-/// The largest form.
+/// The largest form, in bytes.
 const MAX_FORM: usize = 256 * 1024;
 
-/// What a form holds.
+/// The fields of a form.
 pub(super) async fn fields(request: Request) -> Result<HashMap<String, String>, ApiError> {
     let body = read(request.into_body(), MAX_FORM).await?;
     Ok(form_urlencoded::parse(&body).into_owned().collect())
 }
 
-/// What a form holds that was sent from our own page.
+/// The fields of a form that was sent from our own page; 403 for any other.
 pub(super) async fn own_form(
     app: &App,
     request: Request,
@@ -39,7 +39,7 @@ pub(super) async fn own_form(
     Ok(form)
 }
 
-/// Whom the page is about.
+/// The user that the page shows.
 pub(super) fn user_of(params: &HashMap<String, String>) -> &str {
     let named = params.get("user").map(|user| user.trim());
     named.filter(|user| is_user_id(user)).unwrap_or(DEFAULT_USER)

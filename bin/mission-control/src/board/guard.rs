@@ -1,4 +1,4 @@
-//! Who may see the page, and what every answer of it says about itself.
+//! Access to the page, and the security headers of its answers.
 
 use std::net::SocketAddr;
 
@@ -11,10 +11,10 @@ use super::notices;
 use crate::app::App;
 use crate::error::{ApiError, Said};
 
-/// Where a person logs in.
+/// The path of the login.
 pub(super) const LOGIN: &str = "/login";
 
-/// What no answer of the page goes without: only its own style and script, in nobody's frame.
+/// The headers of every answer: only our own style and script, in no frame.
 /// `same-origin` rather than `no-referrer`, because the latter makes browsers send `Origin: null`
 /// with our own form.
 const HEADERS: [(HeaderName, HeaderValue); 5] = [
@@ -31,8 +31,8 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
 ];
 
-/// Lets in who has logged in, or, where there is no password, what comes under a loopback name; and
-/// marks what goes out. A person gets an error as a page.
+/// Lets authenticated people in, or, without a login, requests under a loopback host name, and adds
+/// the security headers. A browser gets errors as a page.
 pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let is_person = accept.is_some_and(|accept| accept.contains("text/html"));
@@ -71,8 +71,8 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
     response
 }
 
-/// Whether a form comes from our own page, as far as the browser says where it comes from. What
-/// says nothing is no browser of this decade; the form's token decides then.
+/// Whether a form comes from our own page, according to the headers that current browsers send. A
+/// request without them passes; the form's token decides then.
 pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
     let site = headers.get("sec-fetch-site");
     let origin = headers.get(header::ORIGIN);

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use url::form_urlencoded;
 
-/// The most characters of a step that are shown.
+/// The most characters of a text that are shown.
 const SHOWN: usize = 20_000;
 
 /// A text in which nothing is markup.
@@ -31,7 +31,7 @@ impl Display for Esc<'_> {
     }
 }
 
-/// A moment, or nothing.
+/// A time, or nothing.
 pub(super) struct Time(pub(super) Option<DateTime<Utc>>);
 
 impl Display for Time {
@@ -42,7 +42,7 @@ impl Display for Time {
     }
 }
 
-/// A section of the part that the script keeps fresh.
+/// A section of the page, with its heading.
 pub(super) fn section(
     out: &mut String,
     id: &str,
@@ -56,7 +56,7 @@ pub(super) fn section(
     Ok(())
 }
 
-/// A list, or a sentence instead of an empty one.
+/// A list, or `none` instead of an empty one.
 pub(super) fn list<T>(
     out: &mut String,
     items: &[T],
@@ -137,7 +137,7 @@ pub(super) fn link(path: &str, user: &str) -> String {
     format!("{path}?{query}")
 }
 
-/// Where all that happened is shown as it happens.
+/// The address of the page's event stream.
 pub(super) fn live(user: &str) -> String {
     link("/live", user)
 }

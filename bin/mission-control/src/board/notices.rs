@@ -17,7 +17,7 @@ pub(super) fn login() -> String {
     })
 }
 
-/// Why there is no page.
+/// An error as a page.
 pub(super) fn failure(why: &str) -> String {
     page("Mission Control", |out| {
         writeln!(

@@ -1,4 +1,4 @@
-//! The parts of the page that tell of runs, decisions and money.
+//! Sections of the page: approvals, runs, spending, notifications.
 
 use std::fmt::{self, Write as _};
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::markup::{Esc, Time, hidden, list, pretty, run_link, section, task_link};
 use crate::store::board::{DayRow, NotificationRow, RunRow};
 
-/// What waits for the person's decision.
+/// The tool requests that wait for a decision.
 pub(super) fn approvals(
     out: &mut String,
     user: &str,
@@ -108,7 +108,7 @@ fn chart(out: &mut String, days: &[DayRow]) -> fmt::Result {
     writeln!(out, "</svg>")
 }
 
-/// Notifications, with a way back for those that were given up.
+/// Notifications; dead letters can be requeued.
 pub(super) fn notifications(
     out: &mut String,
     user: &str,
@@ -132,7 +132,7 @@ pub(super) fn notifications(
     })
 }
 
-/// Puts a notification back that was given up.
+/// The form that requeues a dead letter.
 fn requeue(out: &mut String, user: &str, token: &str, id: &str) -> fmt::Result {
     out.push_str("<form method=\"post\" action=\"/requeue\">");
     hidden(out, token, user, id)?;

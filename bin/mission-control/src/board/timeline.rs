@@ -1,5 +1,5 @@
-//! One run, step by step, as its journal has it: what was asked, each turn of the model, each tool
-//! call with its result, what it took and what it cost.
+//! The page of a run, step by step from its journal: the request, each turn of the model, each tool
+//! call with its result, times and costs.
 
 use std::fmt::{self, Write as _};
 
@@ -18,7 +18,7 @@ fn number(payload: &Value, pointer: &str) -> Option<u64> {
     payload.pointer(pointer).and_then(Value::as_u64)
 }
 
-/// What of a step is told on one line.
+/// The title and the figures of a step.
 fn line(step: &StepRow) -> (String, Vec<String>) {
     let payload = &step.payload;
     let mut figures = Vec::new();
@@ -46,7 +46,7 @@ fn line(step: &StepRow) -> (String, Vec<String>) {
             if payload["ok"] == false {
                 figures.push("failed".to_owned());
             }
-            // Which endpoint it was says more than that it was one.
+            // For calls of endpoints: which endpoint it was.
             let (method, path) =
                 (text(payload, "/arguments/method"), text(payload, "/arguments/path"));
             let call = format!("Tool {} {method} {path}", text(payload, "/name"));
@@ -60,7 +60,7 @@ fn line(step: &StepRow) -> (String, Vec<String>) {
     (title, figures)
 }
 
-/// What a step holds, under names that people know.
+/// The contents of a step, each with its heading.
 fn parts(step: &StepRow) -> Vec<(&'static str, String)> {
     let payload = &step.payload;
     let said = |name, pointer: &str| (name, text(payload, pointer).to_owned());
@@ -131,12 +131,12 @@ fn state(out: &mut String, user: &str, token: &str, run: &Run, sum: &Totals) -> 
         let extra = pretty(&Value::Object(run.extra.clone()));
         writeln!(
             out,
-            "<details><summary>What else it says</summary><pre class=\"json\">{}</pre></details>",
+            "<details><summary>Other fields</summary><pre class=\"json\">{}</pre></details>",
             Esc(&extra)
         )?;
     }
     if run.cancel_requested {
-        return writeln!(out, "<p>Somebody has asked for it to stop.</p>");
+        return writeln!(out, "<p>Cancellation requested.</p>");
     }
     if run.known_status().is_some_and(|status| status.is_final()) {
         return Ok(());

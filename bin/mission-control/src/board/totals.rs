@@ -1,10 +1,10 @@
-//! What a run took and cost, added up from its journal.
+//! Time, tokens and costs of a run, added up from its journal.
 
 use serde_json::Value;
 
 use crate::store::board::StepRow;
 
-/// What a run took in all.
+/// The totals of a run.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Totals {
     /// Turns of the model.
@@ -19,9 +19,9 @@ pub(super) struct Totals {
     pub(super) prompt: u64,
     /// Tokens written.
     pub(super) completion: u64,
-    /// US dollars, of the turns of which the price is known.
+    /// US dollars, of the turns with a known price.
     pub(super) cost: f64,
-    /// Turns of which it is not.
+    /// Turns without a known price.
     pub(super) unpriced: u32,
 }
 
@@ -54,7 +54,7 @@ impl Totals {
     }
 }
 
-/// What a turn of the model cost, in US dollars.
+/// The cost of a turn of the model, in US dollars; `None` without a known price.
 pub(super) fn cost(payload: &Value) -> Option<f64> {
     let cost = &payload["cost"];
     let part = |name: &str| cost[name].as_f64();

@@ -1,4 +1,4 @@
-//! The demo application's one table: the schools that a user wants to look at.
+//! The demo application's table: the schools on a user's shortlist.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -46,7 +46,7 @@ pub(super) async fn put(
     Ok(entry(&row))
 }
 
-/// The user's list, in the order in which it was made.
+/// The user's shortlist, in the order in which schools were added.
 pub(super) async fn of(store: &Store, user_id: &str) -> Result<Vec<Entry>, StoreError> {
     let rows = sqlx::query("SELECT * FROM shortlist WHERE user_id = $1 ORDER BY added_at")
         .bind(user_id)

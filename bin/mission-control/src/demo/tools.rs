@@ -118,12 +118,12 @@ async fn call(
     let arguments = body.value.arguments;
     match name.as_str() {
         "list_shortlist" => {
-            let Nothing {} = wanted(arguments)?;
+            let Nothing {} = parse_arguments(arguments)?;
             let schools = shortlist::of(&app.store, writer.scope().user_id).await?;
             Ok(Json(json!({ "schools": schools })).into_response())
         }
         "shortlist_school" => {
-            let Shortlist { school_id, note } = wanted(arguments)?;
+            let Shortlist { school_id, note } = parse_arguments(arguments)?;
             school(&school_id)?;
             let note = note.as_deref().map(str::trim).filter(|note| !note.is_empty());
             if note.is_some_and(|note| note.chars().count() > MAX_NOTE) {
@@ -136,15 +136,15 @@ async fn call(
             Ok(created(made.await?))
         }
         "compare_schools" => {
-            let Compare { school_ids } = wanted(arguments)?;
+            let Compare { school_ids } = parse_arguments(arguments)?;
             compare(&school_ids).map(|comparison| Json(comparison).into_response())
         }
         _ => Err(ApiError::not_found("tool")),
     }
 }
 
-/// The arguments as the tool wants them.
-fn wanted<T: DeserializeOwned>(arguments: Map<String, Value>) -> Result<T, ApiError> {
+/// Checks the arguments of a tool.
+fn parse_arguments<T: DeserializeOwned>(arguments: Map<String, Value>) -> Result<T, ApiError> {
     typed(&Value::Object(arguments), "arguments.")
 }
 

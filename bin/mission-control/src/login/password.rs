@@ -7,7 +7,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// What opens the page, as an Argon2 hash (RFC 9106) in the PHC form; the password is not kept.
+/// The page's password as an Argon2 hash (RFC 9106) in PHC form; the password itself is not kept.
 #[derive(Clone)]
 pub struct BoardPassword(String);
 
@@ -18,11 +18,12 @@ impl fmt::Debug for BoardPassword {
 }
 
 impl BoardPassword {
-    /// From a hash that begins with `$argon2`, or from the password itself.
+    /// From a hash that begins with `$argon2`, or from the password itself. The error says what is
+    /// wrong with the hash.
     pub fn new(given: &SecretString) -> Result<Self, String> {
         let given = given.expose_secret();
         if given.starts_with("$argon2") {
-            PasswordHash::new(given).map_err(|error| format!("is no Argon2 hash: {error}"))?;
+            PasswordHash::new(given).map_err(|error| format!("is not an Argon2 hash: {error}"))?;
             return Ok(Self(given.to_owned()));
         }
         let hash = Argon2::default().hash_password(given.as_bytes());

@@ -1,11 +1,11 @@
-//! Login by a reverse proxy that has asked people who they are and says so in a header.
+//! Login by a reverse proxy that authenticates people and names them in a header.
 
 use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
-/// Whose word counts, and where it stands.
+/// The trusted proxies and the header with the person's name.
 #[derive(Debug, Clone)]
 pub struct ProxyLogin {
     header: HeaderName,
@@ -18,11 +18,11 @@ fn network(text: &str) -> Option<IpNet> {
 }
 
 impl ProxyLogin {
-    /// From the header's name and the proxies' addresses or networks, with commas between them.
-    /// Else what is wrong: with the header (`Err((true, …))`) or with the addresses.
+    /// From the header's name and the proxies' addresses or networks, separated by commas. The error
+    /// says what is wrong, and whether with the header (`true`) or with the addresses.
     pub fn new(header: &str, trusted: &str) -> Result<Self, (bool, String)> {
         let header =
-            header.trim().parse().map_err(|_| (true, "is no name of a header".to_owned()))?;
+            header.trim().parse().map_err(|_| (true, "is not a header name".to_owned()))?;
         let parts = trusted.split(',').map(str::trim).filter(|part| !part.is_empty());
         let parse = |part| {
             network(part).ok_or_else(|| {
@@ -37,14 +37,15 @@ impl ProxyLogin {
         Ok(Self { header, trusted })
     }
 
-    /// Whether a proxy that is trusted says who somebody is. Anybody else's header is nothing.
+    /// Whether the request comes from a trusted proxy and names one person. Headers from anybody else
+    /// are ignored.
     pub(crate) fn vouches(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> bool {
-        // A proxy on an IPv4 network may be seen under an IPv6 name.
+        // A proxy on an IPv4 network may appear under a mapped IPv6 address.
         let peer = peer.map(|peer| peer.to_canonical());
         let is_proxy = peer.is_some_and(|peer| self.trusted.iter().any(|net| net.contains(&peer)));
         let mut said = headers.get_all(&self.header).iter();
         let name = said.next().and_then(|name| name.to_str().ok());
-        // Two names are one from the proxy and one from somebody who got past it.
+        // Of two names one is the client's own, which the proxy should have removed.
         is_proxy && said.next().is_none() && name.is_some_and(|name| !name.trim().is_empty())
     }
 }

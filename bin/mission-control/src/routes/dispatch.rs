@@ -1,4 +1,4 @@
-//! The dispatcher's endpoints.
+//! The dispatcher's endpoints: take deliveries, acknowledge them, report failures, dead letters.
 
 use std::collections::HashMap;
 
@@ -14,10 +14,10 @@ use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, number, paging};
 use crate::store::dead_letters::Place;
 
-/// The most users and notifications of one answer.
+/// The largest number of users and of notifications in one answer.
 const MAX: u32 = 1_000;
 
-/// The longest lease.
+/// The longest lease, in seconds.
 const MAX_LEASE: u32 = 3_600;
 
 fn user(params: &HashMap<String, String>) -> Result<&str, ApiError> {

@@ -1,4 +1,4 @@
-//! Whose turn it is in a session.
+//! Session leases.
 
 use axum::Json;
 use axum::extract::State;

@@ -27,7 +27,7 @@ pub(super) async fn list_tasks(
     if status.as_ref().is_some_and(|status| status.parse::<TaskStatus>().is_err()) {
         return Err(ApiError::field(
             "status",
-            "is none of pending, in_progress, blocked, completed, cancelled",
+            "must be pending, in_progress, blocked, completed or cancelled",
         ));
     }
     let filter = TaskFilter { status, title: params.get("title").cloned() };

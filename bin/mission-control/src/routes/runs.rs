@@ -15,7 +15,7 @@ const MAX_STEP: usize = 8 * 1024 * 1024;
 /// The longest key of a run.
 const MAX_KEY: usize = 200;
 
-/// Says that a text can be a run's key.
+/// Refuses a text that cannot be a run's key.
 pub(super) fn check_key(run_key: &str) -> Result<(), ApiError> {
     require(&[("run_key", run_key)])?;
     if run_key.len() > MAX_KEY {

@@ -1,4 +1,4 @@
-//! Tool calls that wait for a person.
+//! Tool requests: calls that need a person's approval.
 
 use axum::Json;
 use axum::extract::{Query, State};
@@ -26,7 +26,7 @@ pub(super) async fn list(
     let status = match params.get("status") {
         None => None,
         Some(text) => Some(text.parse::<ToolRequestStatus>().map_err(|()| {
-            ApiError::field("status", "is none of pending, approved, denied, cancelled")
+            ApiError::field("status", "must be pending, approved, denied or cancelled")
         })?),
     };
     let (run_key, task_id) = (params.get("run_key").cloned(), params.get("task_id").cloned());
@@ -52,7 +52,7 @@ pub(super) async fn create(
     let make = async |tx: &mut _| tool_requests::insert(tx, user, &new).await;
     let key = Some(new.idempotency_key.as_str());
     let mut made = app.store.create(scope, "tool-requests", key, &body.raw, make).await?;
-    // Whoever asks again wants to know what was decided meanwhile.
+    // A repetition is answered with the current status.
     if made.replayed
         && let Some(id) = made.body["id"].as_str()
     {

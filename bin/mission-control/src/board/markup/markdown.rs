@@ -1,8 +1,8 @@
-//! Markdown as HTML in which nothing from outside can do anything.
+//! Markdown as safe HTML.
 //!
-//! What agents and people write is hostile until shown otherwise: raw HTML becomes text, an image
-//! becomes its description (nothing is fetched), and a link leads only where a person can go by
-//! hand. The page's Content-Security-Policy holds the same a second time.
+//! What agents and people write is untrusted: raw HTML becomes text, an image becomes its description
+//! (nothing is fetched), and links lead to http, https and mailto addresses only. The page's
+//! Content-Security-Policy enforces the same again.
 
 use std::fmt::Write as _;
 
@@ -10,19 +10,19 @@ use pulldown_cmark::{Alignment, CowStr, Event, LinkType, Options, Parser, Tag, T
 
 use super::Esc;
 
-/// Where a link may lead.
+/// The schemes that a link may have.
 const SCHEMES: [&str; 3] = ["http", "https", "mailto"];
 
-/// The most that is read, in bytes; what is behind is shown as plain text.
+/// How many bytes are parsed; the rest is shown as plain text.
 const MAX: usize = 512 * 1024;
 
-/// Whether a link may lead there: an absolute address of a known scheme. A relative one would be
-/// one of our own pages, as nobody meant it.
+/// Whether a link may have this target: an absolute address of an allowed scheme. A relative one
+/// would lead to our own pages.
 fn is_allowed(target: &str) -> bool {
     url::Url::parse(target).is_ok_and(|url| SCHEMES.contains(&url.scheme()))
 }
 
-/// A link's beginning.
+/// The opening tag of a link.
 fn begin(kind: LinkType, target: &str) -> Event<'static> {
     let mut tag = String::from("<a rel=\"noopener noreferrer nofollow\" href=\"");
     let prefix = if kind == LinkType::Email { "mailto:" } else { "" };
@@ -56,7 +56,7 @@ pub(in crate::board) fn render(text: &str) -> String {
         },
         Event::Start(Tag::Image { .. }) => Event::Text(CowStr::Borrowed("[image: ")),
         Event::End(TagEnd::Image) => Event::Text(CowStr::Borrowed("]")),
-        // An alignment would be a style of its own, which the page's policy refuses.
+        // An alignment would be an inline style, which the page's policy refuses.
         Event::Start(Tag::Table(columns)) => {
             Event::Start(Tag::Table(vec![Alignment::None; columns.len()]))
         }
