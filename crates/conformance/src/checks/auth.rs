@@ -44,6 +44,7 @@ fn sign(w: &World, claims: &Map<String, Value>) -> Result<String, NotPassed> {
 
 pub(crate) async fn run(suite: &mut Suite<'_>) {
     good(suite).await;
+    algorithms(suite).await;
     signatures(suite).await;
     contents(suite).await;
     super::endpoint_access::run(suite).await;
@@ -80,7 +81,7 @@ async fn good(suite: &mut Suite<'_>) {
         .await;
 }
 
-async fn signatures(suite: &mut Suite<'_>) {
+async fn algorithms(suite: &mut Suite<'_>) {
     suite
         .required("alg-none", PINNED, async |w| {
             let spelt = |alg: &str| {
@@ -120,6 +121,9 @@ async fn signatures(suite: &mut Suite<'_>) {
             refused(w, &forge(&json!({ "alg": "HS256" }), &claims(&w.one, ROLE), key)).await
         })
         .await;
+}
+
+async fn signatures(suite: &mut Suite<'_>) {
     suite
         .required("wrong-secret", SIGNED, async |w| {
             let claims = claims(&w.one, ROLE);

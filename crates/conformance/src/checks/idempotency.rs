@@ -38,86 +38,97 @@ fn other(mut body: Value, path: &str, text: &str) -> Value {
 pub(crate) async fn run(suite: &mut Suite<'_>) {
     for path in ENDPOINTS {
         let name = path.trim_start_matches('/');
-        suite
-            .required(&format!("replay-{name}"), SAME, async |w| {
-                let body = body(w, path, &w.key()).await?;
-                let first = w.agent(&w.one).post(path, body.clone()).await?;
-                first.made()?;
-                ensure(!first.replayed(), || {
-                    "expected no Idempotent-Replayed on the first response, got true".to_owned()
-                })?;
-                let second = w.agent(&w.one).post(path, body).await?;
-                let same = second.ok()? == &first.body;
-                ensure(same, || {
-                    format!("expected the original response {}, got {}", first.text, second.text)
-                })?;
-                ensure(second.replayed(), || {
-                    "expected the header Idempotent-Replayed: true on the repetition, got none"
+        one_after_another(suite, path, name).await;
+        at_once(suite, path, name).await;
+    }
+    keys(suite).await;
+}
+
+async fn one_after_another(suite: &mut Suite<'_>, path: &'static str, name: &str) {
+    suite
+        .required(&format!("replay-{name}"), SAME, async |w| {
+            let body = body(w, path, &w.key()).await?;
+            let first = w.agent(&w.one).post(path, body.clone()).await?;
+            first.made()?;
+            ensure(!first.replayed(), || {
+                "expected no Idempotent-Replayed on the first response, got true".to_owned()
+            })?;
+            let second = w.agent(&w.one).post(path, body).await?;
+            let same = second.ok()? == &first.body;
+            ensure(same, || {
+                format!("expected the original response {}, got {}", first.text, second.text)
+            })?;
+            ensure(second.replayed(), || {
+                "expected the header Idempotent-Replayed: true on the repetition, got none"
+                    .to_owned()
+            })?;
+            Ok("the original response, marked as a replay".to_owned())
+        })
+        .await;
+    suite
+        .required(&format!("conflict-{name}"), OTHER, async |w| {
+            let body = body(w, path, &w.key()).await?;
+            let first = w.agent(&w.one).post(path, body.clone()).await?;
+            first.made()?;
+            let body = other(body, path, &w.title("another"));
+            let second = w.agent(&w.one).post(path, body).await?;
+            let seen = second.fails_with(409, "idempotency_conflict")?;
+            let original = &second.body["details"]["original"];
+            ensure(*original == first.body, || {
+                format!("expected the first response in details.original, got {original}")
+            })?;
+            Ok(seen)
+        })
+        .await;
+}
+
+async fn at_once(suite: &mut Suite<'_>, path: &'static str, name: &str) {
+    suite
+        .required(&format!("at-once-{name}"), AT_ONCE, async |w| {
+            let body = body(w, path, &w.key()).await?;
+            let agent = w.agent(&w.one);
+            let calls = (0..CALLERS).map(|_| agent.post(path, body.clone()));
+            let answers: Vec<_> =
+                join_all(calls).await.into_iter().collect::<Result<_, _>>()?;
+            for answer in &answers {
+                answer.made()?;
+                let same = answer.body["id"] == answers[0].body["id"];
+                ensure(same, || "expected one object for one key, got two".to_owned())?;
+            }
+            let first = answers.iter().filter(|answer| !answer.replayed()).count();
+            ensure(first == 1, || format!("expected exactly one response without Idempotent-Replayed, got {first} of {CALLERS}"))?;
+            Ok(format!("{CALLERS} at once: one object"))
+        })
+        .await;
+    suite
+        .required(&format!("at-once-conflicting-{name}"), AT_ONCE, async |w| {
+            let body = body(w, path, &w.key()).await?;
+            let agent = w.agent(&w.one);
+            let calls = (0..CALLERS)
+                .map(|_| agent.post(path, other(body.clone(), path, &w.title("rival"))));
+            let answers: Vec<_> = join_all(calls).await.into_iter().collect::<Result<_, _>>()?;
+            let winners: Vec<_> = answers.iter().filter(|answer| answer.status < 400).collect();
+            let [winner] = winners[..] else {
+                return failed(format!(
+                    "expected one of {CALLERS} bodies to be accepted, got {}",
+                    winners.len()
+                ));
+            };
+            winner.made()?;
+            for loser in answers.iter().filter(|answer| answer.status >= 400) {
+                loser.fails_with(409, "idempotency_conflict")?;
+                let sees = loser.body["details"]["original"] == winner.body;
+                ensure(sees, || {
+                    "expected the accepted object in details.original of each 409, got another"
                         .to_owned()
                 })?;
-                Ok("the original response, marked as a replay".to_owned())
-            })
-            .await;
-        suite
-            .required(&format!("conflict-{name}"), OTHER, async |w| {
-                let body = body(w, path, &w.key()).await?;
-                let first = w.agent(&w.one).post(path, body.clone()).await?;
-                first.made()?;
-                let body = other(body, path, &w.title("another"));
-                let second = w.agent(&w.one).post(path, body).await?;
-                let seen = second.fails_with(409, "idempotency_conflict")?;
-                let original = &second.body["details"]["original"];
-                ensure(*original == first.body, || {
-                    format!("expected the first response in details.original, got {original}")
-                })?;
-                Ok(seen)
-            })
-            .await;
-        suite
-            .required(&format!("at-once-{name}"), AT_ONCE, async |w| {
-                let body = body(w, path, &w.key()).await?;
-                let agent = w.agent(&w.one);
-                let calls = (0..CALLERS).map(|_| agent.post(path, body.clone()));
-                let answers: Vec<_> =
-                    join_all(calls).await.into_iter().collect::<Result<_, _>>()?;
-                for answer in &answers {
-                    answer.made()?;
-                    let same = answer.body["id"] == answers[0].body["id"];
-                    ensure(same, || "expected one object for one key, got two".to_owned())?;
-                }
-                let first = answers.iter().filter(|answer| !answer.replayed()).count();
-                ensure(first == 1, || format!("expected exactly one response without Idempotent-Replayed, got {first} of {CALLERS}"))?;
-                Ok(format!("{CALLERS} at once: one object"))
-            })
-            .await;
-        suite
-            .required(&format!("at-once-conflicting-{name}"), AT_ONCE, async |w| {
-                let body = body(w, path, &w.key()).await?;
-                let agent = w.agent(&w.one);
-                let calls = (0..CALLERS)
-                    .map(|_| agent.post(path, other(body.clone(), path, &w.title("rival"))));
-                let answers: Vec<_> =
-                    join_all(calls).await.into_iter().collect::<Result<_, _>>()?;
-                let winners: Vec<_> = answers.iter().filter(|answer| answer.status < 400).collect();
-                let [winner] = winners[..] else {
-                    return failed(format!(
-                        "expected one of {CALLERS} bodies to be accepted, got {}",
-                        winners.len()
-                    ));
-                };
-                winner.made()?;
-                for loser in answers.iter().filter(|answer| answer.status >= 400) {
-                    loser.fails_with(409, "idempotency_conflict")?;
-                    let sees = loser.body["details"]["original"] == winner.body;
-                    ensure(sees, || {
-                        "expected the accepted object in details.original of each 409, got another"
-                            .to_owned()
-                    })?;
-                }
-                Ok(format!("{CALLERS} at once: one wins, the others see it"))
-            })
-            .await;
-    }
+            }
+            Ok(format!("{CALLERS} at once: one wins, the others see it"))
+        })
+        .await;
+}
+
+async fn keys(suite: &mut Suite<'_>) {
     suite
         .required("as-values", "Bodies are compared as JSON values, not bytes", async |w| {
             let (title, key) = (w.title("as-values"), w.key());

@@ -7,6 +7,12 @@ use crate::suite::Suite;
 use crate::verdict::ensure;
 
 pub(crate) async fn run(suite: &mut Suite<'_>) {
+    required(suite).await;
+    tasks(suite).await;
+    messages(suite).await;
+}
+
+async fn required(suite: &mut Suite<'_>) {
     let sentence = "Task = {id, title, status, description?, metadata?, created_at, updated_at}";
     suite
         .required("task", sentence, async |w| {
@@ -81,6 +87,9 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             Ok("known types and another one".to_owned())
         })
         .await;
+}
+
+async fn tasks(suite: &mut Suite<'_>) {
     suite
         .check("get-task", &["tasks_get"], "GET /tasks/{id} → Task or 404", async |w| {
             let made = w.agent(&w.one).post("/tasks", json!({ "title": w.title("get") })).await?;
@@ -111,6 +120,9 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             w.agent(&w.one).patch(&path, json!({ "status": "lost" })).await?.fails(400)
         })
         .await;
+}
+
+async fn messages(suite: &mut Suite<'_>) {
     let sentence = "without a cursor the newest messages, oldest of them first; the cursor leads to older ones; unknown task → 404";
     suite
         .check("list-messages", &["messages_list"], sentence, async |w| {

@@ -59,11 +59,12 @@ async fn nothing_of(caller: &Caller<'_>, path: &str, id: &str) -> Result<(), Not
 }
 
 pub(crate) async fn run(suite: &mut Suite<'_>) {
-    required(suite).await;
+    lists_and_creates(suite).await;
+    users_and_keys(suite).await;
     tasks_and_messages(suite).await;
 }
 
-async fn required(suite: &mut Suite<'_>) {
+async fn lists_and_creates(suite: &mut Suite<'_>) {
     suite
         .required("list-tasks", SCOPED, async |w| {
             for (owner, other) in sides(w) {
@@ -120,6 +121,9 @@ async fn required(suite: &mut Suite<'_>) {
             Ok(seen)
         })
         .await;
+}
+
+async fn users_and_keys(suite: &mut Suite<'_>) {
     suite
         .required("user-in-the-body", SCOPED, async |w| {
             for (owner, other) in sides(w) {
