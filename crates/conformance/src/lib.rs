@@ -164,3 +164,26 @@ async fn clean_up(world: &World) -> Vec<String> {
         tasks.len()
     )]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_backend_that_does_not_answer_is_an_error_and_no_failure() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let target = Target {
+            url,
+            key: Key::Secret("0123456789abcdef0123456789abcdef".into()),
+            algorithm: Algorithm::Hs256,
+            public_key: None,
+            internal_token: None,
+            users: None,
+            chapters: Vec::new(),
+        };
+        let nothing = check(target, |_| {}).await;
+        assert!(matches!(nothing, Err(ConformanceError::Unreachable { .. })), "{nothing:?}");
+    }
+}

@@ -184,3 +184,47 @@ impl Report {
         report.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finished(check: &str, feature: Option<&str>, outcome: Outcome, seen: &str) -> Finished {
+        Finished {
+            chapter: "queue".to_owned(),
+            check: check.to_owned(),
+            feature: feature.map(str::to_owned),
+            outcome,
+            sentence: "A < B".to_owned(),
+            seen: seen.to_owned(),
+            duration_ms: 12,
+        }
+    }
+
+    #[test]
+    fn a_failure_in_an_optional_feature_is_counted_apart_and_no_cell_breaks_a_line() {
+        let checks = vec![
+            finished("one", None, Outcome::Pass, "fine"),
+            finished("two", None, Outcome::Fail, "expected 200,\ngot 500"),
+            finished("three", Some("heartbeat"), Outcome::Fail, "expected 1, got 2"),
+            finished("four", Some("standup"), Outcome::Skipped, "not announced"),
+        ];
+        let summary = Report::count(&checks);
+        let expected = Summary { passed: 1, failed_required: 1, failed_optional: 1, skipped: 1 };
+        assert_eq!(summary, expected);
+        let report = Report {
+            url: "http://backend".to_owned(),
+            contract_version: "v1".to_owned(),
+            features: BTreeMap::new(),
+            summary,
+            checks,
+            left_behind: vec!["one task".to_owned()],
+        };
+        let table = report.table();
+        assert_eq!(table.lines().count(), 5 + 1 + 2, "{table}");
+        assert!(table.contains("FAIL (optional)") && table.contains("expected 200, got 500"));
+        let junit = report.junit().unwrap();
+        assert!(junit.contains("failures=\"2\"") && junit.contains("A &lt; B"), "{junit}");
+        assert!(report.json().unwrap().contains("\"failed_optional\": 1"));
+    }
+}
