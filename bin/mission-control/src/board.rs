@@ -94,7 +94,7 @@ async fn overview(State(app): State<App>, Query(params): Params) -> Result<Html<
         done: &app.store.done_since(user, &stamp(midnight.and_utc())).await?,
         documents: &app.store.documents(user, None, None, DOCUMENTS, None).await?.items,
         notifications: &app.store.newest_notifications(user, None).await?,
-        wakes: &app.store.wakes(user).await?,
+        agents: &app.store.agents(user).await?,
         waiting: &app.store.tool_requests(user, &waiting, WAITING, None).await?.items,
         runs: &app.store.newest_runs(user, None).await?,
         budget: &app.store.budget(user, app.config.budget).await?,
@@ -152,5 +152,5 @@ async fn live(
     let until = Utc::now().timestamp() + LIVE_SECS;
     let expires_at = u64::try_from(until).ok();
     let listener = Listener { user_id: Some(user_of(&params).to_owned()), expires_at };
-    events::stream(app, listener, &headers, events::Form::Plain).await
+    events::stream(app, listener, &headers, events::EventFormat::Plain).await
 }

@@ -147,13 +147,13 @@ impl From<Conflict> for ApiError {
 
 /// The error's sentence beside its response, so that the page can show it to people.
 #[derive(Debug, Clone)]
-pub struct Said(pub String);
+pub struct ErrorText(pub String);
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let retry_after = self.retry_after.map(HeaderValue::from);
-        let said = Said(self.body.error.clone());
-        let mut response = (self.status, Extension(said), Json(self.body)).into_response();
+        let shown_text = ErrorText(self.body.error.clone());
+        let mut response = (self.status, Extension(shown_text), Json(self.body)).into_response();
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }

@@ -52,7 +52,7 @@ impl<T: DeserializeOwned, const MAX: usize> FromRequest<App> for Body<T, MAX> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let is_json =
             kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"));
-        let bytes = read(request.into_body(), MAX).await?;
+        let bytes = read_body(request.into_body(), MAX).await?;
         if !is_json && !bytes.is_empty() {
             return Err(ApiError::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -79,13 +79,13 @@ impl<T: DeserializeOwned, const MAX: usize> FromRequest<App> for Body<T, MAX> {
                 "the body must be a JSON object",
             ));
         }
-        let value = typed(&raw, "")?;
+        let value = deserialize(&raw, "")?;
         Ok(Self { raw, value })
     }
 }
 
 /// Deserialises JSON. `under` is prefixed to the name of a field that is wrong.
-pub(crate) fn typed<T: DeserializeOwned>(raw: &Value, under: &str) -> Result<T, ApiError> {
+pub(crate) fn deserialize<T: DeserializeOwned>(raw: &Value, under: &str) -> Result<T, ApiError> {
     serde_path_to_error::deserialize(raw).map_err(|error| {
         let why = error.inner().to_string();
         // serde names a missing field in its text, not in the path.
@@ -98,7 +98,7 @@ pub(crate) fn typed<T: DeserializeOwned>(raw: &Value, under: &str) -> Result<T, 
 }
 
 /// Reads a body within its size limit and timeout.
-pub(crate) async fn read(body: axum::body::Body, max: usize) -> Result<Bytes, ApiError> {
+pub(crate) async fn read_body(body: axum::body::Body, max: usize) -> Result<Bytes, ApiError> {
     let too_large = || {
         let text = format!("the body is larger than {max} bytes");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", text)
@@ -150,11 +150,11 @@ impl FromRequestParts<App> for Part {
 
 /// Refuses a blank idempotency key.
 pub(crate) fn require_key(key: Option<&str>) -> Result<(), ApiError> {
-    key.map_or(Ok(()), |key| require(&[("idempotency_key", key)]))
+    key.map_or(Ok(()), |key| require_filled(&[("idempotency_key", key)]))
 }
 
 /// Refuses blank texts.
-pub(crate) fn require(fields: &[(&str, &str)]) -> Result<(), ApiError> {
+pub(crate) fn require_filled(fields: &[(&str, &str)]) -> Result<(), ApiError> {
     let blank: BTreeMap<_, _> = fields
         .iter()
         .filter(|(_, value)| value.trim().is_empty())

@@ -10,7 +10,7 @@ use super::guard;
 use crate::app::App;
 use crate::auth::is_user_id;
 use crate::error::ApiError;
-use crate::extract::read;
+use crate::extract::read_body;
 
 /// The user that the page shows unless one is named.
 const DEFAULT_USER: &str = "demo-user";
@@ -20,7 +20,7 @@ const MAX_FORM: usize = 256 * 1024;
 
 /// The fields of a form.
 pub(super) async fn fields(request: Request) -> Result<HashMap<String, String>, ApiError> {
-    let body = read(request.into_body(), MAX_FORM).await?;
+    let body = read_body(request.into_body(), MAX_FORM).await?;
     Ok(form_urlencoded::parse(&body).into_owned().collect())
 }
 

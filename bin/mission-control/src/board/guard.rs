@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use super::notices;
 use crate::app::App;
-use crate::error::{ApiError, Said};
+use crate::error::{ApiError, ErrorText};
 
 /// The path of the login.
 pub(super) const LOGIN: &str = "/login";
@@ -58,7 +58,7 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
     } else {
         ApiError::unauthorized("log in first").into_response()
     };
-    if is_person && let Some(Said(why)) = response.extensions().get() {
+    if is_person && let Some(ErrorText(why)) = response.extensions().get() {
         let page = Html(notices::failure(why));
         let retry_after = response.headers().get(header::RETRY_AFTER).cloned();
         let mut shown = (response.status(), page).into_response();

@@ -8,7 +8,7 @@ use mc_client::types::Document;
 
 use super::markup::{Esc, Time, list, live, page, section};
 use super::{columns, compose, documents, panels};
-use crate::store::board::{DayRow, NotificationRow, RunRow, TaskColumn, TaskRow, WakeRow};
+use crate::store::board::{AgentRow, DayRow, NotificationRow, RunRow, TaskColumn, TaskRow};
 
 /// The most users that are offered by name.
 const USERS: usize = 200;
@@ -25,7 +25,7 @@ pub(super) struct Overview<'a> {
     pub(super) done: &'a [TaskRow],
     pub(super) documents: &'a [Document],
     pub(super) notifications: &'a [NotificationRow],
-    pub(super) wakes: &'a [WakeRow],
+    pub(super) agents: &'a [AgentRow],
     pub(super) waiting: &'a [ToolRequest],
     pub(super) runs: &'a [RunRow],
     pub(super) budget: &'a Budget,
@@ -70,8 +70,8 @@ impl Overview<'_> {
         panels::runs(out, self.user, self.runs)?;
         panels::notifications(out, self.user, self.token, self.notifications)?;
         panels::spending(out, self.budget, self.days)?;
-        section(out, "agents", "Agents that woke", |out| {
-            list(out, self.wakes, "None yet.", |out, wake| {
+        section(out, "agents", "Agents by last heartbeat", |out| {
+            list(out, self.agents, "None yet.", |out, wake| {
                 write!(
                     out,
                     "{} <span class=\"count\">last {}, times: {}</span>",
@@ -116,7 +116,7 @@ mod tests {
             done: &[task()],
             documents: &[],
             notifications: &[notification],
-            wakes: &[WakeRow { role: hostile.into(), last_at: None, count: 1 }],
+            agents: &[AgentRow { role: hostile.into(), last_at: None, count: 1 }],
             waiting: &[],
             runs: &[],
             budget: &Budget::default(),

@@ -15,7 +15,7 @@ use super::{SCHOOLS, School, shortlist};
 use crate::app::App;
 use crate::auth::{Tenant, Writer};
 use crate::error::ApiError;
-use crate::extract::{Body, Id, typed};
+use crate::extract::{Body, Id, deserialize};
 use crate::routes::created;
 
 /// The most schools of one comparison.
@@ -145,7 +145,7 @@ async fn call(
 
 /// Checks the arguments of a tool.
 fn parse_arguments<T: DeserializeOwned>(arguments: Map<String, Value>) -> Result<T, ApiError> {
-    typed(&Value::Object(arguments), "arguments.")
+    deserialize(&Value::Object(arguments), "arguments.")
 }
 
 fn school(id: &str) -> Result<&'static School, ApiError> {

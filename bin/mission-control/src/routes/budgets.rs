@@ -9,7 +9,7 @@ use super::created;
 use crate::app::App;
 use crate::auth::{Service, Tenant, Writer, is_user_id};
 use crate::error::ApiError;
-use crate::extract::{Body, require};
+use crate::extract::{Body, require_filled};
 use crate::store::budgets;
 use crate::store::budgets::Nanos;
 
@@ -48,7 +48,7 @@ pub(super) async fn reserve(
     body: Body<Reserve>,
 ) -> Result<Response, ApiError> {
     let new = body.value;
-    require(&[("run_id", &new.run_id), ("idempotency_key", &new.idempotency_key)])?;
+    require_filled(&[("run_id", &new.run_id), ("idempotency_key", &new.idempotency_key)])?;
     let estimate = amount("estimate_usd", new.estimate_usd, MAX_CALL)?;
     let (scope, key) = (writer.scope(), Some(new.idempotency_key.as_str()));
     let (user, default) = (scope.user_id, app.config.budget);
@@ -62,7 +62,7 @@ pub(super) async fn usage(
     body: Body<Usage>,
 ) -> Result<Response, ApiError> {
     let usage = body.value;
-    require(&[
+    require_filled(&[
         ("run_id", &usage.run_id),
         ("role", &usage.role),
         ("model", &usage.model),

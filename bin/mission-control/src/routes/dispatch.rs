@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::auth::Internal;
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, number, paging};
-use crate::store::dead_letters::Place;
+use crate::store::dead_letters::DeliveryState;
 
 /// The largest number of users and of notifications in one answer.
 const MAX: u32 = 1_000;
@@ -74,9 +74,9 @@ pub(super) async fn fail(
     body: Body<DeliveryFailure>,
 ) -> Result<Json<Value>, ApiError> {
     let status = match app.store.fail(&id, user(&params)?, &body.value).await? {
-        Place::Queue => "failed",
-        Place::Delivered => "delivered",
-        Place::Dead => "dead",
+        DeliveryState::Queue => "failed",
+        DeliveryState::Delivered => "delivered",
+        DeliveryState::Dead => "dead",
     };
     Ok(Json(json!({ "status": status })))
 }
@@ -97,5 +97,5 @@ pub(super) async fn dead(
     Query(params): Params,
 ) -> Result<Json<Page<DeadLetter>>, ApiError> {
     let (limit, before) = paging(&params)?;
-    Ok(Json(app.store.dead(limit, before).await?))
+    Ok(Json(app.store.dead_letters(limit, before).await?))
 }

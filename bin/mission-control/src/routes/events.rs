@@ -35,7 +35,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 struct Reader {
     app: App,
     user_id: Option<String>,
-    form: Form,
+    format: EventFormat,
     /// The last event that was sent.
     after: i64,
     changes: watch::Receiver<()>,
@@ -61,7 +61,7 @@ async fn start(app: &App, headers: &HeaderMap) -> Result<i64, ApiError> {
 
 /// The form of an event on the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum EventFormat {
     /// With its kind as the event's name.
     Named,
     /// Without a name, so that a browser's script gets all kinds as messages.
@@ -73,7 +73,7 @@ pub(super) async fn listen(
     listener: Listener,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    stream(app, listener, &headers, Form::Named).await
+    stream(app, listener, &headers, EventFormat::Named).await
 }
 
 /// The response with a listener's event stream.
@@ -81,7 +81,7 @@ pub(crate) async fn stream(
     app: App,
     listener: Listener,
     headers: &HeaderMap,
-    form: Form,
+    format: EventFormat,
 ) -> Result<Response, ApiError> {
     let place = app.listeners.clone().try_acquire_owned().map_err(|_| {
         let text = "too many event streams are open";
@@ -96,7 +96,7 @@ pub(crate) async fn stream(
     let reader = Reader {
         app,
         user_id: listener.user_id,
-        form,
+        format,
         after,
         changes,
         until,
@@ -135,7 +135,7 @@ impl Reader {
             let events = self.app.store.events_after(user_id, self.after, BATCH).await.ok()?;
             if let Some(last) = events.last() {
                 self.after = last.id;
-                return Some(text(&events, self.form));
+                return Some(text(&events, self.format));
             }
             let until = self.until;
             tokio::select! {
@@ -152,12 +152,12 @@ impl Reader {
 }
 
 /// Events as text of the stream. Neither the JSON nor the kinds contain line breaks.
-fn text(events: &[Event], form: Form) -> String {
+fn text(events: &[Event], format: EventFormat) -> String {
     events.iter().fold(String::new(), |mut out, Event { id, kind, data }| {
         // Writing to a string cannot fail.
-        let _infallible = match form {
-            Form::Named => write!(out, "id: {id}\nevent: {kind}\ndata: {data}\n\n"),
-            Form::Plain => write!(out, "id: {id}\ndata: {data}\n\n"),
+        let _infallible = match format {
+            EventFormat::Named => write!(out, "id: {id}\nevent: {kind}\ndata: {data}\n\n"),
+            EventFormat::Plain => write!(out, "id: {id}\ndata: {data}\n\n"),
         };
         out
     })

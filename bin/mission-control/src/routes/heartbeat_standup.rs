@@ -96,7 +96,7 @@ fn start_of(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
 async fn day_of(app: &App, user_id: &str, zone: Tz, date: NaiveDate) -> Result<Standup, ApiError> {
     let next = date.checked_add_days(Days::new(1)).unwrap_or(date);
     let (from, to) = (stamp(start_of(date, zone)), stamp(start_of(next, zone)));
-    let [done, in_progress, blocked] = app.store.day(user_id, &from, &to).await?;
+    let [done, in_progress, blocked] = app.store.standup_tasks(user_id, &from, &to).await?;
     let summary = format!(
         "{} done, {} in progress, {} blocked.",
         done.len(),

@@ -10,7 +10,7 @@ use super::created;
 use crate::app::App;
 use crate::auth::{Tenant, check_session};
 use crate::error::ApiError;
-use crate::extract::{Body, Id, require, require_key};
+use crate::extract::{Body, Id, require_filled, require_key};
 use crate::store::{Scope, leases};
 
 /// The longest lease, in seconds.
@@ -29,7 +29,7 @@ pub(super) async fn create(
     body: Body<LeaseRequest>,
 ) -> Result<Response, ApiError> {
     let new = body.value;
-    require(&[("task_id", &new.task_id), ("holder", &new.holder)])?;
+    require_filled(&[("task_id", &new.task_id), ("holder", &new.holder)])?;
     require_key(new.idempotency_key.as_deref())?;
     check_ttl(new.ttl_secs)?;
     let (user, key) = (tenant.user_id(), new.idempotency_key.as_deref());

@@ -30,7 +30,7 @@ pub(crate) async fn show(State(app): State<App>, request: Request) -> Result<Res
     if !is_prometheus(&app, &parts.headers) {
         Internal::from_request_parts(&mut parts, &app).await?;
     }
-    let (waiting, oldest) = app.store.queue().await?;
+    let (waiting, oldest) = app.store.queue_depth().await?;
     let listeners = MAX_LISTENERS.saturating_sub(app.listeners.available_permits());
     let text = app.metrics.render(Gauges { waiting, oldest, listeners });
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

@@ -12,8 +12,8 @@ use super::created;
 use crate::app::App;
 use crate::auth::{Internal, Person, Tenant, Writer, check_session};
 use crate::error::ApiError;
-use crate::extract::{Body, Id, Params, paging, require, require_key};
-use crate::store::notifications::About;
+use crate::extract::{Body, Id, Params, paging, require_filled, require_key};
+use crate::store::notifications::Extras;
 use crate::store::tasks::TaskFilter;
 use crate::store::{Scope, documents, messages, notifications, tasks};
 
@@ -40,7 +40,7 @@ pub(super) async fn create_task(
     body: Body<CreateTask>,
 ) -> Result<Response, ApiError> {
     let new = body.value;
-    require(&[("title", &new.title)])?;
+    require_filled(&[("title", &new.title)])?;
     require_key(new.idempotency_key.as_deref())?;
     let (scope, key) = (writer.scope(), new.idempotency_key.as_deref());
     let user = scope.user_id;
@@ -65,7 +65,7 @@ pub(super) async fn update_task(
     body: Body<UpdateTask>,
 ) -> Result<Json<Task>, ApiError> {
     if let Some(title) = &body.value.title {
-        require(&[("title", title)])?;
+        require_filled(&[("title", title)])?;
     }
     Ok(Json(app.store.update_task(writer.scope(), &id, &body.value).await?))
 }
@@ -90,7 +90,7 @@ pub(super) async fn create_message(
     body: Body<CreateMessage>,
 ) -> Result<Response, ApiError> {
     let new = body.value;
-    require(&[("task_id", &new.task_id), ("content", &new.content)])?;
+    require_filled(&[("task_id", &new.task_id), ("content", &new.content)])?;
     require_key(new.idempotency_key.as_deref())?;
     let (actor, role) = match (&writer.tenant, new.actor_type) {
         (Tenant::Agent(_), Some(ActorType::User)) => {
@@ -130,7 +130,7 @@ pub(super) async fn create_document(
     body: Body<CreateDocument>,
 ) -> Result<Response, ApiError> {
     let new = body.value;
-    require(&[("title", &new.title), ("content", &new.content)])?;
+    require_filled(&[("title", &new.title), ("content", &new.content)])?;
     require_key(new.idempotency_key.as_deref())?;
     let (scope, key) = (writer.scope(), new.idempotency_key.as_deref());
     let user = scope.user_id;
@@ -162,7 +162,7 @@ pub(super) async fn create_notification(
     body: Body<CreateNotification>,
 ) -> Result<Response, ApiError> {
     let new = body.value;
-    require(&[
+    require_filled(&[
         ("user_id", &new.user_id),
         ("session_key", &new.session_key),
         ("content", &new.content),
@@ -170,7 +170,7 @@ pub(super) async fn create_notification(
     require_key(new.idempotency_key.as_deref())?;
     check_session(&new.user_id, &new.session_key)?;
     let key = new.idempotency_key.as_deref();
-    let make = async |tx: &mut _| notifications::insert(tx, &new, About::default()).await;
+    let make = async |tx: &mut _| notifications::insert(tx, &new, Extras::default()).await;
     Ok(created(
         app.store.create(Scope::of(&new.user_id), "notifications", key, &body.raw, make).await?,
     ))

@@ -7,7 +7,7 @@ use mc_client::runs::{PutRun, PutStep, Run, RunNote};
 use crate::app::App;
 use crate::auth::{Tenant, Writer, check_session};
 use crate::error::ApiError;
-use crate::extract::{Body, Id, Part, require};
+use crate::extract::{Body, Id, Part, require_filled};
 
 /// The largest step: a request as large as the daemon takes, with the thread that goes with it.
 const MAX_STEP: usize = 8 * 1024 * 1024;
@@ -17,7 +17,7 @@ const MAX_KEY: usize = 200;
 
 /// Refuses a text that cannot be a run's key.
 pub(super) fn check_key(run_key: &str) -> Result<(), ApiError> {
-    require(&[("run_key", run_key)])?;
+    require_filled(&[("run_key", run_key)])?;
     if run_key.len() > MAX_KEY {
         return Err(ApiError::field("run_key", "is too long"));
     }
@@ -56,7 +56,7 @@ pub(super) async fn put_step(
     let index = number
         .flatten()
         .ok_or_else(|| ApiError::field("index", "must be a whole number from 0"))?;
-    require(&[("kind", &body.value.kind)])?;
+    require_filled(&[("kind", &body.value.kind)])?;
     Ok(Json(app.store.put_step(writer.scope(), &run_key, index, &body.value).await?))
 }
 

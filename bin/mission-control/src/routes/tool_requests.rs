@@ -13,7 +13,7 @@ use super::runs::check_key;
 use crate::app::App;
 use crate::auth::{Person, Tenant, Writer, check_session};
 use crate::error::ApiError;
-use crate::extract::{Body, Id, Params, paging, require};
+use crate::extract::{Body, Id, Params, paging, require_filled};
 use crate::store::tool_requests;
 use crate::store::tool_requests::ToolRequestFilter;
 
@@ -40,7 +40,7 @@ pub(super) async fn create(
     body: Body<CreateToolRequest>,
 ) -> Result<Response, ApiError> {
     let new = body.value;
-    require(&[
+    require_filled(&[
         ("task_id", &new.task_id),
         ("tool", &new.tool),
         ("idempotency_key", &new.idempotency_key),

@@ -60,7 +60,7 @@ pub struct NotificationRow {
 }
 
 /// An agent as the page lists it.
-pub struct WakeRow {
+pub struct AgentRow {
     /// Its role.
     pub role: String,
     /// When its last heartbeat was.
@@ -194,13 +194,13 @@ impl Store {
     }
 
     /// The user's agents that had a heartbeat.
-    pub async fn wakes(&self, user_id: &str) -> Result<Vec<WakeRow>, StoreError> {
+    pub async fn agents(&self, user_id: &str) -> Result<Vec<AgentRow>, StoreError> {
         let rows = sqlx::query("SELECT * FROM wakes WHERE user_id = $1 ORDER BY role LIMIT $2")
             .bind(user_id)
             .bind(SHOWN)
             .fetch_all(&self.reader)
             .await?;
-        let row = |row: &AnyRow| WakeRow {
+        let row = |row: &AnyRow| AgentRow {
             role: row.get("role"),
             last_at: time(row.get("last_at")),
             count: row.get("count"),

@@ -11,7 +11,7 @@ use super::{Store, now, time};
 
 /// The state of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum DeliveryState {
     /// Waiting, or leased by a dispatcher.
     Queue,
     /// Acknowledged as delivered.
@@ -20,7 +20,11 @@ pub enum Place {
     Dead,
 }
 
-async fn place(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<Place, StoreError> {
+async fn state_of(
+    tx: &mut AnyConnection,
+    id: &str,
+    user_id: &str,
+) -> Result<DeliveryState, StoreError> {
     let row = sqlx::query("SELECT delivered_at IS NOT NULL AS delivered, dead_at IS NOT NULL AS dead FROM notifications WHERE id = $1 AND user_id = $2")
         .bind(id)
         .bind(user_id)
@@ -28,9 +32,9 @@ async fn place(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<Place,
         .await?
         .ok_or_else(|| StoreError::NotFound("notification"))?;
     Ok(match (flag(&row, "delivered"), flag(&row, "dead")) {
-        (true, _) => Place::Delivered,
-        (false, true) => Place::Dead,
-        (false, false) => Place::Queue,
+        (true, _) => DeliveryState::Delivered,
+        (false, true) => DeliveryState::Dead,
+        (false, false) => DeliveryState::Queue,
     })
 }
 
@@ -42,10 +46,10 @@ impl Store {
         id: &str,
         user_id: &str,
         failure: &DeliveryFailure,
-    ) -> Result<Place, StoreError> {
+    ) -> Result<DeliveryState, StoreError> {
         let mut tx = self.begin().await?;
-        let place = place(&mut tx, id, user_id).await?;
-        if place != Place::Delivered {
+        let state = state_of(&mut tx, id, user_id).await?;
+        if state != DeliveryState::Delivered {
             sqlx::query(
                 "UPDATE notifications SET error = $1, attempts = $2, \
                  dead_at = CASE WHEN $3 = 1 THEN coalesce(dead_at, $4) ELSE dead_at END, \
@@ -60,19 +64,19 @@ impl Store {
             .await?;
         }
         tx.commit().await?;
-        Ok(if failure.dead && place == Place::Queue { Place::Dead } else { place })
+        Ok(if failure.dead && state == DeliveryState::Queue { DeliveryState::Dead } else { state })
     }
 
     /// Puts a dead letter back into the queue with zero attempts. One that is in the queue keeps its
     /// lease: a dispatcher is working on it.
     pub async fn requeue(&self, id: &str, user_id: &str) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        match place(&mut tx, id, user_id).await? {
-            Place::Queue => {}
-            Place::Delivered => {
+        match state_of(&mut tx, id, user_id).await? {
+            DeliveryState::Queue => {}
+            DeliveryState::Delivered => {
                 return Err(Conflict::AlreadyDelivered.into());
             }
-            Place::Dead => {
+            DeliveryState::Dead => {
                 sqlx::query(
                     "UPDATE notifications SET dead_at = NULL, error = NULL, attempts = 0, leased_until = NULL WHERE id = $1",
                 )
@@ -86,7 +90,7 @@ impl Store {
     }
 
     /// The dead letters, newest first.
-    pub async fn dead(
+    pub async fn dead_letters(
         &self,
         limit: u32,
         before: Option<i64>,

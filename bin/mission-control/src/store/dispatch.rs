@@ -127,7 +127,7 @@ async fn deliver(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<bool
 impl Store {
     /// How many notifications are neither delivered nor dead letters, and how long the oldest of
     /// them has waited.
-    pub(crate) async fn queue(&self) -> Result<(i64, std::time::Duration), StoreError> {
+    pub(crate) async fn queue_depth(&self) -> Result<(i64, std::time::Duration), StoreError> {
         let (mut waiting, mut oldest) = (0, None);
         // Each has an index of its own.
         for statement in [

@@ -27,7 +27,7 @@ pub async fn insert(
     new: &CreateDocument,
 ) -> Result<Document, StoreError> {
     if let Some(task_id) = &new.task_id {
-        tasks::require(tx, user_id, task_id).await?;
+        tasks::ensure_exists(tx, user_id, task_id).await?;
     }
     let row = sqlx::query(
         "INSERT INTO documents (id, user_id, task_id, title, content, doc_type, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *",

@@ -71,7 +71,7 @@ pub async fn insert(
     user_id: &str,
     request: &LeaseRequest,
 ) -> Result<Lease, StoreError> {
-    tasks::require(tx, user_id, &request.task_id).await?;
+    tasks::ensure_exists(tx, user_id, &request.task_id).await?;
     let at = Utc::now();
     let newest = sqlx::query(NEWEST)
         .bind(&request.session_key)

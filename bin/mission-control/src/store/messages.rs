@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use super::error::StoreError;
-use super::notifications::About;
+use super::notifications::Extras;
 use super::paging::{page, rows_for};
 use super::{Store, events, json_of, new_id, notifications, now, tasks, time};
 use crate::mentions::mentioned_roles;
@@ -31,7 +31,7 @@ pub async fn insert(
     agent_role: Option<&str>,
     new: &CreateMessage,
 ) -> Result<Message, StoreError> {
-    tasks::require(tx, user_id, &new.task_id).await?;
+    tasks::ensure_exists(tx, user_id, &new.task_id).await?;
     let row = sqlx::query(
         "INSERT INTO messages (id, user_id, task_id, content, actor_type, agent_role, actor_id, attachments, idempotency_key, created_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING *",
@@ -59,7 +59,7 @@ pub async fn insert(
                 task_id: Some(new.task_id.clone()),
                 idempotency_key: None,
             };
-            notifications::insert(tx, &notification, About::default()).await?;
+            notifications::insert(tx, &notification, Extras::default()).await?;
         }
     }
     Ok(made)

@@ -27,7 +27,7 @@ fn notification(row: &AnyRow) -> Notification {
 
 /// What the backend itself adds to a notification.
 #[derive(Debug, Default)]
-pub struct About<'a> {
+pub struct Extras<'a> {
     /// The journaled run that the session resumes with it.
     pub run_key: Option<&'a str>,
     /// Passed on with the delivery.
@@ -38,10 +38,10 @@ pub struct About<'a> {
 pub async fn insert(
     tx: &mut AnyConnection,
     new: &CreateNotification,
-    about: About<'_>,
+    extras: Extras<'_>,
 ) -> Result<Notification, StoreError> {
     if let Some(task_id) = &new.task_id {
-        tasks::require(tx, &new.user_id, task_id).await?;
+        tasks::ensure_exists(tx, &new.user_id, task_id).await?;
     }
     let row = sqlx::query(
         "INSERT INTO notifications (id, user_id, session_key, content, task_id, run_key, metadata, created_at) \
@@ -52,8 +52,8 @@ pub async fn insert(
     .bind(&new.session_key)
     .bind(&new.content)
     .bind(&new.task_id)
-    .bind(about.run_key)
-    .bind(about.metadata.map(|metadata| Value::Object(metadata).to_string()))
+    .bind(extras.run_key)
+    .bind(extras.metadata.map(|metadata| Value::Object(metadata).to_string()))
     .bind(now())
     .fetch_one(&mut *tx)
     .await?;

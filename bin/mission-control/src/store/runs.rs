@@ -110,7 +110,7 @@ impl Store {
             set_once("session_key", known.session_key.as_ref(), put.session_key.as_ref(), is_new)?;
         let task_id = set_once("task_id", known.task_id.as_ref(), put.task_id.as_ref(), is_new)?;
         if let (None, Some(task_id)) = (&known.task_id, task_id) {
-            tasks::require(&mut tx, user_id, task_id).await?;
+            tasks::ensure_exists(&mut tx, user_id, task_id).await?;
         }
         let status = next_status(&known, put.status)?;
         let mut extra: Map<String, Value> = known.extra.clone();

@@ -59,7 +59,11 @@ pub async fn insert(
 }
 
 /// Checks that a task exists and is the user's.
-pub async fn require(tx: &mut AnyConnection, user_id: &str, id: &str) -> Result<(), StoreError> {
+pub async fn ensure_exists(
+    tx: &mut AnyConnection,
+    user_id: &str,
+    id: &str,
+) -> Result<(), StoreError> {
     let found = sqlx::query("SELECT 1 FROM tasks WHERE id = $1 AND user_id = $2")
         .bind(id)
         .bind(user_id)
@@ -136,7 +140,7 @@ impl Store {
     }
 
     /// For a standup: the user's tasks completed between two times, those in progress, those blocked.
-    pub async fn day(
+    pub async fn standup_tasks(
         &self,
         user_id: &str,
         from: &str,

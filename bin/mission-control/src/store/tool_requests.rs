@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use super::error::{Conflict, StoreError};
-use super::notifications::About;
+use super::notifications::Extras;
 use super::paging::{page, rows_for};
 use super::sql::Sql;
 use super::{Scope, Store, events, json_of, new_id, notifications, now, run_rows, tasks, time};
@@ -49,7 +49,7 @@ pub async fn insert(
     user_id: &str,
     new: &CreateToolRequest,
 ) -> Result<ToolRequest, StoreError> {
-    tasks::require(tx, user_id, &new.task_id).await?;
+    tasks::ensure_exists(tx, user_id, &new.task_id).await?;
     if run_rows::status(tx, user_id, &new.run_key).await? == Some(RunStatus::Cancelled) {
         return Err(Conflict::RunCancelled.into());
     }
@@ -182,8 +182,8 @@ impl Store {
             ("tool_request_id".to_owned(), json!(decided.id)),
             ("tool_request_status".to_owned(), json!(decided.status)),
         ]);
-        let about = About { run_key: Some(&decided.run_key), metadata: Some(metadata) };
-        notifications::insert(&mut tx, &notification, about).await?;
+        let extras = Extras { run_key: Some(&decided.run_key), metadata: Some(metadata) };
+        notifications::insert(&mut tx, &notification, extras).await?;
         tx.commit().await?;
         Ok(decided)
     }
