@@ -31,7 +31,7 @@ impl Answer {
     }
 
     /// The response on one short line.
-    pub(crate) fn seen(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let said = match (self.body["code"].as_str(), self.body["error"].as_str()) {
             (Some(code), _) => code.to_owned(),
             (None, Some(error)) => error.to_owned(),
@@ -72,27 +72,27 @@ impl Answer {
 
     /// The JSON of a 200; a failure for anything else.
     pub(crate) fn ok(&self) -> Result<&Value, NotPassed> {
-        ensure(self.status == 200, || format!("expected 200, got {}", self.seen()))?;
+        ensure(self.status == 200, || format!("expected 200, got {}", self.summary()))?;
         ensure(self.is_json(), || {
-            format!("expected JSON with Content-Type: application/json, got {}", self.seen())
+            format!("expected JSON with Content-Type: application/json, got {}", self.summary())
         })?;
         Ok(&self.body)
     }
 
     /// The JSON of a 200 or 201; a failure for anything else.
-    pub(crate) fn made(&self) -> Result<&Value, NotPassed> {
+    pub(crate) fn created(&self) -> Result<&Value, NotPassed> {
         let fits = matches!(self.status, 200 | 201);
-        ensure(fits, || format!("expected 200 or 201, got {}", self.seen()))?;
+        ensure(fits, || format!("expected 200 or 201, got {}", self.summary()))?;
         ensure(self.is_json(), || {
-            format!("expected JSON with Content-Type: application/json, got {}", self.seen())
+            format!("expected JSON with Content-Type: application/json, got {}", self.summary())
         })?;
         Ok(&self.body)
     }
 
     /// Checks that it is an error in the contract's shape.
-    pub(crate) fn shape(&self) -> Result<(), NotPassed> {
+    pub(crate) fn check_error_shape(&self) -> Result<(), NotPassed> {
         ensure(self.is_json(), || {
-            format!("expected an error as JSON, {{error, code?, details?}}, got {}", self.seen())
+            format!("expected an error as JSON, {{error, code?, details?}}, got {}", self.summary())
         })?;
         let error = self.body["error"].as_str().is_some_and(|error| !error.trim().is_empty());
         ensure(error, || {
@@ -106,32 +106,32 @@ impl Answer {
 
     /// Checks that it is an error of this status, in the contract's shape.
     pub(crate) fn fails(&self, status: u16) -> Result<String, NotPassed> {
-        ensure(self.status == status, || format!("expected {status}, got {}", self.seen()))?;
-        self.shape()?;
-        Ok(self.seen())
+        ensure(self.status == status, || format!("expected {status}, got {}", self.summary()))?;
+        self.check_error_shape()?;
+        Ok(self.summary())
     }
 
     /// Checks that it is an error of one of these statuses.
     pub(crate) fn fails_as_one_of(&self, statuses: &[u16]) -> Result<String, NotPassed> {
         let fits = statuses.contains(&self.status);
-        ensure(fits, || format!("expected one of {statuses:?}, got {}", self.seen()))?;
-        self.shape()?;
-        Ok(self.seen())
+        ensure(fits, || format!("expected one of {statuses:?}, got {}", self.summary()))?;
+        self.check_error_shape()?;
+        Ok(self.summary())
     }
 
     /// Checks that it is an error of this status and code.
     pub(crate) fn fails_with(&self, status: u16, code: &str) -> Result<String, NotPassed> {
         self.fails(status)?;
         let fits = self.body["code"] == code;
-        ensure(fits, || format!("expected \"code\": \"{code}\", got {}", self.seen()))?;
-        Ok(self.seen())
+        ensure(fits, || format!("expected \"code\": \"{code}\", got {}", self.summary()))?;
+        Ok(self.summary())
     }
 
     /// The items of a page.
     pub(crate) fn items(&self) -> Result<&[Value], NotPassed> {
         match self.ok()?["items"].as_array() {
             Some(items) => Ok(items),
-            None => failed(format!("expected {{items: […]}}, got {}", self.seen())),
+            None => failed(format!("expected {{items: […]}}, got {}", self.summary())),
         }
     }
 
@@ -139,12 +139,12 @@ impl Answer {
     pub(crate) fn text_at(&self, name: &str) -> Result<&str, NotPassed> {
         match text_of(&self.body, name) {
             Some(text) => Ok(text),
-            None => failed(format!("expected a text in \"{name}\", got {}", self.seen())),
+            None => failed(format!("expected a text in \"{name}\", got {}", self.summary())),
         }
     }
 
     /// Checks that fields have these values.
-    pub(crate) fn holds(&self, expected: &[(&str, Value)]) -> Result<(), NotPassed> {
+    pub(crate) fn has_fields(&self, expected: &[(&str, Value)]) -> Result<(), NotPassed> {
         for (name, value) in expected {
             let found = &self.body[*name];
             ensure(found == value, || {
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn an_error_is_json_with_a_text_and_no_other_kind_of_code() {
         let json = [("content-type", "application/json; charset=utf-8")];
-        let shape = |headers: &[_], text| answer(404, headers, text).shape().is_ok();
+        let shape = |headers: &[_], text| answer(404, headers, text).check_error_shape().is_ok();
         assert!(shape(&json, r#"{"error": "no such task"}"#));
         assert!(shape(&json, r#"{"error": "no such task", "code": "not_found"}"#));
         assert!(!shape(&json, r#"{"error": " ", "code": "not_found"}"#));

@@ -88,7 +88,7 @@ impl World {
     /// Creates a task of a user; returns its id.
     pub(crate) async fn task(&self, user: &str, what: &str) -> Result<String, NotPassed> {
         let task = self.agent(user).post("/tasks", json!({ "title": self.title(what) })).await?;
-        task.made()?;
+        task.created()?;
         task.text_at("id").map(str::to_owned)
     }
 }

@@ -29,7 +29,7 @@ use crate::report::Report;
 use crate::suite::Suite;
 use crate::token::Keys;
 use crate::verdict::NotPassed;
-use crate::world::{Known, World};
+use crate::world::{Setup, World};
 
 /// The backend to check, and the keys to call it with.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ pub async fn check(target: Target, begins: impl Fn(&str)) -> Result<Report, Conf
     let internal = target.internal_token.as_ref().map(|token| token.expose_secret().to_owned());
     let mut world = World::new(
         http,
-        Known {
+        Setup {
             url: target.url,
             keys: Keys::new(&target.key, target.algorithm, target.public_key.as_deref())?,
             internal: target.internal_token,

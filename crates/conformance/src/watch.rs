@@ -41,17 +41,17 @@ impl Watch {
         if answer.status < 400 {
             return;
         }
-        if answer.shape().is_err() {
-            keep(&mut self.malformed_errors, answer.seen());
+        if answer.check_error_shape().is_err() {
+            keep(&mut self.malformed_errors, answer.summary());
         }
         if !STATUSES.contains(&answer.status) {
-            keep(&mut self.unknown_statuses, answer.seen());
+            keep(&mut self.unknown_statuses, answer.summary());
         }
         if matches!(answer.status, 429 | 503) && answer.retry_after().is_none() {
-            keep(&mut self.without_retry_after, answer.seen());
+            keep(&mut self.without_retry_after, answer.summary());
         }
         if answer.status == 500 {
-            keep(&mut self.server_errors, answer.seen());
+            keep(&mut self.server_errors, answer.summary());
         }
     }
 }

@@ -48,7 +48,7 @@ pub(crate) struct Made {
 }
 
 /// What the suite is given.
-pub(crate) struct Known {
+pub(crate) struct Setup {
     /// The backend's address, without a slash at the end.
     pub(crate) url: String,
     pub(crate) keys: Keys,
@@ -59,17 +59,17 @@ pub(crate) struct Known {
 
 impl World {
     /// A run that has not asked the backend anything yet.
-    pub(crate) fn new(http: reqwest::Client, known: Known) -> Self {
+    pub(crate) fn new(http: reqwest::Client, setup: Setup) -> Self {
         let run = uuid::Uuid::new_v4().simple().to_string();
-        let own_users = known.users.is_none();
+        let own_users = setup.users.is_none();
         let random = || (uuid::Uuid::new_v4().to_string(), uuid::Uuid::new_v4().to_string());
-        let (one, two) = known.users.unwrap_or_else(random);
+        let (one, two) = setup.users.unwrap_or_else(random);
         Self {
             http,
-            url: known.url,
-            keys: known.keys,
-            internal: known.internal,
-            secrets: known.secrets,
+            url: setup.url,
+            keys: setup.keys,
+            internal: setup.internal,
+            secrets: setup.secrets,
             features: Capabilities::default(),
             marker: format!("[wombat conformance {}]", &run[..8]),
             one,

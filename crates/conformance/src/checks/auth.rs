@@ -24,9 +24,9 @@ async fn all_refused(w: &World, tokens: Vec<(String, String)>) -> Verdict {
     for (name, token) in tokens {
         let answer = w.token(&token).get("/tasks?limit=1").await?;
         if answer.status != 401 {
-            return failed(format!("{name}: expected 401, got {}", answer.seen()));
+            return failed(format!("{name}: expected 401, got {}", answer.summary()));
         }
-        answer.shape()?;
+        answer.check_error_shape()?;
         names.push(name);
     }
     Ok(format!("401 to each: {}", names.join(", ")))
@@ -58,7 +58,7 @@ async fn good(suite: &mut Suite<'_>) {
                 return failed(format!(
                     "expected 200 for a valid {} token, got {}; give the suite the backend's own key and algorithm",
                     w.keys.algorithm(),
-                    answer.seen()
+                    answer.summary()
                 ));
             }
             answer.items()?;

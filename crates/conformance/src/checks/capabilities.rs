@@ -67,7 +67,7 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
         .check("for-the-dispatcher", &["notifications_dispatch"], sentence, async |w| {
             let answer = w.service()?.get("/capabilities").await?;
             answer.ok()?;
-            Ok(answer.seen())
+            Ok(answer.summary())
         })
         .await;
 }

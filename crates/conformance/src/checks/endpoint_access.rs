@@ -183,8 +183,8 @@ async fn persons(suite: &mut Suite<'_>) {
             let task = w.task(&w.one, "person-writes").await?;
             let body = json!({ "task_id": task, "content": w.title("from a person"), "actor_type": "user" });
             let answer = person.post("/messages", body).await?;
-            answer.made()?;
-            answer.holds(&[("task_id", json!(task))])?;
+            answer.created()?;
+            answer.has_fields(&[("task_id", json!(task))])?;
             let actor = answer.body["actor_type"].as_str().unwrap_or("user");
             ensure(actor == "user", || format!("expected \"actor_type\": \"user\" for a message on behalf of a person, got {actor}"))?;
             Ok(answer.what)

@@ -42,7 +42,7 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
         .required("unknown-field", "Unknown fields are ignored", async |w| {
             let body = json!({ "title": w.title("unknown-field"), "colour": "red" });
             let answer = w.agent(&w.one).post("/tasks", body).await?;
-            answer.made()?;
+            answer.created()?;
             Ok("a task with an unknown field is created".to_owned())
         })
         .await;

@@ -57,21 +57,21 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             for (status, list) in LISTS {
                 let body = json!({ "title": w.title(status), "status": status });
                 let task = w.agent(&user).post("/tasks", body).await?;
-                made.push((list, task.made()?["title"].clone()));
+                made.push((list, task.created()?["title"].clone()));
             }
             w.task(&user, "pending is in no list").await?;
             let body = json!({ "timezone": "UTC" });
             let day = w.agent(&user).post("/standup", body).await?;
             day.ok()?;
             day.text_at("summary")?;
-            day.holds(&[("timezone", json!("UTC")), ("user_id", json!(user))])?;
+            day.has_fields(&[("timezone", json!("UTC")), ("user_id", json!(user))])?;
             let date = day.text_at("date")?;
             ensure(date.len() == 10 && date.is_char_boundary(4), || {
                 format!("expected \"date\" as YYYY-MM-DD, got {date}")
             })?;
             for (list, title) in made {
                 let Some(items) = day.body[list].as_array() else {
-                    return failed(format!("expected a list in \"{list}\", got {}", day.seen()));
+                    return failed(format!("expected a list in \"{list}\", got {}", day.summary()));
                 };
                 let titles = column(items, "title");
                 ensure(titles == [title.as_str().unwrap_or_default()], || {
@@ -89,7 +89,7 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             w.task(&w.two, "for the standup").await?;
             let all = w.service()?.post("/standup", json!({ "timezone": "UTC" })).await?;
             let Some(items) = all.ok()?["items"].as_array() else {
-                return failed(format!("expected {{items: […]}}, got {}", all.seen()));
+                return failed(format!("expected {{items: […]}}, got {}", all.summary()));
             };
             let users: Vec<&Value> = items.iter().map(|day| &day["user_id"]).collect();
             for user in [&w.one, &w.two] {

@@ -49,7 +49,7 @@ async fn one_after_another(suite: &mut Suite<'_>, path: &'static str, name: &str
         .required(&format!("replay-{name}"), SAME, async |w| {
             let body = body(w, path, &w.key()).await?;
             let first = w.agent(&w.one).post(path, body.clone()).await?;
-            first.made()?;
+            first.created()?;
             ensure(!first.replayed(), || {
                 "expected no Idempotent-Replayed on the first response, got true".to_owned()
             })?;
@@ -69,7 +69,7 @@ async fn one_after_another(suite: &mut Suite<'_>, path: &'static str, name: &str
         .required(&format!("conflict-{name}"), OTHER, async |w| {
             let body = body(w, path, &w.key()).await?;
             let first = w.agent(&w.one).post(path, body.clone()).await?;
-            first.made()?;
+            first.created()?;
             let body = other(body, path, &w.title("another"));
             let second = w.agent(&w.one).post(path, body).await?;
             let seen = second.fails_with(409, "idempotency_conflict")?;
@@ -91,7 +91,7 @@ async fn at_once(suite: &mut Suite<'_>, path: &'static str, name: &str) {
             let answers: Vec<_> =
                 join_all(calls).await.into_iter().collect::<Result<_, _>>()?;
             for answer in &answers {
-                answer.made()?;
+                answer.created()?;
                 let same = answer.body["id"] == answers[0].body["id"];
                 ensure(same, || "expected one object for one key, got two".to_owned())?;
             }
@@ -114,7 +114,7 @@ async fn at_once(suite: &mut Suite<'_>, path: &'static str, name: &str) {
                     winners.len()
                 ));
             };
-            winner.made()?;
+            winner.created()?;
             for loser in answers.iter().filter(|answer| answer.status >= 400) {
                 loser.fails_with(409, "idempotency_conflict")?;
                 let sees = loser.body["details"]["original"] == winner.body;
@@ -134,7 +134,7 @@ async fn keys(suite: &mut Suite<'_>) {
             let (title, key) = (w.title("as-values"), w.key());
             let body = json!({ "title": title, "description": "d", "idempotency_key": key });
             let first = w.agent(&w.one).post("/tasks", body).await?;
-            first.made()?;
+            first.created()?;
             let same = format!(
                 " {{ \"idempotency_key\":{},\n \"description\" : \"\\u0064\", \"title\":{} }} ",
                 json!(key),
@@ -145,7 +145,7 @@ async fn keys(suite: &mut Suite<'_>) {
             ensure(second.ok()? == &first.body, || {
                 format!(
                     "expected the original response for the same JSON values, got {}",
-                    second.seen()
+                    second.summary()
                 )
             })?;
             Ok("order, spaces and escapes make no difference".to_owned())
@@ -155,10 +155,10 @@ async fn keys(suite: &mut Suite<'_>) {
         .required("per-endpoint", "A key counts per tenant and per endpoint", async |w| {
             let key = w.key();
             let task = json!({ "title": w.title("per-endpoint"), "idempotency_key": key });
-            w.agent(&w.one).post("/tasks", task).await?.made()?;
+            w.agent(&w.one).post("/tasks", task).await?.created()?;
             let document = body(w, "/documents", &key).await?;
             let answer = w.agent(&w.one).post("/documents", document).await?;
-            answer.made()?;
+            answer.created()?;
             Ok("the key of a task is free for a document".to_owned())
         })
         .await;

@@ -45,7 +45,7 @@ async fn steps(suite: &mut Suite<'_>) {
                 { "index": 1, "kind": "model", "payload": step(1)["payload"] }
             ]);
             run.ok()?;
-            run.holds(&[("status", json!("running")), ("steps", wanted)])?;
+            run.has_fields(&[("status", json!("running")), ("steps", wanted)])?;
             Ok("kept in order; the same again changes nothing, another is refused".to_owned())
         })
         .await;
@@ -107,7 +107,7 @@ async fn states(suite: &mut Suite<'_>) {
         .await;
 }
 
-async fn requested(w: &World) -> Result<(serde_json::Value, String), NotPassed> {
+async fn new_request(w: &World) -> Result<(serde_json::Value, String), NotPassed> {
     let task = w.task(&w.one, "request").await?;
     let run = format!("conformance-{}", uuid::Uuid::new_v4());
     let body = json!({
@@ -115,8 +115,8 @@ async fn requested(w: &World) -> Result<(serde_json::Value, String), NotPassed> 
         "arguments": { "to": "a@example.org" }, "reason": "why", "idempotency_key": w.key()
     });
     let made = w.agent(&w.one).post("/tool-requests", body.clone()).await?;
-    made.made()?;
-    made.holds(&[("status", json!("pending"))])?;
+    made.created()?;
+    made.has_fields(&[("status", json!("pending"))])?;
     Ok((body, made.text_at("id")?.to_owned()))
 }
 
@@ -124,11 +124,11 @@ async fn requests(suite: &mut Suite<'_>) {
     let sentence = "POST /tool-requests → {id, status}; GET /tool-requests?status=, GET /tool-requests/{id}; PATCH by a person";
     suite
         .check("tool-request", &["tool_requests"], sentence, async |w| {
-            let (body, id) = requested(w).await?;
+            let (body, id) = new_request(w).await?;
             let path = format!("/tool-requests/{id}");
             let found = w.agent(&w.one).get(&path).await?;
             found.ok()?;
-            found.holds(&[
+            found.has_fields(&[
                 ("tool", json!("send_mail")),
                 ("arguments", body["arguments"].clone()),
                 ("run_key", body["run_key"].clone()),
@@ -149,23 +149,23 @@ async fn requests(suite: &mut Suite<'_>) {
     let sentence = "repeated: the same request with its status as it is now";
     suite
         .check("repeated-tool-request", &["tool_requests"], sentence, async |w| {
-            let (body, id) = requested(w).await?;
+            let (body, id) = new_request(w).await?;
             let path = format!("/tool-requests/{id}");
             let deny = json!({ "status": "denied", "note": "no" });
             w.person(&w.one)?.patch(&path, deny).await?.ok()?;
             let again = w.agent(&w.one).post("/tool-requests", body).await?;
-            again.made()?;
-            again.holds(&[("id", json!(id)), ("status", json!("denied"))])?;
+            again.created()?;
+            again.has_fields(&[("id", json!(id)), ("status", json!("denied"))])?;
             Ok("the same request, with status denied".to_owned())
         })
         .await;
     let features = ["tool_requests", "notifications", "notifications_dispatch"];
     let sentence = "after which the session gets a notification whose delivery carries run_key";
-    suite.check("told-of-the-decision", &features, sentence, told).await;
+    suite.check("told-of-the-decision", &features, sentence, decision_notifies).await;
 }
 
-async fn told(w: &World) -> Verdict {
-    let (body, id) = requested(w).await?;
+async fn decision_notifies(w: &World) -> Verdict {
+    let (body, id) = new_request(w).await?;
     let path = format!("/tool-requests/{id}");
     w.person(&w.one)?.patch(&path, json!({ "status": "approved" })).await?.ok()?;
     let path = "/dispatch/undelivered?limit_users=1000&limit_notifications=1000";

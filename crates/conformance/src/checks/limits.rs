@@ -15,10 +15,10 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
 /// Acquires a lease; its path, id and fence.
 async fn lease(w: &World, task: &str) -> Result<(String, String, i64), NotPassed> {
     let given = w.agent(&w.one).post("/sessions/lease", lease_request(w, task)).await?;
-    given.made()?;
+    given.created()?;
     let id = given.text_at("lease_id")?.to_owned();
     let Some(fence) = given.body["fence"].as_i64() else {
-        return failed(format!("expected a whole number in \"fence\", got {}", given.seen()));
+        return failed(format!("expected a whole number in \"fence\", got {}", given.summary()));
     };
     Ok((format!("/sessions/lease/{id}"), id, fence))
 }
@@ -46,7 +46,7 @@ async fn leases(suite: &mut Suite<'_>) {
             let (others, _, _) = lease(w, &other).await?;
             for path in [&path, &others] {
                 let freed = w.agent(&w.one).delete(path).await?;
-                ensure(matches!(freed.status, 200 | 204), || freed.seen())?;
+                ensure(matches!(freed.status, 200 | 204), || freed.summary())?;
             }
             let (path, _, next) = lease(w, &task).await?;
             w.agent(&w.one).delete(&path).await?;
@@ -64,7 +64,7 @@ async fn leases(suite: &mut Suite<'_>) {
                 w.agent(&w.one).with("x-session-fence", fence).post("/messages", body).await
             };
             let own = format!("{id}:{fence}");
-            write(&own).await?.made()?;
+            write(&own).await?.created()?;
             w.agent(&w.one).delete(&path).await?;
             let (path, _, _) = lease(w, &task).await?;
             let seen = write(&own).await?.fails_with(409, "stale_fence")?;
@@ -84,7 +84,7 @@ async fn budgets(suite: &mut Suite<'_>) {
             let agent = w.agent(&user);
             let reserve = |usd: f64| json!({ "run_id": "r", "estimate_usd": usd, "idempotency_key": w.key() });
             let held = agent.post("/budget/reserve", reserve(0.75)).await?;
-            held.made()?;
+            held.created()?;
             let id = held.text_at("reservation_id")?;
             let over = agent.post("/budget/reserve", reserve(0.5)).await?;
             over.fails_with(402, "budget_exceeded")?;
@@ -94,7 +94,7 @@ async fn budgets(suite: &mut Suite<'_>) {
                 "idempotency_key": w.key()
             });
             for _ in 0..2 {
-                agent.post("/usage", usage.clone()).await?.made()?;
+                agent.post("/usage", usage.clone()).await?.created()?;
             }
             let budget = agent.get("/budget").await?;
             crate::answer::time_of(budget.ok()?, "period_end")?;
@@ -103,7 +103,7 @@ async fn budgets(suite: &mut Suite<'_>) {
             };
             let fits = near("limit_usd", 1.0) && near("spent_usd", 0.25) && near("remaining_usd", 0.75);
             ensure(fits, || format!("expected limit 1.00, spent 0.25 (usage sent twice under one key), remaining 0.75; got {}", budget.text))?;
-            agent.post("/budget/reserve", reserve(0.5)).await?.made()?;
+            agent.post("/budget/reserve", reserve(0.5)).await?.created()?;
             Ok("reserved, refused, settled once".to_owned())
         })
         .await;
@@ -114,7 +114,7 @@ async fn tools(suite: &mut Suite<'_>) {
     suite
         .check("tools", &["tools"], sentence, async |w| {
             let list = w.agent(&w.one).get("/api/tools").await?;
-            let Some(tools) = list.ok()?["tools"].as_array() else { return failed(format!("expected {{tools: […]}}, got {}", list.seen())) };
+            let Some(tools) = list.ok()?["tools"].as_array() else { return failed(format!("expected {{tools: […]}}, got {}", list.summary())) };
             for tool in tools {
                 let fits = ["name", "description"].iter().all(|name| tool[name].is_string())
                     && tool["parameters"]["type"] == "object";

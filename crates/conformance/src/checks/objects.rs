@@ -22,9 +22,9 @@ async fn required(suite: &mut Suite<'_>) {
                     "title": title, "status": status, "description": "d", "metadata": { "a": [1] }
                 });
                 let made = w.agent(&w.one).post("/tasks", body).await?;
-                made.made()?;
+                made.created()?;
                 made.text_at("id")?;
-                made.holds(&[
+                made.has_fields(&[
                     ("title", json!(title)),
                     ("status", json!(status)),
                     ("description", json!("d")),
@@ -41,7 +41,7 @@ async fn required(suite: &mut Suite<'_>) {
         .required("task-listed", sentence, async |w| {
             let title = w.title("task-listed");
             let made = w.agent(&w.one).post("/tasks", json!({ "title": title })).await?;
-            made.made()?;
+            made.created()?;
             let path = format!("/tasks?limit=200&title={}", super::encode(&title));
             let list = w.agent(&w.one).get(&path).await?;
             let found = list.items()?.iter().find(|task| task["id"] == made.body["id"]);
@@ -60,9 +60,9 @@ async fn required(suite: &mut Suite<'_>) {
             let (task, content) = (w.task(&w.one, "message").await?, w.title("said ü 🦡"));
             let body = json!({ "task_id": task, "content": content, "actor_type": "agent" });
             let made = w.agent(&w.one).post("/messages", body).await?;
-            made.made()?;
+            made.created()?;
             made.text_at("id")?;
-            made.holds(&[("task_id", json!(task)), ("content", json!(content))])?;
+            made.has_fields(&[("task_id", json!(task)), ("content", json!(content))])?;
             Ok(made.what)
         })
         .await;
@@ -76,9 +76,9 @@ async fn required(suite: &mut Suite<'_>) {
                     "title": title, "content": "# text", "doc_type": kind, "task_id": task
                 });
                 let made = w.agent(&w.one).post("/documents", body).await?;
-                made.made()?;
+                made.created()?;
                 made.text_at("id")?;
-                made.holds(&[
+                made.has_fields(&[
                     ("title", json!(title)),
                     ("doc_type", json!(kind)),
                     ("task_id", json!(task)),
@@ -112,7 +112,7 @@ async fn tasks(suite: &mut Suite<'_>) {
             }
             let last = w.agent(&w.one).patch(&path, json!({ "description": "new" })).await?;
             last.ok()?;
-            last.holds(&[
+            last.has_fields(&[
                 ("status", json!("blocked")),
                 ("title", json!(title)),
                 ("description", json!("new")),
@@ -129,7 +129,7 @@ async fn messages(suite: &mut Suite<'_>) {
             let task = w.task(&w.one, "list").await?;
             for text in ["1", "2", "3"] {
                 let body = json!({ "task_id": task, "content": text });
-                w.agent(&w.one).post("/messages", body).await?.made()?;
+                w.agent(&w.one).post("/messages", body).await?.created()?;
             }
             let path = format!("/messages?task_id={task}&limit=2");
             let newest = w.agent(&w.one).get(&path).await?;

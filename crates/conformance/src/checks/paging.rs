@@ -86,7 +86,7 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             w.task(&user, "by-status").await?;
             let body = json!({ "title": w.title("by-status"), "status": "blocked" });
             let blocked = w.agent(&user).post("/tasks", body).await?;
-            blocked.made()?;
+            blocked.created()?;
             let list = w.agent(&user).get("/tasks?status=blocked").await?;
             let items = list.items()?;
             let fits = items.len() == 1 && items[0]["id"] == blocked.body["id"];

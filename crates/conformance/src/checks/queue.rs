@@ -17,21 +17,21 @@ const EXPIRY_TOLERANCE: Duration = Duration::from_secs(20);
 const LEASE_SECS: u64 = 2;
 
 /// A fresh user, and the ids of the notifications that were created for it.
-struct Waiting {
+struct Queued {
     user: String,
     ids: Vec<String>,
 }
 
-async fn waiting(w: &World, texts: &[&str]) -> Result<Waiting, NotPassed> {
+async fn enqueue(w: &World, texts: &[&str]) -> Result<Queued, NotPassed> {
     let user = w.fresh_user()?;
     let mut ids = Vec::new();
     for text in texts {
         let body = json!({ "user_id": user, "session_key": w.session(&user), "content": text });
         let made = w.service()?.post("/notifications", body).await?;
-        made.made()?;
+        made.created()?;
         ids.push(made.text_at("id")?.to_owned());
     }
-    Ok(Waiting { user, ids })
+    Ok(Queued { user, ids })
 }
 
 /// The deliveries of a user, in the queue's order.
@@ -40,7 +40,7 @@ async fn queue(w: &World, user: &str, lease: Option<u64>) -> Result<Vec<Value>, 
     let path = format!("/dispatch/undelivered?limit_users=1000&limit_notifications=1000{lease}");
     let answer = w.service()?.post(&path, json!({})).await?;
     let Some(all) = answer.ok()?["deliveries"].as_array() else {
-        return failed(format!("expected {{deliveries: […]}}, got {}", answer.seen()));
+        return failed(format!("expected {{deliveries: […]}}, got {}", answer.summary()));
     };
     Ok(all.iter().filter(|one| one["user_id"] == *user).cloned().collect())
 }
@@ -49,8 +49,8 @@ fn ids(deliveries: &[Value]) -> Vec<&str> {
     crate::answer::column(deliveries, "notification_id")
 }
 
-async fn act(w: &World, waiting: &Waiting, n: usize, verb: &str, body: Value) -> Verdict {
-    let (id, user) = (&waiting.ids[n], super::encode(&waiting.user));
+async fn post_action(w: &World, queued: &Queued, n: usize, verb: &str, body: Value) -> Verdict {
+    let (id, user) = (&queued.ids[n], super::encode(&queued.user));
     let path = format!("/dispatch/notifications/{id}/{verb}?user_id={user}");
     let answer = w.service()?.post(&path, body).await?;
     answer.ok()?;
@@ -67,7 +67,7 @@ async fn notifications(suite: &mut Suite<'_>) {
     let sentence = "POST /notifications makes one; GET /notifications?unread=true → the tenant's own; POST /notifications/{id}/read";
     suite
         .check("notification", &["notifications"], sentence, async |w| {
-            let made = waiting(w, &["look ü"]).await?;
+            let made = enqueue(w, &["look ü"]).await?;
             let unread = async || w.agent(&made.user).get("/notifications?unread=true").await;
             let before = unread().await?;
             let [one] = before.items()? else {
@@ -95,9 +95,9 @@ async fn notifications(suite: &mut Suite<'_>) {
             let user = w.fresh_user()?;
             let task = w.task(&user, "mention").await?;
             let said = json!({ "task_id": task, "content": format!("@{ROLE} look"), "actor_type": "user" });
-            w.person(&user)?.post("/messages", said).await?.made()?;
+            w.person(&user)?.post("/messages", said).await?.created()?;
             let own = json!({ "task_id": task, "content": format!("@{ROLE} said an agent") });
-            w.agent(&user).post("/messages", own).await?.made()?;
+            w.agent(&user).post("/messages", own).await?.created()?;
             let list = w.agent(&user).get("/notifications").await?;
             let [one] = list.items()? else {
                 return failed(format!("expected one notification, for the user's message; got {}", list.text));
@@ -114,7 +114,7 @@ async fn dispatch(suite: &mut Suite<'_>) {
     let sentence = "POST /dispatch/undelivered → deliveries, oldest first per session; deliver marks one, repeating it is harmless";
     suite
         .check("undelivered", &features, sentence, async |w| {
-            let made = waiting(w, &["first", "second", "third"]).await?;
+            let made = enqueue(w, &["first", "second", "third"]).await?;
             let given = queue(w, &made.user, None).await?;
             ensure(ids(&given) == made.ids, || {
                 format!("expected the notifications {:?} in this order, got {given:?}", made.ids)
@@ -125,14 +125,14 @@ async fn dispatch(suite: &mut Suite<'_>) {
                 ensure(fits, || format!("expected content and session as created, got {one}"))?;
             }
             for _ in 0..2 {
-                act(w, &made, 0, "deliver", json!({})).await?;
+                post_action(w, &made, 0, "deliver", json!({})).await?;
             }
             let left = queue(w, &made.user, None).await?;
             ensure(ids(&left) == made.ids[1..], || {
                 format!("expected the other two after the first was acknowledged, got {left:?}")
             })?;
             for n in 1..3 {
-                act(w, &made, n, "deliver", json!({})).await?;
+                post_action(w, &made, n, "deliver", json!({})).await?;
             }
             let left = queue(w, &made.user, None).await?;
             ensure(left.is_empty(), || {
@@ -143,14 +143,14 @@ async fn dispatch(suite: &mut Suite<'_>) {
         .await;
     suite
         .check("deliver-anothers", &features, "Another tenant's object answers 404", async |w| {
-            let made = waiting(w, &["mine"]).await?;
+            let made = enqueue(w, &["mine"]).await?;
             let path = format!("/dispatch/notifications/{}/deliver?user_id={}", made.ids[0], w.one);
             let seen = w.service()?.post(&path, json!({})).await?.fails(404)?;
             let left = queue(w, &made.user, None).await?;
             ensure(left.len() == 1, || {
                 "expected it to stay in the queue, got it acknowledged by another user".to_owned()
             })?;
-            act(w, &made, 0, "deliver", json!({})).await?;
+            post_action(w, &made, 0, "deliver", json!({})).await?;
             Ok(seen)
         })
         .await;
@@ -158,7 +158,7 @@ async fn dispatch(suite: &mut Suite<'_>) {
     let sentence = "A backend that leases hands a delivery to one caller until its lease ends";
     suite
         .check("lease-of-a-delivery", &features, sentence, async |w| {
-            let made = waiting(w, &["held", "after it"]).await?;
+            let made = enqueue(w, &["held", "after it"]).await?;
             let first = queue(w, &made.user, Some(LEASE_SECS)).await?;
             ensure(!first.is_empty(), || {
                 "expected the waiting notifications, got none".to_owned()
@@ -180,7 +180,7 @@ async fn dispatch(suite: &mut Suite<'_>) {
                 )
             })?;
             for n in 0..2 {
-                act(w, &made, n, "deliver", json!({})).await?;
+                post_action(w, &made, n, "deliver", json!({})).await?;
             }
             Ok("one caller's until the lease expired, then handed out again".to_owned())
         })
@@ -189,7 +189,7 @@ async fn dispatch(suite: &mut Suite<'_>) {
     let sentence = "POST /dispatch/deliver marks many, and names those it does not know";
     suite
         .check("deliver-many", &features, sentence, async |w| {
-            let made = waiting(w, &["a", "b"]).await?;
+            let made = enqueue(w, &["a", "b"]).await?;
             let nowhere = uuid::Uuid::new_v4().to_string();
             let all = made.ids.iter().chain([&nowhere]);
             let all: Vec<_> =
@@ -204,7 +204,7 @@ async fn dispatch(suite: &mut Suite<'_>) {
             ensure(left.is_empty(), || {
                 format!("expected an empty queue after all were acknowledged, got {left:?}")
             })?;
-            Ok(answer.seen())
+            Ok(answer.summary())
         })
         .await;
 }
@@ -214,16 +214,16 @@ async fn failures(suite: &mut Suite<'_>) {
     let sentence = "fail with dead: true takes it out of the queue into the dead letters; requeue puts it back with its attempts at zero";
     suite
         .check("dead-letter", &features, sentence, async |w| {
-            let made = waiting(w, &["poison"]).await?;
+            let made = enqueue(w, &["poison"]).await?;
             let fails = |dead: bool| json!({ "error": "no model", "attempts": 3, "dead": dead });
-            act(w, &made, 0, "fail", fails(false)).await?;
+            post_action(w, &made, 0, "fail", fails(false)).await?;
             let left = queue(w, &made.user, None).await?;
             ensure(left.len() == 1, || {
                 format!(
                     "expected it to stay in the queue after fail with dead: false, got {left:?}"
                 )
             })?;
-            act(w, &made, 0, "fail", fails(true)).await?;
+            post_action(w, &made, 0, "fail", fails(true)).await?;
             let left = queue(w, &made.user, None).await?;
             ensure(left.is_empty(), || {
                 format!("expected it to leave the queue after fail with dead: true, got {left:?}")
@@ -234,13 +234,13 @@ async fn failures(suite: &mut Suite<'_>) {
             ensure(found.is_some_and(|one| one["error"] == "no model"), || {
                 format!("expected it in GET /dispatch/dead with its error, got {found:?}")
             })?;
-            act(w, &made, 0, "requeue", json!({})).await?;
+            post_action(w, &made, 0, "requeue", json!({})).await?;
             let back = queue(w, &made.user, None).await?;
             let zero = back.first().is_some_and(|one| one["attempts"].as_u64().unwrap_or(0) == 0);
             ensure(zero, || {
                 format!("expected it in the queue with zero attempts after requeue, got {back:?}")
             })?;
-            act(w, &made, 0, "deliver", json!({})).await?;
+            post_action(w, &made, 0, "deliver", json!({})).await?;
             Ok("out of the queue, among the dead letters with its error, and back".to_owned())
         })
         .await;

@@ -24,7 +24,7 @@ fn sides(w: &World) -> [(&str, &str); 2] {
 }
 
 /// A request that names another user's object must get the same answer as one with an unknown id.
-async fn hidden(
+async fn answers_as_unknown(
     caller: &Caller<'_>,
     method: Method,
     path: impl Fn(&str) -> String,
@@ -47,7 +47,7 @@ async fn hidden(
 }
 
 /// A list must not hold another user's object.
-async fn nothing_of(caller: &Caller<'_>, path: &str, id: &str) -> Result<(), NotPassed> {
+async fn excludes(caller: &Caller<'_>, path: &str, id: &str) -> Result<(), NotPassed> {
     let answer = caller.get(path).await?;
     // A list filtered by another user's object may answer 404.
     if answer.status == 404 && path.contains(id) {
@@ -70,7 +70,7 @@ async fn lists_and_creates(suite: &mut Suite<'_>) {
             for (owner, other) in sides(w) {
                 let task = w.task(owner, "list-tasks").await?;
                 for caller in others(w, other) {
-                    nothing_of(&caller, "/tasks?limit=200", &task).await?;
+                    excludes(&caller, "/tasks?limit=200", &task).await?;
                 }
             }
             Ok("neither user's list shows the other's task".to_owned())
@@ -81,10 +81,10 @@ async fn lists_and_creates(suite: &mut Suite<'_>) {
             let title = w.title("find-by-title");
             for (owner, other) in sides(w) {
                 let task = w.agent(owner).post("/tasks", json!({ "title": title })).await?;
-                task.made()?;
+                task.created()?;
                 let path = format!("/tasks?limit=200&title={}", super::encode(&title));
                 for caller in others(w, other) {
-                    nothing_of(&caller, &path, task.text_at("id")?).await?;
+                    excludes(&caller, &path, task.text_at("id")?).await?;
                 }
             }
             Ok("a title finds only one's own task".to_owned())
@@ -99,7 +99,7 @@ async fn lists_and_creates(suite: &mut Suite<'_>) {
                     let text = w.title("intruder");
                     let body = |id: &str| Some(json!({ "task_id": id, "content": text }));
                     let path = |_: &str| "/messages".to_owned();
-                    seen = hidden(&caller, Method::POST, path, &task, body).await?;
+                    seen = answers_as_unknown(&caller, Method::POST, path, &task, body).await?;
                 }
             }
             Ok(seen)
@@ -115,7 +115,7 @@ async fn lists_and_creates(suite: &mut Suite<'_>) {
                     let body =
                         |id: &str| Some(json!({ "title": title, "content": "x", "task_id": id }));
                     let path = |_: &str| "/documents".to_owned();
-                    seen = hidden(&caller, Method::POST, path, &task, body).await?;
+                    seen = answers_as_unknown(&caller, Method::POST, path, &task, body).await?;
                 }
             }
             Ok(seen)
@@ -134,7 +134,7 @@ async fn users_and_keys(suite: &mut Suite<'_>) {
                     continue;
                 }
                 let id = made.text_at("id")?;
-                nothing_of(&w.agent(other), "/tasks?limit=200", id).await?;
+                excludes(&w.agent(other), "/tasks?limit=200", id).await?;
             }
             Ok("a user_id in the body gives nothing to another user".to_owned())
         })
@@ -163,8 +163,8 @@ async fn users_and_keys(suite: &mut Suite<'_>) {
             let body = json!({ "title": w.title("same-key"), "idempotency_key": w.key() });
             let first = w.agent(&w.one).post("/tasks", body.clone()).await?;
             let second = w.agent(&w.two).post("/tasks", body).await?;
-            first.made()?;
-            second.made()?;
+            first.created()?;
+            second.created()?;
             let differ = first.text_at("id")? != second.text_at("id")?;
             ensure(differ, || {
                 "expected a task of the second user's own for the same key, got the first user's"
@@ -187,7 +187,7 @@ async fn tasks_and_messages(suite: &mut Suite<'_>) {
                 let task = w.task(owner, "get-task").await?;
                 for caller in others(w, other) {
                     let path = |id: &str| format!("/tasks/{id}");
-                    seen = hidden(&caller, Method::GET, path, &task, none).await?;
+                    seen = answers_as_unknown(&caller, Method::GET, path, &task, none).await?;
                 }
             }
             Ok(seen)
@@ -203,7 +203,7 @@ async fn tasks_and_messages(suite: &mut Suite<'_>) {
                 for caller in others(w, other) {
                     let path = |id: &str| format!("/tasks/{id}");
                     let body = |_: &str| Some(json!({ "title": "taken over" }));
-                    seen = hidden(&caller, Method::PATCH, path, id, body).await?;
+                    seen = answers_as_unknown(&caller, Method::PATCH, path, id, body).await?;
                 }
                 let path = format!("/tasks?limit=200&title={}", super::encode(&title));
                 let own = w.agent(owner).get(&path).await?;
@@ -223,7 +223,7 @@ async fn tasks_and_messages(suite: &mut Suite<'_>) {
                 let task = w.task(owner, "list-messages").await?;
                 for caller in others(w, other) {
                     let path = |id: &str| format!("/messages?task_id={id}");
-                    seen = hidden(&caller, Method::GET, path, &task, none).await?;
+                    seen = answers_as_unknown(&caller, Method::GET, path, &task, none).await?;
                 }
             }
             Ok(seen)
@@ -235,7 +235,7 @@ async fn tasks_and_messages(suite: &mut Suite<'_>) {
                 let (task, key) = (w.task(owner, "look-up-message").await?, w.key());
                 let body =
                     json!({ "task_id": task, "content": w.title("mine"), "idempotency_key": key });
-                w.agent(owner).post("/messages", body).await?.made()?;
+                w.agent(owner).post("/messages", body).await?.created()?;
                 let path = format!("/messages?idempotency_key={}", super::encode(&key));
                 for caller in others(w, other) {
                     let found = caller.get(&path).await?;
@@ -256,13 +256,13 @@ async fn tasks_and_messages(suite: &mut Suite<'_>) {
                 let body =
                     json!({ "title": w.title("mine"), "content": "secret", "task_id": task });
                 let document = w.agent(owner).post("/documents", body).await?;
-                document.made()?;
+                document.created()?;
                 let id = document.text_at("id")?;
                 for caller in others(w, other) {
-                    nothing_of(&caller, "/documents?limit=200", id).await?;
-                    nothing_of(&caller, &format!("/documents?task_id={task}"), &task).await?;
+                    excludes(&caller, "/documents?limit=200", id).await?;
+                    excludes(&caller, &format!("/documents?task_id={task}"), &task).await?;
                     let path = |id: &str| format!("/documents/{id}");
-                    seen = hidden(&caller, Method::GET, path, id, none).await?;
+                    seen = answers_as_unknown(&caller, Method::GET, path, id, none).await?;
                 }
             }
             Ok(seen)
