@@ -32,7 +32,7 @@ fn begin(kind: LinkType, target: &str) -> Event<'static> {
 }
 
 /// The text as HTML.
-pub(in crate::board) fn render(text: &str) -> String {
+pub(crate) fn render(text: &str) -> String {
     let mut end = text.len().min(MAX);
     while !text.is_char_boundary(end) {
         end -= 1;
