@@ -28,13 +28,13 @@ const PROBE: Probe = Probe {
 const HELP: &str = "\
 Settings, by their variables (`wombat-mission-control config` shows those in force):
   AGENT_JWT_SECRET       Checks the agents' tokens; the same as the daemon's. Required
-  INTERNAL_API_TOKEN     Lets the dispatcher in; nobody when absent
+  INTERNAL_API_TOKEN     Authenticates the dispatcher; without it no service can call
   DATABASE_URL           A PostgreSQL server, postgres://…, or a file, sqlite:…
-  MC_BOARD_PASSWORD      What the page asks for; without it the page is for this machine only
-  MC_BUDGET_USD          What a user's agents may spend in a month; no limit when absent
+  MC_BOARD_PASSWORD      The password of the page; without it the page is for this machine only
+  MC_BUDGET_USD          Monthly budget of each user, in US dollars; no limit if absent
   RUST_LOG               How much is logged: error, warn, info, debug [info]
 
-Exit codes: 0 stopped as told, 1 failed, 2 wrong flags, 78 settings to correct.";
+Exit codes: 0 stopped by a signal, 1 failed, 2 wrong flags, 78 settings to correct.";
 
 /// The reference backend of Wombat, with a page at / and a demo application.
 ///

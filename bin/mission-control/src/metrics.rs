@@ -57,7 +57,7 @@ impl Metrics {
         let text = "How long requests took until their answer began, by endpoint.";
         recorder.describe_histogram(REQUEST_SECONDS.into(), Some(Unit::Seconds), text.into());
         for (name, unit, text) in [
-            (WAITING, None, "Notifications that are neither delivered nor given up."),
+            (WAITING, None, "Notifications that are neither delivered nor dead letters."),
             (OLDEST, Some(Unit::Seconds), "How long the oldest of them has waited; 0 without any."),
             (LISTENERS, None, "Open streams of events."),
         ] {

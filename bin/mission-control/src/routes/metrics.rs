@@ -24,7 +24,7 @@ pub(crate) async fn measure(State(app): State<App>, request: Request, next: Next
     response
 }
 
-/// `GET /metrics`, for whoever shows `WOMBAT_METRICS_TOKEN` as a bearer, or the internal token.
+/// `GET /metrics`, with `WOMBAT_METRICS_TOKEN` as a bearer token, or the internal token.
 pub(crate) async fn show(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     let (mut parts, _) = request.into_parts();
     if !is_prometheus(&app, &parts.headers) {

@@ -154,7 +154,7 @@ impl Store {
         Ok(columns)
     }
 
-    /// The user's tasks that were completed since a moment, the newest first.
+    /// The user's tasks that were completed since a time, the newest first.
     pub async fn done_since(&self, user_id: &str, since: &str) -> Result<Vec<TaskRow>, StoreError> {
         let rows = sqlx::query(
             "SELECT id, title, (SELECT count(*) FROM messages m WHERE m.task_id = t.id) AS messages FROM tasks t \

@@ -79,7 +79,7 @@ fn bounds(period: Period, at: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
     (midnight(start), midnight(end.unwrap_or(start)))
 }
 
-fn word(period: Period) -> &'static str {
+fn period_name(period: Period) -> &'static str {
     match period {
         Period::Day => "day",
         Period::Month => "month",
@@ -96,7 +96,7 @@ async fn figures(
         .fetch_optional(&mut *tx)
         .await?;
     let (limit, period) = match own {
-        Some(own) if own.get::<&str, _>("period") == word(Period::Day) => {
+        Some(own) if own.get::<&str, _>("period") == period_name(Period::Day) => {
             (Some(Nanos(own.get("limit_nanos"))), Period::Day)
         }
         Some(own) => (Some(Nanos(own.get("limit_nanos"))), Period::Month),
@@ -214,7 +214,7 @@ impl Store {
         )
         .bind(&put.user_id)
         .bind(limit.0)
-        .bind(word(put.period))
+        .bind(period_name(put.period))
         .bind(now())
         .execute(&mut *tx)
         .await?;

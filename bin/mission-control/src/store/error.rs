@@ -40,7 +40,7 @@ pub enum StoreError {
     #[error("{0}")]
     Unstorable(&'static str),
     /// Locked, full, or not reachable in time: nothing was written, and a retry may succeed.
-    #[error("the database is busy or full")]
+    #[error("the database is busy or full; retry later")]
     Unavailable {
         /// When to retry.
         retry_after: Duration,
@@ -59,10 +59,10 @@ pub enum StoreError {
 #[derive(Debug, thiserror::Error)]
 pub enum Conflict {
     /// A delivered notification cannot be queued again.
-    #[error("the notification was delivered")]
+    #[error("the notification was delivered already")]
     AlreadyDelivered,
     /// A person decides about a tool request once.
-    #[error("it was decided already: {status}")]
+    #[error("the tool request was decided already: {status}")]
     AlreadyDecided {
         /// What was decided.
         status: String,
@@ -76,7 +76,7 @@ pub enum Conflict {
         status: String,
     },
     /// Nobody needs to decide about the tool calls of a cancelled run.
-    #[error("the run was cancelled, so that nobody needs to decide")]
+    #[error("the run was cancelled; its tool requests need no decision")]
     RunCancelled,
     /// A run keeps the session and the task that it was begun with.
     #[error("the run has another {field}")]
@@ -87,13 +87,13 @@ pub enum Conflict {
         known: String,
     },
     /// A step is written once.
-    #[error("the run's step {} is another one", .0.index)]
+    #[error("the run has another step {}", .0.index)]
     StepExists(Box<RunStep>),
     /// The lease under which the write was made is another's by now.
-    #[error("the session's turn has gone to somebody else")]
+    #[error("the session lease is not valid any more: somebody else holds it, or it was released")]
     StaleFence,
     /// Somebody else holds the session's lease.
-    #[error("it is somebody else's turn in this session")]
+    #[error("the session lease is held by somebody else; retry after Retry-After")]
     SessionBusy {
         /// Who holds it.
         holder: String,
@@ -142,8 +142,8 @@ fn is_busy(code: &str) -> bool {
 /// What PostgreSQL cannot store and SQLite can.
 fn unstorable(code: &str) -> Option<&'static str> {
     match code {
-        "22021" => Some("a text holds the character U+0000, which this database cannot keep"),
-        "54000" => Some("a key or a name is longer than this database can find again"),
+        "22021" => Some("a text holds the character U+0000, which this database cannot store"),
+        "54000" => Some("a key or a name is too long for this database's index"),
         _ => None,
     }
 }

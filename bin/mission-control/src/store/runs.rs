@@ -58,10 +58,13 @@ fn next_status(run: &Run, wanted: Option<RunStatus>) -> Result<RunStatus, StoreE
         // The answer tells whoever runs it that it was cancelled; that is final.
         (RunStatus::Cancelled, _) => Ok(RunStatus::Cancelled),
         (RunStatus::Completed, Some(wanted)) if wanted != RunStatus::Completed => {
-            let (why, status) = ("the run is completed and stays so", known.as_str().to_owned());
+            let (why, status) = (
+                "the run is completed; its status cannot change any more",
+                known.as_str().to_owned(),
+            );
             Err(Conflict::RunFinished { why, status }.into())
         }
-        // It has stopped, and nobody is to resume it.
+        // It has stopped, and must not be resumed.
         (_, Some(RunStatus::Failed | RunStatus::Interrupted | RunStatus::AwaitingApproval))
             if run.cancel_requested =>
         {
@@ -245,7 +248,9 @@ fn set_once<'a>(
     is_new: bool,
 ) -> Result<Option<&'a str>, StoreError> {
     match (known, given) {
-        (None, None) if is_new => Err(StoreError::Invalid { field, why: "is required at first" }),
+        (None, None) if is_new => {
+            Err(StoreError::Invalid { field, why: "is required when the run is created" })
+        }
         (Some(known), Some(given)) if known != given => {
             Err(Conflict::RunConflict { field, known: known.clone() }.into())
         }
