@@ -104,8 +104,9 @@ impl<'w> Caller<'w> {
     fn headers(&self) -> Result<HeaderMap, NotPassed> {
         let mut headers = HeaderMap::new();
         let mut put = |name: &'static str, text: &str| {
-            let mut value = HeaderValue::from_bytes(text.as_bytes())
-                .map_err(|_| NotPassed::Failed(format!("the header {name} cannot be sent: its value holds characters that HTTP does not allow")))?;
+            let mut value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| {
+                NotPassed::Failed(format!("{name} cannot be sent: HTTP does not allow its value"))
+            })?;
             value.set_sensitive(true);
             headers.insert(HeaderName::from_static(name), value);
             Ok::<_, NotPassed>(())
