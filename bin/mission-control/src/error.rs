@@ -160,3 +160,50 @@ impl IntoResponse for ApiError {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(error: StoreError) -> (u16, String, Option<u64>) {
+        let error = ApiError::from(error);
+        (error.status.as_u16(), error.body.code.unwrap_or_default(), error.retry_after)
+    }
+
+    #[test]
+    fn each_error_of_the_store_has_its_status_and_code() {
+        let wait = Duration::from_secs(3);
+        let status = || "completed".to_owned();
+        for (error, expected) in [
+            (StoreError::NotFound("task"), (404, "not_found", None)),
+            (
+                StoreError::Invalid { field: "task_id", why: "is wrong" },
+                (400, "invalid_payload", None),
+            ),
+            (StoreError::KeyReused { original: Value::Null }, (409, "idempotency_conflict", None)),
+            (StoreError::BudgetExceeded(Box::default()), (402, "budget_exceeded", None)),
+            (StoreError::Unstorable("too long"), (400, "invalid_payload", None)),
+            (sqlx::Error::PoolTimedOut.into(), (503, "unavailable", Some(1))),
+            (sqlx::Error::RowNotFound.into(), (500, "internal_error", None)),
+            (Conflict::AlreadyDelivered.into(), (409, "already_delivered", None)),
+            (Conflict::AlreadyDecided { status: status() }.into(), (409, "already_decided", None)),
+            (
+                Conflict::RunFinished { why: "it is over", status: status() }.into(),
+                (409, "run_finished", None),
+            ),
+            (Conflict::RunCancelled.into(), (409, "run_cancelled", None)),
+            (
+                Conflict::RunConflict { field: "task_id", known: status() }.into(),
+                (409, "run_conflict", None),
+            ),
+            (Conflict::StaleFence.into(), (409, "stale_fence", None)),
+            (
+                Conflict::SessionBusy { holder: status(), retry_after: wait }.into(),
+                (409, "session_busy", Some(3)),
+            ),
+        ] {
+            let expected = (expected.0, expected.1.to_owned(), expected.2);
+            assert_eq!(answer(error), expected);
+        }
+    }
+}

@@ -95,7 +95,7 @@ impl Login {
         let Some(known) = self.password.clone() else {
             return Err(ApiError::not_found("login"));
         };
-        let _turn = self.checking.acquire().await.map_err(|_| ApiError::internal())?;
+        let _permit = self.checking.acquire().await.map_err(|_| ApiError::internal())?;
         if let Some(wait) = self.wait() {
             let text = "too many wrong passwords; retry later";
             return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", text)

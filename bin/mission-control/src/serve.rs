@@ -102,9 +102,9 @@ fn with_peer<B>(peer: SocketAddr, mut request: http::Request<B>) -> http::Reques
 
 /// Deletes expired rows now and then, as long as it is polled.
 async fn delete_expired(store: &Store) -> Infallible {
-    let mut turn = tokio::time::interval(CLEANUP_INTERVAL);
+    let mut interval = tokio::time::interval(CLEANUP_INTERVAL);
     loop {
-        turn.tick().await;
+        interval.tick().await;
         if let Err(error) = store.delete_expired().await {
             tracing::warn!(%error, "could not delete expired rows");
         }
@@ -113,9 +113,9 @@ async fn delete_expired(store: &Store) -> Infallible {
 
 /// Keeps the metrics' memory bounded where nobody scrapes them, as long as it is polled.
 async fn fold_metrics(metrics: &Metrics) -> Infallible {
-    let mut turn = tokio::time::interval(UPKEEP_INTERVAL);
+    let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
-        turn.tick().await;
+        interval.tick().await;
         metrics.upkeep();
     }
 }
