@@ -38,6 +38,7 @@ fn programs_know_crates_and_crates_know_only_what_they_may() {
         ("openapi-tools", &[]),
         ("wombat-core", &[]),
         ("service", &["mc-client"]),
+        ("conformance", &["mc-client", "retry", "service"]),
         ("test-support", &[]),
         ("e2e", &[]),
         ("xtask", &["test-support"]),
@@ -50,7 +51,7 @@ fn programs_know_crates_and_crates_know_only_what_they_may() {
         ("wombat-dispatcher", &["mc-client", "retry", "service", "wombat-core"]),
         ("wombat-heartbeat", &["mc-client", "retry", "service", "wombat-core"]),
         ("wombat-standup", &["mc-client", "service", "wombat-core"]),
-        ("wombat-mission-control", &["mc-client", "service"]),
+        ("wombat-mission-control", &["conformance", "mc-client", "retry", "service"]),
     ]);
     for (package, known) in knows() {
         let allowed = allowed.get(package.as_str());
