@@ -6,8 +6,8 @@ use llm::request::{LlmRequest, Message, ToolChoice};
 use llm::{Cost, Tier};
 use service::trace::TraceId;
 
-use crate::agent::answer::{RunError, RunErrorKind};
 use crate::errand::Errand;
+use crate::run::answer::{RunError, RunErrorKind};
 use crate::state::App;
 
 /// What a summary begins with, so that people and programs can tell it.

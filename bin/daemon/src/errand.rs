@@ -9,9 +9,9 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::agent::answer::{RunError, RunErrorKind};
 use crate::agent::model::estimate;
-use crate::runs::Registration;
+use crate::run::answer::{RunError, RunErrorKind};
+use crate::run::registry::Registration;
 use crate::state::App;
 
 /// What the offline script sees as the role of these calls.

@@ -13,12 +13,11 @@ pub mod init;
 mod llm_task;
 pub mod metrics;
 pub mod protocols;
-pub mod runs;
+pub mod run;
 pub mod sessions;
 pub mod settings;
 pub mod state;
 pub mod tools;
-pub mod usage;
 pub mod webhook;
 
 use std::time::Duration;

@@ -10,8 +10,8 @@ use serde_json::Value;
 use service::trace::TraceId;
 use wombat_core::untrusted::fence_untrusted;
 
-use crate::agent::answer::{RunError, RunErrorKind};
 use crate::errand::Errand;
+use crate::run::answer::{RunError, RunErrorKind};
 use crate::state::App;
 
 /// The most validation errors that are told.

@@ -8,11 +8,11 @@ use wombat_core::workspace::{Workspace, WorkspaceOptions};
 
 use crate::backend::Backend;
 use crate::metrics::Metrics;
-use crate::runs::Runs;
+use crate::run::registry::Runs;
+use crate::run::usage::UsageBook;
 use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::tools::Tools;
-use crate::usage::UsageBook;
 use crate::webhook::Webhooks;
 
 /// The daemon. Cheap to clone.

@@ -20,9 +20,9 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use crate::agent::answer::RunError;
-use crate::agent::request::RunRequest;
-use crate::runs::{Outcome, RunHandle};
+use crate::run::answer::RunError;
+use crate::run::registry::{Outcome, RunHandle};
+use crate::run::request::RunRequest;
 
 pub use target::Refused;
 
@@ -237,7 +237,7 @@ fn event(request: &RunRequest, handle: &RunHandle, outcome: &Outcome) -> Value {
 }
 
 fn task_of(request: &RunRequest, outcome: &Outcome) -> Option<String> {
-    use crate::agent::request::TaskTarget;
+    use crate::run::request::TaskTarget;
     match (outcome, &request.task) {
         (Ok(answer), _) => Some(answer.task_id.clone()),
         (Err(RunError { produced: Some(produced), .. }), _) => Some(produced.task_id.clone()),

@@ -8,9 +8,9 @@ use mc_client::tool_requests::{CreateToolRequest, ToolRequest, ToolRequestStatus
 use serde_json::{Map, Value, json};
 use wombat_core::untrusted::fence_untrusted;
 
-use super::answer::{RunError, ToolRequestReport};
 use super::driver::{Drive, Scene};
-use super::run::PlannedCall;
+use crate::run::answer::{RunError, ToolRequestReport};
+use crate::run::state_machine::PlannedCall;
 use crate::tools::{AskedFor, ToolOutcome};
 
 /// Characters of the model's own words that go along with a request for approval.

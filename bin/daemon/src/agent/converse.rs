@@ -11,14 +11,14 @@ use serde_json::json;
 use service::otel::Side;
 use tokio::time::Instant;
 
-use super::answer::{RunAnswer, RunError, RunErrorKind, StepReport, ToolRequestReport};
 use super::approval::{Verdict, refused};
 use super::budget::Budget;
 use super::driver::{Drive, Scene};
-use super::events::RunEvent;
 use super::journal::{LlmStep, ToolStep};
 use super::model::{Asker, estimate};
-use super::run::{Dead, Next, PlannedCall, RunState};
+use crate::run::answer::{RunAnswer, RunError, RunErrorKind, StepReport, ToolRequestReport};
+use crate::run::events::RunEvent;
+use crate::run::state_machine::{Dead, Next, PlannedCall, RunState};
 use crate::tools::{ToolContext, ToolOutcome};
 
 /// How many calls of one turn are made at once (docs/RUNS.md).

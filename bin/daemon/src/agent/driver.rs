@@ -19,14 +19,14 @@ use wombat_core::heartbeat::is_empty_checklist;
 use wombat_core::untrusted::fence_untrusted;
 use wombat_core::workspace::{PromptRequest, Snapshot, time_context};
 
-use super::answer::{RunAnswer, RunError, RunErrorKind};
-use super::events::{EventSink, RunEvent};
 use super::journal::{Begun, Journal, LastWord};
 use super::launch::fingerprint;
 use super::lease::SessionLease;
 use super::prepare::{Known, look_up, take_place};
-use super::request::{RunKind, RunRequest};
-use crate::runs::RunHandle;
+use crate::run::answer::{RunAnswer, RunError, RunErrorKind};
+use crate::run::events::{EventSink, RunEvent};
+use crate::run::registry::RunHandle;
+use crate::run::request::{RunKind, RunRequest};
 use crate::sessions::SessionPolicy;
 use crate::state::App;
 use crate::tools::ToolSet;

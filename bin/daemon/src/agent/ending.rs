@@ -3,11 +3,11 @@
 use llm::event::FinishReason;
 use wombat_core::heartbeat::{HeartbeatReply, heartbeat_reply};
 
-use super::answer::{Produced, RunAnswer, RunError, StepReport};
 use super::driver::{Drive, Scene};
-use super::events::RunEvent;
-use super::request::RunKind;
 use super::store;
+use crate::run::answer::{Produced, RunAnswer, RunError, StepReport};
+use crate::run::events::RunEvent;
+use crate::run::request::RunKind;
 
 impl Drive<'_> {
     /// Stores the reply and, for a kickoff, the plan.

@@ -23,9 +23,9 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use super::answer::{RunAnswer, RunError, RunErrorKind, ToolRequestReport};
 use super::lease::SessionLease;
-use crate::runs::RunHandle;
+use crate::run::answer::{RunAnswer, RunError, RunErrorKind, ToolRequestReport};
+use crate::run::registry::RunHandle;
 use crate::sessions::Turn;
 
 /// How long the last word about a run may take to be written.

@@ -11,12 +11,12 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::answer::{RunError, RunErrorKind};
 use super::driver::Drive;
-use super::events::EventSink;
 use super::journal::LastWord;
-use super::request::RunRequest;
-use crate::runs::{Joined, Outcome, Registration, RunHandle};
+use crate::run::answer::{RunError, RunErrorKind};
+use crate::run::events::EventSink;
+use crate::run::registry::{Joined, Outcome, Registration, RunHandle};
+use crate::run::request::RunRequest;
 use crate::state::App;
 
 /// Answers a `send`. With a key the run goes on to its end even if the caller goes away, so that a
@@ -170,7 +170,7 @@ async fn work(
 fn describe(
     span: &mut Span,
     handle: &RunHandle,
-    result: &Result<super::answer::RunAnswer, RunError>,
+    result: &Result<crate::run::answer::RunAnswer, RunError>,
 ) {
     let tally = handle.meter.read();
     let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
@@ -186,7 +186,10 @@ fn describe(
 }
 
 /// Books the end of a run and says it once.
-fn settle(registration: &mut Registration, result: &Result<super::answer::RunAnswer, RunError>) {
+fn settle(
+    registration: &mut Registration,
+    result: &Result<crate::run::answer::RunAnswer, RunError>,
+) {
     match result {
         Ok(answer) => tracing::info!(
             task_id = answer.task_id,

@@ -10,11 +10,11 @@ use serde_json::json;
 use service::otel::{Side, Span};
 use wombat_core::workspace::estimate_tokens;
 
-use super::answer::{RunError, RunErrorKind};
 use super::budget::{Budget, Reserved};
-use super::events::{EventSink, RunEvent};
-use super::meter::Meter;
-use super::request::RunLimits;
+use crate::run::answer::{RunError, RunErrorKind};
+use crate::run::events::{EventSink, RunEvent};
+use crate::run::meter::Meter;
+use crate::run::request::RunLimits;
 use crate::state::App;
 
 /// What stays the same over the turns of a run.

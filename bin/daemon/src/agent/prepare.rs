@@ -7,8 +7,8 @@ use mc_client::idempotency::{RunKey, task_key};
 use mc_client::types::{Capabilities, CreateTask, Message, Task};
 use wombat_core::session::{Role, SessionKey};
 
-use super::answer::{RunError, RunErrorKind};
-use super::request::{RunRequest, TaskTarget};
+use crate::run::answer::{RunError, RunErrorKind};
+use crate::run::request::{RunRequest, TaskTarget};
 use crate::sessions::{Busy, SessionPolicy, Sessions, Turn as SessionTurn};
 
 /// The task's id, and the session's turn on it.

@@ -5,7 +5,7 @@ use mc_client::error::McError;
 use mc_client::idempotency::RunKey;
 use mc_client::types::{ActorType, CreateDocument, CreateMessage, Document, Message};
 
-use super::request::{Kickoff, RunRequest};
+use crate::run::request::{Kickoff, RunRequest};
 
 /// The title of a plan that the caller gives none.
 const PLAN_TITLE: &str = "Plan";

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use service::trace::TraceId;
 
 use super::error::ApiError;
-use crate::agent::answer::RunError;
 use crate::backend::fits;
+use crate::run::answer::RunError;
 use crate::state::App;
 
 /// What this version can do beyond answering messages.

@@ -16,11 +16,11 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::error::ApiError;
-use crate::agent::answer::{RunAnswer, RunError, RunErrorKind};
-use crate::agent::events::{EventSink, RunEvent};
 use crate::agent::launch;
-use crate::agent::request::RunRequest;
-use crate::runs::Outcome;
+use crate::run::answer::{RunAnswer, RunError, RunErrorKind};
+use crate::run::events::{EventSink, RunEvent};
+use crate::run::registry::Outcome;
+use crate::run::request::RunRequest;
 use crate::state::App;
 
 /// How many events are received at once.

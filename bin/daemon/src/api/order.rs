@@ -13,7 +13,7 @@ use wombat_core::session::{Role, SessionKey, UserId};
 use super::error::ApiError;
 use super::resume;
 use super::send::{MAX_KEY_BYTES, read_limits, read_options};
-use crate::agent::request::{RunRequest, TaskTarget};
+use crate::run::request::{RunRequest, TaskTarget};
 use crate::state::App;
 
 /// The user, where a protocol has no place for one.

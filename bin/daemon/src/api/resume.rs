@@ -10,9 +10,9 @@ use wombat_core::session::SessionKey;
 
 use super::error::ApiError;
 use super::send::{read_limits, read_options};
-use crate::agent::answer::{RunError, RunErrorKind};
 use crate::agent::journal::Begun;
-use crate::agent::request::{RunRequest, TaskTarget};
+use crate::run::answer::{RunError, RunErrorKind};
+use crate::run::request::{RunRequest, TaskTarget};
 use crate::state::App;
 use crate::webhook::Webhook;
 

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::error::{ApiError, ErrorBody};
 use super::extract::Segment;
-use crate::agent::answer::UsageShape;
+use crate::run::answer::UsageShape;
 use crate::state::App;
 
 /// The receipt of a cancelled run.

@@ -20,9 +20,9 @@ use super::error::{ApiError, ErrorBody};
 use super::extract::JsonObject;
 use super::fields::Fields;
 use super::{resume, sse};
-use crate::agent::answer::RunAnswer;
 use crate::agent::launch;
-use crate::agent::request::{Kickoff, RunKind, RunLimits, RunOptions, RunRequest, TaskTarget};
+use crate::run::answer::RunAnswer;
+use crate::run::request::{Kickoff, RunKind, RunLimits, RunOptions, RunRequest, TaskTarget};
 use crate::state::App;
 use crate::webhook::{Webhook, is_callers};
 

@@ -18,8 +18,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::error::ApiError;
 use super::live::{Live, Told};
-use crate::agent::answer::RunAnswer;
-use crate::agent::request::RunRequest;
+use crate::run::answer::RunAnswer;
+use crate::run::request::RunRequest;
 use crate::state::App;
 
 /// How often a silent stream says that it is alive.

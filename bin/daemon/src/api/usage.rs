@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header::CONTENT_TYPE;
 
+use crate::run::usage::UsageReport;
 use crate::state::App;
-use crate::usage::UsageReport;
 
 /// Model calls, tokens and money since the process started.
 #[utoipa::path(get, path = "/usage", tag = "operations", responses((status = 200, body = UsageReport)))]

@@ -18,7 +18,7 @@ use super::catalogue::{Catalogue, Outside, OutsideTool};
 use super::result::{ToolOutcome, ToolReply};
 use super::specs::{AskedFor, Builtin};
 use super::{backend_http, backend_tools, mission_control};
-use crate::agent::run::PlannedCall;
+use crate::run::state_machine::PlannedCall;
 
 /// How long one tool call may take (docs/RUNS.md).
 pub(super) const TOOL_TIMEOUT: Duration = Duration::from_secs(30);

@@ -14,8 +14,8 @@ use tokio::sync::broadcast::error::RecvError;
 use super::super::error::ApiError;
 use super::super::live::{Live, Told};
 use super::fault::Fault;
-use crate::agent::answer::RunAnswer;
-use crate::agent::events::RunEvent;
+use crate::run::answer::RunAnswer;
+use crate::run::events::RunEvent;
 use crate::state::App;
 
 pub(super) const WORKING: &str = "TASK_STATE_WORKING";

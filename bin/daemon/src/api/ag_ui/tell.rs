@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::super::live::Told;
 use super::input::Input;
 use super::run_error;
-use crate::agent::answer::RunAnswer;
-use crate::agent::events::RunEvent;
+use crate::run::answer::RunAnswer;
+use crate::run::events::RunEvent;
 
 /// Turns what is told into events, in the order that the protocol asks for.
 pub(super) struct Teller {

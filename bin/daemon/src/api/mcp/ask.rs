@@ -13,8 +13,8 @@ use super::super::sse::{self, Event};
 use super::calls::{Place, Running};
 use super::rpc::{Fault, answered, failed};
 use super::{Incoming, session};
-use crate::agent::answer::RunAnswer;
-use crate::agent::events::RunEvent;
+use crate::run::answer::RunAnswer;
+use crate::run::events::RunEvent;
 use crate::state::App;
 
 const PREFIX: &str = "ask_";

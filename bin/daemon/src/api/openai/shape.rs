@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::super::live::Told;
 use super::error_body;
 use super::read::Streamed;
-use crate::agent::answer::RunAnswer;
-use crate::agent::events::RunEvent;
+use crate::run::answer::RunAnswer;
+use crate::run::events::RunEvent;
 
 /// Writes one answer in OpenAI's form.
 pub(super) struct Shape {

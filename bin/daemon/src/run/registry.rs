@@ -9,9 +9,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::agent::answer::{RunAnswer, RunError, RunErrorKind};
-use crate::agent::meter::Meter;
-use crate::usage::UsageBook;
+use super::answer::{RunAnswer, RunError, RunErrorKind};
+use super::meter::Meter;
+use super::usage::UsageBook;
 
 /// How many cancelled keys are remembered. Where the backend journals runs, the journal remembers
 /// them all; this covers the instance's own lifetime.
