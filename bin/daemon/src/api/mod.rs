@@ -13,6 +13,7 @@ mod live;
 mod llm_task;
 mod mcp;
 mod openai;
+mod options;
 mod order;
 mod resume;
 mod runs;

@@ -11,8 +11,9 @@ use service::trace::TraceId;
 use wombat_core::session::{Role, SessionKey, UserId};
 
 use super::error::ApiError;
+use super::options::{read_limits, read_options};
 use super::resume;
-use super::send::{MAX_KEY_BYTES, read_limits, read_options};
+use super::send::MAX_KEY_BYTES;
 use crate::run::request::{RunRequest, TaskTarget};
 use crate::state::App;
 

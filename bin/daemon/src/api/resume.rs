@@ -9,7 +9,7 @@ use service::trace::TraceId;
 use wombat_core::session::SessionKey;
 
 use super::error::ApiError;
-use super::send::{read_limits, read_options};
+use super::options::{read_limits, read_options};
 use crate::agent::journal::Begun;
 use crate::run::answer::{RunError, RunErrorKind};
 use crate::run::request::{RunRequest, TaskTarget};
