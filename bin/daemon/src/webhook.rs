@@ -14,7 +14,6 @@ use chrono::{SecondsFormat, Utc};
 use http::{HeaderMap, StatusCode};
 use mc_client::error::retry_after;
 use reqwest::Url;
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
@@ -22,7 +21,7 @@ use tracing::Instrument as _;
 
 use crate::run::answer::RunError;
 use crate::run::registry::{Outcome, RunHandle};
-use crate::run::request::RunRequest;
+use crate::run::request::{RunRequest, Webhook};
 
 pub use target::Refused;
 
@@ -48,14 +47,6 @@ const OURS: [&str; 9] = [
     "expect",
     "user-agent",
 ];
-
-/// Where a run's end is told. Holds an address that has been checked.
-#[derive(Debug, Clone)]
-pub struct Webhook {
-    url: Url,
-    secret: Option<SecretString>,
-    headers: HeaderMap,
-}
 
 /// Sends webhooks. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -186,13 +177,6 @@ fn judge(status: StatusCode, headers: &HeaderMap) -> Verdict {
         }
         // Redirects are not followed: they could lead anywhere.
         _ => Verdict::Refused(what),
-    }
-}
-
-impl Webhook {
-    /// A webhook to an address that [`Webhooks::check`] has passed.
-    pub fn new(url: Url, secret: Option<SecretString>, headers: HeaderMap) -> Self {
-        Self { url, secret, headers }
     }
 }
 

@@ -20,13 +20,12 @@ use wombat_core::untrusted::fence_untrusted;
 use wombat_core::workspace::{PromptRequest, Snapshot, time_context};
 
 use super::journal::{Begun, Journal, LastWord};
-use super::launch::fingerprint;
 use super::lease::SessionLease;
 use super::prepare::{Known, look_up, take_place};
 use crate::run::answer::{RunAnswer, RunError, RunErrorKind};
 use crate::run::events::{EventSink, RunEvent};
 use crate::run::registry::RunHandle;
-use crate::run::request::{RunKind, RunRequest};
+use crate::run::request::{RunKind, RunRequest, fingerprint};
 use crate::sessions::SessionPolicy;
 use crate::state::App;
 use crate::tools::ToolSet;

@@ -2,8 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use mc_client::idempotency::{RunKey, canonical_json};
-use serde_json::json;
+use mc_client::idempotency::RunKey;
 use service::otel::{Side, Span};
 use service::trace::TraceId;
 use tokio::sync::watch;
@@ -16,7 +15,7 @@ use super::journal::LastWord;
 use crate::run::answer::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
 use crate::run::registry::{Joined, Outcome, Registration, RunHandle};
-use crate::run::request::RunRequest;
+use crate::run::request::{RunRequest, fingerprint};
 use crate::state::App;
 
 /// Answers a `send`. With a key the run goes on to its end even if the caller goes away, so that a
@@ -227,11 +226,4 @@ fn outcome_of(outcome: &Outcome) -> &'static str {
         Ok(_) => "ok",
         Err(error) => crate::api::code_of(error),
     }
-}
-
-/// What two requests with the same key must have in common to be the same request.
-pub(super) fn fingerprint(request: &RunRequest) -> String {
-    let task = request.task.to_json();
-    let history = request.history.as_ref().map(|turns| json!(turns));
-    canonical_json(&json!({ "message": request.message, "task": task, "history": history }))
 }

@@ -12,9 +12,8 @@ use super::error::ApiError;
 use super::options::{read_limits, read_options};
 use crate::agent::journal::Begun;
 use crate::run::answer::{RunError, RunErrorKind};
-use crate::run::request::{RunRequest, TaskTarget};
+use crate::run::request::{RunRequest, TaskTarget, Webhook};
 use crate::state::App;
-use crate::webhook::Webhook;
 
 /// The order of a run as its journal has it. Another user's run, another role's, and one that
 /// nobody knows are the same: there is none.

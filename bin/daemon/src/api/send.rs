@@ -21,9 +21,9 @@ use super::options::{read_limits, read_options};
 use super::{resume, sse};
 use crate::agent::launch;
 use crate::run::answer::RunAnswer;
-use crate::run::request::{RunRequest, TaskTarget};
+use crate::run::request::{RunRequest, TaskTarget, Webhook};
 use crate::state::App;
-use crate::webhook::{Webhook, is_callers};
+use crate::webhook::is_callers;
 
 /// The longest idempotency key, in bytes.
 pub(super) const MAX_KEY_BYTES: usize = 512;
@@ -261,7 +261,7 @@ struct UncheckedHook {
 impl UncheckedHook {
     async fn checked(self, app: &App) -> Result<Webhook, ApiError> {
         match app.webhooks.check(&self.url).await {
-            Ok(url) => Ok(Webhook::new(url, self.secret, self.headers)),
+            Ok(url) => Ok(Webhook { url, secret: self.secret, headers: self.headers }),
             Err(why) => {
                 let fields = BTreeMap::from([("webhook.url".to_owned(), why.to_string())]);
                 Err(ApiError::fields("webhook_refused", fields))

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use chrono_tz::Tz;
+use http::HeaderMap;
 use llm::request::Message;
-use mc_client::idempotency::RunKey;
+use mc_client::idempotency::{RunKey, canonical_json};
+use secrecy::SecretString;
 use serde_json::{Map, Value, json};
+use url::Url;
 use wombat_core::agent_config::ModelTier;
 use wombat_core::session::SessionKey;
 use wombat_core::workspace::PromptMode;
-
-use crate::webhook::Webhook;
 
 /// One message to be answered.
 #[derive(Debug, Clone)]
@@ -35,6 +36,24 @@ pub struct RunRequest {
     pub resumed: bool,
     /// How far the run may go; never beyond the daemon's own settings.
     pub limits: RunLimits,
+}
+
+/// What two requests with the same key must have in common to be the same request.
+pub fn fingerprint(request: &RunRequest) -> String {
+    let task = request.task.to_json();
+    let history = request.history.as_ref().map(|turns| json!(turns));
+    canonical_json(&json!({ "message": request.message, "task": task, "history": history }))
+}
+
+/// Where a run's end is told. Holds an address that has been checked.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// The address.
+    pub url: Url,
+    /// Signs what is sent.
+    pub secret: Option<SecretString>,
+    /// The caller's own headers.
+    pub headers: HeaderMap,
 }
 
 /// Which task a run belongs to.
