@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 use wombat_core::endpoint::NormalPath;
 
+use super::context::ToolContext;
 use super::result::ToolReply;
-use super::set::ToolContext;
 
 /// Bytes of an answer that are read at all; what the model sees of them is cut further.
 pub(super) const MAX_ANSWER_BYTES: usize = 1024 * 1024;

@@ -10,9 +10,9 @@ use wombat_core::agent_config::AgentProfile;
 use wombat_core::endpoint::{EndpointPattern, NormalPath};
 
 use super::backend_http::{MAX_ANSWER_BYTES, reply};
+use super::context::ToolContext;
 use super::held::Held;
 use super::result::ToolReply;
-use super::set::ToolContext;
 
 /// How long the list is used before it is asked for again.
 const FRESH: Duration = Duration::from_secs(60);

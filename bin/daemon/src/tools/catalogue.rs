@@ -16,9 +16,9 @@ use wombat_core::untrusted::break_control_tokens;
 use wombat_core::workspace::Snapshot;
 
 use super::backend_tools;
+use super::context::TOOL_TIMEOUT;
 use super::mcp::{Listed, McpServer, McpTool};
 use super::openapi::{Named, OpenApiTool};
-use super::set::TOOL_TIMEOUT;
 
 /// Characters of a description that the model gets.
 const MAX_DESCRIPTION: usize = 2_048;

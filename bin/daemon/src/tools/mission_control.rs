@@ -5,8 +5,8 @@ use mc_client::types::{ActorType, CreateDocument, CreateMessage, CreateTask, Upd
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::context::ToolContext;
 use super::result::ToolReply;
-use super::set::ToolContext;
 
 /// Reads arguments that the schema has let through.
 fn read<T: DeserializeOwned>(arguments: &Value) -> Result<T, ToolReply> {

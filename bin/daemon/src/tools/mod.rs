@@ -7,6 +7,7 @@
 mod backend_http;
 mod backend_tools;
 mod catalogue;
+mod context;
 mod held;
 mod hub;
 mod mcp;
@@ -16,10 +17,11 @@ mod result;
 mod set;
 mod specs;
 
+pub use context::ToolContext;
 pub use hub::Tools;
 pub use openapi::OpenApiPlace;
 pub use result::ToolOutcome;
-pub use set::{ToolContext, ToolSet};
+pub use set::ToolSet;
 pub use specs::AskedFor;
 
 /// The names of the built-in tools.

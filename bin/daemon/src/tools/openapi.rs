@@ -15,9 +15,9 @@ use wombat_core::endpoint::{EndpointPattern, NormalPath};
 use wombat_core::workspace::Snapshot;
 
 use super::backend_http::{MAX_ANSWER_BYTES, keyed, reply};
+use super::context::ToolContext;
 use super::held::Held;
 use super::result::ToolReply;
-use super::set::ToolContext;
 
 /// How long a document of the backend is used before it is asked for again.
 const FRESH: Duration = Duration::from_secs(300);
