@@ -7,7 +7,7 @@ use llm::{Cost, Tier};
 use service::trace::TraceId;
 
 use crate::errand::Errand;
-use crate::run::answer::{RunError, RunErrorKind};
+use crate::run::error::{RunError, RunErrorKind};
 use crate::state::App;
 
 /// What a summary begins with, so that people and programs can tell it.

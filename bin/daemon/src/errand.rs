@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::agent::model::estimate;
-use crate::run::answer::{RunError, RunErrorKind};
+use crate::run::error::{RunError, RunErrorKind};
 use crate::run::registry::Registration;
 use crate::state::App;
 

@@ -11,7 +11,7 @@ use service::trace::TraceId;
 use wombat_core::untrusted::fence_untrusted;
 
 use crate::errand::Errand;
-use crate::run::answer::{RunError, RunErrorKind};
+use crate::run::error::{RunError, RunErrorKind};
 use crate::state::App;
 
 /// The most validation errors that are told.

@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use crate::run::answer::RunError;
+use crate::run::error::RunError;
 use crate::run::registry::{Outcome, RunHandle};
 use crate::run::request::{RunRequest, Webhook};
 

@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use wombat_core::untrusted::fence_untrusted;
 
 use super::driver::{Drive, Scene};
-use crate::run::answer::{RunError, ToolRequestReport};
+use crate::run::answer::ToolRequestReport;
+use crate::run::error::RunError;
 use crate::run::state_machine::PlannedCall;
 use crate::tools::{AskedFor, ToolOutcome};
 

@@ -5,7 +5,8 @@ use wombat_core::heartbeat::{HeartbeatReply, heartbeat_reply};
 
 use super::driver::{Drive, Scene};
 use super::store;
-use crate::run::answer::{Produced, RunAnswer, RunError, StepReport};
+use crate::run::answer::{RunAnswer, StepReport};
+use crate::run::error::{Produced, RunError};
 use crate::run::events::RunEvent;
 use crate::run::request::RunKind;
 

@@ -24,7 +24,8 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::lease::SessionLease;
-use crate::run::answer::{RunAnswer, RunError, RunErrorKind, ToolRequestReport};
+use crate::run::answer::{RunAnswer, ToolRequestReport};
+use crate::run::error::{RunError, RunErrorKind};
 use crate::run::registry::RunHandle;
 use crate::sessions::Turn;
 

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::driver::Drive;
 use super::journal::LastWord;
-use crate::run::answer::{RunError, RunErrorKind};
+use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
 use crate::run::registry::{Joined, Outcome, Registration, RunHandle};
 use crate::run::request::{RunRequest, fingerprint};

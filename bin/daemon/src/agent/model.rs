@@ -11,7 +11,7 @@ use service::otel::{Side, Span};
 use wombat_core::workspace::estimate_tokens;
 
 use super::budget::{Budget, Reserved};
-use crate::run::answer::{RunError, RunErrorKind};
+use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::{EventSink, RunEvent};
 use crate::run::meter::Meter;
 use crate::run::request::RunLimits;

@@ -7,7 +7,7 @@ use mc_client::idempotency::{RunKey, task_key};
 use mc_client::types::{Capabilities, CreateTask, Message, Task};
 use wombat_core::session::{Role, SessionKey};
 
-use crate::run::answer::{RunError, RunErrorKind};
+use crate::run::error::{RunError, RunErrorKind};
 use crate::run::request::{RunRequest, TaskTarget};
 use crate::sessions::{Busy, SessionPolicy, Sessions, Turn as SessionTurn};
 

@@ -33,7 +33,7 @@ use super::extract::JsonObject;
 use super::live::Live;
 use super::order::{Order, USER_HEADER, header_text, known_role};
 use super::sse::{self, Event};
-use crate::run::answer::RunError;
+use crate::run::error::RunError;
 use crate::state::App;
 
 /// The version that is spoken.

@@ -20,7 +20,7 @@ use super::extract::{JsonObject, Segment};
 use super::live::Live;
 use super::order::{Order, RESUME_HEADER, TASK_HEADER, USER_HEADER, header_text, known_role};
 use super::sse::{self, Event};
-use crate::run::answer::{RunError, RunErrorKind};
+use crate::run::error::{RunError, RunErrorKind};
 use crate::state::App;
 
 /// The endpoint.

@@ -10,7 +10,7 @@ use service::trace::TraceId;
 
 use super::error::ApiError;
 use crate::backend::fits;
-use crate::run::answer::RunError;
+use crate::run::error::RunError;
 use crate::state::App;
 
 /// What this version can do beyond answering messages.

@@ -17,7 +17,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::error::ApiError;
 use crate::agent::launch;
-use crate::run::answer::{RunAnswer, RunError, RunErrorKind};
+use crate::run::answer::RunAnswer;
+use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::{EventSink, RunEvent};
 use crate::run::registry::Outcome;
 use crate::run::request::RunRequest;

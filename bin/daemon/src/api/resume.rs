@@ -11,7 +11,7 @@ use wombat_core::session::SessionKey;
 use super::error::ApiError;
 use super::options::{read_limits, read_options};
 use crate::agent::journal::Begun;
-use crate::run::answer::{RunError, RunErrorKind};
+use crate::run::error::{RunError, RunErrorKind};
 use crate::run::request::{RunRequest, TaskTarget, Webhook};
 use crate::state::App;
 

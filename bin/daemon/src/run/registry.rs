@@ -9,7 +9,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::answer::{RunAnswer, RunError, RunErrorKind};
+use super::answer::RunAnswer;
+use super::error::{RunError, RunErrorKind};
 use super::meter::Meter;
 use super::usage::UsageBook;
 

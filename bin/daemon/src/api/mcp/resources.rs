@@ -10,7 +10,7 @@ use super::super::error::ApiError;
 use super::super::order::USER_HEADER;
 use super::Incoming;
 use super::rpc::{Fault, RESOURCE_NOT_FOUND};
-use crate::run::answer::RunError;
+use crate::run::error::RunError;
 
 const SCHEME: &str = "mission-control://";
 /// Tasks on a page, and messages of a thread.
