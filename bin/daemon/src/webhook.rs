@@ -21,7 +21,7 @@ use tracing::Instrument as _;
 
 use crate::run::error::RunError;
 use crate::run::registry::{Outcome, RunHandle};
-use crate::run::request::{RunRequest, Webhook};
+use crate::run::request::{RunRequest, TaskTarget, Webhook};
 
 pub use target::Refused;
 
@@ -209,9 +209,8 @@ fn event(request: &RunRequest, handle: &RunHandle, outcome: &Outcome) -> Value {
             event["message_id"] = json!(answer.message_id);
         }
         Err(error) => {
-            let told = crate::api::ApiError::from(error.clone());
-            event["error"] = json!(told.body.error);
-            event["code"] = json!(told.body.code);
+            event["error"] = json!(error.message());
+            event["code"] = json!(error.code());
             if let Some(produced) = &error.produced {
                 event["response"] = json!(produced.response);
             }
@@ -221,7 +220,6 @@ fn event(request: &RunRequest, handle: &RunHandle, outcome: &Outcome) -> Value {
 }
 
 fn task_of(request: &RunRequest, outcome: &Outcome) -> Option<String> {
-    use crate::run::request::TaskTarget;
     match (outcome, &request.task) {
         (Ok(answer), _) => Some(answer.task_id.clone()),
         (Err(RunError { produced: Some(produced), .. }), _) => Some(produced.task_id.clone()),

@@ -343,7 +343,7 @@ impl LastWord {
             Err(error) => match error.kind {
                 RunErrorKind::Cancelled => (RunStatus::Cancelled, json!({ "estimated": true })),
                 RunErrorKind::Draining => (RunStatus::Interrupted, json!({ "estimated": true })),
-                _ => (RunStatus::Failed, json!({ "error": crate::api::code_of(error) })),
+                _ => (RunStatus::Failed, json!({ "error": error.code() })),
             },
         }
     }

@@ -180,7 +180,7 @@ fn describe(
             span.set("gen_ai.conversation.id", answer.task_id.clone());
             span.succeed();
         }
-        Err(error) => span.fail(crate::api::code_of(error)),
+        Err(error) => span.fail(error.code()),
     }
 }
 
@@ -224,6 +224,6 @@ fn outcome_of(outcome: &Outcome) -> &'static str {
         Ok(answer) if answer.silent.is_some() => "silent",
         Ok(answer) if answer.tool_requests.is_some() => "awaiting_approval",
         Ok(_) => "ok",
-        Err(error) => crate::api::code_of(error),
+        Err(error) => error.code(),
     }
 }

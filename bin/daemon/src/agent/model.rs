@@ -226,6 +226,6 @@ fn describe_answer(span: &mut Span, result: &Result<Completion, llm::error::LlmE
             span.set_content("gen_ai.output.messages", || json!([completion.message]).to_string());
             span.succeed();
         }
-        Err(error) => span.fail(crate::api::code_of(&RunError::llm(error.clone()))),
+        Err(error) => span.fail(RunError::llm(error.clone()).code()),
     }
 }

@@ -35,7 +35,6 @@ use utoipa_axum::routes;
 use crate::protocols::Protocol;
 use crate::state::App;
 pub use error::ApiError;
-pub(crate) use error::code_of;
 
 #[derive(OpenApi)]
 #[openapi(info(

@@ -140,4 +140,80 @@ impl RunError {
         let cause = error.cause;
         Self { cause, retry_after, ..Self::new(RunErrorKind::Llm(error.kind, error.message)) }
     }
+
+    /// The error's code: what a program tells it by (docs/API.md).
+    pub fn code(&self) -> &'static str {
+        use RunErrorKind as Kind;
+        match &self.kind {
+            Kind::TaskNotFound => "task_not_found",
+            Kind::BackendUnavailable => "backend_unavailable",
+            Kind::BackendAuth => "backend_auth",
+            Kind::BackendRefused(_) => "backend_error",
+            Kind::ReplyNotStored(_) => "reply_not_stored",
+            Kind::Llm(kind, _) => llm_code(kind),
+            Kind::EmptyReply => "llm_empty_reply",
+            Kind::ContentFiltered => "content_filtered",
+            Kind::Cancelled => "run_cancelled",
+            Kind::Timeout => "run_timeout",
+            Kind::Overloaded => "overloaded",
+            Kind::BudgetExceeded(_) => "budget_exceeded",
+            Kind::PriceUnknown(_) => "invalid_payload",
+            Kind::Draining => "draining",
+            Kind::SessionBusy | Kind::SessionLost => "session_busy",
+            Kind::KeyConflict => "idempotency_conflict",
+            Kind::RunNotFound => "run_not_found",
+            Kind::Internal => "internal_error",
+        }
+    }
+
+    /// The error as a sentence for the caller. Holds no secret.
+    pub fn message(&self) -> String {
+        use RunErrorKind as Kind;
+        let text = match &self.kind {
+            Kind::BackendRefused(why) | Kind::BudgetExceeded(why) | Kind::Llm(_, why) => why,
+            Kind::ReplyNotStored(why) => {
+                return format!("the reply is there (see details) but could not be stored: {why}");
+            }
+            Kind::PriceUnknown(model) => {
+                return format!(
+                    "limits.max_cost_usd: cannot hold, because the price of model {model:?} is not \
+                     known"
+                );
+            }
+            Kind::TaskNotFound => "the backend has no such task for this user",
+            Kind::BackendUnavailable => "the backend cannot be reached or is overloaded",
+            Kind::BackendAuth => {
+                "the backend refuses the agent token: check AGENT_JWT_SECRET on both sides"
+            }
+            Kind::EmptyReply => "the model answered nothing",
+            Kind::ContentFiltered => "a content filter of the provider stopped the answer",
+            Kind::Cancelled => "the run was cancelled",
+            Kind::Timeout => "the run's time is over",
+            Kind::Overloaded => {
+                "the daemon has as many runs as it may (WOMBAT_MAX_CONCURRENT_RUNS)"
+            }
+            Kind::Draining => "the daemon is stopping; send it again",
+            Kind::SessionBusy => "another message of this session is being answered",
+            Kind::SessionLost => {
+                "another instance has taken this session over in the middle of the run; send it \
+                 again"
+            }
+            Kind::KeyConflict => "the idempotency key belongs to another request",
+            Kind::RunNotFound => "there is no journaled run with this key",
+            Kind::Internal => "something went wrong inside the daemon; its log says more",
+        };
+        text.to_owned()
+    }
+}
+
+fn llm_code(kind: &LlmErrorKind) -> &'static str {
+    match kind {
+        LlmErrorKind::NotConfigured { .. } => "llm_not_configured",
+        LlmErrorKind::Auth { .. } => "llm_auth",
+        LlmErrorKind::Unavailable | LlmErrorKind::QuotaExhausted => "llm_unavailable",
+        LlmErrorKind::InvalidRequest => "llm_invalid_request",
+        LlmErrorKind::ContextTooLong => "context_too_long",
+        LlmErrorKind::ContentFiltered => "content_filtered",
+        LlmErrorKind::BadAnswer => "llm_bad_answer",
+    }
 }
