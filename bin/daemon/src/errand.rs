@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::agent::model::estimate;
 use crate::run::error::{RunError, RunErrorKind};
+use crate::run::meter::estimate;
 use crate::run::registry::Registration;
 use crate::state::App;
 

@@ -15,10 +15,11 @@ use super::approval::{Verdict, refused};
 use super::budget::Budget;
 use super::driver::{Drive, Scene};
 use super::journal::{LlmStep, ToolStep};
-use super::model::{Asker, estimate};
+use super::model::Asker;
 use crate::run::answer::{RunAnswer, StepReport, ToolRequestReport};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::RunEvent;
+use crate::run::meter::estimate;
 use crate::run::state_machine::{Dead, Next, PlannedCall, RunState};
 use crate::tools::{ToolContext, ToolOutcome};
 

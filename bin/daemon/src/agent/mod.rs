@@ -11,6 +11,6 @@ mod ending;
 pub(crate) mod journal;
 pub mod launch;
 mod lease;
-pub(crate) mod model;
+mod model;
 mod prepare;
 mod store;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use llm::event::{Completion, StreamEvent, Usage};
 use llm::model::ModelRef;
-use llm::request::{LlmRequest, Message, ToolChoice, ToolList, ToolSpec};
+use llm::request::{LlmRequest, Message, ToolChoice, ToolList};
 use llm::{CallContext, Tally};
 use serde_json::json;
 use service::otel::{Side, Span};
@@ -13,7 +13,7 @@ use wombat_core::workspace::estimate_tokens;
 use super::budget::{Budget, Reserved};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::{EventSink, RunEvent};
-use crate::run::meter::Meter;
+use crate::run::meter::{Meter, estimate};
 use crate::run::request::RunLimits;
 use crate::state::App;
 
@@ -194,25 +194,6 @@ impl From<RunError> for Broken {
 )]
 fn whole(tokens: f64) -> u32 {
     tokens as u32
-}
-
-/// About how many tokens a prompt has.
-pub(crate) fn estimate(messages: &[Message], tools: &ToolList) -> u64 {
-    let of_message = |message: &Message| match message {
-        Message::System { content } | Message::User { content } | Message::Tool { content, .. } => {
-            estimate_tokens(content)
-        }
-        Message::Assistant(turn) => {
-            let calls = turn.tool_calls.iter();
-            estimate_tokens(&turn.text)
-                + calls.map(|call| estimate_tokens(&call.arguments.to_string())).sum::<usize>()
-        }
-    };
-    let of_tool = |tool: &ToolSpec| {
-        estimate_tokens(&tool.description) + estimate_tokens(&tool.parameters.to_string())
-    };
-    let of_tools = tools.size(|tools| tools.iter().map(of_tool).sum::<usize>() as u64);
-    messages.iter().map(of_message).sum::<usize>() as u64 + of_tools
 }
 
 /// What a trace tells of the answer.

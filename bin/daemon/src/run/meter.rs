@@ -4,6 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use llm::Cost;
 use llm::event::{Completion, Usage};
+use llm::request::{Message, ToolList, ToolSpec};
+use wombat_core::workspace::estimate_tokens;
 
 /// The running total of one run.
 #[derive(Debug, Default)]
@@ -78,4 +80,23 @@ impl Meter {
     fn write(&self, change: impl FnOnce(&mut Tally)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
+}
+
+/// About how many tokens a prompt has.
+pub fn estimate(messages: &[Message], tools: &ToolList) -> u64 {
+    let of_message = |message: &Message| match message {
+        Message::System { content } | Message::User { content } | Message::Tool { content, .. } => {
+            estimate_tokens(content)
+        }
+        Message::Assistant(turn) => {
+            let calls = turn.tool_calls.iter();
+            estimate_tokens(&turn.text)
+                + calls.map(|call| estimate_tokens(&call.arguments.to_string())).sum::<usize>()
+        }
+    };
+    let of_tool = |tool: &ToolSpec| {
+        estimate_tokens(&tool.description) + estimate_tokens(&tool.parameters.to_string())
+    };
+    let of_tools = tools.size(|tools| tools.iter().map(of_tool).sum::<usize>() as u64);
+    messages.iter().map(of_message).sum::<usize>() as u64 + of_tools
 }
