@@ -13,7 +13,7 @@ use super::error::{ApiError, ErrorBody};
 use super::extract::JsonObject;
 use super::fields::Fields;
 use super::send::read_history;
-use crate::compact::{Compaction, compact as summarise};
+use crate::model_task::compact::{Compaction, compact as summarise};
 use crate::state::App;
 
 /// How many of the newest turns stay when nothing is said.

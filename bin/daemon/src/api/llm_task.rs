@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::error::{ApiError, ErrorBody};
 use super::extract::JsonObject;
 use super::fields::Fields;
-use crate::llm_task::{LlmTask, compile, run};
+use crate::model_task::llm_task::{LlmTask, compile, run};
 use crate::state::App;
 
 /// The documented form of the body.

@@ -1,6 +1,9 @@
 //! Model calls that are no run of an agent (`/compact`, `/llm-task`): admitted, timed, counted and
 //! dropped like one.
 
+pub(crate) mod compact;
+pub(crate) mod llm_task;
+
 use llm::event::{Completion, Usage};
 use llm::request::LlmRequest;
 use llm::{CallContext, Cost, Tally};
@@ -17,8 +20,8 @@ use crate::state::App;
 /// What the offline script sees as the role of these calls.
 const ROLE: &str = "system";
 
-/// One errand, with its place among the runs.
-pub(crate) struct Errand<'a> {
+/// One task, with its place among the runs.
+pub(crate) struct ModelTask<'a> {
     app: &'a App,
     registration: Registration,
     deadline: Instant,
@@ -27,7 +30,7 @@ pub(crate) struct Errand<'a> {
     named: tracing::Span,
 }
 
-impl<'a> Errand<'a> {
+impl<'a> ModelTask<'a> {
     /// Takes a place, or says why there is none.
     pub(crate) fn begin(app: &'a App, trace: &TraceId) -> Result<Self, RunError> {
         let registration = app.runs.register(Uuid::now_v7().to_string(), None)?;
@@ -40,11 +43,11 @@ impl<'a> Errand<'a> {
             tally: Tally::default(),
         };
         let run_id = &registration.handle.run_id;
-        let named = tracing::error_span!("errand", run_id, trace_id = %trace);
+        let named = tracing::error_span!("model_task", run_id, trace_id = %trace);
         Ok(Self { app, registration, deadline, call, named })
     }
 
-    /// Asks the model. Dropping the errand drops the call.
+    /// Asks the model. Dropping the task drops the call.
     pub(crate) async fn ask(&mut self, request: &LlmRequest) -> Result<Completion, RunError> {
         let handle = &self.registration.handle;
         handle.meter.call_begins(estimate(&request.messages, &request.tools));

@@ -10,7 +10,7 @@ use serde_json::Value;
 use service::trace::TraceId;
 use wombat_core::untrusted::fence_untrusted;
 
-use crate::errand::Errand;
+use crate::model_task::ModelTask;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::state::App;
 
@@ -58,11 +58,11 @@ pub(crate) fn compile(schema: &Value) -> Result<Validator, String> {
 
 /// Asks; an answer that does not fit is sent back once with what is wrong with it.
 pub(crate) async fn run(app: &App, trace: &TraceId, task: LlmTask) -> Result<Outcome, RunError> {
-    let mut errand = Errand::begin(app, trace)?;
+    let mut model_task = ModelTask::begin(app, trace)?;
     let mut request = request(app, &task);
-    let mut completion = first(&mut errand, &mut request).await?;
+    let mut completion = first(&mut model_task, &mut request).await?;
     let Some((_, validator)) = &task.schema else {
-        let (usage, cost) = errand.used();
+        let (usage, cost) = model_task.used();
         let output = Value::String(text_of(&completion)?);
         return Ok(Outcome { output, errors: Vec::new(), model: completion.model, usage, cost });
     };
@@ -74,17 +74,20 @@ pub(crate) async fn run(app: &App, trace: &TraceId, task: LlmTask) -> Result<Out
             errors.join("\n- ")
         );
         request.messages.push(Message::user(told));
-        completion = errand.ask(&request).await?;
+        completion = model_task.ask(&request).await?;
         (output, errors) = check(&text_of(&completion)?, validator);
     }
-    let (usage, cost) = errand.used();
+    let (usage, cost) = model_task.used();
     Ok(Outcome { output, errors, model: completion.model, usage, cost })
 }
 
 /// Asks with the provider's structured output, and without where the provider refuses that. (The
 /// prompt says the same, and the answer is checked in any case.)
-async fn first(errand: &mut Errand<'_>, request: &mut LlmRequest) -> Result<Completion, RunError> {
-    match errand.ask(request).await {
+async fn first(
+    model_task: &mut ModelTask<'_>,
+    request: &mut LlmRequest,
+) -> Result<Completion, RunError> {
+    match model_task.ask(request).await {
         Err(error)
             if request.response_schema.is_some()
                 && matches!(error.kind, RunErrorKind::Llm(LlmErrorKind::InvalidRequest, _)) =>
@@ -94,7 +97,7 @@ async fn first(errand: &mut Errand<'_>, request: &mut LlmRequest) -> Result<Comp
                 "the provider does not take the schema; asking without"
             );
             request.response_schema = None;
-            errand.ask(request).await
+            model_task.ask(request).await
         }
         asked => asked,
     }

@@ -6,7 +6,7 @@ use llm::request::{LlmRequest, Message, ToolChoice};
 use llm::{Cost, Tier};
 use service::trace::TraceId;
 
-use crate::errand::Errand;
+use crate::model_task::ModelTask;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::state::App;
 
@@ -63,8 +63,8 @@ pub(crate) async fn compact(
         temperature: None,
         response_schema: None,
     };
-    let mut errand = Errand::begin(app, trace)?;
-    let completion = errand.ask(&request).await?;
+    let mut model_task = ModelTask::begin(app, trace)?;
+    let completion = model_task.ask(&request).await?;
     match completion.finish_reason {
         FinishReason::ContentFilter => return Err(RunError::new(RunErrorKind::ContentFiltered)),
         // Half of a summary would lose the other half.
@@ -81,7 +81,7 @@ pub(crate) async fn compact(
     }
     let mut messages = vec![Message::system(format!("{MARK}\n{}", summary.trim()))];
     messages.extend_from_slice(recent);
-    let (usage, cost) = errand.used();
+    let (usage, cost) = model_task.used();
     Ok(Compacted { messages, usage, cost })
 }
 
