@@ -11,19 +11,19 @@ use wombat_core::endpoint::{EndpointPattern, NormalPath};
 
 use super::backend_http::{MAX_ANSWER_BYTES, reply};
 use super::context::ToolContext;
-use super::held::Held;
+use super::refreshing_cache::RefreshingCache;
 use super::result::ToolReply;
 
 /// How long the list is used before it is asked for again.
 const FRESH: Duration = Duration::from_secs(60);
 
 /// Keeps the list; it is not asked for before somebody wants it.
-pub(super) fn hold(
+pub(super) fn cached(
     agent: impl Fn() -> Result<AgentClient, String> + Send + Sync + 'static,
-) -> Held<Vec<BackendTool>> {
+) -> RefreshingCache<Vec<BackendTool>> {
     let agent = Arc::new(agent);
     let last: Arc<Mutex<Option<Arc<Vec<BackendTool>>>>> = Arc::default();
-    Held::new(
+    RefreshingCache::new(
         "the backend's tools (GET /api/tools) could not be listed",
         FRESH,
         Arc::new(move || {

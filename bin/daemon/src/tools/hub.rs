@@ -15,9 +15,9 @@ use wombat_core::workspace::Snapshot;
 
 use super::backend_tools;
 use super::catalogue::Catalogue;
-use super::held::Held;
 use super::mcp::{Listed, McpServers};
 use super::openapi::{self, Named, OpenApiPlace};
+use super::refreshing_cache::RefreshingCache;
 use super::set::ToolSet;
 use crate::backend::Backend;
 
@@ -27,8 +27,8 @@ const MAX_CACHED: usize = 256;
 /// The sources of tools, and what was made of them.
 #[derive(Debug)]
 pub struct Tools {
-    openapi: Option<Held<Document>>,
-    backend: Held<Vec<BackendTool>>,
+    openapi: Option<RefreshingCache<Document>>,
+    backend: RefreshingCache<Vec<BackendTool>>,
     mcp: McpServers,
     made: Mutex<Option<Made>>,
 }
@@ -98,8 +98,8 @@ impl Tools {
         let mounted = url::Url::parse(backend.url()).map(|url| url.path().to_owned());
         let mounted = mounted.unwrap_or_default();
         Self {
-            openapi: openapi.map(|place| openapi::hold(place, agent(backend), mounted)),
-            backend: backend_tools::hold(agent(backend)),
+            openapi: openapi.map(|place| openapi::cached(place, agent(backend), mounted)),
+            backend: backend_tools::cached(agent(backend)),
             mcp: McpServers::new(http, workspace),
             made: Mutex::default(),
         }

@@ -16,7 +16,7 @@ use wombat_core::workspace::Snapshot;
 
 use super::backend_http::{MAX_ANSWER_BYTES, keyed, reply};
 use super::context::ToolContext;
-use super::held::Held;
+use super::refreshing_cache::RefreshingCache;
 use super::result::ToolReply;
 
 /// How long a document of the backend is used before it is asked for again.
@@ -78,11 +78,11 @@ type ReadLast = (u64, Arc<Document>);
 
 /// Keeps the document; nothing is read before somebody wants it. `agent` makes the client of calls
 /// that serve no single user, `mounted` is the path of the backend's address.
-pub(super) fn hold(
+pub(super) fn cached(
     place: OpenApiPlace,
     agent: impl Fn() -> Result<AgentClient, String> + Send + Sync + 'static,
     mounted: String,
-) -> Held<Document> {
+) -> RefreshingCache<Document> {
     let fresh = match place {
         OpenApiPlace::Backend(_) => FRESH,
         OpenApiPlace::File(_) => FRESH_FILE,
@@ -90,7 +90,7 @@ pub(super) fn hold(
     // The text of the document that was read last: the same text is the same document.
     let last: Arc<Mutex<Option<ReadLast>>> = Arc::default();
     let agent = Arc::new(agent);
-    Held::new(
+    RefreshingCache::new(
         "the OpenAPI document (WOMBAT_BACKEND_OPENAPI) could not be read",
         fresh,
         Arc::new(move || {

@@ -21,7 +21,7 @@ type Fetch<T> = Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<T>, String>> + Sen
 
 /// The newest good value of something, and how the last fetch went. An outage of its source costs
 /// nothing that was there before.
-pub(super) struct Held<T> {
+pub(super) struct RefreshingCache<T> {
     /// What it is, in log lines.
     what: &'static str,
     fetch: Fetch<T>,
@@ -42,7 +42,7 @@ impl<T> Clone for State<T> {
     }
 }
 
-impl<T: Send + Sync + 'static> Held<T> {
+impl<T: Send + Sync + 'static> RefreshingCache<T> {
     /// Nothing is fetched yet. A value is used for `fresh` before it is fetched again; a fetch that
     /// finds the same thing gives the same `Arc`.
     pub(super) fn new(what: &'static str, fresh: Duration, fetch: Fetch<T>) -> Self {
@@ -126,9 +126,9 @@ impl<T: Send + Sync + 'static> Held<T> {
     }
 }
 
-impl<T> std::fmt::Debug for Held<T> {
+impl<T> std::fmt::Debug for RefreshingCache<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Held").finish_non_exhaustive()
+        f.debug_struct("RefreshingCache").finish_non_exhaustive()
     }
 }
 
@@ -149,19 +149,19 @@ mod tests {
                 if n == 1 { Err("down".to_owned()) } else { Ok(Arc::new(n)) }
             })
         });
-        let held = Held::new("it", Duration::from_secs(60), fetch);
-        assert_eq!(held.report().1["status"], "unchecked");
-        assert_eq!(held.get().await.as_deref(), Some(&0));
-        assert_eq!(held.get().await.as_deref(), Some(&0));
+        let cache = RefreshingCache::new("it", Duration::from_secs(60), fetch);
+        assert_eq!(cache.report().1["status"], "unchecked");
+        assert_eq!(cache.get().await.as_deref(), Some(&0));
+        assert_eq!(cache.get().await.as_deref(), Some(&0));
         assert_eq!(asked.load(Ordering::Relaxed), 1, "fresh values are not fetched again");
         tokio::time::sleep(Duration::from_secs(61)).await;
-        assert_eq!(held.settled().await.unwrap_err(), "down");
-        assert_eq!(held.get().await.as_deref(), Some(&0), "what was there goes on to hold");
-        assert_eq!(held.report().1, json!({ "status": "error", "error": "down" }));
+        assert_eq!(cache.settled().await.unwrap_err(), "down");
+        assert_eq!(cache.get().await.as_deref(), Some(&0), "what was there goes on to hold");
+        assert_eq!(cache.report().1, json!({ "status": "error", "error": "down" }));
         assert_eq!(asked.load(Ordering::Relaxed), 2, "a failure is not tried again at once");
         tokio::time::sleep(RETRY).await;
-        assert_eq!(held.settled().await.as_deref(), Ok(&2));
-        assert_eq!(held.report().1, json!({ "status": "ok" }));
+        assert_eq!(cache.settled().await.as_deref(), Ok(&2));
+        assert_eq!(cache.report().1, json!({ "status": "ok" }));
     }
 
     #[tokio::test]
@@ -175,11 +175,11 @@ mod tests {
                 Err("down".to_owned())
             })
         });
-        let held = Held::new("it", Duration::ZERO, fetch);
-        let all = futures::future::join_all((0..50).map(|_| held.get())).await;
+        let cache = RefreshingCache::new("it", Duration::ZERO, fetch);
+        let all = futures::future::join_all((0..50).map(|_| cache.get())).await;
         assert!(all.iter().all(Option::is_none));
         assert_eq!(asked.load(Ordering::Relaxed), 1);
-        assert_eq!(held.settled().await.unwrap_err(), "down");
-        assert_eq!(held.report().1, json!({ "status": "error", "error": "down" }));
+        assert_eq!(cache.settled().await.unwrap_err(), "down");
+        assert_eq!(cache.report().1, json!({ "status": "error", "error": "down" }));
     }
 }
