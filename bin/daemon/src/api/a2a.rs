@@ -30,8 +30,8 @@ use self::fault::{Fault, Kind};
 use self::open::{Open, OpenTask};
 use super::error::ApiError;
 use super::extract::JsonObject;
-use super::live::Live;
-use super::order::{Order, USER_HEADER, header_text, known_role};
+use super::protocol_request::{ProtocolRequest, USER_HEADER, header_text, known_role};
+use super::run_stream::RunStream;
 use super::sse::{self, Event};
 use crate::run::error::RunError;
 use crate::state::App;
@@ -263,10 +263,10 @@ impl Incoming {
     /// Begins the run that a message asks for.
     async fn begin(&self, params: &Map<String, Value>) -> Result<(Arc<OpenTask>, bool), Fault> {
         let asked = ask::read(&self.role, &self.headers, params)?;
-        let user = asked.order.user.clone();
-        let request = asked.order.check(&self.app, &self.trace).await?;
-        let live = Live::start(self.app.clone(), request, self.trace.clone()).await?;
-        let task = self.open.begin(&self.app, user, self.role.clone(), live).await?;
+        let user = asked.request.user.clone();
+        let request = asked.request.check(&self.app, &self.trace).await?;
+        let updates = RunStream::start(self.app.clone(), request, self.trace.clone()).await?;
+        let task = self.open.begin(&self.app, user, self.role.clone(), updates).await?;
         Ok((task, asked.returns_at_once))
     }
 
@@ -295,9 +295,11 @@ impl Incoming {
     /// For whom, as whom and where tasks are read.
     fn caller(&self) -> Result<Caller, Fault> {
         let user = header_text(&self.headers, USER_HEADER).unwrap_or_default();
-        let order = Order { user, user_field: USER_HEADER, ..Order::default() };
+        let protocol_request =
+            ProtocolRequest { user, user_field: USER_HEADER, ..ProtocolRequest::default() };
         let role = known_role(&self.app, &self.role)?;
-        let user = order.user().map_err(|why| ApiError::fields("invalid_payload", why))?;
+        let user =
+            protocol_request.user().map_err(|why| ApiError::fields("invalid_payload", why))?;
         let client = self.app.backend.agent(user.as_str(), role.as_str());
         let client = client.map_err(|error| backend(&error))?;
         Ok(Caller {

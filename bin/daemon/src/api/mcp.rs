@@ -110,7 +110,7 @@ fn invalid(why: &str) -> Response {
 }
 
 fn session(headers: &HeaderMap) -> String {
-    super::order::header_text(headers, SESSION).unwrap_or_default()
+    super::protocol_request::header_text(headers, SESSION).unwrap_or_default()
 }
 
 impl Incoming<'_> {
@@ -151,6 +151,7 @@ impl Incoming<'_> {
     /// The person for whom the client works. It stands in a header, which the client's own model
     /// cannot write.
     fn user(&self) -> String {
-        super::order::header_text(self.headers, super::order::USER_HEADER).unwrap_or_default()
+        super::protocol_request::header_text(self.headers, super::protocol_request::USER_HEADER)
+            .unwrap_or_default()
     }
 }

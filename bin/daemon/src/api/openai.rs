@@ -14,8 +14,8 @@ use service::trace::TraceId;
 
 use super::error::ApiError;
 use super::extract::{JsonObject, Segment};
-use super::live::Live;
-use super::order::known_role;
+use super::protocol_request::known_role;
+use super::run_stream::RunStream;
 use super::sse::{self, Event};
 use crate::agent::launch;
 use crate::state::App;
@@ -120,16 +120,18 @@ async fn complete(
     body: Result<JsonObject, ApiError>,
 ) -> Result<Response, ApiError> {
     let JsonObject(body) = body?;
-    let (order, wanted) = read(&body, headers)?;
-    let shape = Shape::new(&order.role, wanted);
-    let request = order.check(&app, &trace).await?;
+    let (protocol_request, wanted) = read(&body, headers)?;
+    let shape = Shape::new(&protocol_request.role, wanted);
+    let request = protocol_request.check(&app, &trace).await?;
     if shape.wanted.is_none() {
         let answer = launch::send(&app, request, trace).await?;
         return Ok(Json(shape.completion(&answer)).into_response());
     }
     let mut shape = shape;
-    let live = Live::start(app, request, trace).await?;
+    let updates = RunStream::start(app, request, trace).await?;
     Ok(sse::response(
-        live.flat_map(move |told| stream::iter(shape.told(told).into_iter().map(Event::data))),
+        updates.flat_map(move |update| {
+            stream::iter(shape.encode(update).into_iter().map(Event::data))
+        }),
     ))
 }

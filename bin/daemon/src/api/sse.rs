@@ -17,7 +17,7 @@ use service::trace::TraceId;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::error::ApiError;
-use super::live::{Live, Told};
+use super::run_stream::{RunStream, RunUpdate};
 use crate::run::answer::RunAnswer;
 use crate::run::request::RunRequest;
 use crate::state::App;
@@ -71,11 +71,11 @@ pub(super) async fn respond(
     request: RunRequest,
     trace: TraceId,
 ) -> Result<Response, ApiError> {
-    let live = Live::start(app, request, trace).await?;
-    Ok(response(live.map(|told| match told {
-        Told::Event(event) => encode(event.name(), &event),
-        Told::Done(answer) => done(&answer),
-        Told::Failed(error) => failure(&error),
+    let updates = RunStream::start(app, request, trace).await?;
+    Ok(response(updates.map(|update| match update {
+        RunUpdate::Event(event) => encode(event.name(), &event),
+        RunUpdate::Done(answer) => done(&answer),
+        RunUpdate::Failed(error) => failure(&error),
     })))
 }
 
@@ -175,7 +175,7 @@ mod tests {
 
     use super::*;
 
-    async fn told(response: Response) -> String {
+    async fn body_of(response: Response) -> String {
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
         String::from_utf8(bytes.to_vec()).unwrap()
     }
@@ -198,7 +198,7 @@ mod tests {
     #[tokio::test]
     async fn a_line_break_in_data_begins_no_event() {
         let data = "a\n\nevent: done\rdata: b".to_owned();
-        let text = told(response(stream::iter([Event::data(data)]))).await;
+        let text = body_of(response(stream::iter([Event::data(data)]))).await;
         assert_eq!(text, "data: a\ndata: \ndata: event: done\ndata: data: b\n\n");
     }
 
@@ -208,6 +208,6 @@ mod tests {
             tokio::time::sleep(KEEP_ALIVE * 2 + Duration::from_secs(1)).await;
             Event::data("late".to_owned())
         });
-        assert_eq!(told(response(late)).await, ":\n\n:\n\ndata: late\n\n");
+        assert_eq!(body_of(response(late)).await, ":\n\n:\n\ndata: late\n\n");
     }
 }

@@ -3,13 +3,15 @@
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
-use super::super::order::{Order, RESUME_HEADER, TASK_HEADER, USER_HEADER, header_text};
+use super::super::protocol_request::{
+    ProtocolRequest, RESUME_HEADER, TASK_HEADER, USER_HEADER, header_text,
+};
 use super::fault::{Fault, Kind};
 
 /// What a `SendMessageRequest` asks for.
 #[derive(Debug)]
 pub(super) struct Asked {
-    pub(super) order: Order,
+    pub(super) request: ProtocolRequest,
     /// Whether the answer is the task as it stands, and not its end.
     pub(super) returns_at_once: bool,
 }
@@ -79,7 +81,7 @@ pub(super) fn read(
         format!("{} ({})", about.trim(), key.chars().take(8).collect::<String>())
     };
     let task_title = text(given, "task_title")?.unwrap_or_else(title);
-    let order = Order {
+    let request = ProtocolRequest {
         user: header_text(headers, USER_HEADER).unwrap_or_default(),
         user_field: USER_HEADER,
         role: role.to_owned(),
@@ -88,10 +90,10 @@ pub(super) fn read(
         task_id,
         key: Some(key),
         resume,
-        ..Order::default()
+        ..ProtocolRequest::default()
     };
     let at_once = configuration.get("returnImmediately");
-    Ok(Asked { order, returns_at_once: at_once.and_then(Value::as_bool).unwrap_or(false) })
+    Ok(Asked { request, returns_at_once: at_once.and_then(Value::as_bool).unwrap_or(false) })
 }
 
 /// Refuses a client that takes no text.
@@ -145,8 +147,8 @@ mod tests {
     #[test]
     fn a_message_is_an_order() {
         let asked = reading(message(), json!({ "returnImmediately": true })).unwrap();
-        assert_eq!(asked.order.message, "Do it.\n\n{\"a\":1}");
-        assert_eq!(asked.order.key.as_deref(), Some("m1"));
+        assert_eq!(asked.request.message, "Do it.\n\n{\"a\":1}");
+        assert_eq!(asked.request.key.as_deref(), Some("m1"));
         assert!(asked.returns_at_once);
     }
 

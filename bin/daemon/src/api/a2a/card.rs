@@ -4,7 +4,7 @@ use http::{HeaderMap, header};
 use serde_json::{Value, json};
 use wombat_core::session::Role;
 
-use super::super::order::header_text;
+use super::super::protocol_request::header_text;
 use crate::state::App;
 
 /// The card of a role. Its addresses are those by which the caller came here.

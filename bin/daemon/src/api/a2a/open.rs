@@ -12,7 +12,7 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::super::error::ApiError;
-use super::super::live::{Live, Told};
+use super::super::run_stream::{RunStream, RunUpdate};
 use super::fault::Fault;
 use crate::run::answer::RunAnswer;
 use crate::run::events::RunEvent;
@@ -109,25 +109,25 @@ impl OpenTask {
     }
 
     /// Takes what the run tells, and passes it on.
-    fn take(&self, told: &Told) {
+    fn take(&self, update: &RunUpdate) {
         self.view(|view| {
-            let events = match told {
-                Told::Event(RunEvent::Start { .. }) => Vec::new(),
-                Told::Event(RunEvent::Chunk { data }) => {
+            let events = match update {
+                RunUpdate::Event(RunEvent::Start { .. }) => Vec::new(),
+                RunUpdate::Event(RunEvent::Chunk { data }) => {
                     let append = !view.text.is_empty();
                     view.text.push_str(data);
                     vec![self.artifact_update(data, append, false)]
                 }
-                Told::Event(RunEvent::ToolCall { name, .. }) => {
+                RunUpdate::Event(RunEvent::ToolCall { name, .. }) => {
                     view.note = format!("calls {name}");
                     vec![self.status_update(view)]
                 }
-                Told::Event(RunEvent::ToolResult { name, ok, .. }) => {
+                RunUpdate::Event(RunEvent::ToolResult { name, ok, .. }) => {
                     view.note = format!("{name} {}", if *ok { "is done" } else { "has failed" });
                     vec![self.status_update(view)]
                 }
-                Told::Done(answer) => self.done(view, answer),
-                Told::Failed(error) => self.failed(view, error),
+                RunUpdate::Done(answer) => self.done(view, answer),
+                RunUpdate::Failed(error) => self.failed(view, error),
             };
             if let Some(listeners) = &view.events {
                 for event in events {
@@ -209,12 +209,12 @@ impl Open {
         app: &App,
         user: String,
         role: String,
-        mut live: Live,
+        mut updates: RunStream,
     ) -> Result<Arc<OpenTask>, Fault> {
-        let (run_id, id) = match live.next().await {
-            Some(Told::Event(RunEvent::Start { run_id, task_id, .. })) => (run_id, task_id),
-            Some(Told::Failed(error)) => return Err(error.into()),
-            Some(Told::Event(_) | Told::Done(_)) | None => {
+        let (run_id, id) = match updates.next().await {
+            Some(RunUpdate::Event(RunEvent::Start { run_id, task_id, .. })) => (run_id, task_id),
+            Some(RunUpdate::Failed(error)) => return Err(error.into()),
+            Some(RunUpdate::Event(_) | RunUpdate::Done(_)) | None => {
                 return Err(ApiError::internal().into());
             }
         };
@@ -229,8 +229,8 @@ impl Open {
         let place = Place { open: self.clone(), key: (user, role, id), task: Arc::clone(&task) };
         self.table(|table| table.insert(place.key.clone(), Arc::clone(&task)));
         app.runs.tracker().spawn(async move {
-            while let Some(told) = live.next().await {
-                place.task.take(&told);
+            while let Some(update) = updates.next().await {
+                place.task.take(&update);
             }
         });
         Ok(task)

@@ -7,8 +7,8 @@ use http::{HeaderMap, header};
 use serde_json::{Map, Value, json};
 
 use super::super::error::ApiError;
-use super::super::live::{Live, Told};
-use super::super::order::{KEY_HEADER, Order, USER_HEADER, header_text};
+use super::super::protocol_request::{KEY_HEADER, ProtocolRequest, USER_HEADER, header_text};
+use super::super::run_stream::{RunStream, RunUpdate};
 use super::super::sse::{self, Event};
 use super::calls::{Place, Running};
 use super::rpc::{Fault, answered, failed};
@@ -58,30 +58,30 @@ pub(super) fn list(app: &App) -> Value {
 
 /// `tools/call`: as a stream where the caller wants to hear of progress and can.
 pub(super) async fn call(incoming: Incoming<'_>) -> Result<Response, Fault> {
-    let order = read(&incoming)?;
+    let protocol_request = read(&incoming)?;
     let place = incoming.calls.begin(session(incoming.headers), &incoming.id);
     let token = incoming.params.get("_meta").map(|meta| meta["progressToken"].clone());
     let token = token.filter(|token| !token.is_null() && takes_events(incoming.headers));
     let Incoming { app, trace, id, .. } = incoming;
     let begun = async {
-        let request = order.check(&app, &trace).await?;
-        Live::start(app.clone(), request, trace).await
+        let request = protocol_request.check(&app, &trace).await?;
+        RunStream::start(app.clone(), request, trace).await
     };
     let running = place.running.clone();
     let begun = tokio::select! {
         begun = begun => begun,
         () = running.cancelled.cancelled() => return Err(cancelled()),
     };
-    let mut live = match begun {
-        Ok(live) => live,
+    let mut updates = match begun {
+        Ok(updates) => updates,
         Err(error) if BAD_INPUT.contains(&error.body.code) => return Err(Fault::from(&error)),
         Err(error) => return Ok(Json(answered(&id, failure(&error))).into_response()),
     };
     if let Some(token) = token {
-        return Ok(stream_of(app, live, id, token, place));
+        return Ok(stream_of(app, updates, id, token, place));
     }
-    while let Some(told) = live.next().await {
-        if let Some(result) = result_of(&app, &running, &told) {
+    while let Some(update) = updates.next().await {
+        if let Some(result) = result_of(&app, &running, &update) {
             return Ok(Json(answered(&id, result)).into_response());
         }
     }
@@ -97,7 +97,7 @@ fn takes_events(headers: &HeaderMap) -> bool {
         .is_some_and(|accept| accept.contains("text/event-stream"))
 }
 
-fn read(incoming: &Incoming<'_>) -> Result<Order, Fault> {
+fn read(incoming: &Incoming<'_>) -> Result<ProtocolRequest, Fault> {
     let name = incoming.params.get("name").and_then(Value::as_str).unwrap_or_default();
     let role = name
         .strip_prefix(PREFIX)
@@ -123,7 +123,7 @@ fn read(incoming: &Incoming<'_>) -> Result<Order, Fault> {
     if message.is_none() && resume.is_none() {
         return Err(Fault::params("message: is required"));
     }
-    Ok(Order {
+    Ok(ProtocolRequest {
         user: incoming.user(),
         user_field: USER_HEADER,
         role: role.to_owned(),
@@ -132,20 +132,20 @@ fn read(incoming: &Incoming<'_>) -> Result<Order, Fault> {
         task_title,
         key: key.or_else(|| header_text(incoming.headers, KEY_HEADER)),
         resume,
-        ..Order::default()
+        ..ProtocolRequest::default()
     })
 }
 
-fn stream_of(app: App, live: Live, id: Value, token: Value, place: Place) -> Response {
+fn stream_of(app: App, updates: RunStream, id: Value, token: Value, place: Place) -> Response {
     let mut progress = 0_u64;
-    let events = live.flat_map(move |told| {
-        let data = match (result_of(&app, &place.running, &told), told) {
+    let events = updates.flat_map(move |update| {
+        let data = match (result_of(&app, &place.running, &update), update) {
             (Some(result), _) => Some(answered(&id, result)),
-            (None, Told::Event(event)) => {
+            (None, RunUpdate::Event(event)) => {
                 progress += 1;
                 Some(notification(&token, progress, &words(&event)))
             }
-            (None, Told::Done(_) | Told::Failed(_)) => None,
+            (None, RunUpdate::Done(_) | RunUpdate::Failed(_)) => None,
         };
         stream::iter(data.map(|data| Event::data(data.to_string())))
     });
@@ -153,15 +153,15 @@ fn stream_of(app: App, live: Live, id: Value, token: Value, place: Place) -> Res
 }
 
 /// The end of a call, if this is it.
-fn result_of(app: &App, running: &Running, told: &Told) -> Option<Value> {
-    match told {
-        Told::Event(RunEvent::Start { run_id, .. }) => {
+fn result_of(app: &App, running: &Running, update: &RunUpdate) -> Option<Value> {
+    match update {
+        RunUpdate::Event(RunEvent::Start { run_id, .. }) => {
             running.started(app, run_id);
             None
         }
-        Told::Event(_) => None,
-        Told::Done(answer) => Some(success(answer)),
-        Told::Failed(error) => Some(failure(error)),
+        RunUpdate::Event(_) => None,
+        RunUpdate::Done(answer) => Some(success(answer)),
+        RunUpdate::Failed(error) => Some(failure(error)),
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use wombat_core::session::UserId;
 
 use super::super::error::ApiError;
-use super::super::order::USER_HEADER;
+use super::super::protocol_request::USER_HEADER;
 use super::Incoming;
 use super::rpc::{Fault, RESOURCE_NOT_FOUND};
 use crate::run::error::RunError;

@@ -5,8 +5,8 @@ use llm::request::Message;
 use serde_json::{Map, Value};
 
 use super::super::error::ApiError;
-use super::super::order::{
-    KEY_HEADER, Order, RESUME_HEADER, SESSION_HEADER, TASK_HEADER, header_text,
+use super::super::protocol_request::{
+    KEY_HEADER, ProtocolRequest, RESUME_HEADER, SESSION_HEADER, TASK_HEADER, header_text,
 };
 
 /// What the agent decides itself; a caller that sets it would be disappointed.
@@ -29,7 +29,7 @@ pub(super) struct Streamed {
 pub(super) fn read(
     body: &Map<String, Value>,
     headers: &HeaderMap,
-) -> Result<(Order, Option<Streamed>), ApiError> {
+) -> Result<(ProtocolRequest, Option<Streamed>), ApiError> {
     for (name, why) in REFUSED {
         let is_set = |value: &Value| !matches!(value, Value::Null | Value::Bool(false));
         if body.get(name).is_some_and(is_set) {
@@ -53,7 +53,7 @@ pub(super) fn read(
     let options = body.get("stream_options").unwrap_or(&Value::Null);
     let with_usage = options["include_usage"] == true;
     let (message, history) = conversation(body)?;
-    let order = Order {
+    let protocol_request = ProtocolRequest {
         user,
         user_field: "user",
         role,
@@ -66,7 +66,7 @@ pub(super) fn read(
         metadata: Map::new(),
         limits: limits(body)?,
     };
-    Ok((order, streams.then_some(Streamed { with_usage })))
+    Ok((protocol_request, streams.then_some(Streamed { with_usage })))
 }
 
 fn wrong(field: &str, why: &str) -> ApiError {

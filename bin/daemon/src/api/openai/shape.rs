@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::super::live::Told;
+use super::super::run_stream::RunUpdate;
 use super::error_body;
 use super::read::Streamed;
 use crate::run::answer::RunAnswer;
@@ -46,20 +46,20 @@ impl Shape {
     }
 
     /// What one thing that is told becomes: the data of events.
-    pub(super) fn told(&mut self, told: Told) -> Vec<String> {
-        match told {
-            Told::Event(RunEvent::Start { run_id, .. }) => {
+    pub(super) fn encode(&mut self, update: RunUpdate) -> Vec<String> {
+        match update {
+            RunUpdate::Event(RunEvent::Start { run_id, .. }) => {
                 self.id = completion_id(&run_id);
                 vec![self.chunk(json!({ "role": "assistant", "content": "" }), Value::Null)]
             }
-            Told::Event(RunEvent::Chunk { data }) => {
+            RunUpdate::Event(RunEvent::Chunk { data }) => {
                 self.spoke = true;
                 vec![self.chunk(json!({ "content": data }), Value::Null)]
             }
             // The agent's own tools: the caller is not to run them. They are told at the end.
-            Told::Event(RunEvent::ToolCall { .. } | RunEvent::ToolResult { .. }) => Vec::new(),
-            Told::Done(answer) => self.end(&answer),
-            Told::Failed(error) => vec![error_body(&error).to_string()],
+            RunUpdate::Event(RunEvent::ToolCall { .. } | RunEvent::ToolResult { .. }) => Vec::new(),
+            RunUpdate::Done(answer) => self.end(&answer),
+            RunUpdate::Failed(error) => vec![error_body(&error).to_string()],
         }
     }
 

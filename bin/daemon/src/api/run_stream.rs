@@ -1,9 +1,8 @@
-//! A run as it is told while it goes on: what every stream of the API, in whatever protocol, is
-//! made of.
+//! A run as a stream of updates: what every streaming endpoint, of whatever protocol, is made of.
 //!
-//! The run is a task of its own, so that its time runs and it can be cancelled also while its reader
-//! does not read. A reader that goes away drops this, and that ends the task and the call of the
-//! model.
+//! The run is a task of its own, so that its timeout and cancellation work even while the client
+//! reads nothing. When the client disconnects, the stream is dropped, which aborts the task and the
+//! model call.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -27,9 +26,9 @@ use crate::state::App;
 /// How many events are received at once.
 const TOGETHER: usize = 64;
 
-/// What is told. Exactly one `Done` or `Failed` is the last.
+/// One item of the stream. Exactly one `Done` or `Failed` comes, as the last one.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum RunUpdate {
     /// Something happened.
     Event(RunEvent),
     /// The run has ended well.
@@ -39,19 +38,19 @@ pub(super) enum Told {
 }
 
 /// A run that goes on while this is read.
-pub(super) struct Live {
+pub(super) struct RunStream {
     /// The run; `None` once it has ended.
     run: Option<AbortOnDropHandle<Outcome>>,
     events: mpsc::Receiver<RunEvent>,
     /// Events as they are received, several at once; empty in between.
     batch: Vec<RunEvent>,
-    /// What is still to be told.
-    ready: VecDeque<Told>,
-    /// Whether the run has told anything yet.
+    /// Updates that have not been taken yet.
+    ready: VecDeque<RunUpdate>,
+    /// Whether the run has sent anything yet.
     started: bool,
 }
 
-impl Live {
+impl RunStream {
     /// Starts a run and waits for its first event. What goes wrong before that is a plain error.
     pub(super) async fn start(
         app: App,
@@ -62,17 +61,17 @@ impl Live {
         let tracker = app.runs.tracker().clone();
         let run = tracker.spawn(async move { launch::stream(&app, request, trace, sink).await });
         let run = Some(AbortOnDropHandle::new(run));
-        let mut live =
+        let mut updates =
             Self { run, events, batch: Vec::new(), ready: VecDeque::new(), started: false };
-        std::future::poll_fn(|cx| live.poll_told(cx)).await?;
-        Ok(live)
+        std::future::poll_fn(|cx| updates.poll_update(cx)).await?;
+        Ok(updates)
     }
 
-    /// Gets what is told next ready; or the error of a run that never started.
-    fn poll_told(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ApiError>> {
+    /// Makes the next update ready; fails with the error of a run that never started.
+    fn poll_update(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ApiError>> {
         if ready!(self.events.poll_recv_many(cx, &mut self.batch, TOGETHER)) > 0 {
             self.started = true;
-            self.ready.extend(self.batch.drain(..).map(Told::Event));
+            self.ready.extend(self.batch.drain(..).map(RunUpdate::Event));
             return Poll::Ready(Ok(()));
         }
         // Whoever tells is gone, and so the run has ended, or is about to.
@@ -85,12 +84,12 @@ impl Live {
         self.run = None;
         match outcome {
             Err(error) if !self.started => return Poll::Ready(Err(error.into())),
-            Err(error) => self.ready.push_back(Told::Failed(error.into())),
+            Err(error) => self.ready.push_back(RunUpdate::Failed(error.into())),
             Ok(answer) => {
                 if !self.started {
-                    self.retell(&answer);
+                    self.replay(&answer);
                 }
-                self.ready.push_back(Told::Done(answer));
+                self.ready.push_back(RunUpdate::Done(answer));
             }
         }
         Poll::Ready(Ok(()))
@@ -98,11 +97,11 @@ impl Live {
 
     fn tell(&mut self, event: RunEvent) {
         self.started = true;
-        self.ready.push_back(Told::Event(event));
+        self.ready.push_back(RunUpdate::Event(event));
     }
 
-    /// A run that somebody else's request has done, told after the fact.
-    fn retell(&mut self, answer: &RunAnswer) {
+    /// The events of a run that another request with the same key has done.
+    fn replay(&mut self, answer: &RunAnswer) {
         self.tell(RunEvent::Start {
             run_id: answer.run_id.clone(),
             task_id: answer.task_id.clone(),
@@ -112,21 +111,21 @@ impl Live {
     }
 }
 
-impl Stream for Live {
-    type Item = Told;
+impl Stream for RunStream {
+    type Item = RunUpdate;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Told>> {
-        if let Some(told) = self.ready.pop_front() {
-            return Poll::Ready(Some(told));
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<RunUpdate>> {
+        if let Some(update) = self.ready.pop_front() {
+            return Poll::Ready(Some(update));
         }
         if self.run.is_none() {
             return Poll::Ready(None);
         }
-        match self.poll_told(cx) {
+        match self.poll_update(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(())) => Poll::Ready(self.ready.pop_front()),
-            // The response has begun, so the error is the last that is told.
-            Poll::Ready(Err(error)) => Poll::Ready(Some(Told::Failed(error))),
+            // The response has begun, so the error is the last update.
+            Poll::Ready(Err(error)) => Poll::Ready(Some(RunUpdate::Failed(error))),
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::live::Told;
+use super::super::run_stream::RunUpdate;
 use super::input::Input;
 use super::run_error;
 use crate::run::answer::RunAnswer;
 use crate::run::events::RunEvent;
 
 /// Turns what is told into events, in the order that the protocol asks for.
-pub(super) struct Teller {
+pub(super) struct Encoder {
     thread_id: String,
     run_id: String,
     state: Map<String, Value>,
@@ -24,7 +24,7 @@ pub(super) struct Teller {
     spoke: bool,
 }
 
-impl Teller {
+impl Encoder {
     pub(super) fn new(input: &Input) -> Self {
         Self {
             thread_id: input.thread_id.clone(),
@@ -43,17 +43,17 @@ impl Teller {
         vec![self.started(), self.finished(&Value::Null, json!({ "type": "cancelled" }))]
     }
 
-    pub(super) fn tell(&mut self, told: Told) -> Vec<Value> {
+    pub(super) fn encode(&mut self, update: RunUpdate) -> Vec<Value> {
         let mut out = Vec::new();
-        match told {
-            Told::Event(RunEvent::Start { run_id, task_id, trace_id }) => {
+        match update {
+            RunUpdate::Event(RunEvent::Start { run_id, task_id, trace_id }) => {
                 out.push(self.started());
                 let own = json!({ "run_id": run_id, "task_id": task_id, "trace_id": trace_id });
                 out.push(self.snapshot(own));
                 self.turn(&mut out);
             }
-            Told::Event(RunEvent::Chunk { data }) => self.text(&data, &mut out),
-            Told::Event(RunEvent::ToolCall { id, name, arguments }) => {
+            RunUpdate::Event(RunEvent::Chunk { data }) => self.text(&data, &mut out),
+            RunUpdate::Event(RunEvent::ToolCall { id, name, arguments }) => {
                 self.turn(&mut out);
                 self.close(&mut out);
                 out.push(
@@ -63,7 +63,7 @@ impl Teller {
                 out.push(json!({ "type": "TOOL_CALL_ARGS", "toolCallId": id, "delta": delta }));
                 out.push(json!({ "type": "TOOL_CALL_END", "toolCallId": id }));
             }
-            Told::Event(RunEvent::ToolResult { id, ok, duration_ms, .. }) => {
+            RunUpdate::Event(RunEvent::ToolResult { id, ok, duration_ms, .. }) => {
                 let content = json!({ "ok": ok, "duration_ms": duration_ms }).to_string();
                 let message = self.next_message();
                 out.push(json!({
@@ -72,13 +72,13 @@ impl Teller {
                 }));
                 self.answered = true;
             }
-            Told::Done(answer) => self.end(&answer, &mut out),
-            Told::Failed(error) if error.body.code == "run_cancelled" => {
+            RunUpdate::Done(answer) => self.end(&answer, &mut out),
+            RunUpdate::Failed(error) if error.body.code == "run_cancelled" => {
                 self.close(&mut out);
                 self.end_step(&mut out);
                 out.push(self.finished(&Value::Null, json!({ "type": "cancelled" })));
             }
-            Told::Failed(error) => out.push(run_error(&error)),
+            RunUpdate::Failed(error) => out.push(run_error(&error)),
         }
         out
     }

@@ -33,7 +33,7 @@ const CHAT_TASK: &str = "Chat";
 
 /// A run that was asked for in some protocol. Texts are as they came.
 #[derive(Debug, Default)]
-pub(super) struct Order {
+pub(super) struct ProtocolRequest {
     /// The tenant.
     pub user: String,
     /// Where the user stands in the request, for the error.
@@ -58,7 +58,7 @@ pub(super) struct Order {
     pub limits: Map<String, Value>,
 }
 
-impl Order {
+impl ProtocolRequest {
     /// The tenant; or what is wrong with it.
     pub(super) fn user(&self) -> Result<UserId, BTreeMap<String, String>> {
         UserId::parse(&self.user).map_err(|error| {
