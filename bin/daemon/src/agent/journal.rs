@@ -5,8 +5,7 @@
 //! its steps instead of doing them; whoever finds another's step in its place goes on from that.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use llm::Cost;
@@ -18,16 +17,10 @@ use mc_client::idempotency::RunKey;
 use mc_client::runs::{PutRun, PutStep, Run, RunNote, RunStatus, RunStep};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
-use tracing::Instrument as _;
 
-use super::lease::SessionLease;
-use crate::run::answer::{RunAnswer, ToolRequestReport};
 use crate::run::error::{RunError, RunErrorKind};
-use crate::run::registry::RunHandle;
-use crate::sessions::Turn;
 
 /// How long the last word about a run may take to be written.
 const LAST_WORD: Duration = Duration::from_secs(5);
@@ -237,7 +230,7 @@ impl Journal {
 
     /// Says how the run ended. Whatever goes wrong here is only logged: the reply is stored, or the
     /// key can be sent again.
-    async fn end(&self, status: RunStatus, extra: Map<String, Value>) {
+    pub(super) async fn end(&self, status: RunStatus, extra: Map<String, Value>) {
         let Some(open) = &self.0 else { return };
         let client = open.client.clone().with_deadline(Instant::now() + LAST_WORD);
         let run = PutRun { status: Some(status), extra, ..PutRun::default() };
@@ -261,130 +254,7 @@ fn heed(note: Result<RunNote, McError>) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Sees to it that a journal that was begun is also ended, and that the session's turn is given back
-/// after that, however the run ends: also when it is dropped with its caller.
-#[derive(Debug)]
-pub(super) struct LastWord {
-    journal: OnceLock<Journal>,
-    held: Mutex<Option<Held>>,
-    said: AtomicBool,
-    handle: Arc<RunHandle>,
-    tracker: TaskTracker,
-}
-
-/// The session's turn, here and among all instances.
-#[derive(Debug)]
-struct Held {
-    lease: Option<SessionLease>,
-    turn: Turn,
-}
-
-impl Held {
-    async fn free(self) {
-        if let Some(lease) = self.lease {
-            lease.free().await;
-        }
-        // Only now may the next one here ask for the lease.
-        drop(self.turn);
-    }
-}
-
-impl LastWord {
-    pub(super) fn new(handle: Arc<RunHandle>, tracker: TaskTracker) -> Self {
-        Self {
-            journal: OnceLock::new(),
-            held: Mutex::default(),
-            said: AtomicBool::new(false),
-            handle,
-            tracker,
-        }
-    }
-
-    /// From now on there is a journal to end.
-    pub(super) fn owe(&self, journal: &Journal) {
-        let _only_once = self.journal.set(journal.clone());
-    }
-
-    /// From now on there is a turn to give back.
-    pub(super) fn hold(&self, lease: Option<SessionLease>, turn: Turn) {
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Held { lease, turn });
-    }
-
-    fn take_held(&self) -> Option<Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// Says how the run ended, and gives the turn back.
-    pub(super) async fn say(&self, result: &Result<RunAnswer, RunError>) {
-        if let Some(journal) = self.journal.get() {
-            let (status, mut extra) = Self::ending(result);
-            self.used(&mut extra);
-            Box::pin(journal.end(status, fields(extra))).await;
-        }
-        self.said.store(true, Ordering::SeqCst);
-        match self.take_held() {
-            Some(held) if held.lease.is_some() => {
-                drop(self.tracker.spawn(held.free().in_current_span()))
-            }
-            _ => {}
-        }
-    }
-
-    fn ending(result: &Result<RunAnswer, RunError>) -> (RunStatus, Value) {
-        match result {
-            Ok(answer) => {
-                let status = match &answer.tool_requests {
-                    Some(_) => RunStatus::AwaitingApproval,
-                    None => RunStatus::Completed,
-                };
-                let waiting = answer.tool_requests.as_deref().map(ids);
-                (status, json!({ "message_id": answer.message_id, "tool_requests": waiting }))
-            }
-            Err(error) => match error.kind {
-                RunErrorKind::Cancelled => (RunStatus::Cancelled, json!({ "estimated": true })),
-                RunErrorKind::Draining => (RunStatus::Interrupted, json!({ "estimated": true })),
-                _ => (RunStatus::Failed, json!({ "error": error.code() })),
-            },
-        }
-    }
-
-    fn used(&self, extra: &mut Value) {
-        extra["run_id"] = json!(self.handle.run_id);
-        extra["usage"] = json!(self.handle.meter.receipt());
-        extra["cost"] = json!(self.handle.meter.read().cost);
-    }
-}
-
-impl Drop for LastWord {
-    fn drop(&mut self) {
-        if self.said.load(Ordering::SeqCst) {
-            return;
-        }
-        let (journal, held) = (self.journal.get().cloned(), self.take_held());
-        if journal.is_none() && held.as_ref().is_none_or(|held| held.lease.is_none()) {
-            return;
-        }
-        let mut extra = json!({ "estimated": true });
-        self.used(&mut extra);
-        let words = async move {
-            if let Some(journal) = journal {
-                journal.end(RunStatus::Interrupted, fields(extra)).await;
-            }
-            if let Some(held) = held {
-                held.free().await;
-            }
-        };
-        self.tracker.spawn(words.in_current_span());
-    }
-}
-
-fn ids(requests: &[ToolRequestReport]) -> Vec<&str> {
-    requests.iter().map(|request| request.id.as_str()).collect()
-}
-
-fn fields(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(fields) => fields.into_iter().filter(|(_, value)| !value.is_null()).collect(),
-        _ => Map::new(),
-    }
+/// A duration as the journal has it, milliseconds.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::driver::Drive;
-use super::journal::LastWord;
+use super::finalizer::LastWord;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
 use crate::run::registry::{Joined, Outcome, Registration, RunHandle};

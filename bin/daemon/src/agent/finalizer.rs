@@ -1,0 +1,144 @@
+//! The end of a run towards the backend, however it comes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use mc_client::runs::RunStatus;
+use serde_json::{Map, Value, json};
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+use super::journal::Journal;
+use super::lease::SessionLease;
+use crate::run::answer::{RunAnswer, ToolRequestReport};
+use crate::run::error::{RunError, RunErrorKind};
+use crate::run::registry::RunHandle;
+use crate::sessions::Turn;
+
+/// Sees to it that a journal that was begun is also ended, and that the session's turn is given back
+/// after that, however the run ends: also when it is dropped with its caller.
+#[derive(Debug)]
+pub(super) struct LastWord {
+    journal: OnceLock<Journal>,
+    held: Mutex<Option<Held>>,
+    said: AtomicBool,
+    handle: Arc<RunHandle>,
+    tracker: TaskTracker,
+}
+
+/// The session's turn, here and among all instances.
+#[derive(Debug)]
+struct Held {
+    lease: Option<SessionLease>,
+    turn: Turn,
+}
+
+impl Held {
+    async fn free(self) {
+        if let Some(lease) = self.lease {
+            lease.free().await;
+        }
+        // Only now may the next one here ask for the lease.
+        drop(self.turn);
+    }
+}
+
+impl LastWord {
+    pub(super) fn new(handle: Arc<RunHandle>, tracker: TaskTracker) -> Self {
+        Self {
+            journal: OnceLock::new(),
+            held: Mutex::default(),
+            said: AtomicBool::new(false),
+            handle,
+            tracker,
+        }
+    }
+
+    /// From now on there is a journal to end.
+    pub(super) fn owe(&self, journal: &Journal) {
+        let _only_once = self.journal.set(journal.clone());
+    }
+
+    /// From now on there is a turn to give back.
+    pub(super) fn hold(&self, lease: Option<SessionLease>, turn: Turn) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Held { lease, turn });
+    }
+
+    fn take_held(&self) -> Option<Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Says how the run ended, and gives the turn back.
+    pub(super) async fn say(&self, result: &Result<RunAnswer, RunError>) {
+        if let Some(journal) = self.journal.get() {
+            let (status, mut extra) = Self::ending(result);
+            self.used(&mut extra);
+            Box::pin(journal.end(status, fields(extra))).await;
+        }
+        self.said.store(true, Ordering::SeqCst);
+        match self.take_held() {
+            Some(held) if held.lease.is_some() => {
+                drop(self.tracker.spawn(held.free().in_current_span()))
+            }
+            _ => {}
+        }
+    }
+
+    fn ending(result: &Result<RunAnswer, RunError>) -> (RunStatus, Value) {
+        match result {
+            Ok(answer) => {
+                let status = match &answer.tool_requests {
+                    Some(_) => RunStatus::AwaitingApproval,
+                    None => RunStatus::Completed,
+                };
+                let waiting = answer.tool_requests.as_deref().map(ids);
+                (status, json!({ "message_id": answer.message_id, "tool_requests": waiting }))
+            }
+            Err(error) => match error.kind {
+                RunErrorKind::Cancelled => (RunStatus::Cancelled, json!({ "estimated": true })),
+                RunErrorKind::Draining => (RunStatus::Interrupted, json!({ "estimated": true })),
+                _ => (RunStatus::Failed, json!({ "error": error.code() })),
+            },
+        }
+    }
+
+    fn used(&self, extra: &mut Value) {
+        extra["run_id"] = json!(self.handle.run_id);
+        extra["usage"] = json!(self.handle.meter.receipt());
+        extra["cost"] = json!(self.handle.meter.read().cost);
+    }
+}
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        if self.said.load(Ordering::SeqCst) {
+            return;
+        }
+        let (journal, held) = (self.journal.get().cloned(), self.take_held());
+        if journal.is_none() && held.as_ref().is_none_or(|held| held.lease.is_none()) {
+            return;
+        }
+        let mut extra = json!({ "estimated": true });
+        self.used(&mut extra);
+        let words = async move {
+            if let Some(journal) = journal {
+                journal.end(RunStatus::Interrupted, fields(extra)).await;
+            }
+            if let Some(held) = held {
+                held.free().await;
+            }
+        };
+        self.tracker.spawn(words.in_current_span());
+    }
+}
+
+fn ids(requests: &[ToolRequestReport]) -> Vec<&str> {
+    requests.iter().map(|request| request.id.as_str()).collect()
+}
+
+fn fields(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        _ => Map::new(),
+    }
+}
