@@ -8,7 +8,7 @@ use mc_client::tool_requests::{CreateToolRequest, ToolRequest, ToolRequestStatus
 use serde_json::{Map, Value, json};
 use wombat_core::untrusted::fence_untrusted;
 
-use super::driver::{Drive, Scene};
+use super::driver::{RunDriver, RunContext};
 use crate::run::answer::ToolRequestReport;
 use crate::run::error::RunError;
 use crate::run::state_machine::PlannedCall;
@@ -24,16 +24,16 @@ pub(super) enum Verdict {
     Refused { id: String, why: String },
 }
 
-impl Drive<'_> {
+impl RunDriver<'_> {
     /// Whether a person can be asked, and the run taken up after.
-    pub(super) fn can_ask(&self, scene: &Scene) -> bool {
-        scene.journal.is_on() && scene.capabilities.has("tool_requests")
+    pub(super) fn can_ask(&self, context: &RunContext) -> bool {
+        context.journal.is_enabled() && context.capabilities.has("tool_requests")
     }
 
     /// Asks for a person's word, or gives it where it has been said.
     pub(super) async fn verdict(
         &self,
-        scene: &Scene,
+        context: &RunContext,
         planned: &PlannedCall,
         reason: &str,
     ) -> Result<Verdict, RunError> {
@@ -48,7 +48,7 @@ impl Drive<'_> {
         let reason = asked_for.reason.unwrap_or(reason);
         let reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
         let request = CreateToolRequest {
-            task_id: scene.task_id.clone(),
+            task_id: context.task_id.clone(),
             run_key: self.run_key.as_str().to_owned(),
             session_key: self.request.session.to_string(),
             tool: asked_for.tool.to_owned(),
@@ -56,7 +56,7 @@ impl Drive<'_> {
             reason: (!reason.trim().is_empty()).then_some(reason),
             idempotency_key: format!("{key}:approval"),
         };
-        let asked = match scene.client.request_tool(&request).await {
+        let asked = match context.client.request_tool(&request).await {
             Ok(asked) => asked,
             // The same call under the same key; only the words around it were others.
             Err(error) => error
@@ -65,7 +65,7 @@ impl Drive<'_> {
         };
         let asked = match asked.known_status() {
             // The answer of a repeated create may be as old as the create.
-            Some(ToolRequestStatus::Pending) => scene
+            Some(ToolRequestStatus::Pending) => context
                 .client
                 .tool_request(&asked.id)
                 .await

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::budget::Budget;
-use super::driver::{Drive, Scene};
+use super::driver::{RunDriver, RunContext};
 use super::journal::{LlmStep, ToolStep, millis};
 use super::model::Asker;
 use super::tool_calls::Turn;
@@ -14,21 +14,21 @@ use crate::run::answer::{RunAnswer, StepReport};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::RunEvent;
 use crate::run::meter::estimate;
-use crate::run::state_machine::{Dead, Next, RunState};
+use crate::run::state_machine::{FailReason, Next, RunState};
 
-impl Drive<'_> {
+impl RunDriver<'_> {
     /// The conversation from its opening to the stored reply. What the journal holds is not done
     /// again.
     pub(super) async fn converse(
         &self,
-        scene: &Scene,
+        context: &RunContext,
         messages: Vec<Message>,
         traceparent: String,
     ) -> Result<RunAnswer, RunError> {
         let asker = Asker {
             app: self.app,
-            model: &scene.model,
-            tools: scene.tools.specs(),
+            model: &context.model,
+            tools: context.tools.specs(),
             limits: self.request.limits,
             call: CallContext {
                 traceparent: Some(traceparent),
@@ -41,13 +41,13 @@ impl Drive<'_> {
             meter: &self.handle.meter,
             sink: self.sink,
             budget: Budget::new(
-                scene.capabilities.has("budgets").then(|| scene.client.clone()),
+                context.capabilities.has("budgets").then(|| context.client.clone()),
                 &self.handle.run_id,
                 self.request.session.role().as_str(),
                 self.app.runs.tracker().clone(),
             ),
         };
-        let context_warning = self.context_warning(scene, estimate(&messages, asker.tools));
+        let context_warning = self.context_warning(context, estimate(&messages, asker.tools));
         let mut state = RunState::new(messages, self.request.limits.max_steps);
         let mut steps = Vec::new();
         let mut answered_by = None;
@@ -56,16 +56,16 @@ impl Drive<'_> {
         loop {
             match state.next() {
                 Next::Ask { .. } => {
-                    while let Some(rejected) = scene.journal.rejected(at) {
+                    while let Some(rejected) = context.journal.rejected(at) {
                         self.handle.meter.call_ends(&rejected.completion);
                         at += 1;
                     }
                     let completion = self
-                        .answer_at(scene, &asker, &state, at)
+                        .answer_at(context, &asker, &state, at)
                         .await
                         .map_err(|(error, said)| {
                             let text = if said.is_empty() { state.text_so_far() } else { &said };
-                            self.attach(error, scene, text, &steps)
+                            self.attach(error, context, text, &steps)
                         })?
                         .completion;
                     at += 1;
@@ -75,14 +75,14 @@ impl Drive<'_> {
                 }
                 Next::CallTools(calls) => {
                     let said = state.text_so_far();
-                    let turn = Box::pin(self.call_tools(scene, calls, at, said)).await;
+                    let turn = Box::pin(self.call_tools(context, calls, at, said)).await;
                     let turn =
-                        turn.map_err(|e| self.attach(e, scene, state.text_so_far(), &steps))?;
+                        turn.map_err(|e| self.attach(e, context, state.text_so_far(), &steps))?;
                     let done = match turn {
                         Turn::Done(done) => done,
                         Turn::Waiting(requests) => {
                             let text = state.text_so_far().to_owned();
-                            let answer = self.answer(scene, text, steps);
+                            let answer = self.answer(context, text, steps);
                             let (model, provider) = answered_by.unzip();
                             return Ok(RunAnswer {
                                 status: "awaiting_approval",
@@ -103,10 +103,10 @@ impl Drive<'_> {
                 }
                 Next::Fail(why) => {
                     let error = RunError::new(kind_of(why));
-                    return Err(self.attach(error, scene, state.text_so_far(), &steps));
+                    return Err(self.attach(error, context, state.text_so_far(), &steps));
                 }
                 Next::Reply { text, finish_reason } => {
-                    let answer = Box::pin(self.store(scene, text, finish_reason, steps)).await?;
+                    let answer = Box::pin(self.store(context, text, finish_reason, steps)).await?;
                     let (model, provider) = answered_by.unzip();
                     return Ok(RunAnswer { context_warning, model, provider, ..answer });
                 }
@@ -118,12 +118,12 @@ impl Drive<'_> {
     /// anything is made of it.
     async fn answer_at(
         &self,
-        scene: &Scene,
+        context: &RunContext,
         asker: &Asker<'_>,
         state: &RunState,
         at: u32,
     ) -> Result<LlmStep, (RunError, String)> {
-        if let Some(step) = scene.journal.llm(at) {
+        if let Some(step) = context.journal.llm(at) {
             self.handle.meter.call_ends(&step.completion);
             let text = &step.completion.message.text;
             if !text.is_empty() {
@@ -134,7 +134,7 @@ impl Drive<'_> {
         let Next::Ask { messages, tool_choice } = state.next() else {
             return Err((RunError::new(RunErrorKind::Internal), String::new()));
         };
-        let begun = Instant::now();
+        let started = Instant::now();
         let asked = asker.ask(messages, tool_choice).await;
         let (completion, reserved) = asked.map_err(|broken| (broken.error, broken.said))?;
         let step = LlmStep {
@@ -143,10 +143,10 @@ impl Drive<'_> {
                 "messages": messages.len(),
                 "estimated_tokens": estimate(messages, asker.tools),
             }),
-            duration_ms: millis(begun.elapsed()),
+            duration_ms: millis(started.elapsed()),
             completion,
         };
-        if !scene.journal.is_on() {
+        if !context.journal.is_enabled() {
             reserved.answered(&step.completion).await;
             return Ok(step);
         }
@@ -155,27 +155,27 @@ impl Drive<'_> {
         let useful = !matches!(after.next(), Next::Fail(_));
         let said = step.completion.message.text.clone();
         let completion = step.completion.clone();
-        let put = scene.journal.put_llm(at, step, useful);
+        let put = context.journal.put_llm(at, step, useful);
         let (step, ()) = tokio::join!(Box::pin(put), Box::pin(reserved.answered(&completion)));
         step.map_err(|error| (error, said))
     }
 
-    fn context_warning(&self, scene: &Scene, tokens: u64) -> Option<String> {
-        let window = self.app.llm.context_window(&scene.model);
+    fn context_warning(&self, context: &RunContext, tokens: u64) -> Option<String> {
+        let window = self.app.llm.context_window(&context.model);
         let percent = tokens.saturating_mul(100) / window.max(1);
         (percent >= u64::from(self.app.settings.context_warning_percent)).then(|| {
             format!(
                 "the prompt has about {tokens} tokens, {percent} % of the {window} that {} can read",
-                scene.model.name
+                context.model.name
             )
         })
     }
 }
 
-fn kind_of(why: Dead) -> RunErrorKind {
+fn kind_of(why: FailReason) -> RunErrorKind {
     match why {
-        Dead::EmptyReply => RunErrorKind::EmptyReply,
-        Dead::ContentFiltered => RunErrorKind::ContentFiltered,
+        FailReason::EmptyReply => RunErrorKind::EmptyReply,
+        FailReason::ContentFiltered => RunErrorKind::ContentFiltered,
     }
 }
 

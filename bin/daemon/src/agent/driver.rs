@@ -15,8 +15,8 @@ use wombat_core::agent_config::{AgentProfile, ModelTier};
 use wombat_core::heartbeat::is_empty_checklist;
 use wombat_core::workspace::Snapshot;
 
-use super::finalizer::LastWord;
-use super::journal::{Begun, Journal};
+use super::finalizer::RunFinalizer;
+use super::journal::{RecordedRequest, Journal};
 use super::lease::SessionLease;
 use super::prepare::{Known, look_up, take_place};
 use crate::run::answer::RunAnswer;
@@ -29,7 +29,7 @@ use crate::state::App;
 use crate::tools::ToolSet;
 
 /// A run that has been let in.
-pub(super) struct Drive<'a> {
+pub(super) struct RunDriver<'a> {
     /// The daemon.
     pub(super) app: &'a App,
     /// The order.
@@ -47,13 +47,13 @@ pub(super) struct Drive<'a> {
     /// When its time is over.
     pub(super) deadline: Instant,
     /// What must be said and given back when it ends.
-    pub(super) last_word: &'a LastWord,
+    pub(super) finalizer: &'a RunFinalizer,
     /// What two requests with one key must have in common.
     pub(super) fingerprint: OnceLock<String>,
 }
 
 /// What a run has found out before the model is asked.
-pub(super) struct Scene {
+pub(super) struct RunContext {
     pub(super) client: AgentClient,
     pub(super) capabilities: Arc<Capabilities>,
     pub(super) snapshot: Arc<Snapshot>,
@@ -64,45 +64,45 @@ pub(super) struct Scene {
     pub(super) journal: Journal,
 }
 
-impl Scene {
+impl RunContext {
     /// Whether the journal says that the run came to its end before.
     pub(super) fn is_completed(&self) -> bool {
-        let past = self.journal.past().and_then(|run| run.known_status());
-        past == Some(RunStatus::Completed)
+        let earlier = self.journal.earlier_run().and_then(|run| run.known_status());
+        earlier == Some(RunStatus::Completed)
     }
 }
 
-impl Drive<'_> {
+impl RunDriver<'_> {
     /// The whole run. Its parts are on the heap: while a run waits for its model, and most wait for
     /// nothing else, there is no room kept for what came before or comes after.
     pub(super) async fn run(&self) -> Result<RunAnswer, RunError> {
         let traceparent = self.span.traceparent();
-        let (scene, known) = Box::pin(self.look_around(&traceparent)).await?;
+        let (context, known) = Box::pin(self.build_context(&traceparent)).await?;
         self.sink
             .tell(|| RunEvent::Start {
                 run_id: self.handle.run_id.clone(),
-                task_id: scene.task_id.clone(),
+                task_id: context.task_id.clone(),
                 trace_id: self.trace.to_string(),
             })
             .await;
         if let Some(stored) = known.stored {
-            let past = scene.journal.past().and_then(|run| run.known_status());
-            if past.is_some_and(|status| !status.is_final()) {
+            let earlier = context.journal.earlier_run().and_then(|run| run.known_status());
+            if earlier.is_some_and(|status| !status.is_final()) {
                 // It died between the reply and its last word.
-                self.last_word.owe(&scene.journal);
+                self.finalizer.track_journal(&context.journal);
             }
-            return Box::pin(self.replay(&scene, stored)).await;
+            return Box::pin(self.replay(&context, stored)).await;
         }
-        if self.nothing_to_check(&scene.snapshot) {
-            let answer = self.answer(&scene, String::new(), Vec::new());
+        if self.has_empty_checklist(&context.snapshot) {
+            let answer = self.answer(&context, String::new(), Vec::new());
             return Ok(RunAnswer { silent: Some(true), ..answer });
         }
-        let messages = Box::pin(self.begin(&scene, known.history)).await?;
-        Box::pin(self.converse(&scene, messages, traceparent)).await
+        let messages = Box::pin(self.open_conversation(&context, known.history)).await?;
+        Box::pin(self.converse(&context, messages, traceparent)).await
     }
 
     /// What must be known before the model is asked: task, turn, thread, journal, tools.
-    async fn look_around(&self, traceparent: &str) -> Result<(Scene, Known), RunError> {
+    async fn build_context(&self, traceparent: &str) -> Result<(RunContext, Known), RunError> {
         let app = self.app;
         let session = &self.request.session;
         // One snapshot from here to the end.
@@ -127,7 +127,7 @@ impl Drive<'_> {
             Some(lease) => client.with_fence(lease.lease()),
             None => client,
         };
-        self.last_word.hold(lease, place.turn);
+        self.finalizer.hold_turn(lease, place.turn);
         let journal = async {
             if !capabilities.has("run_journal") {
                 return Ok(Journal::default());
@@ -143,12 +143,12 @@ impl Drive<'_> {
             app.settings.history_limit,
         );
         let (known, journal) = tokio::try_join!(known, journal)?;
-        self.check_past(&journal)?;
+        self.check_earlier_run(&journal)?;
         let tools = app.tools.of_role(&snapshot, &profile, &capabilities).await;
         let model = app.llm.model(self.tier(&profile)).clone();
-        let scene =
-            Scene { client, capabilities, snapshot, profile, tools, model, task_id, journal };
-        Ok((scene, known))
+        let context =
+            RunContext { client, capabilities, snapshot, profile, tools, model, task_id, journal };
+        Ok((context, known))
     }
 
     /// The session's turn among all instances, where the backend gives turns.
@@ -168,16 +168,16 @@ impl Drive<'_> {
     }
 
     /// A run that was cancelled stays so, and one key is one request.
-    fn check_past(&self, journal: &Journal) -> Result<(), RunError> {
-        let Some(past) = journal.past() else { return Ok(()) };
-        if past.known_status() == Some(RunStatus::Cancelled) {
+    fn check_earlier_run(&self, journal: &Journal) -> Result<(), RunError> {
+        let Some(earlier) = journal.earlier_run() else { return Ok(()) };
+        if earlier.known_status() == Some(RunStatus::Cancelled) {
             return Err(RunError::new(RunErrorKind::Cancelled));
         }
-        if let Some(begun) = journal.begun() {
-            self.check_fingerprint(&begun)?;
+        if let Some(recorded) = journal.recorded_request() {
+            self.check_fingerprint(&recorded)?;
         }
-        if past.cancel_requested {
-            self.last_word.owe(journal);
+        if earlier.cancel_requested {
+            self.finalizer.track_journal(journal);
             return Err(RunError::new(RunErrorKind::Cancelled));
         }
         Ok(())
@@ -188,8 +188,8 @@ impl Drive<'_> {
         self.fingerprint.get_or_init(|| fingerprint(self.request))
     }
 
-    pub(super) fn check_fingerprint(&self, begun: &Begun) -> Result<(), RunError> {
-        if self.request.resumed || begun.fingerprint == self.fingerprint() {
+    pub(super) fn check_fingerprint(&self, recorded: &RecordedRequest) -> Result<(), RunError> {
+        if self.request.resumed || recorded.fingerprint == self.fingerprint() {
             return Ok(());
         }
         Err(RunError::new(RunErrorKind::KeyConflict))
@@ -204,7 +204,7 @@ impl Drive<'_> {
     }
 
     /// A heartbeat whose checklist is empty needs no model.
-    fn nothing_to_check(&self, snapshot: &Snapshot) -> bool {
+    fn has_empty_checklist(&self, snapshot: &Snapshot) -> bool {
         self.request.options.kind == RunKind::Heartbeat
             && snapshot.heartbeat().is_some_and(is_empty_checklist)
     }

@@ -18,73 +18,73 @@ use crate::sessions::Turn;
 /// Sees to it that a journal that was begun is also ended, and that the session's turn is given back
 /// after that, however the run ends: also when it is dropped with its caller.
 #[derive(Debug)]
-pub(super) struct LastWord {
+pub(super) struct RunFinalizer {
     journal: OnceLock<Journal>,
-    held: Mutex<Option<Held>>,
-    said: AtomicBool,
+    held: Mutex<Option<HeldTurn>>,
+    finished: AtomicBool,
     handle: Arc<RunHandle>,
     tracker: TaskTracker,
 }
 
 /// The session's turn, here and among all instances.
 #[derive(Debug)]
-struct Held {
+struct HeldTurn {
     lease: Option<SessionLease>,
     turn: Turn,
 }
 
-impl Held {
-    async fn free(self) {
+impl HeldTurn {
+    async fn release(self) {
         if let Some(lease) = self.lease {
-            lease.free().await;
+            lease.release().await;
         }
         // Only now may the next one here ask for the lease.
         drop(self.turn);
     }
 }
 
-impl LastWord {
+impl RunFinalizer {
     pub(super) fn new(handle: Arc<RunHandle>, tracker: TaskTracker) -> Self {
         Self {
             journal: OnceLock::new(),
             held: Mutex::default(),
-            said: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
             handle,
             tracker,
         }
     }
 
     /// From now on there is a journal to end.
-    pub(super) fn owe(&self, journal: &Journal) {
+    pub(super) fn track_journal(&self, journal: &Journal) {
         let _only_once = self.journal.set(journal.clone());
     }
 
     /// From now on there is a turn to give back.
-    pub(super) fn hold(&self, lease: Option<SessionLease>, turn: Turn) {
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Held { lease, turn });
+    pub(super) fn hold_turn(&self, lease: Option<SessionLease>, turn: Turn) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(HeldTurn { lease, turn });
     }
 
-    fn take_held(&self) -> Option<Held> {
+    fn take_held(&self) -> Option<HeldTurn> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Says how the run ended, and gives the turn back.
-    pub(super) async fn say(&self, result: &Result<RunAnswer, RunError>) {
+    pub(super) async fn finish(&self, result: &Result<RunAnswer, RunError>) {
         if let Some(journal) = self.journal.get() {
-            let (status, mut extra) = Self::ending(result);
-            self.used(&mut extra);
+            let (status, mut extra) = Self::final_status(result);
+            self.add_usage(&mut extra);
             Box::pin(journal.end(status, fields(extra))).await;
         }
-        self.said.store(true, Ordering::SeqCst);
+        self.finished.store(true, Ordering::SeqCst);
         match self.take_held() {
             Some(held) if held.lease.is_some() => {
-                drop(self.tracker.spawn(held.free().in_current_span()))
+                drop(self.tracker.spawn(held.release().in_current_span()))
             }
             _ => {}
         }
     }
 
-    fn ending(result: &Result<RunAnswer, RunError>) -> (RunStatus, Value) {
+    fn final_status(result: &Result<RunAnswer, RunError>) -> (RunStatus, Value) {
         match result {
             Ok(answer) => {
                 let status = match &answer.tool_requests {
@@ -102,16 +102,16 @@ impl LastWord {
         }
     }
 
-    fn used(&self, extra: &mut Value) {
+    fn add_usage(&self, extra: &mut Value) {
         extra["run_id"] = json!(self.handle.run_id);
         extra["usage"] = json!(self.handle.meter.receipt());
         extra["cost"] = json!(self.handle.meter.read().cost);
     }
 }
 
-impl Drop for LastWord {
+impl Drop for RunFinalizer {
     fn drop(&mut self) {
-        if self.said.load(Ordering::SeqCst) {
+        if self.finished.load(Ordering::SeqCst) {
             return;
         }
         let (journal, held) = (self.journal.get().cloned(), self.take_held());
@@ -119,13 +119,13 @@ impl Drop for LastWord {
             return;
         }
         let mut extra = json!({ "estimated": true });
-        self.used(&mut extra);
+        self.add_usage(&mut extra);
         let words = async move {
             if let Some(journal) = journal {
                 journal.end(RunStatus::Interrupted, fields(extra)).await;
             }
             if let Some(held) = held {
-                held.free().await;
+                held.release().await;
             }
         };
         self.tracker.spawn(words.in_current_span());

@@ -3,18 +3,18 @@
 use llm::event::FinishReason;
 use wombat_core::heartbeat::{HeartbeatReply, heartbeat_reply};
 
-use super::driver::{Drive, Scene};
+use super::driver::{RunDriver, RunContext};
 use super::store;
 use crate::run::answer::{RunAnswer, StepReport};
 use crate::run::error::{Produced, RunError};
 use crate::run::events::RunEvent;
 use crate::run::request::RunKind;
 
-impl Drive<'_> {
+impl RunDriver<'_> {
     /// Stores the reply and, for a kickoff, the plan.
     pub(super) async fn store(
         &self,
-        scene: &Scene,
+        context: &RunContext,
         text: &str,
         finish_reason: FinishReason,
         steps: Vec<StepReport>,
@@ -24,31 +24,31 @@ impl Drive<'_> {
         let text = match heartbeat_reply(text, is_heartbeat) {
             HeartbeatReply::Reply(text) => text,
             HeartbeatReply::Silent => {
-                let answer = self.answer(scene, text.to_owned(), steps);
+                let answer = self.answer(context, text.to_owned(), steps);
                 return Ok(RunAnswer { silent: Some(true), finish_reason, ..answer });
             }
         };
         let stored =
-            store::reply(&scene.client, self.request, self.run_key, &scene.task_id, &text).await;
+            store::reply(&context.client, self.request, self.run_key, &context.task_id, &text).await;
         let stored = stored.map_err(|error| {
-            RunError::not_stored(&error, self.produced(scene, &text, &steps, None))
+            RunError::not_stored(&error, self.produced(context, &text, &steps, None))
         })?;
         // The reply that the backend holds is the one that is told.
         let text = if stored.was_there { stored.message.content } else { text };
         let answer = RunAnswer {
             message_id: Some(stored.message.id),
-            replayed: (stored.was_there || scene.is_completed()).then_some(true),
+            replayed: (stored.was_there || context.is_completed()).then_some(true),
             finish_reason,
-            ..self.answer(scene, text, steps)
+            ..self.answer(context, text, steps)
         };
-        self.with_plan(scene, answer).await
+        self.with_plan(context, answer).await
     }
 
     /// The reply was stored by an earlier run: nothing is asked again. A plan that it did not get
     /// to store is stored now.
     pub(super) async fn replay(
         &self,
-        scene: &Scene,
+        context: &RunContext,
         stored: mc_client::types::Message,
     ) -> Result<RunAnswer, RunError> {
         let text = stored.content;
@@ -57,18 +57,18 @@ impl Drive<'_> {
         let answer = RunAnswer {
             message_id: Some(stored.id),
             replayed: Some(true),
-            ..self.answer(scene, text, Vec::new())
+            ..self.answer(context, text, Vec::new())
         };
-        self.with_plan(scene, answer).await
+        self.with_plan(context, answer).await
     }
 
-    async fn with_plan(&self, scene: &Scene, answer: RunAnswer) -> Result<RunAnswer, RunError> {
+    async fn with_plan(&self, context: &RunContext, answer: RunAnswer) -> Result<RunAnswer, RunError> {
         let Some(kickoff) = &self.request.options.kickoff else { return Ok(answer) };
-        let (key, task_id) = (self.run_key, &scene.task_id);
-        let plan = store::plan(&scene.client, kickoff, key, task_id, &answer.response).await;
+        let (key, task_id) = (self.run_key, &context.task_id);
+        let plan = store::plan(&context.client, kickoff, key, task_id, &answer.response).await;
         let plan = plan.map_err(|error| {
             let message_id = answer.message_id.clone();
-            let produced = self.produced(scene, &answer.response, &answer.steps, message_id);
+            let produced = self.produced(context, &answer.response, &answer.steps, message_id);
             RunError::not_stored(&error, produced)
         })?;
         Ok(RunAnswer { plan_document_id: Some(plan.id), ..answer })
@@ -76,7 +76,7 @@ impl Drive<'_> {
 
     pub(super) fn answer(
         &self,
-        scene: &Scene,
+        context: &RunContext,
         response: String,
         steps: Vec<StepReport>,
     ) -> RunAnswer {
@@ -84,7 +84,7 @@ impl Drive<'_> {
         RunAnswer {
             status: "ok",
             run_id: self.handle.run_id.clone(),
-            task_id: scene.task_id.clone(),
+            task_id: context.task_id.clone(),
             trace_id: self.trace.to_string(),
             message_id: None,
             response,
@@ -94,7 +94,7 @@ impl Drive<'_> {
             provider: None,
             finish_reason: None,
             steps,
-            workspace_digest: scene.snapshot.digest().to_owned(),
+            workspace_digest: context.snapshot.digest().to_owned(),
             plan_document_id: None,
             context_warning: None,
             replayed: None,
@@ -108,16 +108,16 @@ impl Drive<'_> {
     pub(super) fn attach(
         &self,
         error: RunError,
-        scene: &Scene,
+        context: &RunContext,
         text: &str,
         steps: &[StepReport],
     ) -> RunError {
-        error.with(self.produced(scene, text, steps, None))
+        error.with(self.produced(context, text, steps, None))
     }
 
     fn produced(
         &self,
-        scene: &Scene,
+        context: &RunContext,
         text: &str,
         steps: &[StepReport],
         message_id: Option<String>,
@@ -128,7 +128,7 @@ impl Drive<'_> {
             usage: tally.usage,
             cost: tally.cost,
             run_id: self.handle.run_id.clone(),
-            task_id: scene.task_id.clone(),
+            task_id: context.task_id.clone(),
             steps: steps.to_vec(),
             message_id,
         }

@@ -33,7 +33,7 @@ const TOOL: &str = "tool";
 
 /// Step 0: what the run was asked, enough to take it up anywhere.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Begun {
+pub(crate) struct RecordedRequest {
     /// What the person said.
     pub(crate) message: String,
     /// Earlier turns, as the model sees them.
@@ -99,7 +99,7 @@ struct Open {
     client: AgentClient,
     key: RunKey,
     /// The run as it was found.
-    past: Option<Run>,
+    earlier: Option<Run>,
     recorded: BTreeMap<u32, RunStep>,
 }
 
@@ -110,42 +110,47 @@ impl Journal {
         key: &RunKey,
         look: bool,
     ) -> Result<Self, RunError> {
-        let past = if look { client.run(key.as_str()).await } else { Ok(None) };
-        let mut past = past.map_err(|error| RunError::backend(&error))?;
-        let steps = past.as_mut().map(|run| std::mem::take(&mut run.steps)).unwrap_or_default();
+        let earlier = if look { client.run(key.as_str()).await } else { Ok(None) };
+        let mut earlier = earlier.map_err(|error| RunError::backend(&error))?;
+        let steps = earlier.as_mut().map(|run| std::mem::take(&mut run.steps)).unwrap_or_default();
         let recorded = steps.into_iter().map(|step| (step.index, step)).collect();
-        Ok(Self(Some(Arc::new(Open { client: client.clone(), key: key.clone(), past, recorded }))))
+        Ok(Self(Some(Arc::new(Open {
+            client: client.clone(),
+            key: key.clone(),
+            earlier,
+            recorded,
+        }))))
     }
 
     /// Whether there is one.
-    pub(super) fn is_on(&self) -> bool {
+    pub(super) fn is_enabled(&self) -> bool {
         self.0.is_some()
     }
 
     /// The run as it was found, without its steps.
-    pub(super) fn past(&self) -> Option<&Run> {
-        self.0.as_ref()?.past.as_ref()
+    pub(super) fn earlier_run(&self) -> Option<&Run> {
+        self.0.as_ref()?.earlier.as_ref()
     }
 
     /// Step 0, when it is there.
-    pub(super) fn begun(&self) -> Option<Begun> {
+    pub(super) fn recorded_request(&self) -> Option<RecordedRequest> {
         self.recorded(0, REQUEST)
     }
 
     /// Says that somebody is on the run, and what it was asked; gives that as it stands in the
     /// journal, which is another's word where another was first.
-    pub(super) async fn begin(&self, run: PutRun, begun: Begun) -> Result<Begun, RunError> {
-        let Some(open) = &self.0 else { return Ok(begun) };
+    pub(super) async fn start(&self, run: PutRun, recorded: RecordedRequest) -> Result<RecordedRequest, RunError> {
+        let Some(open) = &self.0 else { return Ok(recorded) };
         let note = open.client.put_run(open.key.as_str(), &run).await;
         if let Err(error) = &note
             && error.is_not_found()
         {
             return Err(RunError::new(RunErrorKind::TaskNotFound).caused_by(error));
         }
-        heed(note)?;
-        match self.write(0, REQUEST, &begun).await? {
+        check_cancelled(note)?;
+        match self.write(0, REQUEST, &recorded).await? {
             Some(theirs) => Ok(theirs),
-            None => Ok(begun),
+            None => Ok(recorded),
         }
     }
 
@@ -200,7 +205,7 @@ impl Journal {
         let put = PutStep { kind: kind.to_owned(), payload };
         let error = match open.client.put_step(open.key.as_str(), at, &put).await {
             Ok(note) => {
-                heed(Ok(note))?;
+                check_cancelled(Ok(note))?;
                 return Ok(None);
             }
             Err(error) => error,
@@ -246,7 +251,7 @@ impl Journal {
 }
 
 /// Takes a backend's word that somebody wants the run to stop.
-fn heed(note: Result<RunNote, McError>) -> Result<(), RunError> {
+fn check_cancelled(note: Result<RunNote, McError>) -> Result<(), RunError> {
     let note = note.map_err(|error| RunError::backend(&error))?;
     if note.cancel_requested || note.status == RunStatus::Cancelled.as_str() {
         return Err(RunError::new(RunErrorKind::Cancelled));

@@ -10,8 +10,8 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::driver::Drive;
-use super::finalizer::LastWord;
+use super::driver::RunDriver;
+use super::finalizer::RunFinalizer;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
 use crate::run::registry::{Joined, Outcome, Registration, RunHandle};
@@ -109,28 +109,28 @@ async fn execute(app: &App, request: RunRequest, trace: TraceId, sink: EventSink
     // Also where only errors are logged: their lines need the ids most.
     let named = tracing::error_span!("run", run_id, trace_id = %trace, %role);
     // On the heap from here on: what callers hold, and move about, stays small.
-    Box::pin(work(app, request, trace, sink, run_id).instrument(named)).await
+    Box::pin(run_to_end(app, request, trace, sink, run_id).instrument(named)).await
 }
 
-async fn work(
+async fn run_to_end(
     app: &App,
     request: RunRequest,
     trace: TraceId,
     sink: EventSink,
     run_id: String,
 ) -> Outcome {
-    let begun = Instant::now();
-    let deadline = begun + request.limits.timeout;
+    let started = Instant::now();
+    let deadline = started + request.limits.timeout;
     let mut registration = app.runs.register(run_id, request.key.clone())?;
     let run_key = request.key.clone().unwrap_or_else(RunKey::random);
     let handle = registration.handle.clone();
-    let last_word = LastWord::new(handle.clone(), app.runs.tracker().clone());
+    let finalizer = RunFinalizer::new(handle.clone(), app.runs.tracker().clone());
     let role = request.session.role().clone();
     let mut span = Span::of_request(&trace, Side::Internal, || format!("invoke_agent {role}"));
     span.set("gen_ai.operation.name", "invoke_agent");
     span.set("gen_ai.agent.name", role.to_string());
     span.set("wombat.run_id", handle.run_id.clone());
-    let drive = Drive {
+    let driver = RunDriver {
         app,
         request: &request,
         handle: &handle,
@@ -139,11 +139,11 @@ async fn work(
         span: &span,
         sink: &sink,
         deadline,
-        last_word: &last_word,
+        finalizer: &finalizer,
         fingerprint: OnceLock::new(),
     };
     let result = tokio::select! {
-        result = timeout_at(deadline, Box::pin(drive.run())) => match result {
+        result = timeout_at(deadline, Box::pin(driver.run())) => match result {
             Ok(result) => result,
             Err(_) => Err(RunError::new(RunErrorKind::Timeout)),
         },
@@ -155,12 +155,12 @@ async fn work(
         if ran_out { RunError { kind: RunErrorKind::Timeout, ..error } } else { error }
     });
     describe(&mut span, &handle, &result);
-    last_word.say(&result).await;
+    finalizer.finish(&result).await;
     settle(&mut registration, &result);
     let outcome = result.map(Arc::new);
     let role = request.session.role();
     let is_known = app.workspace.snapshot().agents().iter().any(|agent| agent.role == *role);
-    app.metrics.run(is_known.then_some(role.as_str()), outcome_of(&outcome), begun.elapsed());
+    app.metrics.run(is_known.then_some(role.as_str()), outcome_of(&outcome), started.elapsed());
     app.webhooks.tell(&request, &handle, &outcome);
     outcome
 }

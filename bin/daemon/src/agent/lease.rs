@@ -112,7 +112,7 @@ async fn renew(client: AgentClient, lease: Arc<Lease>) {
 
 impl SessionLease {
     /// Gives the turn back.
-    pub(super) async fn free(self) {
+    pub(super) async fn release(self) {
         drop(self._renewal);
         let client = self.client.with_deadline(Instant::now() + FREE);
         if let Err(error) = client.free_lease(&self.lease.lease_id).await {

@@ -55,7 +55,7 @@ impl Asker<'_> {
         let limit = request.max_output_tokens;
         let reserved = self.budget.reserve(self.model, estimate, limit).await?;
         self.meter.call_begins(estimate);
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut said = String::new();
         let mut span = self.span.child(Side::Client, || format!("chat {}", self.model.name));
         self.describe_call(&mut span, &request);
@@ -71,7 +71,7 @@ impl Asker<'_> {
             self.app.llm.complete(&request, &call).await
         };
         describe_answer(&mut span, &result);
-        self.app.metrics.model(self.model, result.as_ref().ok(), &tally, begun.elapsed());
+        self.app.metrics.model(self.model, result.as_ref().ok(), &tally, started.elapsed());
         match result {
             Ok(completion) => {
                 self.meter.call_ends(&completion);
@@ -120,13 +120,13 @@ impl Asker<'_> {
         call: CallContext,
         said: &mut String,
     ) -> Result<Completion, llm::error::LlmError> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut events = self.app.llm.stream(request, call);
         while let Some(event) = events.next().await {
             match event? {
                 StreamEvent::Text(data) => {
                     if said.is_empty() {
-                        self.app.metrics.first_text(self.model, begun.elapsed());
+                        self.app.metrics.first_text(self.model, started.elapsed());
                     }
                     said.push_str(&data);
                     self.sink.tell(|| RunEvent::Chunk { data }).await;

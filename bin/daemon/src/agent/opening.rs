@@ -7,61 +7,61 @@ use serde_json::json;
 use wombat_core::untrusted::fence_untrusted;
 use wombat_core::workspace::{PromptRequest, time_context};
 
-use super::driver::{Drive, Scene};
-use super::journal::Begun;
+use super::driver::{RunDriver, RunContext};
+use super::journal::RecordedRequest;
 use crate::run::error::RunError;
 use crate::run::request::RunKind;
 
 /// What the newest turn of a kickoff asks for when the caller gives no note.
 const KICKOFF: &str = "Draft a concise plan for this task.";
 
-impl Drive<'_> {
+impl RunDriver<'_> {
     /// Opens the conversation, and the journal with it; a journal that was opened before says what
     /// the conversation was.
-    async fn begin(&self, scene: &Scene, history: Vec<Message>) -> Result<Vec<Message>, RunError> {
-        let journal = &scene.journal;
-        if !journal.is_on() {
-            return Ok(self.opening(scene, history, self.newest()));
+    pub(super) async fn open_conversation(&self, context: &RunContext, history: Vec<Message>) -> Result<Vec<Message>, RunError> {
+        let journal = &context.journal;
+        if !journal.is_enabled() {
+            return Ok(self.messages(context, history, self.newest_turn()));
         }
-        let begun = match journal.begun() {
-            Some(begun) => begun,
-            None => Begun {
+        let recorded = match journal.recorded_request() {
+            Some(recorded) => recorded,
+            None => RecordedRequest {
                 message: self.request.message.clone(),
                 history,
-                newest: self.newest(),
+                newest: self.newest_turn(),
                 metadata: self.request.metadata.clone(),
                 limits: self.request.limits.to_json(),
-                workspace_digest: scene.snapshot.digest().to_owned(),
+                workspace_digest: context.snapshot.digest().to_owned(),
                 fingerprint: self.fingerprint().to_owned(),
                 task: self.request.task.to_json(),
             },
         };
         // A run that is completed has its steps; its reply is stored again under its key, which gives
         // the one that is there.
-        if scene.is_completed() {
-            return Ok(self.opening(scene, begun.history, begun.newest));
+        if context.is_completed() {
+            return Ok(self.messages(context, recorded.history, recorded.newest));
         }
-        if begun.workspace_digest != scene.snapshot.digest() {
+        if recorded.workspace_digest != context.snapshot.digest() {
             tracing::info!(
                 "the workspace has changed since the run began; it goes on with the new one"
             );
         }
         // Owed before it is begun: whoever drops the run in between ends it all the same.
-        self.last_word.owe(journal);
+        self.finalizer.track_journal(journal);
         let run = PutRun {
             session_key: Some(self.request.session.to_string()),
-            task_id: Some(scene.task_id.clone()),
+            task_id: Some(context.task_id.clone()),
             status: Some(RunStatus::Running),
-            workspace_digest: Some(scene.snapshot.digest().to_owned()),
+            workspace_digest: Some(context.snapshot.digest().to_owned()),
             extra: [("run_id".to_owned(), json!(self.handle.run_id))].into_iter().collect(),
         };
-        let begun = journal.begin(run, begun).await?;
-        self.check_fingerprint(&begun)?;
-        Ok(self.opening(scene, begun.history, begun.newest))
+        let recorded = journal.start(run, recorded).await?;
+        self.check_fingerprint(&recorded)?;
+        Ok(self.messages(context, recorded.history, recorded.newest))
     }
 
     /// The newest turn, which the time opens.
-    fn newest(&self) -> String {
+    fn newest_turn(&self) -> String {
         let options = &self.request.options;
         let mut newest = String::new();
         if self.app.settings.include_time {
@@ -79,7 +79,7 @@ impl Drive<'_> {
     }
 
     /// System prompt, history, and the newest turn.
-    fn opening(&self, scene: &Scene, history: Vec<Message>, newest: String) -> Vec<Message> {
+    fn messages(&self, context: &RunContext, history: Vec<Message>, newest: String) -> Vec<Message> {
         let options = &self.request.options;
         let system = match &options.system_prompt {
             Some(own) => own.clone(),
@@ -90,7 +90,7 @@ impl Drive<'_> {
                     heartbeat: options.kind == RunKind::Heartbeat,
                     now: Utc::now().with_timezone(&options.timezone),
                 };
-                scene.snapshot.prompt(&request).system.as_ref().to_owned()
+                context.snapshot.prompt(&request).system.as_ref().to_owned()
             }
         };
         let mut messages = Vec::with_capacity(history.len() + 2);

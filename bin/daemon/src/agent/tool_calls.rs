@@ -7,7 +7,7 @@ use futures::stream;
 use service::otel::Side;
 
 use super::approval::{Verdict, refused};
-use super::driver::{Drive, Scene};
+use super::driver::{RunDriver, RunContext};
 use super::journal::{ToolStep, millis};
 use crate::run::answer::ToolRequestReport;
 use crate::run::error::RunError;
@@ -26,12 +26,12 @@ pub(super) enum Turn {
     Waiting(Vec<ToolRequestReport>),
 }
 
-impl Drive<'_> {
+impl RunDriver<'_> {
     /// The calls of one turn, several at once, their outcomes in the model's order. Those that need
     /// a person are made once all of them are decided.
     pub(super) async fn call_tools(
         &self,
-        scene: &Scene,
+        context: &RunContext,
         calls: &[PlannedCall],
         at: u32,
         reason: &str,
@@ -39,7 +39,7 @@ impl Drive<'_> {
         // The futures are made before they are put into the stream: a closure there would not be
         // `Send` for every lifetime.
         let places = (at..).zip(calls);
-        let first: Vec<_> = places.map(|(at, call)| self.call_at(scene, call, at, None)).collect();
+        let first: Vec<_> = places.map(|(at, call)| self.call_at(context, call, at, None)).collect();
         let first: Vec<_> = stream::iter(first).buffered(PARALLEL_CALLS).collect().await;
         let mut done = Vec::with_capacity(calls.len());
         for outcome in first {
@@ -51,7 +51,7 @@ impl Drive<'_> {
         let waiting: Vec<usize> = (0..calls.len()).filter(|i| done[*i].is_none()).collect();
         let mut verdicts = Vec::with_capacity(waiting.len());
         for i in &waiting {
-            verdicts.push(self.verdict(scene, &calls[*i], reason).await?);
+            verdicts.push(self.verdict(context, &calls[*i], reason).await?);
         }
         let pending = |verdict: &Verdict| match verdict {
             Verdict::Pending(report) => Some(report.clone()),
@@ -65,7 +65,7 @@ impl Drive<'_> {
         let second: Vec<_> = places
             .map(|(i, verdict)| {
                 let place = at + u32::try_from(*i).unwrap_or(u32::MAX);
-                self.call_at(scene, &calls[*i], place, Some(verdict))
+                self.call_at(context, &calls[*i], place, Some(verdict))
             })
             .collect();
         let second: Vec<_> = stream::iter(second).buffered(PARALLEL_CALLS).collect().await;
@@ -79,12 +79,12 @@ impl Drive<'_> {
     /// not been asked yet.
     async fn call_at(
         &self,
-        scene: &Scene,
+        context: &RunContext,
         planned: &PlannedCall,
         at: u32,
         verdict: Option<Verdict>,
     ) -> Result<Option<ToolStep>, RunError> {
-        if let Some(step) = scene.journal.tool(at) {
+        if let Some(step) = context.journal.tool(at) {
             self.tell_call(planned).await;
             self.tell_result(&step).await;
             return Ok(Some(step));
@@ -92,11 +92,11 @@ impl Drive<'_> {
         let (outcome, tool_request_id) = match verdict {
             Some(Verdict::Refused { id, why }) => (refused(&planned.call.name, &why), Some(id)),
             // It has been told when it was found to need a person.
-            Some(Verdict::Approved(id)) => (self.make_call(scene, planned, true).await, Some(id)),
+            Some(Verdict::Approved(id)) => (self.make_call(context, planned, true).await, Some(id)),
             Some(Verdict::Pending(_)) | None => {
                 self.tell_call(planned).await;
-                let outcome = self.make_call(scene, planned, false).await;
-                if outcome.waits && self.can_ask(scene) {
+                let outcome = self.make_call(context, planned, false).await;
+                if outcome.waits && self.can_ask(context) {
                     return Ok(None);
                 }
                 (outcome, None)
@@ -113,7 +113,7 @@ impl Drive<'_> {
             duration_ms: millis(outcome.duration),
             tool_request_id,
         };
-        let known = scene.tools.has(&step.name).then_some(step.name.as_str());
+        let known = context.tools.has(&step.name).then_some(step.name.as_str());
         self.app.metrics.tool(known, step.ok, outcome.duration);
         tracing::info!(
             tool = step.name,
@@ -122,10 +122,10 @@ impl Drive<'_> {
             "tool called"
         );
         self.tell_result(&step).await;
-        scene.journal.put_tool(at, step).await.map(Some)
+        context.journal.put_tool(at, step).await.map(Some)
     }
 
-    async fn make_call(&self, scene: &Scene, planned: &PlannedCall, approved: bool) -> ToolOutcome {
+    async fn make_call(&self, context: &RunContext, planned: &PlannedCall, approved: bool) -> ToolOutcome {
         let call = &planned.call;
         let mut span = self.span.child(Side::Internal, || format!("execute_tool {}", call.name));
         span.set("gen_ai.operation.name", "execute_tool");
@@ -133,20 +133,20 @@ impl Drive<'_> {
         span.set("gen_ai.tool.call.id", call.id.clone());
         span.set_content("gen_ai.tool.call.arguments", || call.arguments.to_string());
         let (waits, traceparent) = (AtomicBool::new(false), span.traceparent());
-        let client = scene.client.clone().with_trace(&traceparent);
+        let client = context.client.clone().with_trace(&traceparent);
         let context = ToolContext {
             client: &client,
-            snapshot: &scene.snapshot,
-            profile: &scene.profile,
+            snapshot: &context.snapshot,
+            profile: &context.profile,
             run_key: self.run_key,
-            task_id: &scene.task_id,
+            task_id: &context.task_id,
             max_chars: self.app.settings.tool_result_max_chars,
             traceparent: Some(&traceparent),
             approved,
             asks: false,
             waits: &waits,
         };
-        let outcome = scene.tools.call(&context, planned).await;
+        let outcome = context.tools.call(&context, planned).await;
         span.set_content("gen_ai.tool.call.result", || outcome.content.clone());
         if outcome.ok {
             span.succeed()

@@ -10,7 +10,7 @@ use wombat_core::session::SessionKey;
 
 use super::error::ApiError;
 use super::options::{read_limits, read_options};
-use crate::agent::journal::Begun;
+use crate::agent::journal::RecordedRequest;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::request::{RunRequest, TaskTarget, Webhook};
 use crate::state::App;
@@ -40,12 +40,12 @@ pub(super) async fn request(
     let run = client.run(key.as_str()).await.map_err(backend)?.ok_or_else(none)?;
     let is_other = run.session_key.as_deref().is_some_and(|other| other != session.to_string());
     let first = run.steps.iter().find(|step| step.index == 0);
-    let begun = first.and_then(|step| Begun::deserialize(&step.payload).ok());
-    let (Some(begun), false) = (begun, is_other) else { return Err(none()) };
-    let task_id = run.task_id.or_else(|| begun.task["id"].as_str().map(str::to_owned));
+    let recorded = first.and_then(|step| RecordedRequest::deserialize(&step.payload).ok());
+    let (Some(recorded), false) = (recorded, is_other) else { return Err(none()) };
+    let task_id = run.task_id.or_else(|| recorded.task["id"].as_str().map(str::to_owned));
     let mut problems = BTreeMap::new();
-    let options = read_options(app, &begun.metadata, &mut problems);
-    let given = begun.limits.as_object().cloned().unwrap_or_else(Map::new);
+    let options = read_options(app, &recorded.metadata, &mut problems);
+    let given = recorded.limits.as_object().cloned().unwrap_or_else(Map::new);
     let given = given.into_iter().filter(|(_, value)| !value.is_null()).collect();
     let limits = read_limits(app, &given, &mut problems);
     let (Some(options), Some(task_id), true) = (options, task_id, problems.is_empty()) else {
@@ -53,11 +53,11 @@ pub(super) async fn request(
     };
     Ok(RunRequest {
         session,
-        message: begun.message,
-        history: Some(begun.history),
+        message: recorded.message,
+        history: Some(recorded.history),
         task: TaskTarget::Id(task_id),
         options,
-        metadata: begun.metadata,
+        metadata: recorded.metadata,
         webhook,
         key: Some(key),
         resumed: true,

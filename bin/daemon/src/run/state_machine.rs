@@ -50,7 +50,7 @@ enum Phase {
     /// The reply is there.
     Reply { text: String, finish_reason: FinishReason },
     /// The model ended without a usable reply.
-    Failed(Dead),
+    Failed(FailReason),
 }
 
 /// What the driver is to do next.
@@ -73,12 +73,12 @@ pub enum Next<'a> {
         finish_reason: FinishReason,
     },
     /// End the run without a reply.
-    Fail(Dead),
+    Fail(FailReason),
 }
 
 /// Why a run ends without a reply although the model answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Dead {
+pub enum FailReason {
     /// The model's answer was empty.
     EmptyReply,
     /// A content filter stopped the model.
@@ -146,7 +146,7 @@ impl RunState {
     pub fn on_completion(&mut self, completion: Completion) {
         let Completion { message, finish_reason, .. } = completion;
         if finish_reason == FinishReason::ContentFilter {
-            self.phase = Phase::Failed(Dead::ContentFiltered);
+            self.phase = Phase::Failed(FailReason::ContentFiltered);
             return;
         }
         let tools_allowed = self.tool_choice() == ToolChoice::Auto;
@@ -168,7 +168,7 @@ impl RunState {
             return;
         }
         self.phase = if text.trim().is_empty() {
-            Phase::Failed(Dead::EmptyReply)
+            Phase::Failed(FailReason::EmptyReply)
         } else {
             Phase::Reply { text, finish_reason }
         };
@@ -323,10 +323,10 @@ mod tests {
     fn an_empty_or_filtered_answer_is_no_reply() {
         let mut run = started(16);
         run.on_completion(answer(" \n", &[], FinishReason::Stop));
-        assert_eq!(run.next(), Next::Fail(Dead::EmptyReply));
+        assert_eq!(run.next(), Next::Fail(FailReason::EmptyReply));
         let mut run = started(16);
         run.on_completion(answer("half", &[], FinishReason::ContentFilter));
-        assert_eq!(run.next(), Next::Fail(Dead::ContentFiltered));
+        assert_eq!(run.next(), Next::Fail(FailReason::ContentFiltered));
     }
 
     #[test]
