@@ -8,7 +8,7 @@ use mc_client::tool_requests::{CreateToolRequest, ToolRequest, ToolRequestStatus
 use serde_json::{Map, Value, json};
 use wombat_core::untrusted::fence_untrusted;
 
-use super::driver::{RunDriver, RunContext};
+use super::context::RunContext;
 use crate::run::answer::ToolRequestReport;
 use crate::run::error::RunError;
 use crate::run::state_machine::PlannedCall;
@@ -24,21 +24,20 @@ pub(super) enum Verdict {
     Refused { id: String, why: String },
 }
 
-impl RunDriver<'_> {
+impl RunContext<'_> {
     /// Whether a person can be asked, and the run taken up after.
-    pub(super) fn can_ask(&self, context: &RunContext) -> bool {
-        context.journal.is_enabled() && context.capabilities.has("tool_requests")
+    pub(super) fn can_ask(&self) -> bool {
+        self.journal.is_enabled() && self.capabilities.has("tool_requests")
     }
 
     /// Asks for a person's word, or gives it where it has been said.
     pub(super) async fn verdict(
         &self,
-        context: &RunContext,
         planned: &PlannedCall,
         reason: &str,
     ) -> Result<Verdict, RunError> {
         let call = &planned.call;
-        let key = self.run_key.tool_key(&call.name, &call.arguments, planned.nth);
+        let key = self.run.run_key.tool_key(&call.name, &call.arguments, planned.nth);
         // What the person sees is the call that will be made.
         let asked_for = AskedFor::of(call);
         let arguments = match asked_for.arguments {
@@ -48,15 +47,15 @@ impl RunDriver<'_> {
         let reason = asked_for.reason.unwrap_or(reason);
         let reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
         let request = CreateToolRequest {
-            task_id: context.task_id.clone(),
-            run_key: self.run_key.as_str().to_owned(),
-            session_key: self.request.session.to_string(),
+            task_id: self.task_id.clone(),
+            run_key: self.run.run_key.as_str().to_owned(),
+            session_key: self.run.request.session.to_string(),
             tool: asked_for.tool.to_owned(),
             arguments,
             reason: (!reason.trim().is_empty()).then_some(reason),
             idempotency_key: format!("{key}:approval"),
         };
-        let asked = match context.client.request_tool(&request).await {
+        let asked = match self.client.request_tool(&request).await {
             Ok(asked) => asked,
             // The same call under the same key; only the words around it were others.
             Err(error) => error
@@ -65,7 +64,7 @@ impl RunDriver<'_> {
         };
         let asked = match asked.known_status() {
             // The answer of a repeated create may be as old as the create.
-            Some(ToolRequestStatus::Pending) => context
+            Some(ToolRequestStatus::Pending) => self
                 .client
                 .tool_request(&asked.id)
                 .await
@@ -95,7 +94,7 @@ impl RunDriver<'_> {
             Some(ToolRequestStatus::Approved) if same => Verdict::Approved(asked.id),
             Some(ToolRequestStatus::Approved) => {
                 tracing::warn!(
-                    run_id = self.handle.run_id,
+                    run_id = self.run.handle.run_id,
                     tool,
                     tool_request_id = asked.id,
                     "a call was approved with other arguments than the run has; it is not made"

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::budget::Budget;
-use super::driver::{RunDriver, RunContext};
+use super::context::RunContext;
 use super::journal::{LlmStep, ToolStep, millis};
 use super::model::Asker;
 use super::tool_calls::Turn;
@@ -16,39 +16,35 @@ use crate::run::events::RunEvent;
 use crate::run::meter::estimate;
 use crate::run::state_machine::{FailReason, Next, RunState};
 
-impl RunDriver<'_> {
+impl RunContext<'_> {
     /// The conversation from its opening to the stored reply. What the journal holds is not done
     /// again.
-    pub(super) async fn converse(
-        &self,
-        context: &RunContext,
-        messages: Vec<Message>,
-        traceparent: String,
-    ) -> Result<RunAnswer, RunError> {
+    pub(super) async fn converse(&self, messages: Vec<Message>) -> Result<RunAnswer, RunError> {
         let asker = Asker {
-            app: self.app,
-            model: &context.model,
-            tools: context.tools.specs(),
-            limits: self.request.limits,
+            app: self.run.app,
+            model: &self.model,
+            tools: self.tools.specs(),
+            limits: self.run.request.limits,
             call: CallContext {
-                traceparent: Some(traceparent),
-                deadline: Some(self.deadline),
-                role: self.request.session.role().as_str().to_owned(),
-                user_text: Some(self.request.message.clone()),
+                // Each call has a span of its own; `Asker::ask` sets it.
+                traceparent: None,
+                deadline: Some(self.run.deadline),
+                role: self.run.request.session.role().as_str().to_owned(),
+                user_text: Some(self.run.request.message.clone()),
                 tally: llm::Tally::default(),
             },
-            span: self.span,
-            meter: &self.handle.meter,
-            sink: self.sink,
+            span: self.run.span,
+            meter: &self.run.handle.meter,
+            sink: self.run.sink,
             budget: Budget::new(
-                context.capabilities.has("budgets").then(|| context.client.clone()),
-                &self.handle.run_id,
-                self.request.session.role().as_str(),
-                self.app.runs.tracker().clone(),
+                self.capabilities.has("budgets").then(|| self.client.clone()),
+                &self.run.handle.run_id,
+                self.run.request.session.role().as_str(),
+                self.run.app.runs.tracker().clone(),
             ),
         };
-        let context_warning = self.context_warning(context, estimate(&messages, asker.tools));
-        let mut state = RunState::new(messages, self.request.limits.max_steps);
+        let context_warning = self.context_warning(estimate(&messages, asker.tools));
+        let mut state = RunState::new(messages, self.run.request.limits.max_steps);
         let mut steps = Vec::new();
         let mut answered_by = None;
         // Step 0 of the journal is the request.
@@ -56,16 +52,16 @@ impl RunDriver<'_> {
         loop {
             match state.next() {
                 Next::Ask { .. } => {
-                    while let Some(rejected) = context.journal.rejected(at) {
-                        self.handle.meter.call_ends(&rejected.completion);
+                    while let Some(rejected) = self.journal.rejected(at) {
+                        self.run.handle.meter.call_ends(&rejected.completion);
                         at += 1;
                     }
                     let completion = self
-                        .answer_at(context, &asker, &state, at)
+                        .answer_at(&asker, &state, at)
                         .await
                         .map_err(|(error, said)| {
                             let text = if said.is_empty() { state.text_so_far() } else { &said };
-                            self.attach(error, context, text, &steps)
+                            self.attach(error, text, &steps)
                         })?
                         .completion;
                     at += 1;
@@ -75,18 +71,17 @@ impl RunDriver<'_> {
                 }
                 Next::CallTools(calls) => {
                     let said = state.text_so_far();
-                    let turn = Box::pin(self.call_tools(context, calls, at, said)).await;
-                    let turn =
-                        turn.map_err(|e| self.attach(e, context, state.text_so_far(), &steps))?;
+                    let turn = Box::pin(self.call_tools(calls, at, said)).await;
+                    let turn = turn.map_err(|e| self.attach(e, state.text_so_far(), &steps))?;
                     let done = match turn {
                         Turn::Done(done) => done,
                         Turn::Waiting(requests) => {
                             let text = state.text_so_far().to_owned();
-                            let answer = self.answer(context, text, steps);
+                            let answer = self.answer(text, steps);
                             let (model, provider) = answered_by.unzip();
                             return Ok(RunAnswer {
                                 status: "awaiting_approval",
-                                run_key: Some(self.run_key.as_str().to_owned()),
+                                run_key: Some(self.run.run_key.as_str().to_owned()),
                                 tool_requests: Some(requests),
                                 context_warning,
                                 model,
@@ -103,10 +98,10 @@ impl RunDriver<'_> {
                 }
                 Next::Fail(why) => {
                     let error = RunError::new(kind_of(why));
-                    return Err(self.attach(error, context, state.text_so_far(), &steps));
+                    return Err(self.attach(error, state.text_so_far(), &steps));
                 }
                 Next::Reply { text, finish_reason } => {
-                    let answer = Box::pin(self.store(context, text, finish_reason, steps)).await?;
+                    let answer = Box::pin(self.store(text, finish_reason, steps)).await?;
                     let (model, provider) = answered_by.unzip();
                     return Ok(RunAnswer { context_warning, model, provider, ..answer });
                 }
@@ -118,16 +113,15 @@ impl RunDriver<'_> {
     /// anything is made of it.
     async fn answer_at(
         &self,
-        context: &RunContext,
         asker: &Asker<'_>,
         state: &RunState,
         at: u32,
     ) -> Result<LlmStep, (RunError, String)> {
-        if let Some(step) = context.journal.llm(at) {
-            self.handle.meter.call_ends(&step.completion);
+        if let Some(step) = self.journal.llm(at) {
+            self.run.handle.meter.call_ends(&step.completion);
             let text = &step.completion.message.text;
             if !text.is_empty() {
-                self.sink.tell(|| RunEvent::Chunk { data: text.clone() }).await;
+                self.run.sink.tell(|| RunEvent::Chunk { data: text.clone() }).await;
             }
             return Ok(step);
         }
@@ -146,7 +140,7 @@ impl RunDriver<'_> {
             duration_ms: millis(started.elapsed()),
             completion,
         };
-        if !context.journal.is_enabled() {
+        if !self.journal.is_enabled() {
             reserved.answered(&step.completion).await;
             return Ok(step);
         }
@@ -155,18 +149,18 @@ impl RunDriver<'_> {
         let useful = !matches!(after.next(), Next::Fail(_));
         let said = step.completion.message.text.clone();
         let completion = step.completion.clone();
-        let put = context.journal.put_llm(at, step, useful);
+        let put = self.journal.put_llm(at, step, useful);
         let (step, ()) = tokio::join!(Box::pin(put), Box::pin(reserved.answered(&completion)));
         step.map_err(|error| (error, said))
     }
 
-    fn context_warning(&self, context: &RunContext, tokens: u64) -> Option<String> {
-        let window = self.app.llm.context_window(&context.model);
+    fn context_warning(&self, tokens: u64) -> Option<String> {
+        let window = self.run.app.llm.context_window(&self.model);
         let percent = tokens.saturating_mul(100) / window.max(1);
-        (percent >= u64::from(self.app.settings.context_warning_percent)).then(|| {
+        (percent >= u64::from(self.run.app.settings.context_warning_percent)).then(|| {
             format!(
                 "the prompt has about {tokens} tokens, {percent} % of the {window} that {} can read",
-                context.model.name
+                self.model.name
             )
         })
     }

@@ -1,9 +1,8 @@
-//! Drives one run: does what the state machine says, against the model and the backend.
+//! Drives one admitted run: finds out what it works with, then has the conversation.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use llm::Tier;
-use llm::model::ModelRef;
 use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
 use mc_client::runs::RunStatus;
@@ -15,8 +14,9 @@ use wombat_core::agent_config::{AgentProfile, ModelTier};
 use wombat_core::heartbeat::is_empty_checklist;
 use wombat_core::workspace::Snapshot;
 
+use super::context::RunContext;
 use super::finalizer::RunFinalizer;
-use super::journal::{RecordedRequest, Journal};
+use super::journal::{Journal, RecordedRequest};
 use super::lease::SessionLease;
 use super::prepare::{Known, look_up, take_place};
 use crate::run::answer::RunAnswer;
@@ -26,58 +26,36 @@ use crate::run::registry::RunHandle;
 use crate::run::request::{RunKind, RunRequest, fingerprint};
 use crate::sessions::SessionPolicy;
 use crate::state::App;
-use crate::tools::ToolSet;
 
-/// A run that has been let in.
+/// A run that has been admitted.
 pub(super) struct RunDriver<'a> {
     /// The daemon.
     pub(super) app: &'a App,
-    /// The order.
+    /// What was asked for.
     pub(super) request: &'a RunRequest,
-    /// The run, as others see it.
+    /// The run as its callers can see and stop it.
     pub(super) handle: &'a RunHandle,
-    /// What its writes are keyed by.
+    /// The key of the run; the idempotency keys of its writes derive from it.
     pub(super) run_key: &'a RunKey,
     /// The trace of the request.
     pub(super) trace: &'a TraceId,
-    /// What it is in a trace.
+    /// The run's span in the trace.
     pub(super) span: &'a Span,
     /// Where its events go.
     pub(super) sink: &'a EventSink,
-    /// When its time is over.
+    /// When the run times out.
     pub(super) deadline: Instant,
-    /// What must be said and given back when it ends.
+    /// Ends the journal and gives back the session's turn, however the run ends.
     pub(super) finalizer: &'a RunFinalizer,
-    /// What two requests with one key must have in common.
+    /// See [`fingerprint`]; computed when it is first needed.
     pub(super) fingerprint: OnceLock<String>,
-}
-
-/// What a run has found out before the model is asked.
-pub(super) struct RunContext {
-    pub(super) client: AgentClient,
-    pub(super) capabilities: Arc<Capabilities>,
-    pub(super) snapshot: Arc<Snapshot>,
-    pub(super) profile: AgentProfile,
-    pub(super) tools: Arc<ToolSet>,
-    pub(super) model: ModelRef,
-    pub(super) task_id: String,
-    pub(super) journal: Journal,
-}
-
-impl RunContext {
-    /// Whether the journal says that the run came to its end before.
-    pub(super) fn is_completed(&self) -> bool {
-        let earlier = self.journal.earlier_run().and_then(|run| run.known_status());
-        earlier == Some(RunStatus::Completed)
-    }
 }
 
 impl RunDriver<'_> {
     /// The whole run. Its parts are on the heap: while a run waits for its model, and most wait for
     /// nothing else, there is no room kept for what came before or comes after.
     pub(super) async fn run(&self) -> Result<RunAnswer, RunError> {
-        let traceparent = self.span.traceparent();
-        let (context, known) = Box::pin(self.build_context(&traceparent)).await?;
+        let (context, known) = Box::pin(self.build_context()).await?;
         self.sink
             .tell(|| RunEvent::Start {
                 run_id: self.handle.run_id.clone(),
@@ -88,22 +66,23 @@ impl RunDriver<'_> {
         if let Some(stored) = known.stored {
             let earlier = context.journal.earlier_run().and_then(|run| run.known_status());
             if earlier.is_some_and(|status| !status.is_final()) {
-                // It died between the reply and its last word.
+                // The earlier run died after its reply was stored and before its journal was ended.
                 self.finalizer.track_journal(&context.journal);
             }
-            return Box::pin(self.replay(&context, stored)).await;
+            return Box::pin(context.replay(stored)).await;
         }
         if self.has_empty_checklist(&context.snapshot) {
-            let answer = self.answer(&context, String::new(), Vec::new());
+            let answer = context.answer(String::new(), Vec::new());
             return Ok(RunAnswer { silent: Some(true), ..answer });
         }
-        let messages = Box::pin(self.open_conversation(&context, known.history)).await?;
-        Box::pin(self.converse(&context, messages, traceparent)).await
+        let messages = Box::pin(context.open_conversation(known.history)).await?;
+        Box::pin(context.converse(messages)).await
     }
 
     /// What must be known before the model is asked: task, turn, thread, journal, tools.
-    async fn build_context(&self, traceparent: &str) -> Result<(RunContext, Known), RunError> {
+    async fn build_context(&self) -> Result<(RunContext<'_>, Known), RunError> {
         let app = self.app;
+        let traceparent = self.span.traceparent();
         let session = &self.request.session;
         // One snapshot from here to the end.
         let snapshot = app.workspace.snapshot();
@@ -112,11 +91,11 @@ impl RunDriver<'_> {
             .backend
             .agent(session.user().as_str(), session.role().as_str())
             .map_err(|error| RunError::backend(&error))?
-            .with_trace(traceparent)
+            .with_trace(&traceparent)
             .with_deadline(self.deadline);
         let (capabilities, place) = tokio::try_join!(
             async {
-                let capabilities = app.backend.capabilities(traceparent).await;
+                let capabilities = app.backend.capabilities(&traceparent).await;
                 capabilities.map_err(|error| RunError::backend(&error))
             },
             take_place(&client, &app.sessions, app.settings.session_policy, self.request),
@@ -146,8 +125,17 @@ impl RunDriver<'_> {
         self.check_earlier_run(&journal)?;
         let tools = app.tools.of_role(&snapshot, &profile, &capabilities).await;
         let model = app.llm.model(self.tier(&profile)).clone();
-        let context =
-            RunContext { client, capabilities, snapshot, profile, tools, model, task_id, journal };
+        let context = RunContext {
+            run: self,
+            client,
+            capabilities,
+            snapshot,
+            profile,
+            tools,
+            model,
+            task_id,
+            journal,
+        };
         Ok((context, known))
     }
 
@@ -183,11 +171,12 @@ impl RunDriver<'_> {
         Ok(())
     }
 
-    /// Computed when a journal wants it, which most runs without a key have none of.
+    /// The fingerprint of the request. Computed on demand: most runs have no key and no journal.
     pub(super) fn fingerprint(&self) -> &str {
         self.fingerprint.get_or_init(|| fingerprint(self.request))
     }
 
+    /// Refuses a request whose key belongs to another one.
     pub(super) fn check_fingerprint(&self, recorded: &RecordedRequest) -> Result<(), RunError> {
         if self.request.resumed || recorded.fingerprint == self.fingerprint() {
             return Ok(());

@@ -139,7 +139,11 @@ impl Journal {
 
     /// Says that somebody is on the run, and what it was asked; gives that as it stands in the
     /// journal, which is another's word where another was first.
-    pub(super) async fn start(&self, run: PutRun, recorded: RecordedRequest) -> Result<RecordedRequest, RunError> {
+    pub(super) async fn start(
+        &self,
+        run: PutRun,
+        recorded: RecordedRequest,
+    ) -> Result<RecordedRequest, RunError> {
         let Some(open) = &self.0 else { return Ok(recorded) };
         let note = open.client.put_run(open.key.as_str(), &run).await;
         if let Err(error) = &note

@@ -5,6 +5,7 @@
 
 mod approval;
 mod budget;
+mod context;
 mod converse;
 mod driver;
 mod finalizer;

@@ -7,7 +7,7 @@ use futures::stream;
 use service::otel::Side;
 
 use super::approval::{Verdict, refused};
-use super::driver::{RunDriver, RunContext};
+use super::context::RunContext;
 use super::journal::{ToolStep, millis};
 use crate::run::answer::ToolRequestReport;
 use crate::run::error::RunError;
@@ -26,12 +26,11 @@ pub(super) enum Turn {
     Waiting(Vec<ToolRequestReport>),
 }
 
-impl RunDriver<'_> {
+impl RunContext<'_> {
     /// The calls of one turn, several at once, their outcomes in the model's order. Those that need
     /// a person are made once all of them are decided.
     pub(super) async fn call_tools(
         &self,
-        context: &RunContext,
         calls: &[PlannedCall],
         at: u32,
         reason: &str,
@@ -39,7 +38,7 @@ impl RunDriver<'_> {
         // The futures are made before they are put into the stream: a closure there would not be
         // `Send` for every lifetime.
         let places = (at..).zip(calls);
-        let first: Vec<_> = places.map(|(at, call)| self.call_at(context, call, at, None)).collect();
+        let first: Vec<_> = places.map(|(at, call)| self.call_at(call, at, None)).collect();
         let first: Vec<_> = stream::iter(first).buffered(PARALLEL_CALLS).collect().await;
         let mut done = Vec::with_capacity(calls.len());
         for outcome in first {
@@ -51,7 +50,7 @@ impl RunDriver<'_> {
         let waiting: Vec<usize> = (0..calls.len()).filter(|i| done[*i].is_none()).collect();
         let mut verdicts = Vec::with_capacity(waiting.len());
         for i in &waiting {
-            verdicts.push(self.verdict(context, &calls[*i], reason).await?);
+            verdicts.push(self.verdict(&calls[*i], reason).await?);
         }
         let pending = |verdict: &Verdict| match verdict {
             Verdict::Pending(report) => Some(report.clone()),
@@ -65,7 +64,7 @@ impl RunDriver<'_> {
         let second: Vec<_> = places
             .map(|(i, verdict)| {
                 let place = at + u32::try_from(*i).unwrap_or(u32::MAX);
-                self.call_at(context, &calls[*i], place, Some(verdict))
+                self.call_at(&calls[*i], place, Some(verdict))
             })
             .collect();
         let second: Vec<_> = stream::iter(second).buffered(PARALLEL_CALLS).collect().await;
@@ -79,12 +78,11 @@ impl RunDriver<'_> {
     /// not been asked yet.
     async fn call_at(
         &self,
-        context: &RunContext,
         planned: &PlannedCall,
         at: u32,
         verdict: Option<Verdict>,
     ) -> Result<Option<ToolStep>, RunError> {
-        if let Some(step) = context.journal.tool(at) {
+        if let Some(step) = self.journal.tool(at) {
             self.tell_call(planned).await;
             self.tell_result(&step).await;
             return Ok(Some(step));
@@ -92,11 +90,11 @@ impl RunDriver<'_> {
         let (outcome, tool_request_id) = match verdict {
             Some(Verdict::Refused { id, why }) => (refused(&planned.call.name, &why), Some(id)),
             // It has been told when it was found to need a person.
-            Some(Verdict::Approved(id)) => (self.make_call(context, planned, true).await, Some(id)),
+            Some(Verdict::Approved(id)) => (self.make_call(planned, true).await, Some(id)),
             Some(Verdict::Pending(_)) | None => {
                 self.tell_call(planned).await;
-                let outcome = self.make_call(context, planned, false).await;
-                if outcome.waits && self.can_ask(context) {
+                let outcome = self.make_call(planned, false).await;
+                if outcome.waits && self.can_ask() {
                     return Ok(None);
                 }
                 (outcome, None)
@@ -113,8 +111,8 @@ impl RunDriver<'_> {
             duration_ms: millis(outcome.duration),
             tool_request_id,
         };
-        let known = context.tools.has(&step.name).then_some(step.name.as_str());
-        self.app.metrics.tool(known, step.ok, outcome.duration);
+        let known = self.tools.has(&step.name).then_some(step.name.as_str());
+        self.run.app.metrics.tool(known, step.ok, outcome.duration);
         tracing::info!(
             tool = step.name,
             ok = step.ok,
@@ -122,31 +120,32 @@ impl RunDriver<'_> {
             "tool called"
         );
         self.tell_result(&step).await;
-        context.journal.put_tool(at, step).await.map(Some)
+        self.journal.put_tool(at, step).await.map(Some)
     }
 
-    async fn make_call(&self, context: &RunContext, planned: &PlannedCall, approved: bool) -> ToolOutcome {
+    async fn make_call(&self, planned: &PlannedCall, approved: bool) -> ToolOutcome {
         let call = &planned.call;
-        let mut span = self.span.child(Side::Internal, || format!("execute_tool {}", call.name));
+        let mut span =
+            self.run.span.child(Side::Internal, || format!("execute_tool {}", call.name));
         span.set("gen_ai.operation.name", "execute_tool");
         span.set("gen_ai.tool.name", call.name.clone());
         span.set("gen_ai.tool.call.id", call.id.clone());
         span.set_content("gen_ai.tool.call.arguments", || call.arguments.to_string());
         let (waits, traceparent) = (AtomicBool::new(false), span.traceparent());
-        let client = context.client.clone().with_trace(&traceparent);
+        let client = self.client.clone().with_trace(&traceparent);
         let context = ToolContext {
             client: &client,
-            snapshot: &context.snapshot,
-            profile: &context.profile,
-            run_key: self.run_key,
-            task_id: &context.task_id,
-            max_chars: self.app.settings.tool_result_max_chars,
+            snapshot: &self.snapshot,
+            profile: &self.profile,
+            run_key: self.run.run_key,
+            task_id: &self.task_id,
+            max_chars: self.run.app.settings.tool_result_max_chars,
             traceparent: Some(&traceparent),
             approved,
             asks: false,
             waits: &waits,
         };
-        let outcome = context.tools.call(&context, planned).await;
+        let outcome = self.tools.call(&context, planned).await;
         span.set_content("gen_ai.tool.call.result", || outcome.content.clone());
         if outcome.ok {
             span.succeed()
@@ -163,7 +162,7 @@ impl RunDriver<'_> {
             name: call.name.clone(),
             arguments: call.arguments.clone(),
         };
-        self.sink.tell(told).await;
+        self.run.sink.tell(told).await;
     }
 
     async fn tell_result(&self, step: &ToolStep) {
@@ -173,6 +172,6 @@ impl RunDriver<'_> {
             ok: step.ok,
             duration_ms: step.duration_ms,
         };
-        self.sink.tell(told).await;
+        self.run.sink.tell(told).await;
     }
 }
