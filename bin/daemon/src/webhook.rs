@@ -206,7 +206,7 @@ fn event(request: &RunRequest, handle: &RunHandle, outcome: &Outcome) -> Value {
     match outcome {
         Ok(answer) => {
             event["response"] = json!(answer.response);
-            event["message_id"] = json!(answer.message_id);
+            event["message_id"] = json!(answer.message_id());
         }
         Err(error) => {
             event["error"] = json!(error.message());

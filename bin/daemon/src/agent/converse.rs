@@ -1,52 +1,33 @@
 //! Model and tools in turn, until there is a reply, or a person has to decide.
 
 use llm::CallContext;
+use llm::model::ModelRef;
 use llm::request::Message;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::budget::Budget;
 use super::context::RunContext;
+use super::finish::Progress;
 use super::journal::{LlmStep, ToolStep, millis};
 use super::model::Asker;
 use super::tool_calls::Turn;
-use crate::run::answer::{RunAnswer, StepReport};
+use crate::run::answer::{Ending, RunAnswer, StepReport};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::RunEvent;
 use crate::run::meter::estimate;
 use crate::run::state_machine::{FailReason, Next, RunState};
 
 impl RunContext<'_> {
-    /// The conversation from its opening to the stored reply. What the journal holds is not done
-    /// again.
+    /// The conversation from its opening messages to the stored reply: model and tools in turn.
+    /// Steps that the journal holds are read instead of done again.
     pub(super) async fn converse(&self, messages: Vec<Message>) -> Result<RunAnswer, RunError> {
-        let asker = Asker {
-            app: self.run.app,
-            model: &self.model,
-            tools: self.tools.specs(),
-            limits: self.run.request.limits,
-            call: CallContext {
-                // Each call has a span of its own; `Asker::ask` sets it.
-                traceparent: None,
-                deadline: Some(self.run.deadline),
-                role: self.run.request.session.role().as_str().to_owned(),
-                user_text: Some(self.run.request.message.clone()),
-                tally: llm::Tally::default(),
-            },
-            span: self.run.span,
-            meter: &self.run.handle.meter,
-            sink: self.run.sink,
-            budget: Budget::new(
-                self.capabilities.has("budgets").then(|| self.client.clone()),
-                &self.run.handle.run_id,
-                self.run.request.session.role().as_str(),
-                self.run.app.runs.tracker().clone(),
-            ),
+        let asker = self.asker();
+        let mut progress = Progress {
+            context_warning: self.context_warning(estimate(&messages, asker.tools)),
+            ..Progress::default()
         };
-        let context_warning = self.context_warning(estimate(&messages, asker.tools));
         let mut state = RunState::new(messages, self.run.request.limits.max_steps);
-        let mut steps = Vec::new();
-        let mut answered_by = None;
         // Step 0 of the journal is the request.
         let mut at = 1;
         loop {
@@ -56,61 +37,75 @@ impl RunContext<'_> {
                         self.run.handle.meter.call_ends(&rejected.completion);
                         at += 1;
                     }
-                    let completion = self
-                        .answer_at(&asker, &state, at)
-                        .await
-                        .map_err(|(error, said)| {
-                            let text = if said.is_empty() { state.text_so_far() } else { &said };
-                            self.attach(error, text, &steps)
-                        })?
-                        .completion;
+                    let step = self.answer_at(&asker, &state, at).await;
+                    let step = step.map_err(|(error, said)| {
+                        let text = if said.is_empty() { state.text_so_far() } else { &said };
+                        self.attach(error, text, &progress.steps)
+                    })?;
                     at += 1;
-                    answered_by =
-                        Some((completion.model.clone(), completion.provider.as_str().to_owned()));
+                    let completion = step.completion;
+                    progress.model = Some(ModelRef::new(completion.provider, &completion.model));
                     state.on_completion(completion);
                 }
                 Next::CallTools(calls) => {
                     let said = state.text_so_far();
                     let turn = Box::pin(self.call_tools(calls, at, said)).await;
-                    let turn = turn.map_err(|e| self.attach(e, state.text_so_far(), &steps))?;
+                    let turn = turn.map_err(|error| self.attach(error, said, &progress.steps))?;
                     let done = match turn {
                         Turn::Done(done) => done,
-                        Turn::Waiting(requests) => {
-                            let text = state.text_so_far().to_owned();
-                            let answer = self.answer(text, steps);
-                            let (model, provider) = answered_by.unzip();
-                            return Ok(RunAnswer {
-                                status: "awaiting_approval",
-                                run_key: Some(self.run.run_key.as_str().to_owned()),
-                                tool_requests: Some(requests),
-                                context_warning,
-                                model,
-                                provider,
-                                ..answer
-                            });
+                        Turn::AwaitingApproval(tool_requests) => {
+                            let run_key = self.run.run_key.as_str().to_owned();
+                            let ending = Ending::AwaitingApproval { run_key, tool_requests };
+                            return Ok(self.answer(ending, said.to_owned(), progress));
                         }
                     };
                     at += u32::try_from(done.len()).unwrap_or(u32::MAX);
-                    steps.extend(done.iter().map(report));
+                    progress.steps.extend(done.iter().map(report));
                     let unclear: Vec<bool> = done.iter().map(|step| step.unclear).collect();
                     state.on_unclear(&unclear);
                     state.on_tool_results(done.into_iter().map(|step| step.content).collect());
                 }
                 Next::Fail(why) => {
                     let error = RunError::new(kind_of(why));
-                    return Err(self.attach(error, state.text_so_far(), &steps));
+                    return Err(self.attach(error, state.text_so_far(), &progress.steps));
                 }
                 Next::Reply { text, finish_reason } => {
-                    let answer = Box::pin(self.store(text, finish_reason, steps)).await?;
-                    let (model, provider) = answered_by.unzip();
-                    return Ok(RunAnswer { context_warning, model, provider, ..answer });
+                    return Box::pin(self.store_reply(text, finish_reason, progress)).await;
                 }
             }
         }
     }
 
+    /// What all model calls of the run have in common.
+    fn asker(&self) -> Asker<'_> {
+        let role = self.run.request.session.role().as_str();
+        Asker {
+            app: self.run.app,
+            model: &self.model,
+            tools: self.tools.specs(),
+            limits: self.run.request.limits,
+            call: CallContext {
+                // Each call has a span of its own; `Asker::ask` sets it.
+                traceparent: None,
+                deadline: Some(self.run.deadline),
+                role: role.to_owned(),
+                user_text: Some(self.run.request.message.clone()),
+                tally: llm::Tally::default(),
+            },
+            span: self.run.span,
+            meter: &self.run.handle.meter,
+            sink: self.run.sink,
+            budget: Budget::new(
+                self.capabilities.has("budgets").then(|| self.client.clone()),
+                &self.run.handle.run_id,
+                role,
+                self.run.app.runs.tracker().clone(),
+            ),
+        }
+    }
+
     /// The model's next answer: the one in the journal, or a new one, which is written there before
-    /// anything is made of it.
+    /// it is acted on. A failure comes with the text that the model had said by then.
     async fn answer_at(
         &self,
         asker: &Asker<'_>,
@@ -154,6 +149,7 @@ impl RunContext<'_> {
         step.map_err(|error| (error, said))
     }
 
+    /// The warning of a prompt that fills most of the model's context window.
     fn context_warning(&self, tokens: u64) -> Option<String> {
         let window = self.run.app.llm.context_window(&self.model);
         let percent = tokens.saturating_mul(100) / window.max(1);

@@ -16,10 +16,11 @@ use wombat_core::workspace::Snapshot;
 
 use super::context::RunContext;
 use super::finalizer::RunFinalizer;
+use super::finish::Progress;
 use super::journal::{Journal, RecordedRequest};
 use super::lease::SessionLease;
 use super::prepare::{Known, look_up, take_place};
-use crate::run::answer::RunAnswer;
+use crate::run::answer::{Ending, RunAnswer};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::{EventSink, RunEvent};
 use crate::run::registry::RunHandle;
@@ -72,8 +73,7 @@ impl RunDriver<'_> {
             return Box::pin(context.replay(stored)).await;
         }
         if self.has_empty_checklist(&context.snapshot) {
-            let answer = context.answer(String::new(), Vec::new());
-            return Ok(RunAnswer { silent: Some(true), ..answer });
+            return Ok(context.answer(Ending::Silent, String::new(), Progress::default()));
         }
         let messages = Box::pin(context.open_conversation(known.history)).await?;
         Box::pin(context.converse(messages)).await

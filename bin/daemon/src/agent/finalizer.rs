@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 
 use super::journal::Journal;
 use super::lease::SessionLease;
-use crate::run::answer::{RunAnswer, ToolRequestReport};
+use crate::run::answer::{Ending, RunAnswer};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::registry::RunHandle;
 use crate::sessions::Turn;
@@ -86,14 +86,15 @@ impl RunFinalizer {
 
     fn final_status(result: &Result<RunAnswer, RunError>) -> (RunStatus, Value) {
         match result {
-            Ok(answer) => {
-                let status = match &answer.tool_requests {
-                    Some(_) => RunStatus::AwaitingApproval,
-                    None => RunStatus::Completed,
-                };
-                let waiting = answer.tool_requests.as_deref().map(ids);
-                (status, json!({ "message_id": answer.message_id, "tool_requests": waiting }))
-            }
+            Ok(answer) => match &answer.ending {
+                Ending::AwaitingApproval { tool_requests, .. } => {
+                    let ids: Vec<_> = tool_requests.iter().map(|request| &request.id).collect();
+                    (RunStatus::AwaitingApproval, json!({ "tool_requests": ids }))
+                }
+                Ending::Replied(_) | Ending::Replayed(_) | Ending::Silent => {
+                    (RunStatus::Completed, json!({ "message_id": answer.message_id() }))
+                }
+            },
             Err(error) => match error.kind {
                 RunErrorKind::Cancelled => (RunStatus::Cancelled, json!({ "estimated": true })),
                 RunErrorKind::Draining => (RunStatus::Interrupted, json!({ "estimated": true })),
@@ -130,10 +131,6 @@ impl Drop for RunFinalizer {
         };
         self.tracker.spawn(words.in_current_span());
     }
-}
-
-fn ids(requests: &[ToolRequestReport]) -> Vec<&str> {
-    requests.iter().map(|request| request.id.as_str()).collect()
 }
 
 fn fields(value: Value) -> Map<String, Value> {

@@ -194,9 +194,8 @@ fn settle(
             task_id = answer.task_id,
             tools = answer.steps.len(),
             tokens = answer.usage.total_tokens,
-            replayed = answer.replayed.is_some(),
-            silent = answer.silent.is_some(),
-            waits_for_approval = answer.tool_requests.as_ref().map(Vec::len),
+            ending = answer.ending.as_str(),
+            pending_approvals = answer.tool_requests().len(),
             "run completed"
         ),
         Err(error) => tracing::warn!(
@@ -220,10 +219,7 @@ fn settle(
 /// How a run ended, in few words.
 fn outcome_of(outcome: &Outcome) -> &'static str {
     match outcome {
-        Ok(answer) if answer.replayed.is_some() => "replayed",
-        Ok(answer) if answer.silent.is_some() => "silent",
-        Ok(answer) if answer.tool_requests.is_some() => "awaiting_approval",
-        Ok(_) => "ok",
+        Ok(answer) => answer.ending.as_str(),
         Err(error) => error.code(),
     }
 }

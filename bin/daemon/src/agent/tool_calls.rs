@@ -22,8 +22,8 @@ const PARALLEL_CALLS: usize = 8;
 pub(super) enum Turn {
     /// All are done.
     Done(Vec<ToolStep>),
-    /// These wait for a person.
-    Waiting(Vec<ToolRequestReport>),
+    /// These wait for a person's approval.
+    AwaitingApproval(Vec<ToolRequestReport>),
 }
 
 impl RunContext<'_> {
@@ -58,7 +58,7 @@ impl RunContext<'_> {
         };
         let pending: Vec<_> = verdicts.iter().filter_map(pending).collect();
         if !pending.is_empty() {
-            return Ok(Turn::Waiting(pending));
+            return Ok(Turn::AwaitingApproval(pending));
         }
         let places = waiting.iter().zip(verdicts);
         let second: Vec<_> = places

@@ -1,60 +1,124 @@
 //! How a run that worked ends.
 
 use llm::Cost;
-use llm::event::Usage;
+use llm::event::{FinishReason, Usage};
+use llm::model::ModelRef;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// The answer of `send`, and with a few fields less of `stream`.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+/// The answer to a request. Its JSON is in [`super::answer_json`].
+#[derive(Debug, Clone)]
 pub struct RunAnswer {
-    /// `ok`, or `awaiting_approval` where tools wait for a person.
-    pub status: &'static str,
+    /// How the run ended.
+    pub ending: Ending,
     /// This run.
     pub run_id: String,
     /// The task that the reply belongs to.
     pub task_id: String,
     /// The trace of the request.
     pub trace_id: String,
-    /// The stored reply; `null` when nothing was stored (`silent`).
-    pub message_id: Option<String>,
-    /// The reply.
+    /// The reply; with [`Ending::AwaitingApproval`], what the model has said so far.
     pub response: String,
     /// Tokens of all model calls of the run.
-    #[schema(value_type = UsageShape)]
     pub usage: Usage,
-    /// Their price; `null` when a model's price is not known.
-    #[schema(value_type = Option<Object>)]
+    /// Their price; `None` when a model's price is not known.
     pub cost: Option<Cost>,
-    /// The model that wrote the reply; `null` when none was asked.
-    pub model: Option<String>,
-    /// Its provider.
-    pub provider: Option<String>,
-    /// Why the model stopped.
-    pub finish_reason: Option<String>,
+    /// The model that answered last; `None` when none was called.
+    pub model: Option<ModelRef>,
+    /// Why the model stopped, where it wrote the reply.
+    pub finish_reason: Option<FinishReason>,
     /// The tools that were called, in order.
     pub steps: Vec<StepReport>,
-    /// What the workspace was when the run began.
+    /// The digest of the workspace that the run worked with.
     pub workspace_digest: String,
-    /// The plan document of a kickoff.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub plan_document_id: Option<String>,
-    /// The prompt is close to what the model can read.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Set when the prompt is close to the model's context window.
     pub context_warning: Option<String>,
-    /// The reply had been stored by an earlier run with the same key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub replayed: Option<bool>,
+}
+
+/// How a run ended that did not fail.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ending {
+    /// The reply is stored.
+    Replied(StoredReply),
+    /// The reply had been stored before, by an earlier run with the same key.
+    Replayed(StoredReply),
     /// There was nothing to say, and nothing was stored.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub silent: Option<bool>,
-    /// What takes the run up again (`resume_run_key`), where it waits.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub run_key: Option<String>,
+    Silent,
+    /// Tool calls wait for a person's approval; the run can be resumed after.
+    AwaitingApproval {
+        /// What resumes the run (`resume_run_key`).
+        run_key: String,
+        /// The calls that wait; never empty.
+        tool_requests: Vec<ToolRequestReport>,
+    },
+}
+
+/// A reply in the backend.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredReply {
+    /// The stored message.
+    pub message_id: String,
+    /// The plan document of a kickoff.
+    pub plan_document_id: Option<String>,
+}
+
+impl Ending {
+    /// The ending in one word, for logs and metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Replied(_) => "ok",
+            Self::Replayed(_) => "replayed",
+            Self::Silent => "silent",
+            Self::AwaitingApproval { .. } => "awaiting_approval",
+        }
+    }
+}
+
+impl RunAnswer {
+    /// The reply as it is stored, where one is.
+    pub fn stored(&self) -> Option<&StoredReply> {
+        match &self.ending {
+            Ending::Replied(stored) | Ending::Replayed(stored) => Some(stored),
+            Ending::Silent | Ending::AwaitingApproval { .. } => None,
+        }
+    }
+
+    /// The id of the stored reply.
+    pub fn message_id(&self) -> Option<&str> {
+        self.stored().map(|stored| stored.message_id.as_str())
+    }
+
     /// The calls that wait for a person.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tool_requests: Option<Vec<ToolRequestReport>>,
+    pub fn tool_requests(&self) -> &[ToolRequestReport] {
+        match &self.ending {
+            Ending::AwaitingApproval { tool_requests, .. } => tool_requests,
+            Ending::Replied(_) | Ending::Replayed(_) | Ending::Silent => &[],
+        }
+    }
+
+    /// What resumes the run, where it waits for a person.
+    pub fn run_key(&self) -> Option<&str> {
+        match &self.ending {
+            Ending::AwaitingApproval { run_key, .. } => Some(run_key),
+            Ending::Replied(_) | Ending::Replayed(_) | Ending::Silent => None,
+        }
+    }
+
+    /// The reply as text for a person; where there is none because tool calls wait for approval, a
+    /// sentence that says so.
+    pub fn display_text(&self) -> String {
+        if self.tool_requests().is_empty() || !self.response.is_empty() {
+            return self.response.clone();
+        }
+        self.waiting_text()
+    }
+
+    /// A sentence that names the tools that wait for approval.
+    pub fn waiting_text(&self) -> String {
+        let tools: Vec<_> = self.tool_requests().iter().map(|asked| asked.tool.as_str()).collect();
+        format!("Waiting for a person to approve: {}.", tools.join(", "))
+    }
 }
 
 /// A tool call that waits for a person.

@@ -14,7 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::super::error::ApiError;
 use super::super::run_stream::{RunStream, RunUpdate};
 use super::fault::Fault;
-use crate::run::answer::RunAnswer;
+use crate::run::answer::{Ending, RunAnswer};
 use crate::run::events::RunEvent;
 use crate::state::App;
 
@@ -142,10 +142,9 @@ impl OpenTask {
         if let Ok(Value::Object(all)) = serde_json::to_value(answer) {
             view.metadata = all.into_iter().filter(|(name, _)| name != "response").collect();
         }
-        if let Some(waiting) = &answer.tool_requests {
-            let tools: Vec<_> = waiting.iter().map(|asked| asked.tool.as_str()).collect();
+        if matches!(answer.ending, Ending::AwaitingApproval { .. }) {
             view.state = INPUT_REQUIRED;
-            view.note = format!("Waiting for a person to approve: {}.", tools.join(", "));
+            view.note = answer.waiting_text();
             return vec![self.status_update(view)];
         }
         view.state = COMPLETED;

@@ -161,18 +161,17 @@ impl Encoder {
         self.end_step(out);
         out.push(self.snapshot(json!({
             "run_id": answer.run_id, "task_id": answer.task_id, "trace_id": answer.trace_id,
-            "message_id": answer.message_id,
+            "message_id": answer.message_id(),
         })));
         let interrupts: Vec<_> = answer
-            .tool_requests
+            .tool_requests()
             .iter()
-            .flatten()
             .map(|asked| {
                 json!({
                     "id": asked.id, "reason": "tool_approval",
                     "message": format!("A person has to approve {}.", asked.tool),
                     "metadata": {
-                        "tool": asked.tool, "arguments": asked.arguments, "run_key": answer.run_key,
+                        "tool": asked.tool, "arguments": asked.arguments, "run_key": answer.run_key(),
                     },
                 })
             })

@@ -184,13 +184,7 @@ fn words(event: &RunEvent) -> String {
 }
 
 fn success(answer: &RunAnswer) -> Value {
-    let waits: Vec<_> =
-        answer.tool_requests.iter().flatten().map(|asked| asked.tool.as_str()).collect();
-    let text = if waits.is_empty() || !answer.response.is_empty() {
-        answer.response.clone()
-    } else {
-        format!("Waiting for a person to approve: {}.", waits.join(", "))
-    };
+    let text = answer.display_text();
     json!({ "content": [{ "type": "text", "text": text }], "structuredContent": answer })
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use llm::event::FinishReason;
 use serde_json::{Value, json};
 
 use super::super::run_stream::RunUpdate;
@@ -28,7 +29,7 @@ impl Shape {
     }
 
     pub(super) fn completion(&self, answer: &RunAnswer) -> Value {
-        let text = said(answer);
+        let text = answer.display_text();
         json!({
             "id": completion_id(&answer.run_id),
             "object": "chat.completion",
@@ -66,7 +67,7 @@ impl Shape {
     fn end(&self, answer: &RunAnswer) -> Vec<String> {
         let mut events = Vec::new();
         if !self.spoke {
-            events.push(self.chunk(json!({ "content": said(answer) }), Value::Null));
+            events.push(self.chunk(json!({ "content": answer.display_text() }), Value::Null));
         }
         let mut last = self.object(json!([{
             "index": 0, "delta": {}, "logprobs": null, "finish_reason": finish_reason(answer),
@@ -100,21 +101,11 @@ fn completion_id(run_id: &str) -> String {
     format!("chatcmpl-{run_id}")
 }
 
-/// The reply; where the run waits for a person, a sentence that says so.
-fn said(answer: &RunAnswer) -> String {
-    let waits: Vec<_> =
-        answer.tool_requests.iter().flatten().map(|asked| asked.tool.as_str()).collect();
-    if waits.is_empty() || !answer.response.is_empty() {
-        return answer.response.clone();
-    }
-    format!("Waiting for a person to approve: {}.", waits.join(", "))
-}
-
 fn finish_reason(answer: &RunAnswer) -> &'static str {
-    match answer.finish_reason.as_deref() {
-        Some("length") => "length",
-        Some("content_filter") => "content_filter",
-        Some(_) | None => "stop",
+    match answer.finish_reason {
+        Some(FinishReason::Length) => "length",
+        Some(FinishReason::ContentFilter) => "content_filter",
+        Some(FinishReason::Stop | FinishReason::ToolCalls | FinishReason::Other) | None => "stop",
     }
 }
 
