@@ -9,7 +9,7 @@ use url::form_urlencoded;
 use wombat_core::endpoint::NormalPath;
 
 use super::context::ToolContext;
-use super::result::ToolReply;
+use super::reply::ToolReply;
 
 /// Bytes of an answer that are read at all; what the model sees of them is cut further.
 pub(super) const MAX_ANSWER_BYTES: usize = 1024 * 1024;

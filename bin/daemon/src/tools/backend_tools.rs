@@ -12,7 +12,7 @@ use wombat_core::endpoint::{EndpointPattern, NormalPath};
 use super::backend_http::{MAX_ANSWER_BYTES, reply};
 use super::context::ToolContext;
 use super::refreshing_cache::RefreshingCache;
-use super::result::ToolReply;
+use super::reply::ToolReply;
 
 /// How long the list is used before it is asked for again.
 const FRESH: Duration = Duration::from_secs(60);

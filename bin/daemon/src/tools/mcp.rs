@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wombat_core::mcp_config::{McpConfig, ServerConfig};
 
-use super::result::ToolReply;
+use super::reply::ToolReply;
 use connection::Connection;
 
 /// How long a run waits for servers that have never been there.

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::context::ToolContext;
-use super::result::ToolReply;
+use super::reply::ToolReply;
 
 /// Reads arguments that the schema has let through.
 fn read<T: DeserializeOwned>(arguments: &Value) -> Result<T, ToolReply> {

@@ -13,14 +13,14 @@ mod mcp;
 mod mission_control;
 mod openapi;
 mod refreshing_cache;
-mod result;
+mod reply;
 mod set;
 mod specs;
 
 pub use context::ToolContext;
 pub use hub::Tools;
 pub use openapi::OpenApiPlace;
-pub use result::ToolOutcome;
+pub use reply::ToolOutcome;
 pub use set::ToolSet;
 pub use specs::AskedFor;
 

@@ -17,7 +17,7 @@ use wombat_core::workspace::Snapshot;
 use super::backend_http::{MAX_ANSWER_BYTES, keyed, reply};
 use super::context::ToolContext;
 use super::refreshing_cache::RefreshingCache;
-use super::result::ToolReply;
+use super::reply::ToolReply;
 
 /// How long a document of the backend is used before it is asked for again.
 const FRESH: Duration = Duration::from_secs(300);

@@ -13,7 +13,7 @@ use wombat_core::workspace::Snapshot;
 
 use super::catalogue::{Catalogue, Outside, OutsideTool};
 use super::context::{TOOL_TIMEOUT, ToolContext};
-use super::result::{ToolOutcome, ToolReply};
+use super::reply::{ToolOutcome, ToolReply};
 use super::specs::{AskedFor, Builtin};
 use super::{backend_http, backend_tools, mission_control};
 use crate::run::state_machine::PlannedCall;

@@ -3,7 +3,7 @@
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
 use serde_json::json;
 
-use crate::tools::result::ToolReply;
+use crate::tools::reply::ToolReply;
 
 /// The result's parts one after the other; what a model cannot read is named.
 pub(super) fn of_result(result: CallToolResult) -> ToolReply {
