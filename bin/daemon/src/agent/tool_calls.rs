@@ -1,19 +1,19 @@
 //! The tool calls of one turn of the model.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use futures::stream;
 use service::otel::Side;
 
-use super::approval::{Verdict, refused};
+use super::approval::Decision;
 use super::context::RunContext;
 use super::journal::{ToolStep, millis};
 use crate::run::answer::ToolRequestReport;
 use crate::run::error::RunError;
 use crate::run::events::RunEvent;
 use crate::run::state_machine::PlannedCall;
-use crate::tools::{ToolContext, ToolOutcome};
+use crate::tools::{RequestedCall, ToolContext, ToolReply};
 
 /// How many calls of one turn are made at once (docs/RUNS.md).
 const PARALLEL_CALLS: usize = 8;
@@ -27,8 +27,9 @@ pub(super) enum Turn {
 }
 
 impl RunContext<'_> {
-    /// The calls of one turn, several at once, their outcomes in the model's order. Those that need
-    /// a person are made once all of them are decided.
+    /// Makes the calls of one turn, several at once; their steps come in the model's order. Calls
+    /// that need approval are made once all of them are decided; until then the run waits.
+    /// `reason` is what the model said with the calls.
     pub(super) async fn call_tools(
         &self,
         calls: &[PlannedCall],
@@ -48,23 +49,23 @@ impl RunContext<'_> {
             return Ok(Turn::Done(done.into_iter().flatten().collect()));
         }
         let waiting: Vec<usize> = (0..calls.len()).filter(|i| done[*i].is_none()).collect();
-        let mut verdicts = Vec::with_capacity(waiting.len());
+        let mut decisions = Vec::with_capacity(waiting.len());
         for i in &waiting {
-            verdicts.push(self.verdict(&calls[*i], reason).await?);
+            decisions.push(self.decision(&calls[*i], reason).await?);
         }
-        let pending = |verdict: &Verdict| match verdict {
-            Verdict::Pending(report) => Some(report.clone()),
-            Verdict::Approved(_) | Verdict::Refused { .. } => None,
+        let pending = |decision: &Decision| match decision {
+            Decision::Pending(report) => Some(report.clone()),
+            Decision::Approved(_) | Decision::Denied { .. } => None,
         };
-        let pending: Vec<_> = verdicts.iter().filter_map(pending).collect();
+        let pending: Vec<_> = decisions.iter().filter_map(pending).collect();
         if !pending.is_empty() {
             return Ok(Turn::AwaitingApproval(pending));
         }
-        let places = waiting.iter().zip(verdicts);
+        let places = waiting.iter().zip(decisions);
         let second: Vec<_> = places
-            .map(|(i, verdict)| {
+            .map(|(i, decision)| {
                 let place = at + u32::try_from(*i).unwrap_or(u32::MAX);
-                self.call_at(&calls[*i], place, Some(verdict))
+                self.call_at(&calls[*i], place, Some(decision))
             })
             .collect();
         let second: Vec<_> = stream::iter(second).buffered(PARALLEL_CALLS).collect().await;
@@ -74,30 +75,35 @@ impl RunContext<'_> {
         Ok(Turn::Done(done.into_iter().flatten().collect()))
     }
 
-    /// One call: from the journal, or made and written there. `None` when it needs a person who has
-    /// not been asked yet.
+    /// One call: its step from the journal, or made and written there. `None` when it needs a
+    /// person's approval and no decision was given.
     async fn call_at(
         &self,
         planned: &PlannedCall,
         at: u32,
-        verdict: Option<Verdict>,
+        decision: Option<Decision>,
     ) -> Result<Option<ToolStep>, RunError> {
         if let Some(step) = self.journal.tool(at) {
             self.tell_call(planned).await;
             self.tell_result(&step).await;
             return Ok(Some(step));
         }
-        let (outcome, tool_request_id) = match verdict {
-            Some(Verdict::Refused { id, why }) => (refused(&planned.call.name, &why), Some(id)),
-            // It has been told when it was found to need a person.
-            Some(Verdict::Approved(id)) => (self.make_call(planned, true).await, Some(id)),
-            Some(Verdict::Pending(_)) | None => {
+        let (reply, took, tool_request_id) = match decision {
+            Some(Decision::Denied { id, why }) => {
+                (ToolReply::Denied(why), Duration::ZERO, Some(id))
+            }
+            // Its event was sent when it was found to need approval.
+            Some(Decision::Approved(id)) => {
+                let (reply, took) = self.make_call(planned, true).await;
+                (reply, took, Some(id))
+            }
+            Some(Decision::Pending(_)) | None => {
                 self.tell_call(planned).await;
-                let outcome = self.make_call(planned, false).await;
-                if outcome.waits && self.can_ask() {
+                let (reply, took) = self.make_call(planned, false).await;
+                if matches!(reply, ToolReply::NeedsApproval(_)) && self.can_request_approval() {
                     return Ok(None);
                 }
-                (outcome, None)
+                (reply, took, None)
             }
         };
         let step = ToolStep {
@@ -105,14 +111,14 @@ impl RunContext<'_> {
             name: planned.call.name.clone(),
             arguments: planned.call.arguments.clone(),
             nth: planned.nth,
-            ok: outcome.ok,
-            unclear: outcome.unclear,
-            content: outcome.content,
-            duration_ms: millis(outcome.duration),
+            ok: reply.is_ok(),
+            unclear: reply.is_unclear(),
+            content: self.content(&reply, planned),
+            duration_ms: millis(took),
             tool_request_id,
         };
         let known = self.tools.has(&step.name).then_some(step.name.as_str());
-        self.run.app.metrics.tool(known, step.ok, outcome.duration);
+        self.run.app.metrics.tool(known, step.ok, took);
         tracing::info!(
             tool = step.name,
             ok = step.ok,
@@ -123,7 +129,17 @@ impl RunContext<'_> {
         self.journal.put_tool(at, step).await.map(Some)
     }
 
-    async fn make_call(&self, planned: &PlannedCall, approved: bool) -> ToolOutcome {
+    /// The text of a reply for the model.
+    fn content(&self, reply: &ToolReply, planned: &PlannedCall) -> String {
+        let tool = match reply {
+            ToolReply::Denied(_) => &planned.call.name,
+            _ => RequestedCall::of(&planned.call).tool,
+        };
+        reply.content(tool, self.run.app.settings.tool_result_max_chars)
+    }
+
+    /// Makes a call, within a span of its own; says how long it took.
+    async fn make_call(&self, planned: &PlannedCall, approved: bool) -> (ToolReply, Duration) {
         let call = &planned.call;
         let mut span =
             self.run.span.child(Side::Internal, || format!("execute_tool {}", call.name));
@@ -131,7 +147,7 @@ impl RunContext<'_> {
         span.set("gen_ai.tool.name", call.name.clone());
         span.set("gen_ai.tool.call.id", call.id.clone());
         span.set_content("gen_ai.tool.call.arguments", || call.arguments.to_string());
-        let (waits, traceparent) = (AtomicBool::new(false), span.traceparent());
+        let traceparent = span.traceparent();
         let client = self.client.clone().with_trace(&traceparent);
         let context = ToolContext {
             client: &client,
@@ -139,20 +155,20 @@ impl RunContext<'_> {
             profile: &self.profile,
             run_key: self.run.run_key,
             task_id: &self.task_id,
-            max_chars: self.run.app.settings.tool_result_max_chars,
             traceparent: Some(&traceparent),
             approved,
-            asks: false,
-            waits: &waits,
+            approval_required: false,
         };
-        let outcome = self.tools.call(&context, planned).await;
-        span.set_content("gen_ai.tool.call.result", || outcome.content.clone());
-        if outcome.ok {
+        let started = Instant::now();
+        let reply = self.tools.call(&context, planned).await;
+        let took = started.elapsed();
+        span.set_content("gen_ai.tool.call.result", || self.content(&reply, planned));
+        if reply.is_ok() {
             span.succeed()
         } else {
             span.fail("tool_error")
         }
-        ToolOutcome { waits: waits.load(Ordering::Relaxed), ..outcome }
+        (reply, took)
     }
 
     async fn tell_call(&self, planned: &PlannedCall) {

@@ -20,7 +20,7 @@ const MISSION_CONTROL: &str = "/api/mission-control/";
 pub(super) async fn call(context: &ToolContext<'_>, arguments: &Value, key: String) -> ToolReply {
     let request = match prepare(context, arguments, key) {
         Ok(request) => request,
-        Err(why) => return ToolReply::Wrong(why),
+        Err(reply) => return reply,
     };
     match context.client.raw(request).await {
         Ok(response) => reply(response),
@@ -33,7 +33,7 @@ fn prepare(
     context: &ToolContext<'_>,
     arguments: &Value,
     key: String,
-) -> Result<RawRequest, String> {
+) -> Result<RawRequest, ToolReply> {
     let method = arguments["method"].as_str().unwrap_or_default();
     let raw_path = arguments["path"].as_str().unwrap_or_default();
     // Models often write the query into the path. It is a query all the same.
@@ -47,7 +47,8 @@ fn prepare(
             "{method} {} is not declared by any skill; what can be called: {}",
             path.as_str(),
             list.join(", ")
-        ));
+        )
+        .into());
     }
     let what = format!("{method} {}", path.as_str());
     context.permit(context.profile.tools.decide("call_backend", Some((method, &path))), &what)?;
@@ -129,10 +130,10 @@ pub(super) fn reply(response: RawResponse) -> ToolReply {
     }
     if (300..400).contains(&status) {
         let error = "the backend answered with a redirect, which is not followed";
-        return ToolReply::Refused(json!({ "error": error, "status": status }));
+        return ToolReply::Rejected(json!({ "error": error, "status": status }));
     }
     let refused =
-        |told| if status >= 500 { ToolReply::Unclear(told) } else { ToolReply::Refused(told) };
+        |told| if status >= 500 { ToolReply::Unclear(told) } else { ToolReply::Rejected(told) };
     let error = match serde_json::from_str::<Value>(&text) {
         Ok(Value::Object(mut body)) => match body.remove("error").or_else(|| body.remove("detail"))
         {

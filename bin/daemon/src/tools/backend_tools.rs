@@ -71,11 +71,11 @@ pub(super) async fn call(
 ) -> ToolReply {
     let path = match NormalPath::parse(&path(name)) {
         Ok(path) => path,
-        Err(error) => return ToolReply::Wrong(error.to_string()),
+        Err(error) => return ToolReply::NotMade(error.to_string()),
     };
     let decision = context.profile.tools.decide(tool, Some(("POST", &path)));
-    if let Err(refusal) = context.permit(decision, tool) {
-        return ToolReply::Wrong(refusal);
+    if let Err(reply) = context.permit(decision, tool) {
+        return reply;
     }
     let called =
         context.client.call_backend_tool(name, arguments, Some(key), MAX_ANSWER_BYTES).await;

@@ -151,7 +151,7 @@ impl OutsideTool {
     }
 
     /// How long a call may take.
-    pub(super) fn limit(&self) -> Duration {
+    pub(super) fn timeout(&self) -> Duration {
         match &self.source {
             Outside::OpenApi(_) | Outside::Backend(_) => TOOL_TIMEOUT,
             Outside::Mcp(server, _) => server.timeout(),

@@ -354,7 +354,7 @@ impl McpServer {
     ) -> ToolReply {
         let Some(peer) = self.connected().await else {
             let why = self.state.borrow().error.clone().unwrap_or_default();
-            return ToolReply::Refused(json!({
+            return ToolReply::Rejected(json!({
                 "error": format!("the MCP server {} is not there: {why}", self.name)
             }));
         };
@@ -368,10 +368,10 @@ impl McpServer {
         params.meta = Some(meta);
         match peer.call_tool_once(params).await {
             Ok(CallToolResponse::Complete(result)) => answer::of_result(result),
-            Ok(_) => ToolReply::Refused(json!({
+            Ok(_) => ToolReply::Rejected(json!({
                 "error": "the tool asks for more than a call can give, such as a person's input"
             })),
-            Err(ServiceError::McpError(error)) => ToolReply::Refused(json!({
+            Err(ServiceError::McpError(error)) => ToolReply::Rejected(json!({
                 "error": error.message, "code": error.code.0
             })),
             Err(error) => {

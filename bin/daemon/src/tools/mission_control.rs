@@ -11,7 +11,7 @@ use super::reply::ToolReply;
 /// Reads arguments that the schema has let through.
 fn read<T: DeserializeOwned>(arguments: &Value) -> Result<T, ToolReply> {
     T::deserialize(arguments)
-        .map_err(|error| ToolReply::Wrong(format!("the arguments could not be read: {error}")))
+        .map_err(|error| ToolReply::NotMade(format!("the arguments could not be read: {error}")))
 }
 
 pub(super) async fn create_task(

@@ -20,9 +20,9 @@ mod specs;
 pub use context::ToolContext;
 pub use hub::Tools;
 pub use openapi::OpenApiPlace;
-pub use reply::ToolOutcome;
+pub use reply::ToolReply;
 pub use set::ToolSet;
-pub use specs::AskedFor;
+pub use specs::RequestedCall;
 
 /// The names of the built-in tools.
 pub fn names() -> [&'static str; 9] {

@@ -215,7 +215,7 @@ impl OpenApiTool {
                 Ok(response) => reply(response),
                 Err(error) => ToolReply::failed(&error),
             },
-            Err(why) => ToolReply::Wrong(why),
+            Err(reply) => reply,
         }
     }
 
@@ -224,7 +224,7 @@ impl OpenApiTool {
         context: &ToolContext<'_>,
         arguments: &Value,
         key: String,
-    ) -> Result<RawRequest, String> {
+    ) -> Result<RawRequest, ToolReply> {
         let request = self.operation.request(arguments)?;
         let path = NormalPath::parse(&request.path).map_err(|error| error.to_string())?;
         let (name, method) = (self.operation.name(), request.method.as_str());
@@ -235,7 +235,7 @@ impl OpenApiTool {
         if !self.endpoint.matches(method, &path)
             || !(tools.names_call(name, method, &path) || by_skill())
         {
-            return Err(format!("{what} is not declared"));
+            return Err(format!("{what} is not declared").into());
         }
         context.permit(tools.decide(name, Some((method, &path))), &what)?;
         let body = request.body.map(|body| match body {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jsonschema::Validator;
 use llm::request::ToolList;
@@ -13,8 +13,8 @@ use wombat_core::workspace::Snapshot;
 
 use super::catalogue::{Catalogue, Outside, OutsideTool};
 use super::context::{TOOL_TIMEOUT, ToolContext};
-use super::reply::{ToolOutcome, ToolReply};
-use super::specs::{AskedFor, Builtin};
+use super::reply::ToolReply;
+use super::specs::{Builtin, RequestedCall};
 use super::{backend_http, backend_tools, mission_control};
 use crate::run::state_machine::PlannedCall;
 
@@ -43,10 +43,10 @@ impl Tool {
     }
 
     /// How long a call may take.
-    fn limit(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         match self {
             Self::Builtin(..) => TOOL_TIMEOUT,
-            Self::Outside(tool) => tool.limit(),
+            Self::Outside(tool) => tool.timeout(),
         }
     }
 }
@@ -98,24 +98,16 @@ impl ToolSet {
         self.tools.contains_key(name)
     }
 
-    /// Makes a call. Whatever is wrong becomes a result that the model can act on.
-    pub async fn call(&self, context: &ToolContext<'_>, planned: &PlannedCall) -> ToolOutcome {
-        let started = Instant::now();
-        let asked = AskedFor::of(&planned.call);
-        let limit = self.tools.get(asked.tool).map_or(TOOL_TIMEOUT, Tool::limit);
-        let reply = match tokio::time::timeout(limit, self.dispatch(context, planned)).await {
+    /// Makes a call. Whatever is wrong becomes a reply that the model can act on.
+    pub async fn call(&self, context: &ToolContext<'_>, planned: &PlannedCall) -> ToolReply {
+        let asked = RequestedCall::of(&planned.call);
+        let limit = self.tools.get(asked.tool).map_or(TOOL_TIMEOUT, Tool::timeout);
+        match tokio::time::timeout(limit, self.dispatch(context, planned)).await {
             Ok(reply) => reply,
             Err(_) => ToolReply::Unclear(json!({ "error": format!(
                 "given up after {} seconds; it may or may not have taken effect",
                 limit.as_secs()
             ) })),
-        };
-        ToolOutcome {
-            ok: reply.ok(),
-            unclear: reply.is_unclear(),
-            waits: false,
-            content: reply.into_content(asked.tool, context.max_chars),
-            duration: started.elapsed(),
         }
     }
 
@@ -123,21 +115,21 @@ impl ToolSet {
         let call = &planned.call;
         let (tool, arguments) = match self.checked(&call.name, &call.arguments) {
             Ok(checked) => checked,
-            Err(why) => return ToolReply::Wrong(why),
+            Err(why) => return ToolReply::NotMade(why),
         };
         let key = context.run_key.tool_key(&call.name, arguments, planned.nth);
         let Tool::Builtin(Builtin::RequestTool, _) = tool else {
             return perform(context, &call.name, tool, arguments, key).await;
         };
         // The call within is looked at before a person is bothered with it.
-        let asked = AskedFor::of(call);
-        let context = &ToolContext { asks: true, ..*context };
+        let asked = RequestedCall::of(call);
+        let context = &ToolContext { approval_required: true, ..*context };
         if asked.tool == call.name {
-            return ToolReply::Wrong(format!("{:?} cannot be asked for", asked.tool));
+            return ToolReply::NotMade(format!("{:?} cannot be asked for", asked.tool));
         }
         match self.checked(asked.tool, asked.arguments) {
             Ok((tool, arguments)) => perform(context, asked.tool, tool, arguments, key).await,
-            Err(why) => ToolReply::Wrong(why),
+            Err(why) => ToolReply::NotMade(why),
         }
     }
 
@@ -183,13 +175,13 @@ async fn perform(
                 }
                 Outside::Mcp(server, tool) => match by_name() {
                     Ok(()) => server.call(tool, arguments, &key, context.traceparent).await,
-                    Err(refusal) => ToolReply::Wrong(refusal),
+                    Err(reply) => reply,
                 },
             };
         }
     };
-    if let Err(refusal) = by_name() {
-        return ToolReply::Wrong(refusal);
+    if let Err(reply) = by_name() {
+        return reply;
     }
     match builtin {
         Builtin::CreateTask => mission_control::create_task(context, arguments, key).await,
@@ -201,7 +193,7 @@ async fn perform(
         Builtin::ReadSkill => read_skill(context, arguments),
         // Both have been seen to above.
         Builtin::CallBackend | Builtin::RequestTool => {
-            ToolReply::Wrong(format!("{name:?} cannot be called like this"))
+            ToolReply::NotMade(format!("{name:?} cannot be called like this"))
         }
     }
 }
@@ -229,6 +221,6 @@ fn read_skill(context: &ToolContext<'_>, arguments: &Value) -> ToolReply {
     let name = arguments["name"].as_str().unwrap_or_default();
     match context.snapshot.read_skill(name, arguments["file"].as_str()) {
         Ok(text) => ToolReply::Trusted(text.to_owned()),
-        Err(error) => ToolReply::Wrong(error.to_string()),
+        Err(error) => ToolReply::NotMade(error.to_string()),
     }
 }

@@ -11,7 +11,7 @@ const REQUEST_TOOL: &str = "request_tool";
 
 /// The call that a person is asked for.
 #[derive(Debug, Clone, PartialEq)]
-pub struct AskedFor<'a> {
+pub struct RequestedCall<'a> {
     /// The tool.
     pub tool: &'a str,
     /// What it would be called with.
@@ -20,7 +20,7 @@ pub struct AskedFor<'a> {
     pub reason: Option<&'a str>,
 }
 
-impl<'a> AskedFor<'a> {
+impl<'a> RequestedCall<'a> {
     /// What a call asks for: itself, or the call within a `request_tool`.
     pub fn of(call: &'a ToolCall) -> Self {
         let arguments = &call.arguments;

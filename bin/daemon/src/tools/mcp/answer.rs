@@ -15,7 +15,7 @@ pub(super) fn of_result(result: CallToolResult) -> ToolReply {
     }
     if result.is_error == Some(true) {
         let said = if text.is_empty() { "the tool failed".to_owned() } else { text };
-        return ToolReply::Refused(json!({ "error": said }));
+        return ToolReply::Rejected(json!({ "error": said }));
     }
     if text.is_empty() {
         ToolReply::Data(json!({ "ok": true }).to_string())
@@ -79,7 +79,7 @@ mod tests {
         let reply = read(json!({ "content": [], "structuredContent": { "n": 1 } }));
         assert!(matches!(reply, ToolReply::Data(text) if text == r#"{"n":1}"#));
         let reply = read(json!({ "content": [{ "type": "text", "text": "no" }], "isError": true }));
-        assert!(matches!(reply, ToolReply::Refused(body) if body == json!({ "error": "no" })));
+        assert!(matches!(reply, ToolReply::Rejected(body) if body == json!({ "error": "no" })));
         let reply = read(json!({ "content": [] }));
         assert!(matches!(reply, ToolReply::Data(text) if text == r#"{"ok":true}"#));
     }
