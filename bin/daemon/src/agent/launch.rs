@@ -161,7 +161,7 @@ async fn run_to_end(
     let role = request.session.role();
     let is_known = app.workspace.snapshot().agents().iter().any(|agent| agent.role == *role);
     app.metrics.run(is_known.then_some(role.as_str()), outcome_of(&outcome), started.elapsed());
-    app.webhooks.tell(&request, &handle, &outcome);
+    app.webhooks.send(&request, &handle, &outcome);
     outcome
 }
 

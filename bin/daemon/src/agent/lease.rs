@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mc_client::client::AgentClient;
 use mc_client::leases::{Lease, LeaseRequest};
+use retry::Backoff;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
@@ -18,10 +19,8 @@ const TTL: Duration = Duration::from_secs(10);
 const RENEW: Duration = Duration::from_secs(3);
 /// How long giving it back may take.
 const FREE: Duration = Duration::from_secs(5);
-/// The first pause before asking again for a turn that is another's; it doubles.
-const ASK_AGAIN: Duration = Duration::from_millis(50);
-/// The longest.
-const ASK_AGAIN_MAX: Duration = Duration::from_secs(1);
+/// The delays between requests for a lease that another run holds.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
 
 /// A turn; it is renewed while this lives. Whoever holds it gives it back with
 /// [`SessionLease::free`]; else it ends by itself.
@@ -48,23 +47,22 @@ impl SessionLease {
             ttl_secs: u32::try_from(TTL.as_secs()).unwrap_or(u32::MAX),
             idempotency_key: None,
         };
-        let mut tries = 0_u32;
+        let mut attempts = 0_u32;
         let lease = loop {
-            tries += 1;
-            // Each try is a new question; only its own repetition is the same one.
-            request.idempotency_key = Some(format!("lease:{run_id}:{tries}"));
+            attempts += 1;
+            // Each attempt is a new request; only the client's own retries of it share its key.
+            request.idempotency_key = Some(format!("lease:{run_id}:{attempts}"));
             match client.lease_session(&request).await {
                 Ok(lease) => break lease,
                 Err(error) if error.is_session_busy() => {
-                    let told = error.retry_after().unwrap_or(ASK_AGAIN_MAX);
+                    let asked = error.retry_after().unwrap_or(BACKOFF.max);
                     match policy {
                         SessionPolicy::Queue => {
-                            let wait = ASK_AGAIN * (1 << (tries - 1).min(5));
-                            sleep(wait.min(ASK_AGAIN_MAX).min(told.max(ASK_AGAIN))).await;
+                            sleep(BACKOFF.delay(attempts).min(asked.max(BACKOFF.min))).await;
                         }
                         SessionPolicy::Reject | SessionPolicy::Parallel => {
                             return Err(RunError {
-                                retry_after: Some(told),
+                                retry_after: Some(asked),
                                 ..RunError::new(RunErrorKind::SessionBusy)
                             });
                         }

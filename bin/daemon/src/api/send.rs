@@ -23,7 +23,7 @@ use crate::agent::launch;
 use crate::run::answer::RunAnswer;
 use crate::run::request::{RunRequest, TaskTarget, Webhook};
 use crate::state::App;
-use crate::webhook::is_callers;
+use crate::webhook::is_allowed_header;
 
 /// The longest idempotency key, in bytes.
 pub(super) const MAX_KEY_BYTES: usize = 512;
@@ -284,7 +284,9 @@ fn read_webhook(
             .ok()
             .zip(value.as_str().and_then(|value| HeaderValue::from_str(value).ok()));
         match parsed {
-            Some(_) if !is_callers(name) => fields.problem(&place, "is set by the daemon itself"),
+            Some(_) if !is_allowed_header(name) => {
+                fields.problem(&place, "is set by the daemon itself")
+            }
             Some((name, value)) => drop(headers.insert(name, value)),
             None => fields.problem(&place, "is no HTTP header with a text as its value"),
         }

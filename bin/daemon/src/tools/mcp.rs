@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use retry::Backoff;
 use rmcp::model::{CallToolRequestParams, CallToolResponse, RequestMetaObject};
 use rmcp::service::{Peer, RoleClient, ServiceError};
 use serde_json::{Map, Value, json};
@@ -37,8 +38,8 @@ const LIST_LIMIT: Duration = Duration::from_secs(30);
 /// and a server on the network that is gone says nothing either.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
-/// The wait after a first failure, and the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// The delays between attempts to connect.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
 /// How long the servers may take to stop when the daemon does.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -238,9 +239,9 @@ impl McpServer {
 
     /// Keeps the server connected until it is no longer wanted.
     async fn keep(&self, http: reqwest::Client, workspace: PathBuf) {
-        let mut wait = BACKOFF.0;
+        let mut failures = 0;
         loop {
-            let begun = Instant::now();
+            let started = Instant::now();
             let mut connection = None;
             let ended = tokio::select! {
                 () = self.stop.cancelled() => None,
@@ -254,16 +255,16 @@ impl McpServer {
             let Some(why) = ended else { return };
             self.fails(&why, last_words.as_deref());
             // One that worked for a while and stopped gets a fresh start.
-            if begun.elapsed() > LOOK_AGAIN {
-                wait = BACKOFF.0;
+            if started.elapsed() > LOOK_AGAIN {
+                failures = 0;
             }
+            failures += 1;
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = sleep(wait) => {}
+                () = sleep(BACKOFF.delay(failures)) => {}
                 // A run wants it; but never more often than once in a second.
-                () = async { sleep(BACKOFF.0).await; self.wanted.notified().await } => {}
+                () = async { sleep(BACKOFF.min).await; self.wanted.notified().await } => {}
             }
-            wait = (wait * 2).min(BACKOFF.1);
         }
     }
 
