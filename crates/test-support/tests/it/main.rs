@@ -8,6 +8,7 @@ mod browser;
 mod canaries;
 mod chaos;
 mod chat;
+mod circles;
 mod cli;
 mod containers;
 mod documentation;
