@@ -50,7 +50,7 @@ impl<'a> ModelTask<'a> {
     /// Asks the model. Dropping the task drops the call.
     pub(crate) async fn ask(&mut self, request: &LlmRequest) -> Result<Completion, RunError> {
         let handle = &self.registration.handle;
-        handle.meter.call_begins(estimate(&request.messages, &request.tools));
+        handle.meter.call_started(estimate(&request.messages, &request.tools));
         let begun = Instant::now();
         self.call.tally = Tally::default();
         let asked = self.app.llm.complete(request, &self.call).instrument(self.named.clone());
@@ -62,7 +62,7 @@ impl<'a> ModelTask<'a> {
         self.app.metrics.model(&request.model, answered, &self.call.tally, begun.elapsed());
         match asked {
             Ok(Ok(completion)) => {
-                handle.meter.call_ends(&completion);
+                handle.meter.call_finished(&completion);
                 self.app.book.add(&completion);
                 Ok(completion)
             }

@@ -34,7 +34,7 @@ impl RunContext<'_> {
             match state.next() {
                 Next::Ask { .. } => {
                     while let Some(rejected) = self.journal.rejected(at) {
-                        self.run.handle.meter.call_ends(&rejected.completion);
+                        self.run.handle.meter.call_finished(&rejected.completion);
                         at += 1;
                     }
                     let step = self.answer_at(&asker, &state, at).await;
@@ -113,10 +113,10 @@ impl RunContext<'_> {
         at: u32,
     ) -> Result<LlmStep, (RunError, String)> {
         if let Some(step) = self.journal.llm(at) {
-            self.run.handle.meter.call_ends(&step.completion);
+            self.run.handle.meter.call_finished(&step.completion);
             let text = &step.completion.message.text;
             if !text.is_empty() {
-                self.run.sink.tell(|| RunEvent::Chunk { data: text.clone() }).await;
+                self.run.sink.send(|| RunEvent::Chunk { data: text.clone() }).await;
             }
             return Ok(step);
         }

@@ -105,7 +105,7 @@ impl RunFinalizer {
 
     fn add_usage(&self, extra: &mut Value) {
         extra["run_id"] = json!(self.handle.run_id);
-        extra["usage"] = json!(self.handle.meter.receipt());
+        extra["usage"] = json!(self.handle.meter.total_with_estimate());
         extra["cost"] = json!(self.handle.meter.read().cost);
     }
 }

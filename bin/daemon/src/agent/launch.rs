@@ -22,7 +22,7 @@ use crate::state::App;
 /// repeat finds the reply; without one it is dropped with the caller.
 pub async fn send(app: &App, request: RunRequest, trace: TraceId) -> Outcome {
     let Some(key) = request.key.clone() else {
-        return execute(app, request, trace, EventSink::silent()).await;
+        return execute(app, request, trace, EventSink::disabled()).await;
     };
     let sender = match join(app, &key, &request).await? {
         Place::Done(outcome) => return outcome,
@@ -33,7 +33,7 @@ pub async fn send(app: &App, request: RunRequest, trace: TraceId) -> Outcome {
     let tracker = app.runs.tracker().clone();
     tracker.spawn(async move {
         let lead = Lead { app: app.clone(), key, sender };
-        let outcome = execute(&app, request, trace, EventSink::silent()).await;
+        let outcome = execute(&app, request, trace, EventSink::disabled()).await;
         lead.sender.send_replace(Some(outcome));
     });
     // Nothing but a panic ends it without an outcome.
@@ -93,7 +93,7 @@ struct Lead {
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        self.app.runs.leave(&self.key);
+        self.app.runs.release_key(&self.key);
     }
 }
 

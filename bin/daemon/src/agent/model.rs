@@ -54,7 +54,7 @@ impl Asker<'_> {
         };
         let limit = request.max_output_tokens;
         let reserved = self.budget.reserve(self.model, estimate, limit).await?;
-        self.meter.call_begins(estimate);
+        self.meter.call_started(estimate);
         let started = Instant::now();
         let mut said = String::new();
         let mut span = self.span.child(Side::Client, || format!("chat {}", self.model.name));
@@ -65,7 +65,7 @@ impl Asker<'_> {
             tally: tally.clone(),
             ..self.call.clone()
         };
-        let result = if self.sink.is_live() {
+        let result = if self.sink.is_enabled() {
             self.stream(request, call, &mut said).await
         } else {
             self.app.llm.complete(&request, &call).await
@@ -74,7 +74,7 @@ impl Asker<'_> {
         self.app.metrics.model(self.model, result.as_ref().ok(), &tally, started.elapsed());
         match result {
             Ok(completion) => {
-                self.meter.call_ends(&completion);
+                self.meter.call_finished(&completion);
                 self.app.book.add(&completion);
                 Ok((completion, reserved))
             }
@@ -109,7 +109,8 @@ impl Asker<'_> {
             total_tokens: prompt_tokens + completion_tokens,
             ..Usage::default()
         };
-        self.meter.call_broke(usage, llm::cost(&self.model.name, self.model.provider, &usage));
+        self.meter
+            .call_interrupted(usage, llm::cost(&self.model.name, self.model.provider, &usage));
         self.app.book.add_estimate(prompt_tokens, completion_tokens);
         reserved.failed(self.model, &usage).await;
     }
@@ -129,7 +130,7 @@ impl Asker<'_> {
                         self.app.metrics.first_text(self.model, started.elapsed());
                     }
                     said.push_str(&data);
-                    self.sink.tell(|| RunEvent::Chunk { data }).await;
+                    self.sink.send(|| RunEvent::Chunk { data }).await;
                 }
                 StreamEvent::Done(completion) => return Ok(*completion),
             }

@@ -178,7 +178,7 @@ impl RunContext<'_> {
             name: call.name.clone(),
             arguments: call.arguments.clone(),
         };
-        self.run.sink.tell(told).await;
+        self.run.sink.send(told).await;
     }
 
     async fn tell_result(&self, step: &ToolStep) {
@@ -188,6 +188,6 @@ impl RunContext<'_> {
             ok: step.ok,
             duration_ms: step.duration_ms,
         };
-        self.run.sink.tell(told).await;
+        self.run.sink.send(told).await;
     }
 }

@@ -1,4 +1,4 @@
-//! How a run that failed ends.
+//! How a run that failed ends: [`RunError`], its code and its sentence. The HTTP status is the api's.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::answer::StepReport;
 
-/// What a failed run has to show: paid work is never dropped.
+/// What a failed run produced before it failed: work that was paid for is never dropped.
 #[derive(Debug, Clone, Serialize)]
 pub struct Produced {
     /// The text so far, or the whole reply.
@@ -33,43 +33,43 @@ pub struct Produced {
 /// Why a run failed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RunErrorKind {
-    /// The backend says that the task does not exist.
+    /// The backend has no such task.
     TaskNotFound,
     /// The backend is unreachable or overloaded.
     BackendUnavailable,
-    /// The backend refuses the agent token.
+    /// The backend rejects the agent token.
     BackendAuth,
-    /// The backend answered what the contract does not allow.
+    /// The backend answered with something that the contract does not allow.
     BackendRefused(String),
-    /// The reply is there but could not be stored.
+    /// The reply was generated but could not be stored.
     ReplyNotStored(String),
-    /// The model could not be asked, or did not answer.
+    /// The model call failed.
     Llm(LlmErrorKind, String),
-    /// The model answered nothing.
+    /// The model's answer was empty.
     EmptyReply,
     /// A content filter stopped the model.
     ContentFiltered,
-    /// Somebody cancelled the run, or its key had been cancelled.
+    /// The run was cancelled, or its key had been cancelled before.
     Cancelled,
-    /// The run's time is over.
+    /// The run timed out.
     Timeout,
-    /// Too many runs.
+    /// All run slots are taken.
     Overloaded,
-    /// The money is spent.
+    /// A budget or cost limit is used up.
     BudgetExceeded(String),
-    /// The model's price is not known, so a limit on it cannot hold.
+    /// The model's price is unknown, so that a cost limit cannot be enforced.
     PriceUnknown(String),
-    /// The daemon is stopping.
+    /// The daemon is shutting down.
     Draining,
-    /// Another run of the session is going on.
+    /// Another run of the session is in flight.
     SessionBusy,
-    /// Another instance has taken the session over in the middle of the run.
+    /// The session's lease was lost: another instance has taken over in the middle of the run.
     SessionLost,
-    /// The same key came with another request.
+    /// The idempotency key belongs to another request.
     KeyConflict,
     /// No journaled run has this key.
     RunNotFound,
-    /// A fault of ours.
+    /// An internal error.
     Internal,
 }
 
@@ -78,16 +78,16 @@ pub enum RunErrorKind {
 pub struct RunError {
     /// Why.
     pub kind: RunErrorKind,
-    /// For the log: what exactly happened. Never a secret.
+    /// What exactly happened, for the log. Never holds a secret.
     pub cause: String,
-    /// When it is worth trying again.
+    /// When a retry is worthwhile.
     pub retry_after: Option<Duration>,
-    /// What the run has to show.
+    /// What the run produced before it failed.
     pub produced: Option<Box<Produced>>,
 }
 
 impl RunError {
-    /// An error with nothing more to say than its kind.
+    /// An error of a kind, without further details.
     pub fn new(kind: RunErrorKind) -> Self {
         Self { kind, cause: String::new(), retry_after: None, produced: None }
     }
@@ -99,14 +99,14 @@ impl RunError {
         self
     }
 
-    /// Adds what the run has to show.
+    /// Adds what the run produced before it failed.
     #[must_use]
     pub fn with(mut self, produced: Produced) -> Self {
         self.produced = Some(Box::new(produced));
         self
     }
 
-    /// A failure of the backend before the model was asked.
+    /// A failed call of the backend.
     pub fn backend(error: &McError) -> Self {
         let kind = if error.is_stale_fence() {
             RunErrorKind::SessionLost
@@ -172,35 +172,36 @@ impl RunError {
         let text = match &self.kind {
             Kind::BackendRefused(why) | Kind::BudgetExceeded(why) | Kind::Llm(_, why) => why,
             Kind::ReplyNotStored(why) => {
-                return format!("the reply is there (see details) but could not be stored: {why}");
+                return format!(
+                    "the reply was generated (see details) but could not be stored: {why}"
+                );
             }
             Kind::PriceUnknown(model) => {
                 return format!(
-                    "limits.max_cost_usd: cannot hold, because the price of model {model:?} is not \
-                     known"
+                    "limits.max_cost_usd: cannot be enforced, because the price of model {model:?} \
+                     is unknown"
                 );
             }
             Kind::TaskNotFound => "the backend has no such task for this user",
-            Kind::BackendUnavailable => "the backend cannot be reached or is overloaded",
+            Kind::BackendUnavailable => "the backend is unreachable or overloaded",
             Kind::BackendAuth => {
-                "the backend refuses the agent token: check AGENT_JWT_SECRET on both sides"
+                "the backend rejects the agent token: check AGENT_JWT_SECRET on both sides"
             }
-            Kind::EmptyReply => "the model answered nothing",
-            Kind::ContentFiltered => "a content filter of the provider stopped the answer",
+            Kind::EmptyReply => "the model returned an empty answer",
+            Kind::ContentFiltered => "the provider's content filter blocked the answer",
             Kind::Cancelled => "the run was cancelled",
-            Kind::Timeout => "the run's time is over",
+            Kind::Timeout => "the run timed out",
             Kind::Overloaded => {
-                "the daemon has as many runs as it may (WOMBAT_MAX_CONCURRENT_RUNS)"
+                "the daemon is at its limit of concurrent runs (WOMBAT_MAX_CONCURRENT_RUNS); retry later"
             }
-            Kind::Draining => "the daemon is stopping; send it again",
-            Kind::SessionBusy => "another message of this session is being answered",
+            Kind::Draining => "the daemon is shutting down; retry the request",
+            Kind::SessionBusy => "another message of this session is being processed",
             Kind::SessionLost => {
-                "another instance has taken this session over in the middle of the run; send it \
-                 again"
+                "the session's lease was lost to another instance during the run; retry the request"
             }
-            Kind::KeyConflict => "the idempotency key belongs to another request",
+            Kind::KeyConflict => "the idempotency key was already used for a different request",
             Kind::RunNotFound => "there is no journaled run with this key",
-            Kind::Internal => "something went wrong inside the daemon; its log says more",
+            Kind::Internal => "internal error; see the daemon's log",
         };
         text.to_owned()
     }

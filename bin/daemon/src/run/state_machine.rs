@@ -1,8 +1,8 @@
-//! The run as a pure state machine: what has been said, what is to be done next. No IO.
+//! The run as a pure state machine: the conversation so far, and what to do next. No IO.
 //!
 //! The driver asks [`RunState::next`], does what it says, and reports back with
 //! [`RunState::on_completion`] or [`RunState::on_tool_results`]. The state is plain data and can be
-//! serialised, so that a run can be written down after each step and taken up elsewhere.
+//! serialised.
 
 use std::collections::HashMap;
 
@@ -11,11 +11,11 @@ use llm::request::{AssistantMessage, Message, ToolCall, ToolChoice};
 use mc_client::idempotency::canonical_json;
 use serde::{Deserialize, Serialize};
 
-/// What the model is told when it hit its output limit.
-const GO_ON: &str = "Your answer was cut off at the output limit. Go on exactly where it stopped, \
+/// The instruction after an answer that hit the output limit.
+const CONTINUE: &str = "Your answer was cut off at the output limit. Go on exactly where it stopped, \
                      without repeating anything.";
 
-/// What the model is told when it has used up its turns.
+/// The instruction once all turns with tools are used up.
 const SUM_UP: &str = "You have used all your tool calls for this message. Answer now with what you \
                       have; say plainly what could not be finished.";
 
@@ -24,13 +24,13 @@ const SUM_UP: &str = "You have used all your tool calls for this message. Answer
 pub struct RunState {
     /// The conversation so far, system prompt first.
     messages: Vec<Message>,
-    /// How many of them the run began with.
+    /// How many of the messages the run started with.
     opening: usize,
-    /// Turns with tools that the model may have.
+    /// The limit on turns with tools.
     max_steps: u32,
-    /// Turns with tools that it has had.
+    /// Turns so far.
     steps: u32,
-    /// The text of a turn that was cut off, which the next turn continues.
+    /// The text of a turn that hit the output limit; the next turn continues it.
     cut_off: Option<String>,
     /// Whether the one continuation has been used.
     continued: bool,
@@ -43,9 +43,9 @@ pub struct RunState {
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Phase {
-    /// The model is to be asked.
+    /// Call the model.
     Ask,
-    /// These calls are to be made.
+    /// Make these tool calls.
     Tools(Vec<PlannedCall>),
     /// The reply is there.
     Reply { text: String, finish_reason: FinishReason },
@@ -85,7 +85,7 @@ pub enum FailReason {
     ContentFiltered,
 }
 
-/// A tool call that is to be made, with its place among equal ones.
+/// A tool call to make, with its position among equal calls of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlannedCall {
     /// What the model asked for.
@@ -95,13 +95,13 @@ pub struct PlannedCall {
     pub nth: u32,
 }
 
-/// What makes two calls equal.
+/// Two calls are equal when this text is.
 fn identity(call: &ToolCall) -> String {
     format!("{}\n{}", call.name, canonical_json(&call.arguments))
 }
 
 impl RunState {
-    /// A run that begins with this conversation.
+    /// A run that starts with this conversation.
     pub fn new(messages: Vec<Message>, max_steps: u32) -> Self {
         Self {
             opening: messages.len(),
@@ -142,7 +142,7 @@ impl RunState {
             .unwrap_or_default()
     }
 
-    /// Takes the model's answer.
+    /// Processes the model's answer.
     pub fn on_completion(&mut self, completion: Completion) {
         let Completion { message, finish_reason, .. } = completion;
         if finish_reason == FinishReason::ContentFilter {
@@ -163,7 +163,7 @@ impl RunState {
         if finish_reason == FinishReason::Length && !self.continued && !text.trim().is_empty() {
             self.continued = true;
             self.messages.push(Message::assistant(text.clone()));
-            self.messages.push(Message::user(GO_ON));
+            self.messages.push(Message::user(CONTINUE));
             self.cut_off = Some(text);
             return;
         }
@@ -174,8 +174,8 @@ impl RunState {
         };
     }
 
-    /// Of the calls that are being made, these ended without anybody knowing whether they took
-    /// effect. The next equal call is the same one again, under the same key, and not one more.
+    /// Marks the current calls whose effect is unknown. The next equal call counts as the same one:
+    /// it gets the same idempotency key, so that it does not take effect twice.
     pub fn on_unclear(&mut self, unclear: &[bool]) {
         let Phase::Tools(calls) = &self.phase else { return };
         for (planned, _) in calls.iter().zip(unclear).filter(|(_, unclear)| **unclear) {
@@ -185,7 +185,7 @@ impl RunState {
         }
     }
 
-    /// Takes the results of the calls that [`Next::CallTools`] named, in the same order.
+    /// Processes the results of the calls of [`Next::CallTools`], in the same order.
     pub fn on_tool_results(&mut self, results: Vec<String>) {
         let Phase::Tools(calls) = std::mem::replace(&mut self.phase, Phase::Ask) else {
             return;
