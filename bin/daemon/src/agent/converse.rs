@@ -1,4 +1,5 @@
-//! Model and tools in turn, until there is a reply, or a person has to decide.
+//! The conversation of a run: model and tools in turn, until there is a reply or a tool call needs a
+//! person's approval.
 
 use llm::CallContext;
 use llm::model::ModelRef;
@@ -10,7 +11,7 @@ use super::budget::Budget;
 use super::context::RunContext;
 use super::finish::Progress;
 use super::journal::{LlmStep, ToolStep, millis};
-use super::model::Asker;
+use super::model::ModelCaller;
 use super::tool_calls::Turn;
 use crate::run::answer::{Ending, RunAnswer, StepReport};
 use crate::run::error::{RunError, RunErrorKind};
@@ -22,9 +23,9 @@ impl RunContext<'_> {
     /// The conversation from its opening messages to the stored reply: model and tools in turn.
     /// Steps that the journal holds are read instead of done again.
     pub(super) async fn converse(&self, messages: Vec<Message>) -> Result<RunAnswer, RunError> {
-        let asker = self.asker();
+        let caller = self.model_caller();
         let mut progress = Progress {
-            context_warning: self.context_warning(estimate(&messages, asker.tools)),
+            context_warning: self.context_warning(estimate(&messages, caller.tools)),
             ..Progress::default()
         };
         let mut state = RunState::new(messages, self.run.request.limits.max_steps);
@@ -37,7 +38,7 @@ impl RunContext<'_> {
                         self.run.handle.meter.call_finished(&rejected.completion);
                         at += 1;
                     }
-                    let step = self.answer_at(&asker, &state, at).await;
+                    let step = self.answer_at(&caller, &state, at).await;
                     let step = step.map_err(|(error, said)| {
                         let text = if said.is_empty() { state.text_so_far() } else { &said };
                         self.attach(error, text, &progress.steps)
@@ -77,15 +78,15 @@ impl RunContext<'_> {
     }
 
     /// What all model calls of the run have in common.
-    fn asker(&self) -> Asker<'_> {
+    fn model_caller(&self) -> ModelCaller<'_> {
         let role = self.run.request.session.role().as_str();
-        Asker {
+        ModelCaller {
             app: self.run.app,
             model: &self.model,
             tools: self.tools.specs(),
             limits: self.run.request.limits,
-            call: CallContext {
-                // Each call has a span of its own; `Asker::ask` sets it.
+            call_context: CallContext {
+                // Each call has a span of its own; `ModelCaller::call` sets it.
                 traceparent: None,
                 deadline: Some(self.run.deadline),
                 role: role.to_owned(),
@@ -108,7 +109,7 @@ impl RunContext<'_> {
     /// it is acted on. A failure comes with the text that the model had said by then.
     async fn answer_at(
         &self,
-        asker: &Asker<'_>,
+        caller: &ModelCaller<'_>,
         state: &RunState,
         at: u32,
     ) -> Result<LlmStep, (RunError, String)> {
@@ -124,19 +125,19 @@ impl RunContext<'_> {
             return Err((RunError::new(RunErrorKind::Internal), String::new()));
         };
         let started = Instant::now();
-        let asked = asker.ask(messages, tool_choice).await;
-        let (completion, reserved) = asked.map_err(|broken| (broken.error, broken.said))?;
+        let called = caller.call(messages, tool_choice).await;
+        let (completion, reserved) = called.map_err(|failed| (failed.error, failed.said))?;
         let step = LlmStep {
             cost: llm::cost(&completion.model, completion.provider, &completion.usage),
             prompt: json!({
                 "messages": messages.len(),
-                "estimated_tokens": estimate(messages, asker.tools),
+                "estimated_tokens": estimate(messages, caller.tools),
             }),
             duration_ms: millis(started.elapsed()),
             completion,
         };
         if !self.journal.is_enabled() {
-            reserved.answered(&step.completion).await;
+            reserved.settle(&step.completion).await;
             return Ok(step);
         }
         let mut after = state.clone();
@@ -145,7 +146,7 @@ impl RunContext<'_> {
         let said = step.completion.message.text.clone();
         let completion = step.completion.clone();
         let put = self.journal.put_llm(at, step, useful);
-        let (step, ()) = tokio::join!(Box::pin(put), Box::pin(reserved.answered(&completion)));
+        let (step, ()) = tokio::join!(Box::pin(put), Box::pin(reserved.settle(&completion)));
         step.map_err(|error| (error, said))
     }
 
@@ -155,7 +156,7 @@ impl RunContext<'_> {
         let percent = tokens.saturating_mul(100) / window.max(1);
         (percent >= u64::from(self.run.app.settings.context_warning_percent)).then(|| {
             format!(
-                "the prompt has about {tokens} tokens, {percent} % of the {window} that {} can read",
+                "the prompt has about {tokens} tokens, {percent} % of the context window of {} ({window} tokens)",
                 self.model.name
             )
         })

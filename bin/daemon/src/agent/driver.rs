@@ -19,7 +19,7 @@ use super::finalizer::RunFinalizer;
 use super::finish::Progress;
 use super::journal::{Journal, RecordedRequest};
 use super::lease::SessionLease;
-use super::prepare::{Known, look_up, take_place};
+use super::prepare::{Known, acquire_turn, look_up};
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::{EventSink, RunEvent};
@@ -53,8 +53,8 @@ pub(super) struct RunDriver<'a> {
 }
 
 impl RunDriver<'_> {
-    /// The whole run. Its parts are on the heap: while a run waits for its model, and most wait for
-    /// nothing else, there is no room kept for what came before or comes after.
+    /// Runs from the first look-up to the answer. The stages are boxed: while a run waits for its
+    /// model, as most do, no memory is kept for the stages before and after.
     pub(super) async fn run(&self) -> Result<RunAnswer, RunError> {
         let (context, known) = Box::pin(self.build_context()).await?;
         self.sink
@@ -79,12 +79,13 @@ impl RunDriver<'_> {
         Box::pin(context.converse(messages)).await
     }
 
-    /// What must be known before the model is asked: task, turn, thread, journal, tools.
+    /// Finds out everything that is needed before the model is called: task, session turn, thread,
+    /// journal, tools.
     async fn build_context(&self) -> Result<(RunContext<'_>, Known), RunError> {
         let app = self.app;
         let traceparent = self.span.traceparent();
         let session = &self.request.session;
-        // One snapshot from here to the end.
+        // The same snapshot is used to the end of the run.
         let snapshot = app.workspace.snapshot();
         let profile = snapshot.agent(session.role());
         let client = app
@@ -93,20 +94,20 @@ impl RunDriver<'_> {
             .map_err(|error| RunError::backend(&error))?
             .with_trace(&traceparent)
             .with_deadline(self.deadline);
-        let (capabilities, place) = tokio::try_join!(
+        let (capabilities, turn) = tokio::try_join!(
             async {
                 let capabilities = app.backend.capabilities(&traceparent).await;
                 capabilities.map_err(|error| RunError::backend(&error))
             },
-            take_place(&client, &app.sessions, app.settings.session_policy, self.request),
+            acquire_turn(&client, &app.sessions, app.settings.session_policy, self.request),
         )?;
-        let task_id = place.task_id;
+        let task_id = turn.task_id;
         let lease = self.lease(&client, &capabilities, &task_id).await?;
         let client = match &lease {
             Some(lease) => client.with_fence(lease.lease()),
             None => client,
         };
-        self.finalizer.hold_turn(lease, place.turn);
+        self.finalizer.hold_turn(lease, turn.turn);
         let journal = async {
             if !capabilities.has("run_journal") {
                 return Ok(Journal::default());
@@ -139,7 +140,8 @@ impl RunDriver<'_> {
         Ok((context, known))
     }
 
-    /// The session's turn among all instances, where the backend gives turns.
+    /// The session's lease, which serialises its runs over all instances, where the backend has
+    /// leases.
     async fn lease(
         &self,
         client: &AgentClient,
@@ -155,7 +157,7 @@ impl RunDriver<'_> {
         SessionLease::take(client, &session, task_id, run_id, policy).await.map(Some)
     }
 
-    /// A run that was cancelled stays so, and one key is one request.
+    /// Refuses a run that was cancelled before, and a key that belongs to another request.
     fn check_earlier_run(&self, journal: &Journal) -> Result<(), RunError> {
         let Some(earlier) = journal.earlier_run() else { return Ok(()) };
         if earlier.known_status() == Some(RunStatus::Cancelled) {
@@ -192,7 +194,7 @@ impl RunDriver<'_> {
         }
     }
 
-    /// A heartbeat whose checklist is empty needs no model.
+    /// Whether this is a heartbeat with an empty checklist, which needs no model call.
     fn has_empty_checklist(&self, snapshot: &Snapshot) -> bool {
         self.request.options.kind == RunKind::Heartbeat
             && snapshot.heartbeat().is_some_and(is_empty_checklist)

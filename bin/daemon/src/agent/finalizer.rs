@@ -1,4 +1,4 @@
-//! The end of a run towards the backend, however it comes.
+//! Ends the journal and releases the session, however a run ends.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -15,8 +15,8 @@ use crate::run::error::{RunError, RunErrorKind};
 use crate::run::registry::RunHandle;
 use crate::sessions::Turn;
 
-/// Sees to it that a journal that was begun is also ended, and that the session's turn is given back
-/// after that, however the run ends: also when it is dropped with its caller.
+/// Ends a journal that was started, and then gives back the session's turn, however the run ends: also
+/// when it is dropped together with its caller.
 #[derive(Debug)]
 pub(super) struct RunFinalizer {
     journal: OnceLock<Journal>,
@@ -26,7 +26,7 @@ pub(super) struct RunFinalizer {
     tracker: TaskTracker,
 }
 
-/// The session's turn, here and among all instances.
+/// The session's turn: in this instance, and (the lease) among all instances.
 #[derive(Debug)]
 struct HeldTurn {
     lease: Option<SessionLease>,
@@ -38,7 +38,7 @@ impl HeldTurn {
         if let Some(lease) = self.lease {
             lease.release().await;
         }
-        // Only now may the next one here ask for the lease.
+        // After the lease, so that the next run of this instance finds it free.
         drop(self.turn);
     }
 }
@@ -54,12 +54,12 @@ impl RunFinalizer {
         }
     }
 
-    /// From now on there is a journal to end.
+    /// Registers a journal to end.
     pub(super) fn track_journal(&self, journal: &Journal) {
         let _only_once = self.journal.set(journal.clone());
     }
 
-    /// From now on there is a turn to give back.
+    /// Registers a turn to give back.
     pub(super) fn hold_turn(&self, lease: Option<SessionLease>, turn: Turn) {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(HeldTurn { lease, turn });
     }
@@ -68,7 +68,7 @@ impl RunFinalizer {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Says how the run ended, and gives the turn back.
+    /// Writes the final status, and gives the turn back.
     pub(super) async fn finish(&self, result: &Result<RunAnswer, RunError>) {
         if let Some(journal) = self.journal.get() {
             let (status, mut extra) = Self::final_status(result);

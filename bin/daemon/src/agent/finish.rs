@@ -1,4 +1,4 @@
-//! The end of a run: the reply and the plan are stored, and the answer is put together.
+//! The end of a conversation: stores the reply and the plan, and builds the answer.
 
 use llm::event::FinishReason;
 use llm::model::ModelRef;
@@ -12,7 +12,7 @@ use crate::run::error::{Produced, RunError};
 use crate::run::events::RunEvent;
 use crate::run::request::RunKind;
 
-/// What a conversation has come to so far.
+/// What a conversation has produced so far.
 #[derive(Default)]
 pub(super) struct Progress {
     /// The tools that were called, in order.
@@ -84,7 +84,7 @@ impl RunContext<'_> {
         }
     }
 
-    /// Puts the answer together.
+    /// Builds the answer.
     pub(super) fn answer(&self, ending: Ending, response: String, progress: Progress) -> RunAnswer {
         let tally = self.run.handle.meter.read();
         RunAnswer {
@@ -103,7 +103,7 @@ impl RunContext<'_> {
         }
     }
 
-    /// A failure with what the run has produced so far.
+    /// Attaches what the run has produced so far to a failure.
     pub(super) fn attach(&self, error: RunError, text: &str, steps: &[StepReport]) -> RunError {
         error.with(self.produced(text, steps, None))
     }

@@ -1,8 +1,9 @@
-//! The run's journal in the backend (feature `run_journal`; docs/RUNS.md, "The journal"): what was
-//! asked, each answer of the model, each tool's result, in the order of the run's own making.
+//! The run's journal in the backend (feature `run_journal`; docs/RUNS.md, "The journal"): the
+//! request, each answer of the model, each tool's result, in order.
 //!
-//! A step is written before anything that rests on it happens. A run that is taken up again reads
-//! its steps instead of doing them; whoever finds another's step in its place goes on from that.
+//! A step is written before anything that depends on it happens. A resumed run reads its steps
+//! instead of doing them again; a run that finds another instance's step in its place continues from
+//! that step.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,31 +23,31 @@ use tokio::time::Instant;
 
 use crate::run::error::{RunError, RunErrorKind};
 
-/// How long the last word about a run may take to be written.
-const LAST_WORD: Duration = Duration::from_secs(5);
+/// The timeout of writing the final status of a run.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Kinds of steps.
+// Kinds of steps.
 const REQUEST: &str = "request";
 const LLM: &str = "llm";
 const LLM_REJECTED: &str = "llm_rejected";
 const TOOL: &str = "tool";
 
-/// Step 0: what the run was asked, enough to take it up anywhere.
+/// Step 0: the request, complete enough to resume the run on any instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RecordedRequest {
-    /// What the person said.
+    /// The user's message.
     pub(crate) message: String,
-    /// Earlier turns, as the model sees them.
+    /// Earlier turns as the model sees them.
     pub(crate) history: Vec<Message>,
-    /// The newest turn, as the model sees it: with the time, and fenced where it is data.
+    /// The newest turn as the model sees it: with the time, and fenced where it is data.
     pub(crate) newest: String,
-    /// `metadata` as it came.
+    /// `metadata` as received.
     pub(crate) metadata: Map<String, Value>,
-    /// `limits` as they hold.
+    /// The limits in force.
     pub(crate) limits: Value,
-    /// The workspace that the run began with.
+    /// The digest of the workspace that the run started with.
     pub(crate) workspace_digest: String,
-    /// What two requests with one key must have in common.
+    /// See [`crate::run::request::fingerprint`].
     pub(crate) fingerprint: String,
     /// The task as the caller named it.
     pub(crate) task: Value,
@@ -59,7 +60,7 @@ pub(super) struct LlmStep {
     pub(super) completion: Completion,
     /// Its price, where that is known.
     pub(super) cost: Option<Cost>,
-    /// How many messages the model was given, and about how many tokens they have.
+    /// The number of messages in the prompt, and its estimated tokens.
     pub(super) prompt: Value,
     /// How long it took, milliseconds.
     pub(super) duration_ms: u64,
@@ -72,25 +73,25 @@ pub(super) struct ToolStep {
     pub(super) call_id: String,
     /// The tool.
     pub(super) name: String,
-    /// What it was called with.
+    /// The arguments.
     pub(super) arguments: Value,
-    /// The place among equal calls of the run, from 1.
+    /// The position among equal calls of the run, from 1.
     pub(super) nth: u32,
     /// Whether it did what was asked.
     pub(super) ok: bool,
-    /// Whether it may have taken effect all the same.
+    /// Whether the call may have taken effect although it failed.
     #[serde(default)]
     pub(super) unclear: bool,
-    /// What the model was told.
+    /// The text for the model.
     pub(super) content: String,
     /// How long it took, milliseconds.
     pub(super) duration_ms: u64,
-    /// The request that a person decided.
+    /// The approval request that a person decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) tool_request_id: Option<String>,
 }
 
-/// A run's journal, or none where the backend has none.
+/// A run's journal; disabled where the backend has none.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Journal(Option<Arc<Open>>);
 
@@ -98,13 +99,14 @@ pub(crate) struct Journal(Option<Arc<Open>>);
 struct Open {
     client: AgentClient,
     key: RunKey,
-    /// The run as it was found.
+    /// The run as it was found in the backend.
     earlier: Option<Run>,
     recorded: BTreeMap<u32, RunStep>,
 }
 
 impl Journal {
-    /// Looks up what is known of a run. A key that nobody can have used before needs no look.
+    /// Opens the journal of a run and reads its steps. `look` is false for a random key, which cannot
+    /// have been used before.
     pub(super) async fn open(
         client: &AgentClient,
         key: &RunKey,
@@ -122,23 +124,23 @@ impl Journal {
         }))))
     }
 
-    /// Whether there is one.
+    /// Whether the backend keeps a journal.
     pub(super) fn is_enabled(&self) -> bool {
         self.0.is_some()
     }
 
-    /// The run as it was found, without its steps.
+    /// The run as an earlier attempt left it, without its steps.
     pub(super) fn earlier_run(&self) -> Option<&Run> {
         self.0.as_ref()?.earlier.as_ref()
     }
 
-    /// Step 0, when it is there.
+    /// Step 0, where an earlier attempt wrote it.
     pub(super) fn recorded_request(&self) -> Option<RecordedRequest> {
         self.recorded(0, REQUEST)
     }
 
-    /// Says that somebody is on the run, and what it was asked; gives that as it stands in the
-    /// journal, which is another's word where another was first.
+    /// Marks the run as running and writes step 0. Returns step 0 as it stands in the journal: another
+    /// instance's, where that one was first.
     pub(super) async fn start(
         &self,
         run: PutRun,
@@ -158,22 +160,22 @@ impl Journal {
         }
     }
 
-    /// An answer of the model that stands at this place.
+    /// The model's answer recorded at this position.
     pub(super) fn llm(&self, at: u32) -> Option<LlmStep> {
         self.recorded(at, LLM)
     }
 
-    /// An answer that was of no use; it has its place, and was paid for.
+    /// An unusable answer (empty or filtered) recorded at this position; it was paid for.
     pub(super) fn rejected(&self, at: u32) -> Option<LlmStep> {
         self.recorded(at, LLM_REJECTED)
     }
 
-    /// A tool's result that stands at this place.
+    /// The tool's result recorded at this position.
     pub(super) fn tool(&self, at: u32) -> Option<ToolStep> {
         self.recorded(at, TOOL)
     }
 
-    /// Writes an answer of the model; gives the one that holds.
+    /// Writes an answer of the model; returns the valid one, which may be another instance's.
     pub(super) async fn put_llm(
         &self,
         at: u32,
@@ -184,18 +186,18 @@ impl Journal {
         Ok(self.write(at, kind, &step).await?.unwrap_or(step))
     }
 
-    /// Writes a tool's result; gives the one that holds.
+    /// Writes a tool's result; returns the valid one, which may be another instance's.
     pub(super) async fn put_tool(&self, at: u32, step: ToolStep) -> Result<ToolStep, RunError> {
         Ok(self.write(at, TOOL, &step).await?.unwrap_or(step))
     }
 
     fn recorded<T: DeserializeOwned>(&self, at: u32, kind: &str) -> Option<T> {
         let step = self.0.as_ref()?.recorded.get(&at).filter(|step| step.kind == kind)?;
-        // A step that this version cannot read is done again.
+        // A step that this version cannot parse is done again.
         T::deserialize(&step.payload).ok()
     }
 
-    /// Writes a step, or gives another's that stands in its place.
+    /// Writes a step; returns another instance's step that already has its position.
     async fn write<T: Serialize + DeserializeOwned>(
         &self,
         at: u32,
@@ -204,7 +206,8 @@ impl Journal {
     ) -> Result<Option<T>, RunError> {
         let Some(open) = &self.0 else { return Ok(None) };
         let payload = serde_json::to_value(step).map_err(|error| {
-            RunError::new(RunErrorKind::Internal).caused_by(format!("a step as JSON: {error}"))
+            RunError::new(RunErrorKind::Internal)
+                .caused_by(format!("step not serialisable: {error}"))
         })?;
         let put = PutStep { kind: kind.to_owned(), payload };
         let error = match open.client.put_step(open.key.as_str(), at, &put).await {
@@ -220,41 +223,41 @@ impl Journal {
                     run_key = open.key.as_str(),
                     index = at,
                     kind,
-                    "another instance has written this step; the run goes on from there"
+                    "step already written by another instance; continuing from it"
                 );
                 T::deserialize(&theirs.payload).map(Some).map_err(|error| {
                     RunError::new(RunErrorKind::BackendRefused(
-                        "the journal holds a step that cannot be read".to_owned(),
+                        "the journal holds a step that cannot be parsed".to_owned(),
                     ))
                     .caused_by(error)
                 })
             }
             Some(theirs) => Err(RunError::new(RunErrorKind::BackendRefused(format!(
-                "the journal holds a step of kind {:?} where {kind:?} belongs",
+                "the journal holds a step of kind {:?} where {kind:?} is expected",
                 theirs.kind
             )))),
             None => Err(RunError::backend(&error)),
         }
     }
 
-    /// Says how the run ended. Whatever goes wrong here is only logged: the reply is stored, or the
-    /// key can be sent again.
+    /// Writes the final status. A failure is only logged: the reply is stored, or the key can be
+    /// retried.
     pub(super) async fn end(&self, status: RunStatus, extra: Map<String, Value>) {
         let Some(open) = &self.0 else { return };
-        let client = open.client.clone().with_deadline(Instant::now() + LAST_WORD);
+        let client = open.client.clone().with_deadline(Instant::now() + END_TIMEOUT);
         let run = PutRun { status: Some(status), extra, ..PutRun::default() };
         if let Err(error) = client.put_run(open.key.as_str(), &run).await {
             tracing::warn!(
                 run_key = open.key.as_str(),
                 status = status.as_str(),
                 %error,
-                "the journal could not be told how the run ended"
+                "final status could not be written to the run journal"
             );
         }
     }
 }
 
-/// Takes a backend's word that somebody wants the run to stop.
+/// Fails if the backend says that the run was cancelled.
 fn check_cancelled(note: Result<RunNote, McError>) -> Result<(), RunError> {
     let note = note.map_err(|error| RunError::backend(&error))?;
     if note.cancel_requested || note.status == RunStatus::Cancelled.as_str() {
@@ -263,7 +266,7 @@ fn check_cancelled(note: Result<RunNote, McError>) -> Result<(), RunError> {
     Ok(())
 }
 
-/// A duration as the journal has it, milliseconds.
+/// A duration in milliseconds.
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

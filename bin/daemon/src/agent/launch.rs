@@ -1,4 +1,4 @@
-//! Letting a run in, joining equal ones, and holding it to its time.
+//! Launches a run: admission, joining of requests with the same key, the timeout, the outcome.
 
 use std::sync::{Arc, OnceLock};
 
@@ -18,97 +18,97 @@ use crate::run::registry::{Joined, Outcome, Registration, RunHandle};
 use crate::run::request::{RunRequest, fingerprint};
 use crate::state::App;
 
-/// Answers a `send`. With a key the run goes on to its end even if the caller goes away, so that a
-/// repeat finds the reply; without one it is dropped with the caller.
+/// Runs a request without streaming. With a key the run completes even if the caller disconnects, so
+/// that a retry finds the reply; without one it is dropped together with the caller.
 pub async fn send(app: &App, request: RunRequest, trace: TraceId) -> Outcome {
     let Some(key) = request.key.clone() else {
         return execute(app, request, trace, EventSink::disabled()).await;
     };
     let sender = match join(app, &key, &request).await? {
-        Place::Done(outcome) => return outcome,
-        Place::First(sender) => sender,
+        Claim::Done(outcome) => return outcome,
+        Claim::First(sender) => sender,
     };
     let outcome = sender.subscribe();
     let app = app.clone();
     let tracker = app.runs.tracker().clone();
     tracker.spawn(async move {
-        let lead = Lead { app: app.clone(), key, sender };
+        let leader = Leader { app: app.clone(), key, sender };
         let outcome = execute(&app, request, trace, EventSink::disabled()).await;
-        lead.sender.send_replace(Some(outcome));
+        leader.sender.send_replace(Some(outcome));
     });
-    // Nothing but a panic ends it without an outcome.
+    // Only a panic ends it without an outcome.
     wait_for(outcome).await.unwrap_or_else(|| Err(RunError::new(RunErrorKind::Internal)))
 }
 
-/// Runs a `stream`. The future lives and dies with its reader. A key that is already being worked
-/// on is not run twice: its result is waited for.
+/// Runs a request and sends its events to `sink`. The run lives and dies with this future. A key
+/// whose run is already in flight is not run twice: its outcome is awaited.
 pub async fn stream(app: &App, request: RunRequest, trace: TraceId, sink: EventSink) -> Outcome {
     let Some(key) = request.key.clone() else {
         return execute(app, request, trace, sink).await;
     };
     match join(app, &key, &request).await? {
-        Place::Done(outcome) => outcome,
-        Place::First(sender) => {
-            let lead = Lead { app: app.clone(), key, sender };
+        Claim::Done(outcome) => outcome,
+        Claim::First(sender) => {
+            let leader = Leader { app: app.clone(), key, sender };
             let outcome = execute(app, request, trace, sink).await;
-            lead.sender.send_replace(Some(outcome.clone()));
+            leader.sender.send_replace(Some(outcome.clone()));
             outcome
         }
     }
 }
 
-/// What a request with a key finds.
-enum Place {
-    /// Another request with the key has done it.
+/// The result of joining a key.
+enum Claim {
+    /// Another request with the key had this outcome.
     Done(Outcome),
-    /// This one does it, and tells the others.
+    /// This request runs; the others wait for what it sends.
     First(watch::Sender<Option<Outcome>>),
 }
 
-/// Waits for the run with this key, or takes its place, also when the one that was waited for was
-/// dropped with its own caller.
-async fn join(app: &App, key: &RunKey, request: &RunRequest) -> Result<Place, RunError> {
-    // What a run that is taken up was asked stands in its journal; whatever is sent with it is not
-    // another request.
+/// Waits for the run with this key, or claims the key; also when the run that was awaited was dropped
+/// with its caller.
+async fn join(app: &App, key: &RunKey, request: &RunRequest) -> Result<Claim, RunError> {
+    // A resumed run takes its request from its journal, so that whatever comes with it is no
+    // conflict.
     let fingerprint = (!request.resumed).then(|| fingerprint(request));
     loop {
         match app.runs.join(key, fingerprint.as_deref())? {
-            Joined::First(sender) => return Ok(Place::First(sender)),
+            Joined::First(sender) => return Ok(Claim::First(sender)),
             Joined::Other(outcome) => {
                 if let Some(outcome) = wait_for(outcome).await {
-                    return Ok(Place::Done(outcome));
+                    return Ok(Claim::Done(outcome));
                 }
             }
         }
     }
 }
 
-/// The one that works on a key. However it ends, also when it is dropped or panics, the key is
-/// free again and those who wait learn of it.
-struct Lead {
+/// The request that runs for a key. However it ends, even dropped or by a panic, the key is released
+/// and the waiting requests are notified.
+struct Leader {
     app: App,
     key: RunKey,
     sender: watch::Sender<Option<Outcome>>,
 }
 
-impl Drop for Lead {
+impl Drop for Leader {
     fn drop(&mut self) {
         self.app.runs.release_key(&self.key);
     }
 }
 
-/// The outcome; nothing when the run was dropped before it had one.
+/// The outcome; `None` when the run was dropped before it had one.
 async fn wait_for(mut outcome: watch::Receiver<Option<Outcome>>) -> Option<Outcome> {
     outcome.wait_for(Option::is_some).await.ok()?.clone()
 }
 
-/// Works on a run to its end. Every log line of it bears its ids.
+/// Runs to the end, within a log span that carries the run's ids.
 async fn execute(app: &App, request: RunRequest, trace: TraceId, sink: EventSink) -> Outcome {
     let run_id = Uuid::now_v7().to_string();
     let role = request.session.role();
-    // Also where only errors are logged: their lines need the ids most.
+    // At level error, so that the ids are also there when only errors are logged.
     let named = tracing::error_span!("run", run_id, trace_id = %trace, %role);
-    // On the heap from here on: what callers hold, and move about, stays small.
+    // Boxed, so that the callers' futures stay small.
     Box::pin(run_to_end(app, request, trace, sink, run_id).instrument(named)).await
 }
 
@@ -149,7 +149,7 @@ async fn run_to_end(
         },
         why = handle.stopped() => Err(RunError::new(why)),
     };
-    // A backend or a model that was given up because the run's time is over is a time-out.
+    // A call of the backend or a model that was given up at the run's deadline is a timeout.
     let result = result.map_err(|error| {
         let ran_out = Instant::now() >= deadline && error.kind != RunErrorKind::Cancelled;
         if ran_out { RunError { kind: RunErrorKind::Timeout, ..error } } else { error }
@@ -160,12 +160,12 @@ async fn run_to_end(
     let outcome = result.map(Arc::new);
     let role = request.session.role();
     let is_known = app.workspace.snapshot().agents().iter().any(|agent| agent.role == *role);
-    app.metrics.run(is_known.then_some(role.as_str()), outcome_of(&outcome), started.elapsed());
+    app.metrics.run(is_known.then_some(role.as_str()), outcome_label(&outcome), started.elapsed());
     app.webhooks.send(&request, &handle, &outcome);
     outcome
 }
 
-/// What the run's span tells of its end.
+/// Span attributes of the end of a run.
 fn describe(
     span: &mut Span,
     handle: &RunHandle,
@@ -184,7 +184,7 @@ fn describe(
     }
 }
 
-/// Books the end of a run and says it once.
+/// Logs the end of a run, and marks its usage as exact unless the run was dropped.
 fn settle(
     registration: &mut Registration,
     result: &Result<crate::run::answer::RunAnswer, RunError>,
@@ -216,8 +216,8 @@ fn settle(
     }
 }
 
-/// How a run ended, in few words.
-fn outcome_of(outcome: &Outcome) -> &'static str {
+/// The outcome as a metrics label.
+fn outcome_label(outcome: &Outcome) -> &'static str {
     match outcome {
         Ok(answer) => answer.ending.as_str(),
         Err(error) => error.code(),

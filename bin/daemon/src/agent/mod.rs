@@ -1,7 +1,10 @@
 //! Executing a run: from an admitted request to a stored reply.
 //!
-//! [`crate::run::state_machine`] decides what comes next and does no IO; `driver` (with `converse`
-//! and `finish`) does it, and writes what was done into the `journal`, where the backend has one.
+//! `launch` admits a run and joins equal ones; `driver` finds out what it works with (`context`);
+//! `opening`, `converse`, `tool_calls` and `finish` are its stages. What comes next is decided by
+//! [`crate::run::state_machine`], which does no IO. What was done is written into the `journal`,
+//! where the backend has one; `finalizer` ends the journal and releases the session however the
+//! run ends.
 
 mod approval;
 mod budget;

@@ -1,4 +1,4 @@
-//! One turn of the model: what it may cost, the call itself, live text.
+//! One model call of a run: cost limit and budget, the call itself, streamed text, usage.
 
 use std::time::Instant;
 
@@ -17,27 +17,27 @@ use crate::run::meter::{Meter, estimate};
 use crate::run::request::RunLimits;
 use crate::state::App;
 
-/// What stays the same over the turns of a run.
-pub(super) struct Asker<'a> {
+/// Makes the model calls of a run; holds what they have in common.
+pub(super) struct ModelCaller<'a> {
     pub(super) app: &'a App,
     pub(super) model: &'a ModelRef,
     pub(super) tools: &'a ToolList,
     pub(super) limits: RunLimits,
-    pub(super) call: CallContext,
+    /// What every call carries.
+    pub(super) call_context: CallContext,
     pub(super) span: &'a Span,
     pub(super) meter: &'a Meter,
     pub(super) sink: &'a EventSink,
     pub(super) budget: Budget,
 }
 
-impl Asker<'_> {
-    /// Asks the model once more, if the money allows it. What was set aside for the call is still to
-    /// be settled.
-    pub(super) async fn ask(
+impl ModelCaller<'_> {
+    /// Calls the model once, if cost limit and budget allow it. The caller settles the reservation.
+    pub(super) async fn call(
         &self,
         messages: &[Message],
         tool_choice: ToolChoice,
-    ) -> Result<(Completion, Reserved), Broken> {
+    ) -> Result<(Completion, Reserved), CallError> {
         let estimate = estimate(messages, self.tools);
         let affordable = self.check_cost(estimate)?;
         let request = LlmRequest {
@@ -63,7 +63,7 @@ impl Asker<'_> {
         let call = CallContext {
             traceparent: Some(span.traceparent()),
             tally: tally.clone(),
-            ..self.call.clone()
+            ..self.call_context.clone()
         };
         let result = if self.sink.is_enabled() {
             self.stream(request, call, &mut said).await
@@ -79,13 +79,13 @@ impl Asker<'_> {
                 Ok((completion, reserved))
             }
             Err(error) => {
-                Box::pin(self.book_broken(estimate, &said, reserved)).await;
-                Err(Broken { error: RunError::llm(error), said })
+                Box::pin(self.book_failed(estimate, &said, reserved)).await;
+                Err(CallError { error: RunError::llm(error), said })
             }
         }
     }
 
-    /// What a trace tells of a call before it is made (OpenTelemetry's GenAI conventions).
+    /// Span attributes of a call (OpenTelemetry's GenAI conventions).
     fn describe_call(&self, span: &mut Span, request: &LlmRequest) {
         span.set("gen_ai.operation.name", "chat");
         span.set("gen_ai.provider.name", self.model.provider.as_str());
@@ -96,11 +96,11 @@ impl Asker<'_> {
         span.set_content("gen_ai.input.messages", || json!(request.messages).to_string());
     }
 
-    /// What was said before a stream broke off is paid for; how much it was can only be estimated.
-    async fn book_broken(&self, prompt_tokens: u64, said: &str, reserved: Reserved) {
+    /// Books a failed call: the text that was streamed before the failure is charged, by estimate.
+    async fn book_failed(&self, prompt_tokens: u64, said: &str, reserved: Reserved) {
         if said.is_empty() {
             self.meter.call_failed();
-            return reserved.failed(self.model, &Usage::default()).await;
+            return reserved.settle_failed(self.model, &Usage::default()).await;
         }
         let completion_tokens = estimate_tokens(said) as u64;
         let usage = Usage {
@@ -112,7 +112,7 @@ impl Asker<'_> {
         self.meter
             .call_interrupted(usage, llm::cost(&self.model.name, self.model.provider, &usage));
         self.app.book.add_estimate(prompt_tokens, completion_tokens);
-        reserved.failed(self.model, &usage).await;
+        reserved.settle_failed(self.model, &usage).await;
     }
 
     async fn stream(
@@ -137,16 +137,16 @@ impl Asker<'_> {
         }
         Err(llm::error::LlmError {
             kind: llm::error::LlmErrorKind::BadAnswer,
-            message: "the model's answer broke off".to_owned(),
-            cause: "the stream ended without its last event".to_owned(),
+            message: "the model's answer was cut off".to_owned(),
+            cause: "the stream ended without its final event".to_owned(),
             provider: self.model.provider,
             status: None,
             retry_after: None,
         })
     }
 
-    /// Refuses a call that `limits.max_cost_usd` does not allow; else says how long its answer may
-    /// be, so that the limit holds whoever answers, the model or its fallback.
+    /// Enforces `limits.max_cost_usd`: rejects a call that cannot stay within it, else returns how
+    /// many output tokens it leaves, by the dearer one of model and fallback.
     fn check_cost(&self, prompt_tokens: u64) -> Result<Option<u32>, RunError> {
         let Some(limit) = self.limits.max_cost_usd else { return Ok(None) };
         let unknown =
@@ -170,18 +170,18 @@ impl Asker<'_> {
             );
             return Err(RunError::new(RunErrorKind::BudgetExceeded(why)));
         }
-        // A model that costs nothing may say as much as it likes.
+        // A free model has no limit on its output.
         Ok((per_token > 0.0).then(|| whole(left / per_token)))
     }
 }
 
-/// A call that failed, and what the model had said by then.
-pub(super) struct Broken {
+/// A failed call, and the text that was streamed before it failed.
+pub(super) struct CallError {
     pub(super) error: RunError,
     pub(super) said: String,
 }
 
-impl From<RunError> for Broken {
+impl From<RunError> for CallError {
     fn from(error: RunError) -> Self {
         Self { error, said: String::new() }
     }
@@ -197,7 +197,7 @@ fn whole(tokens: f64) -> u32 {
     tokens as u32
 }
 
-/// What a trace tells of the answer.
+/// Span attributes of the answer.
 fn describe_answer(span: &mut Span, result: &Result<Completion, llm::error::LlmError>) {
     match result {
         Ok(completion) => {

@@ -1,4 +1,4 @@
-//! The conversation that a run opens with: system prompt, history, the newest turn.
+//! The messages that a conversation opens with: system prompt, history, the newest turn.
 
 use chrono::Utc;
 use llm::request::Message;
@@ -12,12 +12,11 @@ use super::journal::RecordedRequest;
 use crate::run::error::RunError;
 use crate::run::request::RunKind;
 
-/// What the newest turn of a kickoff asks for when the caller gives no note.
+/// The instruction of a kickoff without a note.
 const KICKOFF: &str = "Draft a concise plan for this task.";
 
 impl RunContext<'_> {
-    /// Opens the conversation, and the journal with it; a journal that was opened before says what
-    /// the conversation was.
+    /// The opening messages. Starts the journal; a journal that was started before holds the messages.
     pub(super) async fn open_conversation(
         &self,
         history: Vec<Message>,
@@ -39,17 +38,17 @@ impl RunContext<'_> {
                 task: self.run.request.task.to_json(),
             },
         };
-        // A run that is completed has its steps; its reply is stored again under its key, which gives
-        // the one that is there.
+        // A completed run has all its steps in the journal; storing its reply again under the same
+        // key returns the stored one.
         if self.is_completed() {
             return Ok(self.messages(recorded.history, recorded.newest));
         }
         if recorded.workspace_digest != self.snapshot.digest() {
             tracing::info!(
-                "the workspace has changed since the run began; it goes on with the new one"
+                "workspace changed since the run was started; resuming with the new one"
             );
         }
-        // Owed before it is begun: whoever drops the run in between ends it all the same.
+        // Before the journal is started, so that it is ended even if the run is dropped in between.
         self.run.finalizer.track_journal(journal);
         let run = PutRun {
             session_key: Some(self.run.request.session.to_string()),
@@ -63,7 +62,7 @@ impl RunContext<'_> {
         Ok(self.messages(recorded.history, recorded.newest))
     }
 
-    /// The newest turn, which the time opens.
+    /// The newest turn: the current time, the message (fenced where it is data), a kickoff's note.
     fn newest_turn(&self) -> String {
         let options = &self.run.request.options;
         let mut newest = String::new();

@@ -1,4 +1,4 @@
-//! The tool calls of one turn of the model.
+//! The tool calls of one turn of the model: concurrent, journaled, with approval where needed.
 
 use std::time::{Duration, Instant};
 
@@ -15,10 +15,10 @@ use crate::run::events::RunEvent;
 use crate::run::state_machine::PlannedCall;
 use crate::tools::{RequestedCall, ToolContext, ToolReply};
 
-/// How many calls of one turn are made at once (docs/RUNS.md).
+/// How many calls of one turn are made concurrently (docs/RUNS.md).
 const PARALLEL_CALLS: usize = 8;
 
-/// How the calls of one turn came out.
+/// The result of the calls of one turn.
 pub(super) enum Turn {
     /// All are done.
     Done(Vec<ToolStep>),
@@ -84,8 +84,8 @@ impl RunContext<'_> {
         decision: Option<Decision>,
     ) -> Result<Option<ToolStep>, RunError> {
         if let Some(step) = self.journal.tool(at) {
-            self.tell_call(planned).await;
-            self.tell_result(&step).await;
+            self.send_call(planned).await;
+            self.send_result(&step).await;
             return Ok(Some(step));
         }
         let (reply, took, tool_request_id) = match decision {
@@ -98,7 +98,7 @@ impl RunContext<'_> {
                 (reply, took, Some(id))
             }
             Some(Decision::Pending(_)) | None => {
-                self.tell_call(planned).await;
+                self.send_call(planned).await;
                 let (reply, took) = self.make_call(planned, false).await;
                 if matches!(reply, ToolReply::NeedsApproval(_)) && self.can_request_approval() {
                     return Ok(None);
@@ -125,7 +125,7 @@ impl RunContext<'_> {
             duration_ms = step.duration_ms,
             "tool called"
         );
-        self.tell_result(&step).await;
+        self.send_result(&step).await;
         self.journal.put_tool(at, step).await.map(Some)
     }
 
@@ -171,23 +171,25 @@ impl RunContext<'_> {
         (reply, took)
     }
 
-    async fn tell_call(&self, planned: &PlannedCall) {
+    /// Sends the event of a call.
+    async fn send_call(&self, planned: &PlannedCall) {
         let call = &planned.call;
-        let told = || RunEvent::ToolCall {
+        let event = || RunEvent::ToolCall {
             id: call.id.clone(),
             name: call.name.clone(),
             arguments: call.arguments.clone(),
         };
-        self.run.sink.send(told).await;
+        self.run.sink.send(event).await;
     }
 
-    async fn tell_result(&self, step: &ToolStep) {
-        let told = || RunEvent::ToolResult {
+    /// Sends the event of a result.
+    async fn send_result(&self, step: &ToolStep) {
+        let event = || RunEvent::ToolResult {
             id: step.call_id.clone(),
             name: step.name.clone(),
             ok: step.ok,
             duration_ms: step.duration_ms,
         };
-        self.run.sink.send(told).await;
+        self.run.sink.send(event).await;
     }
 }
