@@ -60,7 +60,7 @@ pub(super) fn is_path(path: &str) -> bool {
 }
 
 /// An error from before the handlers, in the form of the binding that the path belongs to.
-pub(super) fn refusal_at(path: &str, error: &ApiError) -> Response {
+pub(super) fn error_response(path: &str, error: &ApiError) -> Response {
     let status = error.status;
     let fault = Fault::from(error.clone());
     let is_rpc = path.strip_prefix("/a2a/").is_some_and(|rest| !rest.contains('/'));
@@ -264,7 +264,7 @@ impl Incoming {
     async fn begin(&self, params: &Map<String, Value>) -> Result<(Arc<OpenTask>, bool), Fault> {
         let asked = ask::read(&self.role, &self.headers, params)?;
         let user = asked.request.user.clone();
-        let request = asked.request.check(&self.app, &self.trace).await?;
+        let request = asked.request.validate(&self.app, &self.trace).await?;
         let updates = RunStream::start(self.app.clone(), request, self.trace.clone()).await?;
         let task = self.open.begin(&self.app, user, self.role.clone(), updates).await?;
         Ok((task, asked.returns_at_once))

@@ -29,13 +29,13 @@ use crate::state::App;
 pub(super) fn router() -> Router<App> {
     let no_method = async || -> Response {
         let why = "this endpoint takes POST";
-        refusal(&ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why))
+        error_response(&ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why))
     };
     Router::new().route("/ag-ui/{role}", post(run).fallback(no_method))
 }
 
 /// An error from before the run input was read: the event as JSON, under its HTTP status.
-pub(super) fn refusal(error: &ApiError) -> Response {
+pub(super) fn error_response(error: &ApiError) -> Response {
     (error.status, axum::Json(run_error(error))).into_response()
 }
 
@@ -61,7 +61,7 @@ async fn run(
 ) -> Response {
     let (Segment(role), JsonObject(body)) = match (role, body) {
         (Ok(role), Ok(body)) => (role, body),
-        (Err(error), _) | (_, Err(error)) => return refusal(&error),
+        (Err(error), _) | (_, Err(error)) => return error_response(&error),
     };
     // From here on the protocol's own form of an error is an event.
     match begin(app, trace, &headers, role, &body).await {
@@ -118,7 +118,7 @@ async fn begin(
         }
         None => {}
     }
-    let request = protocol_request.check(&app, &trace).await?;
+    let request = protocol_request.validate(&app, &trace).await?;
     let updates = RunStream::start(app, request, trace).await?;
     Ok(sse::response(updates.flat_map(move |update| {
         let events = encoder.encode(update).into_iter();

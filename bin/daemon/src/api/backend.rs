@@ -1,4 +1,4 @@
-//! Which version this is, and whether it fits the backend.
+//! The daemon's version, and whether it is compatible with the backend.
 
 use axum::Json;
 use axum::extract::{Extension, State};
@@ -29,7 +29,7 @@ const FEATURES: [&str; 12] = [
     "webhooks",
 ];
 
-/// Optional features of the contract that this version makes use of.
+/// Optional features of the contract that this version uses.
 const USED: [&str; 9] = [
     "tasks_get",
     "messages_list",
@@ -91,7 +91,7 @@ pub(super) async fn compatibility(
     let warnings: Vec<String> = USED
         .into_iter()
         .filter(|feature| !capabilities.has(feature))
-        .map(|feature| format!("the backend does not offer {feature}; runs do without it"))
+        .map(|feature| format!("the backend lacks {feature}; runs work without it"))
         .collect();
     let compatible = missing.is_empty();
     let body = json!({

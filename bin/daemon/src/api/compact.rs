@@ -16,7 +16,7 @@ use super::send::read_history;
 use crate::model_task::compact::{Compaction, compact as summarise};
 use crate::state::App;
 
-/// How many of the newest turns stay when nothing is said.
+/// How many of the newest turns are kept by default.
 const KEEP_RECENT: u64 = 2;
 
 /// The documented form of the body.
@@ -50,8 +50,8 @@ pub(super) async fn compact(
             Vec::new()
         }
     };
-    let instructions = fields.some_text("instructions");
-    let keep_recent = fields.whole("keep_recent", 0).unwrap_or(KEEP_RECENT);
+    let instructions = fields.non_blank_text("instructions");
+    let keep_recent = fields.integer("keep_recent", 0).unwrap_or(KEEP_RECENT);
     if !problems.is_empty() {
         return Err(ApiError::fields("invalid_payload", problems));
     }

@@ -20,18 +20,18 @@ pub struct ApiError {
     pub status: StatusCode,
     /// The body.
     pub body: Box<ErrorBody>,
-    /// Goes as `Retry-After`, rounded up to whole seconds.
+    /// Sent as `Retry-After`, rounded up to whole seconds.
     pub retry_after: Option<Duration>,
 }
 
 /// The body of every error.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ErrorBody {
-    /// A sentence for a person.
+    /// A sentence for a human.
     pub error: String,
-    /// A word for a program.
+    /// A stable code for programs (docs/API.md).
     pub code: &'static str,
-    /// What else helps.
+    /// Further details, depending on the code.
     #[schema(value_type = Object)]
     pub details: Value,
 }
@@ -43,7 +43,7 @@ impl ApiError {
         Self { status, body: Box::new(body), retry_after: None }
     }
 
-    /// A request whose fields are wrong; names all of them.
+    /// A request with invalid fields; names all of them.
     pub fn fields(code: &'static str, fields: BTreeMap<String, String>) -> Self {
         let list: Vec<String> = fields.iter().map(|(path, why)| format!("{path}: {why}")).collect();
         let mut error = Self::new(StatusCode::BAD_REQUEST, code, list.join("; "));
@@ -58,12 +58,12 @@ impl ApiError {
         self
     }
 
-    /// There is nothing at this path.
+    /// An unknown path.
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "there is no such endpoint")
     }
 
-    /// A fault of ours.
+    /// An internal error.
     pub fn internal() -> Self {
         RunError::new(RunErrorKind::Internal).into()
     }

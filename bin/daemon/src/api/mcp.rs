@@ -37,7 +37,7 @@ pub(super) fn router() -> Router<App> {
     // There is no stream of the server's own to be opened, and no session to be ended.
     let no_method = async || -> Response {
         let why = "this endpoint takes POST";
-        refusal(&ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why))
+        error_response(&ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why))
     };
     Router::new()
         .route("/mcp", post(message).fallback(no_method))
@@ -45,7 +45,7 @@ pub(super) fn router() -> Router<App> {
 }
 
 /// An error from before a method was called, as JSON-RPC has it.
-pub(super) fn refusal(error: &ApiError) -> Response {
+pub(super) fn error_response(error: &ApiError) -> Response {
     let code = if error.body.code == "malformed_json" { rpc::PARSE } else { rpc::INVALID_REQUEST };
     let body = failed(&Value::Null, &Fault { code, ..Fault::from(error) });
     let mut response = (error.status, Json(body)).into_response();
@@ -75,7 +75,7 @@ async fn message(
 ) -> Response {
     let JsonObject(mut body) = match body {
         Ok(body) => body,
-        Err(error) => return refusal(&error),
+        Err(error) => return error_response(&error),
     };
     let id = body.remove("id");
     let params = match body.remove("params") {
@@ -106,7 +106,7 @@ async fn message(
 }
 
 fn invalid(why: &str) -> Response {
-    refusal(&ApiError::new(StatusCode::BAD_REQUEST, "invalid_payload", why))
+    error_response(&ApiError::new(StatusCode::BAD_REQUEST, "invalid_payload", why))
 }
 
 fn session(headers: &HeaderMap) -> String {

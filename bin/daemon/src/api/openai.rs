@@ -36,11 +36,11 @@ pub(super) fn router() -> Router<App> {
 
 async fn no_method() -> Response {
     let why = "this endpoint does not take that method";
-    refusal(&ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why))
+    error_response(&ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why))
 }
 
 /// An error in OpenAI's form: `{"error": {"message", "type", "param", "code"}}`.
-pub(super) fn refusal(error: &ApiError) -> Response {
+pub(super) fn error_response(error: &ApiError) -> Response {
     let repeat = if REPEATABLE.contains(&error.body.code) { "true" } else { "false" };
     let body = error_body(error);
     let mut response = error.clone().into_response();
@@ -88,7 +88,7 @@ async fn model(State(app): State<App>, name: Result<Segment, ApiError>) -> Respo
     let found = name.and_then(|Segment(name)| known_role(&app, &name));
     match found {
         Ok(role) => Json(listed(role.as_str())).into_response(),
-        Err(error) => refusal(&no_model(error)),
+        Err(error) => error_response(&no_model(error)),
     }
 }
 
@@ -109,7 +109,7 @@ async fn completions(
 ) -> Response {
     match complete(app, trace, &headers, body).await {
         Ok(response) => response,
-        Err(error) => refusal(&no_model(error)),
+        Err(error) => error_response(&no_model(error)),
     }
 }
 
@@ -122,7 +122,7 @@ async fn complete(
     let JsonObject(body) = body?;
     let (protocol_request, wanted) = read(&body, headers)?;
     let shape = Shape::new(&protocol_request.role, wanted);
-    let request = protocol_request.check(&app, &trace).await?;
+    let request = protocol_request.validate(&app, &trace).await?;
     if shape.wanted.is_none() {
         let answer = launch::send(&app, request, trace).await?;
         return Ok(Json(shape.completion(&answer)).into_response());

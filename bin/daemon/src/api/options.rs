@@ -10,18 +10,19 @@ use super::fields::Fields;
 use crate::run::request::{Kickoff, RunKind, RunLimits, RunOptions};
 use crate::state::App;
 
+/// The options in `metadata`; `None` when one is invalid.
 pub(super) fn read_options(
     app: &App,
     metadata: &Map<String, Value>,
     problems: &mut BTreeMap<String, String>,
 ) -> Option<RunOptions> {
     let mut fields = Fields::new(metadata, "metadata.", problems);
-    let system_prompt = fields.some_text("system_prompt");
-    let note = fields.some_text("kickoff_note");
-    let title = fields.some_text("plan_title");
+    let system_prompt = fields.non_blank_text("system_prompt");
+    let note = fields.non_blank_text("kickoff_note");
+    let title = fields.non_blank_text("plan_title");
     let kickoff = fields.flag("kickoff_plan").unwrap_or(false).then_some(Kickoff { note, title });
-    // All three are read before any of them ends the reading, so that all that is wrong is named.
-    let timezone = match fields.some_text("timezone") {
+    // All three are read before any failure ends the reading, so that all problems are named.
+    let timezone = match fields.non_blank_text("timezone") {
         None => Some(app.settings.timezone),
         Some(name) => {
             parse_zone(&name).map_err(|error| fields.problem("timezone", error.to_string())).ok()
@@ -56,7 +57,7 @@ pub(super) fn read_options(
     })
 }
 
-/// The caller's limits, each capped by the daemon's own.
+/// The caller's limits, each capped by the daemon's setting.
 pub(super) fn read_limits(
     app: &App,
     given: &Map<String, Value>,
@@ -64,10 +65,10 @@ pub(super) fn read_limits(
 ) -> RunLimits {
     let own = &app.settings;
     let mut fields = Fields::new(given, "limits.", problems);
-    let max_steps = fields.whole("max_steps", 0).and_then(|n| u32::try_from(n).ok());
-    let max_output_tokens = fields.whole("max_output_tokens", 1);
-    let max_cost_usd = fields.positive("max_cost_usd");
-    let timeout = fields.whole("timeout_secs", 1).map(Duration::from_secs);
+    let max_steps = fields.integer("max_steps", 0).and_then(|n| u32::try_from(n).ok());
+    let max_output_tokens = fields.integer("max_output_tokens", 1);
+    let max_cost_usd = fields.non_negative("max_cost_usd");
+    let timeout = fields.integer("timeout_secs", 1).map(Duration::from_secs);
     RunLimits {
         max_steps: max_steps.map_or(own.max_steps, |steps| steps.min(own.max_steps)),
         max_output_tokens: max_output_tokens.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),

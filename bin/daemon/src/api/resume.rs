@@ -1,4 +1,4 @@
-//! `resume_run_key`: a journaled run is taken up where it stopped.
+//! `resume_run_key`: a journaled run is resumed where it stopped.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ use crate::run::error::{RunError, RunErrorKind};
 use crate::run::request::{RunRequest, TaskTarget, Webhook};
 use crate::state::App;
 
-/// The order of a run as its journal has it. Another user's run, another role's, and one that
-/// nobody knows are the same: there is none.
+/// The request of a run as its journal has it. A run of another user or another role is reported like
+/// an unknown one: `run_not_found`.
 pub(super) async fn request(
     app: &App,
     trace: &TraceId,

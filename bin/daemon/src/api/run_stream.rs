@@ -23,26 +23,26 @@ use crate::run::registry::Outcome;
 use crate::run::request::RunRequest;
 use crate::state::App;
 
-/// How many events are received at once.
-const TOGETHER: usize = 64;
+/// How many events are received in one batch.
+const BATCH: usize = 64;
 
 /// One item of the stream. Exactly one `Done` or `Failed` comes, as the last one.
 #[derive(Debug)]
 pub(super) enum RunUpdate {
     /// Something happened.
     Event(RunEvent),
-    /// The run has ended well.
+    /// The run has ended without an error.
     Done(Arc<RunAnswer>),
     /// The run has failed.
     Failed(ApiError),
 }
 
-/// A run that goes on while this is read.
+/// A run in flight; dropping it aborts the run.
 pub(super) struct RunStream {
     /// The run; `None` once it has ended.
     run: Option<AbortOnDropHandle<Outcome>>,
     events: mpsc::Receiver<RunEvent>,
-    /// Events as they are received, several at once; empty in between.
+    /// The buffer of one batch of events; empty in between.
     batch: Vec<RunEvent>,
     /// Updates that have not been taken yet.
     ready: VecDeque<RunUpdate>,
@@ -51,7 +51,7 @@ pub(super) struct RunStream {
 }
 
 impl RunStream {
-    /// Starts a run and waits for its first event. What goes wrong before that is a plain error.
+    /// Starts a run and waits for its first event. A failure before that is a plain error.
     pub(super) async fn start(
         app: App,
         request: RunRequest,
@@ -69,16 +69,16 @@ impl RunStream {
 
     /// Makes the next update ready; fails with the error of a run that never started.
     fn poll_update(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ApiError>> {
-        if ready!(self.events.poll_recv_many(cx, &mut self.batch, TOGETHER)) > 0 {
+        if ready!(self.events.poll_recv_many(cx, &mut self.batch, BATCH)) > 0 {
             self.started = true;
             self.ready.extend(self.batch.drain(..).map(RunUpdate::Event));
             return Poll::Ready(Ok(()));
         }
-        // Whoever tells is gone, and so the run has ended, or is about to.
+        // The sink is dropped, so the run has ended or is about to.
         let Some(run) = &mut self.run else { return Poll::Pending };
         let outcome = match ready!(Pin::new(run).poll(cx)) {
             Ok(outcome) => outcome,
-            // It panicked: nothing else ends it while we hold it.
+            // It panicked: nothing else ends it while this handle exists.
             Err(_) => Err(RunError::new(RunErrorKind::Internal)),
         };
         self.run = None;

@@ -1,4 +1,4 @@
-//! `POST /api/agents/send` and `/api/agents/stream`: from a body to a [`RunRequest`].
+//! `POST /api/agents/send` and `/api/agents/stream`: validates a body into a [`RunRequest`].
 
 use std::collections::BTreeMap;
 
@@ -104,8 +104,8 @@ pub(super) async fn stream(
     sse::respond(app, request, trace).await
 }
 
-/// Checks a body in full; every bad field is named at once. Takes headers and body: what they hold
-/// of the connection's memory is free again before the run begins, which may take long.
+/// Validates a body; all invalid fields are reported at once. Takes headers and body by value, so
+/// that their memory is free before the run, which may take long.
 async fn read(
     app: &App,
     trace: &TraceId,
@@ -116,15 +116,15 @@ async fn read(
     let mut fields = Fields::new(&body, "", &mut problems);
     let user_id = fields.required_text("user_id");
     let session_text = fields.required_text("session_key");
-    let resume = fields.some_text("resume_run_key");
+    let resume = fields.non_blank_text("resume_run_key");
     let message = match resume {
         Some(_) => fields.text("message").unwrap_or_default(),
         None => fields.required_text("message"),
     };
     let wants_stream = fields.flag("stream").unwrap_or(false);
     let key = idempotency_key(&mut fields, &headers);
-    let task_id = fields.some_text("task_id");
-    let task_title = fields.some_text("task_title");
+    let task_id = fields.non_blank_text("task_id");
+    let task_title = fields.non_blank_text("task_title");
     let description = fields.text("task_description");
     let task_metadata = fields.object("task_metadata").cloned();
     let history = fields.array("messages").map(|turns| read_history(turns, &mut fields));
@@ -142,10 +142,10 @@ async fn read(
     let hook = hook.map(|hook| read_webhook(&hook, &mut problems));
     let (session, options) = match (session, options, problems.is_empty()) {
         (Ok(session), Some(options), true) => (session, options),
-        (_, _, _) => return Err(refuse(problems, bad_session_key)),
+        (_, _, _) => return Err(rejection(problems, bad_session_key)),
     };
     if session.user().as_str() != user_id {
-        let why = "is not the user of session_key".to_owned();
+        let why = "does not match the user of session_key".to_owned();
         return Err(ApiError::fields(
             "user_mismatch",
             BTreeMap::from([("user_id".to_owned(), why)]),
@@ -196,15 +196,15 @@ async fn checked(
     }
 }
 
-/// One bad session key has a code of its own; anything more is an invalid payload.
-fn refuse(problems: BTreeMap<String, String>, bad_session_key: bool) -> ApiError {
+/// An invalid session key alone has a code of its own; anything else is an invalid payload.
+fn rejection(problems: BTreeMap<String, String>, bad_session_key: bool) -> ApiError {
     let alone = bad_session_key && problems.len() == 1;
     let code = if alone { "invalid_session_key" } else { "invalid_payload" };
     ApiError::fields(code, problems)
 }
 
 fn idempotency_key(fields: &mut Fields<'_>, headers: &HeaderMap) -> Option<String> {
-    let in_body = fields.some_text("idempotency_key");
+    let in_body = fields.non_blank_text("idempotency_key");
     let in_header = headers
         .get("idempotency-key")
         .map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned())
@@ -231,6 +231,7 @@ fn notification_id(metadata: &Map<String, Value>) -> Option<String> {
     }
 }
 
+/// Earlier turns of a conversation.
 pub(super) fn read_history(turns: &[Value], fields: &mut Fields<'_>) -> Vec<Message> {
     let mut history = Vec::with_capacity(turns.len());
     for (i, turn) in turns.iter().enumerate() {
@@ -251,7 +252,7 @@ pub(super) fn read_history(turns: &[Value], fields: &mut Fields<'_>) -> Vec<Mess
     history
 }
 
-/// A webhook whose address has not been looked at yet.
+/// A webhook whose address has not been checked yet.
 struct UncheckedHook {
     url: String,
     secret: Option<SecretString>,
@@ -276,7 +277,7 @@ fn read_webhook(
 ) -> Option<UncheckedHook> {
     let mut fields = Fields::new(hook, "webhook.", problems);
     let url = fields.required_text("url");
-    let secret = fields.some_text("secret").map(SecretString::from);
+    let secret = fields.non_blank_text("secret").map(SecretString::from);
     let mut headers = HeaderMap::new();
     for (name, value) in fields.object("headers").into_iter().flatten() {
         let place = format!("headers.{name}");
@@ -285,10 +286,10 @@ fn read_webhook(
             .zip(value.as_str().and_then(|value| HeaderValue::from_str(value).ok()));
         match parsed {
             Some(_) if !is_allowed_header(name) => {
-                fields.problem(&place, "is set by the daemon itself")
+                fields.problem(&place, "is reserved for the daemon")
             }
             Some((name, value)) => drop(headers.insert(name, value)),
-            None => fields.problem(&place, "is no HTTP header with a text as its value"),
+            None => fields.problem(&place, "is not a valid HTTP header with a string value"),
         }
     }
     Some(UncheckedHook { url, secret, headers })

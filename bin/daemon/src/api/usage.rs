@@ -1,4 +1,4 @@
-//! What was used and done since the start.
+//! Usage and metrics since the start.
 
 use axum::Json;
 use axum::extract::State;

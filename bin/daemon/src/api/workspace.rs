@@ -1,4 +1,4 @@
-//! What the workspace holds and what is made of it.
+//! The workspace: prompt files, skills, roles, first-run instructions.
 
 use axum::Json;
 use axum::extract::State;
@@ -14,10 +14,10 @@ use super::error::{ApiError, ErrorBody};
 use super::extract::Params;
 use crate::state::App;
 
-/// The role of a look that names none.
-const ANY_ROLE: &str = "agent";
+/// The role of `/context` when none is named.
+const DEFAULT_ROLE: &str = "agent";
 
-/// What `/context` is asked for.
+/// The query of `/context`.
 #[derive(Deserialize)]
 pub(super) struct ContextQuery {
     role: Option<String>,
@@ -37,7 +37,7 @@ pub(super) async fn context(
     State(app): State<App>,
     Params(query): Params<ContextQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    let role = Role::parse(query.role.as_deref().unwrap_or(ANY_ROLE)).map_err(|error| {
+    let role = Role::parse(query.role.as_deref().unwrap_or(DEFAULT_ROLE)).map_err(|error| {
         ApiError::fields(
             "invalid_payload",
             BTreeMap::from([("role".to_owned(), error.to_string())]),

@@ -64,7 +64,7 @@ pub(super) async fn call(incoming: Incoming<'_>) -> Result<Response, Fault> {
     let token = token.filter(|token| !token.is_null() && takes_events(incoming.headers));
     let Incoming { app, trace, id, .. } = incoming;
     let begun = async {
-        let request = protocol_request.check(&app, &trace).await?;
+        let request = protocol_request.validate(&app, &trace).await?;
         RunStream::start(app.clone(), request, trace).await
     };
     let running = place.running.clone();
