@@ -58,7 +58,7 @@ impl RunDriver<'_> {
     pub(super) async fn run(&self) -> Result<RunAnswer, RunError> {
         let (context, known) = Box::pin(self.build_context()).await?;
         self.sink
-            .tell(|| RunEvent::Start {
+            .send(|| RunEvent::Start {
                 run_id: self.handle.run_id.clone(),
                 task_id: context.task_id.clone(),
                 trace_id: self.trace.to_string(),

@@ -1,13 +1,13 @@
 //! A2A 1.0: an agent card for each role, and its bindings JSON-RPC and HTTP+JSON (docs/PROTOCOLS.md).
 //!
-//! The protocol's task, and its context, is the backend's task; its message is one run, whose key is
-//! the message's id. Every instance answers for every task; what a run tells while it goes on is
-//! known to the instance that has it.
+//! The protocol's task, and its context, is a task of the backend; its message is one run, whose key
+//! is the message's id. Every instance serves every task; live updates come from the instance that
+//! runs the task only.
 
 mod ask;
 mod card;
 mod fault;
-mod open;
+mod open_tasks;
 mod stored;
 
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use serde_json::{Map, Value, json};
 use service::trace::TraceId;
 
 use self::fault::{Fault, Kind};
-use self::open::{Open, OpenTask};
+use self::open_tasks::{OpenTask, OpenTasks};
 use super::error::ApiError;
 use super::extract::JsonObject;
 use super::protocol_request::{ProtocolRequest, USER_HEADER, header_text, known_role};
@@ -36,12 +36,12 @@ use super::sse::{self, Event};
 use crate::run::error::RunError;
 use crate::state::App;
 
-/// The version that is spoken.
+/// The supported version.
 const VERSION: &str = "1.0";
 const VERSION_HEADER: &str = "a2a-version";
-/// The form of the HTTP+JSON binding's bodies.
-const FORM: &str = "application/a2a+json";
-/// Where cards are.
+/// The media type of the HTTP+JSON binding.
+const MEDIA_TYPE: &str = "application/a2a+json";
+/// The path of the default agent card.
 const WELL_KNOWN: &str = "/.well-known/agent-card.json";
 
 /// The endpoints.
@@ -51,15 +51,15 @@ pub(super) fn router() -> Router<App> {
         .route("/a2a/{role}/.well-known/agent-card.json", get(card))
         .route("/a2a/{role}", post(rpc).fallback(no_method))
         .route("/a2a/{role}/{*path}", any(rest))
-        .layer(Extension(Open::default()))
+        .layer(Extension(OpenTasks::default()))
 }
 
-/// Whether a path is this protocol's.
+/// Whether a path belongs to this protocol.
 pub(super) fn is_path(path: &str) -> bool {
     path.starts_with("/a2a/") || path == WELL_KNOWN
 }
 
-/// An error from before the handlers, in the form of the binding that the path belongs to.
+/// An error of the middleware, in the form of the binding that the path belongs to.
 pub(super) fn error_response(path: &str, error: &ApiError) -> Response {
     let status = error.status;
     let fault = Fault::from(error.clone());
@@ -68,14 +68,14 @@ pub(super) fn error_response(path: &str, error: &ApiError) -> Response {
 }
 
 async fn no_method() -> Response {
-    let fault = Fault::new(Kind::Request, "the JSON-RPC endpoint takes POST");
+    let fault = Fault::new(Kind::Request, "the JSON-RPC endpoint supports POST only");
     fault.rpc_response(&Value::Null, StatusCode::METHOD_NOT_ALLOWED)
 }
 
 /// A body of the HTTP+JSON binding.
 fn json_response(status: StatusCode, body: &Value) -> Response {
     let mut response = (status, body.to_string()).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(FORM));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     response
 }
 
@@ -103,12 +103,12 @@ fn json_card(card: &Value) -> Response {
 struct Incoming {
     app: App,
     trace: TraceId,
-    open: Open,
+    open_tasks: OpenTasks,
     role: String,
     headers: HeaderMap,
 }
 
-/// What comes of a request.
+/// The result of a request: one object, or a stream of them.
 enum Reply {
     One(Value),
     Many(BoxStream<'static, Value>),
@@ -117,7 +117,7 @@ enum Reply {
 async fn rpc(
     State(app): State<App>,
     Extension(trace): Extension<TraceId>,
-    Extension(open): Extension<Open>,
+    Extension(open_tasks): Extension<OpenTasks>,
     Path(role): Path<String>,
     headers: HeaderMap,
     body: Result<JsonObject, ApiError>,
@@ -134,7 +134,7 @@ async fn rpc(
     let method = body.get("method").and_then(Value::as_str).map(str::to_owned);
     let (Some(method), true, true) = (method, is_id, body.get("jsonrpc") == Some(&json!("2.0")))
     else {
-        let fault = Fault::new(Kind::Request, "the body is no JSON-RPC 2.0 request");
+        let fault = Fault::new(Kind::Request, "the body is not a JSON-RPC 2.0 request");
         return fault.rpc_response(&Value::Null, StatusCode::BAD_REQUEST);
     };
     let params = match body.remove("params") {
@@ -145,7 +145,7 @@ async fn rpc(
             return fault.rpc_response(&id, StatusCode::OK);
         }
     };
-    let incoming = Incoming { app, trace, open, role, headers };
+    let incoming = Incoming { app, trace, open_tasks, role, headers };
     let wrapped =
         |id: &Value, result: Value| json!({ "jsonrpc": "2.0", "id": id, "result": result });
     match incoming.perform(&method, params).await {
@@ -157,11 +157,11 @@ async fn rpc(
     }
 }
 
-/// The HTTP+JSON binding. Its verbs stand behind a colon, where routes cannot tell them apart.
+/// The HTTP+JSON binding. Its verbs follow a colon, where the router cannot distinguish them.
 async fn rest(
     State(app): State<App>,
     Extension(trace): Extension<TraceId>,
-    Extension(open): Extension<Open>,
+    Extension(open_tasks): Extension<OpenTasks>,
     Path((role, path)): Path<(String, String)>,
     parts: Parts,
     body: Result<JsonObject, ApiError>,
@@ -170,7 +170,7 @@ async fn rest(
         Ok(Query(query)) => query,
         Err(rejection) => return Fault::new(Kind::Params, rejection.body_text()).rest_response(),
     };
-    let incoming = Incoming { app, trace, open, role, headers: parts.headers };
+    let incoming = Incoming { app, trace, open_tasks, role, headers: parts.headers };
     match incoming.rest(&parts.method, &path, query, body).await {
         Ok(Reply::One(result)) => json_response(StatusCode::OK, &result),
         Ok(Reply::Many(events)) => {
@@ -221,11 +221,11 @@ impl Incoming {
         self.perform(name, params).await
     }
 
-    /// Does what a method of the protocol says.
+    /// Calls a method of the protocol.
     async fn perform(self, method: &str, params: Map<String, Value>) -> Result<Reply, Fault> {
         let version = header_text(&self.headers, VERSION_HEADER);
         if version.as_deref().is_some_and(|version| version.split('.').next() != Some("1")) {
-            let why = format!("A2A-Version: {VERSION} is spoken here");
+            let why = format!("A2A-Version: only {VERSION} is supported");
             return Err(Fault::new(Kind::Version, why));
         }
         match method {
@@ -245,7 +245,8 @@ impl Incoming {
                 Err(Fault::new(Kind::NoExtendedCard, "there is no other card than the public one"))
             }
             name if name.contains("PushNotificationConfig") => {
-                let why = "the daemon notifies nobody; a webhook of its own API does";
+                let why =
+                    "push notifications are not supported; use a webhook of POST /api/agents/send";
                 Err(Fault::new(Kind::PushNotSupported, why))
             }
             name => Err(Fault::new(Kind::Method, format!("there is no method {name:?}"))),
@@ -260,13 +261,13 @@ impl Incoming {
         Ok(Reply::One(json!({ "task": task.snapshot() })))
     }
 
-    /// Begins the run that a message asks for.
+    /// Starts the run of a message; also says whether the caller wants the task at once.
     async fn begin(&self, params: &Map<String, Value>) -> Result<(Arc<OpenTask>, bool), Fault> {
         let asked = ask::read(&self.role, &self.headers, params)?;
         let user = asked.request.user.clone();
         let request = asked.request.validate(&self.app, &self.trace).await?;
         let updates = RunStream::start(self.app.clone(), request, self.trace.clone()).await?;
-        let task = self.open.begin(&self.app, user, self.role.clone(), updates).await?;
+        let task = self.open_tasks.begin(&self.app, user, self.role.clone(), updates).await?;
         Ok((task, asked.returns_at_once))
     }
 
@@ -274,7 +275,7 @@ impl Incoming {
         let caller = self.caller()?;
         let Some(task) = caller.open_task(id) else {
             stored::exists(&caller, id).await?;
-            let why = "nothing is being done on this task in this instance of the daemon";
+            let why = "no run of this task is in flight in this instance of the daemon";
             return Err(Fault::new(Kind::TaskNotCancelable, why));
         };
         let _receipt = self.app.runs.cancel(&task.run_id);
@@ -286,13 +287,13 @@ impl Incoming {
         let caller = self.caller()?;
         let Some(task) = caller.open_task(id) else {
             stored::exists(&caller, id).await?;
-            let why = "nothing is being done on this task in this instance of the daemon";
+            let why = "no run of this task is in flight in this instance of the daemon";
             return Err(Fault::new(Kind::Unsupported, why));
         };
         Ok(Reply::Many(task.follow().boxed()))
     }
 
-    /// For whom, as whom and where tasks are read.
+    /// Who reads tasks: the user, the role, and the backend as them.
     fn caller(&self) -> Result<Caller, Fault> {
         let user = header_text(&self.headers, USER_HEADER).unwrap_or_default();
         let protocol_request =
@@ -306,19 +307,19 @@ impl Incoming {
             app: self.app.clone(),
             traceparent: self.trace.traceparent(),
             client: client.with_trace(&self.trace.traceparent()),
-            open: self.open.clone(),
+            open_tasks: self.open_tasks.clone(),
             user: user.as_str().to_owned(),
             role: role.as_str().to_owned(),
         })
     }
 }
 
-/// Who reads tasks.
+/// A client that reads tasks: its user, its role, and the backend as them.
 struct Caller {
     app: App,
     traceparent: String,
     client: AgentClient,
-    open: Open,
+    open_tasks: OpenTasks,
     user: String,
     role: String,
 }
@@ -328,9 +329,9 @@ impl Caller {
         self.app.backend.capabilities(&self.traceparent).await.map_err(|error| backend(&error))
     }
 
-    /// The user's task, where this instance works on it.
+    /// The user's task, where a run of it is in flight in this instance.
     fn open_task(&self, id: &str) -> Option<Arc<OpenTask>> {
-        self.open.find(&(self.user.clone(), self.role.clone(), id.to_owned()))
+        self.open_tasks.find(&(self.user.clone(), self.role.clone(), id.to_owned()))
     }
 }
 
@@ -343,7 +344,7 @@ fn id_of(params: &Map<String, Value>) -> Result<String, Fault> {
     id.ok_or_else(|| Fault::new(Kind::Params, "id: is required"))
 }
 
-/// Texts among parameters; blank ones are none.
+/// Text parameters; empty ones count as absent.
 fn texts<const N: usize>(
     params: &Map<String, Value>,
     names: [&str; N],
@@ -359,7 +360,7 @@ fn texts<const N: usize>(
     Ok(found)
 }
 
-/// A number, or one in digits, as queries have them.
+/// A number, or its digits as a string, as in a query.
 fn number(params: &Map<String, Value>, name: &str) -> Result<Option<u32>, Fault> {
     let number = match params.get(name) {
         None | Some(Value::Null) => return Ok(None),

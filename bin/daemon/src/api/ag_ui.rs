@@ -1,4 +1,4 @@
-//! AG-UI: a run input in, its typed events out (docs/PROTOCOLS.md).
+//! AG-UI: takes a run input, streams the protocol's typed events (docs/PROTOCOLS.md).
 
 mod encoder;
 mod input;
@@ -28,13 +28,13 @@ use crate::state::App;
 /// The endpoint.
 pub(super) fn router() -> Router<App> {
     let no_method = async || -> Response {
-        let why = "this endpoint takes POST";
+        let why = "this endpoint supports POST only";
         error_response(&ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why))
     };
     Router::new().route("/ag-ui/{role}", post(run).fallback(no_method))
 }
 
-/// An error from before the run input was read: the event as JSON, under its HTTP status.
+/// An error before the run input was read: the event as JSON, with its HTTP status.
 pub(super) fn error_response(error: &ApiError) -> Response {
     (error.status, axum::Json(run_error(error))).into_response()
 }
@@ -63,7 +63,7 @@ async fn run(
         (Ok(role), Ok(body)) => (role, body),
         (Err(error), _) | (_, Err(error)) => return error_response(&error),
     };
-    // From here on the protocol's own form of an error is an event.
+    // From here on an error is an event of the protocol.
     match begin(app, trace, &headers, role, &body).await {
         Ok(response) => response,
         Err(error) => events(vec![run_error(&error)]),
@@ -114,7 +114,7 @@ async fn begin(
     match header_text(headers, TASK_HEADER) {
         Some(id) => protocol_request.task_id = Some(id),
         None if protocol_request.resume.is_none() => {
-            name_task(&app, &trace, &client, &mut protocol_request, input.thread_id).await?
+            resolve_thread(&app, &trace, &client, &mut protocol_request, input.thread_id).await?
         }
         None => {}
     }
@@ -126,7 +126,7 @@ async fn begin(
     })))
 }
 
-/// The backend as the agent that is asked for.
+/// The backend as the requested user and role.
 fn backend(
     app: &App,
     trace: &TraceId,
@@ -139,9 +139,9 @@ fn backend(
     Ok(client.with_trace(&trace.traceparent()))
 }
 
-/// A thread is the task with its id; a thread that no task has the id of, as clients make them up,
-/// is the task with that title.
-async fn name_task(
+/// Maps a thread to a task: the task with that id, else (clients make thread ids up) the task with
+/// that title.
+async fn resolve_thread(
     app: &App,
     trace: &TraceId,
     client: &AgentClient,

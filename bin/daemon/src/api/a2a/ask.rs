@@ -1,4 +1,4 @@
-//! A message of the protocol, read as an [`Order`].
+//! Reads a message of the protocol as a [`ProtocolRequest`].
 
 use http::HeaderMap;
 use serde_json::{Map, Value};
@@ -8,11 +8,11 @@ use super::super::protocol_request::{
 };
 use super::fault::{Fault, Kind};
 
-/// What a `SendMessageRequest` asks for.
+/// A `SendMessageRequest`.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct SendMessage {
     pub(super) request: ProtocolRequest,
-    /// Whether the answer is the task as it stands, and not its end.
+    /// Whether the task is returned at once instead of when the run has ended.
     pub(super) returns_at_once: bool,
 }
 
@@ -40,12 +40,12 @@ fn text(of: &Map<String, Value>, name: &str) -> Result<Option<String>, Fault> {
     }
 }
 
-/// Reads a request for a role.
+/// Reads a `SendMessageRequest` to a role.
 pub(super) fn read(
     role: &str,
     headers: &HeaderMap,
     request: &Map<String, Value>,
-) -> Result<Asked, Fault> {
+) -> Result<SendMessage, Fault> {
     let message = object(request, "message")?.ok_or_else(|| wrong("message", "is required"))?;
     let key = text(message, "messageId")?;
     let key = key.ok_or_else(|| wrong("message.messageId", "is required"))?;
@@ -56,7 +56,7 @@ pub(super) fn read(
     let configuration = object(request, "configuration")?.unwrap_or(&none);
     if object(configuration, "taskPushNotificationConfig")?.is_some_and(|config| !config.is_empty())
     {
-        let why = "the daemon notifies nobody; a webhook of its own API does";
+        let why = "push notifications are not supported; use a webhook of POST /api/agents/send";
         return Err(Fault::new(Kind::PushNotSupported, why));
     }
     takes_text(configuration)?;
@@ -65,17 +65,20 @@ pub(super) fn read(
     if let (Some(task), Some(context)) = (&task_id, &context_id)
         && task != context
     {
-        return Err(wrong("message.contextId", "is not that of the task, whose id it is here"));
+        return Err(wrong(
+            "message.contextId",
+            "differs from taskId; here a task is its own context",
+        ));
     }
     let given = object(message, "metadata")?.unwrap_or(&none);
     let resume = text(given, "resume_run_key")?.or_else(|| header_text(headers, RESUME_HEADER));
     let words = words(message)?;
     if words.trim().is_empty() && resume.is_none() {
-        return Err(wrong("message.parts", "have no text"));
+        return Err(wrong("message.parts", "must contain text"));
     }
     let task_id = task_id.or(context_id).or_else(|| header_text(headers, TASK_HEADER));
-    // Who names no task begins one: its title is what it is about, and the message's own id, so that
-    // the same message again is in the same task.
+    // Without a task id a new task is created. Its title holds the beginning of the message and of
+    // its id, so that a retry of the message finds the same task.
     let title = || {
         let about: String = words.lines().next().unwrap_or_default().chars().take(60).collect();
         format!("{} ({})", about.trim(), key.chars().take(8).collect::<String>())
@@ -93,10 +96,10 @@ pub(super) fn read(
         ..ProtocolRequest::default()
     };
     let at_once = configuration.get("returnImmediately");
-    Ok(Asked { request, returns_at_once: at_once.and_then(Value::as_bool).unwrap_or(false) })
+    Ok(SendMessage { request, returns_at_once: at_once.and_then(Value::as_bool).unwrap_or(false) })
 }
 
-/// Refuses a client that takes no text.
+/// Rejects a client that does not accept text.
 fn takes_text(configuration: &Map<String, Value>) -> Result<(), Fault> {
     let modes = configuration.get("acceptedOutputModes").and_then(Value::as_array);
     let is_text = |mode: &Value| {
@@ -104,14 +107,15 @@ fn takes_text(configuration: &Map<String, Value>) -> Result<(), Fault> {
         mode == "text" || mode.starts_with("text/") || mode == "*/*"
     };
     match modes {
-        Some(modes) if !modes.is_empty() && !modes.iter().any(is_text) => {
-            Err(Fault::new(Kind::ContentType, "acceptedOutputModes: the agents answer with text"))
-        }
+        Some(modes) if !modes.is_empty() && !modes.iter().any(is_text) => Err(Fault::new(
+            Kind::ContentType,
+            "acceptedOutputModes: the agents answer with text only",
+        )),
         Some(_) | None => Ok(()),
     }
 }
 
-/// The text of all parts; JSON data is text to the model, too.
+/// The text of all parts; JSON data becomes text.
 fn words(message: &Map<String, Value>) -> Result<String, Fault> {
     let parts = message.get("parts").and_then(Value::as_array);
     let parts = parts.ok_or_else(|| wrong("message.parts", "are required"))?;
@@ -121,7 +125,7 @@ fn words(message: &Map<String, Value>) -> Result<String, Fault> {
             (Some(Value::String(text)), _) => words.push(text.clone()),
             (None, Some(data)) => words.push(data.to_string()),
             _ => {
-                let why = format!("message.parts.{n}: only text and data are taken");
+                let why = format!("message.parts.{n}: only text and data are supported");
                 return Err(Fault::new(Kind::ContentType, why));
             }
         }
@@ -135,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    fn reading(message: Value, configuration: Value) -> Result<Asked, Fault> {
+    fn reading(message: Value, configuration: Value) -> Result<SendMessage, Fault> {
         let request = json!({ "message": message, "configuration": configuration });
         read("scout", &HeaderMap::new(), request.as_object().unwrap())
     }

@@ -1,4 +1,4 @@
-//! A run's events in AG-UI's types. A step is a turn of the model with the tools that it calls.
+//! Encodes a run's updates as AG-UI events. A step is a turn of the model with its tool calls.
 
 use serde_json::{Map, Value, json};
 
@@ -8,19 +8,20 @@ use super::run_error;
 use crate::run::answer::RunAnswer;
 use crate::run::events::RunEvent;
 
-/// Turns what is told into events, in the order that the protocol asks for.
+/// Encodes updates as events, in the order that the protocol requires.
 pub(super) struct Encoder {
     thread_id: String,
     run_id: String,
     state: Map<String, Value>,
-    /// The message that is being told.
+    /// The id of the text message that is open.
     open: Option<String>,
     /// Messages so far.
     messages: u32,
     /// Turns so far.
     turns: u32,
-    /// Tools have answered, so that what comes next is a new turn.
+    /// Whether tools have answered since the turn started, so that the next event starts a new turn.
     answered: bool,
+    /// Whether any text was sent.
     spoke: bool,
 }
 
@@ -38,11 +39,12 @@ impl Encoder {
         }
     }
 
-    /// A run that its person has given up.
+    /// The events of a run that the user has cancelled.
     pub(super) fn cancelled(&mut self) -> Vec<Value> {
         vec![self.started(), self.finished(&Value::Null, json!({ "type": "cancelled" }))]
     }
 
+    /// The events of one update.
     pub(super) fn encode(&mut self, update: RunUpdate) -> Vec<Value> {
         let mut out = Vec::new();
         match update {
@@ -50,11 +52,11 @@ impl Encoder {
                 out.push(self.started());
                 let own = json!({ "run_id": run_id, "task_id": task_id, "trace_id": trace_id });
                 out.push(self.snapshot(own));
-                self.turn(&mut out);
+                self.start_turn(&mut out);
             }
             RunUpdate::Event(RunEvent::Chunk { data }) => self.text(&data, &mut out),
             RunUpdate::Event(RunEvent::ToolCall { id, name, arguments }) => {
-                self.turn(&mut out);
+                self.start_turn(&mut out);
                 self.close(&mut out);
                 out.push(
                     json!({ "type": "TOOL_CALL_START", "toolCallId": id, "toolCallName": name }),
@@ -100,8 +102,8 @@ impl Encoder {
         json!({ "type": "STATE_SNAPSHOT", "snapshot": self.state })
     }
 
-    /// Begins a turn, where one is due.
-    fn turn(&mut self, out: &mut Vec<Value>) {
+    /// Starts a new turn if one is due.
+    fn start_turn(&mut self, out: &mut Vec<Value>) {
         if self.turns > 0 && !self.answered {
             return;
         }
@@ -131,7 +133,7 @@ impl Encoder {
         if delta.is_empty() {
             return;
         }
-        self.turn(out);
+        self.start_turn(out);
         self.spoke = true;
         let message = match &self.open {
             Some(message) => message.clone(),

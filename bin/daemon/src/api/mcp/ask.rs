@@ -19,7 +19,7 @@ use crate::state::App;
 
 const PREFIX: &str = "ask_";
 
-/// What stands in a call's arguments.
+/// The arguments of a call, with their descriptions.
 const ARGUMENTS: [(&str, &str); 5] = [
     ("message", "What the agent is asked or told."),
     ("task_id", "An existing task whose thread this is."),
@@ -28,7 +28,7 @@ const ARGUMENTS: [(&str, &str); 5] = [
     ("resume_run_key", "Takes up a run that waited for a person's approval."),
 ];
 
-/// Faults of the request itself; any other failure is a result that the caller's model may read.
+/// Errors of the request itself; any other failure is a tool result that the caller's model reads.
 const BAD_INPUT: [&str; 2] = ["invalid_payload", "role_not_found"];
 
 /// `tools/list`.
@@ -56,12 +56,12 @@ pub(super) fn list(app: &App) -> Value {
     json!({ "tools": tools })
 }
 
-/// `tools/call`: as a stream where the caller wants to hear of progress and can.
+/// `tools/call`; as an event stream where the caller asks for progress and accepts one.
 pub(super) async fn call(incoming: Incoming<'_>) -> Result<Response, Fault> {
     let protocol_request = read(&incoming)?;
     let place = incoming.calls.begin(session(incoming.headers), &incoming.id);
     let token = incoming.params.get("_meta").map(|meta| meta["progressToken"].clone());
-    let token = token.filter(|token| !token.is_null() && takes_events(incoming.headers));
+    let token = token.filter(|token| !token.is_null() && accepts_events(incoming.headers));
     let Incoming { app, trace, id, .. } = incoming;
     let begun = async {
         let request = protocol_request.validate(&app, &trace).await?;
@@ -92,7 +92,7 @@ fn cancelled() -> Fault {
     Fault::params("the call was cancelled")
 }
 
-fn takes_events(headers: &HeaderMap) -> bool {
+fn accepts_events(headers: &HeaderMap) -> bool {
     header_text(headers, header::ACCEPT.as_str())
         .is_some_and(|accept| accept.contains("text/event-stream"))
 }
@@ -143,7 +143,7 @@ fn stream_of(app: App, updates: RunStream, id: Value, token: Value, place: Place
             (Some(result), _) => Some(answered(&id, result)),
             (None, RunUpdate::Event(event)) => {
                 progress += 1;
-                Some(notification(&token, progress, &words(&event)))
+                Some(notification(&token, progress, &progress_message(&event)))
             }
             (None, RunUpdate::Done(_) | RunUpdate::Failed(_)) => None,
         };
@@ -152,7 +152,7 @@ fn stream_of(app: App, updates: RunStream, id: Value, token: Value, place: Place
     sse::response(events)
 }
 
-/// The end of a call, if this is it.
+/// The result of a call, if this update ends it.
 fn result_of(app: &App, running: &Running, update: &RunUpdate) -> Option<Value> {
     match update {
         RunUpdate::Event(RunEvent::Start { run_id, .. }) => {
@@ -172,8 +172,8 @@ fn notification(token: &Value, progress: u64, message: &str) -> Value {
     })
 }
 
-/// What a person is told of an event; more text is told as it is.
-fn words(event: &RunEvent) -> String {
+/// An event as a progress message.
+fn progress_message(event: &RunEvent) -> String {
     match event {
         RunEvent::Start { .. } => "started".to_owned(),
         RunEvent::Chunk { data } => data.clone(),

@@ -1,4 +1,4 @@
-//! The resources: the tasks, threads and documents of the caller's user.
+//! The resources: tasks, threads and documents of the caller's user.
 
 use mc_client::client::AgentClient;
 use mc_client::client::TaskQuery;
@@ -13,11 +13,11 @@ use super::rpc::{Fault, RESOURCE_NOT_FOUND};
 use crate::run::error::RunError;
 
 const SCHEME: &str = "mission-control://";
-/// Tasks on a page, and messages of a thread.
+/// The page size of tasks, and the number of messages of a thread.
 const PAGE: u32 = 50;
-/// The cursor of the page with the documents, after all tasks.
+/// The cursor of the documents, which follow the last page of tasks.
 const DOCUMENTS: &str = "documents";
-/// What stands before the backend's own cursor for tasks.
+/// The prefix of cursors that hold the backend's cursor for tasks.
 const TASKS: &str = "tasks:";
 
 /// `resources/templates/list`.
@@ -30,8 +30,8 @@ pub(super) fn templates() -> Value {
     ] })
 }
 
-/// The backend as the caller's user. The token is minted for the first role of the workspace: it
-/// only reads.
+/// The backend as the caller's user. The token is minted for the first role of the workspace, since
+/// it is only used to read.
 fn backend(incoming: &Incoming<'_>) -> Result<AgentClient, Fault> {
     let user = UserId::parse(&incoming.user())
         .map_err(|error| Fault::params(format!("{USER_HEADER}: {error}")))?;
@@ -51,7 +51,7 @@ async fn has(incoming: &Incoming<'_>, feature: &str) -> Result<bool, Fault> {
     Ok(capabilities.map_err(|error| unavailable(&error))?.has(feature))
 }
 
-/// `resources/list`: the tasks, page by page, and then the documents.
+/// `resources/list`: the pages of tasks, then the documents.
 pub(super) async fn list(incoming: &Incoming<'_>) -> Result<Value, Fault> {
     let client = backend(incoming)?;
     let cursor = match incoming.params.get("cursor") {
@@ -62,7 +62,7 @@ pub(super) async fn list(incoming: &Incoming<'_>) -> Result<Value, Fault> {
         Some(Value::String(cursor)) if cursor.starts_with(TASKS) => {
             Some(cursor[TASKS.len()..].to_owned())
         }
-        Some(_) => return Err(Fault::params("cursor: is none that was given here")),
+        Some(_) => return Err(Fault::params("cursor: is not a cursor of this server")),
     };
     let query = TaskQuery { limit: Some(PAGE), cursor, ..TaskQuery::default() };
     let page = client.list_tasks(&query).await.map_err(|error| unavailable(&error))?;
@@ -100,7 +100,7 @@ async fn documents(client: &AgentClient) -> Result<Vec<Value>, Fault> {
     Ok(listed.collect())
 }
 
-/// Whether an id can stand in a URI, and in a path of the backend, as it is.
+/// Whether an id can be put into a URI, and into a path of the backend, without escaping.
 fn is_plain(id: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_~.".contains(c);
     !id.is_empty() && id.chars().all(plain) && !id.chars().all(|c| c == '.')

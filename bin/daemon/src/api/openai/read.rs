@@ -1,4 +1,4 @@
-//! A chat completion's body as an [`Order`].
+//! Reads a chat completion's body as a [`ProtocolRequest`].
 
 use http::HeaderMap;
 use llm::request::Message;
@@ -9,28 +9,28 @@ use super::super::protocol_request::{
     KEY_HEADER, ProtocolRequest, RESUME_HEADER, SESSION_HEADER, TASK_HEADER, header_text,
 };
 
-/// What the agent decides itself; a caller that sets it would be disappointed.
-const REFUSED: [(&str, &str); 5] = [
-    ("tools", "the agent has its own tools, which run here"),
+/// Fields that are rejected: the agent decides these things itself.
+const UNSUPPORTED: [(&str, &str); 5] = [
+    ("tools", "the agent has its own tools, which run in the daemon"),
     ("tool_choice", "the agent chooses its tools itself"),
-    ("functions", "the agent has its own tools, which run here"),
-    ("audio", "only text is answered"),
-    ("logprobs", "log probabilities are not given"),
+    ("functions", "the agent has its own tools, which run in the daemon"),
+    ("audio", "only text is supported"),
+    ("logprobs", "log probabilities are not supported"),
 ];
 
-/// How a stream is wanted.
+/// The options of a streamed answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Streamed {
     /// `stream_options.include_usage`.
     pub(super) with_usage: bool,
 }
 
-/// The body, field by field; the first that is wrong is named.
+/// Reads the body field by field; the first problem is reported.
 pub(super) fn read(
     body: &Map<String, Value>,
     headers: &HeaderMap,
 ) -> Result<(ProtocolRequest, Option<Streamed>), ApiError> {
-    for (name, why) in REFUSED {
+    for (name, why) in UNSUPPORTED {
         let is_set = |value: &Value| !matches!(value, Value::Null | Value::Bool(false));
         if body.get(name).is_some_and(is_set) {
             return Err(wrong(name, why));
@@ -41,7 +41,10 @@ pub(super) fn read(
     }
     let format = body.get("response_format").map(|format| &format["type"]);
     if format.is_some_and(|kind| !kind.is_null() && kind != "text") {
-        return Err(wrong("response_format", "only text is answered; POST /llm-task gives JSON"));
+        return Err(wrong(
+            "response_format",
+            "only text is supported; POST /llm-task returns JSON",
+        ));
     }
     let role = text(body, "model")?.ok_or_else(|| wrong("model", "is required"))?;
     let user = text(body, "user")?.unwrap_or_default();
@@ -96,7 +99,7 @@ fn limits(body: &Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
     Ok(limits)
 }
 
-/// The newest message of the person, and the turns before it.
+/// The user's newest message, and the turns before it.
 fn conversation(body: &Map<String, Value>) -> Result<(String, Vec<Message>), ApiError> {
     let turns = body.get("messages").and_then(Value::as_array);
     let turns = turns.ok_or_else(|| wrong("messages", "must be an array"))?;
@@ -126,12 +129,12 @@ fn read_turn(n: usize, turn: &Value) -> Result<Message, ApiError> {
         Some("system" | "developer") => Ok(Message::system(content)),
         Some(_) | None => Err(wrong(
             &format!("messages.{n}.role"),
-            "must be user, assistant, system or developer; the agent's tools run here",
+            "must be user, assistant, system or developer; the agent's tools run in the daemon",
         )),
     }
 }
 
-/// Text, or parts that are all text.
+/// A string, or an array of text parts.
 fn content(content: &Value) -> Result<String, &'static str> {
     match content {
         Value::String(text) => Ok(text.clone()),

@@ -1,4 +1,4 @@
-//! A run's answer as a chat completion, whole or in chunks.
+//! Encodes a run's answer as a chat completion, whole or in chunks.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,17 +11,17 @@ use super::read::Streamed;
 use crate::run::answer::RunAnswer;
 use crate::run::events::RunEvent;
 
-/// Writes one answer in OpenAI's form.
-pub(super) struct Shape {
+/// Encodes one answer in OpenAI's form.
+pub(super) struct Encoder {
     model: String,
     created: u64,
     id: String,
     pub(super) wanted: Option<Streamed>,
-    /// Whether any text was told.
+    /// Whether any text was sent.
     spoke: bool,
 }
 
-impl Shape {
+impl Encoder {
     pub(super) fn new(model: &str, wanted: Option<Streamed>) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let id = String::new();
@@ -42,11 +42,11 @@ impl Shape {
                 "finish_reason": finish_reason(answer),
             }],
             "usage": usage(answer),
-            "wombat": beside(answer),
+            "wombat": extension(answer),
         })
     }
 
-    /// What one thing that is told becomes: the data of events.
+    /// The data of the events of one update.
     pub(super) fn encode(&mut self, update: RunUpdate) -> Vec<String> {
         match update {
             RunUpdate::Event(RunEvent::Start { run_id, .. }) => {
@@ -57,7 +57,7 @@ impl Shape {
                 self.spoke = true;
                 vec![self.chunk(json!({ "content": data }), Value::Null)]
             }
-            // The agent's own tools: the caller is not to run them. They are told at the end.
+            // The agent's own tools, which the caller must not run. They are reported at the end.
             RunUpdate::Event(RunEvent::ToolCall { .. } | RunEvent::ToolResult { .. }) => Vec::new(),
             RunUpdate::Done(answer) => self.end(&answer),
             RunUpdate::Failed(error) => vec![error_body(&error).to_string()],
@@ -72,7 +72,7 @@ impl Shape {
         let mut last = self.object(json!([{
             "index": 0, "delta": {}, "logprobs": null, "finish_reason": finish_reason(answer),
         }]));
-        last["wombat"] = beside(answer);
+        last["wombat"] = extension(answer);
         events.push(last.to_string());
         if self.wanted.is_some_and(|wanted| wanted.with_usage) {
             let mut counted = self.object(json!([]));
@@ -119,12 +119,12 @@ fn usage(answer: &RunAnswer) -> Value {
     })
 }
 
-/// What OpenAI's form has no place for: the run's answer, but for the reply itself.
-fn beside(answer: &RunAnswer) -> Value {
-    let mut beside = serde_json::to_value(answer).unwrap_or_default();
-    if let Value::Object(fields) = &mut beside {
+/// The parts of the run's answer that OpenAI's form has no field for.
+fn extension(answer: &RunAnswer) -> Value {
+    let mut extension = serde_json::to_value(answer).unwrap_or_default();
+    if let Value::Object(fields) = &mut extension {
         fields.remove("response");
         fields.remove("usage");
     }
-    beside
+    extension
 }
