@@ -1,4 +1,4 @@
-//! What Prometheus is told. Labels are bounded: no user, no session, and no name that a caller or a
+//! The Prometheus metrics. Labels are bounded: no user, no session, and no name that a caller or a
 //! model made up.
 
 use std::collections::HashMap;
@@ -13,10 +13,10 @@ use metrics_exporter_prometheus::{
     BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-/// Stands for every name that is not ours.
+/// The label value for every name that is not configured.
 const OTHER: &str = "other";
 
-/// Seconds; from a stored reply that is found again to the longest run.
+/// Seconds; from a replayed reply to the longest run.
 const BUCKETS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 
@@ -33,7 +33,7 @@ const FALLBACKS: &str = "wombat_llm_fallbacks_total";
 const TOKENS: &str = "wombat_llm_tokens_total";
 const COST: &str = "wombat_llm_cost_micro_usd_total";
 
-/// All metrics, and what each counts.
+/// All metrics with their help texts.
 const ALL: [(&str, &str); 12] = [
     (RUNS, "Runs that have ended, by role and outcome."),
     (RUN_SECONDS, "How long runs took, by outcome."),
@@ -61,7 +61,7 @@ pub struct Metrics {
     other: OnceLock<OfModel>,
 }
 
-/// The series of a model, found once; those that only an answer has begin with the first one.
+/// The series of a model, created once; those of answers are created with the first answer.
 struct OfModel {
     model: Label,
     ok: Counter,
@@ -93,10 +93,10 @@ impl OfModel {
 }
 
 impl Metrics {
-    /// Nothing counted yet. `models` are the ones that get a label of their own.
+    /// All counters at zero. `models` are the ones that get a label of their own.
     ///
     /// # Errors
-    /// When the buckets are none.
+    /// When the buckets are invalid.
     pub fn new(models: Vec<ModelRef>) -> Result<Self, BuildError> {
         let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS)?.build_recorder();
         for (name, text) in ALL {
@@ -109,7 +109,7 @@ impl Metrics {
                 _ => recorder.describe_counter(name.into(), None, text.into()),
             }
         }
-        // Series that begin at zero, so that the first failure is an increase.
+        // Series that start at zero, so that the first failure is an increase.
         let series = |model: ModelRef| {
             let of_model = OfModel::new(&recorder, model.to_string());
             for counter in [&of_model.ok, &of_model.error, &of_model.retries, &of_model.fallbacks] {
@@ -121,7 +121,7 @@ impl Metrics {
         Ok(Self { handle: recorder.handle(), recorder, models, other: OnceLock::new() })
     }
 
-    /// A run has ended.
+    /// Counts a run that has ended. `role` is `None` for one that the workspace does not know.
     pub fn run(&self, role: Option<&str>, outcome: &'static str, took: Duration) {
         let role = role.unwrap_or(OTHER).to_owned();
         let labels = vec![Label::new("role", role), outcome_label(outcome)];
@@ -129,21 +129,20 @@ impl Metrics {
         self.histogram(RUN_SECONDS, labels).record(took);
     }
 
-    /// A tool has been called. `name` is one that the configuration knows; what else a model may
-    /// have written is `None`.
+    /// Counts a tool call. `name` is `None` for a tool that does not exist.
     pub fn tool(&self, name: Option<&str>, ok: bool, took: Duration) {
         let tool = Label::new("tool", name.unwrap_or(OTHER).to_owned());
         self.counter(TOOL_CALLS, vec![tool.clone(), outcome_label(of(ok))]).increment(1);
         self.histogram(TOOL_SECONDS, vec![tool]).record(took);
     }
 
-    /// The first text of a streamed answer has come.
+    /// Records the time to the first text of a streamed answer.
     pub fn first_text(&self, asked: &ModelRef, took: Duration) {
         self.histogram(FIRST_TEXT, vec![self.of(asked).model.clone()]).record(took);
     }
 
-    /// A model has been called; `answered` is who answered, if anybody did; `tally` is what the call
-    /// went through.
+    /// Counts a model call. `answered` is the answer, if there was one; `tally` holds its retries and
+    /// fallbacks.
     pub fn model(
         &self,
         asked: &ModelRef,
@@ -187,7 +186,7 @@ impl Metrics {
         self.handle.render()
     }
 
-    /// Folds what was observed into the buckets, which keeps the memory bounded.
+    /// Folds observations into the buckets, which keeps the memory bounded.
     pub fn upkeep(&self) {
         self.handle.run_upkeep();
     }

@@ -1,5 +1,5 @@
-//! Model calls that are no run of an agent (`/compact`, `/llm-task`): admitted, timed, counted and
-//! dropped like one.
+//! Model calls outside of an agent's run (`/compact`, `/llm-task`): admitted, limited in time, counted
+//! and cancelled like a run.
 
 pub(crate) mod compact;
 pub(crate) mod llm_task;
@@ -17,21 +17,24 @@ use crate::run::meter::estimate;
 use crate::run::registry::Registration;
 use crate::state::App;
 
-/// What the offline script sees as the role of these calls.
+/// The role of these calls, for offline scripts.
 const ROLE: &str = "system";
 
-/// One task, with its place among the runs.
+/// One task, with its slot among the runs.
 pub(crate) struct ModelTask<'a> {
     app: &'a App,
     registration: Registration,
     deadline: Instant,
     call: CallContext,
-    /// Names it on every log line.
-    named: tracing::Span,
+    /// The log span with its ids.
+    log_span: tracing::Span,
 }
 
 impl<'a> ModelTask<'a> {
-    /// Takes a place, or says why there is none.
+    /// Takes a slot.
+    ///
+    /// # Errors
+    /// `Overloaded` or `Draining`.
     pub(crate) fn begin(app: &'a App, trace: &TraceId) -> Result<Self, RunError> {
         let registration = app.runs.register(Uuid::now_v7().to_string(), None)?;
         let deadline = Instant::now() + app.settings.run_timeout;
@@ -43,17 +46,17 @@ impl<'a> ModelTask<'a> {
             tally: Tally::default(),
         };
         let run_id = &registration.handle.run_id;
-        let named = tracing::error_span!("model_task", run_id, trace_id = %trace);
-        Ok(Self { app, registration, deadline, call, named })
+        let log_span = tracing::error_span!("model_task", run_id, trace_id = %trace);
+        Ok(Self { app, registration, deadline, call, log_span })
     }
 
-    /// Asks the model. Dropping the task drops the call.
+    /// Calls the model. Dropping the future cancels the call.
     pub(crate) async fn ask(&mut self, request: &LlmRequest) -> Result<Completion, RunError> {
         let handle = &self.registration.handle;
         handle.meter.call_started(estimate(&request.messages, &request.tools));
         let begun = Instant::now();
         self.call.tally = Tally::default();
-        let asked = self.app.llm.complete(request, &self.call).instrument(self.named.clone());
+        let asked = self.app.llm.complete(request, &self.call).instrument(self.log_span.clone());
         let asked = tokio::select! {
             asked = timeout_at(self.deadline, asked) => asked,
             why = handle.stopped() => return Err(RunError::new(why)),
@@ -74,7 +77,7 @@ impl<'a> ModelTask<'a> {
         }
     }
 
-    /// What it has used so far.
+    /// Tokens and price so far.
     pub(crate) fn used(&self) -> (Usage, Option<Cost>) {
         let tally = self.registration.handle.meter.read();
         (tally.usage, tally.cost)

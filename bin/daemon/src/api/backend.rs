@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use service::trace::TraceId;
 
 use super::error::ApiError;
-use crate::backend::fits;
+use crate::backend::is_compatible;
 use crate::run::error::RunError;
 use crate::state::App;
 
@@ -85,7 +85,7 @@ pub(super) async fn compatibility(
     if theirs.is_empty() {
         missing.push("capabilities");
     }
-    if !theirs.is_empty() && !fits(theirs) {
+    if !theirs.is_empty() && !is_compatible(theirs) {
         missing.push("contract_version v1");
     }
     let warnings: Vec<String> = USED

@@ -1,4 +1,4 @@
-//! What a tool call may use, and how long it may take.
+//! What a tool call may use, and its timeout.
 
 use std::time::Duration;
 
@@ -9,23 +9,23 @@ use wombat_core::workspace::Snapshot;
 
 use super::reply::ToolReply;
 
-/// How long one tool call may take (docs/RUNS.md).
+/// The timeout of a tool call (docs/RUNS.md).
 pub(super) const TOOL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a call may use: all of it belongs to the run, none of it comes from the model.
+/// What a tool call may use. All of it belongs to the run; none of it comes from the model.
 #[derive(Clone, Copy)]
 pub struct ToolContext<'a> {
     /// The backend, as the run's user.
     pub client: &'a AgentClient,
-    /// The workspace that the run began with.
+    /// The workspace of the run.
     pub snapshot: &'a Snapshot,
     /// The role's permissions.
     pub profile: &'a AgentProfile,
-    /// What the run's writes are keyed by.
+    /// The run's key; the idempotency keys of writes derive from it.
     pub run_key: &'a RunKey,
     /// The run's task.
     pub task_id: &'a str,
-    /// The trace that the call belongs to.
+    /// The trace context of the call.
     pub traceparent: Option<&'a str>,
     /// Whether a person has approved this very call.
     pub approved: bool,

@@ -1,8 +1,8 @@
-//! MCP servers of `mcp.json`: kept connected, their tools listed and called.
+//! MCP servers of `mcp.json`: keeps them connected, lists and calls their tools.
 //!
-//! Each server has a task of its own that connects, lists its tools, looks again when the server
-//! says that the list has changed, and connects anew after a failure. Whatever goes wrong with a
-//! server costs its own tools and nothing else. No server gets a token of the backend.
+//! Each server has a background task that connects, lists the tools, lists them again when the
+//! server reports a change, and reconnects after a failure. A failing server costs only its own
+//! tools. No server gets a token of the backend.
 
 mod answer;
 mod connection;
@@ -25,26 +25,26 @@ use wombat_core::mcp_config::{McpConfig, ServerConfig};
 use super::reply::ToolReply;
 use connection::Connection;
 
-/// How long a run waits for servers that have never been there.
+/// How long a run waits for servers that are connecting for the first time.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 
-/// How long a call waits for a server that is being connected again.
+/// How long a call waits for a server that is reconnecting.
 const CALL_WAIT: Duration = Duration::from_secs(5);
 
-/// How long the list of tools may take.
-const LIST_LIMIT: Duration = Duration::from_secs(30);
+/// The timeout of listing tools.
+const LIST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often the list is asked for although nobody said that it changed: some servers never say,
-/// and a server on the network that is gone says nothing either.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// How often tools are listed without a reported change: some servers never report one, and a remote
+/// server that is gone is only noticed by a call.
+const LIST_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The delays between attempts to connect.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
-/// How long the servers may take to stop when the daemon does.
-const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+/// The timeout of stopping the servers when the daemon stops.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The most tools of one server.
+/// The maximum number of tools of one server.
 const MAX_TOOLS: usize = 1_000;
 
 /// A tool as its server describes it.
@@ -77,24 +77,24 @@ struct Running {
     servers: BTreeMap<String, Arc<McpServer>>,
 }
 
-/// A server, whether it is there at the moment or not.
+/// A configured server, connected or not.
 #[derive(Debug)]
 pub(super) struct McpServer {
     name: String,
     config: ServerConfig,
     state: watch::Sender<ServerState>,
-    /// Somebody wants it now.
+    /// Notified when a call or a run needs the server now.
     wanted: Notify,
     stop: CancellationToken,
 }
 
 #[derive(Debug, Clone, Default)]
 struct ServerState {
-    /// The newest list; kept while the server is away, so that its calls fail in words.
+    /// The last list; kept while the server is disconnected, so that calls fail with a reason.
     tools: Option<McpTools>,
     peer: Option<Peer<RoleClient>>,
     error: Option<String>,
-    /// What it calls itself.
+    /// Name and version that the server reports.
     about: Option<String>,
 }
 
@@ -105,7 +105,7 @@ impl ServerState {
 }
 
 impl McpServers {
-    /// None yet. Programs are started in `workspace`.
+    /// No servers yet. Programs run in `workspace`.
     pub(super) fn new(http: reqwest::Client, workspace: PathBuf) -> Self {
         Self {
             http,
@@ -116,8 +116,8 @@ impl McpServers {
         }
     }
 
-    /// The servers of a configuration with their tools. Starts and stops what it must; waits only
-    /// for servers that are just being connected for the first time.
+    /// The servers of a configuration with their tools. Starts and stops servers as needed; waits only
+    /// for servers that are connecting for the first time.
     pub(super) async fn get(&self, config: &Arc<McpConfig>) -> Vec<Listed> {
         let servers = self.reconcile(config);
         if servers.is_empty() {
@@ -130,7 +130,7 @@ impl McpServers {
                 let _settled = state.wait_for(ServerState::is_settled).await.map(drop);
             }
         };
-        let _in_vain = timeout(FIRST_WAIT, first).await;
+        let _timeout = timeout(FIRST_WAIT, first).await;
         let listed = servers.into_iter().filter_map(|server| {
             let tools = server.state.borrow().tools.clone()?;
             Some((server, tools))
@@ -138,7 +138,7 @@ impl McpServers {
         listed.collect()
     }
 
-    /// Makes what runs what is configured.
+    /// Starts and stops servers so that exactly the configured ones run.
     pub(super) fn reconcile(&self, config: &Arc<McpConfig>) -> Vec<Arc<McpServer>> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&running.config, config) && !self.stop.is_cancelled() {
@@ -172,26 +172,27 @@ impl McpServers {
             wanted: Notify::new(),
             stop: self.stop.child_token(),
         });
-        let (kept, http, workspace) = (server.clone(), self.http.clone(), self.workspace.clone());
-        self.tasks.spawn(async move { kept.keep(http, workspace).await });
+        let (supervised, http, workspace) =
+            (server.clone(), self.http.clone(), self.workspace.clone());
+        self.tasks.spawn(async move { supervised.supervise(http, workspace).await });
         server
     }
 
-    /// How each server is, for `/health`.
+    /// The state of each server, for `/health`.
     pub(super) fn report(&self, config: &McpConfig, problems: &[(String, String)]) -> Value {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let mut report = Map::new();
         for (name, entry) in &config.servers {
-            let mut told = match (entry, running.servers.get(name)) {
+            let mut entry = match (entry, running.servers.get(name)) {
                 (Err(why), _) => json!({ "status": "error", "error": why }),
                 (Ok(_), None) => json!({ "status": "unchecked" }),
                 (Ok(_), Some(server)) => server.report(),
             };
             let problems: Vec<_> = problems.iter().filter(|(of, _)| of == name).collect();
             if !problems.is_empty() {
-                told["problems"] = problems.into_iter().map(|(_, what)| what.as_str()).collect();
+                entry["problems"] = problems.into_iter().map(|(_, what)| what.as_str()).collect();
             }
-            report.insert(name.clone(), told);
+            report.insert(name.clone(), entry);
         }
         Value::Object(report)
     }
@@ -200,7 +201,7 @@ impl McpServers {
     pub(super) async fn close(&self) {
         self.stop.cancel();
         self.tasks.close();
-        if timeout(CLOSE_LIMIT, self.tasks.wait()).await.is_err() {
+        if timeout(CLOSE_TIMEOUT, self.tasks.wait()).await.is_err() {
             tracing::warn!("some MCP servers did not stop in time");
         }
     }
@@ -237,8 +238,8 @@ impl McpServer {
         report
     }
 
-    /// Keeps the server connected until it is no longer wanted.
-    async fn keep(&self, http: reqwest::Client, workspace: PathBuf) {
+    /// Keeps the server connected until it is stopped.
+    async fn supervise(&self, http: reqwest::Client, workspace: PathBuf) {
         let mut failures = 0;
         loop {
             let started = Instant::now();
@@ -248,27 +249,27 @@ impl McpServer {
                 why = self.serve(&http, &workspace, &mut connection) => Some(why),
             };
             self.state.send_modify(|state| state.peer = None);
-            let last_words = match connection {
+            let last_line = match connection {
                 Some(connection) => connection.close().await,
                 None => None,
             };
             let Some(why) = ended else { return };
-            self.fails(&why, last_words.as_deref());
-            // One that worked for a while and stopped gets a fresh start.
-            if started.elapsed() > LOOK_AGAIN {
+            self.set_failed(&why, last_line.as_deref());
+            // A server that worked for a while is retried from the shortest delay.
+            if started.elapsed() > LIST_INTERVAL {
                 failures = 0;
             }
             failures += 1;
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = sleep(BACKOFF.delay(failures)) => {}
-                // A run wants it; but never more often than once in a second.
+                // A run needs the server: sooner, but not more often than the shortest delay.
                 () = async { sleep(BACKOFF.min).await; self.wanted.notified().await } => {}
             }
         }
     }
 
-    /// Connects and serves calls; comes back with why that ended.
+    /// Connects and keeps the list of tools up to date; returns why the connection ended.
     async fn serve(
         &self,
         http: &reqwest::Client,
@@ -281,12 +282,14 @@ impl McpServer {
             Err(why) => return why,
         };
         loop {
-            let tools = match timeout(LIST_LIMIT, peer.list_all_tools()).await {
+            let tools = match timeout(LIST_TIMEOUT, peer.list_all_tools()).await {
                 Ok(Ok(tools)) => tools,
-                Ok(Err(error)) => return format!("its tools cannot be listed: {}", words(&error)),
-                Err(_) => return "its tools cannot be listed: no answer in time".to_owned(),
+                Ok(Err(error)) => {
+                    return format!("tools could not be listed: {}", error_chain(&error));
+                }
+                Err(_) => return "tools could not be listed: timeout".to_owned(),
             };
-            self.lists(&peer, tools);
+            self.set_tools(&peer, tools);
             let ended = async {
                 match connection.as_mut() {
                     Some(connection) => connection.ended().await,
@@ -297,12 +300,13 @@ impl McpServer {
                 why = ended => return why,
                 () = changed.notified() => {}
                 () = self.wanted.notified() => {}
-                () = sleep(LOOK_AGAIN) => {}
+                () = sleep(LIST_INTERVAL) => {}
             }
         }
     }
 
-    fn lists(&self, peer: &Peer<RoleClient>, tools: Vec<rmcp::model::Tool>) {
+    /// Records a new list of tools.
+    fn set_tools(&self, peer: &Peer<RoleClient>, tools: Vec<rmcp::model::Tool>) {
         let tools: Vec<_> = tools
             .into_iter()
             .take(MAX_TOOLS)
@@ -320,9 +324,9 @@ impl McpServer {
         self.state.send_modify(|state| {
             let same = state.tools.as_ref().is_some_and(|known| known[..] == tools[..]);
             if state.peer.is_none() || state.error.is_some() || !same {
-                tracing::info!(server = self.name, tools = tools.len(), "MCP server is there");
+                tracing::info!(server = self.name, tools = tools.len(), "MCP server connected");
             }
-            // The same list stays the same object, so that what is made from it stays too.
+            // An unchanged list stays the same object, so that nothing is rebuilt from it.
             if !same {
                 state.tools = Some(tools.into());
             }
@@ -332,20 +336,24 @@ impl McpServer {
         });
     }
 
-    /// Keeps why it is not there, for `/health`, which anybody may read: the words of the program
-    /// itself are for the log alone.
-    fn fails(&self, why: &str, last_words: Option<&str>) {
+    /// Records a failure for `/health`. Since that is public, the program's own last line of output is
+    /// only logged.
+    fn set_failed(&self, why: &str, last_line: Option<&str>) {
         let why = self.config.transport.hide_secrets(why);
         self.state.send_modify(|state| {
             if state.error.as_ref() != Some(&why) {
-                let last_words = last_words.map(|words| self.config.transport.hide_secrets(words));
-                tracing::warn!(server = self.name, last_words, "MCP server is not there: {why}");
+                let last_line = last_line.map(|line| self.config.transport.hide_secrets(line));
+                tracing::warn!(
+                    server = self.name,
+                    last_line,
+                    "MCP server unavailable; reconnecting: {why}"
+                );
             }
             state.error = Some(why);
         });
     }
 
-    /// Calls a tool. The key tells a server that looks for it that a call is a repetition.
+    /// Calls a tool. The idempotency key lets a server that supports it recognise a retry.
     pub(super) async fn call(
         &self,
         tool: &McpTool,
@@ -356,7 +364,7 @@ impl McpServer {
         let Some(peer) = self.connected().await else {
             let why = self.state.borrow().error.clone().unwrap_or_default();
             return ToolReply::Rejected(json!({
-                "error": format!("the MCP server {} is not there: {why}", self.name)
+                "error": format!("the MCP server {} is unavailable: {why}", self.name)
             }));
         };
         let mut params = CallToolRequestParams::new(tool.name.clone());
@@ -370,15 +378,15 @@ impl McpServer {
         match peer.call_tool_once(params).await {
             Ok(CallToolResponse::Complete(result)) => answer::of_result(result),
             Ok(_) => ToolReply::Rejected(json!({
-                "error": "the tool asks for more than a call can give, such as a person's input"
+                "error": "the tool requires something that this client does not support, such as a person's input"
             })),
             Err(ServiceError::McpError(error)) => ToolReply::Rejected(json!({
                 "error": error.message, "code": error.code.0
             })),
             Err(error) => {
-                // Find out at once whether it is still there.
+                // Check at once whether the server is still connected.
                 self.wanted.notify_one();
-                let why = self.config.transport.hide_secrets(&words(&error));
+                let why = self.config.transport.hide_secrets(&error_chain(&error));
                 ToolReply::Unclear(json!({
                     "error": format!("the MCP server {}: {why}", self.name)
                 }))
@@ -386,7 +394,7 @@ impl McpServer {
         }
     }
 
-    /// The connection, once there is one.
+    /// The connection, once the server is connected.
     async fn connected(&self) -> Option<Peer<RoleClient>> {
         let known = self.state.borrow().peer.clone();
         if let Some(peer) = known.filter(|peer| !peer.is_transport_closed()) {
@@ -401,16 +409,16 @@ impl McpServer {
     }
 }
 
-/// A failure with its cause, in one line.
-fn words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
+/// An error with its causes, in one line.
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        let cause_words = cause.to_string();
-        if !words.contains(&cause_words) {
-            words = format!("{words}: {cause_words}");
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
         }
         source = cause.source();
     }
-    words.replace(['\n', '\r'], " ").chars().take(500).collect()
+    text.replace(['\n', '\r'], " ").chars().take(500).collect()
 }

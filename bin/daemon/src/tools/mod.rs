@@ -1,8 +1,9 @@
-//! The tools of a run: which ones there are, whether a call is right, and the call itself.
+//! The tools of a run: which tools a role has, validation and permissions of a call, and the call
+//! itself.
 //!
-//! A [`ToolSet`] is made once for a workspace snapshot, a role and a backend, and shared by all
-//! their runs. Everything a call may do is decided here and in the modules below, never by the
-//! model: it can choose a tool and its arguments, nothing else.
+//! A [`ToolSet`] is built once for a workspace snapshot, a role and a backend, and shared by all
+//! their runs. What a call may do is decided here and in the modules below: the model chooses a tool
+//! and its arguments, nothing else.
 
 mod backend_http;
 mod backend_tools;

@@ -14,18 +14,18 @@ use wombat_core::agent_config::AgentProfile;
 use wombat_core::endpoint::{EndpointPattern, NormalPath};
 use wombat_core::workspace::Snapshot;
 
-use super::backend_http::{MAX_ANSWER_BYTES, keyed, reply};
+use super::backend_http::{MAX_ANSWER_BYTES, reply, with_key};
 use super::context::ToolContext;
 use super::refreshing_cache::RefreshingCache;
 use super::reply::ToolReply;
 
-/// How long a document of the backend is used before it is asked for again.
+/// How long a document of the backend is cached.
 const FRESH: Duration = Duration::from_secs(300);
 
-/// A file costs next to nothing to look at.
+/// How long a document from a file is cached; reading it is cheap.
 const FRESH_FILE: Duration = Duration::from_secs(5);
 
-/// The largest document that is read.
+/// The maximum size of a document.
 const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
 
 /// Where the document is.
@@ -45,19 +45,20 @@ impl FromStr for OpenApiPlace {
             return if path.starts_with('/') {
                 Ok(Self::File(path.into()))
             } else {
-                Err("a file's address is file:///absolute/path")
+                Err("a file URL must have the form file:///absolute/path")
             };
         }
         if text.contains("://") || text.starts_with("//") {
-            return Err("names another host; give a path on the backend such as /openapi.json, \
-                        or a file");
+            return Err(
+                "names another host; use a path on the backend such as /openapi.json, or a file",
+            );
         }
         if text.starts_with('/') {
             let plain = !text.contains(['#', '\\']) && !text.contains(char::is_whitespace);
             return if plain {
                 Ok(Self::Backend(text.to_owned()))
             } else {
-                Err("is no path on the backend")
+                Err("is not a path on the backend")
             };
         }
         Ok(Self::File(text.into()))
@@ -73,11 +74,11 @@ impl std::fmt::Display for OpenApiPlace {
     }
 }
 
-/// The hash of a text, and the document that it is.
+/// The hash of a text, and the document parsed from it.
 type ReadLast = (u64, Arc<Document>);
 
-/// Keeps the document; nothing is read before somebody wants it. `agent` makes the client of calls
-/// that serve no single user, `mounted` is the path of the backend's address.
+/// A cache of the document; nothing is read before the first use. `agent` makes the client for calls
+/// on nobody's behalf, `mounted` is the path of the backend's URL.
 pub(super) fn cached(
     place: OpenApiPlace,
     agent: impl Fn() -> Result<AgentClient, String> + Send + Sync + 'static,
@@ -87,11 +88,11 @@ pub(super) fn cached(
         OpenApiPlace::Backend(_) => FRESH,
         OpenApiPlace::File(_) => FRESH_FILE,
     };
-    // The text of the document that was read last: the same text is the same document.
+    // The last document by the hash of its text: the same text gives the same object.
     let last: Arc<Mutex<Option<ReadLast>>> = Arc::default();
     let agent = Arc::new(agent);
     RefreshingCache::new(
-        "the OpenAPI document (WOMBAT_BACKEND_OPENAPI) could not be read",
+        "OpenAPI document (WOMBAT_BACKEND_OPENAPI) could not be read",
         fresh,
         Arc::new(move || {
             let (place, last, mounted) = (place.clone(), last.clone(), mounted.clone());
@@ -109,11 +110,11 @@ pub(super) fn cached(
                     return Ok(document);
                 }
                 let parse = move || Document::parse(&text, &super::names(), &mounted);
-                // A large document takes its time.
+                // Parsing a large document takes long enough to block the runtime.
                 let parsed = tokio::task::spawn_blocking(parse).await;
                 let document = parsed.map_err(|error| error.to_string())?;
                 let document = Arc::new(document.map_err(|error| error.to_string())?);
-                tracing::info!(%place, operations = document.candidates().count(), "OpenAPI document read");
+                tracing::info!(%place, operations = document.candidates().count(), "OpenAPI document loaded");
                 *last.lock().unwrap_or_else(PoisonError::into_inner) =
                     Some((hash, document.clone()));
                 Ok(document)
@@ -135,7 +136,7 @@ async fn from_backend(agent: &AgentClient, path: &str) -> Result<String, String>
         return Err("the document is too large".to_owned());
     }
     match answer.status {
-        200 => String::from_utf8(answer.body.into()).map_err(|_| "it is no UTF-8 text".to_owned()),
+        200 => String::from_utf8(answer.body.into()).map_err(|_| "it is not UTF-8 text".to_owned()),
         status => Err(format!("the backend answered {status} to GET {path}")),
     }
 }
@@ -144,19 +145,19 @@ async fn from_file(path: &PathBuf) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
     let metadata = tokio::fs::metadata(path).await.map_err(failed)?;
     if !metadata.is_file() || metadata.len() > MAX_DOCUMENT_BYTES as u64 {
-        return Err(format!("{} is no file, or too large", path.display()));
+        return Err(format!("{} is not a file, or too large", path.display()));
     }
     tokio::fs::read_to_string(path).await.map_err(failed)
 }
 
-/// An operation that some role may get as a tool.
+/// An operation that a role may have as a tool.
 #[derive(Debug)]
 pub(super) struct OpenApiTool {
     pub(super) operation: Operation,
     pub(super) endpoint: EndpointPattern,
 }
 
-/// What a workspace names of a document.
+/// The operations of a document that a workspace refers to.
 #[derive(Debug, Default)]
 pub(super) struct Named {
     pub(super) tools: Vec<Arc<OpenApiTool>>,
@@ -164,7 +165,7 @@ pub(super) struct Named {
 }
 
 impl Named {
-    /// The operations that a skill's endpoint or some role's `tools.allow` names.
+    /// The operations named by a skill's endpoint or by a role's `tools.allow`.
     pub(super) fn of(document: &Document, snapshot: &Snapshot) -> Self {
         let pattern = |candidate: &Candidate<'_>| {
             EndpointPattern::of_template(candidate.method, candidate.path).ok()
@@ -189,21 +190,21 @@ impl Named {
     }
 }
 
-/// Whether a skill declares all that the endpoint can reach.
+/// Whether a skill declares everything that the endpoint covers.
 fn declared(snapshot: &Snapshot, endpoint: &EndpointPattern) -> bool {
     snapshot.endpoints().iter().any(|declared| declared.pattern.covers(endpoint))
 }
 
 impl OpenApiTool {
-    /// Whether a role gets it.
+    /// Whether a role may have it.
     pub(super) fn is_for(&self, snapshot: &Snapshot, profile: &AgentProfile) -> bool {
         let name = self.operation.name();
         let named = declared(snapshot, &self.endpoint) || profile.tools.names(name, &self.endpoint);
         named && profile.tools.could_allow_at(name, &self.endpoint)
     }
 
-    /// Calls it. What the arguments make of the path is looked at once more, as if the model had
-    /// written it.
+    /// Calls the operation. The path with its parameters filled in is checked again, as if the model
+    /// had written it.
     pub(super) async fn call(
         &self,
         context: &ToolContext<'_>,
@@ -242,7 +243,7 @@ impl OpenApiTool {
             Body::Json(value) => RawBody::Json(value),
             Body::Form(form) => RawBody::Form(form),
         });
-        let (body, idempotency_key) = keyed(method, &path, body, key);
+        let (body, idempotency_key) = with_key(method, &path, body, key);
         let path_and_query = if request.query.is_empty() {
             path.as_str().to_owned()
         } else {

@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use wombat_core::agent_config::AgentProfile;
 use wombat_core::workspace::Snapshot;
 
-use super::catalogue::{Catalogue, Outside, OutsideTool};
+use super::catalogue::{Catalogue, ExternalTool, Source};
 use super::context::{TOOL_TIMEOUT, ToolContext};
 use super::reply::ToolReply;
 use super::specs::{Builtin, RequestedCall};
 use super::{backend_http, backend_tools, mission_control};
 use crate::run::state_machine::PlannedCall;
 
-/// How many problems of a call's arguments the model is told at once.
+/// How many problems of a call's arguments are reported at once.
 const MAX_PROBLEMS: usize = 8;
 
 /// The tools that a role may call.
@@ -31,22 +31,22 @@ pub struct ToolSet {
 #[derive(Debug)]
 enum Tool {
     Builtin(Builtin, Validator),
-    Outside(Arc<OutsideTool>),
+    External(Arc<ExternalTool>),
 }
 
 impl Tool {
     fn schema(&self) -> &Validator {
         match self {
             Self::Builtin(_, schema) => schema,
-            Self::Outside(tool) => &tool.schema,
+            Self::External(tool) => &tool.schema,
         }
     }
 
-    /// How long a call may take.
+    /// The timeout of a call.
     fn timeout(&self) -> Duration {
         match self {
             Self::Builtin(..) => TOOL_TIMEOUT,
-            Self::Outside(tool) => tool.timeout(),
+            Self::External(tool) => tool.timeout(),
         }
     }
 }
@@ -77,12 +77,12 @@ impl ToolSet {
                     specs.push(spec);
                 }
                 Err(error) => {
-                    tracing::error!(tool = spec.name, %error, "tool left out: its schema is broken");
+                    tracing::error!(tool = spec.name, %error, "built-in tool skipped: its schema is invalid");
                 }
             }
         }
         for tool in catalogue.tools.iter().filter(|tool| tool.is_for(snapshot, profile)) {
-            tools.insert(tool.name().to_owned(), Tool::Outside(tool.clone()));
+            tools.insert(tool.name().to_owned(), Tool::External(tool.clone()));
             specs.push(tool.spec.clone());
         }
         Self { specs: specs.into(), tools }
@@ -93,7 +93,7 @@ impl ToolSet {
         &self.specs
     }
 
-    /// Whether there is such a tool.
+    /// Whether the set has a tool of this name.
     pub fn has(&self, name: &str) -> bool {
         self.tools.contains_key(name)
     }
@@ -105,7 +105,7 @@ impl ToolSet {
         match tokio::time::timeout(limit, self.dispatch(context, planned)).await {
             Ok(reply) => reply,
             Err(_) => ToolReply::Unclear(json!({ "error": format!(
-                "given up after {} seconds; it may or may not have taken effect",
+                "timeout: given up after {} seconds; the call may or may not have taken effect",
                 limit.as_secs()
             ) })),
         }
@@ -121,7 +121,7 @@ impl ToolSet {
         let Tool::Builtin(Builtin::RequestTool, _) = tool else {
             return perform(context, &call.name, tool, arguments, key).await;
         };
-        // The call within is looked at before a person is bothered with it.
+        // The requested call is validated before a person is asked to approve it.
         let asked = RequestedCall::of(call);
         let context = &ToolContext { approval_required: true, ..*context };
         if asked.tool == call.name {
@@ -133,27 +133,26 @@ impl ToolSet {
         }
     }
 
-    /// The tool of a call whose arguments are as they must be; what is wrong is said in words that
-    /// the model can act on.
+    /// The tool of a call, with validated arguments; the error is a text that the model can act on.
     fn checked<'a>(
         &'a self,
         name: &str,
         arguments: &'a Value,
     ) -> Result<(&'a Tool, &'a Value), String> {
-        /// What models mean by nothing, or null, where arguments should be.
-        static NONE: LazyLock<Value> = LazyLock::new(|| Value::Object(serde_json::Map::new()));
+        /// What models mean when they send null instead of arguments.
+        static EMPTY: LazyLock<Value> = LazyLock::new(|| Value::Object(serde_json::Map::new()));
         let Some(tool) = self.tools.get(name) else {
             let names: Vec<_> = self.specs.iter().map(|spec| spec.name.as_str()).collect();
             return Err(format!("there is no tool {name:?}; the tools are: {}", names.join(", ")));
         };
-        let arguments = if arguments.is_null() { &*NONE } else { arguments };
+        let arguments = if arguments.is_null() { &*EMPTY } else { arguments };
         check(tool.schema(), arguments)?;
         Ok((tool, arguments))
     }
 }
 
-/// Makes a call whose arguments are right. Tools that have an endpoint look at permissions
-/// themselves, because what the call comes to counts.
+/// Makes a call with validated arguments. Tools with an endpoint check permissions themselves,
+/// because these depend on the final request.
 async fn perform(
     context: &ToolContext<'_>,
     name: &str,
@@ -167,13 +166,13 @@ async fn perform(
             return backend_http::call(context, arguments, key).await;
         }
         Tool::Builtin(builtin, _) => *builtin,
-        Tool::Outside(tool) => {
+        Tool::External(tool) => {
             return match &tool.source {
-                Outside::OpenApi(tool) => tool.call(context, arguments, key).await,
-                Outside::Backend(theirs) => {
+                Source::OpenApi(tool) => tool.call(context, arguments, key).await,
+                Source::Backend(theirs) => {
                     backend_tools::call(context, name, theirs, arguments, &key).await
                 }
-                Outside::Mcp(server, tool) => match by_name() {
+                Source::Mcp(server, tool) => match by_name() {
                     Ok(()) => server.call(tool, arguments, &key, context.traceparent).await,
                     Err(reply) => reply,
                 },
@@ -191,14 +190,14 @@ async fn perform(
         Builtin::CreateDocument => mission_control::create_document(context, arguments, key).await,
         Builtin::ListNotifications => mission_control::list_notifications(context).await,
         Builtin::ReadSkill => read_skill(context, arguments),
-        // Both have been seen to above.
+        // Both are handled above.
         Builtin::CallBackend | Builtin::RequestTool => {
             ToolReply::NotMade(format!("{name:?} cannot be called like this"))
         }
     }
 }
 
-/// Checks arguments against the tool's schema; what is wrong is said for each place.
+/// Validates arguments against the tool's schema; the error lists the problems by location.
 fn check(schema: &Validator, arguments: &Value) -> Result<(), String> {
     if schema.is_valid(arguments) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What the model is told about the built-in tools: names, descriptions, JSON Schemas.
+//! The built-in tools as models see them: names, descriptions, JSON Schemas.
 
 use llm::request::{ToolCall, ToolSpec};
 use mc_client::types::{Capabilities, TaskStatus};
@@ -6,22 +6,22 @@ use serde_json::{Value, json};
 use wombat_core::endpoint::EndpointPattern;
 use wombat_core::workspace::SkillEndpoint;
 
-/// The tool that asks a person first.
+/// The tool that requests a person's approval.
 const REQUEST_TOOL: &str = "request_tool";
 
-/// The call that a person is asked for.
+/// The call that a person has to approve.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RequestedCall<'a> {
     /// The tool.
     pub tool: &'a str,
-    /// What it would be called with.
+    /// Its arguments.
     pub arguments: &'a Value,
     /// The model's reason, when it gave one.
     pub reason: Option<&'a str>,
 }
 
 impl<'a> RequestedCall<'a> {
-    /// What a call asks for: itself, or the call within a `request_tool`.
+    /// The call itself, or the call inside a `request_tool`.
     pub fn of(call: &'a ToolCall) -> Self {
         let arguments = &call.arguments;
         match (arguments["tool"].as_str(), arguments.get("arguments")) {
@@ -90,7 +90,7 @@ impl Builtin {
             Self::ListNotifications => capabilities.has("notifications"),
             Self::ReadSkill => has_skills,
             Self::CallBackend => !endpoints.is_empty(),
-            // The run waits in the journal until the person has decided.
+            // The journal keeps the run until the person has decided.
             Self::RequestTool => {
                 capabilities.has("tool_requests") && capabilities.has("run_journal")
             }

@@ -1,4 +1,4 @@
-//! Where a webhook may go: to public addresses only.
+//! Which addresses a webhook may be sent to: public ones only (protection against SSRF).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -9,28 +9,28 @@ use tokio::net::lookup_host;
 use tokio::time::timeout;
 use url::Host;
 
-/// How long a name may take to be looked up.
-const LOOK_UP: Duration = Duration::from_secs(5);
+/// The timeout of a DNS lookup.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why nothing may be sent to an address.
+/// Why a URL is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// It is no address.
-    #[error("is no http or https URL")]
+    /// It is not a URL with http or https.
+    #[error("is not an http or https URL")]
     NoUrl,
-    /// It holds a user name or a password.
-    #[error("must hold no user name and no password")]
+    /// It contains a user name or a password.
+    #[error("must not contain a user name or password")]
     Userinfo,
-    /// It leads to this machine or into a private network.
-    #[error("leads to a private address (WOMBAT_WEBHOOK_ALLOW_PRIVATE=true allows that)")]
+    /// It resolves to this machine or to a private network.
+    #[error("resolves to a private address (WOMBAT_WEBHOOK_ALLOW_PRIVATE=true allows that)")]
     Private,
-    /// Its name cannot be looked up.
-    #[error("has a host that cannot be found")]
+    /// Its host cannot be resolved.
+    #[error("has a host that cannot be resolved")]
     Unknown,
 }
 
-/// Checks an address. The URL standard has folded all spellings of an IP address (decimal, hex,
-/// octal, short, with other dots) into one by the time its host is looked at.
+/// Checks a URL. The URL parser has already normalised all spellings of an IP address (decimal, hex,
+/// octal, short, with other dots).
 pub(super) async fn check(text: &str, allow_private: bool) -> Result<Url, Refused> {
     let url = Url::parse(text.trim()).map_err(|_| Refused::NoUrl)?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -44,7 +44,7 @@ pub(super) async fn check(text: &str, allow_private: bool) -> Result<Url, Refuse
         Host::Ipv6(address) => vec![IpAddr::V6(address)],
         Host::Domain(name) => {
             let port = url.port_or_known_default().unwrap_or(443);
-            let found = timeout(LOOK_UP, lookup_host((name, port))).await;
+            let found = timeout(LOOKUP_TIMEOUT, lookup_host((name, port))).await;
             let found = found.ok().and_then(Result::ok).ok_or(Refused::Unknown)?;
             found.map(|address| address.ip()).collect()
         }
@@ -58,8 +58,8 @@ pub(super) async fn check(text: &str, allow_private: bool) -> Result<Url, Refuse
     Ok(url)
 }
 
-/// Looks names up for the connection itself, and gives public addresses alone: a name that changes
-/// between the check and the connection gets nothing.
+/// The DNS resolver of the connection itself, which returns public addresses only: a name that
+/// resolves differently after the check (DNS rebinding) is not connected.
 pub(super) struct Resolver {
     pub(super) allow_private: bool,
 }
@@ -68,7 +68,7 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let allow_private = self.allow_private;
         Box::pin(async move {
-            let found = timeout(LOOK_UP, lookup_host((name.as_str(), 0))).await??;
+            let found = timeout(LOOKUP_TIMEOUT, lookup_host((name.as_str(), 0))).await??;
             let allowed: Vec<SocketAddr> =
                 found.filter(|address| allow_private || is_public(address.ip())).collect();
             if allowed.is_empty() {
@@ -79,7 +79,7 @@ impl Resolve for Resolver {
     }
 }
 
-/// Whether an address is out in the internet: in none of the special ranges of the IANA registries.
+/// Whether an address is public: in none of the special ranges of the IANA registries.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -123,7 +123,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         let [a, b, c, d] = [s[1] >> 8, s[1] & 0xff, s[2] >> 8, s[2] & 0xff].map(|byte| byte as u8);
         return is_public_v4(Ipv4Addr::new(a, b, c, d));
     }
-    // Only 2000::/3 is given out; in it, Teredo, other protocol assignments and documentation.
+    // Only 2000::/3 is allocated; within it, Teredo, protocol assignments and documentation are not
+    // public.
     let is_global = s[0] & 0xe000 == 0x2000;
     let is_special = (s[0] == 0x2001 && (s[1] < 0x200 || s[1] == 0xdb8)) || s[0] == 0x3fff;
     is_global && !is_special

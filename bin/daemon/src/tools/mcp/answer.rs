@@ -1,11 +1,11 @@
-//! What an MCP tool gives back, as text for the model.
+//! Converts the result of an MCP tool into a reply.
 
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
 use serde_json::json;
 
 use crate::tools::reply::ToolReply;
 
-/// The result's parts one after the other; what a model cannot read is named.
+/// Joins the parts of a result; parts that a model cannot read are replaced by a note.
 pub(super) fn of_result(result: CallToolResult) -> ToolReply {
     let parts: Vec<String> = result.content.iter().map(part).collect();
     let mut text = parts.join("\n\n");
@@ -35,16 +35,16 @@ fn part(block: &ContentBlock) -> String {
                 let kind = mime_type.as_deref().unwrap_or("binary");
                 format!("[{uri}] {}", unreadable("resource", kind, blob.len()))
             }
-            _ => "[a resource of a kind that is not known; left out]".to_owned(),
+            _ => "[a resource of an unknown kind; left out]".to_owned(),
         },
         ContentBlock::ResourceLink(link) => {
             json!({ "resource": link.uri, "name": link.name }).to_string()
         }
-        _ => "[something of a kind that is not known; left out]".to_owned(),
+        _ => "[content of an unknown kind; left out]".to_owned(),
     }
 }
 
-/// `length` counts characters of base64.
+/// A note in place of binary data. `length` counts characters of base64.
 fn unreadable(what: &str, kind: &str, length: usize) -> String {
     format!("[{what}, {kind}, about {} bytes; left out]", length / 4 * 3)
 }
