@@ -23,8 +23,6 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use wombat_core::mcp_config::Transport;
 
-use super::error_chain;
-
 /// The timeout of connecting; generous, since a program may have to be installed first.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -243,4 +241,18 @@ fn header_map(
         Ok((name, value))
     });
     pairs.collect()
+}
+
+/// An error with its causes, in one line.
+pub(super) fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text.replace(['\n', '\r'], " ").chars().take(500).collect()
 }
