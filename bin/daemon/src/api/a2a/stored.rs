@@ -8,8 +8,9 @@ use mc_client::types::{Capabilities, Message, Task};
 use serde_json::{Map, Value, json};
 
 use super::fault::{Fault, Kind};
+use super::methods::{Caller, backend};
 use super::open_tasks::{COMPLETED, INPUT_REQUIRED, artifact};
-use super::{Caller, flag, number, texts};
+use super::params::{flag, number, texts};
 
 const SUBMITTED: &str = "TASK_STATE_SUBMITTED";
 
@@ -64,7 +65,7 @@ async fn task(caller: &Caller, capabilities: &Capabilities, id: &str) -> Result<
     match caller.client.get_task(id).await {
         Ok(task) => Ok(task),
         Err(error) if error.is_not_found() => Err(Fault::no_task(id)),
-        Err(error) => Err(super::backend(&error)),
+        Err(error) => Err(backend(&error)),
     }
 }
 
@@ -89,7 +90,7 @@ pub(super) async fn list(caller: &Caller, params: &Map<String, Value>) -> Result
         },
         None => {
             let query = TaskQuery { limit: Some(size), cursor, ..TaskQuery::default() };
-            let page = caller.client.list_tasks(&query).await.map_err(|e| super::backend(&e))?;
+            let page = caller.client.list_tasks(&query).await.map_err(|e| backend(&e))?;
             (page.items, page.next_cursor)
         }
     };
@@ -121,7 +122,7 @@ async fn pending(caller: &Caller, capabilities: &Capabilities) -> Result<Vec<Too
         limit: Some(200),
         ..ToolRequestQuery::default()
     };
-    let page = caller.client.tool_requests(&query).await.map_err(|e| super::backend(&e))?;
+    let page = caller.client.tool_requests(&query).await.map_err(|e| backend(&e))?;
     Ok(page.items)
 }
 
@@ -136,7 +137,7 @@ async fn thread(
     }
     // At least the newest message, which determines the task's state.
     let page = client.list_messages(&task.id, include.history.max(1), None).await;
-    Ok(page.map_err(|error| super::backend(&error))?.items)
+    Ok(page.map_err(|error| backend(&error))?.items)
 }
 
 /// A task with its state and what else is to be included.
