@@ -35,18 +35,18 @@ const MAX_TOOLS: usize = 1_000;
 
 /// A tool as its server describes it.
 #[derive(Debug, PartialEq)]
-pub(in crate::tools) struct McpTool {
-    pub(in crate::tools) name: String,
-    pub(in crate::tools) description: String,
-    pub(in crate::tools) schema: Value,
+pub(crate) struct McpTool {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) schema: Value,
 }
 
 /// The tools of one server.
-pub(in crate::tools) type McpTools = Arc<[Arc<McpTool>]>;
+pub(crate) type McpTools = Arc<[Arc<McpTool>]>;
 
 /// A configured server, connected or not.
 #[derive(Debug)]
-pub(in crate::tools) struct McpServer {
+pub(crate) struct McpServer {
     pub(super) name: String,
     pub(super) config: ServerConfig,
     pub(super) state: watch::Sender<ServerState>,
@@ -75,12 +75,12 @@ impl ServerState {
 
 impl McpServer {
     /// Its name in `mcp.json`.
-    pub(in crate::tools) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// How long a call may take.
-    pub(in crate::tools) fn timeout(&self) -> Duration {
+    pub(crate) fn timeout(&self) -> Duration {
         self.config.timeout
     }
 
@@ -221,7 +221,7 @@ impl McpServer {
     }
 
     /// Calls a tool. The idempotency key lets a server that supports it recognise a retry.
-    pub(in crate::tools) async fn call(
+    pub(crate) async fn call(
         &self,
         tool: &McpTool,
         arguments: &Value,
