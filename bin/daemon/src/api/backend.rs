@@ -53,7 +53,7 @@ pub(super) async fn version() -> Json<Value> {
     }))
 }
 
-/// Asks the backend what it can do and compares.
+/// Whether the daemon is compatible with the backend.
 #[utoipa::path(
     get, path = "/api/compatibility", tag = "operations",
     responses((status = 200, body = Object), (status = 503, body = Object))

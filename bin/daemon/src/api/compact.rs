@@ -25,13 +25,13 @@ const KEEP_RECENT: u64 = 2;
 pub(super) struct CompactBody {
     /// At least one turn, `{role: user, assistant or system, content}`, the oldest first.
     messages: Vec<Value>,
-    /// What is to be kept in particular.
+    /// What the summary must keep in particular.
     instructions: Option<String>,
-    /// How many of the newest turns stay; 2 when absent.
+    /// How many of the newest turns are kept; 2 when absent.
     keep_recent: Option<u64>,
 }
 
-/// Makes a long conversation shorter.
+/// Compacts a long conversation.
 #[utoipa::path(
     post, path = "/compact", tag = "models", request_body = CompactBody,
     responses((status = 200, body = Object), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody))

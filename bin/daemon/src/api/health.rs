@@ -19,13 +19,13 @@ use crate::state::App;
 /// The timeout of asking the backend with `?deep=true`.
 const BACKEND_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The process answers.
+/// Liveness: the process answers.
 #[utoipa::path(get, path = "/livez", tag = "operations", responses((status = 200)))]
 pub(super) async fn livez() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-/// The daemon takes runs: not while it drains, nor without a workspace.
+/// Readiness: 503 while the daemon drains, or without a workspace.
 #[utoipa::path(get, path = "/readyz", tag = "operations", responses((status = 200), (status = 503)))]
 pub(super) async fn readyz(State(app): State<App>) -> Response {
     let unready = |code, why: String| {
@@ -49,7 +49,7 @@ pub(super) struct HealthQuery {
     deep: Option<String>,
 }
 
-/// How the parts are; `?deep=true` asks the backend, too.
+/// The health of each part; `?deep=true` asks the backend, too.
 #[utoipa::path(
     get, path = "/health", tag = "operations",
     params(("deep" = Option<bool>, Query, description = "Ask the backend, too.")),

@@ -23,19 +23,19 @@ use crate::state::App;
 pub(super) struct LlmTaskBody {
     /// What to do.
     prompt: String,
-    /// What to do it with: any JSON.
+    /// The input of the task: any JSON.
     input: Option<Value>,
-    /// A JSON Schema that the answer must fit.
+    /// A JSON Schema that the answer must match.
     schema: Option<Value>,
     /// `model` or `provider/model`; the default one when absent.
     model: Option<String>,
     /// 0 to 2.
     temperature: Option<f64>,
-    /// The most tokens of the answer.
+    /// The limit on output tokens.
     max_tokens: Option<u32>,
 }
 
-/// Has a model do one task.
+/// Runs one task with a model.
 #[utoipa::path(
     post, path = "/llm-task", tag = "models", request_body = LlmTaskBody,
     responses((status = 200, body = Object), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody))

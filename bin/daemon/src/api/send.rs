@@ -36,29 +36,29 @@ pub(super) struct SendBody {
     user_id: String,
     /// `user:{userId}:{role}`.
     session_key: String,
-    /// What the user said.
+    /// The user's message.
     message: String,
     /// Earlier turns, `{role: user, assistant or system, content}`.
     messages: Option<Vec<Value>>,
     /// An existing task.
     task_id: Option<String>,
-    /// A task to find or create.
+    /// The title of a task to find or create.
     task_title: Option<String>,
-    /// For the creation.
+    /// Used when the task is created.
     task_description: Option<String>,
-    /// For the creation.
+    /// Used when the task is created.
     task_metadata: Option<Value>,
-    /// What steers the run, and what is passed through.
+    /// Options of the run; everything else is passed through.
     metadata: Option<Value>,
-    /// Makes the whole run safe to repeat; also as header `Idempotency-Key`.
+    /// Makes the run safe to retry; also as header `Idempotency-Key`.
     idempotency_key: Option<String>,
-    /// Takes up a journaled run.
+    /// Resumes a journaled run.
     resume_run_key: Option<String>,
     /// `max_steps`, `max_output_tokens`, `max_cost_usd`, `timeout_secs`.
     limits: Option<Value>,
-    /// Answers as a stream.
+    /// Whether to answer with a stream of events.
     stream: Option<bool>,
-    /// `{url, secret?, headers?}`: where the end of the run is told.
+    /// `{url, secret?, headers?}`: notified of the end of the run.
     webhook: Option<Value>,
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn send(
     Ok(Json(answer.as_ref()).into_response())
 }
 
-/// Answers one message, told live.
+/// Answers one message with a stream of events.
 #[utoipa::path(
     post, path = "/api/agents/stream", tag = "agents", request_body = SendBody,
     responses(

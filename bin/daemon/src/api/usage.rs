@@ -14,7 +14,7 @@ pub(super) async fn usage(State(app): State<App>) -> Json<UsageReport> {
     Json(app.book.report())
 }
 
-/// For Prometheus.
+/// Metrics for Prometheus.
 #[utoipa::path(
     get, path = "/metrics", tag = "operations",
     responses((status = 200, content_type = "text/plain", body = String))

@@ -28,8 +28,8 @@ pub(super) struct ContextQuery {
 #[utoipa::path(
     get, path = "/context", tag = "workspace",
     params(
-        ("role" = Option<String>, Query, description = "Whose prompt."),
-        ("full" = Option<bool>, Query, description = "With the prompt itself."),
+        ("role" = Option<String>, Query, description = "The role whose prompt is shown."),
+        ("full" = Option<bool>, Query, description = "Include the system prompt."),
     ),
     responses((status = 200, body = Object), (status = 400, body = ErrorBody))
 )]
@@ -74,7 +74,7 @@ pub(super) async fn context(
     Ok(Json(body))
 }
 
-/// The skills, also those that are off, with the reason.
+/// The skills, including disabled ones with the reason.
 #[utoipa::path(get, path = "/skills", tag = "workspace", responses((status = 200, body = Object)))]
 pub(super) async fn skills(State(app): State<App>) -> Json<Value> {
     let snapshot = app.workspace.snapshot();
@@ -97,7 +97,7 @@ pub(super) async fn boot(State(app): State<App>) -> Json<Value> {
     }))
 }
 
-/// Marks the first run as over.
+/// Marks the first run as completed.
 #[utoipa::path(
     post, path = "/boot/complete", tag = "workspace",
     responses((status = 200, body = Object), (status = 409, body = ErrorBody))

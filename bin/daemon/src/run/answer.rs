@@ -89,7 +89,7 @@ impl RunAnswer {
         self.stored().map(|stored| stored.message_id.as_str())
     }
 
-    /// The calls that wait for a person.
+    /// The tool calls that wait for approval.
     pub fn tool_requests(&self) -> &[ToolRequestReport] {
         match &self.ending {
             Ending::AwaitingApproval { tool_requests, .. } => tool_requests,
@@ -121,14 +121,14 @@ impl RunAnswer {
     }
 }
 
-/// A tool call that waits for a person.
+/// A tool call that waits for a person's approval.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ToolRequestReport {
     /// The backend's id of the request.
     pub id: String,
     /// The tool.
     pub tool: String,
-    /// What it would be called with.
+    /// The arguments of the call.
     pub arguments: Value,
 }
 
@@ -151,7 +151,7 @@ pub struct StepReport {
     pub name: String,
     /// Its arguments.
     pub arguments: Value,
-    /// Whether it did what was asked.
+    /// Whether the call succeeded.
     pub ok: bool,
     /// How long it took, milliseconds.
     pub duration_ms: u64,

@@ -14,7 +14,7 @@ use super::answer::{Ending, RunAnswer, StepReport, ToolRequestReport, UsageShape
 /// The answer of `send`, and with a few fields less of `stream`.
 #[derive(Serialize, ToSchema)]
 struct RunAnswerJson<'a> {
-    /// `ok`, or `awaiting_approval` where tools wait for a person.
+    /// `ok`, or `awaiting_approval` where tool calls wait for a person's approval.
     status: &'static str,
     /// This run.
     run_id: &'a str,
@@ -32,7 +32,7 @@ struct RunAnswerJson<'a> {
     /// Their price; `null` when a model's price is not known.
     #[schema(value_type = Option<Object>)]
     cost: Option<&'a Cost>,
-    /// The model that wrote the reply; `null` when none was asked.
+    /// The model that wrote the reply; `null` when none was called.
     model: Option<&'a str>,
     /// Its provider.
     provider: Option<&'a str>,
@@ -41,12 +41,12 @@ struct RunAnswerJson<'a> {
     /// The tools that were called, in order.
     #[schema(value_type = Vec<StepReport>)]
     steps: &'a [StepReport],
-    /// What the workspace was when the run began.
+    /// The digest of the workspace.
     workspace_digest: &'a str,
     /// The plan document of a kickoff.
     #[serde(skip_serializing_if = "Option::is_none")]
     plan_document_id: Option<&'a str>,
-    /// The prompt is close to what the model can read.
+    /// Set when the prompt is close to the model's context window.
     #[serde(skip_serializing_if = "Option::is_none")]
     context_warning: Option<&'a str>,
     /// The reply had been stored by an earlier run with the same key.
@@ -55,10 +55,10 @@ struct RunAnswerJson<'a> {
     /// There was nothing to say, and nothing was stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     silent: Option<bool>,
-    /// What takes the run up again (`resume_run_key`), where it waits.
+    /// What resumes the run (`resume_run_key`), where it waits for approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     run_key: Option<&'a str>,
-    /// The calls that wait for a person.
+    /// The tool calls that wait for approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<ToolRequestReport>>)]
     tool_requests: Option<&'a [ToolRequestReport]>,

@@ -13,7 +13,7 @@ use super::answer::StepReport;
 /// What a failed run produced before it failed: work that was paid for is never dropped.
 #[derive(Debug, Clone, Serialize)]
 pub struct Produced {
-    /// The text so far, or the whole reply.
+    /// The text so far, or the complete reply.
     pub response: String,
     /// Tokens used.
     pub usage: Usage,
@@ -141,7 +141,7 @@ impl RunError {
         Self { cause, retry_after, ..Self::new(RunErrorKind::Llm(error.kind, error.message)) }
     }
 
-    /// The error's code: what a program tells it by (docs/API.md).
+    /// The error's stable code for programs (docs/API.md).
     pub fn code(&self) -> &'static str {
         use RunErrorKind as Kind;
         match &self.kind {

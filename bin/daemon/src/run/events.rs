@@ -12,7 +12,7 @@ const EVENT_BUFFER: usize = 64;
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum RunEvent {
-    /// The run begins.
+    /// The run has started.
     Start {
         /// This run.
         run_id: String,
@@ -23,10 +23,10 @@ pub enum RunEvent {
     },
     /// More text.
     Chunk {
-        /// The piece.
+        /// The next piece of text.
         data: String,
     },
-    /// A tool is being called.
+    /// A tool call starts.
     ToolCall {
         /// The call's id.
         id: String,
@@ -35,13 +35,13 @@ pub enum RunEvent {
         /// Its arguments.
         arguments: Value,
     },
-    /// A tool has answered.
+    /// A tool call has ended.
     ToolResult {
         /// The call's id.
         id: String,
         /// The tool.
         name: String,
-        /// Whether it did what was asked.
+        /// Whether the call succeeded.
         ok: bool,
         /// How long it took, milliseconds.
         duration_ms: u64,

@@ -66,9 +66,9 @@ pub enum TaskTarget {
     Title {
         /// The title.
         title: String,
-        /// For the creation.
+        /// Used when the task is created.
         description: Option<String>,
-        /// For the creation.
+        /// Used when the task is created.
         metadata: Option<Map<String, Value>>,
     },
 }

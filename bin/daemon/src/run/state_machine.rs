@@ -1,6 +1,6 @@
 //! The run as a pure state machine: the conversation so far, and what to do next. No IO.
 //!
-//! The driver asks [`RunState::next`], does what it says, and reports back with
+//! The driver takes [`RunState::next`], does it, and reports back with
 //! [`RunState::on_completion`] or [`RunState::on_tool_results`]. The state is plain data and can be
 //! serialised.
 
@@ -47,7 +47,7 @@ enum Phase {
     Ask,
     /// Make these tool calls.
     Tools(Vec<PlannedCall>),
-    /// The reply is there.
+    /// Store this reply.
     Reply { text: String, finish_reason: FinishReason },
     /// The model ended without a usable reply.
     Failed(FailReason),

@@ -1,12 +1,12 @@
-//! What a tool call came to, and how the model reads it.
+//! The result of a tool call, and its text for the model.
 
 use mc_client::error::McError;
 use serde::Serialize;
 use serde_json::{Value, json};
 use wombat_core::untrusted::{break_control_tokens, fence_untrusted};
 
-/// What a tool call came to. It goes one way: from the backend (or the MCP server) to the journal's
-/// step, whose content is what the model reads.
+/// The result of a tool call. It goes one way: from the backend (or an MCP server) through this type
+/// into the journal's step, whose content is the text for the model.
 #[derive(Debug)]
 pub enum ToolReply {
     /// The call succeeded; this came back from outside.
@@ -15,7 +15,7 @@ pub enum ToolReply {
     Trusted(String),
     /// The backend, or something on the way, rejected the call.
     Rejected(Value),
-    /// Nobody knows whether the call took effect: no answer came, or one that says neither.
+    /// It is unknown whether the call took effect: there was no answer, or an inconclusive one.
     Unclear(Value),
     /// The call was not made: its arguments are wrong, or the role may not make it. The text is ours.
     NotMade(String),
@@ -56,7 +56,7 @@ impl ToolReply {
         if error.is_retryable() { Self::Unclear(body) } else { Self::Rejected(body) }
     }
 
-    /// Whether the tool did what was asked.
+    /// Whether the call succeeded.
     pub fn is_ok(&self) -> bool {
         matches!(self, Self::Data(_) | Self::Trusted(_))
     }
@@ -95,7 +95,7 @@ fn not_made(text: &str, max_chars: usize) -> String {
     json!({ "error": break_control_tokens(&cut(text, max_chars)) }).to_string()
 }
 
-/// Cuts at a character boundary and says so.
+/// Cuts at a character boundary, with a note.
 fn cut(text: &str, max_chars: usize) -> String {
     match text.char_indices().nth(max_chars) {
         None => text.to_owned(),
