@@ -14,15 +14,15 @@ use tokio::sync::Mutex;
 /// How long capabilities are cached.
 const CAPABILITIES_TTL: Duration = Duration::from_secs(60);
 
-/// The timeout of asking for the capabilities, retries included.
+/// The timeout of fetching the capabilities, retries included.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many tokens are cached.
 const MAX_TOKENS: usize = 1_024;
 
 /// User and role of calls on nobody's behalf.
-const OWN_USER: &str = "wombat";
-const OWN_ROLE: &str = "system";
+const SYSTEM_USER: &str = "wombat";
+const SYSTEM_ROLE: &str = "system";
 
 /// Whether a contract version is compatible: the contract is additive within v1, so that v1.2 is, and
 /// v2 and v10 are not.
@@ -39,15 +39,15 @@ pub struct Backend {
     /// Cached tokens by user and role: the next message of a session mostly comes while the last
     /// token is valid.
     tokens: std::sync::Mutex<HashMap<String, Arc<AgentAuth>>>,
-    known: ArcSwapOption<Known>,
-    /// Held while asking, so that many concurrent first runs ask once.
-    asking: Mutex<()>,
+    known: ArcSwapOption<CachedCapabilities>,
+    /// Held while fetching, so that many concurrent first runs ask once.
+    fetch_lock: Mutex<()>,
     /// The last failure, for the callers that waited for it.
-    failed: ArcSwapOption<(Instant, McError)>,
+    last_failure: ArcSwapOption<(Instant, McError)>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct CachedCapabilities {
     capabilities: Arc<Capabilities>,
     at: Instant,
 }
@@ -55,9 +55,9 @@ struct Known {
 impl Backend {
     /// A backend whose capabilities are unknown yet.
     pub fn new(client: McClient, minter: Arc<TokenMinter>) -> Self {
-        let (known, failed) = (ArcSwapOption::empty(), ArcSwapOption::empty());
+        let (known, last_failure) = (ArcSwapOption::empty(), ArcSwapOption::empty());
         let tokens = std::sync::Mutex::default();
-        Self { client, minter, tokens, known, asking: Mutex::new(()), failed }
+        Self { client, minter, tokens, known, fetch_lock: Mutex::new(()), last_failure }
     }
 
     /// Its base URL.
@@ -88,14 +88,17 @@ impl Backend {
     }
 
     /// A client for calls on nobody's behalf: capabilities, the list of tools.
-    pub fn own_agent(&self) -> Result<AgentClient, McError> {
-        self.agent(OWN_USER, OWN_ROLE)
+    pub fn system_agent(&self) -> Result<AgentClient, McError> {
+        self.agent(SYSTEM_USER, SYSTEM_ROLE)
     }
 
     /// Asks the backend for its capabilities.
-    pub async fn ask(&self, traceparent: &str) -> Result<Arc<Capabilities>, McError> {
+    pub async fn fetch_capabilities(
+        &self,
+        traceparent: &str,
+    ) -> Result<Arc<Capabilities>, McError> {
         let deadline = tokio::time::Instant::now() + ASK_TIMEOUT;
-        let agent = self.own_agent()?.with_trace(traceparent).with_deadline(deadline);
+        let agent = self.system_agent()?.with_trace(traceparent).with_deadline(deadline);
         let capabilities = match agent.capabilities().await {
             Ok(capabilities) => capabilities,
             // A backend without the endpoint implements the required part only.
@@ -107,7 +110,7 @@ impl Backend {
             Some(known) if *known.capabilities == capabilities => known.capabilities.clone(),
             Some(_) | None => Arc::new(capabilities),
         };
-        self.known.store(Some(Arc::new(Known {
+        self.known.store(Some(Arc::new(CachedCapabilities {
             capabilities: capabilities.clone(),
             at: Instant::now(),
         })));
@@ -117,23 +120,23 @@ impl Backend {
     /// The capabilities, cached for a minute. When the backend is unavailable, the old ones stay in
     /// use.
     pub async fn capabilities(&self, traceparent: &str) -> Result<Arc<Capabilities>, McError> {
-        if let Some(fresh) = self.fresh() {
+        if let Some(fresh) = self.cached() {
             return Ok(fresh);
         }
         let arrived = Instant::now();
-        let _one_asks = self.asking.lock().await;
-        if let Some(fresh) = self.fresh() {
+        let _guard = self.fetch_lock.lock().await;
+        if let Some(fresh) = self.cached() {
             return Ok(fresh);
         }
         // In an outage the waiting callers do not ask one after the other: whoever waited for the
         // failed attempt gets its error.
-        let waited_for = self.failed.load_full().filter(|failed| failed.0 > arrived);
+        let waited_for = self.last_failure.load_full().filter(|failed| failed.0 > arrived);
         let asked = match waited_for {
             Some(failed) => Err(failed.1.clone()),
-            None => self.ask(traceparent).await,
+            None => self.fetch_capabilities(traceparent).await,
         };
         if let Err(error) = &asked {
-            self.failed.store(Some(Arc::new((Instant::now(), error.clone()))));
+            self.last_failure.store(Some(Arc::new((Instant::now(), error.clone()))));
         }
         match (asked, self.known.load_full()) {
             (Ok(capabilities), _) => Ok(capabilities),
@@ -145,7 +148,7 @@ impl Backend {
         }
     }
 
-    fn fresh(&self) -> Option<Arc<Capabilities>> {
+    fn cached(&self) -> Option<Arc<Capabilities>> {
         let known = self.known.load();
         let known = known.as_ref()?;
         (known.at.elapsed() < CAPABILITIES_TTL).then(|| known.capabilities.clone())

@@ -121,7 +121,7 @@ type ReadableWorkspace = Option<(WorkspaceOptions, Arc<Snapshot>)>;
 
 /// What is known of tools when the backend cannot be asked.
 fn unknown_tools() -> KnownTools {
-    let names = tools::names().into_iter().map(str::to_owned).collect();
+    let names = tools::builtin_names().into_iter().map(str::to_owned).collect();
     KnownTools { names, endpoints: Vec::new(), complete: false }
 }
 
@@ -189,7 +189,7 @@ impl Report {
             Tools::new(settings.openapi.clone(), &backend, http, settings.workspace.clone());
         let (known, problems) = tools.inspect(&snapshot, &capabilities).await;
         tools.close().await;
-        let external = known.names.len().saturating_sub(tools::names().len());
+        let external = known.names.len().saturating_sub(tools::builtin_names().len());
         if external > 0 {
             self.good(format!("tools: {external} external ones (OpenAPI, the backend's own, MCP)"));
         }
@@ -227,7 +227,9 @@ impl Report {
         let client = McClient::new(url, http, settings.backend_retry);
         let backend = Arc::new(Backend::new(client, settings.minter.clone()));
         let trace = TraceId::random();
-        let asked = tokio::time::timeout(BACKEND_TIMEOUT, backend.ask(&trace.traceparent())).await;
+        let asked =
+            tokio::time::timeout(BACKEND_TIMEOUT, backend.fetch_capabilities(&trace.traceparent()))
+                .await;
         let capabilities = match asked {
             Ok(Ok(capabilities)) => capabilities,
             Ok(Err(error)) if error.is_auth() => {

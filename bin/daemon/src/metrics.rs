@@ -56,13 +56,13 @@ pub struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     /// The models that the settings name.
-    models: HashMap<ModelRef, OfModel>,
+    models: HashMap<ModelRef, ModelSeries>,
     /// All others.
-    other: OnceLock<OfModel>,
+    other: OnceLock<ModelSeries>,
 }
 
 /// The series of a model, created once; those of answers are created with the first answer.
-struct OfModel {
+struct ModelSeries {
     model: Label,
     ok: Counter,
     error: Counter,
@@ -73,17 +73,18 @@ struct OfModel {
     cost: OnceLock<Counter>,
 }
 
-impl OfModel {
+impl ModelSeries {
     fn new(recorder: &PrometheusRecorder, name: String) -> Self {
         let model = Label::new("model", name);
-        let of_model = |name| counter(recorder, name, vec![model.clone()]);
-        let of_calls =
-            |ok| counter(recorder, MODEL_CALLS, vec![model.clone(), outcome_label(of(ok))]);
+        let counter_of = |name| counter(recorder, name, vec![model.clone()]);
+        let of_calls = |ok| {
+            counter(recorder, MODEL_CALLS, vec![model.clone(), outcome_label(result_label(ok))])
+        };
         Self {
             ok: of_calls(true),
             error: of_calls(false),
-            retries: of_model(RETRIES),
-            fallbacks: of_model(FALLBACKS),
+            retries: counter_of(RETRIES),
+            fallbacks: counter_of(FALLBACKS),
             seconds: OnceLock::new(),
             tokens: OnceLock::new(),
             cost: OnceLock::new(),
@@ -111,11 +112,11 @@ impl Metrics {
         }
         // Series that start at zero, so that the first failure is an increase.
         let series = |model: ModelRef| {
-            let of_model = OfModel::new(&recorder, model.to_string());
-            for counter in [&of_model.ok, &of_model.error, &of_model.retries, &of_model.fallbacks] {
+            let series = ModelSeries::new(&recorder, model.to_string());
+            for counter in [&series.ok, &series.error, &series.retries, &series.fallbacks] {
                 counter.increment(0);
             }
-            (model, of_model)
+            (model, series)
         };
         let models = models.into_iter().map(series).collect();
         Ok(Self { handle: recorder.handle(), recorder, models, other: OnceLock::new() })
@@ -132,13 +133,13 @@ impl Metrics {
     /// Counts a tool call. `name` is `None` for a tool that does not exist.
     pub fn tool(&self, name: Option<&str>, ok: bool, took: Duration) {
         let tool = Label::new("tool", name.unwrap_or(OTHER).to_owned());
-        self.counter(TOOL_CALLS, vec![tool.clone(), outcome_label(of(ok))]).increment(1);
+        self.counter(TOOL_CALLS, vec![tool.clone(), outcome_label(result_label(ok))]).increment(1);
         self.histogram(TOOL_SECONDS, vec![tool]).record(took);
     }
 
     /// Records the time to the first text of a streamed answer.
     pub fn first_text(&self, asked: &ModelRef, took: Duration) {
-        self.histogram(FIRST_TEXT, vec![self.of(asked).model.clone()]).record(took);
+        self.histogram(FIRST_TEXT, vec![self.series_of(asked).model.clone()]).record(took);
     }
 
     /// Counts a model call. `answered` is the answer, if there was one; `tally` holds its retries and
@@ -150,11 +151,11 @@ impl Metrics {
         tally: &Tally,
         took: Duration,
     ) {
-        let first = self.of(asked);
+        let first = self.series_of(asked);
         first.retries.increment(tally.retries());
         first.fallbacks.increment(tally.fallbacks());
         let by = answered.map(|completion| ModelRef::new(completion.provider, &completion.model));
-        let by = by.as_ref().map_or(first, |model| self.of(model));
+        let by = by.as_ref().map_or(first, |model| self.series_of(model));
         let seconds = || self.histogram(MODEL_SECONDS, vec![by.model.clone()]);
         by.seconds.get_or_init(seconds).record(took);
         let Some(completion) = answered else { return by.error.increment(1) };
@@ -191,9 +192,9 @@ impl Metrics {
         self.handle.run_upkeep();
     }
 
-    fn of(&self, model: &ModelRef) -> &OfModel {
+    fn series_of(&self, model: &ModelRef) -> &ModelSeries {
         self.models.get(model).unwrap_or_else(|| {
-            self.other.get_or_init(|| OfModel::new(&self.recorder, OTHER.to_owned()))
+            self.other.get_or_init(|| ModelSeries::new(&self.recorder, OTHER.to_owned()))
         })
     }
 
@@ -214,7 +215,7 @@ fn outcome_label(outcome: &'static str) -> Label {
     Label::from_static_parts("outcome", outcome)
 }
 
-fn of(ok: bool) -> &'static str {
+fn result_label(ok: bool) -> &'static str {
     if ok { "ok" } else { "error" }
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct ModelTask<'a> {
     app: &'a App,
     registration: Registration,
     deadline: Instant,
-    call: CallContext,
+    call_context: CallContext,
     /// The log span with its ids.
     log_span: tracing::Span,
 }
@@ -38,7 +38,7 @@ impl<'a> ModelTask<'a> {
     pub(crate) fn begin(app: &'a App, trace: &TraceId) -> Result<Self, RunError> {
         let registration = app.runs.register(Uuid::now_v7().to_string(), None)?;
         let deadline = Instant::now() + app.settings.run_timeout;
-        let call = CallContext {
+        let call_context = CallContext {
             traceparent: Some(trace.traceparent()),
             deadline: Some(deadline),
             role: ROLE.to_owned(),
@@ -47,22 +47,23 @@ impl<'a> ModelTask<'a> {
         };
         let run_id = &registration.handle.run_id;
         let log_span = tracing::error_span!("model_task", run_id, trace_id = %trace);
-        Ok(Self { app, registration, deadline, call, log_span })
+        Ok(Self { app, registration, deadline, call_context, log_span })
     }
 
     /// Calls the model. Dropping the future cancels the call.
-    pub(crate) async fn ask(&mut self, request: &LlmRequest) -> Result<Completion, RunError> {
+    pub(crate) async fn call(&mut self, request: &LlmRequest) -> Result<Completion, RunError> {
         let handle = &self.registration.handle;
         handle.meter.call_started(estimate(&request.messages, &request.tools));
         let begun = Instant::now();
-        self.call.tally = Tally::default();
-        let asked = self.app.llm.complete(request, &self.call).instrument(self.log_span.clone());
+        self.call_context.tally = Tally::default();
+        let asked =
+            self.app.llm.complete(request, &self.call_context).instrument(self.log_span.clone());
         let asked = tokio::select! {
             asked = timeout_at(self.deadline, asked) => asked,
             why = handle.stopped() => return Err(RunError::new(why)),
         };
         let answered = asked.as_ref().ok().and_then(|asked| asked.as_ref().ok());
-        self.app.metrics.model(&request.model, answered, &self.call.tally, begun.elapsed());
+        self.app.metrics.model(&request.model, answered, &self.call_context.tally, begun.elapsed());
         match asked {
             Ok(Ok(completion)) => {
                 handle.meter.call_finished(&completion);

@@ -51,12 +51,12 @@ struct Lane {
 pub struct Turn {
     /// Dropped before the place, so that a lane without users has its permit.
     _permit: Option<OwnedSemaphorePermit>,
-    _place: Option<Place>,
+    _lane_user: Option<LaneUser>,
 }
 
 /// Counts as one user of a lane until it is dropped, also while waiting.
 #[derive(Debug)]
-struct Place {
+struct LaneUser {
     sessions: Sessions,
     name: String,
 }
@@ -69,9 +69,9 @@ impl Sessions {
     /// [`Busy`] when the policy is [`SessionPolicy::Reject`] and the lane is in use.
     pub async fn enter(&self, name: String, policy: SessionPolicy) -> Result<Turn, Busy> {
         if policy == SessionPolicy::Parallel {
-            return Ok(Turn { _permit: None, _place: None });
+            return Ok(Turn { _permit: None, _lane_user: None });
         }
-        let (place, semaphore) = self.take_place(name);
+        let (lane_user, semaphore) = self.join_lane(name);
         let permit = match policy {
             SessionPolicy::Reject => semaphore.try_acquire_owned().map_err(|_| Busy)?,
             // The semaphore is never closed, so waiting always ends with a permit.
@@ -79,17 +79,17 @@ impl Sessions {
                 semaphore.acquire_owned().await.map_err(|_| Busy)?
             }
         };
-        Ok(Turn { _permit: Some(permit), _place: Some(place) })
+        Ok(Turn { _permit: Some(permit), _lane_user: Some(lane_user) })
     }
 
-    fn take_place(&self, name: String) -> (Place, Arc<Semaphore>) {
+    fn join_lane(&self, name: String) -> (LaneUser, Arc<Semaphore>) {
         let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lane = lanes
             .entry(name.clone())
             .or_insert_with(|| Lane { semaphore: Arc::new(Semaphore::new(1)), users: 0 });
         lane.users += 1;
         let semaphore = lane.semaphore.clone();
-        (Place { sessions: self.clone(), name }, semaphore)
+        (LaneUser { sessions: self.clone(), name }, semaphore)
     }
 
     #[cfg(test)]
@@ -98,7 +98,7 @@ impl Sessions {
     }
 }
 
-impl Drop for Place {
+impl Drop for LaneUser {
     fn drop(&mut self) {
         let mut lanes = self.sessions.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lane) = lanes.get_mut(&self.name) {

@@ -23,7 +23,7 @@ use crate::run::error::RunError;
 use crate::run::registry::{Outcome, RunHandle};
 use crate::run::request::{RunRequest, TaskTarget, Webhook};
 
-pub use target::Refused;
+pub use target::TargetError;
 
 /// How many attempts are made to deliver one event.
 const ATTEMPTS: u32 = 5;
@@ -81,7 +81,7 @@ impl Webhooks {
     ///
     /// # Errors
     /// When nothing may be sent there.
-    pub async fn check(&self, url: &str) -> Result<Url, Refused> {
+    pub async fn check(&self, url: &str) -> Result<Url, TargetError> {
         target::check(url, self.allow_private).await
     }
 

@@ -38,7 +38,7 @@ impl RunContext<'_> {
                         self.run.handle.meter.call_finished(&rejected.completion);
                         at += 1;
                     }
-                    let step = self.answer_at(&caller, &state, at).await;
+                    let step = self.next_answer(&caller, &state, at).await;
                     let step = step.map_err(|(error, said)| {
                         let text = if said.is_empty() { state.text_so_far() } else { &said };
                         self.attach(error, text, &progress.steps)
@@ -61,13 +61,13 @@ impl RunContext<'_> {
                         }
                     };
                     at += u32::try_from(done.len()).unwrap_or(u32::MAX);
-                    progress.steps.extend(done.iter().map(report));
+                    progress.steps.extend(done.iter().map(step_report));
                     let unclear: Vec<bool> = done.iter().map(|step| step.unclear).collect();
                     state.on_unclear(&unclear);
                     state.on_tool_results(done.into_iter().map(|step| step.content).collect());
                 }
                 Next::Fail(why) => {
-                    let error = RunError::new(kind_of(why));
+                    let error = RunError::new(error_kind(why));
                     return Err(self.attach(error, state.text_so_far(), &progress.steps));
                 }
                 Next::Reply { text, finish_reason } => {
@@ -107,7 +107,7 @@ impl RunContext<'_> {
 
     /// The model's next answer: the one in the journal, or a new one, which is written there before
     /// it is acted on. A failure comes with the text that the model had said by then.
-    async fn answer_at(
+    async fn next_answer(
         &self,
         caller: &ModelCaller<'_>,
         state: &RunState,
@@ -163,14 +163,14 @@ impl RunContext<'_> {
     }
 }
 
-fn kind_of(why: FailReason) -> RunErrorKind {
+fn error_kind(why: FailReason) -> RunErrorKind {
     match why {
         FailReason::EmptyReply => RunErrorKind::EmptyReply,
         FailReason::ContentFiltered => RunErrorKind::ContentFiltered,
     }
 }
 
-fn report(step: &ToolStep) -> StepReport {
+fn step_report(step: &ToolStep) -> StepReport {
     StepReport {
         kind: "tool",
         name: step.name.clone(),

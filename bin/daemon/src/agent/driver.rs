@@ -19,7 +19,7 @@ use super::finalizer::RunFinalizer;
 use super::finish::Progress;
 use super::journal::{Journal, RecordedRequest};
 use super::lease::SessionLease;
-use super::prepare::{Known, acquire_turn, look_up};
+use super::prepare::{LookupResult, acquire_turn, look_up};
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::{EventSink, RunEvent};
@@ -81,7 +81,7 @@ impl RunDriver<'_> {
 
     /// Finds out everything that is needed before the model is called: task, session turn, thread,
     /// journal, tools.
-    async fn build_context(&self) -> Result<(RunContext<'_>, Known), RunError> {
+    async fn build_context(&self) -> Result<(RunContext<'_>, LookupResult), RunError> {
         let app = self.app;
         let traceparent = self.span.traceparent();
         let session = &self.request.session;
@@ -154,7 +154,7 @@ impl RunDriver<'_> {
         }
         let session = self.request.session.to_string();
         let run_id = &self.handle.run_id;
-        SessionLease::take(client, &session, task_id, run_id, policy).await.map(Some)
+        SessionLease::acquire(client, &session, task_id, run_id, policy).await.map(Some)
     }
 
     /// Refuses a run that was cancelled before, and a key that belongs to another request.

@@ -39,7 +39,7 @@ impl SessionLease {
     ///
     /// # Errors
     /// `SessionBusy` when the policy is not to wait; `TaskNotFound`.
-    pub(super) async fn take(
+    pub(super) async fn acquire(
         client: &AgentClient,
         session_key: &str,
         task_id: &str,

@@ -171,7 +171,7 @@ impl ModelCaller<'_> {
             return Err(RunError::new(RunErrorKind::BudgetExceeded(why)));
         }
         // A free model has no limit on its output.
-        Ok((per_token > 0.0).then(|| whole(left / per_token)))
+        Ok((per_token > 0.0).then(|| floor(left / per_token)))
     }
 }
 
@@ -193,7 +193,7 @@ impl From<RunError> for CallError {
     clippy::cast_sign_loss,
     reason = "casts of floats saturate"
 )]
-fn whole(tokens: f64) -> u32 {
+fn floor(tokens: f64) -> u32 {
     tokens as u32
 }
 

@@ -92,7 +92,7 @@ async fn create(client: &AgentClient, new: &CreateTask) -> Result<Task, McError>
 }
 
 /// What the backend knows about this run before it starts.
-pub(super) struct Known {
+pub(super) struct LookupResult {
     /// Earlier turns.
     pub(super) history: Vec<Turn>,
     /// The reply that an earlier run with the same key stored.
@@ -107,7 +107,7 @@ pub(super) async fn look_up(
     run_key: &RunKey,
     task_id: &str,
     history_limit: u32,
-) -> Result<Known, RunError> {
+) -> Result<LookupResult, RunError> {
     let wants_thread =
         request.history.is_none() && history_limit > 0 && capabilities.has("messages_list");
     let named = matches!(request.task, TaskTarget::Id(_));
@@ -148,7 +148,7 @@ pub(super) async fn look_up(
         Some(given) => given.clone(),
         None => turns(thread, request.session.role(), &request.message),
     };
-    Ok(Known { history, stored })
+    Ok(LookupResult { history, stored })
 }
 
 /// A thread as the model sees it. The message to answer may already be its last one; it is not shown

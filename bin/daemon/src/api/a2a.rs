@@ -4,12 +4,12 @@
 //! is the message's id. Every instance serves every task; live updates come from the instance that
 //! runs the task only.
 
-mod ask;
 mod card;
 mod fault;
 mod methods;
 mod open_tasks;
 mod params;
+mod send_message;
 mod stored;
 
 use axum::Router;

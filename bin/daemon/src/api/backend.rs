@@ -62,7 +62,7 @@ pub(super) async fn compatibility(
     State(app): State<App>,
     Extension(trace): Extension<TraceId>,
 ) -> Response {
-    let capabilities = match app.backend.ask(&trace.traceparent()).await {
+    let capabilities = match app.backend.fetch_capabilities(&trace.traceparent()).await {
         Ok(capabilities) => capabilities,
         Err(error) => {
             let answer = ApiError::from(RunError::backend(&error));

@@ -65,8 +65,11 @@ pub(super) async fn health(
     let backend = if !deep {
         "unchecked"
     } else {
-        let asked =
-            tokio::time::timeout(BACKEND_TIMEOUT, app.backend.ask(&trace.traceparent())).await;
+        let asked = tokio::time::timeout(
+            BACKEND_TIMEOUT,
+            app.backend.fetch_capabilities(&trace.traceparent()),
+        )
+        .await;
         if matches!(asked, Ok(Ok(_))) { "ok" } else { "error" }
     };
     let configured = app.llm.configured();

@@ -2,10 +2,10 @@
 //! (docs/PROTOCOLS.md). Streamable HTTP of revision 2025-11-25, stateless: a session id only
 //! identifies the call that a cancellation refers to.
 
-mod ask;
 mod calls;
 mod resources;
 mod rpc;
+mod tools;
 
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
@@ -119,8 +119,8 @@ impl Incoming<'_> {
         let result = match method {
             "initialize" => return Ok(self.initialize()),
             "ping" => json!({}),
-            "tools/list" => ask::list(&self.app),
-            "tools/call" => return ask::call(self).await,
+            "tools/list" => tools::list(&self.app),
+            "tools/call" => return tools::call(self).await,
             "resources/list" => resources::list(&self).await?,
             "resources/templates/list" => resources::templates(),
             "resources/read" => resources::read(&self).await?,

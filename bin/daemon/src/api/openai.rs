@@ -74,20 +74,20 @@ fn error_type(status: StatusCode) -> &'static str {
     }
 }
 
-fn listed(role: &str) -> Value {
+fn model_object(role: &str) -> Value {
     json!({ "id": role, "object": "model", "created": 0, "owned_by": "wombat" })
 }
 
 async fn models(State(app): State<App>) -> Json<Value> {
     let roles = app.workspace.snapshot().agents();
-    let data: Vec<_> = roles.iter().map(|agent| listed(agent.role.as_str())).collect();
+    let data: Vec<_> = roles.iter().map(|agent| model_object(agent.role.as_str())).collect();
     Json(json!({ "object": "list", "data": data }))
 }
 
 async fn model(State(app): State<App>, name: Result<Segment, ApiError>) -> Response {
     let found = name.and_then(|Segment(name)| known_role(&app, &name));
     match found {
-        Ok(role) => Json(listed(role.as_str())).into_response(),
+        Ok(role) => Json(model_object(role.as_str())).into_response(),
         Err(error) => error_response(&as_model_error(error)),
     }
 }

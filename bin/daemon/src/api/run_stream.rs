@@ -95,19 +95,19 @@ impl RunStream {
         Poll::Ready(Ok(()))
     }
 
-    fn tell(&mut self, event: RunEvent) {
+    fn push(&mut self, event: RunEvent) {
         self.started = true;
         self.ready.push_back(RunUpdate::Event(event));
     }
 
     /// The events of a run that another request with the same key has done.
     fn replay(&mut self, answer: &RunAnswer) {
-        self.tell(RunEvent::Start {
+        self.push(RunEvent::Start {
             run_id: answer.run_id.clone(),
             task_id: answer.task_id.clone(),
             trace_id: answer.trace_id.clone(),
         });
-        self.tell(RunEvent::Chunk { data: answer.response.clone() });
+        self.push(RunEvent::Chunk { data: answer.response.clone() });
     }
 }
 

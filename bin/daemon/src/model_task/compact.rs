@@ -67,7 +67,7 @@ pub(crate) async fn compact(
         response_schema: None,
     };
     let mut model_task = ModelTask::begin(app, trace)?;
-    let completion = model_task.ask(&request).await?;
+    let completion = model_task.call(&request).await?;
     match completion.finish_reason {
         FinishReason::ContentFilter => return Err(RunError::new(RunErrorKind::ContentFiltered)),
         // A summary that was cut off would lose content.

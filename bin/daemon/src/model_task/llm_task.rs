@@ -75,7 +75,7 @@ pub(crate) async fn run(app: &App, trace: &TraceId, task: LlmTask) -> Result<Out
             errors.join("\n- ")
         );
         request.messages.push(Message::user(told));
-        completion = model_task.ask(&request).await?;
+        completion = model_task.call(&request).await?;
         (output, errors) = check(&text_of(&completion)?, validator);
     }
     let (usage, cost) = model_task.used();
@@ -88,7 +88,7 @@ async fn first_call(
     model_task: &mut ModelTask<'_>,
     request: &mut LlmRequest,
 ) -> Result<Completion, RunError> {
-    match model_task.ask(request).await {
+    match model_task.call(request).await {
         Err(error)
             if request.response_schema.is_some()
                 && matches!(error.kind, RunErrorKind::Llm(LlmErrorKind::InvalidRequest, _)) =>
@@ -98,7 +98,7 @@ async fn first_call(
                 "provider rejected the response schema; retrying without it"
             );
             request.response_schema = None;
-            model_task.ask(request).await
+            model_task.call(request).await
         }
         asked => asked,
     }

@@ -15,7 +15,7 @@ use super::refreshing_cache::RefreshingCache;
 use super::reply::ToolReply;
 
 /// How long the list is cached.
-const FRESH: Duration = Duration::from_secs(60);
+const LIST_TTL: Duration = Duration::from_secs(60);
 
 /// A cache of the list; it is not fetched before the first use.
 pub(super) fn cached(
@@ -25,7 +25,7 @@ pub(super) fn cached(
     let last: Arc<Mutex<Option<Arc<Vec<BackendTool>>>>> = Arc::default();
     RefreshingCache::new(
         "backend tools (GET /api/tools) could not be listed",
-        FRESH,
+        LIST_TTL,
         Arc::new(move || {
             let (agent, last) = (agent.clone(), last.clone());
             Box::pin(async move {

@@ -18,7 +18,7 @@ use wombat_core::workspace::Snapshot;
 use super::backend_tools;
 use super::context::TOOL_TIMEOUT;
 use super::mcp::{Listed, McpServer, McpTool};
-use super::openapi::{Named, OpenApiTool};
+use super::openapi::{NamedOperations, OpenApiTool};
 
 /// The maximum length of a description, characters.
 const MAX_DESCRIPTION: usize = 2_048;
@@ -55,18 +55,18 @@ pub(super) struct Catalogue {
 impl Catalogue {
     /// Collects the tools, always in the same order, so that prompts stay cacheable.
     pub(super) fn collect(
-        named: Option<&Named>,
+        named: Option<&NamedOperations>,
         backend: &[BackendTool],
         servers: &[Listed],
     ) -> Self {
         let mut catalogue = Self::default();
         // The document's names were chosen so that they do not clash with the built-in tools.
-        let mut names = ToolNames::reserve(super::names());
+        let mut names = ToolNames::reserve(super::builtin_names());
         if let Some(named) = named {
             catalogue.openapi_problems = named.problems.iter().map(ToString::to_string).collect();
             for tool in &named.tools {
                 let operation = &tool.operation;
-                match Checked::of(operation.description(), operation.parameters()) {
+                match ValidDefinition::of(operation.description(), operation.parameters()) {
                     Ok(checked) => {
                         let name = names.take(operation.name());
                         catalogue.tools.push(checked.named(name, Source::OpenApi(tool.clone())));
@@ -85,7 +85,7 @@ impl Catalogue {
                     "its name has characters other than letters, digits, '.', '_', '-' and '~'"
                         .to_owned()
                 })
-                .and_then(|_| Checked::of(&tool.description, &tool.parameters));
+                .and_then(|_| ValidDefinition::of(&tool.description, &tool.parameters));
             match checked {
                 Ok(checked) => {
                     let source = Source::Backend(tool.name.clone());
@@ -96,7 +96,7 @@ impl Catalogue {
         }
         for (server, tools) in servers {
             for tool in tools.iter() {
-                match Checked::of(&tool.description, &tool.schema) {
+                match ValidDefinition::of(&tool.description, &tool.schema) {
                     Ok(checked) => {
                         let name = names.take(&format!("{}__{}", server.name(), tool.name));
                         let source = Source::Mcp(server.clone(), tool.clone());
@@ -163,13 +163,13 @@ impl ExternalTool {
 }
 
 /// A usable tool definition. Its description is untrusted text.
-struct Checked {
+struct ValidDefinition {
     description: String,
     parameters: Value,
     schema: Validator,
 }
 
-impl Checked {
+impl ValidDefinition {
     fn of(description: &str, parameters: &Value) -> Result<Self, String> {
         let text = parameters.to_string();
         if text.len() > MAX_SCHEMA_BYTES {

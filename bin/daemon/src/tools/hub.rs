@@ -16,7 +16,7 @@ use wombat_core::workspace::Snapshot;
 use super::backend_tools;
 use super::catalogue::Catalogue;
 use super::mcp::{Listed, McpServers};
-use super::openapi::{self, Named, OpenApiPlace};
+use super::openapi::{self, NamedOperations, OpenApiPlace};
 use super::refreshing_cache::RefreshingCache;
 use super::set::ToolSet;
 use crate::backend::Backend;
@@ -93,7 +93,7 @@ impl Tools {
     ) -> Self {
         let agent = |backend: &Arc<Backend>| {
             let backend = backend.clone();
-            move || backend.own_agent().map_err(|error| error.to_string())
+            move || backend.system_agent().map_err(|error| error.to_string())
         };
         let mounted = url::Url::parse(backend.url()).map(|url| url.path().to_owned());
         let mounted = mounted.unwrap_or_default();
@@ -156,8 +156,10 @@ impl Tools {
         let fits =
             built.take().filter(|built| built.from.same(&sources) && built.sets.len() < MAX_CACHED);
         let now = fits.unwrap_or_else(|| {
-            let named =
-                sources.document.as_ref().map(|document| Named::of(document, &sources.snapshot));
+            let named = sources
+                .document
+                .as_ref()
+                .map(|document| NamedOperations::of(document, &sources.snapshot));
             let backend = sources.backend.as_ref().map_or(&[][..], |tools| tools.as_slice());
             let catalogue = Catalogue::collect(named.as_ref(), backend, &sources.mcp);
             for problem in &catalogue.openapi_problems {
@@ -217,12 +219,12 @@ impl Tools {
     ) -> (KnownTools, Vec<String>) {
         let mut problems = Vec::new();
         if let Some(openapi) = &self.openapi
-            && let Err(why) = openapi.settled().await
+            && let Err(why) = openapi.fetch_result().await
         {
             problems.push(format!("WOMBAT_BACKEND_OPENAPI: {why}"));
         }
         if capabilities.has("tools")
-            && let Err(why) = self.backend.settled().await
+            && let Err(why) = self.backend.fetch_result().await
         {
             problems.push(format!("the backend's tools (GET /api/tools): {why}"));
         }
@@ -240,7 +242,7 @@ impl Tools {
         problems.extend(left_out);
         problems.extend(catalogue.backend_problems.iter().map(|p| format!("GET /api/tools: {p}")));
         problems.extend(catalogue.mcp_problems.iter().map(|(s, p)| format!("mcp.json: {s}: {p}")));
-        let builtin = super::names().into_iter().map(str::to_owned);
+        let builtin = super::builtin_names().into_iter().map(str::to_owned);
         let external = catalogue.tools.iter().map(|tool| tool.name().to_owned());
         let known = KnownTools {
             names: builtin.chain(external).collect(),

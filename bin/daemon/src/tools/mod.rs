@@ -26,6 +26,6 @@ pub use set::ToolSet;
 pub use specs::RequestedCall;
 
 /// The names of the built-in tools.
-pub fn names() -> [&'static str; 9] {
+pub fn builtin_names() -> [&'static str; 9] {
     specs::Builtin::ALL.map(specs::Builtin::name)
 }

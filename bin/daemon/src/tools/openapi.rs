@@ -20,10 +20,10 @@ use super::refreshing_cache::RefreshingCache;
 use super::reply::ToolReply;
 
 /// How long a document of the backend is cached.
-const FRESH: Duration = Duration::from_secs(300);
+const DOCUMENT_TTL: Duration = Duration::from_secs(300);
 
 /// How long a document from a file is cached; reading it is cheap.
-const FRESH_FILE: Duration = Duration::from_secs(5);
+const FILE_TTL: Duration = Duration::from_secs(5);
 
 /// The maximum size of a document.
 const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
@@ -85,8 +85,8 @@ pub(super) fn cached(
     mounted: String,
 ) -> RefreshingCache<Document> {
     let fresh = match place {
-        OpenApiPlace::Backend(_) => FRESH,
-        OpenApiPlace::File(_) => FRESH_FILE,
+        OpenApiPlace::Backend(_) => DOCUMENT_TTL,
+        OpenApiPlace::File(_) => FILE_TTL,
     };
     // The last document by the hash of its text: the same text gives the same object.
     let last: Arc<Mutex<Option<ReadLast>>> = Arc::default();
@@ -109,7 +109,7 @@ pub(super) fn cached(
                 if let Some((_, document)) = known.filter(|(known, _)| *known == hash) {
                     return Ok(document);
                 }
-                let parse = move || Document::parse(&text, &super::names(), &mounted);
+                let parse = move || Document::parse(&text, &super::builtin_names(), &mounted);
                 // Parsing a large document takes long enough to block the runtime.
                 let parsed = tokio::task::spawn_blocking(parse).await;
                 let document = parsed.map_err(|error| error.to_string())?;
@@ -159,12 +159,12 @@ pub(super) struct OpenApiTool {
 
 /// The operations of a document that a workspace refers to.
 #[derive(Debug, Default)]
-pub(super) struct Named {
+pub(super) struct NamedOperations {
     pub(super) tools: Vec<Arc<OpenApiTool>>,
     pub(super) problems: Vec<Problem>,
 }
 
-impl Named {
+impl NamedOperations {
     /// The operations named by a skill's endpoint or by a role's `tools.allow`.
     pub(super) fn of(document: &Document, snapshot: &Snapshot) -> Self {
         let pattern = |candidate: &Candidate<'_>| {

@@ -61,7 +61,7 @@ impl<T: Send + Sync + 'static> RefreshingCache<T> {
     }
 
     /// Waits for the fetch that is due or in progress, and returns its result.
-    pub(super) async fn settled(&self) -> Result<Arc<T>, String> {
+    pub(super) async fn fetch_result(&self) -> Result<Arc<T>, String> {
         self.refresh();
         let mut state = self.state.subscribe();
         let settled = state.wait_for(|state| !state.fetching).await;
@@ -155,12 +155,12 @@ mod tests {
         assert_eq!(cache.get().await.as_deref(), Some(&0));
         assert_eq!(asked.load(Ordering::Relaxed), 1, "fresh values are not fetched again");
         tokio::time::sleep(Duration::from_secs(61)).await;
-        assert_eq!(cache.settled().await.unwrap_err(), "down");
+        assert_eq!(cache.fetch_result().await.unwrap_err(), "down");
         assert_eq!(cache.get().await.as_deref(), Some(&0), "what was there goes on to hold");
         assert_eq!(cache.report().1, json!({ "status": "error", "error": "down" }));
         assert_eq!(asked.load(Ordering::Relaxed), 2, "a failure is not tried again at once");
         tokio::time::sleep(RETRY_DELAY).await;
-        assert_eq!(cache.settled().await.as_deref(), Ok(&2));
+        assert_eq!(cache.fetch_result().await.as_deref(), Ok(&2));
         assert_eq!(cache.report().1, json!({ "status": "ok" }));
     }
 
@@ -179,7 +179,7 @@ mod tests {
         let all = futures::future::join_all((0..50).map(|_| cache.get())).await;
         assert!(all.iter().all(Option::is_none));
         assert_eq!(asked.load(Ordering::Relaxed), 1);
-        assert_eq!(cache.settled().await.unwrap_err(), "down");
+        assert_eq!(cache.fetch_result().await.unwrap_err(), "down");
         assert_eq!(cache.report().1, json!({ "status": "error", "error": "down" }));
     }
 }

@@ -14,10 +14,10 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a URL is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum TargetError {
     /// It is not a URL with http or https.
     #[error("is not an http or https URL")]
-    NoUrl,
+    NotHttp,
     /// It contains a user name or a password.
     #[error("must not contain a user name or password")]
     Userinfo,
@@ -26,34 +26,34 @@ pub enum Refused {
     Private,
     /// Its host cannot be resolved.
     #[error("has a host that cannot be resolved")]
-    Unknown,
+    Unresolvable,
 }
 
 /// Checks a URL. The URL parser has already normalised all spellings of an IP address (decimal, hex,
 /// octal, short, with other dots).
-pub(super) async fn check(text: &str, allow_private: bool) -> Result<Url, Refused> {
-    let url = Url::parse(text.trim()).map_err(|_| Refused::NoUrl)?;
+pub(super) async fn check(text: &str, allow_private: bool) -> Result<Url, TargetError> {
+    let url = Url::parse(text.trim()).map_err(|_| TargetError::NotHttp)?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(Refused::NoUrl);
+        return Err(TargetError::NotHttp);
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Refused::Userinfo);
+        return Err(TargetError::Userinfo);
     }
-    let addresses = match url.host().ok_or(Refused::NoUrl)? {
+    let addresses = match url.host().ok_or(TargetError::NotHttp)? {
         Host::Ipv4(address) => vec![IpAddr::V4(address)],
         Host::Ipv6(address) => vec![IpAddr::V6(address)],
         Host::Domain(name) => {
             let port = url.port_or_known_default().unwrap_or(443);
             let found = timeout(LOOKUP_TIMEOUT, lookup_host((name, port))).await;
-            let found = found.ok().and_then(Result::ok).ok_or(Refused::Unknown)?;
+            let found = found.ok().and_then(Result::ok).ok_or(TargetError::Unresolvable)?;
             found.map(|address| address.ip()).collect()
         }
     };
     if addresses.is_empty() {
-        return Err(Refused::Unknown);
+        return Err(TargetError::Unresolvable);
     }
     if !allow_private && !addresses.iter().all(|address| is_public(*address)) {
-        return Err(Refused::Private);
+        return Err(TargetError::Private);
     }
     Ok(url)
 }
@@ -72,7 +72,9 @@ impl Resolve for Resolver {
             let allowed: Vec<SocketAddr> =
                 found.filter(|address| allow_private || is_public(address.ip())).collect();
             if allowed.is_empty() {
-                return Err(Box::new(Refused::Private) as Box<dyn std::error::Error + Send + Sync>);
+                return Err(
+                    Box::new(TargetError::Private) as Box<dyn std::error::Error + Send + Sync>
+                );
             }
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })
@@ -161,17 +163,17 @@ mod tests {
             "http://224.0.0.1/",
             "http://255.255.255.255/",
         ] {
-            assert_eq!(check(url, false).await, Err(Refused::Private), "{url}");
+            assert_eq!(check(url, false).await, Err(TargetError::Private), "{url}");
             assert!(check(url, true).await.is_ok(), "{url}");
         }
         for (url, why) in [
-            ("ftp://example.com/", Refused::NoUrl),
-            ("file:///etc/passwd", Refused::NoUrl),
-            ("nonsense", Refused::NoUrl),
-            ("http://", Refused::NoUrl),
-            ("https://user@1.1.1.1/", Refused::Userinfo),
-            ("https://1.1.1.1@127.0.0.1/", Refused::Userinfo),
-            ("https://no-such-host.invalid/", Refused::Unknown),
+            ("ftp://example.com/", TargetError::NotHttp),
+            ("file:///etc/passwd", TargetError::NotHttp),
+            ("nonsense", TargetError::NotHttp),
+            ("http://", TargetError::NotHttp),
+            ("https://user@1.1.1.1/", TargetError::Userinfo),
+            ("https://1.1.1.1@127.0.0.1/", TargetError::Userinfo),
+            ("https://no-such-host.invalid/", TargetError::Unresolvable),
         ] {
             assert_eq!(check(url, false).await, Err(why), "{url}");
         }

@@ -16,7 +16,7 @@ use super::super::run_stream::RunStream;
 use super::fault::{Fault, Kind};
 use super::open_tasks::{OpenTask, OpenTasks};
 use super::params::id_of;
-use super::{Incoming, Reply, VERSION, VERSION_HEADER, ask, stored};
+use super::{Incoming, Reply, VERSION, VERSION_HEADER, send_message, stored};
 use crate::run::error::RunError;
 use crate::state::App;
 
@@ -107,7 +107,7 @@ impl Incoming {
 
     /// Starts the run of a message; also says whether the caller wants the task at once.
     async fn begin(&self, params: &Map<String, Value>) -> Result<(Arc<OpenTask>, bool), Fault> {
-        let asked = ask::read(&self.role, &self.headers, params)?;
+        let asked = send_message::read(&self.role, &self.headers, params)?;
         let user = asked.request.user.clone();
         let request = asked.request.validate(&self.app, &self.trace).await?;
         let updates = RunStream::start(self.app.clone(), request, self.trace.clone()).await?;

@@ -36,7 +36,7 @@ impl Running {
 
 /// A call's entry in the table; dropping it removes the call.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct CallEntry {
     calls: Calls,
     id: CallId,
     pub(super) running: Arc<Running>,
@@ -44,10 +44,10 @@ pub(super) struct Place {
 
 impl Calls {
     /// Registers a call.
-    pub(super) fn begin(&self, session: String, id: &Value) -> Place {
+    pub(super) fn begin(&self, session: String, id: &Value) -> CallEntry {
         let (id, running) = ((session, id.to_string()), Arc::new(Running::default()));
         self.table(|table| table.insert(id.clone(), running.clone()));
-        Place { calls: self.clone(), id, running }
+        CallEntry { calls: self.clone(), id, running }
     }
 
     /// Cancels a call, if it is here.
@@ -67,7 +67,7 @@ impl Calls {
     }
 }
 
-impl Drop for Place {
+impl Drop for CallEntry {
     fn drop(&mut self) {
         self.calls.table(|table| {
             // Another request may have reused the id.

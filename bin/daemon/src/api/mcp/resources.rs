@@ -38,17 +38,17 @@ fn backend(incoming: &Incoming<'_>) -> Result<AgentClient, Fault> {
     let roles = incoming.app.workspace.snapshot().agents();
     let role = roles.first().ok_or_else(|| Fault::params("the workspace has no role"))?;
     let client = incoming.app.backend.agent(user.as_str(), role.role.as_str());
-    Ok(client.map_err(|error| unavailable(&error))?.with_trace(&incoming.trace.traceparent()))
+    Ok(client.map_err(|error| backend_fault(&error))?.with_trace(&incoming.trace.traceparent()))
 }
 
-fn unavailable(error: &McError) -> Fault {
+fn backend_fault(error: &McError) -> Fault {
     Fault::from(&ApiError::from(RunError::backend(error)))
 }
 
 async fn has(incoming: &Incoming<'_>, feature: &str) -> Result<bool, Fault> {
     let trace = incoming.trace.traceparent();
     let capabilities = incoming.app.backend.capabilities(&trace).await;
-    Ok(capabilities.map_err(|error| unavailable(&error))?.has(feature))
+    Ok(capabilities.map_err(|error| backend_fault(&error))?.has(feature))
 }
 
 /// `resources/list`: the pages of tasks, then the documents.
@@ -65,11 +65,11 @@ pub(super) async fn list(incoming: &Incoming<'_>) -> Result<Value, Fault> {
         Some(_) => return Err(Fault::params("cursor: is not a cursor of this server")),
     };
     let query = TaskQuery { limit: Some(PAGE), cursor, ..TaskQuery::default() };
-    let page = client.list_tasks(&query).await.map_err(|error| unavailable(&error))?;
+    let page = client.list_tasks(&query).await.map_err(|error| backend_fault(&error))?;
     let tasks: Vec<_> = page
         .items
         .iter()
-        .filter(|task| is_plain(&task.id))
+        .filter(|task| is_uri_safe(&task.id))
         .map(|task| {
             json!({
                 "uri": format!("{SCHEME}tasks/{}", task.id), "name": task.title,
@@ -89,8 +89,8 @@ pub(super) async fn list(incoming: &Incoming<'_>) -> Result<Value, Fault> {
 }
 
 async fn documents(client: &AgentClient) -> Result<Vec<Value>, Fault> {
-    let page = client.list_documents(None, None).await.map_err(|error| unavailable(&error))?;
-    let listed = page.items.iter().filter(|document| is_plain(&document.id)).map(|document| {
+    let page = client.list_documents(None, None).await.map_err(|error| backend_fault(&error))?;
+    let listed = page.items.iter().filter(|document| is_uri_safe(&document.id)).map(|document| {
         json!({
             "uri": format!("{SCHEME}documents/{}", document.id), "name": document.title,
             "description": document.doc_type.as_deref().unwrap_or("document"),
@@ -101,7 +101,7 @@ async fn documents(client: &AgentClient) -> Result<Vec<Value>, Fault> {
 }
 
 /// Whether an id can be put into a URI, and into a path of the backend, without escaping.
-fn is_plain(id: &str) -> bool {
+fn is_uri_safe(id: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_~.".contains(c);
     !id.is_empty() && id.chars().all(plain) && !id.chars().all(|c| c == '.')
 }
@@ -119,11 +119,11 @@ pub(super) async fn read(incoming: &Incoming<'_>) -> Result<Value, Fault> {
     let path = uri.strip_prefix(SCHEME).ok_or_else(none)?;
     let parts: Vec<_> = path.split('/').collect();
     let found = match parts.as_slice() {
-        ["tasks", id] if is_plain(id) => client.get_task(id).await.map(|task| json!(task)),
-        ["tasks", id, "messages"] if is_plain(id) => {
+        ["tasks", id] if is_uri_safe(id) => client.get_task(id).await.map(|task| json!(task)),
+        ["tasks", id, "messages"] if is_uri_safe(id) => {
             client.list_messages(id, PAGE, None).await.map(|page| json!(page.items))
         }
-        ["documents", id] if is_plain(id) => {
+        ["documents", id] if is_uri_safe(id) => {
             let document = client.get_document(id).await;
             document.map(|document| json!(document.content.unwrap_or_default()))
         }
@@ -132,7 +132,7 @@ pub(super) async fn read(incoming: &Incoming<'_>) -> Result<Value, Fault> {
     let found = match found {
         Ok(found) => found,
         Err(error) if error.is_not_found() => return Err(none()),
-        Err(error) => return Err(unavailable(&error)),
+        Err(error) => return Err(backend_fault(&error)),
     };
     let (kind, text) = match found {
         Value::String(text) => ("text/markdown", text),

@@ -33,25 +33,25 @@ pub(super) fn read(
     for (name, why) in UNSUPPORTED {
         let is_set = |value: &Value| !matches!(value, Value::Null | Value::Bool(false));
         if body.get(name).is_some_and(is_set) {
-            return Err(wrong(name, why));
+            return Err(invalid(name, why));
         }
     }
     if body.get("n").is_some_and(|n| !n.is_null() && n != 1) {
-        return Err(wrong("n", "must be 1"));
+        return Err(invalid("n", "must be 1"));
     }
     let format = body.get("response_format").map(|format| &format["type"]);
     if format.is_some_and(|kind| !kind.is_null() && kind != "text") {
-        return Err(wrong(
+        return Err(invalid(
             "response_format",
             "only text is supported; POST /llm-task returns JSON",
         ));
     }
-    let role = text(body, "model")?.ok_or_else(|| wrong("model", "is required"))?;
+    let role = text(body, "model")?.ok_or_else(|| invalid("model", "is required"))?;
     let user = text(body, "user")?.unwrap_or_default();
     let streams = match body.get("stream") {
         None | Some(Value::Null) => false,
         Some(Value::Bool(streams)) => *streams,
-        Some(_) => return Err(wrong("stream", "must be true or false")),
+        Some(_) => return Err(invalid("stream", "must be true or false")),
     };
     let options = body.get("stream_options").unwrap_or(&Value::Null);
     let with_usage = options["include_usage"] == true;
@@ -72,7 +72,7 @@ pub(super) fn read(
     Ok((protocol_request, streams.then_some(Streamed { with_usage })))
 }
 
-fn wrong(field: &str, why: &str) -> ApiError {
+fn invalid(field: &str, why: &str) -> ApiError {
     let fields = [(field.to_owned(), why.to_owned())].into();
     ApiError::fields("invalid_payload", fields)
 }
@@ -81,7 +81,7 @@ fn text(body: &Map<String, Value>, name: &str) -> Result<Option<String>, ApiErro
     match body.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(wrong(name, "must be a string")),
+        Some(_) => Err(invalid(name, "must be a string")),
     }
 }
 
@@ -93,7 +93,7 @@ fn limits(body: &Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
             Some(value) if value.as_u64().is_some_and(|n| n > 0) => {
                 limits.entry("max_output_tokens").or_insert_with(|| value.clone());
             }
-            Some(_) => return Err(wrong(name, "must be a whole number of at least 1")),
+            Some(_) => return Err(invalid(name, "must be a whole number of at least 1")),
         }
     }
     Ok(limits)
@@ -102,9 +102,9 @@ fn limits(body: &Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
 /// The user's newest message, and the turns before it.
 fn conversation(body: &Map<String, Value>) -> Result<(String, Vec<Message>), ApiError> {
     let turns = body.get("messages").and_then(Value::as_array);
-    let turns = turns.ok_or_else(|| wrong("messages", "must be an array"))?;
+    let turns = turns.ok_or_else(|| invalid("messages", "must be an array"))?;
     let Some((last, earlier)) = turns.split_last() else {
-        return Err(wrong("messages", "must not be empty"));
+        return Err(invalid("messages", "must not be empty"));
     };
     let mut history = Vec::with_capacity(earlier.len());
     for (n, turn) in earlier.iter().enumerate() {
@@ -113,21 +113,21 @@ fn conversation(body: &Map<String, Value>) -> Result<(String, Vec<Message>), Api
     let n = earlier.len();
     match read_turn(n, last)? {
         Message::User { content } if !content.trim().is_empty() => Ok((content, history)),
-        Message::User { .. } => Err(wrong(&format!("messages.{n}.content"), "must not be empty")),
+        Message::User { .. } => Err(invalid(&format!("messages.{n}.content"), "must not be empty")),
         Message::System { .. } | Message::Assistant(_) | Message::Tool { .. } => {
-            Err(wrong(&format!("messages.{n}.role"), "the last message must be the user's"))
+            Err(invalid(&format!("messages.{n}.role"), "the last message must be the user's"))
         }
     }
 }
 
 fn read_turn(n: usize, turn: &Value) -> Result<Message, ApiError> {
     let content =
-        content(&turn["content"]).map_err(|why| wrong(&format!("messages.{n}.content"), why))?;
+        content(&turn["content"]).map_err(|why| invalid(&format!("messages.{n}.content"), why))?;
     match turn["role"].as_str() {
         Some("user") => Ok(Message::user(content)),
         Some("assistant") => Ok(Message::assistant(content)),
         Some("system" | "developer") => Ok(Message::system(content)),
-        Some(_) | None => Err(wrong(
+        Some(_) | None => Err(invalid(
             &format!("messages.{n}.role"),
             "must be user, assistant, system or developer; the agent's tools run in the daemon",
         )),

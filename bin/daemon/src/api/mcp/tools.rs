@@ -10,7 +10,7 @@ use super::super::error::ApiError;
 use super::super::protocol_request::{KEY_HEADER, ProtocolRequest, USER_HEADER, header_text};
 use super::super::run_stream::{RunStream, RunUpdate};
 use super::super::sse::{self, Event};
-use super::calls::{Place, Running};
+use super::calls::{CallEntry, Running};
 use super::rpc::{Fault, answered, failed};
 use super::{Incoming, session};
 use crate::run::answer::RunAnswer;
@@ -59,7 +59,7 @@ pub(super) fn list(app: &App) -> Value {
 /// `tools/call`; as an event stream where the caller asks for progress and accepts one.
 pub(super) async fn call(incoming: Incoming<'_>) -> Result<Response, Fault> {
     let protocol_request = read(&incoming)?;
-    let place = incoming.calls.begin(session(incoming.headers), &incoming.id);
+    let entry = incoming.calls.begin(session(incoming.headers), &incoming.id);
     let token = incoming.params.get("_meta").map(|meta| meta["progressToken"].clone());
     let token = token.filter(|token| !token.is_null() && accepts_events(incoming.headers));
     let Incoming { app, trace, id, .. } = incoming;
@@ -67,7 +67,7 @@ pub(super) async fn call(incoming: Incoming<'_>) -> Result<Response, Fault> {
         let request = protocol_request.validate(&app, &trace).await?;
         RunStream::start(app.clone(), request, trace).await
     };
-    let running = place.running.clone();
+    let running = entry.running.clone();
     let begun = tokio::select! {
         begun = begun => begun,
         () = running.cancelled.cancelled() => return Err(cancelled()),
@@ -78,7 +78,7 @@ pub(super) async fn call(incoming: Incoming<'_>) -> Result<Response, Fault> {
         Err(error) => return Ok(Json(answered(&id, failure(&error))).into_response()),
     };
     if let Some(token) = token {
-        return Ok(stream_of(app, updates, id, token, place));
+        return Ok(stream_of(app, updates, id, token, entry));
     }
     while let Some(update) = updates.next().await {
         if let Some(result) = result_of(&app, &running, &update) {
@@ -136,10 +136,10 @@ fn read(incoming: &Incoming<'_>) -> Result<ProtocolRequest, Fault> {
     })
 }
 
-fn stream_of(app: App, updates: RunStream, id: Value, token: Value, place: Place) -> Response {
+fn stream_of(app: App, updates: RunStream, id: Value, token: Value, entry: CallEntry) -> Response {
     let mut progress = 0_u64;
     let events = updates.flat_map(move |update| {
-        let data = match (result_of(&app, &place.running, &update), update) {
+        let data = match (result_of(&app, &entry.running, &update), update) {
             (Some(result), _) => Some(answered(&id, result)),
             (None, RunUpdate::Event(event)) => {
                 progress += 1;

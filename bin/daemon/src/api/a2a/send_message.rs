@@ -16,7 +16,7 @@ pub(super) struct SendMessage {
     pub(super) returns_at_once: bool,
 }
 
-fn wrong(path: &str, why: &str) -> Fault {
+fn invalid(path: &str, why: &str) -> Fault {
     Fault::new(Kind::Params, format!("{path}: {why}"))
 }
 
@@ -27,7 +27,7 @@ fn object<'a>(
     match of.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Object(object)) => Ok(Some(object)),
-        Some(_) => Err(wrong(name, "must be an object")),
+        Some(_) => Err(invalid(name, "must be an object")),
     }
 }
 
@@ -36,7 +36,7 @@ fn text(of: &Map<String, Value>, name: &str) -> Result<Option<String>, Fault> {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(wrong(&format!("message.{name}"), "must be a string")),
+        Some(_) => Err(invalid(&format!("message.{name}"), "must be a string")),
     }
 }
 
@@ -46,11 +46,11 @@ pub(super) fn read(
     headers: &HeaderMap,
     request: &Map<String, Value>,
 ) -> Result<SendMessage, Fault> {
-    let message = object(request, "message")?.ok_or_else(|| wrong("message", "is required"))?;
+    let message = object(request, "message")?.ok_or_else(|| invalid("message", "is required"))?;
     let key = text(message, "messageId")?;
-    let key = key.ok_or_else(|| wrong("message.messageId", "is required"))?;
+    let key = key.ok_or_else(|| invalid("message.messageId", "is required"))?;
     if message.get("role").and_then(Value::as_str) != Some("ROLE_USER") {
-        return Err(wrong("message.role", "must be ROLE_USER"));
+        return Err(invalid("message.role", "must be ROLE_USER"));
     }
     let none = Map::new();
     let configuration = object(request, "configuration")?.unwrap_or(&none);
@@ -59,28 +59,28 @@ pub(super) fn read(
         let why = "push notifications are not supported; use a webhook of POST /api/agents/send";
         return Err(Fault::new(Kind::PushNotSupported, why));
     }
-    takes_text(configuration)?;
+    check_accepts_text(configuration)?;
     let task_id = text(message, "taskId")?;
     let context_id = text(message, "contextId")?;
     if let (Some(task), Some(context)) = (&task_id, &context_id)
         && task != context
     {
-        return Err(wrong(
+        return Err(invalid(
             "message.contextId",
             "differs from taskId; here a task is its own context",
         ));
     }
     let given = object(message, "metadata")?.unwrap_or(&none);
     let resume = text(given, "resume_run_key")?.or_else(|| header_text(headers, RESUME_HEADER));
-    let words = words(message)?;
-    if words.trim().is_empty() && resume.is_none() {
-        return Err(wrong("message.parts", "must contain text"));
+    let content = text_of_parts(message)?;
+    if content.trim().is_empty() && resume.is_none() {
+        return Err(invalid("message.parts", "must contain text"));
     }
     let task_id = task_id.or(context_id).or_else(|| header_text(headers, TASK_HEADER));
     // Without a task id a new task is created. Its title holds the beginning of the message and of
     // its id, so that a retry of the message finds the same task.
     let title = || {
-        let about: String = words.lines().next().unwrap_or_default().chars().take(60).collect();
+        let about: String = content.lines().next().unwrap_or_default().chars().take(60).collect();
         format!("{} ({})", about.trim(), key.chars().take(8).collect::<String>())
     };
     let task_title = text(given, "task_title")?.unwrap_or_else(title);
@@ -88,7 +88,7 @@ pub(super) fn read(
         user: header_text(headers, USER_HEADER).unwrap_or_default(),
         user_field: USER_HEADER,
         role: role.to_owned(),
-        message: words,
+        message: content,
         task_title: Some(task_title),
         task_id,
         key: Some(key),
@@ -100,7 +100,7 @@ pub(super) fn read(
 }
 
 /// Rejects a client that does not accept text.
-fn takes_text(configuration: &Map<String, Value>) -> Result<(), Fault> {
+fn check_accepts_text(configuration: &Map<String, Value>) -> Result<(), Fault> {
     let modes = configuration.get("acceptedOutputModes").and_then(Value::as_array);
     let is_text = |mode: &Value| {
         let mode = mode.as_str().unwrap_or_default();
@@ -116,9 +116,9 @@ fn takes_text(configuration: &Map<String, Value>) -> Result<(), Fault> {
 }
 
 /// The text of all parts; JSON data becomes text.
-fn words(message: &Map<String, Value>) -> Result<String, Fault> {
+fn text_of_parts(message: &Map<String, Value>) -> Result<String, Fault> {
     let parts = message.get("parts").and_then(Value::as_array);
-    let parts = parts.ok_or_else(|| wrong("message.parts", "are required"))?;
+    let parts = parts.ok_or_else(|| invalid("message.parts", "are required"))?;
     let mut words = Vec::with_capacity(parts.len());
     for (n, part) in parts.iter().enumerate() {
         match (part.get("text"), part.get("data")) {
