@@ -23,9 +23,9 @@ pub enum InitError {
     /// A file could not be written.
     #[error("{} could not be written: {cause}", .path.display())]
     Write {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         cause: std::io::Error,
     },
 }

@@ -30,7 +30,7 @@ const PROBE: Probe = Probe {
     path: "/readyz",
 };
 
-/// What a person needs besides the flags.
+/// The end of `--help`.
 const HELP: &str = "\
 Settings, by their variables (`wombat-daemon config` shows those in force):
   AGENT_JWT_SECRET       Signs the agents' tokens; the same as the backend's. Required
@@ -80,7 +80,7 @@ enum Command {
     Config,
     /// Write a workspace to start from; existing files are not overwritten.
     Init {
-        /// Where.
+        /// The folder.
         #[arg(default_value = "workspace", value_hint = ValueHint::DirPath)]
         dir: PathBuf,
         /// Replace existing files.

@@ -50,7 +50,7 @@ const RESERVED: [&str; 9] = [
 /// Sends webhooks. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Webhooks {
-    /// Made when the first webhook is sent: most daemons never send one.
+    /// Created with the first webhook: most daemons never send one.
     http: Arc<OnceLock<reqwest::Client>>,
     allow_private: bool,
     backoff: Backoff,
@@ -70,7 +70,7 @@ impl Webhooks {
             return Ok(client);
         }
         let client = service::http::client_builder()
-            // A proxy would look names up itself, behind our back.
+            // A proxy would resolve names itself, past our check.
             .no_proxy()
             .dns_resolver(target::Resolver { allow_private: self.allow_private })
             .build()?;

@@ -12,7 +12,7 @@ use crate::run::error::RunError;
 use crate::run::state_machine::PlannedCall;
 use crate::tools::RequestedCall;
 
-/// Characters of the model's own words that go along with a request for approval.
+/// The maximum length of the reason that accompanies a request for approval, characters.
 const MAX_REASON_CHARS: usize = 500;
 
 /// What a person has decided about a call.
@@ -63,13 +63,13 @@ impl RunContext<'_> {
         };
         let asked = match self.client.request_tool(&request).await {
             Ok(asked) => asked,
-            // The same call under the same key; only the words around it were others.
+            // The same call was requested before under this key, with another reason.
             Err(error) => error
                 .conflicting_original::<ToolRequest>()
                 .ok_or_else(|| RunError::backend(&error))?,
         };
         let asked = match asked.known_status() {
-            // The answer of a repeated create may be as old as the create.
+            // The answer to a repeated create may be outdated; read the current state.
             Some(ToolRequestStatus::Pending) => self
                 .client
                 .tool_request(&asked.id)

@@ -30,9 +30,9 @@ use crate::state::App;
 
 /// A run that has been admitted.
 pub(super) struct RunDriver<'a> {
-    /// The daemon.
+    /// The shared parts of the daemon.
     pub(super) app: &'a App,
-    /// What was asked for.
+    /// The request.
     pub(super) request: &'a RunRequest,
     /// The run as its callers can see and stop it.
     pub(super) handle: &'a RunHandle,
@@ -42,7 +42,7 @@ pub(super) struct RunDriver<'a> {
     pub(super) trace: &'a TraceId,
     /// The run's span in the trace.
     pub(super) span: &'a Span,
-    /// Where its events go.
+    /// Receives the run's events.
     pub(super) sink: &'a EventSink,
     /// When the run times out.
     pub(super) deadline: Instant,

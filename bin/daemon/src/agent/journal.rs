@@ -77,7 +77,7 @@ pub(super) struct ToolStep {
     pub(super) arguments: Value,
     /// The position among equal calls of the run, from 1.
     pub(super) nth: u32,
-    /// Whether it did what was asked.
+    /// Whether the call succeeded.
     pub(super) ok: bool,
     /// Whether the call may have taken effect although it failed.
     #[serde(default)]

@@ -199,6 +199,7 @@ fn settle(
             "run completed"
         ),
         Err(error) => tracing::warn!(
+            code = error.code(),
             reason = ?error.kind,
             cause = error.cause,
             "run failed"

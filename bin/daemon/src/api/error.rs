@@ -1,4 +1,4 @@
-//! Every error of the daemon in one shape: `{error, code, details}`.
+//! The one form of all errors, `{error, code, details}`, and the HTTP status of a failed run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -87,7 +87,7 @@ fn invalid_key() -> ApiError {
     )
 }
 
-/// Whether a host is this machine by name.
+/// Whether a host name or address is this machine's own.
 fn is_local(host: Option<url::Host<&str>>) -> bool {
     match host {
         Some(url::Host::Domain(name)) => name == "localhost",

@@ -1,4 +1,4 @@
-//! The daemon as an MCP server: each role a tool, Mission Control's objects as resources
+//! The daemon as an MCP server: each role is a tool, Mission Control's objects are resources
 //! (docs/PROTOCOLS.md). Streamable HTTP of revision 2025-11-25, stateless: a session id only
 //! identifies the call that a cancellation refers to.
 

@@ -21,14 +21,14 @@ use crate::state::App;
 pub(super) const USER_HEADER: &str = "x-wombat-user";
 /// The task, for protocols that have no field for one.
 pub(super) const TASK_HEADER: &str = "x-wombat-task-id";
-/// A conversation by name: the title of its task.
+/// The name of a conversation, which becomes the title of its task.
 pub(super) const SESSION_HEADER: &str = "x-wombat-session";
 /// Resumes a run that waited for approval.
 pub(super) const RESUME_HEADER: &str = "x-wombat-resume-run-key";
 /// Makes a run safe to retry.
 pub(super) const KEY_HEADER: &str = "idempotency-key";
 
-/// The task of runs that name none, where `WOMBAT_DEFAULT_TASK` names none either.
+/// The task's title when neither the request nor `WOMBAT_DEFAULT_TASK` names one.
 const CHAT_TASK: &str = "Chat";
 
 /// A run as a protocol's client requested it, not validated yet.

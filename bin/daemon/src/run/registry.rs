@@ -187,7 +187,7 @@ impl Runs {
         self.table(|table| table.by_id.len())
     }
 
-    /// Whether new runs are refused.
+    /// Whether the daemon is draining: new runs are refused.
     pub fn is_draining(&self) -> bool {
         self.inner.draining.is_cancelled()
     }

@@ -36,11 +36,11 @@ pub struct RunState {
     continued: bool,
     /// How often each call (tool and canonical arguments) has been made.
     seen: HashMap<String, u32>,
-    /// What comes next.
+    /// The next step.
     phase: Phase,
 }
 
-/// Where a run stands.
+/// The next step of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Phase {
     /// Call the model.
@@ -53,10 +53,10 @@ enum Phase {
     Failed(FailReason),
 }
 
-/// What the driver is to do next.
+/// What the driver has to do next.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Next<'a> {
-    /// Ask the model with these messages.
+    /// Call the model with these messages.
     Ask {
         /// The conversation.
         messages: &'a [Message],
@@ -115,7 +115,7 @@ impl RunState {
         }
     }
 
-    /// What is to be done next.
+    /// What to do next.
     pub fn next(&self) -> Next<'_> {
         match &self.phase {
             Phase::Ask => Next::Ask { messages: &self.messages, tool_choice: self.tool_choice() },

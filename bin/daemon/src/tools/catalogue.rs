@@ -258,7 +258,7 @@ mod tests {
         let seen = format!("{} {}", spec.description, spec.parameters);
         assert!(!seen.contains("<|im_start|>") && !seen.contains("<|im_end|>"), "{seen}");
         assert!(!seen.contains("[INST]"), "{seen}");
-        // What it takes stays as it was.
+        // The schema for validation is unchanged.
         assert!(catalogue.tools[0].schema.is_valid(&json!({ "a": "[INST]" })));
     }
 }

@@ -51,7 +51,7 @@ struct Built {
     sets: HashMap<Role, Arc<ToolSet>>,
 }
 
-/// One state of all sources.
+/// A consistent view of all sources.
 #[derive(Debug, Clone)]
 struct Sources {
     snapshot: Arc<Snapshot>,

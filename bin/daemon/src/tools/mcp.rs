@@ -70,7 +70,7 @@ impl McpServers {
         let first = async {
             for server in &servers {
                 let mut state = server.state.subscribe();
-                // The sender lives in the server.
+                // Never fails: the sender lives as long as the server.
                 let _settled = state.wait_for(ServerState::is_settled).await.map(drop);
             }
         };
@@ -141,7 +141,7 @@ impl McpServers {
         Value::Object(report)
     }
 
-    /// Stops them all and waits for the programs to end.
+    /// Stops all servers and waits for their programs to exit.
     pub(super) async fn close(&self) {
         self.stop.cancel();
         self.tasks.close();

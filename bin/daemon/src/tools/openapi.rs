@@ -28,7 +28,7 @@ const FILE_TTL: Duration = Duration::from_secs(5);
 /// The maximum size of a document.
 const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
 
-/// Where the document is.
+/// The location of the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpenApiPlace {
     /// A path on the backend.

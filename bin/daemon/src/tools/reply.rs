@@ -52,7 +52,7 @@ impl ToolReply {
                 body["details"] = (**details).clone();
             }
         }
-        // What may be tried again may have been done, too.
+        // A failure that is worth a retry leaves it open whether the call took effect.
         if error.is_retryable() { Self::Unclear(body) } else { Self::Rejected(body) }
     }
 

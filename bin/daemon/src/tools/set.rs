@@ -1,4 +1,4 @@
-//! The tools of one role in one workspace on one backend, ready to be offered and called.
+//! The tool set of a role: offered to the model, and called.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};

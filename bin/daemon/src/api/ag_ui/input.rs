@@ -87,7 +87,7 @@ fn read_turns(turns: &[Value], fields: &mut Fields<'_>) -> Vec<Message> {
         }
         let content = match read_content(&turn["content"]) {
             Ok(content) => content,
-            // A turn with nothing but calls of tools.
+            // A turn with tool calls only.
             Err(_) if role == "assistant" && turn["content"].is_null() => continue,
             Err(why) => {
                 fields.problem(&format!("messages.{n}.content"), why);

@@ -50,7 +50,7 @@ impl Calls {
         CallEntry { calls: self.clone(), id, running }
     }
 
-    /// Cancels a call, if it is here.
+    /// Cancels a call, if it is in flight in this instance.
     pub(super) fn cancel(&self, app: &App, session: &str, id: Option<&Value>) {
         let Some(id) = id else { return };
         let id = (session.to_owned(), id.to_string());

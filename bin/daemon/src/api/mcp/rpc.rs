@@ -9,7 +9,7 @@ pub(super) const INVALID_REQUEST: i64 = -32_600;
 pub(super) const METHOD_NOT_FOUND: i64 = -32_601;
 pub(super) const INVALID_PARAMS: i64 = -32_602;
 pub(super) const INTERNAL: i64 = -32_603;
-/// MCP's own.
+/// Defined by MCP.
 pub(super) const RESOURCE_NOT_FOUND: i64 = -32_002;
 
 /// A failed request.

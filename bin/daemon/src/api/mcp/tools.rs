@@ -1,4 +1,4 @@
-//! The tools: `ask_{role}` is a run of that role.
+//! The tools: a call of `ask_{role}` is a run of that role.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
