@@ -1,6 +1,7 @@
 # Everything a person does with this repository. `make help` lists it.
 
 CARGO ?= cargo
+PROGRAMS := -p wombat-daemon -p wombat-dispatcher -p wombat-heartbeat -p wombat-standup -p wombat-mission-control
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 RUNNER := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo "nextest run --no-fail-fast" || echo "test --no-fail-fast")
 
@@ -38,15 +39,15 @@ lint: prerequisites ## Formatting, clippy, documentation, dependency rules
 audit: prerequisites ## Known vulnerabilities of dependencies; fetches the RustSec database from GitHub
 	$(CARGO) deny check advisories
 
-bench: prerequisites ## Time what is to be fast, and write docs/BENCHMARKS.md (ARGS="floor floor-peers" runs only those)
-	$(CARGO) build --release --quiet --workspace --bins
-	@$(TARGET_DIR)/release/report $(ARGS)
+bench: prerequisites ## Time what is to be fast, and write docs/BENCHMARKS.md (ARGS="floor peers" runs only those)
+	$(CARGO) build --release --quiet -p bench $(PROGRAMS)
+	@$(TARGET_DIR)/release/bench report $(ARGS)
 
 count: prerequisites ## Count instructions of the daemon and compare them with bench/counts.json (ARGS=--write keeps them)
 	@command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind"; exit 1; }
 	$(CARGO) build --release --quiet -p wombat-daemon
-	$(CARGO) build --quiet -p bench --bin floor
-	@$(TARGET_DIR)/debug/floor count $(TARGET_DIR)/release/wombat-daemon $(ARGS)
+	$(CARGO) build --quiet -p bench
+	@$(TARGET_DIR)/debug/bench count $(TARGET_DIR)/release/wombat-daemon $(ARGS)
 
 chaos: prerequisites ## Deliver notifications while everything is killed at random (ARGS="--seed 1 --notifications 20000 --sessions 500")
 	$(CARGO) build --release --quiet -p wombat-mission-control -p wombat-daemon -p wombat-dispatcher

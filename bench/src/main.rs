@@ -1,34 +1,68 @@
-//! `make bench`: prints a table. Each figure is the median of five rounds.
+//! Everything that is timed or counted (docs/BENCHMARKS.md): one program with a subcommand for each
+//! section, so that what the sections share is compiled and linked once.
+//!
+//! Figures are printed, never asserted, with one exception: `count` fails when a kind of work needs
+//! more instructions than bench/counts.json allows.
 
-#![allow(clippy::print_stdout, reason = "the table is the result")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the tables are the result")]
 
-mod prompt;
-mod streams;
+mod dispatch;
+mod floor;
+mod prompts;
+mod queue;
+mod report;
 
-use std::time::{Duration, Instant};
+use std::io::{Error, Result};
+use std::process::ExitCode;
 
-/// Rounds per figure.
-const ROUNDS: usize = 5;
+const USAGE: &str = "usage: bench COMMAND
+  report [SECTION …]     run the sections and write docs/BENCHMARKS.md; with names, only run those
+  floor                  the daemon beside a bare relay that makes the same calls
+  peers                  the daemon beside other gateways
+  prompts                prompts, streams and waiting runs
+  soak                   a million runs
+  dispatch               notifications through the dispatcher
+  queue                  the reference backend's queue
+  count DAEMON [--write] instructions of the daemon at this path, against bench/counts.json";
 
-/// The time of one turn: the median over the rounds.
-fn median(turns: u32, mut turn: impl FnMut()) -> Duration {
-    let mut rounds: Vec<Duration> = (0..ROUNDS)
-        .map(|_| {
-            let begun = Instant::now();
-            (0..turns).for_each(|_| turn());
-            begun.elapsed() / turns
-        })
-        .collect();
-    rounds.sort_unstable();
-    rounds[ROUNDS / 2]
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
-fn row(what: &str, time: Duration, goal: &str) {
-    println!("| {what} | {:.2} µs | {goal} |", time.as_secs_f64() * 1e6);
+fn run(arguments: &[String]) -> Result<()> {
+    let Some((command, rest)) = arguments.split_first() else { return Err(Error::other(USAGE)) };
+    if command == "report" {
+        return report::run(rest);
+    }
+    tokio::runtime::Runtime::new()?.block_on(async {
+        match command.as_str() {
+            "floor" => floor::run().await,
+            "peers" => floor::peers::run().await,
+            "prompts" => prompts::run().await,
+            "soak" => floor::soak::run().await,
+            "dispatch" => dispatch::run().await,
+            "queue" => queue::run().await,
+            "count" => count(rest).await,
+            // Started by `floor` and its relatives.
+            "upstream" => floor::upstream::serve().await,
+            "relay" => floor::relay::serve().await,
+            _ => Err(Error::other(format!("unknown command {command}\n{USAGE}"))),
+        }
+    })
 }
 
-fn main() -> std::io::Result<()> {
-    println!("| what | time | goal |\n| --- | --- | --- |");
-    prompt::run()?;
-    tokio::runtime::Runtime::new()?.block_on(streams::run())
+/// `count DAEMON [--write]`.
+async fn count(arguments: &[String]) -> Result<()> {
+    let (flags, paths): (Vec<_>, Vec<_>) =
+        arguments.iter().partition(|argument| argument.starts_with("--"));
+    let [daemon] = paths[..] else { return Err(Error::other(USAGE)) };
+    let daemon = std::path::absolute(daemon)?;
+    floor::count::run(&daemon, flags.iter().any(|flag| *flag == "--write")).await
 }

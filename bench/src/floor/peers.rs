@@ -11,9 +11,9 @@ use std::time::Duration;
 use test_support::program::Program;
 use tokio::time::{Instant, sleep};
 
-use crate::load::{self, Work};
-use crate::process::{Process, failed};
-use crate::{Arm, CALLERS, ROUND, ROUNDS, median, small};
+use super::load::{self, Work};
+use super::process::{Process, failed};
+use super::{Arm, CALLERS, ROUND, ROUNDS, median, small};
 
 /// How long a peer may take to start.
 const START: Duration = Duration::from_secs(120);
@@ -38,7 +38,7 @@ impl Peer {
 /// Prints what each of them does in a second, and what it computes for it.
 pub(crate) async fn run() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let upstream = Process::start("floor", dir.path(), &[], &["upstream"]).await?;
+    let upstream = Process::start("bench", dir.path(), &[], &["upstream"]).await?;
     small::workspace(dir.path())?;
     // A model's name is a role that the workspace names.
     std::fs::create_dir(dir.path().join("workspace/souls"))?;
@@ -46,7 +46,7 @@ pub(crate) async fn run() -> Result<()> {
     let calls = dir.path().join("calls.json");
     std::fs::write(&calls, "{}")?;
     let settings = [("UPSTREAM", upstream.url.clone()), ("CALLS", calls.display().to_string())];
-    let relay = Process::start("floor", dir.path(), &settings, &["relay"]).await?;
+    let relay = Process::start("bench", dir.path(), &settings, &["relay"]).await?;
     let mut settings = small::settings(&upstream.url);
     settings.push(("WOMBAT_PROTOCOLS", "openai".to_owned()));
     let daemon = Process::start("wombat-daemon", dir.path(), &settings, &[]).await?;

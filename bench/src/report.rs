@@ -1,84 +1,79 @@
-//! `make bench`: runs all that is measured and writes docs/BENCHMARKS.md, with machine and commit.
+//! `bench report` (`make bench`): runs all that is measured and writes docs/BENCHMARKS.md, with machine and commit.
 //!
 //! With names of sections as arguments only those are run, and nothing is written.
-
-#![allow(clippy::print_stdout, reason = "the figures are the result")]
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Error, Result};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What is measured: a title, the program beside this one with its arguments, what stands before its
-/// tables and what behind.
+/// One section of docs/BENCHMARKS.md.
 struct Section {
     title: &'static str,
-    program: &'static [&'static str],
+    /// The subcommand that measures it, and its name in the arguments.
+    command: &'static str,
+    /// The text before its tables.
     before: &'static str,
+    /// The text behind them.
     after: &'static str,
 }
 
 const SECTIONS: [Section; 6] = [
     Section {
         title: "Over the floor",
-        program: &["floor"],
-        before: include_str!("../../notes/floor.md"),
-        after: include_str!("../../notes/floor-after.md"),
+        command: "floor",
+        before: include_str!("../notes/floor.md"),
+        after: include_str!("../notes/floor-after.md"),
     },
     Section {
         title: "Beside others",
-        program: &["floor", "peers"],
-        before: include_str!("../../notes/peers.md"),
+        command: "peers",
+        before: include_str!("../notes/peers.md"),
         after: "",
     },
     Section {
         title: "Prompts, streams and waiting runs",
-        program: &["bench"],
-        before: include_str!("../../notes/streams.md"),
+        command: "prompts",
+        before: include_str!("../notes/streams.md"),
         after: "",
     },
     Section {
         title: "A million runs",
-        program: &["floor", "soak"],
-        before: include_str!("../../notes/soak.md"),
+        command: "soak",
+        before: include_str!("../notes/soak.md"),
         after: "",
     },
     Section {
         title: "Dispatcher",
-        program: &["dispatch"],
-        before: include_str!("../../notes/dispatch.md"),
+        command: "dispatch",
+        before: include_str!("../notes/dispatch.md"),
         after: "",
     },
     Section {
         title: "Queue",
-        program: &["queue"],
-        before: include_str!("../../notes/queue.md"),
+        command: "queue",
+        before: include_str!("../notes/queue.md"),
         after: "",
     },
 ];
 
-/// Runs a program beside this one, shows what it prints, and gives that.
-fn measure(program: &[&str]) -> Result<String> {
-    let (name, arguments) =
-        program.split_first().ok_or_else(|| Error::other("a section without a program"))?;
-    let path = std::env::current_exe()?.with_file_name(name);
-    let mut child = Command::new(&path)
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| Error::other(format!("{}: {error}", path.display())))?;
-    let mut told = String::new();
+/// Runs one section as a process of its own, so that none inherits the memory and the threads of
+/// another; shows what it prints, and returns that.
+fn measure(command: &str) -> Result<String> {
+    let mut child =
+        Command::new(std::env::current_exe()?).arg(command).stdout(Stdio::piped()).spawn()?;
+    let mut printed = String::new();
     for line in child.stdout.take().map(BufReader::new).into_iter().flat_map(BufReader::lines) {
         let line = line?;
         println!("{line}");
-        told.push_str(&line);
-        told.push('\n');
+        printed.push_str(&line);
+        printed.push('\n');
     }
     let status = child.wait()?;
     if status.success() {
-        return Ok(told.trim().to_owned());
+        return Ok(printed.trim().to_owned());
     }
-    Err(Error::other(format!("{} ended with {status}", program.join(" "))))
+    Err(Error::other(format!("{command} ended with {status}")))
 }
 
 /// The first line of a file or of what a program prints that has something behind this word.
@@ -117,25 +112,25 @@ fn place() -> String {
     )
 }
 
-fn main() -> Result<()> {
-    let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let mut document = format!("{}\n{}\n", include_str!("../../notes/head.md"), place());
+/// Measures the sections that are named, or all, which also writes the document.
+pub(crate) fn run(wanted: &[String]) -> Result<()> {
+    let mut document = format!("{}\n{}\n", include_str!("../notes/head.md"), place());
     for section in SECTIONS {
-        let name = section.program.join("-");
-        if !wanted.is_empty() && !wanted.contains(&name) {
+        let name = section.command;
+        if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
             continue;
         }
         println!("\n## {} ({name})\n", section.title);
-        let told = measure(section.program)?;
+        let tables = measure(name)?;
         let Section { title, before, after, .. } = section;
-        let parts = [before.trim(), &told, after.trim()];
+        let parts = [before.trim(), &tables, after.trim()];
         let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         write!(document, "\n## {title}\n\n{}\n", parts.join("\n\n")).map_err(Error::other)?;
     }
     if !wanted.is_empty() {
         return Ok(());
     }
-    let chaos = include_str!("../../notes/chaos.md").trim();
+    let chaos = include_str!("../notes/chaos.md").trim();
     write!(document, "\n## Chaos\n\n{chaos}\n").map_err(Error::other)?;
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/BENCHMARKS.md");
     std::fs::write(&path, document)?;

@@ -173,7 +173,7 @@ pub(crate) async fn paced(url: &str, work: &Work, rate: f64, lasts: Duration) ->
         }
         drop(due);
     };
-    let callers = (0..crate::CALLERS * 4).map(|n| {
+    let callers = (0..super::CALLERS * 4).map(|n| {
         let queue = &queue;
         async move {
             let (mut caller, request) = (Caller::connect(url).await?, work.request(n));

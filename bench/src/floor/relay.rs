@@ -13,8 +13,8 @@ use axum::{Json, Router};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
-use crate::load::TOOLS;
-use crate::process::failed;
+use super::load::TOOLS;
+use super::process::failed;
 
 /// A call as the daemon made it.
 struct Call {
@@ -49,7 +49,7 @@ pub(crate) async fn serve() -> Result<()> {
         .route("/api/agents/stream", post(stream))
         .route("/v1/chat/completions", post(chat))
         .with_state(Arc::new(Relay { http, upstream, calls }));
-    crate::listen(router).await
+    super::listen(router).await
 }
 
 fn read(upstream: &str, call: &Value) -> Option<Call> {

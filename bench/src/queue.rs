@@ -1,7 +1,5 @@
-//! `make bench`: rows claimed and acknowledged per second by the reference backend's own
+//! `bench queue`: rows claimed and acknowledged per second by the reference backend's own
 //! primitives, on a durable SQLite file and on a durable PostgreSQL server, round by round.
-
-#![allow(clippy::print_stdout, reason = "the table is the result")]
 
 use std::io::{Error, Result};
 use std::path::Path;
@@ -80,8 +78,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-#[tokio::main]
-async fn main() -> Result<()> {
+/// Runs all rounds and prints the table.
+pub(crate) async fn run() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let file = format!("sqlite:{}", dir.path().join("mission-control.db").display());
     let server = Postgres::start_durable(Path::new(dir.path()));

@@ -12,9 +12,9 @@ use test_support::program::Program;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::load::Work;
-use crate::process::{Process, failed};
-use crate::small;
+use super::load::Work;
+use super::process::{Process, failed};
+use super::small;
 
 /// What came out last, by kind.
 const COUNTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/counts.json");
@@ -69,7 +69,7 @@ fn kinds() -> [Kind; 4] {
 /// Counts everything; `write` keeps the counts instead of comparing them.
 pub(crate) async fn run(daemon: &Path, write: bool) -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let upstream = Process::start("floor", dir.path(), &[], &["upstream"]).await?;
+    let upstream = Process::start("bench", dir.path(), &[], &["upstream"]).await?;
     small::workspace(dir.path())?;
     skills(dir.path())?;
     let settings = small::settings(&upstream.url);

@@ -4,8 +4,8 @@ use std::io::Result;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::process::failed;
 use super::{Process, Program, median};
-use crate::process::failed;
 
 /// How often each is started.
 const TIMES: usize = 11;

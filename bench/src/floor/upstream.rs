@@ -10,7 +10,7 @@ use axum::response::Response;
 use axum::routing::post;
 use serde_json::{Value, json};
 
-use crate::load::{EVENTS, TOOLS};
+use super::load::{EVENTS, TOOLS};
 
 /// What was asked since somebody wanted to know.
 type Record = Arc<Mutex<Option<Vec<Value>>>>;
@@ -31,7 +31,7 @@ pub(crate) async fn serve() -> std::io::Result<()> {
         )
         .fallback(answer)
         .with_state(record);
-    crate::listen(router).await
+    super::listen(router).await
 }
 
 async fn answer(

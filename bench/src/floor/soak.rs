@@ -3,10 +3,10 @@
 use std::io::Result;
 use std::time::Duration;
 
-use crate::CALLERS;
-use crate::load::{self, Work};
-use crate::process::{Process, failed};
-use crate::small;
+use super::CALLERS;
+use super::load::{self, Work};
+use super::process::{Process, failed};
+use super::small;
 
 /// How many runs.
 const RUNS: usize = 1_000_000;
@@ -16,7 +16,7 @@ const LAP: Duration = Duration::from_secs(10);
 /// Prints memory and open files after the first tenth of the runs, in the middle and at the end.
 pub(crate) async fn run() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let upstream = Process::start("floor", dir.path(), &[], &["upstream"]).await?;
+    let upstream = Process::start("bench", dir.path(), &[], &["upstream"]).await?;
     small::workspace(dir.path())?;
     let mut settings = small::settings(&upstream.url);
     settings.retain(|(name, _)| *name != "RUST_LOG");

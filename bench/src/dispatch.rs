@@ -1,8 +1,6 @@
-//! `make bench`: notifications per second through the real dispatcher and the reference
+//! `bench dispatch`: notifications per second through the real dispatcher and the reference
 //! backend on durable SQLite, with a daemon that answers at once; and the time from stored to
 //! forwarded.
-
-#![allow(clippy::print_stdout, reason = "the table is the result")]
 
 use std::collections::HashMap;
 use std::io::{Error, Result};
@@ -169,8 +167,8 @@ fn median<T: Copy + PartialOrd>(mut values: Vec<T>) -> T {
     values[values.len() / 2]
 }
 
-#[tokio::main]
-async fn main() -> Result<()> {
+/// Runs all rounds and prints the table.
+pub(crate) async fn run() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let (mut program, backend) = backend(dir.path()).await.map_err(|error| failed(&error))?;
     let (daemon, arrivals) = daemon().await?;

@@ -1,19 +1,17 @@
-//! `make bench`: what the daemon costs over the floor.
+//! `bench floor`: what the daemon costs over the floor.
 //!
 //! The floor is a relay that makes the same calls of model and backend with the same bodies, reads
 //! and writes the same JSON, and does nothing else. Model and backend are one instant server in a
 //! process of its own, as are relay and daemon; rounds of both are interleaved.
 
-#![allow(clippy::print_stdout, reason = "the table is the result")]
-
-mod count;
+pub(crate) mod count;
 mod load;
-mod peers;
+pub(crate) mod peers;
 mod process;
-mod relay;
+pub(crate) mod relay;
 mod small;
-mod soak;
-mod upstream;
+pub(crate) mod soak;
+pub(crate) mod upstream;
 
 use std::io::{Error, Result};
 use std::time::Duration;
@@ -21,8 +19,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use test_support::program::Program;
 
-use crate::load::{Measured, Work};
-use crate::process::{Process, failed};
+use self::load::{Measured, Work};
+use self::process::{Process, failed};
 
 /// Rounds per figure.
 const ROUNDS: usize = 5;
@@ -134,9 +132,9 @@ async fn record(
     recorded.json().await.map_err(failed)
 }
 
-async fn run() -> Result<()> {
+pub(crate) async fn run() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let upstream = Process::start("floor", dir.path(), &[], &["upstream"]).await?;
+    let upstream = Process::start("bench", dir.path(), &[], &["upstream"]).await?;
     small::workspace(dir.path())?;
     let settings = small::settings(&upstream.url);
     let daemon = Process::start("wombat-daemon", dir.path(), &settings, &[]).await?;
@@ -149,7 +147,7 @@ async fn run() -> Result<()> {
     let templates = dir.path().join("calls.json");
     std::fs::write(&templates, calls.to_string())?;
     let settings = [("UPSTREAM", upstream.url.clone()), ("CALLS", templates.display().to_string())];
-    let relay = Process::start("floor", dir.path(), &settings, &["relay"]).await?;
+    let relay = Process::start("bench", dir.path(), &settings, &["relay"]).await?;
     let arms = [&relay, &daemon];
     println!("| what | figures | ratio | goal |\n| --- | --- | --- | --- |");
     for (work, name) in kinds.iter().zip(["send, task known, no tools", "a turn with two tools"]) {
@@ -174,27 +172,6 @@ async fn streams(arms: [&Process; 2]) -> Result<()> {
         daemon / floor
     );
     Ok(())
-}
-
-#[tokio::main]
-async fn main() -> Result<()> {
-    match std::env::args().nth(1).as_deref() {
-        Some("upstream") => upstream::serve().await,
-        Some("relay") => relay::serve().await,
-        Some("peers") => peers::run().await,
-        Some("soak") => soak::run().await,
-        Some("count") => {
-            let arguments: Vec<_> = std::env::args().skip(2).collect();
-            let (flags, paths): (Vec<_>, Vec<_>) =
-                arguments.iter().partition(|argument| argument.starts_with("--"));
-            let Some(daemon) = paths.first() else {
-                return Err(Error::other("which daemon? floor count PATH [--write]"));
-            };
-            let daemon = std::path::absolute(daemon)?;
-            count::run(&daemon, flags.iter().any(|flag| *flag == "--write")).await
-        }
-        _ => run().await,
-    }
 }
 
 /// Serves on a free port, and says where in the words that [`Program::url`] waits for.

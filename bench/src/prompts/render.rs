@@ -59,15 +59,15 @@ fn measure(dir: &tempfile::TempDir, name: &str, mode: SkillsMode) -> std::io::Re
         let request = PromptRequest { role: &role, mode: PromptMode::Full, heartbeat: false, now };
         std::hint::black_box(workspace.snapshot().prompt(&request));
     };
-    crate::row(
+    super::row(
         &format!("prompt of {SKILLS} skills, {name}, as every run renders it"),
-        crate::median(100_000, || render(0)),
+        super::median(100_000, || render(0)),
         "≤ 20 µs",
     );
     let mut day = 0;
-    crate::row(
+    super::row(
         &format!("prompt of {SKILLS} skills, {name}, the first of a day"),
-        crate::median(200, || {
+        super::median(200, || {
             day += 1;
             render(day);
         }),
