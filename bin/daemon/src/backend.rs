@@ -1,4 +1,4 @@
-//! What the backend can do, remembered for a minute.
+//! The backend: clients for each user and role, and its capabilities, which are cached.
 
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -11,72 +11,72 @@ use mc_client::token::{AgentAuth, TokenMinter};
 use mc_client::types::{CONTRACT_VERSION, Capabilities};
 use tokio::sync::Mutex;
 
-/// How long an answer is used before the backend is asked again.
-const FRESH: Duration = Duration::from_secs(60);
+/// How long capabilities are cached.
+const CAPABILITIES_TTL: Duration = Duration::from_secs(60);
 
-/// How long the backend may take to say what it can do, with all tries.
-const ASK_LIMIT: Duration = Duration::from_secs(10);
+/// The timeout of fetching the capabilities, retries included.
+const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many tokens are kept.
-const TOKENS: usize = 1_024;
+/// How many tokens are cached.
+const MAX_TOKENS: usize = 1_024;
 
-/// The user and role of calls that serve no single user.
-const OWN_USER: &str = "wombat";
-const OWN_ROLE: &str = "system";
+/// User and role of calls on nobody's behalf.
+const SYSTEM_USER: &str = "wombat";
+const SYSTEM_ROLE: &str = "system";
 
-/// Whether a contract's version is ours: it is additive within v1, so that v1.2 fits, and v2 and
-/// v10 do not.
-pub fn fits(version: &str) -> bool {
+/// Whether a contract version is compatible: the contract is additive within v1, so that v1.2 is, and
+/// v2 and v10 are not.
+pub fn is_compatible(version: &str) -> bool {
     let rest = version.strip_prefix(CONTRACT_VERSION);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// The backend, and who may call it.
+/// The backend, and the tokens to call it.
 #[derive(Debug)]
 pub struct Backend {
     client: McClient,
     minter: Arc<TokenMinter>,
-    /// The newest tokens, by user and role: the next message of a session mostly comes while the
-    /// last one's token is good.
+    /// Cached tokens by user and role: the next message of a session mostly comes while the last
+    /// token is valid.
     tokens: std::sync::Mutex<HashMap<String, Arc<AgentAuth>>>,
-    known: ArcSwapOption<Known>,
-    /// Held by the one that asks, so that a crowd of first runs asks once.
-    asking: Mutex<()>,
-    /// The newest failure, for those who waited for it.
-    failed: ArcSwapOption<(Instant, McError)>,
+    known: ArcSwapOption<CachedCapabilities>,
+    /// Held while fetching, so that many concurrent first runs ask once.
+    fetch_lock: Mutex<()>,
+    /// The last failure, for the callers that waited for it.
+    last_failure: ArcSwapOption<(Instant, McError)>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct CachedCapabilities {
     capabilities: Arc<Capabilities>,
     at: Instant,
 }
 
 impl Backend {
-    /// A backend of which nothing is known yet.
+    /// A backend whose capabilities are unknown yet.
     pub fn new(client: McClient, minter: Arc<TokenMinter>) -> Self {
-        let (known, failed) = (ArcSwapOption::empty(), ArcSwapOption::empty());
+        let (known, last_failure) = (ArcSwapOption::empty(), ArcSwapOption::empty());
         let tokens = std::sync::Mutex::default();
-        Self { client, minter, tokens, known, asking: Mutex::new(()), failed }
+        Self { client, minter, tokens, known, fetch_lock: Mutex::new(()), last_failure }
     }
 
-    /// Where it is.
+    /// Its base URL.
     pub fn url(&self) -> &str {
         self.client.base_url()
     }
 
-    /// The backend as one user's agent.
+    /// A client that calls the backend as an agent (role) of a user.
     pub fn agent(&self, user_id: &str, role: &str) -> Result<AgentClient, McError> {
-        // A role has no line break in it, so that no two pairs share a key.
+        // A role has no line break, so that no two pairs share a key.
         let key = [role, "\n", user_id].concat();
         let known = self.tokens().get(&key).cloned();
         if let Some(auth) = known {
             return Ok(self.client.agent(auth));
         }
-        // Signed outside of the lock.
+        // Signed outside the lock.
         let auth = Arc::new(AgentAuth::new(self.minter.clone(), user_id, role)?);
         let mut tokens = self.tokens();
-        if tokens.len() >= TOKENS {
+        if tokens.len() >= MAX_TOKENS {
             tokens.clear();
         }
         tokens.insert(key, Arc::clone(&auth));
@@ -87,68 +87,71 @@ impl Backend {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The backend for calls that serve no single user: what it can do, what tools it has.
-    pub fn own_agent(&self) -> Result<AgentClient, McError> {
-        self.agent(OWN_USER, OWN_ROLE)
+    /// A client for calls on nobody's behalf: capabilities, the list of tools.
+    pub fn system_agent(&self) -> Result<AgentClient, McError> {
+        self.agent(SYSTEM_USER, SYSTEM_ROLE)
     }
 
-    /// Asks the backend what it can do.
-    pub async fn ask(&self, traceparent: &str) -> Result<Arc<Capabilities>, McError> {
-        let deadline = tokio::time::Instant::now() + ASK_LIMIT;
-        let agent = self.own_agent()?.with_trace(traceparent).with_deadline(deadline);
+    /// Asks the backend for its capabilities.
+    pub async fn fetch_capabilities(
+        &self,
+        traceparent: &str,
+    ) -> Result<Arc<Capabilities>, McError> {
+        let deadline = tokio::time::Instant::now() + ASK_TIMEOUT;
+        let agent = self.system_agent()?.with_trace(traceparent).with_deadline(deadline);
         let capabilities = match agent.capabilities().await {
             Ok(capabilities) => capabilities,
-            // A backend without the endpoint has only the required part.
+            // A backend without the endpoint implements the required part only.
             Err(error) if error.is_not_found() => Capabilities::default(),
             Err(error) => return Err(error),
         };
-        // The same capabilities stay the same object, so that what is made from them stays too.
+        // Unchanged capabilities stay the same object, so that nothing is rebuilt from them.
         let capabilities = match self.known.load_full() {
             Some(known) if *known.capabilities == capabilities => known.capabilities.clone(),
             Some(_) | None => Arc::new(capabilities),
         };
-        self.known.store(Some(Arc::new(Known {
+        self.known.store(Some(Arc::new(CachedCapabilities {
             capabilities: capabilities.clone(),
             at: Instant::now(),
         })));
         Ok(capabilities)
     }
 
-    /// What the backend can do, from memory while that is fresh. When the backend does not answer,
-    /// what was known before goes on to hold.
+    /// The capabilities, cached for a minute. When the backend is unavailable, the old ones stay in
+    /// use.
     pub async fn capabilities(&self, traceparent: &str) -> Result<Arc<Capabilities>, McError> {
-        if let Some(fresh) = self.fresh() {
+        if let Some(fresh) = self.cached() {
             return Ok(fresh);
         }
         let arrived = Instant::now();
-        let _one_asks = self.asking.lock().await;
-        if let Some(fresh) = self.fresh() {
+        let _guard = self.fetch_lock.lock().await;
+        if let Some(fresh) = self.cached() {
             return Ok(fresh);
         }
-        // In an outage a crowd does not ask one after the other: who waited while the one in front
-        // found nobody has its answer.
-        let waited_for = self.failed.load_full().filter(|failed| failed.0 > arrived);
+        // In an outage the waiting callers do not ask one after the other: whoever waited for the
+        // failed attempt gets its error.
+        let waited_for = self.last_failure.load_full().filter(|failed| failed.0 > arrived);
         let asked = match waited_for {
             Some(failed) => Err(failed.1.clone()),
-            None => self.ask(traceparent).await,
+            None => self.fetch_capabilities(traceparent).await,
         };
         if let Err(error) = &asked {
-            self.failed.store(Some(Arc::new((Instant::now(), error.clone()))));
+            self.last_failure.store(Some(Arc::new((Instant::now(), error.clone()))));
         }
         match (asked, self.known.load_full()) {
             (Ok(capabilities), _) => Ok(capabilities),
             (Err(error), Some(stale)) if error.is_retryable() => {
-                tracing::warn!(%error, "the backend's capabilities could not be refreshed");
+                tracing::warn!(%error, "backend capabilities could not be refreshed; using the cached ones");
                 Ok(stale.capabilities.clone())
             }
             (Err(error), Some(_) | None) => Err(error),
         }
     }
 
-    fn fresh(&self) -> Option<Arc<Capabilities>> {
+    fn cached(&self) -> Option<Arc<Capabilities>> {
         let known = self.known.load();
         let known = known.as_ref()?;
-        (known.at.elapsed() < FRESH).then(|| known.capabilities.clone())
+        (known.at.elapsed() < CAPABILITIES_TTL).then(|| known.capabilities.clone())
     }
 }
 
@@ -176,9 +179,9 @@ mod tests {
         for (user, role) in [("bob", "scout"), ("ann", "helper"), ("ann\nscout", "x")] {
             assert_ne!(token(user, role), first, "{user} {role}");
         }
-        for n in 0..=TOKENS {
+        for n in 0..=MAX_TOKENS {
             backend.agent(&format!("u{n}"), "scout").unwrap();
         }
-        assert!(backend.tokens().len() <= TOKENS);
+        assert!(backend.tokens().len() <= MAX_TOKENS);
     }
 }

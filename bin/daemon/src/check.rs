@@ -1,4 +1,5 @@
-//! `wombat-daemon check`: the whole set-up in plain words, each line with what to do.
+//! `wombat-daemon check`: checks settings, workspace, model, backend and tools; each finding says what to
+//! do.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,26 +14,26 @@ use service::trace::TraceId;
 use wombat_core::advice::{KnownTools, advise};
 use wombat_core::workspace::{Snapshot, Workspace, WorkspaceOptions, WorkspaceStatus};
 
-use crate::backend::{Backend, fits};
+use crate::backend::{Backend, is_compatible};
 use crate::settings::Settings;
 use crate::tools::{self, Tools};
 
-/// How long the backend is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout of asking the backend.
+const BACKEND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Features that a backend may lack, and what is lost without them.
-const WORTH_HAVING: [(&str, &str); 3] = [
+/// Optional features that a backend should have, and what is lost without them.
+const RECOMMENDED_FEATURES: [(&str, &str); 3] = [
     ("messages_list", "agents do not see the thread unless the caller sends it"),
     ("message_lookup", "a repeated run asks the model again"),
     ("tasks_get", "an unknown task is found out only when the reply is stored"),
 ];
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// As it should be.
+    /// Nothing to do.
     Good,
-    /// Runs work, and something should be mended.
+    /// Runs work, but something should be corrected.
     Warning,
     /// No run can work.
     Failure,
@@ -41,9 +42,9 @@ pub enum Level {
 /// One line of the report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// How bad it is.
+    /// The severity.
     pub level: Level,
-    /// What, and what to do.
+    /// What was found, and what to do.
     pub text: String,
 }
 
@@ -58,7 +59,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Checks everything. Asks the backend what it can do; asks no model, which would cost money.
+/// Checks everything. Asks the backend for its capabilities; calls no model, which would cost money.
 pub async fn check(layers: &Layers) -> Vec<Finding> {
     let mut report = Report::default();
     match Settings::read(layers) {
@@ -80,13 +81,13 @@ pub async fn check(layers: &Layers) -> Vec<Finding> {
             {
                 report.advice(&options, &snapshot, &unknown_tools());
             }
-            report.warn("model and backend: not looked at until the settings are right");
+            report.warn("model and backend: not checked until the settings are valid");
         }
     }
     report.0
 }
 
-/// Whether a run could not work.
+/// Whether no run can work.
 pub fn has_failed(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| finding.level == Level::Failure)
 }
@@ -101,7 +102,7 @@ fn workspace_of(settings: &Settings) -> WorkspaceOptions {
     }
 }
 
-/// Where the workspace is, as far as that can be told although something else is wrong.
+/// The workspace's options as far as they can be read while other settings are invalid.
 fn workspace_without_settings(layers: &Layers) -> WorkspaceOptions {
     let mut reader = Reader::new(layers);
     WorkspaceOptions {
@@ -116,11 +117,11 @@ fn workspace_without_settings(layers: &Layers) -> WorkspaceOptions {
 }
 
 /// A workspace that could be read.
-type Looked = Option<(WorkspaceOptions, Arc<Snapshot>)>;
+type ReadableWorkspace = Option<(WorkspaceOptions, Arc<Snapshot>)>;
 
 /// What is known of tools when the backend cannot be asked.
 fn unknown_tools() -> KnownTools {
-    let names = tools::names().into_iter().map(str::to_owned).collect();
+    let names = tools::builtin_names().into_iter().map(str::to_owned).collect();
     KnownTools { names, endpoints: Vec::new(), complete: false }
 }
 
@@ -140,7 +141,7 @@ impl Report {
         self.0.push(Finding { level: Level::Failure, text: text.into() });
     }
 
-    fn workspace(&mut self, options: WorkspaceOptions) -> Looked {
+    fn workspace(&mut self, options: WorkspaceOptions) -> ReadableWorkspace {
         let workspace = Workspace::open(options.clone());
         let snapshot = workspace.snapshot();
         if snapshot.status() == WorkspaceStatus::Missing {
@@ -149,9 +150,9 @@ impl Report {
             }
             return None;
         }
-        let on = snapshot.skills().iter().filter(|skill| skill.enabled).count();
+        let enabled = snapshot.skills().iter().filter(|skill| skill.enabled).count();
         self.good(format!(
-            "workspace: {}: {} roles, {on} of {} skills on, {} endpoints",
+            "workspace: {}: {} roles, {enabled} of {} skills enabled, {} endpoints",
             options.path.display(),
             snapshot.agents().len(),
             snapshot.skills().len(),
@@ -166,11 +167,11 @@ impl Report {
         }
     }
 
-    /// The tools from outside, all asked for once; then the workspace's advice, which needs them.
+    /// Asks all sources of external tools, then gives the workspace's advice, which needs them.
     async fn tools(
         &mut self,
         settings: &Settings,
-        workspace: Looked,
+        workspace: ReadableWorkspace,
         backend: Option<(Arc<Backend>, Arc<Capabilities>)>,
     ) {
         let Some((options, snapshot)) = workspace else { return };
@@ -181,18 +182,18 @@ impl Report {
             Ok(http) => http,
             Err(error) => {
                 let why = service::http::explain(&error);
-                return self.fail(format!("tools: no HTTP client: {why}"));
+                return self.fail(format!("tools: the HTTP client could not be created: {why}"));
             }
         };
         let tools =
             Tools::new(settings.openapi.clone(), &backend, http, settings.workspace.clone());
-        let (known, wrong) = tools.look_over(&snapshot, &capabilities).await;
+        let (known, problems) = tools.inspect(&snapshot, &capabilities).await;
         tools.close().await;
-        let outside = known.names.len().saturating_sub(tools::names().len());
-        if outside > 0 {
-            self.good(format!("tools: {outside} from outside: OpenAPI, the backend's own, MCP"));
+        let external = known.names.len().saturating_sub(tools::builtin_names().len());
+        if external > 0 {
+            self.good(format!("tools: {external} external ones (OpenAPI, the backend's own, MCP)"));
         }
-        for what in wrong {
+        for what in problems {
             self.warn(format!("tools: {what}"));
         }
         self.advice(&options, &snapshot, &known);
@@ -205,9 +206,9 @@ impl Report {
             Err(error) => return self.fail(format!("model: {error}")),
         };
         match (client.configured(), default.provider.key_variable()) {
-            (true, _) => self.good(format!("model: {default} (not asked: that would cost money)")),
+            (true, _) => self.good(format!("model: {default} (not called: that would cost money)")),
             (false, variable) => self.fail(format!(
-                "model: {default} cannot be asked without a key; set {}, or LLM_PROVIDER=offline to try things out",
+                "model: {default} needs an API key; set {}, or LLM_PROVIDER=offline to try things out",
                 variable.unwrap_or("its key")
             )),
         }
@@ -219,19 +220,21 @@ impl Report {
             Ok(http) => http,
             Err(error) => {
                 let why = service::http::explain(&error);
-                self.fail(format!("backend: the HTTP client cannot be made: {why}"));
+                self.fail(format!("backend: the HTTP client could not be created: {why}"));
                 return None;
             }
         };
         let client = McClient::new(url, http, settings.backend_retry);
         let backend = Arc::new(Backend::new(client, settings.minter.clone()));
         let trace = TraceId::random();
-        let asked = tokio::time::timeout(PATIENCE, backend.ask(&trace.traceparent())).await;
+        let asked =
+            tokio::time::timeout(BACKEND_TIMEOUT, backend.fetch_capabilities(&trace.traceparent()))
+                .await;
         let capabilities = match asked {
             Ok(Ok(capabilities)) => capabilities,
             Ok(Err(error)) if error.is_auth() => {
                 self.fail(format!(
-                    "backend: {url} refuses the agent token; AGENT_JWT_SECRET must be the same on both sides"
+                    "backend: {url} rejects the agent token; AGENT_JWT_SECRET must be the same on both sides"
                 ));
                 return None;
             }
@@ -240,19 +243,19 @@ impl Report {
                 return None;
             }
             Err(_) => {
-                self.fail(format!("backend: {url} does not answer; is it overloaded?"));
+                self.fail(format!("backend: {url} does not answer (timeout); is it overloaded?"));
                 return None;
             }
         };
         let theirs = &capabilities.contract_version;
         if theirs.is_empty() {
             self.fail(format!(
-                "backend: {url} does not say what it can do (GET /api/mission-control/capabilities); \
+                "backend: {url} does not report its capabilities (GET /api/mission-control/capabilities); \
                  see docs/CONTROL_PLANE_CONTRACT.md, or correct BACKEND_URL"
             ));
             return None;
         }
-        if !fits(theirs) {
+        if !is_compatible(theirs) {
             self.fail(format!(
                 "backend: {url} speaks contract {theirs:?}, and this daemon {CONTRACT_VERSION:?}; \
                  update the older one"
@@ -260,7 +263,7 @@ impl Report {
             return None;
         }
         self.good(format!("backend: {url} answers and speaks contract {theirs}"));
-        for (feature, without) in WORTH_HAVING {
+        for (feature, without) in RECOMMENDED_FEATURES {
             if !capabilities.has(feature) {
                 self.warn(format!("backend: it lacks {feature}: {without}; add it when you can"));
             }

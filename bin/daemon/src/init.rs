@@ -1,4 +1,4 @@
-//! `wombat-daemon init`: a workspace to start from.
+//! `wombat-daemon init`: writes a workspace to start from.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,26 +14,29 @@ const FILES: [(&str, &str); 7] = [
     ("agent-config.json", include_str!("../starter/agent-config.json")),
 ];
 
-/// Why there is no starter workspace.
+/// Why the workspace was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
-    /// Something would be overwritten; nothing was written.
+    /// Files exist; nothing was written.
     #[error("{} would be overwritten; nothing was written. Use --force to replace them", .0.join(", "))]
     Exists(Vec<String>),
     /// A file could not be written.
-    #[error("{} cannot be written: {cause}", .path.display())]
+    #[error("{} could not be written: {cause}", .path.display())]
     Write {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         cause: std::io::Error,
     },
 }
 
-/// Writes the files; gives their paths. Overwrites only with `force`, and then only these.
+/// Writes the files and returns their paths. Overwrites only with `force`, and only these files.
+///
+/// # Errors
+/// When a file exists and `force` is not given, or one cannot be written.
 pub fn init(dir: &Path, force: bool) -> Result<Vec<PathBuf>, InitError> {
     let paths = FILES.map(|(name, _)| dir.join(name));
-    // A link counts as there, wherever it leads: what it leads to is not ours to replace.
+    // A symbolic link counts as existing, whatever its target: the target is not ours to replace.
     let there = |path: &&PathBuf| path.symlink_metadata().is_ok();
     let existing: Vec<String> =
         paths.iter().filter(there).map(|path| path.display().to_string()).collect();
@@ -46,7 +49,7 @@ pub fn init(dir: &Path, force: bool) -> Result<Vec<PathBuf>, InitError> {
     Ok(paths.into())
 }
 
-/// The whole file or none of it: a daemon may be watching.
+/// Writes atomically: a running daemon may be watching the folder.
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;

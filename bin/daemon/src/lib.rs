@@ -1,4 +1,8 @@
-//! The agent runtime as a library: settings in, a listener served until told to stop.
+//! The agent runtime as a library.
+//!
+//! Its rooms, from the ground up: `run` (what a run is), then `tools`, `webhook`, `sessions` and
+//! `backend` (what a run uses), `state` (all of them together), `agent` and `model_task` (executing a
+//! run, or a single model call), `api` (HTTP). Imports only go down.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -7,18 +11,15 @@ pub mod api;
 pub mod backend;
 pub mod chat;
 pub mod check;
-mod compact;
-mod errand;
 pub mod init;
-mod llm_task;
 pub mod metrics;
+mod model_task;
 pub mod protocols;
-pub mod runs;
+pub mod run;
 pub mod sessions;
 pub mod settings;
 pub mod state;
 pub mod tools;
-pub mod usage;
 pub mod webhook;
 
 use std::time::Duration;
@@ -31,20 +32,20 @@ use tokio_util::sync::CancellationToken;
 use crate::settings::Settings;
 use crate::state::{App, SetupError};
 
-/// How often what was observed is folded into the metrics' buckets, and the sources of tools are
-/// looked at.
-const UPKEEP: Duration = Duration::from_secs(5);
+/// The interval of background work: metrics are folded into buckets, tool sources are refreshed.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often the end of the runs is looked for while draining.
-const DRAIN_LOOK: Duration = Duration::from_millis(20);
+/// How often the number of runs in flight is checked while draining.
+const DRAIN_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How long answers that are ready may take to leave, once all runs have ended.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// How long the last responses may take to be sent, and background tasks to end, once all runs have
+/// ended.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why the daemon stopped other than by being told to.
+/// Why the daemon stopped without being told to.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// It could not be put together.
+    /// It could not be set up.
     #[error(transparent)]
     Setup(#[from] SetupError),
     /// The listener failed.
@@ -53,14 +54,17 @@ pub enum ServeError {
 }
 
 impl ServeError {
-    /// Whether a setting is at fault, so that a restart does not help.
-    pub fn is_a_setting(&self) -> bool {
+    /// Whether a setting is wrong, so that a restart does not help.
+    pub fn is_configuration(&self) -> bool {
         matches!(self, Self::Setup(SetupError::Llm(_)))
     }
 }
 
 /// Serves until `shutdown`, then lets the runs in flight finish for as long as the settings allow.
-pub async fn run(
+///
+/// # Errors
+/// When the daemon cannot be set up, or the listener fails.
+pub async fn serve(
     listener: TcpListener,
     settings: Settings,
     shutdown: CancellationToken,
@@ -73,13 +77,13 @@ pub async fn run(
         tracing::warn!("{warning}");
     }
     if !app.llm.configured() {
-        tracing::warn!("no model can be asked yet: its provider needs a key (see /health)");
+        tracing::warn!("model not configured: its provider needs an API key (see /health)");
     }
     let upkeep = {
         let app = app.clone();
         tokio::spawn(async move {
             loop {
-                sleep(UPKEEP).await;
+                sleep(UPKEEP_INTERVAL).await;
                 app.metrics.upkeep();
                 app.tools.warm_up(&app.workspace.snapshot());
             }
@@ -93,14 +97,14 @@ pub async fn run(
     tokio::select! {
         () = &mut server => {}
         () = shutdown.cancelled() => {
-            // The listener stays open, so that new runs are told to go elsewhere.
+            // The listener stays open, so that new runs get the error `draining`.
             tokio::select! {
                 () = &mut server => {}
-                () = finish_runs(&app, drain) => {}
+                () = drain_runs(&app, drain) => {}
             }
             close.cancel();
-            if timeout(LAST_ANSWERS, &mut server).await.is_err() {
-                tracing::info!("connections that were still open are closed");
+            if timeout(CLOSE_TIMEOUT, &mut server).await.is_err() {
+                tracing::info!("closing connections that are still open");
             }
         }
     }
@@ -111,21 +115,21 @@ pub async fn run(
     Ok(())
 }
 
-/// No new runs; those in flight get their time, then are dropped.
-async fn finish_runs(app: &App, drain: Duration) {
+/// Stops admitting runs, gives those in flight their time, then drops them.
+async fn drain_runs(app: &App, drain: Duration) {
     app.runs.start_draining();
     let in_flight = app.runs.in_flight();
-    tracing::info!(in_flight, "stopping: no new runs are taken");
+    tracing::info!(in_flight, "shutting down: draining runs, no new ones are admitted");
     let end = Instant::now() + drain;
     while app.runs.in_flight() > 0 && Instant::now() < end {
-        sleep(DRAIN_LOOK).await;
+        sleep(DRAIN_POLL_INTERVAL).await;
     }
     if app.runs.in_flight() > 0 {
-        tracing::warn!(in_flight = app.runs.in_flight(), "dropping the runs that did not finish");
+        tracing::warn!(in_flight = app.runs.in_flight(), "drain timeout: dropping unfinished runs");
         app.runs.interrupt();
     }
     app.runs.tracker().close();
-    if timeout(LAST_ANSWERS, app.runs.tracker().wait()).await.is_err() {
-        tracing::warn!("some runs did not stop in time");
+    if timeout(CLOSE_TIMEOUT, app.runs.tracker().wait()).await.is_err() {
+        tracing::warn!("background tasks did not stop in time");
     }
 }

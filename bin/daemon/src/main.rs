@@ -14,13 +14,14 @@ use wombat_daemon::chat::Chat;
 use wombat_daemon::check::has_failed;
 use wombat_daemon::settings::Settings;
 
-/// A quarter less time for a run than with the C library's, for half a MiB (docs/BENCHMARKS.md).
+/// A run takes a quarter less time than with the C library's allocator, for half a MiB
+/// (docs/BENCHMARKS.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const NAME: &str = "wombat-daemon";
 
-/// Who to ask whether it is ready.
+/// The readiness probe of `wombat-daemon health`.
 const PROBE: Probe = Probe {
     program: NAME,
     host: "WOMBAT_HOST",
@@ -29,19 +30,19 @@ const PROBE: Probe = Probe {
     path: "/readyz",
 };
 
-/// What a person needs besides the flags.
+/// The end of `--help`.
 const HELP: &str = "\
 Settings, by their variables (`wombat-daemon config` shows those in force):
   AGENT_JWT_SECRET       Signs the agents' tokens; the same as the backend's. Required
   BACKEND_URL            The backend [http://localhost:8000]
-  AGENT_DAEMON_API_KEY   What callers must send as X-Agent-Daemon-Key; nobody is asked when absent
+  AGENT_DAEMON_API_KEY   What callers must send as X-Agent-Daemon-Key; no check when absent
   LLM_PROVIDER           openai, anthropic, gemini, … or offline, with OPENAI_API_KEY and its like
-  WOMBAT_WORKSPACE       The Markdown that the agents are made of
-  RUST_LOG               How much is logged: error, warn, info, debug [info]
+  WOMBAT_WORKSPACE       The folder of Markdown that defines the agents
+  RUST_LOG               The log level: error, warn, info, debug [info]
 
 Start:
   wombat-daemon init                      a workspace to begin with
-  wombat-daemon check                     is everything there that a run needs?
+  wombat-daemon check                     check settings, workspace, model and backend
   LLM_PROVIDER=offline wombat-daemon      serve without a model's key
   wombat-daemon chat --role scout         talk to a role of the daemon that serves
 
@@ -77,17 +78,17 @@ enum Command {
     Serve,
     /// Print the settings in force and where each came from; secrets are masked.
     Config,
-    /// Write a workspace to start from; nothing that is there is overwritten.
+    /// Write a workspace to start from; existing files are not overwritten.
     Init {
-        /// Where.
+        /// The folder.
         #[arg(default_value = "workspace", value_hint = ValueHint::DirPath)]
         dir: PathBuf,
-        /// Replace the files that are there.
+        /// Replace existing files.
         #[arg(long)]
         force: bool,
     },
-    /// Look the whole set-up over: settings, workspace, model, backend. Exit code 1 when no run
-    /// could work.
+    /// Check the whole set-up: settings, workspace, model, backend, tools. Exit code 1 when no run
+    /// can work.
     Check,
     /// Ask the running daemon whether it is ready, as a container's health check does. Exit code 0
     /// when it is, else 1.
@@ -136,7 +137,7 @@ fn init(dir: &Path, force: bool) -> ExitCode {
                 exit::say(path.display());
             }
             exit::say(format!(
-                "Next: set WOMBAT_WORKSPACE={}, then look the set-up over: {NAME} check",
+                "Next: set WOMBAT_WORKSPACE={}, then check the set-up: {NAME} check",
                 dir.display()
             ));
             ExitCode::SUCCESS
@@ -150,14 +151,14 @@ fn check(layers: &Layers) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return exit::fail(exit::FAILURE, NAME, &error),
     };
-    let progress = Progress::start("looking the set-up over");
+    let progress = Progress::start("checking the set-up");
     let findings = runtime.block_on(wombat_daemon::check::check(layers));
     drop(progress);
     for finding in &findings {
         exit::say(finding);
     }
     if has_failed(&findings) {
-        exit::say("No run could work. What is marked FAIL must be mended first.");
+        exit::say("No run can work. Correct what is marked FAIL first.");
         return ExitCode::from(exit::FAILURE);
     }
     exit::say("Runs can work.");
@@ -190,12 +191,12 @@ fn serve(settings: Settings) -> ExitCode {
         if let Err(problem) = service::otel::start(&settings.otel, NAME) {
             return exit::fail(exit::CONFIG, NAME, &problem);
         }
-        let ended = wombat_daemon::run(listener, settings, shutdown).await;
+        let ended = wombat_daemon::serve(listener, settings, shutdown).await;
         service::otel::stop().await;
         match ended {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                let code = if error.is_a_setting() { exit::CONFIG } else { exit::FAILURE };
+                let code = if error.is_configuration() { exit::CONFIG } else { exit::FAILURE };
                 exit::fail(code, NAME, &error)
             }
         }

@@ -1,4 +1,4 @@
-//! What Prometheus is told. Labels are bounded: no user, no session, and no name that a caller or a
+//! The Prometheus metrics. Labels are bounded: no user, no session, and no name that a caller or a
 //! model made up.
 
 use std::collections::HashMap;
@@ -13,10 +13,10 @@ use metrics_exporter_prometheus::{
     BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-/// Stands for every name that is not ours.
+/// The label value for every name that is not configured.
 const OTHER: &str = "other";
 
-/// Seconds; from a stored reply that is found again to the longest run.
+/// Seconds; from a replayed reply to the longest run.
 const BUCKETS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 
@@ -33,7 +33,7 @@ const FALLBACKS: &str = "wombat_llm_fallbacks_total";
 const TOKENS: &str = "wombat_llm_tokens_total";
 const COST: &str = "wombat_llm_cost_micro_usd_total";
 
-/// All metrics, and what each counts.
+/// All metrics with their help texts.
 const ALL: [(&str, &str); 12] = [
     (RUNS, "Runs that have ended, by role and outcome."),
     (RUN_SECONDS, "How long runs took, by outcome."),
@@ -56,13 +56,13 @@ pub struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     /// The models that the settings name.
-    models: HashMap<ModelRef, OfModel>,
+    models: HashMap<ModelRef, ModelSeries>,
     /// All others.
-    other: OnceLock<OfModel>,
+    other: OnceLock<ModelSeries>,
 }
 
-/// The series of a model, found once; those that only an answer has begin with the first one.
-struct OfModel {
+/// The series of a model, created once; those of answers are created with the first answer.
+struct ModelSeries {
     model: Label,
     ok: Counter,
     error: Counter,
@@ -73,17 +73,18 @@ struct OfModel {
     cost: OnceLock<Counter>,
 }
 
-impl OfModel {
+impl ModelSeries {
     fn new(recorder: &PrometheusRecorder, name: String) -> Self {
         let model = Label::new("model", name);
-        let of_model = |name| counter(recorder, name, vec![model.clone()]);
-        let of_calls =
-            |ok| counter(recorder, MODEL_CALLS, vec![model.clone(), outcome_label(of(ok))]);
+        let counter_of = |name| counter(recorder, name, vec![model.clone()]);
+        let of_calls = |ok| {
+            counter(recorder, MODEL_CALLS, vec![model.clone(), outcome_label(result_label(ok))])
+        };
         Self {
             ok: of_calls(true),
             error: of_calls(false),
-            retries: of_model(RETRIES),
-            fallbacks: of_model(FALLBACKS),
+            retries: counter_of(RETRIES),
+            fallbacks: counter_of(FALLBACKS),
             seconds: OnceLock::new(),
             tokens: OnceLock::new(),
             cost: OnceLock::new(),
@@ -93,10 +94,10 @@ impl OfModel {
 }
 
 impl Metrics {
-    /// Nothing counted yet. `models` are the ones that get a label of their own.
+    /// All counters at zero. `models` are the ones that get a label of their own.
     ///
     /// # Errors
-    /// When the buckets are none.
+    /// When the buckets are invalid.
     pub fn new(models: Vec<ModelRef>) -> Result<Self, BuildError> {
         let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS)?.build_recorder();
         for (name, text) in ALL {
@@ -109,19 +110,19 @@ impl Metrics {
                 _ => recorder.describe_counter(name.into(), None, text.into()),
             }
         }
-        // Series that begin at zero, so that the first failure is an increase.
+        // Series that start at zero, so that the first failure is an increase.
         let series = |model: ModelRef| {
-            let of_model = OfModel::new(&recorder, model.to_string());
-            for counter in [&of_model.ok, &of_model.error, &of_model.retries, &of_model.fallbacks] {
+            let series = ModelSeries::new(&recorder, model.to_string());
+            for counter in [&series.ok, &series.error, &series.retries, &series.fallbacks] {
                 counter.increment(0);
             }
-            (model, of_model)
+            (model, series)
         };
         let models = models.into_iter().map(series).collect();
         Ok(Self { handle: recorder.handle(), recorder, models, other: OnceLock::new() })
     }
 
-    /// A run has ended.
+    /// Counts a run that has ended. `role` is `None` for one that the workspace does not know.
     pub fn run(&self, role: Option<&str>, outcome: &'static str, took: Duration) {
         let role = role.unwrap_or(OTHER).to_owned();
         let labels = vec![Label::new("role", role), outcome_label(outcome)];
@@ -129,21 +130,20 @@ impl Metrics {
         self.histogram(RUN_SECONDS, labels).record(took);
     }
 
-    /// A tool has been called. `name` is one that the configuration knows; what else a model may
-    /// have written is `None`.
+    /// Counts a tool call. `name` is `None` for a tool that does not exist.
     pub fn tool(&self, name: Option<&str>, ok: bool, took: Duration) {
         let tool = Label::new("tool", name.unwrap_or(OTHER).to_owned());
-        self.counter(TOOL_CALLS, vec![tool.clone(), outcome_label(of(ok))]).increment(1);
+        self.counter(TOOL_CALLS, vec![tool.clone(), outcome_label(result_label(ok))]).increment(1);
         self.histogram(TOOL_SECONDS, vec![tool]).record(took);
     }
 
-    /// The first text of a streamed answer has come.
+    /// Records the time to the first text of a streamed answer.
     pub fn first_text(&self, asked: &ModelRef, took: Duration) {
-        self.histogram(FIRST_TEXT, vec![self.of(asked).model.clone()]).record(took);
+        self.histogram(FIRST_TEXT, vec![self.series_of(asked).model.clone()]).record(took);
     }
 
-    /// A model has been called; `answered` is who answered, if anybody did; `tally` is what the call
-    /// went through.
+    /// Counts a model call. `answered` is the answer, if there was one; `tally` holds its retries and
+    /// fallbacks.
     pub fn model(
         &self,
         asked: &ModelRef,
@@ -151,11 +151,11 @@ impl Metrics {
         tally: &Tally,
         took: Duration,
     ) {
-        let first = self.of(asked);
+        let first = self.series_of(asked);
         first.retries.increment(tally.retries());
         first.fallbacks.increment(tally.fallbacks());
         let by = answered.map(|completion| ModelRef::new(completion.provider, &completion.model));
-        let by = by.as_ref().map_or(first, |model| self.of(model));
+        let by = by.as_ref().map_or(first, |model| self.series_of(model));
         let seconds = || self.histogram(MODEL_SECONDS, vec![by.model.clone()]);
         by.seconds.get_or_init(seconds).record(took);
         let Some(completion) = answered else { return by.error.increment(1) };
@@ -187,14 +187,14 @@ impl Metrics {
         self.handle.render()
     }
 
-    /// Folds what was observed into the buckets, which keeps the memory bounded.
+    /// Folds observations into the buckets, which keeps the memory bounded.
     pub fn upkeep(&self) {
         self.handle.run_upkeep();
     }
 
-    fn of(&self, model: &ModelRef) -> &OfModel {
+    fn series_of(&self, model: &ModelRef) -> &ModelSeries {
         self.models.get(model).unwrap_or_else(|| {
-            self.other.get_or_init(|| OfModel::new(&self.recorder, OTHER.to_owned()))
+            self.other.get_or_init(|| ModelSeries::new(&self.recorder, OTHER.to_owned()))
         })
     }
 
@@ -215,7 +215,7 @@ fn outcome_label(outcome: &'static str) -> Label {
     Label::from_static_parts("outcome", outcome)
 }
 
-fn of(ok: bool) -> &'static str {
+fn result_label(ok: bool) -> &'static str {
     if ok { "ok" } else { "error" }
 }
 

@@ -1,8 +1,8 @@
-//! `WOMBAT_PROTOCOLS`: which protocols of others the daemon speaks (docs/PROTOCOLS.md).
+//! `WOMBAT_PROTOCOLS`: which additional protocols the daemon serves (docs/PROTOCOLS.md).
 
 use service::settings::names::nearest_of;
 
-/// A protocol that can be switched on.
+/// A protocol that can be enabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// `/a2a/{role}` and agent cards.
@@ -15,7 +15,7 @@ pub enum Protocol {
     Mcp,
 }
 
-/// All names, as the setting has them.
+/// The names of all protocols in the setting.
 const NAMES: [&str; 4] = ["a2a", "ag-ui", "openai", "mcp"];
 
 impl Protocol {
@@ -30,33 +30,33 @@ impl Protocol {
     }
 }
 
-/// The protocols that are on; none by default.
+/// The enabled protocols; none by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Protocols(Vec<Protocol>);
 
 impl Protocols {
-    /// Reads a list with commas.
+    /// Parses a comma-separated list.
     ///
     /// # Errors
-    /// A text that names what is unknown, and what is allowed.
+    /// A text that names the unknown protocol and the allowed ones.
     pub fn parse(list: &str) -> Result<Self, String> {
-        let mut on = Vec::new();
+        let mut enabled = Vec::new();
         for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             let Some(protocol) = Protocol::parse(name) else {
                 let near = nearest_of(&name.to_lowercase(), &NAMES)
                     .map(|near| format!("; did you mean {near}?"))
                     .unwrap_or_default();
                 let allowed = NAMES.join(", ");
-                return Err(format!("knows no protocol {name:?}{near} (allowed: {allowed})"));
+                return Err(format!("unknown protocol {name:?}{near} (allowed: {allowed})"));
             };
-            if !on.contains(&protocol) {
-                on.push(protocol);
+            if !enabled.contains(&protocol) {
+                enabled.push(protocol);
             }
         }
-        Ok(Self(on))
+        Ok(Self(enabled))
     }
 
-    /// Whether a protocol is on.
+    /// Whether a protocol is enabled.
     pub fn has(&self, protocol: Protocol) -> bool {
         self.0.contains(&protocol)
     }

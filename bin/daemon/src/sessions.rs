@@ -1,6 +1,6 @@
-//! One run at a time for each session on each task, in the order the messages came.
+//! Serialises runs: one at a time for each session and task, in the order of arrival.
 //!
-//! This holds within one instance. Nothing is stored: a session that nobody uses costs nothing.
+//! This applies within one instance; leases extend it to all. Idle sessions cost no memory.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,11 +10,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// What happens to a message whose session is busy (`WOMBAT_SESSION_POLICY`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionPolicy {
-    /// It waits its turn.
+    /// It waits for its turn.
     Queue,
-    /// It is refused.
+    /// It is rejected.
     Reject,
-    /// It runs beside the other.
+    /// It runs concurrently.
     Parallel,
 }
 
@@ -30,63 +30,66 @@ impl std::str::FromStr for SessionPolicy {
     }
 }
 
-/// The session is busy and the policy is to refuse.
+/// The session is busy, and the policy is to reject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Busy;
 
-/// The sessions that are in use now.
+/// The sessions in use, each with its queue.
 #[derive(Debug, Clone, Default)]
 pub struct Sessions(Arc<Mutex<HashMap<String, Lane>>>);
 
 #[derive(Debug)]
 struct Lane {
-    /// One permit; tokio's semaphore serves in the order of asking.
+    /// One permit; tokio's semaphore is fair (first in, first out).
     semaphore: Arc<Semaphore>,
-    /// Those who hold it or wait for it.
+    /// How many hold the permit or wait for it.
     users: usize,
 }
 
-/// The right to run; the next one starts when it is dropped.
+/// The right to run; when it is dropped, the next run starts.
 #[derive(Debug)]
 pub struct Turn {
-    /// Dropped before the place, so that a lane without users has its permit back.
+    /// Dropped before the place, so that a lane without users has its permit.
     _permit: Option<OwnedSemaphorePermit>,
-    _place: Option<Place>,
+    _lane_user: Option<LaneUser>,
 }
 
-/// A place among the users of a lane, given back on drop, also while waiting.
+/// Counts as one user of a lane until it is dropped, also while waiting.
 #[derive(Debug)]
-struct Place {
+struct LaneUser {
     sessions: Sessions,
     name: String,
 }
 
 impl Sessions {
-    /// Waits for the lane's turn, or refuses, as the policy says. Dropping the future gives the
-    /// place in the queue up.
+    /// Waits for the turn in a lane, or fails, as the policy says. Dropping the future gives up the
+    /// place in the queue.
+    ///
+    /// # Errors
+    /// [`Busy`] when the policy is [`SessionPolicy::Reject`] and the lane is in use.
     pub async fn enter(&self, name: String, policy: SessionPolicy) -> Result<Turn, Busy> {
         if policy == SessionPolicy::Parallel {
-            return Ok(Turn { _permit: None, _place: None });
+            return Ok(Turn { _permit: None, _lane_user: None });
         }
-        let (place, semaphore) = self.take_place(name);
+        let (lane_user, semaphore) = self.join_lane(name);
         let permit = match policy {
             SessionPolicy::Reject => semaphore.try_acquire_owned().map_err(|_| Busy)?,
-            // The semaphore is never closed, so waiting can only end with a permit.
+            // The semaphore is never closed, so waiting always ends with a permit.
             SessionPolicy::Queue | SessionPolicy::Parallel => {
                 semaphore.acquire_owned().await.map_err(|_| Busy)?
             }
         };
-        Ok(Turn { _permit: Some(permit), _place: Some(place) })
+        Ok(Turn { _permit: Some(permit), _lane_user: Some(lane_user) })
     }
 
-    fn take_place(&self, name: String) -> (Place, Arc<Semaphore>) {
+    fn join_lane(&self, name: String) -> (LaneUser, Arc<Semaphore>) {
         let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lane = lanes
             .entry(name.clone())
             .or_insert_with(|| Lane { semaphore: Arc::new(Semaphore::new(1)), users: 0 });
         lane.users += 1;
         let semaphore = lane.semaphore.clone();
-        (Place { sessions: self.clone(), name }, semaphore)
+        (LaneUser { sessions: self.clone(), name }, semaphore)
     }
 
     #[cfg(test)]
@@ -95,7 +98,7 @@ impl Sessions {
     }
 }
 
-impl Drop for Place {
+impl Drop for LaneUser {
     fn drop(&mut self) {
         let mut lanes = self.sessions.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lane) = lanes.get_mut(&self.name) {

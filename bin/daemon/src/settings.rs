@@ -1,4 +1,4 @@
-//! The daemon's settings: read once, checked together (docs/CONFIGURATION.md).
+//! The daemon's settings, read and validated once (docs/CONFIGURATION.md).
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ use crate::protocols::Protocols;
 use crate::sessions::SessionPolicy;
 use crate::tools::OpenApiPlace;
 
-/// Everything that can be set.
+/// All settings, by the name of their variable.
 #[derive(Debug)]
 pub struct Settings {
     /// `WOMBAT_HOST`.
@@ -37,7 +37,7 @@ pub struct Settings {
     pub backend_url: String,
     /// Signs agent tokens.
     pub minter: std::sync::Arc<TokenMinter>,
-    /// Things that work and should be mended.
+    /// Settings that work but should be corrected.
     pub warnings: Vec<String>,
     /// `WOMBAT_WORKSPACE`.
     pub workspace: PathBuf,
@@ -47,7 +47,7 @@ pub struct Settings {
     pub default_task: Option<String>,
     /// Models, keys, retries.
     pub llm: LlmSettings,
-    /// The backend's calls.
+    /// The retries of backend calls.
     pub backend_retry: RetryPolicy,
     /// `WOMBAT_SKILLS_MODE`.
     pub skills_mode: SkillsMode,
@@ -87,11 +87,11 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// `RUST_LOG`.
     pub log_filter: String,
-    /// All of the above as `config` shows it.
+    /// All of the above as `wombat-daemon config` shows it.
     pub effective: Effective,
 }
 
-/// The keys of each provider, and where it is.
+/// The variables of each provider: API keys and base URL.
 const PROVIDERS: [(Provider, &[&str], &str); 8] = [
     (Provider::OpenAi, &["OPENAI_API_KEY"], "OPENAI_BASE_URL"),
     (Provider::Anthropic, &["ANTHROPIC_API_KEY"], "ANTHROPIC_BASE_URL"),
@@ -104,7 +104,10 @@ const PROVIDERS: [(Provider, &[&str], &str); 8] = [
 ];
 
 impl Settings {
-    /// Reads and checks everything; all problems are told at once.
+    /// Reads and validates everything.
+    ///
+    /// # Errors
+    /// All problems at once.
     pub fn read(layers: &Layers) -> Result<Self, SettingsError> {
         let mut r = Reader::new(layers);
         let host: Option<IpAddr> =
@@ -160,7 +163,7 @@ impl Settings {
         });
         let otel = OtelSettings::read(&mut r);
         let effective = r.finish()?;
-        // `finish` has failed if any of these could not be read.
+        // Unreachable: `finish` fails if one of these could not be read.
         let (Some(minter), Some(llm)) = (tokens.minter, llm) else {
             return Err(SettingsError(vec!["settings could not be read".to_owned()]));
         };

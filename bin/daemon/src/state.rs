@@ -1,4 +1,7 @@
-//! What all requests share. Nothing in it has to survive the process.
+//! The parts of the daemon that all requests share, put together once. Nothing in it has to survive the
+//! process.
+//!
+//! It stands below `agent` and `api`, which use it, and above the rooms whose parts it holds.
 
 use std::sync::Arc;
 
@@ -8,20 +11,20 @@ use wombat_core::workspace::{Workspace, WorkspaceOptions};
 
 use crate::backend::Backend;
 use crate::metrics::Metrics;
-use crate::runs::Runs;
+use crate::run::registry::Runs;
+use crate::run::usage::UsageBook;
 use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::tools::Tools;
-use crate::usage::UsageBook;
 use crate::webhook::Webhooks;
 
-/// The daemon. Cheap to clone.
+/// The shared parts of the daemon. Cheap to clone.
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
 
 /// The parts of the daemon.
 pub struct Parts {
-    /// As they were at the start.
+    /// The settings, read at the start.
     pub settings: Settings,
     /// The agents' workspace.
     pub workspace: Workspace,
@@ -29,15 +32,15 @@ pub struct Parts {
     pub llm: LlmClient,
     /// The backend.
     pub backend: Arc<Backend>,
-    /// The runs that are going on.
+    /// The runs in flight.
     pub runs: Runs,
-    /// The sessions that are busy.
+    /// The sessions in use.
     pub sessions: Sessions,
-    /// What was used since the start.
+    /// Model usage since the start.
     pub book: Arc<UsageBook>,
-    /// Tells callers' servers how runs ended.
+    /// Notifies callers' servers of the end of runs.
     pub webhooks: Webhooks,
-    /// What Prometheus is told.
+    /// The Prometheus metrics.
     pub metrics: Metrics,
     /// The roles' tools.
     pub tools: Tools,
@@ -50,11 +53,11 @@ impl std::ops::Deref for App {
     }
 }
 
-/// Why the daemon could not be put together.
+/// Why the daemon could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// The HTTP client.
-    #[error("the HTTP client could not be made: {}", service::http::explain(.0))]
+    #[error("the HTTP client could not be created: {}", service::http::explain(.0))]
     Http(#[from] reqwest::Error),
     /// The models.
     #[error(transparent)]
@@ -65,10 +68,13 @@ pub enum SetupError {
 }
 
 impl App {
-    /// Puts the daemon together; calls nobody.
+    /// Puts the parts together; makes no request.
+    ///
+    /// # Errors
+    /// When models, HTTP client or metrics cannot be set up.
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
         let http = service::http::client_builder().build()?;
-        // Every variable is looked up when the workspace is read, never on a request.
+        // Environment variables are read when the workspace is loaded, never on a request.
         let workspace = Workspace::open(WorkspaceOptions {
             path: settings.workspace.clone(),
             agent_config: settings.agent_config.clone(),

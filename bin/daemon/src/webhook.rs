@@ -1,8 +1,8 @@
-//! Webhooks: telling the caller's own server how a run ended, without making anybody wait.
+//! Webhooks: notifying the caller's own server of the end of a run, in the background.
 //!
-//! The address comes from outside, so it may point at something that only this machine can reach.
-//! Private targets are refused when the request is read, and again when a connection is made, with
-//! the address that the name has then.
+//! The URL comes from outside and may point at something that only this machine can reach (SSRF).
+//! Private addresses are rejected when the request is read, and again when a connection is made,
+//! for the address that the name resolves to then.
 
 mod sign;
 mod target;
@@ -12,32 +12,30 @@ use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
 use http::{HeaderMap, StatusCode};
-use mc_client::error::retry_after;
 use reqwest::Url;
-use secrecy::SecretString;
+use retry::{Backoff, retry_after};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use crate::agent::answer::RunError;
-use crate::agent::request::RunRequest;
-use crate::runs::{Outcome, RunHandle};
+use crate::run::error::RunError;
+use crate::run::registry::{Outcome, RunHandle};
+use crate::run::request::{RunRequest, TaskTarget, Webhook};
 
-pub use target::Refused;
+pub use target::TargetError;
 
-/// Tries of one event.
+/// How many attempts are made to deliver one event.
 const ATTEMPTS: u32 = 5;
 
-/// How long one try may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout of one attempt.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest wait between two tries.
+/// The longest wait between two attempts, also when the receiver asks for more.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// Headers that a caller cannot set: they say where the message ends, whom it is for, or that it is
-/// from us.
-const OURS: [&str; 9] = [
+/// Headers that a caller cannot set, because the daemon or the HTTP client sets them.
+const RESERVED: [&str; 9] = [
     "host",
     "connection",
     "transfer-encoding",
@@ -49,28 +47,21 @@ const OURS: [&str; 9] = [
     "user-agent",
 ];
 
-/// Where a run's end is told. Holds an address that has been checked.
-#[derive(Debug, Clone)]
-pub struct Webhook {
-    url: Url,
-    secret: Option<SecretString>,
-    headers: HeaderMap,
-}
-
 /// Sends webhooks. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Webhooks {
-    /// Made when the first webhook is sent: most daemons never send one.
+    /// Created with the first webhook: most daemons never send one.
     http: Arc<OnceLock<reqwest::Client>>,
     allow_private: bool,
-    delay: Duration,
+    backoff: Backoff,
     tracker: TaskTracker,
 }
 
 impl Webhooks {
-    /// `delay` is the wait before the second try; it doubles.
+    /// `delay` is the wait before the second attempt; it doubles up to a minute.
     pub fn new(allow_private: bool, delay: Duration, tracker: TaskTracker) -> Self {
-        Self { http: Arc::default(), allow_private, delay, tracker }
+        let backoff = Backoff::new(delay, MAX_WAIT);
+        Self { http: Arc::default(), allow_private, backoff, tracker }
     }
 
     /// The client, which connects to public addresses only.
@@ -79,26 +70,26 @@ impl Webhooks {
             return Ok(client);
         }
         let client = service::http::client_builder()
-            // A proxy would look names up itself, behind our back.
+            // A proxy would resolve names itself, past our check.
             .no_proxy()
             .dns_resolver(target::Resolver { allow_private: self.allow_private })
             .build()?;
         Ok(self.http.get_or_init(|| client))
     }
 
-    /// Checks an address, with the addresses that its name has now.
+    /// Checks a URL, including the addresses that its host resolves to now.
     ///
     /// # Errors
     /// When nothing may be sent there.
-    pub async fn check(&self, url: &str) -> Result<Url, Refused> {
+    pub async fn check(&self, url: &str) -> Result<Url, TargetError> {
         target::check(url, self.allow_private).await
     }
 
-    /// Tells how a run ended. Returns at once.
-    pub fn tell(&self, request: &RunRequest, handle: &RunHandle, outcome: &Outcome) {
+    /// Delivers the end of a run in the background, where the request names a webhook.
+    pub fn send(&self, request: &RunRequest, handle: &RunHandle, outcome: &Outcome) {
         let Some(webhook) = request.webhook.clone() else { return };
         let event = event(request, handle, outcome).to_string();
-        // The same for the same key, so that a receiver can tell a repetition.
+        // The same key gives the same id, so that a receiver can recognise a repetition.
         let id = request.key.as_ref().map_or(handle.run_id.as_str(), |key| key.as_str());
         let delivery = Delivery { webhook, id: format!("msg_{id}"), event };
         let sender = self.clone();
@@ -108,30 +99,37 @@ impl Webhooks {
     async fn deliver(&self, delivery: &Delivery) {
         let host = delivery.webhook.url.host_str().unwrap_or_default();
         for attempt in 1..=ATTEMPTS {
-            let (what, wait) = match self.attempt(delivery).await {
-                Verdict::Taken => {
+            let (cause, asked) = match self.attempt(delivery).await {
+                AttemptResult::Delivered => {
                     return tracing::debug!(host, attempt, "webhook delivered");
                 }
-                Verdict::Refused(what) => {
-                    return tracing::warn!(
-                        host,
-                        what,
-                        "the webhook is refused; it is not tried again"
-                    );
+                AttemptResult::Permanent(cause) => {
+                    return tracing::warn!(host, attempt, cause, "webhook rejected; not retried");
                 }
-                Verdict::Failed(what, wait) => (what, wait),
+                AttemptResult::Transient(cause, asked) => (cause, asked),
             };
             if attempt == ATTEMPTS {
-                return tracing::warn!(host, what, "the webhook could not be delivered; giving up");
+                return tracing::warn!(
+                    host,
+                    attempt,
+                    cause,
+                    "webhook delivery failed on the last attempt; giving up"
+                );
             }
-            let backoff = self.delay.saturating_mul(1 << (attempt - 1));
-            let wait = wait.unwrap_or(backoff).min(MAX_WAIT);
-            tracing::info!(host, what, wait_ms = wait.as_millis(), "the webhook is tried again");
+            let wait =
+                asked.map_or_else(|| self.backoff.delay(attempt), |asked| asked.min(MAX_WAIT));
+            tracing::info!(
+                host,
+                attempt,
+                cause,
+                wait_ms = wait.as_millis(),
+                "webhook delivery failed; retrying"
+            );
             sleep(wait).await;
         }
     }
 
-    async fn attempt(&self, delivery: &Delivery) -> Verdict {
+    async fn attempt(&self, delivery: &Delivery) -> AttemptResult {
         let webhook = &delivery.webhook;
         let timestamp = Utc::now().timestamp();
         let mut headers = webhook.headers.clone();
@@ -143,22 +141,26 @@ impl Webhooks {
         ));
         let client = match self.client() {
             Ok(client) => client,
-            Err(error) => return Verdict::Refused(format!("no client can be made: {error}")),
+            Err(error) => {
+                return AttemptResult::Permanent(format!(
+                    "the HTTP client cannot be created: {error}"
+                ));
+            }
         };
         let sent = client
             .post(webhook.url.clone())
             .headers(headers)
-            .timeout(PATIENCE)
+            .timeout(ATTEMPT_TIMEOUT)
             .body(delivery.event.clone())
             .send()
             .await;
         match sent {
-            Ok(answer) => judge(answer.status(), answer.headers()),
-            // The text of the error would hold the address.
+            Ok(answer) => classify(answer.status(), answer.headers()),
+            // The error's own text would contain the URL.
             Err(error) if error.is_timeout() => {
-                Verdict::Failed("no answer in time".to_owned(), None)
+                AttemptResult::Transient("timeout".to_owned(), None)
             }
-            Err(_) => Verdict::Failed("no connection".to_owned(), None),
+            Err(_) => AttemptResult::Transient("connection failed".to_owned(), None),
         }
     }
 }
@@ -169,43 +171,38 @@ struct Delivery {
     event: String,
 }
 
-enum Verdict {
-    Taken,
-    /// It will not be taken, also not later.
-    Refused(String),
-    /// It may be taken later; when, if the receiver said so.
-    Failed(String, Option<Duration>),
+/// How one attempt to deliver went.
+enum AttemptResult {
+    Delivered,
+    /// No later attempt will do better: why.
+    Permanent(String),
+    /// A later attempt may succeed: why this one did not, and how long the receiver asks to wait.
+    Transient(String, Option<Duration>),
 }
 
-fn judge(status: StatusCode, headers: &HeaderMap) -> Verdict {
-    let what = format!("HTTP {}", status.as_u16());
+fn classify(status: StatusCode, headers: &HeaderMap) -> AttemptResult {
+    let cause = format!("HTTP {}", status.as_u16());
     match status.as_u16() {
-        200..=299 => Verdict::Taken,
+        200..=299 => AttemptResult::Delivered,
         408 | 409 | 425 | 429 | 500..=599 => {
-            Verdict::Failed(what, retry_after(headers, std::time::SystemTime::now()))
+            AttemptResult::Transient(cause, retry_after(headers, std::time::SystemTime::now()))
         }
         // Redirects are not followed: they could lead anywhere.
-        _ => Verdict::Refused(what),
+        _ => AttemptResult::Permanent(cause),
     }
 }
 
-impl Webhook {
-    /// A webhook to an address that [`Webhooks::check`] has passed.
-    pub fn new(url: Url, secret: Option<SecretString>, headers: HeaderMap) -> Self {
-        Self { url, secret, headers }
-    }
-}
-
-/// Whether a caller may set a header.
-pub fn is_callers(name: &str) -> bool {
+/// Whether a caller may set this header.
+pub fn is_allowed_header(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let is_ours = OURS.contains(&name.as_str())
+    let is_reserved = RESERVED.contains(&name.as_str())
         || ["content-", "webhook-", "x-wombat-", "proxy-"]
             .iter()
             .any(|begin| name.starts_with(begin));
-    !is_ours
+    !is_reserved
 }
 
+/// The body of a delivery (docs/API.md).
 fn event(request: &RunRequest, handle: &RunHandle, outcome: &Outcome) -> Value {
     let tally = handle.meter.read();
     let mut event = json!({
@@ -222,12 +219,11 @@ fn event(request: &RunRequest, handle: &RunHandle, outcome: &Outcome) -> Value {
     match outcome {
         Ok(answer) => {
             event["response"] = json!(answer.response);
-            event["message_id"] = json!(answer.message_id);
+            event["message_id"] = json!(answer.message_id());
         }
         Err(error) => {
-            let told = crate::api::ApiError::from(error.clone());
-            event["error"] = json!(told.body.error);
-            event["code"] = json!(told.body.code);
+            event["error"] = json!(error.message());
+            event["code"] = json!(error.code());
             if let Some(produced) = &error.produced {
                 event["response"] = json!(produced.response);
             }
@@ -237,7 +233,6 @@ fn event(request: &RunRequest, handle: &RunHandle, outcome: &Outcome) -> Value {
 }
 
 fn task_of(request: &RunRequest, outcome: &Outcome) -> Option<String> {
-    use crate::agent::request::TaskTarget;
     match (outcome, &request.task) {
         (Ok(answer), _) => Some(answer.task_id.clone()),
         (Err(RunError { produced: Some(produced), .. }), _) => Some(produced.task_id.clone()),
@@ -253,7 +248,7 @@ mod tests {
     #[test]
     fn callers_set_their_own_headers_and_none_of_ours() {
         for name in ["authorization", "X-Tenant", "cookie"] {
-            assert!(is_callers(name), "{name}");
+            assert!(is_allowed_header(name), "{name}");
         }
         for name in [
             "Host",
@@ -264,7 +259,7 @@ mod tests {
             "Connection",
             "proxy-authorization",
         ] {
-            assert!(!is_callers(name), "{name}");
+            assert!(!is_allowed_header(name), "{name}");
         }
     }
 }

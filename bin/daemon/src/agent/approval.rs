@@ -1,125 +1,119 @@
-//! Calls that need a person's word (features `tool_requests` and `run_journal`; docs/RUNS.md, "A
-//! person's word"): asked for once, and made with exactly the arguments that the person saw.
-
-use std::time::Duration;
+//! Tool calls that need a person's approval (features `tool_requests` and `run_journal`;
+//! docs/RUNS.md, "A person's word"): requested once, and made with exactly the arguments that the
+//! person saw.
 
 use mc_client::idempotency::canonical_json;
 use mc_client::tool_requests::{CreateToolRequest, ToolRequest, ToolRequestStatus};
-use serde_json::{Map, Value, json};
-use wombat_core::untrusted::fence_untrusted;
+use serde_json::{Map, Value};
 
-use super::answer::{RunError, ToolRequestReport};
-use super::driver::{Drive, Scene};
-use super::run::PlannedCall;
-use crate::tools::{AskedFor, ToolOutcome};
+use super::context::RunContext;
+use crate::run::answer::ToolRequestReport;
+use crate::run::error::RunError;
+use crate::run::state_machine::PlannedCall;
+use crate::tools::RequestedCall;
 
-/// Characters of the model's own words that go along with a request for approval.
+/// The maximum length of the reason that accompanies a request for approval, characters.
 const MAX_REASON_CHARS: usize = 500;
 
-/// What a person has said to a call.
-pub(super) enum Verdict {
+/// What a person has decided about a call.
+pub(super) enum Decision {
+    /// Nothing yet: the request that waits.
     Pending(ToolRequestReport),
+    /// The call may be made: the id of the request.
     Approved(String),
-    Refused { id: String, why: String },
+    /// The call must not be made.
+    Denied {
+        /// The id of the request.
+        id: String,
+        /// Why, for the model. May hold a person's note.
+        why: String,
+    },
 }
 
-impl Drive<'_> {
-    /// Whether a person can be asked, and the run taken up after.
-    pub(super) fn can_ask(&self, scene: &Scene) -> bool {
-        scene.journal.is_on() && scene.capabilities.has("tool_requests")
+impl RunContext<'_> {
+    /// Whether approval can be requested, and the run resumed after.
+    pub(super) fn can_request_approval(&self) -> bool {
+        self.journal.is_enabled() && self.capabilities.has("tool_requests")
     }
 
-    /// Asks for a person's word, or gives it where it has been said.
-    pub(super) async fn verdict(
+    /// Requests a person's approval of a call, or reads the decision where there is one.
+    pub(super) async fn decision(
         &self,
-        scene: &Scene,
         planned: &PlannedCall,
         reason: &str,
-    ) -> Result<Verdict, RunError> {
+    ) -> Result<Decision, RunError> {
         let call = &planned.call;
-        let key = self.run_key.tool_key(&call.name, &call.arguments, planned.nth);
+        let key = self.run.run_key.tool_key(&call.name, &call.arguments, planned.nth);
         // What the person sees is the call that will be made.
-        let asked_for = AskedFor::of(call);
-        let arguments = match asked_for.arguments {
+        let requested = RequestedCall::of(call);
+        let arguments = match requested.arguments {
             Value::Object(fields) => fields.clone(),
             _ => Map::new(),
         };
-        let reason = asked_for.reason.unwrap_or(reason);
+        let reason = requested.reason.unwrap_or(reason);
         let reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
         let request = CreateToolRequest {
-            task_id: scene.task_id.clone(),
-            run_key: self.run_key.as_str().to_owned(),
-            session_key: self.request.session.to_string(),
-            tool: asked_for.tool.to_owned(),
+            task_id: self.task_id.clone(),
+            run_key: self.run.run_key.as_str().to_owned(),
+            session_key: self.run.request.session.to_string(),
+            tool: requested.tool.to_owned(),
             arguments,
             reason: (!reason.trim().is_empty()).then_some(reason),
             idempotency_key: format!("{key}:approval"),
         };
-        let asked = match scene.client.request_tool(&request).await {
+        let asked = match self.client.request_tool(&request).await {
             Ok(asked) => asked,
-            // The same call under the same key; only the words around it were others.
+            // The same call was requested before under this key, with another reason.
             Err(error) => error
                 .conflicting_original::<ToolRequest>()
                 .ok_or_else(|| RunError::backend(&error))?,
         };
         let asked = match asked.known_status() {
-            // The answer of a repeated create may be as old as the create.
-            Some(ToolRequestStatus::Pending) => scene
+            // The answer to a repeated create may be outdated; read the current state.
+            Some(ToolRequestStatus::Pending) => self
                 .client
                 .tool_request(&asked.id)
                 .await
                 .map_err(|error| RunError::backend(&error))?,
             _ => asked,
         };
-        Ok(self.read_verdict(&request.tool, &request.arguments, asked))
+        Ok(self.read_decision(&request.tool, &request.arguments, asked))
     }
 
-    fn read_verdict(
+    fn read_decision(
         &self,
         tool: &str,
         arguments: &Map<String, Value>,
         asked: ToolRequest,
-    ) -> Verdict {
+    ) -> Decision {
         let given = Value::Object(asked.arguments.clone());
         let planned = Value::Object(arguments.clone());
-        // What a person has seen is what is done, and nothing else.
+        // Only the call that the person saw may be made.
         let same = asked.tool == tool && canonical_json(&given) == canonical_json(&planned);
-        let refused = |why: &str| Verdict::Refused { id: asked.id.clone(), why: why.to_owned() };
+        let denied = |why: &str| Decision::Denied { id: asked.id.clone(), why: why.to_owned() };
         match asked.known_status() {
-            Some(ToolRequestStatus::Pending) => Verdict::Pending(ToolRequestReport {
+            Some(ToolRequestStatus::Pending) => Decision::Pending(ToolRequestReport {
                 id: asked.id,
                 tool: tool.to_owned(),
                 arguments: planned,
             }),
-            Some(ToolRequestStatus::Approved) if same => Verdict::Approved(asked.id),
+            Some(ToolRequestStatus::Approved) if same => Decision::Approved(asked.id),
             Some(ToolRequestStatus::Approved) => {
                 tracing::warn!(
-                    run_id = self.handle.run_id,
+                    run_id = self.run.handle.run_id,
                     tool,
                     tool_request_id = asked.id,
-                    "a call was approved with other arguments than the run has; it is not made"
+                    "tool call not made: it was approved with other arguments than the run has"
                 );
-                refused("it was approved with other arguments, and was not done")
+                denied("it was approved with other arguments, and was not done")
             }
             Some(ToolRequestStatus::Denied) => match &asked.note {
-                Some(note) => refused(&format!("a person denied it, and says: {note}")),
-                None => refused("a person denied it"),
+                Some(note) => denied(&format!("a person denied it, and says: {note}")),
+                None => denied("a person denied it"),
             },
             Some(ToolRequestStatus::Cancelled) | None => {
-                refused("nobody has approved it in time; it was not done")
+                denied("nobody has approved it in time; it was not done")
             }
         }
-    }
-}
-
-/// A call that a person did not want. The note is a person's text, and so data.
-pub(super) fn refused(tool: &str, why: &str) -> ToolOutcome {
-    let told = json!({ "error": why }).to_string();
-    ToolOutcome {
-        ok: false,
-        content: fence_untrusted(tool, &told),
-        unclear: false,
-        waits: false,
-        duration: Duration::ZERO,
     }
 }

@@ -1,5 +1,5 @@
-//! The user's budget in the backend (feature `budgets`): each call of a model is reserved before and
-//! settled after, so that runs that go on at the same time cannot spend the same money.
+//! The user's budget in the backend (feature `budgets`): the cost of each model call is reserved
+//! before the call and settled after it, so that concurrent runs cannot spend the same money.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -12,15 +12,15 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use super::answer::{RunError, RunErrorKind};
+use crate::run::error::{RunError, RunErrorKind};
 
-/// How long settling may take.
-const SETTLE: Duration = Duration::from_secs(5);
+/// The timeout of settling a reservation.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long an answer is expected to be where the caller sets no limit, tokens.
-const USUAL_ANSWER: u64 = 1_000;
+/// The expected length of an answer where the caller sets no limit, tokens.
+const EXPECTED_ANSWER_TOKENS: u64 = 1_000;
 
-/// The budget as one run uses it; nothing happens where the backend has none.
+/// The budget as one run uses it; does nothing where the backend has no budgets.
 pub(super) struct Budget {
     client: Option<AgentClient>,
     run_id: String,
@@ -29,7 +29,7 @@ pub(super) struct Budget {
     tracker: TaskTracker,
 }
 
-/// Money set aside for one call. Dropped before the call has ended, it is settled by estimate.
+/// The reservation of one call. Dropped before the call has ended, it is settled by estimate.
 pub(super) struct Reserved {
     settlement: Option<Settlement>,
     tracker: TaskTracker,
@@ -51,7 +51,10 @@ impl Budget {
         Self { client, run_id, role, calls: AtomicU32::new(0), tracker }
     }
 
-    /// Sets aside what a call is expected to cost; refused when the user has spent it all.
+    /// Reserves the expected cost of a call.
+    ///
+    /// # Errors
+    /// `BudgetExceeded` when the user's budget is used up.
     pub(super) async fn reserve(
         &self,
         model: &ModelRef,
@@ -60,7 +63,7 @@ impl Budget {
     ) -> Result<Reserved, RunError> {
         let tracker = self.tracker.clone();
         let Some(client) = &self.client else { return Ok(Reserved { settlement: None, tracker }) };
-        let completion_tokens = max_output_tokens.map_or(USUAL_ANSWER, u64::from);
+        let completion_tokens = max_output_tokens.map_or(EXPECTED_ANSWER_TOKENS, u64::from);
         let expected = Usage { prompt_tokens, completion_tokens, ..Usage::default() };
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         let reserve = Reserve {
@@ -70,7 +73,7 @@ impl Budget {
         };
         let reservation = client.reserve(&reserve).await.map_err(|error| {
             if error.is_budget_exceeded() {
-                let why = "the user's budget is spent".to_owned();
+                let why = "the user's budget is used up".to_owned();
                 return RunError::new(RunErrorKind::BudgetExceeded(why)).caused_by(error);
             }
             RunError::backend(&error)
@@ -92,8 +95,8 @@ impl Budget {
 }
 
 impl Reserved {
-    /// The call was answered.
-    pub(super) async fn answered(mut self, completion: &Completion) {
+    /// Settles a call that was answered.
+    pub(super) async fn settle(mut self, completion: &Completion) {
         let Some(mut settlement) = self.settlement.take() else { return };
         let model = ModelRef::new(completion.provider, &completion.model);
         settlement.report.model.clone_from(&completion.model);
@@ -101,8 +104,8 @@ impl Reserved {
         Box::pin(settlement.send()).await;
     }
 
-    /// The call failed; what was said until then, if anything, is an estimate.
-    pub(super) async fn failed(mut self, model: &ModelRef, usage: &Usage) {
+    /// Settles a call that failed, by the estimated usage.
+    pub(super) async fn settle_failed(mut self, model: &ModelRef, usage: &Usage) {
         let Some(mut settlement) = self.settlement.take() else { return };
         settlement.fill(model, usage, true);
         Box::pin(settlement.send()).await;
@@ -118,12 +121,12 @@ impl Settlement {
     }
 
     async fn send(self) {
-        // Also when the run's own time is over, or its turn lost: what was used was used.
-        let client = self.client.without_fence().with_deadline(Instant::now() + SETTLE);
+        // Also after the run's timeout and without its lease: what was used has to be paid.
+        let client = self.client.without_fence().with_deadline(Instant::now() + SETTLE_TIMEOUT);
         if let Err(error) = client.report_usage(&self.report).await {
             tracing::warn!(
                 %error,
-                "the backend could not be told what a model call used; its reservation runs out"
+                "budget settlement failed; the reservation will expire"
             );
         }
     }
@@ -132,13 +135,13 @@ impl Settlement {
 impl Drop for Reserved {
     fn drop(&mut self) {
         if let Some(settlement) = self.settlement.take() {
-            // The provider may charge for a call that was dropped.
+            // The provider may charge for a dropped call.
             drop(self.tracker.spawn(settlement.send().in_current_span()));
         }
     }
 }
 
-/// What so many tokens cost, USD; a price that nobody knows counts as nothing.
+/// The price of tokens, USD; an unknown price counts as 0.
 fn price(model: &ModelRef, usage: &Usage) -> f64 {
     llm::cost(&model.name, model.provider, usage).map_or(0.0, |cost| cost.total_cost)
 }

@@ -1,169 +1,143 @@
-//! Model and tools in turn, until there is a reply, or a person has to decide.
+//! The conversation of a run: model and tools in turn, until there is a reply or a tool call needs a
+//! person's approval.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
-use futures::StreamExt as _;
-use futures::stream;
 use llm::CallContext;
+use llm::model::ModelRef;
 use llm::request::Message;
 use serde_json::json;
-use service::otel::Side;
 use tokio::time::Instant;
 
-use super::answer::{RunAnswer, RunError, RunErrorKind, StepReport, ToolRequestReport};
-use super::approval::{Verdict, refused};
 use super::budget::Budget;
-use super::driver::{Drive, Scene};
-use super::events::RunEvent;
-use super::journal::{LlmStep, ToolStep};
-use super::model::{Asker, estimate};
-use super::run::{Dead, Next, PlannedCall, RunState};
-use crate::tools::{ToolContext, ToolOutcome};
+use super::context::RunContext;
+use super::finish::Progress;
+use super::journal::{LlmStep, ToolStep, millis};
+use super::model::ModelCaller;
+use super::tool_calls::Turn;
+use crate::run::answer::{Ending, RunAnswer, StepReport};
+use crate::run::error::{RunError, RunErrorKind};
+use crate::run::events::RunEvent;
+use crate::run::meter::estimate;
+use crate::run::state_machine::{FailReason, Next, RunState};
 
-/// How many calls of one turn are made at once (docs/RUNS.md).
-const PARALLEL_CALLS: usize = 8;
-
-/// How the calls of one turn came out.
-enum Turn {
-    /// All are done.
-    Done(Vec<ToolStep>),
-    /// These wait for a person.
-    Waiting(Vec<ToolRequestReport>),
-}
-
-impl Drive<'_> {
-    /// The conversation from its opening to the stored reply. What the journal holds is not done
-    /// again.
-    pub(super) async fn converse(
-        &self,
-        scene: &Scene,
-        messages: Vec<Message>,
-        traceparent: String,
-    ) -> Result<RunAnswer, RunError> {
-        let asker = Asker {
-            app: self.app,
-            model: &scene.model,
-            tools: scene.tools.specs(),
-            limits: self.request.limits,
-            call: CallContext {
-                traceparent: Some(traceparent),
-                deadline: Some(self.deadline),
-                role: self.request.session.role().as_str().to_owned(),
-                user_text: Some(self.request.message.clone()),
-                tally: llm::Tally::default(),
-            },
-            span: self.span,
-            meter: &self.handle.meter,
-            sink: self.sink,
-            budget: Budget::new(
-                scene.capabilities.has("budgets").then(|| scene.client.clone()),
-                &self.handle.run_id,
-                self.request.session.role().as_str(),
-                self.app.runs.tracker().clone(),
-            ),
+impl RunContext<'_> {
+    /// The conversation from its opening messages to the stored reply: model and tools in turn.
+    /// Steps that the journal holds are read instead of done again.
+    pub(super) async fn converse(&self, messages: Vec<Message>) -> Result<RunAnswer, RunError> {
+        let caller = self.model_caller();
+        let mut progress = Progress {
+            context_warning: self.context_warning(estimate(&messages, caller.tools)),
+            ..Progress::default()
         };
-        let context_warning = self.context_warning(scene, estimate(&messages, asker.tools));
-        let mut state = RunState::new(messages, self.request.limits.max_steps);
-        let mut steps = Vec::new();
-        let mut answered_by = None;
+        let mut state = RunState::new(messages, self.run.request.limits.max_steps);
         // Step 0 of the journal is the request.
         let mut at = 1;
         loop {
             match state.next() {
                 Next::Ask { .. } => {
-                    while let Some(rejected) = scene.journal.rejected(at) {
-                        self.handle.meter.call_ends(&rejected.completion);
+                    while let Some(rejected) = self.journal.rejected(at) {
+                        self.run.handle.meter.call_finished(&rejected.completion);
                         at += 1;
                     }
-                    let completion = self
-                        .answer_at(scene, &asker, &state, at)
-                        .await
-                        .map_err(|(error, said)| {
-                            let text = if said.is_empty() { state.text_so_far() } else { &said };
-                            self.attach(error, scene, text, &steps)
-                        })?
-                        .completion;
+                    let step = self.next_answer(&caller, &state, at).await;
+                    let step = step.map_err(|(error, said)| {
+                        let text = if said.is_empty() { state.text_so_far() } else { &said };
+                        self.attach(error, text, &progress.steps)
+                    })?;
                     at += 1;
-                    answered_by =
-                        Some((completion.model.clone(), completion.provider.as_str().to_owned()));
+                    let completion = step.completion;
+                    progress.model = Some(ModelRef::new(completion.provider, &completion.model));
                     state.on_completion(completion);
                 }
                 Next::CallTools(calls) => {
                     let said = state.text_so_far();
-                    let turn = Box::pin(self.call_tools(scene, calls, at, said)).await;
-                    let turn =
-                        turn.map_err(|e| self.attach(e, scene, state.text_so_far(), &steps))?;
+                    let turn = Box::pin(self.call_tools(calls, at, said)).await;
+                    let turn = turn.map_err(|error| self.attach(error, said, &progress.steps))?;
                     let done = match turn {
                         Turn::Done(done) => done,
-                        Turn::Waiting(requests) => {
-                            let text = state.text_so_far().to_owned();
-                            let answer = self.answer(scene, text, steps);
-                            let (model, provider) = answered_by.unzip();
-                            return Ok(RunAnswer {
-                                status: "awaiting_approval",
-                                run_key: Some(self.run_key.as_str().to_owned()),
-                                tool_requests: Some(requests),
-                                context_warning,
-                                model,
-                                provider,
-                                ..answer
-                            });
+                        Turn::AwaitingApproval(tool_requests) => {
+                            let run_key = self.run.run_key.as_str().to_owned();
+                            let ending = Ending::AwaitingApproval { run_key, tool_requests };
+                            return Ok(self.answer(ending, said.to_owned(), progress));
                         }
                     };
                     at += u32::try_from(done.len()).unwrap_or(u32::MAX);
-                    steps.extend(done.iter().map(report));
+                    progress.steps.extend(done.iter().map(step_report));
                     let unclear: Vec<bool> = done.iter().map(|step| step.unclear).collect();
                     state.on_unclear(&unclear);
                     state.on_tool_results(done.into_iter().map(|step| step.content).collect());
                 }
                 Next::Fail(why) => {
-                    let error = RunError::new(kind_of(why));
-                    return Err(self.attach(error, scene, state.text_so_far(), &steps));
+                    let error = RunError::new(error_kind(why));
+                    return Err(self.attach(error, state.text_so_far(), &progress.steps));
                 }
                 Next::Reply { text, finish_reason } => {
-                    let answer = Box::pin(self.store(scene, text, finish_reason, steps)).await?;
-                    let (model, provider) = answered_by.unzip();
-                    return Ok(RunAnswer { context_warning, model, provider, ..answer });
+                    return Box::pin(self.store_reply(text, finish_reason, progress)).await;
                 }
             }
         }
     }
 
+    /// What all model calls of the run have in common.
+    fn model_caller(&self) -> ModelCaller<'_> {
+        let role = self.run.request.session.role().as_str();
+        ModelCaller {
+            app: self.run.app,
+            model: &self.model,
+            tools: self.tools.specs(),
+            limits: self.run.request.limits,
+            call_context: CallContext {
+                // Each call has a span of its own; `ModelCaller::call` sets it.
+                traceparent: None,
+                deadline: Some(self.run.deadline),
+                role: role.to_owned(),
+                user_text: Some(self.run.request.message.clone()),
+                tally: llm::Tally::default(),
+            },
+            span: self.run.span,
+            meter: &self.run.handle.meter,
+            sink: self.run.sink,
+            budget: Budget::new(
+                self.capabilities.has("budgets").then(|| self.client.clone()),
+                &self.run.handle.run_id,
+                role,
+                self.run.app.runs.tracker().clone(),
+            ),
+        }
+    }
+
     /// The model's next answer: the one in the journal, or a new one, which is written there before
-    /// anything is made of it.
-    async fn answer_at(
+    /// it is acted on. A failure comes with the text that the model had said by then.
+    async fn next_answer(
         &self,
-        scene: &Scene,
-        asker: &Asker<'_>,
+        caller: &ModelCaller<'_>,
         state: &RunState,
         at: u32,
     ) -> Result<LlmStep, (RunError, String)> {
-        if let Some(step) = scene.journal.llm(at) {
-            self.handle.meter.call_ends(&step.completion);
+        if let Some(step) = self.journal.llm(at) {
+            self.run.handle.meter.call_finished(&step.completion);
             let text = &step.completion.message.text;
             if !text.is_empty() {
-                self.sink.tell(|| RunEvent::Chunk { data: text.clone() }).await;
+                self.run.sink.send(|| RunEvent::Chunk { data: text.clone() }).await;
             }
             return Ok(step);
         }
         let Next::Ask { messages, tool_choice } = state.next() else {
             return Err((RunError::new(RunErrorKind::Internal), String::new()));
         };
-        let begun = Instant::now();
-        let asked = asker.ask(messages, tool_choice).await;
-        let (completion, reserved) = asked.map_err(|broken| (broken.error, broken.said))?;
+        let started = Instant::now();
+        let called = caller.call(messages, tool_choice).await;
+        let (completion, reserved) = called.map_err(|failed| (failed.error, failed.said))?;
         let step = LlmStep {
             cost: llm::cost(&completion.model, completion.provider, &completion.usage),
             prompt: json!({
                 "messages": messages.len(),
-                "estimated_tokens": estimate(messages, asker.tools),
+                "estimated_tokens": estimate(messages, caller.tools),
             }),
-            duration_ms: millis(begun.elapsed()),
+            duration_ms: millis(started.elapsed()),
             completion,
         };
-        if !scene.journal.is_on() {
-            reserved.answered(&step.completion).await;
+        if !self.journal.is_enabled() {
+            reserved.settle(&step.completion).await;
             return Ok(step);
         }
         let mut after = state.clone();
@@ -171,180 +145,32 @@ impl Drive<'_> {
         let useful = !matches!(after.next(), Next::Fail(_));
         let said = step.completion.message.text.clone();
         let completion = step.completion.clone();
-        let put = scene.journal.put_llm(at, step, useful);
-        let (step, ()) = tokio::join!(Box::pin(put), Box::pin(reserved.answered(&completion)));
+        let put = self.journal.put_llm(at, step, useful);
+        let (step, ()) = tokio::join!(Box::pin(put), Box::pin(reserved.settle(&completion)));
         step.map_err(|error| (error, said))
     }
 
-    fn context_warning(&self, scene: &Scene, tokens: u64) -> Option<String> {
-        let window = self.app.llm.context_window(&scene.model);
+    /// The warning of a prompt that fills most of the model's context window.
+    fn context_warning(&self, tokens: u64) -> Option<String> {
+        let window = self.run.app.llm.context_window(&self.model);
         let percent = tokens.saturating_mul(100) / window.max(1);
-        (percent >= u64::from(self.app.settings.context_warning_percent)).then(|| {
+        (percent >= u64::from(self.run.app.settings.context_warning_percent)).then(|| {
             format!(
-                "the prompt has about {tokens} tokens, {percent} % of the {window} that {} can read",
-                scene.model.name
+                "the prompt has about {tokens} tokens, {percent} % of the context window of {} ({window} tokens)",
+                self.model.name
             )
         })
     }
-
-    /// The calls of one turn, several at once, their outcomes in the model's order. Those that need
-    /// a person are made once all of them are decided.
-    async fn call_tools(
-        &self,
-        scene: &Scene,
-        calls: &[PlannedCall],
-        at: u32,
-        reason: &str,
-    ) -> Result<Turn, RunError> {
-        // The futures are made before they are put into the stream: a closure there would not be
-        // `Send` for every lifetime.
-        let places = (at..).zip(calls);
-        let first: Vec<_> = places.map(|(at, call)| self.call_at(scene, call, at, None)).collect();
-        let first: Vec<_> = stream::iter(first).buffered(PARALLEL_CALLS).collect().await;
-        let mut done = Vec::with_capacity(calls.len());
-        for outcome in first {
-            done.push(outcome?);
-        }
-        if done.iter().all(Option::is_some) {
-            return Ok(Turn::Done(done.into_iter().flatten().collect()));
-        }
-        let waiting: Vec<usize> = (0..calls.len()).filter(|i| done[*i].is_none()).collect();
-        let mut verdicts = Vec::with_capacity(waiting.len());
-        for i in &waiting {
-            verdicts.push(self.verdict(scene, &calls[*i], reason).await?);
-        }
-        let pending = |verdict: &Verdict| match verdict {
-            Verdict::Pending(report) => Some(report.clone()),
-            Verdict::Approved(_) | Verdict::Refused { .. } => None,
-        };
-        let pending: Vec<_> = verdicts.iter().filter_map(pending).collect();
-        if !pending.is_empty() {
-            return Ok(Turn::Waiting(pending));
-        }
-        let places = waiting.iter().zip(verdicts);
-        let second: Vec<_> = places
-            .map(|(i, verdict)| {
-                let place = at + u32::try_from(*i).unwrap_or(u32::MAX);
-                self.call_at(scene, &calls[*i], place, Some(verdict))
-            })
-            .collect();
-        let second: Vec<_> = stream::iter(second).buffered(PARALLEL_CALLS).collect().await;
-        for (i, outcome) in waiting.into_iter().zip(second) {
-            done[i] = outcome?;
-        }
-        Ok(Turn::Done(done.into_iter().flatten().collect()))
-    }
-
-    /// One call: from the journal, or made and written there. `None` when it needs a person who has
-    /// not been asked yet.
-    async fn call_at(
-        &self,
-        scene: &Scene,
-        planned: &PlannedCall,
-        at: u32,
-        verdict: Option<Verdict>,
-    ) -> Result<Option<ToolStep>, RunError> {
-        if let Some(step) = scene.journal.tool(at) {
-            self.tell_call(planned).await;
-            self.tell_result(&step).await;
-            return Ok(Some(step));
-        }
-        let (outcome, tool_request_id) = match verdict {
-            Some(Verdict::Refused { id, why }) => (refused(&planned.call.name, &why), Some(id)),
-            // It has been told when it was found to need a person.
-            Some(Verdict::Approved(id)) => (self.make_call(scene, planned, true).await, Some(id)),
-            Some(Verdict::Pending(_)) | None => {
-                self.tell_call(planned).await;
-                let outcome = self.make_call(scene, planned, false).await;
-                if outcome.waits && self.can_ask(scene) {
-                    return Ok(None);
-                }
-                (outcome, None)
-            }
-        };
-        let step = ToolStep {
-            call_id: planned.call.id.clone(),
-            name: planned.call.name.clone(),
-            arguments: planned.call.arguments.clone(),
-            nth: planned.nth,
-            ok: outcome.ok,
-            unclear: outcome.unclear,
-            content: outcome.content,
-            duration_ms: millis(outcome.duration),
-            tool_request_id,
-        };
-        let known = scene.tools.has(&step.name).then_some(step.name.as_str());
-        self.app.metrics.tool(known, step.ok, outcome.duration);
-        tracing::info!(
-            tool = step.name,
-            ok = step.ok,
-            duration_ms = step.duration_ms,
-            "tool called"
-        );
-        self.tell_result(&step).await;
-        scene.journal.put_tool(at, step).await.map(Some)
-    }
-
-    async fn make_call(&self, scene: &Scene, planned: &PlannedCall, approved: bool) -> ToolOutcome {
-        let call = &planned.call;
-        let mut span = self.span.child(Side::Internal, || format!("execute_tool {}", call.name));
-        span.set("gen_ai.operation.name", "execute_tool");
-        span.set("gen_ai.tool.name", call.name.clone());
-        span.set("gen_ai.tool.call.id", call.id.clone());
-        span.set_content("gen_ai.tool.call.arguments", || call.arguments.to_string());
-        let (waits, traceparent) = (AtomicBool::new(false), span.traceparent());
-        let client = scene.client.clone().with_trace(&traceparent);
-        let context = ToolContext {
-            client: &client,
-            snapshot: &scene.snapshot,
-            profile: &scene.profile,
-            run_key: self.run_key,
-            task_id: &scene.task_id,
-            max_chars: self.app.settings.tool_result_max_chars,
-            traceparent: Some(&traceparent),
-            approved,
-            asks: false,
-            waits: &waits,
-        };
-        let outcome = scene.tools.call(&context, planned).await;
-        span.set_content("gen_ai.tool.call.result", || outcome.content.clone());
-        if outcome.ok {
-            span.succeed()
-        } else {
-            span.fail("tool_error")
-        }
-        ToolOutcome { waits: waits.load(Ordering::Relaxed), ..outcome }
-    }
-
-    async fn tell_call(&self, planned: &PlannedCall) {
-        let call = &planned.call;
-        let told = || RunEvent::ToolCall {
-            id: call.id.clone(),
-            name: call.name.clone(),
-            arguments: call.arguments.clone(),
-        };
-        self.sink.tell(told).await;
-    }
-
-    async fn tell_result(&self, step: &ToolStep) {
-        let told = || RunEvent::ToolResult {
-            id: step.call_id.clone(),
-            name: step.name.clone(),
-            ok: step.ok,
-            duration_ms: step.duration_ms,
-        };
-        self.sink.tell(told).await;
-    }
 }
 
-fn kind_of(why: Dead) -> RunErrorKind {
+fn error_kind(why: FailReason) -> RunErrorKind {
     match why {
-        Dead::EmptyReply => RunErrorKind::EmptyReply,
-        Dead::ContentFiltered => RunErrorKind::ContentFiltered,
+        FailReason::EmptyReply => RunErrorKind::EmptyReply,
+        FailReason::ContentFiltered => RunErrorKind::ContentFiltered,
     }
 }
 
-fn report(step: &ToolStep) -> StepReport {
+fn step_report(step: &ToolStep) -> StepReport {
     StepReport {
         kind: "tool",
         name: step.name.clone(),
@@ -352,8 +178,4 @@ fn report(step: &ToolStep) -> StepReport {
         ok: step.ok,
         duration_ms: step.duration_ms,
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,139 +1,113 @@
-//! Drives one run: does what the state machine says, against the model and the backend.
+//! Drives one admitted run: finds out what it works with, then has the conversation.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
-use chrono::Utc;
 use llm::Tier;
-use llm::model::ModelRef;
-use llm::request::Message;
 use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
-use mc_client::runs::{PutRun, RunStatus};
+use mc_client::runs::RunStatus;
 use mc_client::types::Capabilities;
-use serde_json::json;
 use service::otel::Span;
 use service::trace::TraceId;
 use tokio::time::Instant;
 use wombat_core::agent_config::{AgentProfile, ModelTier};
 use wombat_core::heartbeat::is_empty_checklist;
-use wombat_core::untrusted::fence_untrusted;
-use wombat_core::workspace::{PromptRequest, Snapshot, time_context};
+use wombat_core::workspace::Snapshot;
 
-use super::answer::{RunAnswer, RunError, RunErrorKind};
-use super::events::{EventSink, RunEvent};
-use super::journal::{Begun, Journal, LastWord};
-use super::launch::fingerprint;
+use super::context::RunContext;
+use super::finalizer::RunFinalizer;
+use super::finish::Progress;
+use super::journal::{Journal, RecordedRequest};
 use super::lease::SessionLease;
-use super::prepare::{Known, look_up, take_place};
-use super::request::{RunKind, RunRequest};
-use crate::runs::RunHandle;
+use super::prepare::{LookupResult, acquire_turn, look_up};
+use crate::run::answer::{Ending, RunAnswer};
+use crate::run::error::{RunError, RunErrorKind};
+use crate::run::events::{EventSink, RunEvent};
+use crate::run::registry::RunHandle;
+use crate::run::request::{RunKind, RunRequest, fingerprint};
 use crate::sessions::SessionPolicy;
 use crate::state::App;
-use crate::tools::ToolSet;
 
-/// What the newest turn of a kickoff asks for when the caller gives no note.
-const KICKOFF: &str = "Draft a concise plan for this task.";
-
-/// A run that has been let in.
-pub(super) struct Drive<'a> {
-    /// The daemon.
+/// A run that has been admitted.
+pub(super) struct RunDriver<'a> {
+    /// The shared parts of the daemon.
     pub(super) app: &'a App,
-    /// The order.
+    /// The request.
     pub(super) request: &'a RunRequest,
-    /// The run, as others see it.
+    /// The run as its callers can see and stop it.
     pub(super) handle: &'a RunHandle,
-    /// What its writes are keyed by.
+    /// The key of the run; the idempotency keys of its writes derive from it.
     pub(super) run_key: &'a RunKey,
     /// The trace of the request.
     pub(super) trace: &'a TraceId,
-    /// What it is in a trace.
+    /// The run's span in the trace.
     pub(super) span: &'a Span,
-    /// Where its events go.
+    /// Receives the run's events.
     pub(super) sink: &'a EventSink,
-    /// When its time is over.
+    /// When the run times out.
     pub(super) deadline: Instant,
-    /// What must be said and given back when it ends.
-    pub(super) last_word: &'a LastWord,
-    /// What two requests with one key must have in common.
+    /// Ends the journal and gives back the session's turn, however the run ends.
+    pub(super) finalizer: &'a RunFinalizer,
+    /// See [`fingerprint`]; computed when it is first needed.
     pub(super) fingerprint: OnceLock<String>,
 }
 
-/// What a run has found out before the model is asked.
-pub(super) struct Scene {
-    pub(super) client: AgentClient,
-    pub(super) capabilities: Arc<Capabilities>,
-    pub(super) snapshot: Arc<Snapshot>,
-    pub(super) profile: AgentProfile,
-    pub(super) tools: Arc<ToolSet>,
-    pub(super) model: ModelRef,
-    pub(super) task_id: String,
-    pub(super) journal: Journal,
-}
-
-impl Scene {
-    /// Whether the journal says that the run came to its end before.
-    pub(super) fn is_completed(&self) -> bool {
-        let past = self.journal.past().and_then(|run| run.known_status());
-        past == Some(RunStatus::Completed)
-    }
-}
-
-impl Drive<'_> {
-    /// The whole run. Its parts are on the heap: while a run waits for its model, and most wait for
-    /// nothing else, there is no room kept for what came before or comes after.
+impl RunDriver<'_> {
+    /// Runs from the first look-up to the answer. The stages are boxed: while a run waits for its
+    /// model, as most do, no memory is kept for the stages before and after.
     pub(super) async fn run(&self) -> Result<RunAnswer, RunError> {
-        let traceparent = self.span.traceparent();
-        let (scene, known) = Box::pin(self.look_around(&traceparent)).await?;
+        let (context, known) = Box::pin(self.build_context()).await?;
         self.sink
-            .tell(|| RunEvent::Start {
+            .send(|| RunEvent::Start {
                 run_id: self.handle.run_id.clone(),
-                task_id: scene.task_id.clone(),
+                task_id: context.task_id.clone(),
                 trace_id: self.trace.to_string(),
             })
             .await;
         if let Some(stored) = known.stored {
-            let past = scene.journal.past().and_then(|run| run.known_status());
-            if past.is_some_and(|status| !status.is_final()) {
-                // It died between the reply and its last word.
-                self.last_word.owe(&scene.journal);
+            let earlier = context.journal.earlier_run().and_then(|run| run.known_status());
+            if earlier.is_some_and(|status| !status.is_final()) {
+                // The earlier run died after its reply was stored and before its journal was ended.
+                self.finalizer.track_journal(&context.journal);
             }
-            return Box::pin(self.replay(&scene, stored)).await;
+            return Box::pin(context.replay(stored)).await;
         }
-        if self.nothing_to_check(&scene.snapshot) {
-            let answer = self.answer(&scene, String::new(), Vec::new());
-            return Ok(RunAnswer { silent: Some(true), ..answer });
+        if self.has_empty_checklist(&context.snapshot) {
+            return Ok(context.answer(Ending::Silent, String::new(), Progress::default()));
         }
-        let messages = Box::pin(self.begin(&scene, known.history)).await?;
-        Box::pin(self.converse(&scene, messages, traceparent)).await
+        let messages = Box::pin(context.open_conversation(known.history)).await?;
+        Box::pin(context.converse(messages)).await
     }
 
-    /// What must be known before the model is asked: task, turn, thread, journal, tools.
-    async fn look_around(&self, traceparent: &str) -> Result<(Scene, Known), RunError> {
+    /// Finds out everything that is needed before the model is called: task, session turn, thread,
+    /// journal, tools.
+    async fn build_context(&self) -> Result<(RunContext<'_>, LookupResult), RunError> {
         let app = self.app;
+        let traceparent = self.span.traceparent();
         let session = &self.request.session;
-        // One snapshot from here to the end.
+        // The same snapshot is used to the end of the run.
         let snapshot = app.workspace.snapshot();
         let profile = snapshot.agent(session.role());
         let client = app
             .backend
             .agent(session.user().as_str(), session.role().as_str())
             .map_err(|error| RunError::backend(&error))?
-            .with_trace(traceparent)
+            .with_trace(&traceparent)
             .with_deadline(self.deadline);
-        let (capabilities, place) = tokio::try_join!(
+        let (capabilities, turn) = tokio::try_join!(
             async {
-                let capabilities = app.backend.capabilities(traceparent).await;
+                let capabilities = app.backend.capabilities(&traceparent).await;
                 capabilities.map_err(|error| RunError::backend(&error))
             },
-            take_place(&client, &app.sessions, app.settings.session_policy, self.request),
+            acquire_turn(&client, &app.sessions, app.settings.session_policy, self.request),
         )?;
-        let task_id = place.task_id;
+        let task_id = turn.task_id;
         let lease = self.lease(&client, &capabilities, &task_id).await?;
         let client = match &lease {
             Some(lease) => client.with_fence(lease.lease()),
             None => client,
         };
-        self.last_word.hold(lease, place.turn);
+        self.finalizer.hold_turn(lease, turn.turn);
         let journal = async {
             if !capabilities.has("run_journal") {
                 return Ok(Journal::default());
@@ -149,15 +123,25 @@ impl Drive<'_> {
             app.settings.history_limit,
         );
         let (known, journal) = tokio::try_join!(known, journal)?;
-        self.check_past(&journal)?;
+        self.check_earlier_run(&journal)?;
         let tools = app.tools.of_role(&snapshot, &profile, &capabilities).await;
         let model = app.llm.model(self.tier(&profile)).clone();
-        let scene =
-            Scene { client, capabilities, snapshot, profile, tools, model, task_id, journal };
-        Ok((scene, known))
+        let context = RunContext {
+            run: self,
+            client,
+            capabilities,
+            snapshot,
+            profile,
+            tools,
+            model,
+            task_id,
+            journal,
+        };
+        Ok((context, known))
     }
 
-    /// The session's turn among all instances, where the backend gives turns.
+    /// The session's lease, which serialises its runs over all instances, where the backend has
+    /// leases.
     async fn lease(
         &self,
         client: &AgentClient,
@@ -170,32 +154,33 @@ impl Drive<'_> {
         }
         let session = self.request.session.to_string();
         let run_id = &self.handle.run_id;
-        SessionLease::take(client, &session, task_id, run_id, policy).await.map(Some)
+        SessionLease::acquire(client, &session, task_id, run_id, policy).await.map(Some)
     }
 
-    /// A run that was cancelled stays so, and one key is one request.
-    fn check_past(&self, journal: &Journal) -> Result<(), RunError> {
-        let Some(past) = journal.past() else { return Ok(()) };
-        if past.known_status() == Some(RunStatus::Cancelled) {
+    /// Refuses a run that was cancelled before, and a key that belongs to another request.
+    fn check_earlier_run(&self, journal: &Journal) -> Result<(), RunError> {
+        let Some(earlier) = journal.earlier_run() else { return Ok(()) };
+        if earlier.known_status() == Some(RunStatus::Cancelled) {
             return Err(RunError::new(RunErrorKind::Cancelled));
         }
-        if let Some(begun) = journal.begun() {
-            self.check_fingerprint(&begun)?;
+        if let Some(recorded) = journal.recorded_request() {
+            self.check_fingerprint(&recorded)?;
         }
-        if past.cancel_requested {
-            self.last_word.owe(journal);
+        if earlier.cancel_requested {
+            self.finalizer.track_journal(journal);
             return Err(RunError::new(RunErrorKind::Cancelled));
         }
         Ok(())
     }
 
-    /// Computed when a journal wants it, which most runs without a key have none of.
-    fn fingerprint(&self) -> &str {
+    /// The fingerprint of the request. Computed on demand: most runs have no key and no journal.
+    pub(super) fn fingerprint(&self) -> &str {
         self.fingerprint.get_or_init(|| fingerprint(self.request))
     }
 
-    fn check_fingerprint(&self, begun: &Begun) -> Result<(), RunError> {
-        if self.request.resumed || begun.fingerprint == self.fingerprint() {
+    /// Refuses a request whose key belongs to another one.
+    pub(super) fn check_fingerprint(&self, recorded: &RecordedRequest) -> Result<(), RunError> {
+        if self.request.resumed || recorded.fingerprint == self.fingerprint() {
             return Ok(());
         }
         Err(RunError::new(RunErrorKind::KeyConflict))
@@ -209,93 +194,9 @@ impl Drive<'_> {
         }
     }
 
-    /// A heartbeat whose checklist is empty needs no model.
-    fn nothing_to_check(&self, snapshot: &Snapshot) -> bool {
+    /// Whether this is a heartbeat with an empty checklist, which needs no model call.
+    fn has_empty_checklist(&self, snapshot: &Snapshot) -> bool {
         self.request.options.kind == RunKind::Heartbeat
             && snapshot.heartbeat().is_some_and(is_empty_checklist)
-    }
-
-    /// Opens the conversation, and the journal with it; a journal that was opened before says what
-    /// the conversation was.
-    async fn begin(&self, scene: &Scene, history: Vec<Message>) -> Result<Vec<Message>, RunError> {
-        let journal = &scene.journal;
-        if !journal.is_on() {
-            return Ok(self.opening(scene, history, self.newest()));
-        }
-        let begun = match journal.begun() {
-            Some(begun) => begun,
-            None => Begun {
-                message: self.request.message.clone(),
-                history,
-                newest: self.newest(),
-                metadata: self.request.metadata.clone(),
-                limits: self.request.limits.to_json(),
-                workspace_digest: scene.snapshot.digest().to_owned(),
-                fingerprint: self.fingerprint().to_owned(),
-                task: self.request.task.to_json(),
-            },
-        };
-        // A run that is completed has its steps; its reply is stored again under its key, which gives
-        // the one that is there.
-        if scene.is_completed() {
-            return Ok(self.opening(scene, begun.history, begun.newest));
-        }
-        if begun.workspace_digest != scene.snapshot.digest() {
-            tracing::info!(
-                "the workspace has changed since the run began; it goes on with the new one"
-            );
-        }
-        // Owed before it is begun: whoever drops the run in between ends it all the same.
-        self.last_word.owe(journal);
-        let run = PutRun {
-            session_key: Some(self.request.session.to_string()),
-            task_id: Some(scene.task_id.clone()),
-            status: Some(RunStatus::Running),
-            workspace_digest: Some(scene.snapshot.digest().to_owned()),
-            extra: [("run_id".to_owned(), json!(self.handle.run_id))].into_iter().collect(),
-        };
-        let begun = journal.begin(run, begun).await?;
-        self.check_fingerprint(&begun)?;
-        Ok(self.opening(scene, begun.history, begun.newest))
-    }
-
-    /// The newest turn, which the time opens.
-    fn newest(&self) -> String {
-        let options = &self.request.options;
-        let mut newest = String::new();
-        if self.app.settings.include_time {
-            newest = time_context(&Utc::now().with_timezone(&options.timezone)) + "\n\n";
-        }
-        newest += &match options.kind {
-            RunKind::Notification => fence_untrusted("notification", &self.request.message),
-            RunKind::Message | RunKind::Heartbeat => self.request.message.clone(),
-        };
-        if let Some(kickoff) = &options.kickoff {
-            newest += "\n\n";
-            newest += kickoff.note.as_deref().unwrap_or(KICKOFF);
-        }
-        newest
-    }
-
-    /// System prompt, history, and the newest turn.
-    fn opening(&self, scene: &Scene, history: Vec<Message>, newest: String) -> Vec<Message> {
-        let options = &self.request.options;
-        let system = match &options.system_prompt {
-            Some(own) => own.clone(),
-            None => {
-                let request = PromptRequest {
-                    role: self.request.session.role(),
-                    mode: options.prompt_mode,
-                    heartbeat: options.kind == RunKind::Heartbeat,
-                    now: Utc::now().with_timezone(&options.timezone),
-                };
-                scene.snapshot.prompt(&request).system.as_ref().to_owned()
-            }
-        };
-        let mut messages = Vec::with_capacity(history.len() + 2);
-        messages.push(Message::system(system));
-        messages.extend(history);
-        messages.push(Message::user(newest));
-        messages
     }
 }

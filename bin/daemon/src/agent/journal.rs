@@ -1,12 +1,12 @@
-//! The run's journal in the backend (feature `run_journal`; docs/RUNS.md, "The journal"): what was
-//! asked, each answer of the model, each tool's result, in the order of the run's own making.
+//! The run's journal in the backend (feature `run_journal`; docs/RUNS.md, "The journal"): the
+//! request, each answer of the model, each tool's result, in order.
 //!
-//! A step is written before anything that rests on it happens. A run that is taken up again reads
-//! its steps instead of doing them; whoever finds another's step in its place goes on from that.
+//! A step is written before anything that depends on it happens. A resumed run reads its steps
+//! instead of doing them again; a run that finds another instance's step in its place continues from
+//! that step.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use llm::Cost;
@@ -18,41 +18,36 @@ use mc_client::idempotency::RunKey;
 use mc_client::runs::{PutRun, PutStep, Run, RunNote, RunStatus, RunStep};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
-use tracing::Instrument as _;
 
-use super::answer::{RunAnswer, RunError, RunErrorKind, ToolRequestReport};
-use super::lease::SessionLease;
-use crate::runs::RunHandle;
-use crate::sessions::Turn;
+use crate::run::error::{RunError, RunErrorKind};
 
-/// How long the last word about a run may take to be written.
-const LAST_WORD: Duration = Duration::from_secs(5);
+/// The timeout of writing the final status of a run.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Kinds of steps.
+// Kinds of steps.
 const REQUEST: &str = "request";
 const LLM: &str = "llm";
 const LLM_REJECTED: &str = "llm_rejected";
 const TOOL: &str = "tool";
 
-/// Step 0: what the run was asked, enough to take it up anywhere.
+/// Step 0: the request, complete enough to resume the run on any instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Begun {
-    /// What the person said.
+pub(crate) struct RecordedRequest {
+    /// The user's message.
     pub(crate) message: String,
-    /// Earlier turns, as the model sees them.
+    /// Earlier turns as the model sees them.
     pub(crate) history: Vec<Message>,
-    /// The newest turn, as the model sees it: with the time, and fenced where it is data.
+    /// The newest turn as the model sees it: with the time, and fenced where it is data.
     pub(crate) newest: String,
-    /// `metadata` as it came.
+    /// `metadata` as received.
     pub(crate) metadata: Map<String, Value>,
-    /// `limits` as they hold.
+    /// The limits in force.
     pub(crate) limits: Value,
-    /// The workspace that the run began with.
+    /// The digest of the workspace that the run started with.
     pub(crate) workspace_digest: String,
-    /// What two requests with one key must have in common.
+    /// See [`crate::run::request::fingerprint`].
     pub(crate) fingerprint: String,
     /// The task as the caller named it.
     pub(crate) task: Value,
@@ -65,7 +60,7 @@ pub(super) struct LlmStep {
     pub(super) completion: Completion,
     /// Its price, where that is known.
     pub(super) cost: Option<Cost>,
-    /// How many messages the model was given, and about how many tokens they have.
+    /// The number of messages in the prompt, and its estimated tokens.
     pub(super) prompt: Value,
     /// How long it took, milliseconds.
     pub(super) duration_ms: u64,
@@ -78,25 +73,25 @@ pub(super) struct ToolStep {
     pub(super) call_id: String,
     /// The tool.
     pub(super) name: String,
-    /// What it was called with.
+    /// The arguments.
     pub(super) arguments: Value,
-    /// The place among equal calls of the run, from 1.
+    /// The position among equal calls of the run, from 1.
     pub(super) nth: u32,
-    /// Whether it did what was asked.
+    /// Whether the call succeeded.
     pub(super) ok: bool,
-    /// Whether it may have taken effect all the same.
+    /// Whether the call may have taken effect although it failed.
     #[serde(default)]
     pub(super) unclear: bool,
-    /// What the model was told.
+    /// The text for the model.
     pub(super) content: String,
     /// How long it took, milliseconds.
     pub(super) duration_ms: u64,
-    /// The request that a person decided.
+    /// The approval request that a person decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) tool_request_id: Option<String>,
 }
 
-/// A run's journal, or none where the backend has none.
+/// A run's journal; disabled where the backend has none.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Journal(Option<Arc<Open>>);
 
@@ -104,73 +99,83 @@ pub(crate) struct Journal(Option<Arc<Open>>);
 struct Open {
     client: AgentClient,
     key: RunKey,
-    /// The run as it was found.
-    past: Option<Run>,
+    /// The run as it was found in the backend.
+    earlier: Option<Run>,
     recorded: BTreeMap<u32, RunStep>,
 }
 
 impl Journal {
-    /// Looks up what is known of a run. A key that nobody can have used before needs no look.
+    /// Opens the journal of a run and reads its steps. `look` is false for a random key, which cannot
+    /// have been used before.
     pub(super) async fn open(
         client: &AgentClient,
         key: &RunKey,
         look: bool,
     ) -> Result<Self, RunError> {
-        let past = if look { client.run(key.as_str()).await } else { Ok(None) };
-        let mut past = past.map_err(|error| RunError::backend(&error))?;
-        let steps = past.as_mut().map(|run| std::mem::take(&mut run.steps)).unwrap_or_default();
+        let earlier = if look { client.run(key.as_str()).await } else { Ok(None) };
+        let mut earlier = earlier.map_err(|error| RunError::backend(&error))?;
+        let steps = earlier.as_mut().map(|run| std::mem::take(&mut run.steps)).unwrap_or_default();
         let recorded = steps.into_iter().map(|step| (step.index, step)).collect();
-        Ok(Self(Some(Arc::new(Open { client: client.clone(), key: key.clone(), past, recorded }))))
+        Ok(Self(Some(Arc::new(Open {
+            client: client.clone(),
+            key: key.clone(),
+            earlier,
+            recorded,
+        }))))
     }
 
-    /// Whether there is one.
-    pub(super) fn is_on(&self) -> bool {
+    /// Whether the backend keeps a journal.
+    pub(super) fn is_enabled(&self) -> bool {
         self.0.is_some()
     }
 
-    /// The run as it was found, without its steps.
-    pub(super) fn past(&self) -> Option<&Run> {
-        self.0.as_ref()?.past.as_ref()
+    /// The run as an earlier attempt left it, without its steps.
+    pub(super) fn earlier_run(&self) -> Option<&Run> {
+        self.0.as_ref()?.earlier.as_ref()
     }
 
-    /// Step 0, when it is there.
-    pub(super) fn begun(&self) -> Option<Begun> {
+    /// Step 0, where an earlier attempt wrote it.
+    pub(super) fn recorded_request(&self) -> Option<RecordedRequest> {
         self.recorded(0, REQUEST)
     }
 
-    /// Says that somebody is on the run, and what it was asked; gives that as it stands in the
-    /// journal, which is another's word where another was first.
-    pub(super) async fn begin(&self, run: PutRun, begun: Begun) -> Result<Begun, RunError> {
-        let Some(open) = &self.0 else { return Ok(begun) };
+    /// Marks the run as running and writes step 0. Returns step 0 as it stands in the journal: another
+    /// instance's, where that one was first.
+    pub(super) async fn start(
+        &self,
+        run: PutRun,
+        recorded: RecordedRequest,
+    ) -> Result<RecordedRequest, RunError> {
+        let Some(open) = &self.0 else { return Ok(recorded) };
         let note = open.client.put_run(open.key.as_str(), &run).await;
         if let Err(error) = &note
             && error.is_not_found()
         {
             return Err(RunError::new(RunErrorKind::TaskNotFound).caused_by(error));
         }
-        heed(note)?;
-        match self.write(0, REQUEST, &begun).await? {
+        check_cancelled(note)?;
+        match self.write(0, REQUEST, &recorded).await? {
             Some(theirs) => Ok(theirs),
-            None => Ok(begun),
+            None => Ok(recorded),
         }
     }
 
-    /// An answer of the model that stands at this place.
+    /// The model's answer recorded at this position.
     pub(super) fn llm(&self, at: u32) -> Option<LlmStep> {
         self.recorded(at, LLM)
     }
 
-    /// An answer that was of no use; it has its place, and was paid for.
+    /// An unusable answer (empty or filtered) recorded at this position; it was paid for.
     pub(super) fn rejected(&self, at: u32) -> Option<LlmStep> {
         self.recorded(at, LLM_REJECTED)
     }
 
-    /// A tool's result that stands at this place.
+    /// The tool's result recorded at this position.
     pub(super) fn tool(&self, at: u32) -> Option<ToolStep> {
         self.recorded(at, TOOL)
     }
 
-    /// Writes an answer of the model; gives the one that holds.
+    /// Writes an answer of the model; returns the valid one, which may be another instance's.
     pub(super) async fn put_llm(
         &self,
         at: u32,
@@ -181,18 +186,18 @@ impl Journal {
         Ok(self.write(at, kind, &step).await?.unwrap_or(step))
     }
 
-    /// Writes a tool's result; gives the one that holds.
+    /// Writes a tool's result; returns the valid one, which may be another instance's.
     pub(super) async fn put_tool(&self, at: u32, step: ToolStep) -> Result<ToolStep, RunError> {
         Ok(self.write(at, TOOL, &step).await?.unwrap_or(step))
     }
 
     fn recorded<T: DeserializeOwned>(&self, at: u32, kind: &str) -> Option<T> {
         let step = self.0.as_ref()?.recorded.get(&at).filter(|step| step.kind == kind)?;
-        // A step that this version cannot read is done again.
+        // A step that this version cannot parse is done again.
         T::deserialize(&step.payload).ok()
     }
 
-    /// Writes a step, or gives another's that stands in its place.
+    /// Writes a step; returns another instance's step that already has its position.
     async fn write<T: Serialize + DeserializeOwned>(
         &self,
         at: u32,
@@ -201,12 +206,13 @@ impl Journal {
     ) -> Result<Option<T>, RunError> {
         let Some(open) = &self.0 else { return Ok(None) };
         let payload = serde_json::to_value(step).map_err(|error| {
-            RunError::new(RunErrorKind::Internal).caused_by(format!("a step as JSON: {error}"))
+            RunError::new(RunErrorKind::Internal)
+                .caused_by(format!("step not serialisable: {error}"))
         })?;
         let put = PutStep { kind: kind.to_owned(), payload };
         let error = match open.client.put_step(open.key.as_str(), at, &put).await {
             Ok(note) => {
-                heed(Ok(note))?;
+                check_cancelled(Ok(note))?;
                 return Ok(None);
             }
             Err(error) => error,
@@ -217,42 +223,42 @@ impl Journal {
                     run_key = open.key.as_str(),
                     index = at,
                     kind,
-                    "another instance has written this step; the run goes on from there"
+                    "step already written by another instance; continuing from it"
                 );
                 T::deserialize(&theirs.payload).map(Some).map_err(|error| {
                     RunError::new(RunErrorKind::BackendRefused(
-                        "the journal holds a step that cannot be read".to_owned(),
+                        "the journal holds a step that cannot be parsed".to_owned(),
                     ))
                     .caused_by(error)
                 })
             }
             Some(theirs) => Err(RunError::new(RunErrorKind::BackendRefused(format!(
-                "the journal holds a step of kind {:?} where {kind:?} belongs",
+                "the journal holds a step of kind {:?} where {kind:?} is expected",
                 theirs.kind
             )))),
             None => Err(RunError::backend(&error)),
         }
     }
 
-    /// Says how the run ended. Whatever goes wrong here is only logged: the reply is stored, or the
-    /// key can be sent again.
-    async fn end(&self, status: RunStatus, extra: Map<String, Value>) {
+    /// Writes the final status. A failure is only logged: the reply is stored, or the key can be
+    /// retried.
+    pub(super) async fn end(&self, status: RunStatus, extra: Map<String, Value>) {
         let Some(open) = &self.0 else { return };
-        let client = open.client.clone().with_deadline(Instant::now() + LAST_WORD);
+        let client = open.client.clone().with_deadline(Instant::now() + END_TIMEOUT);
         let run = PutRun { status: Some(status), extra, ..PutRun::default() };
         if let Err(error) = client.put_run(open.key.as_str(), &run).await {
             tracing::warn!(
                 run_key = open.key.as_str(),
                 status = status.as_str(),
                 %error,
-                "the journal could not be told how the run ended"
+                "final status could not be written to the run journal"
             );
         }
     }
 }
 
-/// Takes a backend's word that somebody wants the run to stop.
-fn heed(note: Result<RunNote, McError>) -> Result<(), RunError> {
+/// Fails if the backend says that the run was cancelled.
+fn check_cancelled(note: Result<RunNote, McError>) -> Result<(), RunError> {
     let note = note.map_err(|error| RunError::backend(&error))?;
     if note.cancel_requested || note.status == RunStatus::Cancelled.as_str() {
         return Err(RunError::new(RunErrorKind::Cancelled));
@@ -260,130 +266,7 @@ fn heed(note: Result<RunNote, McError>) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Sees to it that a journal that was begun is also ended, and that the session's turn is given back
-/// after that, however the run ends: also when it is dropped with its caller.
-#[derive(Debug)]
-pub(super) struct LastWord {
-    journal: OnceLock<Journal>,
-    held: Mutex<Option<Held>>,
-    said: AtomicBool,
-    handle: Arc<RunHandle>,
-    tracker: TaskTracker,
-}
-
-/// The session's turn, here and among all instances.
-#[derive(Debug)]
-struct Held {
-    lease: Option<SessionLease>,
-    turn: Turn,
-}
-
-impl Held {
-    async fn free(self) {
-        if let Some(lease) = self.lease {
-            lease.free().await;
-        }
-        // Only now may the next one here ask for the lease.
-        drop(self.turn);
-    }
-}
-
-impl LastWord {
-    pub(super) fn new(handle: Arc<RunHandle>, tracker: TaskTracker) -> Self {
-        Self {
-            journal: OnceLock::new(),
-            held: Mutex::default(),
-            said: AtomicBool::new(false),
-            handle,
-            tracker,
-        }
-    }
-
-    /// From now on there is a journal to end.
-    pub(super) fn owe(&self, journal: &Journal) {
-        let _only_once = self.journal.set(journal.clone());
-    }
-
-    /// From now on there is a turn to give back.
-    pub(super) fn hold(&self, lease: Option<SessionLease>, turn: Turn) {
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Held { lease, turn });
-    }
-
-    fn take_held(&self) -> Option<Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// Says how the run ended, and gives the turn back.
-    pub(super) async fn say(&self, result: &Result<RunAnswer, RunError>) {
-        if let Some(journal) = self.journal.get() {
-            let (status, mut extra) = Self::ending(result);
-            self.used(&mut extra);
-            Box::pin(journal.end(status, fields(extra))).await;
-        }
-        self.said.store(true, Ordering::SeqCst);
-        match self.take_held() {
-            Some(held) if held.lease.is_some() => {
-                drop(self.tracker.spawn(held.free().in_current_span()))
-            }
-            _ => {}
-        }
-    }
-
-    fn ending(result: &Result<RunAnswer, RunError>) -> (RunStatus, Value) {
-        match result {
-            Ok(answer) => {
-                let status = match &answer.tool_requests {
-                    Some(_) => RunStatus::AwaitingApproval,
-                    None => RunStatus::Completed,
-                };
-                let waiting = answer.tool_requests.as_deref().map(ids);
-                (status, json!({ "message_id": answer.message_id, "tool_requests": waiting }))
-            }
-            Err(error) => match error.kind {
-                RunErrorKind::Cancelled => (RunStatus::Cancelled, json!({ "estimated": true })),
-                RunErrorKind::Draining => (RunStatus::Interrupted, json!({ "estimated": true })),
-                _ => (RunStatus::Failed, json!({ "error": crate::api::code_of(error) })),
-            },
-        }
-    }
-
-    fn used(&self, extra: &mut Value) {
-        extra["run_id"] = json!(self.handle.run_id);
-        extra["usage"] = json!(self.handle.meter.receipt());
-        extra["cost"] = json!(self.handle.meter.read().cost);
-    }
-}
-
-impl Drop for LastWord {
-    fn drop(&mut self) {
-        if self.said.load(Ordering::SeqCst) {
-            return;
-        }
-        let (journal, held) = (self.journal.get().cloned(), self.take_held());
-        if journal.is_none() && held.as_ref().is_none_or(|held| held.lease.is_none()) {
-            return;
-        }
-        let mut extra = json!({ "estimated": true });
-        self.used(&mut extra);
-        let words = async move {
-            if let Some(journal) = journal {
-                journal.end(RunStatus::Interrupted, fields(extra)).await;
-            }
-            if let Some(held) = held {
-                held.free().await;
-            }
-        };
-        self.tracker.spawn(words.in_current_span());
-    }
-}
-
-fn ids(requests: &[ToolRequestReport]) -> Vec<&str> {
-    requests.iter().map(|request| request.id.as_str()).collect()
-}
-
-fn fields(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(fields) => fields.into_iter().filter(|(_, value)| !value.is_null()).collect(),
-        _ => Map::new(),
-    }
+/// A duration in milliseconds.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

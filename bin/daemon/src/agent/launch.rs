@@ -1,9 +1,8 @@
-//! Letting a run in, joining equal ones, and holding it to its time.
+//! Launches a run: admission, joining of requests with the same key, the timeout, the outcome.
 
 use std::sync::{Arc, OnceLock};
 
-use mc_client::idempotency::{RunKey, canonical_json};
-use serde_json::json;
+use mc_client::idempotency::RunKey;
 use service::otel::{Side, Span};
 use service::trace::TraceId;
 use tokio::sync::watch;
@@ -11,127 +10,127 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::answer::{RunError, RunErrorKind};
-use super::driver::Drive;
-use super::events::EventSink;
-use super::journal::LastWord;
-use super::request::RunRequest;
-use crate::runs::{Joined, Outcome, Registration, RunHandle};
+use super::driver::RunDriver;
+use super::finalizer::RunFinalizer;
+use crate::run::error::{RunError, RunErrorKind};
+use crate::run::events::EventSink;
+use crate::run::registry::{Joined, Outcome, Registration, RunHandle};
+use crate::run::request::{RunRequest, fingerprint};
 use crate::state::App;
 
-/// Answers a `send`. With a key the run goes on to its end even if the caller goes away, so that a
-/// repeat finds the reply; without one it is dropped with the caller.
+/// Runs a request without streaming. With a key the run completes even if the caller disconnects, so
+/// that a retry finds the reply; without one it is dropped together with the caller.
 pub async fn send(app: &App, request: RunRequest, trace: TraceId) -> Outcome {
     let Some(key) = request.key.clone() else {
-        return execute(app, request, trace, EventSink::silent()).await;
+        return execute(app, request, trace, EventSink::disabled()).await;
     };
     let sender = match join(app, &key, &request).await? {
-        Place::Done(outcome) => return outcome,
-        Place::First(sender) => sender,
+        Claim::Done(outcome) => return outcome,
+        Claim::First(sender) => sender,
     };
     let outcome = sender.subscribe();
     let app = app.clone();
     let tracker = app.runs.tracker().clone();
     tracker.spawn(async move {
-        let lead = Lead { app: app.clone(), key, sender };
-        let outcome = execute(&app, request, trace, EventSink::silent()).await;
-        lead.sender.send_replace(Some(outcome));
+        let leader = Leader { app: app.clone(), key, sender };
+        let outcome = execute(&app, request, trace, EventSink::disabled()).await;
+        leader.sender.send_replace(Some(outcome));
     });
-    // Nothing but a panic ends it without an outcome.
+    // Only a panic ends it without an outcome.
     wait_for(outcome).await.unwrap_or_else(|| Err(RunError::new(RunErrorKind::Internal)))
 }
 
-/// Runs a `stream`. The future lives and dies with its reader. A key that is already being worked
-/// on is not run twice: its result is waited for.
+/// Runs a request and sends its events to `sink`. The run lives and dies with this future. A key
+/// whose run is already in flight is not run twice: its outcome is awaited.
 pub async fn stream(app: &App, request: RunRequest, trace: TraceId, sink: EventSink) -> Outcome {
     let Some(key) = request.key.clone() else {
         return execute(app, request, trace, sink).await;
     };
     match join(app, &key, &request).await? {
-        Place::Done(outcome) => outcome,
-        Place::First(sender) => {
-            let lead = Lead { app: app.clone(), key, sender };
+        Claim::Done(outcome) => outcome,
+        Claim::First(sender) => {
+            let leader = Leader { app: app.clone(), key, sender };
             let outcome = execute(app, request, trace, sink).await;
-            lead.sender.send_replace(Some(outcome.clone()));
+            leader.sender.send_replace(Some(outcome.clone()));
             outcome
         }
     }
 }
 
-/// What a request with a key finds.
-enum Place {
-    /// Another request with the key has done it.
+/// The result of joining a key.
+enum Claim {
+    /// Another request with the key had this outcome.
     Done(Outcome),
-    /// This one does it, and tells the others.
+    /// This request runs; the others wait for what it sends.
     First(watch::Sender<Option<Outcome>>),
 }
 
-/// Waits for the run with this key, or takes its place, also when the one that was waited for was
-/// dropped with its own caller.
-async fn join(app: &App, key: &RunKey, request: &RunRequest) -> Result<Place, RunError> {
-    // What a run that is taken up was asked stands in its journal; whatever is sent with it is not
-    // another request.
+/// Waits for the run with this key, or claims the key; also when the run that was awaited was dropped
+/// with its caller.
+async fn join(app: &App, key: &RunKey, request: &RunRequest) -> Result<Claim, RunError> {
+    // A resumed run takes its request from its journal, so that whatever comes with it is no
+    // conflict.
     let fingerprint = (!request.resumed).then(|| fingerprint(request));
     loop {
         match app.runs.join(key, fingerprint.as_deref())? {
-            Joined::First(sender) => return Ok(Place::First(sender)),
+            Joined::First(sender) => return Ok(Claim::First(sender)),
             Joined::Other(outcome) => {
                 if let Some(outcome) = wait_for(outcome).await {
-                    return Ok(Place::Done(outcome));
+                    return Ok(Claim::Done(outcome));
                 }
             }
         }
     }
 }
 
-/// The one that works on a key. However it ends, also when it is dropped or panics, the key is
-/// free again and those who wait learn of it.
-struct Lead {
+/// The request that runs for a key. However it ends, even dropped or by a panic, the key is released
+/// and the waiting requests are notified.
+struct Leader {
     app: App,
     key: RunKey,
     sender: watch::Sender<Option<Outcome>>,
 }
 
-impl Drop for Lead {
+impl Drop for Leader {
     fn drop(&mut self) {
-        self.app.runs.leave(&self.key);
+        self.app.runs.release_key(&self.key);
     }
 }
 
-/// The outcome; nothing when the run was dropped before it had one.
+/// The outcome; `None` when the run was dropped before it had one.
 async fn wait_for(mut outcome: watch::Receiver<Option<Outcome>>) -> Option<Outcome> {
     outcome.wait_for(Option::is_some).await.ok()?.clone()
 }
 
-/// Works on a run to its end. Every log line of it bears its ids.
+/// Runs to the end, within a log span that carries the run's ids.
 async fn execute(app: &App, request: RunRequest, trace: TraceId, sink: EventSink) -> Outcome {
     let run_id = Uuid::now_v7().to_string();
     let role = request.session.role();
-    // Also where only errors are logged: their lines need the ids most.
+    // At level error, so that the ids are also there when only errors are logged.
     let named = tracing::error_span!("run", run_id, trace_id = %trace, %role);
-    // On the heap from here on: what callers hold, and move about, stays small.
-    Box::pin(work(app, request, trace, sink, run_id).instrument(named)).await
+    // Boxed, so that the callers' futures stay small.
+    Box::pin(run_to_end(app, request, trace, sink, run_id).instrument(named)).await
 }
 
-async fn work(
+async fn run_to_end(
     app: &App,
     request: RunRequest,
     trace: TraceId,
     sink: EventSink,
     run_id: String,
 ) -> Outcome {
-    let begun = Instant::now();
-    let deadline = begun + request.limits.timeout;
+    let started = Instant::now();
+    let deadline = started + request.limits.timeout;
     let mut registration = app.runs.register(run_id, request.key.clone())?;
     let run_key = request.key.clone().unwrap_or_else(RunKey::random);
     let handle = registration.handle.clone();
-    let last_word = LastWord::new(handle.clone(), app.runs.tracker().clone());
+    let finalizer = RunFinalizer::new(handle.clone(), app.runs.tracker().clone());
     let role = request.session.role().clone();
     let mut span = Span::of_request(&trace, Side::Internal, || format!("invoke_agent {role}"));
     span.set("gen_ai.operation.name", "invoke_agent");
     span.set("gen_ai.agent.name", role.to_string());
     span.set("wombat.run_id", handle.run_id.clone());
-    let drive = Drive {
+    let driver = RunDriver {
         app,
         request: &request,
         handle: &handle,
@@ -140,37 +139,37 @@ async fn work(
         span: &span,
         sink: &sink,
         deadline,
-        last_word: &last_word,
+        finalizer: &finalizer,
         fingerprint: OnceLock::new(),
     };
     let result = tokio::select! {
-        result = timeout_at(deadline, Box::pin(drive.run())) => match result {
+        result = timeout_at(deadline, Box::pin(driver.run())) => match result {
             Ok(result) => result,
             Err(_) => Err(RunError::new(RunErrorKind::Timeout)),
         },
         why = handle.stopped() => Err(RunError::new(why)),
     };
-    // A backend or a model that was given up because the run's time is over is a time-out.
+    // A call of the backend or a model that was given up at the run's deadline is a timeout.
     let result = result.map_err(|error| {
         let ran_out = Instant::now() >= deadline && error.kind != RunErrorKind::Cancelled;
         if ran_out { RunError { kind: RunErrorKind::Timeout, ..error } } else { error }
     });
     describe(&mut span, &handle, &result);
-    last_word.say(&result).await;
+    finalizer.finish(&result).await;
     settle(&mut registration, &result);
     let outcome = result.map(Arc::new);
     let role = request.session.role();
     let is_known = app.workspace.snapshot().agents().iter().any(|agent| agent.role == *role);
-    app.metrics.run(is_known.then_some(role.as_str()), outcome_of(&outcome), begun.elapsed());
-    app.webhooks.tell(&request, &handle, &outcome);
+    app.metrics.run(is_known.then_some(role.as_str()), outcome_label(&outcome), started.elapsed());
+    app.webhooks.send(&request, &handle, &outcome);
     outcome
 }
 
-/// What the run's span tells of its end.
+/// Span attributes of the end of a run.
 fn describe(
     span: &mut Span,
     handle: &RunHandle,
-    result: &Result<super::answer::RunAnswer, RunError>,
+    result: &Result<crate::run::answer::RunAnswer, RunError>,
 ) {
     let tally = handle.meter.read();
     let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
@@ -181,23 +180,26 @@ fn describe(
             span.set("gen_ai.conversation.id", answer.task_id.clone());
             span.succeed();
         }
-        Err(error) => span.fail(crate::api::code_of(error)),
+        Err(error) => span.fail(error.code()),
     }
 }
 
-/// Books the end of a run and says it once.
-fn settle(registration: &mut Registration, result: &Result<super::answer::RunAnswer, RunError>) {
+/// Logs the end of a run, and marks its usage as exact unless the run was dropped.
+fn settle(
+    registration: &mut Registration,
+    result: &Result<crate::run::answer::RunAnswer, RunError>,
+) {
     match result {
         Ok(answer) => tracing::info!(
             task_id = answer.task_id,
             tools = answer.steps.len(),
             tokens = answer.usage.total_tokens,
-            replayed = answer.replayed.is_some(),
-            silent = answer.silent.is_some(),
-            waits_for_approval = answer.tool_requests.as_ref().map(Vec::len),
+            ending = answer.ending.as_str(),
+            pending_approvals = answer.tool_requests().len(),
             "run completed"
         ),
         Err(error) => tracing::warn!(
+            code = error.code(),
             reason = ?error.kind,
             cause = error.cause,
             "run failed"
@@ -215,20 +217,10 @@ fn settle(registration: &mut Registration, result: &Result<super::answer::RunAns
     }
 }
 
-/// How a run ended, in few words.
-fn outcome_of(outcome: &Outcome) -> &'static str {
+/// The outcome as a metrics label.
+fn outcome_label(outcome: &Outcome) -> &'static str {
     match outcome {
-        Ok(answer) if answer.replayed.is_some() => "replayed",
-        Ok(answer) if answer.silent.is_some() => "silent",
-        Ok(answer) if answer.tool_requests.is_some() => "awaiting_approval",
-        Ok(_) => "ok",
-        Err(error) => crate::api::code_of(error),
+        Ok(answer) => answer.ending.as_str(),
+        Err(error) => error.code(),
     }
-}
-
-/// What two requests with the same key must have in common to be the same request.
-pub(super) fn fingerprint(request: &RunRequest) -> String {
-    let task = request.task.to_json();
-    let history = request.history.as_ref().map(|turns| json!(turns));
-    canonical_json(&json!({ "message": request.message, "task": task, "history": history }))
 }

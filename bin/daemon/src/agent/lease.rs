@@ -1,30 +1,31 @@
-//! The turn of a session across instances (feature `session_leases`).
+//! The lease of a session (feature `session_leases`): one run of a session at a time over all
+//! instances.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use mc_client::client::AgentClient;
 use mc_client::leases::{Lease, LeaseRequest};
+use retry::Backoff;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
-use super::answer::{RunError, RunErrorKind};
+use crate::run::error::{RunError, RunErrorKind};
 use crate::sessions::SessionPolicy;
 
-/// How long a lease holds without being renewed: so long is a session blocked when its instance dies.
+/// How long a lease is valid without renewal: a session stays blocked that long when its instance
+/// dies.
 const TTL: Duration = Duration::from_secs(10);
-/// How often it is renewed.
-const RENEW: Duration = Duration::from_secs(3);
-/// How long giving it back may take.
-const FREE: Duration = Duration::from_secs(5);
-/// The first pause before asking again for a turn that is another's; it doubles.
-const ASK_AGAIN: Duration = Duration::from_millis(50);
-/// The longest.
-const ASK_AGAIN_MAX: Duration = Duration::from_secs(1);
+/// The interval, and the timeout, of renewals.
+const RENEW_INTERVAL: Duration = Duration::from_secs(3);
+/// The timeout of releasing a lease.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The delays between requests for a lease that another run holds.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
 
-/// A turn; it is renewed while this lives. Whoever holds it gives it back with
-/// [`SessionLease::free`]; else it ends by itself.
+/// A lease, renewed while this value lives. [`SessionLease::release`] gives it back; without that it
+/// expires.
 #[derive(Debug)]
 pub(super) struct SessionLease {
     lease: Arc<Lease>,
@@ -33,8 +34,12 @@ pub(super) struct SessionLease {
 }
 
 impl SessionLease {
-    /// Takes the session's turn on a task; waits for it, or refuses, as the policy says.
-    pub(super) async fn take(
+    /// Acquires the session's lease on a task. While another run holds it, waits or fails, as the
+    /// policy says.
+    ///
+    /// # Errors
+    /// `SessionBusy` when the policy is not to wait; `TaskNotFound`.
+    pub(super) async fn acquire(
         client: &AgentClient,
         session_key: &str,
         task_id: &str,
@@ -48,23 +53,22 @@ impl SessionLease {
             ttl_secs: u32::try_from(TTL.as_secs()).unwrap_or(u32::MAX),
             idempotency_key: None,
         };
-        let mut tries = 0_u32;
+        let mut attempts = 0_u32;
         let lease = loop {
-            tries += 1;
-            // Each try is a new question; only its own repetition is the same one.
-            request.idempotency_key = Some(format!("lease:{run_id}:{tries}"));
+            attempts += 1;
+            // Each attempt is a new request; only the client's own retries of it share its key.
+            request.idempotency_key = Some(format!("lease:{run_id}:{attempts}"));
             match client.lease_session(&request).await {
                 Ok(lease) => break lease,
                 Err(error) if error.is_session_busy() => {
-                    let told = error.retry_after().unwrap_or(ASK_AGAIN_MAX);
+                    let asked = error.retry_after().unwrap_or(BACKOFF.max);
                     match policy {
                         SessionPolicy::Queue => {
-                            let wait = ASK_AGAIN * (1 << (tries - 1).min(5));
-                            sleep(wait.min(ASK_AGAIN_MAX).min(told.max(ASK_AGAIN))).await;
+                            sleep(BACKOFF.delay(attempts).min(asked.max(BACKOFF.min))).await;
                         }
                         SessionPolicy::Reject | SessionPolicy::Parallel => {
                             return Err(RunError {
-                                retry_after: Some(told),
+                                retry_after: Some(asked),
                                 ..RunError::new(RunErrorKind::SessionBusy)
                             });
                         }
@@ -81,28 +85,28 @@ impl SessionLease {
         Ok(Self { lease, client: client.clone(), _renewal: AbortOnDropHandle::new(renewal) })
     }
 
-    /// What the run's writes must carry.
+    /// The lease, which fences the run's writes.
     pub(super) fn lease(&self) -> &Lease {
         &self.lease
     }
 }
 
-/// Keeps the turn. Once it is another's, that is said, and nothing more is tried: the run's next
-/// write is refused, which ends it.
+/// Renews the lease until it is lost. Then the backend rejects the run's next write, which ends the
+/// run.
 async fn renew(client: AgentClient, lease: Arc<Lease>) {
     loop {
-        sleep(RENEW).await;
-        let client = client.clone().with_deadline(Instant::now() + RENEW);
+        sleep(RENEW_INTERVAL).await;
+        let client = client.clone().with_deadline(Instant::now() + RENEW_INTERVAL);
         match client.renew_lease(&lease.lease_id, Some(TTL)).await {
             Ok(_) => {}
             Err(error) if error.is_retryable() => {
-                tracing::warn!(%error, "the session's lease could not be renewed; trying again");
+                tracing::warn!(%error, "session lease renewal failed; retrying");
             }
             Err(error) => {
                 tracing::warn!(
                     %error,
-                    "the session's lease is lost: another instance may have taken over; this run can \
-                     write no more"
+                    "session lease lost: another instance may have taken over; the backend rejects \
+                     further writes of this run"
                 );
                 return;
             }
@@ -111,13 +115,12 @@ async fn renew(client: AgentClient, lease: Arc<Lease>) {
 }
 
 impl SessionLease {
-    /// Gives the turn back.
-    pub(super) async fn free(self) {
+    /// Gives the lease back.
+    pub(super) async fn release(self) {
         drop(self._renewal);
-        let client = self.client.with_deadline(Instant::now() + FREE);
+        let client = self.client.with_deadline(Instant::now() + RELEASE_TIMEOUT);
         if let Err(error) = client.free_lease(&self.lease.lease_id).await {
-            // It ends by itself.
-            tracing::debug!(%error, "the session's lease could not be given back");
+            tracing::debug!(%error, "session lease could not be released; it will expire");
         }
     }
 }

@@ -1,23 +1,23 @@
-//! The run: from a message to a stored reply.
+//! Executing a run: from an admitted request to a stored reply.
 //!
-//! [`run`] decides what comes next and does no IO; `driver` (with `converse` and `ending`) does it,
-//! and writes what was done into the `journal`, where the backend has one. Everything that a run needs
-//! to know about its caller is in [`request`]; everything that it tells is in [`events`] and
-//! [`answer`].
+//! `launch` admits a run and joins equal ones; `driver` finds out what it works with (`context`);
+//! `opening`, `converse`, `tool_calls` and `finish` are its stages. What comes next is decided by
+//! [`crate::run::state_machine`], which does no IO. What was done is written into the `journal`,
+//! where the backend has one; `finalizer` ends the journal and releases the session however the
+//! run ends.
 
-pub mod answer;
 mod approval;
 mod budget;
+mod context;
 mod converse;
 mod driver;
-mod ending;
-pub mod events;
+mod finalizer;
+mod finish;
 pub(crate) mod journal;
 pub mod launch;
 mod lease;
-pub mod meter;
-pub(crate) mod model;
+mod model;
+mod opening;
 mod prepare;
-pub mod request;
-pub mod run;
 mod store;
+mod tool_calls;

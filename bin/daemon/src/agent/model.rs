@@ -1,43 +1,43 @@
-//! One turn of the model: what it may cost, the call itself, live text.
+//! One model call of a run: cost limit and budget, the call itself, streamed text, usage.
 
 use std::time::Instant;
 
 use llm::event::{Completion, StreamEvent, Usage};
 use llm::model::ModelRef;
-use llm::request::{LlmRequest, Message, ToolChoice, ToolList, ToolSpec};
+use llm::request::{LlmRequest, Message, ToolChoice, ToolList};
 use llm::{CallContext, Tally};
 use serde_json::json;
 use service::otel::{Side, Span};
 use wombat_core::workspace::estimate_tokens;
 
-use super::answer::{RunError, RunErrorKind};
 use super::budget::{Budget, Reserved};
-use super::events::{EventSink, RunEvent};
-use super::meter::Meter;
-use super::request::RunLimits;
+use crate::run::error::{RunError, RunErrorKind};
+use crate::run::events::{EventSink, RunEvent};
+use crate::run::meter::{Meter, estimate};
+use crate::run::request::RunLimits;
 use crate::state::App;
 
-/// What stays the same over the turns of a run.
-pub(super) struct Asker<'a> {
+/// Makes the model calls of a run; holds what they have in common.
+pub(super) struct ModelCaller<'a> {
     pub(super) app: &'a App,
     pub(super) model: &'a ModelRef,
     pub(super) tools: &'a ToolList,
     pub(super) limits: RunLimits,
-    pub(super) call: CallContext,
+    /// What every call carries.
+    pub(super) call_context: CallContext,
     pub(super) span: &'a Span,
     pub(super) meter: &'a Meter,
     pub(super) sink: &'a EventSink,
     pub(super) budget: Budget,
 }
 
-impl Asker<'_> {
-    /// Asks the model once more, if the money allows it. What was set aside for the call is still to
-    /// be settled.
-    pub(super) async fn ask(
+impl ModelCaller<'_> {
+    /// Calls the model once, if cost limit and budget allow it. The caller settles the reservation.
+    pub(super) async fn call(
         &self,
         messages: &[Message],
         tool_choice: ToolChoice,
-    ) -> Result<(Completion, Reserved), Broken> {
+    ) -> Result<(Completion, Reserved), CallError> {
         let estimate = estimate(messages, self.tools);
         let affordable = self.check_cost(estimate)?;
         let request = LlmRequest {
@@ -54,8 +54,8 @@ impl Asker<'_> {
         };
         let limit = request.max_output_tokens;
         let reserved = self.budget.reserve(self.model, estimate, limit).await?;
-        self.meter.call_begins(estimate);
-        let begun = Instant::now();
+        self.meter.call_started(estimate);
+        let started = Instant::now();
         let mut said = String::new();
         let mut span = self.span.child(Side::Client, || format!("chat {}", self.model.name));
         self.describe_call(&mut span, &request);
@@ -63,29 +63,29 @@ impl Asker<'_> {
         let call = CallContext {
             traceparent: Some(span.traceparent()),
             tally: tally.clone(),
-            ..self.call.clone()
+            ..self.call_context.clone()
         };
-        let result = if self.sink.is_live() {
+        let result = if self.sink.is_enabled() {
             self.stream(request, call, &mut said).await
         } else {
             self.app.llm.complete(&request, &call).await
         };
         describe_answer(&mut span, &result);
-        self.app.metrics.model(self.model, result.as_ref().ok(), &tally, begun.elapsed());
+        self.app.metrics.model(self.model, result.as_ref().ok(), &tally, started.elapsed());
         match result {
             Ok(completion) => {
-                self.meter.call_ends(&completion);
+                self.meter.call_finished(&completion);
                 self.app.book.add(&completion);
                 Ok((completion, reserved))
             }
             Err(error) => {
-                Box::pin(self.book_broken(estimate, &said, reserved)).await;
-                Err(Broken { error: RunError::llm(error), said })
+                Box::pin(self.book_failed(estimate, &said, reserved)).await;
+                Err(CallError { error: RunError::llm(error), said })
             }
         }
     }
 
-    /// What a trace tells of a call before it is made (OpenTelemetry's GenAI conventions).
+    /// Span attributes of a call (OpenTelemetry's GenAI conventions).
     fn describe_call(&self, span: &mut Span, request: &LlmRequest) {
         span.set("gen_ai.operation.name", "chat");
         span.set("gen_ai.provider.name", self.model.provider.as_str());
@@ -96,11 +96,11 @@ impl Asker<'_> {
         span.set_content("gen_ai.input.messages", || json!(request.messages).to_string());
     }
 
-    /// What was said before a stream broke off is paid for; how much it was can only be estimated.
-    async fn book_broken(&self, prompt_tokens: u64, said: &str, reserved: Reserved) {
+    /// Books a failed call: the text that was streamed before the failure is charged, by estimate.
+    async fn book_failed(&self, prompt_tokens: u64, said: &str, reserved: Reserved) {
         if said.is_empty() {
             self.meter.call_failed();
-            return reserved.failed(self.model, &Usage::default()).await;
+            return reserved.settle_failed(self.model, &Usage::default()).await;
         }
         let completion_tokens = estimate_tokens(said) as u64;
         let usage = Usage {
@@ -109,9 +109,10 @@ impl Asker<'_> {
             total_tokens: prompt_tokens + completion_tokens,
             ..Usage::default()
         };
-        self.meter.call_broke(usage, llm::cost(&self.model.name, self.model.provider, &usage));
+        self.meter
+            .call_interrupted(usage, llm::cost(&self.model.name, self.model.provider, &usage));
         self.app.book.add_estimate(prompt_tokens, completion_tokens);
-        reserved.failed(self.model, &usage).await;
+        reserved.settle_failed(self.model, &usage).await;
     }
 
     async fn stream(
@@ -120,32 +121,32 @@ impl Asker<'_> {
         call: CallContext,
         said: &mut String,
     ) -> Result<Completion, llm::error::LlmError> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut events = self.app.llm.stream(request, call);
         while let Some(event) = events.next().await {
             match event? {
                 StreamEvent::Text(data) => {
                     if said.is_empty() {
-                        self.app.metrics.first_text(self.model, begun.elapsed());
+                        self.app.metrics.first_text(self.model, started.elapsed());
                     }
                     said.push_str(&data);
-                    self.sink.tell(|| RunEvent::Chunk { data }).await;
+                    self.sink.send(|| RunEvent::Chunk { data }).await;
                 }
                 StreamEvent::Done(completion) => return Ok(*completion),
             }
         }
         Err(llm::error::LlmError {
             kind: llm::error::LlmErrorKind::BadAnswer,
-            message: "the model's answer broke off".to_owned(),
-            cause: "the stream ended without its last event".to_owned(),
+            message: "the model's answer was cut off".to_owned(),
+            cause: "the stream ended without its final event".to_owned(),
             provider: self.model.provider,
             status: None,
             retry_after: None,
         })
     }
 
-    /// Refuses a call that `limits.max_cost_usd` does not allow; else says how long its answer may
-    /// be, so that the limit holds whoever answers, the model or its fallback.
+    /// Enforces `limits.max_cost_usd`: rejects a call that cannot stay within it, else returns how
+    /// many output tokens it leaves, by the dearer one of model and fallback.
     fn check_cost(&self, prompt_tokens: u64) -> Result<Option<u32>, RunError> {
         let Some(limit) = self.limits.max_cost_usd else { return Ok(None) };
         let unknown =
@@ -169,18 +170,18 @@ impl Asker<'_> {
             );
             return Err(RunError::new(RunErrorKind::BudgetExceeded(why)));
         }
-        // A model that costs nothing may say as much as it likes.
-        Ok((per_token > 0.0).then(|| whole(left / per_token)))
+        // A free model has no limit on its output.
+        Ok((per_token > 0.0).then(|| floor(left / per_token)))
     }
 }
 
-/// A call that failed, and what the model had said by then.
-pub(super) struct Broken {
+/// A failed call, and the text that was streamed before it failed.
+pub(super) struct CallError {
     pub(super) error: RunError,
     pub(super) said: String,
 }
 
-impl From<RunError> for Broken {
+impl From<RunError> for CallError {
     fn from(error: RunError) -> Self {
         Self { error, said: String::new() }
     }
@@ -192,30 +193,11 @@ impl From<RunError> for Broken {
     clippy::cast_sign_loss,
     reason = "casts of floats saturate"
 )]
-fn whole(tokens: f64) -> u32 {
+fn floor(tokens: f64) -> u32 {
     tokens as u32
 }
 
-/// About how many tokens a prompt has.
-pub(crate) fn estimate(messages: &[Message], tools: &ToolList) -> u64 {
-    let of_message = |message: &Message| match message {
-        Message::System { content } | Message::User { content } | Message::Tool { content, .. } => {
-            estimate_tokens(content)
-        }
-        Message::Assistant(turn) => {
-            let calls = turn.tool_calls.iter();
-            estimate_tokens(&turn.text)
-                + calls.map(|call| estimate_tokens(&call.arguments.to_string())).sum::<usize>()
-        }
-    };
-    let of_tool = |tool: &ToolSpec| {
-        estimate_tokens(&tool.description) + estimate_tokens(&tool.parameters.to_string())
-    };
-    let of_tools = tools.size(|tools| tools.iter().map(of_tool).sum::<usize>() as u64);
-    messages.iter().map(of_message).sum::<usize>() as u64 + of_tools
-}
-
-/// What a trace tells of the answer.
+/// Span attributes of the answer.
 fn describe_answer(span: &mut Span, result: &Result<Completion, llm::error::LlmError>) {
     match result {
         Ok(completion) => {
@@ -226,6 +208,6 @@ fn describe_answer(span: &mut Span, result: &Result<Completion, llm::error::LlmE
             span.set_content("gen_ai.output.messages", || json!([completion.message]).to_string());
             span.succeed();
         }
-        Err(error) => span.fail(crate::api::code_of(&RunError::llm(error.clone()))),
+        Err(error) => span.fail(RunError::llm(error.clone()).code()),
     }
 }

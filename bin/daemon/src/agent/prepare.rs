@@ -1,4 +1,4 @@
-//! What happens before the model is asked: the task, the thread, an earlier reply.
+//! What is looked up before the model is called: the task, the thread, a reply that is already stored.
 
 use llm::request::Message as Turn;
 use mc_client::client::AgentClient;
@@ -7,24 +7,24 @@ use mc_client::idempotency::{RunKey, task_key};
 use mc_client::types::{Capabilities, CreateTask, Message, Task};
 use wombat_core::session::{Role, SessionKey};
 
-use super::answer::{RunError, RunErrorKind};
-use super::request::{RunRequest, TaskTarget};
+use crate::run::error::{RunError, RunErrorKind};
+use crate::run::request::{RunRequest, TaskTarget};
 use crate::sessions::{Busy, SessionPolicy, Sessions, Turn as SessionTurn};
 
 /// The task's id, and the session's turn on it.
-pub(super) struct Place {
+pub(super) struct TaskTurn {
     pub(super) task_id: String,
     pub(super) turn: SessionTurn,
 }
 
-/// Finds or makes the task and waits for the session's turn on it. Messages for the same title are
-/// resolved one after the other, so that they queue in the order in which they came.
-pub(super) async fn take_place(
+/// Finds or creates the task and waits for the session's turn on it. Messages for the same title are
+/// resolved one after the other, so that they queue in the order of their arrival.
+pub(super) async fn acquire_turn(
     client: &AgentClient,
     sessions: &Sessions,
     policy: SessionPolicy,
     request: &RunRequest,
-) -> Result<Place, RunError> {
+) -> Result<TaskTurn, RunError> {
     let session = &request.session;
     let busy = |_: Busy| RunError {
         retry_after: Some(std::time::Duration::from_secs(1)),
@@ -34,7 +34,7 @@ pub(super) async fn take_place(
         TaskTarget::Id(_) => None,
         TaskTarget::Title { title, .. } => {
             let lane = format!("title\n{session}\n{title}");
-            // Resolving is short; only the run itself may find the session busy.
+            // Resolving is short, so it always queues; only the run itself may fail as busy.
             let wait =
                 if policy == SessionPolicy::Parallel { policy } else { SessionPolicy::Queue };
             Some(sessions.enter(lane, wait).await.map_err(busy)?)
@@ -43,7 +43,7 @@ pub(super) async fn take_place(
     let task_id =
         resolve(client, session, &request.task).await.map_err(|e| RunError::backend(&e))?;
     let mut enter = Box::pin(sessions.enter(format!("task\n{session}\n{task_id}"), policy));
-    // Asked once, it has its place in the queue; then the next may resolve.
+    // The first poll puts this run into the queue; after that the next message may resolve.
     let turn = tokio::select! {
         biased;
         turn = &mut enter => turn,
@@ -52,7 +52,7 @@ pub(super) async fn take_place(
             enter.await
         }
     };
-    Ok(Place { task_id, turn: turn.map_err(busy)? })
+    Ok(TaskTurn { task_id, turn: turn.map_err(busy)? })
 }
 
 async fn resolve(
@@ -78,12 +78,12 @@ async fn resolve(
     if task.title == *title {
         return Ok(task.id);
     }
-    // The key belongs to a task that has been renamed since; this one is another.
+    // The key belongs to a task that has been renamed since; create another one.
     new.idempotency_key = Some(task_key(session.user().as_str(), &format!("{title}\n{}", task.id)));
     Ok(create(client, &new).await?.id)
 }
 
-/// Creates a task; one that was created at the same time with other details is as good.
+/// Creates a task, or returns the one that a concurrent request created under the same key.
 async fn create(client: &AgentClient, new: &CreateTask) -> Result<Task, McError> {
     match client.create_task(new).await {
         Err(error) => error.conflicting_original().ok_or(error),
@@ -91,15 +91,15 @@ async fn create(client: &AgentClient, new: &CreateTask) -> Result<Task, McError>
     }
 }
 
-/// What the backend knows of this run before it begins.
-pub(super) struct Known {
+/// What the backend knows about this run before it starts.
+pub(super) struct LookupResult {
     /// Earlier turns.
     pub(super) history: Vec<Turn>,
     /// The reply that an earlier run with the same key stored.
     pub(super) stored: Option<Message>,
 }
 
-/// Loads the thread, looks for a stored reply and makes sure that the task exists, all at once.
+/// Loads the thread, looks for a stored reply and checks that the task exists, all concurrently.
 pub(super) async fn look_up(
     client: &AgentClient,
     capabilities: &Capabilities,
@@ -107,11 +107,11 @@ pub(super) async fn look_up(
     run_key: &RunKey,
     task_id: &str,
     history_limit: u32,
-) -> Result<Known, RunError> {
+) -> Result<LookupResult, RunError> {
     let wants_thread =
         request.history.is_none() && history_limit > 0 && capabilities.has("messages_list");
     let named = matches!(request.task, TaskTarget::Id(_));
-    // The thread of a task that does not exist is a 404 too, so one of the two is enough.
+    // The thread of an unknown task is a 404 too, so one of the two requests is enough.
     let wants_task = named && !wants_thread;
     let thread = async {
         if !wants_thread {
@@ -148,11 +148,11 @@ pub(super) async fn look_up(
         Some(given) => given.clone(),
         None => turns(thread, request.session.role(), &request.message),
     };
-    Ok(Known { history, stored })
+    Ok(LookupResult { history, stored })
 }
 
-/// A thread as the model sees it. The message that is being answered may already stand at its
-/// end; it is not shown twice.
+/// A thread as the model sees it. The message to answer may already be its last one; it is not shown
+/// twice.
 fn turns(mut thread: Vec<Message>, role: &Role, message: &str) -> Vec<Turn> {
     let is_agent = |message: &Message| message.actor_type.as_deref() == Some("agent");
     if thread.last().is_some_and(|last| !is_agent(last) && last.content.trim() == message.trim()) {

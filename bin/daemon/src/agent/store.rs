@@ -1,19 +1,19 @@
-//! Storing what a run made: the reply, and the plan of a kickoff.
+//! Stores the reply of a run, and the plan of a kickoff.
 
 use mc_client::client::AgentClient;
 use mc_client::error::McError;
 use mc_client::idempotency::RunKey;
 use mc_client::types::{ActorType, CreateDocument, CreateMessage, Document, Message};
 
-use super::request::{Kickoff, RunRequest};
+use crate::run::request::{Kickoff, RunRequest};
 
-/// The title of a plan that the caller gives none.
+/// The title of a plan when the caller gives none.
 const PLAN_TITLE: &str = "Plan";
 
 /// A stored reply.
 pub(super) struct Stored {
     pub(super) message: Message,
-    /// Another run with the same key had stored its reply first; that one holds.
+    /// Whether another run with the same key had stored its reply first; that one is valid.
     pub(super) was_there: bool,
 }
 

@@ -1,7 +1,7 @@
-//! AG-UI: a run input in, its typed events out (docs/PROTOCOLS.md).
+//! AG-UI: takes a run input, streams the protocol's typed events (docs/PROTOCOLS.md).
 
+mod encoder;
 mod input;
-mod tell;
 
 use axum::Router;
 use axum::extract::{Extension, State};
@@ -13,27 +13,29 @@ use mc_client::client::AgentClient;
 use serde_json::{Value, json};
 use service::trace::TraceId;
 
+use self::encoder::Encoder;
 use self::input::Input;
-use self::tell::Teller;
 use super::error::ApiError;
 use super::extract::{JsonObject, Segment};
-use super::live::Live;
-use super::order::{Order, RESUME_HEADER, TASK_HEADER, USER_HEADER, header_text, known_role};
+use super::protocol_request::{
+    ProtocolRequest, RESUME_HEADER, TASK_HEADER, USER_HEADER, header_text, known_role,
+};
+use super::run_stream::RunStream;
 use super::sse::{self, Event};
-use crate::agent::answer::{RunError, RunErrorKind};
+use crate::run::error::{RunError, RunErrorKind};
 use crate::state::App;
 
 /// The endpoint.
 pub(super) fn router() -> Router<App> {
     let no_method = async || -> Response {
-        let why = "this endpoint takes POST";
-        refusal(&ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why))
+        let why = "this endpoint supports POST only";
+        error_response(&ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why))
     };
     Router::new().route("/ag-ui/{role}", post(run).fallback(no_method))
 }
 
-/// An error from before the run input was read: the event as JSON, under its HTTP status.
-pub(super) fn refusal(error: &ApiError) -> Response {
+/// An error before the run input was read: the event as JSON, with its HTTP status.
+pub(super) fn error_response(error: &ApiError) -> Response {
     (error.status, axum::Json(run_error(error))).into_response()
 }
 
@@ -59,9 +61,9 @@ async fn run(
 ) -> Response {
     let (Segment(role), JsonObject(body)) = match (role, body) {
         (Ok(role), Ok(body)) => (role, body),
-        (Err(error), _) | (_, Err(error)) => return refusal(&error),
+        (Err(error), _) | (_, Err(error)) => return error_response(&error),
     };
-    // From here on the protocol's own form of an error is an event.
+    // From here on an error is an event of the protocol.
     match begin(app, trace, &headers, role, &body).await {
         Ok(response) => response,
         Err(error) => events(vec![run_error(&error)]),
@@ -77,8 +79,8 @@ async fn begin(
 ) -> Result<Response, ApiError> {
     let input = Input::read(body)?;
     let user = header_text(headers, USER_HEADER).unwrap_or_default();
-    let mut teller = Teller::new(&input);
-    let mut order = Order {
+    let mut encoder = Encoder::new(&input);
+    let mut protocol_request = ProtocolRequest {
         user,
         user_field: USER_HEADER,
         role,
@@ -86,9 +88,9 @@ async fn begin(
         history: Some(input.history),
         key: Some(input.run_id),
         resume: header_text(headers, RESUME_HEADER),
-        ..Order::default()
+        ..ProtocolRequest::default()
     };
-    let client = backend(&app, &trace, &order)?;
+    let client = backend(&app, &trace, &protocol_request)?;
     if let Some(first) = input.resume.first() {
         let asked = client.tool_request(&first.interrupt_id).await;
         let none = || ApiError::from(RunError::new(RunErrorKind::RunNotFound));
@@ -98,47 +100,52 @@ async fn begin(
             Err(error) => return Err(RunError::backend(&error).into()),
         };
         if input.resume.iter().any(|entry| entry.is_cancelled) {
-            let session = asked.session_key == format!("user:{}:{}", order.user, order.role);
+            let session = asked.session_key
+                == format!("user:{}:{}", protocol_request.user, protocol_request.role);
             if !session {
                 return Err(none());
             }
-            let told = client.cancel_run(&asked.run_key).await;
-            told.map_err(|error| ApiError::from(RunError::backend(&error)))?;
-            return Ok(events(teller.cancelled()));
+            let cancelled = client.cancel_run(&asked.run_key).await;
+            cancelled.map_err(|error| ApiError::from(RunError::backend(&error)))?;
+            return Ok(events(encoder.cancelled()));
         }
-        order.resume = Some(asked.run_key);
+        protocol_request.resume = Some(asked.run_key);
     }
     match header_text(headers, TASK_HEADER) {
-        Some(id) => order.task_id = Some(id),
-        None if order.resume.is_none() => {
-            name_task(&app, &trace, &client, &mut order, input.thread_id).await?
+        Some(id) => protocol_request.task_id = Some(id),
+        None if protocol_request.resume.is_none() => {
+            resolve_thread(&app, &trace, &client, &mut protocol_request, input.thread_id).await?
         }
         None => {}
     }
-    let request = order.check(&app, &trace).await?;
-    let live = Live::start(app, request, trace).await?;
-    Ok(sse::response(live.flat_map(move |told| {
-        let told = teller.tell(told).into_iter();
-        stream::iter(told.map(|event| Event::data(event.to_string())))
+    let request = protocol_request.validate(&app, &trace).await?;
+    let updates = RunStream::start(app, request, trace).await?;
+    Ok(sse::response(updates.flat_map(move |update| {
+        let events = encoder.encode(update).into_iter();
+        stream::iter(events.map(|event| Event::data(event.to_string())))
     })))
 }
 
-/// The backend as the agent that is asked for.
-fn backend(app: &App, trace: &TraceId, order: &Order) -> Result<AgentClient, ApiError> {
-    let role = known_role(app, &order.role)?;
-    let user = order.user().map_err(|why| ApiError::fields("invalid_payload", why))?;
+/// The backend as the requested user and role.
+fn backend(
+    app: &App,
+    trace: &TraceId,
+    protocol_request: &ProtocolRequest,
+) -> Result<AgentClient, ApiError> {
+    let role = known_role(app, &protocol_request.role)?;
+    let user = protocol_request.user().map_err(|why| ApiError::fields("invalid_payload", why))?;
     let client = app.backend.agent(user.as_str(), role.as_str());
     let client = client.map_err(|error| ApiError::from(RunError::backend(&error)))?;
     Ok(client.with_trace(&trace.traceparent()))
 }
 
-/// A thread is the task with its id; a thread that no task has the id of, as clients make them up,
-/// is the task with that title.
-async fn name_task(
+/// Maps a thread to a task: the task with that id, else (clients make thread ids up) the task with
+/// that title.
+async fn resolve_thread(
     app: &App,
     trace: &TraceId,
     client: &AgentClient,
-    order: &mut Order,
+    protocol_request: &mut ProtocolRequest,
     thread: String,
 ) -> Result<(), ApiError> {
     let backend = |error| ApiError::from(RunError::backend(&error));
@@ -147,13 +154,13 @@ async fn name_task(
     if capabilities.has("tasks_get") && thread.chars().all(is_plain) {
         match client.get_task(&thread).await {
             Ok(task) => {
-                order.task_id = Some(task.id);
+                protocol_request.task_id = Some(task.id);
                 return Ok(());
             }
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(backend(error)),
         }
     }
-    order.task_title = Some(thread);
+    protocol_request.task_title = Some(thread);
     Ok(())
 }

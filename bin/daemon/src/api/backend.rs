@@ -1,4 +1,4 @@
-//! Which version this is, and whether it fits the backend.
+//! The daemon's version, and whether it is compatible with the backend.
 
 use axum::Json;
 use axum::extract::{Extension, State};
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use service::trace::TraceId;
 
 use super::error::ApiError;
-use crate::agent::answer::RunError;
-use crate::backend::fits;
+use crate::backend::is_compatible;
+use crate::run::error::RunError;
 use crate::state::App;
 
 /// What this version can do beyond answering messages.
@@ -29,7 +29,7 @@ const FEATURES: [&str; 12] = [
     "webhooks",
 ];
 
-/// Optional features of the contract that this version makes use of.
+/// Optional features of the contract that this version uses.
 const USED: [&str; 9] = [
     "tasks_get",
     "messages_list",
@@ -53,7 +53,7 @@ pub(super) async fn version() -> Json<Value> {
     }))
 }
 
-/// Asks the backend what it can do and compares.
+/// Whether the daemon is compatible with the backend.
 #[utoipa::path(
     get, path = "/api/compatibility", tag = "operations",
     responses((status = 200, body = Object), (status = 503, body = Object))
@@ -62,7 +62,7 @@ pub(super) async fn compatibility(
     State(app): State<App>,
     Extension(trace): Extension<TraceId>,
 ) -> Response {
-    let capabilities = match app.backend.ask(&trace.traceparent()).await {
+    let capabilities = match app.backend.fetch_capabilities(&trace.traceparent()).await {
         Ok(capabilities) => capabilities,
         Err(error) => {
             let answer = ApiError::from(RunError::backend(&error));
@@ -85,13 +85,13 @@ pub(super) async fn compatibility(
     if theirs.is_empty() {
         missing.push("capabilities");
     }
-    if !theirs.is_empty() && !fits(theirs) {
+    if !theirs.is_empty() && !is_compatible(theirs) {
         missing.push("contract_version v1");
     }
     let warnings: Vec<String> = USED
         .into_iter()
         .filter(|feature| !capabilities.has(feature))
-        .map(|feature| format!("the backend does not offer {feature}; runs do without it"))
+        .map(|feature| format!("the backend lacks {feature}; runs work without it"))
         .collect();
     let compatible = missing.is_empty();
     let body = json!({

@@ -13,10 +13,10 @@ use super::error::{ApiError, ErrorBody};
 use super::extract::JsonObject;
 use super::fields::Fields;
 use super::send::read_history;
-use crate::compact::{Compaction, compact as summarise};
+use crate::model_task::compact::{Compaction, compact as summarise};
 use crate::state::App;
 
-/// How many of the newest turns stay when nothing is said.
+/// How many of the newest turns are kept by default.
 const KEEP_RECENT: u64 = 2;
 
 /// The documented form of the body.
@@ -25,13 +25,13 @@ const KEEP_RECENT: u64 = 2;
 pub(super) struct CompactBody {
     /// At least one turn, `{role: user, assistant or system, content}`, the oldest first.
     messages: Vec<Value>,
-    /// What is to be kept in particular.
+    /// What the summary must keep in particular.
     instructions: Option<String>,
-    /// How many of the newest turns stay; 2 when absent.
+    /// How many of the newest turns are kept; 2 when absent.
     keep_recent: Option<u64>,
 }
 
-/// Makes a long conversation shorter.
+/// Compacts a long conversation.
 #[utoipa::path(
     post, path = "/compact", tag = "models", request_body = CompactBody,
     responses((status = 200, body = Object), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody))
@@ -50,8 +50,8 @@ pub(super) async fn compact(
             Vec::new()
         }
     };
-    let instructions = fields.some_text("instructions");
-    let keep_recent = fields.whole("keep_recent", 0).unwrap_or(KEEP_RECENT);
+    let instructions = fields.non_blank_text("instructions");
+    let keep_recent = fields.integer("keep_recent", 0).unwrap_or(KEEP_RECENT);
     if !problems.is_empty() {
         return Err(ApiError::fields("invalid_payload", problems));
     }

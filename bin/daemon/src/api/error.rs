@@ -1,4 +1,4 @@
-//! Every error of the daemon in one shape: `{error, code, details}`.
+//! The one form of all errors, `{error, code, details}`, and the HTTP status of a failed run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::agent::answer::{RunError, RunErrorKind};
+use crate::run::error::{RunError, RunErrorKind};
 
 /// An error as the caller sees it.
 #[derive(Debug, Clone)]
@@ -20,18 +20,18 @@ pub struct ApiError {
     pub status: StatusCode,
     /// The body.
     pub body: Box<ErrorBody>,
-    /// Goes as `Retry-After`, rounded up to whole seconds.
+    /// Sent as `Retry-After`, rounded up to whole seconds.
     pub retry_after: Option<Duration>,
 }
 
 /// The body of every error.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ErrorBody {
-    /// A sentence for a person.
+    /// A sentence for a human.
     pub error: String,
-    /// A word for a program.
+    /// A stable code for programs (docs/API.md).
     pub code: &'static str,
-    /// What else helps.
+    /// Further details, depending on the code.
     #[schema(value_type = Object)]
     pub details: Value,
 }
@@ -43,7 +43,7 @@ impl ApiError {
         Self { status, body: Box::new(body), retry_after: None }
     }
 
-    /// A request whose fields are wrong; names all of them.
+    /// A request with invalid fields; names all of them.
     pub fn fields(code: &'static str, fields: BTreeMap<String, String>) -> Self {
         let list: Vec<String> = fields.iter().map(|(path, why)| format!("{path}: {why}")).collect();
         let mut error = Self::new(StatusCode::BAD_REQUEST, code, list.join("; "));
@@ -58,19 +58,14 @@ impl ApiError {
         self
     }
 
-    /// There is nothing at this path.
+    /// An unknown path.
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "there is no such endpoint")
     }
 
-    /// A fault of ours.
+    /// An internal error.
     pub fn internal() -> Self {
-        let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Self::new(
-            status,
-            "internal_error",
-            "something went wrong inside the daemon; its log says more",
-        )
+        RunError::new(RunErrorKind::Internal).into()
     }
 }
 
@@ -87,8 +82,8 @@ impl IntoResponse for ApiError {
 
 impl From<RunError> for ApiError {
     fn from(error: RunError) -> Self {
-        let (status, code, text) = describe(&error);
-        let mut answer = Self::new(status, code, text);
+        let code = error.code();
+        let mut answer = Self::new(status_of(&error), code, error.message());
         answer.retry_after = error.retry_after;
         if answer.retry_after.is_none()
             && matches!(code, "llm_unavailable" | "overloaded" | "draining")
@@ -102,104 +97,41 @@ impl From<RunError> for ApiError {
     }
 }
 
-/// The code of a failed run.
-pub(crate) fn code_of(error: &RunError) -> &'static str {
-    describe(error).1
-}
-
-/// Status, code and sentence of a failed run (docs/API.md).
-fn describe(error: &RunError) -> (StatusCode, &'static str, String) {
+/// The HTTP status of a failed run (docs/API.md).
+fn status_of(error: &RunError) -> StatusCode {
     use RunErrorKind as Kind;
-    use StatusCode as S;
     match &error.kind {
-        Kind::TaskNotFound => {
-            (S::NOT_FOUND, "task_not_found", "the backend has no such task for this user".into())
+        Kind::TaskNotFound | Kind::RunNotFound => StatusCode::NOT_FOUND,
+        // With the backend's own Retry-After, it is a 503 that carries it.
+        Kind::BackendUnavailable if error.retry_after.is_some() => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::BackendUnavailable
+        | Kind::BackendAuth
+        | Kind::BackendRefused(_)
+        | Kind::ReplyNotStored(_)
+        | Kind::EmptyReply => StatusCode::BAD_GATEWAY,
+        Kind::Llm(kind, _) => status_of_llm(kind),
+        Kind::ContentFiltered => StatusCode::UNPROCESSABLE_ENTITY,
+        Kind::Cancelled | Kind::SessionBusy | Kind::SessionLost | Kind::KeyConflict => {
+            StatusCode::CONFLICT
         }
-        Kind::BackendUnavailable => {
-            // With the backend's own word on when to come back, it is a 503 that carries it.
-            let status =
-                if error.retry_after.is_some() { S::SERVICE_UNAVAILABLE } else { S::BAD_GATEWAY };
-            (status, "backend_unavailable", "the backend cannot be reached or is overloaded".into())
-        }
-        Kind::BackendAuth => (
-            S::BAD_GATEWAY,
-            "backend_auth",
-            "the backend refuses the agent token: check AGENT_JWT_SECRET on both sides".into(),
-        ),
-        Kind::BackendRefused(why) => (S::BAD_GATEWAY, "backend_error", why.clone()),
-        Kind::ReplyNotStored(why) => (
-            S::BAD_GATEWAY,
-            "reply_not_stored",
-            format!("the reply is there (see details) but could not be stored: {why}"),
-        ),
-        Kind::Llm(kind, text) => {
-            let (status, code) = describe_llm(kind);
-            (status, code, text.clone())
-        }
-        Kind::EmptyReply => {
-            (S::BAD_GATEWAY, "llm_empty_reply", "the model answered nothing".into())
-        }
-        Kind::ContentFiltered => (
-            S::UNPROCESSABLE_ENTITY,
-            "content_filtered",
-            "a content filter of the provider stopped the answer".into(),
-        ),
-        Kind::Cancelled => (S::CONFLICT, "run_cancelled", "the run was cancelled".into()),
-        Kind::Timeout => (S::GATEWAY_TIMEOUT, "run_timeout", "the run's time is over".into()),
-        Kind::Overloaded => (
-            S::SERVICE_UNAVAILABLE,
-            "overloaded",
-            "the daemon has as many runs as it may (WOMBAT_MAX_CONCURRENT_RUNS)".into(),
-        ),
-        Kind::BudgetExceeded(why) => (S::PAYMENT_REQUIRED, "budget_exceeded", why.clone()),
-        Kind::PriceUnknown(model) => (
-            S::BAD_REQUEST,
-            "invalid_payload",
-            format!(
-                "limits.max_cost_usd: cannot hold, because the price of model {model:?} is not known"
-            ),
-        ),
-        Kind::Draining => {
-            (S::SERVICE_UNAVAILABLE, "draining", "the daemon is stopping; send it again".into())
-        }
-        Kind::SessionBusy => (
-            S::CONFLICT,
-            "session_busy",
-            "another message of this session is being answered".into(),
-        ),
-        Kind::SessionLost => (
-            S::CONFLICT,
-            "session_busy",
-            "another instance has taken this session over in the middle of the run; send it again"
-                .into(),
-        ),
-        Kind::KeyConflict => (
-            S::CONFLICT,
-            "idempotency_conflict",
-            "the idempotency key belongs to another request".into(),
-        ),
-        Kind::RunNotFound => {
-            (S::NOT_FOUND, "run_not_found", "there is no journaled run with this key".into())
-        }
-        Kind::Internal => {
-            let error = ApiError::internal();
-            (error.status, error.body.code, error.body.error)
-        }
+        Kind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        Kind::Overloaded | Kind::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::BudgetExceeded(_) => StatusCode::PAYMENT_REQUIRED,
+        Kind::PriceUnknown(_) => StatusCode::BAD_REQUEST,
+        Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
-fn describe_llm(kind: &LlmErrorKind) -> (StatusCode, &'static str) {
+fn status_of_llm(kind: &LlmErrorKind) -> StatusCode {
     match kind {
-        LlmErrorKind::NotConfigured { .. } => {
-            (StatusCode::SERVICE_UNAVAILABLE, "llm_not_configured")
+        LlmErrorKind::NotConfigured { .. }
+        | LlmErrorKind::Unavailable
+        | LlmErrorKind::QuotaExhausted => StatusCode::SERVICE_UNAVAILABLE,
+        LlmErrorKind::Auth { .. } | LlmErrorKind::InvalidRequest | LlmErrorKind::BadAnswer => {
+            StatusCode::BAD_GATEWAY
         }
-        LlmErrorKind::Auth { .. } => (StatusCode::BAD_GATEWAY, "llm_auth"),
-        LlmErrorKind::Unavailable | LlmErrorKind::QuotaExhausted => {
-            (StatusCode::SERVICE_UNAVAILABLE, "llm_unavailable")
+        LlmErrorKind::ContextTooLong | LlmErrorKind::ContentFiltered => {
+            StatusCode::UNPROCESSABLE_ENTITY
         }
-        LlmErrorKind::InvalidRequest => (StatusCode::BAD_GATEWAY, "llm_invalid_request"),
-        LlmErrorKind::ContextTooLong => (StatusCode::UNPROCESSABLE_ENTITY, "context_too_long"),
-        LlmErrorKind::ContentFiltered => (StatusCode::UNPROCESSABLE_ENTITY, "content_filtered"),
-        LlmErrorKind::BadAnswer => (StatusCode::BAD_GATEWAY, "llm_bad_answer"),
     }
 }

@@ -1,4 +1,4 @@
-//! Reading a request's body, with every failure in our own shape.
+//! Extractors for body, query and path; every rejection is an [`ApiError`].
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use super::error::ApiError;
 use crate::state::App;
 
-/// How long a body may take to arrive.
-const MAX_WAIT: Duration = Duration::from_secs(30);
+/// The timeout of receiving a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A JSON object.
 pub(super) struct JsonObject(pub Map<String, Value>);
@@ -31,7 +31,7 @@ impl FromRequest<App> for JsonObject {
             return Err(ApiError::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_media_type",
-                "the body must not be compressed: leave Content-Encoding out",
+                "the body must not be compressed: omit Content-Encoding",
             ));
         }
         if !is_json(request.headers()) {
@@ -50,21 +50,21 @@ impl FromRequest<App> for JsonObject {
     }
 }
 
-/// Reads a body that is neither too large nor too slow.
+/// Reads a body within the limits of size and time.
 async fn read(request: Request, limit: usize) -> Result<Bytes, ApiError> {
-    let read = timeout(MAX_WAIT, axum::body::to_bytes(request.into_body(), limit)).await;
+    let read = timeout(BODY_TIMEOUT, axum::body::to_bytes(request.into_body(), limit)).await;
     let Ok(read) = read else {
-        let text = "the body did not arrive in time";
+        let text = "timeout while receiving the body";
         return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", text));
     };
     read.map_err(|error| {
         let too_large = std::error::Error::source(&error)
             .is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
         if too_large {
-            let text = format!("the body has over {limit} bytes (WOMBAT_MAX_BODY_BYTES)");
+            let text = format!("the body exceeds {limit} bytes (WOMBAT_MAX_BODY_BYTES)");
             ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", text)
         } else {
-            malformed("the body broke off")
+            malformed("the body is incomplete")
         }
     })
 }

@@ -1,10 +1,10 @@
-//! Reads a JSON object field by field and collects everything that is wrong with it.
+//! Reads a JSON object field by field and collects all problems, so that they are reported at once.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-/// An object of the request, and what is wrong so far.
+/// An object of the request, and the problems found so far.
 pub(super) struct Fields<'a> {
     object: &'a Map<String, Value>,
     prefix: &'static str,
@@ -12,7 +12,7 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of an object; `prefix` (such as `metadata.`) stands before their names.
+    /// The fields of an object; `prefix` (such as `metadata.`) is prepended to their names.
     pub(super) fn new(
         object: &'a Map<String, Value>,
         prefix: &'static str,
@@ -21,17 +21,17 @@ impl<'a> Fields<'a> {
         Self { object, prefix, problems }
     }
 
-    /// Notes a problem; the first one of a field is kept.
+    /// Records a problem; only the first one of each field is kept.
     pub(super) fn problem(&mut self, name: &str, why: impl Into<String>) {
         self.problems.entry(format!("{}{name}", self.prefix)).or_insert_with(|| why.into());
     }
 
-    /// A field that is there and not null.
+    /// A field that is present and not null.
     fn get(&self, name: &str) -> Option<&'a Value> {
         self.object.get(name).filter(|value| !value.is_null())
     }
 
-    /// Text that may be missing.
+    /// Optional text.
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
         match self.get(name)? {
             Value::String(text) => Some(text.clone()),
@@ -46,8 +46,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Text that may be missing but not blank.
-    pub(super) fn some_text(&mut self, name: &str) -> Option<String> {
+    /// Optional text that must not be blank.
+    pub(super) fn non_blank_text(&mut self, name: &str) -> Option<String> {
         let text = self.text(name)?;
         if text.trim().is_empty() {
             self.problem(name, "must not be empty");
@@ -56,12 +56,12 @@ impl<'a> Fields<'a> {
         Some(text)
     }
 
-    /// Text that must be there and not blank.
+    /// Required text that must not be blank.
     pub(super) fn required_text(&mut self, name: &str) -> String {
         if self.get(name).is_none() {
             self.problem(name, "is required");
         }
-        self.some_text(name).unwrap_or_default()
+        self.non_blank_text(name).unwrap_or_default()
     }
 
     /// `true` or `false`.
@@ -73,8 +73,8 @@ impl<'a> Fields<'a> {
         value.as_bool()
     }
 
-    /// A whole number of at least `min`.
-    pub(super) fn whole(&mut self, name: &str, min: u64) -> Option<u64> {
+    /// An optional whole number of at least `min`.
+    pub(super) fn integer(&mut self, name: &str, min: u64) -> Option<u64> {
         let number = self.get(name)?.as_u64().filter(|number| *number >= min);
         if number.is_none() {
             self.problem(name, format!("must be a whole number of at least {min}"));
@@ -82,8 +82,8 @@ impl<'a> Fields<'a> {
         number
     }
 
-    /// A number of at least 0.
-    pub(super) fn positive(&mut self, name: &str) -> Option<f64> {
+    /// An optional number of at least 0.
+    pub(super) fn non_negative(&mut self, name: &str) -> Option<f64> {
         let number = self.get(name)?.as_f64().filter(|number| *number >= 0.0);
         if number.is_none() {
             self.problem(name, "must be a number of at least 0");

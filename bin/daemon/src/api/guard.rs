@@ -1,4 +1,4 @@
-//! What stands before every handler: the trace, the daemon key.
+//! Middleware before every handler: the trace id, the daemon key, protection against web pages.
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -12,13 +12,13 @@ use subtle::ConstantTimeEq;
 use super::error::ApiError;
 use crate::state::App;
 
-/// The endpoints that need no key. Everything else does.
-const OPEN: [&str; 4] = ["/livez", "/readyz", "/health", "/openapi.json"];
+/// The endpoints that need no key.
+const PUBLIC: [&str; 4] = ["/livez", "/readyz", "/health", "/openapi.json"];
 
 const KEY: HeaderName = HeaderName::from_static("x-agent-daemon-key");
 const TRACE: HeaderName = HeaderName::from_static("x-trace-id");
 
-/// Gives every request a trace, and every response its id.
+/// Assigns a trace to every request, and returns its id with the response.
 pub(super) async fn trace(mut request: Request, next: Next) -> Response {
     let headers = request.headers();
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -32,18 +32,18 @@ pub(super) async fn trace(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// Lets a request through if it has the daemon key, where one is set.
+/// Rejects requests without the daemon key, where one is set.
 pub(super) async fn key(State(app): State<App>, request: Request, next: Next) -> Response {
-    if OPEN.contains(&request.uri().path()) || is_prometheus(&app, &request) {
+    if PUBLIC.contains(&request.uri().path()) || is_prometheus(&app, &request) {
         return next.run(request).await;
     }
     match check(&app, request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(error) => super::refusal(&app, request.uri().path(), error),
+        Err(error) => super::protocol_error(&app, request.uri().path(), error),
     }
 }
 
-/// Whether Prometheus asks for the metrics, with the token that opens nothing else.
+/// Whether this is a scrape of the metrics with WOMBAT_METRICS_TOKEN.
 fn is_prometheus(app: &App, request: &Request) -> bool {
     let given = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let token = app.settings.metrics_token.as_ref();
@@ -60,7 +60,7 @@ fn check(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
     };
     let bearer = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let Some(given) = headers.get(KEY) else {
-        // What clients of other protocols send.
+        // Clients of other protocols send a bearer token.
         return match bearer {
             Some(_) if service::bearer::matches(bearer, key) => Ok(()),
             Some(_) => Err(invalid_key()),
@@ -71,7 +71,7 @@ fn check(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
             )),
         };
     };
-    // Hashes of equal length: neither content nor length of the key shows in the time taken.
+    // Comparing hashes in constant time reveals neither the content nor the length of the key.
     let hash = |bytes: &[u8]| Sha256::digest(bytes);
     if bool::from(hash(given.as_bytes()).ct_eq(&hash(key.expose_secret().as_bytes()))) {
         return Ok(());
@@ -83,11 +83,11 @@ fn invalid_key() -> ApiError {
     ApiError::new(
         StatusCode::FORBIDDEN,
         "invalid_daemon_key",
-        "the header X-Agent-Daemon-Key (or Authorization) does not hold this daemon's key",
+        "the key in X-Agent-Daemon-Key (or Authorization) is not this daemon's key",
     )
 }
 
-/// Whether a host is this machine by name.
+/// Whether a host name or address is this machine's own.
 fn is_local(host: Option<url::Host<&str>>) -> bool {
     match host {
         Some(url::Host::Domain(name)) => name == "localhost",
@@ -97,7 +97,7 @@ fn is_local(host: Option<url::Host<&str>>) -> bool {
     }
 }
 
-/// The two names that nearly all local callers use, told without reading them as a URL.
+/// A fast path for the two host names that nearly all local callers use.
 fn is_plainly_local(host: &[u8]) -> bool {
     let port = host.strip_prefix(b"127.0.0.1").or_else(|| host.strip_prefix(b"localhost"));
     port.is_some_and(|port| match port.split_first() {
@@ -106,8 +106,8 @@ fn is_plainly_local(host: &[u8]) -> bool {
     })
 }
 
-/// A web page whose own name is made to lead here (DNS rebinding) is of the same origin to its
-/// browser; only the name that it asks for gives it away.
+/// Rejects DNS rebinding: a web page whose own name was made to resolve to this machine has the same
+/// origin for its browser; only the Host header gives it away.
 fn check_host(headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(host) = headers.get(header::HOST) else { return Ok(()) };
     if is_plainly_local(host.as_bytes()) {
@@ -120,12 +120,12 @@ fn check_host(headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::new(
         StatusCode::FORBIDDEN,
         "foreign_host",
-        "without AGENT_DAEMON_API_KEY the daemon answers to localhost and loopback addresses only",
+        "without AGENT_DAEMON_API_KEY the daemon serves localhost and loopback addresses only",
     ))
 }
 
-/// Without a key the daemon serves this machine's own programs; a page of some web site that is
-/// open in a browser here is none of them.
+/// Rejects requests that a web page makes from a browser on this machine: without a key the daemon
+/// serves local programs only.
 fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
     let host = origin.to_str().ok().and_then(|origin| url::Url::parse(origin).ok());

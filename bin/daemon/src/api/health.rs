@@ -1,4 +1,4 @@
-//! Whether the daemon lives, can work, and how its parts are.
+//! Liveness, readiness, and the health of each part.
 
 use std::time::Duration;
 
@@ -16,23 +16,23 @@ use super::error::ApiError;
 use super::extract::Params;
 use crate::state::App;
 
-/// How long a deep look waits for the backend.
-const DEEP_LIMIT: Duration = Duration::from_secs(5);
+/// The timeout of asking the backend with `?deep=true`.
+const BACKEND_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The process answers.
+/// Liveness: the process answers.
 #[utoipa::path(get, path = "/livez", tag = "operations", responses((status = 200)))]
 pub(super) async fn livez() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-/// The daemon takes runs: not while it drains, nor without a workspace.
+/// Readiness: 503 while the daemon drains, or without a workspace.
 #[utoipa::path(get, path = "/readyz", tag = "operations", responses((status = 200), (status = 503)))]
 pub(super) async fn readyz(State(app): State<App>) -> Response {
     let unready = |code, why: String| {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, why).into_response()
     };
     if app.runs.is_draining() {
-        return unready("draining", "the daemon is stopping".to_owned());
+        return unready("draining", "the daemon is shutting down".to_owned());
     }
     let snapshot = app.workspace.snapshot();
     if snapshot.status() == WorkspaceStatus::Missing {
@@ -43,13 +43,13 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-/// What `/health` is asked for.
+/// The query of `/health`.
 #[derive(Deserialize)]
 pub(super) struct HealthQuery {
     deep: Option<String>,
 }
 
-/// How the parts are; `?deep=true` asks the backend, too.
+/// The health of each part; `?deep=true` asks the backend, too.
 #[utoipa::path(
     get, path = "/health", tag = "operations",
     params(("deep" = Option<bool>, Query, description = "Ask the backend, too.")),
@@ -65,19 +65,23 @@ pub(super) async fn health(
     let backend = if !deep {
         "unchecked"
     } else {
-        let asked = tokio::time::timeout(DEEP_LIMIT, app.backend.ask(&trace.traceparent())).await;
+        let asked = tokio::time::timeout(
+            BACKEND_TIMEOUT,
+            app.backend.fetch_capabilities(&trace.traceparent()),
+        )
+        .await;
         if matches!(asked, Ok(Ok(_))) { "ok" } else { "error" }
     };
     let configured = app.llm.configured();
     let model = app.llm.model(Tier::Default);
     let tools = app.tools.report(&snapshot);
-    let well = snapshot.status() == WorkspaceStatus::Ok
+    let is_well = snapshot.status() == WorkspaceStatus::Ok
         && backend != "error"
         && configured
         && tools.is_well;
     let skills = snapshot.skills();
     Json(json!({
-        "status": if well { "ok" } else { "degraded" },
+        "status": if is_well { "ok" } else { "degraded" },
         "workspace": {
             "path": snapshot.path(),
             "status": snapshot.status(),

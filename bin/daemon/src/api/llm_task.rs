@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::error::{ApiError, ErrorBody};
 use super::extract::JsonObject;
 use super::fields::Fields;
-use crate::llm_task::{LlmTask, compile, run};
+use crate::model_task::llm_task::{LlmTask, compile, run};
 use crate::state::App;
 
 /// The documented form of the body.
@@ -23,19 +23,19 @@ use crate::state::App;
 pub(super) struct LlmTaskBody {
     /// What to do.
     prompt: String,
-    /// What to do it with: any JSON.
+    /// The input of the task: any JSON.
     input: Option<Value>,
-    /// A JSON Schema that the answer must fit.
+    /// A JSON Schema that the answer must match.
     schema: Option<Value>,
     /// `model` or `provider/model`; the default one when absent.
     model: Option<String>,
     /// 0 to 2.
     temperature: Option<f64>,
-    /// The most tokens of the answer.
+    /// The limit on output tokens.
     max_tokens: Option<u32>,
 }
 
-/// Has a model do one task.
+/// Runs one task with a model.
 #[utoipa::path(
     post, path = "/llm-task", tag = "models", request_body = LlmTaskBody,
     responses((status = 200, body = Object), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody))
@@ -54,17 +54,17 @@ pub(super) async fn llm_task(
         let compiled = compile(schema).map_err(|why| fields.problem("schema", why));
         Some((schema.clone(), compiled.ok()?))
     });
-    let model = fields.some_text("model").and_then(|text| {
+    let model = fields.non_blank_text("model").and_then(|text| {
         let provider = app.llm.model(Tier::Default).provider;
         ModelRef::parse(&text, provider)
             .map_err(|why| fields.problem("model", why.to_string()))
             .ok()
     });
-    let temperature = fields.positive("temperature");
+    let temperature = fields.non_negative("temperature");
     if temperature.is_some_and(|temperature| temperature > 2.0) {
         fields.problem("temperature", "must be from 0 to 2");
     }
-    let max_tokens = fields.whole("max_tokens", 1).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+    let max_tokens = fields.integer("max_tokens", 1).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
     if !problems.is_empty() {
         return Err(ApiError::fields("invalid_payload", problems));
     }
@@ -72,7 +72,7 @@ pub(super) async fn llm_task(
     let task = LlmTask { prompt, input, schema, model, temperature, max_tokens };
     let done = run(&app, &trace, task).await?;
     if !done.errors.is_empty() {
-        let text = "the model's answer does not fit the schema, also after it was told why";
+        let text = "the model's answer does not match the schema, even after one correction";
         let details = json!({
             "errors": done.errors, "output": done.output, "usage": done.usage, "cost": done.cost, "model": done.model,
         });

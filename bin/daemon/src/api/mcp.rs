@@ -1,11 +1,11 @@
-//! The daemon as an MCP server: each role a tool, Mission Control's objects as resources
-//! (docs/PROTOCOLS.md). Streamable HTTP of revision 2025-11-25, without state of its own: a session
-//! id only tells whose call a cancellation is about.
+//! The daemon as an MCP server: each role is a tool, Mission Control's objects are resources
+//! (docs/PROTOCOLS.md). Streamable HTTP of revision 2025-11-25, stateless: a session id only
+//! identifies the call that a cancellation refers to.
 
-mod ask;
 mod calls;
 mod resources;
 mod rpc;
+mod tools;
 
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
@@ -22,7 +22,7 @@ use super::error::ApiError;
 use super::extract::JsonObject;
 use crate::state::App;
 
-/// The revisions that are spoken, the newest first.
+/// The supported revisions, the newest first.
 const REVISIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 
 const SESSION: &str = "mcp-session-id";
@@ -34,18 +34,18 @@ const INSTRUCTIONS: &str = "Each tool asks one agent. The agents' tasks, threads
 
 /// The endpoint.
 pub(super) fn router() -> Router<App> {
-    // There is no stream of the server's own to be opened, and no session to be ended.
+    // The server offers no stream of its own (GET), and has no sessions to delete.
     let no_method = async || -> Response {
-        let why = "this endpoint takes POST";
-        refusal(&ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why))
+        let why = "this endpoint supports POST only";
+        error_response(&ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why))
     };
     Router::new()
         .route("/mcp", post(message).fallback(no_method))
         .layer(Extension(Calls::default()))
 }
 
-/// An error from before a method was called, as JSON-RPC has it.
-pub(super) fn refusal(error: &ApiError) -> Response {
+/// An error before a method was called, in JSON-RPC's form.
+pub(super) fn error_response(error: &ApiError) -> Response {
     let code = if error.body.code == "malformed_json" { rpc::PARSE } else { rpc::INVALID_REQUEST };
     let body = failed(&Value::Null, &Fault { code, ..Fault::from(error) });
     let mut response = (error.status, Json(body)).into_response();
@@ -75,7 +75,7 @@ async fn message(
 ) -> Response {
     let JsonObject(mut body) = match body {
         Ok(body) => body,
-        Err(error) => return refusal(&error),
+        Err(error) => return error_response(&error),
     };
     let id = body.remove("id");
     let params = match body.remove("params") {
@@ -86,11 +86,11 @@ async fn message(
     let method = body.get("method").and_then(Value::as_str);
     let is_answer = body.contains_key("result") || body.contains_key("error");
     if body.get("jsonrpc") != Some(&json!("2.0")) || !is_id || (method.is_none() && !is_answer) {
-        return invalid("the body is no JSON-RPC 2.0 message");
+        return invalid("the body is not a JSON-RPC 2.0 message");
     }
     let revision = headers.get(REVISION).map(|value| value.to_str().unwrap_or_default());
     if let Some(other) = revision.filter(|revision| !REVISIONS.contains(revision)) {
-        return invalid(&format!("MCP-Protocol-Version {other:?} is not spoken here"));
+        return invalid(&format!("MCP-Protocol-Version {other:?} is not supported"));
     }
     let (Some(method), Some(id)) = (method, id) else {
         if method == Some("notifications/cancelled") {
@@ -106,11 +106,11 @@ async fn message(
 }
 
 fn invalid(why: &str) -> Response {
-    refusal(&ApiError::new(StatusCode::BAD_REQUEST, "invalid_payload", why))
+    error_response(&ApiError::new(StatusCode::BAD_REQUEST, "invalid_payload", why))
 }
 
 fn session(headers: &HeaderMap) -> String {
-    super::order::header_text(headers, SESSION).unwrap_or_default()
+    super::protocol_request::header_text(headers, SESSION).unwrap_or_default()
 }
 
 impl Incoming<'_> {
@@ -119,8 +119,8 @@ impl Incoming<'_> {
         let result = match method {
             "initialize" => return Ok(self.initialize()),
             "ping" => json!({}),
-            "tools/list" => ask::list(&self.app),
-            "tools/call" => return ask::call(self).await,
+            "tools/list" => tools::list(&self.app),
+            "tools/call" => return tools::call(self).await,
             "resources/list" => resources::list(&self).await?,
             "resources/templates/list" => resources::templates(),
             "resources/read" => resources::read(&self).await?,
@@ -148,9 +148,9 @@ impl Incoming<'_> {
         response
     }
 
-    /// The person for whom the client works. It stands in a header, which the client's own model
-    /// cannot write.
+    /// The user for whom the client works: a header, which the client's own model cannot set.
     fn user(&self) -> String {
-        super::order::header_text(self.headers, super::order::USER_HEADER).unwrap_or_default()
+        super::protocol_request::header_text(self.headers, super::protocol_request::USER_HEADER)
+            .unwrap_or_default()
     }
 }

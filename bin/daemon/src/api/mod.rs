@@ -1,4 +1,5 @@
-//! The HTTP API (docs/API.md): one file per resource, handlers without logic.
+//! The HTTP API (docs/API.md): one file per resource or protocol. Handlers validate and translate;
+//! what a run does is in `agent`.
 
 mod a2a;
 mod ag_ui;
@@ -9,12 +10,13 @@ mod extract;
 mod fields;
 mod guard;
 mod health;
-mod live;
 mod llm_task;
 mod mcp;
 mod openai;
-mod order;
+mod options;
+mod protocol_request;
 mod resume;
+mod run_stream;
 mod runs;
 mod send;
 mod sse;
@@ -34,7 +36,6 @@ use utoipa_axum::routes;
 use crate::protocols::Protocol;
 use crate::state::App;
 pub use error::ApiError;
-pub(crate) use error::code_of;
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -43,7 +44,7 @@ pub(crate) use error::code_of;
 ))]
 struct Document;
 
-/// All endpoints, behind trace, key and panic guard.
+/// All endpoints, behind the middleware for trace ids, panics and the daemon key.
 pub fn router(app: App) -> Router {
     let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(send::send))
@@ -64,7 +65,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(backend::version))
         .routes(routes!(backend::compatibility))
         .split_for_parts();
-    // Written once: the router is cloned for each connection, and this with it.
+    // Serialised once; cheap to clone with the router for each connection.
     let document: bytes::Bytes = serde_json::to_vec(&document).unwrap_or_default().into();
     let document = move || {
         let json = HeaderValue::from_static("application/json");
@@ -77,7 +78,7 @@ pub fn router(app: App) -> Router {
             ApiError::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
-                "this endpoint does not take that method",
+                "this endpoint does not support that method",
             )
         })
         .layer(
@@ -85,13 +86,13 @@ pub fn router(app: App) -> Router {
                 .layer(middleware::from_fn(guard::trace))
                 .layer(CatchPanicLayer::custom(panicked))
                 .layer(middleware::from_fn_with_state(app.clone(), guard::key))
-                // The limit is the setting's, in the extractor.
+                // The extractor enforces WOMBAT_MAX_BODY_BYTES.
                 .layer(DefaultBodyLimit::disable()),
         )
         .with_state(app)
 }
 
-/// Adds the protocols that are on (docs/PROTOCOLS.md). One that is off has no paths.
+/// Adds the routes of the enabled protocols (docs/PROTOCOLS.md).
 fn with_protocols(mut router: Router<App>, app: &App) -> Router<App> {
     let on = &app.settings.protocols;
     if on.has(Protocol::OpenAi) {
@@ -109,29 +110,29 @@ fn with_protocols(mut router: Router<App>, app: &App) -> Router<App> {
     router
 }
 
-/// An error from before the handlers, in the form of the protocol that the path belongs to.
-fn refusal(app: &App, path: &str, mut error: ApiError) -> Response {
+/// An error of the middleware, in the form of the protocol that the path belongs to.
+fn protocol_error(app: &App, path: &str, mut error: ApiError) -> Response {
     let on = |protocol| app.settings.protocols.has(protocol);
     let is_a2a = on(Protocol::A2a) && a2a::is_path(path);
-    let dress: fn(&ApiError) -> Response = if on(Protocol::OpenAi) && path.starts_with("/v1/") {
-        openai::refusal
+    let format: fn(&ApiError) -> Response = if on(Protocol::OpenAi) && path.starts_with("/v1/") {
+        openai::error_response
     } else if on(Protocol::Mcp) && path == "/mcp" {
-        mcp::refusal
+        mcp::error_response
     } else if on(Protocol::AgUi) && path.starts_with("/ag-ui/") {
-        ag_ui::refusal
+        ag_ui::error_response
     } else if is_a2a {
         |_| Response::default()
     } else {
         return error.into_response();
     };
-    // RFC 6750, section 3.1: a token that is wrong is 401, and so the clients know it.
+    // RFC 6750, section 3.1: clients of these protocols expect 401 for a wrong token.
     if error.body.code == "invalid_daemon_key" {
         error.status = StatusCode::UNAUTHORIZED;
     }
-    if is_a2a { a2a::refusal_at(path, &error) } else { dress(&error) }
+    if is_a2a { a2a::error_response(path, &error) } else { format(&error) }
 }
 
 fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {
-    tracing::error!("a handler panicked");
+    tracing::error!("request handler panicked");
     ApiError::internal().into_response()
 }

@@ -1,7 +1,7 @@
-//! The OpenAI-compatible edge: roles as models, a chat completion as a run (docs/PROTOCOLS.md).
+//! The OpenAI-compatible API: roles are models, a chat completion is a run (docs/PROTOCOLS.md).
 
+mod encoder;
 mod read;
-mod shape;
 
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
@@ -14,17 +14,17 @@ use service::trace::TraceId;
 
 use super::error::ApiError;
 use super::extract::{JsonObject, Segment};
-use super::live::Live;
-use super::order::known_role;
+use super::protocol_request::known_role;
+use super::run_stream::RunStream;
 use super::sse::{self, Event};
 use crate::agent::launch;
 use crate::state::App;
+use encoder::Encoder;
 use read::read;
-use shape::Shape;
 
-/// Failures that have done nothing yet, so that the official clients may send the request again
-/// of their own accord. After any other, tools may have run.
-const REPEATABLE: [&str; 3] = ["overloaded", "draining", "session_busy"];
+/// Failures before anything was done, which the official clients may retry on their own. After any
+/// other failure tools may have run.
+const RETRYABLE: [&str; 3] = ["overloaded", "draining", "session_busy"];
 
 /// The endpoints.
 pub(super) fn router() -> Router<App> {
@@ -35,21 +35,21 @@ pub(super) fn router() -> Router<App> {
 }
 
 async fn no_method() -> Response {
-    let why = "this endpoint does not take that method";
-    refusal(&ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why))
+    let why = "this endpoint does not support that method";
+    error_response(&ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why))
 }
 
 /// An error in OpenAI's form: `{"error": {"message", "type", "param", "code"}}`.
-pub(super) fn refusal(error: &ApiError) -> Response {
-    let repeat = if REPEATABLE.contains(&error.body.code) { "true" } else { "false" };
+pub(super) fn error_response(error: &ApiError) -> Response {
+    let repeat = if RETRYABLE.contains(&error.body.code) { "true" } else { "false" };
     let body = error_body(error);
     let mut response = error.clone().into_response();
-    let mut dressed = (response.status(), Json(body)).into_response();
+    let mut formatted = (response.status(), Json(body)).into_response();
     if let Some(wait) = response.headers_mut().remove(http::header::RETRY_AFTER) {
-        dressed.headers_mut().insert(http::header::RETRY_AFTER, wait);
+        formatted.headers_mut().insert(http::header::RETRY_AFTER, wait);
     }
-    dressed.headers_mut().insert("x-should-retry", HeaderValue::from_static(repeat));
-    dressed
+    formatted.headers_mut().insert("x-should-retry", HeaderValue::from_static(repeat));
+    formatted
 }
 
 fn error_body(error: &ApiError) -> Value {
@@ -74,29 +74,29 @@ fn error_type(status: StatusCode) -> &'static str {
     }
 }
 
-fn listed(role: &str) -> Value {
+fn model_object(role: &str) -> Value {
     json!({ "id": role, "object": "model", "created": 0, "owned_by": "wombat" })
 }
 
 async fn models(State(app): State<App>) -> Json<Value> {
     let roles = app.workspace.snapshot().agents();
-    let data: Vec<_> = roles.iter().map(|agent| listed(agent.role.as_str())).collect();
+    let data: Vec<_> = roles.iter().map(|agent| model_object(agent.role.as_str())).collect();
     Json(json!({ "object": "list", "data": data }))
 }
 
 async fn model(State(app): State<App>, name: Result<Segment, ApiError>) -> Response {
     let found = name.and_then(|Segment(name)| known_role(&app, &name));
     match found {
-        Ok(role) => Json(listed(role.as_str())).into_response(),
-        Err(error) => refusal(&no_model(error)),
+        Ok(role) => Json(model_object(role.as_str())).into_response(),
+        Err(error) => error_response(&as_model_error(error)),
     }
 }
 
-/// A role is a model here.
-fn no_model(mut error: ApiError) -> ApiError {
+/// Rewrites an unknown role as an unknown model.
+fn as_model_error(mut error: ApiError) -> ApiError {
     if error.body.code == "role_not_found" {
         error.body.code = "model_not_found";
-        error.body.details = json!({ "fields": { "model": "is no role of the workspace" } });
+        error.body.details = json!({ "fields": { "model": "is not a role of the workspace" } });
     }
     error
 }
@@ -109,7 +109,7 @@ async fn completions(
 ) -> Response {
     match complete(app, trace, &headers, body).await {
         Ok(response) => response,
-        Err(error) => refusal(&no_model(error)),
+        Err(error) => error_response(&as_model_error(error)),
     }
 }
 
@@ -120,16 +120,18 @@ async fn complete(
     body: Result<JsonObject, ApiError>,
 ) -> Result<Response, ApiError> {
     let JsonObject(body) = body?;
-    let (order, wanted) = read(&body, headers)?;
-    let shape = Shape::new(&order.role, wanted);
-    let request = order.check(&app, &trace).await?;
-    if shape.wanted.is_none() {
+    let (protocol_request, wanted) = read(&body, headers)?;
+    let encoder = Encoder::new(&protocol_request.role, wanted);
+    let request = protocol_request.validate(&app, &trace).await?;
+    if encoder.wanted.is_none() {
         let answer = launch::send(&app, request, trace).await?;
-        return Ok(Json(shape.completion(&answer)).into_response());
+        return Ok(Json(encoder.completion(&answer)).into_response());
     }
-    let mut shape = shape;
-    let live = Live::start(app, request, trace).await?;
+    let mut encoder = encoder;
+    let updates = RunStream::start(app, request, trace).await?;
     Ok(sse::response(
-        live.flat_map(move |told| stream::iter(shape.told(told).into_iter().map(Event::data))),
+        updates.flat_map(move |update| {
+            stream::iter(encoder.encode(update).into_iter().map(Event::data))
+        }),
     ))
 }

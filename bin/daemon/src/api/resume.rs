@@ -1,4 +1,4 @@
-//! `resume_run_key`: a journaled run is taken up where it stopped.
+//! `resume_run_key`: a journaled run is resumed where it stopped.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,14 @@ use service::trace::TraceId;
 use wombat_core::session::SessionKey;
 
 use super::error::ApiError;
-use super::send::{read_limits, read_options};
-use crate::agent::answer::{RunError, RunErrorKind};
-use crate::agent::journal::Begun;
-use crate::agent::request::{RunRequest, TaskTarget};
+use super::options::{read_limits, read_options};
+use crate::agent::journal::RecordedRequest;
+use crate::run::error::{RunError, RunErrorKind};
+use crate::run::request::{RunRequest, TaskTarget, Webhook};
 use crate::state::App;
-use crate::webhook::Webhook;
 
-/// The order of a run as its journal has it. Another user's run, another role's, and one that
-/// nobody knows are the same: there is none.
+/// The request of a run as its journal has it. A run of another user or another role is reported like
+/// an unknown one: `run_not_found`.
 pub(super) async fn request(
     app: &App,
     trace: &TraceId,
@@ -41,12 +40,12 @@ pub(super) async fn request(
     let run = client.run(key.as_str()).await.map_err(backend)?.ok_or_else(none)?;
     let is_other = run.session_key.as_deref().is_some_and(|other| other != session.to_string());
     let first = run.steps.iter().find(|step| step.index == 0);
-    let begun = first.and_then(|step| Begun::deserialize(&step.payload).ok());
-    let (Some(begun), false) = (begun, is_other) else { return Err(none()) };
-    let task_id = run.task_id.or_else(|| begun.task["id"].as_str().map(str::to_owned));
+    let recorded = first.and_then(|step| RecordedRequest::deserialize(&step.payload).ok());
+    let (Some(recorded), false) = (recorded, is_other) else { return Err(none()) };
+    let task_id = run.task_id.or_else(|| recorded.task["id"].as_str().map(str::to_owned));
     let mut problems = BTreeMap::new();
-    let options = read_options(app, &begun.metadata, &mut problems);
-    let given = begun.limits.as_object().cloned().unwrap_or_else(Map::new);
+    let options = read_options(app, &recorded.metadata, &mut problems);
+    let given = recorded.limits.as_object().cloned().unwrap_or_else(Map::new);
     let given = given.into_iter().filter(|(_, value)| !value.is_null()).collect();
     let limits = read_limits(app, &given, &mut problems);
     let (Some(options), Some(task_id), true) = (options, task_id, problems.is_empty()) else {
@@ -54,11 +53,11 @@ pub(super) async fn request(
     };
     Ok(RunRequest {
         session,
-        message: begun.message,
-        history: Some(begun.history),
+        message: recorded.message,
+        history: Some(recorded.history),
         task: TaskTarget::Id(task_id),
         options,
-        metadata: begun.metadata,
+        metadata: recorded.metadata,
         webhook,
         key: Some(key),
         resumed: true,

@@ -1,4 +1,4 @@
-//! Runs that are going on in this instance.
+//! The runs of this instance that are in flight.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 
 use super::error::{ApiError, ErrorBody};
 use super::extract::Segment;
-use crate::agent::answer::UsageShape;
+use crate::run::answer::UsageShape;
 use crate::state::App;
 
-/// The receipt of a cancelled run.
+/// The usage of a cancelled run.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Cancelled {
     status: &'static str,
@@ -35,7 +35,7 @@ pub(super) async fn cancel(
         ApiError::new(
             StatusCode::NOT_FOUND,
             "run_not_found",
-            "no such run is going on in this instance",
+            "no such run is in flight in this instance",
         )
     })?;
     Ok(Json(Cancelled { status: "cancelled", usage, estimated: true }))

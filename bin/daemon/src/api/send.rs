@@ -1,7 +1,6 @@
-//! `POST /api/agents/send` and `/api/agents/stream`: from a body to a [`RunRequest`].
+//! `POST /api/agents/send` and `/api/agents/stream`: validates a body into a [`RunRequest`].
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Extension, State};
@@ -14,17 +13,17 @@ use serde_json::{Map, Value};
 use service::trace::TraceId;
 use utoipa::ToSchema;
 use wombat_core::session::SessionKey;
-use wombat_core::zones::parse_zone;
 
 use super::error::{ApiError, ErrorBody};
 use super::extract::JsonObject;
 use super::fields::Fields;
+use super::options::{read_limits, read_options};
 use super::{resume, sse};
-use crate::agent::answer::RunAnswer;
 use crate::agent::launch;
-use crate::agent::request::{Kickoff, RunKind, RunLimits, RunOptions, RunRequest, TaskTarget};
+use crate::run::answer::RunAnswer;
+use crate::run::request::{RunRequest, TaskTarget, Webhook};
 use crate::state::App;
-use crate::webhook::{Webhook, is_callers};
+use crate::webhook::is_allowed_header;
 
 /// The longest idempotency key, in bytes.
 pub(super) const MAX_KEY_BYTES: usize = 512;
@@ -37,29 +36,29 @@ pub(super) struct SendBody {
     user_id: String,
     /// `user:{userId}:{role}`.
     session_key: String,
-    /// What the user said.
+    /// The user's message.
     message: String,
     /// Earlier turns, `{role: user, assistant or system, content}`.
     messages: Option<Vec<Value>>,
     /// An existing task.
     task_id: Option<String>,
-    /// A task to find or create.
+    /// The title of a task to find or create.
     task_title: Option<String>,
-    /// For the creation.
+    /// Used when the task is created.
     task_description: Option<String>,
-    /// For the creation.
+    /// Used when the task is created.
     task_metadata: Option<Value>,
-    /// What steers the run, and what is passed through.
+    /// Options of the run; everything else is passed through.
     metadata: Option<Value>,
-    /// Makes the whole run safe to repeat; also as header `Idempotency-Key`.
+    /// Makes the run safe to retry; also as header `Idempotency-Key`.
     idempotency_key: Option<String>,
-    /// Takes up a journaled run.
+    /// Resumes a journaled run.
     resume_run_key: Option<String>,
     /// `max_steps`, `max_output_tokens`, `max_cost_usd`, `timeout_secs`.
     limits: Option<Value>,
-    /// Answers as a stream.
+    /// Whether to answer with a stream of events.
     stream: Option<bool>,
-    /// `{url, secret?, headers?}`: where the end of the run is told.
+    /// `{url, secret?, headers?}`: notified of the end of the run.
     webhook: Option<Value>,
 }
 
@@ -86,7 +85,7 @@ pub(super) async fn send(
     Ok(Json(answer.as_ref()).into_response())
 }
 
-/// Answers one message, told live.
+/// Answers one message with a stream of events.
 #[utoipa::path(
     post, path = "/api/agents/stream", tag = "agents", request_body = SendBody,
     responses(
@@ -105,8 +104,8 @@ pub(super) async fn stream(
     sse::respond(app, request, trace).await
 }
 
-/// Checks a body in full; every bad field is named at once. Takes headers and body: what they hold
-/// of the connection's memory is free again before the run begins, which may take long.
+/// Validates a body; all invalid fields are reported at once. Takes headers and body by value, so
+/// that their memory is free before the run, which may take long.
 async fn read(
     app: &App,
     trace: &TraceId,
@@ -117,15 +116,15 @@ async fn read(
     let mut fields = Fields::new(&body, "", &mut problems);
     let user_id = fields.required_text("user_id");
     let session_text = fields.required_text("session_key");
-    let resume = fields.some_text("resume_run_key");
+    let resume = fields.non_blank_text("resume_run_key");
     let message = match resume {
         Some(_) => fields.text("message").unwrap_or_default(),
         None => fields.required_text("message"),
     };
     let wants_stream = fields.flag("stream").unwrap_or(false);
     let key = idempotency_key(&mut fields, &headers);
-    let task_id = fields.some_text("task_id");
-    let task_title = fields.some_text("task_title");
+    let task_id = fields.non_blank_text("task_id");
+    let task_title = fields.non_blank_text("task_title");
     let description = fields.text("task_description");
     let task_metadata = fields.object("task_metadata").cloned();
     let history = fields.array("messages").map(|turns| read_history(turns, &mut fields));
@@ -143,10 +142,10 @@ async fn read(
     let hook = hook.map(|hook| read_webhook(&hook, &mut problems));
     let (session, options) = match (session, options, problems.is_empty()) {
         (Ok(session), Some(options), true) => (session, options),
-        (_, _, _) => return Err(refuse(problems, bad_session_key)),
+        (_, _, _) => return Err(rejection(problems, bad_session_key)),
     };
     if session.user().as_str() != user_id {
-        let why = "is not the user of session_key".to_owned();
+        let why = "does not match the user of session_key".to_owned();
         return Err(ApiError::fields(
             "user_mismatch",
             BTreeMap::from([("user_id".to_owned(), why)]),
@@ -197,15 +196,15 @@ async fn checked(
     }
 }
 
-/// One bad session key has a code of its own; anything more is an invalid payload.
-fn refuse(problems: BTreeMap<String, String>, bad_session_key: bool) -> ApiError {
+/// An invalid session key alone has a code of its own; anything else is an invalid payload.
+fn rejection(problems: BTreeMap<String, String>, bad_session_key: bool) -> ApiError {
     let alone = bad_session_key && problems.len() == 1;
     let code = if alone { "invalid_session_key" } else { "invalid_payload" };
     ApiError::fields(code, problems)
 }
 
 fn idempotency_key(fields: &mut Fields<'_>, headers: &HeaderMap) -> Option<String> {
-    let in_body = fields.some_text("idempotency_key");
+    let in_body = fields.non_blank_text("idempotency_key");
     let in_header = headers
         .get("idempotency-key")
         .map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned())
@@ -232,6 +231,7 @@ fn notification_id(metadata: &Map<String, Value>) -> Option<String> {
     }
 }
 
+/// Earlier turns of a conversation.
 pub(super) fn read_history(turns: &[Value], fields: &mut Fields<'_>) -> Vec<Message> {
     let mut history = Vec::with_capacity(turns.len());
     for (i, turn) in turns.iter().enumerate() {
@@ -252,7 +252,7 @@ pub(super) fn read_history(turns: &[Value], fields: &mut Fields<'_>) -> Vec<Mess
     history
 }
 
-/// A webhook whose address has not been looked at yet.
+/// A webhook whose address has not been checked yet.
 struct UncheckedHook {
     url: String,
     secret: Option<SecretString>,
@@ -262,7 +262,7 @@ struct UncheckedHook {
 impl UncheckedHook {
     async fn checked(self, app: &App) -> Result<Webhook, ApiError> {
         match app.webhooks.check(&self.url).await {
-            Ok(url) => Ok(Webhook::new(url, self.secret, self.headers)),
+            Ok(url) => Ok(Webhook { url, secret: self.secret, headers: self.headers }),
             Err(why) => {
                 let fields = BTreeMap::from([("webhook.url".to_owned(), why.to_string())]);
                 Err(ApiError::fields("webhook_refused", fields))
@@ -277,7 +277,7 @@ fn read_webhook(
 ) -> Option<UncheckedHook> {
     let mut fields = Fields::new(hook, "webhook.", problems);
     let url = fields.required_text("url");
-    let secret = fields.some_text("secret").map(SecretString::from);
+    let secret = fields.non_blank_text("secret").map(SecretString::from);
     let mut headers = HeaderMap::new();
     for (name, value) in fields.object("headers").into_iter().flatten() {
         let place = format!("headers.{name}");
@@ -285,76 +285,12 @@ fn read_webhook(
             .ok()
             .zip(value.as_str().and_then(|value| HeaderValue::from_str(value).ok()));
         match parsed {
-            Some(_) if !is_callers(name) => fields.problem(&place, "is set by the daemon itself"),
+            Some(_) if !is_allowed_header(name) => {
+                fields.problem(&place, "is reserved for the daemon")
+            }
             Some((name, value)) => drop(headers.insert(name, value)),
-            None => fields.problem(&place, "is no HTTP header with a text as its value"),
+            None => fields.problem(&place, "is not a valid HTTP header with a string value"),
         }
     }
     Some(UncheckedHook { url, secret, headers })
-}
-
-pub(super) fn read_options(
-    app: &App,
-    metadata: &Map<String, Value>,
-    problems: &mut BTreeMap<String, String>,
-) -> Option<RunOptions> {
-    let mut fields = Fields::new(metadata, "metadata.", problems);
-    let system_prompt = fields.some_text("system_prompt");
-    let note = fields.some_text("kickoff_note");
-    let title = fields.some_text("plan_title");
-    let kickoff = fields.flag("kickoff_plan").unwrap_or(false).then_some(Kickoff { note, title });
-    // All three are read before any of them ends the reading, so that all that is wrong is named.
-    let timezone = match fields.some_text("timezone") {
-        None => Some(app.settings.timezone),
-        Some(name) => {
-            parse_zone(&name).map_err(|error| fields.problem("timezone", error.to_string())).ok()
-        }
-    };
-    let prompt_mode = match fields.text("prompt_mode") {
-        None => Some(wombat_core::workspace::PromptMode::Full),
-        Some(text) => {
-            text.parse().map_err(|()| fields.problem("prompt_mode", "must be full or minimal")).ok()
-        }
-    };
-    let model_tier = match fields.text("model_tier") {
-        None => Some(None),
-        Some(text) => text
-            .parse()
-            .map(Some)
-            .map_err(|()| fields.problem("model_tier", "must be default, cheap or best"))
-            .ok(),
-    };
-    let kind = match fields.text("type").as_deref() {
-        Some("mc.notification") => RunKind::Notification,
-        Some("heartbeat") => RunKind::Heartbeat,
-        Some(_) | None => RunKind::Message,
-    };
-    Some(RunOptions {
-        system_prompt,
-        kickoff,
-        timezone: timezone?,
-        prompt_mode: prompt_mode?,
-        model_tier: model_tier?,
-        kind,
-    })
-}
-
-/// The caller's limits, each capped by the daemon's own.
-pub(super) fn read_limits(
-    app: &App,
-    given: &Map<String, Value>,
-    problems: &mut BTreeMap<String, String>,
-) -> RunLimits {
-    let own = &app.settings;
-    let mut fields = Fields::new(given, "limits.", problems);
-    let max_steps = fields.whole("max_steps", 0).and_then(|n| u32::try_from(n).ok());
-    let max_output_tokens = fields.whole("max_output_tokens", 1);
-    let max_cost_usd = fields.positive("max_cost_usd");
-    let timeout = fields.whole("timeout_secs", 1).map(Duration::from_secs);
-    RunLimits {
-        max_steps: max_steps.map_or(own.max_steps, |steps| steps.min(own.max_steps)),
-        max_output_tokens: max_output_tokens.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
-        max_cost_usd,
-        timeout: timeout.map_or(own.run_timeout, |timeout| timeout.min(own.run_timeout)),
-    }
 }

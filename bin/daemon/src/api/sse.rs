@@ -1,4 +1,4 @@
-//! A run as server-sent events, in the daemon's own form, and what all streams of events share.
+//! Server-sent events: the daemon's own event stream, and what the streams of all protocols share.
 
 use std::convert::Infallible;
 use std::future::Future as _;
@@ -17,19 +17,19 @@ use service::trace::TraceId;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::error::ApiError;
-use super::live::{Live, Told};
-use crate::agent::answer::RunAnswer;
-use crate::agent::request::RunRequest;
+use super::run_stream::{RunStream, RunUpdate};
+use crate::run::answer::RunAnswer;
+use crate::run::request::RunRequest;
 use crate::state::App;
 
-/// How often a silent stream says that it is alive.
+/// After how much silence a keep-alive comment is sent.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// What a stream says so that nobody takes it for dead: a comment.
-const ALIVE: Bytes = Bytes::from_static(b":\n\n");
+/// The keep-alive comment.
+const KEEP_ALIVE_COMMENT: Bytes = Bytes::from_static(b":\n\n");
 
-/// How many events that are ready are sent as one piece.
-const TOGETHER: usize = 64;
+/// How many ready events are sent as one chunk of the body.
+const BATCH: usize = 64;
 
 /// One event.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Event {
                 out.put_slice(part.as_bytes());
             }
         }
-        // A line break would end the field; what comes behind one is a field of its own. JSON has none.
+        // A line break would end the field, so each line becomes a field of its own. (JSON has none.)
         let mut rest = self.data.as_bytes();
         while let Some(end) = memchr::memchr2(b'\n', b'\r', rest) {
             for part in [b"data: ", &rest[..end], b"\n"] {
@@ -65,26 +65,26 @@ impl Event {
     }
 }
 
-/// Runs a request and tells it live. What goes wrong before the run starts is a plain error.
+/// Runs a request and streams its events. A failure before the run starts is a plain error.
 pub(super) async fn respond(
     app: App,
     request: RunRequest,
     trace: TraceId,
 ) -> Result<Response, ApiError> {
-    let live = Live::start(app, request, trace).await?;
-    Ok(response(live.map(|told| match told {
-        Told::Event(event) => encode(event.name(), &event),
-        Told::Done(answer) => done(&answer),
-        Told::Failed(error) => failure(&error),
+    let updates = RunStream::start(app, request, trace).await?;
+    Ok(response(updates.map(|update| match update {
+        RunUpdate::Event(event) => encode(event.name(), &event),
+        RunUpdate::Done(answer) => done(&answer),
+        RunUpdate::Failed(error) => failure(&error),
     })))
 }
 
-/// Events as a response that no proxy holds back and that is never silent for long. What is ready at
-/// the same time leaves as one piece.
+/// Events as a response that proxies do not buffer, with keep-alive comments. Events that are ready
+/// at the same time are sent as one chunk.
 pub(super) fn response(events: impl Stream<Item = Event> + Send + 'static) -> Response {
     let (since, timer) = (Instant::now(), Box::pin(sleep(KEEP_ALIVE)));
-    let pieces = Pieces { events: Some(Box::pin(events)), since, timer };
-    let mut response = Response::new(Body::from_stream(pieces));
+    let chunks = Chunks { events: Some(Box::pin(events)), since, timer };
+    let mut response = Response::new(Body::from_stream(chunks));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -92,27 +92,27 @@ pub(super) fn response(events: impl Stream<Item = Event> + Send + 'static) -> Re
     response
 }
 
-/// Events as the pieces of a body.
-struct Pieces<S> {
-    /// What is still to come; nothing after its end.
+/// Events as the chunks of a body.
+struct Chunks<S> {
+    /// The events; `None` after the last one.
     events: Option<Pin<Box<S>>>,
-    /// When something was said last.
+    /// When something was sent last.
     since: Instant,
-    /// Goes off when it is time to say something. It is not set for each piece, but again when it
-    /// has gone off too early.
+    /// Fires when a keep-alive may be due. To save work it is not reset for each chunk, only when it
+    /// has fired too early.
     timer: Pin<Box<Sleep>>,
 }
 
-impl<S: Stream<Item = Event>> Stream for Pieces<S> {
+impl<S: Stream<Item = Event>> Stream for Chunks<S> {
     type Item = Result<Bytes, Infallible>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         let Some(events) = &mut this.events else { return Poll::Ready(None) };
-        let mut piece = BytesMut::new();
-        for _ in 0..TOGETHER {
+        let mut chunk = BytesMut::new();
+        for _ in 0..BATCH {
             match events.as_mut().poll_next(cx) {
-                Poll::Ready(Some(event)) => event.write(&mut piece),
+                Poll::Ready(Some(event)) => event.write(&mut chunk),
                 Poll::Ready(None) => {
                     this.events = None;
                     break;
@@ -120,9 +120,9 @@ impl<S: Stream<Item = Event>> Stream for Pieces<S> {
                 Poll::Pending => break,
             }
         }
-        if !piece.is_empty() {
+        if !chunk.is_empty() {
             this.since = Instant::now();
-            return Poll::Ready(Some(Ok(piece.freeze())));
+            return Poll::Ready(Some(Ok(chunk.freeze())));
         }
         if this.events.is_none() {
             return Poll::Ready(None);
@@ -134,7 +134,7 @@ impl<S: Stream<Item = Event>> Stream for Pieces<S> {
             this.since = if is_silent { now } else { this.since };
             this.timer.as_mut().reset(this.since + KEEP_ALIVE);
             if is_silent {
-                return Poll::Ready(Some(Ok(ALIVE)));
+                return Poll::Ready(Some(Ok(KEEP_ALIVE_COMMENT)));
             }
         }
     }
@@ -161,7 +161,7 @@ fn encode(name: &'static str, data: &impl Serialize) -> Event {
     match serde_json::to_string(data) {
         Ok(data) => Event { name: Some(name), data },
         Err(error) => {
-            tracing::error!(%error, "an event could not be written as JSON");
+            tracing::error!(%error, "event could not be serialised as JSON");
             let data =
                 r#"{"type":"error","code":"internal_error","error":"internal error","details":{}}"#;
             Event { name: Some("error"), data: data.to_owned() }
@@ -175,7 +175,7 @@ mod tests {
 
     use super::*;
 
-    async fn told(response: Response) -> String {
+    async fn body_of(response: Response) -> String {
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
         String::from_utf8(bytes.to_vec()).unwrap()
     }
@@ -198,7 +198,7 @@ mod tests {
     #[tokio::test]
     async fn a_line_break_in_data_begins_no_event() {
         let data = "a\n\nevent: done\rdata: b".to_owned();
-        let text = told(response(stream::iter([Event::data(data)]))).await;
+        let text = body_of(response(stream::iter([Event::data(data)]))).await;
         assert_eq!(text, "data: a\ndata: \ndata: event: done\ndata: data: b\n\n");
     }
 
@@ -208,6 +208,6 @@ mod tests {
             tokio::time::sleep(KEEP_ALIVE * 2 + Duration::from_secs(1)).await;
             Event::data("late".to_owned())
         });
-        assert_eq!(told(response(late)).await, ":\n\n:\n\ndata: late\n\n");
+        assert_eq!(body_of(response(late)).await, ":\n\n:\n\ndata: late\n\n");
     }
 }

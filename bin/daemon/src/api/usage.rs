@@ -1,12 +1,12 @@
-//! What was used and done since the start.
+//! Usage and metrics since the start.
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header::CONTENT_TYPE;
 
+use crate::run::usage::UsageReport;
 use crate::state::App;
-use crate::usage::UsageReport;
 
 /// Model calls, tokens and money since the process started.
 #[utoipa::path(get, path = "/usage", tag = "operations", responses((status = 200, body = UsageReport)))]
@@ -14,7 +14,7 @@ pub(super) async fn usage(State(app): State<App>) -> Json<UsageReport> {
     Json(app.book.report())
 }
 
-/// For Prometheus.
+/// Metrics for Prometheus.
 #[utoipa::path(
     get, path = "/metrics", tag = "operations",
     responses((status = 200, content_type = "text/plain", body = String))

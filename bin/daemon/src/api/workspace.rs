@@ -1,4 +1,4 @@
-//! What the workspace holds and what is made of it.
+//! The workspace: prompt files, skills, roles, first-run instructions.
 
 use axum::Json;
 use axum::extract::State;
@@ -14,10 +14,10 @@ use super::error::{ApiError, ErrorBody};
 use super::extract::Params;
 use crate::state::App;
 
-/// The role of a look that names none.
-const ANY_ROLE: &str = "agent";
+/// The role of `/context` when none is named.
+const DEFAULT_ROLE: &str = "agent";
 
-/// What `/context` is asked for.
+/// The query of `/context`.
 #[derive(Deserialize)]
 pub(super) struct ContextQuery {
     role: Option<String>,
@@ -28,8 +28,8 @@ pub(super) struct ContextQuery {
 #[utoipa::path(
     get, path = "/context", tag = "workspace",
     params(
-        ("role" = Option<String>, Query, description = "Whose prompt."),
-        ("full" = Option<bool>, Query, description = "With the prompt itself."),
+        ("role" = Option<String>, Query, description = "The role whose prompt is shown."),
+        ("full" = Option<bool>, Query, description = "Include the system prompt."),
     ),
     responses((status = 200, body = Object), (status = 400, body = ErrorBody))
 )]
@@ -37,7 +37,7 @@ pub(super) async fn context(
     State(app): State<App>,
     Params(query): Params<ContextQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    let role = Role::parse(query.role.as_deref().unwrap_or(ANY_ROLE)).map_err(|error| {
+    let role = Role::parse(query.role.as_deref().unwrap_or(DEFAULT_ROLE)).map_err(|error| {
         ApiError::fields(
             "invalid_payload",
             BTreeMap::from([("role".to_owned(), error.to_string())]),
@@ -74,7 +74,7 @@ pub(super) async fn context(
     Ok(Json(body))
 }
 
-/// The skills, also those that are off, with the reason.
+/// The skills, including disabled ones with the reason.
 #[utoipa::path(get, path = "/skills", tag = "workspace", responses((status = 200, body = Object)))]
 pub(super) async fn skills(State(app): State<App>) -> Json<Value> {
     let snapshot = app.workspace.snapshot();
@@ -97,7 +97,7 @@ pub(super) async fn boot(State(app): State<App>) -> Json<Value> {
     }))
 }
 
-/// Marks the first run as over.
+/// Marks the first run as completed.
 #[utoipa::path(
     post, path = "/boot/complete", tag = "workspace",
     responses((status = 200, body = Object), (status = 409, body = ErrorBody))

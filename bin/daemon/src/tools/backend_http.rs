@@ -1,26 +1,27 @@
 //! `call_backend`: the endpoints that skills declare, called as the run's user.
 //!
-//! The model gives method, path, query and body. The path is normalised and must match a declared
-//! endpoint; host, headers and token are never the model's to choose.
+//! The model chooses method, path, query and body. The path is normalised and must match a declared
+//! endpoint; the model never chooses host, headers or token.
 
 use mc_client::raw::{RawBody, RawRequest, RawResponse};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 use wombat_core::endpoint::NormalPath;
 
-use super::result::ToolReply;
-use super::set::ToolContext;
+use super::context::ToolContext;
+use super::reply::ToolReply;
 
-/// Bytes of an answer that are read at all; what the model sees of them is cut further.
+/// How many bytes of an answer are read; the text for the model is cut further.
 pub(super) const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
-/// Where Mission Control's own endpoints are; they take the idempotency key in the body.
+/// The path of Mission Control's own endpoints, which take the idempotency key in the body.
 const MISSION_CONTROL: &str = "/api/mission-control/";
 
+/// Calls an endpoint.
 pub(super) async fn call(context: &ToolContext<'_>, arguments: &Value, key: String) -> ToolReply {
     let request = match prepare(context, arguments, key) {
         Ok(request) => request,
-        Err(why) => return ToolReply::Wrong(why),
+        Err(reply) => return reply,
     };
     match context.client.raw(request).await {
         Ok(response) => reply(response),
@@ -28,15 +29,15 @@ pub(super) async fn call(context: &ToolContext<'_>, arguments: &Value, key: Stri
     }
 }
 
-/// Everything that is decided before a byte is sent.
+/// Validates the call and builds the request; nothing is sent yet.
 fn prepare(
     context: &ToolContext<'_>,
     arguments: &Value,
     key: String,
-) -> Result<RawRequest, String> {
+) -> Result<RawRequest, ToolReply> {
     let method = arguments["method"].as_str().unwrap_or_default();
     let raw_path = arguments["path"].as_str().unwrap_or_default();
-    // Models often write the query into the path. It is a query all the same.
+    // Models often put the query into the path.
     let (raw_path, raw_query) = raw_path.split_once('?').unwrap_or((raw_path, ""));
     let path =
         NormalPath::parse(raw_path).map_err(|error| format!("path {raw_path:?}: {error}"))?;
@@ -44,10 +45,11 @@ fn prepare(
     if !declared.iter().any(|endpoint| endpoint.pattern.matches(method, &path)) {
         let list: Vec<_> = declared.iter().map(|endpoint| endpoint.pattern.to_string()).collect();
         return Err(format!(
-            "{method} {} is not declared by any skill; what can be called: {}",
+            "{method} {} is not declared by any skill; the declared endpoints are: {}",
             path.as_str(),
             list.join(", ")
-        ));
+        )
+        .into());
     }
     let what = format!("{method} {}", path.as_str());
     context.permit(context.profile.tools.decide("call_backend", Some((method, &path))), &what)?;
@@ -59,7 +61,7 @@ fn prepare(
         format!("{}?{query}", path.as_str())
     };
     let body = arguments.get("body").filter(|body| !body.is_null()).cloned().map(RawBody::Json);
-    let (body, idempotency_key) = keyed(method, &path, body, key);
+    let (body, idempotency_key) = with_key(method, &path, body, key);
     Ok(RawRequest {
         method: http::Method::from_bytes(method.as_bytes()).map_err(|error| error.to_string())?,
         path_and_query,
@@ -69,9 +71,9 @@ fn prepare(
     })
 }
 
-/// Puts the key of a write where the endpoint looks for it: creates of Mission Control in the body,
-/// everything else in the header `Idempotency-Key` (docs/RUNS.md).
-pub(super) fn keyed(
+/// Adds the idempotency key of a write: in the body for creates of Mission Control, in the header
+/// `Idempotency-Key` for everything else (docs/RUNS.md).
+pub(super) fn with_key(
     method: &str,
     path: &NormalPath,
     body: Option<RawBody>,
@@ -89,10 +91,10 @@ pub(super) fn keyed(
     }
 }
 
-/// The query: what stood in the path, then the arguments' own.
+/// The query: the one in the path, then the one of the arguments.
 fn query_string(in_path: &str, given: &Value) -> Result<String, String> {
     if in_path.contains('#') {
-        return Err("a path has no fragment ('#')".to_owned());
+        return Err("a path must not have a fragment ('#')".to_owned());
     }
     let mut query = form_urlencoded::Serializer::new(String::new());
     for (name, value) in form_urlencoded::parse(in_path.as_bytes()) {
@@ -109,7 +111,7 @@ fn query_string(in_path: &str, given: &Value) -> Result<String, String> {
                 Value::String(text) => drop(query.append_pair(name, text)),
                 Value::Array(_) | Value::Object(_) => {
                     return Err(format!(
-                        "query parameter {name:?}: only strings, numbers, booleans, or a list of them"
+                        "query parameter {name:?}: must be a string, number, boolean, or a list of them"
                     ));
                 }
             }
@@ -118,7 +120,7 @@ fn query_string(in_path: &str, given: &Value) -> Result<String, String> {
     Ok(query.finish())
 }
 
-/// The backend's answer in the form the model gets it.
+/// The backend's answer as a reply.
 pub(super) fn reply(response: RawResponse) -> ToolReply {
     let status = response.status;
     let text = String::from_utf8_lossy(&response.body).into_owned();
@@ -129,26 +131,26 @@ pub(super) fn reply(response: RawResponse) -> ToolReply {
     }
     if (300..400).contains(&status) {
         let error = "the backend answered with a redirect, which is not followed";
-        return ToolReply::Refused(json!({ "error": error, "status": status }));
+        return ToolReply::Rejected(json!({ "error": error, "status": status }));
     }
-    let refused =
-        |told| if status >= 500 { ToolReply::Unclear(told) } else { ToolReply::Refused(told) };
+    let rejected =
+        |body| if status >= 500 { ToolReply::Unclear(body) } else { ToolReply::Rejected(body) };
     let error = match serde_json::from_str::<Value>(&text) {
         Ok(Value::Object(mut body)) => match body.remove("error").or_else(|| body.remove("detail"))
         {
             Some(error) => {
-                let mut told = json!({ "error": error, "status": status });
+                let mut answer = json!({ "error": error, "status": status });
                 if let Some(details) = body.remove("details") {
-                    told["details"] = details;
+                    answer["details"] = details;
                 }
-                return refused(told);
+                return rejected(answer);
             }
             None => Value::Object(body),
         },
         Ok(other) => other,
         Err(_) => Value::String(text),
     };
-    refused(json!({ "error": error, "status": status }))
+    rejected(json!({ "error": error, "status": status }))
 }
 
 #[cfg(test)]

@@ -10,28 +10,28 @@ use wombat_core::agent_config::AgentProfile;
 use wombat_core::endpoint::{EndpointPattern, NormalPath};
 
 use super::backend_http::{MAX_ANSWER_BYTES, reply};
-use super::held::Held;
-use super::result::ToolReply;
-use super::set::ToolContext;
+use super::context::ToolContext;
+use super::refreshing_cache::RefreshingCache;
+use super::reply::ToolReply;
 
-/// How long the list is used before it is asked for again.
-const FRESH: Duration = Duration::from_secs(60);
+/// How long the list is cached.
+const LIST_TTL: Duration = Duration::from_secs(60);
 
-/// Keeps the list; it is not asked for before somebody wants it.
-pub(super) fn hold(
+/// A cache of the list; it is not fetched before the first use.
+pub(super) fn cached(
     agent: impl Fn() -> Result<AgentClient, String> + Send + Sync + 'static,
-) -> Held<Vec<BackendTool>> {
+) -> RefreshingCache<Vec<BackendTool>> {
     let agent = Arc::new(agent);
     let last: Arc<Mutex<Option<Arc<Vec<BackendTool>>>>> = Arc::default();
-    Held::new(
-        "the backend's tools (GET /api/tools) could not be listed",
-        FRESH,
+    RefreshingCache::new(
+        "backend tools (GET /api/tools) could not be listed",
+        LIST_TTL,
         Arc::new(move || {
             let (agent, last) = (agent.clone(), last.clone());
             Box::pin(async move {
                 let tools = agent()?.backend_tools().await.map_err(|error| error.to_string())?;
                 let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-                // The same list stays the same object, so that what is made from it stays too.
+                // An unchanged list stays the same object, so that nothing is rebuilt from it.
                 match &*last {
                     Some(known) if **known == tools => Ok(known.clone()),
                     Some(_) | None => Ok(last.insert(Arc::new(tools)).clone()),
@@ -41,13 +41,13 @@ pub(super) fn hold(
     )
 }
 
-/// Where it is called.
+/// The path of a tool.
 fn path(name: &str) -> String {
     format!("/api/tools/{name}")
 }
 
-/// A tool's endpoint, for patterns that go by it. `None` when the name is more than letters,
-/// digits, '.', '_', '-' and '~'.
+/// A tool's endpoint, for permissions by endpoint. `None` when the name has characters other than
+/// letters, digits, '.', '_', '-' and '~'.
 pub(super) fn endpoint(name: &str) -> Option<EndpointPattern> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '~');
     if name.is_empty() || !name.chars().all(plain) {
@@ -56,12 +56,12 @@ pub(super) fn endpoint(name: &str) -> Option<EndpointPattern> {
     EndpointPattern::parse(&format!("POST {}", path(name))).ok()
 }
 
-/// Whether a role may have it. `tool` is its name for models, `name` the backend's.
+/// Whether a role may have a tool. `tool` is its name for models, `name` the backend's.
 pub(super) fn is_for(profile: &AgentProfile, tool: &str, name: &str) -> bool {
     endpoint(name).is_some_and(|endpoint| profile.tools.could_allow_at(tool, &endpoint))
 }
 
-/// Calls it.
+/// Calls a tool.
 pub(super) async fn call(
     context: &ToolContext<'_>,
     tool: &str,
@@ -71,11 +71,11 @@ pub(super) async fn call(
 ) -> ToolReply {
     let path = match NormalPath::parse(&path(name)) {
         Ok(path) => path,
-        Err(error) => return ToolReply::Wrong(error.to_string()),
+        Err(error) => return ToolReply::NotMade(error.to_string()),
     };
     let decision = context.profile.tools.decide(tool, Some(("POST", &path)));
-    if let Err(refusal) = context.permit(decision, tool) {
-        return ToolReply::Wrong(refusal);
+    if let Err(reply) = context.permit(decision, tool) {
+        return reply;
     }
     let called =
         context.client.call_backend_tool(name, arguments, Some(key), MAX_ANSWER_BYTES).await;

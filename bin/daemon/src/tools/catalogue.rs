@@ -1,5 +1,5 @@
-//! The tools that come from outside the daemon, under names that no two share: the backend's
-//! OpenAPI document, its own tools, MCP servers.
+//! The catalogue of external tools, under unique names: operations of the backend's OpenAPI document,
+//! the backend's own tools, tools of MCP servers.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,60 +16,60 @@ use wombat_core::untrusted::break_control_tokens;
 use wombat_core::workspace::Snapshot;
 
 use super::backend_tools;
+use super::context::TOOL_TIMEOUT;
 use super::mcp::{Listed, McpServer, McpTool};
-use super::openapi::{Named, OpenApiTool};
-use super::set::TOOL_TIMEOUT;
+use super::openapi::{NamedOperations, OpenApiTool};
 
-/// Characters of a description that the model gets.
+/// The maximum length of a description, characters.
 const MAX_DESCRIPTION: usize = 2_048;
 
-/// The largest schema of arguments, in bytes of JSON.
+/// The maximum size of an argument schema, bytes of JSON.
 const MAX_SCHEMA_BYTES: usize = 256 * 1024;
 
-/// A tool of outside, whoever may have it.
+/// An external tool, before it is known which roles may use it.
 #[derive(Debug)]
-pub(super) struct OutsideTool {
+pub(super) struct ExternalTool {
     pub(super) spec: ToolSpec,
     pub(super) schema: Validator,
-    pub(super) source: Outside,
+    pub(super) source: Source,
 }
 
-/// Where it comes from.
+/// The source of an external tool.
 #[derive(Debug, Clone)]
-pub(super) enum Outside {
+pub(super) enum Source {
     OpenApi(Arc<OpenApiTool>),
-    /// By the name that the backend knows it by.
+    /// One of the backend's own tools, by its name in the backend.
     Backend(String),
     Mcp(Arc<McpServer>, Arc<McpTool>),
 }
 
-/// All of them, and what is wrong with the rest.
+/// All usable external tools, and the problems of the others.
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
-    pub(super) tools: Vec<Arc<OutsideTool>>,
+    pub(super) tools: Vec<Arc<ExternalTool>>,
     pub(super) openapi_problems: Vec<String>,
     pub(super) backend_problems: Vec<String>,
     pub(super) mcp_problems: Vec<(String, String)>,
 }
 
 impl Catalogue {
-    /// Puts them together. The order is always the same, so that prompts are.
+    /// Collects the tools, always in the same order, so that prompts stay cacheable.
     pub(super) fn collect(
-        named: Option<&Named>,
+        named: Option<&NamedOperations>,
         backend: &[BackendTool],
         servers: &[Listed],
     ) -> Self {
         let mut catalogue = Self::default();
-        // The document's names were chosen beside those of the built-in tools.
-        let mut names = ToolNames::reserve(super::names());
+        // The document's names were chosen so that they do not clash with the built-in tools.
+        let mut names = ToolNames::reserve(super::builtin_names());
         if let Some(named) = named {
             catalogue.openapi_problems = named.problems.iter().map(ToString::to_string).collect();
             for tool in &named.tools {
                 let operation = &tool.operation;
-                match Checked::of(operation.description(), operation.parameters()) {
+                match ValidDefinition::of(operation.description(), operation.parameters()) {
                     Ok(checked) => {
                         let name = names.take(operation.name());
-                        catalogue.tools.push(checked.named(name, Outside::OpenApi(tool.clone())));
+                        catalogue.tools.push(checked.named(name, Source::OpenApi(tool.clone())));
                     }
                     Err(why) => catalogue.openapi_problems.push(format!(
                         "{} {}: {why}",
@@ -81,11 +81,14 @@ impl Catalogue {
         }
         for tool in backend {
             let checked = backend_tools::endpoint(&tool.name)
-                .ok_or_else(|| "its name is more than letters, digits, '.', '_' and '-'".to_owned())
-                .and_then(|_| Checked::of(&tool.description, &tool.parameters));
+                .ok_or_else(|| {
+                    "its name has characters other than letters, digits, '.', '_', '-' and '~'"
+                        .to_owned()
+                })
+                .and_then(|_| ValidDefinition::of(&tool.description, &tool.parameters));
             match checked {
                 Ok(checked) => {
-                    let source = Outside::Backend(tool.name.clone());
+                    let source = Source::Backend(tool.name.clone());
                     catalogue.tools.push(checked.named(names.take(&tool.name), source));
                 }
                 Err(why) => catalogue.backend_problems.push(format!("{:?}: {why}", tool.name)),
@@ -93,10 +96,10 @@ impl Catalogue {
         }
         for (server, tools) in servers {
             for tool in tools.iter() {
-                match Checked::of(&tool.description, &tool.schema) {
+                match ValidDefinition::of(&tool.description, &tool.schema) {
                     Ok(checked) => {
                         let name = names.take(&format!("{}__{}", server.name(), tool.name));
-                        let source = Outside::Mcp(server.clone(), tool.clone());
+                        let source = Source::Mcp(server.clone(), tool.clone());
                         catalogue.tools.push(checked.named(name, source));
                     }
                     Err(why) => catalogue
@@ -110,74 +113,74 @@ impl Catalogue {
 }
 
 impl Catalogue {
-    /// How many tools are of a kind.
-    pub(super) fn count(&self, of_kind: impl Fn(&OutsideTool) -> bool) -> usize {
+    /// The number of tools of a kind.
+    pub(super) fn count(&self, of_kind: impl Fn(&ExternalTool) -> bool) -> usize {
         self.tools.iter().filter(|tool| of_kind(tool)).count()
     }
 }
 
-impl OutsideTool {
-    /// Whether it is of the OpenAPI document.
+impl ExternalTool {
+    /// Whether it is an operation of the OpenAPI document.
     pub(super) fn is_openapi(&self) -> bool {
-        matches!(self.source, Outside::OpenApi(_))
+        matches!(self.source, Source::OpenApi(_))
     }
 
     /// Whether it is one of the backend's own tools.
     pub(super) fn is_backend(&self) -> bool {
-        matches!(self.source, Outside::Backend(_))
+        matches!(self.source, Source::Backend(_))
     }
 
-    /// The name by which models know it.
+    /// The name that models see.
     pub(super) fn name(&self) -> &str {
         &self.spec.name
     }
 
-    /// The endpoint that it calls, for patterns that go by it.
+    /// The endpoint that it calls, for permissions by endpoint.
     pub(super) fn endpoint(&self) -> Option<EndpointPattern> {
         match &self.source {
-            Outside::OpenApi(tool) => Some(tool.endpoint.clone()),
-            Outside::Backend(name) => backend_tools::endpoint(name),
-            Outside::Mcp(..) => None,
+            Source::OpenApi(tool) => Some(tool.endpoint.clone()),
+            Source::Backend(name) => backend_tools::endpoint(name),
+            Source::Mcp(..) => None,
         }
     }
 
-    /// Whether a role gets it.
+    /// Whether a role may have it.
     pub(super) fn is_for(&self, snapshot: &Snapshot, profile: &AgentProfile) -> bool {
         match &self.source {
-            Outside::OpenApi(tool) => tool.is_for(snapshot, profile),
-            Outside::Backend(name) => backend_tools::is_for(profile, self.name(), name),
-            Outside::Mcp(..) => profile.tools.could_allow(self.name()),
+            Source::OpenApi(tool) => tool.is_for(snapshot, profile),
+            Source::Backend(name) => backend_tools::is_for(profile, self.name(), name),
+            Source::Mcp(..) => profile.tools.could_allow(self.name()),
         }
     }
 
-    /// How long a call may take.
-    pub(super) fn limit(&self) -> Duration {
+    /// The timeout of a call.
+    pub(super) fn timeout(&self) -> Duration {
         match &self.source {
-            Outside::OpenApi(_) | Outside::Backend(_) => TOOL_TIMEOUT,
-            Outside::Mcp(server, _) => server.timeout(),
+            Source::OpenApi(_) | Source::Backend(_) => TOOL_TIMEOUT,
+            Source::Mcp(server, _) => server.timeout(),
         }
     }
 }
 
-/// What a source says of a tool, found to be usable. Descriptions are text from outside.
-struct Checked {
+/// A usable tool definition. Its description is untrusted text.
+struct ValidDefinition {
     description: String,
     parameters: Value,
     schema: Validator,
 }
 
-impl Checked {
+impl ValidDefinition {
     fn of(description: &str, parameters: &Value) -> Result<Self, String> {
         let text = parameters.to_string();
         if text.len() > MAX_SCHEMA_BYTES {
-            return Err(format!("its schema is larger than {} KiB", MAX_SCHEMA_BYTES / 1024));
+            return Err(format!("its schema exceeds {} KiB", MAX_SCHEMA_BYTES / 1024));
         }
         let parameters = as_object(parameters)?;
         let schema = jsonschema::validator_for(&parameters)
-            .map_err(|error| format!("its schema is broken: {error}"))?;
+            .map_err(|error| format!("its schema is invalid: {error}"))?;
         let shown = match break_control_tokens(&text) {
             Cow::Borrowed(_) => parameters,
-            // The marks stand inside of JSON strings and need no escape, before and after.
+            // Control tokens and their replacements are inside JSON strings and need no escaping.
             Cow::Owned(broken) => {
                 as_object(&serde_json::from_str(&broken).map_err(|error| error.to_string())?)?
             }
@@ -190,25 +193,25 @@ impl Checked {
         Ok(Self { description, parameters: shown, schema })
     }
 
-    fn named(self, name: String, source: Outside) -> Arc<OutsideTool> {
+    fn named(self, name: String, source: Source) -> Arc<ExternalTool> {
         let spec = ToolSpec { name, description: self.description, parameters: self.parameters };
-        Arc::new(OutsideTool { spec, schema: self.schema, source })
+        Arc::new(ExternalTool { spec, schema: self.schema, source })
     }
 }
 
-/// Providers take schemas of objects only.
+/// Providers accept object schemas only.
 fn as_object(parameters: &Value) -> Result<Value, String> {
     let mut fields = match parameters {
         Value::Object(fields) => fields.clone(),
         Value::Null => Map::new(),
-        _ => return Err("its schema is no object".to_owned()),
+        _ => return Err("its schema is not an object".to_owned()),
     };
     match fields.get("type") {
         None | Some(Value::Null) => {
             fields.insert("type".to_owned(), Value::String("object".to_owned()));
         }
         Some(Value::String(kind)) if kind == "object" => {}
-        Some(other) => return Err(format!("its schema is of type {other}, and no object's")),
+        Some(other) => return Err(format!("its schema is of type {other}, not object")),
     }
     fields.entry("properties").or_insert_with(|| Value::Object(Map::new()));
     Ok(Value::Object(fields))
@@ -255,7 +258,7 @@ mod tests {
         let seen = format!("{} {}", spec.description, spec.parameters);
         assert!(!seen.contains("<|im_start|>") && !seen.contains("<|im_end|>"), "{seen}");
         assert!(!seen.contains("[INST]"), "{seen}");
-        // What it takes stays as it was.
+        // The schema for validation is unchanged.
         assert!(catalogue.tools[0].schema.is_valid(&json!({ "a": "[INST]" })));
     }
 }

@@ -1,4 +1,4 @@
-//! All tools of the daemon: what roles may get, from every source, kept up to date.
+//! All tool sources of the daemon, kept up to date, and the tool sets of the roles.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -15,43 +15,43 @@ use wombat_core::workspace::Snapshot;
 
 use super::backend_tools;
 use super::catalogue::Catalogue;
-use super::held::Held;
 use super::mcp::{Listed, McpServers};
-use super::openapi::{self, Named, OpenApiPlace};
+use super::openapi::{self, NamedOperations, OpenApiPlace};
+use super::refreshing_cache::RefreshingCache;
 use super::set::ToolSet;
 use crate::backend::Backend;
 
-/// How many roles' tool sets are kept.
+/// How many roles' tool sets are cached.
 const MAX_CACHED: usize = 256;
 
-/// The sources of tools, and what was made of them.
+/// The sources of tools, and the tool sets built from them.
 #[derive(Debug)]
 pub struct Tools {
-    openapi: Option<Held<Document>>,
-    backend: Held<Vec<BackendTool>>,
+    openapi: Option<RefreshingCache<Document>>,
+    backend: RefreshingCache<Vec<BackendTool>>,
     mcp: McpServers,
-    made: Mutex<Option<Made>>,
+    built: Mutex<Option<Built>>,
 }
 
-/// How the sources are, for `/health`.
+/// The state of the sources, for `/health`.
 #[derive(Debug)]
 pub struct SourcesReport {
-    /// Whether none is missing.
+    /// Whether no source has failed.
     pub is_well: bool,
     /// `{openapi?, backend?, mcp: {name: …}}`, each with `status` and, where they are known, its
     /// number of `tools`, its `problems` and its `error`.
     pub sources: Value,
 }
 
-/// The tools made of one state of all sources.
+/// The tools built from one state of all sources.
 #[derive(Debug)]
-struct Made {
+struct Built {
     from: Sources,
     catalogue: Arc<Catalogue>,
     sets: HashMap<Role, Arc<ToolSet>>,
 }
 
-/// One state of all sources.
+/// A consistent view of all sources.
 #[derive(Debug, Clone)]
 struct Sources {
     snapshot: Arc<Snapshot>,
@@ -62,7 +62,7 @@ struct Sources {
 }
 
 impl Sources {
-    /// Whether nothing has changed. What is the same is the same object.
+    /// Whether nothing has changed. Unchanged values are the same objects.
     fn same(&self, other: &Self) -> bool {
         let same_tools =
             |(a, b): (&Listed, &Listed)| Arc::ptr_eq(&a.0, &b.0) && Arc::ptr_eq(&a.1, &b.1);
@@ -84,7 +84,7 @@ fn same<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
 }
 
 impl Tools {
-    /// Nothing is fetched or started yet. Programs of MCP servers are started in `workspace`.
+    /// The sources; nothing is fetched or started yet. Programs of MCP servers run in `workspace`.
     pub fn new(
         openapi: Option<OpenApiPlace>,
         backend: &Arc<Backend>,
@@ -93,19 +93,19 @@ impl Tools {
     ) -> Self {
         let agent = |backend: &Arc<Backend>| {
             let backend = backend.clone();
-            move || backend.own_agent().map_err(|error| error.to_string())
+            move || backend.system_agent().map_err(|error| error.to_string())
         };
         let mounted = url::Url::parse(backend.url()).map(|url| url.path().to_owned());
         let mounted = mounted.unwrap_or_default();
         Self {
-            openapi: openapi.map(|place| openapi::hold(place, agent(backend), mounted)),
-            backend: backend_tools::hold(agent(backend)),
+            openapi: openapi.map(|place| openapi::cached(place, agent(backend), mounted)),
+            backend: backend_tools::cached(agent(backend)),
             mcp: McpServers::new(http, workspace),
-            made: Mutex::default(),
+            built: Mutex::default(),
         }
     }
 
-    /// Begins to fetch and start what will be wanted, so that no run need wait for it.
+    /// Starts to fetch the document and to connect the MCP servers, so that no run has to wait.
     pub fn warm_up(&self, snapshot: &Snapshot) {
         if let Some(openapi) = &self.openapi {
             openapi.refresh();
@@ -113,8 +113,8 @@ impl Tools {
         self.mcp.reconcile(snapshot.mcp());
     }
 
-    /// The tools of a role. Waits for a source only while it is looked for the first time; one that
-    /// is not there costs its own tools.
+    /// The tools of a role. Waits for a source only the first time; an unavailable source costs only its
+    /// own tools.
     pub async fn of_role(
         &self,
         snapshot: &Arc<Snapshot>,
@@ -122,11 +122,11 @@ impl Tools {
         capabilities: &Arc<Capabilities>,
     ) -> Arc<ToolSet> {
         let sources = self.sources(snapshot, capabilities).await;
-        self.made(sources, |made| {
-            let (from, catalogue) = (&made.from, &made.catalogue);
+        self.with_built(sources, |built| {
+            let (from, catalogue) = (&built.from, &built.catalogue);
             let build =
                 || Arc::new(ToolSet::build(&from.snapshot, profile, &from.capabilities, catalogue));
-            made.sets.entry(profile.role.clone()).or_insert_with(build).clone()
+            built.sets.entry(profile.role.clone()).or_insert_with(build).clone()
         })
     }
 
@@ -150,55 +150,57 @@ impl Tools {
         }
     }
 
-    /// Works on what is made of the sources as they are now.
-    fn made<T>(&self, sources: Sources, work: impl FnOnce(&mut Made) -> T) -> T {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Works on what is built from these sources, building it if they have changed.
+    fn with_built<T>(&self, sources: Sources, work: impl FnOnce(&mut Built) -> T) -> T {
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         let fits =
-            made.take().filter(|made| made.from.same(&sources) && made.sets.len() < MAX_CACHED);
+            built.take().filter(|built| built.from.same(&sources) && built.sets.len() < MAX_CACHED);
         let now = fits.unwrap_or_else(|| {
-            let named =
-                sources.document.as_ref().map(|document| Named::of(document, &sources.snapshot));
+            let named = sources
+                .document
+                .as_ref()
+                .map(|document| NamedOperations::of(document, &sources.snapshot));
             let backend = sources.backend.as_ref().map_or(&[][..], |tools| tools.as_slice());
             let catalogue = Catalogue::collect(named.as_ref(), backend, &sources.mcp);
             for problem in &catalogue.openapi_problems {
-                tracing::warn!("left out of the OpenAPI document: {problem}");
+                tracing::warn!("OpenAPI operation skipped: {problem}");
             }
             for problem in &catalogue.backend_problems {
-                tracing::warn!("left out of the backend's tools: {problem}");
+                tracing::warn!("backend tool skipped: {problem}");
             }
             for (server, problem) in &catalogue.mcp_problems {
-                tracing::warn!(server, "left out of an MCP server's tools: {problem}");
+                tracing::warn!(server, "MCP tool skipped: {problem}");
             }
-            Made { from: sources, catalogue: Arc::new(catalogue), sets: HashMap::new() }
+            Built { from: sources, catalogue: Arc::new(catalogue), sets: HashMap::new() }
         });
-        work(made.insert(now))
+        work(built.insert(now))
     }
 
-    /// How the sources are.
+    /// The state of the sources, for `/health`.
     pub fn report(&self, snapshot: &Snapshot) -> SourcesReport {
-        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let catalogue = made.as_ref().map(|made| made.catalogue.clone());
-        let offered = made.as_ref().is_some_and(|made| made.from.capabilities.has("tools"));
-        drop(made);
+        let built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let catalogue = built.as_ref().map(|built| built.catalogue.clone());
+        let offered = built.as_ref().is_some_and(|built| built.from.capabilities.has("tools"));
+        drop(built);
         let mut report = json!({});
         if let Some(openapi) = &self.openapi {
-            let (document, mut told) = openapi.report();
+            let (document, mut entry) = openapi.report();
             if let Some(document) = document {
-                told["operations"] = document.candidates().count().into();
+                entry["operations"] = document.candidates().count().into();
             }
             if let Some(catalogue) = &catalogue {
-                told["tools"] = catalogue.count(|tool| tool.is_openapi()).into();
-                told["problems"] = catalogue.openapi_problems.clone().into();
+                entry["tools"] = catalogue.count(|tool| tool.is_openapi()).into();
+                entry["problems"] = catalogue.openapi_problems.clone().into();
             }
-            report["openapi"] = told;
+            report["openapi"] = entry;
         }
         if offered {
-            let (_, mut told) = self.backend.report();
+            let (_, mut entry) = self.backend.report();
             if let Some(catalogue) = &catalogue {
-                told["tools"] = catalogue.count(|tool| tool.is_backend()).into();
-                told["problems"] = catalogue.backend_problems.clone().into();
+                entry["tools"] = catalogue.count(|tool| tool.is_backend()).into();
+                entry["problems"] = catalogue.backend_problems.clone().into();
             }
-            report["backend"] = told;
+            report["backend"] = entry;
         }
         let problems = catalogue.as_ref().map_or(&[][..], |catalogue| &catalogue.mcp_problems);
         let servers = self.mcp.report(snapshot.mcp(), problems);
@@ -209,48 +211,48 @@ impl Tools {
         SourcesReport { is_well, sources: report }
     }
 
-    /// Asks all sources, and says what there is and what is wrong, for `wombat-daemon check`.
-    pub async fn look_over(
+    /// Asks all sources for their tools, for `wombat-daemon check`. Returns the tools and the problems.
+    pub async fn inspect(
         &self,
         snapshot: &Arc<Snapshot>,
         capabilities: &Arc<Capabilities>,
     ) -> (KnownTools, Vec<String>) {
-        let mut wrong = Vec::new();
+        let mut problems = Vec::new();
         if let Some(openapi) = &self.openapi
-            && let Err(why) = openapi.settled().await
+            && let Err(why) = openapi.fetch_result().await
         {
-            wrong.push(format!("WOMBAT_BACKEND_OPENAPI: {why}"));
+            problems.push(format!("WOMBAT_BACKEND_OPENAPI: {why}"));
         }
         if capabilities.has("tools")
-            && let Err(why) = self.backend.settled().await
+            && let Err(why) = self.backend.fetch_result().await
         {
-            wrong.push(format!("the backend's tools (GET /api/tools): {why}"));
+            problems.push(format!("the backend's tools (GET /api/tools): {why}"));
         }
         let sources = self.sources(snapshot, capabilities).await;
-        let catalogue = self.made(sources, |made| made.catalogue.clone());
+        let catalogue = self.with_built(sources, |built| built.catalogue.clone());
         let servers = self.mcp.report(snapshot.mcp(), &[]);
         for (name, server) in servers.as_object().into_iter().flatten() {
             if server["status"] != "ok" {
-                let why = server["error"].as_str().unwrap_or("no answer in time");
-                wrong.push(format!("mcp.json: {name}: {why}"));
+                let why = server["error"].as_str().unwrap_or("timeout");
+                problems.push(format!("mcp.json: {name}: {why}"));
             }
         }
-        let complete = wrong.is_empty();
+        let complete = problems.is_empty();
         let left_out = catalogue.openapi_problems.iter().map(|p| format!("OpenAPI: {p}"));
-        wrong.extend(left_out);
-        wrong.extend(catalogue.backend_problems.iter().map(|p| format!("GET /api/tools: {p}")));
-        wrong.extend(catalogue.mcp_problems.iter().map(|(s, p)| format!("mcp.json: {s}: {p}")));
-        let builtin = super::names().into_iter().map(str::to_owned);
-        let outside = catalogue.tools.iter().map(|tool| tool.name().to_owned());
+        problems.extend(left_out);
+        problems.extend(catalogue.backend_problems.iter().map(|p| format!("GET /api/tools: {p}")));
+        problems.extend(catalogue.mcp_problems.iter().map(|(s, p)| format!("mcp.json: {s}: {p}")));
+        let builtin = super::builtin_names().into_iter().map(str::to_owned);
+        let external = catalogue.tools.iter().map(|tool| tool.name().to_owned());
         let known = KnownTools {
-            names: builtin.chain(outside).collect(),
+            names: builtin.chain(external).collect(),
             endpoints: catalogue.tools.iter().filter_map(|tool| tool.endpoint()).collect(),
             complete,
         };
-        (known, wrong)
+        (known, problems)
     }
 
-    /// Stops what was started.
+    /// Disconnects the MCP servers and stops their programs.
     pub async fn close(&self) {
         self.mcp.close().await;
     }

@@ -5,15 +5,16 @@ use mc_client::types::{ActorType, CreateDocument, CreateMessage, CreateTask, Upd
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::result::ToolReply;
-use super::set::ToolContext;
+use super::context::ToolContext;
+use super::reply::ToolReply;
 
-/// Reads arguments that the schema has let through.
+/// Deserialises arguments that match the schema.
 fn read<T: DeserializeOwned>(arguments: &Value) -> Result<T, ToolReply> {
     T::deserialize(arguments)
-        .map_err(|error| ToolReply::Wrong(format!("the arguments could not be read: {error}")))
+        .map_err(|error| ToolReply::NotMade(format!("the arguments could not be read: {error}")))
 }
 
+/// The tool `create_task`.
 pub(super) async fn create_task(
     context: &ToolContext<'_>,
     arguments: &Value,
@@ -29,6 +30,7 @@ pub(super) async fn create_task(
     }
 }
 
+/// The tool `list_tasks`.
 pub(super) async fn list_tasks(context: &ToolContext<'_>, arguments: &Value) -> ToolReply {
     let text = |name: &str| arguments[name].as_str().map(str::to_owned);
     let query = TaskQuery {
@@ -49,6 +51,7 @@ pub(super) async fn list_tasks(context: &ToolContext<'_>, arguments: &Value) -> 
     }
 }
 
+/// The tool `update_task`.
 pub(super) async fn update_task(
     context: &ToolContext<'_>,
     arguments: &Value,
@@ -65,6 +68,7 @@ pub(super) async fn update_task(
     }
 }
 
+/// The tool `post_message`.
 pub(super) async fn post_message(
     context: &ToolContext<'_>,
     arguments: &Value,
@@ -84,6 +88,7 @@ pub(super) async fn post_message(
     }
 }
 
+/// The tool `create_document`.
 pub(super) async fn create_document(
     context: &ToolContext<'_>,
     arguments: &Value,
@@ -103,6 +108,7 @@ pub(super) async fn create_document(
     }
 }
 
+/// The tool `list_notifications`.
 pub(super) async fn list_notifications(context: &ToolContext<'_>) -> ToolReply {
     match context.client.notifications(true).await {
         Ok(page) => ToolReply::data(&page),
@@ -110,7 +116,7 @@ pub(super) async fn list_notifications(context: &ToolContext<'_>) -> ToolReply {
     }
 }
 
-/// The task that the model names, or the run's own.
+/// The task that the model names, else the run's own.
 fn task_id(context: &ToolContext<'_>, arguments: &Value) -> String {
     arguments["task_id"].as_str().unwrap_or(context.task_id).to_owned()
 }

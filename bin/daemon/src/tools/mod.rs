@@ -1,28 +1,31 @@
-//! The tools of a run: which ones there are, whether a call is right, and the call itself.
+//! The tools of a run: which tools a role has, validation and permissions of a call, and the call
+//! itself.
 //!
-//! A [`ToolSet`] is made once for a workspace snapshot, a role and a backend, and shared by all
-//! their runs. Everything a call may do is decided here and in the modules below, never by the
-//! model: it can choose a tool and its arguments, nothing else.
+//! A [`ToolSet`] is built once for a workspace snapshot, a role and a backend, and shared by all
+//! their runs. What a call may do is decided here and in the modules below: the model chooses a tool
+//! and its arguments, nothing else.
 
 mod backend_http;
 mod backend_tools;
 mod catalogue;
-mod held;
+mod context;
 mod hub;
 mod mcp;
 mod mission_control;
 mod openapi;
-mod result;
+mod refreshing_cache;
+mod reply;
 mod set;
 mod specs;
 
+pub use context::ToolContext;
 pub use hub::Tools;
 pub use openapi::OpenApiPlace;
-pub use result::ToolOutcome;
-pub use set::{ToolContext, ToolSet};
-pub use specs::AskedFor;
+pub use reply::ToolReply;
+pub use set::ToolSet;
+pub use specs::RequestedCall;
 
 /// The names of the built-in tools.
-pub fn names() -> [&'static str; 9] {
+pub fn builtin_names() -> [&'static str; 9] {
     specs::Builtin::ALL.map(specs::Builtin::name)
 }

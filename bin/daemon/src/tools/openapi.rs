@@ -14,21 +14,21 @@ use wombat_core::agent_config::AgentProfile;
 use wombat_core::endpoint::{EndpointPattern, NormalPath};
 use wombat_core::workspace::Snapshot;
 
-use super::backend_http::{MAX_ANSWER_BYTES, keyed, reply};
-use super::held::Held;
-use super::result::ToolReply;
-use super::set::ToolContext;
+use super::backend_http::{MAX_ANSWER_BYTES, reply, with_key};
+use super::context::ToolContext;
+use super::refreshing_cache::RefreshingCache;
+use super::reply::ToolReply;
 
-/// How long a document of the backend is used before it is asked for again.
-const FRESH: Duration = Duration::from_secs(300);
+/// How long a document of the backend is cached.
+const DOCUMENT_TTL: Duration = Duration::from_secs(300);
 
-/// A file costs next to nothing to look at.
-const FRESH_FILE: Duration = Duration::from_secs(5);
+/// How long a document from a file is cached; reading it is cheap.
+const FILE_TTL: Duration = Duration::from_secs(5);
 
-/// The largest document that is read.
+/// The maximum size of a document.
 const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
 
-/// Where the document is.
+/// The location of the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpenApiPlace {
     /// A path on the backend.
@@ -45,19 +45,20 @@ impl FromStr for OpenApiPlace {
             return if path.starts_with('/') {
                 Ok(Self::File(path.into()))
             } else {
-                Err("a file's address is file:///absolute/path")
+                Err("a file URL must have the form file:///absolute/path")
             };
         }
         if text.contains("://") || text.starts_with("//") {
-            return Err("names another host; give a path on the backend such as /openapi.json, \
-                        or a file");
+            return Err(
+                "names another host; use a path on the backend such as /openapi.json, or a file",
+            );
         }
         if text.starts_with('/') {
             let plain = !text.contains(['#', '\\']) && !text.contains(char::is_whitespace);
             return if plain {
                 Ok(Self::Backend(text.to_owned()))
             } else {
-                Err("is no path on the backend")
+                Err("is not a path on the backend")
             };
         }
         Ok(Self::File(text.into()))
@@ -73,25 +74,25 @@ impl std::fmt::Display for OpenApiPlace {
     }
 }
 
-/// The hash of a text, and the document that it is.
+/// The hash of a text, and the document parsed from it.
 type ReadLast = (u64, Arc<Document>);
 
-/// Keeps the document; nothing is read before somebody wants it. `agent` makes the client of calls
-/// that serve no single user, `mounted` is the path of the backend's address.
-pub(super) fn hold(
+/// A cache of the document; nothing is read before the first use. `agent` makes the client for calls
+/// on nobody's behalf, `mounted` is the path of the backend's URL.
+pub(super) fn cached(
     place: OpenApiPlace,
     agent: impl Fn() -> Result<AgentClient, String> + Send + Sync + 'static,
     mounted: String,
-) -> Held<Document> {
+) -> RefreshingCache<Document> {
     let fresh = match place {
-        OpenApiPlace::Backend(_) => FRESH,
-        OpenApiPlace::File(_) => FRESH_FILE,
+        OpenApiPlace::Backend(_) => DOCUMENT_TTL,
+        OpenApiPlace::File(_) => FILE_TTL,
     };
-    // The text of the document that was read last: the same text is the same document.
+    // The last document by the hash of its text: the same text gives the same object.
     let last: Arc<Mutex<Option<ReadLast>>> = Arc::default();
     let agent = Arc::new(agent);
-    Held::new(
-        "the OpenAPI document (WOMBAT_BACKEND_OPENAPI) could not be read",
+    RefreshingCache::new(
+        "OpenAPI document (WOMBAT_BACKEND_OPENAPI) could not be read",
         fresh,
         Arc::new(move || {
             let (place, last, mounted) = (place.clone(), last.clone(), mounted.clone());
@@ -108,12 +109,12 @@ pub(super) fn hold(
                 if let Some((_, document)) = known.filter(|(known, _)| *known == hash) {
                     return Ok(document);
                 }
-                let parse = move || Document::parse(&text, &super::names(), &mounted);
-                // A large document takes its time.
+                let parse = move || Document::parse(&text, &super::builtin_names(), &mounted);
+                // Parsing a large document takes long enough to block the runtime.
                 let parsed = tokio::task::spawn_blocking(parse).await;
                 let document = parsed.map_err(|error| error.to_string())?;
                 let document = Arc::new(document.map_err(|error| error.to_string())?);
-                tracing::info!(%place, operations = document.candidates().count(), "OpenAPI document read");
+                tracing::info!(%place, operations = document.candidates().count(), "OpenAPI document loaded");
                 *last.lock().unwrap_or_else(PoisonError::into_inner) =
                     Some((hash, document.clone()));
                 Ok(document)
@@ -135,7 +136,7 @@ async fn from_backend(agent: &AgentClient, path: &str) -> Result<String, String>
         return Err("the document is too large".to_owned());
     }
     match answer.status {
-        200 => String::from_utf8(answer.body.into()).map_err(|_| "it is no UTF-8 text".to_owned()),
+        200 => String::from_utf8(answer.body.into()).map_err(|_| "it is not UTF-8 text".to_owned()),
         status => Err(format!("the backend answered {status} to GET {path}")),
     }
 }
@@ -144,27 +145,27 @@ async fn from_file(path: &PathBuf) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
     let metadata = tokio::fs::metadata(path).await.map_err(failed)?;
     if !metadata.is_file() || metadata.len() > MAX_DOCUMENT_BYTES as u64 {
-        return Err(format!("{} is no file, or too large", path.display()));
+        return Err(format!("{} is not a file, or too large", path.display()));
     }
     tokio::fs::read_to_string(path).await.map_err(failed)
 }
 
-/// An operation that some role may get as a tool.
+/// An operation that a role may have as a tool.
 #[derive(Debug)]
 pub(super) struct OpenApiTool {
     pub(super) operation: Operation,
     pub(super) endpoint: EndpointPattern,
 }
 
-/// What a workspace names of a document.
+/// The operations of a document that a workspace refers to.
 #[derive(Debug, Default)]
-pub(super) struct Named {
+pub(super) struct NamedOperations {
     pub(super) tools: Vec<Arc<OpenApiTool>>,
     pub(super) problems: Vec<Problem>,
 }
 
-impl Named {
-    /// The operations that a skill's endpoint or some role's `tools.allow` names.
+impl NamedOperations {
+    /// The operations named by a skill's endpoint or by a role's `tools.allow`.
     pub(super) fn of(document: &Document, snapshot: &Snapshot) -> Self {
         let pattern = |candidate: &Candidate<'_>| {
             EndpointPattern::of_template(candidate.method, candidate.path).ok()
@@ -189,21 +190,21 @@ impl Named {
     }
 }
 
-/// Whether a skill declares all that the endpoint can reach.
+/// Whether a skill declares everything that the endpoint covers.
 fn declared(snapshot: &Snapshot, endpoint: &EndpointPattern) -> bool {
     snapshot.endpoints().iter().any(|declared| declared.pattern.covers(endpoint))
 }
 
 impl OpenApiTool {
-    /// Whether a role gets it.
+    /// Whether a role may have it.
     pub(super) fn is_for(&self, snapshot: &Snapshot, profile: &AgentProfile) -> bool {
         let name = self.operation.name();
         let named = declared(snapshot, &self.endpoint) || profile.tools.names(name, &self.endpoint);
         named && profile.tools.could_allow_at(name, &self.endpoint)
     }
 
-    /// Calls it. What the arguments make of the path is looked at once more, as if the model had
-    /// written it.
+    /// Calls the operation. The path with its parameters filled in is checked again, as if the model
+    /// had written it.
     pub(super) async fn call(
         &self,
         context: &ToolContext<'_>,
@@ -215,7 +216,7 @@ impl OpenApiTool {
                 Ok(response) => reply(response),
                 Err(error) => ToolReply::failed(&error),
             },
-            Err(why) => ToolReply::Wrong(why),
+            Err(reply) => reply,
         }
     }
 
@@ -224,7 +225,7 @@ impl OpenApiTool {
         context: &ToolContext<'_>,
         arguments: &Value,
         key: String,
-    ) -> Result<RawRequest, String> {
+    ) -> Result<RawRequest, ToolReply> {
         let request = self.operation.request(arguments)?;
         let path = NormalPath::parse(&request.path).map_err(|error| error.to_string())?;
         let (name, method) = (self.operation.name(), request.method.as_str());
@@ -235,14 +236,14 @@ impl OpenApiTool {
         if !self.endpoint.matches(method, &path)
             || !(tools.names_call(name, method, &path) || by_skill())
         {
-            return Err(format!("{what} is not declared"));
+            return Err(format!("{what} is not declared").into());
         }
         context.permit(tools.decide(name, Some((method, &path))), &what)?;
         let body = request.body.map(|body| match body {
             Body::Json(value) => RawBody::Json(value),
             Body::Form(form) => RawBody::Form(form),
         });
-        let (body, idempotency_key) = keyed(method, &path, body, key);
+        let (body, idempotency_key) = with_key(method, &path, body, key);
         let path_and_query = if request.query.is_empty() {
             path.as_str().to_owned()
         } else {

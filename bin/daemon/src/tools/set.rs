@@ -1,29 +1,24 @@
-//! The tools of one role in one workspace on one backend, ready to be offered and called.
+//! The tool set of a role: offered to the model, and called.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jsonschema::Validator;
 use llm::request::ToolList;
-use mc_client::client::AgentClient;
-use mc_client::idempotency::RunKey;
 use mc_client::types::Capabilities;
 use serde_json::{Value, json};
-use wombat_core::agent_config::{AgentProfile, Permission};
+use wombat_core::agent_config::AgentProfile;
 use wombat_core::workspace::Snapshot;
 
-use super::catalogue::{Catalogue, Outside, OutsideTool};
-use super::result::{ToolOutcome, ToolReply};
-use super::specs::{AskedFor, Builtin};
+use super::catalogue::{Catalogue, ExternalTool, Source};
+use super::context::{TOOL_TIMEOUT, ToolContext};
+use super::reply::ToolReply;
+use super::specs::{Builtin, RequestedCall};
 use super::{backend_http, backend_tools, mission_control};
-use crate::agent::run::PlannedCall;
+use crate::run::state_machine::PlannedCall;
 
-/// How long one tool call may take (docs/RUNS.md).
-pub(super) const TOOL_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How many problems of a call's arguments the model is told at once.
+/// How many problems of a call's arguments are reported at once.
 const MAX_PROBLEMS: usize = 8;
 
 /// The tools that a role may call.
@@ -36,66 +31,22 @@ pub struct ToolSet {
 #[derive(Debug)]
 enum Tool {
     Builtin(Builtin, Validator),
-    Outside(Arc<OutsideTool>),
+    External(Arc<ExternalTool>),
 }
 
 impl Tool {
     fn schema(&self) -> &Validator {
         match self {
             Self::Builtin(_, schema) => schema,
-            Self::Outside(tool) => &tool.schema,
+            Self::External(tool) => &tool.schema,
         }
     }
 
-    /// How long a call may take.
-    fn limit(&self) -> Duration {
+    /// The timeout of a call.
+    fn timeout(&self) -> Duration {
         match self {
             Self::Builtin(..) => TOOL_TIMEOUT,
-            Self::Outside(tool) => tool.limit(),
-        }
-    }
-}
-
-/// What a call may use: all of it belongs to the run, none of it comes from the model.
-#[derive(Clone, Copy)]
-pub struct ToolContext<'a> {
-    /// The backend, as the run's user.
-    pub client: &'a AgentClient,
-    /// The workspace that the run began with.
-    pub snapshot: &'a Snapshot,
-    /// The role's permissions.
-    pub profile: &'a AgentProfile,
-    /// What the run's writes are keyed by.
-    pub run_key: &'a RunKey,
-    /// The run's task.
-    pub task_id: &'a str,
-    /// Characters of a result that the model gets to see.
-    pub max_chars: usize,
-    /// The trace that the call belongs to.
-    pub traceparent: Option<&'a str>,
-    /// A person has approved this very call.
-    pub approved: bool,
-    /// The model itself wants a person to approve it.
-    pub asks: bool,
-    /// Set when the call needs a person who has not approved it; then nothing was done.
-    pub waits: &'a AtomicBool,
-}
-
-impl ToolContext<'_> {
-    /// A decision in words for the model.
-    pub(super) fn permit(&self, decision: Permission, what: &str) -> Result<(), String> {
-        match decision {
-            Permission::Allowed if !self.asks => Ok(()),
-            Permission::Allowed | Permission::NeedsApproval if self.approved => Ok(()),
-            Permission::Allowed | Permission::NeedsApproval => {
-                self.waits.store(true, Ordering::Relaxed);
-                // Read by the model only where there is no way to ask a person.
-                Err(format!(
-                    "{what} needs a person's approval, and this backend offers no way to ask for \
-                     one; it was not done"
-                ))
-            }
-            Permission::Denied(why) => Err(why),
+            Self::External(tool) => tool.timeout(),
         }
     }
 }
@@ -126,12 +77,12 @@ impl ToolSet {
                     specs.push(spec);
                 }
                 Err(error) => {
-                    tracing::error!(tool = spec.name, %error, "tool left out: its schema is broken");
+                    tracing::error!(tool = spec.name, %error, "built-in tool skipped: its schema is invalid");
                 }
             }
         }
         for tool in catalogue.tools.iter().filter(|tool| tool.is_for(snapshot, profile)) {
-            tools.insert(tool.name().to_owned(), Tool::Outside(tool.clone()));
+            tools.insert(tool.name().to_owned(), Tool::External(tool.clone()));
             specs.push(tool.spec.clone());
         }
         Self { specs: specs.into(), tools }
@@ -142,29 +93,21 @@ impl ToolSet {
         &self.specs
     }
 
-    /// Whether there is such a tool.
+    /// Whether the set has a tool of this name.
     pub fn has(&self, name: &str) -> bool {
         self.tools.contains_key(name)
     }
 
-    /// Makes a call. Whatever is wrong becomes a result that the model can act on.
-    pub async fn call(&self, context: &ToolContext<'_>, planned: &PlannedCall) -> ToolOutcome {
-        let started = Instant::now();
-        let asked = AskedFor::of(&planned.call);
-        let limit = self.tools.get(asked.tool).map_or(TOOL_TIMEOUT, Tool::limit);
-        let reply = match tokio::time::timeout(limit, self.dispatch(context, planned)).await {
+    /// Makes a call. Whatever is wrong becomes a reply that the model can act on.
+    pub async fn call(&self, context: &ToolContext<'_>, planned: &PlannedCall) -> ToolReply {
+        let asked = RequestedCall::of(&planned.call);
+        let limit = self.tools.get(asked.tool).map_or(TOOL_TIMEOUT, Tool::timeout);
+        match tokio::time::timeout(limit, self.dispatch(context, planned)).await {
             Ok(reply) => reply,
             Err(_) => ToolReply::Unclear(json!({ "error": format!(
-                "given up after {} seconds; it may or may not have taken effect",
+                "timeout: given up after {} seconds; the call may or may not have taken effect",
                 limit.as_secs()
             ) })),
-        };
-        ToolOutcome {
-            ok: reply.ok(),
-            unclear: reply.is_unclear(),
-            waits: false,
-            content: reply.into_content(asked.tool, context.max_chars),
-            duration: started.elapsed(),
         }
     }
 
@@ -172,45 +115,44 @@ impl ToolSet {
         let call = &planned.call;
         let (tool, arguments) = match self.checked(&call.name, &call.arguments) {
             Ok(checked) => checked,
-            Err(why) => return ToolReply::Wrong(why),
+            Err(why) => return ToolReply::NotMade(why),
         };
         let key = context.run_key.tool_key(&call.name, arguments, planned.nth);
         let Tool::Builtin(Builtin::RequestTool, _) = tool else {
             return perform(context, &call.name, tool, arguments, key).await;
         };
-        // The call within is looked at before a person is bothered with it.
-        let asked = AskedFor::of(call);
-        let context = &ToolContext { asks: true, ..*context };
+        // The requested call is validated before a person is asked to approve it.
+        let asked = RequestedCall::of(call);
+        let context = &ToolContext { approval_required: true, ..*context };
         if asked.tool == call.name {
-            return ToolReply::Wrong(format!("{:?} cannot be asked for", asked.tool));
+            return ToolReply::NotMade(format!("{:?} cannot be asked for", asked.tool));
         }
         match self.checked(asked.tool, asked.arguments) {
             Ok((tool, arguments)) => perform(context, asked.tool, tool, arguments, key).await,
-            Err(why) => ToolReply::Wrong(why),
+            Err(why) => ToolReply::NotMade(why),
         }
     }
 
-    /// The tool of a call whose arguments are as they must be; what is wrong is said in words that
-    /// the model can act on.
+    /// The tool of a call, with validated arguments; the error is a text that the model can act on.
     fn checked<'a>(
         &'a self,
         name: &str,
         arguments: &'a Value,
     ) -> Result<(&'a Tool, &'a Value), String> {
-        /// What models mean by nothing, or null, where arguments should be.
-        static NONE: LazyLock<Value> = LazyLock::new(|| Value::Object(serde_json::Map::new()));
+        /// What models mean when they send null instead of arguments.
+        static EMPTY: LazyLock<Value> = LazyLock::new(|| Value::Object(serde_json::Map::new()));
         let Some(tool) = self.tools.get(name) else {
             let names: Vec<_> = self.specs.iter().map(|spec| spec.name.as_str()).collect();
             return Err(format!("there is no tool {name:?}; the tools are: {}", names.join(", ")));
         };
-        let arguments = if arguments.is_null() { &*NONE } else { arguments };
+        let arguments = if arguments.is_null() { &*EMPTY } else { arguments };
         check(tool.schema(), arguments)?;
         Ok((tool, arguments))
     }
 }
 
-/// Makes a call whose arguments are right. Tools that have an endpoint look at permissions
-/// themselves, because what the call comes to counts.
+/// Makes a call with validated arguments. Tools with an endpoint check permissions themselves,
+/// because these depend on the final request.
 async fn perform(
     context: &ToolContext<'_>,
     name: &str,
@@ -224,21 +166,21 @@ async fn perform(
             return backend_http::call(context, arguments, key).await;
         }
         Tool::Builtin(builtin, _) => *builtin,
-        Tool::Outside(tool) => {
+        Tool::External(tool) => {
             return match &tool.source {
-                Outside::OpenApi(tool) => tool.call(context, arguments, key).await,
-                Outside::Backend(theirs) => {
+                Source::OpenApi(tool) => tool.call(context, arguments, key).await,
+                Source::Backend(theirs) => {
                     backend_tools::call(context, name, theirs, arguments, &key).await
                 }
-                Outside::Mcp(server, tool) => match by_name() {
+                Source::Mcp(server, tool) => match by_name() {
                     Ok(()) => server.call(tool, arguments, &key, context.traceparent).await,
-                    Err(refusal) => ToolReply::Wrong(refusal),
+                    Err(reply) => reply,
                 },
             };
         }
     };
-    if let Err(refusal) = by_name() {
-        return ToolReply::Wrong(refusal);
+    if let Err(reply) = by_name() {
+        return reply;
     }
     match builtin {
         Builtin::CreateTask => mission_control::create_task(context, arguments, key).await,
@@ -248,14 +190,14 @@ async fn perform(
         Builtin::CreateDocument => mission_control::create_document(context, arguments, key).await,
         Builtin::ListNotifications => mission_control::list_notifications(context).await,
         Builtin::ReadSkill => read_skill(context, arguments),
-        // Both have been seen to above.
+        // Both are handled above.
         Builtin::CallBackend | Builtin::RequestTool => {
-            ToolReply::Wrong(format!("{name:?} cannot be called like this"))
+            ToolReply::NotMade(format!("{name:?} cannot be called like this"))
         }
     }
 }
 
-/// Checks arguments against the tool's schema; what is wrong is said for each place.
+/// Validates arguments against the tool's schema; the error lists the problems by location.
 fn check(schema: &Validator, arguments: &Value) -> Result<(), String> {
     if schema.is_valid(arguments) {
         return Ok(());
@@ -278,6 +220,6 @@ fn read_skill(context: &ToolContext<'_>, arguments: &Value) -> ToolReply {
     let name = arguments["name"].as_str().unwrap_or_default();
     match context.snapshot.read_skill(name, arguments["file"].as_str()) {
         Ok(text) => ToolReply::Trusted(text.to_owned()),
-        Err(error) => ToolReply::Wrong(error.to_string()),
+        Err(error) => ToolReply::NotMade(error.to_string()),
     }
 }

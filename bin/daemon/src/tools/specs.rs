@@ -1,4 +1,4 @@
-//! What the model is told about the built-in tools: names, descriptions, JSON Schemas.
+//! The built-in tools as models see them: names, descriptions, JSON Schemas.
 
 use llm::request::{ToolCall, ToolSpec};
 use mc_client::types::{Capabilities, TaskStatus};
@@ -6,22 +6,22 @@ use serde_json::{Value, json};
 use wombat_core::endpoint::EndpointPattern;
 use wombat_core::workspace::SkillEndpoint;
 
-/// The tool that asks a person first.
+/// The tool that requests a person's approval.
 const REQUEST_TOOL: &str = "request_tool";
 
-/// The call that a person is asked for.
+/// The call that a person has to approve.
 #[derive(Debug, Clone, PartialEq)]
-pub struct AskedFor<'a> {
+pub struct RequestedCall<'a> {
     /// The tool.
     pub tool: &'a str,
-    /// What it would be called with.
+    /// Its arguments.
     pub arguments: &'a Value,
     /// The model's reason, when it gave one.
     pub reason: Option<&'a str>,
 }
 
-impl<'a> AskedFor<'a> {
-    /// What a call asks for: itself, or the call within a `request_tool`.
+impl<'a> RequestedCall<'a> {
+    /// The call itself, or the call inside a `request_tool`.
     pub fn of(call: &'a ToolCall) -> Self {
         let arguments = &call.arguments;
         match (arguments["tool"].as_str(), arguments.get("arguments")) {
@@ -90,7 +90,7 @@ impl Builtin {
             Self::ListNotifications => capabilities.has("notifications"),
             Self::ReadSkill => has_skills,
             Self::CallBackend => !endpoints.is_empty(),
-            // The run waits in the journal until the person has decided.
+            // The journal keeps the run until the person has decided.
             Self::RequestTool => {
                 capabilities.has("tool_requests") && capabilities.has("run_journal")
             }
@@ -99,116 +99,113 @@ impl Builtin {
 
     /// The tool as the model sees it.
     pub(super) fn spec(self, endpoints: &[&EndpointPattern]) -> ToolSpec {
-        let (description, parameters) = match self {
-            Self::CreateTask => (
-                "Create a task for the user.".to_owned(),
-                object(
-                    json!({
-                        "title": { "type": "string", "minLength": 1, "description": "Short and specific." },
-                        "description": { "type": "string", "description": "What is to be done." },
-                        "status": status(),
-                        "metadata": { "type": "object", "description": "Anything worth keeping with the task." }
-                    }),
-                    &["title"],
-                ),
-            ),
-            Self::ListTasks => (
-                "List the user's tasks.".to_owned(),
-                object(
-                    json!({
-                        "status": status(),
-                        "title": { "type": "string", "description": "Only tasks with exactly this title." },
-                        "limit": { "type": "integer", "minimum": 1, "maximum": 200 },
-                        "cursor": { "type": "string", "description": "next_cursor of the page before." }
-                    }),
-                    &[],
-                ),
-            ),
-            Self::UpdateTask => (
-                "Change a task of the user. Only what you give changes.".to_owned(),
-                object(
-                    json!({
-                        "task_id": { "type": "string", "minLength": 1 },
-                        "status": status(),
-                        "title": { "type": "string", "minLength": 1 },
-                        "description": { "type": "string" },
-                        "metadata": { "type": "object", "description": "Replaces the metadata as a whole." }
-                    }),
-                    &["task_id"],
-                ),
-            ),
-            Self::PostMessage => (
+        let mut description = self.description().to_owned();
+        if self == Self::CallBackend {
+            for endpoint in endpoints {
+                description += &format!("\n{endpoint}");
+            }
+        }
+        ToolSpec { name: self.name().to_owned(), description, parameters: self.parameters() }
+    }
+
+    /// What the tool does. The list of endpoints follows for `call_backend`.
+    fn description(self) -> &'static str {
+        match self {
+            Self::CreateTask => "Create a task for the user.",
+            Self::ListTasks => "List the user's tasks.",
+            Self::UpdateTask => "Change a task of the user. Only what you give changes.",
+            Self::PostMessage => {
                 "Write a message into a task's thread, beside your reply. Your reply itself is \
                  stored for you; do not post it."
-                    .to_owned(),
-                object(
-                    json!({
-                        "content": { "type": "string", "minLength": 1, "description": "Markdown." },
-                        "task_id": { "type": "string", "minLength": 1, "description": "The current task when absent." }
-                    }),
-                    &["content"],
-                ),
-            ),
-            Self::CreateDocument => (
-                "Write a document: a plan, research, a deliverable.".to_owned(),
-                object(
-                    json!({
-                        "title": { "type": "string", "minLength": 1 },
-                        "content": { "type": "string", "minLength": 1, "description": "Markdown." },
-                        "doc_type": { "type": "string", "description": "plan, research, deliverable, standup, or another word." },
-                        "task_id": { "type": "string", "minLength": 1, "description": "The current task when absent." }
-                    }),
-                    &["title", "content"],
-                ),
-            ),
-            Self::ListNotifications => (
-                "List the user's notifications that nobody has read yet.".to_owned(),
-                object(json!({}), &[]),
-            ),
-            Self::ReadSkill => (
-                "Read a skill's instructions, or a file that belongs to it.".to_owned(),
-                object(
-                    json!({
-                        "name": { "type": "string", "minLength": 1, "description": "The skill." },
-                        "file": { "type": "string", "description": "A file beside the skill, such as references/api.md." }
-                    }),
-                    &["name"],
-                ),
-            ),
-            Self::CallBackend => {
-                let list: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
-                let description = format!(
-                    "Call the backend's own API as the user. The skills say when and how. Only \
-                     these endpoints can be called:\n{}",
-                    list.join("\n")
-                );
-                let parameters = object(
-                    json!({
-                        "method": { "type": "string", "enum": ["GET", "POST", "PUT", "PATCH", "DELETE"] },
-                        "path": { "type": "string", "description": "The path with its parameters filled in, such as /api/things/42." },
-                        "query": { "type": "object", "description": "Query parameters: strings, numbers, booleans, or lists of them." },
-                        "body": { "description": "The JSON body." }
-                    }),
-                    &["method", "path"],
-                );
-                (description, parameters)
             }
-            Self::RequestTool => (
+            Self::CreateDocument => "Write a document: a plan, research, a deliverable.",
+            Self::ListNotifications => "List the user's notifications that nobody has read yet.",
+            Self::ReadSkill => "Read a skill's instructions, or a file that belongs to it.",
+            Self::CallBackend => {
+                "Call the backend's own API as the user. The skills say when and how. Only \
+                     these endpoints can be called:"
+            }
+            Self::RequestTool => {
                 "Ask the user to approve a call of one of your other tools, and make it once they \
                  have. Use it when something should not happen without their word. The call is \
                  made with exactly these arguments, or not at all."
-                    .to_owned(),
-                object(
-                    json!({
-                        "tool": { "type": "string", "minLength": 1, "description": "The other tool's name." },
-                        "arguments": { "type": "object", "description": "What it would be called with." },
-                        "reason": { "type": "string", "minLength": 1, "description": "Why, for the person who decides." }
-                    }),
-                    &["tool", "arguments", "reason"],
-                ),
+            }
+        }
+    }
+
+    /// The JSON Schema of the arguments.
+    fn parameters(self) -> Value {
+        match self {
+            Self::CreateTask => object(
+                json!({
+                    "title": { "type": "string", "minLength": 1, "description": "Short and specific." },
+                    "description": { "type": "string", "description": "What is to be done." },
+                    "status": status(),
+                    "metadata": { "type": "object", "description": "Anything worth keeping with the task." }
+                }),
+                &["title"],
             ),
-        };
-        ToolSpec { name: self.name().to_owned(), description, parameters }
+            Self::ListTasks => object(
+                json!({
+                    "status": status(),
+                    "title": { "type": "string", "description": "Only tasks with exactly this title." },
+                    "limit": { "type": "integer", "minimum": 1, "maximum": 200 },
+                    "cursor": { "type": "string", "description": "next_cursor of the page before." }
+                }),
+                &[],
+            ),
+            Self::UpdateTask => object(
+                json!({
+                    "task_id": { "type": "string", "minLength": 1 },
+                    "status": status(),
+                    "title": { "type": "string", "minLength": 1 },
+                    "description": { "type": "string" },
+                    "metadata": { "type": "object", "description": "Replaces the metadata as a whole." }
+                }),
+                &["task_id"],
+            ),
+            Self::PostMessage => object(
+                json!({
+                    "content": { "type": "string", "minLength": 1, "description": "Markdown." },
+                    "task_id": { "type": "string", "minLength": 1, "description": "The current task when absent." }
+                }),
+                &["content"],
+            ),
+            Self::CreateDocument => object(
+                json!({
+                    "title": { "type": "string", "minLength": 1 },
+                    "content": { "type": "string", "minLength": 1, "description": "Markdown." },
+                    "doc_type": { "type": "string", "description": "plan, research, deliverable, standup, or another word." },
+                    "task_id": { "type": "string", "minLength": 1, "description": "The current task when absent." }
+                }),
+                &["title", "content"],
+            ),
+            Self::ListNotifications => object(json!({}), &[]),
+            Self::ReadSkill => object(
+                json!({
+                    "name": { "type": "string", "minLength": 1, "description": "The skill." },
+                    "file": { "type": "string", "description": "A file beside the skill, such as references/api.md." }
+                }),
+                &["name"],
+            ),
+            Self::CallBackend => object(
+                json!({
+                    "method": { "type": "string", "enum": ["GET", "POST", "PUT", "PATCH", "DELETE"] },
+                    "path": { "type": "string", "description": "The path with its parameters filled in, such as /api/things/42." },
+                    "query": { "type": "object", "description": "Query parameters: strings, numbers, booleans, or lists of them." },
+                    "body": { "description": "The JSON body." }
+                }),
+                &["method", "path"],
+            ),
+            Self::RequestTool => object(
+                json!({
+                    "tool": { "type": "string", "minLength": 1, "description": "The other tool's name." },
+                    "arguments": { "type": "object", "description": "What it would be called with." },
+                    "reason": { "type": "string", "minLength": 1, "description": "Why, for the person who decides." }
+                }),
+                &["tool", "arguments", "reason"],
+            ),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Signatures: a plain HMAC, and the headers of the Standard Webhooks specification.
+//! Signatures: a plain HMAC header, and the headers of the Standard Webhooks specification.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,10 +8,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
 
-/// What a secret of Standard Webhooks begins with; base64 follows.
+/// The prefix of a Standard Webhooks secret; base64 follows.
 const PREFIX: &str = "whsec_";
 
-/// The headers of one try.
+/// The headers of one attempt.
 pub(super) fn headers(
     secret: Option<&SecretString>,
     id: &str,
@@ -20,7 +20,7 @@ pub(super) fn headers(
 ) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let mut set = |name: &'static str, value: &str| {
-        // Ids, digits and base64 can always stand in a header.
+        // Ids, digits and base64 are always valid in a header.
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(HeaderName::from_static(name), value);
         }
@@ -44,7 +44,7 @@ fn standard_key(secret: &str) -> Vec<u8> {
 }
 
 fn hmac(key: &[u8], text: &str) -> Vec<u8> {
-    // A key of any length is a key.
+    // HMAC accepts keys of any length.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Vec::new() };
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().to_vec()

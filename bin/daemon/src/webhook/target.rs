@@ -1,4 +1,4 @@
-//! Where a webhook may go: to public addresses only.
+//! Which addresses a webhook may be sent to: public ones only (protection against SSRF).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -9,57 +9,57 @@ use tokio::net::lookup_host;
 use tokio::time::timeout;
 use url::Host;
 
-/// How long a name may take to be looked up.
-const LOOK_UP: Duration = Duration::from_secs(5);
+/// The timeout of a DNS lookup.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why nothing may be sent to an address.
+/// Why a URL is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// It is no address.
-    #[error("is no http or https URL")]
-    NoUrl,
-    /// It holds a user name or a password.
-    #[error("must hold no user name and no password")]
+pub enum TargetError {
+    /// It is not a URL with http or https.
+    #[error("is not an http or https URL")]
+    NotHttp,
+    /// It contains a user name or a password.
+    #[error("must not contain a user name or password")]
     Userinfo,
-    /// It leads to this machine or into a private network.
-    #[error("leads to a private address (WOMBAT_WEBHOOK_ALLOW_PRIVATE=true allows that)")]
+    /// It resolves to this machine or to a private network.
+    #[error("resolves to a private address (WOMBAT_WEBHOOK_ALLOW_PRIVATE=true allows that)")]
     Private,
-    /// Its name cannot be looked up.
-    #[error("has a host that cannot be found")]
-    Unknown,
+    /// Its host cannot be resolved.
+    #[error("has a host that cannot be resolved")]
+    Unresolvable,
 }
 
-/// Checks an address. The URL standard has folded all spellings of an IP address (decimal, hex,
-/// octal, short, with other dots) into one by the time its host is looked at.
-pub(super) async fn check(text: &str, allow_private: bool) -> Result<Url, Refused> {
-    let url = Url::parse(text.trim()).map_err(|_| Refused::NoUrl)?;
+/// Checks a URL. The URL parser has already normalised all spellings of an IP address (decimal, hex,
+/// octal, short, with other dots).
+pub(super) async fn check(text: &str, allow_private: bool) -> Result<Url, TargetError> {
+    let url = Url::parse(text.trim()).map_err(|_| TargetError::NotHttp)?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(Refused::NoUrl);
+        return Err(TargetError::NotHttp);
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Refused::Userinfo);
+        return Err(TargetError::Userinfo);
     }
-    let addresses = match url.host().ok_or(Refused::NoUrl)? {
+    let addresses = match url.host().ok_or(TargetError::NotHttp)? {
         Host::Ipv4(address) => vec![IpAddr::V4(address)],
         Host::Ipv6(address) => vec![IpAddr::V6(address)],
         Host::Domain(name) => {
             let port = url.port_or_known_default().unwrap_or(443);
-            let found = timeout(LOOK_UP, lookup_host((name, port))).await;
-            let found = found.ok().and_then(Result::ok).ok_or(Refused::Unknown)?;
+            let found = timeout(LOOKUP_TIMEOUT, lookup_host((name, port))).await;
+            let found = found.ok().and_then(Result::ok).ok_or(TargetError::Unresolvable)?;
             found.map(|address| address.ip()).collect()
         }
     };
     if addresses.is_empty() {
-        return Err(Refused::Unknown);
+        return Err(TargetError::Unresolvable);
     }
     if !allow_private && !addresses.iter().all(|address| is_public(*address)) {
-        return Err(Refused::Private);
+        return Err(TargetError::Private);
     }
     Ok(url)
 }
 
-/// Looks names up for the connection itself, and gives public addresses alone: a name that changes
-/// between the check and the connection gets nothing.
+/// The DNS resolver of the connection itself, which returns public addresses only: a name that
+/// resolves differently after the check (DNS rebinding) is not connected.
 pub(super) struct Resolver {
     pub(super) allow_private: bool,
 }
@@ -68,18 +68,20 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let allow_private = self.allow_private;
         Box::pin(async move {
-            let found = timeout(LOOK_UP, lookup_host((name.as_str(), 0))).await??;
+            let found = timeout(LOOKUP_TIMEOUT, lookup_host((name.as_str(), 0))).await??;
             let allowed: Vec<SocketAddr> =
                 found.filter(|address| allow_private || is_public(address.ip())).collect();
             if allowed.is_empty() {
-                return Err(Box::new(Refused::Private) as Box<dyn std::error::Error + Send + Sync>);
+                return Err(
+                    Box::new(TargetError::Private) as Box<dyn std::error::Error + Send + Sync>
+                );
             }
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }
 }
 
-/// Whether an address is out in the internet: in none of the special ranges of the IANA registries.
+/// Whether an address is public: in none of the special ranges of the IANA registries.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -123,7 +125,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         let [a, b, c, d] = [s[1] >> 8, s[1] & 0xff, s[2] >> 8, s[2] & 0xff].map(|byte| byte as u8);
         return is_public_v4(Ipv4Addr::new(a, b, c, d));
     }
-    // Only 2000::/3 is given out; in it, Teredo, other protocol assignments and documentation.
+    // Only 2000::/3 is allocated; within it, Teredo, protocol assignments and documentation are not
+    // public.
     let is_global = s[0] & 0xe000 == 0x2000;
     let is_special = (s[0] == 0x2001 && (s[1] < 0x200 || s[1] == 0xdb8)) || s[0] == 0x3fff;
     is_global && !is_special
@@ -160,17 +163,17 @@ mod tests {
             "http://224.0.0.1/",
             "http://255.255.255.255/",
         ] {
-            assert_eq!(check(url, false).await, Err(Refused::Private), "{url}");
+            assert_eq!(check(url, false).await, Err(TargetError::Private), "{url}");
             assert!(check(url, true).await.is_ok(), "{url}");
         }
         for (url, why) in [
-            ("ftp://example.com/", Refused::NoUrl),
-            ("file:///etc/passwd", Refused::NoUrl),
-            ("nonsense", Refused::NoUrl),
-            ("http://", Refused::NoUrl),
-            ("https://user@1.1.1.1/", Refused::Userinfo),
-            ("https://1.1.1.1@127.0.0.1/", Refused::Userinfo),
-            ("https://no-such-host.invalid/", Refused::Unknown),
+            ("ftp://example.com/", TargetError::NotHttp),
+            ("file:///etc/passwd", TargetError::NotHttp),
+            ("nonsense", TargetError::NotHttp),
+            ("http://", TargetError::NotHttp),
+            ("https://user@1.1.1.1/", TargetError::Userinfo),
+            ("https://1.1.1.1@127.0.0.1/", TargetError::Userinfo),
+            ("https://no-such-host.invalid/", TargetError::Unresolvable),
         ] {
             assert_eq!(check(url, false).await, Err(why), "{url}");
         }

@@ -141,7 +141,7 @@ impl Daemon {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(wombat_daemon::run(listener, settings, shutdown.clone()));
+        let task = tokio::spawn(wombat_daemon::serve(listener, settings, shutdown.clone()));
         let _stop = shutdown.clone().drop_guard();
         Self { url, http: reqwest::Client::new(), task, shutdown, _stop }
     }

@@ -64,7 +64,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Answers one message, told live. */
+        /** Answers one message with a stream of events. */
         post: operations["stream"];
         delete?: never;
         options?: never;
@@ -79,7 +79,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Asks the backend what it can do and compares. */
+        /** Whether the daemon is compatible with the backend. */
         get: operations["compatibility"];
         put?: never;
         post?: never;
@@ -132,7 +132,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Marks the first run as over. */
+        /** Marks the first run as completed. */
         post: operations["boot_complete"];
         delete?: never;
         options?: never;
@@ -149,7 +149,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Makes a long conversation shorter. */
+        /** Compacts a long conversation. */
         post: operations["compact"];
         delete?: never;
         options?: never;
@@ -181,7 +181,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** How the parts are; `?deep=true` asks the backend, too. */
+        /** The health of each part; `?deep=true` asks the backend, too. */
         get: operations["health"];
         put?: never;
         post?: never;
@@ -198,7 +198,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The process answers. */
+        /** Liveness: the process answers. */
         get: operations["livez"];
         put?: never;
         post?: never;
@@ -217,7 +217,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Has a model do one task. */
+        /** Runs one task with a model. */
         post: operations["llm_task"];
         delete?: never;
         options?: never;
@@ -232,7 +232,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** For Prometheus. */
+        /** Metrics for Prometheus. */
         get: operations["metrics"];
         put?: never;
         post?: never;
@@ -249,7 +249,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The daemon takes runs: not while it drains, nor without a workspace. */
+        /** Readiness: 503 while the daemon drains, or without a workspace. */
         get: operations["readyz"];
         put?: never;
         post?: never;
@@ -266,7 +266,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The skills, also those that are off, with the reason. */
+        /** The skills, including disabled ones with the reason. */
         get: operations["skills"];
         put?: never;
         post?: never;
@@ -297,7 +297,7 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description The receipt of a cancelled run. */
+        /** @description The usage of a cancelled run. */
         Cancelled: {
             estimated: boolean;
             status: string;
@@ -305,11 +305,11 @@ export interface components {
         };
         /** @description The documented form of the body. */
         CompactBody: {
-            /** @description What is to be kept in particular. */
+            /** @description What the summary must keep in particular. */
             instructions?: string | null;
             /**
              * Format: int64
-             * @description How many of the newest turns stay; 2 when absent.
+             * @description How many of the newest turns are kept; 2 when absent.
              */
             keep_recent?: number | null;
             /** @description At least one turn, `{role: user, assistant or system, content}`, the oldest first. */
@@ -317,27 +317,27 @@ export interface components {
         };
         /** @description The body of every error. */
         ErrorBody: {
-            /** @description A word for a program. */
+            /** @description A stable code for programs (docs/API.md). */
             code: string;
-            /** @description What else helps. */
+            /** @description Further details, depending on the code. */
             details: Record<string, never>;
-            /** @description A sentence for a person. */
+            /** @description A sentence for a human. */
             error: string;
         };
         /** @description The documented form of the body. */
         LlmTaskBody: {
-            /** @description What to do it with: any JSON. */
+            /** @description The input of the task: any JSON. */
             input?: unknown;
             /**
              * Format: int32
-             * @description The most tokens of the answer.
+             * @description The limit on output tokens.
              */
             max_tokens?: number | null;
             /** @description `model` or `provider/model`; the default one when absent. */
             model?: string | null;
             /** @description What to do. */
             prompt: string;
-            /** @description A JSON Schema that the answer must fit. */
+            /** @description A JSON Schema that the answer must match. */
             schema?: unknown;
             /**
              * Format: double
@@ -347,7 +347,7 @@ export interface components {
         };
         /** @description The answer of `send`, and with a few fields less of `stream`. */
         RunAnswer: {
-            /** @description The prompt is close to what the model can read. */
+            /** @description Set when the prompt is close to the model's context window. */
             context_warning?: string | null;
             /** @description Their price; `null` when a model's price is not known. */
             cost?: Record<string, never> | null;
@@ -355,7 +355,7 @@ export interface components {
             finish_reason?: string | null;
             /** @description The stored reply; `null` when nothing was stored (`silent`). */
             message_id?: string | null;
-            /** @description The model that wrote the reply; `null` when none was asked. */
+            /** @description The model that wrote the reply; `null` when none was called. */
             model?: string | null;
             /** @description The plan document of a kickoff. */
             plan_document_id?: string | null;
@@ -367,54 +367,54 @@ export interface components {
             response: string;
             /** @description This run. */
             run_id: string;
-            /** @description What takes the run up again (`resume_run_key`), where it waits. */
+            /** @description What resumes the run (`resume_run_key`), where it waits for approval. */
             run_key?: string | null;
             /** @description There was nothing to say, and nothing was stored. */
             silent?: boolean | null;
-            /** @description `ok`, or `awaiting_approval` where tools wait for a person. */
+            /** @description `ok`, or `awaiting_approval` where tool calls wait for a person's approval. */
             status: string;
             /** @description The tools that were called, in order. */
             steps: components["schemas"]["StepReport"][];
             /** @description The task that the reply belongs to. */
             task_id: string;
-            /** @description The calls that wait for a person. */
+            /** @description The tool calls that wait for approval. */
             tool_requests?: components["schemas"]["ToolRequestReport"][] | null;
             /** @description The trace of the request. */
             trace_id: string;
             /** @description Tokens of all model calls of the run. */
             usage: components["schemas"]["UsageShape"];
-            /** @description What the workspace was when the run began. */
+            /** @description The digest of the workspace. */
             workspace_digest: string;
         };
         /** @description The documented form of the body. */
         SendBody: {
-            /** @description Makes the whole run safe to repeat; also as header `Idempotency-Key`. */
+            /** @description Makes the run safe to retry; also as header `Idempotency-Key`. */
             idempotency_key?: string | null;
             /** @description `max_steps`, `max_output_tokens`, `max_cost_usd`, `timeout_secs`. */
             limits?: unknown;
-            /** @description What the user said. */
+            /** @description The user's message. */
             message: string;
             /** @description Earlier turns, `{role: user, assistant or system, content}`. */
             messages?: unknown[] | null;
-            /** @description What steers the run, and what is passed through. */
+            /** @description Options of the run; everything else is passed through. */
             metadata?: unknown;
-            /** @description Takes up a journaled run. */
+            /** @description Resumes a journaled run. */
             resume_run_key?: string | null;
             /** @description `user:{userId}:{role}`. */
             session_key: string;
-            /** @description Answers as a stream. */
+            /** @description Whether to answer with a stream of events. */
             stream?: boolean | null;
-            /** @description For the creation. */
+            /** @description Used when the task is created. */
             task_description?: string | null;
             /** @description An existing task. */
             task_id?: string | null;
-            /** @description For the creation. */
+            /** @description Used when the task is created. */
             task_metadata?: unknown;
-            /** @description A task to find or create. */
+            /** @description The title of a task to find or create. */
             task_title?: string | null;
             /** @description The tenant; must equal the user in `session_key`. */
             user_id: string;
-            /** @description `{url, secret?, headers?}`: where the end of the run is told. */
+            /** @description `{url, secret?, headers?}`: notified of the end of the run. */
             webhook?: unknown;
         };
         /** @description One tool call as the answer reports it. */
@@ -430,12 +430,12 @@ export interface components {
             kind: string;
             /** @description The tool. */
             name: string;
-            /** @description Whether it did what was asked. */
+            /** @description Whether the call succeeded. */
             ok: boolean;
         };
-        /** @description A tool call that waits for a person. */
+        /** @description A tool call that waits for a person's approval. */
         ToolRequestReport: {
-            /** @description What it would be called with. */
+            /** @description The arguments of the call. */
             arguments: unknown;
             /** @description The backend's id of the request. */
             id: string;
@@ -466,7 +466,7 @@ export interface components {
             currency: string;
             /**
              * Format: int64
-             * @description Of those, tokens that are estimates, because a run was dropped in the middle of a call.
+             * @description Of those, estimated tokens of calls that were dropped or broke off.
              */
             estimatedTokens: number;
             /**
@@ -476,7 +476,7 @@ export interface components {
             requestCount: number;
             /**
              * Format: double
-             * @description Their price; calls of models without a known price count nothing here.
+             * @description Their price; calls of models with an unknown price count as 0.
              */
             totalCost: number;
             /**
@@ -491,12 +491,12 @@ export interface components {
             totalOutputTokens: number;
             /**
              * Format: int64
-             * @description Both together.
+             * @description Input and output tokens together.
              */
             totalTokens: number;
             /**
              * Format: int64
-             * @description Calls of models without a known price.
+             * @description Calls of models with an unknown price.
              */
             unpricedRequests: number;
         };
@@ -770,9 +770,9 @@ export interface operations {
     context: {
         parameters: {
             query?: {
-                /** @description Whose prompt. */
+                /** @description The role whose prompt is shown. */
                 role?: string;
-                /** @description With the prompt itself. */
+                /** @description Include the system prompt. */
                 full?: boolean;
             };
             header?: never;

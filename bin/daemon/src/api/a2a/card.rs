@@ -1,13 +1,13 @@
-//! Agent cards: who a role is, what it can do, and where.
+//! Agent cards: what a role is, its skills, and its endpoints.
 
 use http::{HeaderMap, header};
 use serde_json::{Value, json};
 use wombat_core::session::Role;
 
-use super::super::order::header_text;
+use super::super::protocol_request::header_text;
 use crate::state::App;
 
-/// The card of a role. Its addresses are those by which the caller came here.
+/// The card of a role. Its URLs use the host of the request.
 pub(super) fn of(app: &App, headers: &HeaderMap, role: &Role) -> Value {
     let host = header_text(headers, header::HOST.as_str()).unwrap_or_default();
     let scheme = match header_text(headers, "x-forwarded-proto").as_deref() {

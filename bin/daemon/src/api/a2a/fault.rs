@@ -1,4 +1,4 @@
-//! What goes wrong, in the forms of both bindings: JSON-RPC's error object, and google.rpc.Status.
+//! Errors in the forms of both bindings: JSON-RPC's error object, and google.rpc.Status.
 
 use axum::Json;
 use axum::response::{IntoResponse as _, Response};
@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::super::error::ApiError;
 
-/// An error of the protocol: its JSON-RPC code, its HTTP status, google.rpc's name of it, and the
-/// protocol's own reason.
+/// The kind of an error, which determines its JSON-RPC code, its HTTP status, the name of
+/// google.rpc and the protocol's own reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     TaskNotFound,
@@ -48,12 +48,12 @@ impl Kind {
     }
 }
 
-/// Why a request has no result.
+/// A failed request.
 #[derive(Debug, Clone)]
 pub(super) struct Fault {
     pub(super) kind: Kind,
     message: String,
-    /// The daemon's own error, where there is one: its code, its status, when to come again.
+    /// The daemon's own error, where there is one: its code, status and Retry-After.
     own: Option<Box<ApiError>>,
 }
 
@@ -62,12 +62,12 @@ impl Fault {
         Self { kind, message: message.into(), own: None }
     }
 
-    /// The task is not there, or is another user's.
+    /// The task does not exist, or belongs to another user.
     pub(super) fn no_task(id: &str) -> Self {
         Self::new(Kind::TaskNotFound, format!("there is no task {id:?} for this user"))
     }
 
-    /// The daemon's own code, or the protocol's reason.
+    /// The daemon's own code and details.
     fn data(&self) -> Value {
         match &self.own {
             None => json!({}),
@@ -85,11 +85,11 @@ impl Fault {
         error
     }
 
-    /// The answer to a JSON-RPC request. `status` is 200 but for what is refused before the request
-    /// is read.
+    /// The response of the JSON-RPC binding. `status` is 200, except for errors before the request was
+    /// read.
     pub(super) fn rpc_response(&self, id: &Value, status: StatusCode) -> Response {
         let body = json!({ "jsonrpc": "2.0", "id": id, "error": self.rpc() });
-        self.dressed((status, Json(body)).into_response())
+        self.with_headers((status, Json(body)).into_response())
     }
 
     /// google.rpc.Status, as the HTTP+JSON binding has it.
@@ -110,7 +110,7 @@ impl Fault {
             Value::String(text) => json!(text),
             other => json!(other.to_string()),
         };
-        // The metadata of google.rpc.ErrorInfo are texts.
+        // The metadata of google.rpc.ErrorInfo is a map of strings.
         let metadata: Map<String, Value> = match self.data() {
             Value::Object(data) => data.iter().map(|(k, v)| (k.clone(), texts(v))).collect(),
             _ => Map::new(),
@@ -121,16 +121,17 @@ impl Fault {
         }] } })
     }
 
-    /// The answer to a request of the HTTP+JSON binding.
+    /// The response of the HTTP+JSON binding.
     pub(super) fn rest_response(&self) -> Response {
         let body = self.status();
         let status = body["error"]["code"].as_u64().and_then(|code| u16::try_from(code).ok());
         let status = status.and_then(|code| StatusCode::from_u16(code).ok());
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        self.dressed(super::json_response(status, &body))
+        self.with_headers(super::json_response(status, &body))
     }
 
-    fn dressed(&self, mut response: Response) -> Response {
+    /// Adds the headers of the daemon's own error.
+    fn with_headers(&self, mut response: Response) -> Response {
         if let Some(wait) = self.own.as_ref().and_then(|own| own.retry_after) {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));

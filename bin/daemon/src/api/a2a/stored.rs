@@ -1,4 +1,4 @@
-//! Tasks as the backend has them, in the protocol's form.
+//! The backend's tasks in the protocol's form.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures::{StreamExt as _, stream};
@@ -8,21 +8,22 @@ use mc_client::types::{Capabilities, Message, Task};
 use serde_json::{Map, Value, json};
 
 use super::fault::{Fault, Kind};
-use super::open::{COMPLETED, INPUT_REQUIRED, artifact};
-use super::{Caller, flag, number, texts};
+use super::methods::{Caller, backend};
+use super::open_tasks::{COMPLETED, INPUT_REQUIRED, artifact};
+use super::params::{flag, number, texts};
 
 const SUBMITTED: &str = "TASK_STATE_SUBMITTED";
 
-/// Tasks on a page, where the caller names no number, and at most.
+/// The default and maximum page size of tasks.
 const PAGE: u32 = 50;
-/// Messages of a thread, at most.
+/// The maximum number of messages of a thread.
 const HISTORY: u32 = 200;
-/// How many threads are looked at at once.
-const AT_ONCE: usize = 8;
+/// How many threads are loaded concurrently.
+const CONCURRENCY: usize = 8;
 
-/// What is wanted of each task.
+/// What to include with each task.
 #[derive(Debug, Clone, Copy)]
-struct Wanted {
+struct Include {
     history: u32,
     artifacts: bool,
 }
@@ -34,13 +35,14 @@ pub(super) async fn get(
     params: &Map<String, Value>,
 ) -> Result<Value, Fault> {
     let history = number(params, "historyLength")?.unwrap_or(HISTORY).min(HISTORY);
-    let wanted = Wanted { history, artifacts: true };
+    let include = Include { history, artifacts: true };
     let capabilities = caller.capabilities().await?;
     let task = task(caller, &capabilities, id).await?;
     let mut found =
-        whole(caller, &capabilities, &task, &pending(caller, &capabilities).await?, wanted).await?;
+        describe(caller, &capabilities, &task, &pending(caller, &capabilities).await?, include)
+            .await?;
     if let Some(open) = caller.open_task(id) {
-        // What happens now is better known here than there.
+        // This instance runs the task, so it knows better than the backend.
         let now = open.snapshot();
         for name in ["status", "artifacts", "metadata"] {
             found[name] = now[name].clone();
@@ -49,7 +51,7 @@ pub(super) async fn get(
     Ok(found)
 }
 
-/// Makes sure that a task is there, and the caller's.
+/// Checks that a task exists and belongs to the caller.
 pub(super) async fn exists(caller: &Caller, id: &str) -> Result<(), Fault> {
     let capabilities = caller.capabilities().await?;
     task(caller, &capabilities, id).await.map(drop)
@@ -57,17 +59,17 @@ pub(super) async fn exists(caller: &Caller, id: &str) -> Result<(), Fault> {
 
 async fn task(caller: &Caller, capabilities: &Capabilities, id: &str) -> Result<Task, Fault> {
     if !capabilities.has("tasks_get") {
-        let why = "the backend does not tell of single tasks (feature tasks_get)";
+        let why = "the backend cannot return single tasks (feature tasks_get)";
         return Err(Fault::new(Kind::Unsupported, why));
     }
     match caller.client.get_task(id).await {
         Ok(task) => Ok(task),
         Err(error) if error.is_not_found() => Err(Fault::no_task(id)),
-        Err(error) => Err(super::backend(&error)),
+        Err(error) => Err(backend(&error)),
     }
 }
 
-/// `ListTasks`: a page of the user's tasks, each as it stands.
+/// `ListTasks`: a page of the user's tasks with their states.
 pub(super) async fn list(caller: &Caller, params: &Map<String, Value>) -> Result<Value, Fault> {
     let [context, status, cursor] = texts(params, ["contextId", "status", "pageToken"])?;
     let size = number(params, "pageSize")?.unwrap_or(PAGE);
@@ -75,7 +77,7 @@ pub(super) async fn list(caller: &Caller, params: &Map<String, Value>) -> Result
         return Err(Fault::new(Kind::Params, "pageSize: must be at least 1"));
     }
     let size = size.min(PAGE);
-    let wanted = Wanted {
+    let include = Include {
         history: number(params, "historyLength")?.unwrap_or(0).min(HISTORY),
         artifacts: flag(params, "includeArtifacts"),
     };
@@ -88,17 +90,17 @@ pub(super) async fn list(caller: &Caller, params: &Map<String, Value>) -> Result
         },
         None => {
             let query = TaskQuery { limit: Some(size), cursor, ..TaskQuery::default() };
-            let page = caller.client.list_tasks(&query).await.map_err(|e| super::backend(&e))?;
+            let page = caller.client.list_tasks(&query).await.map_err(|e| backend(&e))?;
             (page.items, page.next_cursor)
         }
     };
     let pending = pending(caller, &capabilities).await?;
-    let looks: Vec<_> =
-        tasks.iter().map(|task| whole(caller, &capabilities, task, &pending, wanted)).collect();
-    let looks: Vec<_> = stream::iter(looks).buffered(AT_ONCE).collect().await;
-    let mut found = Vec::with_capacity(looks.len());
-    for look in looks {
-        let mut task = look?;
+    let described: Vec<_> =
+        tasks.iter().map(|task| describe(caller, &capabilities, task, &pending, include)).collect();
+    let described: Vec<_> = stream::iter(described).buffered(CONCURRENCY).collect().await;
+    let mut found = Vec::with_capacity(described.len());
+    for task in described {
+        let mut task = task?;
         if let Some(open) = task["id"].as_str().and_then(|id| caller.open_task(id)) {
             task["status"] = open.snapshot()["status"].clone();
         }
@@ -110,7 +112,7 @@ pub(super) async fn list(caller: &Caller, params: &Map<String, Value>) -> Result
     Ok(json!({ "totalSize": found.len(), "tasks": found, "nextPageToken": next, "pageSize": size }))
 }
 
-/// What waits for a person.
+/// The tool calls that wait for approval.
 async fn pending(caller: &Caller, capabilities: &Capabilities) -> Result<Vec<ToolRequest>, Fault> {
     if !capabilities.has("tool_requests") {
         return Ok(Vec::new());
@@ -120,7 +122,7 @@ async fn pending(caller: &Caller, capabilities: &Capabilities) -> Result<Vec<Too
         limit: Some(200),
         ..ToolRequestQuery::default()
     };
-    let page = caller.client.tool_requests(&query).await.map_err(|e| super::backend(&e))?;
+    let page = caller.client.tool_requests(&query).await.map_err(|e| backend(&e))?;
     Ok(page.items)
 }
 
@@ -128,25 +130,25 @@ async fn thread(
     client: &AgentClient,
     capabilities: &Capabilities,
     task: &Task,
-    wanted: Wanted,
+    include: Include,
 ) -> Result<Vec<Message>, Fault> {
     if !capabilities.has("messages_list") {
         return Ok(Vec::new());
     }
-    // The newest one tells how the task stands.
-    let page = client.list_messages(&task.id, wanted.history.max(1), None).await;
-    Ok(page.map_err(|error| super::backend(&error))?.items)
+    // At least the newest message, which determines the task's state.
+    let page = client.list_messages(&task.id, include.history.max(1), None).await;
+    Ok(page.map_err(|error| backend(&error))?.items)
 }
 
-/// A task with its thread.
-async fn whole(
+/// A task with its state and what else is to be included.
+async fn describe(
     caller: &Caller,
     capabilities: &Capabilities,
     task: &Task,
     pending: &[ToolRequest],
-    wanted: Wanted,
+    include: Include,
 ) -> Result<Value, Fault> {
-    let thread = thread(&caller.client, capabilities, task, wanted).await?;
+    let thread = thread(&caller.client, capabilities, task, include).await?;
     let is_agent = |message: &Message| message.actor_type.as_deref() == Some("agent");
     let waiting: Vec<_> = pending.iter().filter(|request| request.task_id == task.id).collect();
     let last = thread.last();
@@ -169,7 +171,7 @@ async fn whole(
         found["metadata"]["run_key"] = json!(request.run_key);
         found["metadata"]["waits_for"] = json!(tools);
     }
-    if wanted.history > 0 {
+    if include.history > 0 {
         let turn = |message: &Message| {
             let role = if is_agent(message) { "ROLE_AGENT" } else { "ROLE_USER" };
             json!({ "messageId": message.id, "taskId": task.id, "contextId": task.id,
@@ -178,7 +180,7 @@ async fn whole(
         };
         found["history"] = thread.iter().map(turn).collect();
     }
-    if wanted.artifacts {
+    if include.artifacts {
         let replies =
             last.filter(|message| is_agent(message)).map(|message| artifact(&message.content));
         found["artifacts"] = replies.into_iter().collect();

@@ -1,4 +1,4 @@
-//! `RunAgentInput`, as far as a run needs it.
+//! Reads `RunAgentInput`, as far as a run needs it.
 
 use std::collections::BTreeMap;
 
@@ -9,26 +9,26 @@ use wombat_core::untrusted::fence_untrusted;
 use super::super::error::ApiError;
 use super::super::fields::Fields;
 
-/// What a client sends.
+/// A client's input.
 pub(super) struct Input {
     pub(super) thread_id: String,
     pub(super) run_id: String,
     pub(super) message: String,
     pub(super) history: Vec<Message>,
-    /// The client's state, which is given back with ours in it.
+    /// The client's state, which is returned with ours added.
     pub(super) state: Map<String, Value>,
     pub(super) resume: Vec<Resume>,
 }
 
-/// An interrupt that the client is done with.
+/// A client's decision about an interrupt.
 pub(super) struct Resume {
     pub(super) interrupt_id: String,
-    /// Abandoned, and the run with it.
+    /// Whether the interrupt, and with it the run, is cancelled.
     pub(super) is_cancelled: bool,
 }
 
 impl Input {
-    /// Reads it in full; everything that is wrong is named.
+    /// Reads the input; all problems are reported at once.
     pub(super) fn read(body: &Map<String, Value>) -> Result<Self, ApiError> {
         let mut problems = BTreeMap::new();
         let mut fields = Fields::new(body, "", &mut problems);
@@ -76,8 +76,8 @@ fn read_resume(all: &[Value], fields: &mut Fields<'_>) -> Vec<Resume> {
     entries
 }
 
-/// The conversation. What tools did, activities and reasoning are the client's own records of
-/// earlier runs, and are left out.
+/// The conversation. Tool results, activities and reasoning are the client's records of earlier runs
+/// and are skipped.
 fn read_turns(turns: &[Value], fields: &mut Fields<'_>) -> Vec<Message> {
     let mut history = Vec::with_capacity(turns.len());
     for (n, turn) in turns.iter().enumerate() {
@@ -87,7 +87,7 @@ fn read_turns(turns: &[Value], fields: &mut Fields<'_>) -> Vec<Message> {
         }
         let content = match read_content(&turn["content"]) {
             Ok(content) => content,
-            // A turn with nothing but calls of tools.
+            // A turn with tool calls only.
             Err(_) if role == "assistant" && turn["content"].is_null() => continue,
             Err(why) => {
                 fields.problem(&format!("messages.{n}.content"), why);
@@ -102,7 +102,7 @@ fn read_turns(turns: &[Value], fields: &mut Fields<'_>) -> Vec<Message> {
             "assistant" if content.is_empty() => {}
             "assistant" => history.push(Message::assistant(content)),
             "system" | "developer" => history.push(Message::system(content)),
-            _ => fields.problem(&format!("messages.{n}.role"), "is none of the protocol"),
+            _ => fields.problem(&format!("messages.{n}.role"), "is not a role of the protocol"),
         }
     }
     history
@@ -125,7 +125,7 @@ fn read_content(content: &Value) -> Result<String, &'static str> {
     }
 }
 
-/// What the application tells beside the conversation: data, not instructions.
+/// The application's context: data, not instructions, and so fenced.
 fn read_context(all: &[Value], fields: &mut Fields<'_>) -> Option<Message> {
     let mut lines = Vec::with_capacity(all.len());
     for (n, entry) in all.iter().enumerate() {

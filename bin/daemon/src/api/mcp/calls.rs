@@ -1,4 +1,4 @@
-//! The calls that are going on, so that `notifications/cancelled` finds them.
+//! The calls in flight, so that `notifications/cancelled` finds them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -11,21 +11,21 @@ use crate::state::App;
 /// A session and the id of a request in it.
 type CallId = (String, String);
 
-/// All calls of this instance. There are never more than there are requests.
+/// All calls of this instance, bounded by the number of open requests.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Calls(Arc<Mutex<HashMap<CallId, Arc<Running>>>>);
 
-/// A call that is going on.
+/// A call in flight.
 #[derive(Debug, Default)]
 pub(super) struct Running {
-    /// Ends it while it has no run yet.
+    /// Cancels the call before it has a run.
     pub(super) cancelled: CancellationToken,
-    /// Its run, once there is one.
+    /// The id of its run, once there is one.
     run_id: OnceLock<String>,
 }
 
 impl Running {
-    /// The call has a run now. One that was cancelled in between ends at once.
+    /// Records the run of the call. A call that was cancelled in between cancels it at once.
     pub(super) fn started(&self, app: &App, run_id: &str) {
         let _first = self.run_id.set(run_id.to_owned());
         if self.cancelled.is_cancelled() {
@@ -34,28 +34,28 @@ impl Running {
     }
 }
 
-/// A call's place in the table; dropping it takes the call out.
+/// A call's entry in the table; dropping it removes the call.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct CallEntry {
     calls: Calls,
     id: CallId,
     pub(super) running: Arc<Running>,
 }
 
 impl Calls {
-    /// Takes a call in.
-    pub(super) fn begin(&self, session: String, id: &Value) -> Place {
+    /// Registers a call.
+    pub(super) fn begin(&self, session: String, id: &Value) -> CallEntry {
         let (id, running) = ((session, id.to_string()), Arc::new(Running::default()));
         self.table(|table| table.insert(id.clone(), running.clone()));
-        Place { calls: self.clone(), id, running }
+        CallEntry { calls: self.clone(), id, running }
     }
 
-    /// Cancels a call, if it is here.
+    /// Cancels a call, if it is in flight in this instance.
     pub(super) fn cancel(&self, app: &App, session: &str, id: Option<&Value>) {
         let Some(id) = id else { return };
         let id = (session.to_owned(), id.to_string());
         let Some(running) = self.table(|table| table.get(&id).cloned()) else { return };
-        // Said first, so that a run that begins in this moment hears of it.
+        // First, so that a run that starts at this moment sees it.
         running.cancelled.cancel();
         if let Some(run_id) = running.run_id.get() {
             let _receipt = app.runs.cancel(run_id);
@@ -67,10 +67,10 @@ impl Calls {
     }
 }
 
-impl Drop for Place {
+impl Drop for CallEntry {
     fn drop(&mut self) {
         self.calls.table(|table| {
-            // Another request may have come under the same id.
+            // Another request may have reused the id.
             if table.get(&self.id).is_some_and(|there| Arc::ptr_eq(there, &self.running)) {
                 table.remove(&self.id);
             }

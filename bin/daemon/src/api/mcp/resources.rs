@@ -1,4 +1,4 @@
-//! The resources: the tasks, threads and documents of the caller's user.
+//! The resources: tasks, threads and documents of the caller's user.
 
 use mc_client::client::AgentClient;
 use mc_client::client::TaskQuery;
@@ -7,17 +7,17 @@ use serde_json::{Value, json};
 use wombat_core::session::UserId;
 
 use super::super::error::ApiError;
-use super::super::order::USER_HEADER;
+use super::super::protocol_request::USER_HEADER;
 use super::Incoming;
 use super::rpc::{Fault, RESOURCE_NOT_FOUND};
-use crate::agent::answer::RunError;
+use crate::run::error::RunError;
 
 const SCHEME: &str = "mission-control://";
-/// Tasks on a page, and messages of a thread.
+/// The page size of tasks, and the number of messages of a thread.
 const PAGE: u32 = 50;
-/// The cursor of the page with the documents, after all tasks.
+/// The cursor of the documents, which follow the last page of tasks.
 const DOCUMENTS: &str = "documents";
-/// What stands before the backend's own cursor for tasks.
+/// The prefix of cursors that hold the backend's cursor for tasks.
 const TASKS: &str = "tasks:";
 
 /// `resources/templates/list`.
@@ -30,28 +30,28 @@ pub(super) fn templates() -> Value {
     ] })
 }
 
-/// The backend as the caller's user. The token is minted for the first role of the workspace: it
-/// only reads.
+/// The backend as the caller's user. The token is minted for the first role of the workspace, since
+/// it is only used to read.
 fn backend(incoming: &Incoming<'_>) -> Result<AgentClient, Fault> {
     let user = UserId::parse(&incoming.user())
         .map_err(|error| Fault::params(format!("{USER_HEADER}: {error}")))?;
     let roles = incoming.app.workspace.snapshot().agents();
     let role = roles.first().ok_or_else(|| Fault::params("the workspace has no role"))?;
     let client = incoming.app.backend.agent(user.as_str(), role.role.as_str());
-    Ok(client.map_err(|error| unavailable(&error))?.with_trace(&incoming.trace.traceparent()))
+    Ok(client.map_err(|error| backend_fault(&error))?.with_trace(&incoming.trace.traceparent()))
 }
 
-fn unavailable(error: &McError) -> Fault {
+fn backend_fault(error: &McError) -> Fault {
     Fault::from(&ApiError::from(RunError::backend(error)))
 }
 
 async fn has(incoming: &Incoming<'_>, feature: &str) -> Result<bool, Fault> {
     let trace = incoming.trace.traceparent();
     let capabilities = incoming.app.backend.capabilities(&trace).await;
-    Ok(capabilities.map_err(|error| unavailable(&error))?.has(feature))
+    Ok(capabilities.map_err(|error| backend_fault(&error))?.has(feature))
 }
 
-/// `resources/list`: the tasks, page by page, and then the documents.
+/// `resources/list`: the pages of tasks, then the documents.
 pub(super) async fn list(incoming: &Incoming<'_>) -> Result<Value, Fault> {
     let client = backend(incoming)?;
     let cursor = match incoming.params.get("cursor") {
@@ -62,14 +62,14 @@ pub(super) async fn list(incoming: &Incoming<'_>) -> Result<Value, Fault> {
         Some(Value::String(cursor)) if cursor.starts_with(TASKS) => {
             Some(cursor[TASKS.len()..].to_owned())
         }
-        Some(_) => return Err(Fault::params("cursor: is none that was given here")),
+        Some(_) => return Err(Fault::params("cursor: is not a cursor of this server")),
     };
     let query = TaskQuery { limit: Some(PAGE), cursor, ..TaskQuery::default() };
-    let page = client.list_tasks(&query).await.map_err(|error| unavailable(&error))?;
+    let page = client.list_tasks(&query).await.map_err(|error| backend_fault(&error))?;
     let tasks: Vec<_> = page
         .items
         .iter()
-        .filter(|task| is_plain(&task.id))
+        .filter(|task| is_uri_safe(&task.id))
         .map(|task| {
             json!({
                 "uri": format!("{SCHEME}tasks/{}", task.id), "name": task.title,
@@ -89,8 +89,8 @@ pub(super) async fn list(incoming: &Incoming<'_>) -> Result<Value, Fault> {
 }
 
 async fn documents(client: &AgentClient) -> Result<Vec<Value>, Fault> {
-    let page = client.list_documents(None, None).await.map_err(|error| unavailable(&error))?;
-    let listed = page.items.iter().filter(|document| is_plain(&document.id)).map(|document| {
+    let page = client.list_documents(None, None).await.map_err(|error| backend_fault(&error))?;
+    let listed = page.items.iter().filter(|document| is_uri_safe(&document.id)).map(|document| {
         json!({
             "uri": format!("{SCHEME}documents/{}", document.id), "name": document.title,
             "description": document.doc_type.as_deref().unwrap_or("document"),
@@ -100,8 +100,8 @@ async fn documents(client: &AgentClient) -> Result<Vec<Value>, Fault> {
     Ok(listed.collect())
 }
 
-/// Whether an id can stand in a URI, and in a path of the backend, as it is.
-fn is_plain(id: &str) -> bool {
+/// Whether an id can be put into a URI, and into a path of the backend, without escaping.
+fn is_uri_safe(id: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_~.".contains(c);
     !id.is_empty() && id.chars().all(plain) && !id.chars().all(|c| c == '.')
 }
@@ -119,11 +119,11 @@ pub(super) async fn read(incoming: &Incoming<'_>) -> Result<Value, Fault> {
     let path = uri.strip_prefix(SCHEME).ok_or_else(none)?;
     let parts: Vec<_> = path.split('/').collect();
     let found = match parts.as_slice() {
-        ["tasks", id] if is_plain(id) => client.get_task(id).await.map(|task| json!(task)),
-        ["tasks", id, "messages"] if is_plain(id) => {
+        ["tasks", id] if is_uri_safe(id) => client.get_task(id).await.map(|task| json!(task)),
+        ["tasks", id, "messages"] if is_uri_safe(id) => {
             client.list_messages(id, PAGE, None).await.map(|page| json!(page.items))
         }
-        ["documents", id] if is_plain(id) => {
+        ["documents", id] if is_uri_safe(id) => {
             let document = client.get_document(id).await;
             document.map(|document| json!(document.content.unwrap_or_default()))
         }
@@ -132,7 +132,7 @@ pub(super) async fn read(incoming: &Incoming<'_>) -> Result<Value, Fault> {
     let found = match found {
         Ok(found) => found,
         Err(error) if error.is_not_found() => return Err(none()),
-        Err(error) => return Err(unavailable(&error)),
+        Err(error) => return Err(backend_fault(&error)),
     };
     let (kind, text) = match found {
         Value::String(text) => ("text/markdown", text),

@@ -1,4 +1,4 @@
-//! JSON-RPC 2.0: answers and faults.
+//! JSON-RPC 2.0: results and errors.
 
 use serde_json::{Value, json};
 
@@ -9,10 +9,10 @@ pub(super) const INVALID_REQUEST: i64 = -32_600;
 pub(super) const METHOD_NOT_FOUND: i64 = -32_601;
 pub(super) const INVALID_PARAMS: i64 = -32_602;
 pub(super) const INTERNAL: i64 = -32_603;
-/// MCP's own.
+/// Defined by MCP.
 pub(super) const RESOURCE_NOT_FOUND: i64 = -32_002;
 
-/// Why a request has no result.
+/// A failed request.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) code: i64,
@@ -22,7 +22,7 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    /// The parameters are wrong.
+    /// Invalid parameters.
     pub(super) fn params(message: impl Into<String>) -> Self {
         Self { code: INVALID_PARAMS, message: message.into(), data: Value::Null }
     }
@@ -37,12 +37,12 @@ impl From<&ApiError> for Fault {
     }
 }
 
-/// A result.
+/// The response with a result.
 pub(super) fn answered(id: &Value, result: Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "result": result })
 }
 
-/// A fault.
+/// The response with an error.
 pub(super) fn failed(id: &Value, fault: &Fault) -> Value {
     let mut error = json!({ "code": fault.code, "message": fault.message });
     if !fault.data.is_null() {

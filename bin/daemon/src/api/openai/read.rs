@@ -1,59 +1,62 @@
-//! A chat completion's body as an [`Order`].
+//! Reads a chat completion's body as a [`ProtocolRequest`].
 
 use http::HeaderMap;
 use llm::request::Message;
 use serde_json::{Map, Value};
 
 use super::super::error::ApiError;
-use super::super::order::{
-    KEY_HEADER, Order, RESUME_HEADER, SESSION_HEADER, TASK_HEADER, header_text,
+use super::super::protocol_request::{
+    KEY_HEADER, ProtocolRequest, RESUME_HEADER, SESSION_HEADER, TASK_HEADER, header_text,
 };
 
-/// What the agent decides itself; a caller that sets it would be disappointed.
-const REFUSED: [(&str, &str); 5] = [
-    ("tools", "the agent has its own tools, which run here"),
+/// Fields that are rejected: the agent decides these things itself.
+const UNSUPPORTED: [(&str, &str); 5] = [
+    ("tools", "the agent has its own tools, which run in the daemon"),
     ("tool_choice", "the agent chooses its tools itself"),
-    ("functions", "the agent has its own tools, which run here"),
-    ("audio", "only text is answered"),
-    ("logprobs", "log probabilities are not given"),
+    ("functions", "the agent has its own tools, which run in the daemon"),
+    ("audio", "only text is supported"),
+    ("logprobs", "log probabilities are not supported"),
 ];
 
-/// How a stream is wanted.
+/// The options of a streamed answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Streamed {
     /// `stream_options.include_usage`.
     pub(super) with_usage: bool,
 }
 
-/// The body, field by field; the first that is wrong is named.
+/// Reads the body field by field; the first problem is reported.
 pub(super) fn read(
     body: &Map<String, Value>,
     headers: &HeaderMap,
-) -> Result<(Order, Option<Streamed>), ApiError> {
-    for (name, why) in REFUSED {
+) -> Result<(ProtocolRequest, Option<Streamed>), ApiError> {
+    for (name, why) in UNSUPPORTED {
         let is_set = |value: &Value| !matches!(value, Value::Null | Value::Bool(false));
         if body.get(name).is_some_and(is_set) {
-            return Err(wrong(name, why));
+            return Err(invalid(name, why));
         }
     }
     if body.get("n").is_some_and(|n| !n.is_null() && n != 1) {
-        return Err(wrong("n", "must be 1"));
+        return Err(invalid("n", "must be 1"));
     }
     let format = body.get("response_format").map(|format| &format["type"]);
     if format.is_some_and(|kind| !kind.is_null() && kind != "text") {
-        return Err(wrong("response_format", "only text is answered; POST /llm-task gives JSON"));
+        return Err(invalid(
+            "response_format",
+            "only text is supported; POST /llm-task returns JSON",
+        ));
     }
-    let role = text(body, "model")?.ok_or_else(|| wrong("model", "is required"))?;
+    let role = text(body, "model")?.ok_or_else(|| invalid("model", "is required"))?;
     let user = text(body, "user")?.unwrap_or_default();
     let streams = match body.get("stream") {
         None | Some(Value::Null) => false,
         Some(Value::Bool(streams)) => *streams,
-        Some(_) => return Err(wrong("stream", "must be true or false")),
+        Some(_) => return Err(invalid("stream", "must be true or false")),
     };
     let options = body.get("stream_options").unwrap_or(&Value::Null);
     let with_usage = options["include_usage"] == true;
     let (message, history) = conversation(body)?;
-    let order = Order {
+    let protocol_request = ProtocolRequest {
         user,
         user_field: "user",
         role,
@@ -66,10 +69,10 @@ pub(super) fn read(
         metadata: Map::new(),
         limits: limits(body)?,
     };
-    Ok((order, streams.then_some(Streamed { with_usage })))
+    Ok((protocol_request, streams.then_some(Streamed { with_usage })))
 }
 
-fn wrong(field: &str, why: &str) -> ApiError {
+fn invalid(field: &str, why: &str) -> ApiError {
     let fields = [(field.to_owned(), why.to_owned())].into();
     ApiError::fields("invalid_payload", fields)
 }
@@ -78,7 +81,7 @@ fn text(body: &Map<String, Value>, name: &str) -> Result<Option<String>, ApiErro
     match body.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(wrong(name, "must be a string")),
+        Some(_) => Err(invalid(name, "must be a string")),
     }
 }
 
@@ -90,18 +93,18 @@ fn limits(body: &Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
             Some(value) if value.as_u64().is_some_and(|n| n > 0) => {
                 limits.entry("max_output_tokens").or_insert_with(|| value.clone());
             }
-            Some(_) => return Err(wrong(name, "must be a whole number of at least 1")),
+            Some(_) => return Err(invalid(name, "must be a whole number of at least 1")),
         }
     }
     Ok(limits)
 }
 
-/// The newest message of the person, and the turns before it.
+/// The user's newest message, and the turns before it.
 fn conversation(body: &Map<String, Value>) -> Result<(String, Vec<Message>), ApiError> {
     let turns = body.get("messages").and_then(Value::as_array);
-    let turns = turns.ok_or_else(|| wrong("messages", "must be an array"))?;
+    let turns = turns.ok_or_else(|| invalid("messages", "must be an array"))?;
     let Some((last, earlier)) = turns.split_last() else {
-        return Err(wrong("messages", "must not be empty"));
+        return Err(invalid("messages", "must not be empty"));
     };
     let mut history = Vec::with_capacity(earlier.len());
     for (n, turn) in earlier.iter().enumerate() {
@@ -110,28 +113,28 @@ fn conversation(body: &Map<String, Value>) -> Result<(String, Vec<Message>), Api
     let n = earlier.len();
     match read_turn(n, last)? {
         Message::User { content } if !content.trim().is_empty() => Ok((content, history)),
-        Message::User { .. } => Err(wrong(&format!("messages.{n}.content"), "must not be empty")),
+        Message::User { .. } => Err(invalid(&format!("messages.{n}.content"), "must not be empty")),
         Message::System { .. } | Message::Assistant(_) | Message::Tool { .. } => {
-            Err(wrong(&format!("messages.{n}.role"), "the last message must be the user's"))
+            Err(invalid(&format!("messages.{n}.role"), "the last message must be the user's"))
         }
     }
 }
 
 fn read_turn(n: usize, turn: &Value) -> Result<Message, ApiError> {
     let content =
-        content(&turn["content"]).map_err(|why| wrong(&format!("messages.{n}.content"), why))?;
+        content(&turn["content"]).map_err(|why| invalid(&format!("messages.{n}.content"), why))?;
     match turn["role"].as_str() {
         Some("user") => Ok(Message::user(content)),
         Some("assistant") => Ok(Message::assistant(content)),
         Some("system" | "developer") => Ok(Message::system(content)),
-        Some(_) | None => Err(wrong(
+        Some(_) | None => Err(invalid(
             &format!("messages.{n}.role"),
-            "must be user, assistant, system or developer; the agent's tools run here",
+            "must be user, assistant, system or developer; the agent's tools run in the daemon",
         )),
     }
 }
 
-/// Text, or parts that are all text.
+/// A string, or an array of text parts.
 fn content(content: &Value) -> Result<String, &'static str> {
     match content {
         Value::String(text) => Ok(text.clone()),

@@ -1,11 +1,11 @@
-//! What an MCP tool gives back, as text for the model.
+//! Converts the result of an MCP tool into a reply.
 
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
 use serde_json::json;
 
-use crate::tools::result::ToolReply;
+use crate::tools::reply::ToolReply;
 
-/// The result's parts one after the other; what a model cannot read is named.
+/// Joins the parts of a result; parts that a model cannot read are replaced by a note.
 pub(super) fn of_result(result: CallToolResult) -> ToolReply {
     let parts: Vec<String> = result.content.iter().map(part).collect();
     let mut text = parts.join("\n\n");
@@ -15,7 +15,7 @@ pub(super) fn of_result(result: CallToolResult) -> ToolReply {
     }
     if result.is_error == Some(true) {
         let said = if text.is_empty() { "the tool failed".to_owned() } else { text };
-        return ToolReply::Refused(json!({ "error": said }));
+        return ToolReply::Rejected(json!({ "error": said }));
     }
     if text.is_empty() {
         ToolReply::Data(json!({ "ok": true }).to_string())
@@ -35,16 +35,16 @@ fn part(block: &ContentBlock) -> String {
                 let kind = mime_type.as_deref().unwrap_or("binary");
                 format!("[{uri}] {}", unreadable("resource", kind, blob.len()))
             }
-            _ => "[a resource of a kind that is not known; left out]".to_owned(),
+            _ => "[a resource of an unknown kind; left out]".to_owned(),
         },
         ContentBlock::ResourceLink(link) => {
             json!({ "resource": link.uri, "name": link.name }).to_string()
         }
-        _ => "[something of a kind that is not known; left out]".to_owned(),
+        _ => "[content of an unknown kind; left out]".to_owned(),
     }
 }
 
-/// `length` counts characters of base64.
+/// A note in place of binary data. `length` counts characters of base64.
 fn unreadable(what: &str, kind: &str, length: usize) -> String {
     format!("[{what}, {kind}, about {} bytes; left out]", length / 4 * 3)
 }
@@ -79,7 +79,7 @@ mod tests {
         let reply = read(json!({ "content": [], "structuredContent": { "n": 1 } }));
         assert!(matches!(reply, ToolReply::Data(text) if text == r#"{"n":1}"#));
         let reply = read(json!({ "content": [{ "type": "text", "text": "no" }], "isError": true }));
-        assert!(matches!(reply, ToolReply::Refused(body) if body == json!({ "error": "no" })));
+        assert!(matches!(reply, ToolReply::Rejected(body) if body == json!({ "error": "no" })));
         let reply = read(json!({ "content": [] }));
         assert!(matches!(reply, ToolReply::Data(text) if text == r#"{"ok":true}"#));
     }

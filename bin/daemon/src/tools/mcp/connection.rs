@@ -1,4 +1,4 @@
-//! One connection to an MCP server: a program that is started, or an address that is called.
+//! One connection to an MCP server: a program (stdio) or a URL (streamable HTTP).
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -23,26 +23,24 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use wombat_core::mcp_config::Transport;
 
-use super::words;
+/// The timeout of connecting; generous, since a program may have to be installed first.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long it may take until a server is ready: a program may have to be installed first.
-const OPEN_LIMIT: Duration = Duration::from_secs(60);
+/// How long a program may take to exit on its own, and again after SIGTERM.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long a program may take to end by itself, and once more after being asked to.
-const END_LIMIT: Duration = Duration::from_secs(1);
-
-/// The longest message that is read.
+/// The maximum size of a message.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Variables that programs find in their environment, where the daemon has them: what every program
-/// needs, and no secret.
+/// The variables that programs inherit from the daemon's environment: what every program needs, no
+/// secrets.
 const INHERITED: [&str; 10] =
     ["HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER"];
 
-/// Characters of a program's last line that are kept.
-const MAX_LAST_WORDS: u64 = 500;
+/// How many bytes of a program's last line of stderr are kept.
+const MAX_LAST_LINE: u64 = 500;
 
-/// Hears from the server that its list has changed.
+/// Receives the server's notifications that its list of tools has changed.
 #[derive(Debug, Clone)]
 pub(super) struct Listener {
     info: ClientConfig,
@@ -69,7 +67,7 @@ pub(super) struct Connection {
 type Opened = (Peer<RoleClient>, Arc<Notify>);
 
 impl Connection {
-    /// Opens one. What has to be closed is put into `place` as soon as it is there, so that a
+    /// Connects. The connection is put into `place` as soon as there is something to close, so that a
     /// caller that gives up in between can close it.
     pub(super) async fn open(
         transport: &Transport,
@@ -82,7 +80,7 @@ impl Connection {
         let info = ClientConfig::new(ClientCapabilities::default(), implementation);
         let listener = Listener { info, changed: changed.clone() };
         let connection = place.insert(Self::default());
-        // Servers of the newest protocol know no handshake; others know nothing else.
+        // Servers of the newest revision have no handshake; older ones require it.
         let lifecycle = ClientLifecycleMode::Auto {
             preferred_versions: vec![ProtocolVersion::V_2026_07_28],
             legacy_version: None,
@@ -92,61 +90,67 @@ impl Connection {
                 let cwd = cwd.as_ref().map_or(workspace.to_owned(), |cwd| workspace.join(cwd));
                 let (program, transport) = Program::start(command, args, env, &cwd)?;
                 connection.program = Some(program);
-                // A program speaks the handshake that all know: it may not survive another word.
+                // A program gets the handshake that all revisions know: an unknown message may end it.
                 let lifecycle = ClientLifecycleMode::Initialize;
-                timeout(OPEN_LIMIT, serve_client_with_lifecycle(listener, transport, lifecycle))
-                    .await
+                timeout(
+                    CONNECT_TIMEOUT,
+                    serve_client_with_lifecycle(listener, transport, lifecycle),
+                )
+                .await
             }
             Transport::Http { url, headers } => {
                 let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str())
                     .custom_headers(header_map(headers)?)
                     .max_json_response_size(MAX_MESSAGE_BYTES)
                     .max_sse_event_size(MAX_MESSAGE_BYTES);
-                // Whether a session is still there, the supervisor finds out.
+                // A new session is opened when the server has forgotten the old one.
                 config.reinit_on_expired_session = true;
                 let transport = StreamableHttpClientTransport::with_client(http.clone(), config);
-                timeout(OPEN_LIMIT, serve_client_with_lifecycle(listener, transport, lifecycle))
-                    .await
+                timeout(
+                    CONNECT_TIMEOUT,
+                    serve_client_with_lifecycle(listener, transport, lifecycle),
+                )
+                .await
             }
         };
         let service = match served {
             Ok(Ok(service)) => service,
-            Ok(Err(error)) => return Err(format!("it cannot be connected: {}", words(&error))),
-            Err(_) => return Err("it cannot be connected: no answer in time".to_owned()),
+            Ok(Err(error)) => return Err(format!("cannot be connected: {}", error_chain(&error))),
+            Err(_) => return Err("cannot be connected: timeout".to_owned()),
         };
         let peer = service.peer().clone();
         connection.service = Some(service);
         Ok((peer, changed))
     }
 
-    /// Waits until the connection ends by itself, and says how. May be dropped and asked again.
+    /// Waits until the connection ends, and returns why. Cancel-safe.
     pub(super) async fn ended(&mut self) -> String {
         match &mut self.program {
             Some(program) => match program.child.wait().await {
-                Ok(status) => format!("the program has ended ({status})"),
-                Err(error) => format!("the program cannot be watched: {error}"),
+                Ok(status) => format!("the program has exited ({status})"),
+                Err(error) => format!("waiting for the program failed: {error}"),
             },
-            // Of an address one only hears when it is called.
+            // A remote server's end is only noticed by a call.
             None => std::future::pending().await,
         }
     }
 
-    /// Ends it. Comes back with the last line that the program wrote, if there is one.
+    /// Closes the connection. Returns the program's last line of stderr, if there is one.
     pub(super) async fn close(mut self) -> Option<String> {
         if let Some(mut service) = self.service.take() {
-            // It closes the program's input, which asks a program to end.
-            let _how = service.close_with_timeout(END_LIMIT).await;
+            // Closes the program's stdin, which asks it to exit.
+            let _how = service.close_with_timeout(EXIT_TIMEOUT).await;
         }
         self.program.take()?.end().await
     }
 }
 
-/// A program that was started, with all that it starts in turn.
+/// A running program, with its child processes.
 #[derive(Debug)]
 struct Program {
     child: Child,
     group: Option<Pid>,
-    last_words: Arc<Mutex<String>>,
+    last_line: Arc<Mutex<String>>,
 }
 
 type Pipes = AsyncRwTransport<RoleClient, tokio::process::ChildStdout, tokio::process::ChildStdin>;
@@ -171,50 +175,50 @@ impl Program {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| format!("{command:?} cannot be started: {error}"))?;
+            .map_err(|error| format!("{command:?} could not be started: {error}"))?;
         let (Some(stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
-            return Err("the program has no input or output".to_owned());
+            return Err("the program has no stdin or stdout".to_owned());
         };
         let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        let last_words = Arc::new(Mutex::new(String::new()));
-        tokio::spawn(listen(stderr, last_words.clone()));
+        let last_line = Arc::new(Mutex::new(String::new()));
+        tokio::spawn(read_stderr(stderr, last_line.clone()));
         let pipes = AsyncRwTransport::new(stdout, stdin).with_max_line_length(MAX_MESSAGE_BYTES);
-        Ok((Self { child, group, last_words }, pipes))
+        Ok((Self { child, group, last_line }, pipes))
     }
 
-    /// Waits a little, asks, kills.
+    /// Waits for the program to exit, then sends SIGTERM; dropping it sends SIGKILL.
     async fn end(mut self) -> Option<String> {
-        if timeout(END_LIMIT, self.child.wait()).await.is_err() {
+        if timeout(EXIT_TIMEOUT, self.child.wait()).await.is_err() {
             self.signal(Signal::TERM);
-            let _ended = timeout(END_LIMIT, self.child.wait()).await;
+            let _ended = timeout(EXIT_TIMEOUT, self.child.wait()).await;
         }
-        let words = self.last_words.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        (!words.is_empty()).then_some(words)
+        let line = self.last_line.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (!line.is_empty()).then_some(line)
     }
 
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.group {
-            // Nobody left to hear it is what was wanted.
+            // That no process is left is fine.
             let _gone = kill_process_group(group, signal);
         }
     }
 }
 
-/// What the program has started goes with it.
+/// Kills the whole process group.
 impl Drop for Program {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
     }
 }
 
-/// Keeps the newest line of what the program says beside its messages.
-async fn listen(stderr: impl AsyncRead + Unpin, last_words: Arc<Mutex<String>>) {
+/// Logs the program's stderr, and keeps its last line.
+async fn read_stderr(stderr: impl AsyncRead + Unpin, last_line: Arc<Mutex<String>>) {
     let mut lines = BufReader::new(stderr);
     loop {
         let mut line = Vec::new();
-        let read = (&mut lines).take(MAX_LAST_WORDS).read_until(b'\n', &mut line).await;
+        let read = (&mut lines).take(MAX_LAST_LINE).read_until(b'\n', &mut line).await;
         if !matches!(read, Ok(1..)) {
             return;
         }
@@ -222,7 +226,7 @@ async fn listen(stderr: impl AsyncRead + Unpin, last_words: Arc<Mutex<String>>) 
         let line = line.trim();
         if !line.is_empty() {
             tracing::debug!(target: "wombat_daemon::mcp", "{line}");
-            line.clone_into(&mut last_words.lock().unwrap_or_else(PoisonError::into_inner));
+            line.clone_into(&mut last_line.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }
 }
@@ -232,10 +236,23 @@ fn header_map(
 ) -> Result<HashMap<HeaderName, HeaderValue>, String> {
     let pairs = headers.iter().map(|(name, value)| {
         let read = name.parse::<HeaderName>().ok().zip(value.parse::<HeaderValue>().ok());
-        let (name, mut value) =
-            read.ok_or_else(|| format!("the header {name:?} cannot be sent"))?;
+        let (name, mut value) = read.ok_or_else(|| format!("the header {name:?} is not valid"))?;
         value.set_sensitive(true);
         Ok((name, value))
     });
     pairs.collect()
+}
+
+/// An error with its causes, in one line.
+pub(super) fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text.replace(['\n', '\r'], " ").chars().take(500).collect()
 }

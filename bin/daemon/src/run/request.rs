@@ -1,60 +1,80 @@
-//! A run's order: a [`RunRequest`] has been checked in full and cannot hold a bad value.
+//! What a run is asked for. A [`RunRequest`] has been validated in full.
 
 use std::time::Duration;
 
 use chrono_tz::Tz;
+use http::HeaderMap;
 use llm::request::Message;
-use mc_client::idempotency::RunKey;
+use mc_client::idempotency::{RunKey, canonical_json};
+use secrecy::SecretString;
 use serde_json::{Map, Value, json};
+use url::Url;
 use wombat_core::agent_config::ModelTier;
 use wombat_core::session::SessionKey;
 use wombat_core::workspace::PromptMode;
 
-use crate::webhook::Webhook;
-
-/// One message to be answered.
+/// One message to answer.
 #[derive(Debug, Clone)]
 pub struct RunRequest {
-    /// Who speaks to whom.
+    /// The user and the role (agent).
     pub session: SessionKey,
-    /// What the person said.
+    /// The user's message.
     pub message: String,
-    /// Earlier turns; `None` means that the backend is asked for the thread.
+    /// Earlier turns; `None` loads the task's thread from the backend.
     pub history: Option<Vec<Message>>,
     /// The task that the reply belongs to.
     pub task: TaskTarget,
     /// Everything from `metadata` that steers the run.
     pub options: RunOptions,
-    /// `metadata` as it came, for whoever records the run.
+    /// `metadata` as received; passed through to the journal and the webhook.
     pub metadata: Map<String, Value>,
-    /// Where the end of the run is told.
+    /// Notified of the end of the run.
     pub webhook: Option<Webhook>,
-    /// The caller's idempotency key, folded with user and role.
+    /// The run's key, derived from the caller's idempotency key, user and role.
     pub key: Option<RunKey>,
-    /// A journaled run is taken up (`resume_run_key`): what it was asked stands in its journal.
+    /// Whether this resumes a journaled run (`resume_run_key`); its journal holds the request.
     pub resumed: bool,
-    /// How far the run may go; never beyond the daemon's own settings.
+    /// The run's limits, never above the daemon's own settings.
     pub limits: RunLimits,
+}
+
+/// Tells whether two requests with the same key are the same request: the canonical JSON of
+/// message, task and history.
+pub fn fingerprint(request: &RunRequest) -> String {
+    let task = request.task.to_json();
+    let history = request.history.as_ref().map(|turns| json!(turns));
+    canonical_json(&json!({ "message": request.message, "task": task, "history": history }))
+}
+
+/// A callback URL that is notified of the end of a run. Its address has been checked.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// Where the event is posted.
+    pub url: Url,
+    /// Signs the event; unsigned when absent.
+    pub secret: Option<SecretString>,
+    /// Additional headers of the caller.
+    pub headers: HeaderMap,
 }
 
 /// Which task a run belongs to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TaskTarget {
-    /// One that the backend made.
+    /// An existing task, by its id in the backend.
     Id(String),
-    /// The one with this exact title, made if there is none.
+    /// The task with this exact title; created when there is none.
     Title {
         /// The title.
         title: String,
-        /// For the creation.
+        /// Used when the task is created.
         description: Option<String>,
-        /// For the creation.
+        /// Used when the task is created.
         metadata: Option<Map<String, Value>>,
     },
 }
 
 impl TaskTarget {
-    /// The task as the caller named it.
+    /// The task as the caller named it, for fingerprint and journal.
     pub fn to_json(&self) -> Value {
         match self {
             Self::Id(id) => json!({ "id": id }),
@@ -63,24 +83,24 @@ impl TaskTarget {
     }
 }
 
-/// What `metadata` says about the run itself.
+/// The part of `metadata` that steers the run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunOptions {
-    /// Replaces the workspace's prompt.
+    /// Replaces the system prompt of the workspace.
     pub system_prompt: Option<String>,
     /// Asks for a plan document.
     pub kickoff: Option<Kickoff>,
-    /// The zone of the person.
+    /// The user's time zone.
     pub timezone: Tz,
-    /// How much of the workspace the prompt holds.
+    /// How much of the workspace goes into the prompt.
     pub prompt_mode: PromptMode,
     /// The model tier; the role's own when absent.
     pub model_tier: Option<ModelTier>,
-    /// What sent the message.
+    /// The sender of the message.
     pub kind: RunKind,
 }
 
-/// What sent the message, from `metadata.type`.
+/// The sender of a message, from `metadata.type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunKind {
     /// A person, through the backend.
@@ -94,27 +114,27 @@ pub enum RunKind {
 /// `metadata.kickoff_plan`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kickoff {
-    /// What to put into the plan.
+    /// Instructions for the plan.
     pub note: Option<String>,
     /// The plan document's title.
     pub title: Option<String>,
 }
 
-/// How far a run may go.
+/// The limits of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RunLimits {
-    /// Turns with tools.
+    /// Turns in which the model may call tools.
     pub max_steps: u32,
-    /// Tokens of one answer of the model.
+    /// Output tokens of one model call.
     pub max_output_tokens: Option<u32>,
-    /// US dollars for all calls of the model together.
+    /// US dollars for all model calls together.
     pub max_cost_usd: Option<f64>,
-    /// From the moment the run is accepted.
+    /// Measured from the moment the run is admitted.
     pub timeout: Duration,
 }
 
 impl RunLimits {
-    /// In the form of the request's `limits`.
+    /// The limits in the form of the request's `limits`.
     pub fn to_json(self) -> Value {
         json!({
             "max_steps": self.max_steps,

@@ -1,30 +1,31 @@
-//! A run's events in AG-UI's types. A step is a turn of the model with the tools that it calls.
+//! Encodes a run's updates as AG-UI events. A step is a turn of the model with its tool calls.
 
 use serde_json::{Map, Value, json};
 
-use super::super::live::Told;
+use super::super::run_stream::RunUpdate;
 use super::input::Input;
 use super::run_error;
-use crate::agent::answer::RunAnswer;
-use crate::agent::events::RunEvent;
+use crate::run::answer::RunAnswer;
+use crate::run::events::RunEvent;
 
-/// Turns what is told into events, in the order that the protocol asks for.
-pub(super) struct Teller {
+/// Encodes updates as events, in the order that the protocol requires.
+pub(super) struct Encoder {
     thread_id: String,
     run_id: String,
     state: Map<String, Value>,
-    /// The message that is being told.
+    /// The id of the text message that is open.
     open: Option<String>,
     /// Messages so far.
     messages: u32,
     /// Turns so far.
     turns: u32,
-    /// Tools have answered, so that what comes next is a new turn.
+    /// Whether tools have answered since the turn started, so that the next event starts a new turn.
     answered: bool,
+    /// Whether any text was sent.
     spoke: bool,
 }
 
-impl Teller {
+impl Encoder {
     pub(super) fn new(input: &Input) -> Self {
         Self {
             thread_id: input.thread_id.clone(),
@@ -38,23 +39,24 @@ impl Teller {
         }
     }
 
-    /// A run that its person has given up.
+    /// The events of a run that the user has cancelled.
     pub(super) fn cancelled(&mut self) -> Vec<Value> {
         vec![self.started(), self.finished(&Value::Null, json!({ "type": "cancelled" }))]
     }
 
-    pub(super) fn tell(&mut self, told: Told) -> Vec<Value> {
+    /// The events of one update.
+    pub(super) fn encode(&mut self, update: RunUpdate) -> Vec<Value> {
         let mut out = Vec::new();
-        match told {
-            Told::Event(RunEvent::Start { run_id, task_id, trace_id }) => {
+        match update {
+            RunUpdate::Event(RunEvent::Start { run_id, task_id, trace_id }) => {
                 out.push(self.started());
                 let own = json!({ "run_id": run_id, "task_id": task_id, "trace_id": trace_id });
                 out.push(self.snapshot(own));
-                self.turn(&mut out);
+                self.start_turn(&mut out);
             }
-            Told::Event(RunEvent::Chunk { data }) => self.text(&data, &mut out),
-            Told::Event(RunEvent::ToolCall { id, name, arguments }) => {
-                self.turn(&mut out);
+            RunUpdate::Event(RunEvent::Chunk { data }) => self.text(&data, &mut out),
+            RunUpdate::Event(RunEvent::ToolCall { id, name, arguments }) => {
+                self.start_turn(&mut out);
                 self.close(&mut out);
                 out.push(
                     json!({ "type": "TOOL_CALL_START", "toolCallId": id, "toolCallName": name }),
@@ -63,7 +65,7 @@ impl Teller {
                 out.push(json!({ "type": "TOOL_CALL_ARGS", "toolCallId": id, "delta": delta }));
                 out.push(json!({ "type": "TOOL_CALL_END", "toolCallId": id }));
             }
-            Told::Event(RunEvent::ToolResult { id, ok, duration_ms, .. }) => {
+            RunUpdate::Event(RunEvent::ToolResult { id, ok, duration_ms, .. }) => {
                 let content = json!({ "ok": ok, "duration_ms": duration_ms }).to_string();
                 let message = self.next_message();
                 out.push(json!({
@@ -72,13 +74,13 @@ impl Teller {
                 }));
                 self.answered = true;
             }
-            Told::Done(answer) => self.end(&answer, &mut out),
-            Told::Failed(error) if error.body.code == "run_cancelled" => {
+            RunUpdate::Done(answer) => self.end(&answer, &mut out),
+            RunUpdate::Failed(error) if error.body.code == "run_cancelled" => {
                 self.close(&mut out);
                 self.end_step(&mut out);
                 out.push(self.finished(&Value::Null, json!({ "type": "cancelled" })));
             }
-            Told::Failed(error) => out.push(run_error(&error)),
+            RunUpdate::Failed(error) => out.push(run_error(&error)),
         }
         out
     }
@@ -100,8 +102,8 @@ impl Teller {
         json!({ "type": "STATE_SNAPSHOT", "snapshot": self.state })
     }
 
-    /// Begins a turn, where one is due.
-    fn turn(&mut self, out: &mut Vec<Value>) {
+    /// Starts a new turn if one is due.
+    fn start_turn(&mut self, out: &mut Vec<Value>) {
         if self.turns > 0 && !self.answered {
             return;
         }
@@ -131,7 +133,7 @@ impl Teller {
         if delta.is_empty() {
             return;
         }
-        self.turn(out);
+        self.start_turn(out);
         self.spoke = true;
         let message = match &self.open {
             Some(message) => message.clone(),
@@ -161,18 +163,17 @@ impl Teller {
         self.end_step(out);
         out.push(self.snapshot(json!({
             "run_id": answer.run_id, "task_id": answer.task_id, "trace_id": answer.trace_id,
-            "message_id": answer.message_id,
+            "message_id": answer.message_id(),
         })));
         let interrupts: Vec<_> = answer
-            .tool_requests
+            .tool_requests()
             .iter()
-            .flatten()
             .map(|asked| {
                 json!({
                     "id": asked.id, "reason": "tool_approval",
                     "message": format!("A person has to approve {}.", asked.tool),
                     "metadata": {
-                        "tool": asked.tool, "arguments": asked.arguments, "run_key": answer.run_key,
+                        "tool": asked.tool, "arguments": asked.arguments, "run_key": answer.run_key(),
                     },
                 })
             })

@@ -1,4 +1,4 @@
-//! Something that is fetched from elsewhere, kept, and fetched again behind its users' backs.
+//! A value that is fetched, cached, and refreshed in the background.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,21 +8,21 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-/// How long after a failure it is tried again, when somebody wants it.
-const RETRY: Duration = Duration::from_secs(10);
+/// How long after a failed fetch the next one is made, on demand.
+const RETRY_DELAY: Duration = Duration::from_secs(10);
 
-/// How long a run waits for a thing that has never been there.
+/// How long a run waits for the very first fetch.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 
-/// How long one fetch may take, whatever it does.
-const FETCH_LIMIT: Duration = Duration::from_secs(60);
+/// The timeout of one fetch.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
 
 type Fetch<T> = Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<T>, String>> + Send + Sync>;
 
-/// The newest good value of something, and how the last fetch went. An outage of its source costs
-/// nothing that was there before.
-pub(super) struct Held<T> {
-    /// What it is, in log lines.
+/// The last good value, and the result of the last fetch. While the source is down the old value
+/// stays in use.
+pub(super) struct RefreshingCache<T> {
+    /// The log message of a failed fetch.
     what: &'static str,
     fetch: Fetch<T>,
     fresh: Duration,
@@ -42,26 +42,26 @@ impl<T> Clone for State<T> {
     }
 }
 
-impl<T: Send + Sync + 'static> Held<T> {
-    /// Nothing is fetched yet. A value is used for `fresh` before it is fetched again; a fetch that
-    /// finds the same thing gives the same `Arc`.
+impl<T: Send + Sync + 'static> RefreshingCache<T> {
+    /// An empty cache; nothing is fetched yet. A value is fresh for `fresh`, after that it is fetched
+    /// again on demand. A fetch should return the same `Arc` for an unchanged value.
     pub(super) fn new(what: &'static str, fresh: Duration, fetch: Fetch<T>) -> Self {
         let state = State { value: None, error: None, fetched: None, fetching: false };
         Self { what, fetch, fresh, state: watch::Sender::new(state) }
     }
 
-    /// The newest value. Waits only while the first fetch of all goes on.
+    /// The current value. Waits only for the very first fetch.
     pub(super) async fn get(&self) -> Option<Arc<T>> {
         self.refresh();
         let mut state = self.state.subscribe();
         let settled = state.wait_for(|state| state.value.is_some() || !state.fetching);
-        // Who waits in vain goes on without it.
-        let _in_vain = timeout(FIRST_WAIT, settled).await.map(drop);
+        // On timeout the caller continues without a value.
+        let _timeout = timeout(FIRST_WAIT, settled).await.map(drop);
         self.state.borrow().value.clone()
     }
 
-    /// Waits for a fetch of its own time, and says how it went.
-    pub(super) async fn settled(&self) -> Result<Arc<T>, String> {
+    /// Waits for the fetch that is due or in progress, and returns its result.
+    pub(super) async fn fetch_result(&self) -> Result<Arc<T>, String> {
         self.refresh();
         let mut state = self.state.subscribe();
         let settled = state.wait_for(|state| !state.fetching).await;
@@ -73,22 +73,22 @@ impl<T: Send + Sync + 'static> Held<T> {
         }
     }
 
-    /// Fetches in the background, if it is time.
+    /// Starts a fetch in the background, if one is due.
     pub(super) fn refresh(&self) {
-        let begun = self.state.send_if_modified(|state| {
-            let wait = if state.error.is_some() { RETRY } else { self.fresh };
+        let started = self.state.send_if_modified(|state| {
+            let wait = if state.error.is_some() { RETRY_DELAY } else { self.fresh };
             let due = state.fetched.is_none_or(|at| at.elapsed() >= wait);
-            let begins = due && !state.fetching;
-            state.fetching |= begins;
-            begins
+            let starts = due && !state.fetching;
+            state.fetching |= starts;
+            starts
         });
-        if !begun {
+        if !started {
             return;
         }
         let (what, fetch, sender) = (self.what, (self.fetch)(), self.state.clone());
         tokio::spawn(async move {
-            let fetched = timeout(FETCH_LIMIT, fetch).await;
-            let fetched = fetched.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+            let fetched = timeout(FETCH_TIMEOUT, fetch).await;
+            let fetched = fetched.unwrap_or_else(|_| Err("timeout".to_owned()));
             sender.send_modify(|state| {
                 state.fetching = false;
                 state.fetched = Some(Instant::now());
@@ -98,7 +98,7 @@ impl<T: Send + Sync + 'static> Held<T> {
                         state.value = Some(value);
                     }
                     Err(error) => {
-                        // An outage is said once.
+                        // Each outage is logged once.
                         if state.error.as_ref() != Some(&error) {
                             tracing::warn!("{what}: {error}");
                         }
@@ -109,7 +109,7 @@ impl<T: Send + Sync + 'static> Held<T> {
         });
     }
 
-    /// The value as it is now, and the state in words.
+    /// The current value, and the state for `/health`.
     pub(super) fn report(&self) -> (Option<Arc<T>>, Value) {
         let state = self.state.borrow();
         let status = match (&state.error, &state.value, state.fetching) {
@@ -126,9 +126,9 @@ impl<T: Send + Sync + 'static> Held<T> {
     }
 }
 
-impl<T> std::fmt::Debug for Held<T> {
+impl<T> std::fmt::Debug for RefreshingCache<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Held").finish_non_exhaustive()
+        f.debug_struct("RefreshingCache").finish_non_exhaustive()
     }
 }
 
@@ -149,19 +149,19 @@ mod tests {
                 if n == 1 { Err("down".to_owned()) } else { Ok(Arc::new(n)) }
             })
         });
-        let held = Held::new("it", Duration::from_secs(60), fetch);
-        assert_eq!(held.report().1["status"], "unchecked");
-        assert_eq!(held.get().await.as_deref(), Some(&0));
-        assert_eq!(held.get().await.as_deref(), Some(&0));
+        let cache = RefreshingCache::new("it", Duration::from_secs(60), fetch);
+        assert_eq!(cache.report().1["status"], "unchecked");
+        assert_eq!(cache.get().await.as_deref(), Some(&0));
+        assert_eq!(cache.get().await.as_deref(), Some(&0));
         assert_eq!(asked.load(Ordering::Relaxed), 1, "fresh values are not fetched again");
         tokio::time::sleep(Duration::from_secs(61)).await;
-        assert_eq!(held.settled().await.unwrap_err(), "down");
-        assert_eq!(held.get().await.as_deref(), Some(&0), "what was there goes on to hold");
-        assert_eq!(held.report().1, json!({ "status": "error", "error": "down" }));
+        assert_eq!(cache.fetch_result().await.unwrap_err(), "down");
+        assert_eq!(cache.get().await.as_deref(), Some(&0), "what was there goes on to hold");
+        assert_eq!(cache.report().1, json!({ "status": "error", "error": "down" }));
         assert_eq!(asked.load(Ordering::Relaxed), 2, "a failure is not tried again at once");
-        tokio::time::sleep(RETRY).await;
-        assert_eq!(held.settled().await.as_deref(), Ok(&2));
-        assert_eq!(held.report().1, json!({ "status": "ok" }));
+        tokio::time::sleep(RETRY_DELAY).await;
+        assert_eq!(cache.fetch_result().await.as_deref(), Ok(&2));
+        assert_eq!(cache.report().1, json!({ "status": "ok" }));
     }
 
     #[tokio::test]
@@ -175,11 +175,11 @@ mod tests {
                 Err("down".to_owned())
             })
         });
-        let held = Held::new("it", Duration::ZERO, fetch);
-        let all = futures::future::join_all((0..50).map(|_| held.get())).await;
+        let cache = RefreshingCache::new("it", Duration::ZERO, fetch);
+        let all = futures::future::join_all((0..50).map(|_| cache.get())).await;
         assert!(all.iter().all(Option::is_none));
         assert_eq!(asked.load(Ordering::Relaxed), 1);
-        assert_eq!(held.settled().await.unwrap_err(), "down");
-        assert_eq!(held.report().1, json!({ "status": "error", "error": "down" }));
+        assert_eq!(cache.fetch_result().await.unwrap_err(), "down");
+        assert_eq!(cache.report().1, json!({ "status": "error", "error": "down" }));
     }
 }

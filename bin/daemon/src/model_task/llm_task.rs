@@ -1,4 +1,4 @@
-//! One task for a model, with an answer that a program can use: JSON of a given schema.
+//! One task for a model with an answer for programs: JSON that matches a given schema.
 
 use jsonschema::Validator;
 use llm::error::LlmErrorKind;
@@ -10,34 +10,34 @@ use serde_json::Value;
 use service::trace::TraceId;
 use wombat_core::untrusted::fence_untrusted;
 
-use crate::agent::answer::{RunError, RunErrorKind};
-use crate::errand::Errand;
+use crate::model_task::ModelTask;
+use crate::run::error::{RunError, RunErrorKind};
 use crate::state::App;
 
-/// The most validation errors that are told.
+/// How many validation errors are reported.
 const MAX_ERRORS: usize = 20;
 
-/// What is asked for.
+/// A task.
 pub(crate) struct LlmTask {
     /// What to do.
     pub(crate) prompt: String,
-    /// What to do it with.
+    /// The input of the task.
     pub(crate) input: Option<Value>,
-    /// What the answer must be, and what checks it.
+    /// The schema of the answer, and its validator.
     pub(crate) schema: Option<(Value, Validator)>,
-    /// Another model than the default one.
+    /// The model; the default one when absent.
     pub(crate) model: Option<ModelRef>,
     /// 0 to 2.
     pub(crate) temperature: Option<f64>,
-    /// The most tokens of the answer.
+    /// The limit on output tokens.
     pub(crate) max_tokens: Option<u32>,
 }
 
-/// What came of it.
+/// The result of a task.
 pub(crate) struct Outcome {
     /// The answer: JSON with a schema, else text.
     pub(crate) output: Value,
-    /// What is wrong with it; empty when it fits, or when there is no schema.
+    /// Validation errors; empty when the answer matches, or when there is no schema.
     pub(crate) errors: Vec<String>,
     /// The model that answered.
     pub(crate) model: String,
@@ -48,21 +48,22 @@ pub(crate) struct Outcome {
 }
 
 /// Compiles a schema (draft 7, 2019-09 or 2020-12 by its `$schema`, else the newest). References to
-/// other documents are refused: nothing is fetched.
+/// other documents are rejected; nothing is fetched.
 pub(crate) fn compile(schema: &Value) -> Result<Validator, String> {
     if !schema.is_object() {
         return Err("must be a JSON Schema: an object".to_owned());
     }
-    jsonschema::validator_for(schema).map_err(|error| format!("is no valid JSON Schema: {error}"))
+    jsonschema::validator_for(schema)
+        .map_err(|error| format!("is not a valid JSON Schema: {error}"))
 }
 
-/// Asks; an answer that does not fit is sent back once with what is wrong with it.
+/// Calls the model; an answer that does not match is sent back once with its validation errors.
 pub(crate) async fn run(app: &App, trace: &TraceId, task: LlmTask) -> Result<Outcome, RunError> {
-    let mut errand = Errand::begin(app, trace)?;
+    let mut model_task = ModelTask::begin(app, trace)?;
     let mut request = request(app, &task);
-    let mut completion = first(&mut errand, &mut request).await?;
+    let mut completion = first_call(&mut model_task, &mut request).await?;
     let Some((_, validator)) = &task.schema else {
-        let (usage, cost) = errand.used();
+        let (usage, cost) = model_task.used();
         let output = Value::String(text_of(&completion)?);
         return Ok(Outcome { output, errors: Vec::new(), model: completion.model, usage, cost });
     };
@@ -74,27 +75,30 @@ pub(crate) async fn run(app: &App, trace: &TraceId, task: LlmTask) -> Result<Out
             errors.join("\n- ")
         );
         request.messages.push(Message::user(told));
-        completion = errand.ask(&request).await?;
+        completion = model_task.call(&request).await?;
         (output, errors) = check(&text_of(&completion)?, validator);
     }
-    let (usage, cost) = errand.used();
+    let (usage, cost) = model_task.used();
     Ok(Outcome { output, errors, model: completion.model, usage, cost })
 }
 
-/// Asks with the provider's structured output, and without where the provider refuses that. (The
-/// prompt says the same, and the answer is checked in any case.)
-async fn first(errand: &mut Errand<'_>, request: &mut LlmRequest) -> Result<Completion, RunError> {
-    match errand.ask(request).await {
+/// The first call: with the provider's structured output, and without where the provider rejects the
+/// schema. (The prompt holds the schema, too, and the answer is validated in any case.)
+async fn first_call(
+    model_task: &mut ModelTask<'_>,
+    request: &mut LlmRequest,
+) -> Result<Completion, RunError> {
+    match model_task.call(request).await {
         Err(error)
             if request.response_schema.is_some()
                 && matches!(error.kind, RunErrorKind::Llm(LlmErrorKind::InvalidRequest, _)) =>
         {
             tracing::info!(
                 cause = error.cause,
-                "the provider does not take the schema; asking without"
+                "provider rejected the response schema; retrying without it"
             );
             request.response_schema = None;
-            errand.ask(request).await
+            model_task.call(request).await
         }
         asked => asked,
     }
@@ -136,7 +140,7 @@ fn text_of(completion: &Completion) -> Result<String, RunError> {
     Ok(completion.message.text.clone())
 }
 
-/// The answer as JSON, and what is wrong with it.
+/// The answer as JSON, and its validation errors.
 fn check(text: &str, validator: &Validator) -> (Value, Vec<String>) {
     let output: Value = match serde_json::from_str(unfenced(text)) {
         Ok(output) => output,
@@ -153,7 +157,7 @@ fn check(text: &str, validator: &Validator) -> (Value, Vec<String>) {
     (output, errors)
 }
 
-/// Models like to put JSON into a code block.
+/// The text without the code block that models like to put JSON into.
 fn unfenced(text: &str) -> &str {
     let text = text.trim();
     let Some(rest) = text.strip_prefix("```") else { return text };

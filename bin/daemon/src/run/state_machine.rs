@@ -1,8 +1,8 @@
-//! The run as a pure state machine: what has been said, what is to be done next. No IO.
+//! The run as a pure state machine: the conversation so far, and what to do next. No IO.
 //!
-//! The driver asks [`RunState::next`], does what it says, and reports back with
+//! The driver takes [`RunState::next`], does it, and reports back with
 //! [`RunState::on_completion`] or [`RunState::on_tool_results`]. The state is plain data and can be
-//! serialised, so that a run can be written down after each step and taken up elsewhere.
+//! serialised.
 
 use std::collections::HashMap;
 
@@ -11,11 +11,11 @@ use llm::request::{AssistantMessage, Message, ToolCall, ToolChoice};
 use mc_client::idempotency::canonical_json;
 use serde::{Deserialize, Serialize};
 
-/// What the model is told when it hit its output limit.
-const GO_ON: &str = "Your answer was cut off at the output limit. Go on exactly where it stopped, \
+/// The instruction after an answer that hit the output limit.
+const CONTINUE: &str = "Your answer was cut off at the output limit. Go on exactly where it stopped, \
                      without repeating anything.";
 
-/// What the model is told when it has used up its turns.
+/// The instruction once all turns with tools are used up.
 const SUM_UP: &str = "You have used all your tool calls for this message. Answer now with what you \
                       have; say plainly what could not be finished.";
 
@@ -24,39 +24,39 @@ const SUM_UP: &str = "You have used all your tool calls for this message. Answer
 pub struct RunState {
     /// The conversation so far, system prompt first.
     messages: Vec<Message>,
-    /// How many of them the run began with.
+    /// How many of the messages the run started with.
     opening: usize,
-    /// Turns with tools that the model may have.
+    /// The limit on turns with tools.
     max_steps: u32,
-    /// Turns with tools that it has had.
+    /// Turns so far.
     steps: u32,
-    /// The text of a turn that was cut off, which the next turn continues.
+    /// The text of a turn that hit the output limit; the next turn continues it.
     cut_off: Option<String>,
     /// Whether the one continuation has been used.
     continued: bool,
     /// How often each call (tool and canonical arguments) has been made.
     seen: HashMap<String, u32>,
-    /// What comes next.
+    /// The next step.
     phase: Phase,
 }
 
-/// Where a run stands.
+/// The next step of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Phase {
-    /// The model is to be asked.
+    /// Call the model.
     Ask,
-    /// These calls are to be made.
+    /// Make these tool calls.
     Tools(Vec<PlannedCall>),
-    /// The reply is there.
+    /// Store this reply.
     Reply { text: String, finish_reason: FinishReason },
     /// The model ended without a usable reply.
-    Failed(Dead),
+    Failed(FailReason),
 }
 
-/// What the driver is to do next.
+/// What the driver has to do next.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Next<'a> {
-    /// Ask the model with these messages.
+    /// Call the model with these messages.
     Ask {
         /// The conversation.
         messages: &'a [Message],
@@ -73,19 +73,19 @@ pub enum Next<'a> {
         finish_reason: FinishReason,
     },
     /// End the run without a reply.
-    Fail(Dead),
+    Fail(FailReason),
 }
 
 /// Why a run ends without a reply although the model answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Dead {
+pub enum FailReason {
     /// The model's answer was empty.
     EmptyReply,
     /// A content filter stopped the model.
     ContentFiltered,
 }
 
-/// A tool call that is to be made, with its place among equal ones.
+/// A tool call to make, with its position among equal calls of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlannedCall {
     /// What the model asked for.
@@ -95,13 +95,13 @@ pub struct PlannedCall {
     pub nth: u32,
 }
 
-/// What makes two calls equal.
+/// Two calls are equal when this text is.
 fn identity(call: &ToolCall) -> String {
     format!("{}\n{}", call.name, canonical_json(&call.arguments))
 }
 
 impl RunState {
-    /// A run that begins with this conversation.
+    /// A run that starts with this conversation.
     pub fn new(messages: Vec<Message>, max_steps: u32) -> Self {
         Self {
             opening: messages.len(),
@@ -115,7 +115,7 @@ impl RunState {
         }
     }
 
-    /// What is to be done next.
+    /// What to do next.
     pub fn next(&self) -> Next<'_> {
         match &self.phase {
             Phase::Ask => Next::Ask { messages: &self.messages, tool_choice: self.tool_choice() },
@@ -142,11 +142,11 @@ impl RunState {
             .unwrap_or_default()
     }
 
-    /// Takes the model's answer.
+    /// Processes the model's answer.
     pub fn on_completion(&mut self, completion: Completion) {
         let Completion { message, finish_reason, .. } = completion;
         if finish_reason == FinishReason::ContentFilter {
-            self.phase = Phase::Failed(Dead::ContentFiltered);
+            self.phase = Phase::Failed(FailReason::ContentFiltered);
             return;
         }
         let tools_allowed = self.tool_choice() == ToolChoice::Auto;
@@ -163,19 +163,19 @@ impl RunState {
         if finish_reason == FinishReason::Length && !self.continued && !text.trim().is_empty() {
             self.continued = true;
             self.messages.push(Message::assistant(text.clone()));
-            self.messages.push(Message::user(GO_ON));
+            self.messages.push(Message::user(CONTINUE));
             self.cut_off = Some(text);
             return;
         }
         self.phase = if text.trim().is_empty() {
-            Phase::Failed(Dead::EmptyReply)
+            Phase::Failed(FailReason::EmptyReply)
         } else {
             Phase::Reply { text, finish_reason }
         };
     }
 
-    /// Of the calls that are being made, these ended without anybody knowing whether they took
-    /// effect. The next equal call is the same one again, under the same key, and not one more.
+    /// Marks the current calls whose effect is unknown. The next equal call counts as the same one:
+    /// it gets the same idempotency key, so that it does not take effect twice.
     pub fn on_unclear(&mut self, unclear: &[bool]) {
         let Phase::Tools(calls) = &self.phase else { return };
         for (planned, _) in calls.iter().zip(unclear).filter(|(_, unclear)| **unclear) {
@@ -185,7 +185,7 @@ impl RunState {
         }
     }
 
-    /// Takes the results of the calls that [`Next::CallTools`] named, in the same order.
+    /// Processes the results of the calls of [`Next::CallTools`], in the same order.
     pub fn on_tool_results(&mut self, results: Vec<String>) {
         let Phase::Tools(calls) = std::mem::replace(&mut self.phase, Phase::Ask) else {
             return;
@@ -222,121 +222,4 @@ impl RunState {
 }
 
 #[cfg(test)]
-mod tests {
-    use llm::event::Usage;
-    use llm::model::Provider;
-    use serde_json::json;
-
-    use super::*;
-
-    fn answer(text: &str, calls: &[(&str, i64)], finish_reason: FinishReason) -> Completion {
-        let tool_calls = calls
-            .iter()
-            .enumerate()
-            .map(|(i, (name, x))| ToolCall {
-                id: format!("c{i}"),
-                name: (*name).to_owned(),
-                arguments: json!({ "x": x }),
-                provider_state: None,
-            })
-            .collect();
-        Completion {
-            message: AssistantMessage { text: text.to_owned(), tool_calls },
-            finish_reason,
-            usage: Usage::default(),
-            model: "m".to_owned(),
-            provider: Provider::Offline,
-        }
-    }
-
-    fn started(max_steps: u32) -> RunState {
-        RunState::new(vec![Message::system("s"), Message::user("hello")], max_steps)
-    }
-
-    #[test]
-    fn a_plain_answer_is_the_reply() {
-        let mut run = started(16);
-        run.on_completion(answer("hi", &[], FinishReason::Stop));
-        assert_eq!(run.next(), Next::Reply { text: "hi", finish_reason: FinishReason::Stop });
-    }
-
-    #[test]
-    fn tool_results_go_back_in_the_order_of_the_calls() {
-        let mut run = started(16);
-        run.on_completion(answer("let me see", &[("a", 1), ("b", 2)], FinishReason::ToolCalls));
-        let Next::CallTools(calls) = run.next() else { panic!("{run:?}") };
-        assert_eq!(calls.len(), 2);
-        run.on_tool_results(vec!["one".into(), "two".into()]);
-        let Next::Ask { messages, tool_choice } = run.next() else { panic!("{run:?}") };
-        assert_eq!(tool_choice, ToolChoice::Auto);
-        let results: Vec<_> = messages
-            .iter()
-            .filter_map(|m| match m {
-                Message::Tool { call_id, content, .. } => {
-                    Some((call_id.as_str(), content.as_str()))
-                }
-                _ => None,
-            })
-            .collect();
-        assert_eq!(results, [("c0", "one"), ("c1", "two")]);
-    }
-
-    #[test]
-    fn equal_calls_are_counted_over_the_whole_run() {
-        let mut run = started(16);
-        for expected in [vec![1, 2, 1], vec![3, 4, 2]] {
-            run.on_completion(answer("", &[("a", 1), ("a", 1), ("a", 2)], FinishReason::ToolCalls));
-            let Next::CallTools(calls) = run.next() else { panic!("{run:?}") };
-            assert_eq!(calls.iter().map(|c| c.nth).collect::<Vec<_>>(), expected);
-            run.on_tool_results(vec![String::new(); 3]);
-        }
-    }
-
-    #[test]
-    fn after_the_last_step_the_model_sums_up_without_tools() {
-        let mut run = started(2);
-        for _ in 0..2 {
-            assert!(matches!(run.next(), Next::Ask { tool_choice: ToolChoice::Auto, .. }));
-            run.on_completion(answer("", &[("a", 1)], FinishReason::ToolCalls));
-            run.on_tool_results(vec!["r".into()]);
-        }
-        let Next::Ask { messages, tool_choice } = run.next() else { panic!("{run:?}") };
-        assert_eq!(tool_choice, ToolChoice::None);
-        assert_eq!(messages.last(), Some(&Message::user(SUM_UP)));
-        run.on_completion(answer("done", &[("a", 1)], FinishReason::ToolCalls));
-        assert!(matches!(run.next(), Next::Reply { text: "done", .. }));
-    }
-
-    #[test]
-    fn a_turn_cut_off_at_the_output_limit_goes_on_once() {
-        let mut run = started(16);
-        run.on_completion(answer("one, ", &[], FinishReason::Length));
-        assert!(matches!(run.next(), Next::Ask { .. }));
-        run.on_completion(answer("two, ", &[], FinishReason::Length));
-        assert_eq!(
-            run.next(),
-            Next::Reply { text: "one, two, ", finish_reason: FinishReason::Length }
-        );
-    }
-
-    #[test]
-    fn an_empty_or_filtered_answer_is_no_reply() {
-        let mut run = started(16);
-        run.on_completion(answer(" \n", &[], FinishReason::Stop));
-        assert_eq!(run.next(), Next::Fail(Dead::EmptyReply));
-        let mut run = started(16);
-        run.on_completion(answer("half", &[], FinishReason::ContentFilter));
-        assert_eq!(run.next(), Next::Fail(Dead::ContentFiltered));
-    }
-
-    #[test]
-    fn the_state_survives_being_written_down() {
-        let mut run = started(3);
-        run.on_completion(answer("t", &[("a", 1)], FinishReason::ToolCalls));
-        let text = serde_json::to_string(&run).unwrap();
-        let mut again: RunState = serde_json::from_str(&text).unwrap();
-        assert_eq!(again, run);
-        again.on_tool_results(vec!["r".into()]);
-        assert!(matches!(again.next(), Next::Ask { .. }));
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! The runs that are going on in this instance: how they are found, joined, cancelled and counted.
+//! The runs of this instance that are in flight: admission, joining by key, cancellation, draining.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,15 +9,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::agent::answer::{RunAnswer, RunError, RunErrorKind};
-use crate::agent::meter::Meter;
-use crate::usage::UsageBook;
+use super::answer::RunAnswer;
+use super::error::{RunError, RunErrorKind};
+use super::meter::Meter;
+use super::usage::UsageBook;
 
-/// How many cancelled keys are remembered. Where the backend journals runs, the journal remembers
-/// them all; this covers the instance's own lifetime.
+/// How many cancelled keys are remembered in memory. A backend with a run journal remembers them all
+/// and for good.
 const CANCELLED_KEYS: usize = 10_000;
 
-/// How a run ended.
+/// How a run ended: shared, since several requests with one key may wait for it.
 pub type Outcome = Result<Arc<RunAnswer>, RunError>;
 
 /// All runs of this instance.
@@ -30,9 +31,9 @@ pub struct Runs {
 struct Inner {
     table: Mutex<Table>,
     slots: Arc<Semaphore>,
-    /// No new runs are taken.
+    /// Cancelled once no new runs are admitted.
     draining: CancellationToken,
-    /// The runs still going on are dropped.
+    /// Cancelled once the runs still in flight are to be dropped.
     interrupted: CancellationToken,
     tracker: TaskTracker,
     book: Arc<UsageBook>,
@@ -47,17 +48,17 @@ struct Table {
 
 #[derive(Debug, Clone)]
 struct Keyed {
-    /// `None` where the journal knows what it was asked.
+    /// `None` for a resumed run: its journal holds the request.
     fingerprint: Option<String>,
     outcome: watch::Receiver<Option<Outcome>>,
 }
 
-/// One run, as others can see and stop it.
+/// A run in flight as seen from outside: its usage can be read, and it can be cancelled.
 #[derive(Debug)]
 pub struct RunHandle {
     /// The run's id.
     pub run_id: String,
-    /// What it has used.
+    /// What it has used so far.
     pub meter: Meter,
     cancel: CancellationToken,
     interrupted: CancellationToken,
@@ -65,7 +66,7 @@ pub struct RunHandle {
 }
 
 impl RunHandle {
-    /// Waits until the run is to be dropped, and says why.
+    /// Completes when the run has to stop, with the reason.
     pub async fn stopped(&self) -> RunErrorKind {
         tokio::select! {
             () = self.cancel.cancelled() => RunErrorKind::Cancelled,
@@ -74,27 +75,28 @@ impl RunHandle {
     }
 }
 
-/// A run's place in the table. Dropping it takes the run out and books what it used.
+/// An admitted run: holds its slot and its entry in the table until it is dropped. When the run did
+/// not come to its end, the model call in flight is then booked by estimate.
 #[derive(Debug)]
 pub struct Registration {
     /// The run.
     pub handle: Arc<RunHandle>,
     runs: Runs,
-    /// Whether the usage was booked by a run that came to its end.
+    /// Whether the run came to its end, so that its usage is booked exactly.
     settled: bool,
     _slot: OwnedSemaphorePermit,
 }
 
-/// What a request with a key finds.
+/// The result of [`Runs::join`].
 pub enum Joined {
-    /// Nobody runs it: this one does, and tells the others.
+    /// No run with this key is in flight: the caller runs it and sends the outcome to the others.
     First(watch::Sender<Option<Outcome>>),
-    /// It is already going on.
+    /// A run with this key is in flight; its outcome comes here.
     Other(watch::Receiver<Option<Outcome>>),
 }
 
 impl Runs {
-    /// Room for this many runs at once.
+    /// A table that admits `max_concurrent` runs at once.
     pub fn new(max_concurrent: usize, book: Arc<UsageBook>) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -108,7 +110,10 @@ impl Runs {
         }
     }
 
-    /// Takes a run in, or says why not.
+    /// Admits a run.
+    ///
+    /// # Errors
+    /// `Overloaded` when all slots are taken, `Draining` when the daemon is stopping.
     pub fn register(&self, run_id: String, key: Option<RunKey>) -> Result<Registration, RunError> {
         let slot = self.inner.slots.clone().try_acquire_owned().map_err(|_| {
             let retry_after = Some(std::time::Duration::from_secs(1));
@@ -121,7 +126,7 @@ impl Runs {
             interrupted: self.inner.interrupted.clone(),
             key,
         });
-        // Under the lock, so that whoever counts the runs after draining has begun counts them all.
+        // Checked under the lock: a run is either refused or counted by the drain.
         self.table(|table| {
             if self.is_draining() {
                 return Err(RunError::new(RunErrorKind::Draining));
@@ -132,8 +137,10 @@ impl Runs {
         Ok(Registration { handle, runs: self.clone(), settled: false, _slot: slot })
     }
 
-    /// Joins the run with this key, or becomes it. The same key with another request is a
-    /// conflict; a key that was cancelled stays cancelled.
+    /// Joins the run with this key, or becomes it.
+    ///
+    /// # Errors
+    /// `KeyConflict` when the key belongs to another request, `Cancelled` when its run was cancelled.
     pub fn join(&self, key: &RunKey, fingerprint: Option<&str>) -> Result<Joined, RunError> {
         self.table(|table| {
             if table.cancelled.contains(key) {
@@ -154,12 +161,12 @@ impl Runs {
         })
     }
 
-    /// The run with this key has ended; the next request with it starts anew.
-    pub fn leave(&self, key: &RunKey) {
+    /// Frees the key of a run that has ended; the next request with it starts anew.
+    pub fn release_key(&self, key: &RunKey) {
         self.table(|table| table.by_key.remove(key));
     }
 
-    /// Cancels a run on purpose. Returns what it used so far, or `None` when no such run is here.
+    /// Cancels a run. Returns what it used so far, or `None` when no such run is in flight here.
     pub fn cancel(&self, run_id: &str) -> Option<Usage> {
         let handle = self.table(|table| {
             let handle = table.by_id.get(run_id)?.clone();
@@ -172,30 +179,30 @@ impl Runs {
             Some(handle)
         })?;
         handle.cancel.cancel();
-        Some(handle.meter.receipt())
+        Some(handle.meter.total_with_estimate())
     }
 
-    /// How many runs are going on.
+    /// How many runs are in flight.
     pub fn in_flight(&self) -> usize {
         self.table(|table| table.by_id.len())
     }
 
-    /// Whether new runs are refused.
+    /// Whether the daemon is draining: new runs are refused.
     pub fn is_draining(&self) -> bool {
         self.inner.draining.is_cancelled()
     }
 
-    /// From now on no new runs.
+    /// Stops admitting new runs.
     pub fn start_draining(&self) {
         self.table(|_| self.inner.draining.cancel());
     }
 
-    /// Drops the runs that are still going on; whoever waits for one gets `draining`.
+    /// Drops the runs still in flight; their callers get the error `draining`.
     pub fn interrupt(&self) {
         self.inner.interrupted.cancel();
     }
 
-    /// Runs that go on without their caller, and everything else that must end before the program.
+    /// Background tasks that must end before the program does.
     pub fn tracker(&self) -> &TaskTracker {
         &self.inner.tracker
     }
@@ -206,7 +213,7 @@ impl Runs {
 }
 
 impl Registration {
-    /// The run came to its end: what it used is exact.
+    /// The run came to its end: its usage is exact, and nothing is booked by estimate.
     pub fn settle(&mut self) {
         self.settled = true;
     }
@@ -217,13 +224,13 @@ impl Drop for Registration {
         self.runs.table(|table| table.by_id.remove(&self.handle.run_id));
         let unfinished = self.handle.meter.read().in_flight;
         if let (false, Some(prompt_tokens)) = (self.settled, unfinished) {
-            // The provider may charge for a call that was dropped; the estimate is booked so that
-            // the total is not too low.
+            // The provider may charge for the dropped call; without the estimate the total would be
+            // too low.
             self.runs.inner.book.add_estimate(prompt_tokens, 0);
             tracing::info!(
                 run_id = self.handle.run_id,
                 prompt_tokens,
-                "run dropped in the middle of a model call; its prompt is booked by estimate"
+                "run dropped during a model call; its prompt tokens are booked by estimate"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! The tools: `ask_{role}` is a run of that role.
+//! The tools: a call of `ask_{role}` is a run of that role.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -7,19 +7,19 @@ use http::{HeaderMap, header};
 use serde_json::{Map, Value, json};
 
 use super::super::error::ApiError;
-use super::super::live::{Live, Told};
-use super::super::order::{KEY_HEADER, Order, USER_HEADER, header_text};
+use super::super::protocol_request::{KEY_HEADER, ProtocolRequest, USER_HEADER, header_text};
+use super::super::run_stream::{RunStream, RunUpdate};
 use super::super::sse::{self, Event};
-use super::calls::{Place, Running};
+use super::calls::{CallEntry, Running};
 use super::rpc::{Fault, answered, failed};
 use super::{Incoming, session};
-use crate::agent::answer::RunAnswer;
-use crate::agent::events::RunEvent;
+use crate::run::answer::RunAnswer;
+use crate::run::events::RunEvent;
 use crate::state::App;
 
 const PREFIX: &str = "ask_";
 
-/// What stands in a call's arguments.
+/// The arguments of a call, with their descriptions.
 const ARGUMENTS: [(&str, &str); 5] = [
     ("message", "What the agent is asked or told."),
     ("task_id", "An existing task whose thread this is."),
@@ -28,7 +28,7 @@ const ARGUMENTS: [(&str, &str); 5] = [
     ("resume_run_key", "Takes up a run that waited for a person's approval."),
 ];
 
-/// Faults of the request itself; any other failure is a result that the caller's model may read.
+/// Errors of the request itself; any other failure is a tool result that the caller's model reads.
 const BAD_INPUT: [&str; 2] = ["invalid_payload", "role_not_found"];
 
 /// `tools/list`.
@@ -56,32 +56,32 @@ pub(super) fn list(app: &App) -> Value {
     json!({ "tools": tools })
 }
 
-/// `tools/call`: as a stream where the caller wants to hear of progress and can.
+/// `tools/call`; as an event stream where the caller asks for progress and accepts one.
 pub(super) async fn call(incoming: Incoming<'_>) -> Result<Response, Fault> {
-    let order = read(&incoming)?;
-    let place = incoming.calls.begin(session(incoming.headers), &incoming.id);
+    let protocol_request = read(&incoming)?;
+    let entry = incoming.calls.begin(session(incoming.headers), &incoming.id);
     let token = incoming.params.get("_meta").map(|meta| meta["progressToken"].clone());
-    let token = token.filter(|token| !token.is_null() && takes_events(incoming.headers));
+    let token = token.filter(|token| !token.is_null() && accepts_events(incoming.headers));
     let Incoming { app, trace, id, .. } = incoming;
     let begun = async {
-        let request = order.check(&app, &trace).await?;
-        Live::start(app.clone(), request, trace).await
+        let request = protocol_request.validate(&app, &trace).await?;
+        RunStream::start(app.clone(), request, trace).await
     };
-    let running = place.running.clone();
+    let running = entry.running.clone();
     let begun = tokio::select! {
         begun = begun => begun,
         () = running.cancelled.cancelled() => return Err(cancelled()),
     };
-    let mut live = match begun {
-        Ok(live) => live,
+    let mut updates = match begun {
+        Ok(updates) => updates,
         Err(error) if BAD_INPUT.contains(&error.body.code) => return Err(Fault::from(&error)),
         Err(error) => return Ok(Json(answered(&id, failure(&error))).into_response()),
     };
     if let Some(token) = token {
-        return Ok(stream_of(app, live, id, token, place));
+        return Ok(stream_of(app, updates, id, token, entry));
     }
-    while let Some(told) = live.next().await {
-        if let Some(result) = result_of(&app, &running, &told) {
+    while let Some(update) = updates.next().await {
+        if let Some(result) = result_of(&app, &running, &update) {
             return Ok(Json(answered(&id, result)).into_response());
         }
     }
@@ -92,12 +92,12 @@ fn cancelled() -> Fault {
     Fault::params("the call was cancelled")
 }
 
-fn takes_events(headers: &HeaderMap) -> bool {
+fn accepts_events(headers: &HeaderMap) -> bool {
     header_text(headers, header::ACCEPT.as_str())
         .is_some_and(|accept| accept.contains("text/event-stream"))
 }
 
-fn read(incoming: &Incoming<'_>) -> Result<Order, Fault> {
+fn read(incoming: &Incoming<'_>) -> Result<ProtocolRequest, Fault> {
     let name = incoming.params.get("name").and_then(Value::as_str).unwrap_or_default();
     let role = name
         .strip_prefix(PREFIX)
@@ -123,7 +123,7 @@ fn read(incoming: &Incoming<'_>) -> Result<Order, Fault> {
     if message.is_none() && resume.is_none() {
         return Err(Fault::params("message: is required"));
     }
-    Ok(Order {
+    Ok(ProtocolRequest {
         user: incoming.user(),
         user_field: USER_HEADER,
         role: role.to_owned(),
@@ -132,36 +132,36 @@ fn read(incoming: &Incoming<'_>) -> Result<Order, Fault> {
         task_title,
         key: key.or_else(|| header_text(incoming.headers, KEY_HEADER)),
         resume,
-        ..Order::default()
+        ..ProtocolRequest::default()
     })
 }
 
-fn stream_of(app: App, live: Live, id: Value, token: Value, place: Place) -> Response {
+fn stream_of(app: App, updates: RunStream, id: Value, token: Value, entry: CallEntry) -> Response {
     let mut progress = 0_u64;
-    let events = live.flat_map(move |told| {
-        let data = match (result_of(&app, &place.running, &told), told) {
+    let events = updates.flat_map(move |update| {
+        let data = match (result_of(&app, &entry.running, &update), update) {
             (Some(result), _) => Some(answered(&id, result)),
-            (None, Told::Event(event)) => {
+            (None, RunUpdate::Event(event)) => {
                 progress += 1;
-                Some(notification(&token, progress, &words(&event)))
+                Some(notification(&token, progress, &progress_message(&event)))
             }
-            (None, Told::Done(_) | Told::Failed(_)) => None,
+            (None, RunUpdate::Done(_) | RunUpdate::Failed(_)) => None,
         };
         stream::iter(data.map(|data| Event::data(data.to_string())))
     });
     sse::response(events)
 }
 
-/// The end of a call, if this is it.
-fn result_of(app: &App, running: &Running, told: &Told) -> Option<Value> {
-    match told {
-        Told::Event(RunEvent::Start { run_id, .. }) => {
+/// The result of a call, if this update ends it.
+fn result_of(app: &App, running: &Running, update: &RunUpdate) -> Option<Value> {
+    match update {
+        RunUpdate::Event(RunEvent::Start { run_id, .. }) => {
             running.started(app, run_id);
             None
         }
-        Told::Event(_) => None,
-        Told::Done(answer) => Some(success(answer)),
-        Told::Failed(error) => Some(failure(error)),
+        RunUpdate::Event(_) => None,
+        RunUpdate::Done(answer) => Some(success(answer)),
+        RunUpdate::Failed(error) => Some(failure(error)),
     }
 }
 
@@ -172,8 +172,8 @@ fn notification(token: &Value, progress: u64, message: &str) -> Value {
     })
 }
 
-/// What a person is told of an event; more text is told as it is.
-fn words(event: &RunEvent) -> String {
+/// An event as a progress message.
+fn progress_message(event: &RunEvent) -> String {
     match event {
         RunEvent::Start { .. } => "started".to_owned(),
         RunEvent::Chunk { data } => data.clone(),
@@ -184,13 +184,7 @@ fn words(event: &RunEvent) -> String {
 }
 
 fn success(answer: &RunAnswer) -> Value {
-    let waits: Vec<_> =
-        answer.tool_requests.iter().flatten().map(|asked| asked.tool.as_str()).collect();
-    let text = if waits.is_empty() || !answer.response.is_empty() {
-        answer.response.clone()
-    } else {
-        format!("Waiting for a person to approve: {}.", waits.join(", "))
-    };
+    let text = answer.display_text();
     json!({ "content": [{ "type": "text", "text": text }], "structuredContent": answer })
 }
 

@@ -1,5 +1,5 @@
-//! What the protocols of others ask for, as a [`RunRequest`]: the same checks, the same scope and
-//! the same limits as `POST /api/agents/send`.
+//! A run that is requested over another protocol (A2A, AG-UI, OpenAI, MCP), validated into a
+//! [`RunRequest`] by the same rules, scope and limits as `POST /api/agents/send`.
 
 use std::collections::BTreeMap;
 
@@ -11,45 +11,46 @@ use service::trace::TraceId;
 use wombat_core::session::{Role, SessionKey, UserId};
 
 use super::error::ApiError;
+use super::options::{read_limits, read_options};
 use super::resume;
-use super::send::{MAX_KEY_BYTES, read_limits, read_options};
-use crate::agent::request::{RunRequest, TaskTarget};
+use super::send::MAX_KEY_BYTES;
+use crate::run::request::{RunRequest, TaskTarget};
 use crate::state::App;
 
-/// The user, where a protocol has no place for one.
+/// The user, for protocols that have no field for one.
 pub(super) const USER_HEADER: &str = "x-wombat-user";
-/// The task, where a protocol has no place for one.
+/// The task, for protocols that have no field for one.
 pub(super) const TASK_HEADER: &str = "x-wombat-task-id";
-/// A conversation by name: the title of its task.
+/// The name of a conversation, which becomes the title of its task.
 pub(super) const SESSION_HEADER: &str = "x-wombat-session";
-/// Takes up a run that waited for a person.
+/// Resumes a run that waited for approval.
 pub(super) const RESUME_HEADER: &str = "x-wombat-resume-run-key";
-/// Makes a run safe to repeat.
+/// Makes a run safe to retry.
 pub(super) const KEY_HEADER: &str = "idempotency-key";
 
-/// The task of runs that name none, where `WOMBAT_DEFAULT_TASK` names none either.
+/// The task's title when neither the request nor `WOMBAT_DEFAULT_TASK` names one.
 const CHAT_TASK: &str = "Chat";
 
-/// A run that was asked for in some protocol. Texts are as they came.
+/// A run as a protocol's client requested it, not validated yet.
 #[derive(Debug, Default)]
-pub(super) struct Order {
+pub(super) struct ProtocolRequest {
     /// The tenant.
     pub user: String,
-    /// Where the user stands in the request, for the error.
+    /// The field or header of the request that names the user, for errors.
     pub user_field: &'static str,
     /// The agent.
     pub role: String,
-    /// What the person said.
+    /// The user's message.
     pub message: String,
-    /// Earlier turns; `None` means the task's thread.
+    /// Earlier turns; `None` loads the task's thread.
     pub history: Option<Vec<Message>>,
     /// The task's id.
     pub task_id: Option<String>,
-    /// The title of a task to find or create, where there is no id.
+    /// The title of a task to find or create, used when there is no id.
     pub task_title: Option<String>,
-    /// The caller's key for this run.
+    /// The caller's idempotency key.
     pub key: Option<String>,
-    /// A run to take up.
+    /// The key of a run to resume.
     pub resume: Option<String>,
     /// As in `send`.
     pub metadata: Map<String, Value>,
@@ -57,8 +58,11 @@ pub(super) struct Order {
     pub limits: Map<String, Value>,
 }
 
-impl Order {
-    /// The tenant; or what is wrong with it.
+impl ProtocolRequest {
+    /// The tenant, validated.
+    ///
+    /// # Errors
+    /// The problem, by the name of the field.
     pub(super) fn user(&self) -> Result<UserId, BTreeMap<String, String>> {
         UserId::parse(&self.user).map_err(|error| {
             let why =
@@ -67,8 +71,11 @@ impl Order {
         })
     }
 
-    /// Checks it in full.
-    pub(super) async fn check(self, app: &App, trace: &TraceId) -> Result<RunRequest, ApiError> {
+    /// Validates everything; a resumed run is loaded from its journal.
+    ///
+    /// # Errors
+    /// All invalid fields at once; an unknown role; a run that cannot be resumed.
+    pub(super) async fn validate(self, app: &App, trace: &TraceId) -> Result<RunRequest, ApiError> {
         let mut problems = BTreeMap::new();
         let user = self.user().map_err(|error| problems.extend(error));
         if self.key.as_ref().is_some_and(|key| key.len() > MAX_KEY_BYTES) {
@@ -108,7 +115,7 @@ impl Order {
     }
 }
 
-/// A role of the workspace. Protocols list the roles, so that one that is not listed is not there.
+/// A role of the workspace. (Protocols list the roles, so that others do not exist.)
 pub(super) fn known_role(app: &App, name: &str) -> Result<Role, ApiError> {
     let roles = app.workspace.snapshot().agents();
     let found = roles.into_iter().map(|agent| agent.role).find(|role| role.as_str() == name);
@@ -121,7 +128,7 @@ pub(super) fn known_role(app: &App, name: &str) -> Result<Role, ApiError> {
     })
 }
 
-/// A header's text, where it is there and not blank.
+/// A header's text, where it is present and not blank.
 pub(super) fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
     let value = headers.get(name)?;
     let text = String::from_utf8_lossy(value.as_bytes()).trim().to_owned();

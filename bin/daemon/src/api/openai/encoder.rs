@@ -1,26 +1,27 @@
-//! A run's answer as a chat completion, whole or in chunks.
+//! Encodes a run's answer as a chat completion, whole or in chunks.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use llm::event::FinishReason;
 use serde_json::{Value, json};
 
-use super::super::live::Told;
+use super::super::run_stream::RunUpdate;
 use super::error_body;
 use super::read::Streamed;
-use crate::agent::answer::RunAnswer;
-use crate::agent::events::RunEvent;
+use crate::run::answer::RunAnswer;
+use crate::run::events::RunEvent;
 
-/// Writes one answer in OpenAI's form.
-pub(super) struct Shape {
+/// Encodes one answer in OpenAI's form.
+pub(super) struct Encoder {
     model: String,
     created: u64,
     id: String,
     pub(super) wanted: Option<Streamed>,
-    /// Whether any text was told.
+    /// Whether any text was sent.
     spoke: bool,
 }
 
-impl Shape {
+impl Encoder {
     pub(super) fn new(model: &str, wanted: Option<Streamed>) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let id = String::new();
@@ -28,7 +29,7 @@ impl Shape {
     }
 
     pub(super) fn completion(&self, answer: &RunAnswer) -> Value {
-        let text = said(answer);
+        let text = answer.display_text();
         json!({
             "id": completion_id(&answer.run_id),
             "object": "chat.completion",
@@ -41,37 +42,37 @@ impl Shape {
                 "finish_reason": finish_reason(answer),
             }],
             "usage": usage(answer),
-            "wombat": beside(answer),
+            "wombat": extension(answer),
         })
     }
 
-    /// What one thing that is told becomes: the data of events.
-    pub(super) fn told(&mut self, told: Told) -> Vec<String> {
-        match told {
-            Told::Event(RunEvent::Start { run_id, .. }) => {
+    /// The data of the events of one update.
+    pub(super) fn encode(&mut self, update: RunUpdate) -> Vec<String> {
+        match update {
+            RunUpdate::Event(RunEvent::Start { run_id, .. }) => {
                 self.id = completion_id(&run_id);
                 vec![self.chunk(json!({ "role": "assistant", "content": "" }), Value::Null)]
             }
-            Told::Event(RunEvent::Chunk { data }) => {
+            RunUpdate::Event(RunEvent::Chunk { data }) => {
                 self.spoke = true;
                 vec![self.chunk(json!({ "content": data }), Value::Null)]
             }
-            // The agent's own tools: the caller is not to run them. They are told at the end.
-            Told::Event(RunEvent::ToolCall { .. } | RunEvent::ToolResult { .. }) => Vec::new(),
-            Told::Done(answer) => self.end(&answer),
-            Told::Failed(error) => vec![error_body(&error).to_string()],
+            // The agent's own tools, which the caller must not run. They are reported at the end.
+            RunUpdate::Event(RunEvent::ToolCall { .. } | RunEvent::ToolResult { .. }) => Vec::new(),
+            RunUpdate::Done(answer) => self.end(&answer),
+            RunUpdate::Failed(error) => vec![error_body(&error).to_string()],
         }
     }
 
     fn end(&self, answer: &RunAnswer) -> Vec<String> {
         let mut events = Vec::new();
         if !self.spoke {
-            events.push(self.chunk(json!({ "content": said(answer) }), Value::Null));
+            events.push(self.chunk(json!({ "content": answer.display_text() }), Value::Null));
         }
         let mut last = self.object(json!([{
             "index": 0, "delta": {}, "logprobs": null, "finish_reason": finish_reason(answer),
         }]));
-        last["wombat"] = beside(answer);
+        last["wombat"] = extension(answer);
         events.push(last.to_string());
         if self.wanted.is_some_and(|wanted| wanted.with_usage) {
             let mut counted = self.object(json!([]));
@@ -100,21 +101,11 @@ fn completion_id(run_id: &str) -> String {
     format!("chatcmpl-{run_id}")
 }
 
-/// The reply; where the run waits for a person, a sentence that says so.
-fn said(answer: &RunAnswer) -> String {
-    let waits: Vec<_> =
-        answer.tool_requests.iter().flatten().map(|asked| asked.tool.as_str()).collect();
-    if waits.is_empty() || !answer.response.is_empty() {
-        return answer.response.clone();
-    }
-    format!("Waiting for a person to approve: {}.", waits.join(", "))
-}
-
 fn finish_reason(answer: &RunAnswer) -> &'static str {
-    match answer.finish_reason.as_deref() {
-        Some("length") => "length",
-        Some("content_filter") => "content_filter",
-        Some(_) | None => "stop",
+    match answer.finish_reason {
+        Some(FinishReason::Length) => "length",
+        Some(FinishReason::ContentFilter) => "content_filter",
+        Some(FinishReason::Stop | FinishReason::ToolCalls | FinishReason::Other) | None => "stop",
     }
 }
 
@@ -128,12 +119,12 @@ fn usage(answer: &RunAnswer) -> Value {
     })
 }
 
-/// What OpenAI's form has no place for: the run's answer, but for the reply itself.
-fn beside(answer: &RunAnswer) -> Value {
-    let mut beside = serde_json::to_value(answer).unwrap_or_default();
-    if let Value::Object(fields) = &mut beside {
+/// The parts of the run's answer that OpenAI's form has no field for.
+fn extension(answer: &RunAnswer) -> Value {
+    let mut extension = serde_json::to_value(answer).unwrap_or_default();
+    if let Value::Object(fields) = &mut extension {
         fields.remove("response");
         fields.remove("usage");
     }
-    beside
+    extension
 }

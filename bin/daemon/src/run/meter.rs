@@ -1,9 +1,11 @@
-//! What a run has used: counted as it goes, readable from outside while it runs.
+//! What a run has used so far: tokens and price, readable from outside while the run goes on.
 
 use std::sync::{Mutex, PoisonError};
 
 use llm::Cost;
 use llm::event::{Completion, Usage};
+use llm::request::{Message, ToolList, ToolSpec};
+use wombat_core::workspace::estimate_tokens;
 
 /// The running total of one run.
 #[derive(Debug, Default)]
@@ -16,7 +18,7 @@ pub struct Tally {
     pub usage: Usage,
     /// Their price; `None` when a call's model has no known price.
     pub cost: Option<Cost>,
-    /// Prompt tokens, by estimate, of a call that is under way.
+    /// Estimated prompt tokens of a model call that is in flight.
     pub in_flight: Option<u64>,
 }
 
@@ -27,18 +29,18 @@ impl Default for Tally {
 }
 
 impl Meter {
-    /// A call begins whose prompt has about this many tokens.
-    pub fn call_begins(&self, estimated_prompt_tokens: u64) {
+    /// A model call starts; its prompt has about this many tokens.
+    pub fn call_started(&self, estimated_prompt_tokens: u64) {
         self.write(|tally| tally.in_flight = Some(estimated_prompt_tokens));
     }
 
-    /// The call came to an end without an answer that is paid for.
+    /// The call failed before there was any answer, so that nothing is charged.
     pub fn call_failed(&self) {
         self.write(|tally| tally.in_flight = None);
     }
 
-    /// The call broke off in the middle of its answer; what it used is an estimate.
-    pub fn call_broke(&self, usage: Usage, price: Option<Cost>) {
+    /// The answer broke off in the middle; what the call used is an estimate.
+    pub fn call_interrupted(&self, usage: Usage, price: Option<Cost>) {
         self.write(|tally| {
             tally.in_flight = None;
             tally.usage += usage;
@@ -47,7 +49,7 @@ impl Meter {
     }
 
     /// The call was answered.
-    pub fn call_ends(&self, completion: &Completion) {
+    pub fn call_finished(&self, completion: &Completion) {
         let price = llm::cost(&completion.model, completion.provider, &completion.usage);
         self.write(|tally| {
             tally.in_flight = None;
@@ -59,14 +61,13 @@ impl Meter {
         });
     }
 
-    /// The total so far.
+    /// The total of the finished calls, and the call in flight.
     pub fn read(&self) -> Tally {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The total with the call under way counted by its estimate: the receipt of a run that is
-    /// dropped.
-    pub fn receipt(&self) -> Usage {
+    /// The total including the estimate of the call in flight: what a cancelled run is charged.
+    pub fn total_with_estimate(&self) -> Usage {
         let tally = self.read();
         let estimate = tally.in_flight.unwrap_or_default();
         let mut usage = tally.usage;
@@ -78,4 +79,23 @@ impl Meter {
     fn write(&self, change: impl FnOnce(&mut Tally)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
+}
+
+/// About how many tokens a prompt has: messages and tool definitions.
+pub fn estimate(messages: &[Message], tools: &ToolList) -> u64 {
+    let of_message = |message: &Message| match message {
+        Message::System { content } | Message::User { content } | Message::Tool { content, .. } => {
+            estimate_tokens(content)
+        }
+        Message::Assistant(turn) => {
+            let calls = turn.tool_calls.iter();
+            estimate_tokens(&turn.text)
+                + calls.map(|call| estimate_tokens(&call.arguments.to_string())).sum::<usize>()
+        }
+    };
+    let of_tool = |tool: &ToolSpec| {
+        estimate_tokens(&tool.description) + estimate_tokens(&tool.parameters.to_string())
+    };
+    let of_tools = tools.size(|tools| tools.iter().map(of_tool).sum::<usize>() as u64);
+    messages.iter().map(of_message).sum::<usize>() as u64 + of_tools
 }

@@ -1,18 +1,18 @@
-//! What a run tells while it goes on. `stream` passes it on; `send` lets it pass.
+//! The events of a run while it goes on. Streaming endpoints forward them; `send` ignores them.
 
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
-/// How many events may wait for a slow reader before the run waits for it.
+/// How many events are buffered for a slow reader before the run waits for it.
 const EVENT_BUFFER: usize = 64;
 
 /// One event of a run, before its end.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum RunEvent {
-    /// The run begins.
+    /// The run has started.
     Start {
         /// This run.
         run_id: String,
@@ -23,10 +23,10 @@ pub enum RunEvent {
     },
     /// More text.
     Chunk {
-        /// The piece.
+        /// The next piece of text.
         data: String,
     },
-    /// A tool is being called.
+    /// A tool call starts.
     ToolCall {
         /// The call's id.
         id: String,
@@ -35,13 +35,13 @@ pub enum RunEvent {
         /// Its arguments.
         arguments: Value,
     },
-    /// A tool has answered.
+    /// A tool call has ended.
     ToolResult {
         /// The call's id.
         id: String,
         /// The tool.
         name: String,
-        /// Whether it did what was asked.
+        /// Whether the call succeeded.
         ok: bool,
         /// How long it took, milliseconds.
         duration_ms: u64,
@@ -65,25 +65,26 @@ impl RunEvent {
 pub struct EventSink(Option<mpsc::Sender<RunEvent>>);
 
 impl EventSink {
-    /// Nobody listens.
-    pub fn silent() -> Self {
+    /// A sink without a listener: events are not even built.
+    pub fn disabled() -> Self {
         Self(None)
     }
 
-    /// A bounded channel to one reader; a reader that is slow slows the run, and costs no memory.
+    /// A bounded channel to one reader: a slow reader slows the run down (backpressure) instead of
+    /// costing memory.
     pub fn channel() -> (Self, mpsc::Receiver<RunEvent>) {
         let (sender, receiver) = mpsc::channel(EVENT_BUFFER);
         (Self(Some(sender)), receiver)
     }
 
-    /// Whether anybody wants to see the text as it comes.
-    pub fn is_live(&self) -> bool {
+    /// Whether somebody listens, so that the model's text is streamed.
+    pub fn is_enabled(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Tells an event. The event is only built when somebody listens. A reader that has gone is
-    /// not an error here: its run is dropped by whoever holds it.
-    pub async fn tell(&self, event: impl FnOnce() -> RunEvent) {
+    /// Sends an event, which is built only when somebody listens. A reader that is gone is no error
+    /// here: the owner of the run drops it.
+    pub async fn send(&self, event: impl FnOnce() -> RunEvent) {
         if let Some(sender) = &self.0 {
             let _reader_gone = sender.send(event()).await;
         }

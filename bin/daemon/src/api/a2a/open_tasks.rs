@@ -1,6 +1,6 @@
-//! The tasks that are being worked on in this instance: how they stand, and who wants to hear of it.
+//! The tasks with a run in flight in this instance: their state, and the subscribers to its changes.
 //!
-//! A run goes on when its reader leaves; the protocol's clients come back with `SubscribeToTask`.
+//! A run continues when its client disconnects; clients come back with `SubscribeToTask`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,10 +12,10 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::super::error::ApiError;
-use super::super::live::{Live, Told};
+use super::super::run_stream::{RunStream, RunUpdate};
 use super::fault::Fault;
-use crate::agent::answer::RunAnswer;
-use crate::agent::events::RunEvent;
+use crate::run::answer::{Ending, RunAnswer};
+use crate::run::events::RunEvent;
 use crate::state::App;
 
 pub(super) const WORKING: &str = "TASK_STATE_WORKING";
@@ -24,20 +24,21 @@ pub(super) const INPUT_REQUIRED: &str = "TASK_STATE_INPUT_REQUIRED";
 const CANCELED: &str = "TASK_STATE_CANCELED";
 const FAILED: &str = "TASK_STATE_FAILED";
 
-/// How many events may wait for a slow reader; one that is slower gets the task as it stands.
-const EVENTS: usize = 256;
+/// How many events are buffered for a slow subscriber; one that falls behind gets the whole task
+/// instead.
+const EVENT_BUFFER: usize = 256;
 
 /// The id of the one artifact that a task has: the agent's reply.
 pub(super) const REPLY: &str = "reply";
 
-/// Whose task it is: user, role, the task's id.
+/// User, role, and the task's id.
 pub(super) type TaskKey = (String, String, String);
 
-/// All tasks of this instance. There are never more than there are runs.
+/// All open tasks of this instance, bounded by the number of concurrent runs.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Open(Arc<Mutex<HashMap<TaskKey, Arc<OpenTask>>>>);
+pub(super) struct OpenTasks(Arc<Mutex<HashMap<TaskKey, Arc<OpenTask>>>>);
 
-/// A task that a run works on, or has just worked on.
+/// A task with a run in flight, or one that has just ended.
 #[derive(Debug)]
 pub(super) struct OpenTask {
     id: String,
@@ -45,12 +46,12 @@ pub(super) struct OpenTask {
     view: Mutex<View>,
 }
 
-/// How it stands.
+/// The state that clients see.
 #[derive(Debug)]
 struct View {
     state: &'static str,
     text: String,
-    /// What the state is about, for a person.
+    /// A description of the state for a person.
     note: String,
     metadata: Map<String, Value>,
     /// `None` once the run has ended.
@@ -108,30 +109,30 @@ impl OpenTask {
             "artifact": artifact(text), "append": append, "lastChunk": last } })
     }
 
-    /// Takes what the run tells, and passes it on.
-    fn take(&self, told: &Told) {
+    /// Applies an update of the run, and publishes it to the subscribers.
+    fn apply(&self, update: &RunUpdate) {
         self.view(|view| {
-            let events = match told {
-                Told::Event(RunEvent::Start { .. }) => Vec::new(),
-                Told::Event(RunEvent::Chunk { data }) => {
+            let events = match update {
+                RunUpdate::Event(RunEvent::Start { .. }) => Vec::new(),
+                RunUpdate::Event(RunEvent::Chunk { data }) => {
                     let append = !view.text.is_empty();
                     view.text.push_str(data);
                     vec![self.artifact_update(data, append, false)]
                 }
-                Told::Event(RunEvent::ToolCall { name, .. }) => {
+                RunUpdate::Event(RunEvent::ToolCall { name, .. }) => {
                     view.note = format!("calls {name}");
                     vec![self.status_update(view)]
                 }
-                Told::Event(RunEvent::ToolResult { name, ok, .. }) => {
+                RunUpdate::Event(RunEvent::ToolResult { name, ok, .. }) => {
                     view.note = format!("{name} {}", if *ok { "is done" } else { "has failed" });
                     vec![self.status_update(view)]
                 }
-                Told::Done(answer) => self.done(view, answer),
-                Told::Failed(error) => self.failed(view, error),
+                RunUpdate::Done(answer) => self.done(view, answer),
+                RunUpdate::Failed(error) => self.failed(view, error),
             };
             if let Some(listeners) = &view.events {
                 for event in events {
-                    // Nobody has to listen.
+                    // There may be no subscriber.
                     let _ = listeners.send(event);
                 }
             }
@@ -142,10 +143,9 @@ impl OpenTask {
         if let Ok(Value::Object(all)) = serde_json::to_value(answer) {
             view.metadata = all.into_iter().filter(|(name, _)| name != "response").collect();
         }
-        if let Some(waiting) = &answer.tool_requests {
-            let tools: Vec<_> = waiting.iter().map(|asked| asked.tool.as_str()).collect();
+        if matches!(answer.ending, Ending::AwaitingApproval { .. }) {
             view.state = INPUT_REQUIRED;
-            view.note = format!("Waiting for a person to approve: {}.", tools.join(", "));
+            view.note = answer.waiting_text();
             return vec![self.status_update(view)];
         }
         view.state = COMPLETED;
@@ -153,7 +153,7 @@ impl OpenTask {
         view.note.clone_from(&answer.response);
         let mut events = Vec::new();
         if !view.text.is_empty() {
-            // The reply in place of its pieces, among which may be words between calls of tools.
+            // The reply replaces its chunks, which may include text between tool calls.
             events.push(self.artifact_update(&view.text, false, true));
         }
         events.push(self.status_update(view));
@@ -168,16 +168,16 @@ impl OpenTask {
         vec![self.status_update(view)]
     }
 
-    /// The task as it stands, and then all that happens to it.
+    /// The task as it is now, followed by all further events.
     pub(super) fn follow(self: &Arc<Self>) -> impl Stream<Item = Value> + Send + 'static {
-        let (first, news) = self.listen();
+        let (first, news) = self.subscribe();
         let task = Arc::clone(self);
         let rest = stream::unfold((task, news), |(task, news)| async move {
             let mut news = news?;
             match news.recv().await {
                 Ok(event) => Some((event, (task, Some(news)))),
                 Err(RecvError::Lagged(_)) => {
-                    let (now, news) = task.listen();
+                    let (now, news) = task.subscribe();
                     Some((now, (task, news)))
                 }
                 Err(RecvError::Closed) => None,
@@ -186,8 +186,8 @@ impl OpenTask {
         stream::once(std::future::ready(first)).chain(rest)
     }
 
-    /// Both at the same moment, so that nothing is told twice or not at all.
-    fn listen(&self) -> (Value, Option<broadcast::Receiver<Value>>) {
+    /// The task and a subscription from the same moment, so that no event is lost or doubled.
+    fn subscribe(&self) -> (Value, Option<broadcast::Receiver<Value>>) {
         self.view(|view| {
             let news = view.events.as_ref().map(broadcast::Sender::subscribe);
             (json!({ "task": self.task(view) }), news)
@@ -196,25 +196,25 @@ impl OpenTask {
 
     /// Waits until the run has ended.
     pub(super) async fn ended(&self) {
-        let (_, news) = self.listen();
+        let (_, news) = self.subscribe();
         let Some(mut news) = news else { return };
         while !matches!(news.recv().await, Err(RecvError::Closed)) {}
     }
 }
 
-impl Open {
-    /// Takes a run in that has begun, and sees it to its end.
+impl OpenTasks {
+    /// Registers a run that has started, and applies its updates until it ends.
     pub(super) async fn begin(
         &self,
         app: &App,
         user: String,
         role: String,
-        mut live: Live,
+        mut updates: RunStream,
     ) -> Result<Arc<OpenTask>, Fault> {
-        let (run_id, id) = match live.next().await {
-            Some(Told::Event(RunEvent::Start { run_id, task_id, .. })) => (run_id, task_id),
-            Some(Told::Failed(error)) => return Err(error.into()),
-            Some(Told::Event(_) | Told::Done(_)) | None => {
+        let (run_id, id) = match updates.next().await {
+            Some(RunUpdate::Event(RunEvent::Start { run_id, task_id, .. })) => (run_id, task_id),
+            Some(RunUpdate::Failed(error)) => return Err(error.into()),
+            Some(RunUpdate::Event(_) | RunUpdate::Done(_)) | None => {
                 return Err(ApiError::internal().into());
             }
         };
@@ -223,20 +223,21 @@ impl Open {
             text: String::new(),
             note: String::new(),
             metadata: [("run_id".to_owned(), json!(run_id))].into_iter().collect(),
-            events: Some(broadcast::Sender::new(EVENTS)),
+            events: Some(broadcast::Sender::new(EVENT_BUFFER)),
         };
         let task = Arc::new(OpenTask { id: id.clone(), run_id, view: Mutex::new(view) });
-        let place = Place { open: self.clone(), key: (user, role, id), task: Arc::clone(&task) };
-        self.table(|table| table.insert(place.key.clone(), Arc::clone(&task)));
+        let entry =
+            Entry { open_tasks: self.clone(), key: (user, role, id), task: Arc::clone(&task) };
+        self.table(|table| table.insert(entry.key.clone(), Arc::clone(&task)));
         app.runs.tracker().spawn(async move {
-            while let Some(told) = live.next().await {
-                place.task.take(&told);
+            while let Some(update) = updates.next().await {
+                entry.task.apply(&update);
             }
         });
         Ok(task)
     }
 
-    /// A task that is being worked on here.
+    /// An open task of this instance.
     pub(super) fn find(&self, key: &TaskKey) -> Option<Arc<OpenTask>> {
         self.table(|table| table.get(key).cloned())
     }
@@ -246,17 +247,17 @@ impl Open {
     }
 }
 
-/// A task's place in the table; dropping it takes it out, and lets its listeners go.
-struct Place {
-    open: Open,
+/// A task's entry in the table; dropping it removes the entry and closes the subscriptions.
+struct Entry {
+    open_tasks: OpenTasks,
     key: TaskKey,
     task: Arc<OpenTask>,
 }
 
-impl Drop for Place {
+impl Drop for Entry {
     fn drop(&mut self) {
-        self.open.table(|table| {
-            // Another run may work on the same task by now.
+        self.open_tasks.table(|table| {
+            // Another run may have replaced the entry.
             if table.get(&self.key).is_some_and(|there| Arc::ptr_eq(there, &self.task)) {
                 table.remove(&self.key);
             }

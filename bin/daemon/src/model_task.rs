@@ -1,5 +1,8 @@
-//! Model calls that are no run of an agent (`/compact`, `/llm-task`): admitted, timed, counted and
-//! dropped like one.
+//! Model calls outside of an agent's run (`/compact`, `/llm-task`): admitted, limited in time, counted
+//! and cancelled like a run.
+
+pub(crate) mod compact;
+pub(crate) mod llm_task;
 
 use llm::event::{Completion, Usage};
 use llm::request::LlmRequest;
@@ -9,30 +12,33 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::agent::answer::{RunError, RunErrorKind};
-use crate::agent::model::estimate;
-use crate::runs::Registration;
+use crate::run::error::{RunError, RunErrorKind};
+use crate::run::meter::estimate;
+use crate::run::registry::Registration;
 use crate::state::App;
 
-/// What the offline script sees as the role of these calls.
+/// The role of these calls, for offline scripts.
 const ROLE: &str = "system";
 
-/// One errand, with its place among the runs.
-pub(crate) struct Errand<'a> {
+/// One task, with its slot among the runs.
+pub(crate) struct ModelTask<'a> {
     app: &'a App,
     registration: Registration,
     deadline: Instant,
-    call: CallContext,
-    /// Names it on every log line.
-    named: tracing::Span,
+    call_context: CallContext,
+    /// The log span with its ids.
+    log_span: tracing::Span,
 }
 
-impl<'a> Errand<'a> {
-    /// Takes a place, or says why there is none.
+impl<'a> ModelTask<'a> {
+    /// Takes a slot.
+    ///
+    /// # Errors
+    /// `Overloaded` or `Draining`.
     pub(crate) fn begin(app: &'a App, trace: &TraceId) -> Result<Self, RunError> {
         let registration = app.runs.register(Uuid::now_v7().to_string(), None)?;
         let deadline = Instant::now() + app.settings.run_timeout;
-        let call = CallContext {
+        let call_context = CallContext {
             traceparent: Some(trace.traceparent()),
             deadline: Some(deadline),
             role: ROLE.to_owned(),
@@ -40,26 +46,27 @@ impl<'a> Errand<'a> {
             tally: Tally::default(),
         };
         let run_id = &registration.handle.run_id;
-        let named = tracing::error_span!("errand", run_id, trace_id = %trace);
-        Ok(Self { app, registration, deadline, call, named })
+        let log_span = tracing::error_span!("model_task", run_id, trace_id = %trace);
+        Ok(Self { app, registration, deadline, call_context, log_span })
     }
 
-    /// Asks the model. Dropping the errand drops the call.
-    pub(crate) async fn ask(&mut self, request: &LlmRequest) -> Result<Completion, RunError> {
+    /// Calls the model. Dropping the future cancels the call.
+    pub(crate) async fn call(&mut self, request: &LlmRequest) -> Result<Completion, RunError> {
         let handle = &self.registration.handle;
-        handle.meter.call_begins(estimate(&request.messages, &request.tools));
+        handle.meter.call_started(estimate(&request.messages, &request.tools));
         let begun = Instant::now();
-        self.call.tally = Tally::default();
-        let asked = self.app.llm.complete(request, &self.call).instrument(self.named.clone());
+        self.call_context.tally = Tally::default();
+        let asked =
+            self.app.llm.complete(request, &self.call_context).instrument(self.log_span.clone());
         let asked = tokio::select! {
             asked = timeout_at(self.deadline, asked) => asked,
             why = handle.stopped() => return Err(RunError::new(why)),
         };
         let answered = asked.as_ref().ok().and_then(|asked| asked.as_ref().ok());
-        self.app.metrics.model(&request.model, answered, &self.call.tally, begun.elapsed());
+        self.app.metrics.model(&request.model, answered, &self.call_context.tally, begun.elapsed());
         match asked {
             Ok(Ok(completion)) => {
-                handle.meter.call_ends(&completion);
+                handle.meter.call_finished(&completion);
                 self.app.book.add(&completion);
                 Ok(completion)
             }
@@ -71,7 +78,7 @@ impl<'a> Errand<'a> {
         }
     }
 
-    /// What it has used so far.
+    /// Tokens and price so far.
     pub(crate) fn used(&self) -> (Usage, Option<Cost>) {
         let tally = self.registration.handle.meter.read();
         (tally.usage, tally.cost)

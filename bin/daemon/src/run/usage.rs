@@ -1,4 +1,4 @@
-//! What this instance has used since it started.
+//! Model usage of this instance since it started.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -32,13 +32,13 @@ pub struct UsageTotals {
     pub total_input_tokens: u64,
     /// Tokens of the answers.
     pub total_output_tokens: u64,
-    /// Both together.
+    /// Input and output tokens together.
     pub total_tokens: u64,
-    /// Of those, tokens that are estimates, because a run was dropped in the middle of a call.
+    /// Of those, estimated tokens of calls that were dropped or broke off.
     pub estimated_tokens: u64,
-    /// Their price; calls of models without a known price count nothing here.
+    /// Their price; calls of models with an unknown price count as 0.
     pub total_cost: f64,
-    /// Calls of models without a known price.
+    /// Calls of models with an unknown price.
     pub unpriced_requests: u64,
     /// `USD`.
     pub currency: &'static str,
@@ -79,7 +79,7 @@ impl UsageBook {
         });
     }
 
-    /// Books a call that was dropped, or broke off, before its answer was whole.
+    /// Books a call that was dropped or broke off before its answer was complete.
     pub fn add_estimate(&self, prompt_tokens: u64, completion_tokens: u64) {
         let tokens = prompt_tokens + completion_tokens;
         self.write(|report| {

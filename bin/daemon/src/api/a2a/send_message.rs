@@ -1,20 +1,22 @@
-//! A message of the protocol, read as an [`Order`].
+//! Reads a message of the protocol as a [`ProtocolRequest`].
 
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
-use super::super::order::{Order, RESUME_HEADER, TASK_HEADER, USER_HEADER, header_text};
+use super::super::protocol_request::{
+    ProtocolRequest, RESUME_HEADER, TASK_HEADER, USER_HEADER, header_text,
+};
 use super::fault::{Fault, Kind};
 
-/// What a `SendMessageRequest` asks for.
+/// A `SendMessageRequest`.
 #[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) order: Order,
-    /// Whether the answer is the task as it stands, and not its end.
+pub(super) struct SendMessage {
+    pub(super) request: ProtocolRequest,
+    /// Whether the task is returned at once instead of when the run has ended.
     pub(super) returns_at_once: bool,
 }
 
-fn wrong(path: &str, why: &str) -> Fault {
+fn invalid(path: &str, why: &str) -> Fault {
     Fault::new(Kind::Params, format!("{path}: {why}"))
 }
 
@@ -25,7 +27,7 @@ fn object<'a>(
     match of.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Object(object)) => Ok(Some(object)),
-        Some(_) => Err(wrong(name, "must be an object")),
+        Some(_) => Err(invalid(name, "must be an object")),
     }
 }
 
@@ -34,92 +36,96 @@ fn text(of: &Map<String, Value>, name: &str) -> Result<Option<String>, Fault> {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(wrong(&format!("message.{name}"), "must be a string")),
+        Some(_) => Err(invalid(&format!("message.{name}"), "must be a string")),
     }
 }
 
-/// Reads a request for a role.
+/// Reads a `SendMessageRequest` to a role.
 pub(super) fn read(
     role: &str,
     headers: &HeaderMap,
     request: &Map<String, Value>,
-) -> Result<Asked, Fault> {
-    let message = object(request, "message")?.ok_or_else(|| wrong("message", "is required"))?;
+) -> Result<SendMessage, Fault> {
+    let message = object(request, "message")?.ok_or_else(|| invalid("message", "is required"))?;
     let key = text(message, "messageId")?;
-    let key = key.ok_or_else(|| wrong("message.messageId", "is required"))?;
+    let key = key.ok_or_else(|| invalid("message.messageId", "is required"))?;
     if message.get("role").and_then(Value::as_str) != Some("ROLE_USER") {
-        return Err(wrong("message.role", "must be ROLE_USER"));
+        return Err(invalid("message.role", "must be ROLE_USER"));
     }
     let none = Map::new();
     let configuration = object(request, "configuration")?.unwrap_or(&none);
     if object(configuration, "taskPushNotificationConfig")?.is_some_and(|config| !config.is_empty())
     {
-        let why = "the daemon notifies nobody; a webhook of its own API does";
+        let why = "push notifications are not supported; use a webhook of POST /api/agents/send";
         return Err(Fault::new(Kind::PushNotSupported, why));
     }
-    takes_text(configuration)?;
+    check_accepts_text(configuration)?;
     let task_id = text(message, "taskId")?;
     let context_id = text(message, "contextId")?;
     if let (Some(task), Some(context)) = (&task_id, &context_id)
         && task != context
     {
-        return Err(wrong("message.contextId", "is not that of the task, whose id it is here"));
+        return Err(invalid(
+            "message.contextId",
+            "differs from taskId; here a task is its own context",
+        ));
     }
     let given = object(message, "metadata")?.unwrap_or(&none);
     let resume = text(given, "resume_run_key")?.or_else(|| header_text(headers, RESUME_HEADER));
-    let words = words(message)?;
-    if words.trim().is_empty() && resume.is_none() {
-        return Err(wrong("message.parts", "have no text"));
+    let content = text_of_parts(message)?;
+    if content.trim().is_empty() && resume.is_none() {
+        return Err(invalid("message.parts", "must contain text"));
     }
     let task_id = task_id.or(context_id).or_else(|| header_text(headers, TASK_HEADER));
-    // Who names no task begins one: its title is what it is about, and the message's own id, so that
-    // the same message again is in the same task.
+    // Without a task id a new task is created. Its title holds the beginning of the message and of
+    // its id, so that a retry of the message finds the same task.
     let title = || {
-        let about: String = words.lines().next().unwrap_or_default().chars().take(60).collect();
+        let about: String = content.lines().next().unwrap_or_default().chars().take(60).collect();
         format!("{} ({})", about.trim(), key.chars().take(8).collect::<String>())
     };
     let task_title = text(given, "task_title")?.unwrap_or_else(title);
-    let order = Order {
+    let request = ProtocolRequest {
         user: header_text(headers, USER_HEADER).unwrap_or_default(),
         user_field: USER_HEADER,
         role: role.to_owned(),
-        message: words,
+        message: content,
         task_title: Some(task_title),
         task_id,
         key: Some(key),
         resume,
-        ..Order::default()
+        ..ProtocolRequest::default()
     };
     let at_once = configuration.get("returnImmediately");
-    Ok(Asked { order, returns_at_once: at_once.and_then(Value::as_bool).unwrap_or(false) })
+    Ok(SendMessage { request, returns_at_once: at_once.and_then(Value::as_bool).unwrap_or(false) })
 }
 
-/// Refuses a client that takes no text.
-fn takes_text(configuration: &Map<String, Value>) -> Result<(), Fault> {
+/// Rejects a client that does not accept text.
+fn check_accepts_text(configuration: &Map<String, Value>) -> Result<(), Fault> {
     let modes = configuration.get("acceptedOutputModes").and_then(Value::as_array);
     let is_text = |mode: &Value| {
         let mode = mode.as_str().unwrap_or_default();
         mode == "text" || mode.starts_with("text/") || mode == "*/*"
     };
     match modes {
-        Some(modes) if !modes.is_empty() && !modes.iter().any(is_text) => {
-            Err(Fault::new(Kind::ContentType, "acceptedOutputModes: the agents answer with text"))
-        }
+        Some(modes) if !modes.is_empty() && !modes.iter().any(is_text) => Err(Fault::new(
+            Kind::ContentType,
+            "acceptedOutputModes: the agents answer with text only",
+        )),
         Some(_) | None => Ok(()),
     }
 }
 
-/// The text of all parts; JSON data is text to the model, too.
-fn words(message: &Map<String, Value>) -> Result<String, Fault> {
+/// The text of all parts; JSON data becomes text.
+fn text_of_parts(message: &Map<String, Value>) -> Result<String, Fault> {
     let parts = message.get("parts").and_then(Value::as_array);
-    let parts = parts.ok_or_else(|| wrong("message.parts", "are required"))?;
+    let parts = parts.ok_or_else(|| invalid("message.parts", "are required"))?;
     let mut words = Vec::with_capacity(parts.len());
     for (n, part) in parts.iter().enumerate() {
         match (part.get("text"), part.get("data")) {
             (Some(Value::String(text)), _) => words.push(text.clone()),
             (None, Some(data)) => words.push(data.to_string()),
             _ => {
-                let why = format!("message.parts.{n}: only text and data are taken");
+                let why = format!("message.parts.{n}: only text and data are supported");
                 return Err(Fault::new(Kind::ContentType, why));
             }
         }
@@ -133,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    fn reading(message: Value, configuration: Value) -> Result<Asked, Fault> {
+    fn reading(message: Value, configuration: Value) -> Result<SendMessage, Fault> {
         let request = json!({ "message": message, "configuration": configuration });
         read("scout", &HeaderMap::new(), request.as_object().unwrap())
     }
@@ -145,8 +151,8 @@ mod tests {
     #[test]
     fn a_message_is_an_order() {
         let asked = reading(message(), json!({ "returnImmediately": true })).unwrap();
-        assert_eq!(asked.order.message, "Do it.\n\n{\"a\":1}");
-        assert_eq!(asked.order.key.as_deref(), Some("m1"));
+        assert_eq!(asked.request.message, "Do it.\n\n{\"a\":1}");
+        assert_eq!(asked.request.key.as_deref(), Some("m1"));
         assert!(asked.returns_at_once);
     }
 

@@ -1,0 +1,141 @@
+//! Ends the journal and releases the session, however a run ends.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use mc_client::runs::RunStatus;
+use serde_json::{Map, Value, json};
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+use super::journal::Journal;
+use super::lease::SessionLease;
+use crate::run::answer::{Ending, RunAnswer};
+use crate::run::error::{RunError, RunErrorKind};
+use crate::run::registry::RunHandle;
+use crate::sessions::Turn;
+
+/// Ends a journal that was started, and then gives back the session's turn, however the run ends: also
+/// when it is dropped together with its caller.
+#[derive(Debug)]
+pub(super) struct RunFinalizer {
+    journal: OnceLock<Journal>,
+    held: Mutex<Option<HeldTurn>>,
+    finished: AtomicBool,
+    handle: Arc<RunHandle>,
+    tracker: TaskTracker,
+}
+
+/// The session's turn: in this instance, and (the lease) among all instances.
+#[derive(Debug)]
+struct HeldTurn {
+    lease: Option<SessionLease>,
+    turn: Turn,
+}
+
+impl HeldTurn {
+    async fn release(self) {
+        if let Some(lease) = self.lease {
+            lease.release().await;
+        }
+        // After the lease, so that the next run of this instance finds it free.
+        drop(self.turn);
+    }
+}
+
+impl RunFinalizer {
+    pub(super) fn new(handle: Arc<RunHandle>, tracker: TaskTracker) -> Self {
+        Self {
+            journal: OnceLock::new(),
+            held: Mutex::default(),
+            finished: AtomicBool::new(false),
+            handle,
+            tracker,
+        }
+    }
+
+    /// Registers a journal to end.
+    pub(super) fn track_journal(&self, journal: &Journal) {
+        let _only_once = self.journal.set(journal.clone());
+    }
+
+    /// Registers a turn to give back.
+    pub(super) fn hold_turn(&self, lease: Option<SessionLease>, turn: Turn) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(HeldTurn { lease, turn });
+    }
+
+    fn take_held(&self) -> Option<HeldTurn> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Writes the final status, and gives the turn back.
+    pub(super) async fn finish(&self, result: &Result<RunAnswer, RunError>) {
+        if let Some(journal) = self.journal.get() {
+            let (status, mut extra) = Self::final_status(result);
+            self.add_usage(&mut extra);
+            Box::pin(journal.end(status, fields(extra))).await;
+        }
+        self.finished.store(true, Ordering::SeqCst);
+        match self.take_held() {
+            Some(held) if held.lease.is_some() => {
+                drop(self.tracker.spawn(held.release().in_current_span()))
+            }
+            _ => {}
+        }
+    }
+
+    fn final_status(result: &Result<RunAnswer, RunError>) -> (RunStatus, Value) {
+        match result {
+            Ok(answer) => match &answer.ending {
+                Ending::AwaitingApproval { tool_requests, .. } => {
+                    let ids: Vec<_> = tool_requests.iter().map(|request| &request.id).collect();
+                    (RunStatus::AwaitingApproval, json!({ "tool_requests": ids }))
+                }
+                Ending::Replied(_) | Ending::Replayed(_) | Ending::Silent => {
+                    (RunStatus::Completed, json!({ "message_id": answer.message_id() }))
+                }
+            },
+            Err(error) => match error.kind {
+                RunErrorKind::Cancelled => (RunStatus::Cancelled, json!({ "estimated": true })),
+                RunErrorKind::Draining => (RunStatus::Interrupted, json!({ "estimated": true })),
+                _ => (RunStatus::Failed, json!({ "error": error.code() })),
+            },
+        }
+    }
+
+    fn add_usage(&self, extra: &mut Value) {
+        extra["run_id"] = json!(self.handle.run_id);
+        extra["usage"] = json!(self.handle.meter.total_with_estimate());
+        extra["cost"] = json!(self.handle.meter.read().cost);
+    }
+}
+
+impl Drop for RunFinalizer {
+    fn drop(&mut self) {
+        if self.finished.load(Ordering::SeqCst) {
+            return;
+        }
+        let (journal, held) = (self.journal.get().cloned(), self.take_held());
+        if journal.is_none() && held.as_ref().is_none_or(|held| held.lease.is_none()) {
+            return;
+        }
+        let mut extra = json!({ "estimated": true });
+        self.add_usage(&mut extra);
+        let words = async move {
+            if let Some(journal) = journal {
+                journal.end(RunStatus::Interrupted, fields(extra)).await;
+            }
+            if let Some(held) = held {
+                held.release().await;
+            }
+        };
+        self.tracker.spawn(words.in_current_span());
+    }
+}
+
+fn fields(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        _ => Map::new(),
+    }
+}

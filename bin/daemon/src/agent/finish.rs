@@ -1,0 +1,123 @@
+//! The end of a conversation: stores the reply and the plan, and builds the answer.
+
+use llm::event::FinishReason;
+use llm::model::ModelRef;
+use mc_client::types::Message;
+use wombat_core::heartbeat::{HeartbeatReply, heartbeat_reply};
+
+use super::context::RunContext;
+use super::store;
+use crate::run::answer::{Ending, RunAnswer, StepReport, StoredReply};
+use crate::run::error::{Produced, RunError};
+use crate::run::events::RunEvent;
+use crate::run::request::RunKind;
+
+/// What a conversation has produced so far.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// The tools that were called, in order.
+    pub(super) steps: Vec<StepReport>,
+    /// The model that answered last.
+    pub(super) model: Option<ModelRef>,
+    /// Set when the prompt is close to the model's context window.
+    pub(super) context_warning: Option<String>,
+}
+
+impl RunContext<'_> {
+    /// Stores the reply and, for a kickoff, the plan.
+    pub(super) async fn store_reply(
+        &self,
+        text: &str,
+        finish_reason: FinishReason,
+        progress: Progress,
+    ) -> Result<RunAnswer, RunError> {
+        let is_heartbeat = self.run.request.options.kind == RunKind::Heartbeat;
+        let finish_reason = Some(finish_reason);
+        let text = match heartbeat_reply(text, is_heartbeat) {
+            HeartbeatReply::Reply(text) => text,
+            HeartbeatReply::Silent => {
+                let answer = self.answer(Ending::Silent, text.to_owned(), progress);
+                return Ok(RunAnswer { finish_reason, ..answer });
+            }
+        };
+        let stored =
+            store::reply(&self.client, self.run.request, self.run.run_key, &self.task_id, &text)
+                .await;
+        let stored = stored.map_err(|error| {
+            RunError::not_stored(&error, self.produced(&text, &progress.steps, None))
+        })?;
+        // Where another run with this key was first, its reply holds.
+        let text = if stored.was_there { stored.message.content } else { text };
+        let reply = self.store_plan(stored.message.id, &text, &progress.steps).await?;
+        let ending = if stored.was_there || self.is_completed() {
+            Ending::Replayed(reply)
+        } else {
+            Ending::Replied(reply)
+        };
+        Ok(RunAnswer { finish_reason, ..self.answer(ending, text, progress) })
+    }
+
+    /// Answers with the reply that an earlier run stored; the model is not called. A plan that the
+    /// earlier run did not get to store is stored now.
+    pub(super) async fn replay(&self, stored: Message) -> Result<RunAnswer, RunError> {
+        let text = stored.content;
+        self.run.sink.send(|| RunEvent::Chunk { data: text.clone() }).await;
+        let reply = self.store_plan(stored.id, &text, &[]).await?;
+        Ok(self.answer(Ending::Replayed(reply), text, Progress::default()))
+    }
+
+    /// Stores the plan of a kickoff; does nothing for other runs.
+    async fn store_plan(
+        &self,
+        message_id: String,
+        text: &str,
+        steps: &[StepReport],
+    ) -> Result<StoredReply, RunError> {
+        let Some(kickoff) = &self.run.request.options.kickoff else {
+            return Ok(StoredReply { message_id, plan_document_id: None });
+        };
+        match store::plan(&self.client, kickoff, self.run.run_key, &self.task_id, text).await {
+            Ok(plan) => Ok(StoredReply { message_id, plan_document_id: Some(plan.id) }),
+            Err(error) => {
+                Err(RunError::not_stored(&error, self.produced(text, steps, Some(message_id))))
+            }
+        }
+    }
+
+    /// Builds the answer.
+    pub(super) fn answer(&self, ending: Ending, response: String, progress: Progress) -> RunAnswer {
+        let tally = self.run.handle.meter.read();
+        RunAnswer {
+            ending,
+            run_id: self.run.handle.run_id.clone(),
+            task_id: self.task_id.clone(),
+            trace_id: self.run.trace.to_string(),
+            response,
+            usage: tally.usage,
+            cost: tally.cost,
+            model: progress.model,
+            finish_reason: None,
+            steps: progress.steps,
+            workspace_digest: self.snapshot.digest().to_owned(),
+            context_warning: progress.context_warning,
+        }
+    }
+
+    /// Attaches what the run has produced so far to a failure.
+    pub(super) fn attach(&self, error: RunError, text: &str, steps: &[StepReport]) -> RunError {
+        error.with(self.produced(text, steps, None))
+    }
+
+    fn produced(&self, text: &str, steps: &[StepReport], message_id: Option<String>) -> Produced {
+        let tally = self.run.handle.meter.read();
+        Produced {
+            response: text.to_owned(),
+            usage: tally.usage,
+            cost: tally.cost,
+            run_id: self.run.handle.run_id.clone(),
+            task_id: self.task_id.clone(),
+            steps: steps.to_vec(),
+            message_id,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The messages that a conversation opens with: system prompt, history, the newest turn.
+
+use chrono::Utc;
+use llm::request::Message;
+use mc_client::runs::{PutRun, RunStatus};
+use serde_json::json;
+use wombat_core::untrusted::fence_untrusted;
+use wombat_core::workspace::{PromptRequest, time_context};
+
+use super::context::RunContext;
+use super::journal::RecordedRequest;
+use crate::run::error::RunError;
+use crate::run::request::RunKind;
+
+/// The instruction of a kickoff without a note.
+const KICKOFF: &str = "Draft a concise plan for this task.";
+
+impl RunContext<'_> {
+    /// The opening messages. Starts the journal; a journal that was started before holds the messages.
+    pub(super) async fn open_conversation(
+        &self,
+        history: Vec<Message>,
+    ) -> Result<Vec<Message>, RunError> {
+        let journal = &self.journal;
+        if !journal.is_enabled() {
+            return Ok(self.messages(history, self.newest_turn()));
+        }
+        let recorded = match journal.recorded_request() {
+            Some(recorded) => recorded,
+            None => RecordedRequest {
+                message: self.run.request.message.clone(),
+                history,
+                newest: self.newest_turn(),
+                metadata: self.run.request.metadata.clone(),
+                limits: self.run.request.limits.to_json(),
+                workspace_digest: self.snapshot.digest().to_owned(),
+                fingerprint: self.run.fingerprint().to_owned(),
+                task: self.run.request.task.to_json(),
+            },
+        };
+        // A completed run has all its steps in the journal; storing its reply again under the same
+        // key returns the stored one.
+        if self.is_completed() {
+            return Ok(self.messages(recorded.history, recorded.newest));
+        }
+        if recorded.workspace_digest != self.snapshot.digest() {
+            tracing::info!(
+                "workspace changed since the run was started; resuming with the new one"
+            );
+        }
+        // Before the journal is started, so that it is ended even if the run is dropped in between.
+        self.run.finalizer.track_journal(journal);
+        let run = PutRun {
+            session_key: Some(self.run.request.session.to_string()),
+            task_id: Some(self.task_id.clone()),
+            status: Some(RunStatus::Running),
+            workspace_digest: Some(self.snapshot.digest().to_owned()),
+            extra: [("run_id".to_owned(), json!(self.run.handle.run_id))].into_iter().collect(),
+        };
+        let recorded = journal.start(run, recorded).await?;
+        self.run.check_fingerprint(&recorded)?;
+        Ok(self.messages(recorded.history, recorded.newest))
+    }
+
+    /// The newest turn: the current time, the message (fenced where it is data), a kickoff's note.
+    fn newest_turn(&self) -> String {
+        let options = &self.run.request.options;
+        let mut newest = String::new();
+        if self.run.app.settings.include_time {
+            newest = time_context(&Utc::now().with_timezone(&options.timezone)) + "\n\n";
+        }
+        newest += &match options.kind {
+            RunKind::Notification => fence_untrusted("notification", &self.run.request.message),
+            RunKind::Message | RunKind::Heartbeat => self.run.request.message.clone(),
+        };
+        if let Some(kickoff) = &options.kickoff {
+            newest += "\n\n";
+            newest += kickoff.note.as_deref().unwrap_or(KICKOFF);
+        }
+        newest
+    }
+
+    /// System prompt, history, and the newest turn.
+    fn messages(&self, history: Vec<Message>, newest: String) -> Vec<Message> {
+        let options = &self.run.request.options;
+        let system = match &options.system_prompt {
+            Some(own) => own.clone(),
+            None => {
+                let request = PromptRequest {
+                    role: self.run.request.session.role(),
+                    mode: options.prompt_mode,
+                    heartbeat: options.kind == RunKind::Heartbeat,
+                    now: Utc::now().with_timezone(&options.timezone),
+                };
+                self.snapshot.prompt(&request).system.as_ref().to_owned()
+            }
+        };
+        let mut messages = Vec::with_capacity(history.len() + 2);
+        messages.push(Message::system(system));
+        messages.extend(history);
+        messages.push(Message::user(newest));
+        messages
+    }
+}

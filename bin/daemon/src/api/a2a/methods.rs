@@ -1,0 +1,186 @@
+//! The protocol's methods, for both bindings.
+
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use http::Method;
+use mc_client::client::AgentClient;
+use mc_client::error::McError;
+use mc_client::types::Capabilities;
+use serde_json::{Map, Value, json};
+
+use super::super::error::ApiError;
+use super::super::extract::JsonObject;
+use super::super::protocol_request::{ProtocolRequest, USER_HEADER, header_text, known_role};
+use super::super::run_stream::RunStream;
+use super::fault::{Fault, Kind};
+use super::open_tasks::{OpenTask, OpenTasks};
+use super::params::id_of;
+use super::{Incoming, Reply, VERSION, VERSION_HEADER, send_message, stored};
+use crate::run::error::RunError;
+use crate::state::App;
+
+impl Incoming {
+    pub(super) async fn rest(
+        self,
+        method: &Method,
+        path: &str,
+        mut query: Map<String, Value>,
+        body: Result<JsonObject, ApiError>,
+    ) -> Result<Reply, Fault> {
+        let parts: Vec<_> = path.split('/').collect();
+        let (name, id) = match (method.as_str(), parts.as_slice()) {
+            ("POST", ["message:send"]) => ("SendMessage", None),
+            ("POST", ["message:stream"]) => ("SendStreamingMessage", None),
+            ("GET", ["tasks"]) => ("ListTasks", None),
+            ("GET" | "POST", ["tasks", last]) => match (method.as_str(), last.rsplit_once(':')) {
+                ("POST", Some((id, "cancel"))) => ("CancelTask", Some(id)),
+                (_, Some((id, "subscribe"))) => ("SubscribeToTask", Some(id)),
+                ("GET", _) => ("GetTask", Some(*last)),
+                _ => ("", None),
+            },
+            (_, ["tasks", _, "pushNotificationConfigs", ..]) => {
+                ("CreateTaskPushNotificationConfig", None)
+            }
+            ("GET", ["extendedAgentCard"]) => ("GetExtendedAgentCard", None),
+            _ => ("", None),
+        };
+        let params = match name {
+            "" => {
+                let why = format!("there is no {method} {path}");
+                return Err(Fault::new(Kind::Method, why));
+            }
+            "SendMessage" | "SendStreamingMessage" => body?.0,
+            _ => {
+                if let Some(id) = id {
+                    query.insert("id".to_owned(), json!(id));
+                }
+                query
+            }
+        };
+        self.perform(name, params).await
+    }
+
+    /// Calls a method of the protocol.
+    pub(super) async fn perform(
+        self,
+        method: &str,
+        params: Map<String, Value>,
+    ) -> Result<Reply, Fault> {
+        let version = header_text(&self.headers, VERSION_HEADER);
+        if version.as_deref().is_some_and(|version| version.split('.').next() != Some("1")) {
+            let why = format!("A2A-Version: only {VERSION} is supported");
+            return Err(Fault::new(Kind::Version, why));
+        }
+        match method {
+            "SendMessage" => self.send(&params).await,
+            "SendStreamingMessage" => {
+                let (task, _) = self.begin(&params).await?;
+                Ok(Reply::Many(task.follow().boxed()))
+            }
+            "GetTask" => {
+                let id = id_of(&params)?;
+                stored::get(&self.caller()?, &id, &params).await.map(Reply::One)
+            }
+            "ListTasks" => stored::list(&self.caller()?, &params).await.map(Reply::One),
+            "CancelTask" => self.cancel(&id_of(&params)?).await,
+            "SubscribeToTask" => self.subscribe(&id_of(&params)?).await,
+            "GetExtendedAgentCard" => {
+                Err(Fault::new(Kind::NoExtendedCard, "there is no other card than the public one"))
+            }
+            name if name.contains("PushNotificationConfig") => {
+                let why =
+                    "push notifications are not supported; use a webhook of POST /api/agents/send";
+                Err(Fault::new(Kind::PushNotSupported, why))
+            }
+            name => Err(Fault::new(Kind::Method, format!("there is no method {name:?}"))),
+        }
+    }
+
+    async fn send(self, params: &Map<String, Value>) -> Result<Reply, Fault> {
+        let (task, returns_at_once) = self.begin(params).await?;
+        if !returns_at_once {
+            task.ended().await;
+        }
+        Ok(Reply::One(json!({ "task": task.snapshot() })))
+    }
+
+    /// Starts the run of a message; also says whether the caller wants the task at once.
+    async fn begin(&self, params: &Map<String, Value>) -> Result<(Arc<OpenTask>, bool), Fault> {
+        let asked = send_message::read(&self.role, &self.headers, params)?;
+        let user = asked.request.user.clone();
+        let request = asked.request.validate(&self.app, &self.trace).await?;
+        let updates = RunStream::start(self.app.clone(), request, self.trace.clone()).await?;
+        let task = self.open_tasks.begin(&self.app, user, self.role.clone(), updates).await?;
+        Ok((task, asked.returns_at_once))
+    }
+
+    async fn cancel(self, id: &str) -> Result<Reply, Fault> {
+        let caller = self.caller()?;
+        let Some(task) = caller.open_task(id) else {
+            stored::exists(&caller, id).await?;
+            let why = "no run of this task is in flight in this instance of the daemon";
+            return Err(Fault::new(Kind::TaskNotCancelable, why));
+        };
+        let _receipt = self.app.runs.cancel(&task.run_id);
+        task.ended().await;
+        Ok(Reply::One(task.snapshot()))
+    }
+
+    async fn subscribe(self, id: &str) -> Result<Reply, Fault> {
+        let caller = self.caller()?;
+        let Some(task) = caller.open_task(id) else {
+            stored::exists(&caller, id).await?;
+            let why = "no run of this task is in flight in this instance of the daemon";
+            return Err(Fault::new(Kind::Unsupported, why));
+        };
+        Ok(Reply::Many(task.follow().boxed()))
+    }
+
+    /// Who reads tasks: the user, the role, and the backend as them.
+    fn caller(&self) -> Result<Caller, Fault> {
+        let user = header_text(&self.headers, USER_HEADER).unwrap_or_default();
+        let protocol_request =
+            ProtocolRequest { user, user_field: USER_HEADER, ..ProtocolRequest::default() };
+        let role = known_role(&self.app, &self.role)?;
+        let user =
+            protocol_request.user().map_err(|why| ApiError::fields("invalid_payload", why))?;
+        let client = self.app.backend.agent(user.as_str(), role.as_str());
+        let client = client.map_err(|error| backend(&error))?;
+        Ok(Caller {
+            app: self.app.clone(),
+            traceparent: self.trace.traceparent(),
+            client: client.with_trace(&self.trace.traceparent()),
+            open_tasks: self.open_tasks.clone(),
+            user: user.as_str().to_owned(),
+            role: role.as_str().to_owned(),
+        })
+    }
+}
+
+/// A client that reads tasks: its user, its role, and the backend as them.
+pub(super) struct Caller {
+    app: App,
+    traceparent: String,
+    pub(super) client: AgentClient,
+    open_tasks: OpenTasks,
+    user: String,
+    role: String,
+}
+
+impl Caller {
+    /// The backend's optional features.
+    pub(super) async fn capabilities(&self) -> Result<Arc<Capabilities>, Fault> {
+        self.app.backend.capabilities(&self.traceparent).await.map_err(|error| backend(&error))
+    }
+
+    /// The user's task, where a run of it is in flight in this instance.
+    pub(super) fn open_task(&self, id: &str) -> Option<Arc<OpenTask>> {
+        self.open_tasks.find(&(self.user.clone(), self.role.clone(), id.to_owned()))
+    }
+}
+
+/// A failed call of the backend.
+pub(super) fn backend(error: &McError) -> Fault {
+    ApiError::from(RunError::backend(error)).into()
+}

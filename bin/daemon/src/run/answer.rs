@@ -1,0 +1,158 @@
+//! How a run that worked ends.
+
+use llm::Cost;
+use llm::event::{FinishReason, Usage};
+use llm::model::ModelRef;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// The answer to a request. Its JSON is in [`super::answer_json`].
+#[derive(Debug, Clone)]
+pub struct RunAnswer {
+    /// How the run ended.
+    pub ending: Ending,
+    /// This run.
+    pub run_id: String,
+    /// The task that the reply belongs to.
+    pub task_id: String,
+    /// The trace of the request.
+    pub trace_id: String,
+    /// The reply; with [`Ending::AwaitingApproval`], what the model has said so far.
+    pub response: String,
+    /// Tokens of all model calls of the run.
+    pub usage: Usage,
+    /// Their price; `None` when a model's price is not known.
+    pub cost: Option<Cost>,
+    /// The model that answered last; `None` when none was called.
+    pub model: Option<ModelRef>,
+    /// Why the model stopped, where it wrote the reply.
+    pub finish_reason: Option<FinishReason>,
+    /// The tools that were called, in order.
+    pub steps: Vec<StepReport>,
+    /// The digest of the workspace that the run worked with.
+    pub workspace_digest: String,
+    /// Set when the prompt is close to the model's context window.
+    pub context_warning: Option<String>,
+}
+
+/// How a run ended that did not fail.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ending {
+    /// The reply is stored.
+    Replied(StoredReply),
+    /// The reply had been stored before, by an earlier run with the same key.
+    Replayed(StoredReply),
+    /// There was nothing to say, and nothing was stored.
+    Silent,
+    /// Tool calls wait for a person's approval; the run can be resumed after.
+    AwaitingApproval {
+        /// What resumes the run (`resume_run_key`).
+        run_key: String,
+        /// The calls that wait; never empty.
+        tool_requests: Vec<ToolRequestReport>,
+    },
+}
+
+/// A reply in the backend.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredReply {
+    /// The stored message.
+    pub message_id: String,
+    /// The plan document of a kickoff.
+    pub plan_document_id: Option<String>,
+}
+
+impl Ending {
+    /// The ending in one word, for logs and metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Replied(_) => "ok",
+            Self::Replayed(_) => "replayed",
+            Self::Silent => "silent",
+            Self::AwaitingApproval { .. } => "awaiting_approval",
+        }
+    }
+}
+
+impl RunAnswer {
+    /// The reply as it is stored, where one is.
+    pub fn stored(&self) -> Option<&StoredReply> {
+        match &self.ending {
+            Ending::Replied(stored) | Ending::Replayed(stored) => Some(stored),
+            Ending::Silent | Ending::AwaitingApproval { .. } => None,
+        }
+    }
+
+    /// The id of the stored reply.
+    pub fn message_id(&self) -> Option<&str> {
+        self.stored().map(|stored| stored.message_id.as_str())
+    }
+
+    /// The tool calls that wait for approval.
+    pub fn tool_requests(&self) -> &[ToolRequestReport] {
+        match &self.ending {
+            Ending::AwaitingApproval { tool_requests, .. } => tool_requests,
+            Ending::Replied(_) | Ending::Replayed(_) | Ending::Silent => &[],
+        }
+    }
+
+    /// What resumes the run, where it waits for a person.
+    pub fn run_key(&self) -> Option<&str> {
+        match &self.ending {
+            Ending::AwaitingApproval { run_key, .. } => Some(run_key),
+            Ending::Replied(_) | Ending::Replayed(_) | Ending::Silent => None,
+        }
+    }
+
+    /// The reply as text for a person; where there is none because tool calls wait for approval, a
+    /// sentence that says so.
+    pub fn display_text(&self) -> String {
+        if self.tool_requests().is_empty() || !self.response.is_empty() {
+            return self.response.clone();
+        }
+        self.waiting_text()
+    }
+
+    /// A sentence that names the tools that wait for approval.
+    pub fn waiting_text(&self) -> String {
+        let tools: Vec<_> = self.tool_requests().iter().map(|asked| asked.tool.as_str()).collect();
+        format!("Waiting for a person to approve: {}.", tools.join(", "))
+    }
+}
+
+/// A tool call that waits for a person's approval.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ToolRequestReport {
+    /// The backend's id of the request.
+    pub id: String,
+    /// The tool.
+    pub tool: String,
+    /// The arguments of the call.
+    pub arguments: Value,
+}
+
+/// The documented form of `usage`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a foreign type in the OpenAPI document")]
+pub struct UsageShape {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    cached_tokens: u64,
+}
+
+/// One tool call as the answer reports it.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct StepReport {
+    /// `tool`.
+    pub kind: &'static str,
+    /// The tool.
+    pub name: String,
+    /// Its arguments.
+    pub arguments: Value,
+    /// Whether the call succeeded.
+    pub ok: bool,
+    /// How long it took, milliseconds.
+    pub duration_ms: u64,
+}

@@ -1,0 +1,220 @@
+//! How a run that failed ends: [`RunError`], its code and its sentence. The HTTP status is the api's.
+
+use std::time::Duration;
+
+use llm::Cost;
+use llm::error::{LlmError, LlmErrorKind};
+use llm::event::Usage;
+use mc_client::error::McError;
+use serde::Serialize;
+
+use super::answer::StepReport;
+
+/// What a failed run produced before it failed: work that was paid for is never dropped.
+#[derive(Debug, Clone, Serialize)]
+pub struct Produced {
+    /// The text so far, or the complete reply.
+    pub response: String,
+    /// Tokens used.
+    pub usage: Usage,
+    /// Their price.
+    pub cost: Option<Cost>,
+    /// This run.
+    pub run_id: String,
+    /// The task.
+    pub task_id: String,
+    /// The tools that were called.
+    pub steps: Vec<StepReport>,
+    /// The reply's id, where the reply was stored and something after it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+}
+
+/// Why a run failed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunErrorKind {
+    /// The backend has no such task.
+    TaskNotFound,
+    /// The backend is unreachable or overloaded.
+    BackendUnavailable,
+    /// The backend rejects the agent token.
+    BackendAuth,
+    /// The backend answered with something that the contract does not allow.
+    BackendRefused(String),
+    /// The reply was generated but could not be stored.
+    ReplyNotStored(String),
+    /// The model call failed.
+    Llm(LlmErrorKind, String),
+    /// The model's answer was empty.
+    EmptyReply,
+    /// A content filter stopped the model.
+    ContentFiltered,
+    /// The run was cancelled, or its key had been cancelled before.
+    Cancelled,
+    /// The run timed out.
+    Timeout,
+    /// All run slots are taken.
+    Overloaded,
+    /// A budget or cost limit is used up.
+    BudgetExceeded(String),
+    /// The model's price is unknown, so that a cost limit cannot be enforced.
+    PriceUnknown(String),
+    /// The daemon is shutting down.
+    Draining,
+    /// Another run of the session is in flight.
+    SessionBusy,
+    /// The session's lease was lost: another instance has taken over in the middle of the run.
+    SessionLost,
+    /// The idempotency key belongs to another request.
+    KeyConflict,
+    /// No journaled run has this key.
+    RunNotFound,
+    /// An internal error.
+    Internal,
+}
+
+/// A failed run.
+#[derive(Debug, Clone)]
+pub struct RunError {
+    /// Why.
+    pub kind: RunErrorKind,
+    /// What exactly happened, for the log. Never holds a secret.
+    pub cause: String,
+    /// When a retry is worthwhile.
+    pub retry_after: Option<Duration>,
+    /// What the run produced before it failed.
+    pub produced: Option<Box<Produced>>,
+}
+
+impl RunError {
+    /// An error of a kind, without further details.
+    pub fn new(kind: RunErrorKind) -> Self {
+        Self { kind, cause: String::new(), retry_after: None, produced: None }
+    }
+
+    /// Adds the cause for the log.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl std::fmt::Display) -> Self {
+        self.cause = cause.to_string();
+        self
+    }
+
+    /// Adds what the run produced before it failed.
+    #[must_use]
+    pub fn with(mut self, produced: Produced) -> Self {
+        self.produced = Some(Box::new(produced));
+        self
+    }
+
+    /// A failed call of the backend.
+    pub fn backend(error: &McError) -> Self {
+        let kind = if error.is_stale_fence() {
+            RunErrorKind::SessionLost
+        } else if error.is_auth() {
+            RunErrorKind::BackendAuth
+        } else if error.is_retryable() {
+            RunErrorKind::BackendUnavailable
+        } else {
+            RunErrorKind::BackendRefused(error.to_string())
+        };
+        let retry_after = error.retry_after();
+        Self { retry_after, ..Self::new(kind) }.caused_by(error)
+    }
+
+    /// A failure to store the finished reply.
+    pub fn not_stored(error: &McError, produced: Produced) -> Self {
+        let kind = if error.is_not_found() {
+            RunErrorKind::TaskNotFound
+        } else if error.is_stale_fence() {
+            RunErrorKind::SessionLost
+        } else {
+            RunErrorKind::ReplyNotStored(error.to_string())
+        };
+        let retry_after = error.retry_after();
+        Self { retry_after, ..Self::new(kind) }.caused_by(error).with(produced)
+    }
+
+    /// A failure of the model.
+    pub fn llm(error: LlmError) -> Self {
+        let retry_after = error.retry_after;
+        let cause = error.cause;
+        Self { cause, retry_after, ..Self::new(RunErrorKind::Llm(error.kind, error.message)) }
+    }
+
+    /// The error's stable code for programs (docs/API.md).
+    pub fn code(&self) -> &'static str {
+        use RunErrorKind as Kind;
+        match &self.kind {
+            Kind::TaskNotFound => "task_not_found",
+            Kind::BackendUnavailable => "backend_unavailable",
+            Kind::BackendAuth => "backend_auth",
+            Kind::BackendRefused(_) => "backend_error",
+            Kind::ReplyNotStored(_) => "reply_not_stored",
+            Kind::Llm(kind, _) => llm_code(kind),
+            Kind::EmptyReply => "llm_empty_reply",
+            Kind::ContentFiltered => "content_filtered",
+            Kind::Cancelled => "run_cancelled",
+            Kind::Timeout => "run_timeout",
+            Kind::Overloaded => "overloaded",
+            Kind::BudgetExceeded(_) => "budget_exceeded",
+            Kind::PriceUnknown(_) => "invalid_payload",
+            Kind::Draining => "draining",
+            Kind::SessionBusy | Kind::SessionLost => "session_busy",
+            Kind::KeyConflict => "idempotency_conflict",
+            Kind::RunNotFound => "run_not_found",
+            Kind::Internal => "internal_error",
+        }
+    }
+
+    /// The error as a sentence for the caller. Holds no secret.
+    pub fn message(&self) -> String {
+        use RunErrorKind as Kind;
+        let text = match &self.kind {
+            Kind::BackendRefused(why) | Kind::BudgetExceeded(why) | Kind::Llm(_, why) => why,
+            Kind::ReplyNotStored(why) => {
+                return format!(
+                    "the reply was generated (see details) but could not be stored: {why}"
+                );
+            }
+            Kind::PriceUnknown(model) => {
+                return format!(
+                    "limits.max_cost_usd: cannot be enforced, because the price of model {model:?} \
+                     is unknown"
+                );
+            }
+            Kind::TaskNotFound => "the backend has no such task for this user",
+            Kind::BackendUnavailable => "the backend is unreachable or overloaded",
+            Kind::BackendAuth => {
+                "the backend rejects the agent token: check AGENT_JWT_SECRET on both sides"
+            }
+            Kind::EmptyReply => "the model returned an empty answer",
+            Kind::ContentFiltered => "the provider's content filter blocked the answer",
+            Kind::Cancelled => "the run was cancelled",
+            Kind::Timeout => "the run timed out",
+            Kind::Overloaded => {
+                "the daemon is at its limit of concurrent runs (WOMBAT_MAX_CONCURRENT_RUNS); retry later"
+            }
+            Kind::Draining => "the daemon is shutting down; retry the request",
+            Kind::SessionBusy => "another message of this session is being processed",
+            Kind::SessionLost => {
+                "the session's lease was lost to another instance during the run; retry the request"
+            }
+            Kind::KeyConflict => "the idempotency key was already used for a different request",
+            Kind::RunNotFound => "there is no journaled run with this key",
+            Kind::Internal => "internal error; see the daemon's log",
+        };
+        text.to_owned()
+    }
+}
+
+fn llm_code(kind: &LlmErrorKind) -> &'static str {
+    match kind {
+        LlmErrorKind::NotConfigured { .. } => "llm_not_configured",
+        LlmErrorKind::Auth { .. } => "llm_auth",
+        LlmErrorKind::Unavailable | LlmErrorKind::QuotaExhausted => "llm_unavailable",
+        LlmErrorKind::InvalidRequest => "llm_invalid_request",
+        LlmErrorKind::ContextTooLong => "context_too_long",
+        LlmErrorKind::ContentFiltered => "content_filtered",
+        LlmErrorKind::BadAnswer => "llm_bad_answer",
+    }
+}

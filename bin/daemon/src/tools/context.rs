@@ -1,0 +1,50 @@
+//! What a tool call may use, and its timeout.
+
+use std::time::Duration;
+
+use mc_client::client::AgentClient;
+use mc_client::idempotency::RunKey;
+use wombat_core::agent_config::{AgentProfile, Permission};
+use wombat_core::workspace::Snapshot;
+
+use super::reply::ToolReply;
+
+/// The timeout of a tool call (docs/RUNS.md).
+pub(super) const TOOL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a tool call may use. All of it belongs to the run; none of it comes from the model.
+#[derive(Clone, Copy)]
+pub struct ToolContext<'a> {
+    /// The backend, as the run's user.
+    pub client: &'a AgentClient,
+    /// The workspace of the run.
+    pub snapshot: &'a Snapshot,
+    /// The role's permissions.
+    pub profile: &'a AgentProfile,
+    /// The run's key; the idempotency keys of writes derive from it.
+    pub run_key: &'a RunKey,
+    /// The run's task.
+    pub task_id: &'a str,
+    /// The trace context of the call.
+    pub traceparent: Option<&'a str>,
+    /// Whether a person has approved this very call.
+    pub approved: bool,
+    /// Whether the call needs approval although the role's permissions do not ask for it: the model
+    /// itself wants a person to decide.
+    pub approval_required: bool,
+}
+
+impl ToolContext<'_> {
+    /// Lets a call pass that the role's permissions and, where one is needed, a person allow; else
+    /// gives the reply that stands for it. `what` names the call.
+    pub(super) fn permit(&self, decision: Permission, what: &str) -> Result<(), ToolReply> {
+        match decision {
+            Permission::Allowed if !self.approval_required => Ok(()),
+            Permission::Allowed | Permission::NeedsApproval if self.approved => Ok(()),
+            Permission::Allowed | Permission::NeedsApproval => {
+                Err(ToolReply::NeedsApproval(what.to_owned()))
+            }
+            Permission::Denied(why) => Err(ToolReply::NotMade(why)),
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! One MCP server: supervised, its tools listed and called.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use retry::Backoff;
+use rmcp::model::{CallToolRequestParams, CallToolResponse, RequestMetaObject};
+use rmcp::service::{Peer, RoleClient, ServiceError};
+use serde_json::{Value, json};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use wombat_core::mcp_config::ServerConfig;
+
+use super::answer;
+use super::connection::{Connection, error_chain};
+use crate::tools::reply::ToolReply;
+
+/// How long a call waits for a server that is reconnecting.
+const CALL_WAIT: Duration = Duration::from_secs(5);
+
+/// The timeout of listing tools.
+const LIST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often tools are listed without a reported change: some servers never report one, and a remote
+/// server that is gone is only noticed by a call.
+const LIST_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The delays between attempts to connect.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+
+/// The maximum number of tools of one server.
+const MAX_TOOLS: usize = 1_000;
+
+/// A tool as its server describes it.
+#[derive(Debug, PartialEq)]
+pub(crate) struct McpTool {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) schema: Value,
+}
+
+/// The tools of one server.
+pub(crate) type McpTools = Arc<[Arc<McpTool>]>;
+
+/// A configured server, connected or not.
+#[derive(Debug)]
+pub(crate) struct McpServer {
+    pub(super) name: String,
+    pub(super) config: ServerConfig,
+    pub(super) state: watch::Sender<ServerState>,
+    /// Notified when a call or a run needs the server now.
+    pub(super) wanted: Notify,
+    pub(super) stop: CancellationToken,
+}
+
+/// What is known of a server.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ServerState {
+    /// The last list; kept while the server is disconnected, so that calls fail with a reason.
+    pub(super) tools: Option<McpTools>,
+    peer: Option<Peer<RoleClient>>,
+    error: Option<String>,
+    /// Name and version that the server reports.
+    about: Option<String>,
+}
+
+impl ServerState {
+    /// Whether the first connection has succeeded or failed.
+    pub(super) fn is_settled(&self) -> bool {
+        self.tools.is_some() || self.error.is_some()
+    }
+}
+
+impl McpServer {
+    /// Its name in `mcp.json`.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How long a call may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.config.timeout
+    }
+
+    /// The server's state, for `/health`.
+    pub(super) fn report(&self) -> Value {
+        let state = self.state.borrow();
+        let status = match (&state.error, &state.tools) {
+            (Some(_), _) => "error",
+            (None, Some(_)) => "ok",
+            (None, None) => "connecting",
+        };
+        let mut report = json!({ "status": status });
+        if let Some(tools) = &state.tools {
+            report["tools"] = tools.len().into();
+        }
+        if let Some(error) = &state.error {
+            report["error"] = error.as_str().into();
+        }
+        if let Some(about) = &state.about {
+            report["server"] = about.as_str().into();
+        }
+        report
+    }
+
+    /// Keeps the server connected until it is stopped.
+    pub(super) async fn supervise(&self, http: reqwest::Client, workspace: PathBuf) {
+        let mut failures = 0;
+        loop {
+            let started = Instant::now();
+            let mut connection = None;
+            let ended = tokio::select! {
+                () = self.stop.cancelled() => None,
+                why = self.serve(&http, &workspace, &mut connection) => Some(why),
+            };
+            self.state.send_modify(|state| state.peer = None);
+            let last_line = match connection {
+                Some(connection) => connection.close().await,
+                None => None,
+            };
+            let Some(why) = ended else { return };
+            self.set_failed(&why, last_line.as_deref());
+            // A server that worked for a while is retried from the shortest delay.
+            if started.elapsed() > LIST_INTERVAL {
+                failures = 0;
+            }
+            failures += 1;
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = sleep(BACKOFF.delay(failures)) => {}
+                // A run needs the server: sooner, but not more often than the shortest delay.
+                () = async { sleep(BACKOFF.min).await; self.wanted.notified().await } => {}
+            }
+        }
+    }
+
+    /// Connects and keeps the list of tools up to date; returns why the connection ended.
+    async fn serve(
+        &self,
+        http: &reqwest::Client,
+        workspace: &Path,
+        connection: &mut Option<Connection>,
+    ) -> String {
+        let connected = Connection::open(&self.config.transport, http, workspace, connection).await;
+        let (peer, changed) = match connected {
+            Ok(connected) => connected,
+            Err(why) => return why,
+        };
+        loop {
+            let tools = match timeout(LIST_TIMEOUT, peer.list_all_tools()).await {
+                Ok(Ok(tools)) => tools,
+                Ok(Err(error)) => {
+                    return format!("tools could not be listed: {}", error_chain(&error));
+                }
+                Err(_) => return "tools could not be listed: timeout".to_owned(),
+            };
+            self.set_tools(&peer, tools);
+            let ended = async {
+                match connection.as_mut() {
+                    Some(connection) => connection.ended().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                why = ended => return why,
+                () = changed.notified() => {}
+                () = self.wanted.notified() => {}
+                () = sleep(LIST_INTERVAL) => {}
+            }
+        }
+    }
+
+    /// Records a new list of tools.
+    fn set_tools(&self, peer: &Peer<RoleClient>, tools: Vec<rmcp::model::Tool>) {
+        let tools: Vec<_> = tools
+            .into_iter()
+            .take(MAX_TOOLS)
+            .map(|tool| {
+                Arc::new(McpTool {
+                    name: tool.name.into_owned(),
+                    description: tool.description.map(Into::into).unwrap_or_default(),
+                    schema: Value::Object((*tool.input_schema).clone()),
+                })
+            })
+            .collect();
+        let info = peer.peer_info();
+        let about = info.as_ref().and_then(|info| info.server_info.as_ref());
+        let about = about.map(|server| format!("{} {}", server.name, server.version));
+        self.state.send_modify(|state| {
+            let same = state.tools.as_ref().is_some_and(|known| known[..] == tools[..]);
+            if state.peer.is_none() || state.error.is_some() || !same {
+                tracing::info!(server = self.name, tools = tools.len(), "MCP server connected");
+            }
+            // An unchanged list stays the same object, so that nothing is rebuilt from it.
+            if !same {
+                state.tools = Some(tools.into());
+            }
+            state.peer = Some(peer.clone());
+            state.error = None;
+            state.about = about;
+        });
+    }
+
+    /// Records a failure for `/health`. Since that is public, the program's own last line of output is
+    /// only logged.
+    fn set_failed(&self, why: &str, last_line: Option<&str>) {
+        let why = self.config.transport.hide_secrets(why);
+        self.state.send_modify(|state| {
+            if state.error.as_ref() != Some(&why) {
+                let last_line = last_line.map(|line| self.config.transport.hide_secrets(line));
+                tracing::warn!(
+                    server = self.name,
+                    last_line,
+                    "MCP server unavailable; reconnecting: {why}"
+                );
+            }
+            state.error = Some(why);
+        });
+    }
+
+    /// Calls a tool. The idempotency key lets a server that supports it recognise a retry.
+    pub(crate) async fn call(
+        &self,
+        tool: &McpTool,
+        arguments: &Value,
+        key: &str,
+        traceparent: Option<&str>,
+    ) -> ToolReply {
+        let Some(peer) = self.connected().await else {
+            let why = self.state.borrow().error.clone().unwrap_or_default();
+            return ToolReply::Rejected(json!({
+                "error": format!("the MCP server {} is unavailable: {why}", self.name)
+            }));
+        };
+        let mut params = CallToolRequestParams::new(tool.name.clone());
+        params.arguments = arguments.as_object().cloned();
+        let mut meta = RequestMetaObject::default();
+        meta.0.insert("idempotencyKey".to_owned(), key.into());
+        if let Some(traceparent) = traceparent {
+            meta.0.insert("traceparent".to_owned(), traceparent.into());
+        }
+        params.meta = Some(meta);
+        match peer.call_tool_once(params).await {
+            Ok(CallToolResponse::Complete(result)) => answer::of_result(result),
+            Ok(_) => ToolReply::Rejected(json!({
+                "error": "the tool requires something that this client does not support, such as a person's input"
+            })),
+            Err(ServiceError::McpError(error)) => ToolReply::Rejected(json!({
+                "error": error.message, "code": error.code.0
+            })),
+            Err(error) => {
+                // Check at once whether the server is still connected.
+                self.wanted.notify_one();
+                let why = self.config.transport.hide_secrets(&error_chain(&error));
+                ToolReply::Unclear(json!({
+                    "error": format!("the MCP server {}: {why}", self.name)
+                }))
+            }
+        }
+    }
+
+    /// The connection, once the server is connected.
+    async fn connected(&self) -> Option<Peer<RoleClient>> {
+        let known = self.state.borrow().peer.clone();
+        if let Some(peer) = known.filter(|peer| !peer.is_transport_closed()) {
+            return Some(peer);
+        }
+        self.wanted.notify_one();
+        let mut state = self.state.subscribe();
+        let there = state
+            .wait_for(|state| state.peer.as_ref().is_some_and(|peer| !peer.is_transport_closed()));
+        let state = timeout(CALL_WAIT, there).await.ok()?.ok()?;
+        state.peer.clone()
+    }
+}
