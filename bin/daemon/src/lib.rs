@@ -5,7 +5,6 @@
 pub mod agent;
 pub mod api;
 pub mod backend;
-pub mod chat;
 pub mod check;
 mod compact;
 mod errand;

@@ -2,6 +2,8 @@
 //!
 //! It is a client: it knows the daemon by its HTTP API, and none of the modules that serve it.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 mod clean;
 mod client;
 mod conversation;
