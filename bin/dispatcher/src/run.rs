@@ -5,9 +5,9 @@ mod news;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon_client::InvalidKey;
 use mc_client::dispatch::Batch;
 use mc_client::error::McError;
-use reqwest::header::InvalidHeaderValue;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
@@ -48,9 +48,9 @@ pub enum DispatchError {
     /// The HTTP client could not be built.
     #[error("the HTTP client cannot be set up: {0}")]
     Client(String),
-    /// `AGENT_DAEMON_API_KEY` holds what a header cannot.
-    #[error("AGENT_DAEMON_API_KEY cannot stand in a header")]
-    DaemonKey(#[from] InvalidHeaderValue),
+    /// `AGENT_DAEMON_API_KEY` cannot be sent in a header.
+    #[error("AGENT_DAEMON_API_KEY {0}")]
+    DaemonKey(#[from] InvalidKey),
     /// No token for asking what the backend offers.
     #[error(transparent)]
     Backend(#[from] McError),
@@ -291,7 +291,7 @@ impl Dispatcher {
         let (backend, daemon) = (Arc::clone(&self.backend), Arc::clone(&self.daemon));
         self.tasks.spawn(async move {
             let outcome = match &job.step {
-                Step::Forward => Outcome::Forwarded(daemon.send(&job.delivery).await),
+                Step::Forward => Outcome::Forwarded(daemon.forward(&job.delivery).await),
                 Step::Acknowledge => Outcome::Told(backend.acknowledge(&job.delivery).await),
                 Step::Bury(error) => {
                     Outcome::Told(backend.bury(&job.delivery, error, job.attempts).await)

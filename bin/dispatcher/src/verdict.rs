@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use daemon_client::{DaemonError, RunAnswer};
 
-/// How much of an answer is kept as the reason of a failure.
-const MAX_REASON_CHARS: usize = 300;
+/// How much of an error is kept as the reason of a failure, characters.
+const MAX_REASON_CHARS: usize = 350;
 
 /// What became of a forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,63 +35,42 @@ pub(crate) enum Verdict {
     },
 }
 
-/// Judges an answer by its status and, where the status leaves it open, by the `code` in its body.
-pub(crate) fn of_answer(status: u16, body: &[u8], retry_after: Option<Duration>) -> Verdict {
-    let (code, message) = read_error(body);
-    let code = code.as_deref();
-    let error = || match code {
-        Some(code) => format!("the daemon answered {status} {code}: {message}"),
-        None => format!("the daemon answered {status}: {message}"),
+/// Decides by the daemon's answer what is to become of a notification.
+pub(crate) fn classify(answer: Result<RunAnswer, DaemonError>) -> Verdict {
+    let error = match answer {
+        Ok(_) => return Verdict::Delivered,
+        // The run succeeded; only its answer, which nobody needs here, could not be read.
+        Err(DaemonError::BadAnswer { .. }) => return Verdict::Delivered,
+        Err(error) => error,
     };
-    if is_page(body) && matches!(status, 200..=399 | 404 | 405) {
-        let error = format!(
-            "what answers at AGENT_DAEMON_URL is no daemon: {status} with an HTML page (check AGENT_DAEMON_URL)"
-        );
-        return Verdict::Outage { error, retry_after };
+    let retry_after = error.retry_after();
+    if error.is_session_busy() {
+        return Verdict::Busy { retry_after };
     }
-    match (status, code) {
-        (200..=299, _) => Verdict::Delivered,
-        (401, _) => Verdict::Outage {
-            error: format!("{} (check AGENT_DAEMON_API_KEY: the daemon wants a key)", error()),
-            retry_after,
-        },
-        (403, _) => Verdict::Outage {
-            error: format!("{} (check AGENT_DAEMON_API_KEY on both sides)", error()),
-            retry_after,
-        },
-        (503, _) | (502, Some("backend_unavailable")) => {
-            Verdict::Outage { error: error(), retry_after }
-        }
-        (409, Some("session_busy")) => Verdict::Busy { retry_after },
-        (400 | 404 | 409 | 422, _) => Verdict::Refused(error()),
-        (_, _) => Verdict::Failed { error: error(), retry_after },
+    let is_outage = error.is_unavailable()
+        || matches!(error, DaemonError::Refused { .. } | DaemonError::NotDaemon { .. });
+    let is_final = matches!(error.status(), Some(400 | 404 | 409 | 422));
+    let error = reason(&error);
+    if is_outage {
+        Verdict::Outage { error, retry_after }
+    } else if is_final {
+        Verdict::Refused(error)
+    } else {
+        // Also a broken connection and a timeout: they may well be this notification's doing, which
+        // must not pause all others.
+        Verdict::Failed { error, retry_after }
     }
 }
 
-/// Whether a body is a page for people: a wrong address or a proxy answered, not the daemon.
-fn is_page(body: &[u8]) -> bool {
-    body.trim_ascii_start().starts_with(b"<")
-}
-
-/// The contract's `code` and sentence, or a few words of whatever else the body is.
-fn read_error(body: &[u8]) -> (Option<String>, String) {
-    #[derive(Deserialize)]
-    struct Error {
-        error: String,
-        code: Option<String>,
-    }
-    let (code, text) = match serde_json::from_slice::<Error>(body) {
-        Ok(error) => (error.code, error.error),
-        Err(_) if is_page(body) => (None, "an HTML page".to_owned()),
-        Err(_) => (None, String::from_utf8_lossy(body).into_owned()),
-    };
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let text: String = words.join(" ").chars().take(MAX_REASON_CHARS).collect();
-    (code, if text.is_empty() { "(no text)".to_owned() } else { text })
+/// The error as it is logged and kept with a dead letter.
+fn reason(error: &DaemonError) -> String {
+    error.to_string().chars().take(MAX_REASON_CHARS).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use daemon_client::ErrorBody;
+
     use super::*;
 
     fn class(verdict: &Verdict) -> &'static str {
@@ -102,6 +81,20 @@ mod tests {
             Verdict::Busy { .. } => "busy",
             Verdict::Outage { .. } => "outage",
         }
+    }
+
+    /// What the client makes of an answer with this status and body.
+    fn answer(status: u16, body: ErrorBody) -> Result<RunAnswer, DaemonError> {
+        let retry_after = Some(Duration::from_secs(7));
+        match status {
+            200..=299 => Ok(RunAnswer::default()),
+            401 | 403 => Err(DaemonError::Refused { status, body, retry_after }),
+            _ => Err(DaemonError::Status { status, body, retry_after }),
+        }
+    }
+
+    fn body(code: &'static str, error: &str) -> ErrorBody {
+        ErrorBody { error: error.to_owned(), code: code.into(), ..ErrorBody::default() }
     }
 
     #[test]
@@ -130,38 +123,33 @@ mod tests {
             (429, "", "failed"),
             (302, "", "failed"),
         ] {
-            let body = format!(r#"{{"error": "why", "code": "{code}"}}"#);
-            let verdict = of_answer(status, body.as_bytes(), None);
+            let verdict = classify(answer(status, body(code, "why")));
             assert_eq!(class(&verdict), expected, "{status} {code}");
         }
     }
 
     #[test]
-    fn the_daemons_reason_and_wait_are_kept() {
-        let wait = Some(Duration::from_secs(7));
-        let body = br#"{"error": "no money", "code": "budget_exceeded"}"#;
-        let Verdict::Failed { error, retry_after } = of_answer(402, body, wait) else { panic!() };
-        assert_eq!(error, "the daemon answered 402 budget_exceeded: no money");
-        assert_eq!(retry_after, wait);
-        let text = "x ".repeat(10_000);
-        let Verdict::Failed { error, .. } = of_answer(500, text.as_bytes(), None) else { panic!() };
-        assert!(error.len() < 400, "{}", error.len());
+    fn calls_without_an_answer_have_their_class() {
+        let cause = || "why".to_owned();
+        for (error, expected) in [
+            (DaemonError::Unreachable { cause: cause() }, "outage"),
+            (DaemonError::NotDaemon { status: 200, retry_after: None }, "outage"),
+            (DaemonError::Broken { cause: cause() }, "failed"),
+            (DaemonError::Timeout { after: Duration::from_secs(300) }, "failed"),
+            (DaemonError::BadAnswer { cause: cause() }, "delivered"),
+        ] {
+            assert_eq!(class(&classify(Err(error))), expected);
+        }
     }
 
     #[test]
-    fn a_page_for_people_is_no_answer_of_a_daemon() {
-        let page = b"\n<!DOCTYPE html><html><title>Welcome</title></html>";
-        for (status, expected) in [
-            (200, "outage"),
-            (301, "outage"),
-            (404, "outage"),
-            (405, "outage"),
-            (502, "failed"),
-            (400, "refused"),
-        ] {
-            assert_eq!(class(&of_answer(status, page, None)), expected, "{status}");
-        }
-        let Verdict::Failed { error, .. } = of_answer(502, page, None) else { panic!() };
-        assert_eq!(error, "the daemon answered 502: an HTML page");
+    fn the_daemons_reason_and_wait_are_kept() {
+        let answered = answer(402, body("budget_exceeded", "no money"));
+        let Verdict::Failed { error, retry_after } = classify(answered) else { panic!() };
+        assert_eq!(error, "the daemon answered 402 budget_exceeded: no money");
+        assert_eq!(retry_after, Some(Duration::from_secs(7)));
+        let answered = answer(500, body("", &"x ".repeat(10_000)));
+        let Verdict::Failed { error, .. } = classify(answered) else { panic!() };
+        assert!(error.len() < 400, "{}", error.len());
     }
 }
