@@ -6,7 +6,6 @@
 
 mod config_file;
 mod daemon;
-mod retry;
 mod run;
 mod schedule;
 mod settings;

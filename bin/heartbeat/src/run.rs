@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeZone};
 use clap::ValueEnum;
+use daemon_client::{DaemonClient, DaemonError};
 use futures::StreamExt;
 use mc_client::client::{AgentClient, McClient, RetryPolicy};
 use mc_client::error::McError;
@@ -11,8 +12,7 @@ use mc_client::token::{AgentAuth, TokenError};
 use mc_client::types::{HeartbeatAnswer, HeartbeatRequest};
 use tokio_util::sync::CancellationToken;
 
-use crate::daemon::{self, DaemonError};
-use crate::retry;
+use crate::daemon::{self, RETRIES};
 use crate::settings::{Settings, Waking};
 use crate::slot::Slot;
 
@@ -62,8 +62,11 @@ enum WakeError {
         #[from]
         source: McError,
     },
-    #[error(transparent)]
-    Daemon(#[from] DaemonError),
+    #[error("{source}{}", daemon_hint(.source))]
+    Daemon {
+        #[from]
+        source: DaemonError,
+    },
 }
 
 fn hint(error: &McError) -> &'static str {
@@ -79,6 +82,19 @@ fn hint(error: &McError) -> &'static str {
     }
 }
 
+fn daemon_hint(error: &DaemonError) -> &'static str {
+    match error {
+        DaemonError::Status { status: 404 | 405, .. } => " (check AGENT_DAEMON_URL)",
+        DaemonError::Status { .. }
+        | DaemonError::Unreachable { .. }
+        | DaemonError::Broken { .. }
+        | DaemonError::Timeout { .. }
+        | DaemonError::Refused { .. }
+        | DaemonError::NotDaemon { .. }
+        | DaemonError::BadAnswer { .. } => "",
+    }
+}
+
 /// Wakes all agents of the settings, or as many as it can before `stop`. What they say goes to
 /// `say`, line by line.
 pub async fn run<Z: TimeZone>(
@@ -89,12 +105,13 @@ pub async fn run<Z: TimeZone>(
     stop: &CancellationToken,
 ) -> Result<(), HeartbeatError> {
     let http = service::http::client_builder().build()?;
-    let client = McClient::new(&settings.backend_url, http.clone(), RetryPolicy::default());
+    let daemon = DaemonClient::new(http.clone(), &settings.daemon_url, settings.daemon_key.clone());
+    let backend = McClient::new(&settings.backend_url, http, RetryPolicy::default());
     let many = settings.wakes.len() > 1;
     let wakes = settings.wakes.iter().map(|waking| {
         let slot = plan.slot.as_ref().map(|slot| slot.text(waking.cron.as_ref(), now));
-        let (client, http) = (&client, &http);
-        async move { (waking, wake(settings, client, http, waking, plan.wake, slot).await) }
+        let (backend, daemon) = (&backend, &daemon);
+        async move { (waking, wake(settings, backend, daemon, waking, plan.wake, slot).await) }
     });
     let mut wakes = futures::stream::iter(wakes).buffered(CONCURRENCY);
     let mut failed = Vec::new();
@@ -126,8 +143,8 @@ fn printable(text: &str) -> String {
 
 async fn wake(
     settings: &Settings,
-    client: &McClient,
-    http: &reqwest::Client,
+    backend: &McClient,
+    daemon: &DaemonClient,
     waking: &Waking,
     wake: Wake,
     slot: Option<String>,
@@ -143,7 +160,7 @@ async fn wake(
         role: Some(role.to_owned()),
         slot: slot.clone(),
     };
-    let (answer, in_doubt) = match record(&client.agent(Arc::new(auth)), &request).await {
+    let (answer, in_doubt) = match record(&backend.agent(Arc::new(auth)), &request).await {
         Ok((answer, in_doubt)) => (Some(answer), in_doubt),
         // The endpoint is optional; who wants the run in any case gets it without.
         Err(error) if wake == Wake::Always && matches!(error.status(), Some(404 | 405 | 501)) => {
@@ -157,18 +174,19 @@ async fn wake(
         return Ok(lines);
     }
     let pending = answer.map(|answer| answer.pending);
-    let reply = match daemon::wake(settings, http, session, pending, slot.as_deref()).await {
-        Ok(reply) => reply,
-        Err(error) if slot.is_some() && error.is_run_elsewhere() => {
+    let run = daemon::run_checklist(settings, daemon, session, pending, slot.as_deref());
+    let answer = match run.await {
+        Ok(answer) => answer,
+        Err(error) if slot.is_some() && daemon::is_run_elsewhere(&error) => {
             lines.push("another machine makes this run".to_owned());
             return Ok(lines);
         }
         Err(error) => return Err(error.into()),
     };
-    lines.push(match (reply.silent, reply.response) {
-        (true, _) => "nothing to do".to_owned(),
-        (false, Some(response)) => response,
-        (false, None) => reply.status,
+    lines.push(match (answer.silent, answer.response) {
+        (Some(true), _) => "nothing to do".to_owned(),
+        (Some(false) | None, Some(response)) => response,
+        (Some(false) | None, None) => answer.status.to_string(),
     });
     Ok(lines)
 }
@@ -180,16 +198,13 @@ async fn record(
     request: &HeartbeatRequest,
 ) -> Result<(HeartbeatAnswer, bool), McError> {
     let mut in_doubt = false;
-    let answer = retry::repeat(
-        async || client.heartbeat(request).await,
-        |error| {
-            // Without a slot the client has already repeated it.
-            let again = request.slot.is_some() && error.is_retryable();
-            in_doubt |= again && !matches!(error.status(), Some(425 | 429 | 503));
-            again.then(|| error.retry_after().unwrap_or_default())
-        },
-    )
-    .await?;
+    let retry_after = |error: &McError| {
+        // Without a slot the client has already retried it.
+        let retries = request.slot.is_some() && error.is_retryable();
+        in_doubt |= retries && !matches!(error.status(), Some(425 | 429 | 503));
+        retries.then(|| error.retry_after().unwrap_or_default())
+    };
+    let answer = RETRIES.run(async || client.heartbeat(request).await, retry_after).await?;
     Ok((answer, in_doubt))
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use daemon_client::key_header;
 use reqwest::header::HeaderValue;
-use secrecy::ExposeSecret;
 use service::agent_token::{self, AgentTokens};
 use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
@@ -97,16 +97,7 @@ impl Settings {
 
 fn daemon_key(reader: &mut Reader<'_>) -> Option<HeaderValue> {
     let key = reader.secret("AGENT_DAEMON_API_KEY")?;
-    match HeaderValue::from_str(key.expose_secret()) {
-        Ok(mut value) => {
-            value.set_sensitive(true);
-            Some(value)
-        }
-        Err(_) => {
-            reader.problem("AGENT_DAEMON_API_KEY", "holds what cannot stand in an HTTP header");
-            None
-        }
-    }
+    key_header(&key).map_err(|error| reader.problem("AGENT_DAEMON_API_KEY", error)).ok()
 }
 
 fn log_format(reader: &mut Reader<'_>) -> LogFormat {

@@ -49,7 +49,7 @@ fn programs_know_crates_and_crates_know_only_what_they_may() {
             &["chat", "llm", "mc-client", "openapi-tools", "retry", "service", "wombat-core"],
         ),
         ("wombat-dispatcher", &["daemon-client", "mc-client", "retry", "service"]),
-        ("wombat-heartbeat", &["mc-client", "retry", "service", "wombat-core"]),
+        ("wombat-heartbeat", &["daemon-client", "mc-client", "retry", "service", "wombat-core"]),
         ("wombat-standup", &["mc-client", "service", "wombat-core"]),
         ("wombat-mission-control", &["mc-client", "service"]),
     ]);
