@@ -1,12 +1,19 @@
 //! Questions and answers under one task.
 
-use serde_json::{Value, json};
+use std::time::Duration;
+
+use daemon_client::{
+    AgentInfo, CallOptions, DaemonClient, DaemonError, RunAnswer, RunStatus, SendRequest,
+    StreamEvent, Turn, TurnRole,
+};
 use wombat_core::session::UserId;
 
-use super::client::{Agent, Client};
 use super::error::ChatError;
-use super::events::{AWAITING_APPROVAL, Done, Event};
 use super::screen::{Screen, call_line};
+
+/// A run may wait this long for its session's turn before it begins.
+const OPTIONS: CallOptions<'static> =
+    CallOptions { timeout: Duration::from_secs(600), traceparent: None };
 
 /// The task that answers are stored under.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,14 +38,14 @@ impl Task {
 /// One chat.
 #[derive(Debug)]
 pub(super) struct Conversation {
-    client: Client,
+    client: DaemonClient,
     user: UserId,
     role: String,
     task: Task,
     /// Its id, once a run has found or made it.
     task_id: Option<String>,
     /// Questions and answers so far. The backend's thread holds the answers alone.
-    turns: Vec<Value>,
+    turns: Vec<Turn>,
     /// Whether the daemon loads the thread of the task, as far as that is known.
     keeps_thread: Option<bool>,
     /// The run that waits for a person.
@@ -48,7 +55,7 @@ pub(super) struct Conversation {
 impl Conversation {
     /// A chat with a role that the daemon has.
     pub(super) async fn open(
-        client: Client,
+        client: DaemonClient,
         user: UserId,
         role: &str,
         task: Option<Task>,
@@ -83,12 +90,12 @@ impl Conversation {
     }
 
     /// Goes on with another role, under the same task.
-    pub(super) async fn talk_to(&mut self, role: &str) -> Result<Agent, ChatError> {
-        let agents = self.client.agents().await?;
+    pub(super) async fn talk_to(&mut self, role: &str) -> Result<AgentInfo, ChatError> {
+        let agents = self.client.agents().await.map_err(|error| self.failed(error))?;
         // A workspace that names no roles serves any.
         if agents.is_empty() {
             role.clone_into(&mut self.role);
-            return Ok(Agent { role: role.to_owned(), ..Agent::default() });
+            return Ok(AgentInfo { role: role.to_owned(), ..AgentInfo::default() });
         }
         let known = agents.iter().map(|agent| agent.role.as_str()).collect::<Vec<_>>().join(", ");
         let found = agents.into_iter().find(|agent| agent.role == role);
@@ -114,39 +121,40 @@ impl Conversation {
     ) -> Result<(), ChatError> {
         screen.wait("thinking");
         let sends_turns = self.sends_turns().await?;
-        let mut body = self.body();
-        body["message"] = question.into();
-        if sends_turns {
-            body["messages"] = self.turns.clone().into();
-        }
-        let answer = self.run(&body, screen).await?;
-        self.turns.push(json!({ "role": "user", "content": question }));
+        let request = SendRequest {
+            message: question.to_owned().into(),
+            messages: sends_turns.then(|| self.turns.clone().into()),
+            ..self.request()
+        };
+        let answer = self.run(&request, screen).await?;
+        self.turns.push(Turn { role: TurnRole::User, content: question.to_owned() });
         self.take(answer)
     }
 
     /// Takes the waiting run up again, once a person has decided.
     pub(super) async fn resume(&mut self, screen: &mut Screen<'_>) -> Result<(), ChatError> {
         let Some(run_key) = &self.waiting else {
-            return Err(ChatError::Own("no run of this chat waits for a person".to_owned()));
+            let text = "no run of this chat awaits approval";
+            return Err(ChatError::Local(text.to_owned()));
         };
-        let mut body = self.body();
-        body["resume_run_key"] = run_key.as_str().into();
+        let request =
+            SendRequest { resume_run_key: Some(run_key.clone().into()), ..self.request() };
         screen.wait("thinking");
-        let answer = self.run(&body, screen).await?;
+        let answer = self.run(&request, screen).await?;
         self.take(answer)?;
         self.waiting = None;
         Ok(())
     }
 
     /// Keeps the answer, or says what it waits for.
-    fn take(&mut self, done: Done) -> Result<(), ChatError> {
-        if done.status == AWAITING_APPROVAL {
-            let text = waits(&done);
-            self.waiting = done.run_key;
-            return Err(ChatError::Waits(text));
+    fn take(&mut self, answer: RunAnswer) -> Result<(), ChatError> {
+        if answer.status == RunStatus::AwaitingApproval {
+            let text = waits(&answer);
+            self.waiting = answer.run_key;
+            return Err(ChatError::AwaitingApproval(text));
         }
-        if let Some(response) = done.response.filter(|response| !response.is_empty()) {
-            self.turns.push(json!({ "role": "assistant", "content": response }));
+        if let Some(content) = answer.response.filter(|response| !response.is_empty()) {
+            self.turns.push(Turn { role: TurnRole::Assistant, content });
         }
         Ok(())
     }
@@ -162,48 +170,79 @@ impl Conversation {
             Task::Titled(_) | Task::Id(_) => {}
         }
         if self.keeps_thread.is_none() {
-            self.keeps_thread = self.client.keeps_thread().await?;
+            self.keeps_thread = match self.client.compatibility().await {
+                Ok(compatibility) => Some(compatibility.has("messages_list")),
+                // Not known now, as when the backend is unavailable: asked again next time.
+                Err(error) if error.status().is_some() => None,
+                Err(error) => return Err(self.failed(error)),
+            };
         }
         Ok(self.keeps_thread == Some(false))
     }
 
-    fn body(&self) -> Value {
-        let (user, role) = (self.user.as_str(), &self.role);
-        let mut body = json!({ "user_id": user, "session_key": format!("user:{user}:{role}") });
+    /// The beginning of a request: user, session and task.
+    fn request(&self) -> SendRequest<'static> {
+        let user = self.user.as_str();
+        let request = SendRequest {
+            user_id: user.to_owned().into(),
+            session_key: format!("user:{user}:{}", self.role).into(),
+            ..SendRequest::default()
+        };
         match (&self.task_id, &self.task) {
-            (Some(id), _) | (None, Task::Id(id)) => body["task_id"] = id.as_str().into(),
+            (Some(id), _) | (None, Task::Id(id)) => {
+                SendRequest { task_id: Some(id.clone().into()), ..request }
+            }
             (None, Task::Fresh(title) | Task::Titled(title)) => {
-                body["task_title"] = title.as_str().into();
+                SendRequest { task_title: Some(title.clone().into()), ..request }
             }
         }
-        body
     }
 
-    async fn run(&mut self, body: &Value, screen: &mut Screen<'_>) -> Result<Done, ChatError> {
-        let mut events = self.client.stream(body).await?;
-        loop {
-            match events.next().await? {
-                Event::Start { task_id } => {
+    /// Makes a run and prints what it streams.
+    async fn run(
+        &mut self,
+        request: &SendRequest<'_>,
+        screen: &mut Screen<'_>,
+    ) -> Result<RunAnswer, ChatError> {
+        let mut events = match self.client.stream(request, &OPTIONS).await {
+            Ok(events) => events,
+            Err(DaemonError::Timeout { after }) => {
+                let cause = format!("timeout: the run did not begin within {} s", after.as_secs());
+                return Err(ChatError::Broken(cause));
+            }
+            Err(error) => return Err(self.failed(error)),
+        };
+        while let Some(event) = events.next().await.map_err(|error| self.failed(error))? {
+            match event {
+                StreamEvent::Start { task_id, .. } => {
                     self.task_id = Some(task_id).filter(|id| !id.is_empty());
                 }
-                Event::Chunk { data } => screen.chunk(&data)?,
-                Event::ToolCall { id, name, arguments } => screen.call(id, &name, &arguments)?,
-                Event::ToolResult { id, name, ok, duration_ms } => {
+                StreamEvent::Chunk { data } => screen.chunk(&data)?,
+                StreamEvent::ToolCall { id, name, arguments } => {
+                    screen.call(id, &name, &arguments)?;
+                }
+                StreamEvent::ToolResult { id, name, ok, duration_ms } => {
                     screen.result(&id, &name, ok, duration_ms)?;
                 }
-                Event::Done(done) => {
-                    screen.done(&done)?;
-                    return Ok(*done);
+                StreamEvent::Done(answer) => {
+                    screen.done(&answer)?;
+                    return Ok(*answer);
                 }
-                Event::Error | Event::Unknown => {}
+                StreamEvent::Error(body) => return Err(ChatError::of_body(&body)),
+                StreamEvent::Unknown => {}
             }
         }
+        Err(ChatError::Broken("the stream ended early".to_owned()))
+    }
+
+    fn failed(&self, error: DaemonError) -> ChatError {
+        ChatError::of_call(self.client.url(), error)
     }
 }
 
 /// Which calls wait, and where a person decides.
-fn waits(done: &Done) -> String {
-    let calls = done.tool_requests.iter();
+fn waits(answer: &RunAnswer) -> String {
+    let calls = answer.tool_requests.iter().flatten();
     let calls: Vec<_> = calls
         .map(|call| format!("{} [{}]", call_line(&call.tool, &call.arguments), call.id))
         .collect();
@@ -216,12 +255,14 @@ fn waits(done: &Done) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::events::ToolRequest;
+    use daemon_client::ToolRequest;
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn conversation(task: Task) -> Conversation {
         Conversation {
-            client: Client::new("http://127.0.0.1:9", None).unwrap(),
+            client: DaemonClient::new(reqwest::Client::new(), "http://127.0.0.1:9", None),
             user: UserId::parse("ann").unwrap(),
             role: "scout".to_owned(),
             task,
@@ -235,19 +276,20 @@ mod tests {
     #[test]
     fn the_first_run_makes_the_task_and_the_others_keep_to_it() {
         let mut chat = conversation(Task::Fresh("T".to_owned()));
-        let body = chat.body();
+        let body = |chat: &Conversation| serde_json::to_value(chat.request()).unwrap();
+        let first = body(&chat);
         assert_eq!(
-            (&body["task_title"], &body["session_key"]),
+            (&first["task_title"], &first["session_key"]),
             (&json!("T"), &json!("user:ann:scout"))
         );
         chat.task_id = Some("t1".to_owned());
         assert_eq!(
-            (&chat.body()["task_id"], &chat.body()["task_title"]),
+            (&body(&chat)["task_id"], &body(&chat)["task_title"]),
             (&json!("t1"), &Value::Null)
         );
         chat.renew(Some("Other"));
         assert_eq!(
-            (&chat.body()["task_id"], &chat.body()["task_title"]),
+            (&body(&chat)["task_id"], &body(&chat)["task_title"]),
             (&Value::Null, &json!("Other"))
         );
         assert_ne!(Task::fresh("scout"), Task::fresh("scout"));
@@ -255,7 +297,7 @@ mod tests {
 
     #[tokio::test]
     async fn turns_are_told_where_no_thread_tells_them() {
-        let turn = json!({ "role": "user", "content": "x" });
+        let turn = Turn { role: TurnRole::User, content: "x".to_owned() };
         let mut fresh = conversation(Task::Fresh("T".to_owned()));
         assert!(!fresh.sends_turns().await.unwrap());
         fresh.turns.push(turn.clone());
@@ -276,16 +318,16 @@ mod tests {
             tool: "order".to_owned(),
             arguments: json!({ "n": 1 }),
         };
-        let done = Done {
-            status: "awaiting_approval".to_owned(),
+        let done = RunAnswer {
+            status: RunStatus::AwaitingApproval,
             run_key: Some("k".to_owned()),
-            tool_requests: vec![call],
-            ..Done::default()
+            tool_requests: Some(vec![call]),
+            ..RunAnswer::default()
         };
         let error = chat.take(done).unwrap_err().to_string();
         assert!(error.contains("order {\"n\":1} [q1]; decide in the backend"), "{error}");
         // Another answer in between leaves it waiting.
-        let answered = Done { response: Some("done".to_owned()), ..Done::default() };
+        let answered = RunAnswer { response: Some("done".to_owned()), ..RunAnswer::default() };
         chat.take(answered).unwrap();
         assert_eq!((chat.waiting.as_deref(), chat.turns.len()), (Some("k"), 1));
     }

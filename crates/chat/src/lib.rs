@@ -5,10 +5,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod clean;
-mod client;
 mod conversation;
 mod error;
-mod events;
 mod history;
 mod prompt;
 mod screen;
@@ -18,11 +16,11 @@ use std::io::{self, IsTerminal as _, Read as _};
 use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
+use daemon_client::{DaemonClient, key_header};
 use service::exit;
 use service::settings::Layers;
 use tokio::runtime::Runtime;
 
-use self::client::Client;
 use self::conversation::{Conversation, Task};
 use self::error::ChatError;
 use self::screen::{Answer, Screen};
@@ -86,7 +84,7 @@ impl Chat {
     }
 
     fn talk(self, settings: ChatSettings) -> Result<(), ChatError> {
-        let client = Client::new(&settings.url, settings.key.as_ref())?;
+        let client = client(&settings)?;
         let question = self.question()?;
         let task = self.task.map(Task::Titled).or(self.task_id.map(Task::Id));
         // One worker keeps connections alive and answers signals while the prompt waits for a line.
@@ -94,7 +92,7 @@ impl Chat {
             .worker_threads(1)
             .enable_all()
             .build()
-            .map_err(|error| ChatError::Own(error.to_string()))?;
+            .map_err(|error| ChatError::Local(error.to_string()))?;
         let interactive = question.is_none();
         let answer =
             if interactive || io::stdout().is_terminal() { Answer::Live } else { Answer::Whole };
@@ -123,15 +121,25 @@ impl Chat {
                 return Ok(None);
             }
             let read = io::stdin().take(MAX_QUESTION).read_to_string(&mut question);
-            read.map_err(|error| ChatError::Own(format!("standard input: {error}")))?;
+            read.map_err(|error| ChatError::Local(format!("standard input: {error}")))?;
         }
         if question.trim().is_empty() {
-            return Err(ChatError::Own(
+            return Err(ChatError::Local(
                 "there is no question, neither as an argument nor on standard input".to_owned(),
             ));
         }
         Ok(Some(question))
     }
+}
+
+fn client(settings: &ChatSettings) -> Result<DaemonClient, ChatError> {
+    let key = settings.key.as_ref().map(key_header).transpose();
+    let key = key.map_err(|error| ChatError::Local(format!("AGENT_DAEMON_API_KEY {error}")))?;
+    let http = service::http::client_builder().build().map_err(|error| {
+        let cause = service::http::explain(&error);
+        ChatError::Local(format!("the HTTP client could not be set up: {cause}"))
+    })?;
+    Ok(DaemonClient::new(http, &settings.url, key))
 }
 
 fn ask_once(

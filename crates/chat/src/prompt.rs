@@ -3,12 +3,12 @@
 use std::future::Future;
 use std::path::PathBuf;
 
+use daemon_client::AgentInfo;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{Config, Editor};
 use tokio::runtime::Runtime;
 
-use super::client::Agent;
 use super::conversation::Conversation;
 use super::error::ChatError;
 use super::screen::Screen;
@@ -71,7 +71,7 @@ pub(super) fn talk(
     history: Option<PathBuf>,
 ) -> Result<(), ChatError> {
     let own =
-        |error: ReadlineError| ChatError::Own(format!("the terminal cannot be read: {error}"));
+        |error: ReadlineError| ChatError::Local(format!("the terminal cannot be read: {error}"));
     let config = Config::builder().max_history_size(MAX_LINES).map_err(own)?;
     let config = config.auto_add_history(true).build();
     let mut editor = Editor::<(), FileHistory>::with_config(config).map_err(own)?;
@@ -102,7 +102,7 @@ pub(super) fn talk(
             Err(error) => {
                 screen.end()?;
                 screen.error(&error.to_string())?;
-                if matches!(error, ChatError::Waits(_)) {
+                if matches!(error, ChatError::AwaitingApproval(_)) {
                     screen.note("Once that is decided, /resume shows the answer.")?;
                 }
             }
@@ -170,7 +170,7 @@ fn stopped(done: Option<Result<(), ChatError>>, screen: &mut Screen<'_>) -> Resu
 }
 
 /// What a role may call, as its agent-config says.
-fn tools(agent: &Agent) -> String {
+fn tools(agent: &AgentInfo) -> String {
     let list = |names: &[String], none: &str| {
         if names.is_empty() { none.to_owned() } else { names.join(", ") }
     };

@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
+use daemon_client::{RunAnswer, RunStatus};
 use serde_json::Value;
 use service::progress::Progress;
 
 use super::clean::{Cleaner, clean, one_line};
-use super::events::{AWAITING_APPROVAL, Done};
 
 const DIM: Style = Style::new().dimmed();
 const RED: Style = AnsiColor::Red.on_default();
@@ -112,7 +112,7 @@ impl<'w> Screen<'w> {
     }
 
     /// The end of a run that worked.
-    pub(super) fn done(&mut self, done: &Done) -> io::Result<()> {
+    pub(super) fn done(&mut self, done: &RunAnswer) -> io::Result<()> {
         let response = done.response.as_deref().unwrap_or_default();
         // What came live is there already; what was never told is printed now.
         if self.answer == Answer::Whole || self.said.trim().is_empty() {
@@ -122,7 +122,7 @@ impl<'w> Screen<'w> {
             }
         }
         self.said.clear();
-        let waits = done.status == AWAITING_APPROVAL;
+        let waits = done.status == RunStatus::AwaitingApproval;
         self.end_with(if waits { "waits" } else { "no result" })?;
         if let Some(warning) = &done.context_warning {
             self.note(&one_line(warning, 300))?;
@@ -193,7 +193,7 @@ fn duration(ms: u64) -> String {
 }
 
 /// Model, tokens, cost.
-fn summary(done: &Done) -> String {
+fn summary(done: &RunAnswer) -> String {
     let model =
         done.model.as_deref().map_or_else(|| "no model asked".into(), |m| one_line(m, NAME));
     let usage = &done.usage;
@@ -207,18 +207,18 @@ fn summary(done: &Done) -> String {
 
 #[cfg(test)]
 mod tests {
+    use daemon_client::{Cost, Usage};
     use serde_json::json;
 
-    use super::super::events::{Cost, Usage};
     use super::*;
 
-    fn done(response: &str) -> Done {
-        Done {
+    fn done(response: &str) -> RunAnswer {
+        RunAnswer {
             response: Some(response.to_owned()),
             model: Some("m\u{1b}[2J".to_owned()),
-            usage: Usage { prompt_tokens: 100, completion_tokens: 10 },
-            cost: Some(Cost { total_cost: 0.000_021, currency: "USD".to_owned() }),
-            ..Done::default()
+            usage: Usage { prompt_tokens: 100, completion_tokens: 10, ..Usage::default() },
+            cost: Some(Cost { total_cost: 0.000_021, currency: "USD".into(), ..Cost::default() }),
+            ..RunAnswer::default()
         }
     }
 

@@ -72,6 +72,11 @@ impl DaemonClient {
         Self { http, url: url.trim_end_matches('/').to_owned(), key }
     }
 
+    /// The daemon's address, without a slash at its end.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The roles that can be messaged (`GET /api/agents`); none when the workspace names none,
     /// which means any role.
     ///
