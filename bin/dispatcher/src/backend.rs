@@ -13,7 +13,7 @@ use mc_client::types::{Capabilities, Delivered, Delivery, DeliveryFailure};
 use tokio::sync::RwLock;
 use tokio::time::Instant;
 
-use crate::board::Told;
+use crate::scheduler::Told;
 use crate::settings::Settings;
 
 /// How long what the backend offers is taken for granted. It may be upgraded while we run.

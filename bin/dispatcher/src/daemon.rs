@@ -7,8 +7,8 @@ use mc_client::types::Delivery;
 use service::otel::{Side, Span};
 use service::trace::TraceId;
 
+use crate::classify::{Verdict, classify};
 use crate::settings::Settings;
-use crate::verdict::{Verdict, classify};
 
 /// The daemon that notifications are forwarded to.
 #[derive(Debug, Clone)]

@@ -1,23 +1,23 @@
 //! The dispatcher: polls the backend for notifications, forwards each to the daemon as a message
 //! to its session, and acknowledges it.
 //!
-//! What to do next is decided by `board`, which knows no network and no clock of its own; the
+//! What to do next is decided by `scheduler`, which knows no network and no clock of its own; the
 //! loop in [`run`] does the input and output around it. A crash at any point leads to a second
 //! forward at worst, which the run's keys make invisible.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod backend;
-mod board;
-mod causes;
+mod classify;
 mod daemon;
+mod event_stream;
 mod http;
-mod listen;
+mod log_dedup;
 mod metrics;
-mod pace;
+mod poll_schedule;
 mod run;
+mod scheduler;
 mod settings;
-mod verdict;
 
 pub use run::{DispatchError, run};
 pub use settings::Settings;

@@ -1,6 +1,6 @@
 //! The loop: lets the board decide, does what it says, and tells it what came of it.
 
-mod news;
+mod handlers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::{Backend, MAX_BATCH};
-use crate::board::{Board, Job, Limits, Outcome, Step, Told as Answer};
-use crate::causes::Causes;
 use crate::daemon::Daemon;
+use crate::event_stream::{Announced, Heard, Listener};
 use crate::http;
-use crate::listen::{Announced, Heard, Listener};
+use crate::log_dedup::Causes;
 use crate::metrics::Metrics;
-use crate::pace::{Backoff, Pace};
+use crate::poll_schedule::{Backoff, Pace};
+use crate::scheduler::{Board, Job, Limits, Outcome, Step, Told as Answer};
 use crate::settings::Settings;
 
 /// More is not taken in: the backend keeps it as well as we do.

@@ -10,8 +10,8 @@ use std::time::Duration;
 use mc_client::types::Delivery;
 use tokio::time::Instant;
 
-use crate::pace::Backoff;
-use crate::verdict::Verdict;
+use crate::classify::Verdict;
+use crate::poll_schedule::Backoff;
 
 /// What the settings say about patience.
 #[derive(Debug, Clone, Copy)]

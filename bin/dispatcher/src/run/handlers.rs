@@ -3,8 +3,8 @@
 use tokio::time::Instant;
 
 use super::{Dispatcher, Told};
-use crate::board::{Event, Job, Outcome};
-use crate::listen::Heard;
+use crate::event_stream::Heard;
+use crate::scheduler::{Event, Job, Outcome};
 
 impl Dispatcher {
     pub(super) async fn heard(&mut self, heard: Heard) {
