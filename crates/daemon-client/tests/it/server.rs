@@ -27,7 +27,7 @@ pub(crate) async fn serve(answers: Vec<String>) -> (String, JoinHandle<Vec<Asked
     (url, task)
 }
 
-async fn read_request(stream: &mut TcpStream) -> Asked {
+pub(crate) async fn read_request(stream: &mut TcpStream) -> Asked {
     let mut bytes = Vec::new();
     loop {
         let text = String::from_utf8_lossy(&bytes);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use daemon_client::{DaemonError, StreamEvent};
 
-use crate::server::{answer, client, options, request, serve};
+use crate::server::{answer, client, options, read_request, request, serve};
 
 const TYPE: &str = "content-type: text/event-stream\r\n";
 
@@ -69,6 +69,7 @@ async fn a_stream_that_falls_silent_times_out() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let server = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
+        read_request(&mut stream).await;
         let head = format!("HTTP/1.1 200 OK\r\n{TYPE}content-length: 999\r\n\r\n:\n\n");
         tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.unwrap();
         std::future::pending::<()>().await;
