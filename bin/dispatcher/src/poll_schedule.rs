@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use retry::Backoff;
 use tokio::time::Instant;
 
 /// The longest `Retry-After` that is obeyed.
@@ -10,23 +11,10 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 /// Between two polls that bring nothing while events tell of what is new.
 const LISTENING: Duration = Duration::from_secs(30);
 
-/// A wait that doubles with each step, from a shortest to a longest.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Backoff {
-    /// The first wait.
-    pub(crate) min: Duration,
-    /// The longest wait.
-    pub(crate) max: Duration,
-}
-
-impl Backoff {
-    /// The wait before the step after the `failures`th failure (from 1), at least what was asked
-    /// for.
-    pub(crate) fn wait(self, failures: u32, retry_after: Option<Duration>) -> Duration {
-        let factor = 2_u32.saturating_pow(failures.saturating_sub(1));
-        let wait = self.min.saturating_mul(factor).min(self.max);
-        wait.max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER))
-    }
+/// The delay before the next attempt after `failures` failures in a row, at least what was asked
+/// for, within an hour.
+pub(crate) fn delay(backoff: Backoff, failures: u32, retry_after: Option<Duration>) -> Duration {
+    backoff.delay_at_least(failures, retry_after.map(|asked| asked.min(MAX_RETRY_AFTER)))
 }
 
 /// The rhythm of the polls.
@@ -54,7 +42,7 @@ impl Pace {
     pub(crate) fn polled(&mut self, busy: bool, listening: bool, now: Instant) {
         self.idle = if busy { 0 } else { self.idle.saturating_add(1) };
         let wait = match busy || !listening {
-            true => self.backoff.wait(self.idle, None),
+            true => self.backoff.delay(self.idle),
             false => self.backoff.max.max(LISTENING),
         };
         self.next = now + wait;
@@ -63,13 +51,13 @@ impl Pace {
     /// There are no events any more: polls are as if work had just been done.
     pub(crate) fn hurry(&mut self, now: Instant) {
         self.idle = 0;
-        self.next = self.next.min(now + self.backoff.wait(0, None));
+        self.next = self.next.min(now + self.backoff.delay(0));
     }
 
     /// A poll failed.
     pub(crate) fn failed(&mut self, retry_after: Option<Duration>, now: Instant) {
         self.idle = self.idle.saturating_add(1);
-        self.next = now + self.backoff.wait(self.idle, retry_after);
+        self.next = now + delay(self.backoff, self.idle, retry_after);
     }
 }
 
@@ -77,15 +65,14 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const BACKOFF: Backoff = Backoff { min: Duration::from_secs(2), max: Duration::from_secs(30) };
+    const BACKOFF: Backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(30));
 
     #[test]
-    fn waits_double_up_to_the_longest_and_obey_what_was_asked_for() {
-        let waits: Vec<u64> = (0..8).map(|n| BACKOFF.wait(n, None).as_secs()).collect();
-        assert_eq!(waits, [2, 2, 4, 8, 16, 30, 30, 30]);
-        assert_eq!(BACKOFF.wait(u32::MAX, None).as_secs(), 30);
-        assert_eq!(BACKOFF.wait(1, Some(Duration::from_secs(45))).as_secs(), 45);
-        assert_eq!(BACKOFF.wait(1, Some(Duration::MAX)).as_secs(), 3600);
+    fn a_wait_that_was_asked_for_is_kept_within_an_hour() {
+        for (asked, expected) in [(1, 2), (45, 45), (100_000, 3600)] {
+            let asked = Some(Duration::from_secs(asked));
+            assert_eq!(delay(BACKOFF, 1, asked), Duration::from_secs(expected));
+        }
     }
 
     #[test]
@@ -104,8 +91,8 @@ mod tests {
     #[test]
     fn polls_are_rare_while_events_tell_of_what_is_new() {
         let now = Instant::now();
-        let often = Backoff { min: Duration::from_millis(10), max: Duration::from_millis(50) };
-        let rarely = Backoff { min: Duration::from_secs(60), max: Duration::from_secs(90) };
+        let often = Backoff::new(Duration::from_millis(10), Duration::from_millis(50));
+        let rarely = Backoff::new(Duration::from_secs(60), Duration::from_secs(90));
         for (backoff, idle, busy) in
             [(BACKOFF, 30_000, 2_000), (often, 30_000, 10), (rarely, 90_000, 60_000)]
         {

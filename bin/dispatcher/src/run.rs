@@ -8,6 +8,7 @@ use std::time::Duration;
 use daemon_client::InvalidKey;
 use mc_client::dispatch::Batch;
 use mc_client::error::McError;
+use retry::Backoff;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
@@ -19,7 +20,7 @@ use crate::event_stream::{Announced, Heard, Listener};
 use crate::http;
 use crate::log_dedup::Causes;
 use crate::metrics::Metrics;
-use crate::poll_schedule::{Backoff, Pace};
+use crate::poll_schedule::Pace;
 use crate::scheduler::{Board, Job, Limits, Outcome, Step, Told as Answer};
 use crate::settings::Settings;
 
@@ -81,7 +82,7 @@ pub async fn run(
         tokio::spawn(http::serve(listener, Arc::clone(&metrics), token, served));
     }
     let now = Instant::now();
-    let backoff = Backoff { min: settings.min_interval, max: settings.max_interval };
+    let backoff = Backoff::new(settings.min_interval, settings.max_interval);
     let limits =
         Limits { concurrency: settings.concurrency, max_attempts: settings.max_attempts, backoff };
     let dispatcher = Dispatcher {

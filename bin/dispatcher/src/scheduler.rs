@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mc_client::types::Delivery;
+use retry::Backoff;
 use tokio::time::Instant;
 
 use crate::classify::Verdict;
-use crate::poll_schedule::Backoff;
+use crate::poll_schedule::delay;
 
 /// What the settings say about patience.
 #[derive(Debug, Clone, Copy)]
@@ -286,13 +287,13 @@ impl Board {
                     epoch
                 } else {
                     events.push(Event::Failed(error));
-                    now + limits.backoff.wait(item.attempts, retry_after)
+                    now + delay(limits.backoff, item.attempts, retry_after)
                 }
             }
             Verdict::Busy { retry_after } => {
                 events.push(Event::Busy);
                 item.waits = item.waits.saturating_add(1);
-                now + limits.backoff.wait(item.waits, retry_after)
+                now + delay(limits.backoff, item.waits, retry_after)
             }
             Verdict::Outage { .. } => now,
         };
@@ -309,7 +310,7 @@ impl Board {
         let backoff = self.limits.backoff;
         match &mut self.outage {
             None => {
-                let until = now + backoff.wait(1, retry_after);
+                let until = now + delay(backoff, 1, retry_after);
                 self.outage = Some(Outage { since: now, until, probes: 1, probing: false });
                 Event::OutageBegan(error)
             }
@@ -317,7 +318,7 @@ impl Board {
                 if job.probe {
                     outage.probing = false;
                     outage.probes = outage.probes.saturating_add(1);
-                    outage.until = now + backoff.wait(outage.probes, retry_after);
+                    outage.until = now + delay(backoff, outage.probes, retry_after);
                 }
                 Event::OutageGoesOn
             }
@@ -330,7 +331,7 @@ impl Board {
                 let backoff = self.limits.backoff;
                 if let Some(item) = self.head(job) {
                     item.waits = item.waits.saturating_add(1);
-                    let at = now + backoff.wait(item.waits, retry_after);
+                    let at = now + delay(backoff, item.waits, retry_after);
                     self.schedule(at, job.delivery.session_key.clone());
                 }
                 Event::NotTold(error)

@@ -3,7 +3,7 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn board(concurrency: usize, now: Instant) -> Board {
-    let backoff = Backoff { min: SECOND, max: 30 * SECOND };
+    let backoff = Backoff::new(SECOND, 30 * SECOND);
     Board::new(Limits { concurrency, max_attempts: 3, backoff }, now)
 }
 
