@@ -1,4 +1,9 @@
+use std::time::Duration;
+
+use retry::Backoff;
+
 use super::*;
+use crate::classify::Verdict;
 
 const SECOND: Duration = Duration::from_secs(1);
 
