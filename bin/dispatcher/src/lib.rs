@@ -10,6 +10,8 @@
 mod backend;
 mod classify;
 mod daemon;
+mod error;
+mod event_loop;
 mod event_stream;
 mod http;
 mod log_dedup;
@@ -19,5 +21,6 @@ mod run;
 mod scheduler;
 mod settings;
 
-pub use run::{DispatchError, run};
+pub use error::DispatchError;
+pub use run::run;
 pub use settings::Settings;
