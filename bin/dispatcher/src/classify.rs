@@ -1,4 +1,4 @@
-//! What an answer of the daemon means for a notification (docs/RUNS.md, "Dispatcher").
+//! What the daemon's answer means for a notification (docs/RUNS.md, "Dispatcher").
 
 use std::time::Duration;
 
@@ -7,39 +7,39 @@ use daemon_client::{DaemonError, RunAnswer};
 /// How much of an error is kept as the reason of a failure, characters.
 const MAX_REASON_CHARS: usize = 350;
 
-/// What became of a forward.
+/// The outcome of a forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The daemon took it: to be acknowledged.
+    /// The daemon made its run: to be acknowledged.
     Delivered,
-    /// It will never be taken: dead at once.
-    Refused(String),
-    /// It failed; counts against the notification.
+    /// The daemon will never accept it: a dead letter at once.
+    Rejected(String),
+    /// A failed attempt, which counts towards the dead letter.
     Failed {
-        /// Why.
+        /// The reason.
         error: String,
-        /// How long the daemon asks to wait.
+        /// The wait that the daemon asks for.
         retry_after: Option<Duration>,
     },
-    /// The session is at work on something else: waits, does not count.
+    /// Another run of the session is in progress: retried, and not counted.
     Busy {
-        /// How long the daemon asks to wait.
+        /// The wait that the daemon asks for.
         retry_after: Option<Duration>,
     },
-    /// The daemon is away or a setting is wrong: everything waits, nothing counts.
+    /// The daemon is unavailable or a setting is wrong: all deliveries pause, nothing is counted.
     Outage {
-        /// Why.
+        /// The reason.
         error: String,
-        /// How long the daemon asks to wait.
+        /// The wait that the daemon asks for.
         retry_after: Option<Duration>,
     },
 }
 
-/// Decides by the daemon's answer what is to become of a notification.
+/// Decides by the daemon's answer what happens to the notification.
 pub(crate) fn classify(answer: Result<RunAnswer, DaemonError>) -> Verdict {
     let error = match answer {
         Ok(_) => return Verdict::Delivered,
-        // The run succeeded; only its answer, which nobody needs here, could not be read.
+        // The run succeeded; only its answer, which is not needed here, could not be read.
         Err(DaemonError::BadAnswer { .. }) => return Verdict::Delivered,
         Err(error) => error,
     };
@@ -54,10 +54,10 @@ pub(crate) fn classify(answer: Result<RunAnswer, DaemonError>) -> Verdict {
     if is_outage {
         Verdict::Outage { error, retry_after }
     } else if is_final {
-        Verdict::Refused(error)
+        Verdict::Rejected(error)
     } else {
-        // Also a broken connection and a timeout: they may well be this notification's doing, which
-        // must not pause all others.
+        // Including a broken connection and a timeout: this very notification may have caused them,
+        // and it must not pause all others.
         Verdict::Failed { error, retry_after }
     }
 }
@@ -76,7 +76,7 @@ mod tests {
     fn class(verdict: &Verdict) -> &'static str {
         match verdict {
             Verdict::Delivered => "delivered",
-            Verdict::Refused(_) => "refused",
+            Verdict::Rejected(_) => "rejected",
             Verdict::Failed { .. } => "failed",
             Verdict::Busy { .. } => "busy",
             Verdict::Outage { .. } => "outage",
@@ -102,12 +102,12 @@ mod tests {
         for (status, code, expected) in [
             (200, "", "delivered"),
             (202, "", "delivered"),
-            (400, "invalid_payload", "refused"),
-            (404, "task_not_found", "refused"),
-            (404, "run_not_found", "refused"),
-            (422, "context_too_long", "refused"),
-            (409, "run_cancelled", "refused"),
-            (409, "", "refused"),
+            (400, "invalid_payload", "rejected"),
+            (404, "task_not_found", "rejected"),
+            (404, "run_not_found", "rejected"),
+            (422, "context_too_long", "rejected"),
+            (409, "run_cancelled", "rejected"),
+            (409, "", "rejected"),
             (409, "session_busy", "busy"),
             (401, "missing_daemon_key", "outage"),
             (403, "invalid_daemon_key", "outage"),

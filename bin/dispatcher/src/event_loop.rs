@@ -1,4 +1,4 @@
-//! The loop: lets the board decide, does what it says, and tells it what came of it.
+//! The event loop: asks the scheduler for the next jobs, starts them, and hands their results back.
 
 mod handlers;
 mod jobs;
@@ -17,86 +17,91 @@ use tokio_util::sync::CancellationToken;
 use crate::backend::Backend;
 use crate::daemon::Daemon;
 use crate::error::DispatchError;
-use crate::event_stream::{Announced, Heard, Listener};
-use crate::log_dedup::Causes;
+use crate::event_stream::{Announced, BackendEvent, Listener};
+use crate::log_dedup::LogDedup;
 use crate::metrics::Metrics;
-use crate::poll_schedule::Pace;
-use crate::scheduler::{Board, Job, Limits, Outcome, Told as Answer};
+use crate::poll_schedule::PollSchedule;
+use crate::scheduler::{AckResult, Job, Limits, Outcome, Scheduler};
 use crate::settings::Settings;
 
-/// More is not taken in: the backend keeps it as well as we do.
+/// The most notifications in the scheduler; the backend keeps the others just as well.
 const MAX_WAITING: usize = 10_000;
 
-/// How long acknowledgements that fail are tried again after the signal to stop.
-const SETTLE_TIME: Duration = Duration::from_secs(10);
+/// How long failing acknowledgements are retried after the signal to stop.
+const ACK_GRACE: Duration = Duration::from_secs(10);
 
-/// Between the beginnings of two polls, however much is told of.
-const MIN_GAP: Duration = Duration::from_millis(5);
+/// The shortest time between the starts of two polls, however many events there are.
+const MIN_POLL_GAP: Duration = Duration::from_millis(5);
 
-/// Calls with several acknowledgements at a time. While they are under way, the next ones gather.
-const MAX_ACKNOWLEDGING: usize = 2;
+/// The most batches of acknowledgements in flight. Meanwhile the next batch fills.
+const MAX_ACK_CALLS: usize = 2;
 
-/// How often in a row backend or daemon may be away before `--once` gives up: the next run of
-/// cron tries again anyway.
-const ONCE_FAILURES: u32 = 3;
+/// Failures in a row of the backend or the daemon after which `--once` gives up: cron starts it
+/// again anyway.
+const MAX_ONCE_FAILURES: u32 = 3;
 
-/// What a task brings back.
+/// What a finished task returns.
 #[derive(Debug)]
-enum Done {
-    Polled(Polled),
-    Worked(Job, Outcome),
-    Acknowledged(Vec<(Job, Answer)>),
+enum TaskResult {
+    Polled(PollResult),
+    JobDone(Job, Outcome),
+    AcksDone(Vec<(Job, AckResult)>),
 }
 
 /// A poll's answer, and what is known of the backend by then.
 #[derive(Debug)]
-struct Polled {
+struct PollResult {
     answer: Result<Batch, McError>,
+    /// Whether the backend takes batches of acknowledgements.
     batches: bool,
+    /// Whether the backend leases.
     leases: bool,
-    /// To be listened to from now on.
+    /// The event stream, where it was opened.
     listener: Option<Listener>,
 }
 
-/// Counts at the last line of the log.
+/// The counts in the last summary.
 #[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
-struct Told {
+struct Counts {
     delivered: u64,
     failed: u64,
     dead: u64,
 }
 
-/// All that the loop holds.
+/// The state of the event loop.
 pub(crate) struct Dispatcher {
     backend: Arc<Backend>,
     daemon: Arc<Daemon>,
-    board: Board,
-    pace: Pace,
-    /// When the leases end that a dispatcher before this one may have left behind.
-    orphans_at: Option<Instant>,
+    scheduler: Scheduler,
+    schedule: PollSchedule,
+    /// When the leases have ended that a crashed dispatcher may have left: polled then, as no event
+    /// announces it.
+    orphaned_leases_end: Option<Instant>,
     polled_at: Option<Instant>,
     listener: Option<Listener>,
-    /// Whether the stream of events is open.
-    listening: bool,
+    /// Whether the event stream is open.
+    streaming: bool,
     announced: Announced,
-    /// Whether something was told of since the poll in progress began.
-    woken: bool,
-    /// Whether the backend takes several acknowledgements at once.
+    /// Whether an event announced something since the current poll began.
+    notified: bool,
+    /// Whether the backend takes batches of acknowledgements.
     batches: bool,
-    to_acknowledge: Vec<Job>,
-    acknowledging: usize,
-    causes: Causes,
+    /// Acknowledgements for the next batch.
+    ack_queue: Vec<Job>,
+    /// Batches in flight.
+    ack_calls: usize,
+    log_dedup: LogDedup,
     metrics: Arc<Metrics>,
-    tasks: JoinSet<Done>,
+    tasks: JoinSet<TaskResult>,
     poll: Option<AbortHandle>,
     poll_failures: u32,
     last_error: String,
-    /// Whether the last poll brought something, so that there may be more.
-    more: bool,
-    /// Whether the last poll, begun with nothing to do, brought nothing.
+    /// Whether the last poll found something, or an event announced something.
+    may_have_more: bool,
+    /// Whether the last poll began with an empty scheduler and found nothing.
     drained: bool,
     concurrency: usize,
-    told: Told,
+    logged: Counts,
 }
 
 impl Dispatcher {
@@ -118,31 +123,31 @@ impl Dispatcher {
         Self {
             backend: Arc::new(backend),
             daemon: Arc::new(daemon),
-            board: Board::new(limits, now),
-            pace: Pace::new(backoff, now),
-            orphans_at: (!once).then(|| now + Duration::from_secs(settings.lease_seconds)),
+            scheduler: Scheduler::new(limits, now),
+            schedule: PollSchedule::new(backoff, now),
+            orphaned_leases_end: (!once).then(|| now + Duration::from_secs(settings.lease_seconds)),
             polled_at: None,
             listener: None,
-            listening: false,
+            streaming: false,
             announced: Announced::default(),
-            woken: false,
+            notified: false,
             batches: false,
-            to_acknowledge: Vec::new(),
-            acknowledging: 0,
-            causes: Causes::default(),
+            ack_queue: Vec::new(),
+            ack_calls: 0,
+            log_dedup: LogDedup::default(),
             metrics,
             tasks: JoinSet::new(),
             poll: None,
             poll_failures: 0,
             last_error: String::new(),
-            more: false,
+            may_have_more: false,
             drained: false,
             concurrency: settings.concurrency,
-            told: Told::default(),
+            logged: Counts::default(),
         }
     }
 
-    /// Dispatches until `stop`, or with `once` until nothing waits.
+    /// Dispatches until `stop`, or with `once` until everything is delivered.
     pub(crate) async fn run(
         mut self,
         once: bool,
@@ -153,23 +158,23 @@ impl Dispatcher {
         loop {
             let now = Instant::now();
             let stopping = stopping_since.is_some();
-            while let Some(job) = self.board.next(now, stopping) {
-                self.work(job);
+            while let Some(job) = self.scheduler.next(now, stopping) {
+                self.start_job(job);
             }
-            self.acknowledge();
-            self.metrics.waiting.set(self.board.len());
-            self.metrics.in_flight.set(self.board.in_flight());
+            self.start_ack_calls();
+            self.metrics.waiting.set(self.scheduler.len());
+            self.metrics.in_flight.set(self.scheduler.in_flight());
             if let Some(since) = stopping_since {
-                let settled = !self.board.is_settling() || now >= since + SETTLE_TIME;
-                if self.tasks.is_empty() && settled {
+                let acked = !self.scheduler.has_pending_acks() || now >= since + ACK_GRACE;
+                if self.tasks.is_empty() && acked {
                     break;
                 }
-            } else if once && self.is_hopeless() {
+            } else if once && self.should_give_up() {
                 gave_up = Some(self.last_error.clone());
                 stopping_since = Some(now);
                 self.stop_polling();
                 continue;
-            } else if once && self.poll.is_none() && self.drained && self.board.is_empty() {
+            } else if once && self.poll.is_none() && self.drained && self.scheduler.is_empty() {
                 break;
             }
             let poll_at = if stopping { None } else { self.poll_at(now, once) };
@@ -177,48 +182,52 @@ impl Dispatcher {
                 self.start_poll(once);
                 continue;
             }
-            let settle_at = stopping_since.map(|since| since + SETTLE_TIME);
+            let grace_ends = stopping_since.map(|since| since + ACK_GRACE);
             let listener = self.listener.as_mut().filter(|_| !stopping);
-            let wake = [poll_at, self.board.next_due(stopping), settle_at];
+            let wake = [poll_at, self.scheduler.next_due(stopping), grace_ends];
             let wake = wake.into_iter().flatten().filter(|at| *at > now).min();
             tokio::select! {
                 () = stop.cancelled(), if !stopping => {
-                    tracing::info!(in_flight = self.board.in_flight(), "stopping");
+                    tracing::info!(in_flight = self.scheduler.in_flight(), "stopping");
                     stopping_since = Some(Instant::now());
                     self.stop_polling();
                 }
-                Some(done) = self.tasks.join_next() => match done {
-                    Ok(Done::Polled(polled)) => self.polled(polled),
-                    Ok(Done::Worked(job, outcome)) => self.worked(&job, outcome),
-                    Ok(Done::Acknowledged(answers)) => self.acknowledged(answers),
+                Some(result) = self.tasks.join_next() => match result {
+                    Ok(TaskResult::Polled(result)) => self.handle_poll_result(result),
+                    Ok(TaskResult::JobDone(job, outcome)) => self.handle_job_result(&job, outcome),
+                    Ok(TaskResult::AcksDone(results)) => self.handle_ack_results(results),
                     Err(error) if error.is_cancelled() => {}
                     Err(error) => return Err(error.into()),
                 },
-                Some(heard) = next_of(listener) => self.heard(heard).await,
+                Some(event) = next_event(listener) => self.handle_backend_event(event).await,
                 () = sleep_until(wake) => {}
             }
         }
-        self.tick(0, true);
-        if self.board.is_settling() {
-            tracing::warn!("not everything could be acknowledged; it will be delivered again");
+        self.log_summary(0, true);
+        if self.scheduler.has_pending_acks() {
+            tracing::warn!(
+                "stopped with deliveries that are not acknowledged; they will be delivered again"
+            );
         }
         gave_up.map_or(Ok(()), |error| Err(DispatchError::NotDrained(error)))
     }
 
-    fn is_hopeless(&self) -> bool {
-        self.poll_failures >= ONCE_FAILURES || self.board.outage_probes() >= ONCE_FAILURES
+    /// Whether `--once` gives up.
+    fn should_give_up(&self) -> bool {
+        self.poll_failures >= MAX_ONCE_FAILURES
+            || self.scheduler.outage_probes() >= MAX_ONCE_FAILURES
     }
 }
 
-/// For ever, when nobody listens.
-async fn next_of(listener: Option<&mut Listener>) -> Option<Heard> {
+/// The next event of the stream; never, without a stream.
+async fn next_event(listener: Option<&mut Listener>) -> Option<BackendEvent> {
     match listener {
         Some(listener) => listener.next().await,
         None => std::future::pending().await,
     }
 }
 
-/// For ever, when there is no time to wait for.
+/// Waits until a time; for ever, without one.
 async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,

@@ -1,4 +1,4 @@
-//! The backend's stream of events, as far as it wakes the dispatcher.
+//! The backend's event stream, as far as it announces notifications.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -10,92 +10,95 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Nothing for so long means that the connection is dead: a backend sends a comment every 15
-/// seconds, so that two are missing.
+/// A stream that is silent for so long is broken: the backend sends a comment every 15 seconds, so
+/// two are missing.
 const SILENCE: Duration = Duration::from_secs(35);
 
-/// Before a backend that refuses the stream is asked for it again. It may be upgraded.
-const REFUSED: Duration = Duration::from_secs(300);
+/// Delay before the stream is requested again from a backend that refused it: the backend may be
+/// upgraded meanwhile.
+const REFUSED_DELAY: Duration = Duration::from_secs(300);
 
-/// News that wait for the dispatcher. When there are more, the stream waits.
-const WAITING: usize = 1_024;
+/// Events that may wait for the dispatcher; when there are more, the stream waits.
+const MAX_QUEUED: usize = 1_024;
 
-/// Announced notifications that are kept in mind.
+/// Announced notifications that are remembered.
 const MAX_ANNOUNCED: usize = 10_000;
 
-/// What the stream tells.
+/// What happened on the stream.
 #[derive(Debug)]
-pub(crate) enum Heard {
-    /// It is open. What happened before may have been missed.
-    Open,
-    /// There is something to deliver.
-    Something {
+pub(crate) enum BackendEvent {
+    /// The stream is open. Earlier events may have been missed.
+    Connected,
+    /// There is a notification to deliver.
+    Notification {
         /// The notification, where the event names it.
         id: Option<String>,
         /// The session it is for, where the event names it.
         session: Option<String>,
     },
-    /// It broke; it is opened again.
-    Broken(String),
-    /// It cannot be opened now; that is tried again.
+    /// The connection broke, for this reason; it is opened again.
+    Disconnected(String),
+    /// The stream could not be opened; that is tried again.
     Failed(McError),
 }
 
-/// A stream that is listened to until this is dropped.
+/// Reads the stream in the background until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    heard: mpsc::Receiver<Heard>,
+    events: mpsc::Receiver<BackendEvent>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Listener {
-    pub(crate) fn start(events: Events) -> Self {
-        let (tell, heard) = mpsc::channel(WAITING);
-        let task = tokio::spawn(listen(events.with_silence(SILENCE), tell));
-        Self { heard, _task: AbortOnDropHandle::new(task) }
+    /// Starts to read.
+    pub(crate) fn start(stream: Events) -> Self {
+        let (sender, events) = mpsc::channel(MAX_QUEUED);
+        let task = tokio::spawn(listen(stream.with_silence(SILENCE), sender));
+        Self { events, _task: AbortOnDropHandle::new(task) }
     }
 
-    /// The next news. Dropping the future loses nothing.
-    pub(crate) async fn next(&mut self) -> Option<Heard> {
-        self.heard.recv().await
+    /// The next event. Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> Option<BackendEvent> {
+        self.events.recv().await
     }
 }
 
-async fn listen(mut events: Events, tell: mpsc::Sender<Heard>) {
+async fn listen(mut stream: Events, sender: mpsc::Sender<BackendEvent>) {
     loop {
-        let heard = match events.next().await {
-            Ok(News::Connected) => Heard::Open,
-            Ok(News::Broken(cause)) => Heard::Broken(cause),
-            Ok(News::Event(event)) if event.kind.starts_with("notification.") => something(&event),
+        let event = match stream.next().await {
+            Ok(News::Connected) => BackendEvent::Connected,
+            Ok(News::Broken(cause)) => BackendEvent::Disconnected(cause),
+            Ok(News::Event(event)) if event.kind.starts_with("notification.") => {
+                notification(&event)
+            }
             Ok(News::Event(_)) => continue,
-            Err(error) => Heard::Failed(error),
+            Err(error) => BackendEvent::Failed(error),
         };
-        let is_refused = matches!(&heard, Heard::Failed(error) if !error.is_retryable());
-        if tell.send(heard).await.is_err() {
+        let is_refused = matches!(&event, BackendEvent::Failed(error) if !error.is_retryable());
+        if sender.send(event).await.is_err() {
             return;
         }
         if is_refused {
-            tokio::time::sleep(REFUSED).await;
+            tokio::time::sleep(REFUSED_DELAY).await;
         }
     }
 }
 
-fn something(event: &Event) -> Heard {
-    let text = |names: [&str; 2]| {
-        names.iter().find_map(|name| match &event.data[*name] {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-        })
+fn notification(event: &Event) -> BackendEvent {
+    let text = |name: &str| match &event.data[name] {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     };
-    Heard::Something {
-        id: text(["notification_id", "id"]),
-        session: text(["session_key", "session_key"]),
+    BackendEvent::Notification {
+        id: text("notification_id").or_else(|| text("id")),
+        session: text("session_key"),
     }
 }
 
-/// Notifications that events told of and no poll has brought yet: a backend that leases holds
-/// back a session while something older of it is at work, and nothing tells of its end.
+/// Notifications that events announced and no poll has returned yet. A backend that leases holds a
+/// notification back while an older one of its session is leased, and sends no event when that one
+/// is done.
 #[derive(Debug, Default)]
 pub(crate) struct Announced {
     sessions: HashMap<String, HashSet<String>>,
@@ -103,7 +106,8 @@ pub(crate) struct Announced {
 }
 
 impl Announced {
-    pub(crate) fn add(&mut self, id: String, session: String) {
+    /// An event announced this notification.
+    pub(crate) fn insert(&mut self, id: String, session: String) {
         if self.count >= MAX_ANNOUNCED {
             self.clear();
         }
@@ -112,8 +116,8 @@ impl Announced {
         }
     }
 
-    /// A poll brought it.
-    pub(crate) fn came(&mut self, delivery: &Delivery) {
+    /// A poll returned this notification.
+    pub(crate) fn remove(&mut self, delivery: &Delivery) {
         let Some(ids) = self.sessions.get_mut(&delivery.session_key) else { return };
         if ids.remove(&delivery.notification_id) {
             self.count -= 1;
@@ -123,12 +127,12 @@ impl Announced {
         }
     }
 
-    /// Whether something is missing of a session.
-    pub(crate) fn waits(&self, session: &str) -> bool {
+    /// Whether a notification of this session was announced and not returned yet.
+    pub(crate) fn has_any_of(&self, session: &str) -> bool {
         self.sessions.contains_key(session)
     }
 
-    /// Forgets all: others may have delivered it.
+    /// Forgets all: another dispatcher may have delivered them.
     pub(crate) fn clear(&mut self) {
         self.sessions.clear();
         self.count = 0;
@@ -142,22 +146,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_announced_is_missing_until_it_comes() {
+    fn an_announced_notification_is_remembered_until_a_poll_returns_it() {
         let mut announced = Announced::default();
-        announced.add("1".into(), "s".into());
-        announced.add("1".into(), "s".into());
-        announced.add("2".into(), "s".into());
+        announced.insert("1".into(), "s".into());
+        announced.insert("1".into(), "s".into());
+        announced.insert("2".into(), "s".into());
         let delivery = |id: &str| -> Delivery {
             serde_json::from_value(
                 json!({"notification_id": id, "user_id": "u", "session_key": "s"}),
             )
             .unwrap()
         };
-        announced.came(&delivery("1"));
-        assert!(announced.waits("s") && !announced.waits("t"));
-        announced.came(&delivery("3"));
-        announced.came(&delivery("2"));
-        assert!(!announced.waits("s"));
+        announced.remove(&delivery("1"));
+        assert!(announced.has_any_of("s") && !announced.has_any_of("t"));
+        announced.remove(&delivery("3"));
+        announced.remove(&delivery("2"));
+        assert!(!announced.has_any_of("s"));
         assert_eq!(announced.count, 0);
     }
 }

@@ -1,39 +1,41 @@
-//! What goes wrong is said once, not each time it is found out again.
+//! Keeps a problem that persists from filling the log: it is logged once, and again after a while.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// After this the same is said again, for whoever looks at the newest lines only.
-const QUIET: Duration = Duration::from_secs(600);
+/// After this the same problem is logged again, for whoever reads the newest lines only.
+const REPEAT_AFTER: Duration = Duration::from_secs(600);
 
-/// How many causes are kept in mind.
-const MAX_CAUSES: usize = 1_000;
+/// How many problems are remembered.
+const MAX_PROBLEMS: usize = 1_000;
 
-/// What was said already.
+/// When each problem was logged last.
 #[derive(Debug, Default)]
-pub(crate) struct Causes(HashMap<String, Instant>);
+pub(crate) struct LogDedup(HashMap<String, Instant>);
 
-impl Causes {
-    /// Whether this is to be said. What follows the first colon, the other side's own words, does
-    /// not make another cause of it.
-    pub(crate) fn is_news(&mut self, what: &str, error: &str, now: Instant) -> bool {
-        let cause = format!("{what}: {}", error.split(':').next().unwrap_or_default());
-        if self.0.get(&cause).is_some_and(|said| now < *said + QUIET) {
+impl LogDedup {
+    /// Whether a problem is to be logged now. Two errors of the same `operation` are the same
+    /// problem when they agree up to the first colon: what follows is the other side's own text,
+    /// which may differ each time.
+    pub(crate) fn should_log(&mut self, operation: &str, error: &str, now: Instant) -> bool {
+        let problem = format!("{operation}: {}", error.split(':').next().unwrap_or_default());
+        if self.0.get(&problem).is_some_and(|logged| now < *logged + REPEAT_AFTER) {
             return false;
         }
-        if self.0.len() >= MAX_CAUSES {
+        if self.0.len() >= MAX_PROBLEMS {
             self.0.clear();
         }
-        self.0.insert(cause, now);
+        self.0.insert(problem, now);
         true
     }
 
-    /// It is over: the next time is news again.
-    pub(crate) fn is_over(&mut self, what: &str) {
-        self.0
-            .retain(|cause, _| !cause.strip_prefix(what).is_some_and(|rest| rest.starts_with(':')));
+    /// The operation works again: its next problem is logged whatever it is.
+    pub(crate) fn reset(&mut self, operation: &str) {
+        self.0.retain(|problem, _| {
+            !problem.strip_prefix(operation).is_some_and(|rest| rest.starts_with(':'))
+        });
     }
 }
 
@@ -42,16 +44,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_cause_is_said_once_until_it_is_over() {
+    fn each_problem_is_logged_once_until_it_is_over() {
         let now = Instant::now();
-        let mut causes = Causes::default();
-        assert!(causes.is_news("poll", "the backend answered 500: request 1", now));
-        assert!(!causes.is_news("poll", "the backend answered 500: request 2", now));
-        assert!(causes.is_news("poll", "the backend answered 401: who are you", now));
-        assert!(causes.is_news("tell", "the backend answered 500: request 3", now));
-        causes.is_over("poll");
-        assert!(causes.is_news("poll", "the backend answered 500: request 4", now));
-        assert!(!causes.is_news("tell", "the backend answered 500: request 5", now));
-        assert!(causes.is_news("tell", "the backend answered 500: request 6", now + QUIET));
+        let mut dedup = LogDedup::default();
+        assert!(dedup.should_log("poll", "the backend answered 500: request 1", now));
+        assert!(!dedup.should_log("poll", "the backend answered 500: request 2", now));
+        assert!(dedup.should_log("poll", "the backend answered 401: who are you", now));
+        assert!(dedup.should_log("ack", "the backend answered 500: request 3", now));
+        dedup.reset("poll");
+        assert!(dedup.should_log("poll", "the backend answered 500: request 4", now));
+        assert!(!dedup.should_log("ack", "the backend answered 500: request 5", now));
+        let later = now + REPEAT_AFTER;
+        assert!(dedup.should_log("ack", "the backend answered 500: request 6", later));
     }
 }

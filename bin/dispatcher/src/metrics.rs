@@ -10,7 +10,7 @@ pub(crate) struct Metrics {
     /// Answered polls.
     pub(crate) polls: Counter,
     /// Polls that failed.
-    pub(crate) polls_failed: Counter,
+    pub(crate) poll_failures: Counter,
     /// Events that told of something new.
     pub(crate) wakes: Counter,
     /// Notifications taken in.
@@ -18,15 +18,15 @@ pub(crate) struct Metrics {
     /// Delivered and acknowledged.
     pub(crate) delivered: Counter,
     /// Failed forwards that count.
-    pub(crate) failed: Counter,
+    pub(crate) forward_failures: Counter,
     /// Forwards that found the session busy.
-    pub(crate) busy: Counter,
+    pub(crate) session_busy: Counter,
     /// Forwards that found the daemon away.
-    pub(crate) outages: Counter,
+    pub(crate) outage_forwards: Counter,
     /// Given up.
     pub(crate) dead: Counter,
     /// Acknowledgements and reports that failed.
-    pub(crate) not_told: Counter,
+    pub(crate) ack_failures: Counter,
     /// On the board.
     pub(crate) waiting: Counter,
     /// Being worked on.
@@ -105,15 +105,15 @@ impl Metrics {
         let mut out = String::new();
         let counters = [
             ("polls", "Answered polls of the backend.", &self.polls),
-            ("poll_failures", "Failed polls of the backend.", &self.polls_failed),
+            ("poll_failures", "Failed polls of the backend.", &self.poll_failures),
             ("wakes", "Events that told of something new.", &self.wakes),
             ("received", "Notifications taken in.", &self.received),
             ("delivered", "Notifications delivered and acknowledged.", &self.delivered),
-            ("forward_failures", "Failed forwards that count.", &self.failed),
-            ("session_busy", "Forwards that found the session busy.", &self.busy),
-            ("outage_forwards", "Forwards that found the daemon away.", &self.outages),
+            ("forward_failures", "Failed forwards that count.", &self.forward_failures),
+            ("session_busy", "Forwards that found the session busy.", &self.session_busy),
+            ("outage_forwards", "Forwards that found the daemon away.", &self.outage_forwards),
             ("dead", "Notifications given up.", &self.dead),
-            ("report_failures", "Failed acknowledgements and reports.", &self.not_told),
+            ("report_failures", "Failed acknowledgements and reports.", &self.ack_failures),
         ];
         for (name, help, counter) in counters {
             line(&mut out, &format!("wombat_dispatcher_{name}_total"), "counter", help, counter);

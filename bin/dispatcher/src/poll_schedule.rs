@@ -1,32 +1,32 @@
-//! When to ask the backend next.
+//! When to poll the backend next.
 
 use std::time::Duration;
 
 use retry::Backoff;
 use tokio::time::Instant;
 
-/// The longest `Retry-After` that is obeyed.
+/// The longest `Retry-After` that is honoured.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// Between two polls that bring nothing while events tell of what is new.
-const LISTENING: Duration = Duration::from_secs(30);
+/// Between two polls that find nothing while the event stream is open.
+const STREAMING_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The delay before the next attempt after `failures` failures in a row, at least what was asked
-/// for, within an hour.
+/// The delay before the next attempt after `failures` failures in a row: at least the `Retry-After`
+/// that was asked for, up to an hour.
 pub(crate) fn delay(backoff: Backoff, failures: u32, retry_after: Option<Duration>) -> Duration {
     backoff.delay_at_least(failures, retry_after.map(|asked| asked.min(MAX_RETRY_AFTER)))
 }
 
-/// The rhythm of the polls.
+/// The intervals between polls: short at work, doubling while idle or failing.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct PollSchedule {
     backoff: Backoff,
-    /// Polls in a row that brought nothing or failed.
+    /// Polls in a row that found nothing or failed.
     idle: u32,
     next: Instant,
 }
 
-impl Pace {
+impl PollSchedule {
     /// The first poll is due at once.
     pub(crate) fn new(backoff: Backoff, now: Instant) -> Self {
         Self { backoff, idle: 0, next: now }
@@ -37,19 +37,19 @@ impl Pace {
         self.next
     }
 
-    /// A poll was answered. `busy` when it brought something or work is still being done;
-    /// `listening` when events tell of what is new, so that polls only cover what they miss.
-    pub(crate) fn polled(&mut self, busy: bool, listening: bool, now: Instant) {
+    /// A poll was answered. `busy`: it found something, or there is still work to do. `streaming`:
+    /// the event stream is open, so that polls only cover what the stream misses.
+    pub(crate) fn succeeded(&mut self, busy: bool, streaming: bool, now: Instant) {
         self.idle = if busy { 0 } else { self.idle.saturating_add(1) };
-        let wait = match busy || !listening {
+        let delay = match busy || !streaming {
             true => self.backoff.delay(self.idle),
-            false => self.backoff.max.max(LISTENING),
+            false => self.backoff.max.max(STREAMING_INTERVAL),
         };
-        self.next = now + wait;
+        self.next = now + delay;
     }
 
-    /// There are no events any more: polls are as if work had just been done.
-    pub(crate) fn hurry(&mut self, now: Instant) {
+    /// The event stream is lost: polls are frequent again.
+    pub(crate) fn stream_lost(&mut self, now: Instant) {
         self.idle = 0;
         self.next = self.next.min(now + self.backoff.delay(0));
     }
@@ -78,31 +78,34 @@ mod tests {
     #[test]
     fn polls_are_rarer_when_idle_and_frequent_again_when_busy() {
         let now = Instant::now();
-        let mut pace = Pace::new(BACKOFF, now);
-        let mut wait = |busy| {
-            pace.polled(busy, false, now);
-            (pace.next() - now).as_secs()
+        let mut schedule = PollSchedule::new(BACKOFF, now);
+        let mut delay_after = |busy| {
+            schedule.succeeded(busy, false, now);
+            (schedule.next() - now).as_secs()
         };
-        assert_eq!([wait(false), wait(false), wait(false), wait(true)], [2, 4, 8, 2]);
-        pace.failed(Some(Duration::from_secs(9)), now);
-        assert_eq!((pace.next() - now).as_secs(), 9);
+        assert_eq!(
+            [delay_after(false), delay_after(false), delay_after(false), delay_after(true)],
+            [2, 4, 8, 2]
+        );
+        schedule.failed(Some(Duration::from_secs(9)), now);
+        assert_eq!((schedule.next() - now).as_secs(), 9);
     }
 
     #[test]
-    fn polls_are_rare_while_events_tell_of_what_is_new() {
+    fn polls_are_rare_while_the_event_stream_is_open() {
         let now = Instant::now();
         let often = Backoff::new(Duration::from_millis(10), Duration::from_millis(50));
         let rarely = Backoff::new(Duration::from_secs(60), Duration::from_secs(90));
         for (backoff, idle, busy) in
             [(BACKOFF, 30_000, 2_000), (often, 30_000, 10), (rarely, 90_000, 60_000)]
         {
-            let mut pace = Pace::new(backoff, now);
-            pace.polled(false, true, now);
-            assert_eq!((pace.next() - now).as_millis(), idle);
-            pace.hurry(now);
-            assert_eq!((pace.next() - now).as_millis(), busy, "without events");
-            pace.polled(true, true, now);
-            assert_eq!((pace.next() - now).as_millis(), busy, "at work");
+            let mut schedule = PollSchedule::new(backoff, now);
+            schedule.succeeded(false, true, now);
+            assert_eq!((schedule.next() - now).as_millis(), idle);
+            schedule.stream_lost(now);
+            assert_eq!((schedule.next() - now).as_millis(), busy, "without the stream");
+            schedule.succeeded(true, true, now);
+            assert_eq!((schedule.next() - now).as_millis(), busy, "at work");
         }
     }
 }

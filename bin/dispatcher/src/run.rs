@@ -1,4 +1,4 @@
-//! What the program runs: the HTTP client, `/livez` and `/metrics`, and the loop.
+//! Sets up the HTTP client, `/livez` and `/metrics`, and runs the event loop.
 
 use std::sync::Arc;
 
@@ -13,8 +13,11 @@ use crate::http;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 
-/// Dispatches until `stop`, or with `once` until nothing waits. `listener` serves `/livez` and
-/// `/metrics`.
+/// Dispatches until `stop`, or with `once` until everything is delivered. `listener` serves `/livez`
+/// and `/metrics`.
+///
+/// # Errors
+/// See [`DispatchError`].
 pub async fn run(
     settings: &Settings,
     once: bool,
@@ -41,7 +44,7 @@ pub async fn run(
         backend = settings.backend_url,
         daemon = settings.daemon_url,
         concurrency = settings.concurrency,
-        "dispatching"
+        "dispatcher started"
     );
     dispatcher.run(once, stop).await
 }

@@ -1,157 +1,157 @@
-//! What comes in and what came of the work: taken in, counted, and said.
+//! Handles events of the backend's stream and results of jobs, with their logs and metrics.
 
 use tokio::time::Instant;
 
-use super::{Dispatcher, Told};
-use crate::event_stream::Heard;
+use super::{Counts, Dispatcher};
+use crate::event_stream::BackendEvent;
 use crate::scheduler::{Event, Job, Outcome};
 
 impl Dispatcher {
-    pub(super) async fn heard(&mut self, heard: Heard) {
+    /// Something happened on the backend's event stream.
+    pub(super) async fn handle_backend_event(&mut self, event: BackendEvent) {
         let now = Instant::now();
-        match heard {
-            Heard::Open => {
-                if self.causes.is_news("listening", "", now) {
-                    tracing::info!("listening to the backend's events");
+        match event {
+            BackendEvent::Connected => {
+                if self.log_dedup.should_log("connected", "", now) {
+                    tracing::info!("event stream open");
                 } else {
-                    tracing::debug!("listening to the backend's events again");
+                    tracing::debug!("event stream open again");
                 }
-                self.set_listening(true);
-                self.wake();
+                self.set_streaming(true);
+                self.poll_soon();
             }
-            Heard::Something { id, session } => {
+            BackendEvent::Notification { id, session } => {
                 self.metrics.wakes.add(1);
                 if let (Some(id), Some(session)) = (id, session) {
-                    self.announced.add(id, session);
+                    self.announced.insert(id, session);
                 }
-                self.wake();
+                self.poll_soon();
             }
-            Heard::Broken(cause) => {
-                if self.causes.is_news("events", &cause, now) {
-                    tracing::info!(cause, "the stream of events broke; it is opened again");
+            BackendEvent::Disconnected(cause) => {
+                if self.log_dedup.should_log("events", &cause, now) {
+                    tracing::info!(cause, "event stream broken; reconnecting");
                 }
-                self.lost_events(now).await;
+                self.stream_lost(now).await;
             }
-            Heard::Failed(error) => {
-                if self.causes.is_news("events", &error.to_string(), now) {
-                    tracing::warn!(%error, "no events from the backend; polling goes on");
+            BackendEvent::Failed(error) => {
+                if self.log_dedup.should_log("events", &error.to_string(), now) {
+                    tracing::warn!(%error, "event stream unavailable; falling back to polling");
                 }
-                self.lost_events(now).await;
+                self.stream_lost(now).await;
             }
         }
     }
 
-    /// There may be something new.
-    fn wake(&mut self) {
-        self.woken = true;
-        self.more = true;
+    /// There may be new notifications.
+    fn poll_soon(&mut self) {
+        self.notified = true;
+        self.may_have_more = true;
     }
 
-    fn set_listening(&mut self, listening: bool) {
-        self.listening = listening;
-        self.metrics.listening.set(usize::from(listening));
+    fn set_streaming(&mut self, streaming: bool) {
+        self.streaming = streaming;
+        self.metrics.listening.set(usize::from(streaming));
     }
 
-    async fn lost_events(&mut self, now: Instant) {
-        if self.listening {
-            self.backend.may_have_changed().await;
-            self.pace.hurry(now);
+    async fn stream_lost(&mut self, now: Instant) {
+        if self.streaming {
+            self.backend.expire_capabilities().await;
+            self.schedule.stream_lost(now);
         }
-        self.set_listening(false);
+        self.set_streaming(false);
     }
 
-    pub(super) fn worked(&mut self, job: &Job, outcome: Outcome) {
-        let notification = job.delivery.notification_id.as_str();
-        let session = job.delivery.session_key.as_str();
+    /// A job is done.
+    pub(super) fn handle_job_result(&mut self, job: &Job, outcome: Outcome) {
         let now = Instant::now();
-        let events = self.board.finish(job, outcome, now);
+        let events = self.scheduler.finish(job, outcome, now);
         let is_done = |event: &Event| {
-            matches!(event, Event::Delivered | Event::Dead { .. } | Event::NeverTold(_))
+            matches!(event, Event::Delivered | Event::DeadLetter { .. } | Event::AckRejected(_))
         };
-        if self.announced.waits(session) && events.iter().any(is_done) {
-            // The backend held it back until now.
-            self.wake();
+        if self.announced.has_any_of(&job.delivery.session_key) && events.iter().any(is_done) {
+            // The backend held the session's next notification back until now.
+            self.poll_soon();
         }
         for event in events {
-            match event {
-                Event::Delivered => {
-                    self.metrics.delivered.add(1);
-                    if let Some(created) = job.delivery.created_at {
-                        self.metrics.age.add(chrono::Utc::now() - created);
-                    }
-                    tracing::debug!(notification, session, "delivered");
+            self.handle_event(job, event, now);
+        }
+    }
+
+    /// Counts and logs what a job changed.
+    fn handle_event(&mut self, job: &Job, event: Event, now: Instant) {
+        let notification = job.delivery.notification_id.as_str();
+        let session = job.delivery.session_key.as_str();
+        match event {
+            Event::Delivered => {
+                self.metrics.delivered.add(1);
+                if let Some(created) = job.delivery.created_at {
+                    self.metrics.age.add(chrono::Utc::now() - created);
                 }
-                Event::Failed(error) => {
-                    self.metrics.failed.add(1);
-                    let attempt = job.attempts.saturating_add(1);
-                    tracing::warn!(notification, session, attempt, error, "trying again later");
+                tracing::debug!(notification, session, "delivered and acknowledged");
+            }
+            Event::ForwardFailed(error) => {
+                self.metrics.forward_failures.add(1);
+                let attempt = job.attempts.saturating_add(1);
+                tracing::warn!(notification, session, attempt, error, "forward failed; will retry");
+            }
+            Event::SessionBusy => {
+                self.metrics.session_busy.add(1);
+                tracing::debug!(notification, session, "session busy; will retry");
+            }
+            Event::DeadLetter { error, reported } => {
+                self.metrics.dead.add(1);
+                let message = if reported {
+                    "delivery given up; now a dead letter"
+                } else {
+                    "delivery given up; the backend keeps no dead letter, skipped until restart"
+                };
+                tracing::error!(notification, session, error, "{message}");
+            }
+            Event::AckFailed(error) => {
+                self.metrics.ack_failures.add(1);
+                if self.log_dedup.should_log("ack", &error, now) {
+                    let message = "acknowledgement failed; will retry";
+                    tracing::warn!(notification, session, error, "{message}");
+                } else {
+                    tracing::debug!(notification, session, error, "acknowledgement failed again");
                 }
-                Event::Busy => {
-                    self.metrics.busy.add(1);
-                    tracing::debug!(notification, session, "the session is busy");
-                }
-                Event::Dead { error, reported: true } => {
-                    self.metrics.dead.add(1);
-                    tracing::error!(notification, session, error, "given up: now a dead letter");
-                }
-                Event::Dead { error, reported: false } => {
-                    self.metrics.dead.add(1);
-                    tracing::error!(
-                        notification,
-                        session,
-                        error,
-                        "given up: skipped until restart"
-                    );
-                }
-                Event::NotTold(error) => {
-                    self.metrics.not_told.add(1);
-                    if self.causes.is_news("tell", &error, now) {
-                        let what = "the backend could not be told; it is tried again";
-                        tracing::warn!(notification, session, error, "{what}");
-                    } else {
-                        tracing::debug!(notification, session, error, "the backend was not told");
-                    }
-                }
-                Event::NeverTold(error) => {
-                    self.metrics.not_told.add(1);
-                    tracing::error!(
-                        notification,
-                        session,
-                        error,
-                        "delivered, but the backend refuses the acknowledgement: skipped until restart"
-                    );
-                }
-                Event::OutageBegan(error) => {
-                    self.metrics.outages.add(1);
-                    self.metrics.daemon_down.set(1);
-                    tracing::error!(error, "the daemon does not take messages: everything waits");
-                    self.last_error = error;
-                }
-                Event::OutageGoesOn => self.metrics.outages.add(1),
-                Event::OutageOver => {
-                    self.metrics.daemon_down.set(0);
-                    tracing::info!("the daemon takes messages again");
-                }
+            }
+            Event::AckRejected(error) => {
+                self.metrics.ack_failures.add(1);
+                let message =
+                    "delivered, but the backend rejects the acknowledgement; skipped until restart";
+                tracing::error!(notification, session, error, "{message}");
+            }
+            Event::OutageBegan(error) => {
+                self.metrics.outage_forwards.add(1);
+                self.metrics.daemon_down.set(1);
+                tracing::error!(error, "daemon unavailable; deliveries paused");
+                self.last_error = error;
+            }
+            Event::OutageContinues => self.metrics.outage_forwards.add(1),
+            Event::OutageEnded => {
+                self.metrics.daemon_down.set(0);
+                tracing::info!("daemon available again; deliveries resumed");
             }
         }
     }
 
-    /// One line with what happened since the last one; at `debug` when nothing did.
-    pub(super) fn tick(&mut self, new: usize, last: bool) {
-        let told = Told {
+    /// Logs one line with what happened since the last one; at `debug` when nothing did.
+    pub(super) fn log_summary(&mut self, new: usize, last: bool) {
+        let counts = Counts {
             delivered: self.metrics.delivered.get(),
-            failed: self.metrics.failed.get(),
+            failed: self.metrics.forward_failures.get(),
             dead: self.metrics.dead.get(),
         };
-        let delivered = told.delivered - self.told.delivered;
-        let failed = told.failed - self.told.failed;
-        let dead = told.dead - self.told.dead;
-        let (waiting, in_flight) = (self.board.len(), self.board.in_flight());
-        if new > 0 || told != self.told || last {
-            tracing::info!(new, delivered, failed, dead, waiting, in_flight, "tick");
+        let delivered = counts.delivered - self.logged.delivered;
+        let failed = counts.failed - self.logged.failed;
+        let dead = counts.dead - self.logged.dead;
+        let (waiting, in_flight) = (self.scheduler.len(), self.scheduler.in_flight());
+        if new > 0 || counts != self.logged || last {
+            tracing::info!(new, delivered, failed, dead, waiting, in_flight, "summary");
         } else {
-            tracing::debug!(waiting, in_flight, "tick");
+            tracing::debug!(waiting, in_flight, "summary");
         }
-        self.told = told;
+        self.logged = counts;
     }
 }

@@ -1,49 +1,51 @@
-//! The tasks that do what the board decides.
+//! Starts the tasks that carry out what the scheduler decides.
 
 use std::sync::Arc;
 
-use super::{Answer, Dispatcher, Done, MAX_ACKNOWLEDGING};
+use super::{Dispatcher, MAX_ACK_CALLS, TaskResult};
 use crate::backend::MAX_BATCH;
-use crate::scheduler::{Job, Outcome, Step};
+use crate::scheduler::{AckResult, Job, Outcome, Step};
 
 impl Dispatcher {
-    pub(super) fn work(&mut self, job: Job) {
+    /// Starts a job, or queues it for the next batch of acknowledgements.
+    pub(super) fn start_job(&mut self, job: Job) {
         if self.batches && job.step == Step::Acknowledge {
-            self.to_acknowledge.push(job);
+            self.ack_queue.push(job);
             return;
         }
         let (backend, daemon) = (Arc::clone(&self.backend), Arc::clone(&self.daemon));
         self.tasks.spawn(async move {
             let outcome = match &job.step {
                 Step::Forward => Outcome::Forwarded(daemon.forward(&job.delivery).await),
-                Step::Acknowledge => Outcome::Told(backend.acknowledge(&job.delivery).await),
-                Step::Bury(error) => {
-                    Outcome::Told(backend.bury(&job.delivery, error, job.attempts).await)
+                Step::Acknowledge => Outcome::Acked(backend.acknowledge(&job.delivery).await),
+                Step::DeadLetter(error) => {
+                    Outcome::Acked(backend.dead_letter(&job.delivery, error, job.attempts).await)
                 }
             };
-            Done::Worked(job, outcome)
+            TaskResult::JobDone(job, outcome)
         });
     }
 
-    /// Tells the backend of all that was delivered meanwhile.
-    pub(super) fn acknowledge(&mut self) {
-        while !self.to_acknowledge.is_empty() && self.acknowledging < MAX_ACKNOWLEDGING {
-            let rest = self.to_acknowledge.split_off(self.to_acknowledge.len().min(MAX_BATCH));
-            let jobs = std::mem::replace(&mut self.to_acknowledge, rest);
-            self.acknowledging += 1;
+    /// Sends the queued acknowledgements in batches.
+    pub(super) fn start_ack_calls(&mut self) {
+        while !self.ack_queue.is_empty() && self.ack_calls < MAX_ACK_CALLS {
+            let rest = self.ack_queue.split_off(self.ack_queue.len().min(MAX_BATCH));
+            let jobs = std::mem::replace(&mut self.ack_queue, rest);
+            self.ack_calls += 1;
             let backend = Arc::clone(&self.backend);
             self.tasks.spawn(async move {
                 let deliveries: Vec<_> = jobs.iter().map(|job| Arc::clone(&job.delivery)).collect();
-                let answers = backend.acknowledge_many(&deliveries).await;
-                Done::Acknowledged(jobs.into_iter().zip(answers).collect())
+                let results = backend.acknowledge_batch(&deliveries).await;
+                TaskResult::AcksDone(jobs.into_iter().zip(results).collect())
             });
         }
     }
 
-    pub(super) fn acknowledged(&mut self, answers: Vec<(Job, Answer)>) {
-        self.acknowledging -= 1;
-        for (job, answer) in answers {
-            self.worked(&job, Outcome::Told(answer));
+    /// A batch of acknowledgements is done.
+    pub(super) fn handle_ack_results(&mut self, results: Vec<(Job, AckResult)>) {
+        self.ack_calls -= 1;
+        for (job, result) in results {
+            self.handle_job_result(&job, Outcome::Acked(result));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What goes into the board and comes out of it.
+//! What goes into the scheduler and comes out of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,85 +9,87 @@ use tokio::time::Instant;
 
 use crate::classify::Verdict;
 
-/// What the settings say about patience.
+/// The settings that limit the scheduler.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Sessions that are worked on at a time.
+    /// The most forwards in flight, each of another session.
     pub(crate) concurrency: usize,
-    /// Counted failures until a notification is dead.
+    /// Failed attempts until a notification is a dead letter.
     pub(crate) max_attempts: u32,
-    /// The waits after failures.
+    /// The delays between attempts.
     pub(crate) backoff: Backoff,
 }
 
-/// The next thing to do for a notification.
+/// The next thing to do with a notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Send it to the daemon.
+    /// Forward it to the daemon.
     Forward,
-    /// Tell the backend that it was delivered.
+    /// Acknowledge it to the backend.
     Acknowledge,
-    /// Tell the backend that it is dead, and why.
-    Bury(String),
+    /// Make it a dead letter in the backend, with this error.
+    DeadLetter(String),
 }
 
-/// A step that a worker is to take.
+/// A step for a worker.
 #[derive(Debug)]
 pub(crate) struct Job {
     /// The notification.
     pub(crate) delivery: Arc<Delivery>,
-    /// What to do.
+    /// What to do with it.
     pub(crate) step: Step,
-    /// Counted failures so far.
+    /// Failed attempts so far.
     pub(crate) attempts: u32,
     pub(super) started: Instant,
+    /// Whether this is the one forward that probes a daemon that was unavailable.
     pub(super) probe: bool,
 }
 
-/// What the backend said to an acknowledgement or a report.
+/// The backend's answer to an acknowledgement or a dead letter.
 #[derive(Debug)]
-pub(crate) enum Told {
-    /// It knows.
-    Done,
-    /// It could not be told now.
-    Later {
-        /// Why.
+pub(crate) enum AckResult {
+    /// Accepted.
+    Accepted,
+    /// Failed for now; to be retried.
+    Retry {
+        /// The reason.
         error: String,
-        /// How long it asks to wait.
+        /// The wait that the backend asks for.
         retry_after: Option<Duration>,
     },
-    /// It will not be told this.
-    Never(String),
+    /// Rejected for good, for this reason.
+    Rejected(String),
 }
 
-/// How a job ended.
+/// The outcome of a job.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// Of a forward.
     Forwarded(Verdict),
-    /// Of an acknowledgement or a report.
-    Told(Told),
+    /// Of an acknowledgement or a dead letter.
+    Acked(AckResult),
 }
 
-/// What happened that somebody may want to know.
+/// What a finished job changed, for logs and metrics.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// Delivered and acknowledged.
     Delivered,
-    /// A forward failed and will be tried again.
-    Failed(String),
-    /// A session is busy; tried again.
-    Busy,
-    /// Given up. `reported` says whether the backend took it out of its queue.
-    Dead { error: String, reported: bool },
-    /// The backend could not be told; tried again.
-    NotTold(String),
-    /// Delivered, but the backend refuses to hear of it.
-    NeverTold(String),
-    /// The daemon is away.
+    /// A forward failed; it will be retried.
+    ForwardFailed(String),
+    /// The session is busy; the forward will be retried.
+    SessionBusy,
+    /// Out of attempts, or rejected by the daemon. `reported` says whether the backend took it out
+    /// of its queue.
+    DeadLetter { error: String, reported: bool },
+    /// An acknowledgement or dead letter failed; it will be retried.
+    AckFailed(String),
+    /// Delivered, but the backend rejects the acknowledgement.
+    AckRejected(String),
+    /// The daemon became unavailable.
     OutageBegan(String),
-    /// Still away.
-    OutageGoesOn,
-    /// The daemon answers again.
-    OutageOver,
+    /// The daemon is still unavailable.
+    OutageContinues,
+    /// The daemon is available again.
+    OutageEnded,
 }

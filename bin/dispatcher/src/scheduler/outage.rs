@@ -1,22 +1,28 @@
-//! What the board keeps of an outage of the daemon.
+//! Outages of the daemon: all forwards pause, and one at a time probes whether it is back.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Board, Event, Job};
+use super::{Event, Job, Scheduler};
 use crate::poll_schedule::delay;
 
+/// An outage of the daemon.
 #[derive(Debug)]
 pub(super) struct Outage {
+    /// When it was noticed.
     pub(super) since: Instant,
+    /// No forward before this time.
     pub(super) until: Instant,
+    /// Forwards in a row that found the daemon unavailable.
     pub(super) probes: u32,
+    /// Whether a probe is in flight.
     pub(super) probing: bool,
 }
 
-impl Board {
-    pub(super) fn outage(
+impl Scheduler {
+    /// A forward found the daemon unavailable.
+    pub(super) fn outage_seen(
         &mut self,
         job: &Job,
         error: String,
@@ -36,12 +42,12 @@ impl Board {
                     outage.probes = outage.probes.saturating_add(1);
                     outage.until = now + delay(backoff, outage.probes, retry_after);
                 }
-                Event::OutageGoesOn
+                Event::OutageContinues
             }
         }
     }
 
-    /// How many forwards in a row have found the daemon away.
+    /// How many forwards in a row have found the daemon unavailable.
     pub(crate) fn outage_probes(&self) -> u32 {
         self.outage.as_ref().map_or(0, |outage| outage.probes)
     }
