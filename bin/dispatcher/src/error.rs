@@ -2,6 +2,7 @@
 
 use daemon_client::InvalidKey;
 use mc_client::error::McError;
+use service::metrics::BuildError;
 
 /// Why the dispatcher failed.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +13,9 @@ pub enum DispatchError {
     /// The HTTP client could not be built.
     #[error("the HTTP client could not be set up: {0}")]
     Client(String),
+    /// The metrics could not be set up.
+    #[error("the metrics could not be set up: {0}")]
+    Metrics(#[from] BuildError),
     /// `AGENT_DAEMON_API_KEY` cannot be sent in a header.
     #[error("AGENT_DAEMON_API_KEY {0}")]
     DaemonKey(#[from] InvalidKey),

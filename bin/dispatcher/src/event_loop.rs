@@ -60,7 +60,7 @@ struct PollResult {
     listener: Option<Listener>,
 }
 
-/// The counts in the last summary.
+/// What happened since the last summary.
 #[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
 struct Counts {
     delivered: u64,
@@ -101,7 +101,7 @@ pub(crate) struct Dispatcher {
     /// Whether the last poll began with an empty scheduler and found nothing.
     drained: bool,
     concurrency: usize,
-    logged: Counts,
+    counts: Counts,
 }
 
 impl Dispatcher {
@@ -143,7 +143,7 @@ impl Dispatcher {
             may_have_more: false,
             drained: false,
             concurrency: settings.concurrency,
-            logged: Counts::default(),
+            counts: Counts::default(),
         }
     }
 
@@ -162,8 +162,7 @@ impl Dispatcher {
                 self.start_job(job);
             }
             self.start_ack_calls();
-            self.metrics.waiting.set(self.scheduler.len());
-            self.metrics.in_flight.set(self.scheduler.in_flight());
+            self.metrics.set_queue(self.scheduler.len(), self.scheduler.in_flight());
             if let Some(since) = stopping_since {
                 let acked = !self.scheduler.has_pending_acks() || now >= since + ACK_GRACE;
                 if self.tasks.is_empty() && acked {

@@ -30,8 +30,7 @@ pub(crate) async fn serve(
             )
                 .into_response();
         }
-        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
-            .into_response()
+        ([(CONTENT_TYPE, service::metrics::CONTENT_TYPE)], metrics.render()).into_response()
     };
     let router =
         Router::new().route("/livez", get(|| async { "ok\n" })).route("/metrics", get(text));

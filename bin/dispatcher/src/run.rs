@@ -27,7 +27,7 @@ pub async fn run(
     let http = service::http::client_builder()
         .build()
         .map_err(|error| DispatchError::Client(service::http::explain(&error)))?;
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(Metrics::new()?);
     let served = CancellationToken::new();
     let _stop_serving = served.clone().drop_guard();
     if let Some(listener) = listener {

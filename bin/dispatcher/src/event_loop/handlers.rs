@@ -21,7 +21,7 @@ impl Dispatcher {
                 self.poll_soon();
             }
             BackendEvent::Notification { id, session } => {
-                self.metrics.wakes.add(1);
+                self.metrics.wakes.increment(1);
                 if let (Some(id), Some(session)) = (id, session) {
                     self.announced.insert(id, session);
                 }
@@ -50,7 +50,7 @@ impl Dispatcher {
 
     fn set_streaming(&mut self, streaming: bool) {
         self.streaming = streaming;
-        self.metrics.listening.set(usize::from(streaming));
+        self.metrics.set_listening(streaming);
     }
 
     async fn stream_lost(&mut self, now: Instant) {
@@ -83,23 +83,26 @@ impl Dispatcher {
         let session = job.delivery.session_key.as_str();
         match event {
             Event::Delivered => {
-                self.metrics.delivered.add(1);
+                self.metrics.delivered.increment(1);
+                self.counts.delivered += 1;
                 if let Some(created) = job.delivery.created_at {
-                    self.metrics.age.add(chrono::Utc::now() - created);
+                    self.metrics.delivered_at_age(chrono::Utc::now() - created);
                 }
                 tracing::debug!(notification, session, "delivered and acknowledged");
             }
             Event::ForwardFailed(error) => {
-                self.metrics.forward_failures.add(1);
+                self.metrics.forward_failures.increment(1);
+                self.counts.failed += 1;
                 let attempt = job.attempts.saturating_add(1);
                 tracing::warn!(notification, session, attempt, error, "forward failed; will retry");
             }
             Event::SessionBusy => {
-                self.metrics.session_busy.add(1);
+                self.metrics.session_busy.increment(1);
                 tracing::debug!(notification, session, "session busy; will retry");
             }
             Event::DeadLetter { error, reported } => {
-                self.metrics.dead.add(1);
+                self.metrics.dead.increment(1);
+                self.counts.dead += 1;
                 let message = if reported {
                     "delivery given up; now a dead letter"
                 } else {
@@ -108,7 +111,7 @@ impl Dispatcher {
                 tracing::error!(notification, session, error, "{message}");
             }
             Event::AckFailed(error) => {
-                self.metrics.ack_failures.add(1);
+                self.metrics.ack_failures.increment(1);
                 if self.log_dedup.should_log("ack", &error, now) {
                     let message = "acknowledgement failed; will retry";
                     tracing::warn!(notification, session, error, "{message}");
@@ -117,20 +120,20 @@ impl Dispatcher {
                 }
             }
             Event::AckRejected(error) => {
-                self.metrics.ack_failures.add(1);
+                self.metrics.ack_failures.increment(1);
                 let message =
                     "delivered, but the backend rejects the acknowledgement; skipped until restart";
                 tracing::error!(notification, session, error, "{message}");
             }
             Event::OutageBegan(error) => {
-                self.metrics.outage_forwards.add(1);
-                self.metrics.daemon_down.set(1);
+                self.metrics.outage_forwards.increment(1);
+                self.metrics.set_daemon_down(true);
                 tracing::error!(error, "daemon unavailable; deliveries paused");
                 self.last_error = error;
             }
-            Event::OutageContinues => self.metrics.outage_forwards.add(1),
+            Event::OutageContinues => self.metrics.outage_forwards.increment(1),
             Event::OutageEnded => {
-                self.metrics.daemon_down.set(0);
+                self.metrics.set_daemon_down(false);
                 tracing::info!("daemon available again; deliveries resumed");
             }
         }
@@ -138,20 +141,13 @@ impl Dispatcher {
 
     /// Logs one line with what happened since the last one; at `debug` when nothing did.
     pub(super) fn log_summary(&mut self, new: usize, last: bool) {
-        let counts = Counts {
-            delivered: self.metrics.delivered.get(),
-            failed: self.metrics.forward_failures.get(),
-            dead: self.metrics.dead.get(),
-        };
-        let delivered = counts.delivered - self.logged.delivered;
-        let failed = counts.failed - self.logged.failed;
-        let dead = counts.dead - self.logged.dead;
+        let counts = std::mem::take(&mut self.counts);
+        let Counts { delivered, failed, dead } = counts;
         let (waiting, in_flight) = (self.scheduler.len(), self.scheduler.in_flight());
-        if new > 0 || counts != self.logged || last {
+        if new > 0 || counts != Counts::default() || last {
             tracing::info!(new, delivered, failed, dead, waiting, in_flight, "summary");
         } else {
             tracing::debug!(waiting, in_flight, "summary");
         }
-        self.logged = counts;
     }
 }

@@ -66,6 +66,7 @@ impl Dispatcher {
     /// A poll was answered, or failed.
     pub(super) fn handle_poll_result(&mut self, result: PollResult) {
         let now = Instant::now();
+        self.metrics.upkeep();
         self.poll = None;
         self.batches = result.batches;
         self.scheduler.set_max_acks(if result.batches { 2 * MAX_BATCH } else { self.concurrency });
@@ -82,7 +83,7 @@ impl Dispatcher {
     }
 
     fn poll_succeeded(&mut self, batch: Batch, now: Instant) {
-        self.metrics.polls.add(1);
+        self.metrics.polls.increment(1);
         if self.poll_failures > 0 {
             tracing::info!(failures = self.poll_failures, "backend available again");
             self.poll_failures = 0;
@@ -94,7 +95,7 @@ impl Dispatcher {
         }
         batch.deliveries.iter().for_each(|delivery| self.announced.remove(delivery));
         let new = self.scheduler.merge(batch.deliveries, now);
-        self.metrics.received.add(new);
+        self.metrics.received.increment(new as u64);
         self.may_have_more = new > 0 || self.notified;
         self.drained &= new == 0;
         let busy = new > 0 || !self.scheduler.is_empty();
@@ -103,7 +104,7 @@ impl Dispatcher {
     }
 
     fn poll_failed(&mut self, error: &McError, now: Instant) {
-        self.metrics.poll_failures.add(1);
+        self.metrics.poll_failures.increment(1);
         self.may_have_more = false;
         self.drained = false;
         self.last_error = error.to_string();
