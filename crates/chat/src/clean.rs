@@ -1,10 +1,10 @@
-//! Text of models and tools, without what a terminal takes for orders.
+//! Removes terminal control sequences from the text of models and tools.
 //!
-//! A control sequence could change what the screen shows, the window's title, or what is pasted
-//! next. The sequence goes as a whole where its end can be told, and no control character stays but
-//! line breaks and tabs.
+//! A control sequence could change what the screen shows, the window's title, or the clipboard. It is
+//! removed as a whole where its end can be found, and of all control characters only line breaks and
+//! tabs remain.
 
-/// Cleans text that comes in pieces: a sequence may begin in one and end in another.
+/// Cleans text that arrives in pieces: a sequence may begin in one and end in another.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cleaner(State);
 
@@ -30,8 +30,8 @@ impl Cleaner {
         text.chars().filter(|c| self.keeps(*c)).collect()
     }
 
-    /// Whether a character is text. ECMA-48 says what belongs to a sequence; what does not ends it,
-    /// so that a sequence without an end swallows no more than its line.
+    /// Whether a character is text. ECMA-48 defines what belongs to a sequence. Anything else ends the
+    /// sequence, so that an unterminated one swallows at most the rest of its line.
     fn keeps(&mut self, c: char) -> bool {
         if matches!(c, '\n' | '\t') {
             self.0 = State::Text;
@@ -69,7 +69,7 @@ pub(super) fn clean(text: &str) -> String {
     Cleaner::default().piece(text)
 }
 
-/// A whole text on one line of at most so many characters.
+/// A whole text, cleaned, on one line of at most `most` characters.
 pub(super) fn one_line(text: &str, most: usize) -> String {
     let line = clean(text).split_whitespace().collect::<Vec<_>>().join(" ");
     if line.chars().count() <= most {

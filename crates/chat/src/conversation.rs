@@ -1,4 +1,4 @@
-//! Questions and answers under one task.
+//! The conversation: its requests, its task, and what is remembered between questions.
 
 use std::time::Duration;
 
@@ -15,19 +15,19 @@ use super::screen::{Screen, call_line};
 const OPTIONS: CallOptions<'static> =
     CallOptions { timeout: Duration::from_secs(600), traceparent: None };
 
-/// The task that answers are stored under.
+/// The task that the answers are stored under.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Task {
-    /// One that this chat makes, under this title, and nobody else writes to.
+    /// A new task with this title, which only this chat writes to.
     Fresh(String),
-    /// One to be found by its title, or made.
+    /// The task with this title, created if there is none.
     Titled(String),
-    /// One by its id.
+    /// The task with this id.
     Id(String),
 }
 
 impl Task {
-    /// One whose title no other has.
+    /// A new task with a unique title.
     pub(super) fn fresh(role: &str) -> Self {
         let now = chrono::Local::now().format("%Y-%m-%d %H:%M:%S");
         let random = uuid::Uuid::new_v4().simple().to_string();
@@ -35,25 +35,25 @@ impl Task {
     }
 }
 
-/// One chat.
+/// One conversation.
 #[derive(Debug)]
 pub(super) struct Conversation {
     client: DaemonClient,
     user: UserId,
     role: String,
     task: Task,
-    /// Its id, once a run has found or made it.
+    /// The task's id, once a run has found or created it.
     task_id: Option<String>,
-    /// Questions and answers so far. The backend's thread holds the answers alone.
+    /// Questions and answers so far. The backend's thread holds only the answers.
     turns: Vec<Turn>,
-    /// Whether the daemon loads the thread of the task, as far as that is known.
+    /// Whether the backend offers the thread of a task to the daemon; `None` while unknown.
     keeps_thread: Option<bool>,
-    /// The run that waits for a person.
-    waiting: Option<String>,
+    /// The key of the run that awaits approval.
+    awaiting_approval: Option<String>,
 }
 
 impl Conversation {
-    /// A chat with a role that the daemon has.
+    /// Starts a conversation with a role.
     pub(super) async fn open(
         client: DaemonClient,
         user: UserId,
@@ -69,18 +69,18 @@ impl Conversation {
             task_id: None,
             turns: Vec::new(),
             keeps_thread: None,
-            waiting: None,
+            awaiting_approval: None,
         };
-        conversation.talk_to(role).await?;
+        conversation.switch_role(role).await?;
         Ok(conversation)
     }
 
-    /// Who answers.
+    /// The role that answers.
     pub(super) fn role(&self) -> &str {
         &self.role
     }
 
-    /// The task in words.
+    /// The task, for display.
     pub(super) fn task(&self) -> String {
         match (&self.task, &self.task_id) {
             (Task::Fresh(title) | Task::Titled(title), Some(id)) => format!("{title} [{id}]"),
@@ -89,10 +89,10 @@ impl Conversation {
         }
     }
 
-    /// Goes on with another role, under the same task.
-    pub(super) async fn talk_to(&mut self, role: &str) -> Result<AgentInfo, ChatError> {
+    /// Switches to another role, under the same task.
+    pub(super) async fn switch_role(&mut self, role: &str) -> Result<AgentInfo, ChatError> {
         let agents = self.client.agents().await.map_err(|error| self.failed(error))?;
-        // A workspace that names no roles serves any.
+        // A workspace that lists no roles serves any role.
         if agents.is_empty() {
             role.clone_into(&mut self.role);
             return Ok(AgentInfo { role: role.to_owned(), ..AgentInfo::default() });
@@ -104,16 +104,16 @@ impl Conversation {
         Ok(agent)
     }
 
-    /// Begins anew, under a task of this title or a fresh one.
-    pub(super) fn renew(&mut self, title: Option<&str>) {
+    /// Starts over, under the task with this title or a new one.
+    pub(super) fn start_over(&mut self, title: Option<&str>) {
         self.task =
             title.map_or_else(|| Task::fresh(&self.role), |title| Task::Titled(title.into()));
         self.task_id = None;
         self.turns.clear();
-        self.waiting = None;
+        self.awaiting_approval = None;
     }
 
-    /// Asks, and prints the answer as it comes. Dropping this ends the run.
+    /// Asks a question and prints the answer as it arrives. Dropping the future ends the run.
     pub(super) async fn ask(
         &mut self,
         question: &str,
@@ -128,12 +128,12 @@ impl Conversation {
         };
         let answer = self.run(&request, screen).await?;
         self.turns.push(Turn { role: TurnRole::User, content: question.to_owned() });
-        self.take(answer)
+        self.remember(answer)
     }
 
-    /// Takes the waiting run up again, once a person has decided.
+    /// Resumes the run that awaits approval, once a person has decided.
     pub(super) async fn resume(&mut self, screen: &mut Screen<'_>) -> Result<(), ChatError> {
-        let Some(run_key) = &self.waiting else {
+        let Some(run_key) = &self.awaiting_approval else {
             let text = "no run of this chat awaits approval";
             return Err(ChatError::Local(text.to_owned()));
         };
@@ -141,16 +141,16 @@ impl Conversation {
             SendRequest { resume_run_key: Some(run_key.clone().into()), ..self.request() };
         screen.wait("thinking");
         let answer = self.run(&request, screen).await?;
-        self.take(answer)?;
-        self.waiting = None;
+        self.remember(answer)?;
+        self.awaiting_approval = None;
         Ok(())
     }
 
-    /// Keeps the answer, or says what it waits for.
-    fn take(&mut self, answer: RunAnswer) -> Result<(), ChatError> {
+    /// Remembers the answer, or the run that awaits approval.
+    fn remember(&mut self, answer: RunAnswer) -> Result<(), ChatError> {
         if answer.status == RunStatus::AwaitingApproval {
-            let text = waits(&answer);
-            self.waiting = answer.run_key;
+            let text = approval_message(&answer);
+            self.awaiting_approval = answer.run_key;
             return Err(ChatError::AwaitingApproval(text));
         }
         if let Some(content) = answer.response.filter(|response| !response.is_empty()) {
@@ -159,8 +159,8 @@ impl Conversation {
         Ok(())
     }
 
-    /// Whether earlier turns must be told. A task that others write to has a thread, which the daemon
-    /// loads where the backend lets it; of a task of its own this chat knows all that was said.
+    /// Whether earlier turns are sent along. Under a task of its own, this chat knows every turn. A
+    /// task that others write to has a thread, which the daemon loads where the backend offers it.
     async fn sends_turns(&mut self) -> Result<bool, ChatError> {
         if self.turns.is_empty() {
             return Ok(false);
@@ -240,8 +240,8 @@ impl Conversation {
     }
 }
 
-/// Which calls wait, and where a person decides.
-fn waits(answer: &RunAnswer) -> String {
+/// Which calls await approval, and where a person decides.
+fn approval_message(answer: &RunAnswer) -> String {
     let calls = answer.tool_requests.iter().flatten();
     let calls: Vec<_> = calls
         .map(|call| format!("{} [{}]", call_line(&call.tool, &call.arguments), call.id))
@@ -269,7 +269,7 @@ mod tests {
             task_id: None,
             turns: Vec::new(),
             keeps_thread: None,
-            waiting: None,
+            awaiting_approval: None,
         }
     }
 
@@ -287,7 +287,7 @@ mod tests {
             (&body(&chat)["task_id"], &body(&chat)["task_title"]),
             (&json!("t1"), &Value::Null)
         );
-        chat.renew(Some("Other"));
+        chat.start_over(Some("Other"));
         assert_eq!(
             (&body(&chat)["task_id"], &body(&chat)["task_title"]),
             (&Value::Null, &json!("Other"))
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn turns_are_told_where_no_thread_tells_them() {
+    async fn turns_are_sent_where_the_daemon_loads_no_thread() {
         let turn = Turn { role: TurnRole::User, content: "x".to_owned() };
         let mut fresh = conversation(Task::Fresh("T".to_owned()));
         assert!(!fresh.sends_turns().await.unwrap());
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_waits_names_its_calls_and_can_be_resumed() {
+    fn a_run_that_awaits_approval_names_its_calls_and_can_be_resumed() {
         let mut chat = conversation(Task::Fresh("T".to_owned()));
         let call = ToolRequest {
             id: "q1".to_owned(),
@@ -324,11 +324,11 @@ mod tests {
             tool_requests: Some(vec![call]),
             ..RunAnswer::default()
         };
-        let error = chat.take(done).unwrap_err().to_string();
+        let error = chat.remember(done).unwrap_err().to_string();
         assert!(error.contains("order {\"n\":1} [q1]; decide in the backend"), "{error}");
         // Another answer in between leaves it waiting.
         let answered = RunAnswer { response: Some("done".to_owned()), ..RunAnswer::default() };
-        chat.take(answered).unwrap();
-        assert_eq!((chat.waiting.as_deref(), chat.turns.len()), (Some("k"), 1));
+        chat.remember(answered).unwrap();
+        assert_eq!((chat.awaiting_approval.as_deref(), chat.turns.len()), (Some("k"), 1));
     }
 }

@@ -62,7 +62,7 @@ pub(super) enum ChatError {
     #[error("the connection to the daemon broke before the answer was complete: {0}")]
     Broken(String),
     /// Standard output or standard error cannot be written.
-    #[error("the answer cannot be printed: {0}")]
+    #[error("the answer could not be printed: {0}")]
     Screen(#[from] std::io::Error),
     /// Something went wrong on this machine, before or beside the call.
     #[error("{0}")]

@@ -1,20 +1,20 @@
-//! Where the lines that a person wrote are kept: in a file that nobody else can read.
+//! The history of the prompt: a file that only its owner can read.
 
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The file in the folder that the XDG Base Directory Specification names for such things; `None`
-/// where there is no home.
+/// The file's path, in the state directory of the XDG Base Directory Specification; `None` without a
+/// home directory.
 pub(super) fn file(state_home: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
-    // A relative path is to be ignored, says the specification.
+    // The specification says to ignore relative paths.
     let absolute = |dir: Option<OsString>| dir.map(PathBuf::from).filter(|dir| dir.is_absolute());
     let state = absolute(state_home)
         .or_else(|| absolute(home).map(|home| home.join(".local").join("state")))?;
     Some(state.join("wombat").join("chat-history"))
 }
 
-/// Makes the file if it is not there, and takes it from the eyes of others if it is.
+/// Creates the file if it does not exist, and makes it readable to its owner only.
 pub(super) fn prepare(file: &Path) -> io::Result<()> {
     if let Some(dir) = file.parent() {
         std::fs::create_dir_all(dir)?;

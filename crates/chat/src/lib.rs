@@ -1,6 +1,6 @@
-//! `wombat-daemon chat`: a role of a running daemon, asked from a terminal (docs/CLI.md).
+//! `wombat-daemon chat`: talks to a role of a running daemon from a terminal (docs/CLI.md).
 //!
-//! It is a client: it knows the daemon by its HTTP API, and none of the modules that serve it.
+//! It is a client like any other: it uses the daemon's HTTP API, and none of the daemon's code.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -26,34 +26,34 @@ use self::error::ChatError;
 use self::screen::{Answer, Screen};
 use self::settings::ChatSettings;
 
-/// The longest question that is read from standard input, bytes: more than any daemon takes.
+/// The longest question that is read from standard input, bytes: more than any daemon accepts.
 const MAX_QUESTION: u64 = 16 * 1024 * 1024;
 
 /// Talk to a role of a running daemon.
 ///
-/// With MESSAGE, or where standard input is no terminal, one question is asked: from the arguments
-/// or standard input. The answer is all that standard output holds then. Else there is a prompt;
-/// /help lists what can be done there. It needs AGENT_DAEMON_API_KEY where the daemon has a key, and
-/// no other secret.
+/// With MESSAGE, or when standard input is not a terminal, one question is asked: from the arguments
+/// or from standard input. Standard output then holds the answer and nothing else. Otherwise there is
+/// a prompt; /help lists its commands. AGENT_DAEMON_API_KEY is needed if the daemon has a key, and no
+/// other secret.
 #[derive(Debug, Args)]
 pub struct Chat {
-    /// Who is asked: a role of the daemon's workspace.
+    /// The role to talk to, one of the daemon's workspace.
     #[arg(long, value_name = "ROLE")]
     role: String,
-    /// Who asks (USER_ID; `local` when absent).
+    /// The user who asks [default: USER_ID, else `local`].
     #[arg(long, value_name = "USER")]
     user: Option<String>,
-    /// Where the daemon is (AGENT_DAEMON_URL; else where these settings have it listen).
+    /// The daemon's address [default: AGENT_DAEMON_URL, else WOMBAT_HOST and WOMBAT_PORT].
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     url: Option<String>,
-    /// The task that the answers are stored under, by its title; it is made if there is none. A new
-    /// one for each chat when absent.
+    /// The title of the task that the answers are stored under; it is created if there is none
+    /// [default: a new task for each chat].
     #[arg(long, value_name = "TITLE", conflicts_with = "task_id")]
     task: Option<String>,
-    /// The same by its id.
+    /// The same, by id.
     #[arg(long, value_name = "ID")]
     task_id: Option<String>,
-    /// Keep no lines of this chat, and read none of earlier ones.
+    /// Keep no history of this chat, and read no earlier history.
     #[arg(long)]
     no_history: bool,
     /// The question.
@@ -62,20 +62,20 @@ pub struct Chat {
 }
 
 impl Chat {
-    /// The flags by the variables that they stand for.
+    /// The flags, by the settings that they override.
     pub fn flags(&self) -> [(&'static str, Option<String>); 2] {
         [("AGENT_DAEMON_URL", self.url.clone()), ("USER_ID", self.user.clone())]
     }
 
-    /// Talks, and gives the exit code.
+    /// Runs the chat, and returns the exit code.
     pub fn run(self, program: &str, layers: &Layers) -> ExitCode {
         let settings = match ChatSettings::read(layers) {
             Ok(settings) => settings,
             Err(problems) => return exit::fail(exit::CONFIG, program, &problems),
         };
-        match self.talk(settings) {
+        match self.chat(settings) {
             Ok(()) => ExitCode::SUCCESS,
-            // Whoever read the answer wanted no more of it.
+            // The reader of the pipe has closed it, as `head` does.
             Err(ChatError::Screen(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                 ExitCode::from(exit::FAILURE)
             }
@@ -83,11 +83,11 @@ impl Chat {
         }
     }
 
-    fn talk(self, settings: ChatSettings) -> Result<(), ChatError> {
+    fn chat(self, settings: ChatSettings) -> Result<(), ChatError> {
         let client = client(&settings)?;
         let question = self.question()?;
         let task = self.task.map(Task::Titled).or(self.task_id.map(Task::Id));
-        // One worker keeps connections alive and answers signals while the prompt waits for a line.
+        // One worker keeps connections alive and handles signals while the prompt waits for a line.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -97,7 +97,7 @@ impl Chat {
         let answer =
             if interactive || io::stdout().is_terminal() { Answer::Live } else { Answer::Whole };
         let mut screen = Screen::new(answer, io::stdout(), anstream::stderr());
-        screen.wait("asking the daemon for its roles");
+        screen.wait("waiting for the daemon");
         let opened = Conversation::open(client, settings.user, &self.role, task);
         let mut conversation = runtime.block_on(opened)?;
         screen.end()?;
@@ -108,12 +108,12 @@ impl Chat {
                 let history = (!self.no_history)
                     .then(|| history::file(var("XDG_STATE_HOME"), var("HOME")))
                     .flatten();
-                prompt::talk(&runtime, &mut conversation, &mut screen, history)
+                prompt::run(&runtime, &mut conversation, &mut screen, history)
             }
         }
     }
 
-    /// The one question, or none where a person is to be asked for one.
+    /// The one question; none when there is to be a prompt.
     fn question(&self) -> Result<Option<String>, ChatError> {
         let mut question = self.message.join(" ");
         if self.message.is_empty() {

@@ -1,4 +1,4 @@
-//! The chat at a terminal: line by line, until the person leaves.
+//! The prompt: reads a line, executes it, until the person leaves.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -13,22 +13,22 @@ use super::conversation::Conversation;
 use super::error::ChatError;
 use super::screen::Screen;
 
-/// What can be done besides asking.
+/// The commands of the prompt.
 const HELP: &str = "\
-/help         this list
-/role NAME    go on with another role
-/new [TITLE]  begin anew, under a new task or the one of this title
-/tools        what the role may call
-/resume       take up the run that waits for a person's decision
+/help         list the commands
+/role NAME    switch to another role
+/new [TITLE]  start over, under a new task or the one with this title
+/tools        list the tools that the role may call
+/resume       resume the run that awaits approval
 /quit         leave; so does Ctrl-D
 Ctrl-C stops an answer. A line that begins with // is sent with one slash.";
 
-/// The most lines that are kept.
+/// The most lines in the history.
 const MAX_LINES: usize = 1_000;
 
-/// What the person wants.
+/// One line of the prompt, parsed.
 #[derive(Debug, PartialEq, Eq)]
-enum Order {
+enum Command {
     Nothing,
     Ask(String),
     Help,
@@ -40,16 +40,16 @@ enum Order {
     Unknown(String),
 }
 
-impl Order {
+impl Command {
     fn parse(line: &str) -> Self {
         let line = line.trim();
-        let Some(order) = line.strip_prefix('/') else {
+        let Some(command) = line.strip_prefix('/') else {
             return if line.is_empty() { Self::Nothing } else { Self::Ask(line.to_owned()) };
         };
-        if order.starts_with('/') {
-            return Self::Ask(order.to_owned());
+        if command.starts_with('/') {
+            return Self::Ask(command.to_owned());
         }
-        let (word, rest) = order.split_once(char::is_whitespace).unwrap_or((order, ""));
+        let (word, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
         match (word, rest.trim()) {
             ("help" | "?", "") => Self::Help,
             ("role", role) if !role.is_empty() => Self::Role(role.to_owned()),
@@ -63,15 +63,15 @@ impl Order {
     }
 }
 
-/// Talks until the person leaves. `history` is where lines are kept, if anywhere.
-pub(super) fn talk(
+/// Runs the prompt until the person leaves. `history` is the history's file, if there is to be one.
+pub(super) fn run(
     runtime: &Runtime,
     conversation: &mut Conversation,
     screen: &mut Screen<'_>,
     history: Option<PathBuf>,
 ) -> Result<(), ChatError> {
     let own =
-        |error: ReadlineError| ChatError::Local(format!("the terminal cannot be read: {error}"));
+        |error: ReadlineError| ChatError::Local(format!("the terminal could not be read: {error}"));
     let config = Config::builder().max_history_size(MAX_LINES).map_err(own)?;
     let config = config.auto_add_history(true).build();
     let mut editor = Editor::<(), FileHistory>::with_config(config).map_err(own)?;
@@ -79,7 +79,7 @@ pub(super) fn talk(
         Ok(()) => editor.load_history(file).is_ok() || std::fs::metadata(file).is_ok(),
         Err(_) => false,
     });
-    screen.note(&format!("Task: {}. /help lists what else can be done.", conversation.task()))?;
+    screen.note(&format!("Task: {}. /help lists the commands.", conversation.task()))?;
     loop {
         let prompt = format!("{}> ", conversation.role());
         let line = match editor.readline(&prompt) {
@@ -92,10 +92,10 @@ pub(super) fn talk(
             Err(error) => return Err(own(error)),
         };
         if let Some(file) = &history {
-            // The chat goes on where lines cannot be kept, as on a full disk.
-            let _not_kept = editor.append_history(file);
+            // The chat works without a history, as on a full disk.
+            let _not_saved = editor.append_history(file);
         }
-        match follow(runtime, Order::parse(&line), conversation, screen) {
+        match execute(runtime, Command::parse(&line), conversation, screen) {
             Ok(true) => {}
             Ok(false) => break,
             Err(ChatError::Screen(error)) => return Err(error.into()),
@@ -111,52 +111,55 @@ pub(super) fn talk(
     Ok(())
 }
 
-/// Does what the person wants; `false` when they want to leave.
-fn follow(
+/// Executes a command; `false` when the person leaves.
+fn execute(
     runtime: &Runtime,
-    order: Order,
+    command: Command,
     chat: &mut Conversation,
     screen: &mut Screen<'_>,
 ) -> Result<bool, ChatError> {
-    match order {
-        Order::Nothing => {}
-        Order::Ask(question) => {
+    match command {
+        Command::Nothing => {}
+        Command::Ask(question) => {
             let asked = until_interrupt(runtime, chat.ask(&question, screen));
             stopped(asked, screen)?;
         }
-        Order::Resume => {
+        Command::Resume => {
             let resumed = until_interrupt(runtime, chat.resume(screen));
             stopped(resumed, screen)?;
         }
-        Order::Help => screen.note(HELP)?,
-        Order::Role(role) => {
-            stopped(until_interrupt(runtime, chat.talk_to(&role)).map(|r| r.map(drop)), screen)?;
+        Command::Help => screen.note(HELP)?,
+        Command::Role(role) => {
+            stopped(
+                until_interrupt(runtime, chat.switch_role(&role)).map(|r| r.map(drop)),
+                screen,
+            )?;
         }
-        Order::New(title) => {
-            chat.renew(title.as_deref());
+        Command::New(title) => {
+            chat.start_over(title.as_deref());
             screen.note(&format!("Task: {}", chat.task()))?;
         }
-        Order::Tools => {
+        Command::Tools => {
             let role = chat.role().to_owned();
-            match until_interrupt(runtime, chat.talk_to(&role)) {
+            match until_interrupt(runtime, chat.switch_role(&role)) {
                 Some(agent) => screen.note(&tools(&agent?))?,
                 None => stopped(None, screen)?,
             }
         }
-        Order::Quit => return Ok(false),
-        Order::Unknown(line) => {
+        Command::Quit => return Ok(false),
+        Command::Unknown(line) => {
             screen.error(&format!("{line}: no such command; /help lists them"))?;
         }
     }
     Ok(true)
 }
 
-/// Waits for something, or for Ctrl-C, which gives it up.
+/// Waits for a future; `None` when Ctrl-C comes first.
 fn until_interrupt<T>(runtime: &Runtime, what: impl Future<Output = T>) -> Option<T> {
     runtime.block_on(async {
         tokio::select! {
             done = what => Some(done),
-            // Where no signal can be waited for, Ctrl-C ends the program as it always did.
+            // Where signals cannot be handled, Ctrl-C ends the program as usual.
             Ok(()) = tokio::signal::ctrl_c() => None,
         }
     })
@@ -169,13 +172,13 @@ fn stopped(done: Option<Result<(), ChatError>>, screen: &mut Screen<'_>) -> Resu
     })
 }
 
-/// What a role may call, as its agent-config says.
+/// The tools that a role may call, by agent-config.json.
 fn tools(agent: &AgentInfo) -> String {
     let list = |names: &[String], none: &str| {
         if names.is_empty() { none.to_owned() } else { names.join(", ") }
     };
     format!(
-        "{} (model tier: {})\nmay call: {}\nnever: {}\nafter a person has agreed: {}",
+        "{} (model tier: {})\nallowed: {}\ndenied: {}\nwith approval: {}",
         agent.role,
         agent.model_tier,
         list(&agent.tools.allow, "all tools"),
@@ -191,21 +194,21 @@ mod tests {
     #[test]
     fn lines_are_questions_unless_they_begin_with_a_slash() {
         let text = str::to_owned;
-        for (line, order) in [
-            ("  ", Order::Nothing),
-            (" hello /new ", Order::Ask(text("hello /new"))),
-            ("//etc", Order::Ask(text("/etc"))),
-            ("/help", Order::Help),
-            ("/role  analyst ", Order::Role(text("analyst"))),
-            ("/role", Order::Unknown(text("/role"))),
-            ("/new", Order::New(None)),
-            ("/new Trip to Rome", Order::New(Some(text("Trip to Rome")))),
-            ("/tools", Order::Tools),
-            ("/resume", Order::Resume),
-            ("/quit", Order::Quit),
-            ("/quit now", Order::Unknown(text("/quit now"))),
+        for (line, command) in [
+            ("  ", Command::Nothing),
+            (" hello /new ", Command::Ask(text("hello /new"))),
+            ("//etc", Command::Ask(text("/etc"))),
+            ("/help", Command::Help),
+            ("/role  analyst ", Command::Role(text("analyst"))),
+            ("/role", Command::Unknown(text("/role"))),
+            ("/new", Command::New(None)),
+            ("/new Trip to Rome", Command::New(Some(text("Trip to Rome")))),
+            ("/tools", Command::Tools),
+            ("/resume", Command::Resume),
+            ("/quit", Command::Quit),
+            ("/quit now", Command::Unknown(text("/quit now"))),
         ] {
-            assert_eq!(Order::parse(line), order, "{line:?}");
+            assert_eq!(Command::parse(line), command, "{line:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the person sees: the answer on standard output, all about it on standard error.
+//! The output: answers go to standard output, everything about them to standard error.
 
 use std::io::{self, Write};
 
@@ -12,37 +12,37 @@ use super::clean::{Cleaner, clean, one_line};
 const DIM: Style = Style::new().dimmed();
 const RED: Style = AnsiColor::Red.on_default();
 
-/// The longest arguments that are shown of a call, and the longest name, characters.
+/// How much is shown of a call's arguments and of a name, characters.
 const ARGUMENTS: usize = 80;
 const NAME: usize = 64;
 
 /// When the answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// As it comes, for a person.
+    /// As it arrives, for a person.
     Live,
-    /// Once it is complete, and nothing else beside it: what a model says before it calls a tool is
-    /// no part of the answer.
+    /// Once it is complete, and nothing else: what a model says before it calls a tool is not part of
+    /// the answer.
     Whole,
 }
 
-/// Where answers and notes go.
+/// Prints answers and notes.
 pub(super) struct Screen<'w> {
     answer: Answer,
     out: Box<dyn Write + 'w>,
     notes: Box<dyn Write + 'w>,
     cleaner: Cleaner,
-    /// Text that stands on a line without an end.
+    /// Whether the cursor is behind text on an unfinished line.
     open: bool,
-    /// Text since the last call of a tool.
+    /// Text since the last tool call.
     said: String,
-    /// Calls without a result: id and line.
+    /// Calls without a result: id and description.
     calls: Vec<(String, String)>,
     progress: Option<Progress>,
 }
 
 impl<'w> Screen<'w> {
-    /// A screen. Whoever makes it sees to it that colours are for terminals only.
+    /// A screen. `notes` must strip colours when it is not a terminal.
     pub(super) fn new(answer: Answer, out: impl Write + 'w, notes: impl Write + 'w) -> Self {
         Self {
             answer,
@@ -56,15 +56,15 @@ impl<'w> Screen<'w> {
         }
     }
 
-    /// Something is waited for, and is not said unless it takes long.
+    /// Shows what is being waited for, if it takes long.
     pub(super) fn wait(&mut self, what: &str) {
-        // A line that text stands on is not written over.
+        // The progress line would overwrite an unfinished line.
         if !self.open {
             self.progress = Some(Progress::start(what));
         }
     }
 
-    /// More of the answer.
+    /// A piece of the answer.
     pub(super) fn chunk(&mut self, text: &str) -> io::Result<()> {
         let text = self.cleaner.piece(text);
         if text.is_empty() {
@@ -85,7 +85,7 @@ impl<'w> Screen<'w> {
         Ok(())
     }
 
-    /// A tool is called. Its line is printed with its result.
+    /// A tool is called. The call is printed with its result.
     pub(super) fn call(&mut self, id: String, name: &str, arguments: &Value) -> io::Result<()> {
         let said = std::mem::take(&mut self.said);
         self.cleaner = Cleaner::default();
@@ -99,7 +99,7 @@ impl<'w> Screen<'w> {
         Ok(())
     }
 
-    /// A tool has answered.
+    /// A tool call has ended.
     pub(super) fn result(&mut self, id: &str, name: &str, ok: bool, ms: u64) -> io::Result<()> {
         let line = match self.calls.iter().position(|(call, _)| call == id) {
             Some(at) => self.calls.remove(at).1,
@@ -111,10 +111,10 @@ impl<'w> Screen<'w> {
         Ok(())
     }
 
-    /// The end of a run that worked.
+    /// A run has ended without an error.
     pub(super) fn done(&mut self, done: &RunAnswer) -> io::Result<()> {
         let response = done.response.as_deref().unwrap_or_default();
-        // What came live is there already; what was never told is printed now.
+        // What was streamed is on the screen already; an answer that was not streamed is printed now.
         if self.answer == Answer::Whole || self.said.trim().is_empty() {
             let response = clean(response);
             if !response.is_empty() {
@@ -123,23 +123,23 @@ impl<'w> Screen<'w> {
         }
         self.said.clear();
         let waits = done.status == RunStatus::AwaitingApproval;
-        self.end_with(if waits { "waits" } else { "no result" })?;
+        self.end_with(if waits { "awaiting approval" } else { "no result" })?;
         if let Some(warning) = &done.context_warning {
             self.note(&one_line(warning, 300))?;
         }
         self.note(&summary(done))
     }
 
-    /// Whatever was going on is over: the next thing begins on a line of its own.
+    /// Ends whatever is on the screen: what follows begins on a line of its own.
     pub(super) fn end(&mut self) -> io::Result<()> {
         self.end_with("no result")
     }
 
-    /// The same, with a word for the calls that have no result.
+    /// The same, with a verdict for the calls without a result.
     fn end_with(&mut self, verdict: &str) -> io::Result<()> {
         self.close_line()?;
         self.cleaner = Cleaner::default();
-        // The beginning of an answer whose end did not come is none, and not to be lost either.
+        // An incomplete answer is not printed as an answer, but must not be lost.
         let said = std::mem::take(&mut self.said);
         if self.answer == Answer::Whole && !said.trim().is_empty() {
             self.note(&said)?;
@@ -159,12 +159,12 @@ impl<'w> Screen<'w> {
         Ok(())
     }
 
-    /// Something about the answer, dim, on lines of its own.
+    /// A note, dimmed, on lines of its own.
     pub(super) fn note(&mut self, text: &str) -> io::Result<()> {
         self.line(DIM, text)
     }
 
-    /// Something that went wrong.
+    /// An error, in red.
     pub(super) fn error(&mut self, text: &str) -> io::Result<()> {
         self.line(RED, text)
     }
@@ -178,7 +178,7 @@ impl<'w> Screen<'w> {
     }
 }
 
-/// A call in few words.
+/// A tool call on one line.
 pub(super) fn call_line(name: &str, arguments: &Value) -> String {
     let name = one_line(name, NAME);
     match arguments {
@@ -192,15 +192,15 @@ fn duration(ms: u64) -> String {
     if ms < 1_000 { format!("{ms} ms") } else { format!("{}.{} s", ms / 1_000, ms % 1_000 / 100) }
 }
 
-/// Model, tokens, cost.
+/// Model, tokens and cost of a run.
 fn summary(done: &RunAnswer) -> String {
     let model =
-        done.model.as_deref().map_or_else(|| "no model asked".into(), |m| one_line(m, NAME));
+        done.model.as_deref().map_or_else(|| "no model called".into(), |m| one_line(m, NAME));
     let usage = &done.usage;
     let cost = match &done.cost {
         Some(cost) if cost.currency == "USD" => format!("${:.6}", cost.total_cost),
         Some(cost) => format!("{:.6} {}", cost.total_cost, one_line(&cost.currency, 8)),
-        None => "price not known".to_owned(),
+        None => "price unknown".to_owned(),
     };
     format!("{model} · {} tokens in, {} out · {cost}", usage.prompt_tokens, usage.completion_tokens)
 }
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_told_live_without_orders_to_the_terminal() {
+    fn an_answer_is_streamed_without_control_sequences() {
         let (out, notes) = printed(Answer::Live);
         assert_eq!(out, "I look.\nThe answer\n");
         let lines: Vec<_> = notes.lines().collect();
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_was_never_told_is_printed_at_the_end() {
+    fn an_answer_that_was_not_streamed_is_printed_at_the_end() {
         let mut out = Vec::new();
         let mut screen = Screen::new(Answer::Live, &mut out, io::sink());
         screen.done(&done("from the store\n")).unwrap();

@@ -1,5 +1,5 @@
-//! What the chat needs of the settings: where the daemon is, its key, and who asks. Neither secrets
-//! of the backend nor models' keys.
+//! The chat's settings: the daemon's address, its key, and the user. No secret of the backend and no
+//! key of a model provider.
 
 use std::net::IpAddr;
 
@@ -7,13 +7,13 @@ use secrecy::SecretString;
 use service::settings::{Layers, Reader, SettingsError};
 use wombat_core::session::UserId;
 
-/// Who asks where nobody says.
-const ANYBODY: &str = "local";
+/// The user when none is set.
+const DEFAULT_USER: &str = "local";
 
-/// What the chat needs.
+/// The chat's settings.
 #[derive(Debug)]
 pub(super) struct ChatSettings {
-    /// Where the daemon is, without a slash at its end.
+    /// The daemon's address, without a slash at its end.
     pub(super) url: String,
     /// `AGENT_DAEMON_API_KEY`.
     pub(super) key: Option<SecretString>,
@@ -29,16 +29,17 @@ impl ChatSettings {
         let named = r.optional_url("AGENT_DAEMON_URL");
         let host = r.parse("WOMBAT_HOST", "127.0.0.1", "an IP address such as 127.0.0.1");
         let port = r.number("WOMBAT_PORT", 8081_u16, 0..=u16::MAX);
-        let user = r.text("USER_ID", ANYBODY);
+        let user = r.text("USER_ID", DEFAULT_USER);
         let user = UserId::parse(&user).map_err(|error| r.problem("USER_ID", error)).ok();
         r.finish()?;
-        // `finish` has failed if there is none.
-        let user = user.ok_or_else(|| SettingsError(vec!["USER_ID cannot be read".to_owned()]))?;
+        // Without a valid user `finish` has failed.
+        let user =
+            user.ok_or_else(|| SettingsError(vec!["USER_ID could not be read".to_owned()]))?;
         Ok(Self { url: named.unwrap_or_else(|| url(host, port)), key, user })
     }
 }
 
-/// Where the daemon of these settings is from this machine's point of view.
+/// The address at which this machine reaches a daemon that listens as the settings say.
 fn url(host: Option<IpAddr>, port: u16) -> String {
     match host {
         Some(IpAddr::V6(host)) if host.is_unspecified() => format!("http://[::1]:{port}"),
