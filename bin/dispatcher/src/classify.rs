@@ -85,6 +85,7 @@ mod tests {
 
     /// What the client makes of an answer with this status and body.
     fn answer(status: u16, body: ErrorBody) -> Result<RunAnswer, DaemonError> {
+        let body = Box::new(body);
         let retry_after = Some(Duration::from_secs(7));
         match status {
             200..=299 => Ok(RunAnswer::default()),

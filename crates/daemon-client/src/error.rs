@@ -50,7 +50,7 @@ pub enum DaemonError {
         /// 401 or 403.
         status: u16,
         /// The daemon's reason.
-        body: ErrorBody,
+        body: Box<ErrorBody>,
         /// How long the daemon asks to wait.
         retry_after: Option<Duration>,
     },
@@ -60,7 +60,7 @@ pub enum DaemonError {
         /// The HTTP status.
         status: u16,
         /// The daemon's reason, or what could be read of the body.
-        body: ErrorBody,
+        body: Box<ErrorBody>,
         /// How long the daemon asks to wait.
         retry_after: Option<Duration>,
     },
@@ -97,7 +97,7 @@ impl DaemonError {
         if is_page(body) && (status.is_redirection() || matches!(status.as_u16(), 404 | 405)) {
             return Self::NotDaemon { status: status.as_u16(), retry_after };
         }
-        let body = read_body(status, body);
+        let body = Box::new(read_body(status, body));
         let status = status.as_u16();
         match status {
             401 | 403 => Self::Refused { status, body, retry_after },

@@ -1,6 +1,6 @@
 //! The client against a listener that speaks HTTP byte by byte.
 
-#![allow(missing_docs, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod calls;
 mod server;
