@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use chat::Chat;
 use clap::{Parser, Subcommand, ValueHint};
 use service::cli::About;
 use service::exit;
@@ -10,7 +11,6 @@ use service::health::Probe;
 use service::progress::Progress;
 use service::settings::Layers;
 use tokio::net::TcpListener;
-use wombat_daemon::chat::Chat;
 use wombat_daemon::check::has_failed;
 use wombat_daemon::settings::Settings;
 

@@ -11,6 +11,7 @@ pub mod health;
 pub mod http;
 pub mod limits;
 pub mod listen;
+pub mod metrics;
 pub mod otel;
 pub mod progress;
 pub mod settings;

@@ -14,7 +14,7 @@ async fn each_wrong_setting_is_one_line_and_nobody_is_asked() {
         (&[], &[("AGENT_ROLE", "a b")], "AGENT_ROLE: a role is"),
         (&[], &[("BACKEND_URL", "backend:8000")], "BACKEND_URL: is"),
         (&[], &[("AGENT_DAEMON_URL", "ftp://daemon")], "AGENT_DAEMON_URL: is"),
-        (&[], &[("AGENT_DAEMON_API_KEY", "canary\n")], "AGENT_DAEMON_API_KEY: holds what"),
+        (&[], &[("AGENT_DAEMON_API_KEY", "canary\n")], "AGENT_DAEMON_API_KEY: contains"),
         (&[], &[("AGENT_JWT_ALGORITHM", "none")], "AGENT_JWT_ALGORITHM: is"),
         (&[], &[("AGENT_JWT_TTL_SECS", "0")], "AGENT_JWT_TTL_SECS: is"),
         (&[], &[("WOMBAT_RUN_TIMEOUT_SECS", "long")], "WOMBAT_RUN_TIMEOUT_SECS: is"),

@@ -40,5 +40,5 @@ pub(crate) async fn show(State(app): State<App>, request: Request) -> Result<Res
 fn is_prometheus(app: &App, headers: &HeaderMap) -> bool {
     let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
     let token = app.config.metrics_token.as_ref();
-    token.is_some_and(|token| service::bearer::shows(given, token))
+    token.is_some_and(|token| service::bearer::matches(given, token))
 }

@@ -286,7 +286,7 @@ async fn no_secret_is_in_anything_that_anybody_can_read() {
     let message = json!({ "task_id": task["id"], "content": "@scout look" });
     person.post("/messages", &message).await.unwrap();
     wait_for("the failed delivery", async || {
-        stack.dispatcher.log().contains("trying again later").then_some(())
+        stack.dispatcher.log().contains("forward failed; will retry").then_some(())
     })
     .await;
     wait_for("the webhook", async || (!told.lock().unwrap().is_empty()).then_some(())).await;

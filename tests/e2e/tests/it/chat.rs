@@ -292,7 +292,7 @@ async fn a_person_talks_begins_anew_and_leaves() {
     terminal.press("/role analyst\r").await;
     terminal.expect("analyst> ").await;
     terminal.press("/tools\r").await;
-    terminal.expect("may call: create_document, ").await;
+    terminal.expect("allowed: create_document, ").await;
     terminal.expect("analyst> ").await;
     terminal.press("bye now\r").await;
     terminal.expect(" tokens in").await;

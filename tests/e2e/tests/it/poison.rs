@@ -79,8 +79,10 @@ async fn a_poison_notification_delays_nobody_ends_dead_and_goes_through_once_it_
     // Its repeat is an hour away: whoever waited for it would not be delivered in time.
     let mut patient = dispatcher("3600", "8");
     let poison = notify(&person, "ann", "poison").await;
-    wait_for("its first try", async || patient.log().contains("trying again later").then_some(()))
-        .await;
+    wait_for("its first try", async || {
+        patient.log().contains("forward failed; will retry").then_some(())
+    })
+    .await;
     for n in 0..20 {
         let user = format!("u{n}");
         let id = notify(&person, &user, "fine").await;
