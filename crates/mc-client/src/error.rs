@@ -9,8 +9,6 @@ use serde_json::Value;
 use crate::token::TokenError;
 use crate::types::ErrorBody;
 
-pub use retry::retry_after;
-
 /// How many characters of an answer that is not JSON are shown.
 const EXCERPT_CHARS: usize = 200;
 
@@ -54,7 +52,7 @@ pub enum McError {
 impl McError {
     /// The error of an answer with an error status.
     pub(crate) fn of_answer(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
-        let retry_after = retry_after(headers, SystemTime::now());
+        let retry_after = retry::retry_after(headers, SystemTime::now());
         let (message, code, details) = match serde_json::from_slice::<ErrorBody>(body) {
             Ok(body) => (body.error, body.code, body.details.map(Box::new)),
             Err(_) => (excerpt(headers, body), None, None),
