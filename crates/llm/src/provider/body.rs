@@ -149,7 +149,7 @@ pub(super) async fn read_error(response: Response, timeouts: &Timeouts) -> Vec<u
     all
 }
 
-/// The events of a streamed response. Comments count against the idle timeout; an incomplete last
+/// The events of a streamed response. Comments reset the idle timeout; an incomplete last
 /// event is ignored.
 pub(super) fn events(response: Response, timeouts: &Timeouts) -> Events {
     let events = SseByteStream::new(chunks(response, timeouts));
