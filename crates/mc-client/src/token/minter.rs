@@ -1,0 +1,142 @@
+//! Minting agent tokens, and renewing them.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::HeaderValue;
+use jsonwebtoken::{EncodingKey, Header};
+use secrecy::ExposeSecret as _;
+use uuid::Uuid;
+
+use super::claims::{Algorithm, Claims, ISSUER, Key, TOKEN_TYPE, TokenError};
+
+/// A token is renewed when less than this is left of its lifetime.
+const RENEW_BEFORE: Duration = Duration::from_secs(60);
+
+/// Mints tokens.
+pub struct TokenMinter {
+    key: EncodingKey,
+    algorithm: Algorithm,
+    ttl: Duration,
+    key_id: Option<String>,
+}
+
+impl fmt::Debug for TokenMinter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenMinter").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+impl TokenMinter {
+    /// A minter of tokens with the lifetime `ttl`.
+    pub fn new(key: &Key, algorithm: Algorithm, ttl: Duration) -> Result<Self, TokenError> {
+        let unfit = |what: &str| TokenError::Key(format!("{what} does not fit the algorithm"));
+        let key = match (key, algorithm) {
+            (Key::Secret(secret), algorithm) if algorithm.is_symmetric() => {
+                EncodingKey::from_secret(secret.expose_secret().as_bytes())
+            }
+            (Key::Secret(_), _) => return Err(unfit("a secret")),
+            (Key::Pem(pem), Algorithm::Rs256) => {
+                EncodingKey::from_rsa_pem(pem.expose_secret().as_bytes())
+                    .map_err(|error| TokenError::Key(format!("not an RSA private key: {error}")))?
+            }
+            (Key::Pem(pem), Algorithm::Es256) => {
+                EncodingKey::from_ec_pem(pem.expose_secret().as_bytes())
+                    .map_err(|error| TokenError::Key(format!("not an EC private key: {error}")))?
+            }
+            (Key::Pem(pem), Algorithm::EdDsa) => {
+                EncodingKey::from_ed_pem(pem.expose_secret().as_bytes()).map_err(|error| {
+                    TokenError::Key(format!("not an Ed25519 private key: {error}"))
+                })?
+            }
+            (Key::Pem(_), Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512) => {
+                return Err(unfit("a PEM key"));
+            }
+        };
+        Ok(Self { key, algorithm, ttl, key_id: None })
+    }
+
+    /// Puts the key's id into each token as `kid` (RFC 7515, section 4.1.4), for backends that have
+    /// several keys.
+    #[must_use]
+    pub fn with_key_id(mut self, key_id: Option<String>) -> Self {
+        self.key_id = key_id;
+        self
+    }
+
+    /// A token for one user and one role.
+    pub fn mint(&self, user_id: &str, role: &str) -> Result<AgentToken, TokenError> {
+        let now = SystemTime::now();
+        let iat = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let claims = Claims {
+            kind: TOKEN_TYPE.to_owned(),
+            user_id: user_id.to_owned(),
+            agent_role: role.to_owned(),
+            sub: format!("{ISSUER}:{role}"),
+            iss: ISSUER.to_owned(),
+            iat,
+            exp: iat + self.ttl.as_secs(),
+            jti: Uuid::now_v7().to_string(),
+            agent_id: None,
+        };
+        let mut header = Header::new(self.algorithm.jwt());
+        header.kid.clone_from(&self.key_id);
+        let jwt = jsonwebtoken::encode(&header, &claims, &self.key)
+            .map_err(|error| TokenError::Sign(error.to_string()))?;
+        let mut header =
+            HeaderValue::from_str(&jwt).map_err(|error| TokenError::Sign(error.to_string()))?;
+        header.set_sensitive(true);
+        Ok(AgentToken { header, expires_at: now + self.ttl })
+    }
+}
+
+/// A signed token. Its text is available only as a header value that logs do not show.
+#[derive(Debug, Clone)]
+pub struct AgentToken {
+    header: HeaderValue,
+    pub(super) expires_at: SystemTime,
+}
+
+impl AgentToken {
+    /// The value of `X-Agent-Token`.
+    pub fn header(&self) -> HeaderValue {
+        self.header.clone()
+    }
+
+    /// When it expires.
+    pub fn expires_at(&self) -> SystemTime {
+        self.expires_at
+    }
+
+    fn is_fresh(&self, ttl: Duration) -> bool {
+        let left = self.expires_at.duration_since(SystemTime::now()).unwrap_or_default();
+        left > RENEW_BEFORE.min(ttl / 2)
+    }
+}
+
+/// Authentication as one user and role: a token that is renewed before it expires.
+#[derive(Debug)]
+pub struct AgentAuth {
+    minter: Arc<TokenMinter>,
+    user_id: String,
+    role: String,
+    pub(super) current: Mutex<AgentToken>,
+}
+
+impl AgentAuth {
+    /// Mints the first token.
+    pub fn new(minter: Arc<TokenMinter>, user_id: &str, role: &str) -> Result<Self, TokenError> {
+        let current = Mutex::new(minter.mint(user_id, role)?);
+        Ok(Self { minter, user_id: user_id.to_owned(), role: role.to_owned(), current })
+    }
+
+    /// The value of `X-Agent-Token`, of a token that stays valid for a call.
+    pub fn header(&self) -> Result<HeaderValue, TokenError> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if !current.is_fresh(self.minter.ttl) {
+            *current = self.minter.mint(&self.user_id, &self.role)?;
+        }
+        Ok(current.header())
+    }
+}
