@@ -2,6 +2,8 @@
 //!
 //! The usual `mcpServers` format. An error in one server disables only that server.
 
+mod transport;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,6 +11,8 @@ use serde_json::{Map, Value};
 use url_like::is_http;
 
 use crate::agent_config::expand;
+
+pub use transport::Transport;
 
 /// The default timeout of a call.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -36,80 +40,6 @@ pub struct ServerConfig {
     pub transport: Transport,
     /// The timeout of a call.
     pub timeout: Duration,
-}
-
-/// How a server is reached.
-#[derive(Clone, PartialEq)]
-pub enum Transport {
-    /// A program that is started, with MCP over its standard input and output.
-    Stdio {
-        /// The program, looked up on `PATH`.
-        command: String,
-        /// Its arguments.
-        args: Vec<String>,
-        /// Environment variables, added to the few that every program needs.
-        env: BTreeMap<String, String>,
-        /// Its working directory; the workspace when absent.
-        cwd: Option<String>,
-    },
-    /// A server on the network, over streamable HTTP.
-    Http {
-        /// Its address.
-        url: String,
-        /// Headers of every request.
-        headers: BTreeMap<String, String>,
-    },
-}
-
-/// Values of variables and headers are often secrets.
-impl std::fmt::Debug for Transport {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Stdio { command, .. } => {
-                f.debug_struct("Stdio").field("command", command).finish_non_exhaustive()
-            }
-            Self::Http { .. } => f.debug_struct("Http").finish_non_exhaustive(),
-        }
-    }
-}
-
-/// What replaces a secret.
-const HIDDEN: &str = "***";
-
-/// The shortest value that is treated as a secret: replacing "1" would garble any text.
-const MIN_SECRET: usize = 4;
-
-impl Transport {
-    /// Removes secrets from a text: the values of variables and headers, and the parts of a URL beside
-    /// host and path.
-    pub fn hide_secrets(&self, text: &str) -> String {
-        let mut secrets: Vec<&str> = Vec::new();
-        match self {
-            Self::Stdio { args, env, .. } => {
-                secrets.extend(env.values().map(String::as_str));
-                // `--key=value`; an argument without `=` is a path or an option.
-                secrets.extend(args.iter().filter_map(|arg| Some(arg.split_once('=')?.1)));
-            }
-            Self::Http { url, headers } => {
-                secrets.extend(headers.values().map(String::as_str));
-                let bearer =
-                    |value: &'_ String| value.split_once(' ').map(|(_, token)| token.len());
-                let tokens = headers.values().filter_map(|value| {
-                    let length = bearer(value)?;
-                    Some(&value[value.len() - length..])
-                });
-                secrets.extend(tokens);
-                let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-                let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-                secrets.extend(authority.rsplit_once('@').map(|(user, _)| user));
-                secrets.extend(rest.split_once(['?', '#']).map(|(_, query)| query));
-            }
-        }
-        secrets.retain(|secret| secret.len() >= MIN_SECRET);
-        // The longest first: one may contain another.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
-    }
 }
 
 /// An error that makes the whole file unusable.
