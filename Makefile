@@ -1,11 +1,15 @@
-# Everything a person does with this repository. `make help` lists it.
+# The tasks of this repository. `make help` lists them.
 
 CARGO ?= cargo
 PROGRAMS := -p wombat-daemon -p wombat-dispatcher -p wombat-heartbeat -p wombat-standup -p wombat-mission-control
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 RUNNER := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo "nextest run --no-fail-fast" || echo "test --no-fail-fast")
 
-# What `make recordings` collects is used by the tests where it is there.
+# xtask and the programs that it starts, and nothing else. One command must build them all: by itself, each
+# package would get builds of the dependencies with features of its own.
+DEMO := wombat-mission-control wombat-daemon wombat-dispatcher xtask
+
+# The tests use the recordings that `make recordings` downloads, when they exist.
 RECORDINGS := $(TARGET_DIR)/recordings/answers.jsonl
 ifneq ($(wildcard $(RECORDINGS)),)
 export WOMBAT_TEST_RECORDINGS ?= $(abspath $(RECORDINGS))
@@ -20,14 +24,16 @@ prerequisites:
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust 1.95 or newer from https://rustup.rs"; exit 1; }
 	@command -v cc >/dev/null || { echo "a C compiler is missing: apt-get install gcc"; exit 1; }
 
-demo: prerequisites ## Build, start everything with the example workspace, show a whole round trip
+demo: prerequisites ## Build and start everything with the example workspace, and show a full round trip
 	@echo "Building the programs; the first time this takes some minutes …"
-	@$(CARGO) build --workspace --bins
-	@$(CARGO) run --quiet -p xtask -- demo
+	@$(CARGO) build --bins $(DEMO:%=-p %)
+	@$(TARGET_DIR)/debug/xtask demo
 
-test: prerequisites ## Run everything that must pass
-	$(CARGO) build --workspace --bins
-	$(CARGO) $(RUNNER) --workspace
+# Tests build the programs that they start. The runner has built most of them by then; it does not build
+# these two, and building them in the middle of the run would slow down the tests beside it.
+test: prerequisites ## Run all tests, and list the skipped ones with their reasons (ARGS="-p e2e streams" runs a part)
+	$(if $(ARGS),,$(CARGO) build --workspace --bin axum-backend --bin xtask)
+	@scripts/test.sh $(CARGO) $(RUNNER) $(or $(ARGS),--workspace)
 
 lint: prerequisites ## Formatting, clippy, documentation, dependency rules
 	$(CARGO) fmt --all --check
@@ -36,39 +42,39 @@ lint: prerequisites ## Formatting, clippy, documentation, dependency rules
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources; \
 	else echo "skipped: cargo-deny is not installed (cargo install cargo-deny --locked)"; fi
 
-audit: prerequisites ## Known vulnerabilities of dependencies; fetches the RustSec database from GitHub
+audit: prerequisites ## Check dependencies for known vulnerabilities; fetches the RustSec database from GitHub
 	$(CARGO) deny check advisories
 
-bench: prerequisites ## Time what is to be fast, and write docs/BENCHMARKS.md (ARGS="floor peers" runs only those)
+bench: prerequisites ## Run the benchmarks and write docs/BENCHMARKS.md (ARGS="floor peers" runs only those)
 	$(CARGO) build --release --quiet -p bench $(PROGRAMS)
 	@$(TARGET_DIR)/release/bench report $(ARGS)
 
-count: prerequisites ## Count instructions of the daemon and compare them with bench/counts.json (ARGS=--write keeps them)
+count: prerequisites ## Count the daemon's instructions and compare them with bench/counts.json (ARGS=--write updates it)
 	@command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind"; exit 1; }
 	$(CARGO) build --release --quiet -p wombat-daemon
 	$(CARGO) build --quiet -p bench
 	@$(TARGET_DIR)/debug/bench count $(TARGET_DIR)/release/wombat-daemon $(ARGS)
 
-chaos: prerequisites ## Deliver notifications while everything is killed at random (ARGS="--seed 1 --notifications 20000 --sessions 500")
-	$(CARGO) build --release --quiet -p wombat-mission-control -p wombat-daemon -p wombat-dispatcher
-	@$(CARGO) run --release --quiet -p xtask -- chaos $(ARGS)
+chaos: prerequisites ## Deliver notifications while programs are killed at random (ARGS="--seed 1 --notifications 20000 --sessions 500")
+	$(CARGO) build --release --quiet --bins $(DEMO:%=-p %)
+	@$(TARGET_DIR)/release/xtask chaos $(ARGS)
 
-fuzz: prerequisites ## Feed every parser with nonsense (ARGS="300 answers": seconds for each target, which)
+fuzz: prerequisites ## Fuzz every parser (ARGS="300 answers": seconds per target, targets)
 	@scripts/fuzz.sh $(ARGS)
 
-security: prerequisites ## A model that always obeys injections, against what the daemon enforces (docs/SECURITY.md)
+security: prerequisites ## Prompt injections and a model that always obeys them, against the real daemon (docs/SECURITY.md)
 	@$(or $(WOMBAT_TEST_AGENTDOJO),python3) -c 'import agentdojo, aib, jwt' 2>/dev/null || { echo "AgentDojo is missing: pip install -r security/requirements.txt, and name that Python in WOMBAT_TEST_AGENTDOJO"; exit 1; }
 	$(CARGO) build --release --quiet -p wombat-daemon
 	$(or $(WOMBAT_TEST_AGENTDOJO),python3) security/run.py --daemon $(TARGET_DIR)/release/wombat-daemon
 
-contract: prerequisites ## Write docs/contract.openapi.json anew from the types
+contract: prerequisites ## Regenerate docs/contract.openapi.json from the types
 	$(CARGO) run --quiet -p wombat-mission-control -- contract > docs/contract.openapi.json
 
-screenshots: prerequisites ## Take the pictures of the README (needs chromium and chromium-driver)
-	$(CARGO) build --quiet --workspace --bins
-	$(CARGO) run --quiet -p xtask -- screenshots
+screenshots: prerequisites ## Take the README's screenshots (needs chromium and chromium-driver)
+	$(CARGO) build --quiet --bins $(DEMO:%=-p %)
+	$(TARGET_DIR)/debug/xtask screenshots
 
-recordings: ## Collect recorded answers of real providers for the tests (docs/PROVIDERS.md)
+recordings: ## Download recorded responses of real providers for the tests (docs/PROVIDERS.md)
 	@python3 -c 'import yaml' 2>/dev/null || { echo "PyYAML is missing: pip install pyyaml"; exit 1; }
 	python3 scripts/recordings.py $(RECORDINGS)
 
@@ -81,21 +87,21 @@ dispatcher: prerequisites ## Start the dispatcher
 backend: prerequisites ## Start the reference backend
 	$(CARGO) run -p wombat-mission-control
 
-heartbeat: prerequisites ## Wake an agent: USER_ID=… AGENT_ROLE=… make heartbeat
+heartbeat: prerequisites ## Run a heartbeat: USER_ID=… AGENT_ROLE=… make heartbeat
 	$(CARGO) run --quiet -p wombat-heartbeat
 
-standup: prerequisites ## Print the day: STANDUP_TIMEZONE=UTC make standup
+standup: prerequisites ## Print the standup: STANDUP_TIMEZONE=UTC make standup
 	$(CARGO) run --quiet -p wombat-standup
 
-dist: prerequisites ## Static programs for Linux and all that belongs to them, as an archive in dist (ARGS="--target aarch64-unknown-linux-musl")
+dist: prerequisites ## Build static programs for Linux and pack them with documentation and units into dist (ARGS="--target aarch64-unknown-linux-musl")
 	@scripts/dist.sh $(ARGS)
 
-deb: prerequisites ## The same as a Debian package (needs cargo-deb)
+deb: prerequisites ## Build the Debian package (needs cargo-deb)
 	@scripts/deb.sh $(ARGS)
 
-package-check: prerequisites ## Build archive and package quickly and check them, and the systemd units
+package-check: prerequisites ## Check archive, Debian package and systemd units, built with a fast profile
 	@scripts/package-check.sh $(ARGS)
 
-clean: ## Remove what was built and the demo's data
+clean: ## Remove build output and the demo's data
 	$(CARGO) clean
 	rm -rf data dist

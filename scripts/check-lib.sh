@@ -1,12 +1,12 @@
-# How the scripts that check packages count and tell; sourced by them.
+# Counting and reporting for the scripts that check packages; sourced by them.
 # shellcheck shell=bash
 
-# A failed check is counted and ends nothing.
+# A failed check is counted and does not end the script.
 set +e
 
 passed=0 failed=0 skipped=0
 
-# verdict CODE WHAT: a check that has been made.
+# verdict CODE WHAT: reports the result of a check.
 verdict() {
   if [ "$1" = 0 ]; then
     passed=$((passed + 1))
@@ -16,7 +16,7 @@ verdict() {
     echo "FAIL: $2"
   fi
 }
-# skip WHAT WHY: what cannot be checked here; with WOMBAT_TEST_ALL it is a failure.
+# skip WHAT WHY: reports a check that cannot be made here; a failure when WOMBAT_TEST_ALL is set.
 skip() {
   if [ -n "${WOMBAT_TEST_ALL:-}" ]; then
     failed=$((failed + 1))
@@ -27,14 +27,14 @@ skip() {
   fi
 }
 
-# The closing line, and the exit code.
+# Prints the last line and exits.
 summary() {
   echo "$(basename "$0" .sh): $passed passed, $failed failed, $skipped skipped"
   [ "$failed" = 0 ]
   exit
 }
 
-# Neither an interpreter nor a library is named in it.
+# is_static FILE: whether an ELF file needs no dynamic loader.
 is_static() {
   python3 - "$1" <<'PY'
 import struct, sys

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks a package of scripts/deb.sh: what it holds and with which rights, whether it installs, again, and goes
-# away in a root of its own, and whether its programs do a run.
+# Checks a package of scripts/deb.sh: its files and permissions, installation, upgrade and removal in a root of its
+# own, and that its programs can do a run.
 #
 #   scripts/deb-check.sh dist/wombat_VERSION_ARCHITECTURE.deb
 set -euo pipefail
@@ -26,7 +26,7 @@ for script in postinst prerm postrm; do
 done
 
 list="$(dpkg-deb -c "$deb")"
-# rights PATTERN PATH: the one line of the list.
+# rights PATTERN PATH: expects one such line in the list.
 rights() { grep -qE "^$1 (root/root|0/0) .* \./$2\$" <<<"$list"; verdict $? "$2 has the rights $1"; }
 for program in "${PROGRAMS[@]}"; do rights -rwxr-xr-x "usr/bin/$program"; done
 rights -rw-r----- etc/wombat/wombat.env
@@ -44,7 +44,7 @@ else
   skip "a run" "the programs are for another architecture than $(uname -m)"
 fi
 
-# A root that holds what the maintainer scripts call, so that nothing of this machine is touched.
+# A root with the commands that the maintainer scripts call, so that this machine is not touched.
 if [ "$(id -u)" != 0 ]; then
   skip "an installation" "only root may install"
 else

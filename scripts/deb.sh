@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Packs what scripts/dist.sh builds as dist/wombat_VERSION_ARCHITECTURE.deb. Same options; with --no-build it takes
-# what scripts/dist.sh has staged already.
+# Packs the output of scripts/dist.sh as dist/wombat_VERSION_ARCHITECTURE.deb. Same options; with --no-build it uses
+# what scripts/dist.sh has already staged.
 #
 #   scripts/deb.sh [--no-build] [--target TARGET] [--profile PROFILE]
 set -euo pipefail
@@ -24,7 +24,7 @@ cargo deb --version >/dev/null 2>&1 || { echo "cargo-deb is missing: cargo insta
 staged="dist/wombat-$(version)-$target"
 [ -d "$staged" ] || { echo "$staged is not there: scripts/dist.sh --target $target" >&2; exit 1; }
 
-# The tree as it will lie on the machine.
+# The tree as it will be installed.
 tree=dist/deb
 rm -rf "$tree"
 units="$tree/usr/lib/systemd/system" doc="$tree/usr/share/doc/wombat"
@@ -45,7 +45,7 @@ fi
 
 export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}"
 rm -f dist/wombat_*.deb
-# A package to be checked need not be small.
+# A package for checks only need not be small.
 options=()
 [ "$profile" != dist-check ] || options=(--fast)
 # dist.sh has built and stripped the programs for this target.

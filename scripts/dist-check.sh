@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks an archive of scripts/dist.sh as somebody would use it: unpacks it, looks at every program, and lets the
-# reference backend and the daemon do a run. It takes free ports and leaves no process and no file behind.
+# Checks an archive of scripts/dist.sh the way a user would use it: unpacks it, examines every program, and does a run
+# with the reference backend and the daemon. It uses free ports and leaves no process and no file behind.
 #
 #   scripts/dist-check.sh dist/wombat-VERSION-TARGET.tar.gz
 set -euo pipefail

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lets the programs in ROOT/bin write their man pages and completions into ROOT/share.
+# Makes the programs in ROOT/bin write their man pages and completions into ROOT/share.
 #
 #   scripts/dist-manuals.sh ROOT
 set -euo pipefail
@@ -10,7 +10,7 @@ if ! runs_here "$root/bin/${PROGRAMS[0]}"; then
   echo "skipped: man pages and completions, because these programs do not run on $(uname -m)"
   exit 0
 fi
-# The programs look for settings where they are started; there are none in an empty folder.
+# The programs read settings from the working directory; an empty folder has none.
 empty="$(mktemp -d)"
 trap 'rm -rf "$empty"' EXIT
 cd "$empty"

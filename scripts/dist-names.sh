@@ -1,9 +1,9 @@
-# What the scripts for packages share; sourced by them, in the repository's folder.
+# Shared by the packaging scripts; sourced by them, in the repository's folder.
 # shellcheck shell=bash disable=SC2034
 
 PROGRAMS=(wombat-daemon wombat-dispatcher wombat-heartbeat wombat-standup wombat-mission-control)
 
-# What lies beside the programs in an archive, as far as it is there.
+# What an archive contains beside the programs, as far as it exists.
 SHIPPED=(LICENSE README.md CHANGELOG.md docs workspace-example .env.example ops packaging/systemd packaging/debian/wombat.env)
 
 # The version of the workspace.
@@ -17,7 +17,7 @@ target_dir() {
   cargo metadata --format-version 1 --no-deps --locked | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
 }
 
-# Whether a program of another architecture can be started here (qemu's binfmt makes it so).
+# Whether a program of another architecture can run here (with qemu's binfmt).
 runs_here() {
   "$1" --version >/dev/null 2>&1
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes ROOT/sbom/PROGRAM.cdx.json: what each program is made of, as CycloneDX.
+# Writes ROOT/sbom/PROGRAM.cdx.json: the components of each program, as CycloneDX.
 #
 #   scripts/dist-sbom.sh ROOT TARGET
 set -euo pipefail
@@ -12,10 +12,10 @@ if ! cargo cyclonedx --version >/dev/null 2>&1; then
   echo "skipped: the SBOM, because cargo-cyclonedx is missing (cargo install cargo-cyclonedx --locked)"
   exit 0
 fi
-# It writes beside each Cargo.toml of the workspace, and nowhere else.
-leftovers() { find bench bin crates examples xtask -name wombat-sbom.json -delete; }
+# cargo-cyclonedx can only write beside each Cargo.toml of the workspace.
+leftovers() { find bench bin crates examples tests xtask -name wombat-sbom.json -delete; }
 trap leftovers EXIT
-# Test dependencies and the tools of the build are not in the programs.
+# Test and build dependencies are not part of the programs.
 cargo cyclonedx --quiet --format json --spec-version 1.5 --target "$target" --no-build-deps --override-filename wombat-sbom
 mkdir -p "$root/sbom"
 for program in "${PROGRAMS[@]}"; do

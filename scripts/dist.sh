@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the five programs as static binaries and packs them, with all that belongs to them, as
-# dist/wombat-VERSION-TARGET.tar.gz. The same commit gives the same archive.
+# Builds the five programs as static binaries and packs them, with documentation, units and examples, as
+# dist/wombat-VERSION-TARGET.tar.gz. The same commit produces the same archive.
 #
 #   scripts/dist.sh [--target TARGET] [--profile PROFILE]
 set -euo pipefail
@@ -21,7 +21,7 @@ case "$target" in
   *) echo "$target is not packed: x86_64-unknown-linux-musl and aarch64-unknown-linux-musl are" >&2; exit 2 ;;
 esac
 
-# What is missing is said before anything is built, with the command that brings it.
+# Reports missing tools before anything is built, with the command that installs them.
 need() { echo "$1" >&2; exit 1; }
 [ -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ] ||
   need "Rust's standard library for $target is missing: rustup target add $target"
@@ -37,7 +37,7 @@ fi
 
 packages=()
 for program in "${PROGRAMS[@]}"; do packages+=(-p "$program"); done
-# Nobody's home folder is part of a program; this one's own files are named relative to it anyway.
+# Keeps paths of the build machine out of the programs; paths of this repository are relative anyway.
 sources="${CARGO_HOME:-$HOME/.cargo}"
 export "CFLAGS_${target//-/_}=-ffile-prefix-map=$sources=/cargo"
 "${build[@]}" --locked --target "$target" --profile "$profile" \
@@ -61,12 +61,12 @@ done
 scripts/dist-manuals.sh "$root"
 scripts/dist-sbom.sh "$root" "$target"
 
-# Of the staged files, whoever unpacks them can check them: sha256sum -c SHA256SUMS.
+# Checksums of the staged files, for whoever unpacks them: sha256sum -c SHA256SUMS.
 find "$root" -type d -exec chmod 755 {} +
 find "$root" -type f -exec chmod u=rwX,go=rX {} +
 (cd "$root" && find . -type f ! -name SHA256SUMS -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum >SHA256SUMS)
 
-# An archive to be checked need not be small.
+# An archive for checks only need not be small.
 level=--best
 [ "$profile" != dist-check ] || level=--fast
 tar --create --directory dist --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \

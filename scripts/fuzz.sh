@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Drives every fuzz target for some seconds, from the seeds of fuzz/seeds and from what earlier runs
-# found. A finding ends it, and is kept in fuzz/artifacts.
+# Runs every fuzz target for some seconds, starting from fuzz/seeds and the corpus of earlier runs. A finding ends it,
+# and is kept in fuzz/artifacts.
 #
 #   scripts/fuzz.sh [SECONDS a target, 60] [TARGET ...]
 set -euo pipefail
@@ -13,14 +13,14 @@ targets=("$@")
 
 command -v c++ >/dev/null || { echo "a C++ compiler is missing: apt-get install g++"; exit 1; }
 
-# What a fuzzer's compiler does, on a stable one: count where the code has been. No sanitizer: there
-# is no unsafe code of ours to be caught.
+# Coverage instrumentation as cargo-fuzz does it, on a stable compiler. No sanitizer: this workspace has no unsafe
+# code.
 export RUSTFLAGS="--cfg fuzzing -Cdebug-assertions -Coverflow-checks -Cpasses=sancov-module \
 -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
 host="$(rustc -vV | sed -n 's/^host: //p')"
 target="${CARGO_TARGET_DIR:-$PWD/target}/fuzz"
-# With a target named, build scripts and macros are built without all this.
+# With --target, build scripts and macros are built without these flags.
 CARGO_TARGET_DIR="$target" cargo build --quiet --release --locked --target "$host" --bins
 
 for name in "${targets[@]}"; do

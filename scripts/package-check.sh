@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds archive and Debian package quickly (profile dist-check) and checks them, and the systemd units. What needs
-# a tool that is not here is skipped with the reason, and a failure when WOMBAT_TEST_ALL is set.
+# Builds archive and Debian package with a fast profile (dist-check) and checks them, and the systemd units. Checks
+# that need a missing tool are skipped with the reason; when WOMBAT_TEST_ALL is set that is a failure.
 #
 #   scripts/package-check.sh [--target TARGET]
 set -euo pipefail
@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 target="$(uname -m)-unknown-linux-musl"
 [ "${1:-}" != --target ] || target="${2:?--target needs a value}"
 
-# part WHAT COMMAND…: runs a check, shows what it says, and adds what it counted.
+# part WHAT COMMAND…: runs a check, shows its output, and adds its counts.
 part() {
   local what="$1" log
   shift

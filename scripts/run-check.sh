@@ -1,5 +1,5 @@
-# one_run BIN WORKSPACE-EXAMPLE: the reference backend and the daemon of BIN do a run together; needs $work, a
-# folder of the caller's, and check-lib.sh. stop_programs ends what is left. Sourced.
+# one_run BIN WORKSPACE-EXAMPLE: does a run with the reference backend and the daemon in BIN; needs $work, a folder of
+# the caller, and check-lib.sh. stop_programs stops what still runs. Sourced.
 # shellcheck shell=bash
 
 pids=()
@@ -10,7 +10,7 @@ stop_programs() {
   pids=()
 }
 
-# The address that a program says it listens on, once it does so; it fails when the program has ended.
+# Prints the address that a program listens on, once it does; fails when the program has ended.
 address_of() {
   local log="$1" pid="$2" found
   for _ in $(seq 600); do

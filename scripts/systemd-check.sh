@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Asks systemd whether the units of packaging/systemd are right, and how much each leaves open.
+# Checks the units of packaging/systemd with systemd-analyze: whether they are valid, and how exposed they are.
 #
 #   scripts/systemd-check.sh [FOLDER with units] [LIMIT of exposure, 2.0]
 set -euo pipefail
@@ -8,14 +8,14 @@ cd "$(dirname "$0")/.."
 units="${1:-packaging/systemd}"
 limit="${2:-2.0}"
 
-# The programs need not be installed here: a root of its own holds the units and something to call.
+# The programs need not be installed here: a separate root holds the units and stand-ins for the programs.
 root="$(mktemp -d)"
 trap 'rm -rf "$root"' EXIT
 mkdir -p "$root/usr/bin" "$root/etc/wombat" "$root/etc/systemd/system" "$root/usr/lib/systemd/system" "$root/usr/share/doc/wombat/docs"
 : >"$root/etc/wombat/wombat.env"
 for program in "${PROGRAMS[@]}"; do install -m 755 /bin/true "$root/usr/bin/$program"; done
 cp "$units"/*.service "$units"/*.timer "$root/etc/systemd/system/"
-# What stands in After=, WantedBy= and by default in every unit.
+# The units named in After= and WantedBy=, and the default dependencies.
 for unit in /usr/lib/systemd/system /lib/systemd/system; do
   [ -d "$unit" ] && cp -rn "$unit"/*.target "$unit"/*.slice "$root/usr/lib/systemd/system/" 2>/dev/null || true
 done
@@ -26,7 +26,7 @@ for file in "$units"/*.service "$units"/*.timer; do
   name="$(basename "$file")"
   names+=("${name/@./@u1.}")
 done
-# It also tells of units that are not ours; a word about ours is a failure, and so is a code.
+# It also reports on units that are not ours; a message about ours is a failure, and so is a non-zero exit code.
 if said="$(cd "$root" && systemd-analyze verify --man=no --root="$root" "${names[@]}" 2>&1)" && [ -z "$said" ]; then
   echo "ok: systemd-analyze verify has nothing to say about ${#names[@]} units"
 else

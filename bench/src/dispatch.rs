@@ -23,11 +23,11 @@ const ROUNDS: usize = 5;
 const NOTIFICATIONS: usize = 5_000;
 const SESSIONS: usize = 500;
 
-/// Notifications of a round of which each comes to an idle dispatcher, and the time between two.
+/// Notifications of a round that each reach an idle dispatcher, and the time between two.
 const SINGLE: usize = 200;
 const GAP: Duration = Duration::from_millis(20);
 
-/// Who writes notifications at a time.
+/// Concurrent writers of notifications.
 const WRITERS: usize = 64;
 
 const TOKEN: &str = "the-internal-token-of-the-bench";
@@ -67,7 +67,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// Stores a notification and gives its id.
+    /// Stores a notification and returns its id.
     async fn store(&self, n: usize) -> Result<String> {
         let user = format!("u{}", n % SESSIONS);
         let body = json!({
@@ -118,7 +118,7 @@ impl Bench {
         Ok(NOTIFICATIONS as f64 / took.as_secs_f64())
     }
 
-    /// From stored to forwarded, shortest first: each notification finds the dispatcher idle.
+    /// Latencies from stored to forwarded, sorted: each notification reaches an idle dispatcher.
     async fn delays(&self) -> Result<Vec<Duration>> {
         let mut dispatcher = self.dispatcher(&[]).map_err(|error| failed(&error))?;
         // Until it listens, delays are those of polls.

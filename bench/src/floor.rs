@@ -1,6 +1,6 @@
-//! `bench floor`: what the daemon costs over the floor.
+//! `bench floor`: the overhead of the daemon over a minimal relay, the floor.
 //!
-//! The floor is a relay that makes the same calls of model and backend with the same bodies, reads
+//! The floor is a relay that makes the same calls to model and backend with the same bodies, reads
 //! and writes the same JSON, and does nothing else. Model and backend are one instant server in a
 //! process of its own, as are relay and daemon; rounds of both are interleaved.
 
@@ -26,12 +26,12 @@ use self::process::{Process, failed};
 const ROUNDS: usize = 5;
 /// How long a round takes.
 const ROUND: Duration = Duration::from_secs(3);
-/// Who asks at a time.
+/// Concurrent callers.
 const CALLERS: usize = 32;
-/// Who reads a stream at a time.
+/// Concurrent readers of streams.
 const READERS: usize = 8;
 
-/// One arm's figures, a round each.
+/// The figures of one program, one per round.
 #[derive(Default)]
 struct Arm {
     rate: Vec<f64>,
@@ -53,7 +53,7 @@ impl Arm {
     }
 }
 
-/// Measures one kind of work on both arms, round by round.
+/// Measures one kind of work on both programs, round by round.
 async fn compare(work: &Work, arms: [&Process; 2], pace: Option<f64>) -> Result<[Arm; 2]> {
     let mut figures = [Arm::default(), Arm::default()];
     for round in 0..ROUNDS {
@@ -73,7 +73,7 @@ async fn compare(work: &Work, arms: [&Process; 2], pace: Option<f64>) -> Result<
     Ok(figures)
 }
 
-/// Prints what came of a kind of work.
+/// Prints the results of a kind of work.
 async fn report(
     name: &str,
     calls: usize,
@@ -109,7 +109,7 @@ async fn report(
     Ok(())
 }
 
-/// The calls that one run of the daemon makes, for the relay to make as well.
+/// The upstream calls of one run of the daemon, for the relay to repeat.
 async fn record(
     http: &reqwest::Client,
     upstream: &str,
@@ -158,7 +158,7 @@ pub(crate) async fn run() -> Result<()> {
     small::report(dir.path(), &upstream.url).await
 }
 
-/// Events through both, of streams that are as long as their readers are fast.
+/// Events per second through both.
 async fn streams(arms: [&Process; 2]) -> Result<()> {
     let mut rates = [Vec::new(), Vec::new()];
     for round in 0..ROUNDS {
@@ -174,7 +174,7 @@ async fn streams(arms: [&Process; 2]) -> Result<()> {
     Ok(())
 }
 
-/// Serves on a free port, and says where in the words that [`Program::url`] waits for.
+/// Serves on a free port, and prints the address in the form that [`Program::url`] expects.
 async fn listen(router: axum::Router) -> Result<()> {
     use axum::serve::ListenerExt as _;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;

@@ -17,10 +17,10 @@ const ROUNDS: usize = 5;
 /// Notifications of a round, each of a user and session of its own.
 const ROWS: usize = 50_000;
 
-/// How many are claimed, and acknowledged, in one call.
+/// How many are claimed or acknowledged in one call.
 const BATCH: u32 = 1_000;
 
-/// How long a claim holds: longer than a round.
+/// The lease of a claim: longer than a round.
 const LEASE: u32 = 3_600;
 
 const FILL: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) \
@@ -36,7 +36,8 @@ fn per_second(time: Duration) -> f64 {
     ROWS as f64 / time.as_secs_f64()
 }
 
-/// One round, each batch claimed and then acknowledged, as a dispatcher does: rows claimed, and acknowledged, per second.
+/// One round: each batch is claimed and then acknowledged, as a dispatcher does. Returns rows claimed
+/// and rows acknowledged per second.
 async fn round(store: &Store, url: &str, round: usize) -> Result<[f64; 2]> {
     let mut database = AnyConnection::connect(url).await.map_err(failed)?;
     let rows = i64::try_from(ROWS).map_err(failed)?;

@@ -1,6 +1,6 @@
-//! `bench report` (`make bench`): runs all that is measured and writes docs/BENCHMARKS.md, with machine and commit.
+//! `bench report` (`make bench`): runs all benchmarks and writes docs/BENCHMARKS.md, with machine and commit.
 //!
-//! With names of sections as arguments only those are run, and nothing is written.
+//! With names of sections as arguments it runs only those, and writes nothing.
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Error, Result};
@@ -14,7 +14,7 @@ struct Section {
     command: &'static str,
     /// The text before its tables.
     before: &'static str,
-    /// The text behind them.
+    /// The text after them.
     after: &'static str,
 }
 
@@ -26,7 +26,7 @@ const SECTIONS: [Section; 6] = [
         after: include_str!("../notes/floor-after.md"),
     },
     Section {
-        title: "Beside others",
+        title: "Compared with others",
         command: "peers",
         before: include_str!("../notes/peers.md"),
         after: "",
@@ -76,7 +76,7 @@ fn measure(command: &str) -> Result<String> {
     Err(Error::other(format!("{command} ended with {status}")))
 }
 
-/// The first line of a file or of what a program prints that has something behind this word.
+/// The rest of the first line of a file, or of a program's output, that begins with this word.
 fn fact(text: Result<String>, word: &str) -> Option<String> {
     let text = text.ok()?;
     let line = text.lines().find(|line| line.starts_with(word))?;
@@ -89,7 +89,7 @@ fn printed(program: &str, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
-/// One line on where and what was measured.
+/// One line that names machine, commit and compiler.
 fn place() -> String {
     let unknown = || "unknown".to_owned();
     let processor = fact(std::fs::read_to_string("/proc/cpuinfo"), "model name");
@@ -112,7 +112,7 @@ fn place() -> String {
     )
 }
 
-/// Measures the sections that are named, or all, which also writes the document.
+/// Measures the named sections, or all of them, which also writes the document.
 pub(crate) fn run(wanted: &[String]) -> Result<()> {
     let mut document = format!("{}\n{}\n", include_str!("../notes/head.md"), place());
     for section in SECTIONS {

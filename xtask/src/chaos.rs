@@ -1,4 +1,4 @@
-//! `make chaos`: notifications are delivered while everything is killed at random.
+//! `make chaos`: notifications are delivered while programs are killed at random.
 
 use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,25 +8,25 @@ use test_support::chaos::{self, Plan};
 use test_support::program::ProgramError;
 use test_support::stack::example;
 
-/// How much, and what goes wrong.
+/// How much is delivered, and which faults are injected.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Repeats a run: the same kills, the same calls that fail. The time when absent.
+    /// Seed: the same one repeats the kills and the failing calls. The current time when absent.
     #[arg(long)]
     seed: Option<u64>,
-    /// Notifications in all.
+    /// Number of notifications.
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..))]
     notifications: u32,
-    /// Sessions that they are for.
+    /// Number of sessions.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     sessions: u32,
-    /// Percent of the daemon's answers and of the acknowledgements that fail.
+    /// Percentage of calls to the daemon and of acknowledgements that fail.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=90))]
     percent: u64,
     /// The shortest time between two kills, in milliseconds; the longest is four times as long.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
     between_kills_ms: u64,
-    /// Seconds after which it is given up.
+    /// Timeout, seconds.
     #[arg(long, default_value_t = 3_600)]
     patience_secs: u64,
 }
@@ -45,15 +45,15 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), ProgramError> {
         patience: Duration::from_secs(arguments.patience_secs),
     };
     say(&format!(
-        "seed {seed}: {} notifications for {} sessions, two dispatchers (again with --seed {seed})",
+        "seed {seed}: {} notifications for {} sessions, two dispatchers (repeat with --seed {seed})",
         plan.notifications, plan.sessions
     ));
     let report = chaos::run(&plan, &example()).await?;
     say(&format!(
         "{} replies, one for each notification, each session's in order, after {:.0} s\n\
          killed: dispatchers {} times, the daemon {}, the backend {}\n\
-         forwards: {}, of which {} were answered with 500\n\
-         acknowledging calls: {}, of which {} were answered with 500",
+         deliveries to the daemon: {}, of which {} were answered with 500\n\
+         acknowledgements: {}, of which {} were answered with 500",
         report.replies,
         report.took.as_secs_f64(),
         report.dispatchers_killed,
@@ -68,6 +68,6 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), ProgramError> {
 }
 
 fn say(text: &str) {
-    // Whoever does not listen any more does not mind.
+    // A closed standard output does not stop the run.
     let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -1,4 +1,4 @@
-//! The demo: one whole round trip, told as it happens, with the objects read back at the end.
+//! The demo: one full round trip, printed as it happens, with the objects read back at the end.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -13,17 +13,17 @@ use tokio::time::sleep;
 
 use crate::provider::Choice;
 
-/// Who writes.
+/// The user who writes.
 const USER: &str = "demo-user";
 
-/// What is written.
+/// The message.
 const MESSAGE: &str = "@scout find two primary schools near the beach";
 
-/// The ports that the documentation speaks of; others are taken when these are not free.
+/// The ports named in the documentation; free ones are used when these are taken.
 const BACKEND_PORT: u16 = 8000;
 const DAEMON_PORT: u16 = 8081;
 
-/// How long a model may think before the demo gives up.
+/// How long the demo waits for a model.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Shows the round trip; then, unless `exit`, leaves the page open until Ctrl-C.
@@ -101,7 +101,7 @@ async fn play(
     std::future::pending().await
 }
 
-/// The port, if nobody has it.
+/// The port, if it is free.
 fn free(port: u16) -> Option<u16> {
     TcpListener::bind(("127.0.0.1", port)).ok().map(|_| port)
 }
@@ -118,17 +118,17 @@ async fn round(stack: &Stack, choice: &Choice) -> Result<(), ProgramError> {
         text(&task, "title"),
         text(&message, "id")
     ))?;
-    let notification = until("the mention makes a notification", async || {
+    let notification = until("the mention creates a notification", async || {
         Ok(person.list("/notifications").await?.pop())
     });
     let notification = notification.await?;
     say(&format!(
-        "2. The mention makes a notification for the session {}:\n     {}\n",
+        "2. The mention creates a notification for the session {}:\n     {}\n",
         text(&notification, "session_key"),
         text(&notification, "id")
     ))?;
     say(
-        "3. The dispatcher forwards it; the daemon runs the agent, which works in the backend as the user.",
+        "3. The dispatcher delivers it; the daemon runs the agent, which works in the backend as the user.",
     )?;
     let reply = until("the agent replies", async || reply(&person, &task_id).await).await?;
     for line in tool_lines(&stack.daemon.log()) {
@@ -149,7 +149,7 @@ async fn round(stack: &Stack, choice: &Choice) -> Result<(), ProgramError> {
     read_back(&person, &task_id, choice).await
 }
 
-/// Reads everything back from the backend, the only place where it is.
+/// Reads everything back from the backend, the only place where it is stored.
 async fn read_back(person: &Person, task_id: &str, choice: &Choice) -> Result<(), ProgramError> {
     let (tasks, documents) = (person.list("/tasks").await?, person.list("/documents").await?);
     let thread = person.list(&format!("/messages?task_id={task_id}")).await?;
@@ -176,7 +176,7 @@ async fn read_back(person: &Person, task_id: &str, choice: &Choice) -> Result<()
     let counts = (tasks.len(), thread.len(), documents.len(), notifications.len());
     if choice.is_scripted() && counts != (2, 2, 1, 1) {
         return Err(ProgramError(format!(
-            "2 tasks, 2 messages, 1 document and 1 notification were to be there, not {counts:?}"
+            "expected 2 tasks, 2 messages, 1 document and 1 notification, found {counts:?}"
         )));
     }
     Ok(())
@@ -198,10 +198,10 @@ async fn until(
         }
         sleep(Duration::from_millis(50)).await;
     }
-    Err(ProgramError(format!("waited {} s in vain until {what}", PATIENCE.as_secs())))
+    Err(ProgramError(format!("timed out after {} s waiting until {what}", PATIENCE.as_secs())))
 }
 
-/// The daemon's own account of the tools it called.
+/// The tool calls, from the daemon's log.
 fn tool_lines(log: &str) -> Vec<String> {
     log.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Tasks of the Makefile that want more than a shell.
+/// Tasks of the Makefile that need more than a shell.
 #[derive(Parser)]
 struct Cli {
     #[command(subcommand)]
@@ -18,16 +18,16 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Start backend, daemon and dispatcher, and show a whole round trip.
+    /// Start backend, daemon and dispatcher, and show a full round trip.
     Demo {
-        /// End after the round trip instead of leaving the page open.
+        /// Exit after the round trip instead of keeping the page open.
         #[arg(long)]
         exit: bool,
     },
-    /// Deliver notifications while everything is killed at random, and check that each has exactly
+    /// Deliver notifications while programs are killed at random, and check that each has exactly
     /// one stored reply. The programs must be built.
     Chaos(chaos::Arguments),
-    /// Take the README's pictures of the page.
+    /// Take the README's screenshots of the page.
     Screenshots,
 }
 

@@ -1,6 +1,6 @@
-//! Which model the demo asks.
+//! Which model the demo calls.
 
-/// Providers with the variables that hold their keys and a model that costs little.
+/// Providers with the variables that hold their keys, and an inexpensive model.
 const PROVIDERS: [(&str, &[&str], &str); 7] = [
     ("openai", &["OPENAI_API_KEY"], "gpt-4o-mini"),
     ("anthropic", &["ANTHROPIC_API_KEY"], "claude-haiku-4-5"),
@@ -11,7 +11,7 @@ const PROVIDERS: [(&str, &[&str], &str); 7] = [
     ("openrouter", &["OPENROUTER_API_KEY"], "openai/gpt-4o-mini"),
 ];
 
-/// Settings that go to the daemon as they stand.
+/// Settings that are passed to the daemon unchanged.
 const PASSED_ON: [&str; 18] = [
     "LLM_MODEL_CHEAP",
     "LLM_MODEL_BEST",

@@ -1,4 +1,4 @@
-//! `make screenshots`: the pictures of the README, of the real page after a real round trip.
+//! `make screenshots`: the README's pictures of the real page after a real round trip.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use test_support::browser::{Browser, View};
 use test_support::program::ProgramError;
 use test_support::stack::{Stack, StackOptions, example};
 
-/// Where they are put.
+/// The folder of the pictures.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/images");
 
-/// How long the agents may take.
+/// Timeout for the agents.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const USER: &str = "demo-user";

@@ -1,6 +1,6 @@
-//! `make count`: the instructions that the daemon carries out for what it does most, counted by
-//! valgrind. Unlike times they hardly change from one machine or moment to the next, so that more of
-//! them is a finding: beyond [`SLACK`] over what `bench/counts.json` says, this fails.
+//! `make count`: the instructions that the daemon executes for its most frequent work, counted by
+//! valgrind. Unlike times they hardly vary between machines or moments, so an increase is a finding:
+//! more than [`SLACK`] above `bench/counts.json` is a failure.
 
 use std::collections::BTreeMap;
 use std::io::{Error, Result};
@@ -16,16 +16,16 @@ use super::load::Work;
 use super::process::{Process, failed};
 use super::small;
 
-/// What came out last, by kind.
+/// The recorded counts, by kind of work.
 const COUNTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/counts.json");
 /// By how much a count may be higher, percent: C libraries and processors differ a little.
 const SLACK: f64 = 10.0;
-/// What is done before anything is counted, so that all that is kept is there.
+/// Warm-up requests before anything is counted, so that caches are filled.
 const BEFORE: usize = 40;
 /// Skills of the workspace.
 const SKILLS: usize = 50;
 
-/// What is counted: its name, how often it is done, and the request.
+/// What is counted: name, number of requests, and the request.
 struct Kind {
     name: &'static str,
     times: usize,
@@ -66,7 +66,7 @@ fn kinds() -> [Kind; 4] {
     ]
 }
 
-/// Counts everything; `write` keeps the counts instead of comparing them.
+/// Counts everything; `write` records the counts instead of comparing them.
 pub(crate) async fn run(daemon: &Path, write: bool) -> Result<()> {
     let dir = tempfile::tempdir()?;
     let upstream = Process::start("bench", dir.path(), &[], &["upstream"]).await?;
@@ -90,7 +90,7 @@ pub(crate) async fn run(daemon: &Path, write: bool) -> Result<()> {
     compare(&counted, &serde_json::from_str(&known).map_err(failed)?)
 }
 
-/// Prints the counts beside those that are known, and fails where one has grown.
+/// Prints the counts beside the recorded ones, and fails when one has increased.
 fn compare(counted: &BTreeMap<&str, u64>, known: &BTreeMap<String, u64>) -> Result<()> {
     println!("| instructions of | known | now | |\n| --- | --- | --- | --- |");
     let (mut grown, mut shrunk) = (Vec::new(), false);
@@ -116,7 +116,7 @@ fn compare(counted: &BTreeMap<&str, u64>, known: &BTreeMap<String, u64>) -> Resu
     )))
 }
 
-/// All instructions of a daemon that answers so many requests, from its start to its end.
+/// All instructions of a daemon that answers this many requests, from start to exit.
 async fn instructions(
     daemon: &Path,
     dir: &Path,

@@ -1,4 +1,4 @@
-//! Who asks: as fast as the answers come, or at a fixed rate whatever becomes of them.
+//! Load generators: closed loop, or at a fixed rate.
 
 use std::io::{Error, Result};
 use std::time::{Duration, Instant};
@@ -8,11 +8,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-/// What makes the scripted model use its tools.
+/// A text that makes the scripted model call its tools.
 pub(crate) const TOOLS: &str = "with-both-tools";
-/// The events of a streamed answer.
+/// The number of events of a streamed response.
 pub(crate) const EVENTS: usize = 2_000;
-/// How long one call may take.
+/// Timeout of one call.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A kind of call.
@@ -20,7 +20,7 @@ pub(crate) struct Work {
     pub(crate) name: &'static str,
     pub(crate) path: &'static str,
     message: String,
-    /// What one of them wants besides, lines with their ends.
+    /// Further header lines, with line ends.
     pub(crate) headers: String,
     /// The model that OpenAI's protocol names; the daemon's own protocol when empty.
     pub(crate) model: &'static str,
@@ -70,7 +70,7 @@ impl Work {
     }
 }
 
-/// What came of a round.
+/// The result of a round.
 pub(crate) struct Measured {
     pub(crate) done: usize,
     pub(crate) failed: usize,
@@ -85,14 +85,14 @@ impl Measured {
         Self { done: times.len(), failed, took, times }
     }
 
-    /// The time within which this share was answered.
+    /// The latency within which this share was answered.
     pub(crate) fn at(&self, share: f64) -> Duration {
         let last = self.times.len().saturating_sub(1);
         self.times.get((last as f64 * share) as usize).copied().unwrap_or_default()
     }
 }
 
-/// A kept connection, with as little work as an answer can be read with.
+/// A kept-alive connection that reads responses with minimal work.
 struct Caller {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -129,7 +129,7 @@ impl Caller {
     }
 }
 
-/// Asks again as soon as an answer is there.
+/// Closed loop: calls again as soon as the response has arrived.
 pub(crate) async fn closed(
     url: &str,
     work: &Work,
@@ -158,8 +158,8 @@ pub(crate) async fn closed(
     Ok(Measured::of(all.0, all.1, begun.elapsed()))
 }
 
-/// Asks at a fixed rate. A call's time counts from when it was due, not from when somebody was free
-/// to make it: an answer that is late makes those behind it late, too.
+/// Calls at a fixed rate. Latency counts from when a call was due, not from when a connection was
+/// free: a late response delays those after it, too.
 pub(crate) async fn paced(url: &str, work: &Work, rate: f64, lasts: Duration) -> Result<Measured> {
     let (due, queue) = mpsc::unbounded_channel::<Instant>();
     let queue = tokio::sync::Mutex::new(queue);
@@ -198,7 +198,7 @@ pub(crate) async fn paced(url: &str, work: &Work, rate: f64, lasts: Duration) ->
     Ok(Measured::of(all.0, all.1, begun.elapsed()))
 }
 
-/// Events per second of streams that begin anew when they end.
+/// Events per second of streams that restart when they end.
 pub(crate) async fn streams(url: &str, readers: usize, lasts: Duration) -> Result<f64> {
     let begun = Instant::now();
     let reads = (0..readers).map(|n| async move {

@@ -1,4 +1,4 @@
-//! Others that relay a call of a model: LiteLLM's proxy (PyPI) and Portkey's gateway (npm), each when
+//! Gateways that forward a model call: LiteLLM's proxy (PyPI) and Portkey's gateway (npm), each when
 //! it is installed, beside the floor's relay and the daemon, all in OpenAI's protocol.
 //!
 //! The daemon does more than they with the same call: it loads role, prompt and tools, acts as one
@@ -18,10 +18,10 @@ use super::{Arm, CALLERS, ROUND, ROUNDS, median, small};
 /// How long a peer may take to start.
 const START: Duration = Duration::from_secs(120);
 
-/// The key of the one that does not start without.
+/// The key of the one that requires one.
 const KEY: &str = "sk-0123456789abcdef0123456789abcdef";
 
-/// Who is asked, and how.
+/// Which program is called, and how.
 struct Peer {
     name: &'static str,
     process: Process,
@@ -35,7 +35,7 @@ impl Peer {
     }
 }
 
-/// Prints what each of them does in a second, and what it computes for it.
+/// Prints calls per second of each, and their CPU time.
 pub(crate) async fn run() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let upstream = Process::start("bench", dir.path(), &[], &["upstream"]).await?;
@@ -79,9 +79,7 @@ pub(crate) async fn run() -> Result<()> {
             peer.figures.take(&measured, peer.process.cpu() - before);
         }
     }
-    println!(
-        "| a call of a model, relayed by | per second | CPU of one | p99, {CALLERS} at a time |"
-    );
+    println!("| a model call through | per second | CPU of one | p99, {CALLERS} at a time |");
     println!("| --- | --- | --- | --- |");
     for peer in all {
         let Arm { rate, p99, cpu } = peer.figures;
@@ -103,7 +101,7 @@ fn free_port() -> Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// A peer that says nothing of its address when it is ready.
+/// A peer that does not print its address when it is ready.
 async fn start(
     program: &Path,
     dir: &Path,

@@ -31,7 +31,7 @@ impl Process {
         Ok(Self { program, url })
     }
 
-    /// The time that it has computed so far.
+    /// The CPU time that it has used so far.
     pub(crate) fn cpu(&self) -> Duration {
         let read = || {
             let stat =

@@ -92,7 +92,7 @@ async fn send(
         "usage": { "prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110 } })))
 }
 
-/// One call of a model, passed on.
+/// One model call, forwarded.
 async fn chat(
     State(relay): State<Shared>,
     Json(asked): Json<Value>,

@@ -1,4 +1,4 @@
-//! What is small: memory at rest, the time to start, the programs of cron.
+//! Small figures: idle memory, startup time, the cron programs.
 
 use std::io::Result;
 use std::path::Path;
@@ -48,7 +48,7 @@ pub(crate) async fn report(dir: &Path, upstream: &str) -> Result<()> {
         daemon.kill().await.map_err(failed)?;
     }
     println!("| the daemon, start to ready | {:.1} ms | | ≤ 20 ms |", median(ready));
-    println!("| the daemon at rest | {:.1} MiB | | ≤ 15 MiB |", median(memory));
+    println!("| the daemon, idle | {:.1} MiB | | ≤ 15 MiB |", median(memory));
     let daemon = Process::start("wombat-daemon", dir, &settings, &[]).await?;
     let settings = [
         ("AGENT_JWT_SECRET", SECRET.to_owned()),
@@ -81,7 +81,7 @@ pub(crate) async fn report(dir: &Path, upstream: &str) -> Result<()> {
             }
         }
         println!("| {name}, start to exit | {:.1} ms | | ≤ 10 ms |", median(took));
-        println!("| {name}, most memory | {:.1} MiB | | ≤ 15 MiB |", median(memory));
+        println!("| {name}, peak memory | {:.1} MiB | | ≤ 15 MiB |", median(memory));
     }
     Ok(())
 }

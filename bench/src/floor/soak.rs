@@ -10,7 +10,7 @@ use super::small;
 
 /// How many runs.
 const RUNS: usize = 1_000_000;
-/// How long runs are made between two looks.
+/// How long runs are made between two measurements.
 const LAP: Duration = Duration::from_secs(10);
 
 /// Prints memory and open files after the first tenth of the runs, in the middle and at the end.
@@ -37,7 +37,7 @@ pub(crate) async fn run() -> Result<()> {
         }
     }
     println!(
-        "| after runs, one after the other without and with two tools | memory | open files |"
+        "| after this many runs, alternating without and with two tools | memory | open files |"
     );
     println!("| --- | --- | --- |");
     for share in [RUNS / 10, RUNS / 2, RUNS] {

@@ -1,4 +1,4 @@
-//! Model and backend in one: answers at once, and can say what it was asked.
+//! Model and backend in one: answers at once, and records its requests.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::load::{EVENTS, TOOLS};
 
-/// What was asked since somebody wanted to know.
+/// The requests since the last query.
 type Record = Arc<Mutex<Option<Vec<Value>>>>;
 
 pub(crate) async fn serve() -> std::io::Result<()> {
@@ -72,7 +72,7 @@ fn json_response(text: String) -> Response {
     response
 }
 
-/// How often a text stands in bytes.
+/// How often a text occurs in bytes.
 fn count(bytes: &[u8], text: &[u8]) -> usize {
     bytes.windows(text.len()).filter(|window| *window == text).count()
 }
@@ -99,7 +99,7 @@ fn model(body: &[u8]) -> Response {
     )
 }
 
-/// As many events as a long answer has, as fast as they are taken.
+/// The events of a long answer, as fast as the client reads.
 fn stream() -> Response {
     let event = |delta: Value, reason: Value| {
         let choices = json!([{ "index": 0, "delta": delta, "finish_reason": reason }]);

@@ -11,7 +11,7 @@ use wombat_core::workspace::{PromptMode, PromptRequest, SkillsMode, Workspace, W
 /// Skills of the workspace.
 const SKILLS: usize = 50;
 
-/// A workspace of usual size: some kilobytes of rules, fifty skills of a screen each.
+/// A workspace of typical size: some kilobytes of rules, fifty skills of a screen each.
 pub(crate) fn run() -> std::io::Result<()> {
     let dir = tempfile::tempdir()?;
     for (file, lines) in [("SOUL.md", 20), ("AGENTS.md", 100), ("IDENTITY.md", 5), ("TOOLS.md", 40)]

@@ -1,5 +1,5 @@
-//! Open streams and waiting runs: how soon text passes through, what one that waits costs, and that
-//! none fails.
+//! Open streams and waiting runs: the latency of text, the memory of a waiting run, and that none
+//! fails.
 
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,16 +16,16 @@ use tokio::sync::watch;
 
 /// How many streams are open at once.
 const STREAMS: usize = 5_000;
-/// So many of them begin one after the other, when nothing else goes on.
+/// This many of them are started one after the other, without other load.
 const ALONE: usize = 500;
-/// So many of the others begin at the same time.
+/// This many of the others are started at the same time.
 const AT_ONCE: usize = 100;
-/// How many runs wait at once for a model that is slow; fewer where not enough files may be open.
+/// How many runs wait for a slow model at once; fewer when the limit of open files is lower.
 const WAITING: u64 = 10_000;
-/// How long all of them together may take.
+/// Timeout for all of them together.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Microseconds since 1970, as the text that passes through.
+/// Microseconds since 1970, the text that is streamed.
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
@@ -45,7 +45,7 @@ fn waiting() -> usize {
     usize::try_from(WAITING.min(files.saturating_sub(1_000) / 2)).unwrap_or_default()
 }
 
-/// A model whose first text is the time, and whose second waits; whole answers wait, too.
+/// A model whose first text is the time, and which holds back the second, and complete responses.
 async fn model(State(go): State<watch::Sender<bool>>, Json(asked): Json<Value>) -> Response {
     if asked["stream"] != json!(true) {
         let mut go = go.subscribe();
@@ -88,7 +88,7 @@ async fn serve(app: Router) -> io::Result<String> {
     Ok(url)
 }
 
-/// A backend that has the required part and answers at once.
+/// A backend with the required part of the contract that answers at once.
 fn backend() -> Router {
     let capabilities = || async { Json(json!({ "contract_version": "v1", "features": {} })) };
     let message = || async { Json(json!({ "id": "m", "task_id": "t", "content": "" })) };
@@ -158,13 +158,13 @@ pub(crate) async fn run() -> io::Result<()> {
     println!("| opened in | {:.1} s | |", opening.as_secs_f64());
     println!("| finished | {done} | all |");
     for (what, goal, mut delays) in [
-        ("beginning one after the other".to_owned(), "≤ 1 ms", alone),
-        (format!("{AT_ONCE} beginning at a time"), "", together),
+        ("streams started one after the other".to_owned(), "≤ 1 ms", alone),
+        (format!("{AT_ONCE} streams started at a time"), "", together),
     ] {
         delays.sort_unstable();
         let at = |share: usize| delays[(delays.len() - 1) * share / 100];
         println!(
-            "| the model's first text until it is read, {what}: median / p99 | {} / {} µs | {goal} |",
+            "| latency of the model's first text, {what}: median / p99 | {} / {} µs | {goal} |",
             at(50),
             at(99)
         );
@@ -181,13 +181,13 @@ pub(crate) async fn run() -> io::Result<()> {
     Ok(())
 }
 
-/// What became of runs that waited.
+/// The results of waiting runs.
 struct Held {
     kib: f64,
     answered: usize,
 }
 
-/// Lets runs wait for a model that says nothing, and then answers all.
+/// Lets runs wait for a model that does not answer, and then answers them all.
 async fn hold(daemon: &mut Program, runs: usize, go: &watch::Sender<bool>) -> io::Result<Held> {
     let url = daemon.url().await.map_err(|error| io::Error::other(error.to_string()))?;
     let before = daemon.memory().unwrap_or_default();
@@ -219,7 +219,7 @@ async fn hold(daemon: &mut Program, runs: usize, go: &watch::Sender<bool>) -> io
     })
 }
 
-/// Opens a stream and reads until its first text; gives the time that text took.
+/// Opens a stream and reads until its first text; returns that text's latency.
 async fn first_text(call: reqwest::RequestBuilder) -> io::Result<(reqwest::Response, u64)> {
     let failed = |error: reqwest::Error| io::Error::other(error.to_string());
     let mut answer = call.send().await.map_err(failed)?;

@@ -9,7 +9,6 @@
 pub mod agent;
 pub mod api;
 pub mod backend;
-pub mod chat;
 pub mod check;
 pub mod init;
 pub mod metrics;

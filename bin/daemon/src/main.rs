@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use chat::Chat;
 use clap::{Parser, Subcommand, ValueHint};
 use service::cli::About;
 use service::exit;
@@ -10,7 +11,6 @@ use service::health::Probe;
 use service::progress::Progress;
 use service::settings::Layers;
 use tokio::net::TcpListener;
-use wombat_daemon::chat::Chat;
 use wombat_daemon::check::has_failed;
 use wombat_daemon::settings::Settings;
 
@@ -120,7 +120,7 @@ fn main() -> ExitCode {
         Some(Command::Health { url }) => {
             return PROBE.ask(&layers(cli.config), url.as_deref());
         }
-        Some(Command::About(about)) => return about.tell::<Cli>(),
+        Some(Command::About(about)) => return about.run::<Cli>(),
         Some(Command::Config | Command::Serve) | None => layers(cli.config),
     };
     let settings = match Settings::read(&layers) {

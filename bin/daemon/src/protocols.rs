@@ -1,6 +1,6 @@
 //! `WOMBAT_PROTOCOLS`: which additional protocols the daemon serves (docs/PROTOCOLS.md).
 
-use service::names::nearest_of;
+use service::settings::names::nearest_of;
 
 /// A protocol that can be enabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

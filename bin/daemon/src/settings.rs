@@ -185,7 +185,7 @@ impl Settings {
                 attempts: retry.attempts.try_into().unwrap_or(3),
                 delay: retry.delay,
                 max_delay: retry.max_delay,
-                jitter: retry.jitter > 0.0,
+                jitter: retry.jitter,
             },
             history_limit,
             timezone,

@@ -1,4 +1,4 @@
-//! The backend, as the dispatcher calls it.
+//! The backend as the dispatcher calls it: polls, acknowledgements, dead letters, capabilities.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,28 +13,28 @@ use mc_client::types::{Capabilities, Delivered, Delivery, DeliveryFailure};
 use tokio::sync::RwLock;
 use tokio::time::Instant;
 
-use crate::board::Told;
+use crate::scheduler::AckResult;
 use crate::settings::Settings;
 
-/// How long what the backend offers is taken for granted. It may be upgraded while we run.
+/// How long known capabilities count. The backend may be upgraded while this runs.
 const CAPABILITIES_TTL: Duration = Duration::from_secs(300);
 
-/// The highest limit that a poll asks for.
+/// The highest limit of a poll.
 const MAX_LIMIT: u32 = 10_000;
 
-/// How long after a failed question about it none is asked.
+/// Delay after a failed request for the capabilities.
 const CAPABILITIES_RETRY: Duration = Duration::from_secs(30);
 
-/// The most notifications of a call: what the reference backend takes and gives.
+/// The most notifications of one call: what the reference backend accepts and returns.
 pub(crate) use mc_client::dispatch::MAX_BATCH;
 
-/// Single acknowledgements at a time, where several at once are refused.
-const SINGLES: usize = 16;
+/// Parallel acknowledgements, where the backend refuses batches.
+const MAX_SINGLE_ACKS: usize = 16;
 
-/// Whom a call serves that serves no single user.
+/// User and role of a call that is made for no single user.
 const SYSTEM: (&str, &str) = ("wombat", "system");
 
-/// Where notifications come from.
+/// The backend that notifications come from.
 #[derive(Debug)]
 pub(crate) struct Backend {
     client: McClient,
@@ -42,21 +42,22 @@ pub(crate) struct Backend {
     verb: DispatchVerb,
     query: DispatchQuery,
     auth: Option<Arc<AgentAuth>>,
-    offered: RwLock<Offered>,
-    /// It announces that several can be acknowledged at once, but does not know the endpoint.
+    known: RwLock<Known>,
+    /// The backend announces `dispatch_batch` but lacks the endpoint.
     no_batch: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Offered {
+/// The capabilities, and when they were requested last.
+struct Known {
     capabilities: Option<Capabilities>,
-    asked: Option<Instant>,
+    requested_at: Option<Instant>,
 }
 
 impl Backend {
     /// The backend of the settings.
     pub(crate) fn new(settings: &Settings, http: reqwest::Client) -> Result<Self, McError> {
-        // Repeats are the board's: it knows what else waits.
+        // The scheduler decides on retries: it knows what else is waiting.
         let once = RetryPolicy { attempts: 1, ..RetryPolicy::default() };
         let client = McClient::new(&settings.backend_url, http, once);
         let auth = match &settings.tokens.minter {
@@ -73,17 +74,17 @@ impl Backend {
                 lease_seconds: Some(settings.lease_seconds),
             },
             auth,
-            offered: RwLock::default(),
+            known: RwLock::default(),
             no_batch: AtomicBool::new(false),
         })
     }
 
-    /// What waits to be delivered. `known` notifications are here already, and a backend that does
-    /// not lease gives them again. While `listening`, nothing else is asked: a backend that is
-    /// replaced ends its streams.
-    pub(crate) async fn poll(&self, known: usize, listening: bool) -> Result<Batch, McError> {
-        if !listening {
-            self.learn().await;
+    /// Undelivered notifications. `known` of them are here already, and a backend that does not
+    /// lease returns them again. While `streaming`, the capabilities are not refreshed: a backend
+    /// that is replaced ends its streams.
+    pub(crate) async fn poll(&self, known: usize, streaming: bool) -> Result<Batch, McError> {
+        if !streaming {
+            self.refresh_capabilities().await;
         }
         let mut query = self.query;
         if !self.leases().await {
@@ -96,29 +97,29 @@ impl Backend {
         self.internal.undelivered(query, &self.verb).await
     }
 
-    /// Whether a delivery is handed to one dispatcher at a time.
+    /// Whether the backend leases each delivery to one dispatcher at a time.
     pub(crate) async fn leases(&self) -> bool {
         self.offers("dispatch_leases").await == Some(true)
     }
 
-    /// Whether several can be acknowledged at once.
+    /// Whether several deliveries can be acknowledged in one call.
     pub(crate) async fn batches(&self) -> bool {
         self.offers("dispatch_batch").await == Some(true) && !self.no_batch.load(Ordering::Relaxed)
     }
 
-    /// The stream of events from now on, where there is one.
+    /// The event stream from now on, where the backend has one.
     pub(crate) async fn events(&self) -> Option<Events> {
         let offered = self.offers("events_sse").await == Some(true);
         offered.then(|| self.internal.events(None))
     }
 
-    /// Asks with the next poll what the backend offers: it may be another one.
-    pub(crate) async fn may_have_changed(&self) {
-        self.offered.write().await.asked = None;
+    /// Has the next poll refresh the capabilities: the backend may have been replaced.
+    pub(crate) async fn expire_capabilities(&self) {
+        self.known.write().await.requested_at = None;
     }
 
-    /// Says that several were delivered, and gives what the backend says to each.
-    pub(crate) async fn acknowledge_many(&self, deliveries: &[Arc<Delivery>]) -> Vec<Told> {
+    /// Acknowledges several deliveries, in one call where possible; one result for each.
+    pub(crate) async fn acknowledge_batch(&self, deliveries: &[Arc<Delivery>]) -> Vec<AckResult> {
         let done: Vec<_> = deliveries
             .iter()
             .map(|one| Delivered {
@@ -128,83 +129,89 @@ impl Backend {
             .collect();
         match self.internal.deliver_many(&done).await {
             Ok(unknown) => {
-                let known = |id: &str| unknown.iter().all(|other| other != id);
-                let told = |id: &str| match known(id) {
-                    true => Told::Done,
-                    false => Told::Never("the backend does not know the notification".to_owned()),
+                let result = |id: &str| {
+                    if unknown.iter().any(|other| other == id) {
+                        let error = "the backend does not know the notification";
+                        return AckResult::Rejected(error.to_owned());
+                    }
+                    AckResult::Accepted
                 };
-                done.iter().map(|one| told(&one.notification_id)).collect()
+                done.iter().map(|one| result(&one.notification_id)).collect()
             }
             Err(error) if error.is_retryable() || error.is_auth() => {
-                let later = |_: &_| Told::Later {
+                let retry = |_: &_| AckResult::Retry {
                     retry_after: error.retry_after(),
                     error: error.to_string(),
                 };
-                done.iter().map(later).collect()
+                done.iter().map(retry).collect()
             }
             Err(error) => {
                 if matches!(error.status(), Some(404 | 405 | 501)) {
                     self.no_batch.store(true, Ordering::Relaxed);
-                    tracing::warn!(%error, "dispatch_batch is announced and not there: one by one");
+                    tracing::warn!(%error, "the backend announces dispatch_batch but lacks it; acknowledging one by one");
                 } else {
-                    tracing::warn!(%error, "a batch of acknowledgements is refused: one by one");
+                    tracing::warn!(%error, "the backend rejected a batch; acknowledging one by one");
                 }
-                let mut told = Vec::with_capacity(deliveries.len());
-                for some in deliveries.chunks(SINGLES) {
-                    let calls: Vec<_> = some.iter().map(|one| self.acknowledge(one)).collect();
-                    told.extend(futures::future::join_all(calls).await);
+                let mut results = Vec::with_capacity(deliveries.len());
+                for chunk in deliveries.chunks(MAX_SINGLE_ACKS) {
+                    let calls: Vec<_> = chunk.iter().map(|one| self.acknowledge(one)).collect();
+                    results.extend(futures::future::join_all(calls).await);
                 }
-                told
+                results
             }
         }
     }
 
-    /// Says that a notification was delivered.
-    pub(crate) async fn acknowledge(&self, delivery: &Delivery) -> Told {
-        let answer = self.internal.deliver(&delivery.notification_id, &delivery.user_id).await;
-        told(answer)
+    /// Acknowledges one delivery.
+    pub(crate) async fn acknowledge(&self, delivery: &Delivery) -> AckResult {
+        ack_result(self.internal.deliver(&delivery.notification_id, &delivery.user_id).await)
     }
 
-    /// Says that a notification is dead, where the backend wants to hear it.
-    pub(crate) async fn bury(&self, delivery: &Delivery, error: &str, attempts: u32) -> Told {
-        // Where it is not known what the backend offers, trying tells.
+    /// Makes a notification a dead letter, where the backend keeps dead letters.
+    pub(crate) async fn dead_letter(
+        &self,
+        delivery: &Delivery,
+        error: &str,
+        attempts: u32,
+    ) -> AckResult {
+        // With unknown capabilities the call itself shows whether the backend keeps them.
         if self.offers("notifications_fail").await == Some(false) {
-            return Told::Never("the backend keeps no dead letters".to_owned());
+            return AckResult::Rejected("the backend keeps no dead letters".to_owned());
         }
         let failure = DeliveryFailure { error: error.to_owned(), attempts, dead: true };
         let (id, user_id) = (&delivery.notification_id, &delivery.user_id);
-        told(self.internal.fail(id, user_id, &failure).await)
+        ack_result(self.internal.fail(id, user_id, &failure).await)
     }
 
     async fn offers(&self, feature: &str) -> Option<bool> {
-        self.offered.read().await.capabilities.as_ref().map(|offered| offered.has(feature))
+        self.known.read().await.capabilities.as_ref().map(|known| known.has(feature))
     }
 
-    /// Asks what the backend offers, now and then. A failure changes nothing: it is no reason not
-    /// to deliver.
-    async fn learn(&self) {
+    /// Requests the capabilities once they have expired. A failure changes nothing: deliveries go
+    /// on without them.
+    async fn refresh_capabilities(&self) {
         let due = {
-            let offered = self.offered.read().await;
-            let patience =
-                if offered.capabilities.is_some() { CAPABILITIES_TTL } else { CAPABILITIES_RETRY };
-            offered.asked.is_none_or(|asked| asked.elapsed() >= patience)
+            let known = self.known.read().await;
+            let ttl =
+                if known.capabilities.is_some() { CAPABILITIES_TTL } else { CAPABILITIES_RETRY };
+            known.requested_at.is_none_or(|at| at.elapsed() >= ttl)
         };
         if !due {
             return;
         }
         let answer = self.capabilities().await;
-        let mut offered = self.offered.write().await;
-        offered.asked = Some(Instant::now());
+        let mut known = self.known.write().await;
+        known.requested_at = Some(Instant::now());
         match answer {
-            Ok(capabilities) => offered.capabilities = Some(capabilities),
-            Err(error) => tracing::debug!(%error, "what the backend offers is not known"),
+            Ok(capabilities) => known.capabilities = Some(capabilities),
+            Err(error) => tracing::debug!(%error, "the backend's capabilities are unknown"),
         }
     }
 }
 
 impl Backend {
-    /// Asked with an agent token where there is one, as the contract says, and else, or when that
-    /// is refused, with the token that dispatchers have in any case.
+    /// Requests the capabilities: with an agent token where there is one, as the contract says;
+    /// without one, or when it is refused, with the internal token that every dispatcher has.
     async fn capabilities(&self) -> Result<Capabilities, McError> {
         if let Some(auth) = &self.auth {
             match self.client.agent(Arc::clone(auth)).capabilities().await {
@@ -217,12 +224,12 @@ impl Backend {
 }
 
 /// A refused token is a wrong setting that somebody will correct; any other refusal is final.
-fn told(answer: Result<(), McError>) -> Told {
+fn ack_result(answer: Result<(), McError>) -> AckResult {
     match answer {
-        Ok(()) => Told::Done,
+        Ok(()) => AckResult::Accepted,
         Err(error) if error.is_retryable() || error.is_auth() => {
-            Told::Later { retry_after: error.retry_after(), error: error.to_string() }
+            AckResult::Retry { retry_after: error.retry_after(), error: error.to_string() }
         }
-        Err(error) => Told::Never(error.to_string()),
+        Err(error) => AckResult::Rejected(error.to_string()),
     }
 }

@@ -1,4 +1,4 @@
-//! `/livez` and `/metrics`, for an orchestrator and for Prometheus.
+//! Serves `/livez` and `/metrics`, for an orchestrator and for Prometheus.
 
 use std::sync::Arc;
 
@@ -23,12 +23,14 @@ pub(crate) async fn serve(
 ) {
     let text = move |headers: HeaderMap| async move {
         let given = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
-        if token.is_some_and(|token| !service::bearer::shows(given, &token)) {
-            return (StatusCode::UNAUTHORIZED, "Authorization: Bearer is missing or wrong\n")
+        if token.is_some_and(|token| !service::bearer::matches(given, &token)) {
+            return (
+                StatusCode::UNAUTHORIZED,
+                "the bearer token in Authorization is missing or wrong\n",
+            )
                 .into_response();
         }
-        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
-            .into_response()
+        ([(CONTENT_TYPE, service::metrics::CONTENT_TYPE)], metrics.render()).into_response()
     };
     let router =
         Router::new().route("/livez", get(|| async { "ok\n" })).route("/metrics", get(text));

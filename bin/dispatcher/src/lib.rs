@@ -1,23 +1,26 @@
-//! The dispatcher: polls the backend for notifications, forwards each to the daemon as a message
-//! to its session, and acknowledges it.
+//! The dispatcher: polls the backend for undelivered notifications, forwards each to the daemon as a
+//! message to its session, and acknowledges it.
 //!
-//! What to do next is decided by `board`, which knows no network and no clock of its own; the
-//! loop in [`run`] does the input and output around it. A crash at any point leads to a second
-//! forward at worst, which the run's keys make invisible.
+//! `scheduler` decides what to do next, without network and without a clock of its own; `event_loop`
+//! does the input and output. After a crash at any point a notification is forwarded twice at worst,
+//! and the idempotency key of its run makes that harmless.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod backend;
-mod board;
-mod causes;
+mod classify;
 mod daemon;
+mod error;
+mod event_loop;
+mod event_stream;
 mod http;
-mod listen;
+mod log_dedup;
 mod metrics;
-mod pace;
+mod poll_schedule;
 mod run;
+mod scheduler;
 mod settings;
-mod verdict;
 
-pub use run::{DispatchError, run};
+pub use error::DispatchError;
+pub use run::run;
 pub use settings::Settings;

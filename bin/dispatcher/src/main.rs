@@ -13,7 +13,8 @@ use wombat_dispatcher::Settings;
 
 const PROGRAM: &str = "wombat-dispatcher";
 
-/// Who to ask whether it runs: it can always work, and waits for what is away.
+/// The health check. The dispatcher is ready as soon as it runs: it waits for whatever is
+/// unavailable.
 const PROBE: Probe = Probe {
     program: PROGRAM,
     host: "WOMBAT_HOST",
@@ -22,32 +23,33 @@ const PROBE: Probe = Probe {
     path: "/livez",
 };
 
-/// What a person needs besides the flags.
+/// Shown after the flags.
 const HELP: &str = "\
 Settings, by their variables (`wombat-dispatcher config` shows those in force):
-  INTERNAL_API_TOKEN     Lets it take notifications; the same as the backend's. Required
+  INTERNAL_API_TOKEN     Authorizes it at the backend; the same as the backend's. Required
   BACKEND_URL            The backend [http://localhost:8000]
-  AGENT_DAEMON_URL       The daemon, or what balances its instances [http://localhost:8081]
+  AGENT_DAEMON_URL       The daemon, or its load balancer [http://localhost:8081]
   AGENT_DAEMON_API_KEY   The daemon's key, where it has one
-  DISPATCH_CONCURRENCY   Sessions at a time [16]
-  DISPATCH_MAX_ATTEMPTS  Failures until a notification is a dead letter [8]
-  DISPATCH_HTTP_PORT     Where /livez and /metrics are; nowhere when absent
-  RUST_LOG               How much is logged: error, warn, info, debug [info]
+  DISPATCH_CONCURRENCY   Sessions in parallel [16]
+  DISPATCH_MAX_ATTEMPTS  Failed attempts until a notification is a dead letter [8]
+  DISPATCH_HTTP_PORT     Serves /livez and /metrics on this port; nowhere when absent
+  RUST_LOG               The log level: error, warn, info, debug [info]
 
-Exit codes: 0 stopped as told or, with --once, all delivered; 1 failed; 2 wrong flags; 78 settings
-to correct.";
+Exit codes: 0 stopped by a signal or, with --once, all delivered; 1 failed; 2 wrong flags; 78 wrong
+settings.";
 
 /// Delivers the backend's notifications to the daemon: each once, those of one session in order.
 ///
-/// What fails is tried again later and ends in the dead letters when it fails for good. Any number
-/// of dispatchers may run beside each other. docs/CONFIGURATION.md lists all settings.
+/// A failed delivery is retried with backoff; after too many attempts the notification becomes a
+/// dead letter. Any number of dispatchers may run side by side where the backend leases.
+/// docs/CONFIGURATION.md lists all settings.
 #[derive(Debug, Parser)]
 #[command(name = PROGRAM, version, after_help = HELP)]
 struct Arguments {
     /// The settings file; `wombat.toml` in the working directory is read when it is there.
     #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
-    /// Deliver what waits, then exit.
+    /// Deliver what is waiting, then exit.
     #[arg(long)]
     once: bool,
     #[command(subcommand)]
@@ -58,10 +60,10 @@ struct Arguments {
 enum Command {
     /// Print the settings in force and where each came from; secrets are masked.
     Config,
-    /// Ask the running dispatcher whether it answers, as a container's health check does. Exit
-    /// code 0 when it does, else 1.
+    /// Check that the dispatcher is running, as a container's health check does. Exit code 0 when it
+    /// is, else 1.
     Health {
-        /// Where it is, such as http://127.0.0.1:9081; by WOMBAT_HOST and DISPATCH_HTTP_PORT when
+        /// Its address, such as http://127.0.0.1:9081; by WOMBAT_HOST and DISPATCH_HTTP_PORT when
         /// absent.
         #[arg(long)]
         url: Option<String>,
@@ -73,7 +75,7 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let shows = match arguments.command {
-        Some(Command::About(about)) => return about.tell::<Arguments>(),
+        Some(Command::About(about)) => return about.run::<Arguments>(),
         Some(Command::Health { url }) => {
             let layers = Layers::of_process(arguments.config, Vec::new());
             return PROBE.ask(&layers, url.as_deref());
@@ -89,7 +91,7 @@ fn main() -> ExitCode {
     if shows {
         return exit::show(&settings.effective);
     }
-    let _last_lines = telemetry::init_service(settings.log_format, &settings.log_filter);
+    let _flush_logs = telemetry::init_service(settings.log_format, &settings.log_filter);
     service::limits::raise_open_files();
     if let Some(warning) = &settings.tokens.warning {
         tracing::warn!("{warning}");

@@ -1,141 +1,135 @@
-//! Counters, and their Prometheus text.
+//! The dispatcher's Prometheus metrics.
 
-use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use service::metrics::{BuildError, Counter, Gauge, Histogram, Registry};
 
-/// What was done since the start, and what is to be done now.
-#[derive(Debug, Default)]
-pub(crate) struct Metrics {
-    /// Answered polls.
-    pub(crate) polls: Counter,
-    /// Polls that failed.
-    pub(crate) polls_failed: Counter,
-    /// Events that told of something new.
-    pub(crate) wakes: Counter,
-    /// Notifications taken in.
-    pub(crate) received: Counter,
-    /// Delivered and acknowledged.
-    pub(crate) delivered: Counter,
-    /// Failed forwards that count.
-    pub(crate) failed: Counter,
-    /// Forwards that found the session busy.
-    pub(crate) busy: Counter,
-    /// Forwards that found the daemon away.
-    pub(crate) outages: Counter,
-    /// Given up.
-    pub(crate) dead: Counter,
-    /// Acknowledgements and reports that failed.
-    pub(crate) not_told: Counter,
-    /// On the board.
-    pub(crate) waiting: Counter,
-    /// Being worked on.
-    pub(crate) in_flight: Counter,
-    /// 1 while the daemon is away.
-    pub(crate) daemon_down: Counter,
-    /// 1 while the stream of events is open.
-    pub(crate) listening: Counter,
-    /// How old notifications were when they were delivered.
-    pub(crate) age: Ages,
-}
-
-/// Upper bounds, seconds: from a notification that is delivered at once to one that waited for a
-/// daemon that was away for an hour.
+/// Upper bounds of ages, seconds: from a notification that is delivered at once to one that waited
+/// for a daemon that was unavailable for an hour.
 const BUCKETS: [f64; 12] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
 
-/// A histogram of ages.
-#[derive(Debug, Default)]
-pub(crate) struct Ages {
-    /// Of each bound, how many were at most so old.
-    buckets: [AtomicU64; BUCKETS.len()],
-    count: AtomicU64,
-    sum_ms: AtomicU64,
-}
-
-impl Ages {
-    /// One was so old. The clocks of two machines differ: what comes from the future is new.
-    pub(crate) fn add(&self, age: chrono::Duration) {
-        let ms = u64::try_from(age.num_milliseconds()).unwrap_or(0);
-        let seconds = Duration::from_millis(ms).as_secs_f64();
-        for (bucket, bound) in self.buckets.iter().zip(BUCKETS) {
-            if seconds <= bound {
-                bucket.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        self.sum_ms.fetch_add(ms, Ordering::Relaxed);
-        self.count.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn render(&self, out: &mut String) {
-        const NAME: &str = "wombat_dispatcher_delivery_age_seconds";
-        const HELP: &str = "How old notifications were when they were delivered.";
-        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
-        let mut lines = format!("# HELP {NAME} {HELP}\n# TYPE {NAME} histogram\n");
-        for (bucket, bound) in self.buckets.iter().zip(BUCKETS) {
-            lines += &format!("{NAME}_bucket{{le=\"{bound}\"}} {}\n", read(bucket));
-        }
-        let (count, sum) = (read(&self.count), Duration::from_millis(read(&self.sum_ms)));
-        lines += &format!("{NAME}_bucket{{le=\"+Inf\"}} {count}\n");
-        lines += &format!("{NAME}_sum {}\n{NAME}_count {count}\n", sum.as_secs_f64());
-        out.push_str(&lines);
-    }
-}
-
-/// A number that all may read.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(crate) fn add(&self, n: usize) {
-        self.0.fetch_add(n as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn set(&self, n: usize) {
-        self.0.store(n as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
+/// Counters since the start, and gauges of the present.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    /// Answered polls.
+    pub(crate) polls: Counter,
+    /// Failed polls.
+    pub(crate) poll_failures: Counter,
+    /// Events that announced a notification.
+    pub(crate) wakes: Counter,
+    /// Notifications added to the scheduler.
+    pub(crate) received: Counter,
+    /// Notifications delivered and acknowledged.
+    pub(crate) delivered: Counter,
+    /// Failed attempts, which count towards the dead letter.
+    pub(crate) forward_failures: Counter,
+    /// Forwards that found the session busy.
+    pub(crate) session_busy: Counter,
+    /// Forwards that found the daemon unavailable.
+    pub(crate) outage_forwards: Counter,
+    /// Notifications given up.
+    pub(crate) dead: Counter,
+    /// Failed acknowledgements and dead letters.
+    pub(crate) ack_failures: Counter,
+    waiting: Gauge,
+    in_flight: Gauge,
+    daemon_down: Gauge,
+    listening: Gauge,
+    age: Histogram,
 }
 
 impl Metrics {
-    /// The Prometheus text format, version 0.0.4.
+    /// All metrics, at zero.
+    ///
+    /// # Errors
+    /// When the registry cannot be set up.
+    pub(crate) fn new() -> Result<Self, BuildError> {
+        let registry = Registry::new(&BUCKETS)?;
+        let counter = |name, help| {
+            registry.describe_counter(name, help);
+            registry.counter(name, Vec::new())
+        };
+        let gauge = |name, help| {
+            registry.describe_gauge(name, help);
+            registry.gauge(name, Vec::new())
+        };
+        let age = "wombat_dispatcher_delivery_age_seconds";
+        registry.describe_histogram(age, "How old notifications were when they were delivered.");
+        Ok(Self {
+            polls: counter("wombat_dispatcher_polls_total", "Answered polls of the backend."),
+            poll_failures: counter(
+                "wombat_dispatcher_poll_failures_total",
+                "Failed polls of the backend.",
+            ),
+            wakes: counter("wombat_dispatcher_wakes_total", "Events that told of something new."),
+            received: counter("wombat_dispatcher_received_total", "Notifications taken in."),
+            delivered: counter(
+                "wombat_dispatcher_delivered_total",
+                "Notifications delivered and acknowledged.",
+            ),
+            forward_failures: counter(
+                "wombat_dispatcher_forward_failures_total",
+                "Failed forwards that count.",
+            ),
+            session_busy: counter(
+                "wombat_dispatcher_session_busy_total",
+                "Forwards that found the session busy.",
+            ),
+            outage_forwards: counter(
+                "wombat_dispatcher_outage_forwards_total",
+                "Forwards that found the daemon away.",
+            ),
+            dead: counter("wombat_dispatcher_dead_total", "Notifications given up."),
+            ack_failures: counter(
+                "wombat_dispatcher_report_failures_total",
+                "Failed acknowledgements and reports.",
+            ),
+            waiting: gauge("wombat_dispatcher_waiting", "Notifications taken in and not yet done."),
+            in_flight: gauge("wombat_dispatcher_in_flight", "Notifications being worked on."),
+            daemon_down: gauge("wombat_dispatcher_daemon_down", "1 while the daemon is away."),
+            listening: gauge(
+                "wombat_dispatcher_listening",
+                "1 while the backend's stream of events is open.",
+            ),
+            age: registry.histogram(age, Vec::new()),
+            registry,
+        })
+    }
+
+    /// How many notifications the scheduler holds, and how many of them are being worked on.
+    pub(crate) fn set_queue(&self, waiting: usize, in_flight: usize) {
+        self.waiting.set(number(waiting));
+        self.in_flight.set(number(in_flight));
+    }
+
+    /// Whether the daemon is unavailable.
+    pub(crate) fn set_daemon_down(&self, down: bool) {
+        self.daemon_down.set(f64::from(u8::from(down)));
+    }
+
+    /// Whether the event stream is open.
+    pub(crate) fn set_listening(&self, listening: bool) {
+        self.listening.set(f64::from(u8::from(listening)));
+    }
+
+    /// A notification was delivered at this age. The clocks of two machines differ: a negative age
+    /// counts as none.
+    pub(crate) fn delivered_at_age(&self, age: chrono::Duration) {
+        self.age.record(age.to_std().unwrap_or_default());
+    }
+
+    /// To be called every now and then; see [`Registry::upkeep`].
+    pub(crate) fn upkeep(&self) {
+        self.registry.upkeep();
+    }
+
+    /// The Prometheus text.
     pub(crate) fn render(&self) -> String {
-        let mut out = String::new();
-        let counters = [
-            ("polls", "Answered polls of the backend.", &self.polls),
-            ("poll_failures", "Failed polls of the backend.", &self.polls_failed),
-            ("wakes", "Events that told of something new.", &self.wakes),
-            ("received", "Notifications taken in.", &self.received),
-            ("delivered", "Notifications delivered and acknowledged.", &self.delivered),
-            ("forward_failures", "Failed forwards that count.", &self.failed),
-            ("session_busy", "Forwards that found the session busy.", &self.busy),
-            ("outage_forwards", "Forwards that found the daemon away.", &self.outages),
-            ("dead", "Notifications given up.", &self.dead),
-            ("report_failures", "Failed acknowledgements and reports.", &self.not_told),
-        ];
-        for (name, help, counter) in counters {
-            line(&mut out, &format!("wombat_dispatcher_{name}_total"), "counter", help, counter);
-        }
-        let gauges = [
-            ("waiting", "Notifications taken in and not yet done.", &self.waiting),
-            ("in_flight", "Notifications being worked on.", &self.in_flight),
-            ("daemon_down", "1 while the daemon is away.", &self.daemon_down),
-            ("listening", "1 while the backend's stream of events is open.", &self.listening),
-        ];
-        for (name, help, gauge) in gauges {
-            line(&mut out, &format!("wombat_dispatcher_{name}"), "gauge", help, gauge);
-        }
-        self.age.render(&mut out);
-        out
+        self.registry.render()
     }
 }
 
-fn line(out: &mut String, name: &str, kind: &str, help: &str, value: &Counter) {
-    let value = value.get();
-    // Writing to a string cannot fail.
-    let _infallible = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -143,10 +137,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_metric_is_there_from_the_start() {
+        let text = Metrics::new().unwrap().render();
+        for name in [
+            "polls_total",
+            "poll_failures_total",
+            "wakes_total",
+            "received_total",
+            "delivered_total",
+            "forward_failures_total",
+            "session_busy_total",
+            "outage_forwards_total",
+            "dead_total",
+            "report_failures_total",
+            "waiting",
+            "in_flight",
+            "daemon_down",
+            "listening",
+            "delivery_age_seconds_count",
+        ] {
+            let line = format!("wombat_dispatcher_{name} 0\n");
+            assert!(text.contains(&line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
     fn ages_fall_into_all_buckets_that_hold_them() {
-        let metrics = Metrics::default();
+        let metrics = Metrics::new().unwrap();
         for ms in [-500, 400, 20_000, 7_200_000] {
-            metrics.age.add(chrono::Duration::milliseconds(ms));
+            metrics.delivered_at_age(chrono::Duration::milliseconds(ms));
         }
         let text = metrics.render();
         for line in [

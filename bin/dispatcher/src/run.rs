@@ -1,66 +1,23 @@
-//! The loop: lets the board decide, does what it says, and tells it what came of it.
-
-mod news;
+//! Sets up the HTTP client, `/livez` and `/metrics`, and runs the event loop.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use mc_client::dispatch::Batch;
-use mc_client::error::McError;
-use reqwest::header::InvalidHeaderValue;
 use tokio::net::TcpListener;
-use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::{Backend, MAX_BATCH};
-use crate::board::{Board, Job, Limits, Outcome, Step, Told as Answer};
-use crate::causes::Causes;
+use crate::backend::Backend;
 use crate::daemon::Daemon;
+use crate::error::DispatchError;
+use crate::event_loop::Dispatcher;
 use crate::http;
-use crate::listen::{Announced, Heard, Listener};
 use crate::metrics::Metrics;
-use crate::pace::{Backoff, Pace};
 use crate::settings::Settings;
 
-/// More is not taken in: the backend keeps it as well as we do.
-const MAX_WAITING: usize = 10_000;
-
-/// How long acknowledgements that fail are tried again after the signal to stop.
-const SETTLE_TIME: Duration = Duration::from_secs(10);
-
-/// Between the beginnings of two polls, however much is told of.
-const MIN_GAP: Duration = Duration::from_millis(5);
-
-/// Calls with several acknowledgements at a time. While they are under way, the next ones gather.
-const MAX_ACKNOWLEDGING: usize = 2;
-
-/// How often in a row backend or daemon may be away before `--once` gives up: the next run of
-/// cron tries again anyway.
-const ONCE_FAILURES: u32 = 3;
-
-/// Why the dispatcher ended other than as it should.
-#[derive(Debug, thiserror::Error)]
-pub enum DispatchError {
-    /// `--once` could not deliver everything.
-    #[error("the queue is not drained: {0}")]
-    NotDrained(String),
-    /// The HTTP client could not be built.
-    #[error("the HTTP client cannot be set up: {0}")]
-    Client(String),
-    /// `AGENT_DAEMON_API_KEY` holds what a header cannot.
-    #[error("AGENT_DAEMON_API_KEY cannot stand in a header")]
-    DaemonKey(#[from] InvalidHeaderValue),
-    /// No token for asking what the backend offers.
-    #[error(transparent)]
-    Backend(#[from] McError),
-    /// A worker died. Its session would wait for ever, so a restart is better.
-    #[error("a worker failed: {0}")]
-    Worker(#[from] tokio::task::JoinError),
-}
-
-/// Dispatches until `stop`, or with `once` until nothing waits. `listener` serves `/livez` and
-/// `/metrics`.
+/// Dispatches until `stop`, or with `once` until everything is delivered. `listener` serves `/livez`
+/// and `/metrics`.
+///
+/// # Errors
+/// See [`DispatchError`].
 pub async fn run(
     settings: &Settings,
     once: bool,
@@ -70,7 +27,7 @@ pub async fn run(
     let http = service::http::client_builder()
         .build()
         .map_err(|error| DispatchError::Client(service::http::explain(&error)))?;
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(Metrics::new()?);
     let served = CancellationToken::new();
     let _stop_serving = served.clone().drop_guard();
     if let Some(listener) = listener {
@@ -80,317 +37,14 @@ pub async fn run(
         let token = settings.metrics_token.clone();
         tokio::spawn(http::serve(listener, Arc::clone(&metrics), token, served));
     }
-    let now = Instant::now();
-    let backoff = Backoff { min: settings.min_interval, max: settings.max_interval };
-    let limits =
-        Limits { concurrency: settings.concurrency, max_attempts: settings.max_attempts, backoff };
-    let dispatcher = Dispatcher {
-        backend: Arc::new(Backend::new(settings, http.clone())?),
-        daemon: Arc::new(Daemon::new(settings, http)?),
-        board: Board::new(limits, now),
-        pace: Pace::new(backoff, now),
-        orphans_at: (!once).then(|| now + Duration::from_secs(settings.lease_seconds)),
-        polled_at: None,
-        listener: None,
-        listening: false,
-        announced: Announced::default(),
-        woken: false,
-        batches: false,
-        to_acknowledge: Vec::new(),
-        acknowledging: 0,
-        causes: Causes::default(),
-        metrics,
-        tasks: JoinSet::new(),
-        poll: None,
-        poll_failures: 0,
-        last_error: String::new(),
-        more: false,
-        drained: false,
-        concurrency: settings.concurrency,
-        told: Told::default(),
-    };
+    let backend = Backend::new(settings, http.clone())?;
+    let daemon = Daemon::new(settings, http)?;
+    let dispatcher = Dispatcher::new(settings, once, backend, daemon, metrics);
     tracing::info!(
         backend = settings.backend_url,
         daemon = settings.daemon_url,
         concurrency = settings.concurrency,
-        "dispatching"
+        "dispatcher started"
     );
     dispatcher.run(once, stop).await
-}
-
-/// What a task brings back.
-#[derive(Debug)]
-enum Done {
-    Polled(Polled),
-    Worked(Job, Outcome),
-    Acknowledged(Vec<(Job, Answer)>),
-}
-
-/// A poll's answer, and what is known of the backend by then.
-#[derive(Debug)]
-struct Polled {
-    answer: Result<Batch, McError>,
-    batches: bool,
-    leases: bool,
-    /// To be listened to from now on.
-    listener: Option<Listener>,
-}
-
-/// Counts at the last line of the log.
-#[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
-struct Told {
-    delivered: u64,
-    failed: u64,
-    dead: u64,
-}
-
-struct Dispatcher {
-    backend: Arc<Backend>,
-    daemon: Arc<Daemon>,
-    board: Board,
-    pace: Pace,
-    /// When the leases end that a dispatcher before this one may have left behind.
-    orphans_at: Option<Instant>,
-    polled_at: Option<Instant>,
-    listener: Option<Listener>,
-    /// Whether the stream of events is open.
-    listening: bool,
-    announced: Announced,
-    /// Whether something was told of since the poll in progress began.
-    woken: bool,
-    /// Whether the backend takes several acknowledgements at once.
-    batches: bool,
-    to_acknowledge: Vec<Job>,
-    acknowledging: usize,
-    causes: Causes,
-    metrics: Arc<Metrics>,
-    tasks: JoinSet<Done>,
-    poll: Option<AbortHandle>,
-    poll_failures: u32,
-    last_error: String,
-    /// Whether the last poll brought something, so that there may be more.
-    more: bool,
-    /// Whether the last poll, begun with nothing to do, brought nothing.
-    drained: bool,
-    concurrency: usize,
-    told: Told,
-}
-
-impl Dispatcher {
-    async fn run(mut self, once: bool, stop: CancellationToken) -> Result<(), DispatchError> {
-        let mut stopping_since = None;
-        let mut gave_up = None;
-        loop {
-            let now = Instant::now();
-            let stopping = stopping_since.is_some();
-            while let Some(job) = self.board.next(now, stopping) {
-                self.work(job);
-            }
-            self.acknowledge();
-            self.metrics.waiting.set(self.board.len());
-            self.metrics.in_flight.set(self.board.in_flight());
-            if let Some(since) = stopping_since {
-                let settled = !self.board.is_settling() || now >= since + SETTLE_TIME;
-                if self.tasks.is_empty() && settled {
-                    break;
-                }
-            } else if once && self.is_hopeless() {
-                gave_up = Some(self.last_error.clone());
-                stopping_since = Some(now);
-                self.stop_polling();
-                continue;
-            } else if once && self.poll.is_none() && self.drained && self.board.is_empty() {
-                break;
-            }
-            let poll_at = if stopping { None } else { self.poll_at(now, once) };
-            if poll_at.is_some_and(|at| at <= now) {
-                self.start_poll(once);
-                continue;
-            }
-            let settle_at = stopping_since.map(|since| since + SETTLE_TIME);
-            let listener = self.listener.as_mut().filter(|_| !stopping);
-            let wake = [poll_at, self.board.next_due(stopping), settle_at];
-            let wake = wake.into_iter().flatten().filter(|at| *at > now).min();
-            tokio::select! {
-                () = stop.cancelled(), if !stopping => {
-                    tracing::info!(in_flight = self.board.in_flight(), "stopping");
-                    stopping_since = Some(Instant::now());
-                    self.stop_polling();
-                }
-                Some(done) = self.tasks.join_next() => match done {
-                    Ok(Done::Polled(polled)) => self.polled(polled),
-                    Ok(Done::Worked(job, outcome)) => self.worked(&job, outcome),
-                    Ok(Done::Acknowledged(answers)) => self.acknowledged(answers),
-                    Err(error) if error.is_cancelled() => {}
-                    Err(error) => return Err(error.into()),
-                },
-                Some(heard) = next_of(listener) => self.heard(heard).await,
-                () = sleep_until(wake) => {}
-            }
-        }
-        self.tick(0, true);
-        if self.board.is_settling() {
-            tracing::warn!("not everything could be acknowledged; it will be delivered again");
-        }
-        gave_up.map_or(Ok(()), |error| Err(DispatchError::NotDrained(error)))
-    }
-
-    /// When to poll next; not while a poll is under way, nor when what it brought would only wait.
-    fn poll_at(&self, now: Instant, once: bool) -> Option<Instant> {
-        let held = self.board.outage_probes() > 0 && !self.board.is_empty();
-        if self.poll.is_some() || held || self.board.len() >= MAX_WAITING {
-            return None;
-        }
-        // Whoever waits for the end of `--once` is not kept waiting for a regular poll.
-        if once && self.board.is_empty() && self.poll_failures == 0 {
-            return Some(now);
-        }
-        let regular = self.orphans_at.map_or(self.pace.next(), |at| at.min(self.pace.next()));
-        if !self.more || !self.board.is_hungry(now) {
-            return Some(regular);
-        }
-        Some(self.polled_at.map_or(now, |at| at + MIN_GAP).min(regular))
-    }
-
-    fn start_poll(&mut self, once: bool) {
-        let now = Instant::now();
-        self.board.poll_begins();
-        self.drained = self.board.is_empty();
-        self.woken = false;
-        self.polled_at = Some(now);
-        if self.orphans_at.is_some_and(|at| at <= now) {
-            self.orphans_at = None;
-        }
-        if self.pace.next() <= now {
-            // What was announced long ago was delivered by others.
-            self.announced.clear();
-        }
-        let backend = Arc::clone(&self.backend);
-        let (known, listening) = (self.board.len(), self.listening);
-        let listen = !once && self.listener.is_none();
-        let poll = async move {
-            let answer = backend.poll(known, listening).await;
-            let events = if listen { backend.events().await } else { None };
-            let (batches, leases) = (backend.batches().await, backend.leases().await);
-            Done::Polled(Polled { answer, batches, leases, listener: events.map(Listener::start) })
-        };
-        self.poll = Some(self.tasks.spawn(poll));
-    }
-
-    fn stop_polling(&mut self) {
-        if let Some(poll) = self.poll.take() {
-            poll.abort();
-        }
-    }
-
-    fn work(&mut self, job: Job) {
-        if self.batches && job.step == Step::Acknowledge {
-            self.to_acknowledge.push(job);
-            return;
-        }
-        let (backend, daemon) = (Arc::clone(&self.backend), Arc::clone(&self.daemon));
-        self.tasks.spawn(async move {
-            let outcome = match &job.step {
-                Step::Forward => Outcome::Forwarded(daemon.send(&job.delivery).await),
-                Step::Acknowledge => Outcome::Told(backend.acknowledge(&job.delivery).await),
-                Step::Bury(error) => {
-                    Outcome::Told(backend.bury(&job.delivery, error, job.attempts).await)
-                }
-            };
-            Done::Worked(job, outcome)
-        });
-    }
-
-    /// Tells the backend of all that was delivered meanwhile.
-    fn acknowledge(&mut self) {
-        while !self.to_acknowledge.is_empty() && self.acknowledging < MAX_ACKNOWLEDGING {
-            let rest = self.to_acknowledge.split_off(self.to_acknowledge.len().min(MAX_BATCH));
-            let jobs = std::mem::replace(&mut self.to_acknowledge, rest);
-            self.acknowledging += 1;
-            let backend = Arc::clone(&self.backend);
-            self.tasks.spawn(async move {
-                let deliveries: Vec<_> = jobs.iter().map(|job| Arc::clone(&job.delivery)).collect();
-                let answers = backend.acknowledge_many(&deliveries).await;
-                Done::Acknowledged(jobs.into_iter().zip(answers).collect())
-            });
-        }
-    }
-
-    fn acknowledged(&mut self, answers: Vec<(Job, Answer)>) {
-        self.acknowledging -= 1;
-        for (job, answer) in answers {
-            self.worked(&job, Outcome::Told(answer));
-        }
-    }
-
-    fn polled(&mut self, polled: Polled) {
-        let now = Instant::now();
-        self.poll = None;
-        self.batches = polled.batches;
-        let at_a_time = if polled.batches { 2 * MAX_BATCH } else { self.concurrency };
-        self.board.allow_telling(at_a_time);
-        if polled.listener.is_some() {
-            self.listener = polled.listener;
-        }
-        match polled.answer {
-            Ok(batch) => {
-                self.metrics.polls.add(1);
-                if !polled.leases {
-                    self.orphans_at = None;
-                }
-                if self.poll_failures > 0 {
-                    tracing::info!(failures = self.poll_failures, "the backend answers again");
-                    self.poll_failures = 0;
-                    self.causes.is_over("poll");
-                }
-                if batch.malformed > 0 && self.causes.is_news("malformed", "", now) {
-                    let count = batch.malformed;
-                    tracing::warn!(count, "deliveries without id, user or session are left out");
-                }
-                batch.deliveries.iter().for_each(|delivery| self.announced.came(delivery));
-                let new = self.board.merge(batch.deliveries, now);
-                self.metrics.received.add(new);
-                self.more = new > 0 || self.woken;
-                self.drained &= new == 0;
-                self.pace.polled(new > 0 || !self.board.is_empty(), self.listening, now);
-                self.tick(new, false);
-            }
-            Err(error) => {
-                self.metrics.polls_failed.add(1);
-                self.more = false;
-                self.drained = false;
-                self.last_error = error.to_string();
-                if self.causes.is_news("poll", &self.last_error, now) {
-                    let hint = if error.is_auth() {
-                        "check INTERNAL_API_TOKEN on both sides"
-                    } else {
-                        "check BACKEND_URL and the backend; polling goes on"
-                    };
-                    tracing::error!(%error, hint, "the backend cannot be polled");
-                }
-                self.poll_failures = self.poll_failures.saturating_add(1);
-                self.pace.failed(error.retry_after(), now);
-            }
-        }
-    }
-
-    fn is_hopeless(&self) -> bool {
-        self.poll_failures >= ONCE_FAILURES || self.board.outage_probes() >= ONCE_FAILURES
-    }
-}
-
-/// For ever, when nobody listens.
-async fn next_of(listener: Option<&mut Listener>) -> Option<Heard> {
-    match listener {
-        Some(listener) => listener.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// For ever, when there is no time to wait for.
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
 }

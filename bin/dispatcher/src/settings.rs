@@ -8,42 +8,44 @@ use service::otel::OtelSettings;
 use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 
-/// Everything that the dispatcher can be told (docs/CONFIGURATION.md).
+/// The dispatcher's settings (docs/CONFIGURATION.md).
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// `BACKEND_URL`.
     pub backend_url: String,
     /// `INTERNAL_API_TOKEN`.
     pub internal_token: SecretString,
-    /// For asking what the backend offers; without a key it is found out by trying.
+    /// `AGENT_JWT_*`: agent tokens for requesting the backend's capabilities; the internal token is
+    /// used without them.
     pub tokens: AgentTokens,
     /// `AGENT_DAEMON_URL`.
     pub daemon_url: String,
     /// `AGENT_DAEMON_API_KEY`.
     pub daemon_key: Option<SecretString>,
-    /// `DISPATCH_SEND_TIMEOUT_SEC`: how long the daemon's answer is waited for. Longer than the
-    /// daemon lets a run take, so that the daemon is the one that gives up first.
+    /// `DISPATCH_SEND_TIMEOUT_SEC`: the timeout of a forward. Longer than the daemon's own timeout
+    /// of a run, so that the daemon is the one that ends a run.
     pub send_timeout: Duration,
-    /// `DISPATCH_DEFAULT_TASK`: the task of notifications that name none.
+    /// `DISPATCH_DEFAULT_TASK`: the title of the task for notifications that name none.
     pub default_task: String,
-    /// `DISPATCH_CONCURRENCY`: sessions at a time.
+    /// `DISPATCH_CONCURRENCY`: the most forwards at a time, each of another session.
     pub concurrency: usize,
-    /// `DISPATCH_MAX_ATTEMPTS`: counted failures until a notification is given up.
+    /// `DISPATCH_MAX_ATTEMPTS`: failed attempts until a notification is a dead letter.
     pub max_attempts: u32,
-    /// `DISPATCH_MIN_INTERVAL_SEC`: between two polls when busy; the first wait after a failure.
+    /// `DISPATCH_MIN_INTERVAL_SEC`: the interval of polls at work; the first delay of backoff.
     pub min_interval: Duration,
-    /// `DISPATCH_MAX_INTERVAL_SEC`: between two polls when idle; the longest wait after a failure.
+    /// `DISPATCH_MAX_INTERVAL_SEC`: the interval of polls when idle; the longest delay of backoff.
     pub max_interval: Duration,
-    /// `DISPATCH_LIMIT_USERS`: users of one poll.
+    /// `DISPATCH_LIMIT_USERS`: the most users of one poll.
     pub limit_users: u32,
-    /// `DISPATCH_LIMIT_NOTIFICATIONS`: notifications of one poll.
+    /// `DISPATCH_LIMIT_NOTIFICATIONS`: the most notifications of one poll.
     pub limit_notifications: u32,
-    /// `DISPATCH_LEASE_SECONDS`: how long a backend that leases keeps a delivery for this
-    /// dispatcher, and so how long one that a crash orphaned waits.
+    /// `DISPATCH_LEASE_SECONDS`: the duration of a lease, and so how long a delivery waits that a
+    /// crashed dispatcher held.
     pub lease_seconds: u64,
-    /// `WOMBAT_HOST` and `DISPATCH_HTTP_PORT`: where `/livez` and `/metrics` are.
+    /// `WOMBAT_HOST` and `DISPATCH_HTTP_PORT`: where `/livez` and `/metrics` are served; nowhere
+    /// when absent.
     pub listen: Option<(String, u16)>,
-    /// `WOMBAT_METRICS_TOKEN`: what `/metrics` wants as a bearer; nothing when absent.
+    /// `WOMBAT_METRICS_TOKEN`: the bearer token that `/metrics` requires; none when absent.
     pub metrics_token: Option<SecretString>,
     /// `OTEL_*`.
     pub otel: OtelSettings,
@@ -51,17 +53,21 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// `RUST_LOG`.
     pub log_filter: String,
-    /// All of them as they are in force.
+    /// All settings in force, for `config`.
     pub effective: Effective,
 }
 
 impl Settings {
-    /// Reads and checks all settings, or names every problem.
+    /// Reads and checks all settings.
+    ///
+    /// # Errors
+    /// Every problem at once.
     pub fn read(layers: &Layers) -> Result<Self, SettingsError> {
         let mut reader = Reader::new(layers);
         let internal_token = reader.secret("INTERNAL_API_TOKEN");
         if internal_token.is_none() {
-            reader.problem("INTERNAL_API_TOKEN", "is not set; it must be the backend's own");
+            reader
+                .problem("INTERNAL_API_TOKEN", "is not set; it must be the same as the backend's");
         }
         let min = reader.number("DISPATCH_MIN_INTERVAL_SEC", 2.0_f64, 0.01..=3600.0);
         let max = reader.number("DISPATCH_MAX_INTERVAL_SEC", 30.0_f64, 0.01..=3600.0);
@@ -79,7 +85,7 @@ impl Settings {
             concurrency: reader.number("DISPATCH_CONCURRENCY", 16, 1..=1024),
             max_attempts: reader.number("DISPATCH_MAX_ATTEMPTS", 8, 1..=1000),
             min_interval: Duration::from_secs_f64(min),
-            // A longest wait below the shortest means that all waits are the same.
+            // A longest interval below the shortest makes all intervals the same.
             max_interval: Duration::from_secs_f64(max.max(min)),
             limit_users: reader.number("DISPATCH_LIMIT_USERS", 100, 1..=10_000),
             limit_notifications: reader.number("DISPATCH_LIMIT_NOTIFICATIONS", 200, 1..=10_000),

@@ -1,18 +1,18 @@
-//! Where `agent-config.json` is, and what it says.
+//! Finds and reads `agent-config.json`.
 
 use std::path::{Path, PathBuf};
 
 use service::settings::Reader;
 use wombat_core::agent_config::AgentConfig;
 
-/// Finds and reads the file: `WOMBAT_AGENT_CONFIG`, else in `WOMBAT_WORKSPACE`, else in `config`
-/// beside it (docs/WORKSPACE.md). `None` when there is none.
+/// The file and its contents: at `WOMBAT_AGENT_CONFIG`, else in `WOMBAT_WORKSPACE`, else in `config`
+/// beside the workspace (docs/WORKSPACE.md). `None` when there is none.
 pub(crate) fn read(reader: &mut Reader<'_>) -> Option<(PathBuf, AgentConfig)> {
     let workspace = PathBuf::from(reader.text("WOMBAT_WORKSPACE", "./workspace"));
     let named = reader.optional("WOMBAT_AGENT_CONFIG").map(PathBuf::from);
     let path = match named {
         Some(path) => path,
-        None => places(&workspace).into_iter().find(|path| path.exists())?,
+        None => candidates(&workspace).into_iter().find(|path| path.exists())?,
     };
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
@@ -31,7 +31,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<(PathBuf, AgentConfig)> {
     }
 }
 
-fn places(workspace: &Path) -> [PathBuf; 2] {
+fn candidates(workspace: &Path) -> [PathBuf; 2] {
     const NAME: &str = "agent-config.json";
     [workspace.join(NAME), workspace.join("../config").join(NAME)]
 }

@@ -1,12 +1,11 @@
-//! The heartbeat: tells the backend that an agent woke, and when something waits has the daemon
-//! run the agent's checklist. The daemon holds the workspace, so HEARTBEAT.md is read there, and
-//! an empty one is answered there without asking a model.
+//! The heartbeat: records in the backend that an agent woke, and when something is pending has the
+//! daemon run the agent's checklist. The daemon holds the workspace, so HEARTBEAT.md is read there;
+//! with an empty one the daemon answers without a model call.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod config_file;
 mod daemon;
-mod retry;
 mod run;
 mod schedule;
 mod settings;
@@ -14,5 +13,5 @@ mod slot;
 
 pub use run::{HeartbeatError, Plan, Wake, run};
 pub use schedule::ScheduleSettings;
-pub use settings::{Settings, Who};
+pub use settings::{Selection, Settings};
 pub use slot::Slot;

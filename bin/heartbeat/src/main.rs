@@ -10,28 +10,28 @@ use service::cli::About;
 use service::progress::Progress;
 use service::settings::Layers;
 use service::{exit, shutdown, telemetry};
-use wombat_heartbeat::{Plan, ScheduleSettings, Settings, Slot, Wake, Who};
+use wombat_heartbeat::{Plan, ScheduleSettings, Selection, Settings, Slot, Wake};
 
 const PROGRAM: &str = "wombat-heartbeat";
 
-/// What a person needs besides the flags.
+/// Shown after the flags.
 const HELP: &str = "\
 Settings, by their variables (`wombat-heartbeat config` shows those in force):
-  USER_ID                Whose agent wakes (or --user). Required
-  AGENT_ROLE             Which agent wakes (or --role) [agent]
+  USER_ID                The user whose agent wakes (or --user). Required
+  AGENT_ROLE             The role of the agent that wakes (or --role) [agent]
   AGENT_JWT_SECRET       Signs the agent's token; the same as the backend's. Required
   BACKEND_URL            The backend [http://localhost:8000]
   AGENT_DAEMON_URL       The daemon [http://localhost:8081]
   AGENT_DAEMON_API_KEY   The daemon's key, where it has one
 
 From cron:
-  wombat-heartbeat --all-roles --user ann --slot auto     all roles, once for a fleet
-  wombat-heartbeat crontab                                the lines for your crontab
+  wombat-heartbeat --all-roles --user ann --slot auto     all roles, once per fleet of machines
+  wombat-heartbeat crontab                                prints the lines for your crontab
 
-Exit codes: 0 and the line heartbeat_ok; 1 failed; 2 wrong flags; 78 settings to correct.";
+Exit codes: 0 and the line heartbeat_ok; 1 failed; 2 wrong flags; 78 wrong settings.";
 
-/// Wakes agents from cron: records the heartbeat and has the daemon work through the checklist
-/// when something waits.
+/// Wakes agents from cron: records the heartbeat and, when something is pending, has the daemon run
+/// the checklist.
 ///
 /// docs/CONFIGURATION.md lists all settings.
 #[derive(Debug, Parser)]
@@ -40,7 +40,7 @@ struct Arguments {
     /// The settings file; `wombat.toml` in the working directory is read when it is there.
     #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
-    /// A user whose agents wake; may be given several times (an id may hold commas). Else USER_ID.
+    /// A user whose agents wake; may be repeated (an id may contain commas) [default: USER_ID].
     #[arg(long = "user", value_name = "USER", global = true)]
     users: Vec<String>,
     #[command(flatten)]
@@ -51,16 +51,16 @@ struct Arguments {
 
 #[derive(Debug, Args)]
 struct WakeArguments {
-    /// A role that wakes; may be given several times, or be a list with commas. Else AGENT_ROLE.
+    /// A role that wakes; may be repeated, or a comma-separated list [default: AGENT_ROLE].
     #[arg(long = "role", value_name = "ROLE", value_delimiter = ',', conflicts_with = "all_roles")]
     roles: Vec<String>,
-    /// All roles of agent-config.json wake.
+    /// Wake all roles of agent-config.json.
     #[arg(long)]
     all_roles: bool,
-    /// When the daemon is asked.
+    /// When the daemon runs the checklist.
     #[arg(long, value_enum, default_value_t = Wake::Pending)]
     wake: Wake,
-    /// The cron tick to claim, so that of a fleet one machine does the work: `auto`, or a time
+    /// The cron tick to claim, so that only one machine of a fleet does the work: `auto`, or a time
     /// such as 2026-01-31T09:00:00Z.
     #[arg(long, value_name = "auto|TIME")]
     slot: Option<Slot>,
@@ -68,14 +68,14 @@ struct WakeArguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Prints the settings in force and where each came from; secrets are masked.
+    /// Print the settings in force and where each came from; secrets are masked.
     Config,
-    /// Prints the crontab lines of the roles in agent-config.json that have a heartbeat_cron.
+    /// Print the crontab lines of the roles in agent-config.json that have a heartbeat_cron.
     Crontab,
-    /// Prints systemd units, a service and a timer for each role in agent-config.json that has a
+    /// Print systemd units: a service and a timer for each role in agent-config.json that has a
     /// heartbeat_cron.
     Systemd {
-        /// Writes them as files into this directory instead, over older ones.
+        /// Write them into this directory instead, replacing older ones.
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         out: Option<PathBuf>,
     },
@@ -87,7 +87,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let layers = Layers::of_process(arguments.config.clone(), Vec::new());
     match arguments.command {
-        Some(Command::About(about)) => about.tell::<Arguments>(),
+        Some(Command::About(about)) => about.run::<Arguments>(),
         Some(Command::Crontab) => crontab(&layers, arguments.config.as_deref(), &arguments.users),
         Some(Command::Systemd { out }) => {
             systemd(&layers, arguments.config.as_deref(), &arguments.users, out.as_deref())
@@ -135,7 +135,7 @@ fn systemd(
             Some(dir) => {
                 let file = dir.join(name);
                 if let Err(error) = std::fs::write(&file, text) {
-                    let text = format!("{} cannot be written: {error}", file.display());
+                    let text = format!("{} could not be written: {error}", file.display());
                     return exit::fail(exit::FAILURE, PROGRAM, &text);
                 }
                 exit::say(file.display());
@@ -146,16 +146,16 @@ fn systemd(
 }
 
 fn show(layers: &Layers, users: Vec<String>, arguments: WakeArguments) -> ExitCode {
-    let who = Who { users, roles: arguments.roles, all_roles: arguments.all_roles };
-    match Settings::read(layers, &who) {
+    let selection = Selection { users, roles: arguments.roles, all_roles: arguments.all_roles };
+    match Settings::read(layers, &selection) {
         Ok(settings) => exit::show(&settings.effective),
         Err(error) => exit::fail(exit::CONFIG, PROGRAM, &error),
     }
 }
 
 fn wake(layers: &Layers, users: Vec<String>, arguments: WakeArguments) -> ExitCode {
-    let who = Who { users, roles: arguments.roles, all_roles: arguments.all_roles };
-    let settings = match Settings::read(layers, &who) {
+    let selection = Selection { users, roles: arguments.roles, all_roles: arguments.all_roles };
+    let settings = match Settings::read(layers, &selection) {
         Ok(settings) => settings,
         Err(error) => return exit::fail(exit::CONFIG, PROGRAM, &error),
     };
@@ -178,12 +178,12 @@ async fn run(settings: &Settings, plan: &Plan) -> Result<(), Box<dyn std::error:
     const WAITING: &str = "waiting for the backend and the daemon";
     let stop = shutdown::signals()?;
     let progress = RefCell::new(Progress::start(WAITING));
-    let say = |line: &str| {
-        // What is printed does not mix with the line about waiting.
+    let print_line = |line: &str| {
+        // The progress line must not mix with the output.
         drop(progress.take());
         exit::say(line);
         progress.replace(Progress::start(WAITING));
     };
-    wombat_heartbeat::run(settings, plan, &Local::now(), &say, &stop).await?;
+    wombat_heartbeat::run(settings, plan, &Local::now(), &print_line, &stop).await?;
     Ok(())
 }

@@ -1,9 +1,10 @@
-//! Wakes each agent: record, decide, run.
+//! Wakes each agent: records the heartbeat, decides whether a run is needed, and has it made.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeZone};
 use clap::ValueEnum;
+use daemon_client::{DaemonClient, DaemonError};
 use futures::StreamExt;
 use mc_client::client::{AgentClient, McClient, RetryPolicy};
 use mc_client::error::McError;
@@ -11,45 +12,44 @@ use mc_client::token::{AgentAuth, TokenError};
 use mc_client::types::{HeartbeatAnswer, HeartbeatRequest};
 use tokio_util::sync::CancellationToken;
 
-use crate::daemon::{self, DaemonError};
-use crate::retry;
-use crate::settings::{Settings, Waking};
+use crate::daemon::{self, RETRIES};
+use crate::settings::{Agent, Settings};
 use crate::slot::Slot;
 
-/// Agents that are woken at a time.
+/// Agents that wake in parallel.
 const CONCURRENCY: usize = 8;
 
-/// `--wake`.
+/// When the daemon runs the checklist (`--wake`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Wake {
-    /// When something waits.
+    /// When something is pending.
     Pending,
-    /// In any case.
+    /// Every time.
     Always,
-    /// The heartbeat is only recorded.
+    /// Never: the heartbeat is only recorded.
     Never,
 }
 
-/// What the flags ask for.
+/// What the flags say.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// When the daemon is asked.
+    /// When the daemon runs the checklist.
     pub wake: Wake,
-    /// The tick to claim.
+    /// The cron tick to claim; without one nothing is claimed.
     pub slot: Option<Slot>,
 }
 
-/// Why a heartbeat failed; one line for each agent that did not wake.
+/// Why a heartbeat failed.
 #[derive(Debug, thiserror::Error)]
 pub enum HeartbeatError {
-    /// These agents did not wake; the others did.
+    /// These agents did not wake, one line for each; the others did.
     #[error("{}", .0.join("\n"))]
     Agents(Vec<String>),
-    /// A signal came first.
-    #[error("told to stop before all agents woke")]
+    /// A signal stopped the program.
+    #[error("stopped by a signal before all agents woke")]
     Stopped,
     /// The HTTP client could not be built.
-    #[error("the HTTP client cannot be set up: {}", service::http::explain(.0))]
+    #[error("the HTTP client could not be set up: {}", service::http::explain(.0))]
     Client(#[from] reqwest::Error),
 }
 
@@ -62,15 +62,18 @@ enum WakeError {
         #[from]
         source: McError,
     },
-    #[error(transparent)]
-    Daemon(#[from] DaemonError),
+    #[error("{source}{}", daemon_hint(.source))]
+    Daemon {
+        #[from]
+        source: DaemonError,
+    },
 }
 
 fn hint(error: &McError) -> &'static str {
     match error {
         McError::Status { status: 401 | 403, .. } => " (check AGENT_JWT_SECRET on both sides)",
         McError::Status { status: 404 | 405 | 501, .. } => {
-            " (it does not offer heartbeat; --wake always goes without)"
+            " (the backend has no heartbeat endpoint; --wake always works without it)"
         }
         McError::Unreachable { .. } | McError::Timeout | McError::BadAnswer { .. } => {
             " (check BACKEND_URL)"
@@ -79,22 +82,39 @@ fn hint(error: &McError) -> &'static str {
     }
 }
 
-/// Wakes all agents of the settings, or as many as it can before `stop`. What they say goes to
-/// `say`, line by line.
+fn daemon_hint(error: &DaemonError) -> &'static str {
+    match error {
+        DaemonError::Status { status: 404 | 405, .. } => " (check AGENT_DAEMON_URL)",
+        DaemonError::Status { .. }
+        | DaemonError::Unreachable { .. }
+        | DaemonError::Broken { .. }
+        | DaemonError::Timeout { .. }
+        | DaemonError::Refused { .. }
+        | DaemonError::NotDaemon { .. }
+        | DaemonError::BadAnswer { .. } => "",
+    }
+}
+
+/// Wakes all agents of the settings, or as many as possible before `stop`. Their answers go to
+/// `print_line`, line by line.
+///
+/// # Errors
+/// See [`HeartbeatError`].
 pub async fn run<Z: TimeZone>(
     settings: &Settings,
     plan: &Plan,
     now: &DateTime<Z>,
-    say: &dyn Fn(&str),
+    print_line: &dyn Fn(&str),
     stop: &CancellationToken,
 ) -> Result<(), HeartbeatError> {
     let http = service::http::client_builder().build()?;
-    let client = McClient::new(&settings.backend_url, http.clone(), RetryPolicy::default());
-    let many = settings.wakes.len() > 1;
-    let wakes = settings.wakes.iter().map(|waking| {
-        let slot = plan.slot.as_ref().map(|slot| slot.text(waking.cron.as_ref(), now));
-        let (client, http) = (&client, &http);
-        async move { (waking, wake(settings, client, http, waking, plan.wake, slot).await) }
+    let daemon = DaemonClient::new(http.clone(), &settings.daemon_url, settings.daemon_key.clone());
+    let backend = McClient::new(&settings.backend_url, http, RetryPolicy::default());
+    let many = settings.agents.len() > 1;
+    let wakes = settings.agents.iter().map(|agent| {
+        let slot = plan.slot.as_ref().map(|slot| slot.text(agent.cron.as_ref(), now));
+        let (backend, daemon) = (&backend, &daemon);
+        async move { (agent, wake(settings, backend, daemon, agent, plan.wake, slot).await) }
     });
     let mut wakes = futures::stream::iter(wakes).buffered(CONCURRENCY);
     let mut failed = Vec::new();
@@ -103,36 +123,37 @@ pub async fn run<Z: TimeZone>(
             next = wakes.next() => next,
             () = stop.cancelled() => return Err(HeartbeatError::Stopped),
         };
-        let Some((waking, result)) = next else { break };
+        let Some((agent, result)) = next else { break };
         if many {
-            say(&format!("{}:", waking.session));
+            print_line(&format!("{}:", agent.session));
         }
         match result {
-            Ok(lines) => lines.iter().for_each(|line| say(&printable(line))),
+            Ok(lines) => lines.iter().for_each(|line| print_line(&printable(line))),
             Err(error) => {
                 let line = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
                 let line = printable(&line);
-                failed.push(if many { format!("{}: {line}", waking.session) } else { line });
+                failed.push(if many { format!("{}: {line}", agent.session) } else { line });
             }
         }
     }
     if failed.is_empty() { Ok(()) } else { Err(HeartbeatError::Agents(failed)) }
 }
 
-/// Without what a terminal takes for orders: others than the operator wrote the text.
+/// The text without control characters, which a terminal could obey: it was not written by the
+/// operator.
 fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
 async fn wake(
     settings: &Settings,
-    client: &McClient,
-    http: &reqwest::Client,
-    waking: &Waking,
+    backend: &McClient,
+    daemon: &DaemonClient,
+    agent: &Agent,
     wake: Wake,
     slot: Option<String>,
 ) -> Result<Vec<String>, WakeError> {
-    let session = &waking.session;
+    let session = &agent.session;
     let Some(minter) = &settings.tokens.minter else {
         return Err(TokenError::Key("AGENT_JWT_SECRET is not set".to_owned()).into());
     };
@@ -143,9 +164,9 @@ async fn wake(
         role: Some(role.to_owned()),
         slot: slot.clone(),
     };
-    let (answer, in_doubt) = match record(&client.agent(Arc::new(auth)), &request).await {
+    let (answer, in_doubt) = match record(&backend.agent(Arc::new(auth)), &request).await {
         Ok((answer, in_doubt)) => (Some(answer), in_doubt),
-        // The endpoint is optional; who wants the run in any case gets it without.
+        // The endpoint is optional, and `--wake always` does not depend on it.
         Err(error) if wake == Wake::Always && matches!(error.status(), Some(404 | 405 | 501)) => {
             (None, false)
         }
@@ -157,44 +178,42 @@ async fn wake(
         return Ok(lines);
     }
     let pending = answer.map(|answer| answer.pending);
-    let reply = match daemon::wake(settings, http, session, pending, slot.as_deref()).await {
-        Ok(reply) => reply,
-        Err(error) if slot.is_some() && error.is_run_elsewhere() => {
+    let run = daemon::run_checklist(settings, daemon, session, pending, slot.as_deref());
+    let answer = match run.await {
+        Ok(answer) => answer,
+        Err(error) if slot.is_some() && daemon::is_run_elsewhere(&error) => {
             lines.push("another machine makes this run".to_owned());
             return Ok(lines);
         }
         Err(error) => return Err(error.into()),
     };
-    lines.push(match (reply.silent, reply.response) {
-        (true, _) => "nothing to do".to_owned(),
-        (false, Some(response)) => response,
-        (false, None) => reply.status,
+    lines.push(match (answer.silent, answer.response) {
+        (Some(true), _) => "nothing to do".to_owned(),
+        (Some(false) | None, Some(response)) => response,
+        (Some(false) | None, None) => answer.status.to_string(),
     });
     Ok(lines)
 }
 
-/// Records the heartbeat. An answer that is lost on its way leaves in doubt who claimed the slot:
-/// the repeat would be told that it is taken, be it by this very call.
+/// Records the heartbeat. The flag is true when it is in doubt who claimed the slot: after a lost
+/// answer the retry hears that the slot is taken, even if the first attempt took it.
 async fn record(
     client: &AgentClient,
     request: &HeartbeatRequest,
 ) -> Result<(HeartbeatAnswer, bool), McError> {
     let mut in_doubt = false;
-    let answer = retry::repeat(
-        async || client.heartbeat(request).await,
-        |error| {
-            // Without a slot the client has already repeated it.
-            let again = request.slot.is_some() && error.is_retryable();
-            in_doubt |= again && !matches!(error.status(), Some(425 | 429 | 503));
-            again.then(|| error.retry_after().unwrap_or_default())
-        },
-    )
-    .await?;
+    let retry_after = |error: &McError| {
+        // Without a slot the client has already retried it.
+        let retries = request.slot.is_some() && error.is_retryable();
+        in_doubt |= retries && !matches!(error.status(), Some(425 | 429 | 503));
+        retries.then(|| error.retry_after().unwrap_or_default())
+    };
+    let answer = RETRIES.run(async || client.heartbeat(request).await, retry_after).await?;
     Ok((answer, in_doubt))
 }
 
-/// Another machine that claimed the slot does the work. In doubt who did, both ask the daemon: the
-/// slot is the run's key, so that it is made once.
+/// Whether the daemon is to make a run. When another machine has claimed the slot, that machine has
+/// it made. In doubt both ask the daemon: the slot is the idempotency key, so the run is made once.
 fn wants_run(wake: Wake, answer: Option<&HeartbeatAnswer>, in_doubt: bool) -> bool {
     let claimed = in_doubt || answer.is_none_or(|answer| answer.claimed);
     let pending = answer.is_some_and(|a| a.pending.notifications > 0 || a.pending.tasks > 0);

@@ -1,26 +1,29 @@
-//! `wombat-heartbeat crontab` and `wombat-heartbeat systemd`.
+//! Prints schedules: `wombat-heartbeat crontab` and `wombat-heartbeat systemd`.
 
 use std::path::{Path, PathBuf};
 
 use service::settings::{Layers, Reader, SettingsError};
 use wombat_core::agent_config::AgentConfig;
+use wombat_core::cron::Cron;
 use wombat_core::session::{SessionError, UserId};
 
 use crate::config_file;
-use wombat_core::cron::Cron;
 
-/// What crontab and timers are made from. It needs no key and no backend.
+/// What crontab lines and systemd units are made from. Needs no key and no backend.
 #[derive(Debug, Clone)]
 pub struct ScheduleSettings {
     dir: PathBuf,
     path: PathBuf,
     config: AgentConfig,
-    /// None, or the one that USER_ID names.
+    /// `USER_ID`, if set.
     user: Vec<String>,
 }
 
 impl ScheduleSettings {
-    /// Reads agent-config.json, or names every problem.
+    /// Reads agent-config.json.
+    ///
+    /// # Errors
+    /// Every problem at once.
     pub fn read(layers: &Layers) -> Result<Self, SettingsError> {
         let mut reader = Reader::new(layers);
         let user = reader.optional("USER_ID");
@@ -43,9 +46,11 @@ impl ScheduleSettings {
         }
     }
 
-    /// The lines, for `crontab -`. `program` is called by its full path, because cron looks for
-    /// programs in few places only; `config` is the settings file, if one was named. Without a user
-    /// the crontab has to set USER_ID.
+    /// The lines, for `crontab -`. `program` is a full path, because cron searches few directories;
+    /// `config` is the settings file, if one was given. Without users the crontab must set USER_ID.
+    ///
+    /// # Errors
+    /// When a user id is invalid.
     pub fn lines(
         &self,
         program: &Path,
@@ -55,23 +60,23 @@ impl ScheduleSettings {
         let users = self.users(users)?;
         let mut flags = String::new();
         if let Some(config) = config {
-            flags += &format!("--config {} ", quoted(&config.to_string_lossy()));
+            flags += &format!("--config {} ", shell_word(&config.to_string_lossy()));
         }
         for user in &users {
-            flags += &format!("--user {} ", quoted(user));
+            flags += &format!("--user {} ", shell_word(user));
         }
-        let mut lines = vec![comment(&format!("# Heartbeats of {}", self.path.display()))];
+        let mut lines = vec![one_line(&format!("# Heartbeats of {}", self.path.display()))];
         if users.is_empty() {
             lines.push(
                 "# USER_ID must be set: above these lines, or in the directory's .env.".to_owned(),
             );
         }
-        let dir = quoted(&self.dir.to_string_lossy());
-        let program = quoted(&program.to_string_lossy());
+        let dir = shell_word(&self.dir.to_string_lossy());
+        let program = shell_word(&program.to_string_lossy());
         for agent in &self.config.agents {
             let role = &agent.profile.role;
             if let Some(cron) = &agent.profile.heartbeat_cron {
-                // cron takes a line as it is, so what was checked as five fields is written so.
+                // The value was checked as five fields, and is written as such.
                 let cron = plain_fields(cron);
                 lines
                     .push(format!("{cron} cd {dir} && {program} {flags}--role {role} --slot auto"));
@@ -80,8 +85,11 @@ impl ScheduleSettings {
         Ok(lines)
     }
 
-    /// The units of systemd: a service and a timer for each role with a `heartbeat_cron`, as names
-    /// of files and their texts. Without a user the service has to set USER_ID.
+    /// The systemd units: a service and a timer for each role with a `heartbeat_cron`, as file names
+    /// and their texts. Without users the service must set USER_ID.
+    ///
+    /// # Errors
+    /// When a user id is invalid.
     pub fn units(
         &self,
         program: &Path,
@@ -96,13 +104,13 @@ impl ScheduleSettings {
                 .flat_map(|config| ["--config".to_owned(), config.to_string_lossy().into_owned()]),
         );
         words.extend(users.iter().flat_map(|user| ["--user".to_owned(), user.clone()]));
-        let call = words.iter().map(|word| unit_word(word)).collect::<Vec<_>>().join(" ");
-        let dir = specifiers(&comment(&self.dir.to_string_lossy()));
-        let from = specifiers(&comment(&self.path.to_string_lossy()));
+        let call = words.iter().map(|word| systemd_word(word)).collect::<Vec<_>>().join(" ");
+        let dir = escape_specifiers(&one_line(&self.dir.to_string_lossy()));
+        let from = escape_specifiers(&one_line(&self.path.to_string_lossy()));
         let mut units = Vec::new();
         for agent in &self.config.agents {
             let role = &agent.profile.role;
-            // What cannot be read was told of when the settings were.
+            // An invalid value was reported when the settings were read.
             let cron = agent.profile.heartbeat_cron.as_deref().map(str::parse::<Cron>);
             let Some(Ok(cron)) = cron else { continue };
             let name = format!("wombat-heartbeat-{role}");
@@ -133,15 +141,15 @@ impl ScheduleSettings {
         Ok(units)
     }
 
-    /// Those of the flags, else that of the settings.
+    /// The users of the flags, else the one of the settings.
     fn users(&self, named: &[String]) -> Result<Vec<String>, SessionError> {
         let users = if named.is_empty() { self.user.as_slice() } else { named };
         users.iter().map(|user| UserId::parse(user).map(|_| user.clone())).collect()
     }
 }
 
-/// The five fields as every cron reads them: a step from one value on, `5/20`, is written as a
-/// range, because some know steps of ranges only.
+/// The five fields in a form that every cron understands: a step from a single value, `5/20`, is
+/// written as a range, because some crons accept steps of ranges only.
 fn plain_fields(cron: &str) -> String {
     let last = ["59", "23", "31", "12", "7"];
     let fields = cron.split_whitespace().zip(last).map(|(field, last)| {
@@ -156,32 +164,32 @@ fn plain_fields(cron: &str) -> String {
     fields.collect::<Vec<_>>().join(" ")
 }
 
-/// A word of a command line of systemd (systemd.service(5), "Command lines").
-fn unit_word(text: &str) -> String {
+/// A word of a systemd command line (systemd.service(5), "Command lines").
+fn systemd_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@+,=:".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
     }
-    let text = specifiers(&comment(text)).replace('\\', r"\\").replace('"', "\\\"");
+    let text = escape_specifiers(&one_line(text)).replace('\\', r"\\").replace('"', "\\\"");
     format!("\"{}\"", text.replace('$', "$$"))
 }
 
-/// Text in which a percent sign is none of systemd's specifiers.
-fn specifiers(text: &str) -> String {
+/// Text in which systemd sees no specifiers.
+fn escape_specifiers(text: &str) -> String {
     text.replace('%', "%%")
 }
 
-/// A word for the shell; cron itself takes `%` for the end of the line.
-fn quoted(text: &str) -> String {
+/// A word for the shell. `%` is escaped, because cron takes it for the end of the line.
+fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@+,=".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
     }
-    format!("'{}'", comment(text).replace('\'', r"'\''").replace('%', r"'\%'"))
+    format!("'{}'", one_line(text).replace('\'', r"'\''").replace('%', r"'\%'"))
 }
 
-/// Text that stays on its line.
-fn comment(text: &str) -> String {
+/// Text without line breaks and other control characters.
+fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
@@ -218,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_cron_would_not_read_is_written_so_that_it_does() {
+    fn steps_from_a_single_value_are_written_as_ranges() {
         for (cron, plain) in [
             ("  5/20   *\t* * *", "5-59/20 * * * *"),
             ("1,5/20,7-9/2 */2 3/4 jan/3 1/2", "1,5-59/20,7-9/2 */2 3-31/4 jan-12/3 1-7/2"),

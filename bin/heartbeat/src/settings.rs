@@ -2,45 +2,45 @@
 
 use std::time::Duration;
 
+use daemon_client::key_header;
 use reqwest::header::HeaderValue;
-use secrecy::ExposeSecret;
 use service::agent_token::{self, AgentTokens};
 use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 use wombat_core::agent_config::AgentConfig;
+use wombat_core::cron::Cron;
 use wombat_core::session::{Role, SessionKey, UserId};
 
 use crate::config_file;
-use wombat_core::cron::Cron;
 
-/// What a run of the daemon may take beyond its own limit: waiting for the session's turn.
+/// Added to the daemon's timeout of a run: it may wait this long for its session's turn.
 const QUEUE_TIME: Duration = Duration::from_secs(180);
 
-/// Who wakes, as the flags say.
+/// The agents that the flags select.
 #[derive(Debug, Clone, Default)]
-pub struct Who {
-    /// `--user`; `USER_ID` when there is none.
+pub struct Selection {
+    /// `--user`; `USER_ID` when empty.
     pub users: Vec<String>,
-    /// `--role`; `AGENT_ROLE` when there is none.
+    /// `--role`; `AGENT_ROLE` when empty.
     pub roles: Vec<String>,
-    /// `--all-roles`: those of agent-config.json.
+    /// `--all-roles`: all roles of agent-config.json.
     pub all_roles: bool,
 }
 
-/// Everything that the heartbeat can be told (docs/CONFIGURATION.md).
+/// The heartbeat's settings (docs/CONFIGURATION.md).
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Who wakes, each with when.
-    pub(crate) wakes: Vec<Waking>,
+    /// The agents that wake.
+    pub(crate) agents: Vec<Agent>,
     /// `BACKEND_URL`.
     pub(crate) backend_url: String,
     /// `AGENT_DAEMON_URL`.
     pub(crate) daemon_url: String,
     /// `AGENT_DAEMON_API_KEY`.
     pub(crate) daemon_key: Option<HeaderValue>,
-    /// How long the daemon's answer is waited for.
+    /// The timeout of a call to the daemon.
     pub(crate) send_timeout: Duration,
-    /// `HEARTBEAT_TASK`.
+    /// `HEARTBEAT_TASK`: the title of the task that replies are stored under.
     pub(crate) task: String,
     /// `AGENT_JWT_*`.
     pub tokens: AgentTokens,
@@ -48,38 +48,43 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// `RUST_LOG`.
     pub log_filter: String,
-    /// All of them as they are in force.
+    /// All settings in force, for `config`.
     pub effective: Effective,
 }
 
-/// One agent of one user.
+/// One role of one user.
 #[derive(Debug, Clone)]
-pub(crate) struct Waking {
+pub(crate) struct Agent {
+    /// User and role.
     pub(crate) session: SessionKey,
+    /// The role's `heartbeat_cron`.
     pub(crate) cron: Option<Cron>,
 }
 
 impl Settings {
-    /// Reads and checks all settings, or names every problem.
-    pub fn read(layers: &Layers, who: &Who) -> Result<Self, SettingsError> {
+    /// Reads and checks all settings.
+    ///
+    /// # Errors
+    /// Every problem at once.
+    pub fn read(layers: &Layers, selection: &Selection) -> Result<Self, SettingsError> {
         let mut reader = Reader::new(layers);
         let config = config_file::read(&mut reader).map(|(_, config)| config).unwrap_or_default();
-        let users = users(&mut reader, &who.users);
-        let roles = roles(&mut reader, who, &config);
-        let mut wakes = Vec::new();
+        let users = users(&mut reader, &selection.users);
+        let roles = roles(&mut reader, selection, &config);
+        let mut agents = Vec::new();
         for role in roles {
             let cron = cron_of(&mut reader, &config, &role);
             for user in &users {
                 let session = SessionKey::new(user.clone(), role.clone());
-                // Whoever is named twice wakes once.
-                if wakes.iter().all(|known: &Waking| known.session != session) {
-                    wakes.push(Waking { session, cron: cron.clone() });
+                // An agent that is selected twice wakes once.
+                if agents.iter().all(|known: &Agent| known.session != session) {
+                    agents.push(Agent { session, cron: cron.clone() });
                 }
             }
         }
         let run_timeout = reader.seconds("WOMBAT_RUN_TIMEOUT_SECS", 120, 1..=86_400);
         let mut settings = Self {
-            wakes,
+            agents,
             backend_url: reader.url("BACKEND_URL", "http://localhost:8000"),
             daemon_url: reader.url("AGENT_DAEMON_URL", "http://localhost:8081"),
             daemon_key: daemon_key(&mut reader),
@@ -97,16 +102,7 @@ impl Settings {
 
 fn daemon_key(reader: &mut Reader<'_>) -> Option<HeaderValue> {
     let key = reader.secret("AGENT_DAEMON_API_KEY")?;
-    match HeaderValue::from_str(key.expose_secret()) {
-        Ok(mut value) => {
-            value.set_sensitive(true);
-            Some(value)
-        }
-        Err(_) => {
-            reader.problem("AGENT_DAEMON_API_KEY", "holds what cannot stand in an HTTP header");
-            None
-        }
-    }
+    key_header(&key).map_err(|error| reader.problem("AGENT_DAEMON_API_KEY", error)).ok()
 }
 
 fn log_format(reader: &mut Reader<'_>) -> LogFormat {
@@ -129,19 +125,19 @@ fn users(reader: &mut Reader<'_>, named: &[String]) -> Vec<UserId> {
         .collect()
 }
 
-fn roles(reader: &mut Reader<'_>, who: &Who, config: &AgentConfig) -> Vec<Role> {
+fn roles(reader: &mut Reader<'_>, selection: &Selection, config: &AgentConfig) -> Vec<Role> {
     let from_settings = reader.text("AGENT_ROLE", "agent");
-    if who.all_roles {
+    if selection.all_roles {
         let roles: Vec<_> = config.agents.iter().map(|agent| agent.profile.role.clone()).collect();
         if roles.is_empty() {
             reader.problem("--all-roles", "there is no agent-config.json that names a role");
         }
         return roles;
     }
-    let (setting, names) = if who.roles.is_empty() {
+    let (setting, names) = if selection.roles.is_empty() {
         ("AGENT_ROLE", vec![from_settings])
     } else {
-        ("--role", who.roles.clone())
+        ("--role", selection.roles.clone())
     };
     names
         .iter()

@@ -1,4 +1,4 @@
-//! The cron tick that a heartbeat claims.
+//! The cron tick that a heartbeat claims, so that only one machine of a fleet does the work.
 
 use std::str::FromStr;
 
@@ -6,12 +6,12 @@ use chrono::{DateTime, SecondsFormat, TimeZone, Timelike, Utc};
 
 use wombat_core::cron::Cron;
 
-/// `--slot`.
+/// Which tick is claimed (`--slot`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Slot {
-    /// The last tick of the role's `heartbeat_cron`, or the minute when it has none.
+    /// The latest tick of the role's `heartbeat_cron`; without one, the current minute.
     Auto,
-    /// This tick.
+    /// The given tick.
     At(DateTime<Utc>),
 }
 
@@ -23,13 +23,13 @@ impl FromStr for Slot {
             return Ok(Self::Auto);
         }
         DateTime::parse_from_rfc3339(text).map(|time| Self::At(time.to_utc())).map_err(|error| {
-            format!("neither auto nor a time such as 2026-01-31T09:00:00Z: {error}")
+            format!("must be auto or a time such as 2026-01-31T09:00:00Z: {error}")
         })
     }
 }
 
 impl Slot {
-    /// The tick as the contract writes it, the same on every machine of a fleet.
+    /// The tick in the contract's format; the same on every machine of a fleet.
     pub(crate) fn text<Z: TimeZone>(&self, cron: Option<&Cron>, now: &DateTime<Z>) -> String {
         let tick = match self {
             Self::At(tick) => *tick,

@@ -1,4 +1,4 @@
-//! Who calls: extractors that carry the proof. A handler that takes one cannot be reached without.
+//! Authentication: extractors of the caller. A handler that takes one cannot run without it.
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::App;
+use crate::app::App;
 use crate::error::ApiError;
 use crate::mentions::is_role;
 use crate::store::Scope;
@@ -29,25 +29,25 @@ pub struct Agent {
     pub expires_at: u64,
 }
 
-/// A service of the backend's own side.
+/// A service that holds the internal token, such as the dispatcher.
 #[derive(Debug, Clone, Copy)]
 pub struct Internal;
 
-/// A service of the backend's own side, with the person for whom it speaks, if there is one.
+/// A service that holds the internal token, and the person on whose behalf it acts, if any.
 #[derive(Debug, Clone)]
 pub struct Service {
     /// The user.
     pub on_behalf_of: Option<String>,
 }
 
-/// A person, for whom a service of the backend's own side speaks.
+/// A person, on whose behalf a service acts.
 #[derive(Debug, Clone)]
 pub struct Person {
     /// The user.
     pub user_id: String,
 }
 
-/// An agent or the person itself: both may read what is the user's.
+/// An agent of a user, or the user: both may read the user's objects.
 #[derive(Debug, Clone)]
 pub enum Tenant {
     /// An agent.
@@ -56,32 +56,32 @@ pub enum Tenant {
     Person(Person),
 }
 
-/// A tenant that writes, with the lease under which it does.
+/// A tenant that writes, with the session lease of the write.
 #[derive(Debug, Clone)]
 pub struct Writer {
     /// Who writes.
     pub tenant: Tenant,
-    /// The lease of a session that the write belongs to, where it belongs to one.
+    /// The session lease that the write belongs to, if any.
     pub fence: Option<Fence>,
 }
 
 impl Writer {
-    /// What the write may touch, and on what condition.
+    /// Whose objects the write may touch, and under which lease.
     pub fn scope(&self) -> Scope<'_> {
         Scope { user_id: self.tenant.user_id(), fence: self.fence.as_ref() }
     }
 }
 
-/// Somebody who wants to know what happens.
+/// A reader of the event stream.
 #[derive(Debug, Clone)]
 pub struct Listener {
-    /// To whose objects; everybody's when absent, which only a service may ask for.
+    /// Whose events; everybody's if absent, which is for services only.
     pub user_id: Option<String>,
-    /// When the right to listen ends, in seconds since 1970.
+    /// When the stream must end, in seconds since 1970.
     pub expires_at: Option<u64>,
 }
 
-/// An agent, or a service that speaks for nobody in particular.
+/// An agent, or a service that acts for nobody in particular.
 #[derive(Debug, Clone)]
 pub enum Caller {
     /// An agent.
@@ -91,7 +91,7 @@ pub enum Caller {
 }
 
 impl Tenant {
-    /// The user that everything is scoped to.
+    /// The user that every query is scoped to.
     pub fn user_id(&self) -> &str {
         match self {
             Self::Agent(agent) => &agent.user_id,
@@ -101,13 +101,14 @@ impl Tenant {
 }
 
 impl Agent {
-    /// Refuses when a body names another user than the token does.
+    /// Refuses a body that names another user than the token.
     pub fn must_be(&self, user_id: &str) -> Result<(), ApiError> {
         if self.user_id == user_id { Ok(()) } else { Err(ApiError::not_found("user")) }
     }
 }
 
-/// Whether a text can be a user's id. It becomes part of session keys, which colons divide.
+/// Whether a text can be a user id: not blank, and without colons, which separate the parts of a
+/// session key.
 pub fn is_user_id(text: &str) -> bool {
     !text.trim().is_empty() && !text.contains(':') && !text.chars().any(char::is_control)
 }
@@ -150,7 +151,7 @@ fn agent(headers: &HeaderMap, app: &App) -> Result<Agent, ApiError> {
 }
 
 fn internal(headers: &HeaderMap, app: &App) -> Result<Internal, ApiError> {
-    // Whoever shows a token that is none is somebody else than it seems.
+    // An invalid agent token is refused even beside a valid internal one.
     if headers.contains_key(&AGENT) {
         agent(headers, app)?;
     }
@@ -163,7 +164,7 @@ fn internal(headers: &HeaderMap, app: &App) -> Result<Internal, ApiError> {
 }
 
 fn person(headers: &HeaderMap, app: &App) -> Result<Person, ApiError> {
-    // An agent is known, and is not allowed what a person does.
+    // A valid agent is authenticated, but may not do what only a person may: 403, not 401.
     if headers.contains_key(&AGENT) && !headers.contains_key(&INTERNAL) {
         agent(headers, app)?;
         return Err(ApiError::forbidden("only a person may do this, not an agent"));

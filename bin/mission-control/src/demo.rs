@@ -1,6 +1,7 @@
-//! A small application beside Mission Control, as any company's backend has one: schools that an
-//! agent can search. It shows how an application's own endpoints check the agent token.
+//! A demo application beside Mission Control: schools that an agent can search. It shows how an
+//! application's own endpoints check the agent token.
 
+mod shortlist;
 mod tools;
 
 use std::sync::LazyLock;
@@ -11,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{OpenApi, ToSchema};
 
-use crate::App;
+use crate::app::App;
 use crate::auth::Tenant;
 use crate::error::ApiError;
 use crate::extract::{Body, Id};
 
-/// The most schools of one answer.
+/// The most schools in one answer.
 const MAX_LIMIT: usize = 50;
 
 /// Invented schools.
@@ -44,7 +45,7 @@ enum Place {
     Hills,
 }
 
-/// A school with all that is known of it.
+/// A school with all details.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 struct School {
     #[serde(flatten)]
@@ -55,7 +56,7 @@ struct School {
     contact: String,
 }
 
-/// A school as the search shows it.
+/// A school as the search lists it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 struct Summary {
     id: String,

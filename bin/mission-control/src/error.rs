@@ -1,6 +1,7 @@
-//! Errors in the contract's shape.
+//! Errors in the contract's shape, and what each error of the store becomes over HTTP.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -8,12 +9,14 @@ use http::{HeaderValue, StatusCode, header};
 use mc_client::types::ErrorBody;
 use serde_json::{Value, json};
 
+use crate::store::{Conflict, StoreError};
+
 /// An error as the caller sees it.
 #[derive(Debug)]
 pub struct ApiError {
     status: StatusCode,
     body: Box<ErrorBody>,
-    /// When to come back, in seconds.
+    /// The `Retry-After` header, in seconds.
     retry_after: Option<u64>,
 }
 
@@ -21,19 +24,19 @@ impl ApiError {
     /// An error with a code.
     pub fn new(status: StatusCode, code: &str, error: impl Into<String>) -> Self {
         let body = ErrorBody { error: error.into(), code: Some(code.to_owned()), details: None };
-        // What is overloaded or away for a moment is soon back.
+        // Overload and outages are short here: one second unless the error says otherwise.
         let retry_after =
             matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
                 .then_some(1);
         Self { status, body: Box::new(body), retry_after }
     }
 
-    /// A request that is wrong in one field.
+    /// 400: one field of the request is wrong.
     pub fn field(name: &str, why: &str) -> Self {
         Self::fields(BTreeMap::from([(name.to_owned(), why.to_owned())]))
     }
 
-    /// A request that is wrong in some fields.
+    /// 400: fields of the request are wrong, each with the reason.
     pub fn fields(fields: BTreeMap<String, String>) -> Self {
         let list: Vec<_> = fields.iter().map(|(name, why)| format!("{name} {why}")).collect();
         let mut error = Self::new(StatusCode::BAD_REQUEST, "invalid_payload", list.join("; "));
@@ -41,44 +44,36 @@ impl ApiError {
         error
     }
 
-    /// There is no such object, or it is another user's.
+    /// 404: there is no such object, or it is another user's.
     pub fn not_found(what: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}"))
     }
 
-    /// The caller may not do this.
+    /// 403: the caller may not do this.
     pub fn forbidden(why: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", why)
     }
 
-    /// The caller has not said who it is.
+    /// 401: the caller is not authenticated.
     pub fn unauthorized(why: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", why)
     }
 
-    /// A key that belongs to another body.
-    pub fn conflict(original: Value) -> Self {
-        let text = "the idempotency key was used with another body";
-        let mut error = Self::new(StatusCode::CONFLICT, "idempotency_conflict", text);
-        error.body.details = Some(json!({ "original": original }));
-        error
-    }
-
-    /// The same, with what else helps.
+    /// The same, with `details`.
     #[must_use]
     pub fn with_details(mut self, details: Value) -> Self {
         self.body.details = Some(details);
         self
     }
 
-    /// The same, with the seconds after which it may be otherwise.
+    /// The same, with a `Retry-After` header of whole seconds.
     #[must_use]
-    pub fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(seconds);
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait.as_secs());
         self
     }
 
-    /// A fault of ours.
+    /// 500: a bug or a failure of ours; the cause is in the log only.
     pub fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -88,70 +83,127 @@ impl ApiError {
     }
 }
 
-impl From<sqlx::Error> for ApiError {
-    fn from(error: sqlx::Error) -> Self {
-        // Locked, full, or not to be had in time: it may work later, and nothing was lost.
-        let busy = match &error {
-            sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::Io(_)
-            | sqlx::Error::WorkerCrashed => true,
-            sqlx::Error::Database(database) => {
-                let code = database.code().unwrap_or_default();
-                if let Some(refused) = refused(&code) {
-                    return Self::new(StatusCode::BAD_REQUEST, "invalid_payload", refused);
-                }
-                is_busy(&code)
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let text = error.to_string();
+        match error {
+            StoreError::NotFound(what) => Self::not_found(what),
+            StoreError::Invalid { field, why } => Self::field(field, why),
+            StoreError::KeyReused { original } => {
+                Self::new(StatusCode::CONFLICT, "idempotency_conflict", text)
+                    .with_details(json!({ "original": original }))
             }
-            _ => false,
-        };
-        tracing::error!(%error, busy, "the database failed");
-        if busy {
-            return Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "unavailable",
-                "the database is busy or full",
-            );
+            StoreError::Conflict(conflict) => Self::from(conflict),
+            StoreError::BudgetExceeded(budget) => {
+                Self::new(StatusCode::PAYMENT_REQUIRED, "budget_exceeded", text)
+                    .with_details(json!(budget))
+            }
+            StoreError::Unstorable(_) => {
+                Self::new(StatusCode::BAD_REQUEST, "invalid_payload", text)
+            }
+            StoreError::Unavailable { retry_after, source } => {
+                tracing::error!(error = %source, busy = true, "database call failed");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
+                    .retry_after(retry_after)
+            }
+            StoreError::Database(source) => {
+                tracing::error!(error = %source, busy = false, "database call failed");
+                Self::internal()
+            }
+            StoreError::Encode(source) => {
+                tracing::error!(error = %source, "an object could not be written as JSON");
+                Self::internal()
+            }
         }
-        Self::internal()
     }
 }
 
-/// Whether a code of SQLite or of PostgreSQL says that it may work later: locked, full, gone, or
-/// an error of the disk.
-fn is_busy(code: &str) -> bool {
-    // SQLite's extended codes have their primary code in the lowest byte: BUSY, LOCKED, IOERR,
-    // FULL, CANTOPEN.
-    if let (Ok(number), true) = (code.parse::<u32>(), code.len() < 5) {
-        return matches!(number & 0xff, 5 | 6 | 10 | 13 | 14);
+impl From<Conflict> for ApiError {
+    fn from(conflict: Conflict) -> Self {
+        let text = conflict.to_string();
+        let answer = |code: &str| Self::new(StatusCode::CONFLICT, code, text);
+        match conflict {
+            Conflict::AlreadyDelivered => answer("already_delivered"),
+            Conflict::AlreadyDecided { status } => {
+                answer("already_decided").with_details(json!({ "status": status }))
+            }
+            Conflict::RunFinished { status, .. } => {
+                answer("run_finished").with_details(json!({ "status": status }))
+            }
+            Conflict::RunCancelled => answer("run_cancelled"),
+            Conflict::RunConflict { field, known } => {
+                answer("run_conflict").with_details(json!({ field: known }))
+            }
+            Conflict::StepExists(step) => {
+                answer("step_exists").with_details(json!({ "step": step }))
+            }
+            Conflict::StaleFence => answer("stale_fence"),
+            Conflict::SessionBusy { holder, retry_after } => answer("session_busy")
+                .with_details(json!({ "holder": holder }))
+                .retry_after(retry_after),
+        }
     }
-    // By class: connection, transaction rollback, resources, operator, system; then single ones:
-    // lock_not_available, read_only_sql_transaction (a standby), idle_in_transaction_session_timeout.
-    ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
-        || matches!(code, "55P03" | "25006" | "25P03")
 }
 
-/// What PostgreSQL cannot keep and SQLite can.
-fn refused(code: &str) -> Option<&'static str> {
-    match code {
-        "22021" => Some("a text holds the character U+0000, which this database cannot keep"),
-        "54000" => Some("a key or a name is longer than this database can find again"),
-        _ => None,
-    }
-}
-
-/// What an error says, beside its response: the page shows it to people.
+/// The error's sentence beside its response, so that the page can show it to people.
 #[derive(Debug, Clone)]
-pub struct Said(pub String);
+pub struct ErrorText(pub String);
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let retry_after = self.retry_after.map(HeaderValue::from);
-        let said = Said(self.body.error.clone());
-        let mut response = (self.status, Extension(said), Json(self.body)).into_response();
+        let shown_text = ErrorText(self.body.error.clone());
+        let mut response = (self.status, Extension(shown_text), Json(self.body)).into_response();
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(error: StoreError) -> (u16, String, Option<u64>) {
+        let error = ApiError::from(error);
+        (error.status.as_u16(), error.body.code.unwrap_or_default(), error.retry_after)
+    }
+
+    #[test]
+    fn each_error_of_the_store_has_its_status_and_code() {
+        let wait = Duration::from_secs(3);
+        let status = || "completed".to_owned();
+        for (error, expected) in [
+            (StoreError::NotFound("task"), (404, "not_found", None)),
+            (
+                StoreError::Invalid { field: "task_id", why: "is wrong" },
+                (400, "invalid_payload", None),
+            ),
+            (StoreError::KeyReused { original: Value::Null }, (409, "idempotency_conflict", None)),
+            (StoreError::BudgetExceeded(Box::default()), (402, "budget_exceeded", None)),
+            (StoreError::Unstorable("too long"), (400, "invalid_payload", None)),
+            (sqlx::Error::PoolTimedOut.into(), (503, "unavailable", Some(1))),
+            (sqlx::Error::RowNotFound.into(), (500, "internal_error", None)),
+            (Conflict::AlreadyDelivered.into(), (409, "already_delivered", None)),
+            (Conflict::AlreadyDecided { status: status() }.into(), (409, "already_decided", None)),
+            (
+                Conflict::RunFinished { why: "it is over", status: status() }.into(),
+                (409, "run_finished", None),
+            ),
+            (Conflict::RunCancelled.into(), (409, "run_cancelled", None)),
+            (
+                Conflict::RunConflict { field: "task_id", known: status() }.into(),
+                (409, "run_conflict", None),
+            ),
+            (Conflict::StaleFence.into(), (409, "stale_fence", None)),
+            (
+                Conflict::SessionBusy { holder: status(), retry_after: wait }.into(),
+                (409, "session_busy", Some(3)),
+            ),
+        ] {
+            let expected = (expected.0, expected.1.to_owned(), expected.2);
+            assert_eq!(answer(error), expected);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Bodies and queries, with every failure in the contract's shape.
+//! Extractors of bodies, paths and queries, with every error in the contract's shape.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -10,27 +10,28 @@ use http::{StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::App;
+use crate::app::App;
 use crate::error::ApiError;
+use crate::store::paging::seq_of;
 
-/// The largest body.
+/// The largest body, in bytes.
 const MAX_BODY: usize = 2 * 1024 * 1024;
 
-/// How long a body may take to arrive.
-const MAX_WAIT: Duration = Duration::from_secs(30);
+/// The timeout for a body to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The largest page.
+/// The largest size of a page.
 const MAX_LIMIT: u32 = 200;
 
-/// The page when nothing is said.
+/// The size of a page without `limit`.
 const DEFAULT_LIMIT: u32 = 50;
 
 /// The parameters of a query.
 pub(crate) type Params = Query<HashMap<String, String>>;
 
-/// A JSON object: as it came, for the comparison of repeated creates, and typed.
+/// A JSON object: as it arrived, to compare repeated creates, and typed.
 pub(crate) struct Body<T, const MAX: usize = MAX_BODY> {
-    /// As it came.
+    /// As it arrived.
     pub raw: Value,
     /// Typed.
     pub value: T,
@@ -51,7 +52,7 @@ impl<T: DeserializeOwned, const MAX: usize> FromRequest<App> for Body<T, MAX> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let is_json =
             kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"));
-        let bytes = read(request.into_body(), MAX).await?;
+        let bytes = read_body(request.into_body(), MAX).await?;
         if !is_json && !bytes.is_empty() {
             return Err(ApiError::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -59,7 +60,7 @@ impl<T: DeserializeOwned, const MAX: usize> FromRequest<App> for Body<T, MAX> {
                 "the body must be JSON: set Content-Type: application/json",
             ));
         }
-        // A POST that says nothing says an empty object.
+        // An empty body counts as an empty object.
         let raw: Value = if bytes.is_empty() {
             Value::Object(Map::new())
         } else {
@@ -78,13 +79,13 @@ impl<T: DeserializeOwned, const MAX: usize> FromRequest<App> for Body<T, MAX> {
                 "the body must be a JSON object",
             ));
         }
-        let value = typed(&raw, "")?;
+        let value = deserialize(&raw, "")?;
         Ok(Self { raw, value })
     }
 }
 
-/// JSON in the form that is wanted. `under` is put before the name of a field that is wrong.
-pub(crate) fn typed<T: DeserializeOwned>(raw: &Value, under: &str) -> Result<T, ApiError> {
+/// Deserialises JSON. `under` is prefixed to the name of a field that is wrong.
+pub(crate) fn deserialize<T: DeserializeOwned>(raw: &Value, under: &str) -> Result<T, ApiError> {
     serde_path_to_error::deserialize(raw).map_err(|error| {
         let why = error.inner().to_string();
         // serde names a missing field in its text, not in the path.
@@ -96,19 +97,19 @@ pub(crate) fn typed<T: DeserializeOwned>(raw: &Value, under: &str) -> Result<T, 
     })
 }
 
-/// Reads a body that is neither too large nor too slow.
-pub(crate) async fn read(body: axum::body::Body, max: usize) -> Result<Bytes, ApiError> {
+/// Reads a body within its size limit and timeout.
+pub(crate) async fn read_body(body: axum::body::Body, max: usize) -> Result<Bytes, ApiError> {
     let too_large = || {
-        let text = format!("the body has over {max} bytes");
+        let text = format!("the body is larger than {max} bytes");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", text)
     };
-    // What says beforehand that it is too large is not waited for.
+    // A Content-Length that is too large is refused at once.
     if usize::try_from(body.size_hint().lower()).is_ok_and(|size| size > max) {
         return Err(too_large());
     }
-    let read = tokio::time::timeout(MAX_WAIT, axum::body::to_bytes(body, max)).await;
+    let read = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, max)).await;
     let read = read.map_err(|_| {
-        let text = "the body did not arrive in time";
+        let text = "timeout: the body did not arrive in time";
         ApiError::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", text)
     })?;
     read.map_err(|error| {
@@ -116,14 +117,14 @@ pub(crate) async fn read(body: axum::body::Body, max: usize) -> Result<Bytes, Ap
         match cause.is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>()) {
             true => too_large(),
             false => {
-                let text = "the body broke off";
+                let text = "the connection closed before the body was complete";
                 ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", text)
             }
         }
     })
 }
 
-/// The id in a path. What cannot be one is no object's.
+/// The id in a path; 404 for text that cannot be one.
 pub(crate) struct Id(pub(crate) String);
 
 impl FromRequestParts<App> for Id {
@@ -135,7 +136,7 @@ impl FromRequestParts<App> for Id {
     }
 }
 
-/// An object's id in a path, and what is wanted of it.
+/// An object's id in a path, and the part behind it.
 pub(crate) struct Part(pub(crate) String, pub(crate) String);
 
 impl FromRequestParts<App> for Part {
@@ -147,13 +148,13 @@ impl FromRequestParts<App> for Part {
     }
 }
 
-/// Says that an idempotency key, where there is one, must not be blank: it would be everybody's.
+/// Refuses a blank idempotency key.
 pub(crate) fn require_key(key: Option<&str>) -> Result<(), ApiError> {
-    key.map_or(Ok(()), |key| require(&[("idempotency_key", key)]))
+    key.map_or(Ok(()), |key| require_filled(&[("idempotency_key", key)]))
 }
 
-/// Says that a text must not be blank.
-pub(crate) fn require(fields: &[(&str, &str)]) -> Result<(), ApiError> {
+/// Refuses blank texts.
+pub(crate) fn require_filled(fields: &[(&str, &str)]) -> Result<(), ApiError> {
     let blank: BTreeMap<_, _> = fields
         .iter()
         .filter(|(_, value)| value.trim().is_empty())
@@ -162,7 +163,7 @@ pub(crate) fn require(fields: &[(&str, &str)]) -> Result<(), ApiError> {
     if blank.is_empty() { Ok(()) } else { Err(ApiError::fields(blank)) }
 }
 
-/// `limit` and `cursor`.
+/// Parses `limit` and `cursor`.
 pub(crate) fn paging(params: &HashMap<String, String>) -> Result<(u32, Option<i64>), ApiError> {
     let limit = match params.get("limit") {
         None => DEFAULT_LIMIT,
@@ -178,27 +179,14 @@ pub(crate) fn paging(params: &HashMap<String, String>) -> Result<(u32, Option<i6
     let cursor = match params.get("cursor") {
         None => None,
         Some(text) => {
-            let place = text.strip_prefix('c').and_then(|text| i64::from_str_radix(text, 36).ok());
-            // Only one spelling of a place is given out.
-            let place = place.filter(|place| cursor(*place) == *text);
-            Some(place.ok_or_else(|| ApiError::field("cursor", "is none that was given out"))?)
+            let seq = seq_of(text);
+            Some(seq.ok_or_else(|| ApiError::field("cursor", "is not a cursor from next_cursor"))?)
         }
     };
     Ok((limit, cursor))
 }
 
-/// The cursor that leads on from a row.
-pub(crate) fn cursor(mut seq: i64) -> String {
-    let mut digits = Vec::new();
-    while seq > 0 {
-        let digit = u32::try_from(seq % 36).unwrap_or_default();
-        digits.push(char::from_digit(digit, 36).unwrap_or('0'));
-        seq /= 36;
-    }
-    std::iter::once('c').chain(digits.into_iter().rev()).collect()
-}
-
-/// A whole number of a query.
+/// Parses a whole number of a query; larger ones count as `max`.
 pub(crate) fn number(
     params: &HashMap<String, String>,
     name: &str,
@@ -211,28 +199,5 @@ pub(crate) fn number(
             Ok(number) => Ok(number.min(max)),
             Err(_) => Err(ApiError::field(name, "must be a whole number")),
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn place(text: &str) -> Result<Option<i64>, ApiError> {
-        paging(&HashMap::from([("cursor".to_owned(), text.to_owned())])).map(|(_, place)| place)
-    }
-
-    #[test]
-    fn no_other_text_than_a_cursor_is_taken_for_one() {
-        for text in ["", "c", "c-1", "c+1", "c01", "C1", "cZ", "c1 ", "1", "czzzzzzzzzzzzzzzz"] {
-            assert!(place(text).is_err(), "{text}");
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn a_cursor_leads_to_the_row_it_was_made_of(seq in 1..i64::MAX) {
-            proptest::prop_assert_eq!(place(&cursor(seq)).ok().flatten(), Some(seq));
-        }
     }
 }

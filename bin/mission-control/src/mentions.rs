@@ -1,4 +1,4 @@
-//! `@role` in what a person writes.
+//! `@role` mentions in a person's message.
 
 /// The longest role.
 const MAX_ROLE: usize = 64;
@@ -10,8 +10,8 @@ pub(crate) fn is_role(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
-/// The roles that a text mentions, each once, in order. A mention begins a word; what stands in
-/// code is none.
+/// The roles that a text mentions, each once, in order. A mention begins a word; text between
+/// backticks does not count.
 pub(crate) fn mentioned_roles(text: &str) -> Vec<String> {
     let mut roles = Vec::new();
     let mut in_code = false;
@@ -20,7 +20,7 @@ pub(crate) fn mentioned_roles(text: &str) -> Vec<String> {
     while let Some(c) = rest.chars().next() {
         rest = &rest[c.len_utf8()..];
         if c == '`' {
-            // One that is never closed begins no code.
+            // A backtick that is never closed does not open code.
             in_code = !in_code && rest.contains('`');
         }
         if c == '@'

@@ -1,29 +1,19 @@
-//! What Prometheus is told. Labels are bounded: endpoints as the router has them, never a path that
-//! somebody asked for, never a user.
+//! Metrics for Prometheus. Labels are bounded: the router's patterns, never a requested path or a
+//! user.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 use metrics::{Key, Label, Level, Metadata, Recorder as _, Unit};
 use metrics_exporter_prometheus::{
     BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-use crate::App;
-use crate::auth::Internal;
-use crate::error::ApiError;
-use crate::routes::events::MAX_LISTENERS;
-use axum::extract::FromRequestParts as _;
-
-/// Stands for every endpoint that there is not, and every odd method.
+/// The label of unknown endpoints and of unusual methods.
 const OTHER: &str = "other";
 
-/// Seconds; from a read of the database to one that waits for its turn to write.
+/// Seconds: from a read of the database to a write that waits for others.
 const BUCKETS: [f64; 12] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0];
 
@@ -34,6 +24,17 @@ const OLDEST: &str = "wombat_backend_oldest_notification_age_seconds";
 const LISTENERS: &str = "wombat_backend_event_streams";
 
 static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
+
+/// Values that are measured at each scrape.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gauges {
+    /// Notifications that are neither delivered nor dead.
+    pub(crate) waiting: i64,
+    /// How long the oldest of them has waited; zero without any.
+    pub(crate) oldest: Duration,
+    /// Open event streams.
+    pub(crate) listeners: usize,
+}
 
 /// The metrics of one backend.
 pub(crate) struct Metrics {
@@ -48,7 +49,7 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// Nothing counted yet.
+    /// A recorder without any observation.
     pub(crate) fn new() -> Result<Self, BuildError> {
         let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS)?.build_recorder();
         let text = "Answered requests, by endpoint, method and class of status.";
@@ -56,7 +57,7 @@ impl Metrics {
         let text = "How long requests took until their answer began, by endpoint.";
         recorder.describe_histogram(REQUEST_SECONDS.into(), Some(Unit::Seconds), text.into());
         for (name, unit, text) in [
-            (WAITING, None, "Notifications that are neither delivered nor given up."),
+            (WAITING, None, "Notifications that are neither delivered nor dead letters."),
             (OLDEST, Some(Unit::Seconds), "How long the oldest of them has waited; 0 without any."),
             (LISTENERS, None, "Open streams of events."),
         ] {
@@ -65,12 +66,19 @@ impl Metrics {
         Ok(Self { handle: recorder.handle(), recorder })
     }
 
-    /// Folds what was observed into the buckets, which keeps the memory bounded.
+    /// Folds observations into the buckets, which keeps the memory bounded.
     pub(crate) fn upkeep(&self) {
         self.handle.run_upkeep();
     }
 
-    fn request(&self, route: Option<String>, method: &Method, status: StatusCode, took: Duration) {
+    /// Counts and times an answered request. `route` is the router's pattern.
+    pub(crate) fn request(
+        &self,
+        route: Option<String>,
+        method: &Method,
+        status: StatusCode,
+        took: Duration,
+    ) {
         let route = Label::new("route", route.unwrap_or_else(|| OTHER.to_owned()));
         let labels = vec![
             route.clone(),
@@ -80,6 +88,15 @@ impl Metrics {
         self.recorder.register_counter(&Key::from_parts(REQUESTS, labels), &METADATA).increment(1);
         let key = Key::from_parts(REQUEST_SECONDS, vec![route]);
         self.recorder.register_histogram(&key, &METADATA).record(took);
+    }
+
+    /// Everything in Prometheus' text format.
+    pub(crate) fn render(&self, gauges: Gauges) -> String {
+        self.gauge(WAITING, f64::from(u32::try_from(gauges.waiting).unwrap_or(u32::MAX)));
+        self.gauge(OLDEST, gauges.oldest.as_secs_f64());
+        self.gauge(LISTENERS, f64::from(u32::try_from(gauges.listeners).unwrap_or(u32::MAX)));
+        self.upkeep();
+        self.handle.render()
     }
 
     fn gauge(&self, name: &'static str, value: f64) {
@@ -100,36 +117,4 @@ fn class(status: StatusCode) -> &'static str {
         4 => "4xx",
         _ => "5xx",
     }
-}
-
-/// Counts and times every request.
-pub(crate) async fn measure(State(app): State<App>, request: Request, next: Next) -> Response {
-    let begun = Instant::now();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let method = request.method().clone();
-    let response = next.run(request).await;
-    app.metrics.request(route, &method, response.status(), begun.elapsed());
-    response
-}
-
-/// `GET /metrics`, for whoever shows `WOMBAT_METRICS_TOKEN` as a bearer, or the internal token.
-pub(crate) async fn show(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    let (mut parts, _) = request.into_parts();
-    if !is_prometheus(&app, &parts.headers) {
-        Internal::from_request_parts(&mut parts, &app).await?;
-    }
-    let (waiting, oldest) = app.store.queue().await?;
-    app.metrics.gauge(WAITING, f64::from(u32::try_from(waiting).unwrap_or(u32::MAX)));
-    app.metrics.gauge(OLDEST, oldest.as_secs_f64());
-    let listeners = MAX_LISTENERS.saturating_sub(app.listeners.available_permits());
-    app.metrics.gauge(LISTENERS, f64::from(u32::try_from(listeners).unwrap_or(u32::MAX)));
-    app.metrics.upkeep();
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    Ok(([(CONTENT_TYPE, kind)], app.metrics.handle.render()).into_response())
-}
-
-fn is_prometheus(app: &App, headers: &HeaderMap) -> bool {
-    let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-    let token = app.config.metrics_token.as_ref();
-    token.is_some_and(|token| service::bearer::shows(given, token))
 }

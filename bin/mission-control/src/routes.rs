@@ -3,11 +3,12 @@
 mod budgets;
 mod dispatch;
 pub(crate) mod events;
+mod heartbeat_standup;
 mod leases;
+pub(crate) mod metrics;
 mod objects;
 mod runs;
 mod tool_requests;
-mod wake;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -15,7 +16,7 @@ use axum::routing::{get, post, put};
 use axum::{Router, http::HeaderValue};
 use serde_json::{Value, json};
 
-use crate::App;
+use crate::app::App;
 use crate::auth::Caller;
 use crate::store::Created;
 
@@ -55,8 +56,8 @@ pub(crate) fn router() -> Router<App> {
             get(objects::list_notifications).post(objects::create_notification),
         )
         .route("/notifications/{id}/read", post(objects::read_notification))
-        .route("/heartbeat", post(wake::heartbeat))
-        .route("/standup", post(wake::standup))
+        .route("/heartbeat", post(heartbeat_standup::heartbeat))
+        .route("/standup", post(heartbeat_standup::standup))
         .route("/runs/{run_key}", get(runs::get).put(runs::put))
         .route("/runs/{run_key}/steps/{index}", put(runs::put_step))
         .route("/runs/{run_key}/cancel", post(runs::cancel))
@@ -86,7 +87,7 @@ async fn capabilities(_caller: Caller) -> Json<Value> {
     Json(json!({ "contract_version": mc_client::types::CONTRACT_VERSION, "features": features }))
 }
 
-/// The answer to a create.
+/// The answer to a create; says whether it was replayed.
 pub(crate) fn created(created: Created) -> Response {
     let mut response = Json(created.body).into_response();
     if created.replayed {

@@ -8,25 +8,25 @@ use service::cli::About;
 use service::progress::Progress;
 use service::settings::Layers;
 use service::{exit, shutdown, telemetry};
-use wombat_standup::{Asked, Format, Settings, render};
+use wombat_standup::{Format, Query, Settings, render};
 
 const PROGRAM: &str = "wombat-standup";
 
-/// What a person needs besides the flags.
+/// Shown after the flags.
 const HELP: &str = "\
 Settings, by their variables (`wombat-standup config` shows those in force):
   BACKEND_URL            The backend [http://localhost:8000]
-  INTERNAL_API_TOKEN     For the day of all users; the same as the backend's
-  AGENT_JWT_SECRET       For the day of one user; the same as the backend's
+  INTERNAL_API_TOKEN     For the standup of all users; the same as the backend's
+  AGENT_JWT_SECRET       For the standup of one user; the same as the backend's
   USER_ID                That user (or --user)
-  STANDUP_TIMEZONE       The day's time zone (or --tz) [UTC]
+  STANDUP_TIMEZONE       The time zone of the day (or --tz) [UTC]
 
 From cron:
   wombat-standup --tz Europe/Berlin --format markdown
 
-Exit codes: 0 and the line standup_ok; 1 failed; 2 wrong flags; 78 settings to correct.";
+Exit codes: 0 and the line standup_ok; 1 failed; 2 wrong flags; 78 wrong settings.";
 
-/// Prints the day of one user or of all, and ends with the line standup_ok.
+/// Prints the standup of one user or of all users, and ends with the line standup_ok.
 ///
 /// It needs BACKEND_URL, and AGENT_JWT_SECRET for one user (--user or USER_ID) or
 /// INTERNAL_API_TOKEN for all. docs/CONFIGURATION.md lists all settings.
@@ -36,16 +36,16 @@ struct Arguments {
     /// The settings file; wombat.toml in the working directory when absent.
     #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
-    /// The IANA time zone in which the day is counted (STANDUP_TIMEZONE; UTC when absent).
+    /// The IANA time zone of the day [default: STANDUP_TIMEZONE, else UTC].
     #[arg(long, value_name = "ZONE")]
     tz: Option<String>,
-    /// Whose day (USER_ID; all users when absent).
+    /// The user [default: USER_ID, else all users].
     #[arg(long, value_name = "USER")]
     user: Option<String>,
-    /// Which day; today when absent.
+    /// The day [default: today].
     #[arg(long, value_name = "YYYY-MM-DD")]
     date: Option<String>,
-    /// How it is printed.
+    /// The output format.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     #[command(subcommand)]
@@ -63,13 +63,13 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let shows = match arguments.command {
-        Some(Command::About(about)) => return about.tell::<Arguments>(),
+        Some(Command::About(about)) => return about.run::<Arguments>(),
         Some(Command::Config) => true,
         None => false,
     };
     let layers = Layers::of_process(arguments.config, Vec::new());
-    let asked = Asked { zone: arguments.tz, user: arguments.user, date: arguments.date };
-    let settings = match Settings::read(&layers, &asked) {
+    let query = Query { zone: arguments.tz, user: arguments.user, date: arguments.date };
+    let settings = match Settings::read(&layers, &query) {
         Ok(settings) => settings,
         Err(error) => return exit::fail(exit::CONFIG, PROGRAM, &error),
     };
@@ -87,7 +87,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            // A backend's sentence may have several lines.
+            // The backend's error may have several lines.
             let line = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
             exit::fail(exit::FAILURE, PROGRAM, &line)
         }

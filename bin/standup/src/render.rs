@@ -1,20 +1,20 @@
-//! The day as text, Markdown or JSON.
+//! Renders a standup as text, Markdown or JSON.
 
 use clap::ValueEnum;
 use mc_client::types::{Standup, StandupAnswer, StandupItem};
 
-/// `--format`.
+/// The output format (`--format`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Plain lines.
+    /// Plain text.
     Text,
-    /// For a chat or a page.
+    /// Markdown, for a chat or a page.
     Markdown,
-    /// The backend's answer.
+    /// The backend's answer as JSON.
     Json,
 }
 
-/// The answer in a format, without a line break at its end.
+/// Renders the answer, without a line break at its end.
 pub fn render(answer: &StandupAnswer, format: Format) -> String {
     let (date, zone, days) = match answer {
         StandupAnswer::One(day) => (&day.date, &day.timezone, std::slice::from_ref(day)),
@@ -77,13 +77,13 @@ fn one(out: &mut String, day: &Standup, format: Format) {
     }
 }
 
-/// A text on one line and without what a terminal would obey.
+/// The text on one line, without control characters, which a terminal could obey.
 fn line(text: &str) -> String {
     let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     plain.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A line whose characters mean themselves, so that a task's title makes no link and no HTML.
+/// The text on one line with Markdown escaped, so that a task's title makes no link and no HTML.
 fn markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in line(text).chars() {

@@ -13,50 +13,53 @@ use service::telemetry::LogFormat;
 use wombat_core::session::{Role, UserId};
 use wombat_core::zones::parse_zone;
 
-/// What the flags ask for, as they were written.
+/// What the flags ask for, unparsed.
 #[derive(Debug, Clone, Default)]
-pub struct Asked {
+pub struct Query {
     /// `--tz`; `STANDUP_TIMEZONE` when absent.
     pub zone: Option<String>,
-    /// `--user`; `USER_ID` when absent, and all users when that is absent, too.
+    /// `--user`; `USER_ID` when absent; all users when that is absent as well.
     pub user: Option<String>,
-    /// `--date`; today in the zone when absent.
+    /// `--date`; today in the time zone when absent.
     pub date: Option<String>,
 }
 
-/// Everything that the standup can be told (docs/CONFIGURATION.md).
+/// The standup's settings (docs/CONFIGURATION.md).
 #[derive(Debug)]
 pub struct Settings {
     pub(crate) zone: Tz,
     pub(crate) user: Option<UserId>,
     pub(crate) date: Option<NaiveDate>,
     pub(crate) backend_url: String,
-    pub(crate) asker: Asker,
-    /// What works and should be mended.
+    pub(crate) caller: Caller,
+    /// A problem that does not prevent the standup.
     pub warning: Option<String>,
     /// `WOMBAT_LOG_FORMAT`.
     pub log_format: LogFormat,
     /// `RUST_LOG`.
     pub log_filter: String,
-    /// All of them as they are in force.
+    /// All settings in force, for `config`.
     pub effective: Effective,
 }
 
-/// In whose name the backend is asked.
+/// Who requests the standup.
 #[derive(Debug)]
-pub(crate) enum Asker {
-    /// An agent, for its own user.
+pub(crate) enum Caller {
+    /// An agent, with an agent token, for its own user.
     Agent { minter: Arc<TokenMinter>, user: UserId, role: Role },
-    /// A service, for one user or all.
+    /// A service, with the internal token, for one user or all.
     Internal(SecretString),
 }
 
 impl Settings {
-    /// Reads and checks all settings, or names every problem.
-    pub fn read(layers: &Layers, asked: &Asked) -> Result<Self, SettingsError> {
+    /// Reads and checks all settings.
+    ///
+    /// # Errors
+    /// Every problem at once.
+    pub fn read(layers: &Layers, query: &Query) -> Result<Self, SettingsError> {
         let mut reader = Reader::new(layers);
         let from_settings = reader.text("STANDUP_TIMEZONE", "UTC");
-        let (name, zone) = match &asked.zone {
+        let (name, zone) = match &query.zone {
             Some(zone) => ("--tz", zone),
             None => ("STANDUP_TIMEZONE", &from_settings),
         };
@@ -64,8 +67,8 @@ impl Settings {
             reader.problem(name, error);
             Tz::UTC
         });
-        let (is_named, user) = user(&mut reader, asked);
-        let date = asked.date.as_ref().and_then(|text| date(&mut reader, text));
+        let (is_named, user) = user(&mut reader, query);
+        let date = query.date.as_ref().and_then(|text| date(&mut reader, text));
         let backend_url = reader.url("BACKEND_URL", "http://localhost:8000");
         let internal = internal_token(&mut reader);
         if !is_named && internal.is_none() {
@@ -75,17 +78,17 @@ impl Settings {
         let tokens = agent_token::read(&mut reader, is_named && internal.is_none());
         let role = reader.text("AGENT_ROLE", "agent");
         let role = Role::parse(&role).map_err(|error| reader.problem("AGENT_ROLE", error)).ok();
-        let asker = match (user.clone(), tokens.minter, internal, role) {
-            (Some(user), Some(minter), _, Some(role)) => Some(Asker::Agent { minter, user, role }),
-            (_, _, Some(token), _) => Some(Asker::Internal(token)),
-            // What is missing, or wrong with it, has been said.
+        let caller = match (user.clone(), tokens.minter, internal, role) {
+            (Some(user), Some(minter), _, Some(role)) => Some(Caller::Agent { minter, user, role }),
+            (_, _, Some(token), _) => Some(Caller::Internal(token)),
+            // The reason is among the reader's problems already.
             (_, _, None, _) => None,
         };
         let log_format = reader.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json");
         let log_filter = reader.text("RUST_LOG", "info");
         let effective = reader.finish()?;
-        // `finish` has failed if there is nobody to ask.
-        let Some(asker) = asker else {
+        // Without a caller `finish` has failed.
+        let Some(caller) = caller else {
             return Err(SettingsError(vec!["settings could not be read".to_owned()]));
         };
         Ok(Self {
@@ -93,7 +96,7 @@ impl Settings {
             user,
             date,
             backend_url,
-            asker,
+            caller,
             warning: tokens.warning,
             log_format: log_format.unwrap_or_else(LogFormat::fitting),
             log_filter,
@@ -102,12 +105,12 @@ impl Settings {
     }
 }
 
-/// A day of the calendar in the one form that the contract has: the parser would let blanks and
-/// missing zeros pass.
+/// A calendar day in the contract's only format: the parser alone would accept blanks and missing
+/// zeros.
 fn date(reader: &mut Reader<'_>, text: &str) -> Option<NaiveDate> {
     let date = text.parse::<NaiveDate>().ok().filter(|date| date.to_string() == text);
     if date.is_none() {
-        reader.problem("--date", "must be a day such as 2026-01-31");
+        reader.problem("--date", "must be a date such as 2026-01-31");
     }
     date
 }
@@ -115,15 +118,16 @@ fn date(reader: &mut Reader<'_>, text: &str) -> Option<NaiveDate> {
 fn internal_token(reader: &mut Reader<'_>) -> Option<SecretString> {
     let token = reader.secret("INTERNAL_API_TOKEN")?;
     if HeaderValue::from_str(token.expose_secret()).is_err() {
-        reader.problem("INTERNAL_API_TOKEN", "holds what cannot stand in an HTTP header");
+        reader
+            .problem("INTERNAL_API_TOKEN", "contains characters that an HTTP header cannot carry");
     }
     Some(token)
 }
 
-/// Whether a user was named, and who.
-fn user(reader: &mut Reader<'_>, asked: &Asked) -> (bool, Option<UserId>) {
+/// Whether a user was given, and who.
+fn user(reader: &mut Reader<'_>, query: &Query) -> (bool, Option<UserId>) {
     let from_settings = reader.optional("USER_ID");
-    let (name, user) = match (&asked.user, from_settings) {
+    let (name, user) = match (&query.user, from_settings) {
         (Some(user), _) => ("--user", user.clone()),
         (None, Some(user)) => ("USER_ID", user),
         (None, None) => return (false, None),

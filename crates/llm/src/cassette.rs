@@ -1,9 +1,9 @@
 //! Recorded answers: each exchange as a readable file, and answers from such files instead of from
 //! providers (docs/CONFIGURATION.md, "Recorded answers").
 //!
-//! An answer is found by what was said: the model, the person's and the model's own turns, and the
-//! form that was asked for. What differs from run to run (the time, ids in the results of tools) and
-//! what is to be tried out with the same answers (the workspace) is not part of it.
+//! An answer is looked up by the model, the user's and the model's turns, and the response schema.
+//! What differs from run to run (the time, ids in tool results) and what one wants to change while
+//! the answers stay (the workspace) is not part of the key.
 
 use std::path::{Path, PathBuf};
 
@@ -11,22 +11,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::client::CallContext;
+use crate::context::CallContext;
 use crate::error::LlmErrorKind;
 use crate::event::Completion;
 use crate::provider::{Answer, Failure};
 use crate::request::{LlmRequest, Message, ToolSpec};
 
-/// A file of a folder of answers.
+/// The content of a recording.
 #[derive(Debug, Serialize, Deserialize)]
 struct Exchange {
-    request: Asked,
+    request: RecordedRequest,
     completion: Completion,
 }
 
-/// What was asked, for people to read. It never holds a key.
+/// The request, for people to read. It never contains an API key.
 #[derive(Debug, Serialize, Deserialize)]
-struct Asked {
+struct RecordedRequest {
     model: String,
     messages: Vec<Message>,
     tools: Vec<ToolSpec>,
@@ -34,23 +34,23 @@ struct Asked {
     response_schema: Option<Value>,
 }
 
-/// A folder of answers.
+/// A folder of recordings.
 #[derive(Debug)]
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    /// A folder to write to; it is made.
+    /// A folder to record to; created if it does not exist.
     pub(crate) fn to_record(path: &Path) -> Result<Self, String> {
-        let told = |error: std::io::Error| {
+        let describe = |error: std::io::Error| {
             format!("LLM_RECORD_DIR: {} cannot be written to: {error}", path.display())
         };
-        std::fs::create_dir_all(path).map_err(told)?;
+        std::fs::create_dir_all(path).map_err(describe)?;
         let probe = path.join(".writable");
-        std::fs::write(&probe, "").and_then(|()| std::fs::remove_file(&probe)).map_err(told)?;
+        std::fs::write(&probe, "").and_then(|()| std::fs::remove_file(&probe)).map_err(describe)?;
         Ok(Self(path.to_owned()))
     }
 
-    /// A folder to read from.
+    /// A folder to replay from.
     pub(crate) fn to_replay(path: &Path) -> Result<Self, String> {
         std::fs::read_dir(path).map_err(|error| {
             format!("LLM_REPLAY_DIR: {} cannot be read: {error}", path.display())
@@ -58,7 +58,7 @@ impl Folder {
         Ok(Self(path.to_owned()))
     }
 
-    /// Writes an exchange down. A failure is said and harms nobody.
+    /// Records an exchange. A failure is logged and does not fail the call.
     pub(crate) async fn record(
         &self,
         request: &LlmRequest,
@@ -67,7 +67,7 @@ impl Folder {
     ) {
         let path = self.file(request, call);
         let exchange = Exchange {
-            request: Asked {
+            request: RecordedRequest {
                 model: request.model.to_string(),
                 messages: request.messages.clone(),
                 tools: request.tools.to_vec(),
@@ -80,11 +80,11 @@ impl Folder {
         };
         let written = write(&path, &exchange).await;
         if let Err(error) = written {
-            tracing::warn!(file = %path.display(), %error, "the exchange could not be recorded");
+            tracing::warn!(file = %path.display(), %error, "recording an exchange failed");
         }
     }
 
-    /// The answer that was recorded.
+    /// The recorded answer.
     pub(crate) async fn replay(
         &self,
         request: &LlmRequest,
@@ -94,7 +94,7 @@ impl Folder {
         let refuse = |why: String| Failure::new(LlmErrorKind::InvalidRequest, why);
         let text = tokio::fs::read_to_string(&path).await.map_err(|error| {
             refuse(format!(
-                "no recorded answer to this: {} ({error}); record it first",
+                "no recorded answer for this request: {} ({error}); record it first",
                 path.display()
             ))
         })?;
@@ -110,13 +110,13 @@ impl Folder {
 
 async fn write(path: &Path, exchange: &Exchange) -> std::io::Result<()> {
     let text = serde_json::to_string_pretty(exchange)? + "\n";
-    // The whole file or none of it; two at once write the same.
+    // Atomic: the whole file or none of it. Two writers at once write the same.
     let fresh = path.with_extension(format!("{:?}.new", std::thread::current().id()));
     tokio::fs::write(&fresh, text).await?;
     tokio::fs::rename(&fresh, path).await
 }
 
-/// What an answer is found by: 32 hexadecimal digits.
+/// The key that an answer is looked up by: 32 hexadecimal digits.
 fn key(request: &LlmRequest, call: &CallContext) -> String {
     let newest =
         request.messages.iter().rposition(|message| matches!(message, Message::User { .. }));
@@ -139,7 +139,7 @@ fn key(request: &LlmRequest, call: &CallContext) -> String {
     Sha256::digest(all.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A recorded answer as a provider's.
+/// A recorded answer as if a provider had sent it.
 pub(crate) fn answer(completion: Completion) -> Answer {
     Answer {
         message: completion.message,

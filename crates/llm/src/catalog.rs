@@ -1,4 +1,4 @@
-//! The table of models: prices, context windows, and what a model does not take.
+//! The table of models: prices, context windows, and unsupported parameters.
 //!
 //! The data is `data/models.json`, with a source and a date for every price.
 
@@ -8,18 +8,18 @@ use serde::Deserialize;
 
 use crate::model::Provider;
 
-/// The table, read once.
+/// The table, parsed once.
 static CATALOG: LazyLock<Result<Catalog, String>> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../data/models.json")).map_err(|error| error.to_string())
 });
 
-/// What is known of a model.
+/// A model of the table.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Entry {
     /// The provider's name for it, without a date.
     name: String,
-    /// How many tokens it can read.
+    /// The context window, tokens.
     pub(crate) context: u64,
     /// Prices of an ordinary prompt.
     input: f64,
@@ -31,7 +31,7 @@ pub(crate) struct Entry {
     /// Prices of a long prompt.
     #[serde(default)]
     long: Option<LongPrompt>,
-    /// The model refuses a temperature.
+    /// The model rejects a temperature.
     #[serde(default)]
     pub(crate) fixed_sampling: bool,
     #[serde(default, rename = "as_of")]
@@ -51,7 +51,7 @@ struct LongPrompt {
     cache_write: Option<f64>,
 }
 
-/// What a million tokens cost, USD.
+/// Prices per million tokens, USD.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Prices {
     /// Of the prompt.
@@ -101,15 +101,18 @@ struct Group {
     models: Vec<Entry>,
 }
 
-/// Whether the table can be read at all.
+/// Checks that the table can be parsed.
+///
+/// # Errors
+/// The parser's message.
 pub(crate) fn check() -> Result<(), String> {
     CATALOG.as_ref().map(|_| ()).map_err(Clone::clone)
 }
 
-/// What is known of a model; `None` when it is not in the table.
+/// Looks a model up; `None` when it is not in the table.
 ///
-/// The longest name that fits wins, where a name fits itself and itself with a date or a word such
-/// as `latest` behind it. OpenRouter's `vendor/model` is looked up as the vendor's own model,
+/// The longest matching name wins; a name matches itself, also with a date or a word such as `latest`
+/// appended. OpenRouter's `vendor/model` is looked up as the vendor's own model,
 /// because OpenRouter passes the vendors' prices on.
 pub(crate) fn find(provider: Provider, name: &str) -> Option<&'static Entry> {
     let catalog = CATALOG.as_ref().ok()?;

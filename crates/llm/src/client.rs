@@ -1,15 +1,15 @@
-//! The client: which model is asked, how often, how long, and who is asked when it cannot answer.
+//! The client: calls a model, with retries, deadlines and a fallback model.
 
-mod answering;
+mod answer_stream;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::cassette::Folder;
 use crate::catalog;
+use crate::context::{CallContext, Tally};
 use crate::cost::cost;
 use crate::error::LlmError;
 use crate::event::Completion;
@@ -17,15 +17,15 @@ use crate::model::{ModelRef, Provider, Tier};
 use crate::offline::Script;
 use crate::provider::{Answer, Failure, Network};
 use crate::request::LlmRequest;
-use crate::retry::{Attempts, Budget, Next};
+use crate::retry_policy::{Attempts, Budget, Next};
 use crate::settings::{LlmConfigError, LlmSettings};
 
-pub use answering::Answering;
+pub use answer_stream::AnswerStream;
 
-/// What a model that is not in the table is believed to read, tokens.
-const USUAL_CONTEXT: u64 = 128_000;
+/// The context window that is assumed for a model that is not in the table, in tokens.
+const DEFAULT_CONTEXT: u64 = 128_000;
 
-/// Asks models. Cheap to clone; all clones share connections and the retry budget.
+/// Calls models. Cheap to clone; all clones share connections and the retry budget.
 #[derive(Debug, Clone)]
 pub struct LlmClient(Arc<Parts>);
 
@@ -33,25 +33,25 @@ pub struct LlmClient(Arc<Parts>);
 struct Parts {
     settings: LlmSettings,
     network: Network,
-    /// Read at the start where it is the default's or the operator's own; else when it is first
-    /// asked, which hardly ever happens.
+    /// Read at the start when the offline provider is the default or the operator set a script; else
+    /// on first use.
     script: OnceLock<Script>,
     cassette: Cassette,
     budget: Budget,
-    /// Models whose price nobody knows, as far as that has been said.
+    /// Models without a known price for which that has been logged.
     unpriced: Mutex<HashSet<ModelRef>>,
 }
 
-/// Of so many models is it said that their price is not known; callers may name any.
+/// The most models of which a missing price is logged and remembered: callers may name any model.
 const MAX_UNPRICED: usize = 1_000;
 
-/// What is done with recorded answers.
+/// Whether answers are recorded or replayed.
 #[derive(Debug)]
 enum Cassette {
     Off,
-    /// Each exchange is written down.
+    /// Each exchange is recorded.
     Record(Folder),
-    /// Nobody is asked; answers come from here.
+    /// No provider is called; answers come from this folder.
     Replay(Folder),
 }
 
@@ -77,43 +77,11 @@ impl Cassette {
     }
 }
 
-/// What belongs to a call and not to its request.
-#[derive(Debug, Clone, Default)]
-pub struct CallContext {
-    /// Goes to the provider as the header `traceparent` (W3C Trace Context).
-    pub traceparent: Option<String>,
-    /// When the caller stops listening: no wait goes beyond. The caller ends the call itself by
-    /// dropping it, which drops the connection.
-    pub deadline: Option<Instant>,
-    /// The agent's role, for the offline script.
-    pub role: String,
-    /// The person's own words, for the offline script; the newest user message when absent.
-    pub user_text: Option<String>,
-    /// What the call went through. Clones share it, so that it can be read when the call is over.
-    pub tally: Tally,
-}
-
-/// How often a call was tried again or handed on.
-#[derive(Debug, Clone, Default)]
-pub struct Tally(Arc<[AtomicU64; 2]>);
-
-impl Tally {
-    /// Tries that followed a wait.
-    pub fn retries(&self) -> u64 {
-        self.0[0].load(Ordering::Relaxed)
-    }
-
-    /// How often the fallback took over: 0 or 1.
-    pub fn fallbacks(&self) -> u64 {
-        self.0[1].load(Ordering::Relaxed)
-    }
-}
-
 impl LlmClient {
-    /// Checks the settings; calls nobody. `http` brings the limit on connecting.
+    /// Checks the settings and makes no call. The connect timeout is that of `http`.
     ///
     /// # Errors
-    /// When an address, a key or the offline script cannot be used.
+    /// When an address, a key, the offline script or a folder of recordings cannot be used.
     pub fn new(settings: LlmSettings, http: reqwest::Client) -> Result<Self, LlmConfigError> {
         catalog::check().map_err(LlmConfigError::Catalog)?;
         let network = Network::new(&settings, http)?;
@@ -143,13 +111,13 @@ impl LlmClient {
         }
     }
 
-    /// The model that is asked when another cannot answer.
+    /// The model that is called when another fails.
     pub fn fallback(&self) -> Option<&ModelRef> {
         self.0.settings.fallback.as_ref()
     }
 
-    /// Whether the default model can be asked at all: its provider has the key that it needs, or
-    /// nobody is asked.
+    /// Whether the default model can be called: its provider has the key that it needs, or answers
+    /// are scripted or replayed.
     pub fn configured(&self) -> bool {
         let provider = self.0.settings.default.provider;
         let needs_none =
@@ -157,15 +125,15 @@ impl LlmClient {
         needs_none || self.0.network.has_key(provider)
     }
 
-    /// How many tokens a model can read; a usual figure where that is not known.
+    /// The context window of a model in tokens; a common size where it is not known.
     pub fn context_window(&self, model: &ModelRef) -> u64 {
-        catalog::find(model.provider, &model.name).map_or(USUAL_CONTEXT, |entry| entry.context)
+        catalog::find(model.provider, &model.name).map_or(DEFAULT_CONTEXT, |entry| entry.context)
     }
 
-    /// Asks for a whole answer, with retries and fallback.
+    /// Calls the model for a whole answer, with retries and fallback.
     ///
     /// # Errors
-    /// The failure of the last try.
+    /// The failure of the last attempt.
     pub async fn complete(
         &self,
         request: &LlmRequest,
@@ -183,18 +151,20 @@ impl LlmClient {
             match Box::pin(parts.complete_once(&model, request, call)).await {
                 Ok(answer) => {
                     let completion = completed(&model, answer);
-                    parts.mind_the_price(&model, &completion);
+                    parts.warn_if_unpriced(&model, &completion);
                     parts.cassette.record(request, call, &completion).await;
                     return Ok(completion);
                 }
-                Err(failure) => parts.next(&mut attempts, &mut model, failure, &call.tally).await?,
+                Err(failure) => {
+                    parts.handle_failure(&mut attempts, &mut model, failure, &call.tally).await?
+                }
             }
         }
     }
 
-    /// Asks for an answer piece by piece. Nobody is asked before its first piece is.
-    pub fn stream(&self, request: LlmRequest, call: CallContext) -> Answering {
-        Answering::new(self.clone(), request, call)
+    /// Calls the model for a streamed answer. The call starts when its first piece is awaited.
+    pub fn stream(&self, request: LlmRequest, call: CallContext) -> AnswerStream {
+        AnswerStream::new(self.clone(), request, call)
     }
 }
 
@@ -225,8 +195,8 @@ impl Parts {
         self.network.complete(model, request, call.traceparent.as_deref()).await
     }
 
-    /// After a failed try: waits, changes the model, or gives up. Says so once.
-    async fn next(
+    /// After a failed attempt: waits for the retry, falls back to the other model, or gives up.
+    async fn handle_failure(
         &self,
         attempts: &mut Attempts<'_>,
         model: &mut ModelRef,
@@ -235,29 +205,29 @@ impl Parts {
     ) -> Result<(), LlmError> {
         match attempts.after(&failure, &self.budget) {
             Next::Wait(wait) => {
-                tally.0[0].fetch_add(1, Ordering::Relaxed);
+                tally.count_retry();
                 tracing::warn!(
                     provider = model.provider.as_str(),
                     model = model.name,
                     status = failure.status,
                     wait_ms = wait.as_millis(),
                     cause = failure.cause,
-                    "the model could not be asked; it is asked again after a wait"
+                    "model call failed; retrying after a delay"
                 );
                 sleep(wait).await;
             }
-            Next::FailOver => {
-                let Some(fallback) = attempts.fail_over() else {
+            Next::FallBack => {
+                let Some(fallback) = attempts.fall_back() else {
                     return Err(failure.into_error(model.provider));
                 };
-                tally.0[1].fetch_add(1, Ordering::Relaxed);
+                tally.count_fallback();
                 tracing::warn!(
                     provider = model.provider.as_str(),
                     model = model.name,
                     status = failure.status,
                     cause = failure.cause,
                     fallback = %fallback,
-                    "the model could not be asked; the fallback is"
+                    "model call failed; falling back to another model"
                 );
                 *model = fallback;
             }
@@ -268,17 +238,17 @@ impl Parts {
 }
 
 impl Parts {
-    /// Says once of each model that its answers have no cost.
-    fn mind_the_price(&self, model: &ModelRef, completion: &Completion) {
+    /// Logs once per model that its answers have no known cost.
+    fn warn_if_unpriced(&self, model: &ModelRef, completion: &Completion) {
         if cost(&completion.model, completion.provider, &completion.usage).is_some() {
             return;
         }
-        let mut said = self.unpriced.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.len() < MAX_UNPRICED && said.insert(model.clone()) {
+        let mut logged = self.unpriced.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.len() < MAX_UNPRICED && logged.insert(model.clone()) {
             tracing::warn!(
                 provider = model.provider.as_str(),
                 model = model.name,
-                "no price is known for this model; its answers have no cost (cost is null)"
+                "no price is known for this model; the cost of its answers is null"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! What an answer costs.
+//! The cost of an answer.
 
 use std::borrow::Cow;
 
@@ -8,28 +8,28 @@ use crate::catalog;
 use crate::event::Usage;
 use crate::model::Provider;
 
-/// The price of one answer, or of several together. The names are those of docs/API.md.
+/// The cost of one answer or the sum of several. The field names are those of docs/API.md.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cost {
-    /// The model; of several, the last.
+    /// The model; for a sum, the last one.
     pub model: String,
     /// Tokens of the prompts.
     pub input_tokens: u64,
     /// Tokens of the answers.
     pub output_tokens: u64,
-    /// For the prompts, USD.
+    /// Cost of the prompts, USD.
     pub input_cost: f64,
-    /// For the answers, USD.
+    /// Cost of the answers, USD.
     pub output_cost: f64,
-    /// Both, USD.
+    /// Total, USD.
     pub total_cost: f64,
     /// `USD`.
     pub currency: Cow<'static, str>,
 }
 
 impl Cost {
-    /// The price of no answer at all, from which sums begin.
+    /// Zero, to start a sum from.
     pub fn nothing() -> Self {
         Self {
             model: String::new(),
@@ -42,7 +42,7 @@ impl Cost {
         }
     }
 
-    /// The sum of both.
+    /// Adds another cost.
     #[must_use]
     pub fn plus(self, other: &Self) -> Self {
         Self {
@@ -57,9 +57,9 @@ impl Cost {
     }
 }
 
-/// The price of an answer; `None` when the model's prices are not known.
+/// The cost of an answer; `None` when the model's prices are not known.
 ///
-/// A local model and a scripted answer cost nothing, and that is known.
+/// Local models and scripted answers cost nothing.
 pub fn cost(model: &str, provider: Provider, usage: &Usage) -> Option<Cost> {
     let (input_cost, output_cost) = if is_free(provider, model) {
         (0.0, 0.0)
@@ -87,7 +87,7 @@ pub fn cost(model: &str, provider: Provider, usage: &Usage) -> Option<Cost> {
 fn is_free(provider: Provider, model: &str) -> bool {
     match provider {
         Provider::Ollama | Provider::Offline => true,
-        // OpenRouter's name for its unpaid editions.
+        // OpenRouter's suffix for free variants.
         Provider::OpenRouter => model.ends_with(":free"),
         Provider::OpenAi
         | Provider::Anthropic
@@ -98,7 +98,7 @@ fn is_free(provider: Provider, model: &str) -> bool {
     }
 }
 
-/// USD for so many tokens at so much a million.
+/// USD for this many tokens at a price per million.
 #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
 fn price(tokens: u64, per_million: f64) -> f64 {
     tokens as f64 * per_million / 1_000_000.0

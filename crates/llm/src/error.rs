@@ -1,10 +1,10 @@
-//! Why a model could not be asked, or did not answer.
+//! Why a model call failed.
 
 use std::time::Duration;
 
 use crate::model::Provider;
 
-/// The kinds of failure that a caller may want to tell apart.
+/// The kinds of failure that a caller may want to distinguish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LlmErrorKind {
     /// The provider needs a key and none is set. Holds the name of the environment variable.
@@ -17,15 +17,15 @@ pub enum LlmErrorKind {
         /// The variable that holds the key; `None` where the provider takes no key.
         variable: Option<&'static str>,
     },
-    /// Overloaded, rate limited, unreachable, timed out: after all retries and the fallback.
+    /// Overloaded, rate limited, unreachable or timed out, after all retries and the fallback.
     Unavailable,
-    /// The account's quota is spent; asking again does not help.
+    /// The account's quota or credit is used up; retrying does not help.
     QuotaExhausted,
-    /// The provider says the request is wrong.
+    /// The provider rejected the request as invalid.
     InvalidRequest,
-    /// The conversation is longer than the model can read.
+    /// The conversation exceeds the model's context window.
     ContextTooLong,
-    /// A content filter refused the prompt.
+    /// A content filter blocked the prompt.
     ContentFiltered,
     /// The answer could not be understood, or a stream broke off after its first text.
     BadAnswer,
@@ -35,7 +35,7 @@ pub enum LlmErrorKind {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct LlmError {
-    /// What kind.
+    /// The kind of failure.
     pub kind: LlmErrorKind,
     /// A sentence for the caller: no key, no prompt, no URL.
     pub message: String,
@@ -45,6 +45,6 @@ pub struct LlmError {
     pub provider: Provider,
     /// The HTTP status, where there was one.
     pub status: Option<u16>,
-    /// How long the provider asked to wait.
+    /// How long the provider asks to wait before the next call.
     pub retry_after: Option<Duration>,
 }

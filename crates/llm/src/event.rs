@@ -1,4 +1,4 @@
-//! What a model answers: [`Completion`] as a whole, [`StreamEvent`] piece by piece.
+//! A model's answer: [`Completion`] as a whole, [`StreamEvent`] as a stream.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ pub struct Completion {
     pub message: AssistantMessage,
     /// Why the model stopped.
     pub finish_reason: FinishReason,
-    /// What it used.
+    /// The tokens it used.
     pub usage: Usage,
     /// The model that answered, by the name it was asked under (without the provider).
     pub model: String,
@@ -34,21 +34,21 @@ pub enum StreamEvent {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
-    /// It was done.
+    /// The answer is complete.
     Stop,
-    /// It hit the output limit.
+    /// The output limit was reached.
     Length,
-    /// It wants tools called.
+    /// It calls tools.
     ToolCalls,
     /// A content filter stopped it.
     ContentFilter,
-    /// The provider gave a reason that is none of these, or none at all.
+    /// Another reason, or none was given.
     #[default]
     Other,
 }
 
 impl FinishReason {
-    /// The reason as the daemon's answers have it.
+    /// The reason as the daemon's API writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Stop => "stop",
@@ -74,7 +74,7 @@ pub struct Usage {
     /// Tokens of the prompt that the provider wrote to its cache, where it charges for that.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cache_write_tokens: u64,
-    /// Tokens of the answer that nobody sees, where the provider tells how many.
+    /// Tokens of hidden reasoning, where the provider reports them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reasoning_tokens: u64,
 }

@@ -1,13 +1,13 @@
-//! What the fuzz targets drive and nobody else can reach: built with `--cfg fuzzing` only.
+//! Entry points of the fuzz targets, built with `--cfg fuzzing` only.
 
-use crate::client::CallContext;
+use crate::context::CallContext;
 use crate::model::{ModelRef, Provider};
 use crate::offline::Script;
 use crate::provider::fuzzing::{read_stream, read_whole};
 use crate::request::{LlmRequest, Message, ToolChoice};
 
 /// Reads an answer of a provider: as a stream that arrives in these pieces, and as a whole.
-/// Panics where what was told piece by piece is not what is given in the end.
+/// Panics when the streamed text differs from the text of the final answer.
 pub async fn answer(provider: u8, pieces: &[&[u8]]) {
     let provider = Provider::ALL[usize::from(provider) % Provider::ALL.len()];
     read_stream(provider, pieces).await;
@@ -26,6 +26,6 @@ pub async fn script(text: &str, words: &str) {
         temperature: None,
         response_schema: None,
     };
-    // A rule may ask for a wait, which is not waited for.
+    // A rule may have a delay, which is not awaited.
     let _ = futures::FutureExt::now_or_never(script.answer(&request, &CallContext::default()));
 }

@@ -1,7 +1,7 @@
-//! One client for all LLM providers. Knows no agents and no Mission Control, and reads no
-//! environment: whoever builds the [`LlmClient`] hands it its [`LlmSettings`].
+//! One client for all LLM providers. It knows nothing of agents or Mission Control and reads no
+//! environment variables: the program that builds an [`LlmClient`] passes it [`LlmSettings`].
 //!
-//! Policy (retries, failover, deadlines) lives in `client` and `retry` alone; `provider` is pure
+//! Policy (retries, fallback, deadlines) lives in `client` and `retry_policy` only; `provider` is pure
 //! translation between [`request`] and [`event`] and the wire formats.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -18,11 +18,13 @@ pub mod settings;
 
 mod cassette;
 mod catalog;
+mod context;
 mod offline;
 mod provider;
-mod retry;
+mod retry_policy;
 
-pub use client::{CallContext, LlmClient, Tally};
+pub use client::LlmClient;
+pub use context::{CallContext, Tally};
 pub use cost::{Cost, cost};
 pub use error::{LlmError, LlmErrorKind};
 pub use model::{ModelError, ModelRef, Provider, Tier};

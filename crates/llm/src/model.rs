@@ -5,14 +5,14 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The longest name of a model that is believed.
+/// The longest name of a model that is accepted.
 const MAX_NAME_LEN: usize = 200;
 
 /// A provider of models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Provider {
-    /// OpenAI, and every server that speaks its protocol.
+    /// OpenAI, and every compatible server.
     OpenAi,
     /// Anthropic.
     Anthropic,
@@ -33,7 +33,7 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// All of them, in the order in which they are documented.
+    /// All providers, in the order of the documentation.
     pub const ALL: [Self; 9] = [
         Self::OpenAi,
         Self::Anthropic,
@@ -46,7 +46,7 @@ impl Provider {
         Self::Offline,
     ];
 
-    /// The name as it stands in settings and answers.
+    /// The name in settings and responses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::OpenAi => "openai",
@@ -75,7 +75,7 @@ impl Provider {
         }
     }
 
-    /// The environment variable that moves the provider to another server.
+    /// The environment variable with the address of another server.
     pub fn base_url_variable(self) -> Option<&'static str> {
         match self {
             Self::OpenAi => Some("OPENAI_BASE_URL"),
@@ -90,8 +90,8 @@ impl Provider {
         }
     }
 
-    /// Whether the provider's own server wants a key. (A server that merely speaks OpenAI's
-    /// protocol may do without: see [`LlmClient::configured`](crate::LlmClient::configured).)
+    /// Whether the provider's own server requires a key. (A compatible server may not: see
+    /// [`LlmClient::configured`](crate::LlmClient::configured).)
     pub fn needs_key(self) -> bool {
         self.key_variable().is_some()
     }
@@ -122,7 +122,7 @@ impl FromStr for Provider {
 /// A model of a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ModelRef {
-    /// Who offers it.
+    /// The provider.
     pub provider: Provider,
     /// The provider's own name for it.
     pub name: String,
@@ -137,13 +137,13 @@ impl ModelRef {
     /// Reads `model` or `provider/model` (docs/CONFIGURATION.md, `LLM_PROVIDER`): a first part
     /// that names a known provider is the provider, anything else belongs to the model's name.
     ///
-    /// OpenRouter's own names look like `openai/gpt-4o`, so where it is the default the whole text
-    /// is its name, and `provider:model` leaves it. Elsewhere a colon belongs to the name, as in
-    /// Ollama's `mistral:7b`.
+    /// OpenRouter's own names look like `openai/gpt-4o`, so where it is the default provider the whole
+    /// text is the name, and `provider:model` selects another provider. Elsewhere a colon belongs to
+    /// the name, as in Ollama's `mistral:7b`.
     ///
     /// # Errors
-    /// When the name is empty, or holds what no name of a model holds. (Names become part of an
-    /// address at some providers, and callers of the daemon may choose one.)
+    /// When the name is empty or contains characters that no model name has. (Names become part of a
+    /// URL at some providers, and callers of the daemon may choose one.)
     pub fn parse(text: &str, default_provider: Provider) -> Result<Self, ModelError> {
         let text = text.trim();
         let separator = if default_provider == Provider::OpenRouter { ':' } else { '/' };
@@ -167,31 +167,31 @@ impl fmt::Display for ModelRef {
     }
 }
 
-/// Whether a name can stand in an address and a log line and means itself there.
+/// Whether a name is safe in a URL and in a log line.
 fn is_plausible(name: &str) -> bool {
     name.len() <= MAX_NAME_LEN
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:/@+~".contains(&b))
         && name.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
 }
 
-/// Why a text names no model.
+/// Why a text is not a model name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
     /// There is no name, or only a provider.
-    #[error("the name of the model is empty")]
+    #[error("the model name is empty")]
     Empty,
-    /// The name holds characters that no model's name has.
-    #[error("'{0}' is no name of a model: letters, digits and -_.:/@+~, at most 200")]
+    /// The name contains characters that no model name has.
+    #[error("'{0}' is not a model name: it may have letters, digits and -_.:/@+~, at most 200")]
     BadName(String),
     /// No provider has this name.
     #[error(
-        "'{0}' is no provider; known are openai, anthropic, google, xai, groq, mistral, \
+        "'{0}' is not a provider; the providers are openai, anthropic, google, xai, groq, mistral, \
          openrouter, ollama and offline"
     )]
     UnknownProvider(String),
 }
 
-/// How good, and how dear, a model may be.
+/// A class of models by quality and price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
@@ -226,7 +226,7 @@ mod tests {
             ("openai/gpt-4o", OpenRouter, OpenRouter, "openai/gpt-4o"),
             ("meta-llama/llama-3:free", OpenRouter, OpenRouter, "meta-llama/llama-3:free"),
             ("openrouter/auto", OpenRouter, OpenRouter, "openrouter/auto"),
-            // … and a colon leaves it.
+            // … and a colon selects another provider.
             ("mistral:mistral-large-latest", OpenRouter, Mistral, "mistral-large-latest"),
             ("gemini:gemini-2.5-pro", OpenRouter, Google, "gemini-2.5-pro"),
         ] {

@@ -5,7 +5,7 @@ mod template;
 
 use std::time::Duration;
 
-use crate::client::CallContext;
+use crate::context::CallContext;
 use crate::event::{FinishReason, Usage};
 use crate::offline::template::Facts;
 use crate::provider::{Answer, Failure, Piece};
@@ -22,8 +22,8 @@ impl Script {
     ) -> Result<Answer, Failure> {
         let facts = Facts::new(request, call);
         let may_call = request.tool_choice == ToolChoice::Auto;
-        // Where nothing can be called, what is said together with a call would promise too much;
-        // where nobody has called anything yet, it is still the best there is.
+        // In a turn without tools, the text of a rule that calls one would promise too much, unless
+        // no tool has been called yet: then it is the best there is.
         let is_last = !may_call && facts.last_tool().is_some();
         let mut rules = self.rules().filter(|rule| !is_last || rule.call.is_empty());
         let fitting = rules.find_map(|rule| Some((rule, rule.fits(&facts)?)));
@@ -91,7 +91,7 @@ fn answer(request: &LlmRequest, text: String, tool_calls: Vec<ToolCall>) -> Answ
     Answer { message: AssistantMessage { text, tool_calls }, finish_reason, usage }
 }
 
-/// The usual estimate: four characters are a token.
+/// The common estimate: four characters are a token.
 fn tokens(chars: usize) -> u64 {
     u64::try_from(chars.div_ceil(4)).unwrap_or(u64::MAX)
 }

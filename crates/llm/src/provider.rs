@@ -1,5 +1,5 @@
-//! The providers that have a server: one try each, as pure translation between our types and the
-//! wire formats. No retries, no failover, no deadline of a call: that is `client`'s and `retry`'s.
+//! The providers that have a server: one attempt each, as pure translation between the crate's types
+//! and the wire formats. Retries, fallback and deadlines are up to `client` and `retry_policy`.
 
 mod anthropic;
 mod body;
@@ -10,7 +10,6 @@ pub(crate) mod fuzzing;
 mod gemini;
 mod quirks;
 mod responses;
-mod retry_after;
 mod schema;
 mod target;
 mod wire;
@@ -31,14 +30,15 @@ use crate::settings::{LlmConfigError, LlmSettings, Timeouts};
 
 use body::Events;
 pub(crate) use failure::Failure;
-use quirks::Known;
+use quirks::LearnedQuirks;
 use target::Target;
-use wire::{Reader, Told};
+use wire::{Delta, Reader};
 
-/// How long the rest of an answer that has ended may take before its connection is given up.
-const TAIL: Duration = Duration::from_secs(1);
+/// How long to wait for the end of a response after its answer is complete, so that the connection can
+/// be reused.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A whole answer, before the client writes down who gave it.
+/// An answer, before the client adds model and provider.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) message: AssistantMessage,
@@ -51,7 +51,7 @@ pub(crate) struct Answer {
 pub(crate) enum Piece {
     /// More text; never empty.
     Text(String),
-    /// The end, with all of it.
+    /// The end, with the whole answer.
     Done(Box<Answer>),
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Network {
     http: reqwest::Client,
     targets: HashMap<Provider, Target>,
     timeouts: Timeouts,
-    known: Known,
+    quirks: LearnedQuirks,
 }
 
 impl Network {
@@ -76,15 +76,20 @@ impl Network {
                 targets.insert(provider, target);
             }
         }
-        Ok(Self { http, targets, timeouts: settings.timeouts.clone(), known: Known::default() })
+        Ok(Self {
+            http,
+            targets,
+            timeouts: settings.timeouts.clone(),
+            quirks: LearnedQuirks::default(),
+        })
     }
 
-    /// Whether a provider can be asked: it has the key that it needs.
+    /// Whether a provider has the key that it needs.
     pub(crate) fn has_key(&self, provider: Provider) -> bool {
         self.targets.get(&provider).is_some_and(|target| target.missing_key().is_none())
     }
 
-    /// One try for a whole answer.
+    /// One attempt for a whole answer.
     pub(crate) async fn complete(
         &self,
         model: &ModelRef,
@@ -94,13 +99,13 @@ impl Network {
         let target = self.target(model.provider)?;
         let read = async {
             let response = self.open(target, model, request, traceparent, false).await?;
-            let bytes = body::whole(response, &self.timeouts).await?;
-            target.whole(&read_json(&bytes)?)
+            let bytes = body::read_all(response, &self.timeouts).await?;
+            target.parse(&read_json(&bytes)?)
         };
         read.await.map_err(|failure| target.scrub(failure))
     }
 
-    /// One try for a streamed answer.
+    /// One attempt for a streamed answer.
     pub(crate) async fn stream(
         &self,
         model: &ModelRef,
@@ -116,10 +121,10 @@ impl Network {
                 reader: target.reader(),
                 target: target.clone(),
             };
-            if body::is_whole(&response) {
-                // The server does not stream, or what answers is no such server.
-                let bytes = body::whole(response, &self.timeouts).await?;
-                let answer = target.whole(&read_json(&bytes)?)?;
+            if body::is_not_streamed(&response) {
+                // The server does not support streaming, or is something else.
+                let bytes = body::read_all(response, &self.timeouts).await?;
+                let answer = target.parse(&read_json(&bytes)?)?;
                 live.whole = vec![Piece::Done(Box::new(answer.clone()))];
                 if !answer.message.text.is_empty() {
                     live.whole.push(Piece::Text(answer.message.text));
@@ -132,8 +137,8 @@ impl Network {
         opened.await.map_err(|failure: Failure| target.scrub(failure))
     }
 
-    /// Asks, until an answer begins that is no refusal; once more where the refusal says what part
-    /// of the request the model does not take.
+    /// Sends the request until a response succeeds; repeats it when the model rejects a parameter that
+    /// can be omitted.
     async fn open(
         &self,
         target: &Target,
@@ -143,22 +148,22 @@ impl Network {
         stream: bool,
     ) -> Result<Response, Failure> {
         loop {
-            let body = target.body(model, request, &self.known.of(model), stream);
+            let body = target.body(model, request, &self.quirks.of(model), stream);
             let url = target.url(&model.name, stream);
             let headers = headers(target, traceparent, stream);
-            let asked = self.http.post(url).headers(headers).body(body).send();
+            let sending = self.http.post(url).headers(headers).body(body).send();
             let limit = self.timeouts.first_byte;
-            let response = timeout(limit, asked)
+            let response = timeout(limit, sending)
                 .await
-                .map_err(|_| body::too_slow(limit))?
+                .map_err(|_| body::timed_out(limit))?
                 .map_err(|error| Failure::of_reqwest(&error))?;
             if response.status().is_success() {
                 return Ok(response);
             }
             let (status, headers) = (response.status(), response.headers().clone());
-            let text = body::beginning(response, &self.timeouts).await;
+            let text = body::read_error(response, &self.timeouts).await;
             let failure = Failure::of_response(model.provider, status, &headers, &text);
-            if !self.known.learn(model, request, &failure) {
+            if !self.quirks.learn(model, request, &failure) {
                 return Err(failure);
             }
         }
@@ -177,7 +182,7 @@ impl Network {
 
 fn read_json(bytes: &[u8]) -> Result<Value, Failure> {
     serde_json::from_slice(bytes)
-        .map_err(|_| Failure::bad_answer("the answer is no JSON, or only a part of it"))
+        .map_err(|_| Failure::bad_answer("the answer is not JSON, or incomplete"))
 }
 
 fn headers(target: &Target, traceparent: Option<&str>, stream: bool) -> HeaderMap {
@@ -185,18 +190,18 @@ fn headers(target: &Target, traceparent: Option<&str>, stream: bool) -> HeaderMa
     let accepted = if stream { "text/event-stream" } else { "application/json" };
     headers.insert(ACCEPT, HeaderValue::from_static(accepted));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    // Only a value that may stand in a header is one.
+    // An invalid value is left out.
     if let Some(value) = traceparent.and_then(|value| HeaderValue::from_str(value).ok()) {
         headers.insert("traceparent", value);
     }
     headers
 }
 
-/// An answer that is coming in. Dropping it drops the connection.
+/// A streamed answer. Dropping it closes the connection.
 pub(crate) struct LiveStream {
-    /// `None` once the answer has ended, or when it came as a whole.
+    /// `None` once the answer is complete, or if it was not streamed.
     events: Option<Events>,
-    /// The pieces of an answer that came as a whole, the next one last.
+    /// The pieces of an answer that was not streamed, the next one last.
     whole: Vec<Piece>,
     reader: Box<dyn Reader>,
     target: Target,
@@ -214,50 +219,50 @@ impl LiveStream {
         }
         let Some(events) = &mut self.events else { return Err(Failure::cut_off()) };
         while let Some(event) = events.next().await {
-            let told = match event?.data.as_deref().map(str::trim) {
-                None | Some("") => Told::Nothing,
-                Some("[DONE]") => self.reader.done_mark(),
-                Some(data) => match self.reader.words(data) {
-                    Some(told) => told,
+            let delta = match event?.data.as_deref().map(str::trim) {
+                None | Some("") => Delta::Nothing,
+                Some("[DONE]") => self.reader.done(),
+                Some(data) => match self.reader.text_delta(data) {
+                    Some(delta) => delta,
                     None => {
                         let event: Value = serde_json::from_str(data).map_err(|_| {
-                            Failure::bad_answer("an event of the stream is no JSON")
+                            Failure::bad_answer("an event of the stream is not JSON")
                         })?;
                         self.reader.event(&event)?
                     }
                 },
             };
-            match told {
-                Told::Nothing => {}
-                Told::Text(text) => return Ok(Piece::Text(text)),
-                Told::End => {
-                    self.let_go();
+            match delta {
+                Delta::Nothing => {}
+                Delta::Text(text) => return Ok(Piece::Text(text)),
+                Delta::End => {
+                    self.release_connection();
                     return Ok(Piece::Done(Box::new(self.reader.answer())));
                 }
             }
         }
-        if !self.reader.is_whole() {
+        if !self.reader.is_complete() {
             return Err(Failure::cut_off());
         }
         self.events = None;
         Ok(Piece::Done(Box::new(self.reader.answer())))
     }
 
-    /// The answer is whole; its connection serves the next one only when it has been read to its
-    /// very end, which mostly has arrived already.
-    fn let_go(&mut self) {
+    /// Reads the response to its end, which has mostly arrived already: only then can the connection be
+    /// reused.
+    fn release_connection(&mut self) {
         let Some(mut events) = self.events.take() else { return };
         if let Some(None) = events.next().now_or_never() {
             return;
         }
         let _detached = tokio::spawn(async move {
-            timeout(TAIL, async { while let Some(Ok(_)) = events.next().await {} }).await
+            timeout(DRAIN_TIMEOUT, async { while let Some(Ok(_)) = events.next().await {} }).await
         });
     }
 }
 
-/// Tools that may not be called are still sent where the conversation has used them: some providers
-/// refuse such a conversation otherwise.
+/// Whether tools are sent: also when they may not be called, if the conversation has used them,
+/// because some providers reject it otherwise.
 fn sends_tools(request: &LlmRequest) -> bool {
     let used = || request.messages.iter().any(|message| matches!(message, Message::Tool { .. }));
     !request.tools.is_empty() && (request.tool_choice == ToolChoice::Auto || used())

@@ -1,5 +1,5 @@
-//! What is asked of a model: messages, tools, limits. Plain data, and serialisable, so that a run
-//! can be written down and taken up elsewhere.
+//! A request to a model: messages, tools, limits. Plain data and serialisable, so that a run can be
+//! stored and resumed elsewhere.
 
 use std::fmt;
 use std::ops::Deref;
@@ -13,7 +13,7 @@ use crate::model::ModelRef;
 /// One call of a model.
 #[derive(Debug, Clone)]
 pub struct LlmRequest {
-    /// The model to ask first; the client's fallback stands behind it.
+    /// The model to call first, before the client's fallback.
     pub model: ModelRef,
     /// The conversation, oldest first.
     pub messages: Vec<Message>,
@@ -21,15 +21,15 @@ pub struct LlmRequest {
     pub tools: ToolList,
     /// Whether it may call them in this turn.
     pub tool_choice: ToolChoice,
-    /// The most tokens the answer may have; the provider's own limit when absent.
+    /// The most tokens of the answer; the provider's own limit when `None`.
     pub max_output_tokens: Option<u32>,
-    /// 0 to 2; the provider's own default when absent.
+    /// 0 to 2; the provider's default when `None`.
     pub temperature: Option<f64>,
-    /// The answer must be JSON of this schema, where the provider can be held to one.
+    /// The answer must be JSON of this schema, where the provider supports that.
     pub response_schema: Option<ResponseSchema>,
 }
 
-/// A JSON Schema for the answer, and the name under which the provider gets it.
+/// A JSON Schema for the answer, and its name for the provider.
 #[derive(Debug, Clone)]
 pub struct ResponseSchema {
     /// A short name: letters, digits, `_`, `-`.
@@ -41,42 +41,42 @@ pub struct ResponseSchema {
 /// Whether the model may call tools in a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ToolChoice {
-    /// As it likes.
+    /// The model decides.
     #[default]
     Auto,
-    /// Not in this turn. The tools are still sent where earlier turns of the conversation used
-    /// them, because some providers refuse such a conversation otherwise.
+    /// No calls in this turn. The tools are still sent where earlier turns of the conversation used
+    /// them, because some providers reject such a conversation otherwise.
     None,
 }
 
-/// Tools that go with many calls: what is computed of them is computed once.
+/// The tools of many calls, shared: their size and JSON are computed once.
 #[derive(Clone, Default)]
-pub struct ToolList(Arc<Listed>);
+pub struct ToolList(Arc<Inner>);
 
 #[derive(Default)]
-struct Listed {
+struct Inner {
     specs: Box<[ToolSpec]>,
     size: OnceLock<u64>,
-    /// As JSON, in each form that was asked for so far.
-    written: Mutex<Vec<(ToolForm, Arc<str>)>>,
+    /// As JSON, in each form that was needed so far.
+    serialized: Mutex<Vec<(ToolForm, Arc<str>)>>,
 }
 
-/// The form in which a kind of provider takes tools, and whether schemas are to be plain.
+/// The protocol that the tools are written for, and whether their schemas are to be plain.
 pub(crate) type ToolForm = (&'static str, bool);
 
 impl ToolList {
-    /// How large they are for the model, by the caller's measure, which must be the same each time.
+    /// Their size for the model, by the caller's measure, which must be the same each time.
     pub fn size(&self, measure: impl FnOnce(&[ToolSpec]) -> u64) -> u64 {
         *self.0.size.get_or_init(|| measure(&self.0.specs))
     }
 
-    /// As JSON in a provider's form.
-    pub(crate) fn written(
+    /// As JSON in the form of a protocol.
+    pub(crate) fn serialized(
         &self,
         form: ToolForm,
         write: impl FnOnce(&[ToolSpec]) -> Value,
     ) -> Arc<str> {
-        let mut all = self.0.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.serialized.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, text)) = all.iter().find(|(known, _)| *known == form) {
             return Arc::clone(text);
         }
@@ -88,7 +88,7 @@ impl ToolList {
 
 impl From<Vec<ToolSpec>> for ToolList {
     fn from(specs: Vec<ToolSpec>) -> Self {
-        Self(Arc::new(Listed { specs: specs.into(), ..Listed::default() }))
+        Self(Arc::new(Inner { specs: specs.into(), ..Inner::default() }))
     }
 }
 
@@ -106,10 +106,10 @@ impl fmt::Debug for ToolList {
     }
 }
 
-/// A tool as the model sees it.
+/// A tool, as described to the model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ToolSpec {
-    /// `[A-Za-z0-9_-]{1,64}`, the form that all providers take.
+    /// `[A-Za-z0-9_-]{1,64}`, which all providers accept.
     pub name: String,
     /// What it does, for the model.
     pub description: String,
@@ -121,24 +121,24 @@ pub struct ToolSpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "role", rename_all = "snake_case")]
 pub enum Message {
-    /// Instructions. The first ones are the system prompt; one further down keeps its place where
-    /// the provider allows it.
+    /// Instructions. The first ones are the system prompt; a later one keeps its place where the
+    /// provider allows it.
     System {
         /// The text.
         content: String,
     },
-    /// What the person said.
+    /// A message of the user.
     User {
         /// The text.
         content: String,
     },
-    /// What the model answered.
+    /// A turn of the model.
     Assistant(AssistantMessage),
-    /// What a tool answered.
+    /// The result of a tool call.
     Tool {
         /// The id of the call.
         call_id: String,
-        /// The tool's name, for providers that want it again.
+        /// The tool's name, for providers that require it here.
         name: String,
         /// The result, as text for the model.
         content: String,
@@ -173,17 +173,17 @@ pub struct AssistantMessage {
     pub tool_calls: Vec<ToolCall>,
 }
 
-/// A tool call that a model asks for.
+/// A tool call that a model makes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ToolCall {
-    /// The provider's id, or one made by the client where the provider gives none.
+    /// The provider's id, or a generated one where the provider sends none.
     pub id: String,
     /// The tool's name, as the model wrote it.
     pub name: String,
-    /// The arguments. Text that was not JSON is kept as a JSON string, so that the caller can tell
-    /// the model what was wrong with it.
+    /// The arguments. Text that is not JSON is kept as a JSON string, so that the caller can tell the
+    /// model what is wrong with it.
     pub arguments: Value,
-    /// What the provider wants to see again with the result (such as a thought signature).
+    /// Provider data to send back with the result, such as a thought signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_state: Option<Value>,
 }

@@ -1,4 +1,4 @@
-//! What the client must be told: models, servers, keys, and how patient it is.
+//! Settings of the client: models, servers, keys, retries and timeouts.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -8,35 +8,35 @@ use secrecy::SecretString;
 
 use crate::model::{ModelRef, Provider};
 
-/// Everything that an [`LlmClient`](crate::LlmClient) needs to know.
+/// The settings of an [`LlmClient`](crate::LlmClient).
 #[derive(Debug, Clone)]
 pub struct LlmSettings {
     /// The model of the default tier.
     pub default: ModelRef,
-    /// The model of the cheap tier; the default's when absent.
+    /// The model of the cheap tier; the default model when `None`.
     pub cheap: Option<ModelRef>,
-    /// The model of the best tier; the default's when absent.
+    /// The model of the best tier; the default model when `None`.
     pub best: Option<ModelRef>,
-    /// The model to ask when the one that was asked for cannot answer.
+    /// The fallback model, called when the requested one fails.
     pub fallback: Option<ModelRef>,
-    /// Which of OpenAI's two protocols is spoken with it.
+    /// Which of OpenAI's two protocols is used with it.
     pub openai_api: OpenAiApi,
-    /// Servers and keys; a provider that is missing has its own server and no key.
+    /// Servers and keys; a provider that is not listed has its default server and no key.
     pub endpoints: HashMap<Provider, Endpoint>,
     /// Retries.
     pub retry: RetrySettings,
-    /// Time limits.
+    /// Timeouts.
     pub timeouts: Timeouts,
-    /// The script of the offline provider; the built-in one when absent.
+    /// The script of the offline provider; the built-in one when `None`.
     pub offline_script: Option<PathBuf>,
-    /// Where each exchange is written down.
+    /// The folder to record each exchange to.
     pub record_dir: Option<PathBuf>,
-    /// Where answers come from instead of from providers.
+    /// The folder to replay recorded answers from, instead of calling providers.
     pub replay_dir: Option<PathBuf>,
 }
 
 impl LlmSettings {
-    /// One model, and defaults for the rest.
+    /// Settings with one model, and defaults for the rest.
     pub fn new(default: ModelRef) -> Self {
         Self {
             default,
@@ -57,7 +57,7 @@ impl LlmSettings {
 /// OpenAI's protocols (`OPENAI_API`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OpenAiApi {
-    /// Chat Completions, which every compatible server speaks too.
+    /// Chat Completions, which every compatible server supports.
     #[default]
     Chat,
     /// Responses.
@@ -68,22 +68,22 @@ pub enum OpenAiApi {
 #[derive(Debug, Clone, Default)]
 pub struct Endpoint {
     /// The address as the provider's own SDK takes it: OpenAI-style ones end in `/v1`, Anthropic's
-    /// and Gemini's do not. The provider's own server when absent.
+    /// and Gemini's do not. The provider's default server when `None`.
     pub base_url: Option<String>,
-    /// The key.
+    /// The API key.
     pub api_key: Option<SecretString>,
 }
 
-/// When and how often a call is tried again (docs/RUNS.md, "LLM calls").
+/// When and how often a failed call is retried (docs/RUNS.md, "LLM calls").
 #[derive(Debug, Clone)]
 pub struct RetrySettings {
-    /// Tries altogether, the first included; at least 1.
+    /// Attempts in all, at least 1.
     pub attempts: u32,
-    /// The wait before the second try; it doubles from there.
+    /// The delay before the second attempt; doubles with each further one.
     pub delay: Duration,
-    /// The longest wait of the client's own choice. (A provider's `Retry-After` may be longer.)
+    /// The longest delay of the backoff. (A provider's `Retry-After` may be longer.)
     pub max_delay: Duration,
-    /// By which fraction of itself a wait may be shorter or longer, 0 to 1.
+    /// The jitter: by which fraction of itself a delay may be shorter or longer, 0 to 1.
     pub jitter: f64,
 }
 
@@ -98,14 +98,14 @@ impl Default for RetrySettings {
     }
 }
 
-/// Time limits of one try. The limit on the connection is the HTTP client's own.
+/// Timeouts of one attempt. The connect timeout is the HTTP client's own.
 #[derive(Debug, Clone)]
 pub struct Timeouts {
-    /// From the request to the first byte of the answer's body.
+    /// From sending the request to the first byte of the response's body.
     pub first_byte: Duration,
-    /// Silence between two pieces of the answer.
+    /// The longest pause between two chunks of the response.
     pub idle: Duration,
-    /// All waits between the tries of one call together.
+    /// The limit of the sum of all delays between the attempts of one call.
     pub waits_total: Duration,
 }
 
@@ -119,33 +119,33 @@ impl Default for Timeouts {
     }
 }
 
-/// A setting that no client can be built from.
+/// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LlmConfigError {
-    /// An address is none.
-    #[error("{variable} is no http or https address: {reason}")]
+    /// An address is not valid.
+    #[error("{variable} is not an http or https address: {reason}")]
     BaseUrl {
-        /// The variable that holds it.
+        /// The environment variable.
         variable: &'static str,
-        /// What is wrong. Never the address, which may hold a password.
+        /// What is wrong. Never the address, which may contain a password.
         reason: String,
     },
-    /// A key holds characters that no HTTP header may have.
-    #[error("{variable} holds characters that no key has (a line break, perhaps)")]
+    /// A key contains characters that no HTTP header may have.
+    #[error("{variable} contains characters that an API key cannot have (perhaps a line break)")]
     Key {
-        /// The variable that holds it.
+        /// The environment variable.
         variable: &'static str,
     },
     /// The offline script cannot be used.
     #[error("LLM_OFFLINE_SCRIPT: {0}")]
     OfflineScript(String),
-    /// A folder of recorded answers cannot be used.
+    /// The folder of recorded answers cannot be used.
     #[error("{0}")]
     Recordings(String),
-    /// Answers can be recorded or replayed, not both.
-    #[error("LLM_RECORD_DIR and LLM_REPLAY_DIR are both set; leave one out")]
+    /// Answers are either recorded or replayed.
+    #[error("LLM_RECORD_DIR and LLM_REPLAY_DIR are both set; set only one of them")]
     RecordAndReplay,
-    /// The built-in table of models cannot be read, which is a fault of the program.
+    /// The built-in table of models cannot be read, which is a bug.
     #[error("the built-in table of models cannot be read: {0}")]
     Catalog(String),
 }

@@ -1,169 +1,65 @@
-//! The HTTP side of the contract: one way out, with one place for retries and limits.
+//! The clients of the contract: as an agent, and as one of the internal programs.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable};
-use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use http::HeaderValue;
+use secrecy::SecretString;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::error::McError;
-use crate::raw::RawResponse;
+use crate::backend::Backend;
+use crate::caller::{Caller, Identity};
 use crate::token::AgentAuth;
 
-pub use crate::tasks::TaskQuery;
+pub use crate::retry_policy::RetryPolicy;
+pub use crate::types::TaskQuery;
 
-/// From how many bytes on a token is looked for in answers: a shorter one is a word that an answer
-/// may hold by chance.
-const SECRET_LEN: usize = 16;
-
-/// What stands where an answer repeats a token.
-const HIDDEN: &[u8] = b"[token]";
-
-/// How long one attempt may take.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The longest `Retry-After` that is waited for; a longer one is the caller's to deal with.
-const MAX_WAIT: Duration = Duration::from_secs(5);
-
-/// The largest answer of a contract endpoint that is read.
-const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
-
-/// The form of nearly all bodies.
-const JSON: &str = "application/json";
-
-/// The header of an agent call.
-const AGENT_TOKEN: HeaderName = HeaderName::from_static("x-agent-token");
-
-/// The header of an internal call.
-const INTERNAL_TOKEN: HeaderName = HeaderName::from_static("x-internal-token");
-
-/// The header that says for whom an internal call is made.
-const ON_BEHALF_OF: HeaderName = HeaderName::from_static("x-on-behalf-of");
-
-/// The header that makes an update or another endpoint's write repeatable.
-pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-
-/// The header of the caller's trace (W3C Trace Context).
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-
-/// The header that says under which lease of a session a write is made.
-const SESSION_FENCE: HeaderName = HeaderName::from_static("x-session-fence");
-
-/// How often and how patiently a call is repeated.
-#[derive(Debug, Clone, Copy)]
-pub struct RetryPolicy {
-    /// Attempts in all, at least 1.
-    pub attempts: usize,
-    /// Before the second attempt; doubles with each further one.
-    pub delay: Duration,
-    /// The longest wait between two attempts.
-    pub max_delay: Duration,
-    /// Whether waits are spread by chance.
-    pub jitter: bool,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            attempts: 3,
-            delay: Duration::from_millis(250),
-            max_delay: Duration::from_secs(5),
-            jitter: true,
-        }
-    }
-}
-
-/// A backend. Cheap to clone.
+/// A client of one backend. Cheap to clone; all clones share connections.
 #[derive(Debug, Clone)]
 pub struct McClient {
-    base_url: Arc<str>,
-    /// The same, read once; `None` when it is no URL, which each call then says.
-    base: Option<Arc<Url>>,
-    http: reqwest::Client,
-    retry: RetryPolicy,
+    backend: Backend,
 }
 
 impl McClient {
-    /// A client of the backend at `base_url`, whose path, if it has one, is kept as a prefix.
+    /// A client of the backend at `base_url`; its path, if any, is kept as a prefix.
     pub fn new(base_url: &str, http: reqwest::Client, retry: RetryPolicy) -> Self {
         let base_url = base_url.trim_end_matches('/');
         let base = Url::parse(base_url).ok().filter(|url| !url.cannot_be_a_base()).map(Arc::new);
-        Self { base_url: base_url.into(), base, http, retry }
+        Self { backend: Backend { base_url: base_url.into(), base, http, retry } }
     }
 
-    /// Where a call goes.
-    fn url(&self, path_and_query: &str) -> Result<Url, McError> {
-        let Some(base) = &self.base else {
-            return Err(McError::Unreachable { cause: "its address is no URL".to_owned() });
-        };
-        let (path, query) = match path_and_query.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (path_and_query, None),
-        };
-        let mut url = Url::clone(base);
-        match base.path().trim_end_matches('/') {
-            "" => url.set_path(path),
-            prefix => url.set_path(&[prefix, path].concat()),
-        }
-        url.set_query(query);
-        Ok(url)
-    }
-
-    /// Where the backend is.
+    /// The address of the backend.
     pub fn base_url(&self) -> &str {
-        &self.base_url
+        &self.backend.base_url
     }
 
-    /// The backend as an agent sees it: one user, one role.
+    /// A client that acts as one agent of one user.
     pub fn agent(&self, auth: Arc<AgentAuth>) -> AgentClient {
-        AgentClient {
-            caller: Caller {
-                client: self.clone(),
-                identity: Identity::Agent(auth),
-                traceparent: None,
-                deadline: None,
-                fence: None,
-            },
-        }
+        AgentClient { caller: Caller::new(self.backend.clone(), Identity::Agent(auth)) }
     }
 
-    /// The backend as the dispatcher sees it.
+    /// A client with the internal token, as the dispatcher uses it.
     pub fn internal(&self, token: SecretString) -> InternalClient {
         let identity = Identity::Internal { token, on_behalf_of: None };
-        InternalClient {
-            caller: Caller {
-                client: self.clone(),
-                identity,
-                traceparent: None,
-                deadline: None,
-                fence: None,
-            },
-        }
+        InternalClient { caller: Caller::new(self.backend.clone(), identity) }
     }
 }
 
-/// Calls made with an agent token.
+/// Calls with an agent token.
 #[derive(Debug, Clone)]
 pub struct AgentClient {
     pub(crate) caller: Caller,
 }
 
 impl AgentClient {
-    /// All calls carry this `traceparent`.
+    /// Sends this `traceparent` with every call.
     #[must_use]
     pub fn with_trace(mut self, traceparent: &str) -> Self {
         self.caller.traceparent = HeaderValue::from_str(traceparent).ok();
         self
     }
 
-    /// No call, with its waits, goes on after this moment.
+    /// Sets the deadline of all calls, retries included.
     #[must_use]
     pub fn with_deadline(mut self, deadline: Instant) -> Self {
         self.caller.deadline = Some(deadline);
@@ -171,14 +67,14 @@ impl AgentClient {
     }
 }
 
-/// Calls made with the internal token.
+/// Calls with the internal token.
 #[derive(Debug, Clone)]
 pub struct InternalClient {
     pub(crate) caller: Caller,
 }
 
 impl InternalClient {
-    /// The same, acting for a person.
+    /// The same, on behalf of a user.
     #[must_use]
     pub fn on_behalf_of(mut self, user_id: &str) -> Self {
         if let Identity::Internal { on_behalf_of, .. } = &mut self.caller.identity {
@@ -186,321 +82,4 @@ impl InternalClient {
         }
         self
     }
-}
-
-#[derive(Debug, Clone)]
-enum Identity {
-    Agent(Arc<AgentAuth>),
-    Internal { token: SecretString, on_behalf_of: Option<String> },
-}
-
-/// Who calls, with the limits of this series of calls.
-#[derive(Debug, Clone)]
-pub(crate) struct Caller {
-    client: McClient,
-    identity: Identity,
-    traceparent: Option<HeaderValue>,
-    deadline: Option<Instant>,
-    /// Goes with every write.
-    pub(crate) fence: Option<HeaderValue>,
-}
-
-/// One call, before it is sent.
-#[derive(Debug)]
-pub(crate) struct Call {
-    pub(crate) method: Method,
-    path_and_query: String,
-    headers: HeaderMap,
-    pub(crate) body: Option<Bytes>,
-    /// The form of the body.
-    pub(crate) content_type: &'static str,
-    /// Whether a second attempt does no harm.
-    pub(crate) repeatable: bool,
-    pub(crate) max_bytes: usize,
-    pub(crate) cut_long_answer: bool,
-    /// The form of the answer.
-    accept: &'static str,
-}
-
-impl Call {
-    /// A call of this path; reads, `PUT` and `DELETE` are repeatable by nature.
-    pub(crate) fn new(method: Method, path_and_query: &str) -> Self {
-        let repeatable = matches!(method, Method::GET | Method::PUT | Method::DELETE);
-        Self {
-            method,
-            path_and_query: path_and_query.to_owned(),
-            headers: HeaderMap::new(),
-            body: None,
-            content_type: JSON,
-            repeatable,
-            max_bytes: MAX_ANSWER_BYTES,
-            cut_long_answer: false,
-            accept: JSON,
-        }
-    }
-
-    /// Wants the answer in another form than JSON.
-    pub(crate) fn accept(mut self, accept: &'static str) -> Self {
-        self.accept = accept;
-        self
-    }
-
-    pub(crate) fn get(path_and_query: &str) -> Self {
-        Self::new(Method::GET, path_and_query)
-    }
-
-    /// A create: repeatable when it carries an idempotency key.
-    pub(crate) fn create(
-        path: &str,
-        body: &impl Serialize,
-        key: Option<&str>,
-    ) -> Result<Self, McError> {
-        let mut call = Self::new(Method::POST, path).json(body)?;
-        call.repeatable = key.is_some();
-        Ok(call)
-    }
-
-    pub(crate) fn json(mut self, body: &impl Serialize) -> Result<Self, McError> {
-        let bytes = serde_json::to_vec(body)
-            .map_err(|error| McError::BadAnswer { cause: format!("request as JSON: {error}") })?;
-        self.body = Some(bytes.into());
-        Ok(self)
-    }
-
-    pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Result<Self, McError> {
-        let value = HeaderValue::from_str(value)
-            .map_err(|error| McError::BadAnswer { cause: format!("header {name}: {error}") })?;
-        self.headers.insert(name, value);
-        Ok(self)
-    }
-
-    /// Says that a second attempt does no harm.
-    pub(crate) fn repeatable(mut self) -> Self {
-        self.repeatable = true;
-        self
-    }
-}
-
-/// A failed attempt, with the answer where there was one.
-pub(crate) struct Failure {
-    pub(crate) error: McError,
-    pub(crate) answer: Option<RawResponse>,
-}
-
-impl From<McError> for Failure {
-    fn from(error: McError) -> Self {
-        Self { error, answer: None }
-    }
-}
-
-impl Caller {
-    /// Sends a call and reads its answer as JSON.
-    pub(crate) async fn fetch<T: DeserializeOwned>(&self, call: Call) -> Result<T, McError> {
-        let answer = self.answer(&call).await.map_err(|failure| failure.error)?;
-        if answer.truncated {
-            return Err(McError::BadAnswer { cause: "it is too long".to_owned() });
-        }
-        serde_json::from_slice(&answer.body)
-            .map_err(|error| McError::BadAnswer { cause: error.to_string() })
-    }
-
-    /// Sends a call whose answer's body does not matter.
-    pub(crate) async fn send(&self, call: Call) -> Result<(), McError> {
-        self.answer(&call).await.map(drop).map_err(|failure| failure.error)
-    }
-
-    /// The attempts, until one succeeds or no further one is worth while. On the heap, so that what
-    /// waits for something else does not carry the room for it.
-    pub(crate) async fn answer(&self, call: &Call) -> Result<RawResponse, Failure> {
-        Box::pin(self.attempts(call)).await
-    }
-
-    async fn attempts(&self, call: &Call) -> Result<RawResponse, Failure> {
-        let policy = self.client.retry;
-        let mut backoff = ExponentialBuilder::default()
-            .with_min_delay(policy.delay)
-            .with_max_delay(policy.max_delay)
-            .with_max_times(policy.attempts.saturating_sub(1));
-        if policy.jitter {
-            backoff = backoff.with_jitter();
-        }
-        let attempt = || self.attempt(call);
-        attempt
-            .retry(backoff)
-            .when(|failure| call.repeatable && failure.error.is_retryable())
-            .adjust(|failure, wait| {
-                let wait = failure.error.retry_after().unwrap_or_default().max(wait?);
-                let too_late =
-                    self.deadline.is_some_and(|deadline| Instant::now() + wait >= deadline);
-                (wait <= MAX_WAIT.max(policy.max_delay) && !too_late).then_some(wait)
-            })
-            .notify(|failure, wait| {
-                tracing::info!(
-                    method = %call.method,
-                    path = path_only(&call.path_and_query),
-                    error = %failure.error,
-                    wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-                    "backend call failed, trying again"
-                );
-            })
-            .await
-    }
-
-    async fn attempt(&self, call: &Call) -> Result<RawResponse, Failure> {
-        let deadline = Instant::now() + ATTEMPT_TIMEOUT;
-        let deadline = self.deadline.map_or(deadline, |own| own.min(deadline));
-        let answer = match tokio::time::timeout_at(deadline, self.exchange(call)).await {
-            Ok(answer) => answer?,
-            Err(_) => return Err(McError::Timeout.into()),
-        };
-        if (200..300).contains(&answer.status) {
-            return Ok(answer);
-        }
-        let error = McError::of_answer(answer.status, &answer.headers, &answer.body);
-        Err(Failure { error, answer: Some(answer) })
-    }
-
-    /// How often and how patiently calls are repeated.
-    pub(crate) fn retry_policy(&self) -> RetryPolicy {
-        self.client.retry
-    }
-
-    /// Sends a call, once, whose answer is read as it comes and may go on for ever.
-    pub(crate) async fn stream(&self, call: &Call) -> Result<reqwest::Response, McError> {
-        let request = self.request(call)?;
-        let begin = async {
-            let response = request.send().await.map_err(|error| unreachable_by(&error))?;
-            let status = response.status();
-            if status.is_success() {
-                return Ok(response);
-            }
-            let headers = response.headers().clone();
-            let (body, _) = read_body(response, call).await?;
-            let body = self.without_proof(body);
-            Err(McError::of_answer(status.as_u16(), &headers, &body))
-        };
-        tokio::time::timeout(ATTEMPT_TIMEOUT, begin).await.unwrap_or(Err(McError::Timeout))
-    }
-
-    async fn exchange(&self, call: &Call) -> Result<RawResponse, McError> {
-        let response = self.request(call)?.send().await.map_err(|error| unreachable_by(&error))?;
-        let status = response.status().as_u16();
-        let headers = response.headers().clone();
-        let (body, truncated) = read_body(response, call).await?;
-        let body = self.without_proof(body);
-        Ok(RawResponse { status, headers, body, truncated })
-    }
-
-    /// An answer in which a backend repeats what it was sent, as pages for its developers do,
-    /// without the proof of who called: what is read goes on to models, logs and traces.
-    fn without_proof(&self, body: Bytes) -> Bytes {
-        let header = match &self.identity {
-            Identity::Agent(auth) => auth.header().ok(),
-            Identity::Internal { token, .. } => sensitive(token).ok(),
-        };
-        let Some(proof) = header.filter(|proof| proof.len() >= SECRET_LEN) else { return body };
-        let proof = proof.as_bytes();
-        let Some(mut at) = find(proof, &body) else { return body };
-        let mut clean = BytesMut::with_capacity(body.len());
-        let mut rest = &body[..];
-        loop {
-            clean.extend_from_slice(&rest[..at]);
-            clean.extend_from_slice(HIDDEN);
-            rest = &rest[at + proof.len()..];
-            match find(proof, rest) {
-                Some(next) => at = next,
-                None => break,
-            }
-        }
-        clean.extend_from_slice(rest);
-        clean.freeze()
-    }
-
-    /// The request of a call, with who calls.
-    fn request(&self, call: &Call) -> Result<reqwest::RequestBuilder, McError> {
-        let url = self.client.url(&call.path_and_query)?;
-        let mut request = self
-            .client
-            .http
-            .request(call.method.clone(), url)
-            .headers(call.headers.clone())
-            .header(ACCEPT, HeaderValue::from_static(call.accept));
-        match &self.identity {
-            Identity::Agent(auth) => request = request.header(AGENT_TOKEN, auth.header()?),
-            Identity::Internal { token, on_behalf_of } => {
-                request = request.header(INTERNAL_TOKEN, sensitive(token)?);
-                if let Some(user_id) = on_behalf_of {
-                    request = request.header(ON_BEHALF_OF, user_id.as_bytes());
-                }
-            }
-        }
-        if let Some(traceparent) = &self.traceparent {
-            request = request.header(TRACEPARENT, traceparent);
-        }
-        if let Some(fence) = &self.fence
-            && call.method != Method::GET
-        {
-            request = request.header(SESSION_FENCE, fence);
-        }
-        if let Some(body) = &call.body {
-            request = request
-                .header(CONTENT_TYPE, HeaderValue::from_static(call.content_type))
-                .body(body.clone());
-        }
-        Ok(request)
-    }
-}
-
-/// Where a token stands in an answer. It is hardly ever there, and a search that prepares itself for
-/// each token costs more than going from dot to dot, of which a JWT has two and most answers few.
-fn find(token: &[u8], answer: &[u8]) -> Option<usize> {
-    let mark = token.iter().position(|byte| *byte == b'.').unwrap_or_default();
-    memchr::memchr_iter(*token.get(mark)?, answer)
-        .filter_map(|at| at.checked_sub(mark))
-        .find(|at| answer[*at..].starts_with(token))
-}
-
-async fn read_body(mut response: reqwest::Response, call: &Call) -> Result<(Bytes, bool), McError> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable_by(&error))? {
-        let room = call.max_bytes - body.len();
-        if chunk.len() > room {
-            body.extend_from_slice(&chunk[..room]);
-            if !call.cut_long_answer {
-                tracing::warn!(path = path_only(&call.path_and_query), "answer is too long");
-            }
-            return Ok((body.freeze(), true));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok((body.freeze(), false))
-}
-
-fn sensitive(token: &SecretString) -> Result<HeaderValue, McError> {
-    let mut value = HeaderValue::from_str(token.expose_secret()).map_err(|_| {
-        McError::BadAnswer { cause: "INTERNAL_API_TOKEN cannot stand in a header".to_owned() }
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-/// A transport error in words, without the URL, whose query may hold a user's data.
-fn unreachable_by(error: &reqwest::Error) -> McError {
-    if error.is_timeout() {
-        return McError::Timeout;
-    }
-    let mut cause = String::new();
-    let mut source: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    while let Some(error) = source {
-        cause = error.to_string();
-        source = error.source();
-    }
-    if cause.is_empty() {
-        cause = "the connection failed".to_owned();
-    }
-    McError::Unreachable { cause }
-}
-
-fn path_only(path_and_query: &str) -> &str {
-    path_and_query.split('?').next().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The dispatcher's side: what is to be delivered, and what became of it.
+//! The dispatcher's side: undelivered notifications, and the results of their delivery.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,7 +6,8 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::client::{Call, InternalClient};
+use crate::call::Call;
+use crate::client::InternalClient;
 use crate::error::McError;
 use crate::types::{DeliverMany, Delivered, Delivery, DeliveryFailure};
 use crate::url::{path, with_query};
@@ -14,27 +15,27 @@ use crate::url::{path, with_query};
 /// The most notifications of one [`InternalClient::deliver_many`].
 pub const MAX_BATCH: usize = 1_000;
 
-/// What to ask `undelivered` for.
+/// The parameters of `undelivered`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DispatchQuery {
-    /// Sessions' users at most.
+    /// The most users.
     pub limit_users: Option<u32>,
-    /// Notifications at most.
+    /// The most notifications.
     pub limit_notifications: Option<u32>,
-    /// How long the deliveries are this caller's alone.
+    /// The lease: how long the deliveries belong to this caller alone.
     pub lease_seconds: Option<u64>,
 }
 
 /// One answer of `undelivered`.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
-    /// What can be delivered, oldest first per session.
+    /// The deliveries, oldest first per session.
     pub deliveries: Vec<Delivery>,
-    /// Items that lack an id, a user or a session, or are not of the contract's form.
+    /// The number of items without an id, a user or a session, or not of the contract's form.
     pub malformed: usize,
 }
 
-/// Remembers which verb the backend answers: older ones know only `GET`.
+/// The HTTP method that the backend supports: older ones know only `GET`.
 #[derive(Debug, Default)]
 pub struct DispatchVerb {
     use_get: AtomicBool,
@@ -51,8 +52,8 @@ impl DispatchVerb {
 }
 
 impl InternalClient {
-    /// What waits to be delivered. On 404 or 405 the other verb is tried, and remembered when it
-    /// is the one that works.
+    /// The undelivered notifications. On 404 or 405 the other HTTP method is tried, and remembered
+    /// when it works.
     pub async fn undelivered(
         &self,
         query: DispatchQuery,
@@ -88,7 +89,7 @@ impl InternalClient {
                 ("lease_seconds", query.lease_seconds.map(|n| n.to_string())),
             ],
         );
-        // Not repeated: the poll comes again by itself, and a lease may already have been given.
+        // Not retried: the next poll comes anyway, and a lease may already have been taken.
         let mut call = Call::new(method.clone(), &url);
         if method == Method::POST {
             call = call.json(&Value::Object(serde_json::Map::new()))?;
@@ -104,7 +105,7 @@ impl InternalClient {
         Ok(batch)
     }
 
-    /// Says that a notification was delivered. Repeating it is harmless.
+    /// Acknowledges a notification as delivered. Idempotent.
     pub async fn deliver(&self, id: &str, user_id: &str) -> Result<(), McError> {
         let url = with_query(
             path(&["dispatch", "notifications", id, "deliver"]),
@@ -114,8 +115,8 @@ impl InternalClient {
         self.caller.send(call.repeatable()).await
     }
 
-    /// Says of many notifications at once that they were delivered (feature `dispatch_batch`), at
-    /// most [`MAX_BATCH`]. Repeating it is harmless. Gives the ids that the backend does not know.
+    /// Acknowledges up to [`MAX_BATCH`] notifications as delivered (feature `dispatch_batch`).
+    /// Idempotent. Returns the ids that the backend does not know.
     pub async fn deliver_many(&self, delivered: &[Delivered]) -> Result<Vec<String>, McError> {
         #[derive(Deserialize)]
         struct Answer {
@@ -128,7 +129,7 @@ impl InternalClient {
         Ok(answer.not_found)
     }
 
-    /// Says why a notification was not delivered (feature `notifications_fail`).
+    /// Reports a failed delivery, or a dead letter (feature `notifications_fail`).
     pub async fn fail(
         &self,
         id: &str,
@@ -143,8 +144,8 @@ impl InternalClient {
     }
 }
 
-/// An item of `undelivered`. What tells whom to wake must be there; about the rest a backend may be
-/// wrong in form, which is no reason to leave its user waiting.
+/// An item of `undelivered`. Its id, user and session are required; other fields may be malformed
+/// without holding up the delivery.
 fn delivery(item: Value) -> Option<Delivery> {
     let Value::Object(mut item) = item else { return None };
     let mut text = |name: &str| match item.remove(name) {

@@ -1,6 +1,7 @@
 //! Documents.
 
-use crate::client::{AgentClient, Call};
+use crate::call::Call;
+use crate::client::AgentClient;
 use crate::error::McError;
 use crate::types::{CreateDocument, Document, Page};
 use crate::url::{path, with_query};

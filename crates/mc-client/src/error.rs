@@ -9,22 +9,24 @@ use serde_json::Value;
 use crate::token::TokenError;
 use crate::types::ErrorBody;
 
-/// How much of an answer that is no JSON is shown.
+pub use retry::retry_after;
+
+/// How many characters of an answer that is not JSON are shown.
 const EXCERPT_CHARS: usize = 200;
 
 /// A failed call, after its retries.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum McError {
-    /// No connection, or it broke.
+    /// The connection failed or was lost.
     #[error("the backend cannot be reached: {cause}")]
     Unreachable {
         /// What happened.
         cause: String,
     },
-    /// No answer in time.
-    #[error("the backend did not answer in time")]
+    /// The timeout or deadline passed.
+    #[error("timeout: the backend did not answer in time")]
     Timeout,
-    /// An answer that says no.
+    /// The backend returned an error status.
     #[error("the backend answered {status}: {message}")]
     Status {
         /// The HTTP status.
@@ -35,22 +37,22 @@ pub enum McError {
         message: String,
         /// The contract's `details`.
         details: Option<Box<Value>>,
-        /// How long the backend asks to wait.
+        /// How long the backend asks to wait (`Retry-After`).
         retry_after: Option<Duration>,
     },
-    /// A success whose body is not what the contract says.
+    /// The body of a success is not what the contract requires.
     #[error("the backend's answer could not be understood: {cause}")]
     BadAnswer {
         /// What is wrong with it.
         cause: String,
     },
-    /// The agent token could not be made.
+    /// The agent token could not be minted.
     #[error(transparent)]
     Token(#[from] TokenError),
 }
 
 impl McError {
-    /// The error that an answer with a bad status stands for.
+    /// The error of an answer with an error status.
     pub(crate) fn of_answer(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let retry_after = retry_after(headers, SystemTime::now());
         let (message, code, details) = match serde_json::from_slice::<ErrorBody>(body) {
@@ -60,7 +62,8 @@ impl McError {
         Self::Status { status, code, message, details, retry_after }
     }
 
-    /// Whether the same call may succeed later: connection, time, 408, 425, 429 and 5xx.
+    /// Whether the same call may succeed later: connection errors, timeouts, 408, 425, 429 and 5xx
+    /// except 501.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Timeout => true,
@@ -71,7 +74,7 @@ impl McError {
         }
     }
 
-    /// How long the backend asks to wait.
+    /// How long the backend asks to wait (`Retry-After`).
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -81,7 +84,7 @@ impl McError {
         }
     }
 
-    /// The HTTP status, where there was an answer.
+    /// The HTTP status, if there was an answer.
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Status { status, .. } => Some(*status),
@@ -101,12 +104,12 @@ impl McError {
         }
     }
 
-    /// The object does not exist, or belongs to somebody else.
+    /// Whether the object does not exist or belongs to another user.
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(404)
     }
 
-    /// The backend refuses the token.
+    /// Whether the backend rejected the token.
     pub fn is_auth(&self) -> bool {
         matches!(self.status(), Some(401 | 403))
     }
@@ -128,17 +131,7 @@ impl McError {
     }
 }
 
-/// `Retry-After` as (also fractional) seconds or as an HTTP date (RFC 9110, section 10.2.3).
-pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let date = httpdate::parse_http_date(text).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
-}
-
-/// A few readable words of an answer that is no JSON, such as a proxy's HTML page.
+/// A readable excerpt of an answer that is not JSON, such as a proxy's HTML page.
 fn excerpt(headers: &HeaderMap, body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let is_html = headers
@@ -167,28 +160,7 @@ fn excerpt(headers: &HeaderMap, body: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
-
-    fn headers(value: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static(value))])
-    }
-
-    #[test]
-    fn retry_after_is_read_as_seconds_fractions_and_dates() {
-        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
-        for (value, expected) in [
-            ("3", Some(Duration::from_secs(3))),
-            (" 0.5 ", Some(Duration::from_millis(500))),
-            ("Sun, 06 Nov 1994 08:50:37 GMT", Some(Duration::from_secs(60))),
-            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(Duration::ZERO)),
-            ("-1", None),
-            ("soon", None),
-        ] {
-            assert_eq!(retry_after(&headers(value), now), expected, "{value}");
-        }
-    }
 
     #[test]
     fn an_error_page_becomes_a_readable_message() {

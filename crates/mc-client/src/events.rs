@@ -1,4 +1,4 @@
-//! The backend's stream of events (feature `events_sse`): read, kept open, and resumed.
+//! The backend's event stream (feature `events_sse`): read, reconnected and resumed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,56 +8,59 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _, stream};
+use retry::Backoff;
 use serde_json::Value;
 use sse_stream::{Sse, SseByteStream};
 use tokio::time::Instant;
 
-use crate::client::{AgentClient, Call, Caller, InternalClient};
+use crate::call::Call;
+use crate::caller::Caller;
+use crate::client::{AgentClient, InternalClient};
 use crate::error::McError;
 use crate::url::path;
 
-/// The name of the event that tells of a new notification.
+/// The event of a new notification.
 pub const NOTIFICATION_CREATED: &str = "notification.created";
 
-/// How long nothing may come, not even a comment, before the connection counts as broken. Backends
+/// The idle timeout: without any data, not even a comment, the connection counts as broken. Backends
 /// send a comment every 15 seconds.
-const SILENCE: Duration = Duration::from_secs(45);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// The largest event that is read.
 const MAX_EVENT_BYTES: usize = 1024 * 1024;
 
-/// The longest wait between two attempts to connect.
-const MAX_WAIT: Duration = Duration::from_secs(30);
+/// The longest delay between two attempts to connect.
+const MAX_DELAY: Duration = Duration::from_secs(30);
 
-/// How long a connection must last to count as a good one.
-const GOOD: Duration = Duration::from_secs(10);
+/// A connection that lasted this long resets the backoff.
+const STABLE: Duration = Duration::from_secs(10);
 
 /// Something that happened in the backend.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// Its place in the stream.
+    /// Its id in the stream, to resume after.
     pub id: Option<String>,
-    /// What happened, such as [`NOTIFICATION_CREATED`].
+    /// The type of the event, such as [`NOTIFICATION_CREATED`].
     pub kind: String,
-    /// To what.
+    /// The payload.
     pub data: Value,
 }
 
 /// What comes out of [`Events`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum News {
-    /// The stream is open. What happened before may have been missed: look.
+    /// The stream is open. Events before that may have been missed: poll once.
     Connected,
-    /// Something happened.
+    /// An event.
     Event(Event),
-    /// The stream ended, or nothing came for too long: why. It is opened again when asked for more.
+    /// The stream ended or was idle for too long, with the reason. The next call reconnects.
     Broken(String),
 }
 
-/// A stream of events that connects again when it breaks, from the event after the last one.
+/// An event stream that reconnects when it breaks and resumes after the last event.
 pub struct Events {
     caller: Caller,
-    silence: Duration,
+    idle_timeout: Duration,
     last_id: Option<String>,
     failures: u32,
     state: State,
@@ -66,7 +69,7 @@ pub struct Events {
 type Blocks = BoxStream<'static, Result<Sse, sse_stream::Error>>;
 
 enum State {
-    /// Not to be opened before this moment.
+    /// Closed; no attempt to connect before this moment.
     Closed(Instant),
     Opening(BoxFuture<'static, Result<(Blocks, Arc<AtomicUsize>), McError>>),
     Open {
@@ -83,16 +86,16 @@ impl std::fmt::Debug for Events {
 }
 
 impl AgentClient {
-    /// What happens to the user's objects. `after` is the last event that was seen; without it the
-    /// stream begins now.
+    /// The events of the user's objects. `after` is the id of the last event that was seen; without
+    /// it the stream begins now.
     pub fn events(&self, after: Option<&str>) -> Events {
         Events::new(self.caller.clone(), after)
     }
 }
 
 impl InternalClient {
-    /// What happens to everybody's objects, or to those of the person that
-    /// [`InternalClient::on_behalf_of`] names.
+    /// The events of all users' objects, or those of the user that [`InternalClient::on_behalf_of`]
+    /// names.
     pub fn events(&self, after: Option<&str>) -> Events {
         Events::new(self.caller.clone(), after)
     }
@@ -102,34 +105,34 @@ impl Events {
     fn new(caller: Caller, after: Option<&str>) -> Self {
         Self {
             caller,
-            silence: SILENCE,
+            idle_timeout: IDLE_TIMEOUT,
             last_id: after.map(str::to_owned),
             failures: 0,
             state: State::Closed(Instant::now()),
         }
     }
 
-    /// Gives up a connection on which nothing came for so long.
+    /// Sets the idle timeout, after which a connection counts as broken.
     #[must_use]
-    pub fn with_silence(mut self, silence: Duration) -> Self {
-        self.silence = silence;
+    pub fn with_idle_timeout(mut self, idle_timeout: Duration) -> Self {
+        self.idle_timeout = idle_timeout;
         self
     }
 
-    /// The last event that was seen.
+    /// The id of the last event that was seen.
     pub fn last_id(&self) -> Option<&str> {
         self.last_id.as_deref()
     }
 
-    /// The next news; waits for it, and for the next attempt to connect, as long as it takes. An
-    /// error says that an attempt to connect failed; asking again waits and tries again. Dropping
-    /// the future loses nothing.
+    /// Waits for what comes next, reconnecting if needed. An error is a failed attempt to connect; the
+    /// next call retries after a delay. Cancel safe: dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<News, McError> {
         loop {
             match &mut self.state {
                 State::Closed(not_before) => {
                     tokio::time::sleep_until(*not_before).await;
-                    let opening = open(self.caller.clone(), self.last_id.clone(), self.silence);
+                    let opening =
+                        open(self.caller.clone(), self.last_id.clone(), self.idle_timeout);
                     self.state = State::Opening(opening.boxed());
                 }
                 State::Opening(opening) => match opening.await {
@@ -155,28 +158,29 @@ impl Events {
                     }
                     broken => {
                         let cause = broken.and_then(Result::err).map(|error| error.to_string());
-                        if since.elapsed() >= GOOD {
+                        if since.elapsed() >= STABLE {
                             self.failures = 0;
                         }
                         self.close(None);
-                        return Ok(News::Broken(cause.unwrap_or_else(|| "it ended".to_owned())));
+                        return Ok(News::Broken(
+                            cause.unwrap_or_else(|| "the stream ended".to_owned()),
+                        ));
                     }
                 },
             }
         }
     }
 
-    /// Waits before the next attempt, longer with each that failed.
+    /// Closes the stream and sets the delay before the next attempt to connect.
     fn close(&mut self, at_least: Option<Duration>) {
-        let policy = self.caller.retry_policy();
-        let wait = policy.delay.saturating_mul(1 << self.failures.min(16)).min(MAX_WAIT);
         self.failures = self.failures.saturating_add(1);
-        let wait = wait.max(at_least.unwrap_or_default().min(MAX_WAIT));
+        let backoff = Backoff::new(self.caller.retry_policy().delay, MAX_DELAY);
+        let wait = backoff.delay_at_least(self.failures, at_least.map(|wait| wait.min(MAX_DELAY)));
         self.state = State::Closed(Instant::now() + wait);
     }
 }
 
-/// What a block of the stream says; a block without data is none that anybody waits for.
+/// The event of a block of the stream; `None` for a block without data.
 fn event(block: Sse) -> Option<Event> {
     let data = block.data?;
     let data: Value = serde_json::from_str(&data).unwrap_or(Value::String(data));
@@ -188,7 +192,7 @@ fn event(block: Sse) -> Option<Event> {
 async fn open(
     caller: Caller,
     last_id: Option<String>,
-    silence: Duration,
+    idle_timeout: Duration,
 ) -> Result<(Blocks, Arc<AtomicUsize>), McError> {
     let mut call = Call::get(&path(&["events"])).accept("text/event-stream");
     if let Some(id) = &last_id {
@@ -201,17 +205,20 @@ async fn open(
         let count = count.clone();
         async move {
             let mut response = response?;
-            match tokio::time::timeout(silence, response.chunk()).await {
+            match tokio::time::timeout(idle_timeout, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => {
                     let waiting = count.fetch_add(chunk.len(), Ordering::Relaxed) + chunk.len();
                     if waiting > MAX_EVENT_BYTES {
-                        return Some((Err(std::io::Error::other("an event is too long")), None));
+                        return Some((
+                            Err(std::io::Error::other("an event exceeds the size limit")),
+                            None,
+                        ));
                     }
                     Some((Ok::<Bytes, _>(chunk), Some(response)))
                 }
                 Ok(Ok(None)) => None,
                 Ok(Err(error)) => Some((Err(std::io::Error::other(error.without_url())), None)),
-                Err(_) => Some((Err(std::io::Error::other("nothing came for too long")), None)),
+                Err(_) => Some((Err(std::io::Error::other("idle timeout")), None)),
             }
         }
     });

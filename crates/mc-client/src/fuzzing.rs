@@ -1,4 +1,4 @@
-//! What the fuzz targets drive and nobody else can reach: built with `--cfg fuzzing` only.
+//! Entry points of the fuzz targets, built with `--cfg fuzzing` only.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::idempotency::RunKey;
 use crate::token::{Algorithm, Key, TokenMinter, TokenVerifier};
 use crate::{budgets, leases, runs, tool_requests, tools, types};
 
-/// What is read can be written, and is read again as the same.
+/// Reads a text, writes the value, and reads it again: both must be equal.
 fn both_ways<T: Serialize + DeserializeOwned + Debug>(text: &str) {
     let Ok(value) = serde_json::from_str::<T>(text) else { return };
     let written = serde_json::to_string(&value).expect("what was JSON is JSON");
@@ -20,7 +20,7 @@ fn both_ways<T: Serialize + DeserializeOwned + Debug>(text: &str) {
     assert_eq!(format!("{again:?}"), format!("{value:?}"));
 }
 
-/// Reads a text as each type of the contract, as a refusal, a key and a token.
+/// Reads a text as each type of the contract, as an error and as a run key.
 pub fn contract(text: &str) {
     both_ways::<types::Page<types::Task>>(text);
     both_ways::<types::Message>(text);
@@ -53,7 +53,7 @@ pub fn contract(text: &str) {
     }
 }
 
-/// Checks a text as an agent token: none that nobody signed is let in.
+/// Verifies a text as an agent token: without a signature none is valid.
 pub fn token(text: &str) {
     let key = Key::Secret("0123456789abcdef0123456789abcdef".into());
     let verifier = TokenVerifier::new(&key, Algorithm::Hs256).expect("a key");

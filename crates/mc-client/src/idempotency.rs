@@ -13,17 +13,17 @@ use uuid::Uuid;
 pub struct RunKey(String);
 
 impl RunKey {
-    /// The key of a run that the caller can repeat: a hash over user, role and the caller's key.
+    /// The key of a run with an idempotency key: a hash of user, role and that key.
     pub fn derive(user_id: &str, role: &str, key: &str) -> Self {
         Self(hash(&["run", user_id, role, key]))
     }
 
-    /// The key of a run that is not repeated; its own retries are safe all the same.
+    /// A key for a run without an idempotency key; its own retries are safe all the same.
     pub fn random() -> Self {
         Self(format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
     }
 
-    /// A key that somebody hands back: 64 hexadecimal digits in lower case.
+    /// Parses a key: 64 hexadecimal digits in lower case.
     pub fn parse(text: &str) -> Option<Self> {
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         (text.len() == 64 && text.bytes().all(is_digit)).then(|| Self(text.to_owned()))
@@ -62,16 +62,16 @@ impl fmt::Debug for RunKey {
     }
 }
 
-/// The key under which a user's task of this title is created, so that two at once make one.
+/// The key of a task's creation by title, so that two concurrent creates make one task.
 pub fn task_key(user_id: &str, title: &str) -> String {
     format!("task:{}", hash(&["task", user_id, title]))
 }
 
-/// JSON with sorted keys and no white space: equal values give equal text.
+/// JSON with sorted keys and without white space: equal values give equal text.
 pub fn canonical_json(value: &Value) -> String {
     let mut out = Vec::new();
     write_canonical(value, &mut out);
-    // What is written there is JSON, and that is UTF-8.
+    // It is JSON, and so UTF-8.
     String::from_utf8(out).unwrap_or_default()
 }
 
@@ -105,12 +105,12 @@ fn write_canonical(value: &Value, out: &mut Vec<u8>) {
     }
 }
 
-/// A text or another single value; writing these to memory cannot fail.
+/// Writes a scalar; this cannot fail in memory.
 fn write(value: &impl Serialize, out: &mut Vec<u8>) {
     let _infallible = serde_json::to_writer(out, value);
 }
 
-/// A hash over several texts that no other division of the same characters shares.
+/// A hash of several texts that depends on where each one ends.
 fn hash(parts: &[&str]) -> String {
     let mut sha = Sha256::new();
     for part in parts {

@@ -1,4 +1,4 @@
-//! Who has the turn in a session (feature `session_leases`): one run at a time across instances.
+//! Leases of sessions (feature `session_leases`): one run at a time across instances.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use http::{HeaderValue, Method};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::client::{AgentClient, Call};
+use crate::call::Call;
+use crate::client::AgentClient;
 use crate::error::McError;
 use crate::url::path;
 
@@ -18,9 +19,9 @@ pub struct LeaseRequest {
     pub session_key: String,
     /// The task within it.
     pub task_id: String,
-    /// Who asks, for people who read it.
+    /// The holder, for people who read it.
     pub holder: String,
-    /// How long it holds when nobody renews it, in seconds.
+    /// The lifetime unless it is renewed, in seconds.
     pub ttl_secs: u32,
     /// Makes the call safe to repeat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,19 +31,19 @@ pub struct LeaseRequest {
 /// `PUT /sessions/lease/{id}`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RenewLease {
-    /// How long it holds from now on, in seconds; as long as at first when absent.
+    /// The new lifetime from now on, in seconds; as at first when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_secs: Option<u32>,
 }
 
-/// A turn in a session.
+/// A lease of a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Lease {
     /// The backend's id.
     pub lease_id: String,
-    /// Grows by one with each lease of the same session and task.
+    /// The fencing token: grows by one with each lease of the same session and task.
     pub fence: i64,
-    /// When it ends if nobody renews it.
+    /// When it expires unless it is renewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,
 }
@@ -55,25 +56,25 @@ impl Lease {
 }
 
 impl McError {
-    /// The session's turn is somebody else's; [`McError::retry_after`] says when to ask again.
+    /// Whether another run holds the session's lease; [`McError::retry_after`] says when to retry.
     pub fn is_session_busy(&self) -> bool {
         self.status() == Some(409) && self.code() == Some("session_busy")
     }
 
-    /// Somebody else has had the turn since: whoever gets this must not write any more.
+    /// Whether a newer lease exists: then this run must not write any more.
     pub fn is_stale_fence(&self) -> bool {
         self.status() == Some(409) && self.code() == Some("stale_fence")
     }
 }
 
 impl AgentClient {
-    /// Takes the turn in a session. Repeated only when the request carries a key.
+    /// Takes the lease of a session. Retried only when the request has a key.
     pub async fn lease_session(&self, request: &LeaseRequest) -> Result<Lease, McError> {
         let key = request.idempotency_key.as_deref();
         self.caller.fetch(Call::create(&path(&["sessions", "lease"]), request, key)?).await
     }
 
-    /// Keeps the turn for as long again, or for another time (rounded up to seconds).
+    /// Renews a lease for the same time again, or for another one (rounded up to seconds).
     pub async fn renew_lease(
         &self,
         lease_id: &str,
@@ -87,20 +88,21 @@ impl AgentClient {
         self.caller.fetch(call.json(&RenewLease { ttl_secs })?).await
     }
 
-    /// Gives the turn back. Repeating it is harmless.
+    /// Releases a lease. Idempotent.
     pub async fn free_lease(&self, lease_id: &str) -> Result<(), McError> {
         let call = Call::new(Method::DELETE, &path(&["sessions", "lease", lease_id]));
         self.caller.send(call).await
     }
 
-    /// The same, without a lease: for what must be said also when the turn is another's by now.
+    /// The same client without a lease, for writes that must succeed even after another run has taken
+    /// over.
     #[must_use]
     pub fn without_fence(mut self) -> Self {
         self.caller.fence = None;
         self
     }
 
-    /// All writes say under which lease they are made, and are refused once it is another's turn.
+    /// Sends the lease with all writes, which are rejected once a newer lease exists.
     #[must_use]
     pub fn with_fence(mut self, lease: &Lease) -> Self {
         self.caller.fence = HeaderValue::from_str(&lease.header()).ok();

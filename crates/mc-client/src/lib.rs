@@ -2,7 +2,10 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod backend;
 pub mod budgets;
+mod call;
+mod caller;
 pub mod client;
 pub mod dispatch;
 mod documents;
@@ -15,6 +18,8 @@ pub mod leases;
 mod messages;
 mod notifications;
 pub mod raw;
+mod redact;
+mod retry_policy;
 pub mod runs;
 mod tasks;
 pub mod token;

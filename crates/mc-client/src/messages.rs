@@ -1,6 +1,7 @@
 //! Messages in a task's thread.
 
-use crate::client::{AgentClient, Call, InternalClient};
+use crate::call::Call;
+use crate::client::{AgentClient, InternalClient};
 use crate::error::McError;
 use crate::types::{CreateMessage, Message, Page};
 use crate::url::{path, with_query};
@@ -40,13 +41,13 @@ impl AgentClient {
 }
 
 impl InternalClient {
-    /// Writes a message as the person that [`InternalClient::on_behalf_of`] names.
+    /// Writes a message as the user that [`InternalClient::on_behalf_of`] names.
     pub async fn post_message(&self, message: &CreateMessage) -> Result<Message, McError> {
         let key = message.idempotency_key.as_deref();
         self.caller.fetch(Call::create(&path(&["messages"]), message, key)?).await
     }
 
-    /// A task's thread, as that person sees it.
+    /// A task's thread, as that user sees it.
     pub async fn list_messages(&self, task_id: &str, limit: u32) -> Result<Page<Message>, McError> {
         let url = with_query(
             path(&["messages"]),

@@ -1,6 +1,7 @@
-//! Notifications, as the user's agent reads them and as a service makes them.
+//! Notifications: read by agents, created by services.
 
-use crate::client::{AgentClient, Call, InternalClient};
+use crate::call::Call;
+use crate::client::{AgentClient, InternalClient};
 use crate::error::McError;
 use crate::types::{CreateNotification, Notification, Page};
 use crate::url::{path, with_query};
@@ -15,7 +16,7 @@ impl AgentClient {
 }
 
 impl InternalClient {
-    /// Makes a notification.
+    /// Creates a notification.
     pub async fn create_notification(
         &self,
         notification: &CreateNotification,

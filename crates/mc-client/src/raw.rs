@@ -1,13 +1,15 @@
-//! Calls of the application's own endpoints, which are outside the contract.
+//! Calls of the application's own endpoints, outside the contract.
 
-use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::Method;
 use serde_json::Value;
 
-use crate::client::{AgentClient, Call, Failure, IDEMPOTENCY_KEY};
+use crate::call::{Call, Failure, IDEMPOTENCY_KEY};
+use crate::client::AgentClient;
 use crate::error::McError;
 
-/// The form of an HTML form's body.
+pub use crate::call::RawResponse;
+
+/// The media type of HTML forms.
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A call of an endpoint outside the contract.
@@ -19,9 +21,9 @@ pub struct RawRequest {
     pub path_and_query: String,
     /// The body.
     pub body: Option<RawBody>,
-    /// Goes as header `Idempotency-Key`.
+    /// Sent as header `Idempotency-Key`.
     pub idempotency_key: Option<String>,
-    /// Bytes of the answer that are read; the rest is dropped.
+    /// The most bytes of the answer that are read; the rest is dropped.
     pub max_bytes: usize,
 }
 
@@ -40,22 +42,9 @@ impl From<Value> for RawBody {
     }
 }
 
-/// The answer of an endpoint outside the contract.
-#[derive(Debug, Clone)]
-pub struct RawResponse {
-    /// The HTTP status, of any class.
-    pub status: u16,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The body, as far as it was read.
-    pub body: Bytes,
-    /// Whether there was more.
-    pub truncated: bool,
-}
-
 impl AgentClient {
-    /// Calls an endpoint of the backend outside the contract. A bad status is an answer here, not
-    /// an error. Only reads are repeated: whether other endpoints honour the key is not known.
+    /// Calls an endpoint of the backend outside the contract. An error status is an answer here, not
+    /// an error. Only reads are retried: whether other endpoints honour the key is not known.
     pub async fn raw(&self, request: RawRequest) -> Result<RawResponse, McError> {
         let mut call = Call::new(request.method, &request.path_and_query);
         call.repeatable = call.method == Method::GET;

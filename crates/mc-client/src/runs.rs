@@ -6,25 +6,26 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::client::{AgentClient, Call, InternalClient};
+use crate::call::Call;
+use crate::client::{AgentClient, InternalClient};
 use crate::error::McError;
 use crate::url::path;
 
-/// Where a run stands.
+/// The status of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
-    /// Somebody is on it, or died at it.
+    /// An instance works on it, or died while it did.
     Running,
-    /// Its reply is stored. It stays so.
+    /// Its reply is stored. Final.
     Completed,
     /// It ended with an error; its key may be sent again.
     Failed,
-    /// It was dropped in the middle; its key may be sent again.
+    /// It was interrupted; its key may be sent again.
     Interrupted,
-    /// Somebody stopped it. It stays so.
+    /// It was cancelled. Final.
     Cancelled,
-    /// A person has to decide about tool requests of it.
+    /// It waits for the approval of tool requests.
     AwaitingApproval,
 }
 
@@ -39,7 +40,7 @@ impl RunStatus {
         Self::AwaitingApproval,
     ];
 
-    /// The status as the wire has it.
+    /// The status as it is transmitted.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -51,7 +52,7 @@ impl RunStatus {
         }
     }
 
-    /// Whether no other status comes after it.
+    /// Whether the status never changes again.
     pub fn is_final(self) -> bool {
         match self {
             Self::Completed | Self::Cancelled => true,
@@ -72,18 +73,18 @@ impl std::str::FromStr for RunStatus {
 pub struct RunStep {
     /// Its place, from 0.
     pub index: u32,
-    /// What it is: `request`, an answer of the model, a tool's result, in the daemon's words.
+    /// Its kind in the daemon's terms: the request, a turn of the model, a tool's result.
     pub kind: String,
-    /// What it says.
+    /// Its content.
     pub payload: Value,
 }
 
 /// `PUT /runs/{run_key}/steps/{index}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PutStep {
-    /// What it is.
+    /// Its kind.
     pub kind: String,
-    /// What it says.
+    /// Its content.
     pub payload: Value,
 }
 
@@ -96,27 +97,27 @@ pub struct PutRun {
     /// The task that it works on; required at first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<String>,
-    /// Where it stands now.
+    /// The new status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<RunStatus>,
-    /// Which workspace it was prompted with.
+    /// The digest of the workspace that its prompt was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace_digest: Option<String>,
-    /// Whatever else is worth keeping, such as usage, cost or an error.
+    /// Further data, such as usage, cost or an error.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
-/// What a backend says to a `PUT` of a run or a step.
+/// The answer to a `PUT` of a run or a step.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RunNote {
     /// The run's key.
     #[serde(default)]
     pub run_key: String,
-    /// Where the run stands; one of [`RunStatus`], or a backend's own.
+    /// The status of the run; one of [`RunStatus`], or a backend's own.
     #[serde(default)]
     pub status: String,
-    /// Somebody wants the run to stop.
+    /// Whether the run is to be cancelled.
     #[serde(default)]
     pub cancel_requested: bool,
 }
@@ -126,7 +127,7 @@ pub struct RunNote {
 pub struct Run {
     /// Its key.
     pub run_key: String,
-    /// Where it stands; one of [`RunStatus`], or a backend's own.
+    /// Its status; one of [`RunStatus`], or a backend's own.
     #[serde(default)]
     pub status: String,
     /// The session that it answers.
@@ -135,10 +136,10 @@ pub struct Run {
     /// The task that it works on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<String>,
-    /// Which workspace it was prompted with.
+    /// The digest of the workspace that its prompt was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace_digest: Option<String>,
-    /// Somebody wants it to stop.
+    /// Whether it is to be cancelled.
     #[serde(default)]
     pub cancel_requested: bool,
     /// The journal, in order.
@@ -150,20 +151,20 @@ pub struct Run {
     /// When it last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<DateTime<Utc>>,
-    /// Whatever else was kept.
+    /// Further data.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
 impl Run {
-    /// Where it stands, when that is one of the contract's statuses.
+    /// Its status, if that is one of the contract's.
     pub fn known_status(&self) -> Option<RunStatus> {
         self.status.parse().ok()
     }
 }
 
 impl McError {
-    /// The step that is in the journal already, when that is why another was refused.
+    /// The step that the journal already has at this place, if that is why another was rejected.
     pub fn existing_step(&self) -> Option<RunStep> {
         match self {
             Self::Status { status: 409, code: Some(code), details: Some(details), .. }
@@ -180,7 +181,7 @@ impl McError {
     }
 }
 
-/// An object, or nothing where the backend says that there is none.
+/// An object, or `None` when the backend answers 404.
 fn found<T>(answer: Result<T, McError>) -> Result<Option<T>, McError> {
     match answer {
         Ok(object) => Ok(Some(object)),
@@ -190,18 +191,18 @@ fn found<T>(answer: Result<T, McError>) -> Result<Option<T>, McError> {
 }
 
 impl AgentClient {
-    /// A run with its journal; nothing where there is none of the user's under this key.
+    /// A run with its journal; `None` when the user has no run with this key.
     pub async fn run(&self, run_key: &str) -> Result<Option<Run>, McError> {
         found(self.caller.fetch(Call::get(&path(&["runs", run_key]))).await)
     }
 
-    /// Says what a run is and where it stands. The first call names session and task.
+    /// Creates or updates a run. The first call names session and task.
     pub async fn put_run(&self, run_key: &str, run: &PutRun) -> Result<RunNote, McError> {
         self.caller.fetch(Call::new(Method::PUT, &path(&["runs", run_key])).json(run)?).await
     }
 
-    /// Writes a step of the journal. The same step again does no harm; where another is, the error
-    /// gives it ([`McError::existing_step`]).
+    /// Writes a step of the journal. Idempotent; when another step has this index, the error contains
+    /// it ([`McError::existing_step`]).
     pub async fn put_step(
         &self,
         run_key: &str,
@@ -212,19 +213,19 @@ impl AgentClient {
         self.caller.fetch(Call::new(Method::PUT, &url).json(step)?).await
     }
 
-    /// Asks whichever instance runs it to stop it.
+    /// Requests the cancellation of a run, on whichever instance it is.
     pub async fn cancel_run(&self, run_key: &str) -> Result<RunNote, McError> {
         self.caller.fetch(cancel(run_key)?).await
     }
 }
 
 impl InternalClient {
-    /// As [`AgentClient::run`], for the person that [`InternalClient::on_behalf_of`] names.
+    /// As [`AgentClient::run`], for the user that [`InternalClient::on_behalf_of`] names.
     pub async fn run(&self, run_key: &str) -> Result<Option<Run>, McError> {
         found(self.caller.fetch(Call::get(&path(&["runs", run_key]))).await)
     }
 
-    /// As [`AgentClient::cancel_run`], for that person.
+    /// As [`AgentClient::cancel_run`], for that user.
     pub async fn cancel_run(&self, run_key: &str) -> Result<RunNote, McError> {
         self.caller.fetch(cancel(run_key)?).await
     }

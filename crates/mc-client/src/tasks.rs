@@ -1,33 +1,21 @@
-//! Tasks, and what the backend can do.
+//! Tasks and capabilities.
 
 use std::collections::HashSet;
 
-use crate::client::{AgentClient, Call, IDEMPOTENCY_KEY, InternalClient};
+use crate::call::{Call, IDEMPOTENCY_KEY};
+use crate::client::{AgentClient, InternalClient};
 use crate::error::McError;
-use crate::types::{Capabilities, CreateTask, Page, Task, UpdateTask};
+use crate::types::{Capabilities, CreateTask, Page, Task, TaskQuery, UpdateTask};
 use crate::url::{path, with_query};
 
 /// The most pages that a search goes through: 2 million tasks.
 const MAX_PAGES: usize = 10_000;
 
-/// The largest page of the contract.
+/// The largest page size of the contract.
 const MAX_LIMIT: u32 = 200;
 
-/// `GET /tasks`.
-#[derive(Debug, Clone, Default)]
-pub struct TaskQuery {
-    /// Items of a page, 1 to 200.
-    pub limit: Option<u32>,
-    /// Where to go on.
-    pub cursor: Option<String>,
-    /// Only tasks of this status.
-    pub status: Option<String>,
-    /// Only tasks with exactly this title; a backend may ignore it.
-    pub title: Option<String>,
-}
-
 impl AgentClient {
-    /// What the backend offers.
+    /// The backend's capabilities.
     pub async fn capabilities(&self) -> Result<Capabilities, McError> {
         self.caller.fetch(Call::get(&path(&["capabilities"]))).await
     }
@@ -63,7 +51,7 @@ impl AgentClient {
                 Some(cursor) if !cursor.is_empty() && seen.insert(cursor.clone()) => {
                     query.cursor = Some(cursor);
                 }
-                // A cursor that comes again would lead round in a circle.
+                // A repeated cursor would loop for ever.
                 Some(_) | None => return Ok(None),
             }
         }
@@ -75,13 +63,13 @@ impl AgentClient {
         self.caller.fetch(Call::get(&path(&["tasks", id]))).await
     }
 
-    /// Makes a task.
+    /// Creates a task.
     pub async fn create_task(&self, task: &CreateTask) -> Result<Task, McError> {
         let key = task.idempotency_key.as_deref();
         self.caller.fetch(Call::create(&path(&["tasks"]), task, key)?).await
     }
 
-    /// Changes a task (feature `tasks_update`).
+    /// Updates a task (feature `tasks_update`).
     pub async fn update_task(
         &self,
         id: &str,
@@ -98,7 +86,7 @@ impl AgentClient {
 }
 
 impl InternalClient {
-    /// What the backend offers.
+    /// The backend's capabilities.
     pub async fn capabilities(&self) -> Result<Capabilities, McError> {
         self.caller.fetch(Call::get(&path(&["capabilities"]))).await
     }

@@ -1,4 +1,4 @@
-//! The agent token: a short-lived JWT that lets an agent act as one user and nobody else.
+//! The agent token: a short-lived JWT that lets an agent act as one user only.
 //!
 //! Programs mint it, the reference backend verifies it. The verifier follows RFC 8725: one pinned
 //! algorithm, all claims required, nothing else accepted.
@@ -20,13 +20,13 @@ const TOKEN_TYPE: &str = "agent";
 /// `iss` of every agent token.
 const ISSUER: &str = "wombat";
 
-/// How far the clocks of two machines may be apart.
+/// The clock skew that is accepted.
 const LEEWAY: Duration = Duration::from_secs(5);
 
-/// A token is replaced when it has less than this left.
+/// A token is renewed when less than this is left of its lifetime.
 const RENEW_BEFORE: Duration = Duration::from_secs(60);
 
-/// A secret shorter than this can be guessed (RFC 7518, section 3.2: as long as the hash).
+/// A shorter secret can be guessed (RFC 7518, section 3.2: as long as the hash).
 pub const MIN_SECRET_BYTES: usize = 32;
 
 /// How tokens are signed (`AGENT_JWT_ALGORITHM`).
@@ -50,7 +50,7 @@ impl Algorithm {
     /// All algorithms, as settings name them.
     pub const ALLOWED: &str = "HS256, HS384, HS512, RS256, ES256 or EdDSA";
 
-    /// Whether both sides hold the same secret.
+    /// Whether both sides share one secret.
     pub fn is_symmetric(self) -> bool {
         match self {
             Self::Hs256 | Self::Hs384 | Self::Hs512 => true,
@@ -94,10 +94,10 @@ pub enum Key {
     Pem(SecretString),
 }
 
-/// Why a token could not be made or was refused.
+/// Why a token could not be minted or was rejected.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum TokenError {
-    /// The key does not fit the algorithm. The text names no key material.
+    /// The key does not fit the algorithm. The text contains no key material.
     #[error("{0}")]
     Key(String),
     /// The token could not be signed.
@@ -108,7 +108,7 @@ pub enum TokenError {
     Invalid(String),
 }
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// `agent`.
@@ -126,14 +126,14 @@ pub struct Claims {
     pub iat: u64,
     /// Seconds since 1970.
     pub exp: u64,
-    /// Different in every token.
+    /// Unique for every token.
     pub jti: String,
     /// The backend's own id of the agent, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<String>,
 }
 
-/// Makes tokens.
+/// Mints tokens.
 pub struct TokenMinter {
     key: EncodingKey,
     algorithm: Algorithm,
@@ -148,7 +148,7 @@ impl fmt::Debug for TokenMinter {
 }
 
 impl TokenMinter {
-    /// A minter of tokens that live for `ttl`.
+    /// A minter of tokens with the lifetime `ttl`.
     pub fn new(key: &Key, algorithm: Algorithm, ttl: Duration) -> Result<Self, TokenError> {
         let unfit = |what: &str| TokenError::Key(format!("{what} does not fit the algorithm"));
         let key = match (key, algorithm) {
@@ -158,15 +158,16 @@ impl TokenMinter {
             (Key::Secret(_), _) => return Err(unfit("a secret")),
             (Key::Pem(pem), Algorithm::Rs256) => {
                 EncodingKey::from_rsa_pem(pem.expose_secret().as_bytes())
-                    .map_err(|error| TokenError::Key(format!("no RSA private key: {error}")))?
+                    .map_err(|error| TokenError::Key(format!("not an RSA private key: {error}")))?
             }
             (Key::Pem(pem), Algorithm::Es256) => {
                 EncodingKey::from_ec_pem(pem.expose_secret().as_bytes())
-                    .map_err(|error| TokenError::Key(format!("no EC private key: {error}")))?
+                    .map_err(|error| TokenError::Key(format!("not an EC private key: {error}")))?
             }
             (Key::Pem(pem), Algorithm::EdDsa) => {
-                EncodingKey::from_ed_pem(pem.expose_secret().as_bytes())
-                    .map_err(|error| TokenError::Key(format!("no Ed25519 private key: {error}")))?
+                EncodingKey::from_ed_pem(pem.expose_secret().as_bytes()).map_err(|error| {
+                    TokenError::Key(format!("not an Ed25519 private key: {error}"))
+                })?
             }
             (Key::Pem(_), Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512) => {
                 return Err(unfit("a PEM key"));
@@ -175,8 +176,8 @@ impl TokenMinter {
         Ok(Self { key, algorithm, ttl, key_id: None })
     }
 
-    /// The same, with the key's id in each token as `kid` (RFC 7515, section 4.1.4): for backends
-    /// that hold several keys and choose by it.
+    /// Puts the key's id into each token as `kid` (RFC 7515, section 4.1.4), for backends that have
+    /// several keys.
     #[must_use]
     pub fn with_key_id(mut self, key_id: Option<String>) -> Self {
         self.key_id = key_id;
@@ -209,7 +210,7 @@ impl TokenMinter {
     }
 }
 
-/// A signed token. Its text is only to be had as a header value that no log shows.
+/// A signed token. Its text is available only as a header value that logs do not show.
 #[derive(Debug, Clone)]
 pub struct AgentToken {
     header: HeaderValue,
@@ -222,7 +223,7 @@ impl AgentToken {
         self.header.clone()
     }
 
-    /// When it ends.
+    /// When it expires.
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at
     }
@@ -233,8 +234,7 @@ impl AgentToken {
     }
 }
 
-/// The right to call the backend as one user and role: a token that is minted anew when a run
-/// outlives it.
+/// Authentication as one user and role: a token that is renewed before it expires.
 #[derive(Debug)]
 pub struct AgentAuth {
     minter: Arc<TokenMinter>,
@@ -250,7 +250,7 @@ impl AgentAuth {
         Ok(Self { minter, user_id: user_id.to_owned(), role: role.to_owned(), current })
     }
 
-    /// The value of `X-Agent-Token`, with enough time left for a call.
+    /// The value of `X-Agent-Token`, of a token that stays valid for a call.
     pub fn header(&self) -> Result<HeaderValue, TokenError> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if !current.is_fresh(self.minter.ttl) {
@@ -260,9 +260,9 @@ impl AgentAuth {
     }
 }
 
-/// Checks tokens.
+/// Verifies tokens.
 pub struct TokenVerifier {
-    /// The key of now first, then those that still count while keys are changed.
+    /// The current key first, then previous keys during a rotation.
     keys: Vec<DecodingKey>,
     validation: Validation,
 }
@@ -274,7 +274,7 @@ impl fmt::Debug for TokenVerifier {
 }
 
 impl TokenVerifier {
-    /// A verifier that accepts this algorithm and no other.
+    /// A verifier that accepts only this algorithm.
     pub fn new(key: &Key, algorithm: Algorithm) -> Result<Self, TokenError> {
         let mut validation = Validation::new(algorithm.jwt());
         validation.leeway = LEEWAY.as_secs();
@@ -285,9 +285,8 @@ impl TokenVerifier {
         Ok(Self { keys: vec![Self::decoding(key, algorithm)?], validation })
     }
 
-    /// The same, which accepts what another key of the same algorithm signed, too: while keys are
-    /// changed, tokens of the old one are still about. What a token says of its key (`kid`) is
-    /// never followed anywhere (RFC 8725, section 3.10): each key is tried.
+    /// Accepts tokens of a previous key of the same algorithm, too, during a key rotation. The `kid`
+    /// of a token is never looked up (RFC 8725, section 3.10): each key is tried.
     pub fn with_previous(mut self, key: &Key, algorithm: Algorithm) -> Result<Self, TokenError> {
         self.keys.push(Self::decoding(key, algorithm)?);
         Ok(self)
@@ -302,15 +301,16 @@ impl TokenVerifier {
             (Key::Secret(_), _) => return Err(unfit("a secret")),
             (Key::Pem(pem), Algorithm::Rs256) => {
                 DecodingKey::from_rsa_pem(pem.expose_secret().as_bytes())
-                    .map_err(|error| TokenError::Key(format!("no RSA public key: {error}")))?
+                    .map_err(|error| TokenError::Key(format!("not an RSA public key: {error}")))?
             }
             (Key::Pem(pem), Algorithm::Es256) => {
                 DecodingKey::from_ec_pem(pem.expose_secret().as_bytes())
-                    .map_err(|error| TokenError::Key(format!("no EC public key: {error}")))?
+                    .map_err(|error| TokenError::Key(format!("not an EC public key: {error}")))?
             }
             (Key::Pem(pem), Algorithm::EdDsa) => {
-                DecodingKey::from_ed_pem(pem.expose_secret().as_bytes())
-                    .map_err(|error| TokenError::Key(format!("no Ed25519 public key: {error}")))?
+                DecodingKey::from_ed_pem(pem.expose_secret().as_bytes()).map_err(|error| {
+                    TokenError::Key(format!("not an Ed25519 public key: {error}"))
+                })?
             }
             (Key::Pem(_), Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512) => {
                 return Err(unfit("a PEM key"));
@@ -318,12 +318,12 @@ impl TokenVerifier {
         })
     }
 
-    /// What a valid token says.
+    /// The claims of a valid token.
     pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
         let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation);
         let mut keys = self.keys.iter();
         let mut tried = keys.next().map(decode);
-        // Only another signature may be another key's.
+        // Only a wrong signature may be that of another key.
         while let Some(Err(error)) = &tried
             && matches!(error.kind(), jsonwebtoken::errors::ErrorKind::InvalidSignature)
             && let Some(key) = keys.next()

@@ -1,4 +1,4 @@
-//! Tool calls that wait for a person (feature `tool_requests`).
+//! Tool calls that need approval (feature `tool_requests`).
 
 use chrono::{DateTime, Utc};
 use http::Method;
@@ -6,22 +6,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::client::{AgentClient, Call, IDEMPOTENCY_KEY, InternalClient};
+use crate::call::{Call, IDEMPOTENCY_KEY};
+use crate::client::{AgentClient, InternalClient};
 use crate::error::McError;
 use crate::types::Page;
 use crate::url::{path, with_query};
 
-/// Where a tool request stands.
+/// The status of a tool request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ToolRequestStatus {
-    /// Nobody has decided.
+    /// Not decided yet.
     Pending,
-    /// The call may be made, with exactly these arguments.
+    /// Approved: the call may be made, with exactly these arguments.
     Approved,
-    /// The call must not be made.
+    /// Denied: the call must not be made.
     Denied,
-    /// Nobody has to decide any more: its run was cancelled.
+    /// Its run was cancelled; no decision is needed any more.
     Cancelled,
 }
 
@@ -29,7 +30,7 @@ impl ToolRequestStatus {
     /// All statuses.
     pub const ALL: [Self; 4] = [Self::Pending, Self::Approved, Self::Denied, Self::Cancelled];
 
-    /// The status as the wire has it.
+    /// The status as it is transmitted.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -54,11 +55,11 @@ pub struct CreateToolRequest {
     pub task_id: String,
     /// The run that waits.
     pub run_key: String,
-    /// The session that is told of the decision, `user:{userId}:{role}`.
+    /// The session that is notified of the decision, `user:{userId}:{role}`.
     pub session_key: String,
     /// The tool.
     pub tool: String,
-    /// What it would be called with.
+    /// The arguments of the call.
     pub arguments: Map<String, Value>,
     /// Why the agent wants it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,7 +68,7 @@ pub struct CreateToolRequest {
     pub idempotency_key: String,
 }
 
-/// A tool call that waits for a person, or did.
+/// A tool call that needs, or needed, approval.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ToolRequest {
     /// The backend's id.
@@ -80,22 +81,22 @@ pub struct ToolRequest {
     /// The run that waits.
     #[serde(default)]
     pub run_key: String,
-    /// The session that is told of the decision.
+    /// The session that is notified of the decision.
     #[serde(default)]
     pub session_key: String,
     /// The tool.
     #[serde(default)]
     pub tool: String,
-    /// What it is called with; they never change.
+    /// The arguments of the call; they never change.
     #[serde(default)]
     pub arguments: Map<String, Value>,
     /// Why the agent wants it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What the person said to it.
+    /// The comment of the person who decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// When it was made.
+    /// When it was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<DateTime<Utc>>,
     /// When it was decided.
@@ -104,7 +105,7 @@ pub struct ToolRequest {
 }
 
 impl ToolRequest {
-    /// Where it stands, when that is one of the contract's statuses.
+    /// Its status, if that is one of the contract's.
     pub fn known_status(&self) -> Option<ToolRequestStatus> {
         self.status.parse().ok()
     }
@@ -115,21 +116,21 @@ impl ToolRequest {
 pub struct Decision {
     /// [`ToolRequestStatus::Approved`] or [`ToolRequestStatus::Denied`].
     pub status: ToolRequestStatus,
-    /// What the agent is told beside.
+    /// A comment for the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
-/// Which tool requests to list.
+/// A filter for listing tool requests.
 #[derive(Debug, Clone, Default)]
 pub struct ToolRequestQuery {
-    /// Only of this status.
+    /// Only those with this status.
     pub status: Option<ToolRequestStatus>,
     /// Only of this run; a backend may ignore it.
     pub run_key: Option<String>,
     /// Items of a page, 1 to 200.
     pub limit: Option<u32>,
-    /// Where to go on.
+    /// The cursor of the page.
     pub cursor: Option<String>,
 }
 
@@ -149,7 +150,7 @@ impl ToolRequestQuery {
 }
 
 impl AgentClient {
-    /// Asks a person for a tool call. Repeated, it gives the same request as it stands now.
+    /// Requests approval of a tool call. Idempotent: a repeat returns the request in its current state.
     pub async fn request_tool(&self, request: &CreateToolRequest) -> Result<ToolRequest, McError> {
         let key = Some(request.idempotency_key.as_str());
         self.caller.fetch(Call::create(&path(&["tool-requests"]), request, key)?).await
@@ -170,7 +171,7 @@ impl AgentClient {
 }
 
 impl InternalClient {
-    /// The tool requests of the person that [`InternalClient::on_behalf_of`] names, oldest first.
+    /// The tool requests of the user that [`InternalClient::on_behalf_of`] names, oldest first.
     pub async fn tool_requests(
         &self,
         query: &ToolRequestQuery,
@@ -178,8 +179,8 @@ impl InternalClient {
         self.caller.fetch(query.call()).await
     }
 
-    /// Decides as that person. With a key the call may be repeated; without one a second decision
-    /// is refused (409 `already_decided`), also when it is the same.
+    /// Decides as that user. With a key the call is safe to repeat; without one a second decision is
+    /// rejected (409 `already_decided`), even the same one.
     pub async fn decide_tool_request(
         &self,
         id: &str,

@@ -5,20 +5,21 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::client::{AgentClient, Call};
+use crate::call::Call;
+use crate::client::AgentClient;
 use crate::error::McError;
 use crate::raw::{RawRequest, RawResponse};
 use crate::url::segments;
 
-/// Where the tools are; not under Mission Control, because they are the application's.
+/// The path of the tools; not under Mission Control, because they are the application's.
 const TOOLS: &str = "/api/tools";
 
 /// A tool that the backend offers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BackendTool {
-    /// Its name, by which it is called.
+    /// Its name.
     pub name: String,
-    /// What it is for, for the model.
+    /// Its description, for the model.
     #[serde(default)]
     pub description: String,
     /// JSON Schema of its arguments.
@@ -41,8 +42,8 @@ impl AgentClient {
         Ok(answer.tools)
     }
 
-    /// Calls a tool. A bad status is an answer here, not an error; at most `max_bytes` of the
-    /// answer are read. The key goes as header `Idempotency-Key`.
+    /// Calls a tool. An error status is an answer here, not an error; at most `max_bytes` of the answer
+    /// are read. The key is sent as header `Idempotency-Key`.
     pub async fn call_backend_tool(
         &self,
         name: &str,

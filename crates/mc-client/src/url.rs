@@ -2,7 +2,7 @@
 
 use url::form_urlencoded::Serializer;
 
-/// Where the contract's endpoints are.
+/// The path prefix of the contract's endpoints.
 pub(crate) const PREFIX: &str = "/api/mission-control";
 
 /// A path under [`PREFIX`]; each segment is percent-encoded.
@@ -32,9 +32,9 @@ pub(crate) fn with_query(path: String, parameters: &[(&str, Option<String>)]) ->
     if query.is_empty() { path } else { format!("{path}?{query}") }
 }
 
-/// Everything but RFC 3986's unreserved characters, so that an id can never change the path. The
-/// names of another directory are that to clients and servers even when their dots are encoded, and
-/// so are encoded twice: no object has such an id, and none is found.
+/// Percent-encodes everything but RFC 3986's unreserved characters, so that an id can never change
+/// the path. `.` and `..` are encoded twice, because clients and servers treat them as directories
+/// even when their dots are encoded: no object has such an id, and none is found.
 fn percent(segment: &str, out: &mut String) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     if matches!(segment, "." | "..") {

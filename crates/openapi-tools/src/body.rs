@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::media_type::{essence, is_json};
 use crate::parameter::Style;
 use crate::pointer::resolve;
 use crate::schema::Schemas;
 
-/// How a body is written.
+/// How a body is encoded.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum BodyKind {
     Json,
-    /// `application/x-www-form-urlencoded`, with the fields that are not written once per value.
+    /// `application/x-www-form-urlencoded`, with the fields that have another style than one pair per
+    /// value.
     Form(BTreeMap<String, Style>),
 }
 
-/// A body that an operation takes.
+/// The body of an operation.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct BodySpec {
     pub(crate) kind: BodyKind,
@@ -24,24 +26,17 @@ pub(crate) struct BodySpec {
     pub(crate) schema: Value,
 }
 
-/// Whether a media type is JSON, parameters aside.
-pub(crate) fn is_json(kind: &str) -> bool {
-    let kind = essence(kind);
-    kind == "application/json" || kind.ends_with("+json")
-}
-
-fn essence(kind: &str) -> String {
-    kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-}
-
-/// The body that an operation takes, if it takes one.
+/// Reads the body of an operation, if it has one.
+///
+/// # Errors
+/// Why the operation cannot become a tool.
 pub(crate) fn read(
     root: &Value,
     schemas: &mut Schemas<'_>,
     method: &str,
     operation: &Value,
 ) -> Result<Option<BodySpec>, String> {
-    // A body of a GET means nothing (RFC 9110, section 9.3.1).
+    // The body of a GET has no meaning (RFC 9110, section 9.3.1).
     let Some(body) = operation.get("requestBody").filter(|_| method != "GET") else {
         return Ok(None);
     };
@@ -70,7 +65,7 @@ pub(crate) fn read(
     Ok(Some(BodySpec { kind, required, schema }))
 }
 
-/// The fields of a form whose `encoding` says how they are written.
+/// The styles of a form's fields, from `encoding`.
 fn styles(media: &Value) -> BTreeMap<String, Style> {
     let encoding = media.get("encoding").and_then(Value::as_object);
     let fields = encoding.into_iter().flatten().map(|(name, encoding)| {

@@ -1,4 +1,4 @@
-//! A document as a whole: read once, its operations named, those that are wanted made into tools.
+//! A document: parsed once, its operations named, and the wanted ones made into tools.
 
 use serde_json::Value;
 
@@ -23,21 +23,21 @@ pub enum DocumentError {
     #[error("the OpenAPI document cannot be read: {0}")]
     Syntax(String),
     /// Something else, or another version.
-    #[error("this is no OpenAPI 3.0 or 3.1 document: {0}")]
+    #[error("this is not an OpenAPI 3.0 or 3.1 document: {0}")]
     Version(String),
     /// Over 16 MiB, or over 10,000 operations.
     #[error("the OpenAPI document is too large")]
     TooLarge,
 }
 
-/// An operation before it is decided whether it is wanted.
+/// An operation that may become a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate<'a> {
-    /// The name that its tool would have.
+    /// The name of its tool.
     pub name: &'a str,
-    /// The method, in capitals.
+    /// The method, in upper case.
     pub method: &'a str,
-    /// The path, with its parameters between braces.
+    /// The path, with its parameters in braces.
     pub path: &'a str,
 }
 
@@ -56,16 +56,16 @@ impl std::fmt::Display for Problem {
     }
 }
 
-/// What became of the operations that were wanted.
+/// The result of importing operations.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Import {
     /// The tools, in the document's order.
     pub operations: Vec<Operation>,
-    /// Those that cannot be tools.
+    /// The operations that cannot become tools.
     pub problems: Vec<Problem>,
 }
 
-/// A document that has been read.
+/// A parsed document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
     root: Value,
@@ -78,18 +78,18 @@ struct Entry {
     name: String,
     method: &'static str,
     verb: &'static str,
-    /// As the document has it.
+    /// The path as in the document.
     template: String,
-    /// With the server's own path before it.
+    /// The path after that of the server.
     path: String,
 }
 
 impl Document {
-    /// Reads a document. `reserved` are names that no tool may have; `mounted` is a path that
-    /// leads every request already, such as that of the backend's address, and is not repeated.
+    /// Parses a document. `reserved` are names that no tool may have; `mounted` is a path prefix that
+    /// every request has anyway, such as that of the backend's address, and is not repeated.
     ///
     /// # Errors
-    /// When nothing in it can be used.
+    /// When it cannot be used at all.
     pub fn parse(text: &str, reserved: &[&str], mounted: &str) -> Result<Self, DocumentError> {
         if text.len() > MAX_BYTES {
             return Err(DocumentError::TooLarge);
@@ -102,8 +102,9 @@ impl Document {
             // A document of 3.1 may consist of webhooks or components alone.
             return Ok(Self { root, ..document });
         };
-        let paths =
-            paths.as_object().ok_or_else(|| DocumentError::Version("paths is no object".into()))?;
+        let paths = paths
+            .as_object()
+            .ok_or_else(|| DocumentError::Version("paths is not an object".into()))?;
         for (template, item) in paths.iter().filter(|(template, _)| template.starts_with('/')) {
             let item = match resolve(&root, item) {
                 Ok(item) => item,
@@ -135,12 +136,12 @@ impl Document {
         Ok(Self { root, ..document })
     }
 
-    /// All operations, also those that will turn out not to fit.
+    /// All operations, including those that cannot become tools.
     pub fn candidates(&self) -> impl Iterator<Item = Candidate<'_>> {
         self.entries.iter().map(Entry::candidate)
     }
 
-    /// Makes tools of the operations that are wanted.
+    /// Makes tools of the wanted operations.
     pub fn import(&self, wanted: impl Fn(&Candidate<'_>) -> bool) -> Import {
         let mut import = Import { operations: Vec::new(), problems: self.broken.clone() };
         for entry in self.entries.iter().filter(|entry| wanted(&entry.candidate())) {
@@ -185,13 +186,13 @@ fn check_version(root: &Value) -> Result<(), DocumentError> {
         Some(Value::String(version)) if version.starts_with("3.") => Ok(()),
         // YAML without quotes.
         Some(Value::Number(version)) if version.to_string().starts_with("3.") => Ok(()),
-        Some(version) => refused(&format!("it says openapi: {version}")),
+        Some(version) => refused(&format!("its version is openapi: {version}")),
         None if root.get("swagger").is_some() => refused("it is Swagger 2.0"),
-        None => refused("it does not say openapi: 3.…"),
+        None => refused("openapi: 3.… is missing"),
     }
 }
 
-/// The path of the first server that holds for an operation, which its own path goes on from.
+/// The path of the first server of an operation, which its own path is appended to.
 fn base_path(root: &Value, item: &Value, operation: &Value, mounted: &str) -> String {
     let first = |of: &Value| of.get("servers")?.as_array()?.first().cloned();
     let Some(server) = first(operation).or_else(|| first(item)).or_else(|| first(root)) else {
@@ -203,7 +204,7 @@ fn base_path(root: &Value, item: &Value, operation: &Value, mounted: &str) -> St
         let default = variable.get("default").and_then(Value::as_str).unwrap_or_default();
         url = url.replace(&format!("{{{name}}}"), default);
     }
-    // The host is never the document's to choose; of an address only the path counts.
+    // The document never chooses the host; only the path of the URL counts.
     let path = match url.split_once("://") {
         Some((_, rest)) => rest.find('/').map_or("", |at| &rest[at..]),
         None if url.starts_with("//") => url[2..].find('/').map_or("", |at| &url[2 + at..]),

@@ -1,14 +1,15 @@
-//! An OpenAPI document in, typed tools out: each operation with a name, a JSON Schema of its
-//! arguments, and the request that a call becomes. No network, no files.
+//! Typed tools from an OpenAPI document: each operation with a name, a JSON Schema of its arguments,
+//! and the request of a call. No network, no files.
 //!
-//! OpenAPI 3.0 and 3.1, JSON or YAML. An operation that cannot become a tool is reported by itself
-//! and takes no other with it. What a call becomes is decided by the document: the arguments fill
-//! in path segments, query values and the body, and can add no host, header or path segment.
+//! OpenAPI 3.0 and 3.1, JSON or YAML. An operation that cannot become a tool is reported and does not
+//! affect the others. The document decides where a call goes: arguments fill in path segments, query
+//! values and the body, and cannot add a host, a header or a path segment.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod body;
 mod document;
+mod media_type;
 mod names;
 mod operation;
 mod parameter;

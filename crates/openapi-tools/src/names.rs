@@ -1,24 +1,24 @@
-//! Names of tools: in the form that all providers take, and each only once.
+//! Names of tools: valid for all providers, and unique.
 
 use std::collections::BTreeSet;
 
-/// The longest name that all providers take.
+/// The longest name that all providers accept.
 const MAX_NAME: usize = 64;
 
-/// Letters of a hash that keep two long names apart once they are cut.
+/// Hash characters that keep two long names distinct after truncation.
 const HASH_LETTERS: usize = 8;
 
-/// The names that are taken.
+/// The names in use.
 #[derive(Debug, Default)]
 pub struct Names(BTreeSet<String>);
 
 impl Names {
-    /// Names that nothing may take.
+    /// Reserves names.
     pub fn reserve<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         Self(names.into_iter().map(str::to_owned).collect())
     }
 
-    /// A free name as near to the wanted one as can be.
+    /// A unique name, as similar to the wanted one as possible.
     pub fn take(&mut self, wanted: &str) -> String {
         let mut name = fit(wanted);
         let mut n = 2_u32;
@@ -30,7 +30,7 @@ impl Names {
     }
 }
 
-/// The name of an operation that has none: its method and path.
+/// The name of an operation without one, from its method and path.
 pub(crate) fn of_path(method: &str, path: &str) -> String {
     let mut name = method.to_ascii_lowercase();
     for part in path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty()) {
@@ -54,7 +54,7 @@ pub(crate) fn fit(text: &str) -> String {
     format!("{}_{:08x}", &name[..kept], fnv(text.as_bytes()))
 }
 
-/// FNV-1a, 32 bits: the same for the same name in every version and on every machine.
+/// FNV-1a, 32 bits: stable across versions and machines.
 fn fnv(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }

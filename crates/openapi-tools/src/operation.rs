@@ -8,13 +8,13 @@ use crate::body::{self, BodySpec};
 use crate::parameter::{self, Parameter, Place};
 use crate::schema::Schemas;
 
-/// Characters of a description that the model gets.
+/// The most characters of a description for the model.
 const MAX_DESCRIPTION: usize = 1024;
 
-/// The largest schema of arguments, in bytes of JSON.
+/// The largest schema of arguments, bytes of JSON.
 const MAX_SCHEMA_BYTES: usize = 256 * 1024;
 
-/// An operation that can be called.
+/// An operation as a tool.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Operation {
     pub(crate) name: String,
@@ -27,22 +27,22 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// The tool's name: `[A-Za-z0-9_-]{1,64}`, and no other operation's.
+    /// The tool's name: `[A-Za-z0-9_-]{1,64}`, unique in the document.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The method, in capitals.
+    /// The method, in upper case.
     pub fn method(&self) -> &str {
         &self.method
     }
 
-    /// The path with its parameters between braces.
+    /// The path with its parameters in braces.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// What it does, in the document's words.
+    /// The description, from the document.
     pub fn description(&self) -> &str {
         &self.description
     }
@@ -52,7 +52,7 @@ impl Operation {
         &self.schema
     }
 
-    /// Reads an operation. `item` is what its path has, `operation` what its method has.
+    /// Reads an operation. `item` is the path item, `operation` the operation object.
     pub(crate) fn read(
         root: &Value,
         name: &str,
@@ -63,7 +63,7 @@ impl Operation {
         if template.matches('{').count() != parameter::in_template(template).count()
             || parameter::in_template(template).any(|name| name.is_empty() || name.contains('{'))
         {
-            return Err("the braces of its path do not fit".to_owned());
+            return Err("the braces in its path do not match".to_owned());
         }
         let mut schemas = Schemas::new(root);
         let mut parameters = parameter::read(root, &mut schemas, template, item, operation)?;
@@ -85,7 +85,7 @@ impl Operation {
     }
 }
 
-/// Two parameters of one name, or one named `body`, get names that say where they stand.
+/// Parameters with the same name, or named `body`, get names with their location.
 fn name_arguments(parameters: &mut [Parameter], has_body: bool) {
     let mut taken: BTreeSet<String> = has_body.then(|| "body".to_owned()).into_iter().collect();
     for parameter in parameters {

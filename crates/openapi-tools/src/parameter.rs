@@ -1,12 +1,13 @@
-//! Parameters of an operation: where they go, and in which form.
+//! Parameters of an operation: their location and style.
 
 use serde_json::{Map, Value, json};
 
+use crate::media_type::is_json;
 use crate::pointer::resolve;
 use crate::schema::Schemas;
 
-/// Header parameters that the caller of the tool's request sets itself, or that OpenAPI says to
-/// ignore (OpenAPI 3.1, Parameter Object).
+/// Header parameters that the HTTP client sets, or that OpenAPI says to ignore (OpenAPI 3.1, Parameter
+/// Object).
 const SET_BY_US: [&str; 9] = [
     "accept",
     "authorization",
@@ -19,19 +20,19 @@ const SET_BY_US: [&str; 9] = [
     "x-trace-id",
 ];
 
-/// Where a parameter stands.
+/// The location of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     Path,
     Query,
 }
 
-/// How lists and objects are written.
+/// How lists and objects are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
-    /// Once per value (`a=1&a=2`).
+    /// One pair per value (`a=1&a=2`).
     Each,
-    /// One value, its parts joined by this.
+    /// One value, its items joined by this separator.
     Joined(&'static str),
     /// `name[key]=value`.
     Deep,
@@ -39,7 +40,7 @@ pub(crate) enum Style {
     Json,
 }
 
-/// A parameter, ready to be written.
+/// A parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Parameter {
     /// Its name in the request.
@@ -52,7 +53,7 @@ pub(crate) struct Parameter {
     pub(crate) schema: Value,
 }
 
-/// The parameters of an operation, those of its path included. `template` is its path.
+/// Reads the parameters of an operation and its path item. `template` is its path.
 pub(crate) fn read(
     root: &Value,
     schemas: &mut Schemas<'_>,
@@ -60,10 +61,10 @@ pub(crate) fn read(
     item: &Value,
     operation: &Value,
 ) -> Result<Vec<Parameter>, String> {
-    // The operation's own take the place of the path's, by name and place.
+    // The operation's own parameters override those of the path item, by name and location.
     let mut found: Vec<&Value> = Vec::new();
     for list in [item.get("parameters"), operation.get("parameters")].into_iter().flatten() {
-        let list = list.as_array().ok_or("parameters is no list")?;
+        let list = list.as_array().ok_or("parameters is not a list")?;
         for parameter in list {
             let parameter = resolve(root, parameter)?;
             let same = |other: &&Value| {
@@ -82,7 +83,7 @@ pub(crate) fn read(
     for name in in_template(template) {
         let is_there = |p: &Parameter| p.place == Place::Path && p.name == name;
         if !read.iter().any(is_there) {
-            // Many documents forget to declare what the path plainly has.
+            // Many documents do not declare the parameters in their paths.
             read.push(Parameter {
                 name: name.to_owned(),
                 argument: name.to_owned(),
@@ -96,7 +97,7 @@ pub(crate) fn read(
     Ok(read)
 }
 
-/// The names between braces.
+/// The names in braces.
 pub(crate) fn in_template(template: &str) -> impl Iterator<Item = &str> {
     template.split('{').skip(1).filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
 }
@@ -125,12 +126,12 @@ fn one(
         }
         Some("cookie") => return Ok(None),
         Some(other) => return Err(format!("parameter {name:?} is in {other:?}")),
-        None => return Err(format!("parameter {name:?} does not say where it stands")),
+        None => return Err(format!("parameter {name:?} has no location (in)")),
     };
     let (schema, style) = match json_content(parameter) {
         Some(media) => (media.get("schema"), Style::Json),
         None if parameter.get("content").is_some() => {
-            return Err(format!("parameter {name:?} has a form that is not JSON"));
+            return Err(format!("parameter {name:?} has a content type other than JSON"));
         }
         None => (parameter.get("schema"), style(parameter, place, name)?),
     };
@@ -149,7 +150,7 @@ fn one(
 
 fn json_content(parameter: &Value) -> Option<&Value> {
     let content = parameter.get("content")?.as_object()?;
-    content.iter().find(|(kind, _)| crate::body::is_json(kind)).map(|(_, media)| media)
+    content.iter().find(|(kind, _)| is_json(kind)).map(|(_, media)| media)
 }
 
 fn style(parameter: &Value, place: Place, name: &str) -> Result<Style, String> {
@@ -167,12 +168,12 @@ fn style(parameter: &Value, place: Place, name: &str) -> Result<Style, String> {
         (Place::Query, Some("pipeDelimited")) => Ok(Style::Joined("%7C")),
         (Place::Query, Some("deepObject")) => Ok(Style::Deep),
         (Place::Path | Place::Query, Some(other)) => {
-            Err(format!("parameter {name:?} has the style {other:?}, which is not offered"))
+            Err(format!("parameter {name:?} has the unsupported style {other:?}"))
         }
     }
 }
 
-/// The parameter's own description, which says more than its schema's.
+/// A schema with the parameter's own description, which is better than the schema's.
 fn described(schema: Value, parameter: &Value) -> Value {
     let Some(text) = parameter.get("description").and_then(Value::as_str) else { return schema };
     let mut fields = match schema {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// How many references may lead from one to the next.
+/// The longest chain of references.
 const MAX_HOPS: usize = 32;
 
 /// What a local reference such as `#/components/schemas/School` points to (RFC 6901, in a URI
@@ -15,7 +15,7 @@ pub(crate) fn target<'a>(root: &'a Value, reference: &str) -> Result<&'a Value, 
     root.pointer(&pointer).ok_or_else(|| format!("$ref {reference:?} points nowhere"))
 }
 
-/// Follows the references of an object that is no schema: a parameter, a body, a path item.
+/// Resolves the references of an object other than a schema: a parameter, a body, a path item.
 pub(crate) fn resolve<'a>(root: &'a Value, value: &'a Value) -> Result<&'a Value, String> {
     let mut value = value;
     for _ in 0..MAX_HOPS {
@@ -24,7 +24,7 @@ pub(crate) fn resolve<'a>(root: &'a Value, value: &'a Value) -> Result<&'a Value
             None => return Ok(value),
         }
     }
-    Err("its $refs lead in a circle".to_owned())
+    Err("its $refs are circular".to_owned())
 }
 
 fn percent_decode(text: &str) -> String {

@@ -1,4 +1,4 @@
-//! What a call of an operation becomes.
+//! The request of a call.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,16 @@ use crate::body::BodyKind;
 use crate::operation::Operation;
 use crate::parameter::{Parameter, Place, Style};
 
-/// How long a path may become, in bytes.
+/// The longest path, bytes.
 const MAX_PATH: usize = 2048;
 
-/// How long a query or a form may become, in bytes.
+/// The longest query or form, bytes.
 const MAX_QUERY: usize = 64 * 1024;
 
-/// A call, ready to be sent.
+/// A request, ready to send.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
-    /// The method, in capitals.
+    /// The method, in upper case.
     pub method: String,
     /// The path, percent-encoded; no argument can add a segment to it.
     pub path: String,
@@ -27,7 +27,7 @@ pub struct Request {
     pub body: Option<Body>,
 }
 
-/// A body, ready to be sent.
+/// A body, ready to send.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Body {
     /// As `application/json`.
@@ -37,10 +37,10 @@ pub enum Body {
 }
 
 impl Operation {
-    /// The request of a call whose arguments fit [`Operation::parameters`].
+    /// The request of a call whose arguments match [`Operation::parameters`].
     ///
     /// # Errors
-    /// In words for the model, when an argument cannot stand where it belongs.
+    /// A text for the model, when an argument is not allowed in its location.
     pub fn request(&self, arguments: &Value) -> Result<Request, String> {
         let mut path = self.path.clone();
         let mut query = Pairs::default();
@@ -60,9 +60,9 @@ impl Operation {
         if path.len() > MAX_PATH {
             return Err(format!("the path would have more than {MAX_PATH} bytes"));
         }
-        // Between the fixed text of a segment and its value, dots may come together.
+        // Fixed text and values of a segment may together form `.` or `..`.
         if path.split('/').skip(1).any(|segment| matches!(segment, "." | "..")) {
-            return Err("a path has no '.' or '..' segments".to_owned());
+            return Err("a path must not have '.' or '..' segments".to_owned());
         }
         Ok(Request {
             method: self.method.clone(),
@@ -77,7 +77,7 @@ impl Operation {
             return Ok(None);
         };
         match &spec.kind {
-            // Whether null is a value here, the schema has decided.
+            // The schema has decided whether null is allowed here.
             BodyKind::Json if body.is_null() && !spec.required => Ok(None),
             BodyKind::Json => Ok(Some(Body::Json(body.clone()))),
             BodyKind::Form(_) if body.is_null() => Ok(None),
@@ -92,7 +92,7 @@ fn form(body: &Value, styles: &BTreeMap<String, Style>) -> Result<String, String
     for (name, value) in fields {
         let style = match styles.get(name) {
             Some(style) => *style,
-            // Without another word an object is JSON in a form (OpenAPI 3.1, Encoding Object).
+            // By default an object in a form is JSON (OpenAPI 3.1, Encoding Object).
             None if value.is_object() => Style::Json,
             None => Style::Each,
         };
@@ -101,7 +101,7 @@ fn form(body: &Value, styles: &BTreeMap<String, Style>) -> Result<String, String
     pairs.finish()
 }
 
-/// Puts a value in place of its name between braces.
+/// Replaces a name in braces by its value.
 fn fill(path: &str, parameter: &Parameter, value: &Value) -> Result<String, String> {
     let name = &parameter.argument;
     let text = match parameter.style {
@@ -117,7 +117,7 @@ fn fill(path: &str, parameter: &Parameter, value: &Value) -> Result<String, Stri
     }
     if text.contains(['/', '\\']) || text.chars().any(char::is_control) {
         return Err(format!(
-            "{name:?} is a part of the path and holds no slash, backslash or control character"
+            "{name:?} is a part of the path and must not contain a slash, backslash or control character"
         ));
     }
     if matches!(text.as_str(), "." | "..") {
@@ -126,7 +126,7 @@ fn fill(path: &str, parameter: &Parameter, value: &Value) -> Result<String, Stri
     Ok(path.replace(&format!("{{{}}}", parameter.name), &encode(&text)))
 }
 
-/// The scalars of a value; `null`s say nothing.
+/// The scalars of a value; `null`s are skipped.
 fn flat(name: &str, value: &Value, out: &mut Vec<String>) -> Result<(), String> {
     match value {
         Value::Null => {}
@@ -155,7 +155,7 @@ fn scalar(name: &str, value: &Value) -> Result<String, String> {
         Value::Number(number) => Ok(number.to_string()),
         Value::String(text) => Ok(text.clone()),
         Value::Array(_) | Value::Object(_) => {
-            Err(format!("{name:?} is nested too deeply for the place where it stands"))
+            Err(format!("{name:?} is nested too deeply for its location"))
         }
     }
 }
@@ -191,7 +191,7 @@ impl Pairs {
             (Style::Joined(by), Value::Array(_) | Value::Object(_)) => {
                 let mut parts = Vec::new();
                 flat(name, value, &mut parts)?;
-                // An empty list is no value at all.
+                // An empty list has no values.
                 if !parts.is_empty() {
                     let parts: Vec<_> = parts.iter().map(|part| encode(part)).collect();
                     self.pair(name, &parts.join(by));
@@ -204,7 +204,7 @@ impl Pairs {
         Ok(())
     }
 
-    /// `value` is encoded already.
+    /// Adds a pair; `value` is already encoded.
     fn pair(&mut self, name: &str, value: &str) {
         if !self.0.is_empty() {
             self.0.push('&');
@@ -216,7 +216,7 @@ impl Pairs {
 
     fn finish(self) -> Result<String, String> {
         if self.0.len() > MAX_QUERY {
-            return Err(format!("the arguments come to more than {} KiB", MAX_QUERY / 1024));
+            return Err(format!("the arguments are larger than {} KiB", MAX_QUERY / 1024));
         }
         Ok(self.0)
     }

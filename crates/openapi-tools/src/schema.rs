@@ -1,7 +1,7 @@
-//! Schemas of OpenAPI 3.0 and 3.1 as JSON Schema 2020-12 that stands by itself.
+//! Schemas of OpenAPI 3.0 and 3.1 as self-contained JSON Schema 2020-12.
 //!
-//! References are put in place where they end; recursive ones, and those of very large schemas,
-//! become entries of `$defs`. Words that say nothing about what a caller may write are dropped.
+//! References are inlined; recursive ones, and those of very large schemas, become entries of
+//! `$defs`. Keywords that do not restrict what a caller may write are dropped.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,19 @@ use serde_json::{Map, Value, json};
 use crate::names::fit;
 use crate::pointer::target;
 
-/// The most schemas that one operation's arguments may be made of.
+/// The most schemas in one operation's arguments.
 const MAX_NODES: usize = 20_000;
 
-/// From here on references are no longer put in place.
+/// Beyond this many schemas, references are no longer inlined.
 const MAX_INLINE_NODES: usize = 400;
 
-/// How many references deep they are put in place.
+/// The depth to which references are inlined.
 const MAX_INLINE_DEPTH: usize = 16;
 
-/// How deep a schema may be nested, references put in place included.
+/// The deepest nesting, including inlined references.
 const MAX_DEPTH: usize = 192;
 
-/// Words that are taken over as they are.
+/// Keywords that are copied as they are.
 const PLAIN: [&str; 17] = [
     "const",
     "default",
@@ -43,7 +43,7 @@ const PLAIN: [&str; 17] = [
     "uniqueItems",
 ];
 
-/// Words whose value is a schema.
+/// Keywords whose value is a schema.
 const ONE: [&str; 11] = [
     "additionalProperties",
     "contains",
@@ -58,29 +58,29 @@ const ONE: [&str; 11] = [
     "contentSchema",
 ];
 
-/// Words whose value is a list of schemas.
+/// Keywords whose value is a list of schemas.
 const MANY: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
 
-/// Words whose value names schemas.
+/// Keywords whose value is an object of schemas.
 const NAMED: [&str; 2] = ["patternProperties", "dependentSchemas"];
 
-/// Makes the schemas of one operation.
+/// Converts the schemas of one operation.
 pub(crate) struct Schemas<'a> {
     root: &'a Value,
     nodes: usize,
     depth: usize,
-    /// The references that are being put in place, outermost first.
+    /// The references that are being inlined, outermost first.
     inside: Vec<String>,
-    /// The name in `$defs` of each reference that could not be put in place.
+    /// The name in `$defs` of each reference that is not inlined.
     names: BTreeMap<String, String>,
-    /// Those whose definition is still to be made.
+    /// Those whose definition is still to be converted.
     todo: Vec<String>,
-    /// While a definition is made, references stay references.
+    /// Set while definitions are converted: references in them are not inlined.
     inline: bool,
 }
 
 impl<'a> Schemas<'a> {
-    /// For one operation of a document.
+    /// A converter for one operation of a document.
     pub(crate) fn new(root: &'a Value) -> Self {
         Self {
             root,
@@ -93,7 +93,7 @@ impl<'a> Schemas<'a> {
         }
     }
 
-    /// A schema as JSON Schema; what it refers to is in [`Schemas::definitions`].
+    /// Converts a schema to JSON Schema; its references are in [`Schemas::definitions`].
     pub(crate) fn convert(&mut self, schema: &Value) -> Result<Value, String> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
@@ -131,9 +131,9 @@ impl<'a> Schemas<'a> {
         let Some(reference) = fields.get("$ref") else {
             return self.plain(fields);
         };
-        let reference = reference.as_str().ok_or("a $ref is no text")?;
+        let reference = reference.as_str().ok_or("a $ref is not a string")?;
         let referred = self.reference(reference)?;
-        // OpenAPI 3.1 reads the words beside a reference, too; 3.0 has none there.
+        // OpenAPI 3.1 allows keywords beside a reference; 3.0 does not.
         let mut beside = fields.clone();
         beside.remove("$ref");
         let Value::Object(beside) = self.plain(&beside)? else { return Ok(referred) };
@@ -182,7 +182,7 @@ impl<'a> Schemas<'a> {
         Ok(made)
     }
 
-    /// A schema without a reference of its own.
+    /// Converts a schema that is not a reference.
     fn plain(&mut self, fields: &Map<String, Value>) -> Result<Value, String> {
         let mut out = Map::new();
         let nullable = fields.get("nullable") == Some(&Value::Bool(true));
@@ -196,7 +196,7 @@ impl<'a> Schemas<'a> {
             } else if ONE.contains(&word) {
                 out.insert(word.to_owned(), self.convert(value)?);
             } else if MANY.contains(&word) {
-                let parts = value.as_array().ok_or_else(|| format!("{word} is no list"))?;
+                let parts = value.as_array().ok_or_else(|| format!("{word} is not a list"))?;
                 let parts: Result<Vec<_>, _> =
                     parts.iter().map(|part| self.convert(part)).collect();
                 out.insert(word.to_owned(), Value::Array(parts?));
@@ -206,7 +206,7 @@ impl<'a> Schemas<'a> {
         }
         self.properties(fields, &mut out)?;
         bounds(fields, &mut out);
-        // Which of the alternatives is meant says a property, not the form: more than one may fit.
+        // A discriminator property selects the alternative, so more than one may match.
         if fields.contains_key("discriminator")
             && !out.contains_key("anyOf")
             && let Some(parts) = out.remove("oneOf")
@@ -217,7 +217,7 @@ impl<'a> Schemas<'a> {
     }
 
     fn named(&mut self, word: &str, value: &Value) -> Result<Value, String> {
-        let schemas = value.as_object().ok_or_else(|| format!("{word} is no object"))?;
+        let schemas = value.as_object().ok_or_else(|| format!("{word} is not an object"))?;
         let mut out = Map::new();
         for (name, schema) in schemas {
             out.insert(name.clone(), self.convert(schema)?);
@@ -225,7 +225,7 @@ impl<'a> Schemas<'a> {
         Ok(Value::Object(out))
     }
 
-    /// The properties that a caller writes: those that only the server sets are left out.
+    /// Converts the properties that a caller writes, without read-only ones.
     fn properties(
         &mut self,
         fields: &Map<String, Value>,
@@ -233,7 +233,7 @@ impl<'a> Schemas<'a> {
     ) -> Result<(), String> {
         let mut left_out = Vec::new();
         if let Some(properties) = fields.get("properties") {
-            let properties = properties.as_object().ok_or("properties is no object")?;
+            let properties = properties.as_object().ok_or("properties is not an object")?;
             let mut kept = Map::new();
             for (name, schema) in properties {
                 if schema.get("readOnly") == Some(&Value::Bool(true)) {
@@ -258,7 +258,7 @@ impl<'a> Schemas<'a> {
     }
 }
 
-/// `exclusiveMinimum: true` of 3.0 is a bound of its own in JSON Schema.
+/// Converts `exclusiveMinimum: true` of 3.0, which is a number in JSON Schema.
 fn bounds(fields: &Map<String, Value>, out: &mut Map<String, Value>) {
     for (exclusive, plain) in [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")] {
         match fields.get(exclusive) {
@@ -275,7 +275,7 @@ fn bounds(fields: &Map<String, Value>, out: &mut Map<String, Value>) {
     }
 }
 
-/// What `nullable: true` of 3.0 means.
+/// Converts `nullable: true` of 3.0.
 fn or_null(mut schema: Map<String, Value>) -> Value {
     let null = || Value::String("null".to_owned());
     let parts = ["allOf", "anyOf", "oneOf", "not", "$ref", "const"];
@@ -291,7 +291,7 @@ fn or_null(mut schema: Map<String, Value>) -> Value {
     match schema.get_mut("type") {
         Some(Value::Array(kinds)) if !kinds.contains(&null()) => kinds.push(null()),
         Some(kind @ Value::String(_)) => *kind = json!([kind, "null"]),
-        // Without a type anything goes, null as well.
+        // Without a type everything is allowed, including null.
         Some(_) | None => {}
     }
     if let Some(Value::Array(values)) = schema.get_mut("enum")

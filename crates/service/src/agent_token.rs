@@ -1,4 +1,4 @@
-//! The settings of the agent token, `AGENT_JWT_*`, which several programs read alike.
+//! The settings of agent tokens, `AGENT_JWT_*`, shared by several programs.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::settings::Reader;
 
-/// What the settings give for making agent tokens.
+/// The result of reading the settings of agent tokens.
 #[derive(Debug, Clone, Default)]
 pub struct AgentTokens {
-    /// Makes them; `None` when no key is set.
+    /// Mints tokens; `None` when no key is set.
     pub minter: Option<Arc<TokenMinter>>,
-    /// What is allowed but unwise, for the log.
+    /// A warning for the log.
     pub warning: Option<String>,
 }
 

@@ -1,12 +1,12 @@
-//! `Authorization: Bearer`, the one way in which every version of Prometheus shows a token.
+//! `Authorization: Bearer`, the one form of a token that every version of Prometheus can send.
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// Whether the header's value (RFC 6750, section 2.1) shows this token. How long it takes tells
-/// neither content nor length of the token.
-pub fn shows(authorization: Option<&[u8]>, token: &SecretString) -> bool {
+/// Whether the header's value (RFC 6750, section 2.1) is this token. Takes constant time, which
+/// reveals neither content nor length of the token.
+pub fn matches(authorization: Option<&[u8]>, token: &SecretString) -> bool {
     let Some((scheme, given)) = authorization.and_then(|value| value.split_at_checked(7)) else {
         return false;
     };
@@ -23,11 +23,11 @@ mod tests {
     fn only_the_token_itself_as_a_bearer_opens() {
         let token = SecretString::from("right");
         for value in ["Bearer right", "bearer  right"] {
-            assert!(shows(Some(value.as_bytes()), &token), "{value}");
+            assert!(matches(Some(value.as_bytes()), &token), "{value}");
         }
         for value in ["", "right", "Bearer ", "Bearer wrong", "Bearer right2", "Basic right"] {
-            assert!(!shows(Some(value.as_bytes()), &token), "{value}");
+            assert!(!matches(Some(value.as_bytes()), &token), "{value}");
         }
-        assert!(!shows(None, &token));
+        assert!(!matches(None, &token));
     }
 }

@@ -1,6 +1,6 @@
-//! What every program says of its own command line: shell completions and manual pages.
+//! Subcommands that every program has: shell completions and manual pages.
 //!
-//! A program flattens [`About`] into its subcommands and answers it with [`About::tell`].
+//! A program flattens [`About`] into its subcommands and handles it with [`About::run`].
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub enum About {
     },
 }
 
-/// A shell that arguments are completed in.
+/// A shell with support for completions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Shell {
     /// GNU Bash.
@@ -41,8 +41,8 @@ pub enum Shell {
 }
 
 impl About {
-    /// Does what was asked for, with the command line of the program `P`.
-    pub fn tell<P: CommandFactory>(self) -> ExitCode {
+    /// Runs the subcommand, for the command line of the program `P`.
+    pub fn run<P: CommandFactory>(self) -> ExitCode {
         let command = P::command();
         let program = command.get_name().to_owned();
         match self {
@@ -67,7 +67,7 @@ impl About {
     }
 }
 
-/// Prints it all, or says why not. A reader that wanted no more is no failure.
+/// Prints all bytes. A reader that has closed the pipe is not a failure.
 fn print(program: &str, bytes: &[u8]) -> ExitCode {
     match io::stdout().lock().write_all(bytes) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -89,14 +89,14 @@ fn completions(mut command: Command, shell: Shell) -> Vec<u8> {
     script
 }
 
-/// With what clap adds by itself, and without its subcommand `help`, which needs no page.
+/// The command with what clap adds, and without the subcommand `help`, which needs no page.
 fn built(command: Command) -> Command {
     let mut command = command.disable_help_subcommand(true);
     command.build();
     command
 }
 
-/// Writes the page of a program and one for each of its subcommands.
+/// Writes the page of a program and of each of its subcommands.
 fn pages(command: Command, dir: &Path) -> io::Result<Vec<PathBuf>> {
     std::fs::create_dir_all(dir)?;
     let command = built(command);
@@ -115,8 +115,8 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
     let man = Man::new(command.clone());
     let mut page = Vec::new();
-    // No date: the page of one version is always the same. clap_mangen would leave the field out,
-    // and the next one would be taken for it.
+    // An empty date, for reproducible pages. clap_mangen would leave the field out, and the next one
+    // would take its place.
     let title = name.to_uppercase();
     let version = env!("CARGO_PKG_VERSION");
     writeln!(page, ".TH \"{title}\" 1 \"\" \"wombat {version}\" \"Wombat\"")?;
@@ -125,7 +125,7 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
     man.render_description_section(&mut page)?;
     let mut options = Vec::new();
     man.render_options_section(&mut options)?;
-    // The space before a list of values, in the form that man pages use.
+    // The spacing before a list of values, in roff.
     let options = String::from_utf8_lossy(&options).replace("\n.br\n\n.br\n", "\n.sp\n");
     page.extend_from_slice(options.as_bytes());
     if command.has_subcommands() {
@@ -137,7 +137,7 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// What stands below the help. It is laid out in columns, so its lines stay as they are.
+/// The text below the help. It is laid out in columns, so its lines are kept.
 fn notes_section(text: &str) -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", ["NOTES"]);

@@ -1,4 +1,4 @@
-//! Exit codes, and the one clear line of a program that gives up.
+//! Exit codes, and the last lines of a program.
 
 use std::process::ExitCode;
 
@@ -7,11 +7,12 @@ use crate::settings::Effective;
 /// Bad configuration (`EX_CONFIG` of sysexits.h).
 pub const CONFIG: u8 = 78;
 
-/// Anything else that went wrong.
+/// Any other failure.
 pub const FAILURE: u8 = 1;
 
-/// Says on standard error what went wrong, one line per line of `problem`, and gives the code.
-#[expect(clippy::print_stderr, reason = "the last words of a program, before or after logging")]
+/// Prints what went wrong on standard error, with the program's name before each line, and returns the
+/// exit code.
+#[expect(clippy::print_stderr, reason = "the last lines of a program, before or after logging")]
 pub fn fail(code: u8, program: &str, problem: &impl std::fmt::Display) -> ExitCode {
     crate::telemetry::flush();
     for line in problem.to_string().lines() {
@@ -20,14 +21,14 @@ pub fn fail(code: u8, program: &str, problem: &impl std::fmt::Display) -> ExitCo
     ExitCode::from(code)
 }
 
-/// Prints the settings in force, secrets masked: what `config` of each program does.
+/// Prints the effective settings, secrets masked: the subcommand `config` of each program.
 pub fn show(settings: &Effective) -> ExitCode {
     say(settings.to_string().trim_end());
     ExitCode::SUCCESS
 }
 
-/// Prints a line of a program's result on standard output. A reader that has gone away, as in
-/// `program | head -1`, is no reason to panic.
+/// Prints a line of a program's result on standard output. Does not panic when the reader has closed
+/// the pipe, as in `program | head -1`.
 pub fn say(line: impl std::fmt::Display) {
     use std::io::Write;
     let _reader_gone = writeln!(std::io::stdout(), "{line}");

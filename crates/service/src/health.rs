@@ -1,5 +1,5 @@
-//! `PROGRAM health`: asks the running program whether it is ready. A container without a shell and
-//! without curl has no other way to ask.
+//! `PROGRAM health`: asks the running program whether it is ready, for containers without a shell or
+//! curl.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
@@ -10,33 +10,34 @@ use reqwest::Url;
 use crate::exit;
 use crate::settings::{Layers, Reader};
 
-/// How long an answer may take, from the connection to the last byte that is read.
-const LIMIT: Duration = Duration::from_secs(2);
+/// The timeout, from the connection to the last byte that is read.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How much of an answer is shown: the reason fits, and a wrong server's page does not fill a log.
+/// How much of an answer is shown: enough for the reason, too little for a page of a wrong server to
+/// fill a log.
 const SHOWN: usize = 300;
 
-/// Where a program answers, by the settings that it is started with.
+/// Where a program listens, by its settings.
 #[derive(Debug)]
 pub struct Probe {
     /// The program's name, for its messages.
     pub program: &'static str,
-    /// The setting that holds its address; 127.0.0.1 when it is not set.
+    /// The setting with its address; 127.0.0.1 by default.
     pub host: &'static str,
-    /// The setting that holds its port.
+    /// The setting with its port.
     pub port: &'static str,
-    /// The port when nothing else is said; a program without one listens only when told to.
+    /// The default port; a program without one listens only when the setting is set.
     pub default_port: Option<u16>,
-    /// The path that says whether it is ready.
+    /// The path of the readiness probe.
     pub path: &'static str,
 }
 
 impl Probe {
-    /// Asks, and prints one line. The code is 0 when the program is ready and 1 in every other
-    /// case: Docker knows no other codes, and Kubernetes needs none.
+    /// Asks, and prints one line. The exit code is 0 when the program is ready and 1 otherwise: Docker
+    /// knows no other codes, and Kubernetes needs none.
     ///
-    /// `url` is the address that a person named. Without it the settings say where the program
-    /// listens; none of its other settings is needed.
+    /// `url` is an explicit address. Without it the address comes from the settings, of which no
+    /// others are needed.
     pub fn ask(&self, layers: &Layers, url: Option<&str>) -> ExitCode {
         let place = match url {
             Some(url) => self.named(url),
@@ -57,7 +58,7 @@ impl Probe {
         }
     }
 
-    /// What to ask at an address that was named: a server, or the whole address of the probe.
+    /// The URL of the probe at an explicit address, which is that of the server or of the probe itself.
     fn named(&self, text: &str) -> Result<Url, String> {
         let wrong = |why: &str| {
             format!("--url: {why}; it must be like http://127.0.0.1:{}", self.shown_port())
@@ -76,7 +77,7 @@ impl Probe {
         Ok(url)
     }
 
-    /// What to ask on this machine, by the program's own settings.
+    /// The URL of the probe on this machine, by the program's settings.
     fn own(&self, layers: &Layers) -> Result<Url, String> {
         let mut reader = Reader::new(layers);
         let host = reader.text(self.host, "127.0.0.1");
@@ -90,11 +91,12 @@ impl Probe {
                 return Err(format!("{} is 0, any free port: name it with --url", self.port));
             }
             Some(port) => port,
-            None => return Err(format!("{} is not set: nobody listens", self.port)),
+            None => return Err(format!("{} is not set: the program does not listen", self.port)),
         };
         let host = reachable(host.trim());
         let url = format!("http://{host}:{port}{}", self.path);
-        Url::parse(&url).map_err(|error| format!("{}: {host} is no address: {error}", self.host))
+        Url::parse(&url)
+            .map_err(|error| format!("{}: {host} is not an address: {error}", self.host))
     }
 
     fn shown_port(&self) -> u16 {
@@ -102,7 +104,7 @@ impl Probe {
     }
 }
 
-/// Where to reach what listens on an address: “everywhere” is no place to connect to.
+/// The host to connect to for an address to listen on: the unspecified address becomes loopback.
 fn reachable(host: &str) -> String {
     match host.parse::<IpAddr>() {
         Ok(IpAddr::V4(address)) if address.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
@@ -113,10 +115,10 @@ fn reachable(host: &str) -> String {
 }
 
 async fn ask(url: &Url) -> Result<(), String> {
-    // What is asked is nearby: a proxy for the outside world would not know it.
-    let mut client = crate::http::client_builder().no_proxy().timeout(LIMIT);
+    // No proxy: the program is on this machine or network.
+    let mut client = crate::http::client_builder().no_proxy().timeout(TIMEOUT);
     if url.scheme() == "http" {
-        // The certificates of the system, which may have none, are not read for nothing.
+        // Plain HTTP: do not load the system's certificates, which may not exist.
         client = client.tls_certs_only([]);
     }
     let client = client.build().map_err(|error| format!("cannot be asked: {}", cause(&error)))?;
@@ -136,10 +138,10 @@ async fn ask(url: &Url) -> Result<(), String> {
     Err(format!("answered {} {}", answer.status().as_u16(), text.join(" ")).trim_end().to_owned())
 }
 
-/// Why there is no answer, without the address, which the message names already.
+/// Why there is no answer, without the URL, which the message contains already.
 fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return format!("gave no answer within {} s", LIMIT.as_secs());
+        return format!("gave no answer within {} s (timeout)", TIMEOUT.as_secs());
     }
     format!("cannot be reached: {}", cause(error))
 }
@@ -192,7 +194,7 @@ mod tests {
         assert!(own(&[("WOMBAT_HOST", "a b")]).unwrap_err().starts_with("WOMBAT_HOST: "));
         let silent = Probe { default_port: None, port: "DISPATCH_HTTP_PORT", ..PROBE };
         let problem = silent.own(&Layers::default()).unwrap_err();
-        assert_eq!(problem, "DISPATCH_HTTP_PORT is not set: nobody listens");
+        assert_eq!(problem, "DISPATCH_HTTP_PORT is not set: the program does not listen");
     }
 
     #[test]

@@ -1,13 +1,12 @@
-//! The HTTP client that all programs use.
+//! The HTTP client of all programs.
 
 use std::time::Duration;
 
-/// How long a connection may take to be made.
+/// The connect timeout.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A pooled client that keeps connections, follows no redirects, and goes through the proxies that
-/// the environment names (HTTPS_PROXY, NO_PROXY). Time limits beyond the connection belong to each
-/// call.
+/// A client with a connection pool, without redirects, and with the proxies of the environment
+/// (HTTPS_PROXY, NO_PROXY). Timeouts other than the connect timeout belong to each call.
 pub fn client_builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("wombat/", env!("CARGO_PKG_VERSION")))
@@ -18,8 +17,8 @@ pub fn client_builder() -> reqwest::ClientBuilder {
         .tcp_keepalive(Duration::from_secs(30))
 }
 
-/// Why a client could not be made, with its causes and, where the machine has no roots of TLS, what
-/// to do about it: nothing is built in.
+/// Why a client could not be built, with the causes and, when the machine has no root certificates,
+/// the remedy: none are built in.
 pub fn explain(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);

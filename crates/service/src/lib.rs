@@ -1,5 +1,5 @@
-//! What every program needs: layered settings, logging, the shutdown signal, the HTTP client, what
-//! it says of its command line, and what it waits for.
+//! What every program needs: layered settings, logging, traces, shutdown signals, the HTTP client and
+//! server, health probes, completions and manual pages, and progress on the terminal.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -11,7 +11,7 @@ pub mod health;
 pub mod http;
 pub mod limits;
 pub mod listen;
-pub mod names;
+pub mod metrics;
 pub mod otel;
 pub mod progress;
 pub mod settings;

@@ -1,10 +1,9 @@
-//! What the system lets a program do.
+//! Limits of the operating system.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the number of files that may be open at a time as far as the system allows without asking
-/// an administrator. Each connection is one, and many shells and service managers begin with 1,024:
-/// a daemon would refuse its five hundredth run for no reason that anybody could see.
+/// Raises the soft limit on open files to the hard limit. Each connection takes one, and the usual
+/// limit of 1,024 would stop a daemon at about five hundred concurrent runs.
 pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current == limit.maximum {
@@ -12,12 +11,16 @@ pub fn raise_open_files() {
     }
     match setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
         Ok(()) => {
-            tracing::debug!(from = limit.current, to = limit.maximum, "more files may be open")
+            tracing::debug!(
+                from = limit.current,
+                to = limit.maximum,
+                "raised the limit on open files"
+            )
         }
         Err(error) => tracing::warn!(
             %error,
             limit = limit.current,
-            "the number of open files stays low; raise it (ulimit -n, LimitNOFILE=)"
+            "raising the limit on open files failed; raise it with ulimit -n or LimitNOFILE="
         ),
     }
 }

@@ -1,10 +1,10 @@
-//! Serving HTTP/1.1 within bounds that every listener has.
+//! Serving HTTP/1.1, with the limits that every listener has.
 //!
-//! A client is given up when its request's head does not arrive in time, when it sends nothing for
-//! long between requests, and when it takes nothing of an answer for long. Heads are bounded by
-//! hyper (431); bodies, and how long they may take, are the handlers' business.
+//! A connection is closed when a request's head does not arrive in time, when it is idle for too
+//! long between requests, and when the client reads nothing of a response for too long. hyper limits
+//! the size of heads (431); the size and timeout of bodies are the handlers' business.
 
-mod watched;
+mod connection;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -26,19 +26,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
 
-use self::watched::{Answer, Requests, Watched};
+use self::connection::{Connection, RequestState, ResponseBody};
 
-/// What a client may do to a listener.
+/// Timeouts and size limits of a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How long a request's head may take from its first byte on.
+    /// Timeout of a request's head, from its first byte on.
     pub head: Duration,
-    /// How long a connection may be silent between requests. Longer than clients and load
-    /// balancers keep theirs (50 s here, 60 s elsewhere), so that they end it first.
+    /// Idle timeout between requests. Longer than that of clients and load balancers (50 s here,
+    /// 60 s elsewhere), so that they close the connection first.
     pub idle: Duration,
-    /// How long a client may take nothing of what is written to it.
+    /// Write timeout: how long a client may read nothing of a response.
     pub stalled: Duration,
-    /// The largest head, bytes; what one more read brings is taken as well.
+    /// The largest head in bytes; one more read may exceed it.
     pub head_bytes: usize,
     /// The most header fields.
     pub headers: usize,
@@ -56,11 +56,11 @@ impl Default for Limits {
     }
 }
 
-/// How long no connection is accepted after one could not be, for want of files or memory.
-const BREATH: Duration = Duration::from_millis(250);
+/// How long to wait before the next accept after one failed for lack of file descriptors or memory.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(250);
 
-/// Serves what `service` makes for each connection until `stop`; then no connection is accepted any
-/// more, and those that are open end with the request that they are at.
+/// Serves with what `service` makes for each connection, until `stop` is cancelled; then accepts no
+/// more connections and returns once the requests in progress are answered.
 pub async fn serve<M, S, B>(
     listener: TcpListener,
     limits: Limits,
@@ -82,12 +82,12 @@ pub async fn serve<M, S, B>(
         };
         match accepted {
             Ok((stream, peer)) => {
-                connections.spawn(connection(stream, limits, service(peer), stop.clone()));
+                connections.spawn(serve_connection(stream, limits, service(peer), stop.clone()));
             }
-            Err(error) if is_of_the_peer(&error) => {}
+            Err(error) if is_connection_error(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "no connection can be accepted; trying again");
-                sleep(BREATH).await;
+                tracing::error!(%error, "accepting a connection failed; retrying");
+                sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }
@@ -96,31 +96,35 @@ pub async fn serve<M, S, B>(
     connections.wait().await;
 }
 
-/// Whether a connection was gone before it was accepted.
-fn is_of_the_peer(error: &io::Error) -> bool {
+/// Whether the client was gone before its connection was accepted.
+fn is_connection_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 /// Serves one connection to its end.
-async fn connection<S, B>(stream: TcpStream, limits: Limits, service: S, stop: CancellationToken)
-where
+async fn serve_connection<S, B>(
+    stream: TcpStream,
+    limits: Limits,
+    service: S,
+    stop: CancellationToken,
+) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    // Small answers and events leave at once. A connection that is gone already says so below.
+    // Small responses and events are sent at once. An error here shows up below, too.
     let _ = stream.set_nodelay(true);
-    let requests = Arc::new(Requests::default());
-    let io = TokioIo::new(Watched::new(stream, limits, Arc::clone(&requests)));
+    let requests = Arc::new(RequestState::default());
+    let io = TokioIo::new(Connection::new(stream, limits, Arc::clone(&requests)));
     let service = service_fn(move |request: Request<Incoming>| {
         requests.begin();
         let (service, requests) = (service.clone(), Arc::clone(&requests));
         async move {
             let response = service.oneshot(request).await?;
-            Ok::<_, Infallible>(response.map(|body| Answer::new(body, requests)))
+            Ok::<_, Infallible>(response.map(|body| ResponseBody::new(body, requests)))
         }
     });
     let connection = http1::Builder::new()

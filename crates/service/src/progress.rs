@@ -1,19 +1,19 @@
-//! A line on the terminal that says what a program is waiting for, once that takes long.
+//! A progress line on the terminal, for what takes longer than a second.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long nothing is said, and then how often the time is brought up to date.
+/// How long nothing is shown, and then how often the elapsed time is updated.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Puts the cursor at the line's beginning and clears the line.
+/// Moves the cursor to the start of the line and clears it.
 const CLEAR: &str = "\r\x1b[K";
 
-/// Says what is waited for on standard error, from the first second on, until it is dropped; then
-/// the line is gone. Says nothing where standard error is no terminal, or one that cannot clear a
-/// line.
+/// Shows on standard error what the program waits for, after the first second and until it is
+/// dropped, which clears the line. Shows nothing when standard error is not a terminal that can clear
+/// a line.
 #[derive(Debug, Default)]
 pub struct Progress(Option<Writer>);
 
@@ -24,22 +24,22 @@ struct Writer {
 }
 
 impl Progress {
-    /// Begins to wait for something.
+    /// Starts with what the program waits for.
     pub fn start(what: &str) -> Self {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         if dumb || !io::stderr().is_terminal() {
             return Self(None);
         }
-        let (what_now, news) = channel();
+        let (what_now, updates) = channel();
         let what = what.to_owned();
-        // Without a thread nothing is said, which is no reason to fail.
+        // Without a thread nothing is shown, which is not an error.
         let thread = std::thread::Builder::new()
             .name("progress".to_owned())
-            .spawn(move || draw(what, &news, TICK, &mut io::stderr()));
+            .spawn(move || draw(what, &updates, TICK, &mut io::stderr()));
         Self(thread.ok().map(|thread| Writer { what: what_now, thread }))
     }
 
-    /// From now on something else is waited for.
+    /// Changes what the program waits for.
     pub fn now(&self, what: &str) {
         if let Some(writer) = &self.0 {
             let _writer_gone = writer.what.send(what.to_owned());
@@ -51,21 +51,21 @@ impl Drop for Progress {
     fn drop(&mut self) {
         if let Some(Writer { what, thread }) = self.0.take() {
             drop(what);
-            // The line is gone before anything else is printed.
+            // The line is cleared before anything else is printed.
             let _panicked = thread.join();
         }
     }
 }
 
 /// Draws until the sender is gone.
-fn draw(mut what: String, news: &Receiver<String>, tick: Duration, out: &mut impl Write) {
+fn draw(mut what: String, updates: &Receiver<String>, tick: Duration, out: &mut impl Write) {
     let begin = Instant::now();
     let mut drawn = false;
     loop {
-        match news.recv_timeout(tick) {
+        match updates.recv_timeout(tick) {
             Ok(next) => {
                 what = next;
-                // What is drawn already is brought up to date; nothing is drawn early.
+                // Update what is shown; show nothing early.
                 if !drawn {
                     continue;
                 }
@@ -104,9 +104,9 @@ mod tests {
 
     #[test]
     fn the_line_tells_what_is_waited_for_and_is_gone_at_the_end() {
-        let ((what, news), (screen, drawn)) = (channel(), channel());
+        let ((what, updates), (screen, drawn)) = (channel(), channel());
         let thread = std::thread::spawn(move || {
-            draw("one".to_owned(), &news, Duration::from_millis(1), &mut Screen(screen));
+            draw("one".to_owned(), &updates, Duration::from_millis(1), &mut Screen(screen));
         });
         let first = drawn.recv().unwrap();
         assert!(first.starts_with(&format!("{CLEAR}one … ")), "{first:?}");
@@ -119,11 +119,11 @@ mod tests {
 
     #[test]
     fn what_is_over_soon_is_not_mentioned() {
-        let (what, news) = channel();
+        let (what, updates) = channel();
         what.send("two".to_owned()).unwrap();
         drop(what);
         let mut screen = Vec::new();
-        draw("one".to_owned(), &news, Duration::from_secs(3600), &mut screen);
+        draw("one".to_owned(), &updates, Duration::from_secs(3600), &mut screen);
         assert!(screen.is_empty());
     }
 

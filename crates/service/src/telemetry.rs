@@ -1,6 +1,6 @@
 //! Logging: to standard error, readable on a terminal, JSON elsewhere.
 
-mod gathered;
+mod batched_writer;
 
 use std::io::{IsTerminal, stderr};
 use std::sync::OnceLock;
@@ -8,22 +8,22 @@ use std::sync::OnceLock;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use self::gathered::Gatherer;
+use self::batched_writer::BatchedWriter;
 
-/// What a service has to say and has not written yet.
-static GATHERER: OnceLock<Gatherer> = OnceLock::new();
+/// The writer of a service's log, which holds lines that are not written yet.
+static WRITER: OnceLock<BatchedWriter> = OnceLock::new();
 
-/// How a log line looks (`WOMBAT_LOG_FORMAT`).
+/// The format of log lines (`WOMBAT_LOG_FORMAT`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For a person.
+    /// Text for people.
     Pretty,
     /// One JSON object a line.
     Json,
 }
 
 impl LogFormat {
-    /// `pretty` on a terminal, else `json`.
+    /// The default: `pretty` on a terminal, else `json`.
     pub fn fitting() -> Self {
         if std::io::stderr().is_terminal() { Self::Pretty } else { Self::Json }
     }
@@ -40,50 +40,50 @@ impl std::str::FromStr for LogFormat {
     }
 }
 
-/// Libraries whose log lines may hold what users and servers wrote, and their secrets, or repeat what
-/// is said once a minute here: silent unless the filter names them.
+/// Libraries whose log lines may contain user data and secrets, or repeat what this crate logs once
+/// a minute: silent unless the filter names them.
 const SILENT: [&str; 2] = ["rmcp", "opentelemetry"];
 
-/// Starts logging, for a program that soon ends. `filter` has the form of `RUST_LOG`. A second call
+/// Starts logging for a short-lived program. `filter` has the form of `RUST_LOG`. A second call
 /// changes nothing.
 pub fn init(format: LogFormat, filter: &str) {
     start(format, filter, stderr);
 }
 
-/// Starts logging, for a service: its lines are gathered for some milliseconds, so that a request does
-/// not wait for its log. What is left is written when the guard is dropped.
-#[must_use = "the last lines are written when it is dropped"]
-pub fn init_service(format: LogFormat, filter: &str) -> LastLines {
-    match Gatherer::start(stderr(), format.missing()) {
-        Ok(gatherer) => {
-            let gatherer = GATHERER.get_or_init(|| gatherer).clone();
-            start(format, filter, move || gatherer.clone());
+/// Starts logging for a service: lines are written in batches, so that a request does not wait for
+/// its log. Pending lines are written when the guard is dropped.
+#[must_use = "dropping it flushes the log"]
+pub fn init_service(format: LogFormat, filter: &str) -> FlushGuard {
+    match BatchedWriter::start(stderr(), format.missing()) {
+        Ok(writer) => {
+            let writer = WRITER.get_or_init(|| writer).clone();
+            start(format, filter, move || writer.clone());
         }
-        // A machine without room for a thread is told of below, by whoever needs one, too.
+        // No thread can be started: log unbuffered. What else needs a thread reports the error.
         Err(_) => init(format, filter),
     }
-    LastLines(())
+    FlushGuard(())
 }
 
-/// Writes what a service has said so far, before something is said past its log.
+/// Writes the pending log lines, before something else is written to standard error.
 pub fn flush() {
-    if let Some(gatherer) = GATHERER.get() {
-        gatherer.flush();
+    if let Some(writer) = WRITER.get() {
+        writer.flush();
     }
 }
 
-/// Held by a service until it ends.
+/// Flushes the log when it is dropped; held by a service until it ends.
 #[derive(Debug)]
-pub struct LastLines(());
+pub struct FlushGuard(());
 
-impl Drop for LastLines {
+impl Drop for FlushGuard {
     fn drop(&mut self) {
         flush();
     }
 }
 
 impl LogFormat {
-    /// The line that stands for lines that were dropped.
+    /// Formats the line that stands for dropped lines.
     fn missing(self) -> fn(u64) -> String {
         match self {
             Self::Pretty => |dropped| {

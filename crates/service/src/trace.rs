@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-/// The longest `x-trace-id` that is taken over.
+/// The longest `x-trace-id` that is accepted.
 const MAX_LEN: usize = 128;
 
-/// A trace id as answers and logs show it, and the 16 bytes that `traceparent` carries for it.
+/// A trace id: the text in responses and logs, and the 16 bytes in `traceparent`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceId {
     text: Arc<str>,
     bytes: u128,
-    /// The caller's span, when it gave one.
+    /// The caller's span, if it sent one.
     parent: Option<u64>,
 }
 
@@ -24,13 +24,13 @@ impl TraceId {
         Self { text: id.to_string().into(), bytes: id.as_u128(), parent: None }
     }
 
-    /// The incoming `x-trace-id`, or the trace id of an incoming `traceparent`, or a new one.
-    /// Values that are no such thing are ignored.
+    /// The incoming `x-trace-id`, or the trace id of an incoming `traceparent`, or a new one. Invalid
+    /// values are ignored.
     pub fn from_headers(x_trace_id: Option<&str>, traceparent: Option<&str>) -> Self {
         let of_traceparent = traceparent.and_then(trace_id_of);
         let parent = of_traceparent.and(traceparent).and_then(span_id_of);
         match (x_trace_id.filter(|text| is_safe(text)), of_traceparent) {
-            // Spans of this request belong to the caller's trace, by whatever name it is shown.
+            // Spans belong to the caller's trace, whatever its id is shown as.
             (Some(text), Some(hex)) => Self { text: text.into(), bytes: parse_hex(hex), parent },
             (Some(text), None) => Self { text: text.into(), bytes: bytes_of(text), parent },
             (None, Some(hex)) => Self { text: hex.into(), bytes: parse_hex(hex), parent },
@@ -43,12 +43,12 @@ impl TraceId {
         &self.text
     }
 
-    /// The 16 bytes that `traceparent` carries.
+    /// The 16 bytes of `traceparent`.
     pub(crate) fn bytes(&self) -> u128 {
         self.bytes
     }
 
-    /// The caller's span, when it gave one.
+    /// The caller's span, if it sent one.
     pub(crate) fn parent(&self) -> Option<u64> {
         self.parent
     }
@@ -66,7 +66,7 @@ impl fmt::Display for TraceId {
     }
 }
 
-/// Whether a caller's id can stand in a header and a log line.
+/// Whether a caller's id is safe in a header and a log line.
 fn is_safe(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_LEN && text.bytes().all(|b| b.is_ascii_graphic())
 }
@@ -92,13 +92,13 @@ fn parse_hex(hex: &str) -> u128 {
     u128::from_str_radix(hex, 16).unwrap_or(1)
 }
 
-/// 16 bytes for an id of any form: its own, if it is 32 hex digits or a UUID, else a hash.
+/// The 16 bytes of an id: its value, if it is 32 hex digits or a UUID, else a hash.
 fn bytes_of(text: &str) -> u128 {
     let own = Uuid::try_parse(text).map(|id| id.as_u128()).unwrap_or_default();
     if own != 0 { own } else { fnv(text.as_bytes()) }
 }
 
-/// FNV-1a, 128 bits: no secret hangs on it, it only has to be the same for the same text.
+/// FNV-1a, 128 bits: it only has to be stable, not secret.
 fn fnv(bytes: &[u8]) -> u128 {
     bytes
         .iter()

@@ -1,5 +1,5 @@
 //! A real Chromium for tests, driven by its own `chromedriver` over WebDriver (W3C), which is plain
-//! JSON over HTTP; with the two things that only Chromium offers: its log, and its devtools.
+//! JSON over HTTP; plus two extensions of Chromium: its log and its devtools.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -10,22 +10,22 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::wait_for;
+use crate::{skip, wait_for};
 
-/// What an element is named by in WebDriver's answers.
+/// The key of an element's id in WebDriver's responses.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// The longest that one command may take.
+/// Timeout of one command.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How a page is looked at.
+/// How a page is displayed.
 #[derive(Debug, Clone, Copy)]
 pub struct View {
     /// Width, CSS pixels.
     pub width: u32,
     /// Height, CSS pixels.
     pub height: u32,
-    /// Whether the person wants dark colours.
+    /// Whether the person prefers dark colours.
     pub dark: bool,
 }
 
@@ -39,19 +39,14 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts it. `None` where Chromium or its driver is not installed, which is said.
+    /// Starts it. `None` where Chromium or its driver is not installed; the test is then skipped.
     ///
     /// # Panics
     /// When it does not start; and when it is not installed though `WOMBAT_TEST_ALL` is set.
     pub async fn start() -> Option<Self> {
         let programs = ["/usr/bin/chromium", "/usr/bin/chromedriver"];
         if !programs.iter().all(|program| Path::new(program).exists()) {
-            let what = "Chromium is not installed: apt-get install chromium chromium-driver";
-            assert!(std::env::var_os("WOMBAT_TEST_ALL").is_none(), "{what}");
-            #[allow(clippy::print_stderr, reason = "who runs the tests reads it")]
-            {
-                eprintln!("SKIPPED: {what}");
-            }
+            skip("Chromium is not installed: apt-get install chromium chromium-driver");
             return None;
         }
         let profile = tempfile::tempdir().unwrap();
@@ -118,10 +113,10 @@ impl Browser {
         self.post("/goog/cdp/execute", json!({ "cmd": command, "params": parameters })).await
     }
 
-    /// Looks at pages in this way from now on.
+    /// Displays pages like this from now on.
     ///
     /// # Panics
-    /// When the browser does not.
+    /// When the browser refuses.
     pub async fn view(&self, view: View) {
         let size = json!({
             "width": view.width, "height": view.height, "deviceScaleFactor": 1, "mobile": false
@@ -180,7 +175,7 @@ impl Browser {
         self.post(&format!("/element/{element}/value"), json!({ "text": text })).await;
     }
 
-    /// What a person reads on the page.
+    /// The page's visible text.
     ///
     /// # Panics
     /// When there is no page.
@@ -220,20 +215,20 @@ impl Browser {
         log.as_array().cloned().unwrap_or_default()
     }
 
-    /// What the page complained of since it was last asked: errors and refused content.
+    /// Errors and blocked content that the page has logged since the last call.
     ///
     /// # Panics
-    /// When the browser does not tell.
+    /// When the browser does not return its log.
     pub async fn complaints(&self) -> Vec<String> {
         let log = self.log("browser").await;
         let bad = log.iter().filter(|line| line["level"] == "SEVERE" || line["level"] == "WARNING");
         bad.map(|line| line["message"].to_string()).collect()
     }
 
-    /// The addresses that were asked for since it was last asked.
+    /// The URLs that were requested since the last call.
     ///
     /// # Panics
-    /// When the browser does not tell.
+    /// When the browser does not return its log.
     pub async fn requests(&self) -> Vec<String> {
         let log = self.log("performance").await;
         let of = |line: &Value| {
@@ -245,7 +240,7 @@ impl Browser {
         log.iter().filter_map(of).collect()
     }
 
-    /// Ends it in order.
+    /// Closes it.
     ///
     /// # Panics
     /// When it does not end.

@@ -1,8 +1,8 @@
-//! Everything is killed at random while notifications are delivered; in the end each has exactly one
-//! stored reply, in the order of its session.
+//! Programs are killed at random while notifications are delivered; in the end each notification
+//! has exactly one stored reply, in the order of its session.
 //!
-//! What is killed when, and which calls fail, follows from the seed; how far the programs have come
-//! by then does not.
+//! The seed determines what is killed when, and which calls fail; it does not determine how far the
+//! programs have come by then.
 
 mod check;
 mod faults;
@@ -21,40 +21,40 @@ use crate::program::{Program, ProgramError};
 use crate::stack::Person;
 use faults::Faults;
 
-/// Who writes or reads at a time.
+/// Concurrent writers or readers.
 const AT_ONCE: usize = 32;
 
-/// The longest that a program stays away.
+/// The longest time that a program stays down, milliseconds.
 const MAX_AWAY_MS: u64 = 300;
 
 const INTERNAL_TOKEN: &str = "the-internal-token-of-the-chaos";
 const AGENT_SECRET: &str = "0123456789abcdef0123456789abcdef";
 const DAEMON_KEY: &str = "the-daemon-key-of-the-chaos";
 
-/// What the model says to each notification.
+/// The model's answer to each notification.
 const SCRIPT: &str = "rules:\n  - when: { user: 'job-(\\d+)-(\\d+)\\.' }\n    say: 'did {1}-{2}'\n";
 
-/// What is done to whom.
+/// How much is delivered, and which faults are injected.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Repeats a run.
+    /// Seed of the random generator; the same seed repeats the kills and faults.
     pub seed: u64,
-    /// Notifications in all.
+    /// Number of notifications.
     pub notifications: usize,
     /// Sessions, each of a user and on a task of its own.
     pub sessions: usize,
-    /// Of a hundred calls of the daemon, and of a hundred acknowledgements, so many fail; of them
-    /// half before they are made, and half after.
+    /// Percentage of calls to the daemon, and of acknowledgements, that fail: half of them before
+    /// they are made, half after.
     pub percent: u64,
     /// The shortest and the longest time between two kills.
     pub between_kills: (Duration, Duration),
-    /// Kills at most.
+    /// Maximum number of kills.
     pub max_kills: usize,
-    /// When it is given up.
+    /// Timeout of the whole plan.
     pub patience: Duration,
 }
 
-/// What happened.
+/// The result of a plan.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     /// Stored replies: one for each notification.
@@ -65,20 +65,20 @@ pub struct Report {
     pub daemons_killed: usize,
     /// SIGKILLs of the backend.
     pub backends_killed: usize,
-    /// Calls of the daemon.
+    /// Calls to the daemon.
     pub forwards: usize,
     /// Of them answered with 500.
     pub failed_forwards: usize,
-    /// Calls that acknowledge one or several.
+    /// Calls that acknowledge one or several notifications.
     pub acknowledgements: usize,
     /// Of them answered with 500.
     pub failed_acknowledgements: usize,
-    /// From the first program's start to the last acknowledgement, without the writing of what is
-    /// to be delivered.
+    /// From the first dispatcher's start to the last acknowledgement; creating the notifications
+    /// is not included.
     pub took: Duration,
 }
 
-/// The programs, each of which may be away.
+/// The programs, each of which may be down.
 struct World {
     dir: TempDir,
     example: PathBuf,
@@ -145,7 +145,7 @@ impl World {
         Ok(Self { dir, example, backend, daemon, dispatchers, backend_url, daemon_url, faults })
     }
 
-    /// Writes all notifications, each session's in order, and gives the sessions' tasks.
+    /// Creates all notifications, each session's in order, and returns the sessions' tasks.
     async fn write(&self, plan: &Plan) -> Result<Vec<String>, ProgramError> {
         let url = self.backend_url.as_str();
         let sessions = (0..plan.sessions).map(|session| async move {
@@ -221,7 +221,7 @@ impl World {
             let status = program.stop().await?;
             if !status.success() {
                 let (name, log) = (program.name(), program.log());
-                return Err(ProgramError(format!("{name} ended with {status}. It said:\n{log}")));
+                return Err(ProgramError(format!("{name} exited with {status}. Its log:\n{log}")));
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
-//! A reverse proxy between a program and the servers that it calls, which can stop the world at any
-//! request: before it is passed on, or after it was answered and before the answer is given.
+//! A reverse proxy between a program and the servers that it calls. It can hold any request for
+//! ever: before it is forwarded, or after the server has answered and before the response is
+//! returned. It can also inject faults and hide optional features of a backend.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,27 +11,27 @@ use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// On which side of a request the world stops.
+/// At which point a request is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// The server never sees it.
     Before,
-    /// The server has done it, and nobody learns of that.
+    /// The server has processed it, and the response is not returned.
     After,
 }
 
-/// What comes instead of an answer.
+/// What is returned instead of the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// This status, and an error in words. The server never sees the request.
+    /// This status with an error body. The server never sees the request.
     Status(u16),
-    /// A success that is no JSON.
+    /// A success that is not JSON. The server never sees the request.
     Garbage,
-    /// The server's answer, of which only the first half comes.
+    /// The first half of the server's response.
     Half,
 }
 
-/// What passed.
+/// A request that came through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Passed {
     /// The method.
@@ -40,8 +41,7 @@ pub struct Passed {
 }
 
 impl Passed {
-    /// What kind of request it is: the method and the path, with every part that is an id as `*`,
-    /// and of the query the names alone.
+    /// The kind of request: method and path with `*` for every id, and the names of the query.
     pub fn kind(&self) -> String {
         let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
         let is_id = |part: &str| {
@@ -83,7 +83,7 @@ fn feature(method: &Method, path: &str) -> Option<&'static str> {
     })
 }
 
-/// Takes hidden features out of what a backend says of itself.
+/// Removes hidden features from a backend's capabilities.
 fn without(capabilities: &[u8], hidden: &[String]) -> Vec<u8> {
     let mut body: serde_json::Value = serde_json::from_slice(capabilities).unwrap_or_default();
     if let Some(features) = body["features"].as_object_mut() {
@@ -95,7 +95,7 @@ fn without(capabilities: &[u8], hidden: &[String]) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
-/// Several gates can share one count.
+/// The proxy. Clones share their counts and faults.
 #[derive(Debug, Clone)]
 pub struct Gate {
     shared: Arc<Mutex<Shared>>,
@@ -116,13 +116,13 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// A gate that lets everything pass.
+    /// A gate that forwards everything.
     pub fn new() -> Self {
         let reached = watch::Sender::new(false);
         Self { shared: Arc::default(), reached, http: reqwest::Client::new() }
     }
 
-    /// Opens a way to a server, and gives the address that leads through.
+    /// Starts to listen in front of a server, and returns the URL to use instead.
     pub async fn to(&self, target: &str) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -132,7 +132,7 @@ impl Gate {
         url
     }
 
-    /// Begins to count anew, and stops at this request (from 0), or at none.
+    /// Starts to count anew, and holds the request with this number (from 0), or none.
     pub fn arm(&self, stop_at: Option<(usize, Side)>) {
         let mut shared = self.lock();
         shared.passed.clear();
@@ -142,24 +142,24 @@ impl Gate {
         self.reached.send_replace(false);
     }
 
-    /// Begins to count anew; all requests of this kind ([`Passed::kind`]) get this answer.
+    /// Starts to count anew; all requests of this kind ([`Passed::kind`]) get this fault.
     pub fn fail(&self, kind: &str, fault: Fault) {
         self.arm(None);
         self.lock().failing = Some((kind.to_owned(), fault));
     }
 
-    /// Hides features of a backend: it does not name them, and answers 404 to their endpoints.
+    /// Hides features of a backend: removed from its capabilities, and 404 at their endpoints.
     pub fn hide(&self, features: &[&str]) {
         self.lock().hidden = features.iter().map(|name| (*name).to_owned()).collect();
     }
 
-    /// Waits until the request at which the world stops has come.
+    /// Waits until the request to be held has arrived.
     pub async fn reached(&self) {
         let mut reached = self.reached.subscribe();
         let _never_closed = reached.wait_for(|reached| *reached).await;
     }
 
-    /// What has passed, the one that was stopped included.
+    /// The requests so far, including the held one.
     pub fn passed(&self) -> Vec<Passed> {
         self.lock().passed.clone()
     }
@@ -168,7 +168,7 @@ impl Gate {
         self.shared.lock().expect("no test has failed here")
     }
 
-    /// Whether the world stops at this request; for ever, if so.
+    /// Never returns when this request is to be held.
     async fn stop(&self, at: usize, side: Side) {
         let stops = self.lock().stop_at == Some((at, side));
         if stops {

@@ -1,5 +1,5 @@
-//! For tests and the demo: the real programs as processes, and a scripted LLM server. Nothing that
-//! is shipped depends on it.
+//! For tests, benchmarks and the demo: the real programs as processes, a scripted LLM server, a
+//! fault-injecting proxy, PostgreSQL and Chromium. Nothing that is shipped depends on it.
 
 #![allow(
     clippy::expect_used,
@@ -14,26 +14,28 @@ pub mod gate;
 pub mod llm;
 pub mod postgres;
 pub mod program;
+mod skip;
 pub mod stack;
 
 use std::time::Duration;
 
+pub use skip::skip;
 use tokio::time::Instant;
 
-/// How long tests wait for something that must happen: long enough for a busy machine.
+/// Timeout for something that must happen: long enough for a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits until a condition gives a value.
+/// Polls a condition until it returns a value.
 ///
 /// # Panics
-/// When it does not within [`PATIENCE`]; `what` says what was waited for.
+/// After [`PATIENCE`]; `what` says in the message what was awaited.
 pub async fn wait_for<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(value) = condition().await {
             return value;
         }
-        assert!(Instant::now() < deadline, "waited {} s in vain: {what}", PATIENCE.as_secs());
+        assert!(Instant::now() < deadline, "timed out after {} s: {what}", PATIENCE.as_secs());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -11,15 +11,15 @@ use axum::routing::post;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// What is answered to one request.
+/// The response to one request.
 #[derive(Debug, Clone)]
 pub struct Reply {
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Value,
-    /// No answer comes, for as long as anybody waits.
+    /// The request is never answered.
     never: bool,
-    /// The body is a message that is told as a stream.
+    /// The body is sent as a stream of chunks.
     streams: bool,
 }
 
@@ -47,12 +47,12 @@ impl Reply {
         Self { never: true, ..Self::json(200, Value::Null) }
     }
 
-    /// A text, told as a stream, word by word.
+    /// A text, streamed word by word.
     pub fn sse_text(text: &str) -> Self {
         Self { streams: true, ..Self::text(text) }
     }
 
-    /// Tool calls, told as a stream.
+    /// Tool calls, streamed.
     pub fn sse_calls(calls: &[(&str, Value)]) -> Self {
         Self { streams: true, ..Self::calls(calls) }
     }
@@ -96,7 +96,7 @@ pub struct ScriptedLlm {
 }
 
 impl ScriptedLlm {
-    /// Starts on a free port. The replies are given in order; the last one stays.
+    /// Starts on a free port. The replies are used in order; the last one is repeated.
     pub async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let base_url = format!("http://{}/v1", listener.local_addr().expect("an address"));
@@ -111,7 +111,7 @@ impl ScriptedLlm {
         server
     }
 
-    /// What `OPENAI_BASE_URL` is to be.
+    /// The value for `OPENAI_BASE_URL`.
     pub fn base_url(&self) -> String {
         self.base_url.clone()
     }
@@ -141,7 +141,7 @@ async fn answer(State(server): State<ScriptedLlm>, body: String) -> Response {
     response
 }
 
-/// A whole answer as the events of a stream.
+/// A complete response as the events of a stream.
 fn stream(body: &Value) -> impl IntoResponse {
     let choice = &body["choices"][0];
     let mut delta = choice["message"].clone();

@@ -1,4 +1,4 @@
-//! A real PostgreSQL server of one test's own, in a temporary folder, reached by its socket alone.
+//! A real PostgreSQL server for one test, in a temporary folder, reachable by its socket only.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::PATIENCE;
+use crate::{PATIENCE, skip};
 
-/// Where Debian's packages put each version's programs.
+/// The folder where Debian installs the programs of each version.
 const VERSIONS: &str = "/usr/lib/postgresql";
 
-/// The name of the socket's file for the default port.
+/// The file name of the socket for the default port.
 const SOCKET: &str = ".s.PGSQL.5432";
 
-/// How long a server may take to end. One to which somebody is just connecting takes a minute.
+/// How long a server may take to stop; with a connection being opened it would take a minute.
 const LAST_WORK: Duration = Duration::from_millis(500);
 
 /// A server that runs until this is dropped, or until the process that started it is killed.
@@ -26,7 +26,7 @@ const LAST_WORK: Duration = Duration::from_millis(500);
 pub struct Postgres {
     dir: TempDir,
     bin: PathBuf,
-    /// Whether it still has everything when the machine itself dies: slow, and for few tests.
+    /// Whether data survives a crash of the machine: slow, needed by few tests.
     durable: bool,
     child: Option<Child>,
 }
@@ -43,7 +43,7 @@ fn programs() -> Option<PathBuf> {
     versions.into_iter().rev().chain(on_path).find(|bin| bin.join("initdb").exists())
 }
 
-/// Who the server runs as, and how: it refuses to run as root.
+/// User and group of the server, which refuses to run as root; `None` when this is not root.
 fn user() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
@@ -55,7 +55,7 @@ fn user() -> Option<(u32, u32)> {
     Some((next(), next()))
 }
 
-/// A program as that user, which ends when the thread that started it does.
+/// A command run as that user, which is killed when the thread that started it ends.
 fn command(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL"]);
@@ -72,7 +72,7 @@ fn success(output: &Output) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Makes an empty cluster once, and keeps it for other tests in a folder that outlives them.
+/// Creates an empty cluster once, and keeps it for other tests in a folder that outlives them.
 fn template(bin: &Path, kept: &Path) -> PathBuf {
     let version = Command::new(bin.join("postgres")).arg("--version").output().unwrap();
     let version =
@@ -99,7 +99,7 @@ fn copy(from: &Path, to: &Path) {
     success(&Command::new("cp").arg("-r").arg(from).arg(to).output().unwrap());
 }
 
-/// A folder that the server's user may write in.
+/// A folder that the server's user may write to.
 fn temporary() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     if let Some((user, group)) = user() {
@@ -110,7 +110,8 @@ fn temporary() -> TempDir {
 
 impl Postgres {
     /// Starts a server with one empty database, `wombat`. `kept` is a folder that outlives the
-    /// test, such as `CARGO_TARGET_TMPDIR`. `None` where PostgreSQL is not installed, which is said.
+    /// test, such as `CARGO_TARGET_TMPDIR`. `None` where PostgreSQL is not
+    /// installed; the test is then skipped.
     ///
     /// # Panics
     /// When it does not start; and when it is not installed though `WOMBAT_TEST_ALL` is set.
@@ -118,7 +119,7 @@ impl Postgres {
         Self::start_on(kept, temporary(), false)
     }
 
-    /// The same in a folder that is given, with nothing left to chance: for tests that kill it.
+    /// The same with durable writes: for tests that kill the server.
     ///
     /// # Panics
     /// As [`Postgres::start`].
@@ -128,12 +129,7 @@ impl Postgres {
 
     fn start_on(kept: &Path, dir: TempDir, durable: bool) -> Option<Self> {
         let Some(bin) = programs() else {
-            let what = "PostgreSQL is not installed: apt-get install postgresql";
-            assert!(std::env::var_os("WOMBAT_TEST_ALL").is_none(), "{what}");
-            #[allow(clippy::print_stderr, reason = "who runs the tests reads it")]
-            {
-                eprintln!("SKIPPED: {what}");
-            }
+            skip("PostgreSQL is not installed: apt-get install postgresql");
             return None;
         };
         let template = template(&bin, kept);
@@ -145,7 +141,7 @@ impl Postgres {
         Some(server)
     }
 
-    /// Has a statement done.
+    /// Executes a statement.
     fn say(&self, statement: &str) {
         let mut psql = Command::new(self.bin.join("psql"));
         let psql = psql.args(["-U", "postgres", "-c", statement, "-h"]).arg(self.dir.path());
@@ -176,7 +172,7 @@ impl Postgres {
         }
     }
 
-    /// Where its files are.
+    /// Its data folder.
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.dir.path().join("data")
@@ -185,7 +181,7 @@ impl Postgres {
     /// Starts it again after it was stopped or killed.
     ///
     /// # Panics
-    /// When it does not come up.
+    /// When it does not start.
     pub fn up(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         // What is left of a killed one may need a moment to notice.
@@ -247,7 +243,7 @@ impl Postgres {
         self.end(Signal::KILL);
     }
 
-    /// Stops it as a restart would: those who are connected are cut off.
+    /// Stops it as a restart would: open connections are closed.
     pub fn stop(&mut self) {
         self.end(Signal::INT);
     }

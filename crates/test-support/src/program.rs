@@ -1,8 +1,11 @@
 //! A program of this workspace as a process.
 
+mod freshness;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,8 +15,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::PATIENCE;
+use freshness::BuildDir;
 
-/// What a program's listener line begins with; the address follows.
+/// The programs that this process has found to be up to date, by name.
+static CHECKED: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+
+/// The start of the log line in which a program reports its address.
 const LISTENING: &str = "listening on ";
 
 /// Why a program could not be started or used.
@@ -38,13 +45,24 @@ pub struct Program {
 }
 
 impl Program {
-    /// Where a program is: beside the executable that runs now.
+    /// The path of a program, which lies beside the running executable. A test builds the program
+    /// first when it is missing or older than its sources.
     ///
     /// # Errors
-    /// When it has not been built.
+    /// When it cannot be built; outside of a test, when it has not been built.
     pub fn path(name: &str) -> Result<PathBuf, ProgramError> {
         let exe = std::env::current_exe().map_err(|error| ProgramError(error.to_string()))?;
-        // Tests run in `deps`, a folder below the programs.
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize();
+        if let (Some(build), Ok(workspace)) = (BuildDir::of(&exe), workspace) {
+            // Also makes the other threads wait that want the same program.
+            let mut checked = CHECKED.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(path) = checked.get(name) {
+                return Ok(path.clone());
+            }
+            let path = build.up_to_date(&workspace, name)?;
+            checked.insert(name.to_owned(), path.clone());
+            return Ok(path);
+        }
         let found =
             exe.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.is_file());
         found.ok_or_else(|| {
@@ -65,7 +83,7 @@ impl Program {
         Self::start_path(&Self::path(name)?, dir, settings, arguments)
     }
 
-    /// The same with any program, by its path, or by its name when one of `settings` is `PATH`.
+    /// The same for any program, by its path, or by its name when `settings` has a `PATH`.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -106,7 +124,7 @@ impl Program {
         &self.name
     }
 
-    /// What it holds in memory now, bytes; nothing where the system does not say.
+    /// Its resident memory, bytes; `None` where the system does not report it.
     pub fn memory(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -118,7 +136,7 @@ impl Program {
         self.log.lock().map(|log| log.clone()).unwrap_or_default()
     }
 
-    /// All that it has printed, once it has ended: what it said last may still be on its way then.
+    /// All that it has printed, after its end: waits for the last lines to be read.
     pub async fn full_log(&mut self) -> String {
         for reader in self.readers.drain(..) {
             let _ = reader.await;
@@ -126,10 +144,10 @@ impl Program {
         self.log()
     }
 
-    /// Where it listens, once it does.
+    /// The URL that it listens on; waits until it does.
     ///
     /// # Errors
-    /// When it ends instead, or says nothing for too long.
+    /// When it exits, or does not listen in time.
     pub async fn url(&mut self) -> Result<String, ProgramError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -138,7 +156,7 @@ impl Program {
                 return Ok(url);
             }
             if let Some(status) = ended {
-                return Err(self.error(&format!("ended at once ({status})")));
+                return Err(self.error(&format!("exited at start ({status})")));
             }
             if Instant::now() > deadline {
                 return Err(self.error("does not listen"));
@@ -147,15 +165,15 @@ impl Program {
         }
     }
 
-    /// Waits for its end.
+    /// Waits until it exits.
     ///
     /// # Errors
-    /// When it goes on for too long.
+    /// When it does not exit in time.
     pub async fn wait(&mut self) -> Result<ExitStatus, ProgramError> {
         match timeout(PATIENCE, self.child.wait()).await {
             Ok(Ok(status)) => Ok(status),
             Ok(Err(error)) => Err(self.error(&error.to_string())),
-            Err(_) => Err(self.error("does not end")),
+            Err(_) => Err(self.error("does not exit")),
         }
     }
 
@@ -168,7 +186,7 @@ impl Program {
         }
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Sends SIGTERM, and waits until it exits.
     ///
     /// # Errors
     /// When it does not stop.
@@ -177,17 +195,17 @@ impl Program {
         self.wait().await
     }
 
-    /// Ends it at once, as a power cut would.
+    /// Sends SIGKILL, and waits until it is gone.
     ///
     /// # Errors
-    /// When it does not end even then.
+    /// When it does not exit even then.
     pub async fn kill(&mut self) -> Result<(), ProgramError> {
         self.signal(Signal::KILL);
         self.wait().await.map(drop)
     }
 
     fn error(&self, what: &str) -> ProgramError {
-        ProgramError(format!("{} {what}. It said:\n{}", self.name, self.log()))
+        ProgramError(format!("{} {what}. Its log:\n{}", self.name, self.log()))
     }
 }
 

@@ -10,8 +10,8 @@ use crate::program::{Program, ProgramError};
 /// How a stack is set up.
 #[derive(Debug, Clone, Default)]
 pub struct StackOptions {
-    /// Settings of the daemon beyond addresses and secrets; the offline provider when none is
-    /// about a model.
+    /// Further settings of the daemon, beside addresses and secrets; without `LLM_PROVIDER` the
+    /// offline provider is used.
     pub daemon: Vec<(&'static str, String)>,
     /// Settings of all programs.
     pub everywhere: Vec<(&'static str, String)>,
@@ -32,16 +32,16 @@ pub struct Stack {
     pub daemon: Program,
     /// `wombat-dispatcher`.
     pub dispatcher: Program,
-    /// Where the backend is.
+    /// The backend's URL.
     pub backend_url: String,
-    /// Where the daemon is.
+    /// The daemon's URL.
     pub daemon_url: String,
     everywhere: Vec<(&'static str, String)>,
     secrets: Secrets,
     dir: TempDir,
 }
 
-/// What the programs share; made anew for each stack.
+/// The shared secrets; generated for each stack.
 #[derive(Debug, Clone)]
 struct Secrets {
     agent: String,
@@ -62,7 +62,7 @@ impl Stack {
     /// Starts all three and waits until they serve.
     ///
     /// # Errors
-    /// When one is not built, or does not come up.
+    /// When a program cannot be built, or does not start to listen.
     pub async fn start(options: &StackOptions) -> Result<Self, ProgramError> {
         let dir = tempfile::tempdir().map_err(|error| ProgramError(error.to_string()))?;
         let secrets = Secrets { agent: secret(), internal: secret(), daemon: secret() };
@@ -82,10 +82,10 @@ impl Stack {
         Ok(Self { backend, daemon, dispatcher, backend_url, daemon_url, everywhere, secrets, dir })
     }
 
-    /// Starts another daemon on the same backend, on a free port, and gives its address.
+    /// Starts another daemon on the same backend, on a free port, and returns its URL.
     ///
     /// # Errors
-    /// When it cannot be started or does not come up.
+    /// When it cannot be started or does not listen.
     pub async fn another_daemon(
         &self,
         options: &StackOptions,
@@ -96,7 +96,7 @@ impl Stack {
         Ok((daemon, url))
     }
 
-    /// Starts the dispatcher anew, as a supervisor would after a crash.
+    /// Restarts the dispatcher, as a supervisor would after a crash.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -111,43 +111,43 @@ impl Stack {
         Ok(())
     }
 
-    /// The backend, as a person of it.
+    /// A client of the backend that acts as this person.
     pub fn person(&self, user_id: &str) -> Person {
         Person::new(&self.backend_url, &self.secrets.internal, user_id)
     }
 
-    /// What `X-Internal-Token` must be.
+    /// The value of `X-Internal-Token`.
     pub fn internal_token(&self) -> &str {
         &self.secrets.internal
     }
 
-    /// What `X-Agent-Daemon-Key` must be.
+    /// The value of `X-Agent-Daemon-Key`.
     pub fn daemon_key(&self) -> &str {
         &self.secrets.daemon
     }
 
-    /// What agent tokens are signed with.
+    /// The secret that agent tokens are signed with.
     pub fn agent_secret(&self) -> &str {
         &self.secrets.agent
     }
 
-    /// Stops the dispatcher, the daemon and then the backend, and says how each ended.
+    /// Stops the dispatcher, the daemon and then the backend.
     ///
     /// # Errors
-    /// When one does not stop.
+    /// When one does not stop, or exits with an error.
     pub async fn stop(&mut self) -> Result<(), ProgramError> {
         for program in [&mut self.dispatcher, &mut self.daemon, &mut self.backend] {
             let status = program.stop().await?;
             if !status.success() {
                 let (name, log) = (program.name(), program.log());
-                return Err(ProgramError(format!("{name} ended with {status}. It said:\n{log}")));
+                return Err(ProgramError(format!("{name} exited with {status}. Its log:\n{log}")));
             }
         }
         Ok(())
     }
 }
 
-/// The backend as a person sees it, through a service that speaks for the person.
+/// A client of the backend that acts as a person, with the internal token.
 #[derive(Debug, Clone)]
 pub struct Person {
     http: reqwest::Client,
@@ -157,7 +157,7 @@ pub struct Person {
 }
 
 impl Person {
-    /// A person of the backend at an address, which knows this internal token.
+    /// A client for the backend at this URL, with its internal token.
     pub fn new(backend_url: &str, internal_token: &str, user_id: &str) -> Self {
         Self {
             http: reqwest::Client::new(),
@@ -170,7 +170,7 @@ impl Person {
     /// Reads `/api/mission-control` and the path.
     ///
     /// # Errors
-    /// When the backend cannot be reached or answers no success.
+    /// When the backend cannot be reached or returns an error.
     pub async fn get(&self, path: &str) -> Result<Value, ProgramError> {
         self.call(self.http.get(self.at(path))).await
     }
@@ -178,7 +178,7 @@ impl Person {
     /// Posts to `/api/mission-control` and the path.
     ///
     /// # Errors
-    /// When the backend cannot be reached or answers no success.
+    /// When the backend cannot be reached or returns an error.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, ProgramError> {
         self.call(self.http.post(self.at(path)).json(body)).await
     }
@@ -186,7 +186,7 @@ impl Person {
     /// Puts to `/api/mission-control` and the path.
     ///
     /// # Errors
-    /// When the backend cannot be reached or answers no success.
+    /// When the backend cannot be reached or returns an error.
     pub async fn put(&self, path: &str, body: &Value) -> Result<Value, ProgramError> {
         self.call(self.http.put(self.at(path)).json(body)).await
     }
@@ -194,7 +194,7 @@ impl Person {
     /// Patches `/api/mission-control` and the path.
     ///
     /// # Errors
-    /// When the backend cannot be reached or answers no success.
+    /// When the backend cannot be reached or returns an error.
     pub async fn patch(&self, path: &str, body: &Value) -> Result<Value, ProgramError> {
         self.call(self.http.patch(self.at(path)).json(body)).await
     }

@@ -1,4 +1,4 @@
-//! `agent-config.json`: roles, model tiers, and what each role may call.
+//! `agent-config.json`: roles, model tiers, and the tool permissions of each role.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use crate::session::Role;
 
-pub use crate::permissions::{Permission, ToolPermissions};
+pub use crate::permissions::{Permission, ToolLists, ToolPermissions};
 
-/// Which of the configured models a run asks.
+/// Which of the configured models a run uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelTier {
@@ -36,23 +36,23 @@ impl FromStr for ModelTier {
     }
 }
 
-/// What is known of a role.
+/// The configuration of a role.
 #[derive(Debug, Clone)]
 pub struct AgentProfile {
     /// The role.
     pub role: Role,
-    /// With `{userId}` in place of the user.
+    /// The session key, with `{userId}` in place of the user.
     pub session_key_template: String,
-    /// The tier of a run that names none.
+    /// The default model tier.
     pub model_tier: ModelTier,
-    /// When it wakes, as five cron fields.
+    /// When its heartbeat runs, as five cron fields.
     pub heartbeat_cron: Option<String>,
-    /// What it may call.
+    /// Its tool permissions.
     pub tools: Arc<ToolPermissions>,
 }
 
 impl AgentProfile {
-    /// A role that no file says anything about.
+    /// The defaults of a role that is not configured.
     pub fn unconfigured(role: &Role) -> Self {
         Self {
             role: role.clone(),
@@ -64,49 +64,35 @@ impl AgentProfile {
     }
 }
 
-/// The file, read.
+/// The parsed file.
 #[derive(Debug, Clone, Default)]
 pub struct AgentConfig {
     /// The roles, in the file's order.
     pub agents: Vec<AgentEntry>,
-    /// The whole file, for gates that ask for a setting in it.
+    /// The whole file, for skill gates that refer to it.
     pub raw: Value,
 }
 
 /// One role of the file.
 #[derive(Debug, Clone)]
 pub struct AgentEntry {
-    /// What the programs use.
+    /// The profile made from it.
     pub profile: AgentProfile,
     /// `tools` as it was written.
     pub tools: ToolLists,
 }
 
-/// `tools` as it is written.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ToolLists {
-    /// What may be called; all that is declared when empty.
-    #[serde(default)]
-    pub allow: Vec<String>,
-    /// What may not.
-    #[serde(default)]
-    pub deny: Vec<String>,
-    /// What waits for a person.
-    #[serde(default)]
-    pub approval: Vec<String>,
-}
-
 impl AgentConfig {
-    /// Reads the file's text. `${NAME}` in strings is replaced by what `env` says.
+    /// Parses the file's text. `${NAME}` in strings is replaced by the variable's value from `env`.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first error in it.
     pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let (config, errors) = Self::read(text, env);
         errors.into_iter().next().map_or(Ok(config), Err)
     }
 
-    /// What can be read of the file, and everything that is wrong with it.
+    /// Parses as much of the file as possible; returns it with all errors.
     pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> (Self, Vec<ConfigError>) {
         let mut raw: Value = match serde_json::from_str(text) {
             Ok(raw) => raw,
@@ -122,7 +108,7 @@ impl AgentConfig {
             None => &[][..],
             Some(Value::Array(entries)) => entries,
             Some(_) => {
-                let reason = "agents is no list".to_owned();
+                let reason = "agents is not a list".to_owned();
                 errors.push(ConfigError { line: line_of(text, "agents"), reason });
                 &[]
             }
@@ -135,18 +121,18 @@ impl AgentConfig {
             let mut problems = Vec::new();
             if let Some(agent) = read_entry(entry, &mut problems) {
                 if agents.iter().any(|known| known.profile.role == agent.profile.role) {
-                    problems.push("stands twice".to_owned());
+                    problems.push("is listed twice".to_owned());
                 } else {
                     agents.push(agent);
                 }
             }
-            let told = problems.into_iter().map(|what| format!("{name}: {what}"));
-            errors.extend(told.map(|reason| ConfigError { line, reason }));
+            let problems = problems.into_iter().map(|what| format!("{name}: {what}"));
+            errors.extend(problems.map(|reason| ConfigError { line, reason }));
         }
         (Self { agents, raw }, errors)
     }
 
-    /// Whether a dotted path in the file holds something true, for skills' `requires.config`.
+    /// Whether the value at a dotted path in the file is truthy, for skills' `requires.config`.
     pub(crate) fn is_truthy(&self, path: &str) -> bool {
         let value = path.split('.').try_fold(&self.raw, |value, name| value.get(name));
         match value {
@@ -158,17 +144,17 @@ impl AgentConfig {
     }
 }
 
-/// A file that cannot be used.
+/// An error in the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct ConfigError {
-    /// Where, from 1.
+    /// The line, from 1.
     pub line: Option<usize>,
     /// What is wrong.
     pub reason: String,
 }
 
-/// One role, as far as it can be read; `problems` says what could not be.
+/// Parses one role as far as possible; `problems` receives the errors.
 fn read_entry(entry: &Value, problems: &mut Vec<String>) -> Option<AgentEntry> {
     #[derive(Deserialize)]
     struct Entry {
@@ -207,7 +193,7 @@ fn line_of(text: &str, role: &str) -> Option<usize> {
     text.lines().position(|line| line.contains(&quoted)).map(|at| at + 1)
 }
 
-/// Replaces `${NAME}` in all strings; an unset variable gives nothing.
+/// Replaces `${NAME}` in all strings; an unset variable becomes empty.
 pub(crate) fn expand(value: &mut Value, env: &dyn Fn(&str) -> Option<String>) {
     match value {
         Value::String(text) if text.contains("${") => *text = expand_text(text, env),

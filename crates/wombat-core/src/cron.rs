@@ -7,17 +7,17 @@ use chrono::{
     Utc,
 };
 
-/// Far enough back for 29 February across a century's end.
+/// How far back to search: enough for 29 February across the end of a century.
 const MAX_DAYS_BACK: u64 = 9 * 366;
 
-/// No clock is put forward by more than this, but for islands that skipped a day.
+/// The longest gap of a clock that is put forward, except for islands that skipped a day.
 const MAX_GAP_MINUTES: i64 = 180;
 
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
-/// When a role wakes.
+/// A cron schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cron {
     minutes: u64,
@@ -26,11 +26,11 @@ pub struct Cron {
     months: u64,
     /// Sunday is bit 0.
     weekdays: u64,
-    /// Whether the day of the month or of the week is restricted: when both are, either will do.
+    /// Whether the day of the month or of the week is restricted: when both are, one has to match.
     any_day: bool,
     any_weekday: bool,
-    /// Whether the line names hours and minutes. When clocks are put forward or back, cron keeps
-    /// such a line to once a day, and lets the others follow the clock.
+    /// Whether hours and minutes are fixed. When clocks are put forward or back, cron runs such a line
+    /// once a day, and lets the others follow the clock.
     fixed_time: bool,
 }
 
@@ -42,7 +42,7 @@ impl FromStr for Cron {
         let [minutes, hours, days, months, weekdays] = fields[..] else {
             return Err(format!("{text:?} does not have five cron fields"));
         };
-        let bad = |what: &str| format!("{text:?}: {what} is no cron field");
+        let bad = |what: &str| format!("{text:?}: {what} is not a cron field");
         let sunday_twice = field(weekdays, 0, 7, &WEEKDAYS, 0).ok_or_else(|| bad(weekdays))?;
         Ok(Self {
             minutes: field(minutes, 0, 59, &[], 0).ok_or_else(|| bad(minutes))?,
@@ -58,8 +58,8 @@ impl FromStr for Cron {
 }
 
 impl Cron {
-    /// The last tick that is not after `now`, in the time zone of `now`. `None` for a line that
-    /// never comes, such as 30 February.
+    /// The last tick at or before `now`, in the time zone of `now`. `None` for a schedule without
+    /// ticks, such as 30 February.
     pub fn last_tick<Z: TimeZone>(&self, now: &DateTime<Z>) -> Option<DateTime<Utc>> {
         let today = now.naive_local().date();
         (0..MAX_DAYS_BACK)
@@ -68,8 +68,8 @@ impl Cron {
             .find_map(|day| self.last_of_day(day, now))
     }
 
-    /// The same moments as `OnCalendar=` of systemd.timer(5) takes them: one line, or two where
-    /// either of two days will do, because there both must fit.
+    /// The same schedule for `OnCalendar=` of systemd.timer(5): one line, or two where one of two days
+    /// has to match, because systemd requires both.
     pub fn calendars(&self) -> Vec<String> {
         let all = |bits: u64, from: u32, to: u32| (from..=to).all(|value| has(bits, value));
         let numbers = |bits: u64, from: u32, to: u32| match all(bits, from, to) {
@@ -117,8 +117,8 @@ impl Cron {
             .max()
     }
 
-    /// When the clock shows this time: once, twice where it is put back, never where it is put
-    /// forward. A fixed time counts the first time, and when it is left out, as soon as it is over.
+    /// The moments at which the clock shows this time: one, two when it is put back, none when it is
+    /// put forward. A fixed time counts once; one that is skipped counts right after the gap.
     fn moments<Z: TimeZone>(&self, time: NaiveDateTime, zone: &Z) -> Vec<DateTime<Utc>> {
         let shown = zone.from_local_datetime(&time);
         let moments = if self.fixed_time {
@@ -252,7 +252,7 @@ mod tests {
             ("5/20 0 1 jan,jul *", &["*-01,07-01 00:05,25,45:00"]),
             // Both restricted: either will do.
             ("0 0 13 * fri", &["*-*-13 00:00:00", "Fri *-*-* 00:00:00"]),
-            // A step over all is no restriction, so that both must fit.
+            // A step over all values is not a restriction, so both must match.
             ("0 0 */10 * mon", &["Mon *-*-01,11,21,31 00:00:00"]),
             ("0 0 13 * 0-6", &["*-*-* 00:00:00"]),
         ] {

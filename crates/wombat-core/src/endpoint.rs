@@ -1,8 +1,8 @@
-//! Endpoints of the backend that a skill declares, and paths that a model writes.
+//! Endpoints that a skill declares, and paths that a model writes.
 //!
-//! A path is normalised once and then compared segment by segment. What could mean another place
-//! to some server (dot segments, encoded slashes, backslashes, control characters, a second layer
-//! of encoding) is refused, never repaired.
+//! A path is normalised once and then compared segment by segment. What some server could read as
+//! another path (dot segments, encoded slashes, backslashes, control characters, double encoding)
+//! is rejected, never repaired.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,30 +16,32 @@ const MAX_PATH_BYTES: usize = 2048;
 /// The methods that an endpoint can have.
 pub const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
-/// Why a path was refused. The text is made for the model.
+/// Why a path was rejected. The text is for the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// It has a host, or is relative.
-    #[error("a path begins with '/' and names no host")]
+    #[error("a path must begin with '/' and have no host")]
     NotAbsolute,
     /// `//`, `.` or `..`.
-    #[error("a path has no empty, '.' or '..' segments")]
+    #[error("a path must not have empty, '.' or '..' segments")]
     Segments,
     /// `?` or `#`.
-    #[error("a path holds no '?' or '#'; give the query on its own")]
+    #[error("a path must not contain '?' or '#'; pass the query separately")]
     QueryOrFragment,
     /// Backslash, encoded slash, control character, or something encoded twice.
-    #[error("a path holds no backslash, encoded slash, control character or double encoding")]
+    #[error(
+        "a path must not contain a backslash, encoded slash, control character or double encoding"
+    )]
     Characters,
-    /// `%` without two hexadecimal digits, or bytes that are no UTF-8.
-    #[error("the path's percent-encoding is broken")]
+    /// `%` without two hexadecimal digits, or bytes that are not UTF-8.
+    #[error("the path's percent-encoding is invalid")]
     Encoding,
     /// Over 2,048 bytes.
     #[error("the path is too long")]
     TooLong,
 }
 
-/// A path that means the same to every server.
+/// A path that every server reads in the same way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NormalPath {
     /// The decoded segments. A trailing slash is an empty last one.
@@ -48,7 +50,7 @@ pub struct NormalPath {
 }
 
 impl NormalPath {
-    /// Normalises a path, or refuses it.
+    /// Normalises a path, or rejects it.
     pub fn parse(raw: &str) -> Result<Self, PathError> {
         if raw.len() > MAX_PATH_BYTES {
             return Err(PathError::TooLong);
@@ -62,8 +64,8 @@ impl NormalPath {
         while let Some(part) = parts.next() {
             let is_last = parts.peek().is_none();
             let segment = decode(part)?;
-            // An empty last segment is a trailing slash, or the root. What follows a semicolon is a
-            // parameter to some servers, so that `..;` climbs there.
+            // An empty last segment is a trailing slash, or the root. Some servers take what follows a
+            // semicolon for a parameter, so that `..;` means the parent there.
             let plain = segment.split(';').next().unwrap_or_default();
             if (segment.is_empty() && !is_last) || plain == "." || plain == ".." {
                 return Err(PathError::Segments);
@@ -79,7 +81,7 @@ impl NormalPath {
         &self.encoded
     }
 
-    /// The same without a slash at its end, where it has one: to many servers it is the same place.
+    /// The path without its trailing slash, if any: many servers treat both as the same endpoint.
     #[must_use]
     pub fn without_trailing_slash(&self) -> Self {
         let mut path = self.clone();
@@ -130,13 +132,13 @@ fn encode(segment: &str) -> String {
     out
 }
 
-/// Why a text is no endpoint.
+/// Why a text is not an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// Not `METHOD /path`.
-    #[error("an endpoint has the form METHOD /path, with {}", METHODS.join(", "))]
+    #[error("an endpoint must have the form METHOD /path, with {}", METHODS.join(", "))]
     Shape,
-    /// The path is refused.
+    /// The path is invalid.
     #[error("{0}")]
     Path(#[from] PathError),
 }
@@ -189,7 +191,7 @@ impl EndpointPattern {
         Ok(Self { text: format!("{method} {path}"), method, segments })
     }
 
-    /// Whether a call is one of this endpoint. Letters are compared exactly.
+    /// Whether a call matches this endpoint. Case-sensitive.
     pub fn matches(&self, method: &str, path: &NormalPath) -> bool {
         if self.method != "*" && self.method != method {
             return false;
@@ -212,18 +214,18 @@ impl EndpointPattern {
         given.next().is_none()
     }
 
-    /// The endpoint of a path whose parameters stand between braces, as an OpenAPI document has it.
+    /// The endpoint of a path with parameters in braces, as in an OpenAPI document.
     ///
     /// # Errors
     /// As [`EndpointPattern::parse`].
     pub fn of_template(method: &str, path: &str) -> Result<Self, EndpointError> {
-        // A segment that is a parameter in part may be anything.
+        // A segment that is partly a parameter may be anything.
         let part = |part: &str| if part.contains('{') { "*".to_owned() } else { part.to_owned() };
         let path: Vec<String> = path.split('/').map(part).collect();
         Self::parse(&format!("{method} {}", path.join("/")))
     }
 
-    /// Whether every call of the other endpoint is one of this.
+    /// Whether this endpoint matches every call that the other one matches.
     pub fn covers(&self, other: &Self) -> bool {
         if self.method != "*" && self.method != other.method {
             return false;
@@ -241,7 +243,7 @@ impl EndpointPattern {
         theirs.next().is_none()
     }
 
-    /// Whether some call is one of both endpoints.
+    /// Whether some call matches both endpoints.
     pub fn may_meet(&self, other: &Self) -> bool {
         if self.method != "*" && other.method != "*" && self.method != other.method {
             return false;
@@ -290,8 +292,8 @@ impl Serialize for EndpointPattern {
     }
 }
 
-/// The endpoints that stand in a Markdown text's fenced code blocks: lines that begin with a
-/// method and a path. Anything after the path, and a query in it, is left out.
+/// The endpoints in a Markdown text's fenced code blocks: lines that begin with a method and a path.
+/// A query, and anything after the path, is ignored.
 pub fn endpoints_in_markdown(text: &str) -> Vec<EndpointPattern> {
     let mut found: Vec<EndpointPattern> = Vec::new();
     let mut fence: Option<(char, usize)> = None;
@@ -300,7 +302,7 @@ pub fn endpoints_in_markdown(text: &str) -> Vec<EndpointPattern> {
         if let Some((mark, len)) = fence_mark(line) {
             match fence {
                 None => fence = Some((mark, len)),
-                // A fence is closed by one of the same mark that is at least as long and bare.
+                // A fence is closed by a line with at least as many of the same character, and nothing else.
                 Some((open, open_len))
                     if mark == open && len >= open_len && line.chars().all(|c| c == mark) =>
                 {

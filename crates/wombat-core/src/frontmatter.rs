@@ -1,8 +1,8 @@
-//! YAML front matter of a Markdown file. The only user of the YAML crate here.
+//! YAML front matter of a Markdown file. No other module uses the YAML crate.
 
 use serde_json::{Map, Value};
 
-/// A Markdown file taken apart.
+/// A Markdown file, split into front matter and body.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FrontMatter<'a> {
     /// The fields; empty when there is no front matter.
@@ -48,8 +48,8 @@ fn read_fields(yaml: &str) -> Result<Map<String, Value>, FrontMatterError> {
         return Ok(Map::new());
     }
     let normal = yaml.replace("\r\n", "\n");
-    // Older files carry JSON5 under `metadata:`. With comments it is no YAML, or, worse, it is YAML
-    // that says something else; what both can read means the same in both.
+    // Older files have JSON5 under `metadata:`. With comments it is not YAML or, worse, YAML with
+    // another meaning; what is valid in both has the same meaning.
     if let Some(fields) = with_json5_metadata(&normal) {
         return Ok(fields);
     }
@@ -100,7 +100,7 @@ fn with_json5_metadata(yaml: &str) -> Option<Map<String, Value>> {
     Some(fields)
 }
 
-/// Where the brace at the start is closed, with strings and comments passed over.
+/// The position of the brace that closes the first one; strings and comments are skipped.
 fn matching_brace(text: &str) -> Option<usize> {
     let mut depth = 0_u32;
     let mut quote = None;

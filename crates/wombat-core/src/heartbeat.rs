@@ -1,26 +1,26 @@
-//! When a reply says "nothing to do", and when a checklist asks for nothing.
+//! Silent heartbeats: replies that say "nothing to do", and empty checklists.
 
 /// What an agent answers when nothing needs attention.
 pub const TOKEN: &str = "HEARTBEAT_OK";
 
-/// How much may be said beside the token for a heartbeat's reply to count as silent.
+/// The most characters beside the token for which a heartbeat's reply still counts as silent.
 const MAX_EXTRA_CHARS: usize = 300;
 
-/// How many punctuation marks may follow the token at the end of a text.
+/// The most punctuation marks that may follow the token at the end of a text.
 const MAX_PUNCTUATION: usize = 4;
 
-/// What becomes of a reply.
+/// What to do with a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HeartbeatReply {
-    /// Nothing is stored.
+    /// Store nothing.
     Silent,
-    /// This is stored.
+    /// Store this text.
     Reply(String),
 }
 
 /// Applies the rule of docs/RUNS.md. On a heartbeat, a reply that begins or ends with the token
 /// and has at most 300 further characters is silent. On other runs the token is stripped from the
-/// edges, and only an otherwise empty reply is silent. In the middle of a text it means nothing.
+/// edges, and only an otherwise empty reply is silent. In the middle of a text it has no effect.
 pub fn heartbeat_reply(text: &str, is_heartbeat: bool) -> HeartbeatReply {
     let bare = strip_edges(text);
     let Some(rest) = without_token(bare) else {
@@ -76,8 +76,8 @@ fn strip_edges(text: &str) -> &str {
     }
 }
 
-/// Whether a checklist holds only headings, blank lines and empty bullets, so that asking a model
-/// about it would be a waste.
+/// Whether a checklist has only headings, blank lines and empty bullets, so that no model needs to be
+/// called for it.
 pub fn is_empty_checklist(text: &str) -> bool {
     text.lines().map(str::trim).all(|line| {
         let bullet = line

@@ -1,4 +1,5 @@
-//! Files in, prompt out: the workspace of Markdown that configures the agents. No network.
+//! The workspace of Markdown files that configures the agents, and the prompts made from it. No
+//! network.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -12,6 +13,7 @@ mod loader;
 pub mod mcp_config;
 mod permissions;
 mod prompt;
+mod render;
 pub mod session;
 pub mod skills;
 mod snapshot;

@@ -1,34 +1,34 @@
-//! Reading the workspace's files: only regular files, only inside the folder, only so much.
+//! Reading the workspace's files: only regular files, only inside the folder, up to a size limit.
 
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// The most bytes of one file that are looked at.
+/// The most bytes of one file that are read.
 pub(crate) const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// What a name in the folder turned out to be.
+/// The result of reading a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Read {
     /// There is no such file.
     Missing,
     /// Its text, without a byte order mark.
     Text(String),
-    /// It is there and cannot be used.
+    /// It exists and cannot be used, with the reason.
     Bad(String),
 }
 
-/// A folder whose files can be read and which nothing leads out of.
+/// A folder whose files can be read; links that lead out of it are rejected.
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {
     root: PathBuf,
 }
 
 impl Folder {
-    /// The folder at a path; links on the way to it are followed once, here.
+    /// Opens the folder at a path; links in the path are resolved once, here.
     pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
         let root = fs::canonicalize(path)?;
-        // A folder that cannot be listed is as good as none.
+        // A folder that cannot be listed counts as missing.
         fs::read_dir(&root)?;
         Ok(Self { root })
     }
@@ -36,7 +36,7 @@ impl Folder {
     /// Reads a file by its path within the folder.
     pub(crate) fn read(&self, relative: &str) -> Read {
         let path = self.root.join(relative);
-        // Looked at before it is opened: opening a FIFO would wait for a writer.
+        // Checked before it is opened: opening a FIFO would block until a writer comes.
         if fs::symlink_metadata(&path).is_err() {
             return Read::Missing;
         }
@@ -50,7 +50,7 @@ impl Folder {
         read_regular(&real)
     }
 
-    /// The names in a subfolder, sorted; empty when it is not there or leads out.
+    /// The names in a subfolder, sorted; empty when it does not exist or leads out of the workspace.
     pub(crate) fn list(&self, relative: &str) -> Vec<String> {
         let inside = fs::canonicalize(self.root.join(relative))
             .is_ok_and(|real| real.starts_with(&self.root));
@@ -104,8 +104,8 @@ pub(crate) fn read_regular(path: &Path) -> Read {
     }
 }
 
-/// A value that changes whenever something below the folder changes: names, sizes, times, and
-/// where links lead. Looks at metadata only.
+/// A hash of the folder's metadata, which changes whenever something below it changes: names, sizes,
+/// times, and the targets of links.
 pub(crate) fn fingerprint(path: &Path) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     use std::os::unix::fs::MetadataExt;
@@ -151,7 +151,7 @@ pub(crate) fn fingerprint(path: &Path) -> u64 {
     hasher.finish()
 }
 
-/// The first `max` characters, and whether that was all.
+/// The first `max` characters, and whether the text has more.
 pub(crate) fn truncate(text: &str, max: usize) -> (&str, bool) {
     match text.char_indices().nth(max) {
         Some((end, _)) => (&text[..end], true),

@@ -1,6 +1,6 @@
 //! `mcp.json`: the MCP servers whose tools agents may use (docs/WORKSPACE.md).
 //!
-//! The usual `mcpServers` form. What is wrong with one server costs only that server.
+//! The usual `mcpServers` format. An error in one server disables only that server.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use url_like::is_http;
 
 use crate::agent_config::expand;
 
-/// How long a call may take unless the server says otherwise.
+/// The default timeout of a call.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Seconds that a call may take at most.
+/// The longest timeout of a call, seconds.
 const MAX_TIMEOUT: u64 = 600;
 
-/// The longest name of a server: its tools' names begin with it, and have 64 characters.
+/// The longest name of a server: the names of its tools begin with it and have at most 64 characters.
 const MAX_NAME: usize = 32;
 
-/// The file, read.
+/// The parsed file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct McpConfig {
     /// The servers by name, without those that are `disabled`.
@@ -29,25 +29,25 @@ pub struct McpConfig {
 /// A server, or why it cannot be used.
 pub type ServerEntry = Result<ServerConfig, String>;
 
-/// How a server is reached.
+/// The configuration of a server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerConfig {
-    /// Where it is.
+    /// How it is reached.
     pub transport: Transport,
-    /// How long a call may take.
+    /// The timeout of a call.
     pub timeout: Duration,
 }
 
-/// Where a server is.
+/// How a server is reached.
 #[derive(Clone, PartialEq)]
 pub enum Transport {
-    /// A program that is started, spoken to over its standard input and output.
+    /// A program that is started, with MCP over its standard input and output.
     Stdio {
         /// The program, looked up on `PATH`.
         command: String,
         /// Its arguments.
         args: Vec<String>,
-        /// What it finds in its environment beside the few variables that every program needs.
+        /// Environment variables, added to the few that every program needs.
         env: BTreeMap<String, String>,
         /// Its working directory; the workspace when absent.
         cwd: Option<String>,
@@ -73,21 +73,21 @@ impl std::fmt::Debug for Transport {
     }
 }
 
-/// What is put in place of a secret.
+/// What replaces a secret.
 const HIDDEN: &str = "***";
 
-/// The shortest value that is taken for a secret: replacing "1" would make nonsense of any text.
+/// The shortest value that is treated as a secret: replacing "1" would garble any text.
 const MIN_SECRET: usize = 4;
 
 impl Transport {
-    /// Takes the values of variables and headers, and what an address may hold beside its host and
-    /// path, out of a text.
+    /// Removes secrets from a text: the values of variables and headers, and the parts of a URL beside
+    /// host and path.
     pub fn hide_secrets(&self, text: &str) -> String {
         let mut secrets: Vec<&str> = Vec::new();
         match self {
             Self::Stdio { args, env, .. } => {
                 secrets.extend(env.values().map(String::as_str));
-                // `--key=value`; a word without it is a path or an option.
+                // `--key=value`; an argument without `=` is a path or an option.
                 secrets.extend(args.iter().filter_map(|arg| Some(arg.split_once('=')?.1)));
             }
             Self::Http { url, headers } => {
@@ -106,28 +106,28 @@ impl Transport {
             }
         }
         secrets.retain(|secret| secret.len() >= MIN_SECRET);
-        // The longest first: one may be a part of another.
+        // The longest first: one may contain another.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
     }
 }
 
-/// A file that cannot be used at all.
+/// An error that makes the whole file unusable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct McpConfigError {
-    /// Where, from 1.
+    /// The line, from 1.
     pub line: Option<usize>,
     /// What is wrong.
     pub reason: String,
 }
 
 impl McpConfig {
-    /// Reads the file's text. `${NAME}` in strings is replaced by what `env` says; a server that
-    /// needs a variable that is not set is off.
+    /// Parses the file's text. `${NAME}` in strings is replaced by the variable's value from `env`; a
+    /// server with an unset variable is disabled.
     ///
     /// # Errors
-    /// When it is no JSON object with `mcpServers`.
+    /// When it is not a JSON object with `mcpServers`.
     pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, McpConfigError> {
         let raw: Value = serde_json::from_str(text).map_err(|error| McpConfigError {
             line: Some(error.line()),
@@ -135,9 +135,9 @@ impl McpConfig {
         })?;
         let servers = match raw.get("mcpServers") {
             Some(Value::Object(servers)) => servers,
-            Some(_) => return Err(no_line("mcpServers is no object")),
-            None if raw.is_object() => return Err(no_line("there is no mcpServers in it")),
-            None => return Err(no_line("it is no object")),
+            Some(_) => return Err(no_line("mcpServers is not an object")),
+            None if raw.is_object() => return Err(no_line("mcpServers is missing")),
+            None => return Err(no_line("it is not an object")),
         };
         let enabled = |server: &Value| {
             server.get("disabled") != Some(&Value::Bool(true))
@@ -165,7 +165,7 @@ fn read(name: &str, server: &Value, env: &dyn Fn(&str) -> Option<String>) -> Ser
     }
     let mut server = server.clone();
     expand(&mut server, env);
-    let fields = server.as_object().ok_or("it is no object")?;
+    let fields = server.as_object().ok_or("it is not an object")?;
     let kind = text(fields, "type")?.or(text(fields, "transport")?);
     let timeout = match fields.get("timeout_secs") {
         None => DEFAULT_TIMEOUT,
@@ -178,7 +178,9 @@ fn read(name: &str, server: &Value, env: &dyn Fn(&str) -> Option<String>) -> Ser
         (Some(_), Some(_), _) => return Err("it has both command and url".to_owned()),
         (None, None, _) => return Err("it has neither command nor url".to_owned()),
         (_, _, Some("sse")) => {
-            return Err("the transport sse is not offered; most servers have http, too".to_owned());
+            return Err(
+                "the transport sse is not supported; most servers offer http, too".to_owned()
+            );
         }
         (Some(command), None, None | Some("stdio")) => Transport::Stdio {
             command,
@@ -192,16 +194,16 @@ fn read(name: &str, server: &Value, env: &dyn Fn(&str) -> Option<String>) -> Ser
             None | Some("http" | "streamable-http" | "streamableHttp" | "streamable_http"),
         ) => {
             if !is_http(&url) {
-                return Err("url is no http or https address".to_owned());
+                return Err("url is not an http or https URL".to_owned());
             }
             Transport::Http { url, headers: map(fields, "headers")? }
         }
-        (_, _, Some(other)) => return Err(format!("the transport {other:?} does not fit")),
+        (_, _, Some(other)) => return Err(format!("the transport {other:?} does not match")),
     };
     Ok(ServerConfig { transport, timeout })
 }
 
-/// The variables that are mentioned as `${NAME}` and not set.
+/// The unset variables that are referred to as `${NAME}`.
 fn missing(value: &Value, env: &dyn Fn(&str) -> Option<String>, out: &mut Vec<String>) {
     match value {
         Value::String(text) => {
@@ -219,7 +221,7 @@ fn text(fields: &Map<String, Value>, name: &str) -> Result<Option<String>, Strin
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if !text.trim().is_empty() => Ok(Some(text.clone())),
         Some(Value::String(_)) => Err(format!("{name} is empty")),
-        Some(_) => Err(format!("{name} is no text")),
+        Some(_) => Err(format!("{name} is not a string")),
     }
 }
 
@@ -227,24 +229,24 @@ fn list(fields: &Map<String, Value>, name: &str) -> Result<Vec<String>, String> 
     let items = match fields.get(name) {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::Array(items)) => items,
-        Some(_) => return Err(format!("{name} is no list")),
+        Some(_) => return Err(format!("{name} is not a list")),
     };
     let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
-    texts.collect::<Option<_>>().ok_or_else(|| format!("{name} is no list of texts"))
+    texts.collect::<Option<_>>().ok_or_else(|| format!("{name} is not a list of strings"))
 }
 
 fn map(fields: &Map<String, Value>, name: &str) -> Result<BTreeMap<String, String>, String> {
     let pairs = match fields.get(name) {
         None | Some(Value::Null) => return Ok(BTreeMap::new()),
         Some(Value::Object(pairs)) => pairs,
-        Some(_) => return Err(format!("{name} is no object")),
+        Some(_) => return Err(format!("{name} is not an object")),
     };
     let pairs = pairs.iter().map(|(key, value)| match value {
         Value::String(text) => Ok((key.clone(), text.clone())),
         Value::Number(number) => Ok((key.clone(), number.to_string())),
         Value::Bool(flag) => Ok((key.clone(), flag.to_string())),
         Value::Null | Value::Array(_) | Value::Object(_) => {
-            Err(format!("{name}: {key} is no text"))
+            Err(format!("{name}: {key} is not a string"))
         }
     });
     pairs.collect()
@@ -309,12 +311,12 @@ mod tests {
     #[test]
     fn a_server_that_cannot_be_used_says_why_and_spares_the_others() {
         for (server, word) in [
-            ("7", "no object"),
+            ("7", "not an object"),
             ("{}", "neither"),
             (r#"{"command": "x", "url": "http://h"}"#, "both"),
             (r#"{"command": ""}"#, "empty"),
-            (r#"{"command": "x", "args": "y"}"#, "no list"),
-            (r#"{"command": "x", "env": {"A": []}}"#, "A is no text"),
+            (r#"{"command": "x", "args": "y"}"#, "not a list"),
+            (r#"{"command": "x", "env": {"A": []}}"#, "A is not a string"),
             (r#"{"command": "x", "timeout_secs": 0}"#, "timeout_secs"),
             (r#"{"command": "x", "env": {"A": "${NOT_SET}"}}"#, "NOT_SET"),
             (r#"{"url": "ftp://h"}"#, "http"),

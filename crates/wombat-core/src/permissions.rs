@@ -1,20 +1,37 @@
-//! What a role may call: names of tools and endpoints, allowed, denied, or waiting for a person.
+//! Tool permissions of a role: names of tools and endpoints that are allowed, denied, or need
+//! approval.
 
-use crate::agent_config::ToolLists;
+use serde::{Deserialize, Serialize};
+
 use crate::endpoint::{EndpointPattern, NormalPath};
 
-/// What becomes of a call.
+/// The decision on a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Permission {
-    /// It is made.
+    /// The call may be made.
     Allowed,
-    /// It waits for a person.
+    /// The call needs the approval of a person.
     NeedsApproval,
-    /// It is refused, with a reason for the model.
+    /// The call is denied, with a reason for the model.
     Denied(String),
 }
 
-/// `tools` of a role. An empty `allow` allows all that is declared; `deny` wins over it.
+/// The lists of `tools`, as they are in the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolLists {
+    /// What may be called; everything that is declared when empty.
+    #[serde(default)]
+    pub allow: Vec<String>,
+    /// What may not be called.
+    #[serde(default)]
+    pub deny: Vec<String>,
+    /// What needs approval.
+    #[serde(default)]
+    pub approval: Vec<String>,
+}
+
+/// The tool permissions of a role. An empty `allow` allows everything that is declared; `deny` takes
+/// precedence over it.
 #[derive(Debug, Clone, Default)]
 pub struct ToolPermissions {
     allow: Vec<ToolPattern>,
@@ -38,7 +55,7 @@ impl ToolPattern {
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '*' | '.');
         if text.is_empty() || !text.chars().all(plain) {
-            return Err(format!("tool pattern {text:?} is neither a tool's name nor METHOD /path"));
+            return Err(format!("tool pattern {text:?} is neither a tool name nor METHOD /path"));
         }
         Ok(Self::Name(text.to_owned()))
     }
@@ -52,7 +69,7 @@ impl ToolPattern {
     }
 }
 
-/// `*` is anything.
+/// Matches a pattern in which `*` stands for any text.
 fn glob(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else {
@@ -72,7 +89,7 @@ fn glob(pattern: &str, text: &str) -> bool {
 }
 
 impl ToolPermissions {
-    /// Reads the lists; a pattern that is none is left out and told.
+    /// Parses the lists; an invalid pattern is left out and added to `problems`.
     pub(crate) fn read(lists: &ToolLists, problems: &mut Vec<String>) -> Self {
         let mut read = |texts: &[String]| -> Vec<ToolPattern> {
             let parsed = texts.iter().map(|text| ToolPattern::parse(text));
@@ -83,27 +100,27 @@ impl ToolPermissions {
         Self { allow: read(&lists.allow), deny: read(&lists.deny), approval: read(&lists.approval) }
     }
 
-    /// The patterns that hit none of these tools and endpoints, as they were written.
-    pub fn idle<'a>(
+    /// The patterns that match none of these tools and endpoints, as they are in the file.
+    pub fn unmatched<'a>(
         lists: &'a ToolLists,
         tools: &[&str],
         endpoints: &[EndpointPattern],
     ) -> Vec<&'a str> {
         let all = lists.allow.iter().chain(&lists.deny).chain(&lists.approval);
-        let is_idle = |text: &&String| match ToolPattern::parse(text) {
+        let is_unmatched = |text: &&String| match ToolPattern::parse(text) {
             Ok(ToolPattern::Name(name)) => !tools.iter().any(|tool| glob(&name, tool)),
             Ok(ToolPattern::Endpoint(pattern)) => {
                 !endpoints.iter().any(|endpoint| pattern.may_meet(endpoint))
             }
             Err(_) => false,
         };
-        all.filter(is_idle).map(String::as_str).collect()
+        all.filter(is_unmatched).map(String::as_str).collect()
     }
 
-    /// Decides on a call. `endpoint` is where a call of the backend goes.
+    /// Decides on a call. `endpoint` is the method and path of a call of the backend.
     pub fn decide(&self, tool: &str, endpoint: Option<(&str, &NormalPath)>) -> Permission {
         let hit = |patterns: &[ToolPattern]| patterns.iter().any(|p| p.matches(tool, endpoint));
-        // A slash at the end leads to the same place on many servers: it evades nothing.
+        // A trailing slash leads to the same endpoint on many servers: it must not evade a rule.
         let bare = endpoint.map(|(method, path)| (method, path.without_trailing_slash()));
         let bare = bare.as_ref().map(|(method, path)| (*method, path));
         let reached = |patterns: &[ToolPattern]| {
@@ -119,8 +136,8 @@ impl ToolPermissions {
         if reached(&self.approval) { Permission::NeedsApproval } else { Permission::Allowed }
     }
 
-    /// Whether `allow` names a tool of an endpoint, so that it is there at all: by the tool's name
-    /// or by an endpoint that covers its own.
+    /// Whether `allow` names the tool of an endpoint, by the tool's name or by a pattern that covers its
+    /// endpoint. Only such tools exist for the role.
     pub fn names(&self, tool: &str, endpoint: &EndpointPattern) -> bool {
         self.allow.iter().any(|pattern| match pattern {
             ToolPattern::Name(name) => glob(name, tool),
@@ -128,12 +145,12 @@ impl ToolPermissions {
         })
     }
 
-    /// Whether `allow` names this very call.
+    /// Whether `allow` names this particular call.
     pub fn names_call(&self, tool: &str, method: &str, path: &NormalPath) -> bool {
         self.allow.iter().any(|pattern| pattern.matches(tool, Some((method, path))))
     }
 
-    /// Whether some call of a tool that has an endpoint can pass, so that it is worth offering.
+    /// Whether some call of a tool with an endpoint can be allowed, so that it is worth offering.
     pub fn could_allow_at(&self, tool: &str, endpoint: &EndpointPattern) -> bool {
         let denied = self.deny.iter().any(|pattern| match pattern {
             ToolPattern::Name(name) => glob(name, tool),
@@ -146,7 +163,7 @@ impl ToolPermissions {
         !denied && (self.allow.is_empty() || allowed)
     }
 
-    /// Whether some call of a tool can pass, so that it is worth offering to the model.
+    /// Whether some call of a tool can be allowed, so that it is worth offering to the model.
     pub fn could_allow(&self, tool: &str) -> bool {
         let by_name = |patterns: &[ToolPattern]| patterns.iter().any(|p| p.matches(tool, None));
         let by_endpoint = || self.allow.iter().any(|p| matches!(p, ToolPattern::Endpoint(_)));
@@ -160,12 +177,13 @@ impl ToolPermissions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent_config::AgentConfig;
 
     fn permissions(json: &str) -> ToolPermissions {
-        let text = format!(r#"{{"agents": [{{"role": "r", "tools": {json}}}]}}"#);
-        let config = AgentConfig::parse(&text, &|_| None).unwrap();
-        config.agents[0].profile.tools.as_ref().clone()
+        let mut problems = Vec::new();
+        let permissions =
+            ToolPermissions::read(&serde_json::from_str(json).unwrap(), &mut problems);
+        assert!(problems.is_empty(), "{problems:?}");
+        permissions
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Who is speaking to whom: [`UserId`], [`Role`] and [`SessionKey`].
+//! The identity of a conversation: [`UserId`], [`Role`] and [`SessionKey`].
 //!
-//! Each is parsed once, where it enters, and cannot be built any other way, so code that holds one
-//! never has to check it again. In particular a [`Role`] can never name a path.
+//! Each is parsed once at the boundary and cannot be built any other way, so code that has one never
+//! checks it again. In particular a [`Role`] can never be a path.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,24 +12,24 @@ use serde::{Deserialize, Serialize};
 /// The longest role name, in bytes.
 pub const MAX_ROLE_LEN: usize = 64;
 
-/// Why a session key, user id or role was refused. The text is made to be shown to the caller.
+/// Why a session key, user id or role was rejected. The text is for the caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
     /// The key is not of the form `user:{userId}:{role}`.
-    #[error("a session key has the form user:{{userId}}:{{role}}")]
+    #[error("a session key must have the form user:{{userId}}:{{role}}")]
     Shape,
-    /// The user id is empty or holds a `:`.
-    #[error("a user id is not empty and holds no ':'")]
+    /// The user id is empty or contains a `:`.
+    #[error("a user id must not be empty or contain ':'")]
     UserId,
     /// The role is not `[A-Za-z0-9][A-Za-z0-9_-]{0,63}`.
     #[error(
-        "a role is 1 to 64 letters, digits, '_' or '-' (ASCII) and starts with a letter or a digit"
+        "a role must be 1 to 64 letters, digits, '_' or '-' (ASCII) and start with a letter or a digit"
     )]
     Role,
 }
 
 /// A user of the backend: the tenant that everything in a run is scoped to.
-/// Any text that is not empty and holds no `:`.
+/// Any non-empty text without `:`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct UserId(Arc<str>);
@@ -48,7 +48,7 @@ pub struct SessionKey {
 }
 
 impl UserId {
-    /// Checks and takes a user id.
+    /// Parses a user id.
     pub fn parse(text: &str) -> Result<Self, SessionError> {
         if text.is_empty() || text.contains(':') {
             return Err(SessionError::UserId);
@@ -63,7 +63,7 @@ impl UserId {
 }
 
 impl Role {
-    /// Checks and takes a role name.
+    /// Parses a role name.
     pub fn parse(text: &str) -> Result<Self, SessionError> {
         let mut bytes = text.bytes();
         let first_ok = bytes.next().is_some_and(|b| b.is_ascii_alphanumeric());

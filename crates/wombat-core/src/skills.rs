@@ -1,4 +1,4 @@
-//! Skills: what a `SKILL.md` says, whether its gates let it through, which endpoints it declares.
+//! Skills: parsing a `SKILL.md`, checking its gates, and finding the endpoints that it declares.
 
 use std::collections::BTreeMap;
 
@@ -10,28 +10,28 @@ use crate::endpoint::{EndpointPattern, endpoints_in_markdown};
 use crate::frontmatter;
 use crate::loader::{Folder, Read};
 
-/// Bytes of one file beside a skill that can be read.
+/// The largest file beside a skill that is read, bytes.
 const MAX_SKILL_FILE: usize = 256 * 1024;
 
-/// Bytes of all files beside one skill.
+/// The limit of all files beside one skill, bytes.
 const MAX_SKILL_FILES: usize = 2 * 1024 * 1024;
 
-/// How deep the folders of a skill go.
+/// The depth to which the folders of a skill are read.
 const MAX_DEPTH: usize = 4;
 
 /// The longest description of the Agent Skills standard, in characters.
 const MAX_DESCRIPTION: usize = 1024;
 
-/// A skill that could be read.
+/// A parsed skill.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Skill {
     /// Its name.
     pub name: String,
-    /// What it is for, for the model.
+    /// Its description, for the model.
     pub description: String,
-    /// Why it is off, if it is.
+    /// Why it is disabled, if it is.
     pub gate_reason: Option<String>,
-    /// Whether the model may not see it (`disable-model-invocation`).
+    /// Whether it is hidden from the model (`disable-model-invocation`).
     pub hidden: bool,
     /// Its file, within the workspace.
     pub location: String,
@@ -43,7 +43,7 @@ pub struct Skill {
     pub body: String,
     /// The files beside it, by their path from its folder.
     pub files: BTreeMap<String, String>,
-    /// Where it departs from the standard.
+    /// Deviations from the standard.
     pub warnings: Vec<String>,
 }
 
@@ -54,17 +54,17 @@ impl Skill {
     }
 }
 
-/// A line of `GET /skills`.
+/// An item of `GET /skills`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SkillReport {
     /// The skill.
     pub name: String,
-    /// What it is for.
+    /// Its description.
     pub description: String,
-    /// Whether it is used.
+    /// Whether it is enabled.
     pub enabled: bool,
-    /// Why not.
+    /// Why it is disabled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate_reason: Option<String>,
     /// Its file, within the workspace.
@@ -73,25 +73,25 @@ pub struct SkillReport {
     pub metadata: Value,
     /// The endpoints that it declares.
     pub endpoints: Vec<EndpointPattern>,
-    /// Where it departs from the standard.
+    /// Deviations from the standard.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
-/// A skill that could not be read.
+/// A skill that could not be parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BrokenSkill {
     pub(crate) line: Option<usize>,
     pub(crate) reason: String,
 }
 
-/// What gates may ask about.
+/// What gates are checked against.
 pub(crate) struct GateContext<'a> {
     pub(crate) env: &'a dyn Fn(&str) -> Option<String>,
     pub(crate) config: &'a AgentConfig,
 }
 
-/// Reads a skill's `SKILL.md`.
+/// Parses a skill's `SKILL.md`.
 pub(crate) fn parse(
     folder_name: &str,
     text: &str,
@@ -156,7 +156,7 @@ fn departures(
             "name {name:?}: the standard asks for at most 64 lower-case letters, digits and hyphens"
         ));
     } else if name != folder {
-        warnings.push(format!("name {name:?} is not its folder's name {folder:?}"));
+        warnings.push(format!("name {name:?} differs from its folder's name {folder:?}"));
     }
     if description.chars().count() > MAX_DESCRIPTION {
         warnings.push(format!("the description has over {MAX_DESCRIPTION} characters"));
@@ -164,7 +164,7 @@ fn departures(
     warnings
 }
 
-/// Why a skill is off, by the gates under `metadata.openclaw` (or the older `clawdbot`).
+/// Why a skill is disabled, by the gates under `metadata.openclaw` (or the older `clawdbot`).
 fn gate(metadata: &Value, context: &GateContext<'_>) -> Option<String> {
     let gates = metadata.get("openclaw").or_else(|| metadata.get("clawdbot"))?;
     if gates.get("always") == Some(&Value::Bool(true)) {
@@ -202,7 +202,7 @@ fn gate(metadata: &Value, context: &GateContext<'_>) -> Option<String> {
     None
 }
 
-/// A list of texts, or a single one.
+/// A list of strings, or a single one.
 fn texts(value: Option<&Value>) -> Vec<&str> {
     match value {
         Some(Value::String(text)) => vec![text],
@@ -225,7 +225,7 @@ fn on_path(program: &str, env: &dyn Fn(&str) -> Option<String>) -> bool {
     })
 }
 
-/// Reads the files beside a skill, as far as they are text and not too large.
+/// Reads the files beside a skill that are text and within the size limits.
 pub(crate) fn read_files(folder: &Folder, skill_folder: &str) -> BTreeMap<String, String> {
     let base = format!("skills/{skill_folder}");
     let mut files = BTreeMap::new();

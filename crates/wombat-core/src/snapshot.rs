@@ -1,4 +1,4 @@
-//! The workspace as it was at one moment: everything a run needs of it, in memory.
+//! An immutable snapshot of the workspace: everything that a run needs of it, in memory.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,11 +19,11 @@ use crate::skills::{Skill, SkillReport};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkspaceStatus {
-    /// All is well.
+    /// Everything works.
     Ok,
-    /// It works, with something in it that does not.
+    /// It can be used, but something in it does not work.
     Degraded,
-    /// There is no such folder, or it cannot be read.
+    /// The folder does not exist or cannot be read.
     Missing,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A file of the prompt, cut to the limit.
+/// A file of the prompt, truncated to the limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Doc {
     pub(crate) text: String,
@@ -65,15 +65,15 @@ pub struct SkillEndpoint {
     pub skill: String,
 }
 
-/// Why a skill's text cannot be read. The words are for the model.
+/// Why a skill's text cannot be read. The text is for the model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SkillReadError {
     /// There is no such skill.
     #[error("there is no skill {name:?}; the skills are: {known}")]
     UnknownSkill {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// What there is.
+        /// The available names.
         known: String,
     },
     /// The skill has no such file.
@@ -81,9 +81,9 @@ pub enum SkillReadError {
     UnknownFile {
         /// The skill.
         skill: String,
-        /// What was asked for.
+        /// The requested name.
         file: String,
-        /// What there is.
+        /// The available names.
         known: String,
     },
 }
@@ -93,17 +93,17 @@ pub enum SkillReadError {
 pub struct AgentReport {
     /// The role.
     pub role: Role,
-    /// With `{userId}` in place of the user.
+    /// The session key, with `{userId}` in place of the user.
     pub session_key_template: String,
-    /// The tier of a run that names none.
+    /// The default model tier.
     pub model_tier: ModelTier,
-    /// What it may call.
+    /// Its tool permissions.
     pub tools: ToolLists,
     /// The file of its persona; `null` when there is none.
     pub soul: Option<String>,
 }
 
-/// The workspace at one moment. Never changes.
+/// The workspace at one moment; immutable.
 #[derive(Debug)]
 pub struct Snapshot {
     pub(crate) path: PathBuf,
@@ -131,12 +131,12 @@ impl Snapshot {
         self.status
     }
 
-    /// The folder, as it was configured.
+    /// The folder, as configured.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What in it does not work.
+    /// The problems in it.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
@@ -161,17 +161,17 @@ impl Snapshot {
         self.doc("HEARTBEAT.md").map(|doc| doc.text.as_str())
     }
 
-    /// The skills, also those that are off.
+    /// The skills, including disabled ones.
     pub fn skills(&self) -> &[SkillReport] {
         &self.reports
     }
 
-    /// The endpoints of the skills that are on.
+    /// The endpoints of the enabled skills.
     pub fn endpoints(&self) -> &[SkillEndpoint] {
         &self.endpoints
     }
 
-    /// Whether there is a skill that the model gets to see.
+    /// Whether any skill is visible to the model.
     pub fn has_visible_skills(&self) -> bool {
         self.visible_skills().next().is_some()
     }
@@ -206,12 +206,12 @@ impl Snapshot {
         }
     }
 
-    /// What is known of a role; any role that parses can be addressed.
+    /// The profile of a role; any valid role can be addressed.
     pub fn agent(&self, role: &Role) -> AgentProfile {
         self.profiles.get(role).cloned().unwrap_or_else(|| AgentProfile::unconfigured(role))
     }
 
-    /// The roles that the configuration says something about.
+    /// The configured roles.
     pub fn profiles(&self) -> impl Iterator<Item = &AgentProfile> {
         self.profiles.values()
     }

@@ -1,9 +1,9 @@
-//! Text from outside, made harmless for a prompt: control tokens broken up, the whole fenced.
+//! Untrusted text, made safe for a prompt: control tokens are broken up, and the text is fenced.
 
 use std::borrow::Cow;
 
-/// Marks of chat templates that a tokenizer might take for control tokens, in lower case, and how
-/// they are shown instead: readable for a person, meaningless to a tokenizer.
+/// Marks of chat templates that a tokenizer might take for control tokens, in lower case, with their
+/// replacements: readable for a person, without meaning for a tokenizer.
 const MARKS: [(&str, &str); 10] = [
     ("<|im_start|>", "<| im_start |>"),
     ("<|im_end|>", "<| im_end |>"),
@@ -48,8 +48,8 @@ pub fn break_control_tokens(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Puts text from outside between marks that say where it comes from and that it is data. The
-/// marks carry a word that the text does not contain, so that the text cannot close them.
+/// Encloses untrusted text in marks that name its source and label it as data. The marks contain a
+/// word that the text does not contain, so that the text cannot close them.
 pub fn fence_untrusted(source: &str, text: &str) -> String {
     let text = break_control_tokens(text);
     let mut n = 0_u32;

@@ -1,9 +1,8 @@
-//! The workspace folder: loading it into snapshots, and noticing when it changes.
+//! The workspace folder: loading it into snapshots, and watching it for changes.
 
 mod load;
+mod options;
 
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -13,6 +12,7 @@ use arc_swap::ArcSwap;
 use chrono::NaiveDate;
 
 use crate::loader::fingerprint;
+use crate::workspace::options::BOOT_MARKER;
 
 pub use crate::prompt::{
     FileReport, Prompt, PromptMode, PromptRequest, estimate_tokens, time_context,
@@ -20,78 +20,22 @@ pub use crate::prompt::{
 pub use crate::snapshot::{
     AgentReport, Problem, SkillEndpoint, SkillReadError, Snapshot, WorkspaceStatus,
 };
+pub use crate::workspace::options::{EnvLookup, SkillsMode, WorkspaceOptions};
 
-/// The files of the folder that a prompt can hold, besides souls, memory logs and skills.
-pub(crate) const FILES: [&str; 8] = [
-    "SOUL.md",
-    "IDENTITY.md",
-    "AGENTS.md",
-    "USER.md",
-    "TOOLS.md",
-    "HEARTBEAT.md",
-    "BOOT.md",
-    "MEMORY.md",
-];
-
-/// The marker that the first run is over.
-pub(crate) const BOOT_MARKER: &str = ".boot-complete";
-
-/// How often the folder is looked at for changes. Metadata only; works for every kind of mount
-/// and for links that are swapped.
+/// How often the folder is polled for changes. Only metadata is read; this works for every kind of
+/// mount and for replaced links.
 const POLL: Duration = Duration::from_millis(400);
 
-/// How long a change must have been over before it is read, so that no half of an edit is seen.
+/// How long the folder must be unchanged before it is read, so that half an edit is never read.
 const SETTLE: Duration = Duration::from_millis(50);
 
-/// How often to wait for a folder that keeps changing: for some seconds an edit in progress is not
-/// read at all, then at least nothing that changed while it was read.
+/// How often to wait for a folder that keeps changing: for some seconds it is not read at all, after
+/// that only a read during which nothing changed counts.
 const MAX_SETTLES: usize = 60;
 
-/// How the text of skills gets into the prompt (`WOMBAT_SKILLS_MODE`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SkillsMode {
-    /// Inline while it is short altogether, else on demand.
-    #[default]
-    Auto,
-    /// Always inline.
-    Inline,
-    /// Names and descriptions only; the model reads what it needs.
-    OnDemand,
-}
-
-impl FromStr for SkillsMode {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "inline" => Ok(Self::Inline),
-            "on_demand" => Ok(Self::OnDemand),
-            _ => Err(()),
-        }
-    }
-}
-
-/// Looks up an environment variable.
-pub type EnvLookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
-
-/// Where the workspace is and how it is read.
-#[derive(Clone)]
-pub struct WorkspaceOptions {
-    /// The folder (`WOMBAT_WORKSPACE`).
-    pub path: PathBuf,
-    /// Another place of `agent-config.json` (`WOMBAT_AGENT_CONFIG`).
-    pub agent_config: Option<PathBuf>,
-    /// Characters of one file that go into a prompt (`WOMBAT_MAX_FILE_CHARS`).
-    pub max_file_chars: usize,
-    /// How skills get into the prompt.
-    pub skills_mode: SkillsMode,
-    /// The environment, for skills' gates and `${NAME}` in the configuration.
-    pub env: EnvLookup,
-}
-
-/// Why the first run could not be marked as over.
+/// Why the first run could not be marked as complete.
 #[derive(Debug, thiserror::Error)]
-#[error("the workspace cannot be written, so the end of the first run cannot be marked: {0}")]
+#[error("the workspace is not writable, so the first run cannot be marked as complete: {0}")]
 pub struct BootError(std::io::Error);
 
 /// The workspace. Cheap to clone; all clones see the same snapshots.
@@ -101,12 +45,12 @@ pub struct Workspace(Arc<Inner>);
 struct Inner {
     options: WorkspaceOptions,
     current: ArcSwap<Snapshot>,
-    /// Held while loading, so that an older load never replaces a newer one.
+    /// Locked while loading, so that an older load never replaces a newer one.
     loading: Mutex<()>,
 }
 
 impl Workspace {
-    /// Loads the folder. A folder that is missing gives a snapshot that says so.
+    /// Loads the folder. For a missing folder, the snapshot has the status missing.
     pub fn open(options: WorkspaceOptions) -> Self {
         let first = load::load(&options, None);
         log_problems(&first, None);
@@ -114,30 +58,30 @@ impl Workspace {
         Self(Arc::new(Inner { options, current, loading: Mutex::new(()) }))
     }
 
-    /// The newest snapshot. No file is touched, no lock is taken.
+    /// The current snapshot, without file access or locks.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.0.current.load_full()
     }
 
-    /// Reads the folder again. A file whose new content cannot be used keeps its last good one.
+    /// Reloads the folder. A file with unusable new content keeps its last usable one.
     pub fn reload(&self) {
         let _one_at_a_time = self.0.loading.lock().unwrap_or_else(PoisonError::into_inner);
         let next = load::load(&self.0.options, Some(&self.snapshot()));
         self.take(next);
     }
 
-    /// Reads the folder, unless it changes meanwhile; then `false`, and all stays as it was.
-    fn reload_unchanged(&self, seen: &Sight) -> bool {
+    /// Reloads the folder; returns `false` and keeps the snapshot if the folder changed meanwhile.
+    fn reload_unchanged(&self, seen: &Fingerprint) -> bool {
         let _one_at_a_time = self.0.loading.lock().unwrap_or_else(PoisonError::into_inner);
         let next = load::load(&self.0.options, Some(&self.snapshot()));
-        let still = self.look() == *seen;
+        let still = self.fingerprint() == *seen;
         if still {
             self.take(next);
         }
         still
     }
 
-    /// Makes a snapshot the newest, if it says anything new.
+    /// Makes a snapshot the current one, if it differs.
     fn take(&self, next: Snapshot) {
         let before = self.snapshot();
         log_problems(&next, Some(&before));
@@ -151,11 +95,11 @@ impl Workspace {
         }
     }
 
-    /// What the folder and the configuration look like from outside.
-    fn look(&self) -> Sight {
+    /// The fingerprint of the folder and the configuration.
+    fn fingerprint(&self) -> Fingerprint {
         let options = &self.0.options;
         let config = options.agent_config.as_ref();
-        Sight {
+        Fingerprint {
             folder: fingerprint(&options.path),
             beside: fingerprint(&options.path.join("../config")),
             config: config.and_then(|file| std::fs::metadata(file).ok()?.modified().ok()),
@@ -163,7 +107,7 @@ impl Workspace {
         }
     }
 
-    /// Starts to notice edits: they show within a second. Ends when the guard is dropped.
+    /// Starts watching for changes, which take effect within a second. Stops when the guard is dropped.
     pub fn watch(&self) -> WatchGuard {
         let workspace = self.clone();
         let (stop, stopped) = channel::<()>();
@@ -171,14 +115,14 @@ impl Workspace {
         let thread = std::thread::Builder::new().name("workspace".to_owned()).spawn(move || {
             let mut known = None;
             while waited(POLL) {
-                let mut seen = workspace.look();
+                let mut seen = workspace.fingerprint();
                 let mut settles = 0;
                 while known != Some(seen) {
                     if !waited(SETTLE) {
                         return;
                     }
                     settles += 1;
-                    let again = workspace.look();
+                    let again = workspace.fingerprint();
                     let is_still = again == seen;
                     seen = again;
                     if (is_still || settles >= MAX_SETTLES) && workspace.reload_unchanged(&seen) {
@@ -188,12 +132,12 @@ impl Workspace {
             }
         });
         if let Err(error) = &thread {
-            tracing::error!(%error, "edits of the workspace will not be noticed");
+            tracing::error!(%error, "watching the workspace failed; changes need a restart");
         }
         WatchGuard { stop: Some(stop), thread: thread.ok() }
     }
 
-    /// Marks the first run as over.
+    /// Marks the first run as complete.
     pub fn mark_boot_complete(&self) -> Result<(), BootError> {
         std::fs::write(self.0.options.path.join(BOOT_MARKER), "").map_err(BootError)?;
         self.reload();
@@ -201,25 +145,25 @@ impl Workspace {
     }
 }
 
-/// The folder from outside. Two that are equal mean that nothing has changed.
+/// The metadata of the folder: when two are equal, nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Sight {
+struct Fingerprint {
     folder: u64,
     beside: u64,
     config: Option<SystemTime>,
-    /// Memory logs go by the day.
+    /// The day selects the memory logs.
     day: NaiveDate,
 }
 
 fn log_problems(next: &Snapshot, before: Option<&Snapshot>) {
     for problem in &next.problems {
         if !before.is_some_and(|before| before.problems.contains(problem)) {
-            tracing::warn!(%problem, "workspace");
+            tracing::warn!(%problem, "workspace problem");
         }
     }
 }
 
-/// Notices edits until it is dropped.
+/// Watches the workspace until it is dropped.
 #[derive(Debug)]
 pub struct WatchGuard {
     stop: Option<Sender<()>>,

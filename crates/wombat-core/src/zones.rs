@@ -2,16 +2,16 @@
 
 use chrono_tz::{TZ_VARIANTS, Tz};
 
-/// How many near names an error offers.
+/// How many similar names an error suggests.
 const SUGGESTIONS: usize = 3;
 
-/// A name that is no IANA time zone.
+/// A name that is not an IANA time zone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown time zone {name:?}{}", suggestion(.near))]
 pub struct UnknownZone {
-    /// What was asked for.
+    /// The name.
     pub name: String,
-    /// Names that are close to it, the closest first.
+    /// Similar names, the most similar first.
     pub near: Vec<&'static str>,
 }
 
@@ -32,8 +32,8 @@ pub fn parse_zone(name: &str) -> Result<Tz, UnknownZone> {
 fn near(name: &str) -> Vec<&'static str> {
     let wanted: String = name.chars().take(64).collect::<String>().to_lowercase().replace(' ', "_");
     let most = wanted.len() / 3;
-    // Names whose lengths differ by more are not near, and comparing is dear: whoever sends wrong
-    // names is not to keep the daemon busy.
+    // Names whose lengths differ by more are not similar, and comparing is expensive: wrong names in
+    // requests must not keep the daemon busy.
     let distance = |known: &str| {
         let is_possible = known.len().abs_diff(wanted.len()) <= most;
         is_possible.then(|| strsim::damerau_levenshtein(known, &wanted))
@@ -42,7 +42,7 @@ fn near(name: &str) -> Vec<&'static str> {
         .iter()
         .filter_map(|zone| {
             let lower = zone.name().to_lowercase();
-            // A person often knows the city and not the continent.
+            // People often know the city and not the continent.
             let city = lower.rsplit_once('/').and_then(|(_, city)| distance(city));
             let near = distance(&lower).into_iter().chain(city).min()?;
             (near <= most).then(|| (near, zone.name()))

@@ -48,7 +48,7 @@ fn is_prometheus(app: &App, request: &Request) -> bool {
     let given = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let token = app.settings.metrics_token.as_ref();
     request.uri().path() == "/metrics"
-        && token.is_some_and(|token| service::bearer::shows(given, token))
+        && token.is_some_and(|token| service::bearer::matches(given, token))
 }
 
 fn check(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
@@ -62,7 +62,7 @@ fn check(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(given) = headers.get(KEY) else {
         // Clients of other protocols send a bearer token.
         return match bearer {
-            Some(_) if service::bearer::shows(bearer, key) => Ok(()),
+            Some(_) if service::bearer::matches(bearer, key) => Ok(()),
             Some(_) => Err(invalid_key()),
             None => Err(ApiError::new(
                 StatusCode::UNAUTHORIZED,

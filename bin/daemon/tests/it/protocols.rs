@@ -1,5 +1,4 @@
-//! Requests that the official clients of docs/PROTOCOLS.md never send. (Those clients are tested end to
-//! end.)
+//! Requests that the official clients of docs/PROTOCOLS.md never send. (Those clients are in tests/e2e.)
 
 use serde_json::{Value, json};
 use service::settings::Layers;

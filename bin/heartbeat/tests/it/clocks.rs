@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use service::settings::Layers;
 use tokio_util::sync::CancellationToken;
-use wombat_heartbeat::{HeartbeatError, Plan, Settings, Slot, Wake, Who};
+use wombat_heartbeat::{HeartbeatError, Plan, Selection, Settings, Slot, Wake};
 
 use super::*;
 
@@ -22,7 +22,7 @@ fn settings(setup: &Setup) -> Settings {
         ("AGENT_DAEMON_URL", &setup.server.uri()),
         ("WOMBAT_AGENT_CONFIG", config.to_str().unwrap()),
     ]);
-    Settings::read(&layers, &Who::default()).unwrap()
+    Settings::read(&layers, &Selection::default()).unwrap()
 }
 
 #[tokio::test]
@@ -83,5 +83,5 @@ async fn sigterm_ends_the_program_with_one_line() {
     let output = ended.unwrap().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(said, "wombat-heartbeat: told to stop before all agents woke\n");
+    assert_eq!(said, "wombat-heartbeat: stopped by a signal before all agents woke\n");
 }

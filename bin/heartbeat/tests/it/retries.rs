@@ -48,18 +48,18 @@ async fn a_daemon_that_stays_away_fails_with_one_line() {
     let setup = Setup::new(pending(1, 0), refusal(503, "overloaded")).await;
     let (code, out, err) = run(setup.program().env("RUST_LOG", "warn")).await;
     assert_eq!((code, setup.bodies(SEND).await.len()), (1, 3));
-    assert_eq!(err, "wombat-heartbeat: the daemon answered 503: not now\n");
+    assert_eq!(err, "wombat-heartbeat: the daemon answered 503 overloaded: not now\n");
     assert!(!out.contains("heartbeat_ok"), "{out}");
 }
 
 #[tokio::test]
 async fn what_a_repeat_cannot_mend_is_not_repeated() {
     for (status, told) in [
-        (500, "answered 500: not now\n"),
+        (500, "answered 500 run_cancelled: not now\n"),
         (401, "(check AGENT_DAEMON_API_KEY on both sides)\n"),
         (404, "(check AGENT_DAEMON_URL)\n"),
-        (409, "answered 409: not now\n"),
-        (402, "answered 402: not now\n"),
+        (409, "answered 409 run_cancelled: not now\n"),
+        (402, "answered 402 run_cancelled: not now\n"),
     ] {
         let setup = Setup::new(pending(1, 0), refusal(status, "run_cancelled")).await;
         let (code, _, err) = run(setup.program().args(SLOT)).await;

@@ -7,14 +7,14 @@ async fn each_wrong_setting_is_one_line_and_nobody_is_asked() {
     let setup = Setup::new(pending(1, 1), did()).await;
     type Pairs = &'static [(&'static str, &'static str)];
     let cases: &[(&[&str], Pairs, &str)] = &[
-        (&["--user", "a:b"], &[], "--user: a user id is not empty and holds no ':'"),
+        (&["--user", "a:b"], &[], "--user: a user id must not be empty or contain ':'"),
         (&["--user", ""], &[], "--user: a user id"),
         (&[], &[("USER_ID", "a:b")], "USER_ID: a user id"),
         (&["--role", "../x"], &[], "--role: a role is"),
         (&[], &[("AGENT_ROLE", "a b")], "AGENT_ROLE: a role is"),
         (&[], &[("BACKEND_URL", "backend:8000")], "BACKEND_URL: is"),
         (&[], &[("AGENT_DAEMON_URL", "ftp://daemon")], "AGENT_DAEMON_URL: is"),
-        (&[], &[("AGENT_DAEMON_API_KEY", "canary\n")], "AGENT_DAEMON_API_KEY: holds what"),
+        (&[], &[("AGENT_DAEMON_API_KEY", "canary\n")], "AGENT_DAEMON_API_KEY: contains"),
         (&[], &[("AGENT_JWT_ALGORITHM", "none")], "AGENT_JWT_ALGORITHM: is"),
         (&[], &[("AGENT_JWT_TTL_SECS", "0")], "AGENT_JWT_TTL_SECS: is"),
         (&[], &[("WOMBAT_RUN_TIMEOUT_SECS", "long")], "WOMBAT_RUN_TIMEOUT_SECS: is"),
@@ -59,7 +59,7 @@ async fn a_flag_that_cannot_be_read_is_a_mistake_of_the_call() {
 async fn a_cron_line_that_cannot_be_read_is_named_with_its_role() {
     let setup = Setup::new(pending(1, 1), did()).await;
     setup.agents(json!([{"role": "scout", "heartbeat_cron": "99 * * * *"}, {"role": "idle"}]));
-    let told = "agent-config.json: heartbeat_cron of scout: \"99 * * * *\": 99 is no cron field";
+    let told = "agent-config.json: heartbeat_cron of scout: \"99 * * * *\": 99 is not a cron field";
     for arguments in [&["--slot", "auto"][..], &["crontab"]] {
         let (code, out, err) = run(setup.program().args(arguments)).await;
         assert_eq!((code, err), (78, format!("wombat-heartbeat: {told}\n")), "{out}");

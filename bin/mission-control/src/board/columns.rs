@@ -1,13 +1,13 @@
-//! A user's tasks by status, and how the day went.
+//! A user's tasks by status, and today's standup.
 
 use std::fmt::{self, Write as _};
 
 use mc_client::types::TaskStatus;
 
-use super::html::{Esc, list, section, task_link};
+use super::markup::{Esc, list, section, task_link};
 use crate::store::board::{SHOWN_DONE, TaskColumn, TaskRow};
 
-/// What a status is called.
+/// The title of a status.
 fn name(status: TaskStatus) -> &'static str {
     match status {
         TaskStatus::Pending => "Pending",
@@ -52,7 +52,7 @@ pub(super) fn tasks(out: &mut String, user: &str, columns: &[TaskColumn]) -> fmt
     })
 }
 
-/// Today, as a standup tells it. `done` are the newest that were completed today.
+/// Today's standup. `done` holds the newest tasks that were completed today.
 pub(super) fn today(
     out: &mut String,
     user: &str,

@@ -1,4 +1,4 @@
-//! Who may see the page, and what every answer of it says about itself.
+//! Access to the page, and the security headers of its answers.
 
 use std::net::SocketAddr;
 
@@ -7,11 +7,14 @@ use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-use super::html;
-use crate::App;
-use crate::error::{ApiError, Said};
+use super::notices;
+use crate::app::App;
+use crate::error::{ApiError, ErrorText};
 
-/// What no answer of the page goes without: only its own style and script, in nobody's frame.
+/// The path of the login.
+pub(super) const LOGIN: &str = "/login";
+
+/// The headers of every answer: only our own style and script, in no frame.
 /// `same-origin` rather than `no-referrer`, because the latter makes browsers send `Origin: null`
 /// with our own form.
 const HEADERS: [(HeaderName, HeaderValue); 5] = [
@@ -28,16 +31,16 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
 ];
 
-/// Lets in who has logged in, or, where there is no password, what comes under a loopback name; and
-/// marks what goes out. A person gets an error as a page.
+/// Lets authenticated people in, or, without a login, requests under a loopback host name, and adds
+/// the security headers. A browser gets errors as a page.
 pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let is_person = accept.is_some_and(|accept| accept.contains("text/html"));
     let path = request.uri().path();
-    let is_open = path == super::LOGIN || path.starts_with("/assets/");
+    let is_open = path == LOGIN || path.starts_with("/assets/");
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map(|ConnectInfo(peer)| peer.ip());
-    let mut response = if !app.door.is_locked() {
+    let mut response = if !app.login.is_required() {
         if host(request.headers()).is_some_and(is_loopback) {
             next.run(request).await
         } else {
@@ -46,17 +49,17 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
             ApiError::forbidden(why).into_response()
         }
     } else if is_open
-        || app.door.knows(request.headers())
-        || app.door.vouched(peer, request.headers())
+        || app.login.has_session(request.headers())
+        || app.login.is_vouched_for(peer, request.headers())
     {
         next.run(request).await
-    } else if is_person && request.method() == Method::GET && app.door.has_password() {
-        Redirect::to(super::LOGIN).into_response()
+    } else if is_person && request.method() == Method::GET && app.login.has_password() {
+        Redirect::to(LOGIN).into_response()
     } else {
         ApiError::unauthorized("log in first").into_response()
     };
-    if is_person && let Some(Said(why)) = response.extensions().get() {
-        let page = Html(html::failure(why));
+    if is_person && let Some(ErrorText(why)) = response.extensions().get() {
+        let page = Html(notices::failure(why));
         let retry_after = response.headers().get(header::RETRY_AFTER).cloned();
         let mut shown = (response.status(), page).into_response();
         if let Some(seconds) = retry_after {
@@ -68,8 +71,8 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
     response
 }
 
-/// Whether a form comes from our own page, as far as the browser says where it comes from. What
-/// says nothing is no browser of this decade; the form's token decides then.
+/// Whether a form comes from our own page, according to the headers that current browsers send. A
+/// request without them passes; the form's token decides then.
 pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
     let site = headers.get("sec-fetch-site");
     let origin = headers.get(header::ORIGIN);

@@ -1,4 +1,4 @@
-//! The parts of the page that tell of runs, decisions and money.
+//! Sections of the page: approvals, runs, spending, notifications.
 
 use std::fmt::{self, Write as _};
 
@@ -6,34 +6,10 @@ use mc_client::budgets::Budget;
 use mc_client::tool_requests::ToolRequest;
 use serde_json::Value;
 
-use super::html::{Esc, Time, link, list, run_link, section, task_link};
+use super::markup::{Esc, Time, hidden, list, pretty, run_link, section, task_link};
 use crate::store::board::{DayRow, NotificationRow, RunRow};
 
-/// The most characters of a step that are shown.
-const SHOWN: usize = 20_000;
-
-/// The hidden fields of a form about one object.
-pub(super) fn hidden(out: &mut String, token: &str, user: &str, id: &str) -> fmt::Result {
-    for (name, value) in [("token", token), ("user", user), ("id", id)] {
-        write!(out, "<input type=\"hidden\" name=\"{name}\" value=\"{}\">", Esc(value))?;
-    }
-    Ok(())
-}
-
-/// JSON as a person reads it, cut where it is very long.
-pub(super) fn pretty(value: &Value) -> String {
-    cut(serde_json::to_string_pretty(value).unwrap_or_default())
-}
-
-/// A text, cut where it is very long.
-pub(super) fn cut(text: String) -> String {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}\n… (cut)", &text[..end]),
-        None => text,
-    }
-}
-
-/// What waits for the person's decision.
+/// The tool requests that wait for a decision.
 pub(super) fn approvals(
     out: &mut String,
     user: &str,
@@ -132,7 +108,7 @@ fn chart(out: &mut String, days: &[DayRow]) -> fmt::Result {
     writeln!(out, "</svg>")
 }
 
-/// Notifications, with a way back for those that were given up.
+/// Notifications; dead letters can be requeued.
 pub(super) fn notifications(
     out: &mut String,
     user: &str,
@@ -156,16 +132,11 @@ pub(super) fn notifications(
     })
 }
 
-/// Puts a notification back that was given up.
+/// The form that requeues a dead letter.
 fn requeue(out: &mut String, user: &str, token: &str, id: &str) -> fmt::Result {
     out.push_str("<form method=\"post\" action=\"/requeue\">");
     hidden(out, token, user, id)?;
     write!(out, "<button>Try again</button></form>")
-}
-
-/// Where all that happened is shown as it happens.
-pub(super) fn live(user: &str) -> String {
-    link("/live", user)
 }
 
 #[cfg(test)]
@@ -199,11 +170,5 @@ mod tests {
         requeue(&mut all, hostile, hostile, hostile).unwrap();
         assert!(!all.contains("<script>alert"), "{all}");
         assert!(all.contains("&lt;script&gt;alert(&#39;x&#39;)"), "{all}");
-    }
-
-    #[test]
-    fn a_very_long_step_is_cut_at_a_character() {
-        let text = pretty(&json!("ü".repeat(SHOWN + 10)));
-        assert!(text.ends_with("… (cut)") && text.len() < 3 * SHOWN);
     }
 }

@@ -1,64 +1,14 @@
-//! One run, step by step, as its journal has it: what was asked, each turn of the model, each tool
-//! call with its result, what it took and what it cost.
+//! The page of a run, step by step from its journal: the request, each turn of the model, each tool
+//! call with its result, times and costs.
 
 use std::fmt::{self, Write as _};
 
 use mc_client::runs::Run;
 use serde_json::Value;
 
-use super::html::{Esc, Time, header, page, section, task_link};
-use super::panels::{hidden, live, pretty};
+use super::markup::{Esc, Time, cut, header, hidden, live, page, pretty, section, task_link};
+use super::totals::{Totals, cost};
 use crate::store::board::StepRow;
-
-/// What a run took in all.
-#[derive(Debug, Default, PartialEq)]
-struct Sum {
-    turns: u32,
-    calls: u32,
-    failed: u32,
-    millis: u64,
-    prompt: u64,
-    completion: u64,
-    /// US dollars, of the turns of which the price is known.
-    cost: f64,
-    /// Turns of which it is not.
-    unpriced: u32,
-}
-
-impl Sum {
-    fn of(steps: &[StepRow]) -> Self {
-        let mut sum = Self::default();
-        for step in steps {
-            let payload = &step.payload;
-            sum.millis += payload["duration_ms"].as_u64().unwrap_or_default();
-            match step.kind.as_str() {
-                "llm" | "llm_rejected" => {
-                    let usage = &payload["completion"]["usage"];
-                    sum.turns += 1;
-                    sum.prompt += usage["prompt_tokens"].as_u64().unwrap_or_default();
-                    sum.completion += usage["completion_tokens"].as_u64().unwrap_or_default();
-                    match cost(payload) {
-                        Some(cost) => sum.cost += cost,
-                        None => sum.unpriced += 1,
-                    }
-                }
-                "tool" => {
-                    sum.calls += 1;
-                    sum.failed += u32::from(payload["ok"] == false);
-                }
-                _ => {}
-            }
-        }
-        sum
-    }
-}
-
-/// What a turn of the model cost, in US dollars.
-fn cost(payload: &Value) -> Option<f64> {
-    let cost = &payload["cost"];
-    let part = |name: &str| cost[name].as_f64();
-    part("total_cost").or_else(|| Some(part("input_cost")? + part("output_cost")?))
-}
 
 fn text<'v>(payload: &'v Value, pointer: &str) -> &'v str {
     payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
@@ -68,7 +18,7 @@ fn number(payload: &Value, pointer: &str) -> Option<u64> {
     payload.pointer(pointer).and_then(Value::as_u64)
 }
 
-/// What of a step is told on one line.
+/// The title and the figures of a step.
 fn line(step: &StepRow) -> (String, Vec<String>) {
     let payload = &step.payload;
     let mut figures = Vec::new();
@@ -96,7 +46,7 @@ fn line(step: &StepRow) -> (String, Vec<String>) {
             if payload["ok"] == false {
                 figures.push("failed".to_owned());
             }
-            // Which endpoint it was says more than that it was one.
+            // For calls of endpoints: which endpoint it was.
             let (method, path) =
                 (text(payload, "/arguments/method"), text(payload, "/arguments/path"));
             let call = format!("Tool {} {method} {path}", text(payload, "/name"));
@@ -110,7 +60,7 @@ fn line(step: &StepRow) -> (String, Vec<String>) {
     (title, figures)
 }
 
-/// What a step holds, under names that people know.
+/// The contents of a step, each with its heading.
 fn parts(step: &StepRow) -> Vec<(&'static str, String)> {
     let payload = &step.payload;
     let said = |name, pointer: &str| (name, text(payload, pointer).to_owned());
@@ -139,7 +89,7 @@ pub(super) fn timeline(user: &str, token: &str, run: &Run, steps: &[StepRow]) ->
     page("Run", |out| {
         header(out, user, "Run")?;
         writeln!(out, "<div id=\"live\" data-events=\"{}\">", Esc(&live(user)))?;
-        section(out, "run", "State", |out| state(out, user, token, run, &Sum::of(steps)))?;
+        section(out, "run", "State", |out| state(out, user, token, run, &Totals::of(steps)))?;
         section(out, "timeline", "Timeline", |out| {
             if steps.is_empty() {
                 return writeln!(out, "<p class=\"none\">Nothing yet.</p>");
@@ -153,7 +103,7 @@ pub(super) fn timeline(user: &str, token: &str, run: &Run, steps: &[StepRow]) ->
     })
 }
 
-fn state(out: &mut String, user: &str, token: &str, run: &Run, sum: &Sum) -> fmt::Result {
+fn state(out: &mut String, user: &str, token: &str, run: &Run, sum: &Totals) -> fmt::Result {
     writeln!(
         out,
         "<p><span class=\"tag {0}\">{0}</span> {1} <span class=\"id\">{2}</span> {3}</p>",
@@ -181,12 +131,12 @@ fn state(out: &mut String, user: &str, token: &str, run: &Run, sum: &Sum) -> fmt
         let extra = pretty(&Value::Object(run.extra.clone()));
         writeln!(
             out,
-            "<details><summary>What else it says</summary><pre class=\"json\">{}</pre></details>",
+            "<details><summary>Other fields</summary><pre class=\"json\">{}</pre></details>",
             Esc(&extra)
         )?;
     }
     if run.cancel_requested {
-        return writeln!(out, "<p>Somebody has asked for it to stop.</p>");
+        return writeln!(out, "<p>Cancellation requested.</p>");
     }
     if run.known_status().is_some_and(|status| status.is_final()) {
         return Ok(());
@@ -209,7 +159,7 @@ fn step(out: &mut String, step: &StepRow) -> fmt::Result {
         Time(step.at)
     )?;
     for (name, text) in parts(step) {
-        let text = super::panels::cut(text);
+        let text = cut(text);
         write!(out, "<h3>{name}</h3><pre class=\"json\">{}</pre>", Esc(&text))?;
     }
     writeln!(
@@ -245,8 +195,8 @@ mod tests {
             ),
             row("llm_rejected", turn(Value::Null)),
         ];
-        let sum = Sum::of(&steps);
-        let expected = Sum {
+        let sum = Totals::of(&steps);
+        let expected = Totals {
             turns: 2,
             calls: 1,
             failed: 1,

@@ -11,13 +11,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{SCHOOLS, School};
-use crate::App;
+use super::{SCHOOLS, School, shortlist};
+use crate::app::App;
 use crate::auth::{Tenant, Writer};
 use crate::error::ApiError;
-use crate::extract::{Body, Id, typed};
+use crate::extract::{Body, Id, deserialize};
 use crate::routes::created;
-use crate::store::shortlist;
 
 /// The most schools of one comparison.
 const MAX_COMPARED: usize = 5;
@@ -119,12 +118,12 @@ async fn call(
     let arguments = body.value.arguments;
     match name.as_str() {
         "list_shortlist" => {
-            let Nothing {} = wanted(arguments)?;
-            let schools = app.store.shortlist(writer.scope().user_id).await?;
+            let Nothing {} = parse_arguments(arguments)?;
+            let schools = shortlist::of(&app.store, writer.scope().user_id).await?;
             Ok(Json(json!({ "schools": schools })).into_response())
         }
         "shortlist_school" => {
-            let Shortlist { school_id, note } = wanted(arguments)?;
+            let Shortlist { school_id, note } = parse_arguments(arguments)?;
             school(&school_id)?;
             let note = note.as_deref().map(str::trim).filter(|note| !note.is_empty());
             if note.is_some_and(|note| note.chars().count() > MAX_NOTE) {
@@ -134,19 +133,19 @@ async fn call(
             let scope = writer.scope();
             let make = async |tx: &mut _| shortlist::put(tx, scope.user_id, &school_id, note).await;
             let made = app.store.create(scope, "tools/shortlist_school", key, &body.raw, make);
-            made.await.map(created)
+            Ok(created(made.await?))
         }
         "compare_schools" => {
-            let Compare { school_ids } = wanted(arguments)?;
+            let Compare { school_ids } = parse_arguments(arguments)?;
             compare(&school_ids).map(|comparison| Json(comparison).into_response())
         }
         _ => Err(ApiError::not_found("tool")),
     }
 }
 
-/// The arguments as the tool wants them.
-fn wanted<T: DeserializeOwned>(arguments: Map<String, Value>) -> Result<T, ApiError> {
-    typed(&Value::Object(arguments), "arguments.")
+/// Checks the arguments of a tool.
+fn parse_arguments<T: DeserializeOwned>(arguments: Map<String, Value>) -> Result<T, ApiError> {
+    deserialize(&Value::Object(arguments), "arguments.")
 }
 
 fn school(id: &str) -> Result<&'static School, ApiError> {

@@ -1,4 +1,4 @@
-//! What agents may spend, and what they spent.
+//! Budgets, reservations and usage.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,10 +6,10 @@ use axum::response::Response;
 use mc_client::budgets::{Budget, PutBudget, Reserve, Usage};
 
 use super::created;
-use crate::App;
+use crate::app::App;
 use crate::auth::{Service, Tenant, Writer, is_user_id};
 use crate::error::ApiError;
-use crate::extract::{Body, require};
+use crate::extract::{Body, require_filled};
 use crate::store::budgets;
 use crate::store::budgets::Nanos;
 
@@ -22,7 +22,7 @@ fn amount(field: &str, usd: f64, max: f64) -> Result<Nanos, ApiError> {
 }
 
 pub(super) async fn get(State(app): State<App>, tenant: Tenant) -> Result<Json<Budget>, ApiError> {
-    app.store.budget(tenant.user_id(), app.config.budget).await.map(Json)
+    Ok(Json(app.store.budget(tenant.user_id(), app.config.budget).await?))
 }
 
 pub(super) async fn put(
@@ -32,14 +32,14 @@ pub(super) async fn put(
 ) -> Result<Json<Budget>, ApiError> {
     let put = body.value;
     if !is_user_id(&put.user_id) {
-        return Err(ApiError::field("user_id", "is no user"));
+        return Err(ApiError::field("user_id", "is not a user id"));
     }
-    // Who speaks for a person sets that person's budget.
+    // On behalf of a person a service sets that person's budget only.
     if service.on_behalf_of.is_some_and(|user_id| user_id != put.user_id) {
         return Err(ApiError::not_found("user"));
     }
     let limit = amount("limit_usd", put.limit_usd, Nanos::MAX_USD)?;
-    app.store.put_budget(&put, limit).await.map(Json)
+    Ok(Json(app.store.put_budget(&put, limit).await?))
 }
 
 pub(super) async fn reserve(
@@ -48,12 +48,12 @@ pub(super) async fn reserve(
     body: Body<Reserve>,
 ) -> Result<Response, ApiError> {
     let new = body.value;
-    require(&[("run_id", &new.run_id), ("idempotency_key", &new.idempotency_key)])?;
+    require_filled(&[("run_id", &new.run_id), ("idempotency_key", &new.idempotency_key)])?;
     let estimate = amount("estimate_usd", new.estimate_usd, MAX_CALL)?;
     let (scope, key) = (writer.scope(), Some(new.idempotency_key.as_str()));
     let (user, default) = (scope.user_id, app.config.budget);
     let make = async |tx: &mut _| budgets::reserve(tx, user, &new, estimate, default).await;
-    app.store.create(scope, "budget/reserve", key, &body.raw, make).await.map(created)
+    Ok(created(app.store.create(scope, "budget/reserve", key, &body.raw, make).await?))
 }
 
 pub(super) async fn usage(
@@ -62,7 +62,7 @@ pub(super) async fn usage(
     body: Body<Usage>,
 ) -> Result<Response, ApiError> {
     let usage = body.value;
-    require(&[
+    require_filled(&[
         ("run_id", &usage.run_id),
         ("role", &usage.role),
         ("model", &usage.model),
@@ -70,6 +70,6 @@ pub(super) async fn usage(
     ])?;
     let cost = amount("cost_usd", usage.cost_usd, MAX_CALL)?;
     let (scope, key) = (writer.scope(), Some(usage.idempotency_key.as_str()));
-    let make = async |tx: &mut _| budgets::book(tx, scope.user_id, &usage, cost).await;
-    app.store.create(scope, "usage", key, &body.raw, make).await.map(created)
+    let make = async |tx: &mut _| budgets::record_usage(tx, scope.user_id, &usage, cost).await;
+    Ok(created(app.store.create(scope, "usage", key, &body.raw, make).await?))
 }

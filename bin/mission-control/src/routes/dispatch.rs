@@ -1,4 +1,4 @@
-//! The dispatcher's endpoints.
+//! The dispatcher's endpoints: take deliveries, acknowledge them, report failures, dead letters.
 
 use std::collections::HashMap;
 
@@ -8,16 +8,16 @@ use mc_client::dispatch::MAX_BATCH;
 use mc_client::types::{DeadLetter, DeliverMany, DeliveryFailure, Page};
 use serde_json::{Value, json};
 
-use crate::App;
+use crate::app::App;
 use crate::auth::Internal;
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, number, paging};
-use crate::store::dispatch::Place;
+use crate::store::dead_letters::DeliveryState;
 
-/// The most users and notifications of one answer.
+/// The largest number of users and of notifications in one answer.
 const MAX: u32 = 1_000;
 
-/// The longest lease.
+/// The longest lease, in seconds.
 const MAX_LEASE: u32 = 3_600;
 
 fn user(params: &HashMap<String, String>) -> Result<&str, ApiError> {
@@ -74,9 +74,9 @@ pub(super) async fn fail(
     body: Body<DeliveryFailure>,
 ) -> Result<Json<Value>, ApiError> {
     let status = match app.store.fail(&id, user(&params)?, &body.value).await? {
-        Place::Queue => "failed",
-        Place::Delivered => "delivered",
-        Place::Dead => "dead",
+        DeliveryState::Queue => "failed",
+        DeliveryState::Delivered => "delivered",
+        DeliveryState::Dead => "dead",
     };
     Ok(Json(json!({ "status": status })))
 }
@@ -97,5 +97,5 @@ pub(super) async fn dead(
     Query(params): Params,
 ) -> Result<Json<Page<DeadLetter>>, ApiError> {
     let (limit, before) = paging(&params)?;
-    app.store.dead(limit, before).await.map(Json)
+    Ok(Json(app.store.dead_letters(limit, before).await?))
 }

@@ -1,8 +1,8 @@
-//! What happens, as it happens: server-sent events
+//! Events as they happen: server-sent events
 //! (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
 //!
-//! A reader is never sent to: it takes the next events from the database when it has room for
-//! them. One that reads slowly, or not at all, costs one batch of memory.
+//! A stream reads the next events from the database when its connection has room for them, so a
+//! slow reader costs one batch of memory.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,28 +15,28 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
-use crate::App;
+use crate::app::App;
 use crate::auth::Listener;
 use crate::error::ApiError;
 use crate::store::events::Event;
 
-/// How often a comment is sent when nothing happens, so that nobody takes the connection for dead.
+/// How often a comment is sent while nothing happens, so that proxies keep the connection open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// How many events a reader takes at a time.
+/// How many events are read at a time.
 const BATCH: u32 = 100;
 
-/// How many may listen at once.
+/// How many streams may be open at once.
 pub(crate) const MAX_LISTENERS: usize = 1_024;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// One reader.
+/// An open stream.
 struct Reader {
     app: App,
     user_id: Option<String>,
-    form: Form,
-    /// The last event that it was given.
+    format: EventFormat,
+    /// The last event that was sent.
     after: i64,
     changes: watch::Receiver<()>,
     /// When its token ends.
@@ -45,7 +45,7 @@ struct Reader {
     _place: OwnedSemaphorePermit,
 }
 
-/// Where to go on.
+/// The event after which the stream begins.
 async fn start(app: &App, headers: &HeaderMap) -> Result<i64, ApiError> {
     let last = app.store.last_event().await?;
     let Some(seen) = headers.get(LAST_EVENT_ID) else { return Ok(last) };
@@ -54,18 +54,17 @@ async fn start(app: &App, headers: &HeaderMap) -> Result<i64, ApiError> {
         return Ok(last);
     }
     let seen = seen.parse::<i64>().ok().filter(|seen| *seen >= 0);
-    let seen =
-        seen.ok_or_else(|| ApiError::field("Last-Event-ID", "is none that was given out"))?;
-    // One from the future is of another database: nothing of this one is known to be missed.
+    let seen = seen.ok_or_else(|| ApiError::field("Last-Event-ID", "is not an id of an event"))?;
+    // A larger number than the last is another database's: begin with what comes next.
     Ok(seen.min(last))
 }
 
-/// How events are written.
+/// The form of an event on the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// Each under its name.
+pub(crate) enum EventFormat {
+    /// With its kind as the event's name.
     Named,
-    /// All as plain messages, which a browser's script need not know by name.
+    /// Without a name, so that a browser's script gets all kinds as messages.
     Plain,
 }
 
@@ -74,18 +73,18 @@ pub(super) async fn listen(
     listener: Listener,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    stream(app, listener, &headers, Form::Named).await
+    stream(app, listener, &headers, EventFormat::Named).await
 }
 
-/// The answer that tells a listener what happens.
+/// The response with a listener's event stream.
 pub(crate) async fn stream(
     app: App,
     listener: Listener,
     headers: &HeaderMap,
-    form: Form,
+    format: EventFormat,
 ) -> Result<Response, ApiError> {
     let place = app.listeners.clone().try_acquire_owned().map_err(|_| {
-        let text = "too many are listening already";
+        let text = "too many event streams are open";
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", text)
     })?;
     let changes = app.store.changes();
@@ -97,7 +96,7 @@ pub(crate) async fn stream(
     let reader = Reader {
         app,
         user_id: listener.user_id,
-        form,
+        format,
         after,
         changes,
         until,
@@ -117,9 +116,9 @@ pub(crate) async fn stream(
 }
 
 impl Reader {
-    /// What the reader is sent next; nothing when the stream ends.
+    /// The next chunk to send; `None` when the stream ends.
     async fn next(&mut self) -> Option<String> {
-        // A browser's stream counts as open when the first bytes are there.
+        // A browser counts a stream as open once the first bytes arrive.
         if !self.greeted {
             self.greeted = true;
             return Some(": connected\n\n".to_owned());
@@ -129,14 +128,14 @@ impl Reader {
             if stop.is_cancelled() || self.until.is_some_and(|until| until <= Instant::now()) {
                 return None;
             }
-            // Seen before looking: what is written while we look wakes us again.
+            // Marked as seen before reading: a write during the read wakes us again.
             self.changes.borrow_and_update();
             let user_id = self.user_id.as_deref();
-            // A reader that is cut off comes back and goes on after the last event it has.
+            // A reader whose stream ends reconnects and resumes after its last event.
             let events = self.app.store.events_after(user_id, self.after, BATCH).await.ok()?;
             if let Some(last) = events.last() {
                 self.after = last.id;
-                return Some(text(&events, self.form));
+                return Some(text(&events, self.format));
             }
             let until = self.until;
             tokio::select! {
@@ -152,13 +151,13 @@ impl Reader {
     }
 }
 
-/// Events in the form of the stream. JSON of ours holds no line break, and a kind neither.
-fn text(events: &[Event], form: Form) -> String {
+/// Events as text of the stream. Neither the JSON nor the kinds contain line breaks.
+fn text(events: &[Event], format: EventFormat) -> String {
     events.iter().fold(String::new(), |mut out, Event { id, kind, data }| {
         // Writing to a string cannot fail.
-        let _infallible = match form {
-            Form::Named => write!(out, "id: {id}\nevent: {kind}\ndata: {data}\n\n"),
-            Form::Plain => write!(out, "id: {id}\ndata: {data}\n\n"),
+        let _infallible = match format {
+            EventFormat::Named => write!(out, "id: {id}\nevent: {kind}\ndata: {data}\n\n"),
+            EventFormat::Plain => write!(out, "id: {id}\ndata: {data}\n\n"),
         };
         out
     })

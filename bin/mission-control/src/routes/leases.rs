@@ -1,4 +1,4 @@
-//! Whose turn it is in a session.
+//! Session leases.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,10 +7,10 @@ use mc_client::leases::{Lease, LeaseRequest, RenewLease};
 use serde_json::{Value, json};
 
 use super::created;
-use crate::App;
+use crate::app::App;
 use crate::auth::{Tenant, check_session};
 use crate::error::ApiError;
-use crate::extract::{Body, Id, require, require_key};
+use crate::extract::{Body, Id, require_filled, require_key};
 use crate::store::{Scope, leases};
 
 /// The longest lease, in seconds.
@@ -29,13 +29,13 @@ pub(super) async fn create(
     body: Body<LeaseRequest>,
 ) -> Result<Response, ApiError> {
     let new = body.value;
-    require(&[("task_id", &new.task_id), ("holder", &new.holder)])?;
+    require_filled(&[("task_id", &new.task_id), ("holder", &new.holder)])?;
     require_key(new.idempotency_key.as_deref())?;
     check_ttl(new.ttl_secs)?;
     let (user, key) = (tenant.user_id(), new.idempotency_key.as_deref());
     check_session(user, &new.session_key)?;
     let make = async |tx: &mut _| leases::insert(tx, user, &new).await;
-    app.store.create(Scope::of(user), "sessions/lease", key, &body.raw, make).await.map(created)
+    Ok(created(app.store.create(Scope::of(user), "sessions/lease", key, &body.raw, make).await?))
 }
 
 pub(super) async fn renew(
@@ -47,7 +47,7 @@ pub(super) async fn renew(
     if let Some(ttl_secs) = body.value.ttl_secs {
         check_ttl(ttl_secs)?;
     }
-    app.store.renew_lease(tenant.user_id(), &id, body.value.ttl_secs).await.map(Json)
+    Ok(Json(app.store.renew_lease(tenant.user_id(), &id, body.value.ttl_secs).await?))
 }
 
 pub(super) async fn free(

@@ -9,11 +9,11 @@ use mc_client::types::{
 };
 
 use super::created;
-use crate::App;
+use crate::app::App;
 use crate::auth::{Internal, Person, Tenant, Writer, check_session};
 use crate::error::ApiError;
-use crate::extract::{Body, Id, Params, paging, require, require_key};
-use crate::store::notifications::About;
+use crate::extract::{Body, Id, Params, paging, require_filled, require_key};
+use crate::store::notifications::Extras;
 use crate::store::tasks::TaskFilter;
 use crate::store::{Scope, documents, messages, notifications, tasks};
 
@@ -27,7 +27,7 @@ pub(super) async fn list_tasks(
     if status.as_ref().is_some_and(|status| status.parse::<TaskStatus>().is_err()) {
         return Err(ApiError::field(
             "status",
-            "is none of pending, in_progress, blocked, completed, cancelled",
+            "must be pending, in_progress, blocked, completed or cancelled",
         ));
     }
     let filter = TaskFilter { status, title: params.get("title").cloned() };
@@ -40,14 +40,14 @@ pub(super) async fn create_task(
     body: Body<CreateTask>,
 ) -> Result<Response, ApiError> {
     let new = body.value;
-    require(&[("title", &new.title)])?;
+    require_filled(&[("title", &new.title)])?;
     require_key(new.idempotency_key.as_deref())?;
     let (scope, key) = (writer.scope(), new.idempotency_key.as_deref());
     let user = scope.user_id;
     let made = app
         .store
         .create(scope, "tasks", key, &body.raw, async |tx| tasks::insert(tx, user, &new).await);
-    made.await.map(created)
+    Ok(created(made.await?))
 }
 
 pub(super) async fn get_task(
@@ -55,7 +55,7 @@ pub(super) async fn get_task(
     tenant: Tenant,
     Id(id): Id,
 ) -> Result<Json<Task>, ApiError> {
-    app.store.task(tenant.user_id(), &id).await.map(Json)
+    Ok(Json(app.store.task(tenant.user_id(), &id).await?))
 }
 
 pub(super) async fn update_task(
@@ -65,9 +65,9 @@ pub(super) async fn update_task(
     body: Body<UpdateTask>,
 ) -> Result<Json<Task>, ApiError> {
     if let Some(title) = &body.value.title {
-        require(&[("title", title)])?;
+        require_filled(&[("title", title)])?;
     }
-    app.store.update_task(writer.scope(), &id, &body.value).await.map(Json)
+    Ok(Json(app.store.update_task(writer.scope(), &id, &body.value).await?))
 }
 
 pub(super) async fn list_messages(
@@ -77,11 +77,11 @@ pub(super) async fn list_messages(
 ) -> Result<Json<Page<Message>>, ApiError> {
     let user = tenant.user_id();
     if let Some(key) = params.get("idempotency_key") {
-        return app.store.message_by_key(user, key).await.map(Json);
+        return Ok(Json(app.store.message_by_key(user, key).await?));
     }
     let (limit, before) = paging(&params)?;
     let task_id = params.get("task_id").ok_or_else(|| ApiError::field("task_id", "is required"))?;
-    app.store.messages(user, task_id, limit, before).await.map(Json)
+    Ok(Json(app.store.messages(user, task_id, limit, before).await?))
 }
 
 pub(super) async fn create_message(
@@ -90,7 +90,7 @@ pub(super) async fn create_message(
     body: Body<CreateMessage>,
 ) -> Result<Response, ApiError> {
     let new = body.value;
-    require(&[("task_id", &new.task_id), ("content", &new.content)])?;
+    require_filled(&[("task_id", &new.task_id), ("content", &new.content)])?;
     require_key(new.idempotency_key.as_deref())?;
     let (actor, role) = match (&writer.tenant, new.actor_type) {
         (Tenant::Agent(_), Some(ActorType::User)) => {
@@ -111,7 +111,7 @@ pub(super) async fn create_message(
     let (scope, key) = (writer.scope(), new.idempotency_key.as_deref());
     let user = scope.user_id;
     let make = async |tx: &mut _| messages::insert(tx, user, actor, role, &new).await;
-    app.store.create(scope, "messages", key, &body.raw, make).await.map(created)
+    Ok(created(app.store.create(scope, "messages", key, &body.raw, make).await?))
 }
 
 pub(super) async fn list_documents(
@@ -121,7 +121,7 @@ pub(super) async fn list_documents(
 ) -> Result<Json<Page<Document>>, ApiError> {
     let (limit, before) = paging(&params)?;
     let (task_id, doc_type) = (params.get("task_id"), params.get("doc_type"));
-    app.store.documents(tenant.user_id(), task_id, doc_type, limit, before).await.map(Json)
+    Ok(Json(app.store.documents(tenant.user_id(), task_id, doc_type, limit, before).await?))
 }
 
 pub(super) async fn create_document(
@@ -130,12 +130,12 @@ pub(super) async fn create_document(
     body: Body<CreateDocument>,
 ) -> Result<Response, ApiError> {
     let new = body.value;
-    require(&[("title", &new.title), ("content", &new.content)])?;
+    require_filled(&[("title", &new.title), ("content", &new.content)])?;
     require_key(new.idempotency_key.as_deref())?;
     let (scope, key) = (writer.scope(), new.idempotency_key.as_deref());
     let user = scope.user_id;
     let make = async |tx: &mut _| documents::insert(tx, user, &new).await;
-    app.store.create(scope, "documents", key, &body.raw, make).await.map(created)
+    Ok(created(app.store.create(scope, "documents", key, &body.raw, make).await?))
 }
 
 pub(super) async fn get_document(
@@ -143,7 +143,7 @@ pub(super) async fn get_document(
     tenant: Tenant,
     Id(id): Id,
 ) -> Result<Json<Document>, ApiError> {
-    app.store.document(tenant.user_id(), &id).await.map(Json)
+    Ok(Json(app.store.document(tenant.user_id(), &id).await?))
 }
 
 pub(super) async fn list_notifications(
@@ -153,7 +153,7 @@ pub(super) async fn list_notifications(
 ) -> Result<Json<Page<Notification>>, ApiError> {
     let (limit, after) = paging(&params)?;
     let unread = params.get("unread").is_some_and(|unread| unread == "true");
-    app.store.notifications(tenant.user_id(), unread, limit, after).await.map(Json)
+    Ok(Json(app.store.notifications(tenant.user_id(), unread, limit, after).await?))
 }
 
 pub(super) async fn create_notification(
@@ -162,7 +162,7 @@ pub(super) async fn create_notification(
     body: Body<CreateNotification>,
 ) -> Result<Response, ApiError> {
     let new = body.value;
-    require(&[
+    require_filled(&[
         ("user_id", &new.user_id),
         ("session_key", &new.session_key),
         ("content", &new.content),
@@ -170,11 +170,10 @@ pub(super) async fn create_notification(
     require_key(new.idempotency_key.as_deref())?;
     check_session(&new.user_id, &new.session_key)?;
     let key = new.idempotency_key.as_deref();
-    let make = async |tx: &mut _| notifications::insert(tx, &new, About::default()).await;
-    app.store
-        .create(Scope::of(&new.user_id), "notifications", key, &body.raw, make)
-        .await
-        .map(created)
+    let make = async |tx: &mut _| notifications::insert(tx, &new, Extras::default()).await;
+    Ok(created(
+        app.store.create(Scope::of(&new.user_id), "notifications", key, &body.raw, make).await?,
+    ))
 }
 
 pub(super) async fn read_notification(
@@ -182,5 +181,5 @@ pub(super) async fn read_notification(
     person: Person,
     Id(id): Id,
 ) -> Result<Json<Notification>, ApiError> {
-    app.store.read_notification(&person.user_id, &id).await.map(Json)
+    Ok(Json(app.store.read_notification(&person.user_id, &id).await?))
 }

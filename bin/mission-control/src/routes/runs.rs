@@ -4,10 +4,10 @@ use axum::Json;
 use axum::extract::State;
 use mc_client::runs::{PutRun, PutStep, Run, RunNote};
 
-use crate::App;
+use crate::app::App;
 use crate::auth::{Tenant, Writer, check_session};
 use crate::error::ApiError;
-use crate::extract::{Body, Id, Part, require};
+use crate::extract::{Body, Id, Part, require_filled};
 
 /// The largest step: a request as large as the daemon takes, with the thread that goes with it.
 const MAX_STEP: usize = 8 * 1024 * 1024;
@@ -15,9 +15,9 @@ const MAX_STEP: usize = 8 * 1024 * 1024;
 /// The longest key of a run.
 const MAX_KEY: usize = 200;
 
-/// Says that a text can be a run's key.
+/// Refuses a text that cannot be a run's key.
 pub(super) fn check_key(run_key: &str) -> Result<(), ApiError> {
-    require(&[("run_key", run_key)])?;
+    require_filled(&[("run_key", run_key)])?;
     if run_key.len() > MAX_KEY {
         return Err(ApiError::field("run_key", "is too long"));
     }
@@ -29,7 +29,7 @@ pub(super) async fn get(
     tenant: Tenant,
     Id(run_key): Id,
 ) -> Result<Json<Run>, ApiError> {
-    app.store.run(tenant.user_id(), &run_key).await.map(Json)
+    Ok(Json(app.store.run(tenant.user_id(), &run_key).await?))
 }
 
 pub(super) async fn put(
@@ -42,7 +42,7 @@ pub(super) async fn put(
     if let Some(session_key) = &body.value.session_key {
         check_session(writer.scope().user_id, session_key)?;
     }
-    app.store.put_run(writer.scope(), &run_key, &body.value).await.map(Json)
+    Ok(Json(app.store.put_run(writer.scope(), &run_key, &body.value).await?))
 }
 
 pub(super) async fn put_step(
@@ -56,8 +56,8 @@ pub(super) async fn put_step(
     let index = number
         .flatten()
         .ok_or_else(|| ApiError::field("index", "must be a whole number from 0"))?;
-    require(&[("kind", &body.value.kind)])?;
-    app.store.put_step(writer.scope(), &run_key, index, &body.value).await.map(Json)
+    require_filled(&[("kind", &body.value.kind)])?;
+    Ok(Json(app.store.put_step(writer.scope(), &run_key, index, &body.value).await?))
 }
 
 pub(super) async fn cancel(
@@ -65,5 +65,5 @@ pub(super) async fn cancel(
     writer: Writer,
     Id(run_key): Id,
 ) -> Result<Json<RunNote>, ApiError> {
-    app.store.cancel_run(writer.scope(), &run_key).await.map(Json)
+    Ok(Json(app.store.cancel_run(writer.scope(), &run_key).await?))
 }

@@ -1,4 +1,4 @@
-//! Tool calls that wait for a person.
+//! Tool requests: calls that need a person's approval.
 
 use axum::Json;
 use axum::extract::{Query, State};
@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use super::created;
 use super::runs::check_key;
-use crate::App;
+use crate::app::App;
 use crate::auth::{Person, Tenant, Writer, check_session};
 use crate::error::ApiError;
-use crate::extract::{Body, Id, Params, paging, require};
+use crate::extract::{Body, Id, Params, paging, require_filled};
 use crate::store::tool_requests;
 use crate::store::tool_requests::ToolRequestFilter;
 
@@ -26,12 +26,12 @@ pub(super) async fn list(
     let status = match params.get("status") {
         None => None,
         Some(text) => Some(text.parse::<ToolRequestStatus>().map_err(|()| {
-            ApiError::field("status", "is none of pending, approved, denied, cancelled")
+            ApiError::field("status", "must be pending, approved, denied or cancelled")
         })?),
     };
     let (run_key, task_id) = (params.get("run_key").cloned(), params.get("task_id").cloned());
     let filter = ToolRequestFilter { status, run_key, task_id };
-    app.store.tool_requests(tenant.user_id(), &filter, limit, after).await.map(Json)
+    Ok(Json(app.store.tool_requests(tenant.user_id(), &filter, limit, after).await?))
 }
 
 pub(super) async fn create(
@@ -40,7 +40,7 @@ pub(super) async fn create(
     body: Body<CreateToolRequest>,
 ) -> Result<Response, ApiError> {
     let new = body.value;
-    require(&[
+    require_filled(&[
         ("task_id", &new.task_id),
         ("tool", &new.tool),
         ("idempotency_key", &new.idempotency_key),
@@ -52,7 +52,7 @@ pub(super) async fn create(
     let make = async |tx: &mut _| tool_requests::insert(tx, user, &new).await;
     let key = Some(new.idempotency_key.as_str());
     let mut made = app.store.create(scope, "tool-requests", key, &body.raw, make).await?;
-    // Whoever asks again wants to know what was decided meanwhile.
+    // A repetition is answered with the current status.
     if made.replayed
         && let Some(id) = made.body["id"].as_str()
     {
@@ -67,7 +67,7 @@ pub(super) async fn get(
     tenant: Tenant,
     Id(id): Id,
 ) -> Result<Json<ToolRequest>, ApiError> {
-    app.store.tool_request(tenant.user_id(), &id).await.map(Json)
+    Ok(Json(app.store.tool_request(tenant.user_id(), &id).await?))
 }
 
 pub(super) async fn decide(
@@ -85,5 +85,5 @@ pub(super) async fn decide(
     }
     let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
     let arguments = body.raw.get("arguments").filter(|arguments| **arguments != Value::Null);
-    app.store.decide(&person.user_id, &id, &body.value, arguments, key).await.map(Json)
+    Ok(Json(app.store.decide(&person.user_id, &id, &body.value, arguments, key).await?))
 }

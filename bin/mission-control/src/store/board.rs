@@ -6,9 +6,9 @@ use serde_json::Value;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use super::error::StoreError;
 use super::sql::count;
 use super::{Store, json_of, time};
-use crate::error::ApiError;
 
 /// The most rows of a list on the page.
 const SHOWN: i64 = 50;
@@ -47,25 +47,25 @@ fn task_row(row: &AnyRow) -> TaskRow {
 pub struct NotificationRow {
     /// Its id.
     pub id: String,
-    /// Whether it was given up.
+    /// Whether it is a dead letter.
     pub is_dead: bool,
-    /// Whom it is for.
+    /// The session that it is for.
     pub session_key: String,
-    /// What it says.
+    /// Its text.
     pub content: String,
     /// `waiting`, `being delivered`, `delivered`, or `given up`.
     pub state: &'static str,
-    /// Why it was given up, or failed last.
+    /// The error of the last failed delivery.
     pub error: Option<String>,
 }
 
 /// An agent as the page lists it.
-pub struct WakeRow {
+pub struct AgentRow {
     /// Its role.
     pub role: String,
-    /// When it last woke.
+    /// When its last heartbeat was.
     pub last_at: Option<DateTime<Utc>>,
-    /// How often it woke.
+    /// How many heartbeats it had.
     pub count: i64,
 }
 
@@ -73,7 +73,7 @@ pub struct WakeRow {
 pub struct RunRow {
     /// Its key.
     pub run_key: String,
-    /// Where it stands.
+    /// Its status.
     pub status: String,
     /// The session that it answers.
     pub session_key: Option<String>,
@@ -87,15 +87,15 @@ pub struct RunRow {
 pub struct StepRow {
     /// Its place.
     pub index: u32,
-    /// What it is.
+    /// Its kind.
     pub kind: String,
-    /// What it says.
+    /// Its content.
     pub payload: Value,
     /// When it was written.
     pub at: Option<DateTime<Utc>>,
 }
 
-/// What a day cost.
+/// The cost of a day.
 pub struct DayRow {
     /// The day, `YYYY-MM-DD`, in UTC.
     pub day: String,
@@ -129,7 +129,7 @@ fn state(row: &AnyRow) -> &'static str {
 
 impl Store {
     /// The user's tasks of each status: how many, and the newest.
-    pub async fn task_columns(&self, user_id: &str) -> Result<Vec<TaskColumn>, ApiError> {
+    pub async fn task_columns(&self, user_id: &str) -> Result<Vec<TaskColumn>, StoreError> {
         let counts = sqlx::query(
             "SELECT status, count(*) AS count FROM tasks WHERE user_id = $1 GROUP BY status",
         )
@@ -154,8 +154,8 @@ impl Store {
         Ok(columns)
     }
 
-    /// The user's tasks that were completed since a moment, the newest first.
-    pub async fn done_since(&self, user_id: &str, since: &str) -> Result<Vec<TaskRow>, ApiError> {
+    /// The user's tasks that were completed since a time, the newest first.
+    pub async fn done_since(&self, user_id: &str, since: &str) -> Result<Vec<TaskRow>, StoreError> {
         let rows = sqlx::query(
             "SELECT id, title, (SELECT count(*) FROM messages m WHERE m.task_id = t.id) AS messages FROM tasks t \
              WHERE user_id = $1 AND completed_at IS NOT NULL AND completed_at >= $2 ORDER BY completed_at DESC LIMIT $3",
@@ -173,7 +173,7 @@ impl Store {
         &self,
         user_id: &str,
         task_id: Option<&str>,
-    ) -> Result<Vec<NotificationRow>, ApiError> {
+    ) -> Result<Vec<NotificationRow>, StoreError> {
         let rows = sqlx::query(
             "SELECT * FROM notifications WHERE user_id = $1 AND ($2 IS NULL OR task_id = $2) ORDER BY seq DESC LIMIT $3",
         )
@@ -193,14 +193,14 @@ impl Store {
         Ok(rows.iter().map(row).collect())
     }
 
-    /// The user's agents that have woken.
-    pub async fn wakes(&self, user_id: &str) -> Result<Vec<WakeRow>, ApiError> {
+    /// The user's agents that had a heartbeat.
+    pub async fn agents(&self, user_id: &str) -> Result<Vec<AgentRow>, StoreError> {
         let rows = sqlx::query("SELECT * FROM wakes WHERE user_id = $1 ORDER BY role LIMIT $2")
             .bind(user_id)
             .bind(SHOWN)
             .fetch_all(&self.reader)
             .await?;
-        let row = |row: &AnyRow| WakeRow {
+        let row = |row: &AnyRow| AgentRow {
             role: row.get("role"),
             last_at: time(row.get("last_at")),
             count: row.get("count"),
@@ -213,7 +213,7 @@ impl Store {
         &self,
         user_id: &str,
         task_id: Option<&str>,
-    ) -> Result<Vec<RunRow>, ApiError> {
+    ) -> Result<Vec<RunRow>, StoreError> {
         let rows = sqlx::query(
             "SELECT *, (SELECT count(*) FROM run_steps s WHERE s.run_key = r.run_key) AS steps FROM runs r \
              WHERE user_id = $1 AND ($2 IS NULL OR task_id = $2) ORDER BY seq DESC LIMIT $3",
@@ -234,7 +234,7 @@ impl Store {
     }
 
     /// The steps of a run, with their times. Whose run it is was checked before.
-    pub async fn timeline(&self, run_key: &str) -> Result<Vec<StepRow>, ApiError> {
+    pub async fn timeline(&self, run_key: &str) -> Result<Vec<StepRow>, StoreError> {
         let rows =
             sqlx::query("SELECT * FROM run_steps WHERE run_key = $1 ORDER BY step_index LIMIT $2")
                 .bind(run_key)
@@ -251,7 +251,7 @@ impl Store {
     }
 
     /// What the user's agents spent on each of the last days on which they spent, newest first.
-    pub async fn spending(&self, user_id: &str) -> Result<Vec<DayRow>, ApiError> {
+    pub async fn spending(&self, user_id: &str) -> Result<Vec<DayRow>, StoreError> {
         let rows = sqlx::query(
             "SELECT substr(created_at, 1, 10) AS day, CAST(sum(cost_nanos) AS DOUBLE PRECISION) / 1e9 AS cost, \
                CAST(sum(prompt_tokens + completion_tokens) AS BIGINT) AS tokens, count(*) AS calls \

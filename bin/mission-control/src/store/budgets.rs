@@ -1,27 +1,25 @@
-//! What a user's agents may spend, and what they spent.
+//! Budgets: limits, reservations before a model call, usage after it.
 
 use chrono::{DateTime, Datelike, Months, NaiveTime, TimeDelta, Utc};
-use http::StatusCode;
 use mc_client::budgets::{Budget, Period, PutBudget, Reservation, Reserve, Usage};
 use serde::Serialize;
-use serde_json::json;
 use sqlx::{AnyConnection, Row};
 
+use super::error::StoreError;
 use super::{Scope, Store, new_id, now, stamp};
-use crate::error::ApiError;
 
-/// How long a reservation counts when nobody settles it: longer than any model call takes.
+/// How long an unsettled reservation counts: longer than any model call takes.
 const RESERVED_FOR: TimeDelta = TimeDelta::minutes(15);
 
-/// Drops reservations that ended before a moment.
-pub(super) const OLD_RESERVATIONS: &str = "DELETE FROM reservations WHERE expires_at < $1";
+/// Deletes reservations that expired before a time.
+pub(super) const DELETE_EXPIRED: &str = "DELETE FROM reservations WHERE expires_at < $1";
 
-/// Money as the database has it: billionths of a US dollar.
+/// An amount of money as it is stored: billionths of a US dollar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Nanos(i64);
 
 impl Nanos {
-    /// The most that a limit can be, in US dollars: sums of many such still fit.
+    /// The largest limit, in US dollars: sums of many such amounts still fit.
     pub const MAX_USD: f64 = 1_000_000_000.0;
 
     /// An amount from 0 to [`Nanos::MAX_USD`], rounded to a billionth.
@@ -41,7 +39,7 @@ impl Nanos {
     }
 }
 
-/// A budget with its figures of the moment.
+/// A budget with its current figures.
 struct Figures {
     limit: Option<Nanos>,
     spent: Nanos,
@@ -67,7 +65,7 @@ impl Figures {
     }
 }
 
-/// The bounds of the period that a moment is in.
+/// Start and end of the period that contains a time.
 fn bounds(period: Period, at: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
     let day = at.date_naive();
     let (start, end) = match period {
@@ -81,7 +79,7 @@ fn bounds(period: Period, at: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
     (midnight(start), midnight(end.unwrap_or(start)))
 }
 
-fn word(period: Period) -> &'static str {
+fn period_name(period: Period) -> &'static str {
     match period {
         Period::Day => "day",
         Period::Month => "month",
@@ -92,13 +90,13 @@ async fn figures(
     tx: &mut AnyConnection,
     user_id: &str,
     default: Option<Nanos>,
-) -> Result<Figures, ApiError> {
+) -> Result<Figures, StoreError> {
     let own = sqlx::query("SELECT limit_nanos, period FROM budgets WHERE user_id = $1")
         .bind(user_id)
         .fetch_optional(&mut *tx)
         .await?;
     let (limit, period) = match own {
-        Some(own) if own.get::<&str, _>("period") == word(Period::Day) => {
+        Some(own) if own.get::<&str, _>("period") == period_name(Period::Day) => {
             (Some(Nanos(own.get("limit_nanos"))), Period::Day)
         }
         Some(own) => (Some(Nanos(own.get("limit_nanos"))), Period::Month),
@@ -120,19 +118,17 @@ async fn figures(
     Ok(Figures { limit, spent, reserved, period, end })
 }
 
-/// Sets something aside, where the budget holds it.
+/// Reserves an amount; [`StoreError::BudgetExceeded`] if it does not fit.
 pub async fn reserve(
     tx: &mut AnyConnection,
     user_id: &str,
     new: &Reserve,
     estimate: Nanos,
     default: Option<Nanos>,
-) -> Result<Reservation, ApiError> {
+) -> Result<Reservation, StoreError> {
     let figures = figures(tx, user_id, default).await?;
     if figures.remaining().is_some_and(|left| left <= Nanos(0) || estimate > left) {
-        let text = "the user's budget is spent";
-        return Err(ApiError::new(StatusCode::PAYMENT_REQUIRED, "budget_exceeded", text)
-            .with_details(json!(figures.budget())));
+        return Err(StoreError::BudgetExceeded(Box::new(figures.budget())));
     }
     let expires = Utc::now() + RESERVED_FOR;
     let id = new_id();
@@ -150,21 +146,21 @@ pub async fn reserve(
     Ok(Reservation { reservation_id: id, expires_at: Some(expires) })
 }
 
-/// What was booked.
+/// A usage record.
 #[derive(Debug, Serialize)]
-pub struct Booked {
+pub struct UsageRecord {
     id: String,
     #[serde(flatten)]
     usage: Usage,
 }
 
-/// Books what a model call used, and settles its reservation.
-pub async fn book(
+/// Records what a model call used, and settles its reservation.
+pub async fn record_usage(
     tx: &mut AnyConnection,
     user_id: &str,
     usage: &Usage,
     cost: Nanos,
-) -> Result<Booked, ApiError> {
+) -> Result<UsageRecord, StoreError> {
     if let Some(reservation) = &usage.reservation_id {
         let settled = sqlx::query("UPDATE reservations SET settled_at = coalesce(settled_at, $1) WHERE id = $2 AND user_id = $3")
             .bind(now())
@@ -173,7 +169,7 @@ pub async fn book(
             .execute(&mut *tx)
             .await?;
         if settled.rows_affected() == 0 {
-            return Err(ApiError::not_found("reservation"));
+            return Err(StoreError::NotFound("reservation"));
         }
     }
     let tokens = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
@@ -195,18 +191,22 @@ pub async fn book(
     .bind(now())
     .execute(tx)
     .await?;
-    Ok(Booked { id, usage: usage.clone() })
+    Ok(UsageRecord { id, usage: usage.clone() })
 }
 
 impl Store {
-    /// What a user's agents may spend.
-    pub async fn budget(&self, user_id: &str, default: Option<Nanos>) -> Result<Budget, ApiError> {
+    /// A user's budget.
+    pub async fn budget(
+        &self,
+        user_id: &str,
+        default: Option<Nanos>,
+    ) -> Result<Budget, StoreError> {
         let mut tx = self.reader.begin().await?;
         figures(&mut tx, user_id, default).await.map(|figures| figures.budget())
     }
 
-    /// Says what a user's agents may spend.
-    pub async fn put_budget(&self, put: &PutBudget, limit: Nanos) -> Result<Budget, ApiError> {
+    /// Sets a user's budget.
+    pub async fn put_budget(&self, put: &PutBudget, limit: Nanos) -> Result<Budget, StoreError> {
         let mut tx = self.write(Scope::of(&put.user_id)).await?;
         sqlx::query(
             "INSERT INTO budgets (user_id, limit_nanos, period, updated_at) VALUES ($1, $2, $3, $4) ON CONFLICT (user_id) DO UPDATE \
@@ -214,7 +214,7 @@ impl Store {
         )
         .bind(&put.user_id)
         .bind(limit.0)
-        .bind(word(put.period))
+        .bind(period_name(put.period))
         .bind(now())
         .execute(&mut *tx)
         .await?;

@@ -5,50 +5,53 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use retry::Backoff;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AnyConnection, AnyPool, Connection, Executor};
 
-/// How long a request waits for a connection before the caller is told to come back.
-const TURN: Duration = Duration::from_secs(10);
+use super::migrations;
 
-/// How long a database may take to come up beside us.
-const COMING_UP: Duration = Duration::from_secs(10);
+/// The timeout of a request for a connection; after it the caller is told to retry.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Between two attempts to reach it.
-const AGAIN: Duration = Duration::from_millis(250);
+/// The timeout for a database that is starting up beside us.
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What stands for something else in a URL's path.
+/// Between two attempts to connect to it.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(1));
+
+/// Characters to percent-encode in a URL's path.
 const PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#').add(b'\\');
 
-/// For each connection to the file: every write is on disk before it is acknowledged, and readers
-/// never wait for a writer.
-const OF_FILE: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
+/// Settings of each connection to a file: every write is on disk before it is acknowledged, and
+/// readers never wait for a writer.
+const FILE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON";
 
-/// For each connection that writes: what is acknowledged is on disk whatever the server's default,
-/// and an instance that stands still in the middle of a write holds up nobody for long.
-const OF_WRITER: &str = "SET application_name = 'wombat-mission-control'; SET synchronous_commit = on; \
+/// Settings of each connection that writes: what is acknowledged is on disk whatever the server's
+/// default, and an instance that hangs in a write blocks the others for five seconds at most.
+const WRITER_SETTINGS: &str = "SET application_name = 'wombat-mission-control'; SET synchronous_commit = on; \
     SET default_transaction_isolation = 'read committed'; SET lock_timeout = '5s'; \
     SET idle_in_transaction_session_timeout = '5s'; SET statement_timeout = '30s'";
 
-/// For each connection that reads: all of a transaction sees the same moment.
-const OF_READER: &str = "SET application_name = 'wombat-mission-control'; \
+/// Settings of each connection that reads: all reads of a transaction see the same state.
+const READER_SETTINGS: &str = "SET application_name = 'wombat-mission-control'; \
     SET default_transaction_read_only = on; SET default_transaction_isolation = 'repeatable read'; \
     SET statement_timeout = '30s'";
 
-/// A database.
+/// Which database to use.
 #[derive(Debug, Clone)]
 pub enum Database {
-    /// A SQLite file; made when it is not there.
+    /// A SQLite file; created if it does not exist.
     File(PathBuf),
-    /// A PostgreSQL server's, by its URL, which holds a password.
+    /// A database on a PostgreSQL server, by its URL, which holds a password.
     Postgres(SecretString),
 }
 
 impl Database {
-    /// What `DATABASE_URL` names; else what is wrong with it.
+    /// Parses `DATABASE_URL`. The error says what is wrong and what is allowed, without the password.
     pub fn of_url(url: &SecretString) -> Result<Self, String> {
         let text = url.expose_secret();
         if let Some(file) = text.strip_prefix("sqlite:") {
@@ -73,7 +76,7 @@ impl Database {
         }
     }
 
-    /// What people may see of it: the file, or the server and the name.
+    /// The database without secrets, for messages: the file, or the name and the server.
     pub fn place(&self) -> String {
         match self {
             Self::File(file) => file.display().to_string(),
@@ -90,7 +93,7 @@ impl Database {
         }
     }
 
-    /// What a person can do who is told that it cannot be used.
+    /// What an operator can do when opening failed with this error.
     pub fn advice(&self, error: &sqlx::Error) -> &'static str {
         let code = error.as_database_error().and_then(|error| error.code());
         match (self, code.as_deref()) {
@@ -114,27 +117,27 @@ impl Database {
         }
     }
 
-    /// One connection for writing, several for reading, and all tables made.
+    /// Opens one connection for writing and several for reading, and migrates the schema.
     pub(super) async fn open(&self) -> Result<(AnyPool, AnyPool), sqlx::Error> {
         sqlx::any::install_default_drivers();
         let options = self.options()?;
         let (writes, reads, readers) = match self {
-            Self::File(_) => (OF_FILE, OF_FILE, 4),
+            Self::File(_) => (FILE_SETTINGS, FILE_SETTINGS, 4),
             Self::Postgres(_) => {
                 reach(&options).await?;
-                (OF_WRITER, OF_READER, 8)
+                (WRITER_SETTINGS, READER_SETTINGS, 8)
             }
         };
         let writer = pool(1, writes).connect_with(options.clone()).await?;
         match self {
-            Self::File(_) => sqlx::migrate!("migrations/sqlite").run(&writer).await?,
-            Self::Postgres(_) => sqlx::migrate!("migrations/postgres").run(&writer).await?,
+            Self::File(_) => migrations::sqlite().run(&writer).await?,
+            Self::Postgres(_) => migrations::postgres().run(&writer).await?,
         }
         let reader = pool(readers, reads).connect_with(options).await?;
         Ok((writer, reader))
     }
 
-    /// Its folder, where it is a file.
+    /// The folder of a file; `None` for a server.
     pub fn folder(&self) -> Option<&Path> {
         match self {
             Self::File(file) => file.parent(),
@@ -146,7 +149,7 @@ impl Database {
 fn pool(size: u32, settings: &'static str) -> AnyPoolOptions {
     AnyPoolOptions::new()
         .max_connections(size)
-        .acquire_timeout(TURN)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
         .after_connect(move |connection, _| {
             Box::pin(async move { connection.execute(settings).await.map(|_| ()) })
         })
@@ -158,27 +161,28 @@ fn pool(size: u32, settings: &'static str) -> AnyPoolOptions {
         })
 }
 
-/// Waits for a server that is coming up; fails with its own words when it stays away, and at once
-/// when it answers that it does not want us.
+/// Retries until a server that is starting up accepts a connection; fails with the server's own
+/// error after [`STARTUP_TIMEOUT`], and at once when it refuses us.
 async fn reach(options: &AnyConnectOptions) -> Result<(), sqlx::Error> {
-    let until = Instant::now() + COMING_UP;
-    let mut told = false;
+    let until = Instant::now() + STARTUP_TIMEOUT;
+    let mut failures = 0;
     loop {
-        let tried = tokio::time::timeout(COMING_UP, AnyConnection::connect_with(options)).await;
+        let tried =
+            tokio::time::timeout(STARTUP_TIMEOUT, AnyConnection::connect_with(options)).await;
         let error = match tried {
             Ok(Ok(connection)) => return connection.close().await,
             Ok(Err(error)) => error,
             Err(_) => sqlx::Error::PoolTimedOut,
         };
         let code = error.as_database_error().and_then(|error| error.code());
-        let comes_up = matches!(&error, sqlx::Error::Io(_)) || code.as_deref() == Some("57P03");
-        if !comes_up || Instant::now() > until {
+        let is_starting = matches!(&error, sqlx::Error::Io(_)) || code.as_deref() == Some("57P03");
+        if !is_starting || Instant::now() > until {
             return Err(error);
         }
-        if !told {
-            tracing::info!(%error, "waiting for the database");
-            told = true;
+        failures += 1;
+        if failures == 1 {
+            tracing::info!(%error, "database unavailable; retrying until it accepts connections");
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(BACKOFF.delay(failures)).await;
     }
 }

@@ -1,20 +1,19 @@
-//! The queue of notifications that wait for the dispatcher.
+//! The queue of notifications that the dispatcher delivers: leasing, acknowledging.
 
 use std::collections::{HashMap, HashSet};
 
 use chrono::Utc;
-use http::StatusCode;
-use mc_client::types::{DeadLetter, Delivered, Delivery, DeliveryFailure, Page};
+use mc_client::types::{Delivered, Delivery};
 use sqlx::any::AnyArguments;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Arguments, AssertSqlSafe, Row};
 
-use super::sql::flag;
+use super::error::StoreError;
+use super::sql::{list, places};
 use super::{Store, json_of, now, stamp, time};
-use crate::error::ApiError;
-use crate::extract::cursor;
 
-fn delivery(row: &AnyRow) -> Delivery {
+/// A notification as its dispatcher gets it.
+pub(super) fn delivery(row: &AnyRow) -> Delivery {
     Delivery {
         notification_id: row.get("id"),
         user_id: row.get("user_id"),
@@ -28,61 +27,36 @@ fn delivery(row: &AnyRow) -> Delivery {
     }
 }
 
-/// What nobody has leased, oldest first, from a place on.
-const FRESH: &str = "SELECT * FROM notifications WHERE delivered_at IS NULL AND dead_at IS NULL \
+/// Notifications without a lease, oldest first, after a row.
+const UNLEASED: &str = "SELECT * FROM notifications WHERE delivered_at IS NULL AND dead_at IS NULL \
     AND leased_until IS NULL AND seq > $1 ORDER BY seq LIMIT $2";
 
-/// What somebody leased and lost, oldest first, from a place on. The signs keep the database from
-/// going through the whole table by its key.
-const ENDED: &str = "SELECT * FROM notifications WHERE delivered_at IS NULL AND dead_at IS NULL \
+/// Notifications whose lease expired, oldest first, after a row. The `+` signs keep SQLite from
+/// scanning the whole table by its key.
+const EXPIRED: &str = "SELECT * FROM notifications WHERE delivered_at IS NULL AND dead_at IS NULL \
     AND leased_until IS NOT NULL AND leased_until <= $3 AND +seq > $1 ORDER BY +seq LIMIT $2";
 
-/// The oldest that is leased of each of some sessions. The call keeps the database from going
-/// through all that is leased, by the other index.
-const LEASED: &str = "SELECT session_key, min(seq) AS oldest FROM notifications WHERE delivered_at IS NULL \
+/// The oldest leased notification of each of some sessions. `coalesce` keeps the database from
+/// scanning all leased rows by the other index.
+const OLDEST_LEASED: &str = "SELECT session_key, min(seq) AS oldest FROM notifications WHERE delivered_at IS NULL \
     AND dead_at IS NULL AND leased_until IS NOT NULL AND coalesce(leased_until, '') > $1 AND session_key IN (";
 
-/// How much of the queue is read at a time, at least.
+/// The least number of rows that are read from the queue at a time.
 const CHUNK: u32 = 200;
 
-/// Where a notification is on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// It waits, or a dispatcher is at work on it.
-    Queue,
-    /// It was delivered.
-    Delivered,
-    /// It was given up.
-    Dead,
-}
+/// How many rows one statement covers; more do not make it faster.
+const ROWS_PER_STATEMENT: usize = 500;
 
-async fn place(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<Place, ApiError> {
-    let row = sqlx::query("SELECT delivered_at IS NOT NULL AS delivered, dead_at IS NOT NULL AS dead FROM notifications WHERE id = $1 AND user_id = $2")
-        .bind(id)
-        .bind(user_id)
-        .fetch_optional(tx)
-        .await?
-        .ok_or_else(|| ApiError::not_found("notification"))?;
-    Ok(match (flag(&row, "delivered"), flag(&row, "dead")) {
-        (true, _) => Place::Delivered,
-        (false, true) => Place::Dead,
-        (false, false) => Place::Queue,
-    })
-}
-
-/// How many rows one statement is about: more make it no faster.
-const AT_ONCE: usize = 500;
-
-/// What is not leased, oldest first, from a place on: at most so much.
+/// Notifications without a valid lease, oldest first, after a row: at most `size`.
 async fn chunk(
     tx: &mut AnyConnection,
     at: &str,
     after: i64,
     size: usize,
-) -> Result<Vec<AnyRow>, ApiError> {
+) -> Result<Vec<AnyRow>, StoreError> {
     let limit = i64::try_from(size).unwrap_or(i64::MAX);
-    let fresh = sqlx::query(FRESH).bind(after).bind(limit).fetch_all(&mut *tx).await?;
-    let ended = sqlx::query(ENDED).bind(after).bind(limit).bind(at).fetch_all(tx).await?;
+    let fresh = sqlx::query(UNLEASED).bind(after).bind(limit).fetch_all(&mut *tx).await?;
+    let ended = sqlx::query(EXPIRED).bind(after).bind(limit).bind(at).fetch_all(tx).await?;
     let mut all = fresh;
     if !ended.is_empty() {
         all.extend(ended);
@@ -92,23 +66,23 @@ async fn chunk(
     Ok(all)
 }
 
-/// The oldest that is leased of each session in a chunk: what comes after it waits.
-async fn leased(
+/// The oldest leased notification of each session in a chunk; later ones of the session must wait.
+async fn oldest_leased(
     tx: &mut AnyConnection,
     at: &str,
     chunk: &[AnyRow],
-) -> Result<HashMap<String, i64>, ApiError> {
+) -> Result<HashMap<String, i64>, StoreError> {
     let sessions: HashSet<&str> = chunk.iter().map(|row| row.get("session_key")).collect();
     let sessions: Vec<_> = sessions.into_iter().collect();
     let mut oldest = HashMap::new();
-    for some in sessions.chunks(AT_ONCE) {
+    for some in sessions.chunks(ROWS_PER_STATEMENT) {
         let mut arguments = AnyArguments::default();
         // A text can always be bound.
         let _bound = arguments.add(at);
         for session in some {
             let _bound = arguments.add(*session);
         }
-        let text = format!("{LEASED}{}) GROUP BY session_key", places(2, some.len()));
+        let text = format!("{OLDEST_LEASED}{}) GROUP BY session_key", places(2, some.len()));
         let found = sqlx::query_with(AssertSqlSafe(text), arguments).persistent(false);
         let found = found.fetch_all(&mut *tx).await?;
         oldest.extend(found.iter().map(|row| (row.get("session_key"), row.get("oldest"))));
@@ -116,21 +90,12 @@ async fn leased(
     Ok(oldest)
 }
 
-/// Places for so many values, from a number on, as a statement lists them.
-fn places(from: usize, many: usize) -> String {
-    (from..from + many).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
-}
-
-/// Numbers of rows, as a statement lists them.
-fn list(seqs: &[i64]) -> String {
-    seqs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// The numbers of those rows that there are, and whose they are: id and user.
+/// The row numbers of the notifications that exist and belong to the user named with them, and
+/// their ids and users.
 async fn find(
     tx: &mut AnyConnection,
     delivered: &[Delivered],
-) -> Result<(Vec<i64>, Vec<(String, String)>), ApiError> {
+) -> Result<(Vec<i64>, Vec<(String, String)>), StoreError> {
     let mut ids = AnyArguments::default();
     for one in delivered {
         // A text can always be bound.
@@ -145,8 +110,8 @@ async fn find(
     Ok(own.map(|row| (row.get::<i64, _>("seq"), (row.get("id"), row.get("user_id")))).unzip())
 }
 
-/// Marks a notification as delivered, and says whether there is one.
-async fn deliver(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<bool, ApiError> {
+/// Marks a notification as delivered; `false` if there is none.
+async fn deliver(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<bool, StoreError> {
     let done = sqlx::query(
         "UPDATE notifications SET delivered_at = coalesce(delivered_at, $1), dead_at = NULL, leased_until = NULL \
          WHERE id = $2 AND user_id = $3",
@@ -160,9 +125,9 @@ async fn deliver(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<bool
 }
 
 impl Store {
-    /// How many notifications are neither delivered nor given up, and how long the oldest of them
-    /// has waited.
-    pub(crate) async fn queue(&self) -> Result<(i64, std::time::Duration), ApiError> {
+    /// How many notifications are neither delivered nor dead letters, and how long the oldest of
+    /// them has waited.
+    pub(crate) async fn queue_depth(&self) -> Result<(i64, std::time::Duration), StoreError> {
         let (mut waiting, mut oldest) = (0, None);
         // Each has an index of its own.
         for statement in [
@@ -184,23 +149,24 @@ impl Store {
         Ok((waiting, age.unwrap_or_default()))
     }
 
-    /// What waits, oldest first. With a lease nobody else is given the same until it ends, and a
-    /// session of which something is leased waits as a whole, so that its order holds.
+    /// Undelivered notifications, oldest first. With a lease nobody else gets the same ones until it
+    /// expires. A session with a leased notification gets nothing after it, so that deliveries stay
+    /// in order.
     pub async fn undelivered(
         &self,
         users: u32,
         limit: u32,
         lease_seconds: Option<u32>,
-    ) -> Result<Vec<Delivery>, ApiError> {
+    ) -> Result<Vec<Delivery>, StoreError> {
         let at = Utc::now();
         let mut tx = self.begin().await?;
         let (mut known, mut rows) = (HashSet::new(), Vec::new());
         let chunk_size = limit.max(CHUNK) as usize;
         let (mut after, limit) = (0, limit as usize);
-        // A long queue is read only as far as it is needed: this holds up every other write.
+        // A long queue is read only as far as needed: no other write runs meanwhile.
         while rows.len() < limit {
             let chunk = chunk(&mut tx, &stamp(at), after, chunk_size).await?;
-            let leased = leased(&mut tx, &stamp(at), &chunk).await?;
+            let leased = oldest_leased(&mut tx, &stamp(at), &chunk).await?;
             let is_last = chunk.len() < chunk_size;
             after = chunk.last().map_or(after, |row| row.get("seq"));
             for row in chunk {
@@ -221,7 +187,7 @@ impl Store {
         if let Some(seconds) = lease_seconds {
             let until = stamp(at + chrono::Duration::seconds(seconds.into()));
             let leased: Vec<i64> = rows.iter().map(|row| row.get("seq")).collect();
-            for some in leased.chunks(AT_ONCE) {
+            for some in leased.chunks(ROWS_PER_STATEMENT) {
                 let text = format!(
                     "UPDATE notifications SET leased_until = $1 WHERE seq IN ({})",
                     list(some)
@@ -237,19 +203,19 @@ impl Store {
         Ok(rows.iter().map(delivery).collect())
     }
 
-    /// Marks a notification as delivered, also one that was given up. Repeating it is harmless.
-    pub async fn deliver(&self, id: &str, user_id: &str) -> Result<(), ApiError> {
+    /// Acknowledges a delivery, also of a dead letter. Repeating it is harmless.
+    pub async fn deliver(&self, id: &str, user_id: &str) -> Result<(), StoreError> {
         let mut connection = self.writer.acquire().await?;
         let found = deliver(&mut connection, id, user_id).await?;
-        if found { Ok(()) } else { Err(ApiError::not_found("notification")) }
+        if found { Ok(()) } else { Err(StoreError::NotFound("notification")) }
     }
 
-    /// Marks many as delivered, in one write, and gives the ids that are none of their users'.
-    pub async fn deliver_many(&self, delivered: &[Delivered]) -> Result<Vec<String>, ApiError> {
+    /// Acknowledges many deliveries in one write; returns the ids that their users do not have.
+    pub async fn deliver_many(&self, delivered: &[Delivered]) -> Result<Vec<String>, StoreError> {
         let mut tx = self.begin().await?;
         let at = now();
         let mut found = HashSet::new();
-        for some in delivered.chunks(AT_ONCE) {
+        for some in delivered.chunks(ROWS_PER_STATEMENT) {
             let (seqs, known) = find(&mut tx, some).await?;
             if seqs.is_empty() {
                 continue;
@@ -266,83 +232,5 @@ impl Store {
             |one: &&Delivered| found.contains(&(one.notification_id.clone(), one.user_id.clone()));
         let not_found = delivered.iter().filter(|one| !is_found(one));
         Ok(not_found.map(|one| one.notification_id.clone()).collect())
-    }
-
-    /// Notes a failure; a dead one leaves the queue. What was delivered meanwhile stays so.
-    pub async fn fail(
-        &self,
-        id: &str,
-        user_id: &str,
-        failure: &DeliveryFailure,
-    ) -> Result<Place, ApiError> {
-        let mut tx = self.begin().await?;
-        let place = place(&mut tx, id, user_id).await?;
-        if place != Place::Delivered {
-            sqlx::query(
-                "UPDATE notifications SET error = $1, attempts = $2, \
-                 dead_at = CASE WHEN $3 = 1 THEN coalesce(dead_at, $4) ELSE dead_at END, \
-                 leased_until = CASE WHEN $3 = 1 THEN NULL ELSE leased_until END WHERE id = $5",
-            )
-            .bind(&failure.error)
-            .bind(i64::from(failure.attempts))
-            .bind(i64::from(failure.dead))
-            .bind(now())
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
-        }
-        tx.commit().await?;
-        Ok(if failure.dead && place == Place::Queue { Place::Dead } else { place })
-    }
-
-    /// Puts a dead one back with its attempts at zero. One that waits already keeps its lease:
-    /// its dispatcher is at work on it.
-    pub async fn requeue(&self, id: &str, user_id: &str) -> Result<(), ApiError> {
-        let mut tx = self.begin().await?;
-        match place(&mut tx, id, user_id).await? {
-            Place::Queue => {}
-            Place::Delivered => {
-                return Err(ApiError::new(
-                    StatusCode::CONFLICT,
-                    "already_delivered",
-                    "the notification was delivered",
-                ));
-            }
-            Place::Dead => {
-                sqlx::query(
-                    "UPDATE notifications SET dead_at = NULL, error = NULL, attempts = 0, leased_until = NULL WHERE id = $1",
-                )
-                .bind(id)
-                .execute(&mut *tx)
-                .await?;
-            }
-        }
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// What was given up, newest first.
-    pub async fn dead(
-        &self,
-        limit: u32,
-        before: Option<i64>,
-    ) -> Result<Page<DeadLetter>, ApiError> {
-        let mut rows = sqlx::query("SELECT * FROM notifications WHERE dead_at IS NOT NULL AND seq < $1 ORDER BY seq DESC LIMIT $2")
-            .bind(before.unwrap_or(i64::MAX))
-            .bind(i64::from(limit) + 1)
-            .fetch_all(&self.reader)
-            .await?;
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let next_cursor = more.then(|| rows.last().map(|row| cursor(row.get("seq")))).flatten();
-        let items = rows
-            .iter()
-            .map(|row| DeadLetter {
-                delivery: delivery(row),
-                error: row.get::<Option<String>, _>("error").unwrap_or_default(),
-                failed_at: time(row.get("dead_at")),
-            })
-            .collect();
-        Ok(Page { items, next_cursor })
     }
 }

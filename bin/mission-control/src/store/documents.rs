@@ -4,10 +4,10 @@ use mc_client::types::{CreateDocument, Document, Page};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
+use super::error::StoreError;
+use super::paging::{page, rows_for};
 use super::sql::Sql;
 use super::{Store, events, new_id, now, tasks, time};
-use crate::error::ApiError;
-use crate::extract::cursor;
 
 fn document(row: &AnyRow, with_content: bool) -> Document {
     Document {
@@ -20,14 +20,14 @@ fn document(row: &AnyRow, with_content: bool) -> Document {
     }
 }
 
-/// Writes a document.
+/// Creates a document.
 pub async fn insert(
     tx: &mut AnyConnection,
     user_id: &str,
     new: &CreateDocument,
-) -> Result<Document, ApiError> {
+) -> Result<Document, StoreError> {
     if let Some(task_id) = &new.task_id {
-        tasks::require(tx, user_id, task_id).await?;
+        tasks::ensure_exists(tx, user_id, task_id).await?;
     }
     let row = sqlx::query(
         "INSERT INTO documents (id, user_id, task_id, title, content, doc_type, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *",
@@ -55,28 +55,24 @@ impl Store {
         doc_type: Option<&String>,
         limit: u32,
         before: Option<i64>,
-    ) -> Result<Page<Document>, ApiError> {
+    ) -> Result<Page<Document>, StoreError> {
         let rows = Sql::new("SELECT * FROM documents WHERE user_id = ?", user_id)
             .and(" AND task_id = ?", task_id)
             .and(" AND doc_type = ?", doc_type)
             .and(" AND seq < ?", before)
-            .and(" ORDER BY seq DESC LIMIT ?", Some(i64::from(limit) + 1))
+            .and(" ORDER BY seq DESC LIMIT ?", Some(rows_for(limit)))
             .fetch_all(&self.reader)
             .await?;
-        let shown = &rows[..rows.len().min(limit as usize)];
-        let next_cursor = (rows.len() > shown.len())
-            .then(|| shown.last().map(|row| cursor(row.get("seq"))))
-            .flatten();
-        Ok(Page { items: shown.iter().map(|row| document(row, false)).collect(), next_cursor })
+        Ok(page(&rows, limit, |row| document(row, false)))
     }
 
     /// One document with its text.
-    pub async fn document(&self, user_id: &str, id: &str) -> Result<Document, ApiError> {
+    pub async fn document(&self, user_id: &str, id: &str) -> Result<Document, StoreError> {
         let row = sqlx::query("SELECT * FROM documents WHERE id = $1 AND user_id = $2")
             .bind(id)
             .bind(user_id)
             .fetch_optional(&self.reader)
             .await?;
-        row.map(|row| document(&row, true)).ok_or_else(|| ApiError::not_found("document"))
+        row.map(|row| document(&row, true)).ok_or_else(|| StoreError::NotFound("document"))
     }
 }

@@ -1,43 +1,45 @@
-//! What happened, in order, for those who listen.
+//! The log of events that the streams read, in order.
 
 use serde::Serialize;
+use serde::ser::Error as _;
 use serde_json::{Map, Value, json};
 use sqlx::{AnyConnection, Row};
 use tokio::sync::watch;
 
+use super::error::StoreError;
 use super::sql::Sql;
 use super::{Store, now};
-use crate::error::ApiError;
 
-/// The longest field, in bytes of JSON, that an event carries. Who needs a longer one asks for the
-/// object.
+/// The longest field of an event, in bytes of JSON. Longer fields are left out; a reader can get the
+/// object itself.
 const MAX_FIELD: usize = 4_000;
 
-/// How many old events are dropped at a time, so that no other write waits long.
-const DROPPED: i64 = 1_000;
+/// How many old events are deleted at a time, so that other writes do not wait long.
+const DELETED_AT_A_TIME: i64 = 1_000;
 
-/// Something that happened.
+/// An event.
 #[derive(Debug)]
 pub struct Event {
-    /// Its place; grows.
+    /// Its number; grows.
     pub id: i64,
-    /// What happened.
+    /// Its kind, such as `task.created`.
     pub kind: String,
-    /// To what: JSON on one line.
+    /// The object that it is about: JSON on one line.
     pub data: String,
 }
 
-/// Tells of a change, in the transaction that makes it. `id_name` is what other objects call the
-/// object's id.
+/// Records an event in the transaction that makes the change. `id_name` is the name of the object's
+/// id in other objects, such as `task_id`.
 pub async fn record(
     tx: &mut AnyConnection,
     user_id: &str,
     kind: &str,
     id_name: &str,
     object: &impl Serialize,
-) -> Result<(), ApiError> {
-    let object = serde_json::to_value(object).map_err(|_| ApiError::internal())?;
-    let Value::Object(object) = object else { return Err(ApiError::internal()) };
+) -> Result<(), StoreError> {
+    let Value::Object(object) = serde_json::to_value(object)? else {
+        return Err(serde_json::Error::custom("an event must be about an object").into());
+    };
     let short = |value: &Value| match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => true,
         Value::String(text) => text.len() <= MAX_FIELD,
@@ -60,26 +62,26 @@ pub async fn record(
 }
 
 impl Store {
-    /// Changes whenever something was written.
+    /// Signals every write.
     pub(crate) fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
 
-    /// The newest event; 0 before the first.
-    pub(crate) async fn last_event(&self) -> Result<i64, ApiError> {
+    /// The newest event's number; 0 before the first.
+    pub(crate) async fn last_event(&self) -> Result<i64, StoreError> {
         let row = sqlx::query("SELECT coalesce(max(id), 0) AS last FROM events")
             .fetch_one(&self.reader)
             .await?;
         Ok(row.get("last"))
     }
 
-    /// What happened after an event, to a user's objects or to everybody's.
+    /// The events after a number, about a user's objects or everybody's.
     pub(crate) async fn events_after(
         &self,
         user_id: Option<&str>,
         after: i64,
         limit: u32,
-    ) -> Result<Vec<Event>, ApiError> {
+    ) -> Result<Vec<Event>, StoreError> {
         let rows = Sql::new("SELECT id, kind, data FROM events WHERE id > ?", after)
             .and(" AND user_id = ?", user_id)
             .and(" ORDER BY id LIMIT ?", Some(i64::from(limit)))
@@ -93,21 +95,20 @@ impl Store {
         Ok(rows.iter().map(event).collect())
     }
 
-    /// Drops what happened before a moment; the newest stays, so that it is known how far the
-    /// numbers went.
-    pub(super) async fn forget_old_events(&self, before: &str) -> Result<(), sqlx::Error> {
+    /// Deletes events before a time. The newest one stays, so that numbers are never reused.
+    pub(super) async fn delete_old_events(&self, before: &str) -> Result<(), sqlx::Error> {
         loop {
             let mut tx = self.begin().await?;
             let done = sqlx::query(
                 "DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT $1) AND created_at < $2 \
                  AND id < (SELECT max(id) FROM events)",
             )
-            .bind(DROPPED)
+            .bind(DELETED_AT_A_TIME)
             .bind(before)
             .execute(&mut *tx)
             .await?;
             tx.commit().await?;
-            if done.rows_affected() < DROPPED.unsigned_abs() {
+            if done.rows_affected() < DELETED_AT_A_TIME.unsigned_abs() {
                 return Ok(());
             }
         }

@@ -1,25 +1,25 @@
-//! Whose turn it is in a session on a task.
+//! Session leases: who may run a session on a task, with fencing tokens for its writes.
+
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use http::StatusCode;
 use mc_client::leases::{Lease, LeaseRequest};
-use serde_json::json;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
+use super::error::{Conflict, StoreError};
 use super::sql::{count, flag};
 use super::{Scope, Store, new_id, now, stamp, tasks, time};
-use crate::error::ApiError;
 
-/// The longest time after which a caller is told to ask again: the turn may be given back early.
-const ASK_AGAIN: i64 = 5;
+/// The longest `Retry-After` in seconds: the lease may be released early.
+const MAX_RETRY_AFTER_SECS: i64 = 5;
 
 /// A lease under which a write is made, as `X-Session-Fence` names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fence {
     /// The lease.
     pub lease_id: String,
-    /// Its fence.
+    /// Its fencing token: grows by one with each lease of the session and task.
     pub fence: i64,
 }
 
@@ -31,30 +31,25 @@ fn lease(row: &AnyRow) -> Lease {
     }
 }
 
-fn stale() -> ApiError {
-    let text = "the session's turn has gone to somebody else";
-    ApiError::new(StatusCode::CONFLICT, "stale_fence", text)
-}
-
 fn until(from: DateTime<Utc>, ttl_secs: u32) -> String {
     stamp(from + TimeDelta::seconds(ttl_secs.into()))
 }
 
-/// Drops leases that ended before a moment, but for the newest of each session and task.
-pub(super) const OLD: &str = "DELETE FROM session_leases WHERE expires_at < $1 AND EXISTS (SELECT 1 FROM session_leases n \
+/// Deletes leases that expired before a time, except the newest of each session and task.
+pub(super) const DELETE_EXPIRED: &str = "DELETE FROM session_leases WHERE expires_at < $1 AND EXISTS (SELECT 1 FROM session_leases n \
     WHERE n.session_key = session_leases.session_key AND n.task_id = session_leases.task_id \
       AND n.fence > session_leases.fence)";
 
 /// The newest lease of the session and task of a row.
 const NEWEST: &str = "SELECT * FROM session_leases WHERE session_key = $1 AND task_id = $2 ORDER BY fence DESC LIMIT 1";
 
-/// Refuses a write under a lease that was given back, or after which another was given. One that
-/// has only run out still counts: nobody has written since.
+/// Refuses a write under a lease that was released or followed by another one. A lease that has only
+/// expired still counts: nobody has written since.
 pub(super) async fn check(
     tx: &mut AnyConnection,
     user_id: &str,
     fence: &Fence,
-) -> Result<(), ApiError> {
+) -> Result<(), StoreError> {
     let row = sqlx::query(
         "SELECT l.fence, l.freed_at IS NOT NULL AS freed, \
            (SELECT max(n.fence) FROM session_leases n WHERE n.session_key = l.session_key AND n.task_id = l.task_id) AS newest \
@@ -64,19 +59,19 @@ pub(super) async fn check(
     .bind(user_id)
     .fetch_optional(tx)
     .await?
-    .ok_or_else(stale)?;
+    .ok_or(Conflict::StaleFence)?;
     let own: i64 = row.get("fence");
     let holds = own == fence.fence && own == row.get::<i64, _>("newest");
-    if holds && !flag(&row, "freed") { Ok(()) } else { Err(stale()) }
+    if holds && !flag(&row, "freed") { Ok(()) } else { Err(Conflict::StaleFence.into()) }
 }
 
-/// Gives the turn to a caller, unless it is somebody's.
+/// Grants the lease, unless somebody else holds it.
 pub async fn insert(
     tx: &mut AnyConnection,
     user_id: &str,
     request: &LeaseRequest,
-) -> Result<Lease, ApiError> {
-    tasks::require(tx, user_id, &request.task_id).await?;
+) -> Result<Lease, StoreError> {
+    tasks::ensure_exists(tx, user_id, &request.task_id).await?;
     let at = Utc::now();
     let newest = sqlx::query(NEWEST)
         .bind(&request.session_key)
@@ -88,11 +83,9 @@ pub async fn insert(
         let ends = time(newest.get("expires_at")).filter(|ends| *ends > at);
         let freed = newest.get::<Option<String>, _>("freed_at").is_some();
         if let (Some(ends), false) = (ends, freed) {
-            let wait = ((ends - at).num_seconds() + 1).clamp(1, ASK_AGAIN);
-            let text = "it is somebody else's turn in this session";
-            return Err(ApiError::new(StatusCode::CONFLICT, "session_busy", text)
-                .with_details(json!({ "holder": newest.get::<String, _>("holder") }))
-                .retry_after(wait.unsigned_abs()));
+            let wait = ((ends - at).num_seconds() + 1).clamp(1, MAX_RETRY_AFTER_SECS);
+            let retry_after = Duration::from_secs(wait.unsigned_abs());
+            return Err(Conflict::SessionBusy { holder: newest.get("holder"), retry_after }.into());
         }
         fence = newest.get::<i64, _>("fence") + 1;
     }
@@ -115,13 +108,13 @@ pub async fn insert(
 }
 
 impl Store {
-    /// Keeps a turn. One that has run out comes back, as long as nobody else had it since.
+    /// Renews a lease, also one that has expired, as long as nobody else got it since.
     pub async fn renew_lease(
         &self,
         user_id: &str,
         id: &str,
         ttl_secs: Option<u32>,
-    ) -> Result<Lease, ApiError> {
+    ) -> Result<Lease, StoreError> {
         let mut tx = self.write(Scope::of(user_id)).await?;
         let row = sqlx::query(
             "SELECT * FROM session_leases WHERE id = $1 AND user_id = $2 AND freed_at IS NULL",
@@ -130,7 +123,7 @@ impl Store {
         .bind(user_id)
         .fetch_optional(&mut *tx)
         .await?;
-        let row = row.ok_or_else(|| ApiError::not_found("lease"))?;
+        let row = row.ok_or_else(|| StoreError::NotFound("lease"))?;
         let fence = Fence { lease_id: id.to_owned(), fence: row.get("fence") };
         check(&mut tx, user_id, &fence).await?;
         let ttl_secs = ttl_secs.unwrap_or_else(|| count(&row, "ttl_secs"));
@@ -146,8 +139,8 @@ impl Store {
         Ok(lease(&row))
     }
 
-    /// Gives a turn back. Repeating it is harmless.
-    pub async fn free_lease(&self, user_id: &str, id: &str) -> Result<(), ApiError> {
+    /// Releases a lease. Repeating it is harmless.
+    pub async fn free_lease(&self, user_id: &str, id: &str) -> Result<(), StoreError> {
         let mut tx = self.write(Scope::of(user_id)).await?;
         let done = sqlx::query("UPDATE session_leases SET freed_at = coalesce(freed_at, $1) WHERE id = $2 AND user_id = $3")
             .bind(now())
@@ -156,6 +149,6 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
-        if done.rows_affected() > 0 { Ok(()) } else { Err(ApiError::not_found("lease")) }
+        if done.rows_affected() > 0 { Ok(()) } else { Err(StoreError::NotFound("lease")) }
     }
 }

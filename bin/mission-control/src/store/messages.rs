@@ -1,13 +1,13 @@
-//! Messages, and the notifications that mentions in them make.
+//! Messages, and the notifications that `@role` mentions in them create.
 
 use mc_client::types::{ActorType, CreateMessage, CreateNotification, Message, Page};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use super::notifications::About;
+use super::error::StoreError;
+use super::notifications::Extras;
+use super::paging::{page, rows_for};
 use super::{Store, events, json_of, new_id, notifications, now, tasks, time};
-use crate::error::ApiError;
-use crate::extract::cursor;
 use crate::mentions::mentioned_roles;
 
 fn message(row: &AnyRow) -> Message {
@@ -23,15 +23,15 @@ fn message(row: &AnyRow) -> Message {
     }
 }
 
-/// Writes a message; what a person says to `@role` notifies that role.
+/// Writes a message; a person's `@role` notifies that role's session.
 pub async fn insert(
     tx: &mut AnyConnection,
     user_id: &str,
     actor: ActorType,
     agent_role: Option<&str>,
     new: &CreateMessage,
-) -> Result<Message, ApiError> {
-    tasks::require(tx, user_id, &new.task_id).await?;
+) -> Result<Message, StoreError> {
+    tasks::ensure_exists(tx, user_id, &new.task_id).await?;
     let row = sqlx::query(
         "INSERT INTO messages (id, user_id, task_id, content, actor_type, agent_role, actor_id, attachments, idempotency_key, created_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING *",
@@ -59,7 +59,7 @@ pub async fn insert(
                 task_id: Some(new.task_id.clone()),
                 idempotency_key: None,
             };
-            notifications::insert(tx, &notification, About::default()).await?;
+            notifications::insert(tx, &notification, Extras::default()).await?;
         }
     }
     Ok(made)
@@ -73,19 +73,18 @@ impl Store {
         task_id: &str,
         limit: u32,
         before: Option<i64>,
-    ) -> Result<Page<Message>, ApiError> {
+    ) -> Result<Page<Message>, StoreError> {
         self.task(user_id, task_id).await?;
-        let mut rows = sqlx::query("SELECT * FROM messages WHERE task_id = $1 AND user_id = $2 AND seq < $3 ORDER BY seq DESC LIMIT $4")
+        let rows = sqlx::query("SELECT * FROM messages WHERE task_id = $1 AND user_id = $2 AND seq < $3 ORDER BY seq DESC LIMIT $4")
             .bind(task_id)
             .bind(user_id)
             .bind(before.unwrap_or(i64::MAX))
-            .bind(i64::from(limit) + 1)
+            .bind(rows_for(limit))
             .fetch_all(&self.reader)
             .await?;
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let next_cursor = more.then(|| rows.last().map(|row| cursor(row.get("seq")))).flatten();
-        Ok(Page { items: rows.iter().rev().map(message).collect(), next_cursor })
+        let mut newest = page(&rows, limit, message);
+        newest.items.reverse();
+        Ok(newest)
     }
 
     /// The message that was written under a key.
@@ -93,7 +92,7 @@ impl Store {
         &self,
         user_id: &str,
         key: &str,
-    ) -> Result<Page<Message>, ApiError> {
+    ) -> Result<Page<Message>, StoreError> {
         let rows = sqlx::query(
             "SELECT * FROM messages WHERE user_id = $1 AND idempotency_key = $2 LIMIT 1",
         )

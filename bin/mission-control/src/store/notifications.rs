@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
+use super::error::StoreError;
+use super::paging::{page, rows_for};
 use super::sql::Sql;
 use super::{Store, events, new_id, now, tasks, time};
-use crate::error::ApiError;
-use crate::extract::cursor;
 
 fn notification(row: &AnyRow) -> Notification {
     Notification {
@@ -25,23 +25,23 @@ fn notification(row: &AnyRow) -> Notification {
     }
 }
 
-/// What the backend itself says with a notification.
+/// What the backend itself adds to a notification.
 #[derive(Debug, Default)]
-pub struct About<'a> {
-    /// The journaled run that it lets go on.
+pub struct Extras<'a> {
+    /// The journaled run that the session resumes with it.
     pub run_key: Option<&'a str>,
-    /// Goes with the delivery.
+    /// Passed on with the delivery.
     pub metadata: Option<Map<String, Value>>,
 }
 
-/// Makes a notification.
+/// Creates a notification.
 pub async fn insert(
     tx: &mut AnyConnection,
     new: &CreateNotification,
-    about: About<'_>,
-) -> Result<Notification, ApiError> {
+    extras: Extras<'_>,
+) -> Result<Notification, StoreError> {
     if let Some(task_id) = &new.task_id {
-        tasks::require(tx, &new.user_id, task_id).await?;
+        tasks::ensure_exists(tx, &new.user_id, task_id).await?;
     }
     let row = sqlx::query(
         "INSERT INTO notifications (id, user_id, session_key, content, task_id, run_key, metadata, created_at) \
@@ -52,8 +52,8 @@ pub async fn insert(
     .bind(&new.session_key)
     .bind(&new.content)
     .bind(&new.task_id)
-    .bind(about.run_key)
-    .bind(about.metadata.map(|metadata| Value::Object(metadata).to_string()))
+    .bind(extras.run_key)
+    .bind(extras.metadata.map(|metadata| Value::Object(metadata).to_string()))
     .bind(now())
     .fetch_one(&mut *tx)
     .await?;
@@ -70,21 +70,17 @@ impl Store {
         unread: bool,
         limit: u32,
         after: Option<i64>,
-    ) -> Result<Page<Notification>, ApiError> {
+    ) -> Result<Page<Notification>, StoreError> {
         let piece = match unread {
             true => "SELECT * FROM notifications WHERE read_at IS NULL AND user_id = ?",
             false => "SELECT * FROM notifications WHERE user_id = ?",
         };
         let rows = Sql::new(piece, user_id)
             .and(" AND seq > ?", after)
-            .and(" ORDER BY seq LIMIT ?", Some(i64::from(limit) + 1))
+            .and(" ORDER BY seq LIMIT ?", Some(rows_for(limit)))
             .fetch_all(&self.reader)
             .await?;
-        let shown = &rows[..rows.len().min(limit as usize)];
-        let next_cursor = (rows.len() > shown.len())
-            .then(|| shown.last().map(|row| cursor(row.get("seq"))))
-            .flatten();
-        Ok(Page { items: shown.iter().map(notification).collect(), next_cursor })
+        Ok(page(&rows, limit, notification))
     }
 
     /// Marks a notification as read. Repeating it is harmless.
@@ -92,24 +88,24 @@ impl Store {
         &self,
         user_id: &str,
         id: &str,
-    ) -> Result<Notification, ApiError> {
+    ) -> Result<Notification, StoreError> {
         let row = sqlx::query("UPDATE notifications SET read_at = coalesce(read_at, $1) WHERE id = $2 AND user_id = $3 RETURNING *")
             .bind(now())
             .bind(id)
             .bind(user_id)
             .fetch_optional(&self.writer)
             .await?;
-        row.as_ref().map(notification).ok_or_else(|| ApiError::not_found("notification"))
+        row.as_ref().map(notification).ok_or_else(|| StoreError::NotFound("notification"))
     }
 
-    /// Records that an agent woke, and claims the tick when one is named: `false` when somebody has
-    /// it already.
-    pub async fn wake(
+    /// Records a heartbeat of an agent, and claims the time slot if one is named: `false` if it was
+    /// claimed before.
+    pub async fn record_heartbeat(
         &self,
         user_id: &str,
         role: &str,
         slot: Option<&str>,
-    ) -> Result<bool, ApiError> {
+    ) -> Result<bool, StoreError> {
         let at = now();
         let mut tx = self.begin().await?;
         sqlx::query(
@@ -138,8 +134,8 @@ impl Store {
         Ok(claimed)
     }
 
-    /// What waits for a user.
-    pub async fn pending(&self, user_id: &str) -> Result<Pending, ApiError> {
+    /// How many unread notifications and open tasks a user has.
+    pub async fn pending(&self, user_id: &str) -> Result<Pending, StoreError> {
         let row = sqlx::query(
             "SELECT (SELECT count(*) FROM notifications WHERE user_id = $1 AND read_at IS NULL AND delivered_at IS NULL) AS notifications, \
              (SELECT count(*) FROM tasks WHERE user_id = $1 AND status IN ('pending', 'in_progress', 'blocked')) AS tasks",

@@ -1,17 +1,15 @@
-//! The journal of runs.
+//! The journal of runs: where each stands, and its steps.
 
-use http::StatusCode;
 use mc_client::idempotency::canonical_json;
-use mc_client::runs::{PutRun, PutStep, Run, RunNote, RunStatus, RunStep};
+use mc_client::runs::{PutRun, PutStep, Run, RunNote, RunStatus};
 use serde_json::{Map, Value, json};
-use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use super::sql::{count, flag};
-use super::{Scope, Store, events, json_of, now, tasks, time, tool_requests};
-use crate::error::ApiError;
+use super::error::{Conflict, StoreError};
+use super::run_rows::{find, note, run, step};
+use super::{Scope, Store, events, now, tasks, tool_requests};
 
-/// What a run says of itself; a caller's own field of such a name is not kept.
+/// The contract's fields of a run; an extra field of such a name is not stored.
 const OWN_FIELDS: [&str; 9] = [
     "run_key",
     "status",
@@ -24,70 +22,13 @@ const OWN_FIELDS: [&str; 9] = [
     "updated_at",
 ];
 
-fn run(row: &AnyRow, steps: Vec<RunStep>) -> Run {
-    Run {
-        run_key: row.get("run_key"),
-        status: row.get("status"),
-        session_key: row.get("session_key"),
-        task_id: row.get("task_id"),
-        workspace_digest: row.get("workspace_digest"),
-        cancel_requested: flag(row, "cancel_requested"),
-        steps,
-        created_at: time(row.get("created_at")),
-        updated_at: time(row.get("updated_at")),
-        extra: json_of(row.get("extra")).unwrap_or_default(),
-    }
-}
-
-fn note(run: &Run) -> RunNote {
-    RunNote {
-        run_key: run.run_key.clone(),
-        status: run.status.clone(),
-        cancel_requested: run.cancel_requested || run.known_status() == Some(RunStatus::Cancelled),
-    }
-}
-
-fn step(row: &AnyRow) -> RunStep {
-    RunStep {
-        index: count(row, "step_index"),
-        kind: row.get("kind"),
-        payload: json_of(row.get("payload")).unwrap_or_default(),
-    }
-}
-
-/// The run of this key without its steps, if there is one. Another user's does not exist.
-async fn find(
-    tx: &mut AnyConnection,
-    user_id: &str,
-    run_key: &str,
-) -> Result<Option<Run>, ApiError> {
-    let row = sqlx::query("SELECT * FROM runs WHERE run_key = $1")
-        .bind(run_key)
-        .fetch_optional(tx)
-        .await?;
-    match row {
-        Some(row) if row.get::<String, _>("user_id") == user_id => Ok(Some(run(&row, Vec::new()))),
-        Some(_) => Err(ApiError::not_found("run")),
-        None => Ok(None),
-    }
-}
-
-/// Where a run stands, if there is one of this key. Another user's does not exist.
-pub async fn status(
-    tx: &mut AnyConnection,
-    user_id: &str,
-    run_key: &str,
-) -> Result<Option<RunStatus>, ApiError> {
-    Ok(find(tx, user_id, run_key).await?.and_then(|run| run.known_status()))
-}
-
-/// Tells of a run, without its steps.
-async fn tell(
+/// Records an event about a run, without its steps.
+async fn record(
     tx: &mut AnyConnection,
     user_id: &str,
     what: &str,
     run: &Run,
-) -> Result<(), ApiError> {
+) -> Result<(), StoreError> {
     let data = json!({
         "run_key": run.run_key, "status": run.status, "session_key": run.session_key,
         "task_id": run.task_id, "cancel_requested": run.cancel_requested
@@ -95,7 +36,7 @@ async fn tell(
     events::record(tx, user_id, &format!("run.{what}"), "run_key", &data).await
 }
 
-async fn begin(tx: &mut AnyConnection, user_id: &str, run_key: &str) -> Result<Run, ApiError> {
+async fn begin(tx: &mut AnyConnection, user_id: &str, run_key: &str) -> Result<Run, StoreError> {
     let at = now();
     let row = sqlx::query(
         "INSERT INTO runs (run_key, user_id, status, created_at, updated_at) VALUES ($1, $2, $3, $4, $5) RETURNING *",
@@ -110,18 +51,20 @@ async fn begin(tx: &mut AnyConnection, user_id: &str, run_key: &str) -> Result<R
     Ok(run(&row, Vec::new()))
 }
 
-/// The status that follows when `wanted` is put on top of what a run has.
-fn next_status(run: &Run, wanted: Option<RunStatus>) -> Result<RunStatus, ApiError> {
+/// The status of a run after a caller asks for `wanted`.
+fn next_status(run: &Run, wanted: Option<RunStatus>) -> Result<RunStatus, StoreError> {
     let known = run.known_status().unwrap_or(RunStatus::Running);
     match (known, wanted) {
-        // Who runs it learns from the answer that it was cancelled; nothing brings it back.
+        // The answer tells whoever runs it that it was cancelled; that is final.
         (RunStatus::Cancelled, _) => Ok(RunStatus::Cancelled),
         (RunStatus::Completed, Some(wanted)) if wanted != RunStatus::Completed => {
-            let text = "the run is completed and stays so";
-            Err(ApiError::new(StatusCode::CONFLICT, "run_finished", text)
-                .with_details(json!({ "status": known.as_str() })))
+            let (why, status) = (
+                "the run is completed; its status cannot change any more",
+                known.as_str().to_owned(),
+            );
+            Err(Conflict::RunFinished { why, status }.into())
         }
-        // Whoever was on it has left it, and nobody is to take it up.
+        // It has stopped, and must not be resumed.
         (_, Some(RunStatus::Failed | RunStatus::Interrupted | RunStatus::AwaitingApproval))
             if run.cancel_requested =>
         {
@@ -133,11 +76,11 @@ fn next_status(run: &Run, wanted: Option<RunStatus>) -> Result<RunStatus, ApiErr
 
 impl Store {
     /// A run with its journal.
-    pub async fn run(&self, user_id: &str, run_key: &str) -> Result<Run, ApiError> {
-        // Both reads see the same moment.
+    pub async fn run(&self, user_id: &str, run_key: &str) -> Result<Run, StoreError> {
+        // Both reads see the same state.
         let mut tx = self.reader.begin().await?;
         let found = find(&mut tx, user_id, run_key).await?;
-        let mut found = found.ok_or_else(|| ApiError::not_found("run"))?;
+        let mut found = found.ok_or_else(|| StoreError::NotFound("run"))?;
         let steps = sqlx::query("SELECT * FROM run_steps WHERE run_key = $1 ORDER BY step_index")
             .bind(run_key)
             .fetch_all(&mut *tx)
@@ -147,19 +90,19 @@ impl Store {
     }
 
     /// A run without its journal.
-    pub async fn run_state(&self, user_id: &str, run_key: &str) -> Result<Run, ApiError> {
+    pub async fn run_state(&self, user_id: &str, run_key: &str) -> Result<Run, StoreError> {
         let mut connection = self.reader.acquire().await?;
         let found = find(&mut connection, user_id, run_key).await?;
-        found.ok_or_else(|| ApiError::not_found("run"))
+        found.ok_or_else(|| StoreError::NotFound("run"))
     }
 
-    /// Says what a run is and where it stands, beginning it when there is none.
+    /// Sets a run's session, task and status; creates the run if there is none.
     pub async fn put_run(
         &self,
         scope: Scope<'_>,
         run_key: &str,
         put: &PutRun,
-    ) -> Result<RunNote, ApiError> {
+    ) -> Result<RunNote, StoreError> {
         let mut tx = self.write(scope).await?;
         let user_id = scope.user_id;
         let (known, is_new) = match find(&mut tx, user_id, run_key).await? {
@@ -167,10 +110,10 @@ impl Store {
             None => (begin(&mut tx, user_id, run_key).await?, true),
         };
         let session_key =
-            first("session_key", known.session_key.as_ref(), put.session_key.as_ref(), is_new)?;
-        let task_id = first("task_id", known.task_id.as_ref(), put.task_id.as_ref(), is_new)?;
+            set_once("session_key", known.session_key.as_ref(), put.session_key.as_ref(), is_new)?;
+        let task_id = set_once("task_id", known.task_id.as_ref(), put.task_id.as_ref(), is_new)?;
         if let (None, Some(task_id)) = (&known.task_id, task_id) {
-            tasks::require(&mut tx, user_id, task_id).await?;
+            tasks::ensure_exists(&mut tx, user_id, task_id).await?;
         }
         let status = next_status(&known, put.status)?;
         let mut extra: Map<String, Value> = known.extra.clone();
@@ -191,31 +134,31 @@ impl Store {
         .await?;
         let put = run(&row, Vec::new());
         if is_new || put.status != known.status {
-            tell(&mut tx, user_id, &put.status, &put).await?;
+            record(&mut tx, user_id, &put.status, &put).await?;
         }
         if status == RunStatus::Cancelled {
-            tool_requests::drop_waiting(&mut tx, run_key).await?;
+            tool_requests::cancel_pending(&mut tx, run_key).await?;
         }
         tx.commit().await?;
         Ok(note(&put))
     }
 
-    /// Writes a step, beginning the run when there is none. The same step again changes nothing,
-    /// another one at its place is refused.
+    /// Writes a step; creates the run if there is none. The same step again changes nothing, another
+    /// one with its index is [`Conflict::StepExists`].
     pub async fn put_step(
         &self,
         scope: Scope<'_>,
         run_key: &str,
         index: u32,
         put: &PutStep,
-    ) -> Result<RunNote, ApiError> {
+    ) -> Result<RunNote, StoreError> {
         let mut tx = self.write(scope).await?;
         let user_id = scope.user_id;
         let known = match find(&mut tx, user_id, run_key).await? {
             Some(known) => known,
             None => {
                 let new = begin(&mut tx, user_id, run_key).await?;
-                tell(&mut tx, user_id, &new.status, &new).await?;
+                record(&mut tx, user_id, &new.status, &new).await?;
                 new
             }
         };
@@ -231,9 +174,7 @@ impl Store {
             {
                 return Ok(note(&known));
             }
-            let text = format!("the run's step {index} is another one");
-            return Err(ApiError::new(StatusCode::CONFLICT, "step_exists", text)
-                .with_details(json!({ "step": step(&there) })));
+            return Err(Conflict::StepExists(Box::new(step(&there))).into());
         }
         let at = now();
         sqlx::query(
@@ -257,19 +198,18 @@ impl Store {
         Ok(note(&known))
     }
 
-    /// Asks for a run to be stopped. One that nobody is on is cancelled at once.
-    pub async fn cancel_run(&self, scope: Scope<'_>, run_key: &str) -> Result<RunNote, ApiError> {
+    /// Requests that a run is cancelled. One that is not running is cancelled at once.
+    pub async fn cancel_run(&self, scope: Scope<'_>, run_key: &str) -> Result<RunNote, StoreError> {
         let mut tx = self.write(scope).await?;
         let user_id = scope.user_id;
         let known = find(&mut tx, user_id, run_key).await?;
-        let known = known.ok_or_else(|| ApiError::not_found("run"))?;
+        let known = known.ok_or_else(|| StoreError::NotFound("run"))?;
         let status = match known.known_status().unwrap_or(RunStatus::Running) {
             RunStatus::Completed => {
-                let text = "the run is completed already";
-                return Err(ApiError::new(StatusCode::CONFLICT, "run_finished", text)
-                    .with_details(json!({ "status": known.status })));
+                let why = "the run is completed already";
+                return Err(Conflict::RunFinished { why, status: known.status }.into());
             }
-            // The one who is on it sees it with its next write and says when it has stopped.
+            // Whoever runs it learns of the request with its next write, and reports the end.
             RunStatus::Running => RunStatus::Running,
             RunStatus::Failed
             | RunStatus::Interrupted
@@ -286,33 +226,33 @@ impl Store {
         .await?;
         let asked = run(&row, Vec::new());
         if !known.cancel_requested {
-            tell(&mut tx, user_id, "cancel_requested", &asked).await?;
+            record(&mut tx, user_id, "cancel_requested", &asked).await?;
         }
         if asked.status != known.status {
-            tell(&mut tx, user_id, &asked.status, &asked).await?;
+            record(&mut tx, user_id, &asked.status, &asked).await?;
         }
         if status == RunStatus::Cancelled {
-            tool_requests::drop_waiting(&mut tx, run_key).await?;
+            tool_requests::cancel_pending(&mut tx, run_key).await?;
         }
         tx.commit().await?;
         Ok(note(&asked))
     }
 }
 
-/// What a run was begun with: given at first, and never another. One that a step began may get it
-/// later.
-fn first<'a>(
-    name: &str,
+/// A field that is set once: required when the run is created, and the same ever after. A run that
+/// a step created may get it later.
+fn set_once<'a>(
+    field: &'static str,
     known: Option<&'a String>,
     given: Option<&'a String>,
     is_new: bool,
-) -> Result<Option<&'a str>, ApiError> {
+) -> Result<Option<&'a str>, StoreError> {
     match (known, given) {
-        (None, None) if is_new => Err(ApiError::field(name, "is required at first")),
+        (None, None) if is_new => {
+            Err(StoreError::Invalid { field, why: "is required when the run is created" })
+        }
         (Some(known), Some(given)) if known != given => {
-            let text = format!("the run has another {name}");
-            Err(ApiError::new(StatusCode::CONFLICT, "run_conflict", text)
-                .with_details(json!({ name: known })))
+            Err(Conflict::RunConflict { field, known: known.clone() }.into())
         }
         (known, given) => Ok(known.or(given).map(String::as_str)),
     }

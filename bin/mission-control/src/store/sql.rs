@@ -1,10 +1,10 @@
-//! Queries that are put together of fixed pieces.
+//! Queries assembled from fixed pieces, and helpers to read rows.
 
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::{Any, AnyPool, Arguments, AssertSqlSafe, Encode, Row, Type};
 
-/// A query in the making. Its text is ours alone: what comes from outside is bound, never written
-/// into it.
+/// A query under construction. Its text consists of literals only; values from outside are bound,
+/// never written into it.
 #[derive(Default)]
 pub(super) struct Sql {
     text: String,
@@ -12,12 +12,12 @@ pub(super) struct Sql {
 }
 
 impl Sql {
-    /// Begins with a piece, in which `?` stands for the value.
+    /// Starts a query with a piece, in which `?` stands for the value.
     pub(super) fn new<'v, T: Encode<'v, Any> + Type<Any>>(piece: &'static str, value: T) -> Self {
         Self::default().and(piece, Some(value))
     }
 
-    /// Goes on with a piece, in which `?` stands for the value. Without one it is left out.
+    /// Appends a piece, in which `?` stands for the value; without a value nothing is appended.
     pub(super) fn and<'v, T: Encode<'v, Any> + Type<Any>>(
         mut self,
         piece: &'static str,
@@ -31,18 +31,28 @@ impl Sql {
         self
     }
 
-    /// All rows.
+    /// Fetches all rows.
     pub(super) async fn fetch_all(self, pool: &AnyPool) -> Result<Vec<AnyRow>, sqlx::Error> {
         sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch_all(pool).await
     }
 }
 
-/// A yes or no, which SQLite has as a number.
+/// Reads a boolean, which SQLite stores as a number.
 pub(super) fn flag(row: &AnyRow, name: &str) -> bool {
     row.try_get(name).unwrap_or_else(|_| row.get::<i64, _>(name) != 0)
 }
 
-/// A number that is never negative and small.
+/// Reads a small number that is never negative.
 pub(super) fn count(row: &AnyRow, name: &str) -> u32 {
     u32::try_from(row.get::<i64, _>(name)).unwrap_or_default()
+}
+
+/// `many` numbered placeholders, beginning with `$from`, separated by commas.
+pub(super) fn places(from: usize, many: usize) -> String {
+    (from..from + many).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Row numbers, separated by commas.
+pub(super) fn list(seqs: &[i64]) -> String {
+    seqs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

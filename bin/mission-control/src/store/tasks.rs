@@ -4,10 +4,10 @@ use mc_client::types::{CreateTask, Page, Task, TaskStatus, UpdateTask};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
+use super::error::StoreError;
+use super::paging::{page, rows_for};
 use super::sql::Sql;
 use super::{Scope, Store, events, json_of, new_id, now, time};
-use crate::error::ApiError;
-use crate::extract::cursor;
 
 /// Which tasks to list.
 #[derive(Debug, Default)]
@@ -30,12 +30,12 @@ fn task(row: &AnyRow) -> Task {
     }
 }
 
-/// Makes a task.
+/// Creates a task.
 pub async fn insert(
     tx: &mut AnyConnection,
     user_id: &str,
     new: &CreateTask,
-) -> Result<Task, ApiError> {
+) -> Result<Task, StoreError> {
     let at = now();
     let status = new.status.unwrap_or(TaskStatus::Pending);
     let row = sqlx::query(
@@ -58,14 +58,18 @@ pub async fn insert(
     Ok(made)
 }
 
-/// Makes sure that a task is the user's.
-pub async fn require(tx: &mut AnyConnection, user_id: &str, id: &str) -> Result<(), ApiError> {
+/// Checks that a task exists and is the user's.
+pub async fn ensure_exists(
+    tx: &mut AnyConnection,
+    user_id: &str,
+    id: &str,
+) -> Result<(), StoreError> {
     let found = sqlx::query("SELECT 1 FROM tasks WHERE id = $1 AND user_id = $2")
         .bind(id)
         .bind(user_id)
         .fetch_optional(tx)
         .await?;
-    found.map(drop).ok_or_else(|| ApiError::not_found("task"))
+    found.map(drop).ok_or_else(|| StoreError::NotFound("task"))
 }
 
 impl Store {
@@ -76,7 +80,7 @@ impl Store {
         filter: &TaskFilter,
         limit: u32,
         after: Option<i64>,
-    ) -> Result<Page<Task>, ApiError> {
+    ) -> Result<Page<Task>, StoreError> {
         // PostgreSQL finds a title by its beginning, SQLite by the whole.
         let rows = Sql::new("SELECT * FROM tasks WHERE user_id = ?", user_id)
             .and(" AND status = ?", filter.status.as_ref())
@@ -85,33 +89,29 @@ impl Store {
                 filter.title.as_ref(),
             )
             .and(" AND seq > ?", after)
-            .and(" ORDER BY seq LIMIT ?", Some(i64::from(limit) + 1))
+            .and(" ORDER BY seq LIMIT ?", Some(rows_for(limit)))
             .fetch_all(&self.reader)
             .await?;
-        let shown = &rows[..rows.len().min(limit as usize)];
-        let next_cursor = (rows.len() > shown.len())
-            .then(|| shown.last().map(|row| cursor(row.get("seq"))))
-            .flatten();
-        Ok(Page { items: shown.iter().map(task).collect(), next_cursor })
+        Ok(page(&rows, limit, task))
     }
 
     /// One task.
-    pub async fn task(&self, user_id: &str, id: &str) -> Result<Task, ApiError> {
+    pub async fn task(&self, user_id: &str, id: &str) -> Result<Task, StoreError> {
         let row = sqlx::query("SELECT * FROM tasks WHERE id = $1 AND user_id = $2")
             .bind(id)
             .bind(user_id)
             .fetch_optional(&self.reader)
             .await?;
-        row.as_ref().map(task).ok_or_else(|| ApiError::not_found("task"))
+        row.as_ref().map(task).ok_or_else(|| StoreError::NotFound("task"))
     }
 
-    /// Changes what is given.
+    /// Changes the given fields.
     pub async fn update_task(
         &self,
         scope: Scope<'_>,
         id: &str,
         update: &UpdateTask,
-    ) -> Result<Task, ApiError> {
+    ) -> Result<Task, StoreError> {
         let mut tx = self.write(scope).await?;
         let at = now();
         let completed = update.status.map(|status| i64::from(status == TaskStatus::Completed));
@@ -133,19 +133,19 @@ impl Store {
         .bind(scope.user_id)
         .fetch_optional(&mut *tx)
         .await?;
-        let updated = row.as_ref().map(task).ok_or_else(|| ApiError::not_found("task"))?;
+        let updated = row.as_ref().map(task).ok_or_else(|| StoreError::NotFound("task"))?;
         events::record(&mut tx, scope.user_id, "task.updated", "task_id", &updated).await?;
         tx.commit().await?;
         Ok(updated)
     }
 
-    /// The user's tasks that were completed within a time, and those that stand at a status.
-    pub async fn day(
+    /// For a standup: the user's tasks completed between two times, those in progress, those blocked.
+    pub async fn standup_tasks(
         &self,
         user_id: &str,
         from: &str,
         to: &str,
-    ) -> Result<[Vec<Task>; 3], ApiError> {
+    ) -> Result<[Vec<Task>; 3], StoreError> {
         let done = sqlx::query("SELECT * FROM tasks WHERE user_id = $1 AND completed_at >= $2 AND completed_at < $3 ORDER BY completed_at")
             .bind(user_id)
             .bind(from)
@@ -166,7 +166,7 @@ impl Store {
     }
 
     /// Everybody who has a task.
-    pub async fn users(&self) -> Result<Vec<String>, ApiError> {
+    pub async fn users(&self) -> Result<Vec<String>, StoreError> {
         let rows = sqlx::query("SELECT DISTINCT user_id FROM tasks ORDER BY user_id")
             .fetch_all(&self.reader)
             .await?;

@@ -1,6 +1,5 @@
-//! Tool calls that wait for a person.
+//! Tool requests: calls that need a person's approval.
 
-use http::StatusCode;
 use mc_client::runs::RunStatus;
 use mc_client::tool_requests::{CreateToolRequest, Decision, ToolRequest, ToolRequestStatus};
 use mc_client::types::{CreateNotification, Page};
@@ -8,13 +7,13 @@ use serde_json::{Map, Value, json};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use super::notifications::About;
+use super::error::{Conflict, StoreError};
+use super::notifications::Extras;
+use super::paging::{page, rows_for};
 use super::sql::Sql;
-use super::{Scope, Store, events, json_of, new_id, notifications, now, runs, tasks, time};
-use crate::error::ApiError;
-use crate::extract::cursor;
+use super::{Scope, Store, events, json_of, new_id, notifications, now, run_rows, tasks, time};
 
-/// What other objects call the id of a tool request.
+/// The name of a tool request's id in events.
 const ID: &str = "tool_request_id";
 
 /// Which tool requests to list.
@@ -44,16 +43,15 @@ fn tool_request(row: &AnyRow) -> ToolRequest {
     }
 }
 
-/// Asks for a tool call.
+/// Creates a tool request.
 pub async fn insert(
     tx: &mut AnyConnection,
     user_id: &str,
     new: &CreateToolRequest,
-) -> Result<ToolRequest, ApiError> {
-    tasks::require(tx, user_id, &new.task_id).await?;
-    if runs::status(tx, user_id, &new.run_key).await? == Some(RunStatus::Cancelled) {
-        let text = "the run was cancelled, so that nobody needs to decide";
-        return Err(ApiError::new(StatusCode::CONFLICT, "run_cancelled", text));
+) -> Result<ToolRequest, StoreError> {
+    tasks::ensure_exists(tx, user_id, &new.task_id).await?;
+    if run_rows::status(tx, user_id, &new.run_key).await? == Some(RunStatus::Cancelled) {
+        return Err(Conflict::RunCancelled.into());
     }
     let row = sqlx::query(
         "INSERT INTO tool_requests (id, user_id, task_id, run_key, session_key, tool, arguments, reason, status, created_at) \
@@ -76,8 +74,8 @@ pub async fn insert(
     Ok(made)
 }
 
-/// Nobody has to decide about the calls of a cancelled run.
-pub async fn drop_waiting(tx: &mut AnyConnection, run_key: &str) -> Result<(), ApiError> {
+/// Cancels the pending tool requests of a cancelled run.
+pub async fn cancel_pending(tx: &mut AnyConnection, run_key: &str) -> Result<(), StoreError> {
     let rows = sqlx::query(
         "UPDATE tool_requests SET status = $1, decided_at = $2 WHERE run_key = $3 AND status = $4 RETURNING *",
     )
@@ -94,7 +92,7 @@ pub async fn drop_waiting(tx: &mut AnyConnection, run_key: &str) -> Result<(), A
     Ok(())
 }
 
-/// What the session is told.
+/// The text of the notification about a decision.
 fn sentence(request: &ToolRequest) -> String {
     let note = request.note.as_deref().map(str::trim).filter(|note| !note.is_empty());
     let said = format!("The call of {} was {}.", request.tool, request.status);
@@ -109,34 +107,30 @@ impl Store {
         filter: &ToolRequestFilter,
         limit: u32,
         after: Option<i64>,
-    ) -> Result<Page<ToolRequest>, ApiError> {
+    ) -> Result<Page<ToolRequest>, StoreError> {
         let rows = Sql::new("SELECT * FROM tool_requests WHERE user_id = ?", user_id)
             .and(" AND status = ?", filter.status.map(ToolRequestStatus::as_str))
             .and(" AND run_key = ?", filter.run_key.as_ref())
             .and(" AND task_id = ?", filter.task_id.as_ref())
             .and(" AND seq > ?", after)
-            .and(" ORDER BY seq LIMIT ?", Some(i64::from(limit) + 1))
+            .and(" ORDER BY seq LIMIT ?", Some(rows_for(limit)))
             .fetch_all(&self.reader)
             .await?;
-        let shown = &rows[..rows.len().min(limit as usize)];
-        let next_cursor = (rows.len() > shown.len())
-            .then(|| shown.last().map(|row| cursor(row.get("seq"))))
-            .flatten();
-        Ok(Page { items: shown.iter().map(tool_request).collect(), next_cursor })
+        Ok(page(&rows, limit, tool_request))
     }
 
     /// One tool request.
-    pub async fn tool_request(&self, user_id: &str, id: &str) -> Result<ToolRequest, ApiError> {
+    pub async fn tool_request(&self, user_id: &str, id: &str) -> Result<ToolRequest, StoreError> {
         let row = sqlx::query("SELECT * FROM tool_requests WHERE id = $1 AND user_id = $2")
             .bind(id)
             .bind(user_id)
             .fetch_optional(&self.reader)
             .await?;
-        row.as_ref().map(tool_request).ok_or_else(|| ApiError::not_found("tool request"))
+        row.as_ref().map(tool_request).ok_or_else(|| StoreError::NotFound("tool request"))
     }
 
-    /// A person decides, once; the session is told in the same moment. A repetition under the same
-    /// key is no second decision.
+    /// Records a person's decision, once, and notifies the session in the same transaction. A
+    /// repetition under the same idempotency key changes nothing.
     pub async fn decide(
         &self,
         user_id: &str,
@@ -144,27 +138,25 @@ impl Store {
         decision: &Decision,
         arguments: Option<&Value>,
         key: Option<&str>,
-    ) -> Result<ToolRequest, ApiError> {
+    ) -> Result<ToolRequest, StoreError> {
         let mut tx = self.write(Scope::of(user_id)).await?;
         let row = sqlx::query("SELECT * FROM tool_requests WHERE id = $1 AND user_id = $2")
             .bind(id)
             .bind(user_id)
             .fetch_optional(&mut *tx)
             .await?;
-        let row = row.ok_or_else(|| ApiError::not_found("tool request"))?;
+        let row = row.ok_or_else(|| StoreError::NotFound("tool request"))?;
         let known = tool_request(&row);
         if arguments.is_some_and(|given| *given != Value::Object(known.arguments.clone())) {
             let why = "are not those of the request, and cannot be changed: deny it with a note";
-            return Err(ApiError::field("arguments", why));
+            return Err(StoreError::Invalid { field: "arguments", why });
         }
         if known.known_status() != Some(ToolRequestStatus::Pending) {
             let same_key = key.is_some() && row.get::<Option<&str>, _>("decision_key") == key;
             if same_key && known.status == decision.status.as_str() {
                 return Ok(known);
             }
-            let text = format!("it was decided already: {}", known.status);
-            return Err(ApiError::new(StatusCode::CONFLICT, "already_decided", text)
-                .with_details(json!({ "status": known.status })));
+            return Err(Conflict::AlreadyDecided { status: known.status }.into());
         }
         let row = sqlx::query(
             "UPDATE tool_requests SET status = $1, note = $2, decision_key = $3, decided_at = $4 WHERE id = $5 RETURNING *",
@@ -190,8 +182,8 @@ impl Store {
             ("tool_request_id".to_owned(), json!(decided.id)),
             ("tool_request_status".to_owned(), json!(decided.status)),
         ]);
-        let about = About { run_key: Some(&decided.run_key), metadata: Some(metadata) };
-        notifications::insert(&mut tx, &notification, about).await?;
+        let extras = Extras { run_key: Some(&decided.run_key), metadata: Some(metadata) };
+        notifications::insert(&mut tx, &notification, extras).await?;
         tx.commit().await?;
         Ok(decided)
     }

@@ -111,7 +111,7 @@ async fn a_run_is_shown_step_by_step_and_can_be_stopped() {
     assert_eq!(foreign.status, 404);
 
     assert_eq!(act(&backend, "/cancel", "a/b c", &[]).await.headers["location"], link);
-    assert!(open(&backend, link).await.contains("Somebody has asked for it to stop."));
+    assert!(open(&backend, link).await.contains("Cancellation requested."));
     assert_eq!(agent.get("/runs/a%2Fb%20c").await.ok()["cancel_requested"], true);
 }
 

@@ -346,7 +346,7 @@ async fn the_client_opens_a_broken_stream_again_after_the_event_it_had() {
 #[tokio::test]
 async fn the_client_gives_up_a_connection_on_which_nothing_comes_or_no_end_of_an_event() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut events = client_of(&listener).with_silence(Duration::from_millis(100));
+    let mut events = client_of(&listener).with_idle_timeout(Duration::from_millis(100));
     let backend = tokio::spawn(async move {
         let (mut silent, _) = head(&listener).await;
         silent.write_all(OPEN.as_bytes()).await.unwrap();
@@ -359,7 +359,7 @@ async fn the_client_gives_up_a_connection_on_which_nothing_comes_or_no_end_of_an
         good.write_all(format!("{OPEN}data: 1\n\n").as_bytes()).await.unwrap();
         (silent, good)
     });
-    for cause in ["nothing came for too long", "too long"] {
+    for cause in ["idle timeout", "size limit"] {
         assert_eq!(within(events.next()).await.unwrap(), News::Connected);
         let told = broken(&mut events).await;
         assert!(told.contains(cause), "{told}");

@@ -6,10 +6,10 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
-use wombat_mission_control::conformance::check;
+use conformance::check;
 
 use crate::auth::{claims, now, signed};
 use crate::conformance::{failures, target};
@@ -95,6 +95,68 @@ fn let_in(fault: &str, token: &str) -> Option<String> {
     fits.then(|| signed(Algorithm::HS256, SECRET, &good))
 }
 
+/// Plants a fault into a response.
+fn alter(
+    fault: &str,
+    path: &str,
+    status: &mut StatusCode,
+    headers: &mut HeaderMap,
+    body: &mut Value,
+) {
+    let own = StatusCode::NOT_FOUND;
+    match fault {
+        "says v2" if path.ends_with("/capabilities") => body["contract_version"] = json!("v2"),
+        "takes messages on any task" if *status == own && path.ends_with("/messages") => {
+            (*status, *body) = (StatusCode::OK, json!({ "id": "x" }));
+        }
+        "takes documents on any task" if *status == own && path.ends_with("/documents") => {
+            (*status, *body) = (StatusCode::OK, json!({ "id": "x" }));
+        }
+        "errors of another shape" if *status == own => *body = json!({ "detail": "Not Found" }),
+        "404 for a wrong method" if *status == 405 => *status = own,
+        "422 for a wrong type" if *status == 415 => *status = StatusCode::UNPROCESSABLE_ENTITY,
+        "422 for malformed JSON" if body["code"] == "malformed_json" => {
+            *status = StatusCode::UNPROCESSABLE_ENTITY;
+        }
+        "the newest first" => {
+            if let Some(all) = body["deliveries"].as_array_mut() {
+                all.reverse();
+            }
+        }
+        "knows all it is told" if path.ends_with("/deliver") => body["not_found"] = json!([]),
+        "hears no mention" if body["items"].is_array() => body["items"] = json!([]),
+        "keeps its dead" if path.ends_with("/dead") => body["items"] = json!([]),
+        "counts nothing that waits" => body["pending"] = json!({ "notifications": 0, "tasks": 0 }),
+        "blocks nothing" if path.ends_with("/standup") => body["blocked"] = json!([]),
+        "any step again" if body["code"] == "step_exists" => {
+            (*status, *body) = (StatusCode::OK, json!({ "cancel_requested": false }));
+        }
+        "cancels in secret" if path.contains("/runs/") => body["cancel_requested"] = json!(false),
+        "the request as it was" if path.ends_with("/tool-requests") => {
+            body["status"] = json!("pending");
+        }
+        "loses run_key" if path.ends_with("/undelivered") => {
+            for delivery in body["deliveries"].as_array_mut().unwrap() {
+                delivery.as_object_mut().unwrap().remove("run_key");
+            }
+        }
+        "busy without a time" => drop(headers.remove("retry-after")),
+        "spends without end" if *status == 402 => {
+            (*status, *body) = (StatusCode::OK, json!({ "reservation_id": "x" }));
+        }
+        "any tool" if *status == own && path.contains("/api/tools/") => {
+            (*status, *body) = (StatusCode::OK, json!({}));
+        }
+        "never says that it replays" => drop(headers.remove("idempotent-replayed")),
+        "a conflict without the original" if *status == 409 => body["details"] = Value::Null,
+        "forgets updated_at" | "forgets doc_type" => {
+            let name = fault.trim_start_matches("forgets ");
+            body.as_object_mut().map(|fields| fields.remove(name));
+        }
+        _ => {}
+    }
+}
+
 async fn pass(State(proxy): State<std::sync::Arc<Proxy>>, request: Request) -> Response {
     let fault = proxy.fault;
     let (mut parts, body) = request.into_parts();
@@ -150,58 +212,7 @@ async fn pass(State(proxy): State<std::sync::Arc<Proxy>>, request: Request) -> R
     }
     let text = answer.bytes().await.unwrap();
     let mut body: Value = serde_json::from_slice(&text).unwrap_or(Value::Null);
-    let own = StatusCode::NOT_FOUND;
-    match fault {
-        "says v2" if path.ends_with("/capabilities") => body["contract_version"] = json!("v2"),
-        "takes messages on any task" if status == own && path.ends_with("/messages") => {
-            (status, body) = (StatusCode::OK, json!({ "id": "x" }));
-        }
-        "takes documents on any task" if status == own && path.ends_with("/documents") => {
-            (status, body) = (StatusCode::OK, json!({ "id": "x" }));
-        }
-        "errors of another shape" if status == own => body = json!({ "detail": "Not Found" }),
-        "404 for a wrong method" if status == 405 => status = own,
-        "422 for a wrong type" if status == 415 => status = StatusCode::UNPROCESSABLE_ENTITY,
-        "422 for malformed JSON" if body["code"] == "malformed_json" => {
-            status = StatusCode::UNPROCESSABLE_ENTITY;
-        }
-        "the newest first" => {
-            if let Some(all) = body["deliveries"].as_array_mut() {
-                all.reverse();
-            }
-        }
-        "knows all it is told" if path.ends_with("/deliver") => body["not_found"] = json!([]),
-        "hears no mention" if body["items"].is_array() => body["items"] = json!([]),
-        "keeps its dead" if path.ends_with("/dead") => body["items"] = json!([]),
-        "counts nothing that waits" => body["pending"] = json!({ "notifications": 0, "tasks": 0 }),
-        "blocks nothing" if path.ends_with("/standup") => body["blocked"] = json!([]),
-        "any step again" if body["code"] == "step_exists" => {
-            (status, body) = (StatusCode::OK, json!({ "cancel_requested": false }));
-        }
-        "cancels in secret" if path.contains("/runs/") => body["cancel_requested"] = json!(false),
-        "the request as it was" if path.ends_with("/tool-requests") => {
-            body["status"] = json!("pending");
-        }
-        "loses run_key" if path.ends_with("/undelivered") => {
-            for delivery in body["deliveries"].as_array_mut().unwrap() {
-                delivery.as_object_mut().unwrap().remove("run_key");
-            }
-        }
-        "busy without a time" => drop(headers.remove("retry-after")),
-        "spends without end" if status == 402 => {
-            (status, body) = (StatusCode::OK, json!({ "reservation_id": "x" }));
-        }
-        "any tool" if status == own && path.contains("/api/tools/") => {
-            (status, body) = (StatusCode::OK, json!({}));
-        }
-        "never says that it replays" => drop(headers.remove("idempotent-replayed")),
-        "a conflict without the original" if status == 409 => body["details"] = Value::Null,
-        "forgets updated_at" | "forgets doc_type" => {
-            let name = fault.trim_start_matches("forgets ");
-            body.as_object_mut().map(|fields| fields.remove(name));
-        }
-        _ => {}
-    }
+    alter(fault, &path, &mut status, &mut headers, &mut body);
     headers.remove("content-length");
     headers.remove("transfer-encoding");
     let bytes = if body.is_null() { text } else { body.to_string().into() };

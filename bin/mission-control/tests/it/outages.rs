@@ -204,9 +204,7 @@ impl SmallDisk {
         if mount.is_ok_and(|output| output.status.success()) {
             return Some(Self(dir));
         }
-        let what = "a small disk cannot be mounted: only root may";
-        assert!(std::env::var_os("WOMBAT_TEST_ALL").is_none(), "{what}");
-        eprintln!("SKIPPED: {what}");
+        test_support::skip("a small disk cannot be mounted: only root may");
         None
     }
 

@@ -10,7 +10,7 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
-use wombat_standup::{Asked, Settings, StandupError};
+use wombat_standup::{Query, Settings, StandupError};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -99,16 +99,16 @@ async fn what_is_wrong_is_said_in_a_line_before_anybody_is_asked() {
             "--tz: unknown time zone \"Europe/Berln\"; did you mean Europe/Berlin",
         ),
         (&[], vec![secret, ("USER_ID", "a"), ("STANDUP_TIMEZONE", "Mars")], "STANDUP_TIMEZONE"),
-        (&["--date", "23.11.2026"], vec![secret, ("USER_ID", "a")], "--date: must be a day"),
-        (&["--date", "2026-2-1"], vec![secret, ("USER_ID", "a")], "--date: must be a day"),
-        (&["--date", "2026-02-29"], vec![secret, ("USER_ID", "a")], "--date: must be a day"),
+        (&["--date", "23.11.2026"], vec![secret, ("USER_ID", "a")], "--date: must be a date"),
+        (&["--date", "2026-2-1"], vec![secret, ("USER_ID", "a")], "--date: must be a date"),
+        (&["--date", "2026-02-29"], vec![secret, ("USER_ID", "a")], "--date: must be a date"),
         (&["--user", "a:b"], vec![secret], "--user"),
         (&["--user", ""], vec![secret, ("INTERNAL_API_TOKEN", "it")], "--user: a user id"),
         (&["--tz", ""], vec![secret, ("USER_ID", "a")], "use an IANA name"),
         (&[], vec![secret, ("USER_ID", "a"), ("AGENT_ROLE", "../x")], "AGENT_ROLE: a role is"),
         (&[], vec![secret, ("USER_ID", "a"), ("BACKEND_URL", "backend")], "BACKEND_URL: is"),
         (&[], vec![secret, ("USER_ID", "a"), ("WOMBAT_LOG_FORMAT", "x")], "WOMBAT_LOG_FORMAT: is"),
-        (&[], vec![("INTERNAL_API_TOKEN", "a\nb")], "INTERNAL_API_TOKEN: holds what"),
+        (&[], vec![("INTERNAL_API_TOKEN", "a\nb")], "INTERNAL_API_TOKEN: contains"),
         (&["--config", "nowhere.toml"], vec![secret, ("USER_ID", "a")], "nowhere.toml"),
         (&["--user", "a"], vec![], "AGENT_JWT_SECRET: is not set"),
         (&["--user", "a"], vec![("AGENT_JWT_ALGORITHM", "EdDSA")], "AGENT_JWT_PRIVATE_KEY: is not"),
@@ -221,10 +221,10 @@ async fn a_backend_that_stays_away_ends_it_with_one_line() {
 #[tokio::test]
 async fn an_answer_that_is_no_standup_or_another_users_is_not_printed() {
     for (answer, user, told) in [
-        (json!({ "ok": true }), Some("ann"), "it names no date"),
+        (json!({ "ok": true }), Some("ann"), "it has no date"),
         (json!([1]), Some("ann"), "could not be understood"),
-        (day("bob"), Some("ann"), "it is another user's"),
-        (day(""), None, "it does not say whose day it is"),
+        (day("bob"), Some("ann"), "it is of another user"),
+        (day(""), None, "it names no user"),
     ] {
         let server = backend(200, answer).await;
         let mut settings = vec![("AGENT_JWT_SECRET", SECRET), ("INTERNAL_API_TOKEN", "it")];
@@ -258,7 +258,7 @@ async fn a_signal_ends_the_wait() {
         .mount(&server)
         .await;
     let pairs = [("AGENT_JWT_SECRET", SECRET), ("USER_ID", "ann"), ("BACKEND_URL", &server.uri())];
-    let settings = Settings::read(&Layers::from_pairs(pairs), &Asked::default()).unwrap();
+    let settings = Settings::read(&Layers::from_pairs(pairs), &Query::default()).unwrap();
     let stop = CancellationToken::new();
     let (result, ()) = tokio::join!(wombat_standup::run(&settings, &stop), async {
         while server.received_requests().await.unwrap().is_empty() {
@@ -271,7 +271,7 @@ async fn a_signal_ends_the_wait() {
 
 #[tokio::test]
 async fn a_backend_that_says_no_fails_with_one_clear_line() {
-    for (status, told) in [(401, "check AGENT_JWT_SECRET"), (404, "does not offer standup")] {
+    for (status, told) in [(401, "check AGENT_JWT_SECRET"), (404, "no standup endpoint")] {
         let server = backend(status, json!({ "error": "no" })).await;
         let (output, _) = standup(&["--user", "a"], &[("AGENT_JWT_SECRET", SECRET)], &server).await;
         let said = lines(&output.stderr);

@@ -1,4 +1,4 @@
-//! The script's form: YAML with a list of rules, of which the first that fits answers
+//! The script's format: YAML with a list of rules, of which the first that matches answers
 //! (docs/CONFIGURATION.md, "The offline provider").
 
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::template::{Captures, Facts};
 
-/// Shows the whole loop on the example workspace.
+/// The built-in script, which plays the demo on the example workspace.
 const BUILT_IN: &str = include_str!("../../data/offline.yaml");
 
 /// A script that has been read and checked.
@@ -25,7 +25,7 @@ struct Document {
     rules: Vec<Rule>,
 }
 
-/// When a rule fits, and what is answered then.
+/// A rule: when it matches, and the answer.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rule {
@@ -37,36 +37,36 @@ pub(super) struct Rule {
     /// The tools that are called.
     #[serde(default)]
     pub(super) call: Vec<Call>,
-    /// Milliseconds that pass before the answer.
+    /// Delay before the answer, milliseconds.
     #[serde(default)]
     pub(super) delay_ms: u64,
-    /// A failure instead of an answer.
+    /// An error instead of an answer.
     #[serde(default)]
     pub(super) fail: Option<Fail>,
 }
 
-/// All that is given must hold.
+/// Conditions; all that are given must hold.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct When {
     /// The agent's role.
     #[serde(default)]
     role: Option<String>,
-    /// Found in the person's newest words.
+    /// Matches the newest user message.
     #[serde(default)]
     user: Option<Pattern>,
-    /// The tool whose result came last.
+    /// The tool whose result is the newest message.
     #[serde(default)]
     tool: Option<String>,
-    /// Found in that result.
+    /// Matches that result.
     #[serde(default)]
     result: Option<Pattern>,
-    /// How many results have come since the person's newest words.
+    /// The number of tool results since the newest user message.
     #[serde(default)]
     step: Option<usize>,
 }
 
-/// A call of a tool; its arguments may hold templates anywhere.
+/// A tool call; its arguments may contain templates anywhere.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Call {
@@ -79,7 +79,7 @@ fn no_arguments() -> Value {
     Value::Object(serde_json::Map::new())
 }
 
-/// What a provider would answer instead.
+/// The error that a provider would return.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Fail {
@@ -109,7 +109,7 @@ impl TryFrom<String> for Pattern {
     fn try_from(text: String) -> Result<Self, String> {
         Regex::new(&text)
             .map(Self)
-            .map_err(|error| format!("{text:?} is no regular expression: {error}"))
+            .map_err(|error| format!("{text:?} is not a regular expression: {error}"))
     }
 }
 
@@ -135,7 +135,7 @@ impl Script {
         let document: Document = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
         for (n, rule) in document.rules.iter().enumerate() {
             if rule.say.is_none() && rule.call.is_empty() && rule.fail.is_none() {
-                return Err(format!("rule {}: give it something to do: say, call or fail", n + 1));
+                return Err(format!("rule {} has no action: add say, call or fail", n + 1));
             }
             if rule.fail.as_ref().is_some_and(|fail| !(400..600).contains(&fail.status)) {
                 return Err(format!("rule {}: fail.status must be from 400 to 599", n + 1));
@@ -150,7 +150,7 @@ impl Script {
 }
 
 impl Rule {
-    /// What the rule's pattern caught, if the rule fits.
+    /// The captures of the rule's pattern, if the rule matches.
     pub(super) fn fits(&self, facts: &Facts<'_>) -> Option<Captures> {
         let when = &self.when;
         let last = facts.last_tool();
@@ -162,8 +162,8 @@ impl Rule {
         match (&when.tool, last) {
             (Some(tool), Some(last)) if tool == last => {}
             (Some(_), _) => return None,
-            // Without a tool, a rule answers the person: what it calls would be called again with
-            // every result otherwise. Only words for any occasion fit after a result, too.
+            // A rule without a tool answers the user: otherwise what it calls would be called again
+            // after every result. Only a rule of text alone matches after a result, too.
             (None, Some(_)) if when.user.is_some() || !self.call.is_empty() => return None,
             (None, _) => {}
         }

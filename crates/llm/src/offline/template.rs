@@ -1,11 +1,11 @@
-//! What a script can say of the conversation: `{1}` and the like.
+//! Templates in a script, such as `{1}`: parts of the conversation.
 
 use std::borrow::Cow;
 
 use regex::Regex;
 use serde_json::Value;
 
-use crate::client::CallContext;
+use crate::context::CallContext;
 use crate::request::{LlmRequest, Message, ToolChoice};
 
 /// The groups of a rule's pattern; the whole match is the first.
@@ -19,7 +19,7 @@ impl Captures {
     }
 }
 
-/// What the templates speak of.
+/// The parts of the conversation that templates refer to.
 #[derive(Debug)]
 pub(super) struct Facts<'a> {
     role: &'a str,
@@ -99,7 +99,7 @@ impl<'a> Facts<'a> {
                     }
                     rest = &rest[end + 1..];
                 }
-                // Braces that are no template of ours stay as they are.
+                // Other braces stay as they are.
                 None => {
                     out.push('{');
                     rest = &rest[1..];
@@ -109,8 +109,8 @@ impl<'a> Facts<'a> {
         out + rest
     }
 
-    /// A value with its templates filled in. A text that is one template keeps the type of what it
-    /// stands for; a field whose only template stands for nothing is left out.
+    /// A value with its templates filled in. A string that is one template keeps the type of what it
+    /// refers to; a field whose only template refers to nothing is left out.
     pub(super) fn value(&self, template: &Value, captures: &Captures) -> Value {
         match template {
             Value::String(text) => self.whole(text, captures).map_or_else(
@@ -132,18 +132,18 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// What a text that is one template and nothing else stands for.
+    /// The value of a string that is one template and nothing else.
     fn whole(&self, text: &str, captures: &Captures) -> Option<Option<Value>> {
         let inner = text.strip_prefix('{')?.strip_suffix('}')?;
-        // Two templates are no single one.
+        // Two templates, not one.
         if inner.contains(['{', '}']) {
             return None;
         }
         self.look_up(inner, captures)
     }
 
-    /// `None` when the text between the braces is no template; `Some(None)` when it is one that
-    /// stands for nothing.
+    /// `None` when the text between the braces is not a template; `Some(None)` when it is one that
+    /// refers to nothing.
     fn look_up(&self, inner: &str, captures: &Captures) -> Option<Option<Value>> {
         let (inner, lower) = match inner.strip_suffix("|lower") {
             Some(inner) => (inner, true),
@@ -188,10 +188,7 @@ impl<'a> Facts<'a> {
         };
         let found = content.and_then(|content| part_of(json_in(content), &path));
         if found.is_none() {
-            tracing::warn!(
-                template = inner,
-                "the offline script speaks of something that is not there"
-            );
+            tracing::warn!(template = inner, "a template of the offline script refers to nothing");
         }
         Some(found)
     }
@@ -206,8 +203,8 @@ fn part_of(value: Value, path: &str) -> Option<Value> {
     })
 }
 
-/// The JSON of a tool's result, which may stand between marks that label it as data; the text
-/// itself when there is none.
+/// The JSON of a tool's result, which may be enclosed in marks that label it as data; the text
+/// itself when there is no JSON.
 fn json_in(content: &str) -> Value {
     let mut at = 0;
     for line in content.split_inclusive('\n') {

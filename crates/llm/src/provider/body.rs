@@ -1,4 +1,4 @@
-//! The bytes of an answer, with limits on their number and on the silence between them.
+//! Reading the body of a response, with a size limit and timeouts.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -14,49 +14,49 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::provider::Failure;
 use crate::settings::Timeouts;
 
-/// The most that one answer may hold, bytes.
+/// The largest response, bytes.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
-/// As much of a refusal as is read.
-const MAX_REFUSAL: usize = 64 * 1024;
+/// The most of an error response that is read, bytes.
+const MAX_ERROR_BODY: usize = 64 * 1024;
 
-/// The events of an answer.
+/// The events of a streamed response.
 pub(super) type Events = Pin<Box<dyn Stream<Item = Result<Sse, Failure>> + Send>>;
 
-/// The silence that a provider is allowed was longer.
-pub(super) fn too_slow(limit: Duration) -> Failure {
-    Failure::unavailable(format!("no answer for {} seconds", limit.as_secs_f32()))
+/// The failure of a timeout.
+pub(super) fn timed_out(limit: Duration) -> Failure {
+    Failure::unavailable(format!("timeout: nothing received for {} seconds", limit.as_secs_f32()))
 }
 
-/// Whether an answer that was asked for as a stream says of itself that it is none.
-pub(super) fn is_whole(response: &Response) -> bool {
+/// Whether the response to a streaming request is not a stream.
+pub(super) fn is_not_streamed(response: &Response) -> bool {
     let kind = response.headers().get(reqwest::header::CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    ["application/json", "text/html"].iter().any(|whole| kind.starts_with(whole))
+    ["application/json", "text/html"].iter().any(|other| kind.starts_with(other))
 }
 
-/// Why the bytes of an answer ended before it did.
+/// The failure that ended the body early.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.cause)]
 struct Broken(Failure);
 
-/// The pieces of an answer: the first within its own limit, the others within that on silence.
-struct Pieces {
-    /// What is still to come; nothing after its end or a failure.
+/// The chunks of a body, with a timeout for the first and one for each pause after it.
+struct Chunks {
+    /// The rest of the body; `None` after its end or a failure.
     body: Option<Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>>,
-    silence: Silence,
-    /// How long later silences may be.
-    idle: Duration,
-    /// How many bytes have come.
+    idle: IdleTimer,
+    /// The timeout of later pauses.
+    idle_timeout: Duration,
+    /// The bytes read so far.
     read: usize,
 }
 
-fn pieces(response: Response, timeouts: &Timeouts) -> Pieces {
+fn chunks(response: Response, timeouts: &Timeouts) -> Chunks {
     let body: Pin<Box<dyn Stream<Item = _> + Send>> = Box::pin(response.bytes_stream());
-    let silence = Silence::new(timeouts.first_byte);
-    Pieces { body: Some(body), silence, idle: timeouts.idle, read: 0 }
+    let idle = IdleTimer::new(timeouts.first_byte);
+    Chunks { body: Some(body), idle, idle_timeout: timeouts.idle, read: 0 }
 }
 
-impl Stream for Pieces {
+impl Stream for Chunks {
     type Item = Result<Bytes, Broken>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -65,11 +65,11 @@ impl Stream for Pieces {
         let failure = match body.as_mut().poll_next(cx) {
             Poll::Ready(Some(Ok(piece))) => {
                 this.read += piece.len();
-                this.silence.ends(this.idle);
+                this.idle.restart(this.idle_timeout);
                 if this.read <= MAX_ANSWER {
                     return Poll::Ready(Some(Ok(piece)));
                 }
-                Failure::bad_answer("the answer is larger than any honest one")
+                Failure::bad_answer("the answer exceeds the size limit")
             }
             Poll::Ready(Some(Err(error))) => Failure::of_reqwest(&error),
             Poll::Ready(None) => {
@@ -77,8 +77,8 @@ impl Stream for Pieces {
                 return Poll::Ready(None);
             }
             Poll::Pending => {
-                ready!(this.silence.poll(cx));
-                too_slow(this.silence.limit)
+                ready!(this.idle.poll(cx));
+                timed_out(this.idle.limit)
             }
         };
         this.body = None;
@@ -86,22 +86,22 @@ impl Stream for Pieces {
     }
 }
 
-/// How long nothing has come. Its timer is not set for each piece: it is set again when it goes off
-/// and something has come meanwhile.
-struct Silence {
+/// A timeout of pauses. Its timer is not reset for each chunk, but only when it fires and a chunk has
+/// come since.
+struct IdleTimer {
     limit: Duration,
     since: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
-impl Silence {
+impl IdleTimer {
     fn new(limit: Duration) -> Self {
         let since = Instant::now();
         Self { limit, since, timer: Box::pin(sleep_until(since + limit)) }
     }
 
-    /// Something has come; the next silence may be so long.
-    fn ends(&mut self, limit: Duration) {
+    /// Restarts after a chunk, with the timeout of the next pause.
+    fn restart(&mut self, limit: Duration) {
         self.since = Instant::now();
         if limit < self.limit {
             self.timer.as_mut().reset(self.since + limit);
@@ -109,7 +109,7 @@ impl Silence {
         self.limit = limit;
     }
 
-    /// Ready when the silence is too long.
+    /// Ready when the timeout has passed.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             ready!(self.timer.as_mut().poll(cx));
@@ -122,38 +122,42 @@ impl Silence {
     }
 }
 
-/// All bytes of an answer.
-pub(super) async fn whole(response: Response, timeouts: &Timeouts) -> Result<Vec<u8>, Failure> {
-    let pieces = pieces(response, timeouts);
-    let joined = pieces.try_fold(Vec::new(), |mut all, piece| async move {
+/// Reads the whole body.
+///
+/// # Errors
+/// When the connection fails, a timeout passes, or the body is too large.
+pub(super) async fn read_all(response: Response, timeouts: &Timeouts) -> Result<Vec<u8>, Failure> {
+    let chunks = chunks(response, timeouts);
+    let joined = chunks.try_fold(Vec::new(), |mut all, piece| async move {
         all.extend_from_slice(&piece);
         Ok(all)
     });
     joined.await.map_err(|Broken(failure)| failure)
 }
 
-/// The beginning of a refusal; nothing when it cannot be read, for its status says enough.
-pub(super) async fn beginning(response: Response, timeouts: &Timeouts) -> Vec<u8> {
-    let mut pieces = pieces(response, timeouts);
+/// Reads the beginning of an error response; empty if that fails, for the status says enough.
+pub(super) async fn read_error(response: Response, timeouts: &Timeouts) -> Vec<u8> {
+    let mut chunks = chunks(response, timeouts);
     let mut all = Vec::new();
-    while let Some(Ok(piece)) = pieces.next().await {
-        let room = MAX_REFUSAL - all.len();
+    while let Some(Ok(piece)) = chunks.next().await {
+        let room = MAX_ERROR_BODY - all.len();
         all.extend_from_slice(&piece[..piece.len().min(room)]);
-        if all.len() == MAX_REFUSAL {
+        if all.len() == MAX_ERROR_BODY {
             break;
         }
     }
     all
 }
 
-/// The events of an answer. Comments keep it alive; a last event that is not whole is none.
+/// The events of a streamed response. Comments count against the idle timeout; an incomplete last
+/// event is ignored.
 pub(super) fn events(response: Response, timeouts: &Timeouts) -> Events {
-    let events = SseByteStream::new(pieces(response, timeouts));
+    let events = SseByteStream::new(chunks(response, timeouts));
     Box::pin(events.map_err(|error| match error {
         sse_stream::Error::Body(inner) => match inner.downcast::<Broken>() {
             Ok(broken) => broken.0,
             Err(_) => Failure::cut_off(),
         },
-        _ => Failure::bad_answer("the stream is no event stream"),
+        _ => Failure::bad_answer("the response is not an event stream"),
     }))
 }

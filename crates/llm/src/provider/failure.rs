@@ -1,4 +1,4 @@
-//! One failed try: what kind of failure, whether trying again may help, and what to tell whom.
+//! A failed attempt: its kind, whether a retry may help, and the texts for caller and log.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,33 +7,32 @@ use serde_json::Value;
 
 use crate::error::{LlmError, LlmErrorKind};
 use crate::model::Provider;
-use crate::provider::retry_after;
 
-/// The most characters of a provider's own words that a cause repeats.
+/// The most characters of a provider's message in a cause.
 const MAX_CAUSE_CHARS: usize = 400;
 
-/// A failed try.
+/// A failed attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Failure {
     pub(crate) kind: LlmErrorKind,
-    /// Whether the same request may succeed a little later.
+    /// Whether a retry of the same request may succeed.
     pub(crate) retryable: bool,
     pub(crate) status: Option<u16>,
     pub(crate) retry_after: Option<Duration>,
-    /// The provider's own word for it, such as `unsupported_parameter`.
+    /// The provider's error code, such as `unsupported_parameter`.
     pub(crate) code: Option<String>,
     /// For the log.
     pub(crate) cause: String,
 }
 
 impl Failure {
-    /// A failure that has nothing to do with an HTTP status.
+    /// A failure without an HTTP status.
     pub(crate) fn new(kind: LlmErrorKind, cause: impl Into<String>) -> Self {
         let retryable = kind == LlmErrorKind::Unavailable;
         Self { kind, retryable, status: None, retry_after: None, code: None, cause: cause.into() }
     }
 
-    /// Nobody there, too slow, or gone in the middle: trying again may help.
+    /// Unreachable, too slow, or disconnected: a retry may help.
     pub(crate) fn unavailable(cause: impl Into<String>) -> Self {
         Self::new(LlmErrorKind::Unavailable, cause)
     }
@@ -45,22 +44,26 @@ impl Failure {
 
     /// A stream that ended before its answer did.
     pub(crate) fn cut_off() -> Self {
-        Self::unavailable("the stream ended before the answer did")
+        Self::unavailable("the stream ended before the answer was complete")
     }
 
-    /// A failure of the connection. Its text has no address, which might hold a password.
+    /// A failure of the connection. Its text does not contain the URL, which might contain a password.
     pub(crate) fn of_reqwest(error: &reqwest::Error) -> Self {
         if error.is_builder() {
-            return Self::new(LlmErrorKind::InvalidRequest, "the request cannot be sent");
+            return Self::new(
+                LlmErrorKind::InvalidRequest,
+                "the request is invalid and was not sent",
+            );
         }
         let what = if error.is_connect() {
-            "no connection"
+            "connection failed"
         } else if error.is_timeout() {
-            "no answer within the time limit"
+            "timeout"
         } else {
-            "the connection broke"
+            "connection lost"
         };
-        // The innermost source says why (refused, no such name, reset); the error itself says where.
+        // The innermost source has the reason (refused, no such host, reset); the error itself has the
+        // URL.
         let mut cause = what.to_owned();
         let mut source = std::error::Error::source(error);
         while let Some(inner) = source {
@@ -70,33 +73,33 @@ impl Failure {
         Self::unavailable(cause)
     }
 
-    /// An answer that cannot be understood.
+    /// An answer that cannot be parsed.
     pub(crate) fn bad_answer(cause: impl Into<String>) -> Self {
         Self::new(LlmErrorKind::BadAnswer, cause)
     }
 
-    /// An answer that is no success.
+    /// A response with an error status.
     pub(crate) fn of_response(
         provider: Provider,
         status: StatusCode,
         headers: &HeaderMap,
         body: &[u8],
     ) -> Self {
-        let told = Told::read(body);
-        let retry_after = retry_after::of_headers(headers, SystemTime::now()).or(told.retry_after);
-        Self { retry_after, ..classify(provider, status.as_u16(), &told) }
+        let details = ErrorDetails::parse(body);
+        let retry_after = retry::retry_after(headers, SystemTime::now()).or(details.retry_after);
+        Self { retry_after, ..classify(provider, status.as_u16(), &details) }
     }
 
-    /// An error that came inside of a success, as an event or a body: `error` is its object.
+    /// An error in the body or an event of a success: `error` is its object.
     pub(crate) fn of_error_object(provider: Provider, error: &Value) -> Self {
-        let told = Told::of_object(error);
-        let status = told.status.unwrap_or_else(|| status_of_words(&told.words));
-        Self { retry_after: told.retry_after, ..classify(provider, status, &told) }
+        let details = ErrorDetails::of_object(error);
+        let status = details.status.unwrap_or_else(|| status_of_codes(&details.codes));
+        Self { retry_after: details.retry_after, ..classify(provider, status, &details) }
     }
 
-    /// What a script plays instead of an answer.
+    /// A failure that the offline script plays.
     pub(crate) fn scripted(status: u16, retry_after: Option<Duration>) -> Self {
-        Self { retry_after, ..classify(Provider::Offline, status, &Told::default()) }
+        Self { retry_after, ..classify(Provider::Offline, status, &ErrorDetails::default()) }
     }
 
     /// The error that the caller gets.
@@ -113,38 +116,40 @@ impl Failure {
     }
 }
 
-/// What an error's body says.
+/// The details of an error's body.
 #[derive(Debug, Default)]
-struct Told {
-    /// The status that stands in the body itself.
+struct ErrorDetails {
+    /// The status in the body itself.
     status: Option<u16>,
     /// Codes and types, in lower case.
-    words: Vec<String>,
+    codes: Vec<String>,
     /// The message.
-    text: String,
+    message: String,
     retry_after: Option<Duration>,
 }
 
-impl Told {
-    fn read(body: &[u8]) -> Self {
+impl ErrorDetails {
+    fn parse(body: &[u8]) -> Self {
         match serde_json::from_slice::<Value>(body) {
             Ok(body) => Self::of_object(&body),
-            Err(_) => Self { text: String::from_utf8_lossy(body).into_owned(), ..Self::default() },
+            Err(_) => {
+                Self { message: String::from_utf8_lossy(body).into_owned(), ..Self::default() }
+            }
         }
     }
 
-    /// Reads the shapes in use: `{"error": {message, type, code, status}}`, the same as the first
+    /// Parses the shapes in use: `{"error": {message, type, code, status}}`, the same as the first
     /// item of a list, the inner object alone, and `{"error": "message"}`.
     fn of_object(body: &Value) -> Self {
         let body = body.as_array().and_then(|items| items.first()).unwrap_or(body);
         let error = body.get("error").filter(|error| !error.is_null()).unwrap_or(body);
-        let text = error
+        let message = error
             .as_str()
             .or_else(|| error.get("message").and_then(Value::as_str))
             .or_else(|| error.get("detail").and_then(Value::as_str))
             .unwrap_or_default();
         let reasons = error.get("details").and_then(Value::as_array).into_iter().flatten();
-        let words = [error.get("code"), error.get("type"), error.get("status")]
+        let codes = [error.get("code"), error.get("type"), error.get("status")]
             .into_iter()
             .chain(reasons.map(|detail| detail.get("reason")))
             .filter_map(|value| value?.as_str())
@@ -155,14 +160,14 @@ impl Told {
             error.get("code").and_then(number).or_else(|| error.get("status").and_then(number));
         Self {
             status: status.filter(|status| (400..600).contains(status)),
-            words,
-            text: text.to_owned(),
-            retry_after: retry_after::of_google_error(error),
+            codes,
+            message: message.to_owned(),
+            retry_after: google_retry_delay(error),
         }
     }
 
-    fn has_word(&self, words: &[&str]) -> bool {
-        self.words.iter().any(|word| words.contains(&word.as_str()))
+    fn has_code(&self, codes: &[&str]) -> bool {
+        self.codes.iter().any(|code| codes.contains(&code.as_str()))
     }
 
     fn says(&self, lower: &str, phrases: &[&str]) -> bool {
@@ -170,9 +175,19 @@ impl Told {
     }
 }
 
-/// The status that an error without one stands for.
-fn status_of_words(words: &[String]) -> u16 {
-    let has = |wanted: &[&str]| words.iter().any(|word| wanted.contains(&word.as_str()));
+/// The `retryDelay` of a Google error (`google.rpc.RetryInfo`), such as `"34.5s"`.
+fn google_retry_delay(error: &Value) -> Option<Duration> {
+    error
+        .get("details")?
+        .as_array()?
+        .iter()
+        .find_map(|detail| detail.get("retryDelay")?.as_str()?.strip_suffix('s'))
+        .and_then(retry::retry_after_seconds)
+}
+
+/// The status that matches the codes of an error without one.
+fn status_of_codes(codes: &[String]) -> u16 {
+    let has = |wanted: &[&str]| codes.iter().any(|code| wanted.contains(&code.as_str()));
     if has(&["overloaded_error"]) {
         529
     } else if has(&["rate_limit_error", "rate_limit_exceeded", "resource_exhausted"]) {
@@ -182,23 +197,23 @@ fn status_of_words(words: &[String]) -> u16 {
     } else if has(&["invalid_request_error", "invalid_prompt", "not_found_error"]) {
         400
     } else {
-        // An error in the middle of a success, without a word that we know, is the server's.
+        // An error in a success without a known code is the server's fault.
         500
     }
 }
 
-/// Tells the kinds of failure apart. The words and phrases are the providers' own, as their API
-/// references and their answers have them.
-fn classify(provider: Provider, status: u16, told: &Told) -> Failure {
-    let lower = told.text.to_lowercase();
-    let quota = told.has_word(&["insufficient_quota", "billing_error", "payment_required"])
+/// Classifies an error. The codes and phrases are those of the providers' API references and of real
+/// answers.
+fn classify(provider: Provider, status: u16, details: &ErrorDetails) -> Failure {
+    let lower = details.message.to_lowercase();
+    let quota = details.has_code(&["insufficient_quota", "billing_error", "payment_required"])
         || status == 402
-        || told.says(&lower, &["credit balance is too low", "insufficient credits"])
-        // Gemini says this of its limits per minute, too, and then when to come again.
-        || (told.retry_after.is_none() && told.says(&lower, &["exceeded your current quota"]));
-    let too_long = status == 413 && told.has_word(&["request_too_large"])
-        || told.has_word(&["context_length_exceeded", "context_window_exceeded"])
-        || told.says(
+        || details.says(&lower, &["credit balance is too low", "insufficient credits"])
+        // Gemini sends this for its rate limits, too, and then with a delay.
+        || (details.retry_after.is_none() && details.says(&lower, &["exceeded your current quota"]));
+    let too_long = status == 413 && details.has_code(&["request_too_large"])
+        || details.has_code(&["context_length_exceeded", "context_window_exceeded"])
+        || details.says(
             &lower,
             &[
                 "prompt is too long",
@@ -212,12 +227,12 @@ fn classify(provider: Provider, status: u16, told: &Told) -> Failure {
                 "reduce the length of the messages",
             ],
         );
-    let filtered = told.has_word(&[
+    let filtered = details.has_code(&[
         "content_filter",
         "content_policy_violation",
         "responsibleaipolicyviolation",
         "safety",
-    ]) || told.says(
+    ]) || details.says(
         &lower,
         &[
             "content management policy",
@@ -229,8 +244,8 @@ fn classify(provider: Provider, status: u16, told: &Told) -> Failure {
         ],
     );
     let bad_key = matches!(status, 401 | 403)
-        || told.has_word(&["api_key_invalid", "invalid_api_key"])
-        || told.says(&lower, &["incorrect api key", "api key not valid"]);
+        || details.has_code(&["api_key_invalid", "invalid_api_key"])
+        || details.says(&lower, &["incorrect api key", "api key not valid"]);
 
     let (kind, retryable) = match status {
         400 | 402 | 403 | 413 | 422 | 429 if quota => (LlmErrorKind::QuotaExhausted, false),
@@ -243,8 +258,8 @@ fn classify(provider: Provider, status: u16, told: &Told) -> Failure {
         501 | 505..=599 => (LlmErrorKind::Unavailable, false),
         _ => (LlmErrorKind::InvalidRequest, false),
     };
-    let code = told.words.first().filter(|word| is_code(word)).cloned();
-    let text: String = told.text.chars().take(MAX_CAUSE_CHARS).collect();
+    let code = details.codes.first().filter(|word| is_code(word)).cloned();
+    let text: String = details.message.chars().take(MAX_CAUSE_CHARS).collect();
     let cause = match (&code, text.trim()) {
         (Some(code), "") => format!("HTTP {status} ({code})"),
         (Some(code), text) => format!("HTTP {status} ({code}): {text}"),
@@ -254,22 +269,22 @@ fn classify(provider: Provider, status: u16, told: &Told) -> Failure {
     Failure { kind, retryable, status: Some(status), retry_after: None, code, cause }
 }
 
-/// Whether a provider's word is a code and not a text that might repeat something secret.
+/// Whether a text is a code, and not a message that might contain something secret.
 fn is_code(word: &str) -> bool {
     word.len() <= 64 && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'.')
 }
 
-/// The sentence for the caller.
+/// The message for the caller.
 fn sentence(failure: &Failure, provider: Provider) -> String {
     let code = failure.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
     match &failure.kind {
         LlmErrorKind::NotConfigured { variable } => {
-            format!("No key for {provider} is set. Set {variable}.")
+            format!("No API key for {provider} is set. Set {variable}.")
         }
         LlmErrorKind::Auth { variable: Some(variable) } => {
-            format!("{provider} refuses the key. Check {variable}.")
+            format!("{provider} rejected the API key. Check {variable}.")
         }
-        LlmErrorKind::Auth { variable: None } => format!("{provider} refuses access."),
+        LlmErrorKind::Auth { variable: None } => format!("{provider} denied access."),
         LlmErrorKind::Unavailable => {
             format!("{provider} is overloaded or cannot be reached. Try again later.")
         }
@@ -277,17 +292,17 @@ fn sentence(failure: &Failure, provider: Provider) -> String {
             format!("The account at {provider} has used up its quota or credit{code}.")
         }
         LlmErrorKind::InvalidRequest => match failure.status {
-            Some(status) => format!("{provider} refuses the request: HTTP {status}{code}."),
-            None => format!("The request cannot be answered by {provider}: {}.", failure.cause),
+            Some(status) => format!("{provider} rejected the request: HTTP {status}{code}."),
+            None => format!("{provider} cannot handle the request: {}.", failure.cause),
         },
         LlmErrorKind::ContextTooLong => {
-            "The conversation is longer than the model can read.".to_owned()
+            "The conversation exceeds the model's context window.".to_owned()
         }
         LlmErrorKind::ContentFiltered => {
-            format!("{provider}'s content filter refuses the request{code}.")
+            format!("{provider}'s content filter blocked the request{code}.")
         }
         LlmErrorKind::BadAnswer => {
-            format!("{provider} gave an answer that is incomplete or cannot be understood.")
+            format!("{provider} returned an answer that is incomplete or cannot be parsed.")
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Answers of providers from bytes that nobody vouches for.
+//! Parsing responses of providers from arbitrary bytes.
 
 use bytes::Bytes;
 use futures::stream;
@@ -13,7 +13,7 @@ fn targets(provider: Provider) -> Vec<Target> {
     apis.into_iter().filter_map(|api| Target::new(provider, &endpoint, api).ok()?).collect()
 }
 
-/// Reads pieces as a stream: what is told as text is what the answer holds in the end.
+/// Reads pieces as a stream: the streamed text must equal the text of the final answer.
 pub(crate) async fn read_stream(provider: Provider, pieces: &[&[u8]]) {
     for target in targets(provider) {
         let pieces: Vec<_> = pieces
@@ -28,12 +28,12 @@ pub(crate) async fn read_stream(provider: Provider, pieces: &[&[u8]]) {
             reader: target.reader(),
             target,
         };
-        let mut told = String::new();
+        let mut streamed = String::new();
         loop {
             match live.next().await {
-                Ok(Piece::Text(text)) => told += &text,
+                Ok(Piece::Text(text)) => streamed += &text,
                 Ok(Piece::Done(answer)) => {
-                    assert_eq!(answer.message.text, told);
+                    assert_eq!(answer.message.text, streamed);
                     assert!(answer.message.tool_calls.iter().all(|call| !call.id.is_empty()));
                     break;
                 }
@@ -46,11 +46,11 @@ pub(crate) async fn read_stream(provider: Provider, pieces: &[&[u8]]) {
     }
 }
 
-/// Reads bytes as an answer that came as a whole.
+/// Reads bytes as a complete response.
 pub(crate) fn read_whole(provider: Provider, bytes: &[u8]) {
     for target in targets(provider) {
         if let Ok(json) = read_json(bytes)
-            && let Ok(answer) = target.whole(&json)
+            && let Ok(answer) = target.parse(&json)
         {
             assert!(answer.message.tool_calls.iter().all(|call| !call.id.is_empty()));
         }

@@ -1,5 +1,5 @@
-//! What a model has turned out not to take. A refusal that names one of these is answered by asking
-//! again without it, and that is remembered for as long as the process lives.
+//! Parameters that a model has rejected. The request is repeated without them, and that is remembered
+//! for the life of the process.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -9,22 +9,22 @@ use crate::model::ModelRef;
 use crate::provider::Failure;
 use crate::request::LlmRequest;
 
-/// How many models are remembered; callers may name any.
+/// The most models that are remembered: callers may name any model.
 const MAX_MODELS: usize = 1_000;
 
-/// The ways in which a request is changed for a model.
+/// How requests to a model are changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Quirks {
-    /// It takes no temperature, as reasoning models do.
+    /// It rejects a temperature, as reasoning models do.
     pub(super) no_temperature: bool,
-    /// It wants `max_completion_tokens` instead of `max_tokens`.
+    /// It requires `max_completion_tokens` instead of `max_tokens`.
     pub(super) completion_limit: bool,
-    /// It refuses some word of the tools' schemas.
+    /// It rejects some keyword in the tools' schemas.
     pub(super) plain_schemas: bool,
 }
 
 impl Quirks {
-    /// What a refusal adds to them; `None` when it is about something else.
+    /// The quirks after a rejected request; `None` when it was rejected for another reason.
     fn after(self, request: &LlmRequest, failure: &Failure) -> Option<Self> {
         if failure.kind != LlmErrorKind::InvalidRequest
             || !matches!(failure.status, Some(400 | 422))
@@ -49,17 +49,17 @@ impl Quirks {
     }
 }
 
-/// What is known of all models.
+/// The quirks learned so far, by model.
 #[derive(Debug, Default)]
-pub(super) struct Known(Mutex<HashMap<ModelRef, Quirks>>);
+pub(super) struct LearnedQuirks(Mutex<HashMap<ModelRef, Quirks>>);
 
-impl Known {
+impl LearnedQuirks {
     pub(super) fn of(&self, model: &ModelRef) -> Quirks {
         let known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         known.get(model).copied().unwrap_or_default()
     }
 
-    /// Whether a refusal has taught something, so that asking again makes sense.
+    /// Learns from a rejected request; `true` when it should be repeated.
     pub(super) fn learn(&self, model: &ModelRef, request: &LlmRequest, failure: &Failure) -> bool {
         let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let now = known.get(model).copied().unwrap_or_default();
@@ -70,7 +70,7 @@ impl Known {
                 provider = model.provider.as_str(),
                 model = model.name,
                 cause = failure.cause,
-                "the model refused a part of the request; it is asked without from now on"
+                "model rejected a request parameter; omitting it from now on"
             );
             return true;
         }

@@ -1,4 +1,4 @@
-//! Where a provider is, how it is spoken to, and with which key.
+//! A provider's server, protocol and API key.
 
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
@@ -16,10 +16,10 @@ use crate::provider::{Answer, Failure, anthropic, chat, gemini, responses, sends
 use crate::request::LlmRequest;
 use crate::settings::{Endpoint, LlmConfigError, OpenAiApi};
 
-/// The edition of Anthropic's protocol that is spoken.
+/// The version of Anthropic's protocol.
 const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 
-/// How a server is spoken to.
+/// The protocol of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
     Chat,
@@ -29,7 +29,7 @@ enum Protocol {
 }
 
 impl Protocol {
-    /// Tells the forms of what is written for it apart.
+    /// The name that distinguishes serialised tools.
     fn name(self) -> &'static str {
         match self {
             Self::Chat => "chat",
@@ -39,7 +39,7 @@ impl Protocol {
         }
     }
 
-    /// What is asked for under a server's address.
+    /// The path below the server's address.
     fn path(self) -> &'static str {
         match self {
             Self::Chat => "chat/completions",
@@ -55,17 +55,20 @@ impl Protocol {
 pub(super) struct Target {
     provider: Provider,
     protocol: Protocol,
-    /// Where all requests go; with Gemini what the model's path is put behind.
+    /// The URL of all requests; with Gemini the base of the model's path.
     url: Url,
     key: Option<SecretString>,
-    /// The key as a header, where there is one, and what else the protocol wants.
+    /// The key, if any, and other headers of the protocol.
     headers: HeaderMap,
-    /// Whether the server is the provider's own, which always wants a key.
+    /// Whether the server is the provider's own, which always requires a key.
     is_own_server: bool,
 }
 
 impl Target {
-    /// Checks a provider's settings; `None` for the one that has no server.
+    /// Checks a provider's settings; `None` for the offline provider, which has no server.
+    ///
+    /// # Errors
+    /// When the address or the key is invalid.
     pub(super) fn new(
         provider: Provider,
         endpoint: &Endpoint,
@@ -85,13 +88,13 @@ impl Target {
             Some(text) => {
                 let url = parse(text)?;
                 if !matches!(url.scheme(), "http" | "https") {
-                    return Err(refuse("it begins with neither http:// nor https://"));
+                    return Err(refuse("it does not begin with http:// or https://"));
                 }
                 if url.query().is_some() || url.fragment().is_some() {
                     return Err(refuse("it has a query or a fragment"));
                 }
                 let text = text.trim_end_matches('/');
-                // Some write the version although the SDKs add it.
+                // Some addresses contain the version, although the SDKs add it.
                 let version = if text.ends_with(version.trim_matches('/')) { "/" } else { version };
                 format!("{text}{version}")
             }
@@ -102,17 +105,17 @@ impl Target {
         Ok(Some(Self { provider, protocol, url, key, headers, is_own_server }))
     }
 
-    /// The variable that must be set before the provider can be asked.
+    /// The variable that must be set before the provider can be called.
     pub(super) fn missing_key(&self) -> Option<&'static str> {
         let needed = self.is_own_server && self.key.is_none();
         self.provider.key_variable().filter(|_| needed)
     }
 
-    /// Where a request goes.
+    /// The URL of a request.
     pub(super) fn url(&self, model: &str, stream: bool) -> Url {
         let mut url = self.url.clone();
         if self.protocol == Protocol::Gemini {
-            // The model stands in the path.
+            // The model is part of the path.
             let path = gemini::path(model, stream);
             let (path, query) = match path.split_once('?') {
                 Some((path, query)) => (path, Some(query)),
@@ -124,12 +127,12 @@ impl Target {
         url
     }
 
-    /// The key and what else each request carries.
+    /// The headers of each request, including the key.
     pub(super) fn headers(&self) -> HeaderMap {
         self.headers.clone()
     }
 
-    /// A request's body as JSON.
+    /// The body of a request as JSON.
     pub(super) fn body(
         &self,
         model: &ModelRef,
@@ -138,16 +141,17 @@ impl Target {
         stream: bool,
     ) -> String {
         let mut body = self.without_tools(model, request, quirks, stream).to_string();
-        // The tools are the larger part of most requests, and the same each time.
+        // The tools are the larger part of most requests, and serialised only once.
         if sends_tools(request) && body.pop() == Some('}') {
             let plain = quirks.plain_schemas;
-            let tools =
-                request.tools.written((self.protocol.name(), plain), |tools| match self.protocol {
-                    Protocol::Chat => chat::tools(tools, plain),
-                    Protocol::Responses => responses::tools(tools, plain),
-                    Protocol::Anthropic => anthropic::tools(tools, plain),
-                    Protocol::Gemini => gemini::tools(tools),
-                });
+            let tools = request.tools.serialized((self.protocol.name(), plain), |tools| match self
+                .protocol
+            {
+                Protocol::Chat => chat::tools(tools, plain),
+                Protocol::Responses => responses::tools(tools, plain),
+                Protocol::Anthropic => anthropic::tools(tools, plain),
+                Protocol::Gemini => gemini::tools(tools),
+            });
             body.push_str(",\"tools\":");
             body.push_str(&tools);
             body.push('}');
@@ -170,17 +174,20 @@ impl Target {
         }
     }
 
-    /// Reads a whole answer.
-    pub(super) fn whole(&self, body: &Value) -> Result<Answer, Failure> {
+    /// Parses a complete response.
+    ///
+    /// # Errors
+    /// When it is an error or not an answer.
+    pub(super) fn parse(&self, body: &Value) -> Result<Answer, Failure> {
         match self.protocol {
-            Protocol::Chat => chat::whole(self.provider, body),
-            Protocol::Responses => responses::whole(self.provider, body),
-            Protocol::Anthropic => anthropic::whole(self.provider, body),
-            Protocol::Gemini => gemini::whole(self.provider, body),
+            Protocol::Chat => chat::parse(self.provider, body),
+            Protocol::Responses => responses::parse(self.provider, body),
+            Protocol::Anthropic => anthropic::parse(self.provider, body),
+            Protocol::Gemini => gemini::parse(self.provider, body),
         }
     }
 
-    /// What reads a streamed answer.
+    /// A reader for a streamed response.
     pub(super) fn reader(&self) -> Box<dyn Reader> {
         match self.protocol {
             Protocol::Chat => Box::new(ChatReader::new(self.provider)),
@@ -190,7 +197,7 @@ impl Target {
         }
     }
 
-    /// Takes the key out of what a failure says: some servers repeat it.
+    /// Removes the API key from the cause of a failure: some servers repeat it.
     pub(super) fn scrub(&self, mut failure: Failure) -> Failure {
         if let Some(key) = &self.key
             && !key.expose_secret().is_empty()
@@ -201,7 +208,7 @@ impl Target {
     }
 }
 
-/// What each request carries; `None` when the key cannot stand in a header.
+/// The headers of each request; `None` when the key is not a valid header value.
 fn headers(protocol: Protocol, key: Option<&SecretString>) -> Option<HeaderMap> {
     let mut headers = HeaderMap::new();
     if protocol == Protocol::Anthropic {
@@ -221,8 +228,8 @@ fn headers(protocol: Protocol, key: Option<&SecretString>) -> Option<HeaderMap> 
     Some(headers)
 }
 
-/// The protocol, the provider's own server, and what the official SDKs put between that and the
-/// path (for those of OpenAI's kind the address already ends in it).
+/// The protocol, the provider's own server, and what the official SDKs insert between that and the
+/// path (OpenAI-style addresses already end in it).
 fn wire(
     provider: Provider,
     openai_api: OpenAiApi,
@@ -240,7 +247,7 @@ fn wire(
         Provider::Groq => (Protocol::Chat, "https://api.groq.com/openai/v1", "/"),
         Provider::Mistral => (Protocol::Chat, "https://api.mistral.ai/v1", "/"),
         Provider::OpenRouter => (Protocol::Chat, "https://openrouter.ai/api/v1", "/"),
-        // Ollama speaks OpenAI's protocol under /v1, with tools and usage.
+        // Ollama has an OpenAI-compatible API under /v1, with tools and usage.
         Provider::Ollama => (Protocol::Chat, "http://localhost:11434/v1", "/"),
         Provider::Offline => return None,
     })

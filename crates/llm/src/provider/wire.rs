@@ -1,5 +1,4 @@
-//! What the protocols have in common: an answer that is put together piece by piece, and the small
-//! readings that JSON of strangers needs.
+//! What the protocols have in common: assembling a streamed answer, and lenient access to JSON.
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -9,47 +8,47 @@ use crate::event::{FinishReason, Usage};
 use crate::provider::{Answer, Failure};
 use crate::request::{AssistantMessage, ToolCall};
 
-/// A streamed answer on its way in.
+/// Reads the events of a streamed answer.
 pub(super) trait Reader: Send {
-    /// Takes an event.
-    fn event(&mut self, event: &Value) -> Result<Told, Failure>;
+    /// Reads an event.
+    fn event(&mut self, event: &Value) -> Result<Delta, Failure>;
 
-    /// Takes an event that brings nothing but words, which most do, without taking it apart in full;
-    /// `None` for every other one, which [`Self::event`] then reads.
-    fn words(&mut self, _event: &str) -> Option<Told> {
+    /// Reads an event that contains only text, as most do, without parsing it in full; `None` for any
+    /// other event, which [`Self::event`] then reads.
+    fn text_delta(&mut self, _event: &str) -> Option<Delta> {
         None
     }
 
-    /// Takes the `[DONE]` of OpenAI's older protocol. The others know none.
-    fn done_mark(&mut self) -> Told {
-        Told::Nothing
+    /// Reads the `[DONE]` of Chat Completions. The other protocols have none.
+    fn done(&mut self) -> Delta {
+        Delta::Nothing
     }
 
-    /// The stream has ended: whether the answer had ended, too.
-    fn is_whole(&self) -> bool;
+    /// Whether the answer was complete when the stream ended.
+    fn is_complete(&self) -> bool;
 
-    /// The answer, once it has ended.
+    /// The answer, once it is complete.
     fn answer(&mut self) -> Answer;
 }
 
-/// What an event brought.
+/// What an event added to the answer.
 #[derive(Debug, PartialEq)]
-pub(super) enum Told {
-    /// Nothing that anybody sees.
+pub(super) enum Delta {
+    /// Nothing visible.
     Nothing,
     /// More text; never empty.
     Text(String),
-    /// The end: whatever comes now is no part of the answer.
+    /// The end: what follows is not part of the answer.
     End,
 }
 
-impl Told {
+impl Delta {
     pub(super) fn text(text: String) -> Self {
         if text.is_empty() { Self::Nothing } else { Self::Text(text) }
     }
 }
 
-/// An answer in the making.
+/// An answer that is being assembled.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Assembly {
     pub(super) text: String,
@@ -58,10 +57,10 @@ pub(super) struct Assembly {
     pub(super) finish: Option<FinishReason>,
 }
 
-/// A tool call whose arguments are still coming in.
+/// A tool call whose arguments are still streaming in.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PartialCall {
-    /// The provider's number of it within the answer.
+    /// Its index within the answer.
     pub(super) index: u64,
     pub(super) id: String,
     pub(super) name: String,
@@ -82,7 +81,7 @@ impl Assembly {
     }
 }
 
-/// An answer, with the reason that fits its content.
+/// An answer, with a finish reason that matches its content.
 pub(super) fn answer(
     text: String,
     tool_calls: Vec<ToolCall>,
@@ -91,7 +90,7 @@ pub(super) fn answer(
 ) -> Answer {
     usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
     let finish_reason = match finish.unwrap_or_default() {
-        // Gemini and some compatible servers say `stop` although they want tools called.
+        // Gemini and some compatible servers send `stop` for tool calls.
         FinishReason::Stop | FinishReason::Other if !tool_calls.is_empty() => {
             FinishReason::ToolCalls
         }
@@ -100,8 +99,8 @@ pub(super) fn answer(
     Answer { message: AssistantMessage { text, tool_calls }, finish_reason, usage }
 }
 
-/// Arguments as the model wrote them: JSON, or the text itself where it is none, so that the model
-/// can be told what is wrong with it.
+/// Arguments as the model wrote them: JSON, or else the text itself, so that the model can be told
+/// what is wrong with it.
 pub(super) fn arguments(text: &str) -> Value {
     if text.trim().is_empty() {
         return Value::Object(Map::new());
@@ -109,7 +108,7 @@ pub(super) fn arguments(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
-/// Arguments that a server gives as text, as JSON, or not at all.
+/// Arguments that a server sends as text, as JSON, or not at all.
 pub(super) fn arguments_of(value: Option<&Value>) -> Value {
     match value {
         None | Some(Value::Null) => Value::Object(Map::new()),
@@ -118,8 +117,8 @@ pub(super) fn arguments_of(value: Option<&Value>) -> Value {
     }
 }
 
-/// Arguments as they go back: providers want an object; what the model wrote instead of one is told
-/// in the tool's result.
+/// Arguments as they are sent back: providers require an object. What the model wrote instead is
+/// reported in the tool's result.
 pub(super) fn object(arguments: &Value) -> Value {
     match arguments {
         object @ Value::Object(_) => object.clone(),
@@ -127,17 +126,17 @@ pub(super) fn object(arguments: &Value) -> Value {
     }
 }
 
-/// The provider's id of a call, or a fresh one where it gives none.
+/// The provider's id of a call, or a generated one if it sends none.
 pub(super) fn call_id(given: &str) -> String {
     if given.is_empty() {
-        // Unlike enough: ids only have to differ within one conversation.
+        // Random enough: ids only have to differ within one conversation.
         return format!("call_{:016x}", RandomState::new().hash_one(given));
     }
     given.to_owned()
 }
 
-/// The value at a path of names and numbers, such as `/choices/0/message`. (A JSON pointer without
-/// escapes, which our paths have none of, and so without the copies that they cost.)
+/// The value at a path of names and indices, such as `/choices/0/message`. (A JSON pointer without
+/// escapes, and so without the allocations that they cost.)
 pub(super) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('/').skip(1).try_fold(value, |value, name| match value {
         Value::Object(fields) => fields.get(name),
@@ -146,28 +145,28 @@ pub(super) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     })
 }
 
-/// A text, or nothing.
+/// A string, or an empty one.
 pub(super) fn str_at<'a>(value: &'a Value, path: &str) -> &'a str {
     at(value, path).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// A count, or zero; some servers write `12.0`.
+/// A count, or zero; some servers send `12.0`.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a cast from f64 saturates, and nobody counts that far"
+    reason = "a cast from f64 saturates, and counts are smaller"
 )]
 pub(super) fn count_at(value: &Value, path: &str) -> u64 {
     let found = at(value, path);
     found.and_then(|n| n.as_u64().or_else(|| n.as_f64().map(|n| n as u64))).unwrap_or_default()
 }
 
-/// The items of a list, none where there is no list.
+/// The items of a list; none if it is not a list.
 pub(super) fn items<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
     at(value, path).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// The error that stands inside of a success.
+/// The error in the body of a success.
 pub(super) fn error_in(value: &Value) -> Option<&Value> {
     let value = value.as_array().and_then(|list| list.first()).unwrap_or(value);
     value.get("error").filter(|error| !error.is_null()).map(|_| value)

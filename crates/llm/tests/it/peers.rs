@@ -12,6 +12,7 @@ use llm::event::FinishReason;
 use llm::model::{ModelRef, Provider};
 use llm::request::Message;
 use llm::{CallContext, Endpoint, LlmClient, LlmErrorKind, LlmSettings, OpenAiApi, RetrySettings};
+use test_support::skip;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -19,13 +20,6 @@ use crate::server::{drain, request, weather};
 
 /// How long a peer may take to start, on a busy machine.
 const START: Duration = Duration::from_secs(120);
-
-/// Says why a test does not run; where everything must run, it fails.
-fn skip(what: &str) {
-    let must = std::env::var_os("WOMBAT_TEST_ALL").is_some_and(|value| value == "1");
-    assert!(!must, "{what}");
-    eprintln!("SKIPPED: {what}");
-}
 
 /// A running peer; it ends with the value.
 struct Peer {

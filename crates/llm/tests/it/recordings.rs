@@ -84,5 +84,5 @@ fn folders_that_cannot_be_used_are_named() {
     };
     assert!(of(None, Some("/nowhere/x")).starts_with("LLM_REPLAY_DIR: /nowhere/x cannot be read"));
     assert!(of(Some("/proc/x"), None).starts_with("LLM_RECORD_DIR: /proc/x cannot be written"));
-    assert!(of(Some("/tmp"), Some("/tmp")).contains("leave one out"));
+    assert!(of(Some("/tmp"), Some("/tmp")).contains("set only one of them"));
 }

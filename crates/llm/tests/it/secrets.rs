@@ -108,8 +108,8 @@ async fn no_key_shows_in_errors_logs_or_recordings() {
     }
     assert_eq!(files, 1);
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(log.contains("it is asked again after a wait"), "{log}");
+    assert!(log.contains("retrying after a delay"), "{log}");
     assert!(!log.contains(CANARY), "{log}");
-    // A price that is not known is said once.
+    // A missing price is logged once.
     assert_eq!(log.matches("no price is known").count(), 1, "{log}");
 }

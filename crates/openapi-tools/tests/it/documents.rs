@@ -34,7 +34,8 @@ fn five_hundred_operations_become_five_hundred_tools_and_bad_ones_are_told_one_b
     assert_eq!(import.operations.len(), 450);
     assert_eq!(import.problems.len(), 50);
     let told: Vec<String> = import.problems.iter().take(5).map(ToString::to_string).collect();
-    let words = ["points nowhere", "no list", "X-Tenant", "image/png", "properties is no object"];
+    let words =
+        ["points nowhere", "not a list", "X-Tenant", "image/png", "properties is not an object"];
     for (n, (told, word)) in told.iter().zip(words).enumerate() {
         let operation = format!("POST /things/{}", n * 10);
         assert!(told.starts_with(&operation) && told.contains(word), "{told}");

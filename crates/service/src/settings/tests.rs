@@ -31,6 +31,26 @@ fn the_later_layer_wins() {
 }
 
 #[test]
+fn each_value_keeps_its_origin_and_other_variables_change_none() {
+    let layers = in_dir(
+        &[(
+            "wombat.toml",
+            "wombat_port = 1\nwombat_retry_jitter = 0.5\nwombat_include_time_context = true",
+        )],
+        &[("WOMBAT_PORT.x", "2"), ("WOMBAT_PORT[9999999999]", "3"), ("OTHER", "4")],
+    );
+    let mut reader = Reader::new(&layers);
+    assert_eq!(reader.number("WOMBAT_PORT", 8081_u16, 0..=65535), 1);
+    assert!((reader.number("WOMBAT_RETRY_JITTER", 0.1_f64, 0.0..=1.0) - 0.5).abs() < f64::EPSILON);
+    assert!(reader.flag("WOMBAT_INCLUDE_TIME_CONTEXT", false));
+    assert_eq!(reader.text("AGENT_ROLE", "x"), "x");
+    let effective = reader.finish().unwrap().0;
+    let origins: Vec<_> = effective.iter().map(|setting| setting.origin.to_string()).collect();
+    assert!(origins[..3].iter().all(|origin| origin.ends_with("wombat.toml")), "{origins:?}");
+    assert_eq!(origins[3], "default");
+}
+
+#[test]
 fn every_problem_is_told_at_once() {
     let layers = in_dir(
         &[("wombat.toml", "wombat_prot = 1")],
@@ -72,7 +92,7 @@ fn a_secret_is_never_shown() {
 fn a_broken_file_is_a_problem_and_not_a_crash() {
     let layers = in_dir(&[("wombat.toml", "= oops"), (".env", "A='unclosed")], &[]);
     let error = Reader::new(&layers).finish().unwrap_err().to_string();
-    assert!(error.contains("wombat.toml: is no TOML at line 1"), "{error}");
+    assert!(error.contains("wombat.toml: is not valid TOML at line 1"), "{error}");
     assert!(error.contains(".env: a line is not of the form"), "{error}");
     assert!(!error.contains("unclosed"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! What the backend's records say in the end.
+//! Checks the backend's records at the end.
 
 use futures::StreamExt as _;
 use serde_json::Value;
@@ -7,10 +7,10 @@ use tokio::time::{Duration, Instant, sleep};
 use super::{AT_ONCE, Plan, jobs, person};
 use crate::program::ProgramError;
 
-/// Between two looks at what is delivered.
+/// Interval between two checks of what is delivered.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Waits until every notification of every session is delivered. The backend may be away meanwhile.
+/// Waits until every notification of every session is delivered. The backend may be down meanwhile.
 pub(super) async fn all_delivered(
     backend_url: &str,
     sessions: usize,
@@ -38,7 +38,8 @@ async fn is_delivered(backend_url: &str, session: usize) -> bool {
     }
 }
 
-/// Checks that each notification has one reply, in order, and that none was given up; counts them.
+/// Checks that each notification has one reply, in order, and that there is no dead letter; counts
+/// the replies.
 pub(super) async fn replies(
     backend_url: &str,
     plan: &Plan,
@@ -73,7 +74,7 @@ pub(super) async fn replies(
     Ok(sum)
 }
 
-/// All items of a list, page by page.
+/// All items of a list, from all pages.
 async fn all(backend_url: &str, session: usize, path: &str) -> Result<Vec<Value>, ProgramError> {
     let person = person(backend_url, session);
     let mut items = Vec::new();

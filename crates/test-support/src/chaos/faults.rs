@@ -1,4 +1,4 @@
-//! Stands between the dispatchers and all others, and lets calls fail.
+//! A proxy between the dispatchers and the other programs that makes calls fail.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -32,12 +32,12 @@ pub(super) struct Faults {
     failed_acknowledgements: AtomicUsize,
 }
 
-/// When a call fails.
+/// At which point a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     /// Before it is made.
     Lost,
-    /// After it was made: the answer is lost.
+    /// After it was made: the response is lost.
     Unheard,
 }
 
@@ -74,7 +74,7 @@ impl Faults {
         report.failed_acknowledgements = self.failed_acknowledgements.load(Ordering::Relaxed);
     }
 
-    /// Whether this call fails: the same for the same seed, whatever else goes on.
+    /// Whether this call fails; depends on the seed and the call only.
     fn fault(&self, what: &str) -> Option<Fault> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let nth = made.entry(what.to_owned()).or_default();

@@ -1,4 +1,4 @@
-//! One pass over the folder: files in, a snapshot out.
+//! Loading the folder into a snapshot, in one pass.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,19 +7,20 @@ use std::sync::{Arc, Mutex};
 use chrono::{Days, NaiveDate, Utc};
 use sha2::{Digest, Sha256};
 
-use super::{BOOT_MARKER, FILES, SkillsMode, WorkspaceOptions};
 use crate::agent_config::{AgentConfig, by_role};
 use crate::loader::{Folder, Read, read_regular, truncate};
 use crate::mcp_config::McpConfig;
-use crate::prompt::{PromptCache, hex};
+use crate::prompt::{FILES, PromptCache, hex};
 use crate::session::Role;
 use crate::skills::{self, GateContext, Skill, SkillReport};
 use crate::snapshot::{Doc, Problem, SkillEndpoint, Snapshot, WorkspaceStatus};
+use crate::workspace::options::{BOOT_MARKER, SkillsMode, WorkspaceOptions};
 
-/// Characters of all skills together up to which `auto` puts their text into the prompt.
+/// The most characters of all skills together that `auto` puts inline.
 const INLINE_SKILLS: usize = 8_000;
 
-/// Memory logs this many days around today are read: every zone's yesterday and today.
+/// Memory logs of this many days around today are read, which covers yesterday and today of every
+/// time zone.
 const LOG_DAYS: u64 = 2;
 
 pub(super) fn load(options: &WorkspaceOptions, before: Option<&Snapshot>) -> Snapshot {
@@ -87,7 +88,7 @@ impl Pass<'_> {
         }
     }
 
-    /// A file for the prompt; one that cannot be used keeps what it was before.
+    /// Loads a file of the prompt; an unusable one keeps its previous content.
     fn doc(&mut self, folder: &Folder, name: &str, kept: Option<&Doc>) -> Option<Doc> {
         match folder.read(name) {
             Read::Missing => None,
@@ -147,7 +148,7 @@ impl Pass<'_> {
         let found = match &self.options.agent_config {
             Some(path) => match read_regular(path) {
                 Read::Missing => {
-                    Read::Bad("WOMBAT_AGENT_CONFIG names a file that is not there".into())
+                    Read::Bad("WOMBAT_AGENT_CONFIG names a file that does not exist".into())
                 }
                 read => read,
             },
@@ -192,7 +193,7 @@ impl Pass<'_> {
             Read::Text(text) => match McpConfig::parse(&text, self.options.env.as_ref()) {
                 Ok(config) => {
                     self.count(name, &text);
-                    // What is the same stays the same object, so that servers go on.
+                    // An unchanged configuration stays the same object, so that its servers keep running.
                     if *kept == config { kept } else { Arc::new(config) }
                 }
                 Err(error) => {
@@ -221,7 +222,10 @@ impl Pass<'_> {
                                 self.count(&format!("{location}/{file}"), text);
                             }
                             if loaded.iter().any(|other| other.name == skill.name) {
-                                Some((None, format!("another skill is named {:?} too", skill.name)))
+                                Some((
+                                    None,
+                                    format!("another skill has the name {:?}, too", skill.name),
+                                ))
                             } else {
                                 reports.push(report(&skill));
                                 loaded.push(skill);

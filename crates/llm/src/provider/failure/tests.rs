@@ -154,9 +154,19 @@ fn the_caller_is_told_a_code_but_not_the_providers_text() {
     let failure =
         Failure::of_response(Provider::OpenAi, StatusCode::BAD_REQUEST, &HeaderMap::new(), body);
     let error = failure.into_error(Provider::OpenAi);
-    assert_eq!(error.message, "openai refuses the request: HTTP 400 (unsupported_parameter).");
+    assert_eq!(error.message, "openai rejected the request: HTTP 400 (unsupported_parameter).");
     let body = br#"{"error":{"message":"m","code":"sk-canary-1"}}"#;
     let failure =
         Failure::of_response(Provider::OpenAi, StatusCode::BAD_REQUEST, &HeaderMap::new(), body);
     assert_eq!(failure.code, None);
+}
+
+#[test]
+fn google_sends_its_retry_delay_in_the_body() {
+    let error = serde_json::json!({ "details": [
+        { "@type": "type.googleapis.com/google.rpc.Help" },
+        { "@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.5s" },
+    ]});
+    assert_eq!(google_retry_delay(&error), Some(Duration::from_millis(34_500)));
+    assert_eq!(google_retry_delay(&serde_json::json!({ "details": [] })), None);
 }

@@ -1,0 +1,30 @@
+//! The state that all requests share.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::login::Login;
+use crate::metrics::Metrics;
+use crate::store::Store;
+
+/// The state that all requests share. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The database.
+    pub store: Store,
+    /// Cancelled at shutdown, which ends the event streams.
+    pub(crate) shutdown: CancellationToken,
+    /// Limits how many event streams are open.
+    pub(crate) listeners: Arc<Semaphore>,
+    /// Metrics for Prometheus.
+    pub(crate) metrics: Arc<Metrics>,
+    /// The login of the page.
+    pub(crate) login: Arc<Login>,
+    /// The token in the page's forms that a foreign page cannot know (CSRF).
+    pub(crate) form_token: Arc<str>,
+}

@@ -1,0 +1,109 @@
+//! What a person does on the page: writes, decides, requeues, cancels.
+
+use std::collections::HashMap;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use mc_client::tool_requests::{Decision, ToolRequestStatus};
+use mc_client::types::{ActorType, CreateMessage, CreateTask};
+use serde_json::json;
+
+use super::forms::own_form;
+use super::markup;
+use crate::app::App;
+use crate::auth::is_user_id;
+use crate::error::ApiError;
+use crate::mentions::{is_role, mentioned_roles};
+use crate::store::{Scope, messages, tasks};
+
+/// How much of a message becomes the title of its task.
+const TITLE_CHARS: usize = 80;
+
+/// The most characters of a note.
+const MAX_NOTE: usize = 2_000;
+
+/// A form about one of a user's objects.
+struct Action {
+    user: String,
+    id: String,
+    form: HashMap<String, String>,
+}
+
+async fn action(app: &App, request: Request) -> Result<Action, ApiError> {
+    let form = own_form(app, request).await?;
+    let field = |name: &str| form.get(name).map(|text| text.trim()).unwrap_or_default().to_owned();
+    let (user, id) = (field("user"), field("id"));
+    if !is_user_id(&user) {
+        return Err(ApiError::field("user", "must not be empty and must hold no colon"));
+    }
+    Ok(Action { user, id, form })
+}
+
+/// A person approves a tool call, or denies it.
+pub(super) async fn decide(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+    let Action { user, id, form } = action(&app, request).await?;
+    let status = match form.get("decision").map(String::as_str) {
+        Some("approved") => ToolRequestStatus::Approved,
+        Some("denied") => ToolRequestStatus::Denied,
+        Some(_) | None => return Err(ApiError::field("decision", "must be approved or denied")),
+    };
+    let note = form.get("note").map(|note| note.trim()).filter(|note| !note.is_empty());
+    let note = note.map(|note| note.chars().take(MAX_NOTE).collect());
+    app.store.decide(&user, &id, &Decision { status, note }, None, None).await?;
+    Ok(Redirect::to(&markup::link("/", &user)).into_response())
+}
+
+/// A person requeues a dead letter.
+pub(super) async fn requeue(
+    State(app): State<App>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let Action { user, id, .. } = action(&app, request).await?;
+    app.store.requeue(&id, &user).await?;
+    Ok(Redirect::to(&markup::link("/", &user)).into_response())
+}
+
+/// A person cancels a run.
+pub(super) async fn cancel(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+    let Action { user, id, .. } = action(&app, request).await?;
+    app.store.cancel_run(Scope::of(&user), &id).await?;
+    Ok(Redirect::to(&markup::run_link(&user, &id)).into_response())
+}
+
+/// A person writes a message; an agent that it mentions is notified.
+pub(super) async fn write(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+    let form = own_form(&app, request).await?;
+    let field = |name: &str| form.get(name).map(|text| text.trim()).unwrap_or_default();
+    let (user, role, text) = (field("user"), field("role"), field("text"));
+    if !is_user_id(user) {
+        return Err(ApiError::field("user", "must not be empty and must hold no colon"));
+    }
+    if text.is_empty() {
+        return Err(ApiError::field("text", "must not be empty"));
+    }
+    // Mentions in the text take precedence; the field is for a text without any.
+    let content = if mentioned_roles(text).is_empty() {
+        let role = role.strip_prefix('@').unwrap_or(role);
+        if !is_role(role) {
+            return Err(ApiError::field("role", "must be letters, digits, _ and -"));
+        }
+        format!("@{role} {text}")
+    } else {
+        text.to_owned()
+    };
+    let task = field("task").to_owned();
+    let make = async |tx: &mut _| {
+        let task_id = if task.is_empty() {
+            let title = text.lines().next().unwrap_or_default().chars().take(TITLE_CHARS).collect();
+            let new = CreateTask { title, ..CreateTask::default() };
+            tasks::insert(tx, user, &new).await?.id
+        } else {
+            task
+        };
+        let message = CreateMessage { task_id, content, ..CreateMessage::default() };
+        messages::insert(tx, user, ActorType::User, None, &message).await
+    };
+    let created = app.store.create(Scope::of(user), "board", None, &json!({}), make).await?;
+    let task_id = created.body["task_id"].as_str().unwrap_or_default();
+    Ok(Redirect::to(&markup::task_link(user, task_id)).into_response())
+}

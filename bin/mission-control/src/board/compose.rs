@@ -1,0 +1,47 @@
+//! The form that writes to an agent.
+
+use std::fmt::{self, Write as _};
+
+use super::markup::{Esc, section};
+
+/// The agents that the form offers; any other can be named by writing `@role`.
+const ROLES: [&str; 3] = ["scout", "jarvis", "analyst"];
+
+/// The form that writes to an agent, on one of some tasks or on a new one.
+pub(super) fn form(
+    out: &mut String,
+    user: &str,
+    token: &str,
+    tasks: &[(&str, &str)],
+    chosen: Option<&str>,
+) -> fmt::Result {
+    section(out, "write", "Write to an agent", |out| {
+        write!(
+            out,
+            "<form method=\"post\" action=\"/write\">\
+             <input type=\"hidden\" name=\"token\" value=\"{}\">\
+             <p><label for=\"user\">As</label> <input id=\"user\" name=\"user\" value=\"{}\" required> \
+             <label for=\"role\">To</label> <input id=\"role\" name=\"role\" list=\"roles\" value=\"{}\">\
+             <datalist id=\"roles\">",
+            Esc(token),
+            Esc(user),
+            ROLES[0]
+        )?;
+        for role in ROLES {
+            write!(out, "<option value=\"{role}\"></option>")?;
+        }
+        out.push_str("</datalist> <label for=\"task\">On</label> <select id=\"task\" name=\"task\"><option value=\"\">a new task</option>");
+        for (id, title) in tasks {
+            let selected = if chosen == Some(*id) { " selected" } else { "" };
+            write!(out, "<option value=\"{}\"{selected}>{}</option>", Esc(id), Esc(title))?;
+        }
+        out.push_str(
+            "</select></p>\n<p><label for=\"text\">Message</label> \
+             <span class=\"count\" id=\"hint\">@role in the text names another agent, or several</span>\
+             <textarea id=\"text\" name=\"text\" rows=\"3\" required aria-describedby=\"hint\" aria-controls=\"names\"></textarea>\
+             <ul id=\"names\" role=\"listbox\" aria-label=\"Agents\" hidden></ul></p>\n\
+             <p><button>Send</button></p></form>\n",
+        );
+        Ok(())
+    })
+}

@@ -1,0 +1,131 @@
+//! The page of all that a user has.
+
+use std::fmt::{self, Write as _};
+
+use mc_client::budgets::Budget;
+use mc_client::tool_requests::ToolRequest;
+use mc_client::types::Document;
+
+use super::markup::{Esc, Time, list, live, page, section};
+use super::{columns, compose, documents, panels};
+use crate::store::board::{AgentRow, DayRow, NotificationRow, RunRow, TaskColumn, TaskRow};
+
+/// The most users that are offered by name.
+const USERS: usize = 200;
+
+/// All that a user has.
+pub(super) struct Overview<'a> {
+    pub(super) user: &'a str,
+    pub(super) token: &'a str,
+    /// Whether people log in, and may log out.
+    pub(super) locked: bool,
+    /// Everybody who has a task.
+    pub(super) users: &'a [String],
+    pub(super) columns: &'a [TaskColumn],
+    pub(super) done: &'a [TaskRow],
+    pub(super) documents: &'a [Document],
+    pub(super) notifications: &'a [NotificationRow],
+    pub(super) agents: &'a [AgentRow],
+    pub(super) waiting: &'a [ToolRequest],
+    pub(super) runs: &'a [RunRow],
+    pub(super) budget: &'a Budget,
+    pub(super) days: &'a [DayRow],
+}
+
+impl Overview<'_> {
+    /// The page.
+    pub(super) fn render(&self) -> String {
+        page("Mission Control", |out| self.body(out))
+    }
+
+    fn body(&self, out: &mut String) -> fmt::Result {
+        write!(
+            out,
+            "<header><h1>Mission Control</h1>\n<form method=\"get\" action=\"/\">\
+             <label for=\"shown\">User</label> \
+             <input id=\"shown\" name=\"user\" value=\"{}\" list=\"users\" required><datalist id=\"users\">",
+            Esc(self.user)
+        )?;
+        for user in self.users.iter().take(USERS) {
+            write!(out, "<option value=\"{}\"></option>", Esc(user))?;
+        }
+        out.push_str("</datalist> <button>Show</button></form>");
+        if self.locked {
+            write!(
+                out,
+                "<form method=\"post\" action=\"/logout\"><input type=\"hidden\" name=\"token\" value=\"{}\">\
+                 <button>Log out</button></form>",
+                Esc(self.token)
+            )?;
+        }
+        out.push_str("</header>\n<main>\n");
+        let newest = self.columns.iter().flat_map(|column| &column.newest);
+        let tasks: Vec<_> = newest.map(|t| (t.id.as_str(), t.title.as_str())).collect();
+        compose::form(out, self.user, self.token, &tasks, None)?;
+        writeln!(out, "<div id=\"live\" data-events=\"{}\">", Esc(&live(self.user)))?;
+        panels::approvals(out, self.user, self.token, self.waiting)?;
+        columns::tasks(out, self.user, self.columns)?;
+        columns::today(out, self.user, self.done, self.columns)?;
+        documents::list_of(out, self.user, self.documents)?;
+        panels::runs(out, self.user, self.runs)?;
+        panels::notifications(out, self.user, self.token, self.notifications)?;
+        panels::spending(out, self.budget, self.days)?;
+        section(out, "agents", "Agents by last heartbeat", |out| {
+            list(out, self.agents, "None yet.", |out, wake| {
+                write!(
+                    out,
+                    "{} <span class=\"count\">last {}, times: {}</span>",
+                    Esc(&wake.role),
+                    Time(wake.last_at),
+                    wake.count
+                )
+            })
+        })?;
+        out.push_str("</div>\n</main>\n");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_from_outside_is_markup() {
+        let hostile = "<script>alert('x')</script>\"&";
+        let task = || TaskRow { id: hostile.into(), title: hostile.into(), messages: 1 };
+        let column = TaskColumn {
+            status: mc_client::types::TaskStatus::Blocked,
+            count: 2,
+            newest: vec![task()],
+        };
+        let notification = NotificationRow {
+            id: hostile.into(),
+            is_dead: true,
+            session_key: hostile.into(),
+            content: hostile.into(),
+            state: "waiting",
+            error: Some(hostile.into()),
+        };
+        let overview = Overview {
+            user: hostile,
+            token: "t",
+            locked: true,
+            users: &[hostile.to_owned()],
+            columns: &[column],
+            done: &[task()],
+            documents: &[],
+            notifications: &[notification],
+            agents: &[AgentRow { role: hostile.into(), last_at: None, count: 1 }],
+            waiting: &[],
+            runs: &[],
+            budget: &Budget::default(),
+            days: &[],
+        };
+        for html in [overview.render(), super::super::notices::failure(hostile)] {
+            assert!(!html.contains("<script>"), "{html}");
+            let escaped = "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;";
+            assert!(html.contains(escaped), "{html}");
+        }
+    }
+}

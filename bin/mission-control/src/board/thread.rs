@@ -1,0 +1,69 @@
+//! The page of one task.
+
+use std::fmt::{self, Write as _};
+
+use mc_client::types::{Document, Message, Page, Task};
+
+use super::markup::{Esc, Time, header, live, markdown, page, section};
+use super::{compose, documents, panels};
+use crate::store::board::{NotificationRow, RunRow};
+
+/// One task: its messages and documents.
+pub(super) struct Thread<'a> {
+    pub(super) user: &'a str,
+    pub(super) token: &'a str,
+    pub(super) task: &'a Task,
+    pub(super) messages: &'a Page<Message>,
+    pub(super) documents: &'a [Document],
+    pub(super) notifications: &'a [NotificationRow],
+    pub(super) runs: &'a [RunRow],
+}
+
+impl Thread<'_> {
+    /// The page.
+    pub(super) fn render(&self) -> String {
+        page(&self.task.title, |out| self.body(out))
+    }
+
+    fn body(&self, out: &mut String) -> fmt::Result {
+        let task = self.task;
+        header(out, self.user, &task.title)?;
+        writeln!(out, "<div id=\"live\" data-events=\"{}\">", Esc(&live(self.user)))?;
+        section(out, "thread", "Messages", |out| {
+            writeln!(
+                out,
+                "<p><span class=\"tag\">{}</span> <span class=\"id\">{}</span></p>",
+                Esc(&task.status),
+                Esc(&task.id)
+            )?;
+            if let Some(description) = &task.description {
+                writeln!(out, "<div class=\"text\">{}</div>", markdown::render(description))?;
+            }
+            if self.messages.next_cursor.is_some() {
+                out.push_str("<p class=\"none\">Older messages are not shown.</p>\n");
+            }
+            self.messages.items.iter().try_for_each(|message| self.message(out, message))
+        })?;
+        documents::list_of(out, self.user, self.documents)?;
+        panels::runs(out, self.user, self.runs)?;
+        panels::notifications(out, self.user, self.token, self.notifications)?;
+        out.push_str("</div>\n");
+        compose::form(out, self.user, self.token, &[(&task.id, &task.title)], Some(&task.id))?;
+        out.push_str("</main>\n");
+        Ok(())
+    }
+
+    fn message(&self, out: &mut String, message: &Message) -> fmt::Result {
+        let (kind, who) = match message.actor_type.as_deref() {
+            Some("user") => ("user", self.user),
+            Some(_) | None => ("agent", message.agent_role.as_deref().unwrap_or("agent")),
+        };
+        writeln!(
+            out,
+            "<article class=\"{kind}\"><h3>{} {}</h3><div class=\"text\">{}</div></article>",
+            Esc(who),
+            Time(message.created_at),
+            markdown::render(&message.content)
+        )
+    }
+}

@@ -1,0 +1,30 @@
+//! The backend's configuration.
+
+use mc_client::token::TokenVerifier;
+use secrecy::SecretString;
+
+use crate::login::password::BoardPassword;
+use crate::login::proxy::ProxyLogin;
+use crate::store::budgets::Nanos;
+use crate::store::database::Database;
+
+/// The backend's configuration, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// Where everything is kept.
+    pub database: Database,
+    /// Checks agent tokens.
+    pub verifier: TokenVerifier,
+    /// Authenticates the dispatcher and other services; without it no service can call.
+    pub internal_token: Option<SecretString>,
+    /// A bearer token for `/metrics`, accepted nowhere else.
+    pub metrics_token: Option<SecretString>,
+    /// The monthly budget of a user without one of their own; no limit when absent.
+    pub budget: Option<Nanos>,
+    /// Whether the page for people is served.
+    pub board: bool,
+    /// The page's password. Without it, and without a proxy, the page answers on loopback only.
+    pub board_password: Option<BoardPassword>,
+    /// The reverse proxy that authenticates people; none when absent.
+    pub board_proxy: Option<ProxyLogin>,
+}

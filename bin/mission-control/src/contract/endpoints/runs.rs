@@ -1,0 +1,73 @@
+//! Heartbeats, standups and the journal of runs.
+
+use super::{Answer, Endpoint, Who};
+
+/// The endpoints, in the order of the document.
+pub(super) static ENDPOINTS: [Endpoint; 6] = [
+    Endpoint {
+        method: "post",
+        path: "/heartbeat",
+        feature: "heartbeat",
+        id: "heartbeat",
+        summary: "Records a heartbeat, claims the time slot, counts what is pending",
+        who: Who::Agent,
+        query: &[],
+        body: Some("HeartbeatRequest"),
+        answer: Answer::One("HeartbeatAnswer"),
+    },
+    Endpoint {
+        method: "post",
+        path: "/standup",
+        feature: "standup",
+        id: "standup",
+        summary: "The standup of a day in a time zone",
+        who: Who::Anybody,
+        query: &[],
+        body: Some("StandupRequest"),
+        answer: Answer::One("StandupAnswer"),
+    },
+    Endpoint {
+        method: "get",
+        path: "/runs/{run_key}",
+        feature: "run_journal",
+        id: "get_run",
+        summary: "A run with its journal",
+        who: Who::Tenant,
+        query: &[],
+        body: None,
+        answer: Answer::One("Run"),
+    },
+    Endpoint {
+        method: "put",
+        path: "/runs/{run_key}",
+        feature: "run_journal",
+        id: "put_run",
+        summary: "Sets a run's session, task and status",
+        who: Who::Tenant,
+        query: &[],
+        body: Some("PutRun"),
+        answer: Answer::One("RunNote"),
+    },
+    Endpoint {
+        method: "put",
+        path: "/runs/{run_key}/steps/{index}",
+        feature: "run_journal",
+        id: "put_step",
+        summary: "Writes a step; the same again changes nothing",
+        who: Who::Tenant,
+        query: &[],
+        body: Some("PutStep"),
+        answer: Answer::One("RunNote"),
+    },
+    Endpoint {
+        method: "post",
+        path: "/runs/{run_key}/cancel",
+        feature: "run_journal",
+        id: "cancel_run",
+        summary: "Requests that a run is cancelled",
+        who: Who::Tenant,
+        query: &[],
+        body: None,
+        answer: Answer::One("RunNote"),
+    },
+];

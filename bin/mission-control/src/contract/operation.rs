@@ -1,0 +1,150 @@
+//! One endpoint as an operation of OpenAPI.
+
+use serde_json::{Map, Value, json};
+
+use super::endpoints::{Answer, Endpoint, LINKS, Who};
+
+fn reference(schema: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{schema}") })
+}
+
+fn json_content(schema: &Value) -> Value {
+    json!({ "application/json": { "schema": schema } })
+}
+
+fn schema_of(answer: &Answer) -> Value {
+    match answer {
+        Answer::One(schema) => reference(schema),
+        Answer::Page(schema) => json!({
+            "type": "object", "required": ["items"],
+            "properties": {
+                "items": { "type": "array", "items": reference(schema) },
+                "next_cursor": { "type": "string", "description": "The cursor of the next page; absent on the last page." }
+            }
+        }),
+        Answer::List(name, schema) => json!({
+            "type": "object", "required": [name],
+            "properties": { *name: { "type": "array", "items": reference(schema) } }
+        }),
+        Answer::Batch => json!({
+            "type": "object", "required": ["not_found"],
+            "properties": {
+                "delivered": { "type": "integer", "minimum": 0 },
+                "not_found": { "type": "array", "items": { "type": "string" }, "description": "The ids that their users do not have." }
+            }
+        }),
+        Answer::Status => json!({
+            "type": "object", "required": ["status"], "properties": { "status": { "type": "string" } }
+        }),
+        Answer::Any | Answer::Events => json!({}),
+    }
+}
+
+/// The error responses of an endpoint.
+fn failures(endpoint: &Endpoint) -> Map<String, Value> {
+    let error = json_content(&reference("ErrorBody"));
+    let of = |text: &str| json!({ "description": text, "content": error });
+    let mut all = Map::new();
+    let mut add = |status: &str, text: &str| all.insert(status.to_owned(), of(text));
+    add("401", "The caller is not authenticated.");
+    if endpoint.may_fail() {
+        add("400", "Something in the request is wrong; `details.fields` says what.");
+    }
+    if endpoint.who != Who::Anybody {
+        add("403", "The caller may not do this.");
+    }
+    if endpoint.may_be_missing() {
+        add("404", "There is no such object, or it is another tenant's.");
+    }
+    if endpoint.body.is_some() {
+        add("409", "It conflicts with what is stored; `code` says how.");
+        add("413", "The body is too large.");
+        add("415", "The body is not JSON.");
+    }
+    if endpoint.path == "/budget/reserve" {
+        add("402", "The budget is spent.");
+    }
+    for (status, text) in [("429", "Too many calls"), ("503", "Temporarily unavailable")] {
+        let mut response = of(&format!("{text}; retry after `Retry-After`."));
+        response["headers"] = json!({ "Retry-After": { "schema": { "type": "string" } } });
+        all.insert(status.to_owned(), response);
+    }
+    all
+}
+
+/// An endpoint as OpenAPI describes it.
+pub(super) fn operation(endpoint: &Endpoint) -> Value {
+    let content = match endpoint.answer {
+        Answer::Events => json!({ "text/event-stream": { "schema": { "type": "string" } } }),
+        ref answer => json_content(&schema_of(answer)),
+    };
+    let mut success = json!({ "description": "Done.", "content": content });
+    if endpoint.is_create() {
+        success["headers"] = json!({ "Idempotent-Replayed": {
+            "description": "`true` when it was created before under the same key.",
+            "schema": { "type": "string" }
+        } });
+    }
+    let links: Map<_, _> = LINKS
+        .iter()
+        .filter(|(from, ..)| *from == endpoint.id)
+        .map(|(_, to, name, place)| {
+            let link = json!({ "operationId": to, "parameters": { *name: place } });
+            ((*to).to_owned(), link)
+        })
+        .collect();
+    if !links.is_empty() {
+        success["links"] = json!(links);
+    }
+    let mut responses = failures(endpoint);
+    responses.insert("200".to_owned(), success);
+    let in_path = endpoint.path.split('/').filter_map(|part| part.strip_prefix('{'));
+    let in_path = in_path.map(|name| {
+        let name = name.trim_end_matches('}');
+        let schema = match name {
+            "index" => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
+            "run_key" => {
+                json!({ "type": "string", "minLength": 1, "maxLength": 200, "pattern": r"\S" })
+            }
+            _ => json!({ "type": "string", "minLength": 1 }),
+        };
+        json!({ "name": name, "in": "path", "required": true, "schema": schema })
+    });
+    let in_query = endpoint.query.iter().map(|(name, required)| {
+        let schema = match *name {
+            "limit" => json!({ "type": "integer", "minimum": 1, "default": 50, "description": "At most 200 are given." }),
+            "limit_users" | "limit_notifications" | "lease_seconds" => {
+                json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX })
+            }
+            "unread" => json!({ "type": "boolean" }),
+            "status" if endpoint.path == "/tasks" => reference("TaskStatus"),
+            "status" => reference("ToolRequestStatus"),
+            _ => json!({ "type": "string" }),
+        };
+        json!({ "name": name, "in": "query", "required": required, "schema": schema })
+    });
+    let fence = endpoint.is_fenced().then(|| {
+        json!({
+            "name": "X-Session-Fence", "in": "header", "required": false,
+            "description": "`{lease_id}:{fence}` of the session lease that the write belongs to (session_leases).",
+            "schema": { "type": "string" }
+        })
+    });
+    let parameters: Vec<_> = in_path.chain(in_query).chain(fence).collect();
+    let mut operation = json!({
+        "operationId": endpoint.id,
+        "summary": endpoint.summary,
+        "tags": [endpoint.feature],
+        "security": endpoint.who.security(),
+        "parameters": parameters,
+        "responses": responses,
+    });
+    if let Some(body) = endpoint.body {
+        let required = endpoint.needs_body();
+        operation["requestBody"] = json!({ "required": required, "content": json_content(&match body {
+            "" => json!({ "type": "object" }),
+            schema => reference(schema),
+        }) });
+    }
+    operation
+}

@@ -1,0 +1,191 @@
+//! Heartbeat and standup.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
+use mc_client::types::{
+    CreateDocument, HeartbeatRequest, Standup, StandupAnswer, StandupItem, StandupRequest, Task,
+};
+use serde_json::{Map, Value, json};
+
+use crate::app::App;
+use crate::auth::{Agent, Caller, is_user_id};
+use crate::error::ApiError;
+use crate::extract::Body;
+use crate::mentions::is_role;
+use crate::store::{Scope, documents, stamp};
+
+pub(super) async fn heartbeat(
+    State(app): State<App>,
+    agent: Agent,
+    body: Body<HeartbeatRequest>,
+) -> Result<Json<Value>, ApiError> {
+    let request = body.value;
+    agent.must_be(&request.user_id)?;
+    let role = request.role.unwrap_or(agent.role);
+    if !is_role(&role) {
+        return Err(ApiError::field("role", "must be letters, digits, _ and -"));
+    }
+    let slot = match &request.slot {
+        None => None,
+        Some(slot) => {
+            let tick = DateTime::parse_from_rfc3339(slot);
+            let tick = tick.map_err(|_| ApiError::field("slot", "must be a time of RFC 3339"))?;
+            Some(stamp(tick.to_utc()))
+        }
+    };
+    let claimed = app.store.record_heartbeat(&agent.user_id, &role, slot.as_deref()).await?;
+    let pending = app.store.pending(&agent.user_id).await?;
+    Ok(Json(json!({ "status": "ok", "role": role, "claimed": claimed, "pending": pending })))
+}
+
+pub(super) async fn standup(
+    State(app): State<App>,
+    caller: Caller,
+    body: Body<StandupRequest>,
+) -> Result<Json<StandupAnswer>, ApiError> {
+    let request = body.value;
+    let zone: Tz = request
+        .timezone
+        .parse()
+        .map_err(|_| ApiError::field("timezone", "is not an IANA time zone"))?;
+    let date = match &request.date {
+        None => Utc::now().with_timezone(&zone).date_naive(),
+        Some(date) => day(date).ok_or_else(|| ApiError::field("date", "must be YYYY-MM-DD"))?,
+    };
+    let one = match (&caller, &request.user_id) {
+        (Caller::Agent(agent), Some(user_id)) => {
+            agent.must_be(user_id)?;
+            Some(user_id.clone())
+        }
+        (Caller::Agent(agent), None) => Some(agent.user_id.clone()),
+        (Caller::Internal, Some(user_id)) if !is_user_id(user_id) => {
+            return Err(ApiError::field("user_id", "is not a user id"));
+        }
+        (Caller::Internal, user_id) => user_id.clone(),
+    };
+    if let Some(user_id) = one {
+        return Ok(Json(StandupAnswer::One(day_of(&app, &user_id, zone, date).await?)));
+    }
+    let mut items = Vec::new();
+    for user_id in app.store.users().await? {
+        items.push(day_of(&app, &user_id, zone, date).await?);
+    }
+    Ok(Json(StandupAnswer::All { date: date.to_string(), timezone: zone.name().to_owned(), items }))
+}
+
+/// Parses `YYYY-MM-DD`, and no other spelling.
+fn day(text: &str) -> Option<NaiveDate> {
+    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+    (date.format("%Y-%m-%d").to_string() == text && text.len() == 10).then_some(date)
+}
+
+/// The start of a day in a time zone; where midnight does not exist, the first time that does.
+fn start_of(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
+    let midnight = day.and_time(NaiveTime::MIN);
+    // Where the date line moved, clocks went forward by a whole day.
+    (0..=26 * 60)
+        .find_map(|minutes| {
+            let local = midnight.checked_add_signed(TimeDelta::minutes(minutes))?;
+            zone.from_local_datetime(&local).earliest()
+        })
+        .map_or_else(|| midnight.and_utc(), |start| start.to_utc())
+}
+
+async fn day_of(app: &App, user_id: &str, zone: Tz, date: NaiveDate) -> Result<Standup, ApiError> {
+    let next = date.checked_add_days(Days::new(1)).unwrap_or(date);
+    let (from, to) = (stamp(start_of(date, zone)), stamp(start_of(next, zone)));
+    let [done, in_progress, blocked] = app.store.standup_tasks(user_id, &from, &to).await?;
+    let summary = format!(
+        "{} done, {} in progress, {} blocked.",
+        done.len(),
+        in_progress.len(),
+        blocked.len()
+    );
+    let document = CreateDocument {
+        title: format!("Standup {date} ({})", zone.name()),
+        content: text(
+            &summary,
+            &[("Done", &done), ("In progress", &in_progress), ("Blocked", &blocked)],
+        ),
+        doc_type: Some("standup".to_owned()),
+        task_id: None,
+        idempotency_key: None,
+    };
+    // The same day with the same content is the same document.
+    let key = format!("{date}:{}:{}", zone.name(), document.content);
+    let body = json!({ "title": document.title, "content": document.content });
+    let make = async |tx: &mut _| documents::insert(tx, user_id, &document).await;
+    let stored = app.store.create(Scope::of(user_id), "standup", Some(&key), &body, make).await?;
+    Ok(Standup {
+        date: date.to_string(),
+        timezone: zone.name().to_owned(),
+        user_id: user_id.to_owned(),
+        document_id: stored.body["id"].as_str().map(str::to_owned),
+        summary,
+        done: items(done),
+        in_progress: items(in_progress),
+        blocked: items(blocked),
+    })
+}
+
+fn items(tasks: Vec<Task>) -> Vec<StandupItem> {
+    tasks
+        .into_iter()
+        .map(|task| StandupItem::Task {
+            id: task.id,
+            title: task.title,
+            extra: Map::from_iter([("status".to_owned(), Value::String(task.status))]),
+        })
+        .collect()
+}
+
+fn text(summary: &str, lists: &[(&str, &Vec<Task>)]) -> String {
+    let mut out = summary.to_owned();
+    for (title, tasks) in lists {
+        if !tasks.is_empty() {
+            out += &format!("\n\n## {title}\n");
+            for task in *tasks {
+                out += &format!("\n- {}", task.title);
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_begins_with_the_first_moment_that_exists_in_its_zone() {
+        for (zone, date, start) in [
+            ("UTC", "2026-03-29", "2026-03-29T00:00:00Z"),
+            // Clocks go forward at 02:00, then back at 03:00.
+            ("Europe/Berlin", "2026-03-29", "2026-03-28T23:00:00Z"),
+            ("Europe/Berlin", "2026-03-30", "2026-03-29T22:00:00Z"),
+            ("Europe/Berlin", "2026-10-25", "2026-10-24T22:00:00Z"),
+            ("Europe/Berlin", "2026-10-26", "2026-10-25T23:00:00Z"),
+            // Midnight does not exist.
+            ("America/Sao_Paulo", "2018-11-04", "2018-11-04T03:00:00Z"),
+            // Midnight comes twice: the first one counts.
+            ("America/Havana", "2026-11-01", "2026-11-01T04:00:00Z"),
+            // The whole day does not exist, so that it ends where it begins.
+            ("Pacific/Apia", "2011-12-30", "2011-12-30T10:00:00Z"),
+            ("Pacific/Apia", "2011-12-31", "2011-12-30T10:00:00Z"),
+            ("Asia/Kolkata", "2026-01-01", "2025-12-31T18:30:00Z"),
+        ] {
+            let found = start_of(day(date).unwrap(), zone.parse().unwrap());
+            assert_eq!(found, start.parse::<DateTime<Utc>>().unwrap(), "{zone} {date}");
+        }
+    }
+
+    #[test]
+    fn a_date_has_one_spelling() {
+        assert!(day("2026-02-28").is_some());
+        for text in ["2026-2-28", "2026-02-29", "+12026-01-01", "26-01-01", "2026-01-01 ", ""] {
+            assert!(day(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Running the backend, from opening the database to the last answer.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ConnectInfo;
+use service::listen::{self, Limits};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::login::Login;
+use crate::metrics::Metrics;
+use crate::router::router;
+use crate::routes::events::MAX_LISTENERS;
+use crate::store::Store;
+
+/// How long open connections may take to finish at shutdown.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often expired rows are deleted.
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// How often observations are folded into the metrics' buckets.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Why the backend stopped without being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The database could not be opened.
+    #[error("the database {place} cannot be used: {cause}; {advice}")]
+    Database {
+        /// The file, or the server and the name of the database.
+        place: String,
+        /// What the operator can do about it.
+        advice: &'static str,
+        /// What the database said.
+        cause: sqlx::Error,
+    },
+    /// The metrics recorder could not be built.
+    #[error("the metrics could not be set up: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// The listener failed.
+    #[error("serving failed: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// Serves until `shutdown` is cancelled, then lets open requests finish.
+pub async fn run(
+    listener: TcpListener,
+    config: Config,
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
+    let store = Store::open(&config.database).await.map_err(|cause| RunError::Database {
+        place: config.database.place(),
+        advice: config.database.advice(&cause),
+        cause,
+    })?;
+    let form_token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    let login = Arc::new(Login::new(config.board_password.clone(), config.board_proxy.clone()));
+    let metrics = Arc::new(Metrics::new()?);
+    let app = App {
+        metrics: Arc::clone(&metrics),
+        login,
+        config: Arc::new(config),
+        store: store.clone(),
+        shutdown: shutdown.clone(),
+        listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
+        form_token: form_token.into(),
+    };
+    tracing::info!("listening on http://{}", listener.local_addr()?);
+    let router = router(app);
+    let service = move |peer| router.clone().map_request(move |request| with_peer(peer, request));
+    let server = listen::serve(listener, Limits::default(), service, shutdown.clone());
+    let mut server = std::pin::pin!(server);
+    tokio::select! {
+        () = &mut server => {}
+        never = delete_expired(&store) => match never {},
+        never = store.sync_instances() => match never {},
+        never = fold_metrics(&metrics) => match never {},
+        () = shutdown.cancelled() => {
+            if tokio::time::timeout(DRAIN_TIMEOUT, &mut server).await.is_err() {
+                tracing::info!("drain timeout reached; closing the remaining connections");
+            }
+        }
+    }
+    store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Lets the handlers know the caller's address.
+fn with_peer<B>(peer: SocketAddr, mut request: http::Request<B>) -> http::Request<B> {
+    request.extensions_mut().insert(ConnectInfo(peer));
+    request
+}
+
+/// Deletes expired rows now and then, as long as it is polled.
+async fn delete_expired(store: &Store) -> Infallible {
+    let mut interval = tokio::time::interval(CLEANUP_INTERVAL);
+    loop {
+        interval.tick().await;
+        if let Err(error) = store.delete_expired().await {
+            tracing::warn!(%error, "could not delete expired rows");
+        }
+    }
+}
+
+/// Keeps the metrics' memory bounded where nobody scrapes them, as long as it is polled.
+async fn fold_metrics(metrics: &Metrics) -> Infallible {
+    let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
+    loop {
+        interval.tick().await;
+        metrics.upkeep();
+    }
+}

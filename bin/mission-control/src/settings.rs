@@ -1,0 +1,160 @@
+//! The operator's settings: flags, environment and settings file, checked all at once.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use mc_client::token::{Algorithm, Key, TokenVerifier};
+use service::otel::OtelSettings;
+use service::settings::{Effective, Layers, Reader, SettingsError};
+use service::telemetry::LogFormat;
+
+use crate::config::Config;
+use crate::login::password::BoardPassword;
+use crate::login::proxy::ProxyLogin;
+use crate::store::budgets::Nanos;
+use crate::store::database::Database;
+
+/// The settings in force.
+#[derive(Debug)]
+pub struct Settings {
+    /// The address to listen on.
+    pub host: IpAddr,
+    /// The port to listen on; 0 for a free one.
+    pub port: u16,
+    /// What the backend itself needs.
+    pub config: Config,
+    /// Where traces go.
+    pub otel: OtelSettings,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// Which log lines are written, as `RUST_LOG` has it.
+    pub log_filter: String,
+    /// Each setting with where it came from.
+    pub effective: Effective,
+}
+
+/// Reads all settings. The error names every one that is wrong.
+pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
+    let mut r = Reader::new(layers);
+    let host: Option<IpAddr> = r.parse("MC_HOST", "127.0.0.1", "an IP address");
+    let host = host.unwrap_or(IpAddr::from([127, 0, 0, 1]));
+    let port = r.number("MC_PORT", 8000_u16, 0..=u16::MAX);
+    let data_dir = PathBuf::from(r.text("MC_DATA_DIR", "./data"));
+    let database = database(&mut r, &data_dir);
+    let internal_token = r.secret("INTERNAL_API_TOKEN");
+    let metrics_token = r.secret("WOMBAT_METRICS_TOKEN");
+    let board_password = board_password(&mut r);
+    let board_proxy = board_proxy(&mut r);
+    let budget = budget(&mut r);
+    let verifier = verifier(&mut r);
+    let otel = OtelSettings::read(&mut r);
+    let log_format = r.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json");
+    let log_filter = r.text("RUST_LOG", "info");
+    let effective = r.finish()?;
+    let Some(verifier) = verifier else {
+        return Err(SettingsError(vec!["settings could not be read".to_owned()]));
+    };
+    // Without a login the page is for this machine only.
+    let board = host.is_loopback() || board_password.is_some() || board_proxy.is_some();
+    Ok(Settings {
+        host,
+        port,
+        config: Config {
+            database,
+            verifier,
+            internal_token,
+            metrics_token,
+            budget,
+            board,
+            board_password,
+            board_proxy,
+        },
+        otel,
+        log_format: log_format.unwrap_or_else(LogFormat::fitting),
+        log_filter,
+        effective,
+    })
+}
+
+/// Where the data is stored: a file in the data folder unless `DATABASE_URL` is set.
+fn database(r: &mut Reader<'_>, data_dir: &Path) -> Database {
+    let own = Database::File(data_dir.join("mission-control.db"));
+    let Some(url) = r.secret("DATABASE_URL") else { return own };
+    Database::of_url(&url).unwrap_or_else(|problem| {
+        r.problem("DATABASE_URL", problem);
+        own
+    })
+}
+
+/// The page's password, if one is set.
+fn board_password(r: &mut Reader<'_>) -> Option<BoardPassword> {
+    let given = r.secret("MC_BOARD_PASSWORD")?;
+    BoardPassword::new(&given).map_err(|problem| r.problem("MC_BOARD_PASSWORD", problem)).ok()
+}
+
+/// The reverse proxy that authenticates people, if one is set.
+fn board_proxy(r: &mut Reader<'_>) -> Option<ProxyLogin> {
+    let trusted = r.optional("MC_BOARD_TRUSTED_PROXIES");
+    let Some(header) = r.optional("MC_BOARD_AUTH_HEADER") else {
+        if trusted.is_some() {
+            let why = "has no use without MC_BOARD_AUTH_HEADER, which names the proxies' header";
+            r.problem("MC_BOARD_TRUSTED_PROXIES", why);
+        }
+        return None;
+    };
+    let login = ProxyLogin::new(&header, trusted.as_deref().unwrap_or_default());
+    let name = |of_header| match of_header {
+        true => "MC_BOARD_AUTH_HEADER",
+        false => "MC_BOARD_TRUSTED_PROXIES",
+    };
+    login.map_err(|(of_header, why)| r.problem(name(of_header), why)).ok()
+}
+
+/// The default monthly budget of a user; no limit unless it is set.
+fn budget(r: &mut Reader<'_>) -> Option<Nanos> {
+    let usd: f64 =
+        r.parse_optional("MC_BUDGET_USD", "an amount in US dollars, such as 25 or 0.50")?;
+    let amount = Nanos::of_usd(usd);
+    if amount.is_none() {
+        r.problem("MC_BUDGET_USD", "allowed: an amount from 0 to 1000000000");
+    }
+    amount
+}
+
+fn verifier(r: &mut Reader<'_>) -> Option<TokenVerifier> {
+    let algorithm: Algorithm = r.parse("AGENT_JWT_ALGORITHM", "HS256", Algorithm::ALLOWED)?;
+    let names = match algorithm.is_symmetric() {
+        true => ["AGENT_JWT_SECRET", "AGENT_JWT_SECRET_PREVIOUS"],
+        false => ["AGENT_JWT_PUBLIC_KEY", "AGENT_JWT_PUBLIC_KEY_PREVIOUS"],
+    };
+    let [key, previous] = names.map(|name| match algorithm.is_symmetric() {
+        true => Some(r.secret(name).map(Key::Secret)),
+        false => match r.optional(name).map(|path| (std::fs::read_to_string(&path), path)) {
+            None => Some(None),
+            Some((Ok(pem), _)) => Some(Some(Key::Pem(pem.into()))),
+            Some((Err(error), path)) => {
+                r.problem(name, format!("{path} cannot be read: {error}"));
+                None
+            }
+        },
+    });
+    let (key, previous) = (key?, previous?);
+    let Some(key) = key else {
+        let why = match algorithm.is_symmetric() {
+            true => {
+                "is not set; give the daemon and this backend the same secret (openssl rand -hex 32)"
+            }
+            false => "is not set; AGENT_JWT_ALGORITHM needs a PEM file",
+        };
+        r.problem(names[0], why);
+        return None;
+    };
+    let verifier = TokenVerifier::new(&key, algorithm);
+    let verifier = verifier.map_err(|error| r.problem(names[0], error)).ok()?;
+    let Some(previous) = previous else { return Some(verifier) };
+    let both = verifier.with_previous(&previous, algorithm);
+    both.map_err(|error| r.problem(names[1], error)).ok()
+}
+
+#[cfg(test)]
+mod tests;

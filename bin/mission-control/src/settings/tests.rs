@@ -1,0 +1,107 @@
+use mc_client::token::TokenMinter;
+
+use super::*;
+
+const SECRET: (&str, &str) = ("AGENT_JWT_SECRET", "0123456789abcdef0123456789abcdef");
+
+fn settings(pairs: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+    read(&Layers::from_pairs(pairs.iter().copied()))
+}
+
+fn problems(pairs: &[(&str, &str)]) -> String {
+    match settings(pairs) {
+        Ok(_) => panic!("{pairs:?} was accepted"),
+        Err(problems) => problems.to_string(),
+    }
+}
+
+#[test]
+fn the_secret_is_all_that_must_be_given() {
+    let settings = settings(&[SECRET]).unwrap();
+    assert_eq!((settings.host, settings.port), (IpAddr::from([127, 0, 0, 1]), 8000));
+    assert_eq!(settings.config.database.place(), "./data/mission-control.db");
+    assert!(settings.config.board);
+    assert!(settings.config.internal_token.is_none());
+    assert!(problems(&[]).contains("AGENT_JWT_SECRET"));
+}
+
+#[test]
+fn the_page_is_off_where_other_machines_can_reach_it() {
+    assert!(!settings(&[SECRET, ("MC_HOST", "0.0.0.0")]).unwrap().config.board);
+    assert!(settings(&[SECRET, ("MC_HOST", "::1")]).unwrap().config.board);
+}
+
+#[test]
+fn a_database_is_a_file_or_a_postgresql_server() {
+    for (url, file) in [
+        ("sqlite:mc.db", "mc.db"),
+        ("sqlite://data/mc.db", "data/mc.db"),
+        ("sqlite:///var/lib/mc.db", "/var/lib/mc.db"),
+    ] {
+        let settings = settings(&[SECRET, ("DATABASE_URL", url)]).unwrap();
+        assert_eq!(settings.config.database.place(), file);
+    }
+    let url = "postgresql://wombat:geheim@db.example:5433/wombat?sslmode=require";
+    let settings = settings(&[SECRET, ("DATABASE_URL", url)]).unwrap();
+    assert_eq!(settings.config.database.place(), "wombat at db.example:5433");
+    for url in [
+        "sqlite:",
+        "sqlite::memory:",
+        "sqlite:mc.db?mode=ro",
+        "mysql://geheim@h/d",
+        "mc.db",
+        "postgres://u:geheim@h:port/d",
+        "postgres://u:geheim@h/d?sslmode=perhaps",
+    ] {
+        let problems = problems(&[SECRET, ("DATABASE_URL", url)]);
+        assert!(problems.contains("DATABASE_URL") && !problems.contains("geheim"), "{problems}");
+    }
+}
+
+#[test]
+fn a_password_turns_the_page_on_everywhere_and_must_be_one() {
+    let far = [SECRET, ("MC_HOST", "0.0.0.0"), ("MC_BOARD_PASSWORD", "open sesame")];
+    let config = settings(&far).unwrap().config;
+    assert!(config.board && config.board_password.is_some());
+    let broken = problems(&[SECRET, ("MC_BOARD_PASSWORD", "$argon2id$v=19$broken")]);
+    assert!(broken.contains("MC_BOARD_PASSWORD") && !broken.contains("broken"), "{broken}");
+}
+
+#[test]
+fn a_proxy_counts_only_with_its_header_and_its_addresses() {
+    let (header, from) = ("MC_BOARD_AUTH_HEADER", "MC_BOARD_TRUSTED_PROXIES");
+    let far = [SECRET, ("MC_HOST", "0.0.0.0"), (header, "X-User"), (from, "10.0.0.1")];
+    let config = settings(&far).unwrap().config;
+    assert!(config.board && config.board_proxy.is_some());
+    assert!(problems(&[SECRET, (header, "X-User")]).contains(from));
+    assert!(problems(&[SECRET, (from, "10.0.0.1")]).contains(from));
+    assert!(problems(&[SECRET, (header, "a b"), (from, "::1")]).contains(header));
+}
+
+#[test]
+fn the_previous_secret_counts_while_it_is_named() {
+    let (new, old) = ("n".repeat(32), "o".repeat(32));
+    let minter = TokenMinter::new(
+        &Key::Secret(old.clone().into()),
+        Algorithm::Hs256,
+        std::time::Duration::from_secs(60),
+    );
+    let token = minter.unwrap().mint("ann", "scout").unwrap().header();
+    let token = token.to_str().unwrap();
+    let now = [("AGENT_JWT_SECRET", new.as_str())];
+    assert!(settings(&now).unwrap().config.verifier.verify(token).is_err());
+    let both = [now[0], ("AGENT_JWT_SECRET_PREVIOUS", old.as_str())];
+    assert!(settings(&both).unwrap().config.verifier.verify(token).is_ok());
+    let pem = [("AGENT_JWT_ALGORITHM", "EdDSA"), ("AGENT_JWT_PUBLIC_KEY", "/nowhere.pem")];
+    assert!(problems(&pem).contains("/nowhere.pem cannot be read"));
+}
+
+#[test]
+fn a_budget_is_an_amount_of_money() {
+    assert_eq!(settings(&[SECRET]).unwrap().config.budget, None);
+    let budget = settings(&[SECRET, ("MC_BUDGET_USD", "2.50")]).unwrap().config.budget;
+    assert_eq!(budget, Nanos::of_usd(2.5));
+    for wrong in ["much", "-1", "NaN", "inf", "1e12"] {
+        assert!(problems(&[SECRET, ("MC_BUDGET_USD", wrong)]).contains("MC_BUDGET_USD"), "{wrong}");
+    }
+}

@@ -1,0 +1,168 @@
+//! Why the database did not do what it was asked to. Nothing here knows HTTP: `crate::error` says
+//! what a caller of the API is answered.
+
+use std::time::Duration;
+
+use mc_client::budgets::Budget;
+use mc_client::runs::RunStep;
+use serde_json::Value;
+
+/// How long to wait before the database is asked again after it was busy.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Why a read or a write failed. Nothing of a failed write stays.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such object, or it is another user's: which of both is not said.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// A field cannot have this value beside what is stored already.
+    #[error("{field} {why}")]
+    Invalid {
+        /// The field's name in the request.
+        field: &'static str,
+        /// What is wrong with it, as the end of a sentence that begins with the name.
+        why: &'static str,
+    },
+    /// The idempotency key belongs to a create with another body.
+    #[error("the idempotency key was used with another body")]
+    KeyReused {
+        /// The answer to that create.
+        original: Value,
+    },
+    /// The write conflicts with what is stored.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// The budget does not cover the reservation.
+    #[error("the user's budget is spent")]
+    BudgetExceeded(Box<Budget>),
+    /// A text that this database cannot store; others may.
+    #[error("{0}")]
+    Unstorable(&'static str),
+    /// Locked, full, or not reachable in time: nothing was written, and a retry may succeed.
+    #[error("the database is busy or full; retry later")]
+    Unavailable {
+        /// When to retry.
+        retry_after: Duration,
+        /// What the database said.
+        source: sqlx::Error,
+    },
+    /// Any other failure of the database.
+    #[error("the database failed")]
+    Database(#[source] sqlx::Error),
+    /// An object that could not be written as JSON.
+    #[error("an object could not be written as JSON")]
+    Encode(#[from] serde_json::Error),
+}
+
+/// What a write conflicts with.
+#[derive(Debug, thiserror::Error)]
+pub enum Conflict {
+    /// A delivered notification cannot be queued again.
+    #[error("the notification was delivered already")]
+    AlreadyDelivered,
+    /// A person decides about a tool request once.
+    #[error("the tool request was decided already: {status}")]
+    AlreadyDecided {
+        /// What was decided.
+        status: String,
+    },
+    /// A completed run stays completed.
+    #[error("{why}")]
+    RunFinished {
+        /// What was asked of it in vain.
+        why: &'static str,
+        /// Its status.
+        status: String,
+    },
+    /// Nobody needs to decide about the tool calls of a cancelled run.
+    #[error("the run was cancelled; its tool requests need no decision")]
+    RunCancelled,
+    /// A run keeps the session and the task that it was begun with.
+    #[error("the run has another {field}")]
+    RunConflict {
+        /// `session_key` or `task_id`.
+        field: &'static str,
+        /// The run's own.
+        known: String,
+    },
+    /// A step is written once.
+    #[error("the run has another step {}", .0.index)]
+    StepExists(Box<RunStep>),
+    /// The lease under which the write was made is another's by now.
+    #[error("the session lease is not valid any more: somebody else holds it, or it was released")]
+    StaleFence,
+    /// Somebody else holds the session's lease.
+    #[error("the session lease is held by somebody else; retry after Retry-After")]
+    SessionBusy {
+        /// Who holds it.
+        holder: String,
+        /// When to ask again.
+        retry_after: Duration,
+    },
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(source: sqlx::Error) -> Self {
+        let is_busy = match &source {
+            sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::Io(_)
+            | sqlx::Error::WorkerCrashed => true,
+            sqlx::Error::Database(database) => {
+                let code = database.code().unwrap_or_default();
+                if let Some(why) = unstorable(&code) {
+                    return Self::Unstorable(why);
+                }
+                is_busy(&code)
+            }
+            _ => false,
+        };
+        match is_busy {
+            true => Self::Unavailable { retry_after: RETRY_AFTER, source },
+            false => Self::Database(source),
+        }
+    }
+}
+
+/// Whether a code of SQLite or of PostgreSQL says that a retry may succeed: locked, full, gone, or
+/// an error of the disk.
+fn is_busy(code: &str) -> bool {
+    // SQLite's extended codes have their primary code in the lowest byte: BUSY, LOCKED, IOERR,
+    // FULL, CANTOPEN.
+    if let (Ok(number), true) = (code.parse::<u32>(), code.len() < 5) {
+        return matches!(number & 0xff, 5 | 6 | 10 | 13 | 14);
+    }
+    // By class: connection, transaction rollback, resources, operator, system; then single ones:
+    // lock_not_available, read_only_sql_transaction (a standby), idle_in_transaction_session_timeout.
+    ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+        || matches!(code, "55P03" | "25006" | "25P03")
+}
+
+/// What PostgreSQL cannot store and SQLite can.
+fn unstorable(code: &str) -> Option<&'static str> {
+    match code {
+        "22021" => Some("a text holds the character U+0000, which this database cannot store"),
+        "54000" => Some("a key or a name is too long for this database's index"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_succeed_later_is_told_from_what_never_will() {
+        for code in ["5", "517", "6", "13", "14", "08006", "40001", "53100", "57P01", "55P03"] {
+            assert!(is_busy(code), "{code}");
+        }
+        for code in ["", "1", "19", "2067", "23505", "42P01", "22021"] {
+            assert!(!is_busy(code), "{code}");
+        }
+        let busy = StoreError::from(sqlx::Error::PoolTimedOut);
+        assert!(matches!(busy, StoreError::Unavailable { .. }), "{busy:?}");
+        let wrong = StoreError::from(sqlx::Error::RowNotFound);
+        assert!(matches!(wrong, StoreError::Database(_)), "{wrong:?}");
+    }
+}

@@ -1,0 +1,28 @@
+//! Values as the database has them: times and JSON are text on both databases.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+/// A time as it is stored; sorts as text.
+pub fn stamp(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// The current time as it is stored.
+pub fn now() -> String {
+    stamp(Utc::now())
+}
+
+/// A new id; sorts by time.
+pub fn new_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+/// Reads a stored time.
+pub fn time(text: &str) -> Option<DateTime<Utc>> {
+    text.parse().ok()
+}
+
+/// Reads stored JSON.
+pub fn json_of<T: serde::de::DeserializeOwned>(text: Option<String>) -> Option<T> {
+    serde_json::from_str(&text?).ok()
+}

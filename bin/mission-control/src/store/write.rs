@@ -1,0 +1,140 @@
+//! Writes: one at a time, fenced by the session's lease where they name one, and creates that happen
+//! at most once for an idempotency key.
+
+use std::ops::{Deref, DerefMut};
+
+use mc_client::idempotency::canonical_json;
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::{Any, AnyConnection, Row, Transaction};
+use tokio::sync::watch;
+
+use super::error::StoreError;
+use super::leases::Fence;
+use super::{Store, json_of, leases, now};
+
+/// A write transaction; rolled back unless it is committed.
+pub(super) struct Write {
+    tx: Transaction<'static, Any>,
+    changed: watch::Sender<()>,
+    written: watch::Sender<()>,
+}
+
+impl Write {
+    /// Commits, and wakes the event streams.
+    pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
+        self.tx.commit().await?;
+        self.changed.send_replace(());
+        self.written.send_replace(());
+        Ok(())
+    }
+}
+
+impl Deref for Write {
+    type Target = AnyConnection;
+    fn deref(&self) -> &AnyConnection {
+        &self.tx
+    }
+}
+
+impl DerefMut for Write {
+    fn deref_mut(&mut self) -> &mut AnyConnection {
+        &mut self.tx
+    }
+}
+
+/// Whose objects a write may touch, and under which lease.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope<'a> {
+    /// The user whose objects it may touch.
+    pub user_id: &'a str,
+    /// The session lease that it belongs to; the write is refused once somebody else holds the lease.
+    pub fence: Option<&'a Fence>,
+}
+
+impl<'a> Scope<'a> {
+    /// All of a user's objects, without a lease.
+    pub fn of(user_id: &'a str) -> Self {
+        Self { user_id, fence: None }
+    }
+}
+
+/// The outcome of a create.
+pub struct Created {
+    /// The object.
+    pub body: Value,
+    /// Whether it was created earlier under the same idempotency key.
+    pub replayed: bool,
+}
+
+impl Store {
+    /// Begins a write; waits for the one that is going on.
+    pub(super) async fn begin(&self) -> Result<Write, sqlx::Error> {
+        let (changed, written) = (self.changed.clone(), self.written.clone());
+        if self.shared.is_none() {
+            // Inside an open transaction this is an error instead of a nested one.
+            let tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+            return Ok(Write { tx, changed, written });
+        }
+        let mut tx = self.writer.begin().await?;
+        // A statement of its own: what comes after it sees all that was committed before.
+        sqlx::query("LOCK TABLE write_turn IN EXCLUSIVE MODE").execute(&mut *tx).await?;
+        Ok(Write { tx, changed, written })
+    }
+
+    /// Begins a write and checks its lease.
+    pub(super) async fn write(&self, scope: Scope<'_>) -> Result<Write, StoreError> {
+        let mut tx = self.begin().await?;
+        if let Some(fence) = scope.fence {
+            leases::check(&mut tx, scope.user_id, fence).await?;
+        }
+        Ok(tx)
+    }
+
+    /// Creates an object, at most once for an idempotency key. `body` is what the caller sent;
+    /// `make` does the work in the transaction that stores the key. A repetition with the same body
+    /// gets the stored answer, one with another body [`StoreError::KeyReused`].
+    pub async fn create<T: Serialize>(
+        &self,
+        scope: Scope<'_>,
+        endpoint: &str,
+        key: Option<&str>,
+        body: &Value,
+        make: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, StoreError>,
+    ) -> Result<Created, StoreError> {
+        let user_id = scope.user_id;
+        let mut tx = self.write(scope).await?;
+        let body = canonical_json(body);
+        if let Some(key) = key {
+            let known = sqlx::query("SELECT body, response FROM idempotency WHERE user_id = $1 AND endpoint = $2 AND key = $3")
+                .bind(user_id)
+                .bind(endpoint)
+                .bind(key)
+                .fetch_optional(&mut *tx)
+                .await?;
+            if let Some(known) = known {
+                let response = json_of(Some(known.get("response"))).unwrap_or(Value::Null);
+                return if known.get::<String, _>("body") == body {
+                    Ok(Created { body: response, replayed: true })
+                } else {
+                    Err(StoreError::KeyReused { original: response })
+                };
+            }
+        }
+        let made = make(&mut *tx).await?;
+        let response = serde_json::to_value(&made)?;
+        if let Some(key) = key {
+            sqlx::query("INSERT INTO idempotency (user_id, endpoint, key, body, response, created_at) VALUES ($1, $2, $3, $4, $5, $6)")
+                .bind(user_id)
+                .bind(endpoint)
+                .bind(key)
+                .bind(body)
+                .bind(response.to_string())
+                .bind(now())
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(Created { body: response, replayed: false })
+    }
+}

@@ -1,0 +1,257 @@
+//! The conversation: its requests, its task, and what is remembered between questions.
+
+use std::time::Duration;
+
+use daemon_client::{
+    AgentInfo, CallOptions, DaemonClient, DaemonError, RunAnswer, RunStatus, SendRequest,
+    StreamEvent, Turn, TurnRole,
+};
+use wombat_core::session::UserId;
+
+use super::error::ChatError;
+use super::screen::{Screen, call_line};
+
+/// A run may wait this long for its session's turn before it begins.
+const OPTIONS: CallOptions<'static> =
+    CallOptions { timeout: Duration::from_secs(600), traceparent: None };
+
+/// The task that the answers are stored under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Task {
+    /// A new task with this title, which only this chat writes to.
+    Fresh(String),
+    /// The task with this title, created if there is none.
+    Titled(String),
+    /// The task with this id.
+    Id(String),
+}
+
+impl Task {
+    /// A new task with a unique title.
+    pub(super) fn fresh(role: &str) -> Self {
+        let now = chrono::Local::now().format("%Y-%m-%d %H:%M:%S");
+        let random = uuid::Uuid::new_v4().simple().to_string();
+        Self::Fresh(format!("Chat with {role}, {now} ({})", &random[..6]))
+    }
+}
+
+/// One conversation.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    client: DaemonClient,
+    user: UserId,
+    role: String,
+    task: Task,
+    /// The task's id, once a run has found or created it.
+    task_id: Option<String>,
+    /// Questions and answers so far. The backend's thread holds only the answers.
+    turns: Vec<Turn>,
+    /// Whether the backend offers the thread of a task to the daemon; `None` while unknown.
+    keeps_thread: Option<bool>,
+    /// The key of the run that awaits approval.
+    awaiting_approval: Option<String>,
+}
+
+impl Conversation {
+    /// Starts a conversation with a role.
+    pub(super) async fn open(
+        client: DaemonClient,
+        user: UserId,
+        role: &str,
+        task: Option<Task>,
+    ) -> Result<Self, ChatError> {
+        let task = task.unwrap_or_else(|| Task::fresh(role));
+        let mut conversation = Self {
+            client,
+            user,
+            role: String::new(),
+            task,
+            task_id: None,
+            turns: Vec::new(),
+            keeps_thread: None,
+            awaiting_approval: None,
+        };
+        conversation.switch_role(role).await?;
+        Ok(conversation)
+    }
+
+    /// The role that answers.
+    pub(super) fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// The task, for display.
+    pub(super) fn task(&self) -> String {
+        match (&self.task, &self.task_id) {
+            (Task::Fresh(title) | Task::Titled(title), Some(id)) => format!("{title} [{id}]"),
+            (Task::Fresh(title) | Task::Titled(title), None) => title.clone(),
+            (Task::Id(id), _) => id.clone(),
+        }
+    }
+
+    /// Switches to another role, under the same task.
+    pub(super) async fn switch_role(&mut self, role: &str) -> Result<AgentInfo, ChatError> {
+        let agents = self.client.agents().await.map_err(|error| self.failed(error))?;
+        // A workspace that lists no roles serves any role.
+        if agents.is_empty() {
+            role.clone_into(&mut self.role);
+            return Ok(AgentInfo { role: role.to_owned(), ..AgentInfo::default() });
+        }
+        let known = agents.iter().map(|agent| agent.role.as_str()).collect::<Vec<_>>().join(", ");
+        let found = agents.into_iter().find(|agent| agent.role == role);
+        let agent = found.ok_or(ChatError::UnknownRole { role: role.to_owned(), known })?;
+        role.clone_into(&mut self.role);
+        Ok(agent)
+    }
+
+    /// Starts over, under the task with this title or a new one.
+    pub(super) fn start_over(&mut self, title: Option<&str>) {
+        self.task =
+            title.map_or_else(|| Task::fresh(&self.role), |title| Task::Titled(title.into()));
+        self.task_id = None;
+        self.turns.clear();
+        self.awaiting_approval = None;
+    }
+
+    /// Asks a question and prints the answer as it arrives. Dropping the future ends the run.
+    pub(super) async fn ask(
+        &mut self,
+        question: &str,
+        screen: &mut Screen<'_>,
+    ) -> Result<(), ChatError> {
+        screen.wait("thinking");
+        let sends_turns = self.sends_turns().await?;
+        let request = SendRequest {
+            message: question.to_owned().into(),
+            messages: sends_turns.then(|| self.turns.clone().into()),
+            ..self.request()
+        };
+        let answer = self.run(&request, screen).await?;
+        self.turns.push(Turn { role: TurnRole::User, content: question.to_owned() });
+        self.remember(answer)
+    }
+
+    /// Resumes the run that awaits approval, once a person has decided.
+    pub(super) async fn resume(&mut self, screen: &mut Screen<'_>) -> Result<(), ChatError> {
+        let Some(run_key) = &self.awaiting_approval else {
+            let text = "no run of this chat awaits approval";
+            return Err(ChatError::Local(text.to_owned()));
+        };
+        let request =
+            SendRequest { resume_run_key: Some(run_key.clone().into()), ..self.request() };
+        screen.wait("thinking");
+        let answer = self.run(&request, screen).await?;
+        self.remember(answer)?;
+        self.awaiting_approval = None;
+        Ok(())
+    }
+
+    /// Remembers the answer, or the run that awaits approval.
+    fn remember(&mut self, answer: RunAnswer) -> Result<(), ChatError> {
+        if answer.status == RunStatus::AwaitingApproval {
+            let text = approval_message(&answer);
+            self.awaiting_approval = answer.run_key;
+            return Err(ChatError::AwaitingApproval(text));
+        }
+        if let Some(content) = answer.response.filter(|response| !response.is_empty()) {
+            self.turns.push(Turn { role: TurnRole::Assistant, content });
+        }
+        Ok(())
+    }
+
+    /// Whether earlier turns are sent along. Under a task of its own, this chat knows every turn. A
+    /// task that others write to has a thread, which the daemon loads where the backend offers it.
+    async fn sends_turns(&mut self) -> Result<bool, ChatError> {
+        if self.turns.is_empty() {
+            return Ok(false);
+        }
+        match self.task {
+            Task::Fresh(_) => return Ok(true),
+            Task::Titled(_) | Task::Id(_) => {}
+        }
+        if self.keeps_thread.is_none() {
+            self.keeps_thread = match self.client.compatibility().await {
+                Ok(compatibility) => Some(compatibility.has("messages_list")),
+                // Not known now, as when the backend is unavailable: asked again next time.
+                Err(error) if error.status().is_some() => None,
+                Err(error) => return Err(self.failed(error)),
+            };
+        }
+        Ok(self.keeps_thread == Some(false))
+    }
+
+    /// The beginning of a request: user, session and task.
+    fn request(&self) -> SendRequest<'static> {
+        let user = self.user.as_str();
+        let request = SendRequest {
+            user_id: user.to_owned().into(),
+            session_key: format!("user:{user}:{}", self.role).into(),
+            ..SendRequest::default()
+        };
+        match (&self.task_id, &self.task) {
+            (Some(id), _) | (None, Task::Id(id)) => {
+                SendRequest { task_id: Some(id.clone().into()), ..request }
+            }
+            (None, Task::Fresh(title) | Task::Titled(title)) => {
+                SendRequest { task_title: Some(title.clone().into()), ..request }
+            }
+        }
+    }
+
+    /// Makes a run and prints what it streams.
+    async fn run(
+        &mut self,
+        request: &SendRequest<'_>,
+        screen: &mut Screen<'_>,
+    ) -> Result<RunAnswer, ChatError> {
+        let mut events = match self.client.stream(request, &OPTIONS).await {
+            Ok(events) => events,
+            Err(DaemonError::Timeout { after }) => {
+                let cause = format!("timeout: the run did not begin within {} s", after.as_secs());
+                return Err(ChatError::Broken(cause));
+            }
+            Err(error) => return Err(self.failed(error)),
+        };
+        while let Some(event) = events.next().await.map_err(|error| self.failed(error))? {
+            match event {
+                StreamEvent::Start { task_id, .. } => {
+                    self.task_id = Some(task_id).filter(|id| !id.is_empty());
+                }
+                StreamEvent::Chunk { data } => screen.chunk(&data)?,
+                StreamEvent::ToolCall { id, name, arguments } => {
+                    screen.call(id, &name, &arguments)?;
+                }
+                StreamEvent::ToolResult { id, name, ok, duration_ms } => {
+                    screen.result(&id, &name, ok, duration_ms)?;
+                }
+                StreamEvent::Done(answer) => {
+                    screen.done(&answer)?;
+                    return Ok(*answer);
+                }
+                StreamEvent::Error(body) => return Err(ChatError::of_body(&body)),
+                StreamEvent::Unknown => {}
+            }
+        }
+        Err(ChatError::Broken("the stream ended early".to_owned()))
+    }
+
+    fn failed(&self, error: DaemonError) -> ChatError {
+        ChatError::of_call(self.client.url(), error)
+    }
+}
+
+/// Which calls await approval, and where a person decides.
+fn approval_message(answer: &RunAnswer) -> String {
+    let calls = answer.tool_requests.iter().flatten();
+    let calls: Vec<_> = calls
+        .map(|call| format!("{} [{}]", call_line(&call.tool, &call.arguments), call.id))
+        .collect();
+    format!(
+        "waits for a person's decision: {}; decide in the backend (the reference backend's page shows \
+         it under “Waiting for your decision”)",
+        calls.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+use daemon_client::ToolRequest;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn conversation(task: Task) -> Conversation {
+    Conversation {
+        client: DaemonClient::new(reqwest::Client::new(), "http://127.0.0.1:9", None),
+        user: UserId::parse("ann").unwrap(),
+        role: "scout".to_owned(),
+        task,
+        task_id: None,
+        turns: Vec::new(),
+        keeps_thread: None,
+        awaiting_approval: None,
+    }
+}
+
+#[test]
+fn the_first_run_makes_the_task_and_the_others_keep_to_it() {
+    let mut chat = conversation(Task::Fresh("T".to_owned()));
+    let body = |chat: &Conversation| serde_json::to_value(chat.request()).unwrap();
+    let first = body(&chat);
+    assert_eq!(
+        (&first["task_title"], &first["session_key"]),
+        (&json!("T"), &json!("user:ann:scout"))
+    );
+    chat.task_id = Some("t1".to_owned());
+    assert_eq!((&body(&chat)["task_id"], &body(&chat)["task_title"]), (&json!("t1"), &Value::Null));
+    chat.start_over(Some("Other"));
+    assert_eq!(
+        (&body(&chat)["task_id"], &body(&chat)["task_title"]),
+        (&Value::Null, &json!("Other"))
+    );
+    assert_ne!(Task::fresh("scout"), Task::fresh("scout"));
+}
+
+#[tokio::test]
+async fn turns_are_sent_where_the_daemon_loads_no_thread() {
+    let turn = Turn { role: TurnRole::User, content: "x".to_owned() };
+    let mut fresh = conversation(Task::Fresh("T".to_owned()));
+    assert!(!fresh.sends_turns().await.unwrap());
+    fresh.turns.push(turn.clone());
+    assert!(fresh.sends_turns().await.unwrap());
+    for (keeps, sends) in [(true, false), (false, true)] {
+        let mut old = conversation(Task::Id("t".to_owned()));
+        old.turns.push(turn.clone());
+        old.keeps_thread = Some(keeps);
+        assert_eq!(old.sends_turns().await.unwrap(), sends);
+    }
+}
+
+#[test]
+fn a_run_that_awaits_approval_names_its_calls_and_can_be_resumed() {
+    let mut chat = conversation(Task::Fresh("T".to_owned()));
+    let call =
+        ToolRequest { id: "q1".to_owned(), tool: "order".to_owned(), arguments: json!({ "n": 1 }) };
+    let done = RunAnswer {
+        status: RunStatus::AwaitingApproval,
+        run_key: Some("k".to_owned()),
+        tool_requests: Some(vec![call]),
+        ..RunAnswer::default()
+    };
+    let error = chat.remember(done).unwrap_err().to_string();
+    assert!(error.contains("order {\"n\":1} [q1]; decide in the backend"), "{error}");
+    // Another answer in between leaves it waiting.
+    let answered = RunAnswer { response: Some("done".to_owned()), ..RunAnswer::default() };
+    chat.remember(answered).unwrap();
+    assert_eq!((chat.awaiting_approval.as_deref(), chat.turns.len()), (Some("k"), 1));
+}

@@ -1,0 +1,21 @@
+//! The checks, a file for each chapter of the contract.
+
+pub(crate) mod auth;
+pub(crate) mod capabilities;
+mod endpoint_access;
+pub(crate) mod errors;
+pub(crate) mod events;
+pub(crate) mod heartbeat_standup;
+pub(crate) mod idempotency;
+pub(crate) mod invariants;
+pub(crate) mod journal;
+pub(crate) mod limits;
+pub(crate) mod objects;
+pub(crate) mod paging;
+pub(crate) mod queue;
+pub(crate) mod tenancy;
+
+/// Percent-encodes a value of a query.
+fn encode(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}

@@ -1,0 +1,73 @@
+//! Capabilities: the contract's version and the optional features.
+
+use serde_json::Value;
+
+use crate::suite::Suite;
+use crate::verdict::{ensure, failed};
+
+/// The optional features of the contract. A backend may announce others of its own.
+const KNOWN: [&str; 18] = [
+    "tasks_get",
+    "messages_list",
+    "message_lookup",
+    "tasks_update",
+    "documents_list",
+    "notifications",
+    "notifications_dispatch",
+    "notifications_fail",
+    "dispatch_leases",
+    "dispatch_batch",
+    "events_sse",
+    "heartbeat",
+    "standup",
+    "tool_requests",
+    "run_journal",
+    "tools",
+    "session_leases",
+    "budgets",
+];
+
+pub(crate) async fn run(suite: &mut Suite<'_>) {
+    let sentence = "GET /capabilities → {contract_version: \"v1\", features: {name: bool}}";
+    suite
+        .required("version", sentence, async |w| {
+            let answer = w.agent(&w.one).get("/capabilities").await?;
+            let version = &answer.ok()?["contract_version"];
+            ensure(*version == "v1", || {
+                format!("expected \"contract_version\": \"v1\", got {version}")
+            })?;
+            Ok("contract_version is v1".to_owned())
+        })
+        .await;
+    let sentence = "features are flags by name, or a list of names";
+    suite
+        .required("features", sentence, async |w| {
+            let answer = w.agent(&w.one).get("/capabilities").await?;
+            let body = answer.ok()?;
+            let names = |value: &Value| match value {
+                Value::Object(flags) => flags.values().all(Value::is_boolean),
+                Value::Array(names) => names.iter().all(Value::is_string),
+                _ => false,
+            };
+            let listed = match (&body["features"], &body["features_list"]) {
+                (Value::Null, Value::Null) => {
+                    return failed("expected \"features\": {name: bool} in the response, got none");
+                }
+                (Value::Null, list) | (list, _) => list,
+            };
+            ensure(names(listed), || {
+                format!("expected flags by name or a list of names in \"features\", got {listed}")
+            })?;
+            let offered: Vec<_> = KNOWN.into_iter().filter(|name| w.features.has(name)).collect();
+            Ok(format!("{} of {} offered: {}", offered.len(), KNOWN.len(), offered.join(", ")))
+        })
+        .await;
+    let sentence = "the dispatcher asks for the capabilities, too, with X-Internal-Token";
+    suite
+        .check("for-the-dispatcher", &["notifications_dispatch"], sentence, async |w| {
+            let answer = w.service()?.get("/capabilities").await?;
+            answer.ok()?;
+            Ok(answer.summary())
+        })
+        .await;
+}

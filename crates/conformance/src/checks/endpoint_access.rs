@@ -1,0 +1,199 @@
+//! Access: every endpoint authenticates its caller, and an agent may not do what a person may. Part
+//! of the chapter `auth`.
+
+use http::Method;
+use serde_json::json;
+
+use crate::suite::Suite;
+use crate::verdict::ensure;
+use crate::world::World;
+
+/// Method and path of an endpoint.
+type Endpoint = (Method, &'static str);
+
+/// The endpoints of each feature; those of the required part have an empty name.
+const ENDPOINTS: [(&str, &[(&str, &str)]); 17] = [
+    (
+        "",
+        &[
+            ("GET", "/capabilities"),
+            ("GET", "/tasks"),
+            ("POST", "/tasks"),
+            ("POST", "/messages"),
+            ("POST", "/documents"),
+        ],
+    ),
+    ("tasks_get", &[("GET", "/tasks/x")]),
+    ("tasks_update", &[("PATCH", "/tasks/x")]),
+    ("messages_list", &[("GET", "/messages?task_id=x")]),
+    ("message_lookup", &[("GET", "/messages?idempotency_key=x")]),
+    ("documents_list", &[("GET", "/documents"), ("GET", "/documents/x")]),
+    (
+        "notifications",
+        &[("GET", "/notifications"), ("POST", "/notifications"), ("POST", "/notifications/x/read")],
+    ),
+    (
+        "notifications_dispatch",
+        &[
+            ("POST", "/dispatch/undelivered"),
+            ("POST", "/dispatch/notifications/x/deliver?user_id=x"),
+        ],
+    ),
+    (
+        "notifications_fail",
+        &[
+            ("POST", "/dispatch/notifications/x/fail?user_id=x"),
+            ("GET", "/dispatch/dead"),
+            ("POST", "/dispatch/notifications/x/requeue?user_id=x"),
+        ],
+    ),
+    ("dispatch_batch", &[("POST", "/dispatch/deliver")]),
+    ("events_sse", &[("GET", "/events")]),
+    ("heartbeat", &[("POST", "/heartbeat")]),
+    ("standup", &[("POST", "/standup")]),
+    (
+        "tool_requests",
+        &[
+            ("GET", "/tool-requests"),
+            ("POST", "/tool-requests"),
+            ("GET", "/tool-requests/x"),
+            ("PATCH", "/tool-requests/x"),
+        ],
+    ),
+    (
+        "run_journal",
+        &[
+            ("GET", "/runs/x"),
+            ("PUT", "/runs/x"),
+            ("PUT", "/runs/x/steps/0"),
+            ("POST", "/runs/x/cancel"),
+        ],
+    ),
+    (
+        "session_leases",
+        &[
+            ("POST", "/sessions/lease"),
+            ("PUT", "/sessions/lease/x"),
+            ("DELETE", "/sessions/lease/x"),
+        ],
+    ),
+    (
+        "budgets",
+        &[("GET", "/budget"), ("PUT", "/budget"), ("POST", "/budget/reserve"), ("POST", "/usage")],
+    ),
+];
+
+pub(super) async fn run(suite: &mut Suite<'_>) {
+    let sentence = "Every endpoint asks who calls: nobody → 401";
+    for (feature, endpoints) in ENDPOINTS {
+        let (name, features) = match feature {
+            "" => ("closed-to-nobody".to_owned(), &[][..]),
+            feature => (format!("closed-to-nobody-{}", feature.replace('_', "-")), &[feature][..]),
+        };
+        let check = async |w: &World| {
+            for (method, path) in endpoints.iter().map(endpoint) {
+                let body = (method != Method::GET).then(|| json!({}));
+                let answer = w.anonymous().send(method, path, body.as_ref()).await?;
+                answer.fails(401)?;
+            }
+            Ok(format!("401 at {} endpoints", endpoints.len()))
+        };
+        suite.check(&name, features, sentence, check).await;
+    }
+    suite
+        .check("closed-to-nobody-tools", &["tools"], sentence, async |w| {
+            w.anonymous().get("/api/tools").await?.fails(401)?;
+            w.anonymous().post("/api/tools/x", json!({ "arguments": {} })).await?.fails(401)
+        })
+        .await;
+    agents(suite).await;
+    persons(suite).await;
+}
+
+fn endpoint((method, path): &(&'static str, &'static str)) -> Endpoint {
+    let method = match *method {
+        "POST" => Method::POST,
+        "PUT" => Method::PUT,
+        "PATCH" => Method::PATCH,
+        "DELETE" => Method::DELETE,
+        _ => Method::GET,
+    };
+    (method, path)
+}
+
+async fn agents(suite: &mut Suite<'_>) {
+    let sentence = "An agent token can do nothing that a person does (403)";
+    suite
+        .required("agent-as-user", sentence, async |w| {
+            let task = w.task(&w.one, "agent-as-user").await?;
+            let body =
+                json!({ "task_id": task, "content": w.title("not mine"), "actor_type": "user" });
+            w.agent(&w.one).post("/messages", body).await?.fails(403)
+        })
+        .await;
+    suite
+        .required("agent-names-a-person", sentence, async |w| {
+            let task = w.task(&w.one, "agent-names-a-person").await?;
+            let body =
+                json!({ "task_id": task, "content": w.title("not mine"), "actor_type": "user" });
+            let agent = w.agent(&w.one).with("x-on-behalf-of", w.one.clone());
+            agent.post("/messages", body).await?.fails(403)
+        })
+        .await;
+    suite
+        .check("agent-notifies", &["notifications"], sentence, async |w| {
+            let body = json!({
+                "user_id": w.one, "session_key": w.session(&w.one), "content": w.title("not mine")
+            });
+            w.agent(&w.one).post("/notifications", body).await?.fails(403)?;
+            w.agent(&w.one).post("/notifications/x/read", json!({})).await?.fails(403)
+        })
+        .await;
+    suite
+        .check("agent-sets-a-budget", &["budgets"], sentence, async |w| {
+            let body = json!({ "user_id": w.one, "limit_usd": 1_000, "period": "day" });
+            w.agent(&w.one).put("/budget", body).await?.fails(403)
+        })
+        .await;
+    suite
+        .check("agent-dispatches", &["notifications_dispatch"], sentence, async |w| {
+            let path = "/dispatch/undelivered?limit_users=1&limit_notifications=1";
+            let answer = w.agent(&w.one).post(path, json!({})).await?;
+            answer.fails_as_one_of(&[401, 403, 405])?;
+            let path = format!("/dispatch/notifications/x/deliver?user_id={}", w.one);
+            w.agent(&w.one).post(&path, json!({})).await?.fails_as_one_of(&[401, 403])
+        })
+        .await;
+    suite
+        .check("agent-requeues", &["notifications_fail"], sentence, async |w| {
+            let path = format!("/dispatch/notifications/x/requeue?user_id={}", w.one);
+            w.agent(&w.one).post(&path, json!({})).await?.fails(403)?;
+            let path = format!("/dispatch/notifications/x/fail?user_id={}", w.one);
+            let failure = json!({ "error": "x", "attempts": 1, "dead": true });
+            w.agent(&w.one).post(&path, failure).await?.fails_as_one_of(&[401, 403])
+        })
+        .await;
+}
+
+async fn persons(suite: &mut Suite<'_>) {
+    let sentence = "A service speaks for a person as X-Internal-Token with X-On-Behalf-Of";
+    suite
+        .required("person-writes", sentence, async |w| {
+            let person = w.person(&w.one)?;
+            let task = w.task(&w.one, "person-writes").await?;
+            let body = json!({ "task_id": task, "content": w.title("from a person"), "actor_type": "user" });
+            let answer = person.post("/messages", body).await?;
+            answer.created()?;
+            answer.has_fields(&[("task_id", json!(task))])?;
+            let actor = answer.body["actor_type"].as_str().unwrap_or("user");
+            ensure(actor == "user", || format!("expected \"actor_type\": \"user\" for a message on behalf of a person, got {actor}"))?;
+            Ok(answer.what)
+        })
+        .await;
+    suite
+        .required("person-without-a-service", sentence, async |w| {
+            let nameless = w.anonymous().with("x-on-behalf-of", w.one.clone());
+            nameless.get("/tasks").await?.fails(401)
+        })
+        .await;
+}

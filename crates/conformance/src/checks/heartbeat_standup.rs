@@ -1,0 +1,104 @@
+//! Heartbeats and standups.
+
+use serde_json::{Value, json};
+
+use crate::answer::column;
+use crate::suite::Suite;
+use crate::verdict::{ensure, failed};
+
+/// The list of a standup that a status leads to.
+const LISTS: [(&str, &str); 3] =
+    [("completed", "done"), ("in_progress", "in_progress"), ("blocked", "blocked")];
+
+pub(crate) async fn run(suite: &mut Suite<'_>) {
+    let sentence = "POST /heartbeat → {status, claimed, pending: {notifications, tasks}}";
+    suite
+        .check("heartbeat", &["heartbeat"], sentence, async |w| {
+            let user = w.fresh_user()?;
+            let beat = async || w.agent(&user).post("/heartbeat", json!({ "user_id": user })).await;
+            let idle = beat().await?;
+            let none = idle.ok()?["pending"] == json!({ "notifications": 0, "tasks": 0 });
+            ensure(none && idle.body["claimed"] == true, || {
+                format!("expected claimed: true and nothing pending, got {}", idle.text)
+            })?;
+            w.task(&user, "waits").await?;
+            let busy = beat().await?;
+            ensure(busy.ok()?["pending"]["tasks"] == 1, || {
+                format!("expected one pending task, got {}", busy.text)
+            })?;
+            Ok("nothing pending, then one task".to_owned())
+        })
+        .await;
+    let sentence = "slot is claimed once across the fleet, the second caller gets claimed: false";
+    suite
+        .check("slot", &["heartbeat"], sentence, async |w| {
+            let user = w.fresh_user()?;
+            let mut claims = Vec::new();
+            // The same time in two spellings, then another time.
+            for slot in
+                ["2026-01-02T03:04:00Z", "2026-01-02T04:04:00+01:00", "2026-01-02T03:05:00Z"]
+            {
+                let body = json!({ "user_id": user, "role": "scout", "slot": slot });
+                let answer = w.agent_as(&user, "scout").post("/heartbeat", body).await?;
+                claims.push(answer.ok()?["claimed"].clone());
+            }
+            ensure(claims == [json!(true), json!(false), json!(true)], || {
+                format!("expected claimed: true, false for the same slot, true for another; got {claims:?}")
+            })?;
+            let body = json!({ "user_id": user, "slot": "yesterday" });
+            w.agent(&user).post("/heartbeat", body).await?.fails(400)
+        })
+        .await;
+    let sentence = "POST /standup → {date, timezone, user_id, summary, done[], in_progress[], blocked[]} for the day in that time zone";
+    suite
+        .check("standup", &["standup"], sentence, async |w| {
+            let user = w.fresh_user()?;
+            let mut made = Vec::new();
+            for (status, list) in LISTS {
+                let body = json!({ "title": w.title(status), "status": status });
+                let task = w.agent(&user).post("/tasks", body).await?;
+                made.push((list, task.created()?["title"].clone()));
+            }
+            w.task(&user, "pending is in no list").await?;
+            let body = json!({ "timezone": "UTC" });
+            let day = w.agent(&user).post("/standup", body).await?;
+            day.ok()?;
+            day.text_at("summary")?;
+            day.has_fields(&[("timezone", json!("UTC")), ("user_id", json!(user))])?;
+            let date = day.text_at("date")?;
+            ensure(date.len() == 10 && date.is_char_boundary(4), || {
+                format!("expected \"date\" as YYYY-MM-DD, got {date}")
+            })?;
+            for (list, title) in made {
+                let Some(items) = day.body[list].as_array() else {
+                    return failed(format!("expected a list in \"{list}\", got {}", day.summary()));
+                };
+                let titles = column(items, "title");
+                ensure(titles == [title.as_str().unwrap_or_default()], || {
+                    format!("expected [{title}] in \"{list}\", got {titles:?}")
+                })?;
+            }
+            let body = json!({ "timezone": "Middle/Earth" });
+            w.agent(&user).post("/standup", body).await?.fails(400)
+        })
+        .await;
+    let sentence = "with an internal token and no user_id, {date, timezone, items: [one such object per user]}";
+    suite
+        .check("standup-of-all", &["standup"], sentence, async |w| {
+            w.task(&w.one, "for the standup").await?;
+            w.task(&w.two, "for the standup").await?;
+            let all = w.service()?.post("/standup", json!({ "timezone": "UTC" })).await?;
+            let Some(items) = all.ok()?["items"].as_array() else {
+                return failed(format!("expected {{items: […]}}, got {}", all.summary()));
+            };
+            let users: Vec<&Value> = items.iter().map(|day| &day["user_id"]).collect();
+            for user in [&w.one, &w.two] {
+                let times = users.iter().filter(|found| ***found == *user).count();
+                ensure(times == 1, || {
+                    format!("expected user {user} once in items, got {times} times")
+                })?;
+            }
+            Ok(format!("{} users, each once", items.len()))
+        })
+        .await;
+}

@@ -1,0 +1,187 @@
+//! Tasks, messages and documents.
+
+use serde_json::json;
+
+use crate::answer::time_of;
+use crate::suite::Suite;
+use crate::verdict::ensure;
+
+pub(crate) async fn run(suite: &mut Suite<'_>) {
+    required(suite).await;
+    tasks(suite).await;
+    messages(suite).await;
+}
+
+async fn required(suite: &mut Suite<'_>) {
+    let sentence = "Task = {id, title, status, description?, metadata?, created_at, updated_at}";
+    suite
+        .required("task", sentence, async |w| {
+            for status in ["pending", "in_progress", "blocked", "completed", "cancelled"] {
+                let title = w.title("task ü 漢 🦡 <b>&amp;");
+                let body = json!({
+                    "title": title, "status": status, "description": "d", "metadata": { "a": [1] }
+                });
+                let made = w.agent(&w.one).post("/tasks", body).await?;
+                made.created()?;
+                made.text_at("id")?;
+                made.has_fields(&[
+                    ("title", json!(title)),
+                    ("status", json!(status)),
+                    ("description", json!("d")),
+                    ("metadata", json!({ "a": [1] })),
+                ])?;
+                time_of(&made.body, "created_at")?;
+                time_of(&made.body, "updated_at")?;
+            }
+            Ok("all five statuses, all fields as sent".to_owned())
+        })
+        .await;
+    let sentence = "GET /tasks lists what POST /tasks made; title is an exact filter";
+    suite
+        .required("task-listed", sentence, async |w| {
+            let title = w.title("task-listed");
+            let made = w.agent(&w.one).post("/tasks", json!({ "title": title })).await?;
+            made.created()?;
+            let path = format!("/tasks?limit=200&title={}", super::encode(&title));
+            let list = w.agent(&w.one).get(&path).await?;
+            let found = list.items()?.iter().find(|task| task["id"] == made.body["id"]);
+            ensure(found == Some(&made.body), || {
+                format!(
+                    "expected the task as it was created, {}, in the list; got {found:?}",
+                    made.text
+                )
+            })?;
+            Ok("listed as it was made".to_owned())
+        })
+        .await;
+    let sentence = "POST /messages → {id, task_id, content, …}";
+    suite
+        .required("message", sentence, async |w| {
+            let (task, content) = (w.task(&w.one, "message").await?, w.title("said ü 🦡"));
+            let body = json!({ "task_id": task, "content": content, "actor_type": "agent" });
+            let made = w.agent(&w.one).post("/messages", body).await?;
+            made.created()?;
+            made.text_at("id")?;
+            made.has_fields(&[("task_id", json!(task)), ("content", json!(content))])?;
+            Ok(made.what)
+        })
+        .await;
+    let sentence = "POST /documents → {id, title, doc_type, task_id}";
+    suite
+        .required("document", sentence, async |w| {
+            let task = w.task(&w.one, "document").await?;
+            for kind in ["plan", "research", "deliverable", "standup", "any other text"] {
+                let title = w.title("document");
+                let body = json!({
+                    "title": title, "content": "# text", "doc_type": kind, "task_id": task
+                });
+                let made = w.agent(&w.one).post("/documents", body).await?;
+                made.created()?;
+                made.text_at("id")?;
+                made.has_fields(&[
+                    ("title", json!(title)),
+                    ("doc_type", json!(kind)),
+                    ("task_id", json!(task)),
+                ])?;
+            }
+            Ok("known types and another one".to_owned())
+        })
+        .await;
+}
+
+async fn tasks(suite: &mut Suite<'_>) {
+    suite
+        .check("get-task", &["tasks_get"], "GET /tasks/{id} → Task or 404", async |w| {
+            let made = w.agent(&w.one).post("/tasks", json!({ "title": w.title("get") })).await?;
+            let path = format!("/tasks/{}", made.text_at("id")?);
+            let found = w.agent(&w.one).get(&path).await?;
+            ensure(found.ok()? == &made.body, || {
+                format!("expected the task as it was created, got {}", found.text)
+            })?;
+            let nowhere = format!("/tasks/{}", uuid::Uuid::new_v4());
+            w.agent(&w.one).get(&nowhere).await?.fails(404)
+        })
+        .await;
+    let sentence = "PATCH /tasks/{id} {status?, title?, description?, metadata?}";
+    suite
+        .check("update-task", &["tasks_update"], sentence, async |w| {
+            let path = format!("/tasks/{}", w.task(&w.one, "update").await?);
+            let title = w.title("updated");
+            for body in [json!({ "status": "blocked" }), json!({ "title": title })] {
+                w.agent(&w.one).patch(&path, body).await?.ok()?;
+            }
+            let last = w.agent(&w.one).patch(&path, json!({ "description": "new" })).await?;
+            last.ok()?;
+            last.has_fields(&[
+                ("status", json!("blocked")),
+                ("title", json!(title)),
+                ("description", json!("new")),
+            ])?;
+            w.agent(&w.one).patch(&path, json!({ "status": "lost" })).await?.fails(400)
+        })
+        .await;
+}
+
+async fn messages(suite: &mut Suite<'_>) {
+    let sentence = "without a cursor the newest messages, oldest of them first; the cursor leads to older ones; unknown task → 404";
+    suite
+        .check("list-messages", &["messages_list"], sentence, async |w| {
+            let task = w.task(&w.one, "list").await?;
+            for text in ["1", "2", "3"] {
+                let body = json!({ "task_id": task, "content": text });
+                w.agent(&w.one).post("/messages", body).await?.created()?;
+            }
+            let path = format!("/messages?task_id={task}&limit=2");
+            let newest = w.agent(&w.one).get(&path).await?;
+            let texts = crate::answer::column(newest.items()?, "content");
+            ensure(texts == ["2", "3"], || {
+                format!("expected the newest two of 1, 2, 3, oldest first; got {texts:?}")
+            })?;
+            for message in newest.items()? {
+                time_of(message, "created_at")?;
+                let agent = message["actor_type"] == "agent" && message["agent_role"].is_string();
+                ensure(agent, || {
+                    format!(
+                        "expected \"actor_type\": \"agent\" and an \"agent_role\", got {message}"
+                    )
+                })?;
+            }
+            let path = format!("{path}&cursor={}", super::encode(newest.text_at("next_cursor")?));
+            let older = w.agent(&w.one).get(&path).await?;
+            let texts = crate::answer::column(older.items()?, "content");
+            ensure(texts == ["1"], || {
+                format!("expected the older message 1 behind the cursor, got {texts:?}")
+            })?;
+            let nowhere = format!("/messages?task_id={}", uuid::Uuid::new_v4());
+            w.agent(&w.one).get(&nowhere).await?.fails(404)
+        })
+        .await;
+    suite
+        .check(
+            "look-up",
+            &["message_lookup"],
+            "GET /messages?idempotency_key= → 0 or 1 item",
+            async |w| {
+                let (task, key) = (w.task(&w.one, "look-up").await?, w.key());
+                let path = format!("/messages?idempotency_key={}", super::encode(&key));
+                let before = w.agent(&w.one).get(&path).await?.items()?.len();
+                let body =
+                    json!({ "task_id": task, "content": w.title("x"), "idempotency_key": key });
+                let made = w.agent(&w.one).post("/messages", body).await?;
+                let after = w.agent(&w.one).get(&path).await?;
+                let fits = before == 0 && after.items()?.len() == 1;
+                ensure(fits, || {
+                    format!(
+                        "expected no item before and one after the create, got {before}, then {}",
+                        after.text
+                    )
+                })?;
+                let same = after.items()?[0]["id"] == made.body["id"];
+                ensure(same, || {
+                    "expected the message that was created under the key, got another".to_owned()
+                })?;
+                Ok("none before, then the one".to_owned())
+            },
+        )
+        .await;
+}

@@ -1,0 +1,51 @@
+//! What the daemon says of itself: its roles, and what its backend offers.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The body of `GET /api/agents`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Agents {
+    pub(crate) agents: Vec<AgentInfo>,
+}
+
+/// A role that can be messaged.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AgentInfo {
+    /// The role's name.
+    pub role: String,
+    /// The tier of its model: `default`, `cheap` or `best`.
+    pub model_tier: String,
+    /// The tools it may call.
+    pub tools: ToolLists,
+}
+
+/// The tools that a role may call.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ToolLists {
+    /// Allowed tools; all when empty.
+    pub allow: Vec<String>,
+    /// Denied tools.
+    pub deny: Vec<String>,
+    /// Tools whose calls await a person's approval.
+    pub approval: Vec<String>,
+}
+
+/// The body of `GET /api/compatibility`: how daemon and backend fit together.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Compatibility {
+    /// Whether the backend has all that the daemon needs.
+    pub compatible: bool,
+    /// What the backend offers, by the contract's names of features.
+    pub features: Value,
+}
+
+impl Compatibility {
+    /// Whether the backend offers a feature.
+    pub fn has(&self, feature: &str) -> bool {
+        self.features[feature] == true
+    }
+}

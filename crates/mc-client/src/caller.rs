@@ -1,0 +1,232 @@
+//! Sending calls: the only way to the backend, with the limits, retries and headers of all calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Method};
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use crate::backend::Backend;
+use crate::call::{Call, Failure, RawResponse};
+use crate::error::McError;
+use crate::redact::redact;
+use crate::retry_policy::RetryPolicy;
+use crate::token::AgentAuth;
+
+/// The timeout of one attempt.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The header with the agent token.
+const AGENT_TOKEN: HeaderName = HeaderName::from_static("x-agent-token");
+
+/// The header with the internal token.
+const INTERNAL_TOKEN: HeaderName = HeaderName::from_static("x-internal-token");
+
+/// The header with the user on whose behalf an internal call is made.
+const ON_BEHALF_OF: HeaderName = HeaderName::from_static("x-on-behalf-of");
+
+/// The header with the caller's trace (W3C Trace Context).
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// The header with the session lease that a write is made under.
+const SESSION_FENCE: HeaderName = HeaderName::from_static("x-session-fence");
+
+/// The identity that calls are made with.
+#[derive(Debug, Clone)]
+pub(crate) enum Identity {
+    Agent(Arc<AgentAuth>),
+    Internal { token: SecretString, on_behalf_of: Option<String> },
+}
+
+/// An identity with the options of its calls.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    backend: Backend,
+    pub(crate) identity: Identity,
+    pub(crate) traceparent: Option<HeaderValue>,
+    pub(crate) deadline: Option<Instant>,
+    /// Sent with every write.
+    pub(crate) fence: Option<HeaderValue>,
+}
+
+impl Caller {
+    pub(crate) fn new(backend: Backend, identity: Identity) -> Self {
+        Self { backend, identity, traceparent: None, deadline: None, fence: None }
+    }
+
+    /// Sends a call and reads its answer as JSON.
+    pub(crate) async fn fetch<T: DeserializeOwned>(&self, call: Call) -> Result<T, McError> {
+        let answer = self.answer(&call).await.map_err(|failure| failure.error)?;
+        if answer.truncated {
+            return Err(McError::BadAnswer { cause: "it is too large".to_owned() });
+        }
+        serde_json::from_slice(&answer.body)
+            .map_err(|error| McError::BadAnswer { cause: error.to_string() })
+    }
+
+    /// Sends a call and ignores the body of its answer.
+    pub(crate) async fn send(&self, call: Call) -> Result<(), McError> {
+        self.answer(&call).await.map(drop).map_err(|failure| failure.error)
+    }
+
+    /// Sends a call, with retries. On the heap, so that the futures of callers stay small.
+    pub(crate) async fn answer(&self, call: &Call) -> Result<RawResponse, Failure> {
+        Box::pin(self.attempts(call)).await
+    }
+
+    async fn attempts(&self, call: &Call) -> Result<RawResponse, Failure> {
+        let mut failures = 0;
+        loop {
+            let failure = match self.attempt(call).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            failures += 1;
+            let wait = self.backend.retry.wait(failures, &failure.error, self.deadline);
+            let Some(wait) = wait.filter(|_| call.repeatable) else { return Err(failure) };
+            tracing::info!(
+                method = %call.method,
+                path = call.path(),
+                error = %failure.error,
+                wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+                "backend call failed; retrying after a delay"
+            );
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn attempt(&self, call: &Call) -> Result<RawResponse, Failure> {
+        let deadline = Instant::now() + ATTEMPT_TIMEOUT;
+        let deadline = self.deadline.map_or(deadline, |own| own.min(deadline));
+        let answer = match tokio::time::timeout_at(deadline, self.exchange(call)).await {
+            Ok(answer) => answer?,
+            Err(_) => return Err(McError::Timeout.into()),
+        };
+        if (200..300).contains(&answer.status) {
+            return Ok(answer);
+        }
+        let error = McError::of_answer(answer.status, &answer.headers, &answer.body);
+        Err(Failure { error, answer: Some(answer) })
+    }
+
+    /// The retry policy of all calls.
+    pub(crate) fn retry_policy(&self) -> RetryPolicy {
+        self.backend.retry
+    }
+
+    /// Sends a call once and returns its response for reading as a stream without end.
+    pub(crate) async fn stream(&self, call: &Call) -> Result<reqwest::Response, McError> {
+        let request = self.request(call)?;
+        let begin = async {
+            let response = request.send().await.map_err(|error| unreachable_by(&error))?;
+            let status = response.status();
+            if status.is_success() {
+                return Ok(response);
+            }
+            let headers = response.headers().clone();
+            let (body, _) = read_body(response, call).await?;
+            let body = self.without_token(body);
+            Err(McError::of_answer(status.as_u16(), &headers, &body))
+        };
+        tokio::time::timeout(ATTEMPT_TIMEOUT, begin).await.unwrap_or(Err(McError::Timeout))
+    }
+
+    async fn exchange(&self, call: &Call) -> Result<RawResponse, McError> {
+        let response = self.request(call)?.send().await.map_err(|error| unreachable_by(&error))?;
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let (body, truncated) = read_body(response, call).await?;
+        let body = self.without_token(body);
+        Ok(RawResponse { status, headers, body, truncated })
+    }
+
+    /// Removes the token from an answer that repeats the request, as error pages for developers do:
+    /// answers go on to models, logs and traces.
+    fn without_token(&self, body: Bytes) -> Bytes {
+        let header = match &self.identity {
+            Identity::Agent(auth) => auth.header().ok(),
+            Identity::Internal { token, .. } => sensitive(token).ok(),
+        };
+        let Some(token) = header else { return body };
+        redact(body, token.as_bytes())
+    }
+
+    /// The HTTP request of a call, with the headers of the identity.
+    fn request(&self, call: &Call) -> Result<reqwest::RequestBuilder, McError> {
+        let url = self.backend.url(&call.path_and_query)?;
+        let mut request = self
+            .backend
+            .http
+            .request(call.method.clone(), url)
+            .headers(call.headers.clone())
+            .header(ACCEPT, HeaderValue::from_static(call.accept));
+        match &self.identity {
+            Identity::Agent(auth) => request = request.header(AGENT_TOKEN, auth.header()?),
+            Identity::Internal { token, on_behalf_of } => {
+                request = request.header(INTERNAL_TOKEN, sensitive(token)?);
+                if let Some(user_id) = on_behalf_of {
+                    request = request.header(ON_BEHALF_OF, user_id.as_bytes());
+                }
+            }
+        }
+        if let Some(traceparent) = &self.traceparent {
+            request = request.header(TRACEPARENT, traceparent);
+        }
+        if let Some(fence) = &self.fence
+            && call.method != Method::GET
+        {
+            request = request.header(SESSION_FENCE, fence);
+        }
+        if let Some(body) = &call.body {
+            request = request
+                .header(CONTENT_TYPE, HeaderValue::from_static(call.content_type))
+                .body(body.clone());
+        }
+        Ok(request)
+    }
+}
+
+async fn read_body(mut response: reqwest::Response, call: &Call) -> Result<(Bytes, bool), McError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable_by(&error))? {
+        let room = call.max_bytes - body.len();
+        if chunk.len() > room {
+            body.extend_from_slice(&chunk[..room]);
+            if !call.cut_long_answer {
+                tracing::warn!(path = call.path(), "answer exceeds the size limit");
+            }
+            return Ok((body.freeze(), true));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok((body.freeze(), false))
+}
+
+fn sensitive(token: &SecretString) -> Result<HeaderValue, McError> {
+    let mut value = HeaderValue::from_str(token.expose_secret()).map_err(|_| {
+        McError::BadAnswer { cause: "INTERNAL_API_TOKEN is not a valid header value".to_owned() }
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// A transport error in words, without the URL, whose query may contain user data.
+fn unreachable_by(error: &reqwest::Error) -> McError {
+    if error.is_timeout() {
+        return McError::Timeout;
+    }
+    let mut cause = String::new();
+    let mut source: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    while let Some(error) = source {
+        cause = error.to_string();
+        source = error.source();
+    }
+    if cause.is_empty() {
+        cause = "the connection failed".to_owned();
+    }
+    McError::Unreachable { cause }
+}

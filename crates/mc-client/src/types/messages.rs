@@ -1,0 +1,67 @@
+//! Messages of a task's thread.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// The kind of author of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ActorType {
+    /// An agent, with its role in `agent_role`.
+    Agent,
+    /// A person.
+    User,
+}
+
+/// A message in a task's thread.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Message {
+    /// The backend's id.
+    pub id: String,
+    /// The task whose thread it is in.
+    #[serde(default)]
+    pub task_id: String,
+    /// The text, Markdown.
+    pub content: String,
+    /// `agent` or `user`; a string, for backends with more kinds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor_type: Option<String>,
+    /// The agent's role, when an agent wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_role: Option<String>,
+    /// The id of the author, in the backend's terms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor_id: Option<String>,
+    /// Attachments, in the backend's terms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachments: Option<Value>,
+    /// When it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<DateTime<Utc>>,
+}
+
+/// `POST /messages`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CreateMessage {
+    /// The task whose thread it goes to.
+    pub task_id: String,
+    /// The text, Markdown.
+    pub content: String,
+    /// The kind of author; an agent token may only write as `agent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor_type: Option<ActorType>,
+    /// The role that writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_role: Option<String>,
+    /// The id of the author, in the backend's terms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor_id: Option<String>,
+    /// Attachments, in the backend's terms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachments: Option<Value>,
+    /// Makes the call safe to repeat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+}

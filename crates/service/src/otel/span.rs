@@ -1,0 +1,158 @@
+//! Spans.
+
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use opentelemetry::trace::{
+    SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId as OtelTraceId, TraceState,
+};
+use opentelemetry::{InstrumentationScope, KeyValue, Value};
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks, SpanProcessor as _};
+use uuid::Uuid;
+
+use super::exporter::EXPORTER;
+use crate::trace::TraceId;
+
+/// The kind of a span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// It handles a call.
+    Server,
+    /// It makes a call.
+    Client,
+    /// Neither.
+    Internal,
+    /// It enqueues a message.
+    Producer,
+}
+
+/// A span of a trace. It ends when it is dropped; one without [`Span::succeed`] or [`Span::fail`] was
+/// abandoned.
+#[derive(Debug)]
+pub struct Span {
+    trace: u128,
+    id: u64,
+    record: Option<Box<Record>>,
+}
+
+#[derive(Debug)]
+struct Record {
+    parent: Option<u64>,
+    parent_is_remote: bool,
+    side: Side,
+    name: String,
+    begun: SystemTime,
+    attributes: Vec<KeyValue>,
+    status: Option<Status>,
+}
+
+impl Span {
+    /// A child of the caller's span, or the root of the trace. The name is only built when the span is
+    /// recorded.
+    pub fn of_request(trace: &TraceId, side: Side, name: impl FnOnce() -> String) -> Self {
+        Self::begin(trace.bytes(), trace.parent(), true, side, name)
+    }
+
+    /// A child of this span.
+    pub fn child(&self, side: Side, name: impl FnOnce() -> String) -> Self {
+        Self::begin(self.trace, Some(self.id), false, side, name)
+    }
+
+    fn begin(
+        trace: u128,
+        parent: Option<u64>,
+        parent_is_remote: bool,
+        side: Side,
+        name: impl FnOnce() -> String,
+    ) -> Self {
+        let record = EXPORTER.get().map(|_| {
+            Box::new(Record {
+                parent,
+                parent_is_remote,
+                side,
+                name: name(),
+                begun: SystemTime::now(),
+                attributes: Vec::new(),
+                status: None,
+            })
+        });
+        Self { trace, id: Uuid::new_v4().as_u64_pair().0.max(1), record }
+    }
+
+    /// The `traceparent` of calls within this span (W3C Trace Context).
+    pub fn traceparent(&self) -> String {
+        format!("00-{:032x}-{:016x}-01", self.trace, self.id)
+    }
+
+    /// Adds an attribute of the semantic conventions.
+    pub fn set(&mut self, key: &'static str, value: impl Into<Value>) {
+        if let Some(record) = &mut self.record {
+            record.attributes.push(KeyValue::new(key, value.into()));
+        }
+    }
+
+    /// Adds message content as an attribute, if the operator has enabled that.
+    pub fn set_content(&mut self, key: &'static str, text: impl FnOnce() -> String) {
+        if self.record.is_some() && EXPORTER.get().is_some_and(|exporter| exporter.content) {
+            self.set(key, text());
+        }
+    }
+
+    /// Marks the span as successful.
+    pub fn succeed(&mut self) {
+        if let Some(record) = &mut self.record {
+            record.status = Some(Status::Unset);
+        }
+    }
+
+    /// Marks the span as failed; `kind` is one of few values.
+    pub fn fail(&mut self, kind: impl Into<Cow<'static, str>>) {
+        let kind = kind.into();
+        self.set("error.type", kind.clone().into_owned());
+        if let Some(record) = &mut self.record {
+            record.status = Some(Status::Error { description: kind });
+        }
+    }
+}
+
+impl Drop for Span {
+    fn drop(&mut self) {
+        let (Some(record), Some(exporter)) = (self.record.take(), EXPORTER.get()) else { return };
+        let Record { parent, parent_is_remote, side, name, begun, attributes, status } = *record;
+        exporter.processor.on_end(SpanData {
+            span_context: SpanContext::new(
+                OtelTraceId::from(self.trace),
+                SpanId::from(self.id),
+                TraceFlags::SAMPLED,
+                false,
+                TraceState::default(),
+            ),
+            parent_span_id: parent.map_or(SpanId::INVALID, SpanId::from),
+            parent_span_is_remote: parent_is_remote,
+            span_kind: match side {
+                Side::Server => SpanKind::Server,
+                Side::Client => SpanKind::Client,
+                Side::Internal => SpanKind::Internal,
+                Side::Producer => SpanKind::Producer,
+            },
+            name: name.into(),
+            start_time: begun,
+            end_time: SystemTime::now(),
+            attributes,
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status: status.unwrap_or_else(|| Status::error("abandoned")),
+            instrumentation_scope: scope().clone(),
+        });
+    }
+}
+
+fn scope() -> &'static InstrumentationScope {
+    static SCOPE: OnceLock<Arc<InstrumentationScope>> = OnceLock::new();
+    SCOPE.get_or_init(|| {
+        let scope = InstrumentationScope::builder("wombat");
+        Arc::new(scope.with_version(env!("CARGO_PKG_VERSION")).build())
+    })
+}

@@ -1,0 +1,209 @@
+//! The layers of settings, from a file to the flags. The crate `config` lays one over the other and
+//! carries each value's origin along; the built-in defaults are the [`Reader`](super::Reader)'s.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use config::{Config, ConfigError, File, FileFormat, Map, Source, Value};
+
+use super::names;
+
+/// Where a value came from, in words: `default`, the path of a settings file, `.env`,
+/// `environment` or `flag`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin(Cow<'static, str>);
+
+impl Origin {
+    /// Built in.
+    pub const DEFAULT: Self = Self(Cow::Borrowed("default"));
+    /// `.env` in the working directory.
+    pub const DOT_ENV: Self = Self(Cow::Borrowed(".env"));
+    /// The environment.
+    pub const ENVIRONMENT: Self = Self(Cow::Borrowed("environment"));
+    /// A command line flag.
+    pub const FLAG: Self = Self(Cow::Borrowed("flag"));
+
+    /// A settings file.
+    fn file(path: &Path) -> Self {
+        Self(Cow::Owned(path.display().to_string()))
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The sources of the layers.
+#[derive(Debug, Default)]
+pub struct LoadOptions {
+    /// `--config FILE`. Without it `wombat.toml` in `dir` is read if it is there.
+    pub config_file: Option<PathBuf>,
+    /// The working directory, for `wombat.toml` and `.env`.
+    pub dir: PathBuf,
+    /// The environment.
+    pub env: Vec<(String, String)>,
+    /// Flags of the command line, by the variable that they set.
+    pub flags: Vec<(&'static str, String)>,
+}
+
+/// The values of one origin, by variable. Only known variables: the names of others may be paths
+/// to `config`, such as `A.B` or `A[9]`.
+#[derive(Debug, Clone)]
+struct Layer {
+    origin: String,
+    values: BTreeMap<String, String>,
+}
+
+impl Layer {
+    fn new<N: Into<String>>(
+        origin: &Origin,
+        values: impl IntoIterator<Item = (N, String)>,
+    ) -> Self {
+        let mut layer = Self { origin: origin.to_string(), values: BTreeMap::new() };
+        for (name, value) in values {
+            layer.set(name.into(), value);
+        }
+        layer
+    }
+
+    /// An empty value counts as none, so that `KEY=` in a file of examples means "not set".
+    fn set(&mut self, name: String, value: String) {
+        if !value.trim().is_empty() && names::ALL.contains(&name.as_str()) {
+            self.values.insert(name, value);
+        }
+    }
+}
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
+        let value = |text: &String| Value::new(Some(&self.origin), text.clone());
+        Ok(self.values.iter().map(|(name, text)| (name.clone(), value(text))).collect())
+    }
+}
+
+/// All values that are set, with their origins.
+#[derive(Debug, Clone, Default)]
+pub struct Layers {
+    values: Map<String, Value>,
+    pub(super) problems: Vec<String>,
+}
+
+impl Layers {
+    /// Reads file and `.env`, and lays environment and flags over them.
+    pub fn load(options: LoadOptions) -> Self {
+        let mut problems = Vec::new();
+        let file = read_file(options.config_file, &options.dir, &mut problems);
+        let dot_env = read_dot_env(&options.dir.join(".env"), &mut problems);
+        let environment = Layer::new(&Origin::ENVIRONMENT, options.env);
+        let flags = Layer::new(&Origin::FLAG, options.flags);
+        Self::merge([file, dot_env, environment, flags], problems)
+    }
+
+    /// The process's own environment and working directory.
+    pub fn of_process(config_file: Option<PathBuf>, flags: Vec<(&'static str, String)>) -> Self {
+        // A variable that is not UTF-8 cannot be one of ours.
+        let env = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Self::load(LoadOptions { config_file, dir: PathBuf::from("."), env, flags })
+    }
+
+    /// Only these values, as if from the environment: for tests.
+    pub fn from_pairs<N: Into<String>, V: Into<String>>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        let pairs = pairs.into_iter().map(|(name, value)| (name, value.into()));
+        Self::merge([Layer::new(&Origin::ENVIRONMENT, pairs)], Vec::new())
+    }
+
+    /// The later layer wins.
+    fn merge(layers: impl IntoIterator<Item = Layer>, mut problems: Vec<String>) -> Self {
+        let builder =
+            layers.into_iter().fold(Config::builder(), |all, layer| all.add_source(layer));
+        let values = builder.build().and_then(|config| config.collect()).unwrap_or_else(|_| {
+            // The error's text may quote a value, which may be a secret.
+            problems.push("the settings cannot be read together".to_owned());
+            Map::new()
+        });
+        Self { values, problems }
+    }
+
+    /// The value of a variable and where it came from.
+    pub(super) fn get(&self, name: &str) -> Option<(String, Origin)> {
+        let value = self.values.get(name)?.clone();
+        let origin = Origin(Cow::Owned(value.origin().unwrap_or_default().to_owned()));
+        Some((value.into_string().ok()?, origin))
+    }
+}
+
+fn read_file(named: Option<PathBuf>, dir: &Path, problems: &mut Vec<String>) -> Layer {
+    let path = named.clone().unwrap_or_else(|| dir.join("wombat.toml"));
+    let mut layer = Layer::new::<String>(&Origin::file(&path), []);
+    if named.is_none() && !path.exists() {
+        return layer;
+    }
+    match File::from(path.clone()).format(FileFormat::Toml).collect() {
+        Ok(table) => {
+            for (key, value) in table.into_iter().collect::<BTreeMap<_, _>>() {
+                match file_value(&key, value) {
+                    Ok(value) => layer.set(key.to_uppercase(), value),
+                    Err(what) => problems.push(format!("{}: {what}", path.display())),
+                }
+            }
+        }
+        Err(error) => {
+            let error = error.to_string();
+            // What the parser says quotes the line, which may hold a secret.
+            let at = error.lines().next().and_then(|line| line.split_once("parse error at "));
+            let what = at.map_or_else(
+                || format!("cannot be read: {error}"),
+                |(_, place)| format!("is not valid TOML at {place} (strings need quotes)"),
+            );
+            problems.push(format!("{}: {what}", path.display()));
+        }
+    }
+    layer
+}
+
+/// The text of a key's value, or what is wrong with the key.
+fn file_value(key: &str, value: Value) -> Result<String, String> {
+    if !names::ALL.contains(&key.to_uppercase().as_str()) {
+        let hint = names::nearest(key)
+            .map(|known| format!("; did you mean {}?", known.to_lowercase()))
+            .unwrap_or_default();
+        return Err(format!("unknown key {key}{hint}"));
+    }
+    value.into_string().map_err(|_| format!("{key} must be a string, a number or true or false"))
+}
+
+fn read_dot_env(path: &Path, problems: &mut Vec<String>) -> Layer {
+    let mut layer = Layer::new::<String>(&Origin::DOT_ENV, []);
+    if !path.exists() {
+        return layer;
+    }
+    match dotenvy::from_path_iter(path) {
+        Ok(entries) => {
+            for entry in entries {
+                match entry {
+                    Ok((name, value)) => layer.set(name, value),
+                    // The error's text quotes the line, which may hold a secret.
+                    Err(_) => problems.push(
+                        ".env: a line is not of the form NAME=value (quote values that hold \
+                         spaces or #)"
+                            .to_owned(),
+                    ),
+                }
+            }
+        }
+        Err(error) => problems.push(format!(".env: cannot be read: {error}")),
+    }
+    layer
+}

@@ -1,0 +1,136 @@
+//! The names of all settings of all programs, to tell a misspelled key in a file from the setting of
+//! another program.
+
+/// Every variable that some program reads; in a settings file, the same in lower case.
+pub const ALL: &[&str] = &[
+    "AGENT_DAEMON_API_KEY",
+    "AGENT_DAEMON_URL",
+    "AGENT_JWT_ALGORITHM",
+    "AGENT_JWT_KEY_ID",
+    "AGENT_JWT_PRIVATE_KEY",
+    "AGENT_JWT_PUBLIC_KEY",
+    "AGENT_JWT_PUBLIC_KEY_PREVIOUS",
+    "AGENT_JWT_SECRET",
+    "AGENT_JWT_SECRET_PREVIOUS",
+    "AGENT_JWT_TTL_SECS",
+    "AGENT_ROLE",
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_BASE_URL",
+    "BACKEND_URL",
+    "DATABASE_URL",
+    "DISPATCH_CONCURRENCY",
+    "DISPATCH_DEFAULT_TASK",
+    "DISPATCH_HTTP_PORT",
+    "DISPATCH_LEASE_SECONDS",
+    "DISPATCH_LIMIT_NOTIFICATIONS",
+    "DISPATCH_LIMIT_USERS",
+    "DISPATCH_MAX_ATTEMPTS",
+    "DISPATCH_MAX_INTERVAL_SEC",
+    "DISPATCH_MIN_INTERVAL_SEC",
+    "DISPATCH_SEND_TIMEOUT_SEC",
+    "GEMINI_API_KEY",
+    "GEMINI_BASE_URL",
+    "GOOGLE_API_KEY",
+    "GROQ_API_KEY",
+    "GROQ_BASE_URL",
+    "HEARTBEAT_TASK",
+    "INTERNAL_API_TOKEN",
+    "LLM_MODEL_BEST",
+    "LLM_MODEL_CHEAP",
+    "LLM_MODEL_DEFAULT",
+    "LLM_MODEL_FALLBACK",
+    "LLM_OFFLINE_SCRIPT",
+    "LLM_PROVIDER",
+    "LLM_RECORD_DIR",
+    "LLM_REPLAY_DIR",
+    "MC_BOARD_AUTH_HEADER",
+    "MC_BOARD_PASSWORD",
+    "MC_BOARD_TRUSTED_PROXIES",
+    "MC_BUDGET_USD",
+    "MC_DATA_DIR",
+    "MC_HOST",
+    "MC_PORT",
+    "MISTRAL_API_KEY",
+    "MISTRAL_BASE_URL",
+    "OLLAMA_BASE_URL",
+    "OPENAI_API",
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    "OPENAI_MODEL_BEST",
+    "OPENAI_MODEL_CHEAP",
+    "OPENAI_MODEL_DEFAULT",
+    "OPENAI_MODEL_FALLBACK",
+    "OPENROUTER_API_KEY",
+    "OPENROUTER_BASE_URL",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+    "OTEL_SDK_DISABLED",
+    "OTEL_SERVICE_NAME",
+    "RUST_LOG",
+    "STANDUP_TIMEZONE",
+    "USER_ID",
+    "WOMBAT_AGENT_CONFIG",
+    "WOMBAT_ALLOW_UNAUTHENTICATED",
+    "WOMBAT_BACKEND_OPENAPI",
+    "WOMBAT_CONTEXT_WARNING_THRESHOLD",
+    "WOMBAT_DEFAULT_TASK",
+    "WOMBAT_DEFAULT_TIMEZONE",
+    "WOMBAT_DRAIN_SECS",
+    "WOMBAT_HISTORY_LIMIT",
+    "WOMBAT_HOST",
+    "WOMBAT_INCLUDE_TIME_CONTEXT",
+    "WOMBAT_LOG_FORMAT",
+    "WOMBAT_MAX_BODY_BYTES",
+    "WOMBAT_MAX_CONCURRENT_RUNS",
+    "WOMBAT_MAX_FILE_CHARS",
+    "WOMBAT_MAX_STEPS",
+    "WOMBAT_METRICS_TOKEN",
+    "WOMBAT_PORT",
+    "WOMBAT_PROTOCOLS",
+    "WOMBAT_RETRY_ATTEMPTS",
+    "WOMBAT_RETRY_DELAY_MS",
+    "WOMBAT_RETRY_JITTER",
+    "WOMBAT_RETRY_MAX_DELAY_MS",
+    "WOMBAT_RUN_TIMEOUT_SECS",
+    "WOMBAT_SESSION_POLICY",
+    "WOMBAT_SKILLS_MODE",
+    "WOMBAT_TOOL_RESULT_MAX_CHARS",
+    "WOMBAT_WEBHOOK_ALLOW_PRIVATE",
+    "WOMBAT_WORKSPACE",
+    "XAI_API_KEY",
+    "XAI_BASE_URL",
+];
+
+/// Whether a variable is a secret, whose value is never shown.
+pub fn is_secret(name: &str) -> bool {
+    // A database URL may contain a password.
+    name.ends_with("_API_KEY")
+        || matches!(
+            name,
+            "AGENT_JWT_SECRET"
+                | "AGENT_JWT_SECRET_PREVIOUS"
+                | "DATABASE_URL"
+                | "INTERNAL_API_TOKEN"
+                | "MC_BOARD_PASSWORD"
+                | "OTEL_EXPORTER_OTLP_HEADERS"
+                | "WOMBAT_METRICS_TOKEN"
+        )
+}
+
+/// The known name most similar to a misspelled one, if any is similar.
+pub fn nearest(name: &str) -> Option<&'static str> {
+    nearest_of(&name.to_uppercase(), ALL)
+}
+
+/// The word of a list most similar to a misspelled one, if any is similar.
+pub fn nearest_of(word: &str, known: &[&'static str]) -> Option<&'static str> {
+    known
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(known, word), *known))
+        .min()
+        .filter(|(distance, known)| *distance <= known.len() / 3)
+        .map(|(_, known)| known)
+}

@@ -1,0 +1,111 @@
+//! Skills that are disabled, misplaced or malformed.
+
+use std::collections::BTreeSet;
+
+use super::{Advisor, CONFIG};
+use crate::loader::{Folder, Read};
+use crate::skills::SkillReport;
+
+impl Advisor<'_> {
+    pub(super) fn skills(&mut self, folder: &Folder) {
+        let known: BTreeSet<&str> =
+            self.snapshot.reports.iter().map(|skill| skill.location.as_str()).collect();
+        let mut found = Vec::new();
+        for name in folder.list("skills") {
+            let (dir, location) = (format!("skills/{name}"), format!("skills/{name}/SKILL.md"));
+            if known.contains(location.as_str()) {
+                continue;
+            }
+            if !folder.is_dir(&dir) {
+                found.push((
+                    dir,
+                    "is not a folder, and so not a skill".to_owned(),
+                    format!("move it to skills/{}/SKILL.md", name.trim_end_matches(".md")),
+                ));
+            } else {
+                let other = folder
+                    .list(&dir)
+                    .into_iter()
+                    .find(|file| file.eq_ignore_ascii_case("skill.md"));
+                let remedy = match other {
+                    Some(other) => format!("rename {other} to SKILL.md"),
+                    None => "write one, or remove the folder".to_owned(),
+                };
+                found.push((dir, "has no SKILL.md".to_owned(), remedy));
+            }
+        }
+        for (file, what, remedy) in found {
+            self.add(&file, None, what, remedy);
+        }
+        for skill in &self.snapshot.reports {
+            let is_broken =
+                self.snapshot.problems.iter().any(|problem| problem.file == skill.location);
+            if !is_broken {
+                self.skill(skill, folder);
+            }
+        }
+    }
+
+    fn skill(&mut self, skill: &SkillReport, folder: &Folder) {
+        if let Some(reason) = &skill.gate_reason
+            && reason != "disable-model-invocation is set"
+        {
+            let remedy = gate_remedy(reason);
+            self.add(&skill.location, None, format!("the skill is disabled: {reason}"), remedy);
+        }
+        for warning in &skill.warnings {
+            self.add(&skill.location, None, warning.clone(), "correct its front matter");
+        }
+        if let Read::Text(text) = folder.read(&skill.location)
+            && let Some(line) = open_fence(&text)
+        {
+            let what = "a code block is never closed, so the rest of the file is part of it";
+            self.add(&skill.location, Some(line), what, "close it with ```");
+        }
+    }
+}
+
+fn gate_remedy(reason: &str) -> &'static str {
+    if reason.contains("environment variable") {
+        "set it for the daemon"
+    } else if reason.contains("PATH") {
+        "install it where the daemon runs"
+    } else if reason.contains(CONFIG) {
+        "set it there"
+    } else {
+        "run the daemon there, or change the gate"
+    }
+}
+
+/// The line of a code block that is never closed.
+fn open_fence(text: &str) -> Option<usize> {
+    let mut open: Option<(usize, String)> = None;
+    for (at, line) in text.lines().enumerate() {
+        let line = line.trim_start();
+        let mark = ["```", "~~~"].into_iter().find(|mark| line.starts_with(mark));
+        let Some(mark) = mark else { continue };
+        let c = mark.chars().next().unwrap_or('`');
+        let length = line.chars().take_while(|other| *other == c).count();
+        let fence: String = std::iter::repeat_n(c, length).collect();
+        match &open {
+            None => open = Some((at + 1, fence)),
+            Some((_, begin)) if fence.starts_with(begin.as_str()) && line.trim() == fence => {
+                open = None
+            }
+            Some(_) => {}
+        }
+    }
+    open.map(|(line, _)| line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_fence_is_found_by_its_line() {
+        assert_eq!(open_fence("a\n```\nb\n```\n"), None);
+        assert_eq!(open_fence("a\n````\n```\n````\n"), None);
+        assert_eq!(open_fence("```http\nGET /a\n```\n\n```\nx\n"), Some(5));
+    }
+}

@@ -1,0 +1,84 @@
+//! Third-party programs and packages that tests use, where they are installed.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use test_support::skip;
+
+/// A program of the system, if it is installed.
+pub(crate) fn installed(name: &str) -> Option<PathBuf> {
+    let dirs = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin"];
+    let found = dirs.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.is_file());
+    if found.is_none() {
+        let package = if name == "script" { "bsdutils" } else { name };
+        skip(&format!("{name} is not installed: apt-get install {package}"));
+    }
+    found
+}
+
+/// The folder in which a package of npm is installed.
+pub(crate) fn npm(package: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("WOMBAT_TEST_NODE").map(PathBuf::from);
+    let found = folder.filter(|folder| folder.join("node_modules").join(package).exists());
+    if found.is_none() {
+        skip(&format!("npm install {package}, and name its folder in WOMBAT_TEST_NODE"));
+    }
+    found
+}
+
+/// The folder in which the packages of an example are installed as its `package-lock.json` says: the
+/// one that a variable names, or the example's own.
+pub(crate) fn npm_ci(variable: &str, example: &Path) -> Option<PathBuf> {
+    let named = std::env::var_os(variable).map(PathBuf::from);
+    let folder = named.unwrap_or_else(|| example.to_owned());
+    // npm writes this file last.
+    let found =
+        Some(folder).filter(|folder| folder.join("node_modules/.package-lock.json").exists());
+    if found.is_none() {
+        skip(&format!("npm ci in {}, or in a copy that {variable} names", example.display()));
+    }
+    found
+}
+
+/// The Python in which these modules are installed.
+pub(crate) fn pypi(modules: &str) -> Option<PathBuf> {
+    python("WOMBAT_TEST_PYTHON", modules)
+}
+
+/// The Python of the protocols' official clients.
+pub(crate) fn protocols(modules: &str) -> Option<PathBuf> {
+    python("WOMBAT_TEST_PROTOCOLS", modules)
+}
+
+/// The Python with the checkers of manifests, and their programs beside it.
+pub(crate) fn packaging() -> Option<PathBuf> {
+    let python = python("WOMBAT_TEST_PACKAGING", "kubernetes_validate, compose_spec, yaml")?;
+    for program in ["kubectl", "hadolint"] {
+        if !python.with_file_name(program).is_file() {
+            skip(&format!("{program} is missing beside {}", python.display()));
+            return None;
+        }
+    }
+    Some(python)
+}
+
+fn python(variable: &str, modules: &str) -> Option<PathBuf> {
+    let named = std::env::var_os(variable).map(PathBuf::from);
+    let has = |python: &PathBuf| {
+        let check = std::process::Command::new(python)
+            .args(["-c", &format!("import {modules}")])
+            .stderr(Stdio::null())
+            .status();
+        check.is_ok_and(|status| status.success())
+    };
+    let found = named.filter(has);
+    if found.is_none() {
+        skip(&format!("pip install {modules}, and name that Python in {variable}"));
+    }
+    found
+}
+
+/// A port that is free now.
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

@@ -1,0 +1,41 @@
+//! Prompt injection with a model that always obeys: every pair of AgentDojo, and the attacks of
+//! agent-injection-bench.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use test_support::program::Program;
+use test_support::skip;
+use tokio::process::Command;
+
+#[tokio::test]
+async fn nothing_happens_outside_of_what_a_role_declares_however_obedient_the_model() {
+    let python = std::env::var_os("WOMBAT_TEST_AGENTDOJO").map(PathBuf::from);
+    let Some(python) = python.filter(|python| python.is_file()) else {
+        return skip(
+            "pip install -r security/requirements.txt, and name that Python in \
+             WOMBAT_TEST_AGENTDOJO",
+        );
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let report = Command::new(python)
+        .arg(root.join("security/run.py"))
+        .arg("--daemon")
+        .arg(Program::path("wombat-daemon").unwrap())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&report.stdout);
+    let errors = String::from_utf8_lossy(&report.stderr);
+    assert!(report.status.success(), "{said}\n{errors}");
+    // All pairs, and every injection was read: else nothing was tried.
+    for row in ["| workspace | 560 | 560 |", "| travel | 140 | 140 |"] {
+        assert!(said.contains(row), "{said}");
+    }
+    for row in ["| banking | 144 | 144 |", "| slack | 105 | 105 |"] {
+        assert!(said.contains(row), "{said}");
+    }
+}
