@@ -28,7 +28,7 @@ fn said(output: &Output) -> Vec<String> {
     String::from_utf8(output.stdout.clone()).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// A backend that can do all that runs use.
+/// A backend with all features that runs use.
 async fn backend() -> MockServer {
     let backend = MockServer::start().await;
     let features = json!({ "messages_list": true, "message_lookup": true, "tasks_get": true });

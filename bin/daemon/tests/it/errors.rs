@@ -1,4 +1,4 @@
-//! The table of failures of `send`, each provoked.
+//! The documented failures of `send`, each provoked.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A daemon in this process, with wiremock as model and as backend.
+//! A daemon inside the test's process, with wiremock as its model and its backend.
 
 use std::path::PathBuf;
 
@@ -32,8 +32,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A daemon with an empty workspace, a backend without optional features that stores all, and
-    /// no model's answer yet.
+    /// A daemon with an empty workspace, a backend without optional features that stores everything,
+    /// and a model without answers yet.
     pub(crate) async fn new() -> Self {
         Self::with(&[], json!({})).await
     }
@@ -53,7 +53,7 @@ impl World {
         world
     }
 
-    /// The lowest priority: what a test mounts wins.
+    /// Default answers, at the lowest priority: mocks of a test take precedence.
     async fn backend_stores(&self) {
         for (verb, at, body) in [
             ("GET", "/tasks", json!({ "items": [] })),
@@ -76,7 +76,7 @@ impl World {
         }
     }
 
-    /// The next answers of the model, in order; the last one stays.
+    /// The next answers of the model, in order; the last one repeats.
     pub(crate) async fn model(&self, answers: Vec<ResponseTemplate>) {
         let last = answers.len() - 1;
         for (i, answer) in answers.into_iter().enumerate() {
@@ -92,7 +92,7 @@ impl World {
         answer(&self.backend, verb, at, status, body).await;
     }
 
-    /// The bodies that the backend got at a path of the contract.
+    /// The requests that the backend received at a path of the contract.
     pub(crate) async fn backend_got(&self, verb: &str, at: &str) -> Vec<Request> {
         let requests = self.backend.received_requests().await.unwrap();
         let wanted = |r: &Request| r.method.as_str() == verb && r.url.path() == format!("{MC}{at}");
@@ -154,13 +154,13 @@ impl Daemon {
         self.http.get(format!("{}{path}", self.url)).send().await.unwrap()
     }
 
-    /// Waits until the prompt holds a text, as it does within a second of an edit.
+    /// Waits until the prompt contains a text: edits are picked up within a second.
     pub(crate) async fn reloaded(&self, text: &str) {
         let holds = |context: &Value| context["systemPrompt"].as_str().unwrap().contains(text);
         self.until("/context?role=scout&full=true", holds).await;
     }
 
-    /// Waits until an answer is as it should be.
+    /// Waits until an answer satisfies the condition.
     pub(crate) async fn until(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(15);
         loop {
@@ -179,7 +179,7 @@ impl Daemon {
     }
 }
 
-/// A body with what is required; `more` is laid over it.
+/// A body with the required fields; `more` overrides them.
 pub(crate) fn message(more: Value) -> Value {
     let mut body = json!({
         "user_id": "u1", "session_key": "user:u1:scout", "message": "hello", "task_id": "t1"
@@ -188,12 +188,12 @@ pub(crate) fn message(more: Value) -> Value {
     body
 }
 
-/// The model says something.
+/// An answer of the model with text.
 pub(crate) fn says(text: &str) -> ResponseTemplate {
     completion(json!({ "role": "assistant", "content": text }), "stop")
 }
 
-/// The model calls tools.
+/// An answer of the model with tool calls.
 pub(crate) fn calls(calls: &[(&str, Value)]) -> ResponseTemplate {
     let calls: Vec<_> = calls
         .iter()
@@ -215,7 +215,7 @@ pub(crate) fn completion(message: Value, finish_reason: &str) -> ResponseTemplat
     }))
 }
 
-/// The model's server refuses.
+/// An error of the model's server.
 pub(crate) fn refuses(status: u16, code: &str, text: &str) -> ResponseTemplate {
     ResponseTemplate::new(status)
         .set_body_json(json!({ "error": { "message": text, "type": code, "code": code } }))

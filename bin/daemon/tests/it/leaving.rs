@@ -1,5 +1,5 @@
-//! Callers that go away, and readers that do not read. The model here is a bare socket, so that
-//! it sees when its connection is dropped.
+//! Clients that disconnect, and clients that do not read. The model is a bare socket, so that the
+//! test sees when its connection is dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,10 +12,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::harness::{World, message};
 
-/// How long things may take on a busy machine.
+/// A timeout that is long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A model that begins a stream and then says nothing, or goes on for ever.
+/// A model that starts a stream and then sends nothing more, or never stops sending.
 struct Model {
     url: String,
     asked: Arc<AtomicUsize>,
@@ -47,7 +47,7 @@ impl Model {
     }
 }
 
-/// Until the other side is gone.
+/// Waits until the other side has disconnected.
 async fn answer(mut socket: TcpStream, goes_on: bool, asked: &AtomicUsize) {
     let mut request = vec![0; 64 * 1024];
     if socket.read(&mut request).await.unwrap_or(0) == 0 {
@@ -59,7 +59,7 @@ async fn answer(mut socket: TcpStream, goes_on: bool, asked: &AtomicUsize) {
     let mut text = format!("{head}data: {chunk}\n\n");
     while socket.write_all(text.as_bytes()).await.is_ok() {
         if !goes_on {
-            // Nothing more is sent to us: the end is what we wait for.
+            // Nothing more is sent: this waits for the end of the connection.
             let _ = socket.read(&mut request).await;
             return;
         }
@@ -87,7 +87,7 @@ async fn a_reader_that_leaves_its_stream_ends_the_run_and_the_call_of_the_model(
     let world = model.world(&[]).await;
     let mut response =
         world.daemon.post("/api/agents/stream", &message(json!({}))).send().await.unwrap();
-    // The run has begun and the model has been asked.
+    // The run has started and the model was called.
     until("the model is asked", async || model.asked.load(Ordering::SeqCst) == 1).await;
     response.chunk().await.unwrap();
     drop(response);
@@ -137,7 +137,7 @@ async fn a_reader_that_does_not_read_holds_nothing_beyond_the_runs_time() {
     until("the run is over", async || in_flight(&world).await.as_deref() == Some("0")).await;
     until("the model's connection is dropped", async || model.dropped.load(Ordering::SeqCst) == 1)
         .await;
-    // Who reads on finds what came before, and the end that the run had.
+    // A client that reads on finds the earlier events and the end of the run.
     let mut text = Vec::new();
     let read = timeout(PATIENCE, async {
         let mut buffer = vec![0; 64 * 1024];
@@ -161,7 +161,7 @@ async fn who_joined_a_run_that_was_left_takes_its_place() {
     sleep(Duration::from_millis(100)).await;
     assert_eq!(model.asked.load(Ordering::SeqCst), 1);
     drop(stream);
-    // It asks the model itself, and its own end is the one it gets.
+    // It calls the model itself and gets its own result.
     until("the model is asked again", async || model.asked.load(Ordering::SeqCst) == 2).await;
     let answer = joined.await.unwrap().unwrap();
     assert_eq!(answer.status(), 504);

@@ -3,11 +3,11 @@
 
 mod check;
 mod errors;
+mod external_tools;
 mod harness;
 mod leaving;
 mod metrics;
 mod models;
-mod outside_tools;
 mod protocols;
 mod send;
 mod stopping;

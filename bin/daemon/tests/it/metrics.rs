@@ -1,10 +1,10 @@
-//! What Prometheus is told.
+//! The Prometheus metrics.
 
 use serde_json::json;
 
 use crate::harness::{World, calls, message, refuses, says};
 
-/// The value of a line.
+/// The value of a series.
 fn value(text: &str, line: &str) -> Option<f64> {
     text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
 }

@@ -1,4 +1,4 @@
-//! What the official clients of docs/PROTOCOLS.md never send; their own rounds are in tests/e2e.
+//! Requests that the official clients of docs/PROTOCOLS.md never send. (Those clients are in tests/e2e.)
 
 use serde_json::{Value, json};
 use service::settings::Layers;
@@ -123,7 +123,7 @@ async fn a2a_errors_have_the_form_of_their_binding() {
         (KEY, "/a2a/scout", request("GetTask", json!({ "id": 1 })), 200, -32602),
         (KEY, "/a2a/scout", request("GetExtendedAgentCard", json!({})), 200, -32007),
         (KEY, "/a2a/scout", request("ListTaskPushNotificationConfigs", json!({})), 200, -32003),
-        // Nobody is told as whom.
+        // The request does not say for which user.
         (KEY, "/a2a/scout", request("ListTasks", json!({})), 200, -32602),
         (KEY, "/a2a/scout", request("SendMessage", send(json!({}))), 200, -32602),
         (KEY, "/a2a/nobody", request("SendMessage", send(json!({}))), 200, -32602),

@@ -19,7 +19,7 @@ async fn with_skill(config: &str) -> World {
     world
 }
 
-/// What the model was told by its tools, in the newest request.
+/// The tool results in the newest request to the model.
 async fn told(world: &World) -> Vec<String> {
     let asked = world.model_got().await;
     let turns = asked.last().unwrap()["messages"].as_array().unwrap().clone();
@@ -167,7 +167,7 @@ async fn a_call_that_may_have_worked_is_repeated_under_its_own_key() {
         })
         .collect();
     assert_eq!((sent.len() > 3, keys.len()), (true, 1), "{keys:?}");
-    // What surely worked is done again when it is asked for again.
+    // A call that surely succeeded is made again when the model repeats it.
     let world = World::new().await;
     world.model(vec![call(), call(), says("Done twice.")]).await;
     world.daemon.send(&message(json!({}))).await;

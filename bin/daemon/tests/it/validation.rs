@@ -122,7 +122,7 @@ async fn a_foreign_web_page_cannot_use_a_daemon_without_a_key() {
         let response = request.header("origin", origin).send().await.unwrap();
         assert_eq!(response.status(), status, "{origin}");
     }
-    // A name that was made to lead here.
+    // A host name that was made to resolve to this machine.
     for (host, status) in [("evil.example", 403), ("127.0.0.1.nip.io:80", 403), ("localhost", 200)]
     {
         let request = world.daemon.http.get(format!("{}/usage", world.daemon.url));

@@ -1,4 +1,4 @@
-//! How a run's end is told to the caller's own server.
+//! Webhooks: the caller's own server is notified of the end of a run.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ async fn world() -> World {
     World::with(&[("WOMBAT_WEBHOOK_ALLOW_PRIVATE", "true")], json!({})).await
 }
 
-/// A receiver that answers with these statuses in order; the last one stays.
+/// A receiver that answers with these statuses in order; the last one repeats.
 async fn receiver(statuses: &[u16]) -> MockServer {
     let receiver = MockServer::start().await;
     let (last, first) = statuses.split_last().unwrap();
@@ -30,7 +30,7 @@ async fn receiver(statuses: &[u16]) -> MockServer {
     receiver
 }
 
-/// The tries, once there are so many.
+/// The delivery attempts, once there are this many.
 async fn tries(receiver: &MockServer, n: usize) -> Vec<Request> {
     let deadline = std::time::Instant::now() + Duration::from_secs(15);
     loop {
@@ -105,7 +105,7 @@ async fn what_may_pass_is_tried_up_to_five_times_under_one_id() {
     let told = tries(&receiver, 3).await;
     let ids: Vec<_> = told.iter().map(|request| request.headers["webhook-id"].clone()).collect();
     assert!(ids.iter().all(|id| *id == ids[0]));
-    // A repetition is told under the same id.
+    // A repetition has the same id.
     world.daemon.send(&body).await;
     assert_eq!(tries(&receiver, 4).await[3].headers["webhook-id"], ids[0]);
     let never = self::receiver(&[503]).await;

@@ -1,10 +1,10 @@
-//! What the model is sent of the workspace, and what is told about it.
+//! The parts of the workspace that the model gets, and what the API reports about them.
 
 use serde_json::{Value, json};
 
 use crate::harness::{World, message, says};
 
-/// The first messages of a request, all but the newest, as bytes; and the newest.
+/// All messages of a request but the newest, as bytes; and the newest.
 fn split(request: &Value) -> (String, String) {
     let messages = request["messages"].as_array().unwrap();
     let (newest, before) = messages.split_last().unwrap();
@@ -20,7 +20,7 @@ async fn only_the_newest_turn_differs_from_call_to_call() {
     world.model(vec![says("ok")]).await;
     let history =
         json!([{ "role": "user", "content": "before" }, { "role": "assistant", "content": "yes" }]);
-    // The clock says something else in each of these zones.
+    // The local time differs in each of these zones.
     for zone in ["UTC", "Asia/Kathmandu"] {
         let body = message(json!({ "messages": history, "metadata": { "timezone": zone } }));
         assert_eq!(world.daemon.send(&body).await.0, 200);
@@ -31,7 +31,7 @@ async fn only_the_newest_turn_differs_from_call_to_call() {
     assert_eq!(first, second);
     assert!(newest.starts_with("## Current Time") && newest.ends_with("hello"), "{newest}");
     assert_ne!(newest, other_newest);
-    // What stands before the messages is the same, too.
+    // Everything before the messages is the same, too.
     assert_eq!(asked[0]["tools"].to_string(), asked[1]["tools"].to_string());
     let context: Value =
         world.daemon.get("/context?role=scout&full=true").await.json().await.unwrap();
@@ -72,7 +72,7 @@ async fn a_broken_edit_is_told_with_its_line_and_the_last_good_version_goes_on()
     world.model(vec![says("ok")]).await;
     world.daemon.send(&message(json!({}))).await;
     assert!(world.model_got().await[0]["messages"][0].to_string().contains("Use it well."));
-    // A role without a soul of its own has the general one, and that is told.
+    // A role without a SOUL.md of its own has the general one, and that is reported.
     world.write("souls/analyst.md", "Sharp.");
     let config = r#"{"agents": [{"role": "scout"}]}"#;
     world.write("agent-config.json", config);

@@ -1,4 +1,4 @@
-//! Tools from outside the daemon: the backend's OpenAPI document, its own tools, MCP servers.
+//! External tools: the backend's OpenAPI document, its own tools, MCP servers.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +15,7 @@ use wiremock::{Mock, ResponseTemplate};
 
 use crate::harness::{World, calls, message, says};
 
-/// What the tools told the model, in its newest request.
+/// The tool results in the newest request to the model.
 async fn told(world: &World) -> Vec<String> {
     let asked = world.model_got().await;
     let turns = asked.last().unwrap()["messages"].as_array().unwrap().clone();
@@ -23,7 +23,7 @@ async fn told(world: &World) -> Vec<String> {
     results.map(|turn| turn["content"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The names of the tools that the model was offered in its first request.
+/// The names of the tools in the first request to the model.
 async fn offered(world: &World) -> Vec<String> {
     let asked = world.model_got().await;
     let tools = asked[0]["tools"].as_array().unwrap().clone();
@@ -67,13 +67,13 @@ async fn serve(world: &World, verb: &str, at: &str, status: u16, body: Value) {
         .await;
 }
 
-/// A world that has the document as a file, and a skill that declares the search.
+/// A daemon with the document as a file, and a skill that declares the search.
 async fn schools_world(config: &str) -> World {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), schools().to_string()).unwrap();
     let place = format!("file://{}", file.path().display());
     let world = World::with(&[("WOMBAT_BACKEND_OPENAPI", &place)], json!({})).await;
-    // What was read goes on to hold when the file has gone.
+    // The document stays in use after the file is gone.
     world.daemon.until("/health", |health| health["tools"]["openapi"]["status"] == "ok").await;
     let skill = "---\nname: schools\ndescription: Finds schools.\n---\n\
                  ```http\nPOST /api/schools/search\n```\n";
@@ -172,7 +172,7 @@ async fn a_path_argument_cannot_leave_its_segment() {
     world.model(vec![calls(&all), says("done")]).await;
     world.daemon.send(&message(json!({}))).await;
     let got = world.backend.received_requests().await.unwrap();
-    // What is sent at all is one segment, in which everything is encoded.
+    // Whatever is sent is a single, fully encoded segment.
     for request in got.iter().filter(|r| r.url.path().starts_with("/api/schools")) {
         let segments: Vec<_> = request.url.path_segments().unwrap().collect();
         assert_eq!(segments.len(), 4, "{}", request.url);
@@ -240,7 +240,7 @@ async fn the_backends_own_tools_are_offered_and_called_as_the_user() {
     assert!(health["tools"]["backend"]["problems"][0].as_str().unwrap().contains("a b"));
 }
 
-/// An MCP server over streamable HTTP, of the plainest kind.
+/// A minimal MCP server over streamable HTTP.
 struct McpServer {
     url: String,
     shared: Arc<Shared>,
@@ -314,11 +314,11 @@ fn tool(name: &str) -> Value {
         "type": "object", "properties": { "n": { "type": "integer" } } } })
 }
 
-/// Writes `mcp.json` and waits until the daemon knows a server of it.
+/// Writes `mcp.json` and waits until the daemon has connected a server of it.
 async fn connected(world: &World, servers: Value, name: &str, status: &str) -> Value {
     world.write("mcp.json", &json!({ "mcpServers": servers }).to_string());
     let is_so = |health: &Value| health["tools"]["mcp"][name]["status"] == status;
-    // A configuration that was read is acted on when a run wants its tools.
+    // A changed configuration is applied when a run needs its tools.
     world.model(vec![says("first")]).await;
     world.daemon.until("/health", |h| h["tools"]["mcp"][name].is_object()).await;
     world.daemon.send(&message(json!({}))).await;
@@ -364,7 +364,7 @@ async fn the_tools_of_an_mcp_server_are_listed_called_and_their_errors_told() {
     let meta = &body["params"]["_meta"];
     assert!(meta["idempotencyKey"].as_str().unwrap().contains(":plain__add:"), "{meta}");
     assert!(meta["traceparent"].as_str().unwrap().starts_with("00-"), "{meta}");
-    // Who waits for an answer in vain says so to the server.
+    // A call that times out is cancelled at the server.
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     loop {
         let cancelled = server
@@ -424,7 +424,7 @@ async fn a_server_that_is_down_costs_its_own_tools_and_comes_back_by_itself() {
     world.model(vec![calls(&[("well__add", json!({}))]), says("done")]).await;
     let (status, answer) = world.daemon.send(&message(json!({}))).await;
     assert_eq!((status, &answer["steps"][0]["ok"]), (200, &json!(true)), "{answer}");
-    // It comes back.
+    // The server is available again.
     let listener = TcpListener::bind(address).await.unwrap();
     let back = McpServer::on(listener, vec![tool("late")]);
     let ok = |health: &Value| health["tools"]["mcp"]["down"]["status"] == "ok";
