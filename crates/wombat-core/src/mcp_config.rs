@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use url_like::is_http;
 
 use crate::agent_config::expand;
 
@@ -123,7 +122,7 @@ fn read(name: &str, server: &Value, env: &dyn Fn(&str) -> Option<String>) -> Ser
             Some(url),
             None | Some("http" | "streamable-http" | "streamableHttp" | "streamable_http"),
         ) => {
-            if !is_http(&url) {
+            if !is_http_url(&url) {
                 return Err("url is not an http or https URL".to_owned());
             }
             Transport::Http { url, headers: map(fields, "headers")? }
@@ -182,14 +181,11 @@ fn map(fields: &Map<String, Value>, name: &str) -> Result<BTreeMap<String, Strin
     pairs.collect()
 }
 
-/// The little that must be known of an address here.
-mod url_like {
-    /// Whether it begins as an address of the web does, and has a host.
-    pub(super) fn is_http(url: &str) -> bool {
-        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-        rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?', '#', ':']))
-            && !url.contains(char::is_whitespace)
-    }
+/// Whether a URL begins with http:// or https:// and has a host.
+fn is_http_url(url: &str) -> bool {
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?', '#', ':']))
+        && !url.contains(char::is_whitespace)
 }
 
 #[cfg(test)]
