@@ -181,7 +181,6 @@ fn map(fields: &Map<String, Value>, name: &str) -> Result<BTreeMap<String, Strin
     pairs.collect()
 }
 
-/// The little that must be known of an address here.
 /// Whether a URL begins with http:// or https:// and has a host.
 fn is_http_url(url: &str) -> bool {
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
