@@ -5,7 +5,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use super::super::error::ApiError;
+use super::super::error::{ApiError, retry_after_value};
 
 /// The kind of an error, which determines its JSON-RPC code, its HTTP status, the name of
 /// google.rpc and the protocol's own reason.
@@ -133,8 +133,7 @@ impl Fault {
     /// Adds the headers of the daemon's own error.
     fn with_headers(&self, mut response: Response) -> Response {
         if let Some(wait) = self.own.as_ref().and_then(|own| own.retry_after) {
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+            response.headers_mut().insert(header::RETRY_AFTER, retry_after_value(wait));
         }
         if response.status() == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");
