@@ -29,6 +29,15 @@ pub struct LlmRequest {
     pub response_schema: Option<ResponseSchema>,
 }
 
+impl LlmRequest {
+    /// Whether tools are sent: also when they may not be called, if the conversation has used them,
+    /// because some providers reject it otherwise.
+    pub(crate) fn sends_tools(&self) -> bool {
+        let used = || self.messages.iter().any(|message| matches!(message, Message::Tool { .. }));
+        !self.tools.is_empty() && (self.tool_choice == ToolChoice::Auto || used())
+    }
+}
+
 /// A JSON Schema for the answer, and its name for the provider.
 #[derive(Debug, Clone)]
 pub struct ResponseSchema {

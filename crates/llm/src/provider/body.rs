@@ -11,7 +11,7 @@ use reqwest::Response;
 use sse_stream::{Sse, SseByteStream};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::provider::Failure;
+use crate::provider::failure::Failure;
 use crate::settings::Timeouts;
 
 /// The largest response, bytes.

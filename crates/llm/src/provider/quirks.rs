@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use crate::error::LlmErrorKind;
 use crate::model::ModelRef;
-use crate::provider::Failure;
+use crate::provider::failure::Failure;
 use crate::request::LlmRequest;
 
 /// The most models that are remembered: callers may name any model.

@@ -6,13 +6,15 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use crate::model::{ModelRef, Provider};
+use crate::provider::answer::Answer;
 use crate::provider::anthropic::AnthropicReader;
 use crate::provider::chat::ChatReader;
+use crate::provider::failure::Failure;
 use crate::provider::gemini::GeminiReader;
 use crate::provider::quirks::Quirks;
 use crate::provider::responses::ResponsesReader;
 use crate::provider::wire::Reader;
-use crate::provider::{Answer, Failure, anthropic, chat, gemini, responses, sends_tools};
+use crate::provider::{anthropic, chat, gemini, responses};
 use crate::request::LlmRequest;
 use crate::settings::{Endpoint, LlmConfigError, OpenAiApi};
 
@@ -142,7 +144,7 @@ impl Target {
     ) -> String {
         let mut body = self.without_tools(model, request, quirks, stream).to_string();
         // The tools are the larger part of most requests, and serialised only once.
-        if sends_tools(request) && body.pop() == Some('}') {
+        if request.sends_tools() && body.pop() == Some('}') {
             let plain = quirks.plain_schemas;
             let tools = request.tools.serialized((self.protocol.name(), plain), |tools| match self
                 .protocol

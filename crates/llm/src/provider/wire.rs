@@ -5,7 +5,8 @@ use std::hash::{BuildHasher as _, RandomState};
 use serde_json::{Map, Value};
 
 use crate::event::{FinishReason, Usage};
-use crate::provider::{Answer, Failure};
+use crate::provider::answer::Answer;
+use crate::provider::failure::Failure;
 use crate::request::{AssistantMessage, ToolCall};
 
 /// Reads the events of a streamed answer.

@@ -5,7 +5,6 @@ use serde_json::{Map, Value, json};
 use crate::model::ModelRef;
 use crate::provider::quirks::Quirks;
 use crate::provider::schema;
-use crate::provider::sends_tools;
 use crate::provider::wire;
 use crate::request::{LlmRequest, Message, ToolChoice, ToolSpec};
 
@@ -37,7 +36,7 @@ pub(in crate::provider) fn body(
     let mut messages = messages(rest);
     mark_last_block(&mut messages);
     body.insert("messages".into(), Value::Array(messages));
-    if sends_tools(request) && request.tool_choice == ToolChoice::None {
+    if request.sends_tools() && request.tool_choice == ToolChoice::None {
         body.insert("tool_choice".into(), json!({ "type": "none" }));
     }
     if let Some(temperature) = request.temperature.filter(|_| !quirks.no_temperature) {

@@ -4,10 +4,11 @@ use serde_json::Value;
 
 use crate::event::{FinishReason, Usage};
 use crate::model::Provider;
+use crate::provider::answer::Answer;
+use crate::provider::failure::Failure;
 use crate::provider::wire::{
     self, Assembly, Delta, PartialCall, Reader, call_id, count_at, error_in, items, str_at,
 };
-use crate::provider::{Answer, Failure};
 use crate::request::ToolCall;
 
 /// Parses a complete response.

@@ -6,7 +6,6 @@ use crate::catalog;
 use crate::model::{ModelRef, Provider};
 use crate::provider::quirks::Quirks;
 use crate::provider::schema;
-use crate::provider::sends_tools;
 use crate::provider::wire;
 use crate::request::{LlmRequest, Message, ToolChoice, ToolSpec};
 
@@ -22,7 +21,7 @@ pub(in crate::provider) fn body(
     body.insert("model".into(), json!(model.name));
     let messages = request.messages.iter().map(|turn| message(model.provider, turn));
     body.insert("messages".into(), messages.collect());
-    if sends_tools(request) && request.tool_choice == ToolChoice::None {
+    if request.sends_tools() && request.tool_choice == ToolChoice::None {
         body.insert("tool_choice".into(), json!("none"));
     }
     let fixed = catalog::find(model.provider, &model.name).is_some_and(|e| e.fixed_sampling);

@@ -7,7 +7,6 @@ use crate::model::ModelRef;
 use crate::provider::anthropic::system_note;
 use crate::provider::quirks::Quirks;
 use crate::provider::schema;
-use crate::provider::sends_tools;
 use crate::provider::wire;
 use crate::request::{LlmRequest, Message, ToolChoice, ToolSpec};
 
@@ -49,7 +48,7 @@ pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: 
         body.insert("systemInstruction".into(), json!({ "parts": parts }));
     }
     body.insert("contents".into(), contents(&model.name, rest));
-    if sends_tools(request) && request.tool_choice == ToolChoice::None {
+    if request.sends_tools() && request.tool_choice == ToolChoice::None {
         let config = json!({ "functionCallingConfig": { "mode": "NONE" } });
         body.insert("toolConfig".into(), config);
     }

@@ -7,7 +7,6 @@ use crate::catalog;
 use crate::model::ModelRef;
 use crate::provider::quirks::Quirks;
 use crate::provider::schema;
-use crate::provider::sends_tools;
 use crate::provider::wire;
 use crate::request::{LlmRequest, Message, ToolChoice, ToolSpec};
 
@@ -26,7 +25,7 @@ pub(in crate::provider) fn body(
     if fixed {
         body.insert("include".into(), json!(["reasoning.encrypted_content"]));
     }
-    if sends_tools(request) && request.tool_choice == ToolChoice::None {
+    if request.sends_tools() && request.tool_choice == ToolChoice::None {
         body.insert("tool_choice".into(), json!("none"));
     }
     if let Some(limit) = request.max_output_tokens {

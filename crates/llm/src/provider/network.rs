@@ -1,0 +1,231 @@
+//! All providers that have a server, behind one HTTP client: one attempt each.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures::{FutureExt as _, StreamExt as _};
+use reqwest::Response;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::answer::{Answer, Piece};
+use super::body::{self, Events};
+use super::failure::Failure;
+use super::quirks::LearnedQuirks;
+use super::target::Target;
+use super::wire::{Delta, Reader};
+use crate::error::LlmErrorKind;
+use crate::model::{ModelRef, Provider};
+use crate::request::LlmRequest;
+use crate::settings::{LlmConfigError, LlmSettings, Timeouts};
+
+/// How long to wait for the end of a response after its answer is complete, so that the connection can
+/// be reused.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// All providers that have a server, behind one HTTP client.
+#[derive(Debug)]
+pub(crate) struct Network {
+    http: reqwest::Client,
+    targets: HashMap<Provider, Target>,
+    timeouts: Timeouts,
+    quirks: LearnedQuirks,
+}
+
+impl Network {
+    pub(crate) fn new(
+        settings: &LlmSettings,
+        http: reqwest::Client,
+    ) -> Result<Self, LlmConfigError> {
+        let mut targets = HashMap::new();
+        for provider in Provider::ALL {
+            let endpoint = settings.endpoints.get(&provider).cloned().unwrap_or_default();
+            if let Some(target) = Target::new(provider, &endpoint, settings.openai_api)? {
+                targets.insert(provider, target);
+            }
+        }
+        Ok(Self {
+            http,
+            targets,
+            timeouts: settings.timeouts.clone(),
+            quirks: LearnedQuirks::default(),
+        })
+    }
+
+    /// Whether a provider has the key that it needs.
+    pub(crate) fn has_key(&self, provider: Provider) -> bool {
+        self.targets.get(&provider).is_some_and(|target| target.missing_key().is_none())
+    }
+
+    /// One attempt for a whole answer.
+    pub(crate) async fn complete(
+        &self,
+        model: &ModelRef,
+        request: &LlmRequest,
+        traceparent: Option<&str>,
+    ) -> Result<Answer, Failure> {
+        let target = self.target(model.provider)?;
+        let read = async {
+            let response = self.open(target, model, request, traceparent, false).await?;
+            let bytes = body::read_all(response, &self.timeouts).await?;
+            target.parse(&read_json(&bytes)?)
+        };
+        read.await.map_err(|failure| target.scrub(failure))
+    }
+
+    /// One attempt for a streamed answer.
+    pub(crate) async fn stream(
+        &self,
+        model: &ModelRef,
+        request: &LlmRequest,
+        traceparent: Option<&str>,
+    ) -> Result<LiveStream, Failure> {
+        let target = self.target(model.provider)?;
+        let opened = async {
+            let response = self.open(target, model, request, traceparent, true).await?;
+            let mut live = LiveStream {
+                events: None,
+                whole: Vec::new(),
+                reader: target.reader(),
+                target: target.clone(),
+            };
+            if body::is_not_streamed(&response) {
+                // The server does not support streaming, or is something else.
+                let bytes = body::read_all(response, &self.timeouts).await?;
+                let answer = target.parse(&read_json(&bytes)?)?;
+                live.whole = vec![Piece::Done(Box::new(answer.clone()))];
+                if !answer.message.text.is_empty() {
+                    live.whole.push(Piece::Text(answer.message.text));
+                }
+            } else {
+                live.events = Some(body::events(response, &self.timeouts));
+            }
+            Ok(live)
+        };
+        opened.await.map_err(|failure: Failure| target.scrub(failure))
+    }
+
+    /// Sends the request until a response succeeds; repeats it when the model rejects a parameter that
+    /// can be omitted.
+    async fn open(
+        &self,
+        target: &Target,
+        model: &ModelRef,
+        request: &LlmRequest,
+        traceparent: Option<&str>,
+        stream: bool,
+    ) -> Result<Response, Failure> {
+        loop {
+            let body = target.body(model, request, &self.quirks.of(model), stream);
+            let url = target.url(&model.name, stream);
+            let headers = headers(target, traceparent, stream);
+            let sending = self.http.post(url).headers(headers).body(body).send();
+            let limit = self.timeouts.first_byte;
+            let response = timeout(limit, sending)
+                .await
+                .map_err(|_| body::timed_out(limit))?
+                .map_err(|error| Failure::of_reqwest(&error))?;
+            if response.status().is_success() {
+                return Ok(response);
+            }
+            let (status, headers) = (response.status(), response.headers().clone());
+            let text = body::read_error(response, &self.timeouts).await;
+            let failure = Failure::of_response(model.provider, status, &headers, &text);
+            if !self.quirks.learn(model, request, &failure) {
+                return Err(failure);
+            }
+        }
+    }
+
+    fn target(&self, provider: Provider) -> Result<&Target, Failure> {
+        let target = self.targets.get(&provider).ok_or_else(|| {
+            Failure::new(LlmErrorKind::InvalidRequest, "the provider has no server")
+        })?;
+        match target.missing_key() {
+            Some(variable) => Err(Failure::not_configured(variable)),
+            None => Ok(target),
+        }
+    }
+}
+
+fn read_json(bytes: &[u8]) -> Result<Value, Failure> {
+    serde_json::from_slice(bytes)
+        .map_err(|_| Failure::bad_answer("the answer is not JSON, or incomplete"))
+}
+
+fn headers(target: &Target, traceparent: Option<&str>, stream: bool) -> HeaderMap {
+    let mut headers = target.headers();
+    let accepted = if stream { "text/event-stream" } else { "application/json" };
+    headers.insert(ACCEPT, HeaderValue::from_static(accepted));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // An invalid value is left out.
+    if let Some(value) = traceparent.and_then(|value| HeaderValue::from_str(value).ok()) {
+        headers.insert("traceparent", value);
+    }
+    headers
+}
+
+/// A streamed answer. Dropping it closes the connection.
+pub(crate) struct LiveStream {
+    /// `None` once the answer is complete, or if it was not streamed.
+    events: Option<Events>,
+    /// The pieces of an answer that was not streamed, the next one last.
+    whole: Vec<Piece>,
+    reader: Box<dyn Reader>,
+    target: Target,
+}
+
+impl LiveStream {
+    /// The next piece. After [`Piece::Done`] or a failure there is none.
+    pub(crate) async fn next(&mut self) -> Result<Piece, Failure> {
+        self.read().await.map_err(|failure| self.target.scrub(failure))
+    }
+
+    async fn read(&mut self) -> Result<Piece, Failure> {
+        if let Some(piece) = self.whole.pop() {
+            return Ok(piece);
+        }
+        let Some(events) = &mut self.events else { return Err(Failure::cut_off()) };
+        while let Some(event) = events.next().await {
+            let delta = match event?.data.as_deref().map(str::trim) {
+                None | Some("") => Delta::Nothing,
+                Some("[DONE]") => self.reader.done(),
+                Some(data) => match self.reader.text_delta(data) {
+                    Some(delta) => delta,
+                    None => {
+                        let event: Value = serde_json::from_str(data).map_err(|_| {
+                            Failure::bad_answer("an event of the stream is not JSON")
+                        })?;
+                        self.reader.event(&event)?
+                    }
+                },
+            };
+            match delta {
+                Delta::Nothing => {}
+                Delta::Text(text) => return Ok(Piece::Text(text)),
+                Delta::End => {
+                    self.release_connection();
+                    return Ok(Piece::Done(Box::new(self.reader.answer())));
+                }
+            }
+        }
+        if !self.reader.is_complete() {
+            return Err(Failure::cut_off());
+        }
+        self.events = None;
+        Ok(Piece::Done(Box::new(self.reader.answer())))
+    }
+
+    /// Reads the response to its end, which has mostly arrived already: only then can the connection be
+    /// reused.
+    fn release_connection(&mut self) {
+        let Some(mut events) = self.events.take() else { return };
+        if let Some(None) = events.next().now_or_never() {
+            return;
+        }
+        let _detached = tokio::spawn(async move {
+            timeout(DRAIN_TIMEOUT, async { while let Some(Ok(_)) = events.next().await {} }).await
+        });
+    }
+}
