@@ -136,7 +136,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "pigeon",
         "is \"pigeon\" (from environment); allowed: http/protobuf or grpc",
     ),
-    (DISPATCHER, "INTERNAL_API_TOKEN", "", "is not set; it must be the backend's own"),
+    (DISPATCHER, "INTERNAL_API_TOKEN", "", "is not set; it must be the same as the backend's"),
     (
         DISPATCHER,
         "DISPATCH_CONCURRENCY",
