@@ -101,8 +101,9 @@ fn sources() -> Vec<PathBuf> {
         }
     }
     let mut files = Vec::new();
-    for package in packages().keys() {
-        collect(&root().join(package).join("src"), &mut files);
+    let folders = packages().into_keys().map(|package| root().join(package).join("src"));
+    for folder in folders.filter(|folder| folder.is_dir()) {
+        collect(&folder, &mut files);
     }
     files
 }
