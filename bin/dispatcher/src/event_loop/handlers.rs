@@ -145,9 +145,9 @@ impl Dispatcher {
         let Counts { delivered, failed, dead } = counts;
         let (waiting, in_flight) = (self.scheduler.len(), self.scheduler.in_flight());
         if new > 0 || counts != Counts::default() || last {
-            tracing::info!(new, delivered, failed, dead, waiting, in_flight, "summary");
+            tracing::info!(new, delivered, failed, dead, waiting, in_flight, "poll summary");
         } else {
-            tracing::debug!(waiting, in_flight, "summary");
+            tracing::debug!(waiting, in_flight, "poll summary");
         }
     }
 }
