@@ -20,7 +20,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Between two attempts to connect to it.
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(1));
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_millis(250));
 
 /// Characters to percent-encode in a URL's path.
 const PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#').add(b'\\');

@@ -22,10 +22,8 @@ const MIN_INTERVAL: Duration = Duration::from_millis(5);
 /// How often an instance looks for events that no `NOTIFY` announced.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Between two attempts to listen again, spread so that instances do not come back at the same
-/// moment.
-const BACKOFF: Backoff =
-    Backoff::new(Duration::from_secs(1), Duration::from_secs(1)).with_jitter(0.2);
+/// Between two attempts to listen again.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(1));
 
 impl Store {
     /// Notifies the other instances of writes and listens for theirs, as long as it is polled. On a
