@@ -132,7 +132,11 @@ impl Reader {
             self.changes.borrow_and_update();
             let user_id = self.user_id.as_deref();
             // A reader whose stream ends reconnects and resumes after its last event.
-            let events = self.app.store.events_after(user_id, self.after, BATCH).await.ok()?;
+            let events = self.app.store.events_after(user_id, self.after, BATCH).await;
+            let events = events.inspect_err(|error| {
+                tracing::error!(error = error as &dyn std::error::Error, "event stream ended");
+            });
+            let events = events.ok()?;
             if let Some(last) = events.last() {
                 self.after = last.id;
                 return Some(text(&events, self.format));
