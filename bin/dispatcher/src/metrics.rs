@@ -60,15 +60,21 @@ impl Metrics {
                 "wombat_dispatcher_poll_failures_total",
                 "Failed polls of the backend.",
             ),
-            wakes: counter("wombat_dispatcher_wakes_total", "Events that told of something new."),
-            received: counter("wombat_dispatcher_received_total", "Notifications taken in."),
+            wakes: counter(
+                "wombat_dispatcher_wakes_total",
+                "Events that announced a notification.",
+            ),
+            received: counter(
+                "wombat_dispatcher_received_total",
+                "Notifications received from the backend.",
+            ),
             delivered: counter(
                 "wombat_dispatcher_delivered_total",
                 "Notifications delivered and acknowledged.",
             ),
             forward_failures: counter(
                 "wombat_dispatcher_forward_failures_total",
-                "Failed forwards that count.",
+                "Failed forwards that count towards the dead letter.",
             ),
             session_busy: counter(
                 "wombat_dispatcher_session_busy_total",
@@ -76,16 +82,25 @@ impl Metrics {
             ),
             outage_forwards: counter(
                 "wombat_dispatcher_outage_forwards_total",
-                "Forwards that found the daemon away.",
+                "Forwards that failed because the daemon was unavailable.",
             ),
-            dead: counter("wombat_dispatcher_dead_total", "Notifications given up."),
+            dead: counter(
+                "wombat_dispatcher_dead_total",
+                "Notifications that became dead letters.",
+            ),
             ack_failures: counter(
                 "wombat_dispatcher_report_failures_total",
                 "Failed acknowledgements and reports.",
             ),
-            waiting: gauge("wombat_dispatcher_waiting", "Notifications taken in and not yet done."),
-            in_flight: gauge("wombat_dispatcher_in_flight", "Notifications being worked on."),
-            daemon_down: gauge("wombat_dispatcher_daemon_down", "1 while the daemon is away."),
+            waiting: gauge(
+                "wombat_dispatcher_waiting",
+                "Notifications received and not yet finished.",
+            ),
+            in_flight: gauge("wombat_dispatcher_in_flight", "Notifications in progress."),
+            daemon_down: gauge(
+                "wombat_dispatcher_daemon_down",
+                "1 while the daemon is unavailable.",
+            ),
             listening: gauge(
                 "wombat_dispatcher_listening",
                 "1 while the backend's stream of events is open.",
