@@ -41,7 +41,7 @@ const DRAIN_POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// ended.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why the daemon stopped without being told to.
+/// Why the daemon stopped without a stop signal.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// It could not be set up.

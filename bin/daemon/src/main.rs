@@ -46,7 +46,7 @@ Start:
   LLM_PROVIDER=offline wombat-daemon      serve without a model's key
   wombat-daemon chat --role scout         talk to a role of the daemon that serves
 
-Exit codes: 0 stopped as told, 1 failed, 2 wrong flags, 78 settings to correct.";
+Exit codes: 0 stopped by a signal, 1 failed, 2 wrong flags, 78 wrong settings.";
 
 /// The agent runtime beside your backend.
 ///

@@ -144,7 +144,7 @@ fn agent(headers: &HeaderMap, app: &App) -> Result<Agent, ApiError> {
     let token = text(headers, &AGENT)
         .ok_or_else(|| ApiError::unauthorized("the header X-Agent-Token is missing"))?;
     let claims = app.config.verifier.verify(token).map_err(|error| {
-        tracing::info!(%error, "agent token refused");
+        tracing::info!(%error, "agent token rejected");
         ApiError::unauthorized("the agent token is not valid: check AGENT_JWT_SECRET on both sides")
     })?;
     Ok(Agent { user_id: claims.user_id, role: claims.agent_role, expires_at: claims.exp })

@@ -69,7 +69,8 @@ pub enum ConformanceError {
     },
 }
 
-/// The chapters by name, and a function that runs the checks of some of them, or of all.
+/// The chapters by name (each is a module of `checks`; `--chapter` takes the names), and a function
+/// that runs the checks of some of them, or of all.
 macro_rules! chapters {
     ($($name:literal => $chapter:ident),+ $(,)?) => {
         /// The names of the chapters, in the order in which they are checked.

@@ -80,7 +80,7 @@ impl Folder {
         };
         let written = write(&path, &exchange).await;
         if let Err(error) = written {
-            tracing::warn!(file = %path.display(), %error, "recording an exchange failed");
+            tracing::warn!(file = %path.display(), %error, "recording a model call failed");
         }
     }
 

@@ -230,7 +230,7 @@ impl Drop for Registration {
             tracing::info!(
                 run_id = self.handle.run_id,
                 prompt_tokens,
-                "run dropped during a model call; its prompt tokens are booked by estimate"
+                "run dropped during a model call; the usage of its prompt is estimated"
             );
         }
     }

@@ -34,7 +34,7 @@ pub enum StoreError {
     #[error(transparent)]
     Conflict(#[from] Conflict),
     /// The budget does not cover the reservation.
-    #[error("the user's budget is spent")]
+    #[error("the user's budget is used up")]
     BudgetExceeded(Box<Budget>),
     /// A text that this database cannot store; others may.
     #[error("{0}")]
@@ -79,7 +79,7 @@ pub enum Conflict {
     #[error("the run was cancelled; its tool requests need no decision")]
     RunCancelled,
     /// A run keeps the session and the task that it was begun with.
-    #[error("the run has another {field}")]
+    #[error("the run exists with a different {field}")]
     RunConflict {
         /// `session_key` or `task_id`.
         field: &'static str,
@@ -87,13 +87,15 @@ pub enum Conflict {
         known: String,
     },
     /// A step is written once.
-    #[error("the run has another step {}", .0.index)]
+    #[error("step {} of the run exists with different content", .0.index)]
     StepExists(Box<RunStep>),
     /// The lease under which the write was made is another's by now.
     #[error("the session lease is not valid any more: somebody else holds it, or it was released")]
     StaleFence,
     /// Somebody else holds the session's lease.
-    #[error("the session lease is held by somebody else; retry after Retry-After")]
+    #[error(
+        "the session lease is held by somebody else; retry after the time in the Retry-After header"
+    )]
     SessionBusy {
         /// Who holds it.
         holder: String,

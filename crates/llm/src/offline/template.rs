@@ -188,7 +188,10 @@ impl<'a> Facts<'a> {
         };
         let found = content.and_then(|content| part_of(json_in(content), &path));
         if found.is_none() {
-            tracing::warn!(template = inner, "a template of the offline script refers to nothing");
+            tracing::warn!(
+                template = inner,
+                "a template of the offline script has no value in the request"
+            );
         }
         Some(found)
     }
