@@ -105,7 +105,7 @@ async fn what_is_wrong_is_said_in_a_line_before_anybody_is_asked() {
         (&["--user", "a:b"], vec![secret], "--user"),
         (&["--user", ""], vec![secret, ("INTERNAL_API_TOKEN", "it")], "--user: a user id"),
         (&["--tz", ""], vec![secret, ("USER_ID", "a")], "use an IANA name"),
-        (&[], vec![secret, ("USER_ID", "a"), ("AGENT_ROLE", "../x")], "AGENT_ROLE: a role is"),
+        (&[], vec![secret, ("USER_ID", "a"), ("AGENT_ROLE", "../x")], "AGENT_ROLE: a role must"),
         (&[], vec![secret, ("USER_ID", "a"), ("BACKEND_URL", "backend")], "BACKEND_URL: is"),
         (&[], vec![secret, ("USER_ID", "a"), ("WOMBAT_LOG_FORMAT", "x")], "WOMBAT_LOG_FORMAT: is"),
         (&[], vec![("INTERNAL_API_TOKEN", "a\nb")], "INTERNAL_API_TOKEN: contains"),

@@ -123,15 +123,16 @@ fn paths(
         match &tokens[at] {
             TokenTree::Group(group) => {
                 let text = group.stream().to_string();
-                let is_attribute = group.delimiter() == Delimiter::Bracket
-                    && at > 0
-                    && is_punct(&tokens[at - 1], '#');
+                let before = at.checked_sub(1).map(|before| tokens[before].to_string());
+                let is_attribute =
+                    group.delimiter() == Delimiter::Bracket && before.as_deref() == Some("#");
                 of_tests |= is_attribute && text.replace(' ', "") == "cfg(test)";
-                if !is_attribute && of_tests {
+                // What a thing is visible in, `pub(in …)`, is no import.
+                let is_visibility = before.as_deref() == Some("pub");
+                if of_tests && !is_attribute {
                     // The body of the test's item ends it, whatever it holds.
                     of_tests = group.delimiter() != Delimiter::Brace;
-                } else if !is_attribute && !(at > 0 && tokens[at - 1].to_string() == "pub") {
-                    // (What a thing is visible in, `pub(in …)`, is no import.)
+                } else if !is_attribute && !is_visibility {
                     paths(group.stream(), module, modules, found);
                 }
                 at += 1;
