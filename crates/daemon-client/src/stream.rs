@@ -4,6 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
+use daemon_api::StreamEvent;
 use futures::{Stream, StreamExt as _};
 use http::header::CONTENT_TYPE;
 use reqwest::Response;
@@ -11,7 +12,6 @@ use sse_stream::{Sse, SseByteStream};
 use tokio::time::timeout;
 
 use crate::error::{DaemonError, root_cause};
-use crate::event::StreamEvent;
 
 /// How long a stream may be silent: the daemon sends a comment every 15 seconds.
 const SILENCE: Duration = Duration::from_secs(60);
