@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use daemon_api::{AgentInfo, Agents, Compatibility, RunAnswer, SendRequest};
+use daemon_api::{AgentInfo, Agents, Compatibility, SendRequest};
 use http::{HeaderName, HeaderValue, Method};
 use reqwest::RequestBuilder;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 
+use crate::RunAnswer;
 use crate::body::{failure, read};
 use crate::error::DaemonError;
 use crate::retries::RetryPolicy;

@@ -12,9 +12,15 @@ mod stream;
 
 pub use client::{CallOptions, DaemonClient, InvalidKey, key_header};
 pub use daemon_api::{
-    AgentInfo, Compatibility, Cost, ErrorBody, Limits, RunAnswer, RunStatus, SendRequest, Step,
-    StreamEvent, ToolLists, ToolRequest, Turn, TurnRole, Usage,
+    AgentInfo, Compatibility, Cost, ErrorBody, Limits, RunStatus, SendRequest, Step, ToolLists,
+    ToolRequest, Turn, TurnRole, Usage,
 };
 pub use error::DaemonError;
 pub use retries::RetryPolicy;
 pub use stream::EventStream;
+
+/// A run's answer as it is read.
+pub type RunAnswer = daemon_api::RunAnswer<'static>;
+
+/// A stream's event as it is read.
+pub type StreamEvent = daemon_api::StreamEvent<'static>;

@@ -4,13 +4,13 @@ use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
-use daemon_api::StreamEvent;
 use futures::{Stream, StreamExt as _};
 use http::header::CONTENT_TYPE;
 use reqwest::Response;
 use sse_stream::{Sse, SseByteStream};
 use tokio::time::timeout;
 
+use crate::StreamEvent;
 use crate::error::{DaemonError, root_cause};
 
 /// How long a stream may be silent: the daemon sends a comment every 15 seconds.
