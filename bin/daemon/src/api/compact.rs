@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Extension, State};
+use daemon_api::ErrorBody;
 use llm::request::Message;
 use serde_json::{Value, json};
 use service::trace::TraceId;
 use utoipa::ToSchema;
 
-use super::error::{ApiError, ErrorBody};
+use super::error::ApiError;
 use super::extract::JsonObject;
 use super::fields::Fields;
 use super::send::read_history;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Extension, State};
+use daemon_api::ErrorBody;
 use http::StatusCode;
 use llm::Tier;
 use llm::model::ModelRef;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use service::trace::TraceId;
 use utoipa::ToSchema;
 
-use super::error::{ApiError, ErrorBody};
+use super::error::ApiError;
 use super::extract::JsonObject;
 use super::fields::Fields;
 use crate::model_task::llm_task::{LlmTask, compile, run};

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
+use daemon_api::Step;
 use llm::Cost;
 use llm::error::{LlmError, LlmErrorKind};
 use llm::event::Usage;
 use mc_client::error::McError;
 use serde::Serialize;
-
-use super::answer::StepReport;
 
 /// What a failed run produced before it failed: work that was paid for is never dropped.
 #[derive(Debug, Clone, Serialize)]
@@ -24,7 +23,7 @@ pub struct Produced {
     /// The task.
     pub task_id: String,
     /// The tools that were called.
-    pub steps: Vec<StepReport>,
+    pub steps: Vec<Step>,
     /// The reply's id, where the reply was stored and something after it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
