@@ -294,3 +294,6 @@ fn read_webhook(
     }
     Some(UncheckedHook { url, secret, headers })
 }
+
+#[cfg(test)]
+mod tests;
