@@ -47,6 +47,22 @@ impl Serialize for RunAnswer {
     }
 }
 
+/// Writes a field with tokens.
+pub(super) fn write_usage<S: Serializer>(
+    usage: &llm::event::Usage,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    usage_to_wire(usage).serialize(serializer)
+}
+
+/// Writes a field with a price, `null` when it is not known.
+pub(super) fn write_cost<S: Serializer>(
+    cost: &Option<llm::Cost>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    cost.as_ref().map(cost_to_wire).serialize(serializer)
+}
+
 /// Tokens as they are written.
 pub fn usage_to_wire(usage: &llm::event::Usage) -> daemon_api::Usage {
     let llm::event::Usage {
@@ -68,7 +84,7 @@ pub fn usage_to_wire(usage: &llm::event::Usage) -> daemon_api::Usage {
 }
 
 /// A price as it is written.
-fn cost_to_wire(cost: &llm::Cost) -> daemon_api::Cost<'_> {
+pub fn cost_to_wire(cost: &llm::Cost) -> daemon_api::Cost<'_> {
     daemon_api::Cost {
         model: Cow::Borrowed(&cost.model),
         input_tokens: cost.input_tokens,
@@ -162,10 +178,8 @@ mod tests {
             total_cost: 0.75,
             currency: "USD".into(),
         };
-        // Errors and webhooks write the models' own types, and their callers read the same fields.
-        let usage_text = serde_json::to_string(&usage).unwrap();
-        let cost_text = serde_json::to_string(&cost).unwrap();
-        assert_eq!(serde_json::to_string(&usage_to_wire(&usage)).unwrap(), usage_text);
+        let usage_text = r#"{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"cached_tokens":1,"cache_write_tokens":6,"reasoning_tokens":7}"#;
+        let cost_text = r#"{"model":"m","inputTokens":3,"outputTokens":2,"inputCost":0.5,"outputCost":0.25,"totalCost":0.75,"currency":"USD"}"#;
         let step = Step {
             kind: "tool".into(),
             name: "n".to_owned(),

@@ -9,14 +9,18 @@ use llm::event::Usage;
 use mc_client::error::McError;
 use serde::Serialize;
 
+use super::answer_json::{write_cost, write_usage};
+
 /// What a failed run produced before it failed: work that was paid for is never dropped.
 #[derive(Debug, Clone, Serialize)]
 pub struct Produced {
     /// The text so far, or the complete reply.
     pub response: String,
     /// Tokens used.
+    #[serde(serialize_with = "write_usage")]
     pub usage: Usage,
     /// Their price.
+    #[serde(serialize_with = "write_cost")]
     pub cost: Option<Cost>,
     /// This run.
     pub run_id: String,
