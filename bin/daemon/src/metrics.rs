@@ -8,10 +8,7 @@ use std::time::Duration;
 use llm::Tally;
 use llm::event::Completion;
 use llm::model::ModelRef;
-use metrics::{Counter, Histogram, Key, Label, Level, Metadata, Recorder as _, Unit};
-use metrics_exporter_prometheus::{
-    BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
-};
+use service::metrics::{BuildError, Counter, Histogram, Label, Registry};
 
 /// The label value for every name that is not configured.
 const OTHER: &str = "other";
@@ -49,12 +46,9 @@ const ALL: [(&str, &str); 12] = [
     (COST, "What models cost, millionths of a US dollar, where prices are known."),
 ];
 
-static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
-
 /// The metrics of one daemon.
 pub struct Metrics {
-    recorder: PrometheusRecorder,
-    handle: PrometheusHandle,
+    registry: Registry,
     /// The models that the settings name.
     models: HashMap<ModelRef, ModelSeries>,
     /// All others.
@@ -74,11 +68,11 @@ struct ModelSeries {
 }
 
 impl ModelSeries {
-    fn new(recorder: &PrometheusRecorder, name: String) -> Self {
+    fn new(registry: &Registry, name: String) -> Self {
         let model = Label::new("model", name);
-        let counter_of = |name| counter(recorder, name, vec![model.clone()]);
+        let counter_of = |name| registry.counter(name, vec![model.clone()]);
         let of_calls = |ok| {
-            counter(recorder, MODEL_CALLS, vec![model.clone(), outcome_label(result_label(ok))])
+            registry.counter(MODEL_CALLS, vec![model.clone(), outcome_label(result_label(ok))])
         };
         Self {
             ok: of_calls(true),
@@ -99,47 +93,48 @@ impl Metrics {
     /// # Errors
     /// When the buckets are invalid.
     pub fn new(models: Vec<ModelRef>) -> Result<Self, BuildError> {
-        let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS)?.build_recorder();
+        let registry = Registry::new(&BUCKETS)?;
         for (name, text) in ALL {
-            let unit = name.ends_with("_seconds").then_some(Unit::Seconds);
             match name {
                 RUN_SECONDS | TOOL_SECONDS | MODEL_SECONDS | FIRST_TEXT => {
-                    recorder.describe_histogram(name.into(), unit, text.into());
+                    registry.describe_histogram(name, text);
                 }
-                IN_FLIGHT => recorder.describe_gauge(name.into(), None, text.into()),
-                _ => recorder.describe_counter(name.into(), None, text.into()),
+                IN_FLIGHT => registry.describe_gauge(name, text),
+                _ => registry.describe_counter(name, text),
             }
         }
         // Series that start at zero, so that the first failure is an increase.
         let series = |model: ModelRef| {
-            let series = ModelSeries::new(&recorder, model.to_string());
+            let series = ModelSeries::new(&registry, model.to_string());
             for counter in [&series.ok, &series.error, &series.retries, &series.fallbacks] {
                 counter.increment(0);
             }
             (model, series)
         };
         let models = models.into_iter().map(series).collect();
-        Ok(Self { handle: recorder.handle(), recorder, models, other: OnceLock::new() })
+        Ok(Self { registry, models, other: OnceLock::new() })
     }
 
     /// Counts a run that has ended. `role` is `None` for one that the workspace does not know.
     pub fn run(&self, role: Option<&str>, outcome: &'static str, took: Duration) {
         let role = role.unwrap_or(OTHER).to_owned();
         let labels = vec![Label::new("role", role), outcome_label(outcome)];
-        self.counter(RUNS, labels.clone()).increment(1);
-        self.histogram(RUN_SECONDS, labels).record(took);
+        self.registry.counter(RUNS, labels.clone()).increment(1);
+        self.registry.histogram(RUN_SECONDS, labels).record(took);
     }
 
     /// Counts a tool call. `name` is `None` for a tool that does not exist.
     pub fn tool(&self, name: Option<&str>, ok: bool, took: Duration) {
         let tool = Label::new("tool", name.unwrap_or(OTHER).to_owned());
-        self.counter(TOOL_CALLS, vec![tool.clone(), outcome_label(result_label(ok))]).increment(1);
-        self.histogram(TOOL_SECONDS, vec![tool]).record(took);
+        self.registry
+            .counter(TOOL_CALLS, vec![tool.clone(), outcome_label(result_label(ok))])
+            .increment(1);
+        self.registry.histogram(TOOL_SECONDS, vec![tool]).record(took);
     }
 
     /// Records the time to the first text of a streamed answer.
     pub fn first_text(&self, asked: &ModelRef, took: Duration) {
-        self.histogram(FIRST_TEXT, vec![self.series_of(asked).model.clone()]).record(took);
+        self.registry.histogram(FIRST_TEXT, vec![self.series_of(asked).model.clone()]).record(took);
     }
 
     /// Counts a model call. `answered` is the answer, if there was one; `tally` holds its retries and
@@ -156,14 +151,14 @@ impl Metrics {
         first.fallbacks.increment(tally.fallbacks());
         let by = answered.map(|completion| ModelRef::new(completion.provider, &completion.model));
         let by = by.as_ref().map_or(first, |model| self.series_of(model));
-        let seconds = || self.histogram(MODEL_SECONDS, vec![by.model.clone()]);
+        let seconds = || self.registry.histogram(MODEL_SECONDS, vec![by.model.clone()]);
         by.seconds.get_or_init(seconds).record(took);
         let Some(completion) = answered else { return by.error.increment(1) };
         by.ok.increment(1);
         let tokens = by.tokens.get_or_init(|| {
             ["input", "output", "cached"].map(|kind| {
                 let kind = Label::from_static_parts("kind", kind);
-                counter(&self.recorder, TOKENS, vec![by.model.clone(), kind])
+                self.registry.counter(TOKENS, vec![by.model.clone(), kind])
             })
         });
         let usage = &completion.usage;
@@ -173,42 +168,28 @@ impl Metrics {
         }
         let price = llm::cost(&completion.model, completion.provider, &completion.usage);
         if let Some(price) = price {
-            let cost = || counter(&self.recorder, COST, vec![by.model.clone()]);
+            let cost = || self.registry.counter(COST, vec![by.model.clone()]);
             by.cost.get_or_init(cost).increment(micro(price.total_cost));
         }
     }
 
     /// The Prometheus text.
     pub fn render(&self, in_flight: usize) -> String {
-        let key = Key::from_static_name(IN_FLIGHT);
         let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
-        self.recorder.register_gauge(&key, &METADATA).set(in_flight);
-        self.upkeep();
-        self.handle.render()
+        self.registry.gauge(IN_FLIGHT, Vec::new()).set(in_flight);
+        self.registry.render()
     }
 
     /// Folds observations into the buckets, which keeps the memory bounded.
     pub fn upkeep(&self) {
-        self.handle.run_upkeep();
+        self.registry.upkeep();
     }
 
     fn series_of(&self, model: &ModelRef) -> &ModelSeries {
         self.models.get(model).unwrap_or_else(|| {
-            self.other.get_or_init(|| ModelSeries::new(&self.recorder, OTHER.to_owned()))
+            self.other.get_or_init(|| ModelSeries::new(&self.registry, OTHER.to_owned()))
         })
     }
-
-    fn counter(&self, name: &'static str, labels: Vec<Label>) -> Counter {
-        counter(&self.recorder, name, labels)
-    }
-
-    fn histogram(&self, name: &'static str, labels: Vec<Label>) -> Histogram {
-        self.recorder.register_histogram(&Key::from_parts(name, labels), &METADATA)
-    }
-}
-
-fn counter(recorder: &PrometheusRecorder, name: &'static str, labels: Vec<Label>) -> Counter {
-    recorder.register_counter(&Key::from_parts(name, labels), &METADATA)
 }
 
 fn outcome_label(outcome: &'static str) -> Label {

@@ -64,7 +64,7 @@ pub enum SetupError {
     Llm(#[from] LlmConfigError),
     /// The metrics.
     #[error("the metrics could not be set up: {0}")]
-    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    Metrics(#[from] service::metrics::BuildError),
 }
 
 impl App {

@@ -19,6 +19,7 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use crate::run::answer_json::{cost_to_wire, usage_to_wire};
 use crate::run::error::RunError;
 use crate::run::registry::{Outcome, RunHandle};
 use crate::run::request::{RunRequest, TaskTarget, Webhook};
@@ -212,8 +213,8 @@ fn event(request: &RunRequest, handle: &RunHandle, outcome: &Outcome) -> Value {
         "task_id": task_of(request, outcome),
         "user_id": request.session.user().as_str(),
         "role": request.session.role().as_str(),
-        "usage": tally.usage,
-        "cost": tally.cost,
+        "usage": usage_to_wire(&tally.usage),
+        "cost": tally.cost.as_ref().map(cost_to_wire),
         "metadata": request.metadata,
     });
     match outcome {

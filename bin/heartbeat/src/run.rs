@@ -189,7 +189,7 @@ async fn wake(
     };
     lines.push(match (answer.silent, answer.response) {
         (Some(true), _) => "nothing to do".to_owned(),
-        (Some(false) | None, Some(response)) => response,
+        (Some(false) | None, Some(response)) => response.into_owned(),
         (Some(false) | None, None) => answer.status.to_string(),
     });
     Ok(lines)

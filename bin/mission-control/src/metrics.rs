@@ -1,14 +1,10 @@
 //! Metrics for Prometheus. Labels are bounded: the router's patterns, never a requested path or a
 //! user.
 
-use std::fmt;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use metrics::{Key, Label, Level, Metadata, Recorder as _, Unit};
-use metrics_exporter_prometheus::{
-    BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
-};
+use service::metrics::{BuildError, Label, Registry};
 
 /// The label of unknown endpoints and of unusual methods.
 const OTHER: &str = "other";
@@ -23,8 +19,6 @@ const WAITING: &str = "wombat_backend_notifications_waiting";
 const OLDEST: &str = "wombat_backend_oldest_notification_age_seconds";
 const LISTENERS: &str = "wombat_backend_event_streams";
 
-static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
-
 /// Values that are measured at each scrape.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Gauges {
@@ -37,38 +31,30 @@ pub(crate) struct Gauges {
 }
 
 /// The metrics of one backend.
-pub(crate) struct Metrics {
-    recorder: PrometheusRecorder,
-    handle: PrometheusHandle,
-}
-
-impl fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metrics").finish_non_exhaustive()
-    }
-}
+#[derive(Debug)]
+pub(crate) struct Metrics(Registry);
 
 impl Metrics {
-    /// A recorder without any observation.
+    /// Metrics without any observation.
     pub(crate) fn new() -> Result<Self, BuildError> {
-        let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS)?.build_recorder();
+        let registry = Registry::new(&BUCKETS)?;
         let text = "Answered requests, by endpoint, method and class of status.";
-        recorder.describe_counter(REQUESTS.into(), None, text.into());
+        registry.describe_counter(REQUESTS, text);
         let text = "How long requests took until their answer began, by endpoint.";
-        recorder.describe_histogram(REQUEST_SECONDS.into(), Some(Unit::Seconds), text.into());
-        for (name, unit, text) in [
-            (WAITING, None, "Notifications that are neither delivered nor dead letters."),
-            (OLDEST, Some(Unit::Seconds), "How long the oldest of them has waited; 0 without any."),
-            (LISTENERS, None, "Open streams of events."),
+        registry.describe_histogram(REQUEST_SECONDS, text);
+        for (name, text) in [
+            (WAITING, "Notifications that are neither delivered nor dead letters."),
+            (OLDEST, "How long the oldest of them has waited; 0 without any."),
+            (LISTENERS, "Open streams of events."),
         ] {
-            recorder.describe_gauge(name.into(), unit, text.into());
+            registry.describe_gauge(name, text);
         }
-        Ok(Self { handle: recorder.handle(), recorder })
+        Ok(Self(registry))
     }
 
     /// Folds observations into the buckets, which keeps the memory bounded.
     pub(crate) fn upkeep(&self) {
-        self.handle.run_upkeep();
+        self.0.upkeep();
     }
 
     /// Counts and times an answered request. `route` is the router's pattern.
@@ -85,9 +71,8 @@ impl Metrics {
             Label::from_static_parts("method", named(method)),
             Label::from_static_parts("status", class(status)),
         ];
-        self.recorder.register_counter(&Key::from_parts(REQUESTS, labels), &METADATA).increment(1);
-        let key = Key::from_parts(REQUEST_SECONDS, vec![route]);
-        self.recorder.register_histogram(&key, &METADATA).record(took);
+        self.0.counter(REQUESTS, labels).increment(1);
+        self.0.histogram(REQUEST_SECONDS, vec![route]).record(took);
     }
 
     /// Everything in Prometheus' text format.
@@ -95,12 +80,11 @@ impl Metrics {
         self.gauge(WAITING, f64::from(u32::try_from(gauges.waiting).unwrap_or(u32::MAX)));
         self.gauge(OLDEST, gauges.oldest.as_secs_f64());
         self.gauge(LISTENERS, f64::from(u32::try_from(gauges.listeners).unwrap_or(u32::MAX)));
-        self.upkeep();
-        self.handle.render()
+        self.0.render()
     }
 
     fn gauge(&self, name: &'static str, value: f64) {
-        self.recorder.register_gauge(&Key::from_static_name(name), &METADATA).set(value);
+        self.0.gauge(name, Vec::new()).set(value);
     }
 }
 

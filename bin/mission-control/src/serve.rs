@@ -44,7 +44,7 @@ pub enum RunError {
     },
     /// The metrics recorder could not be built.
     #[error("the metrics could not be set up: {0}")]
-    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    Metrics(#[from] service::metrics::BuildError),
     /// The listener failed.
     #[error("serving failed: {0}")]
     Io(#[from] std::io::Error),

@@ -1,5 +1,6 @@
 //! The conversation: its requests, its task, and what is remembered between questions.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use daemon_client::{
@@ -150,11 +151,11 @@ impl Conversation {
     fn remember(&mut self, answer: RunAnswer) -> Result<(), ChatError> {
         if answer.status == RunStatus::AwaitingApproval {
             let text = approval_message(&answer);
-            self.awaiting_approval = answer.run_key;
+            self.awaiting_approval = answer.run_key.map(Cow::into_owned);
             return Err(ChatError::AwaitingApproval(text));
         }
         if let Some(content) = answer.response.filter(|response| !response.is_empty()) {
-            self.turns.push(Turn { role: TurnRole::Assistant, content });
+            self.turns.push(Turn { role: TurnRole::Assistant, content: content.into_owned() });
         }
         Ok(())
     }
@@ -242,7 +243,7 @@ impl Conversation {
 
 /// Which calls await approval, and where a person decides.
 fn approval_message(answer: &RunAnswer) -> String {
-    let calls = answer.tool_requests.iter().flatten();
+    let calls = answer.tool_requests.iter().flat_map(|calls| calls.iter());
     let calls: Vec<_> = calls
         .map(|call| format!("{} [{}]", call_line(&call.tool, &call.arguments), call.id))
         .collect();

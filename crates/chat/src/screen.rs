@@ -214,8 +214,8 @@ mod tests {
 
     fn done(response: &str) -> RunAnswer {
         RunAnswer {
-            response: Some(response.to_owned()),
-            model: Some("m\u{1b}[2J".to_owned()),
+            response: Some(response.to_owned().into()),
+            model: Some("m\u{1b}[2J".into()),
             usage: Usage { prompt_tokens: 100, completion_tokens: 10, ..Usage::default() },
             cost: Some(Cost { total_cost: 0.000_021, currency: "USD".into(), ..Cost::default() }),
             ..RunAnswer::default()

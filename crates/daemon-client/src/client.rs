@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
+use daemon_api::{AgentInfo, Agents, Compatibility, SendRequest};
 use http::{HeaderName, HeaderValue, Method};
 use reqwest::RequestBuilder;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 
-use crate::answer::RunAnswer;
+use crate::RunAnswer;
 use crate::body::{failure, read};
 use crate::error::DaemonError;
-use crate::info::{AgentInfo, Agents, Compatibility};
-use crate::request::SendRequest;
 use crate::retries::RetryPolicy;
 use crate::stream::EventStream;
 

@@ -3,25 +3,12 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use daemon_api::ErrorBody;
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The longest message that is kept of an error, characters.
 const MAX_MESSAGE_CHARS: usize = 1_000;
-
-/// The body of every error of the daemon, and the data of a stream's `error` event.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct ErrorBody {
-    /// A sentence for a person.
-    pub error: String,
-    /// A `snake_case` word for a program; empty when whatever answered is not the daemon.
-    #[serde(default)]
-    pub code: Cow<'static, str>,
-    /// What else helps, such as the names of wrong fields.
-    #[serde(default)]
-    pub details: Value,
-}
 
 /// Why a call to the daemon failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

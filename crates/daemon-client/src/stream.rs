@@ -10,8 +10,8 @@ use reqwest::Response;
 use sse_stream::{Sse, SseByteStream};
 use tokio::time::timeout;
 
+use crate::StreamEvent;
 use crate::error::{DaemonError, root_cause};
-use crate::event::StreamEvent;
 
 /// How long a stream may be silent: the daemon sends a comment every 15 seconds.
 const SILENCE: Duration = Duration::from_secs(60);

@@ -7,7 +7,6 @@ use mc_client::tool_requests::{CreateToolRequest, ToolRequest, ToolRequestStatus
 use serde_json::{Map, Value};
 
 use super::context::RunContext;
-use crate::run::answer::ToolRequestReport;
 use crate::run::error::RunError;
 use crate::run::state_machine::PlannedCall;
 use crate::tools::RequestedCall;
@@ -18,7 +17,7 @@ const MAX_REASON_CHARS: usize = 500;
 /// What a person has decided about a call.
 pub(super) enum Decision {
     /// Nothing yet: the request that waits.
-    Pending(ToolRequestReport),
+    Pending(daemon_api::ToolRequest),
     /// The call may be made: the id of the request.
     Approved(String),
     /// The call must not be made.
@@ -92,7 +91,7 @@ impl RunContext<'_> {
         let same = asked.tool == tool && canonical_json(&given) == canonical_json(&planned);
         let denied = |why: &str| Decision::Denied { id: asked.id.clone(), why: why.to_owned() };
         match asked.known_status() {
-            Some(ToolRequestStatus::Pending) => Decision::Pending(ToolRequestReport {
+            Some(ToolRequestStatus::Pending) => Decision::Pending(daemon_api::ToolRequest {
                 id: asked.id,
                 tool: tool.to_owned(),
                 arguments: planned,

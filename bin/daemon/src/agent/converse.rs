@@ -1,6 +1,7 @@
 //! The conversation of a run: model and tools in turn, until there is a reply or a tool call needs a
 //! person's approval.
 
+use daemon_api::Step;
 use llm::CallContext;
 use llm::model::ModelRef;
 use llm::request::Message;
@@ -13,7 +14,7 @@ use super::finish::Progress;
 use super::journal::{LlmStep, ToolStep, millis};
 use super::model::ModelCaller;
 use super::tool_calls::Turn;
-use crate::run::answer::{Ending, RunAnswer, StepReport};
+use crate::run::answer::{Ending, RunAnswer};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::RunEvent;
 use crate::run::meter::estimate;
@@ -170,9 +171,9 @@ fn error_kind(why: FailReason) -> RunErrorKind {
     }
 }
 
-fn step_report(step: &ToolStep) -> StepReport {
-    StepReport {
-        kind: "tool",
+fn step_report(step: &ToolStep) -> Step {
+    Step {
+        kind: "tool".into(),
         name: step.name.clone(),
         arguments: step.arguments.clone(),
         ok: step.ok,

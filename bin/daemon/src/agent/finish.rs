@@ -1,5 +1,6 @@
 //! The end of a conversation: stores the reply and the plan, and builds the answer.
 
+use daemon_api::Step;
 use llm::event::FinishReason;
 use llm::model::ModelRef;
 use mc_client::types::Message;
@@ -7,7 +8,7 @@ use wombat_core::heartbeat::{HeartbeatReply, heartbeat_reply};
 
 use super::context::RunContext;
 use super::store;
-use crate::run::answer::{Ending, RunAnswer, StepReport, StoredReply};
+use crate::run::answer::{Ending, RunAnswer, StoredReply};
 use crate::run::error::{Produced, RunError};
 use crate::run::events::RunEvent;
 use crate::run::request::RunKind;
@@ -16,7 +17,7 @@ use crate::run::request::RunKind;
 #[derive(Default)]
 pub(super) struct Progress {
     /// The tools that were called, in order.
-    pub(super) steps: Vec<StepReport>,
+    pub(super) steps: Vec<Step>,
     /// The model that answered last.
     pub(super) model: Option<ModelRef>,
     /// Set when the prompt is close to the model's context window.
@@ -71,7 +72,7 @@ impl RunContext<'_> {
         &self,
         message_id: String,
         text: &str,
-        steps: &[StepReport],
+        steps: &[Step],
     ) -> Result<StoredReply, RunError> {
         let Some(kickoff) = &self.run.request.options.kickoff else {
             return Ok(StoredReply { message_id, plan_document_id: None });
@@ -104,11 +105,11 @@ impl RunContext<'_> {
     }
 
     /// Attaches what the run has produced so far to a failure.
-    pub(super) fn attach(&self, error: RunError, text: &str, steps: &[StepReport]) -> RunError {
+    pub(super) fn attach(&self, error: RunError, text: &str, steps: &[Step]) -> RunError {
         error.with(self.produced(text, steps, None))
     }
 
-    fn produced(&self, text: &str, steps: &[StepReport], message_id: Option<String>) -> Produced {
+    fn produced(&self, text: &str, steps: &[Step], message_id: Option<String>) -> Produced {
         let tally = self.run.handle.meter.read();
         Produced {
             response: text.to_owned(),

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use daemon_api::ToolRequest;
 use futures::StreamExt as _;
 use futures::stream;
 use service::otel::Side;
@@ -9,7 +10,6 @@ use service::otel::Side;
 use super::approval::Decision;
 use super::context::RunContext;
 use super::journal::{ToolStep, millis};
-use crate::run::answer::ToolRequestReport;
 use crate::run::error::RunError;
 use crate::run::events::RunEvent;
 use crate::run::state_machine::PlannedCall;
@@ -23,7 +23,7 @@ pub(super) enum Turn {
     /// All are done.
     Done(Vec<ToolStep>),
     /// These wait for a person's approval.
-    AwaitingApproval(Vec<ToolRequestReport>),
+    AwaitingApproval(Vec<ToolRequest>),
 }
 
 impl RunContext<'_> {

@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Extension, State};
+use daemon_api::ErrorBody;
 use llm::request::Message;
 use serde_json::{Value, json};
 use service::trace::TraceId;
 use utoipa::ToSchema;
 
-use super::error::{ApiError, ErrorBody};
+use super::error::ApiError;
 use super::extract::JsonObject;
 use super::fields::Fields;
 use super::send::read_history;
 use crate::model_task::compact::{Compaction, compact as summarise};
+use crate::run::answer_json::{cost_to_wire, usage_to_wire};
 use crate::state::App;
 
 /// How many of the newest turns are kept by default.
@@ -62,8 +64,8 @@ pub(super) async fn compact(
     Ok(Json(json!({
         "status": "ok",
         "compacted_messages": done.messages.iter().map(turn).collect::<Vec<_>>(),
-        "usage": done.usage,
-        "cost": done.cost,
+        "usage": usage_to_wire(&done.usage),
+        "cost": done.cost.as_ref().map(cost_to_wire),
         "original_count": original_count,
         "compacted_count": done.messages.len(),
     })))

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use daemon_api::ErrorBody;
 use http::{HeaderValue, StatusCode, header};
 use llm::error::LlmErrorKind;
-use serde::Serialize;
 use serde_json::{Value, json};
-use utoipa::ToSchema;
 
 use crate::run::error::{RunError, RunErrorKind};
 
@@ -24,22 +23,10 @@ pub struct ApiError {
     pub retry_after: Option<Duration>,
 }
 
-/// The body of every error.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct ErrorBody {
-    /// A sentence for a human.
-    pub error: String,
-    /// A stable code for programs (docs/API.md).
-    pub code: &'static str,
-    /// Further details, depending on the code.
-    #[schema(value_type = Object)]
-    pub details: Value,
-}
-
 impl ApiError {
     /// An error without details.
     pub fn new(status: StatusCode, code: &'static str, error: impl Into<String>) -> Self {
-        let body = ErrorBody { error: error.into(), code, details: json!({}) };
+        let body = ErrorBody { error: error.into(), code: code.into(), details: json!({}) };
         Self { status, body: Box::new(body), retry_after: None }
     }
 
@@ -138,5 +125,22 @@ fn status_of_llm(kind: &LlmErrorKind) -> StatusCode {
         LlmErrorKind::ContextTooLong | LlmErrorKind::ContentFiltered => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_body_of_an_error_is_as_documented() {
+        let fields = BTreeMap::from([("a".to_owned(), "is wrong".to_owned())]);
+        let mut error = ApiError::fields("invalid_payload", fields);
+        error.retry_after = Some(Duration::from_millis(1_200));
+        let response = error.into_response();
+        assert_eq!(response.headers()[header::RETRY_AFTER], "2");
+        let body = axum::body::to_bytes(response.into_body(), 1 << 10).await.unwrap();
+        let expected = r#"{"error":"a: is wrong","code":"invalid_payload","details":{"fields":{"a":"is wrong"}}}"#;
+        assert_eq!(body, expected);
     }
 }

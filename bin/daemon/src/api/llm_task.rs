@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Extension, State};
+use daemon_api::ErrorBody;
 use http::StatusCode;
 use llm::Tier;
 use llm::model::ModelRef;
@@ -11,10 +12,11 @@ use serde_json::{Value, json};
 use service::trace::TraceId;
 use utoipa::ToSchema;
 
-use super::error::{ApiError, ErrorBody};
+use super::error::ApiError;
 use super::extract::JsonObject;
 use super::fields::Fields;
 use crate::model_task::llm_task::{LlmTask, compile, run};
+use crate::run::answer_json::{cost_to_wire, usage_to_wire};
 use crate::state::App;
 
 /// The documented form of the body.
@@ -74,7 +76,11 @@ pub(super) async fn llm_task(
     if !done.errors.is_empty() {
         let text = "the model's answer does not match the schema, even after one correction";
         let details = json!({
-            "errors": done.errors, "output": done.output, "usage": done.usage, "cost": done.cost, "model": done.model,
+            "errors": done.errors,
+            "output": done.output,
+            "usage": usage_to_wire(&done.usage),
+            "cost": done.cost.as_ref().map(cost_to_wire),
+            "model": done.model,
         });
         let error = ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "schema_mismatch", text);
         return Err(error.with_details(details));
@@ -82,8 +88,8 @@ pub(super) async fn llm_task(
     Ok(Json(json!({
         "status": "ok",
         "output": done.output,
-        "usage": done.usage,
-        "cost": done.cost,
+        "usage": usage_to_wire(&done.usage),
+        "cost": done.cost.as_ref().map(cost_to_wire),
         "validated": validated,
         "model": done.model,
     })))

@@ -41,7 +41,7 @@ async fn no_method() -> Response {
 
 /// An error in OpenAI's form: `{"error": {"message", "type", "param", "code"}}`.
 pub(super) fn error_response(error: &ApiError) -> Response {
-    let repeat = if RETRYABLE.contains(&error.body.code) { "true" } else { "false" };
+    let repeat = if RETRYABLE.contains(&&*error.body.code) { "true" } else { "false" };
     let body = error_body(error);
     let mut response = error.clone().into_response();
     let mut formatted = (response.status(), Json(body)).into_response();
@@ -95,7 +95,7 @@ async fn model(State(app): State<App>, name: Result<Segment, ApiError>) -> Respo
 /// Rewrites an unknown role as an unknown model.
 fn as_model_error(mut error: ApiError) -> ApiError {
     if error.body.code == "role_not_found" {
-        error.body.code = "model_not_found";
+        error.body.code = "model_not_found".into();
         error.body.details = json!({ "fields": { "model": "is not a role of the workspace" } });
     }
     error

@@ -2,21 +2,20 @@
 
 use axum::Json;
 use axum::extract::State;
+use daemon_api::{ErrorBody, Usage};
 use http::StatusCode;
-use llm::event::Usage;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::{ApiError, ErrorBody};
+use super::error::ApiError;
 use super::extract::Segment;
-use crate::run::answer::UsageShape;
+use crate::run::answer_json::usage_to_wire;
 use crate::state::App;
 
 /// The usage of a cancelled run.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Cancelled {
     status: &'static str,
-    #[schema(value_type = UsageShape)]
     usage: Usage,
     estimated: bool,
 }
@@ -38,5 +37,5 @@ pub(super) async fn cancel(
             "no such run is in flight in this instance",
         )
     })?;
-    Ok(Json(Cancelled { status: "cancelled", usage, estimated: true }))
+    Ok(Json(Cancelled { status: "cancelled", usage: usage_to_wire(&usage), estimated: true }))
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
+use daemon_api::{ErrorBody, RunAnswer};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use llm::request::Message;
 use mc_client::idempotency::RunKey;
@@ -14,13 +15,12 @@ use service::trace::TraceId;
 use utoipa::ToSchema;
 use wombat_core::session::SessionKey;
 
-use super::error::{ApiError, ErrorBody};
+use super::error::ApiError;
 use super::extract::JsonObject;
 use super::fields::Fields;
 use super::options::{read_limits, read_options};
 use super::{resume, sse};
 use crate::agent::launch;
-use crate::run::answer::RunAnswer;
 use crate::run::request::{RunRequest, TaskTarget, Webhook};
 use crate::state::App;
 use crate::webhook::is_allowed_header;
@@ -66,7 +66,7 @@ pub(super) struct SendBody {
 #[utoipa::path(
     post, path = "/api/agents/send", tag = "agents", request_body = SendBody,
     responses(
-        (status = 200, body = RunAnswer),
+        (status = 200, body = RunAnswer<'static>),
         (status = "4XX", body = ErrorBody),
         (status = "5XX", body = ErrorBody),
     )
@@ -294,3 +294,6 @@ fn read_webhook(
     }
     Some(UncheckedHook { url, secret, headers })
 }
+
+#[cfg(test)]
+mod tests;

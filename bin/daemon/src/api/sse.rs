@@ -9,16 +9,14 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{BufMut as _, Bytes, BytesMut};
+use daemon_api::StreamEvent;
 use futures::{Stream, StreamExt as _};
 use http::{HeaderValue, header};
-use serde::Serialize;
-use serde_json::{Value, json};
 use service::trace::TraceId;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::error::ApiError;
 use super::run_stream::{RunStream, RunUpdate};
-use crate::run::answer::RunAnswer;
 use crate::run::request::RunRequest;
 use crate::state::App;
 
@@ -73,9 +71,9 @@ pub(super) async fn respond(
 ) -> Result<Response, ApiError> {
     let updates = RunStream::start(app, request, trace).await?;
     Ok(response(updates.map(|update| match update {
-        RunUpdate::Event(event) => encode(event.name(), &event),
-        RunUpdate::Done(answer) => done(&answer),
-        RunUpdate::Failed(error) => failure(&error),
+        RunUpdate::Event(event) => encode(&event.into()),
+        RunUpdate::Done(answer) => encode(&StreamEvent::Done(Box::new(answer.to_wire()))),
+        RunUpdate::Failed(error) => encode(&StreamEvent::Error(*error.body)),
     })))
 }
 
@@ -140,26 +138,10 @@ impl<S: Stream<Item = Event>> Stream for Chunks<S> {
     }
 }
 
-fn done(answer: &RunAnswer) -> Event {
-    let mut data = serde_json::to_value(answer).unwrap_or_default();
-    if let Value::Object(fields) = &mut data {
-        fields.insert("type".to_owned(), json!("done"));
-    }
-    encode("done", &data)
-}
-
-fn failure(error: &ApiError) -> Event {
-    let body = &error.body;
-    let data = json!({
-        "type": "error", "error": body.error, "code": body.code, "details": body.details
-    });
-    encode("error", &data)
-}
-
 /// An event with its name, and its data as JSON.
-fn encode(name: &'static str, data: &impl Serialize) -> Event {
-    match serde_json::to_string(data) {
-        Ok(data) => Event { name: Some(name), data },
+fn encode(event: &StreamEvent<'_>) -> Event {
+    match serde_json::to_string(event) {
+        Ok(data) => Event { name: Some(event.name()), data },
         Err(error) => {
             tracing::error!(%error, "event could not be serialised as JSON");
             let data =
@@ -174,10 +156,65 @@ mod tests {
     use futures::stream;
 
     use super::*;
+    use crate::run::events::RunEvent;
 
     async fn body_of(response: Response) -> String {
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
         String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn each_event_is_written_as_documented() {
+        let of = |event: RunEvent| encode(&event.into());
+        let [run_id, task_id, trace_id] = ["r", "t", "x"].map(str::to_owned);
+        let start = of(RunEvent::Start { run_id, task_id, trace_id });
+        let chunk = of(RunEvent::Chunk { data: "Hi".to_owned() });
+        let call = of(RunEvent::ToolCall {
+            id: "1".to_owned(),
+            name: "find".to_owned(),
+            arguments: serde_json::json!({ "b": 1, "a": 2 }),
+        });
+        let result = of(RunEvent::ToolResult {
+            id: "1".to_owned(),
+            name: "find".to_owned(),
+            ok: false,
+            duration_ms: 7,
+        });
+        let done = encode(&StreamEvent::Done(Box::new(daemon_api::RunAnswer {
+            run_id: "r".into(),
+            response: Some("Hi".into()),
+            silent: Some(true),
+            ..daemon_api::RunAnswer::default()
+        })));
+        let error = encode(&StreamEvent::Error(*ApiError::not_found().body));
+        for (event, name, data) in [
+            (start, "start", r#"{"type":"start","run_id":"r","task_id":"t","trace_id":"x"}"#),
+            (chunk, "chunk", r#"{"type":"chunk","data":"Hi"}"#),
+            (
+                call,
+                "tool_call",
+                r#"{"type":"tool_call","id":"1","name":"find","arguments":{"b":1,"a":2}}"#,
+            ),
+            (
+                result,
+                "tool_result",
+                r#"{"type":"tool_result","id":"1","name":"find","ok":false,"duration_ms":7}"#,
+            ),
+            (
+                done,
+                "done",
+                r#"{"status":"ok","run_id":"r","task_id":"","trace_id":"","message_id":null,"response":"Hi","usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0,"cached_tokens":0},"cost":null,"model":null,"provider":null,"finish_reason":null,"steps":[],"workspace_digest":"","silent":true,"type":"done"}"#,
+            ),
+            (
+                error,
+                "error",
+                r#"{"type":"error","error":"there is no such endpoint","code":"not_found","details":{}}"#,
+            ),
+        ] {
+            let mut written = BytesMut::new();
+            event.write(&mut written);
+            assert_eq!(written, format!("event: {name}\ndata: {data}\n\n"));
+        }
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::Utc;
+use daemon_api::ErrorBody;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use std::collections::BTreeMap;
 use wombat_core::session::Role;
 use wombat_core::workspace::{PromptMode, PromptRequest};
 
-use super::error::{ApiError, ErrorBody};
+use super::error::ApiError;
 use super::extract::Params;
 use crate::state::App;
 

@@ -1,13 +1,11 @@
 //! How a run that worked ends.
 
+use daemon_api::{Step, ToolRequest};
 use llm::Cost;
 use llm::event::{FinishReason, Usage};
 use llm::model::ModelRef;
-use serde::Serialize;
-use serde_json::Value;
-use utoipa::ToSchema;
 
-/// The answer to a request. Its JSON is in [`super::answer_json`].
+/// The answer to a request. Its JSON is in `answer_json`, beside this file.
 #[derive(Debug, Clone)]
 pub struct RunAnswer {
     /// How the run ended.
@@ -29,7 +27,7 @@ pub struct RunAnswer {
     /// Why the model stopped, where it wrote the reply.
     pub finish_reason: Option<FinishReason>,
     /// The tools that were called, in order.
-    pub steps: Vec<StepReport>,
+    pub steps: Vec<Step>,
     /// The digest of the workspace that the run worked with.
     pub workspace_digest: String,
     /// Set when the prompt is close to the model's context window.
@@ -50,7 +48,7 @@ pub enum Ending {
         /// What resumes the run (`resume_run_key`).
         run_key: String,
         /// The calls that wait; never empty.
-        tool_requests: Vec<ToolRequestReport>,
+        tool_requests: Vec<ToolRequest>,
     },
 }
 
@@ -90,7 +88,7 @@ impl RunAnswer {
     }
 
     /// The tool calls that wait for approval.
-    pub fn tool_requests(&self) -> &[ToolRequestReport] {
+    pub fn tool_requests(&self) -> &[ToolRequest] {
         match &self.ending {
             Ending::AwaitingApproval { tool_requests, .. } => tool_requests,
             Ending::Replied(_) | Ending::Replayed(_) | Ending::Silent => &[],
@@ -119,40 +117,4 @@ impl RunAnswer {
         let tools: Vec<_> = self.tool_requests().iter().map(|asked| asked.tool.as_str()).collect();
         format!("Waiting for a person to approve: {}.", tools.join(", "))
     }
-}
-
-/// A tool call that waits for a person's approval.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct ToolRequestReport {
-    /// The backend's id of the request.
-    pub id: String,
-    /// The tool.
-    pub tool: String,
-    /// The arguments of the call.
-    pub arguments: Value,
-}
-
-/// The documented form of `usage`.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes a foreign type in the OpenAPI document")]
-pub struct UsageShape {
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    total_tokens: u64,
-    cached_tokens: u64,
-}
-
-/// One tool call as the answer reports it.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct StepReport {
-    /// `tool`.
-    pub kind: &'static str,
-    /// The tool.
-    pub name: String,
-    /// Its arguments.
-    pub arguments: Value,
-    /// Whether the call succeeded.
-    pub ok: bool,
-    /// How long it took, milliseconds.
-    pub duration_ms: u64,
 }

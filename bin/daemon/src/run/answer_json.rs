@@ -1,121 +1,106 @@
 //! The JSON of a [`RunAnswer`] (docs/API.md): the one place that knows how an [`Ending`] is spread
-//! over its fields.
+//! over the fields of the wire type.
 
 use std::borrow::Cow;
 
-use llm::Cost;
-use llm::event::Usage;
+use daemon_api::RunStatus;
 use serde::{Serialize, Serializer};
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
 
-use super::answer::{Ending, RunAnswer, StepReport, ToolRequestReport, UsageShape};
+use super::answer::{Ending, RunAnswer};
 
-/// The answer of `send`, and with a few fields less of `stream`.
-#[derive(Serialize, ToSchema)]
-struct RunAnswerJson<'a> {
-    /// `ok`, or `awaiting_approval` where tool calls wait for a person's approval.
-    status: &'static str,
-    /// This run.
-    run_id: &'a str,
-    /// The task that the reply belongs to.
-    task_id: &'a str,
-    /// The trace of the request.
-    trace_id: &'a str,
-    /// The stored reply; `null` when nothing was stored (`silent`).
-    message_id: Option<&'a str>,
-    /// The reply.
-    response: &'a str,
-    /// Tokens of all model calls of the run.
-    #[schema(value_type = UsageShape)]
-    usage: &'a Usage,
-    /// Their price; `null` when a model's price is not known.
-    #[schema(value_type = Option<Object>)]
-    cost: Option<&'a Cost>,
-    /// The model that wrote the reply; `null` when none was called.
-    model: Option<&'a str>,
-    /// Its provider.
-    provider: Option<&'a str>,
-    /// Why the model stopped.
-    finish_reason: Option<&'a str>,
-    /// The tools that were called, in order.
-    #[schema(value_type = Vec<StepReport>)]
-    steps: &'a [StepReport],
-    /// The digest of the workspace.
-    workspace_digest: &'a str,
-    /// The plan document of a kickoff.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    plan_document_id: Option<&'a str>,
-    /// Set when the prompt is close to the model's context window.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    context_warning: Option<&'a str>,
-    /// The reply had been stored by an earlier run with the same key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    replayed: Option<bool>,
-    /// There was nothing to say, and nothing was stored.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    silent: Option<bool>,
-    /// What resumes the run (`resume_run_key`), where it waits for approval.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    run_key: Option<&'a str>,
-    /// The tool calls that wait for approval.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<ToolRequestReport>>)]
-    tool_requests: Option<&'a [ToolRequestReport]>,
-}
-
-impl<'a> From<&'a RunAnswer> for RunAnswerJson<'a> {
-    fn from(answer: &'a RunAnswer) -> Self {
-        let is_waiting = matches!(answer.ending, Ending::AwaitingApproval { .. });
-        let model = answer.model.as_ref();
-        Self {
-            status: if is_waiting { "awaiting_approval" } else { "ok" },
-            run_id: &answer.run_id,
-            task_id: &answer.task_id,
-            trace_id: &answer.trace_id,
-            message_id: answer.message_id(),
-            response: &answer.response,
-            usage: &answer.usage,
-            cost: answer.cost.as_ref(),
-            model: model.map(|model| model.name.as_str()),
-            provider: model.map(|model| model.provider.as_str()),
-            finish_reason: answer.finish_reason.map(|reason| reason.as_str()),
-            steps: &answer.steps,
-            workspace_digest: &answer.workspace_digest,
-            plan_document_id: answer.stored().and_then(|stored| stored.plan_document_id.as_deref()),
-            context_warning: answer.context_warning.as_deref(),
-            replayed: matches!(answer.ending, Ending::Replayed(_)).then_some(true),
-            silent: matches!(answer.ending, Ending::Silent).then_some(true),
-            run_key: answer.run_key(),
-            tool_requests: is_waiting.then(|| answer.tool_requests()),
+impl RunAnswer {
+    /// The answer as it is written. It borrows every text.
+    pub fn to_wire(&self) -> daemon_api::RunAnswer<'_> {
+        fn text(text: &str) -> Option<Cow<'_, str>> {
+            Some(Cow::Borrowed(text))
+        }
+        let is_waiting = matches!(self.ending, Ending::AwaitingApproval { .. });
+        let model = self.model.as_ref();
+        let plan = self.stored().and_then(|stored| stored.plan_document_id.as_deref());
+        daemon_api::RunAnswer {
+            status: if is_waiting { RunStatus::AwaitingApproval } else { RunStatus::Ok },
+            run_id: Cow::Borrowed(&self.run_id),
+            task_id: Cow::Borrowed(&self.task_id),
+            trace_id: Cow::Borrowed(&self.trace_id),
+            message_id: self.message_id().and_then(text),
+            response: text(&self.response),
+            usage: usage_to_wire(&self.usage),
+            cost: self.cost.as_ref().map(cost_to_wire),
+            model: model.and_then(|model| text(&model.name)),
+            provider: model.and_then(|model| text(model.provider.as_str())),
+            finish_reason: self.finish_reason.and_then(|reason| text(reason.as_str())),
+            steps: Cow::Borrowed(&self.steps),
+            workspace_digest: Cow::Borrowed(&self.workspace_digest),
+            plan_document_id: plan.and_then(text),
+            context_warning: self.context_warning.as_deref().and_then(text),
+            replayed: matches!(self.ending, Ending::Replayed(_)).then_some(true),
+            silent: matches!(self.ending, Ending::Silent).then_some(true),
+            run_key: self.run_key().and_then(text),
+            tool_requests: is_waiting.then(|| Cow::Borrowed(self.tool_requests())),
         }
     }
 }
 
 impl Serialize for RunAnswer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        RunAnswerJson::from(self).serialize(serializer)
+        self.to_wire().serialize(serializer)
     }
 }
 
-impl PartialSchema for RunAnswer {
-    fn schema() -> RefOr<Schema> {
-        RunAnswerJson::schema()
+/// Writes a field with tokens.
+pub(super) fn write_usage<S: Serializer>(
+    usage: &llm::event::Usage,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    usage_to_wire(usage).serialize(serializer)
+}
+
+/// Writes a field with a price, `null` when it is not known.
+pub(super) fn write_cost<S: Serializer>(
+    cost: &Option<llm::Cost>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    cost.as_ref().map(cost_to_wire).serialize(serializer)
+}
+
+/// Tokens as they are written.
+pub fn usage_to_wire(usage: &llm::event::Usage) -> daemon_api::Usage {
+    let llm::event::Usage {
+        prompt_tokens,
+        completion_tokens,
+        total_tokens,
+        cached_tokens,
+        cache_write_tokens,
+        reasoning_tokens,
+    } = *usage;
+    daemon_api::Usage {
+        prompt_tokens,
+        completion_tokens,
+        total_tokens,
+        cached_tokens,
+        cache_write_tokens,
+        reasoning_tokens,
     }
 }
 
-impl ToSchema for RunAnswer {
-    fn name() -> Cow<'static, str> {
-        "RunAnswer".into()
-    }
-
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        RunAnswerJson::schemas(schemas);
+/// A price as it is written.
+pub fn cost_to_wire(cost: &llm::Cost) -> daemon_api::Cost<'_> {
+    daemon_api::Cost {
+        model: Cow::Borrowed(&cost.model),
+        input_tokens: cost.input_tokens,
+        output_tokens: cost.output_tokens,
+        input_cost: cost.input_cost,
+        output_cost: cost.output_cost,
+        total_cost: cost.total_cost,
+        currency: Cow::Borrowed(&cost.currency),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use daemon_api::{Step, ToolRequest};
+    use llm::Cost;
+    use llm::event::{FinishReason, Usage};
     use llm::model::{ModelRef, Provider};
 
     use super::super::answer::StoredReply;
@@ -151,8 +136,7 @@ mod tests {
             message_id: "m1".to_owned(),
             plan_document_id: plan.map(str::to_owned),
         };
-        let request =
-            ToolRequestReport { id: "q".to_owned(), tool: "a".to_owned(), arguments: 1.into() };
+        let request = ToolRequest { id: "q".to_owned(), tool: "a".to_owned(), arguments: 1.into() };
         let waiting =
             Ending::AwaitingApproval { run_key: "k".to_owned(), tool_requests: vec![request] };
         for (ending, status, message_id, rest) in [
@@ -173,5 +157,59 @@ mod tests {
         ] {
             assert_eq!(json(ending), common(status, message_id) + rest);
         }
+    }
+
+    #[test]
+    fn an_answer_is_read_as_it_was_written() {
+        let usage = Usage {
+            prompt_tokens: 3,
+            completion_tokens: 2,
+            total_tokens: 5,
+            cached_tokens: 1,
+            cache_write_tokens: 6,
+            reasoning_tokens: 7,
+        };
+        let cost = Cost {
+            model: "m".to_owned(),
+            input_tokens: 3,
+            output_tokens: 2,
+            input_cost: 0.5,
+            output_cost: 0.25,
+            total_cost: 0.75,
+            currency: "USD".into(),
+        };
+        let usage_text = r#"{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"cached_tokens":1,"cache_write_tokens":6,"reasoning_tokens":7}"#;
+        let cost_text = r#"{"model":"m","inputTokens":3,"outputTokens":2,"inputCost":0.5,"outputCost":0.25,"totalCost":0.75,"currency":"USD"}"#;
+        let step = Step {
+            kind: "tool".into(),
+            name: "n".to_owned(),
+            arguments: serde_json::json!({ "a": 1 }),
+            ok: true,
+            duration_ms: 4,
+        };
+        let answer = RunAnswer {
+            ending: Ending::Replied(StoredReply {
+                message_id: "m1".to_owned(),
+                plan_document_id: Some("p".to_owned()),
+            }),
+            run_id: "r".to_owned(),
+            task_id: "t".to_owned(),
+            trace_id: "x".to_owned(),
+            response: "hi".to_owned(),
+            usage,
+            cost: Some(cost),
+            model: None,
+            finish_reason: Some(FinishReason::Stop),
+            steps: vec![step],
+            workspace_digest: "d".to_owned(),
+            context_warning: Some("near".to_owned()),
+        };
+        let text = serde_json::to_string(&answer).unwrap();
+        let expected = format!(
+            r#"{{"status":"ok","run_id":"r","task_id":"t","trace_id":"x","message_id":"m1","response":"hi","usage":{usage_text},"cost":{cost_text},"model":null,"provider":null,"finish_reason":"stop","steps":[{{"kind":"tool","name":"n","arguments":{{"a":1}},"ok":true,"duration_ms":4}}],"workspace_digest":"d","plan_document_id":"p","context_warning":"near"}}"#
+        );
+        assert_eq!(text, expected);
+        let read: daemon_api::RunAnswer<'_> = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, answer.to_wire());
     }
 }

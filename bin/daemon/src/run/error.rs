@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use daemon_api::Step;
 use llm::Cost;
 use llm::error::{LlmError, LlmErrorKind};
 use llm::event::Usage;
 use mc_client::error::McError;
 use serde::Serialize;
 
-use super::answer::StepReport;
+use super::answer_json::{write_cost, write_usage};
 
 /// What a failed run produced before it failed: work that was paid for is never dropped.
 #[derive(Debug, Clone, Serialize)]
@@ -16,15 +17,17 @@ pub struct Produced {
     /// The text so far, or the complete reply.
     pub response: String,
     /// Tokens used.
+    #[serde(serialize_with = "write_usage")]
     pub usage: Usage,
     /// Their price.
+    #[serde(serialize_with = "write_cost")]
     pub cost: Option<Cost>,
     /// This run.
     pub run_id: String,
     /// The task.
     pub task_id: String,
     /// The tools that were called.
-    pub steps: Vec<StepReport>,
+    pub steps: Vec<Step>,
     /// The reply's id, where the reply was stored and something after it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,

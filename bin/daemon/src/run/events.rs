@@ -1,16 +1,14 @@
 //! The events of a run while it goes on. Streaming endpoints forward them; `send` ignores them.
 
-use serde::Serialize;
+use daemon_api::StreamEvent;
 use serde_json::Value;
 use tokio::sync::mpsc;
-use utoipa::ToSchema;
 
 /// How many events are buffered for a slow reader before the run waits for it.
 const EVENT_BUFFER: usize = 64;
 
-/// One event of a run, before its end.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-#[serde(tag = "type", rename_all = "snake_case")]
+/// One event of a run, before its end. It is written as a [`StreamEvent`].
+#[derive(Debug, Clone, PartialEq)]
 pub enum RunEvent {
     /// The run has started.
     Start {
@@ -48,14 +46,17 @@ pub enum RunEvent {
     },
 }
 
-impl RunEvent {
-    /// The event's name, for the `event:` line.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Start { .. } => "start",
-            Self::Chunk { .. } => "chunk",
-            Self::ToolCall { .. } => "tool_call",
-            Self::ToolResult { .. } => "tool_result",
+impl From<RunEvent> for StreamEvent<'_> {
+    fn from(event: RunEvent) -> Self {
+        match event {
+            RunEvent::Start { run_id, task_id, trace_id } => {
+                Self::Start { run_id, task_id, trace_id }
+            }
+            RunEvent::Chunk { data } => Self::Chunk { data },
+            RunEvent::ToolCall { id, name, arguments } => Self::ToolCall { id, name, arguments },
+            RunEvent::ToolResult { id, name, ok, duration_ms } => {
+                Self::ToolResult { id, name, ok, duration_ms }
+            }
         }
     }
 }

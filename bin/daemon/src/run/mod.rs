@@ -6,7 +6,7 @@
 //! use them.
 
 pub mod answer;
-mod answer_json;
+pub mod answer_json;
 pub mod error;
 pub mod events;
 pub mod meter;

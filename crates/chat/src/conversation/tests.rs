@@ -57,14 +57,14 @@ fn a_run_that_awaits_approval_names_its_calls_and_can_be_resumed() {
         ToolRequest { id: "q1".to_owned(), tool: "order".to_owned(), arguments: json!({ "n": 1 }) };
     let done = RunAnswer {
         status: RunStatus::AwaitingApproval,
-        run_key: Some("k".to_owned()),
-        tool_requests: Some(vec![call]),
+        run_key: Some("k".into()),
+        tool_requests: Some(vec![call].into()),
         ..RunAnswer::default()
     };
     let error = chat.remember(done).unwrap_err().to_string();
     assert!(error.contains("order {\"n\":1} [q1]; decide in the backend"), "{error}");
     // Another answer in between leaves it waiting.
-    let answered = RunAnswer { response: Some("done".to_owned()), ..RunAnswer::default() };
+    let answered = RunAnswer { response: Some("done".into()), ..RunAnswer::default() };
     chat.remember(answered).unwrap();
     assert_eq!((chat.awaiting_approval.as_deref(), chat.turns.len()), (Some("k"), 1));
 }

@@ -449,15 +449,37 @@ export interface components {
                 [key: string]: components["schemas"]["UsageTotals"];
             };
         };
-        /** @description The documented form of `usage`. */
+        /** @description Tokens used. */
         UsageShape: {
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Tokens of the prompts that the provider wrote to its cache, where it charges for that.
+             */
+            cache_write_tokens?: number;
+            /**
+             * Format: int64
+             * @description Tokens of the prompts that the provider read from its cache.
+             */
             cached_tokens: number;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Tokens of the answers, reasoning included.
+             */
             completion_tokens: number;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Tokens of the prompts, cached ones included.
+             */
             prompt_tokens: number;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Hidden reasoning tokens of the answers, where the provider reports them.
+             */
+            reasoning_tokens?: number;
+            /**
+             * Format: int64
+             * @description Both together.
+             */
             total_tokens: number;
         };
         /** @description Counts since the process started. */

@@ -145,7 +145,7 @@ impl Fault {
 
 impl From<ApiError> for Fault {
     fn from(error: ApiError) -> Self {
-        let kind = match error.body.code {
+        let kind = match &*error.body.code {
             "task_not_found" => Kind::TaskNotFound,
             "malformed_json" => Kind::Json,
             "unsupported_media_type" => Kind::ContentType,

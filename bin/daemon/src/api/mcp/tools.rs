@@ -74,7 +74,7 @@ pub(super) async fn call(incoming: Incoming<'_>) -> Result<Response, Fault> {
     };
     let mut updates = match begun {
         Ok(updates) => updates,
-        Err(error) if BAD_INPUT.contains(&error.body.code) => return Err(Fault::from(&error)),
+        Err(error) if BAD_INPUT.contains(&&*error.body.code) => return Err(Fault::from(&error)),
         Err(error) => return Ok(Json(answered(&id, failure(&error))).into_response()),
     };
     if let Some(token) = token {

@@ -10,7 +10,7 @@ use crate::error::ErrorBody;
 /// One event of a run. Exactly one `Done` or `Error` ends a stream.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum StreamEvent {
+pub enum StreamEvent<'a> {
     /// The run begins.
     Start {
         /// The run's id.
@@ -51,7 +51,7 @@ pub enum StreamEvent {
         duration_ms: u64,
     },
     /// The run is complete.
-    Done(Box<RunAnswer>),
+    Done(Box<RunAnswer<'a>>),
     /// The run failed.
     Error(ErrorBody),
     /// An event that this version does not know; to be skipped, and never written.
@@ -59,7 +59,7 @@ pub enum StreamEvent {
     Unknown,
 }
 
-impl StreamEvent {
+impl StreamEvent<'_> {
     /// The event's name, as in `type` and in the stream's `event:` line.
     pub fn name(&self) -> &'static str {
         match self {
@@ -75,7 +75,7 @@ impl StreamEvent {
 }
 
 /// Written by hand, because `type` is the last field of `done` and the first of all others.
-impl Serialize for StreamEvent {
+impl Serialize for StreamEvent<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if let Self::Done(answer) = self {
             return Done { answer, kind: self.name() }.serialize(serializer);
@@ -116,7 +116,7 @@ impl Serialize for StreamEvent {
 #[derive(Serialize)]
 struct Done<'a> {
     #[serde(flatten)]
-    answer: &'a RunAnswer,
+    answer: &'a RunAnswer<'a>,
     #[serde(rename = "type")]
     kind: &'static str,
 }
@@ -134,7 +134,7 @@ mod tests {
             r#"{"type":"tool_result","id":"1","name":"find","ok":false,"duration_ms":7}"#,
             r#"{"type":"error","error":"e","code":"c","details":{"x":1}}"#,
         ] {
-            let event: StreamEvent = serde_json::from_str(text).unwrap();
+            let event: StreamEvent<'_> = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&event).unwrap(), text);
             assert!(text.contains(&format!(r#"{{"type":"{}""#, event.name())));
         }
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_last_event_is_the_answer_and_its_type_stands_last() {
-        let event: StreamEvent = serde_json::from_str(
+        let event: StreamEvent<'_> = serde_json::from_str(
             r#"{"type":"done","status":"ok","response":"Hi","model":null,"cost":null,
                 "usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}"#,
         )
@@ -156,7 +156,8 @@ mod tests {
 
     #[test]
     fn unknown_events_are_recognised_and_not_written() {
-        let event: StreamEvent = serde_json::from_str(r#"{"type":"thought","data":"hm"}"#).unwrap();
+        let event: StreamEvent<'_> =
+            serde_json::from_str(r#"{"type":"thought","data":"hm"}"#).unwrap();
         assert_eq!(event, StreamEvent::Unknown);
         assert!(serde_json::to_string(&event).is_err());
     }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// One message to an agent, or the resumption of a run. The fields `stream` and `webhook` are left
-/// out: the first is what [`crate::DaemonClient::send`] and [`crate::DaemonClient::stream`] choose
-/// between, and none of this client's users waits for a webhook.
+/// out: a client chooses between the two endpoints instead of the first, and no client waits for a
+/// webhook.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SendRequest<'a> {

@@ -1,4 +1,10 @@
 //! The answer of `POST /api/agents/send`, which is also the `done` event of a stream.
+//!
+//! The daemon writes an answer that borrows from its run; a client reads one that owns its texts.
+//!
+//! Each field that a reader can do without has a `serde(default)` of its own: one for the whole
+//! struct would put these defaults into the OpenAPI document, as if the daemon could leave out what
+//! it always writes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,54 +12,72 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A run that ended without an error.
+/// The answer of `send`, and with a few fields less of `stream`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct RunAnswer {
-    /// How the run ended.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunAnswer<'a> {
+    /// `ok`, or `awaiting_approval` where tool calls wait for a person's approval.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required, value_type = String))]
     pub status: RunStatus,
-    /// The run's id.
-    pub run_id: String,
+    /// This run.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub run_id: Cow<'a, str>,
     /// The task that the reply belongs to.
-    pub task_id: String,
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub task_id: Cow<'a, str>,
     /// The trace of the request.
-    pub trace_id: String,
-    /// The stored reply; `None` when nothing was stored.
-    pub message_id: Option<String>,
-    /// The reply. The daemon always sends one, though it may be empty.
-    pub response: Option<String>,
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub trace_id: Cow<'a, str>,
+    /// The stored reply; `null` when nothing was stored (`silent`).
+    pub message_id: Option<Cow<'a, str>>,
+    /// The reply.
+    // The daemon always writes one, though it may be empty.
+    #[cfg_attr(feature = "openapi", schema(required, value_type = String))]
+    pub response: Option<Cow<'a, str>>,
     /// Tokens of all model calls of the run.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub usage: Usage,
-    /// The price of these calls; `None` when a model's price is not known.
-    pub cost: Option<Cost>,
-    /// The model that wrote the reply; `None` when no model was called.
-    pub model: Option<String>,
-    /// The model's provider.
-    pub provider: Option<String>,
+    /// Their price; `null` when a model's price is not known.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub cost: Option<Cost<'a>>,
+    /// The model that wrote the reply; `null` when none was called.
+    pub model: Option<Cow<'a, str>>,
+    /// Its provider.
+    pub provider: Option<Cow<'a, str>>,
     /// Why the model stopped.
-    pub finish_reason: Option<String>,
-    /// The tool calls, in order.
-    pub steps: Vec<Step>,
-    /// The digest of the workspace when the run began.
-    pub workspace_digest: String,
-    /// The plan document that a kickoff made.
+    pub finish_reason: Option<Cow<'a, str>>,
+    /// The tools that were called, in order.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required, value_type = Vec<Step>))]
+    pub steps: Cow<'a, [Step]>,
+    /// The digest of the workspace.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub workspace_digest: Cow<'a, str>,
+    /// The plan document of a kickoff.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub plan_document_id: Option<String>,
-    /// Set when the prompt comes close to the model's context window.
+    pub plan_document_id: Option<Cow<'a, str>>,
+    /// Set when the prompt is close to the model's context window.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub context_warning: Option<String>,
-    /// True when the reply had been stored by an earlier run with the same key.
+    pub context_warning: Option<Cow<'a, str>>,
+    /// The reply had been stored by an earlier run with the same key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replayed: Option<bool>,
-    /// True when there was nothing to say and nothing was stored.
+    /// There was nothing to say, and nothing was stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub silent: Option<bool>,
-    /// The key that resumes the run (`resume_run_key`), where it awaits approval.
+    /// What resumes the run (`resume_run_key`), where it waits for approval.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub run_key: Option<String>,
-    /// The tool calls that await approval.
+    pub run_key: Option<Cow<'a, str>>,
+    /// The tool calls that wait for approval.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tool_requests: Option<Vec<ToolRequest>>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<ToolRequest>>))]
+    pub tool_requests: Option<Cow<'a, [ToolRequest]>>,
 }
 
 /// How a run ended.
@@ -82,21 +106,29 @@ impl fmt::Display for RunStatus {
 
 /// Tokens used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = UsageShape))]
 pub struct Usage {
     /// Tokens of the prompts, cached ones included.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub prompt_tokens: u64,
     /// Tokens of the answers, reasoning included.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub completion_tokens: u64,
     /// Both together.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub total_tokens: u64,
     /// Tokens of the prompts that the provider read from its cache.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub cached_tokens: u64,
     /// Tokens of the prompts that the provider wrote to its cache, where it charges for that.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub cache_write_tokens: u64,
     /// Hidden reasoning tokens of the answers, where the provider reports them.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub reasoning_tokens: u64,
 }
 
@@ -108,9 +140,9 @@ fn is_zero(n: &u64) -> bool {
 /// The price of a run's model calls.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Cost {
+pub struct Cost<'a> {
     /// The model; of several, the last.
-    pub model: String,
+    pub model: Cow<'a, str>,
     /// Tokens of the prompts.
     pub input_tokens: u64,
     /// Tokens of the answers.
@@ -122,34 +154,50 @@ pub struct Cost {
     /// Both, in `currency`.
     pub total_cost: f64,
     /// An ISO 4217 code; the daemon sends `USD`.
-    pub currency: Cow<'static, str>,
+    pub currency: Cow<'a, str>,
 }
 
-/// One tool call of a run.
+/// One tool call as the answer reports it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = StepReport))]
 pub struct Step {
     /// `tool`.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub kind: Cow<'static, str>,
-    /// The tool's name.
+    /// The tool.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub name: String,
-    /// What it was called with.
+    /// Its arguments.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub arguments: Value,
     /// Whether the call succeeded.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub ok: bool,
     /// How long it took, milliseconds.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub duration_ms: u64,
 }
 
-/// A tool call that awaits a person's approval.
+/// A tool call that waits for a person's approval.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ToolRequestReport))]
 pub struct ToolRequest {
     /// The backend's id of the request.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub id: String,
-    /// The tool's name.
+    /// The tool.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub tool: String,
-    /// What it would be called with.
+    /// The arguments of the call.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub arguments: Value,
 }
 
@@ -171,13 +219,13 @@ mod tests {
             r#""arguments":{"a":1},"ok":true,"duration_ms":4}],"workspace_digest":"d","#,
             r#""silent":true}"#
         );
-        let answer: RunAnswer = serde_json::from_str(text).unwrap();
+        let answer: RunAnswer<'_> = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&answer).unwrap(), text);
     }
 
     #[test]
     fn missing_and_unknown_fields_are_no_error() {
-        let answer: RunAnswer = serde_json::from_value(json!({
+        let answer: RunAnswer<'_> = serde_json::from_value(json!({
             "status": "parked", "response": null, "future": [1],
             "tool_requests": [{"id": "q", "tool": "order"}],
         }))
@@ -185,7 +233,7 @@ mod tests {
         assert_eq!(answer.status, RunStatus::Other("parked".to_owned()));
         assert_eq!(answer.status.to_string(), "parked");
         assert_eq!(answer.tool_requests.unwrap()[0].arguments, Value::Null);
-        let waits: RunAnswer =
+        let waits: RunAnswer<'_> =
             serde_json::from_value(json!({"status": "awaiting_approval"})).unwrap();
         assert_eq!(waits.status, RunStatus::AwaitingApproval);
         assert_eq!(serde_json::to_value(&waits.status).unwrap(), "awaiting_approval");

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The body of `GET /api/agents`.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Agents {
-    pub(crate) agents: Vec<AgentInfo>,
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Agents {
+    /// The roles, in the order of their names.
+    pub agents: Vec<AgentInfo>,
 }
 
 /// A role that can be messaged.

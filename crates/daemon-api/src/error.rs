@@ -1,0 +1,38 @@
+//! The one form of all errors.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The body of every error.
+// It is also the data of a stream's `error` event.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ErrorBody {
+    /// A sentence for a human.
+    pub error: String,
+    /// A stable code for programs (docs/API.md).
+    // Empty when whatever answered is not the daemon.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub code: Cow<'static, str>,
+    /// Further details, depending on the code.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required, value_type = Object))]
+    pub details: Value,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_read_and_written_as_documented() {
+        let text = r#"{"error":"e","code":"c","details":{"fields":{"a":"b"}}}"#;
+        let body: ErrorBody = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&body).unwrap(), text);
+        let body: ErrorBody = serde_json::from_str(r#"{"error":"e","new":1}"#).unwrap();
+        assert_eq!((&*body.code, body.details), ("", Value::Null));
+    }
+}

@@ -1,0 +1,20 @@
+//! The wire types of the daemon's HTTP API (docs/API.md): what the daemon writes, and what its
+//! clients read. There is one type for each shape, so that the two cannot drift apart.
+//!
+//! The types describe the wire and nothing else, and implement both `Serialize` and `Deserialize`
+//! with the daemon's field names and order. Reading is lenient: unknown fields are ignored and
+//! missing ones get their default, because the daemon may be newer or older than its client.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod answer;
+mod error;
+mod event;
+mod info;
+mod request;
+
+pub use answer::{Cost, RunAnswer, RunStatus, Step, ToolRequest, Usage};
+pub use error::ErrorBody;
+pub use event::StreamEvent;
+pub use info::{AgentInfo, Agents, Compatibility, ToolLists};
+pub use request::{Limits, SendRequest, Turn, TurnRole};
