@@ -12,24 +12,26 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::or_default;
+
 /// The answer of `send`, and with a few fields less of `stream`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunAnswer<'a> {
     /// `ok`, or `awaiting_approval` where tool calls wait for a person's approval.
-    #[serde(default)]
+    #[serde(default = "RunStatus::unknown")]
     #[cfg_attr(feature = "openapi", schema(required, value_type = String))]
     pub status: RunStatus,
     /// This run.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub run_id: Cow<'a, str>,
     /// The task that the reply belongs to.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub task_id: Cow<'a, str>,
     /// The trace of the request.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub trace_id: Cow<'a, str>,
     /// The stored reply; `null` when nothing was stored (`silent`).
@@ -39,7 +41,7 @@ pub struct RunAnswer<'a> {
     #[cfg_attr(feature = "openapi", schema(required, value_type = String))]
     pub response: Option<Cow<'a, str>>,
     /// Tokens of all model calls of the run.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub usage: Usage,
     /// Their price; `null` when a model's price is not known.
@@ -52,11 +54,11 @@ pub struct RunAnswer<'a> {
     /// Why the model stopped.
     pub finish_reason: Option<Cow<'a, str>>,
     /// The tools that were called, in order.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     #[cfg_attr(feature = "openapi", schema(required, value_type = Vec<Step>))]
     pub steps: Cow<'a, [Step]>,
     /// The digest of the workspace.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub workspace_digest: Cow<'a, str>,
     /// The plan document of a kickoff.
@@ -92,6 +94,13 @@ pub enum RunStatus {
     /// A status that this version does not know.
     #[serde(untagged)]
     Other(String),
+}
+
+impl RunStatus {
+    /// The status of an answer that names none. It is not taken for a success.
+    fn unknown() -> Self {
+        Self::Other(String::new())
+    }
 }
 
 impl fmt::Display for RunStatus {
@@ -233,6 +242,12 @@ mod tests {
         assert_eq!(answer.status, RunStatus::Other("parked".to_owned()));
         assert_eq!(answer.status.to_string(), "parked");
         assert_eq!(answer.tool_requests.unwrap()[0].arguments, Value::Null);
+        let odd: RunAnswer<'_> = serde_json::from_value(json!({
+            "run_id": null, "task_id": null, "trace_id": null, "usage": null, "steps": null,
+            "workspace_digest": null,
+        }))
+        .unwrap();
+        assert_eq!(odd, RunAnswer { status: RunStatus::unknown(), ..RunAnswer::default() });
         let waits: RunAnswer<'_> =
             serde_json::from_value(json!({"status": "awaiting_approval"})).unwrap();
         assert_eq!(waits.status, RunStatus::AwaitingApproval);

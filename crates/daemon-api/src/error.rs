@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::or_default;
+
 /// The body of every error.
 // It is also the data of a stream's `error` event.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -14,7 +16,7 @@ pub struct ErrorBody {
     pub error: String,
     /// A stable code for programs (docs/API.md).
     // Empty when whatever answered is not the daemon.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub code: Cow<'static, str>,
     /// Further details, depending on the code.
@@ -32,7 +34,7 @@ mod tests {
         let text = r#"{"error":"e","code":"c","details":{"fields":{"a":"b"}}}"#;
         let body: ErrorBody = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&body).unwrap(), text);
-        let body: ErrorBody = serde_json::from_str(r#"{"error":"e","new":1}"#).unwrap();
+        let body: ErrorBody = serde_json::from_str(r#"{"error":"e","code":null,"new":1}"#).unwrap();
         assert_eq!((&*body.code, body.details), ("", Value::Null));
     }
 }

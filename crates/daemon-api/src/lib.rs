@@ -2,8 +2,8 @@
 //! clients read. There is one type for each shape, so that the two cannot drift apart.
 //!
 //! The types describe the wire and nothing else, and implement both `Serialize` and `Deserialize`
-//! with the daemon's field names and order. Reading is lenient: unknown fields are ignored and
-//! missing ones get their default, because the daemon may be newer or older than its client.
+//! with the daemon's field names and order. Reading is lenient: unknown fields are ignored, and
+//! missing ones and `null` get their default, because the daemon may be newer or older than its client.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -18,3 +18,12 @@ pub use error::ErrorBody;
 pub use event::StreamEvent;
 pub use info::{AgentInfo, Agents, Compatibility, ToolLists};
 pub use request::{Limits, SendRequest, Turn, TurnRole};
+
+/// Reads `null` as the default.
+fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + serde::Deserialize<'de>,
+{
+    Ok(<Option<T> as serde::Deserialize>::deserialize(deserializer)?.unwrap_or_default())
+}
