@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use daemon_client::{DaemonError, RunAnswer};
 
-/// How much of an error is kept as the reason of a failure, characters.
-const MAX_REASON_CHARS: usize = 350;
+/// How much of the daemon's sentence is kept in the reason of a failure, characters.
+const MAX_SENTENCE_CHARS: usize = 300;
 
 /// The outcome of a forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(crate) fn classify(answer: Result<RunAnswer, DaemonError>) -> Verdict {
     let is_outage = error.is_unavailable()
         || matches!(error, DaemonError::Refused { .. } | DaemonError::NotDaemon { .. });
     let is_final = matches!(error.status(), Some(400 | 404 | 409 | 422));
-    let error = reason(&error);
+    let error = reason(error);
     if is_outage {
         Verdict::Outage { error, retry_after }
     } else if is_final {
@@ -62,9 +62,15 @@ pub(crate) fn classify(answer: Result<RunAnswer, DaemonError>) -> Verdict {
     }
 }
 
-/// The error as it is logged and kept with a dead letter.
-fn reason(error: &DaemonError) -> String {
-    error.to_string().chars().take(MAX_REASON_CHARS).collect()
+/// The error as it is logged and kept with a dead letter: bounded, without losing the hint at its
+/// end.
+fn reason(mut error: DaemonError) -> String {
+    if let DaemonError::Refused { body, .. } | DaemonError::Status { body, .. } = &mut error
+        && let Some((end, _)) = body.error.char_indices().nth(MAX_SENTENCE_CHARS)
+    {
+        body.error.truncate(end);
+    }
+    error.to_string()
 }
 
 #[cfg(test)]
@@ -152,5 +158,8 @@ mod tests {
         let answered = answer(500, body("", &"x ".repeat(10_000)));
         let Verdict::Failed { error, .. } = classify(answered) else { panic!() };
         assert!(error.len() < 400, "{}", error.len());
+        let answered = answer(403, body("", &"x ".repeat(10_000)));
+        let Verdict::Outage { error, .. } = classify(answered) else { panic!() };
+        assert!(error.ends_with("(check AGENT_DAEMON_API_KEY on both sides)"), "{error}");
     }
 }

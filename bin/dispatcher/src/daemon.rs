@@ -10,6 +10,9 @@ use service::trace::TraceId;
 use crate::classify::{Verdict, classify};
 use crate::settings::Settings;
 
+/// How much of an answer is read, bytes: what it says beyond its status does not matter here.
+const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+
 /// The daemon that notifications are forwarded to.
 #[derive(Debug, Clone)]
 pub(crate) struct Daemon {
@@ -23,7 +26,8 @@ impl Daemon {
     pub(crate) fn new(settings: &Settings, http: reqwest::Client) -> Result<Self, InvalidKey> {
         let key = settings.daemon_key.as_ref().map(key_header).transpose()?;
         Ok(Self {
-            client: DaemonClient::new(http, &settings.daemon_url, key),
+            client: DaemonClient::new(http, &settings.daemon_url, key)
+                .with_answer_limit(MAX_ANSWER_BYTES),
             timeout: settings.send_timeout,
             default_task: settings.default_task.clone(),
         })

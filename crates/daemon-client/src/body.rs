@@ -8,16 +8,14 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{DaemonError, is_page};
 
-/// The largest answer that is read, bytes.
-const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
-
 /// How much of an error's body is read, bytes. It holds what a failed run has produced.
 const MAX_ERROR_BYTES: usize = 8 * 1024 * 1024;
 
-/// Makes a call that has a timeout, and reads its answer.
+/// Makes a call that has a timeout, and reads its answer, of at most `max_bytes`.
 pub(crate) async fn read<T: DeserializeOwned>(
     call: RequestBuilder,
     after: Duration,
+    max_bytes: usize,
 ) -> Result<T, DaemonError> {
     let response = call.send().await.map_err(|error| DaemonError::of_transport(&error, after))?;
     let status = response.status();
@@ -25,14 +23,14 @@ pub(crate) async fn read<T: DeserializeOwned>(
         return Err(failure(response, after).await);
     }
     let wait = retry_after(response.headers(), SystemTime::now());
-    let (body, is_whole) = collect(response, MAX_ANSWER_BYTES)
+    let (body, is_whole) = collect(response, max_bytes)
         .await
         .map_err(|error| DaemonError::of_transport(&error, after))?;
     if is_page(&body) {
         return Err(DaemonError::NotDaemon { status: status.as_u16(), retry_after: wait });
     }
     if !is_whole {
-        let cause = format!("it is larger than {MAX_ANSWER_BYTES} bytes");
+        let cause = format!("it is larger than {max_bytes} bytes");
         return Err(DaemonError::BadAnswer { cause });
     }
     serde_json::from_slice(&body)

@@ -26,12 +26,16 @@ const INFO_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the body of an error may take to arrive where a call has no deadline as a whole.
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The largest answer that is read unless [`DaemonClient::with_answer_limit`] says otherwise, bytes.
+const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
 /// A daemon, as its callers see it.
 #[derive(Debug, Clone)]
 pub struct DaemonClient {
     http: reqwest::Client,
     url: String,
     key: Option<HeaderValue>,
+    max_answer_bytes: usize,
 }
 
 /// How a single call is made.
@@ -62,7 +66,14 @@ impl DaemonClient {
     /// A client of the daemon at `url`, with its key ([`key_header`]) if it has one. `http` should
     /// limit the time of a connection attempt, and follow no redirects.
     pub fn new(http: reqwest::Client, url: &str, key: Option<HeaderValue>) -> Self {
-        Self { http, url: url.trim_end_matches('/').to_owned(), key }
+        let url = url.trim_end_matches('/').to_owned();
+        Self { http, url, key, max_answer_bytes: MAX_ANSWER_BYTES }
+    }
+
+    /// Reads no more than this of an answer, bytes; a longer one is [`DaemonError::BadAnswer`].
+    #[must_use]
+    pub fn with_answer_limit(self, bytes: usize) -> Self {
+        Self { max_answer_bytes: bytes, ..self }
     }
 
     /// The daemon's address, without a slash at its end.
@@ -98,7 +109,7 @@ impl DaemonClient {
         options: &CallOptions<'_>,
     ) -> Result<RunAnswer, DaemonError> {
         let call = self.post("/api/agents/send", request, options).timeout(options.timeout);
-        read(call, options.timeout).await
+        read(call, options.timeout, self.max_answer_bytes).await
     }
 
     /// The same, retried where that is safe: when the daemon did nothing yet, or when the request
@@ -144,7 +155,8 @@ impl DaemonClient {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, DaemonError> {
-        read(self.request(Method::GET, path).timeout(INFO_TIMEOUT), INFO_TIMEOUT).await
+        let call = self.request(Method::GET, path).timeout(INFO_TIMEOUT);
+        read(call, INFO_TIMEOUT, self.max_answer_bytes).await
     }
 
     fn post(
