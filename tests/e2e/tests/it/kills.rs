@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::routing::post;
 use axum::{Json, Router};
+use daemon_client::{CallOptions, DaemonClient, DaemonError, RunAnswer, SendRequest, key_header};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -18,6 +19,16 @@ use test_support::wait_for;
 use tokio::sync::watch;
 
 pub(crate) const USER: &str = "ann";
+
+/// Runs are waited for as long as a test may take.
+pub(crate) const OPTIONS: CallOptions<'static> =
+    CallOptions { timeout: Duration::from_secs(120), traceparent: None };
+
+/// A client with connections of its own.
+pub(crate) fn client(daemon: &str, key: &str) -> DaemonClient {
+    let key = key_header(&key.to_owned().into()).unwrap();
+    DaemonClient::new(reqwest::Client::new(), daemon, Some(key))
+}
 
 /// A stateless model: it creates a task and a document, and then reports that. It counts how often
 /// each turn of each run was paid for.
@@ -124,29 +135,27 @@ impl World {
         task["id"].as_str().unwrap().to_owned()
     }
 
-    /// Sends a message; `None` without a response.
+    /// Sends a message, once.
     pub(crate) async fn send(
         &self,
         daemon: &str,
         task_id: &str,
         run: &str,
-    ) -> Option<(u16, Value)> {
-        let body = json!({
-            "user_id": USER, "session_key": format!("user:{USER}:scout"), "task_id": task_id,
-            "message": format!("This is run {run}"), "idempotency_key": run,
-        });
-        let call = reqwest::Client::new()
-            .post(format!("{daemon}/api/agents/send"))
-            .header("x-agent-daemon-key", self.stack.daemon_key())
-            .json(&body);
-        let answer = call.send().await.ok()?;
-        let status = answer.status().as_u16();
-        Some((status, answer.json().await.ok()?))
+    ) -> Result<RunAnswer, DaemonError> {
+        let request = SendRequest {
+            user_id: USER.into(),
+            session_key: format!("user:{USER}:scout").into(),
+            task_id: Some(task_id.into()),
+            message: format!("This is run {run}").into(),
+            idempotency_key: Some(run.into()),
+            ..SendRequest::default()
+        };
+        client(daemon, self.stack.daemon_key()).send(&request, &OPTIONS).await
     }
 
     /// Checks what must hold for a run, whatever happened to it.
-    async fn check(&self, task_id: &str, run: &str, answer: &Value, doubt: Option<usize>) {
-        let context = format!("run {run}: {answer}");
+    async fn check(&self, task_id: &str, run: &str, answer: &RunAnswer, doubt: Option<usize>) {
+        let context = format!("run {run}: {answer:?}");
         let path = format!("/messages?task_id={task_id}");
         let thread = self.person.list(&path).await.unwrap();
         let replies: Vec<_> = thread.iter().filter(|m| m["actor_type"] == "agent").collect();
@@ -195,8 +204,7 @@ async fn a_run_survives_its_daemons_death_at_every_request_it_makes() {
     world.gate.arm(None);
     let task_id = world.task("whole").await;
     world.gate.arm(None);
-    let (status, answer) = world.send(&url, &task_id, "whole").await.unwrap();
-    assert_eq!(status, 200, "{answer}");
+    let answer = world.send(&url, &task_id, "whole").await.unwrap();
     world.check(&task_id, "whole", &answer, None).await;
     let whole = world.gate.passed();
     assert!(whole.len() >= 12, "{whole:?}");
@@ -219,14 +227,14 @@ async fn a_run_survives_its_daemons_death_at_every_request_it_makes() {
                 }
                 let doubt = doubt(&world.gate.passed(), side);
                 daemon.kill().await.unwrap();
-                assert!(first.await.is_none());
+                let error = first.await.unwrap_err();
+                assert_eq!(error.status(), None, "{error}");
                 doubt
             };
             world.gate.arm(None);
             (daemon, url) = world.daemon().await;
             world.gate.arm(None);
-            let (status, answer) = world.send(&url, &task_id, &run).await.unwrap();
-            assert_eq!(status, 200, "{run}: {answer}");
+            let answer = world.send(&url, &task_id, &run).await.expect(&run);
             world.check(&task_id, &run, &answer, doubt).await;
         }
     }
@@ -260,10 +268,10 @@ async fn a_run_survives_its_daemons_death_at_any_moment() {
             };
             tokio::join!(first, kill).0
         };
-        finished += u32::from(first.is_some());
+        finished += u32::from(first.is_ok());
         (daemon, url) = world.daemon().await;
-        let (status, answer) = world.send(&url, &task_id, &run).await.unwrap();
-        assert_eq!(status, 200, "{run} (killed after {moment:?}): {answer}");
+        let answer = world.send(&url, &task_id, &run).await;
+        let answer = answer.unwrap_or_else(|e| panic!("{run} (killed after {moment:?}): {e}"));
         // Where it was killed nobody knows: each turn may be the one whose answer was lost.
         let doubt = (0..2).find(|turn| world.model.bought(&run, *turn) > 1);
         world.check(&task_id, &run, &answer, doubt).await;
@@ -288,10 +296,10 @@ async fn an_instance_that_slept_past_its_lease_cannot_write() {
         first.signal(Signal::CONT);
         answer
     };
-    let (sleeper, (status, answer)) = tokio::join!(sleeper, other);
-    assert_eq!((status, answer["response"].as_str()), (200, Some("Done: other")), "{answer}");
-    let (status, answer) = sleeper.unwrap();
-    assert_eq!((status, answer["code"].as_str()), (409, Some("session_busy")), "{answer}");
+    let (sleeper, other) = tokio::join!(sleeper, other);
+    assert_eq!(other.response.as_deref(), Some("Done: other"), "{other:?}");
+    let error = sleeper.unwrap_err();
+    assert!(error.is_session_busy(), "{error}");
     // A run's last line may still be on its way when its answer has arrived.
     let said = async || first.log().contains("SessionLost").then(|| first.log());
     let log = wait_for("the end of the run that slept", said).await;
@@ -300,8 +308,8 @@ async fn an_instance_that_slept_past_its_lease_cannot_write() {
     let path = format!("/messages?task_id={task_id}");
     assert_eq!(world.person.list(&path).await.unwrap().len(), 1);
     // Sent again, it finds its turns in the journal.
-    let (status, answer) = world.send(&second_url, &task_id, "sleeper").await.unwrap();
-    assert_eq!((status, answer["response"].as_str()), (200, Some("Done: sleeper")), "{answer}");
+    let answer = world.send(&second_url, &task_id, "sleeper").await.unwrap();
+    assert_eq!(answer.response.as_deref(), Some("Done: sleeper"), "{answer:?}");
     assert_eq!(world.model.bought("sleeper", 0), 1);
     assert_eq!(world.person.list(&path).await.unwrap().len(), 2);
 }

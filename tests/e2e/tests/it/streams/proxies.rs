@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use daemon_client::SendRequest;
 use test_support::program::Program;
 use test_support::wait_for;
 use tokio::sync::watch;
 
 use super::proxy_servers::{haproxy, nginx};
 use super::{USER, World, events};
+use crate::kills::{OPTIONS, client};
 use crate::peers::free_port;
 
 #[tokio::test]
@@ -60,25 +61,20 @@ async fn a_rolling_restart_behind_a_proxy_fails_no_request() {
         let load: Vec<_> = (0..8)
             .map(|worker| {
                 let stopped = stopped.clone();
-                let key = world.stack.daemon_key().to_owned();
-                let url = format!("{}/api/agents/send", proxy.url);
+                let daemon = client(&proxy.url, world.stack.daemon_key());
                 tokio::spawn(async move {
-                    let http = reqwest::Client::new();
                     let (mut done, mut failed) = (0, Vec::new());
+                    let request = SendRequest {
+                        user_id: USER.into(),
+                        session_key: format!("user:{USER}:scout").into(),
+                        task_title: Some(format!("{which} {worker}").into()),
+                        message: "Go.".into(),
+                        ..SendRequest::default()
+                    };
                     while !*stopped.borrow() {
-                        let body = json!({
-                            "user_id": USER, "session_key": format!("user:{USER}:scout"),
-                            "task_title": format!("{which} {worker}"), "message": "Go.",
-                        });
-                        let call = http.post(&url).header("x-agent-daemon-key", &key).json(&body);
-                        match call.send().await {
-                            Ok(answer) if answer.status() == 200 => done += 1,
-                            Ok(answer) => failed.push(format!(
-                                "{} {}",
-                                answer.status(),
-                                answer.text().await.unwrap_or_default()
-                            )),
-                            Err(error) => failed.push(format!("{error:?}")),
+                        match daemon.send(&request, &OPTIONS).await {
+                            Ok(_) => done += 1,
+                            Err(error) => failed.push(error.to_string()),
                         }
                     }
                     (done, failed)
