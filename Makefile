@@ -29,10 +29,10 @@ demo: prerequisites ## Build and start everything with the example workspace, an
 	@$(CARGO) build --bins $(DEMO:%=-p %)
 	@$(TARGET_DIR)/debug/xtask demo
 
-# Tests build the programs that they start. The runner has built most of them by then; it does not build
-# these two, and building them in the middle of the run would slow down the tests beside it.
+# A test builds the programs that it starts when they are missing or stale. Building them all beforehand keeps
+# the tests from waiting for that.
 test: prerequisites ## Run all tests, and list the skipped ones with their reasons (ARGS="-p e2e streams" runs a part)
-	$(if $(ARGS),,$(CARGO) build --workspace --bin axum-backend --bin xtask)
+	$(if $(ARGS),,$(CARGO) build --workspace --bins)
 	@scripts/test.sh $(CARGO) $(RUNNER) $(or $(ARGS),--workspace)
 
 lint: prerequisites ## Formatting, clippy, documentation, dependency rules
