@@ -29,13 +29,25 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Panics
 /// After [`PATIENCE`]; `what` says in the message what was awaited.
-pub async fn wait_for<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub async fn wait_for<T>(what: &str, condition: impl AsyncFnMut() -> Option<T>) -> T {
+    wait_within(PATIENCE, what, condition).await
+}
+
+/// The same with a timeout of its own, for what computes for a while.
+///
+/// # Panics
+/// After `timeout`.
+pub async fn wait_within<T>(
+    timeout: Duration,
+    what: &str,
+    mut condition: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + timeout;
     loop {
         if let Some(value) = condition().await {
             return value;
         }
-        assert!(Instant::now() < deadline, "timed out after {} s: {what}", PATIENCE.as_secs());
+        assert!(Instant::now() < deadline, "timed out after {} s: {what}", timeout.as_secs());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -3,11 +3,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::json;
-use test_support::skip;
 use test_support::stack::{Stack, StackOptions, example};
-use test_support::wait_for;
+use test_support::{skip, wait_within};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -65,7 +65,7 @@ async fn a_real_models_reply_is_stored() {
     let task = person.post("/tasks", &json!({ "title": "Talk" })).await.unwrap();
     let id = task["id"].as_str().unwrap();
     person.post("/messages", &json!({ "task_id": id, "content": "@scout hello" })).await.unwrap();
-    let reply = wait_for("the model's reply", async || {
+    let reply = wait_within(Duration::from_secs(180), "the model's reply", async || {
         let thread = person.list(&format!("/messages?task_id={id}")).await.unwrap();
         thread.into_iter().find(|message| message["actor_type"] == "agent")
     })
