@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use futures::stream;
 
-use super::{LiveStream, Piece, Target, body, read_json};
+use super::answer::Piece;
+use super::body;
+use super::network::{LiveStream, read_json};
+use super::target::Target;
 use crate::model::Provider;
 use crate::settings::{Endpoint, OpenAiApi, Timeouts};
 

@@ -149,7 +149,7 @@ impl Network {
     }
 }
 
-fn read_json(bytes: &[u8]) -> Result<Value, Failure> {
+pub(super) fn read_json(bytes: &[u8]) -> Result<Value, Failure> {
     serde_json::from_slice(bytes)
         .map_err(|_| Failure::bad_answer("the answer is not JSON, or incomplete"))
 }
@@ -169,11 +169,11 @@ fn headers(target: &Target, traceparent: Option<&str>, stream: bool) -> HeaderMa
 /// A streamed answer. Dropping it closes the connection.
 pub(crate) struct LiveStream {
     /// `None` once the answer is complete, or if it was not streamed.
-    events: Option<Events>,
+    pub(super) events: Option<Events>,
     /// The pieces of an answer that was not streamed, the next one last.
-    whole: Vec<Piece>,
-    reader: Box<dyn Reader>,
-    target: Target,
+    pub(super) whole: Vec<Piece>,
+    pub(super) reader: Box<dyn Reader>,
+    pub(super) target: Target,
 }
 
 impl LiveStream {
