@@ -50,7 +50,7 @@ pub(crate) struct Job {
 pub(crate) enum AckResult {
     /// Accepted.
     Accepted,
-    /// Failed for now; to be retried.
+    /// Failed; to be retried.
     Retry {
         /// The reason.
         error: String,
