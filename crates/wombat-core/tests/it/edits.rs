@@ -62,7 +62,7 @@ fn two_hundred_edits() -> (Option<String>, Duration) {
                 let mut out = fs::File::create(&file).unwrap();
                 let (a, b) = text.split_at(text.len() / 2);
                 out.write_all(a.as_bytes()).unwrap();
-                std::thread::sleep(Duration::from_millis(3));
+                std::thread::sleep(Duration::from_millis(10));
                 out.write_all(b.as_bytes()).unwrap();
                 drop(out);
                 longest = longest.max(begun.elapsed());
