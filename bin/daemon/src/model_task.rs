@@ -6,7 +6,7 @@ pub(crate) mod llm_task;
 
 use llm::event::{Completion, Usage};
 use llm::request::LlmRequest;
-use llm::{CallContext, Cost, Tally};
+use llm::{CallContext, Cost, Received, Tally};
 use service::trace::TraceId;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
@@ -44,6 +44,7 @@ impl<'a> ModelTask<'a> {
             role: ROLE.to_owned(),
             user_text: None,
             tally: Tally::default(),
+            received: Received::default(),
         };
         let run_id = &registration.handle.run_id;
         let log_span = tracing::error_span!("model_task", run_id, trace_id = %trace);

@@ -139,6 +139,10 @@ pub struct Usage {
     /// Hidden reasoning tokens of the answers, where the provider reports them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reasoning_tokens: u64,
+    /// Whether some of these counts are estimates, because a provider did not report them or a call was
+    /// dropped; absent when none is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]

@@ -15,7 +15,7 @@ use crate::error::LlmError;
 use crate::event::Completion;
 use crate::model::{ModelRef, Provider, Tier};
 use crate::offline::Script;
-use crate::provider::{Answer, Failure, Network};
+use crate::provider::{Answer, Failure, Network, Piece};
 use crate::request::LlmRequest;
 use crate::retry_policy::{Attempts, Budget, Next};
 use crate::settings::{LlmConfigError, LlmSettings};
@@ -130,7 +130,8 @@ impl LlmClient {
         catalog::find(model.provider, &model.name).map_or(DEFAULT_CONTEXT, |entry| entry.context)
     }
 
-    /// Calls the model for a whole answer, with retries and fallback.
+    /// Calls the model for a whole answer, with retries and fallback. The provider streams it, so that
+    /// an answer that takes long is not taken for silence; nothing of an attempt that fails is kept.
     ///
     /// # Errors
     /// The failure of the last attempt.
@@ -189,10 +190,12 @@ impl Parts {
         request: &LlmRequest,
         call: &CallContext,
     ) -> Result<Answer, Failure> {
-        if model.provider == Provider::Offline {
-            return self.script().answer(request, call).await;
+        let mut pieces = self.pieces(model, request, call).await?;
+        loop {
+            if let Piece::Done(answer) = pieces.next(&call.received).await? {
+                return Ok(*answer);
+            }
         }
-        self.network.complete(model, request, call.traceparent.as_deref()).await
     }
 
     /// After a failed attempt: waits for the retry, falls back to the other model, or gives up.

@@ -19,6 +19,37 @@ pub struct CallContext {
     pub user_text: Option<String>,
     /// Counts retries and fallbacks. Clones share it, so that it can be read after the call.
     pub tally: Tally,
+    /// Counts what the answer holds so far. Clones share it, so that it can be read when the call is
+    /// dropped.
+    pub received: Received,
+}
+
+/// How much of an answer has come, for a call that is dropped or fails: the provider charges for it.
+#[derive(Debug, Clone, Default)]
+pub struct Received(Arc<AtomicU64>);
+
+/// About this many characters are a token.
+const CHARS_PER_TOKEN: u64 = 4;
+
+impl Received {
+    /// About how many tokens have come, of all attempts together.
+    pub fn tokens(&self) -> u64 {
+        self.0.load(Ordering::Relaxed).div_ceil(CHARS_PER_TOKEN)
+    }
+
+    /// Counts a text.
+    pub(crate) fn text(&self, text: &str) {
+        self.add(text.chars().count() as u64);
+    }
+
+    /// Counts an event without text: a piece of a thought or of a call's arguments, about a token.
+    pub(crate) fn hidden(&self) {
+        self.add(CHARS_PER_TOKEN);
+    }
+
+    fn add(&self, chars: u64) {
+        self.0.fetch_add(chars, Ordering::Relaxed);
+    }
 }
 
 /// How often a call was retried or fell back to another model.

@@ -116,6 +116,7 @@ mod tests {
             cached_tokens: cached,
             cache_write_tokens: 0,
             reasoning_tokens: 0,
+            estimated: false,
         }
     }
 

@@ -21,8 +21,11 @@ pub enum LlmErrorKind {
     Unavailable,
     /// The account's quota or credit is used up; retrying does not help.
     QuotaExhausted,
-    /// The provider rejected the request as invalid.
+    /// The provider rejected the request as invalid: a parameter, a schema, the order of messages.
     InvalidRequest,
+    /// The provider rejected the request for a reason that is not known here; the message has its
+    /// own sentence.
+    Rejected,
     /// The conversation exceeds the model's context window.
     ContextTooLong,
     /// A content filter blocked the prompt.

@@ -30,21 +30,19 @@ pub enum StreamEvent {
     Done(Box<Completion>),
 }
 
-/// Why a model stopped.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Why a model stopped. Only the ends that a protocol calls good are here: any other one makes the
+/// call fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
     /// The answer is complete.
     Stop,
-    /// The output limit was reached.
+    /// The output limit was reached. The newest of its tool calls may be cut off.
     Length,
     /// It calls tools.
     ToolCalls,
     /// A content filter stopped it.
     ContentFilter,
-    /// Another reason, or none was given.
-    #[default]
-    Other,
 }
 
 impl FinishReason {
@@ -55,7 +53,6 @@ impl FinishReason {
             Self::Length => "length",
             Self::ToolCalls => "tool_calls",
             Self::ContentFilter => "content_filter",
-            Self::Other => "other",
         }
     }
 }
@@ -77,6 +74,16 @@ pub struct Usage {
     /// Tokens of hidden reasoning, where the provider reports them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reasoning_tokens: u64,
+    /// Whether some of these counts are estimates, because the provider did not report them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
+}
+
+impl Usage {
+    /// Whether the provider reported nothing at all.
+    pub fn is_unknown(&self) -> bool {
+        self.prompt_tokens == 0 && self.completion_tokens == 0
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
@@ -92,5 +99,6 @@ impl std::ops::AddAssign for Usage {
         self.cached_tokens += other.cached_tokens;
         self.cache_write_tokens += other.cache_write_tokens;
         self.reasoning_tokens += other.reasoning_tokens;
+        self.estimated |= other.estimated;
     }
 }

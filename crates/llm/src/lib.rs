@@ -24,7 +24,7 @@ mod provider;
 mod retry_policy;
 
 pub use client::LlmClient;
-pub use context::{CallContext, Tally};
+pub use context::{CallContext, Received, Tally};
 pub use cost::{Cost, cost};
 pub use error::{LlmError, LlmErrorKind};
 pub use model::{ModelError, ModelRef, Provider, Tier};

@@ -88,7 +88,7 @@ fn answer(request: &LlmRequest, text: String, tool_calls: Vec<ToolCall>) -> Answ
         total_tokens: prompt + completion,
         ..Usage::default()
     };
-    Answer { message: AssistantMessage { text, tool_calls }, finish_reason, usage }
+    Answer { message: AssistantMessage { text, tool_calls, thoughts: None }, finish_reason, usage }
 }
 
 /// The common estimate: four characters are a token.
@@ -99,20 +99,21 @@ fn tokens(chars: usize) -> u64 {
 /// A scripted answer, word by word.
 pub(crate) struct OfflineStream {
     words: std::vec::IntoIter<String>,
-    answer: Answer,
+    /// `None` once it was returned.
+    answer: Option<Box<Answer>>,
 }
 
 impl OfflineStream {
     pub(crate) fn new(answer: Answer) -> Self {
         let words: Vec<String> =
             answer.message.text.split_inclusive(char::is_whitespace).map(str::to_owned).collect();
-        Self { words: words.into_iter(), answer }
+        Self { words: words.into_iter(), answer: Some(Box::new(answer)) }
     }
 
-    pub(crate) fn next(&mut self) -> Piece {
+    pub(crate) fn next(&mut self) -> Result<Piece, Failure> {
         match self.words.next() {
-            Some(word) => Piece::Text(word),
-            None => Piece::Done(Box::new(std::mem::take(&mut self.answer))),
+            Some(word) => Ok(Piece::Text(word)),
+            None => self.answer.take().map(Piece::Done).ok_or_else(Failure::cut_off),
         }
     }
 }

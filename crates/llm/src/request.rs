@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::model::ModelRef;
+use crate::model::{ModelRef, Provider};
 
 /// One call of a model.
 #[derive(Debug, Clone)]
@@ -180,6 +180,26 @@ pub struct AssistantMessage {
     /// The calls, in the model's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall>,
+    /// What the model thought, for its provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thoughts: Option<Thoughts>,
+}
+
+/// A model's thoughts (reasoning), which its provider needs back with the turn that they belong to.
+/// Another provider does not get them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Thoughts {
+    /// The provider that sent them.
+    pub provider: Provider,
+    /// The thoughts in the protocol's own form, which nothing but the protocol's module reads.
+    pub content: Value,
+}
+
+impl AssistantMessage {
+    /// The thoughts, if they are this provider's own.
+    pub(crate) fn thoughts_of(&self, provider: Provider) -> Option<&Value> {
+        self.thoughts.as_ref().filter(|own| own.provider == provider).map(|own| &own.content)
+    }
 }
 
 /// A tool call that a model makes.

@@ -88,6 +88,7 @@ fn fallback_may_succeed(kind: &LlmErrorKind) -> bool {
         | LlmErrorKind::Auth { .. }
         | LlmErrorKind::Unavailable
         | LlmErrorKind::QuotaExhausted
+        | LlmErrorKind::Rejected
         | LlmErrorKind::BadAnswer => true,
         LlmErrorKind::InvalidRequest
         | LlmErrorKind::ContextTooLong

@@ -93,6 +93,7 @@ impl RunContext<'_> {
                 role: role.to_owned(),
                 user_text: Some(self.run.request.message.clone()),
                 tally: llm::Tally::default(),
+                received: llm::Received::default(),
             },
             span: self.run.span,
             meter: &self.run.handle.meter,

@@ -119,9 +119,10 @@ fn status_of_llm(kind: &LlmErrorKind) -> StatusCode {
         LlmErrorKind::NotConfigured { .. }
         | LlmErrorKind::Unavailable
         | LlmErrorKind::QuotaExhausted => StatusCode::SERVICE_UNAVAILABLE,
-        LlmErrorKind::Auth { .. } | LlmErrorKind::InvalidRequest | LlmErrorKind::BadAnswer => {
-            StatusCode::BAD_GATEWAY
-        }
+        LlmErrorKind::Auth { .. }
+        | LlmErrorKind::InvalidRequest
+        | LlmErrorKind::Rejected
+        | LlmErrorKind::BadAnswer => StatusCode::BAD_GATEWAY,
         LlmErrorKind::ContextTooLong | LlmErrorKind::ContentFiltered => {
             StatusCode::UNPROCESSABLE_ENTITY
         }

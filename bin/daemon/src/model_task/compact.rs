@@ -76,7 +76,7 @@ pub(crate) async fn compact(
                 "the summary does not fit into the model's answer; keep more turns".to_owned();
             return Err(RunError::new(RunErrorKind::Llm(LlmErrorKind::BadAnswer, text)));
         }
-        FinishReason::Stop | FinishReason::ToolCalls | FinishReason::Other => {}
+        FinishReason::Stop | FinishReason::ToolCalls => {}
     }
     let summary = completion.message.text;
     if summary.trim().is_empty() {

@@ -72,6 +72,7 @@ pub fn usage_to_wire(usage: &llm::event::Usage) -> daemon_api::Usage {
         cached_tokens,
         cache_write_tokens,
         reasoning_tokens,
+        estimated,
     } = *usage;
     daemon_api::Usage {
         prompt_tokens,
@@ -80,6 +81,7 @@ pub fn usage_to_wire(usage: &llm::event::Usage) -> daemon_api::Usage {
         cached_tokens,
         cache_write_tokens,
         reasoning_tokens,
+        estimated,
     }
 }
 
@@ -168,6 +170,7 @@ mod tests {
             cached_tokens: 1,
             cache_write_tokens: 6,
             reasoning_tokens: 7,
+            estimated: true,
         };
         let cost = Cost {
             model: "m".to_owned(),

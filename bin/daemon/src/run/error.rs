@@ -216,6 +216,7 @@ fn llm_code(kind: &LlmErrorKind) -> &'static str {
         LlmErrorKind::Auth { .. } => "llm_auth",
         LlmErrorKind::Unavailable | LlmErrorKind::QuotaExhausted => "llm_unavailable",
         LlmErrorKind::InvalidRequest => "llm_invalid_request",
+        LlmErrorKind::Rejected => "llm_rejected",
         LlmErrorKind::ContextTooLong => "context_too_long",
         LlmErrorKind::ContentFiltered => "content_filtered",
         LlmErrorKind::BadAnswer => "llm_bad_answer",

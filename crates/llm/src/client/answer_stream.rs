@@ -2,7 +2,7 @@
 
 use super::{Cassette, LlmClient, Parts, completed};
 use crate::cassette;
-use crate::context::CallContext;
+use crate::context::{CallContext, Received};
 use crate::error::{LlmError, LlmErrorKind};
 use crate::event::StreamEvent;
 use crate::model::{ModelRef, Provider};
@@ -36,16 +36,16 @@ enum State {
 }
 
 /// The source of the pieces.
-enum Pieces {
+pub(super) enum Pieces {
     Network(Box<LiveStream>),
     Offline(OfflineStream),
 }
 
 impl Pieces {
-    async fn next(&mut self) -> Result<Piece, Failure> {
+    pub(super) async fn next(&mut self, received: &Received) -> Result<Piece, Failure> {
         match self {
-            Self::Network(stream) => stream.next().await,
-            Self::Offline(stream) => Ok(stream.next()),
+            Self::Network(stream) => stream.next(received).await,
+            Self::Offline(stream) => stream.next(),
         }
     }
 }
@@ -69,12 +69,14 @@ impl AnswerStream {
 
     async fn piece(&mut self) -> Option<Result<Piece, LlmError>> {
         match &mut self.state {
-            State::Open(pieces, model) => Some(pieces.next().await.map_err(|failure| {
-                let mut error = failure.into_error(model.provider);
-                // The stream broke off: its text is with the caller and cannot be taken back.
-                error.kind = LlmErrorKind::BadAnswer;
-                error
-            })),
+            State::Open(pieces, model) => {
+                Some(pieces.next(&self.call.context.received).await.map_err(|failure| {
+                    let mut error = failure.into_error(model.provider);
+                    // The stream broke off: its text is with the caller and cannot be taken back.
+                    error.kind = LlmErrorKind::BadAnswer;
+                    error
+                }))
+            }
             State::NotStarted => {
                 let Call { client, request, context } = &*self.call;
                 // On the heap: it is needed only until the answer begins.
@@ -113,8 +115,10 @@ impl LlmClient {
                 replayed.map_err(|failure| failure.into_error(request.model.provider))?;
             let model = ModelRef::new(replayed.provider, &replayed.model);
             let mut pieces = Pieces::Offline(OfflineStream::new(cassette::answer(replayed)));
-            let first =
-                pieces.next().await.map_err(|failure| failure.into_error(model.provider))?;
+            let first = pieces
+                .next(&call.received)
+                .await
+                .map_err(|failure| failure.into_error(model.provider))?;
             return Ok((first, pieces, model));
         }
         parts.budget.call();
@@ -138,12 +142,23 @@ impl Parts {
         request: &LlmRequest,
         call: &CallContext,
     ) -> Result<(Piece, Pieces), Failure> {
-        let mut pieces = if model.provider == Provider::Offline {
-            Pieces::Offline(OfflineStream::new(self.script().answer(request, call).await?))
-        } else {
-            let traceparent = call.traceparent.as_deref();
-            Pieces::Network(Box::new(self.network.stream(model, request, traceparent).await?))
-        };
-        Ok((pieces.next().await?, pieces))
+        let mut pieces = self.pieces(model, request, call).await?;
+        Ok((pieces.next(&call.received).await?, pieces))
+    }
+
+    /// Begins an attempt.
+    pub(super) async fn pieces(
+        &self,
+        model: &ModelRef,
+        request: &LlmRequest,
+        call: &CallContext,
+    ) -> Result<Pieces, Failure> {
+        if model.provider == Provider::Offline {
+            let answer = self.script().answer(request, call).await?;
+            return Ok(Pieces::Offline(OfflineStream::new(answer)));
+        }
+        let traceparent = call.traceparent.as_deref();
+        let stream = self.network.stream(model, request, traceparent).await?;
+        Ok(Pieces::Network(Box::new(stream)))
     }
 }

@@ -4,7 +4,7 @@ use crate::event::{FinishReason, Usage};
 use crate::request::AssistantMessage;
 
 /// An answer, before the client adds model and provider.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) message: AssistantMessage,
     pub(crate) finish_reason: FinishReason,

@@ -10,6 +10,8 @@ use crate::model::Provider;
 
 /// The most characters of a provider's message in a cause.
 const MAX_CAUSE_CHARS: usize = 400;
+/// The most characters of a finish reason that is not known.
+const MAX_REASON_CHARS: usize = 64;
 
 /// A failed attempt.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,6 +78,14 @@ impl Failure {
     /// An answer that cannot be parsed.
     pub(crate) fn bad_answer(cause: impl Into<String>) -> Self {
         Self::new(LlmErrorKind::BadAnswer, cause)
+    }
+
+    /// An answer that ended in a way that its protocol does not call good, such as `network_error`.
+    /// It may be better the next time.
+    pub(crate) fn bad_end(reason: &str) -> Self {
+        let reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
+        let failure = Self::bad_answer(format!("the answer ended with {reason:?}"));
+        Self { retryable: true, code: Some(reason), ..failure }
     }
 
     /// A response with an error status.
@@ -291,7 +301,7 @@ fn sentence(failure: &Failure, provider: Provider) -> String {
         LlmErrorKind::QuotaExhausted => {
             format!("The account at {provider} has used up its quota or credit{code}.")
         }
-        LlmErrorKind::InvalidRequest => match failure.status {
+        LlmErrorKind::InvalidRequest | LlmErrorKind::Rejected => match failure.status {
             Some(status) => format!("{provider} rejected the request: HTTP {status}{code}."),
             None => format!("{provider} cannot handle the request: {}.", failure.cause),
         },
@@ -301,9 +311,14 @@ fn sentence(failure: &Failure, provider: Provider) -> String {
         LlmErrorKind::ContentFiltered => {
             format!("{provider}'s content filter blocked the request{code}.")
         }
-        LlmErrorKind::BadAnswer => {
-            format!("{provider} returned an answer that is incomplete or cannot be parsed.")
-        }
+        LlmErrorKind::BadAnswer => match &failure.code {
+            Some(reason) => {
+                format!("{provider} ended its answer with {reason:?} instead of completing it.")
+            }
+            None => {
+                format!("{provider} returned an answer that is incomplete or cannot be parsed.")
+            }
+        },
     }
 }
 

@@ -9,12 +9,13 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::answer::{Answer, Piece};
+use super::answer::Piece;
 use super::body::{self, Events};
 use super::failure::Failure;
 use super::quirks::LearnedQuirks;
 use super::target::Target;
 use super::wire::{Delta, Reader};
+use crate::context::Received;
 use crate::error::LlmErrorKind;
 use crate::model::{ModelRef, Provider};
 use crate::request::LlmRequest;
@@ -58,22 +59,6 @@ impl Network {
         self.targets.get(&provider).is_some_and(|target| target.missing_key().is_none())
     }
 
-    /// One attempt for a whole answer.
-    pub(crate) async fn complete(
-        &self,
-        model: &ModelRef,
-        request: &LlmRequest,
-        traceparent: Option<&str>,
-    ) -> Result<Answer, Failure> {
-        let target = self.target(model.provider)?;
-        let read = async {
-            let response = self.open(target, model, request, traceparent, false).await?;
-            let bytes = body::read_all(response, &self.timeouts).await?;
-            target.parse(&read_json(&bytes)?)
-        };
-        read.await.map_err(|failure| target.scrub(failure))
-    }
-
     /// One attempt for a streamed answer.
     pub(crate) async fn stream(
         &self,
@@ -83,7 +68,7 @@ impl Network {
     ) -> Result<LiveStream, Failure> {
         let target = self.target(model.provider)?;
         let opened = async {
-            let response = self.open(target, model, request, traceparent, true).await?;
+            let response = self.open(target, model, request, traceparent).await?;
             let mut live = LiveStream {
                 events: None,
                 whole: Vec::new(),
@@ -114,12 +99,11 @@ impl Network {
         model: &ModelRef,
         request: &LlmRequest,
         traceparent: Option<&str>,
-        stream: bool,
     ) -> Result<Response, Failure> {
         loop {
-            let body = target.body(model, request, &self.quirks.of(model), stream);
-            let url = target.url(&model.name, stream);
-            let headers = headers(target, traceparent, stream);
+            let body = target.body(model, request, &self.quirks.of(model));
+            let url = target.url(&model.name);
+            let headers = headers(target, traceparent);
             let sending = self.http.post(url).headers(headers).body(body).send();
             let limit = self.timeouts.first_byte;
             let response = timeout(limit, sending)
@@ -154,10 +138,9 @@ pub(super) fn read_json(bytes: &[u8]) -> Result<Value, Failure> {
         .map_err(|_| Failure::bad_answer("the answer is not JSON, or incomplete"))
 }
 
-fn headers(target: &Target, traceparent: Option<&str>, stream: bool) -> HeaderMap {
+fn headers(target: &Target, traceparent: Option<&str>) -> HeaderMap {
     let mut headers = target.headers();
-    let accepted = if stream { "text/event-stream" } else { "application/json" };
-    headers.insert(ACCEPT, HeaderValue::from_static(accepted));
+    headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     // An invalid value is left out.
     if let Some(value) = traceparent.and_then(|value| HeaderValue::from_str(value).ok()) {
@@ -178,11 +161,11 @@ pub(crate) struct LiveStream {
 
 impl LiveStream {
     /// The next piece. After [`Piece::Done`] or a failure there is none.
-    pub(crate) async fn next(&mut self) -> Result<Piece, Failure> {
-        self.read().await.map_err(|failure| self.target.scrub(failure))
+    pub(crate) async fn next(&mut self, received: &Received) -> Result<Piece, Failure> {
+        self.read(received).await.map_err(|failure| self.target.scrub(failure))
     }
 
-    async fn read(&mut self) -> Result<Piece, Failure> {
+    async fn read(&mut self, received: &Received) -> Result<Piece, Failure> {
         if let Some(piece) = self.whole.pop() {
             return Ok(piece);
         }
@@ -202,11 +185,14 @@ impl LiveStream {
                 },
             };
             match delta {
-                Delta::Nothing => {}
-                Delta::Text(text) => return Ok(Piece::Text(text)),
+                Delta::Nothing => received.hidden(),
+                Delta::Text(text) => {
+                    received.text(&text);
+                    return Ok(Piece::Text(text));
+                }
                 Delta::End => {
                     self.release_connection();
-                    return Ok(Piece::Done(Box::new(self.reader.answer())));
+                    return self.reader.answer().map(|answer| Piece::Done(Box::new(answer)));
                 }
             }
         }
@@ -214,7 +200,7 @@ impl LiveStream {
             return Err(Failure::cut_off());
         }
         self.events = None;
-        Ok(Piece::Done(Box::new(self.reader.answer())))
+        self.reader.answer().map(|answer| Piece::Done(Box::new(answer)))
     }
 
     /// Reads the response to its end, which has mostly arrived already: only then can the connection be

@@ -114,11 +114,11 @@ impl Target {
     }
 
     /// The URL of a request.
-    pub(super) fn url(&self, model: &str, stream: bool) -> Url {
+    pub(super) fn url(&self, model: &str) -> Url {
         let mut url = self.url.clone();
         if self.protocol == Protocol::Gemini {
             // The model is part of the path.
-            let path = gemini::path(model, stream);
+            let path = gemini::path(model);
             let (path, query) = match path.split_once('?') {
                 Some((path, query)) => (path, Some(query)),
                 None => (path.as_str(), None),
@@ -135,14 +135,8 @@ impl Target {
     }
 
     /// The body of a request as JSON.
-    pub(super) fn body(
-        &self,
-        model: &ModelRef,
-        request: &LlmRequest,
-        quirks: &Quirks,
-        stream: bool,
-    ) -> String {
-        let mut body = self.without_tools(model, request, quirks, stream).to_string();
+    pub(super) fn body(&self, model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> String {
+        let mut body = self.without_tools(model, request, quirks).to_string();
         // The tools are the larger part of most requests, and serialised only once.
         if request.sends_tools() && body.pop() == Some('}') {
             let plain = quirks.plain_schemas;
@@ -161,17 +155,11 @@ impl Target {
         body
     }
 
-    fn without_tools(
-        &self,
-        model: &ModelRef,
-        request: &LlmRequest,
-        quirks: &Quirks,
-        stream: bool,
-    ) -> Value {
+    fn without_tools(&self, model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> Value {
         match self.protocol {
-            Protocol::Chat => chat::body(model, request, quirks, self.is_own_server, stream),
-            Protocol::Responses => responses::body(model, request, quirks, stream),
-            Protocol::Anthropic => anthropic::body(model, request, quirks, stream),
+            Protocol::Chat => chat::body(model, request, quirks, self.is_own_server),
+            Protocol::Responses => responses::body(model, request, quirks),
+            Protocol::Anthropic => anthropic::body(model, request, quirks),
             Protocol::Gemini => gemini::body(model, request, quirks),
         }
     }
@@ -262,7 +250,7 @@ mod tests {
     fn asked(provider: Provider, url: &str) -> String {
         let endpoint = Endpoint { base_url: Some(url.to_owned()), api_key: None };
         let target = Target::new(provider, &endpoint, OpenAiApi::Chat).unwrap().unwrap();
-        target.url("m", true).into()
+        target.url("m").into()
     }
 
     #[test]

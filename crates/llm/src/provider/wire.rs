@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::event::{FinishReason, Usage};
 use crate::provider::answer::Answer;
 use crate::provider::failure::Failure;
-use crate::request::{AssistantMessage, ToolCall};
+use crate::request::{AssistantMessage, Thoughts, ToolCall};
 
 /// Reads the events of a streamed answer.
 pub(super) trait Reader: Send {
@@ -29,7 +29,10 @@ pub(super) trait Reader: Send {
     fn is_complete(&self) -> bool;
 
     /// The answer, once it is complete.
-    fn answer(&mut self) -> Answer;
+    ///
+    /// # Errors
+    /// When it did not end well.
+    fn answer(&mut self) -> Result<Answer, Failure>;
 }
 
 /// What an event added to the answer.
@@ -49,13 +52,24 @@ impl Delta {
     }
 }
 
+/// How an answer ended, by the provider's own word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum End {
+    /// As the protocol allows.
+    Good(FinishReason),
+    /// With an error, or a reason that the protocol does not call good. Holds the provider's word.
+    Bad(String),
+}
+
 /// An answer that is being assembled.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Assembly {
     pub(super) text: String,
     pub(super) calls: Vec<PartialCall>,
+    pub(super) thoughts: Option<Thoughts>,
     pub(super) usage: Usage,
-    pub(super) finish: Option<FinishReason>,
+    /// `None` until the provider has said how the answer ends.
+    pub(super) end: Option<End>,
 }
 
 /// A tool call whose arguments are still streaming in.
@@ -70,7 +84,7 @@ pub(super) struct PartialCall {
 }
 
 impl Assembly {
-    pub(super) fn take(&mut self) -> Answer {
+    pub(super) fn take(&mut self) -> Result<Answer, Failure> {
         let whole = std::mem::take(self);
         let calls = whole.calls.into_iter().map(|call| ToolCall {
             id: call_id(&call.id),
@@ -78,26 +92,35 @@ impl Assembly {
             arguments: arguments(&call.arguments),
             provider_state: call.state,
         });
-        answer(whole.text, calls.collect(), whole.finish, whole.usage)
+        let message = AssistantMessage {
+            text: whole.text,
+            tool_calls: calls.collect(),
+            thoughts: whole.thoughts,
+        };
+        answer(message, whole.end, whole.usage)
     }
 }
 
-/// An answer, with a finish reason that matches its content.
+/// An answer that ended well, with a finish reason that matches its content.
+///
+/// # Errors
+/// When it ended in another way, or not at all.
 pub(super) fn answer(
-    text: String,
-    tool_calls: Vec<ToolCall>,
-    finish: Option<FinishReason>,
+    message: AssistantMessage,
+    end: Option<End>,
     mut usage: Usage,
-) -> Answer {
+) -> Result<Answer, Failure> {
     usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
-    let finish_reason = match finish.unwrap_or_default() {
+    let finish_reason = match end {
+        None => return Err(Failure::cut_off()),
+        Some(End::Bad(reason)) => return Err(Failure::bad_end(&reason)),
         // Gemini and some compatible servers send `stop` for tool calls.
-        FinishReason::Stop | FinishReason::Other if !tool_calls.is_empty() => {
+        Some(End::Good(FinishReason::Stop)) if !message.tool_calls.is_empty() => {
             FinishReason::ToolCalls
         }
-        reason => reason,
+        Some(End::Good(reason)) => reason,
     };
-    Answer { message: AssistantMessage { text, tool_calls }, finish_reason, usage }
+    Ok(Answer { message, finish_reason, usage })
 }
 
 /// Arguments as the model wrote them: JSON, or else the text itself, so that the model can be told

@@ -105,7 +105,7 @@ fn finish_reason(answer: &RunAnswer) -> &'static str {
     match answer.finish_reason {
         Some(FinishReason::Length) => "length",
         Some(FinishReason::ContentFilter) => "content_filter",
-        Some(FinishReason::Stop | FinishReason::ToolCalls | FinishReason::Other) | None => "stop",
+        Some(FinishReason::Stop | FinishReason::ToolCalls) | None => "stop",
     }
 }
 

@@ -16,7 +16,7 @@ fn answer(text: &str, calls: &[(&str, i64)], finish_reason: FinishReason) -> Com
         })
         .collect();
     Completion {
-        message: AssistantMessage { text: text.to_owned(), tool_calls },
+        message: AssistantMessage { text: text.to_owned(), tool_calls, thoughts: None },
         finish_reason,
         usage: Usage::default(),
         model: "m".to_owned(),

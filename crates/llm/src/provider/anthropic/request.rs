@@ -14,12 +14,7 @@ const MAX_TOKENS: u32 = 8_192;
 const MAX_TOKENS_CLAUDE_3: u32 = 4_096;
 
 /// The body of a request, without its tools.
-pub(in crate::provider) fn body(
-    model: &ModelRef,
-    request: &LlmRequest,
-    quirks: &Quirks,
-    stream: bool,
-) -> Value {
+pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> Value {
     let (system, rest) = split_system(&request.messages);
     let mut body = Map::new();
     body.insert("model".into(), json!(model.name));
@@ -50,9 +45,7 @@ pub(in crate::provider) fn body(
         let format = json!({ "type": "json_schema", "schema": wanted.schema });
         body.insert("output_config".into(), json!({ "format": format }));
     }
-    if stream {
-        body.insert("stream".into(), json!(true));
-    }
+    body.insert("stream".into(), json!(true));
     Value::Object(body)
 }
 
@@ -179,7 +172,10 @@ mod tests {
             Message::assistant("Before. "),
             Message::system("A summary."),
             Message::user("Hello"),
-            Message::Assistant(AssistantMessage { text: String::new(), tool_calls: vec![call] }),
+            Message::Assistant(AssistantMessage {
+                tool_calls: vec![call],
+                ..AssistantMessage::default()
+            }),
             Message::Tool { call_id: "call:1".into(), name: "f".into(), content: "7".into() },
             Message::user("And?"),
         ]);

@@ -7,9 +7,9 @@ use crate::model::Provider;
 use crate::provider::answer::Answer;
 use crate::provider::failure::Failure;
 use crate::provider::wire::{
-    self, Assembly, Delta, PartialCall, Reader, call_id, count_at, error_in, items, str_at,
+    self, Assembly, Delta, End, PartialCall, Reader, call_id, count_at, error_in, items, str_at,
 };
-use crate::request::ToolCall;
+use crate::request::{AssistantMessage, ToolCall};
 
 /// Parses a complete response.
 ///
@@ -38,17 +38,18 @@ pub(in crate::provider) fn parse(provider: Provider, body: &Value) -> Result<Ans
     }
     let mut counted = Counted::default();
     counted.take(&body["usage"]);
-    Ok(wire::answer(text, calls, finish(str_at(body, "/stop_reason")), counted.usage()))
+    let message = AssistantMessage { text, tool_calls: calls, thoughts: None };
+    wire::answer(message, finish(str_at(body, "/stop_reason")), counted.usage())
 }
 
-fn finish(reason: &str) -> Option<FinishReason> {
+fn finish(reason: &str) -> Option<End> {
     Some(match reason {
         "" => return None,
-        "end_turn" | "stop_sequence" => FinishReason::Stop,
-        "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,
-        "tool_use" => FinishReason::ToolCalls,
-        "refusal" => FinishReason::ContentFilter,
-        _ => FinishReason::Other,
+        "end_turn" | "stop_sequence" => End::Good(FinishReason::Stop),
+        "max_tokens" | "model_context_window_exceeded" => End::Good(FinishReason::Length),
+        "tool_use" => End::Good(FinishReason::ToolCalls),
+        "refusal" => End::Good(FinishReason::ContentFilter),
+        other => End::Bad(other.to_owned()),
     })
 }
 
@@ -158,7 +159,7 @@ impl Reader for AnthropicReader {
             "message_delta" => {
                 self.counted.take(&event["usage"]);
                 let reason = finish(str_at(event, "/delta/stop_reason"));
-                self.assembly.finish = reason.or(self.assembly.finish);
+                self.assembly.end = reason.or(self.assembly.end.take());
                 Delta::Nothing
             }
             "message_stop" => {
@@ -177,7 +178,7 @@ impl Reader for AnthropicReader {
         self.ended
     }
 
-    fn answer(&mut self) -> Answer {
+    fn answer(&mut self) -> Result<Answer, Failure> {
         self.assembly.usage = self.counted.usage();
         self.assembly.take()
     }

@@ -15,7 +15,6 @@ pub(in crate::provider) fn body(
     request: &LlmRequest,
     quirks: &Quirks,
     is_own_server: bool,
-    stream: bool,
 ) -> Value {
     let mut body = Map::new();
     body.insert("model".into(), json!(model.name));
@@ -45,12 +44,10 @@ pub(in crate::provider) fn body(
             }}),
         );
     }
-    if stream {
-        body.insert("stream".into(), json!(true));
-        // Mistral rejects unknown parameters, and sends the usage anyway.
-        if model.provider != Provider::Mistral {
-            body.insert("stream_options".into(), json!({ "include_usage": true }));
-        }
+    body.insert("stream".into(), json!(true));
+    // Mistral rejects unknown parameters, and sends the usage anyway.
+    if model.provider != Provider::Mistral {
+        body.insert("stream_options".into(), json!({ "include_usage": true }));
     }
     Value::Object(body)
 }

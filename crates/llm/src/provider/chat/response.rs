@@ -8,10 +8,10 @@ use crate::model::Provider;
 use crate::provider::answer::Answer;
 use crate::provider::failure::Failure;
 use crate::provider::wire::{
-    self, Assembly, Delta, PartialCall, Reader, arguments_of, call_id, count_at, error_in, items,
-    str_at,
+    self, Assembly, Delta, End, PartialCall, Reader, arguments_of, call_id, count_at, error_in,
+    items, str_at,
 };
-use crate::request::ToolCall;
+use crate::request::{AssistantMessage, ToolCall};
 
 /// Parses a complete response.
 ///
@@ -41,7 +41,8 @@ pub(in crate::provider) fn parse(provider: Provider, body: &Value) -> Result<Ans
         })
     });
     let (text, calls) = (text_of(message), calls.collect());
-    Ok(wire::answer(text, calls, finish(choice), usage(body).unwrap_or_default()))
+    let message = AssistantMessage { text, tool_calls: calls, thoughts: None };
+    wire::answer(message, finish(choice), usage(body).unwrap_or_default())
 }
 
 fn first_choice(body: &Value) -> Option<&Value> {
@@ -64,14 +65,14 @@ fn text_of(message: &Value) -> String {
     text
 }
 
-fn finish(choice: &Value) -> Option<FinishReason> {
+fn finish(choice: &Value) -> Option<End> {
     Some(match choice.get("finish_reason")?.as_str()? {
         "" => return None,
-        "stop" => FinishReason::Stop,
-        "length" | "max_tokens" | "model_length" => FinishReason::Length,
-        "tool_calls" => FinishReason::ToolCalls,
-        "content_filter" => FinishReason::ContentFilter,
-        _ => FinishReason::Other,
+        "stop" => End::Good(FinishReason::Stop),
+        "length" | "max_tokens" | "model_length" => End::Good(FinishReason::Length),
+        "tool_calls" => End::Good(FinishReason::ToolCalls),
+        "content_filter" => End::Good(FinishReason::ContentFilter),
+        other => End::Bad(other.to_owned()),
     })
 }
 
@@ -92,6 +93,7 @@ fn usage(body: &Value) -> Option<Usage> {
         cached_tokens: count_at(usage, "/prompt_tokens_details/cached_tokens"),
         cache_write_tokens: count_at(usage, "/prompt_tokens_details/cache_write_tokens"),
         reasoning_tokens: reasoning,
+        estimated: false,
     })
 }
 
@@ -149,7 +151,7 @@ impl Reader for ChatReader {
             return Err(Failure::of_error_object(self.provider, error));
         }
         let reason = finish(choice);
-        self.assembly.finish = reason.or(self.assembly.finish);
+        self.assembly.end = reason.or(self.assembly.end.take());
         let Some(delta) = choice.get("delta") else { return Ok(Delta::Nothing) };
         for piece in items(delta, "/tool_calls") {
             self.call(piece);
@@ -174,7 +176,7 @@ impl Reader for ChatReader {
         self.done
     }
 
-    fn answer(&mut self) -> Answer {
+    fn answer(&mut self) -> Result<Answer, Failure> {
         self.assembly.take()
     }
 }
@@ -202,7 +204,7 @@ mod tests {
         assert!(!reader.is_complete());
         reader.done();
         assert!(reader.is_complete());
-        reader.answer()
+        reader.answer().unwrap()
     }
 
     fn delta(call: &Value) -> Value {

@@ -14,7 +14,7 @@ use crate::request::{LlmRequest, Message, ToolChoice, ToolSpec};
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
 /// The path after the version. The name may come from a caller, so it is encoded.
-pub(in crate::provider) fn path(model: &str, stream: bool) -> String {
+pub(in crate::provider) fn path(model: &str) -> String {
     let (folder, name) = match model.split_once('/') {
         Some((folder @ ("models" | "tunedModels"), name)) => (folder, name),
         _ => ("models", model),
@@ -27,8 +27,7 @@ pub(in crate::provider) fn path(model: &str, stream: bool) -> String {
             encoded.push_str(&format!("%{byte:02X}"));
         }
     }
-    let method = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
-    format!("{folder}/{encoded}:{method}")
+    format!("{folder}/{encoded}:streamGenerateContent?alt=sse")
 }
 
 /// The body of a request, without its tools.
@@ -145,15 +144,14 @@ mod tests {
     #[test]
     fn a_name_is_no_more_than_a_name() {
         for (model, expected) in [
-            ("gemini-2.5-flash", "models/gemini-2.5-flash:generateContent"),
-            ("models/gemini-2.5-flash", "models/gemini-2.5-flash:generateContent"),
-            ("tunedModels/my-1", "tunedModels/my-1:generateContent"),
-            ("../files", "models/..%2Ffiles:generateContent"),
-            ("a?key=b#c", "models/a%3Fkey%3Db%23c:generateContent"),
+            ("gemini-2.5-flash", "models/gemini-2.5-flash:streamGenerateContent?alt=sse"),
+            ("models/gemini-2.5-flash", "models/gemini-2.5-flash:streamGenerateContent?alt=sse"),
+            ("tunedModels/my-1", "tunedModels/my-1:streamGenerateContent?alt=sse"),
+            ("../files", "models/..%2Ffiles:streamGenerateContent?alt=sse"),
+            ("a?key=b#c", "models/a%3Fkey%3Db%23c:streamGenerateContent?alt=sse"),
         ] {
-            assert_eq!(path(model, false), expected);
+            assert_eq!(path(model), expected);
         }
-        assert_eq!(path("m", true), "models/m:streamGenerateContent?alt=sse");
     }
 
     #[test]
@@ -164,8 +162,10 @@ mod tests {
             arguments: json!({}),
             provider_state: None,
         };
-        let turn =
-            Message::Assistant(AssistantMessage { text: String::new(), tool_calls: vec![call] });
+        let turn = Message::Assistant(AssistantMessage {
+            tool_calls: vec![call],
+            ..AssistantMessage::default()
+        });
         let part =
             |model: &str| contents(model, std::slice::from_ref(&turn))[0]["parts"][0].clone();
         assert_eq!(part("gemini-3-pro")["thoughtSignature"], NO_SIGNATURE);

@@ -8,9 +8,9 @@ use crate::model::Provider;
 use crate::provider::answer::Answer;
 use crate::provider::failure::Failure;
 use crate::provider::wire::{
-    self, Assembly, Delta, Reader, call_id, count_at, error_in, items, str_at,
+    self, Assembly, Delta, End, Reader, call_id, count_at, error_in, items, str_at,
 };
-use crate::request::ToolCall;
+use crate::request::{AssistantMessage, ToolCall};
 
 /// Parses a complete response.
 ///
@@ -22,10 +22,10 @@ pub(in crate::provider) fn parse(provider: Provider, body: &Value) -> Result<Ans
     }
     let mut parts = Parts::default();
     parts.take(body);
-    if parts.assembly.finish.is_none() {
+    if parts.assembly.end.is_none() {
         return Err(Failure::bad_answer("the answer has no candidates"));
     }
-    Ok(parts.answer())
+    parts.answer()
 }
 
 /// Collects the parts of an answer, complete or streamed.
@@ -40,7 +40,7 @@ impl Parts {
     fn take(&mut self, body: &Value) -> String {
         let mut text = String::new();
         if !str_at(body, "/promptFeedback/blockReason").is_empty() {
-            self.assembly.finish = Some(FinishReason::ContentFilter);
+            self.assembly.end = Some(End::Good(FinishReason::ContentFilter));
         }
         for part in items(body, "/candidates/0/content/parts") {
             if let Some(call) = part.get("functionCall") {
@@ -53,7 +53,7 @@ impl Parts {
         // the end.
         let reason = finish(str_at(body, "/candidates/0/finishReason"));
         if reason.is_some() || wire::at(body, "/candidates/0/content").is_some() {
-            self.assembly.finish = reason;
+            self.assembly.end = reason;
         }
         if let Some(usage) = body.get("usageMetadata").filter(|usage| usage.is_object()) {
             self.assembly.usage = counted(usage);
@@ -62,9 +62,14 @@ impl Parts {
         text
     }
 
-    fn answer(&mut self) -> Answer {
+    fn answer(&mut self) -> Result<Answer, Failure> {
         let whole = std::mem::take(&mut self.assembly);
-        wire::answer(whole.text, std::mem::take(&mut self.calls), whole.finish, whole.usage)
+        let message = AssistantMessage {
+            text: whole.text,
+            tool_calls: std::mem::take(&mut self.calls),
+            thoughts: None,
+        };
+        wire::answer(message, whole.end, whole.usage)
     }
 }
 
@@ -85,14 +90,14 @@ fn function_call(part: &Value, call: &Value) -> ToolCall {
     }
 }
 
-fn finish(reason: &str) -> Option<FinishReason> {
+fn finish(reason: &str) -> Option<End> {
     Some(match reason {
         "" | "FINISH_REASON_UNSPECIFIED" => return None,
-        "STOP" => FinishReason::Stop,
-        "MAX_TOKENS" => FinishReason::Length,
+        "STOP" => End::Good(FinishReason::Stop),
+        "MAX_TOKENS" => End::Good(FinishReason::Length),
         "SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "IMAGE_SAFETY"
-        | "LANGUAGE" => FinishReason::ContentFilter,
-        _ => FinishReason::Other,
+        | "LANGUAGE" => End::Good(FinishReason::ContentFilter),
+        other => End::Bad(other.to_owned()),
     })
 }
 
@@ -131,10 +136,10 @@ impl Reader for GeminiReader {
     }
 
     fn is_complete(&self) -> bool {
-        self.parts.assembly.finish.is_some()
+        self.parts.assembly.end.is_some()
     }
 
-    fn answer(&mut self) -> Answer {
+    fn answer(&mut self) -> Result<Answer, Failure> {
         self.parts.answer()
     }
 }

@@ -11,12 +11,7 @@ use crate::provider::wire;
 use crate::request::{LlmRequest, Message, ToolChoice, ToolSpec};
 
 /// The body of a request, without its tools.
-pub(in crate::provider) fn body(
-    model: &ModelRef,
-    request: &LlmRequest,
-    quirks: &Quirks,
-    stream: bool,
-) -> Value {
+pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> Value {
     let fixed = catalog::find(model.provider, &model.name).is_some_and(|e| e.fixed_sampling);
     let mut body = Map::new();
     body.insert("model".into(), json!(model.name));
@@ -46,9 +41,7 @@ pub(in crate::provider) fn body(
             }}),
         );
     }
-    if stream {
-        body.insert("stream".into(), json!(true));
-    }
+    body.insert("stream".into(), json!(true));
     Value::Object(body)
 }
 

@@ -8,10 +8,10 @@ use crate::model::Provider;
 use crate::provider::answer::Answer;
 use crate::provider::failure::Failure;
 use crate::provider::wire::{
-    self, Assembly, Delta, PartialCall, Reader, arguments_of, call_id, count_at, error_in, items,
-    str_at,
+    self, Assembly, Delta, End, PartialCall, Reader, arguments_of, call_id, count_at, error_in,
+    items, str_at,
 };
-use crate::request::ToolCall;
+use crate::request::{AssistantMessage, ToolCall};
 
 /// Parses a complete response.
 ///
@@ -39,7 +39,8 @@ pub(in crate::provider) fn parse(provider: Provider, body: &Value) -> Result<Ans
             _ => {}
         }
     }
-    Ok(wire::answer(text, calls, Some(finish(body)), usage(body)))
+    let message = AssistantMessage { text, tool_calls: calls, thoughts: None };
+    wire::answer(message, Some(finish(body)), usage(body))
 }
 
 /// Reasoning goes back encrypted or not at all: otherwise the server would look for an item that it has
@@ -70,12 +71,13 @@ fn text_of(item: &Value) -> String {
     )
 }
 
-fn finish(response: &Value) -> FinishReason {
+fn finish(response: &Value) -> End {
     match (str_at(response, "/status"), str_at(response, "/incomplete_details/reason")) {
-        ("completed", _) => FinishReason::Stop,
-        (_, "max_output_tokens") => FinishReason::Length,
-        (_, "content_filter") => FinishReason::ContentFilter,
-        _ => FinishReason::Other,
+        ("completed", _) => End::Good(FinishReason::Stop),
+        (_, "max_output_tokens") => End::Good(FinishReason::Length),
+        (_, "content_filter") => End::Good(FinishReason::ContentFilter),
+        (status, "") => End::Bad(status.to_owned()),
+        (_, reason) => End::Bad(reason.to_owned()),
     }
 }
 
@@ -155,7 +157,7 @@ impl Reader for ResponsesReader {
             }
             "response.completed" | "response.incomplete" => {
                 let response = &event["response"];
-                self.assembly.finish = Some(finish(response));
+                self.assembly.end = Some(finish(response));
                 self.assembly.usage = usage(response);
                 self.ended = true;
                 Ok(Delta::End)
@@ -173,7 +175,7 @@ impl Reader for ResponsesReader {
         self.ended
     }
 
-    fn answer(&mut self) -> Answer {
+    fn answer(&mut self) -> Result<Answer, Failure> {
         self.assembly.take()
     }
 }
@@ -194,6 +196,7 @@ mod tests {
         assert_eq!(reader.event(&item(0)).unwrap(), Delta::Text("Hi".into()));
         assert_eq!(reader.event(&piece).unwrap(), Delta::Text("Ho".into()));
         assert_eq!(reader.event(&item(1)).unwrap(), Delta::Nothing);
-        assert_eq!(reader.answer().message.text, "HiHo");
+        reader.assembly.end = Some(End::Good(FinishReason::Stop));
+        assert_eq!(reader.answer().unwrap().message.text, "HiHo");
     }
 }
