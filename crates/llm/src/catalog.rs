@@ -21,6 +21,8 @@ pub(crate) struct Entry {
     name: String,
     /// The context window, tokens.
     pub(crate) context: u64,
+    /// The longest answer, reasoning included, tokens.
+    pub(crate) max_output: u32,
     /// Prices of an ordinary prompt.
     input: f64,
     output: f64,
@@ -171,6 +173,7 @@ mod tests {
         let catalog = CATALOG.as_ref().unwrap();
         for entry in catalog.providers.iter().flat_map(|group| &group.models) {
             assert!(entry.context >= 8_000, "{entry:?}");
+            assert!((4_096..=entry.context).contains(&u64::from(entry.max_output)), "{entry:?}");
             for tokens in [0, 2_000_000] {
                 let prices = entry.prices(tokens);
                 assert!(

@@ -22,9 +22,6 @@ use crate::settings::{LlmConfigError, LlmSettings};
 
 pub use answer_stream::AnswerStream;
 
-/// The context window that is assumed for a model that is not in the table, in tokens.
-const DEFAULT_CONTEXT: u64 = 128_000;
-
 /// Calls models. Cheap to clone; all clones share connections and the retry budget.
 #[derive(Debug, Clone)]
 pub struct LlmClient(Arc<Parts>);
@@ -125,9 +122,14 @@ impl LlmClient {
         needs_none || self.0.network.has_key(provider)
     }
 
-    /// The context window of a model in tokens; a common size where it is not known.
-    pub fn context_window(&self, model: &ModelRef) -> u64 {
-        catalog::find(model.provider, &model.name).map_or(DEFAULT_CONTEXT, |entry| entry.context)
+    /// The context window of a model in tokens; `None` where it is not known.
+    pub fn context_window(&self, model: &ModelRef) -> Option<u64> {
+        catalog::find(model.provider, &model.name).map(|entry| entry.context)
+    }
+
+    /// The longest answer of a model in tokens, reasoning included; `None` where it is not known.
+    pub fn max_output(&self, model: &ModelRef) -> Option<u32> {
+        catalog::find(model.provider, &model.name).map(|entry| entry.max_output)
     }
 
     /// Calls the model for a whole answer, with retries and fallback. The provider streams it, so that
