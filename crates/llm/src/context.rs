@@ -28,27 +28,27 @@ pub struct CallContext {
 #[derive(Debug, Clone, Default)]
 pub struct Received(Arc<AtomicU64>);
 
-/// About this many characters are a token.
-const CHARS_PER_TOKEN: u64 = 4;
+/// About this many bytes are a token.
+const BYTES_PER_TOKEN: u64 = 4;
 
 impl Received {
     /// About how many tokens have come, of all attempts together.
     pub fn tokens(&self) -> u64 {
-        self.0.load(Ordering::Relaxed).div_ceil(CHARS_PER_TOKEN)
+        self.0.load(Ordering::Relaxed).div_ceil(BYTES_PER_TOKEN)
     }
 
     /// Counts a text.
     pub(crate) fn text(&self, text: &str) {
-        self.add(text.chars().count() as u64);
+        self.add(text.len() as u64);
     }
 
     /// Counts an event without text: a piece of a thought or of a call's arguments, about a token.
     pub(crate) fn hidden(&self) {
-        self.add(CHARS_PER_TOKEN);
+        self.add(BYTES_PER_TOKEN);
     }
 
-    fn add(&self, chars: u64) {
-        self.0.fetch_add(chars, Ordering::Relaxed);
+    fn add(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 

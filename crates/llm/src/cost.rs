@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::catalog;
 use crate::event::Usage;
@@ -19,10 +19,13 @@ pub struct Cost {
     /// Tokens of the answers.
     pub output_tokens: u64,
     /// Cost of the prompts, USD.
+    #[serde(serialize_with = "write_usd")]
     pub input_cost: f64,
     /// Cost of the answers, USD.
+    #[serde(serialize_with = "write_usd")]
     pub output_cost: f64,
     /// Total, USD.
+    #[serde(serialize_with = "write_usd")]
     pub total_cost: f64,
     /// `USD`.
     pub currency: Cow<'static, str>,
@@ -82,6 +85,17 @@ pub fn cost(model: &str, provider: Provider, usage: &Usage) -> Option<Cost> {
         total_cost: input_cost + output_cost,
         ..Cost::nothing()
     })
+}
+
+/// An amount as it is shown to people and programs: US dollars, rounded to millionths. Sums are made
+/// before.
+pub fn round_usd(amount: f64) -> f64 {
+    (amount * 1e6).round() / 1e6
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn write_usd<S: Serializer>(amount: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(round_usd(*amount))
 }
 
 fn is_free(provider: Provider, model: &str) -> bool {
@@ -165,6 +179,13 @@ mod tests {
                 "inputCost": 2.5, "outputCost": 0.0, "totalCost": 2.5, "currency": "USD",
             })
         );
+    }
+
+    #[test]
+    fn amounts_are_shown_to_the_millionth() {
+        for (amount, shown) in [(0.1 + 0.2, 0.3), (0.000_000_4, 0.0), (0.123_456_7, 0.123_457)] {
+            assert_eq!(round_usd(amount), shown);
+        }
     }
 
     #[test]
