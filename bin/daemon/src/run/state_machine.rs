@@ -19,6 +19,15 @@ const CONTINUE: &str = "Your answer was cut off at the output limit. Go on exact
 const SUM_UP: &str = "You have used all your tool calls for this message. Answer now with what you \
                       have; say plainly what could not be finished.";
 
+/// The instruction once answers were cut off within their tool calls too often.
+const GIVE_UP: &str = "Your answers were cut off at the output limit again and again, and these \
+                       tool calls were not made. Call no more tools. Answer now in a few sentences; \
+                       say plainly what could not be finished.";
+
+/// How often in a row an answer may be cut off within its tool calls before the model has to end
+/// without tools.
+const MAX_CUTS: u32 = 3;
+
 /// A run between two steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
@@ -34,6 +43,9 @@ pub struct RunState {
     cut_off: Option<String>,
     /// Whether the one continuation has been used.
     continued: bool,
+    /// How often in a row an answer was cut off within its tool calls.
+    #[serde(default)]
+    cuts: u32,
     /// How often each call (tool and canonical arguments) has been made.
     seen: HashMap<String, u32>,
     /// The next step.
@@ -83,6 +95,13 @@ pub enum FailReason {
     EmptyReply,
     /// A content filter stopped the model.
     ContentFiltered,
+    /// Each answer was cut off at the output limit within its tool calls.
+    CutOff {
+        /// The length of the last one, tokens.
+        tokens: u64,
+    },
+    /// All turns with tools are used up, and the model did not sum up.
+    NoSummary,
 }
 
 /// A tool call to make, with its position among equal calls of the run.
@@ -110,6 +129,7 @@ impl RunState {
             steps: 0,
             cut_off: None,
             continued: false,
+            cuts: 0,
             seen: HashMap::new(),
             phase: Phase::Ask,
         }
@@ -144,7 +164,7 @@ impl RunState {
 
     /// Processes the model's answer.
     pub fn on_completion(&mut self, completion: Completion) {
-        let Completion { message, finish_reason, .. } = completion;
+        let Completion { message, finish_reason, usage, .. } = completion;
         if finish_reason == FinishReason::ContentFilter {
             self.phase = Phase::Failed(FailReason::ContentFiltered);
             return;
@@ -153,9 +173,15 @@ impl RunState {
         self.steps += 1;
         if tools_allowed && !message.tool_calls.is_empty() {
             self.cut_off = None;
-            self.plan_tools(message);
+            if finish_reason == FinishReason::Length {
+                self.on_cut_calls(message.text, usage.completion_tokens);
+            } else {
+                self.cuts = 0;
+                self.plan_tools(message);
+            }
             return;
         }
+        let had_calls = !message.tool_calls.is_empty();
         let text = match self.cut_off.take() {
             Some(beginning) => beginning + &message.text,
             None => message.text,
@@ -167,11 +193,51 @@ impl RunState {
             self.cut_off = Some(text);
             return;
         }
-        self.phase = if text.trim().is_empty() {
-            Phase::Failed(FailReason::EmptyReply)
-        } else {
+        self.phase = if !text.trim().is_empty() {
             Phase::Reply { text, finish_reason }
+        } else if self.cuts >= MAX_CUTS && finish_reason == FinishReason::Length {
+            Phase::Failed(FailReason::CutOff { tokens: usage.completion_tokens })
+        } else if had_calls {
+            Phase::Failed(FailReason::NoSummary)
+        } else {
+            Phase::Failed(FailReason::EmptyReply)
         };
+    }
+
+    /// The earlier turns of the conversation: between the system prompt and the newest turn.
+    pub fn history(&self) -> std::ops::Range<usize> {
+        let end = self.opening.saturating_sub(1);
+        1.min(end)..end
+    }
+
+    /// Whether the model is asked to end the run without tools after it has called some.
+    pub fn is_summing_up(&self) -> bool {
+        self.phase == Phase::Ask && self.steps > 0 && self.tool_choice() == ToolChoice::None
+    }
+
+    /// The model could not be made to sum up without tools.
+    pub fn on_no_summary(&mut self) {
+        self.phase = Phase::Failed(FailReason::NoSummary);
+    }
+
+    /// Processes an answer that was cut off at the output limit within its tool calls. None is made:
+    /// what the model wanted is not known.
+    fn on_cut_calls(&mut self, text: String, tokens: u64) {
+        self.cuts += 1;
+        if !text.trim().is_empty() {
+            self.messages.push(Message::assistant(text));
+        }
+        self.messages.push(Message::user(if self.tool_choice() == ToolChoice::Auto {
+            format!(
+                "Your answer was cut off at the output limit (after {tokens} tokens), before its \
+                 tool calls were complete, so none of them was made. Split the work: make shorter \
+                 calls, one per answer, and write a long text in several parts."
+            )
+        } else if self.cuts >= MAX_CUTS {
+            GIVE_UP.to_owned()
+        } else {
+            SUM_UP.to_owned()
+        }));
     }
 
     /// Marks the current calls whose effect is unknown. The next equal call counts as the same one:
@@ -217,7 +283,8 @@ impl RunState {
     }
 
     fn tool_choice(&self) -> ToolChoice {
-        if self.steps < self.max_steps { ToolChoice::Auto } else { ToolChoice::None }
+        let may_call = self.steps < self.max_steps && self.cuts < MAX_CUTS;
+        if may_call { ToolChoice::Auto } else { ToolChoice::None }
     }
 }
 

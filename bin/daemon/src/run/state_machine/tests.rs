@@ -89,6 +89,75 @@ fn a_turn_cut_off_at_the_output_limit_goes_on_once() {
     assert_eq!(run.next(), Next::Reply { text: "one, two, ", finish_reason: FinishReason::Length });
 }
 
+/// An answer that was cut off within its tool calls.
+fn cut(text: &str) -> Completion {
+    let usage = Usage { completion_tokens: 77, ..Usage::default() };
+    Completion { usage, ..answer(text, &[("a", 1)], FinishReason::Length) }
+}
+
+#[test]
+fn calls_of_a_cut_answer_are_not_made_and_the_model_hears_of_it() {
+    for text in ["", "I write it down."] {
+        let mut run = started(16);
+        run.on_completion(cut(text));
+        let Next::Ask { messages, tool_choice } = run.next() else { panic!("{run:?}") };
+        assert_eq!(tool_choice, ToolChoice::Auto);
+        let Some(Message::User { content }) = messages.last() else { panic!("{messages:?}") };
+        assert!(content.contains("77 tokens") && content.contains("cut off"), "{content}");
+        assert_eq!(messages.len(), 3 + usize::from(!text.is_empty()));
+        run.on_completion(answer("short", &[], FinishReason::Stop));
+        assert!(matches!(run.next(), Next::Reply { text: "short", .. }));
+    }
+}
+
+#[test]
+fn the_same_cut_is_paid_for_three_times_at_most() {
+    for (last, expected) in [
+        (cut(""), Next::Fail(FailReason::CutOff { tokens: 77 })),
+        (
+            answer("It is too long.", &[], FinishReason::Stop),
+            Next::Reply { text: "It is too long.", finish_reason: FinishReason::Stop },
+        ),
+    ] {
+        let mut run = started(16);
+        for _ in 0..3 {
+            assert!(matches!(run.next(), Next::Ask { tool_choice: ToolChoice::Auto, .. }));
+            run.on_completion(cut(""));
+        }
+        let Next::Ask { messages, tool_choice } = run.next() else { panic!("{run:?}") };
+        assert_eq!(
+            (tool_choice, messages.last()),
+            (ToolChoice::None, Some(&Message::user(GIVE_UP)))
+        );
+        run.on_completion(last);
+        assert_eq!(run.next(), expected);
+    }
+}
+
+#[test]
+fn calls_that_work_in_between_begin_the_count_of_cuts_anew() {
+    let mut run = started(16);
+    for _ in 0..3 {
+        for _ in 0..2 {
+            run.on_completion(cut(""));
+        }
+        run.on_completion(answer("", &[("a", 1)], FinishReason::ToolCalls));
+        run.on_tool_results(vec!["r".into()]);
+    }
+    assert!(matches!(run.next(), Next::Ask { tool_choice: ToolChoice::Auto, .. }));
+}
+
+#[test]
+fn a_model_that_calls_tools_instead_of_summing_up_is_told_apart() {
+    let mut run = started(1);
+    assert!(!run.is_summing_up());
+    run.on_completion(answer("", &[("a", 1)], FinishReason::ToolCalls));
+    run.on_tool_results(vec!["r".into()]);
+    assert!(run.is_summing_up());
+    run.on_completion(answer("", &[("a", 1)], FinishReason::ToolCalls));
+    assert_eq!(run.next(), Next::Fail(FailReason::NoSummary));
+}
+
 #[test]
 fn an_empty_or_filtered_answer_is_no_reply() {
     let mut run = started(16);
