@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::run::error::{RunError, RunErrorKind};
-use crate::run::meter::estimate;
+use crate::run::meter::{InFlight, complete_usage, estimate};
 use crate::run::registry::Registration;
 use crate::state::App;
 
@@ -54,9 +54,16 @@ impl<'a> ModelTask<'a> {
     /// Calls the model. Dropping the future cancels the call.
     pub(crate) async fn call(&mut self, request: &LlmRequest) -> Result<Completion, RunError> {
         let handle = &self.registration.handle;
-        handle.meter.call_started(estimate(&request.messages, &request.tools));
+        let prompt_tokens = estimate(&request.messages, &request.tools);
         let begun = Instant::now();
         self.call_context.tally = Tally::default();
+        self.call_context.received = Received::default();
+        let in_flight = InFlight {
+            model: request.model.clone(),
+            prompt_tokens,
+            received: self.call_context.received.clone(),
+        };
+        handle.meter.call_started(in_flight.clone());
         let asked =
             self.app.llm.complete(request, &self.call_context).instrument(self.log_span.clone());
         let asked = tokio::select! {
@@ -66,16 +73,24 @@ impl<'a> ModelTask<'a> {
         let answered = asked.as_ref().ok().and_then(|asked| asked.as_ref().ok());
         self.app.metrics.model(&request.model, answered, &self.call_context.tally, begun.elapsed());
         match asked {
-            Ok(Ok(completion)) => {
+            Ok(Ok(mut completion)) => {
+                complete_usage(&mut completion.usage, prompt_tokens, &completion.message);
                 handle.meter.call_finished(&completion);
                 self.app.book.add(&completion);
                 Ok(completion)
             }
-            Ok(Err(error)) => {
+            Ok(Err(error)) if in_flight.received.tokens() == 0 => {
                 handle.meter.call_failed();
                 Err(RunError::llm(error))
             }
-            Err(_) => Err(RunError::new(RunErrorKind::Timeout)),
+            failed => {
+                handle.meter.call_interrupted();
+                self.app.book.add_estimate(&in_flight.usage());
+                Err(match failed {
+                    Ok(Err(error)) => RunError::llm(error),
+                    Ok(Ok(_)) | Err(_) => RunError::new(RunErrorKind::Timeout),
+                })
+            }
         }
     }
 

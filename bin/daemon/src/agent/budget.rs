@@ -13,12 +13,13 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::run::error::{RunError, RunErrorKind};
+use crate::run::meter::InFlight;
 
 /// The timeout of settling a reservation.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The expected length of an answer where the caller sets no limit, tokens.
-const EXPECTED_ANSWER_TOKENS: u64 = 1_000;
+/// The shortest answer that is worth a call when the budget does not cover the longest one, tokens.
+const LEAST_ANSWER_TOKENS: u32 = 256;
 
 /// The budget as one run uses it; does nothing where the backend has no budgets.
 pub(super) struct Budget {
@@ -32,6 +33,10 @@ pub(super) struct Budget {
 /// The reservation of one call. Dropped before the call has ended, it is settled by estimate.
 pub(super) struct Reserved {
     settlement: Option<Settlement>,
+    /// The longest answer that is covered, tokens, where that is less than was asked for.
+    pub(super) affordable: Option<u32>,
+    /// The call, once it is made.
+    in_flight: Option<InFlight>,
     tracker: TaskTracker,
 }
 
@@ -51,7 +56,8 @@ impl Budget {
         Self { client, run_id, role, calls: AtomicU32::new(0), tracker }
     }
 
-    /// Reserves the expected cost of a call.
+    /// Reserves what a call can cost at most: its prompt, and the longest answer that it may get.
+    /// Where the budget does not cover that, what is left is reserved, and the answer is limited.
     ///
     /// # Errors
     /// `BudgetExceeded` when the user's budget is used up.
@@ -59,19 +65,35 @@ impl Budget {
         &self,
         model: &ModelRef,
         prompt_tokens: u64,
-        max_output_tokens: Option<u32>,
+        longest_answer: Option<u32>,
     ) -> Result<Reserved, RunError> {
         let tracker = self.tracker.clone();
-        let Some(client) = &self.client else { return Ok(Reserved { settlement: None, tracker }) };
-        let completion_tokens = max_output_tokens.map_or(EXPECTED_ANSWER_TOKENS, u64::from);
-        let expected = Usage { prompt_tokens, completion_tokens, ..Usage::default() };
+        let Some(client) = &self.client else {
+            return Ok(Reserved { settlement: None, affordable: None, in_flight: None, tracker });
+        };
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        let reserve = Reserve {
+        let most = Usage {
+            prompt_tokens,
+            completion_tokens: longest_answer.map_or(0, u64::from),
+            ..Usage::default()
+        };
+        let mut reserve = Reserve {
             run_id: self.run_id.clone(),
-            estimate_usd: price(model, &expected),
+            estimate_usd: price(model, &most),
             idempotency_key: format!("reserve:{}:{call}", self.run_id),
         };
-        let reservation = client.reserve(&reserve).await.map_err(|error| {
+        let mut affordable = None;
+        let mut reserved = client.reserve(&reserve).await;
+        if let Err(error) = &reserved
+            && error.is_budget_exceeded()
+            && let Some((tokens, usd)) = affordable_answer(client, model, &most).await
+        {
+            affordable = Some(tokens);
+            reserve.estimate_usd = usd;
+            reserve.idempotency_key += ":rest";
+            reserved = client.reserve(&reserve).await;
+        }
+        let reservation = reserved.map_err(|error| {
             if error.is_budget_exceeded() {
                 let why = "the user's budget is used up".to_owned();
                 return RunError::new(RunErrorKind::BudgetExceeded(why)).caused_by(error);
@@ -90,34 +112,58 @@ impl Budget {
             estimated: true,
             idempotency_key: format!("usage:{}:{call}", self.run_id),
         };
-        Ok(Reserved { settlement: Some(Settlement { client: client.clone(), report }), tracker })
+        let settlement = Some(Settlement { client: client.clone(), report });
+        Ok(Reserved { settlement, affordable, in_flight: None, tracker })
     }
 }
 
+/// The longest answer that the rest of the budget covers, tokens, and what the call then costs at
+/// most, USD; `None` when that is too little for any answer.
+async fn affordable_answer(
+    client: &AgentClient,
+    model: &ModelRef,
+    most: &Usage,
+) -> Option<(u32, f64)> {
+    let left = client.budget().await.ok()?.remaining_usd?;
+    let of_answer =
+        |completion_tokens| price(model, &Usage { completion_tokens, prompt_tokens: 0, ..*most });
+    let prompt = price(model, &Usage { completion_tokens: 0, ..*most });
+    let per_token = of_answer(1_000_000) / 1e6;
+    let tokens = super::model::floor((left - prompt) / per_token);
+    let is_shorter = u64::from(tokens) < most.completion_tokens;
+    (is_shorter && tokens >= LEAST_ANSWER_TOKENS)
+        .then(|| (tokens, prompt + of_answer(u64::from(tokens))))
+}
+
 impl Reserved {
+    /// The call is made; when it is dropped, what it has used by then is settled.
+    pub(super) fn call_started(&mut self, call: InFlight) {
+        self.in_flight = Some(call);
+    }
+
     /// Settles a call that was answered.
     pub(super) async fn settle(mut self, completion: &Completion) {
         let Some(mut settlement) = self.settlement.take() else { return };
         let model = ModelRef::new(completion.provider, &completion.model);
         settlement.report.model.clone_from(&completion.model);
-        settlement.fill(&model, &completion.usage, false);
+        settlement.fill(&model, &completion.usage);
         Box::pin(settlement.send()).await;
     }
 
-    /// Settles a call that failed, by the estimated usage.
+    /// Settles a call that failed, by what it had used.
     pub(super) async fn settle_failed(mut self, model: &ModelRef, usage: &Usage) {
         let Some(mut settlement) = self.settlement.take() else { return };
-        settlement.fill(model, usage, true);
+        settlement.fill(model, usage);
         Box::pin(settlement.send()).await;
     }
 }
 
 impl Settlement {
-    fn fill(&mut self, model: &ModelRef, usage: &Usage, estimated: bool) {
+    fn fill(&mut self, model: &ModelRef, usage: &Usage) {
         self.report.prompt_tokens = usage.prompt_tokens;
         self.report.completion_tokens = usage.completion_tokens;
         self.report.cost_usd = price(model, usage);
-        self.report.estimated = estimated;
+        self.report.estimated = usage.estimated;
     }
 
     async fn send(self) {
@@ -134,14 +180,18 @@ impl Settlement {
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        if let Some(settlement) = self.settlement.take() {
+        if let Some(mut settlement) = self.settlement.take() {
             // The provider may charge for a dropped call.
+            if let Some(call) = &self.in_flight {
+                settlement.fill(&call.model, &call.usage());
+            }
             drop(self.tracker.spawn(settlement.send().in_current_span()));
         }
     }
 }
 
-/// The price of tokens, USD; an unknown price counts as 0.
+/// The price of tokens, USD, to the millionth; an unknown price counts as 0.
 fn price(model: &ModelRef, usage: &Usage) -> f64 {
-    llm::cost(&model.name, model.provider, usage).map_or(0.0, |cost| cost.total_cost)
+    let cost = llm::cost(&model.name, model.provider, usage);
+    cost.map_or(0.0, |cost| llm::round_usd(cost.total_cost))
 }

@@ -3,21 +3,24 @@
 
 use daemon_api::Step;
 use llm::CallContext;
+use llm::error::LlmErrorKind;
+use llm::event::FinishReason;
 use llm::model::ModelRef;
 use llm::request::Message;
-use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::budget::Budget;
 use super::context::RunContext;
 use super::finish::Progress;
 use super::journal::{LlmStep, ToolStep, millis};
-use super::model::ModelCaller;
+use super::model::{CallError, ModelCaller};
+use super::prompt_window::{Window, prompt_report};
 use super::tool_calls::Turn;
 use crate::run::answer::{Ending, RunAnswer};
+use crate::run::context_window::Fitted;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::RunEvent;
-use crate::run::meter::estimate;
+use crate::run::meter::estimate_tools;
 use crate::run::state_machine::{FailReason, Next, RunState};
 
 impl RunContext<'_> {
@@ -25,11 +28,9 @@ impl RunContext<'_> {
     /// Steps that the journal holds are read instead of done again.
     pub(super) async fn converse(&self, messages: Vec<Message>) -> Result<RunAnswer, RunError> {
         let caller = self.model_caller();
-        let mut progress = Progress {
-            context_warning: self.context_warning(estimate(&messages, caller.tools)),
-            ..Progress::default()
-        };
+        let mut progress = Progress::default();
         let mut state = RunState::new(messages, self.run.request.limits.max_steps);
+        let mut window = Window::new(self.prompt_room(), estimate_tools(caller.tools));
         // Step 0 of the journal is the request.
         let mut at = 1;
         loop {
@@ -39,11 +40,35 @@ impl RunContext<'_> {
                         self.run.handle.meter.call_finished(&rejected.completion);
                         at += 1;
                     }
-                    let step = self.next_answer(&caller, &state, at).await;
-                    let step = step.map_err(|(error, said)| {
-                        let text = if said.is_empty() { state.text_so_far() } else { &said };
-                        self.attach(error, text, &progress.steps)
-                    })?;
+                    let fitted = window.fit(&state);
+                    progress.context_warning =
+                        self.context_warning(&fitted).or(progress.context_warning.take());
+                    let (step, said) = match self.next_answer(&caller, &state, &fitted, at).await {
+                        Ok(step) => (Ok(step), String::new()),
+                        Err(failed) => (Err(failed.error), failed.said),
+                    };
+                    let step = match step {
+                        Ok(step) => step,
+                        Err(error) if window.shrink(&error, &state, &fitted) => {
+                            tracing::warn!(
+                                cause = error.cause,
+                                "the conversation is longer than the model's context window; leaving \
+                                 out its oldest turns"
+                            );
+                            continue;
+                        }
+                        Err(error) if state.is_summing_up() && is_bad_answer(&error) => {
+                            tracing::warn!(cause = error.cause, "the model did not sum up");
+                            drop(fitted);
+                            state.on_no_summary();
+                            continue;
+                        }
+                        Err(error) => {
+                            let text = if said.is_empty() { state.text_so_far() } else { &said };
+                            return Err(self.attach(error, text, &progress.steps));
+                        }
+                    };
+                    drop(fitted);
                     at += 1;
                     let completion = step.completion;
                     progress.model = Some(ModelRef::new(completion.provider, &completion.model));
@@ -51,7 +76,9 @@ impl RunContext<'_> {
                 }
                 Next::CallTools(calls) => {
                     let said = state.text_so_far();
-                    let turn = Box::pin(self.call_tools(calls, at, said)).await;
+                    let turn = Box::pin(self.call_tools(calls, at, said));
+                    let turn = timeout_at(self.run.deadline, turn).await;
+                    let turn = turn.unwrap_or_else(|_| Err(RunError::new(RunErrorKind::Timeout)));
                     let turn = turn.map_err(|error| self.attach(error, said, &progress.steps))?;
                     let done = match turn {
                         Turn::Done(done) => done,
@@ -66,6 +93,11 @@ impl RunContext<'_> {
                     let unclear: Vec<bool> = done.iter().map(|step| step.unclear).collect();
                     state.on_unclear(&unclear);
                     state.on_tool_results(done.into_iter().map(|step| step.content).collect());
+                }
+                Next::Fail(FailReason::NoSummary) => {
+                    let text = summary(&progress.steps);
+                    let reason = FinishReason::ToolCalls;
+                    return Box::pin(self.store_reply(&text, reason, progress)).await;
                 }
                 Next::Fail(why) => {
                     let error = RunError::new(error_kind(why));
@@ -113,8 +145,9 @@ impl RunContext<'_> {
         &self,
         caller: &ModelCaller<'_>,
         state: &RunState,
+        fitted: &Fitted<'_>,
         at: u32,
-    ) -> Result<LlmStep, (RunError, String)> {
+    ) -> Result<LlmStep, CallError> {
         if let Some(step) = self.journal.llm(at) {
             self.run.handle.meter.call_finished(&step.completion);
             let text = &step.completion.message.text;
@@ -123,18 +156,15 @@ impl RunContext<'_> {
             }
             return Ok(step);
         }
-        let Next::Ask { messages, tool_choice } = state.next() else {
-            return Err((RunError::new(RunErrorKind::Internal), String::new()));
+        let Next::Ask { tool_choice, .. } = state.next() else {
+            return Err(RunError::new(RunErrorKind::Internal).into());
         };
         let started = Instant::now();
-        let called = caller.call(messages, tool_choice).await;
-        let (completion, reserved) = called.map_err(|failed| (failed.error, failed.said))?;
+        let called = caller.call(&fitted.messages, tool_choice, fitted.tokens).await;
+        let (completion, reserved) = called?;
         let step = LlmStep {
             cost: llm::cost(&completion.model, completion.provider, &completion.usage),
-            prompt: json!({
-                "messages": messages.len(),
-                "estimated_tokens": estimate(messages, caller.tools),
-            }),
+            prompt: prompt_report(fitted),
             duration_ms: millis(started.elapsed()),
             completion,
         };
@@ -149,26 +179,41 @@ impl RunContext<'_> {
         let completion = step.completion.clone();
         let put = self.journal.put_llm(at, step, useful);
         let (step, ()) = tokio::join!(Box::pin(put), Box::pin(reserved.settle(&completion)));
-        step.map_err(|error| (error, said))
+        step.map_err(|error| CallError { error, said })
     }
+}
 
-    /// The warning of a prompt that fills most of the model's context window.
-    fn context_warning(&self, tokens: u64) -> Option<String> {
-        let window = self.run.app.llm.context_window(&self.model);
-        let percent = tokens.saturating_mul(100) / window.max(1);
-        (percent >= u64::from(self.run.app.settings.context_warning_percent)).then(|| {
-            format!(
-                "the prompt has about {tokens} tokens, {percent} % of the context window of {} ({window} tokens)",
-                self.model.name
-            )
-        })
-    }
+/// Whether the model answered something that could not be used.
+fn is_bad_answer(error: &RunError) -> bool {
+    matches!(error.kind, RunErrorKind::Llm(LlmErrorKind::BadAnswer, _))
+}
+
+/// The reply of a run whose model did not sum up what it had done.
+fn summary(steps: &[Step]) -> String {
+    let done: Vec<String> = steps
+        .iter()
+        .map(|step| format!("- {}: {}", step.name, if step.ok { "done" } else { "failed" }))
+        .collect();
+    format!(
+        "I have used all the steps that I may take for one message, and stopped before I was finished. \
+         These tools were called:\n\n{}\n\nSend another message to go on.",
+        done.join("\n")
+    )
 }
 
 fn error_kind(why: FailReason) -> RunErrorKind {
     match why {
         FailReason::EmptyReply => RunErrorKind::EmptyReply,
         FailReason::ContentFiltered => RunErrorKind::ContentFiltered,
+        FailReason::CutOff { tokens } => RunErrorKind::Llm(
+            LlmErrorKind::BadAnswer,
+            format!(
+                "the model's answers were cut off at the output limit ({tokens} tokens) before their \
+                 tool calls were complete; raise limits.max_output_tokens, or ask for less at once"
+            ),
+        ),
+        // It has a reply.
+        FailReason::NoSummary => RunErrorKind::EmptyReply,
     }
 }
 

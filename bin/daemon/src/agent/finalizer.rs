@@ -105,8 +105,9 @@ impl RunFinalizer {
 
     fn add_usage(&self, extra: &mut Value) {
         extra["run_id"] = json!(self.handle.run_id);
-        extra["usage"] = json!(self.handle.meter.total_with_estimate());
-        extra["cost"] = json!(self.handle.meter.read().cost);
+        let tally = self.handle.meter.read_with_estimate();
+        extra["usage"] = json!(tally.usage);
+        extra["cost"] = json!(tally.cost);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Launches a run: admission, joining of requests with the same key, the timeout, the outcome.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use mc_client::idempotency::RunKey;
 use service::otel::{Side, Span};
@@ -17,6 +18,10 @@ use crate::run::events::EventSink;
 use crate::run::registry::{Joined, Outcome, Registration, RunHandle};
 use crate::run::request::{RunRequest, fingerprint};
 use crate::state::App;
+
+/// What a run has after its deadline to book what it used and to say what it did. Model and tools are
+/// given up at the deadline itself.
+const TIMEOUT_GRACE: Duration = Duration::from_secs(2);
 
 /// Runs a request without streaming. With a key the run completes even if the caller disconnects, so
 /// that a retry finds the reply; without one it is dropped together with the caller.
@@ -143,7 +148,7 @@ async fn run_to_end(
         fingerprint: OnceLock::new(),
     };
     let result = tokio::select! {
-        result = timeout_at(deadline, Box::pin(driver.run())) => match result {
+        result = timeout_at(deadline + TIMEOUT_GRACE, Box::pin(driver.run())) => match result {
             Ok(result) => result,
             Err(_) => Err(RunError::new(RunErrorKind::Timeout)),
         },

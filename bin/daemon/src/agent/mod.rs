@@ -19,5 +19,6 @@ mod lease;
 mod model;
 mod opening;
 mod prepare;
+mod prompt_window;
 mod store;
 mod tool_calls;

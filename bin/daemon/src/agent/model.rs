@@ -1,21 +1,25 @@
 //! One model call of a run: cost limit and budget, the call itself, streamed text, usage.
 
-use std::time::Instant;
-
 use llm::event::{Completion, StreamEvent, Usage};
 use llm::model::ModelRef;
 use llm::request::{LlmRequest, Message, ToolChoice, ToolList};
-use llm::{CallContext, Tally};
+use llm::{CallContext, Received, Tally};
 use serde_json::json;
 use service::otel::{Side, Span};
-use wombat_core::workspace::estimate_tokens;
+use tokio::time::{Instant, timeout_at};
 
 use super::budget::{Budget, Reserved};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::{EventSink, RunEvent};
-use crate::run::meter::{Meter, estimate};
+use crate::run::meter::{InFlight, Meter, complete_usage};
 use crate::run::request::RunLimits;
 use crate::state::App;
+
+/// By how much the estimate of a prompt may be too low, percent.
+const ESTIMATE_ERROR_PERCENT: u64 = 30;
+
+/// The least room for an answer that is asked for, tokens, however full the context window seems.
+const LEAST_ROOM: u64 = 1_024;
 
 /// Makes the model calls of a run; holds what they have in common.
 pub(super) struct ModelCaller<'a> {
@@ -33,56 +37,88 @@ pub(super) struct ModelCaller<'a> {
 
 impl ModelCaller<'_> {
     /// Calls the model once, if cost limit and budget allow it. The caller settles the reservation.
+    /// `prompt_tokens` is the estimated size of the prompt.
     pub(super) async fn call(
         &self,
         messages: &[Message],
         tool_choice: ToolChoice,
+        prompt_tokens: u64,
     ) -> Result<(Completion, Reserved), CallError> {
-        let estimate = estimate(messages, self.tools);
-        let affordable = self.check_cost(estimate)?;
+        if self.call_context.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(RunError::new(RunErrorKind::Timeout).into());
+        }
+        let longest = self.longest_answer(prompt_tokens)?;
+        let in_all = longest.or_else(|| self.app.llm.max_output(self.model));
+        let mut reserved = self.budget.reserve(self.model, prompt_tokens, in_all).await?;
         let request = LlmRequest {
             model: self.model.clone(),
             messages: messages.to_vec(),
             tools: self.tools.clone(),
             tool_choice,
-            max_output_tokens: [self.limits.max_output_tokens, affordable]
-                .into_iter()
-                .flatten()
-                .min(),
+            max_output_tokens: reserved.affordable.or(longest),
             temperature: None,
             response_schema: None,
         };
-        let limit = request.max_output_tokens;
-        let reserved = self.budget.reserve(self.model, estimate, limit).await?;
-        self.meter.call_started(estimate);
         let started = Instant::now();
         let mut said = String::new();
         let mut span = self.span.child(Side::Client, || format!("chat {}", self.model.name));
         self.describe_call(&mut span, &request);
         let tally = Tally::default();
+        let received = Received::default();
         let call = CallContext {
             traceparent: Some(span.traceparent()),
             tally: tally.clone(),
+            received: received.clone(),
             ..self.call_context.clone()
         };
-        let result = if self.sink.is_enabled() {
-            self.stream(request, call, &mut said).await
-        } else {
-            self.app.llm.complete(&request, &call).await
+        let in_flight = InFlight { model: self.model.clone(), prompt_tokens, received };
+        self.meter.call_started(in_flight.clone());
+        reserved.call_started(in_flight.clone());
+        let asking = async {
+            if self.sink.is_enabled() {
+                self.stream(request, call, &mut said).await
+            } else {
+                self.app.llm.complete(&request, &call).await
+            }
         };
+        let result = match self.call_context.deadline {
+            Some(deadline) => timeout_at(deadline, asking).await,
+            None => Ok(asking.await),
+        };
+        let result = result.map_or_else(
+            |_| Err(RunError::new(RunErrorKind::Timeout)),
+            |answered| answered.map_err(RunError::llm),
+        );
         describe_answer(&mut span, &result);
         self.app.metrics.model(self.model, result.as_ref().ok(), &tally, started.elapsed());
         match result {
-            Ok(completion) => {
+            Ok(mut completion) => {
+                complete_usage(&mut completion.usage, prompt_tokens, &completion.message);
                 self.meter.call_finished(&completion);
                 self.app.book.add(&completion);
                 Ok((completion, reserved))
             }
             Err(error) => {
-                Box::pin(self.book_failed(estimate, &said, reserved)).await;
-                Err(CallError { error: RunError::llm(error), said })
+                let gave_up = error.kind == RunErrorKind::Timeout;
+                Box::pin(self.book_failed(&in_flight, gave_up, reserved)).await;
+                Err(CallError { error, said })
             }
         }
+    }
+
+    /// The longest answer that a call may get, tokens, where the caller, the cost limit or the context
+    /// window asks for less than the model could write.
+    fn longest_answer(&self, prompt_tokens: u64) -> Result<Option<u32>, RunError> {
+        let affordable = self.check_cost(prompt_tokens)?;
+        let of_model = self.app.llm.max_output(self.model);
+        let of_window = self.app.llm.context_window(self.model).and_then(|window| {
+            let prompt = prompt_tokens + prompt_tokens * ESTIMATE_ERROR_PERCENT / 100;
+            let room = window.saturating_sub(prompt).max(LEAST_ROOM);
+            u32::try_from(room).ok().filter(|room| of_model.is_none_or(|most| *room < most))
+        });
+        let limits = [self.limits.max_output_tokens, affordable, of_window];
+        let longest = limits.into_iter().flatten().min();
+        Ok(longest.map(|longest| of_model.map_or(longest, |most| longest.min(most))))
     }
 
     /// Span attributes of a call (OpenTelemetry's GenAI conventions).
@@ -96,22 +132,17 @@ impl ModelCaller<'_> {
         span.set_content("gen_ai.input.messages", || json!(request.messages).to_string());
     }
 
-    /// Books a failed call: the text that was streamed before the failure is charged, by estimate.
-    async fn book_failed(&self, prompt_tokens: u64, said: &str, reserved: Reserved) {
-        if said.is_empty() {
+    /// Books a failed call. What came of its answer is charged, by estimate, and so is the prompt of a
+    /// call that was given up.
+    async fn book_failed(&self, call: &InFlight, gave_up: bool, reserved: Reserved) {
+        if !gave_up && call.received.tokens() == 0 {
             self.meter.call_failed();
-            return reserved.settle_failed(self.model, &Usage::default()).await;
+            let nothing = Usage { estimated: true, ..Usage::default() };
+            return reserved.settle_failed(self.model, &nothing).await;
         }
-        let completion_tokens = estimate_tokens(said) as u64;
-        let usage = Usage {
-            prompt_tokens,
-            completion_tokens,
-            total_tokens: prompt_tokens + completion_tokens,
-            ..Usage::default()
-        };
-        self.meter
-            .call_interrupted(usage, llm::cost(&self.model.name, self.model.provider, &usage));
-        self.app.book.add_estimate(prompt_tokens, completion_tokens);
+        let usage = call.usage();
+        self.meter.call_interrupted();
+        self.app.book.add_estimate(&usage);
         reserved.settle_failed(self.model, &usage).await;
     }
 
@@ -193,12 +224,12 @@ impl From<RunError> for CallError {
     clippy::cast_sign_loss,
     reason = "casts of floats saturate"
 )]
-fn floor(tokens: f64) -> u32 {
+pub(super) fn floor(tokens: f64) -> u32 {
     tokens as u32
 }
 
 /// Span attributes of the answer.
-fn describe_answer(span: &mut Span, result: &Result<Completion, llm::error::LlmError>) {
+fn describe_answer(span: &mut Span, result: &Result<Completion, RunError>) {
     match result {
         Ok(completion) => {
             let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
@@ -208,6 +239,6 @@ fn describe_answer(span: &mut Span, result: &Result<Completion, llm::error::LlmE
             span.set_content("gen_ai.output.messages", || json!([completion.message]).to_string());
             span.succeed();
         }
-        Err(error) => span.fail(RunError::llm(error.clone()).code()),
+        Err(error) => span.fail(error.code()),
     }
 }

@@ -91,9 +91,9 @@ pub fn cost_to_wire(cost: &llm::Cost) -> daemon_api::Cost<'_> {
         model: Cow::Borrowed(&cost.model),
         input_tokens: cost.input_tokens,
         output_tokens: cost.output_tokens,
-        input_cost: cost.input_cost,
-        output_cost: cost.output_cost,
-        total_cost: cost.total_cost,
+        input_cost: llm::round_usd(cost.input_cost),
+        output_cost: llm::round_usd(cost.output_cost),
+        total_cost: llm::round_usd(cost.total_cost),
         currency: Cow::Borrowed(&cost.currency),
     }
 }
@@ -181,7 +181,7 @@ mod tests {
             total_cost: 0.75,
             currency: "USD".into(),
         };
-        let usage_text = r#"{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"cached_tokens":1,"cache_write_tokens":6,"reasoning_tokens":7}"#;
+        let usage_text = r#"{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"cached_tokens":1,"cache_write_tokens":6,"reasoning_tokens":7,"estimated":true}"#;
         let cost_text = r#"{"model":"m","inputTokens":3,"outputTokens":2,"inputCost":0.5,"outputCost":0.25,"totalCost":0.75,"currency":"USD"}"#;
         let step = Step {
             kind: "tool".into(),

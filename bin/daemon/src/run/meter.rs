@@ -3,8 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use llm::Cost;
+use llm::Received;
 use llm::event::{Completion, Usage};
-use llm::request::{Message, ToolList, ToolSpec};
+use llm::model::ModelRef;
+use llm::request::{AssistantMessage, Message, ToolList, ToolSpec};
 use wombat_core::workspace::estimate_tokens;
 
 /// The running total of one run.
@@ -18,8 +20,38 @@ pub struct Tally {
     pub usage: Usage,
     /// Their price; `None` when a call's model has no known price.
     pub cost: Option<Cost>,
-    /// Estimated prompt tokens of a model call that is in flight.
-    pub in_flight: Option<u64>,
+    /// The model call that is in flight.
+    pub in_flight: Option<InFlight>,
+}
+
+/// A model call that has not ended.
+#[derive(Debug, Clone)]
+pub struct InFlight {
+    /// The model that was asked.
+    pub model: ModelRef,
+    /// Estimated tokens of its prompt.
+    pub prompt_tokens: u64,
+    /// Counts what has come of its answer.
+    pub received: Received,
+}
+
+impl InFlight {
+    /// What the call has used so far, by estimate.
+    pub fn usage(&self) -> Usage {
+        let completion_tokens = self.received.tokens();
+        Usage {
+            prompt_tokens: self.prompt_tokens,
+            completion_tokens,
+            total_tokens: self.prompt_tokens + completion_tokens,
+            estimated: true,
+            ..Usage::default()
+        }
+    }
+
+    /// What that costs; `None` when the price is not known.
+    pub fn cost(&self) -> Option<Cost> {
+        llm::cost(&self.model.name, self.model.provider, &self.usage())
+    }
 }
 
 impl Default for Tally {
@@ -28,10 +60,21 @@ impl Default for Tally {
     }
 }
 
+impl Tally {
+    /// The call in flight becomes part of the total.
+    fn with_estimate(mut self) -> Self {
+        if let Some(call) = self.in_flight.take() {
+            self.usage += call.usage();
+            self.cost = self.cost.zip(call.cost()).map(|(total, price)| total.plus(&price));
+        }
+        self
+    }
+}
+
 impl Meter {
-    /// A model call starts; its prompt has about this many tokens.
-    pub fn call_started(&self, estimated_prompt_tokens: u64) {
-        self.write(|tally| tally.in_flight = Some(estimated_prompt_tokens));
+    /// A model call starts.
+    pub fn call_started(&self, call: InFlight) {
+        self.write(|tally| tally.in_flight = Some(call));
     }
 
     /// The call failed before there was any answer, so that nothing is charged.
@@ -39,13 +82,9 @@ impl Meter {
         self.write(|tally| tally.in_flight = None);
     }
 
-    /// The answer broke off in the middle; what the call used is an estimate.
-    pub fn call_interrupted(&self, usage: Usage, price: Option<Cost>) {
-        self.write(|tally| {
-            tally.in_flight = None;
-            tally.usage += usage;
-            tally.cost = tally.cost.take().zip(price).map(|(total, price)| total.plus(&price));
-        });
+    /// The call was given up, or its answer broke off: what it has used so far is charged, by estimate.
+    pub fn call_interrupted(&self) {
+        self.write(|tally| *tally = std::mem::take(tally).with_estimate());
     }
 
     /// The call was answered.
@@ -67,13 +106,8 @@ impl Meter {
     }
 
     /// The total including the estimate of the call in flight: what a cancelled run is charged.
-    pub fn total_with_estimate(&self) -> Usage {
-        let tally = self.read();
-        let estimate = tally.in_flight.unwrap_or_default();
-        let mut usage = tally.usage;
-        usage.prompt_tokens += estimate;
-        usage.total_tokens += estimate;
-        usage
+    pub fn read_with_estimate(&self) -> Tally {
+        self.read().with_estimate()
     }
 
     fn write(&self, change: impl FnOnce(&mut Tally)) {
@@ -83,19 +117,46 @@ impl Meter {
 
 /// About how many tokens a prompt has: messages and tool definitions.
 pub fn estimate(messages: &[Message], tools: &ToolList) -> u64 {
-    let of_message = |message: &Message| match message {
+    messages.iter().map(estimate_message).sum::<u64>() + estimate_tools(tools)
+}
+
+/// About how many tokens a message has.
+pub fn estimate_message(message: &Message) -> u64 {
+    match message {
         Message::System { content } | Message::User { content } | Message::Tool { content, .. } => {
-            estimate_tokens(content)
+            estimate_tokens(content) as u64
         }
-        Message::Assistant(turn) => {
-            let calls = turn.tool_calls.iter();
-            estimate_tokens(&turn.text)
-                + calls.map(|call| estimate_tokens(&call.arguments.to_string())).sum::<usize>()
-        }
-    };
+        Message::Assistant(turn) => estimate_turn(turn),
+    }
+}
+
+/// About how many tokens a turn of the model has: text, calls and thoughts.
+pub fn estimate_turn(turn: &AssistantMessage) -> u64 {
+    let calls = turn.tool_calls.iter();
+    let calls = calls.map(|call| estimate_tokens(&call.arguments.to_string())).sum::<usize>();
+    let thoughts =
+        turn.thoughts.as_ref().map_or(0, |own| estimate_tokens(&own.content.to_string()));
+    (estimate_tokens(&turn.text) + calls + thoughts) as u64
+}
+
+/// About how many tokens tool definitions have.
+pub fn estimate_tools(tools: &ToolList) -> u64 {
     let of_tool = |tool: &ToolSpec| {
         estimate_tokens(&tool.description) + estimate_tokens(&tool.parameters.to_string())
     };
-    let of_tools = tools.size(|tools| tools.iter().map(of_tool).sum::<usize>() as u64);
-    messages.iter().map(of_message).sum::<usize>() as u64 + of_tools
+    tools.size(|tools| tools.iter().map(of_tool).sum::<usize>() as u64)
+}
+
+/// Adds estimates for what the provider did not report. A prompt is never empty, and neither is an
+/// answer that says something.
+pub fn complete_usage(usage: &mut Usage, prompt_tokens: u64, answer: &AssistantMessage) {
+    if usage.prompt_tokens == 0 {
+        usage.prompt_tokens = prompt_tokens;
+        usage.estimated = true;
+    }
+    if usage.completion_tokens == 0 {
+        usage.completion_tokens = estimate_turn(answer);
+        usage.estimated |= usage.completion_tokens > 0;
+    }
+    usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
 }

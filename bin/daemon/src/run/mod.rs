@@ -1,12 +1,13 @@
 //! The ground floor: what a run is, in data and rules that need no IO.
 //!
 //! Everything that happens before a run ([`request`]), during it ([`state_machine`], [`events`],
-//! [`meter`]) and at its end ([`answer`], [`error`]), and the table of the runs of this instance
+//! [`context_window`], [`meter`]) and at its end ([`answer`], [`error`]), and the table of the runs of this instance
 //! ([`registry`]). These modules import nothing else of the daemon, so that every other module may
 //! use them.
 
 pub mod answer;
 pub mod answer_json;
+pub mod context_window;
 pub mod error;
 pub mod events;
 pub mod meter;

@@ -179,7 +179,7 @@ impl Runs {
             Some(handle)
         })?;
         handle.cancel.cancel();
-        Some(handle.meter.total_with_estimate())
+        Some(handle.meter.read_with_estimate().usage)
     }
 
     /// How many runs are in flight.
@@ -223,14 +223,16 @@ impl Drop for Registration {
     fn drop(&mut self) {
         self.runs.table(|table| table.by_id.remove(&self.handle.run_id));
         let unfinished = self.handle.meter.read().in_flight;
-        if let (false, Some(prompt_tokens)) = (self.settled, unfinished) {
+        if let (false, Some(call)) = (self.settled, unfinished) {
+            let usage = call.usage();
             // The provider may charge for the dropped call; without the estimate the total would be
             // too low.
-            self.runs.inner.book.add_estimate(prompt_tokens, 0);
+            self.runs.inner.book.add_estimate(&usage);
             tracing::info!(
                 run_id = self.handle.run_id,
-                prompt_tokens,
-                "run dropped during a model call; the usage of its prompt is estimated"
+                prompt_tokens = usage.prompt_tokens,
+                completion_tokens = usage.completion_tokens,
+                "run dropped during a model call; its usage is estimated"
             );
         }
     }

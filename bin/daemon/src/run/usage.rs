@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use llm::event::Completion;
-use serde::Serialize;
+use llm::event::{Completion, Usage};
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 /// Counts of model calls, in all and by model.
@@ -34,9 +34,11 @@ pub struct UsageTotals {
     pub total_output_tokens: u64,
     /// Input and output tokens together.
     pub total_tokens: u64,
-    /// Of those, estimated tokens of calls that were dropped or broke off.
+    /// Of those, tokens of calls that were dropped or broke off, or whose provider did not report
+    /// them: estimates.
     pub estimated_tokens: u64,
     /// Their price; calls of models with an unknown price count as 0.
+    #[serde(serialize_with = "write_usd")]
     pub total_cost: f64,
     /// Calls of models with an unknown price.
     pub unpriced_requests: u64,
@@ -59,6 +61,12 @@ impl Default for UsageTotals {
     }
 }
 
+/// Writes an amount as it is shown, rounded to millionths.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn write_usd<S: Serializer>(amount: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(llm::round_usd(*amount))
+}
+
 impl UsageBook {
     /// Books an answered call.
     pub fn add(&self, completion: &Completion) {
@@ -71,6 +79,9 @@ impl UsageBook {
                 totals.total_input_tokens += completion.usage.prompt_tokens;
                 totals.total_output_tokens += completion.usage.completion_tokens;
                 totals.total_tokens += completion.usage.total_tokens;
+                if completion.usage.estimated {
+                    totals.estimated_tokens += completion.usage.total_tokens;
+                }
                 match &price {
                     Some(price) => totals.total_cost += price.total_cost,
                     None => totals.unpriced_requests += 1,
@@ -80,13 +91,12 @@ impl UsageBook {
     }
 
     /// Books a call that was dropped or broke off before its answer was complete.
-    pub fn add_estimate(&self, prompt_tokens: u64, completion_tokens: u64) {
-        let tokens = prompt_tokens + completion_tokens;
+    pub fn add_estimate(&self, usage: &Usage) {
         self.write(|report| {
-            report.total.total_input_tokens += prompt_tokens;
-            report.total.total_output_tokens += completion_tokens;
-            report.total.total_tokens += tokens;
-            report.total.estimated_tokens += tokens;
+            report.total.total_input_tokens += usage.prompt_tokens;
+            report.total.total_output_tokens += usage.completion_tokens;
+            report.total.total_tokens += usage.total_tokens;
+            report.total.estimated_tokens += usage.total_tokens;
         });
     }
 

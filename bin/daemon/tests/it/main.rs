@@ -6,6 +6,7 @@ mod errors;
 mod external_tools;
 mod harness;
 mod leaving;
+mod limits;
 mod metrics;
 mod models;
 mod protocols;
