@@ -14,7 +14,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use self::details::ErrorDetails;
-pub(super) use self::meaning::Meaning;
+pub(crate) use self::meaning::Meaning;
 use crate::error::{LlmError, LlmErrorKind};
 use crate::model::Provider;
 
@@ -36,11 +36,11 @@ pub(crate) struct Failure {
     /// For the log.
     pub(crate) cause: String,
     /// What the provider's error means; `None` where the failure is not the provider's word.
-    pub(super) meaning: Option<Meaning>,
+    pub(crate) meaning: Option<Meaning>,
     /// The parameter that the provider refuses, such as `temperature`.
-    pub(super) param: Option<String>,
+    pub(crate) param: Option<String>,
     /// The provider's own sentence, without secrets; empty where it said nothing.
-    said: String,
+    pub(crate) said: String,
 }
 
 impl Failure {

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::answer::Piece;
 use super::body::{self, Events};
 use super::failure::Failure;
-use super::quirks::LearnedQuirks;
+use super::quirks::{LearnedQuirks, Quirks};
 use super::target::Target;
 use super::wire::{Delta, Reader};
 use crate::context::Received;
@@ -117,7 +117,12 @@ impl Network {
             let (status, headers) = (response.status(), response.headers().clone());
             let text = body::read_error(response, &self.timeouts).await;
             let failure = Failure::of_response(model.provider, status, &headers, &text);
-            quirks = quirks.after(request, &failure).ok_or(failure)?;
+            let more = quirks.after(request, &failure);
+            // What was not sent cannot be left out.
+            let changed = |more: &Quirks| {
+                target.body(model, request, more) != target.body(model, request, &quirks)
+            };
+            quirks = more.filter(changed).ok_or(failure)?;
         }
     }
 

@@ -51,11 +51,16 @@ impl Quirks {
     /// The quirks after a refused request; `None` when it was refused for another reason, or for one
     /// that these quirks should have removed.
     pub(super) fn after(self, request: &LlmRequest, failure: &Failure) -> Option<Self> {
-        if failure.kind != LlmErrorKind::InvalidRequest {
+        let meaning = failure.meaning?;
+        // llama.cpp refuses schemas with 500, too.
+        let is_refusal = match failure.status {
+            Some(400..=499) => true,
+            _ => meaning == Meaning::ToolSchemaRefused || meaning == Meaning::AnswerSchemaRefused,
+        };
+        if failure.kind != LlmErrorKind::InvalidRequest || !is_refusal {
             return None;
         }
         let mut more = self;
-        let meaning = failure.meaning?;
         let param = failure.param.as_deref().map(parameter).unwrap_or_default();
         // A refused value of these is for the operator to mend: only the parameter itself is left out.
         let is_refused = |name: &str| match meaning {

@@ -42,10 +42,14 @@ pub(super) fn without_quoted_names(text: &str) -> String {
 
 /// Whether a normalized text contains a phrase.
 pub(super) fn contains(text: &str, phrase: &str) -> bool {
-    match phrase.strip_prefix('^') {
-        Some(phrase) => matches_here(text, phrase),
-        None => starts(text).any(|at| matches_here(&text[at..], phrase)),
+    if let Some(phrase) = phrase.strip_prefix('^') {
+        return matches_here(text, phrase);
     }
+    let literal = &phrase[..phrase.find(['*', '#']).unwrap_or(phrase.len())];
+    if literal.is_empty() {
+        return starts(text).any(|at| matches_here(&text[at..], phrase));
+    }
+    text.match_indices(literal).any(|(at, _)| matches_here(&text[at..], phrase))
 }
 
 fn starts(text: &str) -> impl Iterator<Item = usize> + '_ {

@@ -10,10 +10,16 @@ mod hosted;
 mod local;
 mod open_ai;
 
+use std::time::Duration;
+
 use super::details::ErrorDetails;
 use super::meaning::Meaning;
 use super::pattern;
 use crate::model::Provider;
+
+/// The longest wait after which a limit per minute is renewed, with some reserve. What takes longer is
+/// a quota.
+const SHORT_WAIT: Duration = Duration::from_secs(600);
 
 /// A row: what an error must say to have a meaning. An empty condition is always met.
 #[derive(Debug, Clone, Copy)]
@@ -29,8 +35,8 @@ pub(super) struct Rule {
     and: &'static [&'static str],
     /// And none of these.
     unless: &'static [&'static str],
-    /// Whether it applies only where the provider names no time after which to try again.
-    no_delay: bool,
+    /// Whether it applies only where the provider does not say that a short wait is enough.
+    no_short_wait: bool,
     /// Whether words in quotes do not count: they are names that somebody else chose.
     outside_quotes: bool,
     /// Where the provider documents it, or a person reported it.
@@ -47,7 +53,7 @@ impl Rule {
             says: &[],
             and: &[],
             unless: &[],
-            no_delay: false,
+            no_short_wait: false,
             outside_quotes: false,
             source,
         }
@@ -73,8 +79,8 @@ impl Rule {
         Self { unless, ..self }
     }
 
-    const fn without_delay(self) -> Self {
-        Self { no_delay: true, ..self }
+    const fn without_short_wait(self) -> Self {
+        Self { no_short_wait: true, ..self }
     }
 
     const fn outside_quotes(self) -> Self {
@@ -95,7 +101,7 @@ impl Rule {
         let texts = if self.outside_quotes { &details.bare_texts } else { &details.texts };
         (self.statuses.is_empty() || self.statuses.iter().any(has_status))
             && (self.codes.is_empty() || self.codes.iter().any(has_code))
-            && (!self.no_delay || details.retry_after.is_none())
+            && (!self.no_short_wait || details.retry_after.is_none_or(|wait| wait > SHORT_WAIT))
             && (self.says.is_empty()
                 || texts.iter().any(|text| {
                     one_of(text, self.says)

@@ -48,6 +48,7 @@ pub(super) const RULES: &[Rule] = &[
         ParameterRefused,
         "https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking",
     )
+    .statuses(&[400])
     .says(&[
         "'temperature' may only be set to",
         "'temperature' is deprecated",

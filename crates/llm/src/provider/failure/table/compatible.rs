@@ -56,6 +56,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new(Spent, TOGETHER).says(&["credit limit exceeded"]),
     Rule::new(ContextTooLong, TOGETHER).says(&[
         "tokens + max_new_tokens must be",
+        "tokens + 'max_new_tokens' must be",
         "is longer than the model's context length",
     ]),
     Rule::new(ModelUnavailable, TOGETHER).says(&["unable to access model"]),

@@ -43,6 +43,7 @@ pub(super) const RULES: &[Rule] = &[
             "overdue", "past due", "suspended", "not active", "inactive", "negative", "hit your", "over your",
         ])
         .unless(PER_TIME)
+        .without_short_wait()
         .outside_quotes(),
     Rule::new(RegionRefused, HTTP).statuses(&[451]),
     Rule::new(RegionRefused, "https://ai.google.dev/gemini-api/docs/available-regions")
@@ -136,8 +137,7 @@ pub(super) const RULES: &[Rule] = &[
         "is not supported by this model", "does not support '", "unsupported field", "unsupported argument",
     ]),
     Rule::new(Malformed, HTTP).statuses(&[400, 405, 415, 422]).says(&[
-        "invalid", "missing required", "missing field", "malformed", "field required", "is required", "must be", "must have",
-        "must not", "must alternate", "expected ", "should be", "should have", "cannot be empty", "can't be empty", "not of type",
+        "invalid", "missing required", "missing field", "malformed", "field required", "is required", "must ", "expected ", "should be", "should have", "cannot be empty", "can't be empty", "not of type",
         "validation error", "failed to deserialize", "could not parse", "unable to parse", "parse error", "not valid json",
         "unexpected role", "not allowed", "参数",
     ]),

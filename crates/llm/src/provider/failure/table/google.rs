@@ -57,7 +57,7 @@ pub(super) const RULES: &[Rule] = &[
         "generatecontentinputtokensperdaypermodel-freetier",
         "generatecontentpaidtierinputtokensperdaypermodel",
     ]),
-    Rule::new(Spent, LIMITS).says(&["exceeded your current quota"]).without_delay(),
+    Rule::new(Spent, LIMITS).says(&["exceeded your current quota"]).without_short_wait(),
     Rule::new(ContextTooLong, "https://ai.google.dev/gemini-api/docs/tokens").says(&[
         "input token count*exceeds the maximum",
         "exceeds the maximum number of tokens allowed",

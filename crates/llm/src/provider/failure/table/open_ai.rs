@@ -20,7 +20,7 @@ pub(super) const RULES: &[Rule] = &[
     ]),
     Rule::new(Spent, ERRORS)
         .says(&["billing hard limit", "your account is not active, please check your billing"]),
-    Rule::new(Spent, ERRORS).says(&["exceeded your current quota"]).without_delay(),
+    Rule::new(Spent, ERRORS).says(&["exceeded your current quota"]).without_short_wait(),
     Rule::new(Spent, AZURE_QUOTA).says(&["out of call volume quota"]),
     Rule::new(RegionRefused, "https://platform.openai.com/docs/supported-countries")
         .codes(&["unsupported_country_region_territory"]),
