@@ -96,7 +96,11 @@ async fn each_refusal_of_the_model_has_its_own_code() {
     for (answer, status, code) in [
         (refuses(401, "invalid_api_key", "Incorrect API key provided: sk-canary"), 502, "llm_auth"),
         (refuses(400, "invalid_request_error", "The moon is wrong."), 502, "llm_rejected"),
-        (refuses(400, "unknown_parameter", "Unknown parameter: 'moon'."), 502, "llm_invalid_request"),
+        (
+            refuses(400, "unknown_parameter", "Unknown parameter: 'moon'."),
+            502,
+            "llm_invalid_request",
+        ),
         (refuses(403, "x", "Key limit exceeded (monthly limit)."), 503, "llm_unavailable"),
         (refuses(403, "unsupported_country_region_territory", "no"), 502, "llm_rejected"),
         (refuses(404, "model_not_found", "The model does not exist."), 502, "llm_rejected"),
@@ -148,9 +152,15 @@ async fn a_spent_account_is_asked_once_and_says_when_to_come_back() {
     let world = World::new().await;
     world.model(vec![refuses(429, "insufficient_quota", "You exceeded your current quota.")]).await;
     let response = world.daemon.post("/api/agents/send", &message(json!({}))).send().await.unwrap();
-    assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (503, &"60".parse().unwrap()));
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["retry-after"]),
+        (503, &"60".parse().unwrap())
+    );
     let answer: Value = response.json().await.unwrap();
-    assert!(answer["error"].as_str().unwrap().contains("You exceeded your current quota."), "{answer}");
+    assert!(
+        answer["error"].as_str().unwrap().contains("You exceeded your current quota."),
+        "{answer}"
+    );
     assert_eq!(world.model_got().await.len(), 1);
 }
 

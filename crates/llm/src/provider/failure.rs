@@ -220,7 +220,12 @@ impl Failure {
 /// Whether a text is a code, and not a message that might contain something secret.
 fn is_code(word: &str) -> bool {
     word.len() <= 64
-        && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() && word.len() <= 4 || b == b'_' || b == b'.')
+        && word.bytes().all(|b| {
+            b.is_ascii_lowercase()
+                || b.is_ascii_digit() && word.len() <= 4
+                || b == b'_'
+                || b == b'.'
+        })
 }
 
 #[cfg(test)]

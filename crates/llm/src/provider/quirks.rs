@@ -81,6 +81,7 @@ impl Quirks {
         }
         if request.response_schema.is_some()
             && (meaning == Meaning::AnswerSchemaRefused
+                || meaning == Meaning::ToolSchemaRefused && request.tools.is_empty()
                 || ["response_format", "text", "output_format", "output_config"]
                     .into_iter()
                     .any(is_refused))
@@ -110,7 +111,8 @@ impl Quirks {
         }
         let numbers = failure.numbers();
         if let [_, window, input, ..] = numbers[..]
-            && failure.says("maximum context length is # tokens and your request has # input tokens")
+            && failure
+                .says("maximum context length is # tokens and your request has # input tokens")
         {
             self.output_left = window.checked_sub(input).filter(|left| *left > 0);
         } else if let Some(limit) = numbers.into_iter().filter(|limit| *limit < asked).max()
@@ -184,6 +186,9 @@ fn names(failure: &Failure, name: &str) -> bool {
         format!("value: '{name}'"),
         format!("argument supplied: {name}"),
         format!("argument not supported on this model: {name}"),
+        format!("does not support '{name}'"),
+        format!("does not support {name}"),
+        format!("'{name}' is not supported"),
         format!("unknown field '{name}'"),
         format!("unknown name '{name}'"),
         format!("^{name}:"),

@@ -44,10 +44,17 @@ pub(super) fn reset_at(text: &str, now: SystemTime) -> Option<Duration> {
 }
 
 /// Words that a wait follows in a message.
-const BEFORE_WAIT: &[&str] =
-    &["try again in ", "retry in ", "retry after ", "try again after ", "available in ", "resets in "];
+const BEFORE_WAIT: &[&str] = &[
+    "try again in ",
+    "retry in ",
+    "retry after ",
+    "try again after ",
+    "available in ",
+    "resets in ",
+];
 /// Words that a date follows in a message.
-const BEFORE_DATE: &[&str] = &["regain access on ", "reset at ", "resets at ", "resets on ", "until "];
+const BEFORE_DATE: &[&str] =
+    &["regain access on ", "reset at ", "resets at ", "resets on ", "until "];
 
 /// The wait that a normalized message names: "try again in 7.66s", "retry after 20 seconds", "you will
 /// regain access on 2026-01-01 at 00:00 utc".
@@ -156,9 +163,9 @@ mod tests {
     #[test]
     fn only_limits_that_are_used_up_are_waited_for() {
         let wait = |headers: &[(&'static str, &str)]| {
-            let pairs = headers.iter().map(|(name, value)| {
-                (http::HeaderName::from_static(name), value.parse().unwrap())
-            });
+            let pairs = headers
+                .iter()
+                .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()));
             of_headers(&pairs.collect(), new_year())
         };
         let requests = ("x-ratelimit-reset-requests", "2m59.56s");
@@ -175,10 +182,12 @@ mod tests {
 
     #[test]
     fn dates_of_leap_years_are_right() {
-        let days = |text: &str| {
-            date(text).unwrap().duration_since(UNIX_EPOCH).unwrap().as_secs() / 86_400
-        };
-        assert_eq!((days("1970-01-01"), days("2000-02-29"), days("2024-03-01")), (0, 11_016, 19_783));
+        let days =
+            |text: &str| date(text).unwrap().duration_since(UNIX_EPOCH).unwrap().as_secs() / 86_400;
+        assert_eq!(
+            (days("1970-01-01"), days("2000-02-29"), days("2024-03-01")),
+            (0, 11_016, 19_783)
+        );
         assert_eq!((date("2026-13-01"), date("26-01-01"), date("soon")), (None, None, None));
     }
 }

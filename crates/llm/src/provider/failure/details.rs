@@ -159,7 +159,8 @@ impl ErrorDetails {
         let named = ["param", "field"].iter().find_map(|name| error.get(*name)?.as_str());
         let named = named.map(str::to_owned).or_else(|| {
             let path = error.get("loc")?.as_array()?.iter();
-            let parts = path.map(|part| part.as_str().map_or_else(|| part.to_string(), str::to_owned));
+            let parts =
+                path.map(|part| part.as_str().map_or_else(|| part.to_string(), str::to_owned));
             let parts: Vec<String> = parts.filter(|part| part != "body").collect();
             Some(parts.join("."))
         });
@@ -313,7 +314,8 @@ mod tests {
         assert_eq!(found.codes, ["invalid_argument", "api_key_invalid", "perday"]);
         assert_eq!(found.param.as_deref(), Some("generation_config.temperature"));
         assert_eq!(found.retry_after, Some(Duration::from_millis(34_500)));
-        let found = parse(r#"{"detail":[{"loc":["body","tools",0,"name"],"msg":"m","type":"extra"}]}"#);
+        let found =
+            parse(r#"{"detail":[{"loc":["body","tools",0,"name"],"msg":"m","type":"extra"}]}"#);
         assert_eq!(found.param.as_deref(), Some("tools.0.name"));
         let found = parse(r#"{"error":{"code":1113,"message":"(ThrottlingException) x"}}"#);
         assert_eq!(found.codes, ["1113", "throttlingexception"]);

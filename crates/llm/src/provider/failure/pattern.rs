@@ -106,7 +106,9 @@ mod tests {
     #[test]
     fn numbers_and_gaps_are_found_in_every_notation() {
         let phrase = "limit of # tokens";
-        for text in ["Limit of 131072 tokens", "limit of 131,072 tokens.", "a limit of (32k) tokens"] {
+        for text in
+            ["Limit of 131072 tokens", "limit of 131,072 tokens.", "a limit of (32k) tokens"]
+        {
             assert!(has(text, phrase), "{text}");
         }
         assert!(!has("limit of many tokens", phrase));

@@ -57,11 +57,20 @@ mod tests {
     #[test]
     fn keys_identifiers_and_urls_lose_what_is_secret() {
         for (given, expected) in [
-            ("Incorrect API key provided: sk-proj-abc123def456.", "Incorrect API key provided: [key]."),
+            (
+                "Incorrect API key provided: sk-proj-abc123def456.",
+                "Incorrect API key provided: [key].",
+            ),
             ("key 'AIzaSyA1234567890' is bad", "key '[key]' is bad"),
             ("in organization `org_01kgg5588eftc8k70aes4864eb` on", "in organization `[id]` on"),
-            ("see https://user:pw@host.example/a?key=secret#x now", "see https://host.example/a now"),
-            ("model claude-haiku-4-5-20251001 and\n gpt-4o", "model claude-haiku-4-5-20251001 and gpt-4o"),
+            (
+                "see https://user:pw@host.example/a?key=secret#x now",
+                "see https://host.example/a now",
+            ),
+            (
+                "model claude-haiku-4-5-20251001 and\n gpt-4o",
+                "model claude-haiku-4-5-20251001 and gpt-4o",
+            ),
             ("ask sk-it", "ask sk-it"),
         ] {
             assert_eq!(scrubbed(given, 400), expected);

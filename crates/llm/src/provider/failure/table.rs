@@ -9,6 +9,7 @@ mod google;
 mod hosted;
 mod local;
 mod open_ai;
+mod request;
 
 use std::time::Duration;
 
@@ -124,6 +125,9 @@ const TABLES: &[&[Rule]] = &[
     local::RULES,
 ];
 
+/// What holds for all, in this order.
+const GENERAL: &[&[Rule]] = &[general::ACCOUNT, request::RULES, general::CODES];
+
 /// The provider's own table.
 fn own(provider: Provider) -> &'static [Rule] {
     match provider {
@@ -140,17 +144,17 @@ fn own(provider: Provider) -> &'static [Rule] {
 }
 
 /// The meaning of an error. `status` is that of HTTP, or `None` for an error in a success.
-pub(super) fn meaning(
-    provider: Provider,
-    status: Option<u16>,
-    details: &ErrorDetails,
-) -> Meaning {
-    let tables = [own(provider)].into_iter().chain(TABLES.iter().copied()).chain([general::RULES]);
+pub(super) fn meaning(provider: Provider, status: Option<u16>, details: &ErrorDetails) -> Meaning {
+    let tables =
+        [own(provider)].into_iter().chain(TABLES.iter().copied()).chain(GENERAL.iter().copied());
     let found = tables.flatten().find(|rule| rule.matches(status, details));
     match found {
         Some(rule) => rule.meaning,
         // RFC 9110, section 15.5: the status alone says that the request is malformed.
-        None if matches!(status, Some(400 | 422)) && details.texts.is_empty() && details.codes.is_empty() => {
+        None if matches!(status, Some(400 | 422))
+            && details.texts.is_empty()
+            && details.codes.is_empty() =>
+        {
             Meaning::Malformed
         }
         None => Meaning::Unknown,
@@ -164,7 +168,7 @@ mod tests {
     #[test]
     fn every_row_has_a_source_and_a_condition_in_lower_case() {
         let mut rows = 0;
-        for rule in TABLES.iter().copied().chain([general::RULES]).flatten() {
+        for rule in TABLES.iter().copied().chain(GENERAL.iter().copied()).flatten() {
             assert!(rule.source.starts_with("https://"), "{rule:?}");
             let phrases = [rule.codes, rule.says, rule.and, rule.unless].concat();
             assert!(!phrases.is_empty() || !rule.statuses.is_empty(), "{rule:?}");

@@ -59,7 +59,8 @@ fn the_same_errors_within_a_success_have_the_same_meaning() {
         let within = Failure::of_error_object(error.provider.parse().unwrap(), &error.body);
         let found = format!("{:?}", within.meaning.unwrap());
         // What only the status tells cannot be told without one.
-        let by_status = ["KeyRefused", "Unknown"].contains(&error.meaning.as_str());
+        let by_status =
+            ["KeyRefused", "Unknown"].contains(&error.meaning.as_str()) || within.said.is_empty();
         if found != error.meaning && !by_status {
             wrong.push(format!("{found}, not {}: {}", error.meaning, error.body));
         }
@@ -171,13 +172,11 @@ fn only_a_limit_of_the_minute_and_other_rules_send_a_request_elsewhere() {
 
 #[test]
 fn a_renewal_is_waited_for_after_a_429_only() {
-    let headers: HeaderMap = [
-        ("x-ratelimit-remaining-requests", "0"),
-        ("x-ratelimit-reset-requests", "1.5s"),
-    ]
-    .into_iter()
-    .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
-    .collect();
+    let headers: HeaderMap =
+        [("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "1.5s")]
+            .into_iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
+            .collect();
     for (status, wait) in [(429, Some(Duration::from_millis(1_500))), (500, None)] {
         let status = StatusCode::from_u16(status).unwrap();
         let failure = Failure::of_response(Provider::Groq, status, &headers, b"");

@@ -42,9 +42,7 @@ fn with(change: impl FnOnce(&mut Quirks)) -> Option<Quirks> {
 
 #[test]
 fn what_the_error_names_is_left_out() {
-    let named = |param: &str, message: &str| {
-        json!({ "error": { "message": message, "param": param, "code": "unsupported_value" } })
-    };
+    let named = |param: &str, message: &str| json!({ "error": { "message": message, "param": param, "code": "unsupported_value" } });
     let temperature = with(|quirks| quirks.no_temperature = true);
     let stream = with(|quirks| quirks.no_stream_options = true);
     let choice = with(|quirks| quirks.no_tool_choice = true);
@@ -53,7 +51,10 @@ fn what_the_error_names_is_left_out() {
     for (body, expected) in [
         (named("temperature", "no"), temperature),
         (said("`temperature` is deprecated for this model."), temperature),
-        (said("Unsupported parameter: 'temperature' is not supported with this model."), temperature),
+        (
+            said("Unsupported parameter: 'temperature' is not supported with this model."),
+            temperature,
+        ),
         (said("temperature: Extra inputs are not permitted"), temperature),
         (
             json!({ "detail": [{ "type": "extra_forbidden", "loc": ["body", "stream_options"],
@@ -80,7 +81,9 @@ fn what_the_error_names_is_left_out() {
 fn words_in_an_unrelated_error_change_nothing() {
     for body in [
         said("messages.3: tool 'schema' was called but has no result"),
-        said("Invalid value: 'messages[2].content': \"the temperature and the schema of parameters\""),
+        said(
+            "Invalid value: 'messages[2].content': \"the temperature and the schema of parameters\"",
+        ),
         said("The parameters of this request are wrong: the schema of things"),
         said("Tool 'temperature' not found in the schema"),
         said("function_declarations are a fine thing"),
@@ -162,7 +165,10 @@ fn a_body_is_trimmed_in_every_protocol() {
             json!({ "max_tokens": 20, "stream_options": {}, "tool_choice": "none", "response_format": {} }),
             json!({ "max_tokens": 10 }),
         ),
-        (json!({ "max_output_tokens": 5, "text": { "format": {} } }), json!({ "max_output_tokens": 5, "text": {} })),
+        (
+            json!({ "max_output_tokens": 5, "text": { "format": {} } }),
+            json!({ "max_output_tokens": 5, "text": {} }),
+        ),
         (
             json!({ "generationConfig": { "maxOutputTokens": 20, "responseSchema": {}, "responseMimeType": "x" } }),
             json!({ "generationConfig": { "maxOutputTokens": 10 } }),

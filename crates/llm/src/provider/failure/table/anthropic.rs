@@ -24,7 +24,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new(Spent, ERRORS).codes(&["billing_error"]),
     Rule::new(RequestTooLarge, "https://github.com/anthropics/claude-code/issues/29584")
         .says(&["required for long context requests"]),
-    Rule::new(RegionRefused, "https://www.anthropic.com/supported-countries")
+    Rule::new(RegionRefused, "https://github.com/corbt/agent.exe/issues/15")
         .statuses(&[403])
         .says(&["^request not allowed"]),
     Rule::new(KeyRefused, ERRORS).says(&[
@@ -37,10 +37,13 @@ pub(super) const RULES: &[Rule] = &[
         .statuses(&[404])
         .codes(&["not_found_error"])
         .says(&["^model"]),
-    Rule::new(ContextTooLong, "https://docs.anthropic.com/en/docs/build-with-claude/context-windows")
-        .says(&["prompt is too long", "exceed context limit", "exceeds context limit"]),
+    Rule::new(
+        ContextTooLong,
+        "https://docs.anthropic.com/en/docs/build-with-claude/context-windows",
+    )
+    .says(&["prompt is too long", "exceed context limit", "exceeds context limit"]),
     Rule::new(ContextTooLong, ERRORS).codes(&["request_too_large"]),
-    Rule::new(Filtered, "https://github.com/anthropics/claude-code/issues/2111")
+    Rule::new(Filtered, "https://github.com/anthropics/claude-code/issues/58367")
         .says(&["blocked by content filtering policy"]),
     Rule::new(ParameterRefused, "https://github.com/OpenHands/OpenHands/issues/11090")
         .says(&["which is the maximum allowed number of output tokens"]),
@@ -55,20 +58,28 @@ pub(super) const RULES: &[Rule] = &[
         "'temperature' and 'top_p' cannot both be specified",
         "^temperature:",
     ]),
-    Rule::new(ToolSchemaRefused, "https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/implement-tool-use")
-        .says(&["tools.#*input_schema", "input_schema does not support", "input_schema: "]),
-    Rule::new(AnswerSchemaRefused, "https://docs.anthropic.com/en/docs/build-with-claude/structured-outputs")
-        .says(&["output_config.format", "output_format", "does not support output format"]),
-    Rule::new(Malformed, "https://docs.anthropic.com/en/api/messages").statuses(&[400, 422]).says(&[
-        "^messages: ",
-        "^messages.#",
-        "^tools.#",
-        "^tools: ",
-        "^system: ",
-        "^system.#",
-        "extra inputs are not permitted",
-        "ids were found without",
-    ]),
+    Rule::new(
+        ToolSchemaRefused,
+        "https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/implement-tool-use",
+    )
+    .says(&["tools.#*input_schema", "input_schema does not support", "input_schema: "]),
+    Rule::new(
+        AnswerSchemaRefused,
+        "https://docs.anthropic.com/en/docs/build-with-claude/structured-outputs",
+    )
+    .says(&["output_config.format", "output_format", "does not support output format"]),
+    Rule::new(Malformed, "https://docs.anthropic.com/en/api/messages").statuses(&[400, 422]).says(
+        &[
+            "^messages: ",
+            "^messages.#",
+            "^tools.#",
+            "^tools: ",
+            "^system: ",
+            "^system.#",
+            "extra inputs are not permitted",
+            "ids were found without",
+        ],
+    ),
     Rule::new(Overloaded, ERRORS).codes(&["overloaded_error"]),
     Rule::new(TimedOut, ERRORS).codes(&["timeout_error"]),
     Rule::new(Spent, "https://docs.aws.amazon.com/bedrock/latest/userguide/quotas.html")
@@ -84,8 +95,11 @@ pub(super) const RULES: &[Rule] = &[
         "use case details have not been submitted",
         "reached the end of its life",
     ]),
-    Rule::new(KeyRefused, BEDROCK)
-        .codes(&["unrecognizedclientexception", "expiredtokenexception", "incompletesignatureexception"]),
+    Rule::new(KeyRefused, BEDROCK).codes(&[
+        "unrecognizedclientexception",
+        "expiredtokenexception",
+        "incompletesignatureexception",
+    ]),
     Rule::new(KeyRefused, BEDROCK).says(&["security token included in the request is"]),
     Rule::new(ContextTooLong, BEDROCK_MODELS)
         .says(&["input is too long for requested model", "too many input tokens"]),
@@ -93,7 +107,8 @@ pub(super) const RULES: &[Rule] = &[
         "maximum tokens you requested exceeds the model limit of #",
         "# is not less or equal to #",
     ]),
-    Rule::new(ToolSchemaRefused, CONVERSE).says(&["toolspec.inputschema", "toolconfig*inputschema"]),
+    Rule::new(ToolSchemaRefused, CONVERSE)
+        .says(&["toolspec.inputschema", "toolconfig*inputschema"]),
     Rule::new(TimedOut, CONVERSE).codes(&["modeltimeoutexception"]),
     Rule::new(Overloaded, CONVERSE).codes(&[
         "modelstreamerrorexception",

@@ -18,12 +18,18 @@ const LITELLM: &str = "https://docs.litellm.ai/docs/exception_mapping";
 const GITHUB: &str = "https://docs.github.com/github-models/prototyping-with-ai-models";
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::new(Spent, "https://api-docs.deepseek.com/quick_start/error_codes")
-        .says(&["insufficient balance", "insufficient account balance", "余额不足"]),
+    Rule::new(Spent, "https://api-docs.deepseek.com/quick_start/error_codes").says(&[
+        "insufficient balance",
+        "insufficient account balance",
+        "余额不足",
+    ]),
     Rule::new(Spent, MOONSHOT).codes(&["exceeded_current_quota_error"]),
     Rule::new(Spent, KIMI_CODE).says(&["reached your usage limit for this"]),
-    Rule::new(KeyRefused, MOONSHOT)
-        .codes(&["invalid_authentication_error", "incorrect_api_key_error", "permission_denied_error"]),
+    Rule::new(KeyRefused, MOONSHOT).codes(&[
+        "invalid_authentication_error",
+        "incorrect_api_key_error",
+        "permission_denied_error",
+    ]),
     Rule::new(ModelUnavailable, MOONSHOT).codes(&["resource_not_found_error"]),
     Rule::new(ContextTooLong, "https://github.com/MoonshotAI/kimi-cli/issues/2011")
         .says(&["exceeded model token limit"]),
@@ -57,15 +63,18 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new(ContextTooLong, TOGETHER).says(&[
         "tokens + max_new_tokens must be",
         "tokens + 'max_new_tokens' must be",
-        "is longer than the model's context length",
+        "must have less than # tokens",
     ]),
     Rule::new(ModelUnavailable, TOGETHER).says(&["unable to access model"]),
     Rule::new(Spent, "https://docs.fireworks.ai/guides/inference-error-codes")
         .says(&["is suspended, possibly due to reaching the monthly spending limit"]),
     Rule::new(ContextTooLong, "https://github.com/cline/cline/issues/5140")
         .says(&["reduce the length of the messages", "current length is # while limit is #"]),
-    Rule::new(RateLimited, CEREBRAS)
-        .codes(&["too_many_requests_error", "token_quota_exceeded", "request_quota_exceeded"]),
+    Rule::new(RateLimited, CEREBRAS).codes(&[
+        "too_many_requests_error",
+        "token_quota_exceeded",
+        "request_quota_exceeded",
+    ]),
     Rule::new(Overloaded, CEREBRAS).codes(&["queue_exceeded"]),
     Rule::new(KeyRefused, CEREBRAS).codes(&["wrong_api_key"]),
     Rule::new(Spent, "https://huggingface.co/docs/inference-providers/pricing")
@@ -76,8 +85,11 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new(Filtered, LITELLM).codes(&["contentpolicyviolationerror"]),
     Rule::new(Spent, "https://docs.litellm.ai/docs/proxy/users")
         .codes(&["budget_exceeded", "budgetexceedederror"]),
-    Rule::new(Spent, "https://docs.litellm.ai/docs/proxy/users")
-        .says(&["budget has been exceeded", "exceededbudget", "over budget"]),
+    Rule::new(Spent, "https://docs.litellm.ai/docs/proxy/users").says(&[
+        "budget has been exceeded",
+        "exceededbudget",
+        "over budget",
+    ]),
     Rule::new(ModelUnavailable, "https://docs.litellm.ai/docs/proxy/model_access")
         .codes(&["key_model_access_denied", "team_model_access_denied"]),
     Rule::new(ModelUnavailable, "https://docs.litellm.ai/docs/proxy/model_access")

@@ -46,7 +46,8 @@ pub(super) const RULES: &[Rule] = &[
         "requires billing to be enabled",
     ]),
     Rule::new(Spent, REASONS).codes(&["billing_disabled"]),
-    Rule::new(Spent, "https://github.com/google-gemini/gemini-cli/issues/22486").says(&["limit: 0,"]),
+    Rule::new(Spent, "https://github.com/google-gemini/gemini-cli/issues/22486")
+        .says(&["limit: 0,"]),
     Rule::new(Spent, "https://github.com/ai-christianson/RA.Aid/issues/182")
         .says(&["doesn't have a free quota tier"]),
     // A limit per day is not renewed when the delay says, which is that of the limit per minute.
@@ -80,12 +81,13 @@ pub(super) const RULES: &[Rule] = &[
         .says(&["function_declarations", "functiondeclaration", "functiondeclarations"])
         .and(&["parameters", "schema"])
         .unless(&["].name", "invalid function name"]),
-    Rule::new(ParameterRefused, "https://ai.google.dev/api/generate-content#generationconfig").says(&[
-        "maxoutputtokens value of #",
-        "max_output_tokens*must be",
-        "generation_config.",
-        "temperature value of #",
-    ]),
+    Rule::new(ParameterRefused, "https://ai.google.dev/api/generate-content#generationconfig")
+        .says(&[
+            "maxoutputtokens value of #",
+            "max_output_tokens*must be",
+            "generation_config.",
+            "temperature value of #",
+        ]),
     Rule::new(Malformed, "https://ai.google.dev/gemini-api/docs/function-calling").says(&[
         "function call turn comes immediately after",
         "function response parts is equal to",
@@ -95,6 +97,8 @@ pub(super) const RULES: &[Rule] = &[
         "single turn requests end with a user role",
     ]),
     Rule::new(Overloaded, ERRORS).says(&["the model is overloaded", "experiencing high demand"]),
+    Rule::new(Overloaded, "https://github.com/google-gemini/gemini-cli/issues/23520")
+        .codes(&["model_capacity_exhausted"]),
     Rule::new(Overloaded, ERRORS).statuses(&[503]).codes(&["unavailable"]),
     Rule::new(TimedOut, ERRORS).codes(&["deadline_exceeded"]),
 ];

@@ -20,7 +20,8 @@ pub(super) const XAI: &[Rule] = &[
         "spending-limit",
         "doesn't have any credits",
     ]),
-    Rule::new(KeyRefused, XAI_ERRORS).says(&["api key is currently blocked", "no api key provided"]),
+    Rule::new(KeyRefused, XAI_ERRORS)
+        .says(&["api key is currently blocked", "no api key provided"]),
     Rule::new(ContextTooLong, "https://github.com/earendil-works/pi/issues/129")
         .says(&["maximum prompt length is #"]),
     Rule::new(ModelUnavailable, XAI_ERRORS).says(&["or your team * does not have access to it"]),
@@ -32,8 +33,11 @@ pub(super) const XAI: &[Rule] = &[
 pub(super) const GROQ: &[Rule] = &[
     Rule::new(RequestTooLarge, "https://github.com/continuedev/continue/issues/10218")
         .says(&["request too large for model"]),
-    Rule::new(BadSample, "https://github.com/groq/groq-typescript/issues/103")
-        .codes(&["tool_use_failed", "json_validate_failed", "output_parse_failed"]),
+    Rule::new(BadSample, "https://github.com/groq/groq-typescript/issues/103").codes(&[
+        "tool_use_failed",
+        "json_validate_failed",
+        "output_parse_failed",
+    ]),
     Rule::new(BadSample, GROQ_TOOLS).says(&[
         "failed to call a function",
         "tool choice is none, but model called a tool",
@@ -64,13 +68,13 @@ pub(super) const GROQ: &[Rule] = &[
 ];
 
 pub(super) const MISTRAL: &[Rule] = &[
-    Rule::new(Overloaded, "https://github.com/mistralai/client-python/issues/168")
-        .codes(&["service_tier_capacity_exceeded", "3505"]),
+    Rule::new(Overloaded, "https://github.com/continuedev/continue/issues/6185")
+        .says(&["service tier capacity exceeded"]),
     Rule::new(RateLimited, MISTRAL_ERRORS).codes(&["rate_limited"]),
     Rule::new(ModelUnavailable, MISTRAL_ERRORS).codes(&["invalid_model", "1500"]),
     Rule::new(ContextTooLong, "https://github.com/earendil-works/pi/issues/129")
         .says(&["too large for model with #"]),
-    Rule::new(Malformed, "https://github.com/mistralai/client-python/issues/72").codes(&[
+    Rule::new(Malformed, "https://github.com/avante-corp/avante.nvim/pull/2695").codes(&[
         "invalid_request_message_order",
         "invalid_request_message_roles",
         "invalid_request_invalid_args",

@@ -20,14 +20,16 @@ pub(super) const RULES: &[Rule] = &[
         "failed to parse tool call arguments",
         "model produced output that does not match",
     ]),
+    Rule::new(BadSample, "https://github.com/vllm-project/vllm/issues/23567")
+        .says(&["unexpected tokens remaining in message header", "harmonyerror"]),
     Rule::new(ContextTooLong, LLAMA_CPP).codes(&["exceed_context_size_error"]),
     Rule::new(ContextTooLong, LLAMA_CPP)
         .says(&["context size has been exceeded", "exceeds the available context size"]),
-    Rule::new(ContextTooLong, "https://github.com/ollama/ollama/issues/14259").says(&[
-        "exceeded max context length",
-        "exceeded context length",
-        "input length exceeds",
-    ]),
+    Rule::new(
+        ContextTooLong,
+        "https://github.com/earendil-works/pi/blob/main/packages/ai/src/utils/overflow.ts",
+    )
+    .says(&["exceeded max context length", "exceeded context length", "input length exceeds"]),
     Rule::new(ContextTooLong, "https://github.com/earendil-works/pi/pull/5929").says(&[
         "is longer than the maximum model length",
         "maximum context length is # tokens. however",
@@ -55,8 +57,11 @@ pub(super) const RULES: &[Rule] = &[
         "unrecognized schema",
         "error resolving ref",
     ]),
-    Rule::new(AnswerSchemaRefused, "https://docs.vllm.ai/en/latest/features/structured_outputs.html")
-        .says(&["grammar error", "failed to convert json schema", "unsupported by xgrammar"]),
+    Rule::new(
+        AnswerSchemaRefused,
+        "https://docs.vllm.ai/en/latest/features/structured_outputs.html",
+    )
+    .says(&["grammar error", "failed to convert json schema", "unsupported by xgrammar"]),
     Rule::new(Malformed, "https://github.com/microsoft/autogen/issues/1037").says(&[
         "conversation roles must alternate",
         "only user and assistant roles are supported",

@@ -35,8 +35,11 @@ pub(super) const RULES: &[Rule] = &[
         "does not have access to model",
         "organization must be verified to use the model",
     ]),
-    Rule::new(ModelUnavailable, AZURE)
-        .codes(&["deploymentnotfound", "operationnotsupported", "modeldeprecated"]),
+    Rule::new(ModelUnavailable, AZURE).codes(&[
+        "deploymentnotfound",
+        "operationnotsupported",
+        "modeldeprecated",
+    ]),
     Rule::new(KeyRefused, ERRORS).codes(&[
         "invalid_api_key",
         "invalid_organization",
@@ -59,7 +62,8 @@ pub(super) const RULES: &[Rule] = &[
         "public access is disabled",
         "lacks the required data action",
     ]),
-    Rule::new(ContextTooLong, ERRORS).codes(&["context_length_exceeded", "context_window_exceeded"]),
+    Rule::new(ContextTooLong, ERRORS)
+        .codes(&["context_length_exceeded", "context_window_exceeded"]),
     Rule::new(ContextTooLong, "https://github.com/code-yeongyu/senpi/pull/1466")
         .says(&["input exceeds the*context window", "input exceeds*context window"]),
     Rule::new(Filtered, AZURE).codes(&["content_filter", "responsibleaipolicyviolation"]),
@@ -100,10 +104,16 @@ pub(super) const RULES: &[Rule] = &[
         "decimal_above_max_value",
         "decimal_below_min_value",
     ]),
-    Rule::new(ParameterRefused, "https://community.openai.com/t/max-tokens-chat-completion-gpt4o/758066")
-        .says(&["max_tokens is too large", "max_completion_tokens is too large"]),
-    Rule::new(ParameterRefused, "https://github.com/vllm-project/vllm/blob/main/vllm/entrypoints/openai/serving_engine.py")
-        .says(&["'max_completion_tokens' is too large", "'max_tokens' is too large"]),
+    Rule::new(
+        ParameterRefused,
+        "https://community.openai.com/t/max-tokens-chat-completion-gpt4o/758066",
+    )
+    .says(&["max_tokens is too large", "max_completion_tokens is too large"]),
+    Rule::new(
+        ParameterRefused,
+        "https://github.com/vllm-project/vllm/blob/main/vllm/entrypoints/openai/serving_engine.py",
+    )
+    .says(&["'max_completion_tokens' is too large", "'max_tokens' is too large"]),
     Rule::new(Malformed, ERRORS).codes(&[
         "invalid_value",
         "invalid_type",
