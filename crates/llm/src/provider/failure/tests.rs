@@ -183,3 +183,21 @@ fn a_renewal_is_waited_for_after_a_429_only() {
         assert_eq!(failure.retry_after, wait);
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn whatever_a_server_says_is_an_error_with_a_bounded_sentence(
+        status in 400_u16..600,
+        words in proptest::collection::vec("[a-z'`<{:0-9.é ]{0,12}", 0..20),
+        wrapped in 0..5,
+    ) {
+        let mut body = words.join(" try again in ");
+        for _ in 0..wrapped {
+            body = serde_json::json!({ "error": { "message": body, "code": status } }).to_string();
+        }
+        let failure = failure(Provider::OpenAi, status, &body);
+        assert_eq!(failure.status, Some(status));
+        assert!(failure.said.chars().count() <= MAX_SENTENCE_CHARS + 1);
+        assert!(!failure.into_error(Provider::OpenAi).message.is_empty());
+    }
+}
