@@ -40,7 +40,7 @@ fn every_reported_error_has_its_meaning() {
     for error in reported() {
         count += 1;
         let failure = error.failure();
-        let found = format!("{:?}", failure.meaning.unwrap());
+        let found = format!("{:?}", failure.meaning().unwrap());
         if found != error.meaning {
             wrong.push(format!("{found}, not {}: {} {}", error.meaning, error.status, error.body));
         }
@@ -57,10 +57,10 @@ fn the_same_errors_within_a_success_have_the_same_meaning() {
     let mut wrong = Vec::new();
     for error in reported().filter(|error| error.body.is_object()) {
         let within = Failure::of_error_object(error.provider.parse().unwrap(), &error.body);
-        let found = format!("{:?}", within.meaning.unwrap());
+        let found = format!("{:?}", within.meaning().unwrap());
         // What only the status tells cannot be told without one.
         let by_status =
-            ["KeyRefused", "Unknown"].contains(&error.meaning.as_str()) || within.said.is_empty();
+            ["KeyRefused", "Unknown"].contains(&error.meaning.as_str()) || within.said().is_empty();
         if found != error.meaning && !by_status {
             wrong.push(format!("{found}, not {}: {}", error.meaning, error.body));
         }
@@ -197,7 +197,7 @@ proptest::proptest! {
         }
         let failure = failure(Provider::OpenAi, status, &body);
         assert_eq!(failure.status, Some(status));
-        assert!(failure.said.chars().count() <= MAX_SENTENCE_CHARS + 1);
+        assert!(failure.said().chars().count() <= MAX_SENTENCE_CHARS + 1);
         assert!(!failure.into_error(Provider::OpenAi).message.is_empty());
     }
 }
