@@ -7,6 +7,7 @@ use super::answer::Piece;
 use super::body;
 use super::network::{LiveStream, read_json};
 use super::target::Target;
+use crate::context::Received;
 use crate::model::Provider;
 use crate::settings::{Endpoint, OpenAiApi, Timeouts};
 
@@ -33,7 +34,7 @@ pub(crate) async fn read_stream(provider: Provider, pieces: &[&[u8]]) {
         };
         let mut streamed = String::new();
         loop {
-            match live.next().await {
+            match live.next(&Received::default()).await {
                 Ok(Piece::Text(text)) => streamed += &text,
                 Ok(Piece::Done(answer)) => {
                     assert_eq!(answer.message.text, streamed);
