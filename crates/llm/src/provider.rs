@@ -9,6 +9,7 @@ mod failure;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod gemini;
+mod history;
 mod network;
 mod quirks;
 mod responses;
