@@ -4,6 +4,7 @@
 mod answer;
 mod anthropic;
 mod body;
+mod call_ids;
 mod chat;
 mod failure;
 #[cfg(fuzzing)]
@@ -15,6 +16,8 @@ mod quirks;
 mod responses;
 mod schema;
 mod target;
+mod tool_text;
+mod turn_parts;
 mod wire;
 
 pub(crate) use answer::{Answer, Piece};
