@@ -15,6 +15,7 @@ mod quirks;
 mod responses;
 mod schema;
 mod target;
+mod thought_filter;
 mod wire;
 
 pub(crate) use answer::{Answer, Piece};
