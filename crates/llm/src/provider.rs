@@ -16,6 +16,7 @@ mod quirks;
 mod responses;
 mod schema;
 mod target;
+mod thought_filter;
 mod tool_text;
 mod turn_parts;
 mod wire;
