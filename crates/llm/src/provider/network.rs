@@ -169,6 +169,10 @@ impl LiveStream {
         if let Some(piece) = self.whole.pop() {
             return Ok(piece);
         }
+        if self.events.is_some() && self.reader.has_ended() {
+            self.release_connection();
+            return self.reader.answer().map(|answer| Piece::Done(Box::new(answer)));
+        }
         let Some(events) = &mut self.events else { return Err(Failure::cut_off()) };
         while let Some(event) = events.next().await {
             let delta = match event?.data.as_deref().map(str::trim) {

@@ -25,6 +25,11 @@ pub(super) trait Reader: Send {
         Delta::Nothing
     }
 
+    /// Whether the last event was the end, although it told text as well.
+    fn has_ended(&self) -> bool {
+        false
+    }
+
     /// Whether the answer was complete when the stream ended.
     fn is_complete(&self) -> bool;
 
