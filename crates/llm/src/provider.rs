@@ -23,4 +23,4 @@ mod wire;
 
 pub(crate) use answer::{Answer, Piece};
 pub(crate) use failure::Failure;
-pub(crate) use network::{LiveStream, Network};
+pub(crate) use network::{LiveStream, Mode, Network};

@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 
-use crate::request::{AssistantMessage, Message, ToolCall};
+use serde_json::Value;
+
+use crate::request::{AssistantMessage, LlmRequest, Message, ToolCall, ToolList};
 
 /// The result of a call of which none is known.
 const NO_RESULT: &str = "(No result: it is not known whether the call was made.)";
@@ -55,6 +57,188 @@ pub(in crate::provider) fn paired(messages: &[Message]) -> Cow<'_, [Message]> {
         }
     }
     Cow::Owned(paired)
+}
+
+/// How a server wants the turns.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::provider) struct Order {
+    /// Instructions may come anywhere, not only once at the beginning.
+    pub(in crate::provider) system_anywhere: bool,
+    /// User and assistant alternate, beginning and ending with the user; tool results count as the
+    /// assistant's.
+    pub(in crate::provider) is_strict: bool,
+}
+
+/// What stands for a text that is empty.
+const EMPTY: &str = "(empty)";
+/// The user's turn before a conversation that begins with the assistant's.
+const BEGAN_EARLIER: &str = "(The conversation began earlier.)";
+/// The user's turn behind a conversation that ends with the assistant's.
+const GO_ON: &str = "(Please go on.)";
+/// The assistant's turn between results and what the user says next.
+const RESULTS_READ: &str = "(I have read the results.)";
+
+/// A paired conversation in the order that a server wants. No text is empty.
+///
+/// Sources: <https://github.com/zed-industries/zed/issues/37021> (Mistral: no `user` behind `tool`),
+/// <https://github.com/crewAIInc/crewAI/issues/2194> (Mistral: no `assistant` at the end),
+/// <https://github.com/ggml-org/llama.cpp/issues/19851> and
+/// <https://github.com/suitenumerique/conversations/issues/197> (chat templates: strict alternation
+/// after one system message).
+pub(in crate::provider) fn ordered(
+    messages: Cow<'_, [Message]>,
+    order: Order,
+) -> Cow<'_, [Message]> {
+    if is_ordered(&messages, order) {
+        return messages;
+    }
+    let mut turns: Vec<Message> = Vec::with_capacity(messages.len() + 1);
+    let mut instructions: Vec<String> = Vec::new();
+    for message in messages.into_owned() {
+        let message = match message {
+            Message::System { content } if is_blank(&content) => continue,
+            Message::System { content } if !order.system_anywhere => {
+                if turns.is_empty() {
+                    instructions.push(content);
+                    continue;
+                }
+                Message::User { content: system_note(&content) }
+            }
+            Message::User { content } if is_blank(&content) => Message::user(EMPTY),
+            Message::Tool { call_id, name, content } if is_blank(&content) => {
+                Message::Tool { call_id, name, content: EMPTY.to_owned() }
+            }
+            Message::Assistant(turn) if turn.tool_calls.is_empty() && is_blank(&turn.text) => {
+                continue;
+            }
+            message => message,
+        };
+        push(&mut turns, message, order);
+    }
+    if order.is_strict && !matches!(turns.last(), Some(Message::User { .. } | Message::Tool { .. }))
+    {
+        turns.push(Message::user(GO_ON));
+    }
+    if !instructions.is_empty() {
+        turns.insert(0, Message::System { content: instructions.join("\n\n") });
+    }
+    Cow::Owned(turns)
+}
+
+fn push(turns: &mut Vec<Message>, message: Message, order: Order) {
+    if order.is_strict {
+        match (turns.last_mut(), &message) {
+            (None, Message::Assistant(_)) => turns.push(Message::user(BEGAN_EARLIER)),
+            (Some(Message::User { content }), Message::User { content: more }) => {
+                content.push_str("\n\n");
+                content.push_str(more);
+                return;
+            }
+            (Some(Message::Assistant(turn)), Message::Assistant(more)) => {
+                *turn = joined(turn, more);
+                return;
+            }
+            (Some(Message::Tool { .. }), Message::User { .. }) => {
+                turns.push(Message::assistant(RESULTS_READ));
+            }
+            _ => {}
+        }
+    }
+    turns.push(message);
+}
+
+/// Two turns of the model as one. The thoughts are those of the second, which may have calls.
+fn joined(first: &AssistantMessage, second: &AssistantMessage) -> AssistantMessage {
+    let texts = [first.text.as_str(), second.text.as_str()];
+    let texts: Vec<&str> = texts.into_iter().filter(|text| !is_blank(text)).collect();
+    let mut thoughts = second.thoughts.clone();
+    if let Some(Value::Object(fields)) = thoughts.as_mut().map(|thoughts| &mut thoughts.content) {
+        // A text with thoughts in it would replace both.
+        fields.remove("content");
+    }
+    let tool_calls = [first.tool_calls.as_slice(), &second.tool_calls].concat();
+    AssistantMessage { text: texts.join("\n\n"), tool_calls, thoughts }
+}
+
+fn is_ordered(messages: &[Message], order: Order) -> bool {
+    let mut last: Option<&Message> = None;
+    for message in messages {
+        let fits = match (last, message) {
+            (_, Message::System { content }) if is_blank(content) => false,
+            (last, Message::System { .. }) => order.system_anywhere || last.is_none(),
+            (_, Message::User { content } | Message::Tool { content, .. }) if is_blank(content) => {
+                false
+            }
+            (_, Message::Assistant(turn)) if turn.tool_calls.is_empty() && is_blank(&turn.text) => {
+                false
+            }
+            (_, Message::User { .. } | Message::Tool { .. } | Message::Assistant(_))
+                if !order.is_strict =>
+            {
+                true
+            }
+            (Some(Message::User { .. } | Message::Tool { .. }), Message::User { .. }) => false,
+            (
+                None | Some(Message::System { .. } | Message::Assistant(_)),
+                Message::Assistant(_),
+            ) => false,
+            (_, Message::User { .. } | Message::Tool { .. } | Message::Assistant(_)) => true,
+        };
+        if !fits {
+            return false;
+        }
+        last = Some(message);
+    }
+    !order.is_strict || matches!(last, Some(Message::User { .. } | Message::Tool { .. }))
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
+
+/// Whether the conversation has calls or results.
+pub(in crate::provider) fn uses_tools(messages: &[Message]) -> bool {
+    messages.iter().any(|message| match message {
+        Message::Tool { .. } => true,
+        Message::Assistant(turn) => !turn.tool_calls.is_empty(),
+        Message::System { .. } | Message::User { .. } => false,
+    })
+}
+
+/// The conversation with its calls and results as plain text, for a turn in which no tool may be
+/// called: a server that gets no tools then, and a model that sees no calls, cannot make one.
+pub(in crate::provider) fn as_text(messages: &[Message]) -> Vec<Message> {
+    let text = paired(messages).into_owned().into_iter().map(|message| match message {
+        Message::Assistant(turn) if !turn.tool_calls.is_empty() => {
+            let calls = turn.tool_calls.iter().map(|call| match &call.arguments {
+                Value::Object(fields) if fields.is_empty() => format!("[called {}]", call.name),
+                Value::String(text) => format!("[called {} with {text}]", call.name),
+                other => format!("[called {} with {other}]", call.name),
+            });
+            let lines: Vec<String> =
+                Some(turn.text).into_iter().filter(|text| !is_blank(text)).chain(calls).collect();
+            Message::assistant(lines.join("\n"))
+        }
+        Message::Tool { name, content, .. } => {
+            Message::User { content: result_note(&name, &content) }
+        }
+        message => message,
+    });
+    text.collect()
+}
+
+/// A request without tools, and the conversation as plain text.
+pub(in crate::provider) fn without_tools(request: &LlmRequest) -> LlmRequest {
+    LlmRequest {
+        messages: as_text(&request.messages),
+        tools: ToolList::default(),
+        ..request.clone()
+    }
+}
+
+/// Instructions as labelled text of the user.
+pub(in crate::provider) fn system_note(content: &str) -> String {
+    format!("[System message]\n{content}\n[End of system message]")
 }
 
 /// The result of a tool as text of the user.

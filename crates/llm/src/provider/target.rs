@@ -1,5 +1,7 @@
 //! A provider's server, protocol and API key.
 
+use std::borrow::Cow;
+
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -15,7 +17,7 @@ use crate::provider::quirks::Quirks;
 use crate::provider::responses::ResponsesReader;
 use crate::provider::wire::Reader;
 use crate::provider::{anthropic, chat, gemini, responses};
-use crate::request::LlmRequest;
+use crate::request::{AssistantMessage, LlmRequest};
 use crate::settings::{Endpoint, LlmConfigError, OpenAiApi};
 
 /// The version of Anthropic's protocol.
@@ -136,6 +138,11 @@ impl Target {
 
     /// The body of a request as JSON.
     pub(super) fn body(&self, model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> String {
+        let fitted = match self.protocol {
+            Protocol::Chat => chat::fitted(self.provider, self.is_own_server, request),
+            Protocol::Responses | Protocol::Anthropic | Protocol::Gemini => Cow::Borrowed(request),
+        };
+        let request = &*fitted;
         let mut body = self.without_tools(model, request, quirks).to_string();
         // The tools are the larger part of most requests, and serialised only once.
         if request.sends_tools() && body.pop() == Some('}') {
@@ -184,6 +191,15 @@ impl Target {
             Protocol::Responses => Box::new(ResponsesReader::new(self.provider)),
             Protocol::Anthropic => Box::new(AnthropicReader::new(self.provider)),
             Protocol::Gemini => Box::new(GeminiReader::new(self.provider)),
+        }
+    }
+
+    /// Keeps the text of an answer as it came, before thoughts were taken out of it, where it goes back
+    /// in that form.
+    pub(super) fn keep_text(&self, message: &mut AssistantMessage, text: String) {
+        match self.protocol {
+            Protocol::Chat => chat::keep_text(self.provider, message, text),
+            Protocol::Responses | Protocol::Anthropic | Protocol::Gemini => {}
         }
     }
 

@@ -81,9 +81,9 @@ impl ThoughtFilter {
         }
     }
 
-    /// Whether there was a thought.
-    pub(super) fn has_thoughts(&self) -> bool {
-        self.found
+    /// Whether the reply differs from the text; see [`reply`].
+    pub(super) fn has_thoughts(&self, is_whole: bool) -> bool {
+        self.found || is_whole && self.stray.is_some()
     }
 
     /// The part of the reply that is known after a further piece. Most pieces have no tag and are

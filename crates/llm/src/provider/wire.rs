@@ -111,21 +111,40 @@ impl Assembly {
 /// # Errors
 /// When it ended in another way, or not at all.
 pub(super) fn answer(
-    message: AssistantMessage,
+    mut message: AssistantMessage,
     end: Option<End>,
     mut usage: Usage,
 ) -> Result<Answer, Failure> {
     usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
+    let has_calls = !message.tool_calls.is_empty();
     let finish_reason = match end {
         None => return Err(Failure::cut_off()),
         Some(End::Bad(reason)) => return Err(Failure::bad_end(&reason)),
+        Some(End::Good(FinishReason::Length)) => {
+            mark_unfinished(&mut message.tool_calls);
+            FinishReason::Length
+        }
         // Gemini and some compatible servers send `stop` for tool calls.
-        Some(End::Good(FinishReason::Stop)) if !message.tool_calls.is_empty() => {
-            FinishReason::ToolCalls
+        Some(End::Good(FinishReason::Stop)) if has_calls => FinishReason::ToolCalls,
+        Some(End::Good(FinishReason::ToolCalls)) if !has_calls => {
+            if message.text.trim().is_empty() {
+                return Err(Failure::bad_end("tool_calls, without a call"));
+            }
+            FinishReason::Stop
         }
         Some(End::Good(reason)) => reason,
     };
     Ok(Answer { message, finish_reason, usage })
+}
+
+/// In an answer that was cut off at the output limit, no arguments are unfinished arguments, and not
+/// an empty object.
+fn mark_unfinished(calls: &mut [ToolCall]) {
+    for call in calls {
+        if call.arguments.as_object().is_some_and(Map::is_empty) {
+            call.arguments = Value::String(String::new());
+        }
+    }
 }
 
 /// Arguments as the model wrote them: JSON, or else the text itself, so that the model can be told
@@ -198,7 +217,13 @@ pub(super) fn items<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = &'
 /// The error in the body of a success.
 pub(super) fn error_in(value: &Value) -> Option<&Value> {
     let value = value.as_array().and_then(|list| list.first()).unwrap_or(value);
-    value.get("error").filter(|error| !error.is_null()).map(|_| value)
+    let is_none = |error: &Value| match error {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(true) | Value::Number(_) | Value::Array(_) => false,
+    };
+    value.get("error").filter(|error| !is_none(error)).map(|_| value)
 }
 
 #[cfg(test)]

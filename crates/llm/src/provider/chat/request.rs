@@ -1,13 +1,69 @@
 //! Requests: the body without tools, and the tools.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
+use super::{calls, thoughts};
 use crate::catalog;
 use crate::model::{ModelRef, Provider};
+use crate::provider::history::{self, Order};
 use crate::provider::quirks::Quirks;
 use crate::provider::schema;
 use crate::provider::wire;
-use crate::request::{LlmRequest, Message, ToolChoice, ToolSpec};
+use crate::request::{LlmRequest, Message, ToolCall, ToolChoice, ToolList, ToolSpec};
+
+/// How a server is told that no tool may be called any more, and what it wants of a conversation.
+#[derive(Debug, Clone, Copy)]
+struct Server {
+    /// It takes tools beside `tool_choice: none`, and keeps to that. All others get neither tools nor
+    /// calls: Ollama ignores it (<https://github.com/ollama/ollama/issues/17921>), Groq fails when
+    /// the model calls one all the same (<https://github.com/OpenHands/OpenHands/issues/11725>), and
+    /// of OpenRouter and other people's servers it is not known.
+    ///
+    /// Sources: <https://platform.openai.com/docs/api-reference/chat/create>,
+    /// <https://docs.x.ai/docs/guides/function-calling>,
+    /// <https://docs.mistral.ai/capabilities/function_calling/>
+    takes_none: bool,
+    order: Order,
+}
+
+impl Server {
+    fn of(provider: Provider, is_own_server: bool) -> Self {
+        let is_open_ai = provider == Provider::OpenAi && is_own_server;
+        let is_hosted = is_open_ai || matches!(provider, Provider::Xai | Provider::Groq);
+        Self {
+            takes_none: is_open_ai || matches!(provider, Provider::Xai | Provider::Mistral),
+            order: Order { system_anywhere: is_open_ai, is_strict: !is_hosted },
+        }
+    }
+}
+
+/// The request in the form that the server accepts; the same one if it has that form.
+pub(in crate::provider) fn fitted(
+    provider: Provider,
+    is_own_server: bool,
+    request: &LlmRequest,
+) -> Cow<'_, LlmRequest> {
+    let server = Server::of(provider, is_own_server);
+    let may_call = !request.tools.is_empty() && request.tool_choice == ToolChoice::Auto;
+    let is_text = !may_call && !server.takes_none && history::uses_tools(&request.messages);
+    let messages = if is_text {
+        Cow::Owned(history::as_text(&request.messages))
+    } else {
+        history::paired(&request.messages)
+    };
+    match history::ordered(messages, server.order) {
+        Cow::Borrowed(_) => Cow::Borrowed(request),
+        Cow::Owned(messages) => Cow::Owned(LlmRequest {
+            model: request.model.clone(),
+            messages,
+            tools: if is_text { ToolList::default() } else { request.tools.clone() },
+            response_schema: request.response_schema.clone(),
+            ..*request
+        }),
+    }
+}
 
 /// The body of a request, without its tools.
 pub(in crate::provider) fn body(
@@ -18,7 +74,7 @@ pub(in crate::provider) fn body(
 ) -> Value {
     let mut body = Map::new();
     body.insert("model".into(), json!(model.name));
-    let messages = request.messages.iter().map(|turn| message(model.provider, turn));
+    let messages = request.messages.iter().map(|turn| message(model, is_own_server, turn));
     body.insert("messages".into(), messages.collect());
     if request.sends_tools() && request.tool_choice == ToolChoice::None {
         body.insert("tool_choice".into(), json!("none"));
@@ -64,23 +120,26 @@ pub(in crate::provider) fn tools(tools: &[ToolSpec], plain: bool) -> Value {
     tools.collect()
 }
 
-fn message(provider: Provider, message: &Message) -> Value {
+fn message(model: &ModelRef, is_own_server: bool, message: &Message) -> Value {
+    let provider = model.provider;
     match message {
         Message::System { content } => json!({ "role": "system", "content": content }),
         Message::User { content } => json!({ "role": "user", "content": content }),
         Message::Assistant(turn) => {
-            if turn.tool_calls.is_empty() {
-                return json!({ "role": "assistant", "content": turn.text });
+            let mut message = if turn.tool_calls.is_empty() {
+                json!({ "role": "assistant", "content": turn.text })
+            } else {
+                let content = if turn.text.is_empty() { Value::Null } else { json!(turn.text) };
+                let calls: Value =
+                    turn.tool_calls.iter().map(|call| tool_call(provider, call)).collect();
+                json!({ "role": "assistant", "content": content, "tool_calls": calls })
+            };
+            if let Some(thoughts) = turn.thoughts_of(provider) {
+                let accepts =
+                    |field: &str| thoughts::accepts(provider, is_own_server, &model.name, field);
+                thoughts::write(thoughts, accepts, &mut message);
             }
-            let calls = turn.tool_calls.iter().map(|call| {
-                json!({ "id": id(provider, &call.id), "type": "function", "function": {
-                    "name": call.name,
-                    "arguments": wire::object(&call.arguments).to_string(),
-                }})
-            });
-            let content = if turn.text.is_empty() { Value::Null } else { json!(turn.text) };
-            let calls: Value = calls.collect();
-            json!({ "role": "assistant", "content": content, "tool_calls": calls })
+            message
         }
         Message::Tool { call_id, name, content } => {
             let mut message = json!({
@@ -92,6 +151,19 @@ fn message(provider: Provider, message: &Message) -> Value {
             message
         }
     }
+}
+
+fn tool_call(provider: Provider, call: &ToolCall) -> Value {
+    let mut written = json!({ "id": id(provider, &call.id), "type": "function", "function": {
+        "name": call.name,
+        "arguments": wire::object(&call.arguments).to_string(),
+    }});
+    for (name, value) in
+        calls::fields_of(call.provider_state.as_ref(), provider).into_iter().flatten()
+    {
+        written[name.as_str()] = value.clone();
+    }
+    written
 }
 
 /// Mistral accepts only ids of nine letters and digits; those of other providers in the same
