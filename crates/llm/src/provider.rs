@@ -17,7 +17,6 @@ mod responses;
 mod schema;
 mod target;
 mod thought_filter;
-mod tool_text;
 mod turn_parts;
 mod wire;
 

@@ -7,6 +7,5 @@ mod response;
 mod tests;
 mod usage;
 
-pub(super) use messages::system_note;
 pub(super) use request::{body, tools};
 pub(super) use response::{AnthropicReader, parse};

@@ -198,7 +198,7 @@ impl LiveStream {
         }
         if self.events.is_some() && self.reader.has_ended() {
             self.release_connection();
-            return self.reader.answer().map(|answer| Piece::Done(Box::new(answer)));
+            return self.end();
         }
         let Some(events) = &mut self.events else { return Err(Failure::cut_off()) };
         while let Some(event) = events.next().await {
@@ -222,6 +222,10 @@ impl LiveStream {
                     let text = self.filter.push(text);
                     if !text.is_empty() {
                         return Ok(Piece::Text(text));
+                    }
+                    if self.reader.has_ended() {
+                        self.release_connection();
+                        return self.end();
                     }
                 }
                 Delta::End => {

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod anthropic;
+mod gemini;
 mod offline;
 mod openai;
 mod peers;
 mod policy;
 mod recorded;
 mod recordings;
+mod responses;
 mod secrets;
 mod server;

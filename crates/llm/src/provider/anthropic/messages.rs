@@ -16,18 +16,10 @@ use serde_json::{Value, json};
 
 use crate::model::Provider;
 use crate::provider::call_ids::CallIds;
-use crate::provider::history::paired;
-use crate::provider::tool_text::tools_as_text;
+use crate::provider::history::{BEGAN_EARLIER, EMPTY, GO_ON, for_tools, system_note};
 use crate::provider::turn_parts::{TurnPart, turn_parts};
 use crate::provider::wire;
 use crate::request::{AssistantMessage, Message};
-
-/// Stands for a text without content.
-const EMPTY: &str = "(empty)";
-/// The user's turn before a conversation that begins with the model's.
-const BEGAN_EARLIER: &str = "(The conversation began earlier.)";
-/// The user's turn behind a conversation that ends with the model's.
-const CONTINUE: &str = "(Please continue.)";
 
 /// Splits off the leading system messages, which are the system prompt.
 pub(super) fn split_system(messages: &[Message]) -> (String, &[Message]) {
@@ -44,12 +36,10 @@ pub(super) fn split_system(messages: &[Message]) -> (String, &[Message]) {
 /// The conversation in alternating turns, the first and the last a user's. Without tools, calls and
 /// results become text.
 pub(super) fn messages(provider: Provider, messages: &[Message], has_tools: bool) -> Vec<Value> {
-    let paired = paired(messages);
-    let texts = if has_tools { None } else { Some(tools_as_text(&paired)) };
-    let messages: &[Message] = texts.as_deref().unwrap_or(&paired);
+    let messages = for_tools(messages, has_tools);
     let mut turns = Turns::default();
     let mut ids = CallIds::default();
-    for message in messages {
+    for message in messages.iter() {
         match message {
             // The protocol has no system messages within a conversation: they become labelled text in
             // a user turn.
@@ -94,7 +84,7 @@ impl Turns {
     fn finish(mut self) -> Vec<Value> {
         match self.0.last() {
             None => self.push("user", text(EMPTY)),
-            Some(("assistant", _)) => self.push("user", text(CONTINUE)),
+            Some(("assistant", _)) => self.push("user", text(GO_ON)),
             Some(_) => {}
         }
         let turns = self.0.into_iter();
@@ -130,11 +120,6 @@ fn assistant(provider: Provider, turn: &AssistantMessage, ids: &mut CallIds) -> 
 fn text(text: &str) -> Value {
     let text = if text.trim().is_empty() { EMPTY } else { text };
     json!({ "type": "text", "text": text })
-}
-
-/// Instructions as labelled text within a user's turn.
-pub(in crate::provider) fn system_note(content: &str) -> String {
-    format!("[System message]\n{content}\n[End of system message]")
 }
 
 /// Sets a cache breakpoint, so that the next call of the conversation finds all of it in the cache. The

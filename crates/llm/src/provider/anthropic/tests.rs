@@ -356,7 +356,7 @@ fn turns_alternate_and_instructions_keep_their_place() {
                 { "type": "tool_result", "tool_use_id": "call_1", "content": "7" }, text("And?"),
             ]}),
             json!({ "role": "assistant", "content": [text("No.")] }),
-            json!({ "role": "user", "content": [text("(Please continue.)")] }),
+            json!({ "role": "user", "content": [text("(Please go on.)")] }),
         ]
     );
 }

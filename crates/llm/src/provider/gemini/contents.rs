@@ -16,32 +16,22 @@ use serde_json::{Value, json};
 
 use super::{GIVEN_ID, SIGNATURE, THOUGHT_SIGNATURE};
 use crate::model::ModelRef;
-use crate::provider::anthropic::system_note;
-use crate::provider::history::paired;
-use crate::provider::tool_text::tools_as_text;
+use crate::provider::history::{BEGAN_EARLIER, EMPTY, GO_ON, for_tools, system_note};
 use crate::provider::turn_parts::{TurnPart, turn_parts};
 use crate::provider::wire;
 use crate::request::{AssistantMessage, Message, ToolCall};
 
 /// The placeholder for the signature in calls of another model, from Google's guide.
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
-/// Stands for a text without content.
-const EMPTY: &str = "(empty)";
-/// The user's turn before a conversation that begins with the model's.
-const BEGAN_EARLIER: &str = "(The conversation began earlier.)";
-/// The user's turn behind a conversation that ends with the model's.
-const CONTINUE: &str = "(Please continue.)";
 
 /// The conversation in turns of user, model and results, the first one a user's. Without tools, calls
 /// and results become text.
 pub(super) fn contents(model: &ModelRef, messages: &[Message], has_tools: bool) -> Value {
-    let paired = paired(messages);
-    let texts = if has_tools { None } else { Some(tools_as_text(&paired)) };
-    let messages: &[Message] = texts.as_deref().unwrap_or(&paired);
+    let messages = for_tools(messages, has_tools);
     let mut turns = Turns::default();
     // The ids that Gemini itself sent with the calls whose results follow; it does not need others.
     let mut given: VecDeque<Option<&Value>> = VecDeque::new();
-    for message in messages {
+    for message in messages.iter() {
         match message {
             Message::System { content } if content.trim().is_empty() => {}
             Message::System { content } => turns.push(Turn::User, text(&system_note(content))),
@@ -93,7 +83,7 @@ impl Turns {
     fn finish(mut self) -> Value {
         match self.0.last() {
             None => self.push(Turn::User, text(EMPTY)),
-            Some((Turn::Model, _)) => self.push(Turn::User, text(CONTINUE)),
+            Some((Turn::Model, _)) => self.push(Turn::User, text(GO_ON)),
             Some((Turn::User | Turn::Results, _)) => {}
         }
         let turns = self.0.into_iter().map(|(turn, parts)| {

@@ -134,6 +134,8 @@ fn finish(reason: &str) -> Option<End> {
     Some(match reason {
         "" | "FINISH_REASON_UNSPECIFIED" => return None,
         "STOP" => End::Good(FinishReason::Stop),
+        // aimock (https://github.com/CopilotKit/aimock) says so instead of `STOP`.
+        "FUNCTION_CALL" => End::Good(FinishReason::ToolCalls),
         "MAX_TOKENS" => End::Good(FinishReason::Length),
         "SAFETY"
         | "RECITATION"

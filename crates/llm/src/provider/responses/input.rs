@@ -9,23 +9,17 @@ use serde_json::{Value, json};
 
 use crate::model::Provider;
 use crate::provider::call_ids::CallIds;
-use crate::provider::history::paired;
-use crate::provider::tool_text::tools_as_text;
+use crate::provider::history::{EMPTY, for_tools};
 use crate::provider::turn_parts::{TurnPart, turn_parts};
 use crate::provider::wire;
 use crate::request::{AssistantMessage, Message};
 
-/// Stands for a text without content.
-const EMPTY: &str = "(empty)";
-
 /// The conversation as items. Without tools, calls and outputs become text.
 pub(super) fn input(provider: Provider, messages: &[Message], has_tools: bool) -> Value {
-    let paired = paired(messages);
-    let texts = if has_tools { None } else { Some(tools_as_text(&paired)) };
-    let messages: &[Message] = texts.as_deref().unwrap_or(&paired);
+    let messages = for_tools(messages, has_tools);
     let mut input = Vec::new();
     let mut ids = CallIds::default();
-    for message in messages {
+    for message in messages.iter() {
         match message {
             Message::System { content } if content.trim().is_empty() => {}
             Message::System { content } => {
