@@ -50,7 +50,12 @@ pub(super) async fn open(response: Response, timeouts: &Timeouts) -> Result<Body
             return Ok(Body::Events(events(head.into(), chunks)));
         }
     }
-    Ok(Body::Whole(head))
+    let is_empty = head.iter().all(u8::is_ascii_whitespace);
+    Ok(if is_empty && !is_whole {
+        Body::Events(events(head.into(), chunks))
+    } else {
+        Body::Whole(head)
+    })
 }
 
 /// Whether the response to a streaming request is not a stream.

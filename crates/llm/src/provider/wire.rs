@@ -241,6 +241,55 @@ mod tests {
         assert_eq!(object(&json!("{not json")), json!({}));
     }
 
+    fn ended(end: FinishReason, text: &str, arguments: &[&str]) -> Result<Answer, Failure> {
+        let call = |text: &&str| PartialCall {
+            name: "f".to_owned(),
+            arguments: (*text).to_owned(),
+            ..PartialCall::default()
+        };
+        Assembly {
+            text: text.to_owned(),
+            calls: arguments.iter().map(call).collect(),
+            end: Some(End::Good(end)),
+            ..Assembly::default()
+        }
+        .take()
+    }
+
+    #[test]
+    fn calls_of_an_answer_that_was_cut_off_are_not_whole() {
+        let written = ["{\"a\":1}", "", "{}", "{\"a\":"];
+        let arguments = |end| {
+            let calls = ended(end, "", &written).unwrap().message.tool_calls.into_iter();
+            calls.map(|call| call.arguments).collect::<Vec<_>>()
+        };
+        let cut = arguments(FinishReason::Length);
+        assert_eq!(cut, [json!({"a": 1}), json!(""), json!(""), json!("{\"a\":")]);
+        let whole = arguments(FinishReason::ToolCalls);
+        assert_eq!(whole, [json!({"a": 1}), json!({}), json!({}), json!("{\"a\":")]);
+    }
+
+    #[test]
+    fn the_reason_fits_what_came() {
+        let reason = |end, text, calls: &[&str]| ended(end, text, calls).unwrap().finish_reason;
+        assert_eq!(reason(FinishReason::Stop, "", &["{}"]), FinishReason::ToolCalls);
+        assert_eq!(reason(FinishReason::ToolCalls, "Hi", &[]), FinishReason::Stop);
+        assert_eq!(reason(FinishReason::Length, "Hi", &["{}"]), FinishReason::Length);
+        assert!(ended(FinishReason::ToolCalls, " ", &[]).unwrap_err().retryable);
+        assert!(Assembly::default().take().unwrap_err().retryable);
+    }
+
+    #[test]
+    fn an_error_that_says_nothing_is_none() {
+        for none in [json!(null), json!(""), json!({}), json!(false)] {
+            assert_eq!(error_in(&json!({ "error": none })), None);
+        }
+        for error in [json!("x"), json!({ "message": "x" }), json!(1)] {
+            assert!(error_in(&json!({ "error": error })).is_some());
+            assert!(error_in(&json!([{ "error": error }])).is_some());
+        }
+    }
+
     #[test]
     fn ids_that_are_missing_are_made_up() {
         assert_eq!(call_id("a"), "a");
