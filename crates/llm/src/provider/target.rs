@@ -163,12 +163,14 @@ impl Target {
     }
 
     fn without_tools(&self, model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> Value {
-        match self.protocol {
+        let mut body = match self.protocol {
             Protocol::Chat => chat::body(model, request, quirks, self.is_own_server),
             Protocol::Responses => responses::body(model, request, quirks),
             Protocol::Anthropic => anthropic::body(model, request, quirks),
             Protocol::Gemini => gemini::body(model, request, quirks),
-        }
+        };
+        quirks.trim(&mut body);
+        body
     }
 
     /// Parses a complete response.
@@ -203,14 +205,12 @@ impl Target {
         }
     }
 
-    /// Removes the API key from the cause of a failure: some servers repeat it.
-    pub(super) fn scrub(&self, mut failure: Failure) -> Failure {
-        if let Some(key) = &self.key
-            && !key.expose_secret().is_empty()
-        {
-            failure.cause = failure.cause.replace(key.expose_secret(), "[key]");
+    /// Removes the API key from the texts of a failure: some servers repeat it.
+    pub(super) fn scrub(&self, failure: Failure) -> Failure {
+        match &self.key {
+            Some(key) => failure.without_secret(key.expose_secret()),
+            None => failure,
         }
-        failure
     }
 }
 

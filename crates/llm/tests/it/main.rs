@@ -4,6 +4,7 @@
 
 mod anthropic;
 mod chat;
+mod errors;
 mod gemini;
 mod offline;
 mod openai;

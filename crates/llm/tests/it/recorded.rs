@@ -174,7 +174,12 @@ fn kind(recording: &Recording) -> LlmErrorKind {
         (401, "anthropic") => auth("ANTHROPIC_API_KEY"),
         (401, _) => auth("OPENAI_API_KEY"),
         (400, "gemini") if says("API key not valid") => auth("GEMINI_API_KEY"),
-        (400 | 404, _) => LlmErrorKind::InvalidRequest,
+        (400, _) if says("tool_use_failed") => LlmErrorKind::BadAnswer,
+        (404, _) => LlmErrorKind::Rejected,
+        (400, _) if says("model_not_found") || says("was provided without its required") => {
+            LlmErrorKind::Rejected
+        }
+        (400, _) => LlmErrorKind::InvalidRequest,
         (429, _) if says("insufficient_quota") => LlmErrorKind::QuotaExhausted,
         (429 | 500.., _) => LlmErrorKind::Unavailable,
         (status, wire) => panic!("no kind is known for {wire} {status}: {}", recording.source),
@@ -275,7 +280,9 @@ async fn a_part_of_a_stream_is_an_error_wherever_it_ends() {
             Err(error) => match error.kind {
                 LlmErrorKind::BadAnswer | LlmErrorKind::Unavailable => None,
                 // The answer says itself that it failed.
-                LlmErrorKind::InvalidRequest if error.status.is_some() => None,
+                LlmErrorKind::InvalidRequest | LlmErrorKind::Rejected if error.status.is_some() => {
+                    None
+                }
                 ref other => Some(format!("{other:?}: {}", error.cause)),
             },
             Ok(said) => Some(format!("a success: {:?} {:?}", head(&said.text), said.calls)),

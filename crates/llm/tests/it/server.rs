@@ -48,6 +48,12 @@ impl Reply {
         Self { status: 200, headers, body: body.to_owned(), end: End::Good }
     }
 
+    /// A body that is no JSON.
+    pub(crate) fn text(status: u16, body: &str) -> Self {
+        let headers = vec![("content-type", "text/html".to_owned())];
+        Self { status, headers, body: body.to_owned(), end: End::Good }
+    }
+
     /// An SSE stream of these events.
     pub(crate) fn events(events: &[&str]) -> Self {
         let body = events.iter().map(|event| format!("{event}\n\n")).collect();
