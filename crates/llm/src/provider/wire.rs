@@ -218,7 +218,9 @@ pub(super) fn error_in(value: &Value) -> Option<&Value> {
         Value::Object(fields) => fields.is_empty(),
         Value::Bool(true) | Value::Number(_) | Value::Array(_) => false,
     };
-    value.get("error").filter(|error| !is_none(error)).map(|_| value)
+    let has_error = value.get("error").is_some_and(|error| !is_none(error));
+    // vLLM has sent the error itself: <https://github.com/vllm-project/vllm/pull/16535>.
+    (has_error || str_at(value, "/object") == "error").then_some(value)
 }
 
 #[cfg(test)]
@@ -283,6 +285,7 @@ mod tests {
             assert!(error_in(&json!({ "error": error })).is_some());
             assert!(error_in(&json!([{ "error": error }])).is_some());
         }
+        assert!(error_in(&json!({ "object": "error", "message": "x" })).is_some());
     }
 
     #[test]

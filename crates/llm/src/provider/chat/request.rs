@@ -130,8 +130,11 @@ fn message(model: &ModelRef, is_own_server: bool, message: &Message) -> Value {
                 json!({ "role": "assistant", "content": turn.text })
             } else {
                 let content = if turn.text.is_empty() { Value::Null } else { json!(turn.text) };
-                let calls: Value =
-                    turn.tool_calls.iter().map(|call| tool_call(provider, call)).collect();
+                let calls: Value = turn
+                    .tool_calls
+                    .iter()
+                    .map(|call| tool_call(provider, is_own_server, call))
+                    .collect();
                 json!({ "role": "assistant", "content": content, "tool_calls": calls })
             };
             if let Some(thoughts) = turn.thoughts_of(provider) {
@@ -143,7 +146,7 @@ fn message(model: &ModelRef, is_own_server: bool, message: &Message) -> Value {
         }
         Message::Tool { call_id, name, content } => {
             let mut message = json!({
-                "role": "tool", "tool_call_id": id(provider, call_id), "content": content,
+                "role": "tool", "tool_call_id": id(provider, is_own_server, call_id), "content": content,
             });
             if provider == Provider::Mistral {
                 message["name"] = json!(name);
@@ -153,8 +156,8 @@ fn message(model: &ModelRef, is_own_server: bool, message: &Message) -> Value {
     }
 }
 
-fn tool_call(provider: Provider, call: &ToolCall) -> Value {
-    let mut written = json!({ "id": id(provider, &call.id), "type": "function", "function": {
+fn tool_call(provider: Provider, is_own_server: bool, call: &ToolCall) -> Value {
+    let mut written = json!({ "id": id(provider, is_own_server, &call.id), "type": "function", "function": {
         "name": call.name,
         "arguments": wire::object(&call.arguments).to_string(),
     }});
@@ -166,18 +169,28 @@ fn tool_call(provider: Provider, call: &ToolCall) -> Value {
     written
 }
 
-/// Mistral accepts only ids of nine letters and digits; those of other providers in the same
-/// conversation are adapted.
-fn id(provider: Provider, id: &str) -> String {
-    let fits = id.len() == 9 && id.bytes().all(|b| b.is_ascii_alphanumeric());
-    if provider != Provider::Mistral || fits {
-        return id.to_owned();
-    }
+/// The longest id that OpenAI accepts (<https://github.com/camel-ai/camel/issues/2215>), also behind
+/// OpenRouter (<https://github.com/openclaw/openclaw/pull/875>).
+const MAX_OPENAI_ID: usize = 40;
+
+/// Mistral accepts only ids of nine letters and digits
+/// (<https://github.com/mistralai/mistral-common/blob/main/src/mistral_common/protocol/instruct/validator.py>),
+/// and OpenAI no long ones; those of other providers in the same conversation are adapted.
+fn id(provider: Provider, is_own_server: bool, id: &str) -> Cow<'_, str> {
     // FNV-1a: stable across processes.
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{:09x}", hash & 0xf_ffff_ffff)
+    let hash = || {
+        id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    };
+    let is_short = id.len() == 9 && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    match provider {
+        Provider::Mistral if !is_short => format!("{:09x}", hash() & 0xf_ffff_ffff).into(),
+        Provider::OpenAi if is_own_server && id.len() > MAX_OPENAI_ID => {
+            format!("call_{:016x}", hash()).into()
+        }
+        _ => id.into(),
+    }
 }
 
 #[cfg(test)]
@@ -186,11 +199,21 @@ mod tests {
 
     #[test]
     fn ids_of_others_fit_mistral_and_stay_the_same() {
-        assert_eq!(id(Provider::Mistral, "abcDEF123"), "abcDEF123");
-        let made = id(Provider::Mistral, "toolu_01A");
-        assert_eq!(made, id(Provider::Mistral, "toolu_01A"));
+        let mistral = |given| id(Provider::Mistral, true, given);
+        assert_eq!(mistral("abcDEF123"), "abcDEF123");
+        let made = mistral("toolu_01A");
+        assert_eq!(made, mistral("toolu_01A"));
         assert!(made.len() == 9 && made.bytes().all(|b| b.is_ascii_alphanumeric()), "{made}");
-        assert_ne!(made, id(Provider::Mistral, "toolu_01B"));
-        assert_eq!(id(Provider::Groq, "toolu_01A"), "toolu_01A");
+        assert_ne!(made, mistral("toolu_01B"));
+        assert_eq!(id(Provider::Groq, true, "toolu_01A"), "toolu_01A");
+    }
+
+    #[test]
+    fn long_ids_are_shortened_for_openai_alone() {
+        let long = "x".repeat(41);
+        assert_eq!(id(Provider::OpenAi, true, &long).len(), 21);
+        assert_eq!(id(Provider::OpenAi, true, &long[1..]), long[1..]);
+        assert_eq!(id(Provider::OpenAi, false, &long), long);
+        assert_eq!(id(Provider::OpenRouter, true, &long), long);
     }
 }
