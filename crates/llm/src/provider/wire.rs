@@ -219,7 +219,7 @@ pub(super) fn error_in(value: &Value) -> Option<&Value> {
         Value::Bool(true) | Value::Number(_) | Value::Array(_) => false,
     };
     let has_error = value.get("error").is_some_and(|error| !is_none(error));
-    // vLLM has sent the error itself: <https://github.com/vllm-project/vllm/pull/16535>.
+    // Older vLLM sends the error itself: <https://github.com/vllm-project/vllm/issues/12886>.
     (has_error || str_at(value, "/object") == "error").then_some(value)
 }
 
