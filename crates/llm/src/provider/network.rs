@@ -206,9 +206,12 @@ impl LiveStream {
         }
         let Some(events) = &mut self.events else { return Err(Failure::cut_off()) };
         while let Some(event) = events.next().await {
-            let delta = match event?.data.as_deref().map(str::trim) {
+            let event = event?;
+            let is_error = event.event.as_deref() == Some("error");
+            let delta = match event.data.as_deref().map(str::trim) {
                 None | Some("") => continue,
                 Some("[DONE]") => self.reader.done(),
+                Some(data) if is_error => return Err(self.target.error(data)),
                 Some(data) => match self.reader.text_delta(data) {
                     Some(delta) => delta,
                     None => {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::model::{ModelRef, Provider};
 use crate::provider::answer::Answer;
@@ -194,6 +194,12 @@ impl Target {
             Protocol::Anthropic => Box::new(AnthropicReader::new(self.provider)),
             Protocol::Gemini => Box::new(GeminiReader::new(self.provider)),
         }
+    }
+
+    /// The failure in an event with the name `error`, which may be any JSON, or text.
+    pub(super) fn error(&self, data: &str) -> Failure {
+        let data = serde_json::from_str(data).unwrap_or_else(|_| json!({ "message": data }));
+        Failure::of_error_object(self.provider, &data)
     }
 
     /// Keeps the text of an answer as it came, before thoughts were taken out of it, where it goes back

@@ -222,6 +222,7 @@ pub(super) fn error_in(value: &Value) -> Option<&Value> {
         Value::Bool(true) | Value::Number(_) | Value::Array(_) => false,
     };
     let is_error = value.get("error").is_some_and(|error| !is_none(error))
+        // Older vLLM sends the error itself: <https://github.com/vllm-project/vllm/issues/12886>.
         || str_at(value, "/object") == "error"
         || count_at(value, "/base_resp/status_code") != 0
         || is_message_alone(value);
@@ -299,6 +300,7 @@ mod tests {
             assert!(error_in(&json!({ "error": error })).is_some());
             assert!(error_in(&json!([{ "error": error }])).is_some());
         }
+        assert!(error_in(&json!({ "object": "error", "message": "x" })).is_some());
     }
 
     #[test]

@@ -113,13 +113,23 @@ async fn a_reason_usage_and_a_clean_end_are_enough() {
 }
 
 #[tokio::test]
-async fn an_error_in_a_choice_is_an_error() {
+async fn an_error_in_a_stream_is_an_error() {
     let choice = json!({ "index": 0, "delta": { "content": "" }, "finish_reason": "error",
         "error": { "code": 502, "message": "upstream has gone" } });
     let failed = format!("data: {}", json!({ "choices": [choice] }));
-    let server =
-        Server::start([Reply::events(&[&failed, "data: [DONE]"]), Reply::chat("now")]).await;
-    assert_eq!(ask(&open_ai(&server)).await.unwrap().message.text, "now");
+    for failed in [
+        failed.as_str(),
+        r#"data: {"object":"error","message":"upstream has gone","type":"x","code":502}"#,
+        "event: error\ndata: {\"code\":502,\"message\":\"upstream has gone\"}",
+        "event: error\ndata: upstream has gone",
+    ] {
+        let reply = Reply::events(&[failed, "data: [DONE]"]);
+        let server = Server::start([reply, Reply::chat("now")]).await;
+        assert_eq!(ask(&open_ai(&server)).await.unwrap().message.text, "now", "{failed}");
+        let server = Server::start([Reply::events(&[failed, "data: [DONE]"])]).await;
+        let error = ask(&open_ai(&server)).await.unwrap_err();
+        assert!(error.cause.contains("upstream has gone"), "{failed}: {}", error.cause);
+    }
 }
 
 #[tokio::test]

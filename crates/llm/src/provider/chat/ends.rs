@@ -16,7 +16,7 @@ use crate::provider::wire::{End, str_at};
 /// - Text Generation Inference (`eos_token`, `stop_sequence`):
 ///   <https://huggingface.co/docs/text-generation-inference/messages_api>
 /// - Zhipu (`sensitive`, `model_context_window_exceeded`):
-///   <https://docs.bigmodel.cn/api-reference/模型-api/对话补全>
+///   <https://docs.z.ai/api-reference/llm/chat-completion>
 /// - OpenRouter: <https://openrouter.ai/docs/api-reference/overview>
 /// - gateways that pass on the words of Anthropic, Bedrock, Cohere and Gemini:
 ///   <https://docs.anthropic.com/en/api/handling-stop-reasons>,

@@ -11,7 +11,9 @@ use crate::provider::history::{self, Order};
 use crate::provider::quirks::Quirks;
 use crate::provider::schema;
 use crate::provider::wire;
-use crate::request::{LlmRequest, Message, ToolCall, ToolChoice, ToolList, ToolSpec};
+use crate::request::{
+    AssistantMessage, LlmRequest, Message, ToolCall, ToolChoice, ToolList, ToolSpec,
+};
 
 /// How a server is told that no tool may be called any more, and what it wants of a conversation.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +76,8 @@ pub(in crate::provider) fn body(
 ) -> Value {
     let mut body = Map::new();
     body.insert("model".into(), json!(model.name));
-    let messages = request.messages.iter().map(|turn| message(model, is_own_server, turn));
+    let writer = Writer { model, is_own_server };
+    let messages = request.messages.iter().map(|message| writer.message(message));
     body.insert("messages".into(), messages.collect());
     if request.sends_tools() && request.tool_choice == ToolChoice::None {
         body.insert("tool_choice".into(), json!("none"));
@@ -120,77 +123,116 @@ pub(in crate::provider) fn tools(tools: &[ToolSpec], plain: bool) -> Value {
     tools.collect()
 }
 
-fn message(model: &ModelRef, is_own_server: bool, message: &Message) -> Value {
-    let provider = model.provider;
-    match message {
-        Message::System { content } => json!({ "role": "system", "content": content }),
-        Message::User { content } => json!({ "role": "user", "content": content }),
-        Message::Assistant(turn) => {
-            let mut message = if turn.tool_calls.is_empty() {
-                json!({ "role": "assistant", "content": turn.text })
-            } else {
-                let content = if turn.text.is_empty() { Value::Null } else { json!(turn.text) };
-                let calls: Value =
-                    turn.tool_calls.iter().map(|call| tool_call(provider, call)).collect();
-                json!({ "role": "assistant", "content": content, "tool_calls": calls })
-            };
-            if let Some(thoughts) = turn.thoughts_of(provider) {
-                let accepts =
-                    |field: &str| thoughts::accepts(provider, is_own_server, &model.name, field);
-                thoughts::write(thoughts, accepts, &mut message);
-            }
-            message
-        }
-        Message::Tool { call_id, name, content } => {
-            let mut message = json!({
-                "role": "tool", "tool_call_id": id(provider, call_id), "content": content,
-            });
-            if provider == Provider::Mistral {
-                message["name"] = json!(name);
-            }
-            message
-        }
-    }
+/// The longest id of a call that OpenAI accepts (<https://github.com/camel-ai/camel/issues/2215>), also
+/// behind OpenRouter (<https://github.com/openclaw/openclaw/pull/875>).
+const MAX_OPENAI_ID: usize = 40;
+
+/// Writes messages for a server.
+#[derive(Debug, Clone, Copy)]
+struct Writer<'a> {
+    model: &'a ModelRef,
+    is_own_server: bool,
 }
 
-fn tool_call(provider: Provider, call: &ToolCall) -> Value {
-    let mut written = json!({ "id": id(provider, &call.id), "type": "function", "function": {
-        "name": call.name,
-        "arguments": wire::object(&call.arguments).to_string(),
-    }});
-    for (name, value) in
-        calls::fields_of(call.provider_state.as_ref(), provider).into_iter().flatten()
-    {
-        written[name.as_str()] = value.clone();
+impl Writer<'_> {
+    fn message(self, message: &Message) -> Value {
+        match message {
+            Message::System { content } => json!({ "role": "system", "content": content }),
+            Message::User { content } => json!({ "role": "user", "content": content }),
+            Message::Assistant(turn) => self.assistant(turn),
+            Message::Tool { call_id, name, content } => {
+                let mut message =
+                    json!({ "role": "tool", "tool_call_id": self.id(call_id), "content": content });
+                if self.model.provider == Provider::Mistral {
+                    message["name"] = json!(name);
+                }
+                message
+            }
+        }
     }
-    written
-}
 
-/// Mistral accepts only ids of nine letters and digits; those of other providers in the same
-/// conversation are adapted.
-fn id(provider: Provider, id: &str) -> String {
-    let fits = id.len() == 9 && id.bytes().all(|b| b.is_ascii_alphanumeric());
-    if provider != Provider::Mistral || fits {
-        return id.to_owned();
+    fn assistant(self, turn: &AssistantMessage) -> Value {
+        let mut message = json!({ "role": "assistant", "content": turn.text });
+        if !turn.tool_calls.is_empty() {
+            if turn.text.is_empty() {
+                message["content"] = Value::Null;
+            }
+            message["tool_calls"] =
+                turn.tool_calls.iter().map(|call| self.tool_call(call)).collect();
+        }
+        let Self { model, is_own_server } = self;
+        if let Some(thoughts) = turn.thoughts_of(model.provider) {
+            let accepts =
+                |field: &str| thoughts::accepts(model.provider, is_own_server, &model.name, field);
+            thoughts::write(thoughts, accepts, &mut message);
+        }
+        message
     }
-    // FNV-1a: stable across processes.
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{:09x}", hash & 0xf_ffff_ffff)
+
+    fn tool_call(self, call: &ToolCall) -> Value {
+        let function =
+            json!({ "name": call.name, "arguments": wire::object(&call.arguments).to_string() });
+        let mut written =
+            json!({ "id": self.id(&call.id), "type": "function", "function": function });
+        let state = call.provider_state.as_ref();
+        for (name, value) in calls::fields_of(state, self.model.provider).into_iter().flatten() {
+            written[name.as_str()] = value.clone();
+        }
+        written
+    }
+
+    /// Mistral accepts only ids of nine letters and digits
+    /// (<https://github.com/mistralai/mistral-common/blob/main/src/mistral_common/protocol/instruct/validator.py>),
+    /// and OpenAI no long ones; those of other providers in the same conversation are adapted.
+    fn id(self, id: &str) -> Cow<'_, str> {
+        // FNV-1a: stable across processes.
+        let hash = || {
+            id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            })
+        };
+        let is_short = id.len() == 9 && id.bytes().all(|b| b.is_ascii_alphanumeric());
+        let is_open_ai = match self.model.provider {
+            Provider::OpenAi => self.is_own_server,
+            Provider::OpenRouter => self.model.name.starts_with("openai/"),
+            _ => false,
+        };
+        if self.model.provider == Provider::Mistral && !is_short {
+            format!("{:09x}", hash() & 0xf_ffff_ffff).into()
+        } else if is_open_ai && id.len() > MAX_OPENAI_ID {
+            format!("call_{:016x}", hash()).into()
+        } else {
+            id.into()
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn id(provider: Provider, model: &str, is_own_server: bool, id: &str) -> String {
+        Writer { model: &ModelRef::new(provider, model), is_own_server }.id(id).into_owned()
+    }
+
     #[test]
     fn ids_of_others_fit_mistral_and_stay_the_same() {
-        assert_eq!(id(Provider::Mistral, "abcDEF123"), "abcDEF123");
-        let made = id(Provider::Mistral, "toolu_01A");
-        assert_eq!(made, id(Provider::Mistral, "toolu_01A"));
+        let mistral = |given| id(Provider::Mistral, "m", true, given);
+        assert_eq!(mistral("abcDEF123"), "abcDEF123");
+        let made = mistral("toolu_01A");
+        assert_eq!(made, mistral("toolu_01A"));
         assert!(made.len() == 9 && made.bytes().all(|b| b.is_ascii_alphanumeric()), "{made}");
-        assert_ne!(made, id(Provider::Mistral, "toolu_01B"));
-        assert_eq!(id(Provider::Groq, "toolu_01A"), "toolu_01A");
+        assert_ne!(made, mistral("toolu_01B"));
+        assert_eq!(id(Provider::Groq, "m", true, "toolu_01A"), "toolu_01A");
+    }
+
+    #[test]
+    fn long_ids_are_shortened_for_openai_alone() {
+        let long = "x".repeat(41);
+        assert_eq!(id(Provider::OpenAi, "gpt-5", true, &long).len(), 21);
+        assert_eq!(id(Provider::OpenRouter, "openai/gpt-5", true, &long).len(), 21);
+        assert_eq!(id(Provider::OpenAi, "gpt-5", true, &long[1..]), long[1..]);
+        assert_eq!(id(Provider::OpenAi, "other", false, &long), long);
+        assert_eq!(id(Provider::OpenRouter, "google/gemini-3-pro", true, &long), long);
     }
 }
