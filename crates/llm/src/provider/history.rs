@@ -242,6 +242,20 @@ pub(in crate::provider) fn for_tools(messages: &[Message], has_tools: bool) -> C
     }
 }
 
+/// A request without the thoughts of earlier turns.
+pub(in crate::provider) fn without_thoughts(request: &LlmRequest) -> LlmRequest {
+    let mut request = request.clone();
+    for message in &mut request.messages {
+        if let Message::Assistant(turn) = message {
+            turn.thoughts = None;
+            for call in &mut turn.tool_calls {
+                call.provider_state = None;
+            }
+        }
+    }
+    request
+}
+
 /// A request without tools, and the conversation as plain text.
 pub(in crate::provider) fn without_tools(request: &LlmRequest) -> LlmRequest {
     LlmRequest {

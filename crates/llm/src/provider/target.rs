@@ -16,7 +16,7 @@ use crate::provider::gemini::GeminiReader;
 use crate::provider::quirks::Quirks;
 use crate::provider::responses::ResponsesReader;
 use crate::provider::wire::Reader;
-use crate::provider::{anthropic, chat, gemini, responses};
+use crate::provider::{anthropic, chat, gemini, history, responses};
 use crate::request::{AssistantMessage, LlmRequest};
 use crate::settings::{Endpoint, LlmConfigError, OpenAiApi};
 
@@ -138,6 +138,8 @@ impl Target {
 
     /// The body of a request as JSON.
     pub(super) fn body(&self, model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> String {
+        let plain = quirks.no_thoughts.then(|| history::without_thoughts(request));
+        let request = plain.as_ref().unwrap_or(request);
         let fitted = match self.protocol {
             Protocol::Chat => chat::fitted(self.provider, self.is_own_server, request),
             Protocol::Responses | Protocol::Anthropic | Protocol::Gemini => Cow::Borrowed(request),

@@ -231,3 +231,29 @@ async fn calls_without_tools_are_told_as_text() {
     assert!(!body.contains("tool_use") && !body.contains("tool_result"), "{body}");
     assert!(body.contains("Perth") && body.contains("sun"), "{body}");
 }
+
+#[tokio::test]
+async fn thoughts_that_are_refused_are_left_out_of_that_request() {
+    let refusal = json!({ "type": "error", "error": { "type": "invalid_request_error", "message":
+        "messages.1.content.0: Invalid `signature` in `thinking` block. The block is bound to a different conversation." } });
+    let first = json!([
+        { "type": "thinking", "thinking": "hm", "signature": "sig" },
+        { "type": "text", "text": "Hello." },
+    ]);
+    let server = Server::start([
+        Reply::json(200, &message(&first, "end_turn")),
+        Reply::json(400, &refusal),
+        Reply::json(200, &message(&first, "end_turn")),
+    ])
+    .await;
+    let client = claude(&server);
+    let mut request = hello(&client);
+    let answer = client.complete(&request, &CallContext::default()).await.unwrap();
+    request.messages.push(Message::Assistant(answer.message));
+    request.messages.push(Message::user("And?"));
+    for _ in 0..2 {
+        client.complete(&request, &CallContext::default()).await.unwrap();
+    }
+    let has_thoughts = |n: usize| server.asked()[n].body.to_string().contains("thinking");
+    assert_eq!([1, 2, 3].map(has_thoughts), [true, false, true]);
+}
