@@ -21,7 +21,7 @@ pub(in crate::provider) fn parse(provider: Provider, body: &Value) -> Result<Ans
         return Err(Failure::of_error_object(provider, error));
     }
     let status = str_at(body, "/status");
-    if matches!(status, "" | "completed") && body.get("output").and_then(Value::as_array).is_none()
+    if matches!(status, "" | "completed" | "complete") && body.get("output").and_then(Value::as_array).is_none()
     {
         return Err(Failure::bad_answer("the answer has no output"));
     }
@@ -35,7 +35,8 @@ pub(in crate::provider) fn parse(provider: Provider, body: &Value) -> Result<Ans
 fn finish(response: &Value, status: &str) -> Option<End> {
     Some(match (status, str_at(response, "/incomplete_details/reason")) {
         ("", _) => return None,
-        ("completed", _) => End::Good(FinishReason::Stop),
+        // The recordings have `complete`, too.
+        ("completed" | "complete", _) => End::Good(FinishReason::Stop),
         ("incomplete", "max_output_tokens") => End::Good(FinishReason::Length),
         ("incomplete", "content_filter") => End::Good(FinishReason::ContentFilter),
         ("incomplete", reason) if !reason.is_empty() => End::Bad(reason.to_owned()),

@@ -293,6 +293,7 @@ fn only_known_ends_are_good() {
     };
     for (status, reason, end) in [
         ("completed", "", FinishReason::Stop),
+        ("complete", "", FinishReason::Stop),
         ("incomplete", "max_output_tokens", FinishReason::Length),
         ("incomplete", "content_filter", FinishReason::ContentFilter),
     ] {

@@ -208,7 +208,7 @@ fn responses(parts: &[Value], stream: bool) -> Option<Said> {
         }
     }
     said.finish = match (text(&last["status"]), text(&last["incomplete_details"]["reason"])) {
-        ("completed", _) => "stop",
+        ("completed" | "complete", _) => "stop",
         (_, "max_output_tokens") => "length",
         (_, "content_filter") => "content_filter",
         _ => "other",
