@@ -21,7 +21,8 @@ pub(in crate::provider) fn parse(provider: Provider, body: &Value) -> Result<Ans
         return Err(Failure::of_error_object(provider, error));
     }
     let status = str_at(body, "/status");
-    if matches!(status, "" | "completed" | "complete") && body.get("output").and_then(Value::as_array).is_none()
+    if matches!(status, "" | "completed" | "complete")
+        && body.get("output").and_then(Value::as_array).is_none()
     {
         return Err(Failure::bad_answer("the answer has no output"));
     }
