@@ -14,7 +14,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use self::details::ErrorDetails;
-pub(crate) use self::meaning::Meaning;
+pub(super) use self::meaning::Meaning;
 use crate::error::{LlmError, LlmErrorKind};
 use crate::model::Provider;
 
@@ -35,12 +35,18 @@ pub(crate) struct Failure {
     pub(crate) code: Option<String>,
     /// For the log.
     pub(crate) cause: String,
-    /// What the provider's error means; `None` where the failure is not the provider's word.
-    pub(crate) meaning: Option<Meaning>,
-    /// The parameter that the provider refuses, such as `temperature`.
-    pub(crate) param: Option<String>,
-    /// The provider's own sentence, without secrets; empty where it said nothing.
-    pub(crate) said: String,
+    /// What the provider itself said; `None` where the failure is not its word.
+    pub(crate) stated: Option<Box<Stated>>,
+}
+
+/// An error by a provider's own account.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Stated {
+    meaning: Meaning,
+    /// The parameter that it refuses, such as `temperature`.
+    param: Option<String>,
+    /// Its sentence, without secrets; empty where it said nothing.
+    sentence: String,
 }
 
 impl Failure {
@@ -54,9 +60,7 @@ impl Failure {
             retry_after: None,
             code: None,
             cause: cause.into(),
-            meaning: None,
-            param: None,
-            said: String::new(),
+            stated: None,
         }
     }
 
@@ -161,10 +165,23 @@ impl Failure {
             retry_after: details.retry_after,
             code,
             cause,
-            meaning: Some(meaning),
-            param: details.param,
-            said,
+            stated: Some(Box::new(Stated { meaning, param: details.param, sentence: said })),
         }
+    }
+
+    /// What the provider's error means.
+    pub(super) fn meaning(&self) -> Option<Meaning> {
+        self.stated.as_ref().map(|stated| stated.meaning)
+    }
+
+    /// The parameter that the provider refuses.
+    pub(super) fn param(&self) -> Option<&str> {
+        self.stated.as_ref()?.param.as_deref()
+    }
+
+    /// The provider's own sentence; empty where it said nothing.
+    fn said(&self) -> &str {
+        self.stated.as_ref().map_or("", |stated| &stated.sentence)
     }
 
     /// Whether another model may succeed at once where this one failed for good. A conversation that is
@@ -179,7 +196,7 @@ impl Failure {
             | LlmErrorKind::Rejected
             | LlmErrorKind::BadAnswer => true,
             // The limit of a minute is the account's, not the model's.
-            LlmErrorKind::ContextTooLong => self.meaning == Some(Meaning::RequestTooLarge),
+            LlmErrorKind::ContextTooLong => self.meaning() == Some(Meaning::RequestTooLarge),
             LlmErrorKind::ContentFiltered => false,
         }
     }
@@ -188,19 +205,21 @@ impl Failure {
     pub(super) fn without_secret(mut self, secret: &str) -> Self {
         if !secret.is_empty() {
             self.cause = self.cause.replace(secret, "[key]");
-            self.said = self.said.replace(secret, "[key]");
+            if let Some(stated) = &mut self.stated {
+                stated.sentence = stated.sentence.replace(secret, "[key]");
+            }
         }
         self
     }
 
-    /// The provider's words, in the form that the table's phrases are compared with.
+    /// The numbers in the provider's sentence.
     pub(super) fn numbers(&self) -> Vec<u64> {
-        pattern::numbers(&self.said).collect()
+        pattern::numbers(self.said()).collect()
     }
 
     /// Whether the provider's sentence contains a phrase.
     pub(super) fn says(&self, phrase: &str) -> bool {
-        pattern::contains(&pattern::normalized(&self.said), phrase)
+        pattern::contains(&pattern::normalized(self.said()), phrase)
     }
 
     /// The error that the caller gets.

@@ -53,7 +53,7 @@ impl Quirks {
     /// The quirks after a refused request; `None` when it was refused for another reason, or for one
     /// that these quirks should have removed.
     pub(super) fn after(self, request: &LlmRequest, failure: &Failure) -> Option<Self> {
-        let meaning = failure.meaning?;
+        let meaning = failure.meaning()?;
         // llama.cpp refuses schemas with 500, too.
         let is_refusal = match failure.status {
             Some(400..=499) => true,
@@ -63,7 +63,7 @@ impl Quirks {
             return None;
         }
         let mut more = self;
-        let param = failure.param.as_deref().map(parameter).unwrap_or_default();
+        let param = failure.param().map(parameter).unwrap_or_default();
         // A refused value of these is for the operator to mend: only the parameter itself is left out.
         let is_refused = |name: &str| match meaning {
             Meaning::ParameterRefused => param == name || param.is_empty() && names(failure, name),
@@ -93,7 +93,7 @@ impl Quirks {
         {
             more.no_answer_schema = true;
         }
-        let is_tool_schema = failure.param.as_deref().is_some_and(is_schema_of_tool);
+        let is_tool_schema = failure.param().is_some_and(is_schema_of_tool);
         if !request.tools.is_empty() && (meaning == Meaning::ToolSchemaRefused || is_tool_schema) {
             more.plain_schemas = true;
         }

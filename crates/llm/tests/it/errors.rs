@@ -98,6 +98,11 @@ async fn other() -> Server {
     .await
 }
 
+/// How often a model was asked. (Other tests look for servers at free ports, too.)
+fn calls_of(server: &Server) -> usize {
+    server.asked().iter().filter(|asked| asked.body.is_object()).count()
+}
+
 async fn both(settings: LlmSettings) -> [Result<Completion, LlmError>; 2] {
     let client = client(settings);
     let whole = client.complete(&hello(&client), &CallContext::default()).await;
@@ -115,7 +120,7 @@ async fn every_reported_error_is_told_and_retried_as_it_means() {
             assert_eq!(failed.kind, kind, "{n} {} {}", error.status, error.body);
             assert_eq!(failed.status, Some(error.status), "{}", error.body);
         }
-        assert_eq!(server.asked().len(), 2 * calls, "{} {}", error.status, error.body);
+        assert_eq!(calls_of(&server), 2 * calls, "{} {}", error.status, error.body);
     }
 }
 
@@ -137,7 +142,7 @@ async fn the_fallback_is_asked_wherever_it_may_answer() {
                 Err(failed) => assert!(error.is_elsewhere_the_same(), "{failed:?} {}", error.body),
             }
         }
-        assert_eq!(first.asked().len(), 2 * calls, "{}", error.body);
+        assert_eq!(calls_of(&first), 2 * calls, "{}", error.body);
     }
 }
 
@@ -162,7 +167,7 @@ async fn an_error_in_a_success_means_the_same() {
             for result in both(quick(error.provider(), &server.url)).await {
                 assert_eq!(result.unwrap_err().kind, kind, "{}", error.body);
             }
-            assert_eq!(server.asked().len(), 2 * calls, "{}", error.body);
+            assert_eq!(calls_of(&server), 2 * calls, "{}", error.body);
         }
     }
 }

@@ -257,14 +257,15 @@ async fn litellm_is_understood_and_its_refusals_are_told_apart() {
     let asked = request(&wrong, vec![Message::user("Hello")]);
     let error = wrong.complete(&asked, &CallContext::default()).await.unwrap_err();
     // Without a database LiteLLM says 400 to a key that it does not know.
-    assert!(matches!(error.kind, LlmErrorKind::Auth { .. } | LlmErrorKind::InvalidRequest));
+    assert!(matches!(error.kind, LlmErrorKind::Auth { .. }), "{error:?}");
     assert!(matches!(error.status, Some(400 | 401)), "{error:?}");
     let mut unknown = settings("sk-canary");
     unknown.default.name = "no-such-model".to_owned();
     let unknown = client(unknown);
     let asked = request(&unknown, vec![Message::user("Hello")]);
     let error = unknown.complete(&asked, &CallContext::default()).await.unwrap_err();
-    assert_eq!(error.kind, LlmErrorKind::InvalidRequest, "{error:?}");
+    assert_eq!(error.kind, LlmErrorKind::Rejected, "{error:?}");
+    assert!(error.message.contains("LLM_MODEL_DEFAULT"), "{error}");
 }
 
 #[tokio::test]

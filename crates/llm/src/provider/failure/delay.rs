@@ -46,6 +46,7 @@ pub(super) fn reset_at(text: &str, now: SystemTime) -> Option<Duration> {
 /// Words that a wait follows in a message.
 const BEFORE_WAIT: &[&str] = &[
     "try again in ",
+    "please wait ",
     "retry in ",
     "retry after ",
     "try again after ",
@@ -146,6 +147,7 @@ mod tests {
             ("please retry in 25.465784708s.", 25_465),
             ("please retry after 10 seconds.", 10_000),
             ("please try again after 1 seconds", 1_000),
+            ("rate limit of 50 per 86400s exceeded. please wait 38712 seconds before", 38_712_000),
             ("you will regain access on 2026-01-01 at 02:00 utc.", 7_200_000),
             ("limit resets at 2026-01-01t00:00:05z", 5_000),
             ("limit resets at 2025-12-01", 0),

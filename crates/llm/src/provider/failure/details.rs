@@ -112,7 +112,7 @@ impl ErrorDetails {
             Some(Value::Array(details)) => {
                 details.iter().take(MAX_FOUND).for_each(|detail| self.google_detail(detail, depth));
             }
-            Some(other) => self.value(other, depth + 1),
+            Some(other) => self.value(other, depth),
             None => {}
         }
     }

@@ -7,9 +7,9 @@ use crate::model::Provider;
 /// The sentence that tells a failure, with the provider's own words where they help.
 pub(super) fn of(failure: &Failure, provider: Provider) -> String {
     let code = failure.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
-    let said = &failure.said;
+    let said = failure.said();
     // The sentence, completed by the provider's words.
-    let told = |sentence: String| match said.as_str() {
+    let told = |sentence: String| match said {
         "" => format!("{sentence}."),
         said => format!("{sentence}: {said}"),
     };
@@ -25,7 +25,7 @@ pub(super) fn of(failure: &Failure, provider: Provider) -> String {
         LlmErrorKind::QuotaExhausted => told(format!(
             "The account at {provider} has used up its quota, credit or spending limit{code}"
         )),
-        LlmErrorKind::Rejected => match failure.meaning {
+        LlmErrorKind::Rejected => match failure.meaning() {
             Some(Meaning::RegionRefused) => {
                 told(format!("{provider} does not serve the region of this server"))
             }
@@ -36,7 +36,7 @@ pub(super) fn of(failure: &Failure, provider: Provider) -> String {
             _ => rejected(failure, provider, &code),
         },
         LlmErrorKind::InvalidRequest => rejected(failure, provider, &code),
-        LlmErrorKind::ContextTooLong => match failure.meaning {
+        LlmErrorKind::ContextTooLong => match failure.meaning() {
             Some(Meaning::RequestTooLarge) => told(format!(
                 "The request is larger than all that {provider} accepts from this account in a minute, so \
                  that waiting does not help"
@@ -51,12 +51,12 @@ pub(super) fn of(failure: &Failure, provider: Provider) -> String {
 }
 
 fn unavailable(failure: &Failure, provider: Provider) -> String {
-    let what = match failure.meaning {
+    let what = match failure.meaning() {
         Some(Meaning::RateLimited) => "limits the rate of requests",
         Some(Meaning::TimedOut) => "took too long",
         _ => "is overloaded or cannot be reached",
     };
-    match (failure.status, failure.said.as_str()) {
+    match (failure.status, failure.said()) {
         (Some(status), said) if !said.is_empty() => {
             format!("{provider} {what} (HTTP {status}: {said}). Try again later.")
         }
@@ -65,7 +65,7 @@ fn unavailable(failure: &Failure, provider: Provider) -> String {
 }
 
 fn rejected(failure: &Failure, provider: Provider, code: &str) -> String {
-    match (failure.status, failure.said.as_str()) {
+    match (failure.status, failure.said()) {
         (Some(status), "") => format!("{provider} rejected the request: HTTP {status}{code}."),
         (Some(status), said) => {
             format!("{provider} rejected the request: HTTP {status}{code}: {said}")
@@ -75,9 +75,9 @@ fn rejected(failure: &Failure, provider: Provider, code: &str) -> String {
 }
 
 fn bad_answer(failure: &Failure, provider: Provider) -> String {
-    match (failure.meaning, &failure.code) {
+    match (failure.meaning(), &failure.code) {
         (Some(_), _) => {
-            format!("{provider} could not use what the model generated: {}", failure.said)
+            format!("{provider} could not use what the model generated: {}", failure.said())
         }
         (None, Some(reason)) => {
             format!("{provider} ended its answer with {reason:?} instead of completing it.")

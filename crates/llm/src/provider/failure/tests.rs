@@ -40,7 +40,7 @@ fn every_reported_error_has_its_meaning() {
     for error in reported() {
         count += 1;
         let failure = error.failure();
-        let found = format!("{:?}", failure.meaning.unwrap());
+        let found = format!("{:?}", failure.meaning().unwrap());
         if found != error.meaning {
             wrong.push(format!("{found}, not {}: {} {}", error.meaning, error.status, error.body));
         }
@@ -57,10 +57,10 @@ fn the_same_errors_within_a_success_have_the_same_meaning() {
     let mut wrong = Vec::new();
     for error in reported().filter(|error| error.body.is_object()) {
         let within = Failure::of_error_object(error.provider.parse().unwrap(), &error.body);
-        let found = format!("{:?}", within.meaning.unwrap());
+        let found = format!("{:?}", within.meaning().unwrap());
         // What only the status tells cannot be told without one.
         let by_status =
-            ["KeyRefused", "Unknown"].contains(&error.meaning.as_str()) || within.said.is_empty();
+            ["KeyRefused", "Unknown"].contains(&error.meaning.as_str()) || within.said().is_empty();
         if found != error.meaning && !by_status {
             wrong.push(format!("{found}, not {}: {}", error.meaning, error.body));
         }
@@ -181,5 +181,23 @@ fn a_renewal_is_waited_for_after_a_429_only() {
         let status = StatusCode::from_u16(status).unwrap();
         let failure = Failure::of_response(Provider::Groq, status, &headers, b"");
         assert_eq!(failure.retry_after, wait);
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_a_server_says_is_an_error_with_a_bounded_sentence(
+        status in 400_u16..600,
+        words in proptest::collection::vec("[a-z'`<{:0-9.é ]{0,12}", 0..20),
+        wrapped in 0..5,
+    ) {
+        let mut body = words.join(" try again in ");
+        for _ in 0..wrapped {
+            body = serde_json::json!({ "error": { "message": body, "code": status } }).to_string();
+        }
+        let failure = failure(Provider::OpenAi, status, &body);
+        assert_eq!(failure.status, Some(status));
+        assert!(failure.said().chars().count() <= MAX_SENTENCE_CHARS + 1);
+        assert!(!failure.into_error(Provider::OpenAi).message.is_empty());
     }
 }

@@ -94,8 +94,11 @@ pub(super) const RULES: &[Rule] = &[
         .codes(&["key_model_access_denied", "team_model_access_denied"]),
     Rule::new(ModelUnavailable, "https://docs.litellm.ai/docs/proxy/model_access")
         .says(&["not allowed to access model", "invalid model name passed in model"]),
-    Rule::new(KeyRefused, "https://docs.litellm.ai/docs/proxy/virtual_keys")
-        .codes(&["token_not_found_in_db", "expired_key"]),
+    Rule::new(KeyRefused, "https://docs.litellm.ai/docs/proxy/virtual_keys").codes(&[
+        "token_not_found_in_db",
+        "expired_key",
+        "no_db_connection",
+    ]),
     Rule::new(Overloaded, "https://docs.litellm.ai/docs/routing")
         .says(&["no deployments available", "no healthy deployment"]),
 ];
