@@ -49,6 +49,8 @@ struct Style {
     /// Each event has another id for the same item, as vLLM's had.
     unstable_ids: bool,
     added: bool,
+    /// A call has its whole arguments when it begins.
+    whole_start: bool,
     deltas: bool,
     /// `output_text.done`, `function_call_arguments.done`.
     text_done: bool,
@@ -70,12 +72,13 @@ impl Style {
 }
 
 fn style() -> impl Strategy<Value = Style> {
-    any::<[bool; 10]>()
-        .prop_map(|[a, b, c, d, e, f, g, h, i, j]| Style {
+    any::<[bool; 11]>()
+        .prop_map(|[a, b, c, d, e, f, g, h, i, j, k]| Style {
             ids: a,
             indices: b,
             unstable_ids: a && b && c,
             added: d,
+            whole_start: k,
             deltas: e,
             text_done: f,
             part_done: g && j,
@@ -114,7 +117,9 @@ fn stream(output: &[Value], style: Style) -> Vec<Value> {
         if style.added {
             let mut begun = item.clone();
             for field in ["content", "arguments", "encrypted_content", "phase"] {
-                begun.as_object_mut().unwrap().remove(field);
+                if field != "arguments" || !style.whole_start {
+                    begun.as_object_mut().unwrap().remove(field);
+                }
             }
             events.push(item_event("response.output_item.added", begun));
         }
