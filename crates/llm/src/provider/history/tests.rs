@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -179,4 +180,88 @@ fn calls_become_text_where_none_may_be_made() {
     assert_eq!(text[1], Message::assistant("I look.\n[called f with {\"x\":1}]\n[called f]"));
     assert_eq!(text[2], Message::user("[Result of f]\n1\n[End of result]"));
     assert_eq!(text.len(), 4, "the missing result is told");
+}
+
+/// Any message, with few ids and texts, so that they meet.
+fn any_message() -> impl Strategy<Value = Message> {
+    let text = || proptest::sample::select(vec!["", " ", "a", "b"]);
+    let id = || proptest::sample::select(vec!["", "x", "y", "z"]);
+    prop_oneof![
+        text().prop_map(Message::system),
+        text().prop_map(Message::user),
+        (text(), proptest::collection::vec(id(), 0..3)).prop_map(|(text, ids)| {
+            let Message::Assistant(mut turn) = calls(&ids) else { unreachable!() };
+            turn.text = text.to_owned();
+            Message::Assistant(turn)
+        }),
+        (id(), text()).prop_map(|(id, content)| result(id, content)),
+    ]
+}
+
+/// What is wrong with a conversation for a server that takes the turns in this order, told by the
+/// roles alone.
+fn wrong(messages: &[Message], order: Order) -> Option<String> {
+    let mut open: Vec<&str> = Vec::new();
+    let mut role = "";
+    for (at, message) in messages.iter().enumerate() {
+        let (next, text) = match message {
+            Message::System { content } => ("system", content),
+            Message::User { content } => ("user", content),
+            Message::Assistant(turn) => ("assistant", &turn.text),
+            Message::Tool { content, .. } => ("tool", content),
+        };
+        let has_calls = matches!(message, Message::Assistant(turn) if !turn.tool_calls.is_empty());
+        if text.trim().is_empty() && !has_calls {
+            return Some(format!("{at}: empty"));
+        }
+        if next == "system" && at > 0 && !order.system_anywhere {
+            return Some(format!("{at}: system"));
+        }
+        match message {
+            Message::Tool { call_id, .. } => {
+                if open.is_empty() || open.remove(0) != call_id {
+                    return Some(format!("{at}: no call {call_id}"));
+                }
+            }
+            _ if !open.is_empty() => return Some(format!("{at}: no result of {open:?}")),
+            Message::Assistant(turn) => {
+                open = turn.tool_calls.iter().map(|call| call.id.as_str()).collect();
+                let mut ids = open.clone();
+                ids.sort_unstable();
+                ids.dedup();
+                if ids.len() != open.len() || ids.contains(&"") {
+                    return Some(format!("{at}: ids {open:?}"));
+                }
+            }
+            Message::System { .. } | Message::User { .. } => {}
+        }
+        let follows = match next {
+            "user" => !matches!(role, "user" | "tool"),
+            "assistant" => matches!(role, "user" | "tool"),
+            _ => true,
+        };
+        if order.is_strict && !follows {
+            return Some(format!("{at}: {next} behind {role}"));
+        }
+        role = next;
+    }
+    if order.is_strict && !matches!(role, "user" | "tool") {
+        return Some(format!("the last is {role:?}"));
+    }
+    (!open.is_empty()).then(|| format!("no result of {open:?} at the end"))
+}
+
+proptest! {
+    #[test]
+    fn any_conversation_comes_into_the_order_of_any_server(
+        messages in proptest::collection::vec(any_message(), 0..10),
+    ) {
+        for order in [OPEN_AI, HOSTED, STRICT] {
+            let made = put_in_order(&messages, order);
+            prop_assert_eq!(wrong(&made, order), None, "{:?} {:?}", order, made);
+            let text = ordered(Cow::Owned(as_text(&messages)), order);
+            prop_assert_eq!(wrong(&text, order), None, "{:?} {:?}", order, text);
+            prop_assert!(!uses_tools(&text));
+        }
+    }
 }
