@@ -11,12 +11,12 @@ use crate::cassette::Folder;
 use crate::catalog;
 use crate::context::{CallContext, Tally};
 use crate::cost::cost;
-use crate::error::LlmError;
+use crate::error::{LlmError, LlmErrorKind};
 use crate::event::Completion;
 use crate::model::{ModelRef, Provider, Tier};
 use crate::offline::Script;
-use crate::provider::{Answer, Failure, Network, Piece};
-use crate::request::LlmRequest;
+use crate::provider::{Answer, Failure, Mode, Network, Piece};
+use crate::request::{LlmRequest, ToolChoice};
 use crate::retry_policy::{Attempts, Budget, Next};
 use crate::settings::{LlmConfigError, LlmSettings};
 
@@ -150,8 +150,9 @@ impl LlmClient {
         parts.budget.call();
         let mut attempts = parts.attempts(&request.model, call);
         let mut model = request.model.clone();
+        let mut mode = Mode { is_whole: true, is_plain: false };
         loop {
-            match Box::pin(parts.complete_once(&model, request, call)).await {
+            match Box::pin(parts.complete_once(&model, request, call, mode)).await {
                 Ok(answer) => {
                     let completion = completed(&model, answer);
                     parts.warn_if_unpriced(&model, &completion);
@@ -159,6 +160,7 @@ impl LlmClient {
                     return Ok(completion);
                 }
                 Err(failure) => {
+                    mode.is_plain |= is_forbidden_call(request, &failure);
                     parts.handle_failure(&mut attempts, &mut model, failure, &call.tally).await?
                 }
             }
@@ -191,8 +193,9 @@ impl Parts {
         model: &ModelRef,
         request: &LlmRequest,
         call: &CallContext,
+        mode: Mode,
     ) -> Result<Answer, Failure> {
-        let mut pieces = self.pieces(model, request, call).await?;
+        let mut pieces = self.pieces(model, request, call, mode).await?;
         loop {
             if let Piece::Done(answer) = pieces.next(&call.received).await? {
                 return Ok(*answer);
@@ -257,6 +260,17 @@ impl Parts {
             );
         }
     }
+}
+
+/// Whether a model called a tool although none was allowed. The next attempt gives it neither tools nor
+/// calls to imitate.
+fn is_forbidden_call(request: &LlmRequest, failure: &Failure) -> bool {
+    // The words of Groq, of Gemini, and of this crate.
+    let words = ["tool_use", "tool_call", "function_call", "tool call"];
+    let code = failure.code.as_deref().unwrap_or_default().to_ascii_lowercase();
+    request.tool_choice == ToolChoice::None
+        && failure.kind == LlmErrorKind::BadAnswer
+        && words.iter().any(|word| code.contains(word))
 }
 
 fn completed(model: &ModelRef, answer: Answer) -> Completion {

@@ -4,18 +4,22 @@
 mod answer;
 mod anthropic;
 mod body;
+mod call_ids;
 mod chat;
 mod failure;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod gemini;
+mod history;
 mod network;
 mod quirks;
 mod responses;
 mod schema;
 mod target;
+mod thought_filter;
+mod turn_parts;
 mod wire;
 
 pub(crate) use answer::{Answer, Piece};
 pub(crate) use failure::Failure;
-pub(crate) use network::{LiveStream, Network};
+pub(crate) use network::{LiveStream, Mode, Network};

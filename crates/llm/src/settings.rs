@@ -101,9 +101,11 @@ impl Default for RetrySettings {
 /// Timeouts of one attempt. The connect timeout is the HTTP client's own.
 #[derive(Debug, Clone)]
 pub struct Timeouts {
-    /// From sending the request to the first byte of the response's body.
+    /// From sending the request to the response's headers, and from those to the first byte of its
+    /// body.
     pub first_byte: Duration,
-    /// The longest pause between two chunks of the response.
+    /// The longest pause between two chunks of the response. Some servers send nothing while the
+    /// model writes a tool call, and a sign of life every 30 seconds.
     pub idle: Duration,
     /// The limit of the sum of all delays between the attempts of one call.
     pub waits_total: Duration,
@@ -113,7 +115,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             first_byte: Duration::from_secs(60),
-            idle: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
             waits_total: Duration::from_secs(60),
         }
     }

@@ -1,13 +1,13 @@
 //! A streamed answer.
 
-use super::{Cassette, LlmClient, Parts, completed};
+use super::{Cassette, LlmClient, Parts, completed, is_forbidden_call};
 use crate::cassette;
 use crate::context::{CallContext, Received};
 use crate::error::{LlmError, LlmErrorKind};
 use crate::event::StreamEvent;
 use crate::model::{ModelRef, Provider};
 use crate::offline::OfflineStream;
-use crate::provider::{Answer, Failure, LiveStream, Piece};
+use crate::provider::{Answer, Failure, LiveStream, Mode, Piece};
 use crate::request::LlmRequest;
 
 /// A streamed answer: any number of texts, then exactly one end or error. Retries and fallback happen
@@ -126,10 +126,12 @@ impl LlmClient {
         parts.budget.call();
         let mut attempts = parts.attempts(&request.model, call);
         let mut model = request.model.clone();
+        let mut mode = Mode::default();
         loop {
-            match parts.open_once(&model, request, call).await {
+            match parts.open_once(&model, request, call, mode).await {
                 Ok((piece, pieces)) => return Ok((piece, pieces, model)),
                 Err(failure) => {
+                    mode.is_plain |= is_forbidden_call(request, &failure);
                     parts.handle_failure(&mut attempts, &mut model, failure, &call.tally).await?
                 }
             }
@@ -143,8 +145,9 @@ impl Parts {
         model: &ModelRef,
         request: &LlmRequest,
         call: &CallContext,
+        mode: Mode,
     ) -> Result<(Piece, Pieces), Failure> {
-        let mut pieces = self.pieces(model, request, call).await?;
+        let mut pieces = self.pieces(model, request, call, mode).await?;
         Ok((pieces.next(&call.received).await?, pieces))
     }
 
@@ -154,13 +157,14 @@ impl Parts {
         model: &ModelRef,
         request: &LlmRequest,
         call: &CallContext,
+        mode: Mode,
     ) -> Result<Pieces, Failure> {
         if model.provider == Provider::Offline {
             let answer = self.script().answer(request, call).await?;
             return Ok(Pieces::Offline(OfflineStream::new(answer)));
         }
         let traceparent = call.traceparent.as_deref();
-        let stream = self.network.stream(model, request, traceparent).await?;
+        let stream = self.network.stream(model, request, traceparent, mode).await?;
         Ok(Pieces::Network(Box::new(stream)))
     }
 }

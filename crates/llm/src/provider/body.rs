@@ -27,8 +27,39 @@ pub(super) fn timed_out(limit: Duration) -> Failure {
     Failure::unavailable(format!("timeout: nothing received for {} seconds", limit.as_secs_f32()))
 }
 
+/// The body of a success.
+pub(super) enum Body {
+    Events(Events),
+    /// The server does not stream, or is something else.
+    Whole(Vec<u8>),
+}
+
+/// Reads the beginning of a body, which tells a stream from a whole answer, and all of a whole one.
+///
+/// # Errors
+/// When the connection fails, a timeout passes, or the body is too large.
+pub(super) async fn open(response: Response, timeouts: &Timeouts) -> Result<Body, Failure> {
+    let is_whole = is_not_streamed(&response);
+    let mut chunks = chunks(response, timeouts);
+    let mut head = Vec::new();
+    while let Some(piece) = chunks.next().await {
+        head.extend_from_slice(&piece.map_err(|Broken(failure)| failure)?);
+        // No line of an event stream begins like JSON, whatever the header says.
+        let first = head.iter().find(|byte| !byte.is_ascii_whitespace());
+        if !is_whole && first.is_some_and(|first| !matches!(first, b'{' | b'[')) {
+            return Ok(Body::Events(events(head.into(), chunks)));
+        }
+    }
+    let is_empty = head.iter().all(u8::is_ascii_whitespace);
+    Ok(if is_empty && !is_whole {
+        Body::Events(events(head.into(), chunks))
+    } else {
+        Body::Whole(head)
+    })
+}
+
 /// Whether the response to a streaming request is not a stream.
-pub(super) fn is_not_streamed(response: &Response) -> bool {
+fn is_not_streamed(response: &Response) -> bool {
     let kind = response.headers().get(reqwest::header::CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     ["application/json", "text/html"].iter().any(|other| kind.starts_with(other))
@@ -122,19 +153,6 @@ impl IdleTimer {
     }
 }
 
-/// Reads the whole body.
-///
-/// # Errors
-/// When the connection fails, a timeout passes, or the body is too large.
-pub(super) async fn read_all(response: Response, timeouts: &Timeouts) -> Result<Vec<u8>, Failure> {
-    let chunks = chunks(response, timeouts);
-    let joined = chunks.try_fold(Vec::new(), |mut all, piece| async move {
-        all.extend_from_slice(&piece);
-        Ok(all)
-    });
-    joined.await.map_err(|Broken(failure)| failure)
-}
-
 /// Reads the beginning of an error response; empty if that fails, for the status says enough.
 pub(super) async fn read_error(response: Response, timeouts: &Timeouts) -> Vec<u8> {
     let mut chunks = chunks(response, timeouts);
@@ -151,8 +169,9 @@ pub(super) async fn read_error(response: Response, timeouts: &Timeouts) -> Vec<u
 
 /// The events of a streamed response. Comments reset the idle timeout; an incomplete last
 /// event is ignored.
-pub(super) fn events(response: Response, timeouts: &Timeouts) -> Events {
-    let events = SseByteStream::new(chunks(response, timeouts));
+fn events(head: Bytes, chunks: Chunks) -> Events {
+    let head = futures::stream::iter([Ok(head)]);
+    let events = SseByteStream::new(head.chain(chunks));
     Box::pin(events.map_err(|error| match error {
         sse_stream::Error::Body(inner) => match inner.downcast::<Broken>() {
             Ok(broken) => broken.0,

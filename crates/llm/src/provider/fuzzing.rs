@@ -4,11 +4,12 @@ use bytes::Bytes;
 use futures::stream;
 
 use super::answer::Piece;
-use super::body;
-use super::network::{LiveStream, read_json};
+use super::body::{self, Body};
+use super::network::{LiveStream, Mode, read_json};
 use super::target::Target;
 use crate::context::Received;
 use crate::model::Provider;
+use crate::request::ToolChoice;
 use crate::settings::{Endpoint, OpenAiApi, Timeouts};
 
 fn targets(provider: Provider) -> Vec<Target> {
@@ -26,15 +27,15 @@ pub(crate) async fn read_stream(provider: Provider, pieces: &[&[u8]]) {
             .collect();
         let body = reqwest::Body::wrap_stream(stream::iter(pieces));
         let response = reqwest::Response::from(http::Response::new(body));
-        let mut live = LiveStream {
-            events: Some(body::events(response, &Timeouts::default())),
-            whole: Vec::new(),
-            reader: target.reader(),
-            target,
+        let Ok(Body::Events(events)) = body::open(response, &Timeouts::default()).await else {
+            continue;
         };
+        let mut live = LiveStream::new(target, ToolChoice::Auto, Mode::default());
+        live.events = Some(events);
+        let received = Received::default();
         let mut streamed = String::new();
         loop {
-            match live.next(&Received::default()).await {
+            match live.next(&received).await {
                 Ok(Piece::Text(text)) => streamed += &text,
                 Ok(Piece::Done(answer)) => {
                     assert_eq!(answer.message.text, streamed);

@@ -9,16 +9,19 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::answer::Piece;
-use super::body::{self, Events};
+use super::answer::{Answer, Piece};
+use super::body::{self, Body, Events};
 use super::failure::Failure;
+use super::history;
 use super::quirks::{LearnedQuirks, Quirks};
 use super::target::Target;
+use super::thought_filter::{self, ThoughtFilter};
 use super::wire::{Delta, Reader};
 use crate::context::Received;
 use crate::error::LlmErrorKind;
+use crate::event::FinishReason;
 use crate::model::{ModelRef, Provider};
-use crate::request::LlmRequest;
+use crate::request::{LlmRequest, ToolChoice};
 use crate::settings::{LlmConfigError, LlmSettings, Timeouts};
 
 /// How long to wait for the end of a response after its answer is complete, so that the connection can
@@ -65,26 +68,26 @@ impl Network {
         model: &ModelRef,
         request: &LlmRequest,
         traceparent: Option<&str>,
+        mode: Mode,
     ) -> Result<LiveStream, Failure> {
         let target = self.target(model.provider)?;
         let opened = async {
+            let plain = mode.is_plain.then(|| history::without_tools(request));
+            let request = plain.as_ref().unwrap_or(request);
             let response = self.open(target, model, request, traceparent).await?;
-            let mut live = LiveStream {
-                events: None,
-                whole: Vec::new(),
-                reader: target.reader(),
-                target: target.clone(),
-            };
-            if body::is_not_streamed(&response) {
-                // The server does not support streaming, or is something else.
-                let bytes = body::read_all(response, &self.timeouts).await?;
-                let answer = target.parse(&read_json(&bytes)?)?;
-                live.whole = vec![Piece::Done(Box::new(answer.clone()))];
-                if !answer.message.text.is_empty() {
-                    live.whole.push(Piece::Text(answer.message.text));
+            let mut live = LiveStream::new(target.clone(), request.tool_choice, mode);
+            match body::open(response, &self.timeouts).await? {
+                Body::Events(events) => live.events = Some(events),
+                Body::Whole(bytes) => {
+                    let answer = target.parse(&read_json(&bytes)?)?;
+                    let reply = thought_filter::reply(&answer.message.text, true);
+                    let answer = live.checked(answer, Some(reply))?;
+                    let text = answer.message.text.clone();
+                    live.ready.push(Piece::Done(Box::new(answer)));
+                    if !text.is_empty() {
+                        live.ready.push(Piece::Text(text));
+                    }
                 }
-            } else {
-                live.events = Some(body::events(response, &self.timeouts));
             }
             Ok(live)
         };
@@ -153,31 +156,62 @@ fn headers(target: &Target, traceparent: Option<&str>) -> HeaderMap {
     headers
 }
 
+/// How an attempt is made.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Mode {
+    /// The caller waits for the whole answer, and drops the pieces of its text.
+    pub(crate) is_whole: bool,
+    /// Without tools, and with the calls of the conversation as plain text.
+    pub(crate) is_plain: bool,
+}
+
 /// A streamed answer. Dropping it closes the connection.
 pub(crate) struct LiveStream {
     /// `None` once the answer is complete, or if it was not streamed.
     pub(super) events: Option<Events>,
-    /// The pieces of an answer that was not streamed, the next one last.
-    pub(super) whole: Vec<Piece>,
-    pub(super) reader: Box<dyn Reader>,
-    pub(super) target: Target,
+    /// Pieces that are known already, the next one last.
+    ready: Vec<Piece>,
+    reader: Box<dyn Reader>,
+    filter: ThoughtFilter,
+    target: Target,
+    tool_choice: ToolChoice,
+    mode: Mode,
 }
 
 impl LiveStream {
+    pub(super) fn new(target: Target, tool_choice: ToolChoice, mode: Mode) -> Self {
+        Self {
+            events: None,
+            ready: Vec::new(),
+            reader: target.reader(),
+            filter: ThoughtFilter::new(),
+            target,
+            tool_choice,
+            mode,
+        }
+    }
+
     /// The next piece. After [`Piece::Done`] or a failure there is none.
     pub(crate) async fn next(&mut self, received: &Received) -> Result<Piece, Failure> {
         self.read(received).await.map_err(|failure| self.target.scrub(failure))
     }
 
     async fn read(&mut self, received: &Received) -> Result<Piece, Failure> {
-        if let Some(piece) = self.whole.pop() {
+        if let Some(piece) = self.ready.pop() {
             return Ok(piece);
+        }
+        if self.events.is_some() && self.reader.has_ended() {
+            self.release_connection();
+            return self.end();
         }
         let Some(events) = &mut self.events else { return Err(Failure::cut_off()) };
         while let Some(event) = events.next().await {
-            let delta = match event?.data.as_deref().map(str::trim) {
-                None | Some("") => Delta::Nothing,
+            let event = event?;
+            let is_error = event.event.as_deref() == Some("error");
+            let delta = match event.data.as_deref().map(str::trim) {
+                None | Some("") => continue,
                 Some("[DONE]") => self.reader.done(),
+                Some(data) if is_error => return Err(self.target.error(data)),
                 Some(data) => match self.reader.text_delta(data) {
                     Some(delta) => delta,
                     None => {
@@ -192,19 +226,67 @@ impl LiveStream {
                 Delta::Nothing => received.hidden(),
                 Delta::Text(text) => {
                     received.text(&text);
-                    return Ok(Piece::Text(text));
+                    let text = self.filter.push(text);
+                    if !text.is_empty() {
+                        return Ok(Piece::Text(text));
+                    }
+                    if self.reader.has_ended() {
+                        self.release_connection();
+                        return self.end();
+                    }
                 }
                 Delta::End => {
                     self.release_connection();
-                    return self.reader.answer().map(|answer| Piece::Done(Box::new(answer)));
+                    return self.end();
                 }
             }
         }
+        self.events = None;
         if !self.reader.is_complete() {
             return Err(Failure::cut_off());
         }
-        self.events = None;
-        self.reader.answer().map(|answer| Piece::Done(Box::new(answer)))
+        self.end()
+    }
+
+    /// The rest of the text, or the end.
+    fn end(&mut self) -> Result<Piece, Failure> {
+        let answer = self.reader.answer()?;
+        let rest = self.filter.finish();
+        let is_whole = self.mode.is_whole;
+        let has_thoughts = self.filter.has_thoughts(is_whole);
+        let reply = has_thoughts.then(|| thought_filter::reply(&answer.message.text, is_whole));
+        let done = Piece::Done(Box::new(self.checked(answer, reply)?));
+        if rest.is_empty() {
+            return Ok(done);
+        }
+        self.ready.push(done);
+        Ok(Piece::Text(rest))
+    }
+
+    /// The answer with its text without thoughts, if it has some, and without calls where none were
+    /// allowed.
+    ///
+    /// # Errors
+    /// When nothing is left of it.
+    fn checked(&self, mut answer: Answer, reply: Option<String>) -> Result<Answer, Failure> {
+        let message = &mut answer.message;
+        if let Some(reply) = reply.filter(|reply| *reply != message.text) {
+            let text = std::mem::replace(&mut message.text, reply);
+            self.target.keep_text(message, text);
+        }
+        if self.tool_choice == ToolChoice::None && !message.tool_calls.is_empty() {
+            if message.text.trim().is_empty() {
+                return Err(Failure {
+                    retryable: !self.mode.is_plain,
+                    ..Failure::bad_end("a tool call, although none is allowed")
+                });
+            }
+            message.tool_calls.clear();
+            if answer.finish_reason == FinishReason::ToolCalls {
+                answer.finish_reason = FinishReason::Stop;
+            }
+        }
+        Ok(answer)
     }
 
     /// Reads the response to its end, which has mostly arrived already: only then can the connection be

@@ -41,6 +41,8 @@ pub(super) struct Quirks {
     no_stream_options: bool,
     /// It refuses `tool_choice`.
     no_tool_choice: bool,
+    /// It refuses the thoughts of this conversation; for this request only.
+    pub(super) no_thoughts: bool,
     /// It refuses a higher output limit than this.
     output_limit: Option<u64>,
     /// As `output_limit`, for this request only: what the conversation leaves of the context window.
@@ -72,6 +74,9 @@ impl Quirks {
         };
         if request.temperature.is_some() && is_refused("temperature") {
             more.no_temperature = true;
+        }
+        if meaning == Meaning::ThoughtsRefused {
+            more.no_thoughts = true;
         }
         if is_refused("stream_options") {
             more.no_stream_options = true;
@@ -214,7 +219,7 @@ impl LearnedQuirks {
 
     /// Keeps what made a request succeed.
     pub(super) fn keep(&self, model: &ModelRef, quirks: Quirks) {
-        let quirks = Quirks { output_left: None, ..quirks };
+        let quirks = Quirks { output_left: None, no_thoughts: false, ..quirks };
         let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if known.get(model).copied().unwrap_or_default() == quirks {
             return;

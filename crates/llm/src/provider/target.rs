@@ -1,9 +1,11 @@
 //! A provider's server, protocol and API key.
 
+use std::borrow::Cow;
+
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::model::{ModelRef, Provider};
 use crate::provider::answer::Answer;
@@ -14,8 +16,8 @@ use crate::provider::gemini::GeminiReader;
 use crate::provider::quirks::Quirks;
 use crate::provider::responses::ResponsesReader;
 use crate::provider::wire::Reader;
-use crate::provider::{anthropic, chat, gemini, responses};
-use crate::request::LlmRequest;
+use crate::provider::{anthropic, chat, gemini, history, responses};
+use crate::request::{AssistantMessage, LlmRequest};
 use crate::settings::{Endpoint, LlmConfigError, OpenAiApi};
 
 /// The version of Anthropic's protocol.
@@ -136,6 +138,13 @@ impl Target {
 
     /// The body of a request as JSON.
     pub(super) fn body(&self, model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> String {
+        let plain = quirks.no_thoughts.then(|| history::without_thoughts(request));
+        let request = plain.as_ref().unwrap_or(request);
+        let fitted = match self.protocol {
+            Protocol::Chat => chat::fitted(self.provider, self.is_own_server, request),
+            Protocol::Responses | Protocol::Anthropic | Protocol::Gemini => Cow::Borrowed(request),
+        };
+        let request = &*fitted;
         let mut body = self.without_tools(model, request, quirks).to_string();
         // The tools are the larger part of most requests, and serialised only once.
         if request.sends_tools() && body.pop() == Some('}') {
@@ -186,6 +195,21 @@ impl Target {
             Protocol::Responses => Box::new(ResponsesReader::new(self.provider)),
             Protocol::Anthropic => Box::new(AnthropicReader::new(self.provider)),
             Protocol::Gemini => Box::new(GeminiReader::new(self.provider)),
+        }
+    }
+
+    /// The failure in an event with the name `error`, which may be any JSON, or text.
+    pub(super) fn error(&self, data: &str) -> Failure {
+        let data = serde_json::from_str(data).unwrap_or_else(|_| json!({ "message": data }));
+        Failure::of_error_object(self.provider, &data)
+    }
+
+    /// Keeps the text of an answer as it came, before thoughts were taken out of it, where it goes back
+    /// in that form.
+    pub(super) fn keep_text(&self, message: &mut AssistantMessage, text: String) {
+        match self.protocol {
+            Protocol::Chat => chat::keep_text(self.provider, message, text),
+            Protocol::Responses | Protocol::Anthropic | Protocol::Gemini => {}
         }
     }
 

@@ -25,6 +25,11 @@ pub(super) trait Reader: Send {
         Delta::Nothing
     }
 
+    /// Whether the last event was the end, although it told text as well.
+    fn has_ended(&self) -> bool {
+        false
+    }
+
     /// Whether the answer was complete when the stream ended.
     fn is_complete(&self) -> bool;
 
@@ -75,8 +80,6 @@ pub(super) struct Assembly {
 /// A tool call whose arguments are still streaming in.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PartialCall {
-    /// Its index within the answer.
-    pub(super) index: u64,
     pub(super) id: String,
     pub(super) name: String,
     pub(super) arguments: String,
@@ -106,21 +109,40 @@ impl Assembly {
 /// # Errors
 /// When it ended in another way, or not at all.
 pub(super) fn answer(
-    message: AssistantMessage,
+    mut message: AssistantMessage,
     end: Option<End>,
     mut usage: Usage,
 ) -> Result<Answer, Failure> {
     usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
+    let has_calls = !message.tool_calls.is_empty();
     let finish_reason = match end {
         None => return Err(Failure::cut_off()),
         Some(End::Bad(reason)) => return Err(Failure::bad_end(&reason)),
+        Some(End::Good(FinishReason::Length)) => {
+            mark_unfinished(&mut message.tool_calls);
+            FinishReason::Length
+        }
         // Gemini and some compatible servers send `stop` for tool calls.
-        Some(End::Good(FinishReason::Stop)) if !message.tool_calls.is_empty() => {
-            FinishReason::ToolCalls
+        Some(End::Good(FinishReason::Stop)) if has_calls => FinishReason::ToolCalls,
+        Some(End::Good(FinishReason::ToolCalls)) if !has_calls => {
+            if message.text.trim().is_empty() {
+                return Err(Failure::bad_end("tool_calls, without a call"));
+            }
+            FinishReason::Stop
         }
         Some(End::Good(reason)) => reason,
     };
     Ok(Answer { message, finish_reason, usage })
+}
+
+/// In an answer that was cut off at the output limit, no arguments are unfinished arguments, and not
+/// an empty object.
+fn mark_unfinished(calls: &mut [ToolCall]) {
+    for call in calls {
+        if call.arguments.as_object().is_some_and(Map::is_empty) {
+            call.arguments = Value::String(String::new());
+        }
+    }
 }
 
 /// Arguments as the model wrote them: JSON, or else the text itself, so that the model can be told
@@ -193,8 +215,14 @@ pub(super) fn items<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = &'
 /// The error in the body or an event of a success: in a field for it, or as the whole.
 pub(super) fn error_in(value: &Value) -> Option<&Value> {
     let value = value.as_array().and_then(|list| list.first()).unwrap_or(value);
-    let has = |name: &str| value.get(name).is_some_and(|field| !field.is_null());
-    let is_error = has("error")
+    let is_none = |error: &Value| match error {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(true) | Value::Number(_) | Value::Array(_) => false,
+    };
+    let is_error = value.get("error").is_some_and(|error| !is_none(error))
+        // Older vLLM sends the error itself: <https://github.com/vllm-project/vllm/issues/12886>.
         || str_at(value, "/object") == "error"
         || count_at(value, "/base_resp/status_code") != 0
         || is_message_alone(value);
@@ -223,6 +251,56 @@ mod tests {
         assert_eq!(arguments("{not json"), json!("{not json"));
         assert_eq!(arguments_of(Some(&json!({"a": 1}))), json!({"a": 1}));
         assert_eq!(object(&json!("{not json")), json!({}));
+    }
+
+    fn ended(end: FinishReason, text: &str, arguments: &[&str]) -> Result<Answer, Failure> {
+        let call = |text: &&str| PartialCall {
+            name: "f".to_owned(),
+            arguments: (*text).to_owned(),
+            ..PartialCall::default()
+        };
+        Assembly {
+            text: text.to_owned(),
+            calls: arguments.iter().map(call).collect(),
+            end: Some(End::Good(end)),
+            ..Assembly::default()
+        }
+        .take()
+    }
+
+    #[test]
+    fn calls_of_an_answer_that_was_cut_off_are_not_whole() {
+        let written = ["{\"a\":1}", "", "{}", "{\"a\":"];
+        let arguments = |end| {
+            let calls = ended(end, "", &written).unwrap().message.tool_calls.into_iter();
+            calls.map(|call| call.arguments).collect::<Vec<_>>()
+        };
+        let cut = arguments(FinishReason::Length);
+        assert_eq!(cut, [json!({"a": 1}), json!(""), json!(""), json!("{\"a\":")]);
+        let whole = arguments(FinishReason::ToolCalls);
+        assert_eq!(whole, [json!({"a": 1}), json!({}), json!({}), json!("{\"a\":")]);
+    }
+
+    #[test]
+    fn the_reason_fits_what_came() {
+        let reason = |end, text, calls: &[&str]| ended(end, text, calls).unwrap().finish_reason;
+        assert_eq!(reason(FinishReason::Stop, "", &["{}"]), FinishReason::ToolCalls);
+        assert_eq!(reason(FinishReason::ToolCalls, "Hi", &[]), FinishReason::Stop);
+        assert_eq!(reason(FinishReason::Length, "Hi", &["{}"]), FinishReason::Length);
+        assert!(ended(FinishReason::ToolCalls, " ", &[]).unwrap_err().retryable);
+        assert!(Assembly::default().take().unwrap_err().retryable);
+    }
+
+    #[test]
+    fn an_error_that_says_nothing_is_none() {
+        for none in [json!(null), json!(""), json!({}), json!(false)] {
+            assert_eq!(error_in(&json!({ "error": none })), None);
+        }
+        for error in [json!("x"), json!({ "message": "x" }), json!(1)] {
+            assert!(error_in(&json!({ "error": error })).is_some());
+            assert!(error_in(&json!([{ "error": error }])).is_some());
+        }
+        assert!(error_in(&json!({ "object": "error", "message": "x" })).is_some());
     }
 
     #[test]

@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod anthropic;
+mod chat;
 mod errors;
+mod gemini;
 mod offline;
 mod openai;
 mod peers;
 mod policy;
 mod recorded;
 mod recordings;
+mod responses;
 mod secrets;
 mod server;

@@ -48,7 +48,7 @@ async fn tool_calls_go_out_and_their_results_go_back() {
         "usage": { "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2 },
     });
     let server = Server::start([Reply::json(200, &calls), Reply::chat("Sunny")]).await;
-    let client = open_ai(&server);
+    let client = client(settings(Provider::Xai, "grok-4", &server.url));
     let mut request = hello(&client);
     request.tools = vec![weather()].into();
     let first = client.complete(&request, &CallContext::default()).await.unwrap();
@@ -99,7 +99,8 @@ async fn arguments_that_are_no_json_reach_the_caller_as_text() {
     };
     let tool =
         Message::Tool { call_id: "a".into(), name: "weather".into(), content: "wrong".into() };
-    let request = request(&client, vec![Message::user("x"), Message::Assistant(turn), tool]);
+    let mut request = request(&client, vec![Message::user("x"), Message::Assistant(turn), tool]);
+    request.tools = vec![weather()].into();
     client.complete(&request, &CallContext::default()).await.unwrap();
     let arguments =
         &server.asked()[1].body["messages"][1]["tool_calls"][0]["function"]["arguments"];

@@ -228,28 +228,36 @@ async fn pieces_of_any_size_make_the_same_answer() {
 const ANYWHERE: usize = 12;
 
 /// Gemini marks the end by a reason to stop alone, and its own tools end a part of an answer with
-/// one as well: a cut just there cannot be told from an end.
+/// one as well: a cut just there cannot be told from an end. With chat and Anthropic, a reason and usage are one.
 fn is_whole_by_protocol(wire: &str, part: &[u8]) -> bool {
     let text = String::from_utf8_lossy(part);
     // An event that is not whole is none.
     let end =
         ["\n\n", "\r\n\r\n"].iter().filter_map(|blank| Some(text.rfind(blank)? + blank.len()));
     let events = decode::events(&text[..end.max().unwrap_or_default()]);
-    wire == "gemini" && events.last().is_some_and(|(_, data)| data.contains("\"finishReason\""))
+    match wire {
+        "gemini" => events.last().is_some_and(|(_, data)| data.contains("\"finishReason\"")),
+        "chat" => decode::has_reason_and_usage(&events),
+        "anthropic" => decode::has_stop_reason_and_usage(&events),
+        _ => false,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_part_of_a_stream_is_an_error_wherever_it_ends() {
     let Some(replay) = Replay::start().await else { return };
     let numbers = replay.numbers(|r| r.status < 300 && r.stream && r.body.len() < LONG);
-    let mut asked = Vec::new();
+    let (mut asked, mut whole) = (Vec::new(), Vec::new());
     for number in numbers {
         let recording = &replay.recordings[number];
         let ends: Vec<usize> = decode::events(&recording.body).iter().map(|(at, _)| *at).collect();
         let Some((_last, ends)) = ends.split_last() else { continue };
         let mut cut = |how: &str, at: usize| {
-            if !is_whole_by_protocol(&recording.wire, &recording.body.as_bytes()[..at]) {
-                asked.push((number, format!("{how}-{at}")));
+            let is_whole = is_whole_by_protocol(&recording.wire, &recording.body.as_bytes()[..at]);
+            match (is_whole, recording.wire.as_str(), how) {
+                (true, "chat" | "anthropic", "cut") => whole.push((number, format!("cut-{at}"))),
+                (true, "gemini", _) => {}
+                _ => asked.push((number, format!("{how}-{at}"))),
             }
         };
         cut("cut", 0);
@@ -263,7 +271,10 @@ async fn a_part_of_a_stream_is_an_error_wherever_it_ends() {
             cut(if turn % 2 == 0 { "cut" } else { "break" }, somewhere);
         }
     }
-    eprintln!("{} parts of streams", asked.len());
+    eprintln!("{} parts of streams, {} wholes without an end mark", asked.len(), whole.len());
+    assert!(whole.len() > 100, "{}", whole.len());
+    let differs = replay.check(whole, |n, read| difference(read, replay.said(n).as_ref())).await;
+    assert_none(&differs);
     let wrong = replay
         .check(asked, |_, read| match read {
             Err(error) => match error.kind {

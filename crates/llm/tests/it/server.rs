@@ -42,6 +42,12 @@ impl Reply {
         Self { status, headers, body: body.to_string(), end: End::Good }
     }
 
+    /// A body of this content type.
+    pub(crate) fn of_kind(content_type: &str, body: &str) -> Self {
+        let headers = vec![("content-type", content_type.to_owned())];
+        Self { status: 200, headers, body: body.to_owned(), end: End::Good }
+    }
+
     /// A body that is no JSON.
     pub(crate) fn text(status: u16, body: &str) -> Self {
         let headers = vec![("content-type", "text/html".to_owned())];

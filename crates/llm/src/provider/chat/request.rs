@@ -1,13 +1,71 @@
 //! Requests: the body without tools, and the tools.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
+use super::{calls, thoughts};
 use crate::catalog;
 use crate::model::{ModelRef, Provider};
+use crate::provider::history::{self, Order};
 use crate::provider::quirks::Quirks;
 use crate::provider::schema;
 use crate::provider::wire;
-use crate::request::{LlmRequest, Message, ToolChoice, ToolSpec};
+use crate::request::{
+    AssistantMessage, LlmRequest, Message, ToolCall, ToolChoice, ToolList, ToolSpec,
+};
+
+/// How a server is told that no tool may be called any more, and what it wants of a conversation.
+#[derive(Debug, Clone, Copy)]
+struct Server {
+    /// It takes tools beside `tool_choice: none`, and keeps to that. All others get neither tools nor
+    /// calls: Ollama ignores it (<https://github.com/ollama/ollama/issues/17921>), Groq fails when
+    /// the model calls one all the same (<https://github.com/OpenHands/OpenHands/issues/11725>), and
+    /// of OpenRouter and other people's servers it is not known.
+    ///
+    /// Sources: <https://platform.openai.com/docs/api-reference/chat/create>,
+    /// <https://docs.x.ai/docs/guides/function-calling>,
+    /// <https://docs.mistral.ai/capabilities/function_calling/>
+    takes_none: bool,
+    order: Order,
+}
+
+impl Server {
+    fn of(provider: Provider, is_own_server: bool) -> Self {
+        let is_open_ai = provider == Provider::OpenAi && is_own_server;
+        let is_hosted = is_open_ai || matches!(provider, Provider::Xai | Provider::Groq);
+        Self {
+            takes_none: is_open_ai || matches!(provider, Provider::Xai | Provider::Mistral),
+            order: Order { system_anywhere: is_open_ai, is_strict: !is_hosted },
+        }
+    }
+}
+
+/// The request in the form that the server accepts; the same one if it has that form.
+pub(in crate::provider) fn fitted(
+    provider: Provider,
+    is_own_server: bool,
+    request: &LlmRequest,
+) -> Cow<'_, LlmRequest> {
+    let server = Server::of(provider, is_own_server);
+    let may_call = !request.tools.is_empty() && request.tool_choice == ToolChoice::Auto;
+    let is_text = !may_call && !server.takes_none && history::uses_tools(&request.messages);
+    let messages = if is_text {
+        Cow::Owned(history::as_text(&request.messages))
+    } else {
+        history::paired(&request.messages)
+    };
+    match history::ordered(messages, server.order) {
+        Cow::Borrowed(_) => Cow::Borrowed(request),
+        Cow::Owned(messages) => Cow::Owned(LlmRequest {
+            model: request.model.clone(),
+            messages,
+            tools: if is_text { ToolList::default() } else { request.tools.clone() },
+            response_schema: request.response_schema.clone(),
+            ..*request
+        }),
+    }
+}
 
 /// The body of a request, without its tools.
 pub(in crate::provider) fn body(
@@ -18,7 +76,8 @@ pub(in crate::provider) fn body(
 ) -> Value {
     let mut body = Map::new();
     body.insert("model".into(), json!(model.name));
-    let messages = request.messages.iter().map(|turn| message(model.provider, turn));
+    let writer = Writer { model, is_own_server };
+    let messages = request.messages.iter().map(|message| writer.message(message));
     body.insert("messages".into(), messages.collect());
     if request.sends_tools() && request.tool_choice == ToolChoice::None {
         body.insert("tool_choice".into(), json!("none"));
@@ -64,61 +123,116 @@ pub(in crate::provider) fn tools(tools: &[ToolSpec], plain: bool) -> Value {
     tools.collect()
 }
 
-fn message(provider: Provider, message: &Message) -> Value {
-    match message {
-        Message::System { content } => json!({ "role": "system", "content": content }),
-        Message::User { content } => json!({ "role": "user", "content": content }),
-        Message::Assistant(turn) => {
-            if turn.tool_calls.is_empty() {
-                return json!({ "role": "assistant", "content": turn.text });
-            }
-            let calls = turn.tool_calls.iter().map(|call| {
-                json!({ "id": id(provider, &call.id), "type": "function", "function": {
-                    "name": call.name,
-                    "arguments": wire::object(&call.arguments).to_string(),
-                }})
-            });
-            let content = if turn.text.is_empty() { Value::Null } else { json!(turn.text) };
-            let calls: Value = calls.collect();
-            json!({ "role": "assistant", "content": content, "tool_calls": calls })
-        }
-        Message::Tool { call_id, name, content } => {
-            let mut message = json!({
-                "role": "tool", "tool_call_id": id(provider, call_id), "content": content,
-            });
-            if provider == Provider::Mistral {
-                message["name"] = json!(name);
-            }
-            message
-        }
-    }
+/// The longest id of a call that OpenAI accepts (<https://github.com/camel-ai/camel/issues/2215>), also
+/// behind OpenRouter (<https://github.com/openclaw/openclaw/pull/875>).
+const MAX_OPENAI_ID: usize = 40;
+
+/// Writes messages for a server.
+#[derive(Debug, Clone, Copy)]
+struct Writer<'a> {
+    model: &'a ModelRef,
+    is_own_server: bool,
 }
 
-/// Mistral accepts only ids of nine letters and digits; those of other providers in the same
-/// conversation are adapted.
-fn id(provider: Provider, id: &str) -> String {
-    let fits = id.len() == 9 && id.bytes().all(|b| b.is_ascii_alphanumeric());
-    if provider != Provider::Mistral || fits {
-        return id.to_owned();
+impl Writer<'_> {
+    fn message(self, message: &Message) -> Value {
+        match message {
+            Message::System { content } => json!({ "role": "system", "content": content }),
+            Message::User { content } => json!({ "role": "user", "content": content }),
+            Message::Assistant(turn) => self.assistant(turn),
+            Message::Tool { call_id, name, content } => {
+                let mut message =
+                    json!({ "role": "tool", "tool_call_id": self.id(call_id), "content": content });
+                if self.model.provider == Provider::Mistral {
+                    message["name"] = json!(name);
+                }
+                message
+            }
+        }
     }
-    // FNV-1a: stable across processes.
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{:09x}", hash & 0xf_ffff_ffff)
+
+    fn assistant(self, turn: &AssistantMessage) -> Value {
+        let mut message = json!({ "role": "assistant", "content": turn.text });
+        if !turn.tool_calls.is_empty() {
+            if turn.text.is_empty() {
+                message["content"] = Value::Null;
+            }
+            message["tool_calls"] =
+                turn.tool_calls.iter().map(|call| self.tool_call(call)).collect();
+        }
+        let Self { model, is_own_server } = self;
+        if let Some(thoughts) = turn.thoughts_of(model.provider) {
+            let accepts =
+                |field: &str| thoughts::accepts(model.provider, is_own_server, &model.name, field);
+            thoughts::write(thoughts, accepts, &mut message);
+        }
+        message
+    }
+
+    fn tool_call(self, call: &ToolCall) -> Value {
+        let function =
+            json!({ "name": call.name, "arguments": wire::object(&call.arguments).to_string() });
+        let mut written =
+            json!({ "id": self.id(&call.id), "type": "function", "function": function });
+        let state = call.provider_state.as_ref();
+        for (name, value) in calls::fields_of(state, self.model.provider).into_iter().flatten() {
+            written[name.as_str()] = value.clone();
+        }
+        written
+    }
+
+    /// Mistral accepts only ids of nine letters and digits
+    /// (<https://github.com/mistralai/mistral-common/blob/main/src/mistral_common/protocol/instruct/validator.py>),
+    /// and OpenAI no long ones; those of other providers in the same conversation are adapted.
+    fn id(self, id: &str) -> Cow<'_, str> {
+        // FNV-1a: stable across processes.
+        let hash = || {
+            id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            })
+        };
+        let is_short = id.len() == 9 && id.bytes().all(|b| b.is_ascii_alphanumeric());
+        let is_open_ai = match self.model.provider {
+            Provider::OpenAi => self.is_own_server,
+            Provider::OpenRouter => self.model.name.starts_with("openai/"),
+            _ => false,
+        };
+        if self.model.provider == Provider::Mistral && !is_short {
+            format!("{:09x}", hash() & 0xf_ffff_ffff).into()
+        } else if is_open_ai && id.len() > MAX_OPENAI_ID {
+            format!("call_{:016x}", hash()).into()
+        } else {
+            id.into()
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn id(provider: Provider, model: &str, is_own_server: bool, id: &str) -> String {
+        Writer { model: &ModelRef::new(provider, model), is_own_server }.id(id).into_owned()
+    }
+
     #[test]
     fn ids_of_others_fit_mistral_and_stay_the_same() {
-        assert_eq!(id(Provider::Mistral, "abcDEF123"), "abcDEF123");
-        let made = id(Provider::Mistral, "toolu_01A");
-        assert_eq!(made, id(Provider::Mistral, "toolu_01A"));
+        let mistral = |given| id(Provider::Mistral, "m", true, given);
+        assert_eq!(mistral("abcDEF123"), "abcDEF123");
+        let made = mistral("toolu_01A");
+        assert_eq!(made, mistral("toolu_01A"));
         assert!(made.len() == 9 && made.bytes().all(|b| b.is_ascii_alphanumeric()), "{made}");
-        assert_ne!(made, id(Provider::Mistral, "toolu_01B"));
-        assert_eq!(id(Provider::Groq, "toolu_01A"), "toolu_01A");
+        assert_ne!(made, mistral("toolu_01B"));
+        assert_eq!(id(Provider::Groq, "m", true, "toolu_01A"), "toolu_01A");
+    }
+
+    #[test]
+    fn long_ids_are_shortened_for_openai_alone() {
+        let long = "x".repeat(41);
+        assert_eq!(id(Provider::OpenAi, "gpt-5", true, &long).len(), 21);
+        assert_eq!(id(Provider::OpenRouter, "openai/gpt-5", true, &long).len(), 21);
+        assert_eq!(id(Provider::OpenAi, "gpt-5", true, &long[1..]), long[1..]);
+        assert_eq!(id(Provider::OpenAi, "other", false, &long), long);
+        assert_eq!(id(Provider::OpenRouter, "google/gemini-3-pro", true, &long), long);
     }
 }

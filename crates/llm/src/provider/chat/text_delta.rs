@@ -20,13 +20,21 @@ struct TextChoice {
     delta: ChoiceDelta,
     finish_reason: Option<IgnoredAny>,
     error: Option<IgnoredAny>,
+    usage: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
 struct ChoiceDelta {
     content: String,
     tool_calls: Option<IgnoredAny>,
+    function_call: Option<IgnoredAny>,
     refusal: Option<IgnoredAny>,
+    reasoning_content: Option<IgnoredAny>,
+    reasoning: Option<IgnoredAny>,
+    // OpenRouter sends an empty list with each text.
+    reasoning_details: Option<[IgnoredAny; 0]>,
+    thinking_blocks: Option<[IgnoredAny; 0]>,
+    extra_content: Option<IgnoredAny>,
 }
 
 impl TextDelta {
@@ -37,10 +45,24 @@ impl TextDelta {
         else {
             return None;
         };
-        let TextChoice { index: 0, delta, finish_reason: None, error: None } = choice else {
+        let TextChoice { index: 0, delta, finish_reason: None, error: None, usage: None } = choice
+        else {
             return None;
         };
-        let ChoiceDelta { content, tool_calls: None, refusal: None } = delta else { return None };
+        let ChoiceDelta {
+            content,
+            tool_calls: None,
+            function_call: None,
+            refusal: None,
+            reasoning_content: None,
+            reasoning: None,
+            reasoning_details: None | Some([]),
+            thinking_blocks: None | Some([]),
+            extra_content: None,
+        } = delta
+        else {
+            return None;
+        };
         Some(content)
     }
 }
@@ -58,6 +80,10 @@ mod tests {
             { "index": 0, "delta": { "role": "assistant", "content": "a\n\u{e9}" }, "logprobs": null,
               "finish_reason": null }] });
         assert_eq!(words(plain.clone()).as_deref(), Some("a\n\u{e9}"));
+        let mut none = plain.clone();
+        none["choices"][0]["delta"]["reasoning"] = json!(null);
+        none["choices"][0]["delta"]["reasoning_details"] = json!([]);
+        assert_eq!(words(none).as_deref(), Some("a\n\u{e9}"));
         for (path, value) in [
             ("/usage", json!({ "prompt_tokens": 1 })),
             ("/choices/0/finish_reason", json!("stop")),
@@ -75,8 +101,15 @@ mod tests {
             ("", "error"),
             ("", "x_groq"),
             ("/choices/0", "error"),
+            ("/choices/0", "usage"),
             ("/choices/0/delta", "tool_calls"),
+            ("/choices/0/delta", "function_call"),
             ("/choices/0/delta", "refusal"),
+            ("/choices/0/delta", "reasoning_content"),
+            ("/choices/0/delta", "reasoning"),
+            ("/choices/0/delta", "reasoning_details"),
+            ("/choices/0/delta", "thinking_blocks"),
+            ("/choices/0/delta", "extra_content"),
         ] {
             let mut event = plain.clone();
             event.pointer_mut(place).unwrap()[name] = json!([1]);

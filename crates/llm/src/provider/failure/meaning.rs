@@ -34,6 +34,9 @@ pub(crate) enum Meaning {
     AnswerSchemaRefused,
     /// A parameter is refused, or its value.
     ParameterRefused,
+    /// Thoughts that were sent back are refused: they were another model's, or what stood before them
+    /// has changed.
+    ThoughtsRefused,
     /// The request is malformed in another way.
     Malformed,
     /// The table does not know it.
@@ -57,6 +60,7 @@ impl Meaning {
             Self::ToolSchemaRefused
             | Self::AnswerSchemaRefused
             | Self::ParameterRefused
+            | Self::ThoughtsRefused
             | Self::Malformed => (LlmErrorKind::InvalidRequest, false),
             Self::Unknown => match status {
                 // An error in a success that says nothing else is the server's fault.
@@ -84,6 +88,7 @@ impl Meaning {
             | Self::ToolSchemaRefused
             | Self::AnswerSchemaRefused
             | Self::ParameterRefused
+            | Self::ThoughtsRefused
             | Self::Malformed => 400,
             Self::BadSample | Self::Unknown => return None,
         })

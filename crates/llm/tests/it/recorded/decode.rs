@@ -32,6 +32,33 @@ pub(super) fn events(body: &str) -> Vec<(usize, String)> {
     found
 }
 
+/// Whether the events of a chat stream have a reason to stop and usage.
+pub(super) fn has_reason_and_usage(events: &[(usize, String)]) -> bool {
+    let parts: Vec<Value> =
+        events.iter().filter_map(|(_, data)| serde_json::from_str(data).ok()).collect();
+    let has_reason = parts.iter().any(|part| {
+        part["choices"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|c| !text(&c["finish_reason"]).is_empty())
+    });
+    let has_usage = |part: &Value| {
+        [&part["usage"], &part["x_groq"]["usage"]]
+            .iter()
+            .any(|usage| number(usage, "/prompt_tokens") + number(usage, "/completion_tokens") > 0)
+    };
+    has_reason && parts.iter().any(has_usage)
+}
+
+/// Whether the events of an Anthropic stream have a reason to stop and usage.
+pub(super) fn has_stop_reason_and_usage(events: &[(usize, String)]) -> bool {
+    let parts = events.iter().filter_map(|(_, data)| serde_json::from_str::<Value>(data).ok());
+    let ends = parts.filter(|part| part["type"] == "message_delta");
+    let mut ends = ends.filter(|part| !text(&part["delta"]["stop_reason"]).is_empty());
+    ends.any(|part| number(&part, "/usage/output_tokens") > 0)
+}
+
 /// What a recorded success says; `None` when it holds an error or nothing that is an answer.
 pub(super) fn said(wire: &str, stream: bool, body: &str) -> Option<Said> {
     let parts: Vec<Value> = if stream {
@@ -55,7 +82,11 @@ pub(super) fn said(wire: &str, stream: bool, body: &str) -> Option<Said> {
         "gemini" => gemini(&parts),
         other => panic!("{other}"),
     };
-    if !said.calls.is_empty() && matches!(said.finish, "stop" | "other") {
+    if said.finish == "other" {
+        // Without a known reason to stop it is no success.
+        return None;
+    }
+    if !said.calls.is_empty() && said.finish == "stop" {
         said.finish = "tool_calls";
     }
     Some(said)
@@ -124,19 +155,34 @@ fn chat(parts: &[Value], inner: &str) -> Said {
                     None => calls.push((index, name.to_owned(), written)),
                 }
             }
+            let old = &message["function_call"];
+            if old.is_object() {
+                if calls.is_empty() {
+                    calls.push((0, String::new(), String::new()));
+                }
+                calls[0].1.push_str(text(&old["name"]));
+                calls[0].2.push_str(text(&old["arguments"]));
+            }
             said.finish = match text(&choice["finish_reason"]) {
                 "" => said.finish,
-                "stop" => "stop",
+                "stop" | "eos" => "stop",
                 "length" => "length",
-                "tool_calls" => "tool_calls",
+                "tool_calls" | "function_call" => "tool_calls",
                 "content_filter" => "content_filter",
                 _ => "other",
             };
         }
     }
-    said.text = if content.is_empty() { refusal } else { content };
+    said.text = if content.is_empty() { refusal } else { without_thought(&content) };
     said.calls = calls.into_iter().map(|(_, name, text)| (name, arguments(&text))).collect();
     said
+}
+
+/// The text without the thought that it begins with, as some models write it.
+fn without_thought(text: &str) -> String {
+    let thought = text.trim_start().strip_prefix("<think>");
+    let reply = thought.map(|thought| thought.split_once("</think>").unwrap_or((thought, "")).1);
+    reply.map_or(text, str::trim_start).to_owned()
 }
 
 fn responses(parts: &[Value], stream: bool) -> Option<Said> {
@@ -162,7 +208,7 @@ fn responses(parts: &[Value], stream: bool) -> Option<Said> {
         }
     }
     said.finish = match (text(&last["status"]), text(&last["incomplete_details"]["reason"])) {
-        ("completed", _) => "stop",
+        ("completed" | "complete", _) => "stop",
         (_, "max_output_tokens") => "length",
         (_, "content_filter") => "content_filter",
         _ => "other",

@@ -3,8 +3,8 @@
 use super::Rule;
 use crate::provider::failure::meaning::Meaning::{
     AnswerSchemaRefused, ContextTooLong, Filtered, KeyRefused, Malformed, ModelUnavailable,
-    Overloaded, ParameterRefused, RateLimited, RegionRefused, RequestTooLarge, Spent, TimedOut,
-    ToolSchemaRefused,
+    Overloaded, ParameterRefused, RateLimited, RegionRefused, RequestTooLarge, Spent,
+    ThoughtsRefused, TimedOut, ToolSchemaRefused,
 };
 
 const ERRORS: &str = "https://docs.anthropic.com/en/api/errors";
@@ -68,6 +68,17 @@ pub(super) const RULES: &[Rule] = &[
         "https://docs.anthropic.com/en/docs/build-with-claude/structured-outputs",
     )
     .says(&["output_config.format", "output_format", "does not support output format"]),
+    Rule::new(
+        ThoughtsRefused,
+        "https://platform.claude.com/docs/en/build-with-claude/preserved-thinking",
+    )
+    .says(&["invalid 'signature' in 'thinking'", "invalid 'data' in 'redacted_thinking'"]),
+    Rule::new(ThoughtsRefused, "https://github.com/anthropics/claude-code/issues/19539")
+        .says(&["blocks in the latest assistant message cannot be modified"]),
+    Rule::new(ThoughtsRefused, "https://github.com/tailcallhq/forgecode/issues/1853")
+        .says(&["message in the final position cannot contain 'thinking'"]),
+    Rule::new(ThoughtsRefused, "https://github.com/anomalyco/opencode/issues/25005")
+        .says(&["thinking.signature: field required"]),
     Rule::new(Malformed, "https://docs.anthropic.com/en/api/messages").statuses(&[400, 422]).says(
         &[
             "^messages: ",

@@ -3,7 +3,7 @@
 use super::Rule;
 use crate::provider::failure::meaning::Meaning::{
     AnswerSchemaRefused, ContextTooLong, KeyRefused, Malformed, ModelUnavailable, Overloaded,
-    ParameterRefused, RegionRefused, Spent, TimedOut, ToolSchemaRefused,
+    ParameterRefused, RegionRefused, Spent, ThoughtsRefused, TimedOut, ToolSchemaRefused,
 };
 
 const ERRORS: &str = "https://ai.google.dev/gemini-api/docs/troubleshooting";
@@ -70,6 +70,13 @@ pub(super) const RULES: &[Rule] = &[
         "is no longer available to new users",
         "publisher model*not found",
     ]),
+    Rule::new(ThoughtsRefused, "https://docs.apiyi.com/ko/faq/gemini-thought-signature-missing.md")
+        .says(&[
+            "thought signature is not valid",
+            "invalid thought signature",
+            "corrupted thought signature",
+            "thought_signature is not valid",
+        ]),
     Rule::new(AnswerSchemaRefused, SCHEMA).says(&[
         "response_schema",
         "responseschema",

@@ -4,7 +4,7 @@ use super::Rule;
 use crate::provider::failure::meaning::Meaning::{
     AnswerSchemaRefused, ContextTooLong, Filtered, KeyRefused, Malformed, ModelUnavailable,
     Overloaded, ParameterRefused, RateLimited, RegionRefused, RequestTooLarge, Spent,
-    ToolSchemaRefused,
+    ThoughtsRefused, ToolSchemaRefused,
 };
 
 const ERRORS: &str = "https://platform.openai.com/docs/guides/error-codes/api-errors";
@@ -114,6 +114,10 @@ pub(super) const RULES: &[Rule] = &[
         "https://github.com/vllm-project/vllm/blob/main/vllm/entrypoints/openai/serving_engine.py",
     )
     .says(&["'max_completion_tokens' is too large", "'max_tokens' is too large"]),
+    Rule::new(ThoughtsRefused, "https://github.com/Wei-Shaw/sub2api/issues/3138")
+        .codes(&["invalid_encrypted_content"]),
+    Rule::new(ThoughtsRefused, "https://github.com/Wei-Shaw/sub2api/issues/3138")
+        .says(&["encrypted content*could not be verified"]),
     Rule::new(Malformed, ERRORS).codes(&[
         "invalid_value",
         "invalid_type",
@@ -125,7 +129,6 @@ pub(super) const RULES: &[Rule] = &[
         "empty_array",
         "invalid_image_url",
         "invalid_image_format",
-        "invalid_encrypted_content",
         "json_invalid",
     ]),
     Rule::new(RateLimited, AZURE_QUOTA)
