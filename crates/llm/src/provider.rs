@@ -14,6 +14,7 @@ mod quirks;
 mod responses;
 mod schema;
 mod target;
+mod tool_form;
 mod wire;
 
 pub(crate) use answer::{Answer, Piece};

@@ -7,7 +7,8 @@ use super::answer::Piece;
 use super::body;
 use super::network::{LiveStream, read_json};
 use super::target::Target;
-use crate::model::Provider;
+use crate::model::{ModelRef, Provider};
+use crate::request::ToolList;
 use crate::settings::{Endpoint, OpenAiApi, Timeouts};
 
 fn targets(provider: Provider) -> Vec<Target> {
@@ -29,6 +30,7 @@ pub(crate) async fn read_stream(provider: Provider, pieces: &[&[u8]]) {
             events: Some(body::events(response, &Timeouts::default())),
             whole: Vec::new(),
             reader: target.reader(),
+            tools: target.tools(&ModelRef::new(provider, "model"), &ToolList::default(), false),
             target,
         };
         let mut streamed = String::new();

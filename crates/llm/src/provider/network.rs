@@ -1,6 +1,7 @@
 //! All providers that have a server, behind one HTTP client: one attempt each.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
@@ -14,11 +15,12 @@ use super::body::{self, Events};
 use super::failure::Failure;
 use super::quirks::LearnedQuirks;
 use super::target::Target;
+use super::tool_form::ToolForm;
 use super::wire::{Delta, Reader};
 use crate::context::Received;
 use crate::error::LlmErrorKind;
 use crate::model::{ModelRef, Provider};
-use crate::request::LlmRequest;
+use crate::request::{LlmRequest, ToolList, ToolProblem};
 use crate::settings::{LlmConfigError, LlmSettings, Timeouts};
 
 /// How long to wait for the end of a response after its answer is complete, so that the connection can
@@ -73,12 +75,14 @@ impl Network {
                 events: None,
                 whole: Vec::new(),
                 reader: target.reader(),
+                tools: self.tools(target, model, &request.tools),
                 target: target.clone(),
             };
             if body::is_not_streamed(&response) {
                 // The server does not support streaming, or is something else.
                 let bytes = body::read_all(response, &self.timeouts).await?;
-                let answer = target.parse(&read_json(&bytes)?)?;
+                let mut answer = target.parse(&read_json(&bytes)?)?;
+                live.tools.incoming(&mut answer);
                 live.whole = vec![Piece::Done(Box::new(answer.clone()))];
                 if !answer.message.text.is_empty() {
                     live.whole.push(Piece::Text(answer.message.text));
@@ -101,7 +105,8 @@ impl Network {
         traceparent: Option<&str>,
     ) -> Result<Response, Failure> {
         loop {
-            let body = target.body(model, request, &self.quirks.of(model));
+            let tools = self.tools(target, model, &request.tools);
+            let body = target.body(model, request, &self.quirks.of(model), &tools);
             let url = target.url(&model.name);
             let headers = headers(target, traceparent);
             let sending = self.http.post(url).headers(headers).body(body).send();
@@ -120,6 +125,19 @@ impl Network {
                 return Err(failure);
             }
         }
+    }
+
+    /// The tools in the form that a model's provider takes.
+    fn tools(&self, target: &Target, model: &ModelRef, tools: &ToolList) -> Arc<ToolForm> {
+        target.tools(model, tools, self.quirks.of(model).plain_schemas)
+    }
+
+    /// How tools differ at a model's provider from their definitions.
+    pub(crate) fn tool_problems(&self, model: &ModelRef, tools: &ToolList) -> Vec<ToolProblem> {
+        let target = self.targets.get(&model.provider);
+        target
+            .map(|target| self.tools(target, model, tools).problems().to_vec())
+            .unwrap_or_default()
     }
 
     fn target(&self, provider: Provider) -> Result<&Target, Failure> {
@@ -156,6 +174,8 @@ pub(crate) struct LiveStream {
     /// The pieces of an answer that was not streamed, the next one last.
     pub(super) whole: Vec<Piece>,
     pub(super) reader: Box<dyn Reader>,
+    /// The tools as they were sent: the answer's calls get their own names back.
+    pub(super) tools: Arc<ToolForm>,
     pub(super) target: Target,
 }
 
@@ -192,7 +212,7 @@ impl LiveStream {
                 }
                 Delta::End => {
                     self.release_connection();
-                    return self.reader.answer().map(|answer| Piece::Done(Box::new(answer)));
+                    return self.answer();
                 }
             }
         }
@@ -200,7 +220,13 @@ impl LiveStream {
             return Err(Failure::cut_off());
         }
         self.events = None;
-        self.reader.answer().map(|answer| Piece::Done(Box::new(answer)))
+        self.answer()
+    }
+
+    fn answer(&mut self) -> Result<Piece, Failure> {
+        let mut answer = self.reader.answer()?;
+        self.tools.incoming(&mut answer);
+        Ok(Piece::Done(Box::new(answer)))
     }
 
     /// Reads the response to its end, which has mostly arrived already: only then can the connection be

@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 use crate::model::ModelRef;
 use crate::provider::quirks::Quirks;
 use crate::provider::schema;
+use crate::provider::tool_form::WireTool;
 use crate::provider::wire;
-use crate::request::{LlmRequest, Message, ToolChoice, ToolSpec};
+use crate::request::{LlmRequest, Message, ToolChoice};
 
 /// The default output limit: Anthropic requires one.
 const MAX_TOKENS: u32 = 8_192;
@@ -50,12 +51,12 @@ pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: 
 }
 
 /// Tools in the form of the protocol.
-pub(in crate::provider) fn tools(tools: &[ToolSpec], plain: bool) -> Value {
+pub(in crate::provider) fn tools(tools: &[WireTool]) -> Value {
     let tools = tools.iter().map(|tool| {
         json!({
             "name": tool.name,
             "description": tool.description,
-            "input_schema": schema::for_tool(&tool.parameters, plain),
+            "input_schema": tool.parameters,
         })
     });
     tools.collect()

@@ -6,8 +6,9 @@ use crate::catalog;
 use crate::model::{ModelRef, Provider};
 use crate::provider::quirks::Quirks;
 use crate::provider::schema;
+use crate::provider::tool_form::WireTool;
 use crate::provider::wire;
-use crate::request::{LlmRequest, Message, ToolChoice, ToolSpec};
+use crate::request::{LlmRequest, Message, ToolChoice};
 
 /// The body of a request, without its tools.
 pub(in crate::provider) fn body(
@@ -53,12 +54,12 @@ pub(in crate::provider) fn body(
 }
 
 /// Tools in the form of the protocol.
-pub(in crate::provider) fn tools(tools: &[ToolSpec], plain: bool) -> Value {
+pub(in crate::provider) fn tools(tools: &[WireTool]) -> Value {
     let tools = tools.iter().map(|tool| {
         json!({ "type": "function", "function": {
             "name": tool.name,
             "description": tool.description,
-            "parameters": schema::for_tool(&tool.parameters, plain),
+            "parameters": tool.parameters,
         }})
     });
     tools.collect()

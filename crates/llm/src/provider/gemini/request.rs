@@ -7,8 +7,9 @@ use crate::model::ModelRef;
 use crate::provider::anthropic::system_note;
 use crate::provider::quirks::Quirks;
 use crate::provider::schema;
+use crate::provider::tool_form::WireTool;
 use crate::provider::wire;
-use crate::request::{LlmRequest, Message, ToolChoice, ToolSpec};
+use crate::request::{LlmRequest, Message, ToolChoice};
 
 /// The placeholder for the signature in calls of another model, from Google's guide.
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
@@ -69,14 +70,14 @@ pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: 
 }
 
 /// Tools in the form of the protocol.
-pub(in crate::provider) fn tools(tools: &[ToolSpec]) -> Value {
+pub(in crate::provider) fn tools(tools: &[WireTool]) -> Value {
     let tools: Value = tools
         .iter()
         .map(|tool| {
             let mut declared = json!({ "name": tool.name, "description": tool.description });
             // An object without properties is rejected.
             if schema::has_properties(&tool.parameters) {
-                declared["parameters"] = schema::subset(&tool.parameters);
+                declared["parameters"] = tool.parameters.clone();
             }
             declared
         })

@@ -7,8 +7,9 @@ use crate::catalog;
 use crate::model::ModelRef;
 use crate::provider::quirks::Quirks;
 use crate::provider::schema;
+use crate::provider::tool_form::WireTool;
 use crate::provider::wire;
-use crate::request::{LlmRequest, Message, ToolChoice, ToolSpec};
+use crate::request::{LlmRequest, Message, ToolChoice};
 
 /// The body of a request, without its tools.
 pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> Value {
@@ -46,13 +47,13 @@ pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: 
 }
 
 /// Tools in the form of the protocol.
-pub(in crate::provider) fn tools(tools: &[ToolSpec], plain: bool) -> Value {
+pub(in crate::provider) fn tools(tools: &[WireTool]) -> Value {
     let tools = tools.iter().map(|tool| {
         json!({
             "type": "function",
             "name": tool.name,
             "description": tool.description,
-            "parameters": schema::for_tool(&tool.parameters, plain),
+            "parameters": tool.parameters,
             "strict": false,
         })
     });
