@@ -1,6 +1,6 @@
 //! The built-in tools as models see them: names, descriptions, JSON Schemas.
 
-use llm::request::{ToolCall, ToolSpec};
+use llm::request::{TOOL_ARGUMENTS, TOOL_NAME, ToolCall, ToolSpec};
 use mc_client::types::{Capabilities, TaskStatus};
 use serde_json::{Value, json};
 use wombat_core::endpoint::EndpointPattern;
@@ -199,8 +199,8 @@ impl Builtin {
             ),
             Self::RequestTool => object(
                 json!({
-                    "tool": { "type": "string", "minLength": 1, "description": "The other tool's name." },
-                    "arguments": { "type": "object", "description": "What it would be called with." },
+                    "tool": { "type": "string", "minLength": 1, "description": "The other tool's name.", TOOL_NAME: true },
+                    "arguments": { "type": "object", "description": "What it would be called with.", TOOL_ARGUMENTS: true },
                     "reason": { "type": "string", "minLength": 1, "description": "Why, for the person who decides." }
                 }),
                 &["tool", "arguments", "reason"],

@@ -4,7 +4,6 @@ use std::sync::LazyLock;
 
 use llm::request::{ToolChange, ToolSpec};
 use proptest::prelude::*;
-use proptest::test_runner::RngAlgorithm;
 use serde_json::{Map, Value, json};
 
 use super::peer::{PEERS, Stage};
@@ -98,8 +97,7 @@ static STAGE: LazyLock<Stage> = LazyLock::new(|| RUNTIME.block_on(Stage::start()
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 96,
-        rng_algorithm: RngAlgorithm::ChaCha,
+        cases: 64,
         ..ProptestConfig::default()
     })]
 
