@@ -8,7 +8,6 @@
 mod arguments;
 mod names;
 mod rules;
-mod text;
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -26,6 +25,7 @@ use crate::request::{
     LlmRequest, Message, TOOL_ARGUMENTS, TOOL_NAME, ToolCall, ToolChange, ToolList, ToolProblem,
     ToolSpec,
 };
+use crate::sentence::cut_at_sentence;
 
 /// The largest schema, bytes of JSON.
 const MAX_SCHEMA_BYTES: usize = 256 * 1024;
@@ -141,7 +141,7 @@ impl ToolForm {
         let given = spec.description.trim();
         let mut description = if given.is_empty() { &spec.name } else { given }.to_owned();
         if let Some(max) = self.rules.max_description
-            && let Some(cut) = text::cut(&description, max)
+            && let Some(cut) = cut_at_sentence(&description, max)
         {
             let length = description.chars().count();
             let why = format!(

@@ -1,8 +1,8 @@
-//! Descriptions of a length that a provider takes.
+//! Descriptions of a bounded length.
 
-/// Cuts a text to at most `max` characters, at the end of a sentence if there is one in its second
-/// half, else between words.
-pub(super) fn cut(text: &str, max: usize) -> Option<String> {
+/// Cuts a text to at most `max` characters: at the end of a sentence if there is one in its second half,
+/// else between words. `None` when it is short enough.
+pub fn cut_at_sentence(text: &str, max: usize) -> Option<String> {
     let (end, _) = text.char_indices().nth(max)?;
     let room = &text[..end];
     let half = room.len() / 2;
@@ -29,15 +29,15 @@ mod tests {
 
     #[test]
     fn a_long_text_ends_with_a_sentence() {
-        assert_eq!(cut("Short.", 6), None);
+        assert_eq!(cut_at_sentence("Short.", 6), None);
         assert_eq!(
-            cut("Lists v1.2 things. And then more", 24).as_deref(),
+            cut_at_sentence("Lists v1.2 things. And then more", 24).as_deref(),
             Some("Lists v1.2 things.")
         );
-        assert_eq!(cut("word word word word", 12).as_deref(), Some("word word …"));
-        assert_eq!(cut(&"ü".repeat(50), 10).as_deref(), Some("üüüüüüüü …"));
+        assert_eq!(cut_at_sentence("word word word word", 12).as_deref(), Some("word word …"));
+        assert_eq!(cut_at_sentence(&"ü".repeat(50), 10).as_deref(), Some("üüüüüüüü …"));
         let long = "A sentence of words. ".repeat(100);
-        let cut = cut(&long, 1_024).unwrap();
+        let cut = cut_at_sentence(&long, 1_024).unwrap();
         assert!(cut.chars().count() <= 1_024 && cut.ends_with("words."), "{cut}");
     }
 }
