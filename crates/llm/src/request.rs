@@ -71,6 +71,9 @@ struct Inner {
     forms: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
 }
 
+/// The most forms of a list that are kept.
+const MAX_FORMS: usize = 16;
+
 impl ToolList {
     /// Their size for the model, by the caller's measure, which must be the same each time.
     pub fn size(&self, measure: impl FnOnce(&[ToolSpec]) -> u64) -> u64 {
@@ -92,6 +95,9 @@ impl ToolList {
         }
         let form = Arc::new(make(&self.0.specs));
         let erased: Arc<dyn Any + Send + Sync> = Arc::<T>::clone(&form);
+        if all.len() >= MAX_FORMS {
+            all.remove(0);
+        }
         all.push(erased);
         form
     }

@@ -63,15 +63,7 @@ pub struct Inspection {
 struct Built {
     from: Sources,
     catalogue: Arc<Catalogue>,
-    sets: HashMap<Role, RoleTools>,
-}
-
-/// A role's tools.
-#[derive(Debug)]
-struct RoleTools {
-    set: Arc<ToolSet>,
-    /// What the models' providers take of them.
-    forms: Vec<ModelForm>,
+    sets: HashMap<Role, Arc<ToolSet>>,
 }
 
 /// A consistent view of all sources.
@@ -148,21 +140,19 @@ impl Tools {
     ) -> Arc<ToolSet> {
         let sources = self.sources(snapshot, capabilities).await;
         self.with_built(sources, |built| {
-            if let Some(tools) = built.sets.get(&profile.role) {
-                return tools.set.clone();
-            }
-            let tools = self.build(&built.from, profile, &built.catalogue);
-            model_forms::log(&profile.role, &tools.forms);
-            let set = tools.set.clone();
-            built.sets.insert(profile.role.clone(), tools);
-            set
+            let (from, catalogue) = (&built.from, &built.catalogue);
+            let build = || {
+                let set = ToolSet::build(&from.snapshot, profile, &from.capabilities, catalogue);
+                model_forms::log(&profile.role, &self.forms(&set));
+                Arc::new(set)
+            };
+            built.sets.entry(profile.role.clone()).or_insert_with(build).clone()
         })
     }
 
-    fn build(&self, from: &Sources, profile: &AgentProfile, catalogue: &Catalogue) -> RoleTools {
-        let set = ToolSet::build(&from.snapshot, profile, &from.capabilities, catalogue);
-        let forms = model_forms::of_tools(&self.llm, set.specs());
-        RoleTools { set: Arc::new(set), forms }
+    /// What the models' providers take of a role's tools now: they may have refused some since.
+    fn forms(&self, set: &ToolSet) -> Vec<ModelForm> {
+        model_forms::of_tools(&self.llm, set.specs())
     }
 
     async fn sources(&self, snapshot: &Arc<Snapshot>, capabilities: &Arc<Capabilities>) -> Sources {
@@ -216,8 +206,9 @@ impl Tools {
         let built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         let catalogue = built.as_ref().map(|built| built.catalogue.clone());
         let offered = built.as_ref().is_some_and(|built| built.from.capabilities.has("tools"));
-        let forms = built.iter().flat_map(|built| built.sets.values()).flat_map(|set| &set.forms);
-        let models = model_forms::report(forms);
+        let sets = built.iter().flat_map(|built| built.sets.values());
+        let forms: Vec<_> = sets.flat_map(|set| self.forms(set)).collect();
+        let models = model_forms::report(&forms);
         drop(built);
         let mut report = json!({});
         if let Some(openapi) = &self.openapi {
@@ -273,11 +264,13 @@ impl Tools {
                 // Any role can be addressed.
                 roles.extend("agent".parse::<Role>());
             }
-            let sets: Vec<_> = roles
-                .iter()
-                .map(|role| self.build(&built.from, &snapshot.agent(role), &built.catalogue))
-                .collect();
-            let (lost, mapped) = model_forms::lines(sets.iter().flat_map(|set| &set.forms));
+            let (from, catalogue) = (&built.from, &built.catalogue);
+            let forms = roles.iter().flat_map(|role| {
+                let profile = snapshot.agent(role);
+                let set = ToolSet::build(snapshot, &profile, &from.capabilities, catalogue);
+                self.forms(&set)
+            });
+            let (lost, mapped) = model_forms::lines(&forms.collect::<Vec<_>>());
             (built.catalogue.clone(), lost, mapped)
         });
         let servers = self.mcp.report(snapshot.mcp(), &[]);

@@ -56,9 +56,7 @@ fn bounded(mut all: Vec<String>) -> (Vec<String>, usize) {
 }
 
 /// The problems of several roles by model, each once.
-fn by_model<'a>(
-    forms: impl IntoIterator<Item = &'a ModelForm>,
-) -> Vec<(&'a ModelRef, Vec<&'a ToolProblem>)> {
+fn by_model(forms: &[ModelForm]) -> Vec<(&ModelRef, Vec<&ToolProblem>)> {
     let mut models: Vec<(&ModelRef, Vec<&ToolProblem>)> = Vec::new();
     for form in forms {
         let at = models.iter().position(|(model, _)| *model == &form.model).unwrap_or_else(|| {
@@ -75,7 +73,7 @@ fn by_model<'a>(
 }
 
 /// For `/health`: by model, what is left out, cut and mapped; empty kinds are left away.
-pub(super) fn report<'a>(forms: impl IntoIterator<Item = &'a ModelForm>) -> Value {
+pub(super) fn report(forms: &[ModelForm]) -> Value {
     let mut report = Map::new();
     for (model, problems) in by_model(forms) {
         let mut entry = Map::new();
@@ -100,9 +98,7 @@ pub(super) fn report<'a>(forms: impl IntoIterator<Item = &'a ModelForm>) -> Valu
 }
 
 /// For `check`: a line each, those that lose something and those that do not.
-pub(super) fn lines<'a>(
-    forms: impl IntoIterator<Item = &'a ModelForm>,
-) -> (Vec<String>, Vec<String>) {
+pub(super) fn lines(forms: &[ModelForm]) -> (Vec<String>, Vec<String>) {
     let (mut lost, mut mapped) = (Vec::new(), Vec::new());
     for (model, problems) in by_model(forms) {
         for (is_lost, lines) in [(true, &mut lost), (false, &mut mapped)] {

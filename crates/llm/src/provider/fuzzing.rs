@@ -30,7 +30,12 @@ pub(crate) async fn read_stream(provider: Provider, pieces: &[&[u8]]) {
             events: Some(body::events(response, &Timeouts::default())),
             whole: Vec::new(),
             reader: target.reader(),
-            tools: target.tools(&ModelRef::new(provider, "model"), &ToolList::default(), false),
+            tools: target.tools(
+                &ModelRef::new(provider, "model"),
+                &ToolList::default(),
+                false,
+                None,
+            ),
             target,
         };
         let mut streamed = String::new();

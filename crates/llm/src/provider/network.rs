@@ -15,7 +15,7 @@ use super::body::{self, Events};
 use super::failure::Failure;
 use super::quirks::LearnedQuirks;
 use super::target::Target;
-use super::tool_form::ToolForm;
+use super::tool_form::{RefusedTools, ToolForm};
 use super::wire::{Delta, Reader};
 use crate::context::Received;
 use crate::error::LlmErrorKind;
@@ -27,6 +27,9 @@ use crate::settings::{LlmConfigError, LlmSettings, Timeouts};
 /// be reused.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How often a request is repeated at most because a tool was refused.
+const MAX_REPEATS: usize = 8;
+
 /// All providers that have a server, behind one HTTP client.
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -34,6 +37,7 @@ pub(crate) struct Network {
     targets: HashMap<Provider, Target>,
     timeouts: Timeouts,
     quirks: LearnedQuirks,
+    refused: RefusedTools,
 }
 
 impl Network {
@@ -53,6 +57,7 @@ impl Network {
             targets,
             timeouts: settings.timeouts.clone(),
             quirks: LearnedQuirks::default(),
+            refused: RefusedTools::default(),
         })
     }
 
@@ -104,6 +109,7 @@ impl Network {
         request: &LlmRequest,
         traceparent: Option<&str>,
     ) -> Result<Response, Failure> {
+        let mut repeats = MAX_REPEATS;
         loop {
             let tools = self.tools(target, model, &request.tools);
             let body = target.body(model, request, &self.quirks.of(model), &tools);
@@ -120,6 +126,10 @@ impl Network {
             }
             let (status, headers) = (response.status(), response.headers().clone());
             let text = body::read_error(response, &self.timeouts).await;
+            if repeats > 0 && self.refused.learn(model, status.as_u16(), &text, &tools) {
+                repeats -= 1;
+                continue;
+            }
             let failure = Failure::of_response(model.provider, status, &headers, &text);
             if !self.quirks.learn(model, request, &failure) {
                 return Err(failure);
@@ -129,7 +139,8 @@ impl Network {
 
     /// The tools in the form that a model's provider takes.
     fn tools(&self, target: &Target, model: &ModelRef, tools: &ToolList) -> Arc<ToolForm> {
-        target.tools(model, tools, self.quirks.of(model).plain_schemas)
+        let plain = self.quirks.of(model).plain_schemas;
+        target.tools(model, tools, plain, self.refused.of(model))
     }
 
     /// How tools differ at a model's provider from their definitions.

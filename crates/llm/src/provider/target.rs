@@ -15,7 +15,7 @@ use crate::provider::failure::Failure;
 use crate::provider::gemini::GeminiReader;
 use crate::provider::quirks::Quirks;
 use crate::provider::responses::ResponsesReader;
-use crate::provider::tool_form::{Rules, ToolForm};
+use crate::provider::tool_form::{Refused, Rules, ToolForm};
 use crate::provider::wire::Reader;
 use crate::provider::{anthropic, chat, gemini, responses};
 use crate::request::{LlmRequest, ToolList, ToolSpec};
@@ -138,17 +138,23 @@ impl Target {
     }
 
     /// The tools in the form that the provider takes.
-    pub(super) fn tools(&self, model: &ModelRef, tools: &ToolList, plain: bool) -> Arc<ToolForm> {
+    pub(super) fn tools(
+        &self,
+        model: &ModelRef,
+        tools: &ToolList,
+        plain: bool,
+        refused: Option<Refused>,
+    ) -> Arc<ToolForm> {
         let (protocol, rules) = (self.protocol.name(), Rules::of(model, plain));
         let make = |specs: &[ToolSpec]| {
-            ToolForm::of(protocol, rules, specs, |tools| match self.protocol {
+            ToolForm::of(protocol, rules, refused.clone(), specs, |tools| match self.protocol {
                 Protocol::Chat => chat::tools(tools),
                 Protocol::Responses => responses::tools(tools),
                 Protocol::Anthropic => anthropic::tools(tools),
                 Protocol::Gemini => gemini::tools(tools),
             })
         };
-        tools.form(|form: &ToolForm| form.is_of(protocol, rules), make)
+        tools.form(|form: &ToolForm| form.is_of(protocol, rules, refused.as_ref()), make)
     }
 
     /// The body of a request as JSON, with the tools in this form.

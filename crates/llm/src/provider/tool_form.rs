@@ -7,6 +7,7 @@
 
 mod arguments;
 mod names;
+mod refused;
 mod rules;
 
 use std::borrow::Cow;
@@ -17,6 +18,8 @@ use serde_json::{Map, Value, json};
 use arguments::Arguments;
 use names::NameMap;
 
+use refused::Refusal;
+pub(super) use refused::{Refused, RefusedTools};
 pub(super) use rules::Rules;
 
 use crate::provider::answer::Answer;
@@ -44,6 +47,10 @@ pub(super) struct WireTool {
 pub(super) struct ToolForm {
     protocol: &'static str,
     rules: Rules,
+    /// The tools that the provider has refused.
+    refused: Option<Refused>,
+    /// The tools that are sent, in order: the name at the provider and the own one.
+    sent: Vec<(String, String)>,
     /// The JSON of the tools; `None` when none can be sent.
     json: Option<String>,
     names: NameMap,
@@ -59,6 +66,7 @@ impl ToolForm {
     pub(super) fn of(
         protocol: &'static str,
         rules: Rules,
+        refused: Option<Refused>,
         specs: &[ToolSpec],
         write: impl FnOnce(&[WireTool]) -> Value,
     ) -> Self {
@@ -66,6 +74,8 @@ impl ToolForm {
         let mut form = Self {
             protocol,
             rules,
+            refused,
+            sent: Vec::new(),
             json: None,
             names: NameMap::of(&all, rules.tool_names),
             arguments: HashMap::new(),
@@ -84,8 +94,9 @@ impl ToolForm {
                 );
             } else if rules.max_tools.is_some_and(|max| tools.len() >= max) {
                 surplus.push(spec);
-            } else {
-                tools.extend(form.tool(spec));
+            } else if let Some(tool) = form.tool(spec) {
+                form.sent.push((tool.name.clone(), spec.name.clone()));
+                tools.push(tool);
             }
         }
         for spec in surplus {
@@ -99,9 +110,26 @@ impl ToolForm {
         form
     }
 
-    /// Whether this is the form of a protocol under these rules.
-    pub(super) fn is_of(&self, protocol: &'static str, rules: Rules) -> bool {
-        self.protocol == protocol && self.rules == rules
+    /// Whether this is the form of a protocol under these rules, after these refusals.
+    pub(super) fn is_of(
+        &self,
+        protocol: &'static str,
+        rules: Rules,
+        refused: Option<&Refused>,
+    ) -> bool {
+        self.protocol == protocol && self.rules == rules && self.refused.as_ref() == refused
+    }
+
+    /// The own names of the tools that a provider's error names.
+    fn named_in(&self, error: &str) -> BTreeSet<&str> {
+        let by_place = refused::places(error).into_iter().filter_map(|at| self.sent.get(at));
+        let names = refused::names(error);
+        let by_name = self.sent.iter().filter(|(wire, _)| names.contains(&wire.as_str()));
+        by_place.chain(by_name).map(|(_, own)| own.as_str()).collect()
+    }
+
+    fn refusal(&self, tool: &str) -> Option<&Refusal> {
+        self.refused.as_ref()?.get(tool)
     }
 
     /// The JSON of the tools; `None` when none can be sent.
@@ -120,6 +148,18 @@ impl ToolForm {
 
     /// A tool as it is sent; `None` when it is left out.
     fn tool(&mut self, spec: &ToolSpec) -> Option<WireTool> {
+        match self.refusal(&spec.name).cloned() {
+            None => {}
+            Some(Refusal::Simplified) => {
+                let why =
+                    "the provider refused its schema, and gets it in simpler words".to_owned();
+                self.problem(spec, ToolChange::Cut, why);
+            }
+            Some(Refusal::LeftOut(said)) => {
+                self.problem(spec, ToolChange::LeftOut, format!("the provider refused it: {said}"));
+                return None;
+            }
+        }
         let parameters = match self.parameters(spec) {
             Ok(parameters) => parameters,
             Err(why) => {
@@ -171,7 +211,8 @@ impl ToolForm {
             }
             self.arguments.insert(spec.name.clone(), arguments);
         }
-        let schema = schema::for_tool(&cleaned, self.rules.plain);
+        let plain = self.rules.plain || self.refusal(&spec.name).is_some();
+        let schema = schema::for_tool(&cleaned, plain);
         if schema.to_string().len() > MAX_SCHEMA_BYTES {
             return Err(format!("its schema exceeds {} KiB", MAX_SCHEMA_BYTES / 1024));
         }

@@ -97,7 +97,7 @@ static STAGE: LazyLock<Stage> = LazyLock::new(|| RUNTIME.block_on(Stage::start()
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 64,
+        cases: 48,
         ..ProptestConfig::default()
     })]
 
