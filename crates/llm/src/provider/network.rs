@@ -75,12 +75,12 @@ impl Network {
     ) -> Result<LiveStream, Failure> {
         let target = self.target(model.provider)?;
         let opened = async {
-            let response = self.open(target, model, request, traceparent).await?;
+            let (response, tools) = self.open(target, model, request, traceparent).await?;
             let mut live = LiveStream {
                 events: None,
                 whole: Vec::new(),
                 reader: target.reader(),
-                tools: self.tools(target, model, &request.tools),
+                tools,
                 target: target.clone(),
             };
             if body::is_not_streamed(&response) {
@@ -100,15 +100,15 @@ impl Network {
         opened.await.map_err(|failure: Failure| target.scrub(failure))
     }
 
-    /// Sends the request until a response succeeds; repeats it when the model rejects a parameter that
-    /// can be omitted.
+    /// Sends the request until a response succeeds, and returns it with the tools as they were sent.
+    /// Repeats it when the model rejects a parameter or a tool that can be omitted.
     async fn open(
         &self,
         target: &Target,
         model: &ModelRef,
         request: &LlmRequest,
         traceparent: Option<&str>,
-    ) -> Result<Response, Failure> {
+    ) -> Result<(Response, Arc<ToolForm>), Failure> {
         let mut repeats = MAX_REPEATS;
         loop {
             let tools = self.tools(target, model, &request.tools);
@@ -122,7 +122,7 @@ impl Network {
                 .map_err(|_| body::timed_out(limit))?
                 .map_err(|error| Failure::of_reqwest(&error))?;
             if response.status().is_success() {
-                return Ok(response);
+                return Ok((response, tools));
             }
             let (status, headers) = (response.status(), response.headers().clone());
             let text = body::read_error(response, &self.timeouts).await;

@@ -3,6 +3,7 @@
 //! schema in any case.
 
 mod clean;
+mod keywords;
 mod pattern;
 mod strict;
 mod subset;
@@ -13,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 pub(super) use clean::Cleaner;
 pub(super) use strict::is_strict;
-pub(super) use subset::subset;
+use subset::subset;
 
 /// The deepest nesting; below, a recursive schema ends as a plain object.
 const MAX_DEPTH: usize = 8;
@@ -51,6 +52,13 @@ pub(super) fn for_tool(schema: &Value, plain: bool) -> Value {
         }
     }
     Value::Object(flat)
+}
+
+/// The schema of an answer in Gemini's subset.
+pub(super) fn for_answer(schema: &Value) -> Value {
+    let as_they_are = |name: &str| name.to_owned();
+    let cleaned = Cleaner::new(schema, true, &as_they_are).any();
+    subset(&cleaned)
 }
 
 /// Flattens a schema to an object with the properties of all its alternatives and parts.

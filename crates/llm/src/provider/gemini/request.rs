@@ -61,7 +61,7 @@ pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: 
     }
     if let Some(wanted) = &request.response_schema {
         config.insert("responseMimeType".into(), json!("application/json"));
-        config.insert("responseSchema".into(), schema::subset(&wanted.schema));
+        config.insert("responseSchema".into(), schema::for_answer(&wanted.schema));
     }
     if !config.is_empty() {
         body.insert("generationConfig".into(), Value::Object(config));
