@@ -87,9 +87,8 @@ impl ToolList {
         make: impl FnOnce(&[ToolSpec]) -> T,
     ) -> Arc<T> {
         let mut all = self.0.forms.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |form: &&Arc<dyn Any + Send + Sync>| {
-            form.downcast_ref::<T>().is_some_and(&is_wanted)
-        };
+        let fits =
+            |form: &&Arc<dyn Any + Send + Sync>| form.downcast_ref::<T>().is_some_and(&is_wanted);
         if let Some(Ok(form)) = all.iter().find(fits).map(|form| Arc::clone(form).downcast()) {
             return form;
         }

@@ -15,7 +15,7 @@ use super::body::{self, Events};
 use super::failure::Failure;
 use super::quirks::LearnedQuirks;
 use super::target::Target;
-use super::tool_form::{RefusedTools, ToolForm};
+use super::tool_form::{self, RefusedTools, ToolForm};
 use super::wire::{Delta, Reader};
 use crate::context::Received;
 use crate::error::LlmErrorKind;
@@ -109,10 +109,11 @@ impl Network {
         request: &LlmRequest,
         traceparent: Option<&str>,
     ) -> Result<(Response, Arc<ToolForm>), Failure> {
-        let mut repeats = MAX_REPEATS;
+        let (mut refused, mut repeats) = (self.refused.of(model), MAX_REPEATS);
         loop {
-            let tools = self.tools(target, model, &request.tools);
-            let body = target.body(model, request, &self.quirks.of(model), &tools);
+            let quirks = self.quirks.of(model);
+            let tools = target.tools(model, &request.tools, quirks.plain_schemas, refused.clone());
+            let body = target.body(model, request, &quirks, &tools);
             let url = target.url(&model.name);
             let headers = headers(target, traceparent);
             let sending = self.http.post(url).headers(headers).body(body).send();
@@ -122,12 +123,15 @@ impl Network {
                 .map_err(|_| body::timed_out(limit))?
                 .map_err(|error| Failure::of_reqwest(&error))?;
             if response.status().is_success() {
+                self.refused.keep(model, refused);
                 return Ok((response, tools));
             }
             let (status, headers) = (response.status(), response.headers().clone());
             let text = body::read_error(response, &self.timeouts).await;
-            if repeats > 0 && self.refused.learn(model, status.as_u16(), &text, &tools) {
+            let more = tool_form::refused_after(refused.as_ref(), status.as_u16(), &text, &tools);
+            if repeats > 0 && more.is_some() {
                 repeats -= 1;
+                refused = more;
                 continue;
             }
             let failure = Failure::of_response(model.provider, status, &headers, &text);
@@ -137,17 +141,14 @@ impl Network {
         }
     }
 
-    /// The tools in the form that a model's provider takes.
-    fn tools(&self, target: &Target, model: &ModelRef, tools: &ToolList) -> Arc<ToolForm> {
-        let plain = self.quirks.of(model).plain_schemas;
-        target.tools(model, tools, plain, self.refused.of(model))
-    }
-
     /// How tools differ at a model's provider from their definitions.
     pub(crate) fn tool_problems(&self, model: &ModelRef, tools: &ToolList) -> Vec<ToolProblem> {
         let target = self.targets.get(&model.provider);
         target
-            .map(|target| self.tools(target, model, tools).problems().to_vec())
+            .map(|target| {
+                let plain = self.quirks.of(model).plain_schemas;
+                target.tools(model, tools, plain, self.refused.of(model)).problems().to_vec()
+            })
             .unwrap_or_default()
     }
 

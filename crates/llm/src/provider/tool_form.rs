@@ -19,7 +19,7 @@ use arguments::Arguments;
 use names::NameMap;
 
 use refused::Refusal;
-pub(super) use refused::{Refused, RefusedTools};
+pub(super) use refused::{Refused, RefusedTools, after as refused_after};
 pub(super) use rules::Rules;
 
 use crate::provider::answer::Answer;
@@ -179,7 +179,7 @@ impl ToolForm {
             self.wrappers.insert(spec.name.clone(), wrapped);
         }
         let given = spec.description.trim();
-        let mut description = if given.is_empty() { &spec.name } else { given }.to_owned();
+        let mut description = if given.is_empty() { name.as_str() } else { given }.to_owned();
         if let Some(max) = self.rules.max_description
             && let Some(cut) = cut_at_sentence(&description, max)
         {

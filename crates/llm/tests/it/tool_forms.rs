@@ -169,7 +169,8 @@ async fn names_go_back_as_the_provider_takes_them_whatever_the_model_wrote() {
         for tools in [awkward(), Vec::new()] {
             let (body, _) = stage.turn(peer, &tools, &past, &[]).await;
             let names: Vec<_> = peer.history(&body).into_iter().map(|(name, _)| name).collect();
-            assert_eq!(names.len(), written.len());
+            // Without tools, some providers get the calls as text.
+            assert!(names.len() == written.len() || tools.is_empty(), "{peer:?} {names:?}");
             assert!(names.iter().all(|name| name_fits(peer, name)), "{peer:?} {names:?}");
             let results = body.to_string();
             assert!(!results.contains("functions.list_tasks"), "{peer:?}");

@@ -37,41 +37,46 @@ impl RefusedTools {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(model).cloned()
     }
 
-    /// Learns from a refused request; `true` when it should be repeated, because it will differ.
-    pub(in crate::provider) fn learn(
-        &self,
-        model: &ModelRef,
-        status: u16,
-        error: &[u8],
-        form: &ToolForm,
-    ) -> bool {
-        if !matches!(status, 400 | 422) {
-            return false;
-        }
-        let error = String::from_utf8_lossy(error);
-        let named = form.named_in(&error);
+    /// Keeps refusals that a request has succeeded with.
+    pub(in crate::provider) fn keep(&self, model: &ModelRef, refused: Option<Refused>) {
+        let Some(refused) = refused else { return };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if named.is_empty() || (all.len() >= MAX_REMEMBERED && !all.contains_key(model)) {
-            return false;
+        let known = all.get(model);
+        if known == Some(&refused) || (all.len() >= MAX_REMEMBERED && known.is_none()) {
+            return;
         }
-        let mut refused = all.get(model).map(|known| (**known).clone()).unwrap_or_default();
-        let said: String = error.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect();
-        let mut is_new = false;
-        for tool in named {
-            let next = match refused.get(tool) {
-                None if !form.rules.plain => Refusal::Simplified,
-                None | Some(Refusal::Simplified) => Refusal::LeftOut(said.clone()),
-                Some(Refusal::LeftOut(_)) => continue,
-            };
-            if refused.len() < MAX_REMEMBERED || refused.contains_key(tool) {
-                tracing::warn!(%model, tool, refusal = ?next, "provider refused a tool");
-                refused.insert(tool.to_owned(), next);
-                is_new = true;
-            }
-        }
-        all.insert(model.clone(), Arc::new(refused));
-        is_new
+        tracing::warn!(%model, ?refused, "the provider refused tools; they are sent in simpler words or not at all");
+        all.insert(model.clone(), refused);
     }
+}
+
+/// The refusals after a refused request; `None` when its error names no tool, or none that can be sent in
+/// another way.
+pub(in crate::provider) fn after(
+    known: Option<&Refused>,
+    status: u16,
+    error: &[u8],
+    form: &ToolForm,
+) -> Option<Refused> {
+    if !matches!(status, 400 | 422) {
+        return None;
+    }
+    let error = String::from_utf8_lossy(error);
+    let said: String = error.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect();
+    let mut refused = known.map(|known| (**known).clone()).unwrap_or_default();
+    let mut is_new = false;
+    for tool in form.named_in(&error) {
+        let next = match refused.get(tool) {
+            None if !form.rules.plain => Refusal::Simplified,
+            None | Some(Refusal::Simplified) => Refusal::LeftOut(said.clone()),
+            Some(Refusal::LeftOut(_)) => continue,
+        };
+        if refused.len() < MAX_REMEMBERED || refused.contains_key(tool) {
+            refused.insert(tool.to_owned(), next);
+            is_new = true;
+        }
+    }
+    is_new.then(|| Arc::new(refused))
 }
 
 /// The places of the tools that an error names in the list that was sent, such as

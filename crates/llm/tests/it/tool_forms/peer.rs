@@ -113,8 +113,30 @@ impl Peer {
         calls
     }
 
-    /// An answer that makes these calls.
+    fn says(self) -> Value {
+        match self.provider {
+            Provider::Google => json!({ "candidates": [{ "finishReason": "STOP", "content": {
+                "role": "model", "parts": [{ "text": "Hello" }] } }] }),
+            Provider::Anthropic => json!({
+                "type": "message", "role": "assistant", "stop_reason": "end_turn",
+                "content": [{ "type": "text", "text": "Hello" }],
+                "usage": { "input_tokens": 1, "output_tokens": 1 },
+            }),
+            _ if self.is_responses() => json!({
+                "id": "r", "object": "response", "status": "completed",
+                "output": [{ "type": "message", "role": "assistant",
+                    "content": [{ "type": "output_text", "text": "Hello" }] }],
+            }),
+            _ => json!({ "choices": [{ "index": 0, "finish_reason": "stop",
+                "message": { "role": "assistant", "content": "Hello" } }] }),
+        }
+    }
+
+    /// An answer that makes these calls, or says something where there are none.
     fn answer(self, calls: &[Call]) -> Value {
+        if calls.is_empty() {
+            return self.says();
+        }
         let each = |write: &dyn Fn(&str, &Value, String) -> Value| -> Value {
             let numbered = calls.iter().enumerate();
             numbered
