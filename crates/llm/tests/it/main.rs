@@ -15,3 +15,4 @@ mod recordings;
 mod responses;
 mod secrets;
 mod server;
+mod tool_forms;

@@ -47,10 +47,7 @@ async fn the_official_client_does_a_whole_round() {
     assert_eq!(world.llm.asked().len(), 2, "the model was not bothered");
 
     let failed = part("ask", json!({})).await;
-    assert_eq!(
-        (&failed["is_error"], &failed["code"]),
-        (&json!(true), &json!("llm_rejected"))
-    );
+    assert_eq!((&failed["is_error"], &failed["code"]), (&json!(true), &json!("llm_rejected")));
 
     let waiting = part("ask", json!({ "key": "k2" })).await;
     assert_eq!(waiting["status"], "awaiting_approval", "{waiting}");
