@@ -11,3 +11,4 @@ mod recorded;
 mod recordings;
 mod secrets;
 mod server;
+mod strict;
