@@ -154,9 +154,11 @@ impl StrictLlm {
         std::mem::take(&mut lock(&self.shared).refusals)
     }
 
-    /// Replaces the answers that are still to come.
+    /// Begins a new conversation, with these answers.
     pub fn next(&self, answers: impl IntoIterator<Item = Answer>) {
-        lock(&self.shared).answers = answers.into_iter().collect();
+        let mut shared = lock(&self.shared);
+        shared.answers = answers.into_iter().collect();
+        shared.sent.clear();
     }
 }
 

@@ -221,7 +221,7 @@ pub(super) const RULES: &[Rule] = &[
     }),
     Rule::new("a signature that was sent is not lost", ALL, "https://github.com/rowboatlabs/rowboat/issues/694", |call| {
         let all: Vec<&Value> = contents(call).iter().flat_map(|turn| list(turn, "/parts")).collect();
-        let lost = call.sent.iter().flat_map(|turn| list(turn, "/parts")).find(|part| {
+        let lost = call.sent.last().into_iter().flat_map(|turn| list(turn, "/parts")).find(|part| {
             let back = |other: &&Value| other["functionCall"]["name"] == part["functionCall"]["name"] && other["functionCall"]["args"] == part["functionCall"]["args"];
             part.get("functionCall").is_some() && part.get("thoughtSignature").is_some()
                 && all.iter().copied().any(|other| back(&other))
