@@ -119,6 +119,9 @@ mod tests {
             (401, "missing_daemon_key", "outage"),
             (403, "invalid_daemon_key", "outage"),
             (503, "overloaded", "outage"),
+            // Also of a spent account: it waits until somebody pays.
+            (503, "llm_unavailable", "outage"),
+            (502, "llm_rejected", "failed"),
             (503, "", "outage"),
             (502, "backend_unavailable", "outage"),
             (502, "backend_auth", "failed"),

@@ -12,21 +12,22 @@ pub enum LlmErrorKind {
         /// The variable to set, such as `OPENAI_API_KEY`.
         variable: &'static str,
     },
-    /// The provider refused the key (401, 403). Holds the name of the environment variable.
+    /// The provider refused the key, or what it may do. Holds the name of the environment variable.
     Auth {
         /// The variable that holds the key; `None` where the provider takes no key.
         variable: Option<&'static str>,
     },
     /// Overloaded, rate limited, unreachable or timed out, after all retries and the fallback.
     Unavailable,
-    /// The account's quota or credit is used up; retrying does not help.
+    /// The account's quota, credit or spending limit is used up; retrying does not help.
     QuotaExhausted,
-    /// The provider rejected the request as invalid: a parameter, a schema, the order of messages.
+    /// The provider rejected the request as invalid: a parameter, a schema, the order of messages. The
+    /// message has its own sentence.
     InvalidRequest,
-    /// The provider rejected the request for a reason that is not known here; the message has its
-    /// own sentence.
+    /// The provider rejected the request for a reason that is not known here, or does not serve this
+    /// model or region; the message has its own sentence.
     Rejected,
-    /// The conversation exceeds the model's context window.
+    /// The conversation exceeds the model's context window, or the account's limit for one request.
     ContextTooLong,
     /// A content filter blocked the prompt.
     ContentFiltered,
@@ -40,7 +41,7 @@ pub enum LlmErrorKind {
 pub struct LlmError {
     /// The kind of failure.
     pub kind: LlmErrorKind,
-    /// A sentence for the caller: no key, no prompt, no URL.
+    /// A sentence for the caller, with the provider's own words where they help: no key.
     pub message: String,
     /// The cause, for the log: never a key.
     pub cause: String,

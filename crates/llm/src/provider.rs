@@ -4,6 +4,7 @@
 mod answer;
 mod anthropic;
 mod body;
+mod call_ids;
 mod chat;
 mod failure;
 #[cfg(fuzzing)]
@@ -16,6 +17,7 @@ mod responses;
 mod schema;
 mod target;
 mod thought_filter;
+mod turn_parts;
 mod wire;
 
 pub(crate) use answer::{Answer, Piece};

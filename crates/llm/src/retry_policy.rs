@@ -9,7 +9,6 @@ use std::time::Duration;
 use retry::Backoff;
 use tokio::time::Instant;
 
-use crate::error::LlmErrorKind;
 use crate::model::ModelRef;
 use crate::provider::Failure;
 use crate::settings::RetrySettings;
@@ -68,7 +67,7 @@ impl<'a> Attempts<'a> {
                 return Next::Wait(wait);
             }
         }
-        if self.fallback.is_some() && fallback_may_succeed(&failure.kind) {
+        if self.fallback.is_some() && failure.may_succeed_elsewhere() {
             return Next::FallBack;
         }
         Next::GiveUp
@@ -77,22 +76,6 @@ impl<'a> Attempts<'a> {
     fn backoff(&self) -> Duration {
         let RetrySettings { delay, max_delay, jitter, .. } = *self.settings;
         Backoff::new(delay, max_delay).with_jitter(jitter).delay(self.attempts)
-    }
-}
-
-/// Whether another model may succeed. A request that is invalid, too long or filtered fails there,
-/// too.
-fn fallback_may_succeed(kind: &LlmErrorKind) -> bool {
-    match kind {
-        LlmErrorKind::NotConfigured { .. }
-        | LlmErrorKind::Auth { .. }
-        | LlmErrorKind::Unavailable
-        | LlmErrorKind::QuotaExhausted
-        | LlmErrorKind::Rejected
-        | LlmErrorKind::BadAnswer => true,
-        LlmErrorKind::InvalidRequest
-        | LlmErrorKind::ContextTooLong
-        | LlmErrorKind::ContentFiltered => false,
     }
 }
 
@@ -162,6 +145,7 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::LlmErrorKind;
     use crate::model::Provider;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -217,15 +201,18 @@ mod tests {
     fn what_stays_wrong_is_not_tried_again_anywhere() {
         let (settings, budget) = (settings(0.0), Budget::default());
         let mut attempts = Attempts::new(&settings, fallback(), 60 * SECOND, None);
-        for kind in [
-            LlmErrorKind::InvalidRequest,
-            LlmErrorKind::ContextTooLong,
-            LlmErrorKind::ContentFiltered,
-        ] {
+        for kind in [LlmErrorKind::ContextTooLong, LlmErrorKind::ContentFiltered] {
             assert_eq!(attempts.after(&Failure::new(kind, ""), &budget), Next::GiveUp);
         }
-        let spent = Failure::new(LlmErrorKind::QuotaExhausted, "");
-        assert_eq!(attempts.after(&spent, &budget), Next::FallBack);
+        // Another provider has other accounts and other rules.
+        for kind in [
+            LlmErrorKind::QuotaExhausted,
+            LlmErrorKind::Auth { variable: None },
+            LlmErrorKind::Rejected,
+            LlmErrorKind::InvalidRequest,
+        ] {
+            assert_eq!(attempts.after(&Failure::new(kind, ""), &budget), Next::FallBack);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,6 +11,10 @@ use serde::Serialize;
 
 use super::answer_json::{write_cost, write_usage};
 
+/// When to try again with a provider whose quota, credit or spending limit is used up, where it does not
+/// say when it comes back.
+const SPENT_RETRY_AFTER: Duration = Duration::from_secs(60);
+
 /// What a failed run produced before it failed: work that was paid for is never dropped.
 #[derive(Debug, Clone, Serialize)]
 pub struct Produced {
@@ -139,7 +143,9 @@ impl RunError {
 
     /// A failure of the model.
     pub fn llm(error: LlmError) -> Self {
-        let retry_after = error.retry_after;
+        // A spent account comes back when somebody pays, so whoever waits is to ask now and then.
+        let is_spent = error.kind == LlmErrorKind::QuotaExhausted;
+        let retry_after = error.retry_after.or(is_spent.then_some(SPENT_RETRY_AFTER));
         let cause = error.cause;
         Self { cause, retry_after, ..Self::new(RunErrorKind::Llm(error.kind, error.message)) }
     }

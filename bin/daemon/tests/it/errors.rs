@@ -95,7 +95,16 @@ async fn a_reply_that_cannot_be_stored_is_handed_over() {
 async fn each_refusal_of_the_model_has_its_own_code() {
     for (answer, status, code) in [
         (refuses(401, "invalid_api_key", "Incorrect API key provided: sk-canary"), 502, "llm_auth"),
-        (refuses(400, "invalid_request_error", "bad"), 502, "llm_invalid_request"),
+        (refuses(400, "invalid_request_error", "The moon is wrong."), 502, "llm_rejected"),
+        (
+            refuses(400, "unknown_parameter", "Unknown parameter: 'moon'."),
+            502,
+            "llm_invalid_request",
+        ),
+        (refuses(403, "x", "Key limit exceeded (monthly limit)."), 503, "llm_unavailable"),
+        (refuses(403, "unsupported_country_region_territory", "no"), 502, "llm_rejected"),
+        (refuses(404, "model_not_found", "The model does not exist."), 502, "llm_rejected"),
+        (refuses(500, "server_error", "Context size has been exceeded."), 422, "context_too_long"),
         (
             refuses(400, "context_length_exceeded", "maximum context length is 8 tokens"),
             422,
@@ -119,6 +128,10 @@ async fn each_refusal_of_the_model_has_its_own_code() {
         world.model(vec![answer]).await;
         let answer = fails(&world, json!({}), status, code).await;
         assert!(world.backend_got("POST", "/messages").await.is_empty(), "{answer}");
+        if code == "llm_rejected" && answer.to_string().contains("moon") {
+            let told = answer["error"].as_str().unwrap();
+            assert!(told.ends_with("The moon is wrong."), "{told}");
+        }
         if code == "llm_auth" {
             assert!(answer["error"].as_str().unwrap().contains("OPENAI_API_KEY"), "{answer}");
         }
@@ -132,6 +145,23 @@ async fn an_overloaded_model_is_answered_with_retry_after() {
     let response = world.daemon.post("/api/agents/send", &message(json!({}))).send().await.unwrap();
     assert_eq!(response.status(), 503);
     assert!(response.headers().contains_key("retry-after"));
+}
+
+#[tokio::test]
+async fn a_spent_account_is_asked_once_and_says_when_to_come_back() {
+    let world = World::new().await;
+    world.model(vec![refuses(429, "insufficient_quota", "You exceeded your current quota.")]).await;
+    let response = world.daemon.post("/api/agents/send", &message(json!({}))).send().await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["retry-after"]),
+        (503, &"60".parse().unwrap())
+    );
+    let answer: Value = response.json().await.unwrap();
+    assert!(
+        answer["error"].as_str().unwrap().contains("You exceeded your current quota."),
+        "{answer}"
+    );
+    assert_eq!(world.model_got().await.len(), 1);
 }
 
 #[tokio::test]
@@ -235,6 +265,6 @@ async fn what_was_said_before_the_run_is_no_work_of_the_run() {
     let world = World::new().await;
     world.model(vec![refuses(400, "bad", "no")]).await;
     let history = json!([{ "role": "user", "content": "a" }, { "role": "assistant", "content": "old words" }]);
-    let answer = fails(&world, json!({ "messages": history }), 502, "llm_invalid_request").await;
+    let answer = fails(&world, json!({ "messages": history }), 502, "llm_rejected").await;
     assert_eq!(answer["details"]["response"], "", "{answer}");
 }

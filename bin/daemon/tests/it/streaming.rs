@@ -76,7 +76,7 @@ async fn what_fails_before_the_start_is_a_plain_error_and_afterwards_the_last_ev
     let events = events(&response.text().await.unwrap());
     let names: Vec<_> = events.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["start", "error"]);
-    assert_eq!(events[1].1["code"], "llm_invalid_request");
+    assert_eq!(events[1].1["code"], "llm_rejected");
 }
 
 #[tokio::test]

@@ -160,6 +160,26 @@ fn an_outage_counts_no_attempts_and_is_probed_by_one_forward_at_a_time() {
 }
 
 #[test]
+fn an_outage_with_a_wait_of_its_own_is_probed_after_that_wait() {
+    let mut now = Instant::now();
+    let mut scheduler = scheduler(2, now);
+    scheduler.merge(vec![delivery("a", "1")], now);
+    // Such as that of a provider whose account is spent.
+    let spent = || {
+        let retry_after = Some(60 * SECOND);
+        Outcome::Forwarded(Verdict::Outage { error: "spent".into(), retry_after })
+    };
+    for _ in 0..20 {
+        let (_, step, job) = take(&mut scheduler, now).unwrap();
+        assert_eq!((step, job.attempts), (Step::Forward, 0));
+        scheduler.finish(&job, spent(), now);
+        assert_eq!(scheduler.next_due(false), Some(now + 60 * SECOND));
+        assert!(take(&mut scheduler, now + 59 * SECOND).is_none());
+        now += 60 * SECOND;
+    }
+}
+
+#[test]
 fn acknowledgements_go_on_in_an_outage_and_an_old_answer_does_not_end_it() {
     let now = Instant::now();
     let mut scheduler = scheduler(2, now);

@@ -17,11 +17,13 @@ async fn each_class_of_failure_is_treated_as_the_contract_says() {
         (500, "internal", 3),
         (504, "run_timeout", 3),
         (502, "llm_empty_reply", 3),
+        (502, "llm_rejected", 3),
         (402, "budget_exceeded", 3),
         (409, "session_busy", 0),
         (401, "missing_daemon_key", 0),
         (403, "invalid_daemon_key", 0),
         (503, "draining", 0),
+        (503, "llm_unavailable", 0),
         (502, "backend_unavailable", 0),
     ] {
         let tries = AtomicUsize::new(0);

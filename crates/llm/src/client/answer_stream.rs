@@ -73,7 +73,9 @@ impl AnswerStream {
                 Some(pieces.next(&self.call.context.received).await.map_err(|failure| {
                     let mut error = failure.into_error(model.provider);
                     // The stream broke off: its text is with the caller and cannot be taken back.
-                    error.kind = LlmErrorKind::BadAnswer;
+                    if error.kind == LlmErrorKind::Unavailable {
+                        error.kind = LlmErrorKind::BadAnswer;
+                    }
                     error
                 }))
             }

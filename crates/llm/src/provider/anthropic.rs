@@ -1,7 +1,11 @@
 //! Anthropic's Messages, which llama.cpp and others speak as well.
 
+mod messages;
 mod request;
 mod response;
+#[cfg(test)]
+mod tests;
+mod usage;
 
-pub(super) use request::{body, system_note, tools};
+pub(super) use request::{body, tools};
 pub(super) use response::{AnthropicReader, parse};

@@ -1,15 +1,25 @@
-//! A failed attempt: its kind, whether a retry may help, and the texts for caller and log.
+//! A failed attempt: what it means, whether a retry may help, and the texts for caller and log.
+
+mod delay;
+mod details;
+mod meaning;
+mod pattern;
+mod secrets;
+mod sentence;
+mod table;
 
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
+use self::details::ErrorDetails;
+pub(super) use self::meaning::Meaning;
 use crate::error::{LlmError, LlmErrorKind};
 use crate::model::Provider;
 
-/// The most characters of a provider's message in a cause.
-const MAX_CAUSE_CHARS: usize = 400;
+/// The most characters of a provider's own sentence.
+const MAX_SENTENCE_CHARS: usize = 400;
 /// The most characters of a finish reason that is not known.
 const MAX_REASON_CHARS: usize = 64;
 
@@ -25,13 +35,33 @@ pub(crate) struct Failure {
     pub(crate) code: Option<String>,
     /// For the log.
     pub(crate) cause: String,
+    /// What the provider itself said; `None` where the failure is not its word.
+    pub(crate) stated: Option<Box<Stated>>,
+}
+
+/// An error by a provider's own account.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Stated {
+    meaning: Meaning,
+    /// The parameter that it refuses, such as `temperature`.
+    param: Option<String>,
+    /// Its sentence, without secrets; empty where it said nothing.
+    sentence: String,
 }
 
 impl Failure {
     /// A failure without an HTTP status.
     pub(crate) fn new(kind: LlmErrorKind, cause: impl Into<String>) -> Self {
         let retryable = kind == LlmErrorKind::Unavailable;
-        Self { kind, retryable, status: None, retry_after: None, code: None, cause: cause.into() }
+        Self {
+            kind,
+            retryable,
+            status: None,
+            retry_after: None,
+            code: None,
+            cause: cause.into(),
+            stated: None,
+        }
     }
 
     /// Unreachable, too slow, or disconnected: a retry may help.
@@ -96,25 +126,105 @@ impl Failure {
         body: &[u8],
     ) -> Self {
         let details = ErrorDetails::parse(body);
-        let retry_after = retry::retry_after(headers, SystemTime::now()).or(details.retry_after);
-        Self { retry_after, ..classify(provider, status.as_u16(), &details) }
+        let now = SystemTime::now();
+        let wait = retry::retry_after(headers, now).or(details.retry_after);
+        let failure = Self::of_details(provider, Some(status.as_u16()), details);
+        // The time at which a limit is renewed says nothing about other failures.
+        let reset = || delay::of_headers(headers, now).filter(|_| status == 429);
+        Self { retry_after: wait.or_else(reset), ..failure }
     }
 
-    /// An error in the body or an event of a success: `error` is its object.
+    /// An error in the body or an event of a success: `error` is its object, or that which holds it.
     pub(crate) fn of_error_object(provider: Provider, error: &Value) -> Self {
-        let details = ErrorDetails::of_object(error);
-        let status = details.status.unwrap_or_else(|| status_of_codes(&details.codes));
-        Self { retry_after: details.retry_after, ..classify(provider, status, &details) }
+        Self::of_details(provider, None, ErrorDetails::of_object(error))
     }
 
     /// A failure that the offline script plays.
     pub(crate) fn scripted(status: u16, retry_after: Option<Duration>) -> Self {
-        Self { retry_after, ..classify(Provider::Offline, status, &ErrorDetails::default()) }
+        let failure = Self::of_details(Provider::Offline, Some(status), ErrorDetails::default());
+        Self { retry_after, ..failure }
+    }
+
+    fn of_details(provider: Provider, status: Option<u16>, details: ErrorDetails) -> Self {
+        let meaning = table::meaning(provider, status, &details);
+        let stated = status.or(details.statuses.first().copied());
+        let (kind, retryable) = meaning.kind(provider, stated);
+        let status = stated.or_else(|| meaning.status()).unwrap_or(500);
+        let code = details.codes.iter().find(|word| is_code(word)).cloned();
+        let said = secrets::scrubbed(&details.sentence(), MAX_SENTENCE_CHARS);
+        let cause = match (&code, said.as_str()) {
+            (Some(code), "") => format!("HTTP {status} ({code})"),
+            (Some(code), said) => format!("HTTP {status} ({code}): {said}"),
+            (None, "") => format!("HTTP {status}"),
+            (None, said) => format!("HTTP {status}: {said}"),
+        };
+        Self {
+            kind,
+            retryable,
+            status: Some(status),
+            retry_after: details.retry_after,
+            code,
+            cause,
+            stated: Some(Box::new(Stated { meaning, param: details.param, sentence: said })),
+        }
+    }
+
+    /// What the provider's error means.
+    pub(super) fn meaning(&self) -> Option<Meaning> {
+        self.stated.as_ref().map(|stated| stated.meaning)
+    }
+
+    /// The parameter that the provider refuses.
+    pub(super) fn param(&self) -> Option<&str> {
+        self.stated.as_ref()?.param.as_deref()
+    }
+
+    /// The provider's own sentence; empty where it said nothing.
+    fn said(&self) -> &str {
+        self.stated.as_ref().map_or("", |stated| &stated.sentence)
+    }
+
+    /// Whether another model may succeed at once where this one failed for good. A conversation that is
+    /// too long, or filtered, mostly fails there, too.
+    pub(crate) fn may_succeed_elsewhere(&self) -> bool {
+        match self.kind {
+            LlmErrorKind::NotConfigured { .. }
+            | LlmErrorKind::Auth { .. }
+            | LlmErrorKind::Unavailable
+            | LlmErrorKind::QuotaExhausted
+            | LlmErrorKind::InvalidRequest
+            | LlmErrorKind::Rejected
+            | LlmErrorKind::BadAnswer => true,
+            // The limit of a minute is the account's, not the model's.
+            LlmErrorKind::ContextTooLong => self.meaning() == Some(Meaning::RequestTooLarge),
+            LlmErrorKind::ContentFiltered => false,
+        }
+    }
+
+    /// Removes a secret that the server repeated.
+    pub(super) fn without_secret(mut self, secret: &str) -> Self {
+        if !secret.is_empty() {
+            self.cause = self.cause.replace(secret, "[key]");
+            if let Some(stated) = &mut self.stated {
+                stated.sentence = stated.sentence.replace(secret, "[key]");
+            }
+        }
+        self
+    }
+
+    /// The numbers in the provider's sentence.
+    pub(super) fn numbers(&self) -> Vec<u64> {
+        pattern::numbers(self.said()).collect()
+    }
+
+    /// Whether the provider's sentence contains a phrase.
+    pub(super) fn says(&self, phrase: &str) -> bool {
+        pattern::contains(&pattern::normalized(self.said()), phrase)
     }
 
     /// The error that the caller gets.
     pub(crate) fn into_error(self, provider: Provider) -> LlmError {
-        let message = sentence(&self, provider);
+        let message = sentence::of(&self, provider);
         LlmError {
             kind: self.kind,
             message,
@@ -126,200 +236,15 @@ impl Failure {
     }
 }
 
-/// The details of an error's body.
-#[derive(Debug, Default)]
-struct ErrorDetails {
-    /// The status in the body itself.
-    status: Option<u16>,
-    /// Codes and types, in lower case.
-    codes: Vec<String>,
-    /// The message.
-    message: String,
-    retry_after: Option<Duration>,
-}
-
-impl ErrorDetails {
-    fn parse(body: &[u8]) -> Self {
-        match serde_json::from_slice::<Value>(body) {
-            Ok(body) => Self::of_object(&body),
-            Err(_) => {
-                Self { message: String::from_utf8_lossy(body).into_owned(), ..Self::default() }
-            }
-        }
-    }
-
-    /// Parses the shapes in use: `{"error": {message, type, code, status}}`, the same as the first
-    /// item of a list, the inner object alone, and `{"error": "message"}`.
-    fn of_object(body: &Value) -> Self {
-        let body = body.as_array().and_then(|items| items.first()).unwrap_or(body);
-        let error = body.get("error").filter(|error| !error.is_null()).unwrap_or(body);
-        let message = error
-            .as_str()
-            .or_else(|| error.get("message").and_then(Value::as_str))
-            .or_else(|| error.get("detail").and_then(Value::as_str))
-            .unwrap_or_default();
-        let reasons = error.get("details").and_then(Value::as_array).into_iter().flatten();
-        let codes = [error.get("code"), error.get("type"), error.get("status")]
-            .into_iter()
-            .chain(reasons.map(|detail| detail.get("reason")))
-            .filter_map(|value| value?.as_str())
-            .map(str::to_lowercase)
-            .collect();
-        let number = |value: &Value| value.as_u64().and_then(|n| u16::try_from(n).ok());
-        let status =
-            error.get("code").and_then(number).or_else(|| error.get("status").and_then(number));
-        Self {
-            status: status.filter(|status| (400..600).contains(status)),
-            codes,
-            message: message.to_owned(),
-            retry_after: google_retry_delay(error),
-        }
-    }
-
-    fn has_code(&self, codes: &[&str]) -> bool {
-        self.codes.iter().any(|code| codes.contains(&code.as_str()))
-    }
-
-    fn says(&self, lower: &str, phrases: &[&str]) -> bool {
-        phrases.iter().any(|phrase| lower.contains(phrase))
-    }
-}
-
-/// The `retryDelay` of a Google error (`google.rpc.RetryInfo`), such as `"34.5s"`.
-fn google_retry_delay(error: &Value) -> Option<Duration> {
-    error
-        .get("details")?
-        .as_array()?
-        .iter()
-        .find_map(|detail| detail.get("retryDelay")?.as_str()?.strip_suffix('s'))
-        .and_then(retry::retry_after_seconds)
-}
-
-/// The status that matches the codes of an error without one.
-fn status_of_codes(codes: &[String]) -> u16 {
-    let has = |wanted: &[&str]| codes.iter().any(|code| wanted.contains(&code.as_str()));
-    if has(&["overloaded_error"]) {
-        529
-    } else if has(&["rate_limit_error", "rate_limit_exceeded", "resource_exhausted"]) {
-        429
-    } else if has(&["authentication_error", "permission_error", "invalid_api_key"]) {
-        401
-    } else if has(&["invalid_request_error", "invalid_prompt", "not_found_error"]) {
-        400
-    } else {
-        // An error in a success without a known code is the server's fault.
-        500
-    }
-}
-
-/// Classifies an error. The codes and phrases are those of the providers' API references and of real
-/// answers.
-fn classify(provider: Provider, status: u16, details: &ErrorDetails) -> Failure {
-    let lower = details.message.to_lowercase();
-    let quota = details.has_code(&["insufficient_quota", "billing_error", "payment_required"])
-        || status == 402
-        || details.says(&lower, &["credit balance is too low", "insufficient credits"])
-        // Gemini sends this for its rate limits, too, and then with a delay.
-        || (details.retry_after.is_none() && details.says(&lower, &["exceeded your current quota"]));
-    let too_long = status == 413 && details.has_code(&["request_too_large"])
-        || details.has_code(&["context_length_exceeded", "context_window_exceeded"])
-        || details.says(
-            &lower,
-            &[
-                "prompt is too long",
-                "maximum context length",
-                "context length exceeded",
-                "exceeds the context window",
-                "exceed the context window",
-                "input is too long",
-                "exceeds the maximum number of tokens",
-                "exceeds the available context size",
-                "reduce the length of the messages",
-            ],
-        );
-    let filtered = details.has_code(&[
-        "content_filter",
-        "content_policy_violation",
-        "responsibleaipolicyviolation",
-        "safety",
-    ]) || details.says(
-        &lower,
-        &[
-            "content management policy",
-            "content_filter",
-            "responsibleai",
-            "safety system",
-            "content filtering policy",
-            "requires moderation",
-        ],
-    );
-    let bad_key = matches!(status, 401 | 403)
-        || details.has_code(&["api_key_invalid", "invalid_api_key"])
-        || details.says(&lower, &["incorrect api key", "api key not valid"]);
-
-    let (kind, retryable) = match status {
-        400 | 402 | 403 | 413 | 422 | 429 if quota => (LlmErrorKind::QuotaExhausted, false),
-        400 | 413 | 422 if too_long => (LlmErrorKind::ContextTooLong, false),
-        400 | 403 | 422 if filtered => (LlmErrorKind::ContentFiltered, false),
-        400 | 401 | 403 if bad_key => {
-            (LlmErrorKind::Auth { variable: provider.key_variable() }, false)
-        }
-        408 | 409 | 429 | 500 | 502 | 503 | 504 | 529 => (LlmErrorKind::Unavailable, true),
-        501 | 505..=599 => (LlmErrorKind::Unavailable, false),
-        _ => (LlmErrorKind::InvalidRequest, false),
-    };
-    let code = details.codes.first().filter(|word| is_code(word)).cloned();
-    let text: String = details.message.chars().take(MAX_CAUSE_CHARS).collect();
-    let cause = match (&code, text.trim()) {
-        (Some(code), "") => format!("HTTP {status} ({code})"),
-        (Some(code), text) => format!("HTTP {status} ({code}): {text}"),
-        (None, "") => format!("HTTP {status}"),
-        (None, text) => format!("HTTP {status}: {text}"),
-    };
-    Failure { kind, retryable, status: Some(status), retry_after: None, code, cause }
-}
-
 /// Whether a text is a code, and not a message that might contain something secret.
 fn is_code(word: &str) -> bool {
-    word.len() <= 64 && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'.')
-}
-
-/// The message for the caller.
-fn sentence(failure: &Failure, provider: Provider) -> String {
-    let code = failure.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
-    match &failure.kind {
-        LlmErrorKind::NotConfigured { variable } => {
-            format!("No API key for {provider} is set. Set {variable}.")
-        }
-        LlmErrorKind::Auth { variable: Some(variable) } => {
-            format!("{provider} rejected the API key. Check {variable}.")
-        }
-        LlmErrorKind::Auth { variable: None } => format!("{provider} denied access."),
-        LlmErrorKind::Unavailable => {
-            format!("{provider} is overloaded or cannot be reached. Try again later.")
-        }
-        LlmErrorKind::QuotaExhausted => {
-            format!("The account at {provider} has used up its quota or credit{code}.")
-        }
-        LlmErrorKind::InvalidRequest | LlmErrorKind::Rejected => match failure.status {
-            Some(status) => format!("{provider} rejected the request: HTTP {status}{code}."),
-            None => format!("{provider} cannot handle the request: {}.", failure.cause),
-        },
-        LlmErrorKind::ContextTooLong => {
-            "The conversation exceeds the model's context window.".to_owned()
-        }
-        LlmErrorKind::ContentFiltered => {
-            format!("{provider}'s content filter blocked the request{code}.")
-        }
-        LlmErrorKind::BadAnswer => match &failure.code {
-            Some(reason) => {
-                format!("{provider} ended its answer with {reason:?} instead of completing it.")
-            }
-            None => {
-                format!("{provider} returned an answer that is incomplete or cannot be parsed.")
-            }
-        },
-    }
+    word.len() <= 64
+        && word.bytes().all(|b| {
+            b.is_ascii_lowercase()
+                || b.is_ascii_digit() && word.len() <= 4
+                || b == b'_'
+                || b == b'.'
+        })
 }
 
 #[cfg(test)]

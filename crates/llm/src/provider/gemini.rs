@@ -1,5 +1,6 @@
 //! Google's Gemini: `generateContent` and `streamGenerateContent`.
 
+mod contents;
 mod request;
 mod response;
 
@@ -9,6 +10,8 @@ pub(super) use response::{GeminiReader, parse};
 /// The fields of a call's `provider_state`: its thought signature, and its id if Gemini sent one.
 const SIGNATURE: &str = "thought_signature";
 const GIVEN_ID: &str = "id";
+/// The field of a part with its thought signature.
+const THOUGHT_SIGNATURE: &str = "thoughtSignature";
 
 #[cfg(test)]
 mod tests;

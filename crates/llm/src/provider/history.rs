@@ -70,11 +70,11 @@ pub(in crate::provider) struct Order {
 }
 
 /// What stands for a text that is empty.
-const EMPTY: &str = "(empty)";
+pub(in crate::provider) const EMPTY: &str = "(empty)";
 /// The user's turn before a conversation that begins with the assistant's.
-const BEGAN_EARLIER: &str = "(The conversation began earlier.)";
+pub(in crate::provider) const BEGAN_EARLIER: &str = "(The conversation began earlier.)";
 /// The user's turn behind a conversation that ends with the assistant's.
-const GO_ON: &str = "(Please go on.)";
+pub(in crate::provider) const GO_ON: &str = "(Please go on.)";
 /// The assistant's turn between results and what the user says next.
 const RESULTS_READ: &str = "(I have read the results.)";
 
@@ -225,6 +225,35 @@ pub(in crate::provider) fn as_text(messages: &[Message]) -> Vec<Message> {
         message => message,
     });
     text.collect()
+}
+
+/// The conversation with calls and results one to one, or as plain text if the request has no tools: a
+/// protocol that gets none may reject them.
+pub(in crate::provider) fn for_tools(messages: &[Message], has_tools: bool) -> Cow<'_, [Message]> {
+    let is_text = |message: &Message| match message {
+        Message::System { .. } | Message::User { .. } => true,
+        Message::Assistant(turn) => turn.tool_calls.is_empty(),
+        Message::Tool { .. } => false,
+    };
+    if has_tools || messages.iter().all(is_text) {
+        paired(messages)
+    } else {
+        Cow::Owned(as_text(messages))
+    }
+}
+
+/// A request without the thoughts of earlier turns.
+pub(in crate::provider) fn without_thoughts(request: &LlmRequest) -> LlmRequest {
+    let mut request = request.clone();
+    for message in &mut request.messages {
+        if let Message::Assistant(turn) = message {
+            turn.thoughts = None;
+            for call in &mut turn.tool_calls {
+                call.provider_state = None;
+            }
+        }
+    }
+    request
 }
 
 /// A request without tools, and the conversation as plain text.

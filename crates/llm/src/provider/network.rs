@@ -13,7 +13,7 @@ use super::answer::{Answer, Piece};
 use super::body::{self, Body, Events};
 use super::failure::Failure;
 use super::history;
-use super::quirks::LearnedQuirks;
+use super::quirks::{LearnedQuirks, Quirks};
 use super::target::Target;
 use super::thought_filter::{self, ThoughtFilter};
 use super::wire::{Delta, Reader};
@@ -94,8 +94,7 @@ impl Network {
         opened.await.map_err(|failure: Failure| target.scrub(failure))
     }
 
-    /// Sends the request until a response succeeds; repeats it when the model rejects a parameter that
-    /// can be omitted.
+    /// Sends the request; repeats it without what the model refuses, each thing once.
     async fn open(
         &self,
         target: &Target,
@@ -103,8 +102,9 @@ impl Network {
         request: &LlmRequest,
         traceparent: Option<&str>,
     ) -> Result<Response, Failure> {
+        let mut quirks = self.quirks.of(model);
         loop {
-            let body = target.body(model, request, &self.quirks.of(model));
+            let body = target.body(model, request, &quirks);
             let url = target.url(&model.name);
             let headers = headers(target, traceparent);
             let sending = self.http.post(url).headers(headers).body(body).send();
@@ -114,14 +114,18 @@ impl Network {
                 .map_err(|_| body::timed_out(limit))?
                 .map_err(|error| Failure::of_reqwest(&error))?;
             if response.status().is_success() {
+                self.quirks.keep(model, quirks);
                 return Ok(response);
             }
             let (status, headers) = (response.status(), response.headers().clone());
             let text = body::read_error(response, &self.timeouts).await;
             let failure = Failure::of_response(model.provider, status, &headers, &text);
-            if !self.quirks.learn(model, request, &failure) {
-                return Err(failure);
-            }
+            let more = quirks.after(request, &failure);
+            // What was not sent cannot be left out.
+            let changed = |more: &Quirks| {
+                target.body(model, request, more) != target.body(model, request, &quirks)
+            };
+            quirks = more.filter(changed).ok_or(failure)?;
         }
     }
 
@@ -196,6 +200,10 @@ impl LiveStream {
         if let Some(piece) = self.ready.pop() {
             return Ok(piece);
         }
+        if self.events.is_some() && self.reader.has_ended() {
+            self.release_connection();
+            return self.end();
+        }
         let Some(events) = &mut self.events else { return Err(Failure::cut_off()) };
         while let Some(event) = events.next().await {
             let event = event?;
@@ -221,6 +229,10 @@ impl LiveStream {
                     let text = self.filter.push(text);
                     if !text.is_empty() {
                         return Ok(Piece::Text(text));
+                    }
+                    if self.reader.has_ended() {
+                        self.release_connection();
+                        return self.end();
                     }
                 }
                 Delta::End => {

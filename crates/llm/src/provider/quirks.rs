@@ -1,52 +1,210 @@
-//! Parameters that a model has rejected. The request is repeated without them, and that is remembered
-//! for the life of the process.
+//! Parameters and schemas that a model has refused. The request is repeated without them, and when
+//! that succeeds, it is remembered for the life of the process.
+//!
+//! Only what the provider names counts: the parameter in its error (`param`, `loc`, `field`), or the
+//! table's meaning of it. Words do not: tools, fields and messages have names, too.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use serde_json::Value;
+
 use crate::error::LlmErrorKind;
 use crate::model::ModelRef;
-use crate::provider::failure::Failure;
+use crate::provider::failure::{Failure, Meaning};
 use crate::request::LlmRequest;
 
 /// The most models that are remembered: callers may name any model.
 const MAX_MODELS: usize = 1_000;
 
+/// The places of the output limit in the bodies of requests.
+const LIMITS: [&str; 4] = [
+    "/max_tokens",
+    "/max_completion_tokens",
+    "/max_output_tokens",
+    "/generationConfig/maxOutputTokens",
+];
+
 /// How requests to a model are changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a refusal of its own")]
 pub(super) struct Quirks {
-    /// It rejects a temperature, as reasoning models do.
+    /// It refuses a temperature, as reasoning models do.
     pub(super) no_temperature: bool,
     /// It requires `max_completion_tokens` instead of `max_tokens`.
     pub(super) completion_limit: bool,
-    /// It rejects some keyword in the tools' schemas.
+    /// It refuses some keyword in the tools' schemas.
     pub(super) plain_schemas: bool,
+    /// It refuses a schema of the answer.
+    no_answer_schema: bool,
+    /// It refuses `stream_options`.
+    no_stream_options: bool,
+    /// It refuses `tool_choice`.
+    no_tool_choice: bool,
+    /// It refuses the thoughts of this conversation; for this request only.
+    pub(super) no_thoughts: bool,
+    /// It refuses a higher output limit than this.
+    output_limit: Option<u64>,
+    /// As `output_limit`, for this request only: what the conversation leaves of the context window.
+    output_left: Option<u64>,
 }
 
 impl Quirks {
-    /// The quirks after a rejected request; `None` when it was rejected for another reason.
-    fn after(self, request: &LlmRequest, failure: &Failure) -> Option<Self> {
-        if failure.kind != LlmErrorKind::InvalidRequest
-            || !matches!(failure.status, Some(400 | 422))
-        {
+    /// The quirks after a refused request; `None` when it was refused for another reason, or for one
+    /// that these quirks should have removed.
+    pub(super) fn after(self, request: &LlmRequest, failure: &Failure) -> Option<Self> {
+        let meaning = failure.meaning()?;
+        // llama.cpp refuses schemas with 500, too.
+        let is_refusal = match failure.status {
+            Some(400..=499) => true,
+            _ => meaning == Meaning::ToolSchemaRefused || meaning == Meaning::AnswerSchemaRefused,
+        };
+        if failure.kind != LlmErrorKind::InvalidRequest || !is_refusal {
             return None;
         }
-        let said = failure.cause.to_lowercase();
-        let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
         let mut more = self;
-        if request.temperature.is_some() && has(&["temperature"]) {
+        let param = failure.param().map(parameter).unwrap_or_default();
+        // A refused value of these is for the operator to mend: only the parameter itself is left out.
+        let is_refused = |name: &str| match meaning {
+            Meaning::ParameterRefused => param == name || param.is_empty() && names(failure, name),
+            Meaning::AnswerSchemaRefused | Meaning::ToolSchemaRefused | Meaning::Malformed => {
+                param == name
+            }
+            _ => false,
+        };
+        if request.temperature.is_some() && is_refused("temperature") {
             more.no_temperature = true;
         }
-        if request.max_output_tokens.is_some() && has(&["max_completion_tokens"]) {
-            more.completion_limit = true;
+        if meaning == Meaning::ThoughtsRefused {
+            more.no_thoughts = true;
         }
-        if !request.tools.is_empty()
-            && has(&["schema", "function_declarations", "functiondeclaration", "parameters"])
+        if is_refused("stream_options") {
+            more.no_stream_options = true;
+        }
+        if is_refused("tool_choice") {
+            more.no_tool_choice = true;
+        }
+        if request.response_schema.is_some()
+            && (meaning == Meaning::AnswerSchemaRefused
+                || meaning == Meaning::ToolSchemaRefused && request.tools.is_empty()
+                || ["response_format", "text", "output_format", "output_config"]
+                    .into_iter()
+                    .any(is_refused))
         {
+            more.no_answer_schema = true;
+        }
+        let is_tool_schema = failure.param().is_some_and(is_schema_of_tool);
+        if !request.tools.is_empty() && (meaning == Meaning::ToolSchemaRefused || is_tool_schema) {
             more.plain_schemas = true;
+        }
+        if let Some(asked) = request.max_output_tokens.map(u64::from) {
+            more.limit(asked, &is_refused, failure);
         }
         (more != self).then_some(more)
     }
+
+    /// Learns from a refused output limit: its name, or the highest value.
+    fn limit(&mut self, asked: u64, is_refused: &impl Fn(&str) -> bool, failure: &Failure) {
+        let names = ["max_tokens", "max_completion_tokens", "max_output_tokens", "maxoutputtokens"];
+        if !names.into_iter().any(is_refused) {
+            return;
+        }
+        // "Unsupported parameter: 'max_tokens' … Use 'max_completion_tokens' instead."
+        if failure.says("use 'max_completion_tokens'") {
+            self.completion_limit = true;
+            return;
+        }
+        let numbers = failure.numbers();
+        if let [_, window, input, ..] = numbers[..]
+            && failure
+                .says("maximum context length is # tokens and your request has # input tokens")
+        {
+            self.output_left = window.checked_sub(input).filter(|left| *left > 0);
+        } else if let Some(limit) = numbers.into_iter().filter(|limit| *limit < asked).max()
+            && limit > 0
+        {
+            let is_beyond = failure.says("# (exclusive)");
+            self.output_limit = Some(limit - u64::from(is_beyond));
+        }
+    }
+
+    /// Removes from a request's body what the model refuses.
+    pub(super) fn trim(&self, body: &mut Value) {
+        if self.no_stream_options {
+            remove(body, "", "stream_options");
+        }
+        if self.no_tool_choice {
+            remove(body, "", "tool_choice");
+        }
+        if self.no_answer_schema {
+            remove(body, "", "response_format");
+            remove(body, "", "output_config");
+            remove(body, "", "output_format");
+            remove(body, "/text", "format");
+            for name in ["responseSchema", "responseJsonSchema", "responseMimeType"] {
+                remove(body, "/generationConfig", name);
+            }
+        }
+        let limits = [self.output_limit, self.output_left].into_iter().flatten();
+        let Some(limit) = limits.min() else { return };
+        for place in LIMITS {
+            if let Some(value) = body.pointer_mut(place)
+                && value.as_u64().is_some_and(|asked| asked > limit)
+            {
+                *value = limit.into();
+            }
+        }
+    }
+}
+
+fn remove(body: &mut Value, parent: &str, name: &str) {
+    if let Some(Value::Object(fields)) = body.pointer_mut(parent) {
+        fields.remove(name);
+    }
+}
+
+/// The name of a parameter without its place: `temperature` of `generation_config.temperature`,
+/// `response_format` of `response_format.json_schema.schema`.
+fn parameter(path: &str) -> &str {
+    let path = path.trim_start_matches("generation_config.");
+    path.split(['.', '[', '/']).next().unwrap_or_default()
+}
+
+/// Whether a parameter is the schema of a tool: `tools[0].parameters`, `tools.0.custom.input_schema`,
+/// `tools[0].function_declarations[2].parameters.properties[0].value`.
+fn is_schema_of_tool(path: &str) -> bool {
+    path.starts_with("tools")
+        && path
+            .split(['.', '[', ']', '/'])
+            .any(|part| matches!(part, "parameters" | "input_schema" | "schema"))
+}
+
+/// Whether an error without a field for it names a parameter as the one that is refused: in one of the
+/// forms that are in use, and not just anywhere.
+fn names(failure: &Failure, name: &str) -> bool {
+    [
+        format!("parameter: '{name}'"),
+        format!("parameter '{name}'"),
+        format!("parameter {name}"),
+        format!("parameters: {name}"),
+        format!("parameters: ['{name}'"),
+        format!("value: '{name}'"),
+        format!("argument supplied: {name}"),
+        format!("argument not supported on this model: {name}"),
+        format!("does not support '{name}'"),
+        format!("does not support {name}"),
+        format!("'{name}' is not supported"),
+        format!("unknown field '{name}'"),
+        format!("unknown name '{name}'"),
+        format!("^{name}:"),
+        format!("^{name} "),
+        format!("^'{name}'"),
+        format!("^invalid {name}"),
+        format!("^invalid '{name}'"),
+        format!("it has a {name} value of"),
+    ]
+    .iter()
+    .any(|phrase| failure.says(phrase))
 }
 
 /// The quirks learned so far, by model.
@@ -59,21 +217,24 @@ impl LearnedQuirks {
         known.get(model).copied().unwrap_or_default()
     }
 
-    /// Learns from a rejected request; `true` when it should be repeated.
-    pub(super) fn learn(&self, model: &ModelRef, request: &LlmRequest, failure: &Failure) -> bool {
+    /// Keeps what made a request succeed.
+    pub(super) fn keep(&self, model: &ModelRef, quirks: Quirks) {
+        let quirks = Quirks { output_left: None, no_thoughts: false, ..quirks };
         let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let now = known.get(model).copied().unwrap_or_default();
-        let Some(more) = now.after(request, failure) else { return false };
+        if known.get(model).copied().unwrap_or_default() == quirks {
+            return;
+        }
         if known.len() < MAX_MODELS || known.contains_key(model) {
-            known.insert(model.clone(), more);
+            known.insert(model.clone(), quirks);
             tracing::info!(
                 provider = model.provider.as_str(),
                 model = model.name,
-                cause = failure.cause,
-                "model rejected a request parameter; omitting it from now on"
+                ?quirks,
+                "model refuses a part of the request; leaving it out from now on"
             );
-            return true;
         }
-        false
     }
 }
+
+#[cfg(test)]
+mod tests;

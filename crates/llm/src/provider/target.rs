@@ -16,7 +16,7 @@ use crate::provider::gemini::GeminiReader;
 use crate::provider::quirks::Quirks;
 use crate::provider::responses::ResponsesReader;
 use crate::provider::wire::Reader;
-use crate::provider::{anthropic, chat, gemini, responses};
+use crate::provider::{anthropic, chat, gemini, history, responses};
 use crate::request::{AssistantMessage, LlmRequest};
 use crate::settings::{Endpoint, LlmConfigError, OpenAiApi};
 
@@ -138,6 +138,8 @@ impl Target {
 
     /// The body of a request as JSON.
     pub(super) fn body(&self, model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> String {
+        let plain = quirks.no_thoughts.then(|| history::without_thoughts(request));
+        let request = plain.as_ref().unwrap_or(request);
         let fitted = match self.protocol {
             Protocol::Chat => chat::fitted(self.provider, self.is_own_server, request),
             Protocol::Responses | Protocol::Anthropic | Protocol::Gemini => Cow::Borrowed(request),
@@ -163,12 +165,14 @@ impl Target {
     }
 
     fn without_tools(&self, model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> Value {
-        match self.protocol {
+        let mut body = match self.protocol {
             Protocol::Chat => chat::body(model, request, quirks, self.is_own_server),
             Protocol::Responses => responses::body(model, request, quirks),
             Protocol::Anthropic => anthropic::body(model, request, quirks),
             Protocol::Gemini => gemini::body(model, request, quirks),
-        }
+        };
+        quirks.trim(&mut body);
+        body
     }
 
     /// Parses a complete response.
@@ -209,14 +213,12 @@ impl Target {
         }
     }
 
-    /// Removes the API key from the cause of a failure: some servers repeat it.
-    pub(super) fn scrub(&self, mut failure: Failure) -> Failure {
-        if let Some(key) = &self.key
-            && !key.expose_secret().is_empty()
-        {
-            failure.cause = failure.cause.replace(key.expose_secret(), "[key]");
+    /// Removes the API key from the texts of a failure: some servers repeat it.
+    pub(super) fn scrub(&self, failure: Failure) -> Failure {
+        match &self.key {
+            Some(key) => failure.without_secret(key.expose_secret()),
+            None => failure,
         }
-        failure
     }
 }
 

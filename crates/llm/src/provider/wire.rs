@@ -25,6 +25,11 @@ pub(super) trait Reader: Send {
         Delta::Nothing
     }
 
+    /// Whether the last event was the end, although it told text as well.
+    fn has_ended(&self) -> bool {
+        false
+    }
+
     /// Whether the answer was complete when the stream ended.
     fn is_complete(&self) -> bool;
 
@@ -75,8 +80,6 @@ pub(super) struct Assembly {
 /// A tool call whose arguments are still streaming in.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PartialCall {
-    /// Its index within the answer.
-    pub(super) index: u64,
     pub(super) id: String,
     pub(super) name: String,
     pub(super) arguments: String,
@@ -209,7 +212,7 @@ pub(super) fn items<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = &'
     at(value, path).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// The error in the body of a success.
+/// The error in the body or an event of a success: in a field for it, or as the whole.
 pub(super) fn error_in(value: &Value) -> Option<&Value> {
     let value = value.as_array().and_then(|list| list.first()).unwrap_or(value);
     let is_none = |error: &Value| match error {
@@ -218,9 +221,21 @@ pub(super) fn error_in(value: &Value) -> Option<&Value> {
         Value::Object(fields) => fields.is_empty(),
         Value::Bool(true) | Value::Number(_) | Value::Array(_) => false,
     };
-    let has_error = value.get("error").is_some_and(|error| !is_none(error));
-    // Older vLLM sends the error itself: <https://github.com/vllm-project/vllm/issues/12886>.
-    (has_error || str_at(value, "/object") == "error").then_some(value)
+    let is_error = value.get("error").is_some_and(|error| !is_none(error))
+        // Older vLLM sends the error itself: <https://github.com/vllm-project/vllm/issues/12886>.
+        || str_at(value, "/object") == "error"
+        || count_at(value, "/base_resp/status_code") != 0
+        || is_message_alone(value);
+    is_error.then_some(value)
+}
+
+/// Whether a server says something and nothing of an answer.
+fn is_message_alone(value: &Value) -> bool {
+    let has = |name: &&str| value.get(name).is_some();
+    let says =
+        |name: &&str| value.get(name).is_some_and(|said| said.is_string() || said.is_array());
+    ["message", "detail"].iter().any(says)
+        && !["choices", "candidates", "content", "output", "type"].iter().any(has)
 }
 
 #[cfg(test)]
@@ -286,6 +301,29 @@ mod tests {
             assert!(error_in(&json!([{ "error": error }])).is_some());
         }
         assert!(error_in(&json!({ "object": "error", "message": "x" })).is_some());
+    }
+
+    #[test]
+    fn errors_in_a_success_are_found_in_every_shape() {
+        for error in [
+            json!({ "error": "x" }),
+            json!([{ "error": { "message": "x" } }]),
+            json!({ "object": "error", "message": "x" }),
+            json!({ "detail": "x" }),
+            json!({ "message": "x", "code": 500 }),
+            json!({ "base_resp": { "status_code": 1008, "status_msg": "x" } }),
+        ] {
+            assert!(error_in(&error).is_some(), "{error}");
+        }
+        for answer in [
+            json!({ "error": null, "choices": [] }),
+            json!({ "type": "message_start", "message": {} }),
+            json!({ "candidates": [], "message": "x" }),
+            json!({ "base_resp": { "status_code": 0 }, "choices": [] }),
+            json!({}),
+        ] {
+            assert_eq!(error_in(&answer), None);
+        }
     }
 
     #[test]

@@ -4,11 +4,15 @@
 
 mod anthropic;
 mod chat;
+mod errors;
+mod gemini;
 mod offline;
 mod openai;
 mod peers;
 mod policy;
 mod recorded;
 mod recordings;
+mod responses;
 mod secrets;
 mod server;
+mod strict;

@@ -78,8 +78,8 @@ async fn what_stays_wrong_is_asked_once_and_no_key_is_told() {
         Reply::json(400, &json!({ "error": { "code": "content_filter", "message": "sk-canary" } }));
     for (reply, kind) in [
         (refused(401), LlmErrorKind::Auth { variable: Some("OPENAI_API_KEY") }),
-        (refused(403), LlmErrorKind::Auth { variable: Some("OPENAI_API_KEY") }),
-        (refused(404), LlmErrorKind::InvalidRequest),
+        (refused(403), LlmErrorKind::Rejected),
+        (refused(404), LlmErrorKind::Rejected),
         (quota, LlmErrorKind::QuotaExhausted),
         (filter, LlmErrorKind::ContentFiltered),
     ] {
@@ -105,7 +105,7 @@ fn with_fallback(first: &Server, second: &Server) -> LlmSettings {
 async fn the_fallback_answers_when_the_first_cannot() {
     let done = json!({ "content": [{ "type": "text", "text": "from the other" }], "role": "assistant",
         "stop_reason": "end_turn", "usage": { "input_tokens": 1, "output_tokens": 1 } });
-    for first in [refused(503), refused(401)] {
+    for first in [refused(503), refused(401), refused(400)] {
         let first = Server::start([first]).await;
         let second = Server::start([Reply::json(200, &done)]).await;
         let answer = ask(&client(with_fallback(&first, &second))).await.unwrap();
@@ -115,8 +115,8 @@ async fn the_fallback_answers_when_the_first_cannot() {
             (Provider::Anthropic, "claude-haiku-4-5")
         );
     }
-    // A request that is wrong is wrong everywhere.
-    let first = Server::start([refused(400)]).await;
+    // A conversation that is too long is too long everywhere.
+    let first = Server::start([refused(413)]).await;
     let second = Server::start([Reply::json(200, &done)]).await;
     ask(&client(with_fallback(&first, &second))).await.unwrap_err();
     assert!(second.asked().is_empty());

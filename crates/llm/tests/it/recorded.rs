@@ -174,7 +174,12 @@ fn kind(recording: &Recording) -> LlmErrorKind {
         (401, "anthropic") => auth("ANTHROPIC_API_KEY"),
         (401, _) => auth("OPENAI_API_KEY"),
         (400, "gemini") if says("API key not valid") => auth("GEMINI_API_KEY"),
-        (400 | 404, _) => LlmErrorKind::InvalidRequest,
+        (400, _) if says("tool_use_failed") => LlmErrorKind::BadAnswer,
+        (404, _) => LlmErrorKind::Rejected,
+        (400, _) if says("model_not_found") || says("was provided without its required") => {
+            LlmErrorKind::Rejected
+        }
+        (400, _) => LlmErrorKind::InvalidRequest,
         (429, _) if says("insufficient_quota") => LlmErrorKind::QuotaExhausted,
         (429 | 500.., _) => LlmErrorKind::Unavailable,
         (status, wire) => panic!("no kind is known for {wire} {status}: {}", recording.source),
@@ -223,7 +228,7 @@ async fn pieces_of_any_size_make_the_same_answer() {
 const ANYWHERE: usize = 12;
 
 /// Gemini marks the end by a reason to stop alone, and its own tools end a part of an answer with
-/// one as well: a cut just there cannot be told from an end. With chat, a reason and usage are one.
+/// one as well: a cut just there cannot be told from an end. With chat and Anthropic, a reason and usage are one.
 fn is_whole_by_protocol(wire: &str, part: &[u8]) -> bool {
     let text = String::from_utf8_lossy(part);
     // An event that is not whole is none.
@@ -233,6 +238,7 @@ fn is_whole_by_protocol(wire: &str, part: &[u8]) -> bool {
     match wire {
         "gemini" => events.last().is_some_and(|(_, data)| data.contains("\"finishReason\"")),
         "chat" => decode::has_reason_and_usage(&events),
+        "anthropic" => decode::has_stop_reason_and_usage(&events),
         _ => false,
     }
 }
@@ -249,7 +255,7 @@ async fn a_part_of_a_stream_is_an_error_wherever_it_ends() {
         let mut cut = |how: &str, at: usize| {
             let is_whole = is_whole_by_protocol(&recording.wire, &recording.body.as_bytes()[..at]);
             match (is_whole, recording.wire.as_str(), how) {
-                (true, "chat", "cut") => whole.push((number, format!("cut-{at}"))),
+                (true, "chat" | "anthropic", "cut") => whole.push((number, format!("cut-{at}"))),
                 (true, "gemini", _) => {}
                 _ => asked.push((number, format!("{how}-{at}"))),
             }
@@ -274,7 +280,9 @@ async fn a_part_of_a_stream_is_an_error_wherever_it_ends() {
             Err(error) => match error.kind {
                 LlmErrorKind::BadAnswer | LlmErrorKind::Unavailable => None,
                 // The answer says itself that it failed.
-                LlmErrorKind::InvalidRequest if error.status.is_some() => None,
+                LlmErrorKind::InvalidRequest | LlmErrorKind::Rejected if error.status.is_some() => {
+                    None
+                }
                 ref other => Some(format!("{other:?}: {}", error.cause)),
             },
             Ok(said) => Some(format!("a success: {:?} {:?}", head(&said.text), said.calls)),

@@ -14,6 +14,7 @@ use llm::model::{ModelRef, Provider};
 use llm::request::{LlmRequest, Message, ToolChoice, ToolSpec};
 use llm::{CallContext, Endpoint, LlmClient, LlmError, LlmSettings, RetrySettings};
 use serde_json::{Value, json};
+use test_support::strict::{self, Call, Profile};
 
 /// What is answered to one request.
 #[derive(Debug, Clone)]
@@ -46,6 +47,12 @@ impl Reply {
     pub(crate) fn of_kind(content_type: &str, body: &str) -> Self {
         let headers = vec![("content-type", content_type.to_owned())];
         Self { status: 200, headers, body: body.to_owned(), end: End::Good }
+    }
+
+    /// A body that is no JSON.
+    pub(crate) fn text(status: u16, body: &str) -> Self {
+        let headers = vec![("content-type", "text/html".to_owned())];
+        Self { status, headers, body: body.to_owned(), end: End::Good }
     }
 
     /// An SSE stream of these events.
@@ -141,10 +148,13 @@ async fn answer(
     headers: HeaderMap,
     body: String,
 ) -> Response<Body> {
+    let body = serde_json::from_str(&body).unwrap_or_default();
+    let path = uri.path_and_query().unwrap().to_string();
+    if let Some(response) = refused(&path, &headers, &body) {
+        return response;
+    }
     let reply = {
         let mut shared = server.shared.lock().unwrap();
-        let body = serde_json::from_str(&body).unwrap_or_default();
-        let path = uri.path_and_query().unwrap().to_string();
         shared.1.push(Asked { path, headers, body, at: tokio::time::Instant::now() });
         // The last reply stays.
         if shared.0.len() > 1 { shared.0.pop_front() } else { shared.0.front().cloned() }
@@ -189,6 +199,19 @@ async fn answer(
         }
     };
     response.body(body).unwrap()
+}
+
+/// What OpenAI's server would refuse is not answered here, either.
+fn refused(path: &str, headers: &HeaderMap, body: &Value) -> Option<Response<Body>> {
+    if !path.ends_with("/chat/completions") {
+        return None;
+    }
+    let profile = Profile::OpenAi;
+    let call = Call { profile, path, headers, body, needs_key: false, sent: &[] };
+    let refusal = strict::check(&call).err()?;
+    eprintln!("refused: {refusal:?}");
+    let body = Body::from(refusal.body.to_string());
+    Some(Response::builder().status(refusal.status).body(body).unwrap())
 }
 
 fn bytes(text: String) -> Vec<u8> {

@@ -1,15 +1,14 @@
 //! Responses: complete and streamed.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::event::{FinishReason, Usage};
+use super::usage::Counted;
+use crate::event::FinishReason;
 use crate::model::Provider;
 use crate::provider::answer::Answer;
 use crate::provider::failure::Failure;
-use crate::provider::wire::{
-    self, Assembly, Delta, End, PartialCall, Reader, call_id, count_at, error_in, items, str_at,
-};
-use crate::request::{AssistantMessage, ToolCall};
+use crate::provider::turn_parts::PartsNote;
+use crate::provider::wire::{Assembly, Delta, End, PartialCall, Reader, error_in, items, str_at};
 
 /// Parses a complete response.
 ///
@@ -22,26 +21,17 @@ pub(in crate::provider) fn parse(provider: Provider, body: &Value) -> Result<Ans
     if body.get("content").and_then(Value::as_array).is_none() {
         return Err(Failure::bad_answer("the answer has no content"));
     }
-    let (mut text, mut calls) = (String::new(), Vec::new());
-    for block in items(body, "/content") {
-        match str_at(block, "/type") {
-            "text" => text.push_str(str_at(block, "/text")),
-            "tool_use" => calls.push(ToolCall {
-                id: call_id(str_at(block, "/id")),
-                name: str_at(block, "/name").to_owned(),
-                arguments: wire::arguments_of(block.get("input")),
-                provider_state: None,
-            }),
-            // Thinking, and the server's own tools.
-            _ => {}
-        }
-    }
-    let mut counted = Counted::default();
-    counted.take(&body["usage"]);
-    let message = AssistantMessage { text, tool_calls: calls, thoughts: None };
-    wire::answer(message, finish(str_at(body, "/stop_reason")), counted.usage())
+    let mut reader = AnthropicReader::new(provider);
+    reader.message(body);
+    reader.stop(str_at(body, "/stop_reason"));
+    reader.answer()
 }
 
+/// How an answer ended.
+///
+/// `pause_turn` stands between steps of the server's own tools, which are never asked for, and is not
+/// the end of an answer. Source:
+/// <https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons>.
 fn finish(reason: &str) -> Option<End> {
     Some(match reason {
         "" => return None,
@@ -53,116 +43,181 @@ fn finish(reason: &str) -> Option<End> {
     })
 }
 
-/// Usage, which is sent at the beginning and, more exactly, at the end.
-#[derive(Debug, Default)]
-struct Counted {
-    input: u64,
-    output: u64,
-    read: u64,
-    written: u64,
-}
-
-impl Counted {
-    fn take(&mut self, usage: &Value) {
-        for (field, name) in [
-            (&mut self.input, "input_tokens"),
-            (&mut self.output, "output_tokens"),
-            (&mut self.read, "cache_read_input_tokens"),
-            (&mut self.written, "cache_creation_input_tokens"),
-        ] {
-            if let Some(count) = usage.get(name).and_then(Value::as_u64) {
-                *field = count;
-            }
-        }
-    }
-
-    /// The prompt includes cached tokens.
-    fn usage(&self) -> Usage {
-        Usage {
-            prompt_tokens: self.input + self.read + self.written,
-            completion_tokens: self.output,
-            cached_tokens: self.read,
-            cache_write_tokens: self.written,
-            ..Usage::default()
-        }
-    }
-}
-
-/// Reads a stream. It ends with `message_stop`.
+/// Reads a stream. It ends with `message_stop`; some servers forget that, and then a reason to stop,
+/// usage and a clean end are enough.
 #[derive(Debug)]
 pub(in crate::provider) struct AnthropicReader {
     provider: Provider,
     assembly: Assembly,
     counted: Counted,
+    blocks: Vec<Block>,
     ended: bool,
+}
+
+/// A block of content.
+#[derive(Debug)]
+struct Block {
+    /// Its index; `None` when the server sends none.
+    index: Option<u64>,
+    kind: BlockKind,
+}
+
+#[derive(Debug)]
+enum BlockKind {
+    /// So many bytes of text.
+    Text(usize),
+    /// A tool call: its place in the assembly, and the input that came with its start.
+    Call { place: usize, given: Option<String> },
+    /// Thinking, as it goes back.
+    Thought(Value),
+    /// The server's own tools, and what is not known.
+    Other,
 }
 
 impl AnthropicReader {
     pub(in crate::provider) fn new(provider: Provider) -> Self {
-        Self { provider, assembly: Assembly::default(), counted: Counted::default(), ended: false }
+        Self {
+            provider,
+            assembly: Assembly::default(),
+            counted: Counted::default(),
+            blocks: Vec::new(),
+            ended: false,
+        }
     }
 
-    fn text(&mut self, text: &str) -> Delta {
+    /// Reads a message, which is whole in a complete response and mostly empty at the start of a
+    /// stream.
+    fn message(&mut self, message: &Value) -> Delta {
+        self.counted.take(&message["usage"]);
+        let mut all = String::new();
+        for block in items(message, "/content") {
+            if let Delta::Text(text) = self.start(None, block) {
+                all.push_str(&text);
+            }
+        }
+        Delta::text(all)
+    }
+
+    /// A block begins; some servers send it complete, without deltas.
+    fn start(&mut self, index: Option<u64>, block: &Value) -> Delta {
+        let (kind, delta) = match str_at(block, "/type") {
+            "text" => {
+                let text = str_at(block, "/text");
+                self.assembly.text.push_str(text);
+                (BlockKind::Text(text.len()), Delta::text(text.to_owned()))
+            }
+            "tool_use" => {
+                self.assembly.calls.push(PartialCall {
+                    id: str_at(block, "/id").to_owned(),
+                    name: str_at(block, "/name").to_owned(),
+                    ..PartialCall::default()
+                });
+                let place = self.assembly.calls.len() - 1;
+                (BlockKind::Call { place, given: given_input(block) }, Delta::Nothing)
+            }
+            "thinking" | "redacted_thinking" => (BlockKind::Thought(block.clone()), Delta::Nothing),
+            _ => (BlockKind::Other, Delta::Nothing),
+        };
+        self.blocks.push(Block { index, kind });
+        delta
+    }
+
+    /// More text. It counts to the newest block of text, for that is how it was told.
+    fn text(&mut self, index: Option<u64>, text: &str) -> Delta {
+        let is_new = self.block(index).is_none();
+        let newest = self.blocks.iter_mut().rev().find_map(|block| match &mut block.kind {
+            BlockKind::Text(bytes) if !is_new => Some(bytes),
+            _ => None,
+        });
+        match newest {
+            Some(bytes) => *bytes += text.len(),
+            None => self.blocks.push(Block { index, kind: BlockKind::Text(text.len()) }),
+        }
         self.assembly.text.push_str(text);
         Delta::text(text.to_owned())
     }
 
-    /// A block begins; some servers send it complete, without deltas.
-    fn start(&mut self, event: &Value) -> Delta {
-        let block = &event["content_block"];
-        match str_at(block, "/type") {
-            "text" => self.text(str_at(block, "/text")),
-            "tool_use" => {
-                let given = block
-                    .get("input")
-                    .filter(|input| input.as_object().is_some_and(|input| !input.is_empty()));
-                self.assembly.calls.push(PartialCall {
-                    index: count_at(event, "/index"),
-                    id: str_at(block, "/id").to_owned(),
-                    name: str_at(block, "/name").to_owned(),
-                    arguments: given.map(Value::to_string).unwrap_or_default(),
-                    state: None,
-                });
-                Delta::Nothing
-            }
-            _ => Delta::Nothing,
+    fn delta(&mut self, event: &Value) -> Delta {
+        let index = event.get("index").and_then(Value::as_u64);
+        let kind = str_at(event, "/delta/type");
+        if kind == "text_delta" {
+            return self.text(index, str_at(event, "/delta/text"));
         }
+        if kind == "thinking_delta" && self.block(index).is_none() {
+            let thought = json!({ "type": "thinking", "thinking": "" });
+            self.blocks.push(Block { index, kind: BlockKind::Thought(thought) });
+        }
+        let (field, piece) = match kind {
+            "thinking_delta" => ("thinking", str_at(event, "/delta/thinking")),
+            "signature_delta" => ("signature", str_at(event, "/delta/signature")),
+            "input_json_delta" => ("input", str_at(event, "/delta/partial_json")),
+            // Citations, and what is not known.
+            _ => return Delta::Nothing,
+        };
+        let place = self.block(index);
+        match place.and_then(|place| self.blocks.get_mut(place)).map(|block| &mut block.kind) {
+            Some(BlockKind::Thought(thought)) if field != "input" => append(thought, field, piece),
+            Some(BlockKind::Call { place, .. }) if field == "input" => {
+                if let Some(call) = self.assembly.calls.get_mut(*place) {
+                    call.arguments.push_str(piece);
+                }
+            }
+            // Deltas of the server's own tools have no call.
+            Some(_) | None => {}
+        }
+        Delta::Nothing
     }
 
-    fn delta(&mut self, event: &Value) -> Delta {
-        match str_at(event, "/delta/type") {
-            "text_delta" => self.text(str_at(event, "/delta/text")),
-            "input_json_delta" => {
-                let index = count_at(event, "/index");
-                let mut calls = self.assembly.calls.iter_mut();
-                // Deltas of the server's own tools have no call.
-                if let Some(call) = calls.find(|call| call.index == index) {
-                    call.arguments.push_str(str_at(event, "/delta/partial_json"));
-                }
-                Delta::Nothing
-            }
-            // Thinking, signatures, citations.
-            _ => Delta::Nothing,
-        }
+    /// The place of a block: the newest with this index, or else the newest.
+    fn block(&self, index: Option<u64>) -> Option<usize> {
+        let Some(index) = index else { return self.blocks.len().checked_sub(1) };
+        let same = self.blocks.iter().rposition(|block| block.index == Some(index));
+        same.or_else(|| {
+            let last = self.blocks.last().filter(|block| block.index.is_none());
+            last.map(|_| self.blocks.len() - 1)
+        })
+    }
+
+    fn stop(&mut self, reason: &str) {
+        self.assembly.end = finish(reason).or(self.assembly.end.take());
+    }
+}
+
+/// The input that comes with the start of a call, if it says anything: an empty object may only mean
+/// that the input follows.
+fn given_input(block: &Value) -> Option<String> {
+    match block.get("input")? {
+        Value::Object(fields) if fields.is_empty() => None,
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()).filter(|text| !text.trim().is_empty()),
+        other => Some(other.to_string()),
+    }
+}
+
+/// Adds to a text field of a block.
+fn append(block: &mut Value, field: &str, piece: &str) {
+    match block.get_mut(field) {
+        Some(Value::String(text)) => text.push_str(piece),
+        _ => block[field] = json!(piece),
     }
 }
 
 impl Reader for AnthropicReader {
     fn event(&mut self, event: &Value) -> Result<Delta, Failure> {
         Ok(match str_at(event, "/type") {
-            "message_start" => {
-                self.counted.take(&event["message"]["usage"]);
-                Delta::Nothing
+            "message_start" => self.message(&event["message"]),
+            "content_block_start" => {
+                let index = event.get("index").and_then(Value::as_u64);
+                self.start(index, &event["content_block"])
             }
-            "content_block_start" => self.start(event),
             "content_block_delta" => self.delta(event),
             "message_delta" => {
                 self.counted.take(&event["usage"]);
-                let reason = finish(str_at(event, "/delta/stop_reason"));
-                self.assembly.end = reason.or(self.assembly.end.take());
+                self.stop(str_at(event, "/delta/stop_reason"));
                 Delta::Nothing
             }
             "message_stop" => {
+                self.counted.take(&event["usage"]);
                 self.ended = true;
                 Delta::End
             }
@@ -175,10 +230,28 @@ impl Reader for AnthropicReader {
     }
 
     fn is_complete(&self) -> bool {
-        self.ended
+        self.ended || (self.assembly.end.is_some() && !self.counted.usage().is_unknown())
     }
 
     fn answer(&mut self) -> Result<Answer, Failure> {
+        let mut note = PartsNote::default();
+        for block in std::mem::take(&mut self.blocks) {
+            match block.kind {
+                BlockKind::Text(bytes) => note.text(bytes),
+                BlockKind::Call { place, given } => {
+                    let call = self.assembly.calls.get_mut(place);
+                    if let (Some(call), Some(given)) = (call, given)
+                        && serde_json::from_str::<Value>(&call.arguments).is_err()
+                    {
+                        call.arguments = given;
+                    }
+                    note.call();
+                }
+                BlockKind::Thought(thought) => note.own(thought),
+                BlockKind::Other => {}
+            }
+        }
+        self.assembly.thoughts = note.thoughts(self.provider);
         self.assembly.usage = self.counted.usage();
         self.assembly.take()
     }

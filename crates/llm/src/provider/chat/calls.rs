@@ -137,7 +137,6 @@ impl Calls {
     pub(super) fn take(&mut self, provider: Provider) -> Vec<PartialCall> {
         let calls = std::mem::take(&mut self.0);
         let calls = calls.into_iter().map(|call| PartialCall {
-            index: 0,
             id: call.id,
             name: call.name,
             arguments: match call.object {

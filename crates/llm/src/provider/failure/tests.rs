@@ -1,137 +1,87 @@
+use serde::Deserialize;
+
 use super::*;
 
-fn kind(provider: Provider, status: u16, body: &str) -> (LlmErrorKind, bool) {
+/// An error as it was documented or reported.
+#[derive(Deserialize)]
+struct Reported {
+    provider: String,
+    status: u16,
+    meaning: String,
+    body: Value,
+    /// The wait that it asks for, in milliseconds.
+    wait: Option<u64>,
+}
+
+impl Reported {
+    fn failure(&self) -> Failure {
+        let body = match &self.body {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        failure(self.provider.parse().unwrap(), self.status, &body)
+    }
+}
+
+fn reported() -> impl Iterator<Item = Reported> {
+    let lines = include_str!("../../../tests/data/errors.jsonl").lines();
+    lines.map(|line| serde_json::from_str(line).unwrap())
+}
+
+fn failure(provider: Provider, status: u16, body: &str) -> Failure {
     let status = StatusCode::from_u16(status).unwrap();
-    let failure = Failure::of_response(provider, status, &HeaderMap::new(), body.as_bytes());
-    (failure.kind, failure.retryable)
+    Failure::of_response(provider, status, &HeaderMap::new(), body.as_bytes())
 }
 
 #[test]
-fn the_kinds_of_failure_are_told_apart() {
-    use LlmErrorKind::{
-        Auth, ContentFiltered, ContextTooLong, InvalidRequest, QuotaExhausted, Unavailable,
-    };
-    use Provider::{Anthropic, Google, Mistral, OpenAi, OpenRouter, Xai};
-    let auth = |variable| Auth { variable: Some(variable) };
-    for (provider, status, body, expected) in [
-        (
-            OpenAi,
-            401,
-            r#"{"error":{"message":"Incorrect API key","code":"invalid_api_key"}}"#,
-            auth("OPENAI_API_KEY"),
-        ),
-        (
-            Google,
-            400,
-            r#"{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}"#,
-            auth("GEMINI_API_KEY"),
-        ),
-        (
-            Xai,
-            400,
-            r#"{"code":"Client specified an invalid argument","error":"Incorrect API key provided: xa***."}"#,
-            auth("XAI_API_KEY"),
-        ),
-        (
-            Anthropic,
-            403,
-            r#"{"type":"error","error":{"type":"permission_error","message":"no"}}"#,
-            auth("ANTHROPIC_API_KEY"),
-        ),
-        (
-            OpenAi,
-            429,
-            r#"{"error":{"message":"You exceeded your current quota, please check your plan","type":"insufficient_quota","code":"insufficient_quota"}}"#,
-            QuotaExhausted,
-        ),
-        (
-            Google,
-            429,
-            r#"{"error":{"code":429,"message":"You exceeded your current quota","status":"RESOURCE_EXHAUSTED"}}"#,
-            QuotaExhausted,
-        ),
-        (
-            Google,
-            429,
-            r#"{"error":{"code":429,"message":"You exceeded your current quota","status":"RESOURCE_EXHAUSTED","details":[{"retryDelay":"7s"}]}}"#,
-            Unavailable,
-        ),
-        (
-            Anthropic,
-            400,
-            r#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the API."}}"#,
-            QuotaExhausted,
-        ),
-        (
-            OpenRouter,
-            402,
-            r#"{"error":{"code":402,"message":"Insufficient credits"}}"#,
-            QuotaExhausted,
-        ),
-        (
-            OpenAi,
-            400,
-            r#"{"error":{"message":"This model's maximum context length is 128000 tokens.","code":"context_length_exceeded"}}"#,
-            ContextTooLong,
-        ),
-        (
-            Anthropic,
-            400,
-            r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 201 tokens > 200 maximum"}}"#,
-            ContextTooLong,
-        ),
-        (
-            Anthropic,
-            413,
-            r#"{"type":"error","error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}"#,
-            ContextTooLong,
-        ),
-        (
-            Google,
-            400,
-            r#"{"error":{"code":400,"message":"The input token count (2000000) exceeds the maximum number of tokens allowed (1048575).","status":"INVALID_ARGUMENT"}}"#,
-            ContextTooLong,
-        ),
-        (
-            OpenAi,
-            400,
-            r#"{"error":{"message":"filtered","code":"content_filter"}}"#,
-            ContentFiltered,
-        ),
-        (
-            OpenAi,
-            400,
-            r#"{"error":{"message":"x","innererror":{},"code":"content_policy_violation"}}"#,
-            ContentFiltered,
-        ),
-        (
-            OpenAi,
-            400,
-            r#"{"error":{"message":"Unsupported parameter","code":"unsupported_parameter"}}"#,
-            InvalidRequest,
-        ),
-        (
-            OpenAi,
-            404,
-            r#"{"error":{"message":"The model does not exist","code":"model_not_found"}}"#,
-            InvalidRequest,
-        ),
-        (Mistral, 422, r#"{"detail":[{"loc":["body"],"msg":"extra"}]}"#, InvalidRequest),
-        (OpenAi, 307, "", InvalidRequest),
-        (OpenAi, 413, "<html>nginx</html>", InvalidRequest),
-    ] {
-        let retryable = expected == Unavailable;
-        assert_eq!(kind(provider, status, body), (expected, retryable), "{status} {body}");
+fn every_reported_error_has_its_meaning() {
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for error in reported() {
+        count += 1;
+        let failure = error.failure();
+        let found = format!("{:?}", failure.meaning().unwrap());
+        if found != error.meaning {
+            wrong.push(format!("{found}, not {}: {} {}", error.meaning, error.status, error.body));
+        }
+        if let Some(wait) = error.wait {
+            assert_eq!(failure.retry_after, Some(Duration::from_millis(wait)), "{}", error.body);
+        }
     }
+    assert!(count >= 200, "{count}");
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn the_same_errors_within_a_success_have_the_same_meaning() {
+    let mut wrong = Vec::new();
+    for error in reported().filter(|error| error.body.is_object()) {
+        let within = Failure::of_error_object(error.provider.parse().unwrap(), &error.body);
+        let found = format!("{:?}", within.meaning().unwrap());
+        // What only the status tells cannot be told without one.
+        let by_status =
+            ["KeyRefused", "Unknown"].contains(&error.meaning.as_str()) || within.said().is_empty();
+        if found != error.meaning && !by_status {
+            wrong.push(format!("{found}, not {}: {}", error.meaning, error.body));
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]
 fn what_may_pass_is_tried_again() {
+    let kind = |status| {
+        let failure = failure(Provider::OpenAi, status, "");
+        (failure.kind, failure.retryable)
+    };
     for status in [408, 409, 429, 500, 502, 503, 504, 529] {
-        assert_eq!(kind(Provider::OpenAi, status, ""), (LlmErrorKind::Unavailable, true));
+        assert_eq!(kind(status), (LlmErrorKind::Unavailable, true));
     }
     for status in [501, 505, 520] {
-        assert_eq!(kind(Provider::OpenAi, status, ""), (LlmErrorKind::Unavailable, false));
+        assert_eq!(kind(status), (LlmErrorKind::Unavailable, false));
+    }
+    for status in [307, 403, 404, 410, 418] {
+        assert_eq!(kind(status), (LlmErrorKind::Rejected, false), "{status}");
     }
 }
 
@@ -141,7 +91,8 @@ fn an_error_inside_of_a_success_has_the_status_it_stands_for() {
         (serde_json::json!({"type": "overloaded_error", "message": "Overloaded"}), 529),
         (serde_json::json!({"code": 502, "message": "upstream"}), 502),
         (serde_json::json!({"error": {"type": "rate_limit_error"}}), 429),
-        (serde_json::json!({"code": "server_error"}), 500),
+        (serde_json::json!({"code": "server_error"}), 529),
+        (serde_json::json!({"message": "something"}), 500),
     ] {
         let failure = Failure::of_error_object(Provider::OpenRouter, &error);
         assert_eq!((failure.status, failure.retryable), (Some(status), true), "{error}");
@@ -149,24 +100,104 @@ fn an_error_inside_of_a_success_has_the_status_it_stands_for() {
 }
 
 #[test]
-fn the_caller_is_told_a_code_but_not_the_providers_text() {
-    let body = br#"{"error":{"message":"bad sk-canary","code":"unsupported_parameter"}}"#;
-    let failure =
-        Failure::of_response(Provider::OpenAi, StatusCode::BAD_REQUEST, &HeaderMap::new(), body);
-    let error = failure.into_error(Provider::OpenAi);
-    assert_eq!(error.message, "openai rejected the request: HTTP 400 (unsupported_parameter).");
-    let body = br#"{"error":{"message":"m","code":"sk-canary-1"}}"#;
-    let failure =
-        Failure::of_response(Provider::OpenAi, StatusCode::BAD_REQUEST, &HeaderMap::new(), body);
-    assert_eq!(failure.code, None);
+fn the_caller_is_told_the_providers_own_sentence() {
+    for (status, body, expected) in [
+        (
+            400,
+            r#"{"error":{"message":"The moon is wrong.","code":"bad_moon"}}"#,
+            "openai rejected the request: HTTP 400 (bad_moon): The moon is wrong.",
+        ),
+        (400, "", "openai rejected the request: HTTP 400."),
+        (
+            429,
+            r#"{"error":{"message":"Too many requests."}}"#,
+            "openai limits the rate of requests (HTTP 429: Too many requests.). Try again later.",
+        ),
+        (503, "", "openai is overloaded or cannot be reached. Try again later."),
+        (
+            402,
+            r#"{"error":"No money."}"#,
+            "The account at openai has used up its quota, credit or spending limit: No money.",
+        ),
+        (
+            400,
+            r#"{"error":{"message":"Failed to call a function.","code":"tool_use_failed"}}"#,
+            "openai could not use what the model generated: Failed to call a function.",
+        ),
+    ] {
+        let error = failure(Provider::OpenAi, status, body).into_error(Provider::OpenAi);
+        assert_eq!(error.message, expected);
+    }
+    let ended = Failure::bad_end("abort").into_error(Provider::OpenAi);
+    assert_eq!(ended.message, "openai ended its answer with \"abort\" instead of completing it.");
 }
 
 #[test]
-fn google_sends_its_retry_delay_in_the_body() {
-    let error = serde_json::json!({ "details": [
-        { "@type": "type.googleapis.com/google.rpc.Help" },
-        { "@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.5s" },
-    ]});
-    assert_eq!(google_retry_delay(&error), Some(Duration::from_millis(34_500)));
-    assert_eq!(google_retry_delay(&serde_json::json!({ "details": [] })), None);
+fn models_regions_and_the_minutes_limit_are_told_apart() {
+    for (meaning, words) in [
+        ("ModelUnavailable", "LLM_MODEL_DEFAULT"),
+        ("RegionRefused", "region"),
+        ("RequestTooLarge", "in a minute"),
+        ("ContextTooLong", "context window"),
+    ] {
+        let error = reported().find(|error| error.meaning == meaning).unwrap();
+        let said = error.failure().into_error(Provider::OpenAi).message;
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn a_sentence_is_bounded_and_keeps_no_secret() {
+    let long = format!("{} sk-canary-0123456789", "word ".repeat(1_000));
+    let body = serde_json::json!({ "error": { "message": long, "code": "sk-canary-1" } });
+    let failure = failure(Provider::OpenAi, 400, &body.to_string());
+    assert_eq!(failure.code, None);
+    assert!(failure.cause.len() < 450, "{}", failure.cause.len());
+    let body = r#"{"error":{"message":"bad key my-own-key and sk-canary-0123456789"}}"#;
+    let failure = super::tests::failure(Provider::OpenAi, 400, body).without_secret("my-own-key");
+    let error = failure.into_error(Provider::OpenAi);
+    for text in [&error.message, &error.cause] {
+        assert!(!text.contains("canary") && !text.contains("my-own-key"), "{text}");
+    }
+}
+
+#[test]
+fn only_a_limit_of_the_minute_and_other_rules_send_a_request_elsewhere() {
+    for error in reported() {
+        let failure = error.failure();
+        let expected = !["ContextTooLong", "Filtered"].contains(&error.meaning.as_str());
+        assert_eq!(failure.may_succeed_elsewhere(), expected, "{}", error.body);
+    }
+}
+
+#[test]
+fn a_renewal_is_waited_for_after_a_429_only() {
+    let headers: HeaderMap =
+        [("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "1.5s")]
+            .into_iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
+            .collect();
+    for (status, wait) in [(429, Some(Duration::from_millis(1_500))), (500, None)] {
+        let status = StatusCode::from_u16(status).unwrap();
+        let failure = Failure::of_response(Provider::Groq, status, &headers, b"");
+        assert_eq!(failure.retry_after, wait);
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_a_server_says_is_an_error_with_a_bounded_sentence(
+        status in 400_u16..600,
+        words in proptest::collection::vec("[a-z'`<{:0-9.é ]{0,12}", 0..20),
+        wrapped in 0..5,
+    ) {
+        let mut body = words.join(" try again in ");
+        for _ in 0..wrapped {
+            body = serde_json::json!({ "error": { "message": body, "code": status } }).to_string();
+        }
+        let failure = failure(Provider::OpenAi, status, &body);
+        assert_eq!(failure.status, Some(status));
+        assert!(failure.said().chars().count() <= MAX_SENTENCE_CHARS + 1);
+        assert!(!failure.into_error(Provider::OpenAi).message.is_empty());
+    }
 }

@@ -2,14 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{GIVEN_ID, SIGNATURE};
+use super::{GIVEN_ID, SIGNATURE, THOUGHT_SIGNATURE};
 use crate::event::{FinishReason, Usage};
 use crate::model::Provider;
 use crate::provider::answer::Answer;
 use crate::provider::failure::Failure;
-use crate::provider::wire::{
-    self, Assembly, Delta, End, Reader, call_id, count_at, error_in, items, str_at,
-};
+use crate::provider::turn_parts::PartsNote;
+use crate::provider::wire::{self, Delta, End, Reader, call_id, count_at, error_in, items, str_at};
 use crate::request::{AssistantMessage, ToolCall};
 
 /// Parses a complete response.
@@ -22,60 +21,96 @@ pub(in crate::provider) fn parse(provider: Provider, body: &Value) -> Result<Ans
     }
     let mut parts = Parts::default();
     parts.take(body);
-    if parts.assembly.end.is_none() {
+    let is_answer = ["candidates", "promptFeedback", "usageMetadata"];
+    if !is_answer.iter().any(|field| body.get(field).is_some()) {
         return Err(Failure::bad_answer("the answer has no candidates"));
     }
-    parts.answer()
+    parts.answer(provider)
 }
 
 /// Collects the parts of an answer, complete or streamed.
 #[derive(Debug, Default)]
 struct Parts {
-    assembly: Assembly,
+    text: String,
     calls: Vec<ToolCall>,
+    note: PartsNote,
+    usage: Counted,
+    end: Option<End>,
 }
 
 impl Parts {
     /// Adds a piece and returns its text.
     fn take(&mut self, body: &Value) -> String {
         let mut text = String::new();
-        if !str_at(body, "/promptFeedback/blockReason").is_empty() {
-            self.assembly.end = Some(End::Good(FinishReason::ContentFilter));
+        if let Some(end) = blocked(str_at(body, "/promptFeedback/blockReason")) {
+            self.end = Some(end);
         }
         for part in items(body, "/candidates/0/content/parts") {
-            if let Some(call) = part.get("functionCall") {
-                self.calls.push(function_call(part, call));
-            } else if part.get("thought").and_then(Value::as_bool) != Some(true) {
-                text.push_str(str_at(part, "/text"));
-            }
+            self.part(part, &mut text);
         }
         // Google's own tools send a finish reason, too: a later piece without one shows that it was not
         // the end.
         let reason = finish(str_at(body, "/candidates/0/finishReason"));
         if reason.is_some() || wire::at(body, "/candidates/0/content").is_some() {
-            self.assembly.end = reason;
+            self.end = reason;
         }
-        if let Some(usage) = body.get("usageMetadata").filter(|usage| usage.is_object()) {
-            self.assembly.usage = counted(usage);
-        }
-        self.assembly.text.push_str(&text);
+        self.usage.take(&body["usageMetadata"]);
+        self.text.push_str(&text);
         text
     }
 
-    fn answer(&mut self) -> Result<Answer, Failure> {
-        let whole = std::mem::take(&mut self.assembly);
+    /// Adds a part. A signature goes back in the part that it came in, and parts with one are not
+    /// joined (<https://ai.google.dev/gemini-api/docs/thought-signatures>).
+    fn part(&mut self, part: &Value, told: &mut String) {
+        let signature = part.get(THOUGHT_SIGNATURE).filter(|value| value.is_string());
+        let text = str_at(part, "/text");
+        if let Some(call) = part.get("functionCall").filter(|call| call.is_object()) {
+            let is_new = |id: &str| self.calls.iter().all(|call| call.id != id);
+            self.calls.push(function_call(signature, call, is_new));
+            self.note.call();
+        } else if part.get("thought").and_then(Value::as_bool) == Some(true) {
+            self.thought(part, text, signature);
+        } else if let Some(signature) = signature {
+            // The signature of a streamed text comes with its last piece, which may be empty.
+            let fields = Map::from_iter([(THOUGHT_SIGNATURE.to_owned(), signature.clone())]);
+            self.note.text_with(text.len(), fields);
+            told.push_str(text);
+        } else {
+            self.note.text(text.len());
+            told.push_str(text);
+        }
+    }
+
+    /// Adds a thought; pieces of one without signatures are joined.
+    fn thought(&mut self, part: &Value, text: &str, signature: Option<&Value>) {
+        let last = self.note.last_own().filter(|last| last.get(THOUGHT_SIGNATURE).is_none());
+        if let (Some(Value::String(known)), None) =
+            (last.and_then(|last| last.get_mut("text")), signature)
+        {
+            known.push_str(text);
+        } else {
+            self.note.own(part.clone());
+        }
+    }
+
+    fn answer(&mut self, provider: Provider) -> Result<Answer, Failure> {
+        let whole = std::mem::take(self);
         let message = AssistantMessage {
             text: whole.text,
-            tool_calls: std::mem::take(&mut self.calls),
-            thoughts: None,
+            tool_calls: whole.calls,
+            thoughts: whole.note.thoughts(provider),
         };
-        wire::answer(message, whole.end, whole.usage)
+        wire::answer(message, whole.end, whole.usage.usage())
     }
 }
 
-fn function_call(part: &Value, call: &Value) -> ToolCall {
+fn function_call(
+    signature: Option<&Value>,
+    call: &Value,
+    is_new: impl Fn(&str) -> bool,
+) -> ToolCall {
     let mut state = Map::new();
-    if let Some(signature) = part.get("thoughtSignature").filter(|value| value.is_string()) {
+    if let Some(signature) = signature {
         state.insert(SIGNATURE.into(), signature.clone());
     }
     let id = str_at(call, "/id");
@@ -83,34 +118,92 @@ fn function_call(part: &Value, call: &Value) -> ToolCall {
         state.insert(GIVEN_ID.into(), json!(id));
     }
     ToolCall {
-        id: call_id(id),
+        // An id that is given twice does not tell the results apart.
+        id: call_id(if is_new(id) { id } else { "" }),
         name: str_at(call, "/name").to_owned(),
         arguments: wire::arguments_of(call.get("args")),
         provider_state: (!state.is_empty()).then_some(Value::Object(state)),
     }
 }
 
+/// How an answer ended. The good ends are those that the API describes as complete, cut or filtered
+/// (<https://ai.google.dev/api/generate-content#FinishReason>); all others are failures of the model or
+/// the service: `OTHER`, `MALFORMED_FUNCTION_CALL`, `UNEXPECTED_TOOL_CALL`, `TOO_MANY_TOOL_CALLS`,
+/// `MISSING_THOUGHT_SIGNATURE`, `MALFORMED_RESPONSE`, `NO_IMAGE`, …
 fn finish(reason: &str) -> Option<End> {
     Some(match reason {
         "" | "FINISH_REASON_UNSPECIFIED" => return None,
         "STOP" => End::Good(FinishReason::Stop),
+        // aimock (https://github.com/CopilotKit/aimock) says so instead of `STOP`.
+        "FUNCTION_CALL" => End::Good(FinishReason::ToolCalls),
         "MAX_TOKENS" => End::Good(FinishReason::Length),
-        "SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "IMAGE_SAFETY"
-        | "LANGUAGE" => End::Good(FinishReason::ContentFilter),
+        "SAFETY"
+        | "RECITATION"
+        | "BLOCKLIST"
+        | "PROHIBITED_CONTENT"
+        | "SPII"
+        | "LANGUAGE"
+        | "IMAGE_SAFETY"
+        | "IMAGE_PROHIBITED_CONTENT"
+        | "IMAGE_RECITATION"
+        | "MODEL_ARMOR" => End::Good(FinishReason::ContentFilter),
         other => End::Bad(other.to_owned()),
     })
 }
 
-fn counted(usage: &Value) -> Usage {
-    let reasoning = count_at(usage, "/thoughtsTokenCount");
-    Usage {
-        // Tokens that Google's own tools read count as prompt.
-        prompt_tokens: count_at(usage, "/promptTokenCount")
-            + count_at(usage, "/toolUsePromptTokenCount"),
-        completion_tokens: count_at(usage, "/candidatesTokenCount") + reasoning,
-        cached_tokens: count_at(usage, "/cachedContentTokenCount"),
-        reasoning_tokens: reasoning,
-        ..Usage::default()
+/// Why a prompt was not answered (<https://ai.google.dev/api/generate-content#BlockReason>).
+fn blocked(reason: &str) -> Option<End> {
+    Some(match reason {
+        "" | "BLOCK_REASON_UNSPECIFIED" => return None,
+        "SAFETY" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "IMAGE_SAFETY" | "MODEL_ARMOR"
+        | "JAILBREAK" => End::Good(FinishReason::ContentFilter),
+        other => End::Bad(other.to_owned()),
+    })
+}
+
+/// The counts so far. Each piece of a stream may have them, and the last one not all of them.
+#[derive(Debug, Default)]
+struct Counted {
+    prompt: u64,
+    tools: u64,
+    answer: u64,
+    thoughts: u64,
+    cached: u64,
+    total: u64,
+}
+
+impl Counted {
+    fn take(&mut self, usage: &Value) {
+        for (field, path) in [
+            (&mut self.prompt, "/promptTokenCount"),
+            // Tokens that Google's own tools read count as prompt.
+            (&mut self.tools, "/toolUsePromptTokenCount"),
+            (&mut self.answer, "/candidatesTokenCount"),
+            (&mut self.thoughts, "/thoughtsTokenCount"),
+            (&mut self.cached, "/cachedContentTokenCount"),
+            (&mut self.total, "/totalTokenCount"),
+        ] {
+            let newer = count_at(usage, path);
+            if newer > 0 {
+                *field = newer;
+            }
+        }
+    }
+
+    fn usage(&self) -> Usage {
+        let prompt = self.prompt + self.tools;
+        let answer = match self.answer {
+            // Without a count of the answer it is what the others leave of the total.
+            0 if self.total > 0 => self.total.saturating_sub(prompt).max(self.thoughts),
+            answer => answer + self.thoughts,
+        };
+        Usage {
+            prompt_tokens: prompt,
+            completion_tokens: answer,
+            cached_tokens: self.cached,
+            reasoning_tokens: self.thoughts,
+            ..Usage::default()
+        }
     }
 }
 
@@ -136,10 +229,10 @@ impl Reader for GeminiReader {
     }
 
     fn is_complete(&self) -> bool {
-        self.parts.assembly.end.is_some()
+        self.parts.end.is_some()
     }
 
     fn answer(&mut self) -> Result<Answer, Failure> {
-        self.parts.answer()
+        self.parts.answer(self.provider)
     }
 }

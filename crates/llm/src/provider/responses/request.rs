@@ -2,20 +2,19 @@
 
 use serde_json::{Map, Value, json};
 
-use super::REASONING;
+use super::input::input;
 use crate::catalog;
 use crate::model::ModelRef;
 use crate::provider::quirks::Quirks;
 use crate::provider::schema;
-use crate::provider::wire;
-use crate::request::{LlmRequest, Message, ToolChoice, ToolSpec};
+use crate::request::{LlmRequest, ToolChoice, ToolSpec};
 
 /// The body of a request, without its tools.
 pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> Value {
     let fixed = catalog::find(model.provider, &model.name).is_some_and(|e| e.fixed_sampling);
     let mut body = Map::new();
     body.insert("model".into(), json!(model.name));
-    body.insert("input".into(), input(&request.messages));
+    body.insert("input".into(), input(model.provider, &request.messages, request.sends_tools()));
     body.insert("store".into(), json!(false));
     if fixed {
         body.insert("include".into(), json!(["reasoning.encrypted_content"]));
@@ -57,38 +56,4 @@ pub(in crate::provider) fn tools(tools: &[ToolSpec], plain: bool) -> Value {
         })
     });
     tools.collect()
-}
-
-pub(super) fn input(messages: &[Message]) -> Value {
-    let mut input = Vec::new();
-    for message in messages {
-        match message {
-            Message::System { content } => {
-                input.push(json!({ "role": "system", "content": content }));
-            }
-            Message::User { content } => input.push(json!({ "role": "user", "content": content })),
-            Message::Assistant(turn) => {
-                for call in &turn.tool_calls {
-                    let state = call.provider_state.as_ref();
-                    let thoughts = state.and_then(|state| state.get(REASONING));
-                    input.extend(thoughts.and_then(Value::as_array).into_iter().flatten().cloned());
-                }
-                if !turn.text.is_empty() {
-                    input.push(json!({ "role": "assistant", "content": turn.text }));
-                }
-                for call in &turn.tool_calls {
-                    input.push(json!({
-                        "type": "function_call",
-                        "call_id": call.id,
-                        "name": call.name,
-                        "arguments": wire::object(&call.arguments).to_string(),
-                    }));
-                }
-            }
-            Message::Tool { call_id, content, .. } => input.push(json!({
-                "type": "function_call_output", "call_id": call_id, "output": content,
-            })),
-        }
-    }
-    Value::Array(input)
 }

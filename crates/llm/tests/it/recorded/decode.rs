@@ -51,6 +51,14 @@ pub(super) fn has_reason_and_usage(events: &[(usize, String)]) -> bool {
     has_reason && parts.iter().any(has_usage)
 }
 
+/// Whether the events of an Anthropic stream have a reason to stop and usage.
+pub(super) fn has_stop_reason_and_usage(events: &[(usize, String)]) -> bool {
+    let parts = events.iter().filter_map(|(_, data)| serde_json::from_str::<Value>(data).ok());
+    let ends = parts.filter(|part| part["type"] == "message_delta");
+    let mut ends = ends.filter(|part| !text(&part["delta"]["stop_reason"]).is_empty());
+    ends.any(|part| number(&part, "/usage/output_tokens") > 0)
+}
+
 /// What a recorded success says; `None` when it holds an error or nothing that is an answer.
 pub(super) fn said(wire: &str, stream: bool, body: &str) -> Option<Said> {
     let parts: Vec<Value> = if stream {
@@ -68,17 +76,17 @@ pub(super) fn said(wire: &str, stream: bool, body: &str) -> Option<Said> {
         return None;
     }
     let mut said = match wire {
-        "chat" => {
-            let said = chat(&parts, if stream { "delta" } else { "message" });
-            // Without a known reason to stop it is no success.
-            Some(said).filter(|said| said.finish != "other")?
-        }
+        "chat" => chat(&parts, if stream { "delta" } else { "message" }),
         "responses" => responses(&parts, stream)?,
         "anthropic" => anthropic(&parts, stream),
         "gemini" => gemini(&parts),
         other => panic!("{other}"),
     };
-    if !said.calls.is_empty() && matches!(said.finish, "stop" | "other") {
+    if said.finish == "other" {
+        // Without a known reason to stop it is no success.
+        return None;
+    }
+    if !said.calls.is_empty() && said.finish == "stop" {
         said.finish = "tool_calls";
     }
     Some(said)
@@ -200,7 +208,7 @@ fn responses(parts: &[Value], stream: bool) -> Option<Said> {
         }
     }
     said.finish = match (text(&last["status"]), text(&last["incomplete_details"]["reason"])) {
-        ("completed", _) => "stop",
+        ("completed" | "complete", _) => "stop",
         (_, "max_output_tokens") => "length",
         (_, "content_filter") => "content_filter",
         _ => "other",

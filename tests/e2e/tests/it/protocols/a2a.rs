@@ -73,7 +73,7 @@ async fn round(binding: &str) {
 
     let failed = part("whole", json!({ "id": "m2", "task_id": whole["id"] })).await;
     assert_eq!(failed["status"]["state"], "TASK_STATE_FAILED", "{failed}");
-    assert_eq!(failed["metadata"]["code"], "llm_invalid_request");
+    assert_eq!(failed["metadata"]["code"], "llm_rejected");
 
     let waiting = part("whole", json!({ "id": "m3", "task_id": whole["id"] })).await;
     assert_eq!(waiting["status"]["state"], "TASK_STATE_INPUT_REQUIRED", "{waiting}");

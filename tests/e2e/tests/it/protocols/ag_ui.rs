@@ -65,7 +65,7 @@ async fn the_official_client_does_a_whole_round() {
     assert_eq!(world.llm.asked().len(), 2, "the model was not bothered");
 
     let failed = part("run", json!({ "thread": "New", "run": "r2" })).await;
-    assert_eq!(failed["error"], "llm_invalid_request", "{failed}");
+    assert_eq!(failed["error"], "llm_rejected", "{failed}");
     assert_eq!(world.titles("/tasks").await, ["New", "One", "Work"]);
 
     let waiting = part("run", json!({ "thread": "New", "run": "r3" })).await;

@@ -49,7 +49,7 @@ async fn the_official_client_does_a_whole_round() {
     let failed = part("ask", json!({})).await;
     assert_eq!(
         (&failed["is_error"], &failed["code"]),
-        (&json!(true), &json!("llm_invalid_request"))
+        (&json!(true), &json!("llm_rejected"))
     );
 
     let waiting = part("ask", json!({ "key": "k2" })).await;

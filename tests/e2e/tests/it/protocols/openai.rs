@@ -72,9 +72,9 @@ async fn round(program: &Path, script_name: &str) {
 
     let failed = part("failures", json!({})).await;
     assert_eq!(failed["whole"]["kind"], "InternalServerError", "{failed}");
-    assert_eq!(failed["whole"]["code"], "llm_invalid_request");
+    assert_eq!(failed["whole"]["code"], "llm_rejected");
     assert_eq!(failed["stream"]["kind"], "APIError", "{failed}");
-    assert_eq!(failed["stream"]["code"], "llm_invalid_request");
+    assert_eq!(failed["stream"]["code"], "llm_rejected");
     assert_eq!(world.llm.asked().len(), 6, "a client does not repeat what may have had effects");
 
     let waiting = part("whole", json!({ "key": "k2" })).await;

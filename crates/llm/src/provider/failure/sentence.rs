@@ -1,0 +1,89 @@
+//! The message for the caller.
+
+use super::{Failure, Meaning};
+use crate::error::LlmErrorKind;
+use crate::model::Provider;
+
+/// The sentence that tells a failure, with the provider's own words where they help.
+pub(super) fn of(failure: &Failure, provider: Provider) -> String {
+    let code = failure.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
+    let said = failure.said();
+    // The sentence, completed by the provider's words.
+    let told = |sentence: String| match said {
+        "" => format!("{sentence}."),
+        said => format!("{sentence}: {said}"),
+    };
+    match &failure.kind {
+        LlmErrorKind::NotConfigured { variable } => {
+            format!("No API key for {provider} is set. Set {variable}.")
+        }
+        LlmErrorKind::Auth { variable: Some(variable) } => {
+            format!("{provider} rejected the API key. Check {variable}.")
+        }
+        LlmErrorKind::Auth { variable: None } => format!("{provider} denied access."),
+        LlmErrorKind::Unavailable => unavailable(failure, provider),
+        LlmErrorKind::QuotaExhausted => told(format!(
+            "The account at {provider} has used up its quota, credit or spending limit{code}"
+        )),
+        LlmErrorKind::Rejected => match failure.meaning() {
+            Some(Meaning::RegionRefused) => {
+                told(format!("{provider} does not serve the region of this server"))
+            }
+            Some(Meaning::ModelUnavailable) => told(format!(
+                "{provider} does not offer this model to the account (check LLM_MODEL_DEFAULT and the \
+                 models of the roles)"
+            )),
+            _ => rejected(failure, provider, &code),
+        },
+        LlmErrorKind::InvalidRequest => rejected(failure, provider, &code),
+        LlmErrorKind::ContextTooLong => match failure.meaning() {
+            Some(Meaning::RequestTooLarge) => told(format!(
+                "The request is larger than all that {provider} accepts from this account in a minute, so \
+                 that waiting does not help"
+            )),
+            _ => told("The conversation exceeds the model's context window".to_owned()),
+        },
+        LlmErrorKind::ContentFiltered => {
+            format!("{provider}'s content filter blocked the request{code}.")
+        }
+        LlmErrorKind::BadAnswer => bad_answer(failure, provider),
+    }
+}
+
+fn unavailable(failure: &Failure, provider: Provider) -> String {
+    let what = match failure.meaning() {
+        Some(Meaning::RateLimited) => "limits the rate of requests",
+        Some(Meaning::TimedOut) => "took too long",
+        _ => "is overloaded or cannot be reached",
+    };
+    match (failure.status, failure.said()) {
+        (Some(status), said) if !said.is_empty() => {
+            format!("{provider} {what} (HTTP {status}: {said}). Try again later.")
+        }
+        _ => format!("{provider} {what}. Try again later."),
+    }
+}
+
+fn rejected(failure: &Failure, provider: Provider, code: &str) -> String {
+    match (failure.status, failure.said()) {
+        (Some(status), "") => format!("{provider} rejected the request: HTTP {status}{code}."),
+        (Some(status), said) => {
+            format!("{provider} rejected the request: HTTP {status}{code}: {said}")
+        }
+        (None, _) => format!("{provider} cannot handle the request: {}.", failure.cause),
+    }
+}
+
+fn bad_answer(failure: &Failure, provider: Provider) -> String {
+    match (failure.meaning(), &failure.code) {
+        (Some(_), _) => {
+            format!("{provider} could not use what the model generated: {}", failure.said())
+        }
+        (None, Some(reason)) => {
+            format!("{provider} ended its answer with {reason:?} instead of completing it.")
+        }
+        (None, None) => {
+            format!("{provider} returned an answer that is incomplete or cannot be parsed.")
+        }
+    }
+}

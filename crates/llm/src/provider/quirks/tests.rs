@@ -1,0 +1,180 @@
+use http::{HeaderMap, StatusCode};
+use serde_json::json;
+
+use super::*;
+use crate::model::Provider;
+use crate::request::{ResponseSchema, ToolChoice, ToolSpec};
+
+fn request() -> LlmRequest {
+    let tool = |name: &str| ToolSpec {
+        name: name.to_owned(),
+        description: "d".to_owned(),
+        parameters: json!({ "type": "object" }),
+    };
+    LlmRequest {
+        model: ModelRef::new(Provider::OpenAi, "m"),
+        messages: Vec::new(),
+        tools: vec![tool("schema"), tool("temperature")].into(),
+        tool_choice: ToolChoice::Auto,
+        max_output_tokens: Some(100_000),
+        temperature: Some(0.2),
+        response_schema: Some(ResponseSchema { name: "result".to_owned(), schema: json!({}) }),
+    }
+}
+
+fn after(status: u16, body: &Value) -> Option<Quirks> {
+    let status = StatusCode::from_u16(status).unwrap();
+    let body = body.to_string();
+    let failure =
+        Failure::of_response(Provider::OpenAi, status, &HeaderMap::new(), body.as_bytes());
+    Quirks::default().after(&request(), &failure)
+}
+
+fn said(message: &str) -> Value {
+    json!({ "error": { "message": message } })
+}
+
+fn with(change: impl FnOnce(&mut Quirks)) -> Option<Quirks> {
+    let mut quirks = Quirks::default();
+    change(&mut quirks);
+    Some(quirks)
+}
+
+#[test]
+fn what_the_error_names_is_left_out() {
+    let named = |param: &str, message: &str| json!({ "error": { "message": message, "param": param, "code": "unsupported_value" } });
+    let temperature = with(|quirks| quirks.no_temperature = true);
+    let stream = with(|quirks| quirks.no_stream_options = true);
+    let choice = with(|quirks| quirks.no_tool_choice = true);
+    let answer = with(|quirks| quirks.no_answer_schema = true);
+    let plain = with(|quirks| quirks.plain_schemas = true);
+    for (body, expected) in [
+        (named("temperature", "no"), temperature),
+        (said("`temperature` is deprecated for this model."), temperature),
+        (
+            said("Unsupported parameter: 'temperature' is not supported with this model."),
+            temperature,
+        ),
+        (said("temperature: Extra inputs are not permitted"), temperature),
+        (
+            json!({ "detail": [{ "type": "extra_forbidden", "loc": ["body", "stream_options"],
+                "msg": "Extra inputs are not permitted" }] }),
+            stream,
+        ),
+        (said("Unrecognized request argument supplied: stream_options"), stream),
+        (said("Unknown field 'tool_choice'"), None),
+        (said("unknown parameter: 'tool_choice'"), choice),
+        (said("Invalid schema for response_format 'result': no"), answer),
+        (said("This response_format type is unavailable now"), answer),
+        (named("response_format.json_schema.schema", "no"), answer),
+        (named("tools[0].parameters", "no"), plain),
+        (named("tools.0.custom.input_schema", "no"), plain),
+        (said("Invalid schema for function 'schema': no"), plain),
+        (said("JSON schema conversion failed: Unrecognized schema"), plain),
+    ] {
+        let expected = if body == said("Unknown field 'tool_choice'") { choice } else { expected };
+        assert_eq!(after(400, &body), expected, "{body}");
+    }
+}
+
+#[test]
+fn words_in_an_unrelated_error_change_nothing() {
+    for body in [
+        said("messages.3: tool 'schema' was called but has no result"),
+        said(
+            "Invalid value: 'messages[2].content': \"the temperature and the schema of parameters\"",
+        ),
+        said("The parameters of this request are wrong: the schema of things"),
+        said("Tool 'temperature' not found in the schema"),
+        said("function_declarations are a fine thing"),
+        said("My schema is a temperature."),
+        json!({ "error": { "message": "Invalid 'tools[0].name': bad", "param": "tools[0].name", "code": "invalid_value" } }),
+        json!({ "error": { "message": "temperature schema", "code": "content_filter" } }),
+        said("Your credit balance is too low for this schema"),
+    ] {
+        assert_eq!(after(400, &body), None, "{body}");
+    }
+    assert_eq!(after(500, &said("temperature: overheated schema")), None);
+}
+
+#[test]
+fn a_limit_is_learned_from_the_number() {
+    let learned = |limit| with(|quirks| quirks.output_limit = Some(limit));
+    for (message, expected) in [
+        (
+            "max_tokens is too large: 100000. This model supports at most 16384 completion tokens, \
+             whereas you provided 100000.",
+            learned(16_384),
+        ),
+        (
+            "max_tokens: 100000 > 64000, which is the maximum allowed number of output tokens for \
+             claude-sonnet-4-20250514",
+            learned(64_000),
+        ),
+        (
+            "max_tokens for `llama-3.1-8b-instant` must be less than or equal to 8000",
+            learned(8_000),
+        ),
+        (
+            "Unable to submit request because it has a maxOutputTokens value of 100000 but the \
+             supported range is from 1 (inclusive) to 65537 (exclusive).",
+            learned(65_536),
+        ),
+        ("Invalid max_tokens value, the valid range of max_tokens is [1, 8,192]", learned(8_192)),
+        (
+            "'max_tokens' or 'max_completion_tokens' is too large: 100000. This model's maximum \
+             context length is 32768 tokens and your request has 1000 input tokens (100000 > 32768 - \
+             1000).",
+            with(|quirks| quirks.output_left = Some(31_768)),
+        ),
+        (
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use \
+             'max_completion_tokens' instead.",
+            with(|quirks| quirks.completion_limit = true),
+        ),
+        ("max_tokens is too large.", None),
+    ] {
+        assert_eq!(after(400, &said(message)), expected, "{message}");
+    }
+}
+
+#[test]
+fn what_is_known_does_not_excuse_the_same_refusal_again() {
+    let known = with(|quirks| quirks.no_temperature = true).unwrap();
+    let body = json!({ "error": { "param": "temperature", "code": "unsupported_value" } });
+    let failure = Failure::of_response(
+        Provider::OpenAi,
+        StatusCode::BAD_REQUEST,
+        &HeaderMap::new(),
+        body.to_string().as_bytes(),
+    );
+    assert_eq!(known.after(&request(), &failure), None);
+}
+
+#[test]
+fn a_body_is_trimmed_in_every_protocol() {
+    let quirks = Quirks {
+        no_answer_schema: true,
+        no_stream_options: true,
+        no_tool_choice: true,
+        output_limit: Some(10),
+        ..Quirks::default()
+    };
+    for (mut body, expected) in [
+        (
+            json!({ "max_tokens": 20, "stream_options": {}, "tool_choice": "none", "response_format": {} }),
+            json!({ "max_tokens": 10 }),
+        ),
+        (
+            json!({ "max_output_tokens": 5, "text": { "format": {} } }),
+            json!({ "max_output_tokens": 5, "text": {} }),
+        ),
+        (
+            json!({ "generationConfig": { "maxOutputTokens": 20, "responseSchema": {}, "responseMimeType": "x" } }),
+            json!({ "generationConfig": { "maxOutputTokens": 10 } }),
+        ),
+    ] {
+        quirks.trim(&mut body);
+        assert_eq!(body, expected);
+    }
+}

@@ -1,0 +1,76 @@
+//! Conversations in the form of the protocol.
+//!
+//! The rules: each call has one output (<https://platform.openai.com/docs/guides/function-calling>),
+//! ids of calls have at most 64 characters (<https://github.com/openai/codex/issues/14355>), and
+//! reasoning stands before the message or call that it led to ("was provided without its required
+//! following item", <https://github.com/openai/openai-node/issues/1567>).
+
+use serde_json::{Value, json};
+
+use crate::model::Provider;
+use crate::provider::call_ids::CallIds;
+use crate::provider::history::{EMPTY, for_tools};
+use crate::provider::turn_parts::{TurnPart, turn_parts};
+use crate::provider::wire;
+use crate::request::{AssistantMessage, Message};
+
+/// The conversation as items. Without tools, calls and outputs become text.
+pub(super) fn input(provider: Provider, messages: &[Message], has_tools: bool) -> Value {
+    let messages = for_tools(messages, has_tools);
+    let mut input = Vec::new();
+    let mut ids = CallIds::default();
+    for message in messages.iter() {
+        match message {
+            Message::System { content } if content.trim().is_empty() => {}
+            Message::System { content } => {
+                input.push(json!({ "role": "system", "content": content }));
+            }
+            Message::User { content } => {
+                let content = if content.trim().is_empty() { EMPTY } else { content };
+                input.push(json!({ "role": "user", "content": content }));
+            }
+            Message::Assistant(turn) => assistant(provider, turn, &mut ids, &mut input),
+            Message::Tool { call_id, content, .. } => input.push(json!({
+                "type": "function_call_output", "call_id": ids.result(call_id), "output": content,
+            })),
+        }
+    }
+    if input.is_empty() {
+        input.push(json!({ "role": "user", "content": EMPTY }));
+    }
+    Value::Array(input)
+}
+
+/// The items of a turn of the model.
+fn assistant(
+    provider: Provider,
+    turn: &AssistantMessage,
+    ids: &mut CallIds,
+    input: &mut Vec<Value>,
+) {
+    let mut reasoning = Vec::new();
+    for part in turn_parts(turn, provider) {
+        let item = match part {
+            TurnPart::Own(item) => {
+                reasoning.push(item);
+                continue;
+            }
+            TurnPart::Text(text, _) if text.trim().is_empty() => continue,
+            TurnPart::Text(text, fields) => {
+                let mut message = fields;
+                message.insert("role".into(), json!("assistant"));
+                message.insert("content".into(), json!(text));
+                Value::Object(message)
+            }
+            TurnPart::Call(call) => json!({
+                "type": "function_call",
+                "call_id": ids.call(&call.id),
+                "name": call.name,
+                "arguments": wire::object(&call.arguments).to_string(),
+            }),
+        };
+        // Reasoning that led to nothing stays behind.
+        input.append(&mut reasoning);
+        input.push(item);
+    }
+}
