@@ -16,7 +16,7 @@ use wombat_core::workspace::{Snapshot, Workspace, WorkspaceOptions, WorkspaceSta
 
 use crate::backend::{Backend, is_compatible};
 use crate::settings::Settings;
-use crate::tools::{self, Tools};
+use crate::tools::{self, Inspection, Tools};
 
 /// The timeout of asking the backend.
 const BACKEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -69,9 +69,9 @@ pub async fn check(layers: &Layers) -> Vec<Finding> {
                 report.warn(format!("settings: {warning}"));
             }
             let workspace = report.workspace(workspace_of(&settings));
-            report.model(&settings);
+            let model = report.model(&settings);
             let backend = report.backend(&settings).await;
-            report.tools(&settings, workspace, backend).await;
+            report.tools(&settings, workspace, backend, model).await;
         }
         Err(SettingsError(problems)) => {
             for problem in problems {
@@ -173,9 +173,10 @@ impl Report {
         settings: &Settings,
         workspace: ReadableWorkspace,
         backend: Option<(Arc<Backend>, Arc<Capabilities>)>,
+        model: Option<LlmClient>,
     ) {
         let Some((options, snapshot)) = workspace else { return };
-        let Some((backend, capabilities)) = backend else {
+        let (Some((backend, capabilities)), Some(model)) = (backend, model) else {
             return self.advice(&options, &snapshot, &unknown_tools());
         };
         let http = match service::http::client_builder().build() {
@@ -186,12 +187,15 @@ impl Report {
             }
         };
         let tools =
-            Tools::new(settings.openapi.clone(), &backend, http, settings.workspace.clone());
-        let (known, problems) = tools.inspect(&snapshot, &capabilities).await;
+            Tools::new(settings.openapi.clone(), &backend, http, settings.workspace.clone(), model);
+        let Inspection { known, problems, mapped } = tools.inspect(&snapshot, &capabilities).await;
         tools.close().await;
         let external = known.names.len().saturating_sub(tools::builtin_names().len());
         if external > 0 {
             self.good(format!("tools: {external} external ones (OpenAPI, the backend's own, MCP)"));
+        }
+        for what in mapped {
+            self.good(format!("tools: {what}"));
         }
         for what in problems {
             self.warn(format!("tools: {what}"));
@@ -199,11 +203,14 @@ impl Report {
         self.advice(&options, &snapshot, &known);
     }
 
-    fn model(&mut self, settings: &Settings) {
+    fn model(&mut self, settings: &Settings) -> Option<LlmClient> {
         let default = &settings.llm.default;
         let client = match LlmClient::new(settings.llm.clone(), reqwest::Client::new()) {
             Ok(client) => client,
-            Err(error) => return self.fail(format!("model: {error}")),
+            Err(error) => {
+                self.fail(format!("model: {error}"));
+                return None;
+            }
         };
         match (client.configured(), default.provider.key_variable()) {
             (true, _) => self.good(format!("model: {default} (not called: that would cost money)")),
@@ -212,6 +219,7 @@ impl Report {
                 variable.unwrap_or("its key")
             )),
         }
+        Some(client)
     }
 
     async fn backend(&mut self, settings: &Settings) -> Option<(Arc<Backend>, Arc<Capabilities>)> {

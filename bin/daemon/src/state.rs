@@ -95,14 +95,16 @@ impl App {
         let runs = Runs::new(settings.max_concurrent_runs, book.clone());
         let tracker = runs.tracker().clone();
         let backend = Arc::new(Backend::new(client, settings.minter.clone()));
+        let llm = LlmClient::new(settings.llm.clone(), http.clone())?;
         let tools = Tools::new(
             settings.openapi.clone(),
             &backend,
-            http.clone(),
+            http,
             settings.workspace.clone(),
+            llm.clone(),
         );
         Ok(Self(Arc::new(Parts {
-            llm: LlmClient::new(settings.llm.clone(), http)?,
+            llm,
             backend,
             webhooks: Webhooks::new(
                 settings.webhook_allow_private,

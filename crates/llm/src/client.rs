@@ -16,7 +16,7 @@ use crate::event::Completion;
 use crate::model::{ModelRef, Provider, Tier};
 use crate::offline::Script;
 use crate::provider::{Answer, Failure, Mode, Network, Piece};
-use crate::request::{LlmRequest, ToolChoice};
+use crate::request::{LlmRequest, ToolChoice, ToolList, ToolProblem};
 use crate::retry_policy::{Attempts, Budget, Next};
 use crate::settings::{LlmConfigError, LlmSettings};
 
@@ -128,6 +128,12 @@ impl LlmClient {
     /// The context window of a model in tokens; a common size where it is not known.
     pub fn context_window(&self, model: &ModelRef) -> u64 {
         catalog::find(model.provider, &model.name).map_or(DEFAULT_CONTEXT, |entry| entry.context)
+    }
+
+    /// How tools differ at a model's provider from their definitions: what is left out, cut, or has
+    /// another name there. Empty for scripted and replayed answers.
+    pub fn tool_problems(&self, model: &ModelRef, tools: &ToolList) -> Vec<ToolProblem> {
+        self.0.network.tool_problems(model, tools)
     }
 
     /// Calls the model for a whole answer, with retries and fallback. The provider streams it, so that

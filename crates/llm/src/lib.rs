@@ -22,10 +22,12 @@ mod context;
 mod offline;
 mod provider;
 mod retry_policy;
+mod sentence;
 
 pub use client::LlmClient;
 pub use context::{CallContext, Received, Tally};
 pub use cost::{Cost, cost};
 pub use error::{LlmError, LlmErrorKind};
 pub use model::{ModelError, ModelRef, Provider, Tier};
+pub use sentence::cut_at_sentence;
 pub use settings::{Endpoint, LlmConfigError, LlmSettings, OpenAiApi, RetrySettings, Timeouts};

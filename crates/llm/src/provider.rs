@@ -17,6 +17,7 @@ mod responses;
 mod schema;
 mod target;
 mod thought_filter;
+mod tool_form;
 mod turn_parts;
 mod wire;
 

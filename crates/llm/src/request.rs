@@ -1,6 +1,7 @@
 //! A request to a model: messages, tools, limits. Plain data and serialisable, so that a run can be
 //! stored and resumed elsewhere.
 
+use std::any::Any;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -58,7 +59,7 @@ pub enum ToolChoice {
     None,
 }
 
-/// The tools of many calls, shared: their size and JSON are computed once.
+/// The tools of many calls, shared: their size and their form for a provider are computed once.
 #[derive(Clone, Default)]
 pub struct ToolList(Arc<Inner>);
 
@@ -66,12 +67,12 @@ pub struct ToolList(Arc<Inner>);
 struct Inner {
     specs: Box<[ToolSpec]>,
     size: OnceLock<u64>,
-    /// As JSON, in each form that was needed so far.
-    serialized: Mutex<Vec<(ToolForm, Arc<str>)>>,
+    /// The forms that were needed so far: what providers take of these tools.
+    forms: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
 }
 
-/// The protocol that the tools are written for, and whether their schemas are to be plain.
-pub(crate) type ToolForm = (&'static str, bool);
+/// The most forms of a list that are kept.
+const MAX_FORMS: usize = 16;
 
 impl ToolList {
     /// Their size for the model, by the caller's measure, which must be the same each time.
@@ -79,19 +80,25 @@ impl ToolList {
         *self.0.size.get_or_init(|| measure(&self.0.specs))
     }
 
-    /// As JSON in the form of a protocol.
-    pub(crate) fn serialized(
+    /// A form of the tools, made on first use.
+    pub(crate) fn form<T: Any + Send + Sync>(
         &self,
-        form: ToolForm,
-        write: impl FnOnce(&[ToolSpec]) -> Value,
-    ) -> Arc<str> {
-        let mut all = self.0.serialized.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, text)) = all.iter().find(|(known, _)| *known == form) {
-            return Arc::clone(text);
+        is_wanted: impl Fn(&T) -> bool,
+        make: impl FnOnce(&[ToolSpec]) -> T,
+    ) -> Arc<T> {
+        let mut all = self.0.forms.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits =
+            |form: &&Arc<dyn Any + Send + Sync>| form.downcast_ref::<T>().is_some_and(&is_wanted);
+        if let Some(Ok(form)) = all.iter().find(fits).map(|form| Arc::clone(form).downcast()) {
+            return form;
         }
-        let text: Arc<str> = write(&self.0.specs).to_string().into();
-        all.push((form, Arc::clone(&text)));
-        text
+        let form = Arc::new(make(&self.0.specs));
+        let erased: Arc<dyn Any + Send + Sync> = Arc::<T>::clone(&form);
+        if all.len() >= MAX_FORMS {
+            all.remove(0);
+        }
+        all.push(erased);
+        form
     }
 }
 
@@ -118,12 +125,52 @@ impl fmt::Debug for ToolList {
 /// A tool, as described to the model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ToolSpec {
-    /// `[A-Za-z0-9_-]{1,64}`, which all providers accept.
+    /// Its name, unique in the list. Providers that do not take it get another one; calls come back
+    /// with this one.
     pub name: String,
-    /// What it does, for the model.
+    /// What it does, for the model. Cut at the end of a sentence where a provider takes less.
     pub description: String,
-    /// The JSON Schema of its arguments: an object.
+    /// The JSON Schema of its arguments: an object. Providers get what they take of it; arguments
+    /// come back with the names that the schema has.
+    ///
+    /// A tool that calls another one marks the property with its name by [`TOOL_NAME`] and the one
+    /// with its arguments by [`TOOL_ARGUMENTS`].
     pub parameters: Value,
+}
+
+/// The keyword of a property that holds another tool's name.
+pub const TOOL_NAME: &str = "x-tool-name";
+
+/// The keyword of a property that holds another tool's arguments.
+pub const TOOL_ARGUMENTS: &str = "x-tool-arguments";
+
+/// How a tool differs at a provider from its definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolProblem {
+    /// The tool's own name.
+    pub tool: String,
+    /// What was done.
+    pub change: ToolChange,
+    /// What, and why.
+    pub reason: String,
+}
+
+/// What was done to a tool so that a provider takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToolChange {
+    /// It is not sent: models cannot call it.
+    LeftOut,
+    /// Its description is sent in part.
+    Cut,
+    /// It, or an argument, has another name there. Nothing is lost.
+    Mapped,
+}
+
+impl fmt::Display for ToolProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let left_out = if self.change == ToolChange::LeftOut { "left out: " } else { "" };
+        write!(f, "{:?}: {left_out}{}", self.tool, self.reason)
+    }
 }
 
 /// One message of the conversation.

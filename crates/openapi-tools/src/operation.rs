@@ -1,5 +1,6 @@
 //! One operation as a tool.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
@@ -8,7 +9,7 @@ use crate::body::{self, BodySpec};
 use crate::parameter::{self, Parameter, Place};
 use crate::schema::Schemas;
 
-/// The most characters of a description for the model.
+/// The most characters of a description for the model, with method and path: what all providers take.
 const MAX_DESCRIPTION: usize = 1024;
 
 /// The largest schema of arguments, bytes of JSON.
@@ -143,9 +144,25 @@ fn describe(operation: &Value, method: &str, path: &str) -> String {
         }
         said.push_str(description);
     }
-    if let Some((end, _)) = said.char_indices().nth(MAX_DESCRIPTION) {
-        said.truncate(end);
-        said.push('…');
+    let place = format!("{method} {path}");
+    if said.is_empty() {
+        return place;
     }
-    if said.is_empty() { format!("{method} {path}") } else { format!("{said} ({method} {path})") }
+    let place = format!(" ({place})");
+    let room = MAX_DESCRIPTION.saturating_sub(place.chars().count());
+    format!("{}{place}", cut(&said, room))
+}
+
+/// The beginning of a long text, to the end of a sentence if there is one in its second half.
+fn cut(text: &str, max: usize) -> Cow<'_, str> {
+    let Some((end, _)) = text.char_indices().nth(max) else { return text.into() };
+    let room = &text[..end];
+    let sentence = [". ", "! ", "? ", ".\n", "\n"].iter().filter_map(|end| room.rfind(end)).max();
+    match sentence.filter(|at| *at >= room.len() / 2) {
+        Some(at) => room[..=at].trim_end().into(),
+        None => {
+            let end = text.char_indices().nth(max.saturating_sub(1)).map_or(0, |(end, _)| end);
+            format!("{}…", &text[..end]).into()
+        }
+    }
 }

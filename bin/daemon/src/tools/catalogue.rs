@@ -186,9 +186,8 @@ impl ValidDefinition {
             }
         };
         let mut description = break_control_tokens(description.trim()).into_owned();
-        if let Some((end, _)) = description.char_indices().nth(MAX_DESCRIPTION) {
-            description.truncate(end);
-            description.push_str(" […]");
+        if let Some(cut) = llm::cut_at_sentence(&description, MAX_DESCRIPTION) {
+            description = cut;
         }
         Ok(Self { description, parameters: shown, schema })
     }

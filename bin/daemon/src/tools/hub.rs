@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use llm::LlmClient;
 use mc_client::tools::BackendTool;
 use mc_client::types::Capabilities;
 use openapi_tools::Document;
@@ -16,6 +17,7 @@ use wombat_core::workspace::Snapshot;
 use super::backend_tools;
 use super::catalogue::Catalogue;
 use super::mcp::{Listed, McpServers};
+use super::model_forms::{self, ModelForm};
 use super::openapi::{self, NamedOperations, OpenApiPlace};
 use super::refreshing_cache::RefreshingCache;
 use super::set::ToolSet;
@@ -30,6 +32,7 @@ pub struct Tools {
     openapi: Option<RefreshingCache<Document>>,
     backend: RefreshingCache<Vec<BackendTool>>,
     mcp: McpServers,
+    llm: LlmClient,
     built: Mutex<Option<Built>>,
 }
 
@@ -39,8 +42,20 @@ pub struct SourcesReport {
     /// Whether no source has failed.
     pub is_well: bool,
     /// `{openapi?, backend?, mcp: {name: …}}`, each with `status` and, where they are known, its
-    /// number of `tools`, its `problems` and its `error`.
+    /// number of `tools`, its `problems` and its `error`; and `models: {model: {left_out?, cut?,
+    /// mapped?}}`, what differs at the providers, once a role has been run.
     pub sources: Value,
+}
+
+/// All that the sources offer, for `wombat-daemon check`.
+#[derive(Debug)]
+pub struct Inspection {
+    /// The tools.
+    pub known: KnownTools,
+    /// What costs tools, or a part of their descriptions.
+    pub problems: Vec<String>,
+    /// What has another name at a provider.
+    pub mapped: Vec<String>,
 }
 
 /// The tools built from one state of all sources.
@@ -90,6 +105,7 @@ impl Tools {
         backend: &Arc<Backend>,
         http: reqwest::Client,
         workspace: PathBuf,
+        llm: LlmClient,
     ) -> Self {
         let agent = |backend: &Arc<Backend>| {
             let backend = backend.clone();
@@ -101,6 +117,7 @@ impl Tools {
             openapi: openapi.map(|place| openapi::cached(place, agent(backend), mounted)),
             backend: backend_tools::cached(agent(backend)),
             mcp: McpServers::new(http, workspace),
+            llm,
             built: Mutex::default(),
         }
     }
@@ -124,10 +141,18 @@ impl Tools {
         let sources = self.sources(snapshot, capabilities).await;
         self.with_built(sources, |built| {
             let (from, catalogue) = (&built.from, &built.catalogue);
-            let build =
-                || Arc::new(ToolSet::build(&from.snapshot, profile, &from.capabilities, catalogue));
+            let build = || {
+                let set = ToolSet::build(&from.snapshot, profile, &from.capabilities, catalogue);
+                model_forms::log(&profile.role, &self.forms(&set));
+                Arc::new(set)
+            };
             built.sets.entry(profile.role.clone()).or_insert_with(build).clone()
         })
+    }
+
+    /// What the models' providers take of a role's tools now: they may have refused some since.
+    fn forms(&self, set: &ToolSet) -> Vec<ModelForm> {
+        model_forms::of_tools(&self.llm, set.specs())
     }
 
     async fn sources(&self, snapshot: &Arc<Snapshot>, capabilities: &Arc<Capabilities>) -> Sources {
@@ -181,6 +206,9 @@ impl Tools {
         let built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         let catalogue = built.as_ref().map(|built| built.catalogue.clone());
         let offered = built.as_ref().is_some_and(|built| built.from.capabilities.has("tools"));
+        let sets = built.iter().flat_map(|built| built.sets.values());
+        let forms: Vec<_> = sets.flat_map(|set| self.forms(set)).collect();
+        let models = model_forms::report(&forms);
         drop(built);
         let mut report = json!({});
         if let Some(openapi) = &self.openapi {
@@ -208,15 +236,16 @@ impl Tools {
         let is_well = !report.as_object().into_iter().flatten().any(|(_, source)| failed(source))
             && !servers.as_object().into_iter().flatten().any(|(_, server)| failed(server));
         report["mcp"] = servers;
+        report["models"] = models;
         SourcesReport { is_well, sources: report }
     }
 
-    /// Asks all sources for their tools, for `wombat-daemon check`. Returns the tools and the problems.
+    /// Asks all sources for their tools, for `wombat-daemon check`.
     pub async fn inspect(
         &self,
         snapshot: &Arc<Snapshot>,
         capabilities: &Arc<Capabilities>,
-    ) -> (KnownTools, Vec<String>) {
+    ) -> Inspection {
         let mut problems = Vec::new();
         if let Some(openapi) = &self.openapi
             && let Err(why) = openapi.fetch_result().await
@@ -229,7 +258,21 @@ impl Tools {
             problems.push(format!("the backend's tools (GET /api/tools): {why}"));
         }
         let sources = self.sources(snapshot, capabilities).await;
-        let catalogue = self.with_built(sources, |built| built.catalogue.clone());
+        let (catalogue, lost, mapped) = self.with_built(sources, |built| {
+            let mut roles: Vec<_> = snapshot.agents().into_iter().map(|agent| agent.role).collect();
+            if roles.is_empty() {
+                // Any role can be addressed.
+                roles.extend("agent".parse::<Role>());
+            }
+            let (from, catalogue) = (&built.from, &built.catalogue);
+            let forms = roles.iter().flat_map(|role| {
+                let profile = snapshot.agent(role);
+                let set = ToolSet::build(snapshot, &profile, &from.capabilities, catalogue);
+                self.forms(&set)
+            });
+            let (lost, mapped) = model_forms::lines(&forms.collect::<Vec<_>>());
+            (built.catalogue.clone(), lost, mapped)
+        });
         let servers = self.mcp.report(snapshot.mcp(), &[]);
         for (name, server) in servers.as_object().into_iter().flatten() {
             if server["status"] != "ok" {
@@ -242,6 +285,7 @@ impl Tools {
         problems.extend(left_out);
         problems.extend(catalogue.backend_problems.iter().map(|p| format!("GET /api/tools: {p}")));
         problems.extend(catalogue.mcp_problems.iter().map(|(s, p)| format!("mcp.json: {s}: {p}")));
+        problems.extend(lost);
         let builtin = super::builtin_names().into_iter().map(str::to_owned);
         let external = catalogue.tools.iter().map(|tool| tool.name().to_owned());
         let known = KnownTools {
@@ -249,7 +293,7 @@ impl Tools {
             endpoints: catalogue.tools.iter().filter_map(|tool| tool.endpoint()).collect(),
             complete,
         };
-        (known, problems)
+        Inspection { known, problems, mapped }
     }
 
     /// Disconnects the MCP servers and stops their programs.

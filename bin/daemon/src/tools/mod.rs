@@ -12,6 +12,8 @@ mod context;
 mod hub;
 mod mcp;
 mod mission_control;
+mod model_forms;
+mod nearest;
 mod openapi;
 mod refreshing_cache;
 mod reply;
@@ -19,7 +21,7 @@ mod set;
 mod specs;
 
 pub use context::ToolContext;
-pub use hub::Tools;
+pub use hub::{Inspection, Tools};
 pub use openapi::OpenApiPlace;
 pub use reply::ToolReply;
 pub use set::ToolSet;

@@ -13,6 +13,7 @@ use wombat_core::workspace::Snapshot;
 
 use super::catalogue::{Catalogue, ExternalTool, Source};
 use super::context::{TOOL_TIMEOUT, ToolContext};
+use super::nearest::unknown_tool;
 use super::reply::ToolReply;
 use super::specs::{Builtin, RequestedCall};
 use super::{backend_http, backend_tools, mission_control};
@@ -143,7 +144,7 @@ impl ToolSet {
         static EMPTY: LazyLock<Value> = LazyLock::new(|| Value::Object(serde_json::Map::new()));
         let Some(tool) = self.tools.get(name) else {
             let names: Vec<_> = self.specs.iter().map(|spec| spec.name.as_str()).collect();
-            return Err(format!("there is no tool {name:?}; the tools are: {}", names.join(", ")));
+            return Err(unknown_tool(name, &names));
         };
         let arguments = if arguments.is_null() { &*EMPTY } else { arguments };
         check(tool.schema(), arguments)?;

@@ -1,10 +1,16 @@
 //! The built-in tools as models see them: names, descriptions, JSON Schemas.
 
-use llm::request::{ToolCall, ToolSpec};
+use llm::request::{TOOL_ARGUMENTS, TOOL_NAME, ToolCall, ToolSpec};
 use mc_client::types::{Capabilities, TaskStatus};
 use serde_json::{Value, json};
 use wombat_core::endpoint::EndpointPattern;
 use wombat_core::workspace::SkillEndpoint;
+
+/// The longest description that all providers take, characters.
+const MAX_DESCRIPTION: usize = 1_024;
+
+/// What `call_backend` is, where its endpoints are named elsewhere.
+const CALL_BACKEND: &str = "Call the backend's own API as the user. The skills say when and how.";
 
 /// The tool that requests a person's approval.
 const REQUEST_TOOL: &str = "request_tool";
@@ -100,12 +106,19 @@ impl Builtin {
     /// The tool as the model sees it.
     pub(super) fn spec(self, endpoints: &[&EndpointPattern]) -> ToolSpec {
         let mut description = self.description().to_owned();
+        let mut parameters = self.parameters();
         if self == Self::CallBackend {
-            for endpoint in endpoints {
-                description += &format!("\n{endpoint}");
+            let list: String = endpoints.iter().map(|endpoint| format!("\n{endpoint}")).collect();
+            if description.chars().count() + list.chars().count() <= MAX_DESCRIPTION {
+                description += &list;
+            } else {
+                // Some providers take no longer description of a tool, but of an argument they do.
+                description = format!("{CALL_BACKEND} Only the endpoints that `path` names.");
+                let path = &mut parameters["properties"]["path"]["description"];
+                *path = format!("{} One of:{list}", path.as_str().unwrap_or_default()).into();
             }
         }
-        ToolSpec { name: self.name().to_owned(), description, parameters: self.parameters() }
+        ToolSpec { name: self.name().to_owned(), description, parameters }
     }
 
     /// What the tool does. The list of endpoints follows for `call_backend`.
@@ -199,8 +212,8 @@ impl Builtin {
             ),
             Self::RequestTool => object(
                 json!({
-                    "tool": { "type": "string", "minLength": 1, "description": "The other tool's name." },
-                    "arguments": { "type": "object", "description": "What it would be called with." },
+                    "tool": { "type": "string", "minLength": 1, "description": "The other tool's name.", TOOL_NAME: true },
+                    "arguments": { "type": "object", "description": "What it would be called with.", TOOL_ARGUMENTS: true },
                     "reason": { "type": "string", "minLength": 1, "description": "Why, for the person who decides." }
                 }),
                 &["tool", "arguments", "reason"],
@@ -220,4 +233,25 @@ fn object(properties: Value, required: &[&str]) -> Value {
 
 fn status() -> Value {
     json!({ "type": "string", "enum": TaskStatus::ALL.map(TaskStatus::as_str) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_endpoints_are_named_where_they_are_not_cut() {
+        let patterns: Vec<_> = (0..100)
+            .map(|n| EndpointPattern::parse(&format!("GET /api/things/{n}")).unwrap())
+            .collect();
+        for count in [1, 100] {
+            let endpoints: Vec<_> = patterns.iter().take(count).collect();
+            let spec = Builtin::CallBackend.spec(&endpoints);
+            assert!(spec.description.chars().count() <= MAX_DESCRIPTION);
+            let path = spec.parameters["properties"]["path"]["description"].as_str().unwrap();
+            let last = format!("GET /api/things/{}", count - 1);
+            assert_eq!(spec.description.contains(&last), count == 1, "{}", spec.description);
+            assert_eq!(path.contains(&last), count == 100, "{path}");
+        }
+    }
 }

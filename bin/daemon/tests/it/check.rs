@@ -7,7 +7,8 @@ use std::process::Output;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
-use wiremock::MockServer;
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::harness::{SECRET, answer};
 
@@ -176,4 +177,39 @@ async fn what_stops_runs_is_marked_and_gives_exit_code_one() {
         let failures: Vec<_> = lines.iter().filter(|line| line.starts_with("FAIL")).collect();
         assert!(failures.len() == 1 && failures[0].contains(told), "{told}: {lines:#?}");
     }
+}
+
+#[tokio::test]
+async fn what_a_models_provider_does_not_take_of_the_tools_is_told() {
+    let dir = TempDir::new().unwrap();
+    let backend = MockServer::start().await;
+    let capabilities = json!({ "contract_version": "v1", "features": { "tools": true } });
+    answer(&backend, "GET", "/capabilities", 200, capabilities).await;
+    let many = (0..130).map(|n| json!({ "name": format!("tool_{n}"), "description": "Does it." }));
+    let mut tools: Vec<_> = many.collect();
+    tools[0] = json!({ "name": "3d_render", "description": "A sentence. ".repeat(150) });
+    Mock::given(method("GET"))
+        .and(path("/api/tools"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({ "tools": tools })))
+        .mount(&backend)
+        .await;
+    assert!(daemon(dir.path(), &["init"], &[]).await.status.success());
+    let url = backend.uri();
+    let settings = [
+        ("AGENT_JWT_SECRET", SECRET),
+        ("BACKEND_URL", &url),
+        ("LLM_PROVIDER", "google"),
+        ("LLM_MODEL_DEFAULT", "gemini-x"),
+        ("LLM_MODEL_FALLBACK", "openai/gpt-x"),
+        ("GEMINI_API_KEY", "key"),
+        ("OPENAI_API_KEY", "key"),
+    ];
+    let lines = said(&daemon(dir.path(), &["check"], &settings).await);
+    let line = |start: &str, what: &str| {
+        let found = lines.iter().any(|line| line.starts_with(start) && line.contains(what));
+        assert!(found, "{start} {what}\n{lines:#?}");
+    };
+    line("ok    tools: google/gemini-x: \"3d_render\": ", "there it is _3d_render");
+    line("warn  tools: openai/gpt-x: \"3d_render\": its description", "the end is cut");
+    line("warn  tools: openai/gpt-x: \"tool_129\": left out: ", "128 tools at most");
 }

@@ -59,7 +59,7 @@ fn schools() -> Value {
     })
 }
 
-async fn serve(world: &World, verb: &str, at: &str, status: u16, body: Value) {
+pub(crate) async fn serve(world: &World, verb: &str, at: &str, status: u16, body: Value) {
     Mock::given(method(verb))
         .and(path(at))
         .respond_with(ResponseTemplate::new(status).set_body_json(body))
@@ -241,8 +241,8 @@ async fn the_backends_own_tools_are_offered_and_called_as_the_user() {
 }
 
 /// A minimal MCP server over streamable HTTP.
-struct McpServer {
-    url: String,
+pub(crate) struct McpServer {
+    pub(crate) url: String,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
 }
@@ -254,7 +254,7 @@ struct Shared {
 }
 
 impl McpServer {
-    async fn start(tools: Vec<Value>) -> Self {
+    pub(crate) async fn start(tools: Vec<Value>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self::on(listener, tools)
     }
@@ -267,7 +267,7 @@ impl McpServer {
         Self { url, shared, task }
     }
 
-    fn calls(&self) -> Vec<(HeaderMap, Value)> {
+    pub(crate) fn calls(&self) -> Vec<(HeaderMap, Value)> {
         let got = self.shared.got.lock().unwrap();
         got.iter().filter(|(_, body)| body["method"] == "tools/call").cloned().collect()
     }
@@ -315,7 +315,7 @@ fn tool(name: &str) -> Value {
 }
 
 /// Writes `mcp.json` and waits until the daemon has connected a server of it.
-async fn connected(world: &World, servers: Value, name: &str, status: &str) -> Value {
+pub(crate) async fn connected(world: &World, servers: Value, name: &str, status: &str) -> Value {
     world.write("mcp.json", &json!({ "mcpServers": servers }).to_string());
     let is_so = |health: &Value| health["tools"]["mcp"][name]["status"] == status;
     // A changed configuration is applied when a run needs its tools.

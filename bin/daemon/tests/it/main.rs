@@ -12,6 +12,7 @@ mod protocols;
 mod send;
 mod stopping;
 mod streaming;
+mod tool_names;
 mod tools;
 mod validation;
 mod webhooks;

@@ -8,8 +8,8 @@ use super::body::{self, Body};
 use super::network::{LiveStream, Mode, read_json};
 use super::target::Target;
 use crate::context::Received;
-use crate::model::Provider;
-use crate::request::ToolChoice;
+use crate::model::{ModelRef, Provider};
+use crate::request::{ToolChoice, ToolList};
 use crate::settings::{Endpoint, OpenAiApi, Timeouts};
 
 fn targets(provider: Provider) -> Vec<Target> {
@@ -30,7 +30,9 @@ pub(crate) async fn read_stream(provider: Provider, pieces: &[&[u8]]) {
         let Ok(Body::Events(events)) = body::open(response, &Timeouts::default()).await else {
             continue;
         };
-        let mut live = LiveStream::new(target, ToolChoice::Auto, Mode::default());
+        let model = ModelRef::new(provider, "model");
+        let tools = target.tools(&model, &ToolList::default(), false, None);
+        let mut live = LiveStream::new(target, tools, ToolChoice::Auto, Mode::default());
         live.events = Some(events);
         let received = Received::default();
         let mut streamed = String::new();

@@ -1,6 +1,7 @@
 //! All providers that have a server, behind one HTTP client: one attempt each.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
@@ -16,17 +17,21 @@ use super::history;
 use super::quirks::{LearnedQuirks, Quirks};
 use super::target::Target;
 use super::thought_filter::{self, ThoughtFilter};
+use super::tool_form::{RefusedTools, ToolForm};
 use super::wire::{Delta, Reader};
 use crate::context::Received;
 use crate::error::LlmErrorKind;
 use crate::event::FinishReason;
 use crate::model::{ModelRef, Provider};
-use crate::request::{LlmRequest, ToolChoice};
+use crate::request::{LlmRequest, ToolChoice, ToolList, ToolProblem};
 use crate::settings::{LlmConfigError, LlmSettings, Timeouts};
 
 /// How long to wait for the end of a response after its answer is complete, so that the connection can
 /// be reused.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often a request is repeated at most because a tool was refused.
+const MAX_REPEATS: usize = 8;
 
 /// All providers that have a server, behind one HTTP client.
 #[derive(Debug)]
@@ -35,6 +40,7 @@ pub(crate) struct Network {
     targets: HashMap<Provider, Target>,
     timeouts: Timeouts,
     quirks: LearnedQuirks,
+    refused: RefusedTools,
 }
 
 impl Network {
@@ -54,6 +60,7 @@ impl Network {
             targets,
             timeouts: settings.timeouts.clone(),
             quirks: LearnedQuirks::default(),
+            refused: RefusedTools::default(),
         })
     }
 
@@ -74,8 +81,8 @@ impl Network {
         let opened = async {
             let plain = mode.is_plain.then(|| history::without_tools(request));
             let request = plain.as_ref().unwrap_or(request);
-            let response = self.open(target, model, request, traceparent).await?;
-            let mut live = LiveStream::new(target.clone(), request.tool_choice, mode);
+            let (response, tools) = self.open(target, model, request, traceparent).await?;
+            let mut live = LiveStream::new(target.clone(), tools, request.tool_choice, mode);
             match body::open(response, &self.timeouts).await? {
                 Body::Events(events) => live.events = Some(events),
                 Body::Whole(bytes) => {
@@ -94,17 +101,23 @@ impl Network {
         opened.await.map_err(|failure: Failure| target.scrub(failure))
     }
 
-    /// Sends the request; repeats it without what the model refuses, each thing once.
+    /// Sends the request, and returns the response with the tools as they were sent. Repeats it without
+    /// what the model refuses: a parameter or a tool, each once.
     async fn open(
         &self,
         target: &Target,
         model: &ModelRef,
         request: &LlmRequest,
         traceparent: Option<&str>,
-    ) -> Result<Response, Failure> {
+    ) -> Result<(Response, Arc<ToolForm>), Failure> {
         let mut quirks = self.quirks.of(model);
+        let mut repeats = MAX_REPEATS;
+        let write = |quirks: &Quirks| {
+            let tools = self.tools(target, model, quirks, &request.tools);
+            (target.body(model, request, quirks, &tools), tools)
+        };
         loop {
-            let body = target.body(model, request, &quirks);
+            let (body, tools) = write(&quirks);
             let url = target.url(&model.name);
             let headers = headers(target, traceparent);
             let sending = self.http.post(url).headers(headers).body(body).send();
@@ -115,18 +128,42 @@ impl Network {
                 .map_err(|error| Failure::of_reqwest(&error))?;
             if response.status().is_success() {
                 self.quirks.keep(model, quirks);
-                return Ok(response);
+                return Ok((response, tools));
             }
             let (status, headers) = (response.status(), response.headers().clone());
             let text = body::read_error(response, &self.timeouts).await;
+            if repeats > 0 && self.refused.learn(model, status.as_u16(), &text, &tools) {
+                repeats -= 1;
+                continue;
+            }
             let failure = Failure::of_response(model.provider, status, &headers, &text);
             let more = quirks.after(request, &failure);
             // What was not sent cannot be left out.
-            let changed = |more: &Quirks| {
-                target.body(model, request, more) != target.body(model, request, &quirks)
-            };
+            let changed = |more: &Quirks| write(more).0 != write(&quirks).0;
             quirks = more.filter(changed).ok_or(failure)?;
         }
+    }
+
+    /// The tools in the form that a model's provider takes.
+    fn tools(
+        &self,
+        target: &Target,
+        model: &ModelRef,
+        quirks: &Quirks,
+        tools: &ToolList,
+    ) -> Arc<ToolForm> {
+        target.tools(model, tools, quirks.plain_schemas, self.refused.of(model))
+    }
+
+    /// How tools differ at a model's provider from their definitions.
+    pub(crate) fn tool_problems(&self, model: &ModelRef, tools: &ToolList) -> Vec<ToolProblem> {
+        let target = self.targets.get(&model.provider);
+        target
+            .map(|target| {
+                let quirks = self.quirks.of(model);
+                self.tools(target, model, &quirks, tools).problems().to_vec()
+            })
+            .unwrap_or_default()
     }
 
     fn target(&self, provider: Provider) -> Result<&Target, Failure> {
@@ -173,18 +210,26 @@ pub(crate) struct LiveStream {
     ready: Vec<Piece>,
     reader: Box<dyn Reader>,
     filter: ThoughtFilter,
+    /// The tools as they were sent: the answer's calls get their own names back.
+    tools: Arc<ToolForm>,
     target: Target,
     tool_choice: ToolChoice,
     mode: Mode,
 }
 
 impl LiveStream {
-    pub(super) fn new(target: Target, tool_choice: ToolChoice, mode: Mode) -> Self {
+    pub(super) fn new(
+        target: Target,
+        tools: Arc<ToolForm>,
+        tool_choice: ToolChoice,
+        mode: Mode,
+    ) -> Self {
         Self {
             events: None,
             ready: Vec::new(),
             reader: target.reader(),
             filter: ThoughtFilter::new(),
+            tools,
             target,
             tool_choice,
             mode,
@@ -263,12 +308,13 @@ impl LiveStream {
         Ok(Piece::Text(rest))
     }
 
-    /// The answer with its text without thoughts, if it has some, and without calls where none were
-    /// allowed.
+    /// The answer with its text without thoughts, if it has some, with the own names of its tools, and
+    /// without calls where none were allowed.
     ///
     /// # Errors
     /// When nothing is left of it.
     fn checked(&self, mut answer: Answer, reply: Option<String>) -> Result<Answer, Failure> {
+        self.tools.incoming(&mut answer);
         let message = &mut answer.message;
         if let Some(reply) = reply.filter(|reply| *reply != message.text) {
             let text = std::mem::replace(&mut message.text, reply);

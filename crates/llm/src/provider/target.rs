@@ -1,6 +1,7 @@
 //! A provider's server, protocol and API key.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
@@ -15,9 +16,10 @@ use crate::provider::failure::Failure;
 use crate::provider::gemini::GeminiReader;
 use crate::provider::quirks::Quirks;
 use crate::provider::responses::ResponsesReader;
+use crate::provider::tool_form::{Refused, Rules, ToolForm};
 use crate::provider::wire::Reader;
 use crate::provider::{anthropic, chat, gemini, history, responses};
-use crate::request::{AssistantMessage, LlmRequest};
+use crate::request::{AssistantMessage, LlmRequest, ToolList, ToolSpec};
 use crate::settings::{Endpoint, LlmConfigError, OpenAiApi};
 
 /// The version of Anthropic's protocol.
@@ -136,8 +138,35 @@ impl Target {
         self.headers.clone()
     }
 
-    /// The body of a request as JSON.
-    pub(super) fn body(&self, model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> String {
+    /// The tools in the form that the provider takes.
+    pub(super) fn tools(
+        &self,
+        model: &ModelRef,
+        tools: &ToolList,
+        plain: bool,
+        refused: Option<Refused>,
+    ) -> Arc<ToolForm> {
+        let (protocol, rules) = (self.protocol.name(), Rules::of(model, plain));
+        let make = |specs: &[ToolSpec]| {
+            ToolForm::of(protocol, rules, refused.clone(), specs, |tools| match self.protocol {
+                Protocol::Chat => chat::tools(tools),
+                Protocol::Responses => responses::tools(tools),
+                Protocol::Anthropic => anthropic::tools(tools),
+                Protocol::Gemini => gemini::tools(tools),
+            })
+        };
+        tools.form(|form: &ToolForm| form.is_of(protocol, rules, refused.as_ref()), make)
+    }
+
+    /// The body of a request as JSON, with the tools in this form.
+    pub(super) fn body(
+        &self,
+        model: &ModelRef,
+        request: &LlmRequest,
+        quirks: &Quirks,
+        tools: &ToolForm,
+    ) -> String {
+        let request = &*tools.outgoing(request);
         let plain = quirks.no_thoughts.then(|| history::without_thoughts(request));
         let request = plain.as_ref().unwrap_or(request);
         let fitted = match self.protocol {
@@ -147,18 +176,11 @@ impl Target {
         let request = &*fitted;
         let mut body = self.without_tools(model, request, quirks).to_string();
         // The tools are the larger part of most requests, and serialised only once.
-        if request.sends_tools() && body.pop() == Some('}') {
-            let plain = quirks.plain_schemas;
-            let tools = request.tools.serialized((self.protocol.name(), plain), |tools| match self
-                .protocol
-            {
-                Protocol::Chat => chat::tools(tools, plain),
-                Protocol::Responses => responses::tools(tools, plain),
-                Protocol::Anthropic => anthropic::tools(tools, plain),
-                Protocol::Gemini => gemini::tools(tools),
-            });
+        if let Some(tools) = tools.json().filter(|_| request.sends_tools())
+            && body.pop() == Some('}')
+        {
             body.push_str(",\"tools\":");
-            body.push_str(&tools);
+            body.push_str(tools);
             body.push('}');
         }
         body

@@ -16,3 +16,4 @@ mod responses;
 mod secrets;
 mod server;
 mod strict;
+mod tool_forms;

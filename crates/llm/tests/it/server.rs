@@ -114,6 +114,8 @@ pub(crate) struct Asked {
 pub(crate) struct Server {
     pub(crate) url: String,
     shared: Arc<Mutex<(VecDeque<Reply>, Vec<Asked>)>>,
+    /// Whether it answers only what OpenAI's server would.
+    is_strict: bool,
     /// Silent answers whose reader has gone.
     pub(crate) gone: Arc<AtomicUsize>,
 }
@@ -127,11 +129,21 @@ impl Drop for Gone {
 }
 
 impl Server {
+    /// A server that refuses what OpenAI's would.
     pub(crate) async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
+        Self::serve(replies, true).await
+    }
+
+    /// A compatible server with fields of its own.
+    pub(crate) async fn start_lenient(replies: impl IntoIterator<Item = Reply>) -> Self {
+        Self::serve(replies, false).await
+    }
+
+    async fn serve(replies: impl IntoIterator<Item = Reply>, is_strict: bool) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shared = Arc::new(Mutex::new((replies.into_iter().collect(), Vec::new())));
-        let server = Self { url, shared, gone: Arc::default() };
+        let server = Self { url, shared, is_strict, gone: Arc::default() };
         let app = Router::new().fallback(answer).with_state(server.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         server
@@ -150,7 +162,9 @@ async fn answer(
 ) -> Response<Body> {
     let body = serde_json::from_str(&body).unwrap_or_default();
     let path = uri.path_and_query().unwrap().to_string();
-    if let Some(response) = refused(&path, &headers, &body) {
+    if server.is_strict
+        && let Some(response) = refused(&path, &headers, &body)
+    {
         return response;
     }
     let reply = {

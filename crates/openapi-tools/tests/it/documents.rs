@@ -120,3 +120,18 @@ fn the_servers_path_leads_and_its_host_does_not() {
     let variables = json!([{ "url": "/{v}", "variables": { "v": { "default": "v3" } } }]);
     assert_eq!(path(variables, ""), "/v3/a");
 }
+
+#[test]
+fn a_long_description_ends_with_a_sentence_and_its_place() {
+    let described = |description: String| {
+        let document = json!({ "openapi": "3.1.0", "paths": {
+            "/a": { "get": { "description": description } } } });
+        let document = Document::parse(&document.to_string(), &[], "").unwrap();
+        document.import(|_| true).operations[0].description().to_owned()
+    };
+    for (text, end) in [("A sentence, v1.2. ", ", v1.2. (GET /a)"), ("ü", "ü… (GET /a)")] {
+        let told = described(text.repeat(2_000));
+        assert!((1_000..=1_024).contains(&told.chars().count()), "{told}");
+        assert!(told.ends_with(end), "{told}");
+    }
+}

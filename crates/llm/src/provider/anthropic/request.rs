@@ -6,7 +6,8 @@ use super::messages::{mark_last_block, messages, split_system};
 use crate::model::ModelRef;
 use crate::provider::quirks::Quirks;
 use crate::provider::schema;
-use crate::request::{LlmRequest, ToolChoice, ToolSpec};
+use crate::provider::tool_form::WireTool;
+use crate::request::{LlmRequest, ToolChoice};
 
 /// The default output limit.
 const MAX_TOKENS: u32 = 8_192;
@@ -50,12 +51,12 @@ pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: 
 }
 
 /// Tools in the form of the protocol.
-pub(in crate::provider) fn tools(tools: &[ToolSpec], plain: bool) -> Value {
+pub(in crate::provider) fn tools(tools: &[WireTool]) -> Value {
     let tools = tools.iter().map(|tool| {
         json!({
             "name": tool.name,
             "description": tool.description,
-            "input_schema": schema::for_tool(&tool.parameters, plain),
+            "input_schema": tool.parameters,
         })
     });
     tools.collect()

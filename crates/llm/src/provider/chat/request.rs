@@ -10,10 +10,9 @@ use crate::model::{ModelRef, Provider};
 use crate::provider::history::{self, Order};
 use crate::provider::quirks::Quirks;
 use crate::provider::schema;
+use crate::provider::tool_form::WireTool;
 use crate::provider::wire;
-use crate::request::{
-    AssistantMessage, LlmRequest, Message, ToolCall, ToolChoice, ToolList, ToolSpec,
-};
+use crate::request::{AssistantMessage, LlmRequest, Message, ToolCall, ToolChoice, ToolList};
 
 /// How a server is told that no tool may be called any more, and what it wants of a conversation.
 #[derive(Debug, Clone, Copy)]
@@ -112,12 +111,12 @@ pub(in crate::provider) fn body(
 }
 
 /// Tools in the form of the protocol.
-pub(in crate::provider) fn tools(tools: &[ToolSpec], plain: bool) -> Value {
+pub(in crate::provider) fn tools(tools: &[WireTool]) -> Value {
     let tools = tools.iter().map(|tool| {
         json!({ "type": "function", "function": {
             "name": tool.name,
             "description": tool.description,
-            "parameters": schema::for_tool(&tool.parameters, plain),
+            "parameters": tool.parameters,
         }})
     });
     tools.collect()

@@ -6,7 +6,8 @@ use super::contents::contents;
 use crate::model::ModelRef;
 use crate::provider::quirks::Quirks;
 use crate::provider::schema;
-use crate::request::{LlmRequest, Message, ToolChoice, ToolSpec};
+use crate::provider::tool_form::WireTool;
+use crate::request::{LlmRequest, Message, ToolChoice};
 
 /// The path after the version. The name may come from a caller, so it is encoded.
 pub(in crate::provider) fn path(model: &str) -> String {
@@ -57,7 +58,7 @@ pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: 
     }
     if let Some(wanted) = &request.response_schema {
         config.insert("responseMimeType".into(), json!("application/json"));
-        config.insert("responseSchema".into(), schema::subset(&wanted.schema));
+        config.insert("responseSchema".into(), schema::for_answer(&wanted.schema));
     }
     if !config.is_empty() {
         body.insert("generationConfig".into(), Value::Object(config));
@@ -66,14 +67,14 @@ pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: 
 }
 
 /// Tools in the form of the protocol.
-pub(in crate::provider) fn tools(tools: &[ToolSpec]) -> Value {
+pub(in crate::provider) fn tools(tools: &[WireTool]) -> Value {
     let tools: Value = tools
         .iter()
         .map(|tool| {
             let mut declared = json!({ "name": tool.name, "description": tool.description });
             // An object without properties is rejected.
             if schema::has_properties(&tool.parameters) {
-                declared["parameters"] = schema::subset(&tool.parameters);
+                declared["parameters"] = tool.parameters.clone();
             }
             declared
         })

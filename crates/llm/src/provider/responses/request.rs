@@ -7,7 +7,8 @@ use crate::catalog;
 use crate::model::ModelRef;
 use crate::provider::quirks::Quirks;
 use crate::provider::schema;
-use crate::request::{LlmRequest, ToolChoice, ToolSpec};
+use crate::provider::tool_form::WireTool;
+use crate::request::{LlmRequest, ToolChoice};
 
 /// The body of a request, without its tools.
 pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> Value {
@@ -45,13 +46,13 @@ pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: 
 }
 
 /// Tools in the form of the protocol.
-pub(in crate::provider) fn tools(tools: &[ToolSpec], plain: bool) -> Value {
+pub(in crate::provider) fn tools(tools: &[WireTool]) -> Value {
     let tools = tools.iter().map(|tool| {
         json!({
             "type": "function",
             "name": tool.name,
             "description": tool.description,
-            "parameters": schema::for_tool(&tool.parameters, plain),
+            "parameters": tool.parameters,
             "strict": false,
         })
     });

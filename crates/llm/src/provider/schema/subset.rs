@@ -1,19 +1,15 @@
 //! Gemini's subset of OpenAPI schemas.
 
+use std::cell::Cell;
+
 use serde_json::{Map, Value, json};
 
-use super::{MAX_DEPTH, describe, merge, object_at, resolve};
+use super::{MAX_DEPTH, MAX_NODES, append_notes, describe, list_at, merge, object_at, resolve};
 
 /// The keywords of Gemini's subset of OpenAPI schemas.
-const SUBSET: [&str; 17] = [
-    "type",
+const SUBSET: [&str; 11] = [
     "title",
-    "description",
-    "enum",
-    "items",
-    "properties",
     "required",
-    "anyOf",
     "nullable",
     "minimum",
     "maximum",
@@ -42,64 +38,94 @@ const IGNORED: [&str; 11] = [
 
 /// Converts a schema to the subset.
 pub(in crate::provider) fn subset(schema: &Value) -> Value {
-    Value::Object(reduced(schema, schema, 0))
+    Value::Object(Reducer { root: schema, left: Cell::new(MAX_NODES) }.reduced(schema, 0))
 }
 
-fn reduced(root: &Value, schema: &Value, depth: usize) -> Map<String, Value> {
-    let schema = resolve(root, schema);
-    let mut out = Map::new();
-    let Some(given) = schema.as_object().filter(|_| depth < MAX_DEPTH) else {
-        // `true`, `{}`, or too deep: anything, for which an object is the best approximation.
-        out.insert("type".into(), json!("object"));
-        return out;
-    };
-    let mut notes = Vec::new();
-    for (word, value) in given {
-        match word.as_str() {
+struct Reducer<'a> {
+    root: &'a Value,
+    /// How many more schemas may be written.
+    left: Cell<usize>,
+}
+
+impl Reducer<'_> {
+    fn reduced(&self, schema: &Value, depth: usize) -> Map<String, Value> {
+        let schema = resolve(self.root, schema);
+        let mut out = Map::new();
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(1));
+        let Some(given) = schema.as_object().filter(|_| depth < MAX_DEPTH && left > 0) else {
+            // `true`, `{}`, or too deep: anything, for which an object is the best approximation.
+            out.insert("type".into(), json!("object"));
+            return out;
+        };
+        if let Some(split) = by_type(given) {
+            return self.reduced(&split, depth);
+        }
+        let mut notes = Vec::new();
+        for (word, value) in given {
+            self.word(word, value, depth, &mut out, &mut notes);
+        }
+        types(&mut out);
+        describe(&mut out, given.get("description"), &notes);
+        alone(&mut out);
+        out
+    }
+
+    /// Takes one keyword over, or notes what it says.
+    fn word(
+        &self,
+        word: &str,
+        value: &Value,
+        depth: usize,
+        out: &mut Map<String, Value>,
+        notes: &mut Vec<String>,
+    ) {
+        let below = |schema: &Value| Value::Object(self.reduced(schema, depth + 1));
+        match word {
             "properties" => {
                 let properties = value.as_object().into_iter().flatten();
-                let properties = properties.map(|(name, value)| {
-                    (name.clone(), Value::Object(reduced(root, value, depth + 1)))
-                });
-                out.insert(word.clone(), Value::Object(properties.collect()));
+                let properties = properties.map(|(name, value)| (name.clone(), below(value)));
+                let mut properties: Map<String, Value> = properties.collect();
+                // An `allOf` before may have some, too.
+                merge(&mut properties, out);
+                out.insert(word.to_owned(), Value::Object(properties));
             }
-            "items" => {
-                out.insert(word.clone(), Value::Object(reduced(root, value, depth + 1)));
+            "items" if value.as_object().is_some_and(|words| !words.is_empty()) => {
+                out.insert(word.to_owned(), below(value));
             }
-            "anyOf" | "oneOf" => alternatives(root, value, depth, &mut out),
+            "anyOf" | "oneOf" => self.alternatives(value, depth, out),
             "allOf" => {
                 for part in value.as_array().into_iter().flatten() {
-                    let part = reduced(root, part, depth + 1);
-                    let mut properties = object_at(&Value::Object(out.clone()), "properties");
-                    merge(&mut properties, &part);
-                    for (word, value) in part {
-                        out.entry(word).or_insert(value);
-                    }
-                    if !properties.is_empty() {
-                        out.insert("properties".into(), Value::Object(properties));
-                    }
+                    self.part(part, depth, out);
                 }
             }
-            "type" => kinds(value, &mut out),
-            "const" => match value {
-                Value::String(_) => {
-                    out.insert("enum".into(), json!([value]));
+            "type" => kinds(value, out),
+            // Only texts are allowed in an enum, and no empty one
+            // (https://github.com/anomalyco/opencode/pull/46676).
+            "const" | "enum" => {
+                let values = match (word, value) {
+                    ("enum", Value::Array(values)) => values.as_slice(),
+                    _ => std::slice::from_ref(value),
+                };
+                let texts: Vec<&Value> = values
+                    .iter()
+                    .filter(|value| value.as_str().is_some_and(|text| !text.is_empty()))
+                    .collect();
+                let others = values.iter().any(|value| !value.is_string() && !value.is_null());
+                if others || texts.is_empty() {
+                    let which = if word == "const" { "always" } else { "one of" };
+                    notes.push(format!("{which} {value}"));
+                    return;
                 }
-                _ => notes.push(format!("always {value}")),
-            },
-            // Only strings are allowed in an enum.
-            "enum" => {
-                let texts = value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
-                if texts {
-                    out.insert(word.clone(), value.clone());
-                } else {
-                    notes.push(format!("one of {value}"));
+                if values.iter().any(|value| value == "") {
+                    notes.push("or an empty text".to_owned());
                 }
+                if values.contains(&Value::Null) {
+                    out.insert("nullable".into(), json!(true));
+                }
+                out.insert("enum".into(), json!(texts));
             }
-            "format" if matches!(value.as_str(), Some("enum" | "date-time")) => {
-                out.insert(word.clone(), value.clone());
-            }
-            "description" | "$ref" => {}
+            "description" | "$ref" | "items" => {}
             // Undescribed properties are rejected anyway.
             "additionalProperties" if value.is_boolean() => {}
             word if SUBSET.contains(&word) => {
@@ -109,73 +135,153 @@ fn reduced(root: &Value, schema: &Value, depth: usize) -> Map<String, Value> {
             word => notes.push(format!("{word}: {value}")),
         }
     }
-    complete(&mut out);
-    describe(&mut out, given.get("description"), &notes);
-    out
-}
 
-/// Converts alternatives; `null` among them becomes `nullable`.
-fn alternatives(root: &Value, value: &Value, depth: usize, out: &mut Map<String, Value>) {
-    let mut parts: Vec<Map<String, Value>> = value
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|part| {
-            let is_null = part.get("type").and_then(Value::as_str) == Some("null");
-            if is_null {
-                out.insert("nullable".into(), json!(true));
+    /// Merges a part of an `allOf`.
+    fn part(&self, part: &Value, depth: usize, out: &mut Map<String, Value>) {
+        let part = self.reduced(part, depth + 1);
+        let mut properties = object_at(&Value::Object(out.clone()), "properties");
+        merge(&mut properties, &part);
+        let mut required = list_at(&Value::Object(out.clone()), "required");
+        for name in part.get("required").and_then(Value::as_array).into_iter().flatten() {
+            if !required.contains(name) {
+                required.push(name.clone());
             }
-            !is_null
-        })
-        .map(|part| reduced(root, part, depth + 1))
-        .collect();
-    if parts.len() == 1 {
-        for (word, value) in parts.remove(0) {
+        }
+        for (word, value) in part {
             out.entry(word).or_insert(value);
         }
-    } else if !parts.is_empty() {
-        out.insert("anyOf".into(), parts.into_iter().map(Value::Object).collect());
+        if !properties.is_empty() {
+            out.insert("properties".into(), Value::Object(properties));
+        }
+        if !required.is_empty() {
+            out.insert("required".into(), Value::Array(required));
+        }
+    }
+
+    /// Converts alternatives; `null` among them becomes `nullable`.
+    fn alternatives(&self, value: &Value, depth: usize, out: &mut Map<String, Value>) {
+        let mut parts: Vec<Map<String, Value>> = Vec::new();
+        for part in value.as_array().into_iter().flatten() {
+            if part.get("type").and_then(Value::as_str) == Some("null") {
+                out.insert("nullable".into(), json!(true));
+                continue;
+            }
+            let part = self.reduced(part, depth + 1);
+            if !parts.contains(&part) {
+                parts.push(part);
+            }
+        }
+        if parts.len() == 1 {
+            for (word, value) in parts.remove(0) {
+                out.entry(word).or_insert(value);
+            }
+        } else if !parts.is_empty() {
+            out.insert("anyOf".into(), parts.into_iter().map(Value::Object).collect());
+        }
     }
 }
 
-/// Converts types such as `["string", "null"]`.
-fn kinds(value: &Value, out: &mut Map<String, Value>) {
-    let Some(list) = value.as_array() else {
-        out.insert("type".into(), value.clone());
-        return;
+/// Several types as alternatives, each with all other keywords; `None` for one type and null.
+fn by_type(words: &Map<String, Value>) -> Option<Value> {
+    let kinds = words.get("type")?.as_array()?;
+    if kinds.iter().filter(|kind| *kind != "null").count() < 2 {
+        return None;
+    }
+    let mut shared = words.clone();
+    let mut out = Map::new();
+    for word in ["description", "$defs", "definitions"] {
+        out.extend(shared.remove(word).map(|value| (word.to_owned(), value)));
+    }
+    let part = |kind: &Value| {
+        let mut part = shared.clone();
+        part.insert("type".into(), kind.clone());
+        Value::Object(part)
     };
-    let mut kinds: Vec<&Value> = list.iter().filter(|kind| *kind != "null").collect();
-    if kinds.len() < list.len() {
+    out.insert("anyOf".into(), kinds.iter().map(part).collect());
+    Some(Value::Object(out))
+}
+
+/// Converts a type, and null beside it.
+fn kinds(value: &Value, out: &mut Map<String, Value>) {
+    let list = match value {
+        Value::Array(list) => list.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    if list.iter().any(|kind| kind == "null") {
         out.insert("nullable".into(), json!(true));
     }
-    if kinds.len() == 1 {
-        out.insert("type".into(), kinds.remove(0).clone());
-    } else {
-        let kinds = kinds.into_iter().map(|kind| json!({ "type": kind }));
-        out.insert("anyOf".into(), kinds.collect());
-    }
+    let kind = list.iter().find(|kind| *kind != "null").cloned().unwrap_or_else(|| json!("string"));
+    out.insert("type".into(), kind);
 }
 
-/// Adds what the subset requires: a type, and the items of a list.
-fn complete(out: &mut Map<String, Value>) {
-    if !out.contains_key("type") && !out.contains_key("anyOf") {
-        let kind = if out.contains_key("properties") || !out.contains_key("enum") {
-            "object"
-        } else {
-            "string"
-        };
-        out.insert("type".into(), json!(kind));
+/// Sets the type, and leaves only keywords that belong to it: others are refused
+/// (<https://ai.google.dev/api/caching#Schema>).
+fn types(out: &mut Map<String, Value>) {
+    if out.contains_key("anyOf") {
+        return;
     }
-    let kind = out.get("type").and_then(Value::as_str).unwrap_or_default().to_lowercase();
+    let given = out.get("type").and_then(Value::as_str).unwrap_or_default().to_lowercase();
+    let has = |word: &str| out.contains_key(word);
+    let kind = match given.as_str() {
+        "" if has("properties") => "object",
+        "" if has("items") => "array",
+        "" if has("enum") || has("minLength") || has("maxLength") => "string",
+        "" if has("minimum") || has("maximum") => "number",
+        "" => "object",
+        other => other,
+    }
+    .to_owned();
+    out.insert("type".into(), json!(kind));
+    let kind = kind.as_str();
+    out.retain(|word, value| match word.as_str() {
+        "properties" | "required" | "minProperties" | "maxProperties" => kind == "object",
+        "items" | "minItems" | "maxItems" => kind == "array",
+        "enum" | "minLength" | "maxLength" => kind == "string",
+        "minimum" | "maximum" => matches!(kind, "number" | "integer"),
+        // https://github.com/google-gemini/gemini-cli/issues/3178
+        "format" => match kind {
+            "string" => value == "date-time",
+            "number" => matches!(value.as_str(), Some("float" | "double")),
+            "integer" => matches!(value.as_str(), Some("int32" | "int64")),
+            _ => false,
+        },
+        _ => true,
+    });
     if kind == "array" && !out.contains_key("items") {
         out.insert("items".into(), json!({ "type": "string" }));
     }
     // Required names must have a property.
-    let known = out.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+    let known = object_at(&Value::Object(out.clone()), "properties");
     if let Some(Value::Array(required)) = out.get_mut("required") {
         required.retain(|name| name.as_str().is_some_and(|name| known.contains_key(name)));
         if required.is_empty() {
             out.remove("required");
         }
     }
+}
+
+/// `anyOf` must be the only field of its schema
+/// (<https://github.com/anomalyco/opencode/issues/14788>): what is beside it goes into its
+/// alternatives, or it goes into the description where the schema has a form of its own.
+fn alone(out: &mut Map<String, Value>) {
+    let Some(Value::Array(mut parts)) = out.remove("anyOf") else { return };
+    if ["properties", "items", "enum"].iter().any(|word| out.contains_key(*word)) {
+        append_notes(out, &[format!("at least one of {}", Value::Array(parts))]);
+        types(out);
+        return;
+    }
+    let description = out.remove("description");
+    let nullable = out.remove("nullable");
+    for part in parts.iter_mut().filter_map(Value::as_object_mut) {
+        if let Some(nullable) = &nullable {
+            part.insert("nullable".into(), nullable.clone());
+        }
+        if let Some(text) = description.as_ref().and_then(Value::as_str) {
+            let own = part.get("description").and_then(Value::as_str).map(str::to_owned);
+            let both = own.map_or_else(|| text.to_owned(), |own| format!("{text} {own}"));
+            part.insert("description".into(), Value::String(both));
+        }
+    }
+    out.clear();
+    out.insert("anyOf".into(), Value::Array(parts));
 }

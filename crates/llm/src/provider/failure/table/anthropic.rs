@@ -3,8 +3,8 @@
 use super::Rule;
 use crate::provider::failure::meaning::Meaning::{
     AnswerSchemaRefused, ContextTooLong, Filtered, KeyRefused, Malformed, ModelUnavailable,
-    Overloaded, ParameterRefused, RateLimited, RegionRefused, RequestTooLarge, Spent, TimedOut,
-    ThoughtsRefused, ToolSchemaRefused,
+    Overloaded, ParameterRefused, RateLimited, RegionRefused, RequestTooLarge, Spent,
+    ThoughtsRefused, TimedOut, ToolSchemaRefused,
 };
 
 const ERRORS: &str = "https://docs.anthropic.com/en/api/errors";

@@ -3,7 +3,7 @@
 use super::Rule;
 use crate::provider::failure::meaning::Meaning::{
     AnswerSchemaRefused, ContextTooLong, KeyRefused, Malformed, ModelUnavailable, Overloaded,
-    ParameterRefused, RegionRefused, Spent, TimedOut, ThoughtsRefused, ToolSchemaRefused,
+    ParameterRefused, RegionRefused, Spent, ThoughtsRefused, TimedOut, ToolSchemaRefused,
 };
 
 const ERRORS: &str = "https://ai.google.dev/gemini-api/docs/troubleshooting";
