@@ -16,6 +16,8 @@ pub mod postgres;
 pub mod program;
 mod skip;
 pub mod stack;
+pub mod strict;
+pub mod strict_llm;
 
 use std::time::Duration;
 

@@ -1,15 +1,18 @@
-//! An LLM server that speaks OpenAI's chat completions and answers from a queue.
+//! An LLM server that speaks OpenAI's chat completions and answers from a queue. It refuses what OpenAI
+//! refuses ([`crate::strict`]).
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+
+use crate::strict::{self, Call, Profile, Refusal};
 
 /// The response to one request.
 #[derive(Debug, Clone)]
@@ -19,15 +22,13 @@ pub struct Reply {
     body: Value,
     /// The request is never answered.
     never: bool,
-    /// The body is sent as a stream of chunks.
-    streams: bool,
 }
 
 impl Reply {
     /// Any status and JSON.
     pub fn json(status: u16, body: Value) -> Self {
         let status = StatusCode::from_u16(status).expect("a status");
-        Self { status, headers: Vec::new(), body, never: false, streams: false }
+        Self { status, headers: Vec::new(), body, never: false }
     }
 
     /// Adds a header.
@@ -47,14 +48,19 @@ impl Reply {
         Self { never: true, ..Self::json(200, Value::Null) }
     }
 
-    /// A text, streamed word by word.
+    /// A text, streamed word by word. (As any text is, where the request asks for a stream.)
     pub fn sse_text(text: &str) -> Self {
-        Self { streams: true, ..Self::text(text) }
+        Self::text(text)
     }
 
     /// Tool calls, streamed.
     pub fn sse_calls(calls: &[(&str, Value)]) -> Self {
-        Self { streams: true, ..Self::calls(calls) }
+        Self::calls(calls)
+    }
+
+    /// Whether it can be streamed: errors and other bodies go out as they are.
+    fn is_completion(&self) -> bool {
+        self.status.is_success() && self.body.pointer("/choices/0/message").is_some()
     }
 
     /// One tool call.
@@ -86,13 +92,31 @@ fn completion(message: &Value, finish_reason: &str) -> Value {
 struct Shared {
     replies: VecDeque<Reply>,
     asked: Vec<Value>,
+    refusals: Vec<Refusal>,
 }
 
-/// The server. It lives as long as the test's runtime.
+/// The server. It lives as long as the test's runtime; a test that drops it fails if requests were
+/// refused that the test did not [take](Self::refusals).
 #[derive(Debug, Clone)]
 pub struct ScriptedLlm {
     base_url: String,
-    shared: Arc<Mutex<Shared>>,
+    held: Arc<Held>,
+}
+
+/// What the test holds of the server.
+#[derive(Debug)]
+struct Held(Arc<Mutex<Shared>>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let refusals = std::mem::take(&mut lock(&self.0).refusals);
+        let seen = std::thread::panicking() || refusals.is_empty();
+        assert!(seen, "requests that OpenAI refuses: {refusals:#?}");
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ScriptedLlm {
@@ -100,15 +124,13 @@ impl ScriptedLlm {
     pub async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let base_url = format!("http://{}/v1", listener.local_addr().expect("an address"));
-        let shared = Arc::new(Mutex::new(Shared {
-            replies: replies.into_iter().collect(),
-            asked: Vec::new(),
-        }));
-        let server = Self { base_url, shared };
-        let app =
-            Router::new().route("/v1/chat/completions", post(answer)).with_state(server.clone());
+        let replies = replies.into_iter().collect();
+        let shared = Arc::new(Mutex::new(Shared { replies, ..Shared::default() }));
+        let app = Router::new()
+            .route("/v1/chat/completions", post(answer))
+            .with_state(Arc::clone(&shared));
         tokio::spawn(async move { axum::serve(listener, app).await });
-        server
+        Self { base_url, held: Arc::new(Held(shared)) }
     }
 
     /// The value for `OPENAI_BASE_URL`.
@@ -118,14 +140,41 @@ impl ScriptedLlm {
 
     /// The bodies of all requests so far.
     pub fn asked(&self) -> Vec<Value> {
-        self.shared.lock().expect("no test has failed here").asked.clone()
+        lock(&self.held.0).asked.clone()
+    }
+
+    /// Takes the refusals so far, so that they do not fail the test.
+    pub fn refusals(&self) -> Vec<Refusal> {
+        std::mem::take(&mut lock(&self.held.0).refusals)
     }
 }
 
-async fn answer(State(server): State<ScriptedLlm>, body: String) -> Response {
+async fn answer(
+    State(shared): State<Arc<Mutex<Shared>>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    let body: Value = serde_json::from_str(&body).unwrap_or_default();
+    let call = Call {
+        profile: Profile::OpenAi,
+        path: uri.path(),
+        headers: &headers,
+        body: &body,
+        needs_key: false,
+        sent: &[],
+    };
+    let checked = strict::check(&call);
+    let streams = body["stream"] == true;
     let reply = {
-        let mut shared = server.shared.lock().expect("no test has failed here");
-        shared.asked.push(serde_json::from_str(&body).unwrap_or_default());
+        let mut shared = lock(&shared);
+        shared.asked.push(body);
+        if let Err(refusal) = checked {
+            let status = StatusCode::from_u16(refusal.status).expect("a status");
+            let response = (status, axum::Json(refusal.body.clone())).into_response();
+            shared.refusals.push(refusal);
+            return response;
+        }
         let has_more = shared.replies.len() > 1;
         if has_more { shared.replies.pop_front() } else { shared.replies.front().cloned() }
     };
@@ -133,10 +182,11 @@ async fn answer(State(server): State<ScriptedLlm>, body: String) -> Response {
     if reply.never {
         std::future::pending::<()>().await;
     }
-    if reply.streams {
-        return stream(&reply.body).into_response();
-    }
-    let mut response = (reply.status, axum::Json(reply.body)).into_response();
+    let mut response = if streams && reply.is_completion() {
+        stream(&reply.body).into_response()
+    } else {
+        (reply.status, axum::Json(reply.body)).into_response()
+    };
     response.headers_mut().extend(reply.headers);
     response
 }

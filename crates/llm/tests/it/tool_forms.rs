@@ -169,8 +169,11 @@ async fn names_go_back_as_the_provider_takes_them_whatever_the_model_wrote() {
         for tools in [awkward(), Vec::new()] {
             let (body, _) = stage.turn(peer, &tools, &past, &[]).await;
             let names: Vec<_> = peer.history(&body).into_iter().map(|(name, _)| name).collect();
-            // Without tools, some providers get the calls as text.
-            assert!(names.len() == written.len() || tools.is_empty(), "{peer:?} {names:?}");
+            // Without tools, some servers get the calls as plain text.
+            assert!(
+                names.len() == written.len() || tools.is_empty() && names.is_empty(),
+                "{peer:?} {names:?}"
+            );
             assert!(names.iter().all(|name| name_fits(peer, name)), "{peer:?} {names:?}");
             let results = body.to_string();
             assert!(!results.contains("functions.list_tasks"), "{peer:?}");
@@ -288,7 +291,7 @@ async fn a_tool_that_is_refused_for_a_reason_of_the_providers_own_costs_itself()
         "type": "invalid_request_error", "param": "tools[7].parameters",
         "code": "invalid_function_parameters" } });
     let refuses = || Reply::json(400, &refused);
-    let server = Server::start([refuses(), refuses(), Reply::chat("Hello")]).await;
+    let server = Server::start_lenient([refuses(), refuses(), Reply::chat("Hello")]).await;
     let client = open_ai(&server);
     let mut request = hello(&client);
     request.tools = awkward().into();

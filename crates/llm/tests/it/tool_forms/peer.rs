@@ -149,7 +149,8 @@ impl Peer {
                 "parts": each(&|name, args, _| json!({ "functionCall": { "name": name, "args": args } })),
             } }] }),
             Provider::Anthropic => json!({
-                "type": "message", "role": "assistant", "stop_reason": "tool_use",
+                "type": "message", "role": "assistant",
+                "stop_reason": if calls.is_empty() { "end_turn" } else { "tool_use" },
                 "content": each(&|name, input, id| {
                     json!({ "type": "tool_use", "id": id, "name": name, "input": input })
                 }),
@@ -162,6 +163,8 @@ impl Peer {
                     "arguments": arguments.to_string(),
                 })),
             }),
+            _ if calls.is_empty() => json!({ "choices": [{ "index": 0, "finish_reason": "stop",
+                "message": { "role": "assistant", "content": "Hello" } }] }),
             _ => json!({ "choices": [{ "index": 0, "finish_reason": "tool_calls", "message": {
                 "role": "assistant", "content": null,
                 "tool_calls": each(&|name, arguments, id| json!({

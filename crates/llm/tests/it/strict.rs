@@ -1,0 +1,79 @@
+//! Conversations with each provider's strict server: turns with tools and thoughts, and the end without
+//! tools.
+
+use llm::model::Provider;
+use llm::request::Message;
+use llm::{CallContext, LlmClient, LlmSettings, OpenAiApi};
+use serde_json::json;
+use test_support::strict::Profile;
+use test_support::strict_llm::{Answer, StrictLlm};
+
+use crate::server::{client, request, settings, weather};
+
+/// The provider and a model that is called through a profile's server.
+pub(crate) fn model(profile: Profile) -> (Provider, &'static str) {
+    match profile {
+        Profile::OpenAi => (Provider::OpenAi, "gpt-4o-mini"),
+        Profile::Responses => (Provider::OpenAi, "gpt-5"),
+        Profile::Kimi => (Provider::OpenAi, "kimi-k2-thinking"),
+        Profile::Template => (Provider::OpenAi, "devstral-small-2"),
+        Profile::Xai => (Provider::Xai, "grok-4"),
+        Profile::Groq => (Provider::Groq, "openai/gpt-oss-120b"),
+        Profile::Mistral => (Provider::Mistral, "mistral-large-latest"),
+        Profile::OpenRouter => (Provider::OpenRouter, "anthropic/claude-sonnet-4.5"),
+        Profile::Ollama => (Provider::Ollama, "qwen3"),
+        Profile::Anthropic => (Provider::Anthropic, "claude-sonnet-4-5"),
+        Profile::Gemini => (Provider::Google, "gemini-3-pro"),
+    }
+}
+
+/// Settings for a server of the profile.
+pub(crate) fn settings_for(profile: Profile, base_url: &str) -> LlmSettings {
+    let (provider, name) = model(profile);
+    let mut settings = settings(provider, name, base_url);
+    if profile == Profile::Responses {
+        settings.openai_api = OpenAiApi::Responses;
+    }
+    settings
+}
+
+fn client_of(server: &StrictLlm, profile: Profile) -> LlmClient {
+    client(settings_for(profile, &server.base_url()))
+}
+
+/// Two turns of calls, both answered, then a text.
+async fn converse(profile: Profile, thinks: bool) {
+    let call = |place: &str| {
+        let answer = Answer::calls(&[
+            ("weather", json!({ "place": place })),
+            ("weather", json!({ "place": "Hobart" })),
+        ]);
+        if thinks { answer.thinking("Let me look.") } else { answer }
+    };
+    let server =
+        StrictLlm::start(profile, [call("Perth"), call("Darwin"), Answer::text("It is sunny.")])
+            .await;
+    let client = client_of(&server, profile);
+    let mut asked = request(&client, vec![Message::system("Be kind."), Message::user("Rain?")]);
+    asked.tools = vec![weather()].into();
+    for _ in 0..2 {
+        let answer = client.complete(&asked, &CallContext::default()).await.unwrap();
+        let calls = answer.message.tool_calls.clone();
+        assert_eq!(calls.len(), 2, "{}", profile.name());
+        asked.messages.push(Message::Assistant(answer.message));
+        asked.messages.extend(calls.into_iter().map(|call| Message::Tool {
+            call_id: call.id,
+            name: call.name,
+            content: "sun".to_owned(),
+        }));
+    }
+    let answer = client.complete(&asked, &CallContext::default()).await.unwrap();
+    assert_eq!(answer.message.text, "It is sunny.", "{}", profile.name());
+}
+
+#[tokio::test]
+async fn tools_are_used_with_every_provider() {
+    for profile in Profile::ALL {
+        converse(profile, false).await;
+    }
+}
