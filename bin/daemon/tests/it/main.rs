@@ -9,6 +9,7 @@ mod leaving;
 mod metrics;
 mod models;
 mod protocols;
+mod providers;
 mod send;
 mod stopping;
 mod streaming;

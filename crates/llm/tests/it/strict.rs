@@ -10,27 +10,10 @@ use test_support::strict_llm::{Answer, StrictLlm};
 
 use crate::server::{client, request, settings, weather};
 
-/// The provider and a model that is called through a profile's server.
-pub(crate) fn model(profile: Profile) -> (Provider, &'static str) {
-    match profile {
-        Profile::OpenAi => (Provider::OpenAi, "gpt-4o-mini"),
-        Profile::Responses => (Provider::OpenAi, "gpt-5"),
-        Profile::Kimi => (Provider::OpenAi, "kimi-k2-thinking"),
-        Profile::Template => (Provider::OpenAi, "devstral-small-2"),
-        Profile::Xai => (Provider::Xai, "grok-4"),
-        Profile::Groq => (Provider::Groq, "openai/gpt-oss-120b"),
-        Profile::Mistral => (Provider::Mistral, "mistral-large-latest"),
-        Profile::OpenRouter => (Provider::OpenRouter, "anthropic/claude-sonnet-4.5"),
-        Profile::Ollama => (Provider::Ollama, "qwen3"),
-        Profile::Anthropic => (Provider::Anthropic, "claude-sonnet-4-5"),
-        Profile::Gemini => (Provider::Google, "gemini-3-pro"),
-    }
-}
-
 /// Settings for a server of the profile.
 pub(crate) fn settings_for(profile: Profile, base_url: &str) -> LlmSettings {
-    let (provider, name) = model(profile);
-    let mut settings = settings(provider, name, base_url);
+    let provider: Provider = profile.provider().parse().unwrap();
+    let mut settings = settings(provider, profile.model(), base_url);
     if profile == Profile::Responses {
         settings.openai_api = OpenAiApi::Responses;
     }
