@@ -5,6 +5,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 use test_support::strict::Profile;
 use test_support::strict_llm::{Answer, StrictLlm};
+use wiremock::matchers::{method, path, query_param};
+use wiremock::{Mock, ResponseTemplate};
 use wombat_daemon::init::init;
 
 use crate::harness::{World, message};
@@ -86,5 +88,110 @@ async fn a_thread_with_two_messages_in_a_row_is_taken_by_every_provider() {
         ] });
         world.backend_says("GET", "/messages", 200, thread).await;
         assert_eq!(reply(&world, &llm, json!({})).await.0, "Both.", "{}", profile.name());
+    }
+}
+
+#[tokio::test]
+async fn the_last_step_is_summed_up_with_every_provider() {
+    for profile in Profile::ALL {
+        let again = Answer::call("create_task", json!({ "title": "Milk" })).or_else("A task.");
+        let llm = StrictLlm::start(profile, [again]).await;
+        let world = world(&llm, profile, &[]).await;
+        for steps in [1, 2] {
+            let limits = json!({ "limits": { "max_steps": steps } });
+            let name = profile.name();
+            assert_eq!(
+                reply(&world, &llm, limits).await,
+                ("A task.".into(), 0),
+                "{name}, {steps} steps"
+            );
+        }
+        assert_eq!(world.backend_got("POST", "/tasks").await.len(), 3, "{}", profile.name());
+    }
+}
+
+#[tokio::test]
+async fn thoughts_go_back_to_every_provider_that_wants_them() {
+    for profile in Profile::ALL {
+        let call = || Answer::call("list_tasks", json!({})).thinking("First the list.");
+        let llm = StrictLlm::start(profile, [call(), call(), Answer::text("None.")]).await;
+        let world = world(&llm, profile, &[]).await;
+        assert_eq!(reply(&world, &llm, json!({})).await, ("None.".into(), 0), "{}", profile.name());
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_no_tool_has_is_told_and_the_run_goes_on() {
+    for profile in Profile::ALL {
+        for called in ["multi_tool_use.parallel", "list tasks", "", "größe"] {
+            let answers = [Answer::call(called, json!({})), Answer::text("Then not.")];
+            let llm = StrictLlm::start(profile, answers).await;
+            let world = world(&llm, profile, &[]).await;
+            let name = profile.name();
+            assert_eq!(reply(&world, &llm, json!({})).await.0, "Then not.", "{name}: '{called}'");
+        }
+    }
+}
+
+/// An API whose names and schemas no provider takes as they stand.
+fn awkward() -> Value {
+    let query =
+        |name: &str, schema: Value| json!({ "name": name, "in": "query", "schema": schema });
+    let text = || json!({ "type": "string" });
+    json!({
+        "openapi": "3.1.0",
+        "info": { "title": "Things", "version": "1" },
+        "paths": {
+            "/api/things": { "get": {
+                "operationId": "things.list",
+                "description": "Lists things. ".repeat(200),
+                "parameters": [
+                    query("filter[name]", text()),
+                    query("$top", json!({ "type": "integer" })),
+                    query("größe", json!({ "type": "string", "enum": ["s", ""] })),
+                    query("kind", json!({ "enum": [1, 2] })),
+                ],
+            } },
+            "/api/render": { "post": { "operationId": "3d_render", "requestBody": { "content": {
+                "application/json": { "schema": { "type": "object", "properties": {
+                    "mode": { "type": "string", "const": "" }, "points": { "type": "array" },
+                } } } } } } },
+        }
+    })
+}
+
+#[tokio::test]
+async fn operations_with_awkward_names_are_called_through_every_provider() {
+    let dir = tempfile::tempdir().unwrap();
+    let document = dir.path().join("openapi.json");
+    std::fs::write(&document, awkward().to_string()).unwrap();
+    let place = format!("file://{}", document.display());
+    let workspace = dir.path().join("workspace");
+    init(&workspace, false).unwrap();
+    let allow = json!(["*", "GET /api/things", "POST /api/render"]);
+    let config = json!({ "agents": [{ "role": "scout", "tools": { "allow": allow } }] });
+    std::fs::write(workspace.join("agent-config.json"), config.to_string()).unwrap();
+    for profile in Profile::ALL {
+        let name = profile.name();
+        let llm = StrictLlm::start(profile, [Answer::text("Hello.")]).await;
+        let world =
+            world_in(&workspace, &llm, profile, &[("WOMBAT_BACKEND_OPENAPI", &place)]).await;
+        world.daemon.until("/health", |health| health["tools"]["openapi"]["status"] == "ok").await;
+        assert_eq!(reply(&world, &llm, json!({})).await, ("Hello.".into(), 0), "{name}");
+        let shown = llm.shown();
+        let tool = shown.iter().find(|tool| tool.description.starts_with("Lists things."));
+        let tool = tool.unwrap_or_else(|| panic!("{name}: {shown:?}"));
+        let [filter, top, size, _] = &tool.arguments[..] else { panic!("{name}: {tool:?}") };
+        let call = json!({ filter.as_str(): "a", top.as_str(): 3, size.as_str(): "s" });
+        llm.next([Answer::call(&tool.name, call), Answer::text("Done.")]);
+        Mock::given(method("GET"))
+            .and(path("/api/things"))
+            .and(query_param("filter[name]", "a"))
+            .and(query_param("$top", "3"))
+            .and(query_param("größe", "s"))
+            .respond_with(ResponseTemplate::new(200).set_body_json(json!([])))
+            .mount(&world.backend)
+            .await;
+        assert_eq!(reply(&world, &llm, json!({})).await, ("Done.".into(), 0), "{name}");
     }
 }

@@ -2,7 +2,7 @@
 //! tools.
 
 use llm::model::Provider;
-use llm::request::Message;
+use llm::request::{Message, ToolChoice};
 use llm::{CallContext, LlmClient, LlmSettings, OpenAiApi};
 use serde_json::json;
 use test_support::strict::Profile;
@@ -58,5 +58,34 @@ async fn converse(profile: Profile, thinks: bool) {
 async fn tools_are_used_with_every_provider() {
     for profile in Profile::ALL {
         converse(profile, false).await;
+    }
+}
+#[tokio::test]
+async fn without_more_tools_every_provider_sums_up() {
+    for profile in Profile::ALL {
+        let again = Answer::call("weather", json!({})).or_else("In all: sun.");
+        let server = StrictLlm::start(profile, [again]).await;
+        let client = client_of(&server, profile);
+        let mut asked = request(&client, vec![Message::user("Rain?")]);
+        asked.tools = vec![weather()].into();
+        let answer = client.complete(&asked, &CallContext::default()).await.unwrap();
+        let call = answer.message.tool_calls[0].clone();
+        asked.messages.push(Message::Assistant(answer.message));
+        asked.messages.push(Message::Tool {
+            call_id: call.id,
+            name: call.name,
+            content: "sun".to_owned(),
+        });
+        asked.tool_choice = ToolChoice::None;
+        let answer = client.complete(&asked, &CallContext::default()).await.unwrap();
+        assert_eq!(answer.message.text, "In all: sun.", "{}", profile.name());
+        assert!(answer.message.tool_calls.is_empty(), "{}", profile.name());
+    }
+}
+
+#[tokio::test]
+async fn thoughts_come_back_to_the_provider_that_had_them() {
+    for profile in Profile::ALL {
+        converse(profile, true).await;
     }
 }
