@@ -97,6 +97,39 @@ impl Profile {
     }
 }
 
+impl Profile {
+    /// The provider in the settings (`LLM_PROVIDER`) that speaks to such a server.
+    pub fn provider(self) -> &'static str {
+        match self {
+            Self::OpenAi | Self::Responses | Self::Kimi | Self::Template => "openai",
+            Self::Gemini => "google",
+            Self::Xai
+            | Self::Groq
+            | Self::Mistral
+            | Self::OpenRouter
+            | Self::Ollama
+            | Self::Anthropic => self.name(),
+        }
+    }
+
+    /// A model that it has.
+    pub fn model(self) -> &'static str {
+        match self {
+            Self::OpenAi => "gpt-4o-mini",
+            Self::Responses => "gpt-5",
+            Self::Kimi => "kimi-k2-thinking",
+            Self::Template => "devstral-small-2",
+            Self::Xai => "grok-4",
+            Self::Groq => "openai/gpt-oss-120b",
+            Self::Mistral => "mistral-large-latest",
+            Self::OpenRouter => "anthropic/claude-sonnet-4.5",
+            Self::Ollama => "qwen3",
+            Self::Anthropic => "claude-sonnet-4-5",
+            Self::Gemini => "gemini-3-pro",
+        }
+    }
+}
+
 /// A request, and what the server knows when it comes.
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'a> {
@@ -188,6 +221,12 @@ pub fn check(call: &Call<'_>) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// The name, the description and the arguments' schema of each tool in a request's body.
+pub fn tools(profile: Profile, body: &Value) -> Vec<(&str, &str, &Value)> {
+    let tools = view::tools(profile, body).into_iter();
+    tools.map(|tool| (tool.name, tool.description, tool.parameters)).collect()
 }
 
 /// An error in the provider's form.

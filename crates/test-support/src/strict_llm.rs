@@ -95,6 +95,17 @@ impl Answer {
     }
 }
 
+/// A tool that a request shows to the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Its name.
+    pub name: String,
+    /// What it is said to do.
+    pub description: String,
+    /// The names of its arguments, in order.
+    pub arguments: Vec<String>,
+}
+
 /// A request as it came.
 #[derive(Debug, Clone)]
 pub struct Asked {
@@ -147,6 +158,22 @@ impl StrictLlm {
     /// The requests so far.
     pub fn asked(&self) -> Vec<Asked> {
         lock(&self.shared).asked.clone()
+    }
+
+    /// The tools of the newest request.
+    pub fn shown(&self) -> Vec<Shown> {
+        let shared = lock(&self.shared);
+        let Some(asked) = shared.asked.last() else { return Vec::new() };
+        strict::tools(self.profile, &asked.body)
+            .into_iter()
+            .map(|(name, description, parameters)| Shown {
+                name: name.to_owned(),
+                description: description.to_owned(),
+                arguments: parameters["properties"]
+                    .as_object()
+                    .map_or_else(Vec::new, |all| all.keys().cloned().collect()),
+            })
+            .collect()
     }
 
     /// Takes the refusals so far, so that they do not fail the test.

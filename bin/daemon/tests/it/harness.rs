@@ -6,6 +6,7 @@ use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
 use service::settings::Layers;
 use tempfile::TempDir;
+use test_support::strict::{self, Call, Profile, Refusal};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -43,6 +44,7 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let capabilities = json!({ "contract_version": "v1", "features": features });
         answer(&backend, "GET", "/capabilities", 200, capabilities).await;
+        refuse(&llm).await;
         let world = Self {
             daemon: Daemon::start(settings, &backend.uri(), &llm.uri(), dir.path().into()).await,
             backend,
@@ -118,6 +120,34 @@ pub(crate) async fn answer(server: &MockServer, verb: &str, at: &str, status: u1
         .with_priority(10)
         .mount(server)
         .await;
+}
+
+/// Makes the model's server refuse what OpenAI refuses; a test in which it had to fails.
+async fn refuse(llm: &MockServer) {
+    Mock::given(method("POST"))
+        .and(|request: &Request| refusal(request).is_some())
+        .respond_with(|request: &Request| {
+            let refusal = refusal(request).unwrap();
+            ResponseTemplate::new(refusal.status).set_body_json(refusal.body)
+        })
+        .with_priority(1)
+        .expect(0)
+        .named("requests that OpenAI refuses")
+        .mount(llm)
+        .await;
+}
+
+fn refusal(request: &Request) -> Option<Refusal> {
+    let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    let call = Call {
+        profile: Profile::OpenAi,
+        path: request.url.path(),
+        headers: &request.headers,
+        body: &body,
+        needs_key: true,
+        sent: &[],
+    };
+    strict::check(&call).err()
 }
 
 impl Daemon {

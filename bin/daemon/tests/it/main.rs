@@ -10,6 +10,7 @@ mod limits;
 mod metrics;
 mod models;
 mod protocols;
+mod providers;
 mod send;
 mod stopping;
 mod streaming;

@@ -10,6 +10,7 @@ mod offline;
 mod openai;
 mod peers;
 mod policy;
+mod property;
 mod recorded;
 mod recordings;
 mod responses;

@@ -2,7 +2,7 @@
 //! tools.
 
 use llm::model::Provider;
-use llm::request::Message;
+use llm::request::{Message, ToolChoice};
 use llm::{CallContext, LlmClient, LlmSettings, OpenAiApi};
 use serde_json::json;
 use test_support::strict::Profile;
@@ -10,27 +10,10 @@ use test_support::strict_llm::{Answer, StrictLlm};
 
 use crate::server::{client, request, settings, weather};
 
-/// The provider and a model that is called through a profile's server.
-pub(crate) fn model(profile: Profile) -> (Provider, &'static str) {
-    match profile {
-        Profile::OpenAi => (Provider::OpenAi, "gpt-4o-mini"),
-        Profile::Responses => (Provider::OpenAi, "gpt-5"),
-        Profile::Kimi => (Provider::OpenAi, "kimi-k2-thinking"),
-        Profile::Template => (Provider::OpenAi, "devstral-small-2"),
-        Profile::Xai => (Provider::Xai, "grok-4"),
-        Profile::Groq => (Provider::Groq, "openai/gpt-oss-120b"),
-        Profile::Mistral => (Provider::Mistral, "mistral-large-latest"),
-        Profile::OpenRouter => (Provider::OpenRouter, "anthropic/claude-sonnet-4.5"),
-        Profile::Ollama => (Provider::Ollama, "qwen3"),
-        Profile::Anthropic => (Provider::Anthropic, "claude-sonnet-4-5"),
-        Profile::Gemini => (Provider::Google, "gemini-3-pro"),
-    }
-}
-
 /// Settings for a server of the profile.
 pub(crate) fn settings_for(profile: Profile, base_url: &str) -> LlmSettings {
-    let (provider, name) = model(profile);
-    let mut settings = settings(provider, name, base_url);
+    let provider: Provider = profile.provider().parse().unwrap();
+    let mut settings = settings(provider, profile.model(), base_url);
     if profile == Profile::Responses {
         settings.openai_api = OpenAiApi::Responses;
     }
@@ -75,5 +58,34 @@ async fn converse(profile: Profile, thinks: bool) {
 async fn tools_are_used_with_every_provider() {
     for profile in Profile::ALL {
         converse(profile, false).await;
+    }
+}
+#[tokio::test]
+async fn without_more_tools_every_provider_sums_up() {
+    for profile in Profile::ALL {
+        let again = Answer::call("weather", json!({})).or_else("In all: sun.");
+        let server = StrictLlm::start(profile, [again]).await;
+        let client = client_of(&server, profile);
+        let mut asked = request(&client, vec![Message::user("Rain?")]);
+        asked.tools = vec![weather()].into();
+        let answer = client.complete(&asked, &CallContext::default()).await.unwrap();
+        let call = answer.message.tool_calls[0].clone();
+        asked.messages.push(Message::Assistant(answer.message));
+        asked.messages.push(Message::Tool {
+            call_id: call.id,
+            name: call.name,
+            content: "sun".to_owned(),
+        });
+        asked.tool_choice = ToolChoice::None;
+        let answer = client.complete(&asked, &CallContext::default()).await.unwrap();
+        assert_eq!(answer.message.text, "In all: sun.", "{}", profile.name());
+        assert!(answer.message.tool_calls.is_empty(), "{}", profile.name());
+    }
+}
+
+#[tokio::test]
+async fn thoughts_come_back_to_the_provider_that_had_them() {
+    for profile in Profile::ALL {
+        converse(profile, true).await;
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn calls(message: &Value) -> &[Value] {
 }
 
 /// The ids of the results directly behind a message.
-fn results_behind<'a>(messages: &'a [Value], n: usize) -> Vec<&'a str> {
+fn results_behind(messages: &[Value], n: usize) -> Vec<&str> {
     let behind = messages[n + 1..].iter().take_while(|message| message["role"] == "tool");
     behind.map(|message| text(message, "/tool_call_id")).collect()
 }

@@ -1,6 +1,6 @@
 //! Gemini's `generateContent`: functions and schemas.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::gemini::{ALL, SPEC};
 use super::view::{duplicate, is_made_of, list, text, unknown_field};
@@ -38,6 +38,11 @@ const TYPES: &[&str] = &["string", "number", "integer", "boolean", "array", "obj
 /// Whether a name is one of a function.
 pub(super) fn is_function(name: &str) -> bool {
     is_made_of(name, "_.:-", 64) && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+}
+
+/// Whether a schema names no property.
+fn is_bare(schema: &Value) -> bool {
+    schema.get("properties").and_then(Value::as_object).is_none_or(Map::is_empty)
 }
 
 /// The schemas of the functions and of the answer, with the place of each.
@@ -144,14 +149,24 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new(
         "what a function takes has properties",
         ALL,
-        "https://github.com/browser-use/browser-use/issues/7",
+        "https://github.com/pipecat-ai/pipecat-flows/issues/110",
         |call| {
             call.each_tool(|n, tool| {
-            schema::each(tool.parameters, &mut |schema, _| {
-                let none = schema.get("properties").is_none_or(|all| all.as_object().is_none_or(serde_json::Map::is_empty));
-                (schema::allows(schema, "object") && none).then(|| format!("* GenerateContentRequest.tools[0].function_declarations[{n}].parameters.properties: should be non-empty for OBJECT type"))
+                let empty = !tool.parameters.is_null() && is_bare(tool.parameters);
+                empty.then(|| format!("* GenerateContentRequest.tools[0].function_declarations[{n}].parameters.properties: should be non-empty for OBJECT type"))
             })
-        })
+        },
+    ),
+    Rule::new(
+        "objects of the answer have properties",
+        ALL,
+        "https://github.com/browser-use/browser-use/issues/3786",
+        |call| {
+            let answer = call.body.pointer("/generationConfig/responseSchema")?;
+            schema::each(answer, &mut |schema, _| {
+                let empty = schema::allows(schema, "object") && is_bare(schema);
+                empty.then(|| "* GenerateContentRequest.generation_config.response_schema.properties: should be non-empty for OBJECT type".into())
+            })
         },
     ),
     Rule::new(
@@ -243,17 +258,23 @@ pub(super) const RULES: &[Rule] = &[
             })
         },
     ),
-    Rule::new("what is required is defined", ALL, SCHEMA, |call| {
-        each(call, |at, schema, _| {
-            let known = schema.get("properties").and_then(Value::as_object);
-            let missing = list(schema, "/required").iter().position(|name| {
-                !known.is_some_and(|all| name.as_str().is_some_and(|name| all.contains_key(name)))
-            })?;
-            Some(format!(
-                "* GenerateContentRequest.{at}.required[{missing}]: property is not defined"
-            ))
-        })
-    }),
+    Rule::new(
+        "what is required is defined",
+        ALL,
+        "https://github.com/Kilo-Org/kilocode/pull/11955",
+        |call| {
+            each(call, |at, schema, _| {
+                let known = schema.get("properties").and_then(Value::as_object);
+                let missing = list(schema, "/required").iter().position(|name| {
+                    !known
+                        .is_some_and(|all| name.as_str().is_some_and(|name| all.contains_key(name)))
+                })?;
+                Some(format!(
+                    "* GenerateContentRequest.{at}.required[{missing}]: property is not defined"
+                ))
+            })
+        },
+    ),
     Rule::new("formats of texts are enum and date-time", ALL, FORMATS, |call| {
         each(call, |at, schema, _| {
             let format = text(schema, "/format");
@@ -286,14 +307,21 @@ pub(super) const RULES: &[Rule] = &[
             })
         })
     }),
-    Rule::new("properties are for objects", ALL, SCHEMA, |call| {
-        each(call, |at, schema, _| {
-            let odd = schema.get("properties").is_some() && !schema::allows(schema, "object");
-            odd.then(|| {
-                format!("* GenerateContentRequest.{at}.properties: only allowed for OBJECT type")
+    Rule::new(
+        "properties are for objects",
+        ALL,
+        "https://github.com/anomalyco/opencode/pull/11888",
+        |call| {
+            each(call, |at, schema, _| {
+                let odd = schema.get("properties").is_some() && !schema::allows(schema, "object");
+                odd.then(|| {
+                    format!(
+                        "* GenerateContentRequest.{at}.properties: only allowed for OBJECT type"
+                    )
+                })
             })
-        })
-    }),
+        },
+    ),
     Rule::new(
         "schemas are not nested too deeply",
         ALL,

@@ -63,17 +63,7 @@ impl<'a> Call<'a> {
 
     /// The tools.
     pub(super) fn tools(&self) -> Vec<Tool<'a>> {
-        let (at, parameters) = match self.profile {
-            Profile::Gemini => {
-                let groups = list(self.body, "/tools").iter();
-                let tools = groups.flat_map(|group| list(group, "/functionDeclarations"));
-                return tools.map(|tool| read(tool, "", "/parameters")).collect();
-            }
-            Profile::Anthropic => ("", "/input_schema"),
-            Profile::Responses => ("", "/parameters"),
-            _ => ("/function", "/function/parameters"),
-        };
-        list(self.body, "/tools").iter().map(|tool| read(tool, at, parameters)).collect()
+        tools(self.profile, self.body)
     }
 
     /// The first complaint about a tool.
@@ -118,6 +108,21 @@ impl<'a> Call<'a> {
             calls.into_iter().find_map(|(k, call)| complaint(n, k, call))
         })
     }
+}
+
+/// The tools in a request's body.
+pub(super) fn tools(profile: Profile, body: &Value) -> Vec<Tool<'_>> {
+    let (at, parameters) = match profile {
+        Profile::Gemini => {
+            let groups = list(body, "/tools").iter();
+            let tools = groups.flat_map(|group| list(group, "/functionDeclarations"));
+            return tools.map(|tool| read(tool, "", "/parameters")).collect();
+        }
+        Profile::Anthropic => ("", "/input_schema"),
+        Profile::Responses => ("", "/parameters"),
+        _ => ("/function", "/function/parameters"),
+    };
+    list(body, "/tools").iter().map(|tool| read(tool, at, parameters)).collect()
 }
 
 fn read<'a>(tool: &'a Value, at: &str, parameters: &str) -> Tool<'a> {

@@ -55,14 +55,15 @@ fn chat(profile: Profile, answer: &Answer, n: usize) -> Written {
         .collect();
     let mut sent = json!({ "role": "assistant" });
     let mut deltas = vec![json!({ "role": "assistant", "content": "" })];
-    if let Some(thought) = &answer.thought {
+    // OpenAI's own models keep theirs to themselves in this protocol.
+    if let Some(thought) = answer.thought.as_ref().filter(|_| profile != Profile::OpenAi) {
         let (field, value) = match profile {
             Profile::OpenRouter => (
                 "reasoning_details",
                 json!([{ "type": "reasoning.encrypted", "data": format!("sealed {thought}"), "id": format!("r{n}"),
                     "format": "anthropic-claude-v1", "index": 0 }]),
             ),
-            Profile::Groq => ("reasoning", json!(thought)),
+            Profile::Groq | Profile::Ollama => ("reasoning", json!(thought)),
             Profile::Mistral => (
                 "content",
                 json!([{ "type": "thinking", "thinking": [{ "type": "text", "text": thought }] }]),
