@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::catalog;
 use crate::model::{ModelRef, Provider};
 
 /// One call of a model.
@@ -31,6 +32,20 @@ pub struct LlmRequest {
 }
 
 impl LlmRequest {
+    /// The limit of the answer at this model, tokens: never more than the model can write.
+    pub(crate) fn output_limit(&self, model: &ModelRef) -> Option<u32> {
+        let known = catalog::find(model.provider, &model.name);
+        self.max_output_tokens.map(|limit| known.map_or(limit, |model| limit.min(model.max_output)))
+    }
+
+    /// The temperature for this model: none where it takes none, and never above `highest`, the end of
+    /// the provider's scale.
+    pub(crate) fn temperature_for(&self, model: &ModelRef, highest: f64) -> Option<f64> {
+        let known = catalog::find(model.provider, &model.name);
+        let temperature = self.temperature.filter(|_| !known.is_some_and(|m| m.fixed_sampling))?;
+        Some(temperature.min(highest))
+    }
+
     /// Whether tools are sent: also when they may not be called, if the conversation has used them,
     /// because some providers reject it otherwise.
     pub(crate) fn sends_tools(&self) -> bool {

@@ -115,7 +115,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             first_byte: Duration::from_secs(60),
-            idle: Duration::from_secs(60),
+            idle: Duration::from_secs(30),
             waits_total: Duration::from_secs(60),
         }
     }

@@ -83,6 +83,7 @@ impl Network {
             let request = plain.as_ref().unwrap_or(request);
             let (response, tools) = self.open(target, model, request, traceparent).await?;
             let mut live = LiveStream::new(target.clone(), tools, request.tool_choice, mode);
+            live.limit = request.output_limit(model);
             match body::open(response, &self.timeouts).await? {
                 Body::Events(events) => live.events = Some(events),
                 Body::Whole(bytes) => {
@@ -208,6 +209,8 @@ pub(crate) struct LiveStream {
     tools: Arc<ToolForm>,
     tool_choice: ToolChoice,
     mode: Mode,
+    /// The output limit that was sent, tokens.
+    limit: Option<u32>,
 }
 
 impl LiveStream {
@@ -226,6 +229,7 @@ impl LiveStream {
             tools,
             tool_choice,
             mode,
+            limit: None,
         }
     }
 
@@ -308,6 +312,12 @@ impl LiveStream {
     /// When nothing is left of it.
     fn checked(&self, mut answer: Answer, reply: Option<String>) -> Result<Answer, Failure> {
         self.tools.incoming(&mut answer);
+        // Some servers call an answer complete that they have cut off: llama.cpp's Responses do.
+        if answer.finish_reason == FinishReason::Stop
+            && self.limit.is_some_and(|limit| answer.usage.completion_tokens >= u64::from(limit))
+        {
+            answer.finish_reason = FinishReason::Length;
+        }
         let message = &mut answer.message;
         if let Some(reply) = reply.filter(|reply| *reply != message.text) {
             let text = std::mem::replace(&mut message.text, reply);

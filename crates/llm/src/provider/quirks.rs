@@ -31,8 +31,8 @@ const LIMITS: [&str; 4] = [
 pub(super) struct Quirks {
     /// It refuses a temperature, as reasoning models do.
     pub(super) no_temperature: bool,
-    /// It requires `max_completion_tokens` instead of `max_tokens`.
-    pub(super) completion_limit: bool,
+    /// The only name of the output limit that it knows.
+    pub(super) limit_name: Option<LimitName>,
     /// It refuses some keyword in the tools' schemas.
     pub(super) plain_schemas: bool,
     /// It refuses a schema of the answer.
@@ -47,6 +47,23 @@ pub(super) struct Quirks {
     output_limit: Option<u64>,
     /// As `output_limit`, for this request only: what the conversation leaves of the context window.
     output_left: Option<u64>,
+}
+
+/// The names of the output limit in Chat Completions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LimitName {
+    MaxTokens,
+    MaxCompletionTokens,
+}
+
+impl LimitName {
+    /// The name in a request.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
 }
 
 impl Quirks {
@@ -111,7 +128,11 @@ impl Quirks {
         }
         // "Unsupported parameter: 'max_tokens' … Use 'max_completion_tokens' instead."
         if failure.says("use 'max_completion_tokens'") {
-            self.completion_limit = true;
+            self.limit_name = Some(LimitName::MaxCompletionTokens);
+            return;
+        }
+        if is_refused("max_completion_tokens") && failure.numbers().is_empty() {
+            self.limit_name = Some(LimitName::MaxTokens);
             return;
         }
         let numbers = failure.numbers();

@@ -3,23 +3,23 @@
 use serde_json::{Map, Value, json};
 
 use super::messages::{mark_last_block, messages, split_system};
+use crate::catalog;
 use crate::model::ModelRef;
 use crate::provider::quirks::Quirks;
 use crate::provider::schema;
 use crate::provider::tool_form::WireTool;
 use crate::request::{LlmRequest, ToolChoice};
 
-/// The default output limit.
+/// The output limit of a request that names none, at a model that is not known: the protocol requires
+/// one.
 const MAX_TOKENS: u32 = 8_192;
-/// The output limit of Claude 3 models.
-const MAX_TOKENS_CLAUDE_3: u32 = 4_096;
 
 /// The body of a request, without its tools.
 pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> Value {
     let (system, rest) = split_system(&request.messages);
     let mut body = Map::new();
     body.insert("model".into(), json!(model.name));
-    let limit = request.max_output_tokens.unwrap_or_else(|| default_limit(&model.name));
+    let limit = request.output_limit(model).unwrap_or_else(|| default_limit(model));
     body.insert("max_tokens".into(), json!(limit));
     if !system.is_empty() {
         // Tools and system prompt stay the same from call to call, unlike what follows this cache
@@ -35,9 +35,11 @@ pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: 
     if request.sends_tools() && request.tool_choice == ToolChoice::None {
         body.insert("tool_choice".into(), json!({ "type": "none" }));
     }
-    if let Some(temperature) = request.temperature.filter(|_| !quirks.no_temperature) {
-        // Anthropic's scale ends at 1.
-        body.insert("temperature".into(), json!(temperature.min(1.0)));
+    // Anthropic's scale ends at 1.
+    if let Some(temperature) = request.temperature_for(model, 1.0)
+        && !quirks.no_temperature
+    {
+        body.insert("temperature".into(), json!(temperature));
     }
     if let Some(wanted) = &request.response_schema
         && has_structured_output(&model.name)
@@ -62,11 +64,9 @@ pub(in crate::provider) fn tools(tools: &[WireTool]) -> Value {
     tools.collect()
 }
 
-/// The output limit of a request that names none: the protocol requires one.
-fn default_limit(model: &str) -> u32 {
-    let is_old =
-        ["claude-3-opus", "claude-3-sonnet", "claude-3-haiku"].iter().any(|m| model.starts_with(m));
-    if is_old { MAX_TOKENS_CLAUDE_3 } else { MAX_TOKENS }
+/// The output limit of a request that names none: all that the model can write.
+fn default_limit(model: &ModelRef) -> u32 {
+    catalog::find(model.provider, &model.name).map_or(MAX_TOKENS, |model| model.max_output)
 }
 
 /// Whether a model supports structured output: all since Claude 4.5, and Opus 4.1.

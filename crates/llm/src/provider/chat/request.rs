@@ -81,15 +81,23 @@ pub(in crate::provider) fn body(
     if request.sends_tools() && request.tool_choice == ToolChoice::None {
         body.insert("tool_choice".into(), json!("none"));
     }
-    let fixed = catalog::find(model.provider, &model.name).is_some_and(|e| e.fixed_sampling);
-    if let Some(limit) = request.max_output_tokens {
-        // OpenAI's reasoning models know only the new name, most other servers only the old one.
-        let is_new = model.provider == Provider::OpenAi && (is_own_server || fixed);
-        let name =
-            if is_new || quirks.completion_limit { "max_completion_tokens" } else { "max_tokens" };
+    if let Some(limit) = request.output_limit(model) {
+        // OpenAI's models know the new name, its reasoning models only that; most other servers know
+        // only the old one.
+        let is_known = catalog::find(model.provider, &model.name).is_some();
+        let is_new = model.provider == Provider::OpenAi && (is_own_server || is_known);
+        let name = match quirks.limit_name {
+            Some(name) => name.as_str(),
+            None if is_new => "max_completion_tokens",
+            None => "max_tokens",
+        };
         body.insert(name.into(), json!(limit));
     }
-    if let Some(temperature) = request.temperature.filter(|_| !fixed && !quirks.no_temperature) {
+    // <https://docs.mistral.ai/api/>
+    let highest = if model.provider == Provider::Mistral { 1.5 } else { 2.0 };
+    if let Some(temperature) = request.temperature_for(model, highest)
+        && !quirks.no_temperature
+    {
         body.insert("temperature".into(), json!(temperature));
     }
     if let Some(wanted) = &request.response_schema {

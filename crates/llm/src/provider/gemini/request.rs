@@ -50,10 +50,12 @@ pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: 
         body.insert("toolConfig".into(), config);
     }
     let mut config = Map::new();
-    if let Some(limit) = request.max_output_tokens {
+    if let Some(limit) = request.output_limit(model) {
         config.insert("maxOutputTokens".into(), json!(limit));
     }
-    if let Some(temperature) = request.temperature.filter(|_| !quirks.no_temperature) {
+    if let Some(temperature) = request.temperature_for(model, 2.0)
+        && !quirks.no_temperature
+    {
         config.insert("temperature".into(), json!(temperature));
     }
     if let Some(wanted) = &request.response_schema {

@@ -130,7 +130,7 @@ fn a_limit_is_learned_from_the_number() {
         (
             "Unsupported parameter: 'max_tokens' is not supported with this model. Use \
              'max_completion_tokens' instead.",
-            with(|quirks| quirks.completion_limit = true),
+            with(|quirks| quirks.limit_name = Some(LimitName::MaxCompletionTokens)),
         ),
         ("max_tokens is too large.", None),
     ] {

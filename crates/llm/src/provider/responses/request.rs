@@ -23,11 +23,13 @@ pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: 
     if request.sends_tools() && request.tool_choice == ToolChoice::None {
         body.insert("tool_choice".into(), json!("none"));
     }
-    if let Some(limit) = request.max_output_tokens {
+    if let Some(limit) = request.output_limit(model) {
         // The minimum of the API.
         body.insert("max_output_tokens".into(), json!(limit.max(16)));
     }
-    if let Some(temperature) = request.temperature.filter(|_| !fixed && !quirks.no_temperature) {
+    if let Some(temperature) = request.temperature_for(model, 2.0)
+        && !quirks.no_temperature
+    {
         body.insert("temperature".into(), json!(temperature));
     }
     if let Some(wanted) = &request.response_schema {
