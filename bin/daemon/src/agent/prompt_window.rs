@@ -4,7 +4,7 @@ use llm::error::LlmErrorKind;
 use serde_json::{Value, json};
 
 use super::context::RunContext;
-use crate::run::context_window::{Fitted, fit, prompt_room};
+use crate::run::context_window::{Fitted, fit, old_results, prompt_room};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::meter::estimate_message;
 use crate::run::state_machine::{Next, RunState};
@@ -79,8 +79,8 @@ impl Window {
         fit(messages, state.history(), self.tools, self.room.unwrap_or(u64::MAX))
     }
 
-    /// After the provider found the prompt too long: halves the room, if there are earlier turns that
-    /// can be left out.
+    /// After the provider found the prompt too long: halves the room, if there are earlier turns or old
+    /// tool results that can be left out.
     pub(super) fn shrink(
         &mut self,
         error: &RunError,
@@ -91,7 +91,8 @@ impl Window {
         let Next::Ask { messages, .. } = state.next() else { return false };
         let history = messages.get(state.history()).unwrap_or_default();
         let left = history.get(fitted.left_out..).unwrap_or_default();
-        if !is_too_long || left.iter().map(estimate_message).sum::<u64>() < LEAST_HISTORY {
+        let left = left.iter().map(estimate_message).sum::<u64>();
+        if !is_too_long || left + old_results(&fitted.messages) < LEAST_HISTORY {
             return false;
         }
         self.room = Some(fitted.tokens / 2);

@@ -82,11 +82,24 @@ pub fn fit(
     Fitted { messages: Cow::Owned(kept), left_out, results_left_out, tokens }
 }
 
+/// The size of the tool results that could still be left out of a prompt, tokens.
+pub fn old_results(messages: &[Message]) -> u64 {
+    let newest_turn = newest_turn(messages);
+    let results = messages[..newest_turn].iter().filter(|message| {
+        matches!(message, Message::Tool { content, .. } if content.len() > RESULT_LEFT_OUT.len())
+    });
+    results.map(estimate_message).sum()
+}
+
+/// Where the newest turn of the model begins.
+fn newest_turn(messages: &[Message]) -> usize {
+    messages.iter().rposition(|message| matches!(message, Message::Assistant(_))).unwrap_or(0)
+}
+
 /// Adds the run's own messages, without its oldest tool results while `excess` tokens are too many. The
 /// results of the newest turn are kept.
 fn push_own(own: &[Message], kept: &mut Vec<Message>, excess: u64, needed: bool) -> usize {
-    let newest_turn =
-        own.iter().rposition(|message| matches!(message, Message::Assistant(_))).unwrap_or(0);
+    let newest_turn = newest_turn(own);
     let (mut freed, mut left_out) = (0, 0);
     for (at, message) in own.iter().enumerate() {
         match message {

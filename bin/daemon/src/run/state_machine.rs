@@ -186,7 +186,8 @@ impl RunState {
             Some(beginning) => beginning + &message.text,
             None => message.text,
         };
-        if finish_reason == FinishReason::Length && !self.continued && !text.trim().is_empty() {
+        let may_go_on = !self.continued && self.cuts < MAX_CUTS;
+        if finish_reason == FinishReason::Length && may_go_on && !text.trim().is_empty() {
             self.continued = true;
             self.messages.push(Message::assistant(text.clone()));
             self.messages.push(Message::user(CONTINUE));

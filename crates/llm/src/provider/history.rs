@@ -13,7 +13,8 @@ const NO_RESULT: &str = "(No result: it is not known whether the call was made.)
 /// The conversation with calls and results one to one: right behind a turn with calls stand their
 /// results, in the order of the calls, with their ids and names. A missing result is made up, one
 /// without a call becomes text of the user, and so does a second one of the same call. Ids are neither
-/// empty nor used twice in a turn.
+/// empty nor used twice: some servers count calls in each turn from zero, and others refuse that
+/// (<https://github.com/can1357/oh-my-pi/issues/2055>).
 ///
 /// Sources: <https://platform.openai.com/docs/guides/function-calling> ("an assistant message with
 /// 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'"),
@@ -26,10 +27,12 @@ pub(in crate::provider) fn paired(messages: &[Message]) -> Cow<'_, [Message]> {
     }
     let mut paired = Vec::with_capacity(messages.len());
     let mut used = vec![false; messages.len()];
+    let mut seen: Vec<String> = Vec::new();
     for (at, message) in messages.iter().enumerate() {
         match message {
             Message::Assistant(turn) if !turn.tool_calls.is_empty() => {
-                let calls = with_ids(&turn.tool_calls, at);
+                let calls = with_ids(&turn.tool_calls, at, &seen);
+                seen.extend(calls.iter().map(|call| call.id.clone()));
                 let results: Vec<Message> = (turn.tool_calls.iter().zip(&calls))
                     .map(|(given, call)| {
                         let found = result_of(&given.id, messages, at + 1, &mut used);
@@ -277,6 +280,7 @@ pub(in crate::provider) fn result_note(name: &str, content: &str) -> String {
 
 fn is_paired(messages: &[Message]) -> bool {
     let mut rest = messages;
+    let mut seen: Vec<&str> = Vec::new();
     while let Some((message, behind)) = rest.split_first() {
         rest = behind;
         match message {
@@ -286,9 +290,11 @@ fn is_paired(messages: &[Message]) -> bool {
                 let Some((results, behind)) = rest.split_at_checked(calls.len()) else {
                     return false;
                 };
-                if !have_ids(calls) || !calls.iter().zip(results).all(|(c, r)| answers(r, c)) {
+                if !have_ids(calls, &seen) || !calls.iter().zip(results).all(|(c, r)| answers(r, c))
+                {
                     return false;
                 }
+                seen.extend(calls.iter().map(|call| call.id.as_str()));
                 rest = behind;
             }
             Message::System { .. } | Message::User { .. } | Message::Assistant(_) => {}
@@ -301,18 +307,20 @@ fn answers(message: &Message, call: &ToolCall) -> bool {
     matches!(message, Message::Tool { call_id, name, .. } if *call_id == call.id && *name == call.name)
 }
 
-/// Whether each call has an id of its own.
-fn have_ids(calls: &[ToolCall]) -> bool {
+/// Whether each call has an id of its own, also among those of earlier turns.
+fn have_ids<S: AsRef<str>>(calls: &[ToolCall], seen: &[S]) -> bool {
     calls.iter().enumerate().all(|(at, call)| {
-        !call.id.is_empty() && calls[..at].iter().all(|other| other.id != call.id)
+        !call.id.is_empty()
+            && calls[..at].iter().all(|other| other.id != call.id)
+            && seen.iter().all(|other| other.as_ref() != call.id)
     })
 }
 
 /// The calls of the turn at this place, each with an id of its own. What is made up is the same each
 /// time, so that a provider's cache still fits.
-fn with_ids(calls: &[ToolCall], at: usize) -> Vec<ToolCall> {
+fn with_ids(calls: &[ToolCall], at: usize, seen: &[String]) -> Vec<ToolCall> {
     let mut calls = calls.to_vec();
-    if !have_ids(&calls) {
+    if !have_ids(&calls, seen) {
         for (nth, call) in calls.iter_mut().enumerate() {
             call.id = format!("call_{at}_{nth}");
         }

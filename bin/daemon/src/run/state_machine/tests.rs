@@ -118,6 +118,7 @@ fn the_same_cut_is_paid_for_three_times_at_most() {
             answer("It is too long.", &[], FinishReason::Stop),
             Next::Reply { text: "It is too long.", finish_reason: FinishReason::Stop },
         ),
+        (cut("I begin"), Next::Reply { text: "I begin", finish_reason: FinishReason::Length }),
     ] {
         let mut run = started(16);
         for _ in 0..3 {

@@ -73,7 +73,7 @@ fn matches_here(text: &str, phrase: &str) -> bool {
 
 /// What follows a number at the beginning of a text.
 fn after_number(text: &str) -> Option<&str> {
-    let text = text.strip_prefix(['(', '[']).unwrap_or(text);
+    let text = text.strip_prefix(['(', '[', '\'']).unwrap_or(text);
     let rest = text.trim_start_matches(|c: char| c.is_ascii_digit() || ",._".contains(c));
     let digits = &text[..text.len() - rest.len()];
     // The full stop of a sentence may have been taken for a part of the number.
@@ -83,7 +83,7 @@ fn after_number(text: &str) -> Option<&str> {
     }
     let rest = if ends_sentence { &text[digits.len() - 1..] } else { rest };
     let rest = rest.strip_prefix(['k', 'm']).unwrap_or(rest);
-    Some(rest.strip_prefix([')', ']']).unwrap_or(rest))
+    Some(rest.strip_prefix([')', ']', '\'']).unwrap_or(rest))
 }
 
 /// The numbers in a text.
@@ -106,9 +106,12 @@ mod tests {
     #[test]
     fn numbers_and_gaps_are_found_in_every_notation() {
         let phrase = "limit of # tokens";
-        for text in
-            ["Limit of 131072 tokens", "limit of 131,072 tokens.", "a limit of (32k) tokens"]
-        {
+        for text in [
+            "Limit of 131072 tokens",
+            "limit of 131,072 tokens.",
+            "a limit of (32k) tokens",
+            "limit of `9` tokens",
+        ] {
             assert!(has(text, phrase), "{text}");
         }
         assert!(!has("limit of many tokens", phrase));

@@ -18,7 +18,7 @@ pub(super) fn of(failure: &Failure, provider: Provider) -> String {
             format!("No API key for {provider} is set. Set {variable}.")
         }
         LlmErrorKind::Auth { variable: Some(variable) } => {
-            format!("{provider} rejected the API key. Check {variable}.")
+            told(format!("{provider} rejected the API key (check {variable})"))
         }
         LlmErrorKind::Auth { variable: None } => format!("{provider} denied access."),
         LlmErrorKind::Unavailable => unavailable(failure, provider),

@@ -132,7 +132,7 @@ fn function_call(
 /// `MISSING_THOUGHT_SIGNATURE`, `MALFORMED_RESPONSE`, `NO_IMAGE`, …
 fn finish(reason: &str) -> Option<End> {
     Some(match reason {
-        "" | "FINISH_REASON_UNSPECIFIED" => return None,
+        "" => return None,
         "STOP" => End::Good(FinishReason::Stop),
         // aimock (https://github.com/CopilotKit/aimock) says so instead of `STOP`.
         "FUNCTION_CALL" => End::Good(FinishReason::ToolCalls),

@@ -23,6 +23,8 @@ pub(super) const RULES: &[Rule] = &[
         "insufficient account balance",
         "余额不足",
     ]),
+    Rule::new(Filtered, "https://github.com/deepseek-ai/awesome-deepseek-integration/issues/13")
+        .says(&["content exists risk"]),
     Rule::new(Spent, MOONSHOT).codes(&["exceeded_current_quota_error"]),
     Rule::new(Spent, KIMI_CODE).says(&["reached your usage limit for this"]),
     Rule::new(KeyRefused, MOONSHOT).codes(&[
