@@ -324,6 +324,10 @@ impl LiveStream {
             self.target.keep_text(message, text);
         }
         if self.tool_choice == ToolChoice::None && !message.tool_calls.is_empty() {
+            // What was cut off would be cut off again.
+            if answer.finish_reason == FinishReason::Length {
+                return Ok(answer);
+            }
             if message.text.trim().is_empty() {
                 return Err(Failure {
                     retryable: !self.mode.is_plain,

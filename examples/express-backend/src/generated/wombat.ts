@@ -467,6 +467,11 @@ export interface components {
              */
             completion_tokens: number;
             /**
+             * @description Whether some of these counts are estimates, because a provider did not report them or a call was
+             *     dropped; absent when none is.
+             */
+            estimated?: boolean;
+            /**
              * Format: int64
              * @description Tokens of the prompts, cached ones included.
              */
@@ -488,7 +493,8 @@ export interface components {
             currency: string;
             /**
              * Format: int64
-             * @description Of those, estimated tokens of calls that were dropped or broke off.
+             * @description Of those, tokens of calls that were dropped or broke off, or whose provider did not report
+             *     them: estimates.
              */
             estimatedTokens: number;
             /**

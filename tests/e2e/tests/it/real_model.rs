@@ -77,6 +77,8 @@ impl World {
             ("LLM_MODEL_DEFAULT", "smollm2".to_owned()),
             ("OPENAI_BASE_URL", url),
             ("WOMBAT_RUN_TIMEOUT_SECS", "300".to_owned()),
+            // The same prompt at any time: a model this small is easily led astray.
+            ("WOMBAT_INCLUDE_TIME_CONTEXT", "false".to_owned()),
         ];
         let example = _dir.path().to_owned();
         let options = StackOptions { daemon, example, ..StackOptions::default() };
