@@ -251,7 +251,7 @@ async fn a_limit_on_the_cost_limits_the_answer_too() {
         world.daemon.send(&message(json!({ "limits": { "max_cost_usd": 0.01 } }))).await;
     assert_eq!(status, 200);
     // The fallback's price counts: 10 dollars for a million tokens of its answers.
-    let allowed = world.model_got().await[0]["max_tokens"].as_u64().unwrap();
+    let allowed = world.model_got().await[0]["max_completion_tokens"].as_u64().unwrap();
     assert!((700..=1000).contains(&allowed), "{allowed}");
     let world = World::with(&[("LLM_MODEL_FALLBACK", "openai/gpt-unknown")], json!({})).await;
     let more = json!({ "limits": { "max_cost_usd": 1 } });

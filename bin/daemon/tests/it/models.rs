@@ -94,7 +94,7 @@ async fn an_answer_that_fits_the_schema_is_given_as_json() {
     assert_eq!(answer["usage"]["total_tokens"], 110);
     let asked = &world.model_got().await[0];
     assert_eq!(asked["response_format"]["type"], "json_schema");
-    assert_eq!((&asked["temperature"], &asked["max_tokens"]), (&json!(0.5), &json!(50)));
+    assert_eq!((&asked["temperature"], &asked["max_completion_tokens"]), (&json!(0.5), &json!(50)));
     assert!(asked["messages"][1]["content"].as_str().unwrap().contains("Ann is 7"));
 }
 

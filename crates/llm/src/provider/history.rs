@@ -122,6 +122,9 @@ pub(in crate::provider) fn ordered(
     {
         turns.push(Message::user(GO_ON));
     }
+    if turns.is_empty() && instructions.is_empty() {
+        turns.push(Message::user(EMPTY));
+    }
     if !instructions.is_empty() {
         turns.insert(0, Message::System { content: instructions.join("\n\n") });
     }
@@ -164,6 +167,9 @@ fn joined(first: &AssistantMessage, second: &AssistantMessage) -> AssistantMessa
 }
 
 fn is_ordered(messages: &[Message], order: Order) -> bool {
+    if messages.is_empty() {
+        return false;
+    }
     let mut last: Option<&Message> = None;
     for message in messages {
         let fits = match (last, message) {

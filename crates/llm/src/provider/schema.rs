@@ -61,6 +61,18 @@ pub(super) fn for_answer(schema: &Value) -> Value {
     subset(&cleaned)
 }
 
+/// Whether a schema in Gemini's subset has an object without properties.
+pub(super) fn has_bare_object(schema: &Value) -> bool {
+    let kind = schema.get("type").and_then(Value::as_str).unwrap_or_default();
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let is_bare = kind.eq_ignore_ascii_case("object") && properties.is_none_or(Map::is_empty);
+    let alternatives = schema.get("anyOf").and_then(Value::as_array);
+    is_bare
+        || properties.into_iter().flat_map(Map::values).any(has_bare_object)
+        || schema.get("items").is_some_and(has_bare_object)
+        || alternatives.into_iter().flatten().any(has_bare_object)
+}
+
 /// Flattens a schema to an object with the properties of all its alternatives and parts.
 fn flattened(root: &Value, schema: &Value, depth: usize, left: &Cell<usize>) -> Map<String, Value> {
     left.set(left.get().saturating_sub(1));

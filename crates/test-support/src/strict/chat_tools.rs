@@ -66,9 +66,11 @@ pub(super) const RULES: &[Rule] = &[
         OPENAI,
         "https://github.com/getsentry/sentry-mcp/issues/106",
         |call| {
+            // Behind OpenRouter, the limits are those of the model's provider.
+            let is_open_ai = call.profile == OpenAi || call.model().starts_with("openai/");
             call.each_tool(|n, tool| {
                 let length = tool.description.chars().count();
-                (length > 1_024).then(|| format!("Invalid 'tools[{n}].function.description': string too long. Expected a string with maximum length 1024, but got a string with length {length} instead."))
+                (is_open_ai && length > 1_024).then(|| format!("Invalid 'tools[{n}].function.description': string too long. Expected a string with maximum length 1024, but got a string with length {length} instead."))
             })
         },
     ),

@@ -100,7 +100,8 @@ pub(in crate::provider) fn body(
     {
         body.insert("temperature".into(), json!(temperature));
     }
-    if let Some(wanted) = &request.response_schema {
+    let wanted = request.response_schema.as_ref();
+    if let Some(wanted) = wanted.filter(|_| takes_schema(model, request)) {
         body.insert(
             "response_format".into(),
             json!({ "type": "json_schema", "json_schema": {
@@ -116,6 +117,14 @@ pub(in crate::provider) fn body(
         body.insert("stream_options".into(), json!({ "include_usage": true }));
     }
     Value::Object(body)
+}
+
+/// Whether a model's answer can be held to a schema. At Groq few models can, and none beside tools
+/// (<https://console.groq.com/docs/structured-outputs>).
+fn takes_schema(model: &ModelRef, request: &LlmRequest) -> bool {
+    let able = ["openai/gpt-oss", "moonshotai/kimi-k2", "meta-llama/llama-4"];
+    model.provider != Provider::Groq
+        || able.iter().any(|name| model.name.starts_with(name)) && request.tools.is_empty()
 }
 
 /// Tools in the form of the protocol.
@@ -190,7 +199,8 @@ impl Writer<'_> {
 
     /// Mistral accepts only ids of nine letters and digits
     /// (<https://github.com/mistralai/mistral-common/blob/main/src/mistral_common/protocol/instruct/validator.py>),
-    /// and OpenAI no long ones; those of other providers in the same conversation are adapted.
+    /// OpenAI no long ones, and Anthropic, also behind OpenRouter, letters, digits, `_` and `-`; those of
+    /// other providers in the same conversation are adapted.
     fn id(self, id: &str) -> Cow<'_, str> {
         // FNV-1a: stable across processes.
         let hash = || {
@@ -204,7 +214,12 @@ impl Writer<'_> {
             Provider::OpenRouter => self.model.name.starts_with("openai/"),
             _ => false,
         };
-        if self.model.provider == Provider::Mistral && !is_short {
+        let fits_anthropic = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let is_anthropic = self.model.provider == Provider::OpenRouter
+            && self.model.name.starts_with("anthropic/");
+        if is_anthropic && !id.chars().all(fits_anthropic) {
+            format!("call_{:016x}", hash()).into()
+        } else if self.model.provider == Provider::Mistral && !is_short {
             format!("{:09x}", hash() & 0xf_ffff_ffff).into()
         } else if is_open_ai && id.len() > MAX_OPENAI_ID {
             format!("call_{:016x}", hash()).into()

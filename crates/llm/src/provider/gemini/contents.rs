@@ -102,7 +102,7 @@ fn model_parts(model: &ModelRef, turn: &AssistantMessage) -> Vec<Value> {
     }
     let mut is_first = true;
     let parts = parts.into_iter().filter_map(|part| match part {
-        TurnPart::Own(part) => Some(part),
+        TurnPart::Own(part) => (!is_empty(&part)).then_some(part),
         TurnPart::Text(content, fields) if fields.is_empty() => {
             (!content.trim().is_empty()).then(|| json!({ "text": content }))
         }
@@ -117,6 +117,12 @@ fn model_parts(model: &ModelRef, turn: &AssistantMessage) -> Vec<Value> {
         }
     });
     parts.collect()
+}
+
+/// Whether a part of Gemini's own is a text that says nothing, not even a signature.
+fn is_empty(part: &Value) -> bool {
+    part.get(THOUGHT_SIGNATURE).is_none()
+        && part.get("text").and_then(Value::as_str).is_some_and(|text| text.trim().is_empty())
 }
 
 fn call_part(model: &str, call: &ToolCall, is_first: bool) -> Value {

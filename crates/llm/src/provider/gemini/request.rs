@@ -60,7 +60,11 @@ pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: 
     }
     if let Some(wanted) = &request.response_schema {
         config.insert("responseMimeType".into(), json!("application/json"));
-        config.insert("responseSchema".into(), schema::for_answer(&wanted.schema));
+        let schema = schema::for_answer(&wanted.schema);
+        // Gemini refuses objects without properties; JSON is asked for in any case.
+        if !schema::has_bare_object(&schema) {
+            config.insert("responseSchema".into(), schema);
+        }
     }
     if !config.is_empty() {
         body.insert("generationConfig".into(), Value::Object(config));

@@ -1,6 +1,7 @@
 //! What each provider takes as tools, from its documentation, or from what it answers otherwise.
 
 use super::names::NameRule;
+use crate::catalog;
 use crate::model::{ModelRef, Provider};
 
 /// The rules of one provider. They are the key of a list's form, too.
@@ -83,6 +84,11 @@ impl Rules {
         // null in an enum is refused (https://github.com/tailcallhq/forgecode/pull/2809).
         let xai = Self { max_tools: Some(OPENAI_TOOLS), null_in_enum: false, ..open };
         match model.provider {
+            // Any server may be behind OpenAI's protocol; some insist on a letter
+            // (https://github.com/MoonshotAI/kimi-cli/issues/1773).
+            Provider::OpenAi if catalog::find(model.provider, &model.name).is_none() => {
+                Self { tool_names: NAME_LETTER_FIRST, ..openai }
+            }
             Provider::OpenAi => openai,
             Provider::Google => google,
             Provider::Xai => xai,
