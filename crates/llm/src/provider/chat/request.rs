@@ -210,7 +210,9 @@ impl Writer<'_> {
         };
         let is_short = id.len() == 9 && id.bytes().all(|b| b.is_ascii_alphanumeric());
         let is_open_ai = match self.model.provider {
-            Provider::OpenAi => self.is_own_server,
+            Provider::OpenAi => {
+                self.is_own_server || catalog::find(self.model.provider, &self.model.name).is_some()
+            }
             Provider::OpenRouter => self.model.name.starts_with("openai/"),
             _ => false,
         };

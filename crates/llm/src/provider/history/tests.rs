@@ -30,8 +30,8 @@ fn an_ordinary_conversation_is_not_copied() {
         result("b", "2"),
         Message::assistant("Done"),
         Message::user("Again"),
-        calls(&["a"]),
-        result("a", "3"),
+        calls(&["c"]),
+        result("c", "3"),
     ];
     assert!(matches!(paired(&messages), Cow::Borrowed(same) if same == messages));
 }
@@ -50,7 +50,16 @@ fn each_call_gets_its_one_result_right_behind_it() {
         (vec![calls(&["a"])], vec![calls(&["a"]), result("a", NO_RESULT)]),
         (
             vec![calls(&["a"]), calls(&["a"]), result("a", "1")],
-            vec![calls(&["a"]), result("a", NO_RESULT), calls(&["a"]), result("a", "1")],
+            vec![
+                calls(&["a"]),
+                result("a", NO_RESULT),
+                calls(&["call_1_0"]),
+                result("call_1_0", "1"),
+            ],
+        ),
+        (
+            vec![calls(&["a"]), result("a", "1"), calls(&["a"]), result("a", "2")],
+            vec![calls(&["a"]), result("a", "1"), calls(&["call_2_0"]), result("call_2_0", "2")],
         ),
         (
             vec![calls(&["a"]), result("a", "1"), result("a", "2"), result("c", "3")],

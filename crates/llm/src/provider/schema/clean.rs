@@ -97,7 +97,7 @@ impl<'a> Cleaner<'a> {
 
     fn object(&self, words: &Map<String, Value>, depth: usize) -> Value {
         if let Some(reference) = words.get("$ref").and_then(Value::as_str)
-            && !is_definition(reference)
+            && (!is_definition(reference) || target(self.root, reference).is_none())
         {
             return self.inlined(words, reference, depth);
         }
