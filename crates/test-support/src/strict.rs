@@ -148,6 +148,13 @@ pub struct Call<'a> {
     pub sent: &'a [Value],
 }
 
+impl Call<'_> {
+    /// Whether OpenAI's own limits hold: behind OpenRouter, those of the model's provider do.
+    fn is_open_ai(&self) -> bool {
+        self.profile != Profile::OpenRouter || self.model().starts_with("openai/")
+    }
+}
+
 /// Something that a provider refuses.
 #[derive(Debug)]
 pub struct Rule {

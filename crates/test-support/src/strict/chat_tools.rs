@@ -28,7 +28,7 @@ pub(super) const RULES: &[Rule] = &[
         "https://github.com/vishalmysore/Tools4AI/issues/16",
         |call| {
             let n = call.tools().len();
-            (n > 128).then(|| format!("Invalid 'tools': array too long. Expected an array with maximum length 128, but got an array with length {n} instead."))
+            (call.is_open_ai() && n > 128).then(|| format!("Invalid 'tools': array too long. Expected an array with maximum length 128, but got an array with length {n} instead."))
         },
     ),
     Rule::new(
@@ -66,11 +66,9 @@ pub(super) const RULES: &[Rule] = &[
         OPENAI,
         "https://github.com/getsentry/sentry-mcp/issues/106",
         |call| {
-            // Behind OpenRouter, the limits are those of the model's provider.
-            let is_open_ai = call.profile == OpenAi || call.model().starts_with("openai/");
             call.each_tool(|n, tool| {
                 let length = tool.description.chars().count();
-                (is_open_ai && length > 1_024).then(|| format!("Invalid 'tools[{n}].function.description': string too long. Expected a string with maximum length 1024, but got a string with length {length} instead."))
+                (call.is_open_ai() && length > 1_024).then(|| format!("Invalid 'tools[{n}].function.description': string too long. Expected a string with maximum length 1024, but got a string with length {length} instead."))
             })
         },
     ),

@@ -86,7 +86,7 @@ pub(super) const RULES: &[Rule] = &[
         |call| {
             call.each_call(|n, k, one| {
                 let length = text(one, "/id").chars().count();
-                (length > 40).then(|| format!("Invalid 'messages[{n}].tool_calls[{k}].id': string too long. Expected a string with maximum length 40, but got a string with length {length} instead."))
+                (call.is_open_ai() && length > 40).then(|| format!("Invalid 'messages[{n}].tool_calls[{k}].id': string too long. Expected a string with maximum length 40, but got a string with length {length} instead."))
             })
         },
     ),

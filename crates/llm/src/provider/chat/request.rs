@@ -143,6 +143,9 @@ pub(in crate::provider) fn tools(tools: &[WireTool]) -> Value {
 /// behind OpenRouter (<https://github.com/openclaw/openclaw/pull/875>).
 const MAX_OPENAI_ID: usize = 40;
 
+/// The longest id of a call that is kept for Anthropic's models behind OpenRouter.
+const MAX_ANTHROPIC_ID: usize = 64;
+
 /// Writes messages for a server.
 #[derive(Debug, Clone, Copy)]
 struct Writer<'a> {
@@ -219,7 +222,7 @@ impl Writer<'_> {
         let fits_anthropic = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         let is_anthropic = self.model.provider == Provider::OpenRouter
             && self.model.name.starts_with("anthropic/");
-        if is_anthropic && !id.chars().all(fits_anthropic) {
+        if is_anthropic && (id.len() > MAX_ANTHROPIC_ID || !id.chars().all(fits_anthropic)) {
             format!("call_{:016x}", hash()).into()
         } else if self.model.provider == Provider::Mistral && !is_short {
             format!("{:09x}", hash() & 0xf_ffff_ffff).into()
