@@ -83,25 +83,28 @@ pub(crate) async fn run(app: &App, trace: &TraceId, task: LlmTask) -> Result<Out
 }
 
 /// The first call: with the provider's structured output, and without where the provider rejects the
-/// schema. (The prompt holds the schema, too, and the answer is validated in any case.)
+/// request, for whatever reason: what it says of a schema is not always known. (The prompt holds the
+/// schema, too, and the answer is validated in any case.)
 async fn first_call(
     model_task: &mut ModelTask<'_>,
     request: &mut LlmRequest,
 ) -> Result<Completion, RunError> {
     match model_task.call(request).await {
-        Err(error)
-            if request.response_schema.is_some()
-                && matches!(error.kind, RunErrorKind::Llm(LlmErrorKind::InvalidRequest, _)) =>
-        {
+        Err(error) if request.response_schema.is_some() && is_rejected(&error) => {
             tracing::info!(
                 cause = error.cause,
-                "provider rejected the response schema; retrying without it"
+                "provider rejected the request; repeating it without the response schema"
             );
             request.response_schema = None;
             model_task.call(request).await
         }
         asked => asked,
     }
+}
+
+fn is_rejected(error: &RunError) -> bool {
+    let RunErrorKind::Llm(kind, _) = &error.kind else { return false };
+    matches!(kind, LlmErrorKind::InvalidRequest | LlmErrorKind::Rejected)
 }
 
 fn request(app: &App, task: &LlmTask) -> LlmRequest {

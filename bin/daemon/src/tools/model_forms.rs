@@ -16,16 +16,19 @@ pub(super) struct ModelForm {
     problems: Vec<ToolProblem>,
 }
 
-/// The tools at the default model and at the fallback.
+/// The tools at the models of all tiers and at the fallback, each model once.
 pub(super) fn of_tools(llm: &LlmClient, tools: &ToolList) -> Vec<ModelForm> {
-    let default = llm.model(Tier::Default);
-    let fallback = llm.fallback().filter(|fallback| *fallback != default);
-    let models = std::iter::once(default).chain(fallback);
-    let form = |model: &ModelRef| ModelForm {
-        model: model.clone(),
-        problems: llm.tool_problems(model, tools),
-    };
-    models.map(form).collect()
+    let tiers = [Tier::Default, Tier::Cheap, Tier::Best];
+    let mut forms: Vec<ModelForm> = Vec::new();
+    for model in tiers.into_iter().map(|tier| llm.model(tier)).chain(llm.fallback()) {
+        if forms.iter().all(|form| form.model != *model) {
+            forms.push(ModelForm {
+                model: model.clone(),
+                problems: llm.tool_problems(model, tools),
+            });
+        }
+    }
+    forms
 }
 
 /// Logs what models do not see of a role's tools.

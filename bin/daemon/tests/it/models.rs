@@ -140,17 +140,25 @@ async fn an_answer_that_never_fits_is_told_with_what_is_wrong() {
 
 #[tokio::test]
 async fn a_provider_that_knows_no_schemas_is_asked_without() {
-    let world = World::new().await;
-    let reply = says("{\"name\": \"Ann\", \"age\": 7}");
-    world.model(vec![refuses(400, "unsupported", "no response_format"), reply]).await;
-    let (status, answer) =
-        post(&world, "/llm-task", json!({ "prompt": "Who?", "schema": person() })).await;
-    assert_eq!((status, &answer["output"]["name"]), (200, &json!("Ann")), "{answer}");
-    let asked = world.model_got().await;
-    assert!(
-        asked[1].get("response_format").is_none()
-            && asked[1]["messages"][0].to_string().contains("additionalProperties")
-    );
+    // Known as a refusal of the schema, known as a refused request, and not known at all.
+    for (kind, why) in [
+        ("unsupported", "no response_format"),
+        ("unsupported_value", "Something else is wrong."),
+        ("invalid_request_error", "Forms are not for this moon."),
+    ] {
+        let world = World::new().await;
+        let reply = says("{\"name\": \"Ann\", \"age\": 7}");
+        world.model(vec![refuses(400, kind, why), reply]).await;
+        let (status, answer) =
+            post(&world, "/llm-task", json!({ "prompt": "Who?", "schema": person() })).await;
+        assert_eq!((status, &answer["output"]["name"]), (200, &json!("Ann")), "{why} {answer}");
+        let asked = world.model_got().await;
+        assert!(
+            asked[1].get("response_format").is_none()
+                && asked[1]["messages"][0].to_string().contains("additionalProperties"),
+            "{why}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use service::settings::Layers;
+use wiremock::ResponseTemplate;
 use wombat_daemon::settings::Settings;
 
 use crate::harness::{Daemon, SECRET, World, says};
@@ -93,6 +94,25 @@ async fn openai_errors_have_openais_form() {
     assert!(world.model_got().await.is_empty());
     let (status, answer) = post(&world.daemon, path, KEY, &ask(json!({}))).await;
     assert_eq!((status, &answer["choices"][0]["message"]["content"]), (200, &json!("Hello.")));
+}
+
+#[tokio::test]
+async fn openai_answers_say_that_their_usage_is_an_estimate() {
+    let world = world("openai").await;
+    let message = json!({ "role": "assistant", "content": "Hello." });
+    let uncounted = json!({ "id": "c", "object": "chat.completion", "created": 1,
+        "model": "gpt-4o-mini",
+        "choices": [{ "index": 0, "message": message, "finish_reason": "stop" }] });
+    let uncounted = ResponseTemplate::new(200).set_body_json(uncounted);
+    world.model(vec![uncounted, says("Hello.")]).await;
+    for estimated in [json!(true), Value::Null] {
+        let body = json!({ "model": "scout", "user": "u1",
+            "messages": [{ "role": "user", "content": "Hi." }] });
+        let (status, answer) =
+            post(&world.daemon, "/v1/chat/completions", KEY, &body.to_string()).await;
+        assert_eq!((status, &answer["wombat"]["usage_estimated"]), (200, &estimated), "{answer}");
+        assert!(answer["usage"]["total_tokens"].as_u64().unwrap() > 0, "{answer}");
+    }
 }
 
 #[tokio::test]

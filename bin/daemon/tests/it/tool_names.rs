@@ -129,6 +129,9 @@ async fn world(provider: &str, server: &MockServer) -> (World, McpServer) {
             ("WOMBAT_BACKEND_OPENAPI", place.as_str()),
             ("LLM_PROVIDER", provider),
             ("LLM_MODEL_DEFAULT", "a-model"),
+            ("LLM_MODEL_CHEAP", "mistral/small"),
+            ("LLM_MODEL_BEST", "a-model"),
+            ("LLM_MODEL_FALLBACK", "xai/other"),
             ("ANTHROPIC_BASE_URL", &url),
             ("ANTHROPIC_API_KEY", "key"),
             ("GEMINI_BASE_URL", &url),
@@ -190,6 +193,9 @@ async fn awkward_names_reach_the_model_as_its_provider_takes_them_and_the_backen
         let health: Value = world.daemon.get("/health").await.json().await.unwrap();
         let tools = &health["tools"];
         assert!(tools["backend"]["problems"][0].as_str().unwrap().contains("array"), "{tools}");
+        let models: Vec<_> = tools["models"].as_object().unwrap().keys().cloned().collect();
+        let default = format!("{provider}/a-model");
+        assert_eq!(models, [&default, "mistral/small", "xai/other"], "{tools}");
         let mapped = tools["models"][format!("{provider}/a-model")]["mapped"].to_string();
         assert!(mapped.contains("filter[name]"), "{tools}");
         assert_eq!(mapped.contains("there it is _3d_render"), is_gemini, "{tools}");

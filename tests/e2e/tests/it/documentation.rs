@@ -1,5 +1,6 @@
-//! The documentation is correct: its links work, the book builds, and the commands of README and
-//! tutorials do what the text says.
+//! The documentation is correct: its links work, the book builds, the commands of README and tutorials do
+//! what the text says, and its table of models is that of the data.
 
 mod commands;
+mod limits;
 mod links;

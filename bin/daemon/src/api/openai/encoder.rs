@@ -125,6 +125,9 @@ fn extension(answer: &RunAnswer) -> Value {
     if let Value::Object(fields) = &mut extension {
         fields.remove("response");
         fields.remove("usage");
+        if answer.usage.estimated {
+            fields.insert("usage_estimated".to_owned(), Value::Bool(true));
+        }
     }
     extension
 }
