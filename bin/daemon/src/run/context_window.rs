@@ -170,7 +170,7 @@ mod tests {
         let messages = thread(40, 100);
         let fitted = fit(&messages, 1..41, 0, 1_000);
         assert!(fitted.tokens <= 1_000, "{fitted:?}");
-        assert!(fitted.left_out >= 31 && fitted.left_out % 2 == 0, "{fitted:?}");
+        assert!(fitted.left_out >= 31 && fitted.left_out.is_multiple_of(2), "{fitted:?}");
         assert_eq!(fitted.messages[0], messages[0]);
         let Message::User { content } = &fitted.messages[1] else { panic!("{fitted:?}") };
         assert!(content.contains(&format!("{} earlier messages", fitted.left_out)), "{content}");
