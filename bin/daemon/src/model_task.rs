@@ -70,28 +70,27 @@ impl<'a> ModelTask<'a> {
             asked = timeout_at(self.deadline, asked) => asked,
             why = handle.stopped() => return Err(RunError::new(why)),
         };
-        let answered = asked.as_ref().ok().and_then(|asked| asked.as_ref().ok());
-        self.app.metrics.model(&request.model, answered, &self.call_context.tally, begun.elapsed());
-        match asked {
-            Ok(Ok(mut completion)) => {
-                complete_usage(&mut completion.usage, prompt_tokens, &completion.message);
-                handle.meter.call_finished(&completion);
-                self.app.book.add(&completion);
-                Ok(completion)
+        let mut answered = match asked {
+            Ok(asked) => asked.map_err(RunError::llm),
+            Err(_) => Err(RunError::new(RunErrorKind::Timeout)),
+        };
+        if let Ok(completion) = &mut answered {
+            complete_usage(&mut completion.usage, prompt_tokens, &completion.message);
+        }
+        let tally = &self.call_context.tally;
+        self.app.metrics.model(&request.model, answered.as_ref().ok(), tally, begun.elapsed());
+        match &answered {
+            Ok(completion) => {
+                self.app.book.add_estimates(&in_flight.broken());
+                self.app.book.add(completion);
+                handle.meter.call_finished(completion);
             }
-            Ok(Err(error)) if in_flight.received.tokens() == 0 => {
+            Err(_) => {
+                self.app.book.add_estimates(&in_flight.used());
                 handle.meter.call_failed();
-                Err(RunError::llm(error))
-            }
-            failed => {
-                handle.meter.call_interrupted();
-                self.app.book.add_estimate(&in_flight.usage());
-                Err(match failed {
-                    Ok(Err(error)) => RunError::llm(error),
-                    Ok(Ok(_)) | Err(_) => RunError::new(RunErrorKind::Timeout),
-                })
             }
         }
+        answered
     }
 
     /// Tokens and price so far.

@@ -205,7 +205,7 @@ pub fn is_allowed_header(name: &str) -> bool {
 
 /// The body of a delivery (docs/API.md).
 fn event(request: &RunRequest, handle: &RunHandle, outcome: &Outcome) -> Value {
-    let tally = handle.meter.read();
+    let tally = handle.meter.read_with_estimate();
     let mut event = json!({
         "event": if outcome.is_ok() { "agent.completed" } else { "agent.error" },
         "timestamp": Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),

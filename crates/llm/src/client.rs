@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::cassette::Folder;
 use crate::catalog;
-use crate::context::{CallContext, Tally};
+use crate::context::CallContext;
 use crate::cost::cost;
 use crate::error::{LlmError, LlmErrorKind};
 use crate::event::Completion;
@@ -167,7 +167,7 @@ impl LlmClient {
                 }
                 Err(failure) => {
                     mode.is_plain |= is_forbidden_call(request, &failure);
-                    parts.handle_failure(&mut attempts, &mut model, failure, &call.tally).await?
+                    parts.handle_failure(&mut attempts, &mut model, failure, call).await?
                 }
             }
         }
@@ -215,11 +215,12 @@ impl Parts {
         attempts: &mut Attempts<'_>,
         model: &mut ModelRef,
         failure: Failure,
-        tally: &Tally,
+        call: &CallContext,
     ) -> Result<(), LlmError> {
+        call.received.attempt_failed();
         match attempts.after(&failure, &self.budget) {
             Next::Wait(wait) => {
-                tally.count_retry();
+                call.tally.count_retry();
                 tracing::warn!(
                     provider = model.provider.as_str(),
                     model = model.name,
@@ -234,7 +235,7 @@ impl Parts {
                 let Some(fallback) = attempts.fall_back() else {
                     return Err(failure.into_error(model.provider));
                 };
-                tally.count_fallback();
+                call.tally.count_fallback();
                 tracing::warn!(
                     provider = model.provider.as_str(),
                     model = model.name,

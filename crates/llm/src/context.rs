@@ -1,9 +1,11 @@
 //! The context of one call besides its request, and the count of its retries.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
+
+use crate::model::ModelRef;
 
 /// The context of a call: what is not part of the request itself.
 #[derive(Debug, Clone, Default)]
@@ -24,17 +26,63 @@ pub struct CallContext {
     pub received: Received,
 }
 
-/// How much of an answer has come, for a call that is dropped or fails: the provider charges for it.
+/// How much of an answer has come, attempt by attempt, for a call that is dropped or fails and for
+/// attempts that are made again: the provider charges for them.
 #[derive(Debug, Clone, Default)]
-pub struct Received(Arc<AtomicU64>);
+pub struct Received(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// What the attempt in flight has received, bytes.
+    bytes: AtomicU64,
+    attempts: Mutex<Attempts>,
+}
+
+#[derive(Debug, Default)]
+struct Attempts {
+    /// The model that is being asked.
+    asked: Option<ModelRef>,
+    /// Those that broke off.
+    broken: Vec<Attempt>,
+}
+
+/// What came of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The model that was asked.
+    pub model: ModelRef,
+    /// About how many tokens came.
+    pub tokens: u64,
+}
 
 /// About this many bytes are a token.
 const BYTES_PER_TOKEN: u64 = 4;
 
 impl Received {
-    /// About how many tokens have come, of all attempts together.
-    pub fn tokens(&self) -> u64 {
-        self.0.load(Ordering::Relaxed).div_ceil(BYTES_PER_TOKEN)
+    /// The attempts whose answer had begun when they failed.
+    pub fn broken(&self) -> Vec<Attempt> {
+        self.attempts(|attempts| attempts.broken.clone())
+    }
+
+    /// The attempt that has not failed, also when nothing has come of it; `None` between attempts.
+    pub fn in_flight(&self) -> Option<Attempt> {
+        let model = self.attempts(|attempts| attempts.asked.clone())?;
+        Some(Attempt { model, tokens: self.tokens() })
+    }
+
+    /// An attempt begins.
+    pub(crate) fn attempt_begins(&self, model: &ModelRef) {
+        self.0.bytes.store(0, Ordering::Relaxed);
+        self.attempts(|attempts| attempts.asked = Some(model.clone()));
+    }
+
+    /// The attempt failed. What had come of its answer by then stays counted.
+    pub(crate) fn attempt_failed(&self) {
+        let tokens = self.tokens();
+        self.attempts(|attempts| {
+            let broken = attempts.asked.take().filter(|_| tokens > 0);
+            attempts.broken.extend(broken.map(|model| Attempt { model, tokens }));
+        });
     }
 
     /// Counts a text.
@@ -47,8 +95,17 @@ impl Received {
         self.add(BYTES_PER_TOKEN);
     }
 
+    /// About how many tokens have come of the newest attempt.
+    fn tokens(&self) -> u64 {
+        self.0.bytes.load(Ordering::Relaxed).div_ceil(BYTES_PER_TOKEN)
+    }
+
     fn add(&self, bytes: u64) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn attempts<T>(&self, work: impl FnOnce(&mut Attempts) -> T) -> T {
+        work(&mut self.0.attempts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -25,7 +25,7 @@ mod retry_policy;
 mod sentence;
 
 pub use client::LlmClient;
-pub use context::{CallContext, Received, Tally};
+pub use context::{Attempt, CallContext, Received, Tally};
 pub use cost::{Cost, cost, round_usd};
 pub use error::{LlmError, LlmErrorKind};
 pub use model::{ModelError, ModelRef, Provider, Tier};

@@ -6,20 +6,25 @@ use std::time::Duration;
 
 use llm::event::{Completion, Usage};
 use llm::model::ModelRef;
-use mc_client::budgets::{Reserve, Usage as Report};
+use mc_client::budgets::{Reservation, Reserve, Usage as Report};
 use mc_client::client::AgentClient;
-use tokio::time::Instant;
+use mc_client::error::McError;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use super::most_price::MostPrice;
 use crate::run::error::{RunError, RunErrorKind};
-use crate::run::meter::InFlight;
+use crate::run::meter::{Estimate, InFlight};
 
 /// The timeout of settling a reservation.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The shortest answer that is worth a call when the budget does not cover the longest one, tokens.
 const LEAST_ANSWER_TOKENS: u32 = 256;
+
+/// How often a part of the rest is asked for: other runs take theirs at the same time.
+const REST_TRIES: u32 = 3;
 
 /// The budget as one run uses it; does nothing where the backend has no budgets.
 pub(super) struct Budget {
@@ -37,7 +42,16 @@ pub(super) struct Reserved {
     pub(super) affordable: Option<u32>,
     /// The call, once it is made.
     in_flight: Option<InFlight>,
+    /// Until when settling is waited for; it goes on without.
+    deadline: Option<Instant>,
     tracker: TaskTracker,
+}
+
+/// What a call of one model can cost.
+struct Candidate {
+    price: MostPrice,
+    /// The longest answer that it may give, tokens.
+    longest: u32,
 }
 
 struct Settlement {
@@ -56,117 +70,178 @@ impl Budget {
         Self { client, run_id, role, calls: AtomicU32::new(0), tracker }
     }
 
-    /// Reserves what a call can cost at most: its prompt, and the longest answer that it may get.
-    /// Where the budget does not cover that, what is left is reserved, and the answer is limited.
+    /// Reserves what a call can cost at most: its prompt, and the longest answer that it may get, by
+    /// the dearest of the models that may be asked. They come with the longest answers that they can
+    /// give; `longest` is a lower limit of the caller's. Where the budget does not cover that, a part of
+    /// the rest is reserved, and the answer is limited.
     ///
     /// # Errors
-    /// `BudgetExceeded` when the user's budget is used up.
+    /// `BudgetExceeded` when the user's budget is used up or reserved.
     pub(super) async fn reserve(
         &self,
-        model: &ModelRef,
+        models: &[(&ModelRef, Option<u32>)],
         prompt_tokens: u64,
-        longest_answer: Option<u32>,
+        longest: Option<u32>,
     ) -> Result<Reserved, RunError> {
-        let tracker = self.tracker.clone();
-        let Some(client) = &self.client else {
-            return Ok(Reserved { settlement: None, affordable: None, in_flight: None, tracker });
+        let mut reserved = Reserved {
+            settlement: None,
+            affordable: None,
+            in_flight: None,
+            deadline: None,
+            tracker: self.tracker.clone(),
         };
+        let Some(client) = &self.client else { return Ok(reserved) };
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        let most = Usage {
-            prompt_tokens,
-            completion_tokens: longest_answer.map_or(0, u64::from),
-            ..Usage::default()
-        };
-        let mut reserve = Reserve {
+        // A model without a known price counts as free.
+        let candidates = models.iter().filter_map(|(model, of_model)| {
+            let longest = longest.into_iter().chain(*of_model).min().unwrap_or(0);
+            Some(Candidate { price: MostPrice::of(model, prompt_tokens)?, longest })
+        });
+        let candidates: Vec<_> = candidates.collect();
+        let reserve = Reserve {
             run_id: self.run_id.clone(),
-            estimate_usd: price(model, &most),
+            estimate_usd: llm::round_usd(most(&candidates, u32::MAX)),
             idempotency_key: format!("reserve:{}:{call}", self.run_id),
         };
-        let mut affordable = None;
-        let mut reserved = client.reserve(&reserve).await;
-        if let Err(error) = &reserved
-            && error.is_budget_exceeded()
-            && let Some((tokens, usd)) = affordable_answer(client, model, &most).await
-        {
-            affordable = Some(tokens);
-            reserve.estimate_usd = usd;
-            reserve.idempotency_key += ":rest";
-            reserved = client.reserve(&reserve).await;
-        }
-        let reservation = reserved.map_err(|error| {
-            if error.is_budget_exceeded() {
-                let why = "the user's budget is used up".to_owned();
-                return RunError::new(RunErrorKind::BudgetExceeded(why)).caused_by(error);
+        let reservation = match client.reserve(&reserve).await {
+            Ok(reservation) => reservation,
+            Err(error) if error.is_budget_exceeded() => {
+                let (reservation, tokens) =
+                    Box::pin(reserve_rest(client, reserve, &candidates, error)).await?;
+                reserved.affordable = Some(tokens);
+                reservation
             }
-            RunError::backend(&error)
-        })?;
-        let dropped = Usage { prompt_tokens, ..Usage::default() };
+            Err(error) => return Err(RunError::backend(&error)),
+        };
         let report = Report {
             run_id: self.run_id.clone(),
             reservation_id: Some(reservation.reservation_id),
             role: self.role.clone(),
-            model: model.name.clone(),
-            prompt_tokens,
+            model: models.first().map(|(model, _)| model.name.clone()).unwrap_or_default(),
+            prompt_tokens: 0,
             completion_tokens: 0,
-            cost_usd: price(model, &dropped),
+            cost_usd: 0.0,
             estimated: true,
             idempotency_key: format!("usage:{}:{call}", self.run_id),
         };
-        let settlement = Some(Settlement { client: client.clone(), report });
-        Ok(Reserved { settlement, affordable, in_flight: None, tracker })
+        reserved.settlement = Some(Settlement { client: client.clone(), report });
+        Ok(reserved)
     }
 }
 
-/// The longest answer that the rest of the budget covers, tokens, and what the call then costs at
-/// most, USD; `None` when that is too little for any answer.
-async fn affordable_answer(
+/// The price of the dearest one with an answer of so many tokens, USD.
+fn most(candidates: &[Candidate], tokens: u32) -> f64 {
+    let prices = candidates.iter().map(|one| one.price.with_answer(tokens.min(one.longest)));
+    prices.fold(0.0, f64::max)
+}
+
+/// Reserves a part of what is left; returns the longest answer that it covers, too.
+async fn reserve_rest(
     client: &AgentClient,
-    model: &ModelRef,
-    most: &Usage,
-) -> Option<(u32, f64)> {
-    let left = client.budget().await.ok()?.remaining_usd?;
-    let of_answer =
-        |completion_tokens| price(model, &Usage { completion_tokens, prompt_tokens: 0, ..*most });
-    let prompt = price(model, &Usage { completion_tokens: 0, ..*most });
-    let per_token = of_answer(1_000_000) / 1e6;
-    let tokens = super::model::floor((left - prompt) / per_token);
-    let is_shorter = u64::from(tokens) < most.completion_tokens;
-    (is_shorter && tokens >= LEAST_ANSWER_TOKENS)
-        .then(|| (tokens, prompt + of_answer(u64::from(tokens))))
+    mut reserve: Reserve,
+    candidates: &[Candidate],
+    mut refused: McError,
+) -> Result<(Reservation, u32), RunError> {
+    let key = std::mem::take(&mut reserve.idempotency_key);
+    let mut is_reserved = false;
+    for again in 1..=REST_TRIES {
+        let Ok(budget) = client.budget().await else { break };
+        is_reserved = budget.reserved_usd > 0.0
+            && budget.limit_usd.is_some_and(|limit| budget.spent_usd < limit);
+        let part = budget.remaining_usd.and_then(|left| part_of(left, candidates));
+        let Some((tokens, usd)) = part else { break };
+        reserve.estimate_usd = usd;
+        reserve.idempotency_key = format!("{key}:rest{again}");
+        match client.reserve(&reserve).await {
+            Ok(reservation) => return Ok((reservation, tokens)),
+            Err(error) if error.is_budget_exceeded() => refused = error,
+            Err(error) => return Err(RunError::backend(&error)),
+        }
+    }
+    let why = if is_reserved {
+        "the rest of the user's budget is reserved for calls in progress"
+    } else {
+        "the user's budget is used up"
+    };
+    Err(RunError::new(RunErrorKind::BudgetExceeded(why.to_owned())).caused_by(refused))
+}
+
+/// What a call takes of the rest of a budget: half of it, so that others can go on, but enough for an
+/// answer. Returns the longest answer that this covers, tokens, and its price, USD; `None` when the rest
+/// is too little for any answer.
+fn part_of(left: f64, candidates: &[Candidate]) -> Option<(u32, f64)> {
+    let least = most(candidates, LEAST_ANSWER_TOKENS);
+    if least > left {
+        return None;
+    }
+    let part = least.max(left / 2.0);
+    let longest = candidates.iter().map(|one| one.longest).max()?;
+    let limited = candidates.iter().filter(|one| one.price.with_answer(one.longest) > part);
+    let tokens = limited.map(|one| one.price.answer_for(part)).min().unwrap_or(longest);
+    let tokens = tokens.max(LEAST_ANSWER_TOKENS).min(longest);
+    Some((tokens, llm::round_usd(most(candidates, tokens)).min(left)))
 }
 
 impl Reserved {
-    /// The call is made; when it is dropped, what it has used by then is settled.
-    pub(super) fn call_started(&mut self, call: InFlight) {
+    /// The call is made; when it is dropped, what it has used by then is settled. Nobody waits for a
+    /// settlement after `deadline`.
+    pub(super) fn call_started(&mut self, call: InFlight, deadline: Option<Instant>) {
         self.in_flight = Some(call);
+        self.deadline = deadline;
     }
 
     /// Settles a call that was answered.
     pub(super) async fn settle(mut self, completion: &Completion) {
         let Some(mut settlement) = self.settlement.take() else { return };
+        let broken = self.in_flight.as_ref().map(InFlight::broken).unwrap_or_default();
+        settlement.report.estimated = false;
+        settlement.add_estimates(&broken);
         let model = ModelRef::new(completion.provider, &completion.model);
-        settlement.report.model.clone_from(&completion.model);
-        settlement.fill(&model, &completion.usage);
-        Box::pin(settlement.send()).await;
+        settlement.add(&model, &completion.usage);
+        self.send(settlement).await;
     }
 
     /// Settles a call that failed, by what it had used.
-    pub(super) async fn settle_failed(mut self, model: &ModelRef, usage: &Usage) {
-        let Some(mut settlement) = self.settlement.take() else { return };
-        settlement.fill(model, usage);
-        Box::pin(settlement.send()).await;
+    pub(super) async fn settle_failed(mut self) {
+        if let Some(settlement) = self.estimated() {
+            self.send(settlement).await;
+        }
+    }
+
+    /// The settlement of a call without an answer.
+    fn estimated(&mut self) -> Option<Settlement> {
+        let mut settlement = self.settlement.take()?;
+        // The provider may charge for a dropped call.
+        settlement.add_estimates(&self.in_flight.as_ref().map(InFlight::used).unwrap_or_default());
+        Some(settlement)
+    }
+
+    /// Sends it in a task of its own: it must not be lost when the run ends in the meantime.
+    async fn send(&self, settlement: Settlement) {
+        let sent = self.tracker.spawn(settlement.send().in_current_span());
+        match self.deadline {
+            Some(deadline) => drop(timeout_at(deadline, sent).await),
+            None => drop(sent.await),
+        }
     }
 }
 
 impl Settlement {
-    fn fill(&mut self, model: &ModelRef, usage: &Usage) {
-        self.report.prompt_tokens = usage.prompt_tokens;
-        self.report.completion_tokens = usage.completion_tokens;
-        self.report.cost_usd = price(model, usage);
-        self.report.estimated = usage.estimated;
+    fn add(&mut self, model: &ModelRef, usage: &Usage) {
+        self.report.model.clone_from(&model.name);
+        self.report.prompt_tokens += usage.prompt_tokens;
+        self.report.completion_tokens += usage.completion_tokens;
+        let cost = llm::cost(&model.name, model.provider, usage);
+        self.report.cost_usd += cost.map_or(0.0, |cost| cost.total_cost);
+        self.report.estimated |= usage.estimated;
     }
 
-    async fn send(self) {
+    fn add_estimates(&mut self, used: &[Estimate]) {
+        used.iter().for_each(|estimate| self.add(&estimate.model, &estimate.usage));
+    }
+
+    async fn send(mut self) {
+        self.report.cost_usd = llm::round_usd(self.report.cost_usd);
         // Also after the run's timeout and without its lease: what was used has to be paid.
         let client = self.client.without_fence().with_deadline(Instant::now() + SETTLE_TIMEOUT);
         if let Err(error) = client.report_usage(&self.report).await {
@@ -180,18 +255,46 @@ impl Settlement {
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        if let Some(mut settlement) = self.settlement.take() {
-            // The provider may charge for a dropped call.
-            if let Some(call) = &self.in_flight {
-                settlement.fill(&call.model, &call.usage());
-            }
+        if let Some(settlement) = self.estimated() {
             drop(self.tracker.spawn(settlement.send().in_current_span()));
         }
     }
 }
 
-/// The price of tokens, USD, to the millionth; an unknown price counts as 0.
-fn price(model: &ModelRef, usage: &Usage) -> f64 {
-    let cost = llm::cost(&model.name, model.provider, usage);
-    cost.map_or(0.0, |cost| llm::round_usd(cost.total_cost))
+#[cfg(test)]
+mod tests {
+    use llm::model::Provider;
+
+    use super::*;
+
+    fn candidate(provider: Provider, name: &str, prompt_tokens: u64, longest: u32) -> Candidate {
+        let price = MostPrice::of(&ModelRef::new(provider, name), prompt_tokens).unwrap();
+        Candidate { price, longest }
+    }
+
+    #[test]
+    fn a_part_of_the_rest_is_never_more_than_the_rest() {
+        for prompt_tokens in 0..2_000 {
+            let one = [candidate(Provider::OpenAi, "gpt-4o-mini", prompt_tokens, 16_384)];
+            let least = most(&one, LEAST_ANSWER_TOKENS);
+            for left in [least, least * 1.000_1, least * 1.7, least * 2.3, least * 9.0] {
+                let (tokens, usd) = part_of(left, &one).unwrap();
+                assert!(usd <= left && tokens >= LEAST_ANSWER_TOKENS, "{left} {usd} {tokens}");
+                assert!(usd <= least.max(left / 2.0) + 1e-6, "{left} {usd}");
+            }
+            assert_eq!(part_of(least * 0.999, &one), None);
+        }
+    }
+
+    #[test]
+    fn the_dearer_model_decides_about_the_answer() {
+        let both = [
+            candidate(Provider::OpenAi, "gpt-4o-mini", 1_000, 16_384),
+            candidate(Provider::Anthropic, "claude-sonnet-4-5", 1_000, 64_000),
+        ];
+        let (tokens, usd) = part_of(0.2, &both).unwrap();
+        assert!((6_400..6_420).contains(&tokens), "{tokens}");
+        assert!((0.0999..=0.1).contains(&usd), "{usd}");
+        assert_eq!(part_of(0.005, &both), None);
+    }
 }

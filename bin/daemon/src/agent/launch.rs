@@ -176,7 +176,7 @@ fn describe(
     handle: &RunHandle,
     result: &Result<crate::run::answer::RunAnswer, RunError>,
 ) {
-    let tally = handle.meter.read();
+    let tally = handle.meter.read_with_estimate();
     let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
     span.set("gen_ai.usage.input_tokens", count(tally.usage.prompt_tokens));
     span.set("gen_ai.usage.output_tokens", count(tally.usage.completion_tokens));

@@ -17,6 +17,7 @@ pub(crate) mod journal;
 pub mod launch;
 mod lease;
 mod model;
+mod most_price;
 mod opening;
 mod prepare;
 mod prompt_window;

@@ -1,6 +1,6 @@
 //! One model call of a run: cost limit and budget, the call itself, streamed text, usage.
 
-use llm::event::{Completion, StreamEvent, Usage};
+use llm::event::{Completion, StreamEvent};
 use llm::model::ModelRef;
 use llm::request::{LlmRequest, Message, ToolChoice, ToolList};
 use llm::{CallContext, Received, Tally};
@@ -9,6 +9,7 @@ use service::otel::{Side, Span};
 use tokio::time::{Instant, timeout_at};
 
 use super::budget::{Budget, Reserved};
+use super::most_price::{MostPrice, floor};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::{EventSink, RunEvent};
 use crate::run::meter::{InFlight, Meter, complete_usage};
@@ -48,8 +49,7 @@ impl ModelCaller<'_> {
             return Err(RunError::new(RunErrorKind::Timeout).into());
         }
         let longest = self.longest_answer(prompt_tokens)?;
-        let in_all = longest.or_else(|| self.app.llm.max_output(self.model));
-        let mut reserved = self.budget.reserve(self.model, prompt_tokens, in_all).await?;
+        let mut reserved = self.budget.reserve(&self.models(), prompt_tokens, longest).await?;
         let request = LlmRequest {
             model: self.model.clone(),
             messages: messages.to_vec(),
@@ -73,7 +73,7 @@ impl ModelCaller<'_> {
         };
         let in_flight = InFlight { model: self.model.clone(), prompt_tokens, received };
         self.meter.call_started(in_flight.clone());
-        reserved.call_started(in_flight.clone());
+        reserved.call_started(in_flight.clone(), self.call_context.deadline);
         let asking = async {
             if self.sink.is_enabled() {
                 self.stream(request, call, &mut said).await
@@ -85,25 +85,37 @@ impl ModelCaller<'_> {
             Some(deadline) => timeout_at(deadline, asking).await,
             None => Ok(asking.await),
         };
-        let result = result.map_or_else(
+        let mut result = result.map_or_else(
             |_| Err(RunError::new(RunErrorKind::Timeout)),
             |answered| answered.map_err(RunError::llm),
         );
+        if let Ok(completion) = &mut result {
+            complete_usage(&mut completion.usage, prompt_tokens, &completion.message);
+        }
         describe_answer(&mut span, &result);
         self.app.metrics.model(self.model, result.as_ref().ok(), &tally, started.elapsed());
         match result {
-            Ok(mut completion) => {
-                complete_usage(&mut completion.usage, prompt_tokens, &completion.message);
-                self.meter.call_finished(&completion);
+            Ok(completion) => {
+                self.app.book.add_estimates(&in_flight.broken());
                 self.app.book.add(&completion);
+                self.meter.call_finished(&completion);
                 Ok((completion, reserved))
             }
             Err(error) => {
-                let gave_up = error.kind == RunErrorKind::Timeout;
-                Box::pin(self.book_failed(&in_flight, gave_up, reserved)).await;
+                self.app.book.add_estimates(&in_flight.used());
+                self.meter.call_failed();
+                Box::pin(reserved.settle_failed()).await;
                 Err(CallError { error, said })
             }
         }
+    }
+
+    /// The models that may be asked, with the longest answers that they can give.
+    fn models(&self) -> Vec<(&ModelRef, Option<u32>)> {
+        let llm = &self.app.llm;
+        let fallback = llm.fallback().filter(|fallback| *fallback != self.model);
+        let models = std::iter::once(self.model).chain(fallback);
+        models.map(|model| (model, llm.max_output(model))).collect()
     }
 
     /// The longest answer that a call may get, tokens, where the caller, the cost limit or the context
@@ -130,20 +142,6 @@ impl ModelCaller<'_> {
             span.set("gen_ai.request.max_tokens", i64::from(limit));
         }
         span.set_content("gen_ai.input.messages", || json!(request.messages).to_string());
-    }
-
-    /// Books a failed call. What came of its answer is charged, by estimate, and so is the prompt of a
-    /// call that was given up.
-    async fn book_failed(&self, call: &InFlight, gave_up: bool, reserved: Reserved) {
-        if !gave_up && call.received.tokens() == 0 {
-            self.meter.call_failed();
-            let nothing = Usage { estimated: true, ..Usage::default() };
-            return reserved.settle_failed(self.model, &nothing).await;
-        }
-        let usage = call.usage();
-        self.meter.call_interrupted();
-        self.app.book.add_estimate(&usage);
-        reserved.settle_failed(self.model, &usage).await;
     }
 
     async fn stream(
@@ -183,13 +181,10 @@ impl ModelCaller<'_> {
         let unknown =
             |model: &ModelRef| RunError::new(RunErrorKind::PriceUnknown(model.name.clone()));
         let (mut prompt, mut per_token) = (0.0_f64, 0.0_f64);
-        for model in std::iter::once(self.model).chain(self.app.llm.fallback()) {
-            let of = |usage: Usage| {
-                llm::cost(&model.name, model.provider, &usage).ok_or_else(|| unknown(model))
-            };
-            prompt = prompt.max(of(Usage { prompt_tokens, ..Usage::default() })?.total_cost);
-            let million = of(Usage { completion_tokens: 1_000_000, ..Usage::default() })?;
-            per_token = per_token.max(million.total_cost / 1e6);
+        for (model, _) in self.models() {
+            let most = MostPrice::of(model, prompt_tokens).ok_or_else(|| unknown(model))?;
+            prompt = prompt.max(most.prompt);
+            per_token = per_token.max(most.per_token);
         }
         let spent = self.meter.read().cost.ok_or_else(|| unknown(self.model))?.total_cost;
         let left = limit - spent - prompt;
@@ -216,16 +211,6 @@ impl From<RunError> for CallError {
     fn from(error: RunError) -> Self {
         Self { error, said: String::new() }
     }
-}
-
-/// A number of tokens, rounded down.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "casts of floats saturate"
-)]
-pub(super) fn floor(tokens: f64) -> u32 {
-    tokens as u32
 }
 
 /// Span attributes of the answer.

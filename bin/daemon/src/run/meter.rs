@@ -2,11 +2,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use llm::Cost;
-use llm::Received;
 use llm::event::{Completion, Usage};
 use llm::model::ModelRef;
 use llm::request::{AssistantMessage, Message, ToolList, ToolSpec};
+use llm::{Attempt, Cost, Received};
 use wombat_core::workspace::estimate_tokens;
 
 /// The running total of one run.
@@ -35,22 +34,45 @@ pub struct InFlight {
     pub received: Received,
 }
 
-impl InFlight {
-    /// What the call has used so far, by estimate.
-    pub fn usage(&self) -> Usage {
-        let completion_tokens = self.received.tokens();
-        Usage {
-            prompt_tokens: self.prompt_tokens,
-            completion_tokens,
-            total_tokens: self.prompt_tokens + completion_tokens,
-            estimated: true,
-            ..Usage::default()
-        }
-    }
+/// What an attempt without a complete answer has used, by estimate: its prompt, and what had come of
+/// the answer.
+#[derive(Debug, Clone)]
+pub struct Estimate {
+    /// The model that was asked: the fallback, when that was.
+    pub model: ModelRef,
+    /// The tokens.
+    pub usage: Usage,
+}
 
+impl Estimate {
     /// What that costs; `None` when the price is not known.
     pub fn cost(&self) -> Option<Cost> {
-        llm::cost(&self.model.name, self.model.provider, &self.usage())
+        llm::cost(&self.model.name, self.model.provider, &self.usage)
+    }
+}
+
+impl InFlight {
+    /// The attempts that broke off and were made again.
+    pub fn broken(&self) -> Vec<Estimate> {
+        self.received.broken().into_iter().map(|attempt| self.estimate(attempt)).collect()
+    }
+
+    /// What the call has used so far: all attempts that a provider may charge for.
+    pub fn used(&self) -> Vec<Estimate> {
+        let mut used = self.broken();
+        used.extend(self.received.in_flight().map(|attempt| self.estimate(attempt)));
+        used
+    }
+
+    fn estimate(&self, attempt: Attempt) -> Estimate {
+        let usage = Usage {
+            prompt_tokens: self.prompt_tokens,
+            completion_tokens: attempt.tokens,
+            total_tokens: self.prompt_tokens + attempt.tokens,
+            estimated: true,
+            ..Usage::default()
+        };
+        Estimate { model: attempt.model, usage }
     }
 }
 
@@ -64,10 +86,18 @@ impl Tally {
     /// The call in flight becomes part of the total.
     fn with_estimate(mut self) -> Self {
         if let Some(call) = self.in_flight.take() {
-            self.usage += call.usage();
-            self.cost = self.cost.zip(call.cost()).map(|(total, price)| total.plus(&price));
+            call.used().iter().for_each(|estimate| self.add_estimate(estimate));
         }
         self
+    }
+
+    fn add_estimate(&mut self, estimate: &Estimate) {
+        self.add(estimate.usage, estimate.cost());
+    }
+
+    fn add(&mut self, usage: Usage, price: Option<Cost>) {
+        self.usage += usage;
+        self.cost = self.cost.take().zip(price).map(|(total, price)| total.plus(&price));
     }
 }
 
@@ -77,26 +107,18 @@ impl Meter {
         self.write(|tally| tally.in_flight = Some(call));
     }
 
-    /// The call failed before there was any answer, so that nothing is charged.
+    /// The call failed or was given up: what it has used so far is charged, by estimate.
     pub fn call_failed(&self) {
-        self.write(|tally| tally.in_flight = None);
-    }
-
-    /// The call was given up, or its answer broke off: what it has used so far is charged, by estimate.
-    pub fn call_interrupted(&self) {
         self.write(|tally| *tally = std::mem::take(tally).with_estimate());
     }
 
-    /// The call was answered.
+    /// The call was answered. Attempts that had broken off before are charged, too, by estimate.
     pub fn call_finished(&self, completion: &Completion) {
         let price = llm::cost(&completion.model, completion.provider, &completion.usage);
         self.write(|tally| {
-            tally.in_flight = None;
-            tally.usage += completion.usage;
-            tally.cost = match (tally.cost.take(), price) {
-                (Some(total), Some(price)) => Some(total.plus(&price)),
-                (None, _) | (_, None) => None,
-            };
+            let broken = tally.in_flight.take().map(|call| call.broken()).unwrap_or_default();
+            broken.iter().for_each(|estimate| tally.add_estimate(estimate));
+            tally.add(completion.usage, price);
         });
     }
 

@@ -224,10 +224,12 @@ impl Drop for Registration {
         self.runs.table(|table| table.by_id.remove(&self.handle.run_id));
         let unfinished = self.handle.meter.read().in_flight;
         if let (false, Some(call)) = (self.settled, unfinished) {
-            let usage = call.usage();
             // The provider may charge for the dropped call; without the estimate the total would be
             // too low.
-            self.runs.inner.book.add_estimate(&usage);
+            let used = call.used();
+            self.runs.inner.book.add_estimates(&used);
+            let mut usage = Usage::default();
+            used.iter().for_each(|estimate| usage += estimate.usage);
             tracing::info!(
                 run_id = self.handle.run_id,
                 prompt_tokens = usage.prompt_tokens,

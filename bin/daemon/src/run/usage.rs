@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use llm::Cost;
 use llm::event::{Completion, Usage};
+use llm::model::ModelRef;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
+
+use super::meter::Estimate;
 
 /// Counts of model calls, in all and by model.
 #[derive(Debug, Default)]
@@ -71,33 +75,19 @@ impl UsageBook {
     /// Books an answered call.
     pub fn add(&self, completion: &Completion) {
         let price = llm::cost(&completion.model, completion.provider, &completion.usage);
-        let name = format!("{}/{}", completion.provider.as_str(), completion.model);
-        self.write(|report| {
-            let of_model = report.models.entry(name).or_default();
-            for totals in [of_model, &mut report.total] {
-                totals.request_count += 1;
-                totals.total_input_tokens += completion.usage.prompt_tokens;
-                totals.total_output_tokens += completion.usage.completion_tokens;
-                totals.total_tokens += completion.usage.total_tokens;
-                if completion.usage.estimated {
-                    totals.estimated_tokens += completion.usage.total_tokens;
-                }
-                match &price {
-                    Some(price) => totals.total_cost += price.total_cost,
-                    None => totals.unpriced_requests += 1,
-                }
-            }
+        let model = ModelRef::new(completion.provider, &completion.model);
+        self.write(&model, |totals| {
+            totals.request_count += 1;
+            totals.add(&completion.usage, price.as_ref());
         });
     }
 
-    /// Books a call that was dropped or broke off before its answer was complete.
-    pub fn add_estimate(&self, usage: &Usage) {
-        self.write(|report| {
-            report.total.total_input_tokens += usage.prompt_tokens;
-            report.total.total_output_tokens += usage.completion_tokens;
-            report.total.total_tokens += usage.total_tokens;
-            report.total.estimated_tokens += usage.total_tokens;
-        });
+    /// Books attempts that were dropped or broke off before their answer was complete.
+    pub fn add_estimates(&self, used: &[Estimate]) {
+        for estimate in used {
+            let price = estimate.cost();
+            self.write(&estimate.model, |totals| totals.add(&estimate.usage, price.as_ref()));
+        }
     }
 
     /// The counts now.
@@ -105,7 +95,25 @@ impl UsageBook {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn write(&self, change: impl FnOnce(&mut UsageReport)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    /// Changes the row of a model, and the total.
+    fn write(&self, model: &ModelRef, change: impl Fn(&mut UsageTotals)) {
+        let mut report = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(report.models.entry(model.to_string()).or_default());
+        change(&mut report.total);
+    }
+}
+
+impl UsageTotals {
+    fn add(&mut self, usage: &Usage, price: Option<&Cost>) {
+        self.total_input_tokens += usage.prompt_tokens;
+        self.total_output_tokens += usage.completion_tokens;
+        self.total_tokens += usage.total_tokens;
+        if usage.estimated {
+            self.estimated_tokens += usage.total_tokens;
+        }
+        match price {
+            Some(price) => self.total_cost += price.total_cost,
+            None => self.unpriced_requests += 1,
+        }
     }
 }

@@ -6,7 +6,7 @@ use wiremock::ResponseTemplate;
 use crate::harness::{World, calls, completion, message, refuses, says};
 
 /// A streamed answer of these chunks.
-fn streamed(chunks: &[Value]) -> ResponseTemplate {
+pub(crate) fn streamed(chunks: &[Value]) -> ResponseTemplate {
     let mut body: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
     body += "data: [DONE]\n\n";
     ResponseTemplate::new(200).set_body_raw(body, "text/event-stream")
@@ -77,8 +77,13 @@ fn limit(asked: &Value) -> Option<u64> {
 }
 
 /// A backend with budgets, of which this much is left.
-async fn with_budget(left: f64) -> World {
-    let world = World::with(&[], json!({ "budgets": true })).await;
+pub(crate) async fn with_budget(left: f64) -> World {
+    with_budget_and(left, &[]).await
+}
+
+/// The same, with settings of the daemon.
+pub(crate) async fn with_budget_and(left: f64, settings: &[(&str, &str)]) -> World {
+    let world = World::with(settings, json!({ "budgets": true })).await;
     world.backend_says("POST", "/usage", 200, json!({})).await;
     let budget = json!({ "limit_usd": 1, "spent_usd": 1.0 - left, "remaining_usd": left });
     world.backend_says("GET", "/budget", 200, budget).await;

@@ -70,7 +70,9 @@ impl AnswerStream {
     async fn piece(&mut self) -> Option<Result<Piece, LlmError>> {
         match &mut self.state {
             State::Open(pieces, model) => {
-                Some(pieces.next(&self.call.context.received).await.map_err(|failure| {
+                let received = &self.call.context.received;
+                Some(pieces.next(received).await.map_err(|failure| {
+                    received.attempt_failed();
                     let mut error = failure.into_error(model.provider);
                     // The stream broke off: its text is with the caller and cannot be taken back.
                     if error.kind == LlmErrorKind::Unavailable {
@@ -132,7 +134,7 @@ impl LlmClient {
                 Ok((piece, pieces)) => return Ok((piece, pieces, model)),
                 Err(failure) => {
                     mode.is_plain |= is_forbidden_call(request, &failure);
-                    parts.handle_failure(&mut attempts, &mut model, failure, &call.tally).await?
+                    parts.handle_failure(&mut attempts, &mut model, failure, call).await?
                 }
             }
         }
@@ -159,6 +161,7 @@ impl Parts {
         call: &CallContext,
         mode: Mode,
     ) -> Result<Pieces, Failure> {
+        call.received.attempt_begins(model);
         if model.provider == Provider::Offline {
             let answer = self.script().answer(request, call).await?;
             return Ok(Pieces::Offline(OfflineStream::new(answer)));

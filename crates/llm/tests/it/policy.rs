@@ -123,6 +123,24 @@ async fn the_fallback_answers_when_the_first_cannot() {
 }
 
 #[tokio::test]
+async fn what_broken_attempts_received_is_counted_by_model() {
+    let text =
+        format!(r#"data: {{"choices":[{{"delta":{{"content":"{}"}}}}]}}"#, "word".repeat(50));
+    let end = r#"data: {"choices":[{"delta":{},"finish_reason":"abort"}]}"#;
+    let first = Server::start([Reply::events(&[&text, end]), refused(401)]).await;
+    let second = Server::start([refused(503)]).await;
+    let client = client(with_fallback(&first, &second));
+    let call = CallContext::default();
+    client.complete(&hello(&client), &call).await.unwrap_err();
+    // The refusals received nothing.
+    let broken = call.received.broken();
+    assert_eq!(broken.len(), 1, "{broken:?}");
+    assert_eq!(broken[0].model, ModelRef::new(Provider::OpenAi, "gpt-4o-mini"));
+    assert!((50..55).contains(&broken[0].tokens), "{broken:?}");
+    assert_eq!(call.received.in_flight(), None);
+}
+
+#[tokio::test]
 async fn a_stream_is_tried_again_before_its_first_text() {
     let good = Reply::events(&[
         r#"data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}"#,
