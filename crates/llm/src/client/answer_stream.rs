@@ -1,6 +1,6 @@
 //! A streamed answer.
 
-use super::{Cassette, LlmClient, Parts, completed, is_forbidden_call};
+use super::{Cassette, LlmClient, Parts, completed, named};
 use crate::cassette;
 use crate::context::{CallContext, Received};
 use crate::error::{LlmError, LlmErrorKind};
@@ -71,6 +71,7 @@ impl AnswerStream {
         match &mut self.state {
             State::Open(pieces, model) => {
                 Some(pieces.next(&self.call.context.received).await.map_err(|failure| {
+                    let failure = named(&self.call.request, failure);
                     let mut error = failure.into_error(model.provider);
                     // The stream broke off: its text is with the caller and cannot be taken back.
                     if error.kind == LlmErrorKind::Unavailable {
@@ -131,7 +132,8 @@ impl LlmClient {
             match parts.open_once(&model, request, call, mode).await {
                 Ok((piece, pieces)) => return Ok((piece, pieces, model)),
                 Err(failure) => {
-                    mode.is_plain |= is_forbidden_call(request, &failure);
+                    let failure = named(request, failure);
+                    mode.is_plain |= failure.kind == LlmErrorKind::ForbiddenCall;
                     parts.handle_failure(&mut attempts, &mut model, failure, &call.tally).await?
                 }
             }
