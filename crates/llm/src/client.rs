@@ -166,7 +166,8 @@ impl LlmClient {
                     return Ok(completion);
                 }
                 Err(failure) => {
-                    mode.is_plain |= is_forbidden_call(request, &failure);
+                    let failure = named(request, failure);
+                    mode.is_plain |= failure.kind == LlmErrorKind::ForbiddenCall;
                     parts.handle_failure(&mut attempts, &mut model, failure, call).await?
                 }
             }
@@ -269,15 +270,17 @@ impl Parts {
     }
 }
 
-/// Whether a model called a tool although none was allowed. The next attempt gives it neither tools nor
-/// calls to imitate.
-fn is_forbidden_call(request: &LlmRequest, failure: &Failure) -> bool {
+/// A failure under its own name where the model called a tool although none was allowed. The next
+/// attempt then gives it neither tools nor calls to imitate.
+fn named(request: &LlmRequest, failure: Failure) -> Failure {
     // The words of Groq, of Gemini, and of this crate.
     let words = ["tool_use", "tool_call", "function_call", "tool call"];
     let code = failure.code.as_deref().unwrap_or_default().to_ascii_lowercase();
-    request.tool_choice == ToolChoice::None
+    let is_forbidden_call = request.tool_choice == ToolChoice::None
         && failure.kind == LlmErrorKind::BadAnswer
-        && words.iter().any(|word| code.contains(word))
+        && words.iter().any(|word| code.contains(word));
+    let kind = if is_forbidden_call { LlmErrorKind::ForbiddenCall } else { failure.kind };
+    Failure { kind, ..failure }
 }
 
 fn completed(model: &ModelRef, answer: Answer) -> Completion {

@@ -33,6 +33,8 @@ pub enum LlmErrorKind {
     ContentFiltered,
     /// The answer could not be understood, or a stream broke off after its first text.
     BadAnswer,
+    /// The model went on calling tools although none was allowed.
+    ForbiddenCall,
 }
 
 /// A failure of one call, after retries and fallback.

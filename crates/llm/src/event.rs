@@ -35,7 +35,9 @@ pub enum StreamEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
-    /// The answer is complete.
+    /// The answer is complete. Journals of earlier versions call ends that these did not know `other`,
+    /// and such an answer was acted on; providers' words do not come here.
+    #[serde(alias = "other")]
     Stop,
     /// The output limit was reached. The newest of its tool calls may be cut off.
     Length,

@@ -15,7 +15,7 @@ use super::finish::Progress;
 use super::journal::{LlmStep, ToolStep, millis};
 use super::model::{CallError, ModelCaller};
 use super::prompt_window::{Window, prompt_report};
-use super::tool_calls::Turn;
+use super::tool_calls::{Finished, Turn};
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::context_window::Fitted;
 use crate::run::error::{RunError, RunErrorKind};
@@ -36,66 +36,35 @@ impl RunContext<'_> {
         loop {
             match state.next() {
                 Next::Ask { .. } => {
-                    while let Some(rejected) = self.journal.rejected(at) {
-                        self.run.handle.meter.call_finished(&rejected.completion);
-                        at += 1;
-                    }
-                    let fitted = window.fit(&state);
-                    progress.context_warning =
-                        self.context_warning(&fitted).or(progress.context_warning.take());
-                    let (step, said) = match self.next_answer(&caller, &state, &fitted, at).await {
-                        Ok(step) => (Ok(step), String::new()),
-                        Err(failed) => (Err(failed.error), failed.said),
-                    };
-                    let step = match step {
-                        Ok(step) => step,
-                        Err(error) if window.shrink(&error, &state, &fitted) => {
-                            tracing::warn!(
-                                cause = error.cause,
-                                "the conversation is longer than the model's context window; leaving \
-                                 out its oldest turns"
-                            );
-                            continue;
-                        }
-                        Err(error) if state.is_summing_up() && is_bad_answer(&error) => {
-                            tracing::warn!(cause = error.cause, "the model did not sum up");
-                            drop(fitted);
-                            state.on_no_summary();
-                            continue;
-                        }
-                        Err(error) => {
-                            let text = if said.is_empty() { state.text_so_far() } else { &said };
-                            return Err(self.attach(error, text, &progress.steps));
-                        }
-                    };
-                    drop(fitted);
-                    at += 1;
-                    let completion = step.completion;
-                    progress.model = Some(ModelRef::new(completion.provider, &completion.model));
-                    state.on_completion(completion);
+                    self.ask(&caller, &mut state, &mut window, &mut progress, &mut at).await?;
                 }
                 Next::CallTools(calls) => {
                     let said = state.text_so_far();
-                    let turn = Box::pin(self.call_tools(calls, at, said));
+                    let finished = Finished::default();
+                    let turn = Box::pin(self.call_tools(calls, at, said, &finished));
                     let turn = timeout_at(self.run.deadline, turn).await;
                     let turn = turn.unwrap_or_else(|_| Err(RunError::new(RunErrorKind::Timeout)));
-                    let turn = turn.map_err(|error| self.attach(error, said, &progress.steps))?;
                     let done = match turn {
-                        Turn::Done(done) => done,
-                        Turn::AwaitingApproval(tool_requests) => {
+                        Ok(Turn::Done(done)) => done,
+                        Ok(Turn::AwaitingApproval(tool_requests)) => {
                             let run_key = self.run.run_key.as_str().to_owned();
                             let ending = Ending::AwaitingApproval { run_key, tool_requests };
                             return Ok(self.answer(ending, said.to_owned(), progress));
                         }
+                        Err(error) => {
+                            progress.steps.extend(finished.into_reports());
+                            return Err(self.attach(error, said, &progress.steps));
+                        }
                     };
                     at += u32::try_from(done.len()).unwrap_or(u32::MAX);
-                    progress.steps.extend(done.iter().map(step_report));
+                    progress.steps.extend(done.iter().map(ToolStep::report));
                     let unclear: Vec<bool> = done.iter().map(|step| step.unclear).collect();
                     state.on_unclear(&unclear);
                     state.on_tool_results(done.into_iter().map(|step| step.content).collect());
                 }
                 Next::Fail(FailReason::NoSummary) => {
                     let text = summary(&progress.steps);
+                    self.run.sink.send(|| RunEvent::Chunk { data: text.clone() }).await;
                     let reason = FinishReason::ToolCalls;
                     return Box::pin(self.store_reply(&text, reason, progress)).await;
                 }
@@ -108,6 +77,84 @@ impl RunContext<'_> {
                 }
             }
         }
+    }
+
+    /// One turn of the model: from the journal, or by a call. After a refusal that another call may
+    /// avoid, the state is still to ask.
+    async fn ask(
+        &self,
+        caller: &ModelCaller<'_>,
+        state: &mut RunState,
+        window: &mut Window,
+        progress: &mut Progress,
+        at: &mut u32,
+    ) -> Result<(), RunError> {
+        let recorded = self.recorded_answer(window, at);
+        let recorded =
+            recorded.map_err(|error| self.attach(error, state.text_so_far(), &progress.steps))?;
+        let fitted = window.fit(state);
+        progress.context_warning =
+            self.context_warning(&fitted).or(progress.context_warning.take());
+        let answer = match recorded {
+            Some(step) => Ok(self.replay_answer(step).await),
+            None => self.next_answer(caller, state, &fitted, window.room(), *at).await,
+        };
+        let (error, said) = match answer {
+            Ok(step) => {
+                drop(fitted);
+                *at += 1;
+                let completion = step.completion;
+                progress.model = Some(ModelRef::new(completion.provider, &completion.model));
+                state.on_completion(completion);
+                return Ok(());
+            }
+            Err(failed) => (failed.error, failed.said),
+        };
+        if window.shrink(&error, state, &fitted) {
+            tracing::warn!(
+                cause = error.cause,
+                "the conversation is longer than the model's context window; leaving out its oldest \
+                 turns"
+            );
+            return Ok(());
+        }
+        if state.is_summing_up() && is_forbidden_call(&error) {
+            tracing::warn!(cause = error.cause, "the model did not sum up");
+            drop(fitted);
+            state.on_no_summary();
+            return Ok(());
+        }
+        let text = if said.is_empty() { state.text_so_far() } else { &said };
+        Err(self.attach(error, text, &progress.steps))
+    }
+
+    /// The model's answer in the journal, where it has one at this position. Answers before it that
+    /// were of no use are charged. What the run had left out of its prompt then is left out again.
+    fn recorded_answer(
+        &self,
+        window: &mut Window,
+        at: &mut u32,
+    ) -> Result<Option<LlmStep>, RunError> {
+        while let Some(rejected) = self.journal.rejected(*at)? {
+            window.resume(&rejected.prompt);
+            self.run.handle.meter.call_finished(&rejected.completion);
+            *at += 1;
+        }
+        let step = self.journal.llm(*at)?;
+        if let Some(step) = &step {
+            window.resume(&step.prompt);
+        }
+        Ok(step)
+    }
+
+    /// Tells of an answer in the journal like of a new one.
+    async fn replay_answer(&self, step: LlmStep) -> LlmStep {
+        self.run.handle.meter.call_finished(&step.completion);
+        let text = &step.completion.message.text;
+        if !text.is_empty() {
+            self.run.sink.send(|| RunEvent::Chunk { data: text.clone() }).await;
+        }
+        step
     }
 
     /// What all model calls of the run have in common.
@@ -139,23 +186,15 @@ impl RunContext<'_> {
         }
     }
 
-    /// The model's next answer: the one in the journal, or a new one, which is written there before
-    /// it is acted on. A failure comes with the text that the model had said by then.
+    /// A new answer of the model, which is written to the journal before it is acted on. A failure comes with the text that the model had said by then.
     async fn next_answer(
         &self,
         caller: &ModelCaller<'_>,
         state: &RunState,
         fitted: &Fitted<'_>,
+        room: Option<u64>,
         at: u32,
     ) -> Result<LlmStep, CallError> {
-        if let Some(step) = self.journal.llm(at) {
-            self.run.handle.meter.call_finished(&step.completion);
-            let text = &step.completion.message.text;
-            if !text.is_empty() {
-                self.run.sink.send(|| RunEvent::Chunk { data: text.clone() }).await;
-            }
-            return Ok(step);
-        }
         let Next::Ask { tool_choice, .. } = state.next() else {
             return Err(RunError::new(RunErrorKind::Internal).into());
         };
@@ -164,7 +203,7 @@ impl RunContext<'_> {
         let (completion, reserved) = called?;
         let step = LlmStep {
             cost: llm::cost(&completion.model, completion.provider, &completion.usage),
-            prompt: prompt_report(fitted),
+            prompt: prompt_report(fitted, room),
             duration_ms: millis(started.elapsed()),
             completion,
         };
@@ -183,22 +222,26 @@ impl RunContext<'_> {
     }
 }
 
-/// Whether the model answered something that could not be used.
-fn is_bad_answer(error: &RunError) -> bool {
-    matches!(error.kind, RunErrorKind::Llm(LlmErrorKind::BadAnswer, _))
+/// Whether the model went on calling tools although none was allowed.
+fn is_forbidden_call(error: &RunError) -> bool {
+    matches!(error.kind, RunErrorKind::Llm(LlmErrorKind::ForbiddenCall, _))
 }
 
 /// The reply of a run whose model did not sum up what it had done.
 fn summary(steps: &[Step]) -> String {
-    let done: Vec<String> = steps
-        .iter()
-        .map(|step| format!("- {}: {}", step.name, if step.ok { "done" } else { "failed" }))
-        .collect();
-    format!(
-        "I have used all the steps that I may take for one message, and stopped before I was finished. \
-         These tools were called:\n\n{}\n\nSend another message to go on.",
-        done.join("\n")
-    )
+    let mut text =
+        "I have used all the steps that I may take for one message, and stopped before I was \
+                    finished. "
+            .to_owned();
+    if steps.is_empty() {
+        text += "No tool was called.";
+    } else {
+        text += "These tools were called:\n";
+    }
+    for step in steps {
+        text += &format!("\n- {}: {}", step.name, if step.ok { "done" } else { "failed" });
+    }
+    text + "\n\nSend another message to go on."
 }
 
 fn error_kind(why: FailReason) -> RunErrorKind {
@@ -214,15 +257,5 @@ fn error_kind(why: FailReason) -> RunErrorKind {
         ),
         // It has a reply.
         FailReason::NoSummary => RunErrorKind::EmptyReply,
-    }
-}
-
-fn step_report(step: &ToolStep) -> Step {
-    Step {
-        kind: "tool".into(),
-        name: step.name.clone(),
-        arguments: step.arguments.clone(),
-        ok: step.ok,
-        duration_ms: step.duration_ms,
     }
 }

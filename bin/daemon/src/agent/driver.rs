@@ -163,7 +163,7 @@ impl RunDriver<'_> {
         if earlier.known_status() == Some(RunStatus::Cancelled) {
             return Err(RunError::new(RunErrorKind::Cancelled));
         }
-        if let Some(recorded) = journal.recorded_request() {
+        if let Some(recorded) = journal.recorded_request()? {
             self.check_fingerprint(&recorded)?;
         }
         if earlier.cancel_requested {

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon_api::Step;
 use llm::Cost;
-use llm::event::Completion;
+use llm::event::{Completion, FinishReason};
 use llm::request::Message;
 use mc_client::client::AgentClient;
 use mc_client::error::McError;
@@ -91,6 +92,19 @@ pub(super) struct ToolStep {
     pub(super) tool_request_id: Option<String>,
 }
 
+impl ToolStep {
+    /// The call as callers see it.
+    pub(super) fn report(&self) -> Step {
+        Step {
+            kind: "tool".into(),
+            name: self.name.clone(),
+            arguments: self.arguments.clone(),
+            ok: self.ok,
+            duration_ms: self.duration_ms,
+        }
+    }
+}
+
 /// A run's journal; disabled where the backend has none.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Journal(Option<Arc<Open>>);
@@ -135,7 +149,7 @@ impl Journal {
     }
 
     /// Step 0, where an earlier attempt wrote it.
-    pub(super) fn recorded_request(&self) -> Option<RecordedRequest> {
+    pub(super) fn recorded_request(&self) -> Result<Option<RecordedRequest>, RunError> {
         self.recorded(0, REQUEST)
     }
 
@@ -161,17 +175,29 @@ impl Journal {
     }
 
     /// The model's answer recorded at this position.
-    pub(super) fn llm(&self, at: u32) -> Option<LlmStep> {
-        self.recorded(at, LLM)
+    pub(super) fn llm(&self, at: u32) -> Result<Option<LlmStep>, RunError> {
+        let Some(mut step) = self.recorded::<LlmStep>(at, LLM)? else { return Ok(None) };
+        let completion = &mut step.completion;
+        // Earlier versions made the calls of an answer that was cut off.
+        let calls = u32::try_from(completion.message.tool_calls.len()).unwrap_or(u32::MAX);
+        if completion.finish_reason == FinishReason::Length
+            && (1..=calls).any(|nth| self.kind_at(at.saturating_add(nth)) == Some(TOOL))
+        {
+            completion.finish_reason = FinishReason::ToolCalls;
+        }
+        Ok(Some(step))
     }
 
-    /// An unusable answer (empty or filtered) recorded at this position; it was paid for.
-    pub(super) fn rejected(&self, at: u32) -> Option<LlmStep> {
+    /// An answer recorded at this position of which no use could be made; it was paid for.
+    pub(super) fn rejected(&self, at: u32) -> Result<Option<LlmStep>, RunError> {
+        if self.kind_at(at) != Some(LLM_REJECTED) {
+            return Ok(None);
+        }
         self.recorded(at, LLM_REJECTED)
     }
 
     /// The tool's result recorded at this position.
-    pub(super) fn tool(&self, at: u32) -> Option<ToolStep> {
+    pub(super) fn tool(&self, at: u32) -> Result<Option<ToolStep>, RunError> {
         self.recorded(at, TOOL)
     }
 
@@ -191,10 +217,18 @@ impl Journal {
         Ok(self.write(at, TOOL, &step).await?.unwrap_or(step))
     }
 
-    fn recorded<T: DeserializeOwned>(&self, at: u32, kind: &str) -> Option<T> {
-        let step = self.0.as_ref()?.recorded.get(&at).filter(|step| step.kind == kind)?;
-        // A step that this version cannot parse is done again.
-        T::deserialize(&step.payload).ok()
+    /// The kind of the step recorded at this position.
+    fn kind_at(&self, at: u32) -> Option<&str> {
+        self.0.as_ref()?.recorded.get(&at).map(|step| step.kind.as_str())
+    }
+
+    /// The step recorded at this position. One that cannot be continued from ends the run here, before
+    /// anything is paid for that could not be recorded.
+    fn recorded<T: DeserializeOwned>(&self, at: u32, kind: &str) -> Result<Option<T>, RunError> {
+        match self.0.as_ref().and_then(|open| open.recorded.get(&at)) {
+            Some(step) => read(&step.kind, &step.payload, kind).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Writes a step; returns another instance's step that already has its position.
@@ -218,24 +252,16 @@ impl Journal {
             Err(error) => error,
         };
         match error.existing_step() {
-            Some(theirs) if theirs.kind == kind => {
+            Some(theirs) => {
+                let step = read(&theirs.kind, &theirs.payload, kind)?;
                 tracing::info!(
                     run_key = open.key.as_str(),
                     index = at,
                     kind,
                     "step already written by another instance; continuing from it"
                 );
-                T::deserialize(&theirs.payload).map(Some).map_err(|error| {
-                    RunError::new(RunErrorKind::BackendRefused(
-                        "the journal holds a step that cannot be parsed".to_owned(),
-                    ))
-                    .caused_by(error)
-                })
+                Ok(Some(step))
             }
-            Some(theirs) => Err(RunError::new(RunErrorKind::BackendRefused(format!(
-                "the journal holds a step of kind {:?} where {kind:?} is expected",
-                theirs.kind
-            )))),
             None => Err(RunError::backend(&error)),
         }
     }
@@ -255,6 +281,19 @@ impl Journal {
             );
         }
     }
+}
+
+/// The payload of a step that has to be of this kind.
+fn read<T: DeserializeOwned>(found: &str, payload: &Value, kind: &str) -> Result<T, RunError> {
+    if found != kind {
+        return Err(RunError::new(RunErrorKind::BackendRefused(format!(
+            "the journal holds a step of kind {found:?} where {kind:?} is expected"
+        ))));
+    }
+    T::deserialize(payload).map_err(|error| {
+        let text = "the journal holds a step that cannot be parsed".to_owned();
+        RunError::new(RunErrorKind::BackendRefused(text)).caused_by(error)
+    })
 }
 
 /// Fails if the backend says that the run was cancelled.

@@ -25,7 +25,7 @@ impl RunContext<'_> {
         if !journal.is_enabled() {
             return Ok(self.messages(history, self.newest_turn()));
         }
-        let recorded = match journal.recorded_request() {
+        let recorded = match journal.recorded_request()? {
             Some(recorded) => recorded,
             None => RecordedRequest {
                 message: self.run.request.message.clone(),

@@ -4,9 +4,8 @@ use llm::error::LlmErrorKind;
 use serde_json::{Value, json};
 
 use super::context::RunContext;
-use crate::run::context_window::{Fitted, fit, old_results, prompt_room};
+use crate::run::context_window::{Fitted, fit, prompt_room};
 use crate::run::error::{RunError, RunErrorKind};
-use crate::run::meter::estimate_message;
 use crate::run::state_machine::{Next, RunState};
 
 impl RunContext<'_> {
@@ -23,12 +22,16 @@ impl RunContext<'_> {
     /// was left out.
     pub(super) fn context_warning(&self, fitted: &Fitted<'_>) -> Option<String> {
         let model = &self.model.name;
-        if fitted.left_out + fitted.results_left_out > 0 {
-            return Some(format!(
+        if fitted.left_out + fitted.results_left_out + fitted.shortened > 0 {
+            let mut warning = format!(
                 "the conversation does not fit into the context window of {model}: {} earlier messages \
                  and {} tool results were left out",
                 fitted.left_out, fitted.results_left_out
-            ));
+            );
+            if fitted.shortened > 0 {
+                warning += &format!(", {} tool calls and results were shortened", fitted.shortened);
+            }
+            return Some(warning);
         }
         let window = self.run.app.llm.context_window(&self.model)?;
         let tokens = fitted.tokens;
@@ -42,15 +45,21 @@ impl RunContext<'_> {
     }
 }
 
-/// The size of a prompt, for the journal.
-pub(super) fn prompt_report(fitted: &Fitted<'_>) -> Value {
+/// The size of a prompt, and the room that it had, for the journal.
+pub(super) fn prompt_report(fitted: &Fitted<'_>, room: Option<u64>) -> Value {
     let mut report = json!({
         "messages": fitted.messages.len(),
         "estimated_tokens": fitted.tokens,
     });
+    if let Some(room) = room {
+        report["room"] = json!(room);
+    }
     if fitted.left_out + fitted.results_left_out > 0 {
         report["left_out_messages"] = json!(fitted.left_out);
         report["left_out_results"] = json!(fitted.results_left_out);
+    }
+    if fitted.shortened > 0 {
+        report["shortened"] = json!(fitted.shortened);
     }
     report
 }
@@ -61,26 +70,43 @@ pub(super) struct Window {
     room: Option<u64>,
     /// The size of the tools, tokens.
     tools: u64,
+    /// How often the room was made smaller.
+    halvings: u32,
 }
 
-/// The least history, tokens, that is worth another try without it.
-const LEAST_HISTORY: u64 = 2_000;
+/// How often the room is made smaller in one run: from a million tokens to a thousand.
+const MAX_HALVINGS: u32 = 10;
 
 impl Window {
     pub(super) fn new(room: Option<u64>, tools: u64) -> Self {
-        Self { room, tools }
+        Self { room, tools, halvings: 0 }
+    }
+
+    /// The room for the prompt, tokens.
+    pub(super) fn room(&self) -> Option<u64> {
+        self.room
+    }
+
+    /// Leaves no more room than an earlier attempt of the run found, by the report of its prompt.
+    pub(super) fn resume(&mut self, prompt: &Value) {
+        let limits = [self.room, prompt["room"].as_u64()];
+        self.room = limits.into_iter().flatten().min();
     }
 
     pub(super) fn fit<'a>(&self, state: &'a RunState) -> Fitted<'a> {
-        let messages = match state.next() {
-            Next::Ask { messages, .. } => messages,
-            _ => &[],
-        };
-        fit(messages, state.history(), self.tools, self.room.unwrap_or(u64::MAX))
+        self.fit_into(state, self.room.unwrap_or(u64::MAX))
     }
 
-    /// After the provider found the prompt too long: halves the room, if there are earlier turns or old
-    /// tool results that can be left out.
+    fn fit_into<'a>(&self, state: &'a RunState, room: u64) -> Fitted<'a> {
+        let messages = match state.next() {
+            Next::Ask { messages, .. } => messages,
+            Next::CallTools(_) | Next::Reply { .. } | Next::Fail(_) => &[],
+        };
+        fit(messages, state.history(), self.tools, room)
+    }
+
+    /// After the provider found the prompt too long: halves the room, while there is anything that can
+    /// be left out. Where most of the prompt has to stay, a quarter of the rest stays, too.
     pub(super) fn shrink(
         &mut self,
         error: &RunError,
@@ -88,14 +114,15 @@ impl Window {
         fitted: &Fitted<'_>,
     ) -> bool {
         let is_too_long = matches!(error.kind, RunErrorKind::Llm(LlmErrorKind::ContextTooLong, _));
-        let Next::Ask { messages, .. } = state.next() else { return false };
-        let history = messages.get(state.history()).unwrap_or_default();
-        let left = history.get(fitted.left_out..).unwrap_or_default();
-        let left = left.iter().map(estimate_message).sum::<u64>();
-        if !is_too_long || left + old_results(&fitted.messages) < LEAST_HISTORY {
+        if !is_too_long || self.halvings >= MAX_HALVINGS {
             return false;
         }
-        self.room = Some(fitted.tokens / 2);
+        let least = self.fit_into(state, 0).tokens;
+        if least >= fitted.tokens {
+            return false;
+        }
+        self.halvings += 1;
+        self.room = Some((fitted.tokens / 2).max(least + (fitted.tokens - least) / 4));
         true
     }
 }

@@ -1,8 +1,10 @@
 //! The tool calls of one turn of the model: concurrent, journaled, with approval where needed.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use daemon_api::ToolRequest;
+use daemon_api::{Step, ToolRequest};
 use futures::StreamExt as _;
 use futures::stream;
 use service::otel::Side;
@@ -26,20 +28,39 @@ pub(super) enum Turn {
     AwaitingApproval(Vec<ToolRequest>),
 }
 
+/// The reports of the calls of one turn that are done, by their places in the journal. They outlive the
+/// turn when that is given up at the run's deadline.
+#[derive(Default)]
+pub(super) struct Finished(Mutex<BTreeMap<u32, Step>>);
+
+impl Finished {
+    fn add(&self, at: u32, step: &ToolStep) {
+        let mut reports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        reports.insert(at, step.report());
+    }
+
+    /// The reports, in the model's order.
+    pub(super) fn into_reports(self) -> impl Iterator<Item = Step> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner).into_values()
+    }
+}
+
 impl RunContext<'_> {
     /// Makes the calls of one turn, several at once; their steps come in the model's order. Calls
     /// that need approval are made once all of them are decided; until then the run waits.
-    /// `reason` is what the model said with the calls.
+    /// `reason` is what the model said with the calls; what is done goes into `finished`, too.
     pub(super) async fn call_tools(
         &self,
         calls: &[PlannedCall],
         at: u32,
         reason: &str,
+        finished: &Finished,
     ) -> Result<Turn, RunError> {
         // The futures are made before they are put into the stream: a closure there would not be
         // `Send` for every lifetime.
         let places = (at..).zip(calls);
-        let first: Vec<_> = places.map(|(at, call)| self.call_at(call, at, None)).collect();
+        let first: Vec<_> =
+            places.map(|(at, call)| self.call_at(call, at, None, finished)).collect();
         let first: Vec<_> = stream::iter(first).buffered(PARALLEL_CALLS).collect().await;
         let mut done = Vec::with_capacity(calls.len());
         for outcome in first {
@@ -65,7 +86,7 @@ impl RunContext<'_> {
         let second: Vec<_> = places
             .map(|(i, decision)| {
                 let place = at + u32::try_from(*i).unwrap_or(u32::MAX);
-                self.call_at(&calls[*i], place, Some(decision))
+                self.call_at(&calls[*i], place, Some(decision), finished)
             })
             .collect();
         let second: Vec<_> = stream::iter(second).buffered(PARALLEL_CALLS).collect().await;
@@ -82,8 +103,10 @@ impl RunContext<'_> {
         planned: &PlannedCall,
         at: u32,
         decision: Option<Decision>,
+        finished: &Finished,
     ) -> Result<Option<ToolStep>, RunError> {
-        if let Some(step) = self.journal.tool(at) {
+        if let Some(step) = self.journal.tool(at)? {
+            finished.add(at, &step);
             self.send_call(planned).await;
             self.send_result(&step).await;
             return Ok(Some(step));
@@ -125,6 +148,7 @@ impl RunContext<'_> {
             duration_ms = step.duration_ms,
             "tool called"
         );
+        finished.add(at, &step);
         self.send_result(&step).await;
         self.journal.put_tool(at, step).await.map(Some)
     }

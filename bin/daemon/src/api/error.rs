@@ -122,7 +122,8 @@ fn status_of_llm(kind: &LlmErrorKind) -> StatusCode {
         LlmErrorKind::Auth { .. }
         | LlmErrorKind::InvalidRequest
         | LlmErrorKind::Rejected
-        | LlmErrorKind::BadAnswer => StatusCode::BAD_GATEWAY,
+        | LlmErrorKind::BadAnswer
+        | LlmErrorKind::ForbiddenCall => StatusCode::BAD_GATEWAY,
         LlmErrorKind::ContextTooLong | LlmErrorKind::ContentFiltered => {
             StatusCode::UNPROCESSABLE_ENTITY
         }

@@ -225,6 +225,6 @@ fn llm_code(kind: &LlmErrorKind) -> &'static str {
         LlmErrorKind::Rejected => "llm_rejected",
         LlmErrorKind::ContextTooLong => "context_too_long",
         LlmErrorKind::ContentFiltered => "content_filtered",
-        LlmErrorKind::BadAnswer => "llm_bad_answer",
+        LlmErrorKind::BadAnswer | LlmErrorKind::ForbiddenCall => "llm_bad_answer",
     }
 }

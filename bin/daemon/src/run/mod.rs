@@ -13,5 +13,6 @@ pub mod events;
 pub mod meter;
 pub mod registry;
 pub mod request;
+mod shortening;
 pub mod state_machine;
 pub mod usage;

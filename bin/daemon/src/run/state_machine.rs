@@ -46,6 +46,9 @@ pub struct RunState {
     /// How often in a row an answer was cut off within its tool calls.
     #[serde(default)]
     cuts: u32,
+    /// The length of the last answer that was cut off so, tokens.
+    #[serde(default)]
+    cut_at: u64,
     /// How often each call (tool and canonical arguments) has been made.
     seen: HashMap<String, u32>,
     /// The next step.
@@ -130,6 +133,7 @@ impl RunState {
             cut_off: None,
             continued: false,
             cuts: 0,
+            cut_at: 0,
             seen: HashMap::new(),
             phase: Phase::Ask,
         }
@@ -196,10 +200,10 @@ impl RunState {
         }
         self.phase = if !text.trim().is_empty() {
             Phase::Reply { text, finish_reason }
-        } else if self.cuts >= MAX_CUTS && finish_reason == FinishReason::Length {
-            Phase::Failed(FailReason::CutOff { tokens: usage.completion_tokens })
         } else if had_calls {
-            Phase::Failed(FailReason::NoSummary)
+            Phase::Failed(self.no_summary())
+        } else if self.cuts >= MAX_CUTS {
+            Phase::Failed(FailReason::CutOff { tokens: self.cut_at })
         } else {
             Phase::Failed(FailReason::EmptyReply)
         };
@@ -218,13 +222,23 @@ impl RunState {
 
     /// The model could not be made to sum up without tools.
     pub fn on_no_summary(&mut self) {
-        self.phase = Phase::Failed(FailReason::NoSummary);
+        self.phase = Phase::Failed(self.no_summary());
+    }
+
+    /// Why there is no answer without tools. It is the cuts where these made the run end.
+    fn no_summary(&self) -> FailReason {
+        if self.cuts >= MAX_CUTS {
+            FailReason::CutOff { tokens: self.cut_at }
+        } else {
+            FailReason::NoSummary
+        }
     }
 
     /// Processes an answer that was cut off at the output limit within its tool calls. None is made:
     /// what the model wanted is not known.
     fn on_cut_calls(&mut self, text: String, tokens: u64) {
         self.cuts += 1;
+        self.cut_at = tokens;
         if !text.trim().is_empty() {
             self.messages.push(Message::assistant(text));
         }

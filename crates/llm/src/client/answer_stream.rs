@@ -1,6 +1,6 @@
 //! A streamed answer.
 
-use super::{Cassette, LlmClient, Parts, completed, is_forbidden_call};
+use super::{Cassette, LlmClient, Parts, completed, named};
 use crate::cassette;
 use crate::context::{CallContext, Received};
 use crate::error::{LlmError, LlmErrorKind};
@@ -73,6 +73,7 @@ impl AnswerStream {
                 let received = &self.call.context.received;
                 Some(pieces.next(received).await.map_err(|failure| {
                     received.attempt_failed();
+                    let failure = named(&self.call.request, failure);
                     let mut error = failure.into_error(model.provider);
                     // The stream broke off: its text is with the caller and cannot be taken back.
                     if error.kind == LlmErrorKind::Unavailable {
@@ -133,7 +134,8 @@ impl LlmClient {
             match parts.open_once(&model, request, call, mode).await {
                 Ok((piece, pieces)) => return Ok((piece, pieces, model)),
                 Err(failure) => {
-                    mode.is_plain |= is_forbidden_call(request, &failure);
+                    let failure = named(request, failure);
+                    mode.is_plain |= failure.kind == LlmErrorKind::ForbiddenCall;
                     parts.handle_failure(&mut attempts, &mut model, failure, call).await?
                 }
             }

@@ -194,7 +194,8 @@ impl Failure {
             | LlmErrorKind::QuotaExhausted
             | LlmErrorKind::InvalidRequest
             | LlmErrorKind::Rejected
-            | LlmErrorKind::BadAnswer => true,
+            | LlmErrorKind::BadAnswer
+            | LlmErrorKind::ForbiddenCall => true,
             // The limit of a minute is the account's, not the model's.
             LlmErrorKind::ContextTooLong => self.meaning() == Some(Meaning::RequestTooLarge),
             LlmErrorKind::ContentFiltered => false,

@@ -292,7 +292,7 @@ async fn a_call_although_none_is_allowed_is_dropped_or_asked_again_without_tools
         } else {
             client.complete(&asked, &CallContext::default()).await.unwrap_err()
         };
-        assert_eq!((error.kind, server.asked().len()), (LlmErrorKind::BadAnswer, 2));
+        assert_eq!((error.kind, server.asked().len()), (LlmErrorKind::ForbiddenCall, 2));
     }
 }
 

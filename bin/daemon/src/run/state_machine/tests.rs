@@ -118,6 +118,11 @@ fn the_same_cut_is_paid_for_three_times_at_most() {
             answer("It is too long.", &[], FinishReason::Stop),
             Next::Reply { text: "It is too long.", finish_reason: FinishReason::Stop },
         ),
+        (
+            answer("", &[("a", 1)], FinishReason::ToolCalls),
+            Next::Fail(FailReason::CutOff { tokens: 77 }),
+        ),
+        (answer("", &[], FinishReason::Stop), Next::Fail(FailReason::CutOff { tokens: 77 })),
         (cut("I begin"), Next::Reply { text: "I begin", finish_reason: FinishReason::Length }),
     ] {
         let mut run = started(16);

@@ -46,7 +46,7 @@ pub(super) fn of(failure: &Failure, provider: Provider) -> String {
         LlmErrorKind::ContentFiltered => {
             format!("{provider}'s content filter blocked the request{code}.")
         }
-        LlmErrorKind::BadAnswer => bad_answer(failure, provider),
+        LlmErrorKind::BadAnswer | LlmErrorKind::ForbiddenCall => bad_answer(failure, provider),
     }
 }
 
