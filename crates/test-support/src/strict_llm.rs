@@ -160,6 +160,11 @@ impl StrictLlm {
         lock(&self.shared).asked.clone()
     }
 
+    /// The number of requests so far.
+    pub fn asked_so_far(&self) -> usize {
+        lock(&self.shared).asked.len()
+    }
+
     /// The tools of the newest request.
     pub fn shown(&self) -> Vec<Shown> {
         let shared = lock(&self.shared);

@@ -42,16 +42,20 @@ pub(super) async fn open(response: Response, timeouts: &Timeouts) -> Result<Body
     let is_whole = is_not_streamed(&response);
     let mut chunks = chunks(response, timeouts);
     let mut head = Vec::new();
+    let mut first = None;
     while let Some(piece) = chunks.next().await {
-        head.extend_from_slice(&piece.map_err(|Broken(failure)| failure)?);
+        let piece = piece.map_err(|Broken(failure)| failure)?;
+        head.extend_from_slice(&piece);
+        if is_whole || first.is_some() {
+            continue;
+        }
         // No line of an event stream begins like JSON, whatever the header says.
-        let first = head.iter().find(|byte| !byte.is_ascii_whitespace());
-        if !is_whole && first.is_some_and(|first| !matches!(first, b'{' | b'[')) {
+        first = piece.iter().copied().find(|byte| !byte.is_ascii_whitespace());
+        if first.is_some_and(|first| !matches!(first, b'{' | b'[')) {
             return Ok(Body::Events(events(head.into(), chunks)));
         }
     }
-    let is_empty = head.iter().all(u8::is_ascii_whitespace);
-    Ok(if is_empty && !is_whole {
+    Ok(if first.is_none() && !is_whole {
         Body::Events(events(head.into(), chunks))
     } else {
         Body::Whole(head)

@@ -2,6 +2,7 @@
 //! nearly all have, is not copied.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use serde_json::Value;
 
@@ -27,11 +28,11 @@ pub(in crate::provider) fn paired(messages: &[Message]) -> Cow<'_, [Message]> {
     }
     let mut paired = Vec::with_capacity(messages.len());
     let mut used = vec![false; messages.len()];
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen: HashSet<String> = HashSet::new();
     for (at, message) in messages.iter().enumerate() {
         match message {
             Message::Assistant(turn) if !turn.tool_calls.is_empty() => {
-                let calls = with_ids(&turn.tool_calls, at, &seen);
+                let calls = with_ids(&turn.tool_calls, at, |id| seen.contains(id));
                 seen.extend(calls.iter().map(|call| call.id.clone()));
                 let results: Vec<Message> = (turn.tool_calls.iter().zip(&calls))
                     .map(|(given, call)| {
@@ -286,7 +287,7 @@ pub(in crate::provider) fn result_note(name: &str, content: &str) -> String {
 
 fn is_paired(messages: &[Message]) -> bool {
     let mut rest = messages;
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen: HashSet<&str> = HashSet::new();
     while let Some((message, behind)) = rest.split_first() {
         rest = behind;
         match message {
@@ -296,7 +297,8 @@ fn is_paired(messages: &[Message]) -> bool {
                 let Some((results, behind)) = rest.split_at_checked(calls.len()) else {
                     return false;
                 };
-                if !have_ids(calls, &seen) || !calls.iter().zip(results).all(|(c, r)| answers(r, c))
+                if !have_ids(calls, |id| seen.contains(id))
+                    || !calls.iter().zip(results).all(|(c, r)| answers(r, c))
                 {
                     return false;
                 }
@@ -314,19 +316,16 @@ fn answers(message: &Message, call: &ToolCall) -> bool {
 }
 
 /// Whether each call has an id of its own, also among those of earlier turns.
-fn have_ids<S: AsRef<str>>(calls: &[ToolCall], seen: &[S]) -> bool {
-    calls.iter().enumerate().all(|(at, call)| {
-        !call.id.is_empty()
-            && calls[..at].iter().all(|other| other.id != call.id)
-            && seen.iter().all(|other| other.as_ref() != call.id)
-    })
+fn have_ids(calls: &[ToolCall], is_seen: impl Fn(&str) -> bool) -> bool {
+    let mut own = HashSet::new();
+    calls.iter().all(|call| !call.id.is_empty() && own.insert(&call.id) && !is_seen(&call.id))
 }
 
 /// The calls of the turn at this place, each with an id of its own. What is made up is the same each
 /// time, so that a provider's cache still fits.
-fn with_ids(calls: &[ToolCall], at: usize, seen: &[String]) -> Vec<ToolCall> {
+fn with_ids(calls: &[ToolCall], at: usize, is_seen: impl Fn(&str) -> bool) -> Vec<ToolCall> {
     let mut calls = calls.to_vec();
-    if !have_ids(&calls, seen) {
+    if !have_ids(&calls, is_seen) {
         for (nth, call) in calls.iter_mut().enumerate() {
             call.id = format!("call_{at}_{nth}");
         }

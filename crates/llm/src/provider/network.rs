@@ -83,12 +83,12 @@ impl Network {
             let request = plain.as_ref().unwrap_or(request);
             let (response, tools) = self.open(target, model, request, traceparent).await?;
             let mut live = LiveStream::new(target.clone(), tools, request.tool_choice, mode);
-            live.limit = request.output_limit(model);
+            live.limit = target.unsaid_limit(model, request, &self.quirks.of(model));
             match body::open(response, &self.timeouts).await? {
                 Body::Events(events) => live.events = Some(events),
                 Body::Whole(bytes) => {
                     let answer = target.parse(&read_json(&bytes)?)?;
-                    let reply = thought_filter::reply(&answer.message.text, true);
+                    let reply = thought_filter::reply_in(&answer.message, true);
                     let answer = live.checked(answer, Some(reply))?;
                     let text = answer.message.text.clone();
                     live.ready.push(Piece::Done(Box::new(answer)));
@@ -209,8 +209,8 @@ pub(crate) struct LiveStream {
     tools: Arc<ToolForm>,
     tool_choice: ToolChoice,
     mode: Mode,
-    /// The output limit that was sent, tokens.
-    limit: Option<u32>,
+    /// The output limit that was sent, tokens, if the server may not say that it has cut an answer.
+    limit: Option<u64>,
 }
 
 impl LiveStream {
@@ -296,7 +296,7 @@ impl LiveStream {
         let rest = self.filter.finish();
         let is_whole = self.mode.is_whole;
         let has_thoughts = self.filter.has_thoughts(is_whole);
-        let reply = has_thoughts.then(|| thought_filter::reply(&answer.message.text, is_whole));
+        let reply = has_thoughts.then(|| thought_filter::reply_in(&answer.message, is_whole));
         let done = Piece::Done(Box::new(self.checked(answer, reply)?));
         if rest.is_empty() {
             return Ok(done);
@@ -312,9 +312,9 @@ impl LiveStream {
     /// When nothing is left of it.
     fn checked(&self, mut answer: Answer, reply: Option<String>) -> Result<Answer, Failure> {
         self.tools.incoming(&mut answer);
-        // Some servers call an answer complete that they have cut off: llama.cpp's Responses do.
+        // More than the limit shows that the server does not keep to it.
         if answer.finish_reason == FinishReason::Stop
-            && self.limit.is_some_and(|limit| answer.usage.completion_tokens >= u64::from(limit))
+            && self.limit == Some(answer.usage.completion_tokens)
         {
             answer.finish_reason = FinishReason::Length;
         }

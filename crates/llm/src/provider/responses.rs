@@ -6,7 +6,7 @@ mod items;
 mod request;
 mod response;
 
-pub(super) use request::{body, tools};
+pub(super) use request::{body, output_limit, tools};
 pub(super) use response::{ResponsesReader, parse};
 
 #[cfg(test)]

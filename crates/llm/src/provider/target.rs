@@ -197,6 +197,23 @@ impl Target {
         body
     }
 
+    /// The output limit as it is sent to a server that may call an answer complete that it has cut off
+    /// there: llama.cpp's Responses do. OpenAI's own server says so, and so do those of the other
+    /// protocols.
+    pub(super) fn unsaid_limit(
+        &self,
+        model: &ModelRef,
+        request: &LlmRequest,
+        quirks: &Quirks,
+    ) -> Option<u64> {
+        if self.protocol != Protocol::Responses || self.is_own_server {
+            return None;
+        }
+        let mut body = json!({ "max_output_tokens": responses::output_limit(model, request)? });
+        quirks.trim(&mut body);
+        body["max_output_tokens"].as_u64()
+    }
+
     /// Parses a complete response.
     ///
     /// # Errors

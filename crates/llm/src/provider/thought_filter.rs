@@ -5,6 +5,8 @@
 //! <https://platform.minimax.io/docs/guides/text-m2-function-call>,
 //! <https://inference-docs.cerebras.ai/capabilities/reasoning> (`raw`).
 
+use crate::request::AssistantMessage;
+
 /// The tags that open a thought, and those that close it.
 const TAGS: [(&str, &str); 4] = [
     ("<think>", "</think>"),
@@ -34,7 +36,9 @@ pub(super) struct ThoughtFilter {
     found: bool,
     /// The bytes of the reply so far.
     len: usize,
-    /// The length of the reply at the newest closing tag that closes nothing.
+    /// The newest character of the reply.
+    last: char,
+    /// The length of the reply behind the first closing tag that closes nothing, and is no mention.
     stray: Option<usize>,
 }
 
@@ -43,7 +47,41 @@ pub(super) struct ThoughtFilter {
 struct Thought {
     close: &'static str,
     /// The whole of it, if it becomes text when it is not closed.
-    kept: Option<String>,
+    kept: Option<Kept>,
+}
+
+/// What may be a thought, opened in the middle of a line.
+#[derive(Debug)]
+struct Kept {
+    text: String,
+    /// The length of its opening tag.
+    open: usize,
+    /// Whether the tag ends its line. Otherwise the thought must end in it.
+    is_block: bool,
+}
+
+/// The most bytes of a line in which the end of a thought is looked for.
+const MAX_LINE: usize = 4 * 1024;
+
+impl Kept {
+    /// Adds a part of a text, as far as it can belong to the thought. Returns the length of that, and
+    /// whether the thought turns out to be text there.
+    fn add(&mut self, part: &str) -> (usize, bool) {
+        for (at, next) in part.char_indices().filter(|_| !self.is_block) {
+            let is_blank =
+                || self.text[self.open..].trim().is_empty() && part[..at].trim().is_empty();
+            if next == '\n' && is_blank() {
+                self.is_block = true;
+                break;
+            }
+            if next == '\n' || self.text.len() + at >= MAX_LINE {
+                self.text.push_str(&part[..at]);
+                return (at, true);
+            }
+        }
+        self.text.push_str(part);
+        (part.len(), false)
+    }
 }
 
 /// Markdown code.
@@ -77,6 +115,7 @@ impl ThoughtFilter {
             has_words: false,
             found: false,
             len: 0,
+            last: '\n',
             stray: None,
         }
     }
@@ -102,7 +141,7 @@ impl ThoughtFilter {
         let text = std::mem::take(&mut self.held);
         let mut rest = self.read(&text, true);
         match self.thought.take() {
-            Some(Thought { kept: Some(kept), .. }) => rest.push_str(&kept),
+            Some(Thought { kept: Some(kept), .. }) => rest.push_str(&kept.text),
             Some(Thought { kept: None, .. }) => self.found = true,
             None => {}
         }
@@ -135,6 +174,7 @@ impl ThoughtFilter {
         self.at_line_start &= line.trim_start().is_empty();
         self.has_words = true;
         self.len += piece.len();
+        self.last = piece.chars().next_back().unwrap_or(self.last);
     }
 
     fn read(&mut self, text: &str, is_last: bool) -> String {
@@ -142,7 +182,7 @@ impl ThoughtFilter {
         let mut rest = text;
         while let Some(next) = rest.chars().next() {
             let tag = if self.thought.is_some() {
-                self.skip_thought(&mut rest, is_last)
+                self.skip_thought(&mut rest, is_last, &mut reply)
             } else if next == '<' && self.code_after_ticks() == Code::None {
                 self.open_thought(&mut rest, is_last)
             } else {
@@ -164,15 +204,23 @@ impl ThoughtFilter {
         reply
     }
 
-    /// Skips a thought up to its end, or as far as is known.
-    fn skip_thought(&mut self, rest: &mut &str, is_last: bool) -> Match {
+    /// Skips a thought up to its end, or as far as is known. What turns out to be none is emitted.
+    fn skip_thought(&mut self, rest: &mut &str, is_last: bool, reply: &mut String) -> Match {
         let Some(thought) = &mut self.thought else { return Match::No };
+        let mut tag = 0;
         loop {
-            let (skipped, behind) = rest.split_at(rest.find('<').unwrap_or(rest.len()));
+            let end = rest[tag..].find('<').map_or(rest.len(), |end| tag + end);
             if let Some(kept) = &mut thought.kept {
-                kept.push_str(skipped);
+                let (skipped, is_text) = kept.add(&rest[..end]);
+                if is_text {
+                    *rest = &rest[skipped..];
+                    let text = std::mem::take(&mut kept.text);
+                    self.thought = None;
+                    text.chars().for_each(|next| self.emit(next, reply));
+                    return Match::Whole;
+                }
             }
-            *rest = behind;
+            *rest = &rest[end..];
             if rest.is_empty() {
                 return Match::Whole;
             }
@@ -184,12 +232,8 @@ impl ThoughtFilter {
                     return Match::Whole;
                 }
                 Match::SoFar if !is_last => return Match::SoFar,
-                Match::SoFar | Match::No => {
-                    if let Some(kept) = &mut thought.kept {
-                        kept.push('<');
-                    }
-                    *rest = &rest[1..];
-                }
+                // The `<` is skipped with what follows it.
+                Match::SoFar | Match::No => tag = 1,
             }
         }
     }
@@ -201,7 +245,11 @@ impl ThoughtFilter {
             match begins(rest, open) {
                 Match::Whole => {
                     self.close_ticks();
-                    let kept = (!self.at_line_start).then(|| rest[..open.len()].to_owned());
+                    let kept = (!self.at_line_start).then(|| Kept {
+                        text: rest[..open.len()].to_owned(),
+                        open: open.len(),
+                        is_block: false,
+                    });
                     self.thought = Some(Thought { close, kept });
                     if !self.has_words {
                         self.indent.clear();
@@ -213,12 +261,24 @@ impl ThoughtFilter {
                 Match::No => {}
             }
             match begins(rest, close) {
-                Match::Whole => self.stray = Some(self.len + self.indent.len() + close.len()),
+                Match::Whole if self.stray.is_none() && self.ends_here() => {
+                    self.stray = Some(self.len + self.indent.len() + close.len());
+                }
+                Match::Whole => {}
                 Match::SoFar => is_begun = true,
                 Match::No => {}
             }
         }
         if is_begun && !is_last { Match::SoFar } else { Match::No }
+    }
+
+    /// Whether a closing tag here is the end of a thought: a mention stands behind a space, a quote or
+    /// a bracket.
+    fn ends_here(&self) -> bool {
+        let is_mention = |last: char| {
+            last.is_whitespace() || matches!(last, '"' | '\'' | '“' | '„' | '‘' | '«' | '(' | '[')
+        };
+        self.at_line_start || !is_mention(self.last)
     }
 
     fn emit(&mut self, next: char, reply: &mut String) {
@@ -249,6 +309,7 @@ impl ThoughtFilter {
             self.indent.clear();
         }
         self.len += next.len_utf8();
+        self.last = next;
         reply.push(next);
     }
 
@@ -288,10 +349,18 @@ fn begins(text: &str, tag: &str) -> Match {
     }
 }
 
+/// The reply in a message: that in its text (see [`reply`]), but not nothing because of a closing tag
+/// alone, unless there are calls.
+pub(super) fn reply_in(message: &AssistantMessage, is_whole: bool) -> String {
+    let found = reply(&message.text, is_whole);
+    let is_lost = is_whole && found.trim().is_empty() && message.tool_calls.is_empty();
+    if is_lost { reply(&message.text, false) } else { found }
+}
+
 /// The reply in a whole text, which equals what the pieces of the text gave. With `is_whole`, what
 /// stands before a closing tag that closes nothing is a thought, too: some servers write the opening
-/// tag into the prompt.
-pub(super) fn reply(text: &str, is_whole: bool) -> String {
+/// tag into the prompt. It must begin its line or follow a word directly.
+fn reply(text: &str, is_whole: bool) -> String {
     let mut filter = ThoughtFilter::new();
     let mut reply = filter.read(text, true);
     reply += &filter.finish();

@@ -9,6 +9,18 @@ use crate::provider::answer::Answer;
 use crate::provider::failure::Failure;
 use crate::request::{AssistantMessage, Thoughts, ToolCall};
 
+/// The most calls, and other parts that are kept apart, of an answer. Readers compare each new piece
+/// with all of them.
+pub(super) const MAX_PARTS: usize = 256;
+
+/// The most tokens that an answer can have counted; what is above is no count.
+const MAX_COUNT: u64 = 1_000_000_000;
+
+/// The failure of an answer in more than [`MAX_PARTS`].
+pub(super) fn too_many_parts() -> Failure {
+    Failure::bad_answer("the answer has too many tool calls or parts")
+}
+
 /// Reads the events of a streamed answer.
 pub(super) trait Reader: Send {
     /// Reads an event.
@@ -87,6 +99,13 @@ pub(super) struct PartialCall {
 }
 
 impl Assembly {
+    /// Takes what an event says of the end, if it does. Nothing makes a bad end better.
+    pub(super) fn ends(&mut self, end: Option<End>) {
+        if end.is_some() && !matches!(self.end, Some(End::Bad(_))) {
+            self.end = end;
+        }
+    }
+
     pub(super) fn take(&mut self) -> Result<Answer, Failure> {
         let whole = std::mem::take(self);
         let calls = whole.calls.into_iter().map(|call| ToolCall {
@@ -114,6 +133,9 @@ pub(super) fn answer(
     mut usage: Usage,
 ) -> Result<Answer, Failure> {
     usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
+    if message.tool_calls.len() > MAX_PARTS {
+        return Err(too_many_parts());
+    }
     let has_calls = !message.tool_calls.is_empty();
     let finish_reason = match end {
         None => return Err(Failure::cut_off()),
@@ -196,7 +218,8 @@ pub(super) fn str_at<'a>(value: &'a Value, path: &str) -> &'a str {
     at(value, path).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// A count, or zero; some servers send `12.0`.
+/// A count of tokens, or zero; some servers send `12.0`. A larger one than any answer can have is cut,
+/// so that sums and costs are possible.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -204,7 +227,8 @@ pub(super) fn str_at<'a>(value: &'a Value, path: &str) -> &'a str {
 )]
 pub(super) fn count_at(value: &Value, path: &str) -> u64 {
     let found = at(value, path);
-    found.and_then(|n| n.as_u64().or_else(|| n.as_f64().map(|n| n as u64))).unwrap_or_default()
+    let count = found.and_then(|n| n.as_u64().or_else(|| n.as_f64().map(|n| n as u64)));
+    count.unwrap_or_default().min(MAX_COUNT)
 }
 
 /// The items of a list; none if it is not a list.
@@ -279,6 +303,27 @@ mod tests {
         assert_eq!(cut, [json!({"a": 1}), json!(""), json!(""), json!("{\"a\":")]);
         let whole = arguments(FinishReason::ToolCalls);
         assert_eq!(whole, [json!({"a": 1}), json!({}), json!({}), json!("{\"a\":")]);
+    }
+
+    #[test]
+    fn a_bad_end_stays_one() {
+        let mut assembly = Assembly::default();
+        assembly.ends(Some(End::Good(FinishReason::Stop)));
+        assembly.ends(None);
+        assert_eq!(assembly.end, Some(End::Good(FinishReason::Stop)));
+        assembly.ends(Some(End::Bad("error".to_owned())));
+        assembly.ends(Some(End::Good(FinishReason::Stop)));
+        assert_eq!(assembly.end, Some(End::Bad("error".to_owned())));
+    }
+
+    #[test]
+    fn an_answer_has_a_sane_number_of_calls_and_tokens() {
+        assert!(ended(FinishReason::Stop, "", &vec!["{}"; MAX_PARTS]).is_ok());
+        assert!(ended(FinishReason::Stop, "", &vec!["{}"; MAX_PARTS + 1]).is_err());
+        let counts = json!({ "a": 1e30, "b": u64::MAX, "c": 12.0, "d": -1 });
+        let count = |path| count_at(&counts, path);
+        assert_eq!((count("/a"), count("/b")), (MAX_COUNT, MAX_COUNT));
+        assert_eq!((count("/c"), count("/d")), (12, 0));
     }
 
     #[test]

@@ -328,3 +328,26 @@ async fn json_is_a_whole_answer_whatever_the_header_says() {
     let server = Server::start([reply]).await;
     assert_eq!(ask(&open_ai(&server)).await.unwrap().message.text, "Hi");
 }
+
+#[tokio::test]
+async fn the_end_of_a_chat_is_what_the_server_says_first_if_that_is_bad() {
+    let chunk = |text: &str, reason: Value| {
+        format!(
+            "data: {}",
+            json!({ "choices": [{ "index": 0, "delta": { "content": text },
+            "finish_reason": reason }], "usage": { "prompt_tokens": 9, "completion_tokens": 40 } })
+        )
+    };
+    let (half, late) = (chunk("Half a", json!("error")), chunk("", json!("stop")));
+    let server = Server::start([Reply::events(&[&half, &late, "data: [DONE]"])]).await;
+    let failure = ask(&open_ai(&server)).await.unwrap_err();
+    assert!(failure.to_string().contains("error"), "{failure}");
+    // A limit says nothing about an answer whose end the server names.
+    let whole = chunk("Whole.", json!("stop"));
+    let server = Server::start([Reply::events(&[&whole, "data: [DONE]"])]).await;
+    let client = open_ai(&server);
+    let mut request = hello(&client);
+    request.max_output_tokens = Some(40);
+    let answer = client.complete(&request, &CallContext::default()).await.unwrap();
+    assert_eq!(answer.finish_reason, FinishReason::Stop);
+}

@@ -12,7 +12,6 @@ use test_support::strict::{Profile, Refusal};
 use test_support::strict_llm::{Answer, StrictLlm};
 use tokio::runtime::Runtime;
 
-use crate::server::client;
 use crate::strict::settings_for;
 
 /// Few enough to be quick, the same in each run.
@@ -29,6 +28,7 @@ fn config(cases: u32) -> Config {
 /// The strict servers of all profiles, and their clients.
 struct Providers {
     runtime: Runtime,
+    http: reqwest::Client,
     all: Vec<(Profile, StrictLlm)>,
 }
 
@@ -39,24 +39,29 @@ impl Providers {
             let server = runtime.block_on(StrictLlm::start(profile, [Answer::text("Fine.")]));
             (profile, server)
         });
-        Self { runtime, all: all.into() }
+        Self { runtime, http: reqwest::Client::new(), all: all.into() }
     }
 
-    /// Asks all, each with a new client, which has learned nothing yet.
+    /// Asks all, each with a new client, which has learned nothing yet. `ask` says whether it got the
+    /// answers that it should.
     fn each(
         &self,
         answers: &[Answer],
-        ask: impl AsyncFn(Profile, &LlmClient),
+        ask: impl AsyncFn(Profile, &LlmClient) -> bool,
     ) -> Result<(), TestCaseError> {
         for (profile, server) in &self.all {
             server.next(answers.iter().cloned());
-            let client = client(settings_for(*profile, &server.base_url()));
-            self.runtime.block_on(ask(*profile, &client));
+            let before = server.asked_so_far();
+            let settings = settings_for(*profile, &server.base_url());
+            let client = LlmClient::new(settings, self.http.clone()).unwrap();
+            let is_answered = self.runtime.block_on(ask(*profile, &client));
             let refusals: Vec<Refusal> = server.refusals();
             if let Some(Refusal { rule, message, .. }) = refusals.first() {
                 let name = profile.name();
                 return Err(TestCaseError::fail(format!("{name} refuses: {rule}: {message}")));
             }
+            prop_assert!(server.asked_so_far() > before, "{} was not asked", profile.name());
+            prop_assert!(is_answered, "no answer of {}", profile.name());
         }
         Ok(())
     }
@@ -93,7 +98,10 @@ fn plain_tools() -> Vec<ToolSpec> {
 
 async fn ask(client: &LlmClient, request: &LlmRequest) -> Option<AssistantMessage> {
     let answer = client.complete(request, &CallContext::default()).await;
-    answer.ok().map(|completion| completion.message)
+    answer
+        .inspect_err(|error| eprintln!("{}: {error:?}", request.model))
+        .ok()
+        .map(|answer| answer.message)
 }
 
 fn choice() -> impl Strategy<Value = ToolChoice> {
@@ -106,7 +114,7 @@ fn tools_of_any_kind_are_taken() {
     proptest!(config(64), |(tools in any::tools())| {
         providers.each(&[Answer::text("Fine.")], async |profile, client| {
             let request = LlmRequest { tools: tools.clone().into(), ..plain(profile) };
-            ask(client, &request).await;
+            ask(client, &request).await.is_some()
         })?;
     });
 }
@@ -120,7 +128,7 @@ fn conversations_in_any_order_are_taken() {
             let request = LlmRequest {
                 messages: messages.clone(), tools: tools.into(), tool_choice: choice, ..plain(profile)
             };
-            ask(client, &request).await;
+            ask(client, &request).await.is_some()
         })?;
     });
 }
@@ -139,15 +147,16 @@ fn any_limit_temperature_and_format_is_taken() {
             }
             (request.max_output_tokens, request.temperature) = (limit, temperature);
             request.response_schema.clone_from(&schema);
-            ask(client, &request).await;
+            ask(client, &request).await.is_some()
         })?;
     });
 }
 
-/// Asks; while calls come back, they are answered and the next request is made.
-async fn run(client: &LlmClient, mut request: LlmRequest) {
+/// Asks; while calls come back, they are answered and the next request is made. Whether all was
+/// answered.
+async fn run(client: &LlmClient, mut request: LlmRequest) -> bool {
     for _ in 0..3 {
-        let Some(answer) = ask(client, &request).await else { return };
+        let Some(answer) = ask(client, &request).await else { return false };
         let calls = answer.tool_calls.clone();
         request.messages.push(Message::Assistant(answer));
         if calls.is_empty() {
@@ -159,6 +168,7 @@ async fn run(client: &LlmClient, mut request: LlmRequest) {
             content: "done".to_owned(),
         }));
     }
+    true
 }
 
 #[test]
@@ -168,8 +178,11 @@ fn the_request_after_any_answer_is_taken() {
     proptest!(config(64), |(calls in calls, text in any::text())| {
         let calls: Vec<_> = calls.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
         let answer = if calls.is_empty() { Answer::text(&text) } else { Answer::calls(&calls) };
+        let is_empty = text.trim().is_empty() && calls.is_empty();
         providers.each(&[answer], async |profile, client| {
-            run(client, LlmRequest { tools: plain_tools().into(), ..plain(profile) }).await;
+            run(client, LlmRequest { tools: plain_tools().into(), ..plain(profile) }).await
+                // An empty answer is an error.
+                || is_empty
         })?;
     });
 }
@@ -180,7 +193,7 @@ fn thoughts_go_back_through_any_number_of_turns() {
     proptest!(config(24), |(n in 1_usize..4, text in "[a-z]{0,9}")| {
         let calls = vec![("tool_0", json!({ "a": "b" })); n];
         providers.each(&[Answer::calls(&calls).thinking(&text)], async |profile, client| {
-            run(client, LlmRequest { tools: plain_tools().into(), ..plain(profile) }).await;
+            run(client, LlmRequest { tools: plain_tools().into(), ..plain(profile) }).await
         })?;
     });
 }
@@ -198,7 +211,7 @@ fn all_of_it_at_once_is_taken() {
                 messages: messages.clone(), tools: tools.clone().into(), tool_choice: choice,
                 max_output_tokens: limit, temperature, ..plain(profile)
             };
-            run(client, request).await;
+            run(client, request).await
         })?;
     });
 }

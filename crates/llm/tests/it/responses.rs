@@ -100,3 +100,26 @@ async fn an_end_that_is_not_good_is_asked_again_and_then_told() {
         assert_eq!(server.asked().len(), 3);
     }
 }
+
+#[tokio::test]
+async fn a_cut_that_is_called_complete_is_one_at_the_very_limit() {
+    for (asked, used, reason) in [
+        (None, 40, FinishReason::Stop),
+        (Some(40), 40, FinishReason::Length),
+        (Some(40), 39, FinishReason::Stop),
+        // The server does not keep to it.
+        (Some(40), 41, FinishReason::Stop),
+        // Sixteen is sent.
+        (Some(10), 12, FinishReason::Stop),
+        (Some(10), 16, FinishReason::Length),
+    ] {
+        let mut event = end("completed", &text("Well"));
+        event["response"]["usage"]["output_tokens"] = json!(used);
+        let server = Server::start([stream(&[event])]).await;
+        let client = responses(&server);
+        let mut request = hello(&client);
+        request.max_output_tokens = asked;
+        let answer = client.complete(&request, &CallContext::default()).await.unwrap();
+        assert_eq!(answer.finish_reason, reason, "{used} of {asked:?}");
+    }
+}

@@ -8,7 +8,9 @@ use crate::model::Provider;
 use crate::provider::answer::Answer;
 use crate::provider::failure::Failure;
 use crate::provider::turn_parts::PartsNote;
-use crate::provider::wire::{Assembly, Delta, End, PartialCall, Reader, error_in, items, str_at};
+use crate::provider::wire::{
+    Assembly, Delta, End, MAX_PARTS, PartialCall, Reader, error_in, items, str_at, too_many_parts,
+};
 
 /// Parses a complete response.
 ///
@@ -22,7 +24,7 @@ pub(in crate::provider) fn parse(provider: Provider, body: &Value) -> Result<Ans
         return Err(Failure::bad_answer("the answer has no content"));
     }
     let mut reader = AnthropicReader::new(provider);
-    reader.message(body);
+    reader.message(body)?;
     reader.stop(str_at(body, "/stop_reason"));
     reader.answer()
 }
@@ -87,15 +89,16 @@ impl AnthropicReader {
 
     /// Reads a message, which is whole in a complete response and mostly empty at the start of a
     /// stream.
-    fn message(&mut self, message: &Value) -> Delta {
+    fn message(&mut self, message: &Value) -> Result<Delta, Failure> {
         self.counted.take(&message["usage"]);
         let mut all = String::new();
         for block in items(message, "/content") {
             if let Delta::Text(text) = self.start(None, block) {
                 all.push_str(&text);
             }
+            self.check()?;
         }
-        Delta::text(all)
+        Ok(Delta::text(all))
     }
 
     /// A block begins; some servers send it complete, without deltas.
@@ -179,7 +182,11 @@ impl AnthropicReader {
     }
 
     fn stop(&mut self, reason: &str) {
-        self.assembly.end = finish(reason).or(self.assembly.end.take());
+        self.assembly.ends(finish(reason));
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        if self.blocks.len() > MAX_PARTS { Err(too_many_parts()) } else { Ok(()) }
     }
 }
 
@@ -204,8 +211,8 @@ fn append(block: &mut Value, field: &str, piece: &str) {
 
 impl Reader for AnthropicReader {
     fn event(&mut self, event: &Value) -> Result<Delta, Failure> {
-        Ok(match str_at(event, "/type") {
-            "message_start" => self.message(&event["message"]),
+        let delta = match str_at(event, "/type") {
+            "message_start" => self.message(&event["message"])?,
             "content_block_start" => {
                 let index = event.get("index").and_then(Value::as_u64);
                 self.start(index, &event["content_block"])
@@ -226,7 +233,9 @@ impl Reader for AnthropicReader {
                 Some(error) => return Err(Failure::of_error_object(self.provider, error)),
                 None => Delta::Nothing,
             },
-        })
+        };
+        self.check()?;
+        Ok(delta)
     }
 
     fn is_complete(&self) -> bool {

@@ -14,7 +14,8 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use crate::model::Provider;
-use crate::provider::wire::{PartialCall, at, str_at};
+use crate::provider::failure::Failure;
+use crate::provider::wire::{MAX_PARTS, PartialCall, at, str_at, too_many_parts};
 
 /// The field of a call that Gemini's server needs back: it holds the thought's signature
 /// (<https://ai.google.dev/gemini-api/docs/thought-signatures#openai>).
@@ -30,6 +31,8 @@ struct Call {
     id: String,
     name: String,
     text: String,
+    /// How far the text is.
+    progress: Progress,
     /// The arguments, where they come as an object.
     object: Option<Map<String, Value>>,
     extra: Option<Value>,
@@ -83,31 +86,39 @@ impl<'a> Piece<'a> {
 
 impl Calls {
     /// Takes the calls of a delta.
-    pub(super) fn delta(&mut self, delta: &Value) {
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub(super) fn delta(&mut self, delta: &Value) -> Result<(), Failure> {
         let pieces = list(delta);
         if pieces.is_empty() {
             if let Some(function) = delta.get("function_call").filter(|call| call.is_object()) {
                 let piece = json!({ "index": 0, "function": function });
-                self.piece(&Piece::read(&piece, None));
+                self.piece(&Piece::read(&piece, None))?;
             }
-            return;
+            return Ok(());
         }
         for (place, piece) in (0..).zip(pieces) {
             // Calls that come together are told apart by their places.
             let implied = (pieces.len() > 1).then_some(place);
-            self.piece(&Piece::read(piece, implied));
+            self.piece(&Piece::read(piece, implied))?;
         }
+        Ok(())
     }
 
-    fn piece(&mut self, piece: &Piece<'_>) {
+    fn piece(&mut self, piece: &Piece<'_>) -> Result<(), Failure> {
         if piece.is_empty() {
-            return;
+            return Ok(());
         }
         let at = self.find(piece).unwrap_or_else(|| {
             self.0.push(Call { index: piece.index, ..Call::default() });
             self.0.len() - 1
         });
+        if at >= MAX_PARTS {
+            return Err(too_many_parts());
+        }
         self.0[at].add(piece);
+        Ok(())
     }
 
     /// The call that a piece continues.
@@ -150,11 +161,14 @@ impl Calls {
 }
 
 /// The calls of a whole message: each is one.
-pub(super) fn whole(provider: Provider, message: &Value) -> Vec<PartialCall> {
+///
+/// # Errors
+/// When there are too many.
+pub(super) fn whole(provider: Provider, message: &Value) -> Result<Vec<PartialCall>, Failure> {
     let mut calls = Calls::default();
     let pieces = list(message);
     if pieces.is_empty() {
-        calls.delta(message);
+        calls.delta(message)?;
     }
     for piece in pieces {
         let piece = Piece::read(piece, None);
@@ -164,7 +178,7 @@ pub(super) fn whole(provider: Provider, message: &Value) -> Vec<PartialCall> {
             calls.0.push(call);
         }
     }
-    calls.take(provider)
+    Ok(calls.take(provider))
 }
 
 /// The fields of a call that go back to the provider that sent them.
@@ -198,9 +212,7 @@ impl Call {
 
     /// Whether the arguments are whole.
     fn is_complete(&self) -> bool {
-        self.object.is_some()
-            || self.text.trim_end().ends_with('}')
-                && serde_json::from_str::<IgnoredAny>(&self.text).is_ok()
+        self.object.is_some() || self.progress.is_whole
     }
 
     fn add(&mut self, piece: &Piece<'_>) {
@@ -221,14 +233,60 @@ impl Call {
                 if piece.begins_arguments() && self.is_complete() {
                     // All of them again.
                     self.text.clear();
+                    self.progress = Progress::default();
                     self.object = None;
                 }
                 self.text.push_str(text);
+                self.progress.add(text, &self.text);
             }
             Some(Value::Object(fields)) => {
                 self.object.get_or_insert_default().extend(fields.clone());
             }
-            Some(other) => self.text = other.to_string(),
+            Some(other) => {
+                self.text = other.to_string();
+                self.progress = Progress::default();
+            }
+        }
+    }
+}
+
+/// How far arguments are that come in pieces. Each is parsed at its end only, since pieces are many.
+#[derive(Debug, Default)]
+struct Progress {
+    /// The objects and lists that are open.
+    depth: usize,
+    in_string: bool,
+    is_escaped: bool,
+    /// Whether the text is a whole object.
+    is_whole: bool,
+    /// Whether it is none, whatever follows.
+    is_broken: bool,
+}
+
+impl Progress {
+    /// Takes notice of a piece at the end of the whole text.
+    fn add(&mut self, piece: &str, all: &str) {
+        for byte in piece.bytes() {
+            match byte {
+                _ if self.is_escaped => self.is_escaped = false,
+                b'\\' if self.in_string => self.is_escaped = true,
+                b'"' => self.in_string = !self.in_string,
+                _ if self.in_string => {}
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        let at_end = self.depth == 0 && !self.in_string;
+        if !at_end || self.is_broken || piece.trim_end().is_empty() {
+            self.is_whole &= piece.trim_end().is_empty();
+            return;
+        }
+        if all.trim_end().ends_with('}') {
+            self.is_whole = serde_json::from_str::<IgnoredAny>(all).is_ok();
+            self.is_broken = !self.is_whole;
+        } else {
+            self.is_whole = false;
         }
     }
 }

@@ -33,7 +33,7 @@ pub(in crate::provider) fn parse(provider: Provider, body: &Value) -> Result<Ans
     }
     let mut assembly = Assembly {
         text: text_of(message),
-        calls: calls::whole(provider, message),
+        calls: calls::whole(provider, message)?,
         thoughts: thoughts::whole(provider, message),
         end,
         ..Assembly::default()
@@ -96,12 +96,11 @@ impl Reader for ChatReader {
         if let Some(error) = error_in(choice) {
             return Err(Failure::of_error_object(self.provider, error));
         }
-        let end = ends::end(choice);
-        self.assembly.end = end.or(self.assembly.end.take());
+        self.assembly.ends(ends::end(choice));
         let Some(delta) = choice.get("delta").filter(|delta| delta.is_object()) else {
             return Ok(Delta::Nothing);
         };
-        self.calls.delta(delta);
+        self.calls.delta(delta)?;
         self.thoughts.delta(delta, self.assembly.text.len());
         let text = text_of(delta);
         self.assembly.text.push_str(&text);

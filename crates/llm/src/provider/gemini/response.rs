@@ -8,7 +8,9 @@ use crate::model::Provider;
 use crate::provider::answer::Answer;
 use crate::provider::failure::Failure;
 use crate::provider::turn_parts::PartsNote;
-use crate::provider::wire::{self, Delta, End, Reader, call_id, count_at, error_in, items, str_at};
+use crate::provider::wire::{
+    self, Delta, End, MAX_PARTS, Reader, call_id, count_at, error_in, items, str_at,
+};
 use crate::request::{AssistantMessage, ToolCall};
 
 /// Parses a complete response.
@@ -20,7 +22,7 @@ pub(in crate::provider) fn parse(provider: Provider, body: &Value) -> Result<Ans
         return Err(Failure::of_error_object(provider, error));
     }
     let mut parts = Parts::default();
-    parts.take(body);
+    parts.take(body)?;
     let is_answer = ["candidates", "promptFeedback", "usageMetadata"];
     if !is_answer.iter().any(|field| body.get(field).is_some()) {
         return Err(Failure::bad_answer("the answer has no candidates"));
@@ -40,13 +42,19 @@ struct Parts {
 
 impl Parts {
     /// Adds a piece and returns its text.
-    fn take(&mut self, body: &Value) -> String {
+    ///
+    /// # Errors
+    /// When there are too many calls.
+    fn take(&mut self, body: &Value) -> Result<String, Failure> {
         let mut text = String::new();
         if let Some(end) = blocked(str_at(body, "/promptFeedback/blockReason")) {
             self.end = Some(end);
         }
         for part in items(body, "/candidates/0/content/parts") {
             self.part(part, &mut text);
+            if self.calls.len() > MAX_PARTS {
+                return Err(wire::too_many_parts());
+            }
         }
         // Google's own tools send a finish reason, too: a later piece without one shows that it was not
         // the end.
@@ -56,7 +64,7 @@ impl Parts {
         }
         self.usage.take(&body["usageMetadata"]);
         self.text.push_str(&text);
-        text
+        Ok(text)
     }
 
     /// Adds a part. A signature goes back in the part that it came in, and parts with one are not
@@ -119,7 +127,7 @@ fn function_call(
     }
     ToolCall {
         // An id that is given twice does not tell the results apart.
-        id: call_id(if is_new(id) { id } else { "" }),
+        id: call_id(if !id.is_empty() && is_new(id) { id } else { "" }),
         name: str_at(call, "/name").to_owned(),
         arguments: wire::arguments_of(call.get("args")),
         provider_state: (!state.is_empty()).then_some(Value::Object(state)),
@@ -225,7 +233,7 @@ impl Reader for GeminiReader {
         if let Some(error) = error_in(event) {
             return Err(Failure::of_error_object(self.provider, error));
         }
-        Ok(Delta::text(self.parts.take(event)))
+        Ok(Delta::text(self.parts.take(event)?))
     }
 
     fn is_complete(&self) -> bool {

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::provider::wire::{items, str_at};
+use crate::provider::wire::{MAX_PARTS, items, str_at};
 
 /// The kinds of item that matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl Item {
 
     fn told_of(&mut self, part: usize) -> &mut usize {
         // Parts are few; a larger number is none.
-        let part = part.min(MAX_PARTS);
+        let part = part.min(MAX_TEXTS);
         if self.told.len() <= part {
             self.told.resize(part + 1, 0);
         }
@@ -158,7 +158,7 @@ impl Item {
 }
 
 /// The most parts of a message whose texts are told apart.
-const MAX_PARTS: usize = 64;
+const MAX_TEXTS: usize = 64;
 
 /// The text of a part of a message; a refusal counts as text.
 fn text_of_part(part: &Value) -> &str {
@@ -173,6 +173,11 @@ pub(super) struct Items(Vec<Item>);
 impl Items {
     pub(super) fn into_items(self) -> Vec<Item> {
         self.0
+    }
+
+    /// Whether there are too many.
+    pub(super) fn are_too_many(&self) -> bool {
+        self.0.len() > MAX_PARTS
     }
 
     /// An item begins.
@@ -277,6 +282,9 @@ impl Items {
     fn take_all(&mut self, output: &Value) -> String {
         let mut rest = String::new();
         for (position, item) in items(output, "/output").enumerate() {
+            if self.are_too_many() {
+                break;
+            }
             let Some(kind) = Kind::of(item) else { continue };
             let (id, call_id) = (str_at(item, "/id"), str_at(item, "/call_id"));
             let index = u64::try_from(position).ok();

@@ -23,9 +23,8 @@ pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: 
     if request.sends_tools() && request.tool_choice == ToolChoice::None {
         body.insert("tool_choice".into(), json!("none"));
     }
-    if let Some(limit) = request.output_limit(model) {
-        // The minimum of the API.
-        body.insert("max_output_tokens".into(), json!(limit.max(16)));
+    if let Some(limit) = output_limit(model, request) {
+        body.insert("max_output_tokens".into(), json!(limit));
     }
     if let Some(temperature) = request.temperature_for(model, 2.0)
         && !quirks.no_temperature
@@ -45,6 +44,11 @@ pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: 
     }
     body.insert("stream".into(), json!(true));
     Value::Object(body)
+}
+
+/// The output limit of a request: not less than the minimum of the API.
+pub(in crate::provider) fn output_limit(model: &ModelRef, request: &LlmRequest) -> Option<u32> {
+    request.output_limit(model).map(|limit| limit.max(16))
 }
 
 /// Tools in the form of the protocol.

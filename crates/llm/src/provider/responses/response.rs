@@ -9,7 +9,7 @@ use crate::provider::answer::Answer;
 use crate::provider::failure::Failure;
 use crate::provider::turn_parts::PartsNote;
 use crate::provider::wire::{
-    Assembly, Delta, End, PartialCall, Reader, count_at, error_in, str_at,
+    Assembly, Delta, End, PartialCall, Reader, count_at, error_in, str_at, too_many_parts,
 };
 
 /// Parses a complete response.
@@ -137,6 +137,9 @@ impl Reader for ResponsesReader {
                 None => String::new(),
             },
         };
+        if self.items.are_too_many() {
+            return Err(too_many_parts());
+        }
         Ok(self.text(new))
     }
 
@@ -149,6 +152,9 @@ impl Reader for ResponsesReader {
     }
 
     fn answer(&mut self) -> Result<Answer, Failure> {
+        if self.items.are_too_many() {
+            return Err(too_many_parts());
+        }
         let mut note = PartsNote::default();
         let mut assembly = Assembly {
             text: std::mem::take(&mut self.text),

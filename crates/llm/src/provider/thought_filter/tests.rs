@@ -18,6 +18,10 @@ fn a_thought_is_no_reply() {
         ("Hello\n<think>never closed", "Hello\n"),
         ("Some write <think> before.", "Some write <think> before."),
         ("Some<think>plan</think> more", "Some more"),
+        ("Some <think>\nplan\n\nplan</think> more", "Some  more"),
+        ("Some <think> before\nand </think> after", "Some <think> before\nand </think> after"),
+        ("Some <think> before\n<think>plan</think>Hello", "Some <think> before\nHello"),
+        ("Some <think> `before\n<think>plan</think>Hello", "Some <think> `before\nHello"),
         ("Write `<think>`, not `</think>`.", "Write `<think>`, not `</think>`."),
         ("``a ` <think>`` b", "``a ` <think>`` b"),
         ("```\n<think>\n</think>\n```\nSo.", "```\n<think>\n</think>\n```\nSo."),
@@ -43,10 +47,65 @@ fn in_a_whole_answer_a_lone_end_of_a_thought_ends_one() {
         ("<think>a<think>b</think>c</think>Hello", "Hello"),
         ("plan</think>", ""),
         ("Write `</think>` here", "Write `</think>` here"),
+        ("plan: \"</think>\" ends it\n</think>\nHello", "Hello"),
+        ("plan.</think> Hello, </think> ends it", "Hello, </think> ends it"),
     ] {
         assert_eq!(reply(text, true), expected, "{text:?}");
     }
     assert_eq!(reply("plan</think>Hello", false), "plan</think>Hello");
+}
+
+#[test]
+fn a_mention_of_a_tag_ends_no_thought() {
+    for text in [
+        "You end it with </think> and then write the answer.",
+        "You end it with </think>\nThen you write the answer.",
+        "You end it with </think>.",
+        "The tag is \"</think>\" (or '</think>').",
+        "The tag is “</think>”.",
+        "First, it ends.\n- </think> is the tag.",
+    ] {
+        assert_eq!(reply(text, true), text);
+    }
+}
+
+#[test]
+fn a_closing_tag_at_the_end_leaves_no_empty_reply() {
+    let mut message = AssistantMessage { text: "plan</think>\n".into(), ..Default::default() };
+    assert_eq!(reply_in(&message, true), message.text);
+    message.tool_calls.push(crate::request::ToolCall {
+        id: "a".into(),
+        name: "f".into(),
+        arguments: serde_json::json!({}),
+        provider_state: None,
+    });
+    assert_eq!(reply_in(&message, true), "");
+    message.text = "<think>plan</think>".to_owned();
+    message.tool_calls.clear();
+    assert_eq!(reply_in(&message, true), "");
+}
+
+#[test]
+fn a_mention_of_a_tag_does_not_stop_the_stream() {
+    let mut filter = ThoughtFilter::new();
+    assert_eq!(filter.push("Some write <think> before".to_owned()), "Some write ");
+    assert_eq!(filter.push(".\nAnd more".to_owned()), "<think> before.\nAnd more");
+    assert_eq!(filter.push(" text".to_owned()), " text");
+    assert!(!filter.has_thoughts(false));
+
+    let text = format!("A <think> {} </think>", "é < word ".repeat(MAX_LINE / 9));
+    for size in [1, 7, 10_000] {
+        let mut filter = ThoughtFilter::new();
+        let chars: Vec<char> = text.chars().collect();
+        let mut streamed = String::new();
+        for piece in chars.chunks(size) {
+            streamed += &filter.push(piece.iter().collect());
+        }
+        assert!(streamed.len() > MAX_LINE, "{}", streamed.len());
+        streamed += &filter.finish();
+        assert_eq!(streamed, text);
+        assert_eq!(reply(&text, false), text);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::*;
 fn read(deltas: &[Value]) -> Vec<(String, String, String)> {
     let mut calls = Calls::default();
     for delta in deltas {
-        calls.delta(delta);
+        calls.delta(delta).unwrap();
     }
     let calls = calls.take(Provider::OpenAi).into_iter();
     calls.map(|call| (call.id, call.name, call.arguments)).collect()
@@ -132,8 +132,8 @@ fn a_signature_stays_with_its_call_for_its_provider() {
     let first = json!({ "tool_calls": [{ "index": 0, "id": "a", "function": { "name": "f" },
         "extra_content": extra }] });
     let mut calls = Calls::default();
-    calls.delta(&first);
-    for call in [calls.take(Provider::OpenAi), whole(Provider::OpenAi, &first)] {
+    calls.delta(&first).unwrap();
+    for call in [calls.take(Provider::OpenAi), whole(Provider::OpenAi, &first).unwrap()] {
         let state = call[0].state.as_ref();
         assert_eq!(fields_of(state, Provider::OpenAi).unwrap()["extra_content"], extra);
         assert_eq!(fields_of(state, Provider::Groq), None);
@@ -147,12 +147,12 @@ fn the_calls_of_a_whole_message_are_each_one() {
         { "id": "a", "function": { "name": "f" } },
         { "function": { "name": "g", "arguments": { "x": 1 } } },
     ] });
-    let calls = whole(Provider::OpenAi, &message);
+    let calls = whole(Provider::OpenAi, &message).unwrap();
     let read: Vec<_> =
         calls.iter().map(|call| (call.name.as_str(), call.arguments.as_str())).collect();
     assert_eq!(read, [("f", ""), ("f", ""), ("g", "{\"x\":1}")]);
     let old = json!({ "tool_calls": null, "function_call": { "name": "f", "arguments": "{}" } });
-    assert_eq!(whole(Provider::OpenAi, &old)[0].name, "f");
+    assert_eq!(whole(Provider::OpenAi, &old).unwrap()[0].name, "f");
 }
 
 /// How a server cuts calls into pieces.
@@ -264,4 +264,50 @@ proptest! {
             .collect();
         prop_assert_eq!(read, calls, "{:?}", style);
     }
+}
+
+#[test]
+fn a_call_is_whole_when_its_arguments_are() {
+    for (pieces, is_whole) in [
+        (&["{}"][..], true),
+        (&["{\"a\":", " [1, {}]}", " \n"], true),
+        (&["{\"a\": \"}", "\\\"{", "\"", "}"], true),
+        (&["{\"a\": \"}", "{}", "{}"], false),
+        (&["{\"a\": {}", "{}"], false),
+        (&["{}", "x"], false),
+        (&["{,}", "{}"], false),
+        (&["[]"], false),
+        (&[""], false),
+    ] {
+        let (mut progress, mut all) = (Progress::default(), String::new());
+        for piece in pieces {
+            all += piece;
+            progress.add(piece, &all);
+        }
+        assert_eq!(progress.is_whole, is_whole, "{pieces:?}");
+    }
+}
+
+#[test]
+fn arguments_in_many_pieces_are_read_once() {
+    let mut calls = Calls::default();
+    let piece =
+        |text: &str| json!({ "tool_calls": [{ "index": 0, "function": { "arguments": text } }] });
+    calls.delta(&piece("{\"a\": \"")).unwrap();
+    let many = piece(&format!("{{{}}}", "x".repeat(200)));
+    let start = std::time::Instant::now();
+    // Ten seconds and more if each piece were a reason to read all before it.
+    for _ in 0..20_000 {
+        calls.delta(&many).unwrap();
+    }
+    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+}
+
+#[test]
+fn there_is_a_limit_of_calls() {
+    let mut calls = Calls::default();
+    let many: Vec<Value> = (0..100_000)
+        .map(|n| json!({ "id": format!("c{n}"), "function": { "name": "f" } }))
+        .collect();
+    assert!(calls.delta(&json!({ "tool_calls": many })).is_err());
 }
