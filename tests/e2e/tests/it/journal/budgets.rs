@@ -41,11 +41,11 @@ async fn runs_at_the_same_time_cannot_spend_the_same_money() {
     let dear = json!({
         "choices": [{ "index": 0, "finish_reason": "stop",
             "message": { "role": "assistant", "content": "Done." } }],
-        "usage": { "prompt_tokens": 100, "completion_tokens": 1000, "total_tokens": 1100 },
+        "usage": { "prompt_tokens": 100, "completion_tokens": 250, "total_tokens": 350 },
     });
     let world = World::new(vec![Reply::json(200, dear)]).await;
-    let call = 0.15e-6 * 100.0 + 0.6e-6 * 1000.0;
-    let limit = call * 3.5;
+    // No answer is longer than the shortest one that is worth a reservation.
+    let limit = 0.002;
     let put = reqwest::Client::new()
         .put(format!("{}/api/mission-control/budget", world.stack.backend_url))
         .header("x-internal-token", world.stack.internal_token())
@@ -60,7 +60,7 @@ async fn runs_at_the_same_time_cannot_spend_the_same_money() {
     let answers = futures::future::join_all(sends).await;
     let done = answers.iter().filter(|(status, _)| *status == 200).count();
     assert!(answers.iter().all(|(status, _)| matches!(status, 200 | 402)), "{answers:?}");
-    assert!((1..=3).contains(&done), "{done}");
+    assert!(done > 0 && done < answers.len(), "{done}");
     let budget = world.person.get("/budget").await.unwrap();
     assert!(budget["spent_usd"].as_f64().unwrap() <= limit, "{budget}");
     assert_eq!(world.llm.asked().len(), done);
