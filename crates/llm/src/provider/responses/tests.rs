@@ -371,7 +371,7 @@ fn every_call_has_one_output_and_an_id_that_fits() {
             .filter_map(|item| item["call_id"].as_str())
             .collect()
     };
-    assert_eq!(ids("function_call"), [&long[..64], "a", "a_2"]);
+    assert_eq!(ids("function_call"), [&long[..64], "a", "call_5_0"]);
     assert_eq!(ids("function_call_output"), ids("function_call"));
     assert!(sent.last().unwrap()["content"].as_str().unwrap().contains("orphan"));
     let texts = input(Provider::OpenAi, &turns, false).to_string();
