@@ -351,3 +351,13 @@ async fn the_end_of_a_chat_is_what_the_server_says_first_if_that_is_bad() {
     let answer = client.complete(&request, &CallContext::default()).await.unwrap();
     assert_eq!(answer.finish_reason, FinishReason::Stop);
 }
+
+#[tokio::test]
+async fn white_space_before_an_answer_says_nothing_of_its_kind() {
+    let blanks = " \n".repeat(300_000);
+    let answer = json!({ "choices": [{ "index": 0, "finish_reason": "stop",
+        "message": { "role": "assistant", "content": "Hi" } }] });
+    let whole = Reply::of_kind("text/event-stream", &format!("{blanks}{answer}"));
+    let server = Server::start([whole]).await;
+    assert_eq!(ask(&open_ai(&server)).await.unwrap().message.text, "Hi");
+}

@@ -360,3 +360,22 @@ fn turns_alternate_and_instructions_keep_their_place() {
         ]
     );
 }
+
+#[test]
+fn there_is_a_limit_of_blocks_and_a_bad_end_stays_one() {
+    let block = |n| json!({ "type": "tool_use", "id": format!("c{n}"), "name": "f", "input": {} });
+    let blocks: Vec<Value> = (0..20_000).map(block).collect();
+    assert!(whole(&json!(blocks[..256]), "tool_use").is_ok());
+    assert!(whole(&json!(blocks), "tool_use").is_err());
+    let start = |n| json!({ "type": "content_block_start", "index": n, "content_block": block(n) });
+    let starts: Vec<Value> = (0..300).map(start).collect();
+    let mut reader = AnthropicReader::new(Provider::Anthropic);
+    assert!(starts.iter().any(|event| reader.event(event).is_err()));
+    let end = |reason: &str| {
+        json!({ "type": "message_delta", "delta": { "stop_reason": reason },
+            "usage": { "output_tokens": 4 } })
+    };
+    let stop = json!({ "type": "message_stop" });
+    let failure = read(&[end("pause_turn"), end("end_turn"), stop]).unwrap_err();
+    assert_eq!(failure.code.as_deref(), Some("pause_turn"));
+}

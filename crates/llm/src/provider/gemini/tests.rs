@@ -352,3 +352,13 @@ proptest! {
         prop_assert_eq!(without_ids(streamed), without_ids(whole(&json!(parts), "STOP").unwrap()));
     }
 }
+
+#[test]
+fn there_is_a_limit_of_calls() {
+    let calls: Vec<Value> = (0..20_000)
+        .map(|n| json!({ "functionCall": { "id": format!("c{n}"), "name": "f" } }))
+        .collect();
+    assert!(whole(&json!(calls[..256]), "STOP").is_ok());
+    assert!(whole(&json!(calls), "STOP").is_err());
+    assert!(read(&[piece(&json!(calls), Some("STOP"))]).is_err());
+}

@@ -371,9 +371,21 @@ fn every_call_has_one_output_and_an_id_that_fits() {
             .filter_map(|item| item["call_id"].as_str())
             .collect()
     };
-    assert_eq!(ids("function_call"), [&long[..64], "a", "a_2"]);
+    assert_eq!(ids("function_call"), [&long[..64], "a", "call_5_0"]);
     assert_eq!(ids("function_call_output"), ids("function_call"));
     assert!(sent.last().unwrap()["content"].as_str().unwrap().contains("orphan"));
     let texts = input(Provider::OpenAi, &turns, false).to_string();
     assert!(!texts.contains("function_call"), "{texts}");
+}
+
+#[test]
+fn there_is_a_limit_of_items() {
+    let item = |n| json!({ "type": "function_call", "call_id": format!("c{n}"), "name": "f" });
+    let items: Vec<Value> = (0..20_000).map(item).collect();
+    assert_eq!(whole(&items[..256]).message.tool_calls.len(), 256);
+    let body = json!({ "status": "completed", "output": items });
+    assert!(parse(Provider::OpenAi, &body).is_err());
+    let added = |n| json!({ "type": "response.output_item.added", "item": item(n) });
+    let mut reader = ResponsesReader::new(Provider::OpenAi);
+    assert!((0..300).any(|n| reader.event(&added(n)).is_err()));
 }
