@@ -300,7 +300,8 @@ fn json_within(text: &str, end: usize) -> Option<(&str, Value)> {
     })?;
     let before = text[..at].trim_end_matches([' ', '-', ':', '\'', 'b', '[']);
     // Others than errors have a message, too: the arguments of a tool that a server could not parse.
-    let is_wrapped = before.is_empty() || text[before.len()..at].contains('-') || before.ends_with("data");
+    let is_wrapped =
+        before.is_empty() || text[before.len()..at].contains('-') || before.ends_with("data");
     const NAMES: [&str; 4] = ["error", "detail", "errors", "base_resp"];
     let is_error = NAMES.iter().any(|name| inner.get(name).is_some())
         || is_wrapped && ["message", "msg"].iter().any(|name| inner.get(name).is_some());
