@@ -139,6 +139,12 @@ impl Failure {
         Self::of_details(provider, None, ErrorDetails::of_object(error))
     }
 
+    /// The parameter that an error's body names, and its messages, without what they repeat of the
+    /// request.
+    pub(super) fn lines_of(body: &[u8]) -> String {
+        ErrorDetails::parse(body).lines()
+    }
+
     /// A failure that the offline script plays.
     pub(crate) fn scripted(status: u16, retry_after: Option<Duration>) -> Self {
         let failure = Self::of_details(Provider::Offline, Some(status), ErrorDetails::default());
@@ -148,9 +154,13 @@ impl Failure {
     fn of_details(provider: Provider, status: Option<u16>, details: ErrorDetails) -> Self {
         let meaning = table::meaning(provider, status, &details);
         let stated = status.or(details.statuses.first().copied());
-        let (kind, retryable) = meaning.kind(provider, stated);
-        let status = stated.or_else(|| meaning.status()).unwrap_or(500);
-        let code = details.codes.iter().find(|word| is_code(word)).cloned();
+        let is_silent = details.codes.is_empty() && details.texts.is_empty();
+        let (kind, retryable) = meaning.kind(provider, stated, is_silent);
+        // What was refused within a success, and nobody knows why, came with the status of one.
+        let unknown = if kind == LlmErrorKind::Rejected { 200 } else { 500 };
+        let status = stated.or_else(|| meaning.status()).unwrap_or(unknown);
+        let words = details.codes.iter().map(|word| word.trim_start_matches(details::BASE_RESP));
+        let code = words.filter(|word| is_code(word)).map(str::to_owned).next();
         let said = secrets::scrubbed(&details.sentence(), MAX_SENTENCE_CHARS);
         let cause = match (&code, said.as_str()) {
             (Some(code), "") => format!("HTTP {status} ({code})"),
@@ -180,7 +190,7 @@ impl Failure {
     }
 
     /// The provider's own sentence; empty where it said nothing.
-    fn said(&self) -> &str {
+    pub(super) fn said(&self) -> &str {
         self.stated.as_ref().map_or("", |stated| &stated.sentence)
     }
 
@@ -216,6 +226,11 @@ impl Failure {
     /// The numbers in the provider's sentence.
     pub(super) fn numbers(&self) -> Vec<u64> {
         pattern::numbers(self.said()).collect()
+    }
+
+    /// The number behind one of these words in the provider's sentence.
+    pub(super) fn number_after(&self, words: &[&str]) -> Option<u64> {
+        pattern::number_after(&pattern::normalized(self.said()), words)
     }
 
     /// Whether the provider's sentence contains a phrase.

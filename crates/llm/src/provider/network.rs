@@ -17,7 +17,7 @@ use super::history;
 use super::quirks::{LearnedQuirks, Quirks};
 use super::target::Target;
 use super::thought_filter::{self, ThoughtFilter};
-use super::tool_form::{self, RefusedTools, ToolForm};
+use super::tool_form::{self, Refused, RefusedTools, ToolForm};
 use super::wire::{Delta, Reader};
 use crate::context::Received;
 use crate::error::LlmErrorKind;
@@ -30,8 +30,9 @@ use crate::settings::{LlmConfigError, LlmSettings, Timeouts};
 /// be reused.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often a request is repeated at most because a tool was refused.
-const MAX_REPEATS: usize = 8;
+/// How often a request is repeated at most because a part of it was refused: several tools in two steps
+/// each, and some parameters.
+const MAX_REPEATS: usize = 16;
 
 /// All providers that have a server, behind one HTTP client.
 #[derive(Debug)]
@@ -103,7 +104,7 @@ impl Network {
     }
 
     /// Sends the request, and returns the response with the tools as they were sent. Repeats it without
-    /// what the model refuses: a parameter, a tool, each once.
+    /// what the model refuses: a parameter, a tool.
     async fn open(
         &self,
         target: &Target,
@@ -131,21 +132,32 @@ impl Network {
             }
             let (status, headers) = (response.status(), response.headers().clone());
             let text = body::read_error(response, &self.timeouts).await;
-            let more = tool_form::refused_after(refused.as_ref(), status.as_u16(), &text, &tools);
-            if repeats > 0 && more.is_some() {
-                repeats -= 1;
+            let failure = Failure::of_response(model.provider, status, &headers, &text);
+            let failure = target.scrub(failure);
+            let form = |plain: bool, refused: Option<&Refused>| {
+                target.tools(model, &request.tools, plain, refused.cloned())
+            };
+            let after = |more: &Refused| form(quirks.plain_schemas, Some(more));
+            let more = tool_form::refused_after(refused.as_ref(), &failure, &text, &tools, after);
+            if more.is_some() {
                 refused = more;
+                if repeats == 0 {
+                    // The next request gets on from here.
+                    self.refused.keep(model, refused);
+                    return Err(failure);
+                }
+                repeats -= 1;
                 continue;
             }
-            let failure = Failure::of_response(model.provider, status, &headers, &text);
-            let more = quirks.after(request, &failure);
+            let more = quirks.after(request, &failure).filter(|_| repeats > 0);
             // What was not sent cannot be left out.
             let changed = |more: &Quirks| {
-                let form = target.tools(model, &request.tools, more.plain_schemas, refused.clone());
+                let form = form(more.plain_schemas, refused.as_ref());
                 target.body(model, request, more, &form)
                     != target.body(model, request, &quirks, &tools)
             };
             quirks = more.filter(changed).ok_or(failure)?;
+            repeats -= 1;
         }
     }
 

@@ -25,6 +25,10 @@ const LIMITS: [&str; 4] = [
     "/generationConfig/maxOutputTokens",
 ];
 
+/// The words before the highest output limit in a refusal.
+const BEFORE_LIMIT: &[&str] =
+    &["at most ", "less than or equal to ", "(inclusive) to ", " > ", "<= ", "up to "];
+
 /// How requests to a model are changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a refusal of its own")]
@@ -141,11 +145,31 @@ impl Quirks {
                 .says("maximum context length is # tokens and your request has # input tokens")
         {
             self.output_left = window.checked_sub(input).filter(|left| *left > 0);
-        } else if let Some(limit) = numbers.into_iter().filter(|limit| *limit < asked).max()
-            && limit > 0
-        {
+            return;
+        }
+        // Only a lower limit than the one that was sent makes a difference.
+        let sent = self.output_limit.map_or(asked, |known| known.min(asked));
+        let named = failure.number_after(BEFORE_LIMIT).filter(|limit| *limit < sent);
+        let highest = || numbers.into_iter().filter(|limit| *limit < sent).max();
+        if let Some(limit) = named.or_else(highest).filter(|limit| *limit > 0) {
             let is_beyond = failure.says("# (exclusive)");
             self.output_limit = Some(limit - u64::from(is_beyond));
+        }
+    }
+
+    /// What both know of a model, without what holds for one request only.
+    fn with(self, other: Self) -> Self {
+        let limits = [self.output_limit, other.output_limit];
+        Self {
+            no_temperature: self.no_temperature || other.no_temperature,
+            limit_name: other.limit_name.or(self.limit_name),
+            plain_schemas: self.plain_schemas || other.plain_schemas,
+            no_answer_schema: self.no_answer_schema || other.no_answer_schema,
+            no_stream_options: self.no_stream_options || other.no_stream_options,
+            no_tool_choice: self.no_tool_choice || other.no_tool_choice,
+            no_thoughts: false,
+            output_limit: limits.into_iter().flatten().min(),
+            output_left: None,
         }
     }
 
@@ -238,11 +262,12 @@ impl LearnedQuirks {
         known.get(model).copied().unwrap_or_default()
     }
 
-    /// Keeps what made a request succeed.
+    /// Keeps what made a request succeed, beside what others have learned in the meantime.
     pub(super) fn keep(&self, model: &ModelRef, quirks: Quirks) {
-        let quirks = Quirks { output_left: None, no_thoughts: false, ..quirks };
         let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if known.get(model).copied().unwrap_or_default() == quirks {
+        let before = known.get(model).copied().unwrap_or_default();
+        let quirks = before.with(quirks);
+        if before == quirks {
             return;
         }
         if known.len() < MAX_MODELS || known.contains_key(model) {

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use arguments::Arguments;
 use names::NameMap;
 
-use refused::Refusal;
+use refused::{Definition, Refusal};
 pub(super) use refused::{Refused, RefusedTools, after as refused_after};
 pub(super) use rules::Rules;
 
@@ -32,6 +32,10 @@ use crate::sentence::cut_at_sentence;
 
 /// The largest schema, bytes of JSON.
 const MAX_SCHEMA_BYTES: usize = 256 * 1024;
+
+/// The most characters of a description that a provider has refused as too long. Servers that tell have
+/// limits of 512 and 1,024.
+const SHORT_DESCRIPTION: usize = 512;
 
 /// A tool as it is sent.
 #[derive(Debug)]
@@ -49,8 +53,8 @@ pub(super) struct ToolForm {
     rules: Rules,
     /// The tools that the provider has refused.
     refused: Option<Refused>,
-    /// The tools that are sent, in order: the name at the provider and the own one.
-    sent: Vec<(String, String)>,
+    /// The tools that are sent, in order, with their names at the provider.
+    sent: Vec<(String, Definition)>,
     /// The JSON of the tools; `None` when none can be sent.
     json: Option<String>,
     names: NameMap,
@@ -95,7 +99,7 @@ impl ToolForm {
             } else if rules.max_tools.is_some_and(|max| tools.len() >= max) {
                 surplus.push(spec);
             } else if let Some(tool) = form.tool(spec) {
-                form.sent.push((tool.name.clone(), spec.name.clone()));
+                form.sent.push((tool.name.clone(), Definition::of(spec)));
                 tools.push(tool);
             }
         }
@@ -120,16 +124,16 @@ impl ToolForm {
         self.protocol == protocol && self.rules == rules && self.refused.as_ref() == refused
     }
 
-    /// The own names of the tools that a provider's error names.
-    fn named_in(&self, error: &str) -> BTreeSet<&str> {
+    /// The tools that a provider's error names.
+    fn named_in(&self, error: &str) -> BTreeSet<&Definition> {
         let by_place = refused::places(error).into_iter().filter_map(|at| self.sent.get(at));
         let names = refused::names(error);
         let by_name = self.sent.iter().filter(|(wire, _)| names.contains(&wire.as_str()));
-        by_place.chain(by_name).map(|(_, own)| own.as_str()).collect()
+        by_place.chain(by_name).map(|(_, tool)| tool).collect()
     }
 
-    fn refusal(&self, tool: &str) -> Option<&Refusal> {
-        self.refused.as_ref()?.get(tool)
+    fn refusal(&self, tool: &ToolSpec) -> Option<&Refusal> {
+        self.refused.as_ref()?.get(&Definition::of(tool))
     }
 
     /// The JSON of the tools; `None` when none can be sent.
@@ -148,8 +152,11 @@ impl ToolForm {
 
     /// A tool as it is sent; `None` when it is left out.
     fn tool(&mut self, spec: &ToolSpec) -> Option<WireTool> {
-        match self.refusal(&spec.name).cloned() {
-            None => {}
+        let refusal = self.refusal(spec).cloned();
+        let is_shortened = refusal == Some(Refusal::Shortened);
+        match refusal {
+            // What is cut of its description is told below.
+            None | Some(Refusal::Shortened) => {}
             Some(Refusal::Simplified) => {
                 let why =
                     "the provider refused its schema, and gets it in simpler words".to_owned();
@@ -180,9 +187,9 @@ impl ToolForm {
         }
         let given = spec.description.trim();
         let mut description = if given.is_empty() { name.as_str() } else { given }.to_owned();
-        if let Some(max) = self.rules.max_description
-            && let Some(cut) = cut_at_sentence(&description, max)
-        {
+        let max = self.rules.max_description.unwrap_or(usize::MAX);
+        let max = if is_shortened { max.min(SHORT_DESCRIPTION) } else { max };
+        if let Some(cut) = cut_at_sentence(&description, max) {
             let length = description.chars().count();
             let why = format!(
                 "its description has {length} characters, and the provider takes {max}; the end is cut"
@@ -211,7 +218,7 @@ impl ToolForm {
             }
             self.arguments.insert(spec.name.clone(), arguments);
         }
-        let plain = self.rules.plain || self.refusal(&spec.name).is_some();
+        let plain = self.rules.plain || self.refusal(spec) == Some(&Refusal::Simplified);
         let schema = schema::for_tool(&cleaned, plain);
         if schema.to_string().len() > MAX_SCHEMA_BYTES {
             return Err(format!("its schema exceeds {} KiB", MAX_SCHEMA_BYTES / 1024));

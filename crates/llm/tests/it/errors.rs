@@ -206,6 +206,48 @@ async fn what_nobody_knows_is_told_in_the_providers_own_words() {
 }
 
 #[tokio::test]
+async fn an_unknown_error_in_a_success_is_told_and_not_retried() {
+    let archived =
+        json!({ "error": { "message": "Your project is archived", "type": "project_archived" } });
+    let spent = json!({ "base_resp": { "status_code": 1008, "status_msg": "no more" } });
+    let unknown =
+        json!({ "base_resp": { "status_code": 7777, "status_msg": "The moon is wrong" } });
+    for (body, kind, told) in [
+        (&archived, LlmErrorKind::Rejected, "Your project is archived"),
+        (&spent, LlmErrorKind::QuotaExhausted, "(1008): no more"),
+        (&unknown, LlmErrorKind::Rejected, "(7777): The moon is wrong"),
+    ] {
+        let event = format!("data: {body}");
+        for reply in [Reply::events(&[&event]), Reply::json(200, body)] {
+            let (server, second) = (Server::start([reply]).await, other().await);
+            for result in both(quick(Provider::Groq, &server.url)).await {
+                let error = result.unwrap_err();
+                assert_eq!(error.kind, kind, "{body}");
+                assert!(error.message.contains(told), "{error}");
+            }
+            assert_eq!(calls_of(&server), 2, "{body}");
+            for result in both(with_fallback(quick(Provider::Groq, &server.url), &second)).await {
+                assert_eq!(result.unwrap().message.text, "from the other");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_limit_that_is_refused_with_ever_other_numbers_is_not_asked_for_without_end() {
+    let refusal = |n: usize| {
+        let message = format!("max_tokens must be at most {} (request {n})", 90_000 - n);
+        Reply::json(400, &json!({ "error": { "message": message, "param": "max_tokens" } }))
+    };
+    let server = Server::start((0..100).map(refusal)).await;
+    let client = client(quick(Provider::OpenRouter, &server.url));
+    let mut asked = hello(&client);
+    asked.max_output_tokens = Some(100_000);
+    client.complete(&asked, &CallContext::default()).await.unwrap_err();
+    assert_eq!(calls_of(&server), 17);
+}
+
+#[tokio::test]
 async fn a_spent_account_says_when_it_comes_back() {
     let message = "You have reached your specified API usage limits. You will regain access on \
                    2999-01-01 at 00:00 UTC.";

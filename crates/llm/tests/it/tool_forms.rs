@@ -3,13 +3,11 @@
 
 mod peer;
 mod property;
+mod refused;
 mod rules;
 
-use llm::CallContext;
 use llm::request::{TOOL_ARGUMENTS, TOOL_NAME, ToolChange, ToolSpec};
 use serde_json::{Value, json};
-
-use crate::server::{Reply, Server, hello, open_ai};
 
 use self::peer::{ANTHROPIC, GOOGLE, OPENAI, PEERS, Stage};
 use self::rules::{name_fits, refusals};
@@ -283,44 +281,4 @@ async fn empty_values_of_an_enum_are_told_in_words_at_gemini() {
     );
     let told = sent[1].schema.as_ref().unwrap()["properties"]["const"]["description"].clone();
     assert_eq!(told, "(always \"\")");
-}
-
-#[tokio::test]
-async fn a_tool_that_is_refused_for_a_reason_of_the_providers_own_costs_itself() {
-    let refused = json!({ "error": { "message": "Invalid schema for function 'odd': no.",
-        "type": "invalid_request_error", "param": "tools[7].parameters",
-        "code": "invalid_function_parameters" } });
-    let refuses = || Reply::json(400, &refused);
-    let server = Server::start_lenient([refuses(), refuses(), Reply::chat("Hello")]).await;
-    let client = open_ai(&server);
-    let mut request = hello(&client);
-    request.tools = awkward().into();
-    for _ in 0..2 {
-        let answer = client.complete(&request, &CallContext::default()).await.unwrap();
-        assert_eq!(answer.message.text, "Hello");
-    }
-    let asked = server.asked();
-    let sent: Vec<_> = asked.iter().map(|asked| OPENAI.tools(&asked.body)).collect();
-    let counts: Vec<_> = sent.iter().map(Vec::len).collect();
-    // In full, in simpler words, not at all; and remembered.
-    assert_eq!(counts, [8, 8, 7, 7]);
-    assert_ne!(sent[0][7].schema, sent[1][7].schema);
-    assert_eq!(sent[0][3].schema, sent[2][3].schema, "the others are sent as before");
-    let problems = client.tool_problems(&request.model, &request.tools);
-    let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
-    assert!(
-        told.iter().any(|told| told.starts_with("\"odd\": left out: the provider")),
-        "{told:?}"
-    );
-}
-
-#[tokio::test]
-async fn an_error_that_names_no_tool_is_not_repeated() {
-    let error = json!({ "error": { "message": "'tools' : maximum number of items is 128" } });
-    let server = Server::start([Reply::json(400, &error)]).await;
-    let client = open_ai(&server);
-    let mut request = hello(&client);
-    request.tools = awkward().into();
-    client.complete(&request, &CallContext::default()).await.unwrap_err();
-    assert_eq!(server.asked().len(), 1);
 }

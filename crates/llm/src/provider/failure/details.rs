@@ -1,11 +1,13 @@
 //! What an error's body says, in whatever shape: nested objects, lists, JSON within strings, pages.
 
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
+use regex::Regex;
 use serde_json::Value;
 
 use super::delay;
-use super::pattern::{normalized, without_quoted_names};
+use super::pattern::{normalized, without_quoted_names, without_quotes};
 
 /// How deep errors are wrapped at most.
 const MAX_DEPTH: u8 = 8;
@@ -15,6 +17,9 @@ const MAX_ITEMS: usize = 5;
 const MAX_FOUND: usize = 16;
 /// The most bytes of a message that are read.
 const MAX_MESSAGE: usize = 8_192;
+
+/// What MiniMax's codes begin with here.
+pub(super) const BASE_RESP: &str = "base_resp.";
 
 /// What an error's body says.
 #[derive(Debug, Default)]
@@ -32,6 +37,8 @@ pub(super) struct ErrorDetails {
     pub(super) texts: Vec<String>,
     /// The same without names in quotes.
     pub(super) bare_texts: Vec<String>,
+    /// The same without anything in quotes, where words remain.
+    pub(super) unquoted_texts: Vec<String>,
 }
 
 impl ErrorDetails {
@@ -64,9 +71,16 @@ impl ErrorDetails {
         parts.join("; ")
     }
 
+    /// The refused parameter and all messages, a line each.
+    pub(super) fn lines(&self) -> String {
+        let messages = self.messages.iter().map(|(_, message)| message.as_str());
+        self.param.as_deref().into_iter().chain(messages).collect::<Vec<_>>().join("\n")
+    }
+
     fn finish(mut self) -> Self {
         self.texts = self.messages.iter().map(|(_, message)| normalized(message)).collect();
         self.bare_texts = self.texts.iter().map(|text| without_quoted_names(text)).collect();
+        self.unquoted_texts = self.texts.iter().map(|text| without_quotes(text)).collect();
         if self.retry_after.is_none() {
             let now = SystemTime::now();
             self.retry_after = self.texts.iter().find_map(|text| delay::of_message(text, now));
@@ -104,6 +118,11 @@ impl ErrorDetails {
             if let Some(inner) = field(name) {
                 self.value(inner, depth + u8::from(!inner.is_string()));
             }
+        }
+        // MiniMax's numbers mean something else than those of others.
+        match error.pointer("/base_resp/status_code").and_then(Value::as_u64) {
+            None | Some(0) => {}
+            Some(code) => self.push_code(&format!("{BASE_RESP}{code}")),
         }
         if let Some(metadata) = field("metadata") {
             self.metadata(metadata, depth + 1);
@@ -198,16 +217,17 @@ impl ErrorDetails {
         if text.starts_with('<') {
             return self.message(&page_title(text), depth);
         }
-        self.exceptions(text);
+        let own = own_words(text);
+        self.exceptions(own);
         if depth < MAX_DEPTH
-            && let Some((before, inner)) = json_within(text)
+            && let Some((before, inner)) = json_within(text, own.len())
         {
             if !before.is_empty() {
                 self.message(before, depth);
             }
             return self.value(&inner, depth + 1);
         }
-        self.message(text, depth);
+        self.message(own, depth);
     }
 
     fn message(&mut self, text: &str, depth: u8) {
@@ -219,29 +239,73 @@ impl ErrorDetails {
     }
 
     /// The class names in messages of LiteLLM (`litellm.RateLimitError: …`) and of AWS (`An error
-    /// occurred (ThrottlingException) …`).
+    /// occurred (ThrottlingException) …`): at the beginning, or in parentheses before any quote, since
+    /// what is quoted may be somebody else's words.
     fn exceptions(&mut self, text: &str) {
-        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.');
-        for word in words {
-            if let Some(name) = word.strip_prefix("litellm.") {
-                self.push_code(name.trim_end_matches('.'));
-            } else if word.len() > "Exception".len() && word.ends_with("Exception") {
-                self.push_code(word);
+        let mut rest = text;
+        while let Some((name, after)) = rest.split_once(": ").filter(|(name, _)| is_class(name)) {
+            self.exception(name);
+            rest = after;
+        }
+        let unquoted = rest.split(['\'', '"', '`', '‘', '“']).next().unwrap_or_default();
+        for part in unquoted.split('(').skip(1) {
+            let name = part.split_once(')').map_or("", |(name, _)| name);
+            if is_class(name) {
+                self.exception(name);
             }
+        }
+    }
+
+    fn exception(&mut self, name: &str) {
+        match name.strip_prefix("litellm.") {
+            Some(name) => self.push_code(name),
+            None if name.ends_with("Exception") => self.push_code(name),
+            None => {}
         }
     }
 }
 
-/// The JSON object that a text holds, and what stands before it.
-fn json_within(text: &str) -> Option<(&str, Value)> {
+/// Whether a text is the name of a class of errors.
+fn is_class(name: &str) -> bool {
+    let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'_');
+    is_name && (name.ends_with("Exception") || name.ends_with("Error"))
+}
+
+/// A message up to where it repeats what a person or the model wrote: the `input` of Pydantic's errors
+/// (vLLM, SGLang), the text that llama.cpp and Ollama could not parse. Those words are neither the
+/// provider's nor for the log.
+fn own_words(text: &str) -> &str {
+    static ECHO: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(concat!(
+            r#"(?i)[{,]\s*\\?['"](?:input|failed_generation)\\?['"]\s*:"#,
+            r#"|\binput_value\s*=|\bfailed_generation\s*=|\braw\s*=\s*\\?['"]|;?\s*\blast read:"#,
+            r"|(?:failed to parse input at pos(?:ition)? \d+|remaining in message header)(:)",
+        ))
+        .ok()
+    });
+    let found = ECHO.as_ref().and_then(|echo| echo.captures(text));
+    // A mark that belongs to the provider's sentence stays; its colon does not.
+    let at = found.and_then(|found| Some(found.get(1).or_else(|| found.get(0))?.start()));
+    at.map_or(text, |at| text[..at].trim_end())
+}
+
+/// The JSON object that a text holds before `end`, and what stands before it.
+fn json_within(text: &str, end: usize) -> Option<(&str, Value)> {
     let starts = text.match_indices('{').map(|(at, _)| at);
-    let (at, inner) = starts.take(MAX_ITEMS).find_map(|at| {
+    // The mark of an echo may be in the object itself, whose fields are told apart.
+    let starts = starts.take_while(|at| *at <= end).take(MAX_ITEMS);
+    let (at, inner) = starts.into_iter().find_map(|at| {
         let mut parsed = serde_json::Deserializer::from_str(&text[at..]).into_iter::<Value>();
         Some((at, parsed.next()?.ok()?))
     })?;
-    const NAMES: [&str; 6] = ["error", "message", "detail", "errors", "msg", "base_resp"];
-    let is_error = NAMES.iter().any(|name| inner.get(name).is_some());
-    is_error.then(|| (text[..at].trim_end_matches([' ', '-', ':', '\'', 'b', '[']), inner))
+    let before = text[..at].trim_end_matches([' ', '-', ':', '\'', 'b', '[']);
+    // Others than errors have a message, too: the arguments of a tool that a server could not parse.
+    let is_wrapped =
+        before.is_empty() || text[before.len()..at].contains('-') || before.ends_with("data");
+    const NAMES: [&str; 4] = ["error", "detail", "errors", "base_resp"];
+    let is_error = NAMES.iter().any(|name| inner.get(name).is_some())
+        || is_wrapped && ["message", "msg"].iter().any(|name| inner.get(name).is_some());
+    is_error.then_some((before, inner))
 }
 
 /// The title of an HTML page, or else its text.
@@ -265,68 +329,4 @@ fn page_title(page: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(body: &str) -> ErrorDetails {
-        ErrorDetails::parse(body.as_bytes())
-    }
-
-    #[test]
-    fn the_sentence_is_found_in_every_shape() {
-        for body in [
-            r#"{"error":{"message":"why","type":"t"}}"#,
-            r#"[{"error":{"message":"why"}}]"#,
-            r#"{"error":"why"}"#,
-            r#"{"code":"Bad","error":"why"}"#,
-            r#"{"message":"why"}"#,
-            r#"{"detail":"why"}"#,
-            r#"{"detail":[{"loc":["body","x"],"msg":"why","type":"t"}]}"#,
-            r#"{"object":"error","message":{"detail":[{"msg":"why"}]}}"#,
-            r#"{"errors":[{"message":"why"}]}"#,
-            r#"{"error":{"message":"Provider returned error","metadata":{"raw":"{\"error\":{\"message\":\"why\"}}"}}}"#,
-            r#"{"error":{"message":"Provider returned error","metadata":{"raw":"why"}}}"#,
-            r#"{"error":{"message":"Provider returned error","metadata":{"raw":{"detail":"why"}}}}"#,
-            r#"{"error":{"message":"litellm.BadRequestError: XException - {\"error\":{\"message\":\"why\"}}. Received Model Group=m"}}"#,
-            r#"{"error":{"message":"{\n \"error\": {\"message\": \"{\\\"error\\\":\\\"why\\\"}\"}}"}}"#,
-            r#""why""#,
-            "why",
-            "data: {\"error\":{\"message\":\"why\"}}\n\n",
-            "<html><head><title>why</title></head><body>x</body></html>",
-            "<b>why</b>",
-        ] {
-            assert_eq!(parse(body).sentence(), "why", "{body}");
-        }
-        for body in ["", "{}", "[]", "null", "7", "[[[[[[[[[[[[\"x\"]]]]]]]]]]]"] {
-            let sentence = parse(body).sentence();
-            assert!(sentence.is_empty() || body.contains('x'), "{body}: {sentence}");
-        }
-    }
-
-    #[test]
-    fn codes_statuses_and_parameters_are_found() {
-        let found = parse(
-            r#"{"type":"error","error":{"code":"400","status":"INVALID_ARGUMENT","param":"tools","details":[
-                {"@type":"x","reason":"API_KEY_INVALID"},{"@type":"x","fieldViolations":[{"field":"generation_config.temperature"}]},
-                {"@type":"x","retryDelay":"34.5s"},{"@type":"x","violations":[{"quotaId":"PerDay"}]}]}}"#,
-        );
-        assert_eq!(found.statuses, [400]);
-        assert_eq!(found.codes, ["invalid_argument", "api_key_invalid", "perday"]);
-        assert_eq!(found.param.as_deref(), Some("generation_config.temperature"));
-        assert_eq!(found.retry_after, Some(Duration::from_millis(34_500)));
-        let found =
-            parse(r#"{"detail":[{"loc":["body","tools",0,"name"],"msg":"m","type":"extra"}]}"#);
-        assert_eq!(found.param.as_deref(), Some("tools.0.name"));
-        let found = parse(r#"{"error":{"code":1113,"message":"(ThrottlingException) x"}}"#);
-        assert_eq!(found.codes, ["1113", "throttlingexception"]);
-    }
-
-    #[test]
-    fn what_the_model_or_a_person_wrote_is_no_message() {
-        let found = parse(
-            r#"{"error":{"message":"failed","failed_generation":"credit balance is too low"},
-                "detail":[{"msg":"m","input":"credit balance is too low"}]}"#,
-        );
-        assert!(found.texts.iter().all(|text| !text.contains("credit")), "{:?}", found.texts);
-    }
-}
+mod tests;

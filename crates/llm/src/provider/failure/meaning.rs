@@ -45,8 +45,13 @@ pub(crate) enum Meaning {
 
 impl Meaning {
     /// The kind of failure, and whether a retry of the same request may succeed. `status` decides
-    /// where the meaning is not known.
-    pub(super) fn kind(self, provider: Provider, status: Option<u16>) -> (LlmErrorKind, bool) {
+    /// where the meaning is not known, and without one, whether the provider said anything at all.
+    pub(super) fn kind(
+        self,
+        provider: Provider,
+        status: Option<u16>,
+        is_silent: bool,
+    ) -> (LlmErrorKind, bool) {
         match self {
             Self::Spent => (LlmErrorKind::QuotaExhausted, false),
             Self::KeyRefused => (LlmErrorKind::Auth { variable: provider.key_variable() }, false),
@@ -63,8 +68,10 @@ impl Meaning {
             | Self::ThoughtsRefused
             | Self::Malformed => (LlmErrorKind::InvalidRequest, false),
             Self::Unknown => match status {
-                // An error in a success that says nothing else is the server's fault.
-                None | Some(408 | 409 | 429 | 500 | 502 | 503 | 504 | 529) => {
+                // An error in a success that says nothing is the server's fault.
+                None if is_silent => (LlmErrorKind::Unavailable, true),
+                None => (LlmErrorKind::Rejected, false),
+                Some(408 | 409 | 429 | 500 | 502 | 503 | 504 | 529) => {
                     (LlmErrorKind::Unavailable, true)
                 }
                 Some(501 | 505..=599) => (LlmErrorKind::Unavailable, false),

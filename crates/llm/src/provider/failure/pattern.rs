@@ -40,6 +40,43 @@ pub(super) fn without_quoted_names(text: &str) -> String {
     bare + rest
 }
 
+/// The keys of messages in a dictionary that is printed as text.
+const MESSAGE_KEYS: [&str; 4] = ["'message': '", "'msg': '", "'error': '", "'detail': '"];
+
+/// A normalized text without what is in its quotes, except for the messages of a printed dictionary. The
+/// same without names only, where no other words are left.
+pub(super) fn without_quotes(text: &str) -> String {
+    let mut bare = String::with_capacity(text.len());
+    let (mut at, mut kept) = (0, false);
+    while let Some(found) = text[at..].find('\'') {
+        let opening = at + found;
+        bare.push_str(&text[at..=opening]);
+        at = opening + 1;
+        let is_opening = !text[..opening].ends_with(char::is_alphanumeric);
+        if !is_opening {
+            continue;
+        }
+        let Some(closing) = closing_quote(&text[at..]) else { continue };
+        if MESSAGE_KEYS.iter().any(|key| text[..at].ends_with(key)) {
+            bare.push_str(&text[at..at + closing]);
+            kept = true;
+        }
+        bare.push('\'');
+        at += closing + 1;
+    }
+    bare.push_str(&text[at..]);
+    let has_words =
+        bare.split(' ').filter(|word| word.chars().any(char::is_alphabetic)).count() > 1;
+    if has_words || kept { bare } else { without_quoted_names(text) }
+}
+
+/// Where a quote ends: at one that no letter follows, as one follows an apostrophe.
+fn closing_quote(text: &str) -> Option<usize> {
+    text.match_indices('\'')
+        .map(|(at, _)| at)
+        .find(|at| !text[at + 1..].starts_with(char::is_alphanumeric))
+}
+
 /// Whether a normalized text contains a phrase.
 pub(super) fn contains(text: &str, phrase: &str) -> bool {
     if let Some(phrase) = phrase.strip_prefix('^') {
@@ -95,6 +132,15 @@ pub(super) fn numbers(text: &str) -> impl Iterator<Item = u64> + '_ {
     })
 }
 
+/// The number behind one of these words in a normalized text.
+pub(super) fn number_after(text: &str, words: &[&str]) -> Option<u64> {
+    words.iter().find_map(|word| {
+        let (_, after) = text.split_once(word)?;
+        let after = after.trim_start_matches([' ', '(', '[', '\'']);
+        after.starts_with(|c: char| c.is_ascii_digit()).then(|| numbers(after).next())?
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +180,16 @@ mod tests {
         assert_eq!(bare("tool `credit_check` isn't \"free.of\" it"), "tool '' isn't '' it");
         assert_eq!(bare("{'error': 'no credit left'}"), "{'': 'no credit left'}");
         assert_eq!(bare("'open"), "'open");
+    }
+
+    #[test]
+    fn quoted_sentences_are_left_out_unless_they_are_all() {
+        let bare = |text: &str| without_quotes(&normalized(text));
+        assert_eq!(bare("Bad tool: `Cancel what isn't paid`, no"), "bad tool: '', no");
+        assert_eq!(bare("isn't"), "isn't");
+        assert_eq!(bare("'No credit left'"), "'no credit left'");
+        let printed = "Error code: 400 - {'error': {'message': 'No credit left'}}";
+        assert_eq!(bare(printed), "error code: 400 - {'': {'': 'no credit left'}}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The table of errors: how a provider's status, codes and words are told apart. Rows are tried in
-//! this order: those of the provider itself, those of all others (any of them may be behind another
+//! this order: those of bad samples (whose text may repeat anything that the model wrote), those of the provider itself, those of all others (any of them may be behind another
 //! one's address, or wrapped in its errors), and the general ones.
 
 mod anthropic;
@@ -99,15 +99,22 @@ impl Rule {
         let one_of = |text: &str, phrases: &[&str]| {
             phrases.iter().any(|phrase| pattern::contains(text, phrase))
         };
-        let texts = if self.outside_quotes { &details.bare_texts } else { &details.texts };
+        // The error of a request quotes from it: descriptions, messages, arguments.
+        let is_of_request =
+            matches!(status.or(details.statuses.first().copied()), None | Some(400 | 422));
+        let texts = match self.outside_quotes {
+            false => &details.texts,
+            true if is_of_request => &details.unquoted_texts,
+            true => &details.bare_texts,
+        };
         (self.statuses.is_empty() || self.statuses.iter().any(has_status))
             && (self.codes.is_empty() || self.codes.iter().any(has_code))
             && (!self.no_short_wait || details.retry_after.is_none_or(|wait| wait > SHORT_WAIT))
             && (self.says.is_empty()
-                || texts.iter().any(|text| {
+                || texts.iter().zip(&details.texts).any(|(text, whole)| {
                     one_of(text, self.says)
                         && (self.and.is_empty() || one_of(text, self.and))
-                        && !one_of(text, self.unless)
+                        && !one_of(whole, self.unless)
                 }))
     }
 }
@@ -145,9 +152,12 @@ fn own(provider: Provider) -> &'static [Rule] {
 
 /// The meaning of an error. `status` is that of HTTP, or `None` for an error in a success.
 pub(super) fn meaning(provider: Provider, status: Option<u16>, details: &ErrorDetails) -> Meaning {
-    let tables =
-        [own(provider)].into_iter().chain(TABLES.iter().copied()).chain(GENERAL.iter().copied());
-    let found = tables.flatten().find(|rule| rule.matches(status, details));
+    let all = || {
+        let tables = [own(provider)].into_iter().chain(TABLES.iter().copied());
+        tables.chain(GENERAL.iter().copied()).flatten()
+    };
+    let samples = all().filter(|rule| rule.meaning == Meaning::BadSample);
+    let found = samples.chain(all()).find(|rule| rule.matches(status, details));
     match found {
         Some(rule) => rule.meaning,
         // RFC 9110, section 15.5: the status alone says that the request is malformed.

@@ -92,7 +92,8 @@ fn an_error_inside_of_a_success_has_the_status_it_stands_for() {
         (serde_json::json!({"code": 502, "message": "upstream"}), 502),
         (serde_json::json!({"error": {"type": "rate_limit_error"}}), 429),
         (serde_json::json!({"code": "server_error"}), 529),
-        (serde_json::json!({"message": "something"}), 500),
+        (serde_json::json!({"message": "Internal server error"}), 529),
+        (serde_json::json!({"error": {}}), 500),
     ] {
         let failure = Failure::of_error_object(Provider::OpenRouter, &error);
         assert_eq!((failure.status, failure.retryable), (Some(status), true), "{error}");

@@ -132,6 +132,7 @@ fn a_limit_is_learned_from_the_number() {
              'max_completion_tokens' instead.",
             with(|quirks| quirks.limit_name = Some(LimitName::MaxCompletionTokens)),
         ),
+        ("max_tokens must be at most 4096 (request 8123)", learned(4_096)),
         ("max_tokens is too large.", None),
     ] {
         assert_eq!(after(400, &said(message)), expected, "{message}");
@@ -149,6 +150,30 @@ fn what_is_known_does_not_excuse_the_same_refusal_again() {
         body.to_string().as_bytes(),
     );
     assert_eq!(known.after(&request(), &failure), None);
+}
+
+#[test]
+fn only_a_lower_limit_than_the_known_one_is_learned() {
+    let known = with(|quirks| quirks.output_limit = Some(4_096)).unwrap();
+    for (limit, expected) in [(9_000, None), (4_096, None), (2_048, Some(2_048))] {
+        let body = said(&format!("max_tokens must be at most {limit} tokens")).to_string();
+        let (status, headers) = (StatusCode::BAD_REQUEST, HeaderMap::new());
+        let failure = Failure::of_response(Provider::OpenAi, status, &headers, body.as_bytes());
+        let more = known.after(&request(), &failure);
+        assert_eq!(more.and_then(|more| more.output_limit), expected, "{limit}");
+    }
+}
+
+#[test]
+fn what_calls_learn_at_the_same_time_is_all_kept() {
+    let learned = LearnedQuirks::default();
+    let model = ModelRef::new(Provider::OpenAi, "m");
+    learned.keep(&model, with(|quirks| quirks.no_temperature = true).unwrap());
+    learned.keep(&model, with(|quirks| quirks.output_limit = Some(100)).unwrap());
+    learned.keep(&model, with(|quirks| quirks.output_limit = Some(200)).unwrap());
+    learned.keep(&model, with(|quirks| quirks.no_thoughts = true).unwrap());
+    let expected = Quirks { no_temperature: true, output_limit: Some(100), ..Quirks::default() };
+    assert_eq!(learned.of(&model), expected);
 }
 
 #[test]

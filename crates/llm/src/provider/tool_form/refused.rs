@@ -1,31 +1,56 @@
 //! Tools that a provider refused by an error that names them. They are sent in simpler words from then
-//! on, and if that does not help, not at all, for the life of the process.
+//! on, and if that does not help, not at all, for the life of the process. Another definition of the same
+//! name is another tool.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use regex::Regex;
 
 use super::ToolForm;
 use crate::model::ModelRef;
+use crate::provider::failure::{Failure, Meaning};
+use crate::request::ToolSpec;
 
 /// The most models and, for each, tools that are remembered.
 const MAX_REMEMBERED: usize = 1_000;
 
+/// The most tools of one error that are changed.
+const MAX_AT_ONCE: usize = 16;
+
 /// The most characters of a provider's message in a reason.
 const MAX_REASON: usize = 200;
 
-/// What became of a refused tool.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What became of a refused tool; the later one goes further.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::provider) enum Refusal {
+    /// Its description is cut.
+    Shortened,
     /// Its schema is sent in Gemini's subset.
     Simplified,
     /// It is left out. Holds what the provider said.
     LeftOut(String),
 }
 
-/// The refused tools of one model, by their own names.
-pub(in crate::provider) type Refused = Arc<BTreeMap<String, Refusal>>;
+/// A tool by its own name and the hash of its definition.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::provider) struct Definition {
+    name: String,
+    hash: u64,
+}
+
+impl Definition {
+    pub(super) fn of(spec: &ToolSpec) -> Self {
+        let mut hasher = DefaultHasher::new();
+        spec.description.hash(&mut hasher);
+        spec.parameters.hash(&mut hasher);
+        Self { name: spec.name.clone(), hash: hasher.finish() }
+    }
+}
+
+/// The refused tools of one model.
+pub(in crate::provider) type Refused = Arc<BTreeMap<Definition, Refusal>>;
 
 /// The refused tools, by model.
 #[derive(Debug, Default)]
@@ -37,7 +62,7 @@ impl RefusedTools {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(model).cloned()
     }
 
-    /// Keeps refusals that a request has succeeded with.
+    /// Keeps refusals beside those that others have learned in the meantime.
     pub(in crate::provider) fn keep(&self, model: &ModelRef, refused: Option<Refused>) {
         let Some(refused) = refused else { return };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,38 +70,81 @@ impl RefusedTools {
         if known == Some(&refused) || (all.len() >= MAX_REMEMBERED && known.is_none()) {
             return;
         }
-        tracing::warn!(%model, ?refused, "the provider refused tools; they are sent in simpler words or not at all");
-        all.insert(model.clone(), refused);
+        let mut merged = known.map(|known| (**known).clone()).unwrap_or_default();
+        for (tool, refusal) in &*refused {
+            let goes_further = merged.get(tool).is_none_or(|known| known < refusal);
+            let has_room = merged.len() < MAX_REMEMBERED || merged.contains_key(tool);
+            if goes_further && has_room {
+                tracing::warn!(
+                    %model,
+                    tool = tool.name,
+                    ?refusal,
+                    "the provider refused a tool; it is sent in simpler words or not at all"
+                );
+                merged.insert(tool.clone(), refusal.clone());
+            }
+        }
+        if known.is_none_or(|known| **known != merged) {
+            all.insert(model.clone(), Arc::new(merged));
+        }
     }
 }
 
 /// The refusals after a refused request; `None` when its error names no tool, or none that can be sent in
-/// another way.
+/// another way. `failure` is without secrets, and `body` is that of the error; `form_of` makes the form
+/// after some refusals.
 pub(in crate::provider) fn after(
     known: Option<&Refused>,
-    status: u16,
-    error: &[u8],
+    failure: &Failure,
+    body: &[u8],
     form: &ToolForm,
+    form_of: impl Fn(&Refused) -> Arc<ToolForm>,
 ) -> Option<Refused> {
-    if !matches!(status, 400 | 422) {
+    let is_refusal = matches!(
+        failure.meaning(),
+        Some(
+            Meaning::ToolSchemaRefused
+                | Meaning::ParameterRefused
+                | Meaning::Malformed
+                | Meaning::Unknown
+        )
+    );
+    if !is_refusal || !matches!(failure.status, Some(400 | 422)) {
         return None;
     }
-    let error = String::from_utf8_lossy(error);
-    let said: String = error.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect();
-    let mut refused = known.map(|known| (**known).clone()).unwrap_or_default();
+    let error = Failure::lines_of(body);
+    let said: String = failure.said().chars().take(MAX_REASON).collect();
+    let is_too_long = error.contains("description")
+        && ["too long", "at most", "maximum length", "exceed", "longer than"]
+            .iter()
+            .any(|words| error.to_lowercase().contains(words));
+    let mut refused = known.cloned().unwrap_or_default();
     let mut is_new = false;
-    for tool in form.named_in(&error) {
-        let next = match refused.get(tool) {
-            None if !form.rules.plain => Refusal::Simplified,
-            None | Some(Refusal::Simplified) => Refusal::LeftOut(said.clone()),
+    for tool in form.named_in(&error).into_iter().take(MAX_AT_ONCE) {
+        let steps = match refused.get(tool) {
+            None if is_too_long => vec![Refusal::Shortened, Refusal::LeftOut(said.clone())],
+            None if !form.rules.plain => {
+                vec![Refusal::Simplified, Refusal::LeftOut(said.clone())]
+            }
             Some(Refusal::LeftOut(_)) => continue,
+            _ => vec![Refusal::LeftOut(said.clone())],
         };
-        if refused.len() < MAX_REMEMBERED || refused.contains_key(tool) {
-            refused.insert(tool.to_owned(), next);
-            is_new = true;
+        if refused.len() >= MAX_REMEMBERED && !refused.contains_key(tool) {
+            continue;
+        }
+        // A step that changes nothing of the request would be refused again.
+        let after = |step: Refusal| {
+            let mut more = (*refused).clone();
+            more.insert(tool.clone(), step);
+            Arc::new(more)
+        };
+        let before = form_of(&refused);
+        let helps = |more: &Refused| form_of(more).json() != before.json();
+        if let Some(more) = steps.into_iter().map(after).find(helps) {
+            (refused, is_new) = (more, true);
         }
     }
-    is_new.then(|| Arc::new(refused))
+    is_new.then_some(refused)
 }
 
 /// The places of the tools that an error names in the list that was sent, such as
@@ -118,7 +186,32 @@ pub(super) fn names(error: &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::model::Provider;
+
+    #[test]
+    fn what_calls_learn_at_the_same_time_is_all_kept_and_the_later_step_counts() {
+        let (learned, model) = (RefusedTools::default(), ModelRef::new(Provider::OpenAi, "m"));
+        let tool = |name: &str, description: &str| {
+            let parameters = json!({ "type": "object" });
+            let (name, description) = (name.to_owned(), description.to_owned());
+            Definition::of(&ToolSpec { name, description, parameters })
+        };
+        let out = || Refusal::LeftOut("no".to_owned());
+        let keep = |tool: &Definition, refusal: Refusal| {
+            learned.keep(&model, Some(Arc::new(BTreeMap::from([(tool.clone(), refusal)]))));
+        };
+        let (a, b) = (tool("a", "A."), tool("b", "B."));
+        keep(&a, out());
+        keep(&b, Refusal::Simplified);
+        keep(&a, Refusal::Simplified);
+        let kept = learned.of(&model).unwrap();
+        assert_eq!(kept.get(&a), Some(&out()));
+        assert_eq!(kept.get(&b), Some(&Refusal::Simplified));
+        assert_eq!(kept.get(&tool("a", "Another.")), None);
+    }
 
     #[test]
     fn errors_name_tools_by_place_or_name() {

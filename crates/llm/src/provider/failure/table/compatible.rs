@@ -4,7 +4,7 @@
 use super::Rule;
 use crate::provider::failure::meaning::Meaning::{
     ContextTooLong, Filtered, KeyRefused, Malformed, ModelUnavailable, Overloaded, RateLimited,
-    RequestTooLarge, Spent,
+    RequestTooLarge, Spent, TimedOut,
 };
 
 const MOONSHOT: &str = "https://platform.moonshot.ai/docs/api/chat#error-codes";
@@ -59,6 +59,17 @@ pub(super) const RULES: &[Rule] = &[
         "limit_burst_rate",
     ]),
     Rule::new(ModelUnavailable, ALIBABA).codes(&["modelnotfound", "model_not_supported"]),
+    Rule::new(Spent, MINIMAX).codes(&["base_resp.1008", "base_resp.2056"]),
+    Rule::new(KeyRefused, MINIMAX).codes(&["base_resp.1004", "base_resp.2049"]),
+    Rule::new(RateLimited, MINIMAX).codes(&["base_resp.1002", "base_resp.1039", "base_resp.1041"]),
+    Rule::new(Filtered, MINIMAX).codes(&["base_resp.1026", "base_resp.1027"]),
+    Rule::new(TimedOut, MINIMAX).codes(&["base_resp.1001"]),
+    Rule::new(Overloaded, MINIMAX).codes(&[
+        "base_resp.1000",
+        "base_resp.1013",
+        "base_resp.1024",
+        "base_resp.1033",
+    ]),
     Rule::new(ContextTooLong, MINIMAX).says(&["context window exceeds limit"]),
     Rule::new(Filtered, MINIMAX).says(&["input new_sensitive", "output new_sensitive"]),
     Rule::new(Spent, TOGETHER).says(&["credit limit exceeded"]),
@@ -72,6 +83,8 @@ pub(super) const RULES: &[Rule] = &[
         .says(&["is suspended, possibly due to reaching the monthly spending limit"]),
     Rule::new(ContextTooLong, "https://github.com/cline/cline/issues/5140")
         .says(&["reduce the length of the messages", "current length is # while limit is #"]),
+    Rule::new(Spent, CEREBRAS)
+        .says(&["tokens per day limit exceeded", "requests per day limit exceeded"]),
     Rule::new(RateLimited, CEREBRAS).codes(&[
         "too_many_requests_error",
         "token_quota_exceeded",
@@ -90,7 +103,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new(Spent, "https://docs.litellm.ai/docs/proxy/users").says(&[
         "budget has been exceeded",
         "exceededbudget",
-        "over budget",
+        "over budget. spend",
+        "over budget. current",
+        "crossed budget",
     ]),
     Rule::new(ModelUnavailable, "https://docs.litellm.ai/docs/proxy/model_access")
         .codes(&["key_model_access_denied", "team_model_access_denied"]),

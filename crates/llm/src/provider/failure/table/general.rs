@@ -33,6 +33,36 @@ const PER_TIME: &[&str] = &[
     "too many requests",
 ];
 
+/// What is used up, so that only the account's owner can help, or the end of a month.
+const USED_UP: &[&str] = &[
+    "exceed",
+    "used up",
+    "used all",
+    "insufficient",
+    "exhausted",
+    "depleted",
+    "too low",
+    "reached",
+    "run out",
+    "ran out",
+    "out of credit",
+    "not enough",
+    "no remaining",
+    "no credit",
+    "expired",
+    "overdue",
+    "past due",
+    "suspended",
+    "not active",
+    "inactive",
+    "negative",
+    "hit your",
+    "over your",
+];
+
+/// Statuses of servers that are out of order, or ask for a pause.
+const BUSY: &[u16] = &[408, 429, 500, 502, 503, 504, 529];
+
 pub(super) const ACCOUNT: &[Rule] = &[
     Rule::new(RequestTooLarge, "https://github.com/zeeyado/koassistant.koplugin/issues/106")
         .says(&[
@@ -61,37 +91,59 @@ pub(super) const ACCOUNT: &[Rule] = &[
             "prepaid",
             "free tier",
             "subscription",
-            "budget",
-            "trial",
             "funds",
             "allowance",
             "plan limit",
         ])
-        .and(&[
-            "exceed",
-            "used up",
-            "used all",
-            "insufficient",
-            "exhausted",
-            "depleted",
-            "too low",
-            "reached",
-            "run out",
-            "ran out",
-            "out of credit",
-            "not enough",
-            "no remaining",
-            "no credit",
-            "expired",
-            "overdue",
-            "past due",
-            "suspended",
-            "not active",
-            "inactive",
-            "negative",
-            "hit your",
-            "over your",
+        .and(USED_UP)
+        .unless(PER_TIME)
+        .without_short_wait()
+        .outside_quotes(),
+    // Thinking and prompts have budgets, too.
+    Rule::new(Spent, BILLING)
+        .statuses(&[402, 403, 412, 429])
+        .says(&["budget", "trial"])
+        .and(USED_UP)
+        .unless(&["token budget", "thinking budget", "reasoning budget", "rate limit"])
+        .without_short_wait()
+        .outside_quotes(),
+    Rule::new(Spent, BILLING)
+        .statuses(&[400, 401])
+        .says(&[
+            "your budget",
+            "monthly budget",
+            "max budget",
+            "team budget",
+            "user budget",
+            "key budget",
+            "account*budget",
+            "organization*budget",
+            "your trial",
+            "free trial",
+            "trial period",
         ])
+        .and(USED_UP)
+        .unless(&["token budget", "thinking budget", "reasoning budget", "rate limit"])
+        .without_short_wait()
+        .outside_quotes(),
+    // A quota of tokens, not the size of one conversation.
+    Rule::new(Spent, "https://inference-docs.cerebras.ai/support/rate-limits")
+        .statuses(&[400, 401, 403, 412, 413, 422, 429])
+        .says(&[
+            "daily*limit",
+            "weekly*limit",
+            "monthly*limit",
+            "daily*quota",
+            "weekly*quota",
+            "monthly*quota",
+            "per day limit",
+            "per month limit",
+            "limit per day",
+            "limit per month",
+            "limit for today",
+            "limit for this month",
+        ])
+        .and(USED_UP)
         .unless(PER_TIME)
         .without_short_wait()
         .outside_quotes(),
@@ -195,17 +247,20 @@ pub(super) const ACCOUNT: &[Rule] = &[
         ])
         .outside_quotes(),
     Rule::new(KeyRefused, HTTP).statuses(&[401]),
-    Rule::new(RateLimited, OPENAI).statuses(&[400, 403, 413, 429, 503]).says(&[
-        "rate limit",
-        "rate-limit",
-        "ratelimit",
-        "too many requests",
-        "throttl",
-        "requests per",
-        "tokens per min",
-        "per minute",
-        "too many concurrent",
-    ]),
+    Rule::new(RateLimited, OPENAI)
+        .statuses(&[400, 403, 413, 429, 503])
+        .says(&[
+            "rate limit",
+            "rate-limit",
+            "ratelimit",
+            "too many requests",
+            "throttl",
+            "requests per",
+            "tokens per min",
+            "per minute",
+            "too many concurrent",
+        ])
+        .outside_quotes(),
     Rule::new(
         Filtered,
         "https://learn.microsoft.com/azure/ai-services/openai/concepts/content-filter",
@@ -246,17 +301,20 @@ pub(super) const CODES: &[Rule] = &[
     Rule::new(Overloaded, ANTHROPIC).codes(&[
         "overloaded_error",
         "overloaded",
+        "service_unavailable",
+        "serviceunavailable",
+        "serviceunavailableerror",
+        "apiconnectionerror",
+        "engine_overloaded",
+    ]),
+    // Some servers give these to all their errors (Ollama: `api_error`).
+    Rule::new(Overloaded, ANTHROPIC).statuses(BUSY).codes(&[
         "api_error",
         "server_error",
         "internal_server_error",
         "internal_error",
         "internal",
-        "service_unavailable",
-        "serviceunavailable",
-        "serviceunavailableerror",
         "internalservererror",
-        "apiconnectionerror",
-        "engine_overloaded",
         "capacity_exceeded",
         "bad_gateway",
         "upstream_error",
@@ -267,9 +325,8 @@ pub(super) const CODES: &[Rule] = &[
         "resource_exhausted",
         "too_many_requests",
         "ratelimiterror",
-        "requests",
-        "tokens",
     ]),
+    Rule::new(RateLimited, OPENAI).statuses(BUSY).codes(&["requests", "tokens"]),
     Rule::new(TimedOut, LITELLM).codes(&["timeout", "request_timeout", "gateway_timeout"]),
     Rule::new(KeyRefused, ANTHROPIC).codes(&[
         "authentication_error",
@@ -280,6 +337,36 @@ pub(super) const CODES: &[Rule] = &[
         "permissiondeniederror",
         "permission_denied",
         "access_denied",
+    ]),
+    // An error in a success has no status that says so.
+    Rule::new(TimedOut, HTTP).statuses(&[408, 504]).says(&[
+        "timed out",
+        "gateway timeout",
+        "request timeout",
+        "deadline exceeded",
+    ]),
+    Rule::new(Overloaded, HTTP).statuses(&[500, 502, 503, 529]).says(&[
+        "internal server error",
+        "internal error",
+        "server error",
+        "server had an error",
+        "error while processing your request",
+        "error occurred while processing",
+        "something went wrong",
+        "bad gateway",
+        "service unavailable",
+        "temporarily unavailable",
+        "overloaded",
+        "at capacity",
+        "connection error",
+        "connection reset",
+        "connection refused",
+        "connection closed",
+        "connection lost",
+        "upstream",
+        "out of memory",
+        "enginecore encountered",
+        "try again later",
     ]),
     Rule::new(ModelUnavailable, GOOGLE).codes(&["notfounderror"]),
     Rule::new(Malformed, GOOGLE).codes(&[

@@ -3,7 +3,8 @@
 use super::Rule;
 use crate::provider::failure::meaning::Meaning::{
     AnswerSchemaRefused, ContextTooLong, KeyRefused, Malformed, ModelUnavailable, Overloaded,
-    ParameterRefused, RegionRefused, Spent, ThoughtsRefused, TimedOut, ToolSchemaRefused,
+    ParameterRefused, RateLimited, RegionRefused, Spent, ThoughtsRefused, TimedOut,
+    ToolSchemaRefused,
 };
 
 const ERRORS: &str = "https://ai.google.dev/gemini-api/docs/troubleshooting";
@@ -58,6 +59,7 @@ pub(super) const RULES: &[Rule] = &[
         "generatecontentinputtokensperdaypermodel-freetier",
         "generatecontentpaidtierinputtokensperdaypermodel",
     ]),
+    Rule::new(RateLimited, LIMITS).says(&["quota metric*per minute", "quota metric*per_minute"]),
     Rule::new(Spent, LIMITS).says(&["exceeded your current quota"]).without_short_wait(),
     Rule::new(ContextTooLong, "https://ai.google.dev/gemini-api/docs/tokens").says(&[
         "input token count*exceeds the maximum",

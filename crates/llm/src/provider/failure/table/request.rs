@@ -113,6 +113,9 @@ pub(super) const RULES: &[Rule] = &[
         .unless(&[
             "per minute",
             "per day",
+            "daily",
+            "weekly",
+            "monthly",
             "per min",
             "tpm",
             "rate limit",
@@ -122,18 +125,21 @@ pub(super) const RULES: &[Rule] = &[
         ])
         .outside_quotes(),
     Rule::new(ContextTooLong, HTTP).statuses(&[413]),
-    Rule::new(Overloaded, ANTHROPIC).statuses(&[400, 403, 404]).says(&[
-        "is overloaded",
-        "currently overloaded",
-        "at capacity",
-        "no capacity",
-        "high traffic",
-        "high demand",
-        "temporarily unavailable",
-        "server busy",
-        "server is busy",
-        "please try again later",
-    ]),
+    Rule::new(Overloaded, ANTHROPIC)
+        .statuses(&[400, 403, 404])
+        .says(&[
+            "is overloaded",
+            "currently overloaded",
+            "at capacity",
+            "no capacity",
+            "high traffic",
+            "high demand",
+            "temporarily unavailable",
+            "server busy",
+            "server is busy",
+            "please try again later",
+        ])
+        .outside_quotes(),
     Rule::new(BadSample, "https://console.groq.com/docs/errors")
         .statuses(&[400, 422, 500, 502])
         .says(&[
