@@ -142,12 +142,9 @@ impl RunContext<'_> {
         };
         let known = self.tools.has(&step.name).then_some(step.name.as_str());
         self.run.app.metrics.tool(known, step.ok, took);
-        tracing::info!(
-            tool = step.name,
-            ok = step.ok,
-            duration_ms = step.duration_ms,
-            "tool called"
-        );
+        // The model may have written anything.
+        let logged = known.unwrap_or("unknown");
+        tracing::info!(tool = logged, ok = step.ok, duration_ms = step.duration_ms, "tool called");
         finished.add(at, &step);
         self.send_result(&step).await;
         self.journal.put_tool(at, step).await.map(Some)

@@ -14,8 +14,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::provider::failure::Failure;
 use crate::settings::Timeouts;
 
-/// The largest response, bytes.
+/// The largest whole answer, bytes.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
+/// The largest stream, bytes: some hundred for each token.
+const MAX_STREAM: usize = 64 * 1024 * 1024;
 /// The most of an error response that is read, bytes.
 const MAX_ERROR_BODY: usize = 64 * 1024;
 
@@ -52,6 +54,7 @@ pub(super) async fn open(response: Response, timeouts: &Timeouts) -> Result<Body
         // No line of an event stream begins like JSON, whatever the header says.
         first = piece.iter().copied().find(|byte| !byte.is_ascii_whitespace());
         if first.is_some_and(|first| !matches!(first, b'{' | b'[')) {
+            chunks.limit = MAX_STREAM;
             return Ok(Body::Events(events(head.into(), chunks)));
         }
     }
@@ -83,12 +86,14 @@ struct Chunks {
     idle_timeout: Duration,
     /// The bytes read so far.
     read: usize,
+    /// The most bytes that are read.
+    limit: usize,
 }
 
 fn chunks(response: Response, timeouts: &Timeouts) -> Chunks {
     let body: Pin<Box<dyn Stream<Item = _> + Send>> = Box::pin(response.bytes_stream());
     let idle = IdleTimer::new(timeouts.first_byte);
-    Chunks { body: Some(body), idle, idle_timeout: timeouts.idle, read: 0 }
+    Chunks { body: Some(body), idle, idle_timeout: timeouts.idle, read: 0, limit: MAX_ANSWER }
 }
 
 impl Stream for Chunks {
@@ -101,7 +106,7 @@ impl Stream for Chunks {
             Poll::Ready(Some(Ok(piece))) => {
                 this.read += piece.len();
                 this.idle.restart(this.idle_timeout);
-                if this.read <= MAX_ANSWER {
+                if this.read <= this.limit {
                     return Poll::Ready(Some(Ok(piece)));
                 }
                 Failure::bad_answer("the answer exceeds the size limit")

@@ -118,6 +118,12 @@ impl Failure {
         Self { retryable: true, code: Some(reason), ..failure }
     }
 
+    /// An answer that is no JSON: it broke off, or something on the way did not let it through whole.
+    /// It may be better the next time.
+    pub(crate) fn garbled(cause: &str) -> Self {
+        Self { retryable: true, ..Self::bad_answer(cause) }
+    }
+
     /// A response with an error status.
     pub(crate) fn of_response(
         provider: Provider,

@@ -30,6 +30,9 @@ use crate::settings::{LlmConfigError, LlmSettings, Timeouts};
 /// be reused.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The largest event of a stream, bytes.
+const MAX_EVENT: usize = 4 * 1024 * 1024;
+
 /// How often a request is repeated at most because a part of it was refused: several tools in two steps
 /// each, and some parameters.
 const MAX_REPEATS: usize = 16;
@@ -139,6 +142,8 @@ impl Network {
             };
             let after = |more: &Refused| form(quirks.plain_schemas, Some(more));
             let more = tool_form::refused_after(refused.as_ref(), &failure, &text, &tools, after);
+            // An error may repeat what somebody wrote of tools.
+            let more = more.filter(|_| !tool_form::speaks_of_tools(&request.messages));
             if more.is_some() {
                 refused = more;
                 if repeats == 0 {
@@ -185,7 +190,7 @@ impl Network {
 
 pub(super) fn read_json(bytes: &[u8]) -> Result<Value, Failure> {
     serde_json::from_slice(bytes)
-        .map_err(|_| Failure::bad_answer("the answer is not JSON, or incomplete"))
+        .map_err(|_| Failure::garbled("the answer is not JSON, or incomplete"))
 }
 
 fn headers(target: &Target, traceparent: Option<&str>) -> HeaderMap {
@@ -265,13 +270,17 @@ impl LiveStream {
             let delta = match event.data.as_deref().map(str::trim) {
                 None | Some("") => continue,
                 Some("[DONE]") => self.reader.done(),
+                Some(data) if data.len() > MAX_EVENT => {
+                    return Err(Failure::bad_answer(
+                        "an event of the stream exceeds the size limit",
+                    ));
+                }
                 Some(data) if is_error => return Err(self.target.error(data)),
                 Some(data) => match self.reader.text_delta(data) {
                     Some(delta) => delta,
                     None => {
-                        let event: Value = serde_json::from_str(data).map_err(|_| {
-                            Failure::bad_answer("an event of the stream is not JSON")
-                        })?;
+                        let event: Value = serde_json::from_str(data)
+                            .map_err(|_| Failure::garbled("an event of the stream is not JSON"))?;
                         self.reader.event(&event)?
                     }
                 },

@@ -17,6 +17,9 @@ use crate::request::LlmRequest;
 /// The most models that are remembered: callers may name any model.
 const MAX_MODELS: usize = 1_000;
 
+/// The lowest output limit that is taken for a model's own, tokens.
+const LEAST_LIMIT: u64 = 1_024;
+
 /// The places of the output limit in the bodies of requests.
 const LIMITS: [&str; 4] = [
     "/max_tokens",
@@ -148,12 +151,19 @@ impl Quirks {
             return;
         }
         // Only a lower limit than the one that was sent makes a difference.
-        let sent = self.output_limit.map_or(asked, |known| known.min(asked));
+        let known = [self.output_limit, self.output_left];
+        let sent = known.into_iter().flatten().fold(asked, u64::min);
         let named = failure.number_after(BEFORE_LIMIT).filter(|limit| *limit < sent);
         let highest = || numbers.into_iter().filter(|limit| *limit < sent).max();
         if let Some(limit) = named.or_else(highest).filter(|limit| *limit > 0) {
             let is_beyond = failure.says("# (exclusive)");
-            self.output_limit = Some(limit - u64::from(is_beyond));
+            let limit = limit - u64::from(is_beyond);
+            // What depends on the prompt or the minute is not the model's limit, and neither is a
+            // limit that no model has.
+            let is_of_model = limit >= LEAST_LIMIT
+                && !["context", "prompt", "minute", "budget"].iter().any(|word| failure.says(word));
+            let kept = if is_of_model { &mut self.output_limit } else { &mut self.output_left };
+            *kept = Some(limit);
         }
     }
 

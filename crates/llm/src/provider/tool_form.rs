@@ -19,7 +19,7 @@ use arguments::Arguments;
 use names::NameMap;
 
 use refused::{Definition, Refusal};
-pub(super) use refused::{Refused, RefusedTools, after as refused_after};
+pub(super) use refused::{Refused, RefusedTools, after as refused_after, speaks_of_tools};
 pub(super) use rules::Rules;
 
 use crate::provider::answer::Answer;

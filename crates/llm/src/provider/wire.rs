@@ -98,12 +98,24 @@ pub(super) struct PartialCall {
     pub(super) state: Option<Value>,
 }
 
+/// The worse one of two ends, of which the first came first: what was cut, filtered or failed stays so,
+/// whatever a later event says.
+pub(super) fn worse(first: Option<End>, second: Option<End>) -> Option<End> {
+    let rank = |end: &Option<End>| match end {
+        None => 0,
+        Some(End::Good(FinishReason::Stop | FinishReason::ToolCalls)) => 1,
+        Some(End::Good(FinishReason::Length)) => 2,
+        Some(End::Good(FinishReason::ContentFilter)) => 3,
+        Some(End::Bad(_)) => 4,
+    };
+    let is_worse = rank(&second) > rank(&first) || (rank(&second) == 1 && rank(&first) == 1);
+    if is_worse { second } else { first }
+}
+
 impl Assembly {
-    /// Takes what an event says of the end, if it does. Nothing makes a bad end better.
+    /// Takes what an event says of the end, if it does.
     pub(super) fn ends(&mut self, end: Option<End>) {
-        if end.is_some() && !matches!(self.end, Some(End::Bad(_))) {
-            self.end = end;
-        }
+        self.end = worse(self.end.take(), end);
     }
 
     pub(super) fn take(&mut self) -> Result<Answer, Failure> {
@@ -123,6 +135,24 @@ impl Assembly {
     }
 }
 
+/// Leaves out a call that came twice: the same id, tool and arguments.
+fn without_repeats(calls: &mut Vec<ToolCall>) {
+    let mut at = 0;
+    while at < calls.len() {
+        let (before, rest) = calls.split_at(at);
+        let is_repeat = before.iter().any(|call| {
+            call.id == rest[0].id
+                && call.name == rest[0].name
+                && call.arguments == rest[0].arguments
+        });
+        if is_repeat {
+            calls.remove(at);
+        } else {
+            at += 1;
+        }
+    }
+}
+
 /// An answer that ended well, with a finish reason that matches its content.
 ///
 /// # Errors
@@ -136,6 +166,7 @@ pub(super) fn answer(
     if message.tool_calls.len() > MAX_PARTS {
         return Err(too_many_parts());
     }
+    without_repeats(&mut message.tool_calls);
     let has_calls = !message.tool_calls.is_empty();
     let finish_reason = match end {
         None => return Err(Failure::cut_off()),
@@ -269,6 +300,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_call_that_came_twice_is_one_and_others_stay() {
+        let call = |id: &str, n: u64| ToolCall {
+            id: id.to_owned(),
+            name: "f".to_owned(),
+            arguments: json!({ "n": n }),
+            provider_state: None,
+        };
+        let mut calls = vec![call("a", 1), call("b", 1), call("a", 1), call("a", 2), call("b", 1)];
+        without_repeats(&mut calls);
+        assert_eq!(calls, [call("a", 1), call("b", 1), call("a", 2)]);
+    }
+
+    #[test]
     fn arguments_are_json_text_or_nothing() {
         assert_eq!(arguments(" "), json!({}));
         assert_eq!(arguments("{\"a\":1}"), json!({"a": 1}));
@@ -311,6 +355,11 @@ mod tests {
         assembly.ends(Some(End::Good(FinishReason::Stop)));
         assembly.ends(None);
         assert_eq!(assembly.end, Some(End::Good(FinishReason::Stop)));
+        for worse in [FinishReason::Length, FinishReason::ContentFilter] {
+            assembly.ends(Some(End::Good(worse)));
+            assembly.ends(Some(End::Good(FinishReason::Stop)));
+            assert_eq!(assembly.end, Some(End::Good(worse)));
+        }
         assembly.ends(Some(End::Bad("error".to_owned())));
         assembly.ends(Some(End::Good(FinishReason::Stop)));
         assert_eq!(assembly.end, Some(End::Bad("error".to_owned())));

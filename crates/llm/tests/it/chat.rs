@@ -99,6 +99,37 @@ async fn no_end_is_no_success() {
 }
 
 #[tokio::test]
+async fn what_came_garbled_is_asked_for_again() {
+    for garbled in [
+        Reply::events(&[r#"data: {"choices":[{"ind"#, "data: [DONE]"]),
+        Reply::text(200, r#"{"choices":[{"ind"#),
+    ] {
+        let server = Server::start([garbled, Reply::chat("whole")]).await;
+        assert_eq!(ask(&open_ai(&server)).await.unwrap().message.text, "whole");
+        assert_eq!(server.asked().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_is_not_good_stays_so() {
+    let chunk = |delta: Value, end: Value| {
+        let choice = json!({ "index": 0, "delta": delta, "finish_reason": end });
+        format!("data: {}", json!({ "choices": [choice] }))
+    };
+    let call =
+        json!({ "index": 0, "id": "c1", "function": { "name": "f", "arguments": "{\"a\":1}" } });
+    let events = [
+        chunk(json!({ "tool_calls": [call] }), json!("length")),
+        chunk(json!({}), json!("stop")),
+        "data: [DONE]".to_owned(),
+    ];
+    let events: Vec<&str> = events.iter().map(String::as_str).collect();
+    let server = Server::start([Reply::events(&events)]).await;
+    let answer = ask(&open_ai(&server)).await.unwrap();
+    assert_eq!(answer.finish_reason, llm::event::FinishReason::Length);
+}
+
+#[tokio::test]
 async fn a_reason_usage_and_a_clean_end_are_enough() {
     let text = event(&json!({ "content": "Hi" }), &json!("stop"));
     let usage = r#"data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3}}"#;

@@ -250,7 +250,7 @@ impl Reader for AnthropicReader {
                 BlockKind::Call { place, given } => {
                     let call = self.assembly.calls.get_mut(place);
                     if let (Some(call), Some(given)) = (call, given)
-                        && serde_json::from_str::<Value>(&call.arguments).is_err()
+                        && call.arguments.trim().is_empty()
                     {
                         call.arguments = given;
                     }

@@ -48,7 +48,7 @@ impl Parts {
     fn take(&mut self, body: &Value) -> Result<String, Failure> {
         let mut text = String::new();
         if let Some(end) = blocked(str_at(body, "/promptFeedback/blockReason")) {
-            self.end = Some(end);
+            self.end = wire::worse(self.end.take(), Some(end));
         }
         for part in items(body, "/candidates/0/content/parts") {
             self.part(part, &mut text);
@@ -59,8 +59,12 @@ impl Parts {
         // Google's own tools send a finish reason, too: a later piece without one shows that it was not
         // the end.
         let reason = finish(str_at(body, "/candidates/0/finishReason"));
-        if reason.is_some() || wire::at(body, "/candidates/0/content").is_some() {
-            self.end = reason;
+        let is_good =
+            |end: &End| matches!(end, End::Good(FinishReason::Stop | FinishReason::ToolCalls));
+        if reason.is_some() {
+            self.end = wire::worse(self.end.take(), reason);
+        } else if wire::at(body, "/candidates/0/content").is_some() {
+            self.end.take_if(|end| is_good(end));
         }
         self.usage.take(&body["usageMetadata"]);
         self.text.push_str(&text);

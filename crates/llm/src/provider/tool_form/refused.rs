@@ -1,17 +1,22 @@
 //! Tools that a provider refused by an error that names them. They are sent in simpler words from then
-//! on, and if that does not help, not at all, for the life of the process. Another definition of the same
-//! name is another tool.
+//! on, and if that does not help, not at all. After a while they are tried again as they are. Another
+//! definition of the same name is another tool.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 use regex::Regex;
+use tokio::time::Instant;
 
 use super::ToolForm;
 use crate::model::ModelRef;
 use crate::provider::failure::{Failure, Meaning};
-use crate::request::ToolSpec;
+use crate::request::{Message, ToolSpec};
+
+/// How long a refusal holds: the provider may have been wrong, or mended.
+const REMEMBERED_FOR: Duration = Duration::from_secs(600);
 
 /// The most models and, for each, tools that are remembered.
 const MAX_REMEMBERED: usize = 1_000;
@@ -52,21 +57,30 @@ impl Definition {
 /// The refused tools of one model.
 pub(in crate::provider) type Refused = Arc<BTreeMap<Definition, Refusal>>;
 
-/// The refused tools, by model.
+/// The refused tools, by model, and since when some are known.
 #[derive(Debug, Default)]
-pub(in crate::provider) struct RefusedTools(Mutex<HashMap<ModelRef, Refused>>);
+pub(in crate::provider) struct RefusedTools(Mutex<HashMap<ModelRef, (Instant, Refused)>>);
 
 impl RefusedTools {
     /// The tools that a model's provider has refused; `None` when there are none.
     pub(in crate::provider) fn of(&self, model: &ModelRef) -> Option<Refused> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(model).cloned()
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, refused) = all.get(model)?;
+        if since.elapsed() < REMEMBERED_FOR {
+            return Some(refused.clone());
+        }
+        all.remove(model);
+        None
     }
 
     /// Keeps refusals beside those that others have learned in the meantime.
     pub(in crate::provider) fn keep(&self, model: &ModelRef, refused: Option<Refused>) {
         let Some(refused) = refused else { return };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = all.get(model);
+        let (since, known) = match all.get(model) {
+            Some((since, known)) => (*since, Some(known)),
+            None => (Instant::now(), None),
+        };
         if known == Some(&refused) || (all.len() >= MAX_REMEMBERED && known.is_none()) {
             return;
         }
@@ -85,7 +99,7 @@ impl RefusedTools {
             }
         }
         if known.is_none_or(|known| **known != merged) {
-            all.insert(model.clone(), Arc::new(merged));
+            all.insert(model.clone(), (since, Arc::new(merged)));
         }
     }
 }
@@ -145,6 +159,19 @@ pub(in crate::provider) fn after(
         }
     }
     is_new.then_some(refused)
+}
+
+/// Whether somebody wrote in the conversation what looks like an error that names a tool.
+pub(in crate::provider) fn speaks_of_tools(messages: &[Message]) -> bool {
+    messages.iter().any(|message| {
+        let text = match message {
+            Message::System { content }
+            | Message::User { content }
+            | Message::Tool { content, .. } => content,
+            Message::Assistant(turn) => &turn.text,
+        };
+        !places(text).is_empty() || !names(text).is_empty()
+    })
 }
 
 /// The places of the tools that an error names in the list that was sent, such as
@@ -211,6 +238,34 @@ mod tests {
         assert_eq!(kept.get(&a), Some(&out()));
         assert_eq!(kept.get(&b), Some(&Refusal::Simplified));
         assert_eq!(kept.get(&tool("a", "Another.")), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_does_not_hold_forever() {
+        let (learned, model) = (RefusedTools::default(), ModelRef::new(Provider::OpenAi, "m"));
+        let spec = ToolSpec {
+            name: "a".to_owned(),
+            description: "A.".to_owned(),
+            parameters: json!({ "type": "object" }),
+        };
+        let refused = BTreeMap::from([(Definition::of(&spec), Refusal::Simplified)]);
+        learned.keep(&model, Some(Arc::new(refused)));
+        tokio::time::advance(REMEMBERED_FOR / 2).await;
+        assert!(learned.of(&model).is_some());
+        tokio::time::advance(REMEMBERED_FOR / 2).await;
+        assert!(learned.of(&model).is_none());
+    }
+
+    #[test]
+    fn what_somebody_writes_of_tools_is_seen() {
+        for (text, is_seen) in [
+            ("why does tools[0] fail?", true),
+            ("Invalid schema for function 'list_tasks'", true),
+            ("bring the tools, all of them", false),
+            ("", false),
+        ] {
+            assert_eq!(speaks_of_tools(&[Message::user(text)]), is_seen, "{text}");
+        }
     }
 
     #[test]
