@@ -61,7 +61,7 @@ fn kinds() -> [Kind; 4] {
             name: "a stream of 2,000 events",
             times: 10,
             path: "/api/agents/stream",
-            body: body(Work::plain()),
+            body: body(Work::long()),
         },
     ]
 }

@@ -10,7 +10,9 @@ use tokio::sync::mpsc;
 
 /// A text that makes the scripted model call its tools.
 pub(crate) const TOOLS: &str = "with-both-tools";
-/// The number of events of a streamed response.
+/// A text that makes the scripted model write a long answer.
+pub(crate) const LONG: &str = "at-full-length";
+/// The number of events of a long answer.
 pub(crate) const EVENTS: usize = 2_000;
 /// Timeout of one call.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,6 +40,11 @@ impl Work {
 
     pub(crate) fn tools() -> Self {
         Self::of("tools", format!("Look and write it down, {TOOLS}."))
+    }
+
+    /// A call whose answer is long.
+    pub(crate) fn long() -> Self {
+        Self::of("long", format!("Tell me, {LONG}."))
     }
 
     /// A call in OpenAI's protocol, of this model.
@@ -202,7 +209,7 @@ pub(crate) async fn paced(url: &str, work: &Work, rate: f64, lasts: Duration) ->
 pub(crate) async fn streams(url: &str, readers: usize, lasts: Duration) -> Result<f64> {
     let begun = Instant::now();
     let reads = (0..readers).map(|n| async move {
-        let body = Work::plain().body(n).to_string();
+        let body = Work::long().body(n).to_string();
         let request = format!(
             "POST /api/agents/stream HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",

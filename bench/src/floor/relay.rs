@@ -13,7 +13,7 @@ use axum::{Json, Router};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
-use super::load::TOOLS;
+use super::load::{LONG, TOOLS};
 use super::process::failed;
 
 /// A call as the daemon made it.
@@ -107,7 +107,8 @@ async fn stream(
     State(relay): State<Shared>,
     Json(_asked): Json<Value>,
 ) -> std::result::Result<Response, StatusCode> {
-    let body = json!({ "model": "m", "stream": true, "messages": [] });
+    let body =
+        json!({ "model": "m", "stream": true, "messages": [{ "role": "user", "content": LONG }] });
     let url = format!("{}/v1/chat/completions", relay.upstream);
     let answer = relay.http.post(url).json(&body).send().await;
     let answer = answer.map_err(|_| StatusCode::BAD_GATEWAY)?;

@@ -10,7 +10,7 @@ use axum::response::Response;
 use axum::routing::post;
 use serde_json::{Value, json};
 
-use super::load::{EVENTS, TOOLS};
+use super::load::{EVENTS, LONG, TOOLS};
 
 /// The requests since the last query.
 type Record = Arc<Mutex<Option<Vec<Value>>>>;
@@ -78,11 +78,12 @@ fn count(bytes: &[u8], text: &[u8]) -> usize {
 }
 
 fn model(body: &[u8]) -> Response {
-    if count(body, br#""stream":true"#) > 0 {
+    let is_stream = count(body, br#""stream":true"#) > 0;
+    if is_stream && count(body, LONG.as_bytes()) > 0 {
         return stream();
     }
     let tool = |name: &str, arguments: &str| {
-        json!({ "role": "assistant", "content": null, "tool_calls": [{ "id": "c", "type": "function",
+        json!({ "role": "assistant", "content": null, "tool_calls": [{ "index": 0, "id": "c", "type": "function",
             "function": { "name": name, "arguments": arguments } }] })
     };
     let uses_tools = count(body, TOOLS.as_bytes()) > 0;
@@ -91,12 +92,30 @@ fn model(body: &[u8]) -> Response {
         (true, 1) => (tool("create_task", r#"{"title":"Visit the school"}"#), "tool_calls"),
         _ => (json!({ "role": "assistant", "content": "Here is what you asked for." }), "stop"),
     };
+    let usage = json!({ "prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110 });
+    if is_stream {
+        let event = |delta: Value, reason: Value, usage: Value| {
+            let choices = json!([{ "index": 0, "delta": delta, "finish_reason": reason }]);
+            let event = json!({ "id": "c", "object": "chat.completion.chunk", "choices": choices, "usage": usage });
+            format!("data: {event}\n\n")
+        };
+        let whole = event(message, Value::Null, Value::Null)
+            + &event(json!({}), json!(reason), usage)
+            + "data: [DONE]\n\n";
+        return event_response(Body::from(whole));
+    }
     json_response(
         json!({ "id": "c", "object": "chat.completion", "model": "m",
         "choices": [{ "index": 0, "finish_reason": reason, "message": message }],
-        "usage": { "prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110 } })
+        "usage": usage })
         .to_string(),
     )
+}
+
+fn event_response(body: Body) -> Response {
+    let mut response = Response::new(body);
+    response.headers_mut().insert("content-type", HeaderValue::from_static("text/event-stream"));
+    response
 }
 
 /// The events of a long answer, as fast as the client reads.
@@ -113,7 +132,5 @@ fn stream() -> Response {
     let words =
         futures::stream::iter((0..EVENTS).map(move |_| Ok::<_, std::io::Error>(word.clone())));
     let all = futures::StreamExt::chain(words, futures::stream::once(async { Ok(last) }));
-    let mut response = Response::new(Body::from_stream(all));
-    response.headers_mut().insert("content-type", HeaderValue::from_static("text/event-stream"));
-    response
+    event_response(Body::from_stream(all))
 }
