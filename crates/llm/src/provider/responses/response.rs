@@ -9,7 +9,7 @@ use crate::provider::answer::Answer;
 use crate::provider::failure::Failure;
 use crate::provider::turn_parts::PartsNote;
 use crate::provider::wire::{
-    Assembly, Delta, End, PartialCall, Reader, count_at, error_in, str_at, too_many_parts,
+    Assembly, Delta, End, PartialCall, Reader, count_at, error_in, items, str_at, too_many_parts,
 };
 
 /// Parses a complete response.
@@ -36,6 +36,12 @@ pub(in crate::provider) fn parse(provider: Provider, body: &Value) -> Result<Ans
 fn finish(response: &Value, status: &str) -> Option<End> {
     Some(match (status, str_at(response, "/incomplete_details/reason")) {
         ("", _) => return None,
+        // An item that was cut off, whatever the whole is called.
+        ("completed" | "complete", _)
+            if items(response, "/output").any(|item| str_at(item, "/status") == "incomplete") =>
+        {
+            End::Good(FinishReason::Length)
+        }
         // The recordings have `complete`, too.
         ("completed" | "complete", _) => End::Good(FinishReason::Stop),
         ("incomplete", "max_output_tokens") => End::Good(FinishReason::Length),
@@ -184,5 +190,24 @@ impl Reader for ResponsesReader {
         }
         assembly.thoughts = note.thoughts(self.provider);
         assembly.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_item_that_was_cut_off_cuts_the_answer() {
+        for (status, end) in
+            [("completed", FinishReason::ToolCalls), ("incomplete", FinishReason::Length)]
+        {
+            let call =
+                json!({ "type": "function_call", "call_id": "c", "name": "f", "status": status });
+            let body = json!({ "status": "completed", "output": [call] });
+            assert_eq!(parse(Provider::OpenAi, &body).unwrap().finish_reason, end);
+        }
     }
 }
