@@ -1,4 +1,6 @@
-//! What the protocols have in common: assembling a streamed answer, and lenient access to JSON.
+//! What the protocols have in common: reading and assembling an answer.
+
+mod json;
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -9,12 +11,11 @@ use crate::provider::answer::Answer;
 use crate::provider::failure::Failure;
 use crate::request::{AssistantMessage, Thoughts, ToolCall};
 
+pub(super) use json::{at, count_at, error_in, items, str_at};
+
 /// The most calls, and other parts that are kept apart, of an answer. Readers compare each new piece
 /// with all of them.
 pub(super) const MAX_PARTS: usize = 256;
-
-/// The most tokens that an answer can have counted; what is above is no count.
-const MAX_COUNT: u64 = 1_000_000_000;
 
 /// The failure of an answer in more than [`MAX_PARTS`].
 pub(super) fn too_many_parts() -> Failure {
@@ -234,195 +235,5 @@ pub(super) fn call_id(given: &str) -> String {
     given.to_owned()
 }
 
-/// The value at a path of names and indices, such as `/choices/0/message`. (A JSON pointer without
-/// escapes, and so without the allocations that they cost.)
-pub(super) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('/').skip(1).try_fold(value, |value, name| match value {
-        Value::Object(fields) => fields.get(name),
-        Value::Array(items) => items.get(name.parse::<usize>().ok()?),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
-    })
-}
-
-/// A string, or an empty one.
-pub(super) fn str_at<'a>(value: &'a Value, path: &str) -> &'a str {
-    at(value, path).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// A count of tokens, or zero; some servers send `12.0`. A larger one than any answer can have is cut,
-/// so that sums and costs are possible.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a cast from f64 saturates, and counts are smaller"
-)]
-pub(super) fn count_at(value: &Value, path: &str) -> u64 {
-    let found = at(value, path);
-    let count = found.and_then(|n| n.as_u64().or_else(|| n.as_f64().map(|n| n as u64)));
-    count.unwrap_or_default().min(MAX_COUNT)
-}
-
-/// The items of a list; none if it is not a list.
-pub(super) fn items<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
-    at(value, path).and_then(Value::as_array).into_iter().flatten()
-}
-
-/// The error in the body or an event of a success: in a field for it, or as the whole.
-pub(super) fn error_in(value: &Value) -> Option<&Value> {
-    let value = value.as_array().and_then(|list| list.first()).unwrap_or(value);
-    let is_none = |error: &Value| match error {
-        Value::Null | Value::Bool(false) => true,
-        Value::String(text) => text.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        Value::Bool(true) | Value::Number(_) | Value::Array(_) => false,
-    };
-    let is_error = value.get("error").is_some_and(|error| !is_none(error))
-        // Older vLLM sends the error itself: <https://github.com/vllm-project/vllm/issues/12886>.
-        || str_at(value, "/object") == "error"
-        || count_at(value, "/base_resp/status_code") != 0
-        || is_message_alone(value);
-    is_error.then_some(value)
-}
-
-/// Whether a server says something and nothing of an answer.
-fn is_message_alone(value: &Value) -> bool {
-    let has = |name: &&str| value.get(name).is_some();
-    let says =
-        |name: &&str| value.get(name).is_some_and(|said| said.is_string() || said.is_array());
-    ["message", "detail"].iter().any(says)
-        && !["choices", "candidates", "content", "output", "type"].iter().any(has)
-}
-
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_call_that_came_twice_is_one_and_others_stay() {
-        let call = |id: &str, n: u64| ToolCall {
-            id: id.to_owned(),
-            name: "f".to_owned(),
-            arguments: json!({ "n": n }),
-            provider_state: None,
-        };
-        let mut calls = vec![call("a", 1), call("b", 1), call("a", 1), call("a", 2), call("b", 1)];
-        without_repeats(&mut calls);
-        assert_eq!(calls, [call("a", 1), call("b", 1), call("a", 2)]);
-    }
-
-    #[test]
-    fn arguments_are_json_text_or_nothing() {
-        assert_eq!(arguments(" "), json!({}));
-        assert_eq!(arguments("{\"a\":1}"), json!({"a": 1}));
-        assert_eq!(arguments("{not json"), json!("{not json"));
-        assert_eq!(arguments_of(Some(&json!({"a": 1}))), json!({"a": 1}));
-        assert_eq!(object(&json!("{not json")), json!({}));
-    }
-
-    fn ended(end: FinishReason, text: &str, arguments: &[&str]) -> Result<Answer, Failure> {
-        let call = |text: &&str| PartialCall {
-            name: "f".to_owned(),
-            arguments: (*text).to_owned(),
-            ..PartialCall::default()
-        };
-        Assembly {
-            text: text.to_owned(),
-            calls: arguments.iter().map(call).collect(),
-            end: Some(End::Good(end)),
-            ..Assembly::default()
-        }
-        .take()
-    }
-
-    #[test]
-    fn calls_of_an_answer_that_was_cut_off_are_not_whole() {
-        let written = ["{\"a\":1}", "", "{}", "{\"a\":"];
-        let arguments = |end| {
-            let calls = ended(end, "", &written).unwrap().message.tool_calls.into_iter();
-            calls.map(|call| call.arguments).collect::<Vec<_>>()
-        };
-        let cut = arguments(FinishReason::Length);
-        assert_eq!(cut, [json!({"a": 1}), json!(""), json!(""), json!("{\"a\":")]);
-        let whole = arguments(FinishReason::ToolCalls);
-        assert_eq!(whole, [json!({"a": 1}), json!({}), json!({}), json!("{\"a\":")]);
-    }
-
-    #[test]
-    fn a_bad_end_stays_one() {
-        let mut assembly = Assembly::default();
-        assembly.ends(Some(End::Good(FinishReason::Stop)));
-        assembly.ends(None);
-        assert_eq!(assembly.end, Some(End::Good(FinishReason::Stop)));
-        for worse in [FinishReason::Length, FinishReason::ContentFilter] {
-            assembly.ends(Some(End::Good(worse)));
-            assembly.ends(Some(End::Good(FinishReason::Stop)));
-            assert_eq!(assembly.end, Some(End::Good(worse)));
-        }
-        assembly.ends(Some(End::Bad("error".to_owned())));
-        assembly.ends(Some(End::Good(FinishReason::Stop)));
-        assert_eq!(assembly.end, Some(End::Bad("error".to_owned())));
-    }
-
-    #[test]
-    fn an_answer_has_a_sane_number_of_calls_and_tokens() {
-        assert!(ended(FinishReason::Stop, "", &vec!["{}"; MAX_PARTS]).is_ok());
-        assert!(ended(FinishReason::Stop, "", &vec!["{}"; MAX_PARTS + 1]).is_err());
-        let counts = json!({ "a": 1e30, "b": u64::MAX, "c": 12.0, "d": -1 });
-        let count = |path| count_at(&counts, path);
-        assert_eq!((count("/a"), count("/b")), (MAX_COUNT, MAX_COUNT));
-        assert_eq!((count("/c"), count("/d")), (12, 0));
-    }
-
-    #[test]
-    fn the_reason_fits_what_came() {
-        let reason = |end, text, calls: &[&str]| ended(end, text, calls).unwrap().finish_reason;
-        assert_eq!(reason(FinishReason::Stop, "", &["{}"]), FinishReason::ToolCalls);
-        assert_eq!(reason(FinishReason::ToolCalls, "Hi", &[]), FinishReason::Stop);
-        assert_eq!(reason(FinishReason::Length, "Hi", &["{}"]), FinishReason::Length);
-        assert!(ended(FinishReason::ToolCalls, " ", &[]).unwrap_err().retryable);
-        assert!(Assembly::default().take().unwrap_err().retryable);
-    }
-
-    #[test]
-    fn an_error_that_says_nothing_is_none() {
-        for none in [json!(null), json!(""), json!({}), json!(false)] {
-            assert_eq!(error_in(&json!({ "error": none })), None);
-        }
-        for error in [json!("x"), json!({ "message": "x" }), json!(1)] {
-            assert!(error_in(&json!({ "error": error })).is_some());
-            assert!(error_in(&json!([{ "error": error }])).is_some());
-        }
-        assert!(error_in(&json!({ "object": "error", "message": "x" })).is_some());
-    }
-
-    #[test]
-    fn errors_in_a_success_are_found_in_every_shape() {
-        for error in [
-            json!({ "error": "x" }),
-            json!([{ "error": { "message": "x" } }]),
-            json!({ "object": "error", "message": "x" }),
-            json!({ "detail": "x" }),
-            json!({ "message": "x", "code": 500 }),
-            json!({ "base_resp": { "status_code": 1008, "status_msg": "x" } }),
-        ] {
-            assert!(error_in(&error).is_some(), "{error}");
-        }
-        for answer in [
-            json!({ "error": null, "choices": [] }),
-            json!({ "type": "message_start", "message": {} }),
-            json!({ "candidates": [], "message": "x" }),
-            json!({ "base_resp": { "status_code": 0 }, "choices": [] }),
-            json!({}),
-        ] {
-            assert_eq!(error_in(&answer), None);
-        }
-    }
-
-    #[test]
-    fn ids_that_are_missing_are_made_up() {
-        assert_eq!(call_id("a"), "a");
-        assert_ne!(call_id(""), call_id(""));
-    }
-}
+mod tests;
