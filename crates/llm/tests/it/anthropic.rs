@@ -147,7 +147,8 @@ async fn thinking_comes_back_unchanged_with_the_results() {
         [events(&content, "tool_use"), Reply::json(200, &message(&json!(content), "tool_use"))]
     {
         let done = json!([{ "type": "text", "text": "Sunny." }]);
-        let server = Server::start([first, Reply::json(200, &message(&done, "end_turn"))]).await;
+        let server =
+            Server::start_lenient([first, Reply::json(200, &message(&done, "end_turn"))]).await;
         let client = claude(&server);
         let mut request = hello(&client);
         request.tools = vec![weather()].into();
@@ -240,7 +241,7 @@ async fn thoughts_that_are_refused_are_left_out_of_that_request() {
         { "type": "thinking", "thinking": "hm", "signature": "sig" },
         { "type": "text", "text": "Hello." },
     ]);
-    let server = Server::start([
+    let server = Server::start_lenient([
         Reply::json(200, &message(&first, "end_turn")),
         Reply::json(400, &refusal),
         Reply::json(200, &message(&first, "end_turn")),

@@ -114,7 +114,7 @@ pub(crate) struct Asked {
 pub(crate) struct Server {
     pub(crate) url: String,
     shared: Arc<Mutex<(VecDeque<Reply>, Vec<Asked>)>>,
-    /// Whether it answers only what OpenAI's server would.
+    /// Whether it answers only what the server of the protocol would.
     is_strict: bool,
     /// Silent answers whose reader has gone.
     pub(crate) gone: Arc<AtomicUsize>,
@@ -129,12 +129,13 @@ impl Drop for Gone {
 }
 
 impl Server {
-    /// A server that refuses what OpenAI's would.
+    /// A server that refuses what OpenAI's, Anthropic's or Google's would, by the path.
     pub(crate) async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
         Self::serve(replies, true).await
     }
 
-    /// A compatible server with fields of its own.
+    /// A server with fields of its own, or one that sends thoughts: this one would not know them again.
+    /// (`StrictLlm` does.)
     pub(crate) async fn start_lenient(replies: impl IntoIterator<Item = Reply>) -> Self {
         Self::serve(replies, false).await
     }
@@ -215,12 +216,19 @@ async fn answer(
     response.body(body).unwrap()
 }
 
-/// What OpenAI's server would refuse is not answered here, either.
+/// What the server of the protocol would refuse is not answered here, either.
 fn refused(path: &str, headers: &HeaderMap, body: &Value) -> Option<Response<Body>> {
-    if !path.ends_with("/chat/completions") {
+    let profile = if path.ends_with("/chat/completions") {
+        Profile::OpenAi
+    } else if path.ends_with("/messages") {
+        Profile::Anthropic
+    } else if path.ends_with("/responses") {
+        Profile::Responses
+    } else if path.contains("GenerateContent") || path.contains(":generateContent") {
+        Profile::Gemini
+    } else {
         return None;
-    }
-    let profile = Profile::OpenAi;
+    };
     let call = Call { profile, path, headers, body, needs_key: false, sent: &[] };
     let refusal = strict::check(&call).err()?;
     eprintln!("refused: {refusal:?}");
