@@ -17,7 +17,7 @@ use crate::provider::gemini::GeminiReader;
 use crate::provider::quirks::Quirks;
 use crate::provider::responses::ResponsesReader;
 use crate::provider::tool_form::{Refused, Rules, ToolForm};
-use crate::provider::wire::Reader;
+use crate::provider::wire::{Reader, json_text};
 use crate::provider::{anthropic, chat, gemini, history, responses};
 use crate::request::{AssistantMessage, LlmRequest, ToolList, ToolSpec};
 use crate::settings::{Endpoint, LlmConfigError, OpenAiApi};
@@ -174,7 +174,7 @@ impl Target {
             Protocol::Responses | Protocol::Anthropic | Protocol::Gemini => Cow::Borrowed(request),
         };
         let request = &*fitted;
-        let mut body = self.without_tools(model, request, quirks).to_string();
+        let mut body = json_text(&self.without_tools(model, request, quirks));
         // The tools are the larger part of most requests, and serialised only once.
         if let Some(tools) = tools.json().filter(|_| request.sends_tools())
             && body.pop() == Some('}')

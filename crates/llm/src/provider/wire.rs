@@ -11,7 +11,7 @@ use crate::provider::answer::Answer;
 use crate::provider::failure::Failure;
 use crate::request::{AssistantMessage, Thoughts, ToolCall};
 
-pub(super) use json::{at, count_at, error_in, items, str_at};
+pub(super) use json::{at, count_at, error_in, items, json_text, str_at};
 
 /// The most calls, and other parts that are kept apart, of an answer. Readers compare each new piece
 /// with all of them.

@@ -189,8 +189,7 @@ impl Writer<'_> {
     }
 
     fn tool_call(self, call: &ToolCall) -> Value {
-        let function =
-            json!({ "name": call.name, "arguments": wire::object(&call.arguments).to_string() });
+        let function = json!({ "name": call.name, "arguments": wire::json_text(&wire::object(&call.arguments)) });
         let mut written =
             json!({ "id": self.id(&call.id), "type": "function", "function": function });
         let state = call.provider_state.as_ref();

@@ -15,6 +15,11 @@ pub(in crate::provider) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Va
     })
 }
 
+/// A value as JSON text. (Unlike the value's `Display`, it doesn't pass through a formatter piece by piece.)
+pub(in crate::provider) fn json_text(value: &Value) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| value.to_string())
+}
+
 /// A string, or an empty one.
 pub(in crate::provider) fn str_at<'a>(value: &'a Value, path: &str) -> &'a str {
     at(value, path).and_then(Value::as_str).unwrap_or_default()
