@@ -189,7 +189,8 @@ impl Writer<'_> {
     }
 
     fn tool_call(self, call: &ToolCall) -> Value {
-        let function = json!({ "name": call.name, "arguments": wire::json_text(&wire::object(&call.arguments)) });
+        let arguments = wire::json_text(&wire::object(&call.arguments));
+        let function = json!({ "name": call.name, "arguments": arguments });
         let mut written =
             json!({ "id": self.id(&call.id), "type": "function", "function": function });
         let state = call.provider_state.as_ref();

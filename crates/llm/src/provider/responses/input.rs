@@ -66,7 +66,7 @@ fn assistant(
                 "type": "function_call",
                 "call_id": ids.call(&call.id),
                 "name": call.name,
-                "arguments": wire::object(&call.arguments).to_string(),
+                "arguments": wire::json_text(&wire::object(&call.arguments)),
             }),
         };
         // Reasoning that led to nothing stays behind.

@@ -15,7 +15,7 @@ pub(in crate::provider) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Va
     })
 }
 
-/// A value as JSON text. (Unlike the value's `Display`, it doesn't pass through a formatter piece by piece.)
+/// A value as JSON text: the same as its `Display` writes, without a formatter for each piece.
 pub(in crate::provider) fn json_text(value: &Value) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| value.to_string())
 }
