@@ -46,6 +46,8 @@ pub struct LoadOptions {
     pub dir: PathBuf,
     /// The environment.
     pub env: Vec<(String, String)>,
+    /// The variables of the environment whose values are not UTF-8.
+    pub unreadable: Vec<String>,
     /// Flags of the command line, by the variable that they set.
     pub flags: Vec<(&'static str, String)>,
 }
@@ -102,6 +104,9 @@ impl Layers {
         let mut problems = Vec::new();
         let file = read_file(options.config_file, &options.dir, &mut problems);
         let dot_env = read_dot_env(&options.dir.join(".env"), &mut problems);
+        // Without it a key would count as not set, and the door would be open.
+        let ours = options.unreadable.iter().filter(|name| names::ALL.contains(&name.as_str()));
+        problems.extend(ours.map(|name| format!("{name}: its value is not UTF-8")));
         let environment = Layer::new(&Origin::ENVIRONMENT, options.env);
         let flags = Layer::new(&Origin::FLAG, options.flags);
         Self::merge([file, dot_env, environment, flags], problems)
@@ -109,11 +114,16 @@ impl Layers {
 
     /// The process's own environment and working directory.
     pub fn of_process(config_file: Option<PathBuf>, flags: Vec<(&'static str, String)>) -> Self {
-        // A variable that is not UTF-8 cannot be one of ours.
-        let env = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        Self::load(LoadOptions { config_file, dir: PathBuf::from("."), env, flags })
+        let (mut env, mut unreadable) = (Vec::new(), Vec::new());
+        for (name, value) in std::env::vars_os() {
+            // A name that is not UTF-8 cannot be one of ours.
+            let Ok(name) = name.into_string() else { continue };
+            match value.into_string() {
+                Ok(value) => env.push((name, value)),
+                Err(_) => unreadable.push(name),
+            }
+        }
+        Self::load(LoadOptions { config_file, dir: PathBuf::from("."), env, unreadable, flags })
     }
 
     /// Only these values, as if from the environment: for tests.
@@ -144,16 +154,34 @@ impl Layers {
     }
 }
 
+/// Whether there is no such file. One that may not be read, and a link that leads nowhere, are there.
+fn is_absent(path: &Path) -> bool {
+    let found = std::fs::symlink_metadata(path);
+    found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
 fn read_file(named: Option<PathBuf>, dir: &Path, problems: &mut Vec<String>) -> Layer {
     let path = named.clone().unwrap_or_else(|| dir.join("wombat.toml"));
     let mut layer = Layer::new::<String>(&Origin::file(&path), []);
-    if named.is_none() && !path.exists() {
+    if named.is_none() && is_absent(&path) {
         return layer;
     }
-    match File::from(path.clone()).format(FileFormat::Toml).collect() {
+    // As text: the parser would replace what is not UTF-8, in a key as well.
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            problems.push(format!("{}: cannot be read: {error}", path.display()));
+            return layer;
+        }
+    };
+    match File::from_str(&text, FileFormat::Toml).collect() {
         Ok(table) => {
             for (key, value) in table.into_iter().collect::<BTreeMap<_, _>>() {
                 match file_value(&key, value) {
+                    Ok(_) if layer.values.contains_key(&key.to_uppercase()) => {
+                        let what = format!("{} stands twice", key.to_lowercase());
+                        problems.push(format!("{}: {what}", path.display()));
+                    }
                     Ok(value) => layer.set(key.to_uppercase(), value),
                     Err(what) => problems.push(format!("{}: {what}", path.display())),
                 }
@@ -186,12 +214,13 @@ fn file_value(key: &str, value: Value) -> Result<String, String> {
 
 fn read_dot_env(path: &Path, problems: &mut Vec<String>) -> Layer {
     let mut layer = Layer::new::<String>(&Origin::DOT_ENV, []);
-    if !path.exists() {
+    if is_absent(path) {
         return layer;
     }
-    match dotenvy::from_path_iter(path) {
-        Ok(entries) => {
-            for entry in entries {
+    // Read first: of a folder, an iterator over its lines has errors without end.
+    match std::fs::read_to_string(path) {
+        Ok(text) => {
+            for entry in dotenvy::from_read_iter(text.as_bytes()) {
                 match entry {
                     Ok((name, value)) => layer.set(name, value),
                     // The error's text quotes the line, which may hold a secret.

@@ -96,3 +96,37 @@ fn a_broken_file_is_a_problem_and_not_a_crash() {
     assert!(error.contains(".env: a line is not of the form"), "{error}");
     assert!(!error.contains("unclosed"), "{error}");
 }
+
+#[test]
+fn a_file_that_is_there_and_cannot_be_read_is_a_problem() {
+    for name in ["wombat.toml", ".env"] {
+        for how in ["dangling", "folder", "bytes"] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join(name);
+            match how {
+                "dangling" => std::os::unix::fs::symlink("nowhere", &path).unwrap(),
+                "folder" => std::fs::create_dir(&path).unwrap(),
+                _ => std::fs::write(&path, b"agent_role = \"\xff\"\n").unwrap(),
+            }
+            let options = LoadOptions { dir: dir.path().to_owned(), ..LoadOptions::default() };
+            let problems = Reader::new(&Layers::load(options)).finish().unwrap_err().0;
+            assert_eq!(problems.len(), 1, "{name} {how}: {problems:?}");
+            assert!(problems[0].contains(name), "{name} {how}: {problems:?}");
+        }
+    }
+}
+
+#[test]
+fn a_value_that_is_not_text_is_not_a_value_that_is_not_set() {
+    let unreadable = vec!["AGENT_DAEMON_API_KEY".to_owned(), "LS_COLORS".to_owned()];
+    let options = LoadOptions { unreadable, ..LoadOptions::default() };
+    let problems = Reader::new(&Layers::load(options)).finish().unwrap_err().0;
+    assert_eq!(problems, ["AGENT_DAEMON_API_KEY: its value is not UTF-8"]);
+}
+
+#[test]
+fn a_key_that_stands_twice_in_two_cases_is_ambiguous() {
+    let layers = in_dir(&[("wombat.toml", "wombat_port = 1\nWOMBAT_PORT = 2")], &[]);
+    let problems = Reader::new(&layers).finish().unwrap_err().0;
+    assert!(problems[0].ends_with("wombat_port stands twice"), "{problems:?}");
+}
