@@ -163,7 +163,8 @@ impl Report {
 
     fn advice(&mut self, options: &WorkspaceOptions, snapshot: &Snapshot, tools: &KnownTools) {
         for advice in advise(options, snapshot, tools) {
-            self.warn(format!("workspace: {advice}"));
+            let text = format!("workspace: {advice}");
+            if advice.is_fatal { self.fail(text) } else { self.warn(text) }
         }
     }
 

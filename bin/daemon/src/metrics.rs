@@ -9,6 +9,7 @@ use llm::Tally;
 use llm::event::Completion;
 use llm::model::ModelRef;
 use service::metrics::{BuildError, Counter, Histogram, Label, Registry};
+use wombat_core::workspace::{PolicyEffect, Snapshot};
 
 /// The label value for every name that is not configured.
 const OTHER: &str = "other";
@@ -29,9 +30,10 @@ const RETRIES: &str = "wombat_llm_retries_total";
 const FALLBACKS: &str = "wombat_llm_fallbacks_total";
 const TOKENS: &str = "wombat_llm_tokens_total";
 const COST: &str = "wombat_llm_cost_micro_usd_total";
+const POLICY: &str = "wombat_policy_problems";
 
 /// All metrics with their help texts.
-const ALL: [(&str, &str); 12] = [
+const ALL: [(&str, &str); 13] = [
     (RUNS, "Runs that have ended, by role and outcome."),
     (RUN_SECONDS, "How long runs took, by outcome."),
     (IN_FLIGHT, "Runs that are going on."),
@@ -44,6 +46,7 @@ const ALL: [(&str, &str); 12] = [
     (FALLBACKS, "Calls that the fallback took over, by model that was asked first."),
     (TOKENS, "Tokens, by model and kind."),
     (COST, "What models cost, millionths of a US dollar, where prices are known."),
+    (POLICY, "Files of rules that cannot be used, by effect: last_good, or no_runs."),
 ];
 
 /// The metrics of one daemon.
@@ -99,7 +102,7 @@ impl Metrics {
                 RUN_SECONDS | TOOL_SECONDS | MODEL_SECONDS | FIRST_TEXT => {
                     registry.describe_histogram(name, text);
                 }
-                IN_FLIGHT => registry.describe_gauge(name, text),
+                IN_FLIGHT | POLICY => registry.describe_gauge(name, text),
                 _ => registry.describe_counter(name, text),
             }
         }
@@ -174,9 +177,15 @@ impl Metrics {
     }
 
     /// The Prometheus text.
-    pub fn render(&self, in_flight: usize) -> String {
-        let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
-        self.registry.gauge(IN_FLIGHT, Vec::new()).set(in_flight);
+    pub fn render(&self, in_flight: usize, workspace: &Snapshot) -> String {
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        self.registry.gauge(IN_FLIGHT, Vec::new()).set(count(in_flight));
+        for (effect, label) in
+            [(PolicyEffect::LastGood, "last_good"), (PolicyEffect::NoRuns, "no_runs")]
+        {
+            let labels = vec![Label::from_static_parts("effect", label)];
+            self.registry.gauge(POLICY, labels).set(count(workspace.policy_problems(effect)));
+        }
         self.registry.render()
     }
 

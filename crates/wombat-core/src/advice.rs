@@ -9,8 +9,8 @@ use std::fmt;
 
 use crate::endpoint::EndpointPattern;
 use crate::loader::Folder;
-use crate::snapshot::{Problem, Snapshot};
-use crate::workspace::WorkspaceOptions;
+use crate::snapshot::{PolicyEffect, Problem, Snapshot};
+use crate::workspace::{WorkspaceOptions, find_config};
 
 /// The configuration file's name.
 const CONFIG: &str = "agent-config.json";
@@ -29,6 +29,8 @@ pub struct Advice {
     pub what: String,
     /// What to do.
     pub remedy: String,
+    /// Whether no run may start until it is corrected.
+    pub is_fatal: bool,
 }
 
 impl fmt::Display for Advice {
@@ -57,13 +59,15 @@ pub struct KnownTools {
 
 /// Checks the whole workspace.
 pub fn advise(options: &WorkspaceOptions, snapshot: &Snapshot, tools: &KnownTools) -> Vec<Advice> {
-    let mut advisor = Advisor { options, snapshot, tools, found: Vec::new() };
-    let Ok(folder) = Folder::open(&options.path) else { return advisor.found };
+    let Ok(folder) = Folder::open(&options.path) else { return Vec::new() };
+    let (place, config) = find_config(options, &folder);
+    let config_file = place.file(options);
+    let mut advisor = Advisor { options, snapshot, tools, config_file, found: Vec::new() };
     advisor.problems();
     advisor.names(&folder);
     advisor.sizes();
     advisor.skills(&folder);
-    advisor.config(&folder);
+    advisor.config(config);
     advisor.mcp(&folder);
     advisor.found
 }
@@ -72,6 +76,8 @@ struct Advisor<'a> {
     options: &'a WorkspaceOptions,
     snapshot: &'a Snapshot,
     tools: &'a KnownTools,
+    /// The configuration as it is named in problems.
+    config_file: String,
     found: Vec<Advice>,
 }
 
@@ -83,18 +89,29 @@ impl Advisor<'_> {
         what: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        let advice =
-            Advice { file: file.to_owned(), line, what: what.into(), remedy: remedy.into() };
-        self.found.push(advice);
+        let (file, what, remedy) = (file.to_owned(), what.into(), remedy.into());
+        self.found.push(Advice { file, line, what, remedy, is_fatal: false });
+    }
+
+    fn add_fatal(&mut self, file: &str, line: Option<usize>, what: &str, remedy: &str) {
+        self.add(file, line, what, remedy);
+        if let Some(last) = self.found.last_mut() {
+            last.is_fatal = true;
+        }
     }
 
     /// What the loader could not use.
     fn problems(&mut self) {
         for problem in &self.snapshot.problems {
             // The configuration is read again below, for all that is wrong in it.
-            if problem.file != CONFIG {
-                // The loader's own hint says the same as the remedy.
-                let what = problem.reason.trim_end_matches("; save it as UTF-8");
+            if problem.file == self.config_file {
+                continue;
+            }
+            // The loader's own hint says the same as the remedy.
+            let what = problem.reason.trim_end_matches("; save it as UTF-8");
+            if problem.policy == Some(PolicyEffect::NoRuns) {
+                self.add_fatal(&problem.file, problem.line, what, remedy(problem));
+            } else {
                 self.add(&problem.file, problem.line, what, remedy(problem));
             }
         }
@@ -118,6 +135,8 @@ fn remedy(problem: &Problem) -> &'static str {
         "add a line such as: description: What it is for, and when to use it."
     } else if has("another skill") {
         "give one of them another name"
+    } else if problem.policy.is_some() {
+        "correct it; see docs/WORKSPACE.md, Skills"
     } else {
         "correct the YAML between the --- lines; a value with a colon needs quotes"
     }

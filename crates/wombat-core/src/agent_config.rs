@@ -1,5 +1,7 @@
 //! `agent-config.json`: roles, model tiers, and the tool permissions of each role.
 
+pub(crate) mod shape;
+
 use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::session::Role;
+use crate::strict_json;
 
 pub use crate::permissions::{Permission, ToolLists, ToolPermissions};
 
@@ -94,28 +97,28 @@ impl AgentConfig {
 
     /// Parses as much of the file as possible; returns it with all errors.
     pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> (Self, Vec<ConfigError>) {
-        let mut raw: Value = match serde_json::from_str(text) {
+        let mut raw = match strict_json::parse(text) {
             Ok(raw) => raw,
             Err(error) => {
-                let error = ConfigError { line: Some(error.line()), reason: error.to_string() };
+                let error = ConfigError { line: Some(error.line), reason: error.reason };
                 return (Self::default(), vec![error]);
             }
         };
+        let mut errors = shape::problems(&raw, text, env);
         expand(&mut raw, env);
-        let mut errors = Vec::new();
         let mut agents: Vec<AgentEntry> = Vec::new();
         let entries = match raw.get("agents") {
             None => &[][..],
             Some(Value::Array(entries)) => entries,
             Some(_) => {
                 let reason = "agents is not a list".to_owned();
-                errors.push(ConfigError { line: line_of(text, "agents"), reason });
+                errors.push(ConfigError { line: line_from(text, 0, "agents"), reason });
                 &[]
             }
         };
         for (at, entry) in entries.iter().enumerate() {
             let role = entry.get("role").and_then(Value::as_str);
-            let line = role.and_then(|role| line_of(text, role));
+            let line = role.and_then(|role| line_from(text, 0, role));
             let name =
                 role.map_or_else(|| format!("agent {}", at + 1), |role| format!("agent {role:?}"));
             let mut problems = Vec::new();
@@ -126,8 +129,14 @@ impl AgentConfig {
                     agents.push(agent);
                 }
             }
-            let problems = problems.into_iter().map(|what| format!("{name}: {what}"));
-            errors.extend(problems.map(|reason| ConfigError { line, reason }));
+            let patterns: Vec<&str> = patterns(entry).collect();
+            errors.extend(problems.into_iter().map(|what| {
+                // A pattern has a line of its own.
+                let about = |pattern: &&&str| what.contains(&format!("{:?}", pattern.trim()));
+                let at = patterns.iter().find(about);
+                let at = at.and_then(|text_of| line_from(text, line.unwrap_or(0), text_of));
+                ConfigError { line: at.or(line), reason: format!("{name}: {what}") }
+            }));
         }
         (Self { agents, raw }, errors)
     }
@@ -188,9 +197,38 @@ fn read_entry(entry: &Value, problems: &mut Vec<String>) -> Option<AgentEntry> {
     Some(AgentEntry { profile, tools: entry.tools })
 }
 
-fn line_of(text: &str, role: &str) -> Option<usize> {
-    let quoted = Value::String(role.to_owned()).to_string();
-    text.lines().position(|line| line.contains(&quoted)).map(|at| at + 1)
+/// The patterns of an entry's `tools`.
+fn patterns(entry: &Value) -> impl Iterator<Item = &str> {
+    let lists =
+        entry.get("tools").and_then(Value::as_object).into_iter().flat_map(|lists| lists.values());
+    lists.filter_map(Value::as_array).flatten().filter_map(Value::as_str)
+}
+
+/// The first line at or after line `from` (from 1; 0 for the beginning) that has a word in quotes.
+fn line_from(text: &str, from: usize, word: &str) -> Option<usize> {
+    let quoted = Value::String(word.to_owned()).to_string();
+    let mut lines = text.lines().enumerate().skip(from.saturating_sub(1));
+    lines.find(|(_, line)| line.contains(&quoted)).map(|(at, _)| at + 1)
+}
+
+/// The variables that strings refer to as `${NAME}` and that are not set, or empty.
+pub(crate) fn unset_variables(
+    value: &Value,
+    env: &dyn Fn(&str) -> Option<String>,
+    out: &mut Vec<String>,
+) {
+    match value {
+        Value::String(text) => {
+            let names = text.split("${").skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
+            let is_unset = |name: &&str| env(name).is_none_or(|value| value.is_empty());
+            out.extend(names.filter(is_unset).map(str::to_owned));
+        }
+        Value::Array(items) => items.iter().for_each(|item| unset_variables(item, env, out)),
+        Value::Object(fields) => {
+            fields.values().for_each(|field| unset_variables(field, env, out));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// Replaces `${NAME}` in all strings; an unset variable becomes empty.
@@ -265,6 +303,58 @@ mod tests {
             let error = AgentConfig::parse(text, &|_| None).unwrap_err();
             assert_eq!(error.line, line, "{error}");
             assert!(error.reason.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_would_silently_remove_a_rule_is_refused_with_its_line() {
+        let tools = |tools: &str| {
+            format!(
+                "{{\"agents\": [\n{{\"role\": \"a\"}},\n{{\"role\": \"b\", \"tools\": {{\n{tools}}}}}]}}"
+            )
+        };
+        let entry = |more: &str| format!("{{\"agents\": [{{\"role\": \"a\",\n{more}}}]}}");
+        for (text, line, words) in [
+            (
+                tools(r#""denied": []"#),
+                4,
+                r#"agent "b": unknown key "denied" in tools; did you mean "deny"?"#,
+            ),
+            (tools(r#""Deny": []"#), 4, r#"did you mean "deny"?"#),
+            (tools(r#""aproval": []"#), 4, r#"did you mean "approval"?"#),
+            (tools(r#""forbid": []"#), 4, "the known keys are allow, deny, approval"),
+            (tools("\"deny\": [],\n\"deny\": [\"x\"]"), 5, r#""deny" stands twice"#),
+            (tools(r#""deny": "x""#), 3, "sequence"),
+            (tools(r#""deny": [7]"#), 3, "string"),
+            (tools(r#""deny": null"#), 3, "null"),
+            (tools("\"allow\": [\"ok\"],\n\"deny\": [\"no way\"]"), 5, "no way"),
+            (tools("\"deny\": [\n\"POST /${NOT_SET}/x\"]"), 5, "${NOT_SET} is not set"),
+            (tools("\"deny\": [\n\"x_${EMPTY}\"]"), 5, "${EMPTY} is not set"),
+            (entry(r#""Tools": {}"#), 2, r#"did you mean "tools"?"#),
+            (entry(r#""tool": {}"#), 2, r#"did you mean "tools"?"#),
+            (entry(r#""tools": []"#), 2, "not an object"),
+            (entry(r#""tools": null"#), 2, "not an object"),
+            (entry(r#""deny": ["x"]"#), 2, "belongs into"),
+            (r#"{"agent": [{"role": "a"}]}"#.to_owned(), 1, r#"did you mean "agents"?"#),
+            (r#"{"agents": [], "Agents": []}"#.to_owned(), 1, r#"did you mean "agents"?"#),
+            (r#"{"agents": {"a": {}}}"#.to_owned(), 1, "not a list"),
+            (r#"{"agents": [["a"]]}"#.to_owned(), 0, "not an object"),
+            (r#"{"tools": {"deny": ["x"]}, "agents": []}"#.to_owned(), 1, "belongs into"),
+            (r#"{"agents": [{"role": "a"}, {"role": "a"}]}"#.to_owned(), 1, "listed twice"),
+            ("[]".to_owned(), 1, "not an object"),
+            ("null".to_owned(), 1, "not an object"),
+        ] {
+            let env = |name: &str| (name == "EMPTY").then(String::new);
+            let error = AgentConfig::parse(&text, &env).unwrap_err();
+            assert!(error.reason.contains(words), "{text}: {error}");
+            assert_eq!(error.line.unwrap_or(0), line, "{text}: {error}");
+        }
+        for text in [
+            r#"{"backend_base_url": "${NOT_SET}", "agent_auth": {}, "model_tiers": {}, "agent": {}, "agents": []}"#,
+            r#"{"agents": [{"role": "a", "display_name": "${NOT_SET}", "soul": "x", "tools": {}}]}"#,
+            r#"{"tools": {"web": {"search": true}}}"#,
+        ] {
+            AgentConfig::parse(text, &|_| None).unwrap();
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::strict_json::Strict;
+
 /// A Markdown file, split into front matter and body.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FrontMatter<'a> {
@@ -56,7 +58,8 @@ fn read_fields(yaml: &str) -> Result<Map<String, Value>, FrontMatterError> {
     match read_yaml(&normal)? {
         Value::Object(mut fields) => {
             if let Some(Value::String(inline)) = fields.get("metadata")
-                && let Ok(value @ Value::Object(_)) = json5::from_str(inline)
+                && let Ok(value @ Value::Object(_)) =
+                    json5::from_str::<Strict>(inline).map(|strict| strict.0)
             {
                 fields.insert("metadata".to_owned(), value);
             }
@@ -89,7 +92,7 @@ fn with_json5_metadata(yaml: &str) -> Option<Map<String, Value>> {
         return None;
     }
     let close = matching_brace(&yaml[open..])? + open;
-    let metadata: Value = json5::from_str(&yaml[open..=close]).ok()?;
+    let Strict(metadata) = json5::from_str(&yaml[open..=close]).ok()?;
     let rest = format!("{}{}", &yaml[..at], &yaml[close + 1..]);
     let mut fields = match read_yaml(&rest) {
         Ok(Value::Object(fields)) => fields,

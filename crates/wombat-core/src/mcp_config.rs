@@ -1,6 +1,7 @@
 //! `mcp.json`: the MCP servers whose tools agents may use (docs/WORKSPACE.md).
 //!
-//! The usual `mcpServers` format. An error in one server disables only that server.
+//! The usual `mcpServers` format. An error in one server disables only that server, which takes tools away
+//! and never adds one; a file that is not of this format is refused.
 
 mod transport;
 
@@ -10,6 +11,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::agent_config::expand;
+use crate::nearest::nearest;
+use crate::strict_json;
 
 pub use transport::Transport;
 
@@ -58,24 +61,42 @@ impl McpConfig {
     /// # Errors
     /// When it is not a JSON object with `mcpServers`.
     pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, McpConfigError> {
-        let raw: Value = serde_json::from_str(text).map_err(|error| McpConfigError {
-            line: Some(error.line()),
-            reason: error.to_string(),
-        })?;
+        let raw = strict_json::parse(text)
+            .map_err(|error| McpConfigError { line: Some(error.line), reason: error.reason })?;
         let servers = match raw.get("mcpServers") {
             Some(Value::Object(servers)) => servers,
             Some(_) => return Err(no_line("mcpServers is not an object")),
             None if raw.is_object() => return Err(no_line("mcpServers is missing")),
             None => return Err(no_line("it is not an object")),
         };
-        let enabled = |server: &Value| {
-            server.get("disabled") != Some(&Value::Bool(true))
-                && server.get("enabled") != Some(&Value::Bool(false))
-        };
-        let servers = servers.iter().filter(|(_, server)| enabled(server));
-        let servers = servers.map(|(name, server)| (name.clone(), read(name, server, env)));
+        let servers = servers.iter().filter_map(|(name, server)| {
+            let entry = match is_enabled(server) {
+                Ok(false) => return None,
+                Ok(true) => read(name, server, env),
+                Err(reason) => Err(reason),
+            };
+            Some((name.clone(), entry))
+        });
         Ok(Self { servers: servers.collect() })
     }
+}
+
+/// Whether a server is wanted. What only looks like a switch disables it: somebody wanted it off.
+fn is_enabled(server: &Value) -> Result<bool, String> {
+    const SWITCHES: [&str; 2] = ["disabled", "enabled"];
+    for key in server.as_object().into_iter().flat_map(Map::keys) {
+        if !SWITCHES.contains(&key.as_str())
+            && let Some(near) = nearest(key, SWITCHES)
+        {
+            return Err(format!("unknown key {key:?}; did you mean {near:?}?"));
+        }
+    }
+    let switch = |name: &str, default| match server.get(name) {
+        None | Some(Value::Null) => Ok(default),
+        Some(Value::Bool(on)) => Ok(*on),
+        Some(_) => Err(format!("{name} is neither true nor false")),
+    };
+    Ok(!switch("disabled", false)? && switch("enabled", true)?)
 }
 
 fn no_line(reason: &str) -> McpConfigError {
@@ -245,6 +266,9 @@ mod tests {
             (r#"{"command": "x", "env": {"A": []}}"#, "A is not a string"),
             (r#"{"command": "x", "timeout_secs": 0}"#, "timeout_secs"),
             (r#"{"command": "x", "env": {"A": "${NOT_SET}"}}"#, "NOT_SET"),
+            (r#"{"command": "x", "disabled": "true"}"#, "neither true nor false"),
+            (r#"{"command": "x", "Disabled": true}"#, "did you mean \"disabled\""),
+            (r#"{"command": "x", "disable": true}"#, "did you mean \"disabled\""),
             (r#"{"url": "ftp://h"}"#, "http"),
             (r#"{"url": "http://"}"#, "http"),
             (r#"{"url": "http://h/sse", "type": "sse"}"#, "sse"),
@@ -263,7 +287,8 @@ mod tests {
     fn a_file_that_is_no_such_file_is_refused_with_its_line() {
         let error = McpConfig::parse("{\n\"mcpServers\": {\n}", &|_| None).unwrap_err();
         assert_eq!(error.line, Some(3));
-        for text in ["[]", "{}", r#"{"mcpServers": []}"#] {
+        let twice = r#"{"mcpServers": {"s": {"command": "x"}, "s": {"command": "y"}}}"#;
+        for text in ["[]", "{}", r#"{"mcpServers": []}"#, twice] {
             assert!(McpConfig::parse(text, &|_| None).is_err(), "{text}");
         }
     }

@@ -9,6 +9,7 @@ use crate::agent_config::AgentConfig;
 use crate::endpoint::{EndpointPattern, endpoints_in_markdown};
 use crate::frontmatter;
 use crate::loader::{Folder, Read};
+use crate::nearest::nearest;
 
 /// The largest file beside a skill that is read, bytes.
 const MAX_SKILL_FILE: usize = 256 * 1024;
@@ -83,6 +84,8 @@ pub struct SkillReport {
 pub(crate) struct BrokenSkill {
     pub(crate) line: Option<usize>,
     pub(crate) reason: String,
+    /// Whether it is a rule that cannot be read, rather than a text.
+    pub(crate) is_policy: bool,
 }
 
 /// What gates are checked against.
@@ -97,18 +100,29 @@ pub(crate) fn parse(
     text: &str,
     gates: &GateContext<'_>,
 ) -> Result<Skill, BrokenSkill> {
-    let parsed = frontmatter::parse(text)
-        .map_err(|error| BrokenSkill { line: error.line, reason: error.reason })?;
+    let parsed = frontmatter::parse(text).map_err(|error| BrokenSkill {
+        line: error.line,
+        reason: error.reason,
+        is_policy: false,
+    })?;
     let field = |name: &str| parsed.fields.get(name).and_then(Value::as_str).map(str::trim);
     let description = field("description").unwrap_or_default().to_owned();
     if description.is_empty() {
         let reason = "the front matter has no description".to_owned();
-        return Err(BrokenSkill { line: Some(1), reason });
+        return Err(BrokenSkill { line: Some(1), reason, is_policy: false });
     }
     let name = field("name").filter(|name| !name.is_empty()).unwrap_or(folder_name).to_owned();
     let metadata = parsed.fields.get("metadata").cloned().unwrap_or(Value::Null);
-    let (endpoints, mut warnings) = declared_endpoints(&metadata, parsed.body);
-    warnings.extend(departures(&name, folder_name, &description, &parsed.fields));
+    if !metadata.is_null() && !metadata.is_object() {
+        // Gates and endpoints would be lost with it.
+        let line = line_of(text, "metadata");
+        let reason = "metadata of the front matter is not an object".to_owned();
+        return Err(BrokenSkill { line, reason, is_policy: false });
+    }
+    let endpoints = declared_endpoints(&metadata, parsed.body).map_err(|(word, reason)| {
+        BrokenSkill { line: line_of(text, &word), reason, is_policy: true }
+    })?;
+    let warnings = departures(&name, folder_name, &description, &parsed.fields);
     Ok(Skill {
         gate_reason: gate(&metadata, gates),
         hidden: parsed.fields.get("disable-model-invocation") == Some(&Value::Bool(true)),
@@ -123,21 +137,41 @@ pub(crate) fn parse(
     })
 }
 
-/// The endpoints of `metadata.wombat.endpoints`, else those of the text.
-fn declared_endpoints(metadata: &Value, body: &str) -> (Vec<EndpointPattern>, Vec<String>) {
-    let Some(listed) = metadata.pointer("/wombat/endpoints").and_then(Value::as_array) else {
-        return (endpoints_in_markdown(body), Vec::new());
+/// The endpoints of `metadata.wombat.endpoints`, else those of the text. An error names the word that is
+/// wrong and says why: where the list cannot be read, those of the text would be more than it allows.
+fn declared_endpoints(
+    metadata: &Value,
+    body: &str,
+) -> Result<Vec<EndpointPattern>, (String, String)> {
+    const LIST: &str = "endpoints";
+    let fields = match metadata.get("wombat") {
+        None | Some(Value::Null) => return Ok(endpoints_in_markdown(body)),
+        Some(Value::Object(fields)) => fields,
+        Some(_) => return Err(("wombat".into(), "metadata.wombat is not an object".into())),
     };
-    let mut endpoints = Vec::new();
-    let mut warnings = Vec::new();
-    for item in listed {
-        let text = item.as_str().unwrap_or_default();
-        match EndpointPattern::parse(text) {
-            Ok(endpoint) => endpoints.push(endpoint),
-            Err(error) => warnings.push(format!("endpoint {item} is left out: {error}")),
-        }
+    if let Some(other) = fields.keys().find(|key| *key != LIST && nearest(key, [LIST]).is_some()) {
+        let reason = format!("unknown key {other:?} in metadata.wombat; did you mean {LIST:?}?");
+        return Err((other.clone(), reason));
     }
-    (endpoints, warnings)
+    let listed = match fields.get(LIST) {
+        None => return Ok(endpoints_in_markdown(body)),
+        Some(Value::Array(listed)) => listed,
+        Some(_) => {
+            return Err((LIST.into(), "metadata.wombat.endpoints is not a list".into()));
+        }
+    };
+    let endpoint = |item: &Value| {
+        let text = item.as_str().unwrap_or_default();
+        EndpointPattern::parse(text)
+            .map_err(|error| (text.to_owned(), format!("endpoint {item}: {error}")))
+    };
+    listed.iter().map(endpoint).collect()
+}
+
+/// The first line that has a word.
+fn line_of(text: &str, word: &str) -> Option<usize> {
+    let mut lines = text.lines();
+    lines.position(|line| !word.is_empty() && line.contains(word)).map(|at| at + 1)
 }
 
 fn departures(
@@ -164,53 +198,64 @@ fn departures(
     warnings
 }
 
-/// Why a skill is disabled, by the gates under `metadata.openclaw` (or the older `clawdbot`).
+/// Why a skill is disabled, by the gates under `metadata.openclaw` (or the older `clawdbot`). A gate that
+/// cannot be read is closed.
 fn gate(metadata: &Value, context: &GateContext<'_>) -> Option<String> {
-    let gates = metadata.get("openclaw").or_else(|| metadata.get("clawdbot"))?;
+    closed(metadata, context).unwrap_or_else(|what| Some(format!("{what}, so that it is not open")))
+}
+
+fn closed(metadata: &Value, context: &GateContext<'_>) -> Result<Option<String>, String> {
+    let Some(gates) = metadata.get("openclaw").or_else(|| metadata.get("clawdbot")) else {
+        return Ok(None);
+    };
+    let none = Value::Null;
+    let requires = gates.get("requires").unwrap_or(&none);
+    if !(gates.is_object() && (requires.is_object() || requires.is_null())) {
+        return Err("the gate requires is not an object".to_owned());
+    }
     if gates.get("always") == Some(&Value::Bool(true)) {
-        return None;
+        return Ok(None);
     }
     let here = match std::env::consts::OS {
         "macos" => "darwin",
         "windows" => "win32",
         other => other,
     };
-    let systems = texts(gates.get("os"));
+    let systems = texts(gates, "os")?;
     if !systems.is_empty() && !systems.contains(&here) {
-        return Some(format!("needs the operating system {}", systems.join(" or ")));
+        return Ok(Some(format!("needs the operating system {}", systems.join(" or "))));
     }
-    let requires = gates.get("requires")?;
-    for name in texts(requires.get("env")) {
+    for name in texts(requires, "env")? {
         if (context.env)(name).is_none_or(|value| value.is_empty()) {
-            return Some(format!("the environment variable {name} is not set"));
+            return Ok(Some(format!("the environment variable {name} is not set")));
         }
     }
-    for name in texts(requires.get("bins")) {
+    for name in texts(requires, "bins")? {
         if !on_path(name, context.env) {
-            return Some(format!("the program {name} is not on PATH"));
+            return Ok(Some(format!("the program {name} is not on PATH")));
         }
     }
-    let any = texts(requires.get("anyBins"));
+    let any = texts(requires, "anyBins")?;
     if !any.is_empty() && !any.iter().any(|name| on_path(name, context.env)) {
-        return Some(format!("none of the programs {} is on PATH", any.join(", ")));
+        return Ok(Some(format!("none of the programs {} is on PATH", any.join(", "))));
     }
-    for path in texts(requires.get("config")) {
+    for path in texts(requires, "config")? {
         if !context.config.is_truthy(path) {
-            return Some(format!("agent-config.json does not set {path}"));
+            return Ok(Some(format!("agent-config.json does not set {path}")));
         }
     }
-    None
+    Ok(None)
 }
 
 /// A list of strings, or a single one.
-fn texts(value: Option<&Value>) -> Vec<&str> {
-    match value {
-        Some(Value::String(text)) => vec![text],
-        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
-        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => {
-            Vec::new()
-        }
-    }
+fn texts<'a>(gates: &'a Value, name: &str) -> Result<Vec<&'a str>, String> {
+    let items = match gates.get(name) {
+        None | Some(Value::Null) => Some(Vec::new()),
+        Some(Value::String(text)) => Some(vec![text.as_str()]),
+        Some(Value::Array(items)) => items.iter().map(Value::as_str).collect(),
+        Some(Value::Bool(_) | Value::Number(_) | Value::Object(_)) => None,
+    };
+    items.ok_or_else(|| format!("the gate {name} is not a list of strings"))
 }
 
 fn on_path(program: &str, env: &dyn Fn(&str) -> Option<String>) -> bool {
@@ -297,6 +342,9 @@ mod tests {
             (r#"{"requires": {"anyBins": ["no-a", "no-b"]}}"#, "no-a, no-b"),
             (r#"{"requires": {"config": ["search.off"]}}"#, "search.off"),
             (r#"{"os": ["plan9"]}"#, "plan9"),
+            (r#"{"os": {"linux": true}}"#, "gate os"),
+            (r#"{"requires": ["SET"]}"#, "requires"),
+            (r#"{"requires": {"env": [7]}}"#, "gate env"),
         ] {
             assert!(gated(closed).unwrap().contains(word), "{closed}");
         }
@@ -310,11 +358,29 @@ mod tests {
         let body = "---\n```\nGET /api/a\n```\n";
         let skill = read(&format!("---\nname: x\ndescription: d\n{body}")).unwrap();
         assert_eq!(skill.endpoints[0].to_string(), "GET /api/a");
-        let listed = "metadata: {\"wombat\": {\"endpoints\": [\"POST /api/b\", \"nonsense\"]}}\n";
-        let skill = read(&format!("---\nname: x\ndescription: d\n{listed}{body}")).unwrap();
+        let with = |wombat: &str| {
+            let listed = format!("metadata: {{\"wombat\": {wombat}}}\n");
+            read(&format!("---\nname: x\ndescription: d\n{listed}{body}"))
+        };
+        let skill = with(r#"{"endpoints": ["POST /api/b"]}"#).unwrap();
         assert_eq!(skill.endpoints.len(), 1);
         assert_eq!(skill.endpoints[0].to_string(), "POST /api/b");
-        assert!(skill.warnings[0].contains("nonsense"));
+        // A list that cannot be read does not give way to the text.
+        for (wombat, word) in [
+            (r#"{"endpoints": ["POST /api/b", "nonsense"]}"#, "nonsense"),
+            (r#"{"endpoints": ["POST /api/b", 7]}"#, "endpoint 7"),
+            (r#"{"endpoints": "POST /api/b"}"#, "not a list"),
+            (r#"{"endpoints": null}"#, "not a list"),
+            (r#"{"endpoint": ["POST /api/b"]}"#, "did you mean"),
+            (r#"{"Endpoints": ["POST /api/b"]}"#, "did you mean"),
+            (r#"["POST /api/b"]"#, "not an object"),
+        ] {
+            let broken = with(wombat).unwrap_err();
+            assert!(broken.is_policy && broken.reason.contains(word), "{wombat}: {broken:?}");
+        }
+        assert_eq!(with(r#"{"endpoints": ["no way"]}"#).unwrap_err().line, Some(4));
+        let text = "---\nname: x\ndescription: d\nmetadata: nothing\n---\n";
+        assert!(!read(text).unwrap_err().is_policy);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! An immutable snapshot of the workspace: everything that a run needs of it, in memory.
 
-use std::collections::BTreeMap;
+mod roles;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -8,12 +10,17 @@ use std::sync::{Arc, Mutex};
 use chrono::NaiveDate;
 use serde::Serialize;
 
-use crate::agent_config::{AgentConfig, AgentProfile, ModelTier, ToolLists};
+use crate::agent_config::{AgentConfig, AgentProfile};
 use crate::endpoint::EndpointPattern;
 use crate::mcp_config::McpConfig;
 use crate::prompt::PromptCache;
 use crate::session::Role;
 use crate::skills::{Skill, SkillReport};
+
+pub use roles::{AgentReport, RoleError, UnknownRole};
+
+/// The folder itself, among the files of rules.
+pub(crate) const WORKSPACE: &str = ".";
 
 /// Whether a workspace can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -27,6 +34,17 @@ pub enum WorkspaceStatus {
     Missing,
 }
 
+/// What a problem in a file of rules means for runs. Rules are roles, permissions of tools, MCP servers
+/// and the endpoints of skills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyEffect {
+    /// The last valid version stays in force.
+    LastGood,
+    /// There is no valid version, so that no run may start.
+    NoRuns,
+}
+
 /// Something in the workspace that does not work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -36,6 +54,9 @@ pub struct Problem {
     pub line: Option<usize>,
     /// What is wrong.
     pub reason: String,
+    /// For a file of rules: what that means for runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyEffect>,
 }
 
 impl fmt::Display for Problem {
@@ -54,6 +75,17 @@ pub(crate) struct Doc {
     pub(crate) raw_chars: usize,
     pub(crate) injected_chars: usize,
     pub(crate) truncated: bool,
+}
+
+/// A place of `agent-config.json`, the one that takes precedence first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ConfigPlace {
+    /// Where `WOMBAT_AGENT_CONFIG` says.
+    Named,
+    /// The workspace.
+    Workspace,
+    /// `config/` beside the workspace.
+    Beside,
 }
 
 /// An endpoint and the skill that declares it.
@@ -88,21 +120,6 @@ pub enum SkillReadError {
     },
 }
 
-/// A role that can be addressed.
-#[derive(Debug, Clone, Serialize)]
-pub struct AgentReport {
-    /// The role.
-    pub role: Role,
-    /// The session key, with `{userId}` in place of the user.
-    pub session_key_template: String,
-    /// The default model tier.
-    pub model_tier: ModelTier,
-    /// Its tool permissions.
-    pub tools: ToolLists,
-    /// The file of its persona; `null` when there is none.
-    pub soul: Option<String>,
-}
-
 /// The workspace at one moment; immutable.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -113,11 +130,17 @@ pub struct Snapshot {
     /// The files of the folder itself, by name.
     pub(crate) docs: BTreeMap<String, Doc>,
     pub(crate) souls: BTreeMap<Role, Doc>,
+    /// The roles that `souls/` declares, also those whose file cannot be read.
+    pub(crate) soul_roles: BTreeSet<Role>,
     pub(crate) logs: BTreeMap<NaiveDate, Doc>,
     pub(crate) skills: Vec<Skill>,
     pub(crate) reports: Vec<SkillReport>,
     pub(crate) endpoints: Vec<SkillEndpoint>,
     pub(crate) config: AgentConfig,
+    /// Which of its places the configuration is from; `None` when there has never been one.
+    pub(crate) config_place: Option<ConfigPlace>,
+    /// The files of rules without a version that can be used.
+    pub(crate) blocked: BTreeSet<String>,
     pub(crate) mcp: Arc<McpConfig>,
     pub(crate) profiles: BTreeMap<Role, AgentProfile>,
     pub(crate) boot_complete: bool,
@@ -206,11 +229,6 @@ impl Snapshot {
         }
     }
 
-    /// The profile of a role; any valid role can be addressed.
-    pub fn agent(&self, role: &Role) -> AgentProfile {
-        self.profiles.get(role).cloned().unwrap_or_else(|| AgentProfile::unconfigured(role))
-    }
-
     /// The configured roles.
     pub fn profiles(&self) -> impl Iterator<Item = &AgentProfile> {
         self.profiles.values()
@@ -221,29 +239,19 @@ impl Snapshot {
         &self.mcp
     }
 
-    /// The roles of `souls/` and of the configuration.
-    pub fn agents(&self) -> Vec<AgentReport> {
-        let mut roles: Vec<&Role> = self.profiles.keys().chain(self.souls.keys()).collect();
-        roles.sort_unstable();
-        roles.dedup();
-        roles
-            .into_iter()
-            .map(|role| {
-                let profile = self.agent(role);
-                let entry = self.config.agents.iter().find(|entry| entry.profile.role == *role);
-                let soul = if self.souls.contains_key(role) {
-                    Some(format!("souls/{role}.md"))
-                } else {
-                    self.doc("SOUL.md").map(|_| "SOUL.md".to_owned())
-                };
-                AgentReport {
-                    role: role.clone(),
-                    session_key_template: profile.session_key_template,
-                    model_tier: profile.model_tier,
-                    tools: entry.map(|entry| entry.tools.clone()).unwrap_or_default(),
-                    soul,
-                }
-            })
-            .collect()
+    /// Whether a file of rules has a version that can be used; `file` is its name within the workspace.
+    pub(crate) fn holds(&self, file: &str) -> bool {
+        let is_whole = file != WORKSPACE || self.blocked.is_empty();
+        is_whole && !self.blocked.contains(file) && !self.blocked.contains(WORKSPACE)
+    }
+
+    /// The problems because of which no run may start.
+    pub fn blocking(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter().filter(|problem| problem.policy == Some(PolicyEffect::NoRuns))
+    }
+
+    /// How many files of rules have a problem with this effect.
+    pub fn policy_problems(&self, effect: PolicyEffect) -> usize {
+        self.problems.iter().filter(|problem| problem.policy == Some(effect)).count()
     }
 }

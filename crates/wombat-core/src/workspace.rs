@@ -6,19 +6,22 @@ mod options;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chrono::NaiveDate;
 
-use crate::loader::fingerprint;
+use crate::loader::{fingerprint, fingerprint_file};
 use crate::workspace::options::BOOT_MARKER;
+
+pub(crate) use load::find_config;
 
 pub use crate::prompt::{
     FileReport, Prompt, PromptMode, PromptRequest, estimate_tokens, time_context,
 };
 pub use crate::snapshot::{
-    AgentReport, Problem, SkillEndpoint, SkillReadError, Snapshot, WorkspaceStatus,
+    AgentReport, PolicyEffect, Problem, RoleError, SkillEndpoint, SkillReadError, Snapshot,
+    UnknownRole, WorkspaceStatus,
 };
 pub use crate::workspace::options::{EnvLookup, SkillsMode, WorkspaceOptions};
 
@@ -102,7 +105,7 @@ impl Workspace {
         Fingerprint {
             folder: fingerprint(&options.path),
             beside: fingerprint(&options.path.join("../config")),
-            config: config.and_then(|file| std::fs::metadata(file).ok()?.modified().ok()),
+            config: config.map(|file| fingerprint_file(file)),
             day: chrono::Utc::now().date_naive(),
         }
     }
@@ -150,7 +153,7 @@ impl Workspace {
 struct Fingerprint {
     folder: u64,
     beside: u64,
-    config: Option<SystemTime>,
+    config: Option<u64>,
     /// The day selects the memory logs.
     day: NaiveDate,
 }
@@ -158,7 +161,15 @@ struct Fingerprint {
 fn log_problems(next: &Snapshot, before: Option<&Snapshot>) {
     for problem in &next.problems {
         if !before.is_some_and(|before| before.problems.contains(problem)) {
-            tracing::warn!(%problem, "workspace problem");
+            match problem.policy {
+                Some(PolicyEffect::NoRuns) => {
+                    tracing::error!(%problem, "no run may start until this is corrected");
+                }
+                Some(PolicyEffect::LastGood) => {
+                    tracing::error!(%problem, "the last valid version stays in force");
+                }
+                None => tracing::warn!(%problem, "workspace problem"),
+            }
         }
     }
 }

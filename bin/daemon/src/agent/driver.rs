@@ -87,7 +87,7 @@ impl RunDriver<'_> {
         let session = &self.request.session;
         // The same snapshot is used to the end of the run.
         let snapshot = app.workspace.snapshot();
-        let profile = snapshot.agent(session.role());
+        let profile = snapshot.admit(session.role().as_str())?;
         let client = app
             .backend
             .agent(session.user().as_str(), session.role().as_str())

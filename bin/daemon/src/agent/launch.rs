@@ -164,7 +164,7 @@ async fn run_to_end(
     settle(&mut registration, &result);
     let outcome = result.map(Arc::new);
     let role = request.session.role();
-    let is_known = app.workspace.snapshot().agents().iter().any(|agent| agent.role == *role);
+    let is_known = app.workspace.snapshot().has_role(role.as_str());
     app.metrics.run(is_known.then_some(role.as_str()), outcome_label(&outcome), started.elapsed());
     app.webhooks.send(&request, &handle, &outcome);
     outcome

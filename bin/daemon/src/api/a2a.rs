@@ -27,7 +27,7 @@ use self::fault::{Fault, Kind};
 use self::open_tasks::OpenTasks;
 use super::error::ApiError;
 use super::extract::JsonObject;
-use super::protocol_request::known_role;
+use super::protocol_request::{known_role, roles};
 use super::sse::{self, Event};
 use crate::state::App;
 
@@ -76,10 +76,10 @@ fn json_response(status: StatusCode, body: &Value) -> Response {
 
 /// The card of the workspace's first role.
 async fn first_card(State(app): State<App>, headers: HeaderMap) -> Response {
-    let roles = app.workspace.snapshot().agents();
-    match roles.first() {
-        Some(agent) => json_card(&card::of(&app, &headers, &agent.role)),
-        None => Fault::new(Kind::Unsupported, "the workspace has no role").rest_response(),
+    match roles(&app).as_deref() {
+        Ok([agent, ..]) => json_card(&card::of(&app, &headers, &agent.role)),
+        Err(error) => Fault::from(error.clone()).rest_response(),
+        Ok([]) => Fault::new(Kind::Unsupported, "the workspace has no role").rest_response(),
     }
 }
 

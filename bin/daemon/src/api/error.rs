@@ -85,6 +85,14 @@ impl From<RunError> for ApiError {
         if let Some(produced) = error.produced {
             answer.body.details = serde_json::to_value(*produced).unwrap_or_default();
         }
+        if let RunErrorKind::UnknownRole(unknown) = &error.kind {
+            answer.body.details = json!({
+                "role": unknown.role,
+                "nearest": unknown.nearest,
+                "known_roles": unknown.known,
+                "total_roles": unknown.total,
+            });
+        }
         answer
     }
 }
@@ -93,7 +101,7 @@ impl From<RunError> for ApiError {
 fn status_of(error: &RunError) -> StatusCode {
     use RunErrorKind as Kind;
     match &error.kind {
-        Kind::TaskNotFound | Kind::RunNotFound => StatusCode::NOT_FOUND,
+        Kind::TaskNotFound | Kind::RunNotFound | Kind::UnknownRole(_) => StatusCode::NOT_FOUND,
         // With the backend's own Retry-After, it is a 503 that carries it.
         Kind::BackendUnavailable if error.retry_after.is_some() => StatusCode::SERVICE_UNAVAILABLE,
         Kind::BackendUnavailable
@@ -107,7 +115,10 @@ fn status_of(error: &RunError) -> StatusCode {
             StatusCode::CONFLICT
         }
         Kind::Timeout => StatusCode::GATEWAY_TIMEOUT,
-        Kind::Overloaded | Kind::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Overloaded
+        | Kind::Draining
+        | Kind::PolicyInvalid(_)
+        | Kind::WorkspaceUnreadable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Kind::BudgetExceeded(_) => StatusCode::PAYMENT_REQUIRED,
         Kind::PriceUnknown(_) => StatusCode::BAD_REQUEST,
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,

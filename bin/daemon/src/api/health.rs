@@ -10,10 +10,11 @@ use llm::Tier;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use service::trace::TraceId;
-use wombat_core::workspace::WorkspaceStatus;
+use wombat_core::workspace::{PolicyEffect, Snapshot, WorkspaceStatus};
 
 use super::error::ApiError;
 use super::extract::Params;
+use crate::run::error::RunError;
 use crate::state::App;
 
 /// The timeout of asking the backend with `?deep=true`.
@@ -25,7 +26,7 @@ pub(super) async fn livez() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-/// Readiness: 503 while the daemon drains, or without a workspace.
+/// Readiness: 503 while the daemon drains, without a workspace, or without valid rules.
 #[utoipa::path(get, path = "/readyz", tag = "operations", responses((status = 200), (status = 503)))]
 pub(super) async fn readyz(State(app): State<App>) -> Response {
     let unready = |code, why: String| {
@@ -40,7 +41,21 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
             snapshot.problems().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         return unready("workspace_unreadable", why);
     }
+    if let Err(error) = snapshot.usable() {
+        return ApiError::from(RunError::from(error)).into_response();
+    }
     Json(json!({ "status": "ok" })).into_response()
+}
+
+/// Whether the rules in force are those of the files.
+fn policy(snapshot: &Snapshot) -> &'static str {
+    if snapshot.usable().is_err() {
+        "no_runs"
+    } else if snapshot.policy_problems(PolicyEffect::LastGood) > 0 {
+        "last_good"
+    } else {
+        "ok"
+    }
 }
 
 /// The query of `/health`.
@@ -85,6 +100,7 @@ pub(super) async fn health(
         "workspace": {
             "path": snapshot.path(),
             "status": snapshot.status(),
+            "policy": policy(&snapshot),
             "bootComplete": snapshot.boot_complete(),
             "problems": snapshot.problems(),
         },

@@ -119,7 +119,7 @@ impl Incoming<'_> {
         let result = match method {
             "initialize" => return Ok(self.initialize()),
             "ping" => json!({}),
-            "tools/list" => tools::list(&self.app),
+            "tools/list" => tools::list(&self.app)?,
             "tools/call" => return tools::call(self).await,
             "resources/list" => resources::list(&self).await?,
             "resources/templates/list" => resources::templates(),

@@ -14,7 +14,7 @@ use service::trace::TraceId;
 
 use super::error::ApiError;
 use super::extract::{JsonObject, Segment};
-use super::protocol_request::known_role;
+use super::protocol_request::{known_role, roles};
 use super::run_stream::RunStream;
 use super::sse::{self, Event};
 use crate::agent::launch;
@@ -78,10 +78,15 @@ fn model_object(role: &str) -> Value {
     json!({ "id": role, "object": "model", "created": 0, "owned_by": "wombat" })
 }
 
-async fn models(State(app): State<App>) -> Json<Value> {
-    let roles = app.workspace.snapshot().agents();
-    let data: Vec<_> = roles.iter().map(|agent| model_object(agent.role.as_str())).collect();
-    Json(json!({ "object": "list", "data": data }))
+async fn models(State(app): State<App>) -> Response {
+    match roles(&app) {
+        Ok(roles) => {
+            let data: Vec<_> =
+                roles.iter().map(|agent| model_object(agent.role.as_str())).collect();
+            Json(json!({ "object": "list", "data": data })).into_response()
+        }
+        Err(error) => error_response(&error),
+    }
 }
 
 async fn model(State(app): State<App>, name: Result<Segment, ApiError>) -> Response {
@@ -92,11 +97,12 @@ async fn model(State(app): State<App>, name: Result<Segment, ApiError>) -> Respo
     }
 }
 
-/// Rewrites an unknown role as an unknown model.
+/// Rewrites an unknown role as an unknown model; the details keep the daemon's own code.
 fn as_model_error(mut error: ApiError) -> ApiError {
-    if error.body.code == "role_not_found" {
+    if error.body.code == "unknown_role" {
+        error.body.details["code"] = json!(error.body.code);
         error.body.code = "model_not_found".into();
-        error.body.details = json!({ "fields": { "model": "is not a role of the workspace" } });
+        error.body.details["fields"] = json!({ "model": "is not a role of the workspace" });
     }
     error
 }

@@ -3,17 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use llm::request::Message;
 use mc_client::idempotency::RunKey;
 use serde_json::{Map, Value};
 use service::trace::TraceId;
 use wombat_core::session::{Role, SessionKey, UserId};
+use wombat_core::workspace::AgentReport;
 
 use super::error::ApiError;
 use super::options::{read_limits, read_options};
 use super::resume;
 use super::send::MAX_KEY_BYTES;
+use crate::run::error::RunError;
 use crate::run::request::{RunRequest, TaskTarget};
 use crate::state::App;
 
@@ -115,17 +117,23 @@ impl ProtocolRequest {
     }
 }
 
-/// A role of the workspace. (Protocols list the roles, so that others do not exist.)
+/// A role of which a run may start.
+///
+/// # Errors
+/// 404 for one that the workspace does not have; 503 when the workspace's rules cannot be used.
 pub(super) fn known_role(app: &App, name: &str) -> Result<Role, ApiError> {
-    let roles = app.workspace.snapshot().agents();
-    let found = roles.into_iter().map(|agent| agent.role).find(|role| role.as_str() == name);
-    found.ok_or_else(|| {
-        ApiError::new(
-            StatusCode::NOT_FOUND,
-            "role_not_found",
-            format!("the workspace has no role {name:?}"),
-        )
-    })
+    let profile = app.workspace.snapshot().admit(name).map_err(RunError::from)?;
+    Ok(profile.role)
+}
+
+/// All roles of which a run may start.
+///
+/// # Errors
+/// 503 when the workspace's rules cannot be used.
+pub(super) fn roles(app: &App) -> Result<Vec<AgentReport>, ApiError> {
+    let snapshot = app.workspace.snapshot();
+    snapshot.usable().map_err(RunError::from)?;
+    Ok(snapshot.agents())
 }
 
 /// A header's text, where it is present and not blank.

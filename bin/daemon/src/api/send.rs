@@ -19,6 +19,7 @@ use super::error::ApiError;
 use super::extract::JsonObject;
 use super::fields::Fields;
 use super::options::{read_limits, read_options};
+use super::protocol_request::known_role;
 use super::{resume, sse};
 use crate::agent::launch;
 use crate::run::request::{RunRequest, TaskTarget, Webhook};
@@ -151,6 +152,7 @@ async fn read(
             BTreeMap::from([("user_id".to_owned(), why)]),
         ));
     }
+    known_role(app, session.role().as_str())?;
     if let Some(run_key) = resume {
         let webhook = checked(hook, app).await?;
         let request = resume::request(app, trace, session, &run_key, webhook).await?;

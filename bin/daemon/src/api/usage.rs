@@ -20,6 +20,6 @@ pub(super) async fn usage(State(app): State<App>) -> Json<UsageReport> {
     responses((status = 200, content_type = "text/plain", body = String))
 )]
 pub(super) async fn metrics(State(app): State<App>) -> impl IntoResponse {
-    let text = app.metrics.render(app.runs.in_flight());
+    let text = app.metrics.render(app.runs.in_flight(), &app.workspace.snapshot());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }

@@ -13,9 +13,10 @@ use wombat_core::workspace::{PromptMode, PromptRequest};
 
 use super::error::ApiError;
 use super::extract::Params;
+use super::protocol_request::{known_role, roles};
 use crate::state::App;
 
-/// The role of `/context` when none is named.
+/// The role of `/context` when none is named; the first one where there is no such role.
 const DEFAULT_ROLE: &str = "agent";
 
 /// The query of `/context`.
@@ -32,18 +33,30 @@ pub(super) struct ContextQuery {
         ("role" = Option<String>, Query, description = "The role whose prompt is shown."),
         ("full" = Option<bool>, Query, description = "Include the system prompt."),
     ),
-    responses((status = 200, body = Object), (status = 400, body = ErrorBody))
+    responses(
+        (status = 200, body = Object),
+        (status = "4XX", body = ErrorBody),
+        (status = "5XX", body = ErrorBody),
+    )
 )]
 pub(super) async fn context(
     State(app): State<App>,
     Params(query): Params<ContextQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    let role = Role::parse(query.role.as_deref().unwrap_or(DEFAULT_ROLE)).map_err(|error| {
-        ApiError::fields(
-            "invalid_payload",
-            BTreeMap::from([("role".to_owned(), error.to_string())]),
-        )
-    })?;
+    let role = match &query.role {
+        Some(name) => {
+            Role::parse(name).map_err(|error| {
+                let fields = BTreeMap::from([("role".to_owned(), error.to_string())]);
+                ApiError::fields("invalid_payload", fields)
+            })?;
+            known_role(&app, name)?
+        }
+        None => {
+            let mut roles: Vec<Role> = roles(&app)?.into_iter().map(|agent| agent.role).collect();
+            let at = roles.iter().position(|role| role.as_str() == DEFAULT_ROLE).unwrap_or(0);
+            roles.swap_remove(at)
+        }
+    };
     let snapshot = app.workspace.snapshot();
     let now = Utc::now().with_timezone(&app.settings.timezone);
     let prompt = snapshot.prompt(&PromptRequest {
@@ -115,8 +128,11 @@ pub(super) async fn boot_complete(State(app): State<App>) -> Result<Json<Value>,
     }
 }
 
-/// The roles that can be addressed.
-#[utoipa::path(get, path = "/api/agents", tag = "agents", responses((status = 200, body = Object)))]
-pub(super) async fn agents(State(app): State<App>) -> Json<Value> {
-    Json(json!({ "agents": app.workspace.snapshot().agents() }))
+/// The roles that can be addressed; no other exists.
+#[utoipa::path(
+    get, path = "/api/agents", tag = "agents",
+    responses((status = 200, body = Object), (status = 503, body = ErrorBody))
+)]
+pub(super) async fn agents(State(app): State<App>) -> Result<Json<Value>, ApiError> {
+    Ok(Json(json!({ "agents": roles(&app)? })))
 }

@@ -8,6 +8,7 @@ use llm::error::{LlmError, LlmErrorKind};
 use llm::event::Usage;
 use mc_client::error::McError;
 use serde::Serialize;
+use wombat_core::workspace::{RoleError, UnknownRole};
 
 use super::answer_json::{write_cost, write_usage};
 
@@ -76,6 +77,12 @@ pub enum RunErrorKind {
     KeyConflict,
     /// No journaled run has this key.
     RunNotFound,
+    /// The workspace has no such role.
+    UnknownRole(Box<UnknownRole>),
+    /// A file of rules cannot be used, so that no run may start.
+    PolicyInvalid(String),
+    /// The workspace cannot be read, so that no run may start.
+    WorkspaceUnreadable(String),
     /// An internal error.
     Internal,
 }
@@ -171,6 +178,9 @@ impl RunError {
             Kind::SessionBusy | Kind::SessionLost => "session_busy",
             Kind::KeyConflict => "idempotency_conflict",
             Kind::RunNotFound => "run_not_found",
+            Kind::UnknownRole(_) => "unknown_role",
+            Kind::PolicyInvalid(_) => "policy_invalid",
+            Kind::WorkspaceUnreadable(_) => "workspace_unreadable",
             Kind::Internal => "internal_error",
         }
     }
@@ -179,7 +189,12 @@ impl RunError {
     pub fn message(&self) -> String {
         use RunErrorKind as Kind;
         let text = match &self.kind {
-            Kind::BackendRefused(why) | Kind::BudgetExceeded(why) | Kind::Llm(_, why) => why,
+            Kind::BackendRefused(why)
+            | Kind::BudgetExceeded(why)
+            | Kind::Llm(_, why)
+            | Kind::PolicyInvalid(why)
+            | Kind::WorkspaceUnreadable(why) => why,
+            Kind::UnknownRole(unknown) => return unknown.to_string(),
             Kind::ReplyNotStored(why) => {
                 return format!(
                     "the reply was generated (see details) but could not be stored: {why}"
@@ -213,6 +228,18 @@ impl RunError {
             Kind::Internal => "internal error; see the daemon's log",
         };
         text.to_owned()
+    }
+}
+
+impl From<RoleError> for RunError {
+    fn from(error: RoleError) -> Self {
+        let why = error.to_string();
+        let kind = match error {
+            RoleError::Unknown(unknown) => RunErrorKind::UnknownRole(unknown),
+            RoleError::Policy(_) => RunErrorKind::PolicyInvalid(why),
+            RoleError::Workspace(_) => RunErrorKind::WorkspaceUnreadable(why),
+        };
+        Self::new(kind)
     }
 }
 

@@ -102,7 +102,7 @@ async fn every_planted_mistake_is_found_in_a_line_of_its_own_with_its_remedy() {
         [("AGENT_JWT_SECRET", "short"), ("LLM_PROVIDER", "offline"), ("BACKEND_URL", &url)];
     let output = daemon(dir.path(), &["check"], &settings).await;
     let lines = said(&output);
-    assert_eq!(output.status.code(), Some(0), "none of it stops runs: {lines:#?}");
+    assert_eq!(output.status.code(), Some(1), "rules that cannot be read stop runs: {lines:#?}");
     for (place, what, remedy) in [
         ("settings", "shorter than 32 bytes", "openssl rand"),
         ("AGENTS.md", "UTF-8", "save it as UTF-8"),
@@ -126,8 +126,9 @@ async fn every_planted_mistake_is_found_in_a_line_of_its_own_with_its_remedy() {
         ("agent-config.json", "no HEARTBEAT.md", "write the checklist"),
         ("agent-config.json", "agent \"a b\"", "docs/WORKSPACE.md"),
     ] {
+        let mark = if ["cheapest", "agent \"a b\""].contains(&what) { "FAIL  " } else { "warn  " };
         let found = lines.iter().any(|line| {
-            line.starts_with("warn  ")
+            line.starts_with(mark)
                 && line.contains(place)
                 && line.contains(what)
                 && line.contains(remedy)
@@ -176,6 +177,47 @@ async fn what_stops_runs_is_marked_and_gives_exit_code_one() {
         assert_eq!(output.status.code(), Some(1), "{lines:?}");
         let failures: Vec<_> = lines.iter().filter(|line| line.starts_with("FAIL")).collect();
         assert!(failures.len() == 1 && failures[0].contains(told), "{told}: {lines:#?}");
+    }
+}
+
+#[tokio::test]
+async fn rules_that_cannot_be_read_are_failures_with_their_place() {
+    let (dir, backend) = (TempDir::new().unwrap(), backend().await);
+    assert!(daemon(dir.path(), &["init"], &[]).await.status.success());
+    let url = backend.uri();
+    let settings =
+        [("AGENT_JWT_SECRET", SECRET), ("LLM_PROVIDER", "offline"), ("BACKEND_URL", &url)];
+    let tools =
+        |tools: &str| format!("{{\"agents\": [{{\"role\": \"agent\",\n\"tools\": {tools}}}]}}");
+    for (file, text, told) in [
+        (
+            "agent-config.json",
+            tools(r#"{"deny": ["create_*", "no way"]}"#),
+            "agent-config.json:2: agent \"agent\": tool pattern \"no way\"",
+        ),
+        ("agent-config.json", tools(r#"{"denied": ["create_*"]}"#), "did you mean \"deny\"?"),
+        ("agent-config.json", tools(r#"{"deny": ["x_${NOT_SET}"]}"#), "${NOT_SET} is not set"),
+        ("mcp.json", "{\n oops".to_owned(), "mcp.json:2: "),
+        (
+            "skills/x/SKILL.md",
+            "---\nname: x\ndescription: d\nmetadata: {wombat: {endpoints: [nope]}}\n---\n"
+                .to_owned(),
+            "skills/x/SKILL.md:4: endpoint \"nope\"",
+        ),
+    ] {
+        let path = dir.path().join("workspace").join(file);
+        let before = fs::read(&path).ok();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &text).unwrap();
+        let output = daemon(dir.path(), &["check"], &settings).await;
+        let lines = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}: {lines:#?}");
+        let failures: Vec<_> = lines.iter().filter(|line| line.starts_with("FAIL")).collect();
+        assert!(failures.len() == 1 && failures[0].contains(told), "{text}: {lines:#?}");
+        match before {
+            Some(before) => fs::write(&path, before).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
     }
 }
 

@@ -44,9 +44,8 @@ async fn a_backend_that_is_down_is_an_outage() {
     world.backend_says("GET", "/tasks", 503, json!({ "error": "down" })).await;
     fails(&world, json!({ "task_id": null, "task_title": "x" }), 502, "backend_unavailable").await;
     assert_eq!(world.backend_got("GET", "/tasks").await.len(), 3);
-    let dir = tempfile::tempdir().unwrap();
-    let daemon =
-        Daemon::start(&[], "http://127.0.0.1:1", &world.llm.uri(), dir.path().into()).await;
+    let workspace = world.dir.path().into();
+    let daemon = Daemon::start(&[], "http://127.0.0.1:1", &world.llm.uri(), workspace).await;
     let (status, answer) = daemon.send(&message(json!({}))).await;
     assert_eq!((status, &answer["code"]), (502, &json!("backend_unavailable")), "{answer}");
 }

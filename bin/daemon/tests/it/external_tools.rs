@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, ResponseTemplate};
 
-use crate::harness::{World, calls, message, says};
+use crate::harness::{ROLES, World, calls, message, says};
 
 /// The tool results in the newest request to the model.
 async fn told(world: &World) -> Vec<String> {
@@ -77,8 +77,8 @@ async fn schools_world(config: &str) -> World {
     world.daemon.until("/health", |health| health["tools"]["openapi"]["status"] == "ok").await;
     let skill = "---\nname: schools\ndescription: Finds schools.\n---\n\
                  ```http\nPOST /api/schools/search\n```\n";
-    world.write("skills/schools/SKILL.md", skill);
     world.write("agent-config.json", config);
+    world.write("skills/schools/SKILL.md", skill);
     world.daemon.until("/skills", |skills| skills["total"] == 1).await;
     world
 }
@@ -127,7 +127,7 @@ async fn operations_that_a_skill_or_a_role_names_become_typed_tools() {
 
 #[tokio::test]
 async fn what_nobody_names_is_no_tool_and_arguments_stay_in_their_place() {
-    let world = schools_world("{}").await;
+    let world = schools_world(ROLES).await;
     world
         .model(vec![
             calls(&[

@@ -17,6 +17,9 @@ use wombat_daemon::settings::Settings;
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const MC: &str = "/api/mission-control";
 
+/// The role of [`message`], without any rule.
+pub(crate) const ROLES: &str = r#"{"agents": [{"role": "scout"}]}"#;
+
 pub(crate) struct Daemon {
     pub(crate) url: String,
     pub(crate) http: reqwest::Client,
@@ -33,7 +36,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A daemon with an empty workspace, a backend without optional features that stores everything,
+    /// A daemon with a workspace that only declares the role of [`message`], a backend without optional features that stores everything,
     /// and a model without answers yet.
     pub(crate) async fn new() -> Self {
         Self::with(&[], json!({})).await
@@ -42,6 +45,7 @@ impl World {
     pub(crate) async fn with(settings: &[(&str, &str)], features: Value) -> Self {
         let (backend, llm) = (MockServer::start().await, MockServer::start().await);
         let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("agent-config.json"), ROLES).unwrap();
         let capabilities = json!({ "contract_version": "v1", "features": features });
         answer(&backend, "GET", "/capabilities", 200, capabilities).await;
         refuse(&llm).await;

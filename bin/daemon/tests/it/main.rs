@@ -11,6 +11,7 @@ mod limits;
 mod long_runs;
 mod metrics;
 mod models;
+mod policy;
 mod protocols;
 mod providers;
 mod resuming;

@@ -19,7 +19,8 @@ async fn runs_tools_and_models_are_counted_under_bounded_names() {
     world.model(vec![two, says("Done."), refuses(401, "x", "no")]).await;
     assert_eq!(world.daemon.send(&message(json!({}))).await.0, 200);
     let stranger = message(json!({ "session_key": "user:u1:stranger" }));
-    assert_eq!(world.daemon.send(&stranger).await.0, 502);
+    assert_eq!(world.daemon.send(&stranger).await.0, 404);
+    assert_eq!(world.daemon.send(&message(json!({}))).await.0, 502);
     let answer = world.daemon.get("/metrics").await;
     assert!(
         answer.headers()["content-type"].to_str().unwrap().starts_with("text/plain; version=0.0.4")
@@ -27,8 +28,10 @@ async fn runs_tools_and_models_are_counted_under_bounded_names() {
     let text = answer.text().await.unwrap();
     for (line, expected) in [
         ("wombat_runs_total{role=\"scout\",outcome=\"ok\"}", 1.0),
-        ("wombat_runs_total{role=\"other\",outcome=\"llm_auth\"}", 1.0),
+        ("wombat_runs_total{role=\"scout\",outcome=\"llm_auth\"}", 1.0),
         ("wombat_runs_in_flight", 0.0),
+        ("wombat_policy_problems{effect=\"last_good\"}", 0.0),
+        ("wombat_policy_problems{effect=\"no_runs\"}", 0.0),
         ("wombat_tool_calls_total{tool=\"list_tasks\",outcome=\"ok\"}", 1.0),
         ("wombat_tool_calls_total{tool=\"other\",outcome=\"error\"}", 1.0),
         ("wombat_llm_calls_total{model=\"openai/gpt-4o-mini\",outcome=\"ok\"}", 2.0),

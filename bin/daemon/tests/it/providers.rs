@@ -15,7 +15,9 @@ use crate::harness::{World, message};
 async fn world(llm: &StrictLlm, profile: Profile, more: &[(&str, &str)]) -> World {
     let dir = tempfile::tempdir().unwrap();
     init(dir.path(), false).unwrap();
-    world_in(dir.path(), llm, profile, more).await
+    let mut world = world_in(dir.path(), llm, profile, more).await;
+    world.dir = dir;
+    world
 }
 
 async fn world_in(dir: &Path, llm: &StrictLlm, profile: Profile, more: &[(&str, &str)]) -> World {
@@ -46,7 +48,9 @@ async fn world_in(dir: &Path, llm: &StrictLlm, profile: Profile, more: &[(&str, 
 
 /// The reply to a message, and how many of the tools failed.
 async fn reply(world: &World, llm: &StrictLlm, more: Value) -> (String, usize) {
-    let (status, answer) = world.daemon.send(&message(more)).await;
+    let mut body = message(json!({ "session_key": "user:u1:agent" }));
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let (status, answer) = world.daemon.send(&body).await;
     assert_eq!(status, 200, "{answer} {:#?}", llm.refusals());
     let steps = answer["steps"].as_array().unwrap();
     let failed = steps.iter().filter(|step| step["ok"] == false).count();
@@ -169,7 +173,7 @@ async fn operations_with_awkward_names_are_called_through_every_provider() {
     let workspace = dir.path().join("workspace");
     init(&workspace, false).unwrap();
     let allow = json!(["*", "GET /api/things", "POST /api/render"]);
-    let config = json!({ "agents": [{ "role": "scout", "tools": { "allow": allow } }] });
+    let config = json!({ "agents": [{ "role": "agent", "tools": { "allow": allow } }] });
     std::fs::write(workspace.join("agent-config.json"), config.to_string()).unwrap();
     for profile in Profile::ALL {
         let name = profile.name();

@@ -2,15 +2,15 @@ use serde_json::{Value, json};
 use wiremock::matchers::{method, path, query_param};
 use wiremock::{Mock, ResponseTemplate};
 
-use crate::harness::{World, calls, message, says};
+use crate::harness::{ROLES, World, calls, message, says};
 
 const SKILL: &str = "---\nname: schools\ndescription: Finds schools.\n---\n```http\nPOST /api/schools/search\n\
                      GET /api/schools/{school_id}/profile\n```\n";
 
 async fn with_skill(config: &str) -> World {
     let world = World::with(&[], json!({ "tasks_update": true })).await;
-    world.write("skills/schools/SKILL.md", SKILL);
     world.write("agent-config.json", config);
+    world.write("skills/schools/SKILL.md", SKILL);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while world.daemon.get("/skills").await.json::<Value>().await.unwrap()["total"] != 1 {
         assert!(std::time::Instant::now() < deadline);
@@ -32,7 +32,7 @@ async fn told(world: &World) -> Vec<String> {
 
 #[tokio::test]
 async fn declared_endpoints_are_called_as_the_user_and_their_answers_go_back() {
-    let world = with_skill("{}").await;
+    let world = with_skill(ROLES).await;
     Mock::given(method("POST"))
         .and(path("/api/schools/search"))
         .respond_with(
@@ -77,7 +77,7 @@ async fn declared_endpoints_are_called_as_the_user_and_their_answers_go_back() {
 
 #[tokio::test]
 async fn nothing_outside_the_declared_endpoints_is_ever_called() {
-    let world = with_skill("{}").await;
+    let world = with_skill(ROLES).await;
     let attempts: Vec<(&str, Value)> = [
         ("GET", "/api/admin"),
         ("GET", "/api/schools/../admin"),

@@ -2,57 +2,47 @@
 
 use std::collections::BTreeSet;
 
-use super::{Advisor, CONFIG, MCP};
+use super::{Advice, Advisor, MCP};
 use crate::agent_config::{AgentConfig, AgentEntry, ToolPermissions};
 use crate::cron::Cron;
 use crate::endpoint::EndpointPattern;
-use crate::loader::{Folder, Read, read_regular};
+use crate::loader::{Folder, Read};
+use crate::nearest::nearest_within;
 
 /// The keys of an agent in `agent-config.json`.
 const AGENT_KEYS: [&str; 5] =
     ["role", "session_key_template", "heartbeat_cron", "default_model_tier", "tools"];
 
-/// The keys of an agent's `tools`.
-const TOOLS_KEYS: [&str; 3] = ["allow", "deny", "approval"];
-
 impl Advisor<'_> {
-    pub(super) fn config(&mut self, folder: &Folder) {
-        let read = match &self.options.agent_config {
-            Some(path) => read_regular(path),
-            None => match folder.read(CONFIG) {
-                Read::Missing => read_regular(&self.options.path.join("../config").join(CONFIG)),
-                read => read,
-            },
-        };
+    pub(super) fn config(&mut self, read: Read) {
+        let file = self.config_file.clone();
         let text = match read {
             Read::Text(text) => text,
-            Read::Missing if self.options.agent_config.is_none() => return,
-            Read::Missing => {
-                let path =
-                    self.options.agent_config.as_ref().map(|path| path.display().to_string());
-                let what = format!("{} does not exist", path.unwrap_or_default());
-                return self.add(CONFIG, None, what, "correct WOMBAT_AGENT_CONFIG");
-            }
+            Read::Missing => return,
             Read::Bad(reason) => {
-                return self.add(CONFIG, None, reason, "replace it with a JSON file");
+                let remedy = match self.options.agent_config {
+                    Some(_) => "correct it, or WOMBAT_AGENT_CONFIG",
+                    None => "replace it with a JSON file that can be read",
+                };
+                return self.add_fatal(&file, None, &reason, remedy);
             }
         };
+        let (config, errors) = AgentConfig::read(&text, self.options.env.as_ref());
+        for error in errors {
+            let remedy = config_remedy(&error.reason);
+            self.add_fatal(&file, error.line, &error.reason, remedy);
+        }
         for name in unset_variables(&text, self.options.env.as_ref()) {
             let line = text
                 .lines()
                 .position(|line| line.contains(&format!("${{{name}}}")))
                 .map(|at| at + 1);
-            self.add(
-                CONFIG,
-                line,
-                format!("${{{name}}} is not set and becomes empty"),
-                format!("set {name}"),
-            );
-        }
-        let (config, errors) = AgentConfig::read(&text, self.options.env.as_ref());
-        for error in errors {
-            let remedy = config_remedy(&error.reason);
-            self.add(CONFIG, error.line, error.reason, remedy);
+            let is_told =
+                |advice: &Advice| advice.what.contains(&format!("${{{name}}} is not set"));
+            if !self.found.iter().any(is_told) {
+                let what = format!("${{{name}}} is not set and becomes empty");
+                self.add(&file, line, what, format!("set {name}"));
+            }
         }
         for entry in
             config.raw.get("agents").and_then(|agents| agents.as_array()).into_iter().flatten()
@@ -78,34 +68,31 @@ impl Advisor<'_> {
         }
     }
 
+    /// Keys that are not used. Those that look like a rule have been refused.
     fn unknown_keys(&mut self, text: &str, entry: &serde_json::Value) {
-        let tools = entry.get("tools").and_then(|tools| tools.as_object());
-        let keys = entry.as_object().into_iter().flatten().map(|(key, _)| (key, &AGENT_KEYS[..]));
-        let inner = tools.into_iter().flatten().map(|(key, _)| (key, &TOOLS_KEYS[..]));
-        for (key, known) in keys.chain(inner) {
-            if known.contains(&key.as_str()) {
+        let file = self.config_file.clone();
+        for key in entry.as_object().into_iter().flat_map(|entry| entry.keys()) {
+            let is_told = |advice: &Advice| advice.what.contains(&format!("unknown key {key:?}"));
+            if AGENT_KEYS.contains(&key.as_str()) || self.found.iter().any(is_told) {
                 continue;
             }
-            let line = line_of(text, key);
-            let distance = |known: &&str| strsim::damerau_levenshtein(known, key);
-            let near =
-                known.iter().copied().min_by_key(distance).filter(|near| distance(near) <= 3);
-            let remedy = match near {
+            let remedy = match nearest_within(key, AGENT_KEYS, 3) {
                 Some(near) => format!("did you mean {near:?}?"),
-                None => format!("the known keys are {}", known.join(", ")),
+                None => format!("the known keys are {}", AGENT_KEYS.join(", ")),
             };
-            self.add(CONFIG, line, format!("unknown key {key:?}"), remedy);
+            self.add(&file, line_of(text, key), format!("unknown key {key:?}"), remedy);
         }
     }
 
     fn agent(&mut self, text: &str, entry: &AgentEntry) {
         let role = &entry.profile.role;
         let line = line_of(text, role.as_str());
+        let file = self.config_file.clone();
         if let Some(cron) = &entry.profile.heartbeat_cron {
             if let Err(error) = cron.parse::<Cron>() {
                 let what = format!("heartbeat_cron of {role}: {error}");
                 self.add(
-                    CONFIG,
+                    &file,
                     line,
                     what,
                     "write minute, hour, day, month and weekday, such as */15 * * * *",
@@ -113,13 +100,13 @@ impl Advisor<'_> {
             }
             if self.snapshot.heartbeat().is_none() {
                 let what = format!("{role} has a heartbeat_cron, and there is no HEARTBEAT.md");
-                self.add(CONFIG, line, what, "write the checklist, or remove heartbeat_cron");
+                self.add(&file, line, what, "write the checklist, or remove heartbeat_cron");
             }
         }
         let ending = format!(":{role}");
         if !entry.profile.session_key_template.ends_with(&ending) {
             let what = format!("session_key_template of {role} does not end with {ending}");
-            self.add(CONFIG, line, what, format!("write user:{{userId}}:{role}"));
+            self.add(&file, line, what, format!("write user:{{userId}}:{role}"));
         }
         if !self.tools.complete {
             return;
@@ -137,13 +124,19 @@ impl Advisor<'_> {
             } else {
                 format!("the tools are {}", names.join(", "))
             };
-            self.add(CONFIG, line_of(text, &pattern).or(line), what, remedy);
+            self.add(&file, line_of(text, &pattern).or(line), what, remedy);
         }
     }
 }
 
 fn config_remedy(reason: &str) -> &'static str {
-    if reason.contains("at line") {
+    if reason.contains("is not set") {
+        "set it in the daemon's environment"
+    } else if reason.contains("did you mean") {
+        "correct the key"
+    } else if reason.contains("stands twice") {
+        "remove one of them"
+    } else if reason.contains("at line") {
         "correct the JSON; often a comma or a quote is missing or extra"
     } else if reason.contains("listed twice") {
         "remove one of them"

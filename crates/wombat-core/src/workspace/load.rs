@@ -1,19 +1,24 @@
 //! Loading the folder into a snapshot, in one pass.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+mod rules;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use chrono::{Days, NaiveDate, Utc};
 use sha2::{Digest, Sha256};
 
+pub(crate) use rules::find_config;
+
 use crate::agent_config::{AgentConfig, by_role};
-use crate::loader::{Folder, Read, read_regular, truncate};
+use crate::loader::{Folder, Read, truncate};
 use crate::mcp_config::McpConfig;
 use crate::prompt::{FILES, PromptCache, hex};
 use crate::session::Role;
-use crate::skills::{self, GateContext, Skill, SkillReport};
-use crate::snapshot::{Doc, Problem, SkillEndpoint, Snapshot, WorkspaceStatus};
+use crate::skills::{Skill, SkillReport};
+use crate::snapshot::{
+    ConfigPlace, Doc, Problem, SkillEndpoint, Snapshot, WORKSPACE, WorkspaceStatus,
+};
 use crate::workspace::options::{BOOT_MARKER, SkillsMode, WorkspaceOptions};
 
 /// The most characters of all skills together that `auto` puts inline.
@@ -24,18 +29,27 @@ const INLINE_SKILLS: usize = 8_000;
 const LOG_DAYS: u64 = 2;
 
 pub(super) fn load(options: &WorkspaceOptions, before: Option<&Snapshot>) -> Snapshot {
-    let mut pass = Pass { options, before, problems: Vec::new(), digest: Sha256::new() };
+    let mut pass = Pass {
+        options,
+        before,
+        problems: Vec::new(),
+        blocked: BTreeSet::new(),
+        digest: Sha256::new(),
+    };
     let folder = match Folder::open(&options.path) {
         Ok(folder) => folder,
         Err(error) => {
             let reason = format!("the workspace cannot be read: {error}; set WOMBAT_WORKSPACE");
             let file = options.path.display().to_string();
-            pass.problems.push(Problem { file, line: None, reason });
-            return pass.finish(Parts::default(), WorkspaceStatus::Missing);
+            pass.policy_problem(WORKSPACE, &file, None, reason);
+            let parts = before.map(Parts::of).unwrap_or_default();
+            pass.count(&file, before.map_or("", |before| &before.digest));
+            return pass.finish(parts, WorkspaceStatus::Missing);
         }
     };
-    let config = pass.config(&folder);
+    let (config, config_place) = pass.config(&folder);
     let mcp = pass.mcp(&folder);
+    let (souls, soul_roles) = pass.souls(&folder);
     let mut parts = Parts {
         docs: FILES
             .into_iter()
@@ -44,10 +58,12 @@ pub(super) fn load(options: &WorkspaceOptions, before: Option<&Snapshot>) -> Sna
                 Some((name.to_owned(), pass.doc(&folder, name, kept)?))
             })
             .collect(),
-        souls: pass.souls(&folder),
+        souls,
+        soul_roles,
         logs: pass.logs(&folder),
         boot_complete: options.path.join(BOOT_MARKER).exists(),
         mcp,
+        config_place,
         ..Parts::default()
     };
     (parts.skills, parts.reports) = pass.skills(&folder, &config);
@@ -61,24 +77,47 @@ pub(super) fn load(options: &WorkspaceOptions, before: Option<&Snapshot>) -> Sna
 struct Parts {
     docs: BTreeMap<String, Doc>,
     souls: BTreeMap<Role, Doc>,
+    soul_roles: BTreeSet<Role>,
     logs: BTreeMap<NaiveDate, Doc>,
     skills: Vec<Skill>,
     reports: Vec<SkillReport>,
     config: AgentConfig,
+    config_place: Option<ConfigPlace>,
     mcp: Arc<McpConfig>,
     boot_complete: bool,
+}
+
+impl Parts {
+    /// Those of a snapshot, for as long as the folder is gone.
+    fn of(before: &Snapshot) -> Self {
+        Self {
+            docs: before.docs.clone(),
+            souls: before.souls.clone(),
+            soul_roles: before.soul_roles.clone(),
+            logs: before.logs.clone(),
+            skills: before.skills.clone(),
+            reports: before.reports.clone(),
+            config: before.config.clone(),
+            config_place: before.config_place,
+            mcp: before.mcp.clone(),
+            boot_complete: before.boot_complete,
+        }
+    }
 }
 
 struct Pass<'a> {
     options: &'a WorkspaceOptions,
     before: Option<&'a Snapshot>,
     problems: Vec<Problem>,
+    /// The files of rules without a version that can be used.
+    blocked: BTreeSet<String>,
     digest: Sha256,
 }
 
 impl Pass<'_> {
     fn problem(&mut self, file: &str, line: Option<usize>, reason: impl Into<String>) {
-        self.problems.push(Problem { file: file.to_owned(), line, reason: reason.into() });
+        let (file, reason) = (file.to_owned(), reason.into());
+        self.problems.push(Problem { file, line, reason, policy: None });
     }
 
     fn count(&mut self, name: &str, text: &str) {
@@ -117,8 +156,18 @@ impl Pass<'_> {
         Doc { text, raw_chars, injected_chars, truncated }
     }
 
-    fn souls(&mut self, folder: &Folder) -> BTreeMap<Role, Doc> {
-        let mut souls = BTreeMap::new();
+    /// The personas, and the roles that they declare. A file that cannot be read still declares its role:
+    /// without any role another one would exist.
+    fn souls(&mut self, folder: &Folder) -> (BTreeMap<Role, Doc>, BTreeSet<Role>) {
+        let (mut souls, mut roles) = (BTreeMap::new(), BTreeSet::new());
+        if let Some(reason) = folder.unlistable("souls") {
+            if let (true, Some(before)) =
+                (self.policy_problem("souls", "souls", None, reason), self.before)
+            {
+                return (before.souls.clone(), before.soul_roles.clone());
+            }
+            return (souls, roles);
+        }
         for file in folder.list("souls") {
             let Some(role) = file.strip_suffix(".md").and_then(|stem| Role::parse(stem).ok())
             else {
@@ -126,10 +175,12 @@ impl Pass<'_> {
             };
             let kept = self.before.and_then(|before| before.souls.get(&role));
             if let Some(doc) = self.doc(folder, &format!("souls/{file}"), kept) {
-                souls.insert(role, doc);
+                souls.insert(role.clone(), doc);
             }
+            self.count("role", role.as_str());
+            roles.insert(role);
         }
-        souls
+        (souls, roles)
     }
 
     fn logs(&mut self, folder: &Folder) -> BTreeMap<NaiveDate, Doc> {
@@ -141,125 +192,6 @@ impl Pass<'_> {
             Some((day, self.doc(folder, &format!("memory/{day}.md"), kept)?))
         })
         .collect()
-    }
-
-    fn config(&mut self, folder: &Folder) -> AgentConfig {
-        let name = "agent-config.json";
-        let found = match &self.options.agent_config {
-            Some(path) => match read_regular(path) {
-                Read::Missing => {
-                    Read::Bad("WOMBAT_AGENT_CONFIG names a file that does not exist".into())
-                }
-                read => read,
-            },
-            None => match folder.read(name) {
-                Read::Missing => {
-                    read_regular(&self.options.path.join(Path::new("../config").join(name)))
-                }
-                read => read,
-            },
-        };
-        let kept = || self.before.map(|before| before.config.clone()).unwrap_or_default();
-        match found {
-            Read::Missing => AgentConfig::default(),
-            Read::Bad(reason) => {
-                let config = kept();
-                self.problem(name, None, reason);
-                config
-            }
-            Read::Text(text) => match AgentConfig::parse(&text, self.options.env.as_ref()) {
-                Ok(config) => {
-                    self.count(name, &text);
-                    config
-                }
-                Err(error) => {
-                    let config = kept();
-                    self.problem(name, error.line, error.reason);
-                    config
-                }
-            },
-        }
-    }
-
-    fn mcp(&mut self, folder: &Folder) -> Arc<McpConfig> {
-        let name = "mcp.json";
-        let kept = self.before.map(|before| before.mcp.clone()).unwrap_or_default();
-        match folder.read(name) {
-            Read::Missing => Arc::default(),
-            Read::Bad(reason) => {
-                self.problem(name, None, reason);
-                kept
-            }
-            Read::Text(text) => match McpConfig::parse(&text, self.options.env.as_ref()) {
-                Ok(config) => {
-                    self.count(name, &text);
-                    // An unchanged configuration stays the same object, so that its servers keep running.
-                    if *kept == config { kept } else { Arc::new(config) }
-                }
-                Err(error) => {
-                    self.problem(name, error.line, error.reason);
-                    kept
-                }
-            },
-        }
-    }
-
-    fn skills(&mut self, folder: &Folder, config: &AgentConfig) -> (Vec<Skill>, Vec<SkillReport>) {
-        let mut loaded: Vec<Skill> = Vec::new();
-        let mut reports = Vec::new();
-        for name in folder.list("skills") {
-            let location = format!("skills/{name}/SKILL.md");
-            let broken = match folder.read(&location) {
-                Read::Missing => continue,
-                Read::Bad(reason) => Some((None, reason)),
-                Read::Text(text) => {
-                    let env = self.options.env.as_ref();
-                    match skills::parse(&name, &text, &GateContext { env, config }) {
-                        Ok(mut skill) => {
-                            self.count(&location, &text);
-                            skill.files = skills::read_files(folder, &name);
-                            for (file, text) in &skill.files {
-                                self.count(&format!("{location}/{file}"), text);
-                            }
-                            if loaded.iter().any(|other| other.name == skill.name) {
-                                Some((
-                                    None,
-                                    format!("another skill has the name {:?}, too", skill.name),
-                                ))
-                            } else {
-                                reports.push(report(&skill));
-                                loaded.push(skill);
-                                None
-                            }
-                        }
-                        Err(error) => Some((error.line, error.reason)),
-                    }
-                }
-            };
-            let Some((line, reason)) = broken else { continue };
-            self.problem(&location, line, reason.clone());
-            let last_good = self
-                .before
-                .and_then(|before| before.skills.iter().find(|skill| skill.location == location));
-            match last_good {
-                Some(skill) if !loaded.iter().any(|other| other.name == skill.name) => {
-                    self.count(&location, &skill.body);
-                    reports.push(report(skill));
-                    loaded.push(skill.clone());
-                }
-                Some(_) | None => reports.push(SkillReport {
-                    name,
-                    description: String::new(),
-                    enabled: false,
-                    gate_reason: Some(reason),
-                    location,
-                    metadata: serde_json::Value::Null,
-                    endpoints: Vec::new(),
-                    warnings: Vec::new(),
-                }),
-            }
-        }
-        (loaded, reports)
     }
 
     fn finish(self, parts: Parts, status: WorkspaceStatus) -> Snapshot {
@@ -288,6 +220,9 @@ impl Pass<'_> {
             profiles: by_role(&parts.config),
             docs: parts.docs,
             souls: parts.souls,
+            soul_roles: parts.soul_roles,
+            config_place: parts.config_place,
+            blocked: self.blocked,
             logs: parts.logs,
             skills: parts.skills,
             reports: parts.reports,
@@ -298,21 +233,5 @@ impl Pass<'_> {
             inline_skills,
             cache: Mutex::new(PromptCache::default()),
         }
-    }
-}
-
-fn report(skill: &Skill) -> SkillReport {
-    SkillReport {
-        name: skill.name.clone(),
-        description: skill.description.clone(),
-        enabled: skill.is_visible(),
-        gate_reason: skill
-            .gate_reason
-            .clone()
-            .or_else(|| skill.hidden.then(|| "disable-model-invocation is set".to_owned())),
-        location: skill.location.clone(),
-        metadata: skill.metadata.clone(),
-        endpoints: skill.endpoints.clone(),
-        warnings: skill.warnings.clone(),
     }
 }

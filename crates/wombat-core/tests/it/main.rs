@@ -3,6 +3,7 @@
 
 mod edits;
 mod forms;
+mod policy;
 
 use std::fs;
 use std::path::Path;
@@ -191,7 +192,10 @@ fn edits_show_by_themselves_and_a_broken_one_keeps_the_last_good_version() {
     let config =
         workspace.snapshot().problems().iter().find(|p| p.file == "agent-config.json").cloned();
     assert_eq!(config.unwrap().line, Some(2));
-    write(&dir.path().join("v2"), &[("AGENTS.md", "FOUR")]);
+    write(
+        &dir.path().join("v2"),
+        &[("AGENTS.md", "FOUR"), ("agent-config.json", r#"{"agents": [{"role": "a"}]}"#)],
+    );
     let next = dir.path().join("next");
     std::os::unix::fs::symlink(dir.path().join("v2"), &next).unwrap();
     fs::rename(&next, &link).unwrap();

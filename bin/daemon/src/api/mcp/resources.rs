@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use wombat_core::session::UserId;
 
 use super::super::error::ApiError;
-use super::super::protocol_request::USER_HEADER;
+use super::super::protocol_request::{USER_HEADER, roles};
 use super::Incoming;
 use super::rpc::{Fault, RESOURCE_NOT_FOUND};
 use crate::run::error::RunError;
@@ -35,7 +35,7 @@ pub(super) fn templates() -> Value {
 fn backend(incoming: &Incoming<'_>) -> Result<AgentClient, Fault> {
     let user = UserId::parse(&incoming.user())
         .map_err(|error| Fault::params(format!("{USER_HEADER}: {error}")))?;
-    let roles = incoming.app.workspace.snapshot().agents();
+    let roles = roles(&incoming.app).map_err(|error| Fault::from(&error))?;
     let role = roles.first().ok_or_else(|| Fault::params("the workspace has no role"))?;
     let client = incoming.app.backend.agent(user.as_str(), role.role.as_str());
     Ok(client.map_err(|error| backend_fault(&error))?.with_trace(&incoming.trace.traceparent()))

@@ -7,7 +7,9 @@ use http::{HeaderMap, header};
 use serde_json::{Map, Value, json};
 
 use super::super::error::ApiError;
-use super::super::protocol_request::{KEY_HEADER, ProtocolRequest, USER_HEADER, header_text};
+use super::super::protocol_request::{
+    KEY_HEADER, ProtocolRequest, USER_HEADER, header_text, roles,
+};
 use super::super::run_stream::{RunStream, RunUpdate};
 use super::super::sse::{self, Event};
 use super::calls::{CallEntry, Running};
@@ -29,15 +31,18 @@ const ARGUMENTS: [(&str, &str); 5] = [
 ];
 
 /// Errors of the request itself; any other failure is a tool result that the caller's model reads.
-const BAD_INPUT: [&str; 2] = ["invalid_payload", "role_not_found"];
+const BAD_INPUT: [&str; 2] = ["invalid_payload", "unknown_role"];
 
 /// `tools/list`.
-pub(super) fn list(app: &App) -> Value {
+///
+/// # Errors
+/// When the workspace's rules cannot be used.
+pub(super) fn list(app: &App) -> Result<Value, Fault> {
     let properties: Map<String, Value> = ARGUMENTS
         .iter()
         .map(|(name, what)| ((*name).to_owned(), json!({ "type": "string", "description": what })))
         .collect();
-    let roles = app.workspace.snapshot().agents();
+    let roles = roles(app).map_err(|error| Fault::from(&error))?;
     let tools: Vec<_> = roles
         .iter()
         .map(|agent| {
@@ -53,7 +58,7 @@ pub(super) fn list(app: &App) -> Value {
             })
         })
         .collect();
-    json!({ "tools": tools })
+    Ok(json!({ "tools": tools }))
 }
 
 /// `tools/call`; as an event stream where the caller asks for progress and accepts one.

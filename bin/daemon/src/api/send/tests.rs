@@ -35,6 +35,8 @@ async fn received(app: &App, request: &SendRequest<'_>) -> Result<RunRequest, Ap
 #[tokio::test]
 async fn every_field_that_a_client_sends_arrives() {
     let workspace = tempfile::tempdir().unwrap();
+    let roles = r#"{"agents": [{"role": "scout"}]}"#;
+    std::fs::write(workspace.path().join("agent-config.json"), roles).unwrap();
     let app = app(workspace.path());
     let turn = |role, content: &str| Turn { role, content: content.to_owned() };
     let object = |value: Value| value.as_object().cloned();

@@ -1,0 +1,277 @@
+//! Files of rules that cannot be read: nothing may run without them, and nothing takes them away.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use wombat_core::workspace::{
+    PolicyEffect, RoleError, Snapshot, Workspace, WorkspaceOptions, WorkspaceStatus,
+};
+
+use crate::{options, wait_for, write};
+
+const CONFIG: &str = "agent-config.json";
+const GOOD: &str = r#"{"agents": [{"role": "scout", "tools": {"deny": ["POST /api/refund"]}}]}"#;
+const BAD_PATTERN: &str = "{\"agents\": [{\"role\": \"scout\", \"tools\": {\n\"deny\": [\"POST /api/refund\", \"no way\"]}}]}";
+const SKILL: &str = "---\nname: a\ndescription: d\n---\n```\nGET /api/a\n```\n";
+const BAD_SKILL: &str = "---\nname: a\ndescription: d\nmetadata:\n  wombat:\n    endpoints: [\"GET api\"]\n---\n```\nPOST /api/b\n```\n";
+
+fn denies(snapshot: &Snapshot) -> bool {
+    let deny = |agent: &wombat_core::workspace::AgentReport| agent.tools.deny.len() == 1;
+    snapshot.agents().iter().any(|agent| agent.role.as_str() == "scout" && deny(agent))
+}
+
+/// The reason why no run may start.
+fn refused(snapshot: &Snapshot) -> String {
+    match snapshot.admit("scout") {
+        Err(RoleError::Policy(why) | RoleError::Workspace(why)) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Makes a file unusable in every way.
+fn spoil(path: &Path, how: usize) {
+    let _gone = fs::remove_file(path);
+    match how {
+        0 => fs::write(path, "{\n oops").unwrap(),
+        1 => fs::write(path, [b'{', 0xff]).unwrap(),
+        2 => fs::create_dir(path).unwrap(),
+        3 => symlink("nowhere", path).unwrap(),
+        4 => symlink("/etc/hostname", path).unwrap(),
+        5 => fs::write(path, " ".repeat(16 << 20) + "{}").unwrap(),
+        6 => fs::write(path, "[]").unwrap(),
+        _ => fs::write(path, "").unwrap(),
+    }
+}
+
+#[test]
+fn an_unusable_file_at_the_start_means_no_runs_until_it_is_mended() {
+    for (name, good) in [(CONFIG, GOOD), ("mcp.json", r#"{"mcpServers": {}}"#)] {
+        for how in 0..8 {
+            let dir = tempfile::tempdir().unwrap();
+            write(dir.path(), &[(CONFIG, GOOD)]);
+            let path = dir.path().join(name);
+            spoil(&path, how);
+            let workspace = Workspace::open(options(dir.path()));
+            let why = refused(&workspace.snapshot());
+            assert!(why.starts_with(name), "{name} {how}: {why}");
+            assert_eq!(workspace.snapshot().status(), WorkspaceStatus::Degraded);
+            // A file of prompts changes: that mends nothing.
+            write(dir.path(), &[("SOUL.md", "calm")]);
+            workspace.reload();
+            refused(&workspace.snapshot());
+            let _empty = fs::remove_dir(&path);
+            let _gone = fs::remove_file(&path);
+            write(dir.path(), &[(name, good)]);
+            workspace.reload();
+            let snapshot = workspace.snapshot();
+            assert!(snapshot.admit("scout").is_ok() && denies(&snapshot), "{name} {how}");
+        }
+    }
+}
+
+#[test]
+fn an_unusable_file_later_leaves_the_last_good_one_in_force() {
+    for how in 0..8 {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), &[(CONFIG, GOOD)]);
+        let workspace = Workspace::open(options(dir.path()));
+        for _ in 0..2 {
+            spoil(&dir.path().join(CONFIG), how);
+            workspace.reload();
+            let snapshot = workspace.snapshot();
+            assert!(snapshot.admit("scout").is_ok() && denies(&snapshot), "{how}");
+            assert_eq!(snapshot.policy_problems(PolicyEffect::LastGood), 1, "{how}");
+            let _empty = fs::remove_dir(dir.path().join(CONFIG));
+        }
+    }
+}
+
+#[test]
+fn one_bad_pattern_is_enough_and_has_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &[(CONFIG, BAD_PATTERN)]);
+    let why = refused(&Workspace::open(options(dir.path())).snapshot());
+    assert!(
+        why.starts_with("agent-config.json:2: agent \"scout\"") && why.contains("no way"),
+        "{why}"
+    );
+    write(dir.path(), &[(CONFIG, GOOD), ("skills/a/SKILL.md", BAD_SKILL)]);
+    let workspace = Workspace::open(options(dir.path()));
+    let why = refused(&workspace.snapshot());
+    assert!(why.starts_with("skills/a/SKILL.md:6: endpoint \"GET api\""), "{why}");
+    assert!(denies(&workspace.snapshot()), "one file never removes another one's rules");
+    assert!(workspace.snapshot().endpoints().is_empty(), "nor falls back to its text");
+    write(dir.path(), &[("skills/a/SKILL.md", SKILL)]);
+    workspace.reload();
+    assert!(workspace.snapshot().admit("scout").is_ok());
+    write(dir.path(), &[("skills/a/SKILL.md", BAD_SKILL)]);
+    workspace.reload();
+    assert_eq!(workspace.snapshot().endpoints()[0].pattern.to_string(), "GET /api/a");
+    assert_eq!(workspace.snapshot().policy_problems(PolicyEffect::LastGood), 1);
+}
+
+#[test]
+fn a_skill_that_is_left_out_takes_only_itself_away() {
+    let dir = tempfile::tempdir().unwrap();
+    write(
+        dir.path(),
+        &[
+            (CONFIG, GOOD),
+            ("skills/a/SKILL.md", SKILL),
+            ("skills/bare/SKILL.md", "no front matter"),
+            ("skills/yaml/SKILL.md", "---\nname: [\n---\n"),
+            (
+                "skills/twice/SKILL.md",
+                "---\nname: twice\ndescription: d\nmetadata: {\"wombat\": {\"endpoints\": [], \"endpoints\": [\"GET /x\"]}}\n---\n",
+            ),
+        ],
+    );
+    fs::create_dir_all(dir.path().join("skills/folder/SKILL.md")).unwrap();
+    fs::create_dir(dir.path().join("skills/out")).unwrap();
+    symlink("/etc/hostname", dir.path().join("skills/out/SKILL.md")).unwrap();
+    let snapshot = Workspace::open(options(dir.path())).snapshot();
+    assert!(snapshot.admit("scout").is_ok() && denies(&snapshot));
+    let off = |name: &str| {
+        let skill = snapshot.skills().iter().find(|skill| skill.name == name).unwrap();
+        !skill.enabled && skill.gate_reason.is_some()
+    };
+    assert!(
+        ["bare", "yaml", "folder", "out", "twice"].into_iter().all(off),
+        "{:?}",
+        snapshot.skills()
+    );
+    assert_eq!(snapshot.endpoints().len(), 1);
+}
+
+#[test]
+fn deleting_the_configuration_lifts_nothing_until_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("workspace");
+    write(&root, &[(CONFIG, GOOD)]);
+    let workspace = Workspace::open(options(&root));
+    fs::remove_file(root.join(CONFIG)).unwrap();
+    // A laxer file at a place of less precedence does not step in.
+    write(dir.path(), &[("config/agent-config.json", r#"{"agents": [{"role": "scout"}]}"#)]);
+    workspace.reload();
+    let snapshot = workspace.snapshot();
+    assert!(snapshot.admit("scout").is_ok() && denies(&snapshot));
+    let problem = snapshot.problems()[0].to_string();
+    assert!(problem.starts_with("agent-config.json: does not exist any more"), "{problem}");
+    write(&root, &[(CONFIG, r#"{"agents": [{"role": "other"}]}"#)]);
+    workspace.reload();
+    assert!(matches!(workspace.snapshot().admit("scout"), Err(RoleError::Unknown(_))));
+    assert_eq!(workspace.snapshot().problems(), []);
+    // One that never was valid is not forgotten either.
+    write(&root, &[(CONFIG, BAD_PATTERN)]);
+    let workspace = Workspace::open(options(&root));
+    fs::remove_file(root.join(CONFIG)).unwrap();
+    workspace.reload();
+    assert!(refused(&workspace.snapshot()).contains("does not exist any more"));
+}
+
+#[test]
+fn all_three_places_fail_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("workspace");
+    fs::create_dir(&root).unwrap();
+    write(dir.path(), &[("config/agent-config.json", BAD_PATTERN), ("named.json", "{")]);
+    let why = refused(&Workspace::open(options(&root)).snapshot());
+    assert!(why.starts_with("../config/agent-config.json:2: "), "{why}");
+    for name in ["named.json", "none.json"] {
+        let path = dir.path().join(name);
+        let named = WorkspaceOptions { agent_config: Some(path.clone()), ..options(&root) };
+        let workspace = Workspace::open(named);
+        let why = refused(&workspace.snapshot());
+        assert!(why.starts_with(&path.display().to_string()), "{why}");
+        fs::write(&path, GOOD).unwrap();
+        workspace.reload();
+        assert!(denies(&workspace.snapshot()));
+        fs::remove_file(&path).unwrap();
+        workspace.reload();
+        assert!(workspace.snapshot().admit("scout").is_ok() && denies(&workspace.snapshot()));
+    }
+}
+
+#[test]
+fn a_folder_that_is_gone_takes_no_rule_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, away) = (dir.path().join("workspace"), dir.path().join("away"));
+    write(&root, &[(CONFIG, GOOD), ("skills/a/SKILL.md", SKILL)]);
+    let workspace = Workspace::open(options(&root));
+    fs::rename(&root, &away).unwrap();
+    workspace.reload();
+    let snapshot = workspace.snapshot();
+    assert_eq!(snapshot.status(), WorkspaceStatus::Missing);
+    assert!(snapshot.admit("scout").is_ok() && denies(&snapshot));
+    assert_eq!(snapshot.endpoints().len(), 1);
+    // Missing from the start: no run, also when the folder comes with a broken file.
+    let workspace = Workspace::open(options(&root));
+    assert!(matches!(workspace.snapshot().admit("scout"), Err(RoleError::Workspace(_))));
+    assert!(refused(&workspace.snapshot()).contains("WOMBAT_WORKSPACE"));
+    write(&root, &[(CONFIG, BAD_PATTERN)]);
+    workspace.reload();
+    refused(&workspace.snapshot());
+    fs::rename(&root, dir.path().join("again")).unwrap();
+    workspace.reload();
+    refused(&workspace.snapshot());
+    fs::rename(&away, &root).unwrap();
+    workspace.reload();
+    assert!(workspace.snapshot().admit("scout").is_ok());
+}
+
+#[test]
+fn a_changed_mode_of_a_named_file_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("roles.json");
+    symlink("real.json", &path).unwrap();
+    let root = dir.path().join("workspace");
+    fs::create_dir(&root).unwrap();
+    let named = WorkspaceOptions { agent_config: Some(path), ..options(&root) };
+    let workspace = Workspace::open(named);
+    refused(&workspace.snapshot());
+    let _watch = workspace.watch();
+    fs::write(dir.path().join("real.json"), GOOD).unwrap();
+    wait_for("the target", || denies(&workspace.snapshot()));
+}
+
+#[test]
+fn roles_are_those_of_souls_and_of_the_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let roles = |snapshot: &Snapshot| {
+        snapshot.agents().into_iter().map(|agent| agent.role.to_string()).collect::<Vec<_>>()
+    };
+    let workspace = Workspace::open(options(dir.path()));
+    assert_eq!(roles(&workspace.snapshot()), ["agent"]);
+    assert!(workspace.snapshot().admit("agent").is_ok());
+    write(dir.path(), &[(CONFIG, GOOD)]);
+    // A soul that cannot be read declares its role all the same.
+    fs::create_dir_all(dir.path().join("souls/Writer.md")).unwrap();
+    workspace.reload();
+    let snapshot = workspace.snapshot();
+    assert_eq!(roles(&snapshot), ["Writer", "scout"]);
+    assert!(snapshot.admit("Writer").is_ok());
+    for (role, hint) in [
+        ("agent", "its roles are Writer, scout"),
+        ("writer", "did you mean \"Writer\"?"),
+        ("Scout", "did you mean \"scout\"?"),
+        ("scuot", "did you mean \"scout\"?"),
+        ("../scout", "its roles are"),
+        ("", "its roles are"),
+        ("sсout", "did you mean \"scout\"?"),
+    ] {
+        let error = snapshot.admit(role).unwrap_err();
+        assert!(!snapshot.has_role(role));
+        let told = error.to_string();
+        assert!(told.contains(&format!("no role {role:?}; ")) && told.contains(hint), "{told}");
+    }
+    let many: String = (0..99).map(|n| format!(r#"{{"role": "r{n}"}},"#)).collect();
+    let many = format!(r#"{{"agents": [{}]}}"#, many.trim_end_matches(','));
+    write(dir.path(), &[(CONFIG, &many)]);
+    workspace.reload();
+    let Err(RoleError::Unknown(unknown)) = workspace.snapshot().admit(&"zz".repeat(100_000)) else {
+        panic!()
+    };
+    assert!(unknown.known.len() == 20 && unknown.total == 100 && unknown.role.len() == 64);
+    assert!(unknown.to_string().ends_with(", …"), "{unknown}");
+}
