@@ -135,7 +135,7 @@ fn remedy(problem: &Problem) -> &'static str {
         "add a line such as: description: What it is for, and when to use it."
     } else if has("another skill") {
         "give one of them another name"
-    } else if problem.policy.is_some() {
+    } else if has("endpoint") || has("metadata") {
         "correct it; see docs/WORKSPACE.md, Skills"
     } else {
         "correct the YAML between the --- lines; a value with a colon needs quotes"

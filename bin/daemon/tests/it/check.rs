@@ -126,7 +126,9 @@ async fn every_planted_mistake_is_found_in_a_line_of_its_own_with_its_remedy() {
         ("agent-config.json", "no HEARTBEAT.md", "write the checklist"),
         ("agent-config.json", "agent \"a b\"", "docs/WORKSPACE.md"),
     ] {
-        let mark = if ["cheapest", "agent \"a b\""].contains(&what) { "FAIL  " } else { "warn  " };
+        let fatal = ["cheapest", "agent \"a b\"", "correct the YAML"];
+        let is_fatal = fatal.contains(&what) || fatal.contains(&remedy);
+        let mark = if is_fatal { "FAIL  " } else { "warn  " };
         let found = lines.iter().any(|line| {
             line.starts_with(mark)
                 && line.contains(place)
