@@ -155,7 +155,7 @@ def _(s: Stage) -> Any:
 
     def ask(role: str, agent: str) -> Any:
         s.agent(agent, "PUT", f"/runs/{key}{role}", {"session_key": f"user:ann:{role}", "task_id": task, "status": "running"})
-        body = {"task_id": task, "run_key": key + role, "session_key": f"user:ann:{role}", "tool": "pay", "arguments": {}, "idempotency_key": key}
+        body = {"task_id": task, "run_key": key + role, "session_key": f"user:ann:{role}", "tool": "pay", "arguments": {}, "idempotency_key": key + role}
         return s.agent(agent, "POST", "/tool-requests", body)["id"]
 
     return ask("scout", s.stolen), ask("clerk", s.stolen)
@@ -169,10 +169,10 @@ def twin(s: Stage) -> Stage:
     return s
 
 
-def prepared(s: Stage, key: str, text: str) -> tuple[str, list[dict[str, Any]]]:
+def prepared(s: Stage, key: str, text: str, title: str) -> tuple[str, list[dict[str, Any]]]:
     """The run key and the first steps of the run that a message with an idempotency key will be."""
     twin(s)
-    answer = s.send(text, daemon=s.home_daemon, idempotency_key=key)
+    answer = s.send(text, daemon=s.home_daemon, idempotency_key=key, task_title=title)
     run = call(s.home.mission_control, "GET", f"{MC}/runs/{answer['run_key']}", None, {"x-agent-token": s.stolen})
     return answer["run_key"], run["steps"]
 
@@ -182,14 +182,15 @@ def _(s: Stage) -> Any:
     results = []
     for forge in (False, True):
         mark, key = s.mark(), os.urandom(8).hex()
-        text, task = backend("POST", "/app/pay", {"n": mark}), s.task("ann", s.mark())
-        run_key, steps = prepared(s, key, text)
+        text, title = backend("POST", "/app/pay", {"n": mark}), s.mark()
+        task = s.task("ann", title)
+        run_key, steps = prepared(s, key, text, title)
         if forge:
             steal(s, "PUT", f"/runs/{run_key}", {"session_key": "user:ann:scout", "task_id": task, "status": "running"})
             for step in steps[:2]:
                 step = json.loads(json.dumps(step).replace("/app/pay", "/app/notes/13"))
                 steal(s, "PUT", f"/runs/{run_key}/steps/{step['index']}", {"kind": step["kind"], "payload": step["payload"]})
-        waits = s.send(text, idempotency_key=key, task_id=task, task_title=None)
+        waits = s.send(text, idempotency_key=key, task_title=title)
         results.append(waits["status"] == "awaiting_approval" if not forge else [hit for hit in s.application.reached(mark) if "notes" in hit["path"]])
     return tuple(results)
 
@@ -214,13 +215,13 @@ def _(s: Stage) -> Any:
 
 @attempt(WHO, "take the run key that another role's run will have")
 def _(s: Stage) -> Any:
-    mark, key, task = s.mark(), os.urandom(8).hex(), s.task("ann", s.mark())
-    text = backend("POST", "/app/pay", {"n": mark})
-    run_key, _ = prepared(s, key, text)
+    mark, key, title = s.mark(), os.urandom(8).hex(), s.mark()
+    text, task = backend("POST", "/app/pay", {"n": mark}), s.task("ann", title)
+    run_key, _ = prepared(s, key, text, title)
     clerk = token("ann", "clerk")
     s.agent(clerk, "PUT", f"/runs/{run_key}", {"session_key": "user:ann:clerk", "task_id": task, "status": "cancelled"})
-    squatted = s.send(text, idempotency_key=key)
-    other = s.send(text, idempotency_key=key + "x")
+    squatted = s.send(text, idempotency_key=key, task_title=title)
+    other = s.send(text, idempotency_key=key + "x", task_title=title)
     return other["status"] == "awaiting_approval", squatted["status"] != "awaiting_approval"
 
 

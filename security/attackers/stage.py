@@ -200,7 +200,7 @@ class Stage:
         return call((daemon or self.daemon).port, method, path, body, [("x-agent-daemon-key", KEY), *pairs], **more)
 
     def send(self, text: str | None, user: str = "ann", role: str = "scout", daemon: Program | None = None, **more: Any) -> Answer:
-        body = {"user_id": user, "session_key": f"user:{user}:{role}", "message": text, "task_title": f"Work of {user}"} | more
+        body = {"user_id": user, "session_key": f"user:{user}:{role}", "message": text, "task_title": self.mark()} | more
         return self.http("POST", "/api/agents/send", {name: value for name, value in body.items() if value is not None}, daemon=daemon)
 
     def agent(self, agent: str, method: str, path: str, body: Any = None) -> Answer:
