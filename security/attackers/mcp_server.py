@@ -50,7 +50,7 @@ class Server:
             return request.say(405, {})
         if "id" not in asked:
             return request.say(202)
-        result: Any = {}
+        result: Any = {"code": -32601, "message": "no such method"}
         if method == "initialize":
             result = {"protocolVersion": params["protocolVersion"], "capabilities": {"tools": {}}, "serverInfo": {"name": "x", "version": "1"}}
         elif method == "tools/list":
@@ -80,13 +80,14 @@ def stage(programs: Path, folder: Path) -> Stage:
     return stage
 
 
-def meet(s: Stage, evil: Server, seconds: float = 15) -> Program:
+def meet(s: Stage, evil: Server) -> Program:
     """A daemon that knows both servers; the stage's daemon from now on."""
     s.servers(good={"url": s.good.url}, evil={"url": evil.url, "timeout_secs": 5})
     if s.daemon:
         s.daemon.stop()
     s.daemon = s.start_daemon()
-    until(lambda: s.send("Hello") and "good__hello" in s.model.offered(), seconds)
+    known = lambda: s.http("GET", "/health").json["tools"]["mcp"]
+    until(lambda: known()["good"]["status"] == "ok" and known()["evil"]["status"] not in ("connecting", "starting", "pending"), 8)
     return s.daemon
 
 
