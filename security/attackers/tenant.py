@@ -168,11 +168,11 @@ def _(s: Stage) -> Any:
     return len(shown("ann", "ann")) >= 3, shown("bob", "ann") + shown("bob", "bob") + [line for line in heard if "task" in line]
 
 
-def form(s: Stage, user: str, path: str, **fields: str) -> Any:
-    own = page(s, user, f"/?user={user}").text.split('name="token" value="', 1)
+def form(s: Stage, who: str, path: str, **fields: str) -> Any:
+    own = page(s, who, f"/?user={who}").text.split('name="token" value="', 1)
     own_token = own[1].split('"', 1)[0] if len(own) > 1 else ""
     body = urlencode({"token": own_token, **fields}).encode()
-    return call(s.mission_control.port, "POST", path, body, {PROXY: user, "content-type": "application/x-www-form-urlencoded"})
+    return call(s.mission_control.port, "POST", path, body, {PROXY: who, "content-type": "application/x-www-form-urlencoded"})
 
 
 @attempt(WHO, "decide, write and cancel in another's name on the page behind a proxy")

@@ -63,7 +63,8 @@ def call(
         connection.endheaders(data)
         answer = connection.getresponse()
         text = answer.read().decode(errors="replace")
-        return Answer(answer.status, text, {name.lower(): value for name, value in answer.getheaders()})
+        names = {name.lower() for name, _ in answer.getheaders()}
+        return Answer(answer.status, text, {name: answer.getheader(name) or "" for name in names})
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, f"{type(error).__name__}: {error}")
     finally:
@@ -140,7 +141,7 @@ class Stranger:
         self.url = f"http://127.0.0.1:{self.port}"
 
     def answer(self, request: Handler, body: bytes) -> None:
-        self.seen.append((f"{request.command} {request.path}", f"{request.headers}{body.decode(errors='replace')}"))
+        self.seen.append((f"{request.command} {request.path}", f"{request.path}\n{request.headers}{body.decode(errors='replace')}"))
         request.say(200, {"ok": True})
 
 
