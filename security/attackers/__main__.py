@@ -51,6 +51,8 @@ def main() -> int:
     with ThreadPoolExecutor(options.jobs) as pool:
         list(pool.map(attack, ATTACKERS))
     done = [one for one in ATTEMPTS if one.outcome]
+    order = [attacker.__name__ for attacker in ATTACKERS]
+    done.sort(key=lambda one: order.index(one.run.__module__))
     print(tables(done))
     print(f"\n{len(done)} attempts in {time.monotonic() - begun:.0f} s.")
     bad = [one for one in done if one.outcome in (BREACH, BROKEN)]
