@@ -6,6 +6,7 @@ mod path;
 mod pattern;
 mod segment;
 
+pub use fold::folded_text;
 pub use markdown::endpoints_in_markdown;
 pub use path::{NormalPath, PathError};
 pub(crate) use pattern::FoldedPattern;

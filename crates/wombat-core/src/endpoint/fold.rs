@@ -29,6 +29,16 @@ pub(super) fn segment(text: &str) -> Cow<'_, str> {
     if is_folded(text) {
         return text.into();
     }
+    until_stable(text, |text| without_rest(&even(text)).to_owned()).into()
+}
+
+/// A text in the form that all its spellings have: decoded, in lower case, in compatible forms, without
+/// accents and invisible characters.
+pub fn folded_text(text: &str) -> String {
+    until_stable(text, even)
+}
+
+fn until_stable(text: &str, once: impl Fn(&str) -> String) -> String {
     let mut now = once(text);
     for _ in 0..MAX_ROUNDS {
         let next = once(&now);
@@ -37,7 +47,7 @@ pub(super) fn segment(text: &str) -> Cow<'_, str> {
         }
         now = next;
     }
-    now.into()
+    now
 }
 
 /// Whether a segment is surely as plain as it can be: most are.
@@ -48,7 +58,7 @@ fn is_folded(text: &str) -> bool {
     text.bytes().all(plain) && !text.ends_with('.')
 }
 
-fn once(text: &str) -> String {
+fn even(text: &str) -> String {
     let decoded = percent_decode_str(text).decode_utf8_lossy();
     let mut folded = String::with_capacity(decoded.len());
     for c in decoded.nfkd().filter(|c| !is_invisible(*c)) {
@@ -59,6 +69,11 @@ fn once(text: &str) -> String {
             folded.extend(c.to_uppercase().flat_map(char::to_lowercase));
         }
     }
+    folded
+}
+
+/// What is left of a segment when what servers cut is gone.
+fn without_rest(folded: &str) -> &str {
     let mut end = folded.find(';').unwrap_or(folded.len());
     // At the beginning they are text: a channel `#general`.
     if let Some((at, _)) = folded[..end].char_indices().skip(1).find(|(_, c)| "?#".contains(*c)) {
@@ -67,7 +82,7 @@ fn once(text: &str) -> String {
     if let Some(at) = folded[..end].find(":$") {
         end = folded[..at].trim_end_matches(':').len();
     }
-    folded[..end].trim_start().trim_end_matches(['.', ' ']).to_owned()
+    folded[..end].trim_start().trim_end_matches(['.', ' '])
 }
 
 /// Characters that are not shown, and accents, which stand alone after decomposition
