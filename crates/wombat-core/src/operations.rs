@@ -38,8 +38,8 @@ pub fn is_unambiguous(id: &str) -> bool {
 #[derive(Debug, Default)]
 pub struct Operations {
     entries: Vec<Entry>,
-    /// By the number of their segments.
-    by_length: HashMap<usize, Vec<usize>>,
+    /// By the number of their segments, where that is certain.
+    by_length: HashMap<Option<usize>, Vec<usize>>,
     /// Endpoints whose last segment is the name of a tool, also of one that is not listed.
     named_by_path: Vec<FoldedPattern>,
     /// The names of tools that are no operations.
@@ -60,7 +60,7 @@ impl Operations {
     /// Adds an operation.
     pub fn add(&mut self, operation: Operation) {
         let folded = FoldedPattern::of(&operation.endpoint);
-        self.by_length.entry(folded.len()).or_default().push(self.entries.len());
+        self.by_length.entry(folded.length()).or_default().push(self.entries.len());
         self.entries.push(Entry { operation, folded });
     }
 
@@ -137,8 +137,9 @@ impl Operations {
     }
 
     fn near<'a>(&'a self, path: &NormalPath) -> impl Iterator<Item = &'a Entry> + use<'a> {
-        let near = self.by_length.get(&path.folded().len());
-        near.into_iter().flatten().filter_map(|at| self.entries.get(*at))
+        let lengths = [Some(path.folded().len()), None];
+        let near = lengths.into_iter().filter_map(|length| self.by_length.get(&length));
+        near.flatten().filter_map(|at| self.entries.get(*at))
     }
 
     /// Whether a name in a rule surely means what is known: no operation of a source that could not be

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::fold;
 use super::path::{NormalPath, PathError, decode};
-use super::segment::{ANY, SOME, is_gap, matches, matches_stem, meet};
+use super::segment::{ANY, GREEDY, SOME, is_gap, matches, matches_stem, meet};
 
 /// The methods that an endpoint can have.
 pub const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
@@ -118,20 +118,25 @@ impl FoldedPattern {
     pub(crate) fn of(pattern: &EndpointPattern) -> Self {
         let folded = pattern.segments.iter().map(|segment| fold::segment(segment).into_owned());
         // A trailing slash is no segment of its own.
-        let segments: Vec<String> = folded.filter(|segment| !segment.is_empty()).collect();
-        let last = segments.last().filter(|last| !pattern.is_open && !last.contains(is_gap));
-        let stem = last.and_then(|last| fold::stem(last)).map(str::to_owned);
-        Self {
-            method: same_method(&pattern.method).to_owned(),
-            segments,
-            is_open: pattern.is_open,
-            stem,
+        let mut segments: Vec<String> = folded.filter(|segment| !segment.is_empty()).collect();
+        let mut is_open = pattern.is_open;
+        let greedy = segments.iter().position(|segment| segment.contains(GREEDY));
+        if let Some(at) = greedy {
+            // What follows may be in a later segment.
+            segments.truncate(at + 1);
+            let end = segments[at].find(GREEDY).unwrap_or_default();
+            segments[at].truncate(end);
+            segments[at].push(SOME);
+            is_open = true;
         }
+        let last = segments.last().filter(|last| !is_open && !last.contains(is_gap));
+        let stem = last.and_then(|last| fold::stem(last)).map(str::to_owned);
+        Self { method: same_method(&pattern.method).to_owned(), segments, is_open, stem }
     }
 
-    /// The number of its segments.
-    pub(crate) fn len(&self) -> usize {
-        self.segments.len()
+    /// The number of segments that all its calls have, if there is one.
+    pub(crate) fn length(&self) -> Option<usize> {
+        (!self.is_open).then_some(self.segments.len())
     }
 
     /// Whether a server may take a call for this endpoint.
@@ -230,7 +235,9 @@ fn with_gaps(part: &str) -> Result<String, EndpointError> {
             return Some((ANY, 1));
         }
         if rest.starts_with('<') {
-            return rest.find('>').filter(|end| *end > 1).map(|end| (SOME, end + 1));
+            let end = rest.find('>').filter(|end| *end > 1)?;
+            let gap = if rest.starts_with("<path:") { GREEDY } else { SOME };
+            return Some((gap, end + 1));
         }
         // Express has names that begin with a colon, at the beginning or after a dash or a dot.
         let before = &part[..part.len() - rest.len()];
@@ -252,7 +259,10 @@ fn fill(part: &str, gap: impl Fn(&str) -> Option<(char, usize)>) -> Result<Strin
     let mut rest = part;
     while let Some(c) = rest.chars().next() {
         let found = match c {
-            '{' => Some((SOME, braces(rest).ok_or(EndpointError::Braces)?)),
+            '{' => {
+                let length = braces(rest).ok_or(EndpointError::Braces)?;
+                Some((gap_of(&rest[1..length - 1]), length))
+            }
             '}' => return Err(EndpointError::Braces),
             '?' | '#' => return Err(PathError::QueryOrFragment.into()),
             _ => gap(rest),
@@ -272,6 +282,16 @@ fn fill(part: &str, gap: impl Fn(&str) -> Option<(char, usize)>) -> Result<Strin
     }
     filled.push_str(&decode(&literal)?);
     Ok(filled)
+}
+
+/// The gap of a parameter. Some take several segments: `{path+}` (API Gateway), `{+path}` (RFC 6570),
+/// `{*path}` (ASP.NET), `{path:path}` (Starlette), `{path...}` (Go).
+fn gap_of(name: &str) -> char {
+    let is_greedy = name.starts_with(['*', '+'])
+        || name.ends_with(['*', '+'])
+        || name.ends_with("...")
+        || name.ends_with(":path");
+    if is_greedy { GREEDY } else { SOME }
 }
 
 /// The length of the parameter at the beginning of a text: `{name}`, or `{name:[0-9]{4}}`.

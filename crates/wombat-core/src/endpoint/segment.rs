@@ -6,9 +6,12 @@ pub(super) const ANY: char = '\u{FDD0}';
 /// Stands for at least one character: `{name}`, or a `*` that is the whole segment.
 pub(super) const SOME: char = '\u{FDD1}';
 
-/// Whether a character is a gap. Both are noncharacters, which are never exchanged (Unicode 16, 23.7).
+/// Stands for at least one character, which on some servers may be several segments: `{path+}`.
+pub(super) const GREEDY: char = '\u{FDD2}';
+
+/// Whether a character is a gap. All are noncharacters, which are never exchanged (Unicode 16, 23.7).
 pub(super) fn is_gap(c: char) -> bool {
-    matches!(c, ANY | SOME)
+    matches!(c, ANY | SOME | GREEDY)
 }
 
 /// Whether a text matches as a whole. A gap within the text stands for all that it stands for, so that a
@@ -34,7 +37,7 @@ fn compare(pattern: &str, text: &str, ends: impl Fn(&str, &str) -> bool) -> bool
     let mut pattern = &pattern[first..];
     loop {
         let gaps = pattern.find(|c| !is_gap(c)).unwrap_or(pattern.len());
-        let least = pattern[..gaps].chars().filter(|c| *c == SOME).count();
+        let least = pattern[..gaps].chars().filter(|c| *c != ANY).count();
         let Some(rest) = skip(text, least) else { return false };
         let literal = &pattern[gaps..];
         let Some(next) = literal.find(is_gap) else { return ends(rest, literal) };
@@ -76,7 +79,7 @@ fn steps(pattern: &str) -> Vec<Step> {
     for c in pattern.chars() {
         match c {
             ANY => steps.push(Step::AnyMore),
-            SOME => steps.extend([Step::AnyOne, Step::AnyMore]),
+            SOME | GREEDY => steps.extend([Step::AnyOne, Step::AnyMore]),
             c => steps.push(Step::One(c)),
         }
     }

@@ -324,6 +324,11 @@ fn what_a_server_may_take_for_an_endpoint_is_matched_after_folding() {
         ("GET /x/trans*", "/X/Trans;y", true),
         ("GET /x/trans*", "/x/untrans", false),
         ("GET /files/caf\u{e9}", "/files/CAFE\u{301}", true),
+        ("GET /files/{path+}", "/files/a/b", true),
+        ("GET /files/{path:path}/meta", "/Files/a/b/c", true),
+        ("GET /files/x-<path:rest>", "/files/x-a/b", true),
+        ("GET /files/{path+}", "/files", false),
+        ("GET /files/{path}", "/files/a/b", false),
         ("GET /", "/", true),
         ("GET /", "/x", false),
     ] {
