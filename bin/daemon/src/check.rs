@@ -79,7 +79,7 @@ pub async fn check(layers: &Layers) -> Vec<Finding> {
             }
             if let Some((options, snapshot)) = report.workspace(workspace_without_settings(layers))
             {
-                report.advice(&options, &snapshot, &tools::unasked());
+                report.advice(&options, &snapshot, &tools::unasked(&snapshot));
             }
             report.warn("model and backend: not checked until the settings are valid");
         }
@@ -172,7 +172,7 @@ impl Report {
     ) {
         let Some((options, snapshot)) = workspace else { return };
         let (Some((backend, capabilities)), Some(model)) = (backend, model) else {
-            return self.advice(&options, &snapshot, &tools::unasked());
+            return self.advice(&options, &snapshot, &tools::unasked(&snapshot));
         };
         let http = match service::http::client_builder().build() {
             Ok(http) => http,

@@ -55,6 +55,8 @@ pub struct KnownTools {
     pub names: Vec<String>,
     /// The sources that could not be asked: a pattern that matches nothing may mean a tool of theirs.
     pub missing: Vec<String>,
+    /// The MCP servers that could not be asked. Their tools' names begin with theirs.
+    pub silent_servers: Vec<String>,
 }
 
 /// Checks the whole workspace.

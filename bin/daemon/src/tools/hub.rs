@@ -283,7 +283,7 @@ impl Tools {
         snapshot: &Arc<Snapshot>,
         capabilities: &Arc<Capabilities>,
     ) -> Inspection {
-        let (mut problems, mut missing) = (Vec::new(), Vec::new());
+        let (mut problems, mut missing, mut silent_servers) = (Vec::new(), Vec::new(), Vec::new());
         if let Some(openapi) = &self.openapi
             && let Err(why) = openapi.fetch_result().await
         {
@@ -317,7 +317,7 @@ impl Tools {
         for (name, server) in servers.as_object().into_iter().flatten() {
             if server["status"] != "ok" {
                 let why = server["error"].as_str().unwrap_or("timeout");
-                missing.push(format!("MCP server {name}"));
+                silent_servers.push(name.clone());
                 problems.push(format!("mcp.json: {name}: {why}"));
             }
         }
@@ -332,6 +332,7 @@ impl Tools {
             names: builtin.chain(external).collect(),
             operations: operations.known.clone(),
             missing,
+            silent_servers,
         };
         Inspection { known, problems, mapped }
     }

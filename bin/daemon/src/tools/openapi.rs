@@ -263,7 +263,7 @@ impl OpenApiTool {
             None => None,
         };
         method_override::refuse(&request.query, fields, |place, field| {
-            context.tools.operations().declares(method, &path, place, field)
+            context.declares((method, &path), place, field)
         })?;
         context.permit(context.decide(name, Some((method, &path))), &what)?;
         let body = request.body.map(|body| match body {
