@@ -221,6 +221,15 @@ async fn rules_that_cannot_be_read_are_failures_with_their_place() {
     }
 }
 
+fn with_document<'a>(url: &'a str, place: &'a str) -> [(&'a str, &'a str); 4] {
+    [
+        ("AGENT_JWT_SECRET", SECRET),
+        ("LLM_PROVIDER", "offline"),
+        ("BACKEND_URL", url),
+        ("WOMBAT_BACKEND_OPENAPI", place),
+    ]
+}
+
 #[tokio::test]
 async fn a_pattern_that_can_match_nothing_is_told_whatever_could_be_asked() {
     let (dir, backend) = (TempDir::new().unwrap(), backend().await);
@@ -252,25 +261,16 @@ async fn a_pattern_that_can_match_nothing_is_told_whatever_could_be_asked() {
         "mails__read",
         "GET /repos/*.xml",
     ];
-    let (url, place) = (backend.uri(), document.display().to_string());
-    let settings = |url: &'static str, place: &'static str| {
-        [
-            ("AGENT_JWT_SECRET", SECRET),
-            ("LLM_PROVIDER", "offline"),
-            ("BACKEND_URL", url),
-            ("WOMBAT_BACKEND_OPENAPI", place),
-        ]
-    };
-    let (url, place): (&'static str, &'static str) = (url.leak(), place.leak());
+    let (url, place) = (backend.uri(), format!("file://{}", document.display()));
     for list in ["deny", "approval"] {
         let all: Vec<_> = good.iter().chain(&dead).collect();
         let config = json!({ "agents": [{ "role": "agent", "tools": { list: all } }] });
         fs::write(root.join("agent-config.json"), serde_json::to_string_pretty(&config).unwrap())
             .unwrap();
         for (settings, asked) in [
-            (settings(url, place), true),
-            (settings(url, "/nowhere.json"), false),
-            (settings("http://127.0.0.1:9", place), false),
+            (with_document(&url, &place), true),
+            (with_document(&url, "/nowhere.json"), false),
+            (with_document("http://127.0.0.1:9", &place), false),
         ] {
             let lines = said(&daemon(dir.path(), &["check"], &settings).await);
             let told = |pattern: &str| {
