@@ -13,7 +13,7 @@ use crate::json_lines::{Step, line_at, steps};
 use crate::session::Role;
 use crate::strict_json;
 
-pub use crate::permissions::{Permission, ToolLists, ToolPermissions};
+pub use crate::permissions::{NamedTool, Permission, ToolCall, ToolLists, ToolPermissions};
 
 /// Which of the configured models a run uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -15,6 +15,7 @@ mod policy;
 mod protocols;
 mod providers;
 mod resuming;
+mod rules;
 mod send;
 mod stopping;
 mod streaming;
