@@ -14,6 +14,7 @@ pub mod events;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod idempotency;
+pub mod journal_mac;
 pub mod leases;
 mod messages;
 mod notifications;
