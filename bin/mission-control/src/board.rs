@@ -34,8 +34,8 @@ use crate::auth::Listener;
 use crate::error::ApiError;
 use crate::extract::{Id, Params};
 use crate::routes::events;
-use crate::store::stamp;
 use crate::store::tool_requests::ToolRequestFilter;
+use crate::store::{Scope, stamp};
 
 /// The most messages of a thread.
 const THREAD: u32 = 200;
@@ -95,7 +95,7 @@ async fn overview(State(app): State<App>, Query(params): Params) -> Result<Html<
         documents: &app.store.documents(user, None, None, DOCUMENTS, None).await?.items,
         notifications: &app.store.newest_notifications(user, None).await?,
         agents: &app.store.agents(user).await?,
-        waiting: &app.store.tool_requests(user, &waiting, WAITING, None).await?.items,
+        waiting: &app.store.tool_requests(Scope::of(user), &waiting, WAITING, None).await?.items,
         runs: &app.store.newest_runs(user, None).await?,
         budget: &app.store.budget(user, app.config.budget).await?,
         days: &app.store.spending(user).await?,
@@ -137,8 +137,9 @@ async fn run(
     Query(params): Params,
 ) -> Result<Html<String>, ApiError> {
     let user = user_of(&params);
-    let found = app.store.run_state(user, &run_key).await?;
-    let steps = app.store.timeline(&run_key).await?;
+    let role = params.get("role").map(String::as_str);
+    let scope = Scope { role, ..Scope::of(user) };
+    let (found, steps) = app.store.timeline(scope, &run_key).await?;
     Ok(Html(timeline::timeline(user, &app.form_token, &found, &steps)))
 }
 

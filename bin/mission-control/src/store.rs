@@ -6,6 +6,7 @@
 //! same on both, and events have their numbers in the order in which they can be seen. A write is on
 //! disk before it is acknowledged.
 
+pub mod audit;
 pub mod board;
 pub mod budgets;
 pub mod database;
@@ -36,7 +37,8 @@ use sqlx::AnyPool;
 use tokio::sync::watch;
 
 pub use self::error::{Conflict, StoreError};
-pub use self::values::{json_of, new_id, now, stamp, time};
+use self::values::session_of;
+pub use self::values::{json_of, new_id, now, session_role, stamp, time};
 pub use self::write::{Created, Scope};
 
 use self::database::Database;

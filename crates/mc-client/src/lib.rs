@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod audit;
 mod backend;
 pub mod budgets;
 mod call;
@@ -15,6 +16,7 @@ pub mod events;
 pub mod fuzzing;
 pub mod idempotency;
 pub mod journal_mac;
+pub mod jcs;
 pub mod leases;
 mod messages;
 mod notifications;

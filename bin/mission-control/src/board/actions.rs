@@ -49,7 +49,7 @@ pub(super) async fn decide(State(app): State<App>, request: Request) -> Result<R
     };
     let note = form.get("note").map(|note| note.trim()).filter(|note| !note.is_empty());
     let note = note.map(|note| note.chars().take(MAX_NOTE).collect());
-    app.store.decide(&user, &id, &Decision { status, note }, None, None).await?;
+    app.store.decide(Scope::of(&user), &id, &Decision { status, note }, None, None).await?;
     Ok(Redirect::to(&markup::link("/", &user)).into_response())
 }
 
@@ -59,15 +59,16 @@ pub(super) async fn requeue(
     request: Request,
 ) -> Result<Response, ApiError> {
     let Action { user, id, .. } = action(&app, request).await?;
-    app.store.requeue(&id, &user).await?;
+    app.store.requeue(Scope::of(&user), &id).await?;
     Ok(Redirect::to(&markup::link("/", &user)).into_response())
 }
 
 /// A person cancels a run.
 pub(super) async fn cancel(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    let Action { user, id, .. } = action(&app, request).await?;
-    app.store.cancel_run(Scope::of(&user), &id).await?;
-    Ok(Redirect::to(&markup::run_link(&user, &id)).into_response())
+    let Action { user, id, form } = action(&app, request).await?;
+    let role = form.get("role").map(String::as_str).filter(|role| !role.is_empty());
+    app.store.cancel_run(Scope { role, ..Scope::of(&user) }, &id).await?;
+    Ok(Redirect::to(&markup::run_link(&user, &id, role)).into_response())
 }
 
 /// A person writes a message; an agent that it mentions is notified.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::markup::{Esc, Time, hidden, list, pretty, run_link, section, task_link};
 use crate::store::board::{DayRow, NotificationRow, RunRow};
+use crate::store::session_role;
 
 /// The tool requests that wait for a decision.
 pub(super) fn approvals(
@@ -48,10 +49,11 @@ pub(super) fn runs(out: &mut String, user: &str, runs: &[RunRow]) -> fmt::Result
     section(out, "runs", "Runs", |out| {
         list(out, runs, "None.", |out, run| {
             let who = run.session_key.as_deref().unwrap_or(&run.run_key);
+            let role = run.session_key.as_deref().and_then(|key| session_role(user, key));
             write!(
                 out,
                 "<a href=\"{}\">{}</a> <span class=\"tag\">{}</span> <span class=\"count\">steps: {}, {}</span>",
-                Esc(&run_link(user, &run.run_key)),
+                Esc(&run_link(user, &run.run_key, role)),
                 Esc(who),
                 Esc(&run.status),
                 run.steps,

@@ -93,11 +93,12 @@ struct Options {
     password: Option<String>,
     /// The proxies' header, and their addresses.
     proxy: Option<(&'static str, &'static str)>,
+    leads: &'static [&'static str],
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { board: true, budget: None, password: None, proxy: None }
+        Self { board: true, budget: None, password: None, proxy: None, leads: &[] }
     }
 }
 
@@ -154,6 +155,7 @@ impl Backend {
     ) -> (String, reqwest::Client, CancellationToken, JoinHandle<Result<(), RunError>>) {
         let key = Key::Secret(SECRET.into());
         let config = Config {
+            lead_roles: options.leads.iter().map(|role| (*role).to_owned()).collect(),
             database,
             verifier: TokenVerifier::new(&key, Algorithm::Hs256).unwrap(),
             metrics_token: Some("for-prometheus".into()),
