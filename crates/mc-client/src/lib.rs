@@ -15,8 +15,8 @@ pub mod events;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod idempotency;
-pub mod journal_mac;
 pub mod jcs;
+pub mod journal_mac;
 pub mod leases;
 mod messages;
 mod notifications;

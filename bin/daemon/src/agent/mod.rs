@@ -7,6 +7,7 @@
 //! run ends.
 
 mod approval;
+pub(crate) mod audit;
 mod budget;
 mod context;
 mod converse;
