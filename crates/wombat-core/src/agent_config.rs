@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::session::Role;
 use crate::strict_json;
 
-pub use crate::permissions::{Permission, ToolLists, ToolPermissions};
+pub use crate::permissions::{NamedTool, Permission, ToolCall, ToolLists, ToolPermissions};
 
 /// Which of the configured models a run uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

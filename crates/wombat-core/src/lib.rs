@@ -12,6 +12,7 @@ pub mod heartbeat;
 mod loader;
 pub mod mcp_config;
 mod nearest;
+pub mod operations;
 mod permissions;
 mod prompt;
 mod render;

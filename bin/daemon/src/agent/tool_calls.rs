@@ -174,6 +174,7 @@ impl RunContext<'_> {
             client: &client,
             snapshot: &self.snapshot,
             profile: &self.profile,
+            tools: &self.tools,
             run_key: self.run.run_key,
             task_id: &self.task_id,
             traceparent: Some(&traceparent),

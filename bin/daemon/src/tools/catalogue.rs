@@ -10,8 +10,7 @@ use llm::request::ToolSpec;
 use mc_client::tools::BackendTool;
 use openapi_tools::ToolNames;
 use serde_json::{Map, Value};
-use wombat_core::agent_config::AgentProfile;
-use wombat_core::endpoint::EndpointPattern;
+use wombat_core::agent_config::{AgentProfile, NamedTool};
 use wombat_core::untrusted::break_control_tokens;
 use wombat_core::workspace::Snapshot;
 
@@ -135,21 +134,12 @@ impl ExternalTool {
         &self.spec.name
     }
 
-    /// The endpoint that it calls, for permissions by endpoint.
-    pub(super) fn endpoint(&self) -> Option<EndpointPattern> {
-        match &self.source {
-            Source::OpenApi(tool) => Some(tool.endpoint.clone()),
-            Source::Backend(name) => backend_tools::endpoint(name),
-            Source::Mcp(..) => None,
-        }
-    }
-
     /// Whether a role may have it.
     pub(super) fn is_for(&self, snapshot: &Snapshot, profile: &AgentProfile) -> bool {
         match &self.source {
             Source::OpenApi(tool) => tool.is_for(snapshot, profile),
             Source::Backend(name) => backend_tools::is_for(profile, self.name(), name),
-            Source::Mcp(..) => profile.tools.could_allow(self.name()),
+            Source::Mcp(..) => profile.tools.could_allow(&NamedTool::without_endpoint(self.name())),
         }
     }
 

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
-use wombat_core::agent_config::{AgentProfile, Permission};
+use wombat_core::agent_config::{AgentProfile, Permission, ToolCall};
+use wombat_core::endpoint::NormalPath;
 use wombat_core::workspace::Snapshot;
 
 use super::reply::ToolReply;
+use super::set::ToolSet;
 
 /// The timeout of a tool call (docs/RUNS.md).
 pub(super) const TOOL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -21,6 +23,8 @@ pub struct ToolContext<'a> {
     pub snapshot: &'a Snapshot,
     /// The role's permissions.
     pub profile: &'a AgentProfile,
+    /// The role's tools, with what is known of the backend's operations.
+    pub tools: &'a ToolSet,
     /// The run's key; the idempotency keys of writes derive from it.
     pub run_key: &'a RunKey,
     /// The run's task.
@@ -35,6 +39,12 @@ pub struct ToolContext<'a> {
 }
 
 impl ToolContext<'_> {
+    /// What the role's rules say on a call. `endpoint` is the method and path of a call of the backend.
+    pub(super) fn decide(&self, tool: &str, endpoint: Option<(&str, &NormalPath)>) -> Permission {
+        let operations = &self.tools.operations().known;
+        self.profile.tools.decide(ToolCall { tool, endpoint, operations })
+    }
+
     /// Lets a call pass that the role's permissions and, where one is needed, a person allow; else
     /// gives the reply that stands for it. `what` names the call.
     pub(super) fn permit(&self, decision: Permission, what: &str) -> Result<(), ToolReply> {

@@ -11,14 +11,20 @@ mod catalogue;
 mod context;
 mod hub;
 mod mcp;
+mod method_override;
 mod mission_control;
 mod model_forms;
 mod nearest;
 mod openapi;
+mod operations;
 mod refreshing_cache;
 mod reply;
 mod set;
 mod specs;
+
+use std::sync::Arc;
+
+use wombat_core::advice::KnownTools;
 
 pub use context::ToolContext;
 pub use hub::{Inspection, Tools};
@@ -30,4 +36,11 @@ pub use specs::RequestedCall;
 /// The names of the built-in tools.
 pub fn builtin_names() -> [&'static str; 9] {
     specs::Builtin::ALL.map(specs::Builtin::name)
+}
+
+/// What is known of tools when the backend cannot be asked.
+pub fn unasked() -> KnownTools {
+    let names = builtin_names().into_iter().map(str::to_owned).collect();
+    let missing = vec!["the backend".to_owned()];
+    KnownTools { operations: Arc::new(operations::of_builtins()), names, missing }
 }

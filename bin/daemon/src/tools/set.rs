@@ -8,12 +8,13 @@ use jsonschema::Validator;
 use llm::request::ToolList;
 use mc_client::types::Capabilities;
 use serde_json::{Value, json};
-use wombat_core::agent_config::AgentProfile;
+use wombat_core::agent_config::{AgentProfile, NamedTool};
 use wombat_core::workspace::Snapshot;
 
 use super::catalogue::{Catalogue, ExternalTool, Source};
 use super::context::{TOOL_TIMEOUT, ToolContext};
 use super::nearest::unknown_tool;
+use super::operations::BackendOperations;
 use super::reply::ToolReply;
 use super::specs::{Builtin, RequestedCall};
 use super::{backend_http, backend_tools, mission_control};
@@ -26,6 +27,7 @@ const MAX_PROBLEMS: usize = 8;
 #[derive(Debug)]
 pub struct ToolSet {
     specs: ToolList,
+    operations: Arc<BackendOperations>,
     tools: HashMap<String, Tool>,
 }
 
@@ -59,13 +61,26 @@ impl ToolSet {
         profile: &AgentProfile,
         capabilities: &Capabilities,
         catalogue: &Catalogue,
+        operations: &Arc<BackendOperations>,
     ) -> Self {
+        let could_allow = |builtin: Builtin| match builtin {
+            Builtin::CallBackend => {
+                let declared = snapshot.endpoints().iter().map(|declared| &declared.pattern);
+                profile.tools.could_allow_any(builtin.name(), declared, &operations.known)
+            }
+            _ => {
+                let endpoint = builtin.endpoint();
+                let tool =
+                    NamedTool { name: builtin.name(), id: None, endpoint: endpoint.as_ref() };
+                profile.tools.could_allow(&tool)
+            }
+        };
         let has_skills = snapshot.skills().iter().any(|skill| skill.enabled);
         let mut specs = Vec::new();
         let mut tools = HashMap::new();
         for builtin in Builtin::ALL {
             if !builtin.available(capabilities, has_skills, snapshot.endpoints())
-                || !profile.tools.could_allow(builtin.name())
+                || !could_allow(builtin)
             {
                 continue;
             }
@@ -86,7 +101,12 @@ impl ToolSet {
             tools.insert(tool.name().to_owned(), Tool::External(tool.clone()));
             specs.push(tool.spec.clone());
         }
-        Self { specs: specs.into(), tools }
+        Self { specs: specs.into(), operations: operations.clone(), tools }
+    }
+
+    /// What is known of the backend's operations.
+    pub(super) fn operations(&self) -> &BackendOperations {
+        &self.operations
     }
 
     /// The tools as the model sees them.
@@ -161,7 +181,7 @@ async fn perform(
     arguments: &Value,
     key: String,
 ) -> ToolReply {
-    let by_name = || context.permit(context.profile.tools.decide(name, None), name);
+    let by_name = || context.permit(context.decide(name, None), name);
     let builtin = match tool {
         Tool::Builtin(Builtin::CallBackend, _) => {
             return backend_http::call(context, arguments, key).await;
@@ -180,7 +200,14 @@ async fn perform(
             };
         }
     };
-    if let Err(reply) = by_name() {
+    let permitted = match builtin.call(arguments) {
+        Some(Ok((method, path))) => {
+            context.permit(context.decide(name, Some((method, &path))), name)
+        }
+        Some(Err(error)) => Err(ToolReply::NotMade(error.to_string())),
+        None => by_name(),
+    };
+    if let Err(reply) = permitted {
         return reply;
     }
     match builtin {

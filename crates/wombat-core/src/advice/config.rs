@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{Advice, Advisor, MCP};
-use crate::agent_config::{AgentConfig, AgentEntry, ToolPermissions};
+use crate::agent_config::{AgentConfig, AgentEntry};
 use crate::cron::Cron;
-use crate::endpoint::EndpointPattern;
 use crate::loader::{Folder, Read};
 use crate::nearest::nearest_within;
 
@@ -108,23 +107,19 @@ impl Advisor<'_> {
             let what = format!("session_key_template of {role} does not end with {ending}");
             self.add(&file, line, what, format!("write user:{{userId}}:{role}"));
         }
-        if !self.tools.complete {
-            return;
-        }
-        let declared = self.snapshot.endpoints.iter().map(|endpoint| endpoint.pattern.clone());
-        let endpoints: Vec<EndpointPattern> =
-            declared.chain(self.tools.endpoints.iter().cloned()).collect();
-        let names: Vec<&str> = self.tools.names.iter().map(String::as_str).collect();
-        let unmatched = ToolPermissions::unmatched(&entry.tools, &names, &endpoints);
-        let unmatched: Vec<String> = unmatched.into_iter().map(str::to_owned).collect();
-        for pattern in unmatched {
+        for pattern in self.snapshot.unmatched_patterns(&entry.tools, &self.tools.operations) {
             let what = format!("{pattern:?} of {role} matches no tool and no endpoint of a skill");
-            let remedy = if pattern.contains('/') {
-                "declare the endpoint in a skill, or remove the pattern".to_owned()
+            let remedy = if pattern.contains(char::is_whitespace) {
+                "declare the endpoint in a skill, or correct or remove the pattern".to_owned()
             } else {
-                format!("the tools are {}", names.join(", "))
+                format!("the tools are {}", self.tools.names.join(", "))
             };
-            self.add(&file, line_of(text, &pattern).or(line), what, remedy);
+            let remedy = match self.tools.missing.as_slice() {
+                [] => remedy,
+                missing => format!("{remedy}; not asked: {}", missing.join(", ")),
+            };
+            let line = line_of(text, &pattern).or(line);
+            self.add(&file, line, what, remedy);
         }
     }
 }
