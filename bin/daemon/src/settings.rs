@@ -10,7 +10,7 @@ use llm::model::{ModelRef, Provider};
 use llm::{Endpoint, LlmSettings, OpenAiApi, RetrySettings};
 use mc_client::client::RetryPolicy;
 use mc_client::journal_mac::JournalKeys;
-use mc_client::token::{MIN_SECRET_BYTES, TokenMinter};
+use mc_client::token::{Key, MIN_SECRET_BYTES, TokenMinter};
 use secrecy::{ExposeSecret as _, SecretString};
 use service::agent_token;
 use service::otel::OtelSettings;
@@ -216,7 +216,7 @@ impl Settings {
 }
 
 /// The keys of the journal: their own, or those of the agent tokens. `None` when there is neither.
-fn read_journal_keys(r: &mut Reader<'_>, agents: Option<&SecretString>) -> Option<JournalKeys> {
+fn read_journal_keys(r: &mut Reader<'_>, agents: Option<&Key>) -> Option<JournalKeys> {
     let mut own = |name: &'static str| {
         let key = r.secret(name)?;
         if key.expose_secret().trim().len() < MIN_SECRET_BYTES {
@@ -230,6 +230,7 @@ fn read_journal_keys(r: &mut Reader<'_>, agents: Option<&SecretString>) -> Optio
     // With a key of its own, the journal does not rest on any secret of the agent tokens.
     let agents_previous = r.secret("AGENT_JWT_SECRET_PREVIOUS").filter(|_| key.is_none());
     let previous = previous.or(agents_previous);
+    let agents = agents.map(|(Key::Secret(key) | Key::Pem(key))| key);
     key.as_ref().or(agents).map(|key| JournalKeys::new(key, previous.as_ref()))
 }
 

@@ -13,8 +13,8 @@ use crate::settings::Reader;
 pub struct AgentTokens {
     /// Mints tokens; `None` when no key is set.
     pub minter: Option<Arc<TokenMinter>>,
-    /// The text of the key that they are signed with, from which other keys can be derived.
-    pub key: Option<SecretString>,
+    /// What signs the tokens; other keys can be derived from it.
+    pub key: Option<Key>,
     /// A warning for the log.
     pub warning: Option<String>,
 }
@@ -59,11 +59,11 @@ pub fn read(reader: &mut Reader<'_>, required: bool) -> AgentTokens {
         Key::Secret(_) | Key::Pem(_) => None,
     };
     match TokenMinter::new(&key, algorithm, ttl) {
-        Ok(minter) => {
-            let (Key::Secret(text) | Key::Pem(text)) = key;
-            let minter = Some(Arc::new(minter.with_key_id(key_id)));
-            AgentTokens { minter, key: Some(text), warning }
-        }
+        Ok(minter) => AgentTokens {
+            minter: Some(Arc::new(minter.with_key_id(key_id))),
+            key: Some(key),
+            warning,
+        },
         Err(error) => {
             reader.problem(name, error);
             AgentTokens::default()
