@@ -15,7 +15,7 @@ pub struct RunKey(String);
 impl RunKey {
     /// The key of a run with an idempotency key: a hash of user, role and that key.
     pub fn derive(user_id: &str, role: &str, key: &str) -> Self {
-        Self(hash(&["run", user_id, role, key]))
+        Self(sha256_hex(&["run", user_id, role, key]))
     }
 
     /// A key for a run without an idempotency key; its own retries are safe all the same.
@@ -64,7 +64,7 @@ impl fmt::Debug for RunKey {
 
 /// The key of a task's creation by title, so that two concurrent creates make one task.
 pub fn task_key(user_id: &str, title: &str) -> String {
-    format!("task:{}", hash(&["task", user_id, title]))
+    format!("task:{}", sha256_hex(&["task", user_id, title]))
 }
 
 /// JSON with sorted keys, without white space, and with one spelling of each number: equal values
@@ -140,8 +140,8 @@ fn write(value: &impl Serialize, out: &mut Vec<u8>) {
     let _infallible = serde_json::to_writer(out, value);
 }
 
-/// A hash of several texts that depends on where each one ends.
-fn hash(parts: &[&str]) -> String {
+/// The SHA-256 of several texts, which depends on where each one ends, as hexadecimal digits.
+pub fn sha256_hex(parts: &[&str]) -> String {
     let mut sha = Sha256::new();
     for part in parts {
         sha.update((part.len() as u64).to_be_bytes());

@@ -14,7 +14,9 @@ use std::time::Duration;
 use mc_client::client::AgentClient;
 use mc_client::error::McError;
 use mc_client::idempotency::RunKey;
-use mc_client::journal_mac::{JournalChain, JournalFault, JournalKeys, JournalOwner, TOOL};
+use mc_client::journal_mac::{
+    CALLING, JournalChain, JournalFault, JournalKeys, JournalOwner, TOOL,
+};
 use mc_client::runs::{PutRun, Run, RunNote, RunStatus, RunStep};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,7 +25,7 @@ use tokio::time::Instant;
 use wombat_core::session::SessionKey;
 
 pub(crate) use self::steps::RecordedRequest;
-pub(super) use self::steps::{LlmStep, ToolStep};
+pub(super) use self::steps::{CallingStep, LlmStep, ToolStep};
 use crate::run::error::{RunError, RunErrorKind};
 
 /// The timeout of writing the final status of a run.
@@ -157,15 +159,35 @@ impl Journal {
         self.recorded(at, TOOL)
     }
 
-    /// Writes an answer of the model; returns the valid one, which may be another instance's.
+    /// The steps before calls of this turn, which begin at this position.
+    pub(super) fn callings(&self, at: u32) -> Result<Vec<CallingStep>, RunError> {
+        let is_calling = |at: &u32| self.kind_at(*at) == Some(CALLING);
+        let steps = (at..).take_while(is_calling).map(|at| self.recorded(at, CALLING));
+        steps.filter_map(Result::transpose).collect()
+    }
+
+    /// Writes that calls are about to be made. Where another instance is making calls of the turn, the
+    /// run has been taken over.
+    pub(super) async fn put_calling(&self, at: u32, step: &CallingStep) -> Result<(), RunError> {
+        match self.write(at, CALLING, step).await? {
+            None => Ok(()),
+            Some(_) => Err(RunError::new(RunErrorKind::SessionLost)),
+        }
+    }
+
+    /// Writes an answer of the model; returns the valid one, and whether it is this one and not another
+    /// instance's.
     pub(super) async fn put_llm(
         &self,
         at: u32,
         step: LlmStep,
         useful: bool,
-    ) -> Result<LlmStep, RunError> {
+    ) -> Result<(LlmStep, bool), RunError> {
         let kind = if useful { LLM } else { LLM_REJECTED };
-        Ok(self.write(at, kind, &step).await?.unwrap_or(step))
+        Ok(match self.write(at, kind, &step).await? {
+            Some(theirs) => (theirs, false),
+            None => (step, true),
+        })
     }
 
     /// Writes a tool's result; returns the valid one, which may be another instance's.

@@ -7,6 +7,7 @@
 //! run ends.
 
 mod approval;
+mod attempts;
 pub(crate) mod audit;
 mod budget;
 mod context;

@@ -1,5 +1,7 @@
 //! What the steps of a journal hold.
 
+use std::collections::BTreeMap;
+
 use daemon_api::Step;
 use llm::Cost;
 use llm::event::Completion;
@@ -41,6 +43,10 @@ pub(in crate::agent) struct LlmStep {
     pub(in crate::agent) prompt: Value,
     /// How long it took, milliseconds.
     pub(in crate::agent) duration_ms: u64,
+    /// Hashes of the definitions of the tools that it calls and that are not the daemon's own: what a
+    /// person is asked to approve.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(in crate::agent) definitions: BTreeMap<String, String>,
 }
 
 /// A tool's result.
@@ -59,6 +65,12 @@ pub(in crate::agent) struct ToolStep {
     /// Whether the call may have taken effect although it failed.
     #[serde(default)]
     pub(in crate::agent) unclear: bool,
+    /// Equal for calls that do the same with the same arguments, whatever tool they are made by.
+    #[serde(default)]
+    pub(in crate::agent) operation: String,
+    /// The idempotency key that it was made under; `None` when it was not made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::agent) key: Option<String>,
     /// The text for the model.
     pub(in crate::agent) content: String,
     /// How long it took, milliseconds.
@@ -79,4 +91,14 @@ impl ToolStep {
             duration_ms: self.duration_ms,
         }
     }
+}
+
+/// Written before approved calls are made whose servers may not recognise a repetition: where such a
+/// call has no result, nobody knows whether it was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::agent) struct CallingStep {
+    /// The places of their results in the journal.
+    pub(in crate::agent) calls: Vec<u32>,
+    /// The run that makes them, on one instance.
+    pub(in crate::agent) run_id: String,
 }
