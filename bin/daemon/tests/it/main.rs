@@ -22,6 +22,7 @@ mod stopping;
 mod streaming;
 mod tool_names;
 mod tools;
+mod unclear_calls;
 mod validation;
 mod webhooks;
 mod workspace;
