@@ -16,6 +16,7 @@ pub mod events;
 pub mod fuzzing;
 pub mod idempotency;
 pub mod jcs;
+pub mod journal_mac;
 pub mod leases;
 mod messages;
 mod notifications;

@@ -10,7 +10,7 @@ use wombat_core::endpoint::NormalPath;
 
 use super::context::ToolContext;
 use super::method_override;
-use super::reply::ToolReply;
+use super::reply::{ToolReply, is_clear};
 use super::specs::MISSION_CONTROL;
 
 /// How many bytes of an answer are read; the text for the model is cut further.
@@ -100,7 +100,7 @@ fn is_mission_control(path: &NormalPath) -> bool {
 }
 
 /// The query: the one in the path, then the one of the arguments.
-fn query_string(in_path: &str, given: &Value) -> Result<String, String> {
+pub(super) fn query_string(in_path: &str, given: &Value) -> Result<String, String> {
     if in_path.contains('#') {
         return Err("a path must not have a fragment ('#')".to_owned());
     }
@@ -139,10 +139,12 @@ pub(super) fn reply(response: RawResponse) -> ToolReply {
     }
     if (300..400).contains(&status) {
         let error = "the backend answered with a redirect, which is not followed";
-        return ToolReply::Rejected(json!({ "error": error, "status": status }));
+        // Many applications answer so when they have done what they were asked for.
+        return ToolReply::Unclear(json!({ "error": error, "status": status }));
     }
-    let rejected =
-        |body| if status >= 500 { ToolReply::Unclear(body) } else { ToolReply::Rejected(body) };
+    let rejected = |body| {
+        if is_clear(status) { ToolReply::Rejected(body) } else { ToolReply::Unclear(body) }
+    };
     let error = match serde_json::from_str::<Value>(&text) {
         Ok(Value::Object(mut body)) => match body.remove("error").or_else(|| body.remove("detail"))
         {

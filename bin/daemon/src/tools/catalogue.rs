@@ -2,7 +2,7 @@
 //! the backend's own tools, tools of MCP servers.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jsonschema::Validator;
@@ -31,6 +31,8 @@ pub(super) struct ExternalTool {
     pub(super) spec: ToolSpec,
     pub(super) schema: Validator,
     pub(super) source: Source,
+    /// See [`super::identity::definition`]; computed when it is first needed.
+    pub(super) definition: OnceLock<String>,
 }
 
 /// The source of an external tool.
@@ -184,7 +186,7 @@ impl ValidDefinition {
 
     fn named(self, name: String, source: Source) -> Arc<ExternalTool> {
         let spec = ToolSpec { name, description: self.description, parameters: self.parameters };
-        Arc::new(ExternalTool { spec, schema: self.schema, source })
+        Arc::new(ExternalTool { spec, schema: self.schema, source, definition: OnceLock::new() })
     }
 }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use mc_client::client::AgentClient;
-use mc_client::idempotency::RunKey;
 use openapi_tools::FieldPlace;
 use wombat_core::agent_config::{AgentProfile, Permission, ToolCall};
 use wombat_core::endpoint::{EndpointPattern, NormalPath};
@@ -26,8 +25,6 @@ pub struct ToolContext<'a> {
     pub profile: &'a AgentProfile,
     /// The role's tools, with what is known of the backend's operations.
     pub tools: &'a ToolSet,
-    /// The run's key; the idempotency keys of writes derive from it.
-    pub run_key: &'a RunKey,
     /// The run's task.
     pub task_id: &'a str,
     /// The trace context of the call.
@@ -37,6 +34,8 @@ pub struct ToolContext<'a> {
     /// Whether the call needs approval although the role's permissions do not ask for it: the model
     /// itself wants a person to decide.
     pub approval_required: bool,
+    /// Whether the call may have taken effect already, so that a person has to decide on it.
+    pub in_doubt: bool,
 }
 
 impl ToolContext<'_> {
@@ -65,8 +64,11 @@ impl ToolContext<'_> {
     /// gives the reply that stands for it. `what` names the call.
     pub(super) fn permit(&self, decision: Permission, what: &str) -> Result<(), ToolReply> {
         match decision {
-            Permission::Allowed if !self.approval_required => Ok(()),
             Permission::Allowed | Permission::NeedsApproval if self.approved => Ok(()),
+            Permission::Allowed if self.in_doubt && !self.approval_required => {
+                Err(ToolReply::InDoubt(what.to_owned()))
+            }
+            Permission::Allowed if !self.approval_required => Ok(()),
             Permission::Allowed | Permission::NeedsApproval => {
                 Err(ToolReply::NeedsApproval(what.to_owned()))
             }

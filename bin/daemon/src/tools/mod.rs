@@ -10,6 +10,7 @@ mod backend_tools;
 mod catalogue;
 mod context;
 mod hub;
+mod identity;
 mod mcp;
 mod method_override;
 mod mission_control;
@@ -29,6 +30,7 @@ use wombat_core::workspace::Snapshot;
 
 pub use context::ToolContext;
 pub use hub::{Inspection, Tools};
+pub use identity::CallIdentity;
 pub use openapi::OpenApiPlace;
 pub use reply::ToolReply;
 pub use set::ToolSet;

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use jsonschema::Validator;
-use llm::request::ToolList;
+use llm::request::{ToolCall, ToolList};
 use mc_client::types::Capabilities;
 use serde_json::{Value, json};
 use wombat_core::agent_config::{AgentProfile, NamedTool};
@@ -13,12 +13,12 @@ use wombat_core::workspace::Snapshot;
 
 use super::catalogue::{Catalogue, ExternalTool, Source};
 use super::context::{TOOL_TIMEOUT, ToolContext};
+use super::identity::{self, CallIdentity};
 use super::nearest::unknown_tool;
 use super::operations::BackendOperations;
 use super::reply::ToolReply;
 use super::specs::{Builtin, RequestedCall};
 use super::{backend_http, backend_tools, mission_control};
-use crate::run::state_machine::PlannedCall;
 
 /// How many problems of a call's arguments are reported at once.
 const MAX_PROBLEMS: usize = 8;
@@ -119,11 +119,32 @@ impl ToolSet {
         self.tools.contains_key(name)
     }
 
-    /// Makes a call. Whatever is wrong becomes a reply that the model can act on.
-    pub async fn call(&self, context: &ToolContext<'_>, planned: &PlannedCall) -> ToolReply {
-        let asked = RequestedCall::of(&planned.call);
+    /// What a call does; the requested call of a `request_tool`.
+    pub fn identify(&self, call: &ToolCall) -> CallIdentity {
+        let asked = RequestedCall::of(call);
+        match self.tools.get(asked.tool) {
+            Some(Tool::Builtin(builtin, _)) => CallIdentity::of_builtin(*builtin, asked.arguments),
+            Some(Tool::External(tool)) => CallIdentity::of_external(tool, asked.arguments),
+            None => CallIdentity::of_tool(asked.tool, asked.arguments),
+        }
+    }
+
+    /// A hash of a tool's definition, where it is not the daemon's own: it can change while a call waits.
+    pub fn definition(&self, name: &str) -> Option<String> {
+        match self.tools.get(name)? {
+            Tool::Builtin(..) => None,
+            Tool::External(tool) => {
+                Some(tool.definition.get_or_init(|| identity::definition(tool)).clone())
+            }
+        }
+    }
+
+    /// Makes a call under an idempotency key. Whatever is wrong becomes a reply that the model can act
+    /// on.
+    pub async fn call(&self, context: &ToolContext<'_>, call: &ToolCall, key: &str) -> ToolReply {
+        let asked = RequestedCall::of(call);
         let limit = self.tools.get(asked.tool).map_or(TOOL_TIMEOUT, Tool::timeout);
-        match tokio::time::timeout(limit, self.dispatch(context, planned)).await {
+        match tokio::time::timeout(limit, self.dispatch(context, call, key.to_owned())).await {
             Ok(reply) => reply,
             Err(_) => ToolReply::Unclear(json!({ "error": format!(
                 "timeout: given up after {} seconds; the call may or may not have taken effect",
@@ -132,13 +153,11 @@ impl ToolSet {
         }
     }
 
-    async fn dispatch(&self, context: &ToolContext<'_>, planned: &PlannedCall) -> ToolReply {
-        let call = &planned.call;
+    async fn dispatch(&self, context: &ToolContext<'_>, call: &ToolCall, key: String) -> ToolReply {
         let (tool, arguments) = match self.checked(&call.name, &call.arguments) {
             Ok(checked) => checked,
             Err(why) => return ToolReply::NotMade(why),
         };
-        let key = context.run_key.tool_key(&call.name, arguments, planned.nth);
         let Tool::Builtin(Builtin::RequestTool, _) = tool else {
             return perform(context, &call.name, tool, arguments, key).await;
         };

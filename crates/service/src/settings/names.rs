@@ -83,6 +83,8 @@ pub const ALL: &[&str] = &[
     "WOMBAT_HISTORY_LIMIT",
     "WOMBAT_HOST",
     "WOMBAT_INCLUDE_TIME_CONTEXT",
+    "WOMBAT_JOURNAL_KEY",
+    "WOMBAT_JOURNAL_KEY_PREVIOUS",
     "WOMBAT_LOG_FORMAT",
     "WOMBAT_MAX_BODY_BYTES",
     "WOMBAT_MAX_CONCURRENT_RUNS",
@@ -117,6 +119,8 @@ pub fn is_secret(name: &str) -> bool {
                 | "INTERNAL_API_TOKEN"
                 | "MC_BOARD_PASSWORD"
                 | "OTEL_EXPORTER_OTLP_HEADERS"
+                | "WOMBAT_JOURNAL_KEY"
+                | "WOMBAT_JOURNAL_KEY_PREVIOUS"
                 | "WOMBAT_METRICS_TOKEN"
         )
 }

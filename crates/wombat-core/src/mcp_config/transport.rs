@@ -44,6 +44,17 @@ const HIDDEN: &str = "***";
 const MIN_SECRET: usize = 4;
 
 impl Transport {
+    /// Where the server is: the program with its arguments, or the address; without secrets.
+    pub fn place(&self) -> String {
+        let text = match self {
+            Self::Stdio { command, args, cwd, .. } => {
+                format!("{command} {args:?} {}", cwd.as_deref().unwrap_or_default())
+            }
+            Self::Http { url, .. } => url.clone(),
+        };
+        self.hide_secrets(&text)
+    }
+
     /// Removes secrets from a text: the values of variables and headers, and the parts of a URL beside
     /// host and path.
     pub fn hide_secrets(&self, text: &str) -> String {
