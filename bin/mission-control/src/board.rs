@@ -1,7 +1,7 @@
 //! The page for people: what agents did, and forms to write to them, decide and requeue.
 //!
 //! With `MC_BOARD_PASSWORD` it asks for a password, and with `MC_BOARD_AUTH_HEADER` it trusts a
-//! reverse proxy. Without either it is served on loopback only, and only under a loopback host name,
+//! reverse proxy, and shows each person only what is theirs ([`viewer`]). Without either it is served on loopback only, and only under a loopback host name,
 //! against DNS rebinding. Its forms carry a token against cross-site request forgery.
 
 mod actions;
@@ -18,6 +18,9 @@ mod panels;
 mod thread;
 mod timeline;
 mod totals;
+mod viewer;
+
+use std::collections::HashMap;
 
 use axum::Router;
 use axum::extract::{Query, State};
@@ -28,7 +31,7 @@ use chrono::Utc;
 use http::{HeaderMap, header};
 use mc_client::tool_requests::ToolRequestStatus;
 
-use self::forms::user_of;
+use self::viewer::Viewer;
 use crate::app::App;
 use crate::auth::Listener;
 use crate::error::ApiError;
@@ -80,16 +83,21 @@ async fn asset(name: Id) -> Result<Response, ApiError> {
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
-async fn overview(State(app): State<App>, Query(params): Params) -> Result<Html<String>, ApiError> {
-    let user = user_of(&params);
+async fn overview(
+    State(app): State<App>,
+    viewer: Viewer,
+    Query(params): Params,
+) -> Result<Html<String>, ApiError> {
+    let user = viewer.shown(user_of(&params))?;
     let status = Some(ToolRequestStatus::Pending);
     let waiting = ToolRequestFilter { status, ..ToolRequestFilter::default() };
     let midnight = Utc::now().date_naive().and_time(chrono::NaiveTime::MIN);
     let page = overview::Overview {
         user,
-        token: &app.form_token,
+        may_choose: viewer.may_choose(),
+        token: &forms::token(&app, &viewer)?,
         locked: app.login.has_password(),
-        users: &app.store.users().await?,
+        users: &if viewer.may_choose() { app.store.users().await? } else { Vec::new() },
         columns: &app.store.task_columns(user).await?,
         done: &app.store.done_since(user, &stamp(midnight.and_utc())).await?,
         documents: &app.store.documents(user, None, None, DOCUMENTS, None).await?.items,
@@ -105,13 +113,15 @@ async fn overview(State(app): State<App>, Query(params): Params) -> Result<Html<
 
 async fn task(
     State(app): State<App>,
+    viewer: Viewer,
     Id(id): Id,
     Query(params): Params,
 ) -> Result<Html<String>, ApiError> {
-    let user = user_of(&params);
+    let user = viewer.shown(user_of(&params))?;
     let page = thread::Thread {
         user,
-        token: &app.form_token,
+        may_choose: viewer.may_choose(),
+        token: &forms::token(&app, &viewer)?,
         task: &app.store.task(user, &id).await?,
         messages: &app.store.messages(user, &id, THREAD, None).await?,
         documents: &app.store.documents(user, Some(&id), None, DOCUMENTS, None).await?.items,
@@ -123,34 +133,43 @@ async fn task(
 
 async fn document(
     State(app): State<App>,
+    viewer: Viewer,
     Id(id): Id,
     Query(params): Params,
 ) -> Result<Html<String>, ApiError> {
-    let user = user_of(&params);
+    let user = viewer.shown(user_of(&params))?;
     let document = app.store.document(user, &id).await?;
     Ok(Html(documents::document(user, &document)))
 }
 
 async fn run(
     State(app): State<App>,
+    viewer: Viewer,
     Id(run_key): Id,
     Query(params): Params,
 ) -> Result<Html<String>, ApiError> {
-    let user = user_of(&params);
+    let user = viewer.shown(user_of(&params))?;
     let found = app.store.run_state(user, &run_key).await?;
     let steps = app.store.timeline(&run_key).await?;
-    Ok(Html(timeline::timeline(user, &app.form_token, &found, &steps)))
+    Ok(Html(timeline::timeline(user, &forms::token(&app, &viewer)?, &found, &steps)))
+}
+
+/// The user that a page's address names.
+fn user_of(params: &HashMap<String, String>) -> Option<&str> {
+    params.get("user").map(String::as_str)
 }
 
 /// The events of the user's objects, so that the page knows when to reload.
 async fn live(
     State(app): State<App>,
+    viewer: Viewer,
     headers: HeaderMap,
     Query(params): Params,
 ) -> Result<Response, ApiError> {
+    let user = viewer.shown(user_of(&params))?;
     // The browser reconnects by itself and is authenticated again.
     let until = Utc::now().timestamp() + LIVE_SECS;
     let expires_at = u64::try_from(until).ok();
-    let listener = Listener { user_id: Some(user_of(&params).to_owned()), expires_at };
+    let listener = Listener { user_id: Some(user.to_owned()), expires_at };
     events::stream(app, listener, &headers, events::EventFormat::Plain).await
 }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::password::BoardPassword;
-use self::proxy::ProxyLogin;
+use self::proxy::{ProxyLogin, Visitor};
 use crate::error::ApiError;
 
 /// How long a login lasts.
@@ -74,9 +74,13 @@ impl Login {
         self.password.is_some()
     }
 
-    /// Whether a trusted proxy has authenticated the person.
-    pub(crate) fn is_vouched_for(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> bool {
-        self.proxy.as_ref().is_some_and(|proxy| proxy.vouches(peer, headers))
+    /// The person whom a trusted proxy has authenticated.
+    pub(crate) fn visitor(
+        &self,
+        peer: Option<IpAddr>,
+        headers: &HeaderMap,
+    ) -> Result<Option<Visitor>, ApiError> {
+        self.proxy.as_ref().map_or(Ok(None), |proxy| proxy.visitor(peer, headers))
     }
 
     /// Whether a request carries the cookie of a session.

@@ -61,7 +61,7 @@ pub async fn run(
         advice: config.database.advice(&cause),
         cause,
     })?;
-    let form_token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    let form_key = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
     let login = Arc::new(Login::new(config.board_password.clone(), config.board_proxy.clone()));
     let metrics = Arc::new(Metrics::new()?);
     let app = App {
@@ -71,7 +71,7 @@ pub async fn run(
         store: store.clone(),
         shutdown: shutdown.clone(),
         listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
-        form_token: form_token.into(),
+        form_key: form_key.into(),
     };
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let router = router(app);

@@ -100,14 +100,53 @@ fn board_proxy(r: &mut Reader<'_>) -> Option<ProxyLogin> {
             let why = "has no use without MC_BOARD_AUTH_HEADER, which names the proxies' header";
             r.problem("MC_BOARD_TRUSTED_PROXIES", why);
         }
-        return None;
+        return with_operators(r, None);
     };
     let login = ProxyLogin::new(&header, trusted.as_deref().unwrap_or_default());
     let name = |of_header| match of_header {
         true => "MC_BOARD_AUTH_HEADER",
         false => "MC_BOARD_TRUSTED_PROXIES",
     };
-    login.map_err(|(of_header, why)| r.problem(name(of_header), why)).ok()
+    let login = login.map_err(|(of_header, why)| r.problem(name(of_header), why)).ok();
+    with_operators(r, login)
+}
+
+/// Who may see every user's things on the page: by name, or by a role that the proxy passes.
+fn with_operators(r: &mut Reader<'_>, login: Option<ProxyLogin>) -> Option<ProxyLogin> {
+    let names = r.optional("MC_BOARD_OPERATORS");
+    let header = r.optional("MC_BOARD_ROLE_HEADER");
+    let role = r.optional("MC_BOARD_OPERATOR_ROLE");
+    let Some(mut login) = login else {
+        let all = [
+            ("MC_BOARD_OPERATORS", names.is_some()),
+            ("MC_BOARD_ROLE_HEADER", header.is_some()),
+            ("MC_BOARD_OPERATOR_ROLE", role.is_some()),
+        ];
+        for (name, _) in all.into_iter().filter(|(_, is_set)| *is_set) {
+            let why = "has no use without MC_BOARD_AUTH_HEADER, in which the proxy names people";
+            r.problem(name, why);
+        }
+        return None;
+    };
+    if let Some(names) = names {
+        let with = login.with_operators(&names);
+        login = with.map_err(|why| r.problem("MC_BOARD_OPERATORS", why)).ok()?;
+    }
+    match (header, role) {
+        (None, None) => Some(login),
+        (Some(header), Some(role)) => {
+            let with = login.with_operator_role(&header, &role);
+            with.map_err(|why| r.problem("MC_BOARD_ROLE_HEADER", why)).ok()
+        }
+        (Some(_), None) => {
+            r.problem("MC_BOARD_ROLE_HEADER", "needs MC_BOARD_OPERATOR_ROLE, the operators' role");
+            None
+        }
+        (None, Some(_)) => {
+            r.problem("MC_BOARD_OPERATOR_ROLE", "needs MC_BOARD_ROLE_HEADER, the roles' header");
+            None
+        }
+    }
 }
 
 /// The default monthly budget of a user; no limit unless it is set.

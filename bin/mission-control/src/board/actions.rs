@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::forms::own_form;
 use super::markup;
+use super::viewer::Viewer;
 use crate::app::App;
-use crate::auth::is_user_id;
 use crate::error::ApiError;
 use crate::mentions::{is_role, mentioned_roles};
 use crate::store::{Scope, messages, tasks};
@@ -29,19 +29,20 @@ struct Action {
     form: HashMap<String, String>,
 }
 
-async fn action(app: &App, request: Request) -> Result<Action, ApiError> {
-    let form = own_form(app, request).await?;
-    let field = |name: &str| form.get(name).map(|text| text.trim()).unwrap_or_default().to_owned();
-    let (user, id) = (field("user"), field("id"));
-    if !is_user_id(&user) {
-        return Err(ApiError::field("user", "must not be empty and must hold no colon"));
-    }
+async fn action(app: &App, viewer: &Viewer, request: Request) -> Result<Action, ApiError> {
+    let form = own_form(app, viewer, request).await?;
+    let user = viewer.user(form.get("user").map(String::as_str))?.to_owned();
+    let id = form.get("id").map(|text| text.trim()).unwrap_or_default().to_owned();
     Ok(Action { user, id, form })
 }
 
 /// A person approves a tool call, or denies it.
-pub(super) async fn decide(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    let Action { user, id, form } = action(&app, request).await?;
+pub(super) async fn decide(
+    State(app): State<App>,
+    viewer: Viewer,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let Action { user, id, form } = action(&app, &viewer, request).await?;
     let status = match form.get("decision").map(String::as_str) {
         Some("approved") => ToolRequestStatus::Approved,
         Some("denied") => ToolRequestStatus::Denied,
@@ -56,28 +57,34 @@ pub(super) async fn decide(State(app): State<App>, request: Request) -> Result<R
 /// A person requeues a dead letter.
 pub(super) async fn requeue(
     State(app): State<App>,
+    viewer: Viewer,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let Action { user, id, .. } = action(&app, request).await?;
+    let Action { user, id, .. } = action(&app, &viewer, request).await?;
     app.store.requeue(&id, &user).await?;
     Ok(Redirect::to(&markup::link("/", &user)).into_response())
 }
 
 /// A person cancels a run.
-pub(super) async fn cancel(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    let Action { user, id, .. } = action(&app, request).await?;
+pub(super) async fn cancel(
+    State(app): State<App>,
+    viewer: Viewer,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let Action { user, id, .. } = action(&app, &viewer, request).await?;
     app.store.cancel_run(Scope::of(&user), &id).await?;
     Ok(Redirect::to(&markup::run_link(&user, &id)).into_response())
 }
 
 /// A person writes a message; an agent that it mentions is notified.
-pub(super) async fn write(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    let form = own_form(&app, request).await?;
+pub(super) async fn write(
+    State(app): State<App>,
+    viewer: Viewer,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let Action { user, form, .. } = action(&app, &viewer, request).await?;
     let field = |name: &str| form.get(name).map(|text| text.trim()).unwrap_or_default();
-    let (user, role, text) = (field("user"), field("role"), field("text"));
-    if !is_user_id(user) {
-        return Err(ApiError::field("user", "must not be empty and must hold no colon"));
-    }
+    let (user, role, text) = (user.as_str(), field("role"), field("text"));
     if text.is_empty() {
         return Err(ApiError::field("text", "must not be empty"));
     }

@@ -5,6 +5,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use http::{HeaderMap, header};
 
 use super::forms::{fields, own_form};
+use super::viewer::Viewer;
 use super::{guard, notices};
 use crate::app::App;
 use crate::error::ApiError;
@@ -39,10 +40,11 @@ pub(super) async fn log_in(State(app): State<App>, request: Request) -> Result<R
 /// Ends the session.
 pub(super) async fn log_out(
     State(app): State<App>,
+    viewer: Viewer,
     request: Request,
 ) -> Result<Response, ApiError> {
     let headers = request.headers().clone();
-    own_form(&app, request).await?;
+    own_form(&app, &viewer, request).await?;
     let cookie = app.login.log_out(&headers)?;
     let mut response = Redirect::to("/").into_response();
     response.headers_mut().insert(header::SET_COOKIE, cookie);

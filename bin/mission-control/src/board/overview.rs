@@ -16,6 +16,8 @@ const USERS: usize = 200;
 /// All that a user has.
 pub(super) struct Overview<'a> {
     pub(super) user: &'a str,
+    /// Whether whoever sees the page may choose the user.
+    pub(super) may_choose: bool,
     pub(super) token: &'a str,
     /// Whether people log in, and may log out.
     pub(super) locked: bool,
@@ -38,11 +40,14 @@ impl Overview<'_> {
         page("Mission Control", |out| self.body(out))
     }
 
-    fn body(&self, out: &mut String) -> fmt::Result {
+    /// Whose page this is, as a field for those who may choose.
+    fn choice(&self, out: &mut String) -> fmt::Result {
+        if !self.may_choose {
+            return write!(out, "<span class=\"tag\">{}</span>", Esc(self.user));
+        }
         write!(
             out,
-            "<header><h1>Mission Control</h1>\n<form method=\"get\" action=\"/\">\
-             <label for=\"shown\">User</label> \
+            "<form method=\"get\" action=\"/\"><label for=\"shown\">User</label> \
              <input id=\"shown\" name=\"user\" value=\"{}\" list=\"users\" required><datalist id=\"users\">",
             Esc(self.user)
         )?;
@@ -50,6 +55,12 @@ impl Overview<'_> {
             write!(out, "<option value=\"{}\"></option>", Esc(user))?;
         }
         out.push_str("</datalist> <button>Show</button></form>");
+        Ok(())
+    }
+
+    fn body(&self, out: &mut String) -> fmt::Result {
+        out.push_str("<header><h1>Mission Control</h1>\n");
+        self.choice(out)?;
         if self.locked {
             write!(
                 out,
@@ -61,7 +72,7 @@ impl Overview<'_> {
         out.push_str("</header>\n<main>\n");
         let newest = self.columns.iter().flat_map(|column| &column.newest);
         let tasks: Vec<_> = newest.map(|t| (t.id.as_str(), t.title.as_str())).collect();
-        compose::form(out, self.user, self.token, &tasks, None)?;
+        compose::form(out, self.user, self.may_choose, self.token, &tasks, None)?;
         writeln!(out, "<div id=\"live\" data-events=\"{}\">", Esc(&live(self.user)))?;
         panels::approvals(out, self.user, self.token, self.waiting)?;
         columns::tasks(out, self.user, self.columns)?;
@@ -109,6 +120,7 @@ mod tests {
         };
         let overview = Overview {
             user: hostile,
+            may_choose: true,
             token: "t",
             locked: true,
             users: &[hostile.to_owned()],

@@ -79,6 +79,29 @@ fn a_proxy_counts_only_with_its_header_and_its_addresses() {
 }
 
 #[test]
+fn operators_are_named_where_a_proxy_names_people() {
+    let proxy = [("MC_BOARD_AUTH_HEADER", "X-User"), ("MC_BOARD_TRUSTED_PROXIES", "10.0.0.1")];
+    let (list, header, role) =
+        ("MC_BOARD_OPERATORS", "MC_BOARD_ROLE_HEADER", "MC_BOARD_OPERATOR_ROLE");
+    let with = |more: &[(&'static str, &'static str)]| [&[SECRET], &proxy[..], more].concat();
+    let all = with(&[(list, "root, olga"), (header, "X-Groups"), (role, "support")]);
+    assert!(settings(&all).unwrap().config.board_proxy.is_some());
+    for (more, named) in [
+        (&[(list, " , ")][..], list),
+        (&[(header, "X-Groups")], header),
+        (&[(role, "support")], role),
+        (&[(header, "no header"), (role, "support")], header),
+        (&[(header, "X-Groups"), (role, "a,b")], header),
+    ] {
+        let problems = problems(&with(more));
+        assert!(problems.contains(named) && problems.lines().count() < 3, "{problems}");
+    }
+    for alone in [list, header, role] {
+        assert!(problems(&[SECRET, (alone, "root")]).contains(alone), "{alone}");
+    }
+}
+
+#[test]
 fn the_previous_secret_counts_while_it_is_named() {
     let (new, old) = ("n".repeat(32), "o".repeat(32));
     let minter = TokenMinter::new(

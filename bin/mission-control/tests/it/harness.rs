@@ -91,8 +91,7 @@ struct Options {
     board: bool,
     budget: Option<f64>,
     password: Option<String>,
-    /// The proxies' header, and their addresses.
-    proxy: Option<(&'static str, &'static str)>,
+    proxy: Option<ProxyLogin>,
 }
 
 impl Default for Options {
@@ -124,8 +123,13 @@ impl Backend {
     }
 
     /// Behind a proxy that asks people who they are.
-    pub(crate) async fn behind(header: &'static str, from: &'static str) -> Self {
-        let options = Options { proxy: Some((header, from)), ..Options::default() };
+    pub(crate) async fn behind(header: &str, from: &str) -> Self {
+        Self::behind_proxy(ProxyLogin::new(header, from).unwrap()).await
+    }
+
+    /// Behind a proxy that may name operators, too.
+    pub(crate) async fn behind_proxy(proxy: ProxyLogin) -> Self {
+        let options = Options { proxy: Some(proxy), ..Options::default() };
         Self::start_in(Home::new(), options).await
     }
 
@@ -160,7 +164,7 @@ impl Backend {
             internal_token: Some(INTERNAL.into()),
             budget: options.budget.and_then(Nanos::of_usd),
             board: options.board,
-            board_proxy: options.proxy.map(|(header, from)| ProxyLogin::new(header, from).unwrap()),
+            board_proxy: options.proxy,
             board_password: options
                 .password
                 .map(|password| BoardPassword::new(&password.into()).unwrap()),

@@ -26,3 +26,4 @@ mod standup;
 mod tenancy;
 mod tool_requests;
 mod tools;
+mod viewers;
