@@ -6,6 +6,7 @@
 //! same on both, and events have their numbers in the order in which they can be seen. A write is on
 //! disk before it is acknowledged.
 
+pub mod audit;
 pub mod board;
 pub mod budgets;
 pub mod database;

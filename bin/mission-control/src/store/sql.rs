@@ -1,7 +1,7 @@
 //! Queries assembled from fixed pieces, and helpers to read rows.
 
 use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::{Any, AnyPool, Arguments, AssertSqlSafe, Encode, Row, Type};
+use sqlx::{Any, Arguments, AssertSqlSafe, Encode, Executor, Row, Type};
 
 /// A query under construction. Its text consists of literals only; values from outside are bound,
 /// never written into it.
@@ -32,8 +32,11 @@ impl Sql {
     }
 
     /// Fetches all rows.
-    pub(super) async fn fetch_all(self, pool: &AnyPool) -> Result<Vec<AnyRow>, sqlx::Error> {
-        sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch_all(pool).await
+    pub(super) async fn fetch_all<'c>(
+        self,
+        from: impl Executor<'c, Database = Any>,
+    ) -> Result<Vec<AnyRow>, sqlx::Error> {
+        sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch_all(from).await
     }
 }
 
