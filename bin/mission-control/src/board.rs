@@ -5,6 +5,7 @@
 //! against DNS rebinding. Its forms carry a token against cross-site request forgery.
 
 mod actions;
+mod approvals;
 mod columns;
 mod compose;
 mod documents;
@@ -29,7 +30,6 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use chrono::Utc;
 use http::{HeaderMap, header};
-use mc_client::tool_requests::ToolRequestStatus;
 
 use self::viewer::Viewer;
 use crate::app::App;
@@ -38,16 +38,12 @@ use crate::error::ApiError;
 use crate::extract::{Id, Params};
 use crate::routes::events;
 use crate::store::stamp;
-use crate::store::tool_requests::ToolRequestFilter;
 
 /// The most messages of a thread.
 const THREAD: u32 = 200;
 
 /// The most documents of a list.
 const DOCUMENTS: u32 = 50;
-
-/// The most pending decisions on the page.
-const WAITING: u32 = 50;
 
 /// How long the page's event stream stays open at a time, in seconds.
 const LIVE_SECS: i64 = 900;
@@ -59,6 +55,7 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/tasks/{id}", get(task))
         .route("/documents/{id}", get(document))
         .route("/runs/{id}", get(run))
+        .route("/tool-requests/{id}/arguments", get(arguments))
         .route("/live", get(live))
         .route("/write", post(actions::write))
         .route("/decide", post(actions::decide))
@@ -89,8 +86,7 @@ async fn overview(
     Query(params): Params,
 ) -> Result<Html<String>, ApiError> {
     let user = viewer.shown(user_of(&params))?;
-    let status = Some(ToolRequestStatus::Pending);
-    let waiting = ToolRequestFilter { status, ..ToolRequestFilter::default() };
+    let (waiting, more_wait) = app.store.waiting(user).await?;
     let midnight = Utc::now().date_naive().and_time(chrono::NaiveTime::MIN);
     let page = overview::Overview {
         user,
@@ -103,7 +99,8 @@ async fn overview(
         documents: &app.store.documents(user, None, None, DOCUMENTS, None).await?.items,
         notifications: &app.store.newest_notifications(user, None).await?,
         agents: &app.store.agents(user).await?,
-        waiting: &app.store.tool_requests(user, &waiting, WAITING, None).await?.items,
+        waiting: &waiting,
+        more_wait,
         runs: &app.store.newest_runs(user, None).await?,
         budget: &app.store.budget(user, app.config.budget).await?,
         days: &app.store.spending(user).await?,
@@ -152,6 +149,22 @@ async fn run(
     let found = app.store.run_state(user, &run_key).await?;
     let steps = app.store.timeline(&run_key).await?;
     Ok(Html(timeline::timeline(user, &forms::token(&app, &viewer)?, &found, &steps)))
+}
+
+/// The arguments of a tool request, byte by byte as they were sent, as a download.
+async fn arguments(
+    State(app): State<App>,
+    viewer: Viewer,
+    Id(id): Id,
+    Query(params): Params,
+) -> Result<Response, ApiError> {
+    let user = viewer.shown(user_of(&params))?;
+    let request = app.store.waiting_one(user, &id).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"arguments.json\""),
+    ];
+    Ok((headers, request.arguments).into_response())
 }
 
 /// The user that a page's address names.

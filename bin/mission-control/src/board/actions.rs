@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
+use http::StatusCode;
 use mc_client::tool_requests::{Decision, ToolRequestStatus};
 use mc_client::types::{ActorType, CreateMessage, CreateTask};
 use serde_json::json;
 
 use super::forms::own_form;
-use super::markup;
 use super::viewer::Viewer;
+use super::{approvals, markup};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::mentions::{is_role, mentioned_roles};
@@ -48,6 +49,11 @@ pub(super) async fn decide(
         Some("denied") => ToolRequestStatus::Denied,
         Some(_) | None => return Err(ApiError::field("decision", "must be approved or denied")),
     };
+    if status == ToolRequestStatus::Approved
+        && let Some(unshown) = approvals::unshown(&app.store.waiting_one(&user, &id).await?)
+    {
+        return Err(ApiError::new(StatusCode::CONFLICT, "not_shown_whole", unshown.why()));
+    }
     let note = form.get("note").map(|note| note.trim()).filter(|note| !note.is_empty());
     let note = note.map(|note| note.chars().take(MAX_NOTE).collect());
     app.store.decide(&user, &id, &Decision { status, note }, None, None).await?;

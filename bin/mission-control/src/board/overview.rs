@@ -3,12 +3,13 @@
 use std::fmt::{self, Write as _};
 
 use mc_client::budgets::Budget;
-use mc_client::tool_requests::ToolRequest;
 use mc_client::types::Document;
 
 use super::markup::{Esc, Time, list, live, page, section};
-use super::{columns, compose, documents, panels};
-use crate::store::board::{AgentRow, DayRow, NotificationRow, RunRow, TaskColumn, TaskRow};
+use super::{approvals, columns, compose, documents, panels};
+use crate::store::board::{
+    AgentRow, DayRow, NotificationRow, RunRow, TaskColumn, TaskRow, Waiting,
+};
 
 /// The most users that are offered by name.
 const USERS: usize = 200;
@@ -28,7 +29,9 @@ pub(super) struct Overview<'a> {
     pub(super) documents: &'a [Document],
     pub(super) notifications: &'a [NotificationRow],
     pub(super) agents: &'a [AgentRow],
-    pub(super) waiting: &'a [ToolRequest],
+    pub(super) waiting: &'a [Waiting],
+    /// Whether more wait than these.
+    pub(super) more_wait: bool,
     pub(super) runs: &'a [RunRow],
     pub(super) budget: &'a Budget,
     pub(super) days: &'a [DayRow],
@@ -74,7 +77,7 @@ impl Overview<'_> {
         let tasks: Vec<_> = newest.map(|t| (t.id.as_str(), t.title.as_str())).collect();
         compose::form(out, self.user, self.may_choose, self.token, &tasks, None)?;
         writeln!(out, "<div id=\"live\" data-events=\"{}\">", Esc(&live(self.user)))?;
-        panels::approvals(out, self.user, self.token, self.waiting)?;
+        approvals::approvals(out, self.user, self.token, self.waiting, self.more_wait)?;
         columns::tasks(out, self.user, self.columns)?;
         columns::today(out, self.user, self.done, self.columns)?;
         documents::list_of(out, self.user, self.documents)?;
@@ -130,6 +133,7 @@ mod tests {
             notifications: &[notification],
             agents: &[AgentRow { role: hostile.into(), last_at: None, count: 1 }],
             waiting: &[],
+            more_wait: false,
             runs: &[],
             budget: &Budget::default(),
             days: &[],

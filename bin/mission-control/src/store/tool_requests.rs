@@ -43,11 +43,12 @@ fn tool_request(row: &AnyRow) -> ToolRequest {
     }
 }
 
-/// Creates a tool request.
+/// Creates a tool request. `arguments` are those of the request as they were sent: JSON text.
 pub async fn insert(
     tx: &mut AnyConnection,
     user_id: &str,
     new: &CreateToolRequest,
+    arguments: &str,
 ) -> Result<ToolRequest, StoreError> {
     tasks::ensure_exists(tx, user_id, &new.task_id).await?;
     if run_rows::status(tx, user_id, &new.run_key).await? == Some(RunStatus::Cancelled) {
@@ -63,7 +64,7 @@ pub async fn insert(
     .bind(&new.run_key)
     .bind(&new.session_key)
     .bind(&new.tool)
-    .bind(Value::Object(new.arguments.clone()).to_string())
+    .bind(arguments)
     .bind(&new.reason)
     .bind(ToolRequestStatus::Pending.as_str())
     .bind(now())

@@ -1,5 +1,6 @@
 // What both test programs run.
 
+mod approvals;
 mod auth;
 mod board;
 mod budgets;
