@@ -37,7 +37,7 @@ use crate::auth::Listener;
 use crate::error::ApiError;
 use crate::extract::{Id, Params};
 use crate::routes::events;
-use crate::store::stamp;
+use crate::store::{Scope, stamp};
 
 /// The most messages of a thread.
 const THREAD: u32 = 200;
@@ -146,8 +146,9 @@ async fn run(
     Query(params): Params,
 ) -> Result<Html<String>, ApiError> {
     let user = viewer.shown(user_of(&params))?;
-    let found = app.store.run_state(user, &run_key).await?;
-    let steps = app.store.timeline(&run_key).await?;
+    let role = params.get("role").map(String::as_str);
+    let scope = Scope { role, ..viewer.scope(user) };
+    let (found, steps) = app.store.timeline(scope, &run_key).await?;
     Ok(Html(timeline::timeline(user, &forms::token(&app, &viewer)?, &found, &steps)))
 }
 

@@ -1,5 +1,7 @@
 //! The backend's configuration.
 
+use std::collections::BTreeSet;
+
 use mc_client::token::TokenVerifier;
 use secrecy::SecretString;
 
@@ -19,6 +21,8 @@ pub struct Config {
     pub internal_token: Option<SecretString>,
     /// A bearer token for `/metrics`, accepted nowhere else.
     pub metrics_token: Option<SecretString>,
+    /// The roles whose agents may act on the sessions of their user's other roles.
+    pub lead_roles: BTreeSet<String>,
     /// The monthly budget of a user without one of their own; no limit when absent.
     pub budget: Option<Nanos>,
     /// Whether the page for people is served.

@@ -1,5 +1,6 @@
 //! The operator's settings: flags, environment and settings file, checked all at once.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use service::telemetry::LogFormat;
 use crate::config::Config;
 use crate::login::password::BoardPassword;
 use crate::login::proxy::ProxyLogin;
+use crate::mentions::is_role;
 use crate::store::budgets::Nanos;
 use crate::store::database::Database;
 
@@ -45,6 +47,7 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     let metrics_token = r.secret("WOMBAT_METRICS_TOKEN");
     let board_password = board_password(&mut r);
     let board_proxy = board_proxy(&mut r);
+    let lead_roles = lead_roles(&mut r);
     let budget = budget(&mut r);
     let verifier = verifier(&mut r);
     let otel = OtelSettings::read(&mut r);
@@ -64,6 +67,7 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
             verifier,
             internal_token,
             metrics_token,
+            lead_roles,
             budget,
             board,
             board_password,
@@ -147,6 +151,19 @@ fn with_operators(r: &mut Reader<'_>, login: Option<ProxyLogin>) -> Option<Proxy
             None
         }
     }
+}
+
+/// The roles whose agents may act on the sessions of their user's other roles; none unless set.
+fn lead_roles(r: &mut Reader<'_>) -> BTreeSet<String> {
+    let Some(text) = r.optional("MC_LEAD_ROLES") else { return BTreeSet::new() };
+    let roles: BTreeSet<_> = text.split(',').map(|role| role.trim().to_owned()).collect();
+    if let Some(role) = roles.iter().find(|role| !is_role(role)) {
+        let why = format!(
+            "{role:?} is no role; allowed: roles separated by commas, each of letters, digits, _ and -"
+        );
+        r.problem("MC_LEAD_ROLES", why);
+    }
+    roles
 }
 
 /// The default monthly budget of a user; no limit unless it is set.

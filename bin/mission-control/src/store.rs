@@ -37,7 +37,8 @@ use sqlx::AnyPool;
 use tokio::sync::watch;
 
 pub use self::error::{Conflict, StoreError};
-pub use self::values::{json_of, new_id, now, stamp, time};
+use self::values::session_of;
+pub use self::values::{json_of, new_id, now, session_role, stamp, time};
 pub use self::write::{Created, Scope};
 
 use self::database::Database;

@@ -56,7 +56,7 @@ pub(super) async fn decide(
     }
     let note = form.get("note").map(|note| note.trim()).filter(|note| !note.is_empty());
     let note = note.map(|note| note.chars().take(MAX_NOTE).collect());
-    app.store.decide(&user, &id, &Decision { status, note }, None, None).await?;
+    app.store.decide(viewer.scope(&user), &id, &Decision { status, note }, None, None).await?;
     Ok(Redirect::to(&markup::link("/", &user)).into_response())
 }
 
@@ -67,7 +67,7 @@ pub(super) async fn requeue(
     request: Request,
 ) -> Result<Response, ApiError> {
     let Action { user, id, .. } = action(&app, &viewer, request).await?;
-    app.store.requeue(&id, &user).await?;
+    app.store.requeue(viewer.scope(&user), &id).await?;
     Ok(Redirect::to(&markup::link("/", &user)).into_response())
 }
 
@@ -77,9 +77,10 @@ pub(super) async fn cancel(
     viewer: Viewer,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let Action { user, id, .. } = action(&app, &viewer, request).await?;
-    app.store.cancel_run(Scope::of(&user), &id).await?;
-    Ok(Redirect::to(&markup::run_link(&user, &id)).into_response())
+    let Action { user, id, form } = action(&app, &viewer, request).await?;
+    let role = form.get("role").map(String::as_str).filter(|role| !role.is_empty());
+    app.store.cancel_run(Scope { role, ..viewer.scope(&user) }, &id).await?;
+    Ok(Redirect::to(&markup::run_link(&user, &id, role)).into_response())
 }
 
 /// A person writes a message; an agent that it mentions is notified.
@@ -116,7 +117,7 @@ pub(super) async fn write(
         let message = CreateMessage { task_id, content, ..CreateMessage::default() };
         messages::insert(tx, user, ActorType::User, None, &message).await
     };
-    let created = app.store.create(Scope::of(user), "board", None, &json!({}), make).await?;
+    let created = app.store.create(viewer.scope(user), "board", None, &json!({}), make).await?;
     let task_id = created.body["task_id"].as_str().unwrap_or_default();
     Ok(Redirect::to(&markup::task_link(user, task_id)).into_response())
 }

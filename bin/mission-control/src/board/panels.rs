@@ -6,16 +6,18 @@ use mc_client::budgets::Budget;
 
 use super::markup::{Esc, Time, hidden, list, run_link, section};
 use crate::store::board::{DayRow, NotificationRow, RunRow};
+use crate::store::session_role;
 
 /// The newest runs.
 pub(super) fn runs(out: &mut String, user: &str, runs: &[RunRow]) -> fmt::Result {
     section(out, "runs", "Runs", |out| {
         list(out, runs, "None.", |out, run| {
             let who = run.session_key.as_deref().unwrap_or(&run.run_key);
+            let role = run.session_key.as_deref().and_then(|key| session_role(user, key));
             write!(
                 out,
                 "<a href=\"{}\">{}</a> <span class=\"tag\">{}</span> <span class=\"count\">steps: {}, {}</span>",
-                Esc(&run_link(user, &run.run_key)),
+                Esc(&run_link(user, &run.run_key, role)),
                 Esc(who),
                 Esc(&run.status),
                 run.steps,

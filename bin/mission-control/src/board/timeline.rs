@@ -10,6 +10,7 @@ use super::markup::visible::{Visible, VisibleText};
 use super::markup::{Esc, Time, cut, header, hidden, live, page, pretty, section, task_link};
 use super::totals::{Totals, cost};
 use crate::store::board::StepRow;
+use crate::store::session_role;
 
 fn text<'v>(payload: &'v Value, pointer: &str) -> &'v str {
     payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
@@ -144,6 +145,9 @@ fn state(out: &mut String, user: &str, token: &str, run: &Run, sum: &Totals) -> 
     }
     out.push_str("<form method=\"post\" action=\"/cancel\">");
     hidden(out, token, user, &run.run_key)?;
+    let role = run.session_key.as_deref().and_then(|key| session_role(user, key));
+    let role = role.unwrap_or_default();
+    writeln!(out, "<input type=\"hidden\" name=\"role\" value=\"{}\">", Esc(role))?;
     writeln!(out, "<button>Stop this run</button></form>")
 }
 

@@ -7,6 +7,8 @@ use crate::app::App;
 use crate::auth::is_user_id;
 use crate::error::ApiError;
 use crate::login::proxy::Visitor;
+use crate::store::Scope;
+use crate::store::audit::{Actor, By};
 
 /// The user that the page shows to those without a name of their own, unless one is chosen.
 const DEFAULT_USER: &str = "demo-user";
@@ -36,6 +38,11 @@ impl Viewer {
             Self::Holder => None,
             Self::Named(visitor) => Some(&visitor.name),
         }
+    }
+
+    /// All of a user's things, for this viewer.
+    pub(super) fn scope<'a>(&'a self, user: &'a str) -> Scope<'a> {
+        Scope::of(user).by(By::new(self.name().map_or(Actor::Unnamed, Actor::Person)))
     }
 
     /// Whether the viewer may choose whose things the page shows.

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use mc_client::audit::{ActorKind, AuditActor, AuditEntry, AuditObject, FIRST_PREV};
+use mc_client::audit::{ActorKind, AuditActor, AuditEntry, AuditObject, DAEMON_ACTS, FIRST_PREV};
 use mc_client::types::Page;
 use serde::ser::Error as _;
 use serde_json::{Map, Value};
@@ -16,7 +16,12 @@ use sqlx::{AnyConnection, Row};
 use super::error::StoreError;
 use super::paging::{page, rows_for};
 use super::sql::Sql;
-use super::{Store, json_of, now, stamp};
+use super::{Store, json_of, now, stamp, time};
+
+/// How many acts of its daemon a user may have recorded within [`DAEMON_ACTS_WITHIN`].
+const MAX_DAEMON_ACTS: u32 = 60;
+
+const DAEMON_ACTS_WITHIN: Duration = Duration::from_secs(3_600);
 
 /// How many entries are read at a time where all are.
 const CHUNK: u32 = 500;
@@ -249,31 +254,34 @@ async fn equal_since(
     Ok(row.get("equal"))
 }
 
-/// How many of the acts whose names begin with `prefix` an actor's user has had recorded since a time;
-/// counts up to `many`.
-pub(crate) async fn acts_since(
+/// Records an act of the daemon, unless its user has had too many recorded:
+/// [`StoreError::TooManyActs`].
+pub async fn record_daemon_act(
     tx: &mut AnyConnection,
-    by: &By<'_>,
-    prefix: &str,
-    since: &str,
-    many: u32,
-) -> Result<i64, StoreError> {
-    let actor = actor(tx, by.actor).await?;
+    act: &Act<'_>,
+) -> Result<AuditEntry, StoreError> {
+    let actor = actor(tx, act.by.actor).await?;
     let row = sqlx::query(
-        "SELECT count(*) AS many FROM (SELECT 1 AS one FROM audit WHERE actor_subject = $1 AND at > $2 \
-         AND substr(act, 1, length($3)) = $3 LIMIT $4) e",
+        "SELECT count(*) AS many, min(at) AS oldest FROM (SELECT at FROM audit WHERE actor_subject = $1 AND at > $2 \
+         AND substr(act, 1, length($3)) = $3 ORDER BY at DESC LIMIT $4) e",
     )
     .bind(actor.subject)
-    .bind(since)
-    .bind(prefix)
-    .bind(i64::from(many))
-    .fetch_one(tx)
+    .bind(ago(DAEMON_ACTS_WITHIN))
+    .bind(DAEMON_ACTS)
+    .bind(i64::from(MAX_DAEMON_ACTS))
+    .fetch_one(&mut *tx)
     .await?;
-    Ok(row.get("many"))
+    if row.get::<i64, _>("many") >= i64::from(MAX_DAEMON_ACTS) {
+        let oldest = row.get::<Option<&str>, _>("oldest").and_then(time).unwrap_or_default();
+        let free = oldest + TimeDelta::from_std(DAEMON_ACTS_WITHIN).unwrap_or_default();
+        let wait = (free - Utc::now()).to_std().unwrap_or_default();
+        return Err(StoreError::TooManyActs { retry_after: wait + Duration::from_secs(1) });
+    }
+    record(tx, act).await
 }
 
-/// The time that lies as long ago.
-pub(crate) fn ago(time: Duration) -> String {
+/// The time that lies as long ago, as it is stored.
+fn ago(time: Duration) -> String {
     stamp(Utc::now() - TimeDelta::from_std(time).unwrap_or_default())
 }
 
@@ -338,6 +346,14 @@ impl Store {
         let entry = record(&mut tx, act).await?;
         tx.commit().await?;
         Ok(Some(entry))
+    }
+
+    /// Records that this instance has started.
+    pub async fn record_start(&self) -> Result<(), StoreError> {
+        let act = Act::new(By::new(Actor::System), "backend.started");
+        let act = act.with("version", env!("CARGO_PKG_VERSION")).with("instance", &*self.instance);
+        self.record(&act).await?;
+        Ok(())
     }
 
     /// The audit log, oldest first.

@@ -2,14 +2,16 @@
 
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
+use mc_client::runs::Run;
 use mc_client::types::TaskStatus;
 use serde_json::Value;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::error::StoreError;
+use super::run_rows;
 use super::sql::count;
-use super::{Store, json_of, time};
+use super::{Scope, Store, json_of, time};
 
 /// The most rows of a list on the page.
 const SHOWN: i64 = 50;
@@ -286,7 +288,7 @@ impl Store {
         task_id: Option<&str>,
     ) -> Result<Vec<RunRow>, StoreError> {
         let rows = sqlx::query(
-            "SELECT *, (SELECT count(*) FROM run_steps s WHERE s.run_key = r.run_key) AS steps FROM runs r \
+            "SELECT *, (SELECT count(*) FROM run_steps s WHERE s.run_seq = r.seq) AS steps FROM runs r \
              WHERE user_id = $1 AND ($2 IS NULL OR task_id = $2) ORDER BY seq DESC LIMIT $3",
         )
         .bind(user_id)
@@ -304,13 +306,20 @@ impl Store {
         Ok(rows.iter().map(row).collect())
     }
 
-    /// The steps of a run, with their times. Whose run it is was checked before.
-    pub async fn timeline(&self, run_key: &str) -> Result<Vec<StepRow>, StoreError> {
+    /// A run, and its first steps with their times.
+    pub async fn timeline(
+        &self,
+        scope: Scope<'_>,
+        run_key: &str,
+    ) -> Result<(Run, Vec<StepRow>), StoreError> {
+        let mut tx = self.reader.begin().await?;
+        let found = run_rows::find(&mut tx, scope, run_key).await?;
+        let found = found.ok_or_else(|| StoreError::NotFound("run"))?;
         let rows =
-            sqlx::query("SELECT * FROM run_steps WHERE run_key = $1 ORDER BY step_index LIMIT $2")
-                .bind(run_key)
+            sqlx::query("SELECT * FROM run_steps WHERE run_seq = $1 ORDER BY step_index LIMIT $2")
+                .bind(found.seq)
                 .bind(STEPS)
-                .fetch_all(&self.reader)
+                .fetch_all(&mut *tx)
                 .await?;
         let row = |row: &AnyRow| StepRow {
             index: count(row, "step_index"),
@@ -318,7 +327,7 @@ impl Store {
             payload: json_of(row.get("payload")).unwrap_or_default(),
             at: time(row.get("created_at")),
         };
-        Ok(rows.iter().map(row).collect())
+        Ok((found.run, rows.iter().map(row).collect()))
     }
 
     /// What the user's agents spent on each of the last days on which they spent, newest first.

@@ -92,11 +92,12 @@ struct Options {
     budget: Option<f64>,
     password: Option<String>,
     proxy: Option<ProxyLogin>,
+    leads: &'static [&'static str],
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { board: true, budget: None, password: None, proxy: None }
+        Self { board: true, budget: None, password: None, proxy: None, leads: &[] }
     }
 }
 
@@ -158,6 +159,7 @@ impl Backend {
     ) -> (String, reqwest::Client, CancellationToken, JoinHandle<Result<(), RunError>>) {
         let key = Key::Secret(SECRET.into());
         let config = Config {
+            lead_roles: options.leads.iter().map(|role| (*role).to_owned()).collect(),
             database,
             verifier: TokenVerifier::new(&key, Algorithm::Hs256).unwrap(),
             metrics_token: Some("for-prometheus".into()),
