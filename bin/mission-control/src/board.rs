@@ -31,7 +31,7 @@ use axum::routing::{get, post};
 use chrono::Utc;
 use http::{HeaderMap, header};
 
-use self::viewer::Viewer;
+use self::viewer::{Viewer, record_view};
 use crate::app::App;
 use crate::auth::Listener;
 use crate::error::ApiError;
@@ -83,6 +83,7 @@ async fn asset(name: Id) -> Result<Response, ApiError> {
 async fn overview(
     State(app): State<App>,
     viewer: Viewer,
+    headers: HeaderMap,
     Query(params): Params,
 ) -> Result<Html<String>, ApiError> {
     let user = viewer.shown(user_of(&params))?;
@@ -105,12 +106,14 @@ async fn overview(
         budget: &app.store.budget(user, app.config.budget).await?,
         days: &app.store.spending(user).await?,
     };
+    record_view(&app, &viewer, user, &headers, None).await?;
     Ok(Html(page.render()))
 }
 
 async fn task(
     State(app): State<App>,
     viewer: Viewer,
+    headers: HeaderMap,
     Id(id): Id,
     Query(params): Params,
 ) -> Result<Html<String>, ApiError> {
@@ -125,23 +128,27 @@ async fn task(
         notifications: &app.store.newest_notifications(user, Some(&id)).await?,
         runs: &app.store.newest_runs(user, Some(&id)).await?,
     };
+    record_view(&app, &viewer, user, &headers, Some(("task", &id))).await?;
     Ok(Html(page.render()))
 }
 
 async fn document(
     State(app): State<App>,
     viewer: Viewer,
+    headers: HeaderMap,
     Id(id): Id,
     Query(params): Params,
 ) -> Result<Html<String>, ApiError> {
     let user = viewer.shown(user_of(&params))?;
     let document = app.store.document(user, &id).await?;
+    record_view(&app, &viewer, user, &headers, Some(("document", &id))).await?;
     Ok(Html(documents::document(user, &document)))
 }
 
 async fn run(
     State(app): State<App>,
     viewer: Viewer,
+    headers: HeaderMap,
     Id(run_key): Id,
     Query(params): Params,
 ) -> Result<Html<String>, ApiError> {
@@ -149,6 +156,7 @@ async fn run(
     let role = params.get("role").map(String::as_str);
     let scope = Scope { role, ..viewer.scope(user) };
     let (found, steps) = app.store.timeline(scope, &run_key).await?;
+    record_view(&app, &viewer, user, &headers, Some(("run", &run_key))).await?;
     Ok(Html(timeline::timeline(user, &forms::token(&app, &viewer)?, &found, &steps)))
 }
 
@@ -156,11 +164,13 @@ async fn run(
 async fn arguments(
     State(app): State<App>,
     viewer: Viewer,
+    headers: HeaderMap,
     Id(id): Id,
     Query(params): Params,
 ) -> Result<Response, ApiError> {
     let user = viewer.shown(user_of(&params))?;
     let request = app.store.waiting_one(user, &id).await?;
+    record_view(&app, &viewer, user, &headers, Some(("tool_request", &id))).await?;
     let headers = [
         (header::CONTENT_TYPE, "application/json"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"arguments.json\""),
@@ -181,6 +191,7 @@ async fn live(
     Query(params): Params,
 ) -> Result<Response, ApiError> {
     let user = viewer.shown(user_of(&params))?;
+    record_view(&app, &viewer, user, &headers, None).await?;
     // The browser reconnects by itself and is authenticated again.
     let until = Utc::now().timestamp() + LIVE_SECS;
     let expires_at = u64::try_from(until).ok();

@@ -66,11 +66,15 @@ pub async fn run(
     })?;
     store.record_start().await?;
     let form_key = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-    let login = Arc::new(Login::new(config.board_password.clone(), config.board_proxy.clone()));
+    let login = Login::new(
+        config.board_password.clone(),
+        config.board_proxy.clone(),
+        config.board_proxies.clone(),
+    );
     let metrics = Arc::new(Metrics::new()?);
     let app = App {
         metrics: Arc::clone(&metrics),
-        login,
+        login: Arc::new(login),
         config: Arc::new(config),
         store: store.clone(),
         shutdown: shutdown.clone(),

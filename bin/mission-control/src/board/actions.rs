@@ -15,7 +15,8 @@ use super::{approvals, markup};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::mentions::{is_role, mentioned_roles};
-use crate::store::{Scope, messages, tasks};
+use crate::store::audit::Act;
+use crate::store::{Scope, audit, messages, tasks};
 
 /// How much of a message becomes the title of its task.
 const TITLE_CHARS: usize = 80;
@@ -115,7 +116,12 @@ pub(super) async fn write(
             task
         };
         let message = CreateMessage { task_id, content, ..CreateMessage::default() };
-        messages::insert(tx, user, ActorType::User, None, &message).await
+        let message = messages::insert(tx, user, ActorType::User, None, &message).await?;
+        if viewer.name().is_some_and(|own| own != user) {
+            let act = Act::new(viewer.scope(user).by, "message.created");
+            audit::record(tx, &act.of(user).about("message", &message.id)).await?;
+        }
+        Ok(message)
     };
     let created = app.store.create(viewer.scope(user), "board", None, &json!({}), make).await?;
     let task_id = created.body["task_id"].as_str().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Access to the page, and the security headers of its answers.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
@@ -64,6 +64,12 @@ pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Ne
     response
 }
 
+/// The address that a request comes from: the client's, or a proxy's.
+pub(super) fn peer(request: &Request) -> Option<IpAddr> {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    peer.map(|ConnectInfo(peer)| peer.ip())
+}
+
 /// Who sent a request; nobody before a login.
 fn viewer(app: &App, request: &Request) -> Result<Option<Viewer>, ApiError> {
     let headers = request.headers();
@@ -74,9 +80,8 @@ fn viewer(app: &App, request: &Request) -> Result<Option<Viewer>, ApiError> {
         let why = "the page is for this machine: open it as http://localhost or http://127.0.0.1";
         return Err(ApiError::forbidden(why));
     }
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     // The name that the proxy passes counts before a session that knows none.
-    if let Some(visitor) = app.login.visitor(peer.map(|ConnectInfo(peer)| peer.ip()), headers)? {
+    if let Some(visitor) = app.login.visitor(peer(request), headers)? {
         return Viewer::named(visitor).map(Some);
     }
     Ok(app.login.has_session(headers).then_some(Viewer::Holder))

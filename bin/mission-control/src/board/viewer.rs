@@ -1,6 +1,9 @@
 //! Who looks at the page, and whose things they may see.
 
+use std::time::Duration;
+
 use axum::extract::FromRequestParts;
+use http::HeaderMap;
 use http::request::Parts;
 
 use crate::app::App;
@@ -8,10 +11,13 @@ use crate::auth::is_user_id;
 use crate::error::ApiError;
 use crate::login::proxy::Visitor;
 use crate::store::Scope;
-use crate::store::audit::{Actor, By};
+use crate::store::audit::{Act, Actor, By};
 
 /// The user that the page shows to those without a name of their own, unless one is chosen.
 const DEFAULT_USER: &str = "demo-user";
+
+/// For how long reloads of a page are one view of it.
+const RELOADED: Duration = Duration::from_secs(15 * 60);
 
 /// Who looks at the page, as the guard has found out. A handler that takes one cannot run without it.
 #[derive(Debug, Clone)]
@@ -77,6 +83,32 @@ impl Viewer {
             Self::Named(_) => self.user(named),
         }
     }
+}
+
+/// What of a user's is shown: a kind such as `task`, and its id; the overview if absent.
+pub(super) type Shown<'a> = Option<(&'a str, &'a str)>;
+
+/// Records that an operator sees another user's things, before they are shown. What the page itself
+/// fetches, again and again while it is open, is recorded once in [`RELOADED`].
+pub(super) async fn record_view(
+    app: &App,
+    viewer: &Viewer,
+    user: &str,
+    headers: &HeaderMap,
+    shown: Shown<'_>,
+) -> Result<(), ApiError> {
+    if viewer.name().is_none_or(|own| own == user) {
+        return Ok(());
+    }
+    let act = Act::new(viewer.scope(user).by, "user.viewed").of(user);
+    let act = shown.map_or(act.clone(), |(kind, id)| act.about(kind, id));
+    // <https://www.w3.org/TR/fetch-metadata/#sec-fetch-dest-header>
+    if headers.get("sec-fetch-dest").is_some_and(|dest| dest == "empty") {
+        app.store.record_at_most(&act, 1, RELOADED).await?;
+    } else {
+        app.store.record(&act).await?;
+    }
+    Ok(())
 }
 
 impl FromRequestParts<App> for Viewer {

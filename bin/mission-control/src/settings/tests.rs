@@ -75,6 +75,9 @@ fn a_proxy_counts_only_with_its_header_and_its_addresses() {
     assert!(config.board && config.board_proxy.is_some());
     assert!(problems(&[SECRET, (header, "X-User")]).contains(from));
     assert!(problems(&[SECRET, (from, "10.0.0.1")]).contains(from));
+    let password = ("MC_BOARD_PASSWORD", "open sesame");
+    assert!(settings(&[SECRET, password, (from, "10.0.0.1")]).is_ok());
+    assert!(problems(&[SECRET, password, (from, "proxy.example")]).contains(from));
     assert!(problems(&[SECRET, (header, "a b"), (from, "::1")]).contains(header));
 }
 

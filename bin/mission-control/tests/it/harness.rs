@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wombat_mission_control::store::budgets::Nanos;
 use wombat_mission_control::store::database::Database;
-use wombat_mission_control::{BoardPassword, Config, ProxyLogin, RunError};
+use wombat_mission_control::{BoardPassword, Config, ProxyLogin, RunError, TrustedProxies};
 
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const INTERNAL: &str = "the-internal-token-of-the-tests";
@@ -167,6 +167,7 @@ impl Backend {
             budget: options.budget.and_then(Nanos::of_usd),
             board: options.board,
             board_proxy: options.proxy,
+            board_proxies: TrustedProxies::default(),
             board_password: options
                 .password
                 .map(|password| BoardPassword::new(&password.into()).unwrap()),

@@ -126,6 +126,70 @@ async fn an_operator_chooses_whose_things_to_see() {
     assert_eq!(backend.person("bob").get("/tasks").await.items().len(), 2);
 }
 
+/// The acts of a kind in the audit log: who, of whom, about what.
+async fn acts(backend: &Backend, kind: &str) -> Vec<(String, String, String)> {
+    let found = backend.internal().get(&format!("/audit?act={kind}")).await;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let row = |entry: &Value| {
+        assert_eq!(entry["actor"]["type"], "person", "{entry}");
+        (text(&entry["actor_user_id"]), text(&entry["user_id"]), text(&entry["object"]["id"]))
+    };
+    found.items().iter().map(row).collect()
+}
+
+fn act(who: &str, whose: &str, about: &str) -> (String, String, String) {
+    (who.to_owned(), whose.to_owned(), about.to_owned())
+}
+
+#[tokio::test]
+async fn what_an_operator_sees_and_does_is_in_the_audit_log() {
+    let backend = backend().await;
+    let [task, document, run, wish] = things(&backend).await;
+    for who in ["olga", "bob"] {
+        // What is their own, and what is not there.
+        open(&backend, who, "/").await;
+        assert_ne!(open(&backend, who, "/tasks/nowhere?user=bob").await.status, 200);
+    }
+    let mut expected = Vec::new();
+    assert_eq!(acts(&backend, "user.viewed").await, expected);
+    for (path, about) in [
+        ("/", ""),
+        (&*format!("/tasks/{task}"), &*task),
+        (&*format!("/documents/{document}"), &document),
+        (&*format!("/runs/{run}"), &run),
+        (&*format!("/tool-requests/{wish}/arguments"), &wish),
+        ("/", ""),
+    ] {
+        let path = format!("{path}?user=bob");
+        assert_eq!(open(&backend, "olga", &path).await.status, 200, "{path}");
+        expected.push(act("olga", "bob", about));
+        assert_eq!(acts(&backend, "user.viewed").await, expected);
+        // The page fetches itself anew while it is open, and hears of changes.
+        for _ in 0..2 {
+            let again = backend.nobody().with(USER, "olga").with("sec-fetch-dest", "empty");
+            assert_eq!(send(again.raw(Method::GET, &path)).await.status, 200, "{path}");
+        }
+    }
+    let live = backend.nobody().with(USER, "olga").with("sec-fetch-dest", "empty");
+    live.raw(Method::GET, "/live?user=bob").send().await.unwrap();
+    assert_eq!(acts(&backend, "user.viewed").await, expected);
+
+    let page = open(&backend, "olga", "/?user=bob").await;
+    for (path, fields) in [
+        ("/decide", [("id", wish.as_str()), ("decision", "approved")]),
+        ("/cancel", [("id", run.as_str()), ("", "")]),
+        ("/write", [("role", "scout"), ("text", "hello")]),
+    ] {
+        let fields = [&[("token", token(&page)), ("user", "bob")], &fields[..]].concat();
+        assert_eq!(form(&backend, "olga", path, &fields).await.status, 303, "{path}");
+    }
+    let who = |kind| acts(&backend, kind);
+    assert_eq!(who("tool_request.approved").await, [act("olga", "bob", &wish)]);
+    assert_eq!(who("run.cancelled").await, [act("olga", "bob", &run)]);
+    let written = who("message.created").await;
+    assert!(matches!(&written[..], [(by, of, _)] if by == "olga" && of == "bob"), "{written:?}");
+}
+
 #[tokio::test]
 async fn a_name_is_one_and_whole() {
     let backend = backend().await;
