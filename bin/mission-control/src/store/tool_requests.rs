@@ -151,9 +151,8 @@ impl Store {
             .and(" AND task_id = ?", filter.task_id.as_ref())
             .and(" AND seq > ?", after)
             .and(" ORDER BY seq LIMIT ?", Some(rows_for(limit)))
-            .fetch_all(&self.reader)
-            .await?;
-        Ok(page(&rows, limit, tool_request))
+            .fetch(&self.reader);
+        page(rows, limit, tool_request).await
     }
 
     /// One tool request.
