@@ -165,7 +165,7 @@ impl Backend {
         }
         match (asked, self.known.load_full()) {
             (Ok(capabilities), _) => Ok(capabilities),
-            (Err(error), Some(stale)) if error.is_retryable() => {
+            (Err(error), Some(stale)) if error.is_retryable() || error.is_in_between() => {
                 tracing::warn!(%error, "backend capabilities could not be refreshed; using the cached ones");
                 Ok(stale.capabilities.clone())
             }

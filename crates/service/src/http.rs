@@ -23,6 +23,17 @@ pub fn client_builder() -> reqwest::ClientBuilder {
         .tcp_keepalive(Duration::from_secs(30))
 }
 
+/// The same for a thread that may block, without a pool.
+pub(crate) fn blocking_client_builder() -> reqwest::blocking::ClientBuilder {
+    let builder = reqwest::blocking::Client::builder().no_proxy();
+    let proxies = Proxies::from_env();
+    let builder = if proxies.is_empty() { builder } else { builder.proxy(proxies.into_rule()) };
+    builder
+        .user_agent(concat!("wombat/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+}
+
 /// Why a client could not be built, with the causes and, when the machine has no root certificates,
 /// the remedy: none are built in.
 pub fn explain(error: &reqwest::Error) -> String {

@@ -19,4 +19,3 @@ pub mod settings;
 pub mod shutdown;
 pub mod telemetry;
 pub mod trace;
-pub mod url;

@@ -290,4 +290,36 @@ mod tests {
         assert_eq!(of(&[("HTTP_PROXY", "a:1"), ("REQUEST_METHOD", "GET")], "http://h"), None);
         assert_eq!(of(&[("HTTP_PROXY", "ftp://a:1")], "http://h"), None);
     }
+
+    /// What arrives at a port of this machine: the first line of each request.
+    fn listen() -> (String, std::sync::mpsc::Receiver<String>) {
+        use std::io::{BufRead as _, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut lines = std::io::BufReader::new(stream.try_clone().unwrap()).lines();
+                let first = lines.next().unwrap().unwrap();
+                lines.map(Result::unwrap).find(String::is_empty).unwrap();
+                let answer = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
+                stream.write_all(answer).unwrap();
+                sender.send(first).unwrap();
+            }
+        });
+        (address, receiver)
+    }
+
+    #[tokio::test]
+    async fn a_client_asks_the_proxy_for_others_and_this_machine_itself() {
+        let ((proxy, at_proxy), (own, at_own)) = (listen(), listen());
+        let rule = proxies(&[("HTTP_PROXY", &proxy), ("NO_PROXY", "10.0.0.0/8")]).into_rule();
+        let client = reqwest::Client::builder().no_proxy().proxy(rule).build().unwrap();
+        client.get(format!("{own}/mine")).send().await.unwrap();
+        client.get("http://192.0.2.1/theirs").send().await.unwrap();
+        assert_eq!(at_proxy.recv().unwrap(), "GET http://192.0.2.1/theirs HTTP/1.1");
+        assert_eq!(at_own.recv().unwrap(), "GET /mine HTTP/1.1");
+        assert!(at_proxy.try_recv().is_err());
+    }
 }

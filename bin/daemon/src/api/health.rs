@@ -115,7 +115,7 @@ pub(super) async fn health(
             "enabled": skills.iter().filter(|skill| skill.enabled).count(),
             "total": skills.len(),
         },
-        "backend": { "url": service::url::shown(app.backend.url()).to_string(), "status": backend },
+        "backend": { "url": shown::url(app.backend.url()).to_string(), "status": backend },
         "llm": {
             "provider": model.provider.as_str(),
             "model": model.name,

@@ -52,8 +52,13 @@ impl ToolReply {
                 body["details"] = (**details).clone();
             }
         }
-        // A failure that is worth a retry leaves it open whether the call took effect.
-        if error.is_retryable() { Self::Unclear(body) } else { Self::Rejected(body) }
+        // A failure that is worth a retry leaves it open whether the call took effect, and so does an
+        // answer that is not the backend's.
+        if error.is_retryable() || error.is_in_between() {
+            Self::Unclear(body)
+        } else {
+            Self::Rejected(body)
+        }
     }
 
     /// Whether the call succeeded.

@@ -43,11 +43,14 @@ const HIDDEN: &str = "***";
 /// The shortest value that is treated as a secret: replacing "1" would garble any text.
 const MIN_SECRET: usize = 4;
 
+/// The shortest part of a URL's path that is treated as a secret wherever it stands.
+const MIN_SEGMENT: usize = 12;
+
 impl Transport {
-    /// Removes secrets from a text: the values of variables and headers, and the parts of a URL beside
-    /// host and path.
+    /// Removes secrets from a text: the values of variables and headers, and all of a URL but its host.
     pub fn hide_secrets(&self, text: &str) -> String {
         let mut secrets: Vec<&str> = Vec::new();
+        let mut text = text.to_owned();
         match self {
             Self::Stdio { args, env, .. } => {
                 secrets.extend(env.values().map(String::as_str));
@@ -67,11 +70,17 @@ impl Transport {
                 let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
                 secrets.extend(authority.rsplit_once('@').map(|(user, _)| user));
                 secrets.extend(rest.split_once(['?', '#']).map(|(_, query)| query));
+                let path = rest[authority.len()..].split(['?', '#']).next().unwrap_or_default();
+                if path.len() > 1 {
+                    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+                    text = text.replace(&[host, path].concat(), &[host, "/", HIDDEN].concat());
+                    secrets.extend(path.split('/').filter(|part| part.len() >= MIN_SEGMENT));
+                }
             }
         }
         secrets.retain(|secret| secret.len() >= MIN_SECRET);
         // The longest first: one may contain another.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
+        secrets.iter().fold(text, |text, secret| text.replace(secret, HIDDEN))
     }
 }

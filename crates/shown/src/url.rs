@@ -3,14 +3,14 @@
 
 use std::fmt;
 
-use reqwest::Url;
+use ::url::Url;
 
 /// A URL as it may be shown to people: scheme, host and port. What is left out is marked.
 #[derive(Debug, Clone, Copy)]
 pub struct Shown<'a>(&'a str);
 
 /// Shows a URL without what may be secret in it.
-pub fn shown(url: &str) -> Shown<'_> {
+pub fn url(url: &str) -> Shown<'_> {
     Shown(url)
 }
 
@@ -29,8 +29,8 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// A text with every URL in it [`shown`]: for errors of libraries, which may repeat an address.
-pub fn without_secrets(text: &str) -> String {
+/// A text with every URL in it shown as by [`url`]: for errors of libraries, which may repeat an address.
+pub fn without_urls(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(mark) = rest.find("://") {
@@ -48,7 +48,7 @@ pub fn without_secrets(text: &str) -> String {
         out.push_str(&rest[..scheme]);
         let url = &rest[scheme..mark + 3 + length];
         let bare = url.trim_end_matches(['.', ':', '!', '?']);
-        out.push_str(&shown(bare).to_string());
+        out.push_str(&Shown(bare).to_string());
         out.push_str(&url[bare.len()..]);
         rest = &rest[mark + 3 + length..];
     }
@@ -74,7 +74,7 @@ mod tests {
             ("data:secret", "data:\u{2026}"),
             ("secret", "(no valid URL)"),
         ] {
-            assert_eq!(shown(url).to_string(), expected);
+            assert_eq!(Shown(url).to_string(), expected);
         }
     }
 
@@ -89,7 +89,7 @@ mod tests {
             ("at http://[::1]:8/secret", "at http://[::1]:8/\u{2026}"),
             ("://", "(no valid URL)"),
         ] {
-            assert_eq!(without_secrets(text), expected);
+            assert_eq!(without_urls(text), expected);
         }
     }
 }
