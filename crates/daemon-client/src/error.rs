@@ -97,7 +97,11 @@ impl DaemonError {
     ) -> Self {
         let is_in_between = match status.as_u16() {
             // The daemon gives its reason for each of these, and knows no others.
-            300..=399 | 401 | 403 | 407 => serde_json::from_slice::<ErrorBody>(body).is_err(),
+            300..=399 | 401 | 403 | 407 => {
+                // An object: serde would read a list, too.
+                let is_object = body.trim_ascii_start().starts_with(b"{");
+                !is_object || serde_json::from_slice::<ErrorBody>(body).is_err()
+            }
             502..=504 | 511 => is_page(body),
             404 | 405 if is_page(body) => {
                 return Self::NotDaemon { status: status.as_u16(), retry_after };
@@ -322,6 +326,7 @@ mod tests {
             (403, "Forbidden", true),
             (401, "", true),
             (401, r#"{"message":"no"}"#, true),
+            (401, r#"["x"]"#, true),
             (407, "", true),
             (302, "", true),
             (502, page, true),

@@ -64,12 +64,15 @@ impl McError {
     /// The error of an answer with an error status.
     pub(crate) fn of_answer(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let retry_after = retry::retry_after(headers, SystemTime::now());
-        let (message, code, details) = match serde_json::from_slice::<ErrorBody>(body) {
-            Ok(body) => (body.error, body.code, body.details.map(Box::new)),
-            Err(_) if is_of_something_else(status, headers, body) => {
+        // An object: serde would read a list, too.
+        let is_object = body.trim_ascii_start().starts_with(b"{");
+        let read = is_object.then(|| serde_json::from_slice::<ErrorBody>(body).ok()).flatten();
+        let (message, code, details) = match read {
+            Some(body) => (body.error, body.code, body.details.map(Box::new)),
+            None if is_of_something_else(status, headers, body) => {
                 return Self::in_between(status, headers, body);
             }
-            Err(_) => (excerpt(headers, body), None, None),
+            None => (excerpt(headers, body), None, None),
         };
         Self::Status { status, code, message, details, retry_after }
     }
@@ -203,7 +206,7 @@ mod tests {
             (403, "Forbidden", true, false),
             (401, "", true, false),
             (403, r#"{"message":"Forbidden"}"#, true, false),
-            (401, "[1]", true, false),
+            (401, r#"["x"]"#, true, false),
             (302, "", true, false),
             (407, "", true, false),
             (502, page, true, true),
