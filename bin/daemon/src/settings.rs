@@ -158,6 +158,9 @@ impl Settings {
         let log_filter = r.text("RUST_LOG", "info");
         let openapi = r.optional("WOMBAT_BACKEND_OPENAPI").and_then(|text| {
             let place = text.parse::<OpenApiPlace>();
+            if let Ok(OpenApiPlace::Backend(_)) = place {
+                r.show("WOMBAT_BACKEND_OPENAPI", "/\u{2026}");
+            }
             place.map_err(|why| r.problem("WOMBAT_BACKEND_OPENAPI", why)).ok()
         });
         let protocols = r.optional("WOMBAT_PROTOCOLS").unwrap_or_default();

@@ -294,7 +294,7 @@ mod tests {
         );
         let said = "error for url (https://me:pass@h/mcp?key=k1-long): topsecret";
         let told = http.unwrap().transport.hide_secrets(said);
-        assert_eq!(told, "error for url (https://***@h/mcp?***): ***");
+        assert_eq!(told, "error for url (https://***@h/***?***): ***");
         let stdio = read_one(
             r#"{"command": "x", "args": ["--token=abcdef", "-v"], "env": {"A": "canary", "N": 1}}"#,
         );

@@ -59,7 +59,11 @@ impl ToolReply {
             McError::Status { status, .. } => is_clear(*status),
             // Nothing was sent.
             McError::Token(_) => true,
-            McError::Unreachable { .. } | McError::Timeout | McError::BadAnswer { .. } => false,
+            // What stands in between may have passed it on.
+            McError::Unreachable { .. }
+            | McError::Timeout
+            | McError::InBetween { .. }
+            | McError::BadAnswer { .. } => false,
         };
         if is_refused { Self::Rejected(body) } else { Self::Unclear(body) }
     }

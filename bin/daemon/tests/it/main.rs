@@ -3,6 +3,7 @@
 
 mod booking;
 mod check;
+mod doors;
 mod errors;
 mod external_tools;
 mod harness;
