@@ -9,12 +9,13 @@ use chrono_tz::Tz;
 use llm::model::{ModelRef, Provider};
 use llm::{Endpoint, LlmSettings, OpenAiApi, RetrySettings};
 use mc_client::client::RetryPolicy;
-use mc_client::token::TokenMinter;
-use secrecy::SecretString;
+use mc_client::token::{Key, TokenMinter};
+use secrecy::{ExposeSecret as _, SecretString};
 use service::agent_token;
 use service::otel::OtelSettings;
 use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
+use wombat_core::untrusted::FenceKey;
 use wombat_core::workspace::SkillsMode;
 use wombat_core::zones::parse_zone;
 
@@ -37,6 +38,8 @@ pub struct Settings {
     pub backend_url: String,
     /// Signs agent tokens.
     pub minter: std::sync::Arc<TokenMinter>,
+    /// Makes the marks of fences around untrusted text; derived from the agents' key.
+    pub fences: FenceKey,
     /// Settings that work but should be corrected.
     pub warnings: Vec<String>,
     /// `WOMBAT_WORKSPACE`.
@@ -164,7 +167,9 @@ impl Settings {
         let otel = OtelSettings::read(&mut r);
         let effective = r.finish()?;
         // Unreachable: `finish` fails if one of these could not be read.
-        let (Some(minter), Some(llm)) = (tokens.minter, llm) else {
+        let (Some(minter), Some(Key::Secret(key) | Key::Pem(key)), Some(llm)) =
+            (tokens.minter, tokens.key, llm)
+        else {
             return Err(SettingsError(vec!["settings could not be read".to_owned()]));
         };
         Ok(Self {
@@ -174,6 +179,7 @@ impl Settings {
             metrics_token,
             backend_url,
             minter,
+            fences: FenceKey::new(key.expose_secret().as_bytes()),
             warnings: tokens.warning.into_iter().collect(),
             workspace,
             agent_config,

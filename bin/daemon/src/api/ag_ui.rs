@@ -86,6 +86,7 @@ async fn begin(
         role,
         message: input.message,
         history: Some(input.history),
+        context: input.context,
         key: Some(input.run_id),
         resume: header_text(headers, RESUME_HEADER),
         ..ProtocolRequest::default()

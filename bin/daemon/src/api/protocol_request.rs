@@ -46,6 +46,8 @@ pub(super) struct ProtocolRequest {
     pub message: String,
     /// Earlier turns; `None` loads the task's thread.
     pub history: Option<Vec<Message>>,
+    /// Data of the application, after the history: fenced.
+    pub context: Option<String>,
     /// The task's id.
     pub task_id: Option<String>,
     /// The title of a task to find or create, used when there is no id.
@@ -102,10 +104,17 @@ impl ProtocolRequest {
         let key = self
             .key
             .map(|key| RunKey::derive(session.user().as_str(), session.role().as_str(), &key));
+        let mut history = self.history;
+        if let Some(context) = self.context {
+            // By the run's own key, so that a repeated request is the same one.
+            let run = key.as_ref().map_or("", RunKey::as_str);
+            let fenced = app.settings.fences.mark(run).fence("the application", &context);
+            history.get_or_insert_default().push(Message::user(fenced));
+        }
         Ok(RunRequest {
             session,
             message: self.message,
-            history: self.history,
+            history,
             task,
             options,
             metadata: self.metadata,

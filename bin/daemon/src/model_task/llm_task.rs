@@ -1,17 +1,17 @@
 //! One task for a model with an answer for programs: JSON that matches a given schema.
 
-use jsonschema::Validator;
 use llm::error::LlmErrorKind;
 use llm::event::{Completion, FinishReason, Usage};
 use llm::model::ModelRef;
 use llm::request::{LlmRequest, Message, ResponseSchema, ToolChoice};
 use llm::{Cost, Tier};
+use mc_client::idempotency::RunKey;
 use serde_json::Value;
 use service::trace::TraceId;
-use wombat_core::untrusted::fence_untrusted;
 
 use crate::model_task::ModelTask;
 use crate::run::error::{RunError, RunErrorKind};
+use crate::schema::Schema;
 use crate::state::App;
 
 /// How many validation errors are reported.
@@ -24,7 +24,7 @@ pub(crate) struct LlmTask {
     /// The input of the task.
     pub(crate) input: Option<Value>,
     /// The schema of the answer, and its validator.
-    pub(crate) schema: Option<(Value, Validator)>,
+    pub(crate) schema: Option<(Value, Schema)>,
     /// The model; the default one when absent.
     pub(crate) model: Option<ModelRef>,
     /// 0 to 2.
@@ -49,12 +49,17 @@ pub(crate) struct Outcome {
 
 /// Compiles a schema (draft 7, 2019-09 or 2020-12 by its `$schema`, else the newest). References to
 /// other documents are rejected; nothing is fetched.
-pub(crate) fn compile(schema: &Value) -> Result<Validator, String> {
+pub(crate) fn compile(schema: &Value) -> Result<Schema, String> {
     if !schema.is_object() {
         return Err("must be a JSON Schema: an object".to_owned());
     }
-    jsonschema::validator_for(schema)
-        .map_err(|error| format!("is not a valid JSON Schema: {error}"))
+    let compiled =
+        Schema::compile(schema).map_err(|why| format!("is not a usable JSON Schema: it {why}"))?;
+    // The caller can correct it: nothing is left unchecked.
+    match compiled.unchecked.first() {
+        None => Ok(compiled.schema),
+        Some(what) => Err(format!("is not a usable JSON Schema: {what}")),
+    }
 }
 
 /// Calls the model; an answer that does not match is sent back once with its validation errors.
@@ -116,7 +121,9 @@ fn request(app: &App, task: &LlmTask) -> LlmRequest {
     let mut user = task.prompt.clone();
     if let Some(input) = &task.input {
         let text = input.as_str().map_or_else(|| input.to_string(), str::to_owned);
-        user = format!("{user}\n\n{}", fence_untrusted("input", &text));
+        // A task is no run: its mark is used once.
+        let mark = app.settings.fences.mark(RunKey::random().as_str());
+        user = format!("{user}\n\n{}", mark.fence("input", &text));
     }
     let schema = task.schema.as_ref();
     LlmRequest {
@@ -144,19 +151,12 @@ fn text_of(completion: &Completion) -> Result<String, RunError> {
 }
 
 /// The answer as JSON, and its validation errors.
-fn check(text: &str, validator: &Validator) -> (Value, Vec<String>) {
+fn check(text: &str, validator: &Schema) -> (Value, Vec<String>) {
     let output: Value = match serde_json::from_str(unfenced(text)) {
         Ok(output) => output,
         Err(error) => return (Value::String(text.to_owned()), vec![format!("not JSON: {error}")]),
     };
-    let errors = validator
-        .iter_errors(&output)
-        .take(MAX_ERRORS)
-        .map(|error| {
-            let place = error.instance_path().to_string();
-            if place.is_empty() { error.to_string() } else { format!("{place}: {error}") }
-        })
-        .collect();
+    let errors = validator.check(&output, MAX_ERRORS).err().unwrap_or_default();
     (output, errors)
 }
 
@@ -189,12 +189,13 @@ mod tests {
         for schema in [seven, newest] {
             let validator = compile(&schema).unwrap();
             assert!(
-                validator.is_valid(&json!(["a"])) && !validator.is_valid(&json!([1])),
+                validator.check(&json!(["a"]), 1).is_ok()
+                    && validator.check(&json!([1]), 1).is_err(),
                 "{schema}"
             );
         }
         let local = json!({ "$ref": "#/$defs/a", "$defs": { "a": { "type": "integer" } } });
-        assert!(!compile(&local).unwrap().is_valid(&json!("x")));
+        assert!(compile(&local).unwrap().check(&json!("x"), 1).is_err());
         for bad in [
             json!(7),
             json!({ "type": "no-such-type" }),

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use jsonschema::Validator;
 use llm::request::ToolList;
 use mc_client::types::Capabilities;
 use serde_json::{Value, json};
@@ -18,6 +17,7 @@ use super::reply::ToolReply;
 use super::specs::{Builtin, RequestedCall};
 use super::{backend_http, backend_tools, mission_control};
 use crate::run::state_machine::PlannedCall;
+use crate::schema::Schema;
 
 /// How many problems of a call's arguments are reported at once.
 const MAX_PROBLEMS: usize = 8;
@@ -31,12 +31,12 @@ pub struct ToolSet {
 
 #[derive(Debug)]
 enum Tool {
-    Builtin(Builtin, Validator),
+    Builtin(Builtin, Schema),
     External(Arc<ExternalTool>),
 }
 
 impl Tool {
-    fn schema(&self) -> &Validator {
+    fn schema(&self) -> &Schema {
         match self {
             Self::Builtin(_, schema) => schema,
             Self::External(tool) => &tool.schema,
@@ -72,13 +72,17 @@ impl ToolSet {
             let endpoints: Vec<_> =
                 snapshot.endpoints().iter().map(|declared| &declared.pattern).collect();
             let spec = builtin.spec(&endpoints);
-            match jsonschema::validator_for(&spec.parameters) {
-                Ok(schema) => {
-                    tools.insert(spec.name.clone(), Tool::Builtin(builtin, schema));
+            match Schema::compile(&spec.parameters) {
+                Ok(compiled) => {
+                    tools.insert(spec.name.clone(), Tool::Builtin(builtin, compiled.schema));
                     specs.push(spec);
                 }
                 Err(error) => {
-                    tracing::error!(tool = spec.name, %error, "built-in tool skipped: its schema is invalid");
+                    tracing::error!(
+                        tool = spec.name,
+                        error,
+                        "built-in tool skipped: its schema is invalid"
+                    );
                 }
             }
         }
@@ -199,21 +203,11 @@ async fn perform(
 }
 
 /// Validates arguments against the tool's schema; the error lists the problems by location.
-fn check(schema: &Validator, arguments: &Value) -> Result<(), String> {
-    if schema.is_valid(arguments) {
-        return Ok(());
-    }
+fn check(schema: &Schema, arguments: &Value) -> Result<(), String> {
+    let Err(problems) = schema.check(arguments, MAX_PROBLEMS) else { return Ok(()) };
     if arguments.is_string() {
         return Err("the arguments are not a JSON object".to_owned());
     }
-    let problems: Vec<String> = schema
-        .iter_errors(arguments)
-        .take(MAX_PROBLEMS)
-        .map(|error| {
-            let place = error.instance_path().to_string();
-            if place.is_empty() { error.to_string() } else { format!("{place}: {error}") }
-        })
-        .collect();
     Err(format!("the arguments do not fit the tool's schema: {}", problems.join("; ")))
 }
 

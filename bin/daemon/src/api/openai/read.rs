@@ -62,6 +62,7 @@ pub(super) fn read(
         role,
         message,
         history: Some(history),
+        context: None,
         task_id: header_text(headers, TASK_HEADER),
         task_title: header_text(headers, SESSION_HEADER),
         key: header_text(headers, KEY_HEADER),
