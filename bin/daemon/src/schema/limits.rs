@@ -11,13 +11,20 @@ const MAX_BYTES: usize = 256 * 1024;
 const MAX_VALUES: usize = 50_000;
 
 /// The deepest nesting of JSON values.
-const MAX_DEPTH: usize = 400;
+const MAX_DEPTH: usize = 128;
 
 /// The most values in a list (`anyOf`, `oneOf`, `allOf`, `enum`, `required`, …).
 const MAX_LIST: usize = 5_000;
 
-/// The most schemas when each reference is followed until it comes back to itself.
-const MAX_EXPANDED: u64 = 100_000;
+/// The most schemas when the references of alternatives and conditions are followed: the validator
+/// holds each of these anew. Properties and items share theirs.
+const MAX_EXPANDED: u64 = 20_000;
+
+/// The most schemas within each other, when references are followed.
+const MAX_LEVELS: usize = 256;
+
+/// The most schemas within each other on the way through an instance: each takes some of the stack.
+const MAX_CALLS: u64 = 1_500;
 
 /// The most references in one schema.
 const MAX_REFERENCES: usize = 2_000;
@@ -93,31 +100,68 @@ pub(super) fn check(schema: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// The schemas directly inside of a schema.
-pub(super) fn inside(fields: &Map<String, Value>) -> impl Iterator<Item = &Value> {
-    fields.iter().filter(|(word, _)| !matches!(word.as_str(), "$defs" | "definitions")).flat_map(
-        |(word, value)| {
-            let of_word: Vec<&Value> = match value {
-                Value::Array(items) if SCHEMAS.contains(&word.as_str()) => items.iter().collect(),
-                Value::Object(_) if SCHEMAS.contains(&word.as_str()) => vec![value],
-                Value::Object(named) if NAMED.contains(&word.as_str()) => named.values().collect(),
-                _ => Vec::new(),
-            };
-            of_word
-        },
-    )
+/// Keywords whose schemas are for the same value as theirs, not for a part of it.
+const SAME_VALUE: [&str; 11] = [
+    "allOf",
+    "anyOf",
+    "dependencies",
+    "dependentSchemas",
+    "disallow",
+    "else",
+    "extends",
+    "if",
+    "not",
+    "oneOf",
+    "then",
+];
+
+/// The schemas directly inside of a schema, and whether they are for the same value.
+fn inside(fields: &Map<String, Value>) -> impl Iterator<Item = (bool, &Value)> {
+    let used = |(word, _): &(&String, _)| !matches!(word.as_str(), "$defs" | "definitions");
+    fields.iter().filter(used).flat_map(|(word, value)| {
+        let is_same = SAME_VALUE.contains(&word.as_str());
+        let of_word: Vec<&Value> = match value {
+            Value::Array(items) if SCHEMAS.contains(&word.as_str()) => items.iter().collect(),
+            Value::Object(_) if SCHEMAS.contains(&word.as_str()) => vec![value],
+            Value::Object(named) if NAMED.contains(&word.as_str()) => named.values().collect(),
+            _ => Vec::new(),
+        };
+        of_word.into_iter().map(move |part| (is_same, part))
+    })
 }
 
 /// How much a schema grows where its references are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Growth {
-    /// Its schemas, until a reference comes back to itself.
+    /// Its schemas, when all references are followed until they come back to themselves.
     schemas: u64,
+    /// Those of them that are for the same value; of the whole schema, all that are held.
+    held: u64,
     /// The references that come back to themselves.
     returns: u64,
+    /// The longest way into it, schema by schema.
+    depth: u64,
 }
 
 impl Growth {
+    const ONE: Self = Self { schemas: 1, held: 1, returns: 0, depth: 1 };
+
+    fn add(&mut self, part: Self) {
+        self.schemas = self.schemas.saturating_add(part.schemas);
+        self.returns = self.returns.saturating_add(part.returns);
+        self.depth = self.depth.max(part.depth.saturating_add(1));
+    }
+
+    /// The schemas that the validator holds.
+    pub(super) fn held(self) -> u64 {
+        self.held
+    }
+
+    /// Whether following an instance takes too many calls within each other.
+    pub(super) fn is_too_deep_for(self, instance: &Value) -> bool {
+        self.returns > 0 && self.depth.saturating_mul(size_of(instance).1 as u64) > MAX_CALLS
+    }
+
     /// A bound for the work of validating an instance without stopping at the first error.
     pub(super) fn work(self, instance: &Value) -> u64 {
         let (count, depth) = size_of(instance);
@@ -128,11 +172,17 @@ impl Growth {
 
 /// Follows all references.
 pub(super) fn growth(schema: &Value) -> Result<Growth, String> {
-    let mut references =
-        References { root: schema, known: HashMap::new(), anchors: HashMap::new() };
+    let mut references = References {
+        root: schema,
+        known: HashMap::new(),
+        anchors: HashMap::new(),
+        level: 0,
+        held: 0,
+    };
     references.find_anchors();
-    let growth = references.of(schema)?;
-    if growth.schemas > MAX_EXPANDED {
+    let mut growth = references.of(schema)?;
+    growth.held = growth.held.saturating_add(references.held);
+    if growth.held > MAX_EXPANDED {
         return Err(format!(
             "stands for more than {MAX_EXPANDED} schemas when its references are followed"
         ));
@@ -145,6 +195,10 @@ struct References<'a> {
     /// The growth of each target; `None` while it is being followed.
     known: HashMap<&'a str, Option<Growth>>,
     anchors: HashMap<String, &'a Value>,
+    /// How deep the schema that is looked at lies.
+    level: usize,
+    /// What is held for parts of the value.
+    held: u64,
 }
 
 impl<'a> References<'a> {
@@ -173,35 +227,46 @@ impl<'a> References<'a> {
     }
 
     fn of(&mut self, schema: &'a Value) -> Result<Growth, String> {
-        let Value::Object(fields) = schema else { return Ok(Growth { schemas: 1, returns: 0 }) };
-        let mut sum = Growth { schemas: 1, returns: 0 };
-        let mut add = |part: Growth| {
-            sum.schemas = sum.schemas.saturating_add(part.schemas);
-            sum.returns = sum.returns.saturating_add(part.returns);
-        };
+        let Value::Object(fields) = schema else { return Ok(Growth::ONE) };
+        if self.level >= MAX_LEVELS {
+            return Err(format!(
+                "is nested more than {MAX_LEVELS} schemas deep when its references are followed"
+            ));
+        }
+        self.level += 1;
+        let mut sum = Growth::ONE;
         for word in ["$ref", "$dynamicRef", "$recursiveRef"] {
             if let Some(Value::String(reference)) = fields.get(word) {
-                add(self.reference(reference)?);
+                let target = self.reference(reference)?;
+                sum.held = sum.held.saturating_add(target.held);
+                sum.add(target);
             }
         }
-        for part in inside(fields) {
-            add(self.of(part)?);
+        for (is_same, part) in inside(fields) {
+            let part = self.of(part)?;
+            let held = if is_same { &mut sum.held } else { &mut self.held };
+            *held = held.saturating_add(part.held);
+            sum.add(part);
         }
+        self.level -= 1;
         Ok(sum)
     }
 
     fn reference(&mut self, reference: &'a str) -> Result<Growth, String> {
         match self.known.get(reference) {
             Some(Some(known)) => return Ok(*known),
-            Some(None) => return Ok(Growth { schemas: 1, returns: 1 }),
+            Some(None) => return Ok(Growth { returns: 1, ..Growth::ONE }),
             None => {}
         }
         if self.known.len() >= MAX_REFERENCES {
             return Err(format!("has more than {MAX_REFERENCES} references"));
         }
-        // Chains of references are followed one inside of the other.
-        if self.known.values().filter(|known| known.is_none()).count() > MAX_DEPTH {
-            return Err(format!("has a chain of more than {MAX_DEPTH} references"));
+        // The schemas of schemas: the validator has them built in.
+        if ["http://json-schema.org/", "https://json-schema.org/"]
+            .iter()
+            .any(|known| reference.starts_with(known))
+        {
+            return Ok(Growth { schemas: 1_000, held: 1_000, returns: 20, depth: 20 });
         }
         let target = self.target(reference).ok_or_else(|| {
             format!(

@@ -1,5 +1,7 @@
 //! Patterns that cannot be checked: left out, each with a line that says so.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use super::limits::{NAMED, SCHEMAS};
@@ -8,26 +10,43 @@ use super::{MAX_PATTERN_SIZE, options};
 /// The longest pattern, in bytes.
 const MAX_LENGTH: usize = 4_096;
 
-/// The sum of the sizes of a schema's patterns, by the class that each is in.
-const MAX_SUM: usize = 8 * 1024 * 1024;
-
 /// Classes of sizes: a pattern counts as the smallest one into which it compiles.
-const CLASSES: [usize; 3] = [32 * 1024, 256 * 1024, MAX_PATTERN_SIZE];
+const CLASSES: [usize; 5] = [2 * 1024, 8 * 1024, 32 * 1024, 128 * 1024, MAX_PATTERN_SIZE];
 
-/// The schema without the patterns that cannot be checked, and a line for each.
-pub(super) fn without_unusable(schema: &Value) -> (Value, Vec<String>) {
-    let mut patterns = Patterns { left: MAX_SUM, unchecked: Vec::new() };
-    let mut kept = schema.clone();
-    patterns.clean(&mut kept, &mut String::new());
-    (kept, patterns.unchecked)
+/// How many patterns are told of that are not checked.
+const MAX_TOLD: usize = 10;
+
+/// The sizes of the patterns that are checked.
+pub(super) type Sizes = HashMap<String, usize>;
+
+/// What is left of a schema, and of what.
+pub(super) struct Usable {
+    /// The schema without the patterns that cannot be checked.
+    pub(super) schema: Value,
+    /// A line for each of these.
+    pub(super) unchecked: Vec<String>,
+    pub(super) sizes: Sizes,
 }
 
-struct Patterns {
-    left: usize,
+/// Leaves out the patterns that cannot be checked. `left` is what all patterns together may take.
+pub(super) fn without_unusable(schema: &Value, left: &mut usize) -> Usable {
+    let mut patterns = Patterns { left, unchecked: Vec::new(), untold: 0, sizes: Sizes::new() };
+    let mut schema = schema.clone();
+    patterns.clean(&mut schema, &mut String::new());
+    if patterns.untold > 0 {
+        patterns.unchecked.push(format!("{} more patterns are not checked", patterns.untold));
+    }
+    Usable { schema, unchecked: patterns.unchecked, sizes: patterns.sizes }
+}
+
+struct Patterns<'a> {
+    left: &'a mut usize,
     unchecked: Vec<String>,
+    untold: usize,
+    sizes: Sizes,
 }
 
-impl Patterns {
+impl Patterns<'_> {
     fn clean(&mut self, schema: &mut Value, place: &mut String) {
         let Value::Object(fields) = schema else { return };
         if let Some(Value::String(pattern)) = fields.get("pattern")
@@ -83,24 +102,38 @@ impl Patterns {
     }
 
     fn usable(&mut self, pattern: &str) -> Result<(), &'static str> {
+        if self.sizes.contains_key(pattern) {
+            return Ok(());
+        }
         if pattern.len() > MAX_LENGTH {
             return Err("it is longer than 4096 bytes");
         }
         let schema = serde_json::json!({ "pattern": pattern });
-        let compiles = |size: &&usize| options(**size).build(&schema).is_ok();
-        match CLASSES.iter().find(compiles) {
-            Some(size) if *size <= self.left => {
-                self.left -= size;
+        let fits = |size: &&usize| **size <= *self.left && options(**size).build(&schema).is_ok();
+        match CLASSES.iter().find(fits) {
+            Some(size) => {
+                *self.left -= size;
+                self.sizes.insert(pattern.to_owned(), *size);
                 Ok(())
             }
-            Some(_) => Err("the schema's patterns are too large together"),
-            None => Err("it does not compile, needs look-around, or is too large"),
+            None if *self.left < MAX_PATTERN_SIZE => {
+                Err("it is too large, or the patterns are together")
+            }
+            None => {
+                Err("it does not compile, needs look-around or a back-reference, or is too large")
+            }
         }
     }
 
     fn report(&mut self, place: &str, word: &str, pattern: &str, why: &str) {
+        if self.unchecked.len() >= MAX_TOLD {
+            self.untold += 1;
+            return;
+        }
         let shown = &pattern[..pattern.floor_char_boundary(80)];
-        self.unchecked
-            .push(format!("{word} {shown:?} at {:?} is not checked: {why}", super::bounded(place)));
+        self.unchecked.push(format!(
+            "the {word} {shown:?} at {:?} is not checked: {why}",
+            super::bounded(place)
+        ));
     }
 }

@@ -7,6 +7,7 @@ use jsonschema::{Keyword, ValidationError};
 use serde_json::{Map, Value, json};
 
 use super::limits::{NAMED, SCHEMAS};
+use super::patterns::Sizes;
 
 /// The keyword that counts; the first one of each schema.
 pub(super) const KEYWORD: &str = "x-wombat-steps";
@@ -14,10 +15,13 @@ pub(super) const KEYWORD: &str = "x-wombat-steps";
 /// The most steps: some hundred milliseconds.
 const MAX_STEPS: u64 = 1_000_000;
 
-/// The bytes of a text that count as a step, where there is a pattern.
-const TEXT_STEP: usize = 64;
+/// The bytes of a text, or of values that are compared, that count as a step.
+const BYTES_STEP: usize = 256;
 
-const TOO_MUCH: &str = "checking it against the schema takes too much work";
+/// A pattern of so many bytes, compiled, takes a step for each byte of a text.
+const PATTERN_STEP: usize = 5_000;
+
+pub(super) const TOO_MUCH: &str = "checking it against the schema takes too much work";
 
 thread_local! {
     /// What is left to the validation on this thread. Validation never leaves its thread.
@@ -33,20 +37,28 @@ pub(super) fn within_budget<T>(validate: impl FnOnce() -> T) -> Result<T, &'stat
 
 struct Steps {
     weight: u64,
-    has_pattern: bool,
+    /// The sizes of the patterns that a text, or the names of an object, are compared with.
+    of_text: usize,
+    of_names: usize,
 }
 
 impl Steps {
     /// Whether there was something left.
     fn take(&self, instance: &Value) -> bool {
-        let more = match instance {
-            Value::String(text) if self.has_pattern => (text.len() / TEXT_STEP) as u64,
-            // Each item or field is looked at once by the schema itself.
-            Value::Array(items) => (items.len() / 8) as u64,
-            Value::Object(fields) => (fields.len() / 8) as u64,
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+        let text = |bytes: usize, patterns: usize| {
+            bytes / BYTES_STEP + bytes.saturating_mul(patterns) / PATTERN_STEP
         };
-        let left = LEFT.get().saturating_sub(self.weight.saturating_add(more));
+        let more = match instance {
+            Value::String(value) => text(value.len(), self.of_text),
+            // Each item or field is looked at once by the schema itself.
+            Value::Array(items) => items.len() / 8,
+            Value::Object(fields) => {
+                let names = || fields.keys().map(String::len).sum();
+                fields.len() / 8 + if self.of_names == 0 { 0 } else { text(names(), self.of_names) }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        };
+        let left = LEFT.get().saturating_sub(self.weight.saturating_add(more as u64));
         LEFT.set(left);
         left > 0
     }
@@ -62,9 +74,10 @@ impl<'i> Keyword<'i> for Steps {
     }
 }
 
+/// Makes the counter of a schema; its value has the sizes of the patterns.
 pub(super) fn factory<'a>(
     schema: &'a Map<String, Value>,
-    _: &'a Value,
+    sizes: &'a Value,
     _: Location,
 ) -> Result<Box<dyn for<'i> Keyword<'i>>, ValidationError<'a>> {
     let length = |word: &str| match schema.get(word) {
@@ -72,25 +85,30 @@ pub(super) fn factory<'a>(
         Some(Value::Object(fields)) => fields.len(),
         _ => 0,
     };
-    let names = length("patternProperties");
+    let bytes = |word: &str| schema.get(word).map_or(0, |value| value.to_string().len());
     let compared = length("enum") + length("required") + length("properties");
-    let weight = 1 + (compared / 8 + names) as u64;
-    Ok(Box::new(Steps { weight, has_pattern: schema.contains_key("pattern") || names > 0 }))
+    let weight = 1 + compared / 8 + (bytes("enum") + bytes("const")) / BYTES_STEP;
+    let size = |at: usize| sizes[at].as_u64().and_then(|size| size.try_into().ok()).unwrap_or(0);
+    Ok(Box::new(Steps { weight: weight as u64, of_text: size(0), of_names: size(1) }))
 }
 
 /// The schema with the counting keyword in each of its schemas.
-pub(super) fn counted(schema: &Value) -> Value {
+pub(super) fn counted(schema: &Value, sizes: &Sizes) -> Value {
     let Value::Object(fields) = schema else { return schema.clone() };
+    let size = |pattern: &str| sizes.get(pattern).copied().unwrap_or(0);
+    let of_text = fields.get("pattern").and_then(Value::as_str).map_or(0, size);
+    let names = fields.get("patternProperties").and_then(Value::as_object);
+    let of_names: usize = names.map_or(0, |names| names.keys().map(|pattern| size(pattern)).sum());
     let mut out = Map::with_capacity(fields.len() + 1);
-    out.insert(KEYWORD.to_owned(), json!(true));
+    out.insert(KEYWORD.to_owned(), json!([of_text, of_names]));
     for (word, value) in fields {
         let value = match value {
             Value::Array(items) if SCHEMAS.contains(&word.as_str()) => {
-                items.iter().map(counted).collect()
+                items.iter().map(|item| counted(item, sizes)).collect()
             }
-            Value::Object(_) if SCHEMAS.contains(&word.as_str()) => counted(value),
+            Value::Object(_) if SCHEMAS.contains(&word.as_str()) => counted(value, sizes),
             Value::Object(named) if NAMED.contains(&word.as_str()) => {
-                let parts = named.iter().map(|(name, part)| (name.clone(), counted(part)));
+                let parts = named.iter().map(|(name, part)| (name.clone(), counted(part, sizes)));
                 Value::Object(parts.collect())
             }
             other => other.clone(),

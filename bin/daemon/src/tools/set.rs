@@ -17,7 +17,7 @@ use super::reply::ToolReply;
 use super::specs::{Builtin, RequestedCall};
 use super::{backend_http, backend_tools, mission_control};
 use crate::run::state_machine::PlannedCall;
-use crate::schema::Schema;
+use crate::schema::{Budget, Schema};
 
 /// How many problems of a call's arguments are reported at once.
 const MAX_PROBLEMS: usize = 8;
@@ -31,12 +31,12 @@ pub struct ToolSet {
 
 #[derive(Debug)]
 enum Tool {
-    Builtin(Builtin, Schema),
+    Builtin(Builtin, Arc<Schema>),
     External(Arc<ExternalTool>),
 }
 
 impl Tool {
-    fn schema(&self) -> &Schema {
+    fn schema(&self) -> &Arc<Schema> {
         match self {
             Self::Builtin(_, schema) => schema,
             Self::External(tool) => &tool.schema,
@@ -72,9 +72,12 @@ impl ToolSet {
             let endpoints: Vec<_> =
                 snapshot.endpoints().iter().map(|declared| &declared.pattern).collect();
             let spec = builtin.spec(&endpoints);
-            match Schema::compile(&spec.parameters) {
+            match Schema::compile(&spec.parameters, &mut Budget::default()) {
                 Ok(compiled) => {
-                    tools.insert(spec.name.clone(), Tool::Builtin(builtin, compiled.schema));
+                    tools.insert(
+                        spec.name.clone(),
+                        Tool::Builtin(builtin, Arc::new(compiled.schema)),
+                    );
                     specs.push(spec);
                 }
                 Err(error) => {
@@ -118,7 +121,7 @@ impl ToolSet {
 
     async fn dispatch(&self, context: &ToolContext<'_>, planned: &PlannedCall) -> ToolReply {
         let call = &planned.call;
-        let (tool, arguments) = match self.checked(&call.name, &call.arguments) {
+        let (tool, arguments) = match self.checked(&call.name, &call.arguments).await {
             Ok(checked) => checked,
             Err(why) => return ToolReply::NotMade(why),
         };
@@ -132,14 +135,14 @@ impl ToolSet {
         if asked.tool == call.name {
             return ToolReply::NotMade(format!("{:?} cannot be asked for", asked.tool));
         }
-        match self.checked(asked.tool, asked.arguments) {
+        match self.checked(asked.tool, asked.arguments).await {
             Ok((tool, arguments)) => perform(context, asked.tool, tool, arguments, key).await,
             Err(why) => ToolReply::NotMade(why),
         }
     }
 
     /// The tool of a call, with validated arguments; the error is a text that the model can act on.
-    fn checked<'a>(
+    async fn checked<'a>(
         &'a self,
         name: &str,
         arguments: &'a Value,
@@ -151,7 +154,7 @@ impl ToolSet {
             return Err(unknown_tool(name, &names));
         };
         let arguments = if arguments.is_null() { &*EMPTY } else { arguments };
-        check(tool.schema(), arguments)?;
+        check(tool.schema(), arguments).await?;
         Ok((tool, arguments))
     }
 }
@@ -203,8 +206,8 @@ async fn perform(
 }
 
 /// Validates arguments against the tool's schema; the error lists the problems by location.
-fn check(schema: &Schema, arguments: &Value) -> Result<(), String> {
-    let Err(problems) = schema.check(arguments, MAX_PROBLEMS) else { return Ok(()) };
+async fn check(schema: &Arc<Schema>, arguments: &Value) -> Result<(), String> {
+    let Err(problems) = schema.check(arguments, MAX_PROBLEMS).await else { return Ok(()) };
     if arguments.is_string() {
         return Err("the arguments are not a JSON object".to_owned());
     }
