@@ -77,7 +77,7 @@ fn a_pattern_that_cannot_be_checked_costs_itself() {
     assert!(compiled.schema.check_here(&json!({ "x": 1 }), 1).is_ok());
     assert!(compiled.schema.check_here(&json!({ "b": "1" }), 1).is_err());
     let heavy: serde_json::Map<_, _> = (0..30)
-        .map(|n| (format!("p{n}"), json!({ "pattern": format!(r"^\pL{{1,20}}{n}$") })))
+        .map(|n| (format!("p{n}"), json!({ "pattern": format!(r"^\pL{{1,4}}{n}$") })))
         .collect();
     let heavy = json!({ "properties": heavy });
     assert_eq!(compile(&heavy).unchecked, Vec::<String>::new());

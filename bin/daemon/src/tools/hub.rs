@@ -297,13 +297,18 @@ impl Tools {
         };
         let (catalogue, lost, mapped) = self.with_built(sources, look).await;
         let servers = self.mcp.report(snapshot.mcp(), &[]);
+        let mut left_out = Vec::new();
         for (name, server) in servers.as_object().into_iter().flatten() {
             if server["status"] != "ok" {
                 let why = server["error"].as_str().unwrap_or("timeout");
                 problems.push(format!("mcp.json: {name}: {why}"));
             }
+            let told = server["problems"].as_array().into_iter().flatten();
+            let told = told.filter_map(|what| what.as_str());
+            left_out.extend(told.map(|what| format!("mcp.json: {name}: {what}")));
         }
         let complete = problems.is_empty();
+        problems.extend(left_out);
         let left_out = catalogue.openapi_problems.iter().map(|p| format!("OpenAPI: {p}"));
         problems.extend(left_out);
         problems.extend(catalogue.backend_problems.iter().map(|p| format!("GET /api/tools: {p}")));
