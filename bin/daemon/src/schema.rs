@@ -45,11 +45,20 @@ pub(crate) struct Compiled {
 pub(crate) struct Budget {
     schemas: u64,
     pattern_bytes: usize,
+    /// How many patterns are tried that cannot be used.
+    bad_patterns: usize,
+}
+
+impl Budget {
+    /// For one schema that has to be checked in full: the first pattern that cannot be is one too many.
+    pub(crate) fn strict() -> Self {
+        Self { bad_patterns: 1, ..Self::default() }
+    }
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { schemas: 100_000, pattern_bytes: 16 * 1024 * 1024 }
+        Self { schemas: 100_000, pattern_bytes: 16 * 1024 * 1024, bad_patterns: 20 }
     }
 }
 
@@ -66,7 +75,7 @@ impl Schema {
         budget.schemas = budget.schemas.checked_sub(growth.held()).ok_or(
             "is one too many: all of this source together stand for more than 100000 schemas",
         )?;
-        let usable = patterns::without_unusable(schema, &mut budget.pattern_bytes);
+        let usable = patterns::without_unusable(schema, budget);
         let validator = options(MAX_PATTERN_SIZE)
             .with_keyword(steps::KEYWORD, steps::factory)
             .build(&steps::counted(&usable.schema, &usable.sizes))

@@ -61,7 +61,7 @@ pub(crate) async fn compile(schema: &Value) -> Result<Arc<Schema>, String> {
     }
     let schema = schema.clone();
     let compiled =
-        tokio::task::spawn_blocking(move || Schema::compile(&schema, &mut Budget::default()));
+        tokio::task::spawn_blocking(move || Schema::compile(&schema, &mut Budget::strict()));
     let compiled = match tokio::time::timeout(COMPILE_TIMEOUT, compiled).await {
         Ok(Ok(Ok(compiled))) => compiled,
         Ok(Ok(Err(why))) => return Err(format!("is not a usable JSON Schema: it {why}")),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::limits::{NAMED, SCHEMAS};
-use super::{MAX_PATTERN_SIZE, options};
+use super::{Budget, MAX_PATTERN_SIZE, options};
 
 /// The longest pattern, in bytes.
 const MAX_LENGTH: usize = 4_096;
@@ -28,9 +28,9 @@ pub(super) struct Usable {
     pub(super) sizes: Sizes,
 }
 
-/// Leaves out the patterns that cannot be checked. `left` is what all patterns together may take.
-pub(super) fn without_unusable(schema: &Value, left: &mut usize) -> Usable {
-    let mut patterns = Patterns { left, unchecked: Vec::new(), untold: 0, sizes: Sizes::new() };
+/// Leaves out the patterns that cannot be checked.
+pub(super) fn without_unusable(schema: &Value, budget: &mut Budget) -> Usable {
+    let mut patterns = Patterns { budget, unchecked: Vec::new(), untold: 0, sizes: Sizes::new() };
     let mut schema = schema.clone();
     patterns.clean(&mut schema, &mut String::new());
     if patterns.untold > 0 {
@@ -40,7 +40,7 @@ pub(super) fn without_unusable(schema: &Value, left: &mut usize) -> Usable {
 }
 
 struct Patterns<'a> {
-    left: &'a mut usize,
+    budget: &'a mut Budget,
     unchecked: Vec<String>,
     untold: usize,
     sizes: Sizes,
@@ -108,15 +108,32 @@ impl Patterns<'_> {
         if pattern.len() > MAX_LENGTH {
             return Err("it is longer than 4096 bytes");
         }
+        if has_double_quantifier(pattern) {
+            return Err("it does not compile: a quantifier follows another one");
+        }
+        // Each that is refused takes time to try.
+        if self.budget.bad_patterns == 0 {
+            return Err("too many other patterns do not compile or are too large");
+        }
         let schema = serde_json::json!({ "pattern": pattern });
-        let fits = |size: &&usize| **size <= *self.left && options(**size).build(&schema).is_ok();
-        match CLASSES.iter().find(fits) {
+        let fits =
+            |size: usize| size <= self.budget.pattern_bytes && options(size).build(&schema).is_ok();
+        // Most fit into the smallest one; what does not fit into the largest one is not tried in between.
+        let [smallest, between @ .., largest] = CLASSES;
+        let size = if fits(smallest) {
+            Some(smallest)
+        } else if fits(largest) {
+            Some(between.into_iter().find(|size| fits(*size)).unwrap_or(largest))
+        } else {
+            between.into_iter().find(|size| largest > self.budget.pattern_bytes && fits(*size))
+        };
+        match size {
             Some(size) => {
-                *self.left -= size;
-                self.sizes.insert(pattern.to_owned(), *size);
+                self.budget.pattern_bytes -= size;
+                self.sizes.insert(pattern.to_owned(), size);
                 Ok(())
             }
-            None if *self.left < MAX_PATTERN_SIZE => {
+            None if self.budget.pattern_bytes < MAX_PATTERN_SIZE => {
                 Err("it is too large, or the patterns are together")
             }
             None => {
@@ -136,4 +153,25 @@ impl Patterns<'_> {
             super::bounded(place)
         ));
     }
+}
+
+/// Whether a quantifier is quantified, as in `a++`: no pattern of ECMA-262, in which it is an error
+/// (https://tc39.es/ecma262/#prod-Term), and something else in other dialects.
+fn has_double_quantifier(pattern: &str) -> bool {
+    let (mut escaped, mut in_class, mut after) = (false, false, false);
+    for c in pattern.chars() {
+        if escaped {
+            (escaped, after) = (false, false);
+            continue;
+        }
+        match c {
+            '\\' => escaped = true,
+            '[' => in_class = true,
+            ']' => (in_class, after) = (false, false),
+            '+' | '*' if after && !in_class => return true,
+            '+' | '*' | '?' | '}' if !in_class => after = true,
+            _ => after = false,
+        }
+    }
+    false
 }

@@ -33,12 +33,13 @@ pub(super) struct Listing {
     /// The bytes of the tools' texts.
     pub(super) bytes: usize,
     untold: usize,
+    left_out: usize,
 }
 
-/// Lists the tools. Where a bound is reached, what was listed so far counts, and a problem tells it.
+/// Lists the tools. Of a list that ends, the first [`MAX_TOOLS`] count.
 ///
 /// # Errors
-/// Why nothing could be listed.
+/// Why nothing could be listed; also that the list does not end within its bounds.
 pub(super) async fn list(
     peer: &Peer<RoleClient>,
     clean: impl Fn(&str) -> String,
@@ -46,16 +47,16 @@ pub(super) async fn list(
     let mut listing = Listing::default();
     let read = timeout(LIST_TIMEOUT, listing.read(peer, &clean)).await;
     let read = read.unwrap_or_else(|_| {
-        Err(format!("timeout: it goes on after {} seconds", LIST_TIMEOUT.as_secs()))
+        Err(format!("timeout: the list does not end within {} seconds", LIST_TIMEOUT.as_secs()))
     });
-    if let Err(why) = read {
-        if listing.tools.is_empty() {
-            return Err(format!("tools could not be listed: {why}"));
-        }
-        listing.problems.push(format!("the list of tools was cut: {}", clean(&why)));
-    }
+    read.map_err(|why| format!("tools could not be listed: {why}"))?;
     if listing.untold > 0 {
         listing.problems.push(format!("{} more problems", listing.untold));
+    }
+    if listing.left_out > 0 {
+        let left_out = listing.left_out;
+        let text = format!("{left_out} tools were left out: the limit is {MAX_TOOLS}");
+        listing.problems.push(text);
     }
     Ok(listing)
 }
@@ -84,12 +85,12 @@ impl Listing {
             match &cursor {
                 None => return Ok(()),
                 Some(next) if !seen.insert(next.clone()) => {
-                    return Err("the server gives the same page again and again".to_owned());
+                    return Err("the server names the same next page again".to_owned());
                 }
                 Some(_) => {}
             }
         }
-        Err(format!("it has more than {MAX_PAGES} pages"))
+        Err(format!("the list does not end within {MAX_PAGES} pages"))
     }
 
     fn add(
@@ -97,9 +98,6 @@ impl Listing {
         tool: rmcp::model::Tool,
         clean: impl Fn(&str) -> String,
     ) -> Result<(), String> {
-        if self.tools.len() + self.problems.len() + self.untold >= MAX_TOOLS {
-            return Err(format!("it has more than {MAX_TOOLS} tools"));
-        }
         if let Some(problem) = problem_of(&tool) {
             if self.problems.len() < MAX_PROBLEMS {
                 self.problems.push(clean(problem));
@@ -113,7 +111,12 @@ impl Listing {
         let description = tool.description.unwrap_or_default();
         self.bytes += tool.name.len() + description.len() + text.len();
         if self.bytes > MAX_LIST_BYTES {
-            return Err(format!("it has more than {} MiB", MAX_LIST_BYTES / 1024 / 1024));
+            return Err(format!("the list is longer than {} MiB", MAX_LIST_BYTES / 1024 / 1024));
+        }
+        // Whether the list ends is seen by reading on.
+        if self.tools.len() >= MAX_TOOLS {
+            self.left_out += 1;
+            return Ok(());
         }
         let cleaned = clean(&text);
         let schema =
