@@ -45,8 +45,8 @@ pub(super) fn forms(text: &str) -> Vec<String> {
                         form.retain(|c| !is_invisible(c));
                     }
                     let form = if cut { without_parameters(&form) } else { &form };
-                    let form = if trimmed { trim(form) } else { form };
-                    form.to_owned()
+                    // A space before a dot is at the end once the extension is gone.
+                    if trimmed { trim(form).replace(" .", ".") } else { form.to_owned() }
                 });
                 if !forms.contains(&form) && (forms.is_empty() || !form.is_empty()) {
                     forms.push(form);
@@ -230,6 +230,8 @@ mod tests {
         assert_eq!(forms("7;:archive"), ["7", "7;:archive"]);
         assert_eq!(forms("Refund"), ["refund"]);
         let all = forms("Ré. ;x");
+        assert_eq!(forms("refund .json")[0], "refund.json");
+        assert_eq!(forms("refund  . .json")[0], "refund..json");
         for form in ["re", "re. ", "re. ;x", "re\u{301}", "re\u{301}. ;x"] {
             assert!(all.contains(&form.to_owned()), "{form}: {all:?}");
         }
