@@ -106,7 +106,10 @@ impl ToolPermissions {
             Some((method, path)) => format!("{method} {}", path.as_str()),
             None => call.tool.to_owned(),
         };
-        let reached = call.endpoint.map(|(method, path)| call.operations.reached(method, path));
+        let mut rules = self.deny.iter().chain(&self.approval);
+        let has_names = rules.any(|rule| matches!(rule, ToolPattern::Name(_)));
+        let endpoint = call.endpoint.filter(|_| has_names);
+        let reached = endpoint.map(|(method, path)| call.operations.reached(method, path));
         let rule = |patterns: &[ToolPattern]| {
             patterns.iter().find_map(|pattern| restricts(pattern, call, reached.as_ref()))
         };
