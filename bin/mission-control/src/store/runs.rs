@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, Row};
 
 use super::audit::Act;
 use super::error::{Conflict, StoreError};
-use super::run_rows::{Found, find, find_of, note, run, step};
+use super::run_rows::{Found, find, find_of, is_known, note, run, step};
 use super::{Scope, Store, audit, events, now, session_role, tasks, tool_requests};
 
 /// The contract's fields of a run; an extra field of such a name is not stored.
@@ -167,7 +167,7 @@ impl Store {
         Ok(note(&put))
     }
 
-    /// Writes a step; creates the run if there is none. The same step again changes nothing, another
+    /// Writes a step; creates the run if no role of the user has one with this key. The same step again changes nothing, another
     /// one with its index is [`Conflict::StepExists`].
     pub async fn put_step(
         &self,
@@ -180,6 +180,10 @@ impl Store {
         let user_id = scope.user_id;
         let Found { seq, run: known, .. } = match find(&mut tx, scope, run_key).await? {
             Some(known) => known,
+            // Whoever writes to a run without having begun one means the run of the other role.
+            None if is_known(&mut tx, user_id, run_key).await? => {
+                return Err(StoreError::NotFound("run"));
+            }
             None => {
                 let role = scope.own_role().unwrap_or_default();
                 let new = begin(&mut tx, user_id, role, run_key).await?;

@@ -45,10 +45,12 @@ async fn a_journal_is_its_roles_own() {
         let refused = mole.put("/runs/r2", run).await;
         assert!([400, 403].contains(&refused.status.as_u16()), "{session}: {}", refused.text);
     }
-    // Under the same key it has a run of its own, before and after.
+    mole.put("/runs/r1/steps/1", step("forged")).await.fails(404, "not_found");
+    mole.get("/runs/r1").await.fails(404, "not_found");
+    // Under the same key it may have a run of its own.
+    mole.put("/runs/r1", run_of("mole", &task)).await.ok();
     mole.put("/runs/r1/steps/1", step("forged")).await.ok();
     mole.put("/runs/r1/steps/0", step("forged")).await.ok();
-    mole.put("/runs/r1", run_of("mole", &task)).await.ok();
     mole.post("/runs/r1/cancel", json!({})).await.ok();
     let run = scout.get("/runs/r1").await;
     assert_eq!(run.ok()["steps"], json!([{ "index": 0, "kind": "llm", "payload": { "text": "real" } }]));
