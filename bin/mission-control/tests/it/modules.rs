@@ -3,6 +3,7 @@
 mod approvals;
 mod auth;
 mod board;
+mod bounds;
 mod budgets;
 mod conformance;
 mod demo;
