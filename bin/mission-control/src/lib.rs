@@ -15,6 +15,7 @@ mod extract;
 mod login;
 mod mentions;
 mod metrics;
+mod places;
 mod router;
 mod routes;
 mod serve;
@@ -23,5 +24,5 @@ pub mod store;
 
 pub use crate::config::Config;
 pub use crate::login::password::BoardPassword;
-pub use crate::login::proxy::ProxyLogin;
+pub use crate::login::proxy::{ProxyLogin, TrustedProxies};
 pub use crate::serve::{RunError, run};

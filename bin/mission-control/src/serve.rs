@@ -8,7 +8,6 @@ use std::time::Duration;
 use axum::extract::ConnectInfo;
 use service::listen::{self, Limits};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -16,8 +15,8 @@ use crate::app::App;
 use crate::config::Config;
 use crate::login::Login;
 use crate::metrics::Metrics;
+use crate::places::{MAX_USER_CALLS, Places, StreamPlaces};
 use crate::router::router;
-use crate::routes::events::MAX_LISTENERS;
 use crate::store::{Store, StoreError};
 
 /// How long open connections may take to finish at shutdown.
@@ -65,17 +64,22 @@ pub async fn run(
         cause,
     })?;
     store.record_start().await?;
-    let form_token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-    let login = Arc::new(Login::new(config.board_password.clone(), config.board_proxy.clone()));
+    let form_key = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    let login = Login::new(
+        config.board_password.clone(),
+        config.board_proxy.clone(),
+        config.board_proxies.clone(),
+    );
     let metrics = Arc::new(Metrics::new()?);
     let app = App {
         metrics: Arc::clone(&metrics),
-        login,
+        login: Arc::new(login),
         config: Arc::new(config),
         store: store.clone(),
         shutdown: shutdown.clone(),
-        listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
-        form_token: form_token.into(),
+        streams: StreamPlaces::default(),
+        calls: Places::new(MAX_USER_CALLS),
+        form_key: form_key.into(),
     };
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let router = router(app);

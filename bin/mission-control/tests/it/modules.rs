@@ -1,8 +1,10 @@
 // What both test programs run.
 
+mod approvals;
 mod audit;
 mod auth;
 mod board;
+mod bounds;
 mod budgets;
 mod conformance;
 mod demo;
@@ -28,3 +30,4 @@ mod standup;
 mod tenancy;
 mod tool_requests;
 mod tools;
+mod viewers;
