@@ -109,6 +109,8 @@ impl Trace {
 pub struct Listener {
     /// Whose events; everybody's if absent, which is for services only.
     pub user_id: Option<String>,
+    /// The role that must not hear of what concerns only the user's others.
+    pub role: Option<String>,
     /// When the stream must end, in seconds since 1970.
     pub expires_at: Option<u64>,
 }
@@ -325,10 +327,11 @@ impl FromRequestParts<App> for Listener {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         if parts.headers.contains_key(&INTERNAL) {
             let Service { on_behalf_of } = Service::from_request_parts(parts, app).await?;
-            return Ok(Self { user_id: on_behalf_of, expires_at: None });
+            return Ok(Self { user_id: on_behalf_of, role: None, expires_at: None });
         }
         let agent = agent(&parts.headers, app)?;
-        Ok(Self { user_id: Some(agent.user_id), expires_at: Some(agent.expires_at) })
+        let role = (!agent.is_lead).then_some(agent.role);
+        Ok(Self { user_id: Some(agent.user_id), role, expires_at: Some(agent.expires_at) })
     }
 }
 

@@ -33,6 +33,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 struct Reader {
     app: App,
     user_id: Option<String>,
+    role: Option<String>,
     format: EventFormat,
     /// The last event that was sent.
     after: i64,
@@ -101,6 +102,7 @@ pub(crate) async fn stream(
     let reader = Reader {
         app,
         user_id: listener.user_id,
+        role: listener.role,
         format,
         after,
         changes,
@@ -135,9 +137,9 @@ impl Reader {
             }
             // Marked as seen before reading: a write during the read wakes us again.
             self.changes.borrow_and_update();
-            let user_id = self.user_id.as_deref();
+            let (user_id, role) = (self.user_id.as_deref(), self.role.as_deref());
             // A reader whose stream ends reconnects and resumes after its last event.
-            let events = self.app.store.events_after(user_id, self.after, BATCH).await;
+            let events = self.app.store.events_after(user_id, role, self.after, BATCH).await;
             let events = events.inspect_err(|error| {
                 tracing::error!(error = error as &dyn std::error::Error, "event stream ended");
             });

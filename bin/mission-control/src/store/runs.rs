@@ -27,6 +27,7 @@ const OWN_FIELDS: [&str; 9] = [
 async fn record(
     tx: &mut AnyConnection,
     user_id: &str,
+    role: &str,
     what: &str,
     run: &Run,
 ) -> Result<(), StoreError> {
@@ -34,7 +35,8 @@ async fn record(
         "run_key": run.run_key, "status": run.status, "session_key": run.session_key,
         "task_id": run.task_id, "cancel_requested": run.cancel_requested
     });
-    events::record(tx, user_id, &format!("run.{what}"), "run_key", &data).await
+    let kind = format!("run.{what}");
+    events::record_of(tx, user_id, Some(role), &kind, "run_key", &data).await
 }
 
 async fn begin(
@@ -155,7 +157,7 @@ impl Store {
         .await?;
         let put = run(&row, Vec::new());
         if is_new || put.status != known.status {
-            record(&mut tx, user_id, &put.status, &put).await?;
+            record(&mut tx, user_id, role, &put.status, &put).await?;
         }
         if status == RunStatus::Cancelled {
             if !known.cancel_requested && put.status != known.status {
@@ -178,7 +180,7 @@ impl Store {
     ) -> Result<RunNote, StoreError> {
         let mut tx = self.write(scope).await?;
         let user_id = scope.user_id;
-        let Found { seq, run: known, .. } = match find(&mut tx, scope, run_key).await? {
+        let Found { seq, role, run: known } = match find(&mut tx, scope, run_key).await? {
             Some(known) => known,
             // Whoever writes to a run without having begun one means the run of the other role.
             None if is_known(&mut tx, user_id, run_key).await? => {
@@ -187,7 +189,7 @@ impl Store {
             None => {
                 let role = scope.own_role().unwrap_or_default();
                 let new = begin(&mut tx, user_id, role, run_key).await?;
-                record(&mut tx, user_id, &new.run.status, &new.run).await?;
+                record(&mut tx, user_id, role, &new.run.status, &new.run).await?;
                 new
             }
         };
@@ -222,7 +224,7 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         let data = json!({ "run_key": run_key, "index": index, "kind": put.kind });
-        events::record(&mut tx, user_id, "run.step", "run_key", &data).await?;
+        events::record_of(&mut tx, user_id, Some(&role), "run.step", "run_key", &data).await?;
         tx.commit().await?;
         Ok(note(&known))
     }
@@ -255,13 +257,13 @@ impl Store {
         .await?;
         let asked = run(&row, Vec::new());
         if !known.cancel_requested {
-            record(&mut tx, user_id, "cancel_requested", &asked).await?;
+            record(&mut tx, user_id, &role, "cancel_requested", &asked).await?;
             if known.known_status() != Some(RunStatus::Cancelled) {
                 record_cancel(&mut tx, scope, &role, &asked).await?;
             }
         }
         if asked.status != known.status {
-            record(&mut tx, user_id, &asked.status, &asked).await?;
+            record(&mut tx, user_id, &role, &asked.status, &asked).await?;
         }
         if status == RunStatus::Cancelled {
             tool_requests::cancel_pending(&mut tx, scope, &role, run_key).await?;
