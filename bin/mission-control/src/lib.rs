@@ -15,6 +15,7 @@ mod extract;
 mod login;
 mod mentions;
 mod metrics;
+mod places;
 mod router;
 mod routes;
 mod serve;

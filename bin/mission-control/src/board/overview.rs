@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use mc_client::budgets::Budget;
 use mc_client::types::Document;
 
-use super::markup::{Esc, Time, list, live, page, section};
+use super::markup::{Esc, Short, Time, list, live, page, section};
 use super::{approvals, columns, compose, documents, panels};
 use crate::store::board::{
     AgentRow, DayRow, NotificationRow, RunRow, TaskColumn, TaskRow, Waiting,
@@ -89,7 +89,7 @@ impl Overview<'_> {
                 write!(
                     out,
                     "{} <span class=\"count\">last {}, times: {}</span>",
-                    Esc(&wake.role),
+                    Short(&wake.role),
                     Time(wake.last_at),
                     wake.count
                 )
