@@ -80,6 +80,15 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     })
 }
 
+/// Reads only where the data is stored, for commands that read it.
+pub fn read_database(layers: &Layers) -> Result<Database, SettingsError> {
+    let mut r = Reader::new(layers);
+    let data_dir = PathBuf::from(r.text("MC_DATA_DIR", "./data"));
+    let database = database(&mut r, &data_dir);
+    r.finish()?;
+    Ok(database)
+}
+
 /// Where the data is stored: a file in the data folder unless `DATABASE_URL` is set.
 fn database(r: &mut Reader<'_>, data_dir: &Path) -> Database {
     let own = Database::File(data_dir.join("mission-control.db"));

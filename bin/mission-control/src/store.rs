@@ -79,6 +79,19 @@ impl Store {
         })
     }
 
+    /// Opens a database that is there already, for reading only: nothing is made or migrated.
+    pub async fn open_to_read(database: &Database) -> Result<Self, sqlx::Error> {
+        let reader = database.open_to_read().await?;
+        Ok(Self {
+            writer: reader.clone(),
+            reader,
+            changed: watch::Sender::new(()),
+            written: watch::Sender::new(()),
+            shared: None,
+            instance: new_id().into(),
+        })
+    }
+
     /// Closes all connections.
     pub async fn close(&self) {
         self.reader.close().await;

@@ -91,11 +91,7 @@ fn write_double(double: f64, out: &mut String) {
     if double < 0.0 {
         out.push('-');
     }
-    // Rust's own text has the fewest digits that lead back to the double, and of those the nearest.
-    let text = format!("{:e}", double.abs());
-    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or_default();
-    let digits = digits.replace('.', "");
+    let (digits, exponent) = shortest(double.abs());
     let count = i32::try_from(digits.len()).unwrap_or(i32::MAX);
     // The value is 0.digits × 10^point.
     let point = exponent + 1;
@@ -123,6 +119,21 @@ fn write_double(double: f64, out: &mut String) {
         out.push(if exponent < 0 { '-' } else { '+' });
         out.push_str(&exponent.unsigned_abs().to_string());
     }
+}
+
+/// The fewest digits that lead back to a double, of those the nearest to it, and of two equally near
+/// ones the even; and the power of ten of the first digit. serde_json finds them; the standard
+/// library's text is the odd one where two are equally near.
+fn shortest(double: f64) -> (String, i32) {
+    let text = Number::from_f64(double).map(|number| number.to_string()).unwrap_or_default();
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    let (whole, rest) = digits.split_once('.').unwrap_or((digits, ""));
+    let all = [whole, rest].concat();
+    let leading = all.len() - all.trim_start_matches('0').len();
+    let place = |len: usize| i32::try_from(len).unwrap_or(i32::MAX);
+    let first = exponent + place(whole.len()) - 1 - place(leading);
+    (all.trim_matches('0').to_owned(), first)
 }
 
 #[cfg(test)]

@@ -118,6 +118,11 @@ impl Backend {
         Self::start_in(Home::new(), options).await
     }
 
+    /// With roles that may act on the sessions of others.
+    pub(crate) async fn with_leads(leads: &'static [&'static str]) -> Self {
+        Self::start_in(Home::new(), Options { leads, ..Options::default() }).await
+    }
+
     /// With a password on the page.
     pub(crate) async fn with_password(password: &str) -> Self {
         let options = Options { password: Some(password.to_owned()), ..Options::default() };

@@ -1,5 +1,6 @@
 // What both test programs run.
 
+mod audit;
 mod auth;
 mod board;
 mod budgets;
@@ -21,6 +22,7 @@ mod paging;
 mod queue;
 mod repeats;
 mod restart;
+mod roles;
 mod runs;
 mod standup;
 mod tenancy;

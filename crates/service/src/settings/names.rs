@@ -49,6 +49,7 @@ pub const ALL: &[&str] = &[
     "MC_BUDGET_USD",
     "MC_DATA_DIR",
     "MC_HOST",
+    "MC_LEAD_ROLES",
     "MC_PORT",
     "MISTRAL_API_KEY",
     "MISTRAL_BASE_URL",
