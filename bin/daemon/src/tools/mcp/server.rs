@@ -298,3 +298,18 @@ impl McpServer {
 fn is_refusal(code: i32) -> bool {
     matches!(code, -32700 | -32602..=-32600)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_no_call_is_a_refusal() {
+        for code in [-32700, -32600, -32601, -32602] {
+            assert!(is_refusal(code), "{code}");
+        }
+        for code in [-32603, -32000, -32002, -32042, -32099, 0, 1, 500] {
+            assert!(!is_refusal(code), "{code}");
+        }
+    }
+}
