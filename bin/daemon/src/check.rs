@@ -79,7 +79,7 @@ pub async fn check(layers: &Layers) -> Vec<Finding> {
             }
             if let Some((options, snapshot)) = report.workspace(workspace_without_settings(layers))
             {
-                report.advice(&options, &snapshot, &tools::unasked());
+                report.advice(&options, &snapshot, &tools::unasked(&snapshot));
             }
             report.warn("model and backend: not checked until the settings are valid");
         }
@@ -172,7 +172,7 @@ impl Report {
     ) {
         let Some((options, snapshot)) = workspace else { return };
         let (Some((backend, capabilities)), Some(model)) = (backend, model) else {
-            return self.advice(&options, &snapshot, &tools::unasked());
+            return self.advice(&options, &snapshot, &tools::unasked(&snapshot));
         };
         let http = match service::http::client_builder().build() {
             Ok(http) => http,
@@ -218,7 +218,7 @@ impl Report {
     }
 
     async fn backend(&mut self, settings: &Settings) -> Option<(Arc<Backend>, Arc<Capabilities>)> {
-        let url = &settings.backend_url;
+        let url = shown::url(&settings.backend_url);
         let http = match service::http::client_builder().build() {
             Ok(http) => http,
             Err(error) => {
@@ -227,7 +227,7 @@ impl Report {
                 return None;
             }
         };
-        let client = McClient::new(url, http, settings.backend_retry);
+        let client = McClient::new(&settings.backend_url, http, settings.backend_retry);
         let backend = Arc::new(Backend::new(client, settings.minter.clone()));
         let trace = TraceId::random();
         let asked =
@@ -239,6 +239,10 @@ impl Report {
                 self.fail(format!(
                     "backend: {url} rejects the agent token; AGENT_JWT_SECRET must be the same on both sides"
                 ));
+                return None;
+            }
+            Ok(Err(error)) if error.is_in_between() => {
+                self.fail(format!("backend: {url}: {error}"));
                 return None;
             }
             Ok(Err(error)) => {

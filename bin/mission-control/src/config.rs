@@ -6,7 +6,7 @@ use mc_client::token::TokenVerifier;
 use secrecy::SecretString;
 
 use crate::login::password::BoardPassword;
-use crate::login::proxy::ProxyLogin;
+use crate::login::proxy::{ProxyLogin, TrustedProxies};
 use crate::store::budgets::Nanos;
 use crate::store::database::Database;
 
@@ -31,4 +31,6 @@ pub struct Config {
     pub board_password: Option<BoardPassword>,
     /// The reverse proxy that authenticates people; none when absent.
     pub board_proxy: Option<ProxyLogin>,
+    /// The proxies whose word counts about where a login comes from.
+    pub board_proxies: TrustedProxies,
 }

@@ -66,6 +66,11 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", why)
     }
 
+    /// Whether the caller is not authenticated.
+    pub fn is_unauthorized(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+
     /// The same, with `details`.
     #[must_use]
     pub fn with_details(mut self, details: Value) -> Self {

@@ -65,17 +65,21 @@ pub async fn run(
         cause,
     })?;
     store.record_start().await?;
-    let form_token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-    let login = Arc::new(Login::new(config.board_password.clone(), config.board_proxy.clone()));
+    let form_key = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    let login = Login::new(
+        config.board_password.clone(),
+        config.board_proxy.clone(),
+        config.board_proxies.clone(),
+    );
     let metrics = Arc::new(Metrics::new()?);
     let app = App {
         metrics: Arc::clone(&metrics),
-        login,
+        login: Arc::new(login),
         config: Arc::new(config),
         store: store.clone(),
         shutdown: shutdown.clone(),
         listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
-        form_token: form_token.into(),
+        form_key: form_key.into(),
     };
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let router = router(app);

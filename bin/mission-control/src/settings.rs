@@ -11,7 +11,7 @@ use service::telemetry::LogFormat;
 
 use crate::config::Config;
 use crate::login::password::BoardPassword;
-use crate::login::proxy::ProxyLogin;
+use crate::login::proxy::{ProxyLogin, TrustedProxies};
 use crate::mentions::is_role;
 use crate::store::budgets::Nanos;
 use crate::store::database::Database;
@@ -46,7 +46,7 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     let internal_token = r.secret("INTERNAL_API_TOKEN");
     let metrics_token = r.secret("WOMBAT_METRICS_TOKEN");
     let board_password = board_password(&mut r);
-    let board_proxy = board_proxy(&mut r);
+    let (board_proxies, board_proxy) = board_proxies(&mut r, board_password.is_some());
     let lead_roles = lead_roles(&mut r);
     let budget = budget(&mut r);
     let verifier = verifier(&mut r);
@@ -72,6 +72,7 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
             board,
             board_password,
             board_proxy,
+            board_proxies,
         },
         otel,
         log_format: log_format.unwrap_or_else(LogFormat::fitting),
@@ -105,22 +106,71 @@ fn board_password(r: &mut Reader<'_>) -> Option<BoardPassword> {
     BoardPassword::new(&given).map_err(|problem| r.problem("MC_BOARD_PASSWORD", problem)).ok()
 }
 
-/// The reverse proxy that authenticates people, if one is set.
-fn board_proxy(r: &mut Reader<'_>) -> Option<ProxyLogin> {
-    let trusted = r.optional("MC_BOARD_TRUSTED_PROXIES");
-    let Some(header) = r.optional("MC_BOARD_AUTH_HEADER") else {
-        if trusted.is_some() {
-            let why = "has no use without MC_BOARD_AUTH_HEADER, which names the proxies' header";
-            r.problem("MC_BOARD_TRUSTED_PROXIES", why);
+/// The reverse proxies before the page, and the login by them, if one is set.
+fn board_proxies(r: &mut Reader<'_>, has_password: bool) -> (TrustedProxies, Option<ProxyLogin>) {
+    let list = r.optional("MC_BOARD_TRUSTED_PROXIES");
+    let trusted = TrustedProxies::new(list.as_deref().unwrap_or_default());
+    let trusted = trusted.map_err(|why| r.problem("MC_BOARD_TRUSTED_PROXIES", why));
+    let header = r.optional("MC_BOARD_AUTH_HEADER");
+    if list.is_some() && header.is_none() && !has_password {
+        let why = "has no use without a login: set MC_BOARD_AUTH_HEADER or MC_BOARD_PASSWORD";
+        r.problem("MC_BOARD_TRUSTED_PROXIES", why);
+    }
+    let is_meant = header.is_some();
+    let login = match (&trusted, header) {
+        (Ok(_), Some(header)) => {
+            let login = ProxyLogin::new(&header, list.as_deref().unwrap_or_default());
+            let name = |of_header| match of_header {
+                true => "MC_BOARD_AUTH_HEADER",
+                false => "MC_BOARD_TRUSTED_PROXIES",
+            };
+            login.map_err(|(of_header, why)| r.problem(name(of_header), why)).ok()
+        }
+        (Ok(_) | Err(()), _) => None,
+    };
+    (trusted.unwrap_or_default(), with_operators(r, login, is_meant))
+}
+
+/// Who may see every user's things on the page: by name, or by a role that the proxy passes.
+fn with_operators(
+    r: &mut Reader<'_>,
+    login: Option<ProxyLogin>,
+    is_meant: bool,
+) -> Option<ProxyLogin> {
+    let names = r.optional("MC_BOARD_OPERATORS");
+    let header = r.optional("MC_BOARD_ROLE_HEADER");
+    let role = r.optional("MC_BOARD_OPERATOR_ROLE");
+    let Some(mut login) = login else {
+        let all = [
+            ("MC_BOARD_OPERATORS", names.is_some()),
+            ("MC_BOARD_ROLE_HEADER", header.is_some()),
+            ("MC_BOARD_OPERATOR_ROLE", role.is_some()),
+        ];
+        for (name, _) in all.into_iter().filter(|(_, is_set)| *is_set && !is_meant) {
+            let why = "has no use without MC_BOARD_AUTH_HEADER, in which the proxy names people";
+            r.problem(name, why);
         }
         return None;
     };
-    let login = ProxyLogin::new(&header, trusted.as_deref().unwrap_or_default());
-    let name = |of_header| match of_header {
-        true => "MC_BOARD_AUTH_HEADER",
-        false => "MC_BOARD_TRUSTED_PROXIES",
-    };
-    login.map_err(|(of_header, why)| r.problem(name(of_header), why)).ok()
+    if let Some(names) = names {
+        let with = login.with_operators(&names);
+        login = with.map_err(|why| r.problem("MC_BOARD_OPERATORS", why)).ok()?;
+    }
+    match (header, role) {
+        (None, None) => Some(login),
+        (Some(header), Some(role)) => {
+            let with = login.with_operator_role(&header, &role);
+            with.map_err(|why| r.problem("MC_BOARD_ROLE_HEADER", why)).ok()
+        }
+        (Some(_), None) => {
+            r.problem("MC_BOARD_ROLE_HEADER", "needs MC_BOARD_OPERATOR_ROLE, the operators' role");
+            None
+        }
+        (None, Some(_)) => {
+            r.problem("MC_BOARD_OPERATOR_ROLE", "needs MC_BOARD_ROLE_HEADER, the roles' header");
+            None
+        }
+    }
 }
 
 /// The roles whose agents may act on the sessions of their user's other roles; none unless set.

@@ -128,7 +128,7 @@ pub async fn check(target: Target, begins: impl Fn(&str)) -> Result<Report, Conf
     let chapters = target.chapters.iter().map(String::as_str).collect::<Vec<_>>();
     let checks = run_checks(&world, &chapters, begins).await;
     Ok(Report {
-        url: world.url.clone(),
+        url: shown::url(&world.url).to_string(),
         contract_version: world.features.contract_version.clone(),
         features: world.features.features.clone(),
         summary: Report::count(&checks),
@@ -142,7 +142,8 @@ async fn announced(world: &World) -> Result<Capabilities, ConformanceError> {
     match world.agent(&world.one).get("/capabilities").await {
         Ok(answer) => Ok(Capabilities::deserialize(&answer.body).unwrap_or_default()),
         Err(NotPassed::Failed(cause) | NotPassed::Skipped(cause)) => {
-            Err(ConformanceError::Unreachable { url: world.url.clone(), cause })
+            let url = shown::url(&world.url).to_string();
+            Err(ConformanceError::Unreachable { url, cause })
         }
     }
 }

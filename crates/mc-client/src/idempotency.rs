@@ -18,6 +18,11 @@ impl RunKey {
         Self(sha256_hex(&["run", user_id, role, key]))
     }
 
+    /// The same within a name space, so that equal keys of two protocols are two runs.
+    pub fn derive_in(space: &str, user_id: &str, role: &str, key: &str) -> Self {
+        Self(sha256_hex(&["run in", space, user_id, role, key]))
+    }
+
     /// A key for a run without an idempotency key; its own retries are safe all the same.
     pub fn random() -> Self {
         Self(format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
@@ -169,6 +174,11 @@ mod tests {
         for other in [("us", "cout", "k"), ("u", "scoutk", ""), ("v", "scout", "k")] {
             assert_ne!(key, RunKey::derive(other.0, other.1, other.2));
         }
+        for space in ["", "u", "mcp", "a2a"] {
+            assert_ne!(key, RunKey::derive_in(space, "u", "scout", "k"), "{space}");
+        }
+        let of = |space: &str| RunKey::derive_in(space, "u", "scout", "k");
+        assert_ne!(of("mcp"), of("a2a"));
         assert_ne!(RunKey::random(), RunKey::random());
         assert_eq!(RunKey::parse(key.as_str()), Some(key));
         for text in ["", "../x", &"A".repeat(64), &"0".repeat(65)] {

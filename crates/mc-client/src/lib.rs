@@ -21,7 +21,6 @@ pub mod leases;
 mod messages;
 mod notifications;
 pub mod raw;
-mod redact;
 mod retry_policy;
 pub mod runs;
 mod tasks;

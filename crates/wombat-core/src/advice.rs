@@ -55,6 +55,8 @@ pub struct KnownTools {
     pub names: Vec<String>,
     /// The sources that could not be asked: a pattern that matches nothing may mean a tool of theirs.
     pub missing: Vec<String>,
+    /// The MCP servers that could not be asked. Their tools' names begin with theirs.
+    pub silent_servers: Vec<String>,
 }
 
 /// Checks the whole workspace.
@@ -135,7 +137,7 @@ fn remedy(problem: &Problem) -> &'static str {
         "add a line such as: description: What it is for, and when to use it."
     } else if has("another skill") {
         "give one of them another name"
-    } else if problem.policy.is_some() {
+    } else if has("endpoint") || has("metadata") {
         "correct it; see docs/WORKSPACE.md, Skills"
     } else {
         "correct the YAML between the --- lines; a value with a colon needs quotes"

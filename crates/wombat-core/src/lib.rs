@@ -9,6 +9,7 @@ pub mod cron;
 pub mod endpoint;
 pub mod frontmatter;
 pub mod heartbeat;
+mod json_lines;
 mod loader;
 pub mod mcp_config;
 mod nearest;

@@ -89,6 +89,11 @@ impl Operations {
         self.entries.iter().map(|entry| &entry.operation)
     }
 
+    /// What servers may take for these operations.
+    pub(crate) fn folded(&self) -> impl Iterator<Item = &FoldedPattern> {
+        self.entries.iter().map(|entry| &entry.folded)
+    }
+
     /// The names of the tools that are no operations.
     pub fn others(&self) -> impl Iterator<Item = &str> {
         self.others.iter().map(String::as_str)

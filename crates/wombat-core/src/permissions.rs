@@ -83,8 +83,7 @@ impl ToolPermissions {
         known: &Operations,
         endpoints: &[EndpointPattern],
     ) -> Vec<&'a str> {
-        let exact: Vec<_> = known.iter().map(|known| &known.endpoint).chain(endpoints).collect();
-        let folded: Vec<_> = exact.iter().map(|endpoint| FoldedPattern::of(endpoint)).collect();
+        let declared: Vec<_> = endpoints.iter().map(FoldedPattern::of).collect();
         let is_named = |name: &str, is_exact: bool| {
             known.others().any(|other| glob(name, other))
                 || known.iter().any(|known| {
@@ -96,10 +95,11 @@ impl ToolPermissions {
         let is_unmatched = |text: &str, is_exact: bool| match ToolPattern::parse(text) {
             Ok(ToolPattern::Name(name)) => !is_named(&name, is_exact),
             Ok(ToolPattern::Endpoint { exact: ours, .. }) if is_exact => {
-                !exact.iter().any(|known| ours.may_meet(known))
+                let exact = known.iter().map(|known| &known.endpoint).chain(endpoints);
+                !exact.into_iter().any(|known| ours.may_meet(known))
             }
             Ok(ToolPattern::Endpoint { folded: ours, .. }) => {
-                !folded.iter().any(|known| ours.may_meet(known))
+                !known.folded().chain(&declared).any(|known| ours.may_meet(known))
             }
             Err(_) => false,
         };

@@ -103,8 +103,11 @@ fn status_of(error: &RunError) -> StatusCode {
     match &error.kind {
         Kind::TaskNotFound | Kind::RunNotFound | Kind::UnknownRole(_) => StatusCode::NOT_FOUND,
         // With the backend's own Retry-After, it is a 503 that carries it.
-        Kind::BackendUnavailable if error.retry_after.is_some() => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::BackendUnavailable | Kind::BackendInBetween(_) if error.retry_after.is_some() => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Kind::BackendUnavailable
+        | Kind::BackendInBetween(_)
         | Kind::BackendAuth
         | Kind::BackendRefused(_)
         | Kind::ReplyNotStored(_)

@@ -46,6 +46,8 @@ pub enum RunErrorKind {
     TaskNotFound,
     /// The backend is unreachable or overloaded.
     BackendUnavailable,
+    /// Something between here and the backend answered in its place.
+    BackendInBetween(String),
     /// The backend rejects the agent token.
     BackendAuth,
     /// The backend answered with something that the contract does not allow.
@@ -129,6 +131,8 @@ impl RunError {
             RunErrorKind::SessionLost
         } else if error.is_auth() {
             RunErrorKind::BackendAuth
+        } else if error.is_in_between() {
+            RunErrorKind::BackendInBetween(error.to_string())
         } else if error.is_retryable() {
             RunErrorKind::BackendUnavailable
         } else {
@@ -176,7 +180,7 @@ impl RunError {
         use RunErrorKind as Kind;
         match &self.kind {
             Kind::TaskNotFound => "task_not_found",
-            Kind::BackendUnavailable => "backend_unavailable",
+            Kind::BackendUnavailable | Kind::BackendInBetween(_) => "backend_unavailable",
             Kind::BackendAuth => "backend_auth",
             Kind::BackendRefused(_) => "backend_error",
             Kind::ReplyNotStored(_) => "reply_not_stored",
@@ -205,6 +209,7 @@ impl RunError {
         use RunErrorKind as Kind;
         let text = match &self.kind {
             Kind::BackendRefused(why)
+            | Kind::BackendInBetween(why)
             | Kind::BudgetExceeded(why)
             | Kind::JournalRejected(why)
             | Kind::Llm(_, why)

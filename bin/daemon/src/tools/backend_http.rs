@@ -54,7 +54,7 @@ fn prepare(
     let query = query_string(raw_query, &arguments["query"])?;
     let body = arguments.get("body").filter(|body| !body.is_null());
     method_override::refuse(&query, body, |place, field| {
-        context.tools.operations().declares(method, &path, place, field)
+        context.declares((method, &path), place, field)
     })?;
     context.permit(context.decide("call_backend", Some((method, &path))), &what)?;
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use mc_client::client::AgentClient;
+use openapi_tools::FieldPlace;
 use wombat_core::agent_config::{AgentProfile, Permission, ToolCall};
-use wombat_core::endpoint::NormalPath;
+use wombat_core::endpoint::{EndpointPattern, NormalPath};
 use wombat_core::workspace::Snapshot;
 
 use super::reply::ToolReply;
@@ -42,6 +43,21 @@ impl ToolContext<'_> {
     pub(super) fn decide(&self, tool: &str, endpoint: Option<(&str, &NormalPath)>) -> Permission {
         let operations = &self.tools.operations().known;
         self.profile.tools.decide(ToolCall { tool, endpoint, operations })
+    }
+
+    /// Whether an endpoint declares a field of a request: a skill in its query, or the OpenAPI document.
+    pub(super) fn declares(
+        &self,
+        (method, path): (&str, &NormalPath),
+        place: FieldPlace,
+        field: &str,
+    ) -> bool {
+        let mut endpoints = self.snapshot.endpoints().iter().map(|declared| &declared.pattern);
+        let by_skill = |pattern: &EndpointPattern| {
+            pattern.query().contains(field) && pattern.matches(method, path)
+        };
+        (place == FieldPlace::Query && endpoints.any(by_skill))
+            || self.tools.operations().declares(method, path, place, field)
     }
 
     /// Lets a call pass that the role's permissions and, where one is needed, a person allow; else

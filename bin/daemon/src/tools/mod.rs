@@ -26,6 +26,7 @@ mod specs;
 use std::sync::Arc;
 
 use wombat_core::advice::KnownTools;
+use wombat_core::workspace::Snapshot;
 
 pub use context::ToolContext;
 pub use hub::{Inspection, Tools};
@@ -41,8 +42,10 @@ pub fn builtin_names() -> [&'static str; 9] {
 }
 
 /// What is known of tools when the backend cannot be asked.
-pub fn unasked() -> KnownTools {
+pub fn unasked(snapshot: &Snapshot) -> KnownTools {
     let names = builtin_names().into_iter().map(str::to_owned).collect();
     let missing = vec!["the backend".to_owned()];
-    KnownTools { operations: Arc::new(operations::of_builtins()), names, missing }
+    let operations = Arc::new(operations::of_builtins());
+    let silent_servers = snapshot.mcp().servers.keys().cloned().collect();
+    KnownTools { operations, names, missing, silent_servers }
 }

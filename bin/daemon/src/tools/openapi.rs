@@ -71,7 +71,8 @@ impl FromStr for OpenApiPlace {
 impl std::fmt::Display for OpenApiPlace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Backend(path) => f.write_str(path),
+            // A path may be a key.
+            Self::Backend(_) => f.write_str("a path of the backend"),
             Self::File(path) => write!(f, "{}", path.display()),
         }
     }
@@ -140,7 +141,7 @@ async fn from_backend(agent: &AgentClient, path: &str) -> Result<String, String>
     }
     match answer.status {
         200 => String::from_utf8(answer.body.into()).map_err(|_| "it is not UTF-8 text".to_owned()),
-        status => Err(format!("the backend answered {status} to GET {path}")),
+        status => Err(format!("the backend answered {status} to GET of it")),
     }
 }
 
@@ -263,7 +264,7 @@ impl OpenApiTool {
             None => None,
         };
         method_override::refuse(&request.query, fields, |place, field| {
-            context.tools.operations().declares(method, &path, place, field)
+            context.declares((method, &path), place, field)
         })?;
         context.permit(context.decide(name, Some((method, &path))), &what)?;
         let body = request.body.map(|body| match body {

@@ -3,6 +3,7 @@
 
 mod booking;
 mod check;
+mod doors;
 mod errors;
 mod external_tools;
 mod harness;
@@ -17,6 +18,7 @@ mod protocols;
 mod providers;
 mod rejected_journals;
 mod resuming;
+mod rules;
 mod send;
 mod stopping;
 mod streaming;

@@ -1,7 +1,8 @@
-//! What pages are made of. Everything that comes from the database goes through [`Esc`] or
-//! [`markdown`]; nothing here knows a page.
+//! What pages are made of. Everything that comes from the database goes through [`Esc`],
+//! [`markdown`] or [`visible`]; nothing here knows a page.
 
 pub(super) mod markdown;
+pub(super) mod visible;
 
 use std::fmt::{self, Display, Write as _};
 

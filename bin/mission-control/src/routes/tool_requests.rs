@@ -6,7 +6,9 @@ use axum::response::Response;
 use http::HeaderMap;
 use mc_client::tool_requests::{CreateToolRequest, Decision, ToolRequest, ToolRequestStatus};
 use mc_client::types::Page;
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::created;
 use super::runs::check_key;
@@ -35,6 +37,14 @@ pub(super) async fn list(
     Ok(Json(app.store.tool_requests(tenant.scope(), &filter, limit, after).await?))
 }
 
+/// The arguments as they were sent. What a person approves is this text: a number has all its digits,
+/// and a name that is given twice is there twice.
+#[derive(Deserialize)]
+struct Sent<'a> {
+    #[serde(borrow)]
+    arguments: &'a RawValue,
+}
+
 pub(super) async fn create(
     State(app): State<App>,
     writer: Writer,
@@ -49,7 +59,10 @@ pub(super) async fn create(
     check_key(&new.run_key)?;
     let scope = writer.scope();
     writer.tenant.check_session(&new.session_key)?;
-    let make = async |tx: &mut _| tool_requests::insert(tx, scope, &new).await;
+    let sent: Sent<'_> = serde_json::from_slice(&body.bytes)
+        .map_err(|_| ApiError::field("arguments", "must be given once"))?;
+    let arguments = sent.arguments.get();
+    let make = async |tx: &mut _| tool_requests::insert(tx, scope, &new, arguments).await;
     let key = Some(new.idempotency_key.as_str());
     let mut made = app.store.create(scope, "tool-requests", key, &body.raw, make).await?;
     // A repetition is answered with the current status.

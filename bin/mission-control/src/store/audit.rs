@@ -387,9 +387,8 @@ impl Store {
             .and(" AND a.at >= ?", filter.from.as_ref())
             .and(" AND a.at < ?", filter.to.as_ref())
             .and(" ORDER BY a.seq LIMIT ?", Some(rows_for(limit)))
-            .fetch_all(&mut *tx)
-            .await?;
-        Ok(page(&rows, limit, entry))
+            .fetch(&mut *tx);
+        page(rows, limit, entry).await
     }
 
     /// The entries after a number, oldest first: some of them, and none only after the last one.

@@ -102,12 +102,12 @@ impl Store {
         let rows = sqlx::query("SELECT * FROM notifications WHERE dead_at IS NOT NULL AND seq < $1 ORDER BY seq DESC LIMIT $2")
             .bind(before.unwrap_or(i64::MAX))
             .bind(rows_for(limit))
-            .fetch_all(&self.reader)
-            .await?;
-        Ok(page(&rows, limit, |row| DeadLetter {
+            .fetch(&self.reader);
+        page(rows, limit, |row| DeadLetter {
             delivery: delivery(row),
             error: row.get::<Option<String>, _>("error").unwrap_or_default(),
             failed_at: time(row.get("dead_at")),
-        }))
+        })
+        .await
     }
 }

@@ -80,9 +80,8 @@ impl Store {
             .bind(user_id)
             .bind(before.unwrap_or(i64::MAX))
             .bind(rows_for(limit))
-            .fetch_all(&self.reader)
-            .await?;
-        let mut newest = page(&rows, limit, message);
+            .fetch(&self.reader);
+        let mut newest = page(rows, limit, message).await?;
         newest.items.reverse();
         Ok(newest)
     }

@@ -1,5 +1,6 @@
 //! Queries assembled from fixed pieces, and helpers to read rows.
 
+use futures::stream::BoxStream;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::{Any, Arguments, AssertSqlSafe, Encode, Executor, Row, Type};
 
@@ -29,6 +30,14 @@ impl Sql {
         let _bound = self.arguments.add(value);
         self.text.push_str(&piece.replace('?', &format!("${}", self.arguments.len())));
         self
+    }
+
+    /// Fetches rows as they are read.
+    pub(super) fn fetch<'e>(
+        self,
+        from: impl Executor<'e, Database = Any> + 'e,
+    ) -> BoxStream<'e, Result<AnyRow, sqlx::Error>> {
+        sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch(from)
     }
 
     /// Fetches all rows.

@@ -46,11 +46,12 @@ fn tool_request(row: &AnyRow) -> ToolRequest {
     }
 }
 
-/// Creates a tool request.
+/// Creates a tool request. `arguments` are those of the request as they were sent: JSON text.
 pub async fn insert(
     tx: &mut AnyConnection,
     scope: Scope<'_>,
     new: &CreateToolRequest,
+    arguments: &str,
 ) -> Result<ToolRequest, StoreError> {
     let user_id = scope.user_id;
     tasks::ensure_exists(tx, user_id, &new.task_id).await?;
@@ -66,7 +67,7 @@ pub async fn insert(
     .bind(&new.run_key)
     .bind(&new.session_key)
     .bind(&new.tool)
-    .bind(Value::Object(new.arguments.clone()).to_string())
+    .bind(arguments)
     .bind(&new.reason)
     .bind(ToolRequestStatus::Pending.as_str())
     .bind(now())
@@ -150,9 +151,8 @@ impl Store {
             .and(" AND task_id = ?", filter.task_id.as_ref())
             .and(" AND seq > ?", after)
             .and(" ORDER BY seq LIMIT ?", Some(rows_for(limit)))
-            .fetch_all(&self.reader)
-            .await?;
-        Ok(page(&rows, limit, tool_request))
+            .fetch(&self.reader);
+        page(rows, limit, tool_request).await
     }
 
     /// One tool request.

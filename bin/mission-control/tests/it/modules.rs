@@ -1,5 +1,6 @@
 // What both test programs run.
 
+mod approvals;
 mod audit;
 mod auth;
 mod board;
@@ -28,3 +29,4 @@ mod standup;
 mod tenancy;
 mod tool_requests;
 mod tools;
+mod viewers;

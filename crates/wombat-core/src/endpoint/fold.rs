@@ -24,6 +24,7 @@ const MAX_EXTENSION: usize = 8;
 /// - what follows `;`, a path parameter (RFC 3986, 3.3; the Servlet specification cuts it), and what follows
 ///   `?` or `#`, where a proxy decodes them;
 /// - `+`, which forms decode to a space, and spaces at both ends;
+/// - a session without a cookie, as ASP.NET writes it into a path (`(S(…))`);
 /// - trailing dots, and the stream of a file (`::$DATA`), on Windows (Naming Files, Paths, and Namespaces).
 pub(super) fn segment(text: &str) -> Cow<'_, str> {
     if is_folded(text) {
@@ -55,7 +56,7 @@ fn is_folded(text: &str) -> bool {
     let plain = |byte: u8| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._~!&'()*,=@".contains(&byte)
     };
-    text.bytes().all(plain) && !text.ends_with('.')
+    text.bytes().all(plain) && !text.ends_with('.') && !text.starts_with('(')
 }
 
 fn even(text: &str) -> String {
@@ -82,7 +83,17 @@ fn without_rest(folded: &str) -> &str {
     if let Some(at) = folded[..end].find(":$") {
         end = folded[..at].trim_end_matches(':').len();
     }
-    folded[..end].trim_start().trim_end_matches(['.', ' '])
+    let left = folded[..end].trim_start().trim_end_matches(['.', ' ']);
+    if is_session(left) { "" } else { left }
+}
+
+/// Whether ASP.NET takes a segment out of the path: `(S(…))`, a session without a cookie.
+fn is_session(segment: &str) -> bool {
+    let mut chars = segment.chars();
+    chars.next() == Some('(')
+        && chars.next().is_some_and(char::is_alphabetic)
+        && chars.next() == Some('(')
+        && segment.ends_with("))")
 }
 
 /// Characters that are not shown, and accents, which stand alone after decomposition
@@ -158,8 +169,20 @@ mod tests {
         assert_eq!(segment("STRASSE"), segment("straße"));
         assert_eq!(segment("#general"), "#general");
         assert_eq!(segment("$value"), "$value");
-        for nothing in [".", "..", "...", ". ", "..;x", ";x", "%20", "+", "\u{200b}", ".\u{200b}."]
-        {
+        for nothing in [
+            ".",
+            "..",
+            "...",
+            ". ",
+            "..;x",
+            ";x",
+            "%20",
+            "+",
+            "\u{200b}",
+            ".\u{200b}.",
+            "(S(a1))",
+            "(a(x)f(y))",
+        ] {
             assert_eq!(segment(nothing), "", "{nothing:?}");
         }
         for (text, other) in [("a-b", "ab"), ("a_b", "a-b"), ("refunds", "refund"), ("a.b", "a")] {

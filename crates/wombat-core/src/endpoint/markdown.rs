@@ -3,7 +3,7 @@
 use super::pattern::{EndpointPattern, METHODS};
 
 /// The endpoints in a Markdown text's fenced code blocks: lines that begin with a method and a path.
-/// A query, and anything after the path, is ignored.
+/// Of a query only the names are kept; anything after the path is ignored.
 pub fn endpoints_in_markdown(text: &str) -> Vec<EndpointPattern> {
     let mut found: Vec<EndpointPattern> = Vec::new();
     let mut fence: Option<(char, usize)> = None;
@@ -22,9 +22,14 @@ pub fn endpoints_in_markdown(text: &str) -> Vec<EndpointPattern> {
             }
         } else if fence.is_some()
             && let Some(endpoint) = endpoint_in_line(line)
-            && !found.contains(&endpoint)
         {
-            found.push(endpoint);
+            let text = endpoint.to_string();
+            match found.iter_mut().find(|known| known.to_string() == text) {
+                Some(known) => {
+                    *known = known.clone().with_query(endpoint.query().iter().cloned());
+                }
+                None => found.push(endpoint),
+            }
         }
     }
     found
@@ -40,8 +45,13 @@ fn endpoint_in_line(line: &str) -> Option<EndpointPattern> {
     let line = line.trim_start_matches(['$', '-', '*', '>', ' ']);
     let mut words = line.split_whitespace();
     let method = words.next().filter(|word| METHODS.contains(word))?;
-    let path = without_query(words.next()?);
-    EndpointPattern::parse(&format!("{method} {path}")).ok()
+    let word = words.next()?;
+    let path = without_query(word);
+    let query = word[path.len()..].strip_prefix('?').unwrap_or_default();
+    let query = query.split('#').next().unwrap_or_default().split('&');
+    let names = query.filter_map(|pair| pair.split('=').next()).filter(|name| !name.is_empty());
+    let endpoint = EndpointPattern::parse(&format!("{method} {path}")).ok()?;
+    Some(endpoint.with_query(names.map(str::to_owned)))
 }
 
 /// A path without its query, which may also be a part of a URI template (`{?page}`, RFC 6570, 3.2.8). A

@@ -1,5 +1,6 @@
 //! `METHOD /path` with parameters.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -36,6 +37,8 @@ pub struct EndpointPattern {
     /// Whether any further segments may follow.
     is_open: bool,
     text: String,
+    /// The names of query parameters that it was written with.
+    query: BTreeSet<String>,
 }
 
 impl EndpointPattern {
@@ -64,7 +67,18 @@ impl EndpointPattern {
         if is_open && segments.iter().any(String::is_empty) {
             return Err(PathError::Segments.into());
         }
-        Ok(Self { method, segments, is_open, text })
+        Ok(Self { method, segments, is_open, text, query: BTreeSet::new() })
+    }
+
+    /// The endpoint with the names of query parameters that it declares.
+    pub(super) fn with_query(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.query.extend(names);
+        self
+    }
+
+    /// The names of query parameters that it declares; most endpoints declare none and take any.
+    pub fn query(&self) -> &BTreeSet<String> {
+        &self.query
     }
 
     /// The endpoint of a path with parameters in braces, as in an OpenAPI document: everything else is
@@ -76,7 +90,8 @@ impl EndpointPattern {
         let rest = path.strip_prefix('/').ok_or(PathError::NotAbsolute)?;
         let segments = segments(Some(rest), |part| fill(part, |_| None))?;
         let text = format!("{method} {path}");
-        Ok(Self { method: method.to_owned(), segments, is_open: false, text })
+        let method = method.to_owned();
+        Ok(Self { method, segments, is_open: false, text, query: BTreeSet::new() })
     }
 
     /// Whether a call matches this endpoint. Case-sensitive.

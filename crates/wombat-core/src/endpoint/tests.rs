@@ -107,6 +107,25 @@ fn endpoints_are_found_in_fenced_blocks_only() {
     );
 }
 
+#[test]
+fn the_names_of_a_query_are_kept_beside_the_endpoint() {
+    let text = "```\nPOST /a/{id}?_method=PUT&x#y\nPOST /a/{id}?z={z}\nGET /b{?page,size}\n\
+                GET /c/{id?}/d?e\nGET /f/{g\n```\n";
+    let found = endpoints_in_markdown(text);
+    let all: Vec<_> = found
+        .iter()
+        .map(|found| {
+            (found.to_string(), found.query().iter().map(String::as_str).collect::<Vec<_>>())
+        })
+        .collect();
+    let expected = [
+        ("POST /a/{id}".to_owned(), vec!["_method", "x", "z"]),
+        ("GET /b".to_owned(), vec![]),
+        ("GET /c/{id?}/d".to_owned(), vec!["e"]),
+    ];
+    assert_eq!(all, expected);
+}
+
 proptest::proptest! {
     #[test]
     fn what_stands_in_a_fence_is_found_and_nothing_else(

@@ -43,22 +43,32 @@ const HIDDEN: &str = "***";
 /// The shortest value that is treated as a secret: replacing "1" would garble any text.
 const MIN_SECRET: usize = 4;
 
+/// The shortest part of a URL's path that is treated as a secret wherever it stands.
+const MIN_SEGMENT: usize = 12;
+
 impl Transport {
-    /// Where the server is: the program with its arguments, or the address; without secrets.
+    /// Where the server is: the program with its arguments, or scheme, host and path of the address. To be
+    /// compared and not shown, as a path can hold a secret.
     pub fn place(&self) -> String {
-        let text = match self {
-            Self::Stdio { command, args, cwd, .. } => {
-                format!("{command} {args:?} {}", cwd.as_deref().unwrap_or_default())
+        match self {
+            Self::Stdio { command, args, cwd, .. } => self.hide_secrets(&format!(
+                "{command} {args:?} {}",
+                cwd.as_deref().unwrap_or_default()
+            )),
+            Self::Http { url, .. } => {
+                let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+                let rest = rest.split(['?', '#']).next().unwrap_or_default();
+                let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+                format!("{scheme}://{host}{path}")
             }
-            Self::Http { url, .. } => url.clone(),
-        };
-        self.hide_secrets(&text)
+        }
     }
 
-    /// Removes secrets from a text: the values of variables and headers, and the parts of a URL beside
-    /// host and path.
+    /// Removes secrets from a text: the values of variables and headers, and all of a URL but its host.
     pub fn hide_secrets(&self, text: &str) -> String {
         let mut secrets: Vec<&str> = Vec::new();
+        let mut text = text.to_owned();
         match self {
             Self::Stdio { args, env, .. } => {
                 secrets.extend(env.values().map(String::as_str));
@@ -78,11 +88,17 @@ impl Transport {
                 let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
                 secrets.extend(authority.rsplit_once('@').map(|(user, _)| user));
                 secrets.extend(rest.split_once(['?', '#']).map(|(_, query)| query));
+                let path = rest[authority.len()..].split(['?', '#']).next().unwrap_or_default();
+                if path.len() > 1 {
+                    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+                    text = text.replace(&[host, path].concat(), &[host, "/", HIDDEN].concat());
+                    secrets.extend(path.split('/').filter(|part| part.len() >= MIN_SEGMENT));
+                }
             }
         }
         secrets.retain(|secret| secret.len() >= MIN_SECRET);
         // The longest first: one may contain another.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
+        secrets.iter().fold(text, |text, secret| text.replace(secret, HIDDEN))
     }
 }

@@ -3,6 +3,9 @@
 use crate::endpoint::{EndpointPattern, FoldedPattern, METHODS};
 use crate::operations::{Operation, is_unambiguous};
 
+/// What else somebody may write for a method.
+const OTHER_METHODS: [&str; 6] = ["HEAD", "OPTIONS", "TRACE", "CONNECT", "ANY", "ALL"];
+
 #[derive(Debug, Clone)]
 pub(super) enum ToolPattern {
     Name(String),
@@ -62,7 +65,8 @@ impl ToolPattern {
 /// Whether a text is a path whose method is missing, or not set apart.
 fn is_path(text: &str) -> bool {
     let Some((before, after)) = text.split_once('/') else { return false };
-    let is_method = METHODS.iter().any(|method| before.eq_ignore_ascii_case(method));
+    let word = before.trim_matches(|c: char| !c.is_alphanumeric()).to_ascii_uppercase();
+    let is_method = METHODS.iter().chain(&OTHER_METHODS).any(|method| *method == word);
     let is_any = before == "*" && after.contains('/');
     before.is_empty() || after.starts_with('/') || is_method || is_any
 }

@@ -245,6 +245,8 @@ fn a_pattern_is_a_name_or_a_method_and_a_path() {
         " ",
         "/a",
         "POST/a",
+        "POST:/a",
+        "any/a",
         "get/a",
         "*/a/b",
         "no way",
