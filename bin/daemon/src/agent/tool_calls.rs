@@ -74,8 +74,8 @@ impl RunContext<'_> {
     ) -> Result<Turn, RunError> {
         let after = at.saturating_add(count(calls));
         let callings = self.journal.callings(after)?;
-        let key = self.run.run_key;
-        let attempts = Attempt::of_turn((calls, at), key, &self.tools, attempts, origin, &callings);
+        let (key, tools) = (self.run.run_key, (&*self.tools, &self.profile));
+        let attempts = Attempt::of_turn((calls, at), key, tools, attempts, origin, &callings);
         let mut places = count(calls).saturating_add(count(&callings));
         // The futures are made before they are put into the stream: a closure there would not be
         // `Send` for every lifetime.

@@ -127,13 +127,14 @@ impl ToolSet {
     }
 
     /// What a call does; the requested call of a `request_tool`.
-    pub fn identify(&self, call: &ToolCall) -> CallIdentity {
+    pub fn identify(&self, profile: &AgentProfile, call: &ToolCall) -> CallIdentity {
         let asked = RequestedCall::of(call);
-        match self.tools.get(asked.tool) {
+        let identity = match self.tools.get(asked.tool) {
             Some(Tool::Builtin(builtin, _)) => CallIdentity::of_builtin(*builtin, asked.arguments),
             Some(Tool::External(tool)) => CallIdentity::of_external(tool, asked.arguments),
             None => CallIdentity::of_tool(asked.tool, asked.arguments),
-        }
+        };
+        identity.known_to(profile, asked.tool)
     }
 
     /// A hash of a tool's definition, where it is not the daemon's own: it can change while a call waits.

@@ -279,7 +279,7 @@ fn a_pattern_that_can_match_nothing_is_found() {
     let endpoints = [of("POST /app/orders/{action}"), of("GET /app/orders")];
     let lists = |allow: &[&str], deny: &[&str]| {
         let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-        ToolLists { allow: owned(allow), deny: owned(deny), approval: Vec::new() }
+        ToolLists { allow: owned(allow), deny: owned(deny), ..ToolLists::default() }
     };
     for good in [
         "POST /app/orders/refund",

@@ -313,3 +313,18 @@ fn shortened(text: &str) -> String {
     const MAX: usize = 200;
     text[..text.floor_char_boundary(MAX)].to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_no_call_is_a_refusal() {
+        for code in [-32700, -32600, -32601, -32602] {
+            assert!(is_refusal(code), "{code}");
+        }
+        for code in [-32603, -32000, -32002, -32042, -32099, 0, 1, 500] {
+            assert!(!is_refusal(code), "{code}");
+        }
+    }
+}
