@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::auth::{Person, Tenant, Writer, check_session};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, paging, require_filled};
+use crate::headers::idempotency_key;
 use crate::store::tool_requests;
 use crate::store::tool_requests::ToolRequestFilter;
 
@@ -83,7 +84,7 @@ pub(super) async fn decide(
             return Err(ApiError::field("status", "must be approved or denied"));
         }
     }
-    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
+    let key = idempotency_key(&headers);
     let arguments = body.raw.get("arguments").filter(|arguments| **arguments != Value::Null);
     Ok(Json(app.store.decide(&person.user_id, &id, &body.value, arguments, key).await?))
 }
