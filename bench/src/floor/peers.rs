@@ -40,9 +40,6 @@ pub(crate) async fn run() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let upstream = Process::start("bench", dir.path(), &[], &["upstream"]).await?;
     small::workspace(dir.path())?;
-    // A model's name is a role that the workspace names.
-    std::fs::create_dir(dir.path().join("workspace/souls"))?;
-    std::fs::write(dir.path().join("workspace/souls/scout.md"), "You help a family.\n")?;
     let calls = dir.path().join("calls.json");
     std::fs::write(&calls, "{}")?;
     let settings = [("UPSTREAM", upstream.url.clone()), ("CALLS", calls.display().to_string())];

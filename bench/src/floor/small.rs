@@ -14,8 +14,8 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// A workspace with one role.
 pub(crate) fn workspace(dir: &Path) -> Result<()> {
-    std::fs::create_dir(dir.join("workspace"))?;
-    std::fs::write(dir.join("workspace/SOUL.md"), "You help a family to find a school.\n")?;
+    std::fs::create_dir_all(dir.join("workspace/souls"))?;
+    std::fs::write(dir.join("workspace/souls/scout.md"), "You help a family to find a school.\n")?;
     std::fs::write(dir.join("workspace/HEARTBEAT.md"), "- Look after the tasks.\n")
 }
 

@@ -105,7 +105,8 @@ pub(crate) async fn run() -> io::Result<()> {
             .await?;
     let backend = serve(backend()).await?;
     let dir = tempfile::tempdir()?;
-    std::fs::create_dir(dir.path().join("workspace"))?;
+    std::fs::create_dir_all(dir.path().join("workspace/souls"))?;
+    std::fs::write(dir.path().join("workspace/souls/scout.md"), "Be brief.\n")?;
     let settings = [
         ("AGENT_JWT_SECRET", "0123456789abcdef0123456789abcdef".to_owned()),
         ("BACKEND_URL", backend),

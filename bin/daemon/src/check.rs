@@ -79,7 +79,7 @@ pub async fn check(layers: &Layers) -> Vec<Finding> {
             }
             if let Some((options, snapshot)) = report.workspace(workspace_without_settings(layers))
             {
-                report.advice(&options, &snapshot, &unknown_tools());
+                report.advice(&options, &snapshot, &tools::unasked(&snapshot));
             }
             report.warn("model and backend: not checked until the settings are valid");
         }
@@ -118,12 +118,6 @@ fn workspace_without_settings(layers: &Layers) -> WorkspaceOptions {
 
 /// A workspace that could be read.
 type ReadableWorkspace = Option<(WorkspaceOptions, Arc<Snapshot>)>;
-
-/// What is known of tools when the backend cannot be asked.
-fn unknown_tools() -> KnownTools {
-    let names = tools::builtin_names().into_iter().map(str::to_owned).collect();
-    KnownTools { names, endpoints: Vec::new(), complete: false }
-}
 
 #[derive(Default)]
 struct Report(Vec<Finding>);
@@ -178,7 +172,7 @@ impl Report {
     ) {
         let Some((options, snapshot)) = workspace else { return };
         let (Some((backend, capabilities)), Some(model)) = (backend, model) else {
-            return self.advice(&options, &snapshot, &unknown_tools());
+            return self.advice(&options, &snapshot, &tools::unasked(&snapshot));
         };
         let http = match service::http::client_builder().build() {
             Ok(http) => http,

@@ -9,8 +9,9 @@ use chrono_tz::Tz;
 use llm::model::{ModelRef, Provider};
 use llm::{Endpoint, LlmSettings, OpenAiApi, RetrySettings};
 use mc_client::client::RetryPolicy;
-use mc_client::token::TokenMinter;
-use secrecy::SecretString;
+use mc_client::journal_mac::JournalKeys;
+use mc_client::token::{Key, MIN_SECRET_BYTES, TokenMinter};
+use secrecy::{ExposeSecret as _, SecretString};
 use service::agent_token;
 use service::otel::OtelSettings;
 use service::settings::{Effective, Layers, Reader, SettingsError};
@@ -37,6 +38,8 @@ pub struct Settings {
     pub backend_url: String,
     /// Signs agent tokens.
     pub minter: std::sync::Arc<TokenMinter>,
+    /// Seal the steps of runs' journals, and verify them.
+    pub journal_keys: std::sync::Arc<JournalKeys>,
     /// Settings that work but should be corrected.
     pub warnings: Vec<String>,
     /// `WOMBAT_WORKSPACE`.
@@ -125,6 +128,7 @@ impl Settings {
         }
         let backend_url = r.url("BACKEND_URL", "http://localhost:8000");
         let tokens = agent_token::read(&mut r, true);
+        let journal_keys = read_journal_keys(&mut r, tokens.key.as_ref());
         let workspace = r.text("WOMBAT_WORKSPACE", "./workspace").into();
         let agent_config = r.optional("WOMBAT_AGENT_CONFIG").map(PathBuf::from);
         let default_task = r.optional("WOMBAT_DEFAULT_TASK");
@@ -167,7 +171,8 @@ impl Settings {
         let otel = OtelSettings::read(&mut r);
         let effective = r.finish()?;
         // Unreachable: `finish` fails if one of these could not be read.
-        let (Some(minter), Some(llm)) = (tokens.minter, llm) else {
+        let (Some(minter), Some(journal_keys), Some(llm)) = (tokens.minter, journal_keys, llm)
+        else {
             return Err(SettingsError(vec!["settings could not be read".to_owned()]));
         };
         Ok(Self {
@@ -177,6 +182,7 @@ impl Settings {
             metrics_token,
             backend_url,
             minter,
+            journal_keys: std::sync::Arc::new(journal_keys),
             warnings: tokens.warning.into_iter().collect(),
             workspace,
             agent_config,
@@ -210,6 +216,25 @@ impl Settings {
             effective,
         })
     }
+}
+
+/// The keys of the journal: their own, or those of the agent tokens. `None` when there is neither.
+fn read_journal_keys(r: &mut Reader<'_>, agents: Option<&Key>) -> Option<JournalKeys> {
+    let mut own = |name: &'static str| {
+        let key = r.secret(name)?;
+        if key.expose_secret().trim().len() < MIN_SECRET_BYTES {
+            r.problem(name, format!(
+                "is shorter than {MIN_SECRET_BYTES} bytes and can be guessed; make one with openssl rand -hex 32"
+            ));
+        }
+        Some(key)
+    };
+    let (key, previous) = (own("WOMBAT_JOURNAL_KEY"), own("WOMBAT_JOURNAL_KEY_PREVIOUS"));
+    // With a key of its own, the journal does not rest on any secret of the agent tokens.
+    let agents_previous = r.secret("AGENT_JWT_SECRET_PREVIOUS").filter(|_| key.is_none());
+    let previous = previous.or(agents_previous);
+    let agents = agents.map(|(Key::Secret(key) | Key::Pem(key))| key);
+    key.as_ref().or(agents).map(|key| JournalKeys::new(key, previous.as_ref()))
 }
 
 fn read_retry(r: &mut Reader<'_>) -> RetrySettings {

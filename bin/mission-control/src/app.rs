@@ -25,6 +25,6 @@ pub struct App {
     pub(crate) metrics: Arc<Metrics>,
     /// The login of the page.
     pub(crate) login: Arc<Login>,
-    /// The token in the page's forms that a foreign page cannot know (CSRF).
-    pub(crate) form_token: Arc<str>,
+    /// The key of the tokens in the page's forms, which a foreign page cannot know (CSRF).
+    pub(crate) form_key: Arc<str>,
 }

@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod app;
+pub mod audit;
 pub mod auth;
 mod board;
 pub mod config;
@@ -23,5 +24,5 @@ pub mod store;
 
 pub use crate::config::Config;
 pub use crate::login::password::BoardPassword;
-pub use crate::login::proxy::ProxyLogin;
+pub use crate::login::proxy::{ProxyLogin, TrustedProxies};
 pub use crate::serve::{RunError, run};

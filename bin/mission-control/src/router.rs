@@ -16,7 +16,7 @@ use crate::{board, demo, headers, routes};
 
 /// The endpoints of the contract, of the demo application and of the page, as configured.
 pub(crate) fn router(app: App) -> Router {
-    let mut router = routes::router()
+    let mut router = routes::router(&app)
         .merge(demo::router())
         .route("/livez", get(alive))
         .route("/readyz", get(ready))

@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod audit;
 mod backend;
 pub mod budgets;
 mod call;
@@ -14,6 +15,8 @@ pub mod events;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod idempotency;
+pub mod jcs;
+pub mod journal_mac;
 pub mod leases;
 mod messages;
 mod notifications;

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::json_lines::{Step, line_at, steps};
 use crate::session::Role;
 use crate::strict_json;
 
-pub use crate::permissions::{Permission, ToolLists, ToolPermissions};
+pub use crate::permissions::{NamedTool, Permission, ToolCall, ToolLists, ToolPermissions};
 
 /// Which of the configured models a run uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -112,17 +113,24 @@ impl AgentConfig {
             Some(Value::Array(entries)) => entries,
             Some(_) => {
                 let reason = "agents is not a list".to_owned();
-                errors.push(ConfigError { line: line_from(text, 0, "agents"), reason });
+                errors.push(ConfigError { line: line_at(text, &[Step::Key("agents")]), reason });
                 &[]
             }
         };
         for (at, entry) in entries.iter().enumerate() {
             let role = entry.get("role").and_then(Value::as_str);
-            let line = role.and_then(|role| line_from(text, 0, role));
+            let place = [Step::Key("agents"), Step::Index(at)];
+            let line = line_at(text, &[place[0], place[1], Step::Key("role")]);
             let name =
                 role.map_or_else(|| format!("agent {}", at + 1), |role| format!("agent {role:?}"));
             let mut problems = Vec::new();
-            if let Some(agent) = read_entry(entry, &mut problems) {
+            let read = read_entry(entry, &mut problems).unwrap_or_else(|(path, what)| {
+                let path: Vec<Step<'_>> = place.into_iter().chain(steps(&path)).collect();
+                let reason = format!("{name}: {}{what}", told(&path[place.len()..]));
+                errors.push(ConfigError { line: line_at(text, &path), reason });
+                None
+            });
+            if let Some(agent) = read {
                 if agents.iter().any(|known| known.profile.role == agent.profile.role) {
                     problems.push("is listed twice".to_owned());
                 } else {
@@ -163,8 +171,27 @@ pub struct ConfigError {
     pub reason: String,
 }
 
+/// A path as an error names it: `tools.deny[1]: `.
+fn told(path: &[Step<'_>]) -> String {
+    let mut text = String::new();
+    for step in path {
+        match step {
+            Step::Key(key) if text.is_empty() => text.push_str(key),
+            Step::Key(key) => text.extend([".", key]),
+            Step::Index(at) => text.push_str(&format!("[{at}]")),
+        }
+    }
+    if text.is_empty() { text } else { text + ": " }
+}
+
 /// Parses one role as far as possible; `problems` receives the errors.
-fn read_entry(entry: &Value, problems: &mut Vec<String>) -> Option<AgentEntry> {
+///
+/// # Errors
+/// The place and the reason, when a value has another type.
+fn read_entry(
+    entry: &Value,
+    problems: &mut Vec<String>,
+) -> Result<Option<AgentEntry>, (serde_path_to_error::Path, String)> {
     #[derive(Deserialize)]
     struct Entry {
         role: String,
@@ -174,9 +201,16 @@ fn read_entry(entry: &Value, problems: &mut Vec<String>) -> Option<AgentEntry> {
         #[serde(default)]
         tools: ToolLists,
     }
-    let entry = Entry::deserialize(entry).map_err(|error| problems.push(error.to_string())).ok()?;
-    let role = Role::parse(&entry.role).map_err(|error| problems.push(error.to_string())).ok();
-    let mut profile = AgentProfile::unconfigured(role.as_ref()?);
+    let entry: Entry = serde_path_to_error::deserialize(entry)
+        .map_err(|error| (error.path().clone(), error.inner().to_string()))?;
+    let role = match Role::parse(&entry.role) {
+        Ok(role) => role,
+        Err(error) => {
+            problems.push(error.to_string());
+            return Ok(None);
+        }
+    };
+    let mut profile = AgentProfile::unconfigured(&role);
     if let Some(template) = entry.session_key_template {
         if template.contains("{userId}") {
             profile.session_key_template = template;
@@ -194,7 +228,7 @@ fn read_entry(entry: &Value, problems: &mut Vec<String>) -> Option<AgentEntry> {
     }
     profile.heartbeat_cron = entry.heartbeat_cron;
     profile.tools = Arc::new(ToolPermissions::read(&entry.tools, problems));
-    Some(AgentEntry { profile, tools: entry.tools })
+    Ok(Some(AgentEntry { profile, tools: entry.tools }))
 }
 
 /// The patterns of an entry's `tools`.
@@ -324,9 +358,9 @@ mod tests {
             (tools(r#""aproval": []"#), 4, r#"did you mean "approval"?"#),
             (tools(r#""forbid": []"#), 4, "the known keys are allow, deny, approval"),
             (tools("\"deny\": [],\n\"deny\": [\"x\"]"), 5, r#""deny" stands twice"#),
-            (tools(r#""deny": "x""#), 3, "sequence"),
-            (tools(r#""deny": [7]"#), 3, "string"),
-            (tools(r#""deny": null"#), 3, "null"),
+            (tools(r#""deny": "x""#), 4, "sequence"),
+            (tools(r#""deny": [7]"#), 4, "string"),
+            (tools(r#""deny": null"#), 4, "null"),
             (tools("\"allow\": [\"ok\"],\n\"deny\": [\"no way\"]"), 5, "no way"),
             (tools("\"deny\": [\n\"POST /${NOT_SET}/x\"]"), 5, "${NOT_SET} is not set"),
             (tools("\"deny\": [\n\"x_${EMPTY}\"]"), 5, "${EMPTY} is not set"),
@@ -338,7 +372,7 @@ mod tests {
             (r#"{"agent": [{"role": "a"}]}"#.to_owned(), 1, r#"did you mean "agents"?"#),
             (r#"{"agents": [], "Agents": []}"#.to_owned(), 1, r#"did you mean "agents"?"#),
             (r#"{"agents": {"a": {}}}"#.to_owned(), 1, "not a list"),
-            (r#"{"agents": [["a"]]}"#.to_owned(), 0, "not an object"),
+            (r#"{"agents": [["a"]]}"#.to_owned(), 1, "not an object"),
             (r#"{"tools": {"deny": ["x"]}, "agents": []}"#.to_owned(), 1, "belongs into"),
             (r#"{"agents": [{"role": "a"}, {"role": "a"}]}"#.to_owned(), 1, "listed twice"),
             ("[]".to_owned(), 1, "not an object"),

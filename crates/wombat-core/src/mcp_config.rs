@@ -1,7 +1,8 @@
 //! `mcp.json`: the MCP servers whose tools agents may use (docs/WORKSPACE.md).
 //!
-//! The usual `mcpServers` format. An error in one server disables only that server, which takes tools away
-//! and never adds one; a file that is not of this format is refused.
+//! The usual `mcpServers` format. A file with anything else in it is refused. A server that is described
+//! well and cannot be used here, because a variable is not set or its transport is not supported, is
+//! disabled: that takes tools away and never adds one.
 
 mod transport;
 
@@ -11,10 +12,14 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::agent_config::expand;
+use crate::json_lines::{Step, line_at};
 use crate::nearest::nearest;
 use crate::strict_json;
 
 pub use transport::Transport;
+
+/// The list of all servers.
+const SERVERS: &str = "mcpServers";
 
 /// The default timeout of a call.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -59,78 +64,119 @@ impl McpConfig {
     /// server with an unset variable is disabled.
     ///
     /// # Errors
-    /// When it is not a JSON object with `mcpServers`.
+    /// When it is not a JSON object with `mcpServers`, or one of these is not described as a server is.
     pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, McpConfigError> {
         let raw = strict_json::parse(text)
             .map_err(|error| McpConfigError { line: Some(error.line), reason: error.reason })?;
-        let servers = match raw.get("mcpServers") {
-            Some(Value::Object(servers)) => servers,
-            Some(_) => return Err(no_line("mcpServers is not an object")),
-            None if raw.is_object() => return Err(no_line("mcpServers is missing")),
-            None => return Err(no_line("it is not an object")),
+        let at = |path: &[Step<'_>], reason: String| {
+            Err(McpConfigError { line: line_at(text, path), reason })
         };
-        let servers = servers.iter().filter_map(|(name, server)| {
-            let entry = match is_enabled(server) {
-                Ok(false) => return None,
-                Ok(true) => read(name, server, env),
-                Err(reason) => Err(reason),
+        let listed = match raw.get(SERVERS) {
+            Some(Value::Object(servers)) => servers,
+            Some(_) => return at(&[Step::Key(SERVERS)], format!("{SERVERS} is not an object")),
+            None if raw.is_object() => return at(&[], format!("{SERVERS} is missing")),
+            None => return at(&[], "it is not an object".to_owned()),
+        };
+        let mut servers = BTreeMap::new();
+        for (name, server) in listed {
+            let entry = match read(name, server, env) {
+                Ok(None) => continue,
+                Ok(Some(server)) => Ok(server),
+                Err(Unusable::Here(reason)) => Err(reason),
+                Err(Unusable::Anywhere(field, reason)) => {
+                    let path = [Step::Key(SERVERS), Step::Key(name), Step::Key(field)];
+                    return at(&path, format!("server {name:?}: {reason}"));
+                }
             };
-            Some((name.clone(), entry))
-        });
-        Ok(Self { servers: servers.collect() })
+            servers.insert(name.clone(), entry);
+        }
+        Ok(Self { servers })
     }
 }
 
-/// Whether a server is wanted. What only looks like a switch disables it: somebody wanted it off.
-fn is_enabled(server: &Value) -> Result<bool, String> {
+/// Why a server cannot be used.
+enum Unusable {
+    /// It is described as it should be, and something is missing here.
+    Here(String),
+    /// A field, and what is wrong with it.
+    Anywhere(&'static str, String),
+}
+
+/// Whether a server is wanted. What only looks like a switch is refused: somebody wanted it off.
+fn is_enabled(server: &Value) -> Result<bool, Unusable> {
     const SWITCHES: [&str; 2] = ["disabled", "enabled"];
     for key in server.as_object().into_iter().flat_map(Map::keys) {
         if !SWITCHES.contains(&key.as_str())
             && let Some(near) = nearest(key, SWITCHES)
         {
-            return Err(format!("unknown key {key:?}; did you mean {near:?}?"));
+            let reason = format!("unknown key {key:?}; did you mean {near:?}?");
+            return Err(Unusable::Anywhere("", reason));
         }
     }
-    let switch = |name: &str, default| match server.get(name) {
+    let switch = |name: &'static str, default| match server.get(name) {
         None | Some(Value::Null) => Ok(default),
         Some(Value::Bool(on)) => Ok(*on),
-        Some(_) => Err(format!("{name} is neither true nor false")),
+        Some(_) => Err(Unusable::Anywhere(name, format!("{name} is neither true nor false"))),
     };
     Ok(!switch("disabled", false)? && switch("enabled", true)?)
 }
 
-fn no_line(reason: &str) -> McpConfigError {
-    McpConfigError { line: None, reason: reason.to_owned() }
-}
-
-fn read(name: &str, server: &Value, env: &dyn Fn(&str) -> Option<String>) -> ServerEntry {
+/// A server; `None` for one that is disabled.
+fn read(
+    name: &str,
+    server: &Value,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<ServerConfig>, Unusable> {
+    if !server.is_object() {
+        return Err(Unusable::Anywhere("", "it is not an object".to_owned()));
+    }
+    if !is_enabled(server)? {
+        return Ok(None);
+    }
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(plain) || name.contains("__") {
-        return Err(format!("its name must be 1 to {MAX_NAME} letters, digits, '-' or single '_'"));
+        let reason = format!("its name must be 1 to {MAX_NAME} letters, digits, '-' or single '_'");
+        return Err(Unusable::Here(reason));
     }
+    // Read before variables are filled in, so that its form does not depend on them.
+    described(server)?;
     let mut unset = Vec::new();
     missing(server, env, &mut unset);
     if let Some(variable) = unset.first() {
-        return Err(format!("${{{variable}}} is not set"));
+        return Err(Unusable::Here(format!("${{{variable}}} is not set")));
     }
     let mut server = server.clone();
     expand(&mut server, env);
-    let fields = server.as_object().ok_or("it is not an object")?;
+    let server = described(&server)?;
+    match &server.transport {
+        Transport::Http { url, .. } if !is_http_url(url) => {
+            Err(Unusable::Anywhere("url", "url is not an http or https URL".to_owned()))
+        }
+        Transport::Http { .. } | Transport::Stdio { .. } => Ok(Some(server)),
+    }
+}
+
+fn described(server: &Value) -> Result<ServerConfig, Unusable> {
+    let none = Map::new();
+    let fields = server.as_object().unwrap_or(&none);
+    let bad = |field, reason: &str| Err(Unusable::Anywhere(field, reason.to_owned()));
     let kind = text(fields, "type")?.or(text(fields, "transport")?);
     let timeout = match fields.get("timeout_secs") {
         None => DEFAULT_TIMEOUT,
         Some(given) => match given.as_u64() {
             Some(seconds @ 1..=MAX_TIMEOUT) => Duration::from_secs(seconds),
-            Some(_) | None => return Err(format!("timeout_secs must be 1 to {MAX_TIMEOUT}")),
+            Some(_) | None => {
+                return bad("timeout_secs", &format!("timeout_secs must be 1 to {MAX_TIMEOUT}"));
+            }
         },
     };
     let transport = match (text(fields, "command")?, text(fields, "url")?, kind.as_deref()) {
-        (Some(_), Some(_), _) => return Err("it has both command and url".to_owned()),
-        (None, None, _) => return Err("it has neither command nor url".to_owned()),
+        (Some(_), Some(_), _) => return bad("url", "it has both command and url"),
+        (None, None, _) => return bad("", "it has neither command nor url"),
         (_, _, Some("sse")) => {
-            return Err(
-                "the transport sse is not supported; most servers offer http, too".to_owned()
-            );
+            return Err(Unusable::Here(
+                "the transport sse is not supported; most servers offer http, too".to_owned(),
+            ));
         }
         (Some(command), None, None | Some("stdio")) => Transport::Stdio {
             command,
@@ -142,13 +188,10 @@ fn read(name: &str, server: &Value, env: &dyn Fn(&str) -> Option<String>) -> Ser
             None,
             Some(url),
             None | Some("http" | "streamable-http" | "streamableHttp" | "streamable_http"),
-        ) => {
-            if !is_http_url(&url) {
-                return Err("url is not an http or https URL".to_owned());
-            }
-            Transport::Http { url, headers: map(fields, "headers")? }
+        ) => Transport::Http { url, headers: map(fields, "headers")? },
+        (_, _, Some(other)) => {
+            return bad("type", &format!("the transport {other:?} does not match"));
         }
-        (_, _, Some(other)) => return Err(format!("the transport {other:?} does not match")),
     };
     Ok(ServerConfig { transport, timeout })
 }
@@ -166,37 +209,41 @@ fn missing(value: &Value, env: &dyn Fn(&str) -> Option<String>, out: &mut Vec<St
     }
 }
 
-fn text(fields: &Map<String, Value>, name: &str) -> Result<Option<String>, String> {
+fn text(fields: &Map<String, Value>, name: &'static str) -> Result<Option<String>, Unusable> {
     match fields.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if !text.trim().is_empty() => Ok(Some(text.clone())),
-        Some(Value::String(_)) => Err(format!("{name} is empty")),
-        Some(_) => Err(format!("{name} is not a string")),
+        Some(Value::String(_)) => Err(Unusable::Anywhere(name, format!("{name} is empty"))),
+        Some(_) => Err(Unusable::Anywhere(name, format!("{name} is not a string"))),
     }
 }
 
-fn list(fields: &Map<String, Value>, name: &str) -> Result<Vec<String>, String> {
+fn list(fields: &Map<String, Value>, name: &'static str) -> Result<Vec<String>, Unusable> {
     let items = match fields.get(name) {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::Array(items)) => items,
-        Some(_) => return Err(format!("{name} is not a list")),
+        Some(_) => return Err(Unusable::Anywhere(name, format!("{name} is not a list"))),
     };
     let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
-    texts.collect::<Option<_>>().ok_or_else(|| format!("{name} is not a list of strings"))
+    let texts = texts.collect::<Option<_>>();
+    texts.ok_or_else(|| Unusable::Anywhere(name, format!("{name} is not a list of strings")))
 }
 
-fn map(fields: &Map<String, Value>, name: &str) -> Result<BTreeMap<String, String>, String> {
+fn map(
+    fields: &Map<String, Value>,
+    name: &'static str,
+) -> Result<BTreeMap<String, String>, Unusable> {
     let pairs = match fields.get(name) {
         None | Some(Value::Null) => return Ok(BTreeMap::new()),
         Some(Value::Object(pairs)) => pairs,
-        Some(_) => return Err(format!("{name} is not an object")),
+        Some(_) => return Err(Unusable::Anywhere(name, format!("{name} is not an object"))),
     };
     let pairs = pairs.iter().map(|(key, value)| match value {
         Value::String(text) => Ok((key.clone(), text.clone())),
         Value::Number(number) => Ok((key.clone(), number.to_string())),
         Value::Bool(flag) => Ok((key.clone(), flag.to_string())),
         Value::Null | Value::Array(_) | Value::Object(_) => {
-            Err(format!("{name}: {key} is not a string"))
+            Err(Unusable::Anywhere(name, format!("{name}: {key} is not a string")))
         }
     });
     pairs.collect()
@@ -261,23 +308,10 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_cannot_be_used_says_why_and_spares_the_others() {
+    fn a_server_that_cannot_be_used_here_says_why_and_spares_the_others() {
         for (server, word) in [
-            ("7", "not an object"),
-            ("{}", "neither"),
-            (r#"{"command": "x", "url": "http://h"}"#, "both"),
-            (r#"{"command": ""}"#, "empty"),
-            (r#"{"command": "x", "args": "y"}"#, "not a list"),
-            (r#"{"command": "x", "env": {"A": []}}"#, "A is not a string"),
-            (r#"{"command": "x", "timeout_secs": 0}"#, "timeout_secs"),
             (r#"{"command": "x", "env": {"A": "${NOT_SET}"}}"#, "NOT_SET"),
-            (r#"{"command": "x", "disabled": "true"}"#, "neither true nor false"),
-            (r#"{"command": "x", "Disabled": true}"#, "did you mean \"disabled\""),
-            (r#"{"command": "x", "disable": true}"#, "did you mean \"disabled\""),
-            (r#"{"url": "ftp://h"}"#, "http"),
-            (r#"{"url": "http://"}"#, "http"),
             (r#"{"url": "http://h/sse", "type": "sse"}"#, "sse"),
-            (r#"{"url": "http://h", "type": "stdio"}"#, "stdio"),
         ] {
             let error = read_one(server).unwrap_err();
             assert!(error.contains(word), "{server}: {error}");
@@ -286,6 +320,35 @@ mod tests {
         let config = McpConfig::parse(text, &|_| None).unwrap();
         let states: Vec<_> = config.servers.iter().map(|(n, s)| (n.as_str(), s.is_ok())).collect();
         assert_eq!(states, [("a__b", false), ("ok", true)]);
+    }
+
+    #[test]
+    fn a_server_that_is_not_described_as_one_makes_the_file_unusable() {
+        for (server, word) in [
+            ("7", "not an object"),
+            ("{}", "neither"),
+            (r#"{"command": "x", "url": "http://h"}"#, "both"),
+            (r#"{"command": ""}"#, "empty"),
+            (r#"{"command": "x", "args": "y"}"#, "not a list"),
+            (r#"{"command": "x", "args": [7]}"#, "list of strings"),
+            (r#"{"command": "x", "env": {"A": []}}"#, "A is not a string"),
+            (r#"{"command": "x", "env": {"A": "${NOT_SET}", "B": []}}"#, "B is not a string"),
+            (r#"{"command": "x", "timeout_secs": 0}"#, "timeout_secs"),
+            (r#"{"command": "x", "disabled": "true"}"#, "neither true nor false"),
+            (r#"{"command": "x", "Disabled": true}"#, "did you mean \"disabled\""),
+            (r#"{"command": "x", "disable": true}"#, "did you mean \"disabled\""),
+            (r#"{"url": "ftp://h"}"#, "http"),
+            (r#"{"url": "http://"}"#, "http"),
+            (r#"{"url": "http://h", "type": "stdio"}"#, "stdio"),
+        ] {
+            let text = format!(
+                "{{\"mcpServers\": {{\n\"ok\": {{\"command\": \"x\"}},\n\"s\": {server}}}}}"
+            );
+            let error = McpConfig::parse(&text, &|_| None).unwrap_err();
+            assert_eq!(error.line, Some(3), "{server}: {error}");
+            let reason = error.reason.strip_prefix("server \"s\": ");
+            assert!(reason.is_some_and(|reason| reason.contains(word)), "{server}: {error}");
+        }
     }
 
     #[test]

@@ -84,7 +84,8 @@ pub struct SkillReport {
 pub(crate) struct BrokenSkill {
     pub(crate) line: Option<usize>,
     pub(crate) reason: String,
-    /// Whether it is a rule that cannot be read, rather than a text.
+    /// Whether rules may be lost with it: it cannot be read whole. Otherwise it only breaks the format's
+    /// demands, and is left out.
     pub(crate) is_policy: bool,
 }
 
@@ -103,7 +104,7 @@ pub(crate) fn parse(
     let parsed = frontmatter::parse(text).map_err(|error| BrokenSkill {
         line: error.line,
         reason: error.reason,
-        is_policy: false,
+        is_policy: true,
     })?;
     let field = |name: &str| parsed.fields.get(name).and_then(Value::as_str).map(str::trim);
     let description = field("description").unwrap_or_default().to_owned();
@@ -117,7 +118,7 @@ pub(crate) fn parse(
         // Gates and endpoints would be lost with it.
         let line = line_of(text, "metadata");
         let reason = "metadata of the front matter is not an object".to_owned();
-        return Err(BrokenSkill { line, reason, is_policy: false });
+        return Err(BrokenSkill { line, reason, is_policy: true });
     }
     let endpoints = declared_endpoints(&metadata, parsed.body).map_err(|(word, reason)| {
         BrokenSkill { line: line_of(text, &word), reason, is_policy: true }
@@ -379,8 +380,15 @@ mod tests {
             assert!(broken.is_policy && broken.reason.contains(word), "{wombat}: {broken:?}");
         }
         assert_eq!(with(r#"{"endpoints": ["no way"]}"#).unwrap_err().line, Some(4));
-        let text = "---\nname: x\ndescription: d\nmetadata: nothing\n---\n";
-        assert!(!read(text).unwrap_err().is_policy);
+        for (text, is_policy) in [
+            ("---\nname: x\ndescription: d\nmetadata: nothing\n---\n", true),
+            ("---\nname: [\n---\n", true),
+            ("---\nname: x\n", true),
+            ("---\nname: x\n---\n", false),
+            ("no front matter", false),
+        ] {
+            assert_eq!(read(text).unwrap_err().is_policy, is_policy, "{text}");
+        }
     }
 
     #[test]

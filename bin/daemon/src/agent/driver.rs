@@ -17,7 +17,7 @@ use wombat_core::workspace::Snapshot;
 use super::context::RunContext;
 use super::finalizer::RunFinalizer;
 use super::finish::Progress;
-use super::journal::{Journal, RecordedRequest};
+use super::journal::{Journal, RecordedRequest, empty_chain};
 use super::lease::SessionLease;
 use super::prepare::{LookupResult, acquire_turn, look_up};
 use crate::run::answer::{Ending, RunAnswer};
@@ -112,7 +112,8 @@ impl RunDriver<'_> {
             if !capabilities.has("run_journal") {
                 return Ok(Journal::default());
             }
-            Journal::open(&client, self.run_key, self.request.key.is_some()).await
+            let chain = empty_chain(&app.settings.journal_keys, self.run_key, session);
+            Journal::open(&client, chain, self.run_key, self.request.key.is_some()).await
         };
         let known = look_up(
             &client,
@@ -157,11 +158,18 @@ impl RunDriver<'_> {
         SessionLease::acquire(client, &session, task_id, run_id, policy).await.map(Some)
     }
 
-    /// Refuses a run that was cancelled before, and a key that belongs to another request.
+    /// Refuses a run that was cancelled before, one whose journal cannot be trusted, and a key that
+    /// belongs to another request.
     fn check_earlier_run(&self, journal: &Journal) -> Result<(), RunError> {
         let Some(earlier) = journal.earlier_run() else { return Ok(()) };
         if earlier.known_status() == Some(RunStatus::Cancelled) {
             return Err(RunError::new(RunErrorKind::Cancelled));
+        }
+        if let Err(error) = journal.check() {
+            if earlier.known_status().is_none_or(|status| !status.is_final()) {
+                self.finalizer.track_journal(journal);
+            }
+            return Err(error);
         }
         if let Some(recorded) = journal.recorded_request()? {
             self.check_fingerprint(&recorded)?;

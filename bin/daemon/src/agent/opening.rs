@@ -36,6 +36,7 @@ impl RunContext<'_> {
                 workspace_digest: self.snapshot.digest().to_owned(),
                 fingerprint: self.run.fingerprint().to_owned(),
                 task: self.run.request.task.to_json(),
+                task_id: self.task_id.clone(),
             },
         };
         // A completed run has all its steps in the journal; storing its reply again under the same

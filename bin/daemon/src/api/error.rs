@@ -114,9 +114,11 @@ fn status_of(error: &RunError) -> StatusCode {
         | Kind::EmptyReply => StatusCode::BAD_GATEWAY,
         Kind::Llm(kind, _) => status_of_llm(kind),
         Kind::ContentFiltered => StatusCode::UNPROCESSABLE_ENTITY,
-        Kind::Cancelled | Kind::SessionBusy | Kind::SessionLost | Kind::KeyConflict => {
-            StatusCode::CONFLICT
-        }
+        Kind::Cancelled
+        | Kind::SessionBusy
+        | Kind::SessionLost
+        | Kind::KeyConflict
+        | Kind::JournalRejected(_) => StatusCode::CONFLICT,
         Kind::Timeout => StatusCode::GATEWAY_TIMEOUT,
         Kind::Overloaded
         | Kind::Draining

@@ -7,6 +7,7 @@ use llm::Cost;
 use llm::error::{LlmError, LlmErrorKind};
 use llm::event::Usage;
 use mc_client::error::McError;
+use mc_client::journal_mac::JournalFault;
 use serde::Serialize;
 use wombat_core::workspace::{RoleError, UnknownRole};
 
@@ -79,6 +80,8 @@ pub enum RunErrorKind {
     KeyConflict,
     /// No journaled run has this key.
     RunNotFound,
+    /// The run's journal is not what a daemon wrote for this run.
+    JournalRejected(String),
     /// The workspace has no such role.
     UnknownRole(Box<UnknownRole>),
     /// A file of rules cannot be used, so that no run may start.
@@ -139,6 +142,17 @@ impl RunError {
         Self { retry_after, ..Self::new(kind) }.caused_by(error)
     }
 
+    /// A journal that cannot be trusted.
+    pub fn journal_rejected(fault: &JournalFault) -> Self {
+        Self::new(RunErrorKind::JournalRejected(format!(
+            "the run's journal cannot be trusted, so the run does not go on from it: {fault}. It was \
+             written or changed by somebody else, or sealed with another key. If the key was \
+             changed, set the old one as WOMBAT_JOURNAL_KEY_PREVIOUS; else send the message again \
+             with a new idempotency key"
+        )))
+        .caused_by(fault)
+    }
+
     /// A failure to store the finished reply.
     pub fn not_stored(error: &McError, produced: Produced) -> Self {
         let kind = if error.is_not_found() {
@@ -182,6 +196,7 @@ impl RunError {
             Kind::SessionBusy | Kind::SessionLost => "session_busy",
             Kind::KeyConflict => "idempotency_conflict",
             Kind::RunNotFound => "run_not_found",
+            Kind::JournalRejected(_) => "journal_rejected",
             Kind::UnknownRole(_) => "unknown_role",
             Kind::PolicyInvalid(_) => "policy_invalid",
             Kind::WorkspaceUnreadable(_) => "workspace_unreadable",
@@ -196,6 +211,7 @@ impl RunError {
             Kind::BackendRefused(why)
             | Kind::BackendInBetween(why)
             | Kind::BudgetExceeded(why)
+            | Kind::JournalRejected(why)
             | Kind::Llm(_, why)
             | Kind::PolicyInvalid(why)
             | Kind::WorkspaceUnreadable(why) => why,

@@ -2,7 +2,7 @@
 //! the backend's own tools, tools of MCP servers.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jsonschema::Validator;
@@ -10,8 +10,7 @@ use llm::request::ToolSpec;
 use mc_client::tools::BackendTool;
 use openapi_tools::ToolNames;
 use serde_json::{Map, Value};
-use wombat_core::agent_config::AgentProfile;
-use wombat_core::endpoint::EndpointPattern;
+use wombat_core::agent_config::{AgentProfile, NamedTool};
 use wombat_core::untrusted::break_control_tokens;
 use wombat_core::workspace::Snapshot;
 
@@ -32,6 +31,8 @@ pub(super) struct ExternalTool {
     pub(super) spec: ToolSpec,
     pub(super) schema: Validator,
     pub(super) source: Source,
+    /// See [`super::identity::definition`]; computed when it is first needed.
+    pub(super) definition: OnceLock<String>,
 }
 
 /// The source of an external tool.
@@ -135,21 +136,12 @@ impl ExternalTool {
         &self.spec.name
     }
 
-    /// The endpoint that it calls, for permissions by endpoint.
-    pub(super) fn endpoint(&self) -> Option<EndpointPattern> {
-        match &self.source {
-            Source::OpenApi(tool) => Some(tool.endpoint.clone()),
-            Source::Backend(name) => backend_tools::endpoint(name),
-            Source::Mcp(..) => None,
-        }
-    }
-
     /// Whether a role may have it.
     pub(super) fn is_for(&self, snapshot: &Snapshot, profile: &AgentProfile) -> bool {
         match &self.source {
             Source::OpenApi(tool) => tool.is_for(snapshot, profile),
             Source::Backend(name) => backend_tools::is_for(profile, self.name(), name),
-            Source::Mcp(..) => profile.tools.could_allow(self.name()),
+            Source::Mcp(..) => profile.tools.could_allow(&NamedTool::without_endpoint(self.name())),
         }
     }
 
@@ -194,7 +186,7 @@ impl ValidDefinition {
 
     fn named(self, name: String, source: Source) -> Arc<ExternalTool> {
         let spec = ToolSpec { name, description: self.description, parameters: self.parameters };
-        Arc::new(ExternalTool { spec, schema: self.schema, source })
+        Arc::new(ExternalTool { spec, schema: self.schema, source, definition: OnceLock::new() })
     }
 }
 

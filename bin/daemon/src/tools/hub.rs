@@ -19,6 +19,7 @@ use super::catalogue::Catalogue;
 use super::mcp::{Listed, McpServers};
 use super::model_forms::{self, ModelForm};
 use super::openapi::{self, NamedOperations, OpenApiPlace};
+use super::operations::BackendOperations;
 use super::refreshing_cache::RefreshingCache;
 use super::set::ToolSet;
 use crate::backend::Backend;
@@ -34,6 +35,8 @@ pub struct Tools {
     mcp: McpServers,
     llm: LlmClient,
     built: Mutex<Option<Built>>,
+    /// The warnings of patterns that match nothing, as they have been logged.
+    warned: Mutex<Vec<String>>,
 }
 
 /// The state of the sources, for `/health`.
@@ -63,6 +66,7 @@ pub struct Inspection {
 struct Built {
     from: Sources,
     catalogue: Arc<Catalogue>,
+    operations: Arc<BackendOperations>,
     sets: HashMap<Role, Arc<ToolSet>>,
 }
 
@@ -119,6 +123,7 @@ impl Tools {
             mcp: McpServers::new(http, workspace),
             llm,
             built: Mutex::default(),
+            warned: Mutex::default(),
         }
     }
 
@@ -142,7 +147,9 @@ impl Tools {
         self.with_built(sources, |built| {
             let (from, catalogue) = (&built.from, &built.catalogue);
             let build = || {
-                let set = ToolSet::build(&from.snapshot, profile, &from.capabilities, catalogue);
+                let (capabilities, operations) = (&from.capabilities, &built.operations);
+                let set =
+                    ToolSet::build(&from.snapshot, profile, capabilities, catalogue, operations);
                 model_forms::log(&profile.role, &self.forms(&set));
                 Arc::new(set)
             };
@@ -196,9 +203,39 @@ impl Tools {
             for (server, problem) in &catalogue.mcp_problems {
                 tracing::warn!(server, "MCP tool skipped: {problem}");
             }
-            Built { from: sources, catalogue: Arc::new(catalogue), sets: HashMap::new() }
+            let document = (sources.document.as_ref(), self.openapi.is_some());
+            let servers = sources.snapshot.mcp();
+            let operations = BackendOperations::collect(document, backend, &catalogue, servers);
+            self.warn_of_unmatched(&sources, &operations);
+            let (catalogue, operations) = (Arc::new(catalogue), Arc::new(operations));
+            Built { from: sources, catalogue, operations, sets: HashMap::new() }
         });
         work(built.insert(now))
+    }
+
+    /// Logs, once, the patterns of roles that can match nothing, as far as all sources are known.
+    fn warn_of_unmatched(&self, sources: &Sources, operations: &BackendOperations) {
+        let has_document = self.openapi.is_none() || sources.document.is_some();
+        let has_list = !sources.capabilities.has("tools") || sources.backend.is_some();
+        if !has_document || !has_list {
+            return;
+        }
+        let is_listed = |name: &String| sources.mcp.iter().any(|(server, _)| server.name() == name);
+        let silent: Vec<String> = sources.snapshot.mcp().servers.keys().cloned().collect();
+        let silent: Vec<_> = silent.into_iter().filter(|name| !is_listed(name)).collect();
+        let mut now = Vec::new();
+        for (role, lists) in sources.snapshot.tool_lists() {
+            for pattern in sources.snapshot.unmatched_patterns(lists, &operations.known) {
+                if !silent.iter().any(|name| pattern.starts_with(&format!("{name}__"))) {
+                    now.push(format!("{pattern:?} of {role}"));
+                }
+            }
+        }
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        for what in now.iter().filter(|what| !warned.contains(what)) {
+            tracing::warn!("agent-config.json: {what} matches no tool and no endpoint of a skill");
+        }
+        *warned = now;
     }
 
     /// The state of the sources, for `/health`.
@@ -246,19 +283,21 @@ impl Tools {
         snapshot: &Arc<Snapshot>,
         capabilities: &Arc<Capabilities>,
     ) -> Inspection {
-        let mut problems = Vec::new();
+        let (mut problems, mut missing, mut silent_servers) = (Vec::new(), Vec::new(), Vec::new());
         if let Some(openapi) = &self.openapi
             && let Err(why) = openapi.fetch_result().await
         {
+            missing.push("WOMBAT_BACKEND_OPENAPI".to_owned());
             problems.push(format!("WOMBAT_BACKEND_OPENAPI: {why}"));
         }
         if capabilities.has("tools")
             && let Err(why) = self.backend.fetch_result().await
         {
+            missing.push("the backend's tools".to_owned());
             problems.push(format!("the backend's tools (GET /api/tools): {why}"));
         }
         let sources = self.sources(snapshot, capabilities).await;
-        let (catalogue, lost, mapped) = self.with_built(sources, |built| {
+        let (catalogue, operations, lost, mapped) = self.with_built(sources, |built| {
             let mut roles: Vec<_> = snapshot.agents().into_iter().map(|agent| agent.role).collect();
             if roles.is_empty() {
                 // Any role can be addressed.
@@ -267,20 +306,21 @@ impl Tools {
             let (from, catalogue) = (&built.from, &built.catalogue);
             let forms = roles.iter().flat_map(|role| {
                 let profile = snapshot.agent(role);
-                let set = ToolSet::build(snapshot, &profile, &from.capabilities, catalogue);
+                let (capabilities, operations) = (&from.capabilities, &built.operations);
+                let set = ToolSet::build(snapshot, &profile, capabilities, catalogue, operations);
                 self.forms(&set)
             });
             let (lost, mapped) = model_forms::lines(&forms.collect::<Vec<_>>());
-            (built.catalogue.clone(), lost, mapped)
+            (built.catalogue.clone(), built.operations.clone(), lost, mapped)
         });
         let servers = self.mcp.report(snapshot.mcp(), &[]);
         for (name, server) in servers.as_object().into_iter().flatten() {
             if server["status"] != "ok" {
                 let why = server["error"].as_str().unwrap_or("timeout");
+                silent_servers.push(name.clone());
                 problems.push(format!("mcp.json: {name}: {why}"));
             }
         }
-        let complete = problems.is_empty();
         let left_out = catalogue.openapi_problems.iter().map(|p| format!("OpenAPI: {p}"));
         problems.extend(left_out);
         problems.extend(catalogue.backend_problems.iter().map(|p| format!("GET /api/tools: {p}")));
@@ -290,8 +330,9 @@ impl Tools {
         let external = catalogue.tools.iter().map(|tool| tool.name().to_owned());
         let known = KnownTools {
             names: builtin.chain(external).collect(),
-            endpoints: catalogue.tools.iter().filter_map(|tool| tool.endpoint()).collect(),
-            complete,
+            operations: operations.known.clone(),
+            missing,
+            silent_servers,
         };
         Inspection { known, problems, mapped }
     }

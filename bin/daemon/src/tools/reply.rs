@@ -21,6 +21,9 @@ pub enum ToolReply {
     NotMade(String),
     /// The call was not made, because a person has to approve it first: what needs the approval.
     NeedsApproval(String),
+    /// The call was not made, because it may have taken effect already and a person has to decide: what
+    /// may have.
+    InDoubt(String),
     /// The call was not made, because a person denied it, or did not decide in time: why.
     Denied(String),
 }
@@ -52,18 +55,30 @@ impl ToolReply {
                 body["details"] = (**details).clone();
             }
         }
-        // A failure that is worth a retry leaves it open whether the call took effect, and so does an
-        // answer that is not the backend's.
-        if error.is_retryable() || error.is_in_between() {
-            Self::Unclear(body)
-        } else {
-            Self::Rejected(body)
-        }
+        let is_refused = match error {
+            McError::Status { status, .. } => is_clear(*status),
+            // Nothing was sent.
+            McError::Token(_) => true,
+            // What stands in between may have passed it on.
+            McError::Unreachable { .. }
+            | McError::Timeout
+            | McError::InBetween { .. }
+            | McError::BadAnswer { .. } => false,
+        };
+        if is_refused { Self::Rejected(body) } else { Self::Unclear(body) }
     }
 
     /// Whether the call succeeded.
     pub fn is_ok(&self) -> bool {
         matches!(self, Self::Data(_) | Self::Trusted(_))
+    }
+
+    /// Whether the call was made, or may have been.
+    pub fn is_made(&self) -> bool {
+        match self {
+            Self::Data(_) | Self::Trusted(_) | Self::Rejected(_) | Self::Unclear(_) => true,
+            Self::NotMade(_) | Self::NeedsApproval(_) | Self::InDoubt(_) | Self::Denied(_) => false,
+        }
     }
 
     /// Whether the call may have taken effect although it failed: a repetition must be able to find
@@ -89,10 +104,24 @@ impl ToolReply {
                 );
                 not_made(&text, max_chars)
             }
+            Self::InDoubt(what) => {
+                let text = format!(
+                    "{what} may have taken effect already: it is unknown what became of the same \
+                     call before. Only a person may have it repeated, and this backend offers no way \
+                     to ask for that; it was not done again"
+                );
+                not_made(&text, max_chars)
+            }
             // Why may hold a person's note, and so is data.
             Self::Denied(why) => fence_untrusted(tool, &json!({ "error": why }).to_string()),
         }
     }
+}
+
+/// Whether an error status says that the call had no effect: the server refused it. A timeout (408) and
+/// everything that is no refusal (5xx, also from something on the way) leave that open.
+pub(super) fn is_clear(status: u16) -> bool {
+    matches!(status, 400..=499) && status != 408
 }
 
 /// Words of our own, which may quote what the model or a backend wrote.

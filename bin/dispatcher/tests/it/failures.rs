@@ -12,6 +12,7 @@ async fn each_class_of_failure_is_treated_as_the_contract_says() {
     for (code, word, forwards) in [
         (400, "invalid_payload", 1),
         (404, "task_not_found", 1),
+        (404, "unknown_role", 1),
         (409, "run_cancelled", 1),
         (422, "content_filtered", 1),
         (500, "internal", 3),
@@ -23,6 +24,7 @@ async fn each_class_of_failure_is_treated_as_the_contract_says() {
         (401, "missing_daemon_key", 0),
         (403, "invalid_daemon_key", 0),
         (503, "draining", 0),
+        (503, "policy_invalid", 0),
         (503, "llm_unavailable", 0),
         (502, "backend_unavailable", 0),
     ] {

@@ -11,6 +11,7 @@ const ROLES: [&str; 3] = ["scout", "jarvis", "analyst"];
 pub(super) fn form(
     out: &mut String,
     user: &str,
+    may_choose: bool,
     token: &str,
     tasks: &[(&str, &str)],
     chosen: Option<&str>,
@@ -19,12 +20,22 @@ pub(super) fn form(
         write!(
             out,
             "<form method=\"post\" action=\"/write\">\
-             <input type=\"hidden\" name=\"token\" value=\"{}\">\
-             <p><label for=\"user\">As</label> <input id=\"user\" name=\"user\" value=\"{}\" required> \
-             <label for=\"role\">To</label> <input id=\"role\" name=\"role\" list=\"roles\" value=\"{}\">\
+             <input type=\"hidden\" name=\"token\" value=\"{}\"><p>",
+            Esc(token)
+        )?;
+        let user = Esc(user);
+        if may_choose {
+            write!(
+                out,
+                "<label for=\"user\">As</label> <input id=\"user\" name=\"user\" value=\"{user}\" required> "
+            )?;
+        } else {
+            write!(out, "<input type=\"hidden\" name=\"user\" value=\"{user}\">")?;
+        }
+        write!(
+            out,
+            "<label for=\"role\">To</label> <input id=\"role\" name=\"role\" list=\"roles\" value=\"{}\">\
              <datalist id=\"roles\">",
-            Esc(token),
-            Esc(user),
             ROLES[0]
         )?;
         for role in ROLES {

@@ -1,7 +1,8 @@
-//! What pages are made of. Everything that comes from the database goes through [`Esc`] or
-//! [`markdown`]; nothing here knows a page.
+//! What pages are made of. Everything that comes from the database goes through [`Esc`],
+//! [`markdown`] or [`visible`]; nothing here knows a page.
 
 pub(super) mod markdown;
+pub(super) mod visible;
 
 use std::fmt::{self, Display, Write as _};
 
@@ -125,10 +126,15 @@ pub(super) fn task_link(user: &str, task_id: &str) -> String {
     link(&format!("/tasks/{task_id}"), user)
 }
 
-/// Where a run is shown.
-pub(super) fn run_link(user: &str, run_key: &str) -> String {
+/// Where a run is shown; several roles may have one with its key.
+pub(super) fn run_link(user: &str, run_key: &str, role: Option<&str>) -> String {
     let run_key: String = form_urlencoded::byte_serialize(run_key.as_bytes()).collect();
-    link(&format!("/runs/{}", run_key.replace('+', "%20")), user)
+    let mut address = link(&format!("/runs/{}", run_key.replace('+', "%20")), user);
+    if let Some(role) = role {
+        address.push_str("&role=");
+        address.extend(form_urlencoded::byte_serialize(role.as_bytes()));
+    }
+    address
 }
 
 /// A path of the page, for a user.

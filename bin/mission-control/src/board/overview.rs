@@ -3,12 +3,13 @@
 use std::fmt::{self, Write as _};
 
 use mc_client::budgets::Budget;
-use mc_client::tool_requests::ToolRequest;
 use mc_client::types::Document;
 
 use super::markup::{Esc, Time, list, live, page, section};
-use super::{columns, compose, documents, panels};
-use crate::store::board::{AgentRow, DayRow, NotificationRow, RunRow, TaskColumn, TaskRow};
+use super::{approvals, columns, compose, documents, panels};
+use crate::store::board::{
+    AgentRow, DayRow, NotificationRow, RunRow, TaskColumn, TaskRow, Waiting,
+};
 
 /// The most users that are offered by name.
 const USERS: usize = 200;
@@ -16,6 +17,8 @@ const USERS: usize = 200;
 /// All that a user has.
 pub(super) struct Overview<'a> {
     pub(super) user: &'a str,
+    /// Whether whoever sees the page may choose the user.
+    pub(super) may_choose: bool,
     pub(super) token: &'a str,
     /// Whether people log in, and may log out.
     pub(super) locked: bool,
@@ -26,7 +29,9 @@ pub(super) struct Overview<'a> {
     pub(super) documents: &'a [Document],
     pub(super) notifications: &'a [NotificationRow],
     pub(super) agents: &'a [AgentRow],
-    pub(super) waiting: &'a [ToolRequest],
+    pub(super) waiting: &'a [Waiting],
+    /// Whether more wait than these.
+    pub(super) more_wait: bool,
     pub(super) runs: &'a [RunRow],
     pub(super) budget: &'a Budget,
     pub(super) days: &'a [DayRow],
@@ -38,11 +43,14 @@ impl Overview<'_> {
         page("Mission Control", |out| self.body(out))
     }
 
-    fn body(&self, out: &mut String) -> fmt::Result {
+    /// Whose page this is, as a field for those who may choose.
+    fn choice(&self, out: &mut String) -> fmt::Result {
+        if !self.may_choose {
+            return write!(out, "<span class=\"tag\">{}</span>", Esc(self.user));
+        }
         write!(
             out,
-            "<header><h1>Mission Control</h1>\n<form method=\"get\" action=\"/\">\
-             <label for=\"shown\">User</label> \
+            "<form method=\"get\" action=\"/\"><label for=\"shown\">User</label> \
              <input id=\"shown\" name=\"user\" value=\"{}\" list=\"users\" required><datalist id=\"users\">",
             Esc(self.user)
         )?;
@@ -50,6 +58,12 @@ impl Overview<'_> {
             write!(out, "<option value=\"{}\"></option>", Esc(user))?;
         }
         out.push_str("</datalist> <button>Show</button></form>");
+        Ok(())
+    }
+
+    fn body(&self, out: &mut String) -> fmt::Result {
+        out.push_str("<header><h1>Mission Control</h1>\n");
+        self.choice(out)?;
         if self.locked {
             write!(
                 out,
@@ -61,9 +75,9 @@ impl Overview<'_> {
         out.push_str("</header>\n<main>\n");
         let newest = self.columns.iter().flat_map(|column| &column.newest);
         let tasks: Vec<_> = newest.map(|t| (t.id.as_str(), t.title.as_str())).collect();
-        compose::form(out, self.user, self.token, &tasks, None)?;
+        compose::form(out, self.user, self.may_choose, self.token, &tasks, None)?;
         writeln!(out, "<div id=\"live\" data-events=\"{}\">", Esc(&live(self.user)))?;
-        panels::approvals(out, self.user, self.token, self.waiting)?;
+        approvals::approvals(out, self.user, self.token, self.waiting, self.more_wait)?;
         columns::tasks(out, self.user, self.columns)?;
         columns::today(out, self.user, self.done, self.columns)?;
         documents::list_of(out, self.user, self.documents)?;
@@ -109,6 +123,7 @@ mod tests {
         };
         let overview = Overview {
             user: hostile,
+            may_choose: true,
             token: "t",
             locked: true,
             users: &[hostile.to_owned()],
@@ -118,6 +133,7 @@ mod tests {
             notifications: &[notification],
             agents: &[AgentRow { role: hostile.into(), last_at: None, count: 1 }],
             waiting: &[],
+            more_wait: false,
             runs: &[],
             budget: &Budget::default(),
             days: &[],

@@ -11,6 +11,8 @@ use crate::store::board::{NotificationRow, RunRow};
 /// One task: its messages and documents.
 pub(super) struct Thread<'a> {
     pub(super) user: &'a str,
+    /// Whether whoever sees the page may choose the user.
+    pub(super) may_choose: bool,
     pub(super) token: &'a str,
     pub(super) task: &'a Task,
     pub(super) messages: &'a Page<Message>,
@@ -48,7 +50,8 @@ impl Thread<'_> {
         panels::runs(out, self.user, self.runs)?;
         panels::notifications(out, self.user, self.token, self.notifications)?;
         out.push_str("</div>\n");
-        compose::form(out, self.user, self.token, &[(&task.id, &task.title)], Some(&task.id))?;
+        let tasks = [(task.id.as_str(), task.title.as_str())];
+        compose::form(out, self.user, self.may_choose, self.token, &tasks, Some(&task.id))?;
         out.push_str("</main>\n");
         Ok(())
     }

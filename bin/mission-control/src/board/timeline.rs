@@ -6,9 +6,11 @@ use std::fmt::{self, Write as _};
 use mc_client::runs::Run;
 use serde_json::Value;
 
+use super::markup::visible::{Visible, VisibleText};
 use super::markup::{Esc, Time, cut, header, hidden, live, page, pretty, section, task_link};
 use super::totals::{Totals, cost};
 use crate::store::board::StepRow;
+use crate::store::session_role;
 
 fn text<'v>(payload: &'v Value, pointer: &str) -> &'v str {
     payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
@@ -132,7 +134,7 @@ fn state(out: &mut String, user: &str, token: &str, run: &Run, sum: &Totals) -> 
         writeln!(
             out,
             "<details><summary>Other fields</summary><pre class=\"json\">{}</pre></details>",
-            Esc(&extra)
+            VisibleText(&extra)
         )?;
     }
     if run.cancel_requested {
@@ -143,6 +145,9 @@ fn state(out: &mut String, user: &str, token: &str, run: &Run, sum: &Totals) -> 
     }
     out.push_str("<form method=\"post\" action=\"/cancel\">");
     hidden(out, token, user, &run.run_key)?;
+    let role = run.session_key.as_deref().and_then(|key| session_role(user, key));
+    let role = role.unwrap_or_default();
+    writeln!(out, "<input type=\"hidden\" name=\"role\" value=\"{}\">", Esc(role))?;
     writeln!(out, "<button>Stop this run</button></form>")
 }
 
@@ -154,18 +159,18 @@ fn step(out: &mut String, step: &StepRow) -> fmt::Result {
         out,
         "<li class=\"{kind}\"><details id=\"step-{}\"><summary><strong>{}</strong> <span class=\"count\">{}</span> {}</summary>",
         step.index,
-        Esc(&title),
+        Visible(&title),
         Esc(&figures.join(", ")),
         Time(step.at)
     )?;
     for (name, text) in parts(step) {
         let text = cut(text);
-        write!(out, "<h3>{name}</h3><pre class=\"json\">{}</pre>", Esc(&text))?;
+        write!(out, "<h3>{name}</h3><pre class=\"json\">{}</pre>", VisibleText(&text))?;
     }
     writeln!(
         out,
         "<details><summary>As it was written</summary><pre class=\"json\">{}</pre></details></details></li>",
-        Esc(&pretty(&step.payload))
+        VisibleText(&pretty(&step.payload))
     )
 }
 
@@ -209,10 +214,10 @@ mod tests {
         assert_eq!(sum, expected);
         let html = timeline("ann", "t", &Run::default(), &steps);
         for part in [
-            "Model m</strong>",
+            "Model m</bdi></strong>",
             "70 tokens in, 20 of them cached, 5 tokens out, 10 ms, $0.750000",
             "look({&quot;a&quot;:1})",
-            "Tool look</strong>",
+            "Tool look</bdi></strong>",
             "3 ms, failed",
             "Model m, rejected",
             "hello, at noon",

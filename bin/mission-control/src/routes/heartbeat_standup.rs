@@ -23,10 +23,11 @@ pub(super) async fn heartbeat(
 ) -> Result<Json<Value>, ApiError> {
     let request = body.value;
     agent.must_be(&request.user_id)?;
-    let role = request.role.unwrap_or(agent.role);
+    let role = request.role.unwrap_or_else(|| agent.role.clone());
     if !is_role(&role) {
         return Err(ApiError::field("role", "must be letters, digits, _ and -"));
     }
+    agent.must_act_as("role", &role)?;
     let slot = match &request.slot {
         None => None,
         Some(slot) => {

@@ -5,8 +5,9 @@ use mc_client::budgets::{Budget, Period, PutBudget, Reservation, Reserve, Usage}
 use serde::Serialize;
 use sqlx::{AnyConnection, Row};
 
+use super::audit::Act;
 use super::error::StoreError;
-use super::{Scope, Store, new_id, now, stamp};
+use super::{Scope, Store, audit, new_id, now, stamp};
 
 /// How long an unsettled reservation counts: longer than any model call takes.
 const RESERVED_FOR: TimeDelta = TimeDelta::minutes(15);
@@ -206,8 +207,13 @@ impl Store {
     }
 
     /// Sets a user's budget.
-    pub async fn put_budget(&self, put: &PutBudget, limit: Nanos) -> Result<Budget, StoreError> {
-        let mut tx = self.write(Scope::of(&put.user_id)).await?;
+    pub async fn put_budget(
+        &self,
+        scope: Scope<'_>,
+        put: &PutBudget,
+        limit: Nanos,
+    ) -> Result<Budget, StoreError> {
+        let mut tx = self.write(scope).await?;
         sqlx::query(
             "INSERT INTO budgets (user_id, limit_nanos, period, updated_at) VALUES ($1, $2, $3, $4) ON CONFLICT (user_id) DO UPDATE \
              SET limit_nanos = excluded.limit_nanos, period = excluded.period, updated_at = excluded.updated_at",
@@ -218,6 +224,8 @@ impl Store {
         .bind(now())
         .execute(&mut *tx)
         .await?;
+        let act = Act::new(scope.by, "budget.set").of(&put.user_id).with("limit_usd", limit.usd());
+        audit::record(&mut tx, &act.with("period", period_name(put.period))).await?;
         let budget = figures(&mut tx, &put.user_id, None).await?.budget();
         tx.commit().await?;
         Ok(budget)

@@ -90,9 +90,8 @@ impl Store {
             )
             .and(" AND seq > ?", after)
             .and(" ORDER BY seq LIMIT ?", Some(rows_for(limit)))
-            .fetch_all(&self.reader)
-            .await?;
-        Ok(page(&rows, limit, task))
+            .fetch(&self.reader);
+        page(rows, limit, task).await
     }
 
     /// One task.

@@ -130,7 +130,7 @@ async fn an_agent_can_do_nothing_that_a_person_or_a_service_does() {
     let body = json!({ "task_id": task, "content": "hello", "actor_type": "user" });
     agent.post("/messages", body).await.fails(403, "forbidden");
     let body = json!({ "task_id": task, "content": "hello", "agent_role": "jarvis" });
-    agent.post("/messages", body).await.fails(403, "forbidden");
+    agent.post("/messages", body).await.fails(403, "role_mismatch");
     let body = json!({ "user_id": "ann", "session_key": "user:ann:scout", "content": "x" });
     agent.post("/notifications", body).await.fails(403, "forbidden");
     agent.post("/notifications/x/read", json!({})).await.fails(403, "forbidden");
@@ -188,7 +188,7 @@ async fn the_capabilities_name_what_is_offered() {
     assert_eq!(
         capabilities.ok(),
         &json!({ "contract_version": "v1", "features": {
-            "budgets": true, "dispatch_batch": true, "dispatch_leases": true, "documents_list": true, "events_sse": true, "heartbeat": true,
+            "audit": true, "budgets": true, "dispatch_batch": true, "dispatch_leases": true, "documents_list": true, "events_sse": true, "heartbeat": true,
             "message_lookup": true, "messages_list": true, "notifications": true,
             "notifications_dispatch": true, "notifications_fail": true, "run_journal": true, "session_leases": true, "standup": true,
             "tasks_get": true, "tasks_update": true, "tool_requests": true, "tools": true

@@ -1,5 +1,7 @@
 // What both test programs run.
 
+mod approvals;
+mod audit;
 mod auth;
 mod board;
 mod budgets;
@@ -21,8 +23,10 @@ mod paging;
 mod queue;
 mod repeats;
 mod restart;
+mod roles;
 mod runs;
 mod standup;
 mod tenancy;
 mod tool_requests;
 mod tools;
+mod viewers;

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::{ConfigError, line_from};
+use crate::json_lines::{Step, line_at};
 use crate::nearest::nearest_within;
 
 /// The keys of an agent's `tools`.
@@ -41,7 +42,11 @@ pub(super) fn problems(
         match entry.as_object() {
             Some(entry) => found.entry(at, entry),
             // A list would pass for an object, too.
-            None => found.add("", format!("agent {}: is not an object", at + 1)),
+            None => {
+                let line = line_at(text, &[Step::Key(AGENTS), Step::Index(at)]);
+                let reason = format!("agent {}: is not an object", at + 1);
+                found.errors.push(ConfigError { line, reason });
+            }
         }
     }
     found.errors
@@ -69,7 +74,8 @@ impl Shape<'_> {
         let role = entry.get("role").and_then(Value::as_str);
         let of =
             role.map_or_else(|| format!("agent {}: ", at + 1), |role| format!("agent {role:?}: "));
-        self.from = role.and_then(|role| line_from(self.text, 0, role)).unwrap_or(0);
+        let place = [Step::Key(AGENTS), Step::Index(at)];
+        self.from = line_at(self.text, &place).unwrap_or(0);
         self.look_alikes(entry, TOOLS, &of);
         for key in entry.keys().filter(|key| is_rule(key)) {
             self.misplaced(key, &of);

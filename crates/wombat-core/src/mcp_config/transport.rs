@@ -49,6 +49,24 @@ fn may_be_key(part: &str) -> bool {
 }
 
 impl Transport {
+    /// Where the server is: the program with its arguments, or scheme, host and path of the address. To be
+    /// compared and not shown, as a path can hold a secret.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Stdio { command, args, cwd, .. } => self.hide_secrets(&format!(
+                "{command} {args:?} {}",
+                cwd.as_deref().unwrap_or_default()
+            )),
+            Self::Http { url, .. } => {
+                let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+                let rest = rest.split(['?', '#']).next().unwrap_or_default();
+                let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+                format!("{scheme}://{host}{path}")
+            }
+        }
+    }
+
     /// Removes secrets from a text: the values of variables and headers, and all of a URL but its host.
     pub fn hide_secrets(&self, text: &str) -> String {
         let mut secrets: Vec<&str> = Vec::new();

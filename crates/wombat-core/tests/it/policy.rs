@@ -112,35 +112,54 @@ fn one_bad_pattern_is_enough_and_has_its_line() {
 }
 
 #[test]
-fn a_skill_that_is_left_out_takes_only_itself_away() {
+fn a_skill_that_cannot_be_read_whole_means_no_runs_until_it_is_mended() {
+    const AT: &str = "skills/b/SKILL.md";
+    let unparsed = |how: &str| format!("---\nname: b\ndescription: d\n{how}\n---\n");
+    let texts = [
+        unparsed("license: ["),
+        unparsed("metadata: {\"wombat\": {\"endpoints\": [], \"endpoints\": [\"GET /x\"]}}"),
+        unparsed("metadata: none"),
+        "---\nname: b\ndescription: d\n".to_owned(),
+    ];
+    for how in 0..texts.len() + 4 {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), &[(CONFIG, GOOD), ("skills/a/SKILL.md", SKILL), (AT, "")]);
+        let path = dir.path().join(AT);
+        match texts.get(how) {
+            Some(text) => fs::write(&path, text).unwrap(),
+            None => spoil(&path, how - texts.len() + 1),
+        }
+        let workspace = Workspace::open(options(dir.path()));
+        let why = refused(&workspace.snapshot());
+        assert!(why.starts_with(AT), "{how}: {why}");
+        assert_eq!(workspace.snapshot().endpoints().len(), 1, "its endpoints do not exist");
+        let off = |skill: &&wombat_core::skills::SkillReport| {
+            skill.location == AT && !skill.enabled && skill.gate_reason.is_some()
+        };
+        assert!(workspace.snapshot().skills().iter().find(off).is_some());
+        let _empty = fs::remove_dir(&path);
+        let _gone = fs::remove_file(&path);
+        write(dir.path(), &[(AT, "---\nname: b\ndescription: d\n---\n")]);
+        workspace.reload();
+        assert!(workspace.snapshot().admit("scout").is_ok(), "{how}");
+        fs::write(&path, unparsed("license: [")).unwrap();
+        workspace.reload();
+        let snapshot = workspace.snapshot();
+        assert!(snapshot.admit("scout").is_ok(), "{how}: the last good one goes on");
+        assert_eq!(snapshot.policy_problems(PolicyEffect::LastGood), 1, "{how}");
+    }
+}
+
+#[test]
+fn a_skill_without_a_description_takes_only_itself_away() {
     let dir = tempfile::tempdir().unwrap();
-    write(
-        dir.path(),
-        &[
-            (CONFIG, GOOD),
-            ("skills/a/SKILL.md", SKILL),
-            ("skills/bare/SKILL.md", "no front matter"),
-            ("skills/yaml/SKILL.md", "---\nname: [\n---\n"),
-            (
-                "skills/twice/SKILL.md",
-                "---\nname: twice\ndescription: d\nmetadata: {\"wombat\": {\"endpoints\": [], \"endpoints\": [\"GET /x\"]}}\n---\n",
-            ),
-        ],
-    );
-    fs::create_dir_all(dir.path().join("skills/folder/SKILL.md")).unwrap();
-    fs::create_dir(dir.path().join("skills/out")).unwrap();
-    symlink("/etc/hostname", dir.path().join("skills/out/SKILL.md")).unwrap();
+    let bare = [("skills/bare/SKILL.md", "no front matter"), (CONFIG, GOOD)];
+    write(dir.path(), &bare);
+    write(dir.path(), &[("skills/a/SKILL.md", SKILL)]);
     let snapshot = Workspace::open(options(dir.path())).snapshot();
     assert!(snapshot.admit("scout").is_ok() && denies(&snapshot));
-    let off = |name: &str| {
-        let skill = snapshot.skills().iter().find(|skill| skill.name == name).unwrap();
-        !skill.enabled && skill.gate_reason.is_some()
-    };
-    assert!(
-        ["bare", "yaml", "folder", "out", "twice"].into_iter().all(off),
-        "{:?}",
-        snapshot.skills()
-    );
+    let skill = snapshot.skills().iter().find(|skill| skill.name == "bare").unwrap();
+    assert!(!skill.enabled && skill.gate_reason.is_some());
     assert_eq!(snapshot.endpoints().len(), 1);
 }
 

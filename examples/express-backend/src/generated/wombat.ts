@@ -11,7 +11,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The roles that can be addressed. */
+        /** The roles that can be addressed; no other exists. */
         get: operations["agents"];
         put?: never;
         post?: never;
@@ -249,7 +249,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Readiness: 503 while the daemon drains, or without a workspace. */
+        /** Readiness: 503 while the daemon drains, without a workspace, or without valid rules. */
         get: operations["readyz"];
         put?: never;
         post?: never;
@@ -554,6 +554,14 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
         };
     };
     cancel: {
@@ -817,7 +825,15 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            400: {
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            "5XX": {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -27,7 +27,8 @@ fn workspace(dir: &Path) {
     std::fs::create_dir_all(dir.join("workspace")).unwrap();
     std::fs::create_dir_all(dir.join("config")).unwrap();
     std::fs::write(dir.join("workspace/AGENTS.md"), "Be brief.").unwrap();
-    std::fs::write(dir.join("config/agent-config.json"), "{}").unwrap();
+    std::fs::write(dir.join("config/agent-config.json"), r#"{"agents": [{"role": "scout"}]}"#)
+        .unwrap();
 }
 
 #[tokio::test]

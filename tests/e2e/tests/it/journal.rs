@@ -25,8 +25,11 @@ fn workspace() -> TempDir {
     write("workspace/AGENTS.md", "Be brief.");
     write(
         "config/agent-config.json",
-        &json!({ "agents": [{ "role": "scout", "tools": { "approval": ["create_document"] } }] })
-            .to_string(),
+        &json!({ "agents": [
+            { "role": "scout", "tools": { "approval": ["create_document"] } },
+            { "role": "jarvis" },
+        ] })
+        .to_string(),
     );
     dir
 }

@@ -101,6 +101,9 @@ pub(crate) struct World {
     _dir: TempDir,
 }
 
+/// A workspace of one role.
+const SCOUT: &str = r#"{"agents": [{"role": "scout"}]}"#;
+
 impl World {
     /// The daemons reach backend and model through the gate.
     pub(crate) async fn new(policy: &str, agents: &str) -> Self {
@@ -198,7 +201,7 @@ fn doubt(passed: &[Passed], side: Side) -> Option<usize> {
 
 #[tokio::test]
 async fn a_run_survives_its_daemons_death_at_every_request_it_makes() {
-    let world = World::new("parallel", "{}").await;
+    let world = World::new("parallel", SCOUT).await;
     let (mut daemon, mut url) = world.daemon().await;
     // What a run asks for, in order.
     world.gate.arm(None);
@@ -249,7 +252,7 @@ async fn a_run_survives_its_daemons_death_at_any_moment() {
     let seed = std::env::var("WOMBAT_TEST_SEED").ok().and_then(|n| n.parse().ok());
     let seed: u64 = seed.unwrap_or(20_261_124);
     eprintln!("WOMBAT_TEST_SEED={seed} WOMBAT_TEST_TRIALS={trials}");
-    let world = World::new("parallel", "{}").await;
+    let world = World::new("parallel", SCOUT).await;
     let (mut daemon, mut url) = world.daemon().await;
     let mut random = seed | 1;
     let mut finished = 0;
@@ -281,7 +284,7 @@ async fn a_run_survives_its_daemons_death_at_any_moment() {
 
 #[tokio::test]
 async fn an_instance_that_slept_past_its_lease_cannot_write() {
-    let world = World::new("queue", "{}").await;
+    let world = World::new("queue", SCOUT).await;
     let ((first, first_url), (_second, second_url)) = (world.daemon().await, world.daemon().await);
     let task_id = world.task("shared").await;
     world.model.open.send_replace(false);

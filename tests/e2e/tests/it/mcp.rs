@@ -28,7 +28,11 @@ impl World {
         let example = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(example.path().join("workspace")).unwrap();
         std::fs::create_dir_all(example.path().join("config")).unwrap();
-        std::fs::write(example.path().join("config/agent-config.json"), "{}").unwrap();
+        std::fs::write(
+            example.path().join("config/agent-config.json"),
+            r#"{"agents": [{"role": "scout"}]}"#,
+        )
+        .unwrap();
         let servers = json!({ "mcpServers": mcp }).to_string();
         std::fs::write(example.path().join("workspace/mcp.json"), servers).unwrap();
         let llm = ScriptedLlm::start(replies).await;

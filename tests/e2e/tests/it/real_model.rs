@@ -71,7 +71,11 @@ impl World {
         std::fs::create_dir_all(_dir.path().join("config")).unwrap();
         let prompt = "You are a helpful assistant. Answer in one short sentence.";
         std::fs::write(_dir.path().join("workspace/AGENTS.md"), prompt).unwrap();
-        std::fs::write(_dir.path().join("config/agent-config.json"), "{}").unwrap();
+        std::fs::write(
+            _dir.path().join("config/agent-config.json"),
+            r#"{"agents": [{"role": "scout"}]}"#,
+        )
+        .unwrap();
         let daemon = vec![
             ("LLM_PROVIDER", "openai".to_owned()),
             ("LLM_MODEL_DEFAULT", "smollm2".to_owned()),

@@ -33,7 +33,11 @@ impl World {
         std::fs::create_dir_all(dir.path().join("workspace")).unwrap();
         std::fs::create_dir_all(dir.path().join("config")).unwrap();
         std::fs::write(dir.path().join("workspace/AGENTS.md"), "Be brief.").unwrap();
-        std::fs::write(dir.path().join("config/agent-config.json"), "{}").unwrap();
+        std::fs::write(
+            dir.path().join("config/agent-config.json"),
+            r#"{"agents": [{"role": "scout"}]}"#,
+        )
+        .unwrap();
         let mut daemon = vec![
             ("LLM_PROVIDER", "openai".to_owned()),
             ("OPENAI_BASE_URL", format!("{url}/v1")),

@@ -39,6 +39,8 @@ pub(crate) struct McpTool {
     pub(crate) name: String,
     pub(crate) description: String,
     pub(crate) schema: Value,
+    /// Whether making a call twice is the same as making it once, says the server.
+    pub(crate) is_repeatable: bool,
 }
 
 /// The tools of one server.
@@ -77,6 +79,11 @@ impl McpServer {
     /// Its name in `mcp.json`.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Where it is, without secrets.
+    pub(crate) fn place(&self) -> String {
+        self.config.transport.place()
     }
 
     /// How long a call may take.
@@ -178,7 +185,12 @@ impl McpServer {
             .into_iter()
             .take(MAX_TOOLS)
             .map(|tool| {
+                let hints = tool.annotations.as_ref();
+                let is_repeatable = hints.is_some_and(|hints| {
+                    hints.read_only_hint == Some(true) || hints.idempotent_hint == Some(true)
+                });
                 Arc::new(McpTool {
+                    is_repeatable,
                     name: tool.name.into_owned(),
                     description: tool.description.map(Into::into).unwrap_or_default(),
                     schema: Value::Object((*tool.input_schema).clone()),
@@ -247,9 +259,14 @@ impl McpServer {
             Ok(_) => ToolReply::Rejected(json!({
                 "error": "the tool requires something that this client does not support, such as a person's input"
             })),
-            Err(ServiceError::McpError(error)) => ToolReply::Rejected(json!({
-                "error": error.message, "code": error.code.0
-            })),
+            Err(ServiceError::McpError(error)) => {
+                let body = json!({ "error": error.message, "code": error.code.0 });
+                if is_refusal(error.code.0) {
+                    ToolReply::Rejected(body)
+                } else {
+                    ToolReply::Unclear(body)
+                }
+            }
             Err(error) => {
                 // Check at once whether the server is still connected.
                 self.wanted.notify_one();
@@ -274,4 +291,10 @@ impl McpServer {
         let state = timeout(CALL_WAIT, there).await.ok()?.ok()?;
         state.peer.clone()
     }
+}
+
+/// Whether an error says that the call was not made: what was sent is no request, no method, or has
+/// wrong parameters (JSON-RPC 2.0, section 5.1). An internal or a server's own error leaves that open.
+fn is_refusal(code: i32) -> bool {
+    matches!(code, -32700 | -32602..=-32600)
 }

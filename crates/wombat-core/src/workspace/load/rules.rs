@@ -99,7 +99,7 @@ impl Pass<'_> {
         let mut loaded: Vec<Skill> = Vec::new();
         let mut reports = Vec::new();
         if let Some(reason) = folder.unlistable(SKILLS) {
-            self.problem(SKILLS, None, reason);
+            self.policy_problem(SKILLS, SKILLS, None, reason);
             let kept = self.before.map(|before| (before.skills.clone(), before.reports.clone()));
             return kept.unwrap_or_default();
         }
@@ -107,7 +107,7 @@ impl Pass<'_> {
             let location = format!("{SKILLS}/{name}/SKILL.md");
             let read = match folder.read_whole(&location) {
                 Read::Missing => continue,
-                Read::Bad(reason) => Err(BrokenSkill { line: None, reason, is_policy: false }),
+                Read::Bad(reason) => Err(BrokenSkill { line: None, reason, is_policy: true }),
                 Read::Text(text) => self.skill(folder, config, &name, &text),
             };
             let read = read.and_then(|skill| match same_name(&loaded, &skill) {

@@ -56,7 +56,7 @@ async fn the_official_client_does_a_whole_round() {
     assert_eq!(world.titles("/tasks").await, ["One", "Work"]);
 
     let bad = part("bad", json!({})).await;
-    assert_eq!(bad["no_role"], json!(["RUN_ERROR role_not_found"]), "{bad}");
+    assert_eq!(bad["no_role"], json!(["RUN_ERROR unknown_role"]), "{bad}");
     for what in ["no_user", "no_messages", "no_question", "an_image"] {
         assert_eq!(bad[what], json!(["RUN_ERROR invalid_payload"]), "{what}: {bad}");
     }
