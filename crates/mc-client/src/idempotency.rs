@@ -20,7 +20,7 @@ impl RunKey {
 
     /// The same within a name space, so that equal keys of two protocols are two runs.
     pub fn derive_in(space: &str, user_id: &str, role: &str, key: &str) -> Self {
-        Self(hash(&["run in", space, user_id, role, key]))
+        Self(sha256_hex(&["run in", space, user_id, role, key]))
     }
 
     /// A key for a run without an idempotency key; its own retries are safe all the same.
