@@ -12,6 +12,7 @@ pub mod contract;
 mod demo;
 pub mod error;
 mod extract;
+mod headers;
 mod login;
 mod mentions;
 mod metrics;

@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::auth::{Person, Tenant, Trace, Writer};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, paging, require_filled};
+use crate::headers::idempotency_key;
 use crate::store::audit::Actor;
 use crate::store::tool_requests::ToolRequestFilter;
 use crate::store::{Scope, tool_requests};
@@ -97,7 +98,7 @@ pub(super) async fn decide(
             return Err(ApiError::field("status", "must be approved or denied"));
         }
     }
-    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
+    let key = idempotency_key(&headers);
     let arguments = body.raw.get("arguments").filter(|arguments| **arguments != Value::Null);
     let user_id = &person.user_id;
     let scope = Scope::of(user_id).by(trace.by(Actor::Person(user_id)));

@@ -195,3 +195,26 @@ async fn the_capabilities_name_what_is_offered() {
         } })
     );
 }
+
+#[tokio::test]
+async fn a_header_that_names_somebody_comes_once_and_in_utf8() {
+    let backend = Backend::start().await;
+    let person = backend.person("müller");
+    person.task("Mine").await;
+    assert_eq!(person.get("/tasks").await.ok()["items"].as_array().unwrap().len(), 1);
+    let agent = backend.agent("müller", "scout");
+    let path = format!("{MC}/tasks");
+    for (name, value) in [
+        ("x-on-behalf-of", b"ann".as_slice()),
+        ("x-internal-token", b"other"),
+        ("x-agent-token", b"\xff"),
+        ("idempotency-key", b"m\xfcller"),
+        ("x-session-fence", b"\xff:1"),
+    ] {
+        let value = http::HeaderValue::from_bytes(value).unwrap();
+        let call = person.raw(Method::GET, &path).header(name, value.clone());
+        send(call).await.fails(400, "invalid_header");
+        let twice = agent.raw(Method::GET, &path).header(name, value.clone()).header(name, value);
+        send(twice).await.fails(400, "invalid_header");
+    }
+}

@@ -43,8 +43,10 @@ const HIDDEN: &str = "***";
 /// The shortest value that is treated as a secret: replacing "1" would garble any text.
 const MIN_SECRET: usize = 4;
 
-/// The shortest part of a URL's path that is treated as a secret wherever it stands.
-const MIN_SEGMENT: usize = 12;
+/// Whether a part of a URL's path is treated as a secret wherever it stands. Words are not.
+fn may_be_key(part: &str) -> bool {
+    part.len() >= 16 && part.bytes().any(|byte| byte.is_ascii_digit())
+}
 
 impl Transport {
     /// Where the server is: the program with its arguments, or scheme, host and path of the address. To be
@@ -92,13 +94,20 @@ impl Transport {
                 if path.len() > 1 {
                     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
                     text = text.replace(&[host, path].concat(), &[host, "/", HIDDEN].concat());
-                    secrets.extend(path.split('/').filter(|part| part.len() >= MIN_SEGMENT));
+                    secrets.extend(path.split('/').filter(|part| may_be_key(part)));
                 }
             }
         }
         secrets.retain(|secret| secret.len() >= MIN_SECRET);
         // The longest first: one may contain another.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.iter().fold(text, |text, secret| text.replace(secret, HIDDEN))
+        secrets.iter().fold(text, |text, secret| {
+            let text = text.replace(secret, HIDDEN);
+            // In the encodings of servers, too.
+            match shown::Secret::new(secret).and_then(|secret| secret.cut(text.as_bytes())) {
+                Some(clean) => String::from_utf8_lossy(&clean).into_owned(),
+                None => text,
+            }
+        })
     }
 }
