@@ -6,6 +6,7 @@ mod check;
 mod errors;
 mod external_tools;
 mod harness;
+mod hostile_tools;
 mod leaving;
 mod limits;
 mod long_runs;
