@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use llm::LlmClient;
-use mc_client::tools::BackendTool;
+use mc_client::tools::BackendTools;
 use mc_client::types::Capabilities;
 use openapi_tools::Document;
 use serde_json::{Value, json};
+use tokio::runtime::RuntimeFlavor;
 use wombat_core::advice::KnownTools;
 use wombat_core::agent_config::AgentProfile;
 use wombat_core::session::Role;
@@ -31,7 +32,7 @@ const MAX_CACHED: usize = 256;
 #[derive(Debug)]
 pub struct Tools {
     openapi: Option<RefreshingCache<Document>>,
-    backend: RefreshingCache<Vec<BackendTool>>,
+    backend: RefreshingCache<BackendTools>,
     mcp: McpServers,
     llm: LlmClient,
     built: Mutex<Option<Built>>,
@@ -78,7 +79,7 @@ struct Sources {
     snapshot: Arc<Snapshot>,
     capabilities: Arc<Capabilities>,
     document: Option<Arc<Document>>,
-    backend: Option<Arc<Vec<BackendTool>>>,
+    backend: Option<Arc<BackendTools>>,
     mcp: Vec<Listed>,
 }
 
@@ -109,7 +110,7 @@ impl Built {
     fn of(from: Sources, has_openapi: bool) -> Self {
         let named =
             from.document.as_ref().map(|document| NamedOperations::of(document, &from.snapshot));
-        let backend = from.backend.as_ref().map_or(&[][..], |tools| tools.as_slice());
+        let backend = from.backend.as_deref();
         let catalogue = Catalogue::collect(named.as_ref(), backend, &from.mcp);
         for problem in &catalogue.openapi_problems {
             tracing::warn!("OpenAPI document: {problem}");
@@ -180,7 +181,10 @@ impl Tools {
                 model_forms::log(&profile.role, &self.forms(&set));
                 Arc::new(set)
             };
-            built.sets.entry(profile.role.clone()).or_insert_with(build).clone()
+            if let Some(known) = built.sets.get(&profile.role) {
+                return known.clone();
+            }
+            built.sets.entry(profile.role.clone()).or_insert(apart(build)).clone()
         };
         self.with_built(sources, build_set).await
     }
@@ -372,5 +376,13 @@ impl Tools {
     /// Disconnects the MCP servers and stops their programs.
     pub async fn close(&self) {
         self.mcp.close().await;
+    }
+}
+
+/// Does work that may take long, where the runtime can let others go on meanwhile.
+fn apart<T>(work: impl FnOnce() -> T) -> T {
+    match tokio::runtime::Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }

@@ -105,6 +105,8 @@ pub(super) const TOKENS: &[Token] = &[
     token("<tools>", QWEN),
     token("</tools>", QWEN),
     token("｜dsml｜", DEEPSEEK),
+    token("<dsml:", DEEPSEEK),
+    token("</dsml:", DEEPSEEK),
     token("[bos]", KIMI),
     token("[eos]", KIMI),
     token("[eot]", KIMI),

@@ -244,8 +244,10 @@ fn bounded(
         let chunk = chunk.map_err(std::io::Error::other)?;
         for byte in &chunk {
             match byte {
-                b'\n' | b'\r' if is_line_empty => length = 0,
-                b'\n' | b'\r' => is_line_empty = true,
+                // An empty line ends an event.
+                b'\n' if is_line_empty => length = 0,
+                b'\n' => is_line_empty = true,
+                b'\r' => {}
                 _ => is_line_empty = false,
             }
             length += 1;
@@ -280,4 +282,28 @@ fn repaired(events: Events, asked: Option<RequestId>) -> Events {
         event
     });
     events.boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(chunk: &'static str) -> Result<usize, std::io::Error> {
+        let chunks =
+            futures::stream::iter((0..20).map(move |_| Ok(Bytes::from(chunk.repeat(100_000)))));
+        bounded(chunks).try_fold(0, async |sum, chunk| Ok(sum + chunk.len())).await
+    }
+
+    #[tokio::test]
+    async fn an_event_is_bounded_and_a_stream_of_events_is_not() {
+        for end in ["data: 0123456789\n\n", ": 0123456789\r\n\r\n"] {
+            assert_eq!(read(end).await.unwrap(), end.len() * 2_000_000);
+        }
+        for endless in
+            ["data: 0123456789\n", "data: 0123456789\r\n", "0123456789", ": 0123456789\n"]
+        {
+            let error = read(endless).await.unwrap_err().to_string();
+            assert!(error.contains("16 MiB"), "{error}");
+        }
+    }
 }

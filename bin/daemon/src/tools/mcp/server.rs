@@ -190,7 +190,10 @@ impl McpServer {
         let Listing { tools, problems, bytes, .. } = listing;
         let info = peer.peer_info();
         let about = info.as_ref().and_then(|info| info.server_info.as_ref());
-        let about = about.map(|server| shortened(&format!("{} {}", server.name, server.version)));
+        let about = about.map(|server| {
+            let about = format!("{} {}", server.name, server.version);
+            shortened(&self.config.transport.hide_secrets(&about))
+        });
         let mut new_bytes = 0;
         self.state.send_modify(|state| {
             let same = state.tools.as_ref().is_some_and(|known| known[..] == tools[..]);
