@@ -17,6 +17,12 @@ const CAPABILITIES_TTL: Duration = Duration::from_secs(60);
 /// The timeout of fetching the capabilities, retries included.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long the answer to whether the backend answers is kept.
+const HEALTH_TTL: Duration = Duration::from_secs(5);
+
+/// The timeout of asking whether it answers.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How many tokens are cached.
 const MAX_TOKENS: usize = 1_024;
 
@@ -44,6 +50,8 @@ pub struct Backend {
     fetch_lock: Mutex<()>,
     /// The last failure, for the callers that waited for it.
     last_failure: ArcSwapOption<(Instant, McError)>,
+    /// Whether it answered, and when it was asked. Held while asking, so that many callers ask once.
+    health: Mutex<Option<(Instant, bool)>>,
 }
 
 #[derive(Debug)]
@@ -57,7 +65,8 @@ impl Backend {
     pub fn new(client: McClient, minter: Arc<TokenMinter>) -> Self {
         let (known, last_failure) = (ArcSwapOption::empty(), ArcSwapOption::empty());
         let tokens = std::sync::Mutex::default();
-        Self { client, minter, tokens, known, fetch_lock: Mutex::new(()), last_failure }
+        let (fetch_lock, health) = (Mutex::new(()), Mutex::new(None));
+        Self { client, minter, tokens, known, fetch_lock, last_failure, health }
     }
 
     /// Its base URL.
@@ -117,6 +126,22 @@ impl Backend {
         Ok(capabilities)
     }
 
+    /// Whether the backend answers. Asked at most once in some seconds, whoever wants to know and how
+    /// often: anybody may ask for the daemon's health.
+    pub async fn answers(&self, traceparent: &str) -> bool {
+        let mut health = self.health.lock().await;
+        if let Some((at, is_well)) = *health
+            && at.elapsed() < HEALTH_TTL
+        {
+            return is_well;
+        }
+        let asked =
+            tokio::time::timeout(HEALTH_TIMEOUT, self.fetch_capabilities(traceparent)).await;
+        let is_well = matches!(asked, Ok(Ok(_)));
+        *health = Some((Instant::now(), is_well));
+        is_well
+    }
+
     /// The capabilities, cached for a minute. When the backend is unavailable, the old ones stay in
     /// use.
     pub async fn capabilities(&self, traceparent: &str) -> Result<Arc<Capabilities>, McError> {
@@ -140,7 +165,7 @@ impl Backend {
         }
         match (asked, self.known.load_full()) {
             (Ok(capabilities), _) => Ok(capabilities),
-            (Err(error), Some(stale)) if error.is_retryable() => {
+            (Err(error), Some(stale)) if error.is_retryable() || error.is_in_between() => {
                 tracing::warn!(%error, "backend capabilities could not be refreshed; using the cached ones");
                 Ok(stale.capabilities.clone())
             }

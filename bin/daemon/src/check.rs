@@ -79,7 +79,7 @@ pub async fn check(layers: &Layers) -> Vec<Finding> {
             }
             if let Some((options, snapshot)) = report.workspace(workspace_without_settings(layers))
             {
-                report.advice(&options, &snapshot, &unknown_tools());
+                report.advice(&options, &snapshot, &tools::unasked(&snapshot));
             }
             report.warn("model and backend: not checked until the settings are valid");
         }
@@ -120,12 +120,6 @@ fn workspace_without_settings(layers: &Layers) -> WorkspaceOptions {
 
 /// A workspace that could be read.
 type ReadableWorkspace = Option<(WorkspaceOptions, Arc<Snapshot>)>;
-
-/// What is known of tools when the backend cannot be asked.
-fn unknown_tools() -> KnownTools {
-    let names = tools::builtin_names().into_iter().map(str::to_owned).collect();
-    KnownTools { names, endpoints: Vec::new(), complete: false }
-}
 
 #[derive(Default)]
 struct Report(Vec<Finding>);
@@ -180,7 +174,7 @@ impl Report {
     ) {
         let Some((options, snapshot)) = workspace else { return };
         let (Some((backend, capabilities)), Some(model)) = (backend, model) else {
-            return self.advice(&options, &snapshot, &unknown_tools());
+            return self.advice(&options, &snapshot, &tools::unasked(&snapshot));
         };
         let http = match service::http::client_builder().build() {
             Ok(http) => http,
@@ -226,7 +220,7 @@ impl Report {
     }
 
     async fn backend(&mut self, settings: &Settings) -> Option<(Arc<Backend>, Arc<Capabilities>)> {
-        let url = &settings.backend_url;
+        let url = shown::url(&settings.backend_url);
         let http = match service::http::client_builder().build() {
             Ok(http) => http,
             Err(error) => {
@@ -235,7 +229,7 @@ impl Report {
                 return None;
             }
         };
-        let client = McClient::new(url, http, settings.backend_retry);
+        let client = McClient::new(&settings.backend_url, http, settings.backend_retry);
         let backend = Arc::new(Backend::new(client, settings.minter.clone()));
         let trace = TraceId::random();
         let asked =
@@ -247,6 +241,10 @@ impl Report {
                 self.fail(format!(
                     "backend: {url} rejects the agent token; AGENT_JWT_SECRET must be the same on both sides"
                 ));
+                return None;
+            }
+            Ok(Err(error)) if error.is_in_between() => {
+                self.fail(format!("backend: {url}: {error}"));
                 return None;
             }
             Ok(Err(error)) => {

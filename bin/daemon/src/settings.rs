@@ -9,12 +9,14 @@ use chrono_tz::Tz;
 use llm::model::{ModelRef, Provider};
 use llm::{Endpoint, LlmSettings, OpenAiApi, RetrySettings};
 use mc_client::client::RetryPolicy;
-use mc_client::token::TokenMinter;
-use secrecy::SecretString;
+use mc_client::journal_mac::JournalKeys;
+use mc_client::token::{Key, MIN_SECRET_BYTES, TokenMinter};
+use secrecy::{ExposeSecret as _, SecretString};
 use service::agent_token;
 use service::otel::OtelSettings;
 use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
+use wombat_core::untrusted::FenceKey;
 use wombat_core::workspace::SkillsMode;
 use wombat_core::zones::parse_zone;
 
@@ -37,6 +39,10 @@ pub struct Settings {
     pub backend_url: String,
     /// Signs agent tokens.
     pub minter: std::sync::Arc<TokenMinter>,
+    /// Seal the steps of runs' journals, and verify them.
+    pub journal_keys: std::sync::Arc<JournalKeys>,
+    /// Makes the marks of fences around untrusted text; derived from the agents' key.
+    pub fences: FenceKey,
     /// Settings that work but should be corrected.
     pub warnings: Vec<String>,
     /// `WOMBAT_WORKSPACE`.
@@ -125,6 +131,7 @@ impl Settings {
         }
         let backend_url = r.url("BACKEND_URL", "http://localhost:8000");
         let tokens = agent_token::read(&mut r, true);
+        let journal_keys = read_journal_keys(&mut r, tokens.key.as_ref());
         let workspace = r.text("WOMBAT_WORKSPACE", "./workspace").into();
         let agent_config = r.optional("WOMBAT_AGENT_CONFIG").map(PathBuf::from);
         let default_task = r.optional("WOMBAT_DEFAULT_TASK");
@@ -154,6 +161,9 @@ impl Settings {
         let log_filter = r.text("RUST_LOG", "info");
         let openapi = r.optional("WOMBAT_BACKEND_OPENAPI").and_then(|text| {
             let place = text.parse::<OpenApiPlace>();
+            if let Ok(OpenApiPlace::Backend(_)) = place {
+                r.show("WOMBAT_BACKEND_OPENAPI", "/\u{2026}");
+            }
             place.map_err(|why| r.problem("WOMBAT_BACKEND_OPENAPI", why)).ok()
         });
         let protocols = r.optional("WOMBAT_PROTOCOLS").unwrap_or_default();
@@ -164,7 +174,9 @@ impl Settings {
         let otel = OtelSettings::read(&mut r);
         let effective = r.finish()?;
         // Unreachable: `finish` fails if one of these could not be read.
-        let (Some(minter), Some(llm)) = (tokens.minter, llm) else {
+        let (Some(minter), Some(Key::Secret(key) | Key::Pem(key)), Some(journal_keys), Some(llm)) =
+            (tokens.minter, tokens.key, journal_keys, llm)
+        else {
             return Err(SettingsError(vec!["settings could not be read".to_owned()]));
         };
         Ok(Self {
@@ -174,6 +186,8 @@ impl Settings {
             metrics_token,
             backend_url,
             minter,
+            journal_keys: std::sync::Arc::new(journal_keys),
+            fences: FenceKey::new(key.expose_secret().as_bytes()),
             warnings: tokens.warning.into_iter().collect(),
             workspace,
             agent_config,
@@ -207,6 +221,25 @@ impl Settings {
             effective,
         })
     }
+}
+
+/// The keys of the journal: their own, or those of the agent tokens. `None` when there is neither.
+fn read_journal_keys(r: &mut Reader<'_>, agents: Option<&Key>) -> Option<JournalKeys> {
+    let mut own = |name: &'static str| {
+        let key = r.secret(name)?;
+        if key.expose_secret().trim().len() < MIN_SECRET_BYTES {
+            r.problem(name, format!(
+                "is shorter than {MIN_SECRET_BYTES} bytes and can be guessed; make one with openssl rand -hex 32"
+            ));
+        }
+        Some(key)
+    };
+    let (key, previous) = (own("WOMBAT_JOURNAL_KEY"), own("WOMBAT_JOURNAL_KEY_PREVIOUS"));
+    // With a key of its own, the journal does not rest on any secret of the agent tokens.
+    let agents_previous = r.secret("AGENT_JWT_SECRET_PREVIOUS").filter(|_| key.is_none());
+    let previous = previous.or(agents_previous);
+    let agents = agents.map(|(Key::Secret(key) | Key::Pem(key))| key);
+    key.as_ref().or(agents).map(|key| JournalKeys::new(key, previous.as_ref()))
 }
 
 fn read_retry(r: &mut Reader<'_>) -> RetrySettings {

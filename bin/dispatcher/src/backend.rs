@@ -138,7 +138,7 @@ impl Backend {
                 };
                 done.iter().map(|one| result(&one.notification_id)).collect()
             }
-            Err(error) if error.is_retryable() || error.is_auth() => {
+            Err(error) if may_change(&error) => {
                 let retry = |_: &_| AckResult::Retry {
                     retry_after: error.retry_after(),
                     error: error.to_string(),
@@ -223,11 +223,17 @@ impl Backend {
     }
 }
 
-/// A refused token is a wrong setting that somebody will correct; any other refusal is final.
+/// A refused token is a wrong setting that somebody will correct, and an answer that is not the
+/// backend's says nothing; any other refusal is final.
+fn may_change(error: &McError) -> bool {
+    error.is_retryable() || error.is_auth() || error.is_in_between()
+}
+
+/// What an acknowledgement came to.
 fn ack_result(answer: Result<(), McError>) -> AckResult {
     match answer {
         Ok(()) => AckResult::Accepted,
-        Err(error) if error.is_retryable() || error.is_auth() => {
+        Err(error) if may_change(&error) => {
             AckResult::Retry { retry_after: error.retry_after(), error: error.to_string() }
         }
         Err(error) => AckResult::Rejected(error.to_string()),

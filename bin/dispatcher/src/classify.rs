@@ -141,9 +141,15 @@ mod tests {
     #[test]
     fn calls_without_an_answer_have_their_class() {
         let cause = || "why".to_owned();
+        let in_between =
+            |status| DaemonError::InBetween { status, page: cause(), retry_after: None };
         for (error, expected) in [
             (DaemonError::Unreachable { cause: cause() }, "outage"),
-            (DaemonError::NotDaemon { status: 200, retry_after: None }, "outage"),
+            (DaemonError::NotDaemon { status: 404, retry_after: None }, "outage"),
+            (in_between(403), "outage"),
+            (in_between(502), "outage"),
+            // The gateway gave up on this very notification.
+            (in_between(504), "failed"),
             (DaemonError::Broken { cause: cause() }, "failed"),
             (DaemonError::Timeout { after: Duration::from_secs(300) }, "failed"),
             (DaemonError::BadAnswer { cause: cause() }, "delivered"),

@@ -41,8 +41,8 @@ pub async fn run(
     let daemon = Daemon::new(settings, http)?;
     let dispatcher = Dispatcher::new(settings, once, backend, daemon, metrics);
     tracing::info!(
-        backend = settings.backend_url,
-        daemon = settings.daemon_url,
+        backend = %shown::url(&settings.backend_url),
+        daemon = %shown::url(&settings.daemon_url),
         concurrency = settings.concurrency,
         "dispatcher started"
     );

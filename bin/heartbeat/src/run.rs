@@ -78,19 +78,25 @@ fn hint(error: &McError) -> &'static str {
         McError::Unreachable { .. } | McError::Timeout | McError::BadAnswer { .. } => {
             " (check BACKEND_URL)"
         }
-        McError::Status { .. } | McError::Token(_) => "",
+        McError::Status { .. } | McError::InBetween { .. } | McError::Token(_) => "",
     }
 }
 
 fn daemon_hint(error: &DaemonError) -> &'static str {
     match error {
-        DaemonError::Status { status: 404 | 405, .. } => " (check AGENT_DAEMON_URL)",
+        // A wrong address, unless the daemon says itself what is missing.
+        DaemonError::Status { status: 404 | 405, body, .. }
+            if !matches!(&*body.code, "unknown_role" | "task_not_found" | "run_not_found") =>
+        {
+            " (check AGENT_DAEMON_URL)"
+        }
         DaemonError::Status { .. }
         | DaemonError::Unreachable { .. }
         | DaemonError::Broken { .. }
         | DaemonError::Timeout { .. }
         | DaemonError::Refused { .. }
         | DaemonError::NotDaemon { .. }
+        | DaemonError::InBetween { .. }
         | DaemonError::BadAnswer { .. } => "",
     }
 }

@@ -1,17 +1,23 @@
 //! Authentication: extractors of the caller. A handler that takes one cannot run without it.
 
+use std::sync::Arc;
+
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, StatusCode};
 use secrecy::ExposeSecret;
+use service::trace::TraceId;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::app::App;
 use crate::error::ApiError;
 use crate::mentions::is_role;
+use crate::places::{MAX_USER_CALLS, Place};
 use crate::store::Scope;
+use crate::store::audit::{Actor, By};
 use crate::store::leases::Fence;
+use crate::store::session_role;
 
 const AGENT: HeaderName = HeaderName::from_static("x-agent-token");
 const INTERNAL: HeaderName = HeaderName::from_static("x-internal-token");
@@ -25,8 +31,12 @@ pub struct Agent {
     pub user_id: String,
     /// The agent's role.
     pub role: String,
+    /// Whether it may act on the sessions of the user's other roles (`MC_LEAD_ROLES`).
+    pub is_lead: bool,
     /// When its token ends, in seconds since 1970.
     pub expires_at: u64,
+    /// The place of the call among the user's.
+    _place: Arc<Place>,
 }
 
 /// A service that holds the internal token, such as the dispatcher.
@@ -63,12 +73,34 @@ pub struct Writer {
     pub tenant: Tenant,
     /// The session lease that the write belongs to, if any.
     pub fence: Option<Fence>,
+    /// The trace of the request.
+    pub trace: Trace,
 }
 
 impl Writer {
-    /// Whose objects the write may touch, and under which lease.
+    /// Whose objects the write may touch, under which lease, and who writes.
     pub fn scope(&self) -> Scope<'_> {
-        Scope { user_id: self.tenant.user_id(), fence: self.fence.as_ref() }
+        let scope = self.tenant.scope();
+        let by = self.trace.by(scope.by.actor);
+        Scope { fence: self.fence.as_ref(), ..scope }.by(by)
+    }
+}
+
+/// The trace that the caller names, for the audit log.
+#[derive(Debug, Clone)]
+pub struct Trace(Option<String>);
+
+impl Trace {
+    fn of(headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let (id, parent) = (text("x-trace-id"), text("traceparent"));
+        let is_named = id.or(parent).is_some();
+        Self(is_named.then(|| TraceId::from_headers(id, parent).to_string()))
+    }
+
+    /// Somebody who acts in this trace.
+    pub fn by<'a>(&'a self, actor: Actor<'a>) -> By<'a> {
+        By { actor, trace_id: self.0.as_deref() }
     }
 }
 
@@ -77,6 +109,8 @@ impl Writer {
 pub struct Listener {
     /// Whose events; everybody's if absent, which is for services only.
     pub user_id: Option<String>,
+    /// The role that must not hear of what concerns only the user's others.
+    pub role: Option<String>,
     /// When the stream must end, in seconds since 1970.
     pub expires_at: Option<u64>,
 }
@@ -98,9 +132,53 @@ impl Tenant {
             Self::Person(person) => &person.user_id,
         }
     }
+
+    /// Whose objects a call may touch: an agent touches the sessions of its own role only.
+    pub fn scope(&self) -> Scope<'_> {
+        match self {
+            Self::Agent(agent) => agent.scope(),
+            Self::Person(person) => Scope::of(&person.user_id),
+        }
+    }
+
+    /// Refuses a session key that is not `user:{user_id}:{role}` of this user, or of a role that this
+    /// agent must not act as.
+    pub(crate) fn check_session(&self, session_key: &str) -> Result<(), ApiError> {
+        let role = check_session(self.user_id(), session_key)?;
+        match self {
+            Self::Agent(agent) => agent.must_act_as("session_key", role),
+            Self::Person(_) => Ok(()),
+        }
+    }
+}
+
+impl Service {
+    /// Who acts: the person on whose behalf it does, or the service.
+    pub fn actor(&self) -> Actor<'_> {
+        self.on_behalf_of.as_deref().map_or(Actor::Service, Actor::Person)
+    }
 }
 
 impl Agent {
+    /// Who acts.
+    pub fn actor(&self) -> Actor<'_> {
+        Actor::Agent { user_id: &self.user_id, role: &self.role }
+    }
+
+    /// Whose objects its calls may touch.
+    pub fn scope(&self) -> Scope<'_> {
+        let role = (!self.is_lead).then_some(&*self.role);
+        Scope { role, ..Scope::of(&self.user_id) }.by(By::new(self.actor()))
+    }
+
+    /// Refuses a field that names another role than the token, unless the token's role is a lead.
+    pub(crate) fn must_act_as(&self, field: &str, role: &str) -> Result<(), ApiError> {
+        if self.is_lead || self.role == role {
+            return Ok(());
+        }
+        Err(ApiError::role_mismatch(field, &self.role))
+    }
+
     /// Refuses a body that names another user than the token.
     pub fn must_be(&self, user_id: &str) -> Result<(), ApiError> {
         if self.user_id == user_id { Ok(()) } else { Err(ApiError::not_found("user")) }
@@ -113,14 +191,11 @@ pub fn is_user_id(text: &str) -> bool {
     !text.trim().is_empty() && !text.contains(':') && !text.chars().any(char::is_control)
 }
 
-/// Refuses a session key that is not `user:{user_id}:{role}` of this user.
-pub(crate) fn check_session(user_id: &str, session_key: &str) -> Result<(), ApiError> {
-    let role = session_key.strip_prefix("user:").and_then(|rest| rest.strip_prefix(user_id));
-    let role = role.and_then(|rest| rest.strip_prefix(':'));
-    if is_user_id(user_id) && role.is_some_and(is_role) {
-        return Ok(());
-    }
-    Err(ApiError::field("session_key", "must be user:{user_id}:{role} of the same user"))
+/// The role of a session key; refuses one that is not `user:{user_id}:{role}` of this user.
+pub(crate) fn check_session<'a>(user_id: &str, session_key: &'a str) -> Result<&'a str, ApiError> {
+    let role = session_role(user_id, session_key).filter(|role| is_role(role));
+    let wrong = || ApiError::field("session_key", "must be user:{user_id}:{role} of the same user");
+    role.filter(|_| is_user_id(user_id)).ok_or_else(wrong)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -140,14 +215,21 @@ fn fence(headers: &HeaderMap) -> Result<Option<Fence>, ApiError> {
     fence.map(Some).ok_or_else(wrong)
 }
 
-fn agent(headers: &HeaderMap, app: &App) -> Result<Agent, ApiError> {
+/// The agent whose token a request carries.
+pub(crate) fn agent(headers: &HeaderMap, app: &App) -> Result<Agent, ApiError> {
     let token = text(headers, &AGENT)
         .ok_or_else(|| ApiError::unauthorized("the header X-Agent-Token is missing"))?;
     let claims = app.config.verifier.verify(token).map_err(|error| {
         tracing::info!(%error, "agent token rejected");
         ApiError::unauthorized("the agent token is not valid: check AGENT_JWT_SECRET on both sides")
     })?;
-    Ok(Agent { user_id: claims.user_id, role: claims.agent_role, expires_at: claims.exp })
+    let is_lead = app.config.lead_roles.contains(&claims.agent_role);
+    let (user_id, role) = (claims.user_id, claims.agent_role);
+    let place = app.calls.take(&user_id).ok_or_else(|| {
+        let text = format!("{MAX_USER_CALLS} calls of this user are being answered; retry later");
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_calls", text)
+    })?;
+    Ok(Agent { user_id, role, is_lead, expires_at: claims.exp, _place: Arc::new(place) })
 }
 
 fn internal(headers: &HeaderMap, app: &App) -> Result<Internal, ApiError> {
@@ -228,7 +310,15 @@ impl FromRequestParts<App> for Writer {
     type Rejection = ApiError;
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let tenant = Tenant::from_request_parts(parts, app).await?;
-        Ok(Self { tenant, fence: fence(&parts.headers)? })
+        let trace = Trace::of(&parts.headers);
+        Ok(Self { tenant, fence: fence(&parts.headers)?, trace })
+    }
+}
+
+impl FromRequestParts<App> for Trace {
+    type Rejection = std::convert::Infallible;
+    async fn from_request_parts(parts: &mut Parts, _app: &App) -> Result<Self, Self::Rejection> {
+        Ok(Self::of(&parts.headers))
     }
 }
 
@@ -237,10 +327,11 @@ impl FromRequestParts<App> for Listener {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         if parts.headers.contains_key(&INTERNAL) {
             let Service { on_behalf_of } = Service::from_request_parts(parts, app).await?;
-            return Ok(Self { user_id: on_behalf_of, expires_at: None });
+            return Ok(Self { user_id: on_behalf_of, role: None, expires_at: None });
         }
         let agent = agent(&parts.headers, app)?;
-        Ok(Self { user_id: Some(agent.user_id), expires_at: Some(agent.expires_at) })
+        let role = (!agent.is_lead).then_some(agent.role);
+        Ok(Self { user_id: Some(agent.user_id), role, expires_at: Some(agent.expires_at) })
     }
 }
 

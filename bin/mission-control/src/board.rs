@@ -1,10 +1,11 @@
 //! The page for people: what agents did, and forms to write to them, decide and requeue.
 //!
 //! With `MC_BOARD_PASSWORD` it asks for a password, and with `MC_BOARD_AUTH_HEADER` it trusts a
-//! reverse proxy. Without either it is served on loopback only, and only under a loopback host name,
+//! reverse proxy, and shows each person only what is theirs ([`viewer`]). Without either it is served on loopback only, and only under a loopback host name,
 //! against DNS rebinding. Its forms carry a token against cross-site request forgery.
 
 mod actions;
+mod approvals;
 mod columns;
 mod compose;
 mod documents;
@@ -18,6 +19,9 @@ mod panels;
 mod thread;
 mod timeline;
 mod totals;
+mod viewer;
+
+use std::collections::HashMap;
 
 use axum::Router;
 use axum::extract::{Query, State};
@@ -26,25 +30,20 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use chrono::Utc;
 use http::{HeaderMap, header};
-use mc_client::tool_requests::ToolRequestStatus;
 
-use self::forms::user_of;
+use self::viewer::{Viewer, record_view};
 use crate::app::App;
 use crate::auth::Listener;
 use crate::error::ApiError;
 use crate::extract::{Id, Params};
 use crate::routes::events;
-use crate::store::stamp;
-use crate::store::tool_requests::ToolRequestFilter;
+use crate::store::{Scope, stamp};
 
 /// The most messages of a thread.
 const THREAD: u32 = 200;
 
 /// The most documents of a list.
 const DOCUMENTS: u32 = 50;
-
-/// The most pending decisions on the page.
-const WAITING: u32 = 50;
 
 /// How long the page's event stream stays open at a time, in seconds.
 const LIVE_SECS: i64 = 900;
@@ -56,6 +55,7 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/tasks/{id}", get(task))
         .route("/documents/{id}", get(document))
         .route("/runs/{id}", get(run))
+        .route("/tool-requests/{id}/arguments", get(arguments))
         .route("/live", get(live))
         .route("/write", post(actions::write))
         .route("/decide", post(actions::decide))
@@ -80,77 +80,125 @@ async fn asset(name: Id) -> Result<Response, ApiError> {
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
-async fn overview(State(app): State<App>, Query(params): Params) -> Result<Html<String>, ApiError> {
-    let user = user_of(&params);
-    let status = Some(ToolRequestStatus::Pending);
-    let waiting = ToolRequestFilter { status, ..ToolRequestFilter::default() };
+async fn overview(
+    State(app): State<App>,
+    viewer: Viewer,
+    headers: HeaderMap,
+    Query(params): Params,
+) -> Result<Html<String>, ApiError> {
+    let user = viewer.shown(user_of(&params))?;
+    let (waiting, more_wait) = app.store.waiting(user).await?;
     let midnight = Utc::now().date_naive().and_time(chrono::NaiveTime::MIN);
     let page = overview::Overview {
         user,
-        token: &app.form_token,
+        may_choose: viewer.may_choose(),
+        token: &forms::token(&app, &viewer)?,
         locked: app.login.has_password(),
-        users: &app.store.users().await?,
+        users: &if viewer.may_choose() {
+            app.store.some_users(overview::USERS).await?
+        } else {
+            Vec::new()
+        },
         columns: &app.store.task_columns(user).await?,
         done: &app.store.done_since(user, &stamp(midnight.and_utc())).await?,
         documents: &app.store.documents(user, None, None, DOCUMENTS, None).await?.items,
         notifications: &app.store.newest_notifications(user, None).await?,
         agents: &app.store.agents(user).await?,
-        waiting: &app.store.tool_requests(user, &waiting, WAITING, None).await?.items,
+        waiting: &waiting,
+        more_wait,
         runs: &app.store.newest_runs(user, None).await?,
         budget: &app.store.budget(user, app.config.budget).await?,
         days: &app.store.spending(user).await?,
     };
+    record_view(&app, &viewer, user, &headers, None).await?;
     Ok(Html(page.render()))
 }
 
 async fn task(
     State(app): State<App>,
+    viewer: Viewer,
+    headers: HeaderMap,
     Id(id): Id,
     Query(params): Params,
 ) -> Result<Html<String>, ApiError> {
-    let user = user_of(&params);
+    let user = viewer.shown(user_of(&params))?;
     let page = thread::Thread {
         user,
-        token: &app.form_token,
+        may_choose: viewer.may_choose(),
+        token: &forms::token(&app, &viewer)?,
         task: &app.store.task(user, &id).await?,
         messages: &app.store.messages(user, &id, THREAD, None).await?,
         documents: &app.store.documents(user, Some(&id), None, DOCUMENTS, None).await?.items,
         notifications: &app.store.newest_notifications(user, Some(&id)).await?,
         runs: &app.store.newest_runs(user, Some(&id)).await?,
     };
+    record_view(&app, &viewer, user, &headers, Some(("task", &id))).await?;
     Ok(Html(page.render()))
 }
 
 async fn document(
     State(app): State<App>,
+    viewer: Viewer,
+    headers: HeaderMap,
     Id(id): Id,
     Query(params): Params,
 ) -> Result<Html<String>, ApiError> {
-    let user = user_of(&params);
+    let user = viewer.shown(user_of(&params))?;
     let document = app.store.document(user, &id).await?;
+    record_view(&app, &viewer, user, &headers, Some(("document", &id))).await?;
     Ok(Html(documents::document(user, &document)))
 }
 
 async fn run(
     State(app): State<App>,
+    viewer: Viewer,
+    headers: HeaderMap,
     Id(run_key): Id,
     Query(params): Params,
 ) -> Result<Html<String>, ApiError> {
-    let user = user_of(&params);
-    let found = app.store.run_state(user, &run_key).await?;
-    let steps = app.store.timeline(&run_key).await?;
-    Ok(Html(timeline::timeline(user, &app.form_token, &found, &steps)))
+    let user = viewer.shown(user_of(&params))?;
+    let role = params.get("role").map(String::as_str);
+    let scope = Scope { role, ..viewer.scope(user) };
+    let (found, steps) = app.store.timeline(scope, &run_key).await?;
+    record_view(&app, &viewer, user, &headers, Some(("run", &run_key))).await?;
+    Ok(Html(timeline::timeline(user, &forms::token(&app, &viewer)?, &found, &steps)))
+}
+
+/// The arguments of a tool request, byte by byte as they were sent, as a download.
+async fn arguments(
+    State(app): State<App>,
+    viewer: Viewer,
+    headers: HeaderMap,
+    Id(id): Id,
+    Query(params): Params,
+) -> Result<Response, ApiError> {
+    let user = viewer.shown(user_of(&params))?;
+    let request = app.store.waiting_one(user, &id).await?;
+    record_view(&app, &viewer, user, &headers, Some(("tool_request", &id))).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"arguments.json\""),
+    ];
+    Ok((headers, request.arguments).into_response())
+}
+
+/// The user that a page's address names.
+fn user_of(params: &HashMap<String, String>) -> Option<&str> {
+    params.get("user").map(String::as_str)
 }
 
 /// The events of the user's objects, so that the page knows when to reload.
 async fn live(
     State(app): State<App>,
+    viewer: Viewer,
     headers: HeaderMap,
     Query(params): Params,
 ) -> Result<Response, ApiError> {
+    let user = viewer.shown(user_of(&params))?;
+    record_view(&app, &viewer, user, &headers, None).await?;
     // The browser reconnects by itself and is authenticated again.
     let until = Utc::now().timestamp() + LIVE_SECS;
     let expires_at = u64::try_from(until).ok();
-    let listener = Listener { user_id: Some(user_of(&params).to_owned()), expires_at };
+    let listener = Listener { user_id: Some(user.to_owned()), role: None, expires_at };
     events::stream(app, listener, &headers, events::EventFormat::Plain).await
 }

@@ -1,10 +1,12 @@
 //! The backend's configuration.
 
+use std::collections::BTreeSet;
+
 use mc_client::token::TokenVerifier;
 use secrecy::SecretString;
 
 use crate::login::password::BoardPassword;
-use crate::login::proxy::ProxyLogin;
+use crate::login::proxy::{ProxyLogin, TrustedProxies};
 use crate::store::budgets::Nanos;
 use crate::store::database::Database;
 
@@ -19,6 +21,8 @@ pub struct Config {
     pub internal_token: Option<SecretString>,
     /// A bearer token for `/metrics`, accepted nowhere else.
     pub metrics_token: Option<SecretString>,
+    /// The roles whose agents may act on the sessions of their user's other roles.
+    pub lead_roles: BTreeSet<String>,
     /// The monthly budget of a user without one of their own; no limit when absent.
     pub budget: Option<Nanos>,
     /// Whether the page for people is served.
@@ -27,4 +31,6 @@ pub struct Config {
     pub board_password: Option<BoardPassword>,
     /// The reverse proxy that authenticates people; none when absent.
     pub board_proxy: Option<ProxyLogin>,
+    /// The proxies whose word counts about where a login comes from.
+    pub board_proxies: TrustedProxies,
 }

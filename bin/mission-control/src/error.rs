@@ -54,9 +54,23 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "forbidden", why)
     }
 
+    /// 403: a field names another role than the agent token.
+    pub fn role_mismatch(field: &str, own: &str) -> Self {
+        let text = format!(
+            "{field} names another role than the agent token, which is for {own}: send that role's token"
+        );
+        Self::new(StatusCode::FORBIDDEN, "role_mismatch", text)
+            .with_details(json!({ "field": field, "role": own }))
+    }
+
     /// 401: the caller is not authenticated.
     pub fn unauthorized(why: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", why)
+    }
+
+    /// Whether the caller is not authenticated.
+    pub fn is_unauthorized(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
     }
 
     /// The same, with `details`.
@@ -98,6 +112,10 @@ impl From<StoreError> for ApiError {
                 Self::new(StatusCode::PAYMENT_REQUIRED, "budget_exceeded", text)
                     .with_details(json!(budget))
             }
+            StoreError::TooManyActs { retry_after } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "audit_limit", text)
+                    .retry_after(retry_after)
+            }
             StoreError::Unstorable(_) => {
                 Self::new(StatusCode::BAD_REQUEST, "invalid_payload", text)
             }
@@ -131,6 +149,9 @@ impl From<Conflict> for ApiError {
                 answer("run_finished").with_details(json!({ "status": status }))
             }
             Conflict::RunCancelled => answer("run_cancelled"),
+            Conflict::RunAmbiguous { roles } => {
+                answer("run_ambiguous").with_details(json!({ "roles": roles }))
+            }
             Conflict::RunConflict { field, known } => {
                 answer("run_conflict").with_details(json!({ field: known }))
             }

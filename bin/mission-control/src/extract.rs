@@ -31,6 +31,8 @@ pub(crate) type Params = Query<HashMap<String, String>>;
 
 /// A JSON object: as it arrived, to compare repeated creates, and typed.
 pub(crate) struct Body<T, const MAX: usize = MAX_BODY> {
+    /// Its text.
+    pub bytes: Bytes,
     /// As it arrived.
     pub raw: Value,
     /// Typed.
@@ -80,7 +82,7 @@ impl<T: DeserializeOwned, const MAX: usize> FromRequest<App> for Body<T, MAX> {
             ));
         }
         let value = deserialize(&raw, "")?;
-        Ok(Self { raw, value })
+        Ok(Self { bytes, raw, value })
     }
 }
 

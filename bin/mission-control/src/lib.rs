@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod app;
+pub mod audit;
 pub mod auth;
 mod board;
 pub mod config;
@@ -11,9 +12,11 @@ pub mod contract;
 mod demo;
 pub mod error;
 mod extract;
+mod headers;
 mod login;
 mod mentions;
 mod metrics;
+mod places;
 mod router;
 mod routes;
 mod serve;
@@ -22,5 +25,5 @@ pub mod store;
 
 pub use crate::config::Config;
 pub use crate::login::password::BoardPassword;
-pub use crate::login::proxy::ProxyLogin;
+pub use crate::login::proxy::{ProxyLogin, TrustedProxies};
 pub use crate::serve::{RunError, run};

@@ -3,20 +3,25 @@
 
 pub(crate) mod password;
 pub(crate) mod proxy;
+mod throttle;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::password::BoardPassword;
-use self::proxy::ProxyLogin;
+use self::proxy::{ProxyLogin, TrustedProxies, Visitor};
+pub(crate) use self::throttle::Source;
+use self::throttle::Throttle;
 use crate::error::ApiError;
 
 /// How long a login lasts.
@@ -28,39 +33,45 @@ const MAX_SESSIONS: usize = 1_000;
 /// The cookie's name.
 const COOKIE: &str = "wombat_board";
 
-/// How many wrong passwords in a row are answered at once; after each further one there is a wait.
-const FREE_ATTEMPTS: u32 = 5;
+/// The cookie of a browser that has logged in before.
+const DEVICE: &str = "wombat_device";
 
-/// The wait after each wrong password beyond [`FREE_ATTEMPTS`].
-const PENALTY: Duration = Duration::from_secs(10);
-
-/// Wrong passwords in a row.
-#[derive(Debug, Default)]
-struct Wrong {
-    count: u32,
-    wait_until: Option<Instant>,
-}
+/// How long a browser is known.
+const DEVICE_AGE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The page's login.
 #[derive(Debug)]
 pub(crate) struct Login {
     password: Option<BoardPassword>,
     proxy: Option<ProxyLogin>,
+    /// The proxies that say whom a request is from.
+    proxies: TrustedProxies,
     /// Hashes of the session cookies, and when each session ends.
     sessions: Mutex<HashMap<[u8; 32], Instant>>,
-    wrong: Mutex<Wrong>,
-    /// Passwords are checked one at a time: each check costs memory and CPU time.
+    throttle: Throttle,
+    /// Signs the cookies of browsers that have logged in.
+    device_key: String,
+    /// Passwords are checked one at a time: each check costs memory and CPU time. Browsers that have
+    /// logged in before do not queue behind everybody else.
     checking: Semaphore,
+    checking_known: Semaphore,
 }
 
 impl Login {
-    pub(crate) fn new(password: Option<BoardPassword>, proxy: Option<ProxyLogin>) -> Self {
+    pub(crate) fn new(
+        password: Option<BoardPassword>,
+        proxy: Option<ProxyLogin>,
+        proxies: TrustedProxies,
+    ) -> Self {
         Self {
             password,
             proxy,
+            proxies,
             sessions: Mutex::default(),
-            wrong: Mutex::default(),
+            throttle: Throttle::default(),
+            device_key: random(),
             checking: Semaphore::new(1),
+            checking_known: Semaphore::new(1),
         }
     }
 
@@ -74,51 +85,87 @@ impl Login {
         self.password.is_some()
     }
 
-    /// Whether a trusted proxy has authenticated the person.
-    pub(crate) fn is_vouched_for(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> bool {
-        self.proxy.as_ref().is_some_and(|proxy| proxy.vouches(peer, headers))
+    /// The person whom a trusted proxy has authenticated.
+    pub(crate) fn visitor(
+        &self,
+        peer: Option<IpAddr>,
+        headers: &HeaderMap,
+    ) -> Result<Option<Visitor>, ApiError> {
+        self.proxy.as_ref().map_or(Ok(None), |proxy| proxy.visitor(peer, headers))
     }
 
     /// Whether a request carries the cookie of a session.
     pub(crate) fn has_session(&self, headers: &HeaderMap) -> bool {
-        let Some(cookie) = cookie(headers) else { return false };
+        let Some(cookie) = cookie(headers, COOKIE) else { return false };
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.get(&hash(cookie)).is_some_and(|end| *end > Instant::now())
     }
 
-    /// Checks the password and opens a session; returns its cookie.
-    pub(crate) async fn log_in(
-        &self,
-        password: String,
-        over_tls: bool,
-    ) -> Result<HeaderValue, ApiError> {
+    /// Where an attempt to log in comes from.
+    pub(crate) fn source(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Source {
+        if let Some(nonce) = cookie(headers, DEVICE).and_then(|device| self.known_device(device)) {
+            return Source::Device(hash(nonce));
+        }
+        let peer = peer.unwrap_or(IpAddr::from([0, 0, 0, 0]));
+        Source::of(self.proxies.client(peer, headers))
+    }
+
+    /// The random part of a device's cookie, if we made it.
+    fn known_device<'c>(&self, device: &'c str) -> Option<&'c str> {
+        let (nonce, signature) = device.split_once('.')?;
+        let known = self.signature(nonce)?;
+        bool::from(signature.as_bytes().ct_eq(known.as_bytes())).then_some(nonce)
+    }
+
+    fn signature(&self, nonce: &str) -> Option<String> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.device_key.as_bytes()).ok()?;
+        mac.update(nonce.as_bytes());
+        Some(mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Checks the password: 401 if it is wrong, 429 for a source that has tried too often.
+    pub(crate) async fn check(&self, password: String, from: Source) -> Result<(), ApiError> {
         let Some(known) = self.password.clone() else {
             return Err(ApiError::not_found("login"));
         };
-        let _permit = self.checking.acquire().await.map_err(|_| ApiError::internal())?;
-        if let Some(wait) = self.wait() {
-            let text = "too many wrong passwords; retry later";
-            return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", text)
-                .retry_after(wait + Duration::from_secs(1)));
-        }
+        self.throttle.begin(from).map_err(|wait| {
+            let text = "too many wrong passwords from here; retry later";
+            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", text)
+                .retry_after(wait + Duration::from_secs(1))
+        })?;
+        let queue = match from {
+            Source::Network(_) => &self.checking,
+            Source::Device(_) => &self.checking_known,
+        };
+        let _permit = queue.acquire().await.map_err(|_| ApiError::internal())?;
         let fits = tokio::task::spawn_blocking(move || known.fits(&password)).await;
         if !fits.map_err(|_| ApiError::internal())? {
-            self.count_wrong();
+            tracing::warn!(source = ?from, "wrong password for the page");
             return Err(ApiError::unauthorized("the password is wrong"));
         }
-        *self.wrong.lock().unwrap_or_else(PoisonError::into_inner) = Wrong::default();
-        let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        self.throttle.forget(from);
+        Ok(())
+    }
+
+    /// Opens a session; returns its cookie, and the one by which the browser is known later.
+    pub(crate) fn open(&self, over_tls: bool) -> Result<[HeaderValue; 2], ApiError> {
+        let (token, nonce) = (random(), random());
         self.remember(hash(&token));
-        set_cookie(&token, SESSION, over_tls)
+        let signature = self.signature(&nonce).ok_or_else(ApiError::internal)?;
+        let device = format!("{nonce}.{signature}");
+        Ok([
+            set_cookie(COOKIE, &token, SESSION, over_tls)?,
+            set_cookie(DEVICE, &device, DEVICE_AGE, over_tls)?,
+        ])
     }
 
     /// Ends a session; returns the cookie that clears the browser's.
     pub(crate) fn log_out(&self, headers: &HeaderMap) -> Result<HeaderValue, ApiError> {
-        if let Some(cookie) = cookie(headers) {
+        if let Some(cookie) = cookie(headers, COOKIE) {
             let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
             sessions.remove(&hash(cookie));
         }
-        set_cookie("", Duration::ZERO, false)
+        set_cookie(COOKIE, "", Duration::ZERO, false)
     }
 
     fn remember(&self, session: [u8; 32]) {
@@ -132,41 +179,35 @@ impl Login {
         }
         sessions.insert(session, now + SESSION);
     }
+}
 
-    fn wait(&self) -> Option<Duration> {
-        let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = wrong.wait_until?.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then_some(left)
-    }
-
-    fn count_wrong(&self) {
-        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
-        wrong.count = wrong.count.saturating_add(1);
-        tracing::warn!(in_a_row = wrong.count, "wrong password for the page");
-        if wrong.count >= FREE_ATTEMPTS {
-            wrong.wait_until = Some(Instant::now() + PENALTY);
-        }
-    }
+/// A text that nobody can guess.
+fn random() -> String {
+    format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
 }
 
 fn hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// Our cookie among those of a request (RFC 6265, section 5.4).
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// A cookie of ours among those of a request (RFC 6265, section 5.4).
+fn cookie<'h>(headers: &'h HeaderMap, ours: &str) -> Option<&'h str> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     all.flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find_map(|(name, value)| (name == COOKIE && !value.is_empty()).then_some(value))
+        .find_map(|(name, value)| (name == ours && !value.is_empty()).then_some(value))
 }
 
 /// A cookie that scripts cannot read and other sites' requests do not carry.
-fn set_cookie(value: &str, age: Duration, over_tls: bool) -> Result<HeaderValue, ApiError> {
+fn set_cookie(
+    name: &str,
+    value: &str,
+    age: Duration,
+    over_tls: bool,
+) -> Result<HeaderValue, ApiError> {
     let secure = if over_tls { "; Secure" } else { "" };
     let age = age.as_secs();
-    let text =
-        format!("{COOKIE}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}");
+    let text = format!("{name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}");
     HeaderValue::from_str(&text).map_err(|_| ApiError::internal())
 }
 
@@ -181,27 +222,65 @@ mod tests {
     #[test]
     fn the_cookie_is_found_among_others() {
         for text in ["wombat_board=abc", "a=b; wombat_board=abc", "wombat_board=abc; x=y"] {
-            assert_eq!(cookie(&headers(text)), Some("abc"), "{text}");
+            assert_eq!(cookie(&headers(text), COOKIE), Some("abc"), "{text}");
         }
         for text in ["", "wombat_board=", "my_wombat_board=abc", "x=wombat_board=abc"] {
-            assert_eq!(cookie(&headers(text)), None, "{text}");
+            assert_eq!(cookie(&headers(text), COOKIE), None, "{text}");
         }
     }
 
+    fn login() -> Login {
+        let password = BoardPassword::new(&"right".to_owned().into()).unwrap();
+        Login::new(Some(password), None, TrustedProxies::default())
+    }
+
+    /// What a browser sends back.
+    fn pair(set: &HeaderValue) -> HeaderMap {
+        let pair = set.to_str().unwrap().split(';').next().unwrap();
+        HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_str(pair).unwrap())])
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn wrong_passwords_cost_time_and_a_login_ends() {
-        let login = Login::new(Some(BoardPassword::new(&"right".to_owned().into()).unwrap()), None);
-        for _ in 0..FREE_ATTEMPTS {
-            assert!(login.log_in("wrong".into(), false).await.is_err());
+    async fn wrong_passwords_cost_time_where_they_come_from() {
+        let login = login();
+        let from = |address: [u8; 4]| login.source(Some(address.into()), &HeaderMap::new());
+        let (here, there) = (from([192, 0, 2, 1]), from([192, 0, 2, 2]));
+        for _ in 0..throttle::FREE {
+            assert!(login.check("wrong".into(), here).await.is_err());
         }
-        // Now even the right one has to wait.
-        assert!(login.log_in("right".into(), false).await.is_err());
-        tokio::time::advance(PENALTY).await;
-        let set = login.log_in("right".into(), true).await.unwrap();
+        // Now even the right one has to wait here, and nowhere else.
+        assert!(login.check("right".into(), here).await.is_err());
+        login.check("right".into(), there).await.unwrap();
+        tokio::time::advance(throttle::FIRST_WAIT).await;
+        login.check("right".into(), here).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_browser_that_was_here_before_does_not_wait_for_others() {
+        let login = login();
+        let peer = Some(IpAddr::from([192, 0, 2, 1]));
+        let [_, device] = login.open(true).unwrap();
+        let known = login.source(peer, &pair(&device));
+        let unknown = login.source(peer, &HeaderMap::new());
+        assert!(known != unknown);
+        let mut forged = pair(&device);
+        let text = forged[header::COOKIE].to_str().unwrap().replace("device=", "device=0");
+        forged.insert(header::COOKIE, HeaderValue::from_str(&text).unwrap());
+        assert!(login.source(peer, &forged) == unknown);
+        for _ in 0..throttle::FREE {
+            assert!(login.check("wrong".into(), unknown).await.is_err());
+        }
+        assert!(login.check("right".into(), unknown).await.is_err());
+        login.check("right".into(), known).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_ends() {
+        let login = login();
+        let [set, _] = login.open(true).unwrap();
         let text = set.to_str().unwrap();
         assert!(text.ends_with("HttpOnly; SameSite=Strict; Secure"), "{text}");
-        let pair = text.split(';').next().unwrap();
-        let with = HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_str(pair).unwrap())]);
+        let with = pair(&set);
         assert!(login.has_session(&with));
         tokio::time::advance(SESSION).await;
         assert!(!login.has_session(&with));

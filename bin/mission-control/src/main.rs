@@ -11,7 +11,8 @@ use service::exit;
 use service::health::Probe;
 use service::settings::Layers;
 use tokio::net::TcpListener;
-use wombat_mission_control::settings::{Settings, read};
+use wombat_mission_control::audit::{Verified, export, verify, verify_file};
+use wombat_mission_control::settings::{Settings, read, read_database};
 
 const NAME: &str = "wombat-mission-control";
 
@@ -67,6 +68,9 @@ enum Command {
     Conformance(Box<Conformance>),
     /// Print the contract as an OpenAPI 3.1 document.
     Contract,
+    /// Read the audit log: who did what.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Ask the running backend whether it is ready, as a container's health check does. Exit code
     /// 0 when it is, else 1.
     Health {
@@ -78,27 +82,83 @@ enum Command {
     About(About),
 }
 
+#[derive(Subcommand)]
+enum Audit {
+    /// Print the audit log of the database, one entry a line, oldest first.
+    Export,
+    /// Check that no entry of the audit log was changed, added or removed. Exit code 1 names the
+    /// first bad seq.
+    Verify {
+        /// A file that `audit export` wrote; the database when absent.
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: Option<PathBuf>,
+        /// The hash that the last entry must have, kept from an earlier check: without it nobody can
+        /// tell that entries are missing at the end.
+        #[arg(long, value_name = "HASH")]
+        head: Option<String>,
+    },
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let shows = matches!(cli.command, Some(Command::Config));
-    match cli.command {
+    let command = match cli.command {
         Some(Command::Conformance(args)) => {
             return conformance::cli::run(NAME, cli.config, *args);
         }
         Some(Command::Contract) => return contract(),
         Some(Command::About(about)) => return about.run::<Cli>(),
-        Some(Command::Config | Command::Health { .. }) | None => {}
-    }
+        command @ (Some(Command::Config | Command::Health { .. } | Command::Audit(_)) | None) => {
+            command
+        }
+    };
     let flags = [("MC_HOST", cli.host), ("MC_PORT", cli.port), ("MC_DATA_DIR", cli.data_dir)];
     let flags = flags.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     let layers = Layers::of_process(cli.config, flags);
-    if let Some(Command::Health { url }) = cli.command {
-        return PROBE.ask(&layers, url.as_deref());
+    match command {
+        Some(Command::Health { url }) => return PROBE.ask(&layers, url.as_deref()),
+        Some(Command::Audit(what)) => return audit(&layers, what),
+        Some(_) | None => {}
     }
     match read(&layers) {
-        Ok(settings) if shows => exit::show(&settings.effective),
+        Ok(settings) if command.is_some() => exit::show(&settings.effective),
         Ok(settings) => serve(settings),
         Err(problems) => exit::fail(exit::CONFIG, NAME, &problems),
+    }
+}
+
+/// Exports or verifies the audit log.
+fn audit(layers: &Layers, what: Audit) -> ExitCode {
+    let done = match what {
+        Audit::Verify { file: Some(file), head } => verify_file(&file, head.as_deref()).map(Some),
+        Audit::Verify { file: None, .. } | Audit::Export => {
+            let database = match read_database(layers) {
+                Ok(database) => database,
+                Err(problems) => return exit::fail(exit::CONFIG, NAME, &problems),
+            };
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return exit::fail(exit::FAILURE, NAME, &error),
+            };
+            runtime.block_on(async {
+                match what {
+                    Audit::Verify { head, .. } => {
+                        verify(&database, head.as_deref()).await.map(Some)
+                    }
+                    Audit::Export => {
+                        let mut out = std::io::BufWriter::new(std::io::stdout());
+                        export(&database, &mut out).await.map(|()| None)
+                    }
+                }
+            })
+        }
+    };
+    match done {
+        Ok(Some(Verified { last, head })) => {
+            exit::say(format!("the audit log is whole: {last} entries, head {head}"));
+            ExitCode::SUCCESS
+        }
+        Ok(None) => ExitCode::SUCCESS,
+        Err(error) => exit::fail(exit::FAILURE, NAME, &error),
     }
 }
 

@@ -12,11 +12,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::{board, demo, routes};
+use crate::{board, demo, headers, routes};
 
 /// The endpoints of the contract, of the demo application and of the page, as configured.
 pub(crate) fn router(app: App) -> Router {
-    let mut router = routes::router()
+    let mut router = routes::router(&app)
         .merge(demo::router())
         .route("/livez", get(alive))
         .route("/readyz", get(ready))
@@ -33,6 +33,7 @@ pub(crate) fn router(app: App) -> Router {
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text)
         })
         .layer(middleware::from_fn(traced))
+        .layer(middleware::from_fn(headers::once))
         .layer(middleware::from_fn(reject_nul))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(app.clone(), routes::metrics::measure))

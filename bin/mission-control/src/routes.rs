@@ -1,5 +1,6 @@
 //! The endpoints of the contract (docs/CONTROL_PLANE_CONTRACT.md).
 
+mod audit;
 mod budgets;
 mod dispatch;
 pub(crate) mod events;
@@ -10,9 +11,9 @@ mod objects;
 mod runs;
 mod tool_requests;
 
-use axum::Json;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
+use axum::{Json, middleware};
 use axum::{Router, http::HeaderValue};
 use serde_json::{Value, json};
 
@@ -21,7 +22,7 @@ use crate::auth::Caller;
 use crate::store::Created;
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 15] = [
+const FEATURES: [&str; 16] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -37,13 +38,14 @@ const FEATURES: [&str; 15] = [
     "budgets",
     "events_sse",
     "tools",
+    "audit",
 ];
 
 /// Features of the dispatch queue.
 const DISPATCH_FEATURES: [&str; 3] = ["dispatch_leases", "dispatch_batch", "notifications_fail"];
 
 /// All endpoints of the contract.
-pub(crate) fn router() -> Router<App> {
+pub(crate) fn router(app: &App) -> Router<App> {
     let mc = Router::new()
         .route("/capabilities", get(capabilities))
         .route("/tasks", get(objects::list_tasks).post(objects::create_task))
@@ -74,7 +76,9 @@ pub(crate) fn router() -> Router<App> {
         .route("/dispatch/notifications/{id}/deliver", post(dispatch::deliver))
         .route("/dispatch/notifications/{id}/fail", post(dispatch::fail))
         .route("/dispatch/notifications/{id}/requeue", post(dispatch::requeue))
-        .route("/dispatch/dead", get(dispatch::dead));
+        .route("/dispatch/dead", get(dispatch::dead))
+        .route("/audit", get(audit::list).post(audit::record))
+        .layer(middleware::from_fn_with_state(app.clone(), audit::record_denied));
     Router::new().nest("/api/mission-control", mc)
 }
 

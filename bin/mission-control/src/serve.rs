@@ -8,7 +8,6 @@ use std::time::Duration;
 use axum::extract::ConnectInfo;
 use service::listen::{self, Limits};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -16,9 +15,9 @@ use crate::app::App;
 use crate::config::Config;
 use crate::login::Login;
 use crate::metrics::Metrics;
+use crate::places::{MAX_USER_CALLS, Places, StreamPlaces};
 use crate::router::router;
-use crate::routes::events::MAX_LISTENERS;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// How long open connections may take to finish at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,6 +41,9 @@ pub enum RunError {
         /// What the database said.
         cause: sqlx::Error,
     },
+    /// The start could not be recorded in the audit log.
+    #[error("the start could not be recorded in the audit log: {0}")]
+    Audit(#[from] StoreError),
     /// The metrics recorder could not be built.
     #[error("the metrics could not be set up: {0}")]
     Metrics(#[from] service::metrics::BuildError),
@@ -61,17 +63,23 @@ pub async fn run(
         advice: config.database.advice(&cause),
         cause,
     })?;
-    let form_token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-    let login = Arc::new(Login::new(config.board_password.clone(), config.board_proxy.clone()));
+    store.record_start().await?;
+    let form_key = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    let login = Login::new(
+        config.board_password.clone(),
+        config.board_proxy.clone(),
+        config.board_proxies.clone(),
+    );
     let metrics = Arc::new(Metrics::new()?);
     let app = App {
         metrics: Arc::clone(&metrics),
-        login,
+        login: Arc::new(login),
         config: Arc::new(config),
         store: store.clone(),
         shutdown: shutdown.clone(),
-        listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
-        form_token: form_token.into(),
+        streams: StreamPlaces::default(),
+        calls: Places::new(MAX_USER_CALLS),
+        form_key: form_key.into(),
     };
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let router = router(app);

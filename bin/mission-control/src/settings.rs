@@ -1,5 +1,6 @@
 //! The operator's settings: flags, environment and settings file, checked all at once.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,8 @@ use service::telemetry::LogFormat;
 
 use crate::config::Config;
 use crate::login::password::BoardPassword;
-use crate::login::proxy::ProxyLogin;
+use crate::login::proxy::{ProxyLogin, TrustedProxies};
+use crate::mentions::is_role;
 use crate::store::budgets::Nanos;
 use crate::store::database::Database;
 
@@ -44,7 +46,8 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     let internal_token = r.secret("INTERNAL_API_TOKEN");
     let metrics_token = r.secret("WOMBAT_METRICS_TOKEN");
     let board_password = board_password(&mut r);
-    let board_proxy = board_proxy(&mut r);
+    let (board_proxies, board_proxy) = board_proxies(&mut r, board_password.is_some());
+    let lead_roles = lead_roles(&mut r);
     let budget = budget(&mut r);
     let verifier = verifier(&mut r);
     let otel = OtelSettings::read(&mut r);
@@ -64,16 +67,27 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
             verifier,
             internal_token,
             metrics_token,
+            lead_roles,
             budget,
             board,
             board_password,
             board_proxy,
+            board_proxies,
         },
         otel,
         log_format: log_format.unwrap_or_else(LogFormat::fitting),
         log_filter,
         effective,
     })
+}
+
+/// Reads only where the data is stored, for commands that read it.
+pub fn read_database(layers: &Layers) -> Result<Database, SettingsError> {
+    let mut r = Reader::new(layers);
+    let data_dir = PathBuf::from(r.text("MC_DATA_DIR", "./data"));
+    let database = database(&mut r, &data_dir);
+    r.finish()?;
+    Ok(database)
 }
 
 /// Where the data is stored: a file in the data folder unless `DATABASE_URL` is set.
@@ -92,22 +106,84 @@ fn board_password(r: &mut Reader<'_>) -> Option<BoardPassword> {
     BoardPassword::new(&given).map_err(|problem| r.problem("MC_BOARD_PASSWORD", problem)).ok()
 }
 
-/// The reverse proxy that authenticates people, if one is set.
-fn board_proxy(r: &mut Reader<'_>) -> Option<ProxyLogin> {
-    let trusted = r.optional("MC_BOARD_TRUSTED_PROXIES");
-    let Some(header) = r.optional("MC_BOARD_AUTH_HEADER") else {
-        if trusted.is_some() {
-            let why = "has no use without MC_BOARD_AUTH_HEADER, which names the proxies' header";
-            r.problem("MC_BOARD_TRUSTED_PROXIES", why);
+/// The reverse proxies before the page, and the login by them, if one is set.
+fn board_proxies(r: &mut Reader<'_>, has_password: bool) -> (TrustedProxies, Option<ProxyLogin>) {
+    let list = r.optional("MC_BOARD_TRUSTED_PROXIES");
+    let trusted = TrustedProxies::new(list.as_deref().unwrap_or_default());
+    let trusted = trusted.map_err(|why| r.problem("MC_BOARD_TRUSTED_PROXIES", why));
+    let header = r.optional("MC_BOARD_AUTH_HEADER");
+    if list.is_some() && header.is_none() && !has_password {
+        let why = "has no use without a login: set MC_BOARD_AUTH_HEADER or MC_BOARD_PASSWORD";
+        r.problem("MC_BOARD_TRUSTED_PROXIES", why);
+    }
+    let is_meant = header.is_some();
+    let login = match (&trusted, header) {
+        (Ok(_), Some(header)) => {
+            let login = ProxyLogin::new(&header, list.as_deref().unwrap_or_default());
+            let name = |of_header| match of_header {
+                true => "MC_BOARD_AUTH_HEADER",
+                false => "MC_BOARD_TRUSTED_PROXIES",
+            };
+            login.map_err(|(of_header, why)| r.problem(name(of_header), why)).ok()
+        }
+        (Ok(_) | Err(()), _) => None,
+    };
+    (trusted.unwrap_or_default(), with_operators(r, login, is_meant))
+}
+
+/// Who may see every user's things on the page: by name, or by a role that the proxy passes.
+fn with_operators(
+    r: &mut Reader<'_>,
+    login: Option<ProxyLogin>,
+    is_meant: bool,
+) -> Option<ProxyLogin> {
+    let names = r.optional("MC_BOARD_OPERATORS");
+    let header = r.optional("MC_BOARD_ROLE_HEADER");
+    let role = r.optional("MC_BOARD_OPERATOR_ROLE");
+    let Some(mut login) = login else {
+        let all = [
+            ("MC_BOARD_OPERATORS", names.is_some()),
+            ("MC_BOARD_ROLE_HEADER", header.is_some()),
+            ("MC_BOARD_OPERATOR_ROLE", role.is_some()),
+        ];
+        for (name, _) in all.into_iter().filter(|(_, is_set)| *is_set && !is_meant) {
+            let why = "has no use without MC_BOARD_AUTH_HEADER, in which the proxy names people";
+            r.problem(name, why);
         }
         return None;
     };
-    let login = ProxyLogin::new(&header, trusted.as_deref().unwrap_or_default());
-    let name = |of_header| match of_header {
-        true => "MC_BOARD_AUTH_HEADER",
-        false => "MC_BOARD_TRUSTED_PROXIES",
-    };
-    login.map_err(|(of_header, why)| r.problem(name(of_header), why)).ok()
+    if let Some(names) = names {
+        let with = login.with_operators(&names);
+        login = with.map_err(|why| r.problem("MC_BOARD_OPERATORS", why)).ok()?;
+    }
+    match (header, role) {
+        (None, None) => Some(login),
+        (Some(header), Some(role)) => {
+            let with = login.with_operator_role(&header, &role);
+            with.map_err(|why| r.problem("MC_BOARD_ROLE_HEADER", why)).ok()
+        }
+        (Some(_), None) => {
+            r.problem("MC_BOARD_ROLE_HEADER", "needs MC_BOARD_OPERATOR_ROLE, the operators' role");
+            None
+        }
+        (None, Some(_)) => {
+            r.problem("MC_BOARD_OPERATOR_ROLE", "needs MC_BOARD_ROLE_HEADER, the roles' header");
+            None
+        }
+    }
+}
+
+/// The roles whose agents may act on the sessions of their user's other roles; none unless set.
+fn lead_roles(r: &mut Reader<'_>) -> BTreeSet<String> {
+    let Some(text) = r.optional("MC_LEAD_ROLES") else { return BTreeSet::new() };
+    let roles: BTreeSet<_> = text.split(',').map(|role| role.trim().to_owned()).collect();
+    if let Some(role) = roles.iter().find(|role| !is_role(role)) {
+        let why = format!(
+            "{role:?} is no role; allowed: roles separated by commas, each of letters, digits, _ and -"
+        );
+        r.problem("MC_LEAD_ROLES", why);
+    }
+    roles
 }
 
 /// The default monthly budget of a user; no limit unless it is set.

@@ -6,6 +6,7 @@
 //! same on both, and events have their numbers in the order in which they can be seen. A write is on
 //! disk before it is acknowledged.
 
+pub mod audit;
 pub mod board;
 pub mod budgets;
 pub mod database;
@@ -36,7 +37,8 @@ use sqlx::AnyPool;
 use tokio::sync::watch;
 
 pub use self::error::{Conflict, StoreError};
-pub use self::values::{json_of, new_id, now, stamp, time};
+use self::values::session_of;
+pub use self::values::{json_of, new_id, now, session_role, stamp, time};
 pub use self::write::{Created, Scope};
 
 use self::database::Database;
@@ -73,6 +75,19 @@ impl Store {
             changed: watch::Sender::new(()),
             written: watch::Sender::new(()),
             shared,
+            instance: new_id().into(),
+        })
+    }
+
+    /// Opens a database that is there already, for reading only: nothing is made or migrated.
+    pub async fn open_to_read(database: &Database) -> Result<Self, sqlx::Error> {
+        let reader = database.open_to_read().await?;
+        Ok(Self {
+            writer: reader.clone(),
+            reader,
+            changed: watch::Sender::new(()),
+            written: watch::Sender::new(()),
+            shared: None,
             instance: new_id().into(),
         })
     }

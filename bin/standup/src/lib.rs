@@ -54,7 +54,7 @@ fn hint(error: &McError, secret: &str) -> String {
         McError::Unreachable { .. } | McError::Timeout | McError::BadAnswer { .. } => {
             " (check BACKEND_URL)".to_owned()
         }
-        McError::Status { .. } | McError::Token(_) => String::new(),
+        McError::Status { .. } | McError::InBetween { .. } | McError::Token(_) => String::new(),
     }
 }
 

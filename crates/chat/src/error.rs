@@ -39,6 +39,19 @@ pub(super) enum ChatError {
         /// What gave it away.
         why: String,
     },
+    /// Something between here and the daemon answers.
+    #[error(
+        "{url} was answered by something in between ({page}), with status {status}; look at the \
+         proxies and gateways on the way"
+    )]
+    InBetween {
+        /// The address.
+        url: String,
+        /// What the answer says.
+        page: String,
+        /// Its status.
+        status: u16,
+    },
     /// The workspace has no such role.
     #[error("the daemon has no role {role:?}; it has {known}")]
     UnknownRole {
@@ -72,7 +85,7 @@ pub(super) enum ChatError {
 impl ChatError {
     /// A call to the daemon at `url` that failed.
     pub(crate) fn of_call(url: &str, error: DaemonError) -> Self {
-        let url = url.to_owned();
+        let url = shown::url(url).to_string();
         let (status, body) = match error {
             DaemonError::Unreachable { cause } => return Self::Unreachable { url, cause },
             DaemonError::Timeout { after } => {
@@ -89,6 +102,9 @@ impl ChatError {
                     url,
                     why: format!("it answers {status} with a web page"),
                 };
+            }
+            DaemonError::InBetween { status, page, .. } => {
+                return Self::InBetween { url, page: one_line(&page, LONGEST), status };
             }
             DaemonError::Refused { status, body, .. }
             | DaemonError::Status { status, body, .. } => (status, body),

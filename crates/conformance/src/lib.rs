@@ -22,8 +22,8 @@ use serde::Deserialize as _;
 use serde_json::json;
 
 use crate::checks::{
-    auth, capabilities, errors, events, heartbeat_standup, idempotency, invariants, journal,
-    limits, objects, paging, queue, tenancy,
+    audit, auth, capabilities, errors, events, heartbeat_standup, idempotency, invariants, journal,
+    limits, objects, paging, queue, roles, tenancy,
 };
 use crate::report::Report;
 use crate::suite::Suite;
@@ -93,6 +93,7 @@ chapters! {
     "capabilities" => capabilities,
     "auth" => auth,
     "tenancy" => tenancy,
+    "roles" => roles,
     "errors" => errors,
     "idempotency" => idempotency,
     "paging" => paging,
@@ -102,6 +103,7 @@ chapters! {
     "wake" => heartbeat_standup,
     "journal" => journal,
     "limits" => limits,
+    "audit" => audit,
     "everywhere" => invariants,
 }
 
@@ -126,7 +128,7 @@ pub async fn check(target: Target, begins: impl Fn(&str)) -> Result<Report, Conf
     let chapters = target.chapters.iter().map(String::as_str).collect::<Vec<_>>();
     let checks = run_checks(&world, &chapters, begins).await;
     Ok(Report {
-        url: world.url.clone(),
+        url: shown::url(&world.url).to_string(),
         contract_version: world.features.contract_version.clone(),
         features: world.features.features.clone(),
         summary: Report::count(&checks),
@@ -140,7 +142,8 @@ async fn announced(world: &World) -> Result<Capabilities, ConformanceError> {
     match world.agent(&world.one).get("/capabilities").await {
         Ok(answer) => Ok(Capabilities::deserialize(&answer.body).unwrap_or_default()),
         Err(NotPassed::Failed(cause) | NotPassed::Skipped(cause)) => {
-            Err(ConformanceError::Unreachable { url: world.url.clone(), cause })
+            let url = shown::url(&world.url).to_string();
+            Err(ConformanceError::Unreachable { url, cause })
         }
     }
 }

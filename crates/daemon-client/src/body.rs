@@ -27,7 +27,7 @@ pub(crate) async fn read<T: DeserializeOwned>(
         .await
         .map_err(|error| DaemonError::of_transport(&error, after))?;
     if is_page(&body) {
-        return Err(DaemonError::NotDaemon { status: status.as_u16(), retry_after: wait });
+        return Err(DaemonError::in_between(status, &body, wait));
     }
     if !is_whole {
         let cause = format!("it is larger than {max_bytes} bytes");

@@ -51,7 +51,7 @@ pub enum DaemonError {
         /// How long the daemon asks to wait.
         retry_after: Option<Duration>,
     },
-    /// An HTML page where the API should be: a wrong address, or a proxy that lost the daemon.
+    /// An HTML page where an endpoint should be: the address of another server.
     #[error(
         "no daemon at this address: it answered {status} with an HTML page (check AGENT_DAEMON_URL)"
     )]
@@ -59,6 +59,20 @@ pub enum DaemonError {
         /// The HTTP status.
         status: u16,
         /// How long the page asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// Something between here and the daemon answered in its place: a proxy, a firewall, a page to log
+    /// in. Nothing is known of the daemon, and nothing is wrong with the key.
+    #[error(
+        "answered by something in between ({page}), with status {status}, and not by the daemon; \
+         look at the proxies and gateways before AGENT_DAEMON_URL"
+    )]
+    InBetween {
+        /// The HTTP status.
+        status: u16,
+        /// The title of its page, or the beginning of its text.
+        page: String,
+        /// How long it asks to wait.
         retry_after: Option<Duration>,
     },
     /// A success whose body is not what docs/API.md says.
@@ -81,8 +95,21 @@ impl DaemonError {
         body: &[u8],
         retry_after: Option<Duration>,
     ) -> Self {
-        if is_page(body) && (status.is_redirection() || matches!(status.as_u16(), 404 | 405)) {
-            return Self::NotDaemon { status: status.as_u16(), retry_after };
+        let is_in_between = match status.as_u16() {
+            // The daemon gives its reason for each of these, and knows no others.
+            300..=399 | 401 | 403 | 407 => {
+                // An object: serde would read a list, too.
+                let is_object = body.trim_ascii_start().starts_with(b"{");
+                !is_object || serde_json::from_slice::<ErrorBody>(body).is_err()
+            }
+            502..=504 | 511 => is_page(body),
+            404 | 405 if is_page(body) => {
+                return Self::NotDaemon { status: status.as_u16(), retry_after };
+            }
+            _ => false,
+        };
+        if is_in_between {
+            return Self::in_between(status, body, retry_after);
         }
         let body = Box::new(read_body(status, body));
         let status = status.as_u16();
@@ -90,6 +117,15 @@ impl DaemonError {
             401 | 403 => Self::Refused { status, body, retry_after },
             _ => Self::Status { status, body, retry_after },
         }
+    }
+
+    /// The error of an answer that the daemon did not give.
+    pub(crate) fn in_between(
+        status: StatusCode,
+        body: &[u8],
+        retry_after: Option<Duration>,
+    ) -> Self {
+        Self::InBetween { status: status.as_u16(), page: shown::page(None, body), retry_after }
     }
 
     /// The error of a call that got no whole answer. `after` is the time that it was given.
@@ -113,6 +149,7 @@ impl DaemonError {
             | Self::Broken { .. }
             | Self::Timeout { .. }
             | Self::NotDaemon { .. }
+            | Self::InBetween { .. }
             | Self::BadAnswer { .. } => None,
         }
     }
@@ -122,7 +159,8 @@ impl DaemonError {
         match self {
             Self::Refused { status, .. }
             | Self::Status { status, .. }
-            | Self::NotDaemon { status, .. } => Some(*status),
+            | Self::NotDaemon { status, .. }
+            | Self::InBetween { status, .. } => Some(*status),
             Self::Unreachable { .. }
             | Self::Broken { .. }
             | Self::Timeout { .. }
@@ -135,7 +173,8 @@ impl DaemonError {
         match self {
             Self::Refused { retry_after, .. }
             | Self::Status { retry_after, .. }
-            | Self::NotDaemon { retry_after, .. } => *retry_after,
+            | Self::NotDaemon { retry_after, .. }
+            | Self::InBetween { retry_after, .. } => *retry_after,
             Self::Unreachable { .. }
             | Self::Broken { .. }
             | Self::Timeout { .. }
@@ -143,14 +182,16 @@ impl DaemonError {
         }
     }
 
-    /// Whether the daemon is away: it cannot be reached, is stopping or overloaded, or lacks its
-    /// backend. Nothing is wrong with the request, and every other one would fail as well.
+    /// Whether the daemon is away: it cannot be reached, is stopping or overloaded, lacks its
+    /// backend, or something stands before it. Nothing is wrong with the request, and every other one would fail as well.
     pub fn is_unavailable(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
             Self::Status { status, .. } => {
                 *status == 503 || (*status == 502 && self.code() == Some("backend_unavailable"))
             }
+            // A gateway that gave up on it may have passed the request on.
+            Self::InBetween { status, .. } => *status != 504,
             Self::Broken { .. }
             | Self::Timeout { .. }
             | Self::Refused { .. }
@@ -167,13 +208,17 @@ impl DaemonError {
     /// Whether the same call may succeed later and did nothing yet, so that a retry is safe even
     /// without an idempotency key.
     pub fn is_retryable(&self) -> bool {
+        if let Self::InBetween { status, .. } = self {
+            // With any other status it stays until somebody removes what stands there.
+            return *status == 503;
+        }
         self.is_unavailable() || self.is_session_busy()
     }
 
     /// Whether the outcome is unknown because the connection broke: a retry is safe only with an
     /// idempotency key. A timeout is not meant: a retry would most likely time out as well.
     pub fn is_in_doubt(&self) -> bool {
-        matches!(self, Self::Broken { .. })
+        matches!(self, Self::Broken { .. } | Self::InBetween { status: 502, .. })
     }
 }
 
@@ -234,6 +279,11 @@ mod tests {
             (coded(401, "missing_daemon_key"), false, false),
             (coded(500, "internal_error"), false, false),
             (of(404, "<html>"), false, false),
+            (of(401, "<html>"), true, false),
+            (of(403, ""), true, false),
+            (of(502, "<html>"), true, false),
+            (of(503, "<html>"), true, true),
+            (of(504, "<html>"), false, false),
         ] {
             assert_eq!(error.is_unavailable(), unavailable, "{error}");
             assert_eq!(error.is_retryable(), retryable, "{error}");
@@ -250,7 +300,7 @@ mod tests {
         );
         assert_eq!(of(500, " no\n  JSON ").to_string(), "the daemon answered 500: no JSON");
         assert_eq!(of(502, "").to_string(), "the daemon answered 502: Bad Gateway");
-        assert_eq!(of(502, "\n<html>").to_string(), "the daemon answered 502: an HTML page");
+        assert_eq!(of(500, "\n<html>").to_string(), "the daemon answered 500: an HTML page");
         assert!(of(500, &"x ".repeat(100_000)).to_string().len() < 1_100);
         let key = coded(401, "missing_daemon_key").to_string();
         assert!(key.ends_with("why (check AGENT_DAEMON_API_KEY on both sides)"), "{key}");
@@ -259,11 +309,41 @@ mod tests {
     #[test]
     fn a_page_is_no_answer_of_a_daemon_unless_the_daemon_is_known_to_stand_behind() {
         for (status, expected) in
-            [(301, true), (404, true), (405, true), (502, false), (400, false)]
+            [(301, false), (404, true), (405, true), (502, false), (400, false)]
         {
             let error = of(status, "<!DOCTYPE html>");
             assert_eq!(matches!(error, DaemonError::NotDaemon { .. }), expected, "{status}");
             assert_eq!(error.status(), Some(status));
         }
+    }
+
+    #[test]
+    fn what_the_daemon_did_not_answer_is_not_taken_for_its_word() {
+        let page = "<html><TITLE>Access Denied by ACME</TITLE></html>";
+        for (status, body, in_between) in [
+            (401, page, true),
+            (403, page, true),
+            (403, "Forbidden", true),
+            (401, "", true),
+            (401, r#"{"message":"no"}"#, true),
+            (401, r#"["x"]"#, true),
+            (407, "", true),
+            (302, "", true),
+            (502, page, true),
+            (511, page, true),
+            (502, "", false),
+            (500, page, false),
+            (401, r#"{"error":"no","code":"missing_daemon_key"}"#, false),
+        ] {
+            let error = of(status, body);
+            let is_in_between = matches!(error, DaemonError::InBetween { .. });
+            assert_eq!(is_in_between, in_between, "{status} {body}");
+            assert!(!is_in_between || !error.to_string().contains("KEY"), "{error}");
+        }
+        let error = of(403, page).to_string();
+        assert!(
+            error.starts_with("answered by something in between (Access Denied by ACME)"),
+            "{error}"
+        );
     }
 }

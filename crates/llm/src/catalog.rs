@@ -2,6 +2,7 @@
 //!
 //! The data is `data/models.json`, with a source and a date for every price.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
@@ -11,6 +12,15 @@ use crate::model::Provider;
 /// The table, parsed once.
 static CATALOG: LazyLock<Result<Catalog, String>> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../data/models.json")).map_err(|error| error.to_string())
+});
+
+/// The models by provider and name.
+static INDEX: LazyLock<HashMap<(Provider, &'static str), &'static Entry>> = LazyLock::new(|| {
+    let groups = CATALOG.as_ref().map_or(&[][..], |catalog| &catalog.providers);
+    let named = |group: &'static Group| {
+        group.models.iter().map(|entry| ((group.provider, entry.name.as_str()), entry))
+    };
+    groups.iter().flat_map(named).collect()
 });
 
 /// A model of the table.
@@ -117,22 +127,18 @@ pub(crate) fn check() -> Result<(), String> {
 /// appended. OpenRouter's `vendor/model` is looked up as the vendor's own model,
 /// because OpenRouter passes the vendors' prices on.
 pub(crate) fn find(provider: Provider, name: &str) -> Option<&'static Entry> {
-    let catalog = CATALOG.as_ref().ok()?;
     if provider == Provider::OpenRouter {
         let (vendor, name) = name.split_once('/')?;
         let vendor = vendor_of(vendor)?;
         return find(vendor, name).or_else(|| find(vendor, &name.replace('.', "-")));
     }
-    catalog
-        .providers
-        .iter()
-        .filter(|group| group.provider == provider)
-        .flat_map(|group| &group.models)
-        .filter(|entry| {
-            name.strip_prefix(entry.name.as_str())
-                .is_some_and(|rest| rest.is_empty() || is_edition(rest))
-        })
-        .max_by_key(|entry| entry.name.len())
+    // From the longest possible name to the shortest, so that a call costs a few look-ups.
+    let shorter = name.rmatch_indices('-').map(|(at, _)| name.split_at(at));
+    std::iter::once((name, ""))
+        .chain(shorter)
+        .take_while(|(_, rest)| rest.is_empty() || parts_of_edition(rest))
+        .filter(|(_, rest)| rest.is_empty() || is_edition(rest))
+        .find_map(|(name, _)| INDEX.get(&(provider, name)).copied())
 }
 
 /// The provider behind OpenRouter's name of a vendor.
@@ -151,12 +157,21 @@ fn vendor_of(vendor: &str) -> Option<Provider> {
 /// `-2024-07-18`, `-20250514`, `-2411`, `-latest`, `-preview-09-2025`. A single digit is a version,
 /// and so another model.
 fn is_edition(rest: &str) -> bool {
+    parts_of_edition(rest) && rest.split('-').any(|part| is_word(part) || is_number(part, 3))
+}
+
+/// Whether nothing else than parts of an edition follows, be it enough for one or not.
+fn parts_of_edition(rest: &str) -> bool {
     let Some(rest) = rest.strip_prefix('-') else { return false };
-    let word = |part: &str| matches!(part, "latest" | "preview" | "exp");
-    let number =
-        |part: &str, least: usize| part.len() >= least && part.bytes().all(|b| b.is_ascii_digit());
-    rest.split('-').all(|part| word(part) || number(part, 2))
-        && rest.split('-').any(|part| word(part) || number(part, 3))
+    rest.split('-').all(|part| is_word(part) || is_number(part, 2))
+}
+
+fn is_word(part: &str) -> bool {
+    matches!(part, "latest" | "preview" | "exp")
+}
+
+fn is_number(part: &str, least: usize) -> bool {
+    part.len() >= least && part.bytes().all(|b| b.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -165,6 +180,28 @@ mod tests {
 
     fn name(provider: Provider, asked: &str) -> Option<&'static str> {
         find(provider, asked).map(|entry| entry.name.as_str())
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_longest_name_of_which_this_is_an_edition_is_found(
+            pick in 0_usize..1_000,
+            rest in "(-(latest|preview|exp|mini|[0-9]{1,4}|))*[a-z0-9-]{0,2}",
+        ) {
+            let groups = &CATALOG.as_ref().unwrap().providers;
+            let all: Vec<_> = groups
+                .iter()
+                .flat_map(|group| group.models.iter().map(|entry| (group.provider, &*entry.name)))
+                .collect();
+            let (provider, known) = all[pick % all.len()];
+            let asked = format!("{known}{rest}");
+            let is_its = |name: &&str| {
+                asked.strip_prefix(name).is_some_and(|rest| rest.is_empty() || is_edition(rest))
+            };
+            let names = all.iter().filter(|(of, _)| *of == provider).map(|(_, name)| *name);
+            let longest = names.filter(is_its).max_by_key(|name| name.len());
+            proptest::prop_assert_eq!(name(provider, &asked), longest, "{}", asked);
+        }
     }
 
     #[test]

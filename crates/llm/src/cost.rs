@@ -50,8 +50,8 @@ impl Cost {
     pub fn plus(self, other: &Self) -> Self {
         Self {
             model: if other.model.is_empty() { self.model } else { other.model.clone() },
-            input_tokens: self.input_tokens + other.input_tokens,
-            output_tokens: self.output_tokens + other.output_tokens,
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
             input_cost: self.input_cost + other.input_cost,
             output_cost: self.output_cost + other.output_cost,
             total_cost: self.total_cost + other.total_cost,

@@ -28,6 +28,8 @@ pub(crate) struct Call {
     pub(crate) repeatable: bool,
     pub(crate) max_bytes: usize,
     pub(crate) cut_long_answer: bool,
+    /// Whether the endpoint is outside the contract, and may answer with anything.
+    pub(crate) is_foreign: bool,
     /// The accepted media type of the answer.
     pub(crate) accept: &'static str,
 }
@@ -45,6 +47,7 @@ impl Call {
             repeatable,
             max_bytes: MAX_ANSWER_BYTES,
             cut_long_answer: false,
+            is_foreign: false,
             accept: JSON,
         }
     }

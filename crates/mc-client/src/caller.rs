@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use crate::backend::Backend;
 use crate::call::{Call, Failure, RawResponse};
 use crate::error::McError;
-use crate::redact::redact;
 use crate::retry_policy::RetryPolicy;
 use crate::token::AgentAuth;
 
@@ -39,7 +38,12 @@ const SESSION_FENCE: HeaderName = HeaderName::from_static("x-session-fence");
 #[derive(Debug, Clone)]
 pub(crate) enum Identity {
     Agent(Arc<AgentAuth>),
-    Internal { token: SecretString, on_behalf_of: Option<String> },
+    Internal {
+        token: SecretString,
+        /// The same, to be cut from answers.
+        secret: Option<Arc<shown::Secret>>,
+        on_behalf_of: Option<String>,
+    },
 }
 
 /// An identity with the options of its calls.
@@ -106,10 +110,15 @@ impl Caller {
             Ok(answer) => answer?,
             Err(_) => return Err(McError::Timeout.into()),
         };
-        if (200..300).contains(&answer.status) {
+        let is_success = (200..300).contains(&answer.status);
+        if is_success && (call.is_foreign || !shown::is_page(None, &answer.body)) {
             return Ok(answer);
         }
-        let error = McError::of_answer(answer.status, &answer.headers, &answer.body);
+        // A page in the place of a success is a login form, say: nothing was read or written.
+        let error = match is_success {
+            true => McError::in_between(answer.status, &answer.headers, &answer.body),
+            false => McError::of_answer(answer.status, &answer.headers, &answer.body),
+        };
         Err(Failure { error, answer: Some(answer) })
     }
 
@@ -144,15 +153,15 @@ impl Caller {
         Ok(RawResponse { status, headers, body, truncated })
     }
 
-    /// Removes the token from an answer that repeats the request, as error pages for developers do:
-    /// answers go on to models, logs and traces.
+    /// Removes tokens from an answer that repeats a request, as error pages for developers do: answers
+    /// go on to models, logs and traces. Of agent tokens all that were ever sent, as an answer may
+    /// repeat an earlier request, of before the token's renewal or of another agent.
     fn without_token(&self, body: Bytes) -> Bytes {
-        let header = match &self.identity {
-            Identity::Agent(auth) => auth.header().ok(),
-            Identity::Internal { token, .. } => sensitive(token).ok(),
+        let clean = match &self.identity {
+            Identity::Agent(auth) => auth.sent().cut(&body),
+            Identity::Internal { secret, .. } => secret.as_ref().and_then(|it| it.cut(&body)),
         };
-        let Some(token) = header else { return body };
-        redact(body, token.as_bytes())
+        clean.map_or(body, Bytes::from)
     }
 
     /// The HTTP request of a call, with the headers of the identity.
@@ -166,7 +175,7 @@ impl Caller {
             .header(ACCEPT, HeaderValue::from_static(call.accept));
         match &self.identity {
             Identity::Agent(auth) => request = request.header(AGENT_TOKEN, auth.header()?),
-            Identity::Internal { token, on_behalf_of } => {
+            Identity::Internal { token, on_behalf_of, .. } => {
                 request = request.header(INTERNAL_TOKEN, sensitive(token)?);
                 if let Some(user_id) = on_behalf_of {
                     request = request.header(ON_BEHALF_OF, user_id.as_bytes());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 use url::Url;
 
@@ -40,7 +40,8 @@ impl McClient {
 
     /// A client with the internal token, as the dispatcher uses it.
     pub fn internal(&self, token: SecretString) -> InternalClient {
-        let identity = Identity::Internal { token, on_behalf_of: None };
+        let secret = shown::Secret::new(token.expose_secret()).map(Arc::new);
+        let identity = Identity::Internal { token, secret, on_behalf_of: None };
         InternalClient { caller: Caller::new(self.backend.clone(), identity) }
     }
 }

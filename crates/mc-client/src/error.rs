@@ -9,9 +9,6 @@ use serde_json::Value;
 use crate::token::TokenError;
 use crate::types::ErrorBody;
 
-/// How many characters of an answer that is not JSON are shown.
-const EXCERPT_CHARS: usize = 200;
-
 /// A failed call, after its retries.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum McError {
@@ -38,6 +35,20 @@ pub enum McError {
         /// How long the backend asks to wait (`Retry-After`).
         retry_after: Option<Duration>,
     },
+    /// Something between here and the backend answered in its place: a proxy, a firewall, a page to
+    /// log in. Nothing is known of the backend, and nothing is wrong with a token.
+    #[error(
+        "answered by something in between ({page}), with status {status}, and not by the backend; \
+         look at the proxies and gateways before BACKEND_URL"
+    )]
+    InBetween {
+        /// The HTTP status.
+        status: u16,
+        /// The title of its page, or the beginning of its text.
+        page: String,
+        /// How long it asks to wait (`Retry-After`).
+        retry_after: Option<Duration>,
+    },
     /// The body of a success is not what the contract requires.
     #[error("the backend's answer could not be understood: {cause}")]
     BadAnswer {
@@ -53,11 +64,28 @@ impl McError {
     /// The error of an answer with an error status.
     pub(crate) fn of_answer(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let retry_after = retry::retry_after(headers, SystemTime::now());
-        let (message, code, details) = match serde_json::from_slice::<ErrorBody>(body) {
-            Ok(body) => (body.error, body.code, body.details.map(Box::new)),
-            Err(_) => (excerpt(headers, body), None, None),
+        // An object: serde would read a list, too.
+        let is_object = body.trim_ascii_start().starts_with(b"{");
+        let read = is_object.then(|| serde_json::from_slice::<ErrorBody>(body).ok()).flatten();
+        let (message, code, details) = match read {
+            Some(body) => (body.error, body.code, body.details.map(Box::new)),
+            None if is_of_something_else(status, headers, body) => {
+                return Self::in_between(status, headers, body);
+            }
+            None => (excerpt(headers, body), None, None),
         };
         Self::Status { status, code, message, details, retry_after }
+    }
+
+    /// The error of an answer that the backend did not give.
+    pub(crate) fn in_between(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
+        let retry_after = retry::retry_after(headers, SystemTime::now());
+        Self::InBetween { status, page: shown::page(media_type(headers), body), retry_after }
+    }
+
+    /// Whether something between here and the backend answered.
+    pub fn is_in_between(&self) -> bool {
+        matches!(self, Self::InBetween { .. })
     }
 
     /// Whether the same call may succeed later: connection errors, timeouts, 408, 425, 429 and 5xx
@@ -65,7 +93,7 @@ impl McError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Timeout => true,
-            Self::Status { status, .. } => {
+            Self::Status { status, .. } | Self::InBetween { status, .. } => {
                 matches!(status, 408 | 425 | 429 | 500..=599) && *status != 501
             }
             Self::BadAnswer { .. } | Self::Token(_) => false,
@@ -75,20 +103,23 @@ impl McError {
     /// How long the backend asks to wait (`Retry-After`).
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Status { retry_after, .. } => *retry_after,
+            Self::Status { retry_after, .. } | Self::InBetween { retry_after, .. } => *retry_after,
             Self::Unreachable { .. } | Self::Timeout | Self::BadAnswer { .. } | Self::Token(_) => {
                 None
             }
         }
     }
 
-    /// The HTTP status, if there was an answer.
+    /// The HTTP status, if the backend answered.
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Status { status, .. } => Some(*status),
-            Self::Unreachable { .. } | Self::Timeout | Self::BadAnswer { .. } | Self::Token(_) => {
-                None
-            }
+            // Its status says nothing of the object or the token.
+            Self::InBetween { .. }
+            | Self::Unreachable { .. }
+            | Self::Timeout
+            | Self::BadAnswer { .. }
+            | Self::Token(_) => None,
         }
     }
 
@@ -96,9 +127,11 @@ impl McError {
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Status { code, .. } => code.as_deref(),
-            Self::Unreachable { .. } | Self::Timeout | Self::BadAnswer { .. } | Self::Token(_) => {
-                None
-            }
+            Self::InBetween { .. }
+            | Self::Unreachable { .. }
+            | Self::Timeout
+            | Self::BadAnswer { .. }
+            | Self::Token(_) => None,
         }
     }
 
@@ -121,6 +154,7 @@ impl McError {
                 T::deserialize(details.get("original")?).ok()
             }
             Self::Status { .. }
+            | Self::InBetween { .. }
             | Self::Unreachable { .. }
             | Self::Timeout
             | Self::BadAnswer { .. }
@@ -129,31 +163,26 @@ impl McError {
     }
 }
 
-/// A readable excerpt of an answer that is not JSON, such as a proxy's HTML page.
+/// Whether an error that is not in the contract's shape comes from something else than the backend: no
+/// backend rejects a token without saying so in that shape, none asks for a proxy's password or leads
+/// elsewhere, and what is sent in its place while it is away are pages.
+fn is_of_something_else(status: u16, headers: &HeaderMap, body: &[u8]) -> bool {
+    match status {
+        300..=399 | 401 | 403 | 407 => true,
+        502..=504 | 511 => shown::is_page(media_type(headers), body),
+        _ => false,
+    }
+}
+
+fn media_type(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok())
+}
+
+/// A readable excerpt of an answer that is not JSON.
 fn excerpt(headers: &HeaderMap, body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let is_html = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.starts_with("text/html"))
-        || text.trim_start().starts_with('<');
-    if is_html {
-        let title = text
-            .split_once("<title>")
-            .and_then(|(_, rest)| rest.split_once("</title>"))
-            .map(|(title, _)| title.trim().chars().take(EXCERPT_CHARS).collect::<String>());
-        return match title {
-            Some(title) if !title.is_empty() => format!("an HTML page ({title})"),
-            Some(_) | None => "an HTML page".to_owned(),
-        };
-    }
-    let words: Vec<_> = text.split_whitespace().collect();
-    let words = words.join(" ");
-    if words.is_empty() {
-        "(no text)".to_owned()
-    } else {
-        words.chars().take(EXCERPT_CHARS).collect()
-    }
+    let media_type = media_type(headers);
+    let text = shown::page(media_type, body);
+    if shown::is_page(media_type, body) { format!("a page ({text})") } else { text }
 }
 
 #[cfg(test)]
@@ -162,10 +191,42 @@ mod tests {
 
     #[test]
     fn an_error_page_becomes_a_readable_message() {
-        let page = b"<html><head><title>502 Bad Gateway</title></head><body>...</body></html>";
-        let error = McError::of_answer(502, &HeaderMap::new(), page);
-        assert_eq!(error.to_string(), "the backend answered 502: an HTML page (502 Bad Gateway)");
-        assert!(error.is_retryable());
+        let page = b"<html><head><title>Cannot GET</title></head><body>...</body></html>";
+        let error = McError::of_answer(404, &HeaderMap::new(), page);
+        assert_eq!(error.to_string(), "the backend answered 404: a page (Cannot GET)");
+        assert!(error.is_not_found());
+    }
+
+    #[test]
+    fn what_the_backend_did_not_answer_is_not_taken_for_its_word() {
+        let page = "<html><head><title>Access Denied by ACME</title></head></html>";
+        for (status, body, in_between, retried) in [
+            (401, page, true, false),
+            (403, page, true, false),
+            (403, "Forbidden", true, false),
+            (401, "", true, false),
+            (403, r#"{"message":"Forbidden"}"#, true, false),
+            (401, r#"["x"]"#, true, false),
+            (302, "", true, false),
+            (407, "", true, false),
+            (502, page, true, true),
+            (511, page, true, true),
+            (502, "", false, true),
+            (500, page, false, true),
+            (404, page, false, false),
+            (401, r#"{"error":"expired"}"#, false, false),
+            (403, r#"{"error":"no","code":"forbidden"}"#, false, false),
+        ] {
+            let error = McError::of_answer(status, &HeaderMap::new(), body.as_bytes());
+            assert_eq!(error.is_in_between(), in_between, "{status} {body}");
+            assert_eq!(error.is_retryable(), retried, "{status} {body}");
+            assert!(!in_between || !error.is_auth() && error.status().is_none(), "{status} {body}");
+        }
+        let error = McError::of_answer(403, &HeaderMap::new(), page.as_bytes()).to_string();
+        assert!(
+            error.starts_with("answered by something in between (Access Denied by ACME)"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Number, Value};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -15,7 +15,12 @@ pub struct RunKey(String);
 impl RunKey {
     /// The key of a run with an idempotency key: a hash of user, role and that key.
     pub fn derive(user_id: &str, role: &str, key: &str) -> Self {
-        Self(hash(&["run", user_id, role, key]))
+        Self(sha256_hex(&["run", user_id, role, key]))
+    }
+
+    /// The same within a name space, so that equal keys of two protocols are two runs.
+    pub fn derive_in(space: &str, user_id: &str, role: &str, key: &str) -> Self {
+        Self(sha256_hex(&["run in", space, user_id, role, key]))
     }
 
     /// A key for a run without an idempotency key; its own retries are safe all the same.
@@ -64,10 +69,11 @@ impl fmt::Debug for RunKey {
 
 /// The key of a task's creation by title, so that two concurrent creates make one task.
 pub fn task_key(user_id: &str, title: &str) -> String {
-    format!("task:{}", hash(&["task", user_id, title]))
+    format!("task:{}", sha256_hex(&["task", user_id, title]))
 }
 
-/// JSON with sorted keys and without white space: equal values give equal text.
+/// JSON with sorted keys, without white space, and with one spelling of each number: equal values
+/// give equal text, also when another program has written them again in between.
 pub fn canonical_json(value: &Value) -> String {
     let mut out = Vec::new();
     write_canonical(value, &mut out);
@@ -75,9 +81,11 @@ pub fn canonical_json(value: &Value) -> String {
     String::from_utf8(out).unwrap_or_default()
 }
 
-fn write_canonical(value: &Value, out: &mut Vec<u8>) {
+/// Appends the canonical JSON of a value.
+pub(crate) fn write_canonical(value: &Value, out: &mut Vec<u8>) {
     match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => write(value, out),
+        Value::Null | Value::Bool(_) | Value::String(_) => write(value, out),
+        Value::Number(number) => write_number(number, out),
         Value::Array(items) => {
             out.push(b'[');
             for (i, item) in items.iter().enumerate() {
@@ -89,20 +97,47 @@ fn write_canonical(value: &Value, out: &mut Vec<u8>) {
             out.push(b']');
         }
         Value::Object(fields) => {
-            let mut sorted: Vec<_> = fields.iter().collect();
-            sorted.sort_unstable_by_key(|(name, _)| *name);
-            out.push(b'{');
-            for (i, (name, field)) in sorted.into_iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                write(name, out);
-                out.push(b':');
-                write_canonical(field, out);
-            }
-            out.push(b'}');
+            write_object(fields.iter(), out);
         }
     }
+}
+
+/// Appends the canonical JSON of an object with these fields.
+pub(crate) fn write_object<'a>(
+    fields: impl Iterator<Item = (&'a String, &'a Value)>,
+    out: &mut Vec<u8>,
+) {
+    let mut sorted: Vec<_> = fields.collect();
+    sorted.sort_unstable_by_key(|(name, _)| *name);
+    out.push(b'{');
+    for (i, (name, field)) in sorted.into_iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write(name, out);
+        out.push(b':');
+        write_canonical(field, out);
+    }
+    out.push(b'}');
+}
+
+/// Writes a number. An integer is written exactly: read as a float, two ids could become one. A float
+/// that is an integer is written as one, because programs differ in which of the two they write
+/// (JavaScript has `1` for `1.0`).
+fn write_number(number: &Number, out: &mut Vec<u8>) {
+    let float = match (number.as_u64(), number.as_i64(), number.as_f64()) {
+        (None, None, Some(float)) => float,
+        _ => return write(number, out),
+    };
+    let text = if float == 0.0 {
+        "0".to_owned()
+    } else if (1e-6..1e21).contains(&float.abs()) {
+        // The shortest digits that are read as the same float, without an exponent.
+        float.to_string()
+    } else {
+        format!("{float:e}")
+    };
+    out.extend_from_slice(text.as_bytes());
 }
 
 /// Writes a scalar; this cannot fail in memory.
@@ -110,8 +145,8 @@ fn write(value: &impl Serialize, out: &mut Vec<u8>) {
     let _infallible = serde_json::to_writer(out, value);
 }
 
-/// A hash of several texts that depends on where each one ends.
-fn hash(parts: &[&str]) -> String {
+/// The SHA-256 of several texts, which depends on where each one ends, as hexadecimal digits.
+pub fn sha256_hex(parts: &[&str]) -> String {
     let mut sha = Sha256::new();
     for part in parts {
         sha.update((part.len() as u64).to_be_bytes());
@@ -120,7 +155,7 @@ fn hash(parts: &[&str]) -> String {
     hex(&sha.finalize())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble & 0xf)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
@@ -139,6 +174,11 @@ mod tests {
         for other in [("us", "cout", "k"), ("u", "scoutk", ""), ("v", "scout", "k")] {
             assert_ne!(key, RunKey::derive(other.0, other.1, other.2));
         }
+        for space in ["", "u", "mcp", "a2a"] {
+            assert_ne!(key, RunKey::derive_in(space, "u", "scout", "k"), "{space}");
+        }
+        let of = |space: &str| RunKey::derive_in(space, "u", "scout", "k");
+        assert_ne!(of("mcp"), of("a2a"));
         assert_ne!(RunKey::random(), RunKey::random());
         assert_eq!(RunKey::parse(key.as_str()), Some(key));
         for text in ["", "../x", &"A".repeat(64), &"0".repeat(65)] {
@@ -156,7 +196,39 @@ mod tests {
         assert_ne!(a, key.tool_key("t", &json!({ "a": "u", "b": [1, { "x": 2, "y": 1 }] }), 1));
     }
 
+    #[test]
+    fn a_number_has_one_spelling_and_no_two_integers_the_same() {
+        let canonical = |text: &str| canonical_json(&serde_json::from_str(text).unwrap());
+        for (text, expected) in [
+            ("5.0", "5"),
+            ("-5.0", "-5"),
+            ("5e2", "500"),
+            ("-0.0", "0"),
+            ("-0", "0"),
+            ("0.10", "0.1"),
+            ("1e20", "100000000000000000000"),
+            ("100000000000000000000", "100000000000000000000"),
+            ("1E+21", "1e21"),
+            ("0.0000001", "1e-7"),
+            ("9007199254740993", "9007199254740993"),
+            ("9007199254740992", "9007199254740992"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("-9223372036854775808", "-9223372036854775808"),
+            ("[1.50,{\"a\":2.0}]", "[1.5,{\"a\":2}]"),
+        ] {
+            assert_eq!(canonical(text), expected, "{text}");
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn a_float_is_read_again_as_itself(bits in proptest::num::f64::NORMAL) {
+            let text = canonical_json(&json!(bits));
+            let again: Value = serde_json::from_str(&text).unwrap();
+            proptest::prop_assert_eq!(again.as_f64(), Some(bits), "{}", text);
+            proptest::prop_assert_eq!(canonical_json(&again), text);
+        }
+
         #[test]
         fn canonical_json_is_json_of_the_same_value(text in "\\PC{0,20}", n in proptest::num::i64::ANY) {
             let value = json!({ "z": text, "a": [n, null, true], "m": { "k\"": text } });

@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod audit;
 mod backend;
 pub mod budgets;
 mod call;
@@ -14,11 +15,12 @@ pub mod events;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod idempotency;
+pub mod jcs;
+pub mod journal_mac;
 pub mod leases;
 mod messages;
 mod notifications;
 pub mod raw;
-mod redact;
 mod retry_policy;
 pub mod runs;
 mod tasks;

@@ -50,6 +50,7 @@ impl AgentClient {
         call.repeatable = call.method == Method::GET;
         call.max_bytes = request.max_bytes;
         call.cut_long_answer = true;
+        call.is_foreign = true;
         match &request.body {
             Some(RawBody::Json(body)) => call = call.json(body)?,
             Some(RawBody::Form(form)) => {

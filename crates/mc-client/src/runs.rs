@@ -173,6 +173,7 @@ impl McError {
                 RunStep::deserialize(details.get("step")?).ok()
             }
             Self::Status { .. }
+            | Self::InBetween { .. }
             | Self::Unreachable { .. }
             | Self::Timeout
             | Self::BadAnswer { .. }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::declared::{FieldPlace, declares};
 use crate::names::{Names, of_path};
 use crate::operation::Operation;
 use crate::pointer::resolve;
@@ -35,6 +36,8 @@ pub enum DocumentError {
 pub struct Candidate<'a> {
     /// The name of its tool.
     pub name: &'a str,
+    /// Its `operationId`, where that is another one.
+    pub id: Option<&'a str>,
     /// The method, in upper case.
     pub method: &'a str,
     /// The path, with its parameters in braces.
@@ -71,11 +74,14 @@ pub struct Document {
     root: Value,
     entries: Vec<Entry>,
     broken: Vec<Problem>,
+    /// The paths of which the operations cannot be read.
+    unread: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 struct Entry {
     name: String,
+    id: Option<String>,
     method: &'static str,
     verb: &'static str,
     /// The path as in the document.
@@ -97,7 +103,8 @@ impl Document {
         let root = read(text)?;
         check_version(&root)?;
         let mut names = Names::reserve(reserved.iter().copied());
-        let mut document = Self { root: Value::Null, entries: Vec::new(), broken: Vec::new() };
+        let mut document =
+            Self { root: Value::Null, entries: Vec::new(), broken: Vec::new(), unread: Vec::new() };
         let Some(paths) = root.get("paths") else {
             // A document of 3.1 may consist of webhooks or components alone.
             return Ok(Self { root, ..document });
@@ -109,6 +116,8 @@ impl Document {
             let item = match resolve(&root, item) {
                 Ok(item) => item,
                 Err(reason) => {
+                    let base = base_path(&root, &Value::Null, &Value::Null, mounted);
+                    document.unread.push(format!("{base}{template}"));
                     document.broken.push(Problem { operation: template.clone(), reason });
                     continue;
                 }
@@ -116,16 +125,15 @@ impl Document {
             for (verb, method) in METHODS {
                 let Some(operation) = item.get(verb) else { continue };
                 let id = operation.get("operationId").and_then(Value::as_str);
-                let wanted = match id.map(str::trim).filter(|id| !id.is_empty()) {
-                    Some(id) => id.to_owned(),
-                    None => of_path(method, template),
-                };
+                let id = id.map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned);
+                let name = names.take(&id.clone().unwrap_or_else(|| of_path(method, template)));
                 if document.entries.len() >= MAX_OPERATIONS {
                     return Err(DocumentError::TooLarge);
                 }
                 let base = base_path(&root, item, operation, mounted);
                 document.entries.push(Entry {
-                    name: names.take(&wanted),
+                    id: id.filter(|id| *id != name),
+                    name,
                     method,
                     verb,
                     template: template.clone(),
@@ -139,6 +147,21 @@ impl Document {
     /// All operations, including those that cannot become tools.
     pub fn candidates(&self) -> impl Iterator<Item = Candidate<'_>> {
         self.entries.iter().map(Entry::candidate)
+    }
+
+    /// Whether the operation of this tool declares a field of its request by exactly this name.
+    pub fn declares(&self, tool: &str, place: FieldPlace, field: &str) -> bool {
+        let mut entries = self.entries.iter().filter(|entry| entry.name == tool);
+        entries.any(|entry| {
+            let item = self.root["paths"].get(&entry.template);
+            let item = item.and_then(|item| resolve(&self.root, item).ok());
+            item.is_some_and(|item| declares(&self.root, item, &item[entry.verb], place, field))
+        })
+    }
+
+    /// The paths of which the operations are not known.
+    pub fn unread_paths(&self) -> impl Iterator<Item = &str> {
+        self.unread.iter().map(String::as_str)
     }
 
     /// Makes tools of the wanted operations.
@@ -165,7 +188,8 @@ impl Document {
 
 impl Entry {
     fn candidate(&self) -> Candidate<'_> {
-        Candidate { name: &self.name, method: self.method, path: &self.path }
+        let id = self.id.as_deref();
+        Candidate { name: &self.name, id, method: self.method, path: &self.path }
     }
 }
 

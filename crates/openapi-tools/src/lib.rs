@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod body;
+mod declared;
 mod document;
 mod media_type;
 mod names;
@@ -17,6 +18,7 @@ mod pointer;
 mod request;
 mod schema;
 
+pub use declared::FieldPlace;
 pub use document::{Candidate, Document, DocumentError, Import, Problem};
 pub use names::Names as ToolNames;
 pub use operation::Operation;

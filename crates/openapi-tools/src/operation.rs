@@ -25,6 +25,7 @@ pub struct Operation {
     pub(crate) schema: Value,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) body: Option<BodySpec>,
+    pub(crate) takes_idempotency_key: bool,
 }
 
 impl Operation {
@@ -46,6 +47,25 @@ impl Operation {
     /// The description, from the document.
     pub fn description(&self) -> &str {
         &self.description
+    }
+
+    /// Whether the document says that the operation takes the header `Idempotency-Key`, and so can
+    /// recognise a repetition.
+    pub fn takes_idempotency_key(&self) -> bool {
+        self.takes_idempotency_key
+    }
+
+    /// What its requests look like beside the schema of the arguments: method, path, where each argument
+    /// goes. Equal for two documents that mean the same.
+    pub fn form(&self) -> String {
+        let mut places: Vec<_> = self
+            .parameters
+            .iter()
+            .map(|p| format!("{:?}", (&p.argument, &p.name, p.place, p.style, p.required)))
+            .collect();
+        places.sort();
+        let body = self.body.as_ref().map(|body| (&body.kind, body.required));
+        format!("{} {} {places:?} {body:?}", self.method, self.path)
     }
 
     /// JSON Schema (2020-12) of the arguments: each parameter by its name, and `body`.
@@ -82,6 +102,7 @@ impl Operation {
             schema,
             parameters,
             body,
+            takes_idempotency_key: parameter::takes_idempotency_key(root, item, operation),
         })
     }
 }

@@ -20,6 +20,20 @@ const SET_BY_US: [&str; 9] = [
     "x-trace-id",
 ];
 
+/// Whether an operation or its path item declares the header `Idempotency-Key`.
+pub(crate) fn takes_idempotency_key(root: &Value, item: &Value, operation: &Value) -> bool {
+    let lists = [item, operation].into_iter().filter_map(|of| of.get("parameters")?.as_array());
+    let mut all = lists.flatten().filter_map(|parameter| resolve(root, parameter).ok());
+    let text = |parameter: &Value, field: &str| {
+        parameter.get(field).and_then(Value::as_str).map(str::to_owned)
+    };
+    all.any(|parameter| {
+        text(parameter, "in").as_deref() == Some("header")
+            && text(parameter, "name")
+                .is_some_and(|name| name.eq_ignore_ascii_case("idempotency-key"))
+    })
+}
+
 /// The location of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {

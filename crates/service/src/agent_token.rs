@@ -13,6 +13,8 @@ use crate::settings::Reader;
 pub struct AgentTokens {
     /// Mints tokens; `None` when no key is set.
     pub minter: Option<Arc<TokenMinter>>,
+    /// What signs the tokens; other keys can be derived from it.
+    pub key: Option<Key>,
     /// A warning for the log.
     pub warning: Option<String>,
 }
@@ -57,7 +59,11 @@ pub fn read(reader: &mut Reader<'_>, required: bool) -> AgentTokens {
         Key::Secret(_) | Key::Pem(_) => None,
     };
     match TokenMinter::new(&key, algorithm, ttl) {
-        Ok(minter) => AgentTokens { minter: Some(Arc::new(minter.with_key_id(key_id))), warning },
+        Ok(minter) => AgentTokens {
+            minter: Some(Arc::new(minter.with_key_id(key_id))),
+            key: Some(key),
+            warning,
+        },
         Err(error) => {
             reader.problem(name, error);
             AgentTokens::default()

@@ -47,6 +47,7 @@ impl Probe {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| error.to_string())?;
             let answer = runtime.block_on(ask(&url));
+            let url = self.shown(&url);
             answer.map(|()| url.clone()).map_err(|why| format!("not ready: {url} {why}"))
         });
         match found {
@@ -97,6 +98,15 @@ impl Probe {
         let url = format!("http://{host}:{port}{}", self.path);
         Url::parse(&url)
             .map_err(|error| format!("{}: {host} is not an address: {error}", self.host))
+    }
+
+    /// The URL without what may be secret in it; the probe's own path is not.
+    fn shown(&self, url: &Url) -> String {
+        let shown = shown::url(url.as_str()).to_string();
+        match url.path() == self.path && url.query().is_none() {
+            true => url.to_string(),
+            false => shown,
+        }
     }
 
     fn shown_port(&self) -> u16 {

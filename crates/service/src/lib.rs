@@ -14,6 +14,7 @@ pub mod listen;
 pub mod metrics;
 pub mod otel;
 pub mod progress;
+pub mod proxies;
 pub mod settings;
 pub mod shutdown;
 pub mod telemetry;

@@ -6,9 +6,10 @@ mod files;
 mod skills;
 
 use std::fmt;
+use std::sync::Arc;
 
-use crate::endpoint::EndpointPattern;
 use crate::loader::Folder;
+use crate::operations::Operations;
 use crate::snapshot::{PolicyEffect, Problem, Snapshot};
 use crate::workspace::{WorkspaceOptions, find_config};
 
@@ -45,16 +46,17 @@ impl fmt::Display for Advice {
     }
 }
 
-/// The tools and endpoints that a role's patterns can match.
-#[derive(Debug, Clone, Default)]
+/// What a role's patterns can match, besides the endpoints that skills declare.
+#[derive(Debug, Default)]
 pub struct KnownTools {
-    /// The names of all tools.
+    /// All operations of the backend, also those that are no tool of any role, and all other tools.
+    pub operations: Arc<Operations>,
+    /// The names of the tools that there are.
     pub names: Vec<String>,
-    /// The endpoints of tools, besides those that skills declare.
-    pub endpoints: Vec<EndpointPattern>,
-    /// Whether the lists are complete. When some tools could not be listed, a pattern that matches
-    /// nothing may still be right.
-    pub complete: bool,
+    /// The sources that could not be asked: a pattern that matches nothing may mean a tool of theirs.
+    pub missing: Vec<String>,
+    /// The MCP servers that could not be asked. Their tools' names begin with theirs.
+    pub silent_servers: Vec<String>,
 }
 
 /// Checks the whole workspace.

@@ -13,6 +13,7 @@ mod json_lines;
 mod loader;
 pub mod mcp_config;
 mod nearest;
+pub mod operations;
 mod permissions;
 mod prompt;
 mod render;

@@ -295,7 +295,12 @@ mod tests {
         );
         let said = "error for url (https://me:pass@h/mcp?key=k1-long): topsecret";
         let told = http.unwrap().transport.hide_secrets(said);
-        assert_eq!(told, "error for url (https://***@h/mcp?***): ***");
+        assert_eq!(told, "error for url (https://***@h/***?***): ***");
+        let http = r#"{"url": "https://h/0123456789abcdef/mcp", "headers": {"X": "topsecret+1"}}"#;
+        let said =
+            "at h/0123456789abcdef/mcp or 0123456789abcdef with topsecret%2B1 and dG9wc2VjcmV0KzE=";
+        let told = read_one(http).unwrap().transport.hide_secrets(said);
+        assert_eq!(told, "at h/*** or *** with [token] and [token]=");
         let stdio = read_one(
             r#"{"command": "x", "args": ["--token=abcdef", "-v"], "env": {"A": "canary", "N": 1}}"#,
         );

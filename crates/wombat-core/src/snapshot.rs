@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex};
 use chrono::NaiveDate;
 use serde::Serialize;
 
-use crate::agent_config::{AgentConfig, AgentProfile};
+use crate::agent_config::{AgentConfig, AgentProfile, ToolLists, ToolPermissions};
 use crate::endpoint::EndpointPattern;
 use crate::mcp_config::McpConfig;
+use crate::operations::Operations;
 use crate::prompt::PromptCache;
 use crate::session::Role;
 use crate::skills::{Skill, SkillReport};
@@ -192,6 +193,19 @@ impl Snapshot {
     /// The endpoints of the enabled skills.
     pub fn endpoints(&self) -> &[SkillEndpoint] {
         &self.endpoints
+    }
+
+    /// The patterns of a role that can match nothing: neither what is known nor what a skill declares.
+    pub fn unmatched_patterns(&self, lists: &ToolLists, known: &Operations) -> Vec<String> {
+        let declared: Vec<_> =
+            self.endpoints.iter().map(|declared| declared.pattern.clone()).collect();
+        let unmatched = ToolPermissions::unmatched(lists, known, &declared);
+        unmatched.into_iter().map(str::to_owned).collect()
+    }
+
+    /// The roles of the configuration, with their rules as they are in the file.
+    pub fn tool_lists(&self) -> impl Iterator<Item = (&Role, &ToolLists)> {
+        self.config.agents.iter().map(|entry| (&entry.profile.role, &entry.tools))
     }
 
     /// Whether any skill is visible to the model.

@@ -6,9 +6,9 @@ use mc_client::idempotency::canonical_json;
 use mc_client::tool_requests::{CreateToolRequest, ToolRequest, ToolRequestStatus};
 use serde_json::{Map, Value};
 
+use super::attempts::Attempt;
 use super::context::RunContext;
 use crate::run::error::RunError;
-use crate::run::state_machine::PlannedCall;
 use crate::tools::RequestedCall;
 
 /// The maximum length of the reason that accompanies a request for approval, characters.
@@ -29,36 +29,48 @@ pub(super) enum Decision {
     },
 }
 
+impl Decision {
+    /// The request that waits.
+    pub(super) fn pending(&self) -> Option<daemon_api::ToolRequest> {
+        match self {
+            Self::Pending(request) => Some(request.clone()),
+            Self::Approved(_) | Self::Denied { .. } => None,
+        }
+    }
+}
+
 impl RunContext<'_> {
     /// Whether approval can be requested, and the run resumed after.
     pub(super) fn can_request_approval(&self) -> bool {
         self.journal.is_enabled() && self.capabilities.has("tool_requests")
     }
 
-    /// Requests a person's approval of a call, or reads the decision where there is one.
+    /// Requests a person's approval of a call, or reads the decision where there is one. What the person
+    /// has to know is said before the model's own reason.
     pub(super) async fn decision(
         &self,
-        planned: &PlannedCall,
+        attempt: &Attempt<'_>,
+        by_rule: bool,
         reason: &str,
     ) -> Result<Decision, RunError> {
-        let call = &planned.call;
-        let key = self.run.run_key.tool_key(&call.name, &call.arguments, planned.nth);
+        let call = &attempt.planned.call;
         // What the person sees is the call that will be made.
         let requested = RequestedCall::of(call);
         let arguments = match requested.arguments {
             Value::Object(fields) => fields.clone(),
             _ => Map::new(),
         };
-        let reason = requested.reason.unwrap_or(reason);
-        let reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
+        let warnings = attempt.warnings(by_rule);
+        let reason = [warnings.as_str(), requested.reason.unwrap_or(reason)].join(" ");
+        let reason: String = reason.trim().chars().take(MAX_REASON_CHARS).collect();
         let request = CreateToolRequest {
             task_id: self.task_id.clone(),
             run_key: self.run.run_key.as_str().to_owned(),
             session_key: self.run.request.session.to_string(),
             tool: requested.tool.to_owned(),
             arguments,
-            reason: (!reason.trim().is_empty()).then_some(reason),
-            idempotency_key: format!("{key}:approval"),
+            reason: (!reason.is_empty()).then_some(reason),
+            idempotency_key: attempt.approval_key(self.run.run_key),
         };
         let asked = match self.client.request_tool(&request).await {
             Ok(asked) => asked,

@@ -229,8 +229,9 @@ impl Reserved {
 impl Settlement {
     fn add(&mut self, model: &ModelRef, usage: &Usage) {
         self.report.model.clone_from(&model.name);
-        self.report.prompt_tokens += usage.prompt_tokens;
-        self.report.completion_tokens += usage.completion_tokens;
+        self.report.prompt_tokens = self.report.prompt_tokens.saturating_add(usage.prompt_tokens);
+        self.report.completion_tokens =
+            self.report.completion_tokens.saturating_add(usage.completion_tokens);
         let cost = llm::cost(&model.name, model.provider, usage);
         self.report.cost_usd += cost.map_or(0.0, |cost| cost.total_cost);
         self.report.estimated |= usage.estimated;

@@ -1,14 +1,17 @@
 //! The conversation of a run: model and tools in turn, until there is a reply or a tool call needs a
 //! person's approval.
 
+use std::collections::BTreeMap;
+
 use daemon_api::Step;
 use llm::CallContext;
 use llm::error::LlmErrorKind;
-use llm::event::FinishReason;
+use llm::event::{Completion, FinishReason};
 use llm::model::ModelRef;
 use llm::request::Message;
 use tokio::time::{Instant, timeout_at};
 
+use super::attempts::{Attempts, TurnOrigin};
 use super::budget::Budget;
 use super::context::RunContext;
 use super::finish::Progress;
@@ -22,6 +25,7 @@ use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::RunEvent;
 use crate::run::meter::estimate_tools;
 use crate::run::state_machine::{FailReason, Next, RunState};
+use crate::tools::RequestedCall;
 
 impl RunContext<'_> {
     /// The conversation from its opening messages to the stored reply: model and tools in turn.
@@ -31,21 +35,24 @@ impl RunContext<'_> {
         let mut progress = Progress::default();
         let mut state = RunState::new(messages, self.run.request.limits.max_steps);
         let mut window = Window::new(self.prompt_room(), estimate_tools(caller.tools));
+        let mut attempts = Attempts::default();
         // Step 0 of the journal is the request.
-        let mut at = 1;
+        let mut place = Place { at: 1, origin: TurnOrigin::default() };
         loop {
             match state.next() {
                 Next::Ask { .. } => {
-                    self.ask(&caller, &mut state, &mut window, &mut progress, &mut at).await?;
+                    self.ask(&caller, &mut state, &mut window, &mut progress, &mut place).await?;
                 }
                 Next::CallTools(calls) => {
                     let said = state.text_so_far();
                     let finished = Finished::default();
-                    let turn = Box::pin(self.call_tools(calls, at, said, &finished));
+                    let (calls, origin) = ((calls, place.at), &place.origin);
+                    let turn = self.call_tools(calls, said, &attempts, origin, &finished);
+                    let turn = Box::pin(turn);
                     let turn = timeout_at(self.run.deadline, turn).await;
                     let turn = turn.unwrap_or_else(|_| Err(RunError::new(RunErrorKind::Timeout)));
-                    let done = match turn {
-                        Ok(Turn::Done(done)) => done,
+                    let (done, places) = match turn {
+                        Ok(Turn::Done { steps, places }) => (steps, places),
                         Ok(Turn::AwaitingApproval(tool_requests)) => {
                             let run_key = self.run.run_key.as_str().to_owned();
                             let ending = Ending::AwaitingApproval { run_key, tool_requests };
@@ -56,10 +63,9 @@ impl RunContext<'_> {
                             return Err(self.attach(error, said, &progress.steps));
                         }
                     };
-                    at += u32::try_from(done.len()).unwrap_or(u32::MAX);
+                    place.at = place.at.saturating_add(places);
                     progress.steps.extend(done.iter().map(ToolStep::report));
-                    let unclear: Vec<bool> = done.iter().map(|step| step.unclear).collect();
-                    state.on_unclear(&unclear);
+                    done.iter().for_each(|step| attempts.add(step));
                     state.on_tool_results(done.into_iter().map(|step| step.content).collect());
                 }
                 Next::Fail(FailReason::NoSummary) => {
@@ -87,22 +93,23 @@ impl RunContext<'_> {
         state: &mut RunState,
         window: &mut Window,
         progress: &mut Progress,
-        at: &mut u32,
+        place: &mut Place,
     ) -> Result<(), RunError> {
-        let recorded = self.recorded_answer(window, at);
+        let recorded = self.recorded_answer(window, &mut place.at);
         let recorded =
             recorded.map_err(|error| self.attach(error, state.text_so_far(), &progress.steps))?;
         let fitted = window.fit(state);
         progress.context_warning =
             self.context_warning(&fitted).or(progress.context_warning.take());
         let answer = match recorded {
-            Some(step) => Ok(self.replay_answer(step).await),
-            None => self.next_answer(caller, state, &fitted, window.room(), *at).await,
+            Some(step) => Ok((self.replay_answer(step).await, false)),
+            None => self.next_answer(caller, state, &fitted, window.room(), place.at).await,
         };
         let (error, said) = match answer {
-            Ok(step) => {
+            Ok((step, is_fresh)) => {
                 drop(fitted);
-                *at += 1;
+                place.at += 1;
+                place.origin = TurnOrigin { is_fresh, definitions: step.definitions };
                 let completion = step.completion;
                 progress.model = Some(ModelRef::new(completion.provider, &completion.model));
                 state.on_completion(completion);
@@ -157,6 +164,12 @@ impl RunContext<'_> {
         step
     }
 
+    /// The definitions of the tools that an answer calls, for [`LlmStep`].
+    fn definitions(&self, completion: &Completion) -> BTreeMap<String, String> {
+        let tools = completion.message.tool_calls.iter().map(|call| RequestedCall::of(call).tool);
+        tools.filter_map(|tool| Some((tool.to_owned(), self.tools.definition(tool)?))).collect()
+    }
+
     /// What all model calls of the run have in common.
     fn model_caller(&self) -> ModelCaller<'_> {
         let role = self.run.request.session.role().as_str();
@@ -186,7 +199,8 @@ impl RunContext<'_> {
         }
     }
 
-    /// A new answer of the model, which is written to the journal before it is acted on. A failure comes with the text that the model had said by then.
+    /// A new answer of the model, which is written to the journal before it is acted on, and whether it is
+    /// this run's own. A failure comes with the text that the model had said by then.
     async fn next_answer(
         &self,
         caller: &ModelCaller<'_>,
@@ -194,7 +208,7 @@ impl RunContext<'_> {
         fitted: &Fitted<'_>,
         room: Option<u64>,
         at: u32,
-    ) -> Result<LlmStep, CallError> {
+    ) -> Result<(LlmStep, bool), CallError> {
         let Next::Ask { tool_choice, .. } = state.next() else {
             return Err(RunError::new(RunErrorKind::Internal).into());
         };
@@ -205,11 +219,12 @@ impl RunContext<'_> {
             cost: llm::cost(&completion.model, completion.provider, &completion.usage),
             prompt: prompt_report(fitted, room),
             duration_ms: millis(started.elapsed()),
+            definitions: self.definitions(&completion),
             completion,
         };
         if !self.journal.is_enabled() {
             reserved.settle(&step.completion).await;
-            return Ok(step);
+            return Ok((step, true));
         }
         let mut after = state.clone();
         after.on_completion(step.completion.clone());
@@ -220,6 +235,14 @@ impl RunContext<'_> {
         let (step, ()) = tokio::join!(Box::pin(put), Box::pin(reserved.settle(&completion)));
         step.map_err(|error| CallError { error, said })
     }
+}
+
+/// Where a conversation is.
+struct Place {
+    /// The next place in the journal.
+    at: u32,
+    /// The newest turn of the model.
+    origin: TurnOrigin,
 }
 
 /// Whether the model went on calling tools although none was allowed.

@@ -12,12 +12,13 @@ use service::trace::TraceId;
 use tokio::time::Instant;
 use wombat_core::agent_config::{AgentProfile, ModelTier};
 use wombat_core::heartbeat::is_empty_checklist;
+use wombat_core::untrusted::FenceMark;
 use wombat_core::workspace::Snapshot;
 
 use super::context::RunContext;
 use super::finalizer::RunFinalizer;
 use super::finish::Progress;
-use super::journal::{Journal, RecordedRequest};
+use super::journal::{Journal, RecordedRequest, empty_chain};
 use super::lease::SessionLease;
 use super::prepare::{LookupResult, acquire_turn, look_up};
 use crate::run::answer::{Ending, RunAnswer};
@@ -38,6 +39,8 @@ pub(super) struct RunDriver<'a> {
     pub(super) handle: &'a RunHandle,
     /// The key of the run; the idempotency keys of its writes derive from it.
     pub(super) run_key: &'a RunKey,
+    /// The mark of the fences around untrusted text.
+    pub(super) fence: &'a FenceMark,
     /// The trace of the request.
     pub(super) trace: &'a TraceId,
     /// The run's span in the trace.
@@ -112,7 +115,8 @@ impl RunDriver<'_> {
             if !capabilities.has("run_journal") {
                 return Ok(Journal::default());
             }
-            Journal::open(&client, self.run_key, self.request.key.is_some()).await
+            let chain = empty_chain(&app.settings.journal_keys, self.run_key, session);
+            Journal::open(&client, chain, self.run_key, self.request.key.is_some()).await
         };
         let known = look_up(
             &client,
@@ -157,11 +161,18 @@ impl RunDriver<'_> {
         SessionLease::acquire(client, &session, task_id, run_id, policy).await.map(Some)
     }
 
-    /// Refuses a run that was cancelled before, and a key that belongs to another request.
+    /// Refuses a run that was cancelled before, one whose journal cannot be trusted, and a key that
+    /// belongs to another request.
     fn check_earlier_run(&self, journal: &Journal) -> Result<(), RunError> {
         let Some(earlier) = journal.earlier_run() else { return Ok(()) };
         if earlier.known_status() == Some(RunStatus::Cancelled) {
             return Err(RunError::new(RunErrorKind::Cancelled));
+        }
+        if let Err(error) = journal.check() {
+            if earlier.known_status().is_none_or(|status| !status.is_final()) {
+                self.finalizer.track_journal(journal);
+            }
+            return Err(error);
         }
         if let Some(recorded) = journal.recorded_request()? {
             self.check_fingerprint(&recorded)?;

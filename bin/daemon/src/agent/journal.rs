@@ -3,25 +3,29 @@
 //!
 //! A step is written before anything that depends on it happens. A resumed run reads its steps
 //! instead of doing them again; a run that finds another instance's step in its place continues from
-//! that step.
+//! that step. Only steps that a daemon wrote for this very run are read ([`mc_client::journal_mac`]).
+
+mod steps;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use daemon_api::Step;
-use llm::Cost;
-use llm::event::{Completion, FinishReason};
-use llm::request::Message;
 use mc_client::client::AgentClient;
 use mc_client::error::McError;
 use mc_client::idempotency::RunKey;
-use mc_client::runs::{PutRun, PutStep, Run, RunNote, RunStatus, RunStep};
+use mc_client::journal_mac::{
+    CALLING, JournalChain, JournalFault, JournalKeys, JournalOwner, TOOL,
+};
+use mc_client::runs::{PutRun, Run, RunNote, RunStatus, RunStep};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
+use wombat_core::session::SessionKey;
 
+pub(crate) use self::steps::RecordedRequest;
+pub(super) use self::steps::{CallingStep, LlmStep, ToolStep};
 use crate::run::error::{RunError, RunErrorKind};
 
 /// The timeout of writing the final status of a run.
@@ -31,79 +35,6 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST: &str = "request";
 const LLM: &str = "llm";
 const LLM_REJECTED: &str = "llm_rejected";
-const TOOL: &str = "tool";
-
-/// Step 0: the request, complete enough to resume the run on any instance.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct RecordedRequest {
-    /// The user's message.
-    pub(crate) message: String,
-    /// Earlier turns as the model sees them.
-    pub(crate) history: Vec<Message>,
-    /// The newest turn as the model sees it: with the time, and fenced where it is data.
-    pub(crate) newest: String,
-    /// `metadata` as received.
-    pub(crate) metadata: Map<String, Value>,
-    /// The limits in force.
-    pub(crate) limits: Value,
-    /// The digest of the workspace that the run started with.
-    pub(crate) workspace_digest: String,
-    /// See [`crate::run::request::fingerprint`].
-    pub(crate) fingerprint: String,
-    /// The task as the caller named it.
-    pub(crate) task: Value,
-}
-
-/// An answer of the model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct LlmStep {
-    /// The answer, with its usage.
-    pub(super) completion: Completion,
-    /// Its price, where that is known.
-    pub(super) cost: Option<Cost>,
-    /// The number of messages in the prompt, and its estimated tokens.
-    pub(super) prompt: Value,
-    /// How long it took, milliseconds.
-    pub(super) duration_ms: u64,
-}
-
-/// A tool's result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct ToolStep {
-    /// The id of the call within the answer.
-    pub(super) call_id: String,
-    /// The tool.
-    pub(super) name: String,
-    /// The arguments.
-    pub(super) arguments: Value,
-    /// The position among equal calls of the run, from 1.
-    pub(super) nth: u32,
-    /// Whether the call succeeded.
-    pub(super) ok: bool,
-    /// Whether the call may have taken effect although it failed.
-    #[serde(default)]
-    pub(super) unclear: bool,
-    /// The text for the model.
-    pub(super) content: String,
-    /// How long it took, milliseconds.
-    pub(super) duration_ms: u64,
-    /// The approval request that a person decided.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) tool_request_id: Option<String>,
-}
-
-impl ToolStep {
-    /// The call as callers see it.
-    pub(super) fn report(&self) -> Step {
-        Step {
-            kind: "tool".into(),
-            name: self.name.clone(),
-            arguments: self.arguments.clone(),
-            ok: self.ok,
-            duration_ms: self.duration_ms,
-        }
-    }
-}
 
 /// A run's journal; disabled where the backend has none.
 #[derive(Debug, Clone, Default)]
@@ -115,27 +46,63 @@ struct Open {
     key: RunKey,
     /// The run as it was found in the backend.
     earlier: Option<Run>,
+    /// Its steps; none where they cannot be trusted.
     recorded: BTreeMap<u32, RunStep>,
+    /// What further steps follow on.
+    chain: Mutex<JournalChain>,
+    /// Why the steps that were found cannot be trusted.
+    fault: Option<JournalFault>,
+}
+
+impl Open {
+    fn chain(&self) -> MutexGuard<'_, JournalChain> {
+        self.chain.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The journal of a run before its first step.
+pub(crate) fn empty_chain(
+    keys: &Arc<JournalKeys>,
+    key: &RunKey,
+    session: &SessionKey,
+) -> JournalChain {
+    let owner = JournalOwner {
+        run_key: key.as_str().to_owned(),
+        user_id: session.user().as_str().to_owned(),
+        role: session.role().as_str().to_owned(),
+    };
+    JournalChain::new(keys.clone(), owner)
 }
 
 impl Journal {
-    /// Opens the journal of a run and reads its steps. `look` is false for a random key, which cannot
-    /// have been used before.
+    /// Opens the journal of a run, and reads and verifies its steps. `look` is false for a random key,
+    /// which cannot have been used before. Steps that cannot be trusted are not there to be read; see
+    /// [`Journal::check`].
     pub(super) async fn open(
         client: &AgentClient,
+        mut chain: JournalChain,
         key: &RunKey,
         look: bool,
     ) -> Result<Self, RunError> {
         let earlier = if look { client.run(key.as_str()).await } else { Ok(None) };
         let mut earlier = earlier.map_err(|error| RunError::backend(&error))?;
         let steps = earlier.as_mut().map(|run| std::mem::take(&mut run.steps)).unwrap_or_default();
-        let recorded = steps.into_iter().map(|step| (step.index, step)).collect();
+        let fault = chain.read(steps.iter()).err();
+        let trusted = if fault.is_none() { steps } else { Vec::new() };
         Ok(Self(Some(Arc::new(Open {
             client: client.clone(),
             key: key.clone(),
             earlier,
-            recorded,
+            recorded: trusted.into_iter().map(|step| (step.index, step)).collect(),
+            chain: Mutex::new(chain),
+            fault,
         }))))
+    }
+
+    /// Fails if the steps that were found are not what a daemon wrote for this run.
+    pub(super) fn check(&self) -> Result<(), RunError> {
+        let fault = self.0.as_ref().and_then(|open| open.fault.as_ref());
+        fault.map_or(Ok(()), |fault| Err(RunError::journal_rejected(fault)))
     }
 
     /// Whether the backend keeps a journal.
@@ -176,16 +143,7 @@ impl Journal {
 
     /// The model's answer recorded at this position.
     pub(super) fn llm(&self, at: u32) -> Result<Option<LlmStep>, RunError> {
-        let Some(mut step) = self.recorded::<LlmStep>(at, LLM)? else { return Ok(None) };
-        let completion = &mut step.completion;
-        // Earlier versions made the calls of an answer that was cut off.
-        let calls = u32::try_from(completion.message.tool_calls.len()).unwrap_or(u32::MAX);
-        if completion.finish_reason == FinishReason::Length
-            && (1..=calls).any(|nth| self.kind_at(at.saturating_add(nth)) == Some(TOOL))
-        {
-            completion.finish_reason = FinishReason::ToolCalls;
-        }
-        Ok(Some(step))
+        self.recorded(at, LLM)
     }
 
     /// An answer recorded at this position of which no use could be made; it was paid for.
@@ -201,15 +159,35 @@ impl Journal {
         self.recorded(at, TOOL)
     }
 
-    /// Writes an answer of the model; returns the valid one, which may be another instance's.
+    /// The steps before calls of this turn, which begin at this position.
+    pub(super) fn callings(&self, at: u32) -> Result<Vec<CallingStep>, RunError> {
+        let is_calling = |at: &u32| self.kind_at(*at) == Some(CALLING);
+        let steps = (at..).take_while(is_calling).map(|at| self.recorded(at, CALLING));
+        steps.filter_map(Result::transpose).collect()
+    }
+
+    /// Writes that calls are about to be made. Where another instance is making calls of the turn, the
+    /// run has been taken over.
+    pub(super) async fn put_calling(&self, at: u32, step: &CallingStep) -> Result<(), RunError> {
+        match self.write(at, CALLING, step).await? {
+            None => Ok(()),
+            Some(_) => Err(RunError::new(RunErrorKind::SessionLost)),
+        }
+    }
+
+    /// Writes an answer of the model; returns the valid one, and whether it is this one and not another
+    /// instance's.
     pub(super) async fn put_llm(
         &self,
         at: u32,
         step: LlmStep,
         useful: bool,
-    ) -> Result<LlmStep, RunError> {
+    ) -> Result<(LlmStep, bool), RunError> {
         let kind = if useful { LLM } else { LLM_REJECTED };
-        Ok(self.write(at, kind, &step).await?.unwrap_or(step))
+        Ok(match self.write(at, kind, &step).await? {
+            Some(theirs) => (theirs, false),
+            None => (step, true),
+        })
     }
 
     /// Writes a tool's result; returns the valid one, which may be another instance's.
@@ -225,6 +203,7 @@ impl Journal {
     /// The step recorded at this position. One that cannot be continued from ends the run here, before
     /// anything is paid for that could not be recorded.
     fn recorded<T: DeserializeOwned>(&self, at: u32, kind: &str) -> Result<Option<T>, RunError> {
+        self.check()?;
         match self.0.as_ref().and_then(|open| open.recorded.get(&at)) {
             Some(step) => read(&step.kind, &step.payload, kind).map(Some),
             None => Ok(None),
@@ -239,13 +218,15 @@ impl Journal {
         step: &T,
     ) -> Result<Option<T>, RunError> {
         let Some(open) = &self.0 else { return Ok(None) };
+        self.check()?;
         let payload = serde_json::to_value(step).map_err(|error| {
             RunError::new(RunErrorKind::Internal)
                 .caused_by(format!("step not serialisable: {error}"))
         })?;
-        let put = PutStep { kind: kind.to_owned(), payload };
+        let put = open.chain().seal(at, kind, payload);
         let error = match open.client.put_step(open.key.as_str(), at, &put).await {
             Ok(note) => {
+                open.chain().written(at, &put);
                 check_cancelled(Ok(note))?;
                 return Ok(None);
             }
@@ -253,6 +234,9 @@ impl Journal {
         };
         match error.existing_step() {
             Some(theirs) => {
+                let theirs = RunStep { index: at, ..theirs };
+                let accepted = open.chain().accept(&theirs);
+                accepted.map_err(|fault| RunError::journal_rejected(&fault))?;
                 let step = read(&theirs.kind, &theirs.payload, kind)?;
                 tracing::info!(
                     run_key = open.key.as_str(),

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use super::audit;
 use super::driver::RunDriver;
 use super::finalizer::RunFinalizer;
 use crate::run::error::{RunError, RunErrorKind};
@@ -140,6 +141,7 @@ async fn run_to_end(
         request: &request,
         handle: &handle,
         run_key: &run_key,
+        fence: &app.settings.fences.mark(run_key.as_str()),
         trace: &trace,
         span: &span,
         sink: &sink,
@@ -161,6 +163,9 @@ async fn run_to_end(
     });
     describe(&mut span, &handle, &result);
     finalizer.finish(&result).await;
+    if let Err(RunError { kind: RunErrorKind::JournalRejected(_), cause, .. }) = &result {
+        Box::pin(audit::journal_rejected(app, &request.session, &run_key, &trace, cause)).await;
+    }
     settle(&mut registration, &result);
     let outcome = result.map(Arc::new);
     let role = request.session.role();

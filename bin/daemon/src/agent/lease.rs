@@ -99,7 +99,7 @@ async fn renew(client: AgentClient, lease: Arc<Lease>) {
         let client = client.clone().with_deadline(Instant::now() + RENEW_INTERVAL);
         match client.renew_lease(&lease.lease_id, Some(TTL)).await {
             Ok(_) => {}
-            Err(error) if error.is_retryable() => {
+            Err(error) if error.is_retryable() || error.is_in_between() => {
                 tracing::warn!(%error, "session lease renewal failed; retrying");
             }
             Err(error) => {

@@ -7,6 +7,8 @@
 //! run ends.
 
 mod approval;
+mod attempts;
+pub(crate) mod audit;
 mod budget;
 mod context;
 mod converse;

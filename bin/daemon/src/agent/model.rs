@@ -124,7 +124,8 @@ impl ModelCaller<'_> {
         let affordable = self.check_cost(prompt_tokens)?;
         let of_model = self.app.llm.max_output(self.model);
         let of_window = self.app.llm.context_window(self.model).and_then(|window| {
-            let prompt = prompt_tokens + prompt_tokens * ESTIMATE_ERROR_PERCENT / 100;
+            let prompt = prompt_tokens
+                .saturating_add(prompt_tokens.saturating_mul(ESTIMATE_ERROR_PERCENT) / 100);
             let room = window.saturating_sub(prompt).max(LEAST_ROOM);
             u32::try_from(room).ok().filter(|room| of_model.is_none_or(|most| *room < most))
         });

@@ -10,8 +10,9 @@ use futures::stream;
 use service::otel::Side;
 
 use super::approval::Decision;
+use super::attempts::{Attempt, Attempts, TurnOrigin};
 use super::context::RunContext;
-use super::journal::{ToolStep, millis};
+use super::journal::{CallingStep, ToolStep, millis};
 use crate::run::error::RunError;
 use crate::run::events::RunEvent;
 use crate::run::state_machine::PlannedCall;
@@ -23,9 +24,23 @@ const PARALLEL_CALLS: usize = 8;
 /// The result of the calls of one turn.
 pub(super) enum Turn {
     /// All are done.
-    Done(Vec<ToolStep>),
+    Done {
+        /// Their results.
+        steps: Vec<ToolStep>,
+        /// How many steps of the journal the turn takes.
+        places: u32,
+    },
     /// These wait for a person's approval.
     AwaitingApproval(Vec<ToolRequest>),
+}
+
+/// What came of one call.
+enum Called {
+    Done(ToolStep),
+    /// A person has to decide; `by_rule` unless only because the call may have taken effect already.
+    Waits {
+        by_rule: bool,
+    },
 }
 
 /// The reports of the calls of one turn that are done, by their places in the journal. They outlive the
@@ -51,65 +66,93 @@ impl RunContext<'_> {
     /// `reason` is what the model said with the calls; what is done goes into `finished`, too.
     pub(super) async fn call_tools(
         &self,
-        calls: &[PlannedCall],
-        at: u32,
+        (calls, at): (&[PlannedCall], u32),
         reason: &str,
+        attempts: &Attempts,
+        origin: &TurnOrigin,
         finished: &Finished,
     ) -> Result<Turn, RunError> {
+        let after = at.saturating_add(count(calls));
+        let callings = self.journal.callings(after)?;
+        let (key, tools) = (self.run.run_key, (&*self.tools, &self.profile));
+        let attempts = Attempt::of_turn((calls, at), key, tools, attempts, origin, &callings);
+        let mut places = count(calls).saturating_add(count(&callings));
         // The futures are made before they are put into the stream: a closure there would not be
         // `Send` for every lifetime.
-        let places = (at..).zip(calls);
         let first: Vec<_> =
-            places.map(|(at, call)| self.call_at(call, at, None, finished)).collect();
+            attempts.iter().map(|attempt| self.call_at(attempt, None, finished)).collect();
         let first: Vec<_> = stream::iter(first).buffered(PARALLEL_CALLS).collect().await;
-        let mut done = Vec::with_capacity(calls.len());
-        for outcome in first {
-            done.push(outcome?);
+        let mut steps = Vec::with_capacity(calls.len());
+        let mut waiting = Vec::new();
+        for (attempt, called) in attempts.iter().zip(first) {
+            match called? {
+                Called::Done(step) => steps.push((attempt.at, step)),
+                Called::Waits { by_rule } => waiting.push((attempt, by_rule)),
+            }
         }
-        if done.iter().all(Option::is_some) {
-            return Ok(Turn::Done(done.into_iter().flatten().collect()));
+        if !waiting.is_empty() {
+            let mut decisions = Vec::with_capacity(waiting.len());
+            for (attempt, by_rule) in &waiting {
+                decisions.push(self.decision(attempt, *by_rule, reason).await?);
+            }
+            let pending: Vec<_> = decisions.iter().filter_map(Decision::pending).collect();
+            if !pending.is_empty() {
+                return Ok(Turn::AwaitingApproval(pending));
+            }
+            let decided: Vec<_> =
+                waiting.into_iter().map(|(attempt, _)| attempt).zip(decisions).collect();
+            places += self.announce(&decided, at.saturating_add(places)).await?;
+            let second: Vec<_> = decided
+                .into_iter()
+                .map(|(attempt, decision)| async {
+                    (attempt.at, self.call_at(attempt, Some(decision), finished).await)
+                })
+                .collect();
+            let second: Vec<_> = stream::iter(second).buffered(PARALLEL_CALLS).collect().await;
+            for (at, called) in second {
+                if let Called::Done(step) = called? {
+                    steps.push((at, step));
+                }
+            }
         }
-        let waiting: Vec<usize> = (0..calls.len()).filter(|i| done[*i].is_none()).collect();
-        let mut decisions = Vec::with_capacity(waiting.len());
-        for i in &waiting {
-            decisions.push(self.decision(&calls[*i], reason).await?);
-        }
-        let pending = |decision: &Decision| match decision {
-            Decision::Pending(report) => Some(report.clone()),
-            Decision::Approved(_) | Decision::Denied { .. } => None,
-        };
-        let pending: Vec<_> = decisions.iter().filter_map(pending).collect();
-        if !pending.is_empty() {
-            return Ok(Turn::AwaitingApproval(pending));
-        }
-        let places = waiting.iter().zip(decisions);
-        let second: Vec<_> = places
-            .map(|(i, decision)| {
-                let place = at + u32::try_from(*i).unwrap_or(u32::MAX);
-                self.call_at(&calls[*i], place, Some(decision), finished)
-            })
-            .collect();
-        let second: Vec<_> = stream::iter(second).buffered(PARALLEL_CALLS).collect().await;
-        for (i, outcome) in waiting.into_iter().zip(second) {
-            done[i] = outcome?;
-        }
-        Ok(Turn::Done(done.into_iter().flatten().collect()))
+        steps.sort_by_key(|(at, _)| *at);
+        let steps = steps.into_iter().map(|(_, step)| step).collect();
+        Ok(Turn::Done { steps, places })
     }
 
-    /// One call: its step from the journal, or made and written there. `None` when it needs a
-    /// person's approval and no decision was given.
+    /// Writes down which approved calls are about to be made, where their servers may not recognise a
+    /// repetition. Returns how many steps that took.
+    async fn announce(
+        &self,
+        decided: &[(&Attempt<'_>, Decision)],
+        at: u32,
+    ) -> Result<u32, RunError> {
+        let is_made = |(attempt, decision): &&(&Attempt<'_>, Decision)| {
+            attempt.is_announced() && matches!(decision, Decision::Approved(_))
+        };
+        let calls: Vec<_> = decided.iter().filter(is_made).map(|(attempt, _)| attempt.at).collect();
+        if calls.is_empty() {
+            return Ok(0);
+        }
+        let step = CallingStep { calls, run_id: self.run.handle.run_id.clone() };
+        self.journal.put_calling(at, &step).await?;
+        Ok(1)
+    }
+
+    /// One call: its step from the journal, or made and written there; or it waits for a person, where
+    /// no decision is given.
     async fn call_at(
         &self,
-        planned: &PlannedCall,
-        at: u32,
+        attempt: &Attempt<'_>,
         decision: Option<Decision>,
         finished: &Finished,
-    ) -> Result<Option<ToolStep>, RunError> {
+    ) -> Result<Called, RunError> {
+        let (planned, at) = (attempt.planned, attempt.at);
         if let Some(step) = self.journal.tool(at)? {
             finished.add(at, &step);
             self.send_call(planned).await;
             self.send_result(&step).await;
-            return Ok(Some(step));
+            return Ok(Called::Done(step));
         }
         let (reply, took, tool_request_id) = match decision {
             Some(Decision::Denied { id, why }) => {
@@ -117,16 +160,21 @@ impl RunContext<'_> {
             }
             // Its event was sent when it was found to need approval.
             Some(Decision::Approved(id)) => {
-                let (reply, took) = self.make_call(planned, true).await;
+                let (reply, took) = self.make_call(attempt, true).await;
                 (reply, took, Some(id))
             }
             Some(Decision::Pending(_)) | None => {
                 self.send_call(planned).await;
-                let (reply, took) = self.make_call(planned, false).await;
-                if matches!(reply, ToolReply::NeedsApproval(_)) && self.can_request_approval() {
-                    return Ok(None);
+                let (reply, took) = self.make_call(attempt, false).await;
+                match &reply {
+                    ToolReply::NeedsApproval(_) if self.can_request_approval() => {
+                        return Ok(Called::Waits { by_rule: true });
+                    }
+                    ToolReply::InDoubt(_) if self.can_request_approval() => {
+                        return Ok(Called::Waits { by_rule: false });
+                    }
+                    _ => (reply, took, None),
                 }
-                (reply, took, None)
             }
         };
         let step = ToolStep {
@@ -136,6 +184,8 @@ impl RunContext<'_> {
             nth: planned.nth,
             ok: reply.is_ok(),
             unclear: reply.is_unclear(),
+            operation: attempt.identity.operation.clone(),
+            key: reply.is_made().then(|| attempt.key.clone()),
             content: self.content(&reply, planned),
             duration_ms: millis(took),
             tool_request_id,
@@ -147,7 +197,7 @@ impl RunContext<'_> {
         tracing::info!(tool = logged, ok = step.ok, duration_ms = step.duration_ms, "tool called");
         finished.add(at, &step);
         self.send_result(&step).await;
-        self.journal.put_tool(at, step).await.map(Some)
+        self.journal.put_tool(at, step).await.map(Called::Done)
     }
 
     /// The text of a reply for the model.
@@ -156,11 +206,12 @@ impl RunContext<'_> {
             ToolReply::Denied(_) => &planned.call.name,
             _ => RequestedCall::of(&planned.call).tool,
         };
-        reply.content(tool, self.run.app.settings.tool_result_max_chars)
+        reply.content(tool, self.run.app.settings.tool_result_max_chars, self.run.fence)
     }
 
     /// Makes a call, within a span of its own; says how long it took.
-    async fn make_call(&self, planned: &PlannedCall, approved: bool) -> (ToolReply, Duration) {
+    async fn make_call(&self, attempt: &Attempt<'_>, approved: bool) -> (ToolReply, Duration) {
+        let planned = attempt.planned;
         let call = &planned.call;
         let mut span =
             self.run.span.child(Side::Internal, || format!("execute_tool {}", call.name));
@@ -174,14 +225,15 @@ impl RunContext<'_> {
             client: &client,
             snapshot: &self.snapshot,
             profile: &self.profile,
-            run_key: self.run.run_key,
+            tools: &self.tools,
             task_id: &self.task_id,
             traceparent: Some(&traceparent),
             approved,
             approval_required: false,
+            in_doubt: attempt.is_in_doubt(),
         };
         let started = Instant::now();
-        let reply = self.tools.call(&context, planned).await;
+        let reply = self.tools.call(&context, call, &attempt.key).await;
         let took = started.elapsed();
         span.set_content("gen_ai.tool.call.result", || self.content(&reply, planned));
         if reply.is_ok() {
@@ -213,4 +265,9 @@ impl RunContext<'_> {
         };
         self.run.sink.send(event).await;
     }
+}
+
+/// How many there are; a turn never has more than fit.
+fn count<T>(items: &[T]) -> u32 {
+    u32::try_from(items.len()).unwrap_or(u32::MAX)
 }

@@ -33,7 +33,6 @@ use crate::state::App;
 
 /// The supported version.
 const VERSION: &str = "1.0";
-const VERSION_HEADER: &str = "a2a-version";
 /// The media type of the HTTP+JSON binding.
 const MEDIA_TYPE: &str = "application/a2a+json";
 /// The path of the default agent card.

@@ -17,12 +17,12 @@ use self::encoder::Encoder;
 use self::input::Input;
 use super::error::ApiError;
 use super::extract::{JsonObject, Segment};
-use super::protocol_request::{
-    ProtocolRequest, RESUME_HEADER, TASK_HEADER, USER_HEADER, header_text, known_role,
-};
+use super::header::{self, RESUME_HEADER, TASK_HEADER, USER_HEADER};
+use super::protocol_request::{ProtocolRequest, known_role};
 use super::run_stream::RunStream;
 use super::sse::{self, Event};
 use crate::run::error::{RunError, RunErrorKind};
+use crate::run::request::KeySpace;
 use crate::state::App;
 
 /// The endpoint.
@@ -78,16 +78,18 @@ async fn begin(
     body: &serde_json::Map<String, Value>,
 ) -> Result<Response, ApiError> {
     let input = Input::read(body)?;
-    let user = header_text(headers, USER_HEADER).unwrap_or_default();
+    let user = header::text(headers, USER_HEADER).unwrap_or_default();
     let mut encoder = Encoder::new(&input);
     let mut protocol_request = ProtocolRequest {
         user,
         user_field: USER_HEADER,
+        key_space: KeySpace::AgUi,
         role,
         message: input.message,
         history: Some(input.history),
+        context: input.context,
         key: Some(input.run_id),
-        resume: header_text(headers, RESUME_HEADER),
+        resume: header::text(headers, RESUME_HEADER),
         ..ProtocolRequest::default()
     };
     let client = backend(&app, &trace, &protocol_request)?;
@@ -109,9 +111,10 @@ async fn begin(
             cancelled.map_err(|error| ApiError::from(RunError::backend(&error)))?;
             return Ok(events(encoder.cancelled()));
         }
+        header::agrees(headers, RESUME_HEADER, "resume", Some(&asked.run_key))?;
         protocol_request.resume = Some(asked.run_key);
     }
-    match header_text(headers, TASK_HEADER) {
+    match header::text(headers, TASK_HEADER) {
         Some(id) => protocol_request.task_id = Some(id),
         None if protocol_request.resume.is_none() => {
             resolve_thread(&app, &trace, &client, &mut protocol_request, input.thread_id).await?

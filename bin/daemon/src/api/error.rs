@@ -103,17 +103,22 @@ fn status_of(error: &RunError) -> StatusCode {
     match &error.kind {
         Kind::TaskNotFound | Kind::RunNotFound | Kind::UnknownRole(_) => StatusCode::NOT_FOUND,
         // With the backend's own Retry-After, it is a 503 that carries it.
-        Kind::BackendUnavailable if error.retry_after.is_some() => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::BackendUnavailable | Kind::BackendInBetween(_) if error.retry_after.is_some() => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Kind::BackendUnavailable
+        | Kind::BackendInBetween(_)
         | Kind::BackendAuth
         | Kind::BackendRefused(_)
         | Kind::ReplyNotStored(_)
         | Kind::EmptyReply => StatusCode::BAD_GATEWAY,
         Kind::Llm(kind, _) => status_of_llm(kind),
         Kind::ContentFiltered => StatusCode::UNPROCESSABLE_ENTITY,
-        Kind::Cancelled | Kind::SessionBusy | Kind::SessionLost | Kind::KeyConflict => {
-            StatusCode::CONFLICT
-        }
+        Kind::Cancelled
+        | Kind::SessionBusy
+        | Kind::SessionLost
+        | Kind::KeyConflict
+        | Kind::JournalRejected(_) => StatusCode::CONFLICT,
         Kind::Timeout => StatusCode::GATEWAY_TIMEOUT,
         Kind::Overloaded
         | Kind::Draining

@@ -3,19 +3,20 @@
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::header::{HOST, ORIGIN};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use secrecy::ExposeSecret;
 use service::trace::TraceId;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::error::ApiError;
+use super::header::{self, DAEMON_KEY};
 use crate::state::App;
 
 /// The endpoints that need no key.
 const PUBLIC: [&str; 4] = ["/livez", "/readyz", "/health", "/openapi.json"];
 
-const KEY: HeaderName = HeaderName::from_static("x-agent-daemon-key");
 const TRACE: HeaderName = HeaderName::from_static("x-trace-id");
 
 /// Assigns a trace to every request, and returns its id with the response.
@@ -32,34 +33,60 @@ pub(super) async fn trace(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// Rejects requests without the daemon key, where one is set.
-pub(super) async fn key(State(app): State<App>, request: Request, next: Next) -> Response {
-    if PUBLIC.contains(&request.uri().path()) || is_prometheus(&app, &request) {
-        return next.run(request).await;
-    }
-    match check(&app, request.headers()) {
-        Ok(()) => next.run(request).await,
+/// Whether a request may see details. Kept with each request to a public endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// It has the daemon key, or comes to a daemon without a key that only this machine reaches.
+    Full,
+    /// Anybody's.
+    Public,
+}
+
+/// Rejects requests without the daemon key, where one is set, and those that say twice who they are.
+pub(super) async fn key(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    match admit(&app, &request) {
+        Ok(trust) => {
+            request.extensions_mut().insert(trust);
+            next.run(request).await
+        }
         Err(error) => super::protocol_error(&app, request.uri().path(), error),
     }
 }
 
+fn admit(app: &App, request: &Request) -> Result<Trust, ApiError> {
+    let headers = request.headers();
+    header::check_access(headers)?;
+    let is_keyless = app.settings.api_key.is_none();
+    if is_keyless && app.settings.host.is_loopback() {
+        check_host(request.uri(), headers)?;
+    }
+    if is_prometheus(app, request) {
+        return Ok(Trust::Public);
+    }
+    if PUBLIC.contains(&request.uri().path()) {
+        let is_trusted = match is_keyless {
+            true => app.settings.host.is_loopback() && check_origin(headers).is_ok(),
+            false => check_key(app, headers).is_ok(),
+        };
+        return Ok(if is_trusted { Trust::Full } else { Trust::Public });
+    }
+    check_key(app, headers)?;
+    header::check_identity(headers)?;
+    Ok(Trust::Full)
+}
+
 /// Whether this is a scrape of the metrics with WOMBAT_METRICS_TOKEN.
 fn is_prometheus(app: &App, request: &Request) -> bool {
-    let given = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    let given = header::authorization(request.headers());
     let token = app.settings.metrics_token.as_ref();
     request.uri().path() == "/metrics"
         && token.is_some_and(|token| service::bearer::matches(given, token))
 }
 
-fn check(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
-    let Some(key) = &app.settings.api_key else {
-        if app.settings.host.is_loopback() {
-            check_host(headers)?;
-        }
-        return check_origin(headers);
-    };
-    let bearer = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    let Some(given) = headers.get(KEY) else {
+fn check_key(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(key) = &app.settings.api_key else { return check_origin(headers) };
+    let bearer = header::authorization(headers);
+    let Some(given) = header::bytes(headers, &DAEMON_KEY) else {
         // Clients of other protocols send a bearer token.
         return match bearer {
             Some(_) if service::bearer::matches(bearer, key) => Ok(()),
@@ -73,7 +100,7 @@ fn check(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
     };
     // Comparing hashes in constant time reveals neither the content nor the length of the key.
     let hash = |bytes: &[u8]| Sha256::digest(bytes);
-    if bool::from(hash(given.as_bytes()).ct_eq(&hash(key.expose_secret().as_bytes()))) {
+    if bool::from(hash(given).ct_eq(&hash(key.expose_secret().as_bytes()))) {
         return Ok(());
     }
     Err(invalid_key())
@@ -106,15 +133,24 @@ fn is_plainly_local(host: &[u8]) -> bool {
     })
 }
 
+/// Whether the value of a Host header names this machine.
+fn is_local_host(host: &[u8]) -> bool {
+    if is_plainly_local(host) {
+        return true;
+    }
+    let text = std::str::from_utf8(host).ok();
+    let url = text.and_then(|host| url::Url::parse(&format!("http://{host}")).ok());
+    is_local(url.as_ref().and_then(url::Url::host))
+}
+
 /// Rejects DNS rebinding: a web page whose own name was made to resolve to this machine has the same
 /// origin for its browser; only the Host header gives it away.
-fn check_host(headers: &HeaderMap) -> Result<(), ApiError> {
-    let Some(host) = headers.get(header::HOST) else { return Ok(()) };
-    if is_plainly_local(host.as_bytes()) {
-        return Ok(());
-    }
-    let url = host.to_str().ok().and_then(|host| url::Url::parse(&format!("http://{host}")).ok());
-    if is_local(url.as_ref().and_then(url::Url::host)) {
+/// A request target with a host of its own counts instead of the header (RFC 9112, section 3.2.2), so
+/// both must be local.
+fn check_host(target: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
+    let in_header = header::bytes(headers, &HOST);
+    let in_target = target.authority().map(|authority| authority.as_str().as_bytes());
+    if [in_header, in_target].into_iter().flatten().all(is_local_host) {
         return Ok(());
     }
     Err(ApiError::new(
@@ -127,7 +163,7 @@ fn check_host(headers: &HeaderMap) -> Result<(), ApiError> {
 /// Rejects requests that a web page makes from a browser on this machine: without a key the daemon
 /// serves local programs only.
 fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
-    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
     let host = origin.to_str().ok().and_then(|origin| url::Url::parse(origin).ok());
     if is_local(host.as_ref().and_then(url::Url::host)) {
         return Ok(());

@@ -1,7 +1,5 @@
 //! Liveness, readiness, and the health of each part.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
@@ -14,11 +12,9 @@ use wombat_core::workspace::{PolicyEffect, Snapshot, WorkspaceStatus};
 
 use super::error::ApiError;
 use super::extract::Params;
+use super::guard::Trust;
 use crate::run::error::RunError;
 use crate::state::App;
-
-/// The timeout of asking the backend with `?deep=true`.
-const BACKEND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Liveness: the process answers.
 #[utoipa::path(get, path = "/livez", tag = "operations", responses((status = 200)))]
@@ -28,21 +24,30 @@ pub(super) async fn livez() -> Json<Value> {
 
 /// Readiness: 503 while the daemon drains, without a workspace, or without valid rules.
 #[utoipa::path(get, path = "/readyz", tag = "operations", responses((status = 200), (status = 503)))]
-pub(super) async fn readyz(State(app): State<App>) -> Response {
-    let unready = |code, why: String| {
+pub(super) async fn readyz(State(app): State<App>, Extension(trust): Extension<Trust>) -> Response {
+    // The reasons name paths and quote files.
+    let unready = |code: &'static str, what: &str, why: String| {
+        let why = match trust {
+            Trust::Full => why,
+            Trust::Public => {
+                format!("{what}; the log, and this path with the daemon key, say why")
+            }
+        };
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, why).into_response()
     };
     if app.runs.is_draining() {
-        return unready("draining", "the daemon is shutting down".to_owned());
+        let why = "the daemon is shutting down";
+        return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "draining", why).into_response();
     }
     let snapshot = app.workspace.snapshot();
     if snapshot.status() == WorkspaceStatus::Missing {
-        let why =
-            snapshot.problems().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        return unready("workspace_unreadable", why);
+        let why = snapshot.problems().iter().map(ToString::to_string).collect::<Vec<_>>();
+        let what = "the workspace cannot be read";
+        return unready("workspace_unreadable", what, why.join("; "));
     }
     if let Err(error) = snapshot.usable() {
-        return ApiError::from(RunError::from(error)).into_response();
+        let error = RunError::from(error);
+        return unready(error.code(), "the workspace's rules cannot be used", error.message());
     }
     Json(json!({ "status": "ok" })).into_response()
 }
@@ -64,7 +69,8 @@ pub(super) struct HealthQuery {
     deep: Option<String>,
 }
 
-/// The health of each part; `?deep=true` asks the backend, too.
+/// The status, and with the daemon key the health of each part; `?deep=true` asks the backend, too, at
+/// most once in some seconds.
 #[utoipa::path(
     get, path = "/health", tag = "operations",
     params(("deep" = Option<bool>, Query, description = "Ask the backend, too.")),
@@ -73,6 +79,7 @@ pub(super) struct HealthQuery {
 pub(super) async fn health(
     State(app): State<App>,
     Extension(trace): Extension<TraceId>,
+    Extension(trust): Extension<Trust>,
     Params(query): Params<HealthQuery>,
 ) -> Json<Value> {
     let snapshot = app.workspace.snapshot();
@@ -80,12 +87,8 @@ pub(super) async fn health(
     let backend = if !deep {
         "unchecked"
     } else {
-        let asked = tokio::time::timeout(
-            BACKEND_TIMEOUT,
-            app.backend.fetch_capabilities(&trace.traceparent()),
-        )
-        .await;
-        if matches!(asked, Ok(Ok(_))) { "ok" } else { "error" }
+        let is_well = app.backend.answers(&trace.traceparent()).await;
+        if is_well { "ok" } else { "error" }
     };
     let configured = app.llm.configured();
     let model = app.llm.model(Tier::Default);
@@ -94,9 +97,13 @@ pub(super) async fn health(
         && backend != "error"
         && configured
         && tools.is_well;
+    let status = if is_well { "ok" } else { "degraded" };
+    if trust == Trust::Public {
+        return Json(json!({ "status": status }));
+    }
     let skills = snapshot.skills();
     Json(json!({
-        "status": if is_well { "ok" } else { "degraded" },
+        "status": status,
         "workspace": {
             "path": snapshot.path(),
             "status": snapshot.status(),
@@ -108,7 +115,7 @@ pub(super) async fn health(
             "enabled": skills.iter().filter(|skill| skill.enabled).count(),
             "total": skills.len(),
         },
-        "backend": { "url": app.backend.url(), "status": backend },
+        "backend": { "url": shown::url(app.backend.url()).to_string(), "status": backend },
         "llm": {
             "provider": model.provider.as_str(),
             "model": model.name,

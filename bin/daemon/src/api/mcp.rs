@@ -5,6 +5,7 @@
 mod calls;
 mod resources;
 mod rpc;
+mod session;
 mod tools;
 
 use axum::extract::{Extension, State};
@@ -14,19 +15,16 @@ use axum::{Json, Router};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 use service::trace::TraceId;
-use uuid::Uuid;
 
-use self::calls::Calls;
+use self::calls::{CallerId, Calls};
 use self::rpc::{Fault, answered, failed};
 use super::error::ApiError;
 use super::extract::JsonObject;
+use super::header::{self as header_of, MCP_REVISION, MCP_SESSION, USER_HEADER};
 use crate::state::App;
 
 /// The supported revisions, the newest first.
 const REVISIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
-
-const SESSION: &str = "mcp-session-id";
-const REVISION: &str = "mcp-protocol-version";
 
 const INSTRUCTIONS: &str = "Each tool asks one agent. The agents' tasks, threads and documents \
      are resources. A call may end with status awaiting_approval: once a person has decided, call \
@@ -88,13 +86,17 @@ async fn message(
     if body.get("jsonrpc") != Some(&json!("2.0")) || !is_id || (method.is_none() && !is_answer) {
         return invalid("the body is not a JSON-RPC 2.0 message");
     }
-    let revision = headers.get(REVISION).map(|value| value.to_str().unwrap_or_default());
-    if let Some(other) = revision.filter(|revision| !REVISIONS.contains(revision)) {
+    let revision = header_of::text(&headers, MCP_REVISION);
+    if let Some(other) = revision.filter(|revision| !REVISIONS.contains(&revision.as_str())) {
         return invalid(&format!("MCP-Protocol-Version {other:?} is not supported"));
+    }
+    let from = caller(&headers);
+    if !session::may_use(&from) {
+        return session::unknown();
     }
     let (Some(method), Some(id)) = (method, id) else {
         if method == Some("notifications/cancelled") {
-            calls.cancel(&app, &session(&headers), params.get("requestId"));
+            calls.cancel(&app, from, params.get("requestId"));
         }
         return StatusCode::ACCEPTED.into_response();
     };
@@ -109,8 +111,10 @@ fn invalid(why: &str) -> Response {
     error_response(&ApiError::new(StatusCode::BAD_REQUEST, "invalid_payload", why))
 }
 
-fn session(headers: &HeaderMap) -> String {
-    super::protocol_request::header_text(headers, SESSION).unwrap_or_default()
+/// Who calls: the user, and the session if there is one.
+fn caller(headers: &HeaderMap) -> CallerId {
+    let text = |name| header_of::text(headers, name).unwrap_or_default();
+    CallerId { user: text(USER_HEADER), session: text(MCP_SESSION) }
 }
 
 impl Incoming<'_> {
@@ -142,15 +146,19 @@ impl Incoming<'_> {
             "instructions": INSTRUCTIONS,
         });
         let mut response = Json(answered(&self.id, result)).into_response();
-        if let Ok(session) = HeaderValue::from_str(&Uuid::new_v4().to_string()) {
-            response.headers_mut().insert(SESSION, session);
+        if let Ok(session) = HeaderValue::from_str(&session::new(&self.user())) {
+            response.headers_mut().insert(MCP_SESSION, session);
         }
         response
     }
 
     /// The user for whom the client works: a header, which the client's own model cannot set.
     fn user(&self) -> String {
-        super::protocol_request::header_text(self.headers, super::protocol_request::USER_HEADER)
-            .unwrap_or_default()
+        self.caller().user
+    }
+
+    /// Who calls.
+    fn caller(&self) -> CallerId {
+        caller(self.headers)
     }
 }

@@ -9,6 +9,7 @@ mod error;
 mod extract;
 mod fields;
 mod guard;
+mod header;
 mod health;
 mod llm_task;
 mod mcp;
@@ -26,7 +27,8 @@ mod workspace;
 use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
 use axum::{Router, middleware};
-use http::{HeaderValue, StatusCode, header};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
@@ -69,7 +71,7 @@ pub fn router(app: App) -> Router {
     let document: bytes::Bytes = serde_json::to_vec(&document).unwrap_or_default().into();
     let document = move || {
         let json = HeaderValue::from_static("application/json");
-        std::future::ready(([(header::CONTENT_TYPE, json)], document.clone()))
+        std::future::ready(([(CONTENT_TYPE, json)], document.clone()))
     };
     let router = router.route("/openapi.json", axum::routing::get(document));
     with_protocols(router, &app)

@@ -3,9 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use http::HeaderMap;
 use llm::request::Message;
-use mc_client::idempotency::RunKey;
 use serde_json::{Map, Value};
 use service::trace::TraceId;
 use wombat_core::session::{Role, SessionKey, UserId};
@@ -16,19 +14,8 @@ use super::options::{read_limits, read_options};
 use super::resume;
 use super::send::MAX_KEY_BYTES;
 use crate::run::error::RunError;
-use crate::run::request::{RunRequest, TaskTarget};
+use crate::run::request::{KeySpace, RunRequest, TaskTarget};
 use crate::state::App;
-
-/// The user, for protocols that have no field for one.
-pub(super) const USER_HEADER: &str = "x-wombat-user";
-/// The task, for protocols that have no field for one.
-pub(super) const TASK_HEADER: &str = "x-wombat-task-id";
-/// The name of a conversation, which becomes the title of its task.
-pub(super) const SESSION_HEADER: &str = "x-wombat-session";
-/// Resumes a run that waited for approval.
-pub(super) const RESUME_HEADER: &str = "x-wombat-resume-run-key";
-/// Makes a run safe to retry.
-pub(super) const KEY_HEADER: &str = "idempotency-key";
 
 /// The task's title when neither the request nor `WOMBAT_DEFAULT_TASK` names one.
 const CHAT_TASK: &str = "Chat";
@@ -40,12 +27,16 @@ pub(super) struct ProtocolRequest {
     pub user: String,
     /// The field or header of the request that names the user, for errors.
     pub user_field: &'static str,
+    /// The protocol, whose idempotency keys are a name space of their own.
+    pub key_space: KeySpace,
     /// The agent.
     pub role: String,
     /// The user's message.
     pub message: String,
     /// Earlier turns; `None` loads the task's thread.
     pub history: Option<Vec<Message>>,
+    /// Data of the application, after the history: fenced.
+    pub context: Option<String>,
     /// The task's id.
     pub task_id: Option<String>,
     /// The title of a task to find or create, used when there is no id.
@@ -99,13 +90,18 @@ impl ProtocolRequest {
             let title = self.task_title.or_else(default).unwrap_or_else(|| CHAT_TASK.to_owned());
             TaskTarget::Title { title, description: None, metadata: None }
         });
-        let key = self
-            .key
-            .map(|key| RunKey::derive(session.user().as_str(), session.role().as_str(), &key));
+        let key = self.key.map(|key| self.key_space.run_key(&session, &key));
+        let mut history = self.history;
+        if let Some(context) = self.context {
+            // By the run's own key, so that a repeated request is the same one.
+            let run = key.as_ref().map_or("", |key| key.as_str());
+            let fenced = app.settings.fences.mark(run).fence("the application", &context);
+            history.get_or_insert_default().push(Message::user(fenced));
+        }
         Ok(RunRequest {
             session,
             message: self.message,
-            history: self.history,
+            history,
             task,
             options,
             metadata: self.metadata,
@@ -134,11 +130,4 @@ pub(super) fn roles(app: &App) -> Result<Vec<AgentReport>, ApiError> {
     let snapshot = app.workspace.snapshot();
     snapshot.usable().map_err(RunError::from)?;
     Ok(snapshot.agents())
-}
-
-/// A header's text, where it is present and not blank.
-pub(super) fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
-    let value = headers.get(name)?;
-    let text = String::from_utf8_lossy(value.as_bytes()).trim().to_owned();
-    (!text.is_empty()).then_some(text)
 }

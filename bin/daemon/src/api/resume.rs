@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
+use mc_client::journal_mac::JournalFault;
+use mc_client::runs::{PutRun, Run, RunStatus};
 use serde::Deserialize as _;
 use serde_json::Map;
 use service::trace::TraceId;
@@ -10,7 +13,8 @@ use wombat_core::session::SessionKey;
 
 use super::error::ApiError;
 use super::options::{read_limits, read_options};
-use crate::agent::journal::RecordedRequest;
+use crate::agent::audit;
+use crate::agent::journal::{RecordedRequest, empty_chain};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::request::{RunRequest, TaskTarget, Webhook};
 use crate::state::App;
@@ -39,23 +43,32 @@ pub(super) async fn request(
         .with_trace(&traceparent);
     let run = client.run(key.as_str()).await.map_err(backend)?.ok_or_else(none)?;
     let is_other = run.session_key.as_deref().is_some_and(|other| other != session.to_string());
+    if is_other || run.steps.is_empty() {
+        return Err(none());
+    }
+    let mut chain = empty_chain(&app.settings.journal_keys, &key, &session);
+    if let Err(fault) = chain.read(run.steps.iter()) {
+        let refused = reject(&client, key.as_str(), &run, &fault).await;
+        audit::journal_rejected(app, &session, &key, trace, &fault.to_string()).await;
+        return Err(refused.into());
+    }
     let first = run.steps.iter().find(|step| step.index == 0);
     let recorded = first.and_then(|step| RecordedRequest::deserialize(&step.payload).ok());
-    let (Some(recorded), false) = (recorded, is_other) else { return Err(none()) };
-    let task_id = run.task_id.or_else(|| recorded.task["id"].as_str().map(str::to_owned));
+    let recorded = recorded.ok_or_else(none)?;
     let mut problems = BTreeMap::new();
     let options = read_options(app, &recorded.metadata, &mut problems);
     let given = recorded.limits.as_object().cloned().unwrap_or_else(Map::new);
     let given = given.into_iter().filter(|(_, value)| !value.is_null()).collect();
     let limits = read_limits(app, &given, &mut problems);
-    let (Some(options), Some(task_id), true) = (options, task_id, problems.is_empty()) else {
+    let (Some(options), true) = (options, problems.is_empty()) else {
         return Err(ApiError::fields("invalid_payload", problems));
     };
     Ok(RunRequest {
         session,
         message: recorded.message,
         history: Some(recorded.history),
-        task: TaskTarget::Id(task_id),
+        // Not the row's, which no MAC is over.
+        task: TaskTarget::Id(recorded.task_id),
         options,
         metadata: recorded.metadata,
         webhook,
@@ -63,4 +76,21 @@ pub(super) async fn request(
         resumed: true,
         limits,
     })
+}
+
+/// The failure of a run whose journal cannot be trusted; the run itself has failed, unless it is over.
+async fn reject(client: &AgentClient, key: &str, run: &Run, fault: &JournalFault) -> RunError {
+    let error = RunError::journal_rejected(fault);
+    if !run.known_status().is_some_and(RunStatus::is_final) {
+        let why = [("error".to_owned(), error.code().into())];
+        let put = PutRun {
+            status: Some(RunStatus::Failed),
+            extra: why.into_iter().collect(),
+            ..PutRun::default()
+        };
+        if let Err(error) = client.put_run(key, &put).await {
+            tracing::warn!(%error, "final status could not be written to the run journal");
+        }
+    }
+    error
 }

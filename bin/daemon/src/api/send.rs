@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use daemon_api::{ErrorBody, RunAnswer};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use llm::request::Message;
-use mc_client::idempotency::RunKey;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use service::trace::TraceId;
@@ -18,11 +17,12 @@ use wombat_core::session::SessionKey;
 use super::error::ApiError;
 use super::extract::JsonObject;
 use super::fields::Fields;
+use super::header::{KEY_HEADER, RESUME_HEADER, TASK_HEADER, USER_HEADER};
 use super::options::{read_limits, read_options};
 use super::protocol_request::known_role;
-use super::{resume, sse};
+use super::{header, resume, sse};
 use crate::agent::launch;
-use crate::run::request::{RunRequest, TaskTarget, Webhook};
+use crate::run::request::{KeySpace, RunRequest, TaskTarget, Webhook};
 use crate::state::App;
 use crate::webhook::is_allowed_header;
 
@@ -125,6 +125,13 @@ async fn read(
     let wants_stream = fields.flag("stream").unwrap_or(false);
     let key = idempotency_key(&mut fields, &headers);
     let task_id = fields.non_blank_text("task_id");
+    for (name, field, value) in [
+        (USER_HEADER, "user_id", Some(&user_id)),
+        (TASK_HEADER, "task_id", task_id.as_ref()),
+        (RESUME_HEADER, "resume_run_key", resume.as_ref()),
+    ] {
+        header::agrees(&headers, name, field, value.map(String::as_str))?;
+    }
     let task_title = fields.non_blank_text("task_title");
     let description = fields.text("task_description");
     let task_metadata = fields.object("task_metadata").cloned();
@@ -169,9 +176,11 @@ async fn read(
             ));
         }
     };
-    let key = key
-        .or_else(|| notification_id(&metadata).map(|id| format!("notification:{id}")))
-        .map(|key| RunKey::derive(session.user().as_str(), session.role().as_str(), &key));
+    let key = match (key, notification_id(&metadata)) {
+        (Some(key), _) => Some(KeySpace::Send.run_key(&session, &key)),
+        (None, Some(id)) => Some(KeySpace::Notification.run_key(&session, &id)),
+        (None, None) => None,
+    };
     let webhook = checked(hook, app).await?;
     let request = RunRequest {
         session,
@@ -207,12 +216,9 @@ fn rejection(problems: BTreeMap<String, String>, bad_session_key: bool) -> ApiEr
 
 fn idempotency_key(fields: &mut Fields<'_>, headers: &HeaderMap) -> Option<String> {
     let in_body = fields.non_blank_text("idempotency_key");
-    let in_header = headers
-        .get("idempotency-key")
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned())
-        .filter(|key| !key.is_empty());
+    let in_header = header::text(headers, KEY_HEADER);
     if let (Some(body), Some(header)) = (&in_body, &in_header)
-        && body != header
+        && body.trim() != header
     {
         fields.problem("idempotency_key", "differs from the header Idempotency-Key");
     }

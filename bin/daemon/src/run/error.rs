@@ -7,6 +7,7 @@ use llm::Cost;
 use llm::error::{LlmError, LlmErrorKind};
 use llm::event::Usage;
 use mc_client::error::McError;
+use mc_client::journal_mac::JournalFault;
 use serde::Serialize;
 use wombat_core::workspace::{RoleError, UnknownRole};
 
@@ -45,6 +46,8 @@ pub enum RunErrorKind {
     TaskNotFound,
     /// The backend is unreachable or overloaded.
     BackendUnavailable,
+    /// Something between here and the backend answered in its place.
+    BackendInBetween(String),
     /// The backend rejects the agent token.
     BackendAuth,
     /// The backend answered with something that the contract does not allow.
@@ -77,6 +80,8 @@ pub enum RunErrorKind {
     KeyConflict,
     /// No journaled run has this key.
     RunNotFound,
+    /// The run's journal is not what a daemon wrote for this run.
+    JournalRejected(String),
     /// The workspace has no such role.
     UnknownRole(Box<UnknownRole>),
     /// A file of rules cannot be used, so that no run may start.
@@ -126,6 +131,8 @@ impl RunError {
             RunErrorKind::SessionLost
         } else if error.is_auth() {
             RunErrorKind::BackendAuth
+        } else if error.is_in_between() {
+            RunErrorKind::BackendInBetween(error.to_string())
         } else if error.is_retryable() {
             RunErrorKind::BackendUnavailable
         } else {
@@ -133,6 +140,17 @@ impl RunError {
         };
         let retry_after = error.retry_after();
         Self { retry_after, ..Self::new(kind) }.caused_by(error)
+    }
+
+    /// A journal that cannot be trusted.
+    pub fn journal_rejected(fault: &JournalFault) -> Self {
+        Self::new(RunErrorKind::JournalRejected(format!(
+            "the run's journal cannot be trusted, so the run does not go on from it: {fault}. It was \
+             written or changed by somebody else, or sealed with another key. If the key was \
+             changed, set the old one as WOMBAT_JOURNAL_KEY_PREVIOUS; else send the message again \
+             with a new idempotency key"
+        )))
+        .caused_by(fault)
     }
 
     /// A failure to store the finished reply.
@@ -162,7 +180,7 @@ impl RunError {
         use RunErrorKind as Kind;
         match &self.kind {
             Kind::TaskNotFound => "task_not_found",
-            Kind::BackendUnavailable => "backend_unavailable",
+            Kind::BackendUnavailable | Kind::BackendInBetween(_) => "backend_unavailable",
             Kind::BackendAuth => "backend_auth",
             Kind::BackendRefused(_) => "backend_error",
             Kind::ReplyNotStored(_) => "reply_not_stored",
@@ -178,6 +196,7 @@ impl RunError {
             Kind::SessionBusy | Kind::SessionLost => "session_busy",
             Kind::KeyConflict => "idempotency_conflict",
             Kind::RunNotFound => "run_not_found",
+            Kind::JournalRejected(_) => "journal_rejected",
             Kind::UnknownRole(_) => "unknown_role",
             Kind::PolicyInvalid(_) => "policy_invalid",
             Kind::WorkspaceUnreadable(_) => "workspace_unreadable",
@@ -190,7 +209,9 @@ impl RunError {
         use RunErrorKind as Kind;
         let text = match &self.kind {
             Kind::BackendRefused(why)
+            | Kind::BackendInBetween(why)
             | Kind::BudgetExceeded(why)
+            | Kind::JournalRejected(why)
             | Kind::Llm(_, why)
             | Kind::PolicyInvalid(why)
             | Kind::WorkspaceUnreadable(why) => why,

@@ -38,6 +38,42 @@ pub struct RunRequest {
     pub limits: RunLimits,
 }
 
+/// Where an idempotency key was given. Each place is a name space of its own: whoever chooses a key in
+/// one of them cannot meet, or take, the run of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeySpace {
+    /// `idempotency_key` of `send` and `stream`.
+    #[default]
+    Send,
+    /// `metadata.notification_id`.
+    Notification,
+    /// A2A's `messageId`.
+    A2a,
+    /// AG-UI's `runId`.
+    AgUi,
+    /// `Idempotency-Key` of a chat completion.
+    OpenAi,
+    /// `idempotency_key` of an MCP tool call.
+    Mcp,
+}
+
+impl KeySpace {
+    /// The key of the session's run with this idempotency key.
+    pub fn run_key(self, session: &SessionKey, key: &str) -> RunKey {
+        let space = match self {
+            Self::Send => {
+                return RunKey::derive(session.user().as_str(), session.role().as_str(), key);
+            }
+            Self::Notification => "notification",
+            Self::A2a => "a2a",
+            Self::AgUi => "ag-ui",
+            Self::OpenAi => "openai",
+            Self::Mcp => "mcp",
+        };
+        RunKey::derive_in(space, session.user().as_str(), session.role().as_str(), key)
+    }
+}
+
 /// Tells whether two requests with the same key are the same request: the canonical JSON of
 /// message, task and history.
 pub fn fingerprint(request: &RunRequest) -> String {

@@ -113,7 +113,7 @@ pub struct PlannedCall {
     /// What the model asked for.
     pub call: ToolCall,
     /// 1 for the first call of this tool with these arguments in the run, 2 for the second, …
-    /// Part of the idempotency key of its write.
+    /// Part of the key of its write and of the request for its approval.
     pub nth: u32,
 }
 
@@ -253,17 +253,6 @@ impl RunState {
         } else {
             SUM_UP.to_owned()
         }));
-    }
-
-    /// Marks the current calls whose effect is unknown. The next equal call counts as the same one:
-    /// it gets the same idempotency key, so that it does not take effect twice.
-    pub fn on_unclear(&mut self, unclear: &[bool]) {
-        let Phase::Tools(calls) = &self.phase else { return };
-        for (planned, _) in calls.iter().zip(unclear).filter(|(_, unclear)| **unclear) {
-            if let Some(nth) = self.seen.get_mut(&identity(&planned.call)) {
-                *nth = (*nth).min(planned.nth - 1);
-            }
-        }
     }
 
     /// Processes the results of the calls of [`Next::CallTools`], in the same order.

@@ -105,11 +105,11 @@ impl UsageBook {
 
 impl UsageTotals {
     fn add(&mut self, usage: &Usage, price: Option<&Cost>) {
-        self.total_input_tokens += usage.prompt_tokens;
-        self.total_output_tokens += usage.completion_tokens;
-        self.total_tokens += usage.total_tokens;
+        self.total_input_tokens = self.total_input_tokens.saturating_add(usage.prompt_tokens);
+        self.total_output_tokens = self.total_output_tokens.saturating_add(usage.completion_tokens);
+        self.total_tokens = self.total_tokens.saturating_add(usage.total_tokens);
         if usage.estimated {
-            self.estimated_tokens += usage.total_tokens;
+            self.estimated_tokens = self.estimated_tokens.saturating_add(usage.total_tokens);
         }
         match price {
             Some(price) => self.total_cost += price.total_cost,

@@ -9,13 +9,12 @@ use url::form_urlencoded;
 use wombat_core::endpoint::NormalPath;
 
 use super::context::ToolContext;
-use super::reply::ToolReply;
+use super::method_override;
+use super::reply::{ToolReply, is_clear};
+use super::specs::MISSION_CONTROL;
 
 /// How many bytes of an answer are read; the text for the model is cut further.
 pub(super) const MAX_ANSWER_BYTES: usize = 1024 * 1024;
-
-/// The path of Mission Control's own endpoints, which take the idempotency key in the body.
-const MISSION_CONTROL: &str = "/api/mission-control/";
 
 /// Calls an endpoint.
 pub(super) async fn call(context: &ToolContext<'_>, arguments: &Value, key: String) -> ToolReply {
@@ -52,15 +51,18 @@ fn prepare(
         .into());
     }
     let what = format!("{method} {}", path.as_str());
-    context.permit(context.profile.tools.decide("call_backend", Some((method, &path))), &what)?;
-
     let query = query_string(raw_query, &arguments["query"])?;
+    let body = arguments.get("body").filter(|body| !body.is_null()).cloned().map(RawBody::Json);
+    method_override::refuse(&query, body.as_ref(), |place, field| {
+        context.declares((method, &path), place, field)
+    })?;
+    context.permit(context.decide("call_backend", Some((method, &path))), &what)?;
+
     let path_and_query = if query.is_empty() {
         path.as_str().to_owned()
     } else {
         format!("{}?{query}", path.as_str())
     };
-    let body = arguments.get("body").filter(|body| !body.is_null()).cloned().map(RawBody::Json);
     let (body, idempotency_key) = with_key(method, &path, body, key);
     Ok(RawRequest {
         method: http::Method::from_bytes(method.as_bytes()).map_err(|error| error.to_string())?,
@@ -82,7 +84,7 @@ pub(super) fn with_key(
     match body {
         _ if method == "GET" => (body, None),
         Some(RawBody::Json(Value::Object(mut fields)))
-            if method == "POST" && path.as_str().starts_with(MISSION_CONTROL) =>
+            if method == "POST" && is_mission_control(path) =>
         {
             fields.insert("idempotency_key".to_owned(), Value::String(key));
             (Some(RawBody::Json(Value::Object(fields))), None)
@@ -91,8 +93,13 @@ pub(super) fn with_key(
     }
 }
 
+/// Whether it is one of Mission Control's own endpoints, which take the idempotency key in the body.
+fn is_mission_control(path: &NormalPath) -> bool {
+    path.as_str().strip_prefix(MISSION_CONTROL).is_some_and(|rest| rest.starts_with('/'))
+}
+
 /// The query: the one in the path, then the one of the arguments.
-fn query_string(in_path: &str, given: &Value) -> Result<String, String> {
+pub(super) fn query_string(in_path: &str, given: &Value) -> Result<String, String> {
     if in_path.contains('#') {
         return Err("a path must not have a fragment ('#')".to_owned());
     }
@@ -131,10 +138,12 @@ pub(super) fn reply(response: RawResponse) -> ToolReply {
     }
     if (300..400).contains(&status) {
         let error = "the backend answered with a redirect, which is not followed";
-        return ToolReply::Rejected(json!({ "error": error, "status": status }));
+        // Many applications answer so when they have done what they were asked for.
+        return ToolReply::Unclear(json!({ "error": error, "status": status }));
     }
-    let rejected =
-        |body| if status >= 500 { ToolReply::Unclear(body) } else { ToolReply::Rejected(body) };
+    let rejected = |body| {
+        if is_clear(status) { ToolReply::Rejected(body) } else { ToolReply::Unclear(body) }
+    };
     let error = match serde_json::from_str::<Value>(&text) {
         Ok(Value::Object(mut body)) => match body.remove("error").or_else(|| body.remove("detail"))
         {

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mc_client::client::AgentClient;
-use mc_client::tools::BackendTool;
+use mc_client::tools::BackendTools;
 use serde_json::Value;
-use wombat_core::agent_config::AgentProfile;
+use wombat_core::agent_config::{AgentProfile, NamedTool};
 use wombat_core::endpoint::{EndpointPattern, NormalPath};
 
 use super::backend_http::{MAX_ANSWER_BYTES, reply};
@@ -20,9 +20,9 @@ const LIST_TTL: Duration = Duration::from_secs(60);
 /// A cache of the list; it is not fetched before the first use.
 pub(super) fn cached(
     agent: impl Fn() -> Result<AgentClient, String> + Send + Sync + 'static,
-) -> RefreshingCache<Vec<BackendTool>> {
+) -> RefreshingCache<BackendTools> {
     let agent = Arc::new(agent);
-    let last: Arc<Mutex<Option<Arc<Vec<BackendTool>>>>> = Arc::default();
+    let last: Arc<Mutex<Option<Arc<BackendTools>>>> = Arc::default();
     RefreshingCache::new(
         "backend tools (GET /api/tools) could not be listed",
         LIST_TTL,
@@ -56,9 +56,17 @@ pub(super) fn endpoint(name: &str) -> Option<EndpointPattern> {
     EndpointPattern::parse(&format!("POST {}", path(name))).ok()
 }
 
+/// The endpoint of any tool: its last segment is the name.
+pub(super) fn any_endpoint() -> Option<EndpointPattern> {
+    EndpointPattern::of_template("POST", &path("{name}")).ok()
+}
+
 /// Whether a role may have a tool. `tool` is its name for models, `name` the backend's.
 pub(super) fn is_for(profile: &AgentProfile, tool: &str, name: &str) -> bool {
-    endpoint(name).is_some_and(|endpoint| profile.tools.could_allow_at(tool, &endpoint))
+    endpoint(name).is_some_and(|endpoint| {
+        let tool = NamedTool { name: tool, id: Some(name), endpoint: Some(&endpoint) };
+        profile.tools.could_allow(&tool)
+    })
 }
 
 /// Calls a tool.
@@ -73,7 +81,7 @@ pub(super) async fn call(
         Ok(path) => path,
         Err(error) => return ToolReply::NotMade(error.to_string()),
     };
-    let decision = context.profile.tools.decide(tool, Some(("POST", &path)));
+    let decision = context.decide(tool, Some(("POST", &path)));
     if let Err(reply) = context.permit(decision, tool) {
         return reply;
     }

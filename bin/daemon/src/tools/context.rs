@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use mc_client::client::AgentClient;
-use mc_client::idempotency::RunKey;
-use wombat_core::agent_config::{AgentProfile, Permission};
+use openapi_tools::FieldPlace;
+use wombat_core::agent_config::{AgentProfile, Permission, ToolCall};
+use wombat_core::endpoint::{EndpointPattern, NormalPath};
 use wombat_core::workspace::Snapshot;
 
 use super::reply::ToolReply;
+use super::set::ToolSet;
 
 /// The timeout of a tool call (docs/RUNS.md).
 pub(super) const TOOL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -21,8 +23,8 @@ pub struct ToolContext<'a> {
     pub snapshot: &'a Snapshot,
     /// The role's permissions.
     pub profile: &'a AgentProfile,
-    /// The run's key; the idempotency keys of writes derive from it.
-    pub run_key: &'a RunKey,
+    /// The role's tools, with what is known of the backend's operations.
+    pub tools: &'a ToolSet,
     /// The run's task.
     pub task_id: &'a str,
     /// The trace context of the call.
@@ -32,15 +34,41 @@ pub struct ToolContext<'a> {
     /// Whether the call needs approval although the role's permissions do not ask for it: the model
     /// itself wants a person to decide.
     pub approval_required: bool,
+    /// Whether the call may have taken effect already, so that a person has to decide on it.
+    pub in_doubt: bool,
 }
 
 impl ToolContext<'_> {
+    /// What the role's rules say on a call. `endpoint` is the method and path of a call of the backend.
+    pub(super) fn decide(&self, tool: &str, endpoint: Option<(&str, &NormalPath)>) -> Permission {
+        let operations = &self.tools.operations().known;
+        self.profile.tools.decide(ToolCall { tool, endpoint, operations })
+    }
+
+    /// Whether an endpoint declares a field of a request: a skill in its query, or the OpenAPI document.
+    pub(super) fn declares(
+        &self,
+        (method, path): (&str, &NormalPath),
+        place: FieldPlace,
+        field: &str,
+    ) -> bool {
+        let mut endpoints = self.snapshot.endpoints().iter().map(|declared| &declared.pattern);
+        let by_skill = |pattern: &EndpointPattern| {
+            pattern.query().contains(field) && pattern.matches(method, path)
+        };
+        (place == FieldPlace::Query && endpoints.any(by_skill))
+            || self.tools.operations().declares(method, path, place, field)
+    }
+
     /// Lets a call pass that the role's permissions and, where one is needed, a person allow; else
     /// gives the reply that stands for it. `what` names the call.
     pub(super) fn permit(&self, decision: Permission, what: &str) -> Result<(), ToolReply> {
         match decision {
-            Permission::Allowed if !self.approval_required => Ok(()),
             Permission::Allowed | Permission::NeedsApproval if self.approved => Ok(()),
+            Permission::Allowed if self.in_doubt && !self.approval_required => {
+                Err(ToolReply::InDoubt(what.to_owned()))
+            }
+            Permission::Allowed if !self.approval_required => Ok(()),
             Permission::Allowed | Permission::NeedsApproval => {
                 Err(ToolReply::NeedsApproval(what.to_owned()))
             }

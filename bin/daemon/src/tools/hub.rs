@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use llm::LlmClient;
-use mc_client::tools::BackendTool;
+use mc_client::tools::BackendTools;
 use mc_client::types::Capabilities;
 use openapi_tools::Document;
 use serde_json::{Value, json};
+use tokio::runtime::RuntimeFlavor;
 use wombat_core::advice::KnownTools;
 use wombat_core::agent_config::AgentProfile;
 use wombat_core::session::Role;
@@ -19,6 +20,7 @@ use super::catalogue::Catalogue;
 use super::mcp::{Listed, McpServers};
 use super::model_forms::{self, ModelForm};
 use super::openapi::{self, NamedOperations, OpenApiPlace};
+use super::operations::BackendOperations;
 use super::refreshing_cache::RefreshingCache;
 use super::set::ToolSet;
 use crate::backend::Backend;
@@ -30,10 +32,14 @@ const MAX_CACHED: usize = 256;
 #[derive(Debug)]
 pub struct Tools {
     openapi: Option<RefreshingCache<Document>>,
-    backend: RefreshingCache<Vec<BackendTool>>,
+    backend: RefreshingCache<BackendTools>,
     mcp: McpServers,
     llm: LlmClient,
     built: Mutex<Option<Built>>,
+    /// The warnings of patterns that match nothing, as they have been logged.
+    warned: Mutex<Vec<String>>,
+    /// Held while something is built, so that a crowd builds it once.
+    building: tokio::sync::Mutex<()>,
 }
 
 /// The state of the sources, for `/health`.
@@ -63,6 +69,7 @@ pub struct Inspection {
 struct Built {
     from: Sources,
     catalogue: Arc<Catalogue>,
+    operations: Arc<BackendOperations>,
     sets: HashMap<Role, Arc<ToolSet>>,
 }
 
@@ -72,7 +79,7 @@ struct Sources {
     snapshot: Arc<Snapshot>,
     capabilities: Arc<Capabilities>,
     document: Option<Arc<Document>>,
-    backend: Option<Arc<Vec<BackendTool>>>,
+    backend: Option<Arc<BackendTools>>,
     mcp: Vec<Listed>,
 }
 
@@ -98,6 +105,30 @@ fn same<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
     }
 }
 
+impl Built {
+    /// Compiles all schemas. `has_openapi`: whether there should be a document.
+    fn of(from: Sources, has_openapi: bool) -> Self {
+        let named =
+            from.document.as_ref().map(|document| NamedOperations::of(document, &from.snapshot));
+        let backend = from.backend.as_deref();
+        let catalogue = Catalogue::collect(named.as_ref(), backend, &from.mcp);
+        for problem in &catalogue.openapi_problems {
+            tracing::warn!("OpenAPI document: {problem}");
+        }
+        for problem in &catalogue.backend_problems {
+            tracing::warn!("backend's tools: {problem}");
+        }
+        for (server, problem) in &catalogue.mcp_problems {
+            tracing::warn!(server, "MCP server's tools: {problem}");
+        }
+        let document = (from.document.as_ref(), has_openapi);
+        let operations =
+            BackendOperations::collect(document, backend, &catalogue, from.snapshot.mcp());
+        let (catalogue, operations) = (Arc::new(catalogue), Arc::new(operations));
+        Self { from, catalogue, operations, sets: HashMap::new() }
+    }
+}
+
 impl Tools {
     /// The sources; nothing is fetched or started yet. Programs of MCP servers run in `workspace`.
     pub fn new(
@@ -119,6 +150,8 @@ impl Tools {
             mcp: McpServers::new(http, workspace),
             llm,
             built: Mutex::default(),
+            warned: Mutex::default(),
+            building: tokio::sync::Mutex::default(),
         }
     }
 
@@ -139,15 +172,21 @@ impl Tools {
         capabilities: &Arc<Capabilities>,
     ) -> Arc<ToolSet> {
         let sources = self.sources(snapshot, capabilities).await;
-        self.with_built(sources, |built| {
+        let build_set = |built: &mut Built| {
             let (from, catalogue) = (&built.from, &built.catalogue);
             let build = || {
-                let set = ToolSet::build(&from.snapshot, profile, &from.capabilities, catalogue);
+                let (capabilities, operations) = (&from.capabilities, &built.operations);
+                let set =
+                    ToolSet::build(&from.snapshot, profile, capabilities, catalogue, operations);
                 model_forms::log(&profile.role, &self.forms(&set));
                 Arc::new(set)
             };
-            built.sets.entry(profile.role.clone()).or_insert_with(build).clone()
-        })
+            if let Some(known) = built.sets.get(&profile.role) {
+                return known.clone();
+            }
+            built.sets.entry(profile.role.clone()).or_insert(apart(build)).clone()
+        };
+        self.with_built(sources, build_set).await
     }
 
     /// What the models' providers take of a role's tools now: they may have refused some since.
@@ -175,35 +214,63 @@ impl Tools {
         }
     }
 
-    /// Works on what is built from these sources, building it if they have changed.
-    fn with_built<T>(&self, sources: Sources, work: impl FnOnce(&mut Built) -> T) -> T {
-        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Works on what is built from these sources, building it if they have changed: on another thread,
+    /// because there may be many schemas to compile.
+    async fn with_built<T>(&self, sources: Sources, work: impl FnOnce(&mut Built) -> T) -> T {
         let fits =
-            built.take().filter(|built| built.from.same(&sources) && built.sets.len() < MAX_CACHED);
-        let now = fits.unwrap_or_else(|| {
-            let named = sources
-                .document
-                .as_ref()
-                .map(|document| NamedOperations::of(document, &sources.snapshot));
-            let backend = sources.backend.as_ref().map_or(&[][..], |tools| tools.as_slice());
-            let catalogue = Catalogue::collect(named.as_ref(), backend, &sources.mcp);
-            for problem in &catalogue.openapi_problems {
-                tracing::warn!("OpenAPI operation skipped: {problem}");
+            |built: &Option<Built>| built.as_ref().is_some_and(|built| built.from.same(&sources));
+        let _one = if fits(&self.lock()) { None } else { Some(self.building.lock().await) };
+        let mut now = None;
+        if !fits(&self.lock()) {
+            let from = sources.clone();
+            let has_openapi = self.openapi.is_some();
+            now = tokio::task::spawn_blocking(move || Built::of(from, has_openapi)).await.ok();
+            if let Some(built) = &now {
+                self.warn_of_unmatched(&built.from, &built.operations);
             }
-            for problem in &catalogue.backend_problems {
-                tracing::warn!("backend tool skipped: {problem}");
+        }
+        let mut place = self.lock();
+        let kept = place.take().filter(|built| built.from.same(&sources));
+        let built = place
+            .insert(kept.or(now).unwrap_or_else(|| Built::of(sources, self.openapi.is_some())));
+        if built.sets.len() >= MAX_CACHED {
+            built.sets.clear();
+        }
+        work(built)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Built>> {
+        self.built.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Logs, once, the patterns of roles that can match nothing, as far as all sources are known.
+    fn warn_of_unmatched(&self, sources: &Sources, operations: &BackendOperations) {
+        let has_document = self.openapi.is_none() || sources.document.is_some();
+        let has_list = !sources.capabilities.has("tools") || sources.backend.is_some();
+        if !has_document || !has_list {
+            return;
+        }
+        let is_listed = |name: &String| sources.mcp.iter().any(|(server, _)| server.name() == name);
+        let silent: Vec<String> = sources.snapshot.mcp().servers.keys().cloned().collect();
+        let silent: Vec<_> = silent.into_iter().filter(|name| !is_listed(name)).collect();
+        let mut now = Vec::new();
+        for (role, lists) in sources.snapshot.tool_lists() {
+            for pattern in sources.snapshot.unmatched_patterns(lists, &operations.known) {
+                if !silent.iter().any(|name| pattern.starts_with(&format!("{name}__"))) {
+                    now.push(format!("{pattern:?} of {role}"));
+                }
             }
-            for (server, problem) in &catalogue.mcp_problems {
-                tracing::warn!(server, "MCP tool skipped: {problem}");
-            }
-            Built { from: sources, catalogue: Arc::new(catalogue), sets: HashMap::new() }
-        });
-        work(built.insert(now))
+        }
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        for what in now.iter().filter(|what| !warned.contains(what)) {
+            tracing::warn!("agent-config.json: {what} matches no tool and no endpoint of a skill");
+        }
+        *warned = now;
     }
 
     /// The state of the sources, for `/health`.
     pub fn report(&self, snapshot: &Snapshot) -> SourcesReport {
-        let built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let built = self.lock();
         let catalogue = built.as_ref().map(|built| built.catalogue.clone());
         let offered = built.as_ref().is_some_and(|built| built.from.capabilities.has("tools"));
         let sets = built.iter().flat_map(|built| built.sets.values());
@@ -246,19 +313,21 @@ impl Tools {
         snapshot: &Arc<Snapshot>,
         capabilities: &Arc<Capabilities>,
     ) -> Inspection {
-        let mut problems = Vec::new();
+        let (mut problems, mut missing, mut silent_servers) = (Vec::new(), Vec::new(), Vec::new());
         if let Some(openapi) = &self.openapi
             && let Err(why) = openapi.fetch_result().await
         {
+            missing.push("WOMBAT_BACKEND_OPENAPI".to_owned());
             problems.push(format!("WOMBAT_BACKEND_OPENAPI: {why}"));
         }
         if capabilities.has("tools")
             && let Err(why) = self.backend.fetch_result().await
         {
+            missing.push("the backend's tools".to_owned());
             problems.push(format!("the backend's tools (GET /api/tools): {why}"));
         }
         let sources = self.sources(snapshot, capabilities).await;
-        let (catalogue, lost, mapped) = self.with_built(sources, |built| {
+        let look = |built: &mut Built| {
             let mut roles: Vec<_> = snapshot.agents().into_iter().map(|agent| agent.role).collect();
             if roles.is_empty() {
                 // Any role can be addressed.
@@ -267,20 +336,27 @@ impl Tools {
             let (from, catalogue) = (&built.from, &built.catalogue);
             let forms = roles.iter().flat_map(|role| {
                 let profile = snapshot.agent(role);
-                let set = ToolSet::build(snapshot, &profile, &from.capabilities, catalogue);
+                let (capabilities, operations) = (&from.capabilities, &built.operations);
+                let set = ToolSet::build(snapshot, &profile, capabilities, catalogue, operations);
                 self.forms(&set)
             });
             let (lost, mapped) = model_forms::lines(&forms.collect::<Vec<_>>());
-            (built.catalogue.clone(), lost, mapped)
-        });
+            (built.catalogue.clone(), built.operations.clone(), lost, mapped)
+        };
+        let (catalogue, operations, lost, mapped) = self.with_built(sources, look).await;
         let servers = self.mcp.report(snapshot.mcp(), &[]);
+        let mut left_out = Vec::new();
         for (name, server) in servers.as_object().into_iter().flatten() {
             if server["status"] != "ok" {
                 let why = server["error"].as_str().unwrap_or("timeout");
+                silent_servers.push(name.clone());
                 problems.push(format!("mcp.json: {name}: {why}"));
             }
+            let told = server["problems"].as_array().into_iter().flatten();
+            let told = told.filter_map(|what| what.as_str());
+            left_out.extend(told.map(|what| format!("mcp.json: {name}: {what}")));
         }
-        let complete = problems.is_empty();
+        problems.extend(left_out);
         let left_out = catalogue.openapi_problems.iter().map(|p| format!("OpenAPI: {p}"));
         problems.extend(left_out);
         problems.extend(catalogue.backend_problems.iter().map(|p| format!("GET /api/tools: {p}")));
@@ -290,8 +366,9 @@ impl Tools {
         let external = catalogue.tools.iter().map(|tool| tool.name().to_owned());
         let known = KnownTools {
             names: builtin.chain(external).collect(),
-            endpoints: catalogue.tools.iter().filter_map(|tool| tool.endpoint()).collect(),
-            complete,
+            operations: operations.known.clone(),
+            missing,
+            silent_servers,
         };
         Inspection { known, problems, mapped }
     }
@@ -299,5 +376,13 @@ impl Tools {
     /// Disconnects the MCP servers and stops their programs.
     pub async fn close(&self) {
         self.mcp.close().await;
+    }
+}
+
+/// Does work that may take long, where the runtime can let others go on meanwhile.
+fn apart<T>(work: impl FnOnce() -> T) -> T {
+    match tokio::runtime::Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }

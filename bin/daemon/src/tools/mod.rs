@@ -10,18 +10,27 @@ mod backend_tools;
 mod catalogue;
 mod context;
 mod hub;
+mod identity;
 mod mcp;
+mod method_override;
 mod mission_control;
 mod model_forms;
 mod nearest;
 mod openapi;
+mod operations;
 mod refreshing_cache;
 mod reply;
 mod set;
 mod specs;
 
+use std::sync::Arc;
+
+use wombat_core::advice::KnownTools;
+use wombat_core::workspace::Snapshot;
+
 pub use context::ToolContext;
 pub use hub::{Inspection, Tools};
+pub use identity::CallIdentity;
 pub use openapi::OpenApiPlace;
 pub use reply::ToolReply;
 pub use set::ToolSet;
@@ -30,4 +39,13 @@ pub use specs::RequestedCall;
 /// The names of the built-in tools.
 pub fn builtin_names() -> [&'static str; 9] {
     specs::Builtin::ALL.map(specs::Builtin::name)
+}
+
+/// What is known of tools when the backend cannot be asked.
+pub fn unasked(snapshot: &Snapshot) -> KnownTools {
+    let names = builtin_names().into_iter().map(str::to_owned).collect();
+    let missing = vec!["the backend".to_owned()];
+    let operations = Arc::new(operations::of_builtins());
+    let silent_servers = snapshot.mcp().servers.keys().cloned().collect();
+    KnownTools { operations, names, missing, silent_servers }
 }

@@ -1,5 +1,6 @@
 //! Typed tools from the backend's OpenAPI document (`WOMBAT_BACKEND_OPENAPI`).
 
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,12 +11,14 @@ use mc_client::client::AgentClient;
 use mc_client::raw::{RawBody, RawRequest};
 use openapi_tools::{Body, Candidate, Document, Operation, Problem};
 use serde_json::Value;
-use wombat_core::agent_config::AgentProfile;
+use wombat_core::agent_config::{AgentProfile, NamedTool};
 use wombat_core::endpoint::{EndpointPattern, NormalPath};
 use wombat_core::workspace::Snapshot;
 
 use super::backend_http::{MAX_ANSWER_BYTES, reply, with_key};
 use super::context::ToolContext;
+use super::method_override;
+use super::operations::endpoint;
 use super::refreshing_cache::RefreshingCache;
 use super::reply::ToolReply;
 
@@ -68,7 +71,8 @@ impl FromStr for OpenApiPlace {
 impl std::fmt::Display for OpenApiPlace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Backend(path) => f.write_str(path),
+            // A path may be a key.
+            Self::Backend(_) => f.write_str("a path of the backend"),
             Self::File(path) => write!(f, "{}", path.display()),
         }
     }
@@ -137,7 +141,7 @@ async fn from_backend(agent: &AgentClient, path: &str) -> Result<String, String>
     }
     match answer.status {
         200 => String::from_utf8(answer.body.into()).map_err(|_| "it is not UTF-8 text".to_owned()),
-        status => Err(format!("the backend answered {status} to GET {path}")),
+        status => Err(format!("the backend answered {status} to GET of it")),
     }
 }
 
@@ -154,6 +158,8 @@ async fn from_file(path: &PathBuf) -> Result<String, String> {
 #[derive(Debug)]
 pub(super) struct OpenApiTool {
     pub(super) operation: Operation,
+    /// Its `operationId`, where the tool has another name.
+    pub(super) id: Option<String>,
     pub(super) endpoint: EndpointPattern,
 }
 
@@ -167,26 +173,35 @@ pub(super) struct NamedOperations {
 impl NamedOperations {
     /// The operations named by a skill's endpoint or by a role's `tools.allow`.
     pub(super) fn of(document: &Document, snapshot: &Snapshot) -> Self {
-        let pattern = |candidate: &Candidate<'_>| {
-            EndpointPattern::of_template(candidate.method, candidate.path).ok()
+        let named = |candidate: &Candidate<'_>, endpoint: Option<&EndpointPattern>| {
+            let tool = NamedTool { name: candidate.name, id: candidate.id, endpoint };
+            snapshot.profiles().any(|profile| profile.tools.names(&tool))
         };
         let import = document.import(|candidate| {
-            pattern(candidate).is_some_and(|endpoint| {
-                declared(snapshot, &endpoint)
-                    || snapshot
-                        .profiles()
-                        .any(|profile| profile.tools.names(candidate.name, &endpoint))
+            endpoint(candidate).is_ok_and(|endpoint| {
+                declared(snapshot, &endpoint) || named(candidate, Some(&endpoint))
             })
         });
+        let mut problems = import.problems;
+        let mut ids = HashMap::new();
+        for candidate in document.candidates() {
+            if let Some(id) = candidate.id {
+                ids.insert(candidate.name, id);
+            }
+            if let Err(error) = endpoint(&candidate)
+                && named(&candidate, None)
+            {
+                let operation = format!("{} {}", candidate.method, candidate.path);
+                problems.push(Problem { operation, reason: error.to_string() });
+            }
+        }
         let tool = |operation: Operation| {
             let endpoint =
                 EndpointPattern::of_template(operation.method(), operation.path()).ok()?;
-            Some(Arc::new(OpenApiTool { operation, endpoint }))
+            let id = ids.get(operation.name()).map(|id| (*id).to_owned());
+            Some(Arc::new(OpenApiTool { operation, id, endpoint }))
         };
-        Self {
-            tools: import.operations.into_iter().filter_map(tool).collect(),
-            problems: import.problems,
-        }
+        Self { tools: import.operations.into_iter().filter_map(tool).collect(), problems }
     }
 }
 
@@ -198,9 +213,14 @@ fn declared(snapshot: &Snapshot, endpoint: &EndpointPattern) -> bool {
 impl OpenApiTool {
     /// Whether a role may have it.
     pub(super) fn is_for(&self, snapshot: &Snapshot, profile: &AgentProfile) -> bool {
-        let name = self.operation.name();
-        let named = declared(snapshot, &self.endpoint) || profile.tools.names(name, &self.endpoint);
-        named && profile.tools.could_allow_at(name, &self.endpoint)
+        let tool = self.named();
+        (declared(snapshot, &self.endpoint) || profile.tools.names(&tool))
+            && profile.tools.could_allow(&tool)
+    }
+
+    fn named(&self) -> NamedTool<'_> {
+        let (name, id) = (self.operation.name(), self.id.as_deref());
+        NamedTool { name, id, endpoint: Some(&self.endpoint) }
     }
 
     /// Calls the operation. The path with its parameters filled in is checked again, as if the model
@@ -230,19 +250,21 @@ impl OpenApiTool {
         let path = NormalPath::parse(&request.path).map_err(|error| error.to_string())?;
         let (name, method) = (self.operation.name(), request.method.as_str());
         let what = format!("{method} {}", path.as_str());
-        let tools = &context.profile.tools;
         let by_skill =
             || context.snapshot.endpoints().iter().any(|d| d.pattern.matches(method, &path));
         if !self.endpoint.matches(method, &path)
-            || !(tools.names_call(name, method, &path) || by_skill())
+            || !(context.profile.tools.names_call(&self.named(), method, &path) || by_skill())
         {
             return Err(format!("{what} is not declared").into());
         }
-        context.permit(tools.decide(name, Some((method, &path))), &what)?;
         let body = request.body.map(|body| match body {
             Body::Json(value) => RawBody::Json(value),
             Body::Form(form) => RawBody::Form(form),
         });
+        method_override::refuse(&request.query, body.as_ref(), |place, field| {
+            context.declares((method, &path), place, field)
+        })?;
+        context.permit(context.decide(name, Some((method, &path))), &what)?;
         let (body, idempotency_key) = with_key(method, &path, body, key);
         let path_and_query = if request.query.is_empty() {
             path.as_str().to_owned()

@@ -4,20 +4,21 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use jsonschema::Validator;
-use llm::request::ToolList;
+use llm::request::{ToolCall, ToolList};
 use mc_client::types::Capabilities;
 use serde_json::{Value, json};
-use wombat_core::agent_config::AgentProfile;
+use wombat_core::agent_config::{AgentProfile, NamedTool};
 use wombat_core::workspace::Snapshot;
 
 use super::catalogue::{Catalogue, ExternalTool, Source};
 use super::context::{TOOL_TIMEOUT, ToolContext};
+use super::identity::{self, CallIdentity};
 use super::nearest::unknown_tool;
+use super::operations::BackendOperations;
 use super::reply::ToolReply;
 use super::specs::{Builtin, RequestedCall};
 use super::{backend_http, backend_tools, mission_control};
-use crate::run::state_machine::PlannedCall;
+use crate::schema::{Budget, Schema};
 
 /// How many problems of a call's arguments are reported at once.
 const MAX_PROBLEMS: usize = 8;
@@ -26,17 +27,18 @@ const MAX_PROBLEMS: usize = 8;
 #[derive(Debug)]
 pub struct ToolSet {
     specs: ToolList,
+    operations: Arc<BackendOperations>,
     tools: HashMap<String, Tool>,
 }
 
 #[derive(Debug)]
 enum Tool {
-    Builtin(Builtin, Validator),
+    Builtin(Builtin, Arc<Schema>),
     External(Arc<ExternalTool>),
 }
 
 impl Tool {
-    fn schema(&self) -> &Validator {
+    fn schema(&self) -> &Arc<Schema> {
         match self {
             Self::Builtin(_, schema) => schema,
             Self::External(tool) => &tool.schema,
@@ -59,26 +61,46 @@ impl ToolSet {
         profile: &AgentProfile,
         capabilities: &Capabilities,
         catalogue: &Catalogue,
+        operations: &Arc<BackendOperations>,
     ) -> Self {
+        let could_allow = |builtin: Builtin| match builtin {
+            Builtin::CallBackend => {
+                let declared = snapshot.endpoints().iter().map(|declared| &declared.pattern);
+                profile.tools.could_allow_any(builtin.name(), declared, &operations.known)
+            }
+            _ => {
+                let endpoint = builtin.endpoint();
+                let tool =
+                    NamedTool { name: builtin.name(), id: None, endpoint: endpoint.as_ref() };
+                profile.tools.could_allow(&tool)
+            }
+        };
         let has_skills = snapshot.skills().iter().any(|skill| skill.enabled);
         let mut specs = Vec::new();
         let mut tools = HashMap::new();
         for builtin in Builtin::ALL {
             if !builtin.available(capabilities, has_skills, snapshot.endpoints())
-                || !profile.tools.could_allow(builtin.name())
+                || !could_allow(builtin)
             {
                 continue;
             }
             let endpoints: Vec<_> =
                 snapshot.endpoints().iter().map(|declared| &declared.pattern).collect();
             let spec = builtin.spec(&endpoints);
-            match jsonschema::validator_for(&spec.parameters) {
-                Ok(schema) => {
-                    tools.insert(spec.name.clone(), Tool::Builtin(builtin, schema));
+            match Schema::compile(&spec.parameters, &mut Budget::default()) {
+                Ok(compiled) => {
+                    tools.insert(
+                        spec.name.clone(),
+                        Tool::Builtin(builtin, Arc::new(compiled.schema)),
+                    );
                     specs.push(spec);
                 }
                 Err(error) => {
-                    tracing::error!(tool = spec.name, %error, "built-in tool skipped: its schema is invalid");
+                    tracing::error!(
+                        tool = spec.name,
+                        error,
+                        "built-in tool skipped: its schema is invalid"
+                    );
                 }
             }
         }
@@ -86,7 +108,12 @@ impl ToolSet {
             tools.insert(tool.name().to_owned(), Tool::External(tool.clone()));
             specs.push(tool.spec.clone());
         }
-        Self { specs: specs.into(), tools }
+        Self { specs: specs.into(), operations: operations.clone(), tools }
+    }
+
+    /// What is known of the backend's operations.
+    pub(super) fn operations(&self) -> &BackendOperations {
+        &self.operations
     }
 
     /// The tools as the model sees them.
@@ -99,11 +126,33 @@ impl ToolSet {
         self.tools.contains_key(name)
     }
 
-    /// Makes a call. Whatever is wrong becomes a reply that the model can act on.
-    pub async fn call(&self, context: &ToolContext<'_>, planned: &PlannedCall) -> ToolReply {
-        let asked = RequestedCall::of(&planned.call);
+    /// What a call does; the requested call of a `request_tool`.
+    pub fn identify(&self, profile: &AgentProfile, call: &ToolCall) -> CallIdentity {
+        let asked = RequestedCall::of(call);
+        let identity = match self.tools.get(asked.tool) {
+            Some(Tool::Builtin(builtin, _)) => CallIdentity::of_builtin(*builtin, asked.arguments),
+            Some(Tool::External(tool)) => CallIdentity::of_external(tool, asked.arguments),
+            None => CallIdentity::of_tool(asked.tool, asked.arguments),
+        };
+        identity.known_to(profile, asked.tool)
+    }
+
+    /// A hash of a tool's definition, where it is not the daemon's own: it can change while a call waits.
+    pub fn definition(&self, name: &str) -> Option<String> {
+        match self.tools.get(name)? {
+            Tool::Builtin(..) => None,
+            Tool::External(tool) => {
+                Some(tool.definition.get_or_init(|| identity::definition(tool)).clone())
+            }
+        }
+    }
+
+    /// Makes a call under an idempotency key. Whatever is wrong becomes a reply that the model can act
+    /// on.
+    pub async fn call(&self, context: &ToolContext<'_>, call: &ToolCall, key: &str) -> ToolReply {
+        let asked = RequestedCall::of(call);
         let limit = self.tools.get(asked.tool).map_or(TOOL_TIMEOUT, Tool::timeout);
-        match tokio::time::timeout(limit, self.dispatch(context, planned)).await {
+        match tokio::time::timeout(limit, self.dispatch(context, call, key.to_owned())).await {
             Ok(reply) => reply,
             Err(_) => ToolReply::Unclear(json!({ "error": format!(
                 "timeout: given up after {} seconds; the call may or may not have taken effect",
@@ -112,13 +161,11 @@ impl ToolSet {
         }
     }
 
-    async fn dispatch(&self, context: &ToolContext<'_>, planned: &PlannedCall) -> ToolReply {
-        let call = &planned.call;
-        let (tool, arguments) = match self.checked(&call.name, &call.arguments) {
+    async fn dispatch(&self, context: &ToolContext<'_>, call: &ToolCall, key: String) -> ToolReply {
+        let (tool, arguments) = match self.checked(&call.name, &call.arguments).await {
             Ok(checked) => checked,
             Err(why) => return ToolReply::NotMade(why),
         };
-        let key = context.run_key.tool_key(&call.name, arguments, planned.nth);
         let Tool::Builtin(Builtin::RequestTool, _) = tool else {
             return perform(context, &call.name, tool, arguments, key).await;
         };
@@ -128,14 +175,14 @@ impl ToolSet {
         if asked.tool == call.name {
             return ToolReply::NotMade(format!("{:?} cannot be asked for", asked.tool));
         }
-        match self.checked(asked.tool, asked.arguments) {
+        match self.checked(asked.tool, asked.arguments).await {
             Ok((tool, arguments)) => perform(context, asked.tool, tool, arguments, key).await,
             Err(why) => ToolReply::NotMade(why),
         }
     }
 
     /// The tool of a call, with validated arguments; the error is a text that the model can act on.
-    fn checked<'a>(
+    async fn checked<'a>(
         &'a self,
         name: &str,
         arguments: &'a Value,
@@ -147,7 +194,7 @@ impl ToolSet {
             return Err(unknown_tool(name, &names));
         };
         let arguments = if arguments.is_null() { &*EMPTY } else { arguments };
-        check(tool.schema(), arguments)?;
+        check(tool.schema(), arguments).await?;
         Ok((tool, arguments))
     }
 }
@@ -161,7 +208,7 @@ async fn perform(
     arguments: &Value,
     key: String,
 ) -> ToolReply {
-    let by_name = || context.permit(context.profile.tools.decide(name, None), name);
+    let by_name = || context.permit(context.decide(name, None), name);
     let builtin = match tool {
         Tool::Builtin(Builtin::CallBackend, _) => {
             return backend_http::call(context, arguments, key).await;
@@ -180,7 +227,14 @@ async fn perform(
             };
         }
     };
-    if let Err(reply) = by_name() {
+    let permitted = match builtin.call(arguments) {
+        Some(Ok((method, path))) => {
+            context.permit(context.decide(name, Some((method, &path))), name)
+        }
+        Some(Err(error)) => Err(ToolReply::NotMade(error.to_string())),
+        None => by_name(),
+    };
+    if let Err(reply) = permitted {
         return reply;
     }
     match builtin {
@@ -199,21 +253,11 @@ async fn perform(
 }
 
 /// Validates arguments against the tool's schema; the error lists the problems by location.
-fn check(schema: &Validator, arguments: &Value) -> Result<(), String> {
-    if schema.is_valid(arguments) {
-        return Ok(());
-    }
+async fn check(schema: &Arc<Schema>, arguments: &Value) -> Result<(), String> {
+    let Err(problems) = schema.check(arguments, MAX_PROBLEMS).await else { return Ok(()) };
     if arguments.is_string() {
         return Err("the arguments are not a JSON object".to_owned());
     }
-    let problems: Vec<String> = schema
-        .iter_errors(arguments)
-        .take(MAX_PROBLEMS)
-        .map(|error| {
-            let place = error.instance_path().to_string();
-            if place.is_empty() { error.to_string() } else { format!("{place}: {error}") }
-        })
-        .collect();
     Err(format!("the arguments do not fit the tool's schema: {}", problems.join("; ")))
 }
 

@@ -3,7 +3,7 @@
 use llm::request::{TOOL_ARGUMENTS, TOOL_NAME, ToolCall, ToolSpec};
 use mc_client::types::{Capabilities, TaskStatus};
 use serde_json::{Value, json};
-use wombat_core::endpoint::EndpointPattern;
+use wombat_core::endpoint::{EndpointPattern, NormalPath, PathError};
 use wombat_core::workspace::SkillEndpoint;
 
 /// The longest description that all providers take, characters.
@@ -11,6 +11,12 @@ const MAX_DESCRIPTION: usize = 1_024;
 
 /// What `call_backend` is, where its endpoints are named elsewhere.
 const CALL_BACKEND: &str = "Call the backend's own API as the user. The skills say when and how.";
+
+/// The path of the contract's endpoints.
+pub(super) const MISSION_CONTROL: &str = "/api/mission-control";
+
+/// The parameter of a path that a tool has.
+const TASK_ID: &str = "{task_id}";
 
 /// The tool that requests a person's approval.
 const REQUEST_TOOL: &str = "request_tool";
@@ -80,6 +86,36 @@ impl Builtin {
             Self::CallBackend => "call_backend",
             Self::RequestTool => REQUEST_TOOL,
         }
+    }
+
+    /// The endpoint of the contract that the tool calls.
+    pub(super) fn endpoint(self) -> Option<EndpointPattern> {
+        let (method, path) = self.template()?;
+        EndpointPattern::of_template(method, &format!("{MISSION_CONTROL}{path}")).ok()
+    }
+
+    /// The method and the path that a call of the tool has.
+    pub(super) fn call(
+        self,
+        arguments: &Value,
+    ) -> Option<Result<(&'static str, NormalPath), PathError>> {
+        let (method, path) = self.template()?;
+        let id = encoded(arguments["task_id"].as_str().unwrap_or_default());
+        let path = format!("{MISSION_CONTROL}{}", path.replace(TASK_ID, &id));
+        Some(NormalPath::parse(&path).map(|path| (method, path)))
+    }
+
+    fn template(self) -> Option<(&'static str, &'static str)> {
+        Some(match self {
+            Self::CreateTask => ("POST", "/tasks"),
+            Self::ListTasks => ("GET", "/tasks"),
+            Self::UpdateTask => ("PATCH", "/tasks/{task_id}"),
+            Self::PostMessage => ("POST", "/messages"),
+            Self::CreateDocument => ("POST", "/documents"),
+            Self::ListNotifications => ("GET", "/notifications"),
+            Self::RequestTool => ("POST", "/tool-requests"),
+            Self::ReadSkill | Self::CallBackend => return None,
+        })
     }
 
     /// Whether the backend and the workspace have what the tool needs.
@@ -220,6 +256,15 @@ impl Builtin {
             ),
         }
     }
+}
+
+/// A text as a part of a path: all but what RFC 3986 calls unreserved is encoded.
+fn encoded(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let part = |byte: u8| {
+        if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    text.bytes().map(part).collect()
 }
 
 fn object(properties: Value, required: &[&str]) -> Value {

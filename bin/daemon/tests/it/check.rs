@@ -89,7 +89,7 @@ async fn every_planted_mistake_is_found_in_a_line_of_its_own_with_its_remedy() {
         "---\nname: gated\ndescription: d\nmetadata: {\"openclaw\": {\"requires\": {\"env\": [\"CRM_KEY\"]}}}\n---\n",
     );
     skill("Loud_Name", "---\nname: Loud_Name\ndescription: d\n---\n");
-    skill("open", "---\nname: open\ndescription: d\n---\n```\nGET /api/x\n");
+    skill("open", "---\nname: open\ndescription: d\n---\n```\nGET /api/x\nPOST /api/{id\n");
     fs::create_dir(root.join("skills/empty")).unwrap();
     let config = json!({ "agents": [
         { "role": "scout", "heartbeat_cron": "61 * * * *", "default_model_tier": "cheapest",
@@ -117,6 +117,7 @@ async fn every_planted_mistake_is_found_in_a_line_of_its_own_with_its_remedy() {
         ("skills/gated/SKILL.md", "CRM_KEY", "set it"),
         ("skills/Loud_Name/SKILL.md", "Loud_Name", "correct its front matter"),
         ("skills/open/SKILL.md:5", "never closed", "close it"),
+        ("skills/open/SKILL.md:7", "no endpoint: the braces", "Patterns"),
         ("skills/empty", "has no SKILL.md", "write one"),
         ("agent-config.json:4", "heartbeat_cron of scout", "minute, hour"),
         ("agent-config.json", "cheapest", "docs/WORKSPACE.md"),
@@ -219,6 +220,77 @@ async fn rules_that_cannot_be_read_are_failures_with_their_place() {
         match before {
             Some(before) => fs::write(&path, before).unwrap(),
             None => fs::remove_file(&path).unwrap(),
+        }
+    }
+}
+
+fn with_document<'a>(url: &'a str, place: &'a str) -> [(&'a str, &'a str); 4] {
+    [
+        ("AGENT_JWT_SECRET", SECRET),
+        ("LLM_PROVIDER", "offline"),
+        ("BACKEND_URL", url),
+        ("WOMBAT_BACKEND_OPENAPI", place),
+    ]
+}
+
+#[tokio::test]
+async fn a_pattern_that_can_match_nothing_is_told_whatever_could_be_asked() {
+    let (dir, backend) = (TempDir::new().unwrap(), backend().await);
+    let root = dir.path().join("workspace");
+    fs::create_dir_all(root.join("skills/shop")).unwrap();
+    let skill = "---\nname: shop\ndescription: d\n---\n```\nPOST /app/orders/{action}\nGET /app/orders\n```\n";
+    fs::write(root.join("skills/shop/SKILL.md"), skill).unwrap();
+    fs::write(root.join("mcp.json"), r#"{"mcpServers": {"files": {"url": "http://127.0.0.1:9"}}}"#)
+        .unwrap();
+    let document = dir.path().join("openapi.json");
+    let operation = json!({ "operationId": "repos/get" });
+    let paths = json!({ "/repos/{id}.json": { "get": operation } });
+    let text =
+        json!({ "openapi": "3.1.0", "info": { "title": "T", "version": "1" }, "paths": paths });
+    fs::write(&document, text.to_string()).unwrap();
+    let good = [
+        "POST /app/Orders/refund.json",
+        "create_*",
+        "repos/get",
+        "GET /repos/*.json",
+        "files__read",
+        "POST /api/mission-control/tasks",
+    ];
+    let dead = [
+        "POST /app/ordres/refund",
+        "refund_ordr",
+        "DELETE /app/orders/*",
+        "create_taks",
+        "mails__read",
+        "GET /repos/*.xml",
+    ];
+    let (url, place) = (backend.uri(), format!("file://{}", document.display()));
+    for list in ["deny", "approval"] {
+        let all: Vec<_> = good.iter().chain(&dead).collect();
+        let config = json!({ "agents": [{ "role": "agent", "tools": { list: all } }] });
+        fs::write(root.join("agent-config.json"), serde_json::to_string_pretty(&config).unwrap())
+            .unwrap();
+        for (settings, asked) in [
+            (with_document(&url, &place), true),
+            (with_document(&url, "/nowhere.json"), false),
+            (with_document("http://127.0.0.1:9", &place), false),
+        ] {
+            let lines = said(&daemon(dir.path(), &["check"], &settings).await);
+            let told = |pattern: &str| {
+                let line =
+                    lines.iter().find(|line| line.contains(&format!("\"{pattern}\" of agent")));
+                line.filter(|line| line.contains("matches no tool")).cloned()
+            };
+            for pattern in dead {
+                let line = told(pattern).unwrap_or_else(|| panic!("{pattern}: {lines:#?}"));
+                assert!(line.starts_with("warn  workspace: agent-config.json:"), "{line}");
+                assert_eq!(line.contains("not asked"), !asked, "{line}");
+            }
+            for pattern in good.iter().filter(|pattern| asked || !pattern.contains("repos")) {
+                assert_eq!(told(pattern), None, "{lines:#?}");
+            }
+            let near = told("create_taks").unwrap();
+            assert!(near.contains("did you mean \"create_task\"?"), "{near}");
         }
     }
 }

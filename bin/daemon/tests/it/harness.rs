@@ -98,6 +98,17 @@ impl World {
         answer(&self.backend, verb, at, status, body).await;
     }
 
+    /// One answer before the others.
+    pub(crate) async fn backend_says_once(&self, verb: &str, at: &str, status: u16) {
+        Mock::given(method(verb))
+            .and(path(format!("{MC}{at}")))
+            .respond_with(ResponseTemplate::new(status).set_body_json(json!({ "error": "once" })))
+            .up_to_n_times(1)
+            .with_priority(1)
+            .mount(&self.backend)
+            .await;
+    }
+
     /// The requests that the backend received at a path of the contract.
     pub(crate) async fn backend_got(&self, verb: &str, at: &str) -> Vec<Request> {
         let requests = self.backend.received_requests().await.unwrap();

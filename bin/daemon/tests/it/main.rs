@@ -3,9 +3,12 @@
 
 mod booking;
 mod check;
+mod doors;
 mod errors;
 mod external_tools;
 mod harness;
+mod hostile_tools;
+mod journaled;
 mod leaving;
 mod limits;
 mod long_runs;
@@ -14,12 +17,15 @@ mod models;
 mod policy;
 mod protocols;
 mod providers;
+mod rejected_journals;
 mod resuming;
+mod rules;
 mod send;
 mod stopping;
 mod streaming;
 mod tool_names;
 mod tools;
+mod unclear_calls;
 mod validation;
 mod webhooks;
 mod workspace;

@@ -111,6 +111,8 @@ impl Dispatcher {
         if self.log_dedup.should_log("poll", &self.last_error, now) {
             let hint = if error.is_auth() {
                 "check INTERNAL_API_TOKEN on both sides"
+            } else if error.is_in_between() {
+                "check what stands before BACKEND_URL"
             } else {
                 "check BACKEND_URL and the backend"
             };

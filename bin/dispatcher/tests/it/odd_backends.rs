@@ -53,7 +53,9 @@ async fn each_wrong_answer_to_a_poll_is_one_line_and_what_waits_is_delivered_lat
     const PAGE: &str = "<html><head><title>Bad Gateway</title></head></html>";
     for (status, kind, body, words) in [
         (502, "text/html", PAGE, &["502", "Bad Gateway", "BACKEND_URL"][..]),
-        (200, "text/html", PAGE, &["could not be understood", "BACKEND_URL"]),
+        (200, "text/html", PAGE, &["in between (Bad Gateway)", "BACKEND_URL"]),
+        (403, "text/html", PAGE, &["in between (Bad Gateway)", "stands before BACKEND_URL"]),
+        (401, "text/plain", "", &["in between (no text)", "stands before BACKEND_URL"]),
         (200, "application/json", r#"{"items": []}"#, &["could not be understood"]),
         (401, "application/json", r#"{"error": "who?"}"#, &["401", "who?", "INTERNAL_API_TOKEN"]),
         (404, "application/json", r#"{"error": "what?"}"#, &["404", "what?"]),

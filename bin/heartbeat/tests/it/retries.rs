@@ -66,6 +66,10 @@ async fn what_a_repeat_cannot_mend_is_not_repeated() {
         assert_eq!((code, setup.bodies(SEND).await.len()), (1, 1), "{err}");
         assert!(err.lines().count() == 1 && err.ends_with(told), "{err}");
     }
+    // The daemon itself says what is missing: nothing is wrong with its address.
+    let setup = Setup::new(pending(1, 0), refusal(404, "unknown_role")).await;
+    let (_, _, err) = run(setup.program().args(SLOT)).await;
+    assert!(err.ends_with("answered 404 unknown_role: not now\n"), "{err}");
     // A wait longer than until the next tick is left to the next tick.
     let busy = refusal(503, "overloaded").insert_header("retry-after", "600");
     let setup = Setup::new(pending(1, 0), busy).await;

@@ -4,17 +4,19 @@ use std::collections::HashMap;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
+use http::StatusCode;
 use mc_client::tool_requests::{Decision, ToolRequestStatus};
 use mc_client::types::{ActorType, CreateMessage, CreateTask};
 use serde_json::json;
 
 use super::forms::own_form;
-use super::markup;
+use super::viewer::Viewer;
+use super::{approvals, markup};
 use crate::app::App;
-use crate::auth::is_user_id;
 use crate::error::ApiError;
 use crate::mentions::{is_role, mentioned_roles};
-use crate::store::{Scope, messages, tasks};
+use crate::store::audit::Act;
+use crate::store::{Scope, audit, messages, tasks};
 
 /// How much of a message becomes the title of its task.
 const TITLE_CHARS: usize = 80;
@@ -29,55 +31,68 @@ struct Action {
     form: HashMap<String, String>,
 }
 
-async fn action(app: &App, request: Request) -> Result<Action, ApiError> {
-    let form = own_form(app, request).await?;
-    let field = |name: &str| form.get(name).map(|text| text.trim()).unwrap_or_default().to_owned();
-    let (user, id) = (field("user"), field("id"));
-    if !is_user_id(&user) {
-        return Err(ApiError::field("user", "must not be empty and must hold no colon"));
-    }
+async fn action(app: &App, viewer: &Viewer, request: Request) -> Result<Action, ApiError> {
+    let form = own_form(app, viewer, request).await?;
+    let user = viewer.user(form.get("user").map(String::as_str))?.to_owned();
+    let id = form.get("id").map(|text| text.trim()).unwrap_or_default().to_owned();
     Ok(Action { user, id, form })
 }
 
 /// A person approves a tool call, or denies it.
-pub(super) async fn decide(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    let Action { user, id, form } = action(&app, request).await?;
+pub(super) async fn decide(
+    State(app): State<App>,
+    viewer: Viewer,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let Action { user, id, form } = action(&app, &viewer, request).await?;
     let status = match form.get("decision").map(String::as_str) {
         Some("approved") => ToolRequestStatus::Approved,
         Some("denied") => ToolRequestStatus::Denied,
         Some(_) | None => return Err(ApiError::field("decision", "must be approved or denied")),
     };
+    if status == ToolRequestStatus::Approved
+        && let Some(unshown) = approvals::unshown(&app.store.waiting_one(&user, &id).await?)
+    {
+        return Err(ApiError::new(StatusCode::CONFLICT, "not_shown_whole", unshown.why()));
+    }
     let note = form.get("note").map(|note| note.trim()).filter(|note| !note.is_empty());
     let note = note.map(|note| note.chars().take(MAX_NOTE).collect());
-    app.store.decide(&user, &id, &Decision { status, note }, None, None).await?;
+    app.store.decide(viewer.scope(&user), &id, &Decision { status, note }, None, None).await?;
     Ok(Redirect::to(&markup::link("/", &user)).into_response())
 }
 
 /// A person requeues a dead letter.
 pub(super) async fn requeue(
     State(app): State<App>,
+    viewer: Viewer,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let Action { user, id, .. } = action(&app, request).await?;
-    app.store.requeue(&id, &user).await?;
+    let Action { user, id, .. } = action(&app, &viewer, request).await?;
+    app.store.requeue(viewer.scope(&user), &id).await?;
     Ok(Redirect::to(&markup::link("/", &user)).into_response())
 }
 
 /// A person cancels a run.
-pub(super) async fn cancel(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    let Action { user, id, .. } = action(&app, request).await?;
-    app.store.cancel_run(Scope::of(&user), &id).await?;
-    Ok(Redirect::to(&markup::run_link(&user, &id)).into_response())
+pub(super) async fn cancel(
+    State(app): State<App>,
+    viewer: Viewer,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let Action { user, id, form } = action(&app, &viewer, request).await?;
+    let role = form.get("role").map(String::as_str).filter(|role| !role.is_empty());
+    app.store.cancel_run(Scope { role, ..viewer.scope(&user) }, &id).await?;
+    Ok(Redirect::to(&markup::run_link(&user, &id, role)).into_response())
 }
 
 /// A person writes a message; an agent that it mentions is notified.
-pub(super) async fn write(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    let form = own_form(&app, request).await?;
+pub(super) async fn write(
+    State(app): State<App>,
+    viewer: Viewer,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let Action { user, form, .. } = action(&app, &viewer, request).await?;
     let field = |name: &str| form.get(name).map(|text| text.trim()).unwrap_or_default();
-    let (user, role, text) = (field("user"), field("role"), field("text"));
-    if !is_user_id(user) {
-        return Err(ApiError::field("user", "must not be empty and must hold no colon"));
-    }
+    let (user, role, text) = (user.as_str(), field("role"), field("text"));
     if text.is_empty() {
         return Err(ApiError::field("text", "must not be empty"));
     }
@@ -101,9 +116,14 @@ pub(super) async fn write(State(app): State<App>, request: Request) -> Result<Re
             task
         };
         let message = CreateMessage { task_id, content, ..CreateMessage::default() };
-        messages::insert(tx, user, ActorType::User, None, &message).await
+        let message = messages::insert(tx, user, ActorType::User, None, &message).await?;
+        if viewer.name().is_some_and(|own| own != user) {
+            let act = Act::new(viewer.scope(user).by, "message.created");
+            audit::record(tx, &act.of(user).about("message", &message.id)).await?;
+        }
+        Ok(message)
     };
-    let created = app.store.create(Scope::of(user), "board", None, &json!({}), make).await?;
+    let created = app.store.create(viewer.scope(user), "board", None, &json!({}), make).await?;
     let task_id = created.body["task_id"].as_str().unwrap_or_default();
     Ok(Redirect::to(&markup::task_link(user, task_id)).into_response())
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::markup::{Esc, section};
+use super::markup::{Esc, Short, section};
 
 /// The agents that the form offers; any other can be named by writing `@role`.
 const ROLES: [&str; 3] = ["scout", "jarvis", "analyst"];
@@ -11,6 +11,7 @@ const ROLES: [&str; 3] = ["scout", "jarvis", "analyst"];
 pub(super) fn form(
     out: &mut String,
     user: &str,
+    may_choose: bool,
     token: &str,
     tasks: &[(&str, &str)],
     chosen: Option<&str>,
@@ -19,12 +20,22 @@ pub(super) fn form(
         write!(
             out,
             "<form method=\"post\" action=\"/write\">\
-             <input type=\"hidden\" name=\"token\" value=\"{}\">\
-             <p><label for=\"user\">As</label> <input id=\"user\" name=\"user\" value=\"{}\" required> \
-             <label for=\"role\">To</label> <input id=\"role\" name=\"role\" list=\"roles\" value=\"{}\">\
+             <input type=\"hidden\" name=\"token\" value=\"{}\"><p>",
+            Esc(token)
+        )?;
+        let user = Esc(user);
+        if may_choose {
+            write!(
+                out,
+                "<label for=\"user\">As</label> <input id=\"user\" name=\"user\" value=\"{user}\" required> "
+            )?;
+        } else {
+            write!(out, "<input type=\"hidden\" name=\"user\" value=\"{user}\">")?;
+        }
+        write!(
+            out,
+            "<label for=\"role\">To</label> <input id=\"role\" name=\"role\" list=\"roles\" value=\"{}\">\
              <datalist id=\"roles\">",
-            Esc(token),
-            Esc(user),
             ROLES[0]
         )?;
         for role in ROLES {
@@ -33,7 +44,7 @@ pub(super) fn form(
         out.push_str("</datalist> <label for=\"task\">On</label> <select id=\"task\" name=\"task\"><option value=\"\">a new task</option>");
         for (id, title) in tasks {
             let selected = if chosen == Some(*id) { " selected" } else { "" };
-            write!(out, "<option value=\"{}\"{selected}>{}</option>", Esc(id), Esc(title))?;
+            write!(out, "<option value=\"{}\"{selected}>{}</option>", Esc(id), Short(title))?;
         }
         out.push_str(
             "</select></p>\n<p><label for=\"text\">Message</label> \

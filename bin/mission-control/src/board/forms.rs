@@ -3,17 +3,16 @@
 use std::collections::HashMap;
 
 use axum::extract::Request;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use url::form_urlencoded;
 
 use super::guard;
+use super::viewer::Viewer;
 use crate::app::App;
-use crate::auth::is_user_id;
 use crate::error::ApiError;
 use crate::extract::read_body;
-
-/// The user that the page shows unless one is named.
-const DEFAULT_USER: &str = "demo-user";
 
 /// The largest form, in bytes.
 const MAX_FORM: usize = 256 * 1024;
@@ -24,23 +23,27 @@ pub(super) async fn fields(request: Request) -> Result<HashMap<String, String>, 
     Ok(form_urlencoded::parse(&body).into_owned().collect())
 }
 
-/// The fields of a form that was sent from our own page; 403 for any other.
+/// The token in a viewer's forms, which neither a foreign page nor another person knows.
+pub(super) fn token(app: &App, viewer: &Viewer) -> Result<String, ApiError> {
+    let mac = Hmac::<Sha256>::new_from_slice(app.form_key.as_bytes());
+    let mut mac = mac.map_err(|_| ApiError::internal())?;
+    mac.update(viewer.name().unwrap_or_default().as_bytes());
+    Ok(mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The fields of a form that was sent from our own page, by the person whose page it was; 403 for
+/// any other.
 pub(super) async fn own_form(
     app: &App,
+    viewer: &Viewer,
     request: Request,
 ) -> Result<HashMap<String, String>, ApiError> {
     let own = guard::is_same_origin(request.headers());
     let form = fields(request).await?;
-    let token = form.get("token").map(|token| token.trim()).unwrap_or_default();
-    if !own || !bool::from(token.as_bytes().ct_eq(app.form_token.as_bytes())) {
+    let sent = form.get("token").map(|token| token.trim()).unwrap_or_default();
+    if !own || !bool::from(sent.as_bytes().ct_eq(token(app, viewer)?.as_bytes())) {
         let why = "this form was not sent from the page, or the page is old: reload it";
         return Err(ApiError::forbidden(why));
     }
     Ok(form)
-}
-
-/// The user that the page shows.
-pub(super) fn user_of(params: &HashMap<String, String>) -> &str {
-    let named = params.get("user").map(|user| user.trim());
-    named.filter(|user| is_user_id(user)).unwrap_or(DEFAULT_USER)
 }

@@ -1,6 +1,6 @@
 //! Access to the page, and the security headers of its answers.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
@@ -8,6 +8,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use super::notices;
+use super::viewer::Viewer;
 use crate::app::App;
 use crate::error::{ApiError, ErrorText};
 
@@ -33,30 +34,22 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
 
 /// Lets authenticated people in, or, without a login, requests under a loopback host name, and adds
 /// the security headers. A browser gets errors as a page.
-pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let is_person = accept.is_some_and(|accept| accept.contains("text/html"));
     let path = request.uri().path();
-    let is_open = path == LOGIN || path.starts_with("/assets/");
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let peer = peer.map(|ConnectInfo(peer)| peer.ip());
-    let mut response = if !app.login.is_required() {
-        if host(request.headers()).is_some_and(is_loopback) {
+    let is_open = app.login.is_required() && (path == LOGIN || path.starts_with("/assets/"));
+    let mut response = match viewer(&app, &request) {
+        _ if is_open => next.run(request).await,
+        Ok(Some(viewer)) => {
+            request.extensions_mut().insert(viewer);
             next.run(request).await
-        } else {
-            let why =
-                "the page is for this machine: open it as http://localhost or http://127.0.0.1";
-            ApiError::forbidden(why).into_response()
         }
-    } else if is_open
-        || app.login.has_session(request.headers())
-        || app.login.is_vouched_for(peer, request.headers())
-    {
-        next.run(request).await
-    } else if is_person && request.method() == Method::GET && app.login.has_password() {
-        Redirect::to(LOGIN).into_response()
-    } else {
-        ApiError::unauthorized("log in first").into_response()
+        Ok(None) if is_person && request.method() == Method::GET && app.login.has_password() => {
+            Redirect::to(LOGIN).into_response()
+        }
+        Ok(None) => ApiError::unauthorized("log in first").into_response(),
+        Err(error) => error.into_response(),
     };
     if is_person && let Some(ErrorText(why)) = response.extensions().get() {
         let page = Html(notices::failure(why));
@@ -69,6 +62,29 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
     }
     response.headers_mut().extend(HEADERS);
     response
+}
+
+/// The address that a request comes from: the client's, or a proxy's.
+pub(super) fn peer(request: &Request) -> Option<IpAddr> {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    peer.map(|ConnectInfo(peer)| peer.ip())
+}
+
+/// Who sent a request; nobody before a login.
+fn viewer(app: &App, request: &Request) -> Result<Option<Viewer>, ApiError> {
+    let headers = request.headers();
+    if !app.login.is_required() {
+        if host(headers).is_some_and(is_loopback) {
+            return Ok(Some(Viewer::Holder));
+        }
+        let why = "the page is for this machine: open it as http://localhost or http://127.0.0.1";
+        return Err(ApiError::forbidden(why));
+    }
+    // The name that the proxy passes counts before a session that knows none.
+    if let Some(visitor) = app.login.visitor(peer(request), headers)? {
+        return Viewer::named(visitor).map(Some);
+    }
+    Ok(app.login.has_session(headers).then_some(Viewer::Holder))
 }
 
 /// Whether a form comes from our own page, according to the headers that current browsers send. A

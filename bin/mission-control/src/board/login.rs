@@ -1,13 +1,22 @@
 //! Logging in and out.
 
+use std::time::Duration;
+
 use axum::extract::{Request, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use http::{HeaderMap, header};
 
 use super::forms::{fields, own_form};
+use super::viewer::Viewer;
 use super::{guard, notices};
 use crate::app::App;
 use crate::error::ApiError;
+use crate::store::audit::{Act, Actor, By};
+
+/// The most failed logins of an hour that are in the audit log.
+const MAX_FAILED: u32 = 100;
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// Asks for the password.
 pub(super) async fn form(State(app): State<App>, headers: HeaderMap) -> Response {
@@ -23,6 +32,7 @@ pub(super) async fn log_in(State(app): State<App>, request: Request) -> Result<R
     if !guard::is_same_origin(&headers) {
         return Err(ApiError::forbidden("this form was not sent from the page"));
     }
+    let peer = guard::peer(&request);
     let form = fields(request).await?;
     let says_https = |name: &str| {
         let value = headers.get(name).and_then(|value| value.to_str().ok());
@@ -30,19 +40,39 @@ pub(super) async fn log_in(State(app): State<App>, request: Request) -> Result<R
     };
     let over_tls = says_https("x-forwarded-proto") || says_https("origin");
     let password = form.get("password").cloned().unwrap_or_default();
-    let cookie = app.login.log_in(password, over_tls).await?;
+    let outcome = app.login.check(password, app.login.source(peer, &headers)).await;
+    match &outcome {
+        Ok(()) => app.store.record(&act("login.succeeded")).await.map(drop)?,
+        Err(error) if error.is_unauthorized() => {
+            // Somebody who guesses must not fill the log.
+            app.store.record_at_most(&act("login.failed"), MAX_FAILED, HOUR).await.map(drop)?;
+        }
+        Err(_) => {}
+    }
+    outcome?;
     let mut response = Redirect::to("/").into_response();
-    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    for cookie in app.login.open(over_tls)? {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
     Ok(response)
+}
+
+/// An act of somebody whose name the password does not tell.
+fn act(name: &str) -> Act<'_> {
+    Act::new(By::new(Actor::Unnamed), name)
 }
 
 /// Ends the session.
 pub(super) async fn log_out(
     State(app): State<App>,
+    viewer: Viewer,
     request: Request,
 ) -> Result<Response, ApiError> {
     let headers = request.headers().clone();
-    own_form(&app, request).await?;
+    own_form(&app, &viewer, request).await?;
+    if app.login.has_session(&headers) {
+        app.store.record(&act("login.ended")).await?;
+    }
     let cookie = app.login.log_out(&headers)?;
     let mut response = Redirect::to("/").into_response();
     response.headers_mut().insert(header::SET_COOKIE, cookie);

@@ -3,30 +3,35 @@
 use std::fmt::{self, Write as _};
 
 use mc_client::budgets::Budget;
-use mc_client::tool_requests::ToolRequest;
 use mc_client::types::Document;
 
-use super::markup::{Esc, Time, list, live, page, section};
-use super::{columns, compose, documents, panels};
-use crate::store::board::{AgentRow, DayRow, NotificationRow, RunRow, TaskColumn, TaskRow};
+use super::markup::{Esc, Short, Time, list, live, page, section};
+use super::{approvals, columns, compose, documents, panels};
+use crate::store::board::{
+    AgentRow, DayRow, NotificationRow, RunRow, TaskColumn, TaskRow, Waiting,
+};
 
 /// The most users that are offered by name.
-const USERS: usize = 200;
+pub(super) const USERS: u32 = 200;
 
 /// All that a user has.
 pub(super) struct Overview<'a> {
     pub(super) user: &'a str,
+    /// Whether whoever sees the page may choose the user.
+    pub(super) may_choose: bool,
     pub(super) token: &'a str,
     /// Whether people log in, and may log out.
     pub(super) locked: bool,
-    /// Everybody who has a task.
+    /// Some of those who have a task.
     pub(super) users: &'a [String],
     pub(super) columns: &'a [TaskColumn],
     pub(super) done: &'a [TaskRow],
     pub(super) documents: &'a [Document],
     pub(super) notifications: &'a [NotificationRow],
     pub(super) agents: &'a [AgentRow],
-    pub(super) waiting: &'a [ToolRequest],
+    pub(super) waiting: &'a [Waiting],
+    /// Whether more wait than these.
+    pub(super) more_wait: bool,
     pub(super) runs: &'a [RunRow],
     pub(super) budget: &'a Budget,
     pub(super) days: &'a [DayRow],
@@ -38,18 +43,27 @@ impl Overview<'_> {
         page("Mission Control", |out| self.body(out))
     }
 
-    fn body(&self, out: &mut String) -> fmt::Result {
+    /// Whose page this is, as a field for those who may choose.
+    fn choice(&self, out: &mut String) -> fmt::Result {
+        if !self.may_choose {
+            return write!(out, "<span class=\"tag\">{}</span>", Esc(self.user));
+        }
         write!(
             out,
-            "<header><h1>Mission Control</h1>\n<form method=\"get\" action=\"/\">\
-             <label for=\"shown\">User</label> \
+            "<form method=\"get\" action=\"/\"><label for=\"shown\">User</label> \
              <input id=\"shown\" name=\"user\" value=\"{}\" list=\"users\" required><datalist id=\"users\">",
             Esc(self.user)
         )?;
-        for user in self.users.iter().take(USERS) {
+        for user in self.users {
             write!(out, "<option value=\"{}\"></option>", Esc(user))?;
         }
         out.push_str("</datalist> <button>Show</button></form>");
+        Ok(())
+    }
+
+    fn body(&self, out: &mut String) -> fmt::Result {
+        out.push_str("<header><h1>Mission Control</h1>\n");
+        self.choice(out)?;
         if self.locked {
             write!(
                 out,
@@ -61,9 +75,9 @@ impl Overview<'_> {
         out.push_str("</header>\n<main>\n");
         let newest = self.columns.iter().flat_map(|column| &column.newest);
         let tasks: Vec<_> = newest.map(|t| (t.id.as_str(), t.title.as_str())).collect();
-        compose::form(out, self.user, self.token, &tasks, None)?;
+        compose::form(out, self.user, self.may_choose, self.token, &tasks, None)?;
         writeln!(out, "<div id=\"live\" data-events=\"{}\">", Esc(&live(self.user)))?;
-        panels::approvals(out, self.user, self.token, self.waiting)?;
+        approvals::approvals(out, self.user, self.token, self.waiting, self.more_wait)?;
         columns::tasks(out, self.user, self.columns)?;
         columns::today(out, self.user, self.done, self.columns)?;
         documents::list_of(out, self.user, self.documents)?;
@@ -75,7 +89,7 @@ impl Overview<'_> {
                 write!(
                     out,
                     "{} <span class=\"count\">last {}, times: {}</span>",
-                    Esc(&wake.role),
+                    Short(&wake.role),
                     Time(wake.last_at),
                     wake.count
                 )
@@ -109,6 +123,7 @@ mod tests {
         };
         let overview = Overview {
             user: hostile,
+            may_choose: true,
             token: "t",
             locked: true,
             users: &[hostile.to_owned()],
@@ -118,6 +133,7 @@ mod tests {
             notifications: &[notification],
             agents: &[AgentRow { role: hostile.into(), last_at: None, count: 1 }],
             waiting: &[],
+            more_wait: false,
             runs: &[],
             budget: &Budget::default(),
             days: &[],

@@ -1,58 +1,24 @@
-//! Sections of the page: approvals, runs, spending, notifications.
+//! Sections of the page: runs, spending, notifications.
 
 use std::fmt::{self, Write as _};
 
 use mc_client::budgets::Budget;
-use mc_client::tool_requests::ToolRequest;
-use serde_json::Value;
 
-use super::markup::{Esc, Time, hidden, list, pretty, run_link, section, task_link};
+use super::markup::{Esc, Short, Time, hidden, list, run_link, section};
 use crate::store::board::{DayRow, NotificationRow, RunRow};
-
-/// The tool requests that wait for a decision.
-pub(super) fn approvals(
-    out: &mut String,
-    user: &str,
-    token: &str,
-    waiting: &[ToolRequest],
-) -> fmt::Result {
-    section(out, "approvals", "Waiting for your decision", |out| {
-        list(out, waiting, "Nothing.", |out, request| {
-            let id = Esc(&request.id);
-            write!(
-                out,
-                "<strong>{}</strong> for {}, on <a href=\"{}\">its task</a>",
-                Esc(&request.tool),
-                Esc(&request.session_key),
-                Esc(&task_link(user, &request.task_id))
-            )?;
-            if let Some(reason) = &request.reason {
-                write!(out, "<p>{}</p>", Esc(reason))?;
-            }
-            let arguments = Value::Object(request.arguments.clone());
-            write!(out, "<pre class=\"json\">{}</pre>", Esc(&pretty(&arguments)))?;
-            out.push_str("<form method=\"post\" action=\"/decide\">");
-            hidden(out, token, user, &request.id)?;
-            write!(
-                out,
-                "<label for=\"note-{id}\">Note</label> <input id=\"note-{id}\" name=\"note\"> \
-                 <button name=\"decision\" value=\"approved\">Approve</button> \
-                 <button name=\"decision\" value=\"denied\">Deny</button></form>"
-            )
-        })
-    })
-}
+use crate::store::session_role;
 
 /// The newest runs.
 pub(super) fn runs(out: &mut String, user: &str, runs: &[RunRow]) -> fmt::Result {
     section(out, "runs", "Runs", |out| {
         list(out, runs, "None.", |out, run| {
             let who = run.session_key.as_deref().unwrap_or(&run.run_key);
+            let role = run.session_key.as_deref().and_then(|key| session_role(user, key));
             write!(
                 out,
                 "<a href=\"{}\">{}</a> <span class=\"tag\">{}</span> <span class=\"count\">steps: {}, {}</span>",
-                Esc(&run_link(user, &run.run_key)),
-                Esc(who),
+                Esc(&run_link(user, &run.run_key, role)),
+                Short(who),
                 Esc(&run.status),
                 run.steps,
                 Time(run.updated_at)
@@ -73,7 +39,7 @@ pub(super) fn spending(out: &mut String, budget: &Budget, days: &[DayRow]) -> fm
         list(out, days, "Nothing yet.", |out, day| {
             write!(
                 out,
-                "{} ${:.4} <span class=\"count\">calls: {}, tokens: {}</span>",
+                "{} ${:.4} <span class=\"count\">calls: {}, tokens: {:.0}</span>",
                 Esc(&day.day),
                 day.cost_usd,
                 day.calls,
@@ -121,7 +87,7 @@ pub(super) fn notifications(
                 out,
                 "<span class=\"tag\">{}</span> {}: {}",
                 notification.state,
-                Esc(&notification.session_key),
+                Short(&notification.session_key),
                 Esc(&notification.content)
             )?;
             if let Some(error) = &notification.error {
@@ -141,24 +107,12 @@ fn requeue(out: &mut String, user: &str, token: &str, id: &str) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn nothing_from_outside_is_markup() {
         let hostile = "<script>alert('x')</script>\"&";
         let mut all = String::new();
-        let request = ToolRequest {
-            id: hostile.into(),
-            tool: hostile.into(),
-            session_key: hostile.into(),
-            task_id: hostile.into(),
-            reason: Some(hostile.into()),
-            arguments: json!({ hostile: hostile }).as_object().unwrap().clone(),
-            ..ToolRequest::default()
-        };
-        approvals(&mut all, hostile, hostile, &[request]).unwrap();
         let row = RunRow {
             run_key: hostile.into(),
             status: hostile.into(),

@@ -6,9 +6,13 @@ use std::fmt::{self, Write as _};
 use mc_client::runs::Run;
 use serde_json::Value;
 
-use super::markup::{Esc, Time, cut, header, hidden, live, page, pretty, section, task_link};
+use super::markup::visible::{Visible, VisibleText};
+use super::markup::{
+    Esc, FULL, Short, Time, cut, header, hidden, live, page, pretty, section, task_link,
+};
 use super::totals::{Totals, cost};
 use crate::store::board::StepRow;
+use crate::store::session_role;
 
 fn text<'v>(payload: &'v Value, pointer: &str) -> &'v str {
     payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
@@ -108,7 +112,7 @@ fn state(out: &mut String, user: &str, token: &str, run: &Run, sum: &Totals) -> 
         out,
         "<p><span class=\"tag {0}\">{0}</span> {1} <span class=\"id\">{2}</span> {3}</p>",
         Esc(&run.status),
-        Esc(run.session_key.as_deref().unwrap_or_default()),
+        Short(run.session_key.as_deref().unwrap_or_default()),
         Esc(&run.run_key),
         Time(run.updated_at)
     )?;
@@ -132,7 +136,7 @@ fn state(out: &mut String, user: &str, token: &str, run: &Run, sum: &Totals) -> 
         writeln!(
             out,
             "<details><summary>Other fields</summary><pre class=\"json\">{}</pre></details>",
-            Esc(&extra)
+            VisibleText(&extra)
         )?;
     }
     if run.cancel_requested {
@@ -143,6 +147,9 @@ fn state(out: &mut String, user: &str, token: &str, run: &Run, sum: &Totals) -> 
     }
     out.push_str("<form method=\"post\" action=\"/cancel\">");
     hidden(out, token, user, &run.run_key)?;
+    let role = run.session_key.as_deref().and_then(|key| session_role(user, key));
+    let role = role.unwrap_or_default();
+    writeln!(out, "<input type=\"hidden\" name=\"role\" value=\"{}\">", Esc(role))?;
     writeln!(out, "<button>Stop this run</button></form>")
 }
 
@@ -154,18 +161,24 @@ fn step(out: &mut String, step: &StepRow) -> fmt::Result {
         out,
         "<li class=\"{kind}\"><details id=\"step-{}\"><summary><strong>{}</strong> <span class=\"count\">{}</span> {}</summary>",
         step.index,
-        Esc(&title),
+        Visible(&title.chars().take(300).collect::<String>()),
         Esc(&figures.join(", ")),
         Time(step.at)
     )?;
     for (name, text) in parts(step) {
+        if out.len() > FULL {
+            break;
+        }
         let text = cut(text);
-        write!(out, "<h3>{name}</h3><pre class=\"json\">{}</pre>", Esc(&text))?;
+        write!(out, "<h3>{name}</h3><pre class=\"json\">{}</pre>", VisibleText(&text))?;
+    }
+    if step.is_cut || out.len() > FULL {
+        return writeln!(out, "<p class=\"none\">The rest of it is not shown.</p></details></li>");
     }
     writeln!(
         out,
         "<details><summary>As it was written</summary><pre class=\"json\">{}</pre></details></details></li>",
-        Esc(&pretty(&step.payload))
+        VisibleText(&pretty(&step.payload))
     )
 }
 
@@ -176,7 +189,7 @@ mod tests {
     use super::*;
 
     fn row(kind: &str, payload: Value) -> StepRow {
-        StepRow { index: 0, kind: kind.to_owned(), payload, at: None }
+        StepRow { index: 0, kind: kind.to_owned(), payload, is_cut: false, at: None }
     }
 
     #[test]
@@ -209,10 +222,10 @@ mod tests {
         assert_eq!(sum, expected);
         let html = timeline("ann", "t", &Run::default(), &steps);
         for part in [
-            "Model m</strong>",
+            "Model m</bdi></strong>",
             "70 tokens in, 20 of them cached, 5 tokens out, 10 ms, $0.750000",
             "look({&quot;a&quot;:1})",
-            "Tool look</strong>",
+            "Tool look</bdi></strong>",
             "3 ms, failed",
             "Model m, rejected",
             "hello, at noon",
@@ -220,6 +233,21 @@ mod tests {
         ] {
             assert!(html.contains(part), "{part}: {html}");
         }
+    }
+
+    #[test]
+    fn a_long_run_is_a_bounded_page_with_all_its_figures() {
+        let large = "\u{202e}".repeat(50_000);
+        let steps: Vec<_> = (0..500)
+            .map(|_| {
+                row("tool", json!({ "name": "look", "content": large, "duration_ms": u64::MAX }))
+            })
+            .collect();
+        let html = timeline("ann", "t", &Run::default(), &steps);
+        assert!(html.len() < 2 * FULL, "{}", html.len());
+        assert_eq!(html.matches("Tool look").count(), 500);
+        assert!(html.contains(&format!("<dd>{} ms</dd>", u64::MAX)));
+        assert!(html.contains("The rest of it is not shown."));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::auth::{Tenant, Writer};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, deserialize};
+use crate::headers::idempotency_key;
 use crate::routes::created;
 
 /// The most schools of one comparison.
@@ -129,7 +130,7 @@ async fn call(
             if note.is_some_and(|note| note.chars().count() > MAX_NOTE) {
                 return Err(ApiError::field("arguments.note", "has over 500 characters"));
             }
-            let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
+            let key = idempotency_key(&headers);
             let scope = writer.scope();
             let make = async |tx: &mut _| shortlist::put(tx, scope.user_id, &school_id, note).await;
             let made = app.store.create(scope, "tools/shortlist_school", key, &body.raw, make);

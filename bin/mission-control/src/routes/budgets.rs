@@ -7,11 +7,11 @@ use mc_client::budgets::{Budget, PutBudget, Reserve, Usage};
 
 use super::created;
 use crate::app::App;
-use crate::auth::{Service, Tenant, Writer, is_user_id};
+use crate::auth::{Service, Tenant, Trace, Writer, is_user_id};
 use crate::error::ApiError;
 use crate::extract::{Body, require_filled};
-use crate::store::budgets;
 use crate::store::budgets::Nanos;
+use crate::store::{Scope, budgets};
 
 /// The most that one model call can cost, in US dollars.
 const MAX_CALL: f64 = 1_000_000.0;
@@ -28,6 +28,7 @@ pub(super) async fn get(State(app): State<App>, tenant: Tenant) -> Result<Json<B
 pub(super) async fn put(
     State(app): State<App>,
     service: Service,
+    trace: Trace,
     body: Body<PutBudget>,
 ) -> Result<Json<Budget>, ApiError> {
     let put = body.value;
@@ -35,11 +36,12 @@ pub(super) async fn put(
         return Err(ApiError::field("user_id", "is not a user id"));
     }
     // On behalf of a person a service sets that person's budget only.
-    if service.on_behalf_of.is_some_and(|user_id| user_id != put.user_id) {
+    if service.on_behalf_of.as_ref().is_some_and(|user_id| *user_id != put.user_id) {
         return Err(ApiError::not_found("user"));
     }
     let limit = amount("limit_usd", put.limit_usd, Nanos::MAX_USD)?;
-    Ok(Json(app.store.put_budget(&put, limit).await?))
+    let scope = Scope::of(&put.user_id).by(trace.by(service.actor()));
+    Ok(Json(app.store.put_budget(scope, &put, limit).await?))
 }
 
 pub(super) async fn reserve(

@@ -9,9 +9,11 @@ use mc_client::types::{DeadLetter, DeliverMany, DeliveryFailure, Page};
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::auth::Internal;
+use crate::auth::{Internal, Trace};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, number, paging};
+use crate::store::Scope;
+use crate::store::audit::Actor;
 use crate::store::dead_letters::DeliveryState;
 
 /// The largest number of users and of notifications in one answer.
@@ -84,10 +86,12 @@ pub(super) async fn fail(
 pub(super) async fn requeue(
     State(app): State<App>,
     _internal: Internal,
+    trace: Trace,
     Id(id): Id,
     Query(params): Params,
 ) -> Result<Json<Value>, ApiError> {
-    app.store.requeue(&id, user(&params)?).await?;
+    let scope = Scope::of(user(&params)?).by(trace.by(Actor::Service));
+    app.store.requeue(scope, &id).await?;
     Ok(Json(json!({ "status": "queued" })))
 }
 

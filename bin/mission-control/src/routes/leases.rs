@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::created;
 use crate::app::App;
-use crate::auth::{Tenant, check_session};
+use crate::auth::Tenant;
 use crate::error::ApiError;
 use crate::extract::{Body, Id, require_filled, require_key};
-use crate::store::{Scope, leases};
+use crate::store::leases;
 
 /// The longest lease, in seconds.
 const MAX_TTL: u32 = 3_600;
@@ -32,10 +32,11 @@ pub(super) async fn create(
     require_filled(&[("task_id", &new.task_id), ("holder", &new.holder)])?;
     require_key(new.idempotency_key.as_deref())?;
     check_ttl(new.ttl_secs)?;
-    let (user, key) = (tenant.user_id(), new.idempotency_key.as_deref());
-    check_session(user, &new.session_key)?;
+    tenant.check_session(&new.session_key)?;
+    let (scope, key) = (tenant.scope(), new.idempotency_key.as_deref());
+    let user = scope.user_id;
     let make = async |tx: &mut _| leases::insert(tx, user, &new).await;
-    Ok(created(app.store.create(Scope::of(user), "sessions/lease", key, &body.raw, make).await?))
+    Ok(created(app.store.create(scope, "sessions/lease", key, &body.raw, make).await?))
 }
 
 pub(super) async fn renew(
@@ -47,7 +48,7 @@ pub(super) async fn renew(
     if let Some(ttl_secs) = body.value.ttl_secs {
         check_ttl(ttl_secs)?;
     }
-    Ok(Json(app.store.renew_lease(tenant.user_id(), &id, body.value.ttl_secs).await?))
+    Ok(Json(app.store.renew_lease(tenant.scope(), &id, body.value.ttl_secs).await?))
 }
 
 pub(super) async fn free(
@@ -55,6 +56,6 @@ pub(super) async fn free(
     tenant: Tenant,
     Id(id): Id,
 ) -> Result<Json<Value>, ApiError> {
-    app.store.free_lease(tenant.user_id(), &id).await?;
+    app.store.free_lease(tenant.scope(), &id).await?;
     Ok(Json(json!({ "status": "freed" })))
 }

@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::auth::{Internal, Person, Tenant, Writer, check_session};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, paging, require_filled, require_key};
+use crate::store::audit::{Actor, By};
 use crate::store::notifications::Extras;
 use crate::store::tasks::TaskFilter;
 use crate::store::{Scope, documents, messages, notifications, tasks};
@@ -77,7 +78,7 @@ pub(super) async fn list_messages(
 ) -> Result<Json<Page<Message>>, ApiError> {
     let user = tenant.user_id();
     if let Some(key) = params.get("idempotency_key") {
-        return Ok(Json(app.store.message_by_key(user, key).await?));
+        return Ok(Json(app.store.message_by_key(tenant.scope(), key).await?));
     }
     let (limit, before) = paging(&params)?;
     let task_id = params.get("task_id").ok_or_else(|| ApiError::field("task_id", "is required"))?;
@@ -99,7 +100,7 @@ pub(super) async fn create_message(
         (Tenant::Agent(agent), Some(ActorType::Agent) | None) => {
             let named = new.agent_role.as_ref().is_none_or(|role| *role == agent.role);
             if !named {
-                return Err(ApiError::forbidden("an agent cannot write as another agent"));
+                return Err(ApiError::role_mismatch("agent_role", &agent.role));
             }
             (ActorType::Agent, Some(agent.role.as_str()))
         }
@@ -170,10 +171,9 @@ pub(super) async fn create_notification(
     require_key(new.idempotency_key.as_deref())?;
     check_session(&new.user_id, &new.session_key)?;
     let key = new.idempotency_key.as_deref();
+    let scope = Scope::of(&new.user_id).by(By::new(Actor::Service));
     let make = async |tx: &mut _| notifications::insert(tx, &new, Extras::default()).await;
-    Ok(created(
-        app.store.create(Scope::of(&new.user_id), "notifications", key, &body.raw, make).await?,
-    ))
+    Ok(created(app.store.create(scope, "notifications", key, &body.raw, make).await?))
 }
 
 pub(super) async fn read_notification(

@@ -1,13 +1,16 @@
 //! The journal of runs.
 
+use std::collections::HashMap;
+
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use mc_client::runs::{PutRun, PutStep, Run, RunNote};
 
 use crate::app::App;
-use crate::auth::{Tenant, Writer, check_session};
+use crate::auth::{Tenant, Writer};
 use crate::error::ApiError;
-use crate::extract::{Body, Id, Part, require_filled};
+use crate::extract::{Body, Id, Params, Part, require_filled};
+use crate::store::Scope;
 
 /// The largest step: a request as large as the daemon takes, with the thread that goes with it.
 const MAX_STEP: usize = 8 * 1024 * 1024;
@@ -24,12 +27,20 @@ pub(super) fn check_key(run_key: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// The role that a query names, for those who may touch all roles' runs: a key alone is not enough
+/// where several roles have a run with it.
+fn of_role<'a>(scope: Scope<'a>, params: &'a HashMap<String, String>) -> Scope<'a> {
+    Scope { role: scope.role.or(params.get("role").map(String::as_str)), ..scope }
+}
+
 pub(super) async fn get(
     State(app): State<App>,
     tenant: Tenant,
     Id(run_key): Id,
+    Query(params): Params,
 ) -> Result<Json<Run>, ApiError> {
-    Ok(Json(app.store.run(tenant.user_id(), &run_key).await?))
+    let scope = of_role(tenant.scope(), &params);
+    Ok(Json(app.store.run(scope, &run_key).await?))
 }
 
 pub(super) async fn put(
@@ -40,7 +51,7 @@ pub(super) async fn put(
 ) -> Result<Json<RunNote>, ApiError> {
     check_key(&run_key)?;
     if let Some(session_key) = &body.value.session_key {
-        check_session(writer.scope().user_id, session_key)?;
+        writer.tenant.check_session(session_key)?;
     }
     Ok(Json(app.store.put_run(writer.scope(), &run_key, &body.value).await?))
 }
@@ -64,6 +75,8 @@ pub(super) async fn cancel(
     State(app): State<App>,
     writer: Writer,
     Id(run_key): Id,
+    Query(params): Params,
 ) -> Result<Json<RunNote>, ApiError> {
-    Ok(Json(app.store.cancel_run(writer.scope(), &run_key).await?))
+    let scope = of_role(writer.scope(), &params);
+    Ok(Json(app.store.cancel_run(scope, &run_key).await?))
 }

@@ -6,16 +6,20 @@ use axum::response::Response;
 use http::HeaderMap;
 use mc_client::tool_requests::{CreateToolRequest, Decision, ToolRequest, ToolRequestStatus};
 use mc_client::types::Page;
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::created;
 use super::runs::check_key;
 use crate::app::App;
-use crate::auth::{Person, Tenant, Writer, check_session};
+use crate::auth::{Person, Tenant, Trace, Writer};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, paging, require_filled};
-use crate::store::tool_requests;
+use crate::headers::idempotency_key;
+use crate::store::audit::Actor;
 use crate::store::tool_requests::ToolRequestFilter;
+use crate::store::{Scope, tool_requests};
 
 pub(super) async fn list(
     State(app): State<App>,
@@ -31,7 +35,15 @@ pub(super) async fn list(
     };
     let (run_key, task_id) = (params.get("run_key").cloned(), params.get("task_id").cloned());
     let filter = ToolRequestFilter { status, run_key, task_id };
-    Ok(Json(app.store.tool_requests(tenant.user_id(), &filter, limit, after).await?))
+    Ok(Json(app.store.tool_requests(tenant.scope(), &filter, limit, after).await?))
+}
+
+/// The arguments as they were sent. What a person approves is this text: a number has all its digits,
+/// and a name that is given twice is there twice.
+#[derive(Deserialize)]
+struct Sent<'a> {
+    #[serde(borrow)]
+    arguments: &'a RawValue,
 }
 
 pub(super) async fn create(
@@ -47,16 +59,18 @@ pub(super) async fn create(
     ])?;
     check_key(&new.run_key)?;
     let scope = writer.scope();
-    let user = scope.user_id;
-    check_session(user, &new.session_key)?;
-    let make = async |tx: &mut _| tool_requests::insert(tx, user, &new).await;
+    writer.tenant.check_session(&new.session_key)?;
+    let sent: Sent<'_> = serde_json::from_slice(&body.bytes)
+        .map_err(|_| ApiError::field("arguments", "must be given once"))?;
+    let arguments = sent.arguments.get();
+    let make = async |tx: &mut _| tool_requests::insert(tx, scope, &new, arguments).await;
     let key = Some(new.idempotency_key.as_str());
     let mut made = app.store.create(scope, "tool-requests", key, &body.raw, make).await?;
     // A repetition is answered with the current status.
     if made.replayed
         && let Some(id) = made.body["id"].as_str()
     {
-        let current = app.store.tool_request(user, id).await?;
+        let current = app.store.tool_request(scope, id).await?;
         made.body = serde_json::to_value(current).map_err(|_| ApiError::internal())?;
     }
     Ok(created(made))
@@ -67,12 +81,13 @@ pub(super) async fn get(
     tenant: Tenant,
     Id(id): Id,
 ) -> Result<Json<ToolRequest>, ApiError> {
-    Ok(Json(app.store.tool_request(tenant.user_id(), &id).await?))
+    Ok(Json(app.store.tool_request(tenant.scope(), &id).await?))
 }
 
 pub(super) async fn decide(
     State(app): State<App>,
     person: Person,
+    trace: Trace,
     Id(id): Id,
     headers: HeaderMap,
     body: Body<Decision>,
@@ -83,7 +98,9 @@ pub(super) async fn decide(
             return Err(ApiError::field("status", "must be approved or denied"));
         }
     }
-    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
+    let key = idempotency_key(&headers);
     let arguments = body.raw.get("arguments").filter(|arguments| **arguments != Value::Null);
-    Ok(Json(app.store.decide(&person.user_id, &id, &body.value, arguments, key).await?))
+    let user_id = &person.user_id;
+    let scope = Scope::of(user_id).by(trace.by(Actor::Person(user_id)));
+    Ok(Json(app.store.decide(scope, &id, &body.value, arguments, key).await?))
 }

@@ -75,7 +75,33 @@ fn a_proxy_counts_only_with_its_header_and_its_addresses() {
     assert!(config.board && config.board_proxy.is_some());
     assert!(problems(&[SECRET, (header, "X-User")]).contains(from));
     assert!(problems(&[SECRET, (from, "10.0.0.1")]).contains(from));
+    let password = ("MC_BOARD_PASSWORD", "open sesame");
+    assert!(settings(&[SECRET, password, (from, "10.0.0.1")]).is_ok());
+    assert!(problems(&[SECRET, password, (from, "proxy.example")]).contains(from));
     assert!(problems(&[SECRET, (header, "a b"), (from, "::1")]).contains(header));
+}
+
+#[test]
+fn operators_are_named_where_a_proxy_names_people() {
+    let proxy = [("MC_BOARD_AUTH_HEADER", "X-User"), ("MC_BOARD_TRUSTED_PROXIES", "10.0.0.1")];
+    let (list, header, role) =
+        ("MC_BOARD_OPERATORS", "MC_BOARD_ROLE_HEADER", "MC_BOARD_OPERATOR_ROLE");
+    let with = |more: &[(&'static str, &'static str)]| [&[SECRET], &proxy[..], more].concat();
+    let all = with(&[(list, "root, olga"), (header, "X-Groups"), (role, "support")]);
+    assert!(settings(&all).unwrap().config.board_proxy.is_some());
+    for (more, named) in [
+        (&[(list, " , ")][..], list),
+        (&[(header, "X-Groups")], header),
+        (&[(role, "support")], role),
+        (&[(header, "no header"), (role, "support")], header),
+        (&[(header, "X-Groups"), (role, "a,b")], header),
+    ] {
+        let problems = problems(&with(more));
+        assert!(problems.contains(named) && problems.lines().count() < 3, "{problems}");
+    }
+    for alone in [list, header, role] {
+        assert!(problems(&[SECRET, (alone, "root")]).contains(alone), "{alone}");
+    }
 }
 
 #[test]

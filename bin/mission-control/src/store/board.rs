@@ -1,17 +1,23 @@
 //! What the page shows, newest first.
 
 use chrono::{DateTime, Utc};
+use futures::TryStreamExt as _;
+use mc_client::runs::Run;
 use mc_client::types::TaskStatus;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::error::StoreError;
+use super::run_rows;
 use super::sql::count;
-use super::{Store, json_of, time};
+use super::{Scope, Store, time};
 
 /// The most rows of a list on the page.
 const SHOWN: i64 = 50;
+
+/// After how many bytes of tool requests no further one is read.
+const WAITING_BYTES: usize = 4 * 1024 * 1024;
 
 /// A task as the page lists it.
 pub struct TaskRow {
@@ -41,6 +47,42 @@ pub(crate) const SHOWN_DONE: usize = 20;
 
 fn task_row(row: &AnyRow) -> TaskRow {
     TaskRow { id: row.get("id"), title: row.get("title"), messages: row.get("messages") }
+}
+
+/// A tool request that waits for a decision.
+pub struct Waiting {
+    /// Its id.
+    pub id: String,
+    /// Its task.
+    pub task_id: String,
+    /// The session that it is of.
+    pub session_key: String,
+    /// The tool.
+    pub tool: String,
+    /// Why the agent wants it.
+    pub reason: Option<String>,
+    /// The arguments: the JSON text that was sent.
+    pub arguments: String,
+}
+
+fn waiting(row: &AnyRow) -> Waiting {
+    Waiting {
+        id: row.get("id"),
+        task_id: row.get("task_id"),
+        session_key: row.get("session_key"),
+        tool: row.get("tool"),
+        reason: row.get("reason"),
+        arguments: row.get("arguments"),
+    }
+}
+
+impl Waiting {
+    /// How much memory it takes, about.
+    fn size(&self) -> usize {
+        let texts = [&self.session_key, &self.tool, &self.arguments];
+        let reason = self.reason.as_ref().map_or(0, String::len);
+        texts.iter().map(|text| text.len()).sum::<usize>() + reason
+    }
 }
 
 /// A notification as the page lists it.
@@ -91,6 +133,8 @@ pub struct StepRow {
     pub kind: String,
     /// Its content.
     pub payload: Value,
+    /// Whether only the figures of its content are there.
+    pub is_cut: bool,
     /// When it was written.
     pub at: Option<DateTime<Utc>>,
 }
@@ -102,7 +146,7 @@ pub struct DayRow {
     /// What was spent, in US dollars.
     pub cost_usd: f64,
     /// Tokens, read and written.
-    pub tokens: i64,
+    pub tokens: f64,
     /// How many models were called.
     pub calls: i64,
 }
@@ -112,6 +156,42 @@ const DAYS: i64 = 14;
 
 /// The most steps of a run that are shown.
 const STEPS: i64 = 500;
+
+/// How many bytes of steps are read whole; of later ones only the figures are kept.
+const STEPS_BYTES: usize = 4 * 1024 * 1024;
+
+/// What of a step's content its line on the page needs.
+const FIGURES: [&[&str]; 13] = [
+    &["name"],
+    &["ok"],
+    &["duration_ms"],
+    &["cost", "total_cost"],
+    &["cost", "input_cost"],
+    &["cost", "output_cost"],
+    &["prompt", "messages"],
+    &["completion", "model"],
+    &["completion", "usage", "prompt_tokens"],
+    &["completion", "usage", "cached_tokens"],
+    &["completion", "usage", "completion_tokens"],
+    &["arguments", "method"],
+    &["arguments", "path"],
+];
+
+/// The figures of a step's content.
+fn figures(payload: &Value) -> Value {
+    let mut kept = Value::Object(Map::new());
+    for path in FIGURES {
+        let found = path.iter().try_fold(payload, |value, name| value.get(name));
+        let figure = match found {
+            Some(Value::String(text)) => Value::String(text.chars().take(300).collect()),
+            Some(value @ (Value::Bool(_) | Value::Number(_))) => value.clone(),
+            Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => continue,
+        };
+        let place = path.iter().fold(&mut kept, |value, name| &mut value[*name]);
+        *place = figure;
+    }
+    kept
+}
 
 fn state(row: &AnyRow) -> &'static str {
     let is_set = |name: &str| row.get::<Option<String>, _>(name).is_some();
@@ -128,6 +208,37 @@ fn state(row: &AnyRow) -> &'static str {
 }
 
 impl Store {
+    /// The user's tool requests that wait for a decision, oldest first, and whether there are more:
+    /// they are as many as a page takes.
+    pub async fn waiting(&self, user_id: &str) -> Result<(Vec<Waiting>, bool), StoreError> {
+        let mut rows = sqlx::query(
+            "SELECT * FROM tool_requests WHERE user_id = $1 AND status = 'pending' ORDER BY seq LIMIT $2",
+        )
+        .bind(user_id)
+        .bind(SHOWN + 1)
+        .fetch(&self.reader);
+        let (mut shown, mut size) = (Vec::new(), 0);
+        while let Some(row) = rows.try_next().await? {
+            if size >= WAITING_BYTES || shown.len() >= SHOWN.unsigned_abs() as usize {
+                return Ok((shown, true));
+            }
+            let one = waiting(&row);
+            size += one.size();
+            shown.push(one);
+        }
+        Ok((shown, false))
+    }
+
+    /// One tool request, with its arguments as they were sent.
+    pub async fn waiting_one(&self, user_id: &str, id: &str) -> Result<Waiting, StoreError> {
+        let row = sqlx::query("SELECT * FROM tool_requests WHERE id = $1 AND user_id = $2")
+            .bind(id)
+            .bind(user_id)
+            .fetch_optional(&self.reader)
+            .await?;
+        row.as_ref().map(waiting).ok_or(StoreError::NotFound("tool request"))
+    }
+
     /// The user's tasks of each status: how many, and the newest.
     pub async fn task_columns(&self, user_id: &str) -> Result<Vec<TaskColumn>, StoreError> {
         let counts = sqlx::query(
@@ -141,7 +252,7 @@ impl Store {
             let named = |row: &&AnyRow| row.get::<&str, _>("status") == status.as_str();
             let count = counts.iter().find(named).map_or(0, |row| row.get("count"));
             let rows = sqlx::query(
-                "SELECT id, title, (SELECT count(*) FROM messages m WHERE m.task_id = t.id) AS messages \
+                "SELECT id, substr(title, 1, 300) AS title, (SELECT count(*) FROM messages m WHERE m.task_id = t.id) AS messages \
                  FROM tasks t WHERE user_id = $1 AND status = $2 ORDER BY seq DESC LIMIT $3",
             )
             .bind(user_id)
@@ -157,7 +268,7 @@ impl Store {
     /// The user's tasks that were completed since a time, the newest first.
     pub async fn done_since(&self, user_id: &str, since: &str) -> Result<Vec<TaskRow>, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, title, (SELECT count(*) FROM messages m WHERE m.task_id = t.id) AS messages FROM tasks t \
+            "SELECT id, substr(title, 1, 300) AS title, (SELECT count(*) FROM messages m WHERE m.task_id = t.id) AS messages FROM tasks t \
              WHERE user_id = $1 AND completed_at IS NOT NULL AND completed_at >= $2 ORDER BY completed_at DESC LIMIT $3",
         )
         .bind(user_id)
@@ -175,7 +286,9 @@ impl Store {
         task_id: Option<&str>,
     ) -> Result<Vec<NotificationRow>, StoreError> {
         let rows = sqlx::query(
-            "SELECT * FROM notifications WHERE user_id = $1 AND ($2 IS NULL OR task_id = $2) ORDER BY seq DESC LIMIT $3",
+            "SELECT id, session_key, substr(content, 1, 2001) AS content, substr(error, 1, 2001) AS error, \
+               delivered_at, dead_at, leased_until \
+             FROM notifications WHERE user_id = $1 AND ($2 IS NULL OR task_id = $2) ORDER BY seq DESC LIMIT $3",
         )
         .bind(user_id)
         .bind(task_id)
@@ -215,7 +328,7 @@ impl Store {
         task_id: Option<&str>,
     ) -> Result<Vec<RunRow>, StoreError> {
         let rows = sqlx::query(
-            "SELECT *, (SELECT count(*) FROM run_steps s WHERE s.run_key = r.run_key) AS steps FROM runs r \
+            "SELECT run_key, status, session_key, updated_at, (SELECT count(*) FROM run_steps s WHERE s.run_seq = r.seq) AS steps FROM runs r \
              WHERE user_id = $1 AND ($2 IS NULL OR task_id = $2) ORDER BY seq DESC LIMIT $3",
         )
         .bind(user_id)
@@ -233,28 +346,42 @@ impl Store {
         Ok(rows.iter().map(row).collect())
     }
 
-    /// The steps of a run, with their times. Whose run it is was checked before.
-    pub async fn timeline(&self, run_key: &str) -> Result<Vec<StepRow>, StoreError> {
-        let rows =
-            sqlx::query("SELECT * FROM run_steps WHERE run_key = $1 ORDER BY step_index LIMIT $2")
-                .bind(run_key)
+    /// A run, and its first steps with their times.
+    pub async fn timeline(
+        &self,
+        scope: Scope<'_>,
+        run_key: &str,
+    ) -> Result<(Run, Vec<StepRow>), StoreError> {
+        let mut tx = self.reader.begin().await?;
+        let found = run_rows::find(&mut tx, scope, run_key).await?;
+        let found = found.ok_or_else(|| StoreError::NotFound("run"))?;
+        let mut rows =
+            sqlx::query("SELECT * FROM run_steps WHERE run_seq = $1 ORDER BY step_index LIMIT $2")
+                .bind(found.seq)
                 .bind(STEPS)
-                .fetch_all(&self.reader)
-                .await?;
-        let row = |row: &AnyRow| StepRow {
-            index: count(row, "step_index"),
-            kind: row.get("kind"),
-            payload: json_of(row.get("payload")).unwrap_or_default(),
-            at: time(row.get("created_at")),
-        };
-        Ok(rows.iter().map(row).collect())
+                .fetch(&mut *tx);
+        let (mut steps, mut size) = (Vec::new(), 0_usize);
+        while let Some(row) = rows.try_next().await? {
+            let text: String = row.get("payload");
+            size = size.saturating_add(text.len());
+            let payload = serde_json::from_str(&text).unwrap_or_default();
+            let is_cut = size > STEPS_BYTES;
+            steps.push(StepRow {
+                index: count(&row, "step_index"),
+                kind: row.get("kind"),
+                payload: if is_cut { figures(&payload) } else { payload },
+                is_cut,
+                at: time(row.get("created_at")),
+            });
+        }
+        Ok((found.run, steps))
     }
 
     /// What the user's agents spent on each of the last days on which they spent, newest first.
     pub async fn spending(&self, user_id: &str) -> Result<Vec<DayRow>, StoreError> {
         let rows = sqlx::query(
-            "SELECT substr(created_at, 1, 10) AS day, CAST(sum(cost_nanos) AS DOUBLE PRECISION) / 1e9 AS cost, \
-               CAST(sum(prompt_tokens + completion_tokens) AS BIGINT) AS tokens, count(*) AS calls \
+            "SELECT substr(created_at, 1, 10) AS day, sum(CAST(cost_nanos AS DOUBLE PRECISION)) / 1e9 AS cost, \
+               sum(CAST(prompt_tokens AS DOUBLE PRECISION) + CAST(completion_tokens AS DOUBLE PRECISION)) AS tokens, count(*) AS calls \
              FROM usage WHERE user_id = $1 GROUP BY day ORDER BY day DESC LIMIT $2",
         )
         .bind(user_id)
@@ -268,5 +395,27 @@ impl Store {
             calls: row.get("calls"),
         };
         Ok(rows.iter().map(row).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn of_a_step_that_is_cut_the_figures_stay() {
+        let whole = json!({
+            "name": "n".repeat(1_000), "ok": false, "duration_ms": 3, "content": "long",
+            "completion": { "usage": { "prompt_tokens": 7, "x": 1 }, "message": { "text": "long" } },
+            "cost": { "total_cost": 0.5 }, "arguments": { "path": ["not a text"] }, "prompt": 1
+        });
+        let expected = json!({
+            "name": "n".repeat(300), "ok": false, "duration_ms": 3,
+            "completion": { "usage": { "prompt_tokens": 7 } }, "cost": { "total_cost": 0.5 }
+        });
+        assert_eq!(figures(&whole), expected);
+        assert_eq!(figures(&json!("text")), json!({}));
     }
 }

@@ -137,6 +137,20 @@ impl Database {
         Ok((writer, reader))
     }
 
+    /// Opens a database that is there already, for reading only.
+    pub(super) async fn open_to_read(&self) -> Result<AnyPool, sqlx::Error> {
+        sqlx::any::install_default_drivers();
+        let settings = match self {
+            Self::File(file) => {
+                // A mistyped name must not make a file.
+                std::fs::metadata(file)?;
+                "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON"
+            }
+            Self::Postgres(_) => READER_SETTINGS,
+        };
+        pool(1, settings).connect_with(self.options()?).await
+    }
+
     /// The folder of a file; `None` for a server.
     pub fn folder(&self) -> Option<&Path> {
         match self {

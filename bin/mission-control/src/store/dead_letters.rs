@@ -3,11 +3,12 @@
 use mc_client::types::{DeadLetter, DeliveryFailure, Page};
 use sqlx::{AnyConnection, Row};
 
+use super::audit::Act;
 use super::dispatch::delivery;
 use super::error::{Conflict, StoreError};
 use super::paging::{page, rows_for};
 use super::sql::flag;
-use super::{Store, now, time};
+use super::{Scope, Store, audit, now, time};
 
 /// The state of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +70,8 @@ impl Store {
 
     /// Puts a dead letter back into the queue with zero attempts. One that is in the queue keeps its
     /// lease: a dispatcher is working on it.
-    pub async fn requeue(&self, id: &str, user_id: &str) -> Result<(), StoreError> {
+    pub async fn requeue(&self, scope: Scope<'_>, id: &str) -> Result<(), StoreError> {
+        let user_id = scope.user_id;
         let mut tx = self.begin().await?;
         match state_of(&mut tx, id, user_id).await? {
             DeliveryState::Queue => {}
@@ -83,6 +85,8 @@ impl Store {
                 .bind(id)
                 .execute(&mut *tx)
                 .await?;
+                let act = Act::new(scope.by, "notification.requeued");
+                audit::record(&mut tx, &act.of(user_id).about("notification", id)).await?;
             }
         }
         tx.commit().await?;
@@ -98,12 +102,12 @@ impl Store {
         let rows = sqlx::query("SELECT * FROM notifications WHERE dead_at IS NOT NULL AND seq < $1 ORDER BY seq DESC LIMIT $2")
             .bind(before.unwrap_or(i64::MAX))
             .bind(rows_for(limit))
-            .fetch_all(&self.reader)
-            .await?;
-        Ok(page(&rows, limit, |row| DeadLetter {
+            .fetch(&self.reader);
+        page(rows, limit, |row| DeadLetter {
             delivery: delivery(row),
             error: row.get::<Option<String>, _>("error").unwrap_or_default(),
             failed_at: time(row.get("dead_at")),
-        }))
+        })
+        .await
     }
 }

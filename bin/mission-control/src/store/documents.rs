@@ -9,6 +9,10 @@ use super::paging::{page, rows_for};
 use super::sql::Sql;
 use super::{Store, events, new_id, now, tasks, time};
 
+/// What a list has of documents: all but their text.
+const LISTED: &str =
+    "SELECT seq, id, title, doc_type, task_id, created_at FROM documents WHERE user_id = ?";
+
 fn document(row: &AnyRow, with_content: bool) -> Document {
     Document {
         id: row.get("id"),
@@ -56,14 +60,13 @@ impl Store {
         limit: u32,
         before: Option<i64>,
     ) -> Result<Page<Document>, StoreError> {
-        let rows = Sql::new("SELECT * FROM documents WHERE user_id = ?", user_id)
+        let rows = Sql::new(LISTED, user_id)
             .and(" AND task_id = ?", task_id)
             .and(" AND doc_type = ?", doc_type)
             .and(" AND seq < ?", before)
             .and(" ORDER BY seq DESC LIMIT ?", Some(rows_for(limit)))
-            .fetch_all(&self.reader)
-            .await?;
-        Ok(page(&rows, limit, |row| document(row, false)))
+            .fetch(&self.reader);
+        page(rows, limit, |row| document(row, false)).await
     }
 
     /// One document with its text.

@@ -36,6 +36,12 @@ pub enum StoreError {
     /// The budget does not cover the reservation.
     #[error("the user's budget is used up")]
     BudgetExceeded(Box<Budget>),
+    /// A user has had too many acts recorded in the audit log.
+    #[error("too many acts of the daemon were recorded for this user; retry later")]
+    TooManyActs {
+        /// When there is room again.
+        retry_after: Duration,
+    },
     /// A text that this database cannot store; others may.
     #[error("{0}")]
     Unstorable(&'static str),
@@ -78,6 +84,12 @@ pub enum Conflict {
     /// Nobody needs to decide about the tool calls of a cancelled run.
     #[error("the run was cancelled; its tool requests need no decision")]
     RunCancelled,
+    /// A run's key is one role's only; who asks for all roles must name one.
+    #[error("several roles have a run with this key: name one, ?role={}", .roles.join(" or ?role="))]
+    RunAmbiguous {
+        /// The roles.
+        roles: Vec<String>,
+    },
     /// A run keeps the session and the task that it was begun with.
     #[error("the run exists with a different {field}")]
     RunConflict {

@@ -9,7 +9,7 @@ use sqlx::{AnyConnection, Row};
 
 use super::error::{Conflict, StoreError};
 use super::sql::{count, flag};
-use super::{Scope, Store, new_id, now, stamp, tasks, time};
+use super::{Scope, Store, new_id, now, session_of, stamp, tasks, time};
 
 /// The longest `Retry-After` in seconds: the lease may be released early.
 const MAX_RETRY_AFTER_SECS: i64 = 5;
@@ -43,20 +43,26 @@ pub(super) const DELETE_EXPIRED: &str = "DELETE FROM session_leases WHERE expire
 /// The newest lease of the session and task of a row.
 const NEWEST: &str = "SELECT * FROM session_leases WHERE session_key = $1 AND task_id = $2 ORDER BY fence DESC LIMIT 1";
 
-/// Refuses a write under a lease that was released or followed by another one. A lease that has only
+/// The session whose leases a call may touch; empty for all of the user's.
+fn session(scope: Scope<'_>) -> String {
+    scope.role.map(|role| session_of(scope.user_id, role)).unwrap_or_default()
+}
+
+/// Refuses a write under a lease that was released or followed by another one, or another role's. A lease that has only
 /// expired still counts: nobody has written since.
 pub(super) async fn check(
     tx: &mut AnyConnection,
-    user_id: &str,
+    scope: Scope<'_>,
     fence: &Fence,
 ) -> Result<(), StoreError> {
     let row = sqlx::query(
         "SELECT l.fence, l.freed_at IS NOT NULL AS freed, \
            (SELECT max(n.fence) FROM session_leases n WHERE n.session_key = l.session_key AND n.task_id = l.task_id) AS newest \
-         FROM session_leases l WHERE l.id = $1 AND l.user_id = $2",
+         FROM session_leases l WHERE l.id = $1 AND l.user_id = $2 AND $3 IN ('', l.session_key)",
     )
     .bind(&fence.lease_id)
-    .bind(user_id)
+    .bind(scope.user_id)
+    .bind(session(scope))
     .fetch_optional(tx)
     .await?
     .ok_or(Conflict::StaleFence)?;
@@ -111,21 +117,22 @@ impl Store {
     /// Renews a lease, also one that has expired, as long as nobody else got it since.
     pub async fn renew_lease(
         &self,
-        user_id: &str,
+        scope: Scope<'_>,
         id: &str,
         ttl_secs: Option<u32>,
     ) -> Result<Lease, StoreError> {
-        let mut tx = self.write(Scope::of(user_id)).await?;
+        let mut tx = self.write(scope).await?;
         let row = sqlx::query(
-            "SELECT * FROM session_leases WHERE id = $1 AND user_id = $2 AND freed_at IS NULL",
+            "SELECT * FROM session_leases WHERE id = $1 AND user_id = $2 AND $3 IN ('', session_key) AND freed_at IS NULL",
         )
         .bind(id)
-        .bind(user_id)
+        .bind(scope.user_id)
+        .bind(session(scope))
         .fetch_optional(&mut *tx)
         .await?;
         let row = row.ok_or_else(|| StoreError::NotFound("lease"))?;
         let fence = Fence { lease_id: id.to_owned(), fence: row.get("fence") };
-        check(&mut tx, user_id, &fence).await?;
+        check(&mut tx, scope, &fence).await?;
         let ttl_secs = ttl_secs.unwrap_or_else(|| count(&row, "ttl_secs"));
         let row = sqlx::query(
             "UPDATE session_leases SET expires_at = $1, ttl_secs = $2 WHERE id = $3 RETURNING *",
@@ -140,12 +147,15 @@ impl Store {
     }
 
     /// Releases a lease. Repeating it is harmless.
-    pub async fn free_lease(&self, user_id: &str, id: &str) -> Result<(), StoreError> {
-        let mut tx = self.write(Scope::of(user_id)).await?;
-        let done = sqlx::query("UPDATE session_leases SET freed_at = coalesce(freed_at, $1) WHERE id = $2 AND user_id = $3")
+    pub async fn free_lease(&self, scope: Scope<'_>, id: &str) -> Result<(), StoreError> {
+        let mut tx = self.write(scope).await?;
+        let done = sqlx::query(
+            "UPDATE session_leases SET freed_at = coalesce(freed_at, $1) WHERE id = $2 AND user_id = $3 AND $4 IN ('', session_key)",
+        )
             .bind(now())
             .bind(id)
-            .bind(user_id)
+            .bind(scope.user_id)
+            .bind(session(scope))
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;

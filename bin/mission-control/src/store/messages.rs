@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, Row};
 use super::error::StoreError;
 use super::notifications::Extras;
 use super::paging::{page, rows_for};
-use super::{Store, events, json_of, new_id, notifications, now, tasks, time};
+use super::{Scope, Store, events, json_of, new_id, notifications, now, tasks, time};
 use crate::mentions::mentioned_roles;
 
 fn message(row: &AnyRow) -> Message {
@@ -80,24 +80,26 @@ impl Store {
             .bind(user_id)
             .bind(before.unwrap_or(i64::MAX))
             .bind(rows_for(limit))
-            .fetch_all(&self.reader)
-            .await?;
-        let mut newest = page(&rows, limit, message);
+            .fetch(&self.reader);
+        let mut newest = page(rows, limit, message).await?;
         newest.items.reverse();
         Ok(newest)
     }
 
-    /// The message that was written under a key.
+    /// The message that was written under a key. One that another role wrote under it is not what an
+    /// agent looks for.
     pub async fn message_by_key(
         &self,
-        user_id: &str,
+        scope: Scope<'_>,
         key: &str,
     ) -> Result<Page<Message>, StoreError> {
         let rows = sqlx::query(
-            "SELECT * FROM messages WHERE user_id = $1 AND idempotency_key = $2 LIMIT 1",
+            "SELECT * FROM messages WHERE user_id = $1 AND idempotency_key = $2 \
+             AND ($3 = '' OR agent_role IS NULL OR agent_role = $3) ORDER BY seq LIMIT 1",
         )
-        .bind(user_id)
+        .bind(scope.user_id)
         .bind(key)
+        .bind(scope.own_role().unwrap_or_default())
         .fetch_all(&self.reader)
         .await?;
         Ok(Page { items: rows.iter().map(message).collect(), next_cursor: None })

@@ -33,7 +33,7 @@ macro_rules! step {
 }
 
 /// All migrations. A file that has been released is never changed: databases keep its checksum.
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 13] = [
     step!(1, "0001", "start"),
     step!(2, "0002", "wakes"),
     step!(3, "0003", "leased"),
@@ -45,6 +45,8 @@ const STEPS: [Step; 11] = [
     step!(9, "0009", "shortlist"),
     step!(10, "0010", "fresh"),
     step!(11, "0011", "columns"),
+    step!(12, "0012", "audit"),
+    step!(13, "0013", "roles"),
 ];
 
 /// The migrations of a SQLite file.

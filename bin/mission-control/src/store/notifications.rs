@@ -78,9 +78,8 @@ impl Store {
         let rows = Sql::new(piece, user_id)
             .and(" AND seq > ?", after)
             .and(" ORDER BY seq LIMIT ?", Some(rows_for(limit)))
-            .fetch_all(&self.reader)
-            .await?;
-        Ok(page(&rows, limit, notification))
+            .fetch(&self.reader);
+        page(rows, limit, notification).await
     }
 
     /// Marks a notification as read. Repeating it is harmless.

@@ -1,8 +1,17 @@
 //! Pages of a list, and the cursors that lead from one to the next.
 
+use std::io::Write;
+
+use futures::{Stream, TryStreamExt as _};
 use mc_client::types::Page;
+use serde::Serialize;
 use sqlx::Row;
 use sqlx::any::AnyRow;
+
+use super::error::StoreError;
+
+/// The most bytes that the items of a page have as JSON, unless one alone has more.
+pub(crate) const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The cursor that leads on from a row's number.
 pub fn cursor(mut seq: i64) -> String {
@@ -27,12 +36,45 @@ pub(super) fn rows_for(limit: u32) -> i64 {
     i64::from(limit) + 1
 }
 
-/// The page that rows make, of which there may be one more than fits.
-pub(super) fn page<T>(rows: &[AnyRow], limit: u32, item: impl Fn(&AnyRow) -> T) -> Page<T> {
-    let shown = &rows[..rows.len().min(limit as usize)];
-    let has_more = rows.len() > shown.len();
-    let next_cursor = shown.last().filter(|_| has_more).map(|row| cursor(row.get::<i64, _>("seq")));
-    Page { items: shown.iter().map(item).collect(), next_cursor }
+/// Counts what is written to it.
+struct Counter(usize);
+
+impl Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.saturating_add(bytes.len());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How many bytes a value has as JSON.
+pub(crate) fn json_size(value: &impl Serialize) -> Result<usize, serde_json::Error> {
+    let mut counter = Counter(0);
+    serde_json::to_writer(&mut counter, value)?;
+    Ok(counter.0)
+}
+
+/// The page that rows make, of which there may be one more than fits. It ends before its items take
+/// more than [`PAGE_BYTES`] as JSON, but has one at least: rows are read only as far as needed.
+pub(super) async fn page<T: Serialize>(
+    mut rows: impl Stream<Item = Result<AnyRow, sqlx::Error>> + Unpin,
+    limit: u32,
+    item: impl Fn(&AnyRow) -> T,
+) -> Result<Page<T>, StoreError> {
+    let (mut items, mut size, mut last) = (Vec::new(), 0_usize, 0_i64);
+    while let Some(row) = rows.try_next().await? {
+        let item = item(&row);
+        size = size.saturating_add(json_size(&item)?);
+        if items.len() >= limit as usize || (size > PAGE_BYTES && !items.is_empty()) {
+            return Ok(Page { items, next_cursor: Some(cursor(last)) });
+        }
+        last = row.get("seq");
+        items.push(item);
+    }
+    Ok(Page { items, next_cursor: None })
 }
 
 #[cfg(test)]

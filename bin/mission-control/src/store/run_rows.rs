@@ -4,9 +4,9 @@ use mc_client::runs::{Run, RunNote, RunStatus, RunStep};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use super::error::StoreError;
+use super::error::{Conflict, StoreError};
 use super::sql::{count, flag};
-use super::{json_of, time};
+use super::{Scope, json_of, time};
 
 /// A run without its steps unless they are given.
 pub(super) fn run(row: &AnyRow, steps: Vec<RunStep>) -> Run {
@@ -42,28 +42,87 @@ pub(super) fn step(row: &AnyRow) -> RunStep {
     }
 }
 
-/// The run of this key without its steps, if there is one. Another user's does not exist.
-pub(super) async fn find(
-    tx: &mut AnyConnection,
-    user_id: &str,
-    run_key: &str,
-) -> Result<Option<Run>, StoreError> {
-    let row = sqlx::query("SELECT * FROM runs WHERE run_key = $1")
-        .bind(run_key)
-        .fetch_optional(tx)
-        .await?;
-    match row {
-        Some(row) if row.get::<String, _>("user_id") == user_id => Ok(Some(run(&row, Vec::new()))),
-        Some(_) => Err(StoreError::NotFound("run")),
-        None => Ok(None),
-    }
+/// A run, and where it is stored.
+pub(super) struct Found {
+    /// Its row.
+    pub(super) seq: i64,
+    /// Whose it is: a role of the user; none as long as nobody has named its session.
+    pub(super) role: String,
+    /// The run without its steps.
+    pub(super) run: Run,
 }
 
-/// Where a run stands, if there is one of this key. Another user's does not exist.
-pub(super) async fn status(
+/// The runs of a user with this key: one of each role that has one.
+async fn all(
     tx: &mut AnyConnection,
     user_id: &str,
     run_key: &str,
-) -> Result<Option<RunStatus>, StoreError> {
-    Ok(find(tx, user_id, run_key).await?.and_then(|run| run.known_status()))
+) -> Result<Vec<Found>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM runs WHERE user_id = $1 AND run_key = $2 ORDER BY seq")
+        .bind(user_id)
+        .bind(run_key)
+        .fetch_all(tx)
+        .await?;
+    let found = |row: &AnyRow| Found {
+        seq: row.get("seq"),
+        role: row.get("role"),
+        run: run(row, Vec::new()),
+    };
+    Ok(rows.iter().map(found).collect())
+}
+
+/// The run of this key, if there is one. Another user's or another role's does not exist. Of several
+/// roles' with this key none is taken for the one that is meant.
+pub(super) async fn find(
+    tx: &mut AnyConnection,
+    scope: Scope<'_>,
+    run_key: &str,
+) -> Result<Option<Found>, StoreError> {
+    let mut found = all(tx, scope.user_id, run_key).await?;
+    if let Some(role) = scope.role {
+        return Ok(found.into_iter().find(|found| found.role == role));
+    }
+    if found.len() > 1 {
+        let roles = found.into_iter().map(|found| found.role).collect();
+        return Err(Conflict::RunAmbiguous { roles }.into());
+    }
+    Ok(found.pop())
+}
+
+/// Whether any role of the user has a run with this key.
+pub(super) async fn is_known(
+    tx: &mut AnyConnection,
+    user_id: &str,
+    run_key: &str,
+) -> Result<bool, StoreError> {
+    Ok(!all(tx, user_id, run_key).await?.is_empty())
+}
+
+/// As [`find`], for a write that names the role: also a run that has none yet.
+pub(super) async fn find_of(
+    tx: &mut AnyConnection,
+    user_id: &str,
+    role: &str,
+    run_key: &str,
+) -> Result<Option<Found>, StoreError> {
+    let mut found = all(tx, user_id, run_key).await?;
+    found.retain(|found| found.role == role || found.role.is_empty());
+    found.sort_by(|one, other| other.role.cmp(&one.role));
+    Ok(found.into_iter().next())
+}
+
+/// Refuses a tool request about a run that was cancelled, or that only other roles have.
+pub(super) async fn check_waits(
+    tx: &mut AnyConnection,
+    user_id: &str,
+    role: &str,
+    run_key: &str,
+) -> Result<(), StoreError> {
+    let found = all(tx, user_id, run_key).await?;
+    let own = found.iter().find(|found| [role, ""].contains(&&*found.role));
+    match own.map(|found| found.run.known_status()) {
+        Some(Some(RunStatus::Cancelled)) => Err(Conflict::RunCancelled.into()),
+        None if !found.is_empty() => Err(StoreError::NotFound("run")),
+        Some(_) | None => Ok(()),
+    }
 }

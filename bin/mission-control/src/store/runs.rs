@@ -5,9 +5,13 @@ use mc_client::runs::{PutRun, PutStep, Run, RunNote, RunStatus};
 use serde_json::{Map, Value, json};
 use sqlx::{AnyConnection, Row};
 
+use super::audit::Act;
 use super::error::{Conflict, StoreError};
-use super::run_rows::{find, note, run, step};
-use super::{Scope, Store, events, now, tasks, tool_requests};
+use super::run_rows::{Found, find, find_of, is_known, note, run, step};
+use super::{Scope, Store, audit, events, now, session_role, tasks, tool_requests};
+
+/// The most bytes that the steps of a run have, which are read in one answer.
+const MAX_JOURNAL: usize = 64 * 1024 * 1024;
 
 /// The contract's fields of a run; an extra field of such a name is not stored.
 const OWN_FIELDS: [&str; 9] = [
@@ -26,6 +30,7 @@ const OWN_FIELDS: [&str; 9] = [
 async fn record(
     tx: &mut AnyConnection,
     user_id: &str,
+    role: &str,
     what: &str,
     run: &Run,
 ) -> Result<(), StoreError> {
@@ -33,22 +38,41 @@ async fn record(
         "run_key": run.run_key, "status": run.status, "session_key": run.session_key,
         "task_id": run.task_id, "cancel_requested": run.cancel_requested
     });
-    events::record(tx, user_id, &format!("run.{what}"), "run_key", &data).await
+    let kind = format!("run.{what}");
+    events::record_of(tx, user_id, Some(role), &kind, "run_key", &data).await
 }
 
-async fn begin(tx: &mut AnyConnection, user_id: &str, run_key: &str) -> Result<Run, StoreError> {
+async fn begin(
+    tx: &mut AnyConnection,
+    user_id: &str,
+    role: &str,
+    run_key: &str,
+) -> Result<Found, StoreError> {
     let at = now();
     let row = sqlx::query(
-        "INSERT INTO runs (run_key, user_id, status, created_at, updated_at) VALUES ($1, $2, $3, $4, $5) RETURNING *",
+        "INSERT INTO runs (run_key, user_id, role, status, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6) RETURNING *",
     )
     .bind(run_key)
     .bind(user_id)
+    .bind(role)
     .bind(RunStatus::Running.as_str())
     .bind(&at)
     .bind(&at)
     .fetch_one(tx)
     .await?;
-    Ok(run(&row, Vec::new()))
+    Ok(Found { seq: row.get("seq"), role: role.to_owned(), run: run(&row, Vec::new()) })
+}
+
+/// Records in the audit log that somebody wants a run to end.
+async fn record_cancel(
+    tx: &mut AnyConnection,
+    scope: Scope<'_>,
+    role: &str,
+    run: &Run,
+) -> Result<(), StoreError> {
+    let act = Act::new(scope.by, "run.cancelled").of(scope.user_id).about("run", &run.run_key);
+    audit::record(tx, &act.with("role", role).with("status", &*run.status)).await?;
+    Ok(())
 }
 
 /// The status of a run after a caller asks for `wanted`.
@@ -76,24 +100,17 @@ fn next_status(run: &Run, wanted: Option<RunStatus>) -> Result<RunStatus, StoreE
 
 impl Store {
     /// A run with its journal.
-    pub async fn run(&self, user_id: &str, run_key: &str) -> Result<Run, StoreError> {
+    pub async fn run(&self, scope: Scope<'_>, run_key: &str) -> Result<Run, StoreError> {
         // Both reads see the same state.
         let mut tx = self.reader.begin().await?;
-        let found = find(&mut tx, user_id, run_key).await?;
+        let found = find(&mut tx, scope, run_key).await?;
         let mut found = found.ok_or_else(|| StoreError::NotFound("run"))?;
-        let steps = sqlx::query("SELECT * FROM run_steps WHERE run_key = $1 ORDER BY step_index")
-            .bind(run_key)
+        let steps = sqlx::query("SELECT * FROM run_steps WHERE run_seq = $1 ORDER BY step_index")
+            .bind(found.seq)
             .fetch_all(&mut *tx)
             .await?;
-        found.steps = steps.iter().map(step).collect();
-        Ok(found)
-    }
-
-    /// A run without its journal.
-    pub async fn run_state(&self, user_id: &str, run_key: &str) -> Result<Run, StoreError> {
-        let mut connection = self.reader.acquire().await?;
-        let found = find(&mut connection, user_id, run_key).await?;
-        found.ok_or_else(|| StoreError::NotFound("run"))
+        found.run.steps = steps.iter().map(step).collect();
+        Ok(found.run)
     }
 
     /// Sets a run's session, task and status; creates the run if there is none.
@@ -105,10 +122,18 @@ impl Store {
     ) -> Result<RunNote, StoreError> {
         let mut tx = self.write(scope).await?;
         let user_id = scope.user_id;
-        let (known, is_new) = match find(&mut tx, user_id, run_key).await? {
-            Some(known) => (known, false),
-            None => (begin(&mut tx, user_id, run_key).await?, true),
+        let session = put.session_key.as_deref();
+        let role = scope.role.or_else(|| session_role(user_id, session?));
+        let found = match (scope.role, role) {
+            (None, Some(role)) => find_of(&mut tx, user_id, role, run_key).await?,
+            (Some(_) | None, _) => find(&mut tx, scope, run_key).await?,
         };
+        let is_new = found.is_none();
+        let Found { seq, role: known_role, run: known } = match found {
+            Some(found) => found,
+            None => begin(&mut tx, user_id, role.unwrap_or_default(), run_key).await?,
+        };
+        let role = if known_role.is_empty() { role.unwrap_or_default() } else { &known_role };
         let session_key =
             set_once("session_key", known.session_key.as_ref(), put.session_key.as_ref(), is_new)?;
         let task_id = set_once("task_id", known.task_id.as_ref(), put.task_id.as_ref(), is_new)?;
@@ -121,7 +146,7 @@ impl Store {
         extra.retain(|name, _| !OWN_FIELDS.contains(&name.as_str()));
         let row = sqlx::query(
             "UPDATE runs SET session_key = $1, task_id = $2, status = $3, workspace_digest = coalesce($4, workspace_digest), \
-             extra = $5, updated_at = $6 WHERE run_key = $7 RETURNING *",
+             extra = $5, updated_at = $6, role = $7 WHERE seq = $8 RETURNING *",
         )
         .bind(session_key)
         .bind(task_id)
@@ -129,21 +154,25 @@ impl Store {
         .bind(&put.workspace_digest)
         .bind(Value::Object(extra).to_string())
         .bind(now())
-        .bind(run_key)
+        .bind(role)
+        .bind(seq)
         .fetch_one(&mut *tx)
         .await?;
         let put = run(&row, Vec::new());
         if is_new || put.status != known.status {
-            record(&mut tx, user_id, &put.status, &put).await?;
+            record(&mut tx, user_id, role, &put.status, &put).await?;
         }
         if status == RunStatus::Cancelled {
-            tool_requests::cancel_pending(&mut tx, run_key).await?;
+            if !known.cancel_requested && put.status != known.status {
+                record_cancel(&mut tx, scope, role, &put).await?;
+            }
+            tool_requests::cancel_pending(&mut tx, scope, role, run_key).await?;
         }
         tx.commit().await?;
         Ok(note(&put))
     }
 
-    /// Writes a step; creates the run if there is none. The same step again changes nothing, another
+    /// Writes a step; creates the run if no role of the user has one with this key. The same step again changes nothing, another
     /// one with its index is [`Conflict::StepExists`].
     pub async fn put_step(
         &self,
@@ -154,16 +183,21 @@ impl Store {
     ) -> Result<RunNote, StoreError> {
         let mut tx = self.write(scope).await?;
         let user_id = scope.user_id;
-        let known = match find(&mut tx, user_id, run_key).await? {
+        let Found { seq, role, run: known } = match find(&mut tx, scope, run_key).await? {
             Some(known) => known,
+            // Whoever writes to a run without having begun one means the run of the other role.
+            None if is_known(&mut tx, user_id, run_key).await? => {
+                return Err(StoreError::NotFound("run"));
+            }
             None => {
-                let new = begin(&mut tx, user_id, run_key).await?;
-                record(&mut tx, user_id, &new.status, &new).await?;
+                let role = scope.own_role().unwrap_or_default();
+                let new = begin(&mut tx, user_id, role, run_key).await?;
+                record(&mut tx, user_id, role, &new.run.status, &new.run).await?;
                 new
             }
         };
-        let there = sqlx::query("SELECT * FROM run_steps WHERE run_key = $1 AND step_index = $2")
-            .bind(run_key)
+        let there = sqlx::query("SELECT * FROM run_steps WHERE run_seq = $1 AND step_index = $2")
+            .bind(seq)
             .bind(i64::from(index))
             .fetch_optional(&mut *tx)
             .await?;
@@ -176,24 +210,35 @@ impl Store {
             }
             return Err(Conflict::StepExists(Box::new(step(&there))).into());
         }
+        let row = sqlx::query(
+            "SELECT coalesce(CAST(sum(octet_length(payload)) AS BIGINT), 0) AS size FROM run_steps WHERE run_seq = $1",
+        )
+        .bind(seq)
+        .fetch_one(&mut *tx)
+        .await?;
+        let size = usize::try_from(row.get::<i64, _>("size")).unwrap_or(usize::MAX);
+        if size.saturating_add(payload.len()) > MAX_JOURNAL {
+            let why = "does not fit: the steps of a run have 64 MiB at most";
+            return Err(StoreError::Invalid { field: "payload", why });
+        }
         let at = now();
         sqlx::query(
-            "INSERT INTO run_steps (run_key, step_index, kind, payload, created_at) VALUES ($1, $2, $3, $4, $5)",
+            "INSERT INTO run_steps (run_seq, step_index, kind, payload, created_at) VALUES ($1, $2, $3, $4, $5)",
         )
-        .bind(run_key)
+        .bind(seq)
         .bind(i64::from(index))
         .bind(&put.kind)
         .bind(payload)
         .bind(&at)
         .execute(&mut *tx)
         .await?;
-        sqlx::query("UPDATE runs SET updated_at = $1 WHERE run_key = $2")
+        sqlx::query("UPDATE runs SET updated_at = $1 WHERE seq = $2")
             .bind(&at)
-            .bind(run_key)
+            .bind(seq)
             .execute(&mut *tx)
             .await?;
         let data = json!({ "run_key": run_key, "index": index, "kind": put.kind });
-        events::record(&mut tx, user_id, "run.step", "run_key", &data).await?;
+        events::record_of(&mut tx, user_id, Some(&role), "run.step", "run_key", &data).await?;
         tx.commit().await?;
         Ok(note(&known))
     }
@@ -202,8 +247,8 @@ impl Store {
     pub async fn cancel_run(&self, scope: Scope<'_>, run_key: &str) -> Result<RunNote, StoreError> {
         let mut tx = self.write(scope).await?;
         let user_id = scope.user_id;
-        let known = find(&mut tx, user_id, run_key).await?;
-        let known = known.ok_or_else(|| StoreError::NotFound("run"))?;
+        let found = find(&mut tx, scope, run_key).await?;
+        let Found { seq, role, run: known } = found.ok_or_else(|| StoreError::NotFound("run"))?;
         let status = match known.known_status().unwrap_or(RunStatus::Running) {
             RunStatus::Completed => {
                 let why = "the run is completed already";
@@ -217,22 +262,25 @@ impl Store {
             | RunStatus::Cancelled => RunStatus::Cancelled,
         };
         let row = sqlx::query(
-            "UPDATE runs SET cancel_requested = 1, status = $1, updated_at = $2 WHERE run_key = $3 RETURNING *",
+            "UPDATE runs SET cancel_requested = 1, status = $1, updated_at = $2 WHERE seq = $3 RETURNING *",
         )
         .bind(status.as_str())
         .bind(now())
-        .bind(run_key)
+        .bind(seq)
         .fetch_one(&mut *tx)
         .await?;
         let asked = run(&row, Vec::new());
         if !known.cancel_requested {
-            record(&mut tx, user_id, "cancel_requested", &asked).await?;
+            record(&mut tx, user_id, &role, "cancel_requested", &asked).await?;
+            if known.known_status() != Some(RunStatus::Cancelled) {
+                record_cancel(&mut tx, scope, &role, &asked).await?;
+            }
         }
         if asked.status != known.status {
-            record(&mut tx, user_id, &asked.status, &asked).await?;
+            record(&mut tx, user_id, &role, &asked.status, &asked).await?;
         }
         if status == RunStatus::Cancelled {
-            tool_requests::cancel_pending(&mut tx, run_key).await?;
+            tool_requests::cancel_pending(&mut tx, scope, &role, run_key).await?;
         }
         tx.commit().await?;
         Ok(note(&asked))

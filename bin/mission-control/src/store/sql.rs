@@ -1,7 +1,8 @@
 //! Queries assembled from fixed pieces, and helpers to read rows.
 
+use futures::stream::BoxStream;
 use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::{Any, AnyPool, Arguments, AssertSqlSafe, Encode, Row, Type};
+use sqlx::{Any, Arguments, AssertSqlSafe, Encode, Executor, Row, Type};
 
 /// A query under construction. Its text consists of literals only; values from outside are bound,
 /// never written into it.
@@ -31,9 +32,20 @@ impl Sql {
         self
     }
 
+    /// Fetches rows as they are read.
+    pub(super) fn fetch<'e>(
+        self,
+        from: impl Executor<'e, Database = Any> + 'e,
+    ) -> BoxStream<'e, Result<AnyRow, sqlx::Error>> {
+        sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch(from)
+    }
+
     /// Fetches all rows.
-    pub(super) async fn fetch_all(self, pool: &AnyPool) -> Result<Vec<AnyRow>, sqlx::Error> {
-        sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch_all(pool).await
+    pub(super) async fn fetch_all<'c>(
+        self,
+        from: impl Executor<'c, Database = Any>,
+    ) -> Result<Vec<AnyRow>, sqlx::Error> {
+        sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch_all(from).await
     }
 }
 

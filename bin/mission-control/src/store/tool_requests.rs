@@ -1,17 +1,20 @@
 //! Tool requests: calls that need a person's approval.
 
-use mc_client::runs::RunStatus;
 use mc_client::tool_requests::{CreateToolRequest, Decision, ToolRequest, ToolRequestStatus};
 use mc_client::types::{CreateNotification, Page};
 use serde_json::{Map, Value, json};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
+use super::audit::Act;
 use super::error::{Conflict, StoreError};
 use super::notifications::Extras;
 use super::paging::{page, rows_for};
 use super::sql::Sql;
-use super::{Scope, Store, events, json_of, new_id, notifications, now, run_rows, tasks, time};
+use super::{
+    Scope, Store, audit, events, json_of, new_id, notifications, now, run_rows, session_of,
+    session_role, tasks, time,
+};
 
 /// The name of a tool request's id in events.
 const ID: &str = "tool_request_id";
@@ -43,16 +46,17 @@ fn tool_request(row: &AnyRow) -> ToolRequest {
     }
 }
 
-/// Creates a tool request.
+/// Creates a tool request. `arguments` are those of the request as they were sent: JSON text.
 pub async fn insert(
     tx: &mut AnyConnection,
-    user_id: &str,
+    scope: Scope<'_>,
     new: &CreateToolRequest,
+    arguments: &str,
 ) -> Result<ToolRequest, StoreError> {
+    let user_id = scope.user_id;
     tasks::ensure_exists(tx, user_id, &new.task_id).await?;
-    if run_rows::status(tx, user_id, &new.run_key).await? == Some(RunStatus::Cancelled) {
-        return Err(Conflict::RunCancelled.into());
-    }
+    let role = session_role(user_id, &new.session_key).unwrap_or_default();
+    run_rows::check_waits(tx, user_id, role, &new.run_key).await?;
     let row = sqlx::query(
         "INSERT INTO tool_requests (id, user_id, task_id, run_key, session_key, tool, arguments, reason, status, created_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING *",
@@ -63,33 +67,64 @@ pub async fn insert(
     .bind(&new.run_key)
     .bind(&new.session_key)
     .bind(&new.tool)
-    .bind(Value::Object(new.arguments.clone()).to_string())
+    .bind(arguments)
     .bind(&new.reason)
     .bind(ToolRequestStatus::Pending.as_str())
     .bind(now())
     .fetch_one(&mut *tx)
     .await?;
     let made = tool_request(&row);
-    events::record(tx, user_id, "tool_request.created", ID, &made).await?;
+    record(tx, scope, &made, made.reason.as_deref()).await?;
     Ok(made)
 }
 
-/// Cancels the pending tool requests of a cancelled run.
-pub async fn cancel_pending(tx: &mut AnyConnection, run_key: &str) -> Result<(), StoreError> {
+/// Records what a tool request has become, as an event and in the audit log.
+async fn record(
+    tx: &mut AnyConnection,
+    scope: Scope<'_>,
+    request: &ToolRequest,
+    reason: Option<&str>,
+) -> Result<(), StoreError> {
+    let status = match request.status.as_str() {
+        "pending" => "created",
+        status => status,
+    };
+    let name = format!("tool_request.{status}");
+    let role = session_role(scope.user_id, &request.session_key);
+    events::record_of(tx, scope.user_id, role, &name, ID, request).await?;
+    let act = Act::new(scope.by, &name).of(scope.user_id).about("tool_request", &request.id);
+    let act = act.with("role", role).with("run_key", &*request.run_key);
+    audit::record(tx, &act.with("tool", &*request.tool).because(reason)).await?;
+    Ok(())
+}
+
+/// Cancels the pending tool requests of a role's cancelled run.
+pub(super) async fn cancel_pending(
+    tx: &mut AnyConnection,
+    scope: Scope<'_>,
+    role: &str,
+    run_key: &str,
+) -> Result<(), StoreError> {
     let rows = sqlx::query(
-        "UPDATE tool_requests SET status = $1, decided_at = $2 WHERE run_key = $3 AND status = $4 RETURNING *",
+        "UPDATE tool_requests SET status = $1, decided_at = $2 WHERE run_key = $3 AND status = $4 AND session_key = $5 RETURNING *",
     )
     .bind(ToolRequestStatus::Cancelled.as_str())
     .bind(now())
     .bind(run_key)
     .bind(ToolRequestStatus::Pending.as_str())
+    .bind(session_of(scope.user_id, role))
     .fetch_all(&mut *tx)
     .await?;
     for row in &rows {
-        let user_id: &str = row.get("user_id");
-        events::record(tx, user_id, "tool_request.cancelled", ID, &tool_request(row)).await?;
+        let request = tool_request(row);
+        record(tx, scope, &request, None).await?;
     }
     Ok(())
+}
+
+/// The session whose tool requests a call may see; `None` for all of the user's.
+fn session(scope: Scope<'_>) -> Option<String> {
+    scope.role.map(|role| session_of(scope.user_id, role))
 }
 
 /// The text of the notification about a decision.
@@ -103,27 +138,32 @@ impl Store {
     /// The user's tool requests, oldest first.
     pub async fn tool_requests(
         &self,
-        user_id: &str,
+        scope: Scope<'_>,
         filter: &ToolRequestFilter,
         limit: u32,
         after: Option<i64>,
     ) -> Result<Page<ToolRequest>, StoreError> {
-        let rows = Sql::new("SELECT * FROM tool_requests WHERE user_id = ?", user_id)
+        let rows = Sql::new("SELECT * FROM tool_requests WHERE user_id = ?", scope.user_id)
+            .and(" AND session_key = ?", session(scope))
             .and(" AND status = ?", filter.status.map(ToolRequestStatus::as_str))
             .and(" AND run_key = ?", filter.run_key.as_ref())
             .and(" AND task_id = ?", filter.task_id.as_ref())
             .and(" AND seq > ?", after)
             .and(" ORDER BY seq LIMIT ?", Some(rows_for(limit)))
-            .fetch_all(&self.reader)
-            .await?;
-        Ok(page(&rows, limit, tool_request))
+            .fetch(&self.reader);
+        page(rows, limit, tool_request).await
     }
 
     /// One tool request.
-    pub async fn tool_request(&self, user_id: &str, id: &str) -> Result<ToolRequest, StoreError> {
-        let row = sqlx::query("SELECT * FROM tool_requests WHERE id = $1 AND user_id = $2")
+    pub async fn tool_request(
+        &self,
+        scope: Scope<'_>,
+        id: &str,
+    ) -> Result<ToolRequest, StoreError> {
+        let row = sqlx::query("SELECT * FROM tool_requests WHERE id = $1 AND user_id = $2 AND $3 IN ('', session_key)")
             .bind(id)
-            .bind(user_id)
+            .bind(scope.user_id)
+            .bind(session(scope).unwrap_or_default())
             .fetch_optional(&self.reader)
             .await?;
         row.as_ref().map(tool_request).ok_or_else(|| StoreError::NotFound("tool request"))
@@ -133,13 +173,14 @@ impl Store {
     /// repetition under the same idempotency key changes nothing.
     pub async fn decide(
         &self,
-        user_id: &str,
+        scope: Scope<'_>,
         id: &str,
         decision: &Decision,
         arguments: Option<&Value>,
         key: Option<&str>,
     ) -> Result<ToolRequest, StoreError> {
-        let mut tx = self.write(Scope::of(user_id)).await?;
+        let mut tx = self.write(scope).await?;
+        let user_id = scope.user_id;
         let row = sqlx::query("SELECT * FROM tool_requests WHERE id = $1 AND user_id = $2")
             .bind(id)
             .bind(user_id)
@@ -169,8 +210,7 @@ impl Store {
         .fetch_one(&mut *tx)
         .await?;
         let decided = tool_request(&row);
-        let kind = format!("tool_request.{}", decided.status);
-        events::record(&mut tx, user_id, &kind, ID, &decided).await?;
+        record(&mut tx, scope, &decided, decided.note.as_deref()).await?;
         let notification = CreateNotification {
             user_id: user_id.to_owned(),
             session_key: decided.session_key.clone(),

@@ -26,3 +26,13 @@ pub fn time(text: &str) -> Option<DateTime<Utc>> {
 pub fn json_of<T: serde::de::DeserializeOwned>(text: Option<String>) -> Option<T> {
     serde_json::from_str(&text?).ok()
 }
+
+/// The role in a session key of a user, `user:{user_id}:{role}`.
+pub fn session_role<'a>(user_id: &str, session_key: &'a str) -> Option<&'a str> {
+    session_key.strip_prefix("user:")?.strip_prefix(user_id)?.strip_prefix(':')
+}
+
+/// The session key of a role of a user.
+pub(super) fn session_of(user_id: &str, role: &str) -> String {
+    format!("user:{user_id}:{role}")
+}

@@ -9,6 +9,7 @@ use serde_json::Value;
 use sqlx::{Any, AnyConnection, Row, Transaction};
 use tokio::sync::watch;
 
+use super::audit::{Actor, By};
 use super::error::StoreError;
 use super::leases::Fence;
 use super::{Store, json_of, leases, now};
@@ -43,19 +44,38 @@ impl DerefMut for Write {
     }
 }
 
-/// Whose objects a write may touch, and under which lease.
+/// Whose objects a call may touch, under which lease, and who makes it.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope<'a> {
     /// The user whose objects it may touch.
     pub user_id: &'a str,
+    /// The one role whose sessions, runs, leases and tool requests it may touch; those of all the
+    /// user's roles if absent.
+    pub role: Option<&'a str>,
+    /// Who makes it, for the audit log.
+    pub by: By<'a>,
     /// The session lease that it belongs to; the write is refused once somebody else holds the lease.
     pub fence: Option<&'a Fence>,
 }
 
 impl<'a> Scope<'a> {
-    /// All of a user's objects, without a lease.
+    /// All of a user's objects, for that person, without a lease.
     pub fn of(user_id: &'a str) -> Self {
-        Self { user_id, fence: None }
+        Self { user_id, role: None, by: By::new(Actor::Person(user_id)), fence: None }
+    }
+
+    /// The role of the agent that makes the call, lead or not.
+    pub(super) fn own_role(&self) -> Option<&'a str> {
+        match self.by.actor {
+            Actor::Agent { role, .. } => Some(role),
+            Actor::Person(_) | Actor::Unnamed | Actor::Service | Actor::System => None,
+        }
+    }
+
+    /// The same, made by somebody else.
+    #[must_use]
+    pub fn by(self, by: By<'a>) -> Self {
+        Self { by, ..self }
     }
 }
 
@@ -86,14 +106,16 @@ impl Store {
     pub(super) async fn write(&self, scope: Scope<'_>) -> Result<Write, StoreError> {
         let mut tx = self.begin().await?;
         if let Some(fence) = scope.fence {
-            leases::check(&mut tx, scope.user_id, fence).await?;
+            leases::check(&mut tx, scope, fence).await?;
         }
         Ok(tx)
     }
 
     /// Creates an object, at most once for an idempotency key. `body` is what the caller sent;
     /// `make` does the work in the transaction that stores the key. A repetition with the same body
-    /// gets the stored answer, one with another body [`StoreError::KeyReused`].
+    /// gets the stored answer, one with another body [`StoreError::KeyReused`]. An agent's keys are
+    /// its role's own, so that no role takes another one's; those of tasks, which roles share, are
+    /// the user's.
     pub async fn create<T: Serialize>(
         &self,
         scope: Scope<'_>,
@@ -103,13 +125,19 @@ impl Store {
         make: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, StoreError>,
     ) -> Result<Created, StoreError> {
         let user_id = scope.user_id;
+        let role = scope.own_role().filter(|_| endpoint != "tasks").unwrap_or_default();
         let mut tx = self.write(scope).await?;
         let body = canonical_json(body);
         if let Some(key) = key {
-            let known = sqlx::query("SELECT body, response FROM idempotency WHERE user_id = $1 AND endpoint = $2 AND key = $3")
+            // No role's are a person's keys, and those from before roles had their own.
+            let known = sqlx::query(
+                "SELECT body, response FROM idempotency WHERE user_id = $1 AND endpoint = $2 AND key = $3 \
+                 AND role IN ($4, '') ORDER BY role DESC LIMIT 1",
+            )
                 .bind(user_id)
                 .bind(endpoint)
                 .bind(key)
+                .bind(role)
                 .fetch_optional(&mut *tx)
                 .await?;
             if let Some(known) = known {
@@ -124,10 +152,11 @@ impl Store {
         let made = make(&mut *tx).await?;
         let response = serde_json::to_value(&made)?;
         if let Some(key) = key {
-            sqlx::query("INSERT INTO idempotency (user_id, endpoint, key, body, response, created_at) VALUES ($1, $2, $3, $4, $5, $6)")
+            sqlx::query("INSERT INTO idempotency (user_id, endpoint, key, role, body, response, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)")
                 .bind(user_id)
                 .bind(endpoint)
                 .bind(key)
+                .bind(role)
                 .bind(body)
                 .bind(response.to_string())
                 .bind(now())

@@ -130,7 +130,7 @@ async fn an_agent_can_do_nothing_that_a_person_or_a_service_does() {
     let body = json!({ "task_id": task, "content": "hello", "actor_type": "user" });
     agent.post("/messages", body).await.fails(403, "forbidden");
     let body = json!({ "task_id": task, "content": "hello", "agent_role": "jarvis" });
-    agent.post("/messages", body).await.fails(403, "forbidden");
+    agent.post("/messages", body).await.fails(403, "role_mismatch");
     let body = json!({ "user_id": "ann", "session_key": "user:ann:scout", "content": "x" });
     agent.post("/notifications", body).await.fails(403, "forbidden");
     agent.post("/notifications/x/read", json!({})).await.fails(403, "forbidden");
@@ -188,10 +188,33 @@ async fn the_capabilities_name_what_is_offered() {
     assert_eq!(
         capabilities.ok(),
         &json!({ "contract_version": "v1", "features": {
-            "budgets": true, "dispatch_batch": true, "dispatch_leases": true, "documents_list": true, "events_sse": true, "heartbeat": true,
+            "audit": true, "budgets": true, "dispatch_batch": true, "dispatch_leases": true, "documents_list": true, "events_sse": true, "heartbeat": true,
             "message_lookup": true, "messages_list": true, "notifications": true,
             "notifications_dispatch": true, "notifications_fail": true, "run_journal": true, "session_leases": true, "standup": true,
             "tasks_get": true, "tasks_update": true, "tool_requests": true, "tools": true
         } })
     );
+}
+
+#[tokio::test]
+async fn a_header_that_names_somebody_comes_once_and_in_utf8() {
+    let backend = Backend::start().await;
+    let person = backend.person("müller");
+    person.task("Mine").await;
+    assert_eq!(person.get("/tasks").await.ok()["items"].as_array().unwrap().len(), 1);
+    let agent = backend.agent("müller", "scout");
+    let path = format!("{MC}/tasks");
+    for (name, value) in [
+        ("x-on-behalf-of", b"ann".as_slice()),
+        ("x-internal-token", b"other"),
+        ("x-agent-token", b"\xff"),
+        ("idempotency-key", b"m\xfcller"),
+        ("x-session-fence", b"\xff:1"),
+    ] {
+        let value = http::HeaderValue::from_bytes(value).unwrap();
+        let call = person.raw(Method::GET, &path).header(name, value.clone());
+        send(call).await.fails(400, "invalid_header");
+        let twice = agent.raw(Method::GET, &path).header(name, value.clone()).header(name, value);
+        send(twice).await.fails(400, "invalid_header");
+    }
 }

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wombat_mission_control::store::budgets::Nanos;
 use wombat_mission_control::store::database::Database;
-use wombat_mission_control::{BoardPassword, Config, ProxyLogin, RunError};
+use wombat_mission_control::{BoardPassword, Config, ProxyLogin, RunError, TrustedProxies};
 
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const INTERNAL: &str = "the-internal-token-of-the-tests";
@@ -91,13 +91,13 @@ struct Options {
     board: bool,
     budget: Option<f64>,
     password: Option<String>,
-    /// The proxies' header, and their addresses.
-    proxy: Option<(&'static str, &'static str)>,
+    proxy: Option<ProxyLogin>,
+    leads: &'static [&'static str],
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { board: true, budget: None, password: None, proxy: None }
+        Self { board: true, budget: None, password: None, proxy: None, leads: &[] }
     }
 }
 
@@ -117,6 +117,11 @@ impl Backend {
         Self::start_in(Home::new(), options).await
     }
 
+    /// With roles that may act on the sessions of others.
+    pub(crate) async fn with_leads(leads: &'static [&'static str]) -> Self {
+        Self::start_in(Home::new(), Options { leads, ..Options::default() }).await
+    }
+
     /// With a password on the page.
     pub(crate) async fn with_password(password: &str) -> Self {
         let options = Options { password: Some(password.to_owned()), ..Options::default() };
@@ -124,8 +129,13 @@ impl Backend {
     }
 
     /// Behind a proxy that asks people who they are.
-    pub(crate) async fn behind(header: &'static str, from: &'static str) -> Self {
-        let options = Options { proxy: Some((header, from)), ..Options::default() };
+    pub(crate) async fn behind(header: &str, from: &str) -> Self {
+        Self::behind_proxy(ProxyLogin::new(header, from).unwrap()).await
+    }
+
+    /// Behind a proxy that may name operators, too.
+    pub(crate) async fn behind_proxy(proxy: ProxyLogin) -> Self {
+        let options = Options { proxy: Some(proxy), ..Options::default() };
         Self::start_in(Home::new(), options).await
     }
 
@@ -154,13 +164,15 @@ impl Backend {
     ) -> (String, reqwest::Client, CancellationToken, JoinHandle<Result<(), RunError>>) {
         let key = Key::Secret(SECRET.into());
         let config = Config {
+            lead_roles: options.leads.iter().map(|role| (*role).to_owned()).collect(),
             database,
             verifier: TokenVerifier::new(&key, Algorithm::Hs256).unwrap(),
             metrics_token: Some("for-prometheus".into()),
             internal_token: Some(INTERNAL.into()),
             budget: options.budget.and_then(Nanos::of_usd),
             board: options.board,
-            board_proxy: options.proxy.map(|(header, from)| ProxyLogin::new(header, from).unwrap()),
+            board_proxy: options.proxy,
+            board_proxies: TrustedProxies::default(),
             board_password: options
                 .password
                 .map(|password| BoardPassword::new(&password.into()).unwrap()),

@@ -49,7 +49,8 @@ async fn a_turn_is_one_holders_until_it_is_freed_or_runs_out_and_the_fence_grows
     // Another session and another task have turns of their own.
     let other = agent.task("Other").await;
     assert_eq!(lease(&agent, &other).await.1, 1);
-    let jarvis = agent.post("/sessions/lease", wish("user:ann:jarvis", &task)).await;
+    let jarvis = backend.agent("ann", "jarvis");
+    let jarvis = jarvis.post("/sessions/lease", wish("user:ann:jarvis", &task)).await;
     assert_eq!(jarvis.ok()["fence"], 1);
 
     for _ in 0..2 {

@@ -2,7 +2,7 @@
 
 use reqwest::{Method, RequestBuilder};
 
-use crate::harness::{Answer, Backend, send};
+use crate::harness::{Answer, Backend, column, send};
 
 const PASSWORD: &str = "open sesame";
 
@@ -121,4 +121,36 @@ async fn a_trusted_proxys_header_opens_the_page_and_no_other_does() {
     let backend = Backend::behind("X-Forwarded-User", "10.0.0.0/8").await;
     let forged = backend.nobody().with("x-forwarded-user", "ann@example.org");
     assert_eq!(send(forged.raw(Method::GET, "/")).await.status, 401);
+}
+
+#[tokio::test]
+async fn logins_are_in_the_audit_log() {
+    let backend = Backend::with_password(PASSWORD).await;
+    log_in(&backend, "open barley").await.fails(401, "unauthorized");
+    let cookie = cookie(&log_in(&backend, PASSWORD).await);
+    let page = send(open(&backend, "/", Some(&cookie))).await.text;
+    let out = form(&backend, "/logout", &[("token", token(&page))]).header("cookie", &cookie);
+    assert_eq!(send(out).await.status, 303);
+    let log = backend.internal().get("/audit?act=login.*").await;
+    assert_eq!(column(log.items(), "act"), ["login.failed", "login.succeeded", "login.ended"]);
+    assert_eq!(log.items()[0]["actor"]["type"], "person");
+}
+
+#[tokio::test]
+async fn whoever_guesses_waits_and_keeps_nobody_out() {
+    let backend = Backend::with_password(PASSWORD).await;
+    for _ in 0..5 {
+        log_in(&backend, "open barley").await.fails(401, "unauthorized");
+    }
+    let waits = log_in(&backend, PASSWORD).await;
+    waits.fails(429, "too_many_tries");
+    assert!(waits.headers.contains_key("retry-after"));
+    // A header of nobody who is trusted makes no other address.
+    let claimed = form(&backend, "/login", &[("password", PASSWORD)]);
+    let claimed = claimed.header("x-forwarded-for", "192.0.2.1");
+    send(claimed).await.fails(429, "too_many_tries");
+    let elsewhere = reqwest::Client::builder().no_proxy().local_address(Some([127, 0, 0, 9].into()));
+    let elsewhere = elsewhere.redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let right = elsewhere.post(format!("{}/login", backend.url)).form(&[("password", PASSWORD)]);
+    assert_eq!(send(right).await.status, 303);
 }

@@ -1,7 +1,10 @@
 // What both test programs run.
 
+mod approvals;
+mod audit;
 mod auth;
 mod board;
+mod bounds;
 mod budgets;
 mod conformance;
 mod demo;
@@ -21,8 +24,10 @@ mod paging;
 mod queue;
 mod repeats;
 mod restart;
+mod roles;
 mod runs;
 mod standup;
 mod tenancy;
 mod tool_requests;
 mod tools;
+mod viewers;

@@ -193,7 +193,7 @@ async fn session_and_task_are_given_at_first_and_stay() {
     agent.put("/runs/r1", json!({ "task_id": task, "status": "failed" })).await.ok();
     agent.put("/runs/r1", json!({ "task_id": other })).await.fails(409, "run_conflict");
     let session = json!({ "session_key": "user:ann:jarvis" });
-    agent.put("/runs/r1", session).await.fails(409, "run_conflict");
+    agent.put("/runs/r1", session).await.fails(403, "role_mismatch");
 
     // A run that a step began gets them when they are said.
     agent.put("/runs/r2/steps/0", step("request", "x")).await.ok();
@@ -233,24 +233,28 @@ async fn what_is_no_step_is_refused() {
 }
 
 #[tokio::test]
-async fn another_users_run_does_not_exist() {
+async fn another_users_run_does_not_exist_and_its_key_is_free() {
     let backend = Backend::start().await;
     let ann = backend.agent("ann", "scout");
     begin(&ann, "r1").await;
     ann.put("/runs/r1/steps/0", step("k", "secret")).await.ok();
     let task = backend.agent("bob", "scout").task("Bob's").await;
-    for bob in [backend.agent("bob", "scout"), backend.person("bob")] {
+    let person = backend.person("bob");
+    let bob = backend.agent("bob", "scout");
+    for bob in [&bob, &person] {
         bob.get("/runs/r1").await.fails(404, "not_found");
-        bob.put("/runs/r1/steps/0", step("k", "secret")).await.fails(404, "not_found");
-        bob.put("/runs/r1/steps/1", step("k", "x")).await.fails(404, "not_found");
-        let run = json!({ "session_key": "user:bob:scout", "task_id": task, "status": "failed" });
-        bob.put("/runs/r1", run).await.fails(404, "not_found");
         bob.post("/runs/r1/cancel", json!({})).await.fails(404, "not_found");
     }
+    bob.put("/runs/r1/steps/0", step("k", "bob's")).await.ok();
+    let run = json!({ "session_key": "user:bob:scout", "task_id": task, "status": "failed" });
+    assert_eq!(bob.put("/runs/r1", run).await.ok()["status"], "failed");
+    person.post("/runs/r1/cancel", json!({})).await.ok();
+    assert_eq!(bob.get("/runs/r1").await.ok()["status"], "cancelled");
     let unchanged = ann.get("/runs/r1").await;
     assert_eq!(unchanged.ok()["status"], "running");
     assert_eq!(unchanged.ok()["cancel_requested"], false);
     assert_eq!(unchanged.ok()["steps"].as_array().unwrap().len(), 1);
+    assert_eq!(unchanged.ok()["steps"][0]["payload"]["text"], "secret");
 }
 
 #[tokio::test]

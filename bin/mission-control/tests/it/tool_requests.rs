@@ -219,9 +219,10 @@ async fn what_is_no_request_is_refused() {
     let bobs = backend.agent("bob", "scout");
     let bobs_task = bobs.task("Bob's").await;
     agent.post("/tool-requests", wish(&bobs_task, "k")).await.fails(404, "not_found");
-    bobs.put("/runs/bobs/steps/0", json!({ "kind": "k", "payload": 1 })).await.ok();
+    let jarvis = backend.agent("ann", "jarvis");
+    jarvis.put("/runs/jarvis/steps/0", json!({ "kind": "k", "payload": 1 })).await.ok();
     let mut body = wish(&task, "k");
-    body["run_key"] = json!("bobs");
+    body["run_key"] = json!("jarvis");
     agent.post("/tool-requests", body).await.fails(404, "not_found");
 }
 

@@ -35,7 +35,12 @@ impl Stream {
         if let Some(after) = after {
             request = request.header("last-event-id", after);
         }
-        let lost = |error: reqwest::Error| NotPassed::Failed(format!("GET /events: {error}"));
+        let lost = |error: reqwest::Error| {
+            NotPassed::Failed(format!(
+                "GET /events: {}",
+                service::http::explain(&error.without_url())
+            ))
+        };
         let answer = tokio::time::timeout(EVENT_TIMEOUT, request.send()).await;
         let Ok(answer) = answer else { return failed("GET /events: no response") };
         let response = answer.map_err(lost)?;

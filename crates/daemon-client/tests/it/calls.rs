@@ -63,7 +63,7 @@ async fn each_failure_has_its_class() {
     assert_eq!(errors[0].retry_after(), Some(Duration::from_secs(7)));
     assert!(matches!(errors[1], DaemonError::Refused { status: 403, .. }), "{errors:?}");
     assert_eq!(errors[1].code(), Some("invalid_daemon_key"));
-    assert!(matches!(errors[2], DaemonError::NotDaemon { status: 200, .. }), "{errors:?}");
+    assert!(matches!(errors[2], DaemonError::InBetween { status: 200, .. }), "{errors:?}");
     assert!(matches!(errors[3], DaemonError::BadAnswer { .. }), "{errors:?}");
     assert!(errors[4].is_in_doubt(), "{errors:?}");
 }

@@ -10,6 +10,7 @@ mod table;
 
 use std::time::{Duration, SystemTime};
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
@@ -131,8 +132,20 @@ impl Failure {
         headers: &HeaderMap,
         body: &[u8],
     ) -> Self {
-        let details = ErrorDetails::parse(body);
         let now = SystemTime::now();
+        let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        // Every provider says in JSON that it refuses a key; a page comes from what stands before it.
+        if matches!(status.as_u16(), 401 | 403 | 407 | 511) && shown::is_page(kind, body) {
+            let page = secrets::scrubbed(&shown::page(kind, body), MAX_SENTENCE_CHARS);
+            let cause = format!(
+                "answered by something in between ({page}), with status {}",
+                status.as_u16()
+            );
+            let retry_after = retry::retry_after(headers, now);
+            let status = Some(status.as_u16());
+            return Self { retryable: false, status, retry_after, ..Self::unavailable(cause) };
+        }
+        let details = ErrorDetails::parse(body);
         let wait = retry::retry_after(headers, now).or(details.retry_after);
         let failure = Self::of_details(provider, Some(status.as_u16()), details);
         // The time at which a limit is renewed says nothing about other failures.

@@ -163,7 +163,7 @@ pub(super) fn answer(
     end: Option<End>,
     mut usage: Usage,
 ) -> Result<Answer, Failure> {
-    usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
+    usage.total_tokens = usage.prompt_tokens.saturating_add(usage.completion_tokens);
     if message.tool_calls.len() > MAX_PARTS {
         return Err(too_many_parts());
     }

@@ -20,6 +20,8 @@ pub struct TokenMinter {
     algorithm: Algorithm,
     ttl: Duration,
     key_id: Option<String>,
+    /// All tokens that it minted, to be cut from answers.
+    sent: shown::Tokens,
 }
 
 impl fmt::Debug for TokenMinter {
@@ -54,7 +56,7 @@ impl TokenMinter {
                 return Err(unfit("a PEM key"));
             }
         };
-        Ok(Self { key, algorithm, ttl, key_id: None })
+        Ok(Self { key, algorithm, ttl, key_id: None, sent: shown::Tokens::default() })
     }
 
     /// Puts the key's id into each token as `kid` (RFC 7515, section 4.1.4), for backends that have
@@ -84,6 +86,7 @@ impl TokenMinter {
         header.kid.clone_from(&self.key_id);
         let jwt = jsonwebtoken::encode(&header, &claims, &self.key)
             .map_err(|error| TokenError::Sign(error.to_string()))?;
+        self.sent.note(&jwt);
         let mut header =
             HeaderValue::from_str(&jwt).map_err(|error| TokenError::Sign(error.to_string()))?;
         header.set_sensitive(true);
@@ -129,6 +132,11 @@ impl AgentAuth {
     pub fn new(minter: Arc<TokenMinter>, user_id: &str, role: &str) -> Result<Self, TokenError> {
         let current = Mutex::new(minter.mint(user_id, role)?);
         Ok(Self { minter, user_id: user_id.to_owned(), role: role.to_owned(), current })
+    }
+
+    /// All tokens of its minter, to be cut from answers.
+    pub(crate) fn sent(&self) -> &shown::Tokens {
+        &self.minter.sent
     }
 
     /// The value of `X-Agent-Token`, of a token that stays valid for a call.

@@ -1,4 +1,4 @@
-use openapi_tools::{Document, DocumentError};
+use openapi_tools::{Document, DocumentError, FieldPlace};
 use serde_json::{Map, Value, json};
 
 use crate::{all, document};
@@ -53,6 +53,58 @@ fn only_what_is_wanted_is_made_and_looked_at() {
     assert_eq!((import.operations.len(), import.problems.len()), (1, 0));
     let import = document.import(|candidate| candidate.name == "b");
     assert_eq!((import.operations.len(), import.problems.len()), (0, 1));
+}
+
+#[test]
+fn an_operation_keeps_its_own_name_beside_that_of_its_tool() {
+    let paths = json!({
+        "/a": { "get": { "operationId": "repos/get" }, "post": { "operationId": "plain" } },
+        "/b": { "get": {} },
+    });
+    let document = document("3.1.0", paths, json!({}));
+    let ids: Vec<_> = document.candidates().map(|known| (known.name, known.id)).collect();
+    assert_eq!(ids, [("repos_get", Some("repos/get")), ("plain", None), ("get_b", None)]);
+}
+
+#[test]
+fn what_an_operation_declares_is_found_wherever_it_stands() {
+    let paths = json!({
+        "/a": {
+            "parameters": [{ "$ref": "#/components/parameters/Page" }],
+            "post": {
+                "operationId": "a",
+                "parameters": [{ "name": "q", "in": "query" }, { "name": "h", "in": "header" }],
+                "requestBody": { "content": {
+                    "application/json": { "schema": { "$ref": "#/components/schemas/Body" } },
+                    "application/x-www-form-urlencoded": { "schema": { "properties": { "form": {} } } }
+                } }
+            },
+            "get": { "operationId": "b" }
+        },
+    });
+    let schemas = json!({
+        "Body": { "allOf": [{ "$ref": "#/components/schemas/Body" }, { "oneOf": [{ "properties": { "deep": {} } }] }] },
+    });
+    let text = json!({
+        "openapi": "3.1.0", "info": { "title": "T", "version": "1" }, "paths": paths,
+        "components": { "schemas": schemas, "parameters": { "Page": { "name": "page", "in": "query" } } }
+    });
+    let document = Document::parse(&text.to_string(), &[], "").unwrap();
+    for (tool, place, field, is_declared) in [
+        ("a", FieldPlace::Query, "page", true),
+        ("a", FieldPlace::Query, "q", true),
+        ("a", FieldPlace::Query, "Q", false),
+        ("a", FieldPlace::Query, "h", false),
+        ("a", FieldPlace::Query, "deep", false),
+        ("a", FieldPlace::Body, "deep", true),
+        ("a", FieldPlace::Body, "form", true),
+        ("a", FieldPlace::Body, "q", false),
+        ("b", FieldPlace::Query, "page", true),
+        ("b", FieldPlace::Body, "deep", false),
+        ("c", FieldPlace::Query, "page", false),
+    ] {
+        assert_eq!(document.declares(tool, place, field), is_declared, "{tool} {place:?} {field}");
+    }
 }
 
 #[test]

@@ -67,13 +67,16 @@ pub fn start(settings: &OtelSettings, program: &'static str) -> Result<(), Strin
     } else {
         builder
             .with_http()
+            .with_http_client(client()?)
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(endpoint)
             .with_timeout(EXPORT_TIMEOUT)
             .with_headers(plain.collect())
             .build()
     };
-    let exporter = exporter.map_err(|error| format!("OTEL_EXPORTER_OTLP_ENDPOINT: {error}"))?;
+    let exporter = exporter.map_err(|error| {
+        format!("OTEL_EXPORTER_OTLP_ENDPOINT: {}", shown::without_urls(&error.to_string()))
+    })?;
     let config = BatchConfigBuilder::default()
         .with_max_queue_size(MAX_QUEUE)
         .with_scheduled_delay(EXPORT_INTERVAL)
@@ -85,8 +88,17 @@ pub fn start(settings: &OtelSettings, program: &'static str) -> Result<(), Strin
     processor
         .set_resource(&Resource::builder().with_service_name(name).with_attribute(version).build());
     let _first = EXPORTER.set(Exporter { processor, content: settings.content });
-    tracing::info!(endpoint, "exporting traces");
+    tracing::info!(endpoint = %shown::url(endpoint), "exporting traces");
     Ok(())
+}
+
+/// The client of the export, which has a thread of its own and so blocks.
+fn client() -> Result<reqwest::blocking::Client, String> {
+    // Built outside of the runtime, which its own one must not begin or end in.
+    let build = || crate::http::blocking_client_builder().timeout(EXPORT_TIMEOUT).build();
+    let built = std::thread::spawn(build).join();
+    let built = built.map_err(|_| "the HTTP client could not be created".to_owned())?;
+    built.map_err(|error| crate::http::explain(&error))
 }
 
 /// Exports the remaining spans, for at most some seconds.
@@ -114,7 +126,8 @@ impl<E: SpanExporter> SpanExporter for RateLimitedLog<E> {
             let last = self.last_logged.load(Ordering::Relaxed);
             if now.saturating_sub(last) >= LOG_INTERVAL {
                 self.last_logged.store(now, Ordering::Relaxed);
-                tracing::warn!(spans, %error, "trace export failed; spans dropped");
+                let error = shown::without_urls(&error.to_string());
+                tracing::warn!(spans, error, "trace export failed; spans dropped");
             }
         }
         Ok(())

@@ -44,11 +44,15 @@ pub const ALL: &[&str] = &[
     "LLM_RECORD_DIR",
     "LLM_REPLAY_DIR",
     "MC_BOARD_AUTH_HEADER",
+    "MC_BOARD_OPERATORS",
+    "MC_BOARD_OPERATOR_ROLE",
     "MC_BOARD_PASSWORD",
+    "MC_BOARD_ROLE_HEADER",
     "MC_BOARD_TRUSTED_PROXIES",
     "MC_BUDGET_USD",
     "MC_DATA_DIR",
     "MC_HOST",
+    "MC_LEAD_ROLES",
     "MC_PORT",
     "MISTRAL_API_KEY",
     "MISTRAL_BASE_URL",
@@ -82,6 +86,8 @@ pub const ALL: &[&str] = &[
     "WOMBAT_HISTORY_LIMIT",
     "WOMBAT_HOST",
     "WOMBAT_INCLUDE_TIME_CONTEXT",
+    "WOMBAT_JOURNAL_KEY",
+    "WOMBAT_JOURNAL_KEY_PREVIOUS",
     "WOMBAT_LOG_FORMAT",
     "WOMBAT_MAX_BODY_BYTES",
     "WOMBAT_MAX_CONCURRENT_RUNS",
@@ -116,6 +122,8 @@ pub fn is_secret(name: &str) -> bool {
                 | "INTERNAL_API_TOKEN"
                 | "MC_BOARD_PASSWORD"
                 | "OTEL_EXPORTER_OTLP_HEADERS"
+                | "WOMBAT_JOURNAL_KEY"
+                | "WOMBAT_JOURNAL_KEY_PREVIOUS"
                 | "WOMBAT_METRICS_TOKEN"
         )
 }

@@ -126,6 +126,13 @@ impl<'a> Reader<'a> {
         Some(self.checked_url(name, text))
     }
 
+    /// Shows another text in the place of a setting's value, which may contain a secret.
+    pub fn show(&mut self, name: &str, text: &str) {
+        for setting in self.effective.iter_mut().filter(|setting| setting.name == name) {
+            setting.value = Some(text.to_owned());
+        }
+    }
+
     /// Adds a problem of a setting. `what` must not contain the value of a secret.
     pub fn problem(&mut self, name: &str, what: impl fmt::Display) {
         self.problems.push(format!("{name}: {what}"));
@@ -141,6 +148,12 @@ impl<'a> Reader<'a> {
     }
 
     fn checked_url(&mut self, name: &'static str, text: String) -> String {
+        // Where it leads, without what may be a key.
+        let shown = shown::url(&text).to_string();
+        let is_path = |c| matches!(c, '/' | '?' | '#' | '@');
+        let whole = text.trim_end_matches('/');
+        let shown = if whole.contains(is_path) { shown } else { text.clone() };
+        self.show(name, &shown);
         let allowed = "a URL that begins with http:// or https:// and has no user name";
         match reqwest::Url::parse(&text) {
             Ok(url)
@@ -151,13 +164,12 @@ impl<'a> Reader<'a> {
             {
                 text.trim_end_matches('/').to_owned()
             }
-            // The value may contain a password, so it is not repeated.
             Ok(url) if !url.username().is_empty() || url.password().is_some() => {
                 self.refuse(name, "a URL with credentials", allowed);
                 text
             }
             Ok(_) | Err(_) => {
-                self.refuse(name, &text, allowed);
+                self.refuse(name, &shown, allowed);
                 text
             }
         }

@@ -130,3 +130,25 @@ fn a_key_that_stands_twice_in_two_cases_is_ambiguous() {
     let problems = Reader::new(&layers).finish().unwrap_err().0;
     assert!(problems[0].ends_with("wombat_port stands twice"), "{problems:?}");
 }
+
+#[test]
+fn of_a_url_only_its_host_is_shown() {
+    let layers = Layers::from_pairs([
+        ("BACKEND_URL", "https://h:8443/canary?key=canary"),
+        ("AGENT_DAEMON_URL", "ftp://h/canary"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h"),
+    ]);
+    let mut reader = Reader::new(&layers);
+    assert_eq!(reader.url("BACKEND_URL", "http://x"), "https://h:8443/canary?key=canary");
+    reader.optional_url("OTEL_EXPORTER_OTLP_ENDPOINT");
+    let shown = reader.finish().unwrap().to_string();
+    assert!(
+        shown.contains("= https://h:8443/\u{2026} ") && shown.contains("= http://h "),
+        "{shown}"
+    );
+    assert!(!shown.contains("canary"), "{shown}");
+    let mut reader = Reader::new(&layers);
+    reader.url("AGENT_DAEMON_URL", "http://x");
+    let error = reader.finish().unwrap_err().to_string();
+    assert!(error.contains("ftp://h/\u{2026}") && !error.contains("canary"), "{error}");
+}

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{Advice, Advisor, MCP};
-use crate::agent_config::{AgentConfig, AgentEntry, ToolPermissions};
+use crate::agent_config::{AgentConfig, AgentEntry};
 use crate::cron::Cron;
-use crate::endpoint::EndpointPattern;
 use crate::loader::{Folder, Read};
-use crate::nearest::nearest_within;
+use crate::nearest::{nearest, nearest_within};
 
 /// The keys of an agent in `agent-config.json`.
 const AGENT_KEYS: [&str; 5] =
@@ -108,24 +107,40 @@ impl Advisor<'_> {
             let what = format!("session_key_template of {role} does not end with {ending}");
             self.add(&file, line, what, format!("write user:{{userId}}:{role}"));
         }
-        if !self.tools.complete {
-            return;
-        }
-        let declared = self.snapshot.endpoints.iter().map(|endpoint| endpoint.pattern.clone());
-        let endpoints: Vec<EndpointPattern> =
-            declared.chain(self.tools.endpoints.iter().cloned()).collect();
-        let names: Vec<&str> = self.tools.names.iter().map(String::as_str).collect();
-        let unmatched = ToolPermissions::unmatched(&entry.tools, &names, &endpoints);
-        let unmatched: Vec<String> = unmatched.into_iter().map(str::to_owned).collect();
-        for pattern in unmatched {
+        let silent = &self.tools.silent_servers;
+        for pattern in self.snapshot.unmatched_patterns(&entry.tools, &self.tools.operations) {
+            if silent.iter().any(|server| pattern.starts_with(&format!("{server}__"))) {
+                continue;
+            }
             let what = format!("{pattern:?} of {role} matches no tool and no endpoint of a skill");
-            let remedy = if pattern.contains('/') {
-                "declare the endpoint in a skill, or remove the pattern".to_owned()
-            } else {
-                format!("the tools are {}", names.join(", "))
-            };
-            self.add(&file, line_of(text, &pattern).or(line), what, remedy);
+            let mut remedy = self.pattern_remedy(&pattern);
+            if let missing @ [_, ..] = self.tools.missing.as_slice() {
+                remedy.push_str(&format!("; not asked: {}", missing.join(", ")));
+            }
+            let line = line_of(text, &pattern).or(line);
+            self.add(&file, line, what, remedy);
         }
+    }
+
+    /// What to do about a pattern that matches nothing.
+    fn pattern_remedy(&self, pattern: &str) -> String {
+        let is_endpoint = pattern.contains(char::is_whitespace);
+        let declared = self.snapshot.endpoints.iter().map(|endpoint| endpoint.pattern.to_string());
+        let known = self.tools.operations.iter();
+        let known: Vec<String> = if is_endpoint {
+            declared.chain(known.map(|known| known.endpoint.to_string())).collect()
+        } else {
+            let ids = known.filter_map(|known| known.id.clone());
+            self.tools.names.iter().cloned().chain(ids).collect()
+        };
+        let near = nearest(pattern, known.iter().map(String::as_str));
+        let near = near.map(|near| format!("did you mean {near:?}? Else "));
+        let rest = if is_endpoint {
+            "declare the endpoint in a skill, or remove the pattern".to_owned()
+        } else {
+            format!("the tools are {}", self.tools.names.join(", "))
+        };
+        near.unwrap_or_default() + &rest
     }
 }
 

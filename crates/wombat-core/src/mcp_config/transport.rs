@@ -43,11 +43,34 @@ const HIDDEN: &str = "***";
 /// The shortest value that is treated as a secret: replacing "1" would garble any text.
 const MIN_SECRET: usize = 4;
 
+/// Whether a part of a URL's path is treated as a secret wherever it stands. Words are not.
+fn may_be_key(part: &str) -> bool {
+    part.len() >= 16 && part.bytes().any(|byte| byte.is_ascii_digit())
+}
+
 impl Transport {
-    /// Removes secrets from a text: the values of variables and headers, and the parts of a URL beside
-    /// host and path.
+    /// Where the server is: the program with its arguments, or scheme, host and path of the address. To be
+    /// compared and not shown, as a path can hold a secret.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Stdio { command, args, cwd, .. } => self.hide_secrets(&format!(
+                "{command} {args:?} {}",
+                cwd.as_deref().unwrap_or_default()
+            )),
+            Self::Http { url, .. } => {
+                let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+                let rest = rest.split(['?', '#']).next().unwrap_or_default();
+                let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+                format!("{scheme}://{host}{path}")
+            }
+        }
+    }
+
+    /// Removes secrets from a text: the values of variables and headers, and all of a URL but its host.
     pub fn hide_secrets(&self, text: &str) -> String {
         let mut secrets: Vec<&str> = Vec::new();
+        let mut text = text.to_owned();
         match self {
             Self::Stdio { args, env, .. } => {
                 secrets.extend(env.values().map(String::as_str));
@@ -67,11 +90,24 @@ impl Transport {
                 let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
                 secrets.extend(authority.rsplit_once('@').map(|(user, _)| user));
                 secrets.extend(rest.split_once(['?', '#']).map(|(_, query)| query));
+                let path = rest[authority.len()..].split(['?', '#']).next().unwrap_or_default();
+                if path.len() > 1 {
+                    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+                    text = text.replace(&[host, path].concat(), &[host, "/", HIDDEN].concat());
+                    secrets.extend(path.split('/').filter(|part| may_be_key(part)));
+                }
             }
         }
         secrets.retain(|secret| secret.len() >= MIN_SECRET);
         // The longest first: one may contain another.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
+        secrets.iter().fold(text, |text, secret| {
+            let text = text.replace(secret, HIDDEN);
+            // In the encodings of servers, too.
+            match shown::Secret::new(secret).and_then(|secret| secret.cut(text.as_bytes())) {
+                Some(clean) => String::from_utf8_lossy(&clean).into_owned(),
+                None => text,
+            }
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! The workspace as programs use it: a real folder, edited while it is watched.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod chat_templates;
 mod edits;
 mod forms;
 mod policy;

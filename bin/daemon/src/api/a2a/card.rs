@@ -1,16 +1,17 @@
 //! Agent cards: what a role is, its skills, and its endpoints.
 
-use http::{HeaderMap, header};
+use http::HeaderMap;
+use http::header::HOST;
 use serde_json::{Value, json};
 use wombat_core::session::Role;
 
-use super::super::protocol_request::header_text;
+use super::super::header::text;
 use crate::state::App;
 
 /// The card of a role. Its URLs use the host of the request.
 pub(super) fn of(app: &App, headers: &HeaderMap, role: &Role) -> Value {
-    let host = header_text(headers, header::HOST.as_str()).unwrap_or_default();
-    let scheme = match header_text(headers, "x-forwarded-proto").as_deref() {
+    let host = text(headers, HOST.as_str()).unwrap_or_default();
+    let scheme = match text(headers, "x-forwarded-proto").as_deref() {
         Some("https") => "https",
         _ => "http",
     };

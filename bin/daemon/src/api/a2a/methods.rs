@@ -11,12 +11,13 @@ use serde_json::{Map, Value, json};
 
 use super::super::error::ApiError;
 use super::super::extract::JsonObject;
-use super::super::protocol_request::{ProtocolRequest, USER_HEADER, header_text, known_role};
+use super::super::header::{self, A2A_VERSION, USER_HEADER};
+use super::super::protocol_request::{ProtocolRequest, known_role};
 use super::super::run_stream::RunStream;
 use super::fault::{Fault, Kind};
 use super::open_tasks::{OpenTask, OpenTasks};
 use super::params::id_of;
-use super::{Incoming, Reply, VERSION, VERSION_HEADER, send_message, stored};
+use super::{Incoming, Reply, VERSION, send_message, stored};
 use crate::run::error::RunError;
 use crate::state::App;
 
@@ -67,7 +68,7 @@ impl Incoming {
         method: &str,
         params: Map<String, Value>,
     ) -> Result<Reply, Fault> {
-        let version = header_text(&self.headers, VERSION_HEADER);
+        let version = header::text(&self.headers, A2A_VERSION);
         if version.as_deref().is_some_and(|version| version.split('.').next() != Some("1")) {
             let why = format!("A2A-Version: only {VERSION} is supported");
             return Err(Fault::new(Kind::Version, why));
@@ -139,7 +140,7 @@ impl Incoming {
 
     /// Who reads tasks: the user, the role, and the backend as them.
     fn caller(&self) -> Result<Caller, Fault> {
-        let user = header_text(&self.headers, USER_HEADER).unwrap_or_default();
+        let user = header::text(&self.headers, USER_HEADER).unwrap_or_default();
         let protocol_request =
             ProtocolRequest { user, user_field: USER_HEADER, ..ProtocolRequest::default() };
         let role = known_role(&self.app, &self.role)?;

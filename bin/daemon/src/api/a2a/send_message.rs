@@ -3,10 +3,10 @@
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
-use super::super::protocol_request::{
-    ProtocolRequest, RESUME_HEADER, TASK_HEADER, USER_HEADER, header_text,
-};
+use super::super::header::{self, RESUME_HEADER, TASK_HEADER, USER_HEADER};
+use super::super::protocol_request::ProtocolRequest;
 use super::fault::{Fault, Kind};
+use crate::run::request::KeySpace;
 
 /// A `SendMessageRequest`.
 #[derive(Debug)]
@@ -71,12 +71,16 @@ pub(super) fn read(
         ));
     }
     let given = object(message, "metadata")?.unwrap_or(&none);
-    let resume = text(given, "resume_run_key")?.or_else(|| header_text(headers, RESUME_HEADER));
+    let resume = text(given, "resume_run_key")?;
+    header::agrees(headers, RESUME_HEADER, "resume_run_key", resume.as_deref())?;
+    let resume = resume.or_else(|| header::text(headers, RESUME_HEADER));
     let content = text_of_parts(message)?;
     if content.trim().is_empty() && resume.is_none() {
         return Err(invalid("message.parts", "must contain text"));
     }
-    let task_id = task_id.or(context_id).or_else(|| header_text(headers, TASK_HEADER));
+    let task_id = task_id.or(context_id);
+    header::agrees(headers, TASK_HEADER, "message.taskId", task_id.as_deref())?;
+    let task_id = task_id.or_else(|| header::text(headers, TASK_HEADER));
     // Without a task id a new task is created. Its title holds the beginning of the message and of
     // its id, so that a retry of the message finds the same task.
     let title = || {
@@ -85,8 +89,9 @@ pub(super) fn read(
     };
     let task_title = text(given, "task_title")?.unwrap_or_else(title);
     let request = ProtocolRequest {
-        user: header_text(headers, USER_HEADER).unwrap_or_default(),
+        user: header::text(headers, USER_HEADER).unwrap_or_default(),
         user_field: USER_HEADER,
+        key_space: KeySpace::A2a,
         role: role.to_owned(),
         message: content,
         task_title: Some(task_title),

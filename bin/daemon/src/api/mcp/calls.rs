@@ -8,8 +8,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::state::App;
 
-/// A session and the id of a request in it.
-type CallId = (String, String);
+/// Whose call it is: request ids are small numbers that anybody can guess, and session ids may leak.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct CallerId {
+    pub(super) user: String,
+    pub(super) session: String,
+}
+
+/// A caller and the id of its request.
+type CallId = (CallerId, String);
 
 /// All calls of this instance, bounded by the number of open requests.
 #[derive(Debug, Clone, Default)]
@@ -44,16 +51,16 @@ pub(super) struct CallEntry {
 
 impl Calls {
     /// Registers a call.
-    pub(super) fn begin(&self, session: String, id: &Value) -> CallEntry {
-        let (id, running) = ((session, id.to_string()), Arc::new(Running::default()));
+    pub(super) fn begin(&self, caller: CallerId, id: &Value) -> CallEntry {
+        let (id, running) = ((caller, id.to_string()), Arc::new(Running::default()));
         self.table(|table| table.insert(id.clone(), running.clone()));
         CallEntry { calls: self.clone(), id, running }
     }
 
-    /// Cancels a call, if it is in flight in this instance.
-    pub(super) fn cancel(&self, app: &App, session: &str, id: Option<&Value>) {
+    /// Cancels a call of this caller, if it is in flight in this instance.
+    pub(super) fn cancel(&self, app: &App, caller: CallerId, id: Option<&Value>) {
         let Some(id) = id else { return };
-        let id = (session.to_owned(), id.to_string());
+        let id = (caller, id.to_string());
         let Some(running) = self.table(|table| table.get(&id).cloned()) else { return };
         // First, so that a run that starts at this moment sees it.
         running.cancelled.cancel();

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use wombat_core::session::UserId;
 
 use super::super::error::ApiError;
-use super::super::protocol_request::{USER_HEADER, roles};
+use super::super::header::USER_HEADER;
+use super::super::protocol_request::roles;
 use super::Incoming;
 use super::rpc::{Fault, RESOURCE_NOT_FOUND};
 use crate::run::error::RunError;

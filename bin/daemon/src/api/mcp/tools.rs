@@ -3,20 +3,21 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt as _, stream};
-use http::{HeaderMap, header};
+use http::HeaderMap;
+use http::header::ACCEPT;
 use serde_json::{Map, Value, json};
 
 use super::super::error::ApiError;
-use super::super::protocol_request::{
-    KEY_HEADER, ProtocolRequest, USER_HEADER, header_text, roles,
-};
+use super::super::header::{self, KEY_HEADER, RESUME_HEADER, TASK_HEADER, USER_HEADER};
+use super::super::protocol_request::{ProtocolRequest, roles};
 use super::super::run_stream::{RunStream, RunUpdate};
 use super::super::sse::{self, Event};
+use super::Incoming;
 use super::calls::{CallEntry, Running};
 use super::rpc::{Fault, answered, failed};
-use super::{Incoming, session};
 use crate::run::answer::RunAnswer;
 use crate::run::events::RunEvent;
+use crate::run::request::KeySpace;
 use crate::state::App;
 
 const PREFIX: &str = "ask_";
@@ -64,7 +65,7 @@ pub(super) fn list(app: &App) -> Result<Value, Fault> {
 /// `tools/call`; as an event stream where the caller asks for progress and accepts one.
 pub(super) async fn call(incoming: Incoming<'_>) -> Result<Response, Fault> {
     let protocol_request = read(&incoming)?;
-    let entry = incoming.calls.begin(session(incoming.headers), &incoming.id);
+    let entry = incoming.calls.begin(incoming.caller(), &incoming.id);
     let token = incoming.params.get("_meta").map(|meta| meta["progressToken"].clone());
     let token = token.filter(|token| !token.is_null() && accepts_events(incoming.headers));
     let Incoming { app, trace, id, .. } = incoming;
@@ -98,8 +99,8 @@ fn cancelled() -> Fault {
 }
 
 fn accepts_events(headers: &HeaderMap) -> bool {
-    header_text(headers, header::ACCEPT.as_str())
-        .is_some_and(|accept| accept.contains("text/event-stream"))
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.into_iter().any(|accept| accept.contains("text/event-stream"))
 }
 
 fn read(incoming: &Incoming<'_>) -> Result<ProtocolRequest, Fault> {
@@ -125,6 +126,14 @@ fn read(incoming: &Incoming<'_>) -> Result<ProtocolRequest, Fault> {
         };
     }
     let [message, task_id, task_title, key, resume] = texts;
+    for (name, field, value) in [
+        (KEY_HEADER, "idempotency_key", &key),
+        (TASK_HEADER, "task_id", &task_id),
+        (RESUME_HEADER, "resume_run_key", &resume),
+    ] {
+        let agrees = header::agrees(incoming.headers, name, field, value.as_deref());
+        agrees.map_err(|error| Fault::from(&error))?;
+    }
     if message.is_none() && resume.is_none() {
         return Err(Fault::params("message: is required"));
     }
@@ -135,7 +144,8 @@ fn read(incoming: &Incoming<'_>) -> Result<ProtocolRequest, Fault> {
         message: message.unwrap_or_default(),
         task_id,
         task_title,
-        key: key.or_else(|| header_text(incoming.headers, KEY_HEADER)),
+        key_space: KeySpace::Mcp,
+        key: key.or_else(|| header::text(incoming.headers, KEY_HEADER)),
         resume,
         ..ProtocolRequest::default()
     })

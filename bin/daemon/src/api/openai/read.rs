@@ -5,9 +5,11 @@ use llm::request::Message;
 use serde_json::{Map, Value};
 
 use super::super::error::ApiError;
-use super::super::protocol_request::{
-    KEY_HEADER, ProtocolRequest, RESUME_HEADER, SESSION_HEADER, TASK_HEADER, header_text,
+use super::super::header::{
+    self, KEY_HEADER, RESUME_HEADER, SESSION_HEADER, TASK_HEADER, USER_HEADER,
 };
+use super::super::protocol_request::ProtocolRequest;
+use crate::run::request::KeySpace;
 
 /// Fields that are rejected: the agent decides these things itself.
 const UNSUPPORTED: [(&str, &str); 5] = [
@@ -48,6 +50,7 @@ pub(super) fn read(
     }
     let role = text(body, "model")?.ok_or_else(|| invalid("model", "is required"))?;
     let user = text(body, "user")?.unwrap_or_default();
+    header::agrees(headers, USER_HEADER, "user", Some(&user))?;
     let streams = match body.get("stream") {
         None | Some(Value::Null) => false,
         Some(Value::Bool(streams)) => *streams,
@@ -59,13 +62,15 @@ pub(super) fn read(
     let protocol_request = ProtocolRequest {
         user,
         user_field: "user",
+        key_space: KeySpace::OpenAi,
         role,
         message,
         history: Some(history),
-        task_id: header_text(headers, TASK_HEADER),
-        task_title: header_text(headers, SESSION_HEADER),
-        key: header_text(headers, KEY_HEADER),
-        resume: header_text(headers, RESUME_HEADER),
+        context: None,
+        task_id: header::text(headers, TASK_HEADER),
+        task_title: header::text(headers, SESSION_HEADER),
+        key: header::text(headers, KEY_HEADER),
+        resume: header::text(headers, RESUME_HEADER),
         metadata: Map::new(),
         limits: limits(body)?,
     };

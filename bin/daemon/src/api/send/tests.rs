@@ -7,6 +7,8 @@ use http::HeaderMap;
 use serde_json::json;
 use service::settings::Layers;
 
+use mc_client::idempotency::RunKey;
+
 use super::*;
 use crate::run::request::RunKind;
 use crate::settings::Settings;

@@ -56,6 +56,9 @@ fn unavailable(failure: &Failure, provider: Provider) -> String {
         Some(Meaning::TimedOut) => "took too long",
         _ => "is overloaded or cannot be reached",
     };
+    if failure.status.is_some() && failure.stated.is_none() {
+        return format!("{provider} was not reached: {}.", failure.cause);
+    }
     match (failure.status, failure.said()) {
         (Some(status), said) if !said.is_empty() => {
             format!("{provider} {what} (HTTP {status}: {said}). Try again later.")

@@ -202,3 +202,18 @@ proptest::proptest! {
         assert!(!failure.into_error(Provider::OpenAi).message.is_empty());
     }
 }
+
+#[test]
+fn a_page_in_the_place_of_a_refusal_is_no_word_of_the_provider() {
+    let page = "<HTML><title>Access Denied by ACME</title></HTML>";
+    for status in [401, 403, 407, 511] {
+        let failure = failure(Provider::OpenAi, status, page);
+        assert!(!failure.retryable && failure.status == Some(status), "{failure:?}");
+        let error = failure.into_error(Provider::OpenAi);
+        assert_eq!(error.kind, LlmErrorKind::Unavailable);
+        let told = "answered by something in between (Access Denied by ACME)";
+        assert!(error.message.contains(told), "{}", error.message);
+    }
+    let own = failure(Provider::OpenAi, 401, r#"{"error":{"message":"Incorrect API key"}}"#);
+    assert!(matches!(own.kind, LlmErrorKind::Auth { .. }), "{own:?}");
+}

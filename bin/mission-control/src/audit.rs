@@ -1,0 +1,186 @@
+//! `wombat-mission-control audit`: the audit log as lines of JSON, and whether its chain is whole.
+
+mod strict;
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+
+use mc_client::audit::{AuditEntry, FIRST_PREV, hash_of};
+use serde_json::Value;
+
+use crate::store::database::Database;
+use crate::store::{Store, StoreError};
+
+/// The longest line of a file: details of 8 KiB and a reason, with room.
+const MAX_LINE: u64 = 1024 * 1024;
+
+/// What is wrong with an audit log, or why it cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The first entry that is not as it was recorded.
+    #[error("the audit log is broken at seq {seq}: {why}")]
+    Broken {
+        /// Its number, or the one that it must have.
+        seq: i64,
+        /// What is wrong.
+        why: String,
+    },
+    /// An entry was removed at the end, or the log is another one.
+    #[error("the audit log ends at seq {seq} with the hash {found}, not with {wanted}")]
+    OtherHead {
+        /// The last entry.
+        seq: i64,
+        /// Its hash.
+        found: String,
+        /// What was expected.
+        wanted: String,
+    },
+    /// There is nothing to verify: each log begins with the start of the backend.
+    #[error("there is no entry in the audit log of {0}")]
+    Empty(String),
+    /// The database could not be read.
+    #[error("the audit log of {place} cannot be read: {cause}; {advice}")]
+    Database {
+        /// Which database.
+        place: String,
+        /// What it said.
+        cause: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A file could not be read, or the export not be written.
+    #[error("{0}: {1}")]
+    File(String, std::io::Error),
+}
+
+/// A log that was found whole.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The number of its last entry.
+    pub last: i64,
+    /// The hash of its last entry.
+    pub head: String,
+}
+
+/// Follows a chain from its first entry.
+#[derive(Debug)]
+struct Chain {
+    next: i64,
+    prev: String,
+}
+
+impl Chain {
+    fn new() -> Self {
+        Self { next: 1, prev: FIRST_PREV.to_owned() }
+    }
+
+    fn broken(&self, why: impl Into<String>) -> AuditError {
+        AuditError::Broken { seq: self.next, why: why.into() }
+    }
+
+    /// Takes the next entry. Fields that this version does not know are a part of the hash, too.
+    fn take(&mut self, entry: &Value) -> Result<(), AuditError> {
+        let known: AuditEntry = serde_json::from_value(entry.clone())
+            .map_err(|error| self.broken(format!("it is no entry: {error}")))?;
+        if known.seq != self.next {
+            return Err(self.broken(format!("the entry in its place is seq {}", known.seq)));
+        }
+        if known.prev != self.prev {
+            return Err(self.broken("prev is not the hash of the entry before"));
+        }
+        let hash = hash_of(&self.prev, entry);
+        let hash =
+            hash.map_err(|error| self.broken(format!("it has no canonical form: {error}")))?;
+        if hash != known.hash {
+            return Err(self.broken("the entry does not have its hash: it was changed"));
+        }
+        self.prev = hash;
+        self.next += 1;
+        Ok(())
+    }
+
+    fn end(self, place: &str, head: Option<&str>) -> Result<Verified, AuditError> {
+        let last = self.next - 1;
+        if last == 0 {
+            return Err(AuditError::Empty(place.to_owned()));
+        }
+        match head.map(str::to_ascii_lowercase) {
+            Some(wanted) if wanted != self.prev => {
+                Err(AuditError::OtherHead { seq: last, found: self.prev, wanted })
+            }
+            Some(_) | None => Ok(Verified { last, head: self.prev }),
+        }
+    }
+}
+
+/// Verifies an exported log.
+pub fn verify_file(file: &Path, head: Option<&str>) -> Result<Verified, AuditError> {
+    let place = file.display().to_string();
+    let failed = |error| AuditError::File(place.clone(), error);
+    let mut lines = BufReader::new(std::fs::File::open(file).map_err(failed)?);
+    let mut chain = Chain::new();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let mut limited = std::io::Read::take(&mut lines, MAX_LINE);
+        if limited.read_until(b'\n', &mut line).map_err(failed)? == 0 {
+            return chain.end(&place, head);
+        }
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let entry = strict::parse(&line);
+        let entry = entry.map_err(|error| chain.broken(format!("its line is no JSON: {error}")))?;
+        chain.take(&entry)?;
+    }
+}
+
+/// Verifies the log in the database.
+pub async fn verify(database: &Database, head: Option<&str>) -> Result<Verified, AuditError> {
+    let mut chain = Chain::new();
+    each(database, async |entry| {
+        let entry = serde_json::to_value(entry).map_err(|error| chain.broken(error.to_string()))?;
+        chain.take(&entry)
+    })
+    .await?;
+    chain.end(&database.place(), head)
+}
+
+/// Writes the log, one entry a line.
+pub async fn export(database: &Database, out: &mut impl Write) -> Result<(), AuditError> {
+    let failed = |error| AuditError::File("standard output".to_owned(), error);
+    each(database, async |entry| {
+        let line = serde_json::to_string(&entry).map_err(std::io::Error::other).map_err(failed)?;
+        writeln!(out, "{line}").map_err(failed)
+    })
+    .await?;
+    out.flush().map_err(failed)
+}
+
+/// Does something with each entry, oldest first.
+async fn each(
+    database: &Database,
+    mut with: impl AsyncFnMut(AuditEntry) -> Result<(), AuditError>,
+) -> Result<(), AuditError> {
+    let failed =
+        |cause: String, advice| AuditError::Database { place: database.place(), cause, advice };
+    let opened = Store::open_to_read(database).await;
+    let store = opened.map_err(|error| failed(error.to_string(), database.advice(&error)))?;
+    let mut last = 0;
+    loop {
+        let read = store.audit_after(last).await;
+        let entries = read.map_err(|error| match error {
+            StoreError::Database(cause) | StoreError::Unavailable { source: cause, .. } => {
+                failed(cause.to_string(), "it has a log once the backend has started on it")
+            }
+            error => failed(error.to_string(), "the backend's log says more"),
+        })?;
+        let Some(newest) = entries.last() else { break };
+        last = newest.seq;
+        for entry in entries {
+            with(entry).await?;
+        }
+    }
+    store.close().await;
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//! What may be shown, to people, models and logs, of what comes from outside or leads there: an
+//! address without what may be secret in it, a foreign page by its title, an answer without the
+//! secrets that were sent.
+
+mod encoded;
+mod page;
+mod secret;
+mod tokens;
+mod url;
+
+pub use page::{is_page, page, words};
+pub use secret::Secret;
+pub use tokens::Tokens;
+pub use url::{Shown, url, without_urls};
+
+/// What stands in the place of a secret.
+pub const HIDDEN: &str = "[token]";
