@@ -123,7 +123,7 @@ impl Built {
         }
         let document = (from.document.as_ref(), has_openapi);
         let operations =
-            BackendOperations::collect(document, backend, &catalogue, from.snapshot.mcp());
+            BackendOperations::collect(document, backend.map_or(&[], |backend| &backend.tools), &catalogue, from.snapshot.mcp());
         let (catalogue, operations) = (Arc::new(catalogue), Arc::new(operations));
         Self { from, catalogue, operations, sets: HashMap::new() }
     }
