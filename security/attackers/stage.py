@@ -73,6 +73,8 @@ class Application:
         self.answers: dict[str, Any] = {}
         self.tokens: list[str] = []
         self.document: Any = None
+        # What the daemon asked people for.
+        self.requests: list[dict[str, Any]] = []
         self.port = serve(self)
 
     def answer(self, request: Handler, body: bytes) -> None:
@@ -94,6 +96,8 @@ class Application:
         request.say(200, {"ok": True})
 
     def pass_on(self, request: Handler, body: bytes) -> None:
+        if request.command == "POST" and request.path == f"{MC}/tool-requests":
+            self.requests.append(json.loads(body))
         connection = http.client.HTTPConnection("127.0.0.1", self.mission_control, timeout=60)
         headers = {name: value for name, value in request.headers.items() if name.lower() not in ("host", "connection")}
         connection.request(request.command, request.path, body, headers)

@@ -23,7 +23,8 @@ fn every_source_and_every_test_that_the_page_for_auditors_names_exists() {
             if span.contains('/') {
                 source = read(span);
             }
-            if source.is_empty() || !span.contains('/') && !source.contains(&format!("fn {span}(")) {
+            if source.is_empty() || !span.contains('/') && !source.contains(&format!("fn {span}("))
+            {
                 wrong.push(span);
             }
         }
