@@ -172,11 +172,13 @@ class Stage:
     def dispatch(self) -> str:
         """One round of the dispatcher."""
         urls = {"BACKEND_URL": f"http://127.0.0.1:{self.mission_control.port}", "AGENT_DAEMON_URL": f"http://127.0.0.1:{self.daemon.port}"}
-        environment = self.base | urls | {"INTERNAL_API_TOKEN": INTERNAL, "AGENT_DAEMON_API_KEY": KEY}
-        ran = subprocess.run(
-            [self.programs / "wombat-dispatcher", "--once"], env=environment, cwd=self.folder, capture_output=True, text=True, timeout=60
-        )
-        return ran.stdout + ran.stderr
+        return self.run("wombat-dispatcher", "--once", **urls, INTERNAL_API_TOKEN=INTERNAL, AGENT_DAEMON_API_KEY=KEY)
+
+    def run(self, name: str, *arguments: str, **environment: str) -> str:
+        """Runs a program to its end; returns what it said."""
+        argv = [str(self.programs / name), *arguments]
+        ran = subprocess.run(argv, env=self.base | environment, cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+        return (ran.stdout + ran.stderr).decode(errors="replace")
 
     # The workspace
 
