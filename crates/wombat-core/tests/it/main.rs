@@ -26,6 +26,7 @@ fn options(path: &Path) -> WorkspaceOptions {
         max_file_chars: 20_000,
         skills_mode: SkillsMode::Auto,
         env: Arc::new(|_| None),
+        is_secret: |_| false,
     }
 }
 
