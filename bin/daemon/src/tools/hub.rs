@@ -122,12 +122,9 @@ impl Built {
             tracing::warn!(server, "MCP server's tools: {problem}");
         }
         let document = (from.document.as_ref(), has_openapi);
-        let operations = BackendOperations::collect(
-            document,
-            backend.map_or(&[], |backend| &backend.tools),
-            &catalogue,
-            from.snapshot.mcp(),
-        );
+        let offered = backend.map_or(&[][..], |backend| &backend.tools);
+        let operations =
+            BackendOperations::collect(document, offered, &catalogue, from.snapshot.mcp());
         let (catalogue, operations) = (Arc::new(catalogue), Arc::new(operations));
         Self { from, catalogue, operations, sets: HashMap::new() }
     }
