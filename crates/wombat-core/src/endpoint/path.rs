@@ -37,7 +37,7 @@ pub enum PathError {
     TooLong,
 }
 
-/// A path that every server reads in the same way, but for what [`NormalPath::folded`] evens out.
+/// A path that every server reads in the same way, but for what its readings even out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NormalPath {
     /// The decoded segments. A trailing slash is an empty last one.
