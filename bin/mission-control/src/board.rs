@@ -94,7 +94,11 @@ async fn overview(
         may_choose: viewer.may_choose(),
         token: &forms::token(&app, &viewer)?,
         locked: app.login.has_password(),
-        users: &if viewer.may_choose() { app.store.users().await? } else { Vec::new() },
+        users: &if viewer.may_choose() {
+            app.store.some_users(overview::USERS).await?
+        } else {
+            Vec::new()
+        },
         columns: &app.store.task_columns(user).await?,
         done: &app.store.done_since(user, &stamp(midnight.and_utc())).await?,
         documents: &app.store.documents(user, None, None, DOCUMENTS, None).await?.items,

@@ -10,6 +10,9 @@ use super::error::{Conflict, StoreError};
 use super::run_rows::{Found, find, find_of, is_known, note, run, step};
 use super::{Scope, Store, audit, events, now, session_role, tasks, tool_requests};
 
+/// The most bytes that the steps of a run have, which are read in one answer.
+const MAX_JOURNAL: usize = 64 * 1024 * 1024;
+
 /// The contract's fields of a run; an extra field of such a name is not stored.
 const OWN_FIELDS: [&str; 9] = [
     "run_key",
@@ -206,6 +209,17 @@ impl Store {
                 return Ok(note(&known));
             }
             return Err(Conflict::StepExists(Box::new(step(&there))).into());
+        }
+        let row = sqlx::query(
+            "SELECT coalesce(CAST(sum(octet_length(payload)) AS BIGINT), 0) AS size FROM run_steps WHERE run_seq = $1",
+        )
+        .bind(seq)
+        .fetch_one(&mut *tx)
+        .await?;
+        let size = usize::try_from(row.get::<i64, _>("size")).unwrap_or(usize::MAX);
+        if size.saturating_add(payload.len()) > MAX_JOURNAL {
+            let why = "does not fit: the steps of a run have 64 MiB at most";
+            return Err(StoreError::Invalid { field: "payload", why });
         }
         let at = now();
         sqlx::query(

@@ -128,6 +128,23 @@ async fn a_user_has_so_many_event_streams_and_takes_none_of_others() {
 }
 
 #[tokio::test]
+async fn a_journal_has_so_many_bytes() {
+    let backend = Backend::start().await;
+    let agent = backend.agent("ann", "scout");
+    let run = json!({ "session_key": "user:ann:scout", "task_id": agent.task("Work").await });
+    agent.put("/runs/r", run).await.ok();
+    let step = json!({ "kind": "tool", "payload": { "content": "x".repeat(8_000_000) } });
+    for number in 0..8 {
+        agent.put(&format!("/runs/r/steps/{number}"), step.clone()).await.ok();
+    }
+    agent.put("/runs/r/steps/8", step.clone()).await.fails(400, "invalid_payload");
+    // What is there already is there still.
+    agent.put("/runs/r/steps/7", step).await.ok();
+    let small = json!({ "kind": "tool", "payload": {} });
+    agent.put("/runs/r/steps/8", small).await.ok();
+}
+
+#[tokio::test]
 async fn sums_do_not_overflow() {
     let backend = Backend::start().await;
     let mut database = backend.database().await;
