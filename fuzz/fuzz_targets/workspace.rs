@@ -10,7 +10,7 @@ use wombat_core::endpoint::{EndpointPattern, NormalPath, endpoints_in_markdown};
 use wombat_core::frontmatter;
 use wombat_core::mcp_config::McpConfig;
 use wombat_core::session::SessionKey;
-use wombat_core::untrusted::{break_control_tokens, fence_untrusted};
+use wombat_core::untrusted::{FenceKey, break_control_tokens};
 
 fuzz_target!(|text: &str| {
     if let Ok(parsed) = frontmatter::parse(text) {
@@ -31,5 +31,6 @@ fuzz_target!(|text: &str| {
     let _ = text.parse::<Cron>();
     let broken = break_control_tokens(text);
     assert_eq!(break_control_tokens(&broken), broken);
-    assert!(fence_untrusted("fuzz", text).contains(broken.as_ref()));
+    let mark = FenceKey::new(b"fuzz").mark(text);
+    assert!(mark.fence("fuzz", text).contains(broken.as_ref()));
 });

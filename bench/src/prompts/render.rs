@@ -50,6 +50,7 @@ fn measure(dir: &tempfile::TempDir, name: &str, mode: SkillsMode) -> std::io::Re
         max_file_chars: 20_000,
         skills_mode: mode,
         env: Arc::new(|_| None),
+        is_secret: |_| false,
     });
     fs::rename(&folder, &away)?;
     let Ok(role) = Role::parse("scout") else { return Ok(()) };

@@ -99,6 +99,7 @@ fn workspace_of(settings: &Settings) -> WorkspaceOptions {
         max_file_chars: settings.max_file_chars,
         skills_mode: settings.skills_mode,
         env: Arc::new(|name| std::env::var(name).ok()),
+        is_secret: service::settings::names::is_own_secret,
     }
 }
 
@@ -113,6 +114,7 @@ fn workspace_without_settings(layers: &Layers) -> WorkspaceOptions {
             .parse("WOMBAT_SKILLS_MODE", "auto", "auto, inline or on_demand")
             .unwrap_or_default(),
         env: Arc::new(|name| std::env::var(name).ok()),
+        is_secret: service::settings::names::is_own_secret,
     }
 }
 

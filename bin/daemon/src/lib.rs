@@ -15,6 +15,7 @@ pub mod metrics;
 mod model_task;
 pub mod protocols;
 pub mod run;
+mod schema;
 pub mod sessions;
 pub mod settings;
 pub mod state;

@@ -16,6 +16,7 @@ use service::agent_token;
 use service::otel::OtelSettings;
 use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
+use wombat_core::untrusted::FenceKey;
 use wombat_core::workspace::SkillsMode;
 use wombat_core::zones::parse_zone;
 
@@ -40,6 +41,8 @@ pub struct Settings {
     pub minter: std::sync::Arc<TokenMinter>,
     /// Seal the steps of runs' journals, and verify them.
     pub journal_keys: std::sync::Arc<JournalKeys>,
+    /// Makes the marks of fences around untrusted text; derived from the agents' key.
+    pub fences: FenceKey,
     /// Settings that work but should be corrected.
     pub warnings: Vec<String>,
     /// `WOMBAT_WORKSPACE`.
@@ -171,7 +174,8 @@ impl Settings {
         let otel = OtelSettings::read(&mut r);
         let effective = r.finish()?;
         // Unreachable: `finish` fails if one of these could not be read.
-        let (Some(minter), Some(journal_keys), Some(llm)) = (tokens.minter, journal_keys, llm)
+        let (Some(minter), Some(Key::Secret(key) | Key::Pem(key)), Some(journal_keys), Some(llm)) =
+            (tokens.minter, tokens.key, journal_keys, llm)
         else {
             return Err(SettingsError(vec!["settings could not be read".to_owned()]));
         };
@@ -183,6 +187,7 @@ impl Settings {
             backend_url,
             minter,
             journal_keys: std::sync::Arc::new(journal_keys),
+            fences: FenceKey::new(key.expose_secret().as_bytes()),
             warnings: tokens.warning.into_iter().collect(),
             workspace,
             agent_config,

@@ -81,6 +81,7 @@ impl App {
             max_file_chars: settings.max_file_chars,
             skills_mode: settings.skills_mode,
             env: Arc::new(|name| std::env::var(name).ok()),
+            is_secret: service::settings::names::is_own_secret,
         });
         let client = McClient::new(&settings.backend_url, http.clone(), settings.backend_retry);
         let named = &settings.llm;

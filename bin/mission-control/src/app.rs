@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::login::Login;
 use crate::metrics::Metrics;
+use crate::places::{Places, StreamPlaces};
 use crate::store::Store;
 
 /// The state that all requests share. Cheap to clone.
@@ -20,7 +20,9 @@ pub struct App {
     /// Cancelled at shutdown, which ends the event streams.
     pub(crate) shutdown: CancellationToken,
     /// Limits how many event streams are open.
-    pub(crate) listeners: Arc<Semaphore>,
+    pub(crate) streams: StreamPlaces,
+    /// Limits how many calls of a user's agents are answered at once.
+    pub(crate) calls: Places,
     /// Metrics for Prometheus.
     pub(crate) metrics: Arc<Metrics>,
     /// The login of the page.

@@ -1,8 +1,10 @@
 //! Authentication: extractors of the caller. A handler that takes one cannot run without it.
 
+use std::sync::Arc;
+
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, StatusCode};
 use secrecy::ExposeSecret;
 use service::trace::TraceId;
 use sha2::{Digest, Sha256};
@@ -11,6 +13,7 @@ use subtle::ConstantTimeEq;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::mentions::is_role;
+use crate::places::{MAX_USER_CALLS, Place};
 use crate::store::Scope;
 use crate::store::audit::{Actor, By};
 use crate::store::leases::Fence;
@@ -32,6 +35,8 @@ pub struct Agent {
     pub is_lead: bool,
     /// When its token ends, in seconds since 1970.
     pub expires_at: u64,
+    /// The place of the call among the user's.
+    _place: Arc<Place>,
 }
 
 /// A service that holds the internal token, such as the dispatcher.
@@ -104,6 +109,8 @@ impl Trace {
 pub struct Listener {
     /// Whose events; everybody's if absent, which is for services only.
     pub user_id: Option<String>,
+    /// The role that must not hear of what concerns only the user's others.
+    pub role: Option<String>,
     /// When the stream must end, in seconds since 1970.
     pub expires_at: Option<u64>,
 }
@@ -218,7 +225,11 @@ pub(crate) fn agent(headers: &HeaderMap, app: &App) -> Result<Agent, ApiError> {
     })?;
     let is_lead = app.config.lead_roles.contains(&claims.agent_role);
     let (user_id, role) = (claims.user_id, claims.agent_role);
-    Ok(Agent { user_id, role, is_lead, expires_at: claims.exp })
+    let place = app.calls.take(&user_id).ok_or_else(|| {
+        let text = format!("{MAX_USER_CALLS} calls of this user are being answered; retry later");
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_calls", text)
+    })?;
+    Ok(Agent { user_id, role, is_lead, expires_at: claims.exp, _place: Arc::new(place) })
 }
 
 fn internal(headers: &HeaderMap, app: &App) -> Result<Internal, ApiError> {
@@ -316,10 +327,11 @@ impl FromRequestParts<App> for Listener {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         if parts.headers.contains_key(&INTERNAL) {
             let Service { on_behalf_of } = Service::from_request_parts(parts, app).await?;
-            return Ok(Self { user_id: on_behalf_of, expires_at: None });
+            return Ok(Self { user_id: on_behalf_of, role: None, expires_at: None });
         }
         let agent = agent(&parts.headers, app)?;
-        Ok(Self { user_id: Some(agent.user_id), expires_at: Some(agent.expires_at) })
+        let role = (!agent.is_lead).then_some(agent.role);
+        Ok(Self { user_id: Some(agent.user_id), role, expires_at: Some(agent.expires_at) })
     }
 }
 

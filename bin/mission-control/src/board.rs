@@ -94,7 +94,11 @@ async fn overview(
         may_choose: viewer.may_choose(),
         token: &forms::token(&app, &viewer)?,
         locked: app.login.has_password(),
-        users: &if viewer.may_choose() { app.store.users().await? } else { Vec::new() },
+        users: &if viewer.may_choose() {
+            app.store.some_users(overview::USERS).await?
+        } else {
+            Vec::new()
+        },
         columns: &app.store.task_columns(user).await?,
         done: &app.store.done_since(user, &stamp(midnight.and_utc())).await?,
         documents: &app.store.documents(user, None, None, DOCUMENTS, None).await?.items,
@@ -195,6 +199,6 @@ async fn live(
     // The browser reconnects by itself and is authenticated again.
     let until = Utc::now().timestamp() + LIVE_SECS;
     let expires_at = u64::try_from(until).ok();
-    let listener = Listener { user_id: Some(user.to_owned()), expires_at };
+    let listener = Listener { user_id: Some(user.to_owned()), role: None, expires_at };
     events::stream(app, listener, &headers, events::EventFormat::Plain).await
 }

@@ -5,7 +5,7 @@
 mod endpoints;
 mod operation;
 
-use mc_client::{budgets, leases, runs, tool_requests, tools, types};
+use mc_client::{audit, budgets, leases, runs, tool_requests, tools, types};
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
@@ -49,6 +49,8 @@ use self::operation::operation;
     budgets::Reservation,
     budgets::Usage,
     tools::BackendTool,
+    audit::AuditEntry,
+    audit::RecordAct,
 )))]
 struct Components;
 

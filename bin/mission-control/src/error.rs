@@ -56,7 +56,9 @@ impl ApiError {
 
     /// 403: a field names another role than the agent token.
     pub fn role_mismatch(field: &str, own: &str) -> Self {
-        let text = format!("{field} names another role than the agent token, which is for {own}");
+        let text = format!(
+            "{field} names another role than the agent token, which is for {own}: send that role's token"
+        );
         Self::new(StatusCode::FORBIDDEN, "role_mismatch", text)
             .with_details(json!({ "field": field, "role": own }))
     }

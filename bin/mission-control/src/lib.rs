@@ -16,6 +16,7 @@ mod headers;
 mod login;
 mod mentions;
 mod metrics;
+mod places;
 mod router;
 mod routes;
 mod serve;

@@ -51,8 +51,10 @@ pub(crate) struct Login {
     throttle: Throttle,
     /// Signs the cookies of browsers that have logged in.
     device_key: String,
-    /// Passwords are checked one at a time: each check costs memory and CPU time.
+    /// Passwords are checked one at a time: each check costs memory and CPU time. Browsers that have
+    /// logged in before do not queue behind everybody else.
     checking: Semaphore,
+    checking_known: Semaphore,
 }
 
 impl Login {
@@ -69,6 +71,7 @@ impl Login {
             throttle: Throttle::default(),
             device_key: random(),
             checking: Semaphore::new(1),
+            checking_known: Semaphore::new(1),
         }
     }
 
@@ -130,7 +133,11 @@ impl Login {
             ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", text)
                 .retry_after(wait + Duration::from_secs(1))
         })?;
-        let _permit = self.checking.acquire().await.map_err(|_| ApiError::internal())?;
+        let queue = match from {
+            Source::Network(_) => &self.checking,
+            Source::Device(_) => &self.checking_known,
+        };
+        let _permit = queue.acquire().await.map_err(|_| ApiError::internal())?;
         let fits = tokio::task::spawn_blocking(move || known.fits(&password)).await;
         if !fits.map_err(|_| ApiError::internal())? {
             tracing::warn!(source = ?from, "wrong password for the page");

@@ -8,7 +8,6 @@ use std::time::Duration;
 use axum::extract::ConnectInfo;
 use service::listen::{self, Limits};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -16,8 +15,8 @@ use crate::app::App;
 use crate::config::Config;
 use crate::login::Login;
 use crate::metrics::Metrics;
+use crate::places::{MAX_USER_CALLS, Places, StreamPlaces};
 use crate::router::router;
-use crate::routes::events::MAX_LISTENERS;
 use crate::store::{Store, StoreError};
 
 /// How long open connections may take to finish at shutdown.
@@ -78,7 +77,8 @@ pub async fn run(
         config: Arc::new(config),
         store: store.clone(),
         shutdown: shutdown.clone(),
-        listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
+        streams: StreamPlaces::default(),
+        calls: Places::new(MAX_USER_CALLS),
         form_key: form_key.into(),
     };
     tracing::info!("listening on http://{}", listener.local_addr()?);

@@ -1,5 +1,6 @@
 //! The checks, a file for each chapter of the contract.
 
+pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod capabilities;
 mod endpoint_access;
@@ -13,6 +14,7 @@ pub(crate) mod limits;
 pub(crate) mod objects;
 pub(crate) mod paging;
 pub(crate) mod queue;
+pub(crate) mod roles;
 pub(crate) mod tenancy;
 
 /// Percent-encodes a value of a query.

@@ -22,8 +22,8 @@ use serde::Deserialize as _;
 use serde_json::json;
 
 use crate::checks::{
-    auth, capabilities, errors, events, heartbeat_standup, idempotency, invariants, journal,
-    limits, objects, paging, queue, tenancy,
+    audit, auth, capabilities, errors, events, heartbeat_standup, idempotency, invariants, journal,
+    limits, objects, paging, queue, roles, tenancy,
 };
 use crate::report::Report;
 use crate::suite::Suite;
@@ -93,6 +93,7 @@ chapters! {
     "capabilities" => capabilities,
     "auth" => auth,
     "tenancy" => tenancy,
+    "roles" => roles,
     "errors" => errors,
     "idempotency" => idempotency,
     "paging" => paging,
@@ -102,6 +103,7 @@ chapters! {
     "wake" => heartbeat_standup,
     "journal" => journal,
     "limits" => limits,
+    "audit" => audit,
     "everywhere" => invariants,
 }
 

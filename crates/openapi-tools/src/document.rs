@@ -74,6 +74,8 @@ pub struct Document {
     root: Value,
     entries: Vec<Entry>,
     broken: Vec<Problem>,
+    /// The paths of which the operations cannot be read.
+    unread: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -101,7 +103,8 @@ impl Document {
         let root = read(text)?;
         check_version(&root)?;
         let mut names = Names::reserve(reserved.iter().copied());
-        let mut document = Self { root: Value::Null, entries: Vec::new(), broken: Vec::new() };
+        let mut document =
+            Self { root: Value::Null, entries: Vec::new(), broken: Vec::new(), unread: Vec::new() };
         let Some(paths) = root.get("paths") else {
             // A document of 3.1 may consist of webhooks or components alone.
             return Ok(Self { root, ..document });
@@ -113,6 +116,8 @@ impl Document {
             let item = match resolve(&root, item) {
                 Ok(item) => item,
                 Err(reason) => {
+                    let base = base_path(&root, &Value::Null, &Value::Null, mounted);
+                    document.unread.push(format!("{base}{template}"));
                     document.broken.push(Problem { operation: template.clone(), reason });
                     continue;
                 }
@@ -152,6 +157,11 @@ impl Document {
             let item = item.and_then(|item| resolve(&self.root, item).ok());
             item.is_some_and(|item| declares(&self.root, item, &item[entry.verb], place, field))
         })
+    }
+
+    /// The paths of which the operations are not known.
+    pub fn unread_paths(&self) -> impl Iterator<Item = &str> {
+        self.unread.iter().map(String::as_str)
     }
 
     /// Makes tools of the wanted operations.

@@ -356,7 +356,7 @@ mod tests {
             ),
             (tools(r#""Deny": []"#), 4, r#"did you mean "deny"?"#),
             (tools(r#""aproval": []"#), 4, r#"did you mean "approval"?"#),
-            (tools(r#""forbid": []"#), 4, "the known keys are allow, deny, approval"),
+            (tools(r#""forbid": []"#), 4, "the known keys are allow, deny, approval, idempotent"),
             (tools("\"deny\": [],\n\"deny\": [\"x\"]"), 5, r#""deny" stands twice"#),
             (tools(r#""deny": "x""#), 4, "sequence"),
             (tools(r#""deny": [7]"#), 4, "string"),

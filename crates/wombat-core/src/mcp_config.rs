@@ -143,7 +143,8 @@ fn read(
     let mut unset = Vec::new();
     missing(server, env, &mut unset);
     if let Some(variable) = unset.first() {
-        return Err(Unusable::Here(format!("${{{variable}}} is not set")));
+        let why = "is not set, or is a secret of the daemon itself";
+        return Err(Unusable::Here(format!("${{{variable}}} {why}")));
     }
     let mut server = server.clone();
     expand(&mut server, env);

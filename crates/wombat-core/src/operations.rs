@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::endpoint::{EndpointPattern, FoldedPattern, NormalPath};
+use crate::endpoint::{EndpointPattern, FoldedPattern, NormalPath, folded_text};
 
 /// The longest name that a tool can have for all models.
 const MAX_TOOL_NAME: usize = 64;
@@ -42,6 +42,8 @@ pub struct Operations {
     by_length: HashMap<Option<usize>, Vec<usize>>,
     /// Endpoints whose last segment is the name of a tool, also of one that is not listed.
     named_by_path: Vec<FoldedPattern>,
+    /// Endpoints of operations whose names are not known, each with its source.
+    nameless: Vec<(FoldedPattern, String)>,
     /// The names of tools that are no operations.
     others: BTreeSet<String>,
     /// What the names of further tools begin with that are no operations either.
@@ -67,6 +69,11 @@ impl Operations {
     /// Adds an endpoint whose last segment is the name of a tool.
     pub fn add_named_by_path(&mut self, endpoint: &EndpointPattern) {
         self.named_by_path.push(FoldedPattern::of(endpoint));
+    }
+
+    /// Adds an endpoint of operations whose names could not be read from this source.
+    pub fn add_nameless(&mut self, endpoint: &EndpointPattern, source: impl Into<String>) {
+        self.nameless.push((FoldedPattern::of(endpoint), source.into()));
     }
 
     /// Adds a tool that is no operation.
@@ -137,8 +144,14 @@ impl Operations {
             self.near(path).filter(is_meant).map(|entry| &entry.operation).collect();
         let is_named = self.named_by_path.iter().any(|endpoint| endpoint.matches(method, path));
         let name = path.folded().last().filter(|_| is_named);
-        let names = name.into_iter().flat_map(|name| names_in(name)).collect();
-        Reached { all: self, operations, names }
+        let names: Vec<_> = name.into_iter().flatten().flat_map(|form| names_in(form)).collect();
+        let nameless = self.nameless.iter().find(|(endpoint, _)| endpoint.matches(method, path));
+        let is_unknown = operations.is_empty() && names.is_empty();
+        let unread = match nameless {
+            Some((_, source)) => Some(source.as_str()),
+            None => self.unread.as_deref().filter(|_| is_unknown),
+        };
+        Reached { all: self, operations, names, unread }
     }
 
     fn near<'a>(&'a self, path: &NormalPath) -> impl Iterator<Item = &'a Entry> + use<'a> {
@@ -173,19 +186,20 @@ pub(crate) struct Reached<'a> {
     operations: Vec<&'a Operation>,
     /// Names of tools by the path alone, folded.
     names: Vec<String>,
+    /// The source that may know a further name, and cannot be read.
+    unread: Option<&'a str>,
 }
 
 impl Reached<'_> {
     /// Whether a name in a rule, in which `*` stands for any text, means the call. `glob` compares.
     pub(crate) fn is_named(&self, pattern: &str, glob: &impl Fn(&str, &str) -> bool) -> bool {
-        let folded = pattern.to_lowercase();
+        let folded = folded_text(pattern);
         self.operations.iter().any(|known| known.has_name(&|name| glob(pattern, name)))
             || self.names.iter().any(|name| glob(&folded, name))
     }
 
     /// The source because of which it cannot be said whether a name in a rule means the call.
     pub(crate) fn unread(&self, pattern: &str) -> Option<&str> {
-        let is_unknown = self.operations.is_empty() && self.names.is_empty();
-        self.all.unread.as_deref().filter(|_| is_unknown && !self.all.is_located(pattern))
+        self.unread.filter(|_| !self.all.is_located(pattern))
     }
 }

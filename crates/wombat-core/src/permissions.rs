@@ -34,6 +34,9 @@ pub struct ToolLists {
     /// What needs approval.
     #[serde(default)]
     pub approval: Vec<String>,
+    /// What is known to honour idempotency keys, so that a call of it may be repeated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub idempotent: Vec<String>,
 }
 
 /// The tool permissions of a role. An empty `allow` allows everything that is declared; `deny` takes
@@ -43,6 +46,7 @@ pub struct ToolPermissions {
     allow: Vec<ToolPattern>,
     deny: Vec<ToolPattern>,
     approval: Vec<ToolPattern>,
+    idempotent: Vec<ToolPattern>,
 }
 
 /// A call, as rules see it.
@@ -65,7 +69,12 @@ impl ToolPermissions {
                 .filter_map(|pattern| pattern.map_err(|error| problems.push(error)).ok())
                 .collect()
         };
-        Self { allow: read(&lists.allow), deny: read(&lists.deny), approval: read(&lists.approval) }
+        Self {
+            allow: read(&lists.allow),
+            deny: read(&lists.deny),
+            approval: read(&lists.approval),
+            idempotent: read(&lists.idempotent),
+        }
     }
 
     /// The patterns that can match nothing that is known, nor these endpoints, as they are in the file.
@@ -95,7 +104,8 @@ impl ToolPermissions {
             Err(_) => false,
         };
         let restricting = lists.deny.iter().chain(&lists.approval);
-        let allow = lists.allow.iter().filter(|text| is_unmatched(text, true));
+        let exact = lists.allow.iter().chain(&lists.idempotent);
+        let allow = exact.filter(|text| is_unmatched(text, true));
         let all = allow.chain(restricting.filter(|text| is_unmatched(text, false)));
         all.map(String::as_str).collect()
     }
@@ -106,7 +116,10 @@ impl ToolPermissions {
             Some((method, path)) => format!("{method} {}", path.as_str()),
             None => call.tool.to_owned(),
         };
-        let reached = call.endpoint.map(|(method, path)| call.operations.reached(method, path));
+        let mut rules = self.deny.iter().chain(&self.approval);
+        let has_names = rules.any(|rule| matches!(rule, ToolPattern::Name(_)));
+        let endpoint = call.endpoint.filter(|_| has_names);
+        let reached = endpoint.map(|(method, path)| call.operations.reached(method, path));
         let rule = |patterns: &[ToolPattern]| {
             patterns.iter().find_map(|pattern| restricts(pattern, call, reached.as_ref()))
         };
@@ -152,6 +165,16 @@ impl ToolPermissions {
         };
         let has_twin = |known: &Operation| own.iter().any(|(o, _)| is_allowed(o) && same(o, known));
         !own.is_empty() && own.iter().all(|(known, _)| has_twin(known))
+    }
+
+    /// Whether `idempotent` names a call, by its tool or by its endpoint, each as it is written.
+    pub fn honours_key(&self, tool: &str, endpoint: Option<(&str, &NormalPath)>) -> bool {
+        self.idempotent.iter().any(|pattern| match pattern {
+            ToolPattern::Name(name) => glob(name, tool),
+            ToolPattern::Endpoint { exact, .. } => {
+                endpoint.is_some_and(|(method, path)| exact.matches(method, path))
+            }
+        })
     }
 
     /// Whether `allow` names a tool: by its name, or by a pattern that covers its endpoint. Only such

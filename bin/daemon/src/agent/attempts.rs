@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use mc_client::idempotency::RunKey;
+use wombat_core::agent_config::AgentProfile;
 
 use super::journal::{CallingStep, ToolStep};
 use crate::run::state_machine::PlannedCall;
@@ -79,7 +80,7 @@ impl<'a> Attempt<'a> {
     pub(super) fn of_turn(
         (calls, at): (&'a [PlannedCall], u32),
         run_key: &RunKey,
-        tools: &ToolSet,
+        (tools, profile): (&ToolSet, &AgentProfile),
         attempts: &Attempts,
         origin: &TurnOrigin,
         callings: &[CallingStep],
@@ -87,7 +88,7 @@ impl<'a> Attempt<'a> {
         let mut taken = Vec::new();
         let attempt = |(at, planned): (u32, &'a PlannedCall)| {
             let call = &planned.call;
-            let identity = tools.identify(call);
+            let identity = tools.identify(profile, call);
             let unclear = attempts.0.get(&identity.operation).into_iter().flatten();
             let earlier = unclear.into_iter().find(|earlier| !taken.contains(&earlier.key));
             if let Some(earlier) = earlier {

@@ -12,6 +12,7 @@ use service::trace::TraceId;
 use tokio::time::Instant;
 use wombat_core::agent_config::{AgentProfile, ModelTier};
 use wombat_core::heartbeat::is_empty_checklist;
+use wombat_core::untrusted::FenceMark;
 use wombat_core::workspace::Snapshot;
 
 use super::context::RunContext;
@@ -38,6 +39,8 @@ pub(super) struct RunDriver<'a> {
     pub(super) handle: &'a RunHandle,
     /// The key of the run; the idempotency keys of its writes derive from it.
     pub(super) run_key: &'a RunKey,
+    /// The mark of the fences around untrusted text.
+    pub(super) fence: &'a FenceMark,
     /// The trace of the request.
     pub(super) trace: &'a TraceId,
     /// The run's span in the trace.

@@ -4,7 +4,6 @@ use chrono::Utc;
 use llm::request::Message;
 use mc_client::runs::{PutRun, RunStatus};
 use serde_json::json;
-use wombat_core::untrusted::fence_untrusted;
 use wombat_core::workspace::{PromptRequest, time_context};
 
 use super::context::RunContext;
@@ -71,7 +70,9 @@ impl RunContext<'_> {
             newest = time_context(&Utc::now().with_timezone(&options.timezone)) + "\n\n";
         }
         newest += &match options.kind {
-            RunKind::Notification => fence_untrusted("notification", &self.run.request.message),
+            RunKind::Notification => {
+                self.run.fence.fence("notification", &self.run.request.message)
+            }
             RunKind::Message | RunKind::Heartbeat => self.run.request.message.clone(),
         };
         if let Some(kickoff) = &options.kickoff {

@@ -74,8 +74,8 @@ impl RunContext<'_> {
     ) -> Result<Turn, RunError> {
         let after = at.saturating_add(count(calls));
         let callings = self.journal.callings(after)?;
-        let key = self.run.run_key;
-        let attempts = Attempt::of_turn((calls, at), key, &self.tools, attempts, origin, &callings);
+        let (key, tools) = (self.run.run_key, (&*self.tools, &self.profile));
+        let attempts = Attempt::of_turn((calls, at), key, tools, attempts, origin, &callings);
         let mut places = count(calls).saturating_add(count(&callings));
         // The futures are made before they are put into the stream: a closure there would not be
         // `Send` for every lifetime.
@@ -206,7 +206,7 @@ impl RunContext<'_> {
             ToolReply::Denied(_) => &planned.call.name,
             _ => RequestedCall::of(&planned.call).tool,
         };
-        reply.content(tool, self.run.app.settings.tool_result_max_chars)
+        reply.content(tool, self.run.app.settings.tool_result_max_chars, self.run.fence)
     }
 
     /// Makes a call, within a span of its own; says how long it took.

@@ -87,6 +87,7 @@ async fn begin(
         role,
         message: input.message,
         history: Some(input.history),
+        context: input.context,
         key: Some(input.run_id),
         resume: header::text(headers, RESUME_HEADER),
         ..ProtocolRequest::default()

@@ -52,10 +52,16 @@ pub(super) async fn llm_task(
     let prompt = fields.required_text("prompt");
     let input = body.get("input").filter(|input| !input.is_null()).cloned();
     let schema = body.get("schema").filter(|schema| !schema.is_null());
-    let schema = schema.and_then(|schema| {
-        let compiled = compile(schema).map_err(|why| fields.problem("schema", why));
-        Some((schema.clone(), compiled.ok()?))
-    });
+    let schema = match schema {
+        None => None,
+        Some(schema) => match compile(schema).await {
+            Ok(compiled) => Some((schema.clone(), compiled)),
+            Err(why) => {
+                fields.problem("schema", why);
+                None
+            }
+        },
+    };
     let model = fields.non_blank_text("model").and_then(|text| {
         let provider = app.llm.model(Tier::Default).provider;
         ModelRef::parse(&text, provider)

@@ -35,6 +35,8 @@ pub(super) struct ProtocolRequest {
     pub message: String,
     /// Earlier turns; `None` loads the task's thread.
     pub history: Option<Vec<Message>>,
+    /// Data of the application, after the history: fenced.
+    pub context: Option<String>,
     /// The task's id.
     pub task_id: Option<String>,
     /// The title of a task to find or create, used when there is no id.
@@ -89,10 +91,17 @@ impl ProtocolRequest {
             TaskTarget::Title { title, description: None, metadata: None }
         });
         let key = self.key.map(|key| self.key_space.run_key(&session, &key));
+        let mut history = self.history;
+        if let Some(context) = self.context {
+            // By the run's own key, so that a repeated request is the same one.
+            let run = key.as_ref().map_or("", |key| key.as_str());
+            let fenced = app.settings.fences.mark(run).fence("the application", &context);
+            history.get_or_insert_default().push(Message::user(fenced));
+        }
         Ok(RunRequest {
             session,
             message: self.message,
-            history: self.history,
+            history,
             task,
             options,
             metadata: self.metadata,

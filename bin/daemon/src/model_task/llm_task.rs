@@ -1,21 +1,27 @@
 //! One task for a model with an answer for programs: JSON that matches a given schema.
 
-use jsonschema::Validator;
+use std::sync::Arc;
+use std::time::Duration;
+
 use llm::error::LlmErrorKind;
 use llm::event::{Completion, FinishReason, Usage};
 use llm::model::ModelRef;
 use llm::request::{LlmRequest, Message, ResponseSchema, ToolChoice};
 use llm::{Cost, Tier};
+use mc_client::idempotency::RunKey;
 use serde_json::Value;
 use service::trace::TraceId;
-use wombat_core::untrusted::fence_untrusted;
 
 use crate::model_task::ModelTask;
 use crate::run::error::{RunError, RunErrorKind};
+use crate::schema::{Budget, Schema};
 use crate::state::App;
 
 /// How many validation errors are reported.
 const MAX_ERRORS: usize = 20;
+
+/// How long compiling a schema may take.
+const COMPILE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A task.
 pub(crate) struct LlmTask {
@@ -24,7 +30,7 @@ pub(crate) struct LlmTask {
     /// The input of the task.
     pub(crate) input: Option<Value>,
     /// The schema of the answer, and its validator.
-    pub(crate) schema: Option<(Value, Validator)>,
+    pub(crate) schema: Option<(Value, Arc<Schema>)>,
     /// The model; the default one when absent.
     pub(crate) model: Option<ModelRef>,
     /// 0 to 2.
@@ -47,14 +53,27 @@ pub(crate) struct Outcome {
     pub(crate) cost: Option<Cost>,
 }
 
-/// Compiles a schema (draft 7, 2019-09 or 2020-12 by its `$schema`, else the newest). References to
-/// other documents are rejected; nothing is fetched.
-pub(crate) fn compile(schema: &Value) -> Result<Validator, String> {
+/// Compiles a schema (draft 7, 2019-09 or 2020-12 by its `$schema`, else the newest), on a thread that
+/// serves nobody else. References to other documents are rejected; nothing is fetched.
+pub(crate) async fn compile(schema: &Value) -> Result<Arc<Schema>, String> {
     if !schema.is_object() {
         return Err("must be a JSON Schema: an object".to_owned());
     }
-    jsonschema::validator_for(schema)
-        .map_err(|error| format!("is not a valid JSON Schema: {error}"))
+    let schema = schema.clone();
+    let compiled =
+        tokio::task::spawn_blocking(move || Schema::compile(&schema, &mut Budget::strict()));
+    let compiled = match tokio::time::timeout(COMPILE_TIMEOUT, compiled).await {
+        Ok(Ok(Ok(compiled))) => compiled,
+        Ok(Ok(Err(why))) => return Err(format!("is not a usable JSON Schema: it {why}")),
+        Ok(Err(_)) | Err(_) => {
+            return Err("is not a usable JSON Schema: compiling it takes too long".to_owned());
+        }
+    };
+    // The caller can correct it: nothing is left unchecked.
+    match compiled.unchecked.first() {
+        None => Ok(Arc::new(compiled.schema)),
+        Some(what) => Err(format!("is not a usable JSON Schema: {what}")),
+    }
 }
 
 /// Calls the model; an answer that does not match is sent back once with its validation errors.
@@ -67,7 +86,7 @@ pub(crate) async fn run(app: &App, trace: &TraceId, task: LlmTask) -> Result<Out
         let output = Value::String(text_of(&completion)?);
         return Ok(Outcome { output, errors: Vec::new(), model: completion.model, usage, cost });
     };
-    let (mut output, mut errors) = check(&text_of(&completion)?, validator);
+    let (mut output, mut errors) = check(&text_of(&completion)?, validator).await;
     if !errors.is_empty() {
         request.messages.push(Message::Assistant(completion.message));
         let told = format!(
@@ -76,7 +95,7 @@ pub(crate) async fn run(app: &App, trace: &TraceId, task: LlmTask) -> Result<Out
         );
         request.messages.push(Message::user(told));
         completion = model_task.call(&request).await?;
-        (output, errors) = check(&text_of(&completion)?, validator);
+        (output, errors) = check(&text_of(&completion)?, validator).await;
     }
     let (usage, cost) = model_task.used();
     Ok(Outcome { output, errors, model: completion.model, usage, cost })
@@ -116,7 +135,9 @@ fn request(app: &App, task: &LlmTask) -> LlmRequest {
     let mut user = task.prompt.clone();
     if let Some(input) = &task.input {
         let text = input.as_str().map_or_else(|| input.to_string(), str::to_owned);
-        user = format!("{user}\n\n{}", fence_untrusted("input", &text));
+        // A task is no run: its mark is used once.
+        let mark = app.settings.fences.mark(RunKey::random().as_str());
+        user = format!("{user}\n\n{}", mark.fence("input", &text));
     }
     let schema = task.schema.as_ref();
     LlmRequest {
@@ -144,19 +165,12 @@ fn text_of(completion: &Completion) -> Result<String, RunError> {
 }
 
 /// The answer as JSON, and its validation errors.
-fn check(text: &str, validator: &Validator) -> (Value, Vec<String>) {
+async fn check(text: &str, validator: &Arc<Schema>) -> (Value, Vec<String>) {
     let output: Value = match serde_json::from_str(unfenced(text)) {
         Ok(output) => output,
         Err(error) => return (Value::String(text.to_owned()), vec![format!("not JSON: {error}")]),
     };
-    let errors = validator
-        .iter_errors(&output)
-        .take(MAX_ERRORS)
-        .map(|error| {
-            let place = error.instance_path().to_string();
-            if place.is_empty() { error.to_string() } else { format!("{place}: {error}") }
-        })
-        .collect();
+    let errors = validator.check(&output, MAX_ERRORS).await.err().unwrap_or_default();
     (output, errors)
 }
 
@@ -182,19 +196,20 @@ mod tests {
         assert_eq!(unfenced("``` no"), "``` no");
     }
 
-    #[test]
-    fn schemas_of_both_drafts_are_understood_and_nothing_is_fetched() {
+    #[tokio::test]
+    async fn schemas_of_both_drafts_are_understood_and_nothing_is_fetched() {
         let seven = json!({ "$schema": "http://json-schema.org/draft-07/schema#", "items": [{ "type": "string" }] });
         let newest = json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "prefixItems": [{ "type": "string" }] });
         for schema in [seven, newest] {
-            let validator = compile(&schema).unwrap();
+            let validator = compile(&schema).await.unwrap();
             assert!(
-                validator.is_valid(&json!(["a"])) && !validator.is_valid(&json!([1])),
+                validator.check(&json!(["a"]), 1).await.is_ok()
+                    && validator.check(&json!([1]), 1).await.is_err(),
                 "{schema}"
             );
         }
         let local = json!({ "$ref": "#/$defs/a", "$defs": { "a": { "type": "integer" } } });
-        assert!(!compile(&local).unwrap().is_valid(&json!("x")));
+        assert!(compile(&local).await.unwrap().check(&json!("x"), 1).await.is_err());
         for bad in [
             json!(7),
             json!({ "type": "no-such-type" }),
@@ -202,7 +217,7 @@ mod tests {
             json!({ "$ref": "file:///etc/passwd" }),
             json!({ "pattern": "(" }),
         ] {
-            assert!(compile(&bad).is_err(), "{bad}");
+            assert!(compile(&bad).await.is_err(), "{bad}");
         }
     }
 }

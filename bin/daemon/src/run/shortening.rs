@@ -124,7 +124,7 @@ fn without_middle(text: &str, tokens: u64) -> String {
 mod tests {
     use llm::request::ToolCall;
     use serde_json::json;
-    use wombat_core::untrusted::fence_untrusted;
+    use wombat_core::untrusted::FenceKey;
 
     use super::*;
 
@@ -147,20 +147,21 @@ mod tests {
     #[test]
     fn the_newest_results_share_what_is_left_and_keep_their_fences() {
         let mut own = vec![call(json!({})), result("short".to_owned())];
-        own.extend((0..8).map(|_| result(fence_untrusted("f", &"größe ".repeat(3_000)))));
+        let mark = FenceKey::new(b"secret").mark("run");
+        own.extend((0..8).map(|_| result(mark.fence("f", &"größe ".repeat(3_000)))));
         let excess = tokens(&own) - 10_000;
         assert_eq!(shorten(&mut own, excess), (0, 8));
         assert!((9_900..=10_000).contains(&tokens(&own)), "{}", tokens(&own));
         assert_eq!(own[1], result("short".to_owned()));
         for message in &own[2..] {
             let Message::Tool { content, .. } = message else { panic!("{message:?}") };
-            assert!(content.starts_with("<untrusted-data source=") && content.contains("left out"));
-            assert!(content.contains("</untrusted-data>"), "{content}");
+            assert!(content.starts_with("<untrusted-data-") && content.contains("left out"));
+            assert!(content.contains("</untrusted-data-"), "{content}");
         }
         // Something is left of each, however little room there is.
         assert_eq!(shorten(&mut own, u64::MAX), (0, 8));
         assert!(
-            matches!(&own[2], Message::Tool { content, .. } if content.contains("</untrusted-data>"))
+            matches!(&own[2], Message::Tool { content, .. } if content.contains("</untrusted-data-"))
         );
     }
 

@@ -52,8 +52,8 @@ fn prepare(
     }
     let what = format!("{method} {}", path.as_str());
     let query = query_string(raw_query, &arguments["query"])?;
-    let body = arguments.get("body").filter(|body| !body.is_null());
-    method_override::refuse(&query, body, |place, field| {
+    let body = arguments.get("body").filter(|body| !body.is_null()).cloned().map(RawBody::Json);
+    method_override::refuse(&query, body.as_ref(), |place, field| {
         context.declares((method, &path), place, field)
     })?;
     context.permit(context.decide("call_backend", Some((method, &path))), &what)?;
@@ -63,7 +63,6 @@ fn prepare(
     } else {
         format!("{}?{query}", path.as_str())
     };
-    let body = body.cloned().map(RawBody::Json);
     let (body, idempotency_key) = with_key(method, &path, body, key);
     Ok(RawRequest {
         method: http::Method::from_bytes(method.as_bytes()).map_err(|error| error.to_string())?,

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mc_client::client::AgentClient;
-use mc_client::tools::BackendTool;
+use mc_client::tools::BackendTools;
 use serde_json::Value;
 use wombat_core::agent_config::{AgentProfile, NamedTool};
 use wombat_core::endpoint::{EndpointPattern, NormalPath};
@@ -20,9 +20,9 @@ const LIST_TTL: Duration = Duration::from_secs(60);
 /// A cache of the list; it is not fetched before the first use.
 pub(super) fn cached(
     agent: impl Fn() -> Result<AgentClient, String> + Send + Sync + 'static,
-) -> RefreshingCache<Vec<BackendTool>> {
+) -> RefreshingCache<BackendTools> {
     let agent = Arc::new(agent);
-    let last: Arc<Mutex<Option<Arc<Vec<BackendTool>>>>> = Arc::default();
+    let last: Arc<Mutex<Option<Arc<BackendTools>>>> = Arc::default();
     RefreshingCache::new(
         "backend tools (GET /api/tools) could not be listed",
         LIST_TTL,

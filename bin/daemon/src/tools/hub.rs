@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use llm::LlmClient;
-use mc_client::tools::BackendTool;
+use mc_client::tools::BackendTools;
 use mc_client::types::Capabilities;
 use openapi_tools::Document;
 use serde_json::{Value, json};
+use tokio::runtime::RuntimeFlavor;
 use wombat_core::advice::KnownTools;
 use wombat_core::agent_config::AgentProfile;
 use wombat_core::session::Role;
@@ -31,12 +32,14 @@ const MAX_CACHED: usize = 256;
 #[derive(Debug)]
 pub struct Tools {
     openapi: Option<RefreshingCache<Document>>,
-    backend: RefreshingCache<Vec<BackendTool>>,
+    backend: RefreshingCache<BackendTools>,
     mcp: McpServers,
     llm: LlmClient,
     built: Mutex<Option<Built>>,
     /// The warnings of patterns that match nothing, as they have been logged.
     warned: Mutex<Vec<String>>,
+    /// Held while something is built, so that a crowd builds it once.
+    building: tokio::sync::Mutex<()>,
 }
 
 /// The state of the sources, for `/health`.
@@ -76,7 +79,7 @@ struct Sources {
     snapshot: Arc<Snapshot>,
     capabilities: Arc<Capabilities>,
     document: Option<Arc<Document>>,
-    backend: Option<Arc<Vec<BackendTool>>>,
+    backend: Option<Arc<BackendTools>>,
     mcp: Vec<Listed>,
 }
 
@@ -102,6 +105,30 @@ fn same<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
     }
 }
 
+impl Built {
+    /// Compiles all schemas. `has_openapi`: whether there should be a document.
+    fn of(from: Sources, has_openapi: bool) -> Self {
+        let named =
+            from.document.as_ref().map(|document| NamedOperations::of(document, &from.snapshot));
+        let backend = from.backend.as_deref();
+        let catalogue = Catalogue::collect(named.as_ref(), backend, &from.mcp);
+        for problem in &catalogue.openapi_problems {
+            tracing::warn!("OpenAPI document: {problem}");
+        }
+        for problem in &catalogue.backend_problems {
+            tracing::warn!("backend's tools: {problem}");
+        }
+        for (server, problem) in &catalogue.mcp_problems {
+            tracing::warn!(server, "MCP server's tools: {problem}");
+        }
+        let document = (from.document.as_ref(), has_openapi);
+        let operations =
+            BackendOperations::collect(document, backend, &catalogue, from.snapshot.mcp());
+        let (catalogue, operations) = (Arc::new(catalogue), Arc::new(operations));
+        Self { from, catalogue, operations, sets: HashMap::new() }
+    }
+}
+
 impl Tools {
     /// The sources; nothing is fetched or started yet. Programs of MCP servers run in `workspace`.
     pub fn new(
@@ -124,6 +151,7 @@ impl Tools {
             llm,
             built: Mutex::default(),
             warned: Mutex::default(),
+            building: tokio::sync::Mutex::default(),
         }
     }
 
@@ -144,7 +172,7 @@ impl Tools {
         capabilities: &Arc<Capabilities>,
     ) -> Arc<ToolSet> {
         let sources = self.sources(snapshot, capabilities).await;
-        self.with_built(sources, |built| {
+        let build_set = |built: &mut Built| {
             let (from, catalogue) = (&built.from, &built.catalogue);
             let build = || {
                 let (capabilities, operations) = (&from.capabilities, &built.operations);
@@ -153,8 +181,12 @@ impl Tools {
                 model_forms::log(&profile.role, &self.forms(&set));
                 Arc::new(set)
             };
-            built.sets.entry(profile.role.clone()).or_insert_with(build).clone()
-        })
+            if let Some(known) = built.sets.get(&profile.role) {
+                return known.clone();
+            }
+            built.sets.entry(profile.role.clone()).or_insert(apart(build)).clone()
+        };
+        self.with_built(sources, build_set).await
     }
 
     /// What the models' providers take of a role's tools now: they may have refused some since.
@@ -182,35 +214,33 @@ impl Tools {
         }
     }
 
-    /// Works on what is built from these sources, building it if they have changed.
-    fn with_built<T>(&self, sources: Sources, work: impl FnOnce(&mut Built) -> T) -> T {
-        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Works on what is built from these sources, building it if they have changed: on another thread,
+    /// because there may be many schemas to compile.
+    async fn with_built<T>(&self, sources: Sources, work: impl FnOnce(&mut Built) -> T) -> T {
         let fits =
-            built.take().filter(|built| built.from.same(&sources) && built.sets.len() < MAX_CACHED);
-        let now = fits.unwrap_or_else(|| {
-            let named = sources
-                .document
-                .as_ref()
-                .map(|document| NamedOperations::of(document, &sources.snapshot));
-            let backend = sources.backend.as_ref().map_or(&[][..], |tools| tools.as_slice());
-            let catalogue = Catalogue::collect(named.as_ref(), backend, &sources.mcp);
-            for problem in &catalogue.openapi_problems {
-                tracing::warn!("OpenAPI operation skipped: {problem}");
+            |built: &Option<Built>| built.as_ref().is_some_and(|built| built.from.same(&sources));
+        let _one = if fits(&self.lock()) { None } else { Some(self.building.lock().await) };
+        let mut now = None;
+        if !fits(&self.lock()) {
+            let from = sources.clone();
+            let has_openapi = self.openapi.is_some();
+            now = tokio::task::spawn_blocking(move || Built::of(from, has_openapi)).await.ok();
+            if let Some(built) = &now {
+                self.warn_of_unmatched(&built.from, &built.operations);
             }
-            for problem in &catalogue.backend_problems {
-                tracing::warn!("backend tool skipped: {problem}");
-            }
-            for (server, problem) in &catalogue.mcp_problems {
-                tracing::warn!(server, "MCP tool skipped: {problem}");
-            }
-            let document = (sources.document.as_ref(), self.openapi.is_some());
-            let servers = sources.snapshot.mcp();
-            let operations = BackendOperations::collect(document, backend, &catalogue, servers);
-            self.warn_of_unmatched(&sources, &operations);
-            let (catalogue, operations) = (Arc::new(catalogue), Arc::new(operations));
-            Built { from: sources, catalogue, operations, sets: HashMap::new() }
-        });
-        work(built.insert(now))
+        }
+        let mut place = self.lock();
+        let kept = place.take().filter(|built| built.from.same(&sources));
+        let built = place
+            .insert(kept.or(now).unwrap_or_else(|| Built::of(sources, self.openapi.is_some())));
+        if built.sets.len() >= MAX_CACHED {
+            built.sets.clear();
+        }
+        work(built)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Built>> {
+        self.built.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Logs, once, the patterns of roles that can match nothing, as far as all sources are known.
@@ -240,7 +270,7 @@ impl Tools {
 
     /// The state of the sources, for `/health`.
     pub fn report(&self, snapshot: &Snapshot) -> SourcesReport {
-        let built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let built = self.lock();
         let catalogue = built.as_ref().map(|built| built.catalogue.clone());
         let offered = built.as_ref().is_some_and(|built| built.from.capabilities.has("tools"));
         let sets = built.iter().flat_map(|built| built.sets.values());
@@ -297,7 +327,7 @@ impl Tools {
             problems.push(format!("the backend's tools (GET /api/tools): {why}"));
         }
         let sources = self.sources(snapshot, capabilities).await;
-        let (catalogue, operations, lost, mapped) = self.with_built(sources, |built| {
+        let look = |built: &mut Built| {
             let mut roles: Vec<_> = snapshot.agents().into_iter().map(|agent| agent.role).collect();
             if roles.is_empty() {
                 // Any role can be addressed.
@@ -312,15 +342,21 @@ impl Tools {
             });
             let (lost, mapped) = model_forms::lines(&forms.collect::<Vec<_>>());
             (built.catalogue.clone(), built.operations.clone(), lost, mapped)
-        });
+        };
+        let (catalogue, operations, lost, mapped) = self.with_built(sources, look).await;
         let servers = self.mcp.report(snapshot.mcp(), &[]);
+        let mut left_out = Vec::new();
         for (name, server) in servers.as_object().into_iter().flatten() {
             if server["status"] != "ok" {
                 let why = server["error"].as_str().unwrap_or("timeout");
                 silent_servers.push(name.clone());
                 problems.push(format!("mcp.json: {name}: {why}"));
             }
+            let told = server["problems"].as_array().into_iter().flatten();
+            let told = told.filter_map(|what| what.as_str());
+            left_out.extend(told.map(|what| format!("mcp.json: {name}: {what}")));
         }
+        problems.extend(left_out);
         let left_out = catalogue.openapi_problems.iter().map(|p| format!("OpenAPI: {p}"));
         problems.extend(left_out);
         problems.extend(catalogue.backend_problems.iter().map(|p| format!("GET /api/tools: {p}")));
@@ -340,5 +376,13 @@ impl Tools {
     /// Disconnects the MCP servers and stops their programs.
     pub async fn close(&self) {
         self.mcp.close().await;
+    }
+}
+
+/// Does work that may take long, where the runtime can let others go on meanwhile.
+fn apart<T>(work: impl FnOnce() -> T) -> T {
+    match tokio::runtime::Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }

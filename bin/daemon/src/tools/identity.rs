@@ -5,6 +5,8 @@ use mc_client::idempotency::{canonical_json, sha256_hex};
 use openapi_tools::Body;
 use serde_json::{Value, json};
 use url::form_urlencoded;
+use wombat_core::agent_config::AgentProfile;
+use wombat_core::endpoint::NormalPath;
 
 use super::backend_http::query_string;
 use super::catalogue::{ExternalTool, Source};
@@ -22,11 +24,13 @@ pub struct CallIdentity {
     pub is_idempotent: bool,
     /// Whether its server is known to recognise a repetition by the idempotency key.
     pub honours_key: bool,
+    /// The method and path of a request of the backend.
+    pub(super) endpoint: Option<(String, String)>,
 }
 
 impl CallIdentity {
     fn new(parts: &[&str], is_idempotent: bool, honours_key: bool) -> Self {
-        Self { operation: sha256_hex(parts), is_idempotent, honours_key }
+        Self { operation: sha256_hex(parts), is_idempotent, honours_key, endpoint: None }
     }
 
     /// A call of a tool that is no call of the backend by method and path, or that cannot be made.
@@ -42,7 +46,17 @@ impl CallIdentity {
         let path = path.trim_end_matches('/');
         let is_idempotent = matches!(method, "GET" | "PUT" | "DELETE");
         let honours_key = is_below(path, MISSION_CONTROL) || is_below(path, BACKEND_TOOLS);
-        Self::new(&["http", method, path, &query, body], is_idempotent, honours_key)
+        let endpoint = Some((method.to_owned(), path.to_owned()));
+        let parts = ["http", method, path, &query, body];
+        Self { endpoint, ..Self::new(&parts, is_idempotent, honours_key) }
+    }
+
+    /// With what the role's configuration knows of servers.
+    pub(super) fn known_to(mut self, profile: &AgentProfile, tool: &str) -> Self {
+        let path = self.endpoint.as_ref().and_then(|(_, path)| NormalPath::parse(path).ok());
+        let endpoint = self.endpoint.as_ref().map(|(method, _)| method.as_str()).zip(path.as_ref());
+        self.honours_key |= profile.tools.honours_key(tool, endpoint);
+        self
     }
 
     /// A call of a built-in tool.
@@ -58,7 +72,7 @@ impl CallIdentity {
     fn of_call_backend(arguments: &Value) -> Option<Self> {
         let (path, in_path) =
             arguments["path"].as_str().map(|path| path.split_once('?').unwrap_or((path, "")))?;
-        let path = wombat_core::endpoint::NormalPath::parse(path).ok()?;
+        let path = NormalPath::parse(path).ok()?;
         let query = query_string(in_path, &arguments["query"]).ok()?;
         let body = canonical_json(arguments.get("body").unwrap_or(&Value::Null));
         Some(Self::of_request(arguments["method"].as_str()?, path.as_str(), &query, &body))

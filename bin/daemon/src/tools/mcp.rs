@@ -6,7 +6,11 @@
 
 mod answer;
 mod connection;
+mod http;
+mod listing;
+mod message;
 mod server;
+mod stdio;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -132,9 +136,11 @@ impl McpServers {
                 (Ok(_), None) => json!({ "status": "unchecked" }),
                 (Ok(_), Some(server)) => server.report(),
             };
-            let problems: Vec<_> = problems.iter().filter(|(of, _)| of == name).collect();
-            if !problems.is_empty() {
-                entry["problems"] = problems.into_iter().map(|(_, what)| what.as_str()).collect();
+            let of_this = problems.iter().filter(|(of, _)| of == name);
+            let mut all = entry["problems"].as_array().cloned().unwrap_or_default();
+            all.extend(of_this.map(|(_, what)| Value::from(what.as_str())));
+            if !all.is_empty() {
+                entry["problems"] = all.into();
             }
             report.insert(name.clone(), entry);
         }

@@ -1,6 +1,7 @@
 //! Fields by which servers take another method than that of the request, so that a permitted `POST` would
 //! be a `DELETE`.
 
+use mc_client::raw::RawBody;
 use openapi_tools::FieldPlace;
 use serde_json::Value;
 use url::form_urlencoded;
@@ -24,39 +25,44 @@ const HEADERS: [&str; 6] = [
 const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "MERGE", "TRACE"];
 
-/// The name of a field, and what it is for, when servers take it for the method.
-type Found = (String, FieldPlace);
-
-/// The first field of a request that asks for another method, and that is not declared.
-pub(super) fn find(
-    query: &str,
-    body: Option<&Value>,
-    is_declared: impl Fn(FieldPlace, &str) -> bool,
-) -> Option<Found> {
-    let query = form_urlencoded::parse(query.as_bytes())
-        .filter(|(name, value)| is_override(name) || is_plain_override(name, value))
-        .map(|(name, _)| (name.into_owned(), FieldPlace::Query));
-    let fields = body.and_then(Value::as_object).into_iter().flat_map(|fields| fields.keys());
-    let fields = fields.filter(|name| is_override(name)).cloned();
-    let mut all = query.chain(fields.map(|name| (name, FieldPlace::Body)));
-    all.find(|(name, place)| !is_declared(*place, name))
-}
-
-/// The same, as an error for the model.
+/// Refuses a request of which a field asks for another method and is not declared; the error is for the
+/// model.
 pub(super) fn refuse(
     query: &str,
-    body: Option<&Value>,
+    body: Option<&RawBody>,
     is_declared: impl Fn(FieldPlace, &str) -> bool,
 ) -> Result<(), String> {
-    let Some((name, place)) = find(query, body, is_declared) else { return Ok(()) };
-    let place = match place {
-        FieldPlace::Query => "query",
-        FieldPlace::Body => "body",
+    let in_query = find_pair(query, FieldPlace::Query, &is_declared);
+    let in_body = match body {
+        Some(RawBody::Json(Value::Object(fields))) => {
+            let mut names = fields.keys();
+            names.find(|name| is_override(name) && !is_declared(FieldPlace::Body, name)).cloned()
+        }
+        Some(RawBody::Form(form)) => find_pair(form, FieldPlace::Body, &is_declared),
+        Some(RawBody::Json(_)) | None => None,
+    };
+    let (name, place) = match (in_query, in_body) {
+        (Some(name), _) => (name, "query"),
+        (None, Some(name)) => (name, "body"),
+        (None, None) => return Ok(()),
     };
     Err(format!(
         "{name:?} in the {place} asks for another method, and the endpoint does not declare it; leave it \
          out, and call the endpoint by the method that it has"
     ))
+}
+
+/// The first field of a query or a form that asks for another method.
+fn find_pair(
+    pairs: &str,
+    place: FieldPlace,
+    is_declared: &impl Fn(FieldPlace, &str) -> bool,
+) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(pairs.as_bytes());
+    let found = pairs.find(|(name, value)| {
+        (is_override(name) || is_plain_override(name, value)) && !is_declared(place, name)
+    });
+    found.map(|(name, _)| name.into_owned())
 }
 
 fn is_override(name: &str) -> bool {
@@ -118,10 +124,12 @@ mod tests {
             let pairs =
                 form_urlencoded::Serializer::new(String::new()).append_pair(name, "x").finish();
             assert!(refuse(&pairs, None, |_, _| false).is_err(), "{name:?} in the query");
-            let body = json!({ name: "x" });
+            let body = RawBody::Json(json!({ name: "x" }));
             let why = refuse("", Some(&body), |_, _| false).unwrap_err();
             assert!(why.contains("in the body"), "{why}");
             assert!(refuse(&pairs, Some(&body), |_, field| field == name).is_ok(), "declared");
+            let form = RawBody::Form(pairs);
+            assert!(refuse("", Some(&form), |_, _| false).is_err(), "{name:?} in a form");
         }
         assert!(refuse("method=delete", None, |_, _| false).is_err());
         assert!(refuse("httpMethod=PUT", None, |_, _| false).is_err());
@@ -130,12 +138,12 @@ mod tests {
     #[test]
     fn other_fields_pass() {
         let query = "method=card&payment_method=x&_methods=1&methodology=a&http=1";
-        let body = json!({
+        let body = RawBody::Json(json!({
             "method": "DELETE", "httpMethod": "POST", "payment_method": "card", "_meta": 1,
             "data": { "_method": "x" }, "a[_method]": 1
-        });
+        }));
         assert_eq!(refuse(query, Some(&body), |_, _| false), Ok(()));
-        assert_eq!(refuse("", Some(&json!(["_method"])), |_, _| false), Ok(()));
+        assert_eq!(refuse("", Some(&RawBody::Json(json!(["_method"]))), |_, _| false), Ok(()));
         assert_eq!(refuse("", None, |_, _| false), Ok(()));
     }
 }

@@ -257,20 +257,14 @@ impl OpenApiTool {
         {
             return Err(format!("{what} is not declared").into());
         }
-        let fields = match &request.body {
-            Some(Body::Json(fields)) => Some(fields),
-            // Its fields are those of the argument.
-            Some(Body::Form(_)) => arguments.get("body"),
-            None => None,
-        };
-        method_override::refuse(&request.query, fields, |place, field| {
-            context.declares((method, &path), place, field)
-        })?;
-        context.permit(context.decide(name, Some((method, &path))), &what)?;
         let body = request.body.map(|body| match body {
             Body::Json(value) => RawBody::Json(value),
             Body::Form(form) => RawBody::Form(form),
         });
+        method_override::refuse(&request.query, body.as_ref(), |place, field| {
+            context.declares((method, &path), place, field)
+        })?;
+        context.permit(context.decide(name, Some((method, &path))), &what)?;
         let (body, idempotency_key) = with_key(method, &path, body, key);
         let path_and_query = if request.query.is_empty() {
             path.as_str().to_owned()

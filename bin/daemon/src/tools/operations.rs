@@ -38,6 +38,11 @@ impl BackendOperations {
             }
             None => {}
         }
+        for path in document.into_iter().flat_map(|document| document.unread_paths()) {
+            if let Ok(endpoint) = EndpointPattern::of_template("*", path) {
+                known.add_nameless(&endpoint, format!("{path:?} of the OpenAPI document"));
+            }
+        }
         if let Some(any) = backend_tools::any_endpoint() {
             known.add_named_by_path(&any);
         }

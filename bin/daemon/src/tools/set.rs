@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use jsonschema::Validator;
 use llm::request::{ToolCall, ToolList};
 use mc_client::types::Capabilities;
 use serde_json::{Value, json};
@@ -19,6 +18,7 @@ use super::operations::BackendOperations;
 use super::reply::ToolReply;
 use super::specs::{Builtin, RequestedCall};
 use super::{backend_http, backend_tools, mission_control};
+use crate::schema::{Budget, Schema};
 
 /// How many problems of a call's arguments are reported at once.
 const MAX_PROBLEMS: usize = 8;
@@ -33,12 +33,12 @@ pub struct ToolSet {
 
 #[derive(Debug)]
 enum Tool {
-    Builtin(Builtin, Validator),
+    Builtin(Builtin, Arc<Schema>),
     External(Arc<ExternalTool>),
 }
 
 impl Tool {
-    fn schema(&self) -> &Validator {
+    fn schema(&self) -> &Arc<Schema> {
         match self {
             Self::Builtin(_, schema) => schema,
             Self::External(tool) => &tool.schema,
@@ -87,13 +87,20 @@ impl ToolSet {
             let endpoints: Vec<_> =
                 snapshot.endpoints().iter().map(|declared| &declared.pattern).collect();
             let spec = builtin.spec(&endpoints);
-            match jsonschema::validator_for(&spec.parameters) {
-                Ok(schema) => {
-                    tools.insert(spec.name.clone(), Tool::Builtin(builtin, schema));
+            match Schema::compile(&spec.parameters, &mut Budget::default()) {
+                Ok(compiled) => {
+                    tools.insert(
+                        spec.name.clone(),
+                        Tool::Builtin(builtin, Arc::new(compiled.schema)),
+                    );
                     specs.push(spec);
                 }
                 Err(error) => {
-                    tracing::error!(tool = spec.name, %error, "built-in tool skipped: its schema is invalid");
+                    tracing::error!(
+                        tool = spec.name,
+                        error,
+                        "built-in tool skipped: its schema is invalid"
+                    );
                 }
             }
         }
@@ -120,13 +127,14 @@ impl ToolSet {
     }
 
     /// What a call does; the requested call of a `request_tool`.
-    pub fn identify(&self, call: &ToolCall) -> CallIdentity {
+    pub fn identify(&self, profile: &AgentProfile, call: &ToolCall) -> CallIdentity {
         let asked = RequestedCall::of(call);
-        match self.tools.get(asked.tool) {
+        let identity = match self.tools.get(asked.tool) {
             Some(Tool::Builtin(builtin, _)) => CallIdentity::of_builtin(*builtin, asked.arguments),
             Some(Tool::External(tool)) => CallIdentity::of_external(tool, asked.arguments),
             None => CallIdentity::of_tool(asked.tool, asked.arguments),
-        }
+        };
+        identity.known_to(profile, asked.tool)
     }
 
     /// A hash of a tool's definition, where it is not the daemon's own: it can change while a call waits.
@@ -154,7 +162,7 @@ impl ToolSet {
     }
 
     async fn dispatch(&self, context: &ToolContext<'_>, call: &ToolCall, key: String) -> ToolReply {
-        let (tool, arguments) = match self.checked(&call.name, &call.arguments) {
+        let (tool, arguments) = match self.checked(&call.name, &call.arguments).await {
             Ok(checked) => checked,
             Err(why) => return ToolReply::NotMade(why),
         };
@@ -167,14 +175,14 @@ impl ToolSet {
         if asked.tool == call.name {
             return ToolReply::NotMade(format!("{:?} cannot be asked for", asked.tool));
         }
-        match self.checked(asked.tool, asked.arguments) {
+        match self.checked(asked.tool, asked.arguments).await {
             Ok((tool, arguments)) => perform(context, asked.tool, tool, arguments, key).await,
             Err(why) => ToolReply::NotMade(why),
         }
     }
 
     /// The tool of a call, with validated arguments; the error is a text that the model can act on.
-    fn checked<'a>(
+    async fn checked<'a>(
         &'a self,
         name: &str,
         arguments: &'a Value,
@@ -186,7 +194,7 @@ impl ToolSet {
             return Err(unknown_tool(name, &names));
         };
         let arguments = if arguments.is_null() { &*EMPTY } else { arguments };
-        check(tool.schema(), arguments)?;
+        check(tool.schema(), arguments).await?;
         Ok((tool, arguments))
     }
 }
@@ -245,21 +253,11 @@ async fn perform(
 }
 
 /// Validates arguments against the tool's schema; the error lists the problems by location.
-fn check(schema: &Validator, arguments: &Value) -> Result<(), String> {
-    if schema.is_valid(arguments) {
-        return Ok(());
-    }
+async fn check(schema: &Arc<Schema>, arguments: &Value) -> Result<(), String> {
+    let Err(problems) = schema.check(arguments, MAX_PROBLEMS).await else { return Ok(()) };
     if arguments.is_string() {
         return Err("the arguments are not a JSON object".to_owned());
     }
-    let problems: Vec<String> = schema
-        .iter_errors(arguments)
-        .take(MAX_PROBLEMS)
-        .map(|error| {
-            let place = error.instance_path().to_string();
-            if place.is_empty() { error.to_string() } else { format!("{place}: {error}") }
-        })
-        .collect();
     Err(format!("the arguments do not fit the tool's schema: {}", problems.join("; ")))
 }
 

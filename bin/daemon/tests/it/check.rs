@@ -89,7 +89,7 @@ async fn every_planted_mistake_is_found_in_a_line_of_its_own_with_its_remedy() {
         "---\nname: gated\ndescription: d\nmetadata: {\"openclaw\": {\"requires\": {\"env\": [\"CRM_KEY\"]}}}\n---\n",
     );
     skill("Loud_Name", "---\nname: Loud_Name\ndescription: d\n---\n");
-    skill("open", "---\nname: open\ndescription: d\n---\n```\nGET /api/x\n");
+    skill("open", "---\nname: open\ndescription: d\n---\n```\nGET /api/x\nPOST /api/{id\n");
     fs::create_dir(root.join("skills/empty")).unwrap();
     let config = json!({ "agents": [
         { "role": "scout", "heartbeat_cron": "61 * * * *", "default_model_tier": "cheapest",
@@ -117,6 +117,7 @@ async fn every_planted_mistake_is_found_in_a_line_of_its_own_with_its_remedy() {
         ("skills/gated/SKILL.md", "CRM_KEY", "set it"),
         ("skills/Loud_Name/SKILL.md", "Loud_Name", "correct its front matter"),
         ("skills/open/SKILL.md:5", "never closed", "close it"),
+        ("skills/open/SKILL.md:7", "no endpoint: the braces", "Patterns"),
         ("skills/empty", "has no SKILL.md", "write one"),
         ("agent-config.json:4", "heartbeat_cron of scout", "minute, hour"),
         ("agent-config.json", "cheapest", "docs/WORKSPACE.md"),

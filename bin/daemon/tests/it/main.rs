@@ -7,6 +7,7 @@ mod doors;
 mod errors;
 mod external_tools;
 mod harness;
+mod hostile_tools;
 mod journaled;
 mod leaving;
 mod limits;

@@ -130,3 +130,14 @@ async fn a_resumed_run_works_on_the_task_that_it_was_started_for() {
     let (status, answer) = world.resume().await;
     assert_eq!((status, &answer["task_id"]), (200, &json!("t1")), "{answer}");
 }
+
+#[test]
+fn a_key_that_can_be_guessed_is_refused_at_start() {
+    for name in ["WOMBAT_JOURNAL_KEY", "WOMBAT_JOURNAL_KEY_PREVIOUS"] {
+        let pairs = [("AGENT_JWT_SECRET", crate::harness::SECRET), (name, "too-short")];
+        let layers = service::settings::Layers::from_pairs(pairs);
+        let problems = wombat_daemon::settings::Settings::read(&layers).unwrap_err().to_string();
+        assert!(problems.contains(&format!("{name}: is shorter than 32 bytes")), "{problems}");
+        assert!(!problems.contains("too-short"), "{problems}");
+    }
+}

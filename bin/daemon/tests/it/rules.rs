@@ -9,7 +9,7 @@ use crate::harness::{World, calls, message, says};
 /// The daemon's tools: those of the document, those of the backend, `call_backend`.
 const SKILL: &str = "---\nname: shop\ndescription: A shop.\n---\n```http\nPOST /app/{kind}/{id}/{verb}\n\
                      POST /app/orders/{action}\nGET /app/posts/{id}.json\nPOST /app/orders/{id}/\n\
-                     POST /api/tools/{name}\nPOST /api/mission-control/tasks\nPOST /app/dav/{id}\n\
+                     POST /api/tools/{name}\nPOST /api/mission-control/tasks\nPOST /app/dav/{id}\nPOST /app/elsewhere/{id}\n\
                      POST /app/forms/{id}?_method=PUT\n```\n";
 
 fn operation(id: &str, parameters: &[&str]) -> Value {
@@ -34,6 +34,7 @@ fn document() -> Value {
             "/app/{kind}/{id}/{verb}": { "post": operation("doAnything", &["kind", "id", "verb"]) },
             "/app/posts/{id}.json": { "get": operation("getPost", &["id"]) },
             "/app/dav/{id}": { "post": dav },
+            "/app/elsewhere/{id}": { "$ref": "paths.yaml#/elsewhere" },
             "/app/legacy?action=pay": { "post": operation("payLegacy", &[]) },
         }
     })
@@ -220,6 +221,13 @@ async fn while_the_document_cannot_be_read_a_name_of_a_rule_holds_for_what_is_un
     let told = world.model_got().await.last().unwrap()["messages"].to_string();
     assert!(told.contains("WOMBAT_BACKEND_OPENAPI") && told.contains("orders/refund"), "{told}");
     assert!(reaches(&world, "create_task", &json!({ "title": "t" })).await);
+}
+
+#[tokio::test]
+async fn a_path_of_the_document_that_cannot_be_read_may_have_any_name() {
+    let world = shop(json!({ "deny": ["somewhere", "dav"] })).await;
+    assert!(!reaches(&world, "call_backend", &post("/app/elsewhere/5")).await);
+    assert!(reaches(&world, "call_backend", &post("/app/orders/5/pay")).await);
 }
 
 #[tokio::test]

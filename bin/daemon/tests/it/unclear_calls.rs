@@ -119,6 +119,24 @@ async fn clear_outcomes_and_idempotent_calls_are_repeated_without_a_person() {
 }
 
 #[tokio::test]
+async fn what_is_named_idempotent_is_repeated_under_the_same_key() {
+    for (named, expected) in [("POST /app/pay", 2), ("call_*", 2), ("POST /app/{any}/x", 1)] {
+        let (world, _) = world("", Vec::new(), vec![answers(500), answers(200)]).await;
+        let agents = format!(
+            r#"{{"agents": [{{"role": "scout", "tools": {{"idempotent": ["{named}"]}}}}]}}"#
+        );
+        world.write("agent-config.json", &agents);
+        world.write("AGENTS.md", "The rules are new.");
+        world.daemon.reloaded("The rules are new.").await;
+        world.model(vec![calls(&[call("POST")]), calls(&[call("POST")]), says("Done.")]).await;
+        let (_, answer) = world.send_keyed().await;
+        let keys = paid(&world).await;
+        assert_eq!(keys.len(), expected, "{named}: {answer}");
+        assert!(keys.iter().all(|key| *key == keys[0]), "{named}: {keys:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_the_contract_keys_is_repeated_under_the_same_key() {
     let (world, _) = world("", Vec::new(), vec![answers(200)]).await;
     world.backend_says_once("POST", "/tasks", 500).await;

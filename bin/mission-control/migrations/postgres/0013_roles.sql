@@ -16,3 +16,8 @@ ALTER TABLE runs ADD UNIQUE (user_id, run_key, role);
 ALTER TABLE idempotency ADD COLUMN role TEXT COLLATE "C" NOT NULL DEFAULT '';
 ALTER TABLE idempotency DROP CONSTRAINT idempotency_pkey;
 ALTER TABLE idempotency ADD PRIMARY KEY (user_id, endpoint, key, role);
+
+-- What happens to runs and tool requests concerns one role; all else all of the user's. Of which role
+-- the older ones are is not known, so that no agent hears of them again.
+ALTER TABLE events ADD COLUMN role TEXT COLLATE "C";
+UPDATE events SET role = '' WHERE kind LIKE 'run.%' OR kind LIKE 'tool_request.%';

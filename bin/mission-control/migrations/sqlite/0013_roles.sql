@@ -53,3 +53,8 @@ INSERT INTO idempotency_of_roles (user_id, endpoint, key, role, body, response, 
 DROP TABLE idempotency;
 ALTER TABLE idempotency_of_roles RENAME TO idempotency;
 CREATE INDEX idempotency_age ON idempotency (created_at);
+
+-- What happens to runs and tool requests concerns one role; all else all of the user's. Of which role
+-- the older ones are is not known, so that no agent hears of them again.
+ALTER TABLE events ADD COLUMN role TEXT;
+UPDATE events SET role = '' WHERE kind LIKE 'run.%' OR kind LIKE 'tool_request.%';

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::markup::{Esc, section};
+use super::markup::{Esc, Short, section};
 
 /// The agents that the form offers; any other can be named by writing `@role`.
 const ROLES: [&str; 3] = ["scout", "jarvis", "analyst"];
@@ -44,7 +44,7 @@ pub(super) fn form(
         out.push_str("</datalist> <label for=\"task\">On</label> <select id=\"task\" name=\"task\"><option value=\"\">a new task</option>");
         for (id, title) in tasks {
             let selected = if chosen == Some(*id) { " selected" } else { "" };
-            write!(out, "<option value=\"{}\"{selected}>{}</option>", Esc(id), Esc(title))?;
+            write!(out, "<option value=\"{}\"{selected}>{}</option>", Esc(id), Short(title))?;
         }
         out.push_str(
             "</select></p>\n<p><label for=\"text\">Message</label> \

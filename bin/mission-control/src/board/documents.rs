@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use mc_client::types::Document;
 
-use super::markup::{Esc, Time, header, link, list, markdown, page, section};
+use super::markup::{Esc, Short, Time, header, link, list, page, prose, section};
 
 /// The list of documents.
 pub(super) fn list_of(out: &mut String, user: &str, documents: &[Document]) -> fmt::Result {
@@ -15,8 +15,8 @@ pub(super) fn list_of(out: &mut String, user: &str, documents: &[Document]) -> f
                 out,
                 "<a href=\"{}\">{}</a> <span class=\"tag\">{}</span>",
                 Esc(&link(&path, user)),
-                Esc(&document.title),
-                Esc(document.doc_type.as_deref().unwrap_or("document"))
+                Short(&document.title),
+                Short(document.doc_type.as_deref().unwrap_or("document"))
             )
         })
     })
@@ -29,10 +29,10 @@ pub(super) fn document(user: &str, document: &Document) -> String {
         writeln!(
             out,
             "<section><p><span class=\"tag\">{}</span> {} <span class=\"id\">{}</span></p>\n<div class=\"text\">{}</div></section>\n</main>",
-            Esc(document.doc_type.as_deref().unwrap_or("document")),
+            Short(document.doc_type.as_deref().unwrap_or("document")),
             Time(document.created_at),
             Esc(&document.id),
-            markdown::render(document.content.as_deref().unwrap_or_default())
+            prose(document.content.as_deref().unwrap_or_default())
         )
     })
 }

@@ -13,6 +13,15 @@ use url::form_urlencoded;
 /// The most characters of a text that are shown.
 const SHOWN: usize = 20_000;
 
+/// The most characters of a name or a title that are shown.
+const NAME: usize = 300;
+
+/// After how many bytes of HTML a page gets no further texts.
+pub(super) const FULL: usize = 2 * 1024 * 1024;
+
+/// The most characters of a person's or an agent's text that are shown.
+const PROSE: usize = 256 * 1024;
+
 /// A text in which nothing is markup.
 pub(super) struct Esc<'a>(pub(super) &'a str);
 
@@ -29,6 +38,18 @@ impl Display for Esc<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// A name or a title in which nothing is markup, cut where it is very long.
+pub(super) struct Short<'a>(pub(super) &'a str);
+
+impl Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(NAME) {
+            Some((end, _)) => write!(f, "{}…", Esc(&self.0[..end])),
+            None => Esc(self.0).fmt(f),
+        }
     }
 }
 
@@ -92,15 +113,27 @@ pub(super) fn pretty(value: &Value) -> String {
 
 /// A text, cut where it is very long.
 pub(super) fn cut(text: String) -> String {
-    match text.char_indices().nth(SHOWN) {
+    cut_at(text, SHOWN)
+}
+
+fn cut_at(text: String, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
         Some((end, _)) => format!("{}\n… (cut)", &text[..end]),
         None => text,
     }
 }
 
+/// Markdown as HTML, cut where it is very long. Where little Markdown makes much HTML, such as a table
+/// of empty cells, it stays text.
+pub(super) fn prose(text: &str) -> String {
+    let text = cut_at(text.to_owned(), PROSE);
+    let html = markdown::render(&text);
+    if html.len() <= FULL { html } else { format!("<pre>{}</pre>", Esc(&cut(text))) }
+}
+
 /// The head of a page below the overview.
 pub(super) fn header(out: &mut String, user: &str, title: &str) -> fmt::Result {
-    let (title, back) = (Esc(title), link("/", user));
+    let (title, back) = (Short(title), link("/", user));
     writeln!(
         out,
         "<header><h1>{title}</h1><nav><a href=\"{}\">All tasks</a></nav></header>\n<main>",
@@ -114,7 +147,7 @@ pub(super) fn page(title: &str, body: impl FnOnce(&mut String) -> fmt::Result) -
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{}</title>\n\
          <link rel=\"stylesheet\" href=\"/assets/board.css\">\n<script src=\"/assets/board.js\" defer></script>\n\
          </head>\n<body>\n",
-        Esc(title)
+        Short(title)
     );
     // Writing to a string cannot fail.
     let _infallible = body(&mut out);
@@ -153,6 +186,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn little_markdown_does_not_become_a_large_page() {
+        let columns = 2_000;
+        let table =
+            format!("{}|\n{}|\n{}", "|a".repeat(columns), "|-".repeat(columns), "|\n".repeat(500));
+        for text in [table, "- ".repeat(100_000), "<".repeat(2_000_000), "\"".repeat(2_000_000)] {
+            assert!(prose(&text).len() <= FULL, "{}", &text[..20]);
+        }
+        assert_eq!(prose("*a*"), "<p><em>a</em></p>\n");
+    }
 
     #[test]
     fn a_very_long_step_is_cut_at_a_character() {

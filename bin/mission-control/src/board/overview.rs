@@ -5,14 +5,14 @@ use std::fmt::{self, Write as _};
 use mc_client::budgets::Budget;
 use mc_client::types::Document;
 
-use super::markup::{Esc, Time, list, live, page, section};
+use super::markup::{Esc, Short, Time, list, live, page, section};
 use super::{approvals, columns, compose, documents, panels};
 use crate::store::board::{
     AgentRow, DayRow, NotificationRow, RunRow, TaskColumn, TaskRow, Waiting,
 };
 
 /// The most users that are offered by name.
-const USERS: usize = 200;
+pub(super) const USERS: u32 = 200;
 
 /// All that a user has.
 pub(super) struct Overview<'a> {
@@ -22,7 +22,7 @@ pub(super) struct Overview<'a> {
     pub(super) token: &'a str,
     /// Whether people log in, and may log out.
     pub(super) locked: bool,
-    /// Everybody who has a task.
+    /// Some of those who have a task.
     pub(super) users: &'a [String],
     pub(super) columns: &'a [TaskColumn],
     pub(super) done: &'a [TaskRow],
@@ -54,7 +54,7 @@ impl Overview<'_> {
              <input id=\"shown\" name=\"user\" value=\"{}\" list=\"users\" required><datalist id=\"users\">",
             Esc(self.user)
         )?;
-        for user in self.users.iter().take(USERS) {
+        for user in self.users {
             write!(out, "<option value=\"{}\"></option>", Esc(user))?;
         }
         out.push_str("</datalist> <button>Show</button></form>");
@@ -89,7 +89,7 @@ impl Overview<'_> {
                 write!(
                     out,
                     "{} <span class=\"count\">last {}, times: {}</span>",
-                    Esc(&wake.role),
+                    Short(&wake.role),
                     Time(wake.last_at),
                     wake.count
                 )

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use mc_client::budgets::Budget;
 
-use super::markup::{Esc, Time, hidden, list, run_link, section};
+use super::markup::{Esc, Short, Time, hidden, list, run_link, section};
 use crate::store::board::{DayRow, NotificationRow, RunRow};
 use crate::store::session_role;
 
@@ -18,7 +18,7 @@ pub(super) fn runs(out: &mut String, user: &str, runs: &[RunRow]) -> fmt::Result
                 out,
                 "<a href=\"{}\">{}</a> <span class=\"tag\">{}</span> <span class=\"count\">steps: {}, {}</span>",
                 Esc(&run_link(user, &run.run_key, role)),
-                Esc(who),
+                Short(who),
                 Esc(&run.status),
                 run.steps,
                 Time(run.updated_at)
@@ -39,7 +39,7 @@ pub(super) fn spending(out: &mut String, budget: &Budget, days: &[DayRow]) -> fm
         list(out, days, "Nothing yet.", |out, day| {
             write!(
                 out,
-                "{} ${:.4} <span class=\"count\">calls: {}, tokens: {}</span>",
+                "{} ${:.4} <span class=\"count\">calls: {}, tokens: {:.0}</span>",
                 Esc(&day.day),
                 day.cost_usd,
                 day.calls,
@@ -87,7 +87,7 @@ pub(super) fn notifications(
                 out,
                 "<span class=\"tag\">{}</span> {}: {}",
                 notification.state,
-                Esc(&notification.session_key),
+                Short(&notification.session_key),
                 Esc(&notification.content)
             )?;
             if let Some(error) = &notification.error {

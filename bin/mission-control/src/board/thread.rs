@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use mc_client::types::{Document, Message, Page, Task};
 
-use super::markup::{Esc, Time, header, live, markdown, page, section};
+use super::markup::{Esc, FULL, Short, Time, header, live, page, prose, section};
 use super::{compose, documents, panels};
 use crate::store::board::{NotificationRow, RunRow};
 
@@ -39,12 +39,23 @@ impl Thread<'_> {
                 Esc(&task.id)
             )?;
             if let Some(description) = &task.description {
-                writeln!(out, "<div class=\"text\">{}</div>", markdown::render(description))?;
+                writeln!(out, "<div class=\"text\">{}</div>", prose(description))?;
             }
-            if self.messages.next_cursor.is_some() {
+            // The newest ones are shown, as many as the page takes.
+            let (mut shown, mut size) = (Vec::new(), 0);
+            for message in self.messages.items.iter().rev() {
+                let html = self.message(message);
+                if size + html.len() > FULL && !shown.is_empty() {
+                    break;
+                }
+                size += html.len();
+                shown.push(html);
+            }
+            if self.messages.next_cursor.is_some() || shown.len() < self.messages.items.len() {
                 out.push_str("<p class=\"none\">Older messages are not shown.</p>\n");
             }
-            self.messages.items.iter().try_for_each(|message| self.message(out, message))
+            out.extend(shown.into_iter().rev());
+            Ok(())
         })?;
         documents::list_of(out, self.user, self.documents)?;
         panels::runs(out, self.user, self.runs)?;
@@ -56,17 +67,16 @@ impl Thread<'_> {
         Ok(())
     }
 
-    fn message(&self, out: &mut String, message: &Message) -> fmt::Result {
+    fn message(&self, message: &Message) -> String {
         let (kind, who) = match message.actor_type.as_deref() {
             Some("user") => ("user", self.user),
             Some(_) | None => ("agent", message.agent_role.as_deref().unwrap_or("agent")),
         };
-        writeln!(
-            out,
-            "<article class=\"{kind}\"><h3>{} {}</h3><div class=\"text\">{}</div></article>",
-            Esc(who),
+        format!(
+            "<article class=\"{kind}\"><h3>{} {}</h3><div class=\"text\">{}</div></article>\n",
+            Short(who),
             Time(message.created_at),
-            markdown::render(&message.content)
+            prose(&message.content)
         )
     }
 }

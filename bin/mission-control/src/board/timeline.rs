@@ -7,7 +7,9 @@ use mc_client::runs::Run;
 use serde_json::Value;
 
 use super::markup::visible::{Visible, VisibleText};
-use super::markup::{Esc, Time, cut, header, hidden, live, page, pretty, section, task_link};
+use super::markup::{
+    Esc, FULL, Short, Time, cut, header, hidden, live, page, pretty, section, task_link,
+};
 use super::totals::{Totals, cost};
 use crate::store::board::StepRow;
 use crate::store::session_role;
@@ -110,7 +112,7 @@ fn state(out: &mut String, user: &str, token: &str, run: &Run, sum: &Totals) -> 
         out,
         "<p><span class=\"tag {0}\">{0}</span> {1} <span class=\"id\">{2}</span> {3}</p>",
         Esc(&run.status),
-        Esc(run.session_key.as_deref().unwrap_or_default()),
+        Short(run.session_key.as_deref().unwrap_or_default()),
         Esc(&run.run_key),
         Time(run.updated_at)
     )?;
@@ -159,13 +161,19 @@ fn step(out: &mut String, step: &StepRow) -> fmt::Result {
         out,
         "<li class=\"{kind}\"><details id=\"step-{}\"><summary><strong>{}</strong> <span class=\"count\">{}</span> {}</summary>",
         step.index,
-        Visible(&title),
+        Visible(&title.chars().take(300).collect::<String>()),
         Esc(&figures.join(", ")),
         Time(step.at)
     )?;
     for (name, text) in parts(step) {
+        if out.len() > FULL {
+            break;
+        }
         let text = cut(text);
         write!(out, "<h3>{name}</h3><pre class=\"json\">{}</pre>", VisibleText(&text))?;
+    }
+    if step.is_cut || out.len() > FULL {
+        return writeln!(out, "<p class=\"none\">The rest of it is not shown.</p></details></li>");
     }
     writeln!(
         out,
@@ -181,7 +189,7 @@ mod tests {
     use super::*;
 
     fn row(kind: &str, payload: Value) -> StepRow {
-        StepRow { index: 0, kind: kind.to_owned(), payload, at: None }
+        StepRow { index: 0, kind: kind.to_owned(), payload, is_cut: false, at: None }
     }
 
     #[test]
@@ -225,6 +233,21 @@ mod tests {
         ] {
             assert!(html.contains(part), "{part}: {html}");
         }
+    }
+
+    #[test]
+    fn a_long_run_is_a_bounded_page_with_all_its_figures() {
+        let large = "\u{202e}".repeat(50_000);
+        let steps: Vec<_> = (0..500)
+            .map(|_| {
+                row("tool", json!({ "name": "look", "content": large, "duration_ms": u64::MAX }))
+            })
+            .collect();
+        let html = timeline("ann", "t", &Run::default(), &steps);
+        assert!(html.len() < 2 * FULL, "{}", html.len());
+        assert_eq!(html.matches("Tool look").count(), 500);
+        assert!(html.contains(&format!("<dd>{} ms</dd>", u64::MAX)));
+        assert!(html.contains("The rest of it is not shown."));
     }
 
     #[test]

@@ -31,13 +31,15 @@ impl Totals {
         let mut sum = Self::default();
         for step in steps {
             let payload = &step.payload;
-            sum.millis += payload["duration_ms"].as_u64().unwrap_or_default();
+            let number = |value: &Value| value.as_u64().unwrap_or_default();
+            sum.millis = sum.millis.saturating_add(number(&payload["duration_ms"]));
             match step.kind.as_str() {
                 "llm" | "llm_rejected" => {
                     let usage = &payload["completion"]["usage"];
                     sum.turns += 1;
-                    sum.prompt += usage["prompt_tokens"].as_u64().unwrap_or_default();
-                    sum.completion += usage["completion_tokens"].as_u64().unwrap_or_default();
+                    sum.prompt = sum.prompt.saturating_add(number(&usage["prompt_tokens"]));
+                    sum.completion =
+                        sum.completion.saturating_add(number(&usage["completion_tokens"]));
                     match cost(payload) {
                         Some(cost) => sum.cost += cost,
                         None => sum.unpriced += 1,

@@ -105,7 +105,8 @@ impl Endpoint {
     pub(super) fn is_create(&self) -> bool {
         self.method == "post"
             && self.body.is_some_and(|body| {
-                body.starts_with("Create") || matches!(body, "LeaseRequest" | "Reserve" | "Usage")
+                body.starts_with("Create")
+                    || matches!(body, "LeaseRequest" | "RecordAct" | "Reserve" | "Usage")
             })
     }
 

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::created;
 use crate::app::App;
-use crate::auth::{Agent, Service, Trace, agent, is_user_id};
+use crate::auth::{Caller, Service, Trace, agent, is_user_id};
 use crate::error::ApiError;
 use crate::extract::{Body, Params, paging, require_key};
 use crate::store::audit::{Act, AuditFilter, record_daemon_act};
@@ -100,10 +100,13 @@ fn check(new: &RecordAct) -> Result<(), ApiError> {
 
 pub(super) async fn record(
     State(app): State<App>,
-    agent: Agent,
+    caller: Caller,
     trace: Trace,
     body: Body<RecordAct>,
 ) -> Result<Response, ApiError> {
+    let Caller::Agent(agent) = caller else {
+        return Err(ApiError::forbidden("only an agent token records acts of the daemon"));
+    };
     let new = body.value;
     check(&new)?;
     let (by, key) = (trace.by(agent.actor()), new.idempotency_key.as_deref());

@@ -12,12 +12,13 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures::stream::unfold;
 use http::{HeaderMap, HeaderName, StatusCode, header};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::app::App;
 use crate::auth::Listener;
 use crate::error::ApiError;
+use crate::places::{Full, MAX_USER_STREAMS, StreamPlace};
 use crate::store::events::Event;
 
 /// How often a comment is sent while nothing happens, so that proxies keep the connection open.
@@ -26,15 +27,13 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How many events are read at a time.
 const BATCH: u32 = 100;
 
-/// How many streams may be open at once.
-pub(crate) const MAX_LISTENERS: usize = 1_024;
-
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// An open stream.
 struct Reader {
     app: App,
     user_id: Option<String>,
+    role: Option<String>,
     format: EventFormat,
     /// The last event that was sent.
     after: i64,
@@ -42,7 +41,7 @@ struct Reader {
     /// When its token ends.
     until: Option<Instant>,
     greeted: bool,
-    _place: OwnedSemaphorePermit,
+    _place: StreamPlace,
 }
 
 /// The event after which the stream begins.
@@ -83,19 +82,27 @@ pub(crate) async fn stream(
     headers: &HeaderMap,
     format: EventFormat,
 ) -> Result<Response, ApiError> {
-    let place = app.listeners.clone().try_acquire_owned().map_err(|_| {
-        let text = "too many event streams are open";
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", text)
+    let place = app.streams.take(listener.user_id.as_deref()).map_err(|full| match full {
+        Full::User => {
+            let text = format!("this user has {MAX_USER_STREAMS} event streams open; close one");
+            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", text)
+        }
+        Full::All => {
+            let text = "too many event streams are open";
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", text)
+        }
     })?;
     let changes = app.store.changes();
     let after = start(&app, headers).await?;
-    let until = listener.expires_at.map(|expires_at| {
+    // A token that ends later than time can be counted has no end here.
+    let until = listener.expires_at.and_then(|expires_at| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Instant::now() + Duration::from_secs(expires_at).saturating_sub(now)
+        Instant::now().checked_add(Duration::from_secs(expires_at).saturating_sub(now))
     });
     let reader = Reader {
         app,
         user_id: listener.user_id,
+        role: listener.role,
         format,
         after,
         changes,
@@ -130,9 +137,9 @@ impl Reader {
             }
             // Marked as seen before reading: a write during the read wakes us again.
             self.changes.borrow_and_update();
-            let user_id = self.user_id.as_deref();
+            let (user_id, role) = (self.user_id.as_deref(), self.role.as_deref());
             // A reader whose stream ends reconnects and resumes after its last event.
-            let events = self.app.store.events_after(user_id, self.after, BATCH).await;
+            let events = self.app.store.events_after(user_id, role, self.after, BATCH).await;
             let events = events.inspect_err(|error| {
                 tracing::error!(error = error as &dyn std::error::Error, "event stream ended");
             });

@@ -5,7 +5,7 @@ use axum::extract::State;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use mc_client::types::{
-    CreateDocument, HeartbeatRequest, Standup, StandupAnswer, StandupItem, StandupRequest, Task,
+    CreateDocument, HeartbeatRequest, Standup, StandupAnswer, StandupItem, StandupRequest,
 };
 use serde_json::{Map, Value, json};
 
@@ -14,6 +14,8 @@ use crate::auth::{Agent, Caller, is_user_id};
 use crate::error::ApiError;
 use crate::extract::Body;
 use crate::mentions::is_role;
+use crate::store::paging::{PAGE_BYTES, json_size};
+use crate::store::tasks::StandupTasks;
 use crate::store::{Scope, documents, stamp};
 
 pub(super) async fn heartbeat(
@@ -69,9 +71,17 @@ pub(super) async fn standup(
     if let Some(user_id) = one {
         return Ok(Json(StandupAnswer::One(day_of(&app, &user_id, zone, date).await?)));
     }
-    let mut items = Vec::new();
+    let (mut items, mut size) = (Vec::new(), 0_usize);
     for user_id in app.store.users().await? {
-        items.push(day_of(&app, &user_id, zone, date).await?);
+        let mut day = day_of(&app, &user_id, zone, date).await?;
+        size = size.saturating_add(json_size(&day).map_err(|_| ApiError::internal())?);
+        if size > PAGE_BYTES {
+            // The summary and the stored document tell the rest.
+            for list in [&mut day.done, &mut day.in_progress, &mut day.blocked] {
+                list.clear();
+            }
+        }
+        items.push(day);
     }
     Ok(Json(StandupAnswer::All { date: date.to_string(), timezone: zone.name().to_owned(), items }))
 }
@@ -100,9 +110,7 @@ async fn day_of(app: &App, user_id: &str, zone: Tz, date: NaiveDate) -> Result<S
     let [done, in_progress, blocked] = app.store.standup_tasks(user_id, &from, &to).await?;
     let summary = format!(
         "{} done, {} in progress, {} blocked.",
-        done.len(),
-        in_progress.len(),
-        blocked.len()
+        done.count, in_progress.count, blocked.count
     );
     let document = CreateDocument {
         title: format!("Standup {date} ({})", zone.name()),
@@ -131,24 +139,26 @@ async fn day_of(app: &App, user_id: &str, zone: Tz, date: NaiveDate) -> Result<S
     })
 }
 
-fn items(tasks: Vec<Task>) -> Vec<StandupItem> {
-    tasks
-        .into_iter()
-        .map(|task| StandupItem::Task {
-            id: task.id,
-            title: task.title,
-            extra: Map::from_iter([("status".to_owned(), Value::String(task.status))]),
-        })
-        .collect()
+fn items(tasks: StandupTasks) -> Vec<StandupItem> {
+    let item = |(id, title, status)| StandupItem::Task {
+        id,
+        title,
+        extra: Map::from_iter([("status".to_owned(), Value::String(status))]),
+    };
+    tasks.first.into_iter().map(item).collect()
 }
 
-fn text(summary: &str, lists: &[(&str, &Vec<Task>)]) -> String {
+fn text(summary: &str, lists: &[(&str, &StandupTasks)]) -> String {
     let mut out = summary.to_owned();
     for (title, tasks) in lists {
-        if !tasks.is_empty() {
+        if !tasks.first.is_empty() {
             out += &format!("\n\n## {title}\n");
-            for task in *tasks {
-                out += &format!("\n- {}", task.title);
+            for (_, title, _) in &tasks.first {
+                out += &format!("\n- {title}");
+            }
+            let more = tasks.count - i64::try_from(tasks.first.len()).unwrap_or(i64::MAX);
+            if more > 0 {
+                out += &format!("\n- and {more} more");
             }
         }
     }

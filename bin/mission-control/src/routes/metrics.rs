@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 
-use super::events::MAX_LISTENERS;
 use crate::app::App;
 use crate::auth::Internal;
 use crate::error::ApiError;
@@ -31,7 +30,7 @@ pub(crate) async fn show(State(app): State<App>, request: Request) -> Result<Res
         Internal::from_request_parts(&mut parts, &app).await?;
     }
     let (waiting, oldest) = app.store.queue_depth().await?;
-    let listeners = MAX_LISTENERS.saturating_sub(app.listeners.available_permits());
+    let listeners = app.streams.open();
     let text = app.metrics.render(Gauges { waiting, oldest, listeners });
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(([(CONTENT_TYPE, kind)], text).into_response())

@@ -4,14 +4,14 @@ use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
 use mc_client::runs::Run;
 use mc_client::types::TaskStatus;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::error::StoreError;
 use super::run_rows;
 use super::sql::count;
-use super::{Scope, Store, json_of, time};
+use super::{Scope, Store, time};
 
 /// The most rows of a list on the page.
 const SHOWN: i64 = 50;
@@ -133,6 +133,8 @@ pub struct StepRow {
     pub kind: String,
     /// Its content.
     pub payload: Value,
+    /// Whether only the figures of its content are there.
+    pub is_cut: bool,
     /// When it was written.
     pub at: Option<DateTime<Utc>>,
 }
@@ -144,7 +146,7 @@ pub struct DayRow {
     /// What was spent, in US dollars.
     pub cost_usd: f64,
     /// Tokens, read and written.
-    pub tokens: i64,
+    pub tokens: f64,
     /// How many models were called.
     pub calls: i64,
 }
@@ -154,6 +156,42 @@ const DAYS: i64 = 14;
 
 /// The most steps of a run that are shown.
 const STEPS: i64 = 500;
+
+/// How many bytes of steps are read whole; of later ones only the figures are kept.
+const STEPS_BYTES: usize = 4 * 1024 * 1024;
+
+/// What of a step's content its line on the page needs.
+const FIGURES: [&[&str]; 13] = [
+    &["name"],
+    &["ok"],
+    &["duration_ms"],
+    &["cost", "total_cost"],
+    &["cost", "input_cost"],
+    &["cost", "output_cost"],
+    &["prompt", "messages"],
+    &["completion", "model"],
+    &["completion", "usage", "prompt_tokens"],
+    &["completion", "usage", "cached_tokens"],
+    &["completion", "usage", "completion_tokens"],
+    &["arguments", "method"],
+    &["arguments", "path"],
+];
+
+/// The figures of a step's content.
+fn figures(payload: &Value) -> Value {
+    let mut kept = Value::Object(Map::new());
+    for path in FIGURES {
+        let found = path.iter().try_fold(payload, |value, name| value.get(name));
+        let figure = match found {
+            Some(Value::String(text)) => Value::String(text.chars().take(300).collect()),
+            Some(value @ (Value::Bool(_) | Value::Number(_))) => value.clone(),
+            Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => continue,
+        };
+        let place = path.iter().fold(&mut kept, |value, name| &mut value[*name]);
+        *place = figure;
+    }
+    kept
+}
 
 fn state(row: &AnyRow) -> &'static str {
     let is_set = |name: &str| row.get::<Option<String>, _>(name).is_some();
@@ -214,7 +252,7 @@ impl Store {
             let named = |row: &&AnyRow| row.get::<&str, _>("status") == status.as_str();
             let count = counts.iter().find(named).map_or(0, |row| row.get("count"));
             let rows = sqlx::query(
-                "SELECT id, title, (SELECT count(*) FROM messages m WHERE m.task_id = t.id) AS messages \
+                "SELECT id, substr(title, 1, 300) AS title, (SELECT count(*) FROM messages m WHERE m.task_id = t.id) AS messages \
                  FROM tasks t WHERE user_id = $1 AND status = $2 ORDER BY seq DESC LIMIT $3",
             )
             .bind(user_id)
@@ -230,7 +268,7 @@ impl Store {
     /// The user's tasks that were completed since a time, the newest first.
     pub async fn done_since(&self, user_id: &str, since: &str) -> Result<Vec<TaskRow>, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, title, (SELECT count(*) FROM messages m WHERE m.task_id = t.id) AS messages FROM tasks t \
+            "SELECT id, substr(title, 1, 300) AS title, (SELECT count(*) FROM messages m WHERE m.task_id = t.id) AS messages FROM tasks t \
              WHERE user_id = $1 AND completed_at IS NOT NULL AND completed_at >= $2 ORDER BY completed_at DESC LIMIT $3",
         )
         .bind(user_id)
@@ -248,7 +286,9 @@ impl Store {
         task_id: Option<&str>,
     ) -> Result<Vec<NotificationRow>, StoreError> {
         let rows = sqlx::query(
-            "SELECT * FROM notifications WHERE user_id = $1 AND ($2 IS NULL OR task_id = $2) ORDER BY seq DESC LIMIT $3",
+            "SELECT id, session_key, substr(content, 1, 2001) AS content, substr(error, 1, 2001) AS error, \
+               delivered_at, dead_at, leased_until \
+             FROM notifications WHERE user_id = $1 AND ($2 IS NULL OR task_id = $2) ORDER BY seq DESC LIMIT $3",
         )
         .bind(user_id)
         .bind(task_id)
@@ -288,7 +328,7 @@ impl Store {
         task_id: Option<&str>,
     ) -> Result<Vec<RunRow>, StoreError> {
         let rows = sqlx::query(
-            "SELECT *, (SELECT count(*) FROM run_steps s WHERE s.run_seq = r.seq) AS steps FROM runs r \
+            "SELECT run_key, status, session_key, updated_at, (SELECT count(*) FROM run_steps s WHERE s.run_seq = r.seq) AS steps FROM runs r \
              WHERE user_id = $1 AND ($2 IS NULL OR task_id = $2) ORDER BY seq DESC LIMIT $3",
         )
         .bind(user_id)
@@ -315,26 +355,33 @@ impl Store {
         let mut tx = self.reader.begin().await?;
         let found = run_rows::find(&mut tx, scope, run_key).await?;
         let found = found.ok_or_else(|| StoreError::NotFound("run"))?;
-        let rows =
+        let mut rows =
             sqlx::query("SELECT * FROM run_steps WHERE run_seq = $1 ORDER BY step_index LIMIT $2")
                 .bind(found.seq)
                 .bind(STEPS)
-                .fetch_all(&mut *tx)
-                .await?;
-        let row = |row: &AnyRow| StepRow {
-            index: count(row, "step_index"),
-            kind: row.get("kind"),
-            payload: json_of(row.get("payload")).unwrap_or_default(),
-            at: time(row.get("created_at")),
-        };
-        Ok((found.run, rows.iter().map(row).collect()))
+                .fetch(&mut *tx);
+        let (mut steps, mut size) = (Vec::new(), 0_usize);
+        while let Some(row) = rows.try_next().await? {
+            let text: String = row.get("payload");
+            size = size.saturating_add(text.len());
+            let payload = serde_json::from_str(&text).unwrap_or_default();
+            let is_cut = size > STEPS_BYTES;
+            steps.push(StepRow {
+                index: count(&row, "step_index"),
+                kind: row.get("kind"),
+                payload: if is_cut { figures(&payload) } else { payload },
+                is_cut,
+                at: time(row.get("created_at")),
+            });
+        }
+        Ok((found.run, steps))
     }
 
     /// What the user's agents spent on each of the last days on which they spent, newest first.
     pub async fn spending(&self, user_id: &str) -> Result<Vec<DayRow>, StoreError> {
         let rows = sqlx::query(
-            "SELECT substr(created_at, 1, 10) AS day, CAST(sum(cost_nanos) AS DOUBLE PRECISION) / 1e9 AS cost, \
-               CAST(sum(prompt_tokens + completion_tokens) AS BIGINT) AS tokens, count(*) AS calls \
+            "SELECT substr(created_at, 1, 10) AS day, sum(CAST(cost_nanos AS DOUBLE PRECISION)) / 1e9 AS cost, \
+               sum(CAST(prompt_tokens AS DOUBLE PRECISION) + CAST(completion_tokens AS DOUBLE PRECISION)) AS tokens, count(*) AS calls \
              FROM usage WHERE user_id = $1 GROUP BY day ORDER BY day DESC LIMIT $2",
         )
         .bind(user_id)
@@ -348,5 +395,27 @@ impl Store {
             calls: row.get("calls"),
         };
         Ok(rows.iter().map(row).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn of_a_step_that_is_cut_the_figures_stay() {
+        let whole = json!({
+            "name": "n".repeat(1_000), "ok": false, "duration_ms": 3, "content": "long",
+            "completion": { "usage": { "prompt_tokens": 7, "x": 1 }, "message": { "text": "long" } },
+            "cost": { "total_cost": 0.5 }, "arguments": { "path": ["not a text"] }, "prompt": 1
+        });
+        let expected = json!({
+            "name": "n".repeat(300), "ok": false, "duration_ms": 3,
+            "completion": { "usage": { "prompt_tokens": 7 } }, "cost": { "total_cost": 0.5 }
+        });
+        assert_eq!(figures(&whole), expected);
+        assert_eq!(figures(&json!("text")), json!({}));
     }
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Datelike, Months, NaiveTime, TimeDelta, Utc};
 use mc_client::budgets::{Budget, Period, PutBudget, Reservation, Reserve, Usage};
 use serde::Serialize;
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use super::audit::Act;
@@ -33,33 +34,46 @@ impl Nanos {
 
     /// The amount in US dollars.
     pub fn usd(self) -> f64 {
-        // Amounts of which a billionth would be lost are beyond what anybody spends.
-        #[allow(clippy::cast_precision_loss)]
-        let nanos = self.0 as f64;
-        nanos / 1e9
+        usd(self.0.into())
     }
+}
+
+/// Billionths of a US dollar, in US dollars. Sums are wider than amounts: no number of calls makes
+/// one overflow.
+fn usd(nanos: i128) -> f64 {
+    // Amounts of which a billionth would be lost are beyond what anybody spends.
+    #[allow(clippy::cast_precision_loss)]
+    let nanos = nanos as f64;
+    nanos / 1e9
+}
+
+/// A sum, read as whole dollars and as the billionths beside them: the sum of all billionths would
+/// not fit into a number of the database.
+fn sum(row: &AnyRow, dollars: &str, nanos: &str) -> i128 {
+    let part = |name: &str| i128::from(row.get::<i64, _>(name));
+    part(dollars) * 1_000_000_000 + part(nanos)
 }
 
 /// A budget with its current figures.
 struct Figures {
     limit: Option<Nanos>,
-    spent: Nanos,
-    reserved: Nanos,
+    spent: i128,
+    reserved: i128,
     period: Period,
     end: DateTime<Utc>,
 }
 
 impl Figures {
-    fn remaining(&self) -> Option<Nanos> {
-        self.limit.map(|limit| Nanos(limit.0 - self.spent.0 - self.reserved.0))
+    fn remaining(&self) -> Option<i128> {
+        self.limit.map(|limit| i128::from(limit.0) - self.spent - self.reserved)
     }
 
     fn budget(&self) -> Budget {
         Budget {
             limit_usd: self.limit.map(Nanos::usd),
-            spent_usd: self.spent.usd(),
-            reserved_usd: self.reserved.usd(),
-            remaining_usd: self.remaining().map(|left| left.max(Nanos(0)).usd()),
+            spent_usd: usd(self.spent),
+            reserved_usd: usd(self.reserved),
+            remaining_usd: self.remaining().map(|left| usd(left.max(0))),
             period: Some(self.period),
             period_end: Some(self.end),
         }
@@ -106,16 +120,21 @@ async fn figures(
     let at = Utc::now();
     let (start, end) = bounds(period, at);
     let sums = sqlx::query(
-        "SELECT coalesce((SELECT CAST(sum(cost_nanos) AS BIGINT) FROM usage WHERE user_id = $1 AND created_at >= $2), 0) AS spent, \
-           coalesce((SELECT CAST(sum(estimate_nanos) AS BIGINT) FROM reservations \
-             WHERE user_id = $1 AND settled_at IS NULL AND expires_at > $3), 0) AS reserved",
+        "SELECT spent, spent_nanos, reserved, reserved_nanos FROM \
+           (SELECT coalesce(CAST(sum(cost_nanos / 1000000000) AS BIGINT), 0) AS spent, \
+              coalesce(CAST(sum(cost_nanos % 1000000000) AS BIGINT), 0) AS spent_nanos \
+            FROM usage WHERE user_id = $1 AND created_at >= $2) u, \
+           (SELECT coalesce(CAST(sum(estimate_nanos / 1000000000) AS BIGINT), 0) AS reserved, \
+              coalesce(CAST(sum(estimate_nanos % 1000000000) AS BIGINT), 0) AS reserved_nanos \
+            FROM reservations WHERE user_id = $1 AND settled_at IS NULL AND expires_at > $3) r",
     )
     .bind(user_id)
     .bind(stamp(start))
     .bind(stamp(at))
     .fetch_one(tx)
     .await?;
-    let (spent, reserved) = (Nanos(sums.get("spent")), Nanos(sums.get("reserved")));
+    let spent = sum(&sums, "spent", "spent_nanos");
+    let reserved = sum(&sums, "reserved", "reserved_nanos");
     Ok(Figures { limit, spent, reserved, period, end })
 }
 
@@ -128,7 +147,7 @@ pub async fn reserve(
     default: Option<Nanos>,
 ) -> Result<Reservation, StoreError> {
     let figures = figures(tx, user_id, default).await?;
-    if figures.remaining().is_some_and(|left| left <= Nanos(0) || estimate > left) {
+    if figures.remaining().is_some_and(|left| left <= 0 || i128::from(estimate.0) > left) {
         return Err(StoreError::BudgetExceeded(Box::new(figures.budget())));
     }
     let expires = Utc::now() + RESERVED_FOR;

@@ -3,12 +3,14 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::Utc;
+use futures::TryStreamExt as _;
 use mc_client::types::{Delivered, Delivery};
 use sqlx::any::AnyArguments;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Arguments, AssertSqlSafe, Row};
 
 use super::error::StoreError;
+use super::paging::{PAGE_BYTES, json_size};
 use super::sql::{list, places};
 use super::{Store, json_of, now, stamp, time};
 
@@ -28,12 +30,12 @@ pub(super) fn delivery(row: &AnyRow) -> Delivery {
 }
 
 /// Notifications without a lease, oldest first, after a row.
-const UNLEASED: &str = "SELECT * FROM notifications WHERE delivered_at IS NULL AND dead_at IS NULL \
+const UNLEASED: &str = "SELECT seq, session_key, user_id FROM notifications WHERE delivered_at IS NULL AND dead_at IS NULL \
     AND leased_until IS NULL AND seq > $1 ORDER BY seq LIMIT $2";
 
 /// Notifications whose lease expired, oldest first, after a row. The `+` signs keep SQLite from
 /// scanning the whole table by its key.
-const EXPIRED: &str = "SELECT * FROM notifications WHERE delivered_at IS NULL AND dead_at IS NULL \
+const EXPIRED: &str = "SELECT seq, session_key, user_id FROM notifications WHERE delivered_at IS NULL AND dead_at IS NULL \
     AND leased_until IS NOT NULL AND leased_until <= $3 AND +seq > $1 ORDER BY +seq LIMIT $2";
 
 /// The oldest leased notification of each of some sessions. `coalesce` keeps the database from
@@ -88,6 +90,30 @@ async fn oldest_leased(
         oldest.extend(found.iter().map(|row| (row.get("session_key"), row.get("oldest"))));
     }
     Ok(oldest)
+}
+
+/// The first of some notifications, as many as an answer takes, and their row numbers. One is taken
+/// at least; the others are left for the next poll, in their order.
+async fn read(
+    tx: &mut AnyConnection,
+    seqs: &[i64],
+) -> Result<(Vec<i64>, Vec<Delivery>), StoreError> {
+    let (mut taken, mut deliveries, mut size) = (Vec::new(), Vec::new(), 0_usize);
+    for some in seqs.chunks(ROWS_PER_STATEMENT) {
+        let text =
+            format!("SELECT * FROM notifications WHERE seq IN ({}) ORDER BY seq", list(some));
+        let mut rows = sqlx::query(AssertSqlSafe(text)).persistent(false).fetch(&mut *tx);
+        while let Some(row) = rows.try_next().await? {
+            let delivery = delivery(&row);
+            size = size.saturating_add(json_size(&delivery)?);
+            if size > PAGE_BYTES && !taken.is_empty() {
+                return Ok((taken, deliveries));
+            }
+            taken.push(row.get("seq"));
+            deliveries.push(delivery);
+        }
+    }
+    Ok((taken, deliveries))
 }
 
 /// The row numbers of the notifications that exist and belong to the user named with them, and
@@ -151,7 +177,7 @@ impl Store {
 
     /// Undelivered notifications, oldest first. With a lease nobody else gets the same ones until it
     /// expires. A session with a leased notification gets nothing after it, so that deliveries stay
-    /// in order.
+    /// in order. They are as many as an answer takes.
     pub async fn undelivered(
         &self,
         users: u32,
@@ -160,11 +186,11 @@ impl Store {
     ) -> Result<Vec<Delivery>, StoreError> {
         let at = Utc::now();
         let mut tx = self.begin().await?;
-        let (mut known, mut rows) = (HashSet::new(), Vec::new());
+        let (mut known, mut chosen) = (HashSet::new(), Vec::new());
         let chunk_size = limit.max(CHUNK) as usize;
         let (mut after, limit) = (0, limit as usize);
         // A long queue is read only as far as needed: no other write runs meanwhile.
-        while rows.len() < limit {
+        while chosen.len() < limit {
             let chunk = chunk(&mut tx, &stamp(at), after, chunk_size).await?;
             let leased = oldest_leased(&mut tx, &stamp(at), &chunk).await?;
             let is_last = chunk.len() < chunk_size;
@@ -175,18 +201,18 @@ impl Store {
                     .is_none_or(|oldest| *oldest > row.get("seq"));
                 let user: String = row.get("user_id");
                 let fits = known.contains(&user) || known.len() < users as usize;
-                if is_next && fits && rows.len() < limit {
+                if is_next && fits && chosen.len() < limit {
                     known.insert(user);
-                    rows.push(row);
+                    chosen.push(row.get::<i64, _>("seq"));
                 }
             }
             if is_last {
                 break;
             }
         }
+        let (leased, deliveries) = read(&mut tx, &chosen).await?;
         if let Some(seconds) = lease_seconds {
             let until = stamp(at + chrono::Duration::seconds(seconds.into()));
-            let leased: Vec<i64> = rows.iter().map(|row| row.get("seq")).collect();
             for some in leased.chunks(ROWS_PER_STATEMENT) {
                 let text = format!(
                     "UPDATE notifications SET leased_until = $1 WHERE seq IN ({})",
@@ -200,7 +226,7 @@ impl Store {
             }
         }
         tx.commit().await?;
-        Ok(rows.iter().map(delivery).collect())
+        Ok(deliveries)
     }
 
     /// Acknowledges a delivery, also of a dead letter. Repeating it is harmless.

@@ -37,6 +37,18 @@ pub async fn record(
     id_name: &str,
     object: &impl Serialize,
 ) -> Result<(), StoreError> {
+    record_of(tx, user_id, None, kind, id_name, object).await
+}
+
+/// As [`record`], for what concerns one role of the user: agents of others do not hear of it.
+pub(super) async fn record_of(
+    tx: &mut AnyConnection,
+    user_id: &str,
+    role: Option<&str>,
+    kind: &str,
+    id_name: &str,
+    object: &impl Serialize,
+) -> Result<(), StoreError> {
     let Value::Object(object) = serde_json::to_value(object)? else {
         return Err(serde_json::Error::custom("an event must be about an object").into());
     };
@@ -51,13 +63,16 @@ pub async fn record(
     }
     data.insert("type".to_owned(), json!(kind));
     data.insert("user_id".to_owned(), json!(user_id));
-    sqlx::query("INSERT INTO events (user_id, kind, data, created_at) VALUES ($1, $2, $3, $4)")
-        .bind(user_id)
-        .bind(kind)
-        .bind(Value::Object(data).to_string())
-        .bind(now())
-        .execute(tx)
-        .await?;
+    sqlx::query(
+        "INSERT INTO events (user_id, role, kind, data, created_at) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(user_id)
+    .bind(role)
+    .bind(kind)
+    .bind(Value::Object(data).to_string())
+    .bind(now())
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
@@ -75,15 +90,18 @@ impl Store {
         Ok(row.get("last"))
     }
 
-    /// The events after a number, about a user's objects or everybody's.
+    /// The events after a number, about a user's objects or everybody's; with a role without what
+    /// concerns only others.
     pub(crate) async fn events_after(
         &self,
         user_id: Option<&str>,
+        role: Option<&str>,
         after: i64,
         limit: u32,
     ) -> Result<Vec<Event>, StoreError> {
         let rows = Sql::new("SELECT id, kind, data FROM events WHERE id > ?", after)
             .and(" AND user_id = ?", user_id)
+            .and(" AND (role IS NULL OR role = ?)", role)
             .and(" ORDER BY id LIMIT ?", Some(i64::from(limit)))
             .fetch_all(&self.reader)
             .await?;

@@ -89,6 +89,15 @@ pub(super) async fn find(
     Ok(found.pop())
 }
 
+/// Whether any role of the user has a run with this key.
+pub(super) async fn is_known(
+    tx: &mut AnyConnection,
+    user_id: &str,
+    run_key: &str,
+) -> Result<bool, StoreError> {
+    Ok(!all(tx, user_id, run_key).await?.is_empty())
+}
+
 /// As [`find`], for a write that names the role: also a run that has none yet.
 pub(super) async fn find_of(
     tx: &mut AnyConnection,

@@ -7,8 +7,11 @@ use sqlx::{AnyConnection, Row};
 
 use super::audit::Act;
 use super::error::{Conflict, StoreError};
-use super::run_rows::{Found, find, find_of, note, run, step};
+use super::run_rows::{Found, find, find_of, is_known, note, run, step};
 use super::{Scope, Store, audit, events, now, session_role, tasks, tool_requests};
+
+/// The most bytes that the steps of a run have, which are read in one answer.
+const MAX_JOURNAL: usize = 64 * 1024 * 1024;
 
 /// The contract's fields of a run; an extra field of such a name is not stored.
 const OWN_FIELDS: [&str; 9] = [
@@ -27,6 +30,7 @@ const OWN_FIELDS: [&str; 9] = [
 async fn record(
     tx: &mut AnyConnection,
     user_id: &str,
+    role: &str,
     what: &str,
     run: &Run,
 ) -> Result<(), StoreError> {
@@ -34,7 +38,8 @@ async fn record(
         "run_key": run.run_key, "status": run.status, "session_key": run.session_key,
         "task_id": run.task_id, "cancel_requested": run.cancel_requested
     });
-    events::record(tx, user_id, &format!("run.{what}"), "run_key", &data).await
+    let kind = format!("run.{what}");
+    events::record_of(tx, user_id, Some(role), &kind, "run_key", &data).await
 }
 
 async fn begin(
@@ -155,7 +160,7 @@ impl Store {
         .await?;
         let put = run(&row, Vec::new());
         if is_new || put.status != known.status {
-            record(&mut tx, user_id, &put.status, &put).await?;
+            record(&mut tx, user_id, role, &put.status, &put).await?;
         }
         if status == RunStatus::Cancelled {
             if !known.cancel_requested && put.status != known.status {
@@ -167,7 +172,7 @@ impl Store {
         Ok(note(&put))
     }
 
-    /// Writes a step; creates the run if there is none. The same step again changes nothing, another
+    /// Writes a step; creates the run if no role of the user has one with this key. The same step again changes nothing, another
     /// one with its index is [`Conflict::StepExists`].
     pub async fn put_step(
         &self,
@@ -178,12 +183,16 @@ impl Store {
     ) -> Result<RunNote, StoreError> {
         let mut tx = self.write(scope).await?;
         let user_id = scope.user_id;
-        let Found { seq, run: known, .. } = match find(&mut tx, scope, run_key).await? {
+        let Found { seq, role, run: known } = match find(&mut tx, scope, run_key).await? {
             Some(known) => known,
+            // Whoever writes to a run without having begun one means the run of the other role.
+            None if is_known(&mut tx, user_id, run_key).await? => {
+                return Err(StoreError::NotFound("run"));
+            }
             None => {
                 let role = scope.own_role().unwrap_or_default();
                 let new = begin(&mut tx, user_id, role, run_key).await?;
-                record(&mut tx, user_id, &new.run.status, &new.run).await?;
+                record(&mut tx, user_id, role, &new.run.status, &new.run).await?;
                 new
             }
         };
@@ -200,6 +209,17 @@ impl Store {
                 return Ok(note(&known));
             }
             return Err(Conflict::StepExists(Box::new(step(&there))).into());
+        }
+        let row = sqlx::query(
+            "SELECT coalesce(CAST(sum(octet_length(payload)) AS BIGINT), 0) AS size FROM run_steps WHERE run_seq = $1",
+        )
+        .bind(seq)
+        .fetch_one(&mut *tx)
+        .await?;
+        let size = usize::try_from(row.get::<i64, _>("size")).unwrap_or(usize::MAX);
+        if size.saturating_add(payload.len()) > MAX_JOURNAL {
+            let why = "does not fit: the steps of a run have 64 MiB at most";
+            return Err(StoreError::Invalid { field: "payload", why });
         }
         let at = now();
         sqlx::query(
@@ -218,7 +238,7 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         let data = json!({ "run_key": run_key, "index": index, "kind": put.kind });
-        events::record(&mut tx, user_id, "run.step", "run_key", &data).await?;
+        events::record_of(&mut tx, user_id, Some(&role), "run.step", "run_key", &data).await?;
         tx.commit().await?;
         Ok(note(&known))
     }
@@ -251,13 +271,13 @@ impl Store {
         .await?;
         let asked = run(&row, Vec::new());
         if !known.cancel_requested {
-            record(&mut tx, user_id, "cancel_requested", &asked).await?;
+            record(&mut tx, user_id, &role, "cancel_requested", &asked).await?;
             if known.known_status() != Some(RunStatus::Cancelled) {
                 record_cancel(&mut tx, scope, &role, &asked).await?;
             }
         }
         if asked.status != known.status {
-            record(&mut tx, user_id, &asked.status, &asked).await?;
+            record(&mut tx, user_id, &role, &asked.status, &asked).await?;
         }
         if status == RunStatus::Cancelled {
             tool_requests::cancel_pending(&mut tx, scope, &role, run_key).await?;

@@ -18,6 +18,17 @@ pub struct TaskFilter {
     pub title: Option<String>,
 }
 
+/// The most tasks of a kind in a standup.
+const STANDUP: i64 = 500;
+
+/// The tasks of a kind in a standup.
+pub struct StandupTasks {
+    /// How many there are.
+    pub count: i64,
+    /// The first of them: id, title, and status.
+    pub first: Vec<(String, String, String)>,
+}
+
 fn task(row: &AnyRow) -> Task {
     Task {
         id: row.get("id"),
@@ -144,24 +155,42 @@ impl Store {
         user_id: &str,
         from: &str,
         to: &str,
-    ) -> Result<[Vec<Task>; 3], StoreError> {
-        let done = sqlx::query("SELECT * FROM tasks WHERE user_id = $1 AND completed_at >= $2 AND completed_at < $3 ORDER BY completed_at")
-            .bind(user_id)
-            .bind(from)
-            .bind(to)
-            .fetch_all(&self.reader)
-            .await?;
-        let mut all = [done.iter().map(task).collect(), Vec::new(), Vec::new()];
-        for (slot, status) in [(1, TaskStatus::InProgress), (2, TaskStatus::Blocked)] {
-            let rows = sqlx::query("SELECT * FROM tasks WHERE user_id = $1 AND status = $2 AND created_at < $3 ORDER BY seq")
+    ) -> Result<[StandupTasks; 3], StoreError> {
+        let [done, active] = [
+            "SELECT id, status, count(*) OVER () AS many, \
+               CASE WHEN length(title) > 300 THEN substr(title, 1, 300) || '…' ELSE title END AS title \
+             FROM tasks WHERE user_id = $1 AND completed_at >= $2 AND completed_at < $3 \
+             ORDER BY completed_at LIMIT $4",
+            "SELECT id, status, count(*) OVER () AS many, \
+               CASE WHEN length(title) > 300 THEN substr(title, 1, 300) || '…' ELSE title END AS title \
+             FROM tasks WHERE user_id = $1 AND status = $2 AND created_at < $3 ORDER BY seq LIMIT $4",
+        ];
+        let list = async |statement: &'static str, which: &str| {
+            let rows = sqlx::query(statement)
                 .bind(user_id)
-                .bind(status.as_str())
+                .bind(which)
                 .bind(to)
+                .bind(STANDUP)
                 .fetch_all(&self.reader)
                 .await?;
-            all[slot] = rows.iter().map(task).collect();
-        }
-        Ok(all)
+            let count = rows.first().map_or(0, |row| row.get("many"));
+            let task = |row: &AnyRow| (row.get("id"), row.get("title"), row.get("status"));
+            Ok::<_, StoreError>(StandupTasks { count, first: rows.iter().map(task).collect() })
+        };
+        Ok([
+            list(done, from).await?,
+            list(active, TaskStatus::InProgress.as_str()).await?,
+            list(active, TaskStatus::Blocked.as_str()).await?,
+        ])
+    }
+
+    /// Some of those who have a task.
+    pub async fn some_users(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        let rows = sqlx::query("SELECT DISTINCT user_id FROM tasks ORDER BY user_id LIMIT $1")
+            .bind(i64::from(limit))
+            .fetch_all(&self.reader)
+            .await?;
+        Ok(rows.iter().map(|row| row.get("user_id")).collect())
     }
 
     /// Everybody who has a task.

@@ -74,12 +74,11 @@ pub async fn insert(
     .fetch_one(&mut *tx)
     .await?;
     let made = tool_request(&row);
-    events::record(tx, user_id, "tool_request.created", ID, &made).await?;
     record(tx, scope, &made, made.reason.as_deref()).await?;
     Ok(made)
 }
 
-/// Records in the audit log what a tool request has become.
+/// Records what a tool request has become, as an event and in the audit log.
 async fn record(
     tx: &mut AnyConnection,
     scope: Scope<'_>,
@@ -92,6 +91,7 @@ async fn record(
     };
     let name = format!("tool_request.{status}");
     let role = session_role(scope.user_id, &request.session_key);
+    events::record_of(tx, scope.user_id, role, &name, ID, request).await?;
     let act = Act::new(scope.by, &name).of(scope.user_id).about("tool_request", &request.id);
     let act = act.with("role", role).with("run_key", &*request.run_key);
     audit::record(tx, &act.with("tool", &*request.tool).because(reason)).await?;
@@ -117,7 +117,6 @@ pub(super) async fn cancel_pending(
     .await?;
     for row in &rows {
         let request = tool_request(row);
-        events::record(tx, scope.user_id, "tool_request.cancelled", ID, &request).await?;
         record(tx, scope, &request, None).await?;
     }
     Ok(())
@@ -211,8 +210,6 @@ impl Store {
         .fetch_one(&mut *tx)
         .await?;
         let decided = tool_request(&row);
-        let kind = format!("tool_request.{}", decided.status);
-        events::record(&mut tx, user_id, &kind, ID, &decided).await?;
         record(&mut tx, scope, &decided, decided.note.as_deref()).await?;
         let notification = CreateNotification {
             user_id: user_id.to_owned(),

@@ -156,7 +156,7 @@ async fn a_daemon_records_its_own_acts_only() {
         agent.post("/audit", new(act)).await.fails(400, "invalid_payload");
     }
     for caller in [backend.person("ann"), backend.internal()] {
-        caller.post("/audit", new("daemon.started")).await.fails(401, "unauthorized");
+        caller.post("/audit", new("daemon.started")).await.fails(403, "forbidden");
     }
     for details in [json!({ "n": 9_007_199_254_740_993_u64 }), json!({ "t": "x".repeat(8_200) })] {
         let refused = agent.post("/audit", json!({ "act": "daemon.started", "details": details })).await;

@@ -4,6 +4,7 @@ mod approvals;
 mod audit;
 mod auth;
 mod board;
+mod bounds;
 mod budgets;
 mod conformance;
 mod demo;

@@ -45,10 +45,12 @@ async fn a_journal_is_its_roles_own() {
         let refused = mole.put("/runs/r2", run).await;
         assert!([400, 403].contains(&refused.status.as_u16()), "{session}: {}", refused.text);
     }
-    // Under the same key it has a run of its own, before and after.
+    mole.put("/runs/r1/steps/1", step("forged")).await.fails(404, "not_found");
+    mole.get("/runs/r1").await.fails(404, "not_found");
+    // Under the same key it may have a run of its own.
+    mole.put("/runs/r1", run_of("mole", &task)).await.ok();
     mole.put("/runs/r1/steps/1", step("forged")).await.ok();
     mole.put("/runs/r1/steps/0", step("forged")).await.ok();
-    mole.put("/runs/r1", run_of("mole", &task)).await.ok();
     mole.post("/runs/r1/cancel", json!({})).await.ok();
     let run = scout.get("/runs/r1").await;
     assert_eq!(run.ok()["steps"], json!([{ "index": 0, "kind": "llm", "payload": { "text": "real" } }]));
@@ -188,4 +190,34 @@ async fn denied_calls_are_in_the_audit_log_and_do_not_fill_it() {
     assert_eq!(first["details"], json!({ "method": "POST", "path": "/api/mission-control/sessions/lease" }));
     assert_eq!((&first["actor"]["type"], &first["actor"]["role"]), (&json!("agent"), &json!("mole")));
     assert_eq!(first["user_id"], "ann");
+}
+
+#[tokio::test]
+async fn an_agents_events_are_not_those_of_other_roles_runs() {
+    let backend = Backend::start().await;
+    let (scout, mole, task) = both(&backend).await;
+    scout.put("/runs/r1", run_of("scout", &task)).await.ok();
+    scout.put("/runs/r1/steps/0", step("secret")).await.ok();
+    scout.post("/tool-requests", request_of("scout", &task, "r1", "k")).await.ok();
+    mole.put("/runs/r2", run_of("mole", &task)).await.ok();
+    mole.task("Last").await;
+    for (caller, hears) in [(&scout, true), (&mole, false), (&backend.person("ann"), true)] {
+        let heard = until_task(caller, "Last").await;
+        for part in ["\"r1\"", "run.step", "tool_request.created"] {
+            assert_eq!(heard.contains(part), hears, "{part}: {heard}");
+        }
+    }
+    assert!(until_task(&mole, "Last").await.contains("\"r2\""));
+}
+
+/// All events from the first on, up to that of a task.
+async fn until_task(caller: &Caller, title: &str) -> String {
+    let path = "/api/mission-control/events";
+    let request = caller.clone().with("last-event-id", "0").raw(reqwest::Method::GET, path);
+    let mut stream = request.send().await.unwrap();
+    let mut heard = String::new();
+    while !heard.contains(title) {
+        heard += &String::from_utf8_lossy(&stream.chunk().await.unwrap().expect("the stream stays open"));
+    }
+    heard
 }

@@ -111,7 +111,7 @@ async fn the_client_lists_and_calls_tools() {
     let backend = Backend::start().await;
     let client = backend.client("ann", "scout");
     assert!(client.capabilities().await.unwrap().has("tools"));
-    assert_eq!(client.backend_tools().await.unwrap().len(), 3);
+    assert_eq!(client.backend_tools().await.unwrap().tools.len(), 3);
     let arguments = json!({ "school_id": "sch_001" });
     let called = client.call_backend_tool("shortlist_school", &arguments, Some("k"), 1_000);
     let called = called.await.unwrap();

@@ -12,7 +12,7 @@ use crate::world::World;
 type Endpoint = (Method, &'static str);
 
 /// The endpoints of each feature; those of the required part have an empty name.
-const ENDPOINTS: [(&str, &[(&str, &str)]); 17] = [
+const ENDPOINTS: [(&str, &[(&str, &str)]); 18] = [
     (
         "",
         &[
@@ -69,6 +69,7 @@ const ENDPOINTS: [(&str, &[(&str, &str)]); 17] = [
             ("POST", "/runs/x/cancel"),
         ],
     ),
+    ("audit", &[("GET", "/audit"), ("POST", "/audit")]),
     (
         "session_leases",
         &[

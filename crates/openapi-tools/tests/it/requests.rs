@@ -34,6 +34,45 @@ fn parameters_of_the_path_hold_for_all_its_methods_and_may_be_overridden() {
 }
 
 #[test]
+fn an_operation_that_takes_an_idempotency_key_says_so() {
+    let key = || parameter("header", "Idempotency-Key", json!({ "required": true }));
+    let of_item = json!({ "parameters": [key()], "post": {} });
+    let of_operation =
+        json!({ "post": { "parameters": [parameter("header", "idempotency-key", json!({}))] } });
+    for item in [of_item, of_operation] {
+        assert!(only("3.1.0", "/pay", item.clone(), json!({})).takes_idempotency_key(), "{item}");
+    }
+    for other in
+        [parameter("query", "Idempotency-Key", json!({})), parameter("header", "X-Key", json!({}))]
+    {
+        let item = json!({ "post": { "parameters": [other] } });
+        assert!(!only("3.1.0", "/pay", item.clone(), json!({})).takes_idempotency_key(), "{item}");
+    }
+}
+
+#[test]
+fn the_form_of_requests_changes_with_their_meaning_only() {
+    let body = |kind: &str| json!({ "content": { kind: { "schema": { "type": "object" } } } });
+    let of = |verb: &str, parameters: Value, kind: &str| {
+        let operation = json!({ "parameters": parameters, "requestBody": body(kind) });
+        only("3.1.0", "/pay", json!({ verb: operation }), json!({})).form()
+    };
+    let (a, b) = (parameter("query", "a", json!({})), parameter("query", "b", json!({})));
+    let json = "application/json";
+    let first = of("post", json!([a, b]), json);
+    assert_eq!(of("post", json!([b, a]), json), first);
+    let exploded = parameter("query", "a", json!({ "explode": false }));
+    for other in [
+        of("put", json!([a, b]), json),
+        of("post", json!([a]), json),
+        of("post", json!([exploded, b]), json),
+        of("post", json!([a, b]), "application/x-www-form-urlencoded"),
+    ] {
+        assert_ne!(other, first);
+    }
+}
+
+#[test]
 fn lists_and_objects_in_a_query_are_written_as_the_document_says() {
     let list = json!([1, "b c", true]);
     let object = json!({ "r": 1, "g": [2, 3], "n": null });

@@ -128,6 +128,12 @@ pub fn is_secret(name: &str) -> bool {
         )
 }
 
+/// Whether a variable is a secret of one of the programs, and not of something else that is started
+/// beside them.
+pub fn is_own_secret(name: &str) -> bool {
+    ALL.contains(&name) && is_secret(name)
+}
+
 /// The known name most similar to a misspelled one, if any is similar.
 pub fn nearest(name: &str) -> Option<&'static str> {
     nearest_of(&name.to_uppercase(), ALL)

@@ -26,12 +26,12 @@ impl Advisor<'_> {
                 return self.add_fatal(&file, None, &reason, remedy);
             }
         };
-        let (config, errors) = AgentConfig::read(&text, self.options.env.as_ref());
+        let (config, errors) = AgentConfig::read(&text, &|name| self.options.variable(name));
         for error in errors {
             let remedy = config_remedy(&error.reason);
             self.add_fatal(&file, error.line, &error.reason, remedy);
         }
-        for name in unset_variables(&text, self.options.env.as_ref()) {
+        for name in unset_variables(&text, &|name| self.options.variable(name)) {
             let line = text
                 .lines()
                 .position(|line| line.contains(&format!("${{{name}}}")))

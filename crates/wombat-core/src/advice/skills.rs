@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Advisor, CONFIG};
+use crate::endpoint::{broken_endpoints_in_markdown, endpoints_in_markdown};
 use crate::loader::{Folder, Read};
 use crate::skills::SkillReport;
 
@@ -56,11 +57,17 @@ impl Advisor<'_> {
         for warning in &skill.warnings {
             self.add(&skill.location, None, warning.clone(), "correct its front matter");
         }
-        if let Read::Text(text) = folder.read(&skill.location)
-            && let Some(line) = open_fence(&text)
-        {
+        let Read::Text(text) = folder.read(&skill.location) else { return };
+        if let Some(line) = open_fence(&text) {
             let what = "a code block is never closed, so the rest of the file is part of it";
             self.add(&skill.location, Some(line), what, "close it with ```");
+        }
+        // A list in the front matter takes the place of what the text declares.
+        if skill.endpoints == endpoints_in_markdown(&text) {
+            for (line, error) in broken_endpoints_in_markdown(&text) {
+                let what = format!("this line declares no endpoint: {error}");
+                self.add(&skill.location, Some(line), what, "see docs/WORKSPACE.md, Patterns");
+            }
         }
     }
 }

@@ -4,8 +4,6 @@
 //! Only for rules that forbid or ask a person: what they hold for must not depend on which of these a
 //! server evens out. What is allowed is compared as it is written.
 
-use std::borrow::Cow;
-
 use percent_encoding::percent_decode_str;
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -15,28 +13,54 @@ const MAX_ROUNDS: usize = 1024;
 /// The longest ending of a pattern's own text that counts as an extension.
 const MAX_EXTENSION: usize = 8;
 
-/// A segment without what servers ignore; empty where nothing else is left. Folding it again changes
-/// nothing.
+/// Whatever servers may take a segment for, first without anything that one of them ignores; that one is
+/// empty where nothing else is left. A server ignores some of these and not others, so that a rule has to
+/// hold for each form: `7;:archive` is `7` for one, and what `{id}:archive` stands for to another.
 ///
+/// Always evened out:
 /// - percent-encoding, however often (a proxy and a server may both decode);
-/// - the case, compatible forms (full width, ligatures), accents and invisible characters: file systems and
-///   databases compare without them (Unicode Technical Standard 10, and Unicode Standard Annex 15);
-/// - what follows `;`, a path parameter (RFC 3986, 3.3; the Servlet specification cuts it), and what follows
-///   `?` or `#`, where a proxy decodes them;
-/// - `+`, which forms decode to a space, and spaces at both ends;
-/// - a session without a cookie, as ASP.NET writes it into a path (`(S(…))`);
-/// - trailing dots, and the stream of a file (`::$DATA`), on Windows (Naming Files, Paths, and Namespaces).
-pub(super) fn segment(text: &str) -> Cow<'_, str> {
-    if is_folded(text) {
-        return text.into();
+/// - the case, and compatible forms such as full width and ligatures (Unicode Standard Annex 15);
+/// - `+`, which forms decode to a space.
+///
+/// Left out in some of the forms:
+/// - accents and invisible characters, without which file systems and databases compare (Unicode Technical
+///   Standard 10);
+/// - what follows `;`, a path parameter (RFC 3986, 3.3; the Servlet specification cuts it), or `?` or `#`,
+///   where a proxy decodes them; the stream of a file on Windows (`::$DATA`); and a session without a
+///   cookie, as ASP.NET writes it into a path (`(S(…))`);
+/// - spaces at both ends and trailing dots, on Windows (Naming Files, Paths, and Namespaces).
+pub(super) fn forms(text: &str) -> Vec<String> {
+    let lower = text.to_ascii_lowercase();
+    if is_folded(&lower) {
+        return vec![lower];
     }
-    until_stable(text, |text| without_rest(&even(text)).to_owned()).into()
+    let text = &until_stable(text, decoded);
+    let mut forms: Vec<String> = Vec::new();
+    for shown_only in [true, false] {
+        for cut in [true, false] {
+            for trimmed in [true, false] {
+                let form = until_stable(text, |text| {
+                    let mut form = even(text);
+                    if shown_only {
+                        form.retain(|c| !is_invisible(c));
+                    }
+                    let form = if cut { without_parameters(&form) } else { &form };
+                    // A space before a dot is at the end once the extension is gone.
+                    if trimmed { trim(form).replace(" .", ".") } else { form.to_owned() }
+                });
+                if !forms.contains(&form) && (forms.is_empty() || !form.is_empty()) {
+                    forms.push(form);
+                }
+            }
+        }
+    }
+    forms
 }
 
 /// A text in the form that all its spellings have: decoded, in lower case, in compatible forms, without
 /// accents and invisible characters.
 pub fn folded_text(text: &str) -> String {
-    until_stable(text, even)
+    until_stable(text, |text| even(text).chars().filter(|c| !is_invisible(*c)).collect())
 }
 
 fn until_stable(text: &str, once: impl Fn(&str) -> String) -> String {
@@ -59,10 +83,14 @@ fn is_folded(text: &str) -> bool {
     text.bytes().all(plain) && !text.ends_with('.') && !text.starts_with('(')
 }
 
+fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
 fn even(text: &str) -> String {
-    let decoded = percent_decode_str(text).decode_utf8_lossy();
+    let decoded = decoded(text);
     let mut folded = String::with_capacity(decoded.len());
-    for c in decoded.nfkd().filter(|c| !is_invisible(*c)) {
+    for c in decoded.nfkd() {
         if c == '+' || c.is_whitespace() || c.is_control() {
             folded.push(' ');
         } else {
@@ -73,8 +101,7 @@ fn even(text: &str) -> String {
     folded
 }
 
-/// What is left of a segment when what servers cut is gone.
-fn without_rest(folded: &str) -> &str {
+fn without_parameters(folded: &str) -> &str {
     let mut end = folded.find(';').unwrap_or(folded.len());
     // At the beginning they are text: a channel `#general`.
     if let Some((at, _)) = folded[..end].char_indices().skip(1).find(|(_, c)| "?#".contains(*c)) {
@@ -83,8 +110,11 @@ fn without_rest(folded: &str) -> &str {
     if let Some(at) = folded[..end].find(":$") {
         end = folded[..at].trim_end_matches(':').len();
     }
-    let left = folded[..end].trim_start().trim_end_matches(['.', ' ']);
-    if is_session(left) { "" } else { left }
+    if is_session(trim(&folded[..end])) { "" } else { &folded[..end] }
+}
+
+fn trim(folded: &str) -> &str {
+    folded.trim_start().trim_end_matches(['.', ' '])
 }
 
 /// Whether ASP.NET takes a segment out of the path: `(S(…))`, a session without a cookie.
@@ -119,6 +149,11 @@ pub(super) fn stem(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The form without anything that a server ignores.
+    fn segment(text: &str) -> String {
+        forms(text).swap_remove(0)
+    }
 
     #[test]
     fn what_servers_ignore_is_folded_away() {
@@ -191,6 +226,18 @@ mod tests {
     }
 
     #[test]
+    fn what_one_server_ignores_is_text_to_another() {
+        assert_eq!(forms("7;:archive"), ["7", "7;:archive"]);
+        assert_eq!(forms("Refund"), ["refund"]);
+        let all = forms("Ré. ;x");
+        assert_eq!(forms("refund .json")[0], "refund.json");
+        assert_eq!(forms("refund  . .json")[0], "refund..json");
+        for form in ["re", "re. ", "re. ;x", "re\u{301}", "re\u{301}. ;x"] {
+            assert!(all.contains(&form.to_owned()), "{form}: {all:?}");
+        }
+    }
+
+    #[test]
     fn an_extension_begins_with_a_letter() {
         assert_eq!(stem("refund.json"), Some("refund"));
         for none in ["refund", ".json", "v1.2", "a.", "a.b-c", "jane.doenitzstrasse"] {
@@ -201,8 +248,11 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn folding_is_stable(text in "([a-cA-C.;+:$ éßİ]|%20|%2e|%25|%3b|\u{200b}|ﬁ|Ａ){0,8}") {
-            let folded = segment(&text).into_owned();
-            proptest::prop_assert_eq!(segment(&folded), &*folded);
+            for form in forms(&text) {
+                proptest::prop_assert!(forms(&form).contains(&form), "{} {}", text, form);
+            }
+            let folded = segment(&text);
+            proptest::prop_assert_eq!(forms(&folded), vec![folded]);
         }
     }
 }

@@ -1,13 +1,34 @@
 //! Endpoints in the text of a skill.
 
-use super::pattern::{EndpointPattern, METHODS};
+use super::pattern::{EndpointError, EndpointPattern, METHODS};
 
 /// The endpoints in a Markdown text's fenced code blocks: lines that begin with a method and a path.
 /// Of a query only the names are kept; anything after the path is ignored.
 pub fn endpoints_in_markdown(text: &str) -> Vec<EndpointPattern> {
     let mut found: Vec<EndpointPattern> = Vec::new();
+    let lines = fenced_lines(text).into_iter();
+    for endpoint in lines.filter_map(|(_, line)| endpoint_in_line(line)?.ok()) {
+        let text = endpoint.to_string();
+        match found.iter_mut().find(|known| known.to_string() == text) {
+            Some(known) => *known = known.clone().with_query(endpoint.query().iter().cloned()),
+            None => found.push(endpoint),
+        }
+    }
+    found
+}
+
+/// The lines of fenced code blocks that begin with a method and a path and are no endpoints: their numbers,
+/// from 1, and what is wrong.
+pub(crate) fn broken_endpoints_in_markdown(text: &str) -> Vec<(usize, EndpointError)> {
+    let lines = fenced_lines(text).into_iter();
+    lines.filter_map(|(at, line)| Some((at, endpoint_in_line(line)?.err()?))).collect()
+}
+
+/// The lines within fenced code blocks, with their numbers from 1.
+fn fenced_lines(text: &str) -> Vec<(usize, &str)> {
+    let mut found = Vec::new();
     let mut fence: Option<(char, usize)> = None;
-    for line in text.lines() {
+    for (at, line) in text.lines().enumerate() {
         let line = line.trim();
         if let Some((mark, len)) = fence_mark(line) {
             match fence {
@@ -20,16 +41,8 @@ pub fn endpoints_in_markdown(text: &str) -> Vec<EndpointPattern> {
                 }
                 Some(_) => {}
             }
-        } else if fence.is_some()
-            && let Some(endpoint) = endpoint_in_line(line)
-        {
-            let text = endpoint.to_string();
-            match found.iter_mut().find(|known| known.to_string() == text) {
-                Some(known) => {
-                    *known = known.clone().with_query(endpoint.query().iter().cloned());
-                }
-                None => found.push(endpoint),
-            }
+        } else if fence.is_some() {
+            found.push((at + 1, line));
         }
     }
     found
@@ -41,17 +54,17 @@ fn fence_mark(line: &str) -> Option<(char, usize)> {
     (len >= 3).then_some((mark, len))
 }
 
-fn endpoint_in_line(line: &str) -> Option<EndpointPattern> {
+fn endpoint_in_line(line: &str) -> Option<Result<EndpointPattern, EndpointError>> {
     let line = line.trim_start_matches(['$', '-', '*', '>', ' ']);
     let mut words = line.split_whitespace();
     let method = words.next().filter(|word| METHODS.contains(word))?;
-    let word = words.next()?;
+    let word = words.next().filter(|word| word.starts_with('/'))?;
     let path = without_query(word);
     let query = word[path.len()..].strip_prefix('?').unwrap_or_default();
     let query = query.split('#').next().unwrap_or_default().split('&');
     let names = query.filter_map(|pair| pair.split('=').next()).filter(|name| !name.is_empty());
-    let endpoint = EndpointPattern::parse(&format!("{method} {path}")).ok()?;
-    Some(endpoint.with_query(names.map(str::to_owned)))
+    let endpoint = EndpointPattern::parse(&format!("{method} {path}"));
+    Some(endpoint.map(|endpoint| endpoint.with_query(names.map(str::to_owned))))
 }
 
 /// A path without its query, which may also be a part of a URI template (`{?page}`, RFC 6570, 3.2.8). A

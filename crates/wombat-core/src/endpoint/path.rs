@@ -42,7 +42,8 @@ pub enum PathError {
 pub struct NormalPath {
     /// The decoded segments. A trailing slash is an empty last one.
     segments: Vec<String>,
-    folded: Vec<String>,
+    /// The forms of each segment.
+    folded: Vec<Vec<String>>,
     encoded: String,
 }
 
@@ -82,23 +83,24 @@ impl NormalPath {
         &self.segments
     }
 
-    /// The segments without what servers ignore, for rules that must not be evaded. None is empty.
-    pub(crate) fn folded(&self) -> &[String] {
+    /// What servers may take each segment for, for rules that must not be evaded. No form is empty.
+    pub(crate) fn folded(&self) -> &[Vec<String>] {
         &self.folded
     }
 }
 
-/// A segment without what servers ignore, if something is left of it that is no other path: `..`, `..;x`
+/// What servers may take a segment for, if it cannot be another path: `..`, `..;x`
 /// and `.. ` are the parent for some servers, and `;x` is nothing.
-fn plain(segment: &str) -> Result<String, PathError> {
-    let folded = fold::segment(segment);
-    if folded.is_empty() {
+fn plain(segment: &str) -> Result<Vec<String>, PathError> {
+    let forms = fold::forms(segment);
+    if forms.iter().any(String::is_empty) {
         return Err(PathError::Segments);
     }
-    if folded.contains(|c: char| matches!(c, '/' | '\\') || is_gap(c)) {
+    let forbidden = |c: char| matches!(c, '/' | '\\') || is_gap(c);
+    if forms.iter().any(|form| form.contains(forbidden)) {
         return Err(PathError::Characters);
     }
-    Ok(folded.into_owned())
+    Ok(forms)
 }
 
 /// Decodes a part of a path, of at most one segment.

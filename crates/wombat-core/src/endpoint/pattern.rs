@@ -113,7 +113,7 @@ impl EndpointPattern {
         may_meet(
             (&self.method, &self.segments, self.is_open),
             (&other.method, &other.segments, other.is_open),
-            |ours, theirs, _| meet(ours, theirs),
+            |ours, theirs| meet(ours, theirs),
         )
     }
 }
@@ -121,32 +121,41 @@ impl EndpointPattern {
 /// An endpoint that matches whatever a server may take for one of its calls: see [`fold`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FoldedPattern {
+    exact: EndpointPattern,
     method: String,
-    segments: Vec<String>,
+    /// The forms of each segment, none of which is empty.
+    segments: Vec<Vec<String>>,
     is_open: bool,
-    /// The last segment without its extension, where it is text alone.
-    stem: Option<String>,
 }
 
 impl FoldedPattern {
     /// What a server may take for this endpoint.
     pub(crate) fn of(pattern: &EndpointPattern) -> Self {
-        let folded = pattern.segments.iter().map(|segment| fold::segment(segment).into_owned());
+        let folded = pattern.segments.iter().map(|segment| fold::forms(segment));
         // A trailing slash is no segment of its own.
-        let mut segments: Vec<String> = folded.filter(|segment| !segment.is_empty()).collect();
+        let mut segments: Vec<Vec<String>> =
+            folded.filter(|forms| forms.first().is_some_and(|first| !first.is_empty())).collect();
         let mut is_open = pattern.is_open;
-        let greedy = segments.iter().position(|segment| segment.contains(GREEDY));
-        if let Some(at) = greedy {
+        let is_greedy = |forms: &Vec<String>| forms.iter().any(|form| form.contains(GREEDY));
+        if let Some(at) = segments.iter().position(is_greedy) {
             // What follows may be in a later segment.
             segments.truncate(at + 1);
-            let end = segments[at].find(GREEDY).unwrap_or_default();
-            segments[at].truncate(end);
-            segments[at].push(SOME);
+            for form in &mut segments[at] {
+                if let Some(end) = form.find(GREEDY) {
+                    form.truncate(end);
+                    form.push(SOME);
+                }
+            }
             is_open = true;
         }
-        let last = segments.last().filter(|last| !is_open && !last.contains(is_gap));
-        let stem = last.and_then(|last| fold::stem(last)).map(str::to_owned);
-        Self { method: same_method(&pattern.method).to_owned(), segments, is_open, stem }
+        if let Some(last) = segments.last_mut().filter(|_| !is_open) {
+            let literals = last.iter().filter(|form| !form.contains(is_gap));
+            let stems: Vec<_> = literals.filter_map(|form| fold::stem(form)).collect();
+            let stems: Vec<String> = stems.into_iter().map(str::to_owned).collect();
+            last.extend(stems);
+        }
+        let method = same_method(&pattern.method).to_owned();
+        Self { exact: pattern.clone(), method, segments, is_open }
     }
 
     /// The number of segments that all its calls have, if there is one.
@@ -157,22 +166,24 @@ impl FoldedPattern {
     /// Whether a server may take a call for this endpoint.
     pub(crate) fn matches(&self, method: &str, path: &NormalPath) -> bool {
         let given = path.folded();
-        let segment = |(at, (ours, theirs)): (usize, (&String, &String))| {
-            if at + 1 < given.len() {
-                return matches(ours, theirs);
-            }
-            let stem = self.stem.as_ref().filter(|_| at + 1 == self.segments.len());
-            matches_stem(stem.unwrap_or(ours), theirs)
+        let segment = |(at, (ours, theirs)): (usize, (&Vec<String>, &Vec<String>))| {
+            let is_last = at + 1 == given.len();
+            let hit = if is_last { matches_stem } else { matches };
+            ours.iter().any(|ours| theirs.iter().any(|theirs| hit(ours, theirs)))
         };
-        (self.method == "*" || self.method == same_method(method))
+        let by_form = (self.method == "*" || self.method == same_method(method))
             && fits(self.segments.len(), self.is_open, given.len())
-            && self.segments.iter().zip(given).enumerate().all(segment)
+            && self.segments.iter().zip(given).enumerate().all(segment);
+        by_form || self.exact.matches(method, path)
     }
 
     /// Whether this endpoint surely matches every call that the other one matches.
     pub(crate) fn covers(&self, other: &Self) -> bool {
+        let first = |forms: &Vec<String>| forms.first().cloned().unwrap_or_default();
+        let (ours, theirs): (Vec<_>, Vec<_>) =
+            (self.segments.iter().map(first).collect(), other.segments.iter().map(first).collect());
         (self.method == "*" || self.method == other.method)
-            && covers((&self.segments, self.is_open), (&other.segments, other.is_open))
+            && covers((&ours, self.is_open), (&theirs, other.is_open))
     }
 
     /// Whether some call matches both endpoints.
@@ -180,16 +191,7 @@ impl FoldedPattern {
         may_meet(
             (&self.method, &self.segments, self.is_open),
             (&other.method, &other.segments, other.is_open),
-            |ours, theirs, at| {
-                let stem = |of: &Self| of.stem.clone().filter(|_| at + 1 == of.segments.len());
-                let (our_stem, their_stem) = (stem(self), stem(other));
-                let (our_stem, their_stem) =
-                    (our_stem.as_deref().unwrap_or(ours), their_stem.as_deref().unwrap_or(theirs));
-                meet(ours, theirs)
-                    || meet(our_stem, theirs)
-                    || meet(ours, their_stem)
-                    || meet(our_stem, their_stem)
-            },
+            |ours, theirs| ours.iter().any(|ours| theirs.iter().any(|theirs| meet(ours, theirs))),
         )
     }
 }
@@ -210,15 +212,15 @@ fn covers(ours: (&[String], bool), theirs: (&[String], bool)) -> bool {
         && ours.0.iter().zip(theirs.0).all(|(ours, theirs)| matches(ours, theirs))
 }
 
-fn may_meet(
-    ours: (&str, &[String], bool),
-    theirs: (&str, &[String], bool),
-    meet: impl Fn(&str, &str, usize) -> bool,
+fn may_meet<S>(
+    ours: (&str, &[S], bool),
+    theirs: (&str, &[S], bool),
+    meet: impl Fn(&S, &S) -> bool,
 ) -> bool {
     let (a, b) = (ours.1.len(), theirs.1.len());
     (ours.0 == "*" || theirs.0 == "*" || ours.0 == theirs.0)
         && (a == b || (a < b && ours.2) || (b < a && theirs.2))
-        && ours.1.iter().zip(theirs.1).enumerate().all(|(at, (a, b))| meet(a, b, at))
+        && ours.1.iter().zip(theirs.1).all(|(a, b)| meet(a, b))
 }
 
 /// The segments of a path without its first slash.

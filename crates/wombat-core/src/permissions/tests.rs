@@ -219,6 +219,16 @@ fn a_name_that_may_be_of_a_document_nobody_could_read_holds_for_every_unknown_ca
         let expected = if holds { "denied" } else { "made" };
         assert_eq!(decided(&deny, &known, "call_backend", call), expected, "{rule} {call}");
     }
+    let mut known = shop();
+    known.add_nameless(&of("* /pay/{id}"), "its path");
+    for (call, expected) in
+        [("DELETE /pay/5", "denied"), ("POST /PAY/5.json", "denied"), ("POST /x", "made")]
+    {
+        let deny = permissions(r#"{"deny": ["payOut"]}"#);
+        assert_eq!(decided(&deny, &known, "call_backend", call), expected, "{call}");
+    }
+    let mut known = shop();
+    known.set_unread("the document");
     let deny = permissions(r#"{"deny": ["payOut"]}"#);
     let path = NormalPath::parse("/payouts").unwrap();
     let endpoint = Some(("POST", &path));
@@ -269,7 +279,7 @@ fn a_pattern_that_can_match_nothing_is_found() {
     let endpoints = [of("POST /app/orders/{action}"), of("GET /app/orders")];
     let lists = |allow: &[&str], deny: &[&str]| {
         let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-        ToolLists { allow: owned(allow), deny: owned(deny), approval: Vec::new() }
+        ToolLists { allow: owned(allow), deny: owned(deny), ..ToolLists::default() }
     };
     for good in [
         "POST /app/orders/refund",

@@ -47,4 +47,14 @@ pub struct WorkspaceOptions {
     pub skills_mode: SkillsMode,
     /// The environment, for skills' gates and `${NAME}` in the configuration.
     pub env: EnvLookup,
+    /// Which variables are the daemon's own secrets: to the configuration they are not set, so that
+    /// whoever writes it cannot have them sent to a server.
+    pub is_secret: fn(&str) -> bool,
+}
+
+impl WorkspaceOptions {
+    /// What `${NAME}` in the configuration becomes.
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        if (self.is_secret)(name) { None } else { (self.env)(name) }
+    }
 }

@@ -1,6 +1,7 @@
 //! The workspace as programs use it: a real folder, edited while it is watched.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod chat_templates;
 mod edits;
 mod forms;
 mod policy;
@@ -25,6 +26,7 @@ fn options(path: &Path) -> WorkspaceOptions {
         max_file_chars: 20_000,
         skills_mode: SkillsMode::Auto,
         env: Arc::new(|_| None),
+        is_secret: |_| false,
     }
 }
 

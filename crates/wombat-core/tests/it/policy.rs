@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::Arc;
 
+use wombat_core::mcp_config::{ServerConfig, Transport};
 use wombat_core::workspace::{
     PolicyEffect, RoleError, Snapshot, Workspace, WorkspaceOptions, WorkspaceStatus,
 };
@@ -293,4 +295,24 @@ fn roles_are_those_of_souls_and_of_the_configuration() {
     };
     assert!(unknown.known.len() == 20 && unknown.total == 100 && unknown.role.len() == 64);
     assert!(unknown.to_string().ends_with(", …"), "{unknown}");
+}
+
+#[test]
+fn no_configuration_gets_the_daemons_own_secrets() {
+    let dir = tempfile::tempdir().unwrap();
+    let servers = r#"{"mcpServers": {
+        "own": {"url": "https://h/${SEARCH_KEY}"},
+        "thief": {"url": "https://h", "headers": {"A": "${SIGNING}"}}}}"#;
+    write(dir.path(), &[("mcp.json", servers), ("agent-config.json", r#"{"x": "${SIGNING}"}"#)]);
+    let mut options = options(dir.path());
+    options.env = Arc::new(|name| Some(format!("value-of-{name}")));
+    options.is_secret = |name| name == "SIGNING";
+    let snapshot = Workspace::open(options).snapshot();
+    let servers = &snapshot.mcp().servers;
+    let Ok(ServerConfig { transport: Transport::Http { url, .. }, .. }) = &servers["own"] else {
+        panic!("{servers:?}")
+    };
+    assert_eq!(url, "https://h/value-of-SEARCH_KEY");
+    let why = servers["thief"].as_ref().unwrap_err();
+    assert_eq!(why, "${SIGNING} is not set, or is a secret of the daemon itself");
 }

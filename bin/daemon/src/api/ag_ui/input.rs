@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use llm::request::Message;
 use serde_json::{Map, Value};
-use wombat_core::untrusted::fence_untrusted;
 
 use super::super::error::ApiError;
 use super::super::fields::Fields;
@@ -15,6 +14,8 @@ pub(super) struct Input {
     pub(super) run_id: String,
     pub(super) message: String,
     pub(super) history: Vec<Message>,
+    /// What the application tells: data, not instructions.
+    pub(super) context: Option<String>,
     /// The client's state, which is returned with ours added.
     pub(super) state: Map<String, Value>,
     pub(super) resume: Vec<Resume>,
@@ -51,11 +52,10 @@ impl Input {
                 String::new()
             }
         };
-        history.extend(context);
         if !problems.is_empty() {
             return Err(ApiError::fields("invalid_payload", problems));
         }
-        Ok(Self { thread_id, run_id, message, history, state, resume })
+        Ok(Self { thread_id, run_id, message, history, context, state, resume })
     }
 }
 
@@ -125,8 +125,8 @@ fn read_content(content: &Value) -> Result<String, &'static str> {
     }
 }
 
-/// The application's context: data, not instructions, and so fenced.
-fn read_context(all: &[Value], fields: &mut Fields<'_>) -> Option<Message> {
+/// The application's context, a line for each entry.
+fn read_context(all: &[Value], fields: &mut Fields<'_>) -> Option<String> {
     let mut lines = Vec::with_capacity(all.len());
     for (n, entry) in all.iter().enumerate() {
         match (entry["description"].as_str(), entry["value"].as_str()) {
@@ -134,6 +134,5 @@ fn read_context(all: &[Value], fields: &mut Fields<'_>) -> Option<Message> {
             _ => fields.problem(&format!("context.{n}"), "must hold description and value"),
         }
     }
-    let text = lines.join("\n");
-    (!lines.is_empty()).then(|| Message::user(fence_untrusted("the application", &text)))
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }

@@ -66,6 +66,7 @@ pub(super) fn read(
         role,
         message,
         history: Some(history),
+        context: None,
         task_id: header::text(headers, TASK_HEADER),
         task_title: header::text(headers, SESSION_HEADER),
         key: header::text(headers, KEY_HEADER),

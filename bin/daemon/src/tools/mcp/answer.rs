@@ -5,14 +5,16 @@ use serde_json::json;
 
 use crate::tools::reply::ToolReply;
 
-/// Joins the parts of a result; parts that a model cannot read are replaced by a note.
-pub(super) fn of_result(result: CallToolResult) -> ToolReply {
+/// Joins the parts of a result; parts that a model cannot read are replaced by a note. `clean` leaves out
+/// the server's secrets.
+pub(super) fn of_result(result: CallToolResult, clean: impl Fn(&str) -> String) -> ToolReply {
     let parts: Vec<String> = result.content.iter().map(part).collect();
     let mut text = parts.join("\n\n");
     // Servers repeat structured content as text for clients that do not know it.
     if let Some(structured) = result.structured_content.filter(|_| text.trim().is_empty()) {
         text = structured.to_string();
     }
+    text = clean(&text);
     if result.is_error == Some(true) {
         let said = if text.is_empty() { "the tool failed".to_owned() } else { text };
         return ToolReply::Rejected(json!({ "error": said }));
@@ -56,7 +58,7 @@ mod tests {
     use super::*;
 
     fn read(result: Value) -> ToolReply {
-        of_result(serde_json::from_value(result).unwrap())
+        of_result(serde_json::from_value(result).unwrap(), str::to_owned)
     }
 
     #[test]

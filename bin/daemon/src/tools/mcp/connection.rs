@@ -23,14 +23,18 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use wombat_core::mcp_config::Transport;
 
+use super::http::BoundedHttp;
+use super::message::MAX_MESSAGE_BYTES;
+use super::stdio::relay;
+
 /// The timeout of connecting; generous, since a program may have to be installed first.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a program may take to exit on its own, and again after SIGTERM.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The maximum size of a message.
-const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+/// How much of a program's output waits to be read.
+const PIPE_BYTES: usize = 64 * 1024;
 
 /// The variables that programs inherit from the daemon's environment: what every program needs, no
 /// secrets.
@@ -100,12 +104,11 @@ impl Connection {
             }
             Transport::Http { url, headers } => {
                 let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str())
-                    .custom_headers(header_map(headers)?)
-                    .max_json_response_size(MAX_MESSAGE_BYTES)
-                    .max_sse_event_size(MAX_MESSAGE_BYTES);
+                    .custom_headers(header_map(headers)?);
                 // A new session is opened when the server has forgotten the old one.
                 config.reinit_on_expired_session = true;
-                let transport = StreamableHttpClientTransport::with_client(http.clone(), config);
+                let transport =
+                    StreamableHttpClientTransport::with_client(BoundedHttp(http.clone()), config);
                 timeout(
                     CONNECT_TIMEOUT,
                     serve_client_with_lifecycle(listener, transport, lifecycle),
@@ -153,7 +156,7 @@ struct Program {
     last_line: Arc<Mutex<String>>,
 }
 
-type Pipes = AsyncRwTransport<RoleClient, tokio::process::ChildStdout, tokio::process::ChildStdin>;
+type Pipes = AsyncRwTransport<RoleClient, tokio::io::DuplexStream, tokio::process::ChildStdin>;
 
 impl Program {
     fn start(
@@ -184,7 +187,9 @@ impl Program {
         let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let last_line = Arc::new(Mutex::new(String::new()));
         tokio::spawn(read_stderr(stderr, last_line.clone()));
-        let pipes = AsyncRwTransport::new(stdout, stdin).with_max_line_length(MAX_MESSAGE_BYTES);
+        let (relayed, read) = tokio::io::duplex(PIPE_BYTES);
+        tokio::spawn(relay(stdout, relayed));
+        let pipes = AsyncRwTransport::new(read, stdin).with_max_line_length(MAX_MESSAGE_BYTES);
         Ok((Self { child, group, last_line }, pipes))
     }
 

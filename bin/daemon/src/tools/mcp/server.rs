@@ -15,13 +15,12 @@ use wombat_core::mcp_config::ServerConfig;
 
 use super::answer;
 use super::connection::{Connection, error_chain};
+use super::listing::{self, Listing};
+use super::message::NOT_READ;
 use crate::tools::reply::ToolReply;
 
 /// How long a call waits for a server that is reconnecting.
 const CALL_WAIT: Duration = Duration::from_secs(5);
-
-/// The timeout of listing tools.
-const LIST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often tools are listed without a reported change: some servers never report one, and a remote
 /// server that is gone is only noticed by a call.
@@ -30,8 +29,8 @@ const LIST_INTERVAL: Duration = Duration::from_secs(60);
 /// The delays between attempts to connect.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
-/// The maximum number of tools of one server.
-const MAX_TOOLS: usize = 1_000;
+/// The most bytes of changed lists on one connection: the protocol's client keeps what it has seen.
+const MAX_CHANGED_BYTES: usize = 64 * 1024 * 1024;
 
 /// A tool as its server describes it.
 #[derive(Debug, PartialEq)]
@@ -64,6 +63,8 @@ pub(super) struct ServerState {
     pub(super) tools: Option<McpTools>,
     peer: Option<Peer<RoleClient>>,
     error: Option<String>,
+    /// What is wrong with its tools.
+    problems: Vec<String>,
     /// Name and version that the server reports.
     about: Option<String>,
 }
@@ -105,6 +106,9 @@ impl McpServer {
         }
         if let Some(error) = &state.error {
             report["error"] = error.as_str().into();
+        }
+        if !state.problems.is_empty() {
+            report["problems"] = state.problems.clone().into();
         }
         if let Some(about) = &state.about {
             report["server"] = about.as_str().into();
@@ -155,15 +159,17 @@ impl McpServer {
             Ok(connected) => connected,
             Err(why) => return why,
         };
+        let mut changed_bytes = 0;
         loop {
-            let tools = match timeout(LIST_TIMEOUT, peer.list_all_tools()).await {
-                Ok(Ok(tools)) => tools,
-                Ok(Err(error)) => {
-                    return format!("tools could not be listed: {}", error_chain(&error));
-                }
-                Err(_) => return "tools could not be listed: timeout".to_owned(),
+            let clean = |text: &str| self.config.transport.hide_secrets(text);
+            let listing = match listing::list(&peer, clean).await {
+                Ok(listing) => listing,
+                Err(why) => return why,
             };
-            self.set_tools(&peer, tools);
+            changed_bytes += self.set_tools(&peer, listing);
+            if changed_bytes > MAX_CHANGED_BYTES {
+                return "the list of tools changes all the time; it is connected anew".to_owned();
+            }
             let ended = async {
                 match connection.as_mut() {
                     Some(connection) => connection.ended().await,
@@ -179,27 +185,16 @@ impl McpServer {
         }
     }
 
-    /// Records a new list of tools.
-    fn set_tools(&self, peer: &Peer<RoleClient>, tools: Vec<rmcp::model::Tool>) {
-        let tools: Vec<_> = tools
-            .into_iter()
-            .take(MAX_TOOLS)
-            .map(|tool| {
-                let hints = tool.annotations.as_ref();
-                let is_repeatable = hints.is_some_and(|hints| {
-                    hints.read_only_hint == Some(true) || hints.idempotent_hint == Some(true)
-                });
-                Arc::new(McpTool {
-                    is_repeatable,
-                    name: tool.name.into_owned(),
-                    description: tool.description.map(Into::into).unwrap_or_default(),
-                    schema: Value::Object((*tool.input_schema).clone()),
-                })
-            })
-            .collect();
+    /// Records a new list of tools; says how many bytes are new.
+    fn set_tools(&self, peer: &Peer<RoleClient>, listing: Listing) -> usize {
+        let Listing { tools, problems, bytes, .. } = listing;
         let info = peer.peer_info();
         let about = info.as_ref().and_then(|info| info.server_info.as_ref());
-        let about = about.map(|server| format!("{} {}", server.name, server.version));
+        let about = about.map(|server| {
+            let about = format!("{} {}", server.name, server.version);
+            shortened(&self.config.transport.hide_secrets(&about))
+        });
+        let mut new_bytes = 0;
         self.state.send_modify(|state| {
             let same = state.tools.as_ref().is_some_and(|known| known[..] == tools[..]);
             if state.peer.is_none() || state.error.is_some() || !same {
@@ -207,12 +202,20 @@ impl McpServer {
             }
             // An unchanged list stays the same object, so that nothing is rebuilt from it.
             if !same {
+                new_bytes = bytes;
                 state.tools = Some(tools.into());
+            }
+            if state.problems != problems {
+                for problem in &problems {
+                    tracing::warn!(server = self.name, "MCP server's tools: {problem}");
+                }
+                state.problems = problems;
             }
             state.peer = Some(peer.clone());
             state.error = None;
             state.about = about;
         });
+        new_bytes
     }
 
     /// Records a failure for `/health`. Since that is public, the program's own last line of output is
@@ -255,12 +258,21 @@ impl McpServer {
         }
         params.meta = Some(meta);
         match peer.call_tool_once(params).await {
-            Ok(CallToolResponse::Complete(result)) => answer::of_result(result),
+            Ok(CallToolResponse::Complete(result)) => {
+                answer::of_result(result, |text| self.config.transport.hide_secrets(text))
+            }
             Ok(_) => ToolReply::Rejected(json!({
                 "error": "the tool requires something that this client does not support, such as a person's input"
             })),
+            // The call was made, and its result is not known.
+            Err(ServiceError::McpError(error)) if error.code.0 == NOT_READ => {
+                ToolReply::Unclear(json!({
+                    "error": format!("the MCP server {}: {}", self.name, error.message)
+                }))
+            }
             Err(ServiceError::McpError(error)) => {
-                let body = json!({ "error": error.message, "code": error.code.0 });
+                let said = self.config.transport.hide_secrets(&error.message);
+                let body = json!({ "error": said, "code": error.code.0 });
                 if is_refusal(error.code.0) {
                     ToolReply::Rejected(body)
                 } else {
@@ -297,4 +309,25 @@ impl McpServer {
 /// wrong parameters (JSON-RPC 2.0, section 5.1). An internal or a server's own error leaves that open.
 fn is_refusal(code: i32) -> bool {
     matches!(code, -32700 | -32602..=-32600)
+}
+
+/// The beginning of what a server says of itself.
+fn shortened(text: &str) -> String {
+    const MAX: usize = 200;
+    text[..text.floor_char_boundary(MAX)].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_no_call_is_a_refusal() {
+        for code in [-32700, -32600, -32601, -32602] {
+            assert!(is_refusal(code), "{code}");
+        }
+        for code in [-32603, -32000, -32002, -32042, -32099, 0, 1, 500] {
+            assert!(!is_refusal(code), "{code}");
+        }
+    }
 }

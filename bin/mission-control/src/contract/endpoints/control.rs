@@ -1,9 +1,10 @@
-//! What a person or an operator controls: approvals, turns in sessions, budgets; and the application's own tools.
+//! What a person or an operator controls: approvals, turns in sessions, budgets, the audit log; and the
+//! application's own tools.
 
 use super::{Answer, Endpoint, Who};
 
 /// The endpoints, in the order of the document.
-pub(super) static ENDPOINTS: [Endpoint; 13] = [
+pub(super) static ENDPOINTS: [Endpoint; 15] = [
     Endpoint {
         method: "get",
         path: "/tool-requests",
@@ -130,6 +131,36 @@ pub(super) static ENDPOINTS: [Endpoint; 13] = [
         query: &[],
         body: Some("Usage"),
         answer: Answer::Any,
+    },
+    Endpoint {
+        method: "get",
+        path: "/audit",
+        feature: "audit",
+        id: "list_audit",
+        summary: "The audit log, oldest first; on behalf of a person what concerns them",
+        who: Who::Service,
+        query: &[
+            ("act", false),
+            ("user_id", false),
+            ("actor_user_id", false),
+            ("from", false),
+            ("to", false),
+            ("limit", false),
+            ("cursor", false),
+        ],
+        body: None,
+        answer: Answer::Page("AuditEntry"),
+    },
+    Endpoint {
+        method: "post",
+        path: "/audit",
+        feature: "audit",
+        id: "record_act",
+        summary: "Records an act of the daemon",
+        who: Who::Agent,
+        query: &[],
+        body: Some("RecordAct"),
+        answer: Answer::One("AuditEntry"),
     },
     Endpoint {
         method: "get",

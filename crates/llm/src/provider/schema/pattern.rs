@@ -4,6 +4,9 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+/// The largest pattern, compiled: repetitions of repetitions take long, whoever compiles them.
+const MAX_SIZE: usize = 256 * 1024;
+
 /// What Python's `re`, Go's `regexp` and ECMAScript read alike: no lookaround, no named groups, no
 /// references back, no Unicode classes. OpenAI compiles the patterns of tools with Python
 /// (<https://github.com/BerriAI/litellm/pull/40485>), refuses lookaround with its newer models
@@ -15,7 +18,11 @@ pub(super) fn is_portable(pattern: &str) -> bool {
     });
     let Some(special) = &*SPECIAL else { return false };
     // The crate's own syntax has neither lookaround nor references, and refuses what is broken.
-    pattern.is_ascii() && !special.is_match(pattern) && Regex::new(pattern).is_ok()
+    let compiles = || {
+        let mut builder = regex::bytes::RegexBuilder::new(pattern);
+        builder.unicode(false).size_limit(MAX_SIZE).build().is_ok()
+    };
+    pattern.is_ascii() && !special.is_match(pattern) && compiles()
 }
 
 #[cfg(test)]
@@ -24,7 +31,14 @@ mod tests {
 
     #[test]
     fn only_what_all_compile_is_sent() {
-        for good in ["^x$", r"^\d{4}-\d{2}-\d{2}$", "^[A-Za-z0-9_.-]+$", "a|b(?:c)", r"^\[x\]$"] {
+        for good in [
+            "^x$",
+            r"^\d{4}-\d{2}-\d{2}$",
+            "^[A-Za-z0-9_.-]+$",
+            "a|b(?:c)",
+            r"^\[x\]$",
+            r"^\w{1,64}.*$",
+        ] {
             assert!(is_portable(good), "{good}");
         }
         for bad in [
@@ -38,6 +52,7 @@ mod tests {
             r"\u{1F600}",
             "a**",
             "^ü$",
+            "(((a{100}){100}){100})",
             "*",
         ] {
             assert!(!is_portable(bad), "{bad}");

@@ -57,7 +57,7 @@ impl Pass<'_> {
             (None, Read::Missing) => return (AgentConfig::default(), None),
             (None, Read::Bad(reason)) => (None, reason),
             (None, Read::Text(text)) => {
-                match AgentConfig::parse(&text, self.options.env.as_ref()) {
+                match AgentConfig::parse(&text, &|name| self.options.variable(name)) {
                     Ok(config) => {
                         self.count(CONFIG, &text);
                         return (config, Some(place));
@@ -78,14 +78,16 @@ impl Pass<'_> {
             // Without it there are fewer tools, and none that a rule would have forbidden.
             Read::Missing => return Arc::default(),
             Read::Bad(reason) => (None, reason),
-            Read::Text(text) => match McpConfig::parse(&text, self.options.env.as_ref()) {
-                Ok(config) => {
-                    self.count(MCP, &text);
-                    // An unchanged configuration stays the same object, so that its servers keep running.
-                    return if *kept == config { kept } else { Arc::new(config) };
+            Read::Text(text) => {
+                match McpConfig::parse(&text, &|name| self.options.variable(name)) {
+                    Ok(config) => {
+                        self.count(MCP, &text);
+                        // An unchanged configuration stays the same object, so that its servers keep running.
+                        return if *kept == config { kept } else { Arc::new(config) };
+                    }
+                    Err(error) => (error.line, error.reason),
                 }
-                Err(error) => (error.line, error.reason),
-            },
+            }
         };
         self.policy_problem(MCP, MCP, line, reason);
         kept
