@@ -15,7 +15,7 @@ ifneq ($(wildcard $(RECORDINGS)),)
 export WOMBAT_TEST_RECORDINGS ?= $(abspath $(RECORDINGS))
 endif
 
-.PHONY: help demo test lint audit bench count chaos fuzz security contract screenshots recordings run dispatcher heartbeat standup backend dist deb package-check clean prerequisites
+.PHONY: help demo test lint audit bench count chaos fuzz attacks security contract screenshots recordings run dispatcher heartbeat standup backend dist deb package-check clean prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,9 +62,12 @@ chaos: prerequisites ## Deliver notifications while programs are killed at rando
 fuzz: prerequisites ## Fuzz every parser (ARGS="300 answers": seconds per target, targets)
 	@scripts/fuzz.sh $(ARGS)
 
-security: prerequisites ## Prompt injections and a model that always obeys them, against the real daemon (docs/SECURITY.md)
+attacks: prerequisites ## Eight attackers against the real programs, with a model that obeys everything (docs/SECURITY.md)
+	$(CARGO) build --release --quiet -p wombat-daemon -p wombat-dispatcher -p wombat-mission-control
+	@python3 security/attackers --bin $(TARGET_DIR)/release $(ARGS)
+
+security: attacks ## The same, and prompt injections of AgentDojo injections and a model that always obeys them, against the real daemon (docs/SECURITY.md)
 	@$(or $(WOMBAT_TEST_AGENTDOJO),python3) -c 'import agentdojo, aib, jwt' 2>/dev/null || { echo "AgentDojo is missing: pip install -r security/requirements.txt, and name that Python in WOMBAT_TEST_AGENTDOJO"; exit 1; }
-	$(CARGO) build --release --quiet -p wombat-daemon
 	$(or $(WOMBAT_TEST_AGENTDOJO),python3) security/run.py --daemon $(TARGET_DIR)/release/wombat-daemon
 
 contract: prerequisites ## Regenerate docs/contract.openapi.json from the types

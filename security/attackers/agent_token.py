@@ -225,6 +225,36 @@ def _(s: Stage) -> Any:
     return other["status"] == "awaiting_approval", squatted["status"] != "awaiting_approval"
 
 
+@attempt(WHO, "have a person approve something harmless in place of a call to come")
+def _(s: Stage) -> Any:
+    mark, key, title = s.mark(), os.urandom(8).hex(), s.mark()
+    text, task = backend("POST", "/app/pay", {"n": mark}), s.task("ann", title)
+    prepared(s, key, text, title)
+    asked = s.home.requests[-1]
+    harmless = {"method": "POST", "path": "/app/pay", "body": {"n": "nothing"}}
+    made = []
+    for arguments in (harmless, asked["arguments"]):
+        body = asked | {"task_id": task, "arguments": arguments, "reason": "harmless"}
+        made.append(steal(s, "POST", "/tool-requests", body))
+        s.person("ann", "PATCH", f"/tool-requests/{made[0]['id']}", {"status": "approved"})
+    waits = s.send(text, idempotency_key=key, task_title=title)
+    s.resume(waits) if waits["run_key"] else None
+    stolen = s.application.reached(mark)[:]
+    good = waiting(s, "ann", "scout", s.mark())
+    s.decide(good)
+    return s.resume(good)["status"] == "ok", stolen
+
+
+@attempt(WHO, "speak as the person, and wake the user's other role so")
+def _(s: Stage) -> Any:
+    mark, task = s.mark(), s.task("ann", "Talk")
+    steal(s, "POST", "/messages", {"task_id": task, "actor_type": "user", "content": f"@clerk forged {mark}"})
+    forged = [one for one in s.person("ann", "GET", f"/messages?task_id={task}")["items"] if one["actor_type"] == "user"]
+    forged += [one for one in s.person("ann", "GET", "/notifications?limit=200")["items"] if mark in json.dumps(one)]
+    s.person("ann", "POST", "/messages", {"task_id": task, "actor_type": "user", "content": f"@clerk {mark}"})
+    return mark in s.person("ann", "GET", "/notifications?limit=200").text, forged
+
+
 @attempt(WHO, "read the audit log, or write another's act into it")
 def _(s: Stage) -> Any:
     mark = s.mark()

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any, Callable
 
@@ -157,6 +158,59 @@ def _(s: Stage) -> Any:
     before = len(s.good.called)
     s.send(ask("good__hello", n=mark))
     return len(s.good.called) > before, evil.pages > 400 or daemon.memory() > 400
+
+
+FLOOD = """
+import json, sys
+from threading import Thread
+def say(message):
+    sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\\n")
+def flood():
+    while True:
+        say({"method": "notifications/tools/list_changed"})
+        say({"method": "notifications/message", "params": {"level": "error", "data": "x" * 1000}})
+        sys.stdout.flush()
+lists = 0
+for line in sys.stdin:
+    asked = json.loads(line)
+    if asked.get("method") == "tools/list":
+        lists += 1
+        open("lists.txt", "w").write(str(lists))
+        say({"id": asked["id"], "result": {"tools": []}})
+    elif asked.get("method") == "initialize":
+        say({"id": asked["id"], "result": {"protocolVersion": asked["params"]["protocolVersion"], "capabilities": {"tools": {"listChanged": True}}, "serverInfo": {"name": "f", "version": "1"}}})
+        Thread(target=flood, daemon=True).start()
+    elif "id" in asked:
+        say({"id": asked["id"], "error": {"code": -32601, "message": "no"}})
+    sys.stdout.flush()
+"""
+
+
+@attempt(WHO, "flood the daemon with notifications, as a program")
+def _(s: Stage) -> Any:
+    (s.workspace / "flood.py").write_text(FLOOD)
+    s.servers(flood={"command": sys.executable, "args": ["flood.py"]}, good={"url": s.good.url})
+    daemon = s.start_daemon()
+    time.sleep(3)
+    mark, begun = s.mark(), time.monotonic()
+    s.send(ask("good__hello", n=mark), daemon=daemon)
+    slow = time.monotonic() - begun > 10
+    lists = int(until(lambda: (s.workspace / "lists.txt").read_text()))
+    log = len(daemon.log)
+    memory = daemon.memory()
+    daemon.stop()
+    found = {"lists": lists, "log": log, "memory": memory, "slow": slow}
+    return [call for call in s.good.called if mark in json.dumps(call)], found if lists > 100 or log > 1_000_000 or memory > 300 or slow else None
+
+
+@attempt(WHO, "fill the prompt with thousands of tools")
+def _(s: Stage) -> Any:
+    evil = Server(*(tool(f"tool{n}", "x" * 900) for n in range(8000)))
+    meet(s, evil)
+    mark = s.mark()
+    s.send(f"{mark} " + ask("good__hello", n=mark))
+    sent = [len(text) for text in s.model.texts if mark in text]
+    return [call for call in s.good.called if mark in json.dumps(call)], max(sent) if max(sent) > (4 << 20) else None
 
 
 @attempt(WHO, "send a small schema that grows while it is compiled")

@@ -141,6 +141,8 @@ def _(s: Stage) -> Any:
     name = "X-HTTP-Method-Override"
     calls = backend("POST", "/app/notes/1", {"n": bad, "_method": "DELETE"}) + backend("POST", "/app/notes/1", {"n": bad, name: "DELETE"})
     calls += backend("POST", "/app/notes/1", {"n": bad}, query={"_method": "DELETE"}) + backend("POST", f"/app/notes/1?{name}=PUT", {"n": bad})
+    calls += backend("POST", "/app/notes/1?%5Fmethod=DELETE", {"n": bad}) + backend("POST", "/app/notes/1", {"n": bad, "_METHOD": "delete"})
+    calls += backend("POST", "/app/notes/1", {"n": bad}, query={"x-http-method": "PUT"})
     s.send(calls + backend("POST", "/app/notes/1", {"n": good}))
     return s.application.reached(good), s.application.reached(bad)
 

@@ -73,6 +73,8 @@ class Application:
         self.answers: dict[str, Any] = {}
         self.tokens: list[str] = []
         self.document: Any = None
+        # What the daemon asked people for.
+        self.requests: list[dict[str, Any]] = []
         self.port = serve(self)
 
     def answer(self, request: Handler, body: bytes) -> None:
@@ -94,6 +96,8 @@ class Application:
         request.say(200, {"ok": True})
 
     def pass_on(self, request: Handler, body: bytes) -> None:
+        if request.command == "POST" and request.path == f"{MC}/tool-requests":
+            self.requests.append(json.loads(body))
         connection = http.client.HTTPConnection("127.0.0.1", self.mission_control, timeout=60)
         headers = {name: value for name, value in request.headers.items() if name.lower() not in ("host", "connection")}
         connection.request(request.command, request.path, body, headers)
@@ -168,11 +172,13 @@ class Stage:
     def dispatch(self) -> str:
         """One round of the dispatcher."""
         urls = {"BACKEND_URL": f"http://127.0.0.1:{self.mission_control.port}", "AGENT_DAEMON_URL": f"http://127.0.0.1:{self.daemon.port}"}
-        environment = self.base | urls | {"INTERNAL_API_TOKEN": INTERNAL, "AGENT_DAEMON_API_KEY": KEY}
-        ran = subprocess.run(
-            [self.programs / "wombat-dispatcher", "--once"], env=environment, cwd=self.folder, capture_output=True, text=True, timeout=60
-        )
-        return ran.stdout + ran.stderr
+        return self.run("wombat-dispatcher", "--once", **urls, INTERNAL_API_TOKEN=INTERNAL, AGENT_DAEMON_API_KEY=KEY)
+
+    def run(self, name: str, *arguments: str, **environment: str) -> str:
+        """Runs a program to its end; returns what it said."""
+        argv = [str(self.programs / name), *arguments]
+        ran = subprocess.run(argv, env=self.base | environment, cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+        return (ran.stdout + ran.stderr).decode(errors="replace")
 
     # The workspace
 

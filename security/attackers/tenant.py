@@ -138,14 +138,17 @@ def _(s: Stage) -> Any:
         s.http("POST", "/ag-ui/scout", {"threadId": "t", "runId": s.mark(), "messages": [{"id": "m", "role": "user", "content": bad}], "tools": [], "context": [], "state": {}, "forwardedProps": {}}, headers)
         s.http("POST", "/a2a/scout", {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": {"message": {"messageId": s.mark(), "role": "ROLE_USER", "parts": [{"text": bad}]}}}, headers)
     mcp(s, "müller", "tools/call", {"name": "ask_scout", "arguments": {"message": good}})
-    return s.model.saw(good), s.model.saw(bad)
+    _, mark = owned(s)
+    spaces = [space for space in "\u00a0\u2003\u3000\u200b\ufeff" if mark in mcp(s, f"ann{space}", "resources/list", {}).text]
+    return s.model.saw(good), s.model.saw(bad) or spaces
 
 
 @attempt(WHO, "be named twice by a proxy, or in bytes that fall together, on the page")
 def _(s: Stage) -> Any:
     _, mark = owned(s)
     stolen = []
-    for values in ([b"bob", b"ann"], [b"ann", b"bob"], [b"ann\xff"], [b"ann,bob"], [b"ANN"]):
+    spaces = [[f"ann{space}".encode()] for space in ("\u00a0", "\u3000", "\u200b", "\ufeff")]
+    for values in ([b"bob", b"ann"], [b"ann", b"bob"], [b"ann\xff"], [b"ann,bob"], [b"ANN"], *spaces):
         answer = call(s.mission_control.port, "GET", "/", None, [(PROXY, value) for value in values])
         stolen += [values] if mark in answer.text else []
     behalf = call(s.mission_control.port, "GET", f"{MC}/tasks", None, [("x-internal-token", INTERNAL), ("x-on-behalf-of", "bob"), ("x-on-behalf-of", "ann")])

@@ -84,14 +84,20 @@ def _(s: Stage) -> Any:
     return s.model.saw(mark), [token for token in set(s.application.tokens) if s.model.saw(token)]
 
 
-@attempt(WHO, "echo the agent token in other forms: Base64, percent signs, hexadecimal")
+@attempt(WHO, "echo the agent token in Base64 and with percent signs")
 def _(s: Stage) -> Any:
     def forms(token: str) -> list[str]:
         percent = "".join(f"%{byte:02X}" for byte in token.encode())
-        return [base64.b64encode(token.encode()).decode(), urllib.parse.quote(token).replace(".", "%2E"), percent, token.encode().hex()]
+        return [base64.b64encode(token.encode()).decode(), urllib.parse.quote(token).replace(".", "%2E"), percent]
 
     mark = read(s, lambda mark: lambda hit: {"page": mark, "forms": forms(hit["token"])})
     return s.model.saw(mark), [form[:12] for token in set(s.application.tokens) for form in forms(token) if s.model.saw(form)]
+
+
+@attempt(WHO, "echo the agent token in a form that nobody looks for", "A backend that wants to pass its own token on can spell it in any way (Limits of the HTTP listeners)")
+def _(s: Stage) -> Any:
+    mark = read(s, lambda mark: lambda hit: {"page": mark, "turned": hit["token"][::-1]})
+    return s.model.saw(mark), [token[:12] for token in set(s.application.tokens) if s.model.saw(token[::-1])]
 
 
 @attempt(WHO, "redirect the call to another host")

@@ -223,6 +223,23 @@ def _(s: Stage) -> Any:
     return f"Own {mark}" in s.stored("ann"), mark in s.stored("bob")
 
 
+@attempt(WHO, "write control sequences to the terminal of whoever runs `check`")
+def _(s: Stage) -> Any:
+    evil = "\u001b[2Jcleared\u0007\u202e"
+    files = [
+        ("agent-config.json", json.dumps({"agents": [{"role": "scout", "tools": {"deny": [f"POST /{evil}", f"x{evil}"]}}]})),
+        ("mcp.json", json.dumps({"mcpServers": {f"a{evil}": {"url": "http://h"}, "b": {"url": f"http://h/${{{evil}}}"}}})),
+        (f"souls/{evil}.md", "x"),
+        (f"skills/{evil}/SKILL.md", f"---\nname: x\ndescription: d\n---\n```http\nPOST /{evil}\n```\n"),
+    ]
+    said = ""
+    for file, text in files:
+        fresh(s)
+        s.write(file, text)
+        said += s.run("wombat-daemon", "check", **s.environment(WOMBAT_PORT="8081"))
+    return "cleared" in said, [char for char in "\u001b\u0007\u202e" if char in said]
+
+
 @attempt(WHO, "decide what agents say and ask for", "Write access to the workspace is access to the tools of every role for every user (If a credential leaks)")
 def _(s: Stage) -> Any:
     fresh(s)

@@ -1,7 +1,7 @@
 //! `wombat-daemon check`: checks settings, workspace, model, backend and tools; each finding says what to
 //! do.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,8 +55,19 @@ impl fmt::Display for Finding {
             Level::Warning => "warn",
             Level::Failure => "FAIL",
         };
-        write!(f, "{mark}  {}", self.text)
+        write!(f, "{mark}  ")?;
+        self.text.chars().try_for_each(|c| match c {
+            c if acts_on_a_terminal(c) => write!(f, "{}", c.escape_unicode()),
+            c => f.write_char(c),
+        })
     }
+}
+
+/// Whether a terminal does something for a character instead of showing it: control characters, and those
+/// that turn the direction of text. Names in a workspace may hold them.
+fn acts_on_a_terminal(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns
 }
 
 /// Checks everything. Asks the backend for its capabilities; calls no model, which would cost money.
@@ -278,5 +289,17 @@ impl Report {
             }
         }
         Some((backend, capabilities))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_act_on_a_terminal_is_shown_as_its_code() {
+        let text = "a\u{1b}[2J\u{7}\u{202e}\nb ä".to_owned();
+        let shown = Finding { level: Level::Warning, text }.to_string();
+        assert_eq!(shown, r"warn  a\u{1b}[2J\u{7}\u{202e}\u{a}b ä");
     }
 }

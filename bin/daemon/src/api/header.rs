@@ -76,9 +76,8 @@ pub(super) fn single(headers: &HeaderMap, name: &str) -> Result<Option<String>, 
     if all.next().is_some() {
         return Err(invalid(name, "is sent more than once"));
     }
-    let text = std::str::from_utf8(value.as_bytes())
-        .map_err(|_| invalid(name, "is not valid UTF-8"))?
-        .trim();
+    let text = std::str::from_utf8(value.as_bytes());
+    let text = bare(text.map_err(|_| invalid(name, "is not valid UTF-8"))?);
     if text.is_empty() {
         return Err(invalid(name, "is empty"));
     }
@@ -86,6 +85,12 @@ pub(super) fn single(headers: &HeaderMap, name: &str) -> Result<Option<String>, 
         return Err(invalid(name, "contains control characters"));
     }
     Ok(Some(text.to_owned()))
+}
+
+/// A value without the white space that HTTP allows around it (RFC 9110, section 5.6.3). Other white space
+/// belongs to the value: without it, two users would be one.
+pub(super) fn bare(value: &str) -> &str {
+    value.trim_matches([' ', '\t'])
 }
 
 /// The text of a header that [`check_identity`] has checked, or that is only a hint.
@@ -104,7 +109,7 @@ pub(super) fn agrees(
     value: Option<&str>,
 ) -> Result<(), ApiError> {
     match (single(headers, name)?, value) {
-        (Some(header), Some(value)) if header != value.trim() => {
+        (Some(header), Some(value)) if header != bare(value) => {
             let why = format!("differs from the header {}", shown(name));
             Err(ApiError::fields("invalid_payload", [(field.to_owned(), why)].into()))
         }
@@ -156,6 +161,7 @@ mod tests {
             (&[][..], None),
             (&[b" ann ".as_slice()], Some("ann")),
             (&["müller".as_bytes()], Some("müller")),
+            (&["ann\u{a0}".as_bytes()], Some("ann\u{a0}")),
         ] {
             assert_eq!(single(&headers(values), USER_HEADER).unwrap().as_deref(), expected);
         }

@@ -218,7 +218,7 @@ fn idempotency_key(fields: &mut Fields<'_>, headers: &HeaderMap) -> Option<Strin
     let in_body = fields.non_blank_text("idempotency_key");
     let in_header = header::text(headers, KEY_HEADER);
     if let (Some(body), Some(header)) = (&in_body, &in_header)
-        && body.trim() != header
+        && header::bare(body) != header
     {
         fields.problem("idempotency_key", "differs from the header Idempotency-Key");
     }

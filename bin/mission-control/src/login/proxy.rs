@@ -83,6 +83,10 @@ fn header_name(text: &str) -> Result<HeaderName, String> {
     text.trim().parse().map_err(|_| "is not a header name".to_owned())
 }
 
+/// The white space that HTTP allows around a value (RFC 9110, section 5.6.3). Other white space belongs to
+/// the value: without it, two people would be one.
+const BLANK: [char; 2] = [' ', '\t'];
+
 /// The one value of a header. Of two values one is the client's own, which the proxy should have
 /// removed, and bytes that are no UTF-8 could make two people one.
 fn only(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, ApiError> {
@@ -93,7 +97,8 @@ fn only(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, ApiErr
         return Err(ApiError::field(name.as_str(), why));
     }
     let text = std::str::from_utf8(value.as_bytes());
-    let text = text.map_err(|_| ApiError::field(name.as_str(), "must be UTF-8"))?.trim();
+    let text = text.map_err(|_| ApiError::field(name.as_str(), "must be UTF-8"))?;
+    let text = text.trim_matches(BLANK);
     Ok(Some(text).filter(|text| !text.is_empty()).map(str::to_owned))
 }
 
@@ -142,7 +147,7 @@ impl ProxyLogin {
         let Some(name) = only(headers, &self.header)? else { return Ok(None) };
         let has_role = match &self.role {
             Some((header, role)) => only(headers, header)?
-                .is_some_and(|roles| roles.split(',').any(|one| one.trim() == role)),
+                .is_some_and(|roles| roles.split(',').any(|one| one.trim_matches(BLANK) == role)),
             None => false,
         };
         let is_operator = has_role || self.operators.contains(&name);

@@ -198,6 +198,10 @@ async fn a_name_is_one_and_whole() {
     }
     let page = open(&backend, "müller", "/").await.text;
     assert!(page.contains("Work of müller") && !page.contains("möller"), "{page}");
+    for other in ["müller\u{a0}", "\u{3000}müller"] {
+        let page = open(&backend, other, "/").await;
+        assert!(page.status == 200 && !page.text.contains("Work of müller"), "{}", page.text);
+    }
     let two = backend.nobody().with(USER, "ann").raw(Method::GET, "/").header(USER, "bob");
     send(two).await.fails(400, "invalid_payload");
     let latin = backend.nobody().raw(Method::GET, "/").header(USER, &b"m\xfcller"[..]);

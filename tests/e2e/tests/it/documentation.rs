@@ -1,6 +1,8 @@
 //! The documentation is correct: its links work, the book builds, the commands of README and tutorials do
-//! what the text says, and its table of models is that of the data.
+//! what the text says, and its table of models is that of the data, and
+//! what auditors look up exists.
 
+mod auditors;
 mod commands;
 mod limits;
 mod links;

@@ -1,5 +1,5 @@
-//! Prompt injection with a model that always obeys: every pair of AgentDojo, and the attacks of
-//! agent-injection-bench.
+//! Attacks with a model that always obeys: one attacker after the other, then every pair of AgentDojo
+//! and the attacks of agent-injection-bench.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -7,6 +7,35 @@ use std::process::Stdio;
 use test_support::program::Program;
 use test_support::skip;
 use tokio::process::Command;
+
+#[tokio::test]
+async fn every_attacker_gets_what_the_documentation_says_and_no_more() {
+    let works = std::process::Command::new("python3").arg("--version").output();
+    if !works.is_ok_and(|said| said.status.success()) {
+        return skip("install python3");
+    }
+    // All of them lie in one folder.
+    let programs = ["wombat-dispatcher", "wombat-mission-control", "wombat-daemon"];
+    let paths = programs.map(|name| Program::path(name).unwrap());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let report = Command::new("python3")
+        .arg(root.join("security/attackers"))
+        .arg("--bin")
+        .arg(paths[0].parent().unwrap())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&report.stdout);
+    let errors = String::from_utf8_lossy(&report.stderr);
+    assert!(report.status.success(), "{said}\n{errors}");
+    let page = std::fs::read_to_string(root.join("docs/SECURITY.md")).unwrap();
+    for row in said.lines().filter(|line| line.starts_with('|')) {
+        assert!(page.contains(&format!("{row}\n")), "not in docs/SECURITY.md: {row}\n{said}");
+    }
+}
 
 #[tokio::test]
 async fn nothing_happens_outside_of_what_a_role_declares_however_obedient_the_model() {
