@@ -27,6 +27,7 @@ mod sql;
 pub mod tasks;
 pub mod tool_requests;
 mod values;
+pub mod waiting;
 mod write;
 
 use std::sync::Arc;

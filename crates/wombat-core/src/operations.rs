@@ -143,8 +143,9 @@ impl Operations {
         let operations: Vec<_> =
             self.near(path).filter(is_meant).map(|entry| &entry.operation).collect();
         let is_named = self.named_by_path.iter().any(|endpoint| endpoint.matches(method, path));
-        let name = path.folded().last().filter(|_| is_named);
-        let names: Vec<_> = name.into_iter().flatten().flat_map(|form| names_in(form)).collect();
+        let last = path.readings().filter_map(|segments| segments.last());
+        let names: Vec<_> =
+            last.filter(|_| is_named).flatten().flat_map(|form| names_in(form)).collect();
         let nameless = self.nameless.iter().find(|(endpoint, _)| endpoint.matches(method, path));
         let is_unknown = operations.is_empty() && names.is_empty();
         let unread = match nameless {
@@ -155,8 +156,9 @@ impl Operations {
     }
 
     fn near<'a>(&'a self, path: &NormalPath) -> impl Iterator<Item = &'a Entry> + use<'a> {
-        let lengths = [Some(path.folded().len()), None];
-        let near = lengths.into_iter().filter_map(|length| self.by_length.get(&length));
+        let lengths = path.readings().map(|segments| Some(segments.len())).chain([None]);
+        let near: Vec<_> = lengths.filter_map(|length| self.by_length.get(&length)).collect();
+        let near = near.into_iter();
         near.flatten().filter_map(|at| self.entries.get(*at))
     }
 

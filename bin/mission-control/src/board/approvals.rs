@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::markup::visible::{Visible, VisibleName, VisibleText, json};
 use super::markup::{Esc, cut, hidden, link, list, section, task_link};
-use crate::store::board::Waiting;
+use crate::store::waiting::Waiting;
 
 /// The most bytes of HTML that show one call. More than a person reads at once.
 const SHOWN: usize = 32 * 1024;

@@ -7,9 +7,8 @@ use mc_client::types::Document;
 
 use super::markup::{Esc, Short, Time, list, live, page, section};
 use super::{approvals, columns, compose, documents, panels};
-use crate::store::board::{
-    AgentRow, DayRow, NotificationRow, RunRow, TaskColumn, TaskRow, Waiting,
-};
+use crate::store::board::{AgentRow, DayRow, NotificationRow, RunRow, TaskColumn, TaskRow};
+use crate::store::waiting::Waiting;
 
 /// The most users that are offered by name.
 pub(super) const USERS: u32 = 200;

@@ -131,3 +131,16 @@ fn a_budget_is_an_amount_of_money() {
         assert!(problems(&[SECRET, ("MC_BUDGET_USD", wrong)]).contains("MC_BUDGET_USD"), "{wrong}");
     }
 }
+
+#[test]
+fn lead_roles_are_roles() {
+    assert!(settings(&[SECRET]).unwrap().config.lead_roles.is_empty());
+    let leads = settings(&[SECRET, ("MC_LEAD_ROLES", "boss, team-lead")]).unwrap();
+    let leads: Vec<_> = leads.config.lead_roles.iter().map(String::as_str).collect();
+    assert_eq!(leads, ["boss", "team-lead"]);
+    for roles in ["boss,", "*", "boss lead", "user:ann:boss"] {
+        let problems = problems(&[SECRET, ("MC_LEAD_ROLES", roles)]);
+        let named = problems.contains("MC_LEAD_ROLES") && problems.contains("allowed: roles");
+        assert!(named && problems.lines().count() == 1, "{problems}");
+    }
+}

@@ -16,9 +16,6 @@ use super::{Scope, Store, time};
 /// The most rows of a list on the page.
 const SHOWN: i64 = 50;
 
-/// After how many bytes of tool requests no further one is read.
-const WAITING_BYTES: usize = 4 * 1024 * 1024;
-
 /// A task as the page lists it.
 pub struct TaskRow {
     /// Its id.
@@ -47,42 +44,6 @@ pub(crate) const SHOWN_DONE: usize = 20;
 
 fn task_row(row: &AnyRow) -> TaskRow {
     TaskRow { id: row.get("id"), title: row.get("title"), messages: row.get("messages") }
-}
-
-/// A tool request that waits for a decision.
-pub struct Waiting {
-    /// Its id.
-    pub id: String,
-    /// Its task.
-    pub task_id: String,
-    /// The session that it is of.
-    pub session_key: String,
-    /// The tool.
-    pub tool: String,
-    /// Why the agent wants it.
-    pub reason: Option<String>,
-    /// The arguments: the JSON text that was sent.
-    pub arguments: String,
-}
-
-fn waiting(row: &AnyRow) -> Waiting {
-    Waiting {
-        id: row.get("id"),
-        task_id: row.get("task_id"),
-        session_key: row.get("session_key"),
-        tool: row.get("tool"),
-        reason: row.get("reason"),
-        arguments: row.get("arguments"),
-    }
-}
-
-impl Waiting {
-    /// How much memory it takes, about.
-    fn size(&self) -> usize {
-        let texts = [&self.session_key, &self.tool, &self.arguments];
-        let reason = self.reason.as_ref().map_or(0, String::len);
-        texts.iter().map(|text| text.len()).sum::<usize>() + reason
-    }
 }
 
 /// A notification as the page lists it.
@@ -208,37 +169,6 @@ fn state(row: &AnyRow) -> &'static str {
 }
 
 impl Store {
-    /// The user's tool requests that wait for a decision, oldest first, and whether there are more:
-    /// they are as many as a page takes.
-    pub async fn waiting(&self, user_id: &str) -> Result<(Vec<Waiting>, bool), StoreError> {
-        let mut rows = sqlx::query(
-            "SELECT * FROM tool_requests WHERE user_id = $1 AND status = 'pending' ORDER BY seq LIMIT $2",
-        )
-        .bind(user_id)
-        .bind(SHOWN + 1)
-        .fetch(&self.reader);
-        let (mut shown, mut size) = (Vec::new(), 0);
-        while let Some(row) = rows.try_next().await? {
-            if size >= WAITING_BYTES || shown.len() >= SHOWN.unsigned_abs() as usize {
-                return Ok((shown, true));
-            }
-            let one = waiting(&row);
-            size += one.size();
-            shown.push(one);
-        }
-        Ok((shown, false))
-    }
-
-    /// One tool request, with its arguments as they were sent.
-    pub async fn waiting_one(&self, user_id: &str, id: &str) -> Result<Waiting, StoreError> {
-        let row = sqlx::query("SELECT * FROM tool_requests WHERE id = $1 AND user_id = $2")
-            .bind(id)
-            .bind(user_id)
-            .fetch_optional(&self.reader)
-            .await?;
-        row.as_ref().map(waiting).ok_or(StoreError::NotFound("tool request"))
-    }
-
     /// The user's tasks of each status: how many, and the newest.
     pub async fn task_columns(&self, user_id: &str) -> Result<Vec<TaskColumn>, StoreError> {
         let counts = sqlx::query(

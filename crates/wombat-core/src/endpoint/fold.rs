@@ -34,7 +34,7 @@ pub(super) fn forms(text: &str) -> Vec<String> {
     if is_folded(&lower) {
         return vec![lower];
     }
-    let text = &until_stable(text, decoded);
+    let text = &decoded(text);
     let mut forms: Vec<String> = Vec::new();
     for shown_only in [true, false] {
         for cut in [true, false] {
@@ -83,12 +83,17 @@ fn is_folded(text: &str) -> bool {
     text.bytes().all(plain) && !text.ends_with('.') && !text.starts_with('(')
 }
 
-fn decoded(text: &str) -> String {
+/// A text without any percent-encoding, however often it was encoded.
+pub(super) fn decoded(text: &str) -> String {
+    until_stable(text, decoded_once)
+}
+
+fn decoded_once(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 fn even(text: &str) -> String {
-    let decoded = decoded(text);
+    let decoded = decoded_once(text);
     let mut folded = String::with_capacity(decoded.len());
     for c in decoded.nfkd() {
         if c == '+' || c.is_whitespace() || c.is_control() {

@@ -37,13 +37,13 @@ pub enum PathError {
     TooLong,
 }
 
-/// A path that every server reads in the same way, but for what [`NormalPath::folded`] evens out.
+/// A path that every server reads in the same way, but for what its readings even out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NormalPath {
     /// The decoded segments. A trailing slash is an empty last one.
     segments: Vec<String>,
-    /// The forms of each segment.
-    folded: Vec<Vec<String>>,
+    /// The forms of each segment; and those of the segments that are left where a proxy decodes a `?` or `#`.
+    folded: Vec<Vec<Vec<String>>>,
     encoded: String,
 }
 
@@ -69,6 +69,8 @@ impl NormalPath {
             }
             segments.push(segment);
         }
+        let mut folded = vec![folded];
+        folded.extend(before_query(&segments));
         let encoded = segments.iter().map(|segment| format!("/{}", encode(segment))).collect();
         Ok(Self { segments, folded, encoded })
     }
@@ -83,10 +85,23 @@ impl NormalPath {
         &self.segments
     }
 
-    /// What servers may take each segment for, for rules that must not be evaded. No form is empty.
-    pub(crate) fn folded(&self) -> &[Vec<String>] {
-        &self.folded
+    /// What servers may take each segment for, for rules that must not be evaded. No form is empty. There
+    /// is a second, shorter reading of a path with an encoded `?` or `#`.
+    pub(crate) fn readings(&self) -> impl Iterator<Item = &[Vec<String>]> {
+        self.folded.iter().map(Vec::as_slice)
     }
+}
+
+/// The forms of the segments before the first `?` or `#`, if there is one.
+fn before_query(segments: &[String]) -> Option<Vec<Vec<String>>> {
+    let decoded = segments.iter().map(|segment| fold::decoded(segment));
+    let (at, cut) = decoded.enumerate().find_map(|(at, segment)| {
+        let end = segment.find(['?', '#'])?;
+        Some((at, segment[..end].to_owned()))
+    })?;
+    let whole = segments[..at].iter().map(|segment| fold::forms(segment));
+    let left = whole.chain([fold::forms(&cut)]);
+    Some(left.filter(|forms| forms.iter().all(|form| !form.is_empty())).collect())
 }
 
 /// What servers may take a segment for, if it cannot be another path: `..`, `..;x`

@@ -165,16 +165,19 @@ impl FoldedPattern {
 
     /// Whether a server may take a call for this endpoint.
     pub(crate) fn matches(&self, method: &str, path: &NormalPath) -> bool {
-        let given = path.folded();
+        path.readings().any(|given| self.matches_reading(method, given))
+            || self.exact.matches(method, path)
+    }
+
+    fn matches_reading(&self, method: &str, given: &[Vec<String>]) -> bool {
         let segment = |(at, (ours, theirs)): (usize, (&Vec<String>, &Vec<String>))| {
             let is_last = at + 1 == given.len();
             let hit = if is_last { matches_stem } else { matches };
             ours.iter().any(|ours| theirs.iter().any(|theirs| hit(ours, theirs)))
         };
-        let by_form = (self.method == "*" || self.method == same_method(method))
+        (self.method == "*" || self.method == same_method(method))
             && fits(self.segments.len(), self.is_open, given.len())
-            && self.segments.iter().zip(given).enumerate().all(segment);
-        by_form || self.exact.matches(method, path)
+            && self.segments.iter().zip(given).enumerate().all(segment)
     }
 
     /// Whether this endpoint surely matches every call that the other one matches.

@@ -335,6 +335,9 @@ fn what_a_server_may_take_for_an_endpoint_is_matched_after_folding() {
         "/app/orders/x/．．/refund",
         "/app／orders/refund",
         "/app/orders/x/.../refund",
+        "/app/orders/refund%3Fx/y",
+        "/app/orders/refund/%23y",
+        "/app/orders/refund/%253Fy/z",
     ] {
         assert!(hits(refund, "POST", whole), "{whole}");
     }

@@ -13,7 +13,7 @@ pub(super) enum ToolPattern {
         /// For what is allowed.
         exact: EndpointPattern,
         /// For what is denied or needs approval.
-        folded: FoldedPattern,
+        folded: Box<FoldedPattern>,
     },
 }
 
@@ -23,7 +23,10 @@ impl ToolPattern {
         let neither = || format!("tool pattern {text:?} is neither a tool name nor METHOD /path");
         if text.contains('/') && text.contains(char::is_whitespace) {
             return match EndpointPattern::parse(text) {
-                Ok(exact) => Ok(Self::Endpoint { folded: FoldedPattern::of(&exact), exact }),
+                Ok(exact) => {
+                    let folded = Box::new(FoldedPattern::of(&exact));
+                    Ok(Self::Endpoint { exact, folded })
+                }
                 Err(error) => Err(format!("tool pattern {text:?}: {error}")),
             };
         }
