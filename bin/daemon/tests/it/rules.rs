@@ -211,11 +211,11 @@ async fn an_approval_is_asked_for_by_whatever_name_the_call_is_made() {
 async fn while_the_document_cannot_be_read_a_name_of_a_rule_holds_for_what_is_unknown() {
     let settings = [("WOMBAT_BACKEND_OPENAPI", "/openapi.json")];
     let world = World::with(&settings, json!({})).await;
-    world.write("skills/shop/SKILL.md", SKILL);
     world.write(
         "agent-config.json",
         r#"{"agents": [{"role": "scout", "tools": {"deny": ["orders/refund", "create_document"]}}]}"#,
     );
+    world.write("skills/shop/SKILL.md", SKILL);
     world.daemon.until("/skills", |skills| skills["total"] == 1).await;
     assert!(!reaches(&world, "call_backend", &post("/app/orders/5/refund")).await);
     let told = world.model_got().await.last().unwrap()["messages"].to_string();
