@@ -147,8 +147,8 @@ def _(s: Stage) -> Any:
 def _(s: Stage) -> Any:
     mark, note = s.mark(), s.mark()
     key = {"idempotency-key": f"notification:{note}"}
-    for body in ({"model": "scout", "user": "ann", "messages": [{"role": "user", "content": "Hello"}]},):
-        s.http("POST", "/v1/chat/completions", body, key)
+    s.http("POST", "/v1/chat/completions", {"model": "scout", "user": "ann", "messages": [{"role": "user", "content": "Hello"}]}, key)
+    s.send("Hello", idempotency_key=f"notification:{note}")
     s.http("POST", "/ag-ui/scout", {"threadId": "t", "runId": f"notification:{note}", "messages": [{"id": "m", "role": "user", "content": "Hello"}], "tools": [], "context": [], "state": {}, "forwardedProps": {}}, {"x-wombat-user": "ann"})
     s.send(mark, metadata={"type": "mc.notification", "notification_id": note})
     other = s.mark()

@@ -200,7 +200,7 @@ def _(s: Stage) -> Any:
     memory = daemon.memory()
     daemon.stop()
     found = {"lists": lists, "log": log, "memory": memory, "slow": slow}
-    return [call for call in s.good.called if mark in json.dumps(call)], found if lists > 100 or log > 1_000_000 or memory > 300 or slow else None
+    return [call for call in s.good.called if mark in json.dumps(call)], found if lists > 60 or log > 1_000_000 or memory > 300 or slow else None
 
 
 @attempt(WHO, "fill the prompt with thousands of tools")

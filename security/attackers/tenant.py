@@ -128,6 +128,28 @@ def _(s: Stage) -> Any:
     return cancelled_by("ann", 7), cancelled_by("bob", 8)
 
 
+@attempt(WHO, "cancel or follow another's run over A2A, by its task")
+def _(s: Stage) -> Any:
+    def cancelled_by(user: str) -> tuple[bool, bool]:
+        gate, out, mark = Event(), [], s.mark()
+        task = s.task("ann", f"Task {mark}")
+        s.application.answers[f"/app/list?{mark}"] = lambda hit: gate.wait(8) and {"ok": True}
+        text = ask("call_backend", method="GET", path=f"/app/list?{mark}") + say(f"Secret {mark}")
+        message = {"messageId": s.mark(), "taskId": task, "role": "ROLE_USER", "parts": [{"text": text}]}
+        ann = Thread(target=lambda: out.append(a2a(s, "ann", "SendMessage", {"message": message})), daemon=True)
+        ann.start()
+        until(lambda: s.application.reached(mark), 5)
+        read = [a2a(s, user, method, {"id": task}).text for method in ("CancelTask", "GetTask")]
+        read += [] if user == "ann" else [a2a(s, user, "SubscribeToTask", {"id": task}).text]
+        until(lambda: out, 1)
+        gate.set()
+        ann.join(10)
+        return f"Secret {mark}" not in out[0].text, any(mark in text for text in read)
+
+    works, (stopped, followed) = cancelled_by("ann"), cancelled_by("bob")
+    return all(works), stopped or followed
+
+
 @attempt(WHO, "be another user by a second `X-Wombat-User`, or by bytes that fall together")
 def _(s: Stage) -> Any:
     good, bad = s.mark(), s.mark()

@@ -29,6 +29,9 @@ const LIST_INTERVAL: Duration = Duration::from_secs(60);
 /// The delays between attempts to connect.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
+/// How long a list is good at least, whatever its server says.
+const CHANGE_INTERVAL: Duration = Duration::from_millis(250);
+
 /// The most bytes of changed lists on one connection: the protocol's client keeps what it has seen.
 const MAX_CHANGED_BYTES: usize = 64 * 1024 * 1024;
 
@@ -187,7 +190,8 @@ impl McpServer {
             };
             tokio::select! {
                 why = ended => return why,
-                () = changed.notified() => {}
+                // However often the server says so.
+                () = async { sleep(CHANGE_INTERVAL).await; changed.notified().await } => {}
                 () = self.wanted.notified() => {}
                 () = sleep(LIST_INTERVAL) => {}
             }
