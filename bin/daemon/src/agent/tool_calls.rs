@@ -36,7 +36,7 @@ pub(super) enum Turn {
 
 /// What came of one call.
 enum Called {
-    Done(ToolStep),
+    Done(Box<ToolStep>),
     /// A person has to decide; `by_rule` unless only because the call may have taken effect already.
     Waits {
         by_rule: bool,
@@ -86,7 +86,7 @@ impl RunContext<'_> {
         let mut waiting = Vec::new();
         for (attempt, called) in attempts.iter().zip(first) {
             match called? {
-                Called::Done(step) => steps.push((attempt.at, step)),
+                Called::Done(step) => steps.push((attempt.at, *step)),
                 Called::Waits { by_rule } => waiting.push((attempt, by_rule)),
             }
         }
@@ -111,7 +111,7 @@ impl RunContext<'_> {
             let second: Vec<_> = stream::iter(second).buffered(PARALLEL_CALLS).collect().await;
             for (at, called) in second {
                 if let Called::Done(step) = called? {
-                    steps.push((at, step));
+                    steps.push((at, *step));
                 }
             }
         }
@@ -152,7 +152,7 @@ impl RunContext<'_> {
             finished.add(at, &step);
             self.send_call(planned).await;
             self.send_result(&step).await;
-            return Ok(Called::Done(step));
+            return Ok(Called::Done(Box::new(step)));
         }
         let (reply, took, tool_request_id) = match decision {
             Some(Decision::Denied { id, why }) => {
@@ -197,7 +197,7 @@ impl RunContext<'_> {
         tracing::info!(tool = logged, ok = step.ok, duration_ms = step.duration_ms, "tool called");
         finished.add(at, &step);
         self.send_result(&step).await;
-        self.journal.put_tool(at, step).await.map(Called::Done)
+        self.journal.put_tool(at, step).await.map(|step| Called::Done(Box::new(step)))
     }
 
     /// The text of a reply for the model.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use wombat_core::mcp_config::ServerConfig;
+use wombat_core::mcp_config::{ServerConfig, Transport};
 
 use super::answer;
 use super::connection::{Connection, error_chain};
@@ -90,6 +90,15 @@ impl McpServer {
         self.config.transport.place()
     }
 
+    /// What a server says, without what only it is sent: a server on the network may repeat its headers.
+    /// What a program is given may be a path or a language, and belongs to what it says.
+    fn clean(&self, text: &str) -> String {
+        match &self.config.transport {
+            transport @ Transport::Http { .. } => transport.hide_secrets(text),
+            Transport::Stdio { .. } => text.to_owned(),
+        }
+    }
+
     /// How long a call may take.
     pub(crate) fn timeout(&self) -> Duration {
         self.config.timeout
@@ -164,7 +173,7 @@ impl McpServer {
         };
         let mut changed_bytes = 0;
         loop {
-            let clean = |text: &str| self.config.transport.hide_secrets(text);
+            let clean = |text: &str| self.clean(text);
             let listing = match listing::list(&peer, clean).await {
                 Ok(listing) => listing,
                 Err(why) => return why,
@@ -263,7 +272,7 @@ impl McpServer {
         params.meta = Some(meta);
         match peer.call_tool_once(params).await {
             Ok(CallToolResponse::Complete(result)) => {
-                answer::of_result(result, |text| self.config.transport.hide_secrets(text))
+                answer::of_result(result, |text| self.clean(text))
             }
             Ok(_) => ToolReply::Rejected(json!({
                 "error": "the tool requires something that this client does not support, such as a person's input"
@@ -275,7 +284,7 @@ impl McpServer {
                 }))
             }
             Err(ServiceError::McpError(error)) => {
-                let said = self.config.transport.hide_secrets(&error.message);
+                let said = self.clean(&error.message);
                 let body = json!({ "error": said, "code": error.code.0 });
                 if is_refusal(error.code.0) {
                     ToolReply::Rejected(body)
