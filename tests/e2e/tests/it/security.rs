@@ -10,9 +10,10 @@ use tokio::process::Command;
 
 #[tokio::test]
 async fn every_attacker_gets_what_the_documentation_says_and_no_more() {
-    let works = std::process::Command::new("python3").arg("--version").output();
-    if !works.is_ok_and(|said| said.status.success()) {
-        return skip("install python3");
+    let version = "import sys; sys.exit(sys.version_info < (3, 10))";
+    let python = std::process::Command::new("python3").args(["-c", version]).output();
+    if !python.is_ok_and(|said| said.status.success()) {
+        return skip("install python3, 3.10 or newer");
     }
     // All of them lie in one folder.
     let programs = ["wombat-dispatcher", "wombat-mission-control", "wombat-daemon"];
