@@ -181,7 +181,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The health of each part; `?deep=true` asks the backend, too. */
+        /**
+         * The status, and with the daemon key the health of each part; `?deep=true` asks the backend, too, at
+         *     most once in some seconds.
+         */
         get: operations["health"];
         put?: never;
         post?: never;

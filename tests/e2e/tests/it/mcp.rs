@@ -54,7 +54,9 @@ impl World {
 
     async fn health(&self) -> Value {
         let url = format!("{}/health", self.stack.daemon_url);
-        reqwest::get(url).await.unwrap().json().await.unwrap()
+        let key = self.stack.daemon_key();
+        let asked = reqwest::Client::new().get(url).header("x-agent-daemon-key", key).send();
+        asked.await.unwrap().json().await.unwrap()
     }
 
     /// Waits until the server has this state.
