@@ -152,10 +152,20 @@ fn read_tool(at: usize, tool: Value) -> Value {
             if !description.is_null() {
                 read["description"] = description;
             }
+            let hints = hints(tool.get("annotations"));
+            if !hints.is_empty() {
+                read["annotations"] = Value::Object(hints);
+            }
             read
         }
         other => problem("inputSchema", must_be("an object", other)),
     }
+}
+
+/// What a server says of repeating a call.
+fn hints(annotations: Option<&Value>) -> Map<String, Value> {
+    let told = |name: &str| Some((name.to_owned(), annotations?.get(name)?.as_bool()?.into()));
+    ["readOnlyHint", "idempotentHint"].into_iter().filter_map(told).collect()
 }
 
 /// A definition that only carries a problem.

@@ -45,6 +45,19 @@ fn a_tool_definition_that_cannot_be_read_costs_itself() {
 }
 
 #[test]
+fn a_definition_keeps_what_it_says_of_repetitions() {
+    for (annotations, kept) in [
+        (json!({ "readOnlyHint": true, "title": 5 }), json!({ "readOnlyHint": true })),
+        (json!({ "idempotentHint": false }), json!({ "idempotentHint": false })),
+        (json!({ "readOnlyHint": "yes", "destructiveHint": true }), Value::Null),
+        (json!(true), Value::Null),
+    ] {
+        let tool = json!({ "name": "a", "inputSchema": {}, "annotations": annotations });
+        assert_eq!(read(json!({ "tools": [tool] }))["tools"][0]["annotations"], kept);
+    }
+}
+
+#[test]
 fn a_content_block_that_cannot_be_read_costs_itself() {
     for (bad, problem) in [
         (json!({ "type": "text", "text": 5 }), "content.1.text must be a string"),
