@@ -309,6 +309,17 @@ mod tests {
     }
 
     #[test]
+    fn answers_lose_keys_and_no_words() {
+        let http = r#"{"url": "https://h/mcp?readonly=true&api_key=hunter22", "headers": {
+            "X-MCP-Readonly": "true", "X-Team": "search", "Authorization": "Bearer topsecret",
+            "X-Api-Key": "abcd", "X-Other": "0123456789abcdefg"}}"#;
+        let transport = read_one(http).unwrap().transport;
+        let said = "true, search at h/mcp: hunter22 topsecret abcd 0123456789abcdefg";
+        assert_eq!(transport.hide_keys(said), "true, search at h/mcp: *** *** *** ***");
+        assert_eq!(transport.hide_secrets("true"), "***");
+    }
+
+    #[test]
     fn a_server_that_cannot_be_used_here_says_why_and_spares_the_others() {
         for (server, word) in [
             (r#"{"command": "x", "env": {"A": "${NOT_SET}"}}"#, "NOT_SET"),

@@ -43,7 +43,7 @@ const HIDDEN: &str = "***";
 /// The shortest value that is treated as a secret: replacing "1" would garble any text.
 const MIN_SECRET: usize = 4;
 
-/// Whether a part of a URL's path is treated as a secret wherever it stands. Words are not.
+/// Whether a part of a URL's path, or a value, is treated as a secret wherever it stands. Words are not.
 fn may_be_key(part: &str) -> bool {
     part.len() >= 16 && part.bytes().any(|byte| byte.is_ascii_digit())
 }
@@ -98,16 +98,47 @@ impl Transport {
                 }
             }
         }
-        secrets.retain(|secret| secret.len() >= MIN_SECRET);
-        // The longest first: one may contain another.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.iter().fold(text, |text, secret| {
-            let text = text.replace(secret, HIDDEN);
-            // In the encodings of servers, too.
-            match shown::Secret::new(secret).and_then(|secret| secret.cut(text.as_bytes())) {
-                Some(clean) => String::from_utf8_lossy(&clean).into_owned(),
-                None => text,
-            }
-        })
+        cut(text, secrets)
     }
+
+    /// Removes what are surely keys from an answer: "true" is the value of some header, and part of many
+    /// answers. The values of headers and of a URL's query count by their names, or by how they look.
+    pub fn hide_keys(&self, text: &str) -> String {
+        let Self::Http { url, headers } = self else { return text.to_owned() };
+        let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+        let place = rest.split(['?', '#']).next().unwrap_or_default();
+        let (authority, path) = place.split_at(place.find('/').unwrap_or(place.len()));
+        let user = authority.rsplit_once('@').map(|(user, _)| user);
+        let parts = path.split('/').filter(|part| may_be_key(part));
+        let query =
+            rest[place.len()..].split(['?', '#', '&']).filter_map(|pair| pair.split_once('='));
+        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let values =
+            headers.chain(query).filter(|(name, value)| is_of_key(name) || may_be_key(value));
+        let values = values.flat_map(|(_, value)| {
+            [Some(value), value.split_once(' ').map(|(_, token)| token)].into_iter().flatten()
+        });
+        cut(text.to_owned(), user.into_iter().chain(parts).chain(values).collect())
+    }
+}
+
+/// Whether what has this name is a key.
+fn is_of_key(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let words = ["authorization", "cookie", "credential", "key", "password", "secret", "token"];
+    words.iter().any(|word| name.contains(word)) || name.ends_with("auth")
+}
+
+fn cut(text: String, mut secrets: Vec<&str>) -> String {
+    secrets.retain(|secret| secret.len() >= MIN_SECRET);
+    // The longest first: one may contain another.
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets.iter().fold(text, |text, secret| {
+        let text = text.replace(secret, HIDDEN);
+        // In the encodings of servers, too.
+        match shown::Secret::new(secret).and_then(|secret| secret.cut(text.as_bytes())) {
+            Some(clean) => String::from_utf8_lossy(&clean).into_owned(),
+            None => text,
+        }
+    })
 }

@@ -85,16 +85,16 @@ impl McpServer {
         &self.name
     }
 
-    /// Where it is, without secrets.
+    /// Where it is; to be compared and not shown, as it may hold a secret.
     pub(crate) fn place(&self) -> String {
         self.config.transport.place()
     }
 
-    /// What a server says, without what only it is sent: a server on the network may repeat its headers.
-    /// What a program is given may be a path or a language, and belongs to what it says.
+    /// What a server says, without the keys that only it is sent: a server on the network may repeat its
+    /// headers. What a program is given may be a path or a language, and belongs to what it says.
     fn clean(&self, text: &str) -> String {
         match &self.config.transport {
-            transport @ Transport::Http { .. } => transport.hide_secrets(text),
+            transport @ Transport::Http { .. } => transport.hide_keys(text),
             Transport::Stdio { .. } => text.to_owned(),
         }
     }
@@ -258,7 +258,7 @@ impl McpServer {
     ) -> ToolReply {
         let Some(peer) = self.connected().await else {
             let why = self.state.borrow().error.clone().unwrap_or_default();
-            return ToolReply::Rejected(json!({
+            return ToolReply::NotSent(json!({
                 "error": format!("the MCP server {} is unavailable: {why}", self.name)
             }));
         };
