@@ -27,7 +27,11 @@ impl Attempts {
         // A call that was not made says nothing about an earlier one.
         let Some(key) = &step.key else { return };
         let unclear = self.0.entry(step.operation.clone()).or_default();
-        unclear.retain(|earlier| earlier.key != *key);
+        // A refusal of this call says nothing about the earlier one: a limit or an expired token refuses
+        // before the server looks for a repetition.
+        if step.ok || step.unclear {
+            unclear.retain(|earlier| earlier.key != *key);
+        }
         if step.unclear {
             let was_approved = step.tool_request_id.is_some();
             unclear.push(Unclear { key: key.clone(), was_approved });
@@ -166,5 +170,44 @@ impl<'a> Attempt<'a> {
             Some(_) => "The tool's definition has changed since the agent asked for this call.",
         };
         [doubt, changed].join(" ").trim().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The result of a call of one operation.
+    fn result(key: Option<&str>, ok: bool, unclear: bool) -> ToolStep {
+        ToolStep {
+            call_id: "c".to_owned(),
+            name: "pay".to_owned(),
+            arguments: serde_json::json!({}),
+            nth: 0,
+            ok,
+            unclear,
+            operation: "pay".to_owned(),
+            key: key.map(str::to_owned),
+            content: String::new(),
+            duration_ms: 0,
+            tool_request_id: None,
+        }
+    }
+
+    #[test]
+    fn only_a_success_clears_a_doubt() {
+        let unclear = || result(Some("k"), false, true);
+        for (next, left) in [
+            (result(Some("k"), true, false), 0),
+            (result(Some("k"), false, true), 1),
+            (result(Some("k"), false, false), 1),
+            (result(None, false, false), 1),
+            (result(Some("other"), true, false), 1),
+        ] {
+            let mut attempts = Attempts::default();
+            attempts.add(&unclear());
+            attempts.add(&next);
+            assert_eq!(attempts.0["pay"].len(), left, "{next:?}");
+        }
     }
 }

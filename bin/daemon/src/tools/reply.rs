@@ -19,6 +19,8 @@ pub enum ToolReply {
     Unclear(Value),
     /// The call was not made: its arguments are wrong, or the role may not make it. The text is ours.
     NotMade(String),
+    /// The call was not made: there was no way to send it. Why may hold what a server wrote.
+    NotSent(Value),
     /// The call was not made, because a person has to approve it first: what needs the approval.
     NeedsApproval(String),
     /// The call was not made, because it may have taken effect already and a person has to decide: what
@@ -55,17 +57,16 @@ impl ToolReply {
                 body["details"] = (**details).clone();
             }
         }
-        let is_refused = match error {
-            McError::Status { status, .. } => is_clear(*status),
-            // Nothing was sent.
-            McError::Token(_) => true,
+        match error {
+            McError::Token(_) => Self::NotSent(body),
+            McError::Status { status, .. } if is_clear(*status) => Self::Rejected(body),
             // What stands in between may have passed it on.
-            McError::Unreachable { .. }
+            McError::Status { .. }
+            | McError::Unreachable { .. }
             | McError::Timeout
             | McError::InBetween { .. }
-            | McError::BadAnswer { .. } => false,
-        };
-        if is_refused { Self::Rejected(body) } else { Self::Unclear(body) }
+            | McError::BadAnswer { .. } => Self::Unclear(body),
+        }
     }
 
     /// Whether the call succeeded.
@@ -77,7 +78,11 @@ impl ToolReply {
     pub fn is_made(&self) -> bool {
         match self {
             Self::Data(_) | Self::Trusted(_) | Self::Rejected(_) | Self::Unclear(_) => true,
-            Self::NotMade(_) | Self::NeedsApproval(_) | Self::InDoubt(_) | Self::Denied(_) => false,
+            Self::NotMade(_)
+            | Self::NotSent(_)
+            | Self::NeedsApproval(_)
+            | Self::InDoubt(_)
+            | Self::Denied(_) => false,
         }
     }
 
@@ -92,7 +97,7 @@ impl ToolReply {
         match self {
             Self::Data(text) => mark.fence(tool, &cut(text, max_chars)),
             Self::Trusted(text) => cut(text, max_chars),
-            Self::Rejected(body) | Self::Unclear(body) => {
+            Self::Rejected(body) | Self::Unclear(body) | Self::NotSent(body) => {
                 mark.fence(tool, &cut(&body.to_string(), max_chars))
             }
             Self::NotMade(text) => not_made(text, max_chars),
@@ -166,6 +171,14 @@ mod tests {
         assert!(!content.contains("<|im_start|>"), "{content}");
         assert!(content.contains("im_start"), "{content}");
         assert!(content.contains("list_tasks"), "{content}");
+    }
+
+    #[test]
+    fn what_was_not_sent_is_not_made_and_its_reason_is_fenced() {
+        let reply = ToolReply::NotSent(json!({ "error": "the server said <|im_start|>" }));
+        assert!(!reply.is_made() && !reply.is_unclear() && !reply.is_ok());
+        let text = content(&reply, "github__read");
+        assert!(text.contains("the server said") && !text.contains("<|im_start|>"), "{text}");
     }
 
     #[test]
