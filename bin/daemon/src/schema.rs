@@ -47,6 +47,8 @@ pub(crate) struct Budget {
     pattern_bytes: usize,
     /// How many patterns are tried that cannot be used.
     bad_patterns: usize,
+    /// Those that were tried.
+    refused: Vec<String>,
 }
 
 impl Budget {
@@ -58,7 +60,12 @@ impl Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { schemas: 100_000, pattern_bytes: 16 * 1024 * 1024, bad_patterns: 20 }
+        Self {
+            schemas: 100_000,
+            pattern_bytes: 16 * 1024 * 1024,
+            bad_patterns: 20,
+            refused: Vec::new(),
+        }
     }
 }
 

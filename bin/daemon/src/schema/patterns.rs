@@ -111,6 +111,9 @@ impl Patterns<'_> {
         if has_double_quantifier(pattern) {
             return Err("it does not compile: a quantifier follows another one");
         }
+        if self.budget.refused.iter().any(|refused| refused == pattern) {
+            return Err("it could not be used elsewhere");
+        }
         // Each that is refused takes time to try.
         if self.budget.bad_patterns == 0 {
             return Err("too many other patterns do not compile or are too large");
@@ -133,11 +136,15 @@ impl Patterns<'_> {
                 self.sizes.insert(pattern.to_owned(), size);
                 Ok(())
             }
-            None if self.budget.pattern_bytes < MAX_PATTERN_SIZE => {
-                Err("it is too large, or the patterns are together")
-            }
             None => {
-                Err("it does not compile, needs look-around or a back-reference, or is too large")
+                self.budget.bad_patterns -= 1;
+                self.budget.refused.push(pattern.to_owned());
+                Err(match self.budget.pattern_bytes < MAX_PATTERN_SIZE {
+                    true => "it is too large, or the patterns are together",
+                    false => {
+                        "it does not compile, needs look-around or a back-reference, or is too large"
+                    }
+                })
             }
         }
     }

@@ -92,6 +92,25 @@ fn a_pattern_that_cannot_be_checked_costs_itself() {
 }
 
 #[test]
+fn only_so_many_patterns_are_tried_in_vain() {
+    let mut patterns: serde_json::Map<_, _> = (0..40)
+        .map(|n| (format!("p{n}"), json!({ "pattern": format!("(?!{})x", n % 30) })))
+        .collect();
+    patterns.insert("q".to_owned(), json!({ "pattern": "^good$" }));
+    let mut budget = Budget::default();
+    let compiled = Schema::compile(&json!({ "properties": patterns }), &mut budget).unwrap();
+    assert_eq!((budget.bad_patterns, budget.refused.len()), (0, 20));
+    assert!(compiled.schema.check_here(&json!({ "q": "bad" }), 1).is_ok());
+    // The same one counts once.
+    let same: Vec<_> = (0..30).map(|_| json!({ "pattern": "(?!a)b" })).collect();
+    let mut budget = Budget::default();
+    let schema = json!({ "allOf": [{ "anyOf": same }, { "pattern": "^good$" }] });
+    let compiled = Schema::compile(&schema, &mut budget).unwrap();
+    assert_eq!(budget.bad_patterns, 19);
+    assert!(compiled.schema.check_here(&json!("bad"), 1).is_err());
+}
+
+#[test]
 fn validating_has_a_budget() {
     let mut instance = json!({});
     for _ in 0..100 {
