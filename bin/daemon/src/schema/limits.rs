@@ -55,6 +55,21 @@ pub(super) const SCHEMAS: [&str; 18] = [
 pub(super) const NAMED: [&str; 6] =
     ["$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"];
 
+/// Keywords whose value holds no schema. Whatever is under any other word may be one, where a reference
+/// leads to it.
+pub(super) const VALUES: [&str; 7] =
+    ["$vocabulary", "const", "default", "dependentRequired", "enum", "example", "examples"];
+
+/// Whether a JSON pointer leads into a value that holds no schema.
+fn is_value(pointer: &str) -> bool {
+    let mut is_name = false;
+    pointer.split('/').skip(1).any(|word| {
+        let is_value = !is_name && VALUES.contains(&word);
+        is_name = !is_name && NAMED.contains(&word);
+        is_value
+    })
+}
+
 /// The number of values of a JSON value, and its depth.
 pub(crate) fn size_of(value: &Value) -> (usize, usize) {
     let (mut count, mut depth) = (0, 0);
@@ -270,7 +285,7 @@ impl<'a> References<'a> {
         }
         let target = self.target(reference).ok_or_else(|| {
             format!(
-                "refers to {:?}, which is not inside of it; nothing is fetched",
+                "refers to {:?}, which is no schema inside of it; nothing is fetched",
                 super::bounded(reference)
             )
         })?;
@@ -287,6 +302,6 @@ impl<'a> References<'a> {
         let (base, pointer) = reference.split_once('#')?;
         let base = if base.is_empty() { self.root } else { self.anchors.get(base)? };
         let pointer = percent_encoding::percent_decode_str(pointer).decode_utf8().ok()?;
-        base.pointer(&pointer)
+        base.pointer(&pointer).filter(|_| !is_value(&pointer))
     }
 }

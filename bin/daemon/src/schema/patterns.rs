@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::limits::{NAMED, SCHEMAS};
+use super::limits::{NAMED, VALUES};
 use super::{Budget, MAX_PATTERN_SIZE, options};
 
 /// The longest pattern, in bytes.
@@ -48,7 +48,13 @@ struct Patterns<'a> {
 
 impl Patterns<'_> {
     fn clean(&mut self, schema: &mut Value, place: &mut String) {
-        let Value::Object(fields) = schema else { return };
+        let fields = match schema {
+            Value::Object(fields) => fields,
+            Value::Array(items) => {
+                return items.iter_mut().for_each(|item| self.clean(item, place));
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return,
+        };
         if let Some(Value::String(pattern)) = fields.get("pattern")
             && let Err(why) = self.usable(pattern)
         {
@@ -61,10 +67,6 @@ impl Patterns<'_> {
             *place += "/";
             *place += word;
             match value {
-                Value::Array(items) if SCHEMAS.contains(&word.as_str()) => {
-                    items.iter_mut().for_each(|item| self.clean(item, place));
-                }
-                Value::Object(_) if SCHEMAS.contains(&word.as_str()) => self.clean(value, place),
                 Value::Object(named) if NAMED.contains(&word.as_str()) => {
                     for (name, part) in named {
                         let length = place.len();
@@ -74,7 +76,9 @@ impl Patterns<'_> {
                         place.truncate(length);
                     }
                 }
-                _ => {}
+                _ if VALUES.contains(&word.as_str()) => {}
+                // Also under other words: a reference makes a schema of anything.
+                _ => self.clean(value, place),
             }
             place.truncate(length);
         }

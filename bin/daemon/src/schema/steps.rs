@@ -6,7 +6,7 @@ use jsonschema::paths::Location;
 use jsonschema::{Keyword, ValidationError};
 use serde_json::{Map, Value, json};
 
-use super::limits::{NAMED, SCHEMAS};
+use super::limits::{NAMED, VALUES};
 use super::patterns::Sizes;
 
 /// The keyword that counts; the first one of each schema.
@@ -94,7 +94,13 @@ pub(super) fn factory<'a>(
 
 /// The schema with the counting keyword in each of its schemas.
 pub(super) fn counted(schema: &Value, sizes: &Sizes) -> Value {
-    let Value::Object(fields) = schema else { return schema.clone() };
+    let fields = match schema {
+        Value::Object(fields) => fields,
+        Value::Array(items) => return items.iter().map(|item| counted(item, sizes)).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            return schema.clone();
+        }
+    };
     let size = |pattern: &str| sizes.get(pattern).copied().unwrap_or(0);
     let of_text = fields.get("pattern").and_then(Value::as_str).map_or(0, size);
     let names = fields.get("patternProperties").and_then(Value::as_object);
@@ -103,15 +109,12 @@ pub(super) fn counted(schema: &Value, sizes: &Sizes) -> Value {
     out.insert(KEYWORD.to_owned(), json!([of_text, of_names]));
     for (word, value) in fields {
         let value = match value {
-            Value::Array(items) if SCHEMAS.contains(&word.as_str()) => {
-                items.iter().map(|item| counted(item, sizes)).collect()
-            }
-            Value::Object(_) if SCHEMAS.contains(&word.as_str()) => counted(value, sizes),
             Value::Object(named) if NAMED.contains(&word.as_str()) => {
                 let parts = named.iter().map(|(name, part)| (name.clone(), counted(part, sizes)));
                 Value::Object(parts.collect())
             }
-            other => other.clone(),
+            other if VALUES.contains(&word.as_str()) => other.clone(),
+            other => counted(other, sizes),
         };
         out.insert(word.clone(), value);
     }

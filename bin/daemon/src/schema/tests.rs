@@ -40,7 +40,9 @@ fn what_would_be_too_large_is_refused_before_it_is_compiled() {
         (json!({ "x": vec![json!(vec![0; 4_000]); 20] }), "50000"),
         (json!({ "$ref": "https://example.com/s.json" }), "nothing is fetched"),
         (json!({ "$ref": "file:///etc/passwd" }), "nothing is fetched"),
-        (json!({ "$ref": "#/$defs/none" }), "not inside"),
+        (json!({ "$ref": "#/$defs/none" }), "no schema inside"),
+        (json!({ "$ref": "#/enum/0", "enum": [{ "pattern": "a" }] }), "no schema inside"),
+        (json!({ "$ref": "#/x/default", "x": { "default": {} } }), "no schema inside"),
     ] {
         let why = Schema::compile(&schema, &mut Budget::default()).unwrap_err();
         assert!(why.contains(limit), "{why}");
@@ -89,6 +91,40 @@ fn a_pattern_that_cannot_be_checked_costs_itself() {
     let named =
         json!({ "properties": { "pattern": { "type": "string" } }, "enum": [{ "pattern": "(" }] });
     assert_eq!(compile(&named).unchecked, Vec::<String>::new());
+}
+
+#[test]
+fn what_a_reference_makes_a_schema_is_bounded_like_one() {
+    let bad = || json!({ "pattern": "(?!a)b", "maxLength": 2 });
+    for (place, words) in [
+        ("#/x/7", json!({ "x": { "7": bad() } })),
+        ("#/x/0/1", json!({ "x": [[true, bad()]] })),
+        ("#/components/schemas/Y", json!({ "components": { "schemas": { "Y": bad() } } })),
+        ("#/$defs/enum", json!({ "$defs": { "enum": bad() } })),
+        (
+            "#/properties/properties/enum",
+            json!({ "properties": { "properties": { "enum": bad() } } }),
+        ),
+    ] {
+        let mut schema = words.clone();
+        schema["allOf"] = json!([{ "$ref": place }]);
+        if place == "#/properties/properties/enum" {
+            // `enum` is a keyword there.
+            assert!(Schema::compile(&schema, &mut Budget::default()).is_err());
+            continue;
+        }
+        let compiled = compile(&schema);
+        assert_eq!(compiled.unchecked.len(), 1, "{place}: {:?}", compiled.unchecked);
+        assert!(compiled.schema.check_here(&json!("???"), 1).is_err(), "{place}");
+        assert!(compiled.schema.check_here(&json!("?"), 1).is_ok(), "{place}");
+        let many = json!({ "items": { "enum": (0..4_000).collect::<Vec<_>>() } });
+        let text = schema.to_string().replace(&bad().to_string(), &many.to_string());
+        let many = compile(&serde_json::from_str(&text).unwrap()).schema;
+        let why = many.check_here(&json!(vec![3_999; 100_000]), 5).unwrap_err();
+        assert!(why[0].contains("too much work"), "{place}: {why:?}");
+    }
+    let names = json!({ "dependentRequired": { "a": ["b"] }, "enum": [{ "a": 1, "b": {} }] });
+    assert!(compile(&names).schema.check_here(&json!({ "a": 1, "b": {} }), 1).is_ok());
 }
 
 #[test]
