@@ -3,7 +3,7 @@
 use crate::endpoint::{EndpointPattern, FoldedPattern, METHODS};
 use crate::operations::{Operation, is_unambiguous};
 
-/// What else somebody may write for a method.
+/// What else somebody may write for a method, in capitals: `all/items` is the name of an operation.
 const OTHER_METHODS: [&str; 6] = ["HEAD", "OPTIONS", "TRACE", "CONNECT", "ANY", "ALL"];
 
 #[derive(Debug, Clone)]
@@ -68,8 +68,9 @@ impl ToolPattern {
 /// Whether a text is a path whose method is missing, or not set apart.
 fn is_path(text: &str) -> bool {
     let Some((before, after)) = text.split_once('/') else { return false };
-    let word = before.trim_matches(|c: char| !c.is_alphanumeric()).to_ascii_uppercase();
-    let is_method = METHODS.iter().chain(&OTHER_METHODS).any(|method| *method == word);
+    let word = before.trim_matches(|c: char| !c.is_alphanumeric());
+    let is_method = METHODS.iter().any(|method| method.eq_ignore_ascii_case(word))
+        || OTHER_METHODS.contains(&word);
     let is_any = before == "*" && after.contains('/');
     before.is_empty() || after.starts_with('/') || is_method || is_any
 }
