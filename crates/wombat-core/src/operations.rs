@@ -19,6 +19,9 @@ pub struct Operation {
     /// Whether the endpoint is all that it is told by, so that a rule which allows the operation may allow
     /// the endpoint. Some documents tell operations of one path apart by a query.
     pub is_whole: bool,
+    /// Whether the server has a route of its own for it. The backend's tools are called by one route, which
+    /// they make no other one.
+    pub is_route: bool,
 }
 
 impl Operation {
@@ -113,29 +116,26 @@ impl Operations {
         method: &'a str,
         path: &'a NormalPath,
     ) -> impl Iterator<Item = (&'a Operation, bool)> {
-        let exact: Vec<&Entry> = self
-            .near(path)
-            .filter(|entry| entry.operation.endpoint.matches(method, path))
-            .collect();
-        let found: Vec<_> = exact
-            .iter()
-            .map(|entry| {
-                let ours = &entry.operation.endpoint;
-                let is_narrower = |other: &&Entry| {
-                    let theirs = &other.operation.endpoint;
-                    ours.covers(theirs) && !theirs.covers(ours)
-                };
-                (&entry.operation, exact.iter().any(is_narrower))
-            })
-            .collect();
-        found.into_iter()
+        let exact = self.exact(method, path);
+        let found =
+            exact.iter().map(|own| (*own, exact.iter().any(|other| is_narrower(other, own))));
+        found.collect::<Vec<_>>().into_iter()
+    }
+
+    fn exact(&self, method: &str, path: &NormalPath) -> Vec<&Operation> {
+        let operations = self.near(path).map(|entry| &entry.operation);
+        operations.filter(|operation| operation.endpoint.matches(method, path)).collect()
     }
 
     /// What a server may take a call for.
     pub(crate) fn reached(&self, method: &str, path: &NormalPath) -> Reached<'_> {
-        let of_call = self.of_call(method, path);
-        let general: Vec<&Operation> =
-            of_call.filter(|(_, is_general)| *is_general).map(|(operation, _)| operation).collect();
+        let exact = self.exact(method, path);
+        let routes = exact.iter().filter(|operation| operation.is_route);
+        let general: Vec<&Operation> = exact
+            .iter()
+            .filter(|own| routes.clone().any(|route| is_narrower(route, own)))
+            .copied()
+            .collect();
         let is_meant = |entry: &&Entry| {
             entry.folded.matches(method, path)
                 && !general.iter().any(|general| std::ptr::eq(*general, &entry.operation))
@@ -171,6 +171,12 @@ impl Operations {
         };
         self.prefixes.iter().any(|prefix| pattern.starts_with(prefix)) || is_known()
     }
+}
+
+/// Whether an operation is at only some of the places of another one.
+fn is_narrower(operation: &Operation, general: &Operation) -> bool {
+    let (ours, theirs) = (&operation.endpoint, &general.endpoint);
+    theirs.covers(ours) && !ours.covers(theirs)
 }
 
 /// The names that the last segment of a path may stand for, as a server reads it and as models see it.

@@ -57,6 +57,7 @@ impl BackendOperations {
                     id: Some(tool.name.clone()),
                     endpoint,
                     is_whole: true,
+                    is_route: false,
                 });
             }
         }
@@ -91,6 +92,7 @@ pub(super) fn of_builtins() -> Operations {
                 id: None,
                 endpoint,
                 is_whole: true,
+                is_route: true,
             }),
             None => known.add_other(builtin.name()),
         }
@@ -116,5 +118,6 @@ fn in_document(candidate: &Candidate<'_>) -> Option<Operation> {
         id: candidate.id.map(str::to_owned),
         endpoint: endpoint?,
         is_whole,
+        is_route: true,
     })
 }

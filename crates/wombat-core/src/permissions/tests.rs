@@ -31,6 +31,7 @@ fn operation(tool: &str, id: Option<&str>, endpoint: &str) -> Operation {
         id: id.map(str::to_owned),
         endpoint: EndpointPattern::of_template(method, path).unwrap(),
         is_whole: true,
+        is_route: true,
     }
 }
 
@@ -202,6 +203,29 @@ fn an_operation_that_a_query_tells_apart_is_denied_by_its_path_and_never_allowed
 }
 
 #[test]
+fn a_tool_makes_the_route_of_all_tools_no_other_one() {
+    let mut known = Operations::default();
+    known.add(operation("call_tool", None, "POST /api/tools/{name}"));
+    known.add(Operation { is_route: false, ..operation("wire", None, "POST /api/tools/wire") });
+    for (rule, tool, expected) in [
+        (r#"{"deny": ["call_tool"]}"#, "wire", "denied"),
+        (r#"{"deny": ["call_tool"]}"#, "call_backend", "denied"),
+        (r#"{"deny": ["wire"]}"#, "call_tool", "denied"),
+        (r#"{"approval": ["call_tool"]}"#, "wire", "asked"),
+        // One of all tools is more than one of them.
+        (r#"{"allow": ["wire"]}"#, "call_backend", "made"),
+        (r#"{"allow": ["call_tool"]}"#, "call_backend", "denied"),
+    ] {
+        let rules = permissions(rule);
+        assert_eq!(
+            decided(&rules, &known, tool, "POST /api/tools/wire"),
+            expected,
+            "{rule} {tool}"
+        );
+    }
+}
+
+#[test]
 fn a_name_that_may_be_of_a_document_nobody_could_read_holds_for_every_unknown_call() {
     let mut known = shop();
     known.set_unread("the document");
@@ -245,9 +269,21 @@ fn a_pattern_is_a_name_or_a_method_and_a_path() {
         ToolPermissions::read(&lists, &mut problems);
         problems
     };
-    for good in
-        ["repos/get", "users#show", "a:b", "*/delete", "GET /a", "* /a/**", " x ", "größe", "a/b/c"]
-    {
+    for good in [
+        "repos/get",
+        "users#show",
+        "a:b",
+        "*/delete",
+        "GET /a",
+        "* /a/**",
+        " x ",
+        "größe",
+        "a/b/c",
+        "options/list",
+        "connect/accounts",
+        "trace/get",
+        "all/items",
+    ] {
         assert!(problems(good).is_empty(), "{good}: {:?}", problems(good));
     }
     for bad in [
@@ -256,7 +292,8 @@ fn a_pattern_is_a_name_or_a_method_and_a_path() {
         "/a",
         "POST/a",
         "POST:/a",
-        "any/a",
+        "ANY/a",
+        "OPTIONS:/a",
         "get/a",
         "*/a/b",
         "no way",
