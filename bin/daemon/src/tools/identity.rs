@@ -90,7 +90,10 @@ impl CallIdentity {
                     Some(Body::Form(form)) => form.clone(),
                     None => canonical_json(&Value::Null),
                 };
-                let of = Self::of_request(&request.method, &request.path, &request.query, &body);
+                // As `call_backend` writes it.
+                let path = NormalPath::parse(&request.path);
+                let path = path.as_ref().map_or(request.path.as_str(), NormalPath::as_str);
+                let of = Self::of_request(&request.method, path, &request.query, &body);
                 Self { honours_key: of.honours_key || tool.operation.takes_idempotency_key(), ..of }
             }
             Source::Backend(name) => {
@@ -123,7 +126,13 @@ pub(super) fn definition(tool: &ExternalTool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use wombat_core::endpoint::EndpointPattern;
+
+    use super::super::openapi::OpenApiTool;
     use super::*;
+    use crate::schema::{Budget, Schema};
 
     fn backend(arguments: Value) -> CallIdentity {
         CallIdentity::of_builtin(Builtin::CallBackend, &arguments)
@@ -147,6 +156,37 @@ mod tests {
             json!({ "method": "POST", "path": "/app/pay?b=2&a=1" }),
         ] {
             assert_ne!(backend(other.clone()).operation, pay.operation, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_typed_tool_and_call_backend_do_the_same() {
+        let id =
+            json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } });
+        let pay = json!({ "operationId": "pay", "parameters": [id] });
+        let document = json!({ "openapi": "3.1.0", "info": { "title": "t", "version": "1" },
+            "paths": { "/users/{id}/pay": { "post": pay } } });
+        let document = openapi_tools::Document::parse(&document.to_string(), &[], "").unwrap();
+        let operation = document.import(|_| true).operations.remove(0);
+        let endpoint = EndpointPattern::of_template("POST", "/users/{id}/pay").unwrap();
+        let schema = Schema::compile(&json!({}), &mut Budget::default()).unwrap().schema;
+        let tool = ExternalTool {
+            spec: llm::request::ToolSpec {
+                name: "pay".to_owned(),
+                description: String::new(),
+                parameters: json!({}),
+            },
+            schema: Arc::new(schema),
+            source: Source::OpenApi(Arc::new(OpenApiTool { operation, id: None, endpoint })),
+            definition: std::sync::OnceLock::new(),
+        };
+        for (id, path) in [
+            ("ann@x.org", "/users/ann@x.org/pay"),
+            ("ann@x.org", "/users/ann%40x.org/pay"),
+            ("a b", "/users/a%20b/pay"),
+        ] {
+            let typed = CallIdentity::of_external(&tool, &json!({ "id": id }));
+            assert_eq!(typed, backend(json!({ "method": "POST", "path": path })), "{path}");
         }
     }
 
