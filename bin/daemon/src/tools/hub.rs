@@ -17,6 +17,7 @@ use wombat_core::workspace::Snapshot;
 
 use super::backend_tools;
 use super::catalogue::Catalogue;
+use super::latest::Latest;
 use super::mcp::{Listed, McpServers};
 use super::model_forms::{self, ModelForm};
 use super::openapi::{self, NamedOperations, OpenApiPlace};
@@ -35,11 +36,10 @@ pub struct Tools {
     backend: RefreshingCache<BackendTools>,
     mcp: McpServers,
     llm: LlmClient,
-    built: Mutex<Option<Built>>,
+    /// There may be many schemas to compile.
+    built: Latest<Built>,
     /// The warnings of patterns that match nothing, as they have been logged.
-    warned: Mutex<Vec<String>>,
-    /// Held while something is built, so that a crowd builds it once.
-    building: tokio::sync::Mutex<()>,
+    warned: Arc<Mutex<Vec<String>>>,
 }
 
 /// The state of the sources, for `/health`.
@@ -70,7 +70,7 @@ struct Built {
     from: Sources,
     catalogue: Arc<Catalogue>,
     operations: Arc<BackendOperations>,
-    sets: HashMap<Role, Arc<ToolSet>>,
+    sets: Mutex<HashMap<Role, Arc<ToolSet>>>,
 }
 
 /// A consistent view of all sources.
@@ -126,7 +126,43 @@ impl Built {
         let operations =
             BackendOperations::collect(document, offered, &catalogue, from.snapshot.mcp());
         let (catalogue, operations) = (Arc::new(catalogue), Arc::new(operations));
-        Self { from, catalogue, operations, sets: HashMap::new() }
+        Self { from, catalogue, operations, sets: Mutex::default() }
+    }
+
+    fn sets(&self) -> MutexGuard<'_, HashMap<Role, Arc<ToolSet>>> {
+        self.sets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tools of a role, for a snapshot with these sources.
+    fn set(&self, snapshot: &Arc<Snapshot>, profile: &AgentProfile) -> ToolSet {
+        let (capabilities, operations) = (&self.from.capabilities, &self.operations);
+        ToolSet::build(snapshot, profile, capabilities, &self.catalogue, operations)
+    }
+
+    /// Logs, once, the patterns of roles that can match nothing, as far as all sources are known.
+    fn warn_of_unmatched(&self, has_openapi: bool, warned: &Mutex<Vec<String>>) {
+        let (sources, operations) = (&self.from, &self.operations);
+        let has_document = !has_openapi || sources.document.is_some();
+        let has_list = !sources.capabilities.has("tools") || sources.backend.is_some();
+        if !has_document || !has_list {
+            return;
+        }
+        let is_listed = |name: &String| sources.mcp.iter().any(|(server, _)| server.name() == name);
+        let silent: Vec<String> = sources.snapshot.mcp().servers.keys().cloned().collect();
+        let silent: Vec<_> = silent.into_iter().filter(|name| !is_listed(name)).collect();
+        let mut now = Vec::new();
+        for (role, lists) in sources.snapshot.tool_lists() {
+            for pattern in sources.snapshot.unmatched_patterns(lists, &operations.known) {
+                if !silent.iter().any(|name| pattern.starts_with(&format!("{name}__"))) {
+                    now.push(format!("{pattern:?} of {role}"));
+                }
+            }
+        }
+        let mut warned = warned.lock().unwrap_or_else(PoisonError::into_inner);
+        for what in now.iter().filter(|what| !warned.contains(what)) {
+            tracing::warn!("agent-config.json: {what} matches no tool and no endpoint of a skill");
+        }
+        *warned = now;
     }
 }
 
@@ -150,9 +186,8 @@ impl Tools {
             backend: backend_tools::cached(agent(backend)),
             mcp: McpServers::new(http, workspace),
             llm,
-            built: Mutex::default(),
-            warned: Mutex::default(),
-            building: tokio::sync::Mutex::default(),
+            built: Latest::default(),
+            warned: Arc::default(),
         }
     }
 
@@ -173,21 +208,17 @@ impl Tools {
         capabilities: &Arc<Capabilities>,
     ) -> Arc<ToolSet> {
         let sources = self.sources(snapshot, capabilities).await;
-        let build_set = |built: &mut Built| {
-            let (from, catalogue) = (&built.from, &built.catalogue);
-            let build = || {
-                let (capabilities, operations) = (&from.capabilities, &built.operations);
-                let set =
-                    ToolSet::build(&from.snapshot, profile, capabilities, catalogue, operations);
-                model_forms::log(&profile.role, &self.forms(&set));
-                Arc::new(set)
-            };
-            if let Some(known) = built.sets.get(&profile.role) {
-                return known.clone();
-            }
-            built.sets.entry(profile.role.clone()).or_insert(apart(build)).clone()
+        let built = self.built(sources).await;
+        let mut sets = built.sets();
+        if sets.len() >= MAX_CACHED {
+            sets.clear();
+        }
+        let build = || {
+            let set = built.set(snapshot, profile);
+            model_forms::log(&profile.role, &self.forms(&set));
+            Arc::new(set)
         };
-        self.with_built(sources, build_set).await
+        sets.entry(profile.role.clone()).or_insert_with(|| apart(build)).clone()
     }
 
     /// What the models' providers take of a role's tools now: they may have refused some since.
@@ -215,69 +246,29 @@ impl Tools {
         }
     }
 
-    /// Works on what is built from these sources, building it if they have changed: on another thread,
-    /// because there may be many schemas to compile.
-    async fn with_built<T>(&self, sources: Sources, work: impl FnOnce(&mut Built) -> T) -> T {
-        let fits =
-            |built: &Option<Built>| built.as_ref().is_some_and(|built| built.from.same(&sources));
-        let _one = if fits(&self.lock()) { None } else { Some(self.building.lock().await) };
-        let mut now = None;
-        if !fits(&self.lock()) {
-            let from = sources.clone();
-            let has_openapi = self.openapi.is_some();
-            now = tokio::task::spawn_blocking(move || Built::of(from, has_openapi)).await.ok();
-            if let Some(built) = &now {
-                self.warn_of_unmatched(&built.from, &built.operations);
-            }
-        }
-        let mut place = self.lock();
-        let kept = place.take().filter(|built| built.from.same(&sources));
-        let built = place
-            .insert(kept.or(now).unwrap_or_else(|| Built::of(sources, self.openapi.is_some())));
-        if built.sets.len() >= MAX_CACHED {
-            built.sets.clear();
-        }
-        work(built)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Built>> {
-        self.built.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Logs, once, the patterns of roles that can match nothing, as far as all sources are known.
-    fn warn_of_unmatched(&self, sources: &Sources, operations: &BackendOperations) {
-        let has_document = self.openapi.is_none() || sources.document.is_some();
-        let has_list = !sources.capabilities.has("tools") || sources.backend.is_some();
-        if !has_document || !has_list {
-            return;
-        }
-        let is_listed = |name: &String| sources.mcp.iter().any(|(server, _)| server.name() == name);
-        let silent: Vec<String> = sources.snapshot.mcp().servers.keys().cloned().collect();
-        let silent: Vec<_> = silent.into_iter().filter(|name| !is_listed(name)).collect();
-        let mut now = Vec::new();
-        for (role, lists) in sources.snapshot.tool_lists() {
-            for pattern in sources.snapshot.unmatched_patterns(lists, &operations.known) {
-                if !silent.iter().any(|name| pattern.starts_with(&format!("{name}__"))) {
-                    now.push(format!("{pattern:?} of {role}"));
-                }
-            }
-        }
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        for what in now.iter().filter(|what| !warned.contains(what)) {
-            tracing::warn!("agent-config.json: {what} matches no tool and no endpoint of a skill");
-        }
-        *warned = now;
+    /// What is built from these sources.
+    async fn built(&self, sources: Sources) -> Arc<Built> {
+        let (from, has_openapi) = (sources.clone(), self.openapi.is_some());
+        let warned = self.warned.clone();
+        let build = move || {
+            let built = Built::of(from, has_openapi);
+            built.warn_of_unmatched(has_openapi, &warned);
+            built
+        };
+        self.built.get_or_make(|built| built.from.same(&sources), build).await
     }
 
     /// The state of the sources, for `/health`.
     pub fn report(&self, snapshot: &Snapshot) -> SourcesReport {
-        let built = self.lock();
+        let built = self.built.get();
         let catalogue = built.as_ref().map(|built| built.catalogue.clone());
         let offered = built.as_ref().is_some_and(|built| built.from.capabilities.has("tools"));
-        let sets = built.iter().flat_map(|built| built.sets.values());
-        let forms: Vec<_> = sets.flat_map(|set| self.forms(set)).collect();
+        let sets: Vec<_> = built
+            .iter()
+            .flat_map(|built| built.sets().values().cloned().collect::<Vec<_>>())
+            .collect();
+        let forms: Vec<_> = sets.iter().flat_map(|set| self.forms(set)).collect();
         let models = model_forms::report(&forms);
-        drop(built);
         let mut report = json!({});
         if let Some(openapi) = &self.openapi {
             let (document, mut entry) = openapi.report();
@@ -328,23 +319,11 @@ impl Tools {
             problems.push(format!("the backend's tools (GET /api/tools): {why}"));
         }
         let sources = self.sources(snapshot, capabilities).await;
-        let look = |built: &mut Built| {
-            let mut roles: Vec<_> = snapshot.agents().into_iter().map(|agent| agent.role).collect();
-            if roles.is_empty() {
-                // Any role can be addressed.
-                roles.extend("agent".parse::<Role>());
-            }
-            let (from, catalogue) = (&built.from, &built.catalogue);
-            let forms = roles.iter().flat_map(|role| {
-                let profile = snapshot.agent(role);
-                let (capabilities, operations) = (&from.capabilities, &built.operations);
-                let set = ToolSet::build(snapshot, &profile, capabilities, catalogue, operations);
-                self.forms(&set)
-            });
-            let (lost, mapped) = model_forms::lines(&forms.collect::<Vec<_>>());
-            (built.catalogue.clone(), built.operations.clone(), lost, mapped)
-        };
-        let (catalogue, operations, lost, mapped) = self.with_built(sources, look).await;
+        let built = self.built(sources).await;
+        let (catalogue, operations) = (&built.catalogue, &built.operations);
+        let profiles = snapshot.agents().into_iter().map(|agent| snapshot.agent(&agent.role));
+        let forms = profiles.flat_map(|profile| self.forms(&built.set(snapshot, &profile)));
+        let (lost, mapped) = model_forms::lines(&forms.collect::<Vec<_>>());
         let servers = self.mcp.report(snapshot.mcp(), &[]);
         let mut left_out = Vec::new();
         for (name, server) in servers.as_object().into_iter().flatten() {

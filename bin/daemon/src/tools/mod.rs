@@ -11,6 +11,7 @@ mod catalogue;
 mod context;
 mod hub;
 mod identity;
+mod latest;
 mod mcp;
 mod method_override;
 mod mission_control;
