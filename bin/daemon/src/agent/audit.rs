@@ -41,7 +41,7 @@ pub(crate) async fn journal_rejected(
     if !has_log {
         return;
     }
-    let details = json!({ "role": role, "session_key": session.to_string(), "why": why });
+    let details = json!({ "role": role, "why": why });
     let act = RecordAct {
         act: JOURNAL_REJECTED.to_owned(),
         object: Some(AuditObject { kind: "run".to_owned(), id: run_key.as_str().to_owned() }),

@@ -127,7 +127,7 @@ impl RunDriver<'_> {
             app.settings.history_limit,
         );
         let (known, journal) = tokio::try_join!(known, journal)?;
-        self.check_earlier_run(&journal)?;
+        self.check_earlier_run(&journal, known.stored.is_some())?;
         let tools = app.tools.of_role(&snapshot, &profile, &capabilities).await;
         let model = app.llm.model(self.tier(&profile)).clone();
         let context = RunContext {
@@ -162,19 +162,22 @@ impl RunDriver<'_> {
     }
 
     /// Refuses a run that was cancelled before, one whose journal cannot be trusted, and a key that
-    /// belongs to another request.
-    fn check_earlier_run(&self, journal: &Journal) -> Result<(), RunError> {
+    /// belongs to another request. Of a run that has ended and has a stored reply, nothing in the journal
+    /// is done again.
+    fn check_earlier_run(&self, journal: &Journal, is_stored: bool) -> Result<(), RunError> {
         let Some(earlier) = journal.earlier_run() else { return Ok(()) };
         if earlier.known_status() == Some(RunStatus::Cancelled) {
             return Err(RunError::new(RunErrorKind::Cancelled));
         }
         if let Err(error) = journal.check() {
-            if earlier.known_status().is_none_or(|status| !status.is_final()) {
+            let is_final = earlier.known_status().is_some_and(|status| status.is_final());
+            if !is_final {
                 self.finalizer.track_journal(journal);
             }
-            return Err(error);
-        }
-        if let Some(recorded) = journal.recorded_request()? {
+            if !is_final || !is_stored {
+                return Err(error);
+            }
+        } else if let Some(recorded) = journal.recorded_request()? {
             self.check_fingerprint(&recorded)?;
         }
         if earlier.cancel_requested {

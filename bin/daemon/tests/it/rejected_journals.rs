@@ -3,7 +3,7 @@
 use mc_client::idempotency::RunKey;
 use serde_json::{Value, json};
 
-use crate::harness::{World, calls, says};
+use crate::harness::{MC, World, calls, says};
 use crate::journaled::{Journal, own, request, run_key, sealed};
 
 const SKILL: &str = "---\nname: shop\ndescription: The shop.\n---\n```http\nPOST /api/pay\n```\n";
@@ -40,7 +40,9 @@ async fn is_rejected(world: &World, journal: &Journal, (status, answer): (u16, V
     let act = held.acts.last().unwrap_or_else(|| panic!("{what}: no act"));
     assert_eq!(act["act"], "daemon.journal_rejected");
     assert_eq!(act["object"], json!({ "type": "run", "id": run_key().as_str() }));
-    assert_eq!(act["details"]["role"], "scout");
+    // Details are part of what is hashed, and must not hold who the user is.
+    let names: Vec<_> = act["details"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!((names, &act["details"]["role"]), (vec!["role", "why"], &json!("scout")));
 }
 
 #[tokio::test]
@@ -66,6 +68,46 @@ async fn a_journal_that_no_daemon_wrote_for_this_run_is_not_executed() {
         let acts = journal.held().acts.clone();
         assert_eq!(acts.len(), 2, "{acts:?}");
         assert_ne!(acts[0]["idempotency_key"], acts[1]["idempotency_key"]);
+    }
+}
+
+#[tokio::test]
+async fn a_stored_reply_is_returned_whatever_the_journal_of_its_run_holds() {
+    // As an earlier version wrote it: without MACs.
+    let plain = |(index, (kind, payload)): (u32, (&str, Value))| json!({ "index": index, "kind": kind, "payload": payload });
+    let steps = || (0..).zip([request(json!([])), pays()]).map(plain).collect::<Vec<_>>();
+    for (status, stored, expected) in [
+        ("completed", true, 200),
+        // It could go on.
+        ("failed", true, 409),
+        ("running", true, 409),
+        ("completed", false, 409),
+    ] {
+        let (mut world, journal) = world(steps()).await;
+        journal.held().statuses.push(status.to_owned());
+        let features =
+            json!({ "run_journal": true, "tool_requests": true, "message_lookup": true });
+        let reply =
+            json!({ "id": "m7", "task_id": "t1", "content": "Paid.", "actor_type": "agent" });
+        let items = if stored { json!([reply]) } else { json!([]) };
+        for (at, body) in [
+            ("capabilities", json!({ "contract_version": "v1", "features": features })),
+            ("messages", json!({ "items": items })),
+        ] {
+            wiremock::Mock::given(wiremock::matchers::method("GET"))
+                .and(wiremock::matchers::path(format!("{MC}/{at}")))
+                .respond_with(wiremock::ResponseTemplate::new(200).set_body_json(body))
+                .with_priority(3)
+                .mount(&world.backend)
+                .await;
+        }
+        world.restart(&[]).await;
+        let (code, answer) = world.send_keyed().await;
+        assert_eq!(code, expected, "{status} {stored}: {answer}");
+        if expected == 200 {
+            assert_eq!((&answer["response"], &answer["replayed"]), (&json!("Paid."), &json!(true)));
+        }
+        assert!(world.model_got().await.is_empty());
     }
 }
 
