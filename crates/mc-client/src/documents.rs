@@ -13,15 +13,20 @@ impl AgentClient {
         self.caller.fetch(Call::create(&path(&["documents"]), document, key)?).await
     }
 
-    /// The user's documents, newest first (feature `documents_list`).
+    /// A page of the user's documents, newest first (feature `documents_list`).
     pub async fn list_documents(
         &self,
         task_id: Option<&str>,
         doc_type: Option<&str>,
+        cursor: Option<&str>,
     ) -> Result<Page<Document>, McError> {
         let url = with_query(
             path(&["documents"]),
-            &[("task_id", task_id.map(str::to_owned)), ("doc_type", doc_type.map(str::to_owned))],
+            &[
+                ("task_id", task_id.map(str::to_owned)),
+                ("doc_type", doc_type.map(str::to_owned)),
+                ("cursor", cursor.map(str::to_owned)),
+            ],
         );
         self.caller.fetch(Call::get(&url)).await
     }

@@ -5,7 +5,7 @@ use service::settings::Layers;
 use wiremock::ResponseTemplate;
 use wombat_daemon::settings::Settings;
 
-use crate::harness::{Daemon, SECRET, World, says};
+use crate::harness::{Daemon, MC, SECRET, World, says};
 
 const KEY: &str = "the-daemons-key";
 
@@ -113,6 +113,50 @@ async fn openai_answers_say_that_their_usage_is_an_estimate() {
         assert_eq!((status, &answer["wombat"]["usage_estimated"]), (200, &estimated), "{answer}");
         assert!(answer["usage"]["total_tokens"].as_u64().unwrap() > 0, "{answer}");
     }
+}
+
+#[tokio::test]
+async fn short_pages_of_the_backend_are_followed() {
+    use wiremock::matchers::{method, path, query_param, query_param_is_missing};
+    let features = json!({ "tool_requests": true, "tasks_get": true, "documents_list": true });
+    let settings = [("WOMBAT_PROTOCOLS", "a2a, mcp"), ("AGENT_DAEMON_API_KEY", KEY)];
+    let world = World::with(&settings, features).await;
+    world.backend_says("GET", "/tasks/t1", 200, json!({ "id": "t1", "title": "x" })).await;
+    for (at, item) in [
+        (
+            "tool-requests",
+            json!({ "id": "r1", "task_id": "t1", "tool": "pay", "arguments": {},
+            "run_key": "k", "status": "pending" }),
+        ),
+        ("documents", json!({ "id": "d1", "title": "Report" })),
+    ] {
+        let page = || wiremock::Mock::given(method("GET")).and(path(format!("{MC}/{at}")));
+        let first = page().and(query_param_is_missing("cursor"));
+        let body = json!({ "items": [], "next_cursor": "c1" });
+        let answer = first.respond_with(ResponseTemplate::new(200).set_body_json(body));
+        answer.mount(&world.backend).await;
+        let second = page().and(query_param("cursor", "c1"));
+        // It leads to itself.
+        let body = json!({ "items": [item], "next_cursor": "c1" });
+        let answer = second.respond_with(ResponseTemplate::new(200).set_body_json(body));
+        answer.mount(&world.backend).await;
+    }
+    let ask = async |path: &str, method: &str, params: Value| {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let call = world.daemon.http.post(format!("{}{path}", world.daemon.url)).json(&body);
+        let call = call.bearer_auth(KEY).header("x-wombat-user", "u1").header("a2a-version", "1.0");
+        let answer: Value = call.send().await.unwrap().json().await.unwrap();
+        answer["result"].clone()
+    };
+    let task = ask("/a2a/scout", "GetTask", json!({ "id": "t1" })).await;
+    assert_eq!(task["status"]["state"], "TASK_STATE_INPUT_REQUIRED", "{task}");
+    let list =
+        async |cursor: &str| ask("/mcp", "resources/list", json!({ "cursor": cursor })).await;
+    let first = list("documents").await;
+    assert_eq!(first, json!({ "resources": [], "nextCursor": "documents:c1" }));
+    let second = list("documents:c1").await;
+    assert_eq!(second["resources"][0]["name"], "Report", "{second}");
+    assert_eq!(second.get("nextCursor"), None);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The backend's tasks in the protocol's form.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures::{StreamExt as _, stream};
 use mc_client::client::{AgentClient, TaskQuery};
@@ -18,6 +20,8 @@ const SUBMITTED: &str = "TASK_STATE_SUBMITTED";
 const PAGE: u32 = 50;
 /// The maximum number of messages of a thread.
 const HISTORY: u32 = 200;
+/// The most pages of waiting calls.
+const MAX_PAGES: usize = 20;
 /// How many threads are loaded concurrently.
 const CONCURRENCY: usize = 8;
 
@@ -117,13 +121,24 @@ async fn pending(caller: &Caller, capabilities: &Capabilities) -> Result<Vec<Too
     if !capabilities.has("tool_requests") {
         return Ok(Vec::new());
     }
-    let query = ToolRequestQuery {
+    let mut query = ToolRequestQuery {
         status: Some(ToolRequestStatus::Pending),
         limit: Some(200),
         ..ToolRequestQuery::default()
     };
-    let page = caller.client.tool_requests(&query).await.map_err(|e| backend(&e))?;
-    Ok(page.items)
+    let (mut found, mut seen) = (Vec::new(), HashSet::new());
+    for _ in 0..MAX_PAGES {
+        let page = caller.client.tool_requests(&query).await.map_err(|e| backend(&e))?;
+        found.extend(page.items);
+        match page.next_cursor {
+            Some(cursor) if !cursor.is_empty() && seen.insert(cursor.clone()) => {
+                query.cursor = Some(cursor);
+            }
+            // A repeated cursor would loop for ever.
+            Some(_) | None => break,
+        }
+    }
+    Ok(found)
 }
 
 async fn thread(

@@ -18,6 +18,8 @@ const SCHEME: &str = "mission-control://";
 const PAGE: u32 = 50;
 /// The cursor of the documents, which follow the last page of tasks.
 const DOCUMENTS: &str = "documents";
+/// The prefix of cursors that hold the backend's cursor for documents.
+const MORE_DOCUMENTS: &str = "documents:";
 /// The prefix of cursors that hold the backend's cursor for tasks.
 const TASKS: &str = "tasks:";
 
@@ -58,7 +60,10 @@ pub(super) async fn list(incoming: &Incoming<'_>) -> Result<Value, Fault> {
     let cursor = match incoming.params.get("cursor") {
         None | Some(Value::Null) => None,
         Some(Value::String(cursor)) if cursor == DOCUMENTS => {
-            return Ok(json!({ "resources": documents(&client).await? }));
+            return documents(&client, None).await;
+        }
+        Some(Value::String(cursor)) if cursor.starts_with(MORE_DOCUMENTS) => {
+            return documents(&client, Some(&cursor[MORE_DOCUMENTS.len()..])).await;
         }
         Some(Value::String(cursor)) if cursor.starts_with(TASKS) => {
             Some(cursor[TASKS.len()..].to_owned())
@@ -89,8 +94,10 @@ pub(super) async fn list(incoming: &Incoming<'_>) -> Result<Value, Fault> {
     })
 }
 
-async fn documents(client: &AgentClient) -> Result<Vec<Value>, Fault> {
-    let page = client.list_documents(None, None).await.map_err(|error| backend_fault(&error))?;
+/// A page of the documents.
+async fn documents(client: &AgentClient, cursor: Option<&str>) -> Result<Value, Fault> {
+    let page = client.list_documents(None, None, cursor).await;
+    let page = page.map_err(|error| backend_fault(&error))?;
     let listed = page.items.iter().filter(|document| is_uri_safe(&document.id)).map(|document| {
         json!({
             "uri": format!("{SCHEME}documents/{}", document.id), "name": document.title,
@@ -98,7 +105,13 @@ async fn documents(client: &AgentClient) -> Result<Vec<Value>, Fault> {
             "mimeType": "text/markdown",
         })
     });
-    Ok(listed.collect())
+    let mut list = json!({ "resources": listed.collect::<Vec<_>>() });
+    // The same page again would never end.
+    let next = page.next_cursor.filter(|next| !next.is_empty() && Some(next.as_str()) != cursor);
+    if let Some(next) = next {
+        list["nextCursor"] = json!(format!("{MORE_DOCUMENTS}{next}"));
+    }
+    Ok(list)
 }
 
 /// Whether an id can be put into a URI, and into a path of the backend, without escaping.
