@@ -99,6 +99,14 @@ impl McpServer {
         }
     }
 
+    /// An error that a server tells, without all that only it is sent.
+    fn clean_error(&self, text: &str) -> String {
+        match &self.config.transport {
+            transport @ Transport::Http { .. } => transport.hide_secrets(text),
+            Transport::Stdio { .. } => text.to_owned(),
+        }
+    }
+
     /// How long a call may take.
     pub(crate) fn timeout(&self) -> Duration {
         self.config.timeout
@@ -284,7 +292,7 @@ impl McpServer {
                 }))
             }
             Err(ServiceError::McpError(error)) => {
-                let said = self.clean(&error.message);
+                let said = self.clean_error(&error.message);
                 let body = json!({ "error": said, "code": error.code.0 });
                 if is_refusal(error.code.0) {
                     ToolReply::Rejected(body)
