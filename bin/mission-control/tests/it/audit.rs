@@ -288,6 +288,12 @@ async fn an_export_verifies_and_every_change_to_it_is_found() {
     assert!(matches!(check(&lines, Some(FIRST_PREV)), Err(AuditError::OtherHead { .. })));
     assert!(matches!(check(&lines[..9], Some(&whole.head)), Err(AuditError::OtherHead { .. })));
     assert!(matches!(check(&[], None), Err(AuditError::Empty(_))));
+    // A head that was kept: the log has grown since.
+    let kept = check(&lines[..9], None).unwrap().head;
+    for kept in [kept.to_ascii_uppercase(), kept] {
+        assert_eq!(check(&lines, Some(&kept)).unwrap(), whole);
+        assert!(matches!(check(&lines[..8], Some(&kept)), Err(AuditError::OtherHead { .. })));
+    }
 
     let edit = |place: usize, edit: &dyn Fn(&mut Value)| {
         let mut entry: Value = serde_json::from_str(&lines[place]).unwrap();
