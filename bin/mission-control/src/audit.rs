@@ -11,8 +11,8 @@ use serde_json::Value;
 use crate::store::database::Database;
 use crate::store::{Store, StoreError};
 
-/// The longest line of a file: details of 8 KiB and a reason, with room.
-const MAX_LINE: u64 = 1024 * 1024;
+/// The longest line of a file: well above what any entry has.
+const MAX_LINE: u64 = 16 * 1024 * 1024;
 
 /// What is wrong with an audit log, or why it cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -25,14 +25,14 @@ pub enum AuditError {
         /// What is wrong.
         why: String,
     },
-    /// An entry was removed at the end, or the log is another one.
-    #[error("the audit log ends at seq {seq} with the hash {found}, not with {wanted}")]
+    /// Entries were removed or changed up to one that was there, or the log is another one.
+    #[error("no entry of the audit log has the hash {wanted}; it ends at seq {seq} with {found}")]
     OtherHead {
         /// The last entry.
         seq: i64,
         /// Its hash.
         found: String,
-        /// What was expected.
+        /// The hash that an entry must have.
         wanted: String,
     },
     /// There is nothing to verify: each log begins with the start of the backend.
@@ -67,11 +67,14 @@ pub struct Verified {
 struct Chain {
     next: i64,
     prev: String,
+    /// A hash that an entry must have, as long as none was seen with it.
+    wanted: Option<String>,
 }
 
 impl Chain {
-    fn new() -> Self {
-        Self { next: 1, prev: FIRST_PREV.to_owned() }
+    fn new(head: Option<&str>) -> Self {
+        let wanted = head.map(str::to_ascii_lowercase);
+        Self { next: 1, prev: FIRST_PREV.to_owned(), wanted }
     }
 
     fn broken(&self, why: impl Into<String>) -> AuditError {
@@ -94,21 +97,20 @@ impl Chain {
         if hash != known.hash {
             return Err(self.broken("the entry does not have its hash: it was changed"));
         }
+        self.wanted.take_if(|wanted| *wanted == hash);
         self.prev = hash;
         self.next += 1;
         Ok(())
     }
 
-    fn end(self, place: &str, head: Option<&str>) -> Result<Verified, AuditError> {
+    fn end(self, place: &str) -> Result<Verified, AuditError> {
         let last = self.next - 1;
         if last == 0 {
             return Err(AuditError::Empty(place.to_owned()));
         }
-        match head.map(str::to_ascii_lowercase) {
-            Some(wanted) if wanted != self.prev => {
-                Err(AuditError::OtherHead { seq: last, found: self.prev, wanted })
-            }
-            Some(_) | None => Ok(Verified { last, head: self.prev }),
+        match self.wanted {
+            Some(wanted) => Err(AuditError::OtherHead { seq: last, found: self.prev, wanted }),
+            None => Ok(Verified { last, head: self.prev }),
         }
     }
 }
@@ -118,13 +120,13 @@ pub fn verify_file(file: &Path, head: Option<&str>) -> Result<Verified, AuditErr
     let place = file.display().to_string();
     let failed = |error| AuditError::File(place.clone(), error);
     let mut lines = BufReader::new(std::fs::File::open(file).map_err(failed)?);
-    let mut chain = Chain::new();
+    let mut chain = Chain::new(head);
     let mut line = Vec::new();
     loop {
         line.clear();
         let mut limited = std::io::Read::take(&mut lines, MAX_LINE);
         if limited.read_until(b'\n', &mut line).map_err(failed)? == 0 {
-            return chain.end(&place, head);
+            return chain.end(&place);
         }
         if line.trim_ascii().is_empty() {
             continue;
@@ -137,13 +139,13 @@ pub fn verify_file(file: &Path, head: Option<&str>) -> Result<Verified, AuditErr
 
 /// Verifies the log in the database.
 pub async fn verify(database: &Database, head: Option<&str>) -> Result<Verified, AuditError> {
-    let mut chain = Chain::new();
+    let mut chain = Chain::new(head);
     each(database, async |entry| {
         let entry = serde_json::to_value(entry).map_err(|error| chain.broken(error.to_string()))?;
         chain.take(&entry)
     })
     .await?;
-    chain.end(&database.place(), head)
+    chain.end(&database.place())
 }
 
 /// Writes the log, one entry a line.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, StatusCode};
+use mc_client::token::Claims;
 use secrecy::ExposeSecret;
 use service::trace::TraceId;
 use sha2::{Digest, Sha256};
@@ -13,7 +14,7 @@ use subtle::ConstantTimeEq;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::mentions::is_role;
-use crate::places::{MAX_USER_CALLS, Place};
+use crate::places::{MAX_CALLS, Place};
 use crate::store::Scope;
 use crate::store::audit::{Actor, By};
 use crate::store::leases::Fence;
@@ -35,7 +36,7 @@ pub struct Agent {
     pub is_lead: bool,
     /// When its token ends, in seconds since 1970.
     pub expires_at: u64,
-    /// The place of the call among the user's.
+    /// The place of the call among the role's.
     _place: Arc<Place>,
 }
 
@@ -111,6 +112,8 @@ pub struct Listener {
     pub user_id: Option<String>,
     /// The role that must not hear of what concerns only the user's others.
     pub role: Option<String>,
+    /// The role of the agent that listens, lead or not: each has its own places.
+    pub agent: Option<String>,
     /// When the stream must end, in seconds since 1970.
     pub expires_at: Option<u64>,
 }
@@ -147,6 +150,16 @@ impl Tenant {
         let role = check_session(self.user_id(), session_key)?;
         match self {
             Self::Agent(agent) => agent.must_act_as("session_key", role),
+            Self::Person(_) => Ok(()),
+        }
+    }
+}
+
+impl Tenant {
+    /// Refuses a role that this agent must not act as.
+    pub(crate) fn check_role(&self, role: &str) -> Result<(), ApiError> {
+        match self {
+            Self::Agent(agent) => agent.must_act_as("role", role),
             Self::Person(_) => Ok(()),
         }
     }
@@ -215,18 +228,23 @@ fn fence(headers: &HeaderMap) -> Result<Option<Fence>, ApiError> {
     fence.map(Some).ok_or_else(wrong)
 }
 
-/// The agent whose token a request carries.
-pub(crate) fn agent(headers: &HeaderMap, app: &App) -> Result<Agent, ApiError> {
+/// What the agent token of a request says.
+pub(crate) fn claims(headers: &HeaderMap, app: &App) -> Result<Claims, ApiError> {
     let token = text(headers, &AGENT)
         .ok_or_else(|| ApiError::unauthorized("the header X-Agent-Token is missing"))?;
-    let claims = app.config.verifier.verify(token).map_err(|error| {
+    app.config.verifier.verify(token).map_err(|error| {
         tracing::info!(%error, "agent token rejected");
         ApiError::unauthorized("the agent token is not valid: check AGENT_JWT_SECRET on both sides")
-    })?;
+    })
+}
+
+/// The agent whose token a request carries, with a place for the call.
+fn agent(headers: &HeaderMap, app: &App) -> Result<Agent, ApiError> {
+    let claims = claims(headers, app)?;
     let is_lead = app.config.lead_roles.contains(&claims.agent_role);
     let (user_id, role) = (claims.user_id, claims.agent_role);
-    let place = app.calls.take(&user_id).ok_or_else(|| {
-        let text = format!("{MAX_USER_CALLS} calls of this user are being answered; retry later");
+    let place = app.calls.take(&user_id, &role).ok_or_else(|| {
+        let text = format!("{MAX_CALLS} calls of this role are being answered; retry later");
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_calls", text)
     })?;
     Ok(Agent { user_id, role, is_lead, expires_at: claims.exp, _place: Arc::new(place) })
@@ -235,7 +253,7 @@ pub(crate) fn agent(headers: &HeaderMap, app: &App) -> Result<Agent, ApiError> {
 fn internal(headers: &HeaderMap, app: &App) -> Result<Internal, ApiError> {
     // An invalid agent token is refused even beside a valid internal one.
     if headers.contains_key(&AGENT) {
-        agent(headers, app)?;
+        claims(headers, app)?;
     }
     let refuse = || ApiError::unauthorized("the header X-Internal-Token is missing or wrong");
     let given = headers.get(&INTERNAL).ok_or_else(refuse)?;
@@ -248,7 +266,7 @@ fn internal(headers: &HeaderMap, app: &App) -> Result<Internal, ApiError> {
 fn person(headers: &HeaderMap, app: &App) -> Result<Person, ApiError> {
     // A valid agent is authenticated, but may not do what only a person may: 403, not 401.
     if headers.contains_key(&AGENT) && !headers.contains_key(&INTERNAL) {
-        agent(headers, app)?;
+        claims(headers, app)?;
         return Err(ApiError::forbidden("only a person may do this, not an agent"));
     }
     internal(headers, app)?;
@@ -270,7 +288,7 @@ impl FromRequestParts<App> for Internal {
     type Rejection = ApiError;
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         if parts.headers.contains_key(&AGENT) && !parts.headers.contains_key(&INTERNAL) {
-            agent(&parts.headers, app)?;
+            claims(&parts.headers, app)?;
             return Err(ApiError::forbidden("an agent may not do this"));
         }
         internal(&parts.headers, app)
@@ -327,11 +345,12 @@ impl FromRequestParts<App> for Listener {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         if parts.headers.contains_key(&INTERNAL) {
             let Service { on_behalf_of } = Service::from_request_parts(parts, app).await?;
-            return Ok(Self { user_id: on_behalf_of, role: None, expires_at: None });
+            return Ok(Self { user_id: on_behalf_of, role: None, agent: None, expires_at: None });
         }
         let agent = agent(&parts.headers, app)?;
-        let role = (!agent.is_lead).then_some(agent.role);
-        Ok(Self { user_id: Some(agent.user_id), role, expires_at: Some(agent.expires_at) })
+        let role = (!agent.is_lead).then(|| agent.role.clone());
+        let (user_id, expires_at) = (Some(agent.user_id), Some(agent.expires_at));
+        Ok(Self { user_id, role, agent: Some(agent.role), expires_at })
     }
 }
 

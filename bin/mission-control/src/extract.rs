@@ -165,6 +165,16 @@ pub(crate) fn require_filled(fields: &[(&str, &str)]) -> Result<(), ApiError> {
     if blank.is_empty() { Ok(()) } else { Err(ApiError::fields(blank)) }
 }
 
+/// Refuses texts that have too many characters: field, text, and how many it may have.
+pub(crate) fn require_short(fields: &[(&str, Option<&str>, usize)]) -> Result<(), ApiError> {
+    let long: BTreeMap<_, _> = fields
+        .iter()
+        .filter(|(_, value, most)| value.is_some_and(|value| value.chars().nth(*most).is_some()))
+        .map(|(name, _, most)| ((*name).to_owned(), format!("must have at most {most} characters")))
+        .collect();
+    if long.is_empty() { Ok(()) } else { Err(ApiError::fields(long)) }
+}
+
 /// Parses `limit` and `cursor`.
 pub(crate) fn paging(params: &HashMap<String, String>) -> Result<(u32, Option<i64>), ApiError> {
     let limit = match params.get("limit") {

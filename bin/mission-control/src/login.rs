@@ -49,8 +49,6 @@ pub(crate) struct Login {
     /// Hashes of the session cookies, and when each session ends.
     sessions: Mutex<HashMap<[u8; 32], Instant>>,
     throttle: Throttle,
-    /// Signs the cookies of browsers that have logged in.
-    device_key: String,
     /// Passwords are checked one at a time: each check costs memory and CPU time. Browsers that have
     /// logged in before do not queue behind everybody else.
     checking: Semaphore,
@@ -69,7 +67,6 @@ impl Login {
             proxies,
             sessions: Mutex::default(),
             throttle: Throttle::default(),
-            device_key: random(),
             checking: Semaphore::new(1),
             checking_known: Semaphore::new(1),
         }
@@ -118,7 +115,7 @@ impl Login {
     }
 
     fn signature(&self, nonce: &str) -> Option<String> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.device_key.as_bytes()).ok()?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.password.as_ref()?.device_key()).ok()?;
         mac.update(nonce.as_bytes());
         Some(mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect())
     }
@@ -213,6 +210,9 @@ fn set_cookie(
 
 #[cfg(test)]
 mod tests {
+    use argon2::Argon2;
+    use argon2::password_hash::PasswordHasher as _;
+
     use super::*;
 
     fn headers(cookie: &'static str) -> HeaderMap {
@@ -272,6 +272,24 @@ mod tests {
         }
         assert!(login.check("right".into(), unknown).await.is_err());
         login.check("right".into(), known).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_browser_is_known_after_a_restart_and_not_under_another_password() {
+        let of = |given: &str| {
+            let password = BoardPassword::new(&given.to_owned().into()).unwrap();
+            Login::new(Some(password), None, TrustedProxies::default())
+        };
+        let is_known = |login: &Login, device: &HeaderValue| {
+            matches!(login.source(None, &pair(device)), Source::Device(_))
+        };
+        let hash = Argon2::default().hash_password(b"right").unwrap().to_string();
+        for given in ["right", &hash] {
+            let [_, device] = of(given).open(true).unwrap();
+            assert!(is_known(&of(given), &device));
+            assert!(!is_known(&of("other"), &device));
+            assert!(!is_known(&Login::new(None, None, TrustedProxies::default()), &device));
+        }
     }
 
     #[tokio::test(start_paused = true)]

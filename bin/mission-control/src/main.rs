@@ -92,8 +92,8 @@ enum Audit {
         /// A file that `audit export` wrote; the database when absent.
         #[arg(value_hint = ValueHint::FilePath)]
         file: Option<PathBuf>,
-        /// The hash that the last entry must have, kept from an earlier check: without it nobody can
-        /// tell that entries are missing at the end.
+        /// A hash that an entry must have, kept from an earlier check: nothing up to that entry was
+        /// removed or changed since. Without it nobody can tell that entries are missing at the end.
         #[arg(long, value_name = "HASH")]
         head: Option<String>,
     },

@@ -1,34 +1,46 @@
-//! How much one user may hold at a time, so that none takes all: event streams and calls.
+//! How much one user may hold at a time, so that none takes all: event streams and calls. Each role of
+//! a user has places of its own, and so has the user's page: who holds a role's token takes none of
+//! the others'.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many streams all users may have open at once.
-const MAX_STREAMS: usize = 1_024;
+/// How many streams all agents may have open at once, and all people beside them.
+const MAX_ALL_STREAMS: usize = 1_024;
 
 /// How many streams services may have open beside them.
 const MAX_SERVICE_STREAMS: usize = 64;
 
-/// How many streams one user may have open at once, in all roles and on the page.
-pub(crate) const MAX_USER_STREAMS: usize = 32;
+/// How many streams one role of a user may have open at once, and the user's page.
+pub(crate) const MAX_STREAMS: usize = 32;
 
-/// How many calls of one user's agents are answered at once.
-pub(crate) const MAX_USER_CALLS: usize = 256;
+/// How many calls of one role of a user are answered at once.
+pub(crate) const MAX_CALLS: usize = 256;
 
-/// What each user has taken.
+/// A user may hold as much as so many roles.
+const MAX_ROLES: usize = 8;
+
+/// What the page of a user is among its roles, none of which has an empty name.
+const PAGE: &str = "";
+
+/// What each user has taken, by role.
+type Taken = Arc<Mutex<HashMap<String, HashMap<String, usize>>>>;
+
+/// The places of each user.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
     each: usize,
-    taken: Arc<Mutex<HashMap<String, usize>>>,
+    taken: Taken,
 }
 
-/// One of a user's places, which is free again when it is dropped.
+/// One of a role's places, which is free again when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     user: String,
-    taken: Arc<Mutex<HashMap<String, usize>>>,
+    role: String,
+    taken: Taken,
 }
 
 impl Places {
@@ -36,26 +48,33 @@ impl Places {
         Self { each, taken: Arc::default() }
     }
 
-    /// A place for a user; `None` if all that are this user's are taken.
-    pub(crate) fn take(&self, user: &str) -> Option<Place> {
+    /// A place for a role of a user; `None` if all that are its own are taken.
+    pub(crate) fn take(&self, user: &str, role: &str) -> Option<Place> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        match taken.get_mut(user) {
-            Some(many) if *many >= self.each => return None,
-            Some(many) => *many += 1,
-            None => drop(taken.insert(user.to_owned(), 1)),
+        if let Some(roles) = taken.get(user) {
+            let own = roles.get(role).copied().unwrap_or_default();
+            if own >= self.each || roles.values().sum::<usize>() >= self.each * MAX_ROLES {
+                return None;
+            }
         }
-        Some(Place { user: user.to_owned(), taken: Arc::clone(&self.taken) })
+        *taken.entry(user.to_owned()).or_default().entry(role.to_owned()).or_default() += 1;
+        let (user, role) = (user.to_owned(), role.to_owned());
+        Some(Place { user, role, taken: Arc::clone(&self.taken) })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(many) = taken.get_mut(&self.user) {
+        let Some(roles) = taken.get_mut(&self.user) else { return };
+        if let Some(many) = roles.get_mut(&self.role) {
             *many -= 1;
             if *many == 0 {
-                taken.remove(&self.user);
+                roles.remove(&self.role);
             }
+        }
+        if roles.is_empty() {
+            taken.remove(&self.user);
         }
     }
 }
@@ -63,7 +82,8 @@ impl Drop for Place {
 /// The places of event streams.
 #[derive(Debug, Clone)]
 pub(crate) struct StreamPlaces {
-    of_users: Arc<Semaphore>,
+    of_agents: Arc<Semaphore>,
+    of_people: Arc<Semaphore>,
     of_services: Arc<Semaphore>,
     of_each: Places,
 }
@@ -78,8 +98,8 @@ pub(crate) struct StreamPlace {
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Full {
-    /// The user has as many as one may have.
-    User,
+    /// The role has as many as one may have, or the user as many as all of one's.
+    Own,
     /// All are taken.
     All,
 }
@@ -87,19 +107,23 @@ pub(crate) enum Full {
 impl Default for StreamPlaces {
     fn default() -> Self {
         Self {
-            of_users: Arc::new(Semaphore::new(MAX_STREAMS)),
+            of_agents: Arc::new(Semaphore::new(MAX_ALL_STREAMS)),
+            of_people: Arc::new(Semaphore::new(MAX_ALL_STREAMS)),
             of_services: Arc::new(Semaphore::new(MAX_SERVICE_STREAMS)),
-            of_each: Places::new(MAX_USER_STREAMS),
+            of_each: Places::new(MAX_STREAMS),
         }
     }
 }
 
 impl StreamPlaces {
-    /// A place for a user's stream, or for a service's.
-    pub(crate) fn take(&self, user: Option<&str>) -> Result<StreamPlace, Full> {
-        let (all, place) = match user {
-            Some(user) => (&self.of_users, Some(self.of_each.take(user).ok_or(Full::User)?)),
-            None => (&self.of_services, None),
+    /// A place for a stream of a user's agent, of the user, or of a service for nobody in particular.
+    pub(crate) fn take(&self, user: Option<&str>, role: Option<&str>) -> Result<StreamPlace, Full> {
+        let own = |user| self.of_each.take(user, role.unwrap_or(PAGE)).ok_or(Full::Own);
+        let place = user.map(own).transpose()?;
+        let all = match (user, role) {
+            (Some(_), Some(_)) => &self.of_agents,
+            (Some(_), None) => &self.of_people,
+            (None, _) => &self.of_services,
         };
         let permit = Arc::clone(all).try_acquire_owned().map_err(|_| Full::All)?;
         Ok(StreamPlace { _permit: permit, _place: place })
@@ -107,8 +131,9 @@ impl StreamPlaces {
 
     /// How many streams are open.
     pub(crate) fn open(&self) -> usize {
-        let free = self.of_users.available_permits() + self.of_services.available_permits();
-        (MAX_STREAMS + MAX_SERVICE_STREAMS).saturating_sub(free)
+        let free = [&self.of_agents, &self.of_people, &self.of_services]
+            .map(|places| places.available_permits());
+        (2 * MAX_ALL_STREAMS + MAX_SERVICE_STREAMS).saturating_sub(free.iter().sum())
     }
 }
 
@@ -117,28 +142,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_takes_no_more_than_its_own() {
+    fn a_role_takes_no_more_than_its_own() {
         let places = StreamPlaces::default();
+        let take = |user, role| places.take(Some(user), role);
         let mut held: Vec<_> =
-            (0..MAX_USER_STREAMS).map(|_| places.take(Some("ann")).unwrap()).collect();
-        assert_eq!(places.take(Some("ann")).unwrap_err(), Full::User);
-        let other = places.take(Some("bob")).unwrap();
-        assert_eq!(places.open(), MAX_USER_STREAMS + 1);
+            (0..MAX_STREAMS).map(|_| take("ann", Some("mole")).unwrap()).collect();
+        assert_eq!(take("ann", Some("mole")).unwrap_err(), Full::Own);
+        let others = [
+            take("ann", Some("scout")).unwrap(),
+            take("ann", None).unwrap(),
+            take("bob", Some("mole")).unwrap(),
+        ];
+        assert_eq!(places.open(), MAX_STREAMS + 3);
         held.pop();
-        places.take(Some("ann")).unwrap();
-        drop((held, other));
+        take("ann", Some("mole")).unwrap();
+        drop((held, others));
         assert_eq!(places.open(), 0);
         assert!(places.of_each.taken.lock().unwrap().is_empty());
     }
 
     #[test]
-    fn services_have_places_of_their_own() {
+    fn a_user_takes_no_more_than_its_own() {
+        let places = Places::new(2);
+        let roles: Vec<_> = (0..MAX_ROLES).map(|role| role.to_string()).collect();
+        let _held: Vec<_> = roles
+            .iter()
+            .flat_map(|role| [0, 1].map(|_| places.take("ann", role).unwrap()))
+            .collect();
+        assert!(places.take("ann", "one more").is_none());
+        assert!(places.take("bob", "one more").is_some());
+    }
+
+    #[test]
+    fn people_and_services_have_places_of_their_own() {
         let places = StreamPlaces::default();
-        let users: Vec<_> = (0..MAX_STREAMS).map(|n| places.take(Some(&n.to_string()))).collect();
-        assert!(users.iter().all(Result::is_ok));
-        assert_eq!(places.take(Some("one more")).unwrap_err(), Full::All);
-        let services: Vec<_> = (0..MAX_SERVICE_STREAMS).map(|_| places.take(None)).collect();
+        let take = |n: usize, role| places.take(Some(&n.to_string()), role);
+        let agents: Vec<_> = (0..MAX_ALL_STREAMS).map(|n| take(n, Some("scout"))).collect();
+        assert!(agents.iter().all(Result::is_ok));
+        assert_eq!(take(MAX_ALL_STREAMS, Some("scout")).unwrap_err(), Full::All);
+        assert!(take(MAX_ALL_STREAMS, None).is_ok());
+        let services: Vec<_> = (0..MAX_SERVICE_STREAMS).map(|_| places.take(None, None)).collect();
         assert!(services.iter().all(Result::is_ok));
-        assert_eq!(places.take(None).unwrap_err(), Full::All);
+        assert_eq!(places.take(None, None).unwrap_err(), Full::All);
     }
 }

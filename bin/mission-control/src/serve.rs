@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::config::Config;
 use crate::login::Login;
 use crate::metrics::Metrics;
-use crate::places::{MAX_USER_CALLS, Places, StreamPlaces};
+use crate::places::{MAX_CALLS, Places, StreamPlaces};
 use crate::router::router;
 use crate::store::{Store, StoreError};
 
@@ -78,7 +78,7 @@ pub async fn run(
         store: store.clone(),
         shutdown: shutdown.clone(),
         streams: StreamPlaces::default(),
-        calls: Places::new(MAX_USER_CALLS),
+        calls: Places::new(MAX_CALLS),
         form_key: form_key.into(),
     };
     tracing::info!("listening on http://{}", listener.local_addr()?);

@@ -9,6 +9,9 @@ use crate::error::McError;
 /// The largest answer of a contract endpoint that is read.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
+/// The largest run that is read: 64 MiB of steps, and what is around them.
+pub(crate) const MAX_RUN_BYTES: usize = 80 * 1024 * 1024;
+
 /// The media type of nearly all bodies.
 const JSON: &str = "application/json";
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::call::Call;
+use crate::call::{Call, MAX_RUN_BYTES};
 use crate::client::{AgentClient, InternalClient};
 use crate::error::McError;
 use crate::url::path;
@@ -194,7 +194,7 @@ fn found<T>(answer: Result<T, McError>) -> Result<Option<T>, McError> {
 impl AgentClient {
     /// A run with its journal; `None` when the user has no run with this key.
     pub async fn run(&self, run_key: &str) -> Result<Option<Run>, McError> {
-        found(self.caller.fetch(Call::get(&path(&["runs", run_key]))).await)
+        found(self.caller.fetch(whole(run_key)).await)
     }
 
     /// Creates or updates a run. The first call names session and task.
@@ -223,13 +223,18 @@ impl AgentClient {
 impl InternalClient {
     /// As [`AgentClient::run`], for the user that [`InternalClient::on_behalf_of`] names.
     pub async fn run(&self, run_key: &str) -> Result<Option<Run>, McError> {
-        found(self.caller.fetch(Call::get(&path(&["runs", run_key]))).await)
+        found(self.caller.fetch(whole(run_key)).await)
     }
 
     /// As [`AgentClient::cancel_run`], for that user.
     pub async fn cancel_run(&self, run_key: &str) -> Result<RunNote, McError> {
         self.caller.fetch(cancel(run_key)?).await
     }
+}
+
+/// A run with its whole journal.
+fn whole(run_key: &str) -> Call {
+    Call { max_bytes: MAX_RUN_BYTES, ..Call::get(&path(&["runs", run_key])) }
 }
 
 fn cancel(run_key: &str) -> Result<Call, McError> {

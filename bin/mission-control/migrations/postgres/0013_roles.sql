@@ -1,3 +1,4 @@
+SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s';
 -- A run's key, and an idempotency key, are one role's: no role can take a key before another one.
 -- Runs that were begun by a step, without a session, have no role yet.
 ALTER TABLE run_steps DROP CONSTRAINT run_steps_run_key_fkey;

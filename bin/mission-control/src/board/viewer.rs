@@ -62,7 +62,7 @@ impl Viewer {
     /// The user that a form or a link is about; 400 where none is named and none is understood, 403
     /// for another user than one's own.
     pub(super) fn user<'a>(&'a self, named: Option<&'a str>) -> Result<&'a str, ApiError> {
-        let named = named.map(str::trim).filter(|named| !named.is_empty());
+        let named = named.map(trimmed).filter(|named| !named.is_empty());
         let user = named.or(self.name()).unwrap_or_default();
         if !self.may_choose() && self.name() != Some(user) {
             return Err(ApiError::forbidden("the page shows you only what is yours"));
@@ -77,7 +77,7 @@ impl Viewer {
     pub(super) fn shown<'a>(&'a self, named: Option<&'a str>) -> Result<&'a str, ApiError> {
         match self {
             Self::Holder => {
-                let named = named.map(str::trim).filter(|named| is_user_id(named));
+                let named = named.map(trimmed).filter(|named| is_user_id(named));
                 Ok(named.unwrap_or(DEFAULT_USER))
             }
             Self::Named(_) => self.user(named),
@@ -85,11 +85,17 @@ impl Viewer {
     }
 }
 
+/// A name without what somebody typed around it. Other white space than this is a part of a user's id.
+fn trimmed(name: &str) -> &str {
+    name.trim_matches([' ', '\t'])
+}
+
 /// What of a user's is shown: a kind such as `task`, and its id; the overview if absent.
 pub(super) type Shown<'a> = Option<(&'a str, &'a str)>;
 
 /// Records that an operator sees another user's things, before they are shown. What the page itself
-/// fetches, again and again while it is open, is recorded once in [`RELOADED`].
+/// fetches, again and again while it is open, is recorded once in [`RELOADED`]. Over plain HTTP
+/// browsers do not say what they fetch a page for: then it may be that.
 pub(super) async fn record_view(
     app: &App,
     viewer: &Viewer,
@@ -103,10 +109,10 @@ pub(super) async fn record_view(
     let act = Act::new(viewer.scope(user).by, "user.viewed").of(user);
     let act = shown.map_or(act.clone(), |(kind, id)| act.about(kind, id));
     // <https://www.w3.org/TR/fetch-metadata/#sec-fetch-dest-header>
-    if headers.get("sec-fetch-dest").is_some_and(|dest| dest == "empty") {
-        app.store.record_at_most(&act, 1, RELOADED).await?;
-    } else {
+    if headers.get("sec-fetch-dest").is_some_and(|dest| dest == "document") {
         app.store.record(&act).await?;
+    } else {
+        app.store.record_at_most(&act, 1, RELOADED).await?;
     }
     Ok(())
 }

@@ -117,7 +117,7 @@ pub(super) fn operation(endpoint: &Endpoint) -> Value {
                 json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX })
             }
             "from" | "to" => json!({ "type": "string", "format": "date-time" }),
-            "role" => json!({ "type": "string", "description": "The role whose run is meant, where several have one with this key; an agent means its own." }),
+            "role" => json!({ "type": "string", "description": "The role whose run is meant, for people where several have one with this key, and for roles that lead others; an agent means its own." }),
             "unread" => json!({ "type": "boolean" }),
             "status" if endpoint.path == "/tasks" => reference("TaskStatus"),
             "status" => reference("ToolRequestStatus"),

@@ -16,11 +16,11 @@ use serde_json::Value;
 
 use super::created;
 use crate::app::App;
-use crate::auth::{Caller, Service, Trace, agent, is_user_id};
+use crate::auth::{Caller, Service, Trace, claims, is_user_id};
 use crate::error::ApiError;
 use crate::extract::{Body, Params, paging, require_key};
-use crate::store::audit::{Act, AuditFilter, record_daemon_act};
-use crate::store::stamp;
+use crate::store::audit::{Act, Actor, AuditFilter, record_daemon_act};
+use crate::store::{StoreError, stamp};
 
 /// The longest name of an act, or kind or id of an object, in characters.
 const MAX_NAME: usize = 200;
@@ -28,11 +28,11 @@ const MAX_NAME: usize = 200;
 /// The longest reason, in characters.
 const MAX_REASON: usize = 2_000;
 
-/// How many of an agent's denied calls are recorded within [`DENIED_WITHIN`]: who tries without end
-/// fills no disk.
+/// How many of a role's denied calls of one endpoint are recorded within an [`HOUR`]: who tries without
+/// end fills no disk.
 const MAX_DENIED: u32 = 10;
 
-const DENIED_WITHIN: Duration = Duration::from_secs(3_600);
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// A time of the query, as it is stored.
 fn time(params: &HashMap<String, String>, name: &str) -> Result<Option<String>, ApiError> {
@@ -116,7 +116,12 @@ pub(super) async fn record(
         act = act.about(&object.kind, &object.id);
     }
     let make = async |tx: &mut _| record_daemon_act(tx, &act).await;
-    Ok(created(app.store.create(agent.scope(), "audit", key, &body.raw, make).await?))
+    let made = app.store.create(agent.scope(), "audit", key, &body.raw, make).await;
+    if let Err(StoreError::TooManyActs { .. }) = &made {
+        let limited = Act::new(by, "audit.limited").of(&agent.user_id);
+        app.store.record_at_most(&limited, 1, HOUR).await?;
+    }
+    Ok(created(made?))
 }
 
 /// Records calls of agents that are denied: an agent that acts as another role, or as a person.
@@ -134,10 +139,11 @@ pub(super) async fn record_denied(
         return response;
     }
     // Who has no valid token is nobody that could be named.
-    let (Ok(agent), Some(path)) = (agent(&headers, &app), path) else { return response };
-    let act = Act::new(trace.by(agent.actor()), "access.denied").of(&agent.user_id);
+    let (Ok(agent), Some(path)) = (claims(&headers, &app), path) else { return response };
+    let actor = Actor::Agent { user_id: &agent.user_id, role: &agent.agent_role };
+    let act = Act::new(trace.by(actor), "access.denied").of(&agent.user_id);
     let act = act.with("method", method.as_str()).with("path", path.as_str());
-    if let Err(error) = app.store.record_at_most(&act, MAX_DENIED, DENIED_WITHIN).await {
+    if let Err(error) = app.store.record_at_most(&act, MAX_DENIED, HOUR).await {
         tracing::warn!(%error, "a denied call could not be recorded in the audit log");
     }
     response

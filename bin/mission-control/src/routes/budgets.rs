@@ -70,6 +70,7 @@ pub(super) async fn usage(
         ("model", &usage.model),
         ("idempotency_key", &usage.idempotency_key),
     ])?;
+    writer.tenant.check_role(&usage.role)?;
     let cost = amount("cost_usd", usage.cost_usd, MAX_CALL)?;
     let (scope, key) = (writer.scope(), Some(usage.idempotency_key.as_str()));
     let make = async |tx: &mut _| budgets::record_usage(tx, scope.user_id, &usage, cost).await;

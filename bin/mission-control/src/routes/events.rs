@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::auth::Listener;
 use crate::error::ApiError;
-use crate::places::{Full, MAX_USER_STREAMS, StreamPlace};
+use crate::places::{Full, MAX_STREAMS, StreamPlace};
 use crate::store::events::Event;
 
 /// How often a comment is sent while nothing happens, so that proxies keep the connection open.
@@ -82,9 +82,10 @@ pub(crate) async fn stream(
     headers: &HeaderMap,
     format: EventFormat,
 ) -> Result<Response, ApiError> {
-    let place = app.streams.take(listener.user_id.as_deref()).map_err(|full| match full {
-        Full::User => {
-            let text = format!("this user has {MAX_USER_STREAMS} event streams open; close one");
+    let (user_id, agent) = (listener.user_id.as_deref(), listener.agent.as_deref());
+    let place = app.streams.take(user_id, agent).map_err(|full| match full {
+        Full::Own => {
+            let text = format!("{MAX_STREAMS} event streams of this role are open; close one");
             ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", text)
         }
         Full::All => {

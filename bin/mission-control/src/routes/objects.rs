@@ -154,7 +154,7 @@ pub(super) async fn list_notifications(
 ) -> Result<Json<Page<Notification>>, ApiError> {
     let (limit, after) = paging(&params)?;
     let unread = params.get("unread").is_some_and(|unread| unread == "true");
-    Ok(Json(app.store.notifications(tenant.user_id(), unread, limit, after).await?))
+    Ok(Json(app.store.notifications(tenant.scope(), unread, limit, after).await?))
 }
 
 pub(super) async fn create_notification(

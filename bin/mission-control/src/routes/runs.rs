@@ -10,7 +10,8 @@ use crate::app::App;
 use crate::auth::{Tenant, Writer};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, Part, require_filled};
-use crate::store::Scope;
+use crate::mentions::is_role;
+use crate::store::{Scope, session_role};
 
 /// The largest step: a request as large as the daemon takes, with the thread that goes with it.
 const MAX_STEP: usize = 8 * 1024 * 1024;
@@ -28,9 +29,16 @@ pub(super) fn check_key(run_key: &str) -> Result<(), ApiError> {
 }
 
 /// The role that a query names, for those who may touch all roles' runs: a key alone is not enough
-/// where several roles have a run with it.
-fn of_role<'a>(scope: Scope<'a>, params: &'a HashMap<String, String>) -> Scope<'a> {
-    Scope { role: scope.role.or(params.get("role").map(String::as_str)), ..scope }
+/// where several roles have a run with it, and a lead's own comes first.
+fn of_role<'a>(
+    scope: Scope<'a>,
+    params: &'a HashMap<String, String>,
+) -> Result<Scope<'a>, ApiError> {
+    let named = params.get("role").map(String::as_str);
+    if named.is_some_and(|role| !is_role(role)) {
+        return Err(ApiError::field("role", "must be letters, digits, _ and -"));
+    }
+    Ok(Scope { role: scope.role.or(named), ..scope })
 }
 
 pub(super) async fn get(
@@ -39,7 +47,7 @@ pub(super) async fn get(
     Id(run_key): Id,
     Query(params): Params,
 ) -> Result<Json<Run>, ApiError> {
-    let scope = of_role(tenant.scope(), &params);
+    let scope = of_role(tenant.scope(), &params)?;
     Ok(Json(app.store.run(scope, &run_key).await?))
 }
 
@@ -47,19 +55,25 @@ pub(super) async fn put(
     State(app): State<App>,
     writer: Writer,
     Id(run_key): Id,
+    Query(params): Params,
     body: Body<PutRun>,
 ) -> Result<Json<RunNote>, ApiError> {
     check_key(&run_key)?;
+    let scope = of_role(writer.scope(), &params)?;
     if let Some(session_key) = &body.value.session_key {
         writer.tenant.check_session(session_key)?;
+        if scope.role.is_some_and(|role| session_role(scope.user_id, session_key) != Some(role)) {
+            return Err(ApiError::field("session_key", "must be of the role that the query names"));
+        }
     }
-    Ok(Json(app.store.put_run(writer.scope(), &run_key, &body.value).await?))
+    Ok(Json(app.store.put_run(scope, &run_key, &body.value).await?))
 }
 
 pub(super) async fn put_step(
     State(app): State<App>,
     writer: Writer,
     Part(run_key, index): Part,
+    Query(params): Params,
     body: Body<PutStep, MAX_STEP>,
 ) -> Result<Json<RunNote>, ApiError> {
     check_key(&run_key)?;
@@ -68,7 +82,8 @@ pub(super) async fn put_step(
         .flatten()
         .ok_or_else(|| ApiError::field("index", "must be a whole number from 0"))?;
     require_filled(&[("kind", &body.value.kind)])?;
-    Ok(Json(app.store.put_step(writer.scope(), &run_key, index, &body.value).await?))
+    let scope = of_role(writer.scope(), &params)?;
+    Ok(Json(app.store.put_step(scope, &run_key, index, &body.value).await?))
 }
 
 pub(super) async fn cancel(
@@ -77,6 +92,6 @@ pub(super) async fn cancel(
     Id(run_key): Id,
     Query(params): Params,
 ) -> Result<Json<RunNote>, ApiError> {
-    let scope = of_role(writer.scope(), &params);
+    let scope = of_role(writer.scope(), &params)?;
     Ok(Json(app.store.cancel_run(scope, &run_key).await?))
 }

@@ -15,11 +15,17 @@ use super::runs::check_key;
 use crate::app::App;
 use crate::auth::{Person, Tenant, Trace, Writer};
 use crate::error::ApiError;
-use crate::extract::{Body, Id, Params, paging, require_filled};
+use crate::extract::{Body, Id, Params, paging, require_filled, require_short};
 use crate::headers::idempotency_key;
 use crate::store::audit::Actor;
 use crate::store::tool_requests::ToolRequestFilter;
 use crate::store::{Scope, tool_requests};
+
+/// The most characters of a tool's name.
+const MAX_TOOL: usize = 200;
+
+/// The most characters of a reason and of a note, which are kept in the audit log.
+const MAX_WORDS: usize = 2_000;
 
 pub(super) async fn list(
     State(app): State<App>,
@@ -56,6 +62,10 @@ pub(super) async fn create(
         ("task_id", &new.task_id),
         ("tool", &new.tool),
         ("idempotency_key", &new.idempotency_key),
+    ])?;
+    require_short(&[
+        ("tool", Some(&new.tool), MAX_TOOL),
+        ("reason", new.reason.as_deref(), MAX_WORDS),
     ])?;
     check_key(&new.run_key)?;
     let scope = writer.scope();
@@ -98,6 +108,7 @@ pub(super) async fn decide(
             return Err(ApiError::field("status", "must be approved or denied"));
         }
     }
+    require_short(&[("note", body.value.note.as_deref(), MAX_WORDS)])?;
     let key = idempotency_key(&headers);
     let arguments = body.raw.get("arguments").filter(|arguments| **arguments != Value::Null);
     let user_id = &person.user_id;

@@ -3,25 +3,20 @@
 //!
 //! An entry holds no user's id, so that a user can be forgotten and the chain still verified.
 
-use std::time::Duration;
+mod limits;
 
-use chrono::{TimeDelta, Utc};
-use mc_client::audit::{ActorKind, AuditActor, AuditEntry, AuditObject, DAEMON_ACTS, FIRST_PREV};
+use mc_client::audit::{ActorKind, AuditActor, AuditEntry, AuditObject, FIRST_PREV};
 use mc_client::types::Page;
 use serde::ser::Error as _;
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
+pub use self::limits::record_daemon_act;
 use super::error::StoreError;
 use super::paging::{page, rows_for};
 use super::sql::Sql;
-use super::{Store, json_of, now, stamp, time};
-
-/// How many acts of its daemon a user may have recorded within [`DAEMON_ACTS_WITHIN`].
-const MAX_DAEMON_ACTS: u32 = 60;
-
-const DAEMON_ACTS_WITHIN: Duration = Duration::from_secs(3_600);
+use super::{Store, json_of, now};
 
 /// How many entries are read at a time where all are.
 const CHUNK: u32 = 500;
@@ -224,67 +219,6 @@ async fn insert(tx: &mut AnyConnection, entry: &AuditEntry) -> Result<(), StoreE
     Ok(())
 }
 
-/// How many entries equal to an act in all but details, reason and trace there are since a time;
-/// counts up to `many`.
-async fn equal_since(
-    tx: &mut AnyConnection,
-    act: &Act<'_>,
-    since: &str,
-    many: u32,
-) -> Result<i64, StoreError> {
-    let actor = actor(tx, act.by.actor).await?;
-    let subject = match act.user_id {
-        Some(user_id) => Some(subject_of(tx, user_id).await?),
-        None => None,
-    };
-    let (kind, id) = act.object.unzip();
-    let row = sqlx::query(
-        "SELECT count(*) AS equal FROM (SELECT 1 AS one FROM audit WHERE actor_subject = $1 AND at > $2 AND act = $3 \
-         AND coalesce(subject, '') = $4 AND coalesce(object_type, '') = $5 AND coalesce(object_id, '') = $6 LIMIT $7) e",
-    )
-    .bind(actor.subject)
-    .bind(since)
-    .bind(act.act)
-    .bind(subject.unwrap_or_default())
-    .bind(kind.unwrap_or_default())
-    .bind(id.unwrap_or_default())
-    .bind(i64::from(many))
-    .fetch_one(tx)
-    .await?;
-    Ok(row.get("equal"))
-}
-
-/// Records an act of the daemon, unless its user has had too many recorded:
-/// [`StoreError::TooManyActs`].
-pub async fn record_daemon_act(
-    tx: &mut AnyConnection,
-    act: &Act<'_>,
-) -> Result<AuditEntry, StoreError> {
-    let actor = actor(tx, act.by.actor).await?;
-    let row = sqlx::query(
-        "SELECT count(*) AS many, min(at) AS oldest FROM (SELECT at FROM audit WHERE actor_subject = $1 AND at > $2 \
-         AND substr(act, 1, length($3)) = $3 ORDER BY at DESC LIMIT $4) e",
-    )
-    .bind(actor.subject)
-    .bind(ago(DAEMON_ACTS_WITHIN))
-    .bind(DAEMON_ACTS)
-    .bind(i64::from(MAX_DAEMON_ACTS))
-    .fetch_one(&mut *tx)
-    .await?;
-    if row.get::<i64, _>("many") >= i64::from(MAX_DAEMON_ACTS) {
-        let oldest = row.get::<Option<&str>, _>("oldest").and_then(time).unwrap_or_default();
-        let free = oldest + TimeDelta::from_std(DAEMON_ACTS_WITHIN).unwrap_or_default();
-        let wait = (free - Utc::now()).to_std().unwrap_or_default();
-        return Err(StoreError::TooManyActs { retry_after: wait + Duration::from_secs(1) });
-    }
-    record(tx, act).await
-}
-
-/// The time that lies as long ago, as it is stored.
-fn ago(time: Duration) -> String {
-    stamp(Utc::now() - TimeDelta::from_std(time).unwrap_or_default())
-}
-
 /// Which entries to list.
 #[derive(Debug, Default)]
 pub struct AuditFilter {
@@ -329,23 +263,6 @@ impl Store {
         let entry = record(&mut tx, act).await?;
         tx.commit().await?;
         Ok(entry)
-    }
-
-    /// Records an act unless so many equal ones were recorded within a time: of the same actor, about
-    /// the same user and object. For acts that somebody could repeat without end.
-    pub async fn record_at_most(
-        &self,
-        act: &Act<'_>,
-        many: u32,
-        within: Duration,
-    ) -> Result<Option<AuditEntry>, StoreError> {
-        let mut tx = self.begin().await?;
-        if equal_since(&mut tx, act, &ago(within), many).await? >= i64::from(many) {
-            return Ok(None);
-        }
-        let entry = record(&mut tx, act).await?;
-        tx.commit().await?;
-        Ok(Some(entry))
     }
 
     /// Records that this instance has started.

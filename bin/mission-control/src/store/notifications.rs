@@ -9,7 +9,7 @@ use sqlx::{AnyConnection, Row};
 use super::error::StoreError;
 use super::paging::{page, rows_for};
 use super::sql::Sql;
-use super::{Store, events, new_id, now, tasks, time};
+use super::{Scope, Store, events, new_id, now, session_of, session_role, tasks, time};
 
 fn notification(row: &AnyRow) -> Notification {
     Notification {
@@ -58,15 +58,18 @@ pub async fn insert(
     .fetch_one(&mut *tx)
     .await?;
     let made = notification(&row);
-    events::record(tx, &new.user_id, NOTIFICATION_CREATED, "notification_id", &made).await?;
+    // About a run only its role hears.
+    let role = extras.run_key.and_then(|_| session_role(&new.user_id, &new.session_key));
+    events::record_of(tx, &new.user_id, role, NOTIFICATION_CREATED, "notification_id", &made)
+        .await?;
     Ok(made)
 }
 
 impl Store {
-    /// The user's notifications, oldest first.
+    /// The user's notifications, oldest first: without those about other roles' runs.
     pub async fn notifications(
         &self,
-        user_id: &str,
+        scope: Scope<'_>,
         unread: bool,
         limit: u32,
         after: Option<i64>,
@@ -75,7 +78,9 @@ impl Store {
             true => "SELECT * FROM notifications WHERE read_at IS NULL AND user_id = ?",
             false => "SELECT * FROM notifications WHERE user_id = ?",
         };
-        let rows = Sql::new(piece, user_id)
+        let own = scope.role.map(|role| session_of(scope.user_id, role));
+        let rows = Sql::new(piece, scope.user_id)
+            .and(" AND (run_key IS NULL OR session_key = ?)", own)
             .and(" AND seq > ?", after)
             .and(" ORDER BY seq LIMIT ?", Some(rows_for(limit)))
             .fetch(&self.reader);

@@ -71,15 +71,16 @@ async fn all(
     Ok(rows.iter().map(found).collect())
 }
 
-/// The run of this key, if there is one. Another user's or another role's does not exist. Of several
-/// roles' with this key none is taken for the one that is meant.
+/// The run of this key, if there is one. Another user's or another role's does not exist. An agent
+/// that names no role means its own, a lead too. Of several roles' with this key none is taken for the
+/// one that a person means.
 pub(super) async fn find(
     tx: &mut AnyConnection,
     scope: Scope<'_>,
     run_key: &str,
 ) -> Result<Option<Found>, StoreError> {
     let mut found = all(tx, scope.user_id, run_key).await?;
-    if let Some(role) = scope.role {
+    if let Some(role) = scope.role.or(scope.own_role()) {
         return Ok(found.into_iter().find(|found| found.role == role));
     }
     if found.len() > 1 {

@@ -123,7 +123,7 @@ impl Store {
         let mut tx = self.write(scope).await?;
         let user_id = scope.user_id;
         let session = put.session_key.as_deref();
-        let role = scope.role.or_else(|| session_role(user_id, session?));
+        let role = scope.role.or_else(|| session_role(user_id, session?)).or(scope.own_role());
         let found = match (scope.role, role) {
             (None, Some(role)) => find_of(&mut tx, user_id, role, run_key).await?,
             (Some(_) | None, _) => find(&mut tx, scope, run_key).await?,
@@ -190,7 +190,7 @@ impl Store {
                 return Err(StoreError::NotFound("run"));
             }
             None => {
-                let role = scope.own_role().unwrap_or_default();
+                let role = scope.role.or(scope.own_role()).unwrap_or_default();
                 let new = begin(&mut tx, user_id, role, run_key).await?;
                 record(&mut tx, user_id, role, &new.run.status, &new.run).await?;
                 new

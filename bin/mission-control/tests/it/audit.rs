@@ -191,18 +191,25 @@ async fn the_client_records_an_act() {
 }
 
 #[tokio::test]
-async fn a_user_has_sixty_acts_of_its_daemon_an_hour() {
+async fn a_role_has_sixty_acts_of_its_daemon_an_hour_and_silences_none_of_others() {
     let backend = Backend::start().await;
-    let new = || json!({ "act": "daemon.started", "details": {} });
+    let new = |act: &str| json!({ "act": act, "details": {} });
+    let mole = backend.agent("ann", "mole");
     for place in 0..60 {
-        let role = if place % 2 == 0 { "scout" } else { "mole" };
-        backend.agent("ann", role).post("/audit", new()).await.ok();
+        mole.post("/audit", new(&format!("daemon.noise_{place}"))).await.ok();
     }
-    let refused = backend.agent("ann", "scout").post("/audit", new()).await;
+    let refused = mole.post("/audit", new("daemon.noise")).await;
     refused.fails(429, "audit_limit");
     let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=3_601).contains(&wait), "{wait}");
-    backend.agent("bob", "scout").post("/audit", new()).await.ok();
+    mole.post("/audit", new("daemon.noise")).await.fails(429, "audit_limit");
+    let limited = entries(&backend.internal(), "&act=audit.limited").await;
+    assert_eq!(limited.len(), 1, "{limited:?}");
+    assert_eq!((&limited[0]["actor"]["role"], &limited[0]["user_id"]), (&json!("mole"), &json!("ann")));
+    // What daemons record has a limit of its own, and so has each role.
+    mole.post("/audit", new("daemon.journal_rejected")).await.ok();
+    backend.agent("ann", "scout").post("/audit", new("daemon.noise")).await.ok();
+    backend.agent("bob", "mole").post("/audit", new("daemon.noise")).await.ok();
 }
 
 #[tokio::test]
@@ -288,6 +295,12 @@ async fn an_export_verifies_and_every_change_to_it_is_found() {
     assert!(matches!(check(&lines, Some(FIRST_PREV)), Err(AuditError::OtherHead { .. })));
     assert!(matches!(check(&lines[..9], Some(&whole.head)), Err(AuditError::OtherHead { .. })));
     assert!(matches!(check(&[], None), Err(AuditError::Empty(_))));
+    // A head that was kept: the log has grown since.
+    let kept = check(&lines[..9], None).unwrap().head;
+    for kept in [kept.to_ascii_uppercase(), kept] {
+        assert_eq!(check(&lines, Some(&kept)).unwrap(), whole);
+        assert!(matches!(check(&lines[..8], Some(&kept)), Err(AuditError::OtherHead { .. })));
+    }
 
     let edit = |place: usize, edit: &dyn Fn(&mut Value)| {
         let mut entry: Value = serde_json::from_str(&lines[place]).unwrap();

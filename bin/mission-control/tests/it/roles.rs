@@ -170,7 +170,8 @@ async fn a_lead_acts_on_the_sessions_of_its_user_and_of_no_other() {
     assert_eq!(boss.get("/tool-requests").await.items().len(), 1);
     let beat = json!({ "user_id": "ann", "role": "scout" });
     boss.post("/heartbeat", beat).await.ok();
-    boss.post("/runs/r1/cancel", json!({})).await.ok();
+    boss.post("/runs/r1/cancel", json!({})).await.fails(404, "not_found");
+    boss.post("/runs/r1/cancel?role=scout", json!({})).await.ok();
     let mut others = run_of("scout", &task);
     others["session_key"] = json!("user:bob:scout");
     boss.put("/runs/r2", others).await.fails(400, "invalid_payload");
@@ -186,6 +187,12 @@ async fn denied_calls_are_in_the_audit_log_and_do_not_fill_it() {
     }
     let denied = backend.internal().get("/audit?act=access.denied").await;
     assert_eq!(denied.items().len(), 10);
+    // What it does otherwise, and what other roles do, is recorded all the same.
+    let beat = json!({ "user_id": "ann", "role": "scout" });
+    mole.post("/heartbeat", beat.clone()).await.fails(403, "role_mismatch");
+    backend.agent("ann", "rat").post("/heartbeat", beat).await.fails(403, "role_mismatch");
+    let denied = backend.internal().get("/audit?act=access.denied").await;
+    assert_eq!(denied.items().len(), 12);
     let first = &denied.items()[0];
     assert_eq!(first["details"], json!({ "method": "POST", "path": "/api/mission-control/sessions/lease" }));
     assert_eq!((&first["actor"]["type"], &first["actor"]["role"]), (&json!("agent"), &json!("mole")));
@@ -220,4 +227,66 @@ async fn until_task(caller: &Caller, title: &str) -> String {
         heard += &String::from_utf8_lossy(&stream.chunk().await.unwrap().expect("the stream stays open"));
     }
     heard
+}
+
+#[tokio::test]
+async fn no_role_takes_a_leads_run_key() {
+    let backend = Backend::with_leads(&["boss"]).await;
+    let (_, mole, task) = both(&backend).await;
+    let boss = backend.agent("ann", "boss");
+    mole.put("/runs/r1", run_of("mole", &task)).await.ok();
+    mole.put("/runs/r1/steps/0", step("forged")).await.ok();
+    boss.get("/runs/r1").await.fails(404, "not_found");
+    boss.put("/runs/r1", run_of("boss", &task)).await.ok();
+    boss.put("/runs/r1/steps/0", step("real")).await.ok();
+    boss.put("/runs/r1", json!({ "status": "completed" })).await.ok();
+    let own = boss.get("/runs/r1").await;
+    assert_eq!(own.ok()["steps"][0]["payload"], json!({ "text": "real" }));
+    assert_eq!(mole.get("/runs/r1").await.ok()["status"], "running");
+    // It reaches the others' by their role's name.
+    assert_eq!(boss.get("/runs/r1?role=mole").await.ok()["session_key"], "user:ann:mole");
+    boss.put("/runs/r1/steps/1?role=mole", step("led")).await.ok();
+    boss.put("/runs/r1?role=mole", run_of("boss", &task)).await.fails(400, "invalid_payload");
+    boss.put("/runs/r1?role=mole", json!({ "status": "failed" })).await.ok();
+    let led = mole.get("/runs/r1").await;
+    assert_eq!((&led.ok()["status"], led.body["steps"].as_array().unwrap().len()), (&json!("failed"), 2));
+    assert_eq!(boss.get("/runs/r1").await.ok()["steps"].as_array().unwrap().len(), 1);
+    // An agent that leads nobody reaches none.
+    mole.get("/runs/r1?role=boss").await.ok();
+    mole.put("/runs/r1/steps/2?role=boss", step("own")).await.ok();
+    assert_eq!(boss.get("/runs/r1").await.ok()["steps"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn usage_is_booked_for_ones_own_role() {
+    let backend = Backend::start().await;
+    let (scout, mole, _) = both(&backend).await;
+    let usage = json!({
+        "run_id": "r", "role": "scout", "model": "m", "prompt_tokens": 1, "completion_tokens": 1,
+        "cost_usd": 0.5, "estimated": false, "idempotency_key": "k"
+    });
+    mole.post("/usage", usage.clone()).await.fails(403, "role_mismatch");
+    scout.post("/usage", usage).await.ok();
+}
+
+#[tokio::test]
+async fn a_decision_is_heard_by_the_role_that_asked() {
+    let backend = Backend::with_leads(&["boss"]).await;
+    let (scout, mole, task) = both(&backend).await;
+    scout.put("/runs/r1", run_of("scout", &task)).await.ok();
+    let wish = scout.post("/tool-requests", request_of("scout", &task, "r1", "k")).await;
+    let path = format!("/tool-requests/{}", wish.ok()["id"].as_str().unwrap());
+    backend.person("ann").patch(&path, json!({ "status": "approved" })).await.ok();
+    let common = json!({ "user_id": "ann", "session_key": "user:ann:scout", "content": "for all" });
+    backend.internal().post("/notifications", common).await.ok();
+    mole.task("Last").await;
+    let boss = backend.agent("ann", "boss");
+    for (caller, hears) in [(&scout, true), (&mole, false), (&boss, true), (&backend.person("ann"), true)] {
+        let found = caller.get("/notifications").await;
+        assert_eq!(found.items().len(), if hears { 2 } else { 1 }, "{}", found.text);
+        assert_eq!(found.items().last().unwrap()["content"], "for all");
+        let heard = until_task(caller, "Last").await;
+        assert_eq!(heard.contains("\"r1\""), hears, "{heard}");
+        assert!(heard.contains("for all"), "{heard}");
+    }
 }

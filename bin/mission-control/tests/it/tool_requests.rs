@@ -278,3 +278,28 @@ async fn the_client_asks_and_a_service_decides() {
     let all = ToolRequestQuery { run_key: Some("r1".into()), ..ToolRequestQuery::default() };
     assert_eq!(client.tool_requests(&all).await.unwrap().items, [again]);
 }
+
+#[tokio::test]
+async fn what_goes_into_the_audit_log_is_short() {
+    let backend = Backend::start().await;
+    let (agent, person) = (backend.agent("ann", "scout"), backend.person("ann"));
+    let task = agent.task("Work").await;
+    let new = |tool: usize, reason: usize, key: &str| {
+        json!({
+            "task_id": task, "run_key": "r1", "session_key": "user:ann:scout", "tool": "ü".repeat(tool),
+            "arguments": {}, "reason": "ü".repeat(reason), "idempotency_key": key
+        })
+    };
+    for (tool, reason, field) in [(201, 1, "tool"), (1, 2_001, "reason"), (900_000, 1, "tool")] {
+        let refused = agent.post("/tool-requests", new(tool, reason, "k1")).await;
+        refused.fails(400, "invalid_payload");
+        assert!(refused.body["details"]["fields"][field].is_string(), "{}", refused.text);
+    }
+    let made = agent.post("/tool-requests", new(200, 2_000, "k1")).await;
+    let path = format!("/tool-requests/{}", made.ok()["id"].as_str().unwrap());
+    let decision = |note: usize| json!({ "status": "denied", "note": "ü".repeat(note) });
+    let refused = person.patch(&path, decision(2_001)).await;
+    refused.fails(400, "invalid_payload");
+    assert!(refused.body["details"]["fields"]["note"].is_string(), "{}", refused.text);
+    person.patch(&path, decision(2_000)).await.ok();
+}

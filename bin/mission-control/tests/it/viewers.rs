@@ -162,12 +162,20 @@ async fn what_an_operator_sees_and_does_is_in_the_audit_log() {
     ] {
         let path = format!("{path}?user=bob");
         assert_eq!(open(&backend, "olga", &path).await.status, 200, "{path}");
+        if path != "/?user=bob" || expected.is_empty() {
+            expected.push(act("olga", "bob", about));
+        }
+        assert_eq!(acts(&backend, "user.viewed").await, expected);
+        // A browser says what is a page that somebody opens, but not over plain HTTP.
+        let opens = backend.nobody().with(USER, "olga").with("sec-fetch-dest", "document");
+        assert_eq!(send(opens.raw(Method::GET, &path)).await.status, 200, "{path}");
         expected.push(act("olga", "bob", about));
         assert_eq!(acts(&backend, "user.viewed").await, expected);
         // The page fetches itself anew while it is open, and hears of changes.
         for _ in 0..2 {
             let again = backend.nobody().with(USER, "olga").with("sec-fetch-dest", "empty");
             assert_eq!(send(again.raw(Method::GET, &path)).await.status, 200, "{path}");
+            assert_eq!(open(&backend, "olga", &path).await.status, 200, "{path}");
         }
     }
     let live = backend.nobody().with(USER, "olga").with("sec-fetch-dest", "empty");
@@ -200,6 +208,10 @@ async fn a_name_is_one_and_whole() {
     assert!(page.contains("Work of müller") && !page.contains("möller"), "{page}");
     for other in ["müller\u{a0}", "\u{3000}müller"] {
         let page = open(&backend, other, "/").await;
+        assert!(page.status == 200 && !page.text.contains("Work of müller"), "{}", page.text);
+        let other = url::form_urlencoded::byte_serialize(other.as_bytes()).collect::<String>();
+        open(&backend, "müller", &format!("/?user={other}")).await.fails(403, "forbidden");
+        let page = open(&backend, "olga", &format!("/?user={other}")).await;
         assert!(page.status == 200 && !page.text.contains("Work of müller"), "{}", page.text);
     }
     let two = backend.nobody().with(USER, "ann").raw(Method::GET, "/").header(USER, "bob");

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::suite::Suite;
+use crate::token::ROLE;
 use crate::verdict::{NotPassed, ensure, failed};
 use crate::world::World;
 
@@ -89,7 +90,7 @@ async fn budgets(suite: &mut Suite<'_>) {
             let over = agent.post("/budget/reserve", reserve(0.5)).await?;
             over.fails_with(402, "budget_exceeded")?;
             let usage = json!({
-                "run_id": "r", "reservation_id": id, "role": "scout", "model": "m",
+                "run_id": "r", "reservation_id": id, "role": ROLE, "model": "m",
                 "prompt_tokens": 10, "completion_tokens": 5, "cost_usd": 0.25, "estimated": false,
                 "idempotency_key": w.key()
             });

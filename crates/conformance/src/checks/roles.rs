@@ -30,6 +30,7 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
     leases(suite).await;
     heartbeats(suite).await;
     requests(suite).await;
+    usage(suite).await;
 }
 
 async fn journals(suite: &mut Suite<'_>) {
@@ -145,4 +146,19 @@ async fn request_of_a_role(w: &World) -> Verdict {
     ensure(!listed, || "expected no tool request of another role in the list, got one".to_owned())?;
     own.get(&format!("/tool-requests/{id}")).await?.ok()?;
     Ok::<_, NotPassed>("403, 404, and not listed".to_owned())
+}
+
+async fn usage(suite: &mut Suite<'_>) {
+    let sentence = "An agent of another role books no usage of a role (403)";
+    suite
+        .check("usage-of-a-role", &["budgets"], sentence, async |w| {
+            let usage = json!({
+                "run_id": "r", "role": ROLE, "model": "m", "prompt_tokens": 1, "completion_tokens": 1,
+                "cost_usd": 0.0, "estimated": false, "idempotency_key": w.key()
+            });
+            w.agent_as(&w.one, OTHER).post("/usage", usage.clone()).await?.fails(403)?;
+            w.agent(&w.one).post("/usage", usage).await?.created()?;
+            Ok("403 for the other role, booked for its own".to_owned())
+        })
+        .await;
 }
