@@ -58,6 +58,14 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// The role of an agent's token.
+    pub(crate) fn role(&self) -> Option<&str> {
+        match &self.identity {
+            Identity::Agent(auth) => Some(auth.role()),
+            Identity::Internal { .. } => None,
+        }
+    }
+
     pub(crate) fn new(backend: Backend, identity: Identity) -> Self {
         Self { backend, identity, traceparent: None, deadline: None, fence: None }
     }

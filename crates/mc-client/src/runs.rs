@@ -192,9 +192,11 @@ fn found<T>(answer: Result<T, McError>) -> Result<Option<T>, McError> {
 }
 
 impl AgentClient {
-    /// A run with its journal; `None` when the user has no run with this key.
+    /// A run of the token's own role with its journal; `None` when there is none with this key. The role
+    /// is named, because a backend lets leads read other roles' runs, too.
     pub async fn run(&self, run_key: &str) -> Result<Option<Run>, McError> {
-        found(self.caller.fetch(whole(run_key)).await)
+        let query = self.caller.role().map(|role| format!("?role={role}")).unwrap_or_default();
+        found(self.caller.fetch(whole(run_key, &query)).await)
     }
 
     /// Creates or updates a run. The first call names session and task.
@@ -223,7 +225,7 @@ impl AgentClient {
 impl InternalClient {
     /// As [`AgentClient::run`], for the user that [`InternalClient::on_behalf_of`] names.
     pub async fn run(&self, run_key: &str) -> Result<Option<Run>, McError> {
-        found(self.caller.fetch(whole(run_key)).await)
+        found(self.caller.fetch(whole(run_key, "")).await)
     }
 
     /// As [`AgentClient::cancel_run`], for that user.
@@ -233,8 +235,8 @@ impl InternalClient {
 }
 
 /// A run with its whole journal.
-fn whole(run_key: &str) -> Call {
-    Call { max_bytes: MAX_RUN_BYTES, ..Call::get(&path(&["runs", run_key])) }
+fn whole(run_key: &str, query: &str) -> Call {
+    Call { max_bytes: MAX_RUN_BYTES, ..Call::get(&(path(&["runs", run_key]) + query)) }
 }
 
 fn cancel(run_key: &str) -> Result<Call, McError> {

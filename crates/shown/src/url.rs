@@ -29,7 +29,7 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// A text with every URL in it shown as by [`url`]: for errors of libraries, which may repeat an address.
+/// A text with every URL in it shown as by [`url()`]: for errors of libraries, which may repeat an address.
 pub fn without_urls(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

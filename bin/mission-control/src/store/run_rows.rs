@@ -71,17 +71,20 @@ async fn all(
     Ok(rows.iter().map(found).collect())
 }
 
-/// The run of this key, if there is one. Another user's or another role's does not exist. An agent
-/// that names no role means its own, a lead too. Of several roles' with this key none is taken for the
-/// one that a person means.
+/// The run of this key, if there is one. Another user's or another role's does not exist. A lead that names
+/// no role means its own, and another role's where it has none. Of several roles' with this key none is
+/// taken for the one that is meant.
 pub(super) async fn find(
     tx: &mut AnyConnection,
     scope: Scope<'_>,
     run_key: &str,
 ) -> Result<Option<Found>, StoreError> {
     let mut found = all(tx, scope.user_id, run_key).await?;
-    if let Some(role) = scope.role.or(scope.own_role()) {
+    if let Some(role) = scope.role {
         return Ok(found.into_iter().find(|found| found.role == role));
+    }
+    if let Some(own) = found.iter().position(|found| scope.own_role() == Some(&*found.role)) {
+        return Ok(Some(found.swap_remove(own)));
     }
     if found.len() > 1 {
         let roles = found.into_iter().map(|found| found.role).collect();

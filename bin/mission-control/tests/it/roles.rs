@@ -170,8 +170,8 @@ async fn a_lead_acts_on_the_sessions_of_its_user_and_of_no_other() {
     assert_eq!(boss.get("/tool-requests").await.items().len(), 1);
     let beat = json!({ "user_id": "ann", "role": "scout" });
     boss.post("/heartbeat", beat).await.ok();
-    boss.post("/runs/r1/cancel", json!({})).await.fails(404, "not_found");
-    boss.post("/runs/r1/cancel?role=scout", json!({})).await.ok();
+    boss.post("/runs/r1/cancel?role=boss", json!({})).await.fails(404, "not_found");
+    boss.post("/runs/r1/cancel", json!({})).await.ok();
     let mut others = run_of("scout", &task);
     others["session_key"] = json!("user:bob:scout");
     boss.put("/runs/r2", others).await.fails(400, "invalid_payload");
@@ -236,7 +236,8 @@ async fn no_role_takes_a_leads_run_key() {
     let boss = backend.agent("ann", "boss");
     mole.put("/runs/r1", run_of("mole", &task)).await.ok();
     mole.put("/runs/r1/steps/0", step("forged")).await.ok();
-    boss.get("/runs/r1").await.fails(404, "not_found");
+    boss.get("/runs/r1?role=boss").await.fails(404, "not_found");
+    assert_eq!(boss.get("/runs/r1").await.ok()["session_key"], "user:ann:mole");
     boss.put("/runs/r1", run_of("boss", &task)).await.ok();
     boss.put("/runs/r1/steps/0", step("real")).await.ok();
     boss.put("/runs/r1", json!({ "status": "completed" })).await.ok();

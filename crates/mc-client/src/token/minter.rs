@@ -134,6 +134,11 @@ impl AgentAuth {
         Ok(Self { minter, user_id: user_id.to_owned(), role: role.to_owned(), current })
     }
 
+    /// The role that its tokens name.
+    pub(crate) fn role(&self) -> &str {
+        &self.role
+    }
+
     /// All tokens of its minter, to be cut from answers.
     pub(crate) fn sent(&self) -> &shown::Tokens {
         &self.minter.sent
