@@ -7,6 +7,7 @@
 //! disk before it is acknowledged.
 
 pub mod audit;
+pub mod audit_limits;
 pub mod board;
 pub mod budgets;
 pub mod database;

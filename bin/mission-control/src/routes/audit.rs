@@ -19,7 +19,8 @@ use crate::app::App;
 use crate::auth::{Caller, Service, Trace, claims, is_user_id};
 use crate::error::ApiError;
 use crate::extract::{Body, Params, paging, require_key};
-use crate::store::audit::{Act, Actor, AuditFilter, record_daemon_act};
+use crate::store::audit::{Act, Actor, AuditFilter};
+use crate::store::audit_limits::record_daemon_act;
 use crate::store::{StoreError, stamp};
 
 /// The longest name of an act, or kind or id of an object, in characters.

@@ -22,10 +22,10 @@ use crate::store::tool_requests::ToolRequestFilter;
 use crate::store::{Scope, tool_requests};
 
 /// The most characters of a tool's name.
-const MAX_TOOL: usize = 200;
+const MAX_TOOL: usize = 1_000;
 
 /// The most characters of a reason and of a note, which are kept in the audit log.
-const MAX_WORDS: usize = 2_000;
+const MAX_WORDS: usize = 10_000;
 
 pub(super) async fn list(
     State(app): State<App>,

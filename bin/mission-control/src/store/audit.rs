@@ -3,8 +3,6 @@
 //!
 //! An entry holds no user's id, so that a user can be forgotten and the chain still verified.
 
-mod limits;
-
 use mc_client::audit::{ActorKind, AuditActor, AuditEntry, AuditObject, FIRST_PREV};
 use mc_client::types::Page;
 use serde::ser::Error as _;
@@ -12,7 +10,6 @@ use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-pub use self::limits::record_daemon_act;
 use super::error::StoreError;
 use super::paging::{page, rows_for};
 use super::sql::Sql;
@@ -65,11 +62,11 @@ impl<'a> By<'a> {
 /// An act, as it is recorded.
 #[derive(Debug, Clone)]
 pub struct Act<'a> {
-    by: By<'a>,
-    act: &'a str,
-    user_id: Option<&'a str>,
-    object: Option<(&'a str, &'a str)>,
-    details: Map<String, Value>,
+    pub(super) by: By<'a>,
+    pub(super) act: &'a str,
+    pub(super) user_id: Option<&'a str>,
+    pub(super) object: Option<(&'a str, &'a str)>,
+    pub(super) details: Map<String, Value>,
     reason: Option<&'a str>,
 }
 
@@ -112,7 +109,10 @@ impl<'a> Act<'a> {
 }
 
 /// The random text that stands for a user in the log.
-async fn subject_of(tx: &mut AnyConnection, user_id: &str) -> Result<String, StoreError> {
+pub(super) async fn subject_of(
+    tx: &mut AnyConnection,
+    user_id: &str,
+) -> Result<String, StoreError> {
     if let Some(subject) = known_subject(tx, user_id).await? {
         return Ok(subject);
     }
@@ -136,7 +136,10 @@ async fn known_subject(
     Ok(row.map(|row| row.get("subject")))
 }
 
-async fn actor(tx: &mut AnyConnection, actor: Actor<'_>) -> Result<AuditActor, StoreError> {
+pub(super) async fn actor(
+    tx: &mut AnyConnection,
+    actor: Actor<'_>,
+) -> Result<AuditActor, StoreError> {
     let (kind, subject, role) = match actor {
         Actor::Person(user_id) => (ActorKind::Person, subject_of(tx, user_id).await?, None),
         Actor::Agent { user_id, role } => {

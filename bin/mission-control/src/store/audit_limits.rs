@@ -6,7 +6,7 @@ use chrono::{TimeDelta, Utc};
 use mc_client::audit::{AuditEntry, DAEMON_ACTS};
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
-use super::{Act, actor, record, subject_of};
+use super::audit::{Act, actor, record, subject_of};
 use crate::store::{Store, StoreError, stamp, time};
 
 /// How many acts of its daemon a user's role may have recorded within [`DAEMON_ACTS_WITHIN`]: of each
