@@ -8,6 +8,16 @@ use test_support::program::Program;
 use test_support::skip;
 use tokio::process::Command;
 
+/// What a suite prints. It fails when the suite does.
+async fn report_of(mut suite: Command) -> String {
+    let suite = suite.env("PYTHONDONTWRITEBYTECODE", "1").stdin(Stdio::null()).kill_on_drop(true);
+    let report = suite.output().await.unwrap();
+    let said = String::from_utf8_lossy(&report.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&report.stderr);
+    assert!(report.status.success(), "{said}\n{errors}");
+    said
+}
+
 #[tokio::test]
 async fn every_attacker_gets_what_the_documentation_says_and_no_more() {
     let version = "import sys; sys.exit(sys.version_info < (3, 10))";
@@ -19,19 +29,9 @@ async fn every_attacker_gets_what_the_documentation_says_and_no_more() {
     let programs = ["wombat-dispatcher", "wombat-mission-control", "wombat-daemon"];
     let paths = programs.map(|name| Program::path(name).unwrap());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let report = Command::new("python3")
-        .arg(root.join("security/attackers"))
-        .arg("--bin")
-        .arg(paths[0].parent().unwrap())
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
-    let said = String::from_utf8_lossy(&report.stdout);
-    let errors = String::from_utf8_lossy(&report.stderr);
-    assert!(report.status.success(), "{said}\n{errors}");
+    let mut command = Command::new("python3");
+    command.arg(root.join("security/attackers")).arg("--bin").arg(paths[0].parent().unwrap());
+    let said = report_of(command).await;
     let page = std::fs::read_to_string(root.join("docs/SECURITY.md")).unwrap();
     for row in said.lines().filter(|line| line.starts_with('|')) {
         assert!(page.contains(&format!("{row}\n")), "not in docs/SECURITY.md: {row}\n{said}");
@@ -48,19 +48,10 @@ async fn nothing_happens_outside_of_what_a_role_declares_however_obedient_the_mo
         );
     };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let report = Command::new(python)
-        .arg(root.join("security/run.py"))
-        .arg("--daemon")
-        .arg(Program::path("wombat-daemon").unwrap())
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
-    let said = String::from_utf8_lossy(&report.stdout);
-    let errors = String::from_utf8_lossy(&report.stderr);
-    assert!(report.status.success(), "{said}\n{errors}");
+    let mut command = Command::new(python);
+    command.arg(root.join("security/run.py")).arg("--daemon");
+    command.arg(Program::path("wombat-daemon").unwrap());
+    let said = report_of(command).await;
     // All pairs, and every injection was read: else nothing was tried.
     for row in ["| workspace | 560 | 560 |", "| travel | 140 | 140 |"] {
         assert!(said.contains(row), "{said}");
