@@ -33,12 +33,13 @@ const PROBE: Probe = Probe {
 /// The end of `--help`.
 const HELP: &str = "\
 Settings, by their variables (`wombat-daemon config` shows those in force):
-  AGENT_JWT_SECRET       Signs the agents' tokens; the same as the backend's. Required
-  BACKEND_URL            The backend [http://localhost:8000]
-  AGENT_DAEMON_API_KEY   What callers must send as X-Agent-Daemon-Key; no check when absent
-  LLM_PROVIDER           openai, anthropic, gemini, … or offline, with OPENAI_API_KEY and its like
-  WOMBAT_WORKSPACE       The folder of Markdown that defines the agents
-  RUST_LOG               The log level: error, warn, info, debug [info]
+  AGENT_JWT_SECRET          Signs the agents' tokens; the same as the backend's. Required
+  BACKEND_URL               The backend [http://localhost:8000]
+  WOMBAT_CONTROL_PLANE_URL  The control plane, where it is not the backend
+  AGENT_DAEMON_API_KEY      What callers must send as X-Agent-Daemon-Key; no check when absent
+  LLM_PROVIDER              openai, anthropic, gemini, … or offline, with OPENAI_API_KEY and its like
+  WOMBAT_WORKSPACE          The folder of Markdown that defines the agents
+  RUST_LOG                  The log level: error, warn, info, debug [info]
 
 Start:
   wombat-daemon init                      a workspace to begin with

@@ -13,6 +13,7 @@ use mc_client::journal_mac::JournalKeys;
 use mc_client::token::{Key, MIN_SECRET_BYTES, TokenMinter};
 use secrecy::{ExposeSecret as _, SecretString};
 use service::agent_token;
+use service::backend_address::BackendAddress;
 use service::otel::OtelSettings;
 use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
@@ -35,8 +36,8 @@ pub struct Settings {
     pub api_key: Option<SecretString>,
     /// `WOMBAT_METRICS_TOKEN`: opens `/metrics` and nothing else.
     pub metrics_token: Option<SecretString>,
-    /// `BACKEND_URL`.
-    pub backend_url: String,
+    /// `BACKEND_URL` and `WOMBAT_CONTROL_PLANE_URL`.
+    pub backend: BackendAddress,
     /// Signs agent tokens.
     pub minter: std::sync::Arc<TokenMinter>,
     /// Seal the steps of runs' journals, and verify them.
@@ -129,7 +130,7 @@ impl Settings {
                  set a key, or WOMBAT_ALLOW_UNAUTHENTICATED=true if something else guards the daemon"
             ));
         }
-        let backend_url = r.url("BACKEND_URL", "http://localhost:8000");
+        let backend = BackendAddress::read(&mut r);
         let tokens = agent_token::read(&mut r, true);
         let journal_keys = read_journal_keys(&mut r, tokens.key.as_ref());
         let workspace = r.text("WOMBAT_WORKSPACE", "./workspace").into();
@@ -184,7 +185,7 @@ impl Settings {
             port,
             api_key,
             metrics_token,
-            backend_url,
+            backend,
             minter,
             journal_keys: std::sync::Arc::new(journal_keys),
             fences: FenceKey::new(key.expose_secret().as_bytes()),

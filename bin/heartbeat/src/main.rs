@@ -17,12 +17,13 @@ const PROGRAM: &str = "wombat-heartbeat";
 /// Shown after the flags.
 const HELP: &str = "\
 Settings, by their variables (`wombat-heartbeat config` shows those in force):
-  USER_ID                The user whose agent wakes (or --user). Required
-  AGENT_ROLE             The role of the agent that wakes (or --role) [agent]
-  AGENT_JWT_SECRET       Signs the agent's token; the same as the backend's. Required
-  BACKEND_URL            The backend [http://localhost:8000]
-  AGENT_DAEMON_URL       The daemon [http://localhost:8081]
-  AGENT_DAEMON_API_KEY   The daemon's key, where it has one
+  USER_ID                   The user whose agent wakes (or --user). Required
+  AGENT_ROLE                The role of the agent that wakes (or --role) [agent]
+  AGENT_JWT_SECRET          Signs the agent's token; the same as the backend's. Required
+  BACKEND_URL               The backend [http://localhost:8000]
+  WOMBAT_CONTROL_PLANE_URL  The control plane, where it is not the backend
+  AGENT_DAEMON_URL          The daemon [http://localhost:8081]
+  AGENT_DAEMON_API_KEY      The daemon's key, where it has one
 
 From cron:
   wombat-heartbeat --all-roles --user ann --slot auto     all roles, once per fleet of machines

@@ -57,10 +57,11 @@ pub enum HeartbeatError {
 enum WakeError {
     #[error(transparent)]
     Token(#[from] TokenError),
-    #[error("{source}{}", hint(.source))]
+    #[error("{source}{}", hint(.source, .variable))]
     Backend {
-        #[from]
         source: McError,
+        /// The variable that names the backend's address.
+        variable: &'static str,
     },
     #[error("{source}{}", daemon_hint(.source))]
     Daemon {
@@ -69,16 +70,18 @@ enum WakeError {
     },
 }
 
-fn hint(error: &McError) -> &'static str {
+fn hint(error: &McError, variable: &str) -> String {
     match error {
-        McError::Status { status: 401 | 403, .. } => " (check AGENT_JWT_SECRET on both sides)",
+        McError::Status { status: 401 | 403, .. } => {
+            " (check AGENT_JWT_SECRET on both sides)".to_owned()
+        }
         McError::Status { status: 404 | 405 | 501, .. } => {
-            " (the backend has no heartbeat endpoint; --wake always works without it)"
+            " (the backend has no heartbeat endpoint; --wake always works without it)".to_owned()
         }
         McError::Unreachable { .. } | McError::Timeout | McError::BadAnswer { .. } => {
-            " (check BACKEND_URL)"
+            format!(" (check {variable})")
         }
-        McError::Status { .. } | McError::InBetween { .. } | McError::Token(_) => "",
+        McError::Status { .. } | McError::InBetween { .. } | McError::Token(_) => String::new(),
     }
 }
 
@@ -115,7 +118,7 @@ pub async fn run<Z: TimeZone>(
 ) -> Result<(), HeartbeatError> {
     let http = service::http::client_builder().build()?;
     let daemon = DaemonClient::new(http.clone(), &settings.daemon_url, settings.daemon_key.clone());
-    let backend = McClient::new(&settings.backend_url, http, RetryPolicy::default());
+    let backend = settings.backend.client(http, RetryPolicy::default());
     let many = settings.agents.len() > 1;
     let wakes = settings.agents.iter().map(|agent| {
         let slot = plan.slot.as_ref().map(|slot| slot.text(agent.cron.as_ref(), now));
@@ -176,7 +179,10 @@ async fn wake(
         Err(error) if wake == Wake::Always && matches!(error.status(), Some(404 | 405 | 501)) => {
             (None, false)
         }
-        Err(error) => return Err(error.into()),
+        Err(source) => {
+            let variable = settings.backend.control_plane_variable;
+            return Err(WakeError::Backend { source, variable });
+        }
     };
     let mut lines = Vec::new();
     lines.extend(answer.as_ref().and_then(|answer| serde_json::to_string(answer).ok()));

@@ -15,11 +15,12 @@ const PROGRAM: &str = "wombat-standup";
 /// Shown after the flags.
 const HELP: &str = "\
 Settings, by their variables (`wombat-standup config` shows those in force):
-  BACKEND_URL            The backend [http://localhost:8000]
-  INTERNAL_API_TOKEN     For the standup of all users; the same as the backend's
-  AGENT_JWT_SECRET       For the standup of one user; the same as the backend's
-  USER_ID                That user (or --user)
-  STANDUP_TIMEZONE       The time zone of the day (or --tz) [UTC]
+  BACKEND_URL               The backend [http://localhost:8000]
+  WOMBAT_CONTROL_PLANE_URL  The control plane, where it is not the backend
+  INTERNAL_API_TOKEN        For the standup of all users; the same as the backend's
+  AGENT_JWT_SECRET          For the standup of one user; the same as the backend's
+  USER_ID                   That user (or --user)
+  STANDUP_TIMEZONE          The time zone of the day (or --tz) [UTC]
 
 From cron:
   wombat-standup --tz Europe/Berlin --format markdown

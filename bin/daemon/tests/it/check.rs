@@ -174,6 +174,24 @@ async fn what_stops_runs_is_marked_and_gives_exit_code_one() {
             vec![secret, offline, ("BACKEND_URL", "http://127.0.0.1:9")],
             "start it, or correct BACKEND_URL",
         ),
+        (
+            vec![
+                secret,
+                offline,
+                ("BACKEND_URL", &good),
+                ("WOMBAT_CONTROL_PLANE_URL", "http://127.0.0.1:9"),
+            ],
+            "start it, or correct WOMBAT_CONTROL_PLANE_URL",
+        ),
+        (
+            vec![
+                secret,
+                offline,
+                ("BACKEND_URL", "http://127.0.0.1:9"),
+                ("WOMBAT_CONTROL_PLANE_URL", &good),
+            ],
+            "application: http://127.0.0.1:9: ",
+        ),
     ] {
         let output = daemon(dir.path(), &["check"], &settings).await;
         let lines = said(&output);
