@@ -79,6 +79,7 @@ pub async fn check(layers: &Layers) -> Vec<Finding> {
             for warning in &settings.warnings {
                 report.warn(format!("settings: {warning}"));
             }
+            report.good(format!("time zones: {}", zones::release()));
             let workspace = report.workspace(workspace_of(&settings));
             let model = report.model(&settings);
             let backend = report.backend(&settings).await;

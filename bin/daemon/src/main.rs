@@ -55,7 +55,12 @@ Exit codes: 0 stopped by a signal, 1 failed, 2 wrong flags, 78 wrong settings.";
 /// docs/CONFIGURATION.md lists them all. The daemon needs at least AGENT_JWT_SECRET and
 /// BACKEND_URL, and a key of the model's provider (or LLM_PROVIDER=offline).
 #[derive(Parser)]
-#[command(name = NAME, version, after_help = HELP)]
+#[command(
+    name = NAME,
+    version,
+    long_version = zones::long_version(env!("CARGO_PKG_VERSION")),
+    after_help = HELP
+)]
 struct Cli {
     /// The settings file; wombat.toml in the working directory when absent.
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]

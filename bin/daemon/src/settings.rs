@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono_tz::Tz;
 use llm::model::{ModelRef, Provider};
 use llm::{Endpoint, LlmSettings, OpenAiApi, RetrySettings};
 use mc_client::client::RetryPolicy;
@@ -19,7 +18,8 @@ use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 use wombat_core::untrusted::FenceKey;
 use wombat_core::workspace::SkillsMode;
-use wombat_core::zones::parse_zone;
+use zones::Zone;
+use zones::parse_zone;
 
 use crate::protocols::Protocols;
 use crate::sessions::SessionPolicy;
@@ -63,7 +63,7 @@ pub struct Settings {
     /// `WOMBAT_HISTORY_LIMIT`.
     pub history_limit: u32,
     /// `WOMBAT_DEFAULT_TIMEZONE`.
-    pub timezone: Tz,
+    pub timezone: Zone,
     /// `WOMBAT_INCLUDE_TIME_CONTEXT`.
     pub include_time: bool,
     /// `WOMBAT_CONTEXT_WARNING_THRESHOLD`, percent.
@@ -144,7 +144,7 @@ impl Settings {
         let zone = r.text("WOMBAT_DEFAULT_TIMEZONE", "UTC");
         let timezone = parse_zone(&zone).unwrap_or_else(|error| {
             r.problem("WOMBAT_DEFAULT_TIMEZONE", error);
-            Tz::UTC
+            Zone::UTC
         });
         let include_time = r.flag("WOMBAT_INCLUDE_TIME_CONTEXT", true);
         let context_warning_percent = r.number("WOMBAT_CONTEXT_WARNING_THRESHOLD", 75_u32, 1..=100);

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeZone};
 use clap::ValueEnum;
 use daemon_client::{DaemonClient, DaemonError};
 use futures::StreamExt;
@@ -14,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::daemon::{self, RETRIES};
 use crate::settings::{Agent, Settings};
-use crate::slot::Slot;
+use crate::slot::{Clock, Slot};
 
 /// Agents that wake in parallel.
 const CONCURRENCY: usize = 8;
@@ -109,10 +108,10 @@ fn daemon_hint(error: &DaemonError) -> &'static str {
 ///
 /// # Errors
 /// See [`HeartbeatError`].
-pub async fn run<Z: TimeZone>(
+pub async fn run(
     settings: &Settings,
     plan: &Plan,
-    now: &DateTime<Z>,
+    clock: &Clock,
     print_line: &dyn Fn(&str),
     stop: &CancellationToken,
 ) -> Result<(), HeartbeatError> {
@@ -121,7 +120,7 @@ pub async fn run<Z: TimeZone>(
     let backend = settings.backend.client(http, RetryPolicy::default());
     let many = settings.agents.len() > 1;
     let wakes = settings.agents.iter().map(|agent| {
-        let slot = plan.slot.as_ref().map(|slot| slot.text(agent.cron.as_ref(), now));
+        let slot = plan.slot.as_ref().map(|slot| slot.text(agent.cron.as_ref(), clock));
         let (backend, daemon) = (&backend, &daemon);
         async move { (agent, wake(settings, backend, daemon, agent, plan.wake, slot).await) }
     });

@@ -43,7 +43,12 @@ Exit codes: 0 stopped by a signal, 1 failed, 2 wrong flags, 78 settings to corre
 /// dispatcher's). Everything is kept in one SQLite file in MC_DATA_DIR, or on the PostgreSQL server
 /// that DATABASE_URL names.
 #[derive(Parser)]
-#[command(name = NAME, version, after_help = HELP)]
+#[command(
+    name = NAME,
+    version,
+    long_version = zones::long_version(env!("CARGO_PKG_VERSION")),
+    after_help = HELP
+)]
 struct Cli {
     /// The settings file; wombat.toml in the working directory when absent.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

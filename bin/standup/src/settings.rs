@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use chrono_tz::Tz;
 use mc_client::token::TokenMinter;
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
@@ -12,7 +11,8 @@ use service::backend_address::BackendAddress;
 use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 use wombat_core::session::{Role, UserId};
-use wombat_core::zones::parse_zone;
+use zones::Zone;
+use zones::parse_zone;
 
 /// What the flags ask for, unparsed.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +28,7 @@ pub struct Query {
 /// The standup's settings (docs/CONFIGURATION.md).
 #[derive(Debug)]
 pub struct Settings {
-    pub(crate) zone: Tz,
+    pub(crate) zone: Zone,
     pub(crate) user: Option<UserId>,
     pub(crate) date: Option<NaiveDate>,
     pub(crate) backend: BackendAddress,
@@ -66,7 +66,7 @@ impl Settings {
         };
         let zone = parse_zone(zone.trim()).unwrap_or_else(|error| {
             reader.problem(name, error);
-            Tz::UTC
+            Zone::UTC
         });
         let (is_named, user) = user(&mut reader, query);
         let date = query.date.as_ref().and_then(|text| date(&mut reader, text));

@@ -23,4 +23,3 @@ mod snapshot;
 mod strict_json;
 pub mod untrusted;
 pub mod workspace;
-pub mod zones;

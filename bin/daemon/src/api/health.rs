@@ -103,7 +103,7 @@ pub(super) async fn health(
     if trust == Trust::Public {
         return Json(json!({ "status": status }));
     }
-    let skills = snapshot.skills();
+    let (skills, zones) = (snapshot.skills(), zones::release());
     Json(json!({
         "status": status,
         "workspace": {
@@ -131,6 +131,7 @@ pub(super) async fn health(
             "configured": configured,
         },
         "tools": tools.sources,
+        "timeZones": { "release": zones.version, "source": zones.origin() },
         "config": { "port": app.settings.port, "defaultTask": app.settings.default_task },
     }))
 }
