@@ -7,6 +7,7 @@ pub mod agent_token;
 pub mod bearer;
 pub mod cli;
 pub mod exit;
+pub mod forwarded;
 pub mod health;
 pub mod http;
 pub mod limits;
