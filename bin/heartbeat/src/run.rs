@@ -71,6 +71,8 @@ enum WakeError {
 
 fn hint(error: &McError) -> &'static str {
     match error {
+        // What is said of the clocks is the reason.
+        McError::Status { status: 401, clock_ahead: Some(_), .. } => "",
         McError::Status { status: 401 | 403, .. } => " (check AGENT_JWT_SECRET on both sides)",
         McError::Status { status: 404 | 405 | 501, .. } => {
             " (the backend has no heartbeat endpoint; --wake always works without it)"

@@ -6,6 +6,7 @@ pub const ALL: &[&str] = &[
     "AGENT_DAEMON_API_KEY",
     "AGENT_DAEMON_URL",
     "AGENT_JWT_ALGORITHM",
+    "AGENT_JWT_BEARER",
     "AGENT_JWT_KEY_ID",
     "AGENT_JWT_PRIVATE_KEY",
     "AGENT_JWT_PUBLIC_KEY",
