@@ -263,9 +263,8 @@ impl Report {
         let capabilities = match asked {
             Ok(Ok(capabilities)) => capabilities,
             Ok(Err(error)) if error.is_auth() => {
-                self.fail(format!(
-                    "{part}: {url} rejects the agent token; AGENT_JWT_SECRET must be the same on both sides"
-                ));
+                let advice = error.token_advice();
+                self.fail(format!("{part}: {url} rejects the agent token; {advice}"));
                 return None;
             }
             Ok(Err(error)) if error.is_in_between() => {

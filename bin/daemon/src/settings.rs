@@ -13,6 +13,7 @@ use mc_client::token::{Key, MIN_SECRET_BYTES, TokenMinter};
 use secrecy::{ExposeSecret as _, SecretString};
 use service::agent_token;
 use service::backend_address::BackendAddress;
+use service::forwarded::Front;
 use service::otel::OtelSettings;
 use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
@@ -32,6 +33,8 @@ pub struct Settings {
     pub host: IpAddr,
     /// `WOMBAT_PORT`.
     pub port: u16,
+    /// `WOMBAT_PUBLIC_URL` and `WOMBAT_TRUSTED_PROXIES`.
+    pub front: Front,
     /// `AGENT_DAEMON_API_KEY`.
     pub api_key: Option<SecretString>,
     /// `WOMBAT_METRICS_TOKEN`: opens `/metrics` and nothing else.
@@ -121,6 +124,7 @@ impl Settings {
             r.parse("WOMBAT_HOST", "127.0.0.1", "an IP address such as 127.0.0.1 or 0.0.0.0");
         let host = host.unwrap_or(IpAddr::from([127, 0, 0, 1]));
         let port = r.number("WOMBAT_PORT", 8081_u16, 0..=u16::MAX);
+        let front = Front::read(&mut r, "WOMBAT_PUBLIC_URL", "WOMBAT_TRUSTED_PROXIES");
         let metrics_token = r.secret("WOMBAT_METRICS_TOKEN");
         let api_key = r.secret("AGENT_DAEMON_API_KEY");
         let open = r.flag("WOMBAT_ALLOW_UNAUTHENTICATED", false);
@@ -183,6 +187,7 @@ impl Settings {
         Ok(Self {
             host,
             port,
+            front,
             api_key,
             metrics_token,
             backend,

@@ -71,6 +71,8 @@ enum WakeError {
 
 fn hint(error: &McError, variable: &str) -> String {
     match error {
+        // What is said of the clocks is the reason.
+        McError::Status { status: 401, clock_ahead: Some(_), .. } => String::new(),
         McError::Status { status: 401 | 403, .. } => {
             " (check AGENT_JWT_SECRET on both sides)".to_owned()
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -182,7 +182,13 @@ impl Caller {
             .headers(call.headers.clone())
             .header(ACCEPT, HeaderValue::from_static(call.accept));
         match &self.identity {
-            Identity::Agent(auth) => request = request.header(AGENT_TOKEN, auth.header()?),
+            Identity::Agent(auth) => {
+                let token = auth.token()?;
+                request = request.header(AGENT_TOKEN, token.header());
+                if let Some(bearer) = token.bearer() {
+                    request = request.header(AUTHORIZATION, bearer);
+                }
+            }
             Identity::Internal { token, on_behalf_of, .. } => {
                 request = request.header(INTERNAL_TOKEN, sensitive(token)?);
                 if let Some(user_id) = on_behalf_of {

@@ -6,7 +6,7 @@ use http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::token::TokenError;
+use crate::token::{LEEWAY, TokenError};
 use crate::types::ErrorBody;
 
 /// A failed call, after its retries.
@@ -22,7 +22,7 @@ pub enum McError {
     #[error("timeout: the backend did not answer in time")]
     Timeout,
     /// The backend returned an error status.
-    #[error("the backend answered {status}: {message}")]
+    #[error("the backend answered {status}: {message}{}", clocks(*.clock_ahead))]
     Status {
         /// The HTTP status.
         status: u16,
@@ -34,6 +34,9 @@ pub enum McError {
         details: Option<Box<Value>>,
         /// How long the backend asks to wait (`Retry-After`).
         retry_after: Option<Duration>,
+        /// By how many seconds its clock (`Date`) is ahead of ours, where a token was refused and that
+        /// is more than tokens allow.
+        clock_ahead: Option<i64>,
     },
     /// Something between here and the backend answered in its place: a proxy, a firewall, a page to
     /// log in. Nothing is known of the backend, and nothing is wrong with a token.
@@ -74,7 +77,8 @@ impl McError {
             }
             None => (excerpt(headers, body), None, None),
         };
-        Self::Status { status, code, message, details, retry_after }
+        let clock_ahead = clock_ahead(headers, SystemTime::now()).filter(|_| status == 401);
+        Self::Status { status, code, message, details, retry_after, clock_ahead }
     }
 
     /// The error of an answer that the backend did not give.
@@ -145,6 +149,19 @@ impl McError {
         matches!(self.status(), Some(401 | 403))
     }
 
+    /// What to look at where the backend has rejected an agent token.
+    pub fn token_advice(&self) -> String {
+        match self {
+            Self::Status { clock_ahead: Some(seconds), .. } => apart(*seconds),
+            Self::Status { .. }
+            | Self::InBetween { .. }
+            | Self::Unreachable { .. }
+            | Self::Timeout
+            | Self::BadAnswer { .. }
+            | Self::Token(_) => "check AGENT_JWT_SECRET on both sides".to_owned(),
+        }
+    }
+
     /// The original object of a create whose key was used with another body.
     pub fn conflicting_original<T: DeserializeOwned>(&self) -> Option<T> {
         match self {
@@ -161,6 +178,31 @@ impl McError {
             | Self::Token(_) => None,
         }
     }
+}
+
+/// By how many seconds the clock of an answer is ahead of ours, where that is more than tokens allow.
+fn clock_ahead(headers: &HeaderMap, now: SystemTime) -> Option<i64> {
+    let date = headers.get(header::DATE)?.to_str().ok()?;
+    let theirs = httpdate::parse_http_date(date).ok()?;
+    let seconds = match theirs.duration_since(now) {
+        Ok(ahead) => i64::try_from(ahead.as_secs()).ok()?,
+        Err(behind) => -i64::try_from(behind.duration().as_secs()).ok()?,
+    };
+    (seconds.unsigned_abs() > LEEWAY.as_secs()).then_some(seconds)
+}
+
+fn apart(seconds: i64) -> String {
+    let way = if seconds > 0 { "ahead of" } else { "behind" };
+    format!(
+        "the clocks differ: the backend's is {} s {way} this machine's, and tokens allow {} s; set both \
+         by NTP",
+        seconds.unsigned_abs(),
+        LEEWAY.as_secs()
+    )
+}
+
+fn clocks(ahead: Option<i64>) -> String {
+    ahead.map(|seconds| format!(" ({})", apart(seconds))).unwrap_or_default()
 }
 
 /// Whether an error that is not in the contract's shape comes from something else than the backend: no
@@ -227,6 +269,32 @@ mod tests {
             error.starts_with("answered by something in between (Access Denied by ACME)"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_token_that_is_refused_because_of_the_clocks_says_so() {
+        let now = SystemTime::now();
+        let body = br#"{"error":"the token is not valid"}"#;
+        for (status, ahead, told) in [
+            (401, 120, Some("120 s ahead of")),
+            (401, -120, Some("120 s behind")),
+            (401, 30, None),
+            (401, -30, None),
+            (403, 120, None),
+        ] {
+            let shift = Duration::from_secs(i64::unsigned_abs(ahead));
+            let theirs = if ahead > 0 { now + shift } else { now - shift };
+            let date = httpdate::fmt_http_date(theirs);
+            let headers = HeaderMap::from_iter([(header::DATE, date.parse().unwrap())]);
+            // The date has no fraction of a second.
+            assert!(
+                told.is_none()
+                    || clock_ahead(&headers, now).is_some_and(|s| (s - ahead).abs() <= 1)
+            );
+            let error = McError::of_answer(status, &headers, body);
+            assert_eq!(error.to_string().contains("the clocks differ"), told.is_some(), "{error}");
+            assert_eq!(error.token_advice().contains("the clocks differ"), told.is_some());
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod backend_address;
 pub mod bearer;
 pub mod cli;
 pub mod exit;
+pub mod forwarded;
 pub mod health;
 pub mod http;
 pub mod limits;

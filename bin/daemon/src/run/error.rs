@@ -48,8 +48,8 @@ pub enum RunErrorKind {
     BackendUnavailable,
     /// Something between here and the backend answered in its place.
     BackendInBetween(String),
-    /// The backend rejects the agent token.
-    BackendAuth,
+    /// The backend rejects the agent token; what to look at.
+    BackendAuth(String),
     /// The backend answered with something that the contract does not allow.
     BackendRefused(String),
     /// The reply was generated but could not be stored.
@@ -130,7 +130,7 @@ impl RunError {
         let kind = if error.is_stale_fence() {
             RunErrorKind::SessionLost
         } else if error.is_auth() {
-            RunErrorKind::BackendAuth
+            RunErrorKind::BackendAuth(error.token_advice())
         } else if error.is_in_between() {
             RunErrorKind::BackendInBetween(error.to_string())
         } else if error.is_retryable() {
@@ -181,7 +181,7 @@ impl RunError {
         match &self.kind {
             Kind::TaskNotFound => "task_not_found",
             Kind::BackendUnavailable | Kind::BackendInBetween(_) => "backend_unavailable",
-            Kind::BackendAuth => "backend_auth",
+            Kind::BackendAuth(_) => "backend_auth",
             Kind::BackendRefused(_) => "backend_error",
             Kind::ReplyNotStored(_) => "reply_not_stored",
             Kind::Llm(kind, _) => llm_code(kind),
@@ -229,8 +229,8 @@ impl RunError {
             }
             Kind::TaskNotFound => "the backend has no such task for this user",
             Kind::BackendUnavailable => "the backend is unreachable or overloaded",
-            Kind::BackendAuth => {
-                "the backend rejects the agent token: check AGENT_JWT_SECRET on both sides"
+            Kind::BackendAuth(advice) => {
+                return format!("the backend rejects the agent token: {advice}");
             }
             Kind::EmptyReply => "the model returned an empty answer",
             Kind::ContentFiltered => "the provider's content filter blocked the answer",
