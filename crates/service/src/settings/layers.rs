@@ -10,6 +10,7 @@ use config::{Config, ConfigError, File, FileFormat, Map, Source, Value};
 
 use super::dot_env::{self, Entry, What};
 use super::names;
+use crate::proxies::Proxies;
 
 /// Where a value came from, in words: `default`, the path of a settings file, `.env` with the number
 /// of the line, `environment` or `flag`.
@@ -117,6 +118,12 @@ impl Layers {
         problems.extend(ours.map(|name| format!("{name}: its value is not UTF-8")));
         let mut warnings: Vec<_> =
             options.env.iter().filter_map(|(name, _)| names::misspelled(name)).collect();
+        let get = |name: &str| options.env.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+        let proxies = Proxies::read(get);
+        problems.extend_from_slice(proxies.problems());
+        warnings.extend(proxies.unread_exceptions().iter().map(|entry| {
+            format!("NO_PROXY: {entry:?} is neither a name, an address nor a range, and lets nothing past")
+        }));
         let mut dot_env = DotEnv::read(&options.dir.join(".env"), &options.env, &mut problems);
         warnings.append(&mut dot_env.warnings);
         let environment = Layer::new(&Origin::ENVIRONMENT, options.env);

@@ -249,6 +249,16 @@ fn a_value_that_is_not_text_is_not_a_value_that_is_not_set() {
 }
 
 #[test]
+fn a_proxy_that_cannot_be_read_is_a_problem() {
+    let env = [("HTTPS_PROXY", "canary://"), ("NO_PROXY", "h:x")];
+    let problems = Reader::new(&in_dir(&[], &env)).finish().unwrap_err().to_string();
+    assert!(problems.starts_with("HTTPS_PROXY: is no address of a proxy; allowed:"), "{problems}");
+    assert!(problems.lines().count() == 1 && !problems.contains("canary"), "{problems}");
+    let effective = Reader::new(&in_dir(&[], &env[1..])).finish().unwrap();
+    assert!(effective.warnings[0].starts_with("NO_PROXY: \"h:x\" is neither"));
+}
+
+#[test]
 fn a_key_that_stands_twice_in_two_cases_is_ambiguous() {
     let layers = in_dir(&[("wombat.toml", "wombat_port = 1\nWOMBAT_PORT = 2")], &[]);
     let problems = Reader::new(&layers).finish().unwrap_err().0;
