@@ -349,6 +349,7 @@ mod tests {
             "http://",
             "canary:x:1",
             "http://h:99999/canary",
+            "http://u:1/canary@h:3128",
         ] {
             let read = proxies(&[("https_proxy", broken), ("NO_PROXY", "a b:x,10.0.0.0/99,c:1")]);
             assert_eq!(read.problems().len(), 1, "{broken}");

@@ -31,7 +31,8 @@ impl Recorder {
                     let mut head = String::new();
                     while !head.ends_with("\r\n\r\n")
                         && stream.read_line(&mut head).await.is_ok_and(|read| read > 0)
-                    {}
+                    {
+                    }
                     asked.lock().unwrap().push(head);
                     let page = "<title>Portal</title>";
                     let answer = format!(
@@ -95,7 +96,10 @@ async fn nothing_on_this_machine_is_asked_for_through_a_proxy() {
         "user_id": "ann", "session_key": "user:ann:scout", "task_title": "T", "message": "Go.",
         "webhook": {"url": "http://127.0.0.1:9/hook"},
     });
-    let answer = reqwest::Client::builder().no_proxy().build().unwrap()
+    let answer = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .unwrap()
         .post(format!("{}/api/agents/send", stack.daemon_url))
         .header("x-agent-daemon-key", stack.daemon_key())
         .json(&body)
