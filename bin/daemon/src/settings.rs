@@ -194,7 +194,11 @@ impl Settings {
             minter,
             journal_keys: std::sync::Arc::new(journal_keys),
             fences: FenceKey::new(key.expose_secret().as_bytes()),
-            warnings: tokens.warning.into_iter().collect(),
+            warnings: tokens
+                .warning
+                .into_iter()
+                .chain(effective.warnings.iter().cloned())
+                .collect(),
             workspace,
             agent_config,
             default_task,

@@ -94,6 +94,7 @@ fn main() -> ExitCode {
     }
     let _flush_logs = telemetry::init_service(settings.log_format, &settings.log_filter);
     service::limits::raise_open_files();
+    settings.effective.log_warnings();
     if let Some(warning) = &settings.tokens.warning {
         tracing::warn!("{warning}");
     }

@@ -160,6 +160,7 @@ fn wake(layers: &Layers, users: Vec<String>, arguments: WakeArguments) -> ExitCo
         Err(error) => return exit::fail(exit::CONFIG, PROGRAM, &error),
     };
     telemetry::init(settings.log_format, &settings.log_filter);
+    settings.effective.log_warnings();
     if let Some(warning) = &settings.tokens.warning {
         tracing::warn!("{warning}");
     }

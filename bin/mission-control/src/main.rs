@@ -182,6 +182,7 @@ fn contract() -> ExitCode {
 fn serve(settings: Settings) -> ExitCode {
     let _last_lines = service::telemetry::init_service(settings.log_format, &settings.log_filter);
     service::limits::raise_open_files();
+    settings.effective.log_warnings();
     if settings.config.internal_token.is_none() {
         tracing::warn!(
             "INTERNAL_API_TOKEN is not set; calls of the dispatcher and other services are refused"

@@ -78,6 +78,7 @@ fn main() -> ExitCode {
         return exit::show(&settings.effective);
     }
     telemetry::init(settings.log_format, &settings.log_filter);
+    settings.effective.log_warnings();
     if let Some(warning) = &settings.warning {
         tracing::warn!("{warning}");
     }

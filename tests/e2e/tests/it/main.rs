@@ -29,6 +29,7 @@ mod peers;
 mod poison;
 mod prometheus;
 mod protocols;
+mod proxies;
 mod real_model;
 mod round;
 mod schemathesis;
