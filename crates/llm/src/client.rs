@@ -283,7 +283,7 @@ impl Parts {
             tracing::warn!(
                 provider = model.provider.as_str(),
                 model = model.name,
-                "no price is known for this model; the cost of its answers is null"
+                "no price is known for this model; the cost of its answers is told as unknown"
             );
         }
     }

@@ -180,7 +180,11 @@ impl ModelCaller<'_> {
             prompt = prompt.max(most.prompt);
             per_token = per_token.max(most.per_token);
         }
-        let spent = self.meter.read().cost.ok_or_else(|| unknown(self.model))?.total_cost;
+        let spent = self.meter.read().cost;
+        if !spent.known {
+            return Err(unknown(self.model));
+        }
+        let spent = spent.total_cost;
         let left = limit - spent - prompt;
         if left < per_token || left < 0.0 {
             let why = format!(
