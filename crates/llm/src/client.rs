@@ -122,6 +122,25 @@ impl LlmClient {
         needs_none || self.0.network.has_key(provider)
     }
 
+    /// Whether a model, or else the fallback, can be called as far as is known without a call: its
+    /// provider has the key that it needs.
+    ///
+    /// # Errors
+    /// `NotConfigured`, as the call would fail.
+    pub fn check(&self, model: &ModelRef) -> Result<(), LlmError> {
+        if matches!(self.0.cassette, Cassette::Replay(_)) {
+            return Ok(());
+        }
+        let missing = |model: &ModelRef| self.0.network.missing_key(model.provider);
+        let Some(mut variable) = missing(model) else { return Ok(()) };
+        let mut model = model;
+        if let Some(fallback) = self.fallback() {
+            let Some(other) = missing(fallback) else { return Ok(()) };
+            (model, variable) = (fallback, other);
+        }
+        Err(Failure::not_configured(variable).into_error(model.provider))
+    }
+
     /// The context window of a model in tokens; `None` where it is not known.
     pub fn context_window(&self, model: &ModelRef) -> Option<u64> {
         catalog::find(model.provider, &model.name).map(|entry| entry.context)
@@ -264,7 +283,7 @@ impl Parts {
             tracing::warn!(
                 provider = model.provider.as_str(),
                 model = model.name,
-                "no price is known for this model; the cost of its answers is null"
+                "no price is known for this model; the cost of its answers is told as unknown"
             );
         }
     }

@@ -26,7 +26,7 @@ mod sentence;
 
 pub use client::LlmClient;
 pub use context::{Attempt, CallContext, Received, Tally};
-pub use cost::{Cost, cost, round_usd};
+pub use cost::{Cost, cost, cost_or_unknown, round_usd};
 pub use error::{LlmError, LlmErrorKind};
 pub use model::{ModelError, ModelRef, Provider, Tier};
 pub use sentence::cut_at_sentence;

@@ -27,7 +27,7 @@ pub struct Produced {
     pub usage: Usage,
     /// Their price.
     #[serde(serialize_with = "write_cost")]
-    pub cost: Option<Cost>,
+    pub cost: Cost,
     /// This run.
     pub run_id: String,
     /// The task.

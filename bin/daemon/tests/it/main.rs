@@ -17,6 +17,7 @@ mod models;
 mod policy;
 mod protocols;
 mod providers;
+mod refusals;
 mod rejected_journals;
 mod resuming;
 mod rules;

@@ -73,6 +73,11 @@ impl Network {
         self.targets.get(&provider).is_some_and(|target| target.missing_key().is_none())
     }
 
+    /// The variable of the key that a provider lacks.
+    pub(crate) fn missing_key(&self, provider: Provider) -> Option<&'static str> {
+        self.targets.get(&provider)?.missing_key()
+    }
+
     /// One attempt for a streamed answer.
     pub(crate) async fn stream(
         &self,
