@@ -175,13 +175,12 @@ impl Target {
         };
         let request = &*fitted;
         let mut body = json_text(&self.without_tools(model, request, quirks));
+        if self.protocol == Protocol::Chat {
+            append(&mut body, "messages", &chat::messages(model, request, self.is_own_server));
+        }
         // The tools are the larger part of most requests, and serialised only once.
-        if let Some(tools) = tools.json().filter(|_| request.sends_tools())
-            && body.pop() == Some('}')
-        {
-            body.push_str(",\"tools\":");
-            body.push_str(tools);
-            body.push('}');
+        if let Some(tools) = tools.json().filter(|_| request.sends_tools()) {
+            append(&mut body, "tools", tools);
         }
         body
     }
@@ -258,6 +257,14 @@ impl Target {
             Some(key) => failure.without_secret(key.expose_secret()),
             None => failure,
         }
+    }
+}
+
+/// Appends a field to an object that has some.
+fn append(object: &mut String, name: &str, json: &str) {
+    if object.pop() == Some('}') {
+        object.reserve(name.len() + json.len() + 5);
+        object.extend([",\"", name, "\":", json, "}"]);
     }
 }
 

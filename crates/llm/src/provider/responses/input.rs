@@ -66,7 +66,7 @@ fn assistant(
                 "type": "function_call",
                 "call_id": ids.call(&call.id),
                 "name": call.name,
-                "arguments": wire::json_text(&wire::object(&call.arguments)),
+                "arguments": wire::object_text(&call.arguments),
             }),
         };
         // Reasoning that led to nothing stays behind.
