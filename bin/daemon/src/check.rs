@@ -263,8 +263,7 @@ impl Report {
         let capabilities = match asked {
             Ok(Ok(capabilities)) => capabilities,
             Ok(Err(error)) if error.is_auth() => {
-                let advice = error.token_advice();
-                self.fail(format!("{part}: {url} rejects the agent token; {advice}"));
+                self.fail(format!("{part}: {url}: {}", error.rejection()));
                 return None;
             }
             Ok(Err(error)) if error.is_in_between() => {

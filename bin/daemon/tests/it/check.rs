@@ -167,7 +167,7 @@ async fn what_stops_runs_is_marked_and_gives_exit_code_one() {
         (vec![secret, ("BACKEND_URL", &good)], "set OPENAI_API_KEY"),
         (
             vec![secret, offline, ("BACKEND_URL", &refusing)],
-            "AGENT_JWT_SECRET must be the same on both sides",
+            "rejects the agent token of user \"wombat\", role \"system\": 401, ",
         ),
         (vec![secret, offline, ("BACKEND_URL", &newer)], "update the older one"),
         (
