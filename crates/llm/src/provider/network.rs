@@ -1,5 +1,7 @@
 //! All providers that have a server, behind one HTTP client: one attempt each.
 
+mod probe;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::Value;
 use tokio::time::timeout;
 
+use self::probe::UnseenTools;
 use super::answer::{Answer, Piece};
 use super::body::{self, Body, Events};
 use super::failure::Failure;
@@ -45,6 +48,7 @@ pub(crate) struct Network {
     timeouts: Timeouts,
     quirks: LearnedQuirks,
     refused: RefusedTools,
+    unseen: Arc<UnseenTools>,
 }
 
 impl Network {
@@ -65,6 +69,7 @@ impl Network {
             timeouts: settings.timeouts.clone(),
             quirks: LearnedQuirks::default(),
             refused: RefusedTools::default(),
+            unseen: Arc::default(),
         })
     }
 
@@ -131,6 +136,9 @@ impl Network {
             if response.status().is_success() {
                 self.quirks.keep(model, quirks);
                 self.refused.keep(model, refused);
+                if request.sends_tools() && tools.json().is_some() {
+                    probe::look(&self.unseen, &self.http, target, model, response.headers());
+                }
                 return Ok((response, tools));
             }
             let (status, headers) = (response.status(), response.headers().clone());
@@ -175,6 +183,11 @@ impl Network {
                 target.tools(model, tools, plain, self.refused.of(model)).problems().to_vec()
             })
             .unwrap_or_default()
+    }
+
+    /// Why a model sees no tools although they are sent.
+    pub(crate) fn unseen_tools(&self, model: &ModelRef) -> Option<String> {
+        self.unseen.of(model)
     }
 
     fn target(&self, provider: Provider) -> Result<&Target, Failure> {

@@ -1,5 +1,7 @@
 //! A provider's server, protocol and API key.
 
+mod places;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
