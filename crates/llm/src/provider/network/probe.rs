@@ -168,6 +168,11 @@ impl Findings<'_> {
             _ if told.status == StatusCode::SERVICE_UNAVAILABLE => {
                 self.push(Kind::Unavailable, format!("{server} is not ready ({said})"));
             }
+            // LiteLLM's proxy without a database answers so where no key is sent.
+            LlmErrorKind::Unavailable if !self.target.has_key() => {
+                let text = format!("{server} answers {said}; if it requires a key, set {key}");
+                self.push(Kind::Unavailable, text);
+            }
             LlmErrorKind::Unavailable => {
                 self.push(Kind::Unavailable, format!("{server} answers {said}"));
             }
