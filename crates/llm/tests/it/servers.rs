@@ -3,15 +3,29 @@
 
 use std::collections::HashMap;
 
+use llm::ServerFindingKind as Kind;
 use llm::model::{ModelRef, Provider};
-use llm::{Endpoint, LlmClient, LlmSettings, ServerFindingKind as Kind};
+use llm::request::Message;
+use llm::{CallContext, Endpoint, LlmClient, LlmErrorKind, LlmSettings, RetrySettings};
 use serde_json::{Value, json};
 use wiremock::matchers::{body_partial_json, header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use crate::server::{drain, request};
+
 async fn on(server: &MockServer, verb: &str, at: &str, status: u16, body: Value) {
     let answer = ResponseTemplate::new(status).set_body_json(body);
     Mock::given(method(verb)).and(path(at)).respond_with(answer).mount(server).await;
+}
+
+fn client(provider: Provider, base: String, name: &str, key: Option<&str>) -> LlmClient {
+    let endpoint = Endpoint { base_url: Some(base), api_key: key.map(|key| key.to_owned().into()) };
+    let settings = LlmSettings {
+        endpoints: HashMap::from([(provider, endpoint)]),
+        retry: RetrySettings { attempts: 1, ..RetrySettings::default() },
+        ..LlmSettings::new(ModelRef::new(provider, name))
+    };
+    LlmClient::new(settings, reqwest::Client::new()).unwrap()
 }
 
 async fn ask(
@@ -20,13 +34,7 @@ async fn ask(
     name: &str,
     key: Option<&str>,
 ) -> Vec<(Kind, String)> {
-    let endpoint = Endpoint { base_url: Some(base), api_key: key.map(|key| key.to_owned().into()) };
-    let settings = LlmSettings {
-        endpoints: HashMap::from([(provider, endpoint)]),
-        ..LlmSettings::new(ModelRef::new(provider, name))
-    };
-    let client = LlmClient::new(settings, reqwest::Client::new()).unwrap();
-    let found = client.ask_servers().await;
+    let found = client(provider, base, name, key).ask_servers().await;
     found.into_iter().map(|finding| (finding.kind, finding.text)).collect()
 }
 
@@ -178,4 +186,41 @@ async fn a_server_that_is_loading_or_has_no_list_is_no_fault_of_the_key() {
     assert_eq!(ask(Provider::OpenAi, format!("{}/v1", silent.uri()), "m", Some("k")).await, []);
     let found = ask(Provider::OpenAi, "http://127.0.0.1:1/v1".to_owned(), "m", None).await;
     assert!(found[0].1.contains("start it, or correct OPENAI_BASE_URL"), "{found:?}");
+}
+
+/// llama-cpp-python 0.3.36 ends the stream of a call that fails before anything is in it, with 200; only
+/// an answer that is no stream says why.
+#[tokio::test]
+async fn a_server_whose_stream_is_empty_is_asked_for_a_whole_answer() {
+    let server = MockServer::start().await;
+    let at = || Mock::given(method("POST")).and(path("/v1/chat/completions"));
+    let nothing = ResponseTemplate::new(200).set_body_raw("", "text/event-stream");
+    at().and(body_partial_json(json!({ "stream": true })))
+        .respond_with(nothing)
+        .mount(&server)
+        .await;
+    let said = "This model's maximum context length is 2048 tokens. However, you requested 9031 tokens (9031 in the messages, None in the completion). Please reduce the length of the messages or completion.";
+    let error = json!({ "error": { "message": said, "type": "invalid_request_error", "param": "messages",
+        "code": "context_length_exceeded" } });
+    let too_long = ResponseTemplate::new(400).set_body_json(error);
+    let whole = at().and(body_partial_json(json!({ "stream": false })));
+    whole.respond_with(too_long).up_to_n_times(2).mount(&server).await;
+    let client = client(Provider::OpenAi, format!("{}/v1", server.uri()), "m", None);
+    let asked = request(&client, vec![Message::user("Hello")]);
+    let error = client.complete(&asked, &CallContext::default()).await.unwrap_err();
+    assert_eq!(error.kind, LlmErrorKind::ContextTooLong, "{error:?}");
+    let error = drain(&client, asked.clone()).await.1.unwrap_err();
+    assert_eq!(error.kind, LlmErrorKind::ContextTooLong, "{error:?}");
+    let answer = json!({ "choices": [{ "finish_reason": "stop",
+        "message": { "role": "assistant", "content": "Hi" } }] });
+    on(&server, "POST", "/v1/chat/completions", 200, answer).await;
+    let answer = client.complete(&asked, &CallContext::default()).await.unwrap();
+    assert_eq!(answer.message.text, "Hi");
+    let sent = server.received_requests().await.unwrap();
+    let last: Value = serde_json::from_slice(&sent.last().unwrap().body).unwrap();
+    assert_eq!(
+        (last["stream"].clone(), last.get("stream_options")),
+        (json!(false), None),
+        "{last}"
+    );
 }

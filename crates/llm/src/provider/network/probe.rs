@@ -11,7 +11,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{Network, headers};
+use super::Network;
+use super::opening::headers;
 use crate::error::LlmErrorKind;
 use crate::model::{ModelRef, Provider};
 use crate::provider::failure::Failure;
@@ -357,7 +358,7 @@ async fn question(
     body: Option<Value>,
 ) -> Result<Told, String> {
     let asking = async {
-        let mut request = http.request(method, url).headers(headers(target, None));
+        let mut request = http.request(method, url).headers(headers(target, None, false));
         if let Some(body) = body {
             request = request.body(body.to_string());
         }

@@ -48,6 +48,11 @@ impl Target {
         self.is_own_server
     }
 
+    /// Whether the server of a stream that ended before it began is asked for a whole answer.
+    pub(in crate::provider) fn may_answer_whole(&self) -> bool {
+        !self.is_own_server && self.protocol != Protocol::Gemini
+    }
+
     /// Whether a key is set.
     pub(in crate::provider) fn has_key(&self) -> bool {
         self.key.is_some()
