@@ -1,6 +1,8 @@
 //! `wombat-daemon check`: checks settings, workspace, model, backend and tools; each finding says what to
 //! do.
 
+mod models;
+
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -70,7 +72,8 @@ fn acts_on_a_terminal(c: char) -> bool {
     c.is_control() || turns
 }
 
-/// Checks everything. Asks the backend for its capabilities; calls no model, which would cost money.
+/// Checks everything. Asks the backend for its capabilities and the models' servers for what costs
+/// nothing; calls no model, which would cost money.
 pub async fn check(layers: &Layers) -> Vec<Finding> {
     let mut report = Report::default();
     match Settings::read(layers) {
@@ -81,7 +84,7 @@ pub async fn check(layers: &Layers) -> Vec<Finding> {
             }
             report.good(format!("time zones: {}", zones::release()));
             let workspace = report.workspace(workspace_of(&settings));
-            let model = report.model(&settings);
+            let model = report.models(&settings).await;
             let backend = report.backend(&settings).await;
             report.tools(&settings, workspace, backend, model).await;
         }
@@ -210,25 +213,6 @@ impl Report {
             self.warn(format!("tools: {what}"));
         }
         self.advice(&options, &snapshot, &known);
-    }
-
-    fn model(&mut self, settings: &Settings) -> Option<LlmClient> {
-        let default = &settings.llm.default;
-        let client = match LlmClient::new(settings.llm.clone(), reqwest::Client::new()) {
-            Ok(client) => client,
-            Err(error) => {
-                self.fail(format!("model: {error}"));
-                return None;
-            }
-        };
-        match (client.configured(), default.provider.key_variable()) {
-            (true, _) => self.good(format!("model: {default} (not called: that would cost money)")),
-            (false, variable) => self.fail(format!(
-                "model: {default} needs an API key; set {}, or LLM_PROVIDER=offline to try things out",
-                variable.unwrap_or("its key")
-            )),
-        }
-        Some(client)
     }
 
     async fn application(&mut self, settings: &Settings, backend: &Backend) {

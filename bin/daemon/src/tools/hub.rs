@@ -50,7 +50,7 @@ pub struct SourcesReport {
     pub is_well: bool,
     /// `{openapi?, backend?, mcp: {name: …}}`, each with `status` and, where they are known, its
     /// number of `tools`, its `problems` and its `error`; and `models: {model: {left_out?, cut?,
-    /// mapped?}}`, what differs at the providers, once a role has been run.
+    /// mapped?, unseen?}}`, what differs at the providers, once a role has been run.
     pub sources: Value,
 }
 

@@ -1,5 +1,7 @@
 //! A provider's server, protocol and API key.
 
+mod places;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -188,7 +190,7 @@ impl Target {
     fn without_tools(&self, model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> Value {
         let mut body = match self.protocol {
             Protocol::Chat => chat::body(model, request, quirks, self.is_own_server),
-            Protocol::Responses => responses::body(model, request, quirks),
+            Protocol::Responses => responses::body(model, request, quirks, self.is_own_server),
             Protocol::Anthropic => anthropic::body(model, request, quirks),
             Protocol::Gemini => gemini::body(model, request, quirks),
         };
