@@ -85,12 +85,11 @@ fn addresses(page: &str) -> BTreeSet<String> {
 
 async fn cards_and_documents(site: &Site) {
     let url = site.at("/wombat/a2a/scout");
-    for path in
-        ["/wombat/.well-known/agent-card.json", "/wombat/a2a/scout/.well-known/agent-card.json"]
-    {
-        let card = site.daemon(path).await;
+    let paths = [("", "analyst"), ("/a2a/scout", "scout")];
+    for (of_role, role) in paths {
+        let card = site.daemon(&format!("/wombat{of_role}/.well-known/agent-card.json")).await;
         for interface in card["supportedInterfaces"].as_array().unwrap() {
-            assert_eq!(interface["url"], url, "{card}");
+            assert_eq!(interface["url"], site.at(&format!("/wombat/a2a/{role}")), "{card}");
         }
     }
     // What the card names is there.
