@@ -23,6 +23,7 @@ mod kills;
 mod listeners;
 mod mcp;
 mod mistakes;
+mod neighbours;
 mod otel;
 mod packaging;
 mod peers;
