@@ -10,6 +10,7 @@ pub mod endpoint;
 pub mod frontmatter;
 pub mod heartbeat;
 mod json_lines;
+mod jsonc;
 mod loader;
 pub mod mcp_config;
 mod nearest;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::runtime::RuntimeFlavor;
 use wombat_core::advice::KnownTools;
 use wombat_core::agent_config::AgentProfile;
+use wombat_core::mcp_config::tool_prefix;
 use wombat_core::session::Role;
 use wombat_core::workspace::Snapshot;
 
@@ -159,7 +160,10 @@ impl Built {
         let mut now = Vec::new();
         for (role, lists) in sources.snapshot.tool_lists() {
             for pattern in sources.snapshot.unmatched_patterns(lists, &operations.known) {
-                if !silent.iter().any(|name| pattern.starts_with(&format!("{name}__"))) {
+                if !silent
+                    .iter()
+                    .any(|name| pattern.starts_with(&format!("{}__", tool_prefix(name))))
+                {
                     now.push(format!("{pattern:?} of {role}"));
                 }
             }
@@ -340,7 +344,10 @@ impl Tools {
             if server["status"] != "ok" {
                 let why = server["error"].as_str().unwrap_or("timeout");
                 silent_servers.push(name.clone());
-                problems.push(format!("mcp.json: {name}: {why}"));
+                // A disabled one is the workspace's advice, with its line.
+                if !snapshot.mcp().servers.get(name).is_some_and(Result::is_err) {
+                    problems.push(format!("mcp.json: {name}: {why}"));
+                }
             }
             let told = server["problems"].as_array().into_iter().flatten();
             let told = told.filter_map(|what| what.as_str());

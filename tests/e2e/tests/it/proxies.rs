@@ -87,7 +87,11 @@ async fn nothing_on_this_machine_is_asked_for_through_a_proxy() {
     let mut stack = Stack::start(&StackOptions {
         example: dir.path().to_owned(),
         everywhere: everywhere.clone(),
-        daemon: vec![("LLM_PROVIDER", "ollama".to_owned()), ("OLLAMA_BASE_URL", llm.base_url())],
+        daemon: vec![
+            ("LLM_PROVIDER", "ollama".to_owned()),
+            ("LLM_MODEL_DEFAULT", "llama3.2".to_owned()),
+            ("OLLAMA_BASE_URL", llm.base_url()),
+        ],
         ..StackOptions::default()
     })
     .await
@@ -154,7 +158,7 @@ async fn what_is_elsewhere_is_asked_for_through_the_proxy_whose_password_is_neve
     assert!(!standup.wait().await.unwrap().success());
     let log = standup.full_log().await;
     let asked = proxy.asked();
-    assert!(asked[0].starts_with("GET http://backend.invalid/"), "{asked:?}");
+    assert!(asked[0].contains(" http://backend.invalid/api/mission-control/"), "{asked:?}");
     assert!(asked[0].to_lowercase().contains("proxy-authorization: basic "), "{asked:?}");
     assert!(log.contains("Portal"), "{log}");
     assert!(!log.contains("canary"), "{log}");
