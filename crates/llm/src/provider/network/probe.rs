@@ -361,8 +361,6 @@ async fn question(
         let failed = |error: reqwest::Error| Failure::of_reqwest(&error).cause;
         let mut response = request.send().await.map_err(failed)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let server = headers.get("server").and_then(|server| server.to_str().ok());
-        let server = server.unwrap_or_default().to_owned();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > MAX_BODY {
