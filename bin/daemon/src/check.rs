@@ -253,7 +253,7 @@ impl Report {
                 self.fail(format!("backend: {url} rejects the agent token; {advice}"));
                 return None;
             }
-            Ok(Err(error)) if error.is_in_between() => {
+            Ok(Err(error)) if error.is_in_between() || error.is_tls() => {
                 self.fail(format!("backend: {url}: {error}"));
                 return None;
             }

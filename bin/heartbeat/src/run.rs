@@ -77,6 +77,7 @@ fn hint(error: &McError) -> &'static str {
         McError::Status { status: 404 | 405 | 501, .. } => {
             " (the backend has no heartbeat endpoint; --wake always works without it)"
         }
+        McError::Unreachable { is_tls: true, .. } => "",
         McError::Unreachable { .. } | McError::Timeout | McError::BadAnswer { .. } => {
             " (check BACKEND_URL)"
         }

@@ -51,6 +51,7 @@ fn hint(error: &McError, secret: &str) -> String {
         McError::Status { status: 404 | 405 | 501, .. } => {
             " (the backend has no standup endpoint, or does not know the user)".to_owned()
         }
+        McError::Unreachable { is_tls: true, .. } => String::new(),
         McError::Unreachable { .. } | McError::Timeout | McError::BadAnswer { .. } => {
             " (check BACKEND_URL)".to_owned()
         }

@@ -21,7 +21,10 @@ impl Backend {
     /// The URL of a call.
     pub(crate) fn url(&self, path_and_query: &str) -> Result<Url, McError> {
         let Some(base) = &self.base else {
-            return Err(McError::Unreachable { cause: "its address is not a URL".to_owned() });
+            return Err(McError::Unreachable {
+                cause: "its address is not a URL".to_owned(),
+                is_tls: false,
+            });
         };
         let (path, query) = match path_and_query.split_once('?') {
             Some((path, query)) => (path, Some(query)),
