@@ -13,7 +13,8 @@ use http::header::{ACCEPT, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
 use reqwest::Response;
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientRequest, ErrorData, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
+    ClientJsonRpcMessage, ClientRequest, ErrorCode, ErrorData, JsonRpcError, JsonRpcMessage,
+    RequestId, ServerJsonRpcMessage,
 };
 use rmcp::transport::streamable_http_client::{
     HttpStatusError, SseError, StreamableHttpClient, StreamableHttpError,
@@ -252,13 +253,32 @@ fn is_call(message: &ClientJsonRpcMessage) -> bool {
 }
 
 /// Whether a 400 refuses the session, and not the message: servers that do not know a session any more
-/// answer with 404 by the specification, and with 400 "No valid session ID provided" or "Server not
-/// initialized" in fact (@modelcontextprotocol/sdk 1.x, its examples, mcp 1.x of PyPI). One that says
-/// nothing counts as such for messages that have no effect, not for a call.
-fn refuses_session(text: &str, is_call: bool, is_error: bool) -> bool {
+/// answer with 404 by the specification, and in fact also with 400 and "No valid session ID provided" or
+/// "Server not initialized" (@modelcontextprotocol/sdk 1.x and its examples, server-everything), some with
+/// the request's own id. A 400 that says nothing counts as a refusal for messages that have no effect, not
+/// for a call.
+fn refuses_session(text: &str, is_call: bool, error: Option<&JsonRpcError>) -> bool {
+    const WORDS: [&str; 13] = [
+        "no valid",
+        "invalid",
+        "not valid",
+        "not found",
+        "unknown",
+        "expired",
+        "missing",
+        "required",
+        "terminated",
+        "not exist",
+        "no such",
+        "no longer",
+        "mismatch",
+    ];
+    if error.is_some_and(|error| error.error.code == ErrorCode::INTERNAL_ERROR) {
+        return false;
+    }
     let text = text.to_ascii_lowercase();
-    let says_so = text.contains("session") || text.contains("not initialized");
-    says_so || (!is_call && !is_error)
+    let of_session = text.contains("session") && WORDS.iter().any(|word| text.contains(word));
+    of_session || text.contains("not initialized") || (!is_call && error.is_none())
 }
 
 /// An answer that is no success: the protocol's own error, where it is one. `in_session`: whether a 400 may
@@ -280,7 +300,7 @@ async fn failure(
     };
     let text = String::from_utf8_lossy(&body[..body.len().min(MAX_SHOWN)]).into_owned();
     if let Some(is_call) = in_session
-        && refuses_session(&text, is_call, error.is_some())
+        && refuses_session(&text, is_call, error.as_ref())
     {
         return Err(StreamableHttpError::SessionExpired);
     }
