@@ -161,7 +161,8 @@ async fn a_redirect_is_followed_within_the_origin_only_and_with_the_method_and_h
     let servers = json!({ "in": server("/mcp"), "out": server("/out"), "round": server("/round") });
     let health = connected(&world, servers, "in", "ok").await;
     assert!(call(&world, "in__add").await.1);
-    assert_eq!((shared.lock().unwrap().done, shared.lock().unwrap().opened), (1, 1));
+    assert_eq!(shared.lock().unwrap().done, 1);
+    assert_eq!(shared.lock().unwrap().opened, 1);
     let mcp = &health["tools"]["mcp"];
     let why = mcp["out"]["error"].as_str().unwrap();
     let origin = elsewhere.trim_end_matches("/mcp");
