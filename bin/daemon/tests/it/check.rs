@@ -65,6 +65,65 @@ async fn a_starter_workspace_has_nothing_to_mend_and_is_never_overwritten() {
 }
 
 #[tokio::test]
+async fn init_writes_where_the_settings_say() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join(".env"), "WOMBAT_WORKSPACE=my agents # here\n").unwrap();
+    let output = daemon(dir.path(), &["init"], &[]).await;
+    assert!(dir.path().join("my agents/AGENTS.md").exists(), "{output:?}");
+    assert_eq!(said(&output).last().unwrap(), "Next: check the set-up: wombat-daemon check");
+    let output = daemon(dir.path(), &["init", "other"], &[]).await;
+    assert!(dir.path().join("other/AGENTS.md").exists(), "{output:?}");
+    let next = "Next: set WOMBAT_WORKSPACE=other, then check the set-up: wombat-daemon check";
+    assert_eq!(said(&output).last().unwrap(), next);
+}
+
+#[tokio::test]
+async fn a_token_to_try_a_backend_with_is_printed_alone() {
+    use mc_client::token::{Algorithm, Key, TokenVerifier};
+    let dir = TempDir::new().unwrap();
+    let token = ["token", "--user", "ann", "--role", "scout"];
+    let output = daemon(dir.path(), &token, &[("AGENT_JWT_SECRET", SECRET)]).await;
+    assert!(output.status.success(), "{output:?}");
+    let lines = said(&output);
+    let verifier = TokenVerifier::new(&Key::Secret(SECRET.to_owned().into()), Algorithm::Hs256);
+    let claims = verifier.unwrap().verify(&lines[0]).unwrap();
+    assert_eq!(
+        (lines.len(), claims.user_id.as_str(), claims.agent_role.as_str()),
+        (1, "ann", "scout")
+    );
+    let wrong = ["token", "--user", "a:b", "--role", "scout"];
+    let output = daemon(dir.path(), &wrong, &[]).await;
+    assert_eq!(output.status.code(), Some(78));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("AGENT_JWT_SECRET: is not set") && told.contains("--user: "), "{told}");
+}
+
+#[tokio::test]
+async fn check_and_config_tell_names_that_are_nearly_settings_and_where_a_value_came_from() {
+    let dir = TempDir::new().unwrap();
+    let file = "SMTP_FROM=My App <a@b.c>\nit's\nAGENT_JWT_SECRET=0123456789$abcdef#0123456789abcdef0123\n\
+                WOMBAT_DEFAULT_TASK=Agent Thread\n";
+    fs::write(dir.path().join(".env"), file).unwrap();
+    let settings = [("WOMBAT_RETRY_ATEMPTS", "5"), ("LLM_PROVIDER", "offline")];
+    let output = daemon(dir.path(), &["config"], &settings).await;
+    assert!(output.status.success(), "{output:?}");
+    let lines = said(&output);
+    let is_told = |line: &String| {
+        line.starts_with("WOMBAT_DEFAULT_TASK") && line.ends_with("= Agent Thread   [.env:4]")
+    };
+    assert!(lines.iter().any(is_told), "{lines:?}");
+    let errors = String::from_utf8(output.stderr).unwrap();
+    let near = "WOMBAT_RETRY_ATEMPTS is no setting; did you mean WOMBAT_RETRY_ATTEMPTS?";
+    assert!(errors.contains(&format!("warning: {near}\n")), "{errors}");
+    let lines = said(&daemon(dir.path(), &["check"], &settings).await);
+    assert!(lines.contains(&format!("warn  settings: {near}")), "{lines:?}");
+    let is_told = |line: &&String| {
+        line.starts_with("warn  settings: .env:3: AGENT_JWT_SECRET: python-dotenv")
+    };
+    assert_eq!(lines.iter().filter(is_told).count(), 1, "{lines:?}");
+}
+
+#[tokio::test]
 async fn every_planted_mistake_is_found_in_a_line_of_its_own_with_its_remedy() {
     let (dir, backend) = (TempDir::new().unwrap(), backend().await);
     let root = dir.path().join("workspace");
