@@ -79,7 +79,7 @@ fn hint(error: &McError, variable: &str) -> String {
         McError::Status { status: 404 | 405 | 501, .. } => {
             " (the backend has no heartbeat endpoint; --wake always works without it)".to_owned()
         }
-        McError::Unreachable { is_tls: true, .. } => "",
+        McError::Unreachable { is_tls: true, .. } => String::new(),
         McError::Unreachable { .. } | McError::Timeout | McError::BadAnswer { .. } => {
             format!(" (check {variable})")
         }
