@@ -20,8 +20,10 @@ pub mod leases;
 pub mod messages;
 mod migrations;
 pub mod notifications;
+mod open;
 pub mod paging;
 mod pg_notify;
+mod postgres;
 mod run_rows;
 pub mod runs;
 mod sql;
@@ -34,16 +36,16 @@ mod write;
 use std::sync::Arc;
 
 use chrono::Utc;
-use secrecy::SecretString;
-use sqlx::AnyPool;
+use sqlx::{AnyPool, SqlSafeStr as _, SqlStr};
 use tokio::sync::watch;
 
 pub use self::error::{Conflict, StoreError};
+pub use self::open::OpenError;
 use self::values::session_of;
 pub use self::values::{json_of, new_id, now, session_role, stamp, time};
 pub use self::write::{Created, Scope};
 
-use self::database::Database;
+use self::database::{Database, Peers};
 
 /// How long idempotency keys are kept: longer than the contract's 24 hours.
 const KEPT: chrono::Duration = chrono::Duration::hours(48);
@@ -57,39 +59,39 @@ pub struct Store {
     changed: watch::Sender<()>,
     /// Signals every write of this instance.
     written: watch::Sender<()>,
-    /// The PostgreSQL server's URL, where other instances may share it.
-    shared: Option<SecretString>,
+    /// What begins a write.
+    begin: SqlStr,
+    /// Other instances on the same database, where there may be some.
+    peers: Option<Peers>,
     /// This instance's id among them.
     instance: Arc<str>,
 }
 
 impl Store {
     /// Opens the database and migrates its schema.
-    pub async fn open(database: &Database) -> Result<Self, sqlx::Error> {
-        let (writer, reader) = database.open().await?;
-        let shared = match database {
-            Database::File(_) => None,
-            Database::Postgres(url) => Some(url.clone()),
-        };
+    pub async fn open(database: &Database) -> Result<Self, OpenError> {
+        let opened = database.open().await?;
         Ok(Self {
-            writer,
-            reader,
+            writer: opened.writer,
+            reader: opened.reader,
             changed: watch::Sender::new(()),
             written: watch::Sender::new(()),
-            shared,
+            begin: opened.begin,
+            peers: opened.peers,
             instance: new_id().into(),
         })
     }
 
     /// Opens a database that is there already, for reading only: nothing is made or migrated.
-    pub async fn open_to_read(database: &Database) -> Result<Self, sqlx::Error> {
+    pub async fn open_to_read(database: &Database) -> Result<Self, OpenError> {
         let reader = database.open_to_read().await?;
         Ok(Self {
             writer: reader.clone(),
             reader,
             changed: watch::Sender::new(()),
             written: watch::Sender::new(()),
-            shared: None,
+            begin: "BEGIN".into_sql_str(),
+            peers: None,
             instance: new_id().into(),
         })
     }
@@ -105,9 +107,14 @@ impl Store {
         &self.reader
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and takes writes.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.reader).await?;
+        match &self.peers {
+            Some(_) => postgres::takes_writes(&self.writer, &self.reader).await?,
+            None => {
+                sqlx::query("SELECT 1").execute(&self.reader).await?;
+            }
+        }
         Ok(())
     }
 

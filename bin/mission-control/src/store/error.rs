@@ -8,7 +8,7 @@ use mc_client::runs::RunStep;
 use serde_json::Value;
 
 /// How long to wait before the database is asked again after it was busy.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a read or a write failed. Nothing of a failed write stays.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,22 @@ pub enum StoreError {
     /// Locked, full, or not reachable in time: nothing was written, and a retry may succeed.
     #[error("the database is busy or full; retry later")]
     Unavailable {
+        /// When to retry.
+        retry_after: Duration,
+        /// What the database said.
+        source: sqlx::Error,
+    },
+    /// The server takes no writes at present.
+    #[error(
+        "the database is read-only at present: its server is a standby, or read-only by default; retry later"
+    )]
+    ReadOnly {
+        /// When to retry.
+        retry_after: Duration,
+    },
+    /// The database role lost a right that it had at start.
+    #[error("the database refuses a right that this backend needs; its log says which")]
+    Forbidden {
         /// When to retry.
         retry_after: Duration,
         /// What the database said.
@@ -128,7 +144,12 @@ impl From<sqlx::Error> for StoreError {
                 if let Some(why) = unstorable(&code) {
                     return Self::Unstorable(why);
                 }
-                is_busy(&code)
+                match &*code {
+                    // read_only_sql_transaction, and what a standby says of a lock.
+                    "25006" | "55000" => return Self::ReadOnly { retry_after: RETRY_AFTER },
+                    "42501" => return Self::Forbidden { retry_after: RETRY_AFTER, source },
+                    code => is_busy(code),
+                }
             }
             _ => false,
         };
@@ -148,9 +169,9 @@ fn is_busy(code: &str) -> bool {
         return matches!(number & 0xff, 5 | 6 | 10 | 13 | 14);
     }
     // By class: connection, transaction rollback, resources, operator, system; then single ones:
-    // lock_not_available, read_only_sql_transaction (a standby), idle_in_transaction_session_timeout.
+    // lock_not_available, and the timeouts of idle and of all transactions.
     ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
-        || matches!(code, "55P03" | "25006" | "25P03")
+        || matches!(code, "55P03" | "25P03" | "25P04")
 }
 
 /// What PostgreSQL cannot store and SQLite can.

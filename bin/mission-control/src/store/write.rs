@@ -91,14 +91,7 @@ impl Store {
     /// Begins a write; waits for the one that is going on.
     pub(super) async fn begin(&self) -> Result<Write, sqlx::Error> {
         let (changed, written) = (self.changed.clone(), self.written.clone());
-        if self.shared.is_none() {
-            // Inside an open transaction this is an error instead of a nested one.
-            let tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-            return Ok(Write { tx, changed, written });
-        }
-        let mut tx = self.writer.begin().await?;
-        // A statement of its own: what comes after it sees all that was committed before.
-        sqlx::query("LOCK TABLE write_turn IN EXCLUSIVE MODE").execute(&mut *tx).await?;
+        let tx = self.writer.begin_with(self.begin.clone()).await?;
         Ok(Write { tx, changed, written })
     }
 
