@@ -28,6 +28,7 @@ use service::listen::{self, Limits};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 use crate::settings::Settings;
 use crate::state::{App, SetupError};
@@ -89,10 +90,16 @@ pub async fn serve(
             }
         })
     };
+    tracing::info!("time zones: {}", zones::release());
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let close = CancellationToken::new();
     let router = api::router(app.clone());
-    let server = listen::serve(listener, Limits::default(), move |_| router.clone(), close.clone());
+    let entered = app.clone();
+    let service = move |peer| {
+        let app = entered.clone();
+        router.clone().map_request(move |request| app.settings.front.enter(peer, request))
+    };
+    let server = listen::serve(listener, Limits::default(), service, close.clone());
     let mut server = std::pin::pin!(server);
     tokio::select! {
         () = &mut server => {}

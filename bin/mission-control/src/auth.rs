@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, StatusCode};
-use mc_client::token::Claims;
+use mc_client::token::{Claims, TokenError};
 use secrecy::ExposeSecret;
 use service::trace::TraceId;
 use sha2::{Digest, Sha256};
@@ -234,7 +234,14 @@ pub(crate) fn claims(headers: &HeaderMap, app: &App) -> Result<Claims, ApiError>
         .ok_or_else(|| ApiError::unauthorized("the header X-Agent-Token is missing"))?;
     app.config.verifier.verify(token).map_err(|error| {
         tracing::info!(%error, "agent token rejected");
-        ApiError::unauthorized("the agent token is not valid: check AGENT_JWT_SECRET on both sides")
+        ApiError::unauthorized(match error {
+            TokenError::Untimely(_) => {
+                "the agent token has expired or is not valid yet: compare the clocks of both sides"
+            }
+            TokenError::Key(_) | TokenError::Sign(_) | TokenError::Invalid(_) => {
+                "the agent token is not valid: check AGENT_JWT_SECRET on both sides"
+            }
+        })
     })
 }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use mc_client::token::TokenVerifier;
 use secrecy::SecretString;
+use service::forwarded::{Front, TrustedProxies};
 
 use crate::login::password::BoardPassword;
-use crate::login::proxy::{ProxyLogin, TrustedProxies};
+use crate::login::proxy::ProxyLogin;
 use crate::store::budgets::Nanos;
 use crate::store::database::Database;
 
@@ -33,4 +34,6 @@ pub struct Config {
     pub board_proxy: Option<ProxyLogin>,
     /// The proxies whose word counts about where a login comes from.
     pub board_proxies: TrustedProxies,
+    /// By which address browsers know the page.
+    pub front: Front,
 }

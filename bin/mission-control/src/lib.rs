@@ -25,5 +25,5 @@ pub mod store;
 
 pub use crate::config::Config;
 pub use crate::login::password::BoardPassword;
-pub use crate::login::proxy::{ProxyLogin, TrustedProxies};
+pub use crate::login::proxy::ProxyLogin;
 pub use crate::serve::{RunError, run};

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use service::forwarded::TrustedProxies;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::Semaphore;
@@ -19,7 +20,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::password::BoardPassword;
-use self::proxy::{ProxyLogin, TrustedProxies, Visitor};
+use self::proxy::{ProxyLogin, Visitor};
 pub(crate) use self::throttle::Source;
 use self::throttle::Throttle;
 use crate::error::ApiError;
@@ -144,25 +145,25 @@ impl Login {
         Ok(())
     }
 
-    /// Opens a session; returns its cookie, and the one by which the browser is known later.
-    pub(crate) fn open(&self, over_tls: bool) -> Result<[HeaderValue; 2], ApiError> {
+    /// Opens a session for the page below a path; returns its cookie, and the one by which the browser is known later.
+    pub(crate) fn open(&self, path: &str, over_tls: bool) -> Result<[HeaderValue; 2], ApiError> {
         let (token, nonce) = (random(), random());
         self.remember(hash(&token));
         let signature = self.signature(&nonce).ok_or_else(ApiError::internal)?;
         let device = format!("{nonce}.{signature}");
         Ok([
-            set_cookie(COOKIE, &token, SESSION, over_tls)?,
-            set_cookie(DEVICE, &device, DEVICE_AGE, over_tls)?,
+            set_cookie(COOKIE, &token, path, SESSION, over_tls)?,
+            set_cookie(DEVICE, &device, path, DEVICE_AGE, over_tls)?,
         ])
     }
 
     /// Ends a session; returns the cookie that clears the browser's.
-    pub(crate) fn log_out(&self, headers: &HeaderMap) -> Result<HeaderValue, ApiError> {
+    pub(crate) fn log_out(&self, headers: &HeaderMap, path: &str) -> Result<HeaderValue, ApiError> {
         if let Some(cookie) = cookie(headers, COOKIE) {
             let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
             sessions.remove(&hash(cookie));
         }
-        set_cookie(COOKIE, "", Duration::ZERO, false)
+        set_cookie(COOKIE, "", path, Duration::ZERO, false)
     }
 
     fn remember(&self, session: [u8; 32]) {
@@ -199,12 +200,14 @@ fn cookie<'h>(headers: &'h HeaderMap, ours: &str) -> Option<&'h str> {
 fn set_cookie(
     name: &str,
     value: &str,
+    path: &str,
     age: Duration,
     over_tls: bool,
 ) -> Result<HeaderValue, ApiError> {
     let secure = if over_tls { "; Secure" } else { "" };
     let age = age.as_secs();
-    let text = format!("{name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}");
+    let text =
+        format!("{name}={value}; Path={path}; Max-Age={age}; HttpOnly; SameSite=Strict{secure}");
     HeaderValue::from_str(&text).map_err(|_| ApiError::internal())
 }
 
@@ -259,7 +262,7 @@ mod tests {
     async fn a_browser_that_was_here_before_does_not_wait_for_others() {
         let login = login();
         let peer = Some(IpAddr::from([192, 0, 2, 1]));
-        let [_, device] = login.open(true).unwrap();
+        let [_, device] = login.open("/", true).unwrap();
         let known = login.source(peer, &pair(&device));
         let unknown = login.source(peer, &HeaderMap::new());
         assert!(known != unknown);
@@ -285,7 +288,7 @@ mod tests {
         };
         let hash = Argon2::default().hash_password(b"right").unwrap().to_string();
         for given in ["right", &hash] {
-            let [_, device] = of(given).open(true).unwrap();
+            let [_, device] = of(given).open("/", true).unwrap();
             assert!(is_known(&of(given), &device));
             assert!(!is_known(&of("other"), &device));
             assert!(!is_known(&Login::new(None, None, TrustedProxies::default()), &device));
@@ -295,7 +298,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_login_ends() {
         let login = login();
-        let [set, _] = login.open(true).unwrap();
+        let [set, _] = login.open("/", true).unwrap();
         let text = set.to_str().unwrap();
         assert!(text.ends_with("HttpOnly; SameSite=Strict; Secure"), "{text}");
         let with = pair(&set);

@@ -1,11 +1,9 @@
 //! Running the backend, from opening the database to the last answer.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ConnectInfo;
 use service::listen::{self, Limits};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -81,9 +79,14 @@ pub async fn run(
         calls: Places::new(MAX_CALLS),
         form_key: form_key.into(),
     };
+    tracing::info!("time zones: {}", zones::release());
     tracing::info!("listening on http://{}", listener.local_addr()?);
+    let config = Arc::clone(&app.config);
     let router = router(app);
-    let service = move |peer| router.clone().map_request(move |request| with_peer(peer, request));
+    let service = move |peer| {
+        let config = Arc::clone(&config);
+        router.clone().map_request(move |request| config.front.enter(peer, request))
+    };
     let server = listen::serve(listener, Limits::default(), service, shutdown.clone());
     let mut server = std::pin::pin!(server);
     tokio::select! {
@@ -100,12 +103,6 @@ pub async fn run(
     store.close().await;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Lets the handlers know the caller's address.
-fn with_peer<B>(peer: SocketAddr, mut request: http::Request<B>) -> http::Request<B> {
-    request.extensions_mut().insert(ConnectInfo(peer));
-    request
 }
 
 /// Deletes expired rows now and then, as long as it is polled.

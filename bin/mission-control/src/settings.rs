@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use mc_client::token::{Algorithm, Key, TokenVerifier};
+use service::forwarded::{Front, TrustedProxies};
 use service::otel::OtelSettings;
 use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 
 use crate::config::Config;
 use crate::login::password::BoardPassword;
-use crate::login::proxy::{ProxyLogin, TrustedProxies};
+use crate::login::proxy::ProxyLogin;
 use crate::mentions::is_role;
 use crate::store::budgets::Nanos;
 use crate::store::database::Database;
@@ -47,6 +48,10 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     let metrics_token = r.secret("WOMBAT_METRICS_TOKEN");
     let board_password = board_password(&mut r);
     let (board_proxies, board_proxy) = board_proxies(&mut r, board_password.is_some());
+    let front = Front::new(
+        Front::read_public(&mut r, "MC_PUBLIC_URL"),
+        if board_proxies.is_empty() { TrustedProxies::loopback() } else { board_proxies.clone() },
+    );
     let lead_roles = lead_roles(&mut r);
     let budget = budget(&mut r);
     let verifier = verifier(&mut r);
@@ -73,6 +78,7 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
             board_password,
             board_proxy,
             board_proxies,
+            front,
         },
         otel,
         log_format: log_format.unwrap_or_else(LogFormat::fitting),

@@ -96,13 +96,13 @@ impl DaemonError {
         retry_after: Option<Duration>,
     ) -> Self {
         let is_in_between = match status.as_u16() {
-            // The daemon gives its reason for each of these, and knows no others.
-            300..=399 | 401 | 403 | 407 => {
+            // The daemon gives its reason for each of these, and knows no others. What a proxy sends while
+            // the daemon is away may be a page, a few words, or nothing (Caddy 2).
+            300..=399 | 401 | 403 | 407 | 502..=504 | 511 => {
                 // An object: serde would read a list, too.
                 let is_object = body.trim_ascii_start().starts_with(b"{");
                 !is_object || serde_json::from_slice::<ErrorBody>(body).is_err()
             }
-            502..=504 | 511 => is_page(body),
             404 | 405 if is_page(body) => {
                 return Self::NotDaemon { status: status.as_u16(), retry_after };
             }
@@ -272,6 +272,8 @@ mod tests {
             (DaemonError::BadAnswer { cause: "c".into() }, false, false),
             (coded(503, "overloaded"), true, true),
             (of(503, ""), true, true),
+            (of(502, ""), true, false),
+            (of(503, "no healthy upstream"), true, true),
             (coded(502, "backend_unavailable"), true, true),
             (coded(502, "backend_auth"), false, false),
             (coded(409, "session_busy"), false, true),
@@ -299,7 +301,7 @@ mod tests {
             "the daemon answered 402 budget_exceeded: why"
         );
         assert_eq!(of(500, " no\n  JSON ").to_string(), "the daemon answered 500: no JSON");
-        assert_eq!(of(502, "").to_string(), "the daemon answered 502: Bad Gateway");
+        assert_eq!(of(500, "").to_string(), "the daemon answered 500: Internal Server Error");
         assert_eq!(of(500, "\n<html>").to_string(), "the daemon answered 500: an HTML page");
         assert!(of(500, &"x ".repeat(100_000)).to_string().len() < 1_100);
         let key = coded(401, "missing_daemon_key").to_string();
@@ -331,7 +333,9 @@ mod tests {
             (302, "", true),
             (502, page, true),
             (511, page, true),
-            (502, "", false),
+            (502, "", true),
+            (504, "stream timeout", true),
+            (502, r#"{"error":"no","code":"backend_unavailable"}"#, false),
             (500, page, false),
             (401, r#"{"error":"no","code":"missing_daemon_key"}"#, false),
         ] {

@@ -1,10 +1,11 @@
 //! Sending calls: the only way to the backend, with the limits, retries and headers of all calls.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -44,6 +45,18 @@ pub(crate) enum Identity {
         secret: Option<Arc<shown::Secret>>,
         on_behalf_of: Option<String>,
     },
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Agent(auth) => write!(f, "user {:?}, role {:?}", auth.user(), auth.role()),
+            Self::Internal { on_behalf_of: Some(user), .. } => {
+                write!(f, "the internal token on behalf of user {user:?}")
+            }
+            Self::Internal { on_behalf_of: None, .. } => f.write_str("the internal token"),
+        }
+    }
 }
 
 /// An identity with the options of its calls.
@@ -125,7 +138,8 @@ impl Caller {
         // A page in the place of a success is a login form, say: nothing was read or written.
         let error = match is_success {
             true => McError::in_between(answer.status, &answer.headers, &answer.body),
-            false => McError::of_answer(answer.status, &answer.headers, &answer.body),
+            false => McError::of_answer(answer.status, &answer.headers, &answer.body)
+                .for_caller(|| self.identity.to_string()),
         };
         Err(Failure { error, answer: Some(answer) })
     }
@@ -147,7 +161,8 @@ impl Caller {
             let headers = response.headers().clone();
             let (body, _) = read_body(response, call).await?;
             let body = self.without_token(body);
-            Err(McError::of_answer(status.as_u16(), &headers, &body))
+            Err(McError::of_answer(status.as_u16(), &headers, &body)
+                .for_caller(|| self.identity.to_string()))
         };
         tokio::time::timeout(ATTEMPT_TIMEOUT, begin).await.unwrap_or(Err(McError::Timeout))
     }
@@ -182,7 +197,13 @@ impl Caller {
             .headers(call.headers.clone())
             .header(ACCEPT, HeaderValue::from_static(call.accept));
         match &self.identity {
-            Identity::Agent(auth) => request = request.header(AGENT_TOKEN, auth.header()?),
+            Identity::Agent(auth) => {
+                let token = auth.token()?;
+                request = request.header(AGENT_TOKEN, token.header());
+                if let Some(bearer) = token.bearer() {
+                    request = request.header(AUTHORIZATION, bearer);
+                }
+            }
             Identity::Internal { token, on_behalf_of, .. } => {
                 request = request.header(INTERNAL_TOKEN, sensitive(token)?);
                 if let Some(user_id) = on_behalf_of {

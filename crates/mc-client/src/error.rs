@@ -6,7 +6,7 @@ use http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::token::TokenError;
+use crate::token::{LEEWAY, TokenError};
 use crate::types::ErrorBody;
 
 /// A failed call, after its retries.
@@ -22,7 +22,7 @@ pub enum McError {
     #[error("timeout: the backend did not answer in time")]
     Timeout,
     /// The backend returned an error status.
-    #[error("the backend answered {status}: {message}")]
+    #[error("the backend answered {status}{}: {message}{}", to(.caller.as_deref()), clocks(*.clock_ahead))]
     Status {
         /// The HTTP status.
         status: u16,
@@ -34,6 +34,11 @@ pub enum McError {
         details: Option<Box<Value>>,
         /// How long the backend asks to wait (`Retry-After`).
         retry_after: Option<Duration>,
+        /// By how many seconds its clock (`Date`) is ahead of ours, where a token was refused and that
+        /// is more than tokens allow.
+        clock_ahead: Option<i64>,
+        /// Who called, where that was refused (401 or 403): user and role.
+        caller: Option<Box<str>>,
     },
     /// Something between here and the backend answered in its place: a proxy, a firewall, a page to
     /// log in. Nothing is known of the backend, and nothing is wrong with a token.
@@ -74,13 +79,24 @@ impl McError {
             }
             None => (excerpt(headers, body), None, None),
         };
-        Self::Status { status, code, message, details, retry_after }
+        let clock_ahead = clock_ahead(headers, SystemTime::now()).filter(|_| status == 401);
+        let caller = None;
+        Self::Status { status, code, message, details, retry_after, clock_ahead, caller }
     }
 
     /// The error of an answer that the backend did not give.
     pub(crate) fn in_between(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let retry_after = retry::retry_after(headers, SystemTime::now());
         Self::InBetween { status, page: shown::page(media_type(headers), body), retry_after }
+    }
+
+    /// Adds who called, if that is what was refused.
+    #[must_use]
+    pub(crate) fn for_caller(mut self, who: impl FnOnce() -> String) -> Self {
+        if let Self::Status { status: 401 | 403, caller, .. } = &mut self {
+            *caller = Some(who().into());
+        }
+        self
     }
 
     /// Whether something between here and the backend answered.
@@ -145,6 +161,18 @@ impl McError {
         matches!(self.status(), Some(401 | 403))
     }
 
+    /// A sentence on a token that the backend has rejected: whose, what the backend says, and what to
+    /// look at.
+    pub fn rejection(&self) -> String {
+        let Self::Status { status, message, clock_ahead, caller, .. } = self else {
+            return self.to_string();
+        };
+        let whose = caller.as_deref().map(|caller| format!(" of {caller}")).unwrap_or_default();
+        let check = "check AGENT_JWT_SECRET on both sides, and that the backend knows this user";
+        let advice = clock_ahead.map_or_else(|| check.to_owned(), apart);
+        format!("the backend rejects the agent token{whose}: {status}, {message}; {advice}")
+    }
+
     /// The original object of a create whose key was used with another body.
     pub fn conflicting_original<T: DeserializeOwned>(&self) -> Option<T> {
         match self {
@@ -161,6 +189,36 @@ impl McError {
             | Self::Token(_) => None,
         }
     }
+}
+
+/// The caller in brackets.
+fn to(caller: Option<&str>) -> String {
+    caller.map(|caller| format!(" to {caller}")).unwrap_or_default()
+}
+
+/// By how many seconds the clock of an answer is ahead of ours, where that is more than tokens allow.
+fn clock_ahead(headers: &HeaderMap, now: SystemTime) -> Option<i64> {
+    let date = headers.get(header::DATE)?.to_str().ok()?;
+    let theirs = httpdate::parse_http_date(date).ok()?;
+    let seconds = match theirs.duration_since(now) {
+        Ok(ahead) => i64::try_from(ahead.as_secs()).ok()?,
+        Err(behind) => -i64::try_from(behind.duration().as_secs()).ok()?,
+    };
+    (seconds.unsigned_abs() > LEEWAY.as_secs()).then_some(seconds)
+}
+
+fn apart(seconds: i64) -> String {
+    let way = if seconds > 0 { "ahead of" } else { "behind" };
+    format!(
+        "the clocks differ: the backend's is {} s {way} this machine's, and tokens allow {} s; set both \
+         by NTP",
+        seconds.unsigned_abs(),
+        LEEWAY.as_secs()
+    )
+}
+
+fn clocks(ahead: Option<i64>) -> String {
+    ahead.map(|seconds| format!(" ({})", apart(seconds))).unwrap_or_default()
 }
 
 /// Whether an error that is not in the contract's shape comes from something else than the backend: no
@@ -227,6 +285,32 @@ mod tests {
             error.starts_with("answered by something in between (Access Denied by ACME)"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_token_that_is_refused_because_of_the_clocks_says_so() {
+        let now = SystemTime::now();
+        let body = br#"{"error":"the token is not valid"}"#;
+        for (status, ahead, told) in [
+            (401, 120, Some("120 s ahead of")),
+            (401, -120, Some("120 s behind")),
+            (401, 30, None),
+            (401, -30, None),
+            (403, 120, None),
+        ] {
+            let shift = Duration::from_secs(i64::unsigned_abs(ahead));
+            let theirs = if ahead > 0 { now + shift } else { now - shift };
+            let date = httpdate::fmt_http_date(theirs);
+            let headers = HeaderMap::from_iter([(header::DATE, date.parse().unwrap())]);
+            // The date has no fraction of a second.
+            assert!(
+                told.is_none()
+                    || clock_ahead(&headers, now).is_some_and(|s| (s - ahead).abs() <= 1)
+            );
+            let error = McError::of_answer(status, &headers, body);
+            assert_eq!(error.to_string().contains("the clocks differ"), told.is_some(), "{error}");
+            assert_eq!(error.rejection().contains("the clocks differ"), told.is_some());
+        }
     }
 
     #[test]

@@ -74,7 +74,15 @@ mod tests {
 
     fn status(status: u16, retry_after: Option<Duration>) -> McError {
         let message = String::new();
-        McError::Status { status, code: None, message, details: None, retry_after }
+        McError::Status {
+            status,
+            code: None,
+            message,
+            details: None,
+            retry_after,
+            clock_ahead: None,
+            caller: None,
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod claims;
 mod minter;
 mod verifier;
 
+pub(crate) use claims::LEEWAY;
 pub use claims::{Algorithm, Claims, Key, MIN_SECRET_BYTES, TokenError};
 pub use minter::{AgentAuth, AgentToken, TokenMinter};
 pub use verifier::TokenVerifier;

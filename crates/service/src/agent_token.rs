@@ -19,14 +19,15 @@ pub struct AgentTokens {
     pub warning: Option<String>,
 }
 
-/// Reads `AGENT_JWT_SECRET` or `AGENT_JWT_PRIVATE_KEY`, `AGENT_JWT_ALGORITHM`, `AGENT_JWT_KEY_ID`
-/// and `AGENT_JWT_TTL_SECS`. With `required`, a missing key is a problem.
+/// Reads `AGENT_JWT_SECRET` or `AGENT_JWT_PRIVATE_KEY`, `AGENT_JWT_ALGORITHM`, `AGENT_JWT_KEY_ID`,
+/// `AGENT_JWT_BEARER` and `AGENT_JWT_TTL_SECS`. With `required`, a missing key is a problem.
 pub fn read(reader: &mut Reader<'_>, required: bool) -> AgentTokens {
     let secret = reader.secret("AGENT_JWT_SECRET");
     let pem_file: Option<PathBuf> = reader.optional("AGENT_JWT_PRIVATE_KEY").map(PathBuf::from);
     let algorithm = reader.parse::<Algorithm>("AGENT_JWT_ALGORITHM", "HS256", Algorithm::ALLOWED);
     let ttl = reader.seconds("AGENT_JWT_TTL_SECS", 900, 10..=86_400);
     let key_id = reader.optional("AGENT_JWT_KEY_ID");
+    let as_bearer = reader.flag("AGENT_JWT_BEARER", false);
     let Some(algorithm) = algorithm else {
         return AgentTokens::default();
     };
@@ -60,7 +61,7 @@ pub fn read(reader: &mut Reader<'_>, required: bool) -> AgentTokens {
     };
     match TokenMinter::new(&key, algorithm, ttl) {
         Ok(minter) => AgentTokens {
-            minter: Some(Arc::new(minter.with_key_id(key_id))),
+            minter: Some(Arc::new(minter.with_key_id(key_id).with_bearer(as_bearer))),
             key: Some(key),
             warning,
         },

@@ -4,9 +4,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod agent_token;
+pub mod backend_address;
 pub mod bearer;
 pub mod cli;
 pub mod exit;
+pub mod forwarded;
 pub mod health;
 pub mod http;
 pub mod limits;

@@ -19,7 +19,8 @@ if (SECRET.length < 32) {
 
 /** Sessions are signed with a key of their own, which ends with the process: so do all objects here. */
 const SESSION_KEY = randomBytes(32);
-const LEEWAY_SECONDS = 5;
+/** The clocks of this machine and the daemon's may differ by so much. */
+const LEEWAY_SECONDS = 60;
 
 /** The user that everything is read and written as, and who does it for them. */
 export interface Me {

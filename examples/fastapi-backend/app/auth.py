@@ -18,6 +18,8 @@ if len(SECRET) < 32:
     raise SystemExit("AGENT_JWT_SECRET must be set, to at least 32 characters, as in the daemon")
 
 INTERNAL_TOKEN = os.environ.get("INTERNAL_API_TOKEN", "")
+# The clocks of this machine and the daemon's may differ by so much.
+LEEWAY_SECONDS = 60
 CLAIMS = ["type", "user_id", "agent_role", "sub", "iss", "iat", "exp", "jti"]
 
 
@@ -34,7 +36,12 @@ def agent(token: str) -> Caller:
     try:
         # The algorithm is ours to say, never the token's.
         claims = jwt.decode(
-            token, SECRET, algorithms=["HS256"], issuer="wombat", options={"require": CLAIMS}
+            token,
+            SECRET,
+            algorithms=["HS256"],
+            issuer="wombat",
+            leeway=LEEWAY_SECONDS,
+            options={"require": CLAIMS},
         )
     except jwt.InvalidTokenError as error:
         raise HTTPException(401, f"the agent token is refused: {error}") from None

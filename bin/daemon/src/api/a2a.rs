@@ -21,6 +21,7 @@ use futures::stream::BoxStream;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
+use service::forwarded::{Address, Peer};
 use service::trace::TraceId;
 
 use self::fault::{Fault, Kind};
@@ -74,23 +75,30 @@ fn json_response(status: StatusCode, body: &Value) -> Response {
 }
 
 /// The card of the workspace's first role.
-async fn first_card(State(app): State<App>, headers: HeaderMap) -> Response {
+async fn first_card(State(app): State<App>, parts: Parts) -> Response {
     match roles(&app).as_deref() {
-        Ok([agent, ..]) => json_card(&card::of(&app, &headers, &agent.role)),
+        Ok([agent, ..]) => json_card(&card::of(&app, &address(&app, &parts), &agent.role)),
         Err(error) => Fault::from(error.clone()).rest_response(),
         Ok([]) => Fault::new(Kind::Unsupported, "the workspace has no role").rest_response(),
     }
 }
 
-async fn card(State(app): State<App>, Path(role): Path<String>, headers: HeaderMap) -> Response {
+async fn card(State(app): State<App>, Path(role): Path<String>, parts: Parts) -> Response {
     match known_role(&app, &role) {
-        Ok(role) => json_card(&card::of(&app, &headers, &role)),
+        Ok(role) => json_card(&card::of(&app, &address(&app, &parts), &role)),
         Err(error) => Fault::from(error).rest_response(),
     }
 }
 
+/// The address by which the client of a request knows the daemon.
+fn address(app: &App, parts: &Parts) -> Address {
+    let peer = parts.extensions.get::<Peer>().map(|Peer(peer)| *peer);
+    app.settings.front.address(peer, &parts.headers)
+}
+
+/// A card is for whoever asked: its URLs are those of the way on which the request came.
 fn json_card(card: &Value) -> Response {
-    axum::Json(card).into_response()
+    ([(header::CACHE_CONTROL, "private, no-cache")], axum::Json(card)).into_response()
 }
 
 /// One request of either binding.

@@ -108,7 +108,7 @@ fn status_of(error: &RunError) -> StatusCode {
         }
         Kind::BackendUnavailable
         | Kind::BackendInBetween(_)
-        | Kind::BackendAuth
+        | Kind::BackendAuth(_)
         | Kind::BackendRefused(_)
         | Kind::ReplyNotStored(_)
         | Kind::EmptyReply => StatusCode::BAD_GATEWAY,

@@ -5,6 +5,7 @@ mod a2a;
 mod ag_ui;
 mod backend;
 mod compact;
+mod document;
 mod error;
 mod extract;
 mod fields;
@@ -26,9 +27,9 @@ mod workspace;
 
 use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
-use axum::{Router, middleware};
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, StatusCode};
+use axum::{Extension, Router, middleware};
+use http::StatusCode;
+use service::forwarded::Prefix;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
@@ -67,11 +68,9 @@ pub fn router(app: App) -> Router {
         .routes(routes!(backend::version))
         .routes(routes!(backend::compatibility))
         .split_for_parts();
-    // Serialised once; cheap to clone with the router for each connection.
-    let document: bytes::Bytes = serde_json::to_vec(&document).unwrap_or_default().into();
-    let document = move || {
-        let json = HeaderValue::from_static("application/json");
-        std::future::ready(([(CONTENT_TYPE, json)], document.clone()))
+    let document = document::Document::new(document);
+    let document = move |prefix: Option<Extension<Prefix>>| {
+        std::future::ready(document.answer(prefix.as_deref()))
     };
     let router = router.route("/openapi.json", axum::routing::get(document));
     with_protocols(router, &app)

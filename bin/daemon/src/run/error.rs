@@ -48,8 +48,8 @@ pub enum RunErrorKind {
     BackendUnavailable,
     /// Something between here and the backend answered in its place.
     BackendInBetween(String),
-    /// The backend rejects the agent token.
-    BackendAuth,
+    /// The backend rejects the agent token: the sentence on it.
+    BackendAuth(String),
     /// The backend answered with something that the contract does not allow.
     BackendRefused(String),
     /// The reply was generated but could not be stored.
@@ -130,7 +130,7 @@ impl RunError {
         let kind = if error.is_stale_fence() {
             RunErrorKind::SessionLost
         } else if error.is_auth() {
-            RunErrorKind::BackendAuth
+            RunErrorKind::BackendAuth(error.rejection())
         } else if error.is_in_between() {
             RunErrorKind::BackendInBetween(error.to_string())
         } else if error.is_retryable() {
@@ -181,7 +181,7 @@ impl RunError {
         match &self.kind {
             Kind::TaskNotFound => "task_not_found",
             Kind::BackendUnavailable | Kind::BackendInBetween(_) => "backend_unavailable",
-            Kind::BackendAuth => "backend_auth",
+            Kind::BackendAuth(_) => "backend_auth",
             Kind::BackendRefused(_) => "backend_error",
             Kind::ReplyNotStored(_) => "reply_not_stored",
             Kind::Llm(kind, _) => llm_code(kind),
@@ -229,9 +229,7 @@ impl RunError {
             }
             Kind::TaskNotFound => "the backend has no such task for this user",
             Kind::BackendUnavailable => "the backend is unreachable or overloaded",
-            Kind::BackendAuth => {
-                "the backend rejects the agent token: check AGENT_JWT_SECRET on both sides"
-            }
+            Kind::BackendAuth(sentence) => return sentence.clone(),
             Kind::EmptyReply => "the model returned an empty answer",
             Kind::ContentFiltered => "the provider's content filter blocked the answer",
             Kind::Cancelled => "the run was cancelled",

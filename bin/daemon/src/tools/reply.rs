@@ -189,6 +189,8 @@ mod tests {
             message: "no such task".into(),
             details: None,
             retry_after: None,
+            clock_ahead: None,
+            caller: None,
         };
         let content = content(&ToolReply::failed(&error), "update_task");
         assert!(content.contains(r#"{"error":"no such task","status":404}"#), "{content}");

@@ -26,6 +26,7 @@ mod stopping;
 mod streaming;
 mod tool_names;
 mod tools;
+mod two_addresses;
 mod unclear_calls;
 mod validation;
 mod webhooks;

@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 use sha2::{Digest as _, Sha256};
 
 use super::markup::visible::{Visible, VisibleName, VisibleText, json};
-use super::markup::{Esc, cut, hidden, link, list, section, task_link};
+use super::markup::{Esc, cut, hidden, link, list, post, section, task_link};
 use crate::store::waiting::Waiting;
 
 /// The most bytes of HTML that show one call. More than a person reads at once.
@@ -117,7 +117,7 @@ fn one(out: &mut String, user: &str, token: &str, request: &Waiting) -> fmt::Res
         out.push_str("</span></p>");
     }
     let id = Esc(&request.id);
-    out.push_str("<form method=\"post\" action=\"/decide\">");
+    post(out, "/decide")?;
     hidden(out, token, user, &request.id)?;
     write!(out, "<label for=\"note-{id}\">Note</label> <input id=\"note-{id}\" name=\"note\"> ")?;
     if unshown.is_none() {

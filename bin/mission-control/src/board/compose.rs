@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::markup::{Esc, Short, section};
+use super::markup::{Esc, Short, post, section};
 
 /// The agents that the form offers; any other can be named by writing `@role`.
 const ROLES: [&str; 3] = ["scout", "jarvis", "analyst"];
@@ -17,12 +17,8 @@ pub(super) fn form(
     chosen: Option<&str>,
 ) -> fmt::Result {
     section(out, "write", "Write to an agent", |out| {
-        write!(
-            out,
-            "<form method=\"post\" action=\"/write\">\
-             <input type=\"hidden\" name=\"token\" value=\"{}\"><p>",
-            Esc(token)
-        )?;
+        post(out, "/write")?;
+        write!(out, "<input type=\"hidden\" name=\"token\" value=\"{}\"><p>", Esc(token))?;
         let user = Esc(user);
         if may_choose {
             write!(

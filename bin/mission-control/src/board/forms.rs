@@ -38,7 +38,8 @@ pub(super) async fn own_form(
     viewer: &Viewer,
     request: Request,
 ) -> Result<HashMap<String, String>, ApiError> {
-    let own = guard::is_same_origin(request.headers());
+    let address = app.config.front.address(guard::peer(&request), request.headers());
+    let own = guard::is_same_origin(request.headers(), &address);
     let form = fields(request).await?;
     let sent = form.get("token").map(|token| token.trim()).unwrap_or_default();
     if !own || !bool::from(sent.as_bytes().ct_eq(token(app, viewer)?.as_bytes())) {

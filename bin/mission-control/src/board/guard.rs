@@ -1,12 +1,14 @@
 //! Access to the page, and the security headers of its answers.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use service::forwarded::{Address, Peer, Prefix};
 
+use super::markup::place::{at, under};
 use super::notices;
 use super::viewer::Viewer;
 use crate::app::App;
@@ -34,7 +36,12 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
 
 /// Lets authenticated people in, or, without a login, requests under a loopback host name, and adds
 /// the security headers. A browser gets errors as a page.
-pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    let prefix = request.extensions().get::<Prefix>().cloned().unwrap_or_default();
+    under(prefix, guarded(app, request, next)).await
+}
+
+async fn guarded(app: App, mut request: Request, next: Next) -> Response {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let is_person = accept.is_some_and(|accept| accept.contains("text/html"));
     let path = request.uri().path();
@@ -46,7 +53,7 @@ pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Ne
             next.run(request).await
         }
         Ok(None) if is_person && request.method() == Method::GET && app.login.has_password() => {
-            Redirect::to(LOGIN).into_response()
+            Redirect::to(&at(LOGIN)).into_response()
         }
         Ok(None) => ApiError::unauthorized("log in first").into_response(),
         Err(error) => error.into_response(),
@@ -66,8 +73,7 @@ pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Ne
 
 /// The address that a request comes from: the client's, or a proxy's.
 pub(super) fn peer(request: &Request) -> Option<IpAddr> {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    peer.map(|ConnectInfo(peer)| peer.ip())
+    request.extensions().get::<Peer>().map(|Peer(peer)| *peer)
 }
 
 /// Who sent a request; nobody before a login.
@@ -87,9 +93,9 @@ fn viewer(app: &App, request: &Request) -> Result<Option<Viewer>, ApiError> {
     Ok(app.login.has_session(headers).then_some(Viewer::Holder))
 }
 
-/// Whether a form comes from our own page, according to the headers that current browsers send. A
-/// request without them passes; the form's token decides then.
-pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
+/// Whether a form comes from our own page, which browsers know by this address, according to the
+/// headers that current browsers send. A request without them passes; the form's token decides then.
+pub(super) fn is_same_origin(headers: &HeaderMap, address: &Address) -> bool {
     let site = headers.get("sec-fetch-site");
     let origin = headers.get(header::ORIGIN);
     site.is_none_or(|site| site == "same-origin" || site == "none")
@@ -98,7 +104,7 @@ pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
             let origin = origin.to_str().ok().and_then(|origin| {
                 origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"))
             });
-            origin.is_some() && origin == host(headers)
+            origin.is_some() && (origin == host(headers) || origin == Some(&*address.host))
         })
 }
 
@@ -150,10 +156,16 @@ mod tests {
             if let Some(origin) = origin {
                 headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
             }
-            is_same_origin(&headers)
+            let address = Address {
+                scheme: "https",
+                host: "a.example:8443".to_owned(),
+                prefix: Prefix::default(),
+            };
+            is_same_origin(&headers, &address)
         };
         assert!(from(None, None));
         assert!(from(Some("same-origin"), Some("http://127.0.0.1:8000")));
+        assert!(from(Some("same-origin"), Some("https://a.example:8443")));
         assert!(from(Some("none"), None));
         assert!(!from(Some("cross-site"), Some("http://127.0.0.1:8000")));
         assert!(!from(Some("same-site"), None));

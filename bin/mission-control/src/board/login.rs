@@ -7,6 +7,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use http::{HeaderMap, header};
 
 use super::forms::{fields, own_form};
+use super::markup::place::at;
 use super::viewer::Viewer;
 use super::{guard, notices};
 use crate::app::App;
@@ -21,7 +22,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Asks for the password.
 pub(super) async fn form(State(app): State<App>, headers: HeaderMap) -> Response {
     if app.login.has_session(&headers) {
-        return Redirect::to("/").into_response();
+        return Redirect::to(&at("/")).into_response();
     }
     Html(notices::login()).into_response()
 }
@@ -29,16 +30,15 @@ pub(super) async fn form(State(app): State<App>, headers: HeaderMap) -> Response
 /// Checks the password and sets the cookie.
 pub(super) async fn log_in(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     let headers = request.headers().clone();
-    if !guard::is_same_origin(&headers) {
+    let peer = guard::peer(&request);
+    let address = app.config.front.address(peer, &headers);
+    if !guard::is_same_origin(&headers, &address) {
         return Err(ApiError::forbidden("this form was not sent from the page"));
     }
-    let peer = guard::peer(&request);
     let form = fields(request).await?;
-    let says_https = |name: &str| {
-        let value = headers.get(name).and_then(|value| value.to_str().ok());
-        value.is_some_and(|value| value == "https" || value.starts_with("https:"))
-    };
-    let over_tls = says_https("x-forwarded-proto") || says_https("origin");
+    let origin = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok());
+    let over_tls =
+        address.scheme == "https" || origin.is_some_and(|origin| origin.starts_with("https:"));
     let password = form.get("password").cloned().unwrap_or_default();
     let outcome = app.login.check(password, app.login.source(peer, &headers)).await;
     match &outcome {
@@ -50,8 +50,8 @@ pub(super) async fn log_in(State(app): State<App>, request: Request) -> Result<R
         Err(_) => {}
     }
     outcome?;
-    let mut response = Redirect::to("/").into_response();
-    for cookie in app.login.open(over_tls)? {
+    let mut response = Redirect::to(&at("/")).into_response();
+    for cookie in app.login.open(&at("/"), over_tls)? {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     Ok(response)
@@ -73,8 +73,8 @@ pub(super) async fn log_out(
     if app.login.has_session(&headers) {
         app.store.record(&act("login.ended")).await?;
     }
-    let cookie = app.login.log_out(&headers)?;
-    let mut response = Redirect::to("/").into_response();
+    let cookie = app.login.log_out(&headers, &at("/"))?;
+    let mut response = Redirect::to(&at("/")).into_response();
     response.headers_mut().insert(header::SET_COOKIE, cookie);
     Ok(response)
 }

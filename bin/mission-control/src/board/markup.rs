@@ -2,6 +2,7 @@
 //! [`markdown`] or [`visible`]; nothing here knows a page.
 
 pub(super) mod markdown;
+pub(super) mod place;
 pub(super) mod visible;
 
 use std::fmt::{self, Display, Write as _};
@@ -9,6 +10,8 @@ use std::fmt::{self, Display, Write as _};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use url::form_urlencoded;
+
+use self::place::at;
 
 /// The most characters of a text that are shown.
 const SHOWN: usize = 20_000;
@@ -98,6 +101,11 @@ pub(super) fn list<T>(
     Ok(())
 }
 
+/// The beginning of a form that is sent to a path of the page.
+pub(super) fn post(out: &mut String, path: &str) -> fmt::Result {
+    write!(out, "<form method=\"post\" action=\"{}\">", at(path))
+}
+
 /// The hidden fields of a form about one object.
 pub(super) fn hidden(out: &mut String, token: &str, user: &str, id: &str) -> fmt::Result {
     for (name, value) in [("token", token), ("user", user), ("id", id)] {
@@ -145,9 +153,11 @@ pub(super) fn page(title: &str, body: impl FnOnce(&mut String) -> fmt::Result) -
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{}</title>\n\
-         <link rel=\"stylesheet\" href=\"/assets/board.css\">\n<script src=\"/assets/board.js\" defer></script>\n\
+         <link rel=\"stylesheet\" href=\"{}\">\n<script src=\"{}\" defer></script>\n\
          </head>\n<body>\n",
-        Short(title)
+        Short(title),
+        at("/assets/board.css"),
+        at("/assets/board.js"),
     );
     // Writing to a string cannot fail.
     let _infallible = body(&mut out);
@@ -173,7 +183,7 @@ pub(super) fn run_link(user: &str, run_key: &str, role: Option<&str>) -> String 
 /// A path of the page, for a user.
 pub(super) fn link(path: &str, user: &str) -> String {
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("user", user).finish();
-    format!("{path}?{query}")
+    format!("{}?{query}", at(path))
 }
 
 /// The address of the page's event stream.

@@ -2,14 +2,17 @@
 
 use std::fmt::Write as _;
 
-use super::markup::{Esc, page};
+use super::guard::LOGIN;
+use super::markup::place::at;
+use super::markup::{Esc, page, post};
 
 /// Asks for the password.
 pub(super) fn login() -> String {
     page("Mission Control", |out| {
+        out.push_str("<main><h1>Mission Control</h1>\n");
+        post(out, LOGIN)?;
         out.push_str(
-            "<main><h1>Mission Control</h1>\n<form method=\"post\" action=\"/login\">\
-             <p><label for=\"password\">Password</label> \
+            "<p><label for=\"password\">Password</label> \
              <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\" required autofocus></p>\n\
              <p><button>Log in</button></p></form></main>\n",
         );
@@ -22,8 +25,9 @@ pub(super) fn failure(why: &str) -> String {
     page("Mission Control", |out| {
         writeln!(
             out,
-            "<main><h1>That did not work</h1><p>{}</p><p><a href=\"/\">Back</a></p></main>",
-            Esc(why)
+            "<main><h1>That did not work</h1><p>{}</p><p><a href=\"{}\">Back</a></p></main>",
+            Esc(why),
+            at("/")
         )
     })
 }

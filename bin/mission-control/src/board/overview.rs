@@ -5,7 +5,8 @@ use std::fmt::{self, Write as _};
 use mc_client::budgets::Budget;
 use mc_client::types::Document;
 
-use super::markup::{Esc, Short, Time, list, live, page, section};
+use super::markup::place::at;
+use super::markup::{Esc, Short, Time, list, live, page, post, section};
 use super::{approvals, columns, compose, documents, panels};
 use crate::store::board::{AgentRow, DayRow, NotificationRow, RunRow, TaskColumn, TaskRow};
 use crate::store::waiting::Waiting;
@@ -49,8 +50,9 @@ impl Overview<'_> {
         }
         write!(
             out,
-            "<form method=\"get\" action=\"/\"><label for=\"shown\">User</label> \
+            "<form method=\"get\" action=\"{}\"><label for=\"shown\">User</label> \
              <input id=\"shown\" name=\"user\" value=\"{}\" list=\"users\" required><datalist id=\"users\">",
+            at("/"),
             Esc(self.user)
         )?;
         for user in self.users {
@@ -64,9 +66,10 @@ impl Overview<'_> {
         out.push_str("<header><h1>Mission Control</h1>\n");
         self.choice(out)?;
         if self.locked {
+            post(out, "/logout")?;
             write!(
                 out,
-                "<form method=\"post\" action=\"/logout\"><input type=\"hidden\" name=\"token\" value=\"{}\">\
+                "<input type=\"hidden\" name=\"token\" value=\"{}\">\
                  <button>Log out</button></form>",
                 Esc(self.token)
             )?;

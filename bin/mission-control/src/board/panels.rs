@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use mc_client::budgets::Budget;
 
-use super::markup::{Esc, Short, Time, hidden, list, run_link, section};
+use super::markup::{Esc, Short, Time, hidden, list, post, run_link, section};
 use crate::store::board::{DayRow, NotificationRow, RunRow};
 use crate::store::session_role;
 
@@ -100,7 +100,7 @@ pub(super) fn notifications(
 
 /// The form that requeues a dead letter.
 fn requeue(out: &mut String, user: &str, token: &str, id: &str) -> fmt::Result {
-    out.push_str("<form method=\"post\" action=\"/requeue\">");
+    post(out, "/requeue")?;
     hidden(out, token, user, id)?;
     write!(out, "<button>Try again</button></form>")
 }

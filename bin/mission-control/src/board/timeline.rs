@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::markup::visible::{Visible, VisibleText};
 use super::markup::{
-    Esc, FULL, Short, Time, cut, header, hidden, live, page, pretty, section, task_link,
+    Esc, FULL, Short, Time, cut, header, hidden, live, page, post, pretty, section, task_link,
 };
 use super::totals::{Totals, cost};
 use crate::store::board::StepRow;
@@ -145,7 +145,7 @@ fn state(out: &mut String, user: &str, token: &str, run: &Run, sum: &Totals) -> 
     if run.known_status().is_some_and(|status| status.is_final()) {
         return Ok(());
     }
-    out.push_str("<form method=\"post\" action=\"/cancel\">");
+    post(out, "/cancel")?;
     hidden(out, token, user, &run.run_key)?;
     let role = run.session_key.as_deref().and_then(|key| session_role(user, key));
     let role = role.unwrap_or_default();

@@ -17,7 +17,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wombat_mission_control::store::budgets::Nanos;
 use wombat_mission_control::store::database::Database;
-use wombat_mission_control::{BoardPassword, Config, ProxyLogin, RunError, TrustedProxies};
+use service::forwarded::{Front, TrustedProxies};
+use wombat_mission_control::{BoardPassword, Config, ProxyLogin, RunError};
 
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const INTERNAL: &str = "the-internal-token-of-the-tests";
@@ -173,6 +174,7 @@ impl Backend {
             board: options.board,
             board_proxy: options.proxy,
             board_proxies: TrustedProxies::default(),
+            front: Front::new(None, TrustedProxies::loopback()),
             board_password: options
                 .password
                 .map(|password| BoardPassword::new(&password.into()).unwrap()),

@@ -1,6 +1,7 @@
 //! Algorithms, keys and claims of agent tokens.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,12 @@ pub(super) const TOKEN_TYPE: &str = "agent";
 
 /// `iss` of every agent token.
 pub(super) const ISSUER: &str = "wombat";
+
+/// How far the clocks of who mints and who verifies may differ.
+pub(crate) const LEEWAY: Duration = Duration::from_secs(60);
+
+/// How long before now a token says that it was made, for backends that allow for no difference.
+pub(super) const BACK: Duration = Duration::from_secs(5);
 
 /// A shorter secret can be guessed (RFC 7518, section 3.2: as long as the hash).
 pub const MIN_SECRET_BYTES: usize = 32;
@@ -88,6 +95,9 @@ pub enum TokenError {
     /// The token could not be signed.
     #[error("the agent token could not be signed: {0}")]
     Sign(String),
+    /// The token is not valid now: it has expired, or is not valid yet.
+    #[error("the agent token is not valid now: {0}")]
+    Untimely(String),
     /// The token is not valid; the reason is for the log.
     #[error("the agent token is not valid: {0}")]
     Invalid(String),
@@ -109,6 +119,9 @@ pub struct Claims {
     pub iss: String,
     /// Seconds since 1970.
     pub iat: u64,
+    /// Seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<u64>,
     /// Seconds since 1970.
     pub exp: u64,
     /// Unique for every token.

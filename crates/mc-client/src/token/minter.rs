@@ -9,7 +9,7 @@ use jsonwebtoken::{EncodingKey, Header};
 use secrecy::ExposeSecret as _;
 use uuid::Uuid;
 
-use super::claims::{Algorithm, Claims, ISSUER, Key, TOKEN_TYPE, TokenError};
+use super::claims::{Algorithm, BACK, Claims, ISSUER, Key, TOKEN_TYPE, TokenError};
 
 /// A token is renewed when less than this is left of its lifetime.
 const RENEW_BEFORE: Duration = Duration::from_secs(60);
@@ -20,6 +20,8 @@ pub struct TokenMinter {
     algorithm: Algorithm,
     ttl: Duration,
     key_id: Option<String>,
+    /// Whether tokens are sent as `Authorization: Bearer`, too.
+    as_bearer: bool,
     /// All tokens that it minted, to be cut from answers.
     sent: shown::Tokens,
 }
@@ -56,7 +58,14 @@ impl TokenMinter {
                 return Err(unfit("a PEM key"));
             }
         };
-        Ok(Self { key, algorithm, ttl, key_id: None, sent: shown::Tokens::default() })
+        Ok(Self {
+            key,
+            algorithm,
+            ttl,
+            key_id: None,
+            as_bearer: false,
+            sent: shown::Tokens::default(),
+        })
     }
 
     /// Puts the key's id into each token as `kid` (RFC 7515, section 4.1.4), for backends that have
@@ -67,10 +76,19 @@ impl TokenMinter {
         self
     }
 
+    /// Has tokens sent as `Authorization: Bearer`, too (RFC 6750, section 2.1), for frameworks that look
+    /// there.
+    #[must_use]
+    pub fn with_bearer(mut self, as_bearer: bool) -> Self {
+        self.as_bearer = as_bearer;
+        self
+    }
+
     /// A token for one user and one role.
     pub fn mint(&self, user_id: &str, role: &str) -> Result<AgentToken, TokenError> {
         let now = SystemTime::now();
-        let iat = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let iat = seconds.saturating_sub(BACK.as_secs());
         let claims = Claims {
             kind: TOKEN_TYPE.to_owned(),
             user_id: user_id.to_owned(),
@@ -78,7 +96,8 @@ impl TokenMinter {
             sub: format!("{ISSUER}:{role}"),
             iss: ISSUER.to_owned(),
             iat,
-            exp: iat + self.ttl.as_secs(),
+            nbf: Some(iat),
+            exp: seconds + self.ttl.as_secs(),
             jti: Uuid::now_v7().to_string(),
             agent_id: None,
         };
@@ -87,17 +106,23 @@ impl TokenMinter {
         let jwt = jsonwebtoken::encode(&header, &claims, &self.key)
             .map_err(|error| TokenError::Sign(error.to_string()))?;
         self.sent.note(&jwt);
-        let mut header =
-            HeaderValue::from_str(&jwt).map_err(|error| TokenError::Sign(error.to_string()))?;
-        header.set_sensitive(true);
-        Ok(AgentToken { header, expires_at: now + self.ttl })
+        let bearer = self.as_bearer.then(|| sensitive(&format!("Bearer {jwt}"))).transpose()?;
+        Ok(AgentToken { header: sensitive(&jwt)?, bearer, expires_at: now + self.ttl })
     }
+}
+
+fn sensitive(text: &str) -> Result<HeaderValue, TokenError> {
+    let header = HeaderValue::from_str(text);
+    let mut header = header.map_err(|error| TokenError::Sign(error.to_string()))?;
+    header.set_sensitive(true);
+    Ok(header)
 }
 
 /// A signed token. Its text is available only as a header value that logs do not show.
 #[derive(Debug, Clone)]
 pub struct AgentToken {
     header: HeaderValue,
+    bearer: Option<HeaderValue>,
     pub(super) expires_at: SystemTime,
 }
 
@@ -107,14 +132,20 @@ impl AgentToken {
         self.header.clone()
     }
 
+    /// The value of `Authorization`, where it is sent there, too.
+    pub fn bearer(&self) -> Option<HeaderValue> {
+        self.bearer.clone()
+    }
+
     /// When it expires.
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at
     }
 
+    /// Whether it stays valid for a call. With more left than a token ever has, the clock was put back.
     fn is_fresh(&self, ttl: Duration) -> bool {
         let left = self.expires_at.duration_since(SystemTime::now()).unwrap_or_default();
-        left > RENEW_BEFORE.min(ttl / 2)
+        left > RENEW_BEFORE.min(ttl / 2) && left <= ttl
     }
 }
 
@@ -134,6 +165,11 @@ impl AgentAuth {
         Ok(Self { minter, user_id: user_id.to_owned(), role: role.to_owned(), current })
     }
 
+    /// The user that its tokens name.
+    pub(crate) fn user(&self) -> &str {
+        &self.user_id
+    }
+
     /// The role that its tokens name.
     pub(crate) fn role(&self) -> &str {
         &self.role
@@ -144,12 +180,17 @@ impl AgentAuth {
         &self.minter.sent
     }
 
-    /// The value of `X-Agent-Token`, of a token that stays valid for a call.
-    pub fn header(&self) -> Result<HeaderValue, TokenError> {
+    /// A token that stays valid for a call.
+    pub fn token(&self) -> Result<AgentToken, TokenError> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if !current.is_fresh(self.minter.ttl) {
             *current = self.minter.mint(&self.user_id, &self.role)?;
         }
-        Ok(current.header())
+        Ok(current.clone())
+    }
+
+    /// The value of `X-Agent-Token`, of a token that stays valid for a call.
+    pub fn header(&self) -> Result<HeaderValue, TokenError> {
+        Ok(self.token()?.header)
     }
 }

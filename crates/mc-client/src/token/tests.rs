@@ -36,7 +36,8 @@ fn a_minted_token_is_accepted_and_says_who() {
         let verifier = TokenVerifier::new(&secret(SECRET), algorithm).unwrap();
         let claims = verifier.verify(token.header().to_str().unwrap()).unwrap();
         assert_eq!((claims.user_id.as_str(), claims.agent_role.as_str()), ("u:1", "scout"));
-        assert_eq!(claims.exp - claims.iat, 900);
+        // Made five seconds ago, for backends that allow for no difference of clocks.
+        assert_eq!((claims.exp - claims.iat, claims.nbf), (905, Some(claims.iat)));
         assert!(!format!("{token:?}").contains("eyJ"), "a token must not show in logs");
     }
 }
@@ -90,12 +91,46 @@ fn a_key_that_does_not_fit_the_algorithm_is_refused_without_showing_it() {
 }
 
 #[test]
+fn clocks_may_differ_by_half_a_minute_and_not_by_hours() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    for (shift, accepted) in [(0, true), (30, true), (-30, true), (120, false), (-1_000, false)] {
+        let token = claims(|claims| {
+            let minted = now.saturating_add_signed(shift);
+            claims["iat"] = json!(minted - 5);
+            claims["nbf"] = json!(minted - 5);
+            claims["exp"] = json!(minted + 10);
+        });
+        let verified = verifier().verify(&token);
+        assert_eq!(verified.is_ok(), accepted, "{shift} s: {verified:?}");
+        assert!(accepted || matches!(verified, Err(TokenError::Untimely(_))), "{verified:?}");
+    }
+}
+
+#[test]
+fn a_token_is_sent_as_bearer_where_it_is_asked_for() {
+    let of = |as_bearer| {
+        let minter = TokenMinter::new(&secret(SECRET), Algorithm::Hs256, Duration::from_secs(60));
+        let auth = AgentAuth::new(Arc::new(minter.unwrap().with_bearer(as_bearer)), "u", "scout");
+        auth.unwrap().token().unwrap()
+    };
+    let token = of(true);
+    let bearer = token.bearer().unwrap();
+    assert!(bearer.is_sensitive() && token.header().is_sensitive());
+    assert_eq!(bearer.to_str().unwrap(), format!("Bearer {}", token.header().to_str().unwrap()));
+    assert!(of(false).bearer().is_none());
+}
+
+#[test]
 fn a_token_is_replaced_before_it_ends() {
     let minter = TokenMinter::new(&secret(SECRET), Algorithm::Hs256, Duration::from_secs(900));
     let auth = AgentAuth::new(Arc::new(minter.unwrap()), "u", "scout").unwrap();
     assert_eq!(auth.header().unwrap(), auth.header().unwrap());
     let before = auth.header().unwrap();
     auth.current.lock().unwrap().expires_at = SystemTime::now() + Duration::from_secs(59);
+    assert_ne!(auth.header().unwrap(), before);
+    // The clock was ahead by an hour, and was put right: the token is from the future.
+    let before = auth.header().unwrap();
+    auth.current.lock().unwrap().expires_at = SystemTime::now() + Duration::from_secs(4500);
     assert_ne!(auth.header().unwrap(), before);
 }
 

@@ -1,15 +1,13 @@
 //! Verifying agent tokens.
 
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{DecodingKey, Validation};
 use secrecy::ExposeSecret as _;
 
-use super::claims::{Algorithm, Claims, ISSUER, Key, TOKEN_TYPE, TokenError};
-
-/// The clock skew that is accepted.
-const LEEWAY: Duration = Duration::from_secs(5);
+use super::claims::{Algorithm, Claims, ISSUER, Key, LEEWAY, TOKEN_TYPE, TokenError};
 
 /// Verifies tokens.
 pub struct TokenVerifier {
@@ -76,14 +74,19 @@ impl TokenVerifier {
         let mut tried = keys.next().map(decode);
         // Only a wrong signature may be that of another key.
         while let Some(Err(error)) = &tried
-            && matches!(error.kind(), jsonwebtoken::errors::ErrorKind::InvalidSignature)
+            && matches!(error.kind(), ErrorKind::InvalidSignature)
             && let Some(key) = keys.next()
         {
             tried = Some(decode(key));
         }
         let data = tried
             .ok_or_else(|| TokenError::Invalid("there is no key".to_owned()))?
-            .map_err(|error| TokenError::Invalid(error.to_string()))?;
+            .map_err(|error| match error.kind() {
+                ErrorKind::ExpiredSignature | ErrorKind::ImmatureSignature => {
+                    TokenError::Untimely(error.to_string())
+                }
+                _ => TokenError::Invalid(error.to_string()),
+            })?;
         let claims = data.claims;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let invalid = |why: &str| Err(TokenError::Invalid(why.to_owned()));
@@ -97,7 +100,7 @@ impl TokenVerifier {
             return invalid("sub is not wombat:{agent_role}");
         }
         if claims.iat > (now + LEEWAY).as_secs() {
-            return invalid("iat is in the future");
+            return Err(TokenError::Untimely("iat is in the future".to_owned()));
         }
         Ok(claims)
     }

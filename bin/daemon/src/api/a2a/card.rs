@@ -1,21 +1,14 @@
 //! Agent cards: what a role is, its skills, and its endpoints.
 
-use http::HeaderMap;
-use http::header::HOST;
 use serde_json::{Value, json};
+use service::forwarded::Address;
 use wombat_core::session::Role;
 
-use super::super::header::text;
 use crate::state::App;
 
-/// The card of a role. Its URLs use the host of the request.
-pub(super) fn of(app: &App, headers: &HeaderMap, role: &Role) -> Value {
-    let host = text(headers, HOST.as_str()).unwrap_or_default();
-    let scheme = match text(headers, "x-forwarded-proto").as_deref() {
-        Some("https") => "https",
-        _ => "http",
-    };
-    let url = format!("{scheme}://{host}/a2a/{role}");
+/// The card of a role, with URLs for whoever knows the daemon by this address.
+pub(super) fn of(app: &App, address: &Address, role: &Role) -> Value {
+    let url = address.url(&format!("/a2a/{role}"));
     let skills: Vec<_> = app
         .workspace
         .snapshot()

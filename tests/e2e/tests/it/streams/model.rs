@@ -31,7 +31,7 @@ impl Model {
         (model, url)
     }
 
-    pub(super) async fn let_go(&self) {
+    pub(crate) async fn let_go(&self) {
         self.go.send_replace(true);
     }
 }
