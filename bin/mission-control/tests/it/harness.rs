@@ -78,7 +78,7 @@ impl Home {
 
     /// The database itself, for what no call can bring about, such as the past.
     pub(crate) async fn connect(&self) -> AnyConnection {
-        sqlx::any::install_default_drivers();
+        wombat_mission_control::store::database::install_drivers_once();
         let url = match self {
             Self::File(_) => format!("{}?mode=rwc", self.url()),
             Self::Server(server) => server.url(),
