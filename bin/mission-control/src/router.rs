@@ -1,10 +1,10 @@
 //! All endpoints, and what every request goes through before it reaches one.
 
-use axum::{Json, Router};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use http::StatusCode;
 use serde_json::json;
 use service::otel::{Side, Span};
@@ -85,9 +85,7 @@ fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {
 async fn alive(State(app): State<App>) -> Response {
     match app.store.trouble() {
         None => "ok".into_response(),
-        Some(reason) => {
-            Json(json!({ "status": "degraded", "reason": reason })).into_response()
-        }
+        Some(reason) => Json(json!({ "status": "degraded", "reason": reason })).into_response(),
     }
 }
 

@@ -48,7 +48,9 @@ fn problem(file: &Path) -> Option<String> {
             return Some(problem);
         }
         if !is_database(file) {
-            return Some("it is not a SQLite database; name another file, or move it away".to_owned());
+            return Some(
+                "it is not a SQLite database; name another file, or move it away".to_owned(),
+            );
         }
     }
     let told = format!("its folder {}", folder.display());
@@ -56,7 +58,9 @@ fn problem(file: &Path) -> Option<String> {
         Ok(found) if !found.is_dir() => return Some(format!("{told} is a file")),
         Ok(found) => {
             if let Some(problem) = access(folder, &found, &told) {
-                return Some(format!("{problem}; SQLite keeps its write-ahead log beside the file"));
+                return Some(format!(
+                    "{problem}; SQLite keeps its write-ahead log beside the file"
+                ));
             }
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -147,11 +151,15 @@ pub(super) fn why(error: &Error) -> Option<&'static str> {
     };
     Some(match code & 0xff {
         5 | 6 => "another program holds it locked; end that program, or wait for it",
-        8 => "it is read-only; make file and folder writable for this user, on a disk that is mounted for writing",
+        8 => {
+            "it is read-only; make file and folder writable for this user, on a disk that is mounted for writing"
+        }
         10 => "its disk fails; see the system's log, and whether the disk is full or a network's",
         11 => "it is damaged; stop the backend, and restore it from a copy",
         13 => "its disk is full, or a quota is used up; make room",
-        14 => "its files cannot be opened; make file and folder writable for this user, and make room",
+        14 => {
+            "its files cannot be opened; make file and folder writable for this user, and make room"
+        }
         26 => "it is not a SQLite database; name another file, or move it away",
         _ => return None,
     })
@@ -230,7 +238,8 @@ impl OpenFile {
     /// What keeps the file from being written, by what is known without asking.
     pub(super) fn trouble(&self) -> Option<String> {
         let failure = self.check().err().map(|_| GONE.to_owned());
-        let told = failure.or_else(|| problem(&self.path)).or_else(|| self.last().failure.clone())?;
+        let told =
+            failure.or_else(|| problem(&self.path)).or_else(|| self.last().failure.clone())?;
         Some(format!("the database {} cannot be used: {told}", self.path.display()))
     }
 
@@ -251,7 +260,8 @@ impl OpenFile {
                 Ok(outcome) => self.note(&outcome),
                 Err(_) => {
                     let failure = "a write waits for more than two seconds: another program holds it locked, or there are too many writes";
-                    *self.last() = Last { at: Some(Instant::now()), failure: Some(failure.to_owned()) };
+                    *self.last() =
+                        Last { at: Some(Instant::now()), failure: Some(failure.to_owned()) };
                 }
             }
         }
