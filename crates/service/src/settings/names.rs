@@ -52,10 +52,13 @@ pub const ALL: &[&str] = &[
     "MC_BOARD_TRUSTED_PROXIES",
     "MC_BUDGET_USD",
     "MC_DATA_DIR",
+    "MC_DB_CONNECTIONS",
     "MC_HOST",
     "MC_LEAD_ROLES",
+    "MC_LISTEN_URL",
     "MC_PORT",
     "MC_PUBLIC_URL",
+    "MC_SCHEMA",
     "MISTRAL_API_KEY",
     "MISTRAL_BASE_URL",
     "OLLAMA_BASE_URL",
@@ -126,6 +129,7 @@ pub fn is_secret(name: &str) -> bool {
                 | "DATABASE_URL"
                 | "INTERNAL_API_TOKEN"
                 | "MC_BOARD_PASSWORD"
+                | "MC_LISTEN_URL"
                 | "OTEL_EXPORTER_OTLP_HEADERS"
                 | "WOMBAT_JOURNAL_KEY"
                 | "WOMBAT_JOURNAL_KEY_PREVIOUS"
