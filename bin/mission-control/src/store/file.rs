@@ -121,8 +121,12 @@ fn is_database(file: &Path) -> bool {
 
 /// Why a file could not be opened, by SQLite's error.
 pub(super) fn explain(file: &Path, error: Error) -> OpenError {
-    let told = problem(file).or_else(|| why(&error).map(str::to_owned));
-    match told {
+    let told = match &error {
+        // A connection that could not be made at start: SQLite waits for a lock, and so does the pool.
+        Error::PoolTimedOut => Some(LOCKED),
+        error => why(error),
+    };
+    match problem(file).or_else(|| told.map(str::to_owned)) {
         Some(told) => OpenError::Refused(told),
         None => OpenError::Failed { cause: error },
     }
@@ -150,7 +154,7 @@ pub(super) fn why(error: &Error) -> Option<&'static str> {
         error => error.as_database_error()?.code()?.parse::<u32>().ok()?,
     };
     Some(match code & 0xff {
-        5 | 6 => "another program holds it locked; end that program, or wait for it",
+        5 | 6 => LOCKED,
         8 => {
             "it is read-only; make file and folder writable for this user, on a disk that is mounted for writing"
         }
@@ -164,6 +168,9 @@ pub(super) fn why(error: &Error) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+/// What is told of a file that another program keeps for itself.
+const LOCKED: &str = "another program holds it locked; end that program, or wait for it";
 
 /// What is told of a file that is not there any more.
 const GONE: &str = "its file was deleted or replaced while the backend runs, so nothing more is written; \
