@@ -57,7 +57,13 @@ pub async fn run(
     let store = Store::open(&config.database)
         .await
         .map_err(|cause| RunError::Database { place: config.database.place(), cause })?;
-    store.record_start().await?;
+    if let Err(error) = store.record_start().await {
+        let place = config.database.place();
+        return Err(match store.cause_of(error) {
+            Ok(cause) => RunError::Database { place, cause },
+            Err(error) => RunError::Audit(error),
+        });
+    }
     let form_key = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
     let login = Login::new(
         config.board_password.clone(),

@@ -16,6 +16,7 @@ pub mod dispatch;
 pub mod documents;
 mod error;
 pub mod events;
+mod file;
 pub mod leases;
 pub mod messages;
 mod migrations;
@@ -40,6 +41,7 @@ use sqlx::{AnyPool, SqlSafeStr as _, SqlStr};
 use tokio::sync::watch;
 
 pub use self::error::{Conflict, StoreError};
+use self::file::OpenFile;
 pub use self::open::OpenError;
 use self::values::session_of;
 pub use self::values::{json_of, new_id, now, session_role, stamp, time};
@@ -63,6 +65,8 @@ pub struct Store {
     begin: SqlStr,
     /// Other instances on the same database, where there may be some.
     peers: Option<Peers>,
+    /// The file, where the database is one.
+    file: Option<Arc<OpenFile>>,
     /// This instance's id among them.
     instance: Arc<str>,
 }
@@ -78,6 +82,10 @@ impl Store {
             written: watch::Sender::new(()),
             begin: opened.begin,
             peers: opened.peers,
+            file: match database {
+                Database::File(file) => Some(Arc::new(OpenFile::new(file))),
+                Database::Postgres(_) => None,
+            },
             instance: new_id().into(),
         })
     }
@@ -92,6 +100,7 @@ impl Store {
             written: watch::Sender::new(()),
             begin: "BEGIN".into_sql_str(),
             peers: None,
+            file: None,
             instance: new_id().into(),
         })
     }
@@ -109,13 +118,30 @@ impl Store {
 
     /// Whether the database answers, and takes writes.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        match &self.peers {
-            Some(_) => postgres::takes_writes(&self.writer, &self.reader).await?,
-            None => {
-                sqlx::query("SELECT 1").execute(&self.reader).await?;
-            }
+        if self.peers.is_some() {
+            return postgres::takes_writes(&self.writer, &self.reader).await;
         }
-        Ok(())
+        sqlx::query("SELECT 1").execute(&self.reader).await?;
+        match &self.file {
+            Some(file) => file.ask(&self.writer).await.map_err(StoreError::File),
+            None => Ok(()),
+        }
+    }
+
+    /// What keeps the database from being written, as far as that is known without asking it.
+    pub fn trouble(&self) -> Option<String> {
+        self.file.as_ref()?.trouble()
+    }
+
+    /// Why the database cannot be used, where that is why a write failed.
+    pub(crate) fn cause_of(&self, error: StoreError) -> Result<OpenError, StoreError> {
+        let Some(file) = &self.file else { return Err(error) };
+        match error {
+            StoreError::Unwritable { source, .. }
+            | StoreError::Unavailable { source, .. }
+            | StoreError::Database(source) => Ok(file.explain(source)),
+            error => Err(error),
+        }
     }
 
     /// Deletes what has expired: idempotency keys, leases, reservations, events.

@@ -10,7 +10,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyPool, Connection as _, Executor as _, SqlSafeStr as _, SqlStr};
 
 use super::open::OpenError;
-use super::{migrations, postgres};
+use super::{file, migrations, postgres};
 
 pub use super::postgres::address::Address;
 pub use super::postgres::session::install_drivers_once;
@@ -99,10 +99,15 @@ impl Database {
         install_drivers_once();
         match self {
             Self::File(file) => {
+                file::check(file)?;
                 let options = file_options(file)?;
-                let writer = file_pool(1, FILE_SETTINGS).connect_with(options.clone()).await?;
-                migrations::sqlite().run(&writer).await?;
-                let reader = file_pool(4, FILE_SETTINGS).connect_with(options).await?;
+                let failed = |error| file::explain(file, error);
+                let writer = file_pool(1, FILE_SETTINGS).connect_with(options.clone());
+                let writer = writer.await.map_err(failed)?;
+                let migrated = migrations::sqlite().run(&writer).await;
+                migrated.map_err(|error| file::explain_migration(file, error))?;
+                let reader = file_pool(4, FILE_SETTINGS).connect_with(options);
+                let reader = reader.await.map_err(failed)?;
                 // Inside an open transaction this is an error instead of a nested one.
                 let begin = "BEGIN IMMEDIATE".into_sql_str();
                 Ok(Opened { writer, reader, begin, peers: None })

@@ -34,5 +34,6 @@ mod standup;
 mod tenancy;
 mod tool_requests;
 mod tools;
+mod unwritable;
 mod variations;
 mod viewers;
