@@ -406,3 +406,47 @@ async fn what_a_models_provider_does_not_take_of_the_tools_is_told() {
     line("warn  tools: openai/gpt-x: \"3d_render\": its description", "the end is cut");
     line("warn  tools: openai/gpt-x: \"tool_129\": left out: ", "128 tools at most");
 }
+
+#[tokio::test]
+async fn a_model_without_tools_and_a_key_that_may_be_wrong_are_told() {
+    let (dir, backend) = (TempDir::new().unwrap(), backend().await);
+    assert!(daemon(dir.path(), &["init"], &[]).await.status.success());
+    let llama = MockServer::start().await;
+    let on = |at: &str, body: serde_json::Value| {
+        let answer = ResponseTemplate::new(200).set_body_json(body);
+        let answer = answer.insert_header("server", "llama.cpp");
+        Mock::given(method("GET")).and(path(at)).respond_with(answer)
+    };
+    on("/v1/models", json!({ "data": [{ "id": "x.gguf" }] })).mount(&llama).await;
+    let props = json!({ "chat_template_caps": { "supports_tools": false } });
+    on("/props", props).mount(&llama).await;
+    let proxy = MockServer::start().await;
+    let refusal = json!({ "error": { "message": "No connected db.", "type": "no_db_connection",
+        "param": null, "code": "400" } });
+    answer(&proxy, "GET", "/v1/models", 400, refusal).await;
+    for (model, key, start, what, code) in [
+        (&llama, "", "warn  model: openai/m: ", "will never see its tools", 0),
+        (
+            &proxy,
+            "sk-wrong",
+            "FAIL  model: openai/m: ",
+            "No connected db); OPENAI_API_KEY may be wrong",
+            1,
+        ),
+    ] {
+        let (url, base) = (backend.uri(), format!("{}/v1", model.uri()));
+        let settings = [
+            ("AGENT_JWT_SECRET", SECRET),
+            ("BACKEND_URL", &url),
+            ("LLM_PROVIDER", "openai"),
+            ("LLM_MODEL_DEFAULT", "m"),
+            ("OPENAI_BASE_URL", &base),
+            ("OPENAI_API_KEY", key),
+        ];
+        let output = daemon(dir.path(), &["check"], &settings).await;
+        let lines = said(&output);
+        let is_told = |line: &String| line.starts_with(start) && line.contains(what);
+        assert!(lines.iter().any(is_told), "{lines:#?}");
+        assert_eq!(output.status.code(), Some(code), "{lines:#?}");
+    }
+}
