@@ -4,9 +4,9 @@ use std::fs;
 use std::sync::Arc;
 
 use chrono::{Days, Utc};
-use chrono_tz::Tz;
 use wombat_core::session::Role;
 use wombat_core::workspace::{PromptMode, PromptRequest, SkillsMode, Workspace, WorkspaceOptions};
+use zones::Zone;
 
 /// Skills of the workspace.
 const SKILLS: usize = 50;
@@ -54,7 +54,7 @@ fn measure(dir: &tempfile::TempDir, name: &str, mode: SkillsMode) -> std::io::Re
     });
     fs::rename(&folder, &away)?;
     let Ok(role) = Role::parse("scout") else { return Ok(()) };
-    let now = Utc::now().with_timezone(&Tz::UTC);
+    let now = Utc::now().with_timezone(&Zone::UTC);
     let render = |day: u64| {
         let now = now.checked_add_days(Days::new(day)).unwrap_or(now);
         let request = PromptRequest { role: &role, mode: PromptMode::Full, heartbeat: false, now };

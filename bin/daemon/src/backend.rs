@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use mc_client::client::{AgentClient, McClient};
 use mc_client::error::McError;
+use mc_client::raw::RawRequest;
 use mc_client::token::{AgentAuth, TokenMinter};
 use mc_client::types::{CONTRACT_VERSION, Capabilities};
 use tokio::sync::Mutex;
@@ -50,8 +51,17 @@ pub struct Backend {
     fetch_lock: Mutex<()>,
     /// The last failure, for the callers that waited for it.
     last_failure: ArcSwapOption<(Instant, McError)>,
-    /// Whether it answered, and when it was asked. Held while asking, so that many callers ask once.
-    health: Mutex<Option<(Instant, bool)>>,
+    /// What answered, and when it was asked. Held while asking, so that many callers ask once.
+    health: Mutex<Option<(Instant, Answering)>>,
+}
+
+/// Which parts of the backend answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answering {
+    /// The control plane, with its capabilities.
+    pub control_plane: bool,
+    /// The application, with anything but a server error.
+    pub application: bool,
 }
 
 #[derive(Debug)]
@@ -69,9 +79,25 @@ impl Backend {
         Self { client, minter, tokens, known, fetch_lock, last_failure, health }
     }
 
-    /// Its base URL.
-    pub fn url(&self) -> &str {
-        self.client.base_url()
+    /// The base URL of everything under `/api/mission-control`.
+    pub fn control_plane_url(&self) -> &str {
+        self.client.control_plane_url()
+    }
+
+    /// The base URL of the application's own endpoints.
+    pub fn application_url(&self) -> &str {
+        self.client.application_url()
+    }
+
+    /// Whether the application is another program than the control plane.
+    pub fn is_split(&self) -> bool {
+        self.control_plane_url() != self.application_url()
+    }
+
+    /// Whether the application may offer tools of its own (`GET /api/tools`). A control plane beside it
+    /// cannot know, so that the application itself is asked.
+    pub fn may_offer_tools(&self, capabilities: &Capabilities) -> bool {
+        self.is_split() || capabilities.has("tools")
     }
 
     /// A client that calls the backend as an agent (role) of a user.
@@ -128,18 +154,49 @@ impl Backend {
 
     /// Whether the backend answers. Asked at most once in some seconds, whoever wants to know and how
     /// often: anybody may ask for the daemon's health.
-    pub async fn answers(&self, traceparent: &str) -> bool {
+    pub async fn answers(&self, traceparent: &str) -> Answering {
         let mut health = self.health.lock().await;
-        if let Some((at, is_well)) = *health
+        if let Some((at, answering)) = *health
             && at.elapsed() < HEALTH_TTL
         {
-            return is_well;
+            return answering;
         }
-        let asked =
-            tokio::time::timeout(HEALTH_TIMEOUT, self.fetch_capabilities(traceparent)).await;
-        let is_well = matches!(asked, Ok(Ok(_)));
-        *health = Some((Instant::now(), is_well));
-        is_well
+        let control_plane =
+            tokio::time::timeout(HEALTH_TIMEOUT, self.fetch_capabilities(traceparent));
+        let application = async {
+            match self.is_split() {
+                true => Some(self.reach_application().await),
+                false => None,
+            }
+        };
+        let (asked, application) = tokio::join!(control_plane, application);
+        let control_plane = matches!(asked, Ok(Ok(_)));
+        let application = application.map_or(control_plane, |reached| reached.is_ok());
+        let answering = Answering { control_plane, application };
+        *health = Some((Instant::now(), answering));
+        answering
+    }
+
+    /// Asks the application for its first page, which it need not have: any answer but a server error
+    /// will do.
+    ///
+    /// # Errors
+    /// Why it does not answer.
+    pub async fn reach_application(&self) -> Result<(), String> {
+        let deadline = tokio::time::Instant::now() + HEALTH_TIMEOUT;
+        let first_page = RawRequest {
+            method: http::Method::GET,
+            path_and_query: "/".to_owned(),
+            body: None,
+            idempotency_key: None,
+            max_bytes: 1_024,
+        };
+        let agent = self.system_agent().map_err(|error| error.to_string())?;
+        match agent.with_deadline(deadline).raw(first_page).await {
+            Ok(answer) if answer.status < 500 => Ok(()),
+            Ok(answer) => Err(format!("it answers {} to GET /", answer.status)),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// The capabilities, cached for a minute. When the backend is unavailable, the old ones stay in

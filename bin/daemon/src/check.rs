@@ -1,14 +1,16 @@
 //! `wombat-daemon check`: checks settings, workspace, model, backend and tools; each finding says what to
 //! do.
 
+mod models;
+
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use llm::LlmClient;
-use mc_client::client::McClient;
 use mc_client::types::{CONTRACT_VERSION, Capabilities};
+use service::backend_address::BackendAddress;
 use service::settings::{Layers, Reader, SettingsError};
 use service::trace::TraceId;
 use wombat_core::advice::{KnownTools, advise};
@@ -70,7 +72,8 @@ fn acts_on_a_terminal(c: char) -> bool {
     c.is_control() || turns
 }
 
-/// Checks everything. Asks the backend for its capabilities; calls no model, which would cost money.
+/// Checks everything. Asks the backend for its capabilities and the models' servers for what costs
+/// nothing; calls no model, which would cost money.
 pub async fn check(layers: &Layers) -> Vec<Finding> {
     let mut report = Report::default();
     match Settings::read(layers) {
@@ -79,8 +82,9 @@ pub async fn check(layers: &Layers) -> Vec<Finding> {
             for warning in &settings.warnings {
                 report.warn(format!("settings: {warning}"));
             }
+            report.good(format!("time zones: {}", zones::release()));
             let workspace = report.workspace(workspace_of(&settings));
-            let model = report.model(&settings);
+            let model = report.models(&settings).await;
             let backend = report.backend(&settings).await;
             report.tools(&settings, workspace, backend, model).await;
         }
@@ -211,36 +215,30 @@ impl Report {
         self.advice(&options, &snapshot, &known);
     }
 
-    fn model(&mut self, settings: &Settings) -> Option<LlmClient> {
-        let default = &settings.llm.default;
-        let client = match LlmClient::new(settings.llm.clone(), reqwest::Client::new()) {
-            Ok(client) => client,
-            Err(error) => {
-                self.fail(format!("model: {error}"));
-                return None;
+    async fn application(&mut self, settings: &Settings, backend: &Backend) {
+        let (url, variable) =
+            (shown::url(&settings.backend.application), BackendAddress::APPLICATION_VARIABLE);
+        match backend.reach_application().await {
+            Ok(()) => self.good(format!("application: {url} answers")),
+            Err(why) => {
+                self.fail(format!("application: {url}: {why}; start it, or correct {variable}"))
             }
-        };
-        match (client.configured(), default.provider.key_variable()) {
-            (true, _) => self.good(format!("model: {default} (not called: that would cost money)")),
-            (false, variable) => self.fail(format!(
-                "model: {default} needs an API key; set {}, or LLM_PROVIDER=offline to try things out",
-                variable.unwrap_or("its key")
-            )),
         }
-        Some(client)
     }
 
     async fn backend(&mut self, settings: &Settings) -> Option<(Arc<Backend>, Arc<Capabilities>)> {
-        let url = shown::url(&settings.backend_url);
+        let address = &settings.backend;
+        let (url, variable) = (shown::url(&address.control_plane), address.control_plane_variable);
+        let part = if address.is_split() { "control plane" } else { "backend" };
         let http = match service::http::client_builder().build() {
             Ok(http) => http,
             Err(error) => {
                 let why = service::http::explain(&error);
-                self.fail(format!("backend: the HTTP client could not be created: {why}"));
+                self.fail(format!("{part}: the HTTP client could not be created: {why}"));
                 return None;
             }
         };
-        let client = McClient::new(&settings.backend_url, http, settings.backend_retry);
+        let client = address.client(http, settings.backend_retry);
         let backend = Arc::new(Backend::new(client, settings.minter.clone()));
         let trace = TraceId::random();
         let asked =
@@ -249,42 +247,48 @@ impl Report {
         let capabilities = match asked {
             Ok(Ok(capabilities)) => capabilities,
             Ok(Err(error)) if error.is_auth() => {
-                let advice = error.token_advice();
-                self.fail(format!("backend: {url} rejects the agent token; {advice}"));
+                self.fail(format!("{part}: {url}: {}", error.rejection()));
                 return None;
             }
-            Ok(Err(error)) if error.is_in_between() || error.is_tls() => {
-                self.fail(format!("backend: {url}: {error}"));
+            Ok(Err(error)) if error.is_in_between() => {
+                self.fail(format!("{part}: {url}: {error}"));
+                return None;
+            }
+            Ok(Err(error)) if error.is_tls() => {
+                self.fail(format!("{part} ({variable}): {error}"));
                 return None;
             }
             Ok(Err(error)) => {
-                self.fail(format!("backend: {url}: {error}; start it, or correct BACKEND_URL"));
+                self.fail(format!("{part}: {url}: {error}; start it, or correct {variable}"));
                 return None;
             }
             Err(_) => {
-                self.fail(format!("backend: {url} does not answer (timeout); is it overloaded?"));
+                self.fail(format!("{part}: {url} does not answer (timeout); is it overloaded?"));
                 return None;
             }
         };
         let theirs = &capabilities.contract_version;
         if theirs.is_empty() {
             self.fail(format!(
-                "backend: {url} does not report its capabilities (GET /api/mission-control/capabilities); \
-                 see docs/CONTROL_PLANE_CONTRACT.md, or correct BACKEND_URL"
+                "{part}: {url} does not report its capabilities (GET /api/mission-control/capabilities); \
+                 see docs/CONTROL_PLANE_CONTRACT.md, or correct {variable}"
             ));
             return None;
         }
         if !is_compatible(theirs) {
             self.fail(format!(
-                "backend: {url} speaks contract {theirs:?}, and this daemon {CONTRACT_VERSION:?}; \
+                "{part}: {url} speaks contract {theirs:?}, and this daemon {CONTRACT_VERSION:?}; \
                  update the older one"
             ));
             return None;
         }
-        self.good(format!("backend: {url} answers and speaks contract {theirs}"));
+        self.good(format!("{part}: {url} answers and speaks contract {theirs}"));
+        if address.is_split() {
+            self.application(settings, &backend).await;
+        }
         for (feature, without) in RECOMMENDED_FEATURES {
             if !capabilities.has(feature) {
-                self.warn(format!("backend: it lacks {feature}: {without}; add it when you can"));
+                self.warn(format!("{part}: it lacks {feature}: {without}; add it when you can"));
             }
         }
         Some((backend, capabilities))

@@ -90,6 +90,7 @@ pub async fn serve(
             }
         })
     };
+    tracing::info!("time zones: {}", zones::release());
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let close = CancellationToken::new();
     let router = api::router(app.clone());

@@ -33,12 +33,13 @@ const PROBE: Probe = Probe {
 /// The end of `--help`.
 const HELP: &str = "\
 Settings, by their variables (`wombat-daemon config` shows those in force):
-  AGENT_JWT_SECRET       Signs the agents' tokens; the same as the backend's. Required
-  BACKEND_URL            The backend [http://localhost:8000]
-  AGENT_DAEMON_API_KEY   What callers must send as X-Agent-Daemon-Key; no check when absent
-  LLM_PROVIDER           openai, anthropic, gemini, … or offline, with OPENAI_API_KEY and its like
-  WOMBAT_WORKSPACE       The folder of Markdown that defines the agents
-  RUST_LOG               The log level: error, warn, info, debug [info]
+  AGENT_JWT_SECRET          Signs the agents' tokens; the same as the backend's. Required
+  BACKEND_URL               The backend [http://localhost:8000]
+  WOMBAT_CONTROL_PLANE_URL  The control plane, where it is not the backend
+  AGENT_DAEMON_API_KEY      What callers must send as X-Agent-Daemon-Key; no check when absent
+  LLM_PROVIDER              openai, anthropic, gemini, … or offline, with OPENAI_API_KEY and its like
+  WOMBAT_WORKSPACE          The folder of Markdown that defines the agents
+  RUST_LOG                  The log level: error, warn, info, debug [info]
 
 Start:
   wombat-daemon init                      a workspace to begin with
@@ -54,7 +55,12 @@ Exit codes: 0 stopped by a signal, 1 failed, 2 wrong flags, 78 wrong settings.";
 /// docs/CONFIGURATION.md lists them all. The daemon needs at least AGENT_JWT_SECRET and
 /// BACKEND_URL, and a key of the model's provider (or LLM_PROVIDER=offline).
 #[derive(Parser)]
-#[command(name = NAME, version, after_help = HELP)]
+#[command(
+    name = NAME,
+    version,
+    long_version = zones::long_version(env!("CARGO_PKG_VERSION")),
+    after_help = HELP
+)]
 struct Cli {
     /// The settings file; wombat.toml in the working directory when absent.
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]

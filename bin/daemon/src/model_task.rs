@@ -94,7 +94,7 @@ impl<'a> ModelTask<'a> {
     }
 
     /// Tokens and price so far.
-    pub(crate) fn used(&self) -> (Usage, Option<Cost>) {
+    pub(crate) fn used(&self) -> (Usage, Cost) {
         let tally = self.registration.handle.meter.read();
         (tally.usage, tally.cost)
     }

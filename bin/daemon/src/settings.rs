@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono_tz::Tz;
 use llm::model::{ModelRef, Provider};
 use llm::{Endpoint, LlmSettings, OpenAiApi, RetrySettings};
 use mc_client::client::RetryPolicy;
@@ -13,13 +12,15 @@ use mc_client::journal_mac::JournalKeys;
 use mc_client::token::{Key, MIN_SECRET_BYTES, TokenMinter};
 use secrecy::{ExposeSecret as _, SecretString};
 use service::agent_token;
+use service::backend_address::BackendAddress;
 use service::forwarded::Front;
 use service::otel::OtelSettings;
 use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 use wombat_core::untrusted::FenceKey;
 use wombat_core::workspace::SkillsMode;
-use wombat_core::zones::parse_zone;
+use zones::Zone;
+use zones::parse_zone;
 
 use crate::protocols::Protocols;
 use crate::sessions::SessionPolicy;
@@ -38,8 +39,8 @@ pub struct Settings {
     pub api_key: Option<SecretString>,
     /// `WOMBAT_METRICS_TOKEN`: opens `/metrics` and nothing else.
     pub metrics_token: Option<SecretString>,
-    /// `BACKEND_URL`.
-    pub backend_url: String,
+    /// `BACKEND_URL` and `WOMBAT_CONTROL_PLANE_URL`.
+    pub backend: BackendAddress,
     /// Signs agent tokens.
     pub minter: std::sync::Arc<TokenMinter>,
     /// Seal the steps of runs' journals, and verify them.
@@ -65,7 +66,7 @@ pub struct Settings {
     /// `WOMBAT_HISTORY_LIMIT`.
     pub history_limit: u32,
     /// `WOMBAT_DEFAULT_TIMEZONE`.
-    pub timezone: Tz,
+    pub timezone: Zone,
     /// `WOMBAT_INCLUDE_TIME_CONTEXT`.
     pub include_time: bool,
     /// `WOMBAT_CONTEXT_WARNING_THRESHOLD`, percent.
@@ -133,7 +134,7 @@ impl Settings {
                  set a key, or WOMBAT_ALLOW_UNAUTHENTICATED=true if something else guards the daemon"
             ));
         }
-        let backend_url = r.url("BACKEND_URL", "http://localhost:8000");
+        let backend = BackendAddress::read(&mut r);
         let tokens = agent_token::read(&mut r, true);
         let journal_keys = read_journal_keys(&mut r, tokens.key.as_ref());
         let workspace = r.text("WOMBAT_WORKSPACE", "./workspace").into();
@@ -147,7 +148,7 @@ impl Settings {
         let zone = r.text("WOMBAT_DEFAULT_TIMEZONE", "UTC");
         let timezone = parse_zone(&zone).unwrap_or_else(|error| {
             r.problem("WOMBAT_DEFAULT_TIMEZONE", error);
-            Tz::UTC
+            Zone::UTC
         });
         let include_time = r.flag("WOMBAT_INCLUDE_TIME_CONTEXT", true);
         let context_warning_percent = r.number("WOMBAT_CONTEXT_WARNING_THRESHOLD", 75_u32, 1..=100);
@@ -189,11 +190,15 @@ impl Settings {
             front,
             api_key,
             metrics_token,
-            backend_url,
+            backend,
             minter,
             journal_keys: std::sync::Arc::new(journal_keys),
             fences: FenceKey::new(key.expose_secret().as_bytes()),
-            warnings: tokens.warning.into_iter().collect(),
+            warnings: tokens
+                .warning
+                .into_iter()
+                .chain(effective.warnings.iter().cloned())
+                .collect(),
             workspace,
             agent_config,
             default_task,

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use llm::{LlmClient, LlmConfigError};
-use mc_client::client::McClient;
 use wombat_core::workspace::{Workspace, WorkspaceOptions};
 
 use crate::backend::Backend;
@@ -83,7 +82,7 @@ impl App {
             env: Arc::new(|name| std::env::var(name).ok()),
             is_secret: service::settings::names::is_own_secret,
         });
-        let client = McClient::new(&settings.backend_url, http.clone(), settings.backend_retry);
+        let client = settings.backend.client(http.clone(), settings.backend_retry);
         let named = &settings.llm;
         let models = [
             Some(&named.default),

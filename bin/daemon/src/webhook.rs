@@ -218,7 +218,7 @@ fn event(request: &RunRequest, handle: &RunHandle, outcome: &Outcome) -> Value {
         "user_id": request.session.user().as_str(),
         "role": request.session.role().as_str(),
         "usage": usage_to_wire(&tally.usage),
-        "cost": tally.cost.as_ref().map(cost_to_wire),
+        "cost": cost_to_wire(&tally.cost),
         "metadata": request.metadata,
     });
     match outcome {

@@ -45,6 +45,8 @@ pub(crate) struct Backend {
     known: RwLock<Known>,
     /// The backend announces `dispatch_batch` but lacks the endpoint.
     no_batch: AtomicBool,
+    /// The variable that names its address.
+    pub(crate) variable: &'static str,
 }
 
 #[derive(Debug, Default)]
@@ -59,12 +61,13 @@ impl Backend {
     pub(crate) fn new(settings: &Settings, http: reqwest::Client) -> Result<Self, McError> {
         // The scheduler decides on retries: it knows what else is waiting.
         let once = RetryPolicy { attempts: 1, ..RetryPolicy::default() };
-        let client = McClient::new(&settings.backend_url, http, once);
+        let client = settings.backend.client(http, once);
         let auth = match &settings.tokens.minter {
             Some(minter) => Some(Arc::new(AgentAuth::new(Arc::clone(minter), SYSTEM.0, SYSTEM.1)?)),
             None => None,
         };
         Ok(Self {
+            variable: settings.backend.control_plane_variable,
             internal: client.internal(settings.internal_token.clone()),
             client,
             verb: DispatchVerb::default(),

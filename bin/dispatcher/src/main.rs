@@ -26,14 +26,15 @@ const PROBE: Probe = Probe {
 /// Shown after the flags.
 const HELP: &str = "\
 Settings, by their variables (`wombat-dispatcher config` shows those in force):
-  INTERNAL_API_TOKEN     Authorizes it at the backend; the same as the backend's. Required
-  BACKEND_URL            The backend [http://localhost:8000]
-  AGENT_DAEMON_URL       The daemon, or its load balancer [http://localhost:8081]
-  AGENT_DAEMON_API_KEY   The daemon's key, where it has one
-  DISPATCH_CONCURRENCY   Sessions in parallel [16]
-  DISPATCH_MAX_ATTEMPTS  Failed attempts until a notification is a dead letter [8]
-  DISPATCH_HTTP_PORT     Serves /livez and /metrics on this port; nowhere when absent
-  RUST_LOG               The log level: error, warn, info, debug [info]
+  INTERNAL_API_TOKEN        Authorizes it at the backend; the same as the backend's. Required
+  BACKEND_URL               The backend [http://localhost:8000]
+  WOMBAT_CONTROL_PLANE_URL  The control plane, where it is not the backend
+  AGENT_DAEMON_URL          The daemon, or its load balancer [http://localhost:8081]
+  AGENT_DAEMON_API_KEY      The daemon's key, where it has one
+  DISPATCH_CONCURRENCY      Sessions in parallel [16]
+  DISPATCH_MAX_ATTEMPTS     Failed attempts until a notification is a dead letter [8]
+  DISPATCH_HTTP_PORT        Serves /livez and /metrics on this port; nowhere when absent
+  RUST_LOG                  The log level: error, warn, info, debug [info]
 
 Exit codes: 0 stopped by a signal or, with --once, all delivered; 1 failed; 2 wrong flags; 78 wrong
 settings.";
@@ -93,6 +94,7 @@ fn main() -> ExitCode {
     }
     let _flush_logs = telemetry::init_service(settings.log_format, &settings.log_filter);
     service::limits::raise_open_files();
+    settings.effective.log_warnings();
     if let Some(warning) = &settings.tokens.warning {
         tracing::warn!("{warning}");
     }

@@ -41,7 +41,7 @@ pub async fn run(
     let daemon = Daemon::new(settings, http)?;
     let dispatcher = Dispatcher::new(settings, once, backend, daemon, metrics);
     tracing::info!(
-        backend = %shown::url(&settings.backend_url),
+        backend = %shown::url(&settings.backend.control_plane),
         daemon = %shown::url(&settings.daemon_url),
         concurrency = settings.concurrency,
         "dispatcher started"

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use service::agent_token::{self, AgentTokens};
+use service::backend_address::BackendAddress;
 use service::otel::OtelSettings;
 use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
@@ -11,8 +12,8 @@ use service::telemetry::LogFormat;
 /// The dispatcher's settings (docs/CONFIGURATION.md).
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `BACKEND_URL`.
-    pub backend_url: String,
+    /// `BACKEND_URL` and `WOMBAT_CONTROL_PLANE_URL`.
+    pub backend: BackendAddress,
     /// `INTERNAL_API_TOKEN`.
     pub internal_token: SecretString,
     /// `AGENT_JWT_*`: agent tokens for requesting the backend's capabilities; the internal token is
@@ -75,7 +76,7 @@ impl Settings {
         let port: Option<u16> =
             reader.parse_optional("DISPATCH_HTTP_PORT", "a number from 0 to 65535");
         let mut settings = Self {
-            backend_url: reader.url("BACKEND_URL", "http://localhost:8000"),
+            backend: BackendAddress::read(&mut reader),
             internal_token: internal_token.unwrap_or_default(),
             tokens: agent_token::read(&mut reader, false),
             daemon_url: reader.url("AGENT_DAEMON_URL", "http://localhost:8081"),

@@ -14,4 +14,4 @@ mod slot;
 pub use run::{HeartbeatError, Plan, Wake, run};
 pub use schedule::ScheduleSettings;
 pub use settings::{Selection, Settings};
-pub use slot::Slot;
+pub use slot::{Clock, Slot};

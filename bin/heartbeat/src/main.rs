@@ -4,25 +4,25 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use chrono::Local;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use service::cli::About;
 use service::progress::Progress;
 use service::settings::Layers;
 use service::{exit, shutdown, telemetry};
-use wombat_heartbeat::{Plan, ScheduleSettings, Selection, Settings, Slot, Wake};
+use wombat_heartbeat::{Clock, Plan, ScheduleSettings, Selection, Settings, Slot, Wake};
 
 const PROGRAM: &str = "wombat-heartbeat";
 
 /// Shown after the flags.
 const HELP: &str = "\
 Settings, by their variables (`wombat-heartbeat config` shows those in force):
-  USER_ID                The user whose agent wakes (or --user). Required
-  AGENT_ROLE             The role of the agent that wakes (or --role) [agent]
-  AGENT_JWT_SECRET       Signs the agent's token; the same as the backend's. Required
-  BACKEND_URL            The backend [http://localhost:8000]
-  AGENT_DAEMON_URL       The daemon [http://localhost:8081]
-  AGENT_DAEMON_API_KEY   The daemon's key, where it has one
+  USER_ID                   The user whose agent wakes (or --user). Required
+  AGENT_ROLE                The role of the agent that wakes (or --role) [agent]
+  AGENT_JWT_SECRET          Signs the agent's token; the same as the backend's. Required
+  BACKEND_URL               The backend [http://localhost:8000]
+  WOMBAT_CONTROL_PLANE_URL  The control plane, where it is not the backend
+  AGENT_DAEMON_URL          The daemon [http://localhost:8081]
+  AGENT_DAEMON_API_KEY      The daemon's key, where it has one
 
 From cron:
   wombat-heartbeat --all-roles --user ann --slot auto     all roles, once per fleet of machines
@@ -35,7 +35,7 @@ Exit codes: 0 and the line heartbeat_ok; 1 failed; 2 wrong flags; 78 wrong setti
 ///
 /// docs/CONFIGURATION.md lists all settings.
 #[derive(Debug, Parser)]
-#[command(name = PROGRAM, version, after_help = HELP)]
+#[command(name = PROGRAM, version, long_version = zones::long_version(env!("CARGO_PKG_VERSION")), after_help = HELP)]
 struct Arguments {
     /// The settings file; `wombat.toml` in the working directory is read when it is there.
     #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
@@ -160,11 +160,21 @@ fn wake(layers: &Layers, users: Vec<String>, arguments: WakeArguments) -> ExitCo
         Err(error) => return exit::fail(exit::CONFIG, PROGRAM, &error),
     };
     telemetry::init(settings.log_format, &settings.log_filter);
+    settings.effective.log_warnings();
     if let Some(warning) = &settings.tokens.warning {
         tracing::warn!("{warning}");
     }
     let plan = Plan { wake: arguments.wake, slot: arguments.slot };
-    match run(&settings, &plan) {
+    let clock = match plan.slot {
+        Some(Slot::Auto) => Clock::of_process(),
+        Some(Slot::At(_)) | None => Ok(Clock::in_utc()),
+    };
+    let clock = match clock {
+        Ok(clock) => clock,
+        Err(error) => return exit::fail(exit::CONFIG, PROGRAM, &error),
+    };
+    tracing::debug!("time zones: {}", zones::release());
+    match run(&settings, &plan, &clock) {
         Ok(()) => {
             exit::say("heartbeat_ok");
             ExitCode::SUCCESS
@@ -174,7 +184,11 @@ fn wake(layers: &Layers, users: Vec<String>, arguments: WakeArguments) -> ExitCo
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn run(settings: &Settings, plan: &Plan) -> Result<(), Box<dyn std::error::Error>> {
+async fn run(
+    settings: &Settings,
+    plan: &Plan,
+    clock: &Clock,
+) -> Result<(), Box<dyn std::error::Error>> {
     const WAITING: &str = "waiting for the backend and the daemon";
     let stop = shutdown::signals()?;
     let progress = RefCell::new(Progress::start(WAITING));
@@ -184,6 +198,6 @@ async fn run(settings: &Settings, plan: &Plan) -> Result<(), Box<dyn std::error:
         exit::say(line);
         progress.replace(Progress::start(WAITING));
     };
-    wombat_heartbeat::run(settings, plan, &Local::now(), &print_line, &stop).await?;
+    wombat_heartbeat::run(settings, plan, clock, &print_line, &stop).await?;
     Ok(())
 }

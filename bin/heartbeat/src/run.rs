@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeZone};
 use clap::ValueEnum;
 use daemon_client::{DaemonClient, DaemonError};
 use futures::StreamExt;
@@ -14,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::daemon::{self, RETRIES};
 use crate::settings::{Agent, Settings};
-use crate::slot::Slot;
+use crate::slot::{Clock, Slot};
 
 /// Agents that wake in parallel.
 const CONCURRENCY: usize = 8;
@@ -57,10 +56,11 @@ pub enum HeartbeatError {
 enum WakeError {
     #[error(transparent)]
     Token(#[from] TokenError),
-    #[error("{source}{}", hint(.source))]
+    #[error("{source}{}", hint(.source, .variable))]
     Backend {
-        #[from]
         source: McError,
+        /// The variable that names the backend's address.
+        variable: &'static str,
     },
     #[error("{source}{}", daemon_hint(.source))]
     Daemon {
@@ -69,19 +69,21 @@ enum WakeError {
     },
 }
 
-fn hint(error: &McError) -> &'static str {
+fn hint(error: &McError, variable: &str) -> String {
     match error {
         // What is said of the clocks is the reason.
-        McError::Status { status: 401, clock_ahead: Some(_), .. } => "",
-        McError::Status { status: 401 | 403, .. } => " (check AGENT_JWT_SECRET on both sides)",
+        McError::Status { status: 401, clock_ahead: Some(_), .. } => String::new(),
+        McError::Status { status: 401 | 403, .. } => {
+            " (check AGENT_JWT_SECRET on both sides)".to_owned()
+        }
         McError::Status { status: 404 | 405 | 501, .. } => {
-            " (the backend has no heartbeat endpoint; --wake always works without it)"
+            " (the backend has no heartbeat endpoint; --wake always works without it)".to_owned()
         }
-        McError::Unreachable { is_tls: true, .. } => "",
+        McError::Unreachable { is_tls: true, .. } => String::new(),
         McError::Unreachable { .. } | McError::Timeout | McError::BadAnswer { .. } => {
-            " (check BACKEND_URL)"
+            format!(" (check {variable})")
         }
-        McError::Status { .. } | McError::InBetween { .. } | McError::Token(_) => "",
+        McError::Status { .. } | McError::InBetween { .. } | McError::Token(_) => String::new(),
     }
 }
 
@@ -109,19 +111,19 @@ fn daemon_hint(error: &DaemonError) -> &'static str {
 ///
 /// # Errors
 /// See [`HeartbeatError`].
-pub async fn run<Z: TimeZone>(
+pub async fn run(
     settings: &Settings,
     plan: &Plan,
-    now: &DateTime<Z>,
+    clock: &Clock,
     print_line: &dyn Fn(&str),
     stop: &CancellationToken,
 ) -> Result<(), HeartbeatError> {
     let http = service::http::client_builder().build()?;
     let daemon = DaemonClient::new(http.clone(), &settings.daemon_url, settings.daemon_key.clone());
-    let backend = McClient::new(&settings.backend_url, http, RetryPolicy::default());
+    let backend = settings.backend.client(http, RetryPolicy::default());
     let many = settings.agents.len() > 1;
     let wakes = settings.agents.iter().map(|agent| {
-        let slot = plan.slot.as_ref().map(|slot| slot.text(agent.cron.as_ref(), now));
+        let slot = plan.slot.as_ref().map(|slot| slot.text(agent.cron.as_ref(), clock));
         let (backend, daemon) = (&backend, &daemon);
         async move { (agent, wake(settings, backend, daemon, agent, plan.wake, slot).await) }
     });
@@ -179,7 +181,10 @@ async fn wake(
         Err(error) if wake == Wake::Always && matches!(error.status(), Some(404 | 405 | 501)) => {
             (None, false)
         }
-        Err(error) => return Err(error.into()),
+        Err(source) => {
+            let variable = settings.backend.control_plane_variable;
+            return Err(WakeError::Backend { source, variable });
+        }
     };
     let mut lines = Vec::new();
     lines.extend(answer.as_ref().and_then(|answer| serde_json::to_string(answer).ok()));

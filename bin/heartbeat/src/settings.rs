@@ -5,6 +5,7 @@ use std::time::Duration;
 use daemon_client::key_header;
 use reqwest::header::HeaderValue;
 use service::agent_token::{self, AgentTokens};
+use service::backend_address::BackendAddress;
 use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 use wombat_core::agent_config::AgentConfig;
@@ -32,8 +33,8 @@ pub struct Selection {
 pub struct Settings {
     /// The agents that wake.
     pub(crate) agents: Vec<Agent>,
-    /// `BACKEND_URL`.
-    pub(crate) backend_url: String,
+    /// `BACKEND_URL` and `WOMBAT_CONTROL_PLANE_URL`.
+    pub(crate) backend: BackendAddress,
     /// `AGENT_DAEMON_URL`.
     pub(crate) daemon_url: String,
     /// `AGENT_DAEMON_API_KEY`.
@@ -85,7 +86,7 @@ impl Settings {
         let run_timeout = reader.seconds("WOMBAT_RUN_TIMEOUT_SECS", 120, 1..=86_400);
         let mut settings = Self {
             agents,
-            backend_url: reader.url("BACKEND_URL", "http://localhost:8000"),
+            backend: BackendAddress::read(&mut reader),
             daemon_url: reader.url("AGENT_DAEMON_URL", "http://localhost:8081"),
             daemon_key: daemon_key(&mut reader),
             send_timeout: run_timeout + QUEUE_TIME,

@@ -2,9 +2,36 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, SecondsFormat, TimeZone, Timelike, Utc};
+use chrono::{DateTime, SecondsFormat, Timelike, Utc};
 
 use wombat_core::cron::Cron;
+use zones::{UnknownLocal, Zone};
+
+/// The clock by which cron calls.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    /// The time, in the zone of this process.
+    pub now: DateTime<Zone>,
+    /// That zone by the rules that the machine has, which may be older.
+    pub machine: Zone,
+}
+
+impl Clock {
+    /// The clock of this process.
+    ///
+    /// # Errors
+    /// When `TZ` names no zone.
+    pub fn of_process() -> Result<Self, UnknownLocal> {
+        let zone = zones::local()?;
+        let machine = zones::on_this_machine(zone).unwrap_or(zone);
+        Ok(Self { now: Utc::now().with_timezone(&zone), machine })
+    }
+
+    /// The same in UTC, for a slot that needs no zone.
+    pub fn in_utc() -> Self {
+        Self { now: Utc::now().with_timezone(&Zone::UTC), machine: Zone::UTC }
+    }
+}
 
 /// Which tick is claimed (`--slot`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,17 +57,18 @@ impl FromStr for Slot {
 
 impl Slot {
     /// The tick in the contract's format; the same on every machine of a fleet.
-    pub(crate) fn text<Z: TimeZone>(&self, cron: Option<&Cron>, now: &DateTime<Z>) -> String {
+    pub(crate) fn text(&self, cron: Option<&Cron>, clock: &Clock) -> String {
         let tick = match self {
             Self::At(tick) => *tick,
-            Self::Auto => cron.and_then(|cron| cron.last_tick(now)).unwrap_or_else(|| minute(now)),
+            Self::Auto => cron
+                .and_then(|cron| cron.slot(&clock.now, clock.machine))
+                .unwrap_or_else(|| minute(clock.now.to_utc())),
         };
         tick.to_rfc3339_opts(SecondsFormat::Secs, true)
     }
 }
 
-fn minute<Z: TimeZone>(now: &DateTime<Z>) -> DateTime<Utc> {
-    let now = now.to_utc();
+fn minute(now: DateTime<Utc>) -> DateTime<Utc> {
     now.with_second(0).and_then(|now| now.with_nanosecond(0)).unwrap_or(now)
 }
 
@@ -50,7 +78,9 @@ mod tests {
 
     #[test]
     fn a_slot_is_the_same_text_on_all_machines() {
-        let now = DateTime::parse_from_rfc3339("2026-11-23T23:44:30.5+02:00").unwrap();
+        let now: DateTime<Utc> = "2026-11-23T21:44:30.5Z".parse().unwrap();
+        let zone = zones::parse_zone("Europe/Kyiv").unwrap();
+        let now = Clock { now: now.with_timezone(&zone), machine: zone };
         let cron: Cron = "*/15 * * * *".parse().unwrap();
         assert_eq!(Slot::Auto.text(Some(&cron), &now), "2026-11-23T21:30:00Z");
         assert_eq!(Slot::Auto.text(None, &now), "2026-11-23T21:44:00Z");

@@ -43,7 +43,12 @@ Exit codes: 0 stopped by a signal, 1 failed, 2 wrong flags, 78 settings to corre
 /// dispatcher's). Everything is kept in one SQLite file in MC_DATA_DIR, or on the PostgreSQL server
 /// that DATABASE_URL names.
 #[derive(Parser)]
-#[command(name = NAME, version, after_help = HELP)]
+#[command(
+    name = NAME,
+    version,
+    long_version = zones::long_version(env!("CARGO_PKG_VERSION")),
+    after_help = HELP
+)]
 struct Cli {
     /// The settings file; wombat.toml in the working directory when absent.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -177,6 +182,7 @@ fn contract() -> ExitCode {
 fn serve(settings: Settings) -> ExitCode {
     let _last_lines = service::telemetry::init_service(settings.log_format, &settings.log_filter);
     service::limits::raise_open_files();
+    settings.effective.log_warnings();
     if settings.config.internal_token.is_none() {
         tracing::warn!(
             "INTERNAL_API_TOKEN is not set; calls of the dispatcher and other services are refused"

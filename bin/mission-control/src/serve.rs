@@ -79,6 +79,7 @@ pub async fn run(
         calls: Places::new(MAX_CALLS),
         form_key: form_key.into(),
     };
+    tracing::info!("time zones: {}", zones::release());
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let config = Arc::clone(&app.config);
     let router = router(app);

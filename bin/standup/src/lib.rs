@@ -8,7 +8,7 @@ mod settings;
 
 use std::sync::Arc;
 
-use mc_client::client::{McClient, RetryPolicy};
+use mc_client::client::RetryPolicy;
 use mc_client::error::McError;
 use mc_client::token::{AgentAuth, TokenError};
 use mc_client::types::{StandupAnswer, StandupRequest};
@@ -30,22 +30,29 @@ pub enum StandupError {
     #[error(transparent)]
     Token(#[from] TokenError),
     /// The backend did not answer, or refused.
-    #[error("{source}{}", hint(.source, .secret))]
+    #[error("{source}{}", hint(.source, .secret, .address))]
     Backend {
         /// What happened.
         source: McError,
         /// The setting that authorizes the request.
         secret: &'static str,
+        /// The setting that names the backend.
+        address: &'static str,
     },
     /// A success without a standup, or with another one than requested.
-    #[error("the backend's answer is not the requested standup: {0} (check BACKEND_URL)")]
-    NoStandup(&'static str),
+    #[error("the backend's answer is not the requested standup: {why} (check {address})")]
+    NoStandup {
+        /// What is wrong with it.
+        why: &'static str,
+        /// The setting that names the backend.
+        address: &'static str,
+    },
     /// A signal stopped the program.
     #[error("stopped by a signal before the backend answered")]
     Stopped,
 }
 
-fn hint(error: &McError, secret: &str) -> String {
+fn hint(error: &McError, secret: &str, address: &str) -> String {
     match error {
         McError::Status { status: 401 | 403, .. } => format!(" (check {secret} on both sides)"),
         McError::Status { status: 404 | 405 | 501, .. } => {
@@ -53,7 +60,7 @@ fn hint(error: &McError, secret: &str) -> String {
         }
         McError::Unreachable { is_tls: true, .. } => String::new(),
         McError::Unreachable { .. } | McError::Timeout | McError::BadAnswer { .. } => {
-            " (check BACKEND_URL)".to_owned()
+            format!(" (check {address})")
         }
         McError::Status { .. } | McError::InBetween { .. } | McError::Token(_) => String::new(),
     }
@@ -71,13 +78,15 @@ pub async fn run(
         answer = fetch(settings) => answer?,
         () = stop.cancelled() => return Err(StandupError::Stopped),
     };
-    check(&answer, settings.user.as_ref())?;
+    let address = settings.backend.control_plane_variable;
+    check(&answer, settings.user.as_ref())
+        .map_err(|why| StandupError::NoStandup { why, address })?;
     Ok(answer)
 }
 
 async fn fetch(settings: &Settings) -> Result<StandupAnswer, StandupError> {
     let http = service::http::client_builder().build()?;
-    let client = McClient::new(&settings.backend_url, http, RetryPolicy::default());
+    let client = settings.backend.client(http, RetryPolicy::default());
     let request = StandupRequest {
         user_id: settings.user.as_ref().map(ToString::to_string),
         timezone: settings.zone.name().to_owned(),
@@ -93,18 +102,19 @@ async fn fetch(settings: &Settings) -> Result<StandupAnswer, StandupError> {
             (client.internal(token.clone()).standup(&request).await, "INTERNAL_API_TOKEN")
         }
     };
-    answer.map_err(|source| StandupError::Backend { source, secret })
+    let address = settings.backend.control_plane_variable;
+    answer.map_err(|source| StandupError::Backend { source, secret, address })
 }
 
 /// Checks that the answer is the requested standup: the types accept missing fields, so any JSON
 /// object would pass for an empty day, and one user's day must never be taken for another's.
-fn check(answer: &StandupAnswer, requested: Option<&UserId>) -> Result<(), StandupError> {
+fn check(answer: &StandupAnswer, requested: Option<&UserId>) -> Result<(), &'static str> {
     let (date, days) = match answer {
         StandupAnswer::One(day) => (&day.date, std::slice::from_ref(day)),
         StandupAnswer::All { date, items, .. } => (date, items.as_slice()),
     };
     if date.is_empty() {
-        return Err(StandupError::NoStandup("it has no date"));
+        return Err("it has no date");
     }
     let wrong = match requested {
         // The backend need not repeat the requested user.
@@ -113,7 +123,7 @@ fn check(answer: &StandupAnswer, requested: Option<&UserId>) -> Result<(), Stand
     };
     match (wrong, requested) {
         (false, _) => Ok(()),
-        (true, Some(_)) => Err(StandupError::NoStandup("it is of another user")),
-        (true, None) => Err(StandupError::NoStandup("it names no user")),
+        (true, Some(_)) => Err("it is of another user"),
+        (true, None) => Err("it names no user"),
     }
 }

@@ -15,11 +15,12 @@ const PROGRAM: &str = "wombat-standup";
 /// Shown after the flags.
 const HELP: &str = "\
 Settings, by their variables (`wombat-standup config` shows those in force):
-  BACKEND_URL            The backend [http://localhost:8000]
-  INTERNAL_API_TOKEN     For the standup of all users; the same as the backend's
-  AGENT_JWT_SECRET       For the standup of one user; the same as the backend's
-  USER_ID                That user (or --user)
-  STANDUP_TIMEZONE       The time zone of the day (or --tz) [UTC]
+  BACKEND_URL               The backend [http://localhost:8000]
+  WOMBAT_CONTROL_PLANE_URL  The control plane, where it is not the backend
+  INTERNAL_API_TOKEN        For the standup of all users; the same as the backend's
+  AGENT_JWT_SECRET          For the standup of one user; the same as the backend's
+  USER_ID                   That user (or --user)
+  STANDUP_TIMEZONE          The time zone of the day (or --tz) [UTC]
 
 From cron:
   wombat-standup --tz Europe/Berlin --format markdown
@@ -31,7 +32,7 @@ Exit codes: 0 and the line standup_ok; 1 failed; 2 wrong flags; 78 wrong setting
 /// It needs BACKEND_URL, and AGENT_JWT_SECRET for one user (--user or USER_ID) or
 /// INTERNAL_API_TOKEN for all. docs/CONFIGURATION.md lists all settings.
 #[derive(Debug, Parser)]
-#[command(name = PROGRAM, version, after_help = HELP)]
+#[command(name = PROGRAM, version, long_version = zones::long_version(env!("CARGO_PKG_VERSION")), after_help = HELP)]
 struct Arguments {
     /// The settings file; wombat.toml in the working directory when absent.
     #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
@@ -77,9 +78,11 @@ fn main() -> ExitCode {
         return exit::show(&settings.effective);
     }
     telemetry::init(settings.log_format, &settings.log_filter);
+    settings.effective.log_warnings();
     if let Some(warning) = &settings.warning {
         tracing::warn!("{warning}");
     }
+    tracing::debug!("time zones: {}", zones::release());
     match run(&settings) {
         Ok(answer) => {
             exit::say(render(&answer, arguments.format));

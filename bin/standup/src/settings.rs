@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use chrono_tz::Tz;
 use mc_client::token::TokenMinter;
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use service::agent_token;
+use service::backend_address::BackendAddress;
 use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 use wombat_core::session::{Role, UserId};
-use wombat_core::zones::parse_zone;
+use zones::Zone;
+use zones::parse_zone;
 
 /// What the flags ask for, unparsed.
 #[derive(Debug, Clone, Default)]
@@ -27,10 +28,10 @@ pub struct Query {
 /// The standup's settings (docs/CONFIGURATION.md).
 #[derive(Debug)]
 pub struct Settings {
-    pub(crate) zone: Tz,
+    pub(crate) zone: Zone,
     pub(crate) user: Option<UserId>,
     pub(crate) date: Option<NaiveDate>,
-    pub(crate) backend_url: String,
+    pub(crate) backend: BackendAddress,
     pub(crate) caller: Caller,
     /// A problem that does not prevent the standup.
     pub warning: Option<String>,
@@ -65,11 +66,11 @@ impl Settings {
         };
         let zone = parse_zone(zone.trim()).unwrap_or_else(|error| {
             reader.problem(name, error);
-            Tz::UTC
+            Zone::UTC
         });
         let (is_named, user) = user(&mut reader, query);
         let date = query.date.as_ref().and_then(|text| date(&mut reader, text));
-        let backend_url = reader.url("BACKEND_URL", "http://localhost:8000");
+        let backend = BackendAddress::read(&mut reader);
         let internal = internal_token(&mut reader);
         if !is_named && internal.is_none() {
             let what = "is not set; the standup of all users needs it (or name one: --user)";
@@ -95,7 +96,7 @@ impl Settings {
             zone,
             user,
             date,
-            backend_url,
+            backend,
             caller,
             warning: tokens.warning,
             log_format: log_format.unwrap_or_else(LogFormat::fitting),

@@ -30,7 +30,8 @@ pub(super) enum Task {
 impl Task {
     /// A new task with a unique title.
     pub(super) fn fresh(role: &str) -> Self {
-        let now = chrono::Local::now().format("%Y-%m-%d %H:%M:%S");
+        let zone = zones::local().unwrap_or(zones::Zone::UTC);
+        let now = chrono::Utc::now().with_timezone(&zone).format("%Y-%m-%d %H:%M:%S");
         let random = uuid::Uuid::new_v4().simple().to_string();
         Self::Fresh(format!("Chat with {role}, {now} ({})", &random[..6]))
     }

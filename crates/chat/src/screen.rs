@@ -197,10 +197,11 @@ fn summary(done: &RunAnswer) -> String {
     let model =
         done.model.as_deref().map_or_else(|| "no model called".into(), |m| one_line(m, NAME));
     let usage = &done.usage;
-    let cost = match &done.cost {
-        Some(cost) if cost.currency == "USD" => format!("${:.6}", cost.total_cost),
-        Some(cost) => format!("{:.6} {}", cost.total_cost, one_line(&cost.currency, 8)),
-        None => "price unknown".to_owned(),
+    let cost = &done.cost;
+    let cost = match (cost.known, &*cost.currency) {
+        (false, _) => "price unknown".to_owned(),
+        (true, "USD") => format!("${:.6}", cost.total_cost),
+        (true, currency) => format!("{:.6} {}", cost.total_cost, one_line(currency, 8)),
     };
     format!("{model} · {} tokens in, {} out · {cost}", usage.prompt_tokens, usage.completion_tokens)
 }
@@ -217,7 +218,12 @@ mod tests {
             response: Some(response.to_owned().into()),
             model: Some("m\u{1b}[2J".into()),
             usage: Usage { prompt_tokens: 100, completion_tokens: 10, ..Usage::default() },
-            cost: Some(Cost { total_cost: 0.000_021, currency: "USD".into(), ..Cost::default() }),
+            cost: Cost {
+                total_cost: 0.000_021,
+                currency: "USD".into(),
+                known: true,
+                ..Cost::default()
+            },
             ..RunAnswer::default()
         }
     }

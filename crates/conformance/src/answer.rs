@@ -47,11 +47,16 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// Whether it is JSON, and its Content-Type says so.
+    /// Whether it is JSON, under whatever Content-Type.
     pub(crate) fn is_json(&self) -> bool {
+        !self.body.is_null()
+    }
+
+    /// Whether its Content-Type is one of JSON (RFC 6839, section 3.1, for the suffix).
+    pub(crate) fn says_json(&self) -> bool {
         let kind = self.header(header::CONTENT_TYPE.as_str()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        kind == "application/json" && !self.body.is_null()
+        matches!(kind.as_str(), "application/json" | "text/json") || kind.ends_with("+json")
     }
 
     /// Whether the backend says that it repeats the answer to an earlier create.
@@ -73,9 +78,7 @@ impl Answer {
     /// The JSON of a 200; a failure for anything else.
     pub(crate) fn ok(&self) -> Result<&Value, NotPassed> {
         ensure(self.status == 200, || format!("expected 200, got {}", self.summary()))?;
-        ensure(self.is_json(), || {
-            format!("expected JSON with Content-Type: application/json, got {}", self.summary())
-        })?;
+        ensure(self.is_json(), || format!("expected JSON, got {}", self.summary()))?;
         Ok(&self.body)
     }
 
@@ -83,9 +86,7 @@ impl Answer {
     pub(crate) fn created(&self) -> Result<&Value, NotPassed> {
         let fits = matches!(self.status, 200 | 201);
         ensure(fits, || format!("expected 200 or 201, got {}", self.summary()))?;
-        ensure(self.is_json(), || {
-            format!("expected JSON with Content-Type: application/json, got {}", self.summary())
-        })?;
+        ensure(self.is_json(), || format!("expected JSON, got {}", self.summary()))?;
         Ok(&self.body)
     }
 
@@ -119,6 +120,20 @@ impl Answer {
         Ok(self.summary())
     }
 
+    /// Checks that it did what was asked, whatever it answers.
+    pub(crate) fn done(&self) -> Result<(), NotPassed> {
+        let fits = (200..300).contains(&self.status);
+        ensure(fits, || format!("expected a success, got {}", self.summary()))
+    }
+
+    /// Checks that the request was refused for what it says, and not for who sent it.
+    pub(crate) fn refuses(&self) -> Result<String, NotPassed> {
+        let fits = (400..500).contains(&self.status) && !matches!(self.status, 401 | 403 | 429);
+        ensure(fits, || format!("expected a 4xx for a wrong request, got {}", self.summary()))?;
+        self.check_error_shape()?;
+        Ok(self.summary())
+    }
+
     /// Checks that it is an error of this status and code.
     pub(crate) fn fails_with(&self, status: u16, code: &str) -> Result<String, NotPassed> {
         self.fails(status)?;
@@ -133,6 +148,11 @@ impl Answer {
             Some(items) => Ok(items),
             None => failed(format!("expected {{items: […]}}, got {}", self.summary())),
         }
+    }
+
+    /// What leads to the next page.
+    pub(crate) fn next_cursor(&self) -> Option<String> {
+        text_of(&self.body, "next_cursor").map(str::to_owned)
     }
 
     /// A field that must be a text that is not empty.
@@ -207,6 +227,16 @@ mod tests {
         assert!(!shape(&json, r#"{"error": " ", "code": "not_found"}"#));
         assert!(!shape(&json, r#"{"error": "x", "code": 404}"#));
         assert!(!shape(&json, r#"{"detail": "Not Found"}"#));
-        assert!(!shape(&[("content-type", "text/html")], r#"{"error": "x"}"#));
+        assert!(shape(&[("content-type", "application/problem+json")], r#"{"error": "x"}"#));
+        assert!(!shape(&[("content-type", "text/html")], "<p>x</p>"));
+    }
+
+    #[test]
+    fn json_has_several_names() {
+        let says = |kind: &'static str| answer(200, &[("content-type", kind)], "{}").says_json();
+        for kind in ["application/json; charset=utf-8", "text/json", "application/vnd.api+json"] {
+            assert!(says(kind), "{kind}");
+        }
+        assert!(!says("text/html") && !says("application/x-ndjson"));
     }
 }

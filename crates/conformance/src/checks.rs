@@ -18,6 +18,6 @@ pub(crate) mod roles;
 pub(crate) mod tenancy;
 
 /// Percent-encodes a value of a query.
-fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }

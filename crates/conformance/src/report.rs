@@ -16,6 +16,8 @@ pub enum Outcome {
     Fail,
     /// The check could not be made, or the feature is not announced.
     Skipped,
+    /// It keeps the contract, and does not follow a recommendation.
+    Warning,
 }
 
 impl Outcome {
@@ -25,6 +27,7 @@ impl Outcome {
             Self::Pass => "pass",
             Self::Fail => "FAIL",
             Self::Skipped => "skipped",
+            Self::Warning => "warning",
         }
     }
 }
@@ -39,6 +42,9 @@ pub struct Finished {
     /// The optional feature that it belongs to; absent for the required part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature: Option<String>,
+    /// Whether the contract does not ask for it: a failure is a warning.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_advice: bool,
     /// The outcome.
     pub outcome: Outcome,
     /// What the contract says.
@@ -72,6 +78,8 @@ pub struct Summary {
     pub failed_optional: usize,
     /// Skipped.
     pub skipped: usize,
+    /// Recommendations that are not followed.
+    pub warnings: usize,
 }
 
 /// The outcomes of all checks.
@@ -100,6 +108,7 @@ impl Report {
                 (Outcome::Fail, true) => summary.failed_required += 1,
                 (Outcome::Fail, false) => summary.failed_optional += 1,
                 (Outcome::Skipped, _) => summary.skipped += 1,
+                (Outcome::Warning, _) => summary.warnings += 1,
             }
             summary
         })
@@ -138,10 +147,10 @@ impl Report {
     }
 
     fn last_lines(&self) -> Vec<String> {
-        let Summary { passed, failed_required, failed_optional, skipped } = self.summary;
+        let Summary { passed, failed_required, failed_optional, skipped, warnings } = self.summary;
         let mut lines = self.left_behind.clone();
         lines.push(format!(
-            "{passed} passed, {failed_required} failed in the required part, {failed_optional} failed in optional features, {skipped} skipped"
+            "{passed} passed, {failed_required} failed in the required part, {failed_optional} failed in optional features, {skipped} skipped, {warnings} warnings"
         ));
         lines
     }
@@ -157,18 +166,20 @@ impl Report {
         let mut suites: Vec<TestSuite> = Vec::new();
         for check in &self.checks {
             let mut status = match check.outcome {
-                Outcome::Pass => TestCaseStatus::success(),
+                // JUnit has no warnings: the text tells.
+                Outcome::Pass | Outcome::Warning => TestCaseStatus::success(),
                 Outcome::Fail => TestCaseStatus::non_success(NonSuccessKind::Failure),
                 Outcome::Skipped => TestCaseStatus::skipped(),
             };
-            if check.outcome != Outcome::Pass {
+            if matches!(check.outcome, Outcome::Fail | Outcome::Skipped) {
                 status.set_message(check.seen.clone());
                 status.set_description(format!("{}\nseen: {}", check.sentence, check.seen));
             }
             let mut case = TestCase::new(check.check.clone(), status);
             case.set_classname(check.chapter.clone());
             case.set_time(std::time::Duration::from_millis(check.duration_ms));
-            case.set_system_out(format!("{}\nseen: {}", check.sentence, check.seen));
+            let warning = if check.outcome == Outcome::Warning { "warning: " } else { "" };
+            case.set_system_out(format!("{warning}{}\nseen: {}", check.sentence, check.seen));
             match suites.iter_mut().find(|suite| suite.name.as_str() == check.chapter) {
                 Some(suite) => {
                     suite.add_test_case(case);
@@ -194,6 +205,7 @@ mod tests {
             chapter: "queue".to_owned(),
             check: check.to_owned(),
             feature: feature.map(str::to_owned),
+            is_advice: outcome == Outcome::Warning,
             outcome,
             sentence: "A < B".to_owned(),
             seen: seen.to_owned(),
@@ -208,9 +220,11 @@ mod tests {
             finished("two", None, Outcome::Fail, "expected 200,\ngot 500"),
             finished("three", Some("heartbeat"), Outcome::Fail, "expected 1, got 2"),
             finished("four", Some("standup"), Outcome::Skipped, "not announced"),
+            finished("five", None, Outcome::Warning, "expected 405, got 404"),
         ];
         let summary = Report::count(&checks);
-        let expected = Summary { passed: 1, failed_required: 1, failed_optional: 1, skipped: 1 };
+        let expected =
+            Summary { passed: 1, failed_required: 1, failed_optional: 1, skipped: 1, warnings: 1 };
         assert_eq!(summary, expected);
         let report = Report {
             url: "http://backend".to_owned(),
@@ -221,9 +235,10 @@ mod tests {
             left_behind: vec!["one task".to_owned()],
         };
         let table = report.table();
-        assert_eq!(table.lines().count(), 5 + 1 + 2, "{table}");
+        assert_eq!(table.lines().count(), 6 + 1 + 2, "{table}");
         assert!(table.contains("FAIL (optional)") && table.contains("expected 200, got 500"));
         let junit = report.junit().unwrap();
+        assert!(table.contains("1 warnings") && junit.contains("warning: A &lt; B"), "{junit}");
         assert!(junit.contains("failures=\"2\"") && junit.contains("A &lt; B"), "{junit}");
         assert!(report.json().unwrap().contains("\"failed_optional\": 1"));
     }

@@ -37,6 +37,23 @@ impl<'w> Suite<'w> {
         self.check(name, &[], sentence, check).await;
     }
 
+    /// Runs a check of something that the contract does not ask for: a failure is a warning.
+    pub(crate) async fn recommended(
+        &mut self,
+        name: &str,
+        features: &[&str],
+        sentence: &str,
+        check: impl AsyncFnOnce(&'w World) -> Verdict,
+    ) {
+        self.check(name, features, sentence, check).await;
+        if let Some(last) = self.finished.last_mut() {
+            last.is_advice = true;
+            if last.outcome == Outcome::Fail {
+                last.outcome = Outcome::Warning;
+            }
+        }
+    }
+
     /// Runs a check if the backend announces all these features, else skips it. The first feature is
     /// the one that the check is about.
     pub(crate) async fn check(
@@ -69,6 +86,7 @@ impl<'w> Suite<'w> {
             chapter: self.chapter.to_owned(),
             check: name.to_owned(),
             feature: features.first().map(|feature| (*feature).to_owned()),
+            is_advice: false,
             outcome,
             sentence: sentence.to_owned(),
             seen: self.world.redact(&seen),

@@ -21,6 +21,8 @@ pub(crate) struct Watch {
     pub(crate) without_retry_after: Vec<String>,
     /// Responses with status 500.
     pub(crate) server_errors: Vec<String>,
+    /// JSON whose Content-Type says something else.
+    pub(crate) other_types: Vec<String>,
     /// Responses that contain a secret.
     pub(crate) leaks: Vec<String>,
 }
@@ -37,6 +39,9 @@ impl Watch {
         self.answers += 1;
         if leaks {
             keep(&mut self.leaks, answer.what.clone());
+        }
+        if answer.is_json() && !answer.says_json() {
+            keep(&mut self.other_types, answer.what.clone());
         }
         if answer.status < 400 {
             return;

@@ -44,9 +44,10 @@ pub struct RunAnswer<'a> {
     #[serde(default, deserialize_with = "or_default")]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub usage: Usage,
-    /// Their price; `null` when a model's price is not known.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
-    pub cost: Option<Cost<'a>>,
+    /// Their price.
+    #[serde(default, deserialize_with = "or_default")]
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub cost: Cost<'a>,
     /// The model that wrote the reply; `null` when none was called.
     pub model: Option<Cow<'a, str>>,
     /// Its provider.
@@ -152,22 +153,46 @@ fn is_zero(n: &u64) -> bool {
 
 /// The price of a run's model calls.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CostShape))]
 pub struct Cost<'a> {
     /// The model; of several, the last.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub model: Cow<'a, str>,
     /// Tokens of the prompts.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub input_tokens: u64,
     /// Tokens of the answers.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub output_tokens: u64,
     /// The price of the prompts, in `currency`.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub input_cost: f64,
     /// The price of the answers, in `currency`.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub output_cost: f64,
     /// Both, in `currency`.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub total_cost: f64,
     /// An ISO 4217 code; the daemon sends `USD`.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub currency: Cow<'a, str>,
+    /// Whether the prices of all models are known; where not, the costs are 0.
+    #[serde(default = "yes")]
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub known: bool,
+}
+
+/// Older daemons wrote a cost without this field only where it was known.
+fn yes() -> bool {
+    true
 }
 
 /// One tool call as the answer reports it.
@@ -227,7 +252,7 @@ mod tests {
             r#"{"status":"ok","run_id":"r","task_id":"t","trace_id":"x","message_id":null,"#,
             r#""response":"Hi","usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"#,
             r#""cached_tokens":0},"cost":{"model":"m","inputTokens":3,"outputTokens":2,"#,
-            r#""inputCost":0.5,"outputCost":0.25,"totalCost":0.75,"currency":"USD"},"model":"m","#,
+            r#""inputCost":0.5,"outputCost":0.25,"totalCost":0.75,"currency":"USD","known":true},"model":"m","#,
             r#""provider":"p","finish_reason":"stop","steps":[{"kind":"tool","name":"n","#,
             r#""arguments":{"a":1},"ok":true,"duration_ms":4}],"workspace_digest":"d","#,
             r#""silent":true}"#
@@ -248,10 +273,14 @@ mod tests {
         assert_eq!(answer.tool_requests.unwrap()[0].arguments, Value::Null);
         let odd: RunAnswer<'_> = serde_json::from_value(json!({
             "run_id": null, "task_id": null, "trace_id": null, "usage": null, "steps": null,
-            "workspace_digest": null,
+            "workspace_digest": null, "cost": null,
         }))
         .unwrap();
         assert_eq!(odd, RunAnswer { status: RunStatus::unknown(), ..RunAnswer::default() });
+        assert!(!odd.cost.known);
+        let older = json!({ "model": "m", "totalCost": 0.5, "currency": "USD" });
+        let older: Cost<'_> = serde_json::from_value(older).unwrap();
+        assert_eq!((older.total_cost, older.known), (0.5, true));
         let waits: RunAnswer<'_> =
             serde_json::from_value(json!({"status": "awaiting_approval"})).unwrap();
         assert_eq!(waits.status, RunStatus::AwaitingApproval);

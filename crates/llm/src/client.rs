@@ -18,6 +18,7 @@ use crate::offline::Script;
 use crate::provider::{Answer, Failure, Mode, Network, Piece};
 use crate::request::{LlmRequest, ToolChoice, ToolList, ToolProblem};
 use crate::retry_policy::{Attempts, Budget, Next};
+use crate::server::ServerFinding;
 use crate::settings::{LlmConfigError, LlmSettings};
 
 pub use answer_stream::AnswerStream;
@@ -116,10 +117,26 @@ impl LlmClient {
     /// Whether the default model can be called: its provider has the key that it needs, or answers
     /// are scripted or replayed.
     pub fn configured(&self) -> bool {
-        let provider = self.0.settings.default.provider;
-        let needs_none =
-            provider == Provider::Offline || matches!(self.0.cassette, Cassette::Replay(_));
-        needs_none || self.0.network.has_key(provider)
+        self.has_key(&self.0.settings.default)
+    }
+
+    /// Whether a model, or else the fallback, can be called as far as is known without a call: its
+    /// provider has the key that it needs.
+    ///
+    /// # Errors
+    /// `NotConfigured`, as the call would fail.
+    pub fn check(&self, model: &ModelRef) -> Result<(), LlmError> {
+        if matches!(self.0.cassette, Cassette::Replay(_)) {
+            return Ok(());
+        }
+        let missing = |model: &ModelRef| self.0.network.missing_key(model.provider);
+        let Some(mut variable) = missing(model) else { return Ok(()) };
+        let mut model = model;
+        if let Some(fallback) = self.fallback() {
+            let Some(other) = missing(fallback) else { return Ok(()) };
+            (model, variable) = (fallback, other);
+        }
+        Err(Failure::not_configured(variable).into_error(model.provider))
     }
 
     /// The context window of a model in tokens; `None` where it is not known.
@@ -136,6 +153,41 @@ impl LlmClient {
     /// another name there. Empty for scripted and replayed answers.
     pub fn tool_problems(&self, model: &ModelRef, tools: &ToolList) -> Vec<ToolProblem> {
         self.0.network.tool_problems(model, tools)
+    }
+
+    /// Asks the servers of all configured models about key, model and tools, without generating anything:
+    /// this costs nothing. Empty for scripted and replayed answers.
+    pub async fn ask_servers(&self) -> Vec<ServerFinding> {
+        if matches!(self.0.cassette, Cassette::Replay(_)) {
+            return Vec::new();
+        }
+        let models = self.models().into_iter().cloned().collect::<Vec<_>>();
+        self.0.network.ask_servers(&models).await
+    }
+
+    /// The models of all tiers and the fallback, each once.
+    pub fn models(&self) -> Vec<&ModelRef> {
+        let tiers = [Tier::Default, Tier::Cheap, Tier::Best];
+        let mut models: Vec<&ModelRef> = Vec::new();
+        for model in tiers.into_iter().map(|tier| self.model(tier)).chain(self.fallback()) {
+            if !models.contains(&model) {
+                models.push(model);
+            }
+        }
+        models
+    }
+
+    /// Whether a model's provider has the key that it needs.
+    pub fn has_key(&self, model: &ModelRef) -> bool {
+        let needs_none =
+            model.provider == Provider::Offline || matches!(self.0.cassette, Cassette::Replay(_));
+        needs_none || self.0.network.has_key(model.provider)
+    }
+
+    /// Why a model sees no tools although they are sent: known once its server has answered a request
+    /// with some.
+    pub fn unseen_tools(&self, model: &ModelRef) -> Option<String> {
+        self.0.network.unseen_tools(model)
     }
 
     /// Calls the model for a whole answer, with retries and fallback. The provider streams it, so that
@@ -264,7 +316,7 @@ impl Parts {
             tracing::warn!(
                 provider = model.provider.as_str(),
                 model = model.name,
-                "no price is known for this model; the cost of its answers is null"
+                "no price is known for this model; the cost of its answers is told as unknown"
             );
         }
     }

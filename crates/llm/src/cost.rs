@@ -29,6 +29,14 @@ pub struct Cost {
     pub total_cost: f64,
     /// `USD`.
     pub currency: Cow<'static, str>,
+    /// Whether all prices are known; the costs are 0 where one is not.
+    #[serde(default = "yes")]
+    pub known: bool,
+}
+
+/// Costs that were written without the field were known.
+fn yes() -> bool {
+    true
 }
 
 impl Cost {
@@ -42,20 +50,35 @@ impl Cost {
             output_cost: 0.0,
             total_cost: 0.0,
             currency: Cow::Borrowed("USD"),
+            known: true,
         }
     }
 
-    /// Adds another cost.
+    /// The tokens of an answer whose price is not known.
+    pub fn unknown(model: &str, usage: &Usage) -> Self {
+        Self {
+            model: model.to_owned(),
+            input_tokens: usage.prompt_tokens,
+            output_tokens: usage.completion_tokens,
+            known: false,
+            ..Self::nothing()
+        }
+    }
+
+    /// Adds another cost. The sum with one that is not known is not known.
     #[must_use]
     pub fn plus(self, other: &Self) -> Self {
+        let known = self.known && other.known;
+        let sum = |a: f64, b: f64| if known { a + b } else { 0.0 };
         Self {
             model: if other.model.is_empty() { self.model } else { other.model.clone() },
             input_tokens: self.input_tokens.saturating_add(other.input_tokens),
             output_tokens: self.output_tokens.saturating_add(other.output_tokens),
-            input_cost: self.input_cost + other.input_cost,
-            output_cost: self.output_cost + other.output_cost,
-            total_cost: self.total_cost + other.total_cost,
+            input_cost: sum(self.input_cost, other.input_cost),
+            output_cost: sum(self.output_cost, other.output_cost),
+            total_cost: sum(self.total_cost, other.total_cost),
             currency: self.currency,
+            known,
         }
     }
 }
@@ -85,6 +108,11 @@ pub fn cost(model: &str, provider: Provider, usage: &Usage) -> Option<Cost> {
         total_cost: input_cost + output_cost,
         ..Cost::nothing()
     })
+}
+
+/// The cost of an answer, also where it is not known.
+pub fn cost_or_unknown(model: &str, provider: Provider, usage: &Usage) -> Cost {
+    cost(model, provider, usage).unwrap_or_else(|| Cost::unknown(model, usage))
 }
 
 /// An amount as it is shown to people and programs: US dollars, rounded to millionths. Sums are made
@@ -177,6 +205,7 @@ mod tests {
             serde_json::json!({
                 "model": "gpt-4o", "inputTokens": 1_000_000, "outputTokens": 0,
                 "inputCost": 2.5, "outputCost": 0.0, "totalCost": 2.5, "currency": "USD",
+                "known": true,
             })
         );
     }
@@ -196,5 +225,19 @@ mod tests {
             (sum.model.as_str(), sum.input_tokens, sum.total_cost),
             ("gpt-4o", 2_000_000, 25.0)
         );
+    }
+
+    #[test]
+    fn the_sum_with_an_unknown_cost_has_tokens_and_no_costs() {
+        let one = cost("gpt-4o", Provider::OpenAi, &usage(1_000_000, 0, 1_000_000)).unwrap();
+        let other = cost_or_unknown("gpt-99", Provider::OpenAi, &usage(10, 0, 5));
+        for sum in [one.clone().plus(&other), other.plus(&one)] {
+            assert_eq!((sum.input_tokens, sum.output_tokens), (1_000_010, 1_000_005));
+            let costs = (sum.input_cost, sum.output_cost, sum.total_cost);
+            assert_eq!((costs, sum.known), ((0.0, 0.0, 0.0), false));
+        }
+        let old = r#"{"model":"m","inputTokens":1,"outputTokens":1,"inputCost":1.0,"outputCost":1.0,
+            "totalCost":2.0,"currency":"USD"}"#;
+        assert!(serde_json::from_str::<Cost>(old).unwrap().known);
     }
 }

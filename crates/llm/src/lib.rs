@@ -23,11 +23,13 @@ mod offline;
 mod provider;
 mod retry_policy;
 mod sentence;
+mod server;
 
 pub use client::LlmClient;
 pub use context::{Attempt, CallContext, Received, Tally};
-pub use cost::{Cost, cost, round_usd};
+pub use cost::{Cost, cost, cost_or_unknown, round_usd};
 pub use error::{LlmError, LlmErrorKind};
 pub use model::{ModelError, ModelRef, Provider, Tier};
 pub use sentence::cut_at_sentence;
+pub use server::{ServerFinding, ServerFindingKind};
 pub use settings::{Endpoint, LlmConfigError, LlmSettings, OpenAiApi, RetrySettings, Timeouts};

@@ -1,4 +1,4 @@
-//! The address of a backend and the HTTP client for it.
+//! The addresses of a backend and the HTTP client for it.
 
 use std::sync::Arc;
 
@@ -6,29 +6,51 @@ use url::Url;
 
 use crate::error::McError;
 use crate::retry_policy::RetryPolicy;
+use crate::url::PREFIX;
 
-/// The address of a backend, and how it is called.
+/// The addresses of a backend, and how it is called.
 #[derive(Debug, Clone)]
 pub(crate) struct Backend {
-    pub(crate) base_url: Arc<str>,
-    /// The same, parsed once; `None` when it is not a URL, which every call then reports.
-    pub(crate) base: Option<Arc<Url>>,
+    /// Where everything under `/api/mission-control` is.
+    pub(crate) control_plane: Address,
+    /// Where everything else is: the application's own endpoints. Mostly the same.
+    pub(crate) application: Address,
     pub(crate) http: reqwest::Client,
     pub(crate) retry: RetryPolicy,
 }
 
+/// An address, whose path, if any, is kept as a prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) text: Arc<str>,
+    /// The same, parsed once; `None` when it is not a URL, which every call then reports.
+    base: Option<Arc<Url>>,
+}
+
+impl Address {
+    pub(crate) fn new(text: &str) -> Self {
+        let text = text.trim_end_matches('/');
+        let base = Url::parse(text).ok().filter(|url| !url.cannot_be_a_base()).map(Arc::new);
+        Self { text: text.into(), base }
+    }
+}
+
 impl Backend {
-    /// The URL of a call.
+    /// The URL of a call: the path alone decides which of the two addresses it goes to.
     pub(crate) fn url(&self, path_and_query: &str) -> Result<Url, McError> {
-        let Some(base) = &self.base else {
+        let (path, query) = match path_and_query.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (path_and_query, None),
+        };
+        let address = match path.strip_prefix(PREFIX) {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => &self.control_plane,
+            Some(_) | None => &self.application,
+        };
+        let Some(base) = &address.base else {
             return Err(McError::Unreachable {
                 cause: "its address is not a URL".to_owned(),
                 is_tls: false,
             });
-        };
-        let (path, query) = match path_and_query.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (path_and_query, None),
         };
         let mut url = Url::clone(base);
         match base.path().trim_end_matches('/') {
@@ -37,5 +59,39 @@ impl Backend {
         }
         url.set_query(query);
         Ok(url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_decides_which_address_is_called() {
+        let backend = Backend {
+            control_plane: Address::new("http://plane:1/mc/"),
+            application: Address::new("http://app:2"),
+            http: reqwest::Client::new(),
+            retry: RetryPolicy::default(),
+        };
+        for (path, url) in [
+            ("/api/mission-control", "http://plane:1/mc/api/mission-control"),
+            (
+                "/api/mission-control/tasks?limit=2",
+                "http://plane:1/mc/api/mission-control/tasks?limit=2",
+            ),
+            ("/api/mission-control/events", "http://plane:1/mc/api/mission-control/events"),
+            ("/api/mission-controls", "http://app:2/api/mission-controls"),
+            ("/api/tools", "http://app:2/api/tools"),
+            ("/openapi.json", "http://app:2/openapi.json"),
+            ("/", "http://app:2/"),
+            ("/v1/api/mission-control/tasks", "http://app:2/v1/api/mission-control/tasks"),
+            (
+                "/api/schools?next=/api/mission-control/tasks",
+                "http://app:2/api/schools?next=/api/mission-control/tasks",
+            ),
+        ] {
+            assert_eq!(backend.url(path).unwrap().as_str(), url, "{path}");
+        }
     }
 }

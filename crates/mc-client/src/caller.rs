@@ -1,5 +1,6 @@
 //! Sending calls: the only way to the backend, with the limits, retries and headers of all calls.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +45,18 @@ pub(crate) enum Identity {
         secret: Option<Arc<shown::Secret>>,
         on_behalf_of: Option<String>,
     },
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Agent(auth) => write!(f, "user {:?}, role {:?}", auth.user(), auth.role()),
+            Self::Internal { on_behalf_of: Some(user), .. } => {
+                write!(f, "the internal token on behalf of user {user:?}")
+            }
+            Self::Internal { on_behalf_of: None, .. } => f.write_str("the internal token"),
+        }
+    }
 }
 
 /// An identity with the options of its calls.
@@ -125,7 +138,8 @@ impl Caller {
         // A page in the place of a success is a login form, say: nothing was read or written.
         let error = match is_success {
             true => McError::in_between(answer.status, &answer.headers, &answer.body),
-            false => McError::of_answer(answer.status, &answer.headers, &answer.body),
+            false => McError::of_answer(answer.status, &answer.headers, &answer.body)
+                .for_caller(|| self.identity.to_string()),
         };
         Err(Failure { error, answer: Some(answer) })
     }
@@ -147,7 +161,8 @@ impl Caller {
             let headers = response.headers().clone();
             let (body, _) = read_body(response, call).await?;
             let body = self.without_token(body);
-            Err(McError::of_answer(status.as_u16(), &headers, &body))
+            Err(McError::of_answer(status.as_u16(), &headers, &body)
+                .for_caller(|| self.identity.to_string()))
         };
         tokio::time::timeout(ATTEMPT_TIMEOUT, begin).await.unwrap_or(Err(McError::Timeout))
     }
@@ -243,7 +258,14 @@ fn unreachable_by(error: &reqwest::Error) -> McError {
         return McError::Timeout;
     }
     match std::error::Error::source(error).map(shown::cause) {
-        Some(cause) => McError::Unreachable { is_tls: cause.is_tls(), cause: cause.to_string() },
+        Some(cause) if cause.is_tls() => {
+            let to = error
+                .url()
+                .map(|url| format!(" to {}", shown::url(&url.origin().ascii_serialization())));
+            let cause = format!("no secure connection{}: {cause}", to.unwrap_or_default());
+            McError::Unreachable { is_tls: true, cause }
+        }
+        Some(cause) => McError::Unreachable { is_tls: false, cause: cause.to_string() },
         None => McError::Unreachable { is_tls: false, cause: "the connection failed".to_owned() },
     }
 }

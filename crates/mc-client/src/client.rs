@@ -5,9 +5,8 @@ use std::sync::Arc;
 use http::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
-use url::Url;
 
-use crate::backend::Backend;
+use crate::backend::{Address, Backend};
 use crate::caller::{Caller, Identity};
 use crate::token::AgentAuth;
 
@@ -23,14 +22,27 @@ pub struct McClient {
 impl McClient {
     /// A client of the backend at `base_url`; its path, if any, is kept as a prefix.
     pub fn new(base_url: &str, http: reqwest::Client, retry: RetryPolicy) -> Self {
-        let base_url = base_url.trim_end_matches('/');
-        let base = Url::parse(base_url).ok().filter(|url| !url.cannot_be_a_base()).map(Arc::new);
-        Self { backend: Backend { base_url: base_url.into(), base, http, retry } }
+        let address = Address::new(base_url);
+        let (control_plane, application) = (address.clone(), address);
+        Self { backend: Backend { control_plane, application, http, retry } }
     }
 
-    /// The address of the backend.
-    pub fn base_url(&self) -> &str {
-        &self.backend.base_url
+    /// The same, with the application's own endpoints at another address: only what is under
+    /// `/api/mission-control` stays where it was.
+    #[must_use]
+    pub fn with_application(mut self, base_url: &str) -> Self {
+        self.backend.application = Address::new(base_url);
+        self
+    }
+
+    /// The address of what is under `/api/mission-control`.
+    pub fn control_plane_url(&self) -> &str {
+        &self.backend.control_plane.text
+    }
+
+    /// The address of the application's own endpoints.
+    pub fn application_url(&self) -> &str {
+        &self.backend.application.text
     }
 
     /// A client that acts as one agent of one user.

@@ -13,9 +13,9 @@ use crate::types::ErrorBody;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum McError {
     /// The connection failed or was lost.
-    #[error("{}: {cause}", if *.is_tls { "no secure connection to the backend (BACKEND_URL)" } else { "the backend cannot be reached" })]
+    #[error("{}{cause}", if *.is_tls { "" } else { "the backend cannot be reached: " })]
     Unreachable {
-        /// What happened.
+        /// What happened; with TLS a whole sentence, which names the server.
         cause: String,
         /// Whether TLS is what failed: the backend is there, and what to do is said.
         is_tls: bool,
@@ -24,7 +24,7 @@ pub enum McError {
     #[error("timeout: the backend did not answer in time")]
     Timeout,
     /// The backend returned an error status.
-    #[error("the backend answered {status}: {message}{}", clocks(*.clock_ahead))]
+    #[error("the backend answered {status}{}: {message}{}", to(.caller.as_deref()), clocks(*.clock_ahead))]
     Status {
         /// The HTTP status.
         status: u16,
@@ -39,6 +39,8 @@ pub enum McError {
         /// By how many seconds its clock (`Date`) is ahead of ours, where a token was refused and that
         /// is more than tokens allow.
         clock_ahead: Option<i64>,
+        /// Who called, where that was refused (401 or 403): user and role.
+        caller: Option<Box<str>>,
     },
     /// Something between here and the backend answered in its place: a proxy, a firewall, a page to
     /// log in. Nothing is known of the backend, and nothing is wrong with a token.
@@ -80,13 +82,23 @@ impl McError {
             None => (excerpt(headers, body), None, None),
         };
         let clock_ahead = clock_ahead(headers, SystemTime::now()).filter(|_| status == 401);
-        Self::Status { status, code, message, details, retry_after, clock_ahead }
+        let caller = None;
+        Self::Status { status, code, message, details, retry_after, clock_ahead, caller }
     }
 
     /// The error of an answer that the backend did not give.
     pub(crate) fn in_between(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let retry_after = retry::retry_after(headers, SystemTime::now());
         Self::InBetween { status, page: shown::page(media_type(headers), body), retry_after }
+    }
+
+    /// Adds who called, if that is what was refused.
+    #[must_use]
+    pub(crate) fn for_caller(mut self, who: impl FnOnce() -> String) -> Self {
+        if let Self::Status { status: 401 | 403, caller, .. } = &mut self {
+            *caller = Some(who().into());
+        }
+        self
     }
 
     /// Whether something between here and the backend answered.
@@ -156,17 +168,16 @@ impl McError {
         matches!(self.status(), Some(401 | 403))
     }
 
-    /// What to look at where the backend has rejected an agent token.
-    pub fn token_advice(&self) -> String {
-        match self {
-            Self::Status { clock_ahead: Some(seconds), .. } => apart(*seconds),
-            Self::Status { .. }
-            | Self::InBetween { .. }
-            | Self::Unreachable { .. }
-            | Self::Timeout
-            | Self::BadAnswer { .. }
-            | Self::Token(_) => "check AGENT_JWT_SECRET on both sides".to_owned(),
-        }
+    /// A sentence on a token that the backend has rejected: whose, what the backend says, and what to
+    /// look at.
+    pub fn rejection(&self) -> String {
+        let Self::Status { status, message, clock_ahead, caller, .. } = self else {
+            return self.to_string();
+        };
+        let whose = caller.as_deref().map(|caller| format!(" of {caller}")).unwrap_or_default();
+        let check = "check AGENT_JWT_SECRET on both sides, and that the backend knows this user";
+        let advice = clock_ahead.map_or_else(|| check.to_owned(), apart);
+        format!("the backend rejects the agent token{whose}: {status}, {message}; {advice}")
     }
 
     /// The original object of a create whose key was used with another body.
@@ -185,6 +196,11 @@ impl McError {
             | Self::Token(_) => None,
         }
     }
+}
+
+/// The caller in brackets.
+fn to(caller: Option<&str>) -> String {
+    caller.map(|caller| format!(" to {caller}")).unwrap_or_default()
 }
 
 /// By how many seconds the clock of an answer is ahead of ours, where that is more than tokens allow.
@@ -300,7 +316,7 @@ mod tests {
             );
             let error = McError::of_answer(status, &headers, body);
             assert_eq!(error.to_string().contains("the clocks differ"), told.is_some(), "{error}");
-            assert_eq!(error.token_advice().contains("the clocks differ"), told.is_some());
+            assert_eq!(error.rejection().contains("the clocks differ"), told.is_some());
         }
     }
 

@@ -21,8 +21,13 @@ pub fn fail(code: u8, program: &str, problem: &impl std::fmt::Display) -> ExitCo
     ExitCode::from(code)
 }
 
-/// Prints the effective settings, secrets masked: the subcommand `config` of each program.
+/// Prints the effective settings, secrets masked, and the warnings on standard error: the subcommand
+/// `config` of each program.
+#[expect(clippy::print_stderr, reason = "standard output holds the settings and nothing else")]
 pub fn show(settings: &Effective) -> ExitCode {
+    for warning in &settings.warnings {
+        eprintln!("warning: {warning}");
+    }
     say(settings.to_string().trim_end());
     ExitCode::SUCCESS
 }

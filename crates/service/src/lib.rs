@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod agent_token;
+pub mod backend_address;
 pub mod bearer;
 pub mod cli;
 pub mod exit;

@@ -5,17 +5,26 @@
 //! no ports in `NO_PROXY` (hyper-util 0.1, `client::proxy::matcher`). Such an address means another
 //! machine to the proxy: at best nobody, at worst somebody else, who then gets the token.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use reqwest::{Proxy, Url};
 use url::Host;
 
 /// The proxies, and what goes past them.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Proxies {
     http: Option<Url>,
     https: Option<Url>,
     direct: NoProxy,
+    broken: Vec<String>,
+}
+
+/// Without the addresses, which may hold passwords.
+impl fmt::Debug for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxies").field("direct", &self.direct).finish_non_exhaustive()
+    }
 }
 
 impl Proxies {
@@ -29,17 +38,44 @@ impl Proxies {
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Self {
         let text = |name: &str| {
             let names = [name.to_owned(), name.to_ascii_lowercase()];
-            names.iter().find_map(|name| get(name).filter(|text| !text.trim().is_empty()))
+            let is_set = |text: &String| !text.trim().is_empty();
+            names.into_iter().find_map(|name| Some((get(&name).filter(is_set)?, name)))
         };
-        let proxy = |name: &str| text(name).and_then(|text| parse_proxy(text.trim()));
+        let mut broken = Vec::new();
+        let mut proxy = |name: &str| {
+            let (text, name) = text(name)?;
+            let proxy = parse_proxy(text.trim());
+            if proxy.is_none() {
+                // Not its value, which may hold a password.
+                broken.push(format!(
+                    "{name}: is no address of a proxy; allowed: http://HOST:PORT, also https, socks5 and \
+                     socks5h, with a user and a password in percent-encoding if need be"
+                ));
+            }
+            proxy
+        };
         // In a CGI program HTTP_PROXY is a header of the request (https://httpoxy.org).
         let is_cgi = get("REQUEST_METHOD").is_some();
         let all = proxy("ALL_PROXY");
+        let http = if is_cgi { None } else { proxy("HTTP_PROXY") };
+        let https = proxy("HTTPS_PROXY");
         Self {
-            http: proxy("HTTP_PROXY").filter(|_| !is_cgi).or_else(|| all.clone()),
-            https: proxy("HTTPS_PROXY").or(all),
-            direct: NoProxy::parse(&text("NO_PROXY").unwrap_or_default()),
+            http: http.or_else(|| all.clone()),
+            https: https.or(all),
+            direct: NoProxy::parse(&text("NO_PROXY").map(|(text, _)| text).unwrap_or_default()),
+            broken,
         }
+    }
+
+    /// The variables that name no proxy, a sentence each. A program refuses to start with one: to go
+    /// past a proxy that is meant would be a guess.
+    pub(crate) fn problems(&self) -> &[String] {
+        &self.broken
+    }
+
+    /// The entries of `NO_PROXY` that cannot be read, and so let nothing past.
+    pub(crate) fn unread_exceptions(&self) -> &[String] {
+        &self.direct.unread
     }
 
     /// The proxy for a URL, if it goes through one.
@@ -69,6 +105,10 @@ impl Proxies {
 fn parse_proxy(text: &str) -> Option<Url> {
     let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let url = Url::parse(&url).ok().filter(Url::has_host)?;
+    // A path is what stands after a `/` in a password: the host would be the user's name.
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        return None;
+    }
     matches!(url.scheme(), "http" | "https" | "socks4" | "socks4a" | "socks5" | "socks5h")
         .then_some(url)
 }
@@ -95,7 +135,10 @@ fn is_local_address(address: IpAddr) -> bool {
 
 /// The list of `NO_PROXY`.
 #[derive(Debug, Clone, Default)]
-struct NoProxy(Vec<Entry>);
+struct NoProxy {
+    entries: Vec<Entry>,
+    unread: Vec<String>,
+}
 
 /// One entry: what it names, and a port if it names one.
 #[derive(Debug, Clone)]
@@ -118,12 +161,19 @@ impl NoProxy {
     /// Entries are separated by commas or white space, as in curl
     /// (<https://curl.se/libcurl/c/CURLOPT_NOPROXY.html>).
     fn parse(list: &str) -> Self {
-        let entries = list.split(|c: char| c == ',' || c.is_whitespace());
-        Self(entries.filter(|entry| !entry.is_empty()).filter_map(Entry::parse).collect())
+        let mut read = Self::default();
+        for text in list.split(|c: char| c == ',' || c.is_whitespace()) {
+            match Entry::parse(text) {
+                Some(entry) => read.entries.push(entry),
+                None if text.is_empty() => {}
+                None => read.unread.push(text.to_owned()),
+            }
+        }
+        read
     }
 
     fn has<S: AsRef<str>>(&self, host: &Host<S>, port: Option<u16>) -> bool {
-        self.0
+        self.entries
             .iter()
             .any(|entry| entry.port.is_none_or(|only| Some(only) == port) && entry.place.has(host))
     }
@@ -166,7 +216,7 @@ impl Place {
             return Some(Self::Any);
         }
         let name = text.strip_prefix('*').unwrap_or(text).trim_matches('.').to_ascii_lowercase();
-        (!name.is_empty()).then_some(Self::Name(name))
+        (!name.is_empty() && !name.contains('/')).then_some(Self::Name(name))
     }
 
     fn has<S: AsRef<str>>(&self, host: &Host<S>) -> bool {
@@ -289,6 +339,26 @@ mod tests {
         );
         assert_eq!(of(&[("HTTP_PROXY", "a:1"), ("REQUEST_METHOD", "GET")], "http://h"), None);
         assert_eq!(of(&[("HTTP_PROXY", "ftp://a:1")], "http://h"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_without_what_may_be_a_password() {
+        for broken in [
+            "ftp://canary@h:1",
+            "http://u:can#ary@h",
+            "http://",
+            "canary:x:1",
+            "http://h:99999/canary",
+            "http://u:1/canary@h:3128",
+        ] {
+            let read = proxies(&[("https_proxy", broken), ("NO_PROXY", "a b:x,10.0.0.0/99,c:1")]);
+            assert_eq!(read.problems().len(), 1, "{broken}");
+            assert!(read.problems()[0].starts_with("https_proxy: is no address of a proxy"));
+            assert!(!read.problems()[0].contains("ary"), "{broken}");
+            assert_eq!(read.unread_exceptions(), ["b:x", "10.0.0.0/99"]);
+        }
+        let read = proxies(&[("HTTP_PROXY", "http://user:canary@h:1")]);
+        assert!(read.problems().is_empty() && !format!("{read:?}").contains("canary"), "{read:?}");
     }
 
     /// What arrives at a port of this machine: the first line of each request.

@@ -5,6 +5,7 @@
 //! problem, and ends with [`Reader::finish`]: all problems at once, or the effective settings.
 //! Tests pass in pairs; only [`Layers::of_process`] reads the process's environment.
 
+mod dot_env;
 mod effective;
 mod layers;
 pub mod names;

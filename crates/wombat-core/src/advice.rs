@@ -55,7 +55,7 @@ pub struct KnownTools {
     pub names: Vec<String>,
     /// The sources that could not be asked: a pattern that matches nothing may mean a tool of theirs.
     pub missing: Vec<String>,
-    /// The MCP servers that could not be asked. Their tools' names begin with theirs.
+    /// The MCP servers that could not be asked, by their names in `mcp.json`.
     pub silent_servers: Vec<String>,
 }
 
@@ -70,7 +70,7 @@ pub fn advise(options: &WorkspaceOptions, snapshot: &Snapshot, tools: &KnownTool
     advisor.sizes();
     advisor.skills(&folder);
     advisor.config(config);
-    advisor.mcp(&folder);
+    advisor.mcp();
     advisor.found
 }
 

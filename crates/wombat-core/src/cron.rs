@@ -6,6 +6,7 @@ use chrono::{
     DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Timelike,
     Utc,
 };
+use zones::Zone;
 
 /// How far back to search: enough for 29 February across the end of a century.
 const MAX_DAYS_BACK: u64 = 9 * 366;
@@ -61,11 +62,32 @@ impl Cron {
     /// The last tick at or before `now`, in the time zone of `now`. `None` for a schedule without
     /// ticks, such as 30 February.
     pub fn last_tick<Z: TimeZone>(&self, now: &DateTime<Z>) -> Option<DateTime<Utc>> {
+        self.last_shown(now).map(|(_, moment)| moment)
+    }
+
+    /// The moment that stands for the last tick of a machine's cron, the same on all machines of a
+    /// fleet. Where this machine's cron has older rules of its zone than `now` (`machine`), it calls at
+    /// another moment than others: for a fixed time, what its clock shows then is what counts.
+    pub fn slot(&self, now: &DateTime<Zone>, machine: Zone) -> Option<DateTime<Utc>> {
+        if !self.fixed_time {
+            return self.last_tick(now);
+        }
+        let (shown, _) = self.last_shown(&now.with_timezone(&machine))?;
+        self.moments(shown, &now.timezone()).min()
+    }
+
+    /// The last tick at or before `now`: what the clock shows, and when.
+    fn last_shown<Z: TimeZone>(&self, now: &DateTime<Z>) -> Option<(NaiveDateTime, DateTime<Utc>)> {
         let today = now.naive_local().date();
-        (0..MAX_DAYS_BACK)
-            .filter_map(|back| today.checked_sub_days(Days::new(back)))
-            .filter(|day| self.has_day(*day))
-            .find_map(|day| self.last_of_day(day, now))
+        let of = |day: NaiveDate| self.last_of_day(day, now).filter(|_| self.has_day(day));
+        // Clocks that are put back over midnight show the end of a day after the start of the next.
+        let near = [today.succ_opt(), Some(today), today.pred_opt()];
+        let latest = near.into_iter().flatten().filter_map(of).max_by_key(|(_, moment)| *moment);
+        latest.or_else(|| {
+            (2..MAX_DAYS_BACK)
+                .filter_map(|back| today.checked_sub_days(Days::new(back)))
+                .find_map(of)
+        })
     }
 
     /// The same schedule for `OnCalendar=` of systemd.timer(5): one line, or two where one of two days
@@ -108,18 +130,29 @@ impl Cron {
         month && if either { of_month || of_week } else { of_month && of_week }
     }
 
-    fn last_of_day<Z: TimeZone>(&self, day: NaiveDate, now: &DateTime<Z>) -> Option<DateTime<Utc>> {
+    fn last_of_day<Z: TimeZone>(
+        &self,
+        day: NaiveDate,
+        now: &DateTime<Z>,
+    ) -> Option<(NaiveDateTime, DateTime<Utc>)> {
         (0..24 * 60)
             .filter_map(|minute| NaiveTime::from_hms_opt(minute / 60, minute % 60, 0))
             .filter(|time| has(self.hours, time.hour()) && has(self.minutes, time.minute()))
-            .flat_map(|time| self.moments(day.and_time(time), &now.timezone()))
-            .filter(|tick| *tick <= now.with_timezone(&Utc))
-            .max()
+            .map(|time| day.and_time(time))
+            .flat_map(|time| self.moments(time, &now.timezone()).map(move |moment| (time, moment)))
+            .filter(|(_, moment)| *moment <= now.to_utc())
+            .max_by_key(|(_, moment)| *moment)
     }
 
     /// The moments at which the clock shows this time: one, two when it is put back, none when it is
-    /// put forward. A fixed time counts once; one that is skipped counts right after the gap.
-    fn moments<Z: TimeZone>(&self, time: NaiveDateTime, zone: &Z) -> Vec<DateTime<Utc>> {
+    /// put forward. A fixed time counts once, at the first; one that is skipped counts right after the
+    /// gap. That is when the crons of Debian and Red Hat run it (`cron.c`, "the time has changed");
+    /// systemd's timers run a fixed time once as well, and leave out one that is skipped.
+    fn moments<Z: TimeZone>(
+        &self,
+        time: NaiveDateTime,
+        zone: &Z,
+    ) -> impl Iterator<Item = DateTime<Utc>> + use<Z> {
         let shown = zone.from_local_datetime(&time);
         let moments = if self.fixed_time {
             let after_gap = || {
@@ -132,7 +165,7 @@ impl Cron {
         } else {
             [shown.clone().earliest(), shown.latest()]
         };
-        moments.into_iter().flatten().map(|moment| moment.to_utc()).collect()
+        moments.into_iter().flatten().map(|moment| moment.to_utc())
     }
 }
 
@@ -210,13 +243,13 @@ mod tests {
 
     #[test]
     fn clocks_that_change_leave_no_tick_out_and_make_none_twice() {
-        use chrono_tz::Tz;
-        let tick = |cron: &str, zone: Tz, now: &str| {
+        let tick = |cron: &str, zone: Zone, now: &str| {
             let now: DateTime<Utc> = now.parse().unwrap();
             let tick = cron.parse::<Cron>().unwrap().last_tick(&now.with_timezone(&zone)).unwrap();
             tick.format("%Y-%m-%dT%H:%MZ").to_string()
         };
-        let berlin = Tz::Europe__Berlin;
+        let zone = |name| zones::parse_zone(name).unwrap();
+        let berlin = zone("Europe/Berlin");
         for (cron, now, expected) in [
             // Put forward on 29 March 2026 at 01:00 UTC: 02:30 is left out.
             ("30 2 * * *", "2026-03-28T20:00:00Z", "2026-03-28T01:30Z"),
@@ -236,9 +269,9 @@ mod tests {
             assert_eq!(tick(cron, berlin, now), expected, "{cron} at {now}");
         }
         // Half an hour, and midnight that does not exist.
-        let lord_howe = Tz::Australia__Lord_Howe;
+        let lord_howe = zone("Australia/Lord_Howe");
         assert_eq!(tick("15 2 * * *", lord_howe, "2026-10-03T16:00:00Z"), "2026-10-03T15:30Z");
-        let cairo = Tz::Africa__Cairo;
+        let cairo = zone("Africa/Cairo");
         assert_eq!(tick("0 0 * * *", cairo, "2026-04-24T05:00:00Z"), "2026-04-23T22:00Z");
     }
 

@@ -1,44 +1,73 @@
 //! `mcp.json`: the MCP servers whose tools agents may use (docs/WORKSPACE.md).
 //!
-//! The usual `mcpServers` format. A file with anything else in it is refused. A server that is described
-//! well and cannot be used here, because a variable is not set or its transport is not supported, is
-//! disabled: that takes tools away and never adds one.
+//! The file of any usual client is read: its name for the list, its names of fields, its way to write
+//! variables, comments. What is no JSON object with such a list, or has a key twice, is refused as a
+//! whole. A server that cannot be used is disabled, with its line and the reason: that takes tools away
+//! and never adds one. So is one of which a part looks like a rule and cannot be read.
 
+mod entry;
+mod names;
+mod tool_filter;
 mod transport;
+mod variables;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::agent_config::expand;
 use crate::json_lines::{Step, line_at};
-use crate::nearest::nearest;
-use crate::strict_json;
+use crate::{jsonc, strict_json};
 
+pub use names::tool_prefix;
+pub use tool_filter::ToolFilter;
 pub use transport::Transport;
 
-/// The list of all servers.
-const SERVERS: &str = "mcpServers";
-
-/// The default timeout of a call.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The longest timeout of a call, seconds.
-const MAX_TIMEOUT: u64 = 600;
-
-/// The longest name of a server: the names of its tools begin with it and have at most 64 characters.
-const MAX_NAME: usize = 32;
+/// Where clients have the list of all servers.
+const LISTS: [&[&str]; 7] = [
+    // Claude, Cursor, Windsurf, Gemini CLI, Cline and most others.
+    &["mcpServers"],
+    // VS Code, in a file of its own and among its settings.
+    &["servers"],
+    &["mcp", "servers"],
+    // Zed.
+    &["context_servers"],
+    // Amp.
+    &["amp.mcpServers"],
+    &["mcp_servers"],
+    // OpenCode.
+    &["mcp"],
+];
 
 /// The parsed file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct McpConfig {
-    /// The servers by name, without those that are `disabled`.
+    /// The servers by name, without those that are switched off.
     pub servers: BTreeMap<String, ServerEntry>,
 }
 
 /// A server, or why it cannot be used.
-pub type ServerEntry = Result<ServerConfig, String>;
+pub type ServerEntry = Result<ServerConfig, Disabled>;
+
+/// Why a server cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disabled {
+    /// The line of the file, from 1.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// `line 3: it has neither command nor url`.
+impl fmt::Display for Disabled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "line {line}: {}", self.reason),
+            None => f.write_str(&self.reason),
+        }
+    }
+}
 
 /// The configuration of a server.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +76,8 @@ pub struct ServerConfig {
     pub transport: Transport,
     /// The timeout of a call.
     pub timeout: Duration,
+    /// Which of its tools are wanted.
+    pub tools: ToolFilter,
 }
 
 /// An error that makes the whole file unusable.
@@ -60,212 +91,105 @@ pub struct McpConfigError {
 }
 
 impl McpConfig {
-    /// Parses the file's text. `${NAME}` in strings is replaced by the variable's value from `env`; a
-    /// server with an unset variable is disabled.
+    /// Parses the file's text. `${NAME}` and the like in what describes a server are replaced by the
+    /// variable's value from `env`; a server with an unset variable is disabled.
     ///
     /// # Errors
-    /// When it is not a JSON object with `mcpServers`, or one of these is not described as a server is.
+    /// When it is not a JSON object with a list of servers, or a key stands twice.
     pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, McpConfigError> {
+        let text = &jsonc::plain(text);
         let raw = strict_json::parse(text)
             .map_err(|error| McpConfigError { line: Some(error.line), reason: error.reason })?;
-        let at = |path: &[Step<'_>], reason: String| {
-            Err(McpConfigError { line: line_at(text, path), reason })
-        };
-        let listed = match raw.get(SERVERS) {
-            Some(Value::Object(servers)) => servers,
-            Some(_) => return at(&[Step::Key(SERVERS)], format!("{SERVERS} is not an object")),
-            None if raw.is_object() => return at(&[], format!("{SERVERS} is missing")),
-            None => return at(&[], "it is not an object".to_owned()),
-        };
-        let mut servers = BTreeMap::new();
-        for (name, server) in listed {
-            let entry = match read(name, server, env) {
-                Ok(None) => continue,
-                Ok(Some(server)) => Ok(server),
-                Err(Unusable::Here(reason)) => Err(reason),
-                Err(Unusable::Anywhere(field, reason)) => {
-                    let path = [Step::Key(SERVERS), Step::Key(name), Step::Key(field)];
-                    return at(&path, format!("server {name:?}: {reason}"));
-                }
-            };
-            servers.insert(name.clone(), entry);
+        if !raw.is_object() {
+            let reason = "it is not an object".to_owned();
+            return Err(McpConfigError { line: line_at(text, &[]), reason });
         }
-        Ok(Self { servers })
-    }
-}
-
-/// Why a server cannot be used.
-enum Unusable {
-    /// It is described as it should be, and something is missing here.
-    Here(String),
-    /// A field, and what is wrong with it.
-    Anywhere(&'static str, String),
-}
-
-/// Whether a server is wanted. What only looks like a switch is refused: somebody wanted it off.
-fn is_enabled(server: &Value) -> Result<bool, Unusable> {
-    const SWITCHES: [&str; 2] = ["disabled", "enabled"];
-    for key in server.as_object().into_iter().flat_map(Map::keys) {
-        if !SWITCHES.contains(&key.as_str())
-            && let Some(near) = nearest(key, SWITCHES)
-        {
-            let reason = format!("unknown key {key:?}; did you mean {near:?}?");
-            return Err(Unusable::Anywhere("", reason));
-        }
-    }
-    let switch = |name: &'static str, default| match server.get(name) {
-        None | Some(Value::Null) => Ok(default),
-        Some(Value::Bool(on)) => Ok(*on),
-        Some(_) => Err(Unusable::Anywhere(name, format!("{name} is neither true nor false"))),
-    };
-    Ok(!switch("disabled", false)? && switch("enabled", true)?)
-}
-
-/// A server; `None` for one that is disabled.
-fn read(
-    name: &str,
-    server: &Value,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Option<ServerConfig>, Unusable> {
-    if !server.is_object() {
-        return Err(Unusable::Anywhere("", "it is not an object".to_owned()));
-    }
-    if !is_enabled(server)? {
-        return Ok(None);
-    }
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(plain) || name.contains("__") {
-        let reason = format!("its name must be 1 to {MAX_NAME} letters, digits, '-' or single '_'");
-        return Err(Unusable::Here(reason));
-    }
-    // Read before variables are filled in, so that its form does not depend on them.
-    if let Transport::Http { url, .. } = described(server)?.transport
-        && !url.contains("${")
-        && !is_http_url(&url)
-    {
-        return Err(Unusable::Anywhere("url", "url is not an http or https URL".to_owned()));
-    }
-    let mut unset = Vec::new();
-    missing(server, env, &mut unset);
-    if let Some(variable) = unset.first() {
-        let why = "is not set, or is a secret of the daemon itself";
-        return Err(Unusable::Here(format!("${{{variable}}} {why}")));
-    }
-    let mut server = server.clone();
-    expand(&mut server, env);
-    // What is wrong now is the variables'.
-    let described = described(&server).map_err(|unusable| match unusable {
-        Unusable::Here(reason) | Unusable::Anywhere(_, reason) => {
-            Unusable::Here(format!("with its variables filled in, {reason}"))
-        }
-    })?;
-    match &described.transport {
-        Transport::Http { url, .. } if !is_http_url(url) => {
-            let reason = "with its variables filled in, url is not an http or https URL";
-            Err(Unusable::Here(reason.to_owned()))
-        }
-        Transport::Http { .. } | Transport::Stdio { .. } => Ok(Some(described)),
-    }
-}
-
-fn described(server: &Value) -> Result<ServerConfig, Unusable> {
-    let none = Map::new();
-    let fields = server.as_object().unwrap_or(&none);
-    let bad = |field, reason: &str| Err(Unusable::Anywhere(field, reason.to_owned()));
-    let kind = text(fields, "type")?.or(text(fields, "transport")?);
-    let timeout = match fields.get("timeout_secs") {
-        None => DEFAULT_TIMEOUT,
-        Some(given) => match given.as_u64() {
-            Some(seconds @ 1..=MAX_TIMEOUT) => Duration::from_secs(seconds),
-            Some(_) | None => {
-                return bad("timeout_secs", &format!("timeout_secs must be 1 to {MAX_TIMEOUT}"));
+        let mut config = Self::default();
+        let mut by_prefix: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        for (path, listed) in lists(&raw, text)? {
+            for (name, server) in listed {
+                let mut steps: Vec<_> = path.iter().map(|key| Step::Key(key)).collect();
+                steps.push(Step::Key(name));
+                let disabled = |field: &str, reason: String| Disabled {
+                    line: line_at(text, &[&steps[..], &[Step::Key(field)]].concat()),
+                    reason,
+                };
+                let entry = match entry::read(server, env) {
+                    // Also where one of them is switched off: which one counts is not known.
+                    _ if !seen.insert(name) => {
+                        Err(disabled("", "the server stands in two lists".to_owned()))
+                    }
+                    Ok(None) => continue,
+                    Ok(Some(server)) => Ok(server),
+                    Err(entry::Unusable { field, reason }) => Err(disabled(field, reason)),
+                };
+                by_prefix.entry(tool_prefix(name)).or_default().insert(name.clone());
+                config.servers.insert(name.clone(), entry);
             }
-        },
-    };
-    let transport = match (text(fields, "command")?, text(fields, "url")?, kind.as_deref()) {
-        (Some(_), Some(_), _) => return bad("url", "it has both command and url"),
-        (None, None, _) => return bad("", "it has neither command nor url"),
-        (_, _, Some("sse")) => {
-            return Err(Unusable::Here(
-                "the transport sse is not supported; most servers offer http, too".to_owned(),
-            ));
         }
-        (Some(command), None, None | Some("stdio")) => Transport::Stdio {
-            command,
-            args: list(fields, "args")?,
-            env: map(fields, "env")?,
-            cwd: text(fields, "cwd")?,
-        },
-        (
-            None,
-            Some(url),
-            None | Some("http" | "streamable-http" | "streamableHttp" | "streamable_http"),
-        ) => Transport::Http { url, headers: map(fields, "headers")? },
-        (_, _, Some(other)) => {
-            return bad("type", &format!("the transport {other:?} does not match"));
-        }
-    };
-    Ok(ServerConfig { transport, timeout })
-}
+        config.keep_apart(text, &by_prefix);
+        Ok(config)
+    }
 
-/// The unset variables that are referred to as `${NAME}`.
-fn missing(value: &Value, env: &dyn Fn(&str) -> Option<String>, out: &mut Vec<String>) {
-    match value {
-        Value::String(text) => {
-            let names = text.split("${").skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
-            out.extend(names.filter(|name| env(name).is_none()).map(str::to_owned));
+    /// Disables servers whose tools would have the same names: a rule for one would hold for another.
+    /// The one that has just this name keeps it.
+    fn keep_apart(&mut self, text: &str, by_prefix: &BTreeMap<String, BTreeSet<String>>) {
+        for (prefix, names) in by_prefix.iter().filter(|(_, names)| names.len() > 1) {
+            for name in names.iter().filter(|name| *name != prefix) {
+                let others = names.iter().filter(|other| *other != name);
+                let others: Vec<_> = others.map(|other| format!("{other:?}")).collect();
+                let reason = format!(
+                    "the names of its tools would begin with {prefix}__, as those of {}; rename it",
+                    others.join(", ")
+                );
+                let line = LISTS.iter().find_map(|path| {
+                    let mut steps: Vec<_> = path.iter().map(|key| Step::Key(key)).collect();
+                    steps.push(Step::Key(name));
+                    line_at(text, &steps)
+                });
+                self.servers.insert(name.clone(), Err(Disabled { line, reason }));
+            }
         }
-        Value::Array(items) => items.iter().for_each(|item| missing(item, env, out)),
-        Value::Object(fields) => fields.values().for_each(|field| missing(field, env, out)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
-fn text(fields: &Map<String, Value>, name: &'static str) -> Result<Option<String>, Unusable> {
-    match fields.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) if !text.trim().is_empty() => Ok(Some(text.clone())),
-        Some(Value::String(_)) => Err(Unusable::Anywhere(name, format!("{name} is empty"))),
-        Some(_) => Err(Unusable::Anywhere(name, format!("{name} is not a string"))),
-    }
-}
+type List<'a> = (&'static [&'static str], &'a Map<String, Value>);
 
-fn list(fields: &Map<String, Value>, name: &'static str) -> Result<Vec<String>, Unusable> {
-    let items = match fields.get(name) {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::Array(items)) => items,
-        Some(_) => return Err(Unusable::Anywhere(name, format!("{name} is not a list"))),
-    };
-    let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
-    let texts = texts.collect::<Option<_>>();
-    texts.ok_or_else(|| Unusable::Anywhere(name, format!("{name} is not a list of strings")))
-}
-
-fn map(
-    fields: &Map<String, Value>,
-    name: &'static str,
-) -> Result<BTreeMap<String, String>, Unusable> {
-    let pairs = match fields.get(name) {
-        None | Some(Value::Null) => return Ok(BTreeMap::new()),
-        Some(Value::Object(pairs)) => pairs,
-        Some(_) => return Err(Unusable::Anywhere(name, format!("{name} is not an object"))),
-    };
-    let pairs = pairs.iter().map(|(key, value)| match value {
-        Value::String(text) => Ok((key.clone(), text.clone())),
-        Value::Number(number) => Ok((key.clone(), number.to_string())),
-        Value::Bool(flag) => Ok((key.clone(), flag.to_string())),
-        Value::Null | Value::Array(_) | Value::Object(_) => {
-            Err(Unusable::Anywhere(name, format!("{name}: {key} is not a string")))
+/// The lists of servers in a file; some have more than one.
+fn lists<'a>(raw: &'a Value, text: &str) -> Result<Vec<List<'a>>, McpConfigError> {
+    let mut found: Vec<List<'a>> = Vec::new();
+    for path in LISTS {
+        let value = path.iter().try_fold(raw, |value, key| value.get(key));
+        match value {
+            None => {}
+            // Around the list of VS Code's settings, or the list itself.
+            Some(_) if path == ["mcp"] && found.iter().any(|(path, _)| path[0] == "mcp") => {}
+            Some(Value::Object(servers)) => found.push((path, servers)),
+            Some(_) => {
+                let steps: Vec<_> = path.iter().map(|key| Step::Key(key)).collect();
+                let reason = format!("{} is not an object", path.join("."));
+                return Err(McpConfigError { line: line_at(text, &steps), reason });
+            }
         }
-    });
-    pairs.collect()
+    }
+    // Some clients have nothing around the list.
+    if let Some(servers) = raw.as_object().filter(|servers| found.is_empty() && is_list(servers)) {
+        found.push((&[], servers));
+    }
+    if found.is_empty() {
+        let reason = "mcpServers is missing".to_owned();
+        return Err(McpConfigError { line: line_at(text, &[]), reason });
+    }
+    Ok(found)
 }
 
-/// Whether a URL begins with http:// or https:// and has a host.
-fn is_http_url(url: &str) -> bool {
-    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?', '#', ':']))
-        && !url.contains(char::is_whitespace)
+/// Whether all values look like servers.
+fn is_list(servers: &Map<String, Value>) -> bool {
+    !servers.is_empty()
+        && servers.values().all(|server| {
+            ["command", "url", "serverUrl", "httpUrl"].iter().any(|key| server.get(key).is_some())
+        })
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate};
-use chrono_tz::Tz;
 use serde::Serialize;
+use zones::Zone;
 
 use crate::session::Role;
 
@@ -54,7 +54,7 @@ pub struct PromptRequest<'a> {
     /// Whether the run is a heartbeat.
     pub heartbeat: bool,
     /// The time, in the user's zone: it selects the memory logs.
-    pub now: DateTime<Tz>,
+    pub now: DateTime<Zone>,
 }
 
 /// A rendered system prompt. Cheap to clone.
@@ -104,7 +104,7 @@ pub fn estimate_tokens(text: &str) -> usize {
 }
 
 /// The time context that opens the newest user turn: date, time and zone.
-pub fn time_context(now: &DateTime<Tz>) -> String {
+pub fn time_context(now: &DateTime<Zone>) -> String {
     format!("## Current Time\n{} ({})", now.format("%A, %Y-%m-%d %H:%M"), now.timezone().name())
 }
 

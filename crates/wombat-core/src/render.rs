@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::sync::{Arc, PoisonError};
 
 use chrono::{DateTime, Datelike as _, Days, NaiveDate};
-use chrono_tz::Tz;
 use sha2::{Digest, Sha256};
+use zones::Zone;
 
 use crate::prompt::{
     FILES, FileReport, Prompt, PromptKey, PromptMode, PromptRequest, estimate_tokens, hex,
@@ -43,7 +43,7 @@ impl Snapshot {
     }
 
     /// The files that can be part of a role's prompt.
-    pub fn files(&self, role: &Role, now: &DateTime<Tz>) -> Vec<FileReport> {
+    pub fn files(&self, role: &Role, now: &DateTime<Zone>) -> Vec<FileReport> {
         let mut reports: Vec<FileReport> = Vec::new();
         let soul = format!("souls/{role}.md");
         reports.push(report(&soul, self.souls.get(role)));
@@ -69,7 +69,7 @@ fn report(name: &str, doc: Option<&Doc>) -> FileReport {
 }
 
 /// Yesterday and today, in the zone of `now`.
-fn recent_days(now: &DateTime<Tz>) -> Vec<NaiveDate> {
+fn recent_days(now: &DateTime<Zone>) -> Vec<NaiveDate> {
     let today = now.date_naive();
     today.checked_sub_days(Days::new(1)).into_iter().chain([today]).collect()
 }
@@ -145,7 +145,7 @@ fn skills_section(snapshot: &Snapshot) -> Option<String> {
     Some(out.trim_end().to_owned())
 }
 
-fn memory_section(snapshot: &Snapshot, now: &DateTime<Tz>) -> Option<String> {
+fn memory_section(snapshot: &Snapshot, now: &DateTime<Zone>) -> Option<String> {
     let mut parts: Vec<String> = Vec::new();
     parts.extend(snapshot.doc("MEMORY.md").map(|doc| doc.text.clone()));
     for day in recent_days(now) {

@@ -92,12 +92,7 @@ impl Budget {
         };
         let Some(client) = &self.client else { return Ok(reserved) };
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        // A model without a known price counts as free.
-        let candidates = models.iter().filter_map(|(model, of_model)| {
-            let longest = longest.into_iter().chain(*of_model).min().unwrap_or(0);
-            Some(Candidate { price: MostPrice::of(model, prompt_tokens)?, longest })
-        });
-        let candidates: Vec<_> = candidates.collect();
+        let candidates = candidates(models, prompt_tokens, longest);
         let reserve = Reserve {
             run_id: self.run_id.clone(),
             estimate_usd: llm::round_usd(most(&candidates, u32::MAX)),
@@ -129,6 +124,52 @@ impl Budget {
     }
 }
 
+/// Refuses a run whose user's budget does not pay for any answer. A budget that cannot be read refuses
+/// nothing: the reservation decides.
+///
+/// # Errors
+/// `BudgetExceeded`.
+pub(super) async fn check(
+    client: &AgentClient,
+    models: &[(&ModelRef, Option<u32>)],
+) -> Result<(), RunError> {
+    let Ok(budget) = client.budget().await else { return Ok(()) };
+    let candidates = candidates(models, 0, None);
+    match budget.remaining_usd {
+        Some(left) if most(&candidates, LEAST_ANSWER_TOKENS) > left => {
+            Err(exceeded(is_reserved(&budget)))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What the call of each model can cost. A model without a known price counts as free.
+fn candidates(
+    models: &[(&ModelRef, Option<u32>)],
+    prompt_tokens: u64,
+    longest: Option<u32>,
+) -> Vec<Candidate> {
+    let candidates = models.iter().filter_map(|(model, of_model)| {
+        let longest = longest.into_iter().chain(*of_model).min().unwrap_or(0);
+        Some(Candidate { price: MostPrice::of(model, prompt_tokens)?, longest })
+    });
+    candidates.collect()
+}
+
+/// Whether the rest of a budget is reserved, not spent.
+fn is_reserved(budget: &mc_client::budgets::Budget) -> bool {
+    budget.reserved_usd > 0.0 && budget.limit_usd.is_some_and(|limit| budget.spent_usd < limit)
+}
+
+fn exceeded(is_reserved: bool) -> RunError {
+    let why = if is_reserved {
+        "the rest of the user's budget is reserved for calls in progress"
+    } else {
+        "the user's budget is used up"
+    };
+    RunError::new(RunErrorKind::BudgetExceeded(why.to_owned()))
+}
+
 /// The price of the dearest one with an answer of so many tokens, USD.
 fn most(candidates: &[Candidate], tokens: u32) -> f64 {
     let prices = candidates.iter().map(|one| one.price.with_answer(tokens.min(one.longest)));
@@ -143,11 +184,10 @@ async fn reserve_rest(
     mut refused: McError,
 ) -> Result<(Reservation, u32), RunError> {
     let key = std::mem::take(&mut reserve.idempotency_key);
-    let mut is_reserved = false;
+    let mut rest_is_reserved = false;
     for again in 1..=REST_TRIES {
         let Ok(budget) = client.budget().await else { break };
-        is_reserved = budget.reserved_usd > 0.0
-            && budget.limit_usd.is_some_and(|limit| budget.spent_usd < limit);
+        rest_is_reserved = is_reserved(&budget);
         let part = budget.remaining_usd.and_then(|left| part_of(left, candidates));
         let Some((tokens, usd)) = part else { break };
         reserve.estimate_usd = usd;
@@ -158,12 +198,7 @@ async fn reserve_rest(
             Err(error) => return Err(RunError::backend(&error)),
         }
     }
-    let why = if is_reserved {
-        "the rest of the user's budget is reserved for calls in progress"
-    } else {
-        "the user's budget is used up"
-    };
-    Err(RunError::new(RunErrorKind::BudgetExceeded(why.to_owned())).caused_by(refused))
+    Err(exceeded(rest_is_reserved).caused_by(refused))
 }
 
 /// What a call takes of the rest of a budget: half of it, so that others can go on, but enough for an

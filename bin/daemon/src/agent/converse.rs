@@ -216,7 +216,11 @@ impl RunContext<'_> {
         let called = caller.call(&fitted.messages, tool_choice, fitted.tokens).await;
         let (completion, reserved) = called?;
         let step = LlmStep {
-            cost: llm::cost(&completion.model, completion.provider, &completion.usage),
+            cost: Some(llm::cost_or_unknown(
+                &completion.model,
+                completion.provider,
+                &completion.usage,
+            )),
             prompt: prompt_report(fitted, room),
             duration_ms: millis(started.elapsed()),
             definitions: self.definitions(&completion),

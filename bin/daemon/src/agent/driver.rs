@@ -1,16 +1,13 @@
 //! Drives one admitted run: finds out what it works with, then has the conversation.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use llm::Tier;
 use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
-use mc_client::runs::RunStatus;
 use mc_client::types::Capabilities;
 use service::otel::Span;
 use service::trace::TraceId;
 use tokio::time::Instant;
-use wombat_core::agent_config::{AgentProfile, ModelTier};
 use wombat_core::heartbeat::is_empty_checklist;
 use wombat_core::untrusted::FenceMark;
 use wombat_core::workspace::Snapshot;
@@ -18,14 +15,13 @@ use wombat_core::workspace::Snapshot;
 use super::context::RunContext;
 use super::finalizer::RunFinalizer;
 use super::finish::Progress;
-use super::journal::{Journal, RecordedRequest, empty_chain};
 use super::lease::SessionLease;
 use super::prepare::{LookupResult, acquire_turn, look_up};
 use crate::run::answer::{Ending, RunAnswer};
-use crate::run::error::{RunError, RunErrorKind};
+use crate::run::error::RunError;
 use crate::run::events::{EventSink, RunEvent};
 use crate::run::registry::RunHandle;
-use crate::run::request::{RunKind, RunRequest, fingerprint};
+use crate::run::request::{RunKind, RunRequest};
 use crate::sessions::SessionPolicy;
 use crate::state::App;
 
@@ -51,7 +47,7 @@ pub(super) struct RunDriver<'a> {
     pub(super) deadline: Instant,
     /// Ends the journal and gives back the session's turn, however the run ends.
     pub(super) finalizer: &'a RunFinalizer,
-    /// See [`fingerprint`]; computed when it is first needed.
+    /// See [`crate::run::request::fingerprint`]; computed when it is first needed.
     pub(super) fingerprint: OnceLock<String>,
 }
 
@@ -97,12 +93,12 @@ impl RunDriver<'_> {
             .map_err(|error| RunError::backend(&error))?
             .with_trace(&traceparent)
             .with_deadline(self.deadline);
+        let model = self.model_of(&profile).clone();
+        let task_before = self.task_before(&client, &model, &snapshot);
+        let policy = app.settings.session_policy;
         let (capabilities, turn) = tokio::try_join!(
-            async {
-                let capabilities = app.backend.capabilities(&traceparent).await;
-                capabilities.map_err(|error| RunError::backend(&error))
-            },
-            acquire_turn(&client, &app.sessions, app.settings.session_policy, self.request),
+            self.capabilities(),
+            acquire_turn(&client, &app.sessions, policy, self.request, task_before),
         )?;
         let task_id = turn.task_id;
         let lease = self.lease(&client, &capabilities, &task_id).await?;
@@ -111,25 +107,10 @@ impl RunDriver<'_> {
             None => client,
         };
         self.finalizer.hold_turn(lease, turn.turn);
-        let journal = async {
-            if !capabilities.has("run_journal") {
-                return Ok(Journal::default());
-            }
-            let chain = empty_chain(&app.settings.journal_keys, self.run_key, session);
-            Journal::open(&client, chain, self.run_key, self.request.key.is_some()).await
-        };
-        let known = look_up(
-            &client,
-            &capabilities,
-            self.request,
-            self.run_key,
-            &task_id,
-            app.settings.history_limit,
-        );
-        let (known, journal) = tokio::try_join!(known, journal)?;
-        self.check_earlier_run(&journal, known.stored.is_some())?;
+        let known = look_up(&client, &capabilities, self, &task_id);
+        let (known, journal) = tokio::try_join!(known, self.open_journal(&client, &capabilities))?;
+        self.check_earlier_run(&journal, known.stored.as_ref(), Some(&task_id))?;
         let tools = app.tools.of_role(&snapshot, &profile, &capabilities).await;
-        let model = app.llm.model(self.tier(&profile)).clone();
         let context = RunContext {
             run: self,
             client,
@@ -142,6 +123,12 @@ impl RunDriver<'_> {
             journal,
         };
         Ok((context, known))
+    }
+
+    /// The backend's optional features.
+    pub(super) async fn capabilities(&self) -> Result<Arc<Capabilities>, RunError> {
+        let capabilities = self.app.backend.capabilities(&self.span.traceparent()).await;
+        capabilities.map_err(|error| RunError::backend(&error))
     }
 
     /// The session's lease, which serialises its runs over all instances, where the backend has
@@ -161,55 +148,8 @@ impl RunDriver<'_> {
         SessionLease::acquire(client, &session, task_id, run_id, policy).await.map(Some)
     }
 
-    /// Refuses a run that was cancelled before, one whose journal cannot be trusted, and a key that
-    /// belongs to another request. Of a run that has ended and has a stored reply, nothing in the journal
-    /// is done again.
-    fn check_earlier_run(&self, journal: &Journal, is_stored: bool) -> Result<(), RunError> {
-        let Some(earlier) = journal.earlier_run() else { return Ok(()) };
-        if earlier.known_status() == Some(RunStatus::Cancelled) {
-            return Err(RunError::new(RunErrorKind::Cancelled));
-        }
-        if let Err(error) = journal.check() {
-            let is_final = earlier.known_status().is_some_and(|status| status.is_final());
-            if !is_final {
-                self.finalizer.track_journal(journal);
-            }
-            if !is_final || !is_stored {
-                return Err(error);
-            }
-        } else if let Some(recorded) = journal.recorded_request()? {
-            self.check_fingerprint(&recorded)?;
-        }
-        if earlier.cancel_requested {
-            self.finalizer.track_journal(journal);
-            return Err(RunError::new(RunErrorKind::Cancelled));
-        }
-        Ok(())
-    }
-
-    /// The fingerprint of the request. Computed on demand: most runs have no key and no journal.
-    pub(super) fn fingerprint(&self) -> &str {
-        self.fingerprint.get_or_init(|| fingerprint(self.request))
-    }
-
-    /// Refuses a request whose key belongs to another one.
-    pub(super) fn check_fingerprint(&self, recorded: &RecordedRequest) -> Result<(), RunError> {
-        if self.request.resumed || recorded.fingerprint == self.fingerprint() {
-            return Ok(());
-        }
-        Err(RunError::new(RunErrorKind::KeyConflict))
-    }
-
-    fn tier(&self, profile: &AgentProfile) -> Tier {
-        match self.request.options.model_tier.unwrap_or(profile.model_tier) {
-            ModelTier::Default => Tier::Default,
-            ModelTier::Cheap => Tier::Cheap,
-            ModelTier::Best => Tier::Best,
-        }
-    }
-
     /// Whether this is a heartbeat with an empty checklist, which needs no model call.
-    fn has_empty_checklist(&self, snapshot: &Snapshot) -> bool {
+    pub(super) fn has_empty_checklist(&self, snapshot: &Snapshot) -> bool {
         self.request.options.kind == RunKind::Heartbeat
             && snapshot.heartbeat().is_some_and(is_empty_checklist)
     }

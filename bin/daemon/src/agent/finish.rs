@@ -7,9 +7,10 @@ use mc_client::types::Message;
 use wombat_core::heartbeat::{HeartbeatReply, heartbeat_reply};
 
 use super::context::RunContext;
+use super::refusals::is_same_task;
 use super::store;
 use crate::run::answer::{Ending, RunAnswer, StoredReply};
-use crate::run::error::{Produced, RunError};
+use crate::run::error::{Produced, RunError, RunErrorKind};
 use crate::run::events::RunEvent;
 use crate::run::request::RunKind;
 
@@ -47,6 +48,11 @@ impl RunContext<'_> {
         let stored = stored.map_err(|error| {
             RunError::not_stored(&error, self.produced(&text, &progress.steps, None))
         })?;
+        if stored.was_there && !is_same_task(&stored.message.task_id, &self.task_id) {
+            // Nothing told so before: the backend has neither journal nor look-up.
+            let error = RunError::new(RunErrorKind::KeyConflict);
+            return Err(self.attach(error, &text, &progress.steps));
+        }
         // Where another run with this key was first, its reply holds.
         let text = if stored.was_there { stored.message.content } else { text };
         let reply = self.store_plan(stored.message.id, &text, &progress.steps).await?;

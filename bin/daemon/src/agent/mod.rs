@@ -1,7 +1,8 @@
 //! Executing a run: from an admitted request to a stored reply.
 //!
 //! `launch` admits a run and joins equal ones; `driver` finds out what it works with (`context`);
-//! `opening`, `converse`, `tool_calls` and `finish` are its stages. What comes next is decided by
+//! `refusals` is what it is refused for before anything is made; `opening`, `converse`, `tool_calls` and
+//! `finish` are its stages. What comes next is decided by
 //! [`crate::run::state_machine`], which does no IO. What was done is written into the `journal`,
 //! where the backend has one; `finalizer` ends the journal and releases the session however the
 //! run ends.
@@ -23,5 +24,6 @@ mod most_price;
 mod opening;
 mod prepare;
 mod prompt_window;
+mod refusals;
 mod store;
 mod tool_calls;

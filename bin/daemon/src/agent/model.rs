@@ -3,7 +3,7 @@
 use llm::event::{Completion, StreamEvent};
 use llm::model::ModelRef;
 use llm::request::{LlmRequest, Message, ToolChoice, ToolList};
-use llm::{CallContext, Received, Tally};
+use llm::{CallContext, LlmClient, Received, Tally};
 use serde_json::json;
 use service::otel::{Side, Span};
 use tokio::time::{Instant, timeout_at};
@@ -49,7 +49,8 @@ impl ModelCaller<'_> {
             return Err(RunError::new(RunErrorKind::Timeout).into());
         }
         let longest = self.longest_answer(prompt_tokens)?;
-        let mut reserved = self.budget.reserve(&self.models(), prompt_tokens, longest).await?;
+        let mut reserved =
+            self.budget.reserve(&models(&self.app.llm, self.model), prompt_tokens, longest).await?;
         let request = LlmRequest {
             model: self.model.clone(),
             messages: messages.to_vec(),
@@ -108,14 +109,6 @@ impl ModelCaller<'_> {
                 Err(CallError { error, said })
             }
         }
-    }
-
-    /// The models that may be asked, with the longest answers that they can give.
-    fn models(&self) -> Vec<(&ModelRef, Option<u32>)> {
-        let llm = &self.app.llm;
-        let fallback = llm.fallback().filter(|fallback| *fallback != self.model);
-        let models = std::iter::once(self.model).chain(fallback);
-        models.map(|model| (model, llm.max_output(model))).collect()
     }
 
     /// The longest answer that a call may get, tokens, where the caller, the cost limit or the context
@@ -182,12 +175,16 @@ impl ModelCaller<'_> {
         let unknown =
             |model: &ModelRef| RunError::new(RunErrorKind::PriceUnknown(model.name.clone()));
         let (mut prompt, mut per_token) = (0.0_f64, 0.0_f64);
-        for (model, _) in self.models() {
+        for (model, _) in models(&self.app.llm, self.model) {
             let most = MostPrice::of(model, prompt_tokens).ok_or_else(|| unknown(model))?;
             prompt = prompt.max(most.prompt);
             per_token = per_token.max(most.per_token);
         }
-        let spent = self.meter.read().cost.ok_or_else(|| unknown(self.model))?.total_cost;
+        let spent = self.meter.read().cost;
+        if !spent.known {
+            return Err(unknown(self.model));
+        }
+        let spent = spent.total_cost;
         let left = limit - spent - prompt;
         if left < per_token || left < 0.0 {
             let why = format!(
@@ -200,6 +197,16 @@ impl ModelCaller<'_> {
         // A free model has no limit on its output.
         Ok((per_token > 0.0).then(|| floor(left / per_token)))
     }
+}
+
+/// The models that may be asked, with the longest answers that they can give.
+pub(super) fn models<'a>(
+    llm: &'a LlmClient,
+    model: &'a ModelRef,
+) -> Vec<(&'a ModelRef, Option<u32>)> {
+    let fallback = llm.fallback().filter(|fallback| *fallback != model);
+    let models = std::iter::once(model).chain(fallback);
+    models.map(|model| (model, llm.max_output(model))).collect()
 }
 
 /// A failed call, and the text that was streamed before it failed.

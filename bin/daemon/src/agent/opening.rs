@@ -26,17 +26,10 @@ impl RunContext<'_> {
         }
         let recorded = match journal.recorded_request()? {
             Some(recorded) => recorded,
-            None => RecordedRequest {
-                message: self.run.request.message.clone(),
-                history,
-                newest: self.newest_turn(),
-                metadata: self.run.request.metadata.clone(),
-                limits: self.run.request.limits.to_json(),
-                workspace_digest: self.snapshot.digest().to_owned(),
-                fingerprint: self.run.fingerprint().to_owned(),
-                task: self.run.request.task.to_json(),
-                task_id: self.task_id.clone(),
-            },
+            None => {
+                self.run.check_model(&self.model)?;
+                self.new_request(history)
+            }
         };
         // A completed run has all its steps in the journal; storing its reply again under the same
         // key returns the stored one.
@@ -60,6 +53,21 @@ impl RunContext<'_> {
         let recorded = journal.start(run, recorded).await?;
         self.run.check_fingerprint(&recorded)?;
         Ok(self.messages(recorded.history, recorded.newest))
+    }
+
+    /// Step 0 of a new journal.
+    fn new_request(&self, history: Vec<Message>) -> RecordedRequest {
+        RecordedRequest {
+            message: self.run.request.message.clone(),
+            history,
+            newest: self.newest_turn(),
+            metadata: self.run.request.metadata.clone(),
+            limits: self.run.request.limits.to_json(),
+            workspace_digest: self.snapshot.digest().to_owned(),
+            fingerprint: self.run.fingerprint().to_owned(),
+            task: self.run.request.task.to_json(),
+            task_id: self.task_id.clone(),
+        }
     }
 
     /// The newest turn: the current time, the message (fenced where it is data), a kickoff's note.

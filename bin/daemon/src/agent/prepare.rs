@@ -3,10 +3,12 @@
 use llm::request::Message as Turn;
 use mc_client::client::AgentClient;
 use mc_client::error::McError;
-use mc_client::idempotency::{RunKey, task_key};
+use mc_client::idempotency::task_key;
 use mc_client::types::{Capabilities, CreateTask, Message, Task};
 use wombat_core::session::{Role, SessionKey};
 
+use super::driver::RunDriver;
+use super::refusals::stored_reply;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::request::{RunRequest, TaskTarget};
 use crate::sessions::{Busy, SessionPolicy, Sessions, Turn as SessionTurn};
@@ -18,12 +20,14 @@ pub(super) struct TaskTurn {
 }
 
 /// Finds or creates the task and waits for the session's turn on it. Messages for the same title are
-/// resolved one after the other, so that they queue in the order of their arrival.
+/// resolved one after the other, so that they queue in the order of their arrival. Before a task is
+/// created, `task_before` may refuse the run, or know the task.
 pub(super) async fn acquire_turn(
     client: &AgentClient,
     sessions: &Sessions,
     policy: SessionPolicy,
     request: &RunRequest,
+    task_before: impl Future<Output = Result<Option<String>, RunError>>,
 ) -> Result<TaskTurn, RunError> {
     let session = &request.session;
     let busy = |_: Busy| RunError {
@@ -40,8 +44,7 @@ pub(super) async fn acquire_turn(
             Some(sessions.enter(lane, wait).await.map_err(busy)?)
         }
     };
-    let task_id =
-        resolve(client, session, &request.task).await.map_err(|e| RunError::backend(&e))?;
+    let task_id = resolve(client, session, &request.task, task_before).await?;
     let mut enter = Box::pin(sessions.enter(format!("task\n{session}\n{task_id}"), policy));
     // The first poll puts this run into the queue; after that the next message may resolve.
     let turn = tokio::select! {
@@ -59,13 +62,18 @@ async fn resolve(
     client: &AgentClient,
     session: &SessionKey,
     target: &TaskTarget,
-) -> Result<String, McError> {
+    task_before: impl Future<Output = Result<Option<String>, RunError>>,
+) -> Result<String, RunError> {
+    let backend = |error: McError| RunError::backend(&error);
     let (title, description, metadata) = match target {
         TaskTarget::Id(id) => return Ok(id.clone()),
         TaskTarget::Title { title, description, metadata } => (title, description, metadata),
     };
-    if let Some(task) = client.find_task(title).await? {
+    if let Some(task) = client.find_task(title).await.map_err(backend)? {
         return Ok(task.id);
+    }
+    if let Some(id) = Box::pin(task_before).await? {
+        return Ok(id);
     }
     let mut new = CreateTask {
         title: title.clone(),
@@ -74,13 +82,13 @@ async fn resolve(
         metadata: metadata.clone(),
         idempotency_key: Some(task_key(session.user().as_str(), title)),
     };
-    let task = create(client, &new).await?;
+    let task = create(client, &new).await.map_err(backend)?;
     if task.title == *title {
         return Ok(task.id);
     }
     // The key belongs to a task that has been renamed since; create another one.
     new.idempotency_key = Some(task_key(session.user().as_str(), &format!("{title}\n{}", task.id)));
-    Ok(create(client, &new).await?.id)
+    Ok(create(client, &new).await.map_err(backend)?.id)
 }
 
 /// Creates a task, or returns the one that a concurrent request created under the same key.
@@ -103,11 +111,10 @@ pub(super) struct LookupResult {
 pub(super) async fn look_up(
     client: &AgentClient,
     capabilities: &Capabilities,
-    request: &RunRequest,
-    run_key: &RunKey,
+    run: &RunDriver<'_>,
     task_id: &str,
-    history_limit: u32,
 ) -> Result<LookupResult, RunError> {
+    let (request, history_limit) = (run.request, run.app.settings.history_limit);
     let wants_thread =
         request.history.is_none() && history_limit > 0 && capabilities.has("messages_list");
     let named = matches!(request.task, TaskTarget::Id(_));
@@ -119,12 +126,7 @@ pub(super) async fn look_up(
         }
         client.list_messages(task_id, history_limit, None).await.map(|page| page.items)
     };
-    let stored = async {
-        if request.key.is_none() || !capabilities.has("message_lookup") {
-            return Ok(None);
-        }
-        client.message_by_key(&run_key.reply_key()).await
-    };
+    let stored = stored_reply(client, capabilities, run);
     let exists = async {
         if !wants_task {
             return Ok(());

@@ -65,7 +65,7 @@ pub(super) async fn compact(
         "status": "ok",
         "compacted_messages": done.messages.iter().map(turn).collect::<Vec<_>>(),
         "usage": usage_to_wire(&done.usage),
-        "cost": done.cost.as_ref().map(cost_to_wire),
+        "cost": cost_to_wire(&done.cost),
         "original_count": original_count,
         "compacted_count": done.messages.len(),
     })))

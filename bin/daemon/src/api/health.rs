@@ -84,24 +84,26 @@ pub(super) async fn health(
 ) -> Json<Value> {
     let snapshot = app.workspace.snapshot();
     let deep = query.deep.as_deref().is_some_and(|deep| matches!(deep, "true" | "1" | ""));
-    let backend = if !deep {
-        "unchecked"
+    let (control_plane, application) = if !deep {
+        ("unchecked", "unchecked")
     } else {
-        let is_well = app.backend.answers(&trace.traceparent()).await;
-        if is_well { "ok" } else { "error" }
+        let word = |is_well: bool| if is_well { "ok" } else { "error" };
+        let answering = app.backend.answers(&trace.traceparent()).await;
+        (word(answering.control_plane), word(answering.application))
     };
     let configured = app.llm.configured();
     let model = app.llm.model(Tier::Default);
     let tools = app.tools.report(&snapshot);
     let is_well = snapshot.status() == WorkspaceStatus::Ok
-        && backend != "error"
+        && control_plane != "error"
+        && application != "error"
         && configured
         && tools.is_well;
     let status = if is_well { "ok" } else { "degraded" };
     if trust == Trust::Public {
         return Json(json!({ "status": status }));
     }
-    let skills = snapshot.skills();
+    let (skills, zones) = (snapshot.skills(), zones::release());
     Json(json!({
         "status": status,
         "workspace": {
@@ -115,13 +117,21 @@ pub(super) async fn health(
             "enabled": skills.iter().filter(|skill| skill.enabled).count(),
             "total": skills.len(),
         },
-        "backend": { "url": shown::url(app.backend.url()).to_string(), "status": backend },
+        "backend": {
+            "url": shown::url(app.backend.application_url()).to_string(),
+            "status": application,
+        },
+        "control_plane": {
+            "url": shown::url(app.backend.control_plane_url()).to_string(),
+            "status": control_plane,
+        },
         "llm": {
             "provider": model.provider.as_str(),
             "model": model.name,
             "configured": configured,
         },
         "tools": tools.sources,
+        "timeZones": { "release": zones.version, "source": zones.origin() },
         "config": { "port": app.settings.port, "defaultTask": app.settings.default_task },
     }))
 }

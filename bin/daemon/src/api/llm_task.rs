@@ -85,7 +85,7 @@ pub(super) async fn llm_task(
             "errors": done.errors,
             "output": done.output,
             "usage": usage_to_wire(&done.usage),
-            "cost": done.cost.as_ref().map(cost_to_wire),
+            "cost": cost_to_wire(&done.cost),
             "model": done.model,
         });
         let error = ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "schema_mismatch", text);
@@ -95,7 +95,7 @@ pub(super) async fn llm_task(
         "status": "ok",
         "output": done.output,
         "usage": usage_to_wire(&done.usage),
-        "cost": done.cost.as_ref().map(cost_to_wire),
+        "cost": cost_to_wire(&done.cost),
         "validated": validated,
         "model": done.model,
     })))

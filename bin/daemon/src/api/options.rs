@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use wombat_core::zones::parse_zone;
+use zones::parse_zone;
 
 use super::fields::Fields;
 use crate::run::request::{Kickoff, RunKind, RunLimits, RunOptions};

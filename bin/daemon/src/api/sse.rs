@@ -203,7 +203,7 @@ mod tests {
             (
                 done,
                 "done",
-                r#"{"status":"ok","run_id":"r","task_id":"","trace_id":"","message_id":null,"response":"Hi","usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0,"cached_tokens":0},"cost":null,"model":null,"provider":null,"finish_reason":null,"steps":[],"workspace_digest":"","silent":true,"type":"done"}"#,
+                r#"{"status":"ok","run_id":"r","task_id":"","trace_id":"","message_id":null,"response":"Hi","usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0,"cached_tokens":0},"cost":{"model":"","inputTokens":0,"outputTokens":0,"inputCost":0.0,"outputCost":0.0,"totalCost":0.0,"currency":"","known":false},"model":null,"provider":null,"finish_reason":null,"steps":[],"workspace_digest":"","silent":true,"type":"done"}"#,
             ),
             (
                 error,

@@ -35,7 +35,7 @@ pub(crate) struct Compacted {
     /// Tokens used.
     pub(crate) usage: Usage,
     /// Their price.
-    pub(crate) cost: Option<Cost>,
+    pub(crate) cost: Cost,
 }
 
 /// Summarises with the cheap model.
@@ -49,7 +49,7 @@ pub(crate) async fn compact(
 ) -> Result<Compacted, RunError> {
     let older = asked.messages.len().saturating_sub(asked.keep_recent);
     if older == 0 {
-        let (usage, cost) = (Usage::default(), Some(Cost::nothing()));
+        let (usage, cost) = (Usage::default(), Cost::nothing());
         return Ok(Compacted { messages: asked.messages, usage, cost });
     }
     let (older, recent) = asked.messages.split_at(older);

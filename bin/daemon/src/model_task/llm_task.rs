@@ -50,7 +50,7 @@ pub(crate) struct Outcome {
     /// Tokens used.
     pub(crate) usage: Usage,
     /// Their price.
-    pub(crate) cost: Option<Cost>,
+    pub(crate) cost: Cost,
 }
 
 /// Compiles a schema (draft 7, 2019-09 or 2020-12 by its `$schema`, else the newest), on a thread that

@@ -20,8 +20,8 @@ pub struct RunAnswer {
     pub response: String,
     /// Tokens of all model calls of the run.
     pub usage: Usage,
-    /// Their price; `None` when a model's price is not known.
-    pub cost: Option<Cost>,
+    /// Their price.
+    pub cost: Cost,
     /// The model that answered last; `None` when none was called.
     pub model: Option<ModelRef>,
     /// Why the model stopped, where it wrote the reply.

@@ -25,7 +25,7 @@ impl RunAnswer {
             message_id: self.message_id().and_then(text),
             response: text(&self.response),
             usage: usage_to_wire(&self.usage),
-            cost: self.cost.as_ref().map(cost_to_wire),
+            cost: cost_to_wire(&self.cost),
             model: model.and_then(|model| text(&model.name)),
             provider: model.and_then(|model| text(model.provider.as_str())),
             finish_reason: self.finish_reason.and_then(|reason| text(reason.as_str())),
@@ -55,12 +55,12 @@ pub(super) fn write_usage<S: Serializer>(
     usage_to_wire(usage).serialize(serializer)
 }
 
-/// Writes a field with a price, `null` when it is not known.
+/// Writes a field with a price.
 pub(super) fn write_cost<S: Serializer>(
-    cost: &Option<llm::Cost>,
+    cost: &llm::Cost,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    cost.as_ref().map(cost_to_wire).serialize(serializer)
+    cost_to_wire(cost).serialize(serializer)
 }
 
 /// Tokens as they are written.
@@ -95,6 +95,7 @@ pub fn cost_to_wire(cost: &llm::Cost) -> daemon_api::Cost<'_> {
         output_cost: llm::round_usd(cost.output_cost),
         total_cost: llm::round_usd(cost.total_cost),
         currency: Cow::Borrowed(&cost.currency),
+        known: cost.known,
     }
 }
 
@@ -116,7 +117,7 @@ mod tests {
             trace_id: "x".to_owned(),
             response: "hi".to_owned(),
             usage: Usage::default(),
-            cost: None,
+            cost: Cost::unknown("m", &Usage { prompt_tokens: 3, ..Usage::default() }),
             model: Some(ModelRef::new(Provider::OpenAi, "m")),
             finish_reason: None,
             steps: Vec::new(),
@@ -131,7 +132,7 @@ mod tests {
         let usage = serde_json::to_string(&Usage::default()).unwrap();
         let common = |status: &str, message_id: &str| {
             format!(
-                r#"{{"status":"{status}","run_id":"r","task_id":"t","trace_id":"x","message_id":{message_id},"response":"hi","usage":{usage},"cost":null,"model":"m","provider":"openai","finish_reason":null,"steps":[],"workspace_digest":"d""#
+                r#"{{"status":"{status}","run_id":"r","task_id":"t","trace_id":"x","message_id":{message_id},"response":"hi","usage":{usage},"cost":{{"model":"m","inputTokens":3,"outputTokens":0,"inputCost":0.0,"outputCost":0.0,"totalCost":0.0,"currency":"USD","known":false}},"model":"m","provider":"openai","finish_reason":null,"steps":[],"workspace_digest":"d""#
             )
         };
         let stored = |plan: Option<&str>| StoredReply {
@@ -180,9 +181,10 @@ mod tests {
             output_cost: 0.25,
             total_cost: 0.75,
             currency: "USD".into(),
+            known: true,
         };
         let usage_text = r#"{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"cached_tokens":1,"cache_write_tokens":6,"reasoning_tokens":7,"estimated":true}"#;
-        let cost_text = r#"{"model":"m","inputTokens":3,"outputTokens":2,"inputCost":0.5,"outputCost":0.25,"totalCost":0.75,"currency":"USD"}"#;
+        let cost_text = r#"{"model":"m","inputTokens":3,"outputTokens":2,"inputCost":0.5,"outputCost":0.25,"totalCost":0.75,"currency":"USD","known":true}"#;
         let step = Step {
             kind: "tool".into(),
             name: "n".to_owned(),
@@ -200,7 +202,7 @@ mod tests {
             trace_id: "x".to_owned(),
             response: "hi".to_owned(),
             usage,
-            cost: Some(cost),
+            cost,
             model: None,
             finish_reason: Some(FinishReason::Stop),
             steps: vec![step],

@@ -27,7 +27,7 @@ pub struct Produced {
     pub usage: Usage,
     /// Their price.
     #[serde(serialize_with = "write_cost")]
-    pub cost: Option<Cost>,
+    pub cost: Cost,
     /// This run.
     pub run_id: String,
     /// The task.
@@ -48,7 +48,7 @@ pub enum RunErrorKind {
     BackendUnavailable,
     /// Something between here and the backend answered in its place.
     BackendInBetween(String),
-    /// The backend rejects the agent token; what to look at.
+    /// The backend rejects the agent token: the sentence on it.
     BackendAuth(String),
     /// The backend answered with something that the contract does not allow.
     BackendRefused(String),
@@ -130,7 +130,7 @@ impl RunError {
         let kind = if error.is_stale_fence() {
             RunErrorKind::SessionLost
         } else if error.is_auth() {
-            RunErrorKind::BackendAuth(error.token_advice())
+            RunErrorKind::BackendAuth(error.rejection())
         } else if error.is_in_between() || error.is_tls() {
             RunErrorKind::BackendInBetween(error.to_string())
         } else if error.is_retryable() {
@@ -229,9 +229,7 @@ impl RunError {
             }
             Kind::TaskNotFound => "the backend has no such task for this user",
             Kind::BackendUnavailable => "the backend is unreachable or overloaded",
-            Kind::BackendAuth(advice) => {
-                return format!("the backend rejects the agent token: {advice}");
-            }
+            Kind::BackendAuth(sentence) => return sentence.clone(),
             Kind::EmptyReply => "the model returned an empty answer",
             Kind::ContentFiltered => "the provider's content filter blocked the answer",
             Kind::Cancelled => "the run was cancelled",

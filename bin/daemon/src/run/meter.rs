@@ -17,8 +17,8 @@ pub struct Meter(Mutex<Tally>);
 pub struct Tally {
     /// Tokens of the finished calls.
     pub usage: Usage,
-    /// Their price; `None` when a call's model has no known price.
-    pub cost: Option<Cost>,
+    /// Their price.
+    pub cost: Cost,
     /// The model call that is in flight.
     pub in_flight: Option<InFlight>,
 }
@@ -45,9 +45,9 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// What that costs; `None` when the price is not known.
-    pub fn cost(&self) -> Option<Cost> {
-        llm::cost(&self.model.name, self.model.provider, &self.usage)
+    /// What that costs.
+    pub fn cost(&self) -> Cost {
+        llm::cost_or_unknown(&self.model.name, self.model.provider, &self.usage)
     }
 }
 
@@ -78,7 +78,7 @@ impl InFlight {
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { usage: Usage::default(), cost: Some(Cost::nothing()), in_flight: None }
+        Self { usage: Usage::default(), cost: Cost::nothing(), in_flight: None }
     }
 }
 
@@ -92,12 +92,12 @@ impl Tally {
     }
 
     fn add_estimate(&mut self, estimate: &Estimate) {
-        self.add(estimate.usage, estimate.cost());
+        self.add(estimate.usage, &estimate.cost());
     }
 
-    fn add(&mut self, usage: Usage, price: Option<Cost>) {
+    fn add(&mut self, usage: Usage, price: &Cost) {
         self.usage += usage;
-        self.cost = self.cost.take().zip(price).map(|(total, price)| total.plus(&price));
+        self.cost = std::mem::replace(&mut self.cost, Cost::nothing()).plus(price);
     }
 }
 
@@ -114,11 +114,12 @@ impl Meter {
 
     /// The call was answered. Attempts that had broken off before are charged, too, by estimate.
     pub fn call_finished(&self, completion: &Completion) {
-        let price = llm::cost(&completion.model, completion.provider, &completion.usage);
+        let (model, usage) = (&completion.model, &completion.usage);
+        let price = llm::cost_or_unknown(model, completion.provider, usage);
         self.write(|tally| {
             let broken = tally.in_flight.take().map(|call| call.broken()).unwrap_or_default();
             broken.iter().for_each(|estimate| tally.add_estimate(estimate));
-            tally.add(completion.usage, price);
+            tally.add(completion.usage, &price);
         });
     }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chrono_tz::Tz;
 use http::HeaderMap;
 use llm::request::Message;
 use mc_client::idempotency::{RunKey, canonical_json};
@@ -12,6 +11,7 @@ use url::Url;
 use wombat_core::agent_config::ModelTier;
 use wombat_core::session::SessionKey;
 use wombat_core::workspace::PromptMode;
+use zones::Zone;
 
 /// One message to answer.
 #[derive(Debug, Clone)]
@@ -127,7 +127,7 @@ pub struct RunOptions {
     /// Asks for a plan document.
     pub kickoff: Option<Kickoff>,
     /// The user's time zone.
-    pub timezone: Tz,
+    pub timezone: Zone,
     /// How much of the workspace goes into the prompt.
     pub prompt_mode: PromptMode,
     /// The model tier; the role's own when absent.

@@ -74,11 +74,12 @@ fn write_usd<S: Serializer>(amount: &f64, serializer: S) -> Result<S::Ok, S::Err
 impl UsageBook {
     /// Books an answered call.
     pub fn add(&self, completion: &Completion) {
-        let price = llm::cost(&completion.model, completion.provider, &completion.usage);
+        let (model, usage) = (&completion.model, &completion.usage);
+        let price = llm::cost_or_unknown(model, completion.provider, usage);
         let model = ModelRef::new(completion.provider, &completion.model);
         self.write(&model, |totals| {
             totals.request_count += 1;
-            totals.add(&completion.usage, price.as_ref());
+            totals.add(&completion.usage, &price);
         });
     }
 
@@ -86,7 +87,7 @@ impl UsageBook {
     pub fn add_estimates(&self, used: &[Estimate]) {
         for estimate in used {
             let price = estimate.cost();
-            self.write(&estimate.model, |totals| totals.add(&estimate.usage, price.as_ref()));
+            self.write(&estimate.model, |totals| totals.add(&estimate.usage, &price));
         }
     }
 
@@ -104,16 +105,14 @@ impl UsageBook {
 }
 
 impl UsageTotals {
-    fn add(&mut self, usage: &Usage, price: Option<&Cost>) {
+    fn add(&mut self, usage: &Usage, price: &Cost) {
         self.total_input_tokens = self.total_input_tokens.saturating_add(usage.prompt_tokens);
         self.total_output_tokens = self.total_output_tokens.saturating_add(usage.completion_tokens);
         self.total_tokens = self.total_tokens.saturating_add(usage.total_tokens);
         if usage.estimated {
             self.estimated_tokens = self.estimated_tokens.saturating_add(usage.total_tokens);
         }
-        match price {
-            Some(price) => self.total_cost += price.total_cost,
-            None => self.unpriced_requests += 1,
-        }
+        self.total_cost += price.total_cost;
+        self.unpriced_requests += u64::from(!price.known);
     }
 }

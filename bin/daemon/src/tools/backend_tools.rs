@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mc_client::client::AgentClient;
+use mc_client::error::McError;
 use mc_client::tools::BackendTools;
 use serde_json::Value;
 use wombat_core::agent_config::{AgentProfile, NamedTool};
@@ -17,9 +18,11 @@ use super::reply::ToolReply;
 /// How long the list is cached.
 const LIST_TTL: Duration = Duration::from_secs(60);
 
-/// A cache of the list; it is not fetched before the first use.
+/// A cache of the list; it is not fetched before the first use. `unannounced`: nobody has said that
+/// there is one.
 pub(super) fn cached(
     agent: impl Fn() -> Result<AgentClient, String> + Send + Sync + 'static,
+    unannounced: bool,
 ) -> RefreshingCache<BackendTools> {
     let agent = Arc::new(agent);
     let last: Arc<Mutex<Option<Arc<BackendTools>>>> = Arc::default();
@@ -29,7 +32,10 @@ pub(super) fn cached(
         Arc::new(move || {
             let (agent, last) = (agent.clone(), last.clone());
             Box::pin(async move {
-                let tools = agent()?.backend_tools().await.map_err(|error| error.to_string())?;
+                let tools = match agent()?.backend_tools().await {
+                    Err(error) if unannounced => offers_none(error)?,
+                    listed => listed.map_err(|error| error.to_string())?,
+                };
                 let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
                 // An unchanged list stays the same object, so that nothing is rebuilt from it.
                 match &*last {
@@ -39,6 +45,21 @@ pub(super) fn cached(
             })
         }),
     )
+}
+
+/// An application beside its control plane need not have `GET /api/tools`. A refusal counts as no
+/// tools, too, but is told: many applications refuse every path that they do not know.
+fn offers_none(error: McError) -> Result<BackendTools, String> {
+    let is_page = error.is_in_between() && !error.is_retryable();
+    match error.status() {
+        Some(404 | 405 | 501) => Ok(BackendTools::default()),
+        _ if is_page => Ok(BackendTools::default()),
+        _ if error.is_retryable() => Err(error.to_string()),
+        _ => Ok(BackendTools {
+            tools: Vec::new(),
+            problems: vec![format!("the application's own tools are not used: {error}")],
+        }),
+    }
 }
 
 /// The path of a tool.

@@ -113,7 +113,7 @@ impl Catalogue {
             for tool in tools.iter() {
                 match ValidDefinition::of(&tool.description, &tool.schema, &mut budget) {
                     Ok(checked) => {
-                        let name = names.take(&format!("{}__{}", server.name(), tool.name));
+                        let name = names.take(&server.name_of(tool));
                         let lines = checked.problems(&format!("{:?}", tool.name));
                         let lines = lines.map(|line| (server.name().to_owned(), line));
                         catalogue.mcp_problems.extend(lines);

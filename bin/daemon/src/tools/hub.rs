@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::runtime::RuntimeFlavor;
 use wombat_core::advice::KnownTools;
 use wombat_core::agent_config::AgentProfile;
+use wombat_core::mcp_config::tool_prefix;
 use wombat_core::session::Role;
 use wombat_core::workspace::Snapshot;
 
@@ -33,6 +34,7 @@ const MAX_CACHED: usize = 256;
 #[derive(Debug)]
 pub struct Tools {
     openapi: Option<RefreshingCache<Document>>,
+    application: Arc<Backend>,
     backend: RefreshingCache<BackendTools>,
     mcp: McpServers,
     llm: LlmClient,
@@ -49,7 +51,7 @@ pub struct SourcesReport {
     pub is_well: bool,
     /// `{openapi?, backend?, mcp: {name: …}}`, each with `status` and, where they are known, its
     /// number of `tools`, its `problems` and its `error`; and `models: {model: {left_out?, cut?,
-    /// mapped?}}`, what differs at the providers, once a role has been run.
+    /// mapped?, unseen?}}`, what differs at the providers, once a role has been run.
     pub sources: Value,
 }
 
@@ -140,10 +142,15 @@ impl Built {
     }
 
     /// Logs, once, the patterns of roles that can match nothing, as far as all sources are known.
-    fn warn_of_unmatched(&self, has_openapi: bool, warned: &Mutex<Vec<String>>) {
+    fn warn_of_unmatched(
+        &self,
+        has_openapi: bool,
+        may_offer_tools: bool,
+        warned: &Mutex<Vec<String>>,
+    ) {
         let (sources, operations) = (&self.from, &self.operations);
         let has_document = !has_openapi || sources.document.is_some();
-        let has_list = !sources.capabilities.has("tools") || sources.backend.is_some();
+        let has_list = !may_offer_tools || sources.backend.is_some();
         if !has_document || !has_list {
             return;
         }
@@ -153,7 +160,10 @@ impl Built {
         let mut now = Vec::new();
         for (role, lists) in sources.snapshot.tool_lists() {
             for pattern in sources.snapshot.unmatched_patterns(lists, &operations.known) {
-                if !silent.iter().any(|name| pattern.starts_with(&format!("{name}__"))) {
+                if !silent
+                    .iter()
+                    .any(|name| pattern.starts_with(&format!("{}__", tool_prefix(name))))
+                {
                     now.push(format!("{pattern:?} of {role}"));
                 }
             }
@@ -179,11 +189,12 @@ impl Tools {
             let backend = backend.clone();
             move || backend.system_agent().map_err(|error| error.to_string())
         };
-        let mounted = url::Url::parse(backend.url()).map(|url| url.path().to_owned());
+        let mounted = url::Url::parse(backend.application_url()).map(|url| url.path().to_owned());
         let mounted = mounted.unwrap_or_default();
         Self {
             openapi: openapi.map(|place| openapi::cached(place, agent(backend), mounted)),
-            backend: backend_tools::cached(agent(backend)),
+            application: backend.clone(),
+            backend: backend_tools::cached(agent(backend), backend.is_split()),
             mcp: McpServers::new(http, workspace),
             llm,
             built: Latest::default(),
@@ -233,8 +244,8 @@ impl Tools {
                 None => None,
             }
         };
-        let backend =
-            async { if capabilities.has("tools") { self.backend.get().await } else { None } };
+        let may_offer = self.application.may_offer_tools(capabilities);
+        let backend = async { if may_offer { self.backend.get().await } else { None } };
         let (document, backend, mcp) =
             tokio::join!(document, backend, self.mcp.get(snapshot.mcp()));
         Sources {
@@ -249,10 +260,11 @@ impl Tools {
     /// What is built from these sources.
     async fn built(&self, sources: Sources) -> Arc<Built> {
         let (from, has_openapi) = (sources.clone(), self.openapi.is_some());
+        let may_offer_tools = self.application.may_offer_tools(&sources.capabilities);
         let warned = self.warned.clone();
         let build = move || {
             let built = Built::of(from, has_openapi);
-            built.warn_of_unmatched(has_openapi, &warned);
+            built.warn_of_unmatched(has_openapi, may_offer_tools, &warned);
             built
         };
         self.built.get_or_make(|built| built.from.same(&sources), build).await
@@ -262,7 +274,9 @@ impl Tools {
     pub fn report(&self, snapshot: &Snapshot) -> SourcesReport {
         let built = self.built.get();
         let catalogue = built.as_ref().map(|built| built.catalogue.clone());
-        let offered = built.as_ref().is_some_and(|built| built.from.capabilities.has("tools"));
+        let offered = built
+            .as_ref()
+            .is_some_and(|built| self.application.may_offer_tools(&built.from.capabilities));
         let sets: Vec<_> = built
             .iter()
             .flat_map(|built| built.sets().values().cloned().collect::<Vec<_>>())
@@ -312,7 +326,7 @@ impl Tools {
             missing.push("WOMBAT_BACKEND_OPENAPI".to_owned());
             problems.push(format!("WOMBAT_BACKEND_OPENAPI: {why}"));
         }
-        if capabilities.has("tools")
+        if self.application.may_offer_tools(capabilities)
             && let Err(why) = self.backend.fetch_result().await
         {
             missing.push("the backend's tools".to_owned());
@@ -330,7 +344,10 @@ impl Tools {
             if server["status"] != "ok" {
                 let why = server["error"].as_str().unwrap_or("timeout");
                 silent_servers.push(name.clone());
-                problems.push(format!("mcp.json: {name}: {why}"));
+                // A disabled one is the workspace's advice, with its line.
+                if !snapshot.mcp().servers.get(name).is_some_and(Result::is_err) {
+                    problems.push(format!("mcp.json: {name}: {why}"));
+                }
             }
             let told = server["problems"].as_array().into_iter().flatten();
             let told = told.filter_map(|what| what.as_str());

@@ -22,7 +22,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use wombat_core::mcp_config::{McpConfig, ServerConfig};
+use wombat_core::mcp_config::{McpConfig, ServerConfig, tool_prefix};
 
 use self::server::ServerState;
 pub(super) use self::server::{McpServer, McpTool, McpTools};
@@ -93,7 +93,13 @@ impl McpServers {
             running.config = config.clone();
             let mut before = std::mem::take(&mut running.servers);
             for (name, entry) in &config.servers {
-                let Ok(wanted) = entry else { continue };
+                let wanted = match entry {
+                    Ok(wanted) => wanted,
+                    Err(disabled) => {
+                        tracing::warn!(server = name, "mcp.json: MCP server disabled: {disabled}");
+                        continue;
+                    }
+                };
                 let server = match before.remove(name) {
                     Some(server) if server.config == *wanted => server,
                     changed => {
@@ -115,6 +121,7 @@ impl McpServers {
     fn start(&self, name: &str, config: &ServerConfig) -> Arc<McpServer> {
         let server = Arc::new(McpServer {
             name: name.to_owned(),
+            prefix: tool_prefix(name),
             config: config.clone(),
             state: watch::Sender::new(ServerState::default()),
             wanted: Notify::new(),
@@ -132,10 +139,16 @@ impl McpServers {
         let mut report = Map::new();
         for (name, entry) in &config.servers {
             let mut entry = match (entry, running.servers.get(name)) {
-                (Err(why), _) => json!({ "status": "error", "error": why }),
+                (Err(disabled), _) => {
+                    json!({ "status": "error", "error": format!("mcp.json: {disabled}") })
+                }
                 (Ok(_), None) => json!({ "status": "unchecked" }),
                 (Ok(_), Some(server)) => server.report(),
             };
+            let prefix = tool_prefix(name);
+            if prefix != *name {
+                entry["tools_begin_with"] = format!("{prefix}__").into();
+            }
             let of_this = problems.iter().filter(|(of, _)| of == name);
             let mut all = entry["problems"].as_array().cloned().unwrap_or_default();
             all.extend(of_this.map(|(_, what)| Value::from(what.as_str())));

@@ -1,8 +1,8 @@
 //! What the models' providers take of the roles' tools: for `/health`, `check` and the log.
 
+use llm::LlmClient;
 use llm::model::ModelRef;
 use llm::request::{ToolChange, ToolList, ToolProblem};
-use llm::{LlmClient, Tier};
 use serde_json::{Map, Value, json};
 use wombat_core::session::Role;
 
@@ -14,26 +14,23 @@ const MAX_SHOWN: usize = 50;
 pub(super) struct ModelForm {
     model: ModelRef,
     problems: Vec<ToolProblem>,
+    /// Why the model sees none of them.
+    unseen: Option<String>,
 }
 
 /// The tools at the models of all tiers and at the fallback, each model once.
 pub(super) fn of_tools(llm: &LlmClient, tools: &ToolList) -> Vec<ModelForm> {
-    let tiers = [Tier::Default, Tier::Cheap, Tier::Best];
-    let mut forms: Vec<ModelForm> = Vec::new();
-    for model in tiers.into_iter().map(|tier| llm.model(tier)).chain(llm.fallback()) {
-        if forms.iter().all(|form| form.model != *model) {
-            forms.push(ModelForm {
-                model: model.clone(),
-                problems: llm.tool_problems(model, tools),
-            });
-        }
-    }
-    forms
+    let form = |model: &ModelRef| ModelForm {
+        model: model.clone(),
+        problems: llm.tool_problems(model, tools),
+        unseen: llm.unseen_tools(model),
+    };
+    llm.models().into_iter().map(form).collect()
 }
 
 /// Logs what models do not see of a role's tools.
 pub(super) fn log(role: &Role, forms: &[ModelForm]) {
-    for ModelForm { model, problems } in forms {
+    for ModelForm { model, problems, .. } in forms {
         let lost = problems.iter().filter(|problem| is_loss(problem.change));
         let (shown, more) = bounded(lost.map(ToString::to_string).collect());
         if !shown.is_empty() {
@@ -75,7 +72,8 @@ fn by_model(forms: &[ModelForm]) -> Vec<(&ModelRef, Vec<&ToolProblem>)> {
     models
 }
 
-/// For `/health`: by model, what is left out, cut and mapped; empty kinds are left away.
+/// For `/health`: by model, what is left out, cut and mapped, and why none is seen; empty kinds are left
+/// away.
 pub(super) fn report(forms: &[ModelForm]) -> Value {
     let mut report = Map::new();
     for (model, problems) in by_model(forms) {
@@ -94,6 +92,10 @@ pub(super) fn report(forms: &[ModelForm]) -> Value {
             if !shown.is_empty() {
                 entry.insert(name.to_owned(), json!(shown));
             }
+        }
+        let unseen = forms.iter().find(|form| form.model == *model && form.unseen.is_some());
+        if let Some(why) = unseen.and_then(|form| form.unseen.as_ref()) {
+            entry.insert("unseen".to_owned(), json!(why));
         }
         report.insert(model.to_string(), Value::Object(entry));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mc_client::tools::BackendTool;
 use openapi_tools::{Candidate, Document, FieldPlace};
 use wombat_core::endpoint::{EndpointError, EndpointPattern, NormalPath};
-use wombat_core::mcp_config::McpConfig;
+use wombat_core::mcp_config::{McpConfig, tool_prefix};
 use wombat_core::operations::{Operation, Operations};
 
 use super::backend_tools;
@@ -63,7 +63,8 @@ impl BackendOperations {
         }
         let others = catalogue.tools.iter().filter(|tool| matches!(tool.source, Source::Mcp(..)));
         others.for_each(|tool| known.add_other(tool.name()));
-        servers.servers.keys().for_each(|server| known.add_prefix(format!("{server}__")));
+        let prefixes = servers.servers.keys().map(|server| format!("{}__", tool_prefix(server)));
+        prefixes.for_each(|prefix| known.add_prefix(prefix));
         Self { known: Arc::new(known), document: document.cloned() }
     }
 

@@ -190,6 +190,7 @@ mod tests {
             details: None,
             retry_after: None,
             clock_ahead: None,
+            caller: None,
         };
         let content = content(&ToolReply::failed(&error), "update_task");
         assert!(content.contains(r#"{"error":"no such task","status":404}"#), "{content}");

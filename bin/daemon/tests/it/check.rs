@@ -167,12 +167,30 @@ async fn what_stops_runs_is_marked_and_gives_exit_code_one() {
         (vec![secret, ("BACKEND_URL", &good)], "set OPENAI_API_KEY"),
         (
             vec![secret, offline, ("BACKEND_URL", &refusing)],
-            "AGENT_JWT_SECRET must be the same on both sides",
+            "rejects the agent token of user \"wombat\", role \"system\": 401, ",
         ),
         (vec![secret, offline, ("BACKEND_URL", &newer)], "update the older one"),
         (
             vec![secret, offline, ("BACKEND_URL", "http://127.0.0.1:9")],
             "start it, or correct BACKEND_URL",
+        ),
+        (
+            vec![
+                secret,
+                offline,
+                ("BACKEND_URL", &good),
+                ("WOMBAT_CONTROL_PLANE_URL", "http://127.0.0.1:9"),
+            ],
+            "start it, or correct WOMBAT_CONTROL_PLANE_URL",
+        ),
+        (
+            vec![
+                secret,
+                offline,
+                ("BACKEND_URL", "http://127.0.0.1:9"),
+                ("WOMBAT_CONTROL_PLANE_URL", &good),
+            ],
+            "application: http://127.0.0.1:9: ",
         ),
     ] {
         let output = daemon(dir.path(), &["check"], &settings).await;

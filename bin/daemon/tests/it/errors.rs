@@ -76,7 +76,9 @@ async fn a_refused_agent_token_says_what_to_check() {
     world.backend_says("GET", "/tasks", 401, json!({ "error": "bad token" })).await;
     let answer =
         fails(&world, json!({ "task_id": null, "task_title": "x" }), 502, "backend_auth").await;
-    assert!(answer["error"].as_str().unwrap().contains("AGENT_JWT_SECRET"));
+    let told = answer["error"].as_str().unwrap();
+    assert!(told.contains("user \"u1\", role \"scout\": 401, bad token;"), "{told}");
+    assert!(told.contains("check AGENT_JWT_SECRET on both sides"), "{told}");
 }
 
 #[tokio::test]

@@ -20,6 +20,8 @@ const REQUEST: &str = "^/api/mission-control/tool-requests/[^/]+$";
 pub(crate) struct Held {
     pub(crate) steps: BTreeMap<u32, Value>,
     pub(crate) statuses: Vec<String>,
+    /// The task of the run.
+    pub(crate) task_id: Option<String>,
     /// By their keys.
     pub(crate) requests: Vec<(String, Value)>,
     /// What is recorded in the audit log.
@@ -109,6 +111,7 @@ impl Journal {
             }
             let mut run = note(held);
             run["session_key"] = json!("user:u1:scout");
+            run["task_id"] = json!(held.task_id);
             run["steps"] = held.steps.values().cloned().collect();
             (200, run)
         })

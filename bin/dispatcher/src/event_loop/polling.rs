@@ -109,12 +109,13 @@ impl Dispatcher {
         self.drained = false;
         self.last_error = error.to_string();
         if self.log_dedup.should_log("poll", &self.last_error, now) {
+            let address = self.backend.variable;
             let hint = if error.is_auth() {
-                "check INTERNAL_API_TOKEN on both sides"
+                "check INTERNAL_API_TOKEN on both sides".to_owned()
             } else if error.is_in_between() {
-                "check what stands before BACKEND_URL"
+                format!("check what stands before {address}")
             } else {
-                "check BACKEND_URL and the backend"
+                format!("check {address} and the backend")
             };
             tracing::error!(%error, hint, "poll failed; retrying");
         }

@@ -4,10 +4,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use service::settings::Layers;
 use tokio_util::sync::CancellationToken;
-use wombat_heartbeat::{HeartbeatError, Plan, Selection, Settings, Slot, Wake};
+use wombat_heartbeat::{Clock, HeartbeatError, Plan, Selection, Settings, Slot, Wake};
 
 use super::*;
 
@@ -31,6 +30,7 @@ async fn where_clocks_change_each_tick_has_one_slot_and_one_key() {
     setup.agents(json!([{"role": "scout", "heartbeat_cron": "30 2 * * *"}]));
     let settings = settings(&setup);
     let plan = Plan { wake: Wake::Pending, slot: Some(Slot::Auto) };
+    let berlin = zones::parse_zone("Europe/Berlin").unwrap();
     for (now, slot) in [
         // 02:30 is left out on 29 March, and comes twice on 25 October.
         ("2026-03-28T12:00:00Z", "2026-03-28T01:30:00Z"),
@@ -39,11 +39,12 @@ async fn where_clocks_change_each_tick_has_one_slot_and_one_key() {
         ("2026-10-25T01:30:10Z", "2026-10-25T00:30:00Z"),
         ("2026-10-26T01:30:10Z", "2026-10-26T01:30:00Z"),
     ] {
-        let now = now.parse::<DateTime<Utc>>().unwrap().with_timezone(&Tz::Europe__Berlin);
+        let now = now.parse::<DateTime<Utc>>().unwrap().with_timezone(&berlin);
+        let clock = Clock { now, machine: berlin };
         let said = Mutex::new(Vec::new());
         let say = |line: &str| said.lock().unwrap().push(line.to_owned());
         let stop = CancellationToken::new();
-        wombat_heartbeat::run(&settings, &plan, &now, &say, &stop).await.unwrap();
+        wombat_heartbeat::run(&settings, &plan, &clock, &say, &stop).await.unwrap();
         assert_eq!(said.lock().unwrap()[1..], ["Did it."]);
         assert_eq!(setup.bodies(HEARTBEAT).await.last().unwrap()["slot"], slot);
         let key = setup.bodies(SEND).await.last().unwrap()["idempotency_key"].clone();
@@ -57,8 +58,8 @@ async fn a_signal_ends_the_wait_for_a_run() {
     setup.agents(json!([]));
     let settings = settings(&setup);
     let plan = Plan { wake: Wake::Pending, slot: None };
-    let (stop, now) = (CancellationToken::new(), Utc::now());
-    let work = wombat_heartbeat::run(&settings, &plan, &now, &|_| {}, &stop);
+    let (stop, clock) = (CancellationToken::new(), Clock::in_utc());
+    let work = wombat_heartbeat::run(&settings, &plan, &clock, &|_| {}, &stop);
     let (result, ()) = tokio::join!(work, async {
         while setup.bodies(SEND).await.is_empty() {
             tokio::time::sleep(Duration::from_millis(2)).await;

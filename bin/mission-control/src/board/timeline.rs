@@ -201,12 +201,12 @@ mod tests {
         };
         let steps = [
             row("request", json!({ "message": "hello", "newest": "hello, at noon" })),
-            row("llm", turn(json!({ "input_cost": 0.25, "output_cost": 0.5 }))),
+            row("llm", turn(json!({ "totalCost": 0.75, "known": true }))),
             row(
                 "tool",
                 json!({ "name": "look", "ok": false, "content": "no", "arguments": {}, "duration_ms": 3 }),
             ),
-            row("llm_rejected", turn(Value::Null)),
+            row("llm_rejected", turn(json!({ "totalCost": 0.0, "known": false }))),
         ];
         let sum = Totals::of(&steps);
         let expected = Totals {

@@ -59,6 +59,11 @@ impl Totals {
 /// The cost of a turn of the model, in US dollars; `None` without a known price.
 pub(super) fn cost(payload: &Value) -> Option<f64> {
     let cost = &payload["cost"];
-    let part = |name: &str| cost[name].as_f64();
-    part("total_cost").or_else(|| Some(part("input_cost")? + part("output_cost")?))
+    if cost["known"] == false {
+        return None;
+    }
+    // The daemon's names, or those of another one.
+    let part = |name: &str, other: &str| cost[name].as_f64().or_else(|| cost[other].as_f64());
+    part("totalCost", "total_cost")
+        .or_else(|| Some(part("inputCost", "input_cost")? + part("outputCost", "output_cost")?))
 }

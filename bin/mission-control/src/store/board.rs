@@ -122,10 +122,14 @@ const STEPS: i64 = 500;
 const STEPS_BYTES: usize = 4 * 1024 * 1024;
 
 /// What of a step's content its line on the page needs.
-const FIGURES: [&[&str]; 13] = [
+const FIGURES: [&[&str]; 17] = [
     &["name"],
     &["ok"],
     &["duration_ms"],
+    &["cost", "totalCost"],
+    &["cost", "inputCost"],
+    &["cost", "outputCost"],
+    &["cost", "known"],
     &["cost", "total_cost"],
     &["cost", "input_cost"],
     &["cost", "output_cost"],
@@ -339,11 +343,11 @@ mod tests {
         let whole = json!({
             "name": "n".repeat(1_000), "ok": false, "duration_ms": 3, "content": "long",
             "completion": { "usage": { "prompt_tokens": 7, "x": 1 }, "message": { "text": "long" } },
-            "cost": { "total_cost": 0.5 }, "arguments": { "path": ["not a text"] }, "prompt": 1
+            "cost": { "totalCost": 0.5, "known": true, "model": {} }, "arguments": { "path": ["not a text"] }, "prompt": 1
         });
         let expected = json!({
             "name": "n".repeat(300), "ok": false, "duration_ms": 3,
-            "completion": { "usage": { "prompt_tokens": 7 } }, "cost": { "total_cost": 0.5 }
+            "completion": { "usage": { "prompt_tokens": 7 } }, "cost": { "totalCost": 0.5, "known": true }
         });
         assert_eq!(figures(&whole), expected);
         assert_eq!(figures(&json!("text")), json!({}));

@@ -30,4 +30,5 @@ mod standup;
 mod tenancy;
 mod tool_requests;
 mod tools;
+mod variations;
 mod viewers;

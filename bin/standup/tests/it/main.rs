@@ -216,6 +216,10 @@ async fn a_backend_that_stays_away_ends_it_with_one_line() {
     let said = lines(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
     assert!(said.len() == 1 && said[0].ends_with("(check BACKEND_URL)"), "{said:?}");
+    let settings = [settings[0], settings[1], ("WOMBAT_CONTROL_PLANE_URL", gone.as_str())];
+    let (output, _) = standup(&["--user", "ann"], &settings, &server).await;
+    let said = lines(&output.stderr);
+    assert!(said.len() == 1 && said[0].ends_with("(check WOMBAT_CONTROL_PLANE_URL)"), "{said:?}");
 }
 
 #[tokio::test]

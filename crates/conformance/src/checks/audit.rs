@@ -102,10 +102,10 @@ async fn access(suite: &mut Suite<'_>) {
             for act in ["tool_request.approved", "login.succeeded", "daemon"] {
                 w.agent(&w.one).post("/audit", record(act)).await?.fails_as_one_of(&[400, 403])?;
             }
-            let person = w.person(&w.one)?;
             let act = record("daemon.conformance");
-            person.post("/audit", act).await?.fails_as_one_of(&[401, 403])?;
-            let theirs = person.get("/audit?limit=200").await?;
+            let for_person = w.service()?.with("x-on-behalf-of", w.one.clone());
+            for_person.post("/audit", act).await?.fails_as_one_of(&[401, 403])?;
+            let theirs = w.person(&w.one)?.get("/audit?limit=200").await?;
             let only = theirs.items()?.iter().all(|entry| entry["user_id"] == *w.one);
             ensure(only, || {
                 "expected a person to see only what concerns them, got more".to_owned()

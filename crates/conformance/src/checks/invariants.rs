@@ -13,20 +13,28 @@ fn none(w: &World, what: impl Fn(&Watch) -> &Vec<String>) -> Verdict {
 }
 
 pub(crate) async fn run(suite: &mut Suite<'_>) {
-    let sentence = "Every error is {error, code?, details?}";
+    let sentence = "Errors. {\"error\", \"code\"?, \"details\"?} with a suitable status.";
     suite
         .required("error-shape", sentence, async |w| none(w, |watch| &watch.malformed_errors))
         .await;
     let sentence = "Errors are 400, 401, 402, 403, 404, 405, 409, 413, 415, 429, 500 and 503";
     suite
-        .required("error-status", sentence, async |w| none(w, |watch| &watch.unknown_statuses))
+        .recommended("error-status", &[], sentence, async |w| {
+            none(w, |watch| &watch.unknown_statuses)
+        })
         .await;
-    let sentence = "429 and 503 carry Retry-After";
+    let sentence = "429 and 503 carry Retry-After.";
     suite
         .required("retry-after", sentence, async |w| none(w, |watch| &watch.without_retry_after))
         .await;
     let sentence = "Nothing that a client sends makes a fault of the backend's own (500)";
-    suite.required("no-fault", sentence, async |w| none(w, |watch| &watch.server_errors)).await;
-    let sentence = "No answer holds the secret or the internal token";
+    suite
+        .recommended("no-fault", &[], sentence, async |w| none(w, |watch| &watch.server_errors))
+        .await;
+    let sentence = "JSON has a Content-Type that says so";
+    suite
+        .recommended("json-type", &[], sentence, async |w| none(w, |watch| &watch.other_types))
+        .await;
+    let sentence = "No answer holds the secret or the internal token.";
     suite.required("no-secret", sentence, async |w| none(w, |watch| &watch.leaks)).await;
 }

@@ -34,6 +34,8 @@ pub(super) enum Body {
     Events(Events),
     /// The server does not stream, or is something else.
     Whole(Vec<u8>),
+    /// A stream that ended, in good order, before anything was in it.
+    Nothing,
 }
 
 /// Reads the beginning of a body, which tells a stream from a whole answer, and all of a whole one.
@@ -58,11 +60,7 @@ pub(super) async fn open(response: Response, timeouts: &Timeouts) -> Result<Body
             return Ok(Body::Events(events(head.into(), chunks)));
         }
     }
-    Ok(if first.is_none() && !is_whole {
-        Body::Events(events(head.into(), chunks))
-    } else {
-        Body::Whole(head)
-    })
+    Ok(if first.is_none() && !is_whole { Body::Nothing } else { Body::Whole(head) })
 }
 
 /// Whether the response to a streaming request is not a stream.

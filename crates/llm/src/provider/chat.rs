@@ -2,13 +2,13 @@
 //! OpenRouter, Ollama, and whatever `OPENAI_BASE_URL` names).
 
 mod calls;
+mod chunk;
 mod ends;
 mod request;
 mod response;
-mod text_delta;
 mod thoughts;
 mod usage;
 
-pub(super) use request::{body, fitted, tools};
+pub(super) use request::{body, fitted, messages, tools};
 pub(super) use response::{ChatReader, parse};
 pub(super) use thoughts::keep_text;

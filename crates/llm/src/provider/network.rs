@@ -1,23 +1,25 @@
 //! All providers that have a server, behind one HTTP client: one attempt each.
 
+mod opening;
+mod probe;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
-use reqwest::Response;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::Value;
 use tokio::time::timeout;
 
+use self::probe::UnseenTools;
 use super::answer::{Answer, Piece};
 use super::body::{self, Body, Events};
 use super::failure::Failure;
 use super::history;
-use super::quirks::{LearnedQuirks, Quirks};
+use super::quirks::LearnedQuirks;
 use super::target::Target;
 use super::thought_filter::{self, ThoughtFilter};
-use super::tool_form::{self, Refused, RefusedTools, ToolForm};
+use super::tool_form::{RefusedTools, ToolForm};
 use super::wire::{Delta, Reader};
 use crate::context::Received;
 use crate::error::LlmErrorKind;
@@ -33,10 +35,6 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// The largest event of a stream, bytes.
 const MAX_EVENT: usize = 4 * 1024 * 1024;
 
-/// How often a request is repeated at most because a part of it was refused: several tools in two steps
-/// each, and some parameters.
-const MAX_REPEATS: usize = 16;
-
 /// All providers that have a server, behind one HTTP client.
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -45,6 +43,7 @@ pub(crate) struct Network {
     timeouts: Timeouts,
     quirks: LearnedQuirks,
     refused: RefusedTools,
+    unseen: Arc<UnseenTools>,
 }
 
 impl Network {
@@ -65,12 +64,18 @@ impl Network {
             timeouts: settings.timeouts.clone(),
             quirks: LearnedQuirks::default(),
             refused: RefusedTools::default(),
+            unseen: Arc::default(),
         })
     }
 
     /// Whether a provider has the key that it needs.
     pub(crate) fn has_key(&self, provider: Provider) -> bool {
         self.targets.get(&provider).is_some_and(|target| target.missing_key().is_none())
+    }
+
+    /// The variable of the key that a provider lacks.
+    pub(crate) fn missing_key(&self, provider: Provider) -> Option<&'static str> {
+        self.targets.get(&provider)?.missing_key()
     }
 
     /// One attempt for a streamed answer.
@@ -85,10 +90,19 @@ impl Network {
         let opened = async {
             let plain = mode.is_plain.then(|| history::without_tools(request));
             let request = plain.as_ref().unwrap_or(request);
-            let (response, tools) = self.open(target, model, request, traceparent).await?;
+            let (response, mut tools) =
+                self.open(target, model, request, traceparent, true).await?;
+            let mut body = body::open(response, &self.timeouts).await?;
+            if matches!(body, Body::Nothing) && target.may_answer_whole() {
+                // llama-cpp-python 0.3.36 ends the stream of a failed call so: unstreamed, it tells why.
+                let asked = self.open(target, model, request, traceparent, false).await?;
+                body = body::open(asked.0, &self.timeouts).await?;
+                tools = asked.1;
+            }
             let mut live = LiveStream::new(target.clone(), tools, request.tool_choice, mode);
             live.limit = target.unsaid_limit(model, request, &self.quirks.of(model));
-            match body::open(response, &self.timeouts).await? {
+            match body {
+                Body::Nothing => return Err(Failure::cut_off()),
                 Body::Events(events) => live.events = Some(events),
                 Body::Whole(bytes) => {
                     let answer = target.parse(&read_json(&bytes)?)?;
@@ -106,66 +120,6 @@ impl Network {
         opened.await.map_err(|failure: Failure| target.scrub(failure))
     }
 
-    /// Sends the request, and returns the response with the tools as they were sent. Repeats it without
-    /// what the model refuses: a parameter, a tool.
-    async fn open(
-        &self,
-        target: &Target,
-        model: &ModelRef,
-        request: &LlmRequest,
-        traceparent: Option<&str>,
-    ) -> Result<(Response, Arc<ToolForm>), Failure> {
-        let mut quirks = self.quirks.of(model);
-        let (mut refused, mut repeats) = (self.refused.of(model), MAX_REPEATS);
-        loop {
-            let tools = target.tools(model, &request.tools, quirks.plain_schemas, refused.clone());
-            let body = target.body(model, request, &quirks, &tools);
-            let url = target.url(&model.name);
-            let headers = headers(target, traceparent);
-            let sending = self.http.post(url).headers(headers).body(body).send();
-            let limit = self.timeouts.first_byte;
-            let response = timeout(limit, sending)
-                .await
-                .map_err(|_| body::timed_out(limit))?
-                .map_err(|error| Failure::of_reqwest(&error))?;
-            if response.status().is_success() {
-                self.quirks.keep(model, quirks);
-                self.refused.keep(model, refused);
-                return Ok((response, tools));
-            }
-            let (status, headers) = (response.status(), response.headers().clone());
-            let text = body::read_error(response, &self.timeouts).await;
-            let failure = Failure::of_response(model.provider, status, &headers, &text);
-            let failure = target.scrub(failure);
-            let form = |plain: bool, refused: Option<&Refused>| {
-                target.tools(model, &request.tools, plain, refused.cloned())
-            };
-            let after = |more: &Refused| form(quirks.plain_schemas, Some(more));
-            let more = tool_form::refused_after(refused.as_ref(), &failure, &text, &tools, after);
-            // An error may repeat what somebody wrote of tools.
-            let more = more.filter(|_| !tool_form::speaks_of_tools(&request.messages));
-            if more.is_some() {
-                refused = more;
-                if repeats == 0 {
-                    // The next request gets on from here.
-                    self.refused.keep(model, refused);
-                    return Err(failure);
-                }
-                repeats -= 1;
-                continue;
-            }
-            let more = quirks.after(request, &failure).filter(|_| repeats > 0);
-            // What was not sent cannot be left out.
-            let changed = |more: &Quirks| {
-                let form = form(more.plain_schemas, refused.as_ref());
-                target.body(model, request, more, &form)
-                    != target.body(model, request, &quirks, &tools)
-            };
-            quirks = more.filter(changed).ok_or(failure)?;
-            repeats -= 1;
-        }
-    }
-
     /// How tools differ at a model's provider from their definitions.
     pub(crate) fn tool_problems(&self, model: &ModelRef, tools: &ToolList) -> Vec<ToolProblem> {
         let target = self.targets.get(&model.provider);
@@ -175,6 +129,11 @@ impl Network {
                 target.tools(model, tools, plain, self.refused.of(model)).problems().to_vec()
             })
             .unwrap_or_default()
+    }
+
+    /// Why a model sees no tools although they are sent.
+    pub(crate) fn unseen_tools(&self, model: &ModelRef) -> Option<String> {
+        self.unseen.of(model)
     }
 
     fn target(&self, provider: Provider) -> Result<&Target, Failure> {
@@ -191,17 +150,6 @@ impl Network {
 pub(super) fn read_json(bytes: &[u8]) -> Result<Value, Failure> {
     serde_json::from_slice(bytes)
         .map_err(|_| Failure::garbled("the answer is not JSON, or incomplete"))
-}
-
-fn headers(target: &Target, traceparent: Option<&str>) -> HeaderMap {
-    let mut headers = target.headers();
-    headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    // An invalid value is left out.
-    if let Some(value) = traceparent.and_then(|value| HeaderValue::from_str(value).ok()) {
-        headers.insert("traceparent", value);
-    }
-    headers
 }
 
 /// How an attempt is made.
@@ -276,8 +224,8 @@ impl LiveStream {
                     ));
                 }
                 Some(data) if is_error => return Err(self.target.error(data)),
-                Some(data) => match self.reader.text_delta(data) {
-                    Some(delta) => delta,
+                Some(data) => match self.reader.usual_event(data) {
+                    Some(delta) => delta?,
                     None => {
                         let event: Value = serde_json::from_str(data)
                             .map_err(|_| Failure::garbled("an event of the stream is not JSON"))?;

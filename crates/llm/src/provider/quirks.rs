@@ -50,6 +50,8 @@ pub(super) struct Quirks {
     no_tool_choice: bool,
     /// It refuses the thoughts of this conversation; for this request only.
     pub(super) no_thoughts: bool,
+    /// Its streams are empty: the whole answer is asked for; for this request only.
+    pub(super) is_whole: bool,
     /// It refuses a higher output limit than this.
     output_limit: Option<u64>,
     /// As `output_limit`, for this request only: what the conversation leaves of the context window.
@@ -78,9 +80,10 @@ impl Quirks {
     /// that these quirks should have removed.
     pub(super) fn after(self, request: &LlmRequest, failure: &Failure) -> Option<Self> {
         let meaning = failure.meaning()?;
-        // llama.cpp refuses schemas with 500, too.
+        // llama.cpp refuses schemas with 500, too, and llama-cpp-python everything.
         let is_refusal = match failure.status {
             Some(400..=499) => true,
+            Some(500) if meaning == Meaning::ParameterRefused && failure.param().is_some() => true,
             _ => meaning == Meaning::ToolSchemaRefused || meaning == Meaning::AnswerSchemaRefused,
         };
         if failure.kind != LlmErrorKind::InvalidRequest || !is_refusal {
@@ -178,6 +181,7 @@ impl Quirks {
             no_stream_options: self.no_stream_options || other.no_stream_options,
             no_tool_choice: self.no_tool_choice || other.no_tool_choice,
             no_thoughts: false,
+            is_whole: false,
             output_limit: limits.into_iter().flatten().min(),
             output_left: None,
         }
@@ -185,7 +189,10 @@ impl Quirks {
 
     /// Removes from a request's body what the model refuses.
     pub(super) fn trim(&self, body: &mut Value) {
-        if self.no_stream_options {
+        if self.is_whole && body.get("stream").is_some() {
+            body["stream"] = false.into();
+        }
+        if self.no_stream_options || self.is_whole {
             remove(body, "", "stream_options");
         }
         if self.no_tool_choice {

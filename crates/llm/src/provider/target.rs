@@ -1,5 +1,7 @@
 //! A provider's server, protocol and API key.
 
+mod places;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -175,13 +177,12 @@ impl Target {
         };
         let request = &*fitted;
         let mut body = json_text(&self.without_tools(model, request, quirks));
+        if self.protocol == Protocol::Chat {
+            append(&mut body, "messages", &chat::messages(model, request, self.is_own_server));
+        }
         // The tools are the larger part of most requests, and serialised only once.
-        if let Some(tools) = tools.json().filter(|_| request.sends_tools())
-            && body.pop() == Some('}')
-        {
-            body.push_str(",\"tools\":");
-            body.push_str(tools);
-            body.push('}');
+        if let Some(tools) = tools.json().filter(|_| request.sends_tools()) {
+            append(&mut body, "tools", tools);
         }
         body
     }
@@ -189,7 +190,7 @@ impl Target {
     fn without_tools(&self, model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> Value {
         let mut body = match self.protocol {
             Protocol::Chat => chat::body(model, request, quirks, self.is_own_server),
-            Protocol::Responses => responses::body(model, request, quirks),
+            Protocol::Responses => responses::body(model, request, quirks, self.is_own_server),
             Protocol::Anthropic => anthropic::body(model, request, quirks),
             Protocol::Gemini => gemini::body(model, request, quirks),
         };
@@ -258,6 +259,14 @@ impl Target {
             Some(key) => failure.without_secret(key.expose_secret()),
             None => failure,
         }
+    }
+}
+
+/// Appends a field to an object that has some.
+fn append(object: &mut String, name: &str, json: &str) {
+    if object.pop() == Some('}') {
+        object.reserve(name.len() + json.len() + 5);
+        object.extend([",\"", name, "\":", json, "}"]);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the protocols have in common: reading and assembling an answer.
 
 mod json;
+mod text;
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -11,7 +12,8 @@ use crate::provider::answer::Answer;
 use crate::provider::failure::Failure;
 use crate::request::{AssistantMessage, Thoughts, ToolCall};
 
-pub(super) use json::{at, count_at, error_in, items, json_text, str_at};
+pub(super) use json::{MAX_COUNT, at, count_at, count_of, error_in, items, str_at};
+pub(super) use text::{ObjectWriter, json_text, write_list};
 
 /// The most calls, and other parts that are kept apart, of an answer. Readers compare each new piece
 /// with all of them.
@@ -27,9 +29,9 @@ pub(super) trait Reader: Send {
     /// Reads an event.
     fn event(&mut self, event: &Value) -> Result<Delta, Failure>;
 
-    /// Reads an event that contains only text, as most do, without parsing it in full; `None` for any
-    /// other event, which [`Self::event`] then reads.
-    fn text_delta(&mut self, _event: &str) -> Option<Delta> {
+    /// Reads an event of the form that most have without building a `Value` of it; `None` for any other
+    /// event, which [`Self::event`] then reads.
+    fn usual_event(&mut self, _event: &str) -> Option<Result<Delta, Failure>> {
         None
     }
 
@@ -224,6 +226,11 @@ pub(super) fn object(arguments: &Value) -> Value {
         object @ Value::Object(_) => object.clone(),
         _ => Value::Object(Map::new()),
     }
+}
+
+/// [`object`] as JSON text.
+pub(super) fn object_text(arguments: &Value) -> String {
+    if arguments.is_object() { json_text(arguments) } else { "{}".to_owned() }
 }
 
 /// The provider's id of a call, or a generated one if it sends none.

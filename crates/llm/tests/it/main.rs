@@ -16,5 +16,6 @@ mod recordings;
 mod responses;
 mod secrets;
 mod server;
+mod servers;
 mod strict;
 mod tool_forms;

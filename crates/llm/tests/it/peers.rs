@@ -9,9 +9,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use llm::event::FinishReason;
-use llm::model::{ModelRef, Provider};
+use llm::model::{ModelRef, Provider, Tier};
 use llm::request::Message;
-use llm::{CallContext, Endpoint, LlmClient, LlmErrorKind, LlmSettings, OpenAiApi, RetrySettings};
+use llm::{
+    CallContext, Endpoint, LlmClient, LlmErrorKind, LlmSettings, OpenAiApi, RetrySettings,
+    ServerFindingKind,
+};
 use test_support::skip;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -242,6 +245,13 @@ async fn litellm(dir: &Path, upstream: &str) -> Option<Peer> {
     Some(Peer { _child: child, url })
 }
 
+/// What servers tell of themselves: the kinds, and all texts.
+async fn found(client: &LlmClient) -> (Vec<ServerFindingKind>, String) {
+    let found = client.ask_servers().await;
+    let text = found.iter().map(|finding| finding.text.as_str()).collect::<Vec<_>>().join("\n");
+    (found.iter().map(|finding| finding.kind).collect(), text)
+}
+
 #[tokio::test]
 async fn litellm_is_understood_and_its_refusals_are_told_apart() {
     let dir = tempfile::tempdir().unwrap();
@@ -259,6 +269,16 @@ async fn litellm_is_understood_and_its_refusals_are_told_apart() {
     // Without a database LiteLLM says 400 to a key that it does not know.
     assert!(matches!(error.kind, LlmErrorKind::Auth { .. }), "{error:?}");
     assert!(matches!(error.status, Some(400 | 401)), "{error:?}");
+    assert!(error.message.contains("No connected db."), "{error}");
+    assert!(error.message.contains("check OPENAI_API_KEY"), "{error}");
+    let found = found(&wrong).await;
+    assert_eq!(found.0, [ServerFindingKind::KeyRefused], "{found:?}");
+    assert!(found.1.contains("No connected db") && found.1.contains("OPENAI_API_KEY may be wrong"));
+    let mut without = settings("");
+    without.endpoints.get_mut(&Provider::OpenAi).unwrap().api_key = None;
+    let found = self::found(&client(without)).await;
+    assert!(found.1.contains("if it requires a key, set OPENAI_API_KEY"), "{found:?}");
+    assert_eq!(self::found(&right).await.0, [ServerFindingKind::Answers]);
     let mut unknown = settings("sk-canary");
     unknown.default.name = "no-such-model".to_owned();
     let unknown = client(unknown);
@@ -266,6 +286,9 @@ async fn litellm_is_understood_and_its_refusals_are_told_apart() {
     let error = unknown.complete(&asked, &CallContext::default()).await.unwrap_err();
     assert_eq!(error.kind, LlmErrorKind::Rejected, "{error:?}");
     assert!(error.message.contains("LLM_MODEL_DEFAULT"), "{error}");
+    let found = self::found(&unknown).await;
+    assert_eq!(found.0, [ServerFindingKind::ModelUnknown], "{found:?}");
+    assert!(found.1.contains("it has gpt-4o-mini"), "{found:?}");
 }
 
 #[tokio::test]
@@ -298,5 +321,31 @@ async fn llama_cpp_is_understood_in_both_of_its_protocols() {
         assert_eq!(texts.concat(), end.message.text);
         assert_eq!(end.message.text, whole.message.text, "the same at temperature 0");
         assert!(end.usage.completion_tokens > 0, "{end:?}");
+        drops_tools_and_says_so(&client).await;
     }
+}
+
+/// The model's chat template has no place for tools: nobody is told so unless the server is asked.
+async fn drops_tools_and_says_so(client: &LlmClient) {
+    let found = found(client).await;
+    assert_eq!(found.0, [ServerFindingKind::ToolsUnseen], "{found:?}");
+    assert!(found.1.contains("will never see its tools"), "{found:?}");
+    let model = client.model(Tier::Default).clone();
+    assert_eq!(client.unseen_tools(&model), None, "nothing was sent so far");
+    let mut asked = request(client, vec![Message::user("How is the weather?")]);
+    asked.tools = vec![weather()].into();
+    asked.max_output_tokens = Some(2);
+    let answer = client.complete(&asked, &CallContext::default()).await.unwrap();
+    assert_eq!(answer.finish_reason, FinishReason::Length);
+    // It is asked beside the answer.
+    let why = async {
+        loop {
+            match client.unseen_tools(&model) {
+                Some(why) => return why,
+                None => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    let why = tokio::time::timeout(START, why).await.expect("it is not found out");
+    assert!(why.contains("will never see its tools"), "{why}");
 }

@@ -65,7 +65,11 @@ async fn reasoning_comes_back_with_the_results() {
         body["input"].as_array().unwrap()[2..],
         [
             json!({ "type": "reasoning", "summary": [], "encrypted_content": "sealed" }),
-            json!({ "role": "assistant", "content": "I look.", "phase": "commentary" }),
+            json!({
+                "type": "message", "role": "assistant", "phase": "commentary",
+                "id": "msg_3", "status": "completed",
+                "content": [{ "type": "output_text", "text": "I look.", "annotations": [] }],
+            }),
             json!({ "type": "function_call", "call_id": "c", "name": "weather", "arguments": "{}" }),
             json!({ "type": "function_call_output", "call_id": "c", "output": "sun" }),
         ]

@@ -165,6 +165,11 @@ impl AgentAuth {
         Ok(Self { minter, user_id: user_id.to_owned(), role: role.to_owned(), current })
     }
 
+    /// The user that its tokens name.
+    pub(crate) fn user(&self) -> &str {
+        &self.user_id
+    }
+
     /// The role that its tokens name.
     pub(crate) fn role(&self) -> &str {
         &self.role

@@ -27,14 +27,30 @@ pub struct EffectiveSetting {
     pub origin: Origin,
 }
 
-/// The effective settings, in the order in which the program read them.
+/// The effective settings.
 #[derive(Debug, Clone, Default)]
-pub struct Effective(pub Vec<EffectiveSetting>);
+pub struct Effective {
+    /// Each setting, in the order in which the program read them.
+    pub settings: Vec<EffectiveSetting>,
+    /// What should be corrected although the program can start: a misspelled name, a secret that other
+    /// readers of `.env` read otherwise.
+    pub warnings: Vec<String>,
+}
+
+impl Effective {
+    /// Logs the warnings, one line each.
+    pub fn log_warnings(&self) {
+        for warning in &self.warnings {
+            tracing::warn!("{warning}");
+        }
+    }
+}
 
 impl fmt::Display for Effective {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.0.iter().map(|setting| setting.name.len()).max().unwrap_or_default();
-        for setting in &self.0 {
+        let width =
+            self.settings.iter().map(|setting| setting.name.len()).max().unwrap_or_default();
+        for setting in &self.settings {
             let value = setting.value.as_deref().unwrap_or("(not set)");
             writeln!(f, "{:width$} = {value}   [{}]", setting.name, setting.origin)?;
         }

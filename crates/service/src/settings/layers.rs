@@ -8,22 +8,27 @@ use std::path::{Path, PathBuf};
 
 use config::{Config, ConfigError, File, FileFormat, Map, Source, Value};
 
+use super::dot_env::{self, Entry, What};
 use super::names;
+use crate::proxies::Proxies;
 
-/// Where a value came from, in words: `default`, the path of a settings file, `.env`,
-/// `environment` or `flag`.
+/// Where a value came from, in words: `default`, the path of a settings file, `.env` with the number
+/// of the line, `environment` or `flag`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(Cow<'static, str>);
 
 impl Origin {
     /// Built in.
     pub const DEFAULT: Self = Self(Cow::Borrowed("default"));
-    /// `.env` in the working directory.
-    pub const DOT_ENV: Self = Self(Cow::Borrowed(".env"));
     /// The environment.
     pub const ENVIRONMENT: Self = Self(Cow::Borrowed("environment"));
     /// A command line flag.
     pub const FLAG: Self = Self(Cow::Borrowed("flag"));
+
+    /// A line of `.env` in the working directory.
+    fn dot_env(line: usize) -> Self {
+        Self(Cow::Owned(format!(".env:{line}")))
+    }
 
     /// A settings file.
     fn file(path: &Path) -> Self {
@@ -52,30 +57,29 @@ pub struct LoadOptions {
     pub flags: Vec<(&'static str, String)>,
 }
 
-/// The values of one origin, by variable. Only known variables: the names of others may be paths
-/// to `config`, such as `A.B` or `A[9]`.
-#[derive(Debug, Clone)]
-struct Layer {
-    origin: String,
-    values: BTreeMap<String, String>,
-}
+/// The values of one layer with their origins, by variable. Only known variables: the names of others may
+/// be paths to `config`, such as `A.B` or `A[9]`.
+#[derive(Debug, Clone, Default)]
+struct Layer(BTreeMap<String, (String, Origin)>);
 
 impl Layer {
     fn new<N: Into<String>>(
         origin: &Origin,
         values: impl IntoIterator<Item = (N, String)>,
     ) -> Self {
-        let mut layer = Self { origin: origin.to_string(), values: BTreeMap::new() };
+        let mut layer = Self::default();
         for (name, value) in values {
-            layer.set(name.into(), value);
+            layer.set(name.into(), value, origin.clone());
         }
         layer
     }
 
     /// An empty value counts as none, so that `KEY=` in a file of examples means "not set".
-    fn set(&mut self, name: String, value: String) {
-        if !value.trim().is_empty() && names::ALL.contains(&name.as_str()) {
-            self.values.insert(name, value);
+    fn set(&mut self, name: String, value: String, origin: Origin) {
+        if value.trim().is_empty() {
+            self.0.remove(&name);
+        } else if names::ALL.contains(&name.as_str()) {
+            self.0.insert(name, (value, origin));
         }
     }
 }
@@ -86,8 +90,9 @@ impl Source for Layer {
     }
 
     fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
-        let value = |text: &String| Value::new(Some(&self.origin), text.clone());
-        Ok(self.values.iter().map(|(name, text)| (name.clone(), value(text))).collect())
+        let value =
+            |(text, origin): &(String, Origin)| Value::new(Some(&origin.to_string()), text.clone());
+        Ok(self.0.iter().map(|(name, entry)| (name.clone(), value(entry))).collect())
     }
 }
 
@@ -96,6 +101,11 @@ impl Source for Layer {
 pub struct Layers {
     values: Map<String, Value>,
     pub(super) problems: Vec<String>,
+    /// What is wrong with the lines of `.env`, by variable: a problem of the program that reads it.
+    pub(super) broken: BTreeMap<String, String>,
+    /// What should be known of a value that comes from `.env`, by variable.
+    pub(super) notes: BTreeMap<String, String>,
+    pub(super) warnings: Vec<String>,
 }
 
 impl Layers {
@@ -103,13 +113,26 @@ impl Layers {
     pub fn load(options: LoadOptions) -> Self {
         let mut problems = Vec::new();
         let file = read_file(options.config_file, &options.dir, &mut problems);
-        let dot_env = read_dot_env(&options.dir.join(".env"), &mut problems);
         // Without it a key would count as not set, and the door would be open.
         let ours = options.unreadable.iter().filter(|name| names::ALL.contains(&name.as_str()));
         problems.extend(ours.map(|name| format!("{name}: its value is not UTF-8")));
+        let mut warnings: Vec<_> =
+            options.env.iter().filter_map(|(name, _)| names::misspelled(name)).collect();
+        let get = |name: &str| options.env.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+        let proxies = Proxies::read(get);
+        problems.extend_from_slice(proxies.problems());
+        warnings.extend(proxies.unread_exceptions().iter().map(|entry| {
+            format!("NO_PROXY: {entry:?} is neither a name, an address nor a range, and lets nothing past")
+        }));
+        let mut dot_env = DotEnv::read(&options.dir.join(".env"), &options.env, &mut problems);
+        warnings.append(&mut dot_env.warnings);
         let environment = Layer::new(&Origin::ENVIRONMENT, options.env);
         let flags = Layer::new(&Origin::FLAG, options.flags);
-        Self::merge([file, dot_env, environment, flags], problems)
+        dot_env.overridden_by(&[&environment, &flags]);
+        warnings.append(&mut dot_env.warnings);
+        let DotEnv { layer, broken, notes, .. } = dot_env;
+        let merged = Self::merge([file, layer, environment, flags], problems);
+        Self { broken, notes, warnings, ..merged }
     }
 
     /// The process's own environment and working directory.
@@ -143,7 +166,7 @@ impl Layers {
             problems.push("the settings cannot be read together".to_owned());
             Map::new()
         });
-        Self { values, problems }
+        Self { values, problems, ..Self::default() }
     }
 
     /// The value of a variable and where it came from.
@@ -162,7 +185,7 @@ fn is_absent(path: &Path) -> bool {
 
 fn read_file(named: Option<PathBuf>, dir: &Path, problems: &mut Vec<String>) -> Layer {
     let path = named.clone().unwrap_or_else(|| dir.join("wombat.toml"));
-    let mut layer = Layer::new::<String>(&Origin::file(&path), []);
+    let mut layer = Layer::default();
     if named.is_none() && is_absent(&path) {
         return layer;
     }
@@ -178,11 +201,11 @@ fn read_file(named: Option<PathBuf>, dir: &Path, problems: &mut Vec<String>) -> 
         Ok(table) => {
             for (key, value) in table.into_iter().collect::<BTreeMap<_, _>>() {
                 match file_value(&key, value) {
-                    Ok(_) if layer.values.contains_key(&key.to_uppercase()) => {
+                    Ok(_) if layer.0.contains_key(&key.to_uppercase()) => {
                         let what = format!("{} stands twice", key.to_lowercase());
                         problems.push(format!("{}: {what}", path.display()));
                     }
-                    Ok(value) => layer.set(key.to_uppercase(), value),
+                    Ok(value) => layer.set(key.to_uppercase(), value, Origin::file(&path)),
                     Err(what) => problems.push(format!("{}: {what}", path.display())),
                 }
             }
@@ -212,27 +235,92 @@ fn file_value(key: &str, value: Value) -> Result<String, String> {
     value.into_string().map_err(|_| format!("{key} must be a string, a number or true or false"))
 }
 
-fn read_dot_env(path: &Path, problems: &mut Vec<String>) -> Layer {
-    let mut layer = Layer::new::<String>(&Origin::DOT_ENV, []);
-    if is_absent(path) {
-        return layer;
-    }
-    // Read first: of a folder, an iterator over its lines has errors without end.
-    match std::fs::read_to_string(path) {
-        Ok(text) => {
-            for entry in dotenvy::from_read_iter(text.as_bytes()) {
-                match entry {
-                    Ok((name, value)) => layer.set(name, value),
-                    // The error's text quotes the line, which may hold a secret.
-                    Err(_) => problems.push(
-                        ".env: a line is not of the form NAME=value (quote values that hold \
-                         spaces or #)"
-                            .to_owned(),
-                    ),
+/// A name alone: docker's way to say "as in the environment".
+const BARE: &str = "has no =, and is not set in the environment";
+
+/// What `.env` sets.
+#[derive(Default)]
+struct DotEnv {
+    layer: Layer,
+    broken: BTreeMap<String, String>,
+    notes: BTreeMap<String, String>,
+    warnings: Vec<String>,
+}
+
+impl DotEnv {
+    fn read(path: &Path, env: &[(String, String)], problems: &mut Vec<String>) -> Self {
+        let mut read = Self::default();
+        if is_absent(path) {
+            return read;
+        }
+        let env = |name: &str| {
+            env.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+        };
+        match dot_env::read(path, &env) {
+            Ok(lines) => {
+                lines.ours.into_iter().for_each(|entry| read.take(entry));
+                for (line, name) in lines.others {
+                    let warning = names::misspelled(&name);
+                    read.warnings.extend(warning.map(|what| format!(".env:{line}: {what}")));
                 }
             }
+            Err(what) => problems.push(format!(".env: {what}")),
         }
-        Err(error) => problems.push(format!(".env: cannot be read: {error}")),
+        read
     }
-    layer
+
+    /// A later line of the same variable takes the place of an earlier one.
+    fn take(&mut self, Entry { line, name, what }: Entry) {
+        let origin = Origin::dot_env(line);
+        let of_ours = |what: &str| format!("{origin}: {name}: {what}");
+        if let What::Within(start) = what {
+            let what = format!(
+                "is part of the quoted value that begins on line {start}, and sets nothing"
+            );
+            return self.warnings.push(of_ours(&what));
+        }
+        self.layer.0.remove(&name);
+        self.broken.remove(&name);
+        self.notes.remove(&name);
+        match what {
+            What::Broken(what) => {
+                self.broken.insert(name.clone(), of_ours(what));
+            }
+            What::Bare => {
+                self.broken.insert(name.clone(), of_ours(BARE));
+            }
+            What::Value { unset, .. } if !unset.is_empty() && names::is_secret(&name) => {
+                let what =
+                    of_ours(&format!("names ${{{}}}, which is not set", unset.join("}, ${")));
+                self.broken.insert(name, what);
+            }
+            What::Value { text, differs, unset } => {
+                let differs = differs.filter(|_| names::is_secret(&name)).map(|why| {
+                    of_ours(&format!(
+                        "python-dotenv, dotenv and node do not read the same value here ({why}); put it in \
+                         single quotes, or choose one without such characters"
+                    ))
+                });
+                let note = differs.or_else(|| {
+                    let unset = unset.first()?;
+                    Some(of_ours(&format!("names ${{{unset}}}, which is not set")))
+                });
+                self.notes.extend(note.map(|note| (name.clone(), note)));
+                self.layer.set(name, text, origin);
+            }
+            What::Within(_) => {}
+        }
+    }
+
+    /// A line whose value comes from elsewhere is no problem.
+    fn overridden_by(&mut self, layers: &[&Layer]) {
+        let is_set = |name: &String| layers.iter().any(|layer| layer.0.contains_key(name));
+        self.notes.retain(|name, _| !is_set(name));
+        let set = std::mem::take(&mut self.broken).into_iter();
+        let (set, broken) = set.partition::<BTreeMap<_, _>, _>(|(name, _)| is_set(name));
+        self.broken = broken;
+        let without_bare = set.into_values().filter(|problem| !problem.ends_with(BARE));
+        self.warnings
+            .extend(without_bare.map(|problem| format!("{problem}; the environment's is used")));
+    }
 }

@@ -82,6 +82,7 @@ pub const ALL: &[&str] = &[
     "WOMBAT_ALLOW_UNAUTHENTICATED",
     "WOMBAT_BACKEND_OPENAPI",
     "WOMBAT_CONTEXT_WARNING_THRESHOLD",
+    "WOMBAT_CONTROL_PLANE_URL",
     "WOMBAT_DEFAULT_TASK",
     "WOMBAT_DEFAULT_TIMEZONE",
     "WOMBAT_DRAIN_SECS",
@@ -136,6 +137,35 @@ pub fn is_secret(name: &str) -> bool {
 /// beside them.
 pub fn is_own_secret(name: &str) -> bool {
     ALL.contains(&name) && is_secret(name)
+}
+
+/// How the names of our own settings begin.
+const OWN_PREFIXES: [&str; 7] =
+    ["WOMBAT_", "MC_", "DISPATCH_", "AGENT_", "LLM_", "HEARTBEAT_", "STANDUP_"];
+
+/// What to say of a variable that is no setting, but was probably meant to be one. The environment and
+/// `.env` belong to others as well, so only a small slip counts, and any name that begins with
+/// `WOMBAT_`.
+pub fn misspelled(name: &str) -> Option<String> {
+    if ALL.contains(&name) {
+        return None;
+    }
+    let upper = name.to_ascii_uppercase();
+    let is_own = |name: &str| OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    let known = ALL.iter().filter(|known| is_own(known) || known.starts_with("INTERNAL_"));
+    let (distance, nearest) =
+        known.map(|known| (strsim::damerau_levenshtein(known, &upper), *known)).min()?;
+    let slips = match (is_own(&upper), nearest.len()) {
+        (true, 10..) => 2,
+        (true, _) | (false, 10..) => 1,
+        (false, _) => 0,
+    };
+    if distance <= slips && (distance > 0 || is_own(&upper)) {
+        return Some(format!("{name} is no setting; did you mean {nearest}?"));
+    }
+    // Kubernetes makes variables of the names of services; the tests have their own.
+    let is_service = ["_SERVICE_", "_PORT", "WOMBAT_TEST_"].iter().any(|part| name.contains(part));
+    (name.starts_with("WOMBAT_") && !is_service).then(|| format!("{name} is no setting"))
 }
 
 /// The known name most similar to a misspelled one, if any is similar.

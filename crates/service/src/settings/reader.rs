@@ -19,6 +19,7 @@ pub struct Reader<'a> {
     problems: Vec<String>,
     effective: Vec<EffectiveSetting>,
     seen: BTreeSet<String>,
+    warnings: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
@@ -29,6 +30,7 @@ impl<'a> Reader<'a> {
             problems: layers.problems.clone(),
             effective: Vec::new(),
             seen: BTreeSet::new(),
+            warnings: layers.warnings.clone(),
         }
     }
 
@@ -139,9 +141,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The effective settings, or all problems at once.
-    pub fn finish(self) -> Result<Effective, SettingsError> {
+    pub fn finish(mut self) -> Result<Effective, SettingsError> {
+        // Another program's settings.
+        let unread = self.layers.broken.iter().filter(|(name, _)| !self.seen.contains(*name));
+        self.warnings.extend(unread.map(|(_, problem)| problem.clone()));
         if self.problems.is_empty() {
-            Ok(Effective(self.effective))
+            Ok(Effective { settings: self.effective, warnings: self.warnings })
         } else {
             Err(SettingsError(self.problems))
         }
@@ -199,6 +204,8 @@ impl<'a> Reader<'a> {
             None => (default.map(str::to_owned), Origin::DEFAULT),
         };
         if self.seen.insert(name.to_owned()) {
+            self.problems.extend(self.layers.broken.get(name).cloned());
+            self.warnings.extend(self.layers.notes.get(name).cloned());
             let shown = value.as_deref().map(|value| {
                 if names::is_secret(name) { "********".to_owned() } else { value.to_owned() }
             });

@@ -27,7 +27,7 @@ fn the_later_layer_wins() {
     assert_eq!(reader.text("AGENT_ROLE", "x"), "env");
     assert_eq!(reader.optional("USER_ID"), None);
     let effective = reader.finish().unwrap().to_string();
-    assert!(effective.contains("WOMBAT_HOST = dotenv   [.env]"), "{effective}");
+    assert!(effective.contains("WOMBAT_HOST = dotenv   [.env:1]"), "{effective}");
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn each_value_keeps_its_origin_and_other_variables_change_none() {
     assert!((reader.number("WOMBAT_RETRY_JITTER", 0.1_f64, 0.0..=1.0) - 0.5).abs() < f64::EPSILON);
     assert!(reader.flag("WOMBAT_INCLUDE_TIME_CONTEXT", false));
     assert_eq!(reader.text("AGENT_ROLE", "x"), "x");
-    let effective = reader.finish().unwrap().0;
+    let effective = reader.finish().unwrap().settings;
     let origins: Vec<_> = effective.iter().map(|setting| setting.origin.to_string()).collect();
     assert!(origins[..3].iter().all(|origin| origin.ends_with("wombat.toml")), "{origins:?}");
     assert_eq!(origins[3], "default");
@@ -90,26 +90,150 @@ fn a_secret_is_never_shown() {
 
 #[test]
 fn a_broken_file_is_a_problem_and_not_a_crash() {
-    let layers = in_dir(&[("wombat.toml", "= oops"), (".env", "A='unclosed")], &[]);
+    let layers = in_dir(&[("wombat.toml", "= oops")], &[]);
     let error = Reader::new(&layers).finish().unwrap_err().to_string();
     assert!(error.contains("wombat.toml: is not valid TOML at line 1"), "{error}");
-    assert!(error.contains(".env: a line is not of the form"), "{error}");
-    assert!(!error.contains("unclosed"), "{error}");
+}
+
+#[test]
+fn a_broken_line_of_ours_is_named_by_number_and_variable_to_the_program_that_reads_it() {
+    let file = "A=b\nAGENT_JWT_SECRET='canary\nWOMBAT_PORT: 80\nAGENT_ROLE\n";
+    let layers = in_dir(&[(".env", file)], &[]);
+    let mut reader = Reader::new(&layers);
+    reader.secret("AGENT_JWT_SECRET");
+    reader.text("WOMBAT_PORT", "1");
+    reader.text("AGENT_ROLE", "x");
+    let problems = reader.finish().unwrap_err().0;
+    let expected = [
+        ".env:2: AGENT_JWT_SECRET: has a quote that is not closed",
+        ".env:3: WOMBAT_PORT: is not of the form NAME=value",
+        ".env:4: AGENT_ROLE: has no =, and is not set in the environment",
+    ];
+    assert_eq!(problems, expected);
+    let effective = Reader::new(&layers).finish().unwrap();
+    assert_eq!(effective.warnings, [expected[0], expected[2], expected[1]]);
+}
+
+#[test]
+fn a_broken_line_does_not_matter_when_the_environment_has_the_value() {
+    let file = "WOMBAT_PORT='\nAGENT_ROLE\n";
+    let layers = in_dir(&[(".env", file)], &[("WOMBAT_PORT", "7"), ("AGENT_ROLE", "scout")]);
+    let mut reader = Reader::new(&layers);
+    assert_eq!(reader.text("WOMBAT_PORT", "1"), "7");
+    assert_eq!(reader.text("AGENT_ROLE", "x"), "scout");
+    let warnings = reader.finish().unwrap().warnings;
+    assert_eq!(
+        warnings,
+        [".env:1: WOMBAT_PORT: has a quote that is not closed; the environment's is used"]
+    );
+}
+
+#[test]
+fn lines_of_others_are_no_problem() {
+    let bytes =
+        b"\xef\xbb\xbfSMTP_FROM=My App <a@b.c>\r\nit's\r\nKEY: v\r\nexport A=b\r\nFOO=\"open\r\n\
+                  NAME=Jos\xe9\r\n[x]\r\nexport AGENT_ROLE=my role # c\r\n";
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(".env"), bytes).unwrap();
+    let layers = Layers::load(LoadOptions { dir: dir.path().to_owned(), ..LoadOptions::default() });
+    let mut reader = Reader::new(&layers);
+    assert_eq!(reader.text("AGENT_ROLE", "x"), "my role");
+    let effective = reader.finish().unwrap();
+    assert!(effective.warnings.is_empty(), "{:?}", effective.warnings);
+    assert_eq!(effective.settings[0].origin.to_string(), ".env:8");
+}
+
+#[test]
+fn a_secret_that_readers_read_differently_is_told_without_its_value() {
+    let file = "AGENT_JWT_SECRET=can#ary\nUSER_ID=a#b\nINTERNAL_API_TOKEN=\"${NOPE}canary\"\n\
+                AGENT_ROLE=\"${NOPE}\"";
+    let layers = in_dir(&[(".env", file)], &[]);
+    let mut reader = Reader::new(&layers);
+    assert_eq!(reader.text("USER_ID", "x"), "a#b");
+    reader.secret("AGENT_JWT_SECRET");
+    reader.text("AGENT_ROLE", "x");
+    let warnings = reader.finish().unwrap().warnings.join("\n");
+    assert!(
+        warnings.starts_with(".env:1: AGENT_JWT_SECRET: python-dotenv, dotenv and node"),
+        "{warnings}"
+    );
+    assert!(warnings.contains(".env:4: AGENT_ROLE: names ${NOPE}, which is not set"), "{warnings}");
+    assert!(!warnings.contains("ary") && !warnings.contains("USER_ID"), "{warnings}");
+    let mut reader = Reader::new(&layers);
+    reader.secret("INTERNAL_API_TOKEN");
+    let problems = reader.finish().unwrap_err().0;
+    assert_eq!(problems, [".env:3: INTERNAL_API_TOKEN: names ${NOPE}, which is not set"]);
+}
+
+#[test]
+fn the_last_line_of_a_variable_counts() {
+    let file = "WOMBAT_PORT=1\nWOMBAT_PORT=2\nAGENT_ROLE=a\nAGENT_ROLE=\nUSER_ID='\nUSER_ID=b\n";
+    let layers = in_dir(&[(".env", file)], &[]);
+    let mut reader = Reader::new(&layers);
+    assert_eq!(reader.text("WOMBAT_PORT", "3"), "2");
+    assert_eq!(reader.text("AGENT_ROLE", "default"), "default");
+    assert_eq!(reader.text("USER_ID", "c"), "b");
+    reader.finish().unwrap();
+}
+
+#[test]
+fn names_that_are_nearly_settings_are_told_and_those_of_others_are_not() {
+    let layers = in_dir(
+        &[(
+            ".env",
+            "WOMBAT_PROT=1\nexport wombat_host=x\nLLM_TEMPERATURE=1\nAGENT_JWT_SECERT=canary",
+        )],
+        &[
+            ("WOMBAT_RETRY_ATEMPTS", "5"),
+            ("WOMBAT_SOMETHING", "1"),
+            ("WOMBAT_SERVICE_HOST", "10.0.0.1"),
+            ("WOMBAT_DAEMON_PORT_8081_TCP", "tcp://10.0.0.1:8081"),
+            ("WOMBAT_TEST_ALL", "1"),
+            ("AGENT_NAME", "x"),
+            ("MY_PORT", "1"),
+            ("MC_SERVER", "1"),
+            ("OPENAI_API_BASE", "x"),
+            ("database_url", "x"),
+        ],
+    );
+    assert_eq!(
+        Reader::new(&layers).finish().unwrap().warnings,
+        [
+            "WOMBAT_RETRY_ATEMPTS is no setting; did you mean WOMBAT_RETRY_ATTEMPTS?",
+            "WOMBAT_SOMETHING is no setting",
+            ".env:1: WOMBAT_PROT is no setting; did you mean WOMBAT_PORT?",
+            ".env:2: wombat_host is no setting; did you mean WOMBAT_HOST?",
+            ".env:4: AGENT_JWT_SECERT is no setting; did you mean AGENT_JWT_SECRET?",
+        ]
+    );
 }
 
 #[test]
 fn a_file_that_is_there_and_cannot_be_read_is_a_problem() {
     for name in ["wombat.toml", ".env"] {
-        for how in ["dangling", "folder", "bytes"] {
+        for how in ["dangling", "folder", "bytes", "utf-16", "long"] {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join(name);
+            let wide =
+                || "AGENT_ROLE=a".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
             match how {
                 "dangling" => std::os::unix::fs::symlink("nowhere", &path).unwrap(),
                 "folder" => std::fs::create_dir(&path).unwrap(),
-                _ => std::fs::write(&path, b"agent_role = \"\xff\"\n").unwrap(),
+                "bytes" => std::fs::write(&path, b"AGENT_ROLE = \"\xff\"\n").unwrap(),
+                "utf-16" => std::fs::write(&path, wide()).unwrap(),
+                _ => std::fs::write(&path, "#".repeat(1024 * 1024 + 1)).unwrap(),
             }
             let options = LoadOptions { dir: dir.path().to_owned(), ..LoadOptions::default() };
-            let problems = Reader::new(&Layers::load(options)).finish().unwrap_err().0;
+            let layers = Layers::load(options);
+            let mut reader = Reader::new(&layers);
+            reader.text("AGENT_ROLE", "");
+            let read = reader.finish();
+            // A folder of this name is one of Python's virtual environments; a long TOML file is a file.
+            if matches!((name, how), (".env", "folder") | ("wombat.toml", "long")) {
+                read.unwrap();
+                continue;
+            }
+            let problems = read.unwrap_err().0;
             assert_eq!(problems.len(), 1, "{name} {how}: {problems:?}");
             assert!(problems[0].contains(name), "{name} {how}: {problems:?}");
         }
@@ -122,6 +246,16 @@ fn a_value_that_is_not_text_is_not_a_value_that_is_not_set() {
     let options = LoadOptions { unreadable, ..LoadOptions::default() };
     let problems = Reader::new(&Layers::load(options)).finish().unwrap_err().0;
     assert_eq!(problems, ["AGENT_DAEMON_API_KEY: its value is not UTF-8"]);
+}
+
+#[test]
+fn a_proxy_that_cannot_be_read_is_a_problem() {
+    let env = [("HTTPS_PROXY", "canary://"), ("NO_PROXY", "h:x")];
+    let problems = Reader::new(&in_dir(&[], &env)).finish().unwrap_err().to_string();
+    assert!(problems.starts_with("HTTPS_PROXY: is no address of a proxy; allowed:"), "{problems}");
+    assert!(problems.lines().count() == 1 && !problems.contains("canary"), "{problems}");
+    let effective = Reader::new(&in_dir(&[], &env[1..])).finish().unwrap();
+    assert!(effective.warnings[0].starts_with("NO_PROXY: \"h:x\" is neither"));
 }
 
 #[test]

@@ -113,6 +113,20 @@ pub(super) const RULES: &[Rule] = &[
         })
     }),
     Rule::new(
+        "responses: a turn of the model is a list of its texts",
+        ALL,
+        "https://github.com/ggml-org/llama.cpp/issues/26394",
+        |call| {
+            each(call, "message", |_, item| {
+                let parts = item["content"].as_array().map(Vec::as_slice).unwrap_or_default();
+                let is_list =
+                    !parts.is_empty() && parts.iter().all(|part| part["type"] == "output_text");
+                (text(item, "/role") == "assistant" && !(item["type"] == "message" && is_list))
+                    .then(|| "Cannot determine type of 'item'".to_owned())
+            })
+        },
+    ),
+    Rule::new(
         "responses: a call's name fits",
         ALL,
         "https://github.com/packit/ai-workflows/pull/619",

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::{Advice, Advisor, MCP};
 use crate::agent_config::{AgentConfig, AgentEntry};
 use crate::cron::Cron;
-use crate::loader::{Folder, Read};
+use crate::loader::Read;
+use crate::mcp_config::tool_prefix;
 use crate::nearest::{nearest, nearest_within};
 
 /// The keys of an agent in `agent-config.json`.
@@ -54,14 +55,14 @@ impl Advisor<'_> {
     }
 
     /// Servers that cannot be used. A file that cannot be read at all is reported as a problem.
-    pub(super) fn mcp(&mut self, folder: &Folder) {
-        let Read::Text(text) = folder.read(MCP) else { return };
-        let mut found = Vec::new();
-        for (name, server) in &self.snapshot.mcp.servers {
-            if let Err(reason) = server {
-                found.push((line_of(&text, name), format!("server {name:?}: {reason}")));
-            }
-        }
+    pub(super) fn mcp(&mut self) {
+        let servers = self.snapshot.mcp.servers.iter();
+        let found: Vec<_> = servers
+            .filter_map(|(name, server)| {
+                let disabled = server.as_ref().err()?;
+                Some((disabled.line, format!("server {name:?}: {}", disabled.reason)))
+            })
+            .collect();
         for (line, what) in found {
             self.add(MCP, line, what, "see docs/WORKSPACE.md, MCP servers");
         }
@@ -109,7 +110,10 @@ impl Advisor<'_> {
         }
         let silent = &self.tools.silent_servers;
         for pattern in self.snapshot.unmatched_patterns(&entry.tools, &self.tools.operations) {
-            if silent.iter().any(|server| pattern.starts_with(&format!("{server}__"))) {
+            if silent
+                .iter()
+                .any(|server| pattern.starts_with(&format!("{}__", tool_prefix(server))))
+            {
                 continue;
             }
             let what = format!("{pattern:?} of {role} matches no tool and no endpoint of a skill");

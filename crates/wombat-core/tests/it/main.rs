@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeZone as _};
-use chrono_tz::Tz;
 use wombat_core::session::Role;
 use wombat_core::workspace::{
     PromptMode, PromptRequest, SkillsMode, Snapshot, Workspace, WorkspaceOptions, WorkspaceStatus,
     time_context,
 };
+use zones::Zone;
 
 fn options(path: &Path) -> WorkspaceOptions {
     WorkspaceOptions {
@@ -38,8 +38,8 @@ fn write(root: &Path, files: &[(&str, &str)]) {
     }
 }
 
-fn now() -> DateTime<Tz> {
-    chrono::Utc::now().with_timezone(&Tz::UTC)
+fn now() -> DateTime<Zone> {
+    chrono::Utc::now().with_timezone(&Zone::UTC)
 }
 
 fn prompt(snapshot: &Snapshot, role: &str, mode: PromptMode, heartbeat: bool) -> String {
@@ -119,7 +119,7 @@ fn an_empty_workspace_gives_a_prompt_that_names_the_role_and_a_missing_one_says_
 
 #[test]
 fn the_time_is_in_the_persons_zone_and_not_in_the_system_prompt() {
-    let zone: Tz = "Australia/Sydney".parse().unwrap();
+    let zone = zones::parse_zone("Australia/Sydney").unwrap();
     let moment = zone.with_ymd_and_hms(2026, 1, 2, 15, 4, 0).unwrap();
     assert_eq!(
         time_context(&moment),
@@ -216,7 +216,7 @@ fn the_same_workspace_gives_the_same_bytes() {
     let two = Workspace::open(options(dir.path())).snapshot();
     assert_eq!(one.digest(), two.digest());
     let role = Role::parse("r").unwrap();
-    let at = |hour| Tz::UTC.with_ymd_and_hms(2026, 5, 5, hour, 0, 0).unwrap();
+    let at = |hour| Zone::UTC.with_ymd_and_hms(2026, 5, 5, hour, 0, 0).unwrap();
     let request =
         |now| PromptRequest { role: &role, mode: PromptMode::Full, heartbeat: false, now };
     let (first, second) = (one.prompt(&request(at(1))), two.prompt(&request(at(2))));

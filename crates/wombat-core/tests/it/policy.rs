@@ -302,7 +302,9 @@ fn no_configuration_gets_the_daemons_own_secrets() {
     let dir = tempfile::tempdir().unwrap();
     let servers = r#"{"mcpServers": {
         "own": {"url": "https://h/${SEARCH_KEY}"},
-        "thief": {"url": "https://h", "headers": {"A": "${SIGNING}"}}}}"#;
+        "thief": {"url": "https://h", "headers": {"A": "${SIGNING}"}},
+        "other": {"url": "https://h", "headers": {"A": "${env:SIGNING}"}},
+        "mild": {"url": "https://h/${SIGNING:-public}"}}}"#;
     write(dir.path(), &[("mcp.json", servers), ("agent-config.json", r#"{"x": "${SIGNING}"}"#)]);
     let mut options = options(dir.path());
     options.env = Arc::new(|name| Some(format!("value-of-{name}")));
@@ -313,6 +315,11 @@ fn no_configuration_gets_the_daemons_own_secrets() {
         panic!("{servers:?}")
     };
     assert_eq!(url, "https://h/value-of-SEARCH_KEY");
-    let why = servers["thief"].as_ref().unwrap_err();
-    assert_eq!(why, "${SIGNING} is not set, or is a secret of the daemon itself");
+    let why = servers["thief"].as_ref().unwrap_err().to_string();
+    assert!(servers["other"].is_err(), "{:?}", servers["other"]);
+    let Ok(ServerConfig { transport: Transport::Http { url, .. }, .. }) = &servers["mild"] else {
+        panic!("{servers:?}")
+    };
+    assert_eq!(url, "https://h/public");
+    assert_eq!(why, "line 3: ${SIGNING} is not set, or is a secret of the daemon itself");
 }

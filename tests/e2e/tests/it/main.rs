@@ -30,6 +30,7 @@ mod peers;
 mod poison;
 mod prometheus;
 mod protocols;
+mod proxies;
 mod real_model;
 mod round;
 mod schemathesis;

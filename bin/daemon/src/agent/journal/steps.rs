@@ -37,7 +37,7 @@ pub(crate) struct RecordedRequest {
 pub(in crate::agent) struct LlmStep {
     /// The answer, with its usage.
     pub(in crate::agent) completion: Completion,
-    /// Its price, where that is known.
+    /// Its price; absent in journals of older versions where it was not known.
     pub(in crate::agent) cost: Option<Cost>,
     /// The number of messages in the prompt, and its estimated tokens.
     pub(in crate::agent) prompt: Value,

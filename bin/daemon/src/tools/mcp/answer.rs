@@ -1,18 +1,27 @@
 //! Converts the result of an MCP tool into a reply.
 
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::tools::reply::ToolReply;
 
-/// Joins the parts of a result; parts that a model cannot read are replaced by a note. `clean` leaves out
-/// the server's secrets.
+/// How many values of structured content are looked for in the text, and in how much of it.
+const MAX_COMPARED: usize = 256;
+const MAX_COMPARED_BYTES: usize = 256 * 1024;
+
+/// Joins the parts of a result; parts that a model cannot read are replaced by a note. Structured content
+/// follows where it says more than the text. `clean` leaves out the server's secrets.
 pub(super) fn of_result(result: CallToolResult, clean: impl Fn(&str) -> String) -> ToolReply {
     let parts: Vec<String> = result.content.iter().map(part).collect();
     let mut text = parts.join("\n\n");
-    // Servers repeat structured content as text for clients that do not know it.
-    if let Some(structured) = result.structured_content.filter(|_| text.trim().is_empty()) {
-        text = structured.to_string();
+    // Servers repeat structured content as text for clients that do not know it: all of it, or a summary.
+    if let Some(structured) = result.structured_content.filter(|value| !says(&text, value)) {
+        if text.trim().is_empty() {
+            text.clear();
+        } else {
+            text.push_str("\n\n");
+        }
+        text.push_str(&structured.to_string());
     }
     text = clean(&text);
     if result.is_error == Some(true) {
@@ -23,6 +32,43 @@ pub(super) fn of_result(result: CallToolResult, clean: impl Fn(&str) -> String) 
         ToolReply::Data(json!({ "ok": true }).to_string())
     } else {
         ToolReply::Data(text)
+    }
+}
+
+/// Whether a text holds all values of structured content. Where there are too many to look for, it does
+/// not: what is said twice does no harm.
+fn says(text: &str, structured: &Value) -> bool {
+    if text.trim().is_empty() {
+        return false;
+    }
+    // `{"result": …}` is what the Python SDK puts around values that are no objects.
+    let inner = structured.as_object().filter(|fields| fields.len() == 1);
+    let inner = inner.and_then(|fields| fields.get("result"));
+    if let Ok(read) = serde_json::from_str::<Value>(text)
+        && (read == *structured || inner == Some(&read))
+    {
+        return true;
+    }
+    let mut values = Vec::new();
+    text.len() <= MAX_COMPARED_BYTES
+        && leaves(structured, &mut values)
+        && values.iter().all(|value| text.contains(value.as_str()))
+}
+
+/// The texts of all values within a value, unless there are too many.
+fn leaves(value: &Value, out: &mut Vec<String>) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => {
+            out.push(text.trim().to_owned());
+            out.len() <= MAX_COMPARED
+        }
+        Value::Bool(_) | Value::Number(_) => {
+            out.push(value.to_string());
+            out.len() <= MAX_COMPARED
+        }
+        Value::Array(items) => items.iter().all(|item| leaves(item, out)),
+        Value::Object(fields) => fields.values().all(|field| leaves(field, out)),
     }
 }
 
@@ -53,8 +99,6 @@ fn unreadable(what: &str, kind: &str, length: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
 
     fn read(result: Value) -> ToolReply {
@@ -73,6 +117,44 @@ mod tests {
         assert_eq!(
             text,
             "one\n\n[image, image/png, about 6 bytes; left out]\n\n[a://b]\ntwo\n\n{\"resource\":\"a://c\",\"name\":\"c\"}"
+        );
+    }
+
+    #[test]
+    fn structured_content_is_told_where_it_says_more_than_the_text() {
+        let of = |text: &str, structured: Value| {
+            let content = json!([{ "type": "text", "text": text }]);
+            match read(json!({ "content": content, "structuredContent": structured })) {
+                ToolReply::Data(text) => text,
+                reply => panic!("{reply:?}"),
+            }
+        };
+        // As much: the same, in another layout, of another SDK, in words.
+        for (text, structured) in [
+            (r#"{"a": 1, "b": ["x"]}"#, json!({ "b": ["x"], "a": 1 })),
+            ("{\n  \"a\": 1.5\n}", json!({ "a": 1.5 })),
+            ("Paris", json!({ "result": "Paris" })),
+            ("[1, 2]", json!({ "result": [1, 2] })),
+            ("1\n\n2", json!({ "result": [1, 2] })),
+            ("22.5 degrees, cloudy", json!({ "temperature": 22.5, "sky": "cloudy", "rain": null })),
+            ("nothing", json!({})),
+        ] {
+            assert_eq!(of(text, structured), text);
+        }
+        // More.
+        assert_eq!(
+            of("2 rows", json!({ "rows": [{ "id": 7 }] })),
+            "2 rows\n\n{\"rows\":[{\"id\":7}]}"
+        );
+        assert_eq!(of("ok", json!({ "done": true })), "ok\n\n{\"done\":true}");
+        assert_eq!(of(" \n", json!({ "n": 1 })), r#"{"n":1}"#);
+        let many = json!({ "n": (0..300).collect::<Vec<_>>() });
+        let text = many["n"].to_string();
+        assert!(of(&text, many).contains(r#"{"n":[0,1,2,"#));
+        let reply = read(json!({ "content": [{ "type": "text", "text": "no" }], "isError": true,
+            "structuredContent": { "code": 7 } }));
+        assert!(
+            matches!(reply, ToolReply::Rejected(body) if body == json!({ "error": "no\n\n{\"code\":7}" }))
         );
     }
 

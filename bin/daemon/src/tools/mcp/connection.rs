@@ -107,8 +107,10 @@ impl Connection {
                     .custom_headers(header_map(headers)?);
                 // A new session is opened when the server has forgotten the old one.
                 config.reinit_on_expired_session = true;
-                let transport =
-                    StreamableHttpClientTransport::with_client(BoundedHttp(http.clone()), config);
+                let transport = StreamableHttpClientTransport::with_client(
+                    BoundedHttp::new(http.clone()),
+                    config,
+                );
                 timeout(
                     CONNECT_TIMEOUT,
                     serve_client_with_lifecycle(listener, transport, lifecycle),

@@ -4,12 +4,12 @@
 //! which bounds bytes alone and parses at once.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
-use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
 use reqwest::Response;
 use rmcp::model::{
@@ -37,9 +37,65 @@ type Failure = StreamableHttpError<reqwest::Error>;
 type Events = BoxStream<'static, Result<Sse, SseError>>;
 type Headers = HashMap<HeaderName, HeaderValue>;
 
-/// A client that reads nothing unbounded.
+/// How many redirects of one request are followed.
+const MAX_REDIRECTS: usize = 5;
+
+/// A client that reads nothing unbounded, and follows redirects within the origin of its server only: its
+/// headers are for nobody else.
 #[derive(Debug, Clone)]
-pub(super) struct BoundedHttp(pub(super) reqwest::Client);
+pub(super) struct BoundedHttp {
+    client: reqwest::Client,
+    /// Where the server has sent requests for this connection, once it has.
+    moved: Arc<OnceLock<Arc<str>>>,
+}
+
+impl BoundedHttp {
+    pub(super) fn new(client: reqwest::Client) -> Self {
+        Self { client, moved: Arc::default() }
+    }
+
+    /// The address for a request to the server.
+    fn place(&self, uri: Arc<str>) -> Arc<str> {
+        self.moved.get().cloned().unwrap_or(uri)
+    }
+
+    /// Sends a request, and again where a 307 or 308 (RFC 9110, sections 15.4.8 and 15.4.9) names another
+    /// place of the same origin. The first server has not acted on it, says such an answer.
+    async fn send(&self, request: reqwest::Request) -> Result<Response, Failure> {
+        let mut next = Some(request);
+        let mut hops = 0;
+        while let Some(request) = next.take() {
+            let again = request.try_clone();
+            let from = request.url().clone();
+            let response = self.client.execute(request).await?;
+            let status = response.status();
+            if !matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
+                if hops > 0 && status.is_success() {
+                    let _known = self.moved.set(from.as_str().into());
+                }
+                return Ok(response);
+            }
+            let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+            let to = to.and_then(|to| from.join(to).ok());
+            let to = to.ok_or_else(|| unexpected(format!("HTTP {status} without a location")))?;
+            let is_bare = to.username().is_empty() && to.password().is_none();
+            if to.origin() != from.origin() || !is_bare {
+                // The path may hold a key.
+                let origin = to.origin().ascii_serialization();
+                return Err(unexpected(format!(
+                    "HTTP {status}: it redirects to {origin}, which is not followed; if that is right, \
+                     write the address there into mcp.json"
+                )));
+            }
+            hops += 1;
+            next = again.filter(|_| hops <= MAX_REDIRECTS).map(|mut request| {
+                *request.url_mut() = to;
+                request
+            });
+        }
+        Err(unexpected(format!("more than {MAX_REDIRECTS} redirects")))
+    }
+}
 
 impl StreamableHttpClient for BoundedHttp {
     type Error = reqwest::Error;
@@ -53,8 +109,8 @@ impl StreamableHttpClient for BoundedHttp {
         custom_headers: Headers,
     ) -> Result<StreamableHttpPostResponse, Failure> {
         let mut request = self
-            .0
-            .post(uri.as_ref())
+            .client
+            .post(self.place(uri).as_ref())
             .header(ACCEPT, "text/event-stream, application/json")
             .json(&message);
         if let Some(token) = auth_header {
@@ -67,7 +123,7 @@ impl StreamableHttpClient for BoundedHttp {
         if let Some(session) = session_id {
             request = request.header(SESSION, session.as_ref());
         }
-        let response = request.send().await?;
+        let response = self.send(request.build()?).await?;
         let asked = match &message {
             JsonRpcMessage::Request(request) => Some((
                 request.id.clone(),
@@ -80,8 +136,13 @@ impl StreamableHttpClient for BoundedHttp {
             StatusCode::ACCEPTED | StatusCode::NO_CONTENT => {
                 Ok(StreamableHttpPostResponse::Accepted)
             }
+            // The session is not known any more, or not here: nothing was done. A new one is opened, and
+            // the message sent once more.
             StatusCode::NOT_FOUND if in_session => Err(StreamableHttpError::SessionExpired),
-            status if !status.is_success() => failure(response, asked).await,
+            status if !status.is_success() => {
+                let refusal = in_session && status == StatusCode::BAD_REQUEST;
+                failure(response, asked, refusal.then(|| is_call(&message))).await
+            }
             _ => success(response, asked.map(|(id, _)| id)).await,
         }
     }
@@ -105,7 +166,7 @@ impl StreamableHttpClient for BoundedHttp {
         auth_header: Option<String>,
         custom_headers: Headers,
     ) -> Result<(), Failure> {
-        self.0.delete_session(uri, session_id, auth_header, custom_headers).await
+        self.client.delete_session(self.place(uri), session_id, auth_header, custom_headers).await
     }
 
     async fn get_stream(
@@ -116,8 +177,8 @@ impl StreamableHttpClient for BoundedHttp {
         auth_header: Option<String>,
         custom_headers: Headers,
     ) -> Result<Events, Failure> {
-        let events = self.0.get_stream_with_max_sse_event_size(
-            uri,
+        let events = self.client.get_stream_with_max_sse_event_size(
+            self.place(uri),
             session_id,
             last_event_id,
             auth_header,
@@ -184,10 +245,28 @@ async fn success(
     Ok(StreamableHttpPostResponse::Json(message, session))
 }
 
-/// An answer that is no success: the protocol's own error, where it is one.
+/// Whether a message may have an effect.
+fn is_call(message: &ClientJsonRpcMessage) -> bool {
+    matches!(message, JsonRpcMessage::Request(request)
+        if matches!(request.request, ClientRequest::CallToolRequest(_)))
+}
+
+/// Whether a 400 refuses the session, and not the message: servers that do not know a session any more
+/// answer with 404 by the specification, and with 400 "No valid session ID provided" or "Server not
+/// initialized" in fact (@modelcontextprotocol/sdk 1.x, its examples, mcp 1.x of PyPI). One that says
+/// nothing counts as such for messages that have no effect, not for a call.
+fn refuses_session(text: &str, is_call: bool, is_error: bool) -> bool {
+    let text = text.to_ascii_lowercase();
+    let says_so = text.contains("session") || text.contains("not initialized");
+    says_so || (!is_call && !is_error)
+}
+
+/// An answer that is no success: the protocol's own error, where it is one. `in_session`: whether a 400 may
+/// mean the session, with whether the message is a call.
 async fn failure(
     response: Response,
     asked: Option<(RequestId, bool)>,
+    in_session: Option<bool>,
 ) -> Result<StreamableHttpPostResponse, Failure> {
     let status = response.status();
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
@@ -200,6 +279,11 @@ async fn failure(
         _ => None,
     };
     let text = String::from_utf8_lossy(&body[..body.len().min(MAX_SHOWN)]).into_owned();
+    if let Some(is_call) = in_session
+        && refuses_session(&text, is_call, error.is_some())
+    {
+        return Err(StreamableHttpError::SessionExpired);
+    }
     match (asked, error) {
         (Some((id, true)), error) if status.is_client_error() && !is_unauthorized => {
             let why = error.map(|error| error.error);

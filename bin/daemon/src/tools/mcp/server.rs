@@ -52,6 +52,8 @@ pub(crate) type McpTools = Arc<[Arc<McpTool>]>;
 #[derive(Debug)]
 pub(crate) struct McpServer {
     pub(super) name: String,
+    /// What the names of its tools begin with, before `__`.
+    pub(super) prefix: String,
     pub(super) config: ServerConfig,
     pub(super) state: watch::Sender<ServerState>,
     /// Notified when a call or a run needs the server now.
@@ -83,6 +85,11 @@ impl McpServer {
     /// Its name in `mcp.json`.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The name that models and rules have for one of its tools.
+    pub(crate) fn name_of(&self, tool: &McpTool) -> String {
+        format!("{}__{}", self.prefix, tool.name)
     }
 
     /// Where it is; to be compared and not shown, as it may hold a secret.
@@ -183,7 +190,10 @@ impl McpServer {
         loop {
             let clean = |text: &str| self.clean(text);
             let listing = match listing::list(&peer, clean).await {
-                Ok(listing) => listing,
+                Ok(mut listing) => {
+                    listing.tools.retain(|tool| self.config.tools.has(&tool.name));
+                    listing
+                }
                 Err(why) => return why,
             };
             changed_bytes += self.set_tools(&peer, listing);

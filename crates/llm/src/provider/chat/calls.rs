@@ -19,7 +19,7 @@ use crate::provider::wire::{MAX_PARTS, PartialCall, at, str_at, too_many_parts};
 
 /// The field of a call that Gemini's server needs back: it holds the thought's signature
 /// (<https://ai.google.dev/gemini-api/docs/thought-signatures#openai>).
-const EXTRA: &str = "extra_content";
+pub(super) const EXTRA: &str = "extra_content";
 
 /// The calls of an answer so far.
 #[derive(Debug, Default)]
@@ -39,26 +39,46 @@ struct Call {
 }
 
 /// A piece of a call.
-struct Piece<'a> {
-    index: Option<u64>,
-    id: &'a str,
-    name: &'a str,
-    arguments: Option<&'a Value>,
-    extra: Option<&'a Value>,
+pub(super) struct Piece<'a> {
+    pub(super) index: Option<u64>,
+    pub(super) id: &'a str,
+    pub(super) name: &'a str,
+    pub(super) arguments: Option<Arguments<'a>>,
+    pub(super) extra: Option<&'a Value>,
+}
+
+/// Arguments in a piece.
+pub(super) enum Arguments<'a> {
+    /// A piece of their JSON.
+    Text(&'a str),
+    Object(&'a Map<String, Value>),
+    /// What is no arguments.
+    Other(&'a Value),
+}
+
+impl<'a> Arguments<'a> {
+    fn read(arguments: &'a Value) -> Option<Self> {
+        match arguments {
+            Value::Null => None,
+            Value::String(text) => Some(Self::Text(text)),
+            Value::Object(fields) => Some(Self::Object(fields)),
+            other => Some(Self::Other(other)),
+        }
+    }
 }
 
 impl<'a> Piece<'a> {
-    fn read(piece: &'a Value, implied: Option<u64>) -> Self {
+    fn read(piece: &'a Value) -> Self {
         let index = match piece.get("index") {
             Some(Value::String(text)) => text.trim().parse().ok(),
             Some(index) => index.as_u64(),
             None => None,
         };
         Self {
-            index: index.or(implied),
+            index,
             id: str_at(piece, "/id"),
             name: str_at(piece, "/function/name"),
-            arguments: at(piece, "/function/arguments").filter(|given| !given.is_null()),
+            arguments: at(piece, "/function/arguments").and_then(Arguments::read),
             extra: piece.get(EXTRA).filter(|extra| extra.is_object()),
         }
     }
@@ -73,14 +93,14 @@ impl<'a> Piece<'a> {
     /// Whether it has the beginning of arguments.
     fn begins_arguments(&self) -> bool {
         match self.arguments {
-            Some(Value::String(text)) => text.trim_start().starts_with('{'),
-            Some(_) => true,
+            Some(Arguments::Text(text)) => text.trim_start().starts_with('{'),
+            Some(Arguments::Object(_) | Arguments::Other(_)) => true,
             None => false,
         }
     }
 
     fn has_arguments(&self) -> bool {
-        self.arguments.is_some_and(|given| given.as_str().is_none_or(|text| !text.is_empty()))
+        !matches!(self.arguments, None | Some(Arguments::Text("")))
     }
 }
 
@@ -94,14 +114,26 @@ impl Calls {
         if pieces.is_empty() {
             if let Some(function) = delta.get("function_call").filter(|call| call.is_object()) {
                 let piece = json!({ "index": 0, "function": function });
-                self.piece(&Piece::read(&piece, None))?;
+                self.piece(&Piece::read(&piece))?;
             }
             return Ok(());
         }
+        self.pieces(pieces.iter().map(Piece::read))
+    }
+
+    /// Takes the pieces of a delta.
+    ///
+    /// # Errors
+    /// When there are too many calls.
+    pub(super) fn pieces<'a>(
+        &mut self,
+        pieces: impl ExactSizeIterator<Item = Piece<'a>>,
+    ) -> Result<(), Failure> {
+        let are_several = pieces.len() > 1;
         for (place, piece) in (0..).zip(pieces) {
             // Calls that come together are told apart by their places.
-            let implied = (pieces.len() > 1).then_some(place);
-            self.piece(&Piece::read(piece, implied))?;
+            let implied = are_several.then_some(place);
+            self.piece(&Piece { index: piece.index.or(implied), ..piece })?;
         }
         Ok(())
     }
@@ -171,7 +203,7 @@ pub(super) fn whole(provider: Provider, message: &Value) -> Result<Vec<PartialCa
         calls.delta(message)?;
     }
     for piece in pieces {
-        let piece = Piece::read(piece, None);
+        let piece = Piece::read(piece);
         if !piece.is_empty() {
             let mut call = Call::default();
             call.add(&piece);
@@ -181,9 +213,9 @@ pub(super) fn whole(provider: Provider, message: &Value) -> Result<Vec<PartialCa
     Ok(calls.take(provider))
 }
 
-/// The fields of a call that go back to the provider that sent them.
-pub(super) fn fields_of(state: Option<&Value>, provider: Provider) -> Option<&Map<String, Value>> {
-    state?.get(provider.as_str())?.as_object()
+/// The field of a call that goes back to the provider that sent it.
+pub(super) fn extra_of(state: Option<&Value>, provider: Provider) -> Option<&Value> {
+    state?.get(provider.as_str())?.get(EXTRA)
 }
 
 fn list(message: &Value) -> &[Value] {
@@ -229,7 +261,7 @@ impl Call {
         }
         match piece.arguments {
             None => {}
-            Some(Value::String(text)) => {
+            Some(Arguments::Text(text)) => {
                 if piece.begins_arguments() && self.is_complete() {
                     // All of them again.
                     self.text.clear();
@@ -239,10 +271,10 @@ impl Call {
                 self.text.push_str(text);
                 self.progress.add(text, &self.text);
             }
-            Some(Value::Object(fields)) => {
+            Some(Arguments::Object(fields)) => {
                 self.object.get_or_insert_default().extend(fields.clone());
             }
-            Some(other) => {
+            Some(Arguments::Other(other)) => {
                 self.text = other.to_string();
                 self.progress = Progress::default();
             }

@@ -61,11 +61,14 @@ const BAD_NATIVE: [&str; 6] =
 
 /// The end that a choice tells, if it does.
 pub(super) fn end(choice: &Value) -> Option<End> {
-    let word = str_at(choice, "/finish_reason");
+    of_words([str_at(choice, "/finish_reason"), str_at(choice, "/native_finish_reason")])
+}
+
+/// The end that a finish reason tells, and the one of the model's own provider.
+pub(super) fn of_words([word, native]: [&str; 2]) -> Option<End> {
     if word.is_empty() {
         return None;
     }
-    let native = str_at(choice, "/native_finish_reason");
     if is_one_of(native, &BAD_NATIVE) {
         return Some(End::Bad(native.to_owned()));
     }

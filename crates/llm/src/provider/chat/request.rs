@@ -11,7 +11,7 @@ use crate::provider::history::{self, Order};
 use crate::provider::quirks::Quirks;
 use crate::provider::schema;
 use crate::provider::tool_form::WireTool;
-use crate::provider::wire;
+use crate::provider::wire::{self, ObjectWriter, write_list};
 use crate::request::{AssistantMessage, LlmRequest, Message, ToolCall, ToolChoice, ToolList};
 
 /// How a server is told that no tool may be called any more, and what it wants of a conversation.
@@ -66,7 +66,19 @@ pub(in crate::provider) fn fitted(
     }
 }
 
-/// The body of a request, without its tools.
+/// The messages of a request as JSON.
+pub(in crate::provider) fn messages(
+    model: &ModelRef,
+    request: &LlmRequest,
+    is_own_server: bool,
+) -> String {
+    let writer = Writer { model, is_own_server };
+    let mut out = String::new();
+    write_list(&request.messages, &mut out, |message, out| writer.message(message, out));
+    out
+}
+
+/// The body of a request, without its messages and tools.
 pub(in crate::provider) fn body(
     model: &ModelRef,
     request: &LlmRequest,
@@ -75,17 +87,14 @@ pub(in crate::provider) fn body(
 ) -> Value {
     let mut body = Map::new();
     body.insert("model".into(), json!(model.name));
-    let writer = Writer { model, is_own_server };
-    let messages = request.messages.iter().map(|message| writer.message(message));
-    body.insert("messages".into(), messages.collect());
     if request.sends_tools() && request.tool_choice == ToolChoice::None {
         body.insert("tool_choice".into(), json!("none"));
     }
     if let Some(limit) = request.output_limit(model) {
         // OpenAI's models know the new name, its reasoning models only that; most other servers know
         // only the old one.
-        let is_known = catalog::find(model.provider, &model.name).is_some();
-        let is_new = model.provider == Provider::OpenAi && (is_own_server || is_known);
+        let is_known = || catalog::find(model.provider, &model.name).is_some();
+        let is_new = model.provider == Provider::OpenAi && (is_own_server || is_known());
         let name = match quirks.limit_name {
             Some(name) => name.as_str(),
             None if is_new => "max_completion_tokens",
@@ -154,50 +163,64 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn message(self, message: &Message) -> Value {
+    fn message(self, message: &Message, out: &mut String) {
+        let mut object = ObjectWriter::new(out);
         match message {
-            Message::System { content } => json!({ "role": "system", "content": content }),
-            Message::User { content } => json!({ "role": "user", "content": content }),
-            Message::Assistant(turn) => self.assistant(turn),
+            Message::System { content } => {
+                object.text("role", "system");
+                object.text("content", content);
+            }
+            Message::User { content } => {
+                object.text("role", "user");
+                object.text("content", content);
+            }
+            Message::Assistant(turn) => self.assistant(turn, &mut object),
             Message::Tool { call_id, name, content } => {
-                let mut message =
-                    json!({ "role": "tool", "tool_call_id": self.id(call_id), "content": content });
+                object.text("role", "tool");
+                object.text("tool_call_id", &self.id(call_id));
+                object.text("content", content);
                 if self.model.provider == Provider::Mistral {
-                    message["name"] = json!(name);
+                    object.text("name", name);
                 }
-                message
             }
         }
+        object.end();
     }
 
-    fn assistant(self, turn: &AssistantMessage) -> Value {
-        let mut message = json!({ "role": "assistant", "content": turn.text });
-        if !turn.tool_calls.is_empty() {
-            if turn.text.is_empty() {
-                message["content"] = Value::Null;
-            }
-            message["tool_calls"] =
-                turn.tool_calls.iter().map(|call| self.tool_call(call)).collect();
-        }
+    fn assistant(self, turn: &AssistantMessage, object: &mut ObjectWriter<'_>) {
         let Self { model, is_own_server } = self;
-        if let Some(thoughts) = turn.thoughts_of(model.provider) {
-            let accepts =
-                |field: &str| thoughts::accepts(model.provider, is_own_server, &model.name, field);
-            thoughts::write(thoughts, accepts, &mut message);
+        let thoughts = turn.thoughts_of(model.provider);
+        let accepts =
+            |field: &str| thoughts::accepts(model.provider, is_own_server, &model.name, field);
+        object.text("role", "assistant");
+        match thoughts::content(thoughts).filter(|_| accepts(thoughts::CONTENT)) {
+            Some(content) => object.value(thoughts::CONTENT, content),
+            None if turn.text.is_empty() && !turn.tool_calls.is_empty() => {
+                object.value(thoughts::CONTENT, &Value::Null);
+            }
+            None => object.text(thoughts::CONTENT, &turn.text),
         }
-        message
+        if !turn.tool_calls.is_empty() {
+            let out = object.field("tool_calls");
+            write_list(&turn.tool_calls, out, |call, out| self.tool_call(call, out));
+        }
+        for (name, value) in thoughts::others(thoughts).filter(|(name, _)| accepts(name)) {
+            object.value(name, value);
+        }
     }
 
-    fn tool_call(self, call: &ToolCall) -> Value {
-        let arguments = wire::json_text(&wire::object(&call.arguments));
-        let function = json!({ "name": call.name, "arguments": arguments });
-        let mut written =
-            json!({ "id": self.id(&call.id), "type": "function", "function": function });
-        let state = call.provider_state.as_ref();
-        for (name, value) in calls::fields_of(state, self.model.provider).into_iter().flatten() {
-            written[name.as_str()] = value.clone();
+    fn tool_call(self, call: &ToolCall, out: &mut String) {
+        let mut object = ObjectWriter::new(out);
+        object.text("id", &self.id(&call.id));
+        object.text("type", "function");
+        let mut function = ObjectWriter::new(object.field("function"));
+        function.text("name", &call.name);
+        function.text("arguments", &wire::object_text(&call.arguments));
+        function.end();
+        if let Some(extra) = calls::extra_of(call.provider_state.as_ref(), self.model.provider) {
+            object.value(calls::EXTRA, extra);
         }
-        written
+        object.end();
     }
 
     /// Mistral accepts only ids of nine letters and digits
@@ -212,7 +235,7 @@ impl Writer<'_> {
             })
         };
         let is_short = id.len() == 9 && id.bytes().all(|b| b.is_ascii_alphanumeric());
-        let is_open_ai = match self.model.provider {
+        let is_open_ai = || match self.model.provider {
             Provider::OpenAi => {
                 self.is_own_server || catalog::find(self.model.provider, &self.model.name).is_some()
             }
@@ -226,7 +249,7 @@ impl Writer<'_> {
             format!("call_{:016x}", hash()).into()
         } else if self.model.provider == Provider::Mistral && !is_short {
             format!("{:09x}", hash() & 0xf_ffff_ffff).into()
-        } else if is_open_ai && id.len() > MAX_OPENAI_ID {
+        } else if id.len() > MAX_OPENAI_ID && is_open_ai() {
             format!("call_{:016x}", hash()).into()
         } else {
             id.into()

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::calls::{self, Calls};
-use super::text_delta::TextDelta;
+use super::chunk::Chunk;
 use super::thoughts::{self, ThoughtReader};
 use super::{ends, usage};
 use crate::model::Provider;
@@ -85,6 +85,25 @@ impl ChatReader {
     }
 }
 
+impl ChatReader {
+    /// As [`Reader::event`].
+    fn chunk(&mut self, chunk: &Chunk<'_>) -> Result<Delta, Failure> {
+        if let Some(counts) = &chunk.usage {
+            counts.add_to(&mut self.assembly.usage);
+        }
+        let Some(choice) = chunk.choice() else { return Ok(Delta::Nothing) };
+        self.assembly.ends(ends::of_words(choice.finish_reasons()));
+        let Some(delta) = &choice.delta else { return Ok(Delta::Nothing) };
+        self.calls.pieces(delta.calls())?;
+        for (name, more) in delta.thoughts() {
+            self.thoughts.text(name, more);
+        }
+        let text = delta.text();
+        self.assembly.text.push_str(&text);
+        Ok(Delta::text(text))
+    }
+}
+
 impl Reader for ChatReader {
     fn event(&mut self, event: &Value) -> Result<Delta, Failure> {
         if let Some(error) = error_in(event) {
@@ -107,10 +126,8 @@ impl Reader for ChatReader {
         Ok(Delta::text(text))
     }
 
-    fn text_delta(&mut self, event: &str) -> Option<Delta> {
-        let text = TextDelta::parse(event)?;
-        self.assembly.text.push_str(&text);
-        Some(Delta::text(text))
+    fn usual_event(&mut self, event: &str) -> Option<Result<Delta, Failure>> {
+        Chunk::parse(event).map(|chunk| self.chunk(&chunk))
     }
 
     fn done(&mut self) -> Delta {
@@ -147,8 +164,8 @@ mod tests {
         let mut quick = ChatReader::new(Provider::OpenAi);
         for event in events {
             let expected = reader.event(event).unwrap();
-            if let Some(delta) = quick.text_delta(&event.to_string()) {
-                assert_eq!(delta, expected, "{event}");
+            if let Some(delta) = quick.usual_event(&event.to_string()) {
+                assert_eq!(delta.unwrap(), expected, "{event}");
             } else {
                 quick.event(event).unwrap();
             }

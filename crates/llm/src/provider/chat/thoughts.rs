@@ -28,7 +28,7 @@ const BLOCKS: [&str; 2] = ["reasoning_details", "thinking_blocks"];
 /// The field that holds a signature.
 const EXTRA: &str = "extra_content";
 /// The field that holds the text, with the thoughts in it.
-const CONTENT: &str = "content";
+pub(super) const CONTENT: &str = "content";
 
 /// The thoughts of an answer so far.
 #[derive(Debug, Default)]
@@ -43,12 +43,7 @@ impl ThoughtReader {
     pub(super) fn delta(&mut self, delta: &Value, text: usize) {
         for name in TEXTS {
             if let Some(more) = delta.get(name).and_then(Value::as_str) {
-                match self.fields.get_mut(name) {
-                    Some(Value::String(text)) => text.push_str(more),
-                    _ => {
-                        self.fields.insert(name.to_owned(), json!(more));
-                    }
-                }
+                self.text(name, more);
             }
         }
         for name in BLOCKS {
@@ -69,6 +64,16 @@ impl ThoughtReader {
                 "thinking" => self.chunk(text, chunk),
                 "text" => text += str_at(chunk, "/text").len(),
                 _ => {}
+            }
+        }
+    }
+
+    /// Takes more of a text that is a thought.
+    pub(super) fn text(&mut self, name: &str, more: &str) {
+        match self.fields.get_mut(name) {
+            Some(Value::String(text)) => text.push_str(more),
+            _ => {
+                self.fields.insert(name.to_owned(), json!(more));
             }
         }
     }
@@ -180,13 +185,16 @@ pub(in crate::provider) fn keep_text(
     }
 }
 
-/// Adds the thoughts to a message that goes back to the server that sent them.
-pub(super) fn write(thoughts: &Value, accepts: impl Fn(&str) -> bool, message: &mut Value) {
-    for (name, value) in thoughts.as_object().into_iter().flatten() {
-        if accepts(name) {
-            message[name.as_str()] = value.clone();
-        }
-    }
+/// The content with the thoughts in it.
+pub(super) fn content(thoughts: Option<&Value>) -> Option<&Value> {
+    thoughts?.get(CONTENT)
+}
+
+/// The fields of thoughts beside the content.
+pub(super) fn others(thoughts: Option<&Value>) -> impl Iterator<Item = (&str, &Value)> {
+    let known = |name: &str| TEXTS.contains(&name) || BLOCKS.contains(&name) || name == EXTRA;
+    let fields = thoughts.and_then(Value::as_object).into_iter().flatten();
+    fields.map(|(name, value)| (name.as_str(), value)).filter(move |(name, _)| known(name))
 }
 
 /// Whether a server takes a field of its own thoughts back.

@@ -6,20 +6,62 @@
 //! <https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html> (each chunk, growing),
 //! <https://api-docs.deepseek.com/guides/kv_cache> (`prompt_cache_hit_tokens`).
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::event::Usage;
-use crate::provider::wire::{at, count_at};
+use crate::provider::wire::{MAX_COUNT, at, count_of};
 
-/// Takes over what an event or a whole answer tells. A count of zero says nothing.
-pub(super) fn read(body: &Value, choice: Option<&Value>, usage: &mut Usage) {
-    let places = [
-        body.get("usage"),
-        at(body, "/x_groq/usage"),
-        choice.and_then(|choice| choice.get("usage")),
-    ];
-    for told in places.into_iter().flatten().filter(|told| told.is_object()) {
-        let told = counts(told);
+/// The counts of a usage, by any server's names. A count of zero says nothing.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Counts {
+    prompt_tokens: Option<u64>,
+    input_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    total_tokens: Option<u64>,
+    prompt_cache_hit_tokens: Option<u64>,
+    cached_tokens: Option<u64>,
+    prompt_tokens_details: Option<PromptDetails>,
+    completion_tokens_details: Option<CompletionDetails>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct PromptDetails {
+    cached_tokens: Option<u64>,
+    cache_write_tokens: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct CompletionDetails {
+    reasoning_tokens: Option<u64>,
+}
+
+impl Counts {
+    fn read(usage: &Value) -> Self {
+        let count = |name: &str| usage.get(name).map(count_of);
+        let detail = |details: &str, name: &str| usage.get(details)?.get(name).map(count_of);
+        Self {
+            prompt_tokens: count("prompt_tokens"),
+            input_tokens: count("input_tokens"),
+            completion_tokens: count("completion_tokens"),
+            output_tokens: count("output_tokens"),
+            total_tokens: count("total_tokens"),
+            prompt_cache_hit_tokens: count("prompt_cache_hit_tokens"),
+            cached_tokens: count("cached_tokens"),
+            prompt_tokens_details: Some(PromptDetails {
+                cached_tokens: detail("prompt_tokens_details", "cached_tokens"),
+                cache_write_tokens: detail("prompt_tokens_details", "cache_write_tokens"),
+            }),
+            completion_tokens_details: Some(CompletionDetails {
+                reasoning_tokens: detail("completion_tokens_details", "reasoning_tokens"),
+            }),
+        }
+    }
+
+    /// Takes over what they tell.
+    pub(super) fn add_to(&self, usage: &mut Usage) {
+        let told = self.usage();
         for (field, told) in [
             (&mut usage.prompt_tokens, told.prompt_tokens),
             (&mut usage.completion_tokens, told.completion_tokens),
@@ -32,35 +74,50 @@ pub(super) fn read(body: &Value, choice: Option<&Value>, usage: &mut Usage) {
             }
         }
     }
+
+    fn usage(&self) -> Usage {
+        // The first one that has a count.
+        let count = |counts: &[Option<u64>]| {
+            let found = counts.iter().flatten().find(|count| **count > 0);
+            found.copied().unwrap_or_default().min(MAX_COUNT)
+        };
+        let in_prompt = self.prompt_tokens_details.as_ref();
+        let in_completion = self.completion_tokens_details.as_ref();
+        let prompt = count(&[self.prompt_tokens, self.input_tokens]);
+        let mut completion = count(&[self.completion_tokens, self.output_tokens]);
+        let reasoning = count(&[in_completion.and_then(|details| details.reasoning_tokens)]);
+        let total = count(&[self.total_tokens]);
+        // xAI counts reasoning tokens separately from the completion.
+        if reasoning > 0 && total == prompt + completion + reasoning {
+            completion += reasoning;
+        }
+        if completion == 0 && prompt > 0 {
+            completion = total.saturating_sub(prompt);
+        }
+        Usage {
+            prompt_tokens: prompt,
+            completion_tokens: completion,
+            cached_tokens: count(&[
+                in_prompt.and_then(|details| details.cached_tokens),
+                self.prompt_cache_hit_tokens,
+                self.cached_tokens,
+            ]),
+            cache_write_tokens: count(&[in_prompt.and_then(|details| details.cache_write_tokens)]),
+            reasoning_tokens: reasoning,
+            ..Usage::default()
+        }
+    }
 }
 
-fn counts(usage: &Value) -> Usage {
-    // The first name that has a count.
-    let count = |paths: &[&str]| {
-        paths.iter().map(|path| count_at(usage, path)).find(|count| *count > 0).unwrap_or_default()
-    };
-    let prompt = count(&["/prompt_tokens", "/input_tokens"]);
-    let mut completion = count(&["/completion_tokens", "/output_tokens"]);
-    let reasoning = count_at(usage, "/completion_tokens_details/reasoning_tokens");
-    let total = count_at(usage, "/total_tokens");
-    // xAI counts reasoning tokens separately from the completion.
-    if reasoning > 0 && total == prompt + completion + reasoning {
-        completion += reasoning;
-    }
-    if completion == 0 && prompt > 0 {
-        completion = total.saturating_sub(prompt);
-    }
-    Usage {
-        prompt_tokens: prompt,
-        completion_tokens: completion,
-        cached_tokens: count(&[
-            "/prompt_tokens_details/cached_tokens",
-            "/prompt_cache_hit_tokens",
-            "/cached_tokens",
-        ]),
-        cache_write_tokens: count_at(usage, "/prompt_tokens_details/cache_write_tokens"),
-        reasoning_tokens: reasoning,
-        ..Usage::default()
+/// Takes over what an event or a whole answer tells.
+pub(super) fn read(body: &Value, choice: Option<&Value>, usage: &mut Usage) {
+    let places = [
+        body.get("usage"),
+        at(body, "/x_groq/usage"),
+        choice.and_then(|choice| choice.get("usage")),
+    ];
+    for told in places.into_iter().flatten().filter(|told| told.is_object()) {
+        Counts::read(told).add_to(usage);
     }
 }
 

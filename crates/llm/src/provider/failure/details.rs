@@ -231,6 +231,9 @@ impl ErrorDetails {
     }
 
     fn message(&mut self, text: &str, depth: u8) {
+        if self.param.is_none() {
+            self.param = param_of_printed(text).map(str::to_owned);
+        }
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let is_known = self.messages.iter().any(|(_, message)| *message == text);
         if !text.is_empty() && !is_known && self.messages.len() < MAX_FOUND {
@@ -287,6 +290,14 @@ fn own_words(text: &str) -> &str {
     // A mark that belongs to the provider's sentence stays; its colon does not.
     let at = found.and_then(|found| Some(found.get(1).or_else(|| found.get(0))?.start()));
     at.map_or(text, |at| text[..at].trim_end())
+}
+
+/// The parameter in an error of Pydantic that is printed as text: `'loc': ('body', 'temperature')`
+/// (llama-cpp-python, vLLM).
+fn param_of_printed(text: &str) -> Option<&str> {
+    let (before, place) = text.split_once("'loc': ('body', '")?;
+    let (name, _) = place.split_once('\'')?;
+    before.contains("validation error").then_some(name)
 }
 
 /// The JSON object that a text holds before `end`, and what stands before it.

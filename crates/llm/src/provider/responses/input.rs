@@ -41,6 +41,18 @@ pub(super) fn input(provider: Provider, messages: &[Message], has_tools: bool) -
     Value::Array(input)
 }
 
+/// Gives the model's texts the fields that vLLM requires of them, and OpenAI's own server does not
+/// (`ResponseOutputMessageParam` of the `openai` package on PyPI).
+pub(super) fn complete_for_others(input: &mut Value) {
+    let is_models = |item: &Value| item["type"] == "message" && item["role"] == "assistant";
+    let items = input.as_array_mut().into_iter().flatten();
+    for (n, item) in items.enumerate().filter(|(_, item)| is_models(item)) {
+        item["id"] = json!(format!("msg_{n}"));
+        item["status"] = json!("completed");
+        item["content"][0]["annotations"] = json!([]);
+    }
+}
+
 /// The items of a turn of the model.
 fn assistant(
     provider: Provider,
@@ -57,16 +69,18 @@ fn assistant(
             }
             TurnPart::Text(text, _) if text.trim().is_empty() => continue,
             TurnPart::Text(text, fields) => {
+                // llama.cpp takes nothing else (https://github.com/ggml-org/llama.cpp/issues/26394).
                 let mut message = fields;
+                message.insert("type".into(), json!("message"));
                 message.insert("role".into(), json!("assistant"));
-                message.insert("content".into(), json!(text));
+                message.insert("content".into(), json!([{ "type": "output_text", "text": text }]));
                 Value::Object(message)
             }
             TurnPart::Call(call) => json!({
                 "type": "function_call",
                 "call_id": ids.call(&call.id),
                 "name": call.name,
-                "arguments": wire::json_text(&wire::object(&call.arguments)),
+                "arguments": wire::object_text(&call.arguments),
             }),
         };
         // Reasoning that led to nothing stays behind.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::input::input;
+use super::input::{complete_for_others, input};
 use crate::catalog;
 use crate::model::ModelRef;
 use crate::provider::quirks::Quirks;
@@ -11,11 +11,20 @@ use crate::provider::tool_form::WireTool;
 use crate::request::{LlmRequest, ToolChoice};
 
 /// The body of a request, without its tools.
-pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> Value {
+pub(in crate::provider) fn body(
+    model: &ModelRef,
+    request: &LlmRequest,
+    quirks: &Quirks,
+    is_own_server: bool,
+) -> Value {
     let fixed = catalog::find(model.provider, &model.name).is_some_and(|e| e.fixed_sampling);
     let mut body = Map::new();
     body.insert("model".into(), json!(model.name));
-    body.insert("input".into(), input(model.provider, &request.messages, request.sends_tools()));
+    let mut input = input(model.provider, &request.messages, request.sends_tools());
+    if !is_own_server {
+        complete_for_others(&mut input);
+    }
+    body.insert("input".into(), input);
     body.insert("store".into(), json!(false));
     if fixed {
         body.insert("include".into(), json!(["reasoning.encrypted_content"]));

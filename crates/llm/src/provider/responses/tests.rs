@@ -253,7 +253,10 @@ fn sealed_thoughts_go_back_in_front_of_what_they_led_to() {
         json!([
             { "role": "user", "content": "Go" },
             { "type": "reasoning", "summary": [], "encrypted_content": "one" },
-            { "role": "assistant", "content": "I look.", "phase": "commentary" },
+            {
+                "type": "message", "role": "assistant", "phase": "commentary",
+                "content": [{ "type": "output_text", "text": "I look." }],
+            },
             { "type": "reasoning", "summary": [], "encrypted_content": "two" },
             { "type": "function_call", "call_id": "c", "name": "f", "arguments": "{}" },
             { "type": "function_call_output", "call_id": "c", "output": "7" },
@@ -275,7 +278,13 @@ fn reasoning_that_is_not_sealed_goes_back_only_with_its_text() {
         input(Provider::OpenAi, &[Message::Assistant(turn)], true)
     };
     assert_eq!(sent(&open)[0], open);
-    assert_eq!(sent(&bare), json!([{ "role": "assistant", "content": "Hi" }]));
+    assert_eq!(
+        sent(&bare),
+        json!([{
+            "type": "message", "role": "assistant",
+            "content": [{ "type": "output_text", "text": "Hi" }],
+        }])
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// The most tokens that an answer can have counted; what is above is no count.
-pub(super) const MAX_COUNT: u64 = 1_000_000_000;
+pub(in crate::provider) const MAX_COUNT: u64 = 1_000_000_000;
 
 /// The value at a path of names and indices, such as `/choices/0/message`. (A JSON pointer without
 /// escapes, and so without the allocations that they cost.)
@@ -15,14 +15,14 @@ pub(in crate::provider) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Va
     })
 }
 
-/// A value as JSON text: the same as its `Display` writes, without a formatter for each piece.
-pub(in crate::provider) fn json_text(value: &Value) -> String {
-    serde_json::to_string(value).unwrap_or_else(|_| value.to_string())
-}
-
 /// A string, or an empty one.
 pub(in crate::provider) fn str_at<'a>(value: &'a Value, path: &str) -> &'a str {
     at(value, path).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A count of tokens at a path, or zero.
+pub(in crate::provider) fn count_at(value: &Value, path: &str) -> u64 {
+    at(value, path).map(count_of).unwrap_or_default()
 }
 
 /// A count of tokens, or zero; some servers send `12.0`. A larger one than any answer can have is cut,
@@ -32,9 +32,8 @@ pub(in crate::provider) fn str_at<'a>(value: &'a Value, path: &str) -> &'a str {
     clippy::cast_sign_loss,
     reason = "a cast from f64 saturates, and counts are smaller"
 )]
-pub(in crate::provider) fn count_at(value: &Value, path: &str) -> u64 {
-    let found = at(value, path);
-    let count = found.and_then(|n| n.as_u64().or_else(|| n.as_f64().map(|n| n as u64)));
+pub(in crate::provider) fn count_of(value: &Value) -> u64 {
+    let count = value.as_u64().or_else(|| value.as_f64().map(|n| n as u64));
     count.unwrap_or_default().min(MAX_COUNT)
 }
 

@@ -79,7 +79,13 @@ impl Pass<'_> {
             Read::Missing => return Arc::default(),
             Read::Bad(reason) => (None, reason),
             Read::Text(text) => {
-                match McpConfig::parse(&text, &|name| self.options.variable(name)) {
+                // As editors have it; programs are started there.
+                let here = std::path::absolute(&self.options.path).unwrap_or_default();
+                let variable = |name: &str| match name {
+                    "workspaceFolder" | "workspaceRoot" => Some(here.display().to_string()),
+                    _ => self.options.variable(name),
+                };
+                match McpConfig::parse(&text, &variable) {
                     Ok(config) => {
                         self.count(MCP, &text);
                         // An unchanged configuration stays the same object, so that its servers keep running.

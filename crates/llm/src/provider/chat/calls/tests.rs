@@ -135,8 +135,8 @@ fn a_signature_stays_with_its_call_for_its_provider() {
     calls.delta(&first).unwrap();
     for call in [calls.take(Provider::OpenAi), whole(Provider::OpenAi, &first).unwrap()] {
         let state = call[0].state.as_ref();
-        assert_eq!(fields_of(state, Provider::OpenAi).unwrap()["extra_content"], extra);
-        assert_eq!(fields_of(state, Provider::Groq), None);
+        assert_eq!(extra_of(state, Provider::OpenAi), Some(&extra));
+        assert_eq!(extra_of(state, Provider::Groq), None);
     }
 }
 

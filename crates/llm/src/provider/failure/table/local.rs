@@ -10,6 +10,8 @@ const LLAMA_CPP: &str = "https://github.com/ggml-org/llama.cpp/blob/master/tools
 const GRAMMARS: &str = "https://github.com/ggml-org/llama.cpp/blob/master/grammars/README.md";
 const OLLAMA: &str = "https://docs.ollama.com/api/errors";
 const VLLM: &str = "https://docs.vllm.ai/en/latest/features/tool_calling.html";
+const LLAMA_CPP_PYTHON: &str =
+    "https://github.com/abetlen/llama-cpp-python/blob/main/llama_cpp/server/errors.py";
 const LM_STUDIO: &str = "https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/546";
 
 pub(super) const RULES: &[Rule] = &[
@@ -51,6 +53,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new(ParameterRefused, VLLM).says(&["tool choice requires --enable-auto-tool-choice"]),
     Rule::new(ParameterRefused, LLAMA_CPP)
         .says(&["param requires --jinja flag", "unsupported param: "]),
+    // Every error of validation is a 500 there.
+    Rule::new(ParameterRefused, LLAMA_CPP_PYTHON)
+        .statuses(&[500])
+        .says(&["validation error: {*'loc': ('body', '", "validation errors: {*'loc': ('body', '"]),
     Rule::new(ToolSchemaRefused, GRAMMARS).says(&[
         "json schema conversion failed",
         "failed to parse grammar",

@@ -1,0 +1,100 @@
+//! One request, repeated without what the model refuses.
+
+use std::sync::Arc;
+
+use reqwest::Response;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use tokio::time::timeout;
+
+use super::{Network, probe};
+use crate::model::ModelRef;
+use crate::provider::body;
+use crate::provider::failure::Failure;
+use crate::provider::quirks::Quirks;
+use crate::provider::target::Target;
+use crate::provider::tool_form::{self, Refused, ToolForm};
+use crate::request::LlmRequest;
+
+/// How often a request is repeated at most because a part of it was refused: several tools in two steps
+/// each, and some parameters.
+const MAX_REPEATS: usize = 16;
+
+impl Network {
+    /// Sends the request, and returns the response with the tools as they were sent. Repeats it without
+    /// what the model refuses: a parameter, a tool. The answer is asked for as a stream, or as a whole.
+    pub(super) async fn open(
+        &self,
+        target: &Target,
+        model: &ModelRef,
+        request: &LlmRequest,
+        traceparent: Option<&str>,
+        is_streamed: bool,
+    ) -> Result<(Response, Arc<ToolForm>), Failure> {
+        let mut quirks = self.quirks.of(model);
+        quirks.is_whole = !is_streamed;
+        let (mut refused, mut repeats) = (self.refused.of(model), MAX_REPEATS);
+        loop {
+            let tools = target.tools(model, &request.tools, quirks.plain_schemas, refused.clone());
+            let body = target.body(model, request, &quirks, &tools);
+            let url = target.url(&model.name);
+            let headers = headers(target, traceparent, is_streamed);
+            let sending = self.http.post(url).headers(headers).body(body).send();
+            let limit = self.timeouts.first_byte;
+            let response = timeout(limit, sending)
+                .await
+                .map_err(|_| body::timed_out(limit))?
+                .map_err(|error| Failure::of_reqwest(&error))?;
+            if response.status().is_success() {
+                self.quirks.keep(model, quirks);
+                self.refused.keep(model, refused);
+                if request.sends_tools() && tools.json().is_some() {
+                    probe::look(&self.unseen, &self.http, target, model, response.headers());
+                }
+                return Ok((response, tools));
+            }
+            let (status, headers) = (response.status(), response.headers().clone());
+            let text = body::read_error(response, &self.timeouts).await;
+            let failure = Failure::of_response(model.provider, status, &headers, &text);
+            let failure = target.scrub(failure);
+            let form = |plain: bool, refused: Option<&Refused>| {
+                target.tools(model, &request.tools, plain, refused.cloned())
+            };
+            let after = |more: &Refused| form(quirks.plain_schemas, Some(more));
+            let more = tool_form::refused_after(refused.as_ref(), &failure, &text, &tools, after);
+            // An error may repeat what somebody wrote of tools.
+            let more = more.filter(|_| !tool_form::speaks_of_tools(&request.messages));
+            if more.is_some() {
+                refused = more;
+                if repeats == 0 {
+                    // The next request gets on from here.
+                    self.refused.keep(model, refused);
+                    return Err(failure);
+                }
+                repeats -= 1;
+                continue;
+            }
+            let more = quirks.after(request, &failure).filter(|_| repeats > 0);
+            // What was not sent cannot be left out.
+            let changed = |more: &Quirks| {
+                let form = form(more.plain_schemas, refused.as_ref());
+                target.body(model, request, more, &form)
+                    != target.body(model, request, &quirks, &tools)
+            };
+            quirks = more.filter(changed).ok_or(failure)?;
+            repeats -= 1;
+        }
+    }
+}
+
+/// The headers of a request, and of a question.
+pub(super) fn headers(target: &Target, traceparent: Option<&str>, is_streamed: bool) -> HeaderMap {
+    let mut headers = target.headers();
+    let accepted = if is_streamed { "text/event-stream" } else { "application/json" };
+    headers.insert(ACCEPT, HeaderValue::from_static(accepted));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // An invalid value is left out.
+    if let Some(value) = traceparent.and_then(|value| HeaderValue::from_str(value).ok()) {
+        headers.insert("traceparent", value);
+    }
+    headers
+}
