@@ -250,8 +250,12 @@ impl Report {
                 self.fail(format!("{part}: {url}: {}", error.rejection()));
                 return None;
             }
-            Ok(Err(error)) if error.is_in_between() || error.is_tls() => {
+            Ok(Err(error)) if error.is_in_between() => {
                 self.fail(format!("{part}: {url}: {error}"));
+                return None;
+            }
+            Ok(Err(error)) if error.is_tls() => {
+                self.fail(format!("{part} ({variable}): {error}"));
                 return None;
             }
             Ok(Err(error)) => {

@@ -258,7 +258,14 @@ fn unreachable_by(error: &reqwest::Error) -> McError {
         return McError::Timeout;
     }
     match std::error::Error::source(error).map(shown::cause) {
-        Some(cause) => McError::Unreachable { is_tls: cause.is_tls(), cause: cause.to_string() },
+        Some(cause) if cause.is_tls() => {
+            let to = error
+                .url()
+                .map(|url| format!(" to {}", shown::url(&url.origin().ascii_serialization())));
+            let cause = format!("no secure connection{}: {cause}", to.unwrap_or_default());
+            McError::Unreachable { is_tls: true, cause }
+        }
+        Some(cause) => McError::Unreachable { is_tls: false, cause: cause.to_string() },
         None => McError::Unreachable { is_tls: false, cause: "the connection failed".to_owned() },
     }
 }

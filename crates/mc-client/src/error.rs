@@ -13,9 +13,9 @@ use crate::types::ErrorBody;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum McError {
     /// The connection failed or was lost.
-    #[error("{}: {cause}", if *.is_tls { "no secure connection to the backend (BACKEND_URL)" } else { "the backend cannot be reached" })]
+    #[error("{}{cause}", if *.is_tls { "" } else { "the backend cannot be reached: " })]
     Unreachable {
-        /// What happened.
+        /// What happened; with TLS a whole sentence, which names the server.
         cause: String,
         /// Whether TLS is what failed: the backend is there, and what to do is said.
         is_tls: bool,

@@ -24,6 +24,9 @@ const MAX_SENTENCE_CHARS: usize = 400;
 /// The most characters of a finish reason that is not known.
 const MAX_REASON_CHARS: usize = 64;
 
+/// How the cause begins where TLS failed.
+const INSECURE: &str = "no secure connection: ";
+
 /// A failed attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Failure {
@@ -98,6 +101,10 @@ impl Failure {
         // The innermost source has the reason (refused, no such host, reset); the error itself has the
         // URL.
         let cause = std::error::Error::source(error).map(shown::cause);
+        if let Some(cause) = cause.as_ref().filter(|cause| cause.is_tls()) {
+            // Somebody has to put it right.
+            return Self { retryable: false, ..Self::unavailable(format!("{INSECURE}{cause}")) };
+        }
         Self::unavailable(cause.map_or(what.to_owned(), |cause| format!("{what}: {cause}")))
     }
 

@@ -1,6 +1,6 @@
 //! The message for the caller.
 
-use super::{Failure, Meaning};
+use super::{Failure, INSECURE, Meaning};
 use crate::error::LlmErrorKind;
 use crate::model::Provider;
 
@@ -56,7 +56,8 @@ fn unavailable(failure: &Failure, provider: Provider) -> String {
         Some(Meaning::TimedOut) => "took too long",
         _ => "is overloaded or cannot be reached",
     };
-    if failure.status.is_some() && failure.stated.is_none() {
+    let is_told = failure.status.is_some() || failure.cause.starts_with(INSECURE);
+    if is_told && failure.stated.is_none() {
         return format!("{provider} was not reached: {}.", failure.cause);
     }
     match (failure.status, failure.said()) {
