@@ -44,7 +44,7 @@ async fn in_session(State(shared): State<Shared>, headers: HeaderMap, body: Stri
             let (status, text) = shared.unknown.clone();
             let text = text.replace("\"id\":7", &format!("\"id\":{}", request["id"]));
             let kind = if text.starts_with('{') { "application/json" } else { "text/plain" };
-            let status = StatusCode::from_u16(status).unwrap();
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
             return (status, [(header::CONTENT_TYPE, kind)], text).into_response();
         }
         "tools/list" => json!({ "tools": [tool("add")] }),
