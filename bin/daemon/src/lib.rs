@@ -89,8 +89,8 @@ pub async fn serve(
             }
         })
     };
-    tracing::info!("time zones: {}", zones::release());
     tracing::info!("listening on http://{}", listener.local_addr()?);
+    tracing::info!("time zones: {}", zones::release());
     let close = CancellationToken::new();
     let router = api::router(app.clone());
     let server = listen::serve(listener, Limits::default(), move |_| router.clone(), close.clone());

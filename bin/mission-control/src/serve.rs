@@ -81,8 +81,8 @@ pub async fn run(
         calls: Places::new(MAX_CALLS),
         form_key: form_key.into(),
     };
-    tracing::info!("time zones: {}", zones::release());
     tracing::info!("listening on http://{}", listener.local_addr()?);
+    tracing::info!("time zones: {}", zones::release());
     let router = router(app);
     let service = move |peer| router.clone().map_request(move |request| with_peer(peer, request));
     let server = listen::serve(listener, Limits::default(), service, shutdown.clone());
