@@ -91,8 +91,8 @@ pub async fn serve(
             }
         })
     };
-    tracing::info!("time zones: {}", zones::release());
     tracing::info!("listening on http://{}", listener.local_addr()?);
+    tracing::info!("time zones: {}", zones::release());
     let close = CancellationToken::new();
     let router = api::router(app.clone());
     let entered = app.clone();

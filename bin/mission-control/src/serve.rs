@@ -81,9 +81,9 @@ pub async fn run(
         calls: Places::new(MAX_CALLS),
         form_key: form_key.into(),
     };
-    tracing::info!("time zones: {}", zones::release());
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let config = Arc::clone(&app.config);
+    tracing::info!("time zones: {}", zones::release());
     let router = router(app);
     let service = move |peer| {
         let config = Arc::clone(&config);

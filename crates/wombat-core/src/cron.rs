@@ -276,6 +276,43 @@ mod tests {
     }
 
     #[test]
+    fn machines_with_older_rules_claim_the_same_slots() {
+        // As if this machine's Vancouver had Los Angeles' rules, or those of Halifax: its cron calls
+        // later or earlier than others.
+        let zone = |name| zones::parse_zone(name).unwrap();
+        let vancouver = zone("America/Vancouver");
+        let slot = |cron: &str, machine, now: &str| {
+            let now = now.parse::<DateTime<Utc>>().unwrap().with_timezone(&vancouver);
+            let slot = cron.parse::<Cron>().unwrap().slot(&now, machine).unwrap();
+            slot.format("%Y-%m-%dT%H:%MZ").to_string()
+        };
+        for (machine, now) in [
+            ("America/Vancouver", "2026-12-01T09:30:05Z"),
+            ("America/Los_Angeles", "2026-12-01T10:30:05Z"),
+            ("America/Halifax", "2026-12-01T06:30:05Z"),
+        ] {
+            assert_eq!(slot("30 2 * * *", zone(machine), now), "2026-12-01T09:30Z", "{machine}");
+        }
+        // What follows the clock is one minute everywhere.
+        let halifax = zone("America/Halifax");
+        assert_eq!(slot("*/15 * * * *", halifax, "2026-12-01T06:31:00Z"), "2026-12-01T06:30Z");
+    }
+
+    #[test]
+    fn clocks_that_are_put_back_over_midnight_show_the_end_of_a_day_after_the_start_of_the_next() {
+        let zone = zones::parse_zone("America/St_Johns").unwrap();
+        // At 00:01 on 31 October 2010 back to 23:01 of the day before.
+        let tick = |cron: &str, now: &str| {
+            let now = now.parse::<DateTime<Utc>>().unwrap().with_timezone(&zone);
+            let tick = cron.parse::<Cron>().unwrap().last_tick(&now).unwrap();
+            tick.format("%Y-%m-%dT%H:%MZ").to_string()
+        };
+        assert_eq!(tick("0 0 * * *", "2010-10-31T03:00:00Z"), "2010-10-31T02:30Z");
+        assert_eq!(tick("30 23 * * *", "2010-10-31T03:10:00Z"), "2010-10-31T02:00Z");
+        assert_eq!(tick("*/10 * * * *", "2010-10-31T03:10:00Z"), "2010-10-31T03:10Z");
+    }
+
+    #[test]
     fn the_same_moments_are_written_for_systemd() {
         for (cron, expected) in [
             ("* * * * *", &["*-*-* *:*:00"][..]),

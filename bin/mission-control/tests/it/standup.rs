@@ -172,3 +172,36 @@ async fn an_unknown_zone_or_day_is_refused() {
     let body = json!({ "timezone": "UTC", "user_id": "a:b" });
     backend.internal().post("/standup", body).await.fails(400, "invalid_payload");
 }
+
+#[tokio::test]
+async fn a_day_is_counted_by_the_newest_rules() {
+    let backend = Backend::start().await;
+    // Half an hour after local midnight by the rules of 2026f; by older ones the day before.
+    for (zone, at) in [
+        ("America/Edmonton", "2026-12-15T06:30:00.000000Z"),
+        ("America/Yellowknife", "2026-12-15T06:30:00.000000Z"),
+        ("America/Winnipeg", "2026-12-15T05:30:00.000000Z"),
+        ("America/Vancouver", "2026-12-15T07:30:00.000000Z"),
+        ("America/Havana", "2026-12-15T04:30:00.000000Z"),
+    ] {
+        completed(&backend, "ann", zone, at).await;
+        assert!(done(&backend, zone, "2026-12-15").await.contains(&zone.to_owned()), "{zone}");
+        assert!(!done(&backend, zone, "2026-12-14").await.contains(&zone.to_owned()), "{zone}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_zone_is_refused_with_what_may_be_meant() {
+    let backend = Backend::start().await;
+    for (wrong, right) in [
+        ("GMT+5", "Etc/GMT-5"),
+        ("PST", "America/Los_Angeles"),
+        ("Eastern Standard Time", "America/New_York"),
+        ("europe/berlin", "Europe/Berlin"),
+    ] {
+        let body = json!({ "timezone": wrong });
+        let answer = backend.agent("ann", "scout").post("/standup", body).await;
+        answer.fails(400, "invalid_payload");
+        assert!(answer.text.contains(right), "{}", answer.text);
+    }
+}
