@@ -250,7 +250,7 @@ impl Report {
                 self.fail(format!("{part}: {url}: {}", error.rejection()));
                 return None;
             }
-            Ok(Err(error)) if error.is_in_between() => {
+            Ok(Err(error)) if error.is_in_between() || error.is_tls() => {
                 self.fail(format!("{part}: {url}: {error}"));
                 return None;
             }

@@ -161,7 +161,11 @@ impl Webhooks {
             Err(error) if error.is_timeout() => {
                 AttemptResult::Transient("timeout".to_owned(), None)
             }
-            Err(_) => AttemptResult::Transient("connection failed".to_owned(), None),
+            Err(error) => {
+                let cause = shown::cause(&error);
+                let why = if cause.is_tls() { format!(": {cause}") } else { String::new() };
+                AttemptResult::Transient(format!("connection failed{why}"), None)
+            }
         }
     }
 }

@@ -79,6 +79,7 @@ fn hint(error: &McError, variable: &str) -> String {
         McError::Status { status: 404 | 405 | 501, .. } => {
             " (the backend has no heartbeat endpoint; --wake always works without it)".to_owned()
         }
+        McError::Unreachable { is_tls: true, .. } => String::new(),
         McError::Unreachable { .. } | McError::Timeout | McError::BadAnswer { .. } => {
             format!(" (check {variable})")
         }
@@ -173,6 +174,7 @@ async fn wake(
         user_id: user.to_owned(),
         role: Some(role.to_owned()),
         slot: slot.clone(),
+        note: None,
     };
     let (answer, in_doubt) = match record(&backend.agent(Arc::new(auth)), &request).await {
         Ok((answer, in_doubt)) => (Some(answer), in_doubt),

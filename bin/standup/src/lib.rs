@@ -58,6 +58,7 @@ fn hint(error: &McError, secret: &str, address: &str) -> String {
         McError::Status { status: 404 | 405 | 501, .. } => {
             " (the backend has no standup endpoint, or does not know the user)".to_owned()
         }
+        McError::Unreachable { is_tls: true, .. } => String::new(),
         McError::Unreachable { .. } | McError::Timeout | McError::BadAnswer { .. } => {
             format!(" (check {address})")
         }

@@ -244,11 +244,7 @@ fn read_body(status: StatusCode, body: &[u8]) -> ErrorBody {
 
 /// The innermost cause of an error.
 pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
+    shown::cause(error).to_string()
 }
 
 #[cfg(test)]

@@ -47,7 +47,10 @@ impl Backend {
             Some(_) | None => &self.application,
         };
         let Some(base) = &address.base else {
-            return Err(McError::Unreachable { cause: "its address is not a URL".to_owned() });
+            return Err(McError::Unreachable {
+                cause: "its address is not a URL".to_owned(),
+                is_tls: false,
+            });
         };
         let mut url = Url::clone(base);
         match base.path().trim_end_matches('/') {

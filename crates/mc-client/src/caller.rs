@@ -257,14 +257,8 @@ fn unreachable_by(error: &reqwest::Error) -> McError {
     if error.is_timeout() {
         return McError::Timeout;
     }
-    let mut cause = String::new();
-    let mut source: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    while let Some(error) = source {
-        cause = error.to_string();
-        source = error.source();
+    match std::error::Error::source(error).map(shown::cause) {
+        Some(cause) => McError::Unreachable { is_tls: cause.is_tls(), cause: cause.to_string() },
+        None => McError::Unreachable { is_tls: false, cause: "the connection failed".to_owned() },
     }
-    if cause.is_empty() {
-        cause = "the connection failed".to_owned();
-    }
-    McError::Unreachable { cause }
 }

@@ -13,10 +13,12 @@ use crate::types::ErrorBody;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum McError {
     /// The connection failed or was lost.
-    #[error("the backend cannot be reached: {cause}")]
+    #[error("{}: {cause}", if *.is_tls { "no secure connection to the backend (BACKEND_URL)" } else { "the backend cannot be reached" })]
     Unreachable {
         /// What happened.
         cause: String,
+        /// Whether TLS is what failed: the backend is there, and what to do is said.
+        is_tls: bool,
     },
     /// The timeout or deadline passed.
     #[error("timeout: the backend did not answer in time")]
@@ -102,6 +104,11 @@ impl McError {
     /// Whether something between here and the backend answered.
     pub fn is_in_between(&self) -> bool {
         matches!(self, Self::InBetween { .. })
+    }
+
+    /// Whether TLS failed, in a way that somebody has to put right.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Unreachable { is_tls: true, .. })
     }
 
     /// Whether the same call may succeed later: connection errors, timeouts, 408, 425, 429 and 5xx

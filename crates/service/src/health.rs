@@ -131,7 +131,8 @@ async fn ask(url: &Url) -> Result<(), String> {
         // Plain HTTP: do not load the system's certificates, which may not exist.
         client = client.tls_certs_only([]);
     }
-    let client = client.build().map_err(|error| format!("cannot be asked: {}", cause(&error)))?;
+    let client =
+        client.build().map_err(|error| format!("cannot be asked: {}", shown::cause(&error)))?;
     let mut answer = client.get(url.clone()).send().await.map_err(|error| reason(&error))?;
     if answer.status().is_success() {
         return Ok(());
@@ -153,15 +154,7 @@ fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("gave no answer within {} s (timeout)", TIMEOUT.as_secs());
     }
-    format!("cannot be reached: {}", cause(error))
-}
-
-fn cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
+    format!("cannot be reached: {}", shown::cause(error))
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 //! address without what may be secret in it, a foreign page by its title, an answer without the
 //! secrets that were sent.
 
+mod connection;
 mod encoded;
 mod page;
 mod secret;
 mod tokens;
 mod url;
 
+pub use connection::{Cause, cause};
 pub use page::{is_page, page, words};
 pub use secret::Secret;
 pub use tokens::Tokens;

@@ -131,7 +131,7 @@ impl RunError {
             RunErrorKind::SessionLost
         } else if error.is_auth() {
             RunErrorKind::BackendAuth(error.rejection())
-        } else if error.is_in_between() {
+        } else if error.is_in_between() || error.is_tls() {
             RunErrorKind::BackendInBetween(error.to_string())
         } else if error.is_retryable() {
             RunErrorKind::BackendUnavailable

@@ -14,6 +14,7 @@ mod journaled;
 mod leaving;
 mod limits;
 mod long_runs;
+mod mcp_servers;
 mod metrics;
 mod models;
 mod policy;

@@ -47,6 +47,7 @@ const STEPS: [Step; 13] = [
     step!(11, "0011", "columns"),
     step!(12, "0012", "audit"),
     step!(13, "0013", "roles"),
+    step!(14, "0014", "notes"),
 ];
 
 /// The migrations of a SQLite file.

@@ -10,7 +10,7 @@ pub enum OpenError {
     #[error("{0}")]
     Refused(String),
     /// The database or the way to it failed.
-    #[error("{cause}; {advice}", advice = advice(cause))]
+    #[error("{}; {}", said(cause), advice(cause))]
     Failed {
         /// What it said.
         cause: Error,
@@ -35,6 +35,14 @@ impl From<MigrateError> for OpenError {
             )),
             error => Self::Failed { cause: error.into() },
         }
+    }
+}
+
+/// What a database said, without the line of its own source at which it said so.
+pub(super) fn said(error: &Error) -> String {
+    match error.as_database_error() {
+        Some(error) => error.message().to_owned(),
+        None => error.to_string(),
     }
 }
 

@@ -19,7 +19,7 @@ use self::plan::Plan;
 use self::start::Facts;
 use super::error::{RETRY_AFTER, StoreError};
 use super::migrations;
-use super::open::OpenError;
+use super::open::{OpenError, said};
 
 /// The fewest connections: one writes, one reads, one listens.
 pub const MIN_CONNECTIONS: u32 = 3;
@@ -140,7 +140,15 @@ async fn prepare(writer: &mut AnyConnection, plan: &Plan, facts: &Facts) -> Resu
     let (schema, role) = (plan.schema.as_str(), facts.role.as_str());
     rights::schema(writer, schema, role, true).await?;
     let migrator = migrations::postgres();
-    if migrate::pending(writer, &migrator).await? > 0 {
+    let pending = match migrate::pending(writer, &migrator).await {
+        Ok(pending) => pending,
+        Err(error) => {
+            // What was done cannot be told without the right to read it.
+            rights::to_tables(writer, schema, role).await?;
+            return Err(error.into());
+        }
+    };
+    if pending > 0 {
         rights::to_create(writer, schema, role).await?;
         let mut tx = writer.begin().await?;
         if let Err(error) = migrate::run(&mut tx, &migrator).await {
@@ -162,11 +170,17 @@ async fn prepare(writer: &mut AnyConnection, plan: &Plan, facts: &Facts) -> Resu
 async fn fill(pool: &AnyPool, size: u32, server: &Server, plan: &Plan) -> Result<(), OpenError> {
     let mut held: Vec<PoolConnection<Any>> = Vec::new();
     while held.len() < size as usize {
-        match tokio::time::timeout(OPENED_IN, pool.acquire()).await {
+        // A pooler takes every client, and looks for a connection of the server when it is used.
+        let opened = async {
+            let mut connection = pool.acquire().await?;
+            sqlx::raw_sql("SELECT 1").execute(&mut *connection).await?;
+            Ok::<_, sqlx::Error>(connection)
+        };
+        match tokio::time::timeout(OPENED_IN, opened).await {
             Ok(Ok(connection)) => held.push(connection),
             Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => {
-                let opened = held.len() + 1;
-                return Err(too_few(opened, server, plan).await);
+                // The one that writes is the first.
+                return Err(too_few(held.len() + 1, server, plan).await);
             }
             Ok(Err(error)) => return Err(error.into()),
         }
@@ -178,10 +192,12 @@ async fn fill(pool: &AnyPool, size: u32, server: &Server, plan: &Plan) -> Result
 async fn too_few(opened: usize, server: &Server, plan: &Plan) -> OpenError {
     let tried = async {
         let options = plan.reader(&server.address)?;
-        AnyConnection::connect_with(&options).await?.close().await
+        let mut connection = AnyConnection::connect_with(&options).await?;
+        sqlx::raw_sql("SELECT 1").execute(&mut connection).await?;
+        connection.close().await
     };
     let why = match tokio::time::timeout(OPENED_IN, tried).await {
-        Ok(Err(error)) => error.to_string(),
+        Ok(Err(error)) => said(&error),
         Ok(Ok(())) | Err(_) => "no answer in time, as of a pooler whose pool is used up".to_owned(),
     };
     let wanted = server.connections;

@@ -97,13 +97,8 @@ impl Failure {
         };
         // The innermost source has the reason (refused, no such host, reset); the error itself has the
         // URL.
-        let mut cause = what.to_owned();
-        let mut source = std::error::Error::source(error);
-        while let Some(inner) = source {
-            cause = format!("{what}: {inner}");
-            source = inner.source();
-        }
-        Self::unavailable(cause)
+        let cause = std::error::Error::source(error).map(shown::cause);
+        Self::unavailable(cause.map_or(what.to_owned(), |cause| format!("{what}: {cause}")))
     }
 
     /// An answer that cannot be parsed.

@@ -34,6 +34,7 @@ pub const ALL: &[&str] = &[
     "GOOGLE_API_KEY",
     "GROQ_API_KEY",
     "GROQ_BASE_URL",
+    "HEARTBEAT_ACK_MAX_CHARS",
     "HEARTBEAT_TASK",
     "INTERNAL_API_TOKEN",
     "LLM_MODEL_BEST",

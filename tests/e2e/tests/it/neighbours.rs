@@ -1,6 +1,7 @@
 //! The programs below a path of another host: behind nginx, HAProxy, Caddy and Envoy, set up as
 //! docs/DEPLOY.md shows.
 
+mod certificates;
 mod proxies;
 
 use std::collections::BTreeSet;

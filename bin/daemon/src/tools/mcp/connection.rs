@@ -261,5 +261,9 @@ pub(super) fn error_chain(error: &dyn std::error::Error) -> String {
         }
         source = cause.source();
     }
+    let cause = shown::cause(error);
+    if cause.is_tls() {
+        text = format!("no secure connection to its url: {cause}");
+    }
     text.replace(['\n', '\r'], " ").chars().take(500).collect()
 }

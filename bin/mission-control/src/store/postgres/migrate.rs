@@ -27,7 +27,7 @@ pub(super) async fn pending(
     connection: &mut AnyConnection,
     migrator: &Migrator,
 ) -> Result<usize, MigrateError> {
-    let there = "SELECT count(*) FROM pg_class WHERE relname = $1 AND relnamespace = current_schema()::regnamespace";
+    let there = "SELECT count(*) FROM pg_class WHERE relname = $1 AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())";
     let there: i64 = sqlx::query_scalar(there).bind(TABLE).fetch_one(&mut *connection).await?;
     if there == 0 {
         return Ok(migrator.iter().count());

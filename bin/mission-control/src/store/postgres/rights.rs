@@ -3,7 +3,7 @@
 use sqlx::{AnyConnection, Error, Row as _};
 
 use super::plan::{identifier, shown};
-use crate::store::open::OpenError;
+use crate::store::open::{OpenError, said};
 
 /// The program's tables. Those of the audit log are only added to.
 const TABLES: [(&str, &str); 19] = [
@@ -133,10 +133,12 @@ pub(super) fn of_migration(error: &Error, schema: &str, role: &str) -> Option<St
     let (name, to) = (shown(schema), shown(role));
     match code(error).as_str() {
         "42501" => Some(format!(
-            "{error}; the tables of an earlier version are changed by their owner: start this version once as the owner, or GRANT the owner's role TO {to}"
+            "{}; the tables of an earlier version are changed by their owner: start this version once as the owner, or GRANT the owner's role TO {to}",
+            said(error)
         )),
         "42P07" | "42710" | "42723" => Some(format!(
-            "{error}; schema {name} has tables of another application: give this backend a schema of its own with MC_SCHEMA=wombat"
+            "{}; schema {name} has tables of another application: give this backend a schema of its own with MC_SCHEMA=wombat",
+            said(error)
         )),
         _ => None,
     }

@@ -101,9 +101,9 @@ impl Facts {
             ));
         }
         if self.encoding != "UTF8" {
-            let database = shell_word(&self.database);
+            let database = shell_word(&format!("{}_utf8", self.database));
             return refused(format!(
-                "its encoding is {}, which cannot hold every text; make one in UTF8: createdb --template=template0 --encoding=UTF8 --locale=C {database}_utf8",
+                "its encoding is {}, which cannot hold every text; make one in UTF8: createdb --template=template0 --encoding=UTF8 --locale=C {database}",
                 self.encoding
             ));
         }
