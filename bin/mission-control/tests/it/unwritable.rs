@@ -108,7 +108,8 @@ async fn what_is_no_database_is_refused() {
     std::fs::create_dir(&folder).unwrap();
     is_refused(start(&dir, &folder), &folder, &["is a folder", "name a file in it"]).await;
     let below = table.join("below");
-    is_refused(start(&dir, &below.join("mc.db")), &below.parent().unwrap().to_owned(), &["could not be created"]).await;
+    let program = start(&dir, &below.join("mc.db"));
+    is_refused(program, &table, &["could not be created"]).await;
     // A newer program's.
     let file = database(&dir).await;
     let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \

@@ -104,18 +104,19 @@ pub(crate) fn after(
         }
         "says v1.2" if path.ends_with("/capabilities") => body["contract_version"] = json!("v1.2"),
         "422 for wrong requests" if matches!(status.as_u16(), 400 | 415) => {
-            if body["code"] != "bad_cursor" && !path.ends_with("/cursor") {
-                *status = StatusCode::UNPROCESSABLE_ENTITY;
-            }
+            *status = StatusCode::UNPROCESSABLE_ENTITY;
         }
         "404 for a wrong method" if *status == 405 => *status = StatusCode::NOT_FOUND,
         "pages for what it does not know" if path.ends_with("/no-such-endpoint") => {
             *body = json!("<html>nothing here</html>");
         }
-        "no words for done" if path.ends_with("/deliver") || path.ends_with("/read") => {
-            if *status == 200 && body.get("not_found").is_none() {
-                (*status, *body) = (StatusCode::NO_CONTENT, Value::Null);
-            }
+        "no words for done"
+            if path.ends_with("/read")
+                || path.ends_with("/deliver") && body.get("not_found").is_none() =>
+        {
+            let is_done = *status == 200;
+            *status = if is_done { StatusCode::NO_CONTENT } else { *status };
+            *body = if is_done { Value::Null } else { std::mem::take(body) };
         }
         "a request id in each error" if is_error => {
             body["details"] = json!({ "request_id": uuid::Uuid::new_v4() });
