@@ -333,3 +333,6 @@ fn first_schema(path: &str) -> Option<String> {
         None => Some(first.to_lowercase()),
     }
 }
+
+#[cfg(test)]
+mod tests;

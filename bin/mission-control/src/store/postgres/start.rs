@@ -21,8 +21,11 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from
 /// The oldest version of the server that tests know of.
 const OLDEST: i64 = 14_00_00;
 
-/// A transaction that sets nothing and changes nothing.
-const LOOK: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY";
+/// A transaction that changes nothing, and that no default of the server ends. Which timeouts there
+/// are is not known yet.
+const LOOK: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SET LOCAL statement_timeout = '30s'; \
+    SET LOCAL lock_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = '60s'; \
+    SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout'";
 
 const FACTS: &str = "SELECT current_setting('server_version_num')::bigint AS version, version() AS program, \
     current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS is_standby, \
