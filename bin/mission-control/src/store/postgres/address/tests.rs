@@ -64,10 +64,11 @@ fn sockets_are_named_as_libpq_and_sqlx_have_them() {
 fn parameters_of_libpq_are_taken_and_unknown_ones_named() {
     let address = Address::parse(
         "postgres://u:p@h/d?sslmode=allow&connect_timeout=5&target_session_attrs=read-write&keepalives=1&application_name=a%20b+c\
-         &client_encoding=utf8&options=-c%20work_mem%3D8MB%20-c%20search_path%3D%22My%20One%22",
+         &client_encoding=utf8&options=-c%20work_mem%3D8MB%20-c%20search_path%3D%22My%5C%20One%22",
     );
     let address = address.unwrap();
     assert!(address.has_options());
+    assert_eq!(address.schema(), Some("My One"));
     let options = address.options().unwrap();
     assert_eq!(options.get_options(), Some("-c work_mem=8MB"));
     assert_eq!(options.get_application_name(), Some("a b+c"));
