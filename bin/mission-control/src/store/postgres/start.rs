@@ -10,7 +10,7 @@ use sqlx::{AnyConnection, Connection as _, Error, Row as _};
 use super::address::Address;
 use super::plan::{Plan, shown};
 use super::session::any_options;
-use crate::store::open::OpenError;
+use crate::store::open::{OpenError, is_tls};
 
 /// The timeout for a database that is starting up beside us.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -210,7 +210,8 @@ async fn reach(options: &AnyConnectOptions) -> Result<AnyConnection, Error> {
             Err(error) => error,
         };
         let code = error.as_database_error().and_then(|error| error.code());
-        let is_starting = matches!(&error, Error::Io(_)) || code.as_deref() == Some("57P03");
+        let is_down = matches!(&error, Error::Io(_)) && !is_tls(&error);
+        let is_starting = is_down || code.as_deref() == Some("57P03");
         if !is_starting || Instant::now() > until {
             return Err(error);
         }
