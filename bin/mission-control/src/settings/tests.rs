@@ -37,6 +37,7 @@ fn a_database_is_a_file_or_a_postgresql_server() {
         ("sqlite:mc.db", "mc.db"),
         ("sqlite://data/mc.db", "data/mc.db"),
         ("sqlite:///var/lib/mc.db", "/var/lib/mc.db"),
+        ("sqlite:mc.db?mode=rwc", "mc.db"),
     ] {
         let settings = settings(&[SECRET, ("DATABASE_URL", url)]).unwrap();
         assert_eq!(settings.config.database.place(), file);
@@ -55,6 +56,48 @@ fn a_database_is_a_file_or_a_postgresql_server() {
     ] {
         let problems = problems(&[SECRET, ("DATABASE_URL", url)]);
         assert!(problems.contains("DATABASE_URL") && !problems.contains("geheim"), "{problems}");
+    }
+}
+
+#[test]
+fn the_postgresql_settings_belong_to_a_server() {
+    let url = ("DATABASE_URL", "postgres://u:geheim@db/d?search_path=of_url");
+    let server =
+        |more: &[(&'static str, &'static str)]| match settings(&[&[SECRET, url], more].concat())
+            .unwrap()
+            .config
+            .database
+        {
+            Database::Postgres(server) => server,
+            Database::File(_) => panic!("a server"),
+        };
+    let plain = server(&[]);
+    assert_eq!((plain.schema.as_deref(), plain.connections), (Some("of_url"), CONNECTIONS));
+    let all = server(&[
+        ("MC_SCHEMA", "Our Own"),
+        ("MC_DB_CONNECTIONS", "12"),
+        ("MC_LISTEN_URL", "postgresql://u:geheim@direct:5433/d"),
+    ]);
+    assert_eq!((all.schema.as_deref(), all.connections), (Some("Our Own"), 12));
+    assert_eq!(all.listen.unwrap().place(), "d at direct:5433");
+    for (name, value) in [
+        ("MC_SCHEMA", "pg_mine"),
+        ("MC_DB_CONNECTIONS", "2"),
+        ("MC_LISTEN_URL", "postgres://u:geh/eim@h/d"),
+        ("MC_LISTEN_URL", "sqlite:x.db"),
+    ] {
+        let problems = problems(&[SECRET, url, (name, value)]);
+        assert!(problems.contains(name) && !problems.contains("geh"), "{problems}");
+    }
+    assert!(problems(&[SECRET, ("MC_SCHEMA", "wombat")]).contains("MC_SCHEMA"));
+    for (url, instead) in [
+        ("postgresql+asyncpg://u:geheim@h/d", "postgresql://"),
+        ("postgresql+psycopg2://u:geheim@h/d", "postgresql://"),
+        ("sqlite+aiosqlite:///x.db", "sqlite:FILE"),
+        ("jdbc:postgresql://h/d", "without jdbc:"),
+    ] {
+        let problems = problems(&[SECRET, ("DATABASE_URL", url)]);
+        assert!(problems.contains(instead) && !problems.contains("geheim"), "{problems}");
     }
 }
 

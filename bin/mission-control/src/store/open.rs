@@ -46,6 +46,15 @@ pub(super) fn said(error: &Error) -> String {
     }
 }
 
+/// Whether TLS failed: a certificate that is not trusted comes as bad data from the network.
+pub(super) fn is_tls(error: &Error) -> bool {
+    match error {
+        Error::Tls(_) => true,
+        Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
+        _ => false,
+    }
+}
+
 /// What an operator can do about an error of the database.
 fn advice(error: &Error) -> &'static str {
     let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();

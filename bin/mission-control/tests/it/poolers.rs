@@ -158,6 +158,10 @@ async fn defaults_of_the_server_change_nothing() {
         of(&home).say_in("postgres", statement);
     }
     for url in [home.url(), pooler.url()] {
+        if url == pooler.url() {
+            // This one would end the pooler's idle connections.
+            of(&home).say_in("postgres", "ALTER DATABASE wombat RESET idle_session_timeout");
+        }
         let backend = Backend::reaching(&home, database(server(&url))).await;
         let agent = backend.agent("ann", "scout");
         for n in 0..10 {
@@ -177,8 +181,8 @@ async fn another_version_of_the_server_works_as_well() {
     let Some(other) = Postgres::start_other(kept()) else { return };
     let version = other.say_in("wombat", "SHOW server_version_num");
     assert!(version.parse::<u32>().unwrap() >= 180_000, "{version}");
-    // New there: the whole transaction has a timeout.
-    other.say_in("postgres", "ALTER DATABASE wombat SET transaction_timeout = '1ms'");
+    // New since 17: the whole transaction has a timeout.
+    other.say_in("postgres", "ALTER DATABASE wombat SET transaction_timeout = '2s'");
     let home = Arc::new(Home::Server(other));
     let backend = Backend::reaching(&home, home.database()).await;
     backend.agent("ann", "scout").task("New").await;

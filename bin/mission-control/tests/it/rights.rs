@@ -1,8 +1,10 @@
 //! What a role, a database or a server lacks is said at start, with what helps.
 
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use test_support::postgres::Postgres;
+use test_support::{skip, wait_for};
 use wombat_mission_control::store::database::{Address, Database, Server};
 
 use crate::harness::{Backend, Home, kept, on_postgres};
@@ -97,4 +99,35 @@ async fn read_only_by_default_is_refused_with_the_statement_that_ends_it() {
         assert!(why.contains(&format!("{name} default_transaction_read_only = off")), "{why}");
         say(&home, "postgres", &format!("ALTER {whose} RESET default_transaction_read_only"));
     }
+}
+
+/// PGlite's socket server, which ends with this.
+struct Pglite(Child);
+
+impl Drop for Pglite {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _status = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn pglite_is_refused_as_it_has_one_connection() {
+    if !on_postgres() {
+        return;
+    }
+    let Some(folder) = std::env::var_os("WOMBAT_TEST_PGLITE") else {
+        return skip("WOMBAT_TEST_PGLITE names no folder with @electric-sql/pglite-socket (CONTRIBUTING.md)");
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join(".s.PGSQL.5432");
+    let script = "node_modules/@electric-sql/pglite-socket/dist/scripts/server.js";
+    let mut node = Command::new("node");
+    node.arg(script).arg("--db=memory://").arg(format!("--path={}", socket.display()));
+    let node = node.current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let _pglite = Pglite(node.unwrap());
+    wait_for("PGlite listens", async || socket.exists().then_some(())).await;
+    let url = format!("postgres://postgres:x@localhost/postgres?host={}", dir.path().display());
+    let why = Backend::refusal(Database::of_url(&url.into()).unwrap()).await;
+    assert!(why.contains("PGlite") && why.contains("one connection"), "{why}");
 }

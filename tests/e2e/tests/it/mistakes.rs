@@ -194,6 +194,12 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "much",
         "is \"much\" (from environment); allowed: an amount in US dollars, such as 25 or 0.50",
     ),
+    (
+        BACKEND,
+        "MC_DB_CONNECTIONS",
+        "2",
+        "is \"2\" (from environment); allowed: a number from 3 to 500",
+    ),
 ];
 
 /// Exit code and standard error of a program in a folder, with the secrets and these settings.

@@ -281,20 +281,22 @@ impl Parameters {
     /// Takes the search path out of `-c NAME=VALUE …`.
     fn options(&mut self, text: &str) -> Result<(), String> {
         let mut rest = Vec::new();
-        let mut words = text.split_ascii_whitespace();
+        let mut words = words(text).into_iter();
         while let Some(word) = words.next() {
-            let setting = match word {
+            let setting = match word.as_str() {
                 "-c" => words.next().unwrap_or_default(),
-                word => word.strip_prefix("--").or_else(|| word.strip_prefix("-c")).unwrap_or(""),
+                word => {
+                    let setting = word.strip_prefix("--").or_else(|| word.strip_prefix("-c"));
+                    setting.unwrap_or_default().to_owned()
+                }
             };
             let Some((name, value)) = setting.split_once('=') else {
-                return Err(
-                    "options: allowed: -c NAME=VALUE, several separated by spaces".to_owned()
-                );
+                let allowed = "options: allowed: -c NAME=VALUE, several separated by spaces";
+                return Err(allowed.to_owned());
             };
             match name {
                 "search_path" => self.schema = first_schema(value),
-                _ => rest.push(format!("-c {name}={value}")),
+                _ => rest.push(format!("-c {name}={}", word_of(value))),
             }
         }
         if !rest.is_empty() {
@@ -324,6 +326,27 @@ impl Parameters {
     }
 }
 
+/// The words of start-up options: separated by white space that no backslash precedes.
+fn words(text: &str) -> Vec<String> {
+    let (mut words, mut word) = (Vec::new(), String::new());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\\' => word.extend(rest.next()),
+            c if c.is_ascii_whitespace() => words.push(std::mem::take(&mut word)),
+            c => word.push(c),
+        }
+    }
+    words.push(word);
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// A value as a word of start-up options.
+pub(super) fn word_of(value: &str) -> String {
+    value.replace('\\', "\\\\").replace(' ', "\\ ")
+}
+
 /// The first schema of a search path that is a name.
 fn first_schema(path: &str) -> Option<String> {
     let mut names = path.split(',').map(str::trim).filter(|name| !name.is_empty());
@@ -333,3 +356,6 @@ fn first_schema(path: &str) -> Option<String> {
         None => Some(first.to_lowercase()),
     }
 }
+
+#[cfg(test)]
+mod tests;

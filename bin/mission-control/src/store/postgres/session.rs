@@ -30,7 +30,7 @@ use sqlx_core::any::AnyConnectionBackend;
 use sqlx_core::any::driver::{AnyDriver, install_drivers};
 use url::Url;
 
-use super::address::Address;
+use super::address::{Address, word_of};
 
 /// The scheme of the URLs that lead to this driver.
 const SCHEME: &str = "wombat-postgres";
@@ -76,9 +76,7 @@ pub(super) fn any_options(
     {
         let mut pairs = url.query_pairs_mut();
         for (name, value) in settings {
-            // The server splits at spaces that no backslash precedes.
-            let value = value.replace('\\', "\\\\").replace(' ', "\\ ");
-            pairs.append_pair("options", &format!("-c {name}={value}"));
+            pairs.append_pair("options", &format!("-c {name}={}", word_of(value)));
         }
         if let Some(alone) = alone {
             pairs.append_pair(ALONE, alone);

@@ -10,7 +10,7 @@ use sqlx::{AnyConnection, Connection as _, Error, Row as _};
 use super::address::Address;
 use super::plan::{Plan, shown};
 use super::session::any_options;
-use crate::store::open::OpenError;
+use crate::store::open::{OpenError, is_tls};
 
 /// The timeout for a database that is starting up beside us.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,8 +21,11 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from
 /// The oldest version of the server that tests know of.
 const OLDEST: i64 = 14_00_00;
 
-/// A transaction that sets nothing and changes nothing.
-const LOOK: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY";
+/// A transaction that changes nothing, and that no default of the server ends. Which timeouts there
+/// are is not known yet.
+const LOOK: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SET LOCAL statement_timeout = '30s'; \
+    SET LOCAL lock_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = '60s'; \
+    SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout'";
 
 const FACTS: &str = "SELECT current_setting('server_version_num')::bigint AS version, version() AS program, \
     current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS is_standby, \
@@ -207,7 +210,8 @@ async fn reach(options: &AnyConnectOptions) -> Result<AnyConnection, Error> {
             Err(error) => error,
         };
         let code = error.as_database_error().and_then(|error| error.code());
-        let is_starting = matches!(&error, Error::Io(_)) || code.as_deref() == Some("57P03");
+        let is_down = matches!(&error, Error::Io(_)) && !is_tls(&error);
+        let is_starting = is_down || code.as_deref() == Some("57P03");
         if !is_starting || Instant::now() > until {
             return Err(error);
         }
