@@ -193,8 +193,7 @@ impl Findings<'_> {
         let is_wanted = |name: &&str| {
             name == wanted || name.contains('*') || name.strip_suffix(":latest") == Some(wanted)
         };
-        if names.is_empty() || names.len() > MAX_LISTED || names.iter().any(|name| is_wanted(name))
-        {
+        if names.is_empty() || names.len() > MAX_LISTED || names.iter().any(is_wanted) {
             return;
         }
         let more = if names.len() > MAX_SHOWN { ", …" } else { "" };
