@@ -423,7 +423,8 @@ async fn a_model_without_tools_and_a_key_that_may_be_wrong_are_told() {
     let proxy = MockServer::start().await;
     let refusal = json!({ "error": { "message": "No connected db.", "type": "no_db_connection",
         "param": null, "code": "400" } });
-    answer(&proxy, "GET", "/v1/models", 400, refusal).await;
+    let refused = ResponseTemplate::new(400).set_body_json(refusal);
+    Mock::given(path("/v1/models")).respond_with(refused).mount(&proxy).await;
     for (model, key, start, what, code) in [
         (&llama, "", "warn  model: openai/m: ", "will never see its tools", 0),
         (

@@ -107,6 +107,16 @@ async fn a_wrong_key_is_found_out_where_the_list_of_models_is_public() {
     assert!(found[0].1.contains("Invalid API Key"), "{found:?}");
 }
 
+#[tokio::test]
+async fn llama_cpp_is_asked_behind_a_proxy_that_takes_its_name_away() {
+    let server = MockServer::start().await;
+    let props = json!({ "chat_template_caps": { "supports_tools": false } });
+    on(&server, "GET", "/llm/props", 200, props).await;
+    let base = format!("{}/llm/v1", server.uri());
+    let found = ask(Provider::OpenAi, base, "m", None).await;
+    assert_eq!((found.len(), found[0].0), (1, Kind::ToolsUnseen), "{found:?}");
+}
+
 /// Answers to a wrong key that are no plain 401, with their sources.
 #[tokio::test]
 async fn a_key_that_is_refused_in_other_words_is_told_with_the_servers_own() {

@@ -239,6 +239,9 @@ impl Network {
             StatusCode::NOT_FOUND
             | StatusCode::METHOD_NOT_ALLOWED
             | StatusCode::NOT_IMPLEMENTED => {
+                if !target.is_own_server() {
+                    self.ask_local(&mut found, &told).await;
+                }
                 return found.found;
             }
             _ => found.error(&told),
@@ -257,40 +260,40 @@ impl Network {
     /// What a server of one's own tells about a model.
     async fn ask_local(&self, found: &mut Findings<'_>, told: &Told) {
         let list = told.json();
-        let owned_by = list["data"][0]["owned_by"].as_str().unwrap_or_default().to_owned();
-        if is_llama_cpp(&told.headers) {
-            // With one model, llama.cpp takes any name for it.
-            if list["data"].as_array().is_some_and(|models| models.len() > 1) {
-                found.listed(&list);
-            }
-            self.ask_llama_cpp(found).await;
-            return;
+        let owned_by = list["data"][0]["owned_by"].as_str().unwrap_or_default();
+        let is_named = is_llama_cpp(&told.headers) || owned_by == "llamacpp";
+        // With one model, llama.cpp takes any name for it.
+        let is_one = list["data"].as_array().is_some_and(|models| models.len() == 1);
+        if !(is_named && is_one) {
+            found.listed(&list);
         }
-        found.listed(&list);
         // The owners that Ollama and LM Studio tell (openai/openai.go; lmstudio.ai/docs/developer).
-        if found.model.provider == Provider::Ollama || owned_by == "library" {
+        if !is_named && (found.model.provider == Provider::Ollama || owned_by == "library") {
             self.ask_ollama(found).await;
         } else if owned_by == "organization_owner" {
             self.ask_lm_studio(found).await;
+        } else {
+            self.ask_llama_cpp(found, is_named).await;
         }
     }
 
     /// llama.cpp leaves tools out, without a word, if the model's chat template has no place for them.
-    async fn ask_llama_cpp(&self, found: &mut Findings<'_>) {
+    /// A proxy before it may have taken its name away: then only what nobody else says counts.
+    async fn ask_llama_cpp(&self, found: &mut Findings<'_>, is_named: bool) {
         match llama_cpp_props(&self.http, found.target, found.model).await {
             Ok(props) => {
                 if let Some(why) = unseen_by(&props) {
                     found.push(Kind::ToolsUnseen, why.to_owned());
                 }
             }
-            Err(Some(told)) => {
-                // Its list of models is public, and this is not.
+            // Its list of models is public, and this is not.
+            Err(Some(told)) if is_named => {
                 if matches!(told.status, StatusCode::UNAUTHORIZED | StatusCode::SERVICE_UNAVAILABLE)
                 {
                     found.error(&told);
                 }
             }
-            Err(None) => {}
+            Err(_) => {}
         }
     }
 
