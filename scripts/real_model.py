@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8090, help="0 takes a free one")
     parser.add_argument("--context", type=int, default=16384, help="tokens the model may read")
     parser.add_argument("--answer", type=int, default=160, help="the most tokens of an answer")
+    parser.add_argument("--endless", action="store_true", help="each answer has that many tokens")
     parser.add_argument("--threads", type=int, default=1, help="more are slower on a busy machine")
     parser.add_argument("--force-tool", metavar="NAME", help="the first turn of each run calls this tool")
     args = parser.parse_args()
@@ -115,10 +116,12 @@ def main() -> None:
     params.n_parallel = 1
     params.n_predict = args.answer
     params.use_jinja = True
+    params.endpoint_metrics = True
     params.cpuparams.n_threads = args.threads
     params.cpuparams_batch.n_threads = args.threads
     # The same answer each time.
     params.sampling.temp = 0.0
+    params.sampling.ignore_eos = args.endless
     server = xllamacpp.Server(params)
 
     stop = threading.Event()

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use service::settings::{Layers, Reader, SettingsError};
+
 /// The starter's files.
 const FILES: [(&str, &str); 7] = [
     ("AGENTS.md", include_str!("../starter/AGENTS.md")),
@@ -28,6 +30,18 @@ pub enum InitError {
         /// The cause.
         cause: std::io::Error,
     },
+}
+
+/// The folder that the settings name.
+///
+/// # Errors
+/// When the settings cannot be read.
+pub fn folder(layers: &Layers) -> Result<PathBuf, SettingsError> {
+    let mut reader = Reader::new(layers);
+    let folder = reader.text("WOMBAT_WORKSPACE", "./workspace");
+    reader.finish()?;
+    // Written as people write it.
+    Ok(folder.strip_prefix("./").unwrap_or(&folder).into())
 }
 
 /// Writes the files and returns their paths. Overwrites only with `force`, and only these files.

@@ -19,6 +19,7 @@ mod schema;
 pub mod sessions;
 pub mod settings;
 pub mod state;
+pub mod token;
 pub mod tools;
 pub mod webhook;
 

@@ -86,9 +86,9 @@ enum Command {
     Config,
     /// Write a workspace to start from; existing files are not overwritten.
     Init {
-        /// The folder.
-        #[arg(default_value = "workspace", value_hint = ValueHint::DirPath)]
-        dir: PathBuf,
+        /// The folder; by WOMBAT_WORKSPACE when absent.
+        #[arg(value_hint = ValueHint::DirPath)]
+        dir: Option<PathBuf>,
         /// Replace existing files.
         #[arg(long)]
         force: bool,
@@ -103,6 +103,15 @@ enum Command {
         #[arg(long)]
         url: Option<String>,
     },
+    /// Print an agent token, such as the daemon sends to the backend, to try the backend with.
+    Token {
+        /// The user whose agent it is.
+        #[arg(long, value_name = "ID")]
+        user: String,
+        /// The role of the agent.
+        #[arg(long)]
+        role: String,
+    },
     Chat(Box<Chat>),
     #[command(flatten)]
     About(About),
@@ -116,7 +125,18 @@ fn main() -> ExitCode {
     let layers = |config| Layers::of_process(config, given);
     let shows = matches!(cli.command, Some(Command::Config));
     let layers = match cli.command {
-        Some(Command::Init { dir, force }) => return init(&dir, force),
+        Some(Command::Init { dir, force }) => {
+            return init(&layers(cli.config), dir.as_deref(), force);
+        }
+        Some(Command::Token { user, role }) => {
+            return match wombat_daemon::token::mint(&layers(cli.config), &user, &role) {
+                Ok(token) => {
+                    exit::say(token);
+                    ExitCode::SUCCESS
+                }
+                Err(problems) => exit::fail(exit::CONFIG, NAME, &problems),
+            };
+        }
         Some(Command::Check) => return check(&layers(cli.config)),
         Some(Command::Chat(chat)) => {
             let flags = flags.into_iter().chain(chat.flags());
@@ -136,16 +156,23 @@ fn main() -> ExitCode {
     if shows { exit::show(&settings.effective) } else { serve(settings) }
 }
 
-fn init(dir: &Path, force: bool) -> ExitCode {
+fn init(layers: &Layers, dir: Option<&Path>, force: bool) -> ExitCode {
+    let set = match wombat_daemon::init::folder(layers) {
+        Ok(set) => set,
+        Err(problems) => return exit::fail(exit::CONFIG, NAME, &problems),
+    };
+    let dir = dir.unwrap_or(&set);
     match wombat_daemon::init::init(dir, force) {
         Ok(paths) => {
             for path in paths {
                 exit::say(path.display());
             }
-            exit::say(format!(
-                "Next: set WOMBAT_WORKSPACE={}, then check the set-up: {NAME} check",
-                dir.display()
-            ));
+            let is_set = std::path::absolute(dir).ok() == std::path::absolute(&set).ok();
+            let first = match is_set {
+                true => String::new(),
+                false => format!("set WOMBAT_WORKSPACE={}, then ", dir.display()),
+            };
+            exit::say(format!("Next: {first}check the set-up: {NAME} check"));
             ExitCode::SUCCESS
         }
         Err(error) => exit::fail(exit::FAILURE, NAME, &error),

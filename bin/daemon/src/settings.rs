@@ -65,6 +65,8 @@ pub struct Settings {
     pub max_file_chars: usize,
     /// `WOMBAT_HISTORY_LIMIT`.
     pub history_limit: u32,
+    /// `HEARTBEAT_ACK_MAX_CHARS`: letters and digits.
+    pub heartbeat_ack_max: usize,
     /// `WOMBAT_DEFAULT_TIMEZONE`.
     pub timezone: Zone,
     /// `WOMBAT_INCLUDE_TIME_CONTEXT`.
@@ -145,6 +147,7 @@ impl Settings {
         let skills_mode = r.parse("WOMBAT_SKILLS_MODE", "auto", "auto, inline or on_demand");
         let max_file_chars = r.number("WOMBAT_MAX_FILE_CHARS", 20_000_usize, 100..=10_000_000);
         let history_limit = r.number("WOMBAT_HISTORY_LIMIT", 40_u32, 0..=200);
+        let heartbeat_ack_max = r.number("HEARTBEAT_ACK_MAX_CHARS", 60_usize, 0..=10_000);
         let zone = r.text("WOMBAT_DEFAULT_TIMEZONE", "UTC");
         let timezone = parse_zone(&zone).unwrap_or_else(|error| {
             r.problem("WOMBAT_DEFAULT_TIMEZONE", error);
@@ -212,6 +215,7 @@ impl Settings {
                 jitter: retry.jitter,
             },
             history_limit,
+            heartbeat_ack_max,
             timezone,
             include_time,
             context_warning_percent,

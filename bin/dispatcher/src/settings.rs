@@ -26,7 +26,8 @@ pub struct Settings {
     /// `DISPATCH_SEND_TIMEOUT_SEC`: the timeout of a forward. Longer than the daemon's own timeout
     /// of a run, so that the daemon is the one that ends a run.
     pub send_timeout: Duration,
-    /// `DISPATCH_DEFAULT_TASK`: the title of the task for notifications that name none.
+    /// `DISPATCH_DEFAULT_TASK`, or else `WOMBAT_DEFAULT_TASK`: the title of the task for notifications that
+    /// name none.
     pub default_task: String,
     /// `DISPATCH_CONCURRENCY`: the most forwards at a time, each of another session.
     pub concurrency: usize,
@@ -73,6 +74,7 @@ impl Settings {
         let min = reader.number("DISPATCH_MIN_INTERVAL_SEC", 2.0_f64, 0.01..=3600.0);
         let max = reader.number("DISPATCH_MAX_INTERVAL_SEC", 30.0_f64, 0.01..=3600.0);
         let host = reader.text("WOMBAT_HOST", "127.0.0.1");
+        let task = reader.text("WOMBAT_DEFAULT_TASK", "Notifications");
         let port: Option<u16> =
             reader.parse_optional("DISPATCH_HTTP_PORT", "a number from 0 to 65535");
         let mut settings = Self {
@@ -82,7 +84,7 @@ impl Settings {
             daemon_url: reader.url("AGENT_DAEMON_URL", "http://localhost:8081"),
             daemon_key: reader.secret("AGENT_DAEMON_API_KEY"),
             send_timeout: reader.seconds("DISPATCH_SEND_TIMEOUT_SEC", 300, 1..=86_400),
-            default_task: reader.text("DISPATCH_DEFAULT_TASK", "Notifications"),
+            default_task: reader.text("DISPATCH_DEFAULT_TASK", &task),
             concurrency: reader.number("DISPATCH_CONCURRENCY", 16, 1..=1024),
             max_attempts: reader.number("DISPATCH_MAX_ATTEMPTS", 8, 1..=1000),
             min_interval: Duration::from_secs_f64(min),
@@ -121,6 +123,19 @@ mod tests {
         assert_eq!((settings.concurrency, settings.max_attempts), (16, 8));
         assert_eq!(settings.default_task, "Notifications");
         assert!(settings.listen.is_none());
+    }
+
+    #[test]
+    fn the_daemons_default_task_is_the_dispatchers_unless_it_has_its_own() {
+        let task = |own: &str| {
+            let pairs = [
+                ("INTERNAL_API_TOKEN", "t"),
+                ("WOMBAT_DEFAULT_TASK", "Agent Thread"),
+                ("DISPATCH_DEFAULT_TASK", own),
+            ];
+            Settings::read(&Layers::from_pairs(pairs)).unwrap().default_task
+        };
+        assert_eq!((task("").as_str(), task("Inbox").as_str()), ("Agent Thread", "Inbox"));
     }
 
     #[test]

@@ -174,6 +174,7 @@ async fn wake(
         user_id: user.to_owned(),
         role: Some(role.to_owned()),
         slot: slot.clone(),
+        note: None,
     };
     let (answer, in_doubt) = match record(&backend.agent(Arc::new(auth)), &request).await {
         Ok((answer, in_doubt)) => (Some(answer), in_doubt),

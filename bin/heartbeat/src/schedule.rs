@@ -1,5 +1,7 @@
 //! Prints schedules: `wombat-heartbeat crontab` and `wombat-heartbeat systemd`.
 
+mod words;
+
 use std::path::{Path, PathBuf};
 
 use service::settings::{Layers, Reader, SettingsError};
@@ -8,6 +10,29 @@ use wombat_core::cron::Cron;
 use wombat_core::session::{SessionError, UserId};
 
 use crate::config_file;
+use words::{comment, escape_specifiers, plain_fields, shell_word, systemd_word};
+
+/// The longest command that Debian's cron takes (`MAX_COMMAND` in its cron.h, with a final NUL).
+const MAX_COMMAND: usize = 999;
+
+/// Why no schedule can be printed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScheduleError {
+    /// A user id is invalid.
+    #[error("{0}")]
+    User(#[from] SessionError),
+    /// A line of a schedule cannot hold a line break.
+    #[error("{0} holds a line break, which neither a crontab nor a systemd unit can pass on")]
+    LineBreak(&'static str),
+    /// A path is not UTF-8.
+    #[error("{} is not UTF-8, and so cannot be written into a schedule", .0.display())]
+    NotUtf8(PathBuf),
+    /// A command is longer than cron takes.
+    #[error(
+        "the command for the user {0:?} has more than 999 characters, which cron does not take"
+    )]
+    TooLong(String),
+}
 
 /// What crontab lines and systemd units are made from. Needs no key and no backend.
 #[derive(Debug, Clone)]
@@ -50,36 +75,33 @@ impl ScheduleSettings {
     /// `config` is the settings file, if one was given. Without users the crontab must set USER_ID.
     ///
     /// # Errors
-    /// When a user id is invalid.
+    /// See [`ScheduleError`].
     pub fn lines(
         &self,
         program: &Path,
         config: Option<&Path>,
         users: &[String],
-    ) -> Result<Vec<String>, SessionError> {
+    ) -> Result<Vec<String>, ScheduleError> {
         let users = self.users(users)?;
-        let mut flags = String::new();
+        let mut start =
+            format!("cd {} && {}", shell_word(utf8(&self.dir)?), shell_word(utf8(program)?));
         if let Some(config) = config {
-            flags += &format!("--config {} ", shell_word(&config.to_string_lossy()));
+            start += &joined(flag("--config", utf8(config)?), shell_word);
         }
-        for user in &users {
-            flags += &format!("--user {} ", shell_word(user));
-        }
-        let mut lines = vec![one_line(&format!("# Heartbeats of {}", self.path.display()))];
+        let mut lines = vec![comment(&format!("# Heartbeats of {}", self.path.display()))];
         if users.is_empty() {
             lines.push(
                 "# USER_ID must be set: above these lines, or in the directory's .env.".to_owned(),
             );
         }
-        let dir = shell_word(&self.dir.to_string_lossy());
-        let program = shell_word(&program.to_string_lossy());
         for agent in &self.config.agents {
             let role = &agent.profile.role;
             if let Some(cron) = &agent.profile.heartbeat_cron {
                 // The value was checked as five fields, and is written as such.
                 let cron = plain_fields(cron);
-                lines
-                    .push(format!("{cron} cd {dir} && {program} {flags}--role {role} --slot auto"));
+                let end = format!(" --role {role} --slot auto");
+                let commands = commands(&start, &users, &end)?;
+                lines.extend(commands.iter().map(|command| format!("{cron} {command}")));
             }
         }
         Ok(lines)
@@ -89,24 +111,22 @@ impl ScheduleSettings {
     /// and their texts. Without users the service must set USER_ID.
     ///
     /// # Errors
-    /// When a user id is invalid.
+    /// See [`ScheduleError`].
     pub fn units(
         &self,
         program: &Path,
         config: Option<&Path>,
         users: &[String],
-    ) -> Result<Vec<(String, String)>, SessionError> {
+    ) -> Result<Vec<(String, String)>, ScheduleError> {
         let users = self.users(users)?;
-        let mut words = vec![program.to_string_lossy().into_owned()];
-        words.extend(
-            config
-                .iter()
-                .flat_map(|config| ["--config".to_owned(), config.to_string_lossy().into_owned()]),
-        );
-        words.extend(users.iter().flat_map(|user| ["--user".to_owned(), user.clone()]));
+        let mut words = vec![utf8(program)?.to_owned()];
+        if let Some(config) = config {
+            words.extend(flag("--config", utf8(config)?));
+        }
+        words.extend(users.iter().flat_map(|user| flag("--user", user)));
         let call = words.iter().map(|word| systemd_word(word)).collect::<Vec<_>>().join(" ");
-        let dir = escape_specifiers(&one_line(&self.dir.to_string_lossy()));
-        let from = escape_specifiers(&one_line(&self.path.to_string_lossy()));
+        let dir = escape_specifiers(utf8(&self.dir)?);
+        let from = escape_specifiers(&comment(&self.path.to_string_lossy()));
         let mut units = Vec::new();
         for agent in &self.config.agents {
             let role = &agent.profile.role;
@@ -142,134 +162,60 @@ impl ScheduleSettings {
     }
 
     /// The users of the flags, else the one of the settings.
-    fn users(&self, named: &[String]) -> Result<Vec<String>, SessionError> {
+    fn users(&self, named: &[String]) -> Result<Vec<String>, ScheduleError> {
         let users = if named.is_empty() { self.user.as_slice() } else { named };
-        users.iter().map(|user| UserId::parse(user).map(|_| user.clone())).collect()
-    }
-}
-
-/// The five fields in a form that every cron understands: a step from a single value, `5/20`, is
-/// written as a range, because some crons accept steps of ranges only.
-fn plain_fields(cron: &str) -> String {
-    let last = ["59", "23", "31", "12", "7"];
-    let fields = cron.split_whitespace().zip(last).map(|(field, last)| {
-        let parts = field.split(',').map(|part| match part.split_once('/') {
-            Some((from, step)) if from != "*" && !from.contains('-') => {
-                format!("{from}-{last}/{step}")
+        for user in users {
+            UserId::parse(user)?;
+            if user.contains(['\n', '\r', '\0']) {
+                return Err(ScheduleError::LineBreak("a user id"));
             }
-            Some(_) | None => part.to_owned(),
-        });
-        parts.collect::<Vec<_>>().join(",")
-    });
-    fields.collect::<Vec<_>>().join(" ")
-}
-
-/// A word of a systemd command line (systemd.service(5), "Command lines").
-fn systemd_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@+,=:".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
+        }
+        Ok(users.to_vec())
     }
-    let text = escape_specifiers(&one_line(text)).replace('\\', r"\\").replace('"', "\\\"");
-    format!("\"{}\"", text.replace('$', "$$"))
 }
 
-/// Text in which systemd sees no specifiers.
-fn escape_specifiers(text: &str) -> String {
-    text.replace('%', "%%")
-}
-
-/// A word for the shell. `%` is escaped, because cron takes it for the end of the line.
-fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@+,=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
+/// A path as text of one line.
+fn utf8(path: &Path) -> Result<&str, ScheduleError> {
+    let text = path.to_str().ok_or_else(|| ScheduleError::NotUtf8(path.to_owned()))?;
+    if text.contains(['\n', '\r']) {
+        return Err(ScheduleError::LineBreak("a path"));
     }
-    format!("'{}'", one_line(text).replace('\'', r"'\''").replace('%', r"'\%'"))
+    Ok(text)
 }
 
-/// Text without line breaks and other control characters.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+/// The words of a flag. A value that begins with `-` would be taken for the next flag, unless it is one
+/// word with its own.
+fn flag(name: &str, value: &str) -> Vec<String> {
+    match value.starts_with('-') {
+        true => vec![format!("{name}={value}")],
+        false => vec![name.to_owned(), value.to_owned()],
+    }
+}
+
+/// Words for a command line, each with a blank before it.
+fn joined(words: Vec<String>, quoted: fn(&str) -> String) -> String {
+    words.iter().map(|word| format!(" {}", quoted(word))).collect()
+}
+
+/// The commands for these users: one, or several where cron would find one too long.
+fn commands(start: &str, users: &[String], end: &str) -> Result<Vec<String>, ScheduleError> {
+    let mut commands = Vec::new();
+    let mut flags = String::new();
+    for user in users {
+        let flag = joined(flag("--user", user), shell_word);
+        let fits = |flags: &str| start.len() + flags.len() + flag.len() + end.len() <= MAX_COMMAND;
+        if !fits(&flags) {
+            if !fits("") {
+                return Err(ScheduleError::TooLong(user.clone()));
+            }
+            commands.push(format!("{start}{flags}{end}"));
+            flags.clear();
+        }
+        flags += &flag;
+    }
+    commands.push(format!("{start}{flags}{end}"));
+    Ok(commands)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings(json: &str, user: Option<&str>) -> ScheduleSettings {
-        ScheduleSettings {
-            dir: "/srv/wombat".into(),
-            path: "config/agent-config.json".into(),
-            config: AgentConfig::parse(json, &|_| None).unwrap(),
-            user: user.map(str::to_owned).into_iter().collect(),
-        }
-    }
-
-    const JSON: &str = r#"{"agents": [{"role": "scout", "heartbeat_cron": "*/15 * * * *"},
-        {"role": "quiet"}]}"#;
-
-    fn lines(user: Option<&str>, users: &[&str]) -> Vec<String> {
-        let users: Vec<String> = users.iter().map(|user| (*user).to_owned()).collect();
-        settings(JSON, user).lines(Path::new("/bin/hb"), None, &users).unwrap()
-    }
-
-    #[test]
-    fn every_role_with_a_cron_line_gets_one() {
-        assert_eq!(
-            lines(Some("u1"), &[])[1..],
-            ["*/15 * * * * cd /srv/wombat && /bin/hb --user u1 --role scout --slot auto"]
-        );
-        let lines = lines(None, &[]);
-        assert!(lines[1].contains("USER_ID"), "{lines:?}");
-        assert!(lines[2].ends_with("/bin/hb --role scout --slot auto"), "{lines:?}");
-    }
-
-    #[test]
-    fn steps_from_a_single_value_are_written_as_ranges() {
-        for (cron, plain) in [
-            ("  5/20   *\t* * *", "5-59/20 * * * *"),
-            ("1,5/20,7-9/2 */2 3/4 jan/3 1/2", "1,5-59/20,7-9/2 */2 3-31/4 jan-12/3 1-7/2"),
-            ("0 9 * * mon-fri", "0 9 * * mon-fri"),
-        ] {
-            assert_eq!(plain_fields(cron), plain);
-            let cron: Cron = cron.parse().unwrap();
-            assert_eq!(plain.parse::<Cron>().unwrap(), cron, "the same moments");
-        }
-    }
-
-    #[test]
-    fn a_role_has_a_service_and_a_timer() {
-        let json = r#"{"agents": [{"role": "scout", "heartbeat_cron": "0 0 13 * fri"}, {"role": "quiet"}]}"#;
-        let users = ["a b%$\"\\".to_owned()];
-        let units = settings(json, None).units(Path::new("/bin/hb"), None, &users).unwrap();
-        let names: Vec<_> = units.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["wombat-heartbeat-scout.service", "wombat-heartbeat-scout.timer"]);
-        let service = &units[0].1;
-        let call = r#"ExecStart=/bin/hb --user "a b%%$$\"\\" --role scout --slot auto"#;
-        assert!(service.contains(call), "{service}");
-        assert!(service.contains("WorkingDirectory=/srv/wombat\n"), "{service}");
-        let timer = &units[1].1;
-        let ticks = "OnCalendar=*-*-13 00:00:00\nOnCalendar=Fri *-*-* 00:00:00\n";
-        assert!(timer.contains(ticks), "{timer}");
-        let units = settings(json, None).units(Path::new("/bin/hb"), None, &[]).unwrap();
-        assert!(units[0].1.contains("# USER_ID must be set"), "{}", units[0].1);
-    }
-
-    #[test]
-    fn the_flags_are_those_of_the_call() {
-        let config = Some(Path::new("my settings.toml"));
-        let users = ["a".to_owned(), "cn=b,dc=c".to_owned()];
-        let lines = settings(JSON, Some("u1")).lines(Path::new("/bin/hb"), config, &users).unwrap();
-        let flags = "--config 'my settings.toml' --user a --user cn=b,dc=c --role scout";
-        assert!(lines[1].contains(flags), "{}", lines[1]);
-    }
-
-    #[test]
-    fn a_user_cannot_break_out_of_the_line() {
-        let lines = lines(None, &["a'; rm -rf %\n"]);
-        assert!(lines[1].contains(r"--user 'a'\''; rm -rf '\%' ' --role"), "{}", lines[1]);
-        let colon = ["a:b".to_owned()];
-        assert!(settings(JSON, None).lines(Path::new("hb"), None, &colon).is_err());
-    }
-}
+mod tests;

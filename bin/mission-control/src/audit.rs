@@ -39,14 +39,12 @@ pub enum AuditError {
     #[error("there is no entry in the audit log of {0}")]
     Empty(String),
     /// The database could not be read.
-    #[error("the audit log of {place} cannot be read: {cause}; {advice}")]
+    #[error("the audit log of {place} cannot be read: {cause}")]
     Database {
         /// Which database.
         place: String,
-        /// What it said.
+        /// Why, and what to do.
         cause: String,
-        /// What to do.
-        advice: &'static str,
     },
     /// A file could not be read, or the export not be written.
     #[error("{0}: {1}")]
@@ -164,18 +162,17 @@ async fn each(
     database: &Database,
     mut with: impl AsyncFnMut(AuditEntry) -> Result<(), AuditError>,
 ) -> Result<(), AuditError> {
-    let failed =
-        |cause: String, advice| AuditError::Database { place: database.place(), cause, advice };
+    let failed = |cause: String| AuditError::Database { place: database.place(), cause };
     let opened = Store::open_to_read(database).await;
-    let store = opened.map_err(|error| failed(error.to_string(), database.advice(&error)))?;
+    let store = opened.map_err(|error| failed(error.to_string()))?;
     let mut last = 0;
     loop {
         let read = store.audit_after(last).await;
         let entries = read.map_err(|error| match error {
             StoreError::Database(cause) | StoreError::Unavailable { source: cause, .. } => {
-                failed(cause.to_string(), "it has a log once the backend has started on it")
+                failed(format!("{cause}; it has a log once the backend has started on it"))
             }
-            error => failed(error.to_string(), "the backend's log says more"),
+            error => failed(error.to_string()),
         })?;
         let Some(newest) = entries.last() else { break };
         last = newest.seq;

@@ -124,6 +124,22 @@ impl From<StoreError> for ApiError {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
                     .retry_after(retry_after)
             }
+            StoreError::ReadOnly { retry_after } => {
+                tracing::error!(busy = true, "the database is read-only");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
+                    .retry_after(retry_after)
+            }
+            StoreError::Unwritable { retry_after, source, .. } => {
+                tracing::error!(error = %source, busy = true, "database call failed");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
+                    .retry_after(retry_after)
+            }
+            StoreError::File(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text),
+            StoreError::Forbidden { retry_after, source } => {
+                tracing::error!(error = %source, busy = false, "the database refuses a right");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
+                    .retry_after(retry_after)
+            }
             StoreError::Database(source) => {
                 tracing::error!(error = %source, busy = false, "database call failed");
                 Self::internal()

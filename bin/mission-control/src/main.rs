@@ -196,7 +196,10 @@ fn serve(settings: Settings) -> ExitCode {
     if let Some(dir) = settings.config.database.folder()
         && let Err(error) = std::fs::create_dir_all(dir)
     {
-        let problem = format!("MC_DATA_DIR: {} could not be created: {error}", dir.display());
+        let problem = format!(
+            "MC_DATA_DIR or DATABASE_URL: the folder {} could not be created: {error}; make it for this user, or name another place",
+            dir.display()
+        );
         return exit::fail(exit::CONFIG, NAME, &problem);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

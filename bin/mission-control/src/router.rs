@@ -1,11 +1,12 @@
 //! All endpoints, and what every request goes through before it reaches one.
 
-use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use http::StatusCode;
+use serde_json::json;
 use service::otel::{Side, Span};
 use service::trace::TraceId;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -79,8 +80,13 @@ fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {
     ApiError::internal().into_response()
 }
 
-async fn alive() -> &'static str {
-    "ok"
+/// Alive as long as it answers: an orchestrator that restarts it would help nobody whose disk is full. What
+/// keeps the database from being written is told all the same.
+async fn alive(State(app): State<App>) -> Response {
+    match app.store.trouble() {
+        None => "ok".into_response(),
+        Some(reason) => Json(json!({ "status": "degraded", "reason": reason })).into_response(),
+    }
 }
 
 async fn ready(State(app): State<App>) -> Result<&'static str, ApiError> {

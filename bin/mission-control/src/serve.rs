@@ -15,7 +15,7 @@ use crate::login::Login;
 use crate::metrics::Metrics;
 use crate::places::{MAX_CALLS, Places, StreamPlaces};
 use crate::router::router;
-use crate::store::{Store, StoreError};
+use crate::store::{OpenError, Store, StoreError};
 
 /// How long open connections may take to finish at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,14 +30,12 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The database could not be opened.
-    #[error("the database {place} cannot be used: {cause}; {advice}")]
+    #[error("the database {place} cannot be used: {cause}")]
     Database {
         /// The file, or the server and the name of the database.
         place: String,
-        /// What the operator can do about it.
-        advice: &'static str,
-        /// What the database said.
-        cause: sqlx::Error,
+        /// Why, and what the operator can do about it.
+        cause: OpenError,
     },
     /// The start could not be recorded in the audit log.
     #[error("the start could not be recorded in the audit log: {0}")]
@@ -56,12 +54,16 @@ pub async fn run(
     config: Config,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
-    let store = Store::open(&config.database).await.map_err(|cause| RunError::Database {
-        place: config.database.place(),
-        advice: config.database.advice(&cause),
-        cause,
-    })?;
-    store.record_start().await?;
+    let store = Store::open(&config.database)
+        .await
+        .map_err(|cause| RunError::Database { place: config.database.place(), cause })?;
+    if let Err(error) = store.record_start().await {
+        let place = config.database.place();
+        return Err(match store.cause_of(error) {
+            Ok(cause) => RunError::Database { place, cause },
+            Err(error) => RunError::Audit(error),
+        });
+    }
     let form_key = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
     let login = Login::new(
         config.board_password.clone(),

@@ -15,7 +15,7 @@ use crate::login::password::BoardPassword;
 use crate::login::proxy::ProxyLogin;
 use crate::mentions::is_role;
 use crate::store::budgets::Nanos;
-use crate::store::database::Database;
+use crate::store::database::{CONNECTIONS, Database, MIN_CONNECTIONS};
 
 /// The settings in force.
 #[derive(Debug)]
@@ -99,11 +99,58 @@ pub fn read_database(layers: &Layers) -> Result<Database, SettingsError> {
 /// Where the data is stored: a file in the data folder unless `DATABASE_URL` is set.
 fn database(r: &mut Reader<'_>, data_dir: &Path) -> Database {
     let own = Database::File(data_dir.join("mission-control.db"));
-    let Some(url) = r.secret("DATABASE_URL") else { return own };
-    Database::of_url(&url).unwrap_or_else(|problem| {
-        r.problem("DATABASE_URL", problem);
-        own
-    })
+    let url = r.secret("DATABASE_URL");
+    let listen = r.secret("MC_LISTEN_URL");
+    let schema = r.optional("MC_SCHEMA");
+    let connections = r.number("MC_DB_CONNECTIONS", CONNECTIONS, MIN_CONNECTIONS..=500);
+    let database = match url.map(|url| Database::of_url(&url)) {
+        None => own,
+        Some(Ok(database)) => database,
+        Some(Err(problem)) => {
+            r.problem("DATABASE_URL", problem);
+            return own;
+        }
+    };
+    let Database::Postgres(mut server) = database else {
+        for (name, is_set) in [("MC_LISTEN_URL", listen.is_some()), ("MC_SCHEMA", schema.is_some())]
+        {
+            if is_set {
+                r.problem(
+                    name,
+                    "is for PostgreSQL; set DATABASE_URL to the server, or leave it out",
+                );
+            }
+        }
+        return database;
+    };
+    server.connections = connections;
+    if let Some(schema) = schema {
+        match is_schema(&schema) {
+            true => server.schema = Some(schema),
+            false => r.problem(
+                "MC_SCHEMA",
+                "allowed: the name of a schema, of up to 63 bytes, that does not begin with pg_",
+            ),
+        }
+    }
+    if let Some(url) = listen {
+        match Database::of_url(&url) {
+            Ok(Database::Postgres(direct)) => server.listen = Some(direct.address),
+            Ok(Database::File(_)) => {
+                r.problem("MC_LISTEN_URL", "allowed: postgres://USER:PASSWORD@HOST:PORT/DATABASE")
+            }
+            Err(problem) => r.problem("MC_LISTEN_URL", problem),
+        }
+    }
+    Database::Postgres(server)
+}
+
+/// Whether PostgreSQL takes a name for a schema of ours.
+fn is_schema(name: &str) -> bool {
+    (1..=63).contains(&name.len())
+        && !name.chars().any(char::is_control)
+        && !name.starts_with("pg_")
+        && name != "information_schema"
 }
 
 /// The page's password, if one is set.

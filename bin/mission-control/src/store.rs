@@ -16,12 +16,15 @@ pub mod dispatch;
 pub mod documents;
 mod error;
 pub mod events;
+mod file;
 pub mod leases;
 pub mod messages;
 mod migrations;
 pub mod notifications;
+mod open;
 pub mod paging;
 mod pg_notify;
+mod postgres;
 mod run_rows;
 pub mod runs;
 mod sql;
@@ -34,16 +37,17 @@ mod write;
 use std::sync::Arc;
 
 use chrono::Utc;
-use secrecy::SecretString;
-use sqlx::AnyPool;
+use sqlx::{AnyPool, SqlSafeStr as _, SqlStr};
 use tokio::sync::watch;
 
 pub use self::error::{Conflict, StoreError};
+use self::file::OpenFile;
+pub use self::open::OpenError;
 use self::values::session_of;
 pub use self::values::{json_of, new_id, now, session_role, stamp, time};
 pub use self::write::{Created, Scope};
 
-use self::database::Database;
+use self::database::{Database, Peers};
 
 /// How long idempotency keys are kept: longer than the contract's 24 hours.
 const KEPT: chrono::Duration = chrono::Duration::hours(48);
@@ -57,39 +61,46 @@ pub struct Store {
     changed: watch::Sender<()>,
     /// Signals every write of this instance.
     written: watch::Sender<()>,
-    /// The PostgreSQL server's URL, where other instances may share it.
-    shared: Option<SecretString>,
+    /// What begins a write.
+    begin: SqlStr,
+    /// Other instances on the same database, where there may be some.
+    peers: Option<Peers>,
+    /// The file, where the database is one.
+    file: Option<Arc<OpenFile>>,
     /// This instance's id among them.
     instance: Arc<str>,
 }
 
 impl Store {
     /// Opens the database and migrates its schema.
-    pub async fn open(database: &Database) -> Result<Self, sqlx::Error> {
-        let (writer, reader) = database.open().await?;
-        let shared = match database {
-            Database::File(_) => None,
-            Database::Postgres(url) => Some(url.clone()),
-        };
+    pub async fn open(database: &Database) -> Result<Self, OpenError> {
+        let opened = database.open().await?;
         Ok(Self {
-            writer,
-            reader,
+            writer: opened.writer,
+            reader: opened.reader,
             changed: watch::Sender::new(()),
             written: watch::Sender::new(()),
-            shared,
+            begin: opened.begin,
+            peers: opened.peers,
+            file: match database {
+                Database::File(file) => Some(Arc::new(OpenFile::new(file))),
+                Database::Postgres(_) => None,
+            },
             instance: new_id().into(),
         })
     }
 
     /// Opens a database that is there already, for reading only: nothing is made or migrated.
-    pub async fn open_to_read(database: &Database) -> Result<Self, sqlx::Error> {
+    pub async fn open_to_read(database: &Database) -> Result<Self, OpenError> {
         let reader = database.open_to_read().await?;
         Ok(Self {
             writer: reader.clone(),
             reader,
             changed: watch::Sender::new(()),
             written: watch::Sender::new(()),
-            shared: None,
+            begin: "BEGIN".into_sql_str(),
+            peers: None,
+            file: None,
             instance: new_id().into(),
         })
     }
@@ -105,10 +116,32 @@ impl Store {
         &self.reader
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and takes writes.
     pub async fn ping(&self) -> Result<(), StoreError> {
+        if self.peers.is_some() {
+            return postgres::takes_writes(&self.writer, &self.reader).await;
+        }
         sqlx::query("SELECT 1").execute(&self.reader).await?;
-        Ok(())
+        match &self.file {
+            Some(file) => file.ask(&self.writer).await.map_err(StoreError::File),
+            None => Ok(()),
+        }
+    }
+
+    /// What keeps the database from being written, as far as that is known without asking it.
+    pub fn trouble(&self) -> Option<String> {
+        self.file.as_ref()?.trouble()
+    }
+
+    /// Why the database cannot be used, where that is why a write failed.
+    pub(crate) fn cause_of(&self, error: StoreError) -> Result<OpenError, StoreError> {
+        let Some(file) = &self.file else { return Err(error) };
+        match error {
+            StoreError::Unwritable { source, .. }
+            | StoreError::Unavailable { source, .. }
+            | StoreError::Database(source) => Ok(file.explain(source)),
+            error => Err(error),
+        }
     }
 
     /// Deletes what has expired: idempotency keys, leases, reservations, events.

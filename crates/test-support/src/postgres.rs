@@ -56,7 +56,7 @@ fn user() -> Option<(u32, u32)> {
 }
 
 /// A command run as that user, which is killed when the thread that started it ends.
-fn command(program: &Path) -> Command {
+pub(crate) fn command(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL"]);
     if let Some((user, group)) = user() {
@@ -100,7 +100,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// A folder that the server's user may write to.
-fn temporary() -> TempDir {
+pub(crate) fn temporary() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     if let Some((user, group)) = user() {
         chown(dir.path(), Some(user), Some(group)).unwrap();
@@ -127,25 +127,92 @@ impl Postgres {
         Self::start_on(kept, temporary(), true)
     }
 
+    /// Starts the server whose programs are below the folder that `WOMBAT_TEST_POSTGRES` names:
+    /// another version than the system's.
+    ///
+    /// # Panics
+    /// As [`Postgres::start`].
+    pub fn start_other(kept: &Path) -> Option<Self> {
+        let Some(from) = std::env::var_os("WOMBAT_TEST_POSTGRES") else {
+            skip("WOMBAT_TEST_POSTGRES names no folder of another PostgreSQL (CONTRIBUTING.md)");
+            return None;
+        };
+        // Where the server's user can read it.
+        let dir = temporary();
+        copy(Path::new(&from), &dir.path().join("programs"));
+        let open = ["-R", "a+rX"];
+        success(
+            &Command::new("chmod").args(open).arg(dir.path().join("programs")).output().unwrap(),
+        );
+        let bin = dir.path().join("programs/bin");
+        Some(Self::start_by(bin, kept, dir, false))
+    }
+
     fn start_on(kept: &Path, dir: TempDir, durable: bool) -> Option<Self> {
         let Some(bin) = programs() else {
             skip("PostgreSQL is not installed: apt-get install postgresql");
             return None;
         };
+        Some(Self::start_by(bin, kept, dir, durable))
+    }
+
+    fn start_by(bin: PathBuf, kept: &Path, dir: TempDir, durable: bool) -> Self {
         let template = template(&bin, kept);
         copy(&template, &dir.path().join("data"));
         let mut server = Self { dir, bin, durable, child: None };
         server.own();
         server.up();
         server.say("CREATE DATABASE wombat");
-        Some(server)
+        server
     }
 
-    /// Executes a statement.
+    /// Executes a statement in the database `postgres`.
     fn say(&self, statement: &str) {
-        let mut psql = Command::new(self.bin.join("psql"));
-        let psql = psql.args(["-U", "postgres", "-c", statement, "-h"]).arg(self.dir.path());
-        success(&psql.output().unwrap());
+        self.say_in("postgres", statement);
+    }
+
+    /// Executes a statement as the superuser, and returns the values that it prints.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn say_in(&self, database: &str, statement: &str) -> String {
+        self.say_at(self.dir.path(), 5432, database, statement)
+    }
+
+    /// The same over another socket, such as a pooler's.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn say_at(&self, folder: &Path, port: u16, database: &str, statement: &str) -> String {
+        let mut psql = Command::new("psql");
+        psql.args(["-X", "-A", "-t", "-U", "postgres", "-d", database, "-c", statement, "-h"]);
+        let output = psql.arg(folder).args(["-p", &port.to_string()]).output().unwrap();
+        success(&output);
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// A standby of this server, which replays what this one writes.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn standby(&self) -> Self {
+        let dir = temporary();
+        let mut copy = command(&self.bin.join("pg_basebackup"));
+        copy.args(["-U", "postgres", "-R", "-c", "fast", "-X", "stream", "-h"]);
+        let copy = copy.arg(self.dir.path()).arg("-D").arg(dir.path().join("data"));
+        success(&copy.output().unwrap());
+        let bin = self.bin.clone();
+        let mut standby = Self { dir, bin, durable: false, child: None };
+        standby.own();
+        standby.up();
+        standby
+    }
+
+    /// The folder of its socket.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
     }
 
     /// The URL of one more database, `elsewhere`, whose tables are in another folder.

@@ -35,9 +35,15 @@ impl RunContext<'_> {
     ) -> Result<RunAnswer, RunError> {
         let is_heartbeat = self.run.request.options.kind == RunKind::Heartbeat;
         let finish_reason = Some(finish_reason);
-        let text = match heartbeat_reply(text, is_heartbeat) {
+        let most = is_heartbeat.then_some(self.run.app.settings.heartbeat_ack_max);
+        let text = match heartbeat_reply(text, most) {
             HeartbeatReply::Reply(text) => text,
-            HeartbeatReply::Silent => {
+            HeartbeatReply::Silent { note } => {
+                if let Some(note) = note
+                    && self.capabilities.has("heartbeat")
+                {
+                    store::note(&self.client, self.run.request, &note).await;
+                }
                 let answer = self.answer(Ending::Silent, text.to_owned(), progress);
                 return Ok(RunAnswer { finish_reason, ..answer });
             }

@@ -1,11 +1,21 @@
 //! Stores the reply of a run, and the plan of a kickoff.
 
+use std::time::Duration;
+
 use mc_client::client::AgentClient;
 use mc_client::error::McError;
 use mc_client::idempotency::RunKey;
-use mc_client::types::{ActorType, CreateDocument, CreateMessage, Document, Message};
+use mc_client::types::{
+    ActorType, CreateDocument, CreateMessage, Document, HeartbeatRequest, Message,
+};
 
 use crate::run::request::{Kickoff, RunRequest};
+
+/// The most characters of a heartbeat's note. What it says is short; its blanks and marks may not be.
+const MAX_NOTE: usize = 1_000;
+
+/// How long the answer of a silent heartbeat may wait for its note to be stored.
+const NOTE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The title of a plan when the caller gives none.
 const PLAN_TITLE: &str = "Plan";
@@ -40,6 +50,24 @@ pub(super) async fn reply(
             None => Err(error),
         },
     }
+}
+
+/// Stores what a silent heartbeat said with the agent's last heartbeat. Without it the heartbeat has
+/// done its work all the same, so that a failure is logged and no more.
+pub(super) async fn note(client: &AgentClient, request: &RunRequest, text: &str) {
+    let heartbeat = HeartbeatRequest {
+        user_id: request.session.user().as_str().to_owned(),
+        role: Some(request.session.role().as_str().to_owned()),
+        slot: None,
+        note: Some(text.chars().take(MAX_NOTE).collect()),
+    };
+    let stored = tokio::time::timeout(NOTE_TIMEOUT, client.heartbeat(&heartbeat)).await;
+    let why = match stored {
+        Ok(Ok(_)) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the backend did not answer in time".to_owned(),
+    };
+    tracing::warn!("the note of a heartbeat was not stored: {why}");
 }
 
 /// Stores the plan document of a kickoff under the run's key.

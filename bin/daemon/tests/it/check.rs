@@ -65,6 +65,65 @@ async fn a_starter_workspace_has_nothing_to_mend_and_is_never_overwritten() {
 }
 
 #[tokio::test]
+async fn init_writes_where_the_settings_say() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join(".env"), "WOMBAT_WORKSPACE=my agents # here\n").unwrap();
+    let output = daemon(dir.path(), &["init"], &[]).await;
+    assert!(dir.path().join("my agents/AGENTS.md").exists(), "{output:?}");
+    assert_eq!(said(&output).last().unwrap(), "Next: check the set-up: wombat-daemon check");
+    let output = daemon(dir.path(), &["init", "other"], &[]).await;
+    assert!(dir.path().join("other/AGENTS.md").exists(), "{output:?}");
+    let next = "Next: set WOMBAT_WORKSPACE=other, then check the set-up: wombat-daemon check";
+    assert_eq!(said(&output).last().unwrap(), next);
+}
+
+#[tokio::test]
+async fn a_token_to_try_a_backend_with_is_printed_alone() {
+    use mc_client::token::{Algorithm, Key, TokenVerifier};
+    let dir = TempDir::new().unwrap();
+    let token = ["token", "--user", "ann", "--role", "scout"];
+    let output = daemon(dir.path(), &token, &[("AGENT_JWT_SECRET", SECRET)]).await;
+    assert!(output.status.success(), "{output:?}");
+    let lines = said(&output);
+    let verifier = TokenVerifier::new(&Key::Secret(SECRET.to_owned().into()), Algorithm::Hs256);
+    let claims = verifier.unwrap().verify(&lines[0]).unwrap();
+    assert_eq!(
+        (lines.len(), claims.user_id.as_str(), claims.agent_role.as_str()),
+        (1, "ann", "scout")
+    );
+    let wrong = ["token", "--user", "a:b", "--role", "scout"];
+    let output = daemon(dir.path(), &wrong, &[]).await;
+    assert_eq!(output.status.code(), Some(78));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("AGENT_JWT_SECRET: is not set") && told.contains("--user: "), "{told}");
+}
+
+#[tokio::test]
+async fn check_and_config_tell_names_that_are_nearly_settings_and_where_a_value_came_from() {
+    let dir = TempDir::new().unwrap();
+    let file = "SMTP_FROM=My App <a@b.c>\nit's\nAGENT_JWT_SECRET=0123456789$abcdef#0123456789abcdef0123\n\
+                WOMBAT_DEFAULT_TASK=Agent Thread\n";
+    fs::write(dir.path().join(".env"), file).unwrap();
+    let settings = [("WOMBAT_RETRY_ATEMPTS", "5"), ("LLM_PROVIDER", "offline")];
+    let output = daemon(dir.path(), &["config"], &settings).await;
+    assert!(output.status.success(), "{output:?}");
+    let lines = said(&output);
+    let is_told = |line: &String| {
+        line.starts_with("WOMBAT_DEFAULT_TASK") && line.ends_with("= Agent Thread   [.env:4]")
+    };
+    assert!(lines.iter().any(is_told), "{lines:?}");
+    let errors = String::from_utf8(output.stderr).unwrap();
+    let near = "WOMBAT_RETRY_ATEMPTS is no setting; did you mean WOMBAT_RETRY_ATTEMPTS?";
+    assert!(errors.contains(&format!("warning: {near}\n")), "{errors}");
+    let lines = said(&daemon(dir.path(), &["check"], &settings).await);
+    assert!(lines.contains(&format!("warn  settings: {near}")), "{lines:?}");
+    let is_told = |line: &&String| {
+        line.starts_with("warn  settings: .env:3: AGENT_JWT_SECRET: python-dotenv")
+    };
+    assert_eq!(lines.iter().filter(is_told).count(), 1, "{lines:?}");
+}
+
+#[tokio::test]
 async fn every_planted_mistake_is_found_in_a_line_of_its_own_with_its_remedy() {
     let (dir, backend) = (TempDir::new().unwrap(), backend().await);
     let root = dir.path().join("workspace");
@@ -346,4 +405,48 @@ async fn what_a_models_provider_does_not_take_of_the_tools_is_told() {
     line("ok    tools: google/gemini-x: \"3d_render\": ", "there it is _3d_render");
     line("warn  tools: openai/gpt-x: \"3d_render\": its description", "the end is cut");
     line("warn  tools: openai/gpt-x: \"tool_129\": left out: ", "128 tools at most");
+}
+
+#[tokio::test]
+async fn a_model_without_tools_and_a_key_that_may_be_wrong_are_told() {
+    let (dir, backend) = (TempDir::new().unwrap(), backend().await);
+    assert!(daemon(dir.path(), &["init"], &[]).await.status.success());
+    let llama = MockServer::start().await;
+    let on = |at: &str, body: serde_json::Value| {
+        let answer = ResponseTemplate::new(200).set_body_json(body);
+        let answer = answer.insert_header("server", "llama.cpp");
+        Mock::given(method("GET")).and(path(at)).respond_with(answer)
+    };
+    on("/v1/models", json!({ "data": [{ "id": "x.gguf" }] })).mount(&llama).await;
+    let props = json!({ "chat_template_caps": { "supports_tools": false } });
+    on("/props", props).mount(&llama).await;
+    let proxy = MockServer::start().await;
+    let refusal = json!({ "error": { "message": "No connected db.", "type": "no_db_connection",
+        "param": null, "code": "400" } });
+    answer(&proxy, "GET", "/v1/models", 400, refusal).await;
+    for (model, key, start, what, code) in [
+        (&llama, "", "warn  model: openai/m: ", "will never see its tools", 0),
+        (
+            &proxy,
+            "sk-wrong",
+            "FAIL  model: openai/m: ",
+            "No connected db); OPENAI_API_KEY may be wrong",
+            1,
+        ),
+    ] {
+        let (url, base) = (backend.uri(), format!("{}/v1", model.uri()));
+        let settings = [
+            ("AGENT_JWT_SECRET", SECRET),
+            ("BACKEND_URL", &url),
+            ("LLM_PROVIDER", "openai"),
+            ("LLM_MODEL_DEFAULT", "m"),
+            ("OPENAI_BASE_URL", &base),
+            ("OPENAI_API_KEY", key),
+        ];
+        let output = daemon(dir.path(), &["check"], &settings).await;
+        let lines = said(&output);
+        let is_told = |line: &String| line.starts_with(start) && line.contains(what);
+        assert!(lines.iter().any(is_told), "{lines:#?}");
+        assert_eq!(output.status.code(), Some(code), "{lines:#?}");
+    }
 }

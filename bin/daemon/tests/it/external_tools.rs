@@ -16,7 +16,7 @@ use wiremock::{Mock, ResponseTemplate};
 use crate::harness::{ROLES, World, calls, message, says};
 
 /// The tool results in the newest request to the model.
-async fn told(world: &World) -> Vec<String> {
+pub(crate) async fn told(world: &World) -> Vec<String> {
     let asked = world.model_got().await;
     let turns = asked.last().unwrap()["messages"].as_array().unwrap().clone();
     let results = turns.iter().filter(|turn| turn["role"] == "tool");
@@ -24,7 +24,7 @@ async fn told(world: &World) -> Vec<String> {
 }
 
 /// The names of the tools in the first request to the model.
-async fn offered(world: &World) -> Vec<String> {
+pub(crate) async fn offered(world: &World) -> Vec<String> {
     let asked = world.model_got().await;
     let tools = asked[0]["tools"].as_array().unwrap().clone();
     tools.iter().map(|tool| tool["function"]["name"].as_str().unwrap().to_owned()).collect()
@@ -309,7 +309,7 @@ async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Str
     axum::Json(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })).into_response()
 }
 
-fn tool(name: &str) -> Value {
+pub(crate) fn tool(name: &str) -> Value {
     json!({ "name": name, "description": "Does it.", "inputSchema": {
         "type": "object", "properties": { "n": { "type": "integer" } } } })
 }

@@ -1,8 +1,10 @@
 //! The daemon over HTTP: a real listener, a scripted model, a backend that can be made to fail.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod backends;
 mod booking;
 mod check;
+mod costs;
 mod doors;
 mod errors;
 mod external_tools;
@@ -12,6 +14,7 @@ mod journaled;
 mod leaving;
 mod limits;
 mod long_runs;
+mod mcp_servers;
 mod metrics;
 mod models;
 mod policy;

@@ -198,17 +198,54 @@ async fn a_stored_reply_is_found_again_without_asking_the_model() {
     assert!(world.backend_got("POST", "/messages").await.is_empty());
 }
 
+/// A heartbeat's run on a backend that has `features`, whose model says this.
+async fn heartbeat(world: &World, said: &str) -> Value {
+    world.model(vec![says(said)]).await;
+    let metadata = json!({ "type": "heartbeat", "prompt_mode": "minimal" });
+    let (status, answer) = world.daemon.send(&message(json!({ "metadata": metadata }))).await;
+    assert_eq!(status, 200, "{answer}");
+    answer
+}
+
 #[tokio::test]
-async fn a_heartbeat_that_has_nothing_to_say_stores_nothing() {
-    let world = World::new().await;
-    world.model(vec![says("All quiet. HEARTBEAT_OK")]).await;
-    let (_, answer) = world
-        .daemon
-        .send(&message(json!({ "metadata": { "type": "heartbeat", "prompt_mode": "minimal" } })))
-        .await;
-    assert_eq!(answer["silent"], true, "{answer}");
-    assert_eq!(answer["message_id"], Value::Null);
-    assert!(world.backend_got("POST", "/messages").await.is_empty());
+async fn a_heartbeat_that_has_nothing_to_say_stores_no_message() {
+    for (features, noted) in [(json!({}), 0), (json!({ "heartbeat": true }), 1)] {
+        let world = World::with(&[], features).await;
+        let done = json!({ "status": "ok", "pending": { "notifications": 0, "tasks": 0 } });
+        world.backend_says("POST", "/heartbeat", 200, done).await;
+        let answer = heartbeat(&world, "一切正常。HEARTBEAT_OK。").await;
+        assert_eq!(answer["silent"], true, "{answer}");
+        assert_eq!(answer["message_id"], Value::Null);
+        assert!(world.backend_got("POST", "/messages").await.is_empty());
+        let notes = world.backend_got("POST", "/heartbeat").await;
+        assert_eq!(notes.len(), noted);
+        for note in notes {
+            let note: Value = note.body_json().unwrap();
+            assert_eq!(note["note"], "一切正常。", "{note}");
+            assert_eq!((&note["role"], &note["slot"]), (&json!("scout"), &Value::Null));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_heartbeat_without_a_note_or_with_one_that_is_refused_is_silent_all_the_same() {
+    let world = World::with(&[], json!({ "heartbeat": true })).await;
+    world.backend_says("POST", "/heartbeat", 400, json!({ "error": "no notes here" })).await;
+    assert_eq!(heartbeat(&world, "heartbeat ok ✅").await["silent"], true);
+    assert!(world.backend_got("POST", "/heartbeat").await.is_empty());
+    world.llm.reset().await;
+    assert_eq!(heartbeat(&world, "All quiet. HEARTBEAT_OK").await["silent"], true);
+    assert_eq!(world.backend_got("POST", "/heartbeat").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_heartbeat_that_says_more_than_the_setting_allows_is_stored_without_the_token() {
+    let world =
+        World::with(&[("HEARTBEAT_ACK_MAX_CHARS", "5")], json!({ "heartbeat": true })).await;
+    let answer = heartbeat(&world, "**HEARTBEAT\\_OK** – 6 mails").await;
+    assert_eq!((&answer["silent"], &answer["response"]), (&Value::Null, &json!("6 mails")));
+    let stored: Value = world.backend_got("POST", "/messages").await[0].body_json().unwrap();
+    assert_eq!(stored["content"], "6 mails");
 }
 
 #[tokio::test]

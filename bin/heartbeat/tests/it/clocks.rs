@@ -86,3 +86,54 @@ async fn sigterm_ends_the_program_with_one_line() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said, "wombat-heartbeat: stopped by a signal before all agents woke\n");
 }
+
+#[tokio::test]
+async fn the_program_claims_the_tick_at_which_debians_cron_fires() {
+    if !schedules::is_installed("faketime", "faketime").await {
+        return;
+    }
+    for (zone, cron, now, slot) in [
+        // The first 02:30 of two. The C library's zone, not a zone of the test's.
+        ("Europe/Berlin", "30 2 * * *", "2026-10-25T00:30:05Z", "2026-10-25T00:30:00Z"),
+        ("Europe/Berlin", "30 2 * * *", "2026-10-25T01:30:05Z", "2026-10-25T00:30:00Z"),
+        ("Europe/Berlin", "*/15 * * * *", "2026-10-25T01:45:05Z", "2026-10-25T01:45:00Z"),
+        // 02:30 is left out; cron runs it some minutes after the gap.
+        ("Europe/Berlin", "30 2 * * *", "2026-03-29T01:05:05Z", "2026-03-29T01:00:00Z"),
+        ("Australia/Lord_Howe", "45 1 * * *", "2026-04-04T14:45:05Z", "2026-04-04T14:45:00Z"),
+        ("America/Havana", "30 0 * * *", "2026-11-01T04:30:05Z", "2026-11-01T04:30:00Z"),
+        (":Europe/Berlin", "30 2 * * *", "2026-10-25T00:30:05Z", "2026-10-25T00:30:00Z"),
+        (
+            "CET-1CEST,M3.5.0,M10.5.0/3",
+            "30 2 * * *",
+            "2026-10-25T00:30:05Z",
+            "2026-10-25T00:30:00Z",
+        ),
+    ] {
+        let setup = Setup::new(pending(1, 0), did()).await;
+        setup.agents(json!([{"role": "scout", "heartbeat_cron": cron}]));
+        let ahead = now.parse::<DateTime<Utc>>().unwrap() - Utc::now();
+        let program = setup.program();
+        let mut faked = Command::new("faketime");
+        faked.args(["-m", "-f", &format!("{:+}", ahead.num_seconds())]);
+        faked.arg(program.as_std().get_program()).args(["--slot", "auto"]);
+        faked.current_dir(setup.dir.path()).env_clear().env("PATH", std::env::var("PATH").unwrap());
+        faked.envs(program.as_std().get_envs().filter_map(|(name, value)| Some((name, value?))));
+        faked.env("TZ", zone).env("FAKETIME_DONT_FAKE_MONOTONIC", "1").kill_on_drop(true);
+        let (code, out, err) = run(&mut faked).await;
+        assert_eq!(code, 0, "{zone} {now}: {err}");
+        assert!(out.contains("Did it."), "{zone} {now}: {out}");
+        assert_eq!(setup.bodies(HEARTBEAT).await[0]["slot"], slot, "{zone} {cron} {now}");
+    }
+}
+
+#[tokio::test]
+async fn a_zone_of_the_clock_that_does_not_exist_is_refused_where_it_counts() {
+    let setup = Setup::new(pending(0, 0), did()).await;
+    setup.agents(json!([{"role": "scout", "heartbeat_cron": "30 2 * * *"}]));
+    let (code, out, err) =
+        run(setup.program().env("TZ", "Europe/Berln").args(["--slot", "auto"])).await;
+    assert_eq!((code, out.as_str()), (78, ""));
+    assert!(err.contains("TZ: unknown time zone") && err.contains("Europe/Berlin"), "{err}");
+    let (code, _, err) = run(setup.program().env("TZ", "Europe/Berln")).await;
+    assert_eq!(code, 0, "{err}");
+}

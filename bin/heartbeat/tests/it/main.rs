@@ -7,6 +7,7 @@
     missing_docs
 )]
 
+mod arrival;
 mod clocks;
 mod retries;
 mod schedules;

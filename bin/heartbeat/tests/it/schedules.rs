@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 use super::*;
 
 /// Whether a program is there; a test that needs it and does without it says so.
-async fn is_installed(name: &str, package: &str) -> bool {
+pub(crate) async fn is_installed(name: &str, package: &str) -> bool {
     let found = Command::new("sh").args(["-c", &format!("command -v {name}")]).output().await;
     let is_there = found.is_ok_and(|output| output.status.success());
     if !is_there {

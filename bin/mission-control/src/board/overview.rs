@@ -94,7 +94,18 @@ impl Overview<'_> {
                     Short(&wake.role),
                     Time(wake.last_at),
                     wake.count
-                )
+                )?;
+                match &wake.note {
+                    Some((note, at)) => {
+                        write!(
+                            out,
+                            "<p class=\"note\">{} <span class=\"count\">{}</span></p>",
+                            Esc(note),
+                            Time(*at)
+                        )
+                    }
+                    None => Ok(()),
+                }
             })
         })?;
         out.push_str("</div>\n</main>\n");
@@ -133,7 +144,12 @@ mod tests {
             done: &[task()],
             documents: &[],
             notifications: &[notification],
-            agents: &[AgentRow { role: hostile.into(), last_at: None, count: 1 }],
+            agents: &[AgentRow {
+                role: hostile.into(),
+                last_at: None,
+                count: 1,
+                note: Some((hostile.into(), None)),
+            }],
             waiting: &[],
             more_wait: false,
             runs: &[],

@@ -18,6 +18,9 @@ use crate::store::paging::{PAGE_BYTES, json_size};
 use crate::store::tasks::StandupTasks;
 use crate::store::{Scope, documents, stamp};
 
+/// The most characters of a heartbeat's note.
+const MAX_NOTE: usize = 2_000;
+
 pub(super) async fn heartbeat(
     State(app): State<App>,
     agent: Agent,
@@ -38,7 +41,18 @@ pub(super) async fn heartbeat(
             Some(stamp(tick.to_utc()))
         }
     };
-    let claimed = app.store.record_heartbeat(&agent.user_id, &role, slot.as_deref()).await?;
+    if request.note.as_ref().is_some_and(|note| note.chars().count() > MAX_NOTE) {
+        return Err(ApiError::field("note", "is longer than 2,000 characters"));
+    }
+    let claimed = match (&request.note, &slot) {
+        (Some(_), None) => true,
+        (None, _) | (Some(_), Some(_)) => {
+            app.store.record_heartbeat(&agent.user_id, &role, slot.as_deref()).await?
+        }
+    };
+    if let Some(note) = &request.note {
+        app.store.note_heartbeat(&agent.user_id, &role, note).await?;
+    }
     let pending = app.store.pending(&agent.user_id).await?;
     Ok(Json(json!({ "status": "ok", "role": role, "claimed": claimed, "pending": pending })))
 }

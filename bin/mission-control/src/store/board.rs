@@ -70,6 +70,8 @@ pub struct AgentRow {
     pub last_at: Option<DateTime<Utc>>,
     /// How many heartbeats it had.
     pub count: i64,
+    /// What it said last when it had nothing to report, and when.
+    pub note: Option<(String, Option<DateTime<Utc>>)>,
 }
 
 /// A run as the page lists it.
@@ -251,6 +253,9 @@ impl Store {
             role: row.get("role"),
             last_at: time(row.get("last_at")),
             count: row.get("count"),
+            note: row
+                .get::<Option<String>, _>("note")
+                .map(|note| (note, row.get::<Option<&str>, _>("note_at").and_then(time))),
         };
         Ok(rows.iter().map(row).collect())
     }

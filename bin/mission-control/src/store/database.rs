@@ -2,25 +2,25 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use retry::Backoff;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{AnyConnection, AnyPool, Connection, Executor};
+use sqlx::{AnyPool, Connection as _, Executor as _, SqlSafeStr as _, SqlStr};
 
-use super::migrations;
+use super::open::OpenError;
+use super::{file, migrations, postgres};
+
+pub use super::postgres::address::Address;
+pub use super::postgres::session::install_drivers_once;
+pub use super::postgres::{CONNECTIONS, MIN_CONNECTIONS, Server};
+
+/// What `DATABASE_URL` can be.
+const ALLOWED: &str = "allowed: sqlite:FILE or postgres://USER:PASSWORD@HOST:PORT/DATABASE; leave it unset for a file in MC_DATA_DIR";
 
 /// The timeout of a request for a connection; after it the caller is told to retry.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The timeout for a database that is starting up beside us.
-const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Between two attempts to connect to it.
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_millis(250));
 
 /// Characters to percent-encode in a URL's path.
 const PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#').add(b'\\');
@@ -30,49 +30,59 @@ const PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#').add(b'
 const FILE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON";
 
-/// Settings of each connection that writes: what is acknowledged is on disk whatever the server's
-/// default, and an instance that hangs in a write blocks the others for five seconds at most.
-const WRITER_SETTINGS: &str = "SET application_name = 'wombat-mission-control'; SET synchronous_commit = on; \
-    SET default_transaction_isolation = 'read committed'; SET lock_timeout = '5s'; \
-    SET idle_in_transaction_session_timeout = '5s'; SET statement_timeout = '30s'";
-
-/// Settings of each connection that reads: all reads of a transaction see the same state.
-const READER_SETTINGS: &str = "SET application_name = 'wombat-mission-control'; \
-    SET default_transaction_read_only = on; SET default_transaction_isolation = 'repeatable read'; \
-    SET statement_timeout = '30s'";
-
 /// Which database to use.
 #[derive(Debug, Clone)]
 pub enum Database {
     /// A SQLite file; created if it does not exist.
     File(PathBuf),
-    /// A database on a PostgreSQL server, by its URL, which holds a password.
-    Postgres(SecretString),
+    /// A database on a PostgreSQL server.
+    Postgres(Box<Server>),
+}
+
+/// What an opened database is to the store.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub writer: AnyPool,
+    pub reader: AnyPool,
+    /// What begins a write.
+    pub begin: SqlStr,
+    /// How other instances are heard of; `None` on a file, which has one only.
+    pub peers: Option<Peers>,
+}
+
+/// Other instances on the same database.
+#[derive(Debug, Clone)]
+pub(super) struct Peers {
+    /// The schema that is shared.
+    pub schema: String,
+    /// Where to listen to them; they are only polled when absent.
+    pub listen: Option<Address>,
 }
 
 impl Database {
     /// Parses `DATABASE_URL`. The error says what is wrong and what is allowed, without the password.
     pub fn of_url(url: &SecretString) -> Result<Self, String> {
-        let text = url.expose_secret();
-        if let Some(file) = text.strip_prefix("sqlite:") {
-            let file = file.strip_prefix("//").unwrap_or(file);
-            // A database in memory is one per connection, and options are ours to choose.
-            return match file.is_empty() || file.contains(['?', ':']) {
-                true => Err("allowed: sqlite:FILE, without options".to_owned()),
-                false => Ok(Self::File(PathBuf::from(file))),
-            };
-        }
-        if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
-            let allowed = "allowed: sqlite:FILE or postgres://USER:PASSWORD@HOST:PORT/DATABASE; leave it unset for a file in MC_DATA_DIR";
-            return Err(allowed.to_owned());
-        }
-        match PgConnectOptions::from_str(text) {
-            Ok(_) => Ok(Self::Postgres(url.clone())),
-            // The parser's words name what is wrong, and never what stands there.
-            Err(sqlx::Error::Configuration(why)) => Err(format!(
-                "is no URL of a database ({why}); allowed: postgres://USER:PASSWORD@HOST:PORT/DATABASE, special characters of the password percent-encoded"
-            )),
-            Err(_) => Err("is no URL of a database".to_owned()),
+        let text = url.expose_secret().trim();
+        let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
+        match scheme.to_ascii_lowercase().as_str() {
+            "sqlite" => file_of(rest).map(Self::File),
+            "postgres" | "postgresql" => {
+                Ok(Self::Postgres(Box::new(Server::new(Address::parse(text)?))))
+            }
+            // SQLAlchemy's and Java's names of drivers, and Django's and PHP's of the database.
+            other if other.starts_with("sqlite+") => {
+                Err(format!("write sqlite:FILE instead of {other}:"))
+            }
+            other if other.starts_with("postgresql+") || other.starts_with("postgres+") => {
+                Err(format!("write postgresql:// instead of {other}://"))
+            }
+            "jdbc" => {
+                Err("write postgresql://USER:PASSWORD@HOST/DATABASE, without jdbc:".to_owned())
+            }
+            "psql" | "pgsql" | "postgis" => {
+                Err("write postgresql://USER:PASSWORD@HOST/DATABASE".to_owned())
+            }
+            _ => Err(ALLOWED.to_owned()),
         }
     }
 
@@ -80,75 +90,49 @@ impl Database {
     pub fn place(&self) -> String {
         match self {
             Self::File(file) => file.display().to_string(),
-            Self::Postgres(url) => match PgConnectOptions::from_str(url.expose_secret()) {
-                Ok(options) => {
-                    let name = options.get_database().unwrap_or_else(|| options.get_username());
-                    match options.get_socket() {
-                        Some(socket) => format!("{name} at {}", socket.display()),
-                        None => format!("{name} at {}:{}", options.get_host(), options.get_port()),
-                    }
-                }
-                Err(_) => "a PostgreSQL server".to_owned(),
-            },
-        }
-    }
-
-    /// What an operator can do when opening failed with this error.
-    pub fn advice(&self, error: &sqlx::Error) -> &'static str {
-        let code = error.as_database_error().and_then(|error| error.code());
-        match (self, code.as_deref()) {
-            (Self::File(_), _) => "MC_DATA_DIR or DATABASE_URL names the file",
-            (_, Some("28P01" | "28000")) => "correct the user and the password in DATABASE_URL",
-            (_, Some("3D000")) => "make it with createdb, or correct its name in DATABASE_URL",
-            (_, Some("42501")) => "the user of DATABASE_URL must be allowed to create tables there",
-            (_, _) => "start PostgreSQL, or correct the address in DATABASE_URL",
-        }
-    }
-
-    fn options(&self) -> Result<AnyConnectOptions, sqlx::Error> {
-        match self {
-            Self::File(file) => {
-                let file = std::path::absolute(file)?;
-                let file = file.to_string_lossy();
-                let path = utf8_percent_encode(&file, PATH);
-                AnyConnectOptions::from_str(&format!("sqlite:{path}?mode=rwc"))
-            }
-            Self::Postgres(url) => AnyConnectOptions::from_str(url.expose_secret()),
+            Self::Postgres(server) => server.address.place(),
         }
     }
 
     /// Opens one connection for writing and several for reading, and migrates the schema.
-    pub(super) async fn open(&self) -> Result<(AnyPool, AnyPool), sqlx::Error> {
-        sqlx::any::install_default_drivers();
-        let options = self.options()?;
-        let (writes, reads, readers) = match self {
-            Self::File(_) => (FILE_SETTINGS, FILE_SETTINGS, 4),
-            Self::Postgres(_) => {
-                reach(&options).await?;
-                (WRITER_SETTINGS, READER_SETTINGS, 8)
-            }
-        };
-        let writer = pool(1, writes).connect_with(options.clone()).await?;
+    pub(super) async fn open(&self) -> Result<Opened, OpenError> {
+        install_drivers_once();
         match self {
-            Self::File(_) => migrations::sqlite().run(&writer).await?,
-            Self::Postgres(_) => migrations::postgres().run(&writer).await?,
+            Self::File(file) => {
+                file::check(file)?;
+                let options = file_options(file)?;
+                let failed = |error| file::explain(file, error);
+                let writer = file_pool(1, FILE_SETTINGS).connect_with(options.clone());
+                let writer = writer.await.map_err(failed)?;
+                let migrated = migrations::sqlite().run(&writer).await;
+                migrated.map_err(|error| file::explain_migration(file, error))?;
+                let reader = file_pool(4, FILE_SETTINGS).connect_with(options);
+                let reader = reader.await.map_err(failed)?;
+                // Inside an open transaction this is an error instead of a nested one.
+                let begin = "BEGIN IMMEDIATE".into_sql_str();
+                Ok(Opened { writer, reader, begin, peers: None })
+            }
+            Self::Postgres(server) => {
+                let opened = postgres::open(server, pool).await?;
+                let peers = Peers { schema: opened.schema, listen: opened.listen };
+                let (writer, reader, begin) = (opened.writer, opened.reader, opened.begin);
+                Ok(Opened { writer, reader, begin, peers: Some(peers) })
+            }
         }
-        let reader = pool(readers, reads).connect_with(options).await?;
-        Ok((writer, reader))
     }
 
     /// Opens a database that is there already, for reading only.
-    pub(super) async fn open_to_read(&self) -> Result<AnyPool, sqlx::Error> {
-        sqlx::any::install_default_drivers();
-        let settings = match self {
+    pub(super) async fn open_to_read(&self) -> Result<AnyPool, OpenError> {
+        install_drivers_once();
+        match self {
             Self::File(file) => {
                 // A mistyped name must not make a file.
-                std::fs::metadata(file)?;
-                "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON"
+                std::fs::metadata(file).map_err(sqlx::Error::Io)?;
+                let settings = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON";
+                Ok(file_pool(1, settings).connect_with(file_options(file)?).await?)
             }
-            Self::Postgres(_) => READER_SETTINGS,
-        };
-        pool(1, settings).connect_with(self.options()?).await
+            Self::Postgres(server) => postgres::open_to_read(server, pool).await,
+        }
     }
 
     /// The folder of a file; `None` for a server.
@@ -160,13 +144,50 @@ impl Database {
     }
 }
 
-fn pool(size: u32, settings: &'static str) -> AnyPoolOptions {
+/// The file of a URL, as SQLite's users and sqlx write it, without `sqlite:`.
+fn file_of(rest: &str) -> Result<PathBuf, String> {
+    let (file, options) = rest.split_once('?').unwrap_or((rest, ""));
+    let file = file.strip_prefix("//").unwrap_or(file);
+    // A database in memory is one per connection.
+    if file.is_empty() || file.contains(':') {
+        return Err("allowed: sqlite:FILE, a file on disk".to_owned());
+    }
+    let file = PathBuf::from(file);
+    for option in options.split('&').filter(|option| !option.is_empty()) {
+        match option {
+            "mode=rwc" => {}
+            "mode=rw" if file.exists() => {}
+            "mode=rw" => {
+                return Err(format!(
+                    "{} does not exist, and mode=rw makes no file; allowed: mode=rwc",
+                    file.display()
+                ));
+            }
+            _ => {
+                let name = option.split('=').next().unwrap_or_default();
+                return Err(format!(
+                    "{name}: of the options of SQLite only mode=rw and mode=rwc are allowed"
+                ));
+            }
+        }
+    }
+    Ok(file)
+}
+
+fn file_options(file: &Path) -> Result<AnyConnectOptions, sqlx::Error> {
+    let file = std::path::absolute(file)?;
+    let file = file.to_string_lossy();
+    let path = utf8_percent_encode(&file, PATH);
+    AnyConnectOptions::from_str(&format!("sqlite:{path}?mode=rwc"))
+}
+
+fn pool(size: u32) -> AnyPoolOptions {
     AnyPoolOptions::new()
         .max_connections(size)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .after_connect(move |connection, _| {
-            Box::pin(async move { connection.execute(settings).await.map(|_| ()) })
-        })
+        // What was opened at start is kept: another one may not be had later.
+        .idle_timeout(None)
+        .max_lifetime(None)
         // A full disk makes SQLite end the transaction on its own; the rollback that follows then
         // fails, and the connection would take all later writes for parts of a transaction that
         // nobody commits. Such a connection is thrown away.
@@ -175,28 +196,8 @@ fn pool(size: u32, settings: &'static str) -> AnyPoolOptions {
         })
 }
 
-/// Retries until a server that is starting up accepts a connection; fails with the server's own
-/// error after [`STARTUP_TIMEOUT`], and at once when it refuses us.
-async fn reach(options: &AnyConnectOptions) -> Result<(), sqlx::Error> {
-    let until = Instant::now() + STARTUP_TIMEOUT;
-    let mut failures = 0;
-    loop {
-        let tried =
-            tokio::time::timeout(STARTUP_TIMEOUT, AnyConnection::connect_with(options)).await;
-        let error = match tried {
-            Ok(Ok(connection)) => return connection.close().await,
-            Ok(Err(error)) => error,
-            Err(_) => sqlx::Error::PoolTimedOut,
-        };
-        let code = error.as_database_error().and_then(|error| error.code());
-        let is_starting = matches!(&error, sqlx::Error::Io(_)) || code.as_deref() == Some("57P03");
-        if !is_starting || Instant::now() > until {
-            return Err(error);
-        }
-        failures += 1;
-        if failures == 1 {
-            tracing::info!(%error, "database unavailable; retrying until it accepts connections");
-        }
-        tokio::time::sleep(BACKOFF.delay(failures)).await;
-    }
+fn file_pool(size: u32, settings: &'static str) -> AnyPoolOptions {
+    pool(size).after_connect(move |connection, _| {
+        Box::pin(async move { connection.execute(settings).await.map(|_| ()) })
+    })
 }

@@ -7,8 +7,10 @@ use mc_client::budgets::Budget;
 use mc_client::runs::RunStep;
 use serde_json::Value;
 
+use super::file;
+
 /// How long to wait before the database is asked again after it was busy.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a read or a write failed. Nothing of a failed write stays.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +55,35 @@ pub enum StoreError {
         /// What the database said.
         source: sqlx::Error,
     },
+    /// The server takes no writes at present.
+    #[error(
+        "the database is read-only at present: its server is a standby, or read-only by default; retry later"
+    )]
+    ReadOnly {
+        /// When to retry.
+        retry_after: Duration,
+    },
+    /// The database role lost a right that it had at start.
+    #[error("the database refuses a right that this backend needs; its log says which")]
+    Forbidden {
+        /// When to retry.
+        retry_after: Duration,
+        /// What the database said.
+        source: sqlx::Error,
+    },
+    /// The file of the database cannot be written at present.
+    #[error("the database cannot be written: {why}")]
+    Unwritable {
+        /// Why, and what helps.
+        why: &'static str,
+        /// When to retry.
+        retry_after: Duration,
+        /// What the database said.
+        source: sqlx::Error,
+    },
+    /// The file of the database cannot be used, with its name.
+    #[error("{0}")]
+    File(String),
     /// Any other failure of the database.
     #[error("the database failed")]
     Database(#[source] sqlx::Error),
@@ -118,6 +149,9 @@ pub enum Conflict {
 
 impl From<sqlx::Error> for StoreError {
     fn from(source: sqlx::Error) -> Self {
+        if let Some(why) = file::why(&source) {
+            return Self::Unwritable { why, retry_after: RETRY_AFTER, source };
+        }
         let is_busy = match &source {
             sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
@@ -128,7 +162,12 @@ impl From<sqlx::Error> for StoreError {
                 if let Some(why) = unstorable(&code) {
                     return Self::Unstorable(why);
                 }
-                is_busy(&code)
+                match &*code {
+                    // read_only_sql_transaction, and what a standby says of a lock.
+                    "25006" | "55000" => return Self::ReadOnly { retry_after: RETRY_AFTER },
+                    "42501" => return Self::Forbidden { retry_after: RETRY_AFTER, source },
+                    code => is_busy(code),
+                }
             }
             _ => false,
         };
@@ -139,18 +178,13 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Whether a code of SQLite or of PostgreSQL says that a retry may succeed: locked, full, gone, or
-/// an error of the disk.
+/// Whether a code of PostgreSQL says that a retry may succeed: locked, full, gone, or an error of the
+/// disk.
 fn is_busy(code: &str) -> bool {
-    // SQLite's extended codes have their primary code in the lowest byte: BUSY, LOCKED, IOERR,
-    // FULL, CANTOPEN.
-    if let (Ok(number), true) = (code.parse::<u32>(), code.len() < 5) {
-        return matches!(number & 0xff, 5 | 6 | 10 | 13 | 14);
-    }
     // By class: connection, transaction rollback, resources, operator, system; then single ones:
-    // lock_not_available, read_only_sql_transaction (a standby), idle_in_transaction_session_timeout.
+    // lock_not_available, and the timeouts of idle and of all transactions.
     ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
-        || matches!(code, "55P03" | "25006" | "25P03")
+        || matches!(code, "55P03" | "25P03" | "25P04")
 }
 
 /// What PostgreSQL cannot store and SQLite can.
@@ -168,7 +202,7 @@ mod tests {
 
     #[test]
     fn what_may_succeed_later_is_told_from_what_never_will() {
-        for code in ["5", "517", "6", "13", "14", "08006", "40001", "53100", "57P01", "55P03"] {
+        for code in ["08006", "40001", "53100", "57P01", "55P03"] {
             assert!(is_busy(code), "{code}");
         }
         for code in ["", "1", "19", "2067", "23505", "42P01", "22021"] {

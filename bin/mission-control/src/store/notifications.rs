@@ -138,6 +138,26 @@ impl Store {
         Ok(claimed)
     }
 
+    /// Keeps what an agent said with its last heartbeat, in place of an earlier note.
+    pub async fn note_heartbeat(
+        &self,
+        user_id: &str,
+        role: &str,
+        note: &str,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO wakes (user_id, role, last_at, count, note, note_at) VALUES ($1, $2, $3, 1, $4, $3) \
+             ON CONFLICT (user_id, role) DO UPDATE SET note = excluded.note, note_at = excluded.note_at",
+        )
+        .bind(user_id)
+        .bind(role)
+        .bind(now())
+        .bind(note)
+        .execute(&self.writer)
+        .await?;
+        Ok(())
+    }
+
     /// How many unread notifications and open tasks a user has.
     pub async fn pending(&self, user_id: &str) -> Result<Pending, StoreError> {
         let row = sqlx::query(

@@ -1,4 +1,5 @@
-//! Instances on one PostgreSQL server wake each other's event streams with `NOTIFY`.
+//! Instances on one PostgreSQL database wake each other's event streams with `NOTIFY`. Where nobody can
+//! `LISTEN`, because a pooler is between, they look at intervals.
 //!
 //! A `NOTIFY` carries no event: those are in the events table. So one `NOTIFY` covers all writes since
 //! the last one, none is sent inside a write's transaction, and a lost one delays a stream by
@@ -8,13 +9,22 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use retry::Backoff;
-use secrecy::{ExposeSecret, SecretString};
-use sqlx::postgres::PgListener;
+use sha2::{Digest as _, Sha256};
+use sqlx::Executor as _;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 
 use super::Store;
+use super::database::{Address, Peers};
 
-/// The channel.
+/// The channel of the schema `public`; those of others have a hash of the schema's name behind it, as
+/// channels are a database's and their names are short.
 const CHANNEL: &str = "wombat_mission_control";
+
+/// How many polls without a notification until the connection is asked whether it still stands.
+const POLLS_PER_CHECK: u32 = 15;
+
+/// How long its answer may take.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The least time between two `NOTIFY`s of an instance.
 const MIN_INTERVAL: Duration = Duration::from_millis(5);
@@ -29,20 +39,21 @@ impl Store {
     /// Notifies the other instances of writes and listens for theirs, as long as it is polled. On a
     /// file there are no others.
     pub(crate) async fn sync_instances(&self) -> Infallible {
-        let Some(url) = &self.shared else { return std::future::pending().await };
+        let Some(peers) = &self.peers else { return std::future::pending().await };
+        let channel = channel(&peers.schema);
         tokio::select! {
-            never = self.notify_others() => never,
-            never = self.follow_others(url) => never,
+            never = self.notify_others(&channel) => never,
+            never = self.follow_others(peers, &channel) => never,
         }
     }
 
-    async fn notify_others(&self) -> Infallible {
+    async fn notify_others(&self, channel: &str) -> Infallible {
         let mut written = self.written.subscribe();
         loop {
             // The store holds the sender, so that it is never gone.
             let _changed = written.changed().await;
             let sent = sqlx::query("SELECT 1 FROM pg_notify($1, $2)")
-                .bind(CHANNEL)
+                .bind(channel)
                 .bind(&*self.instance)
                 .execute(&self.reader)
                 .await;
@@ -53,21 +64,30 @@ impl Store {
         }
     }
 
-    async fn follow_others(&self, url: &SecretString) -> Infallible {
+    async fn follow_others(&self, peers: &Peers, channel: &str) -> Infallible {
+        let mut seen = 0;
         loop {
-            let Err(error) = self.listen(url).await;
+            let Err(error) = match &peers.listen {
+                Some(address) => self.listen(address, channel, &mut seen).await,
+                None => self.poll(&mut seen).await,
+            };
             tracing::warn!(%error, "LISTEN connection failed; retrying");
             tokio::time::sleep(BACKOFF.delay(1)).await;
             self.changed.send_replace(());
         }
     }
 
-    async fn listen(&self, url: &SecretString) -> Result<Infallible, sqlx::Error> {
-        let mut listener = PgListener::connect(url.expose_secret()).await?;
-        listener.listen(CHANNEL).await?;
+    async fn listen(
+        &self,
+        address: &Address,
+        channel: &str,
+        seen: &mut i64,
+    ) -> Result<Infallible, sqlx::Error> {
+        let mut listener = connect(address).await?;
+        listener.listen(channel).await?;
         // Covers what was written before LISTEN.
         self.changed.send_replace(());
-        let mut seen = 0;
+        let mut polls = 0;
         loop {
             tokio::select! {
                 received = listener.try_recv() => match received? {
@@ -76,14 +96,59 @@ impl Store {
                     Some(_) | None => { self.changed.send_replace(()); }
                 },
                 () = tokio::time::sleep(POLL_INTERVAL) => {
-                    let last: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM events")
-                        .fetch_one(&self.reader)
-                        .await?;
-                    if std::mem::replace(&mut seen, last) != last {
-                        self.changed.send_replace(());
-                    }
+                    self.look(seen).await?;
+                    polls += 1;
                 }
+            }
+            // A connection that nothing answers on any more looks like one on which nothing is said.
+            if polls == POLLS_PER_CHECK {
+                polls = 0;
+                let check = listener.execute("SELECT 1");
+                let answered = tokio::time::timeout(CHECK_TIMEOUT, check).await;
+                answered.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
             }
         }
     }
+
+    /// Looks for events at intervals.
+    async fn poll(&self, seen: &mut i64) -> Result<Infallible, sqlx::Error> {
+        loop {
+            tokio::time::sleep(POLL_INTERVAL).await;
+            self.look(seen).await?;
+        }
+    }
+
+    /// Signals a write that nobody announced.
+    async fn look(&self, seen: &mut i64) -> Result<(), sqlx::Error> {
+        let last: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM events")
+            .fetch_one(&self.reader)
+            .await?;
+        if std::mem::replace(seen, last) != last {
+            self.changed.send_replace(());
+        }
+        Ok(())
+    }
+}
+
+/// The channel of a schema's instances.
+fn channel(schema: &str) -> String {
+    match schema {
+        "public" => CHANNEL.to_owned(),
+        schema => {
+            let hash = Sha256::digest(schema);
+            let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            format!("{CHANNEL}_{hash}")
+        }
+    }
+}
+
+/// A connection for `LISTEN`, which is kept for good.
+async fn connect(address: &Address) -> Result<PgListener, sqlx::Error> {
+    let url = address.url().parse::<PgConnectOptions>()?;
+    let options = url
+        .application_name("wombat-mission-control")
+        .options([("idle_session_timeout", "0"), ("statement_timeout", "30s")]);
+    let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+    let pool = pool.acquire_timeout(CHECK_TIMEOUT).connect_with(options).await?;
+    PgListener::connect_with(&pool).await
 }

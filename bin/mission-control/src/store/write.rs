@@ -2,6 +2,7 @@
 //! at most once for an idempotency key.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use mc_client::idempotency::canonical_json;
 use serde::Serialize;
@@ -11,6 +12,7 @@ use tokio::sync::watch;
 
 use super::audit::{Actor, By};
 use super::error::StoreError;
+use super::file::OpenFile;
 use super::leases::Fence;
 use super::{Store, json_of, leases, now};
 
@@ -19,12 +21,17 @@ pub(super) struct Write {
     tx: Transaction<'static, Any>,
     changed: watch::Sender<()>,
     written: watch::Sender<()>,
+    file: Option<Arc<OpenFile>>,
 }
 
 impl Write {
     /// Commits, and wakes the event streams.
     pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
-        self.tx.commit().await?;
+        let committed = self.tx.commit().await;
+        if let Some(file) = &self.file {
+            file.note(&committed);
+        }
+        committed?;
         self.changed.send_replace(());
         self.written.send_replace(());
         Ok(())
@@ -91,15 +98,14 @@ impl Store {
     /// Begins a write; waits for the one that is going on.
     pub(super) async fn begin(&self) -> Result<Write, sqlx::Error> {
         let (changed, written) = (self.changed.clone(), self.written.clone());
-        if self.shared.is_none() {
-            // Inside an open transaction this is an error instead of a nested one.
-            let tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-            return Ok(Write { tx, changed, written });
+        if let Some(file) = &self.file {
+            file.check()?;
         }
-        let mut tx = self.writer.begin().await?;
-        // A statement of its own: what comes after it sees all that was committed before.
-        sqlx::query("LOCK TABLE write_turn IN EXCLUSIVE MODE").execute(&mut *tx).await?;
-        Ok(Write { tx, changed, written })
+        let begun = self.writer.begin_with(self.begin.clone()).await;
+        if let (Some(file), Err(_)) = (&self.file, &begun) {
+            file.note(&begun);
+        }
+        Ok(Write { tx: begun?, changed, written, file: self.file.clone() })
     }
 
     /// Begins a write and checks its lease.

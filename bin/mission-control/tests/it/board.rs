@@ -176,3 +176,25 @@ async fn the_page_hears_of_its_users_changes_and_nobody_elses() {
         backend.nobody().raw(Method::GET, "/live?user=ann").header("host", "evil.example");
     assert_eq!(send(foreign).await.status, 403);
 }
+
+#[tokio::test]
+async fn what_an_agent_said_with_its_heartbeat_is_shown() {
+    let backend = Backend::start().await;
+    let agent = backend.agent("ann", "scout");
+    agent.post("/heartbeat", json!({ "user_id": "ann" })).await.ok();
+    assert!(part(&overview(&backend).await, "agents").contains("times: 1"));
+    for note in ["All quiet.", "<b>一切正常。</b>"] {
+        let beat = json!({ "user_id": "ann", "role": "scout", "note": note });
+        agent.post("/heartbeat", beat).await.ok();
+    }
+    let page = overview(&backend).await;
+    let agents = part(&page, "agents");
+    // A note is no heartbeat of its own.
+    assert!(agents.contains("times: 1"), "{agents}");
+    assert!(agents.contains("&lt;b&gt;一切正常。&lt;/b&gt;") && !agents.contains("quiet"), "{agents}");
+    // It stays until there is another one.
+    agent.post("/heartbeat", json!({ "user_id": "ann" })).await.ok();
+    let page = overview(&backend).await;
+    let agents = part(&page, "agents");
+    assert!(agents.contains("times: 2") && agents.contains("一切正常"), "{agents}");
+}

@@ -78,7 +78,7 @@ impl Home {
 
     /// The database itself, for what no call can bring about, such as the past.
     pub(crate) async fn connect(&self) -> AnyConnection {
-        sqlx::any::install_default_drivers();
+        wombat_mission_control::store::database::install_drivers_once();
         let url = match self {
             Self::File(_) => format!("{}?mode=rwc", self.url()),
             Self::Server(server) => server.url(),
@@ -155,8 +155,25 @@ impl Backend {
     }
 
     async fn beside(home: Arc<Home>, options: Options) -> Self {
-        let (url, http, shutdown, task) = Self::serve(home.database(), options).await;
+        let database = home.database();
+        Self::over(home, database, options).await
+    }
+
+    /// On a database that is reached in another way.
+    pub(crate) async fn reaching(home: &Arc<Home>, database: Database) -> Self {
+        Self::over(Arc::clone(home), database, Options::default()).await
+    }
+
+    async fn over(home: Arc<Home>, database: Database, options: Options) -> Self {
+        let (url, http, shutdown, task) = Self::serve(database, options).await;
         Self { url, http, shutdown, task, home }
+    }
+
+    /// Why a backend does not start on a database.
+    pub(crate) async fn refusal(database: Database) -> String {
+        let (.., task) = Self::serve(database, Options::default()).await;
+        let ended = tokio::time::timeout(PATIENCE, task).await;
+        ended.expect("the backend refuses to start").unwrap().unwrap_err().to_string()
     }
 
     async fn serve(

@@ -86,6 +86,8 @@ async fn a_heartbeat_that_makes_no_sense_is_refused() {
         json!({ "user_id": "ann", "slot": "noon" }),
         json!({ "user_id": "ann", "slot": 7 }),
         json!({ "user_id": "ann", "role": "a/b" }),
+        json!({ "user_id": "ann", "note": 1 }),
+        json!({ "user_id": "ann", "note": "ü".repeat(2001) }),
     ] {
         agent.post("/heartbeat", body).await.fails(400, "invalid_payload");
     }

@@ -192,11 +192,11 @@ async fn an_instance_that_stands_still_holds_up_the_others_for_a_moment_only() {
 }
 
 /// A disk of a few megabytes.
-struct SmallDisk(TempDir);
+pub(crate) struct SmallDisk(pub(crate) TempDir);
 
 impl SmallDisk {
     /// `None` where nobody may mount one, which is said.
-    fn new(megabytes: u32) -> Option<Self> {
+    pub(crate) fn new(megabytes: u32) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let size = format!("size={megabytes}m");
         let mut mount = Command::new("mount");
@@ -208,12 +208,12 @@ impl SmallDisk {
         None
     }
 
-    fn filler(&self) -> PathBuf {
+    pub(crate) fn filler(&self) -> PathBuf {
         self.0.path().join("filler")
     }
 
     /// Takes what room is left.
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let mut size = 1 << 20;
         let mut filler = Vec::new();
         // The last bytes too.

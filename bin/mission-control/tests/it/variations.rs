@@ -142,7 +142,9 @@ pub(crate) fn after(
 /// The checks that warn.
 pub(crate) fn warnings(report: &Report) -> Vec<String> {
     let warned = report.checks.iter().filter(|check| check.outcome == Outcome::Warning);
-    warned.map(conformance::report::Finished::id).collect()
+    let warned = warned.map(conformance::report::Finished::id);
+    // The proxy of these tests takes bodies of any size.
+    warned.filter(|id| id != "errors.too-large").collect()
 }
 
 #[tokio::test]

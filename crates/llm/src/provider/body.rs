@@ -14,8 +14,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::provider::failure::Failure;
 use crate::settings::Timeouts;
 
-/// The largest whole answer, bytes.
-const MAX_ANSWER: usize = 16 * 1024 * 1024;
+/// The largest whole answer, bytes: parsed, it may take twenty times as much memory.
+const MAX_ANSWER: usize = 8 * 1024 * 1024;
 /// The largest stream, bytes: some hundred for each token.
 const MAX_STREAM: usize = 64 * 1024 * 1024;
 /// The most of an error response that is read, bytes.

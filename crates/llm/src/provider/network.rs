@@ -35,6 +35,10 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// The largest event of a stream, bytes.
 const MAX_EVENT: usize = 4 * 1024 * 1024;
 
+/// The largest answer, bytes as JSON: what is paid for must fit into a step of a run's journal, which may
+/// have 8 MiB (docs/CONTROL_PLANE_CONTRACT.md).
+const MAX_MESSAGE: usize = 7 * 1024 * 1024;
+
 /// All providers that have a server, behind one HTTP client.
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -105,6 +109,7 @@ impl Network {
                 Body::Nothing => return Err(Failure::cut_off()),
                 Body::Events(events) => live.events = Some(events),
                 Body::Whole(bytes) => {
+                    live.size = bytes.len();
                     let answer = target.parse(&read_json(&bytes)?)?;
                     let reply = thought_filter::reply_in(&answer.message, true);
                     let answer = live.checked(answer, Some(reply))?;
@@ -176,6 +181,8 @@ pub(crate) struct LiveStream {
     mode: Mode,
     /// The output limit that was sent, tokens, if the server may not say that it has cut an answer.
     limit: Option<u64>,
+    /// The bytes of all events, or of the whole answer.
+    size: usize,
 }
 
 impl LiveStream {
@@ -195,6 +202,7 @@ impl LiveStream {
             tool_choice,
             mode,
             limit: None,
+            size: 0,
         }
     }
 
@@ -215,6 +223,7 @@ impl LiveStream {
         while let Some(event) = events.next().await {
             let event = event?;
             let is_error = event.event.as_deref() == Some("error");
+            self.size += event.data.as_deref().map_or(0, str::len);
             let delta = match event.data.as_deref().map(str::trim) {
                 None | Some("") => continue,
                 Some("[DONE]") => self.reader.done(),
@@ -280,6 +289,11 @@ impl LiveStream {
     /// # Errors
     /// When nothing is left of it.
     fn checked(&self, mut answer: Answer, reply: Option<String>) -> Result<Answer, Failure> {
+        // What was received is larger than what is kept of it.
+        let kept = || serde_json::to_vec(&answer.message).map_or(usize::MAX, |json| json.len());
+        if self.size > MAX_MESSAGE && kept() > MAX_MESSAGE {
+            return Err(Failure::bad_answer("the answer exceeds the size limit"));
+        }
         self.tools.incoming(&mut answer);
         // More than the limit shows that the server does not keep to it.
         if answer.finish_reason == FinishReason::Stop

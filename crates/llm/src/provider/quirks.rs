@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::error::LlmErrorKind;
 use crate::model::ModelRef;
@@ -44,6 +44,11 @@ pub(super) struct Quirks {
     pub(super) plain_schemas: bool,
     /// It refuses a schema of the answer.
     no_answer_schema: bool,
+    /// It takes a schema of the answer only beside `json_object`, as llama-cpp-python does.
+    schema_of_object: bool,
+    /// It reads the schema of the answer only where Chat Completions have it, as llama.cpp's Responses
+    /// do.
+    pub(super) schema_of_chat: bool,
     /// It refuses `stream_options`.
     no_stream_options: bool,
     /// It refuses `tool_choice`.
@@ -118,7 +123,9 @@ impl Quirks {
                     .into_iter()
                     .any(is_refused))
         {
-            more.no_answer_schema = true;
+            let takes_objects = failure.says("'text' or 'json_object'");
+            more.schema_of_object = takes_objects && !self.schema_of_object;
+            more.no_answer_schema = !more.schema_of_object;
         }
         let is_tool_schema = failure.param().is_some_and(is_schema_of_tool);
         if !request.tools.is_empty() && (meaning == Meaning::ToolSchemaRefused || is_tool_schema) {
@@ -178,6 +185,8 @@ impl Quirks {
             limit_name: other.limit_name.or(self.limit_name),
             plain_schemas: self.plain_schemas || other.plain_schemas,
             no_answer_schema: self.no_answer_schema || other.no_answer_schema,
+            schema_of_object: self.schema_of_object || other.schema_of_object,
+            schema_of_chat: self.schema_of_chat || other.schema_of_chat,
             no_stream_options: self.no_stream_options || other.no_stream_options,
             no_tool_choice: self.no_tool_choice || other.no_tool_choice,
             no_thoughts: false,
@@ -198,6 +207,11 @@ impl Quirks {
         if self.no_tool_choice {
             remove(body, "", "tool_choice");
         }
+        if self.schema_of_chat
+            && let Some(format) = body.pointer("/text/format").cloned()
+        {
+            body["response_format"] = json!({ "type": "json_schema", "json_schema": format });
+        }
         if self.no_answer_schema {
             remove(body, "", "response_format");
             remove(body, "", "output_config");
@@ -206,6 +220,12 @@ impl Quirks {
             for name in ["responseSchema", "responseJsonSchema", "responseMimeType"] {
                 remove(body, "/generationConfig", name);
             }
+        }
+        if self.schema_of_object
+            && let Some(schema) = body.pointer_mut("/response_format/json_schema/schema")
+        {
+            let schema = schema.take();
+            body["response_format"] = json!({ "type": "json_object", "schema": schema });
         }
         let limits = [self.output_limit, self.output_left].into_iter().flatten();
         let Some(limit) = limits.min() else { return };

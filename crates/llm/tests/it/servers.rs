@@ -224,3 +224,30 @@ async fn a_server_whose_stream_is_empty_is_asked_for_a_whole_answer() {
         "{last}"
     );
 }
+
+/// What is paid for must fit into the run's journal.
+#[tokio::test]
+async fn an_answer_that_nobody_could_store_is_refused_by_its_size() {
+    for (texts, fits) in [(6, true), (8, false)] {
+        let server = MockServer::start().await;
+        let chunk = |delta: Value, end: Value| {
+            let choice = json!({ "index": 0, "delta": delta, "finish_reason": end });
+            format!("data: {}\n\n", json!({ "choices": [choice] }))
+        };
+        let text = "w".repeat(1024 * 1024);
+        let text = chunk(json!({ "content": text }), Value::Null).repeat(texts);
+        let stream = format!("{text}{}data: [DONE]\n\n", chunk(json!({}), json!("stop")));
+        let answer = ResponseTemplate::new(200).set_body_raw(stream, "text/event-stream");
+        Mock::given(method("POST")).respond_with(answer).mount(&server).await;
+        let client = client(Provider::OpenAi, format!("{}/v1", server.uri()), "m", None);
+        let asked = request(&client, vec![Message::user("Hello")]);
+        match client.complete(&asked, &CallContext::default()).await {
+            Ok(answer) => assert!(fits, "{} bytes", answer.message.text.len()),
+            Err(error) => {
+                assert!(!fits, "{error}");
+                assert_eq!(error.kind, LlmErrorKind::BadAnswer);
+                assert!(error.message.contains("exceeds the size limit"), "{error}");
+            }
+        }
+    }
+}

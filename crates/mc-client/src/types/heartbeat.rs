@@ -15,6 +15,10 @@ pub struct HeartbeatRequest {
     /// The cron tick (RFC 3339); claimed once per user and role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<String>,
+    /// What the agent said when it found nothing to report: kept with its last heartbeat, and no
+    /// heartbeat of its own. At most 2,000 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// The answer to a heartbeat. Further fields of a backend are kept in `extra`.

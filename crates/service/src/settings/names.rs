@@ -34,6 +34,7 @@ pub const ALL: &[&str] = &[
     "GOOGLE_API_KEY",
     "GROQ_API_KEY",
     "GROQ_BASE_URL",
+    "HEARTBEAT_ACK_MAX_CHARS",
     "HEARTBEAT_TASK",
     "INTERNAL_API_TOKEN",
     "LLM_MODEL_BEST",
@@ -52,10 +53,13 @@ pub const ALL: &[&str] = &[
     "MC_BOARD_TRUSTED_PROXIES",
     "MC_BUDGET_USD",
     "MC_DATA_DIR",
+    "MC_DB_CONNECTIONS",
     "MC_HOST",
     "MC_LEAD_ROLES",
+    "MC_LISTEN_URL",
     "MC_PORT",
     "MC_PUBLIC_URL",
+    "MC_SCHEMA",
     "MISTRAL_API_KEY",
     "MISTRAL_BASE_URL",
     "OLLAMA_BASE_URL",
@@ -126,6 +130,7 @@ pub fn is_secret(name: &str) -> bool {
                 | "DATABASE_URL"
                 | "INTERNAL_API_TOKEN"
                 | "MC_BOARD_PASSWORD"
+                | "MC_LISTEN_URL"
                 | "OTEL_EXPORTER_OTLP_HEADERS"
                 | "WOMBAT_JOURNAL_KEY"
                 | "WOMBAT_JOURNAL_KEY_PREVIOUS"

@@ -190,6 +190,25 @@ async fn a_server_on_the_network_is_called_and_found_again_after_an_outage() {
     assert_eq!(answer["steps"][0]["ok"], true, "{answer}");
 }
 
+#[tokio::test]
+async fn a_server_that_was_restarted_unseen_refuses_the_session_and_the_call_is_made() {
+    let Some(program) = everything() else { return };
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}/mcp");
+    let mut server = serve(&program, port);
+    let servers = json!({ "everything": { "httpUrl": url } });
+    let replies =
+        [Reply::call("everything__echo", &json!({ "message": "again" })), Reply::text("done")];
+    let world = World::new(&servers, replies.into()).await;
+    world.server_is("ok").await;
+    server.kill().await.unwrap();
+    let _server = serve(&program, port);
+    wait_for("it listens", async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok())
+        .await;
+    let answer = world.send().await;
+    assert_eq!(answer["steps"][0]["ok"], true, "{answer} {:?}", world.told());
+}
+
 fn serve(program: &PathBuf, port: u16) -> Child {
     Command::new("node")
         .arg(program)

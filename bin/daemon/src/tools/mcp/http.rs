@@ -19,7 +19,7 @@ use rmcp::transport::streamable_http_client::{
     HttpStatusError, SseError, StreamableHttpClient, StreamableHttpError,
     StreamableHttpPostResponse, StreamableHttpResponseLimits,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use sse_stream_of_rmcp::{Sse, SseStream};
 
 use super::message::{MAX_MESSAGE_BYTES, id_of, readable, refusal, too_long};
@@ -108,22 +108,24 @@ impl StreamableHttpClient for BoundedHttp {
         auth_header: Option<String>,
         custom_headers: Headers,
     ) -> Result<StreamableHttpPostResponse, Failure> {
-        let mut request = self
-            .client
-            .post(self.place(uri).as_ref())
-            .header(ACCEPT, "text/event-stream, application/json")
-            .json(&message);
-        if let Some(token) = auth_header {
-            request = request.bearer_auth(token);
-        }
-        for (name, value) in custom_headers {
-            request = request.header(name, value);
-        }
         let in_session = session_id.is_some();
-        if let Some(session) = session_id {
-            request = request.header(SESSION, session.as_ref());
-        }
-        let response = self.send(request.build()?).await?;
+        let post = |body: &Value| {
+            let mut request = self.client.post(self.place(uri.clone()).as_ref());
+            request = request.header(ACCEPT, "text/event-stream, application/json").json(body);
+            if let Some(token) = &auth_header {
+                request = request.bearer_auth(token);
+            }
+            for (name, value) in &custom_headers {
+                request = request.header(name, value);
+            }
+            if let Some(session) = &session_id {
+                request = request.header(SESSION, session.as_ref());
+            }
+            request.build()
+        };
+        let body = serde_json::to_value(&message)
+            .map_err(|error| unexpected(format!("cannot be written: {error}")))?;
+        let response = self.send(post(&body)?).await?;
         let asked = match &message {
             JsonRpcMessage::Request(request) => Some((
                 request.id.clone(),
@@ -136,13 +138,20 @@ impl StreamableHttpClient for BoundedHttp {
             StatusCode::ACCEPTED | StatusCode::NO_CONTENT => {
                 Ok(StreamableHttpPostResponse::Accepted)
             }
-            // The session is not known any more, or not here: nothing was done. A new one is opened, and
-            // the message sent once more.
+            // The session is not known any more, or not here, so nothing was done: a new one is opened, and
+            // the message sent once more. The specification has 404 for it, and servers have 400, too
+            // (server-everything, examples of @modelcontextprotocol/sdk 1.x). There a question without any
+            // effect finds out whether it is the session that is refused, or the message.
             StatusCode::NOT_FOUND if in_session => Err(StreamableHttpError::SessionExpired),
-            status if !status.is_success() => {
-                let refusal = in_session && status == StatusCode::BAD_REQUEST;
-                failure(response, asked, refusal.then(|| is_call(&message))).await
+            StatusCode::BAD_REQUEST if in_session => {
+                let ping = json!({ "jsonrpc": "2.0", "id": "wombat-session", "method": "ping" });
+                let known = self.send(post(&ping)?).await?.status();
+                if matches!(known, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) {
+                    return Err(StreamableHttpError::SessionExpired);
+                }
+                failure(response, asked).await
             }
+            status if !status.is_success() => failure(response, asked).await,
             _ => success(response, asked.map(|(id, _)| id)).await,
         }
     }
@@ -245,28 +254,10 @@ async fn success(
     Ok(StreamableHttpPostResponse::Json(message, session))
 }
 
-/// Whether a message may have an effect.
-fn is_call(message: &ClientJsonRpcMessage) -> bool {
-    matches!(message, JsonRpcMessage::Request(request)
-        if matches!(request.request, ClientRequest::CallToolRequest(_)))
-}
-
-/// Whether a 400 refuses the session, and not the message: servers that do not know a session any more
-/// answer with 404 by the specification, and with 400 "No valid session ID provided" or "Server not
-/// initialized" in fact (@modelcontextprotocol/sdk 1.x, its examples, mcp 1.x of PyPI). One that says
-/// nothing counts as such for messages that have no effect, not for a call.
-fn refuses_session(text: &str, is_call: bool, is_error: bool) -> bool {
-    let text = text.to_ascii_lowercase();
-    let says_so = text.contains("session") || text.contains("not initialized");
-    says_so || (!is_call && !is_error)
-}
-
-/// An answer that is no success: the protocol's own error, where it is one. `in_session`: whether a 400 may
-/// mean the session, with whether the message is a call.
+/// An answer that is no success: the protocol's own error, where it is one.
 async fn failure(
     response: Response,
     asked: Option<(RequestId, bool)>,
-    in_session: Option<bool>,
 ) -> Result<StreamableHttpPostResponse, Failure> {
     let status = response.status();
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
@@ -279,11 +270,6 @@ async fn failure(
         _ => None,
     };
     let text = String::from_utf8_lossy(&body[..body.len().min(MAX_SHOWN)]).into_owned();
-    if let Some(is_call) = in_session
-        && refuses_session(&text, is_call, error.is_some())
-    {
-        return Err(StreamableHttpError::SessionExpired);
-    }
     match (asked, error) {
         (Some((id, true)), error) if status.is_client_error() && !is_unauthorized => {
             let why = error.map(|error| error.error);

@@ -86,6 +86,9 @@ fn bad_answer(failure: &Failure, provider: Provider) -> String {
         (None, Some(reason)) => {
             format!("{provider} ended its answer with {reason:?} instead of completing it.")
         }
+        (None, None) if failure.cause.ends_with("size limit") => {
+            format!("{provider} returned an answer that cannot be kept: {}.", failure.cause)
+        }
         (None, None) => {
             format!("{provider} returned an answer that is incomplete or cannot be parsed.")
         }

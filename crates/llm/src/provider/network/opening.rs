@@ -45,6 +45,10 @@ impl Network {
                 .map_err(|_| body::timed_out(limit))?
                 .map_err(|error| Failure::of_reqwest(&error))?;
             if response.status().is_success() {
+                // xllamacpp 2026.10: `text.format` is ignored there.
+                quirks.schema_of_chat |= target.is_responses()
+                    && request.response_schema.is_some()
+                    && probe::is_llama_cpp(response.headers());
                 self.quirks.keep(model, quirks);
                 self.refused.keep(model, refused);
                 if request.sends_tools() && tools.json().is_some() {

@@ -32,8 +32,6 @@ const MAX_SHOWN: usize = 5;
 /// What a server answered.
 struct Told {
     status: StatusCode,
-    /// The header `Server`.
-    server: String,
     headers: HeaderMap,
     body: Vec<u8>,
 }
@@ -42,15 +40,13 @@ impl Told {
     fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
-
-    /// llama.cpp names itself in each response (`tools/server/server-http.cpp`).
-    fn is_llama_cpp(&self) -> bool {
-        self.server == LLAMA_CPP
-    }
 }
 
-/// The header `Server` of llama.cpp.
-const LLAMA_CPP: &str = "llama.cpp";
+/// Whether the server is llama.cpp, which names itself in each response
+/// (`tools/server/server-http.cpp`).
+pub(super) fn is_llama_cpp(headers: &HeaderMap) -> bool {
+    headers.get("server").is_some_and(|server| server == "llama.cpp")
+}
 
 /// How long it is known whether a server shows tools to a model: it may be started with another one.
 const KNOWN_FOR: Duration = Duration::from_secs(600);
@@ -114,7 +110,7 @@ pub(super) fn look(
     model: &ModelRef,
     response: &HeaderMap,
 ) {
-    if response.get("server").is_none_or(|server| server != LLAMA_CPP) || !unseen.is_due(model) {
+    if !is_llama_cpp(response) || !unseen.is_due(model) {
         return;
     }
     let (unseen, http) = (unseen.clone(), http.clone());
@@ -263,7 +259,7 @@ impl Network {
     async fn ask_local(&self, found: &mut Findings<'_>, told: &Told) {
         let list = told.json();
         let owned_by = list["data"][0]["owned_by"].as_str().unwrap_or_default().to_owned();
-        if told.is_llama_cpp() {
+        if is_llama_cpp(&told.headers) {
             // With one model, llama.cpp takes any name for it.
             if list["data"].as_array().is_some_and(|models| models.len() > 1) {
                 found.listed(&list);
@@ -365,8 +361,6 @@ async fn question(
         let failed = |error: reqwest::Error| Failure::of_reqwest(&error).cause;
         let mut response = request.send().await.map_err(failed)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let server = headers.get("server").and_then(|server| server.to_str().ok());
-        let server = server.unwrap_or_default().to_owned();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > MAX_BODY {
@@ -374,7 +368,7 @@ async fn question(
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Told { status, server, headers, body })
+        Ok(Told { status, headers, body })
     };
     let limit = || Err(format!("no answer within {} seconds", TIMEOUT.as_secs()));
     timeout(TIMEOUT, asking).await.unwrap_or_else(|_| limit())

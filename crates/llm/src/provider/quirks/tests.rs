@@ -77,6 +77,37 @@ fn what_the_error_names_is_left_out() {
     }
 }
 
+/// llama-cpp-python 0.3.36.
+#[test]
+fn a_printed_validation_error_names_the_parameter_and_the_form_that_is_taken() {
+    let refused = |place: &str, why: &str| {
+        said(&format!(
+            "1 validation error: {{'type': 'literal_error', 'loc': ('body', {place}), 'msg': \"{why}\", 'input': 'x'}}"
+        ))
+    };
+    let format = refused("'response_format', 'type'", "Input should be 'text' or 'json_object'");
+    let object = after(500, &format).unwrap();
+    assert_eq!(Some(object), with(|quirks| quirks.schema_of_object = true));
+    let schema = json!({ "type": "object" });
+    let wanted = json!({ "type": "json_schema", "json_schema": { "name": "n", "schema": schema } });
+    let mut body = json!({ "response_format": wanted });
+    object.trim(&mut body);
+    assert_eq!(body["response_format"], json!({ "type": "json_object", "schema": schema }));
+    let status = StatusCode::from_u16(500).unwrap();
+    let again = Failure::of_response(
+        Provider::OpenAi,
+        status,
+        &HeaderMap::new(),
+        format.to_string().as_bytes(),
+    );
+    let none = object.after(&request(), &again).unwrap();
+    none.trim(&mut body);
+    assert_eq!(body.get("response_format"), None);
+    let temperature = with(|quirks| quirks.no_temperature = true);
+    assert_eq!(after(500, &refused("'temperature'", "Input should be 1")), temperature);
+    assert_eq!(after(500, &refused("'frequency_penalty'", "Input should be 1")), None);
+}
+
 #[test]
 fn words_in_an_unrelated_error_change_nothing() {
     for body in [

@@ -53,6 +53,11 @@ impl Target {
         !self.is_own_server && self.protocol != Protocol::Gemini
     }
 
+    /// Whether the protocol is Responses.
+    pub(in crate::provider) fn is_responses(&self) -> bool {
+        self.protocol == Protocol::Responses
+    }
+
     /// Whether a key is set.
     pub(in crate::provider) fn has_key(&self) -> bool {
         self.key.is_some()
