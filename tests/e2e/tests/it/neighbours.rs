@@ -2,6 +2,7 @@
 //! docs/DEPLOY.md shows.
 
 mod certificates;
+mod ipv6;
 mod proxies;
 
 use std::collections::BTreeSet;
