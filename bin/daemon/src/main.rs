@@ -153,7 +153,7 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(problems) => return exit::fail(exit::CONFIG, NAME, &problems),
     };
-    if shows { exit::show(&settings.effective) } else { serve(settings) }
+    if shows { exit::show(&settings.effective, &[zones::note()]) } else { serve(settings) }
 }
 
 fn init(layers: &Layers, dir: Option<&Path>, force: bool) -> ExitCode {

@@ -90,7 +90,7 @@ fn main() -> ExitCode {
         Err(error) => return exit::fail(exit::CONFIG, PROGRAM, &error),
     };
     if shows {
-        return exit::show(&settings.effective);
+        return exit::show(&settings.effective, &[]);
     }
     let _flush_logs = telemetry::init_service(settings.log_format, &settings.log_filter);
     service::limits::raise_open_files();

@@ -148,7 +148,7 @@ fn systemd(
 fn show(layers: &Layers, users: Vec<String>, arguments: WakeArguments) -> ExitCode {
     let selection = Selection { users, roles: arguments.roles, all_roles: arguments.all_roles };
     match Settings::read(layers, &selection) {
-        Ok(settings) => exit::show(&settings.effective),
+        Ok(settings) => exit::show(&settings.effective, &[zones::note()]),
         Err(error) => exit::fail(exit::CONFIG, PROGRAM, &error),
     }
 }

@@ -125,7 +125,7 @@ fn main() -> ExitCode {
         Some(_) | None => {}
     }
     match read(&layers) {
-        Ok(settings) if command.is_some() => exit::show(&settings.effective),
+        Ok(settings) if command.is_some() => exit::show(&settings.effective, &[zones::note()]),
         Ok(settings) => serve(settings),
         Err(problems) => exit::fail(exit::CONFIG, NAME, &problems),
     }

@@ -75,7 +75,7 @@ fn main() -> ExitCode {
         Err(error) => return exit::fail(exit::CONFIG, PROGRAM, &error),
     };
     if shows {
-        return exit::show(&settings.effective);
+        return exit::show(&settings.effective, &[zones::note()]);
     }
     telemetry::init(settings.log_format, &settings.log_filter);
     settings.effective.log_warnings();

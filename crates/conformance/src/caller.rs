@@ -259,10 +259,7 @@ impl<'w> Caller<'w> {
     ) -> Result<Answer, NotPassed> {
         let what = format!("{method} {}", path.split('?').next().unwrap_or(path));
         let lost = |error: reqwest::Error| {
-            NotPassed::Failed(format!(
-                "{what}: no response: {}",
-                service::http::explain(&error.without_url())
-            ))
+            NotPassed::Failed(format!("{what}: no response: {}", shown::cause(&error)))
         };
         let response = request.timeout(REQUEST_TIMEOUT).send().await.map_err(lost)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());

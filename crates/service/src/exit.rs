@@ -21,14 +21,17 @@ pub fn fail(code: u8, program: &str, problem: &impl std::fmt::Display) -> ExitCo
     ExitCode::from(code)
 }
 
-/// Prints the effective settings, secrets masked, and the warnings on standard error: the subcommand
-/// `config` of each program.
+/// Prints the effective settings, secrets masked, then `notes` as comments, and the warnings on standard
+/// error: the subcommand `config` of each program.
 #[expect(clippy::print_stderr, reason = "standard output holds the settings and nothing else")]
-pub fn show(settings: &Effective) -> ExitCode {
+pub fn show(settings: &Effective, notes: &[String]) -> ExitCode {
     for warning in &settings.warnings {
         eprintln!("warning: {warning}");
     }
     say(settings.to_string().trim_end());
+    for note in notes {
+        say(format_args!("# {note}"));
+    }
     ExitCode::SUCCESS
 }
 

@@ -67,12 +67,15 @@ impl Cron {
 
     /// The moment that stands for the last tick of a machine's cron, the same on all machines of a
     /// fleet. Where this machine's cron has older rules of its zone than `now` (`machine`), it calls at
-    /// another moment than others: for a fixed time, what its clock shows then is what counts.
+    /// another moment than others: for a fixed time, what its clock shows then is what counts. Of both
+    /// clocks the one that has shown a tick last is the one that has called.
     pub fn slot(&self, now: &DateTime<Zone>, machine: Zone) -> Option<DateTime<Utc>> {
         if !self.fixed_time {
             return self.last_tick(now);
         }
-        let (shown, _) = self.last_shown(&now.with_timezone(&machine))?;
+        let (by_newest, by_machine) =
+            (self.last_shown(now)?, self.last_shown(&now.with_timezone(&machine))?);
+        let (shown, _) = if by_newest.1 > by_machine.1 { by_newest } else { by_machine };
         self.moments(shown, &now.timezone()).min()
     }
 
@@ -292,6 +295,16 @@ mod tests {
             ("America/Halifax", "2026-12-01T06:30:05Z"),
         ] {
             assert_eq!(slot("30 2 * * *", zone(machine), now), "2026-12-01T09:30Z", "{machine}");
+        }
+        // Who calls without cron has the newest rules' tick.
+        let los_angeles = zone("America/Los_Angeles");
+        assert_eq!(slot("30 2 * * *", los_angeles, "2026-12-01T09:31:00Z"), "2026-12-01T09:30Z");
+        // Two ticks an hour apart, both called late by the older rules.
+        for (now, expected) in [
+            ("2026-12-01T10:30:05Z", "2026-12-01T09:30Z"),
+            ("2026-12-01T11:30:05Z", "2026-12-01T10:30Z"),
+        ] {
+            assert_eq!(slot("30 2,3 * * *", los_angeles, now), expected, "{now}");
         }
         // What follows the clock is one minute everywhere.
         let halifax = zone("America/Halifax");

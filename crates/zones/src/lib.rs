@@ -41,6 +41,11 @@ pub fn long_version(version: &str) -> &'static str {
     format!("{version}\ntime zones: {}", release()).leak()
 }
 
+/// What `config` prints about the rules: their release, and where it is from.
+pub fn note() -> String {
+    format!("tzdata: {}", release())
+}
+
 /// The zone of this name by the rules that this machine's C library has, which are those of cron and
 /// systemd. `None` when the machine has none for it.
 pub fn on_this_machine(zone: Zone) -> Option<Zone> {

@@ -131,7 +131,7 @@ pub(super) async fn health(
             "configured": configured,
         },
         "tools": tools.sources,
-        "timeZones": { "release": zones.version, "source": zones.origin() },
+        "tzdata": { "source": zones.origin(), "release": zones.version },
         "config": { "port": app.settings.port, "defaultTask": app.settings.default_task },
     }))
 }

@@ -36,10 +36,7 @@ impl Stream {
             request = request.header("last-event-id", after);
         }
         let lost = |error: reqwest::Error| {
-            NotPassed::Failed(format!(
-                "GET /events: {}",
-                service::http::explain(&error.without_url())
-            ))
+            NotPassed::Failed(format!("GET /events: {}", shown::cause(&error)))
         };
         let answer = tokio::time::timeout(EVENT_TIMEOUT, request.send()).await;
         let Ok(answer) = answer else { return failed("GET /events: no response") };

@@ -341,10 +341,20 @@ async fn llama_cpp_props(
     model: &ModelRef,
 ) -> Result<Value, Option<Told>> {
     let mut url = target.root("props");
-    // With several models: https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
+    let ask = async |url| question(http, target, Method::GET, url, None).await.map_err(|_| None);
+    let told = ask(url.clone()).await?;
+    if !told.status.is_success() {
+        return Err(Some(told));
+    }
+    let props = told.json();
+    if props.get("chat_template_caps").is_some() {
+        return Ok(props);
+    }
+    // A server of several models tells this of the one that is asked for:
+    // https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
     url.query_pairs_mut().append_pair("model", &model.name).append_pair("autoload", "false");
-    let told = question(http, target, Method::GET, url, None).await.map_err(|_| None)?;
-    if told.status.is_success() { Ok(told.json()) } else { Err(Some(told)) }
+    let told = ask(url).await?;
+    Ok(if told.status.is_success() { told.json() } else { props })
 }
 
 /// Asks one question, with the headers of a call.
