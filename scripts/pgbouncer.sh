@@ -19,7 +19,7 @@ Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 SOURCES
 only=(-o "Dir::Etc::sourcelist=$dir/trixie.sources" -o Dir::Etc::sourceparts=- -o "Dir::State::Lists=$dir/lists" -o APT::Sandbox::User=root)
 apt-get "${only[@]}" update
-apt-get "${only[@]}" source --download-only pgbouncer=1.24.1-1+deb13u2
+apt-get "${only[@]}" source --download-only pgbouncer
 mkdir source
 tar -xf pgbouncer_1.24.1.orig.tar.gz -C source --strip-components=1
 cd source
