@@ -2,8 +2,10 @@
 # Builds PgBouncer 1.24.1 from the source package of Debian 13 into a folder, for the tests of the reference backend.
 set -euo pipefail
 to="$1"
-command -v pkg-config >/dev/null && pkg-config --exists libevent openssl 2>/dev/null ||
+if ! { command -v pkg-config >/dev/null && pkg-config --exists libevent openssl; }; then
+  apt-get update
   apt-get install -y --no-install-recommends libevent-dev libssl-dev pkg-config
+fi
 dir="$(mktemp -d)"
 trap 'rm -rf "$dir"' EXIT
 cd "$dir"
