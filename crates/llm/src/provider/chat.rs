@@ -6,6 +6,7 @@ mod chunk;
 mod ends;
 mod request;
 mod response;
+mod text_delta;
 mod thoughts;
 mod usage;
 

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::calls::{self, Calls};
 use super::chunk::Chunk;
+use super::text_delta::TextDelta;
 use super::thoughts::{self, ThoughtReader};
 use super::{ends, usage};
 use crate::model::Provider;
@@ -71,6 +72,8 @@ pub(in crate::provider) struct ChatReader {
     calls: Calls,
     thoughts: ThoughtReader,
     done: bool,
+    /// Whether the last event was a text.
+    was_text: bool,
 }
 
 impl ChatReader {
@@ -81,6 +84,7 @@ impl ChatReader {
             calls: Calls::default(),
             thoughts: ThoughtReader::default(),
             done: false,
+            was_text: false,
         }
     }
 }
@@ -127,7 +131,16 @@ impl Reader for ChatReader {
     }
 
     fn usual_event(&mut self, event: &str) -> Option<Result<Delta, Failure>> {
-        Chunk::parse(event).map(|chunk| self.chunk(&chunk))
+        // Behind a text comes another one, nearly always.
+        if self.was_text
+            && let Some(text) = TextDelta::parse(event)
+        {
+            self.assembly.text.push_str(&text);
+            return Some(Ok(Delta::text(text)));
+        }
+        let read = Chunk::parse(event).map(|chunk| self.chunk(&chunk));
+        self.was_text = matches!(read, Some(Ok(Delta::Text(_))));
+        read
     }
 
     fn done(&mut self) -> Delta {
