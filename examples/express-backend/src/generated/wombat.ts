@@ -318,6 +318,40 @@ export interface components {
             /** @description At least one turn, `{role: user, assistant or system, content}`, the oldest first. */
             messages: unknown[];
         };
+        /** @description The price of a run's model calls. */
+        CostShape: {
+            /** @description An ISO 4217 code; the daemon sends `USD`. */
+            currency: string;
+            /**
+             * Format: double
+             * @description The price of the prompts, in `currency`.
+             */
+            inputCost: number;
+            /**
+             * Format: int64
+             * @description Tokens of the prompts.
+             */
+            inputTokens: number;
+            /** @description Whether the prices of all models are known; where not, the costs are 0. */
+            known: boolean;
+            /** @description The model; of several, the last. */
+            model: string;
+            /**
+             * Format: double
+             * @description The price of the answers, in `currency`.
+             */
+            outputCost: number;
+            /**
+             * Format: int64
+             * @description Tokens of the answers.
+             */
+            outputTokens: number;
+            /**
+             * Format: double
+             * @description Both, in `currency`.
+             */
+            totalCost: number;
+        };
         /** @description The body of every error. */
         ErrorBody: {
             /** @description A stable code for programs (docs/API.md). */
@@ -352,8 +386,8 @@ export interface components {
         RunAnswer: {
             /** @description Set when the prompt is close to the model's context window. */
             context_warning?: string | null;
-            /** @description Their price; `null` when a model's price is not known. */
-            cost?: Record<string, never> | null;
+            /** @description Their price. */
+            cost: components["schemas"]["CostShape"];
             /** @description Why the model stopped. */
             finish_reason?: string | null;
             /** @description The stored reply; `null` when nothing was stored (`silent`). */
