@@ -1,7 +1,5 @@
 //! `wombat-mission-control audit`: the audit log as lines of JSON, and whether its chain is whole.
 
-mod strict;
-
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
@@ -129,7 +127,7 @@ pub fn verify_file(file: &Path, head: Option<&str>) -> Result<Verified, AuditErr
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let entry = strict::parse(&line);
+        let entry = strict_json::parse(&line);
         let entry = entry.map_err(|error| chain.broken(format!("its line is no JSON: {error}")))?;
         chain.take(&entry)?;
     }

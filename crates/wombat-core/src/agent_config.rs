@@ -11,7 +11,6 @@ use serde_json::Value;
 
 use crate::json_lines::{Step, line_at, steps};
 use crate::session::Role;
-use crate::strict_json;
 
 pub use crate::permissions::{NamedTool, Permission, ToolCall, ToolLists, ToolPermissions};
 
@@ -98,7 +97,7 @@ impl AgentConfig {
 
     /// Parses as much of the file as possible; returns it with all errors.
     pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> (Self, Vec<ConfigError>) {
-        let mut raw = match strict_json::parse(text) {
+        let mut raw = match strict_json::parse(text.as_bytes()) {
             Ok(raw) => raw,
             Err(error) => {
                 let error = ConfigError { line: Some(error.line), reason: error.reason };

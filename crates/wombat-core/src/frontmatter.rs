@@ -1,8 +1,7 @@
 //! YAML front matter of a Markdown file. No other module uses the YAML crate.
 
 use serde_json::{Map, Value};
-
-use crate::strict_json::Strict;
+use strict_json::Strict;
 
 /// A Markdown file, split into front matter and body.
 #[derive(Debug, Clone, PartialEq)]

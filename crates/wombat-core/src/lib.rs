@@ -21,6 +21,5 @@ mod render;
 pub mod session;
 pub mod skills;
 mod snapshot;
-mod strict_json;
 pub mod untrusted;
 pub mod workspace;

@@ -18,7 +18,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::json_lines::{Step, line_at};
-use crate::{jsonc, strict_json};
+use crate::jsonc;
 
 pub use names::tool_prefix;
 pub use tool_filter::ToolFilter;
@@ -98,7 +98,7 @@ impl McpConfig {
     /// When it is not a JSON object with a list of servers, or a key stands twice.
     pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, McpConfigError> {
         let text = &jsonc::plain(text);
-        let raw = strict_json::parse(text)
+        let raw = strict_json::parse(text.as_bytes())
             .map_err(|error| McpConfigError { line: Some(error.line), reason: error.reason })?;
         if !raw.is_object() {
             let reason = "it is not an object".to_owned();

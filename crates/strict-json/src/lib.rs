@@ -1,5 +1,8 @@
 //! JSON in which every key of an object stands once. Of two equal keys most parsers take the last one:
-//! a rule that somebody reads in the file would not be the one in force.
+//! a rule that somebody reads in a file would not be the one in force, and an entry of a log would say
+//! one thing to its check and another to a person (RFC 8785, section 3.1; RFC 7493, section 2.3).
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 use std::fmt;
 
@@ -8,20 +11,31 @@ use serde_json::{Map, Value};
 
 /// A JSON value without duplicate keys, for any format that serde reads.
 #[derive(Debug)]
-pub(crate) struct Strict(pub(crate) Value);
+pub struct Strict(pub Value);
 
 /// Text that is not such a value.
-#[derive(Debug)]
-pub(crate) struct StrictError {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StrictError {
     /// The line, from 1.
-    pub(crate) line: usize,
+    pub line: usize,
     /// What is wrong.
-    pub(crate) reason: String,
+    pub reason: String,
 }
 
+impl fmt::Display for StrictError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for StrictError {}
+
 /// Parses a text.
-pub(crate) fn parse(text: &str) -> Result<Value, StrictError> {
-    serde_json::from_str::<Strict>(text)
+///
+/// # Errors
+/// When it is no JSON, or a key stands twice.
+pub fn parse(text: &[u8]) -> Result<Value, StrictError> {
+    serde_json::from_slice::<Strict>(text)
         .map(|strict| strict.0)
         .map_err(|error| StrictError { line: error.line(), reason: error.to_string() })
 }
@@ -53,8 +67,9 @@ impl<'de> Visitor<'de> for StrictVisitor {
         Ok(value.into())
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        let number = serde_json::Number::from_f64(value);
+        number.map(Value::Number).ok_or_else(|| E::custom("a number that JSON has no form for"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -103,20 +118,24 @@ mod tests {
         for text in
             ["null", "[1, -2, 3.5, true, \"x\", null]", r#"{"a": {"b": []}, "c": {"b": 1}}"#]
         {
-            assert_eq!(parse(text).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+            assert_eq!(
+                parse(text.as_bytes()).unwrap(),
+                serde_json::from_str::<Value>(text).unwrap()
+            );
         }
-        let error = parse("{\"a\": [\n{\"b\": 1,\n\"b\": 2}]}").unwrap_err();
+        let error = parse(b"{\"a\": [\n{\"b\": 1,\n\"b\": 2}]}").unwrap_err();
         assert_eq!(error.line, 3);
         assert!(error.reason.contains(r#"the key "b" stands twice"#), "{}", error.reason);
         assert!(json5::from_str::<Strict>("{a: 1, 'a': 2}").is_err());
-        assert!(parse("{} x").is_err());
-        assert!(parse(&"[".repeat(100_000)).is_err());
+        assert!(parse(br#"{"a":1,"\u0061":2}"#).unwrap_err().reason.contains("\"a\" stands twice"));
+        assert!(parse(b"{} x").is_err());
+        assert!(parse("[".repeat(100_000).as_bytes()).is_err());
     }
 
     proptest::proptest! {
         #[test]
         fn agrees_with_the_usual_parser(text in "[\\[\\]{}\":,a0 ]{0,24}") {
-            if let Ok(value) = parse(&text) {
+            if let Ok(value) = parse(text.as_bytes()) {
                 proptest::prop_assert_eq!(value, serde_json::from_str::<Value>(&text).unwrap());
             }
         }
