@@ -23,7 +23,7 @@ impl TrustedProxies {
         let parts = list.split(',').map(str::trim).filter(|part| !part.is_empty());
         let parse = |part| {
             network(part).ok_or_else(|| {
-                format!("{part} is neither an address nor a network such as 10.0.0.0/8, nor none")
+                format!("{part} is neither an address nor a network such as 10.0.0.0/8")
             })
         };
         Ok(Self(parts.map(parse).collect::<Result<_, _>>()?))
