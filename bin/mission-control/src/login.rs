@@ -94,14 +94,15 @@ impl Login {
 
     /// Whether a request carries the cookie of a session.
     pub(crate) fn has_session(&self, headers: &HeaderMap) -> bool {
-        let Some(cookie) = cookie(headers, COOKIE) else { return false };
+        let now = Instant::now();
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.get(&hash(cookie)).is_some_and(|end| *end > Instant::now())
+        cookies(headers, COOKIE)
+            .any(|token| sessions.get(&hash(token)).is_some_and(|end| *end > now))
     }
 
     /// Where an attempt to log in comes from.
     pub(crate) fn source(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Source {
-        if let Some(nonce) = cookie(headers, DEVICE).and_then(|device| self.known_device(device)) {
+        if let Some(nonce) = cookies(headers, DEVICE).find_map(|device| self.known_device(device)) {
             return Source::Device(hash(nonce));
         }
         let peer = peer.unwrap_or(IpAddr::from([0, 0, 0, 0]));
@@ -157,12 +158,13 @@ impl Login {
         ])
     }
 
-    /// Ends a session; returns the cookie that clears the browser's.
+    /// Ends every session that a browser names; returns the cookie that clears its own of this path.
     pub(crate) fn log_out(&self, headers: &HeaderMap, path: &str) -> Result<HeaderValue, ApiError> {
-        if let Some(cookie) = cookie(headers, COOKIE) {
-            let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-            sessions.remove(&hash(cookie));
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        for token in cookies(headers, COOKIE) {
+            sessions.remove(&hash(token));
         }
+        drop(sessions);
         set_cookie(COOKIE, "", path, Duration::ZERO, false)
     }
 
@@ -188,12 +190,13 @@ fn hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// A cookie of ours among those of a request (RFC 6265, section 5.4).
-fn cookie<'h>(headers: &'h HeaderMap, ours: &str) -> Option<&'h str> {
+/// The cookies of one name among those of a request (RFC 6265, section 5.4). There may be one for each path
+/// under which a browser knows the page.
+fn cookies<'h>(headers: &'h HeaderMap, ours: &str) -> impl Iterator<Item = &'h str> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     all.flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find_map(|(name, value)| (name == ours && !value.is_empty()).then_some(value))
+        .filter_map(move |(name, value)| (name == ours && !value.is_empty()).then_some(value))
 }
 
 /// A cookie that scripts cannot read and other sites' requests do not carry.
@@ -225,10 +228,10 @@ mod tests {
     #[test]
     fn the_cookie_is_found_among_others() {
         for text in ["wombat_board=abc", "a=b; wombat_board=abc", "wombat_board=abc; x=y"] {
-            assert_eq!(cookie(&headers(text), COOKIE), Some("abc"), "{text}");
+            assert_eq!(cookies(&headers(text), COOKIE).collect::<Vec<_>>(), ["abc"], "{text}");
         }
         for text in ["", "wombat_board=", "my_wombat_board=abc", "x=wombat_board=abc"] {
-            assert_eq!(cookie(&headers(text), COOKIE), None, "{text}");
+            assert_eq!(cookies(&headers(text), COOKIE).next(), None, "{text}");
         }
     }
 
@@ -292,6 +295,22 @@ mod tests {
             assert!(is_known(&of(given), &device));
             assert!(!is_known(&of("other"), &device));
             assert!(!is_known(&Login::new(None, None, TrustedProxies::default()), &device));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_cookies_of_a_browser_count_and_all_its_logins_end() {
+        let login = login();
+        let [below, _] = login.open("/board/", true).unwrap();
+        let [above, _] = login.open("/", true).unwrap();
+        let [below, above] = [pair(&below), pair(&above)];
+        let text = |headers: &HeaderMap| headers[header::COOKIE].to_str().unwrap().to_owned();
+        let both = format!("wombat_board=ended; {}; {}", text(&below), text(&above));
+        let both = HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_str(&both).unwrap())]);
+        assert!(login.has_session(&both));
+        login.log_out(&both, "/board/").unwrap();
+        for one in [&both, &below, &above] {
+            assert!(!login.has_session(one));
         }
     }
 

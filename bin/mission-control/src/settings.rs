@@ -48,10 +48,7 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     let metrics_token = r.secret("WOMBAT_METRICS_TOKEN");
     let board_password = board_password(&mut r);
     let (board_proxies, board_proxy) = board_proxies(&mut r, board_password.is_some());
-    let front = Front::new(
-        Front::read_public(&mut r, "MC_PUBLIC_URL"),
-        if board_proxies.is_empty() { TrustedProxies::loopback() } else { board_proxies.clone() },
-    );
+    let front = Front::new(Front::read_public(&mut r, "MC_PUBLIC_URL"), board_proxies.clone());
     let lead_roles = lead_roles(&mut r);
     let budget = budget(&mut r);
     let verifier = verifier(&mut r);
@@ -77,7 +74,7 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
             board,
             board_password,
             board_proxy,
-            board_proxies,
+            board_proxies: board_proxies.unwrap_or_default(),
             front,
         },
         otel,
@@ -159,13 +156,17 @@ fn board_password(r: &mut Reader<'_>) -> Option<BoardPassword> {
     BoardPassword::new(&given).map_err(|problem| r.problem("MC_BOARD_PASSWORD", problem)).ok()
 }
 
-/// The reverse proxies before the page, and the login by them, if one is set.
-fn board_proxies(r: &mut Reader<'_>, has_password: bool) -> (TrustedProxies, Option<ProxyLogin>) {
+/// The reverse proxies before the page, if they are set, and the login by them, if that is.
+fn board_proxies(
+    r: &mut Reader<'_>,
+    has_password: bool,
+) -> (Option<TrustedProxies>, Option<ProxyLogin>) {
     let list = r.optional("MC_BOARD_TRUSTED_PROXIES");
     let trusted = TrustedProxies::new(list.as_deref().unwrap_or_default());
     let trusted = trusted.map_err(|why| r.problem("MC_BOARD_TRUSTED_PROXIES", why));
     let header = r.optional("MC_BOARD_AUTH_HEADER");
-    if list.is_some() && header.is_none() && !has_password {
+    let is_none = trusted.as_ref().is_ok_and(TrustedProxies::is_empty);
+    if !is_none && header.is_none() && !has_password {
         let why = "has no use without a login: set MC_BOARD_AUTH_HEADER or MC_BOARD_PASSWORD";
         r.problem("MC_BOARD_TRUSTED_PROXIES", why);
     }
@@ -181,7 +182,8 @@ fn board_proxies(r: &mut Reader<'_>, has_password: bool) -> (TrustedProxies, Opt
         }
         (Ok(_) | Err(()), _) => None,
     };
-    (trusted.unwrap_or_default(), with_operators(r, login, is_meant))
+    let named = list.is_some().then(|| trusted.unwrap_or_default());
+    (named, with_operators(r, login, is_meant))
 }
 
 /// Who may see every user's things on the page: by name, or by a role that the proxy passes.

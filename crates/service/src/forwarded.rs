@@ -70,6 +70,9 @@ impl FromStr for Address {
 pub struct Front {
     public: Option<Address>,
     trusted: TrustedProxies,
+    /// Whether the operator has named the proxies. Else they are this machine's own, one of which may
+    /// pass a client's headers on.
+    is_explicit: bool,
 }
 
 /// Who sent a request: the other end of its connection.
@@ -77,10 +80,11 @@ pub struct Front {
 pub struct Peer(pub IpAddr);
 
 impl Front {
-    /// With an address that the operator has set, if any, and the proxies whose headers count
-    /// otherwise.
-    pub fn new(public: Option<Address>, trusted: TrustedProxies) -> Self {
-        Self { public, trusted }
+    /// With what the operator has set: the address, and the proxies whose headers count otherwise. If
+    /// none are named, they are this machine's own.
+    pub fn new(public: Option<Address>, named: Option<TrustedProxies>) -> Self {
+        let is_explicit = named.is_some();
+        Self { public, trusted: named.unwrap_or_else(TrustedProxies::loopback), is_explicit }
     }
 
     /// Reads the address that clients use.
@@ -94,15 +98,11 @@ impl Front {
     /// The same, with its proxies: those of a setting, else this machine's own.
     pub fn read(r: &mut Reader<'_>, public: &'static str, proxies: &'static str) -> Self {
         let public = Self::read_public(r, public);
-        let trusted = match r.optional(proxies).map(|list| TrustedProxies::new(&list)) {
-            None => TrustedProxies::loopback(),
-            Some(Ok(trusted)) => trusted,
-            Some(Err(why)) => {
-                r.problem(proxies, why);
-                TrustedProxies::default()
-            }
-        };
-        Self::new(public, trusted)
+        let named = r.optional(proxies).map(|list| {
+            let named = TrustedProxies::new(&list).map_err(|why| r.problem(proxies, why));
+            named.unwrap_or_default()
+        });
+        Self::new(public, named)
     }
 
     /// The proxies whose headers count.
@@ -116,7 +116,9 @@ impl Front {
     }
 
     /// Notes who sent a request and under which prefix, and takes the prefix from its path where the
-    /// proxy has left it there.
+    /// proxy has left it there. The path is changed only where the operator has set the address or
+    /// the proxies: else a client whose header a proxy passes on would choose its path after the
+    /// proxy's rules have judged another.
     pub fn enter<B>(&self, peer: SocketAddr, mut request: Request<B>) -> Request<B> {
         let peer = peer.ip();
         request.extensions_mut().insert(Peer(peer));
@@ -124,7 +126,9 @@ impl Front {
         if prefix.is_empty() {
             return request;
         }
-        if let Some(uri) = prefix.strip(request.uri()) {
+        if (self.public.is_some() || self.is_explicit)
+            && let Some(uri) = prefix.strip(request.uri())
+        {
             *request.uri_mut() = uri;
         }
         request.extensions_mut().insert(prefix);
@@ -140,7 +144,7 @@ impl Front {
             return Prefix::default();
         }
         only(headers, PREFIX).and_then(|text| text.parse().ok()).unwrap_or_else(|| {
-            tracing::warn!(proxy = %peer, "X-Forwarded-Prefix is no path prefix; it is ignored");
+            tracing::debug!(proxy = %peer, "X-Forwarded-Prefix is no path prefix; it is ignored");
             Prefix::default()
         })
     }
@@ -169,7 +173,8 @@ impl Front {
 
 const PREFIX: &str = "x-forwarded-prefix";
 
-/// What a proxy says of the client's request.
+/// What a proxy says of the client's request. Of several values the client has written the first, where
+/// proxies append theirs: then none counts, and of `Forwarded` only the last.
 #[derive(Debug, Default)]
 struct Said {
     scheme: Option<&'static str>,
@@ -180,15 +185,14 @@ struct Said {
 
 impl Said {
     fn of(headers: &HeaderMap) -> Self {
-        let standard = || first(headers, FORWARDED.as_str());
+        let said = |name: &str, parameter_name: &str| match headers.contains_key(name) {
+            true => only(headers, name).map(str::to_owned),
+            false => parameter(last(headers, FORWARDED.as_str())?, parameter_name),
+        };
         Self {
-            scheme: first(headers, "x-forwarded-proto")
-                .and_then(scheme)
-                .or_else(|| scheme(&parameter(standard()?, "proto")?)),
-            host: first(headers, "x-forwarded-host")
-                .and_then(authority)
-                .or_else(|| authority(&parameter(standard()?, "host")?)),
-            port: first(headers, "x-forwarded-port")
+            scheme: said("x-forwarded-proto", "proto").as_deref().and_then(scheme),
+            host: said("x-forwarded-host", "host").as_deref().and_then(authority),
+            port: only(headers, "x-forwarded-port")
                 .and_then(|text| text.parse().ok())
                 .filter(|port| !matches!(port, 0 | 80 | 443)),
         }
@@ -206,9 +210,9 @@ fn only<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     value.to_str().ok().map(str::trim)
 }
 
-/// The first element of a header's list: what the proxy that is nearest to the client has said.
-fn first<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get(name)?.to_str().ok()?.split(',').next().map(str::trim)
+/// The last element of a header's list: what the nearest proxy has said.
+fn last<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get_all(name).iter().next_back()?.to_str().ok()?.rsplit(',').next().map(str::trim)
 }
 
 /// A parameter of an element of `Forwarded` (RFC 7239, section 4), without its quotes.
@@ -221,7 +225,7 @@ fn parameter(element: &str, name: &str) -> Option<String> {
 /// A host with or without a port, and nothing else.
 fn authority(text: &str) -> Option<String> {
     let authority: Authority = text.parse().ok()?;
-    let is_host = !text.contains('@') && !authority.host().is_empty();
+    let is_host = !text.contains(['@', ',']) && !authority.host().is_empty();
     let url = Url::parse(&format!("http://{text}")).ok().filter(|_| is_host)?;
     (url.path() == "/" && url.has_host()).then(|| text.to_owned())
 }

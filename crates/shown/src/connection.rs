@@ -46,8 +46,15 @@ fn explain(raw: &str) -> Cause {
         None => of_handshake(raw).map(str::to_owned),
     };
     let is_tls = tls.is_some();
-    Cause { text: tls.unwrap_or_else(|| raw.to_owned()), is_tls }
+    let text = tls.or_else(|| raw.contains(NO_HTTP).then(|| ALERT.to_owned()));
+    Cause { text: text.unwrap_or_else(|| raw.to_owned()), is_tls }
 }
+
+/// What hyper 1 says of an answer that does not begin as HTTP does. A server of TLS sends an alert there;
+/// but what has sent rubbish once may do better the next time.
+const NO_HTTP: &str = "invalid HTTP version parsed";
+const ALERT: &str =
+    "its answer is not HTTP; if the address begins with http://, https:// may be meant";
 
 fn of_certificate(why: &str) -> String {
     let has = |word: &str| why.contains(word);
@@ -109,8 +116,6 @@ fn of_handshake(raw: &str) -> Option<&'static str> {
         "it found no cipher or protocol that both sides speak; TLS 1.2 or 1.3 is needed"
     } else if has("InvalidContentType") {
         "it does not speak TLS there; the address begins with http:// then"
-    } else if has("invalid HTTP version parsed") {
-        "it does not speak plain HTTP there; the address begins with https:// then"
     } else {
         return None;
     })
@@ -125,6 +130,8 @@ mod tests {
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let cause = cause(&refused);
         assert_eq!((cause.to_string().as_str(), cause.is_tls()), ("connection refused", false));
+        let cause = explain("invalid HTTP version parsed");
+        assert!(cause.to_string().contains("https:// may be meant") && !cause.is_tls(), "{cause}");
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(backend::version))
         .routes(routes!(backend::compatibility))
         .split_for_parts();
-    let document = document::Document::new(document);
+    let document = document::Document::new(&document);
     let document = move |prefix: Option<Extension<Prefix>>| {
         std::future::ready(document.answer(prefix.as_deref()))
     };

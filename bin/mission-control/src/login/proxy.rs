@@ -56,7 +56,7 @@ impl ProxyLogin {
         let header = header_name(header).map_err(|why| (true, why))?;
         let trusted = TrustedProxies::new(trusted).map_err(|why| (false, why))?;
         if trusted.is_empty() {
-            let why = "is not set; MC_BOARD_AUTH_HEADER needs the addresses of the proxies whose header counts";
+            let why = "names none; MC_BOARD_AUTH_HEADER needs the addresses of the proxies whose header counts";
             return Err((false, why.to_owned()));
         }
         Ok(Self { header, trusted, operators: Vec::new(), role: None })

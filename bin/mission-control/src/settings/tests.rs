@@ -118,6 +118,13 @@ fn a_proxy_counts_only_with_its_header_and_its_addresses() {
     assert!(config.board && config.board_proxy.is_some());
     assert!(problems(&[SECRET, (header, "X-User")]).contains(from));
     assert!(problems(&[SECRET, (from, "10.0.0.1")]).contains(from));
+    assert!(problems(&[SECRET, (header, "X-User"), (from, "none")]).contains(from));
+    let local = "127.0.0.1".parse().unwrap();
+    let is_trusted = |more: &[_]| {
+        let config = settings(&[&[SECRET], more].concat()).unwrap().config;
+        config.front.trusted().contains(local)
+    };
+    assert!(is_trusted(&[]) && !is_trusted(&[(from, "none")]));
     let password = ("MC_BOARD_PASSWORD", "open sesame");
     assert!(settings(&[SECRET, password, (from, "10.0.0.1")]).is_ok());
     assert!(problems(&[SECRET, password, (from, "proxy.example")]).contains(from));

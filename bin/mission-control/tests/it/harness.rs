@@ -191,7 +191,7 @@ impl Backend {
             board: options.board,
             board_proxy: options.proxy,
             board_proxies: TrustedProxies::default(),
-            front: Front::new(None, TrustedProxies::loopback()),
+            front: Front::new(None, None),
             board_password: options
                 .password
                 .map(|password| BoardPassword::new(&password.into()).unwrap()),

@@ -8,10 +8,28 @@ use http::Uri;
 /// The longest prefix.
 const MAX_LENGTH: usize = 256;
 
-/// What our own paths begin with. A proxy that serves the program under one of these has to take the prefix
-/// away: where it is left in the path, it cannot be told from a path of ours.
-const OWN: [&str; 10] =
-    ["/a2a", "/ag-ui", "/api", "/assets", "/documents", "/live", "/mcp", "/runs", "/tasks", "/v1"];
+/// What our own paths begin with, those of the daemon and those of the page. A proxy that serves the program
+/// under one of these has to take the prefix away: where it is left in the path, it cannot be told
+/// from a path of ours.
+const OWN: [&str; 17] = [
+    "/.well-known",
+    "/a2a",
+    "/ag-ui",
+    "/api",
+    "/assets",
+    "/boot",
+    "/documents",
+    "/live",
+    "/login",
+    "/logout",
+    "/mcp",
+    "/metrics",
+    "/runs",
+    "/tasks",
+    "/tool-requests",
+    "/usage",
+    "/v1",
+];
 
 /// A prefix of paths such as `/wombat`, without a slash at its end; empty where there is none. It
 /// consists of letters, digits and `. _ ~ -`, so that it is the same in a link, a header and a cookie,
@@ -54,7 +72,10 @@ impl Prefix {
 
     /// A request's target without the prefix; nothing where its path does not begin with it.
     pub(super) fn strip(&self, uri: &Uri) -> Option<Uri> {
-        if OWN.contains(&self.0.as_str()) {
+        let is_under = |own: &str| {
+            self.0.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if OWN.into_iter().any(is_under) {
             return None;
         }
         let all = uri.path_and_query()?.as_str();

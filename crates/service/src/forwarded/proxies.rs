@@ -15,8 +15,11 @@ fn network(text: &str) -> Option<IpNet> {
 }
 
 impl TrustedProxies {
-    /// From addresses or networks, separated by commas. The error says what is wrong with them.
+    /// From addresses or networks, separated by commas, or `none`. The error says what is wrong with them.
     pub fn new(list: &str) -> Result<Self, String> {
+        if list.trim() == "none" {
+            return Ok(Self::default());
+        }
         let parts = list.split(',').map(str::trim).filter(|part| !part.is_empty());
         let parse = |part| {
             network(part).ok_or_else(|| {

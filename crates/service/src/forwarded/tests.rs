@@ -15,7 +15,7 @@ fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
 }
 
 fn front() -> Front {
-    Front::new(None, TrustedProxies::loopback())
+    Front::new(None, None)
 }
 
 fn url(front: &Front, peer: &str, pairs: &[(&'static str, &str)]) -> String {
@@ -30,7 +30,11 @@ fn a_trusted_proxy_says_where_the_client_is() {
         (&[("host", "h"), ("x-forwarded-prefix", "/wombat/")], "http://h/wombat/x"),
         (&[("host", "h"), ("x-forwarded-prefix", "/")], "http://h/x"),
         (&[("host", "h"), ("x-forwarded-proto", "HTTPS")], "https://h/x"),
-        (&[("host", "h"), ("x-forwarded-proto", "https, http")], "https://h/x"),
+        (&[("host", "h"), ("x-forwarded-proto", "https, http")], "http://h/x"),
+        (
+            &[("host", "h"), ("x-forwarded-proto", "https"), ("x-forwarded-proto", "https")],
+            "http://h/x",
+        ),
         (&[("host", "h"), ("x-forwarded-proto", "javascript")], "http://h/x"),
         (&[("host", "h"), ("x-forwarded-host", "a.example:8443")], "http://a.example:8443/x"),
         (
@@ -42,13 +46,37 @@ fn a_trusted_proxy_says_where_the_client_is() {
             &[("host", "h"), ("x-forwarded-proto", "https"), ("x-forwarded-port", "443")],
             "https://h/x",
         ),
+        // Where a proxy appends, the client has written the first.
+        (&[("host", "h"), ("x-forwarded-host", "evil.example, a.example")], "http://h/x"),
+        (&[("host", "h"), ("x-forwarded-host", "evil.example,a.example")], "http://h/x"),
+        (
+            &[
+                ("host", "h"),
+                ("x-forwarded-host", "evil.example"),
+                ("x-forwarded-host", "a.example"),
+            ],
+            "http://h/x",
+        ),
+        (
+            &[("host", "h"), ("x-forwarded-host", "e, a"), ("forwarded", "host=evil.example")],
+            "http://h/x",
+        ),
+        (&[("host", "h"), ("x-forwarded-port", "6666, 8443")], "http://h/x"),
+        (
+            &[
+                ("host", "h"),
+                ("forwarded", "host=evil.example;proto=http, host=b.example"),
+                ("forwarded", "host=evil.example, for=::1;host=a.example;proto=https"),
+            ],
+            "https://a.example/x",
+        ),
         (&[("host", "h"), ("x-forwarded-host", "u@evil.example")], "http://h/x"),
         (&[("host", "h"), ("x-forwarded-host", "evil.example/a")], "http://h/x"),
         (&[("host", "h"), ("x-forwarded-host", "evil.example\\@h")], "http://h/x"),
         (
             &[
                 ("host", "h"),
-                ("forwarded", "for=1.2.3.4;Proto=https;host=\"a.example:8443\", for=::1"),
+                ("forwarded", "for=::1, for=1.2.3.4;Proto=https;host=\"a.example:8443\""),
             ],
             "https://a.example:8443/x",
         ),
@@ -64,7 +92,7 @@ fn a_trusted_proxy_says_where_the_client_is() {
 #[test]
 fn what_the_operator_has_set_counts_before_every_header() {
     let public: Address = "https://a.example/t/wombat/".parse().unwrap();
-    let front = Front::new(Some(public), TrustedProxies::loopback());
+    let front = Front::new(Some(public), None);
     let said = [("host", "h"), ("x-forwarded-host", "b"), ("x-forwarded-prefix", "/c")];
     for peer in [NEAR, FAR] {
         assert_eq!(url(&front, peer, &said), "https://a.example/t/wombat/x");
@@ -125,7 +153,8 @@ fn a_prefix_leads_nowhere_else() {
 #[test]
 fn a_prefix_that_the_proxy_has_left_is_taken_from_the_path() {
     let public: Address = "https://a.example/wombat".parse().unwrap();
-    let set = Front::new(Some(public), TrustedProxies::default());
+    let set = Front::new(Some(public), None);
+    let named = Front::new(None, Some(TrustedProxies::loopback()));
     for (path, expected) in [
         ("/wombat/tasks/1?user=a", "/tasks/1?user=a"),
         ("/wombat", "/"),
@@ -135,16 +164,45 @@ fn a_prefix_that_the_proxy_has_left_is_taken_from_the_path() {
         ("/wombat//evil.example", "//evil.example"),
     ] {
         for (front, peer, pairs) in
-            [(&set, FAR, &[][..]), (&front(), NEAR, &[("x-forwarded-prefix", "/wombat")])]
+            [(&set, FAR, &[][..]), (&named, NEAR, &[("x-forwarded-prefix", "/wombat")])]
         {
-            let mut request = Request::builder().uri(path).body(()).unwrap();
-            *request.headers_mut() = headers(pairs);
-            let entered = front.enter(peer.parse().unwrap(), request);
+            let entered = enter(front, peer, pairs, path);
             assert_eq!(entered.uri(), expected, "{path}");
             assert_eq!(entered.extensions().get::<Prefix>().unwrap().at("/y"), "/wombat/y");
         }
     }
-    let set = Front::new("http://h/api".parse().ok(), TrustedProxies::default());
-    let request = Request::builder().uri("/api/agents/send").body(()).unwrap();
-    assert_eq!(set.enter(FAR.parse().unwrap(), request).uri(), "/api/agents/send");
+}
+
+fn enter(front: &Front, peer: &str, pairs: &[(&'static str, &str)], path: &str) -> Request<()> {
+    let mut request = Request::builder().uri(path).body(()).unwrap();
+    *request.headers_mut() = headers(pairs);
+    front.enter(peer.parse().unwrap(), request)
+}
+
+#[test]
+fn a_prefix_below_our_own_paths_is_left_to_the_proxy() {
+    for (prefix, path) in [
+        ("/api", "/api/agents/send"),
+        ("/api/agents", "/api/agents/send"),
+        ("/boot", "/boot/complete"),
+        ("/.well-known", "/.well-known/agent-card.json"),
+        ("/login", "/login"),
+    ] {
+        let set = Front::new(format!("https://h{prefix}").parse().ok(), None);
+        assert_eq!(enter(&set, FAR, &[], path).uri(), path, "{prefix}");
+    }
+    let set = Front::new("https://h/apis".parse().ok(), None);
+    assert_eq!(enter(&set, FAR, &[], "/apis/boot").uri(), "/boot");
+}
+
+#[test]
+fn a_header_that_a_proxy_may_have_passed_on_does_not_change_the_path() {
+    let said = [("x-forwarded-prefix", "/open")];
+    let entered = enter(&front(), NEAR, &said, "/open/api/agents/send");
+    assert_eq!(entered.uri(), "/open/api/agents/send");
+    assert_eq!(entered.extensions().get::<Prefix>().unwrap().at("/y"), "/open/y");
+    let nobody = Front::new(None, Some(TrustedProxies::new(" none ").unwrap()));
+    let entered = enter(&nobody, NEAR, &said, "/open/api/agents/send");
+    assert_eq!(entered.uri(), "/open/api/agents/send");
+    assert!(entered.extensions().get::<Prefix>().is_none());
 }

@@ -264,6 +264,8 @@ pub(super) fn error_chain(error: &dyn std::error::Error) -> String {
     let cause = shown::cause(error);
     if cause.is_tls() {
         text = format!("no secure connection to its url: {cause}");
+    } else if !text.contains(&cause.to_string()) {
+        text = format!("{text}: {cause}");
     }
     text.replace(['\n', '\r'], " ").chars().take(500).collect()
 }
