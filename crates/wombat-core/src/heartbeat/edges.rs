@@ -237,7 +237,8 @@ fn joins(mut beside: impl Iterator<Item = char>) -> bool {
 fn opens(c: char) -> bool {
     matches!(
         c,
-        '(' | '['
+        '<' | '('
+            | '['
             | '{'
             | '"'
             | '\''
