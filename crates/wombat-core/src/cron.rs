@@ -82,7 +82,7 @@ impl Cron {
     /// The last tick at or before `now`: what the clock shows, and when.
     fn last_shown<Z: TimeZone>(&self, now: &DateTime<Z>) -> Option<(NaiveDateTime, DateTime<Utc>)> {
         let today = now.naive_local().date();
-        let of = |day: NaiveDate| self.last_of_day(day, now).filter(|_| self.has_day(day));
+        let of = |day: NaiveDate| self.has_day(day).then(|| self.last_of_day(day, now)).flatten();
         // Clocks that are put back over midnight show the end of a day after the start of the next.
         let near = [today.succ_opt(), Some(today), today.pred_opt()];
         let latest = near.into_iter().flatten().filter_map(of).max_by_key(|(_, moment)| *moment);

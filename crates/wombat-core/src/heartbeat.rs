@@ -31,8 +31,8 @@ pub fn heartbeat_reply(text: &str, most: Option<usize>) -> HeartbeatReply {
     };
     let said = said(rest);
     if said <= most.unwrap_or(0) {
-        let note = (said > 0).then(|| edges::bare(rest).to_owned());
-        HeartbeatReply::Silent { note }
+        let note = if said > 0 { edges::bare(rest).to_owned() } else { edges::odd_tags(text) };
+        HeartbeatReply::Silent { note: (!note.is_empty()).then_some(note) }
     } else {
         HeartbeatReply::Reply(rest.to_owned())
     }

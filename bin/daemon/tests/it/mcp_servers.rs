@@ -22,6 +22,7 @@ struct Sessions {
     done: usize,
     unknown: (u16, String),
     refuses_calls: bool,
+    drops_pings: bool,
 }
 
 type Shared = Arc<Mutex<Sessions>>;
@@ -55,6 +56,8 @@ async fn in_session(State(shared): State<Shared>, headers: HeaderMap, body: Stri
             }
             json!({ "content": [{ "type": "text", "text": "added" }] })
         }
+        // A redirect to nowhere is a failure of the request.
+        "ping" if shared.drops_pings => return StatusCode::TEMPORARY_REDIRECT.into_response(),
         "ping" => json!({}),
         _ => return StatusCode::ACCEPTED.into_response(),
     };
@@ -119,6 +122,11 @@ async fn a_call_that_is_refused_in_a_session_that_is_known_is_not_repeated() {
     let (said, is_ok) = call(&world, "s__add").await;
     assert!(!is_ok && said.contains("no such session of yours"), "{said}");
     assert_eq!(shared.lock().unwrap().done, 1);
+    // A question that fails changes nothing about the answer.
+    shared.lock().unwrap().drops_pings = true;
+    let (said, is_ok) = call(&world, "s__add").await;
+    assert!(!is_ok && said.contains("no such session of yours"), "{said}");
+    assert_eq!(shared.lock().unwrap().done, 2);
     assert_eq!(shared.lock().unwrap().opened, 1);
 }
 

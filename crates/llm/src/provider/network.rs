@@ -96,9 +96,11 @@ impl Network {
             let request = plain.as_ref().unwrap_or(request);
             let (response, mut tools) =
                 self.open(target, model, request, traceparent, true).await?;
+            let may_ask = target.may_answer_whole() && opening::is_bare_uvicorn(response.headers());
             let mut body = body::open(response, &self.timeouts).await?;
-            if matches!(body, Body::Nothing) && target.may_answer_whole() {
+            if matches!(body, Body::Nothing) && may_ask {
                 // llama-cpp-python 0.3.36 ends the stream of a failed call so: unstreamed, it tells why.
+                // A gateway may have paid for the first answer, so that it is not asked within one attempt.
                 let asked = self.open(target, model, request, traceparent, false).await?;
                 body = body::open(asked.0, &self.timeouts).await?;
                 tools = asked.1;

@@ -198,6 +198,16 @@ async fn a_server_that_is_loading_or_has_no_list_is_no_fault_of_the_key() {
     assert!(found[0].1.contains("start it, or correct OPENAI_BASE_URL"), "{found:?}");
 }
 
+#[tokio::test]
+async fn names_that_a_server_lists_are_shown_at_a_bounded_length() {
+    let server = MockServer::start().await;
+    let long = "ü".repeat(100_000);
+    on(&server, "GET", "/v1/models", 200, models(&[&long, "b"], "x")).await;
+    let found = ask(Provider::OpenAi, format!("{}/v1", server.uri()), "m", Some("k")).await;
+    let shown = format!("it has {}, b", "ü".repeat(80));
+    assert!(found[0].1.ends_with(&shown), "{} bytes", found[0].1.len());
+}
+
 /// llama-cpp-python 0.3.36 ends the stream of a call that fails before anything is in it, with 200; only
 /// an answer that is no stream says why.
 #[tokio::test]
@@ -205,6 +215,7 @@ async fn a_server_whose_stream_is_empty_is_asked_for_a_whole_answer() {
     let server = MockServer::start().await;
     let at = || Mock::given(method("POST")).and(path("/v1/chat/completions"));
     let nothing = ResponseTemplate::new(200).set_body_raw("", "text/event-stream");
+    let nothing = nothing.insert_header("server", "uvicorn").insert_header("x-request-id", "1");
     at().and(body_partial_json(json!({ "stream": true })))
         .respond_with(nothing)
         .mount(&server)
@@ -233,6 +244,23 @@ async fn a_server_whose_stream_is_empty_is_asked_for_a_whole_answer() {
         (json!(false), None),
         "{last}"
     );
+}
+
+#[tokio::test]
+async fn a_gateway_whose_stream_is_empty_is_asked_again_as_another_attempt_only() {
+    for (name, value) in [("x-litellm-version", "1.108.7"), ("server", "cloudflare")] {
+        let server = MockServer::start().await;
+        let nothing = ResponseTemplate::new(200).set_body_raw("", "text/event-stream");
+        let nothing = nothing.insert_header("server", "uvicorn").insert_header(name, value);
+        Mock::given(method("POST")).respond_with(nothing).mount(&server).await;
+        let client = client(Provider::OpenAi, format!("{}/v1", server.uri()), "m", None);
+        let asked = request(&client, vec![Message::user("Hello")]);
+        client.complete(&asked, &CallContext::default()).await.unwrap_err();
+        for sent in server.received_requests().await.unwrap() {
+            let sent: Value = serde_json::from_slice(&sent.body).unwrap();
+            assert_eq!(sent["stream"], true, "{sent}");
+        }
+    }
 }
 
 /// What is paid for must fit into the run's journal.

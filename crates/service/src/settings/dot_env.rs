@@ -1,5 +1,5 @@
-//! `.env`, read as the readers of the frameworks beside us read the same file: python-dotenv 1.2 and
-//! npm's dotenv 16 to 18, which a test compares line by line (`cases.jsonl`).
+//! `.env`, read as the readers of the frameworks beside us read the same file: python-dotenv 1.2.4
+//! and npm's dotenv 16 to 18, which a test compares line by line (`cases.jsonl`).
 //!
 //! Where these two differ, this one follows python-dotenv, and says so when the value is a secret: two
 //! sides that read two secrets out of one line find it out as a 401. One rule is its own: `${NAME}` is
@@ -94,7 +94,7 @@ pub(super) fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Lines {
     let mut rest = text.as_str();
     let mut line = 1;
     loop {
-        let start = rest.trim_start();
+        let start = rest.trim_start_matches(is_space);
         line += newlines(&rest[..rest.len() - start.len()]);
         if start.is_empty() {
             return file.lines;
@@ -109,9 +109,14 @@ fn newlines(text: &str) -> usize {
     text.bytes().filter(|byte| *byte == b'\n').count()
 }
 
+/// White space as Python has it, which counts four separators among it.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
+}
+
 /// White space within a line.
 fn is_blank(c: char) -> bool {
-    c.is_whitespace() && c != '\n'
+    is_space(c) && c != '\n'
 }
 
 /// The length of the first line, without its end.
@@ -213,7 +218,7 @@ impl File<'_> {
     /// Lines within a quoted value that look like settings of ours.
     fn within(&mut self, text: &str, line: usize) {
         for (number, inner) in (line..).zip(text.lines()).skip(1) {
-            let inner = inner.trim_start();
+            let inner = inner.trim_start_matches(is_space);
             let inner = inner.strip_prefix("export ").unwrap_or(inner);
             let name = leading_name(inner);
             if inner[name.len()..].trim_start().starts_with('=') {
@@ -233,7 +238,7 @@ impl File<'_> {
             Some(quote @ ('\'' | '"')) => Some(quote),
             Some(_) | None => {
                 let (text, differs) = unquoted(&start[..line_length(start)]);
-                let next = start[line_length(start)..].trim_start();
+                let next = start[line_length(start)..].trim_start_matches(is_space);
                 let reads_on = text.is_empty() && next.starts_with(['\'', '"', '`']);
                 let differs = differs.or(odd_blank).or(reads_on.then_some(READS_ON));
                 let text = text.to_owned();
@@ -242,7 +247,8 @@ impl File<'_> {
         };
         let Some(quote) = quote else {
             let text = String::new();
-            return Ok(Found { text, differs: None, unset: Vec::new(), used: whole_line });
+            let differs = Some(odd_blank.unwrap_or(OLDER));
+            return Ok(Found { text, differs, unset: Vec::new(), used: whole_line });
         };
         let lookup = |name: &str| (self.env)(name).or_else(|| self.values.get(name).cloned());
         let inner = &start[1..];
@@ -271,8 +277,7 @@ fn name_of(text: &str) -> Option<(&str, &str, bool)> {
         let (name, rest) = inner.split_once('\'')?;
         return (!name.is_empty() && !name.contains('\n')).then_some((name, rest, true));
     }
-    let end =
-        text.find(|c: char| c.is_whitespace() || matches!(c, '=' | '#')).unwrap_or(text.len());
+    let end = text.find(|c: char| is_space(c) || matches!(c, '=' | '#')).unwrap_or(text.len());
     (end > 0).then(|| (&text[..end], &text[end..], false))
 }
 
@@ -286,15 +291,18 @@ fn leading_name(line: &str) -> &str {
 /// White space that node's own reader keeps.
 const ODD_BLANK: &str = "a tab or the like stands around it";
 
+/// python-dotenv 1.2.2 has no comment right after the `=`.
+const OLDER: &str = "older python-dotenv takes the # for the value";
+
 /// npm's dotenv takes a quoted text in the next line for the value.
 const READS_ON: &str = "dotenv takes the next line for it";
 
 /// The text of a value without quotes, up to the end of its line or to a `#` after white space.
 fn unquoted(line: &str) -> (&str, Option<&'static str>) {
     let comment = line.match_indices('#').map(|(at, _)| &line[..at]);
-    let text = comment.into_iter().find(|before| before.ends_with(char::is_whitespace));
+    let text = comment.into_iter().find(|before| before.ends_with(is_space));
     let untrimmed = text.unwrap_or(line);
-    let text = untrimmed.trim_end();
+    let text = untrimmed.trim_end_matches(is_space);
     let differs = if untrimmed[text.len()..].contains(|c| c != ' ') {
         Some(ODD_BLANK)
     } else if text.contains('#') {

@@ -47,10 +47,8 @@ fn mark(rest: &str, starts_line: bool) -> Option<usize> {
             (plain && name.len() < 30).then_some(line)
         }
         b'<' => {
-            let named = |b: &u8| b.is_ascii_alphabetic() || matches!(b, b'/' | b'!');
-            bytes.get(1).filter(|b| named(b))?;
             let end = bytes.iter().take(MAX_TAG).position(|b| *b == b'>')?;
-            Some(end + 1)
+            is_tag(&rest[1..end]).then_some(end + 1)
         }
         // An entity, as &nbsp; and a name for an emoji, as :tada:.
         open @ (b'&' | b':') => {
@@ -69,6 +67,40 @@ fn mark(rest: &str, starts_line: bool) -> Option<usize> {
         }
         _ => None,
     }
+}
+
+/// Whether what stands between `<` and `>` is an HTML tag or a comment, and no address or sentence.
+fn is_tag(inner: &str) -> bool {
+    let (closes, opened) = (inner.strip_prefix('/'), inner.strip_prefix('!'));
+    let named = closes.unwrap_or(inner);
+    let rest = named.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+    let is_named = named.starts_with(|c: char| c.is_ascii_alphabetic());
+    let after = rest.trim();
+    let is_spaced = rest.starts_with(char::is_whitespace);
+    opened.is_some()
+        || is_named
+            && (after.is_empty()
+                || closes.is_none() && (after == "/" || is_spaced && after.contains('=')))
+}
+
+/// The most opened tags that are looked at for words.
+const MAX_OPENED: usize = 20;
+
+/// The opened tags of a text that are neither closed nor layout: who reads the text may take them for
+/// words, as in `<disk>`.
+pub(super) fn odd_tags(text: &str) -> String {
+    let layout = ["a", "b", "br", "code", "div", "em", "hr", "i", "p", "pre", "span", "strong"];
+    let tags = scan(text).map(|(start, end, _)| &text[start..end]);
+    let opened = tags.filter_map(|tag| {
+        let inner = tag.strip_prefix('<').filter(|_| tag.ends_with('>'))?;
+        let name = inner.split(|c: char| !c.is_ascii_alphanumeric()).next()?;
+        (!name.is_empty()).then_some((tag, name))
+    });
+    let odd = opened.take(MAX_OPENED).filter(|(_, name)| {
+        !layout.iter().any(|one| one.eq_ignore_ascii_case(name))
+            && !text.contains(&format!("</{name}>"))
+    });
+    odd.map(|(tag, _)| tag).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether a character is a letter or digit, and no emoji that Unicode counts among them.
@@ -205,7 +237,8 @@ fn joins(mut beside: impl Iterator<Item = char>) -> bool {
 fn opens(c: char) -> bool {
     matches!(
         c,
-        '(' | '['
+        '<' | '('
+            | '['
             | '{'
             | '"'
             | '\''

@@ -61,6 +61,21 @@ const REPLIES: &[(&str, Is)] = &[
     ("HEARTBEAT_OK\n\n- inbox: 0\n- tasks: 2", Is::Noted("inbox: 0\n- tasks: 2")),
     ("Status: 200\n\n```\nHEARTBEAT_OK\n```", Is::Noted("Status: 200")),
     ("<p>Quiet.</p><p>HEARTBEAT_OK</p>", Is::Noted("Quiet.")),
+    // What stands in angle brackets and is no tag.
+    (
+        "HEARTBEAT_OK <https://status.example/incident/42>",
+        Is::Noted("<https://status.example/incident/42>"),
+    ),
+    ("<ops@example.com> HEARTBEAT_OK", Is::Noted("<ops@example.com>")),
+    ("<disk /data full, backup fails>\nHEARTBEAT_OK", Is::Noted("<disk /data full, backup fails>")),
+    ("HEARTBEAT_OK </data is full>", Is::Noted("</data is full>")),
+    ("HEARTBEAT_OK <a/b>", Is::Noted("<a/b>")),
+    ("HEARTBEAT_OK <disk>", Is::Noted("<disk>")),
+    (
+        "<img alt=\"disk full\" src=\"x\"/> HEARTBEAT_OK",
+        Is::Noted("<img alt=\"disk full\" src=\"x\"/>"),
+    ),
+    ("<final>\n<br />HEARTBEAT_OK<hr >\n</final>", Is::Ok),
     // 60 letters and digits, then one more.
     (
         "HEARTBEAT_OK 123456789 123456789 123456789 123456789 123456789 123456789 abcdef",
@@ -155,6 +170,8 @@ fn elsewhere_the_token_is_stripped_and_only_an_empty_rest_is_silent() {
         ("HEARTBEAT_OK", silent.clone()),
         ("**heartbeat ok** ✅", silent),
         ("HEARTBEAT_OK: done.", reply("done.")),
+        ("<https://x/report> HEARTBEAT_OK", reply("<https://x/report>")),
+        ("HEARTBEAT_OK <https://x/report>", reply("<https://x/report>")),
         ("Done. HEARTBEAT_OK", reply("Done.")),
         ("HEARTBEAT_OK Done. HEARTBEAT_OK", reply("Done.")),
         ("Say HEARTBEAT_OK to it.", reply("Say HEARTBEAT_OK to it.")),

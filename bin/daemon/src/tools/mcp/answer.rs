@@ -52,7 +52,30 @@ fn says(text: &str, structured: &Value) -> bool {
     let mut values = Vec::new();
     text.len() <= MAX_COMPARED_BYTES
         && leaves(structured, &mut values)
-        && values.iter().all(|value| text.contains(value.as_str()))
+        && values.iter().all(|value| holds(text, value))
+}
+
+/// Whether a text holds a value as a word or number of its own, not as a part of another.
+fn holds(text: &str, value: &str) -> bool {
+    // What begins or ends with a mark needs nothing else to end it.
+    let first = value.chars().next().filter(|c| c.is_alphanumeric() || *c == '-');
+    let last = value.chars().next_back().filter(|c| c.is_alphanumeric());
+    let is_signed =
+        |before: &str| first.is_some_and(|c| c.is_ascii_digit()) && before.ends_with('-');
+    value.is_empty()
+        || text.match_indices(value).any(|(at, _)| {
+            let (before, after) = (&text[..at], &text[at + value.len()..]);
+            let begins = first.is_none() || !goes_on(before.chars().rev()) && !is_signed(before);
+            begins && (last.is_none() || !goes_on(after.chars()))
+        })
+}
+
+/// Whether the characters beside a word belong to it, as in `22.5`, `10:15` and `2026-11-29`.
+fn goes_on(mut beside: impl Iterator<Item = char>) -> bool {
+    match beside.next() {
+        Some('.' | ',' | '-' | ':' | '/') => beside.next().is_some_and(|c| c.is_ascii_digit()),
+        next => next.is_some_and(char::is_alphanumeric),
+    }
 }
 
 /// The texts of all values within a value, unless there are too many.
@@ -146,6 +169,28 @@ mod tests {
             of("2 rows", json!({ "rows": [{ "id": 7 }] })),
             "2 rows\n\n{\"rows\":[{\"id\":7}]}"
         );
+        // A part of another number, time or word is no value.
+        for (text, structured) in [
+            ("Done at 10:15", json!({ "ids": [1, 5, 0] })),
+            ("Done at 10:15", json!({ "ids": [10] })),
+            ("17 rows", json!({ "id": 7 })),
+            ("22.5 degrees", json!({ "n": 22 })),
+            ("22.5 degrees", json!({ "n": 5 })),
+            ("on 2026-11-29", json!({ "n": 11 })),
+            ("-7 degrees", json!({ "n": 7 })),
+            ("unlocked", json!({ "state": "locked" })),
+            ("7a", json!({ "n": 7 })),
+        ] {
+            assert_eq!(of(text, structured.clone()), format!("{text}\n\n{structured}"));
+        }
+        for (text, structured) in [
+            ("17 or 7.", json!({ "n": 7 })),
+            ("id=7, at -7: \"x\"", json!({ "id": 7, "n": -7, "name": "x" })),
+            ("(ready)", json!({ "is": "(ready" })),
+            ("Äpfel: 3", json!({ "what": "Äpfel", "n": 3 })),
+        ] {
+            assert_eq!(of(text, structured), text);
+        }
         assert_eq!(of("ok", json!({ "done": true })), "ok\n\n{\"done\":true}");
         assert_eq!(of(" \n", json!({ "n": 1 })), r#"{"n":1}"#);
         let many = json!({ "n": (0..300).collect::<Vec<_>>() });

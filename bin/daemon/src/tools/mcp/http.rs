@@ -145,11 +145,13 @@ impl StreamableHttpClient for BoundedHttp {
             StatusCode::NOT_FOUND if in_session => Err(StreamableHttpError::SessionExpired),
             StatusCode::BAD_REQUEST if in_session => {
                 let ping = json!({ "jsonrpc": "2.0", "id": "wombat-session", "method": "ping" });
-                let known = self.send(post(&ping)?).await?.status();
-                if matches!(known, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) {
-                    return Err(StreamableHttpError::SessionExpired);
+                // Where that fails, the refusal of the message is still what is known.
+                match self.send(post(&ping)?).await.map(|answer| answer.status()) {
+                    Ok(StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) => {
+                        Err(StreamableHttpError::SessionExpired)
+                    }
+                    _ => failure(response, asked).await,
                 }
-                failure(response, asked).await
             }
             status if !status.is_success() => failure(response, asked).await,
             _ => success(response, asked.map(|(id, _)| id)).await,

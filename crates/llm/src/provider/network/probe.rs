@@ -28,6 +28,8 @@ const MAX_BODY: usize = 4 * 1024 * 1024;
 const MAX_LISTED: usize = 20;
 /// The most names that are shown.
 const MAX_SHOWN: usize = 5;
+/// The most characters of a name that are shown.
+const MAX_NAME: usize = 80;
 
 /// What a server answered.
 struct Told {
@@ -197,7 +199,8 @@ impl Findings<'_> {
             return;
         }
         let more = if names.len() > MAX_SHOWN { ", …" } else { "" };
-        let shown = names[..names.len().min(MAX_SHOWN)].join(", ");
+        let cut = |name: &&str| name.chars().take(MAX_NAME).collect::<String>();
+        let shown = names.iter().take(MAX_SHOWN).map(cut).collect::<Vec<_>>().join(", ");
         let server = self.target.shown();
         let text = format!("{server} does not list this model; it has {shown}{more}");
         self.push(Kind::ModelUnknown, text);

@@ -107,7 +107,8 @@ fn no_secret_differs_in_silence_from_what_python_and_node_read() {
             let others: Vec<_> = std::iter::once(of_python).chain(dotenvs).chain(own).collect();
             let agreed = others.iter().all(|value| *value == of_python);
             let is_right = match (last, agreed) {
-                (Some(What::Value { text, differs: None, .. }), true) => {
+                // These are of the newest release; what an older one reads is not compared.
+                (Some(What::Value { text, differs: None | Some(OLDER), .. }), true) => {
                     Some(text.as_str()) == of_python
                 }
                 (Some(What::Value { text, differs: Some(_), .. }), false) => {
