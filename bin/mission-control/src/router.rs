@@ -83,7 +83,7 @@ fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {
 /// Alive as long as it answers: an orchestrator that restarts it would help nobody whose disk is full. What
 /// keeps the database from being written is told all the same.
 async fn alive(State(app): State<App>) -> Response {
-    match app.store.trouble() {
+    match app.store.trouble().await {
         None => "ok".into_response(),
         Some(reason) => Json(json!({ "status": "degraded", "reason": reason })).into_response(),
     }

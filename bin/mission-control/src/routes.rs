@@ -22,7 +22,7 @@ use crate::auth::Caller;
 use crate::store::Created;
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 16] = [
+const FEATURES: [&str; 17] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -31,6 +31,7 @@ const FEATURES: [&str; 16] = [
     "notifications",
     "notifications_dispatch",
     "heartbeat",
+    "heartbeat_notes",
     "standup",
     "run_journal",
     "tool_requests",

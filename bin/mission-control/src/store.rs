@@ -129,8 +129,8 @@ impl Store {
     }
 
     /// What keeps the database from being written, as far as that is known without asking it.
-    pub fn trouble(&self) -> Option<String> {
-        self.file.as_ref()?.trouble()
+    pub async fn trouble(&self) -> Option<String> {
+        self.file.as_ref()?.trouble().await
     }
 
     /// Why the database cannot be used, where that is why a write failed.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use mc_client::types::Capabilities;
 use secrecy::SecretString;
+use tokio::sync::OnceCell;
 
 use crate::token::{Keys, ROLE};
 use crate::verdict::NotPassed;
@@ -31,6 +32,8 @@ pub(crate) struct World {
     pub(crate) own_users: bool,
     pub(crate) watch: Mutex<Watch>,
     pub(crate) made: Mutex<Made>,
+    /// How the backend refused a person, once asked; `None` where it takes persons.
+    pub(crate) no_persons: OnceCell<Option<String>>,
     count: AtomicU32,
 }
 
@@ -77,6 +80,7 @@ impl World {
             own_users,
             watch: Mutex::default(),
             made: Mutex::default(),
+            no_persons: OnceCell::new(),
             count: AtomicU32::new(0),
         }
     }

@@ -40,7 +40,7 @@ impl RunContext<'_> {
             HeartbeatReply::Reply(text) => text,
             HeartbeatReply::Silent { note } => {
                 if let Some(note) = note
-                    && self.capabilities.has("heartbeat")
+                    && self.capabilities.has("heartbeat_notes")
                 {
                     store::note(&self.client, self.run.request, &note).await;
                 }

@@ -209,7 +209,9 @@ async fn heartbeat(world: &World, said: &str) -> Value {
 
 #[tokio::test]
 async fn a_heartbeat_that_has_nothing_to_say_stores_no_message() {
-    for (features, noted) in [(json!({}), 0), (json!({ "heartbeat": true }), 1)] {
+    let notes = json!({ "heartbeat": true, "heartbeat_notes": true });
+    // A backend that knows no notes would take one for another heartbeat.
+    for (features, noted) in [(json!({}), 0), (json!({ "heartbeat": true }), 0), (notes, 1)] {
         let world = World::with(&[], features).await;
         let done = json!({ "status": "ok", "pending": { "notifications": 0, "tasks": 0 } });
         world.backend_says("POST", "/heartbeat", 200, done).await;
@@ -229,7 +231,7 @@ async fn a_heartbeat_that_has_nothing_to_say_stores_no_message() {
 
 #[tokio::test]
 async fn a_heartbeat_without_a_note_or_with_one_that_is_refused_is_silent_all_the_same() {
-    let world = World::with(&[], json!({ "heartbeat": true })).await;
+    let world = World::with(&[], json!({ "heartbeat": true, "heartbeat_notes": true })).await;
     world.backend_says("POST", "/heartbeat", 400, json!({ "error": "no notes here" })).await;
     assert_eq!(heartbeat(&world, "heartbeat ok ✅").await["silent"], true);
     assert!(world.backend_got("POST", "/heartbeat").await.is_empty());

@@ -11,8 +11,11 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Access, AtFlags, CWD, accessat, statvfs};
 use rustix::io::Errno;
 use rustix::process::geteuid;
+use sqlx::error::DatabaseError as _;
 use sqlx::migrate::MigrateError;
+use sqlx::sqlite::SqliteError;
 use sqlx::{AnyPool, Error};
+use tokio::task::JoinHandle;
 
 use super::open::OpenError;
 
@@ -31,10 +34,12 @@ const KNOWN_FOR: Duration = Duration::from_secs(1);
 /// Refuses a file that cannot be used, before SQLite opens it: SQLite would open a file that it cannot
 /// write for reading, without a word.
 pub(super) fn check(file: &Path) -> Result<(), OpenError> {
-    problem(file).map_or(Ok(()), |problem| Err(OpenError::Refused(problem)))
+    let other = || (!is_database(file)).then(|| NO_DATABASE.to_owned());
+    problem(file).or_else(other).map_or(Ok(()), |problem| Err(OpenError::Refused(problem)))
 }
 
-/// What keeps the file from being written, as far as the file system tells.
+/// What keeps the file from being written, as far as the file system tells. Opens nothing, so that it may
+/// be asked while SQLite has the file open: see [`is_database`].
 fn problem(file: &Path) -> Option<String> {
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -47,34 +52,28 @@ fn problem(file: &Path) -> Option<String> {
         if let Some(problem) = access(file, &found, "it") {
             return Some(problem);
         }
-        if !is_database(file) {
-            return Some(
-                "it is not a SQLite database; name another file, or move it away".to_owned(),
-            );
-        }
     }
-    let told = format!("its folder {}", folder.display());
     match std::fs::metadata(folder) {
-        Ok(found) if !found.is_dir() => return Some(format!("{told} is a file")),
+        Ok(found) if !found.is_dir() => return Some("its folder is a file".to_owned()),
         Ok(found) => {
-            if let Some(problem) = access(folder, &found, &told) {
+            if let Some(problem) = access(folder, &found, "its folder") {
                 return Some(format!(
                     "{problem}; SQLite keeps its write-ahead log beside the file"
                 ));
             }
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Some(format!("{told} does not exist; make it, or name another one"));
+            return Some("its folder does not exist; make it, or name another one".to_owned());
         }
-        Err(error) => return Some(format!("{told} cannot be read: {error}")),
+        Err(error) => return Some(format!("its folder cannot be read: {error}")),
     }
     for suffix in BESIDE {
-        let mut beside = file.as_os_str().to_owned();
-        beside.push(suffix);
-        let beside = Path::new(&beside);
-        let problem = std::fs::metadata(beside)
-            .ok()
-            .and_then(|found| access(beside, &found, &format!("{} beside it", beside.display())));
+        let mut name = file.file_name().unwrap_or_default().to_owned();
+        name.push(suffix);
+        let beside = &file.with_file_name(&name);
+        let problem = std::fs::metadata(beside).ok().and_then(|found| {
+            access(beside, &found, &format!("{} beside it", name.to_string_lossy()))
+        });
         if problem.is_some() {
             return problem;
         }
@@ -84,7 +83,7 @@ fn problem(file: &Path) -> Option<String> {
         let free = if geteuid().is_root() { disk.f_bfree } else { disk.f_bavail };
         disk.f_blocks > 0 && free == 0
     });
-    is_full.then(|| format!("the disk of {} is full; make room there", folder.display()))
+    is_full.then(|| "its disk is full; make room there".to_owned())
 }
 
 /// What keeps this user from reading and writing a file or a folder.
@@ -111,7 +110,10 @@ fn access(path: &Path, found: &Metadata, told: &str) -> Option<String> {
     })
 }
 
-/// Whether a file is a SQLite database, or is empty and can become one.
+/// Whether a file is a SQLite database, or is empty and can become one. Only for a file that this process
+/// has not open: closing any descriptor of a file drops all locks that the process holds on it, and with
+/// SQLite's the next program that closes the database deletes the log that is still written
+/// (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
 fn is_database(file: &Path) -> bool {
     let mut start = Vec::new();
     let read = File::open(file).map(|file| file.take(MAGIC.len() as u64).read_to_end(&mut start));
@@ -151,7 +153,11 @@ pub(super) fn explain_migration(file: &Path, error: MigrateError) -> OpenError {
 pub(super) fn why(error: &Error) -> Option<&'static str> {
     let code = match error {
         Error::Io(error) if is_gone(error) => return Some(GONE),
-        error => error.as_database_error()?.code()?.parse::<u32>().ok()?,
+        // The codes of other databases are numbers, too.
+        error => {
+            let error = error.as_database_error()?.try_downcast_ref::<SqliteError>()?;
+            error.code()?.parse::<u32>().ok()?
+        }
     };
     Some(match code & 0xff {
         5 | 6 => LOCKED,
@@ -164,10 +170,13 @@ pub(super) fn why(error: &Error) -> Option<&'static str> {
         14 => {
             "its files cannot be opened; make file and folder writable for this user, and make room"
         }
-        26 => "it is not a SQLite database; name another file, or move it away",
+        26 => NO_DATABASE,
         _ => return None,
     })
 }
+
+/// What is told of a file that holds something else.
+const NO_DATABASE: &str = "it is not a SQLite database; name another file, or move it away";
 
 /// What is told of a file that another program keeps for itself.
 const LOCKED: &str = "another program holds it locked; end that program, or wait for it";
@@ -193,6 +202,16 @@ pub(super) struct OpenFile {
     last: Mutex<Last>,
     /// Held while asking, so that many callers ask once.
     asking: tokio::sync::Mutex<()>,
+    look: tokio::sync::Mutex<Look>,
+}
+
+/// What the file system says of the file.
+#[derive(Debug, Default)]
+struct Look {
+    at: Option<Instant>,
+    problem: Option<String>,
+    /// A look that has not ended yet: a file system may not answer for long, and is asked once.
+    running: Option<JoinHandle<Option<String>>>,
 }
 
 /// The outcome of the last write, or of asking.
@@ -201,6 +220,8 @@ struct Last {
     at: Option<Instant>,
     /// Why it failed.
     failure: Option<String>,
+    /// What keeps the file from being written, as it was told last.
+    told: Option<String>,
 }
 
 impl OpenFile {
@@ -208,7 +229,13 @@ impl OpenFile {
     pub(super) fn new(path: &Path) -> Self {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let id = id(&path);
-        Self { path, id, last: Mutex::default(), asking: tokio::sync::Mutex::default() }
+        Self {
+            path,
+            id,
+            last: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
+            look: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Why it could not be written, by SQLite's error.
@@ -239,15 +266,47 @@ impl OpenFile {
                 None => return,
             },
         };
-        *self.last() = Last { at: Some(Instant::now()), failure };
+        self.remember(failure);
     }
 
-    /// What keeps the file from being written, by what is known without asking.
-    pub(super) fn trouble(&self) -> Option<String> {
-        let failure = self.check().err().map(|_| GONE.to_owned());
-        let told =
-            failure.or_else(|| problem(&self.path)).or_else(|| self.last().failure.clone())?;
-        Some(format!("the database {} cannot be used: {told}", self.path.display()))
+    /// What the file system says of the file, at most [`KNOWN_FOR`] ago.
+    async fn look(&self) -> Option<String> {
+        let looked = async {
+            let mut look = self.look.lock().await;
+            if look.running.is_none() && look.at.is_some_and(|at| at.elapsed() < KNOWN_FOR) {
+                return look.problem.clone();
+            }
+            let running = look.running.get_or_insert_with(|| {
+                let (path, opened) = (self.path.clone(), self.id);
+                tokio::task::spawn_blocking(move || {
+                    let is_gone = opened.is_some() && opened != id(&path);
+                    if is_gone { Some(GONE.to_owned()) } else { problem(&path) }
+                })
+            });
+            let problem = running.await.unwrap_or_default();
+            *look = Look { at: Some(Instant::now()), problem: problem.clone(), running: None };
+            problem
+        };
+        let looked = tokio::time::timeout(PROBE_TIMEOUT, looked).await;
+        looked.unwrap_or_else(|_| Some("its file system does not answer".to_owned()))
+    }
+
+    /// What keeps the file from being written, by what is known without asking: without its path, for
+    /// anybody may be told. The path is in the log.
+    pub(super) async fn trouble(&self) -> Option<String> {
+        let looked = self.look().await;
+        let trouble = looked.or_else(|| self.last().failure.clone());
+        let is_new = {
+            let mut last = self.last();
+            let is_new = last.told != trouble;
+            last.told.clone_from(&trouble);
+            is_new
+        };
+        let told = trouble?;
+        if is_new {
+            tracing::warn!("the database {} cannot be used: {told}", self.path.display());
+        }
+        Some(format!("the database cannot be used: {told}"))
     }
 
     /// Whether the file takes writes. A write that succeeded a moment ago is answer enough; else a write
@@ -255,24 +314,29 @@ impl OpenFile {
     /// a full disk shows in no other way: a row that is deleted in the same transaction.
     pub(super) async fn ask(&self, writer: &AnyPool) -> Result<(), String> {
         let Ok(_one) = tokio::time::timeout(PROBE_TIMEOUT, self.asking.lock()).await else {
-            return self.trouble().map_or(Ok(()), Err);
+            return self.trouble().await.map_or(Ok(()), Err);
         };
         let (is_known, has_failed) = {
             let last = self.last();
             (last.at.is_some_and(|at| at.elapsed() < KNOWN_FOR), last.failure.is_some())
         };
-        if !is_known && self.check().is_ok() {
+        if !is_known && self.look().await.as_deref() != Some(GONE) {
             let probe = tokio::time::timeout(PROBE_TIMEOUT, probe(writer, has_failed)).await;
             match probe {
                 Ok(outcome) => self.note(&outcome),
                 Err(_) => {
                     let failure = "a write waits for more than two seconds: another program holds it locked, or there are too many writes";
-                    *self.last() =
-                        Last { at: Some(Instant::now()), failure: Some(failure.to_owned()) };
+                    self.remember(Some(failure.to_owned()));
                 }
             }
         }
-        self.trouble().map_or(Ok(()), Err)
+        self.trouble().await.map_or(Ok(()), Err)
+    }
+
+    fn remember(&self, failure: Option<String>) {
+        let mut last = self.last();
+        last.at = Some(Instant::now());
+        last.failure = failure;
     }
 }
 
@@ -318,17 +382,17 @@ mod tests {
         assert!(refused(&file.join("mc.db")).contains("is a file"));
     }
 
-    #[test]
-    fn a_file_that_was_replaced_is_not_written() {
+    #[tokio::test]
+    async fn a_file_that_was_replaced_is_not_written() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("mc.db");
         std::fs::write(&path, "").unwrap();
         let file = OpenFile::new(&path);
-        assert!(file.check().is_ok() && file.trouble().is_none());
+        assert!(file.check().is_ok());
         std::fs::rename(&path, dir.path().join("other.db")).unwrap();
         std::fs::write(&path, "").unwrap();
         let error = file.check().unwrap_err();
         assert_eq!(why(&error), Some(GONE));
-        assert!(file.trouble().unwrap().contains("mc.db cannot be used: its file was deleted"));
+        assert!(file.trouble().await.unwrap().contains("cannot be used: its file was deleted"));
     }
 }

@@ -145,6 +145,7 @@ impl Store {
         role: &str,
         note: &str,
     ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
         sqlx::query(
             "INSERT INTO wakes (user_id, role, last_at, count, note, note_at) VALUES ($1, $2, $3, 1, $4, $3) \
              ON CONFLICT (user_id, role) DO UPDATE SET note = excluded.note, note_at = excluded.note_at",
@@ -153,8 +154,9 @@ impl Store {
         .bind(role)
         .bind(now())
         .bind(note)
-        .execute(&self.writer)
+        .execute(&mut *tx)
         .await?;
+        tx.commit().await?;
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use crate::harness::{Backend, INTERNAL, SECRET};
 use crate::variations;
 
 /// Fault, and the check that must fail.
-const FAULTS: [(&str, &str); 46] = [
+const FAULTS: [(&str, &str); 50] = [
     ("takes alg none", "auth.alg-none"),
     ("takes HS512", "auth.other-algorithm"),
     ("verifies no signature", "auth.tampered"),
@@ -44,6 +44,10 @@ const FAULTS: [(&str, &str); 46] = [
     ("answers that are no JSON", "objects.message"),
     ("messages of another role", "objects.list-messages"),
     ("says yes with a 401", "tenancy.get-task"),
+    ("tells persons whose it is", "tenancy.get-task"),
+    ("tells persons whose it is", "tenancy.message-on-anothers-task"),
+    ("a dead letter of another id", "queue.dead-letter"),
+    ("titles that are no text", "wake.standup"),
     ("forgets updated_at", "objects.task"),
     ("forgets doc_type", "objects.document"),
     ("reads nothing", "queue.notification"),
@@ -143,6 +147,13 @@ fn alter(
                 all.reverse();
             }
         }
+        "a dead letter of another id" if path.ends_with("/dead") => {
+            let items = body.get_mut("items").and_then(Value::as_array_mut);
+            for item in items.into_iter().flatten() {
+                item["cause"] = item["notification_id"].take();
+            }
+        }
+        "titles that are no text" if path.ends_with("/tasks") => body["title"] = json!(7),
         "knows all it is told" if path.ends_with("/deliver") => body["not_found"] = json!([]),
         "hears no mention" if body["items"].is_array() => body["items"] = json!([]),
         "keeps its dead" if path.ends_with("/dead") => body["items"] = json!([]),
@@ -166,6 +177,9 @@ fn alter(
         }
         "any tool" if *status == own && path.contains("/api/tools/") => {
             (*status, *body) = (StatusCode::OK, json!({}));
+        }
+        "a secret on its page for the lost" if path.ends_with("/no-such-endpoint") => {
+            body["details"] = json!(SECRET);
         }
         "never says that it replays" => drop(headers.remove("idempotent-replayed")),
         "a conflict without the original" if *status == 409 => body["details"] = Value::Null,
@@ -222,6 +236,7 @@ async fn pass(State(proxy): State<std::sync::Arc<Proxy>>, request: Request) -> R
             bytes = json.to_string().into();
         }
     }
+    let is_person = parts.headers.contains_key("x-on-behalf-of");
     let (method, asked) = (parts.method.clone(), variations::asked(&bytes));
     for name in ["host", "content-length", "transfer-encoding"] {
         parts.headers.remove(name);
@@ -241,6 +256,9 @@ async fn pass(State(proxy): State<std::sync::Arc<Proxy>>, request: Request) -> R
     let text = answer.bytes().await.unwrap();
     let mut body: Value = serde_json::from_slice(&text).unwrap_or(Value::Null);
     alter(fault, &path, &mut status, &mut headers, &mut body);
+    if fault == "tells persons whose it is" && is_person && status == StatusCode::NOT_FOUND {
+        status = StatusCode::FORBIDDEN;
+    }
     let request = (&method, path.as_str(), &asked);
     variations::after(fault, request, &mut status, &mut headers, &mut body);
     headers.remove("content-length");
@@ -282,5 +300,14 @@ async fn each_planted_fault_is_found_by_its_check() {
         }
     }
     assert_eq!(missed, Vec::<String>::new());
+    backend.stop().await;
+}
+
+#[tokio::test]
+async fn a_secret_is_found_in_any_answer() {
+    let backend = Backend::start().await;
+    let fault = "a secret on its page for the lost";
+    let failed = failures(&checked(&backend.url, fault, &["errors", "everywhere"]).await);
+    assert!(failed.iter().any(|line| line.starts_with("everywhere.no-secret:")), "{failed:?}");
     backend.stop().await;
 }

@@ -3,6 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use serde_json::json;
 use test_support::postgres::Postgres;
 use test_support::{skip, wait_for};
 use wombat_mission_control::store::database::{Address, Database, Server};
@@ -60,6 +61,22 @@ async fn a_missing_right_is_named_with_the_statement_that_grants_it() {
     grant(all);
     let backend = Backend::reaching(&home, by(&home, "reader", "wombat", Some("Our Own"))).await;
     backend.agent("ann", "scout").task("Theirs").await;
+}
+
+#[tokio::test]
+async fn a_right_that_is_taken_away_and_a_text_that_cannot_be_stored_are_told_as_such() {
+    let Some(home) = start() else { return };
+    say(&home, "wombat", "CREATE ROLE app LOGIN");
+    say(&home, "wombat", "CREATE SCHEMA app AUTHORIZATION app");
+    let backend = Backend::reaching(&home, by(&home, "app", "wombat", Some("app"))).await;
+    let agent = backend.agent("ann", "scout");
+    let answer = agent.post("/tasks", json!({ "title": "a\u{0}b" })).await;
+    answer.fails(400, "invalid_payload");
+    assert!(answer.text.contains("U+0000"), "{}", answer.text);
+    say(&home, "wombat", "ALTER TABLE app.tasks OWNER TO postgres");
+    let answer = agent.post("/tasks", json!({ "title": "refused" })).await;
+    answer.fails(503, "unavailable");
+    assert!(answer.text.contains("refuses a right"), "{}", answer.text);
 }
 
 #[tokio::test]

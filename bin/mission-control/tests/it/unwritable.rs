@@ -304,3 +304,52 @@ async fn rights_that_are_taken_away_are_told() {
     mode(&file, 0o644);
     is_well(&url).await;
 }
+
+/// Another program that opens the database and closes it again, as `sqlite3` or a copy's program does.
+async fn open_and_close(dir: &TempDir, file: &Path) {
+    let program = "wombat-mission-control";
+    let mut export =
+        Program::start(program, dir.path(), &settings(file), &["audit", "export"]).unwrap();
+    assert!(export.wait().await.unwrap().success(), "{}", export.full_log().await);
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_another_program_closes_the_database_after_a_probe() {
+    if on_postgres() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("mc.db");
+    let mut program = start(&dir, &file);
+    let url = program.url().await.unwrap();
+    let agent = Caller::of(&url).by_agent("ann", "scout");
+    agent.task("before").await;
+    // Probes must not take SQLite's locks away.
+    is_well(&url).await;
+    open_and_close(&dir, &file).await;
+    assert!(file.with_file_name("mc.db-wal").exists(), "the log is still written");
+    agent.task("after").await;
+    program.kill().await.unwrap();
+    let mut program = start(&dir, &file);
+    let url = program.url().await.unwrap();
+    let agent = Caller::of(&url).by_agent("ann", "scout");
+    assert_eq!(agent.get("/tasks").await.items().len(), 2);
+}
+
+#[tokio::test]
+async fn probes_do_not_tell_where_the_database_is() {
+    if on_postgres() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("mc.db");
+    let mut program = start(&dir, &file);
+    let url = program.url().await.unwrap();
+    is_well(&url).await;
+    std::fs::rename(&file, dir.path().join("away.db")).unwrap();
+    is_told(&url, "deleted or replaced").await;
+    let Probes { ready, alive } = probes(&url).await;
+    let path = file.to_str().unwrap();
+    assert!(!ready.text.contains(path) && !alive.text.contains(path), "{} {}", ready.text, alive.text);
+    assert!(program.log().contains(path), "{}", program.log());
+}

@@ -105,7 +105,7 @@ async fn access(suite: &mut Suite<'_>) {
             let act = record("daemon.conformance");
             let for_person = w.service()?.with("x-on-behalf-of", w.one.clone());
             for_person.post("/audit", act).await?.fails_as_one_of(&[401, 403])?;
-            let theirs = w.person(&w.one)?.get("/audit?limit=200").await?;
+            let theirs = w.person(&w.one).await?.get("/audit?limit=200").await?;
             let only = theirs.items()?.iter().all(|entry| entry["user_id"] == *w.one);
             ensure(only, || {
                 "expected a person to see only what concerns them, got more".to_owned()

@@ -6,7 +6,7 @@ use crate::suite::Suite;
 use crate::verdict::{ensure, failed};
 
 /// The optional features of the contract. A backend may announce others of its own.
-const KNOWN: [&str; 18] = [
+const KNOWN: [&str; 19] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -19,6 +19,7 @@ const KNOWN: [&str; 18] = [
     "dispatch_batch",
     "events_sse",
     "heartbeat",
+    "heartbeat_notes",
     "standup",
     "tool_requests",
     "run_journal",

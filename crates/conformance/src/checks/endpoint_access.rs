@@ -213,7 +213,7 @@ async fn persons(suite: &mut Suite<'_>) {
     let sentence = "Actions of a person come from your own pages, or from one of your services as X-Internal-Token with X-On-Behalf-Of: {user_id}";
     suite
         .required("person-writes", sentence, async |w| {
-            let person = w.person(&w.one)?;
+            let person = w.person(&w.one).await?;
             let task = w.task(&w.one, "person-writes").await?;
             let body = json!({ "task_id": task, "content": w.title("from a person"), "actor_type": "user" });
             let answer = person.post("/messages", body).await?;

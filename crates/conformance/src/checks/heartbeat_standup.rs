@@ -28,6 +28,26 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             Ok("nothing pending, then one task".to_owned())
         })
         .await;
+    let sentence = "With note (at most 2,000 characters) and no slot, it keeps what the agent said when it had nothing to report with its last heartbeat, and is no heartbeat of its own";
+    suite
+        .check("note", &["heartbeat_notes", "heartbeat"], sentence, async |w| {
+            let user = w.fresh_user()?;
+            let beat = async |note: &str| {
+                let body = json!({ "user_id": user, "note": note });
+                w.agent(&user).post("/heartbeat", body).await
+            };
+            beat(&"ü".repeat(2_000)).await?.ok()?;
+            let slot = "2026-01-02T03:04:00Z";
+            let body = json!({ "user_id": user, "slot": slot });
+            let claim = w.agent(&user).post("/heartbeat", body).await?;
+            ensure(claim.ok()?["claimed"] == true, || {
+                format!("expected the first slot free after a note, got {}", claim.text)
+            })?;
+            let noted = beat("nothing due").await?;
+            noted.ok()?;
+            Ok(noted.summary())
+        })
+        .await;
     let sentence = "slot is claimed once across the fleet, the second caller gets claimed: false";
     suite
         .check("slot", &["heartbeat"], sentence, async |w| {
@@ -71,7 +91,8 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             for (status, list) in LISTS {
                 let body = json!({ "title": w.title(status), "status": status });
                 let task = w.agent(&user).post("/tasks", body).await?;
-                made.push((list, task.created()?["title"].clone()));
+                task.created()?;
+                made.push((list, task.text_at("title")?.to_owned()));
             }
             w.task(&user, "pending is in no list").await?;
             let body = json!({ "timezone": "UTC" });
@@ -88,8 +109,7 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
                     return failed(format!("expected a list in \"{list}\", got {}", day.summary()));
                 };
                 // What an entry looks like is the backend's own.
-                let title = title.as_str().unwrap_or_default();
-                ensure(items.len() == 1 && items[0].to_string().contains(title), || {
+                ensure(items.len() == 1 && items[0].to_string().contains(&title), || {
                     format!("expected [{title}] in \"{list}\", got {items:?}")
                 })?;
             }
