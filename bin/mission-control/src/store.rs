@@ -43,6 +43,7 @@ use tokio::sync::watch;
 pub use self::error::{Conflict, StoreError};
 use self::file::OpenFile;
 pub use self::open::OpenError;
+use self::postgres::health::Health;
 use self::values::session_of;
 pub use self::values::{json_of, new_id, now, session_role, stamp, time};
 pub use self::write::{Created, Scope};
@@ -67,6 +68,8 @@ pub struct Store {
     peers: Option<Peers>,
     /// The file, where the database is one.
     file: Option<Arc<OpenFile>>,
+    /// Whether the server takes writes.
+    server: Arc<Health>,
     /// This instance's id among them.
     instance: Arc<str>,
 }
@@ -86,6 +89,7 @@ impl Store {
                 Database::File(file) => Some(Arc::new(OpenFile::new(file))),
                 Database::Postgres(_) => None,
             },
+            server: Arc::default(),
             instance: new_id().into(),
         })
     }
@@ -101,6 +105,7 @@ impl Store {
             begin: "BEGIN".into_sql_str(),
             peers: None,
             file: None,
+            server: Arc::default(),
             instance: new_id().into(),
         })
     }
@@ -119,7 +124,7 @@ impl Store {
     /// Whether the database answers, and takes writes.
     pub async fn ping(&self) -> Result<(), StoreError> {
         if self.peers.is_some() {
-            return postgres::takes_writes(&self.writer, &self.reader).await;
+            return self.server.ask(&self.writer).await;
         }
         sqlx::query("SELECT 1").execute(&self.reader).await?;
         match &self.file {

@@ -2,6 +2,7 @@
 //! start, migrations, and wake-ups of other instances.
 
 pub(super) mod address;
+pub(super) mod health;
 mod migrate;
 mod plan;
 mod rights;
@@ -17,7 +18,6 @@ use sqlx::{Any, AnyConnection, AnyPool, Connection as _, SqlStr};
 use self::address::Address;
 use self::plan::Plan;
 use self::start::Facts;
-use super::error::{RETRY_AFTER, StoreError};
 use super::migrations;
 use super::open::{OpenError, said};
 
@@ -30,9 +30,6 @@ pub const CONNECTIONS: u32 = 5;
 /// How long a connection to a server that answers may take at start. A pooler whose pool is used up
 /// lets clients wait.
 const OPENED_IN: Duration = Duration::from_secs(5);
-
-/// How long a check waits for the connection that writes.
-const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// A PostgreSQL server and how it is used.
 #[derive(Debug, Clone)]
@@ -83,10 +80,12 @@ pub(super) async fn open(
             "a connection pooler is between; set MC_LISTEN_URL to the server's own address for events of other instances without delay"
         );
     }
+    let mut migrator = AnyConnection::connect_with(&plan.migrator(address)?).await?;
+    prepare(&mut migrator, &plan, &facts).await?;
+    let _closed = migrator.close().await;
     let writer = pool(1).connect_with(plan.writer(address)?).await?;
-    let mut connection = writer.acquire().await?;
-    prepare(&mut connection, &plan, &facts).await?;
-    drop(connection);
+    // A pooler gives it a connection of the server now.
+    sqlx::raw_sql("SELECT 1").execute(&writer).await?;
     let is_listening_here = listen.is_some() && server.listen.is_none();
     let readers = server.connections.saturating_sub(1 + u32::from(is_listening_here)).max(1);
     let reader = pool(readers).connect_lazy_with(plan.reader(address)?);
@@ -205,22 +204,4 @@ async fn too_few(opened: usize, server: &Server, plan: &Plan) -> OpenError {
         "only {opened} connections could be opened ({why}), and MC_DB_CONNECTIONS is {wanted}; lower it (at least {MIN_CONNECTIONS}), \
          or raise the pooler's pool size, the server's max_connections or the role's CONNECTION LIMIT"
     ))
-}
-
-/// Fails when the server takes no writes: it became a standby, or read-only by default.
-pub(super) async fn takes_writes(writer: &AnyPool, reader: &AnyPool) -> Result<(), StoreError> {
-    let standby = "SELECT pg_is_in_recovery()";
-    let is_standby: bool = sqlx::query_scalar(standby).fetch_one(reader).await?;
-    // Who writes at this moment shows that it can be done.
-    let is_read_only = match tokio::time::timeout(AT_ONCE, writer.acquire()).await {
-        Ok(connection) => {
-            let setting = "SELECT current_setting('transaction_read_only') = 'on'";
-            sqlx::query_scalar(setting).fetch_one(&mut *connection?).await?
-        }
-        Err(_) => false,
-    };
-    match is_standby || is_read_only {
-        true => Err(StoreError::ReadOnly { retry_after: RETRY_AFTER }),
-        false => Ok(()),
-    }
 }

@@ -14,6 +14,7 @@ use super::audit::{Actor, By};
 use super::error::StoreError;
 use super::file::OpenFile;
 use super::leases::Fence;
+use super::postgres::health::Health;
 use super::{Store, json_of, leases, now};
 
 /// A write transaction; rolled back unless it is committed.
@@ -22,6 +23,7 @@ pub(super) struct Write {
     changed: watch::Sender<()>,
     written: watch::Sender<()>,
     file: Option<Arc<OpenFile>>,
+    server: Arc<Health>,
 }
 
 impl Write {
@@ -32,6 +34,7 @@ impl Write {
             file.note(&committed);
         }
         committed?;
+        self.server.wrote();
         self.changed.send_replace(());
         self.written.send_replace(());
         Ok(())
@@ -105,7 +108,8 @@ impl Store {
         if let (Some(file), Err(_)) = (&self.file, &begun) {
             file.note(&begun);
         }
-        Ok(Write { tx: begun?, changed, written, file: self.file.clone() })
+        let (file, server) = (self.file.clone(), Arc::clone(&self.server));
+        Ok(Write { tx: begun?, changed, written, file, server })
     }
 
     /// Begins a write and checks its lease.

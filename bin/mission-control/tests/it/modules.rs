@@ -30,6 +30,7 @@ mod restart;
 mod roles;
 mod runs;
 mod schemas;
+mod sessions;
 mod standup;
 mod tenancy;
 mod tool_requests;

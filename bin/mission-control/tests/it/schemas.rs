@@ -70,3 +70,16 @@ async fn a_url_may_name_the_schema_as_libpq_and_others_do() {
         assert_eq!(server.say_in("wombat", &count), "1", "{parameter}");
     }
 }
+
+#[tokio::test]
+async fn several_instances_may_make_the_schema_at_the_same_moment() {
+    let Some(home) = start() else { return };
+    for n in 0..4 {
+        let schema = format!("new{n}");
+        let one = async || Backend::reaching(&home, in_schema(&home, &schema)).await;
+        for backend in futures::future::join_all([one(), one(), one(), one()]).await {
+            backend.agent("ann", "scout").task("There").await;
+            backend.stop().await;
+        }
+    }
+}

@@ -64,7 +64,8 @@ impl Address {
         let (authority, after) = rest.split_at(end);
         let (path, query) = after.split_once('?').unwrap_or((after, ""));
         let is_complete = authority.matches('@').count() < 2 && !after.contains('#');
-        if !is_complete || path.contains('@') || stray_at(query, authority.contains('@')) {
+        // An @ may show that all before it is in truth the password.
+        if !is_complete || path.contains('@') || query.contains('@') {
             return Err(ENCODE.to_owned());
         }
         if text.chars().any(char::is_control)
@@ -123,16 +124,6 @@ impl Address {
             None => format!("{name} at {}:{}", options.get_host(), options.get_port()),
         }
     }
-}
-
-/// Whether an `@` in the query shows that the query is in truth a part of the password.
-fn stray_at(query: &str, has_user: bool) -> bool {
-    query.contains('@')
-        && (!has_user
-            || query.split('&').any(|pair| match pair.split_once('=') {
-                Some((name, _)) => name.contains('@') || !is_name(name),
-                None => pair.contains('@'),
-            }))
 }
 
 /// Whether a text can be the name of a parameter.

@@ -10,7 +10,7 @@ const TABLE: &str = "_sqlx_migrations";
 /// Locks out other instances that start at this moment in the same schema.
 const LOCK: &str = "SELECT 1 FROM (SELECT pg_advisory_xact_lock(hashtextextended(current_schema(), 812))) AS locked";
 
-/// Migrations are waited for, however long they take.
+/// Migrations take as long as the session's own limit lets them.
 const PATIENT: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'; \
     SET LOCAL idle_in_transaction_session_timeout = 0";
 

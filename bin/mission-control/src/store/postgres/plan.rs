@@ -1,11 +1,13 @@
 //! What each session and each transaction sets, so that neither the server's defaults nor what others
 //! left behind in a pooled connection change what this program does.
 
+use std::time::Duration;
+
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AssertSqlSafe, Error, SqlSafeStr as _, SqlStr};
 
 use super::address::Address;
-use super::session::any_options;
+use super::session::{any_options, with_limit};
 
 /// Takes the turn to write; ends with the transaction.
 const TAKE_TURN: &str = "LOCK TABLE write_turn IN EXCLUSIVE MODE";
@@ -16,8 +18,17 @@ const HAS_TRANSACTION_TIMEOUT: i64 = 17_00_00;
 /// Writes see what was committed before each statement.
 const WRITES: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
+/// The same in a connection that others use, too, and may have left read-only.
+const WRITES_POOLED: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
 /// All reads of a transaction see the same state.
 const READS: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// The timeout of a migration.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// A `lock_timeout` that nobody else sets.
+pub(super) const PROBE: &str = "5003ms";
 
 /// Defaults of a session, which a transaction says in its `BEGIN`, or has no use for.
 const OF_SESSIONS: [&str; 3] =
@@ -40,7 +51,20 @@ impl Plan {
     /// Options of the session that writes: an instance that hangs in a write blocks the others for
     /// five seconds at most.
     pub(super) fn writer(&self, address: &Address) -> Result<AnyConnectOptions, Error> {
-        self.session(address, WRITES, &self.writer_settings())
+        self.session(address, WRITES_POOLED, &self.writer_settings())
+    }
+
+    /// Options of the session that migrates, however long that takes.
+    pub(super) fn migrator(&self, address: &Address) -> Result<AnyConnectOptions, Error> {
+        Ok(with_limit(self.writer(address)?, MIGRATION_TIMEOUT))
+    }
+
+    /// Options of a session that shows whether settings of the start-up reach the server.
+    pub(super) fn probe(&self, address: &Address) -> Result<AnyConnectOptions, Error> {
+        let mut settings = self.writer_settings();
+        settings.retain(|(name, _)| *name != "lock_timeout");
+        settings.push(("lock_timeout", PROBE.to_owned()));
+        any_options(address, &settings, None)
     }
 
     /// Options of the sessions that read.
@@ -58,7 +82,7 @@ impl Plan {
     /// What begins a write.
     pub(super) fn begin_write(&self) -> SqlStr {
         let begin = match self.is_pooled {
-            true => transaction(WRITES, &self.writer_settings()),
+            true => transaction(WRITES_POOLED, &self.writer_settings()),
             false => WRITES.to_owned(),
         };
         AssertSqlSafe(format!("{begin}; {TAKE_TURN}")).into_sql_str()

@@ -6,7 +6,7 @@ use super::plan::{identifier, shown};
 use crate::store::open::{OpenError, said};
 
 /// The program's tables. Those of the audit log are only added to.
-const TABLES: [(&str, &str); 19] = [
+const TABLES: [(&str, &str); 21] = [
     ("_sqlx_migrations", "SELECT"),
     ("audit", "SELECT, INSERT"),
     ("audit_reasons", "SELECT, INSERT"),
@@ -25,6 +25,8 @@ const TABLES: [(&str, &str); 19] = [
     ("shortlist", ALL),
     ("tasks", ALL),
     ("tool_requests", ALL),
+    ("usage", ALL),
+    ("wakes", ALL),
     ("write_turn", ALL),
 ];
 
@@ -54,6 +56,8 @@ pub(super) async fn schema(
             let made = sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(connection).await;
             match made {
                 Ok(_) => Ok(()),
+                // Another instance made it at the same moment: duplicate_schema, unique_violation.
+                Err(error) if ["42P06", "23505"].contains(&&*code(&error)) => Ok(()),
                 Err(error) if code(&error) == "42501" => Err(OpenError::Refused(format!(
                     "it has no schema {name}, and role {to} may not make it: CREATE SCHEMA {name} AUTHORIZATION {to}"
                 ))),
@@ -146,4 +150,27 @@ pub(super) fn of_migration(error: &Error, schema: &str, role: &str) -> Option<St
 
 fn code(error: &Error) -> String {
     error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::store::migrations;
+
+    #[test]
+    fn the_rights_to_every_table_are_checked() {
+        let mut made = BTreeSet::from(["_sqlx_migrations".to_owned()]);
+        for migration in migrations::postgres().iter() {
+            let sql = migration.sql.as_str();
+            let names = sql.split("CREATE TABLE ").skip(1);
+            made.extend(names.filter_map(|rest| Some(rest.split_whitespace().next()?.to_owned())));
+            assert!(
+                !sql.contains("DROP TABLE") && !sql.contains("RENAME TO"),
+                "read them here, too"
+            );
+        }
+        assert_eq!(made, TABLES.map(|(name, _)| name.to_owned()).into());
+    }
 }

@@ -7,6 +7,7 @@
 //! Whichever it is, no wait for the server is without an end: an address that swallows packets costs a
 //! connection, not the program.
 
+mod options;
 mod unused;
 
 use std::fmt;
@@ -17,29 +18,14 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt as _};
-use futures::{FutureExt as _, TryFutureExt as _, TryStreamExt as _};
-use sqlx::any::{
-    AnyArguments, AnyConnectOptions, AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo,
-};
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, Either, Error, Executor as _,
-    PgConnection, SqlSafeStr as _, SqlStr,
-};
+use futures::{FutureExt as _, TryStreamExt as _};
+use sqlx::any::{AnyArguments, AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo};
+use sqlx::{Connection as _, Either, Error, Executor as _, PgConnection, SqlStr};
 use sqlx_core::any::AnyConnectionBackend;
 use sqlx_core::any::driver::{AnyDriver, install_drivers};
-use url::Url;
 
-use super::address::{Address, word_of};
-
-/// The scheme of the URLs that lead to this driver.
-const SCHEME: &str = "wombat-postgres";
-
-/// The parameter that holds what begins a transaction of a stateless session.
-const ALONE: &str = "wombat.alone";
-
-/// The timeout of a new connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+use self::options::SessionOptions;
+pub(super) use self::options::{any_options, with_limit};
 
 /// The timeout of an answer to a ping, a `BEGIN` or a `ROLLBACK`; longer than a lock is waited for.
 const SHORT: Duration = Duration::from_secs(8);
@@ -63,91 +49,17 @@ pub fn install_drivers_once() {
     ONCE.call_once(|| install_drivers(&DRIVERS).expect("the first to install drivers"));
 }
 
-/// Options of a session for [`sqlx::any`]. `settings` are for the session's whole life, in the
-/// start-up message; `alone` begins the transaction of a single statement in a stateless session.
-pub(super) fn any_options(
-    address: &Address,
-    settings: &[(&str, String)],
-    alone: Option<&str>,
-) -> Result<AnyConnectOptions, Error> {
-    let mut url = Url::parse(address.url()).map_err(|error| Error::Configuration(error.into()))?;
-    // Between schemes without rules of their own nothing is in the way.
-    let _changed = url.set_scheme(SCHEME);
-    {
-        let mut pairs = url.query_pairs_mut();
-        for (name, value) in settings {
-            pairs.append_pair("options", &format!("-c {name}={}", word_of(value)));
-        }
-        if let Some(alone) = alone {
-            pairs.append_pair(ALONE, alone);
-        }
-    }
-    AnyConnectOptions::from_url(&url)
-}
-
-/// Options of one session.
-#[derive(Debug, Clone)]
-pub(super) struct SessionOptions {
-    postgres: PgConnectOptions,
-    alone: Option<SqlStr>,
-}
-
-impl SessionOptions {
-    fn of_url(url: &Url) -> Result<Self, Error> {
-        let mut url = url.clone();
-        let _changed = url.set_scheme("postgres");
-        let mut alone = None;
-        let pairs: Vec<_> = url.query_pairs().into_owned().collect();
-        url.query_pairs_mut().clear();
-        for (name, value) in pairs {
-            match name == ALONE {
-                true => alone = Some(AssertSqlSafe(value).into_sql_str()),
-                false => {
-                    url.query_pairs_mut().append_pair(&name, &value);
-                }
-            }
-        }
-        // PgBouncer refuses the parameter, and no number here has digits after the point.
-        let mut postgres = PgConnectOptions::from_url(&url)?.extra_float_digits(None);
-        if postgres.get_application_name().is_none() {
-            postgres = postgres.application_name("wombat-mission-control");
-        }
-        if alone.is_some() {
-            postgres = postgres.statement_cache_capacity(0);
-        }
-        Ok(Self { postgres, alone })
-    }
-
-    async fn connect(&self) -> Result<Session, Error> {
-        let connected = within(CONNECT_TIMEOUT, self.postgres.connect()).await;
-        if let Err(error) = &connected {
-            tracing::debug!(%error, "no connection to PostgreSQL");
-        }
-        Ok(Session { inner: connected?, alone: self.alone.clone(), is_broken: false })
-    }
-}
-
-impl TryFrom<&AnyConnectOptions> for SessionOptions {
-    type Error = Error;
-
-    fn try_from(options: &AnyConnectOptions) -> Result<Self, Error> {
-        let mut own = Self::of_url(&options.database_url)?;
-        let log = &options.log_settings;
-        own.postgres = own
-            .postgres
-            .log_statements(log.statements_level)
-            .log_slow_statements(log.slow_statements_level, log.slow_statements_duration);
-        Ok(own)
-    }
-}
-
 /// One connection.
 pub(super) struct Session {
     inner: PgConnection,
     /// What begins the transaction of a single statement; such a session is stateless.
     alone: Option<SqlStr>,
+    /// The timeout of a statement's next row.
+    limit: Duration,
     /// Whether the protocol's state is unknown: the pool closes it.
     is_broken: bool,
+    /// Whether a transaction is being begun; stays so when the caller goes away meanwhile.
+    is_halfway: bool,
 }
 
 impl fmt::Debug for Session {
@@ -177,16 +89,33 @@ fn breaks(error: &Error) -> bool {
 
 type Rows<'c> = BoxStream<'c, Result<Either<AnyQueryResult, AnyRow>, Error>>;
 
+/// A transaction of one statement, which is rolled back unless it was ended.
+struct Single<'c>(&'c mut Session);
+
+impl Drop for Single<'_> {
+    fn drop(&mut self) {
+        AnyConnectionBackend::start_rollback(&mut self.0.inner);
+    }
+}
+
 impl Session {
+    /// Fails when the connection is broken, or a caller went away while a transaction began: the
+    /// server may stand in one that nobody knows of.
+    fn check(&mut self) -> Result<(), Error> {
+        self.is_broken |= self.is_halfway;
+        match self.is_broken {
+            true => Err(Error::Io(io::ErrorKind::BrokenPipe.into())),
+            false => Ok(()),
+        }
+    }
+
     /// Does something with the connection; a failure of it marks the connection as broken.
     async fn guarded<T>(
         &mut self,
         limit: Duration,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        if self.is_broken {
-            return Err(Error::Io(io::ErrorKind::BrokenPipe.into()));
-        }
+        self.check()?;
         let done = within(limit, work(&mut self.inner)).await;
         self.is_broken |= done.as_ref().is_err_and(breaks);
         done
@@ -195,13 +124,15 @@ impl Session {
     /// Begins a transaction by several statements at once. When one of them fails the server stands in
     /// a transaction that the connection does not know of.
     async fn begin_by(&mut self, statement: Option<SqlStr>) -> Result<(), Error> {
-        let begun =
-            async |inner: &mut PgConnection| AnyConnectionBackend::begin(inner, statement).await;
-        let begun = self.guarded(SHORT, begun).await;
+        self.check()?;
+        self.is_halfway = true;
+        let begin = AnyConnectionBackend::begin(&mut self.inner, statement);
+        let begun = within(SHORT, begin).await;
+        self.is_broken |= begun.as_ref().is_err_and(breaks);
         if begun.is_err() && !self.is_broken && self.get_transaction_depth() == 0 {
-            let end = async |inner: &mut PgConnection| inner.execute("ROLLBACK").await;
-            self.is_broken |= self.guarded(SHORT, end).await.is_err();
+            self.is_broken |= within(SHORT, self.inner.execute("ROLLBACK")).await.is_err();
         }
+        self.is_halfway = false;
         begun
     }
 
@@ -210,24 +141,58 @@ impl Session {
         self.alone.clone().filter(|_| self.get_transaction_depth() == 0)
     }
 
-    /// The rows of a statement in a transaction of its own.
-    async fn rows_alone(
+    /// The rows of a statement in a transaction of its own, which ends with the last row.
+    fn rows_alone(
         &mut self,
         begin: SqlStr,
         query: SqlStr,
         arguments: Option<AnyArguments>,
-    ) -> Result<Vec<Either<AnyQueryResult, AnyRow>>, Error> {
-        self.begin_by(Some(begin)).await?;
-        let all = async |inner: &mut PgConnection| {
-            AnyConnectionBackend::fetch_many(inner, query, false, arguments).try_collect().await
-        };
-        match self.guarded(LONG, all).await {
-            Ok(rows) => self.end(true).await.map(|()| rows),
-            Err(error) => {
-                self.is_broken |= self.end(false).await.is_err();
-                Err(error)
+    ) -> Rows<'_> {
+        sqlx_core::try_stream! {
+            self.begin_by(Some(begin)).await?;
+            let single = Single(self);
+            {
+                let mut rows = single.0.rows(query, false, arguments);
+                while let Some(next) = rows.try_next().await? {
+                    r#yield!(next);
+                }
             }
+            single.0.end(true).await
         }
+        .boxed()
+    }
+
+    /// The rows of a statement.
+    fn rows(
+        &mut self,
+        query: SqlStr,
+        persistent: bool,
+        arguments: Option<AnyArguments>,
+    ) -> Rows<'_> {
+        if let Err(error) = self.check() {
+            return stream::once(std::future::ready(Err(error))).boxed();
+        }
+        let limit = self.limit;
+        let Self { inner, is_broken, .. } = self;
+        let rows = AnyConnectionBackend::fetch_many(inner, query, persistent, arguments);
+        stream::unfold((rows, is_broken), move |(mut rows, is_broken)| async move {
+            let next = match tokio::time::timeout(limit, rows.next()).await {
+                Ok(next) => next?,
+                Err(_) => Err(timed_out()),
+            };
+            *is_broken |= next.as_ref().is_err_and(breaks);
+            Some((next, (rows, is_broken)))
+        })
+        .take_while({
+            // What follows a failure of the connection is not waited for.
+            let mut has_failed = false;
+            move |next| {
+                let goes_on = !has_failed;
+                has_failed |= next.is_err();
+                std::future::ready(goes_on)
+            }
+        })
+        .boxed()
     }
 
     async fn end(&mut self, commits: bool) -> Result<(), Error> {
@@ -235,7 +200,7 @@ impl Session {
             true => AnyConnectionBackend::commit(inner).await,
             false => AnyConnectionBackend::rollback(inner).await,
         };
-        self.guarded(LONG, end).await
+        self.guarded(self.limit, end).await
     }
 }
 
@@ -245,7 +210,7 @@ impl AnyConnectionBackend for Session {
     }
 
     fn close(self: Box<Self>) -> BoxFuture<'static, Result<(), Error>> {
-        match self.is_broken {
+        match self.is_broken || self.is_halfway {
             true => self.inner.close_hard().boxed(),
             false => within(SHORT, self.inner.close()).boxed(),
         }
@@ -305,34 +270,10 @@ impl AnyConnectionBackend for Session {
         arguments: Option<AnyArguments>,
     ) -> Rows<'_> {
         if let Some(begin) = self.alone() {
-            let rows = self.rows_alone(begin, query, arguments);
-            return rows.map_ok(|rows| stream::iter(rows).map(Ok)).try_flatten_stream().boxed();
-        }
-        if self.is_broken {
-            return stream::once(async { Err(Error::Io(io::ErrorKind::BrokenPipe.into())) })
-                .boxed();
+            return self.rows_alone(begin, query, arguments);
         }
         let persistent = persistent && self.alone.is_none();
-        let Self { inner, is_broken, .. } = self;
-        let rows = AnyConnectionBackend::fetch_many(inner, query, persistent, arguments);
-        stream::unfold((rows, is_broken), |(mut rows, is_broken)| async move {
-            let next = match tokio::time::timeout(LONG, rows.next()).await {
-                Ok(next) => next?,
-                Err(_) => Err(timed_out()),
-            };
-            *is_broken |= next.as_ref().is_err_and(breaks);
-            Some((next, (rows, is_broken)))
-        })
-        .take_while({
-            // What follows a failure of the connection is not waited for.
-            let mut has_failed = false;
-            move |next| {
-                let goes_on = !has_failed;
-                has_failed |= next.is_err();
-                std::future::ready(goes_on)
-            }
-        })
-        .boxed()
+        self.rows(query, persistent, arguments)
     }
 
     fn fetch_optional(
@@ -342,13 +283,14 @@ impl AnyConnectionBackend for Session {
         arguments: Option<AnyArguments>,
     ) -> BoxFuture<'_, Result<Option<AnyRow>, Error>> {
         if let Some(begin) = self.alone() {
-            return self
-                .rows_alone(begin, query, arguments)
-                .map_ok(|rows| rows.into_iter().find_map(Either::right))
-                .boxed();
+            // To the end, where the transaction is committed.
+            let first = async |first: Option<AnyRow>, next: Either<_, AnyRow>| {
+                Ok(first.or_else(|| next.right()))
+            };
+            return self.rows_alone(begin, query, arguments).try_fold(None, first).boxed();
         }
         let persistent = persistent && self.alone.is_none();
-        self.guarded(LONG, async move |inner: &mut PgConnection| {
+        self.guarded(self.limit, async move |inner: &mut PgConnection| {
             AnyConnectionBackend::fetch_optional(inner, query, persistent, arguments).await
         })
         .boxed()

@@ -4,11 +4,11 @@
 use std::time::{Duration, Instant};
 
 use retry::Backoff;
-use sqlx::any::AnyConnectOptions;
+use sqlx::any::{AnyConnectOptions, AnyRow};
 use sqlx::{AnyConnection, Connection as _, Error, Row as _};
 
 use super::address::Address;
-use super::plan::{Plan, shown};
+use super::plan::{PROBE, Plan, shown};
 use super::session::any_options;
 use crate::store::open::{OpenError, is_tls};
 
@@ -57,21 +57,18 @@ impl Facts {
     /// Asks the server, once it accepts connections.
     pub(super) async fn ask(address: &Address) -> Result<Self, OpenError> {
         let options = any_options(address, &[], Some(LOOK))?;
-        let mut connection = reach(&options).await.map_err(|error| {
+        let row = reach(&options).await.map_err(|error| {
+            if is_statement_pooling(&error) {
+                return OpenError::Refused(
+                    "the pooler runs in statement pooling, which knows no transactions; set pool_mode = transaction (or session) for this database, \
+                     or give the server's own address in DATABASE_URL".to_owned(),
+                );
+            }
             match has_options(&error) && address.has_options() {
                 true => OpenError::Refused("options in DATABASE_URL are refused by the pooler; leave them out, and name the schema with MC_SCHEMA".to_owned()),
                 false => error.into(),
             }
         })?;
-        let row = sqlx::query(FACTS).persistent(false).fetch_one(&mut connection).await;
-        let row = row.map_err(|error| match is_statement_pooling(&error) {
-            true => OpenError::Refused(
-                "the pooler runs in statement pooling, which knows no transactions; set pool_mode = transaction (or session) for this database, \
-                 or give the server's own address in DATABASE_URL".to_owned(),
-            ),
-            false => error.into(),
-        })?;
-        let _closed = connection.close().await;
         let is_read_only = row.get::<String, _>("read_only") == "on";
         Ok(Self {
             version: row.get("version"),
@@ -162,8 +159,7 @@ impl Facts {
 /// Whether a pooler is between us and the server: it refuses settings of a session in the start-up
 /// message, or drops them.
 pub(super) async fn is_pooled(address: &Address, plan: &Plan) -> Result<bool, OpenError> {
-    let direct = Plan { is_pooled: false, ..plan.clone() };
-    let options = direct.writer(address)?;
+    let options = plan.probe(address)?;
     let mut connection = match AnyConnection::connect_with(&options).await {
         Ok(connection) => connection,
         Err(error) if has_options(&error) => return Ok(true),
@@ -174,7 +170,7 @@ pub(super) async fn is_pooled(address: &Address, plan: &Plan) -> Result<bool, Op
         .fetch_one(&mut connection)
         .await?;
     let _closed = connection.close().await;
-    Ok(timeout != "5s")
+    Ok(timeout != PROBE)
 }
 
 /// Whether an error of the start-up says that its `options` are not taken: PgBouncer has the class
@@ -199,20 +195,17 @@ fn shell_word(name: &str) -> String {
     }
 }
 
-/// Connects; retries while a server is starting up, and fails with its own error after
-/// [`STARTUP_TIMEOUT`], and at once when it refuses us.
-async fn reach(options: &AnyConnectOptions) -> Result<AnyConnection, Error> {
+/// Asks for the facts; retries while a server is starting up, also behind a pooler, and fails with its
+/// own error after [`STARTUP_TIMEOUT`], and at once when it refuses us.
+async fn reach(options: &AnyConnectOptions) -> Result<AnyRow, Error> {
     let until = Instant::now() + STARTUP_TIMEOUT;
     let mut failures = 0;
     loop {
-        let error = match AnyConnection::connect_with(options).await {
-            Ok(connection) => return Ok(connection),
+        let error = match facts(options).await {
+            Ok(row) => return Ok(row),
             Err(error) => error,
         };
-        let code = error.as_database_error().and_then(|error| error.code());
-        let is_down = matches!(&error, Error::Io(_)) && !is_tls(&error);
-        let is_starting = is_down || code.as_deref() == Some("57P03");
-        if !is_starting || Instant::now() > until {
+        if !is_starting(&error) || Instant::now() > until {
             return Err(error);
         }
         failures += 1;
@@ -220,5 +213,28 @@ async fn reach(options: &AnyConnectOptions) -> Result<AnyConnection, Error> {
             tracing::info!(%error, "database unavailable; retrying until it accepts connections");
         }
         tokio::time::sleep(BACKOFF.delay(failures)).await;
+    }
+}
+
+async fn facts(options: &AnyConnectOptions) -> Result<AnyRow, Error> {
+    let mut connection = AnyConnection::connect_with(options).await?;
+    let row = sqlx::query(FACTS).persistent(false).fetch_one(&mut connection).await?;
+    let _closed = connection.close().await;
+    Ok(row)
+}
+
+/// Whether an error is one of a server that will accept connections in a moment.
+fn is_starting(error: &Error) -> bool {
+    let is_down = matches!(error, Error::Io(_)) && !is_tls(error);
+    let Some(error) = error.as_database_error() else { return is_down };
+    match error.code().as_deref() {
+        Some("57P03") => true,
+        // PgBouncer has this class for all that it says itself.
+        Some("08P01") => {
+            let waits =
+                ["server login has been failing", "query_wait_timeout", "server_login_retry"];
+            waits.iter().any(|wait| error.message().contains(wait))
+        }
+        _ => false,
     }
 }

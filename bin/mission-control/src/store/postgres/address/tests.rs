@@ -21,6 +21,8 @@ fn a_password_that_is_not_encoded_is_told_and_not_shown() {
         "#",
         "ge@heim:im",
         "geheim?sslmode",
+        "x@ss?geheim=1",
+        "x@ss?geheim=1&im=2",
         "geheim?host=x/",
     ] {
         for rest in ["@host/d", "@host:5432/d?sslmode=require"] {

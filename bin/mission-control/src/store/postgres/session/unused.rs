@@ -58,7 +58,7 @@ impl Database for Sessions {
     type ArgumentBuffer = ();
     type Statement = Never;
     const NAME: &'static str = "PostgreSQL";
-    const URL_SCHEMES: &'static [&'static str] = &[super::SCHEME];
+    const URL_SCHEMES: &'static [&'static str] = &[super::options::SCHEME];
 }
 
 impl Connection for Session {

@@ -1,0 +1,138 @@
+//! Whether the server takes writes. Anybody may ask: many questions are one of the connection that
+//! writes.
+
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use sqlx::{AnyPool, Error};
+
+use crate::store::error::{RETRY_AFTER, StoreError};
+
+/// How long an answer, or a write, is taken for true.
+const KNOWN_FOR: Duration = Duration::from_secs(1);
+
+/// How long the connection that writes is waited for, and then the server's answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Whoever holds the connection that writes is taken to write, if a write was committed so lately.
+const LATELY: Duration = Duration::from_secs(10);
+
+/// The default of new transactions, whatever somebody set in a session that a pooler shares.
+const TAKES_NONE: &str = "SELECT pg_is_in_recovery() OR \
+    (SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_read_only') = 'on'";
+
+/// What is known of the server.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Health {
+    known: Mutex<Known>,
+    /// Held while asking, so that many callers ask once.
+    asking: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// The last committed write.
+    wrote: Option<Instant>,
+    answered: Option<(Instant, Answer)>,
+}
+
+#[derive(Debug, Clone)]
+enum Answer {
+    Writes,
+    ReadOnly,
+    Failed(String),
+}
+
+impl Answer {
+    fn outcome(self) -> Result<(), StoreError> {
+        match self {
+            Self::Writes => Ok(()),
+            Self::ReadOnly => Err(StoreError::ReadOnly { retry_after: RETRY_AFTER }),
+            Self::Failed(why) => Err(Error::Io(io::Error::other(why)).into()),
+        }
+    }
+}
+
+impl Health {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers that a write was committed.
+    pub(in crate::store) fn wrote(&self) {
+        self.known().wrote = Some(Instant::now());
+    }
+
+    fn wrote_within(&self, time: Duration) -> bool {
+        self.known().wrote.is_some_and(|at| at.elapsed() < time)
+    }
+
+    /// Fails when the server takes no writes: it became a standby, or read-only by default, or does not
+    /// answer.
+    pub(in crate::store) async fn ask(&self, writer: &AnyPool) -> Result<(), StoreError> {
+        let _one = self.asking.lock().await;
+        let answered = self.known().answered.clone();
+        if let Some((_, answer)) = answered.filter(|(at, _)| at.elapsed() < KNOWN_FOR) {
+            return answer.outcome();
+        }
+        let answer = self.probe(writer).await;
+        self.known().answered = Some((Instant::now(), answer.clone()));
+        answer.outcome()
+    }
+
+    async fn probe(&self, writer: &AnyPool) -> Answer {
+        let mut connection = match tokio::time::timeout(PATIENCE, writer.acquire()).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return Answer::Failed(error.to_string()),
+            Err(_) if self.wrote_within(LATELY) => return Answer::Writes,
+            Err(_) => {
+                let why =
+                    "no connection that writes could be had, and no write was committed lately";
+                return Answer::Failed(why.to_owned());
+            }
+        };
+        let asked = sqlx::query_scalar(TAKES_NONE).fetch_one(&mut *connection);
+        match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(Ok(true)) => Answer::ReadOnly,
+            Ok(Ok(false)) => Answer::Writes,
+            Ok(Err(error)) => Answer::Failed(error.to_string()),
+            Err(_) => Answer::Failed("the server did not answer in time".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::database::install_drivers_once;
+
+    /// A pool of one connection.
+    fn pool() -> AnyPool {
+        install_drivers_once();
+        let pool = sqlx::any::AnyPoolOptions::new().max_connections(1);
+        pool.connect_lazy("sqlite::memory:").unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_holds_the_connection_is_taken_to_write_only_if_a_write_was_committed() {
+        let pool = pool();
+        let _writes = pool.acquire().await.unwrap();
+        let held = Health::default();
+        let (first, second) = tokio::join!(held.ask(&pool), held.ask(&pool));
+        for answer in [first, second] {
+            assert!(matches!(answer, Err(StoreError::Unavailable { .. })), "{answer:?}");
+        }
+        let busy = Health::default();
+        busy.wrote();
+        assert!(busy.ask(&pool).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn many_ask_once() {
+        let health = Health::default();
+        health.known().answered = Some((Instant::now(), Answer::ReadOnly));
+        let answer = health.ask(&pool()).await;
+        assert!(matches!(answer, Err(StoreError::ReadOnly { .. })), "{answer:?}");
+    }
+}
