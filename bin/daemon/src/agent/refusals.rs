@@ -15,7 +15,7 @@ use super::journal::{Journal, RecordedRequest, empty_chain};
 use super::model::models;
 use super::most_price::MostPrice;
 use crate::run::error::{RunError, RunErrorKind};
-use crate::run::request::fingerprint;
+use crate::run::request::{TaskTarget, fingerprint};
 
 impl RunDriver<'_> {
     /// Before a task is created: refuses the run for what can be known by now. Returns the task of an
@@ -34,9 +34,18 @@ impl RunDriver<'_> {
             };
             let journal = self.open_journal(client, &capabilities);
             let (stored, journal) = tokio::try_join!(stored, journal)?;
+            if let (Some(reply), None) = (&stored, journal.earlier_run())
+                && self.is_on_renamed(client, &capabilities, reply).await?
+            {
+                return Ok(Some(reply.task_id.clone()));
+            }
             self.check_earlier_run(&journal, stored.as_ref(), None)?;
             if let Some(recorded) = journal.recorded_request()? {
                 return Ok(Some(recorded.task_id));
+            }
+            if stored.is_some() {
+                // Nothing is left to call a model for.
+                return Ok(None);
             }
         }
         if self.has_empty_checklist(snapshot) {
@@ -47,6 +56,25 @@ impl RunDriver<'_> {
             budget::check(client, &models(&self.app.llm, model)).await?;
         }
         Ok(None)
+    }
+
+    /// Whether a reply of this key may be on the request's task, though no task has the title any more:
+    /// whether that task has been changed since it was made, as a renamed one has.
+    async fn is_on_renamed(
+        &self,
+        client: &AgentClient,
+        capabilities: &Capabilities,
+        reply: &Message,
+    ) -> Result<bool, RunError> {
+        let TaskTarget::Title { title, .. } = &self.request.task else { return Ok(false) };
+        if reply.task_id.is_empty() || !capabilities.has("tasks_get") {
+            return Ok(false);
+        }
+        match client.get_task(&reply.task_id).await {
+            Ok(task) => Ok(task.title == *title || task.updated_at != task.created_at),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(RunError::backend(&error)),
+        }
     }
 
     /// The run's journal, where the backend keeps one.
@@ -65,7 +93,8 @@ impl RunDriver<'_> {
 
     /// Refuses a run that was cancelled before, one whose journal cannot be trusted, and a key that
     /// belongs to another request. Of a run that has ended and has a stored reply, nothing in the journal
-    /// is done again. `task_id` is `None` where the request's task does not exist yet.
+    /// is done again. `task_id` is `None` where the request's task does not exist yet; the journal is then
+    /// left as it is, for another instance may be at work on it, and this one has no turn.
     pub(super) fn check_earlier_run(
         &self,
         journal: &Journal,
@@ -81,7 +110,7 @@ impl RunDriver<'_> {
         let mut recorded = None;
         if let Err(error) = journal.check() {
             let is_final = earlier.known_status().is_some_and(RunStatus::is_final);
-            if !is_final {
+            if !is_final && task_id.is_some() {
                 self.finalizer.track_journal(journal);
             }
             if !is_final || stored.is_none() {
@@ -98,7 +127,9 @@ impl RunDriver<'_> {
             }
         }
         if earlier.cancel_requested {
-            self.finalizer.track_journal(journal);
+            if task_id.is_some() {
+                self.finalizer.track_journal(journal);
+            }
             return Err(RunError::new(RunErrorKind::Cancelled));
         }
         Ok(())
@@ -157,11 +188,11 @@ pub(super) async fn stored_reply(
 /// Refuses a key whose earlier request was for another task. Without the earlier request itself its task
 /// is all that is known of it.
 fn check_task(earlier: Option<&str>, task_id: Option<&str>) -> Result<(), RunError> {
-    let Some(earlier) = earlier else { return Ok(()) };
-    if is_same_task(earlier, task_id.unwrap_or_default()) && task_id.is_some() {
-        return Ok(());
+    match (earlier, task_id) {
+        (None | Some(""), _) => Ok(()),
+        (Some(earlier), Some(task_id)) if is_same_task(earlier, task_id) => Ok(()),
+        (Some(_), _) => Err(RunError::new(RunErrorKind::KeyConflict)),
     }
-    Err(RunError::new(RunErrorKind::KeyConflict))
 }
 
 /// Whether two ids may be of the same task: a backend may leave out the id, and write it in its own

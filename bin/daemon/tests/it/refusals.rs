@@ -105,6 +105,45 @@ async fn a_repetition_belongs_to_the_task_of_the_first_time_though_that_was_rena
     assert!(world.backend_got("POST", "/tasks").await.is_empty());
 }
 
+/// A stored reply, and what its task was made and changed at.
+async fn replied(features: Value, task_id: &str, changed: &str) -> World {
+    let world = World::with(&[], features).await;
+    let reply = json!({ "id": "m7", "task_id": task_id, "content": "earlier" });
+    world.backend_says("GET", "/messages", 200, json!({ "items": [reply] })).await;
+    let at = "2026-01-01T00:00:00Z";
+    let task = json!({ "id": "t7", "title": "Renamed", "status": "pending", "created_at": at,
+        "updated_at": changed });
+    world.backend_says("GET", "/tasks/t7", 200, task).await;
+    world
+}
+
+#[tokio::test]
+async fn without_a_journal_a_repetition_finds_its_renamed_task_too() {
+    let features = json!({ "message_lookup": true, "tasks_get": true });
+    let world = replied(features.clone(), "t7", "2026-01-02T00:00:00Z").await;
+    let (status, answer) = world.daemon.send(&titled(json!({}))).await;
+    assert_eq!((status, &answer["task_id"]), (200, &json!("t7")), "{answer}");
+    assert_eq!(answer["replayed"], true, "{answer}");
+    assert_eq!(writes(&world).await, [""; 0]);
+    // A task that nobody changed has had its title from the start.
+    let world = replied(features, "t7", "2026-01-01T00:00:00Z").await;
+    refused(&world, &titled(json!({})), 409, "idempotency_conflict").await;
+    // A reply may not say on which task it is.
+    let world = replied(json!({ "message_lookup": true }), "", "2026-01-01T00:00:00Z").await;
+    let (status, answer) = world.daemon.send(&titled(json!({}))).await;
+    assert_eq!((status, &answer["replayed"]), (200, &json!(true)), "{answer}");
+}
+
+#[tokio::test]
+async fn the_journal_of_a_run_whose_task_is_not_found_is_left_to_who_runs_it() {
+    let mut steps = own(&[request(json!([]))]);
+    steps[0]["payload"]["message"] = json!("forged");
+    let (world, _) = Journal::world(&[], steps).await;
+    refused(&world, &titled(json!({})), 409, "journal_rejected").await;
+    let made = writes(&world).await;
+    assert!(!made.iter().any(|write| write.contains("/runs/")), "{made:?}");
+}
+
 #[tokio::test]
 async fn a_budget_that_is_used_up_makes_no_task() {
     let world = World::with(&[], json!({ "budgets": true })).await;
