@@ -33,7 +33,10 @@ impl Write {
         if let Some(file) = &self.file {
             file.note(&committed);
         }
-        committed?;
+        if let Err(error) = committed {
+            self.server.failed();
+            return Err(error);
+        }
         self.server.wrote();
         self.changed.send_replace(());
         self.written.send_replace(());
@@ -107,6 +110,9 @@ impl Store {
         let begun = self.writer.begin_with(self.begin.clone()).await;
         if let (Some(file), Err(_)) = (&self.file, &begun) {
             file.note(&begun);
+        }
+        if begun.is_err() {
+            self.server.failed();
         }
         let (file, server) = (self.file.clone(), Arc::clone(&self.server));
         Ok(Write { tx: begun?, changed, written, file, server })

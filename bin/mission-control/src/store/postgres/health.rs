@@ -64,6 +64,11 @@ impl Health {
         self.known().wrote = Some(Instant::now());
     }
 
+    /// Forgets what was known: a write could not begin, or not be committed.
+    pub(in crate::store) fn failed(&self) {
+        *self.known() = Known::default();
+    }
+
     fn wrote_within(&self, time: Duration) -> bool {
         self.known().wrote.is_some_and(|at| at.elapsed() < time)
     }
@@ -126,6 +131,8 @@ mod tests {
         let busy = Health::default();
         busy.wrote();
         assert!(busy.ask(&pool).await.is_ok());
+        busy.failed();
+        assert!(busy.ask(&pool).await.is_err());
     }
 
     #[tokio::test]
