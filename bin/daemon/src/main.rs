@@ -58,7 +58,6 @@ Exit codes: 0 stopped by a signal, 1 failed, 2 wrong flags, 78 wrong settings.";
 #[command(
     name = NAME,
     version,
-    long_version = zones::long_version(env!("CARGO_PKG_VERSION")),
     after_help = HELP
 )]
 struct Cli {

@@ -35,7 +35,7 @@ Exit codes: 0 and the line heartbeat_ok; 1 failed; 2 wrong flags; 78 wrong setti
 ///
 /// docs/CONFIGURATION.md lists all settings.
 #[derive(Debug, Parser)]
-#[command(name = PROGRAM, version, long_version = zones::long_version(env!("CARGO_PKG_VERSION")), after_help = HELP)]
+#[command(name = PROGRAM, version, after_help = HELP)]
 struct Arguments {
     /// The settings file; `wombat.toml` in the working directory is read when it is there.
     #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]

@@ -46,7 +46,6 @@ Exit codes: 0 stopped by a signal, 1 failed, 2 wrong flags, 78 settings to corre
 #[command(
     name = NAME,
     version,
-    long_version = zones::long_version(env!("CARGO_PKG_VERSION")),
     after_help = HELP
 )]
 struct Cli {

@@ -32,7 +32,7 @@ Exit codes: 0 and the line standup_ok; 1 failed; 2 wrong flags; 78 wrong setting
 /// It needs BACKEND_URL, and AGENT_JWT_SECRET for one user (--user or USER_ID) or
 /// INTERNAL_API_TOKEN for all. docs/CONFIGURATION.md lists all settings.
 #[derive(Debug, Parser)]
-#[command(name = PROGRAM, version, long_version = zones::long_version(env!("CARGO_PKG_VERSION")), after_help = HELP)]
+#[command(name = PROGRAM, version, after_help = HELP)]
 struct Arguments {
     /// The settings file; wombat.toml in the working directory when absent.
     #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]

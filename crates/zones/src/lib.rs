@@ -36,11 +36,6 @@ pub fn release() -> &'static Release {
     DATABASE.release()
 }
 
-/// What a program prints for `--version`: its version, and the release in use.
-pub fn long_version(version: &str) -> &'static str {
-    format!("{version}\ntime zones: {}", release()).leak()
-}
-
 /// What `config` prints about the rules: their release, and where it is from.
 pub fn note() -> String {
     format!("tzdata: {}", release())
