@@ -268,7 +268,10 @@ async fn what_stops_runs_is_marked_and_gives_exit_code_one() {
             vec![secret, offline, ("BACKEND_URL", &good), ("WOMBAT_WORKSPACE", "nowhere")],
             "wombat-daemon init",
         ),
-        (vec![secret, ("BACKEND_URL", &good)], "set OPENAI_API_KEY"),
+        (
+            vec![secret, ("BACKEND_URL", &good)],
+            "model: openai/gpt-4o-mini needs OPENAI_API_KEY; runs fail until it is set",
+        ),
         (
             vec![secret, offline, ("BACKEND_URL", &refusing)],
             "rejects the agent token of user \"wombat\", role \"system\": 401, ",
