@@ -65,6 +65,11 @@ impl fmt::Display for Finding {
     }
 }
 
+/// A number with what it counts: `1 role`, `2 roles`.
+fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Whether a terminal does something for a character instead of showing it: control characters, and those
 /// that turn the direction of text. Names in a workspace may hold them.
 fn acts_on_a_terminal(c: char) -> bool {
@@ -163,11 +168,11 @@ impl Report {
         }
         let enabled = snapshot.skills().iter().filter(|skill| skill.enabled).count();
         self.good(format!(
-            "workspace: {}: {} roles, {enabled} of {} skills enabled, {} endpoints",
+            "workspace: {}: {}, {enabled} of {} enabled, {}",
             options.path.display(),
-            snapshot.agents().len(),
-            snapshot.skills().len(),
-            snapshot.endpoints().len()
+            counted(snapshot.agents().len(), "role"),
+            counted(snapshot.skills().len(), "skill"),
+            counted(snapshot.endpoints().len(), "endpoint")
         ));
         Some((options, snapshot))
     }
@@ -204,7 +209,10 @@ impl Report {
         tools.close().await;
         let external = known.names.len().saturating_sub(tools::builtin_names().len());
         if external > 0 {
-            self.good(format!("tools: {external} external ones (OpenAPI, the backend's own, MCP)"));
+            self.good(format!(
+                "tools: {} besides the built-in ones (OpenAPI, the backend's own, MCP)",
+                counted(external, "tool")
+            ));
         }
         for what in mapped {
             self.good(format!("tools: {what}"));
