@@ -1,10 +1,10 @@
 // For jsonwebtoken and express-jwt.
 import express from "express"
-import { agent } from "./agent_token.mjs"
+import * as recipe from "./agent_token.mjs"
 import { listening } from "./serve.mjs"
 
 const app = express()
-app.use(agent)
+app.use(...Object.values(recipe))
 const of = (req) => req.agent ?? req.auth
 const me = (req) => ({ user_id: of(req).user_id, role: of(req).agent_role })
 app.get("/me", (req, res) => res.json(me(req)))

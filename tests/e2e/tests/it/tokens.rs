@@ -160,14 +160,15 @@ async fn rust_in_axum() {
     use serde_json::{Value, json};
 
     assert_eq!(page::code(&["rust"]), include_str!("tokens/recipe.rs"));
-    async fn user(
-        path: Option<Path<String>>,
-        headers: HeaderMap,
-    ) -> Result<Json<Value>, StatusCode> {
-        let (user_id, role) = recipe::agent(&headers, SECRET).ok_or(StatusCode::UNAUTHORIZED)?;
-        match path {
-            Some(Path(id)) if id != user_id => Err(StatusCode::NOT_FOUND),
-            Some(_) | None => Ok(Json(json!({ "user_id": user_id, "role": role }))),
+    async fn user(path: Option<Path<String>>, headers: HeaderMap) -> (StatusCode, Json<Value>) {
+        match (recipe::agent(&headers, SECRET), path) {
+            (None, _) => (StatusCode::UNAUTHORIZED, Json(json!({ "error": "not valid" }))),
+            (Some((user_id, _)), Some(Path(id))) if id != user_id => {
+                (StatusCode::NOT_FOUND, Json(json!({ "error": "no such user" })))
+            }
+            (Some((user_id, role)), _) => {
+                (StatusCode::OK, Json(json!({ "user_id": user_id, "role": role })))
+            }
         }
     }
     let app = Router::new().route("/me", get(user)).route("/users/{id}", get(user));

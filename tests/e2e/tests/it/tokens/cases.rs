@@ -136,6 +136,9 @@ pub(super) async fn check(app: &App, has_table: bool) {
     for (what, token) in bad() {
         let (status, said) = app.get("/me", Some(&token)).await;
         assert_eq!(status, 401, "a token {what}: {said}");
+        // A page would be taken for that of a proxy. The text is that of Hono's own middleware.
+        let is_object = serde_json::from_str::<Value>(&said).is_ok_and(|said| said.is_object());
+        assert!(is_object || said == "Unauthorized", "a token {what}: {said}");
     }
     assert_eq!(app.get("/me", None).await.0, 401);
     assert_eq!(app.get("/me", Some("")).await.0, 401);
@@ -152,14 +155,9 @@ pub(super) async fn check(app: &App, has_table: bool) {
     }
 
     // The real program, with its clock put forward and back, and a token near its end.
-    for (ahead, lifetime, expected) in [
-        (0, 900, 200),
-        (1, 900, 200),
-        (30, 900, 200),
-        (-30, 10, 200),
-        (120, 900, 401),
-        (-90, 10, 401),
-    ] {
+    for (ahead, lifetime, expected) in
+        [(1, 900, 200), (30, 900, 200), (-30, 10, 200), (120, 900, 401)]
+    {
         let Some(token) = real("7", "scout", ahead, lifetime).await else { return };
         let (status, said) = app.get("/me", Some(&token)).await;
         assert_eq!(status, expected, "{ahead} seconds ahead, for {lifetime} seconds: {said}");
