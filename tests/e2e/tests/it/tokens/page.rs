@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What each recipe is called on the page, and the language of its block.
+/// A block of code.
 pub(super) struct Block {
-    pub(super) language: String,
     pub(super) code: String,
 }
 
@@ -35,9 +34,9 @@ pub(super) fn blocks() -> BTreeMap<String, Block> {
     let mut found = BTreeMap::new();
     for part in page.split("<!-- recipe: ").skip(1) {
         let (name, rest) = part.split_once(" -->\n```").unwrap();
-        let (language, rest) = rest.split_once('\n').unwrap();
+        let (_language, rest) = rest.split_once('\n').unwrap();
         let (code, _) = rest.split_once("```").unwrap();
-        let block = Block { language: language.to_owned(), code: code.to_owned() };
+        let block = Block { code: code.to_owned() };
         assert!(found.insert(name.to_owned(), block).is_none(), "{name} is there twice");
     }
     found
