@@ -36,3 +36,4 @@ mod round;
 mod schemathesis;
 mod security;
 mod streams;
+mod tokens;
