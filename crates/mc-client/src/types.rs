@@ -7,6 +7,7 @@ mod capabilities;
 mod dispatch;
 mod documents;
 mod heartbeat;
+mod lenient;
 mod messages;
 mod notifications;
 mod standup;
@@ -34,7 +35,11 @@ pub struct Page<T> {
     /// The items of this page.
     pub items: Vec<T>,
     /// The cursor of the next page; absent on the last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::optional_text"
+    )]
     pub next_cursor: Option<String>,
 }
 

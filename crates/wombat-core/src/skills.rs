@@ -59,7 +59,7 @@ impl Skill {
 }
 
 /// An item of `GET /skills`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SkillReport {
     /// The skill.
