@@ -187,6 +187,11 @@ fn serve(settings: Settings) -> ExitCode {
             "INTERNAL_API_TOKEN is not set; calls of the dispatcher and other services are refused"
         );
     }
+    if settings.config.verifier.accepts_legacy() {
+        tracing::warn!(
+            "AGENT_JWT_LEGACY is true: tokens without iss and jti are accepted; unset it when no program of the TypeScript original is left"
+        );
+    }
     if !settings.config.board {
         tracing::info!(
             "page at / disabled: MC_HOST is reachable from other machines; set MC_BOARD_PASSWORD or MC_BOARD_AUTH_HEADER to enable it"

@@ -89,6 +89,10 @@ impl Caller {
         if answer.truncated {
             return Err(McError::BadAnswer { cause: "it is too large".to_owned() });
         }
+        // Serde would take a list for an object, field by field.
+        if answer.body.trim_ascii_start().starts_with(b"[") {
+            return Err(McError::BadAnswer { cause: "it is a list, not an object".to_owned() });
+        }
         serde_json::from_slice(&answer.body)
             .map_err(|error| McError::BadAnswer { cause: error.to_string() })
     }

@@ -136,8 +136,10 @@ fn remedy(problem: &Problem) -> &'static str {
         "check that it exists and is readable"
     } else if problem.file == MCP {
         "correct the JSON; see docs/WORKSPACE.md, MCP servers"
-    } else if has("no description") {
-        "add a line such as: description: What it is for, and when to use it."
+    } else if has("file is empty") {
+        "write what the skill is for, or remove its folder"
+    } else if has("front matter must") || has("before the front matter") {
+        "begin the file with ---, the lines of the front matter, and ---"
     } else if has("another skill") {
         "give one of them another name"
     } else if has("endpoint") || has("metadata") {

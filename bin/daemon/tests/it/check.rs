@@ -174,7 +174,7 @@ async fn every_planted_mistake_is_found_in_a_line_of_its_own_with_its_remedy() {
         ("memory/yesterday.md", "is not read", "YYYY-MM-DD"),
         ("MEMORY.md", "leads out of the workspace", "put the file itself"),
         ("skills/yaml/SKILL.md", "", "correct the YAML"),
-        ("skills/bare/SKILL.md", "no description", "add a line"),
+        ("skills/bare/SKILL.md", "no front matter", "begin the file with ---"),
         ("skills/gated/SKILL.md", "CRM_KEY", "set it"),
         ("skills/Loud_Name/SKILL.md", "Loud_Name", "correct its front matter"),
         ("skills/open/SKILL.md:5", "never closed", "close it"),

@@ -62,7 +62,13 @@ impl Advisor<'_> {
             self.add(&skill.location, None, format!("the skill is disabled: {reason}"), remedy);
         }
         for warning in &skill.warnings {
-            self.add(&skill.location, None, warning.clone(), "correct its front matter");
+            let remedy = match warning.contains("beginning of") {
+                true => {
+                    "begin the file with ---, name: …, description: What it is for, and when to use it., ---"
+                }
+                false => "correct its front matter",
+            };
+            self.add(&skill.location, None, warning.clone(), remedy);
         }
         let Read::Text(text) = folder.read(&skill.location) else { return };
         if let Some(line) = open_fence(&text) {
