@@ -6,9 +6,7 @@ use crate::declared::{FieldPlace, declares};
 use crate::names::{Names, of_path};
 use crate::operation::Operation;
 use crate::pointer::resolve;
-
-/// The largest document that is read, in bytes.
-const MAX_BYTES: usize = 16 * 1024 * 1024;
+use crate::reading::read;
 
 /// The most operations that a document may have.
 const MAX_OPERATIONS: usize = 10_000;
@@ -23,6 +21,9 @@ pub enum DocumentError {
     /// Neither JSON nor YAML.
     #[error("the OpenAPI document cannot be read: {0}")]
     Syntax(String),
+    /// A page for people.
+    #[error("this is an HTML page, and not an OpenAPI document")]
+    Page,
     /// Something else, or another version.
     #[error("this is not an OpenAPI 3.0 or 3.1 document: {0}")]
     Version(String),
@@ -97,9 +98,6 @@ impl Document {
     /// # Errors
     /// When it cannot be used at all.
     pub fn parse(text: &str, reserved: &[&str], mounted: &str) -> Result<Self, DocumentError> {
-        if text.len() > MAX_BYTES {
-            return Err(DocumentError::TooLarge);
-        }
         let root = read(text)?;
         check_version(&root)?;
         let mut names = Names::reserve(reserved.iter().copied());
@@ -191,17 +189,6 @@ impl Entry {
         let id = self.id.as_deref();
         Candidate { name: &self.name, id, method: self.method, path: &self.path }
     }
-}
-
-fn read(text: &str) -> Result<Value, DocumentError> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let syntax = |reason: String| {
-        DocumentError::Syntax(reason.lines().next().unwrap_or_default().to_owned())
-    };
-    if text.trim_start().starts_with('{') {
-        return serde_json::from_str(text).map_err(|error| syntax(error.to_string()));
-    }
-    serde_saphyr::from_str(text).map_err(|error| syntax(error.to_string()))
 }
 
 fn check_version(root: &Value) -> Result<(), DocumentError> {

@@ -15,6 +15,7 @@ mod names;
 mod operation;
 mod parameter;
 mod pointer;
+mod reading;
 mod request;
 mod schema;
 
@@ -22,4 +23,5 @@ pub use declared::FieldPlace;
 pub use document::{Candidate, Document, DocumentError, Import, Problem};
 pub use names::Names as ToolNames;
 pub use operation::Operation;
+pub use reading::decode;
 pub use request::{Body, Request};
