@@ -7,6 +7,7 @@ use crate::names::{Names, of_path};
 use crate::operation::Operation;
 use crate::pointer::resolve;
 use crate::reading::read;
+use crate::swagger2::{is_swagger_2, upgrade};
 
 /// The most operations that a document may have.
 const MAX_OPERATIONS: usize = 10_000;
@@ -25,7 +26,7 @@ pub enum DocumentError {
     #[error("this is an HTML page, and not an OpenAPI document")]
     Page,
     /// Something else, or another version.
-    #[error("this is not an OpenAPI 3.0 or 3.1 document: {0}")]
+    #[error("this is not an OpenAPI 3 or Swagger 2.0 document: {0}")]
     Version(String),
     /// Over 16 MiB, or over 10,000 operations.
     #[error("the OpenAPI document is too large")]
@@ -98,7 +99,10 @@ impl Document {
     /// # Errors
     /// When it cannot be used at all.
     pub fn parse(text: &str, reserved: &[&str], mounted: &str) -> Result<Self, DocumentError> {
-        let root = read(text)?;
+        let mut root = read(text)?;
+        if is_swagger_2(&root) {
+            root = upgrade(root, text);
+        }
         check_version(&root)?;
         let mut names = Names::reserve(reserved.iter().copied());
         let mut document =
@@ -198,8 +202,10 @@ fn check_version(root: &Value) -> Result<(), DocumentError> {
         // YAML without quotes.
         Some(Value::Number(version)) if version.to_string().starts_with("3.") => Ok(()),
         Some(version) => refused(&format!("its version is openapi: {version}")),
-        None if root.get("swagger").is_some() => refused("it is Swagger 2.0"),
-        None => refused("openapi: 3.… is missing"),
+        None => match root.get("swagger").or_else(|| root.get("swaggerVersion")) {
+            Some(version) => refused(&format!("its version is swagger: {version}")),
+            None => refused("openapi: 3.… or swagger: 2.0 is missing"),
+        },
     }
 }
 

@@ -5,6 +5,7 @@ mod documents;
 mod reading;
 mod requests;
 mod schemas;
+mod swagger;
 
 use openapi_tools::{Document, Import, Operation};
 use serde_json::{Value, json};
