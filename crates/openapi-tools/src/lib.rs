@@ -1,7 +1,7 @@
 //! Typed tools from an OpenAPI document: each operation with a name, a JSON Schema of its arguments,
 //! and the request of a call. No network, no files.
 //!
-//! OpenAPI 3.0 and 3.1, JSON or YAML. An operation that cannot become a tool is reported and does not
+//! OpenAPI 3.0 and 3.1 and Swagger 2.0, JSON or YAML. An operation that cannot become a tool is reported and does not
 //! affect the others. The document decides where a call goes: arguments fill in path segments, query
 //! values and the body, and cannot add a host, a header or a path segment.
 
@@ -15,11 +15,14 @@ mod names;
 mod operation;
 mod parameter;
 mod pointer;
+mod reading;
 mod request;
 mod schema;
+mod swagger2;
 
 pub use declared::FieldPlace;
 pub use document::{Candidate, Document, DocumentError, Import, Problem};
 pub use names::Names as ToolNames;
 pub use operation::Operation;
+pub use reading::decode;
 pub use request::{Body, Request};

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod documents;
+mod reading;
 mod requests;
 mod schemas;
+mod swagger;
 
 use openapi_tools::{Document, Import, Operation};
 use serde_json::{Value, json};
