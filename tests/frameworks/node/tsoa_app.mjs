@@ -6,13 +6,13 @@ import { generateSpecAndRoutes } from "tsoa";
 
 import { listening } from "./seen.mjs";
 
-const config = {
+const configuration = {
   entryFile: "tsoa_controller.ts",
   noImplicitAdditionalProperties: "throw-on-extras",
   spec: { outputDirectory: ".", ...(process.argv[2] ? { specVersion: Number(process.argv[2]) } : {}) },
   routes: { routesDir: ".", middleware: "express", esm: true, rewriteRelativeImportExtensions: false },
 };
-await generateSpecAndRoutes({ configuration: config });
+await generateSpecAndRoutes({ configuration });
 const compilerOptions = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022, experimentalDecorators: true };
 for (const name of ["tsoa_controller", "routes"]) {
   writeFileSync(`${name}.js`, ts.transpileModule(readFileSync(`${name}.ts`, "utf8"), { compilerOptions }).outputText);

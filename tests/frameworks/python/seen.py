@@ -8,15 +8,10 @@ RESERVED = "the name 'house' is reserved: choose one that says what the thing is
 
 
 def plain(value):
-    """A date or time as ISO 8601, so that both can be told apart; other values as their framework names them."""
+    """A date or time as ISO 8601, so that both can be told apart; addresses as text."""
     if isinstance(value, (datetime.datetime, datetime.date)):
         return value.isoformat().replace("+00:00", "Z")
-    for form in ("model_dump", "dict"):
-        if hasattr(value, form):
-            return getattr(value, form)()
-    if hasattr(value, "__dict__"):
-        return vars(value)
-    return str(value)
+    return value.model_dump() if hasattr(value, "model_dump") else str(value)
 
 
 def seen(operation, **values):

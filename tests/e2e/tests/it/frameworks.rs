@@ -100,6 +100,14 @@ async fn measure(
         }
     }
     let problems = problems(folder.path(), &settings).await;
+    if offered.tools.len() + problems.len() != operations {
+        writeln!(wrong, "of {operations} operations some are neither tool nor problem").unwrap();
+    }
+    // No call can carry a file yet: an upload is no tool, and this is said.
+    let uploads = problems.iter().filter(|problem| problem.contains("photo")).count();
+    if uploads != usize::from(framework.has_upload()) {
+        writeln!(wrong, "the upload is no problem").unwrap();
+    }
     if !wrong.is_empty() {
         let tools = &offered.tools;
         return Err(format!("{name}:\n{wrong}{problems:#?}\n{tools:?}\n{}", app.log()));

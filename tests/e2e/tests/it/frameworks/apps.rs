@@ -90,6 +90,11 @@ fn folder(language: &str) -> PathBuf {
 }
 
 impl Framework {
+    /// Whether its application takes a file. Robyn documents no body other than JSON.
+    pub(crate) fn has_upload(&self) -> bool {
+        self.name != "Robyn"
+    }
+
     /// The version of its package that is pinned.
     pub(crate) fn version(&self) -> String {
         match self.run {
