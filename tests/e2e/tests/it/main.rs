@@ -16,6 +16,7 @@ mod example;
 mod express_example;
 mod fastapi;
 mod features;
+mod frameworks;
 mod health;
 mod heartbeat;
 mod journal;
