@@ -43,6 +43,7 @@ Settings, by their variables (`wombat-daemon config` shows those in force):
 
 Start:
   wombat-daemon init                      a workspace to begin with
+  wombat-daemon init --beside URL         the same for an application that runs there
   wombat-daemon check                     check settings, workspace, model and backend
   LLM_PROVIDER=offline wombat-daemon      serve without a model's key
   wombat-daemon chat --role scout         talk to a role of the daemon that serves
@@ -92,6 +93,13 @@ enum Command {
         /// Replace existing files.
         #[arg(long)]
         force: bool,
+        /// Start beside the application that runs at this address: a skill with its endpoints, and the
+        /// missing settings in .env.
+        #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+        beside: Option<String>,
+        /// The path of its OpenAPI document; looked for at the usual addresses when absent.
+        #[arg(long, value_name = "PATH", requires = "beside")]
+        openapi: Option<String>,
     },
     /// Check the whole set-up: settings, workspace, model, backend, tools. Exit code 1 when no run
     /// can work.
@@ -129,8 +137,14 @@ fn main() -> ExitCode {
     let layers = |config| Layers::of_process(config, given);
     let shows = matches!(cli.command, Some(Command::Config));
     let layers = match cli.command {
-        Some(Command::Init { dir, force }) => {
-            return init(&layers(cli.config), dir.as_deref(), force);
+        Some(Command::Init { dir, force, beside, openapi }) => {
+            let layers = layers(cli.config);
+            return match beside {
+                None => init(&layers, dir.as_deref(), force),
+                Some(url) => {
+                    init_beside(&layers, dir.as_deref(), force, (&url, openapi.as_deref()))
+                }
+            };
         }
         Some(Command::Token { user, role }) => {
             return match wombat_daemon::token::mint(&layers(cli.config), &user, &role) {
@@ -177,6 +191,34 @@ fn init(layers: &Layers, dir: Option<&Path>, force: bool) -> ExitCode {
                 false => format!("set WOMBAT_WORKSPACE={}, then ", dir.display()),
             };
             exit::say(format!("Next: {first}check the set-up: {NAME} check"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => exit::fail(exit::FAILURE, NAME, &error),
+    }
+}
+
+fn init_beside(
+    layers: &Layers,
+    dir: Option<&Path>,
+    force: bool,
+    (url, document): (&str, Option<&str>),
+) -> ExitCode {
+    let set = match wombat_daemon::init::folder(layers) {
+        Ok(set) => set,
+        Err(problems) => return exit::fail(exit::CONFIG, NAME, &problems),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::fail(exit::FAILURE, NAME, &error),
+    };
+    let dir = dir.unwrap_or(&set);
+    let made = wombat_daemon::init::init_beside(layers, dir, force, url, document);
+    match runtime.block_on(made) {
+        Ok(made) => {
+            let files = made.files.iter().map(|file| file.display().to_string());
+            for line in files.chain(made.report) {
+                exit::say(line);
+            }
             ExitCode::SUCCESS
         }
         Err(error) => exit::fail(exit::FAILURE, NAME, &error),

@@ -45,6 +45,8 @@ pub(crate) enum Identity {
         secret: Option<Arc<shown::Secret>>,
         on_behalf_of: Option<String>,
     },
+    /// Without any token: for what is public.
+    Nobody,
 }
 
 impl fmt::Display for Identity {
@@ -55,6 +57,7 @@ impl fmt::Display for Identity {
                 write!(f, "the internal token on behalf of user {user:?}")
             }
             Self::Internal { on_behalf_of: None, .. } => f.write_str("the internal token"),
+            Self::Nobody => f.write_str("a call without a token"),
         }
     }
 }
@@ -75,7 +78,7 @@ impl Caller {
     pub(crate) fn role(&self) -> Option<&str> {
         match &self.identity {
             Identity::Agent(auth) => Some(auth.role()),
-            Identity::Internal { .. } => None,
+            Identity::Internal { .. } | Identity::Nobody => None,
         }
     }
 
@@ -187,6 +190,7 @@ impl Caller {
         let clean = match &self.identity {
             Identity::Agent(auth) => auth.sent().cut(&body),
             Identity::Internal { secret, .. } => secret.as_ref().and_then(|it| it.cut(&body)),
+            Identity::Nobody => None,
         };
         clean.map_or(body, Bytes::from)
     }
@@ -214,6 +218,7 @@ impl Caller {
                     request = request.header(ON_BEHALF_OF, user_id.as_bytes());
                 }
             }
+            Identity::Nobody => {}
         }
         if let Some(traceparent) = &self.traceparent {
             request = request.header(TRACEPARENT, traceparent);

@@ -194,6 +194,7 @@ impl Backend {
             metrics_token: Some("for-prometheus".into()),
             internal_token: Some(INTERNAL.into()),
             budget: options.budget.and_then(Nanos::of_usd),
+            demo: true,
             board: options.board,
             board_proxy: options.proxy,
             board_proxies: TrustedProxies::default(),

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod axum_example;
+mod beside;
 mod browser;
 mod canaries;
 mod chaos;

