@@ -5,7 +5,7 @@ mod words;
 use std::path::{Path, PathBuf};
 
 use service::settings::{Layers, Reader, SettingsError};
-use wombat_core::agent_config::AgentConfig;
+use wombat_core::agent_config::{AgentConfig, AgentEntry};
 use wombat_core::cron::Cron;
 use wombat_core::session::{SessionError, UserId};
 
@@ -43,6 +43,9 @@ pub struct ScheduleSettings {
     /// `USER_ID`, if set.
     user: Vec<String>,
 }
+
+/// What is said where no role has a schedule.
+pub const NOTHING_TO_RUN: &str = "Nothing to run: no role of the workspace has a heartbeat_cron.";
 
 impl ScheduleSettings {
     /// Reads agent-config.json.
@@ -93,6 +96,10 @@ impl ScheduleSettings {
             lines.push(
                 "# USER_ID must be set: above these lines, or in the directory's .env.".to_owned(),
             );
+        }
+        let has_cron = |agent: &AgentEntry| agent.profile.heartbeat_cron.is_some();
+        if !self.config.agents.iter().any(has_cron) {
+            lines.push(format!("# {NOTHING_TO_RUN}"));
         }
         for agent in &self.config.agents {
             let role = &agent.profile.role;

@@ -1,7 +1,7 @@
 //! `wombat-mission-control`: the command line.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueHint};
@@ -179,6 +179,15 @@ fn contract() -> ExitCode {
     }
 }
 
+/// Makes the folder of the database. One that is new is kept out of a repository that it may stand in.
+fn data_folder(dir: &Path) -> std::io::Result<()> {
+    if dir.exists() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(dir)?;
+    std::fs::write(dir.join(".gitignore"), "*\n")
+}
+
 fn serve(settings: Settings) -> ExitCode {
     let _last_lines = service::telemetry::init_service(settings.log_format, &settings.log_filter);
     service::limits::raise_open_files();
@@ -199,7 +208,7 @@ fn serve(settings: Settings) -> ExitCode {
         );
     }
     if let Some(dir) = settings.config.database.folder()
-        && let Err(error) = std::fs::create_dir_all(dir)
+        && let Err(error) = data_folder(dir)
     {
         let problem = format!(
             "MC_DATA_DIR or DATABASE_URL: the folder {} could not be created: {error}; make it for this user, or name another place",
