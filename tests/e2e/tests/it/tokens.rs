@@ -2,6 +2,7 @@
 
 mod app;
 mod cases;
+mod daemon;
 mod page;
 #[allow(unreachable_pub)]
 mod recipe;
