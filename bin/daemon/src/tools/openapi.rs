@@ -135,7 +135,16 @@ async fn from_backend(agent: &AgentClient, path: &str) -> Result<String, String>
         idempotency_key: None,
         max_bytes: MAX_DOCUMENT_BYTES,
     };
-    let answer = agent.raw(request).await.map_err(|error| error.to_string())?;
+    let asked = agent.raw(request.clone()).await;
+    let answer = match asked {
+        Ok(answer) if answer.status == 200 => answer,
+        // Many applications look up whoever calls, and there is no user `wombat`; the document is public
+        // all the same.
+        asked => match agent.clone().without_token().raw(request).await {
+            Ok(answer) if answer.status == 200 => answer,
+            Ok(_) | Err(_) => asked.map_err(|error| error.to_string())?,
+        },
+    };
     if answer.truncated {
         return Err("the document is too large".to_owned());
     }
