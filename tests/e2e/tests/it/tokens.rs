@@ -2,6 +2,7 @@
 
 mod app;
 mod cases;
+mod daemon;
 mod page;
 #[allow(unreachable_pub)]
 mod recipe;
@@ -18,6 +19,42 @@ fn each_recipe_has_about_ten_lines() {
         let longest = block.code.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(longest <= 120, "{name}: a line of {longest} characters");
     }
+}
+
+/// What the libraries do by default, which is why the recipes say more.
+#[tokio::test]
+async fn the_table_of_defaults_is_what_the_libraries_do() {
+    let modules = "django, fastapi_users, flask_jwt_extended, joserfc, rest_framework_simplejwt";
+    let Some(python) = crate::peers::tokens_python(modules) else { return };
+    let packages = ["fast-jwt", "hono", "jose", "jsonwebtoken"];
+    let Some(node) = crate::peers::tokens_node(&packages) else { return };
+    let tokens = cases::of_the_table();
+    let mut rows = Vec::new();
+    let mut add = |name: &str, taken: &[bool]| {
+        let cells: Vec<_> = taken.iter().map(|taken| if *taken { "yes" } else { "no" }).collect();
+        rows.push(format!("| {name} | {} |", cells.join(" | ")));
+    };
+    let dir = app::scripts(Some(&node));
+    for (program, script) in
+        [(python.as_path(), "defaults.py"), (std::path::Path::new("node"), "defaults.mjs")]
+    {
+        let said = app::verdicts(program, &dir, script, &tokens).await;
+        for (name, taken) in said.as_object().unwrap() {
+            let taken: Vec<bool> = serde_json::from_value(taken.clone()).unwrap();
+            assert_eq!(taken.len(), tokens.len());
+            add(name, &taken);
+        }
+    }
+    let key = jsonwebtoken::DecodingKey::from_secret(SECRET.as_bytes());
+    let rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
+    let takes = |token| jsonwebtoken::decode::<serde_json::Value>(token, &key, &rules).is_ok();
+    add("jsonwebtoken (Rust)", &tokens.iter().map(takes).collect::<Vec<_>>());
+    let page = page::text();
+    let table = page.split("| library |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let mut told: Vec<_> = table.lines().skip(2).map(str::to_owned).collect();
+    rows.sort();
+    told.sort();
+    assert_eq!(told, rows, "docs/TOKENS.md (left) and the libraries (right)");
 }
 
 #[tokio::test]

@@ -103,6 +103,31 @@ impl App {
     }
 }
 
+/// What a script of `tests/tokens` prints for these tokens: each library's verdicts.
+pub(super) async fn verdicts(
+    program: &Path,
+    dir: &TempDir,
+    script: &str,
+    tokens: &[String],
+) -> Value {
+    let tokens = serde_json::to_string(tokens).unwrap();
+    let mut run = tokio::process::Command::new(program);
+    run.args([script, &tokens]).current_dir(dir.path()).env("AGENT_JWT_SECRET", SECRET);
+    let ended = run.env("PYTHONDONTWRITEBYTECODE", "1").kill_on_drop(true).output().await.unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    serde_json::from_slice(&ended.stdout).unwrap_or_else(|_| panic!("{said}"))
+}
+
+/// A folder with the applications, and with the packages of npm, if there are any.
+pub(super) fn scripts(installed: Option<&Path>) -> TempDir {
+    let dir = copy(&[], Place::Header);
+    if let Some(installed) = installed {
+        let modules = dir.path().join("node_modules");
+        std::os::unix::fs::symlink(installed.join("node_modules"), modules).unwrap();
+    }
+    dir
+}
+
 /// A folder with the applications and the blocks.
 fn copy(files: &[(&str, &[&str])], place: Place) -> TempDir {
     let dir = tempfile::tempdir().unwrap();

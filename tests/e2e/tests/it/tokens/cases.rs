@@ -104,6 +104,14 @@ fn bad() -> Vec<(String, String)> {
     all
 }
 
+/// The tokens of the page's table of defaults.
+pub(super) fn of_the_table() -> Vec<String> {
+    let late = json!({ "exp": now() - 30 });
+    let changes =
+        [json!({}), claims(30), late, json!({ "exp": null }), json!({ "aud": "elsewhere" })];
+    changes.map(|change| signed(&changed(&change))).into()
+}
+
 /// A token of the real program, whose clock is so many seconds ahead, if faketime is installed.
 async fn real(user: &str, role: &str, ahead: i64, lifetime: u64) -> Option<String> {
     peers::installed("faketime")?;
