@@ -17,7 +17,7 @@ use wombat_core::advice::{KnownTools, advise};
 use wombat_core::workspace::{Snapshot, Workspace, WorkspaceOptions, WorkspaceStatus};
 
 use crate::backend::{Backend, told_of_original};
-use crate::settings::Settings;
+use crate::settings::{Settings, lookup};
 use crate::tools::{self, Inspection, Tools};
 
 /// The timeout of asking the backend.
@@ -118,7 +118,7 @@ fn workspace_of(settings: &Settings) -> WorkspaceOptions {
         agent_config: settings.agent_config.clone(),
         max_file_chars: settings.max_file_chars,
         skills_mode: settings.skills_mode,
-        env: Arc::new(|name| std::env::var(name).ok()),
+        env: lookup(&settings.variables),
         is_secret: service::settings::names::is_own_secret,
     }
 }
@@ -133,7 +133,7 @@ fn workspace_without_settings(layers: &Layers) -> WorkspaceOptions {
         skills_mode: reader
             .parse("WOMBAT_SKILLS_MODE", "auto", "auto, inline or on_demand")
             .unwrap_or_default(),
-        env: Arc::new(|name| std::env::var(name).ok()),
+        env: lookup(&layers.variables()),
         is_secret: service::settings::names::is_own_secret,
     }
 }

@@ -56,7 +56,7 @@ impl ScheduleSettings {
         let mut reader = Reader::new(layers);
         let user = reader.optional("USER_ID");
         let dir = std::env::current_dir().unwrap_or_default();
-        let found = config_file::read(&mut reader);
+        let found = config_file::read(&mut reader, &layers.variables());
         for agent in found.iter().flat_map(|(_, config)| &config.agents) {
             let cron = agent.profile.heartbeat_cron.as_deref().map(str::parse::<Cron>);
             if let Some(Err(error)) = cron {

@@ -126,6 +126,31 @@ async fn check_and_config_tell_names_that_are_nearly_settings_and_where_a_value_
 }
 
 #[tokio::test]
+async fn gates_and_names_in_the_configuration_find_the_variables_of_dot_env() {
+    let (dir, backend) = (TempDir::new().unwrap(), backend().await);
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let gated =
+        "---\nname: crm\ndescription: d\nmetadata: {openclaw: {requires: {env: [CRM_KEY]}}}\n---\n";
+    write("workspace/skills/crm/SKILL.md", gated);
+    let config = r#"{"backend_base_url": "${BACKEND_URL}", "team": "${TEAM}", "agents": [{"role": "scout"}]}"#;
+    write("workspace/agent-config.json", config);
+    write(
+        ".env",
+        &format!("BACKEND_URL={}\nCRM_KEY=k\nTEAM='a b'\nSECRET_OF_OTHERS=s\n", backend.uri()),
+    );
+    let settings = [("AGENT_JWT_SECRET", SECRET), ("LLM_PROVIDER", "offline")];
+    let output = daemon(dir.path(), &["check"], &settings).await;
+    let lines = said(&output);
+    assert!(output.status.success(), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("1 of 1 skills enabled")), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("is not set")), "{lines:#?}");
+}
+
+#[tokio::test]
 async fn every_planted_mistake_is_found_in_a_line_of_its_own_with_its_remedy() {
     let (dir, backend) = (TempDir::new().unwrap(), backend().await);
     let root = dir.path().join("workspace");

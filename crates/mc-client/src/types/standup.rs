@@ -79,10 +79,12 @@ pub enum StandupAnswer {
     /// The standups of all users (internal token, no `user_id`).
     All {
         /// The day, `YYYY-MM-DD`.
-        #[serde(default)]
+        #[serde(default, deserialize_with = "lenient::text")]
+        #[schema(required = true)]
         date: String,
         /// The time zone of the day.
-        #[serde(default)]
+        #[serde(default, deserialize_with = "lenient::text")]
+        #[schema(required = true)]
         timezone: String,
         /// One per user.
         items: Vec<Standup>,

@@ -26,6 +26,7 @@ mod listeners;
 mod mcp;
 mod mistakes;
 mod neighbours;
+mod original;
 mod otel;
 mod packaging;
 mod peers;
