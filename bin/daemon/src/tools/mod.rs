@@ -9,6 +9,7 @@ mod backend_http;
 mod backend_tools;
 mod catalogue;
 mod context;
+mod discovery;
 mod hub;
 mod identity;
 mod latest;
@@ -30,7 +31,8 @@ use wombat_core::advice::KnownTools;
 use wombat_core::workspace::Snapshot;
 
 pub use context::ToolContext;
-pub use hub::{Inspection, Tools};
+pub use discovery::{Asker, Found};
+pub use hub::{DocumentState, Inspection, Tools};
 pub use identity::CallIdentity;
 pub use openapi::OpenApiPlace;
 pub use reply::ToolReply;
