@@ -99,7 +99,7 @@ async fn a_page_is_no_document_but_may_name_one() {
     // An application of one page answers so to everything.
     let other = super::backend().await;
     let answer = ResponseTemplate::new(200).set_body_raw("<html><title>App</title>", "text/html");
-    Mock::given(any()).respond_with(answer).with_priority(9).mount(&other).await;
+    Mock::given(any()).respond_with(answer).with_priority(255).mount(&other).await;
     assert_eq!(line(dir.path(), &other, "", &[]).await, "");
     let wrong = line(dir.path(), &other, "/openapi.json", &[]).await;
     assert!(wrong.contains("this is an HTML page"), "{wrong}");
