@@ -21,6 +21,7 @@ mod nearest;
 mod openapi;
 mod operations;
 mod refreshing_cache;
+mod refusal;
 mod reply;
 mod set;
 mod specs;
