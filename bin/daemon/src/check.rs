@@ -1,6 +1,7 @@
 //! `wombat-daemon check`: checks settings, workspace, model, backend and tools; each finding says what to
 //! do.
 
+pub mod documents;
 mod models;
 
 use std::fmt::{self, Write as _};
@@ -203,10 +204,17 @@ impl Report {
                 return self.fail(format!("tools: the HTTP client could not be created: {why}"));
             }
         };
-        let tools =
-            Tools::new(settings.openapi.clone(), &backend, http, settings.workspace.clone(), model);
-        let Inspection { known, problems, mapped } = tools.inspect(&snapshot, &capabilities).await;
+        let tools = Tools::new(
+            settings.openapi.clone(),
+            &backend,
+            http.clone(),
+            settings.workspace.clone(),
+            model,
+        );
+        let Inspection { known, document, problems, mapped } =
+            tools.inspect(&snapshot, &capabilities).await;
         tools.close().await;
+        self.0.extend(documents::findings(document, &http, &backend).await);
         let external = known.names.len().saturating_sub(tools::builtin_names().len());
         if external > 0 {
             self.good(format!(

@@ -185,6 +185,9 @@ fn init(layers: &Layers, dir: Option<&Path>, force: bool) -> ExitCode {
             for path in paths {
                 exit::say(path.display());
             }
+            if let Some(line) = document_line(layers) {
+                exit::say(line);
+            }
             let is_set = std::path::absolute(dir).ok() == std::path::absolute(&set).ok();
             let first = match is_set {
                 true => String::new(),
@@ -195,6 +198,12 @@ fn init(layers: &Layers, dir: Option<&Path>, force: bool) -> ExitCode {
         }
         Err(error) => exit::fail(exit::FAILURE, NAME, &error),
     }
+}
+
+/// What there is to say of the application's OpenAPI document, if it runs already.
+fn document_line(layers: &Layers) -> Option<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    runtime.block_on(wombat_daemon::check::documents::usual(layers))
 }
 
 fn init_beside(

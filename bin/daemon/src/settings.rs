@@ -176,7 +176,7 @@ impl Settings {
         let log_format = r.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json");
         let log_filter = r.text("RUST_LOG", "info");
         let openapi = r.optional("WOMBAT_BACKEND_OPENAPI").and_then(|text| {
-            let place = text.parse::<OpenApiPlace>();
+            let place = OpenApiPlace::parse(&text, &backend.application);
             if let Ok(OpenApiPlace::Backend(_)) = place {
                 r.show("WOMBAT_BACKEND_OPENAPI", "/\u{2026}");
             }

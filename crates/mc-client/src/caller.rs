@@ -62,6 +62,18 @@ impl fmt::Display for Identity {
     }
 }
 
+impl Identity {
+    /// Who that is, and whether the token is sent as `Authorization: Bearer`, too; an internal token never
+    /// has to be.
+    fn told(&self) -> (String, bool) {
+        let sends_bearer = match self {
+            Self::Agent(auth) => auth.token().is_ok_and(|token| token.bearer().is_some()),
+            Self::Internal { .. } => true,
+        };
+        (self.to_string(), sends_bearer)
+    }
+}
+
 /// An identity with the options of its calls.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
@@ -146,7 +158,7 @@ impl Caller {
         let error = match is_success {
             true => McError::in_between(answer.status, &answer.headers, &answer.body),
             false => McError::of_answer(answer.status, &answer.headers, &answer.body)
-                .for_caller(|| self.identity.to_string()),
+                .for_caller(|| self.identity.told()),
         };
         Err(Failure { error, answer: Some(answer) })
     }
@@ -169,7 +181,7 @@ impl Caller {
             let (body, _) = read_body(response, call).await?;
             let body = self.without_token(body);
             Err(McError::of_answer(status.as_u16(), &headers, &body)
-                .for_caller(|| self.identity.to_string()))
+                .for_caller(|| self.identity.told()))
         };
         tokio::time::timeout(ATTEMPT_TIMEOUT, begin).await.unwrap_or(Err(McError::Timeout))
     }

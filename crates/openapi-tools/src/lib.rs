@@ -30,6 +30,6 @@ pub use declared::FieldPlace;
 pub use document::{Candidate, Document, DocumentError, Import, Problem};
 pub use names::Names as ToolNames;
 pub use operation::Operation;
-pub use reading::decode;
+pub use reading::{decode, may_be_document};
 pub use request::{Body, Field, Request};
 pub use servers::Mount;

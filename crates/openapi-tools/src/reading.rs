@@ -33,6 +33,13 @@ pub fn decode(bytes: Vec<u8>) -> Result<String, DocumentError> {
     text.ok_or_else(|| DocumentError::Syntax("it is not UTF-8 text".to_owned()))
 }
 
+/// Whether a text may be a document at all, without reading it: it has the key that says its version, and
+/// is no page.
+pub fn may_be_document(text: &str) -> bool {
+    let is_page = text.trim_start_matches('\u{feff}').trim_start().starts_with('<');
+    !is_page && (text.contains("openapi") || text.contains("swagger"))
+}
+
 /// Reads a document.
 pub(crate) fn read(text: &str) -> Result<Value, DocumentError> {
     if text.len() > MAX_BYTES {

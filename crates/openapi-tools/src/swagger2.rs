@@ -132,7 +132,9 @@ fn json_body(root: &Value, body: &Value, kinds: &[&str]) -> Value {
 
 /// The body of a form. Files fit into `multipart/form-data` alone.
 fn form(fields: &[&Value], kinds: &[&str], lists: Lists) -> Value {
-    let is_file = |field: &Value| field.get("type").and_then(Value::as_str) == Some("file");
+    // Fastify writes a file as OpenAPI 3 does.
+    let is = |field: &Value, key: &str, word: &str| field.get(key).is_some_and(|it| it == word);
+    let is_file = |field: &Value| is(field, "type", "file") || is(field, "format", "binary");
     let needs_file = fields.iter().any(|field| is_file(field) && is_required(field));
     let has_file = fields.iter().any(|field| is_file(field));
     let takes = |kind: &str| kinds.iter().any(|own| own.split(';').next() == Some(kind));
