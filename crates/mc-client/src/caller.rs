@@ -220,9 +220,7 @@ impl Caller {
             request = request.header(SESSION_FENCE, fence);
         }
         if let Some(body) = &call.body {
-            request = request
-                .header(CONTENT_TYPE, HeaderValue::from_static(call.content_type))
-                .body(body.clone());
+            request = request.header(CONTENT_TYPE, call.content_type.as_ref()).body(body.clone());
         }
         Ok(request)
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::body::{self, BodySpec};
 use crate::parameter::{self, Parameter, Place};
 use crate::schema::Schemas;
-use crate::template::Template;
+use crate::template::{Template, path_of};
 
 /// The most characters of a description for the model, with method and path: what all providers take.
 const MAX_DESCRIPTION: usize = 1024;
@@ -25,6 +25,8 @@ pub struct Operation {
     pub(crate) template: Template,
     pub(crate) description: String,
     pub(crate) schema: Value,
+    /// What is not known of its arguments: a line each.
+    pub(crate) unknown: Vec<String>,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) body: Option<BodySpec>,
     pub(crate) takes_idempotency_key: bool,
@@ -44,6 +46,11 @@ impl Operation {
     /// The path with its parameters in braces, and what some documents write behind it.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// The path alone.
+    pub fn endpoint(&self) -> &str {
+        path_of(&self.path)
     }
 
     /// The description, from the document.
@@ -88,7 +95,8 @@ impl Operation {
         let mut parameters = parameter::read(root, &mut schemas, &mut template, item, operation)?;
         let body = body::read(root, &mut schemas, method, operation)?;
         name_arguments(&mut parameters, body.is_some());
-        let schema = arguments(&parameters, body.as_ref(), schemas.definitions()?);
+        let (definitions, unknown) = schemas.definitions()?;
+        let schema = arguments(&parameters, body.as_ref(), definitions);
         if schema.to_string().len() > MAX_SCHEMA_BYTES {
             return Err(format!("its schema is larger than {} KiB", MAX_SCHEMA_BYTES / 1024));
         }
@@ -99,6 +107,7 @@ impl Operation {
             template,
             description: describe(operation, method, path),
             schema,
+            unknown,
             parameters,
             body,
             takes_idempotency_key: parameter::takes_idempotency_key(root, item, operation),

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mc_client::client::AgentClient;
-use mc_client::raw::{RawBody, RawRequest};
-use openapi_tools::{Body, Candidate, Document, Operation, Problem};
+use mc_client::raw::{RawBody, RawField, RawRequest};
+use openapi_tools::{Body, Candidate, Document, Mount, Operation, Problem};
 use serde_json::Value;
 use wombat_core::agent_config::{AgentProfile, NamedTool};
 use wombat_core::endpoint::{EndpointPattern, NormalPath};
@@ -113,12 +113,24 @@ pub(super) fn cached(
                 if let Some((_, document)) = known.filter(|(known, _)| *known == hash) {
                     return Ok(document);
                 }
-                let parse = move || Document::parse(&text, &super::builtin_names(), &mounted);
+                let shown = place.to_string();
+                let parse = move || {
+                    let document = match &place {
+                        OpenApiPlace::Backend(path) => path.as_str(),
+                        OpenApiPlace::File(_) => "",
+                    };
+                    let mount = Mount { path: &mounted, document };
+                    Document::parse(&text, &super::builtin_names(), mount)
+                };
                 // Parsing a large document takes long enough to block the runtime.
                 let parsed = tokio::task::spawn_blocking(parse).await;
                 let document = parsed.map_err(|error| error.to_string())?;
                 let document = Arc::new(document.map_err(|error| error.to_string())?);
-                tracing::info!(%place, operations = document.candidates().count(), "OpenAPI document loaded");
+                tracing::info!(
+                    place = shown,
+                    operations = document.candidates().count(),
+                    "OpenAPI document loaded"
+                );
                 *last.lock().unwrap_or_else(PoisonError::into_inner) =
                     Some((hash, document.clone()));
                 Ok(document)
@@ -197,7 +209,7 @@ impl NamedOperations {
         }
         let tool = |operation: Operation| {
             let endpoint =
-                EndpointPattern::of_template(operation.method(), operation.path()).ok()?;
+                EndpointPattern::of_template(operation.method(), operation.endpoint()).ok()?;
             let id = ids.get(operation.name()).map(|id| (*id).to_owned());
             Some(Arc::new(OpenApiTool { operation, id, endpoint }))
         };
@@ -257,19 +269,17 @@ impl OpenApiTool {
         {
             return Err(format!("{what} is not declared").into());
         }
-        let body = request.body.map(|body| match body {
-            Body::Json(value) => RawBody::Json(value),
-            Body::Form(form) => RawBody::Form(form),
-        });
+        let body = request.body.map(raw);
         method_override::refuse(&request.query, body.as_ref(), |place, field| {
             context.declares((method, &path), place, field)
         })?;
         context.permit(context.decide(name, Some((method, &path))), &what)?;
         let (body, idempotency_key) = with_key(method, &path, body, key);
+        // As the operation writes it: a normal path does not tell a separator from a value's own comma.
         let path_and_query = if request.query.is_empty() {
-            path.as_str().to_owned()
+            request.path
         } else {
-            format!("{}?{}", path.as_str(), request.query)
+            format!("{}?{}", request.path, request.query)
         };
         Ok(RawRequest {
             method: http::Method::from_bytes(method.as_bytes())
@@ -279,6 +289,23 @@ impl OpenApiTool {
             idempotency_key,
             max_bytes: MAX_ANSWER_BYTES,
         })
+    }
+}
+
+fn raw(body: Body) -> RawBody {
+    match body {
+        Body::Json(value) => RawBody::Json(value),
+        Body::JsonAs(kind, value) => RawBody::JsonAs(kind, value),
+        Body::Form(form) => RawBody::Form(form),
+        Body::Multipart(fields) => {
+            let field = |field: openapi_tools::Field| RawField {
+                name: field.name,
+                media_type: field.media_type,
+                value: field.value,
+            };
+            RawBody::Multipart(fields.into_iter().map(field).collect())
+        }
+        Body::Text(kind, text) => RawBody::Text(kind, text),
     }
 }
 
