@@ -50,6 +50,8 @@ fn a_body_with_a_file_is_no_tool_whether_or_not_it_is_required() {
             { "type": "string", "contentMediaType": "application/octet-stream" }, { "type": "null" }] } })),
         object(json!({ "photo": { "contentMediaType": "image/png", "type": "string" } })),
         json!({ "allOf": [object(json!({ "name": { "type": "string" } })), object(json!({ "photo": file() }))] }),
+        // Django REST, which describes the file's later address.
+        object(json!({ "photo": { "type": "string", "format": "uri" } })),
         // zod's `instanceof(File)` without a description.
         object(json!({ "photo": {} })),
         json!({}),
