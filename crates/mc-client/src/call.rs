@@ -36,7 +36,7 @@ pub(crate) struct Call {
     /// Whether the endpoint is outside the contract, and may answer with anything.
     pub(crate) is_foreign: bool,
     /// The accepted media type of the answer.
-    pub(crate) accept: &'static str,
+    pub(crate) accept: Cow<'static, str>,
 }
 
 impl Call {
@@ -53,13 +53,13 @@ impl Call {
             max_bytes: MAX_ANSWER_BYTES,
             cut_long_answer: false,
             is_foreign: false,
-            accept: JSON,
+            accept: JSON.into(),
         }
     }
 
     /// Asks for another media type than JSON.
     pub(crate) fn accept(mut self, accept: &'static str) -> Self {
-        self.accept = accept;
+        self.accept = accept.into();
         self
     }
 

@@ -195,7 +195,7 @@ impl Caller {
             .http
             .request(call.method.clone(), url)
             .headers(call.headers.clone())
-            .header(ACCEPT, HeaderValue::from_static(call.accept));
+            .header(ACCEPT, call.accept.as_ref());
         match &self.identity {
             Identity::Agent(auth) => {
                 let token = auth.token()?;

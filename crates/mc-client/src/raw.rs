@@ -63,11 +63,24 @@ impl AgentClient {
     /// Calls an endpoint of the backend outside the contract. An error status is an answer here, not
     /// an error. Only reads are retried: whether other endpoints honour the key is not known.
     pub async fn raw(&self, request: RawRequest) -> Result<RawResponse, McError> {
+        self.raw_accepting(request, None).await
+    }
+
+    /// As [`AgentClient::raw`], for an endpoint that answers with something else than JSON: strict servers
+    /// refuse a call that does not accept it.
+    pub async fn raw_accepting(
+        &self,
+        request: RawRequest,
+        accept: Option<&str>,
+    ) -> Result<RawResponse, McError> {
         let mut call = Call::new(request.method, &request.path_and_query);
         call.repeatable = call.method == Method::GET;
         call.max_bytes = request.max_bytes;
         call.cut_long_answer = true;
         call.is_foreign = true;
+        if let Some(accept) = accept {
+            call.accept = accept.to_owned().into();
+        }
         match request.body {
             Some(RawBody::Json(body)) => call = call.json(&body)?,
             Some(RawBody::JsonAs(kind, body)) => {

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use crate::body::{self, BodySpec};
+use crate::media_type::essence;
 use crate::parameter::{self, Parameter, Place};
+use crate::pointer::resolve;
 use crate::schema::Schemas;
 use crate::template::{Template, path_of};
 
@@ -15,6 +17,9 @@ const MAX_DESCRIPTION: usize = 1024;
 
 /// The largest schema of arguments, bytes of JSON.
 const MAX_SCHEMA_BYTES: usize = 256 * 1024;
+
+/// The most media types of answers that are asked for.
+const MAX_ACCEPTED: usize = 8;
 
 /// An operation as a tool.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +35,7 @@ pub struct Operation {
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) body: Option<BodySpec>,
     pub(crate) takes_idempotency_key: bool,
+    pub(crate) accept: Option<String>,
 }
 
 impl Operation {
@@ -62,6 +68,11 @@ impl Operation {
     /// recognise a repetition.
     pub fn takes_idempotency_key(&self) -> bool {
         self.takes_idempotency_key
+    }
+
+    /// The media types of its answers, where none of them is plain JSON.
+    pub fn accept(&self) -> Option<&str> {
+        self.accept.as_deref()
     }
 
     /// What its requests look like beside the schema of the arguments: method, path, where each argument
@@ -111,8 +122,29 @@ impl Operation {
             parameters,
             body,
             takes_idempotency_key: parameter::takes_idempotency_key(root, item, operation),
+            accept: accept(root, operation),
         })
     }
+}
+
+/// The media types of an operation's good answers, unless one of them is plain JSON or nothing is said.
+fn accept(root: &Value, operation: &Value) -> Option<String> {
+    let responses = operation.get("responses").and_then(Value::as_object)?;
+    let good = responses.iter().filter(|(status, _)| status.starts_with('2'));
+    let mut kinds: Vec<String> = Vec::new();
+    for (_, response) in good {
+        let content = resolve(root, response).ok()?.get("content").and_then(Value::as_object)?;
+        kinds.extend(content.keys().filter(|kind| kind.is_ascii()).map(|kind| essence(kind)));
+    }
+    let is_json =
+        |kind: &String| matches!(kind.as_str(), "application/json" | "*/*" | "application/*");
+    let is_type = |kind: &&String| kind.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
+    if kinds.is_empty() || kinds.iter().any(is_json) {
+        return None;
+    }
+    let kinds: Vec<&str> =
+        kinds.iter().filter(is_type).take(MAX_ACCEPTED).map(String::as_str).collect();
+    (!kinds.is_empty()).then(|| kinds.join(", "))
 }
 
 /// Parameters with the same name, or named `body`, get names with their location.

@@ -118,7 +118,9 @@ impl<'a> Schemas<'a> {
         let converted = match schema {
             Value::Object(fields) => self.object(fields),
             Value::Bool(_) => Ok(schema.clone()),
-            Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            // Somebody's way to say nothing.
+            Value::Null => Ok(Value::Bool(true)),
+            Value::Number(_) | Value::String(_) | Value::Array(_) => {
                 Err("a schema is neither an object nor true or false".to_owned())
             }
         };

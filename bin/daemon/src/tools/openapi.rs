@@ -244,10 +244,13 @@ impl OpenApiTool {
         key: String,
     ) -> ToolReply {
         match self.prepare(context, arguments, key) {
-            Ok(request) => match context.client.raw(request).await {
-                Ok(response) => reply(response),
-                Err(error) => ToolReply::failed(&error),
-            },
+            Ok(request) => {
+                let accept = self.operation.accept();
+                match context.client.raw_accepting(request, accept).await {
+                    Ok(response) => reply(response),
+                    Err(error) => ToolReply::failed(&error),
+                }
+            }
             Err(reply) => reply,
         }
     }

@@ -84,7 +84,9 @@ async fn a_call_is_sent_as_the_document_says() {
             "requestBody": { "content": { "application/json": { "schema": { "properties": {
                 "n": { "oneOf": [{ "type": "integer" }, { "type": "number" }] }, "k": integer, "due": { "oneOf": [
                     { "type": "string", "format": "date" }, { "type": "string", "format": "date-time" }] } } } } } } })) },
-        "/app/api": { "post": operation("json_api", body(json!({ "application/vnd.api+json": {} }))) },
+        "/app/api": { "post": operation("json_api", json!({
+            "requestBody": { "content": { "application/vnd.api+json": {} } },
+            "responses": { "200": { "content": { "application/vnd.api+json": {} } } } })) },
         "/app/text": { "post": operation("text", body(json!({ "text/plain": { "schema": { "type": "string" } } }))) },
         "/app/form": { "post": operation("form", body(json!({ "multipart/form-data": { "schema": { "properties": {
             "name": { "type": "string" }, "n": integer } } } }))) },
@@ -119,6 +121,9 @@ async fn a_call_is_sent_as_the_document_says() {
         "POST /app/text text/plain hello".to_owned(),
         format!("POST /app/form multipart/form-data; boundary=wombat-0000000000000000 {form}"),
     ];
+    let all = world.backend.received_requests().await.unwrap();
+    let json_api = all.iter().find(|request| request.url.path() == "/app/api").unwrap();
+    assert_eq!(json_api.headers["accept"], "application/vnd.api+json");
     let mut got = got(&world).await;
     got.sort();
     expected.sort();
