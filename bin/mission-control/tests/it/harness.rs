@@ -90,6 +90,7 @@ impl Home {
 /// What a test wants of its backend.
 struct Options {
     board: bool,
+    demo: bool,
     budget: Option<f64>,
     password: Option<String>,
     proxy: Option<ProxyLogin>,
@@ -98,13 +99,17 @@ struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { board: true, budget: None, password: None, proxy: None, leads: &[] }
+        Self { board: true, demo: true, budget: None, password: None, proxy: None, leads: &[] }
     }
 }
 
 impl Backend {
     pub(crate) async fn start() -> Self {
         Self::start_on(Home::new()).await
+    }
+
+    pub(crate) async fn without_demo() -> Self {
+        Self::start_in(Home::new(), Options { demo: false, ..Options::default() }).await
     }
 
     pub(crate) async fn without_page() -> Self {
@@ -188,7 +193,7 @@ impl Backend {
             metrics_token: Some("for-prometheus".into()),
             internal_token: Some(INTERNAL.into()),
             budget: options.budget.and_then(Nanos::of_usd),
-            demo: true,
+            demo: options.demo,
             board: options.board,
             board_proxy: options.proxy,
             board_proxies: TrustedProxies::default(),
