@@ -109,7 +109,7 @@ impl Store {
             // A connection that nothing answers on any more looks like one on which nothing is said.
             if polls == POLLS_PER_CHECK {
                 polls = 0;
-                in_time(listener.execute("SELECT 1")).await?;
+                in_time(listener.execute("SELECT pg_listening_channels()")).await?;
             }
         }
     }
