@@ -6,11 +6,10 @@ use crate::declared::{FieldPlace, declares};
 use crate::names::{Names, of_path};
 use crate::operation::Operation;
 use crate::pointer::resolve;
+use crate::reading::read;
 use crate::servers::{self, Mount};
+use crate::swagger2::{is_swagger_2, upgrade};
 use crate::template::path_of;
-
-/// The largest document that is read, in bytes.
-const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// The most operations that a document may have.
 const MAX_OPERATIONS: usize = 10_000;
@@ -25,8 +24,11 @@ pub enum DocumentError {
     /// Neither JSON nor YAML.
     #[error("the OpenAPI document cannot be read: {0}")]
     Syntax(String),
+    /// A page for people.
+    #[error("this is an HTML page, and not an OpenAPI document")]
+    Page,
     /// Something else, or another version.
-    #[error("this is not an OpenAPI 3.0 or 3.1 document: {0}")]
+    #[error("this is not an OpenAPI 3 or Swagger 2.0 document: {0}")]
     Version(String),
     /// Over 16 MiB, or over 10,000 operations.
     #[error("the OpenAPI document is too large")]
@@ -117,10 +119,10 @@ impl Document {
         mounted: impl Into<Mount<'m>>,
     ) -> Result<Self, DocumentError> {
         let mount = mounted.into();
-        if text.len() > MAX_BYTES {
-            return Err(DocumentError::TooLarge);
+        let mut root = read(text)?;
+        if is_swagger_2(&root) {
+            root = upgrade(root, text);
         }
-        let root = read(text)?;
         check_version(&root)?;
         let mut names = Names::reserve(reserved.iter().copied());
         let mut document =
@@ -226,17 +228,6 @@ impl Entry {
     }
 }
 
-fn read(text: &str) -> Result<Value, DocumentError> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let syntax = |reason: String| {
-        DocumentError::Syntax(reason.lines().next().unwrap_or_default().to_owned())
-    };
-    if text.trim_start().starts_with('{') {
-        return serde_json::from_str(text).map_err(|error| syntax(error.to_string()));
-    }
-    serde_saphyr::from_str(text).map_err(|error| syntax(error.to_string()))
-}
-
 fn check_version(root: &Value) -> Result<(), DocumentError> {
     let refused = |what: &str| Err(DocumentError::Version(what.to_owned()));
     match root.get("openapi") {
@@ -244,7 +235,9 @@ fn check_version(root: &Value) -> Result<(), DocumentError> {
         // YAML without quotes.
         Some(Value::Number(version)) if version.to_string().starts_with("3.") => Ok(()),
         Some(version) => refused(&format!("its version is openapi: {version}")),
-        None if root.get("swagger").is_some() => refused("it is Swagger 2.0"),
-        None => refused("openapi: 3.… is missing"),
+        None => match root.get("swagger").or_else(|| root.get("swaggerVersion")) {
+            Some(version) => refused(&format!("its version is swagger: {version}")),
+            None => refused("openapi: 3.… or swagger: 2.0 is missing"),
+        },
     }
 }

@@ -9,9 +9,9 @@ use url::form_urlencoded;
 use wombat_core::endpoint::NormalPath;
 
 use super::context::ToolContext;
-use super::method_override;
 use super::reply::{ToolReply, is_clear};
 use super::specs::MISSION_CONTROL;
+use super::{method_override, refusal};
 
 /// How many bytes of an answer are read; the text for the model is cut further.
 pub(super) const MAX_ANSWER_BYTES: usize = 1024 * 1024;
@@ -138,8 +138,8 @@ fn plain(number: &serde_json::Number) -> String {
 /// The backend's answer as a reply.
 pub(super) fn reply(response: RawResponse) -> ToolReply {
     let status = response.status;
-    let text = String::from_utf8_lossy(&response.body).into_owned();
     if (200..300).contains(&status) {
+        let text = String::from_utf8_lossy(&response.body).into_owned();
         let text = if text.is_empty() { json!({ "status": status }).to_string() } else { text };
         let note = if response.truncated { "\n[cut: the answer was too long]" } else { "" };
         return ToolReply::Data(text + note);
@@ -149,25 +149,9 @@ pub(super) fn reply(response: RawResponse) -> ToolReply {
         // Many applications answer so when they have done what they were asked for.
         return ToolReply::Unclear(json!({ "error": error, "status": status }));
     }
-    let rejected = |body| {
-        if is_clear(status) { ToolReply::Rejected(body) } else { ToolReply::Unclear(body) }
-    };
-    let error = match serde_json::from_str::<Value>(&text) {
-        Ok(Value::Object(mut body)) => match body.remove("error").or_else(|| body.remove("detail"))
-        {
-            Some(error) => {
-                let mut answer = json!({ "error": error, "status": status });
-                if let Some(details) = body.remove("details") {
-                    answer["details"] = details;
-                }
-                return rejected(answer);
-            }
-            None => Value::Object(body),
-        },
-        Ok(other) => other,
-        Err(_) => Value::String(text),
-    };
-    rejected(json!({ "error": error, "status": status }))
+    let reason = refusal::reason(&response.headers, &response.body);
+    let body = refusal::told(status, reason);
+    if is_clear(status) { ToolReply::Rejected(body) } else { ToolReply::Unclear(body) }
 }
 
 #[cfg(test)]

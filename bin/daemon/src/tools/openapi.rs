@@ -1,13 +1,13 @@
 //! Typed tools from the backend's OpenAPI document (`WOMBAT_BACKEND_OPENAPI`).
 
+mod load;
+mod place;
+
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mc_client::client::AgentClient;
 use mc_client::raw::{RawBody, RawField, RawRequest};
 use openapi_tools::{Body, Candidate, Document, Mount, Operation, Problem};
 use serde_json::Value;
@@ -15,6 +15,7 @@ use wombat_core::agent_config::{AgentProfile, NamedTool};
 use wombat_core::endpoint::{EndpointPattern, NormalPath};
 use wombat_core::workspace::Snapshot;
 
+use self::load::Loaded;
 use super::backend_http::{MAX_ANSWER_BYTES, reply, with_key};
 use super::context::ToolContext;
 use super::method_override;
@@ -22,90 +23,32 @@ use super::operations::endpoint;
 use super::refreshing_cache::RefreshingCache;
 use super::reply::ToolReply;
 
+pub(super) use self::load::{MAX_DOCUMENT_BYTES, Source};
+pub use self::place::OpenApiPlace;
+pub(super) use self::place::below;
+
 /// How long a document of the backend is cached.
 const DOCUMENT_TTL: Duration = Duration::from_secs(300);
 
 /// How long a document from a file is cached; reading it is cheap.
 const FILE_TTL: Duration = Duration::from_secs(5);
 
-/// The maximum size of a document.
-const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
-
-/// The location of the document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OpenApiPlace {
-    /// A path on the backend.
-    Backend(String),
-    /// A file.
-    File(PathBuf),
-}
-
-impl FromStr for OpenApiPlace {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Some(path) = text.strip_prefix("file://") {
-            return if path.starts_with('/') {
-                Ok(Self::File(path.into()))
-            } else {
-                Err("a file URL must have the form file:///absolute/path")
-            };
-        }
-        if text.contains("://") || text.starts_with("//") {
-            return Err(
-                "names another host; use a path on the backend such as /openapi.json, or a file",
-            );
-        }
-        if text.starts_with('/') {
-            let plain = !text.contains(['#', '\\']) && !text.contains(char::is_whitespace);
-            return if plain {
-                Ok(Self::Backend(text.to_owned()))
-            } else {
-                Err("is not a path on the backend")
-            };
-        }
-        Ok(Self::File(text.into()))
-    }
-}
-
-impl std::fmt::Display for OpenApiPlace {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            // A path may be a key.
-            Self::Backend(_) => f.write_str("a path of the backend"),
-            Self::File(path) => write!(f, "{}", path.display()),
-        }
-    }
-}
-
 /// The hash of a text, and the document parsed from it.
 type ReadLast = (u64, Arc<Document>);
 
-/// A cache of the document; nothing is read before the first use. `agent` makes the client for calls
-/// on nobody's behalf, `mounted` is the path of the backend's URL.
-pub(super) fn cached(
-    place: OpenApiPlace,
-    agent: impl Fn() -> Result<AgentClient, String> + Send + Sync + 'static,
-    mounted: String,
-) -> RefreshingCache<Document> {
-    let fresh = match place {
-        OpenApiPlace::Backend(_) => DOCUMENT_TTL,
-        OpenApiPlace::File(_) => FILE_TTL,
-    };
+/// A cache of the document; nothing is read before the first use. `mounted` is the path of the
+/// backend's URL.
+pub(super) fn cached(source: Arc<Source>, mounted: String) -> RefreshingCache<Document> {
+    let fresh = if source.is_file() { FILE_TTL } else { DOCUMENT_TTL };
     // The last document by the hash of its text: the same text gives the same object.
     let last: Arc<Mutex<Option<ReadLast>>> = Arc::default();
-    let agent = Arc::new(agent);
     RefreshingCache::new(
         "OpenAPI document (WOMBAT_BACKEND_OPENAPI) could not be read",
         fresh,
         Arc::new(move || {
-            let (place, last, mounted) = (place.clone(), last.clone(), mounted.clone());
-            let agent = agent.clone();
+            let (source, last, mounted) = (source.clone(), last.clone(), mounted.clone());
             Box::pin(async move {
-                let text = match &place {
-                    OpenApiPlace::Backend(path) => from_backend(&agent()?, path).await?,
-                    OpenApiPlace::File(path) => from_file(path).await?,
-                };
+                let Loaded { text, from, at } = source.load().await?;
                 let mut hasher = DefaultHasher::new();
                 text.hash(&mut hasher);
                 let hash = hasher.finish();
@@ -113,57 +56,22 @@ pub(super) fn cached(
                 if let Some((_, document)) = known.filter(|(known, _)| *known == hash) {
                     return Ok(document);
                 }
-                let shown = place.to_string();
                 let parse = move || {
-                    let document = match &place {
-                        OpenApiPlace::Backend(path) => path.as_str(),
-                        OpenApiPlace::File(_) => "",
-                    };
-                    let mount = Mount { path: &mounted, document };
+                    let mount = Mount { path: &mounted, document: &at };
                     Document::parse(&text, &super::builtin_names(), mount)
                 };
                 // Parsing a large document takes long enough to block the runtime.
                 let parsed = tokio::task::spawn_blocking(parse).await;
                 let document = parsed.map_err(|error| error.to_string())?;
-                let document = Arc::new(document.map_err(|error| error.to_string())?);
-                tracing::info!(
-                    place = shown,
-                    operations = document.candidates().count(),
-                    "OpenAPI document loaded"
-                );
+                let document = document.map_err(|error| format!("{from}: {error}"))?;
+                let document = Arc::new(document);
+                tracing::info!(%from, operations = document.candidates().count(), "OpenAPI document loaded");
                 *last.lock().unwrap_or_else(PoisonError::into_inner) =
                     Some((hash, document.clone()));
                 Ok(document)
             })
         }),
     )
-}
-
-async fn from_backend(agent: &AgentClient, path: &str) -> Result<String, String> {
-    let request = RawRequest {
-        method: http::Method::GET,
-        path_and_query: path.to_owned(),
-        body: None,
-        idempotency_key: None,
-        max_bytes: MAX_DOCUMENT_BYTES,
-    };
-    let answer = agent.raw(request).await.map_err(|error| error.to_string())?;
-    if answer.truncated {
-        return Err("the document is too large".to_owned());
-    }
-    match answer.status {
-        200 => String::from_utf8(answer.body.into()).map_err(|_| "it is not UTF-8 text".to_owned()),
-        status => Err(format!("the backend answered {status} to GET of it")),
-    }
-}
-
-async fn from_file(path: &PathBuf) -> Result<String, String> {
-    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-    let metadata = tokio::fs::metadata(path).await.map_err(failed)?;
-    if !metadata.is_file() || metadata.len() > MAX_DOCUMENT_BYTES as u64 {
-        return Err(format!("{} is not a file, or too large", path.display()));
-    }
-    tokio::fs::read_to_string(path).await.map_err(failed)
 }
 
 /// An operation that a role may have as a tool.
@@ -309,29 +217,5 @@ fn raw(body: Body) -> RawBody {
             RawBody::Multipart(fields.into_iter().map(field).collect())
         }
         Body::Text(kind, text) => RawBody::Text(kind, text),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_document_is_on_the_backend_or_in_a_file_and_nowhere_else() {
-        let file = |path: &str| Ok(OpenApiPlace::File(path.into()));
-        for (text, place) in [
-            ("/openapi.json", Ok(OpenApiPlace::Backend("/openapi.json".into()))),
-            ("/docs/api?v=1", Ok(OpenApiPlace::Backend("/docs/api?v=1".into()))),
-            ("openapi.yaml", file("openapi.yaml")),
-            ("./api/openapi.yaml", file("./api/openapi.yaml")),
-            ("file:///etc/api.json", file("/etc/api.json")),
-            ("file://host/api.json", Err(())),
-            ("http://evil.example/openapi.json", Err(())),
-            ("//evil.example/openapi.json", Err(())),
-            ("/a b", Err(())),
-            ("/a\\b", Err(())),
-        ] {
-            assert_eq!(text.parse::<OpenApiPlace>().map_err(drop), place, "{text}");
-        }
     }
 }

@@ -4,9 +4,11 @@
 mod bodies;
 mod documents;
 mod imported;
+mod reading;
 mod requests;
 mod schemas;
 mod servers;
+mod swagger;
 mod wire;
 
 use openapi_tools::{Document, Import, Operation};

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod axum_example;
+mod beside;
 mod browser;
 mod canaries;
 mod chaos;
@@ -16,6 +17,7 @@ mod example;
 mod express_example;
 mod fastapi;
 mod features;
+mod frameworks;
 mod health;
 mod heartbeat;
 mod journal;
@@ -24,6 +26,7 @@ mod listeners;
 mod mcp;
 mod mistakes;
 mod neighbours;
+mod original;
 mod otel;
 mod packaging;
 mod peers;
@@ -36,3 +39,4 @@ mod round;
 mod schemathesis;
 mod security;
 mod streams;
+mod tokens;
