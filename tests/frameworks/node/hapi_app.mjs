@@ -31,7 +31,7 @@ const server = Hapi.server({
   // The reason of a refusal is told only when an application says so.
   routes: { validate: { failAction: (_request, _h, error) => { throw error; } } },
 });
-await server.register([Inert, Vision, { plugin: HapiSwagger, options: { OAS: process.argv[2] } }]);
+await server.register([Inert, Vision, HapiSwagger]);
 const route = (method, path, validate, handler, more = {}) =>
   server.route({ method, path, options: { tags: ["api"], validate, ...more }, handler });
 

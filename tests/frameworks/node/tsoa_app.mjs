@@ -9,7 +9,7 @@ import { listening } from "./seen.mjs";
 const configuration = {
   entryFile: "tsoa_controller.ts",
   noImplicitAdditionalProperties: "throw-on-extras",
-  spec: { outputDirectory: ".", ...(process.argv[2] ? { specVersion: Number(process.argv[2]) } : {}) },
+  spec: { outputDirectory: "." },
   routes: { routesDir: ".", middleware: "express", esm: true, rewriteRelativeImportExtensions: false },
 };
 await generateSpecAndRoutes({ configuration });

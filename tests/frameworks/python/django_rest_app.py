@@ -1,6 +1,7 @@
 import django
 from django.conf import settings
 
+# Without COMPONENT_SPLIT_REQUEST, a FileField of a request is documented as the address that answers have.
 settings.configure(
     SECRET_KEY="for a test",
     ALLOWED_HOSTS=["*"],
@@ -8,6 +9,7 @@ settings.configure(
     USE_TZ=True,
     INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "rest_framework", "drf_spectacular"],
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    SPECTACULAR_SETTINGS={"COMPONENT_SPLIT_REQUEST": True},
     REST_FRAMEWORK={
         "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
         "DEFAULT_AUTHENTICATION_CLASSES": [],

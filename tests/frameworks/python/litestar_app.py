@@ -19,7 +19,7 @@ class Item(BaseModel):
     name: Annotated[str, Field(min_length=1, max_length=40)]
     quantity: Annotated[int, Field(ge=0)]
     price: int | float
-    due: datetime | date
+    due: date | datetime
     status: Literal["", "draft", "live"] = ""
     note: str | None = None
     owner: Owner | None = None

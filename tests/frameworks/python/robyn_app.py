@@ -1,6 +1,6 @@
-import logging
 from datetime import date, datetime
 from typing import Literal
+from urllib.parse import unquote
 
 from pydantic import BaseModel, Field, field_validator
 from robyn import Request, Robyn
@@ -42,7 +42,8 @@ app = Robyn(__file__)
 
 @app.get("/items")
 def list_items(query_params: Filters):
-    seen("list", name=query_params.get("name", None), limit=int(query_params.get("limit", "20")))
+    # Robyn hands a query's values on as they are encoded.
+    seen("list", name=unquote(query_params.get("name", "")), limit=int(query_params.get("limit", "20")))
     return []
 
 

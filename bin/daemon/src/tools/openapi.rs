@@ -48,7 +48,7 @@ pub(super) fn cached(source: Arc<Source>, mounted: String) -> RefreshingCache<Do
         Arc::new(move || {
             let (source, last, mounted) = (source.clone(), last.clone(), mounted.clone());
             Box::pin(async move {
-                let Loaded { text, from, at } = source.load().await?;
+                let Loaded { text, path, from } = source.load().await?;
                 let mut hasher = DefaultHasher::new();
                 text.hash(&mut hasher);
                 let hash = hasher.finish();
@@ -57,7 +57,7 @@ pub(super) fn cached(source: Arc<Source>, mounted: String) -> RefreshingCache<Do
                     return Ok(document);
                 }
                 let parse = move || {
-                    let mount = Mount { path: &mounted, document: &at };
+                    let mount = Mount { path: &mounted, document: &path };
                     Document::parse(&text, &super::builtin_names(), mount)
                 };
                 // Parsing a large document takes long enough to block the runtime.

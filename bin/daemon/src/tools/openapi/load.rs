@@ -32,10 +32,10 @@ impl fmt::Debug for Source {
 /// A text that should be a document.
 pub(super) struct Loaded {
     pub(super) text: String,
+    /// Its path on the backend; empty for a file.
+    pub(super) path: String,
     /// In words, for errors and logs.
     pub(super) from: String,
-    /// Its path on the backend, which relative servers are relative to; empty for a file.
-    pub(super) at: String,
 }
 
 impl Source {
@@ -67,10 +67,11 @@ impl Source {
                     let hint = "a path of the backend begins with a slash";
                     format!("{}: {why} ({hint})", path.display())
                 })?;
-                return Ok(Loaded { text, from: self.place.to_string(), at: String::new() });
+                let from = self.place.to_string();
+                return Ok(Loaded { text, path: String::new(), from });
             }
             (OpenApiPlace::Backend(path), Some(Ok(text))) => {
-                return Ok(Loaded { text, from: format!("the file {path}"), at: String::new() });
+                return Ok(Loaded { text, path: String::new(), from: format!("the file {path}") });
             }
             (OpenApiPlace::Backend(path), _) => path,
         };
@@ -80,7 +81,7 @@ impl Source {
                 if there { "the file of that path is none" } else { "no file has that path" };
             format!("{why}, and {file}")
         })?;
-        Ok(Loaded { text, from: "the backend's document".to_owned(), at: path.clone() })
+        Ok(Loaded { text, path: path.clone(), from: "the backend's document".to_owned() })
     }
 
     /// The text of the file, if a file is meant: for a path of the backend only if it is there and looks

@@ -33,6 +33,11 @@ impl Offered {
         Self { tools: tools.collect() }
     }
 
+    /// Whether a problem is one of an operation that is a tool all the same.
+    pub(crate) fn has(&self, problem: &str) -> bool {
+        self.tools.iter().any(|tool| problem.starts_with(&format!("OpenAPI: {}: ", tool.operation)))
+    }
+
     /// The tool of a method, and of one item or of all.
     fn find(&self, method: &str, of_one: bool) -> Result<&Tool, String> {
         let fits = |tool: &&Tool| {
@@ -147,6 +152,9 @@ fn fill(root: &Value, schema: &Value, value: &Value) -> Option<Value> {
                 known.contains(&format(date)) || (known.is_empty() && format(date) == "date")
             };
             dates.iter().find(fits).cloned()
+        }
+        Value::Object(_) if forms.iter().all(|form| form.get("properties").is_none()) => {
+            Some(value.clone())
         }
         Value::Object(fields) => {
             let mut filled = Map::new();
