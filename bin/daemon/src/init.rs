@@ -113,7 +113,8 @@ pub async fn init_beside(
     let path = found.as_ref().map(|found| found.path.as_str());
     let shared = shared::missing(layers, &application, dir, path).map_err(InitError::Beside)?;
     let mut files: Vec<_> = FILES.map(|(name, text)| (name, text.to_owned())).into();
-    for (_, text) in files.iter_mut().filter(|(name, _)| *name == CONFIG) {
+    let deletes = made.as_ref().is_some_and(|made| made.deletes);
+    for (_, text) in files.iter_mut().filter(|(name, _)| *name == CONFIG && deletes) {
         *text = text.replace(TOOLS, CAREFUL_TOOLS);
     }
     if let Some(made) = &made {
@@ -142,8 +143,10 @@ fn report(
     }
     lines.push(match (found, asked) {
         (Some((path, skill)), _) => format!(
-            "{path}: {dir}/skills/application/SKILL.md declares {} of its operations and leaves out {}; edit it as you like. Calls with DELETE wait for a person's approval ({CONFIG})",
-            skill.declared, skill.others
+            "{path}: {dir}/skills/application/SKILL.md declares {} of its operations and leaves out {}; edit it as you like{}",
+            skill.declared,
+            skill.others,
+            if skill.deletes { ". Calls with DELETE wait for a person's approval (agent-config.json)" } else { "" }
         ),
         (None, Some(path)) => format!(
             "{path} is no OpenAPI document. Give its path with --openapi, or declare endpoints in a skill (docs/WORKSPACE.md)"

@@ -215,6 +215,9 @@ pub struct Step {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub ok: bool,
+    /// Where the backend answered 401 or 403: its words, and the user and role that it refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     /// How long it took, milliseconds.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required))]

@@ -68,7 +68,7 @@ impl Identity {
     fn told(&self) -> (String, bool) {
         let sends_bearer = match self {
             Self::Agent(auth) => auth.token().is_ok_and(|token| token.bearer().is_some()),
-            Self::Internal { .. } => true,
+            Self::Internal { .. } | Self::Nobody => true,
         };
         (self.to_string(), sends_bearer)
     }

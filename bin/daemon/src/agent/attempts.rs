@@ -189,6 +189,7 @@ mod tests {
             operation: "pay".to_owned(),
             key: key.map(str::to_owned),
             content: String::new(),
+            refused: None,
             duration_ms: 0,
             tool_request_id: None,
         }

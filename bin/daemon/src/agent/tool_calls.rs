@@ -177,6 +177,11 @@ impl RunContext<'_> {
                 }
             }
         };
+        let refused = reply.refusal().map(|said| {
+            let session = &self.run.request.session;
+            let (user, role) = (session.user().as_str(), session.role().as_str());
+            format!("{said} (user {user:?}, role {role:?})")
+        });
         let step = ToolStep {
             call_id: planned.call.id.clone(),
             name: planned.call.name.clone(),
@@ -187,6 +192,7 @@ impl RunContext<'_> {
             operation: attempt.identity.operation.clone(),
             key: reply.is_made().then(|| attempt.key.clone()),
             content: self.content(&reply, planned),
+            refused,
             duration_ms: millis(took),
             tool_request_id,
         };
@@ -195,6 +201,9 @@ impl RunContext<'_> {
         // The model may have written anything.
         let logged = known.unwrap_or("unknown");
         tracing::info!(tool = logged, ok = step.ok, duration_ms = step.duration_ms, "tool called");
+        if let Some(refused) = &step.refused {
+            tracing::warn!(tool = logged, refused, "the backend refused the call");
+        }
         finished.add(at, &step);
         self.send_result(&step).await;
         self.journal.put_tool(at, step).await.map(|step| Called::Done(Box::new(step)))

@@ -65,6 +65,8 @@ pub(super) struct Skill {
     pub(super) text: String,
     /// The endpoints that it leaves out, for people; `None` when there are none.
     pub(super) left_out: Option<String>,
+    /// Whether it declares one that deletes.
+    pub(super) deletes: bool,
     /// How many endpoints it declares.
     pub(super) declared: usize,
     /// How many it leaves out.
@@ -95,7 +97,9 @@ pub(super) fn skill(found: &Found, application: &Url) -> Result<Skill, String> {
     others.extend(problems.into_iter().map(|problem| problem.operation));
     let declared_text = written(&declared);
     let left_out = (!others.is_empty()).then(|| listed(&others));
-    Ok(Skill { text: declared_text, left_out, declared: declared.len(), others: others.len() })
+    let deletes = declared.iter().any(|operation| operation.method() == "DELETE");
+    let (declared, others) = (declared.len(), others.len());
+    Ok(Skill { text: declared_text, left_out, deletes, declared, others })
 }
 
 /// A path one of whose parts says that no agent should call it.
@@ -166,7 +170,7 @@ mod tests {
             "/api/token/refresh": { "post": operation("Refresh") },
             "/users/{id}/password": { "put": operation("Change") },
         }));
-        assert_eq!((made.declared, made.others), (3, 3), "{}", made.text);
+        assert_eq!((made.declared, made.others, made.deletes), (3, 3, true), "{}", made.text);
         let (above, below) = (made.text, made.left_out.unwrap());
         for line in
             ["\n# List  orders\nGET /orders\n", "\nPOST /orders\n", "\nDELETE /orders/{id}\n"]

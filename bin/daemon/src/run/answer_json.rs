@@ -189,6 +189,7 @@ mod tests {
             kind: "tool".into(),
             name: "n".to_owned(),
             arguments: serde_json::json!({ "a": 1 }),
+            refused: None,
             ok: true,
             duration_ms: 4,
         };

@@ -5,6 +5,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use wombat_core::untrusted::{FenceMark, break_control_tokens};
 
+/// The most of a refusal that is told.
+const MAX_REFUSAL_CHARS: usize = 300;
+
 /// The result of a tool call. It goes one way: from the backend (or an MCP server) through this type
 /// into the journal's step, whose content is the text for the model.
 #[derive(Debug)]
@@ -67,6 +70,17 @@ impl ToolReply {
             | McError::InBetween { .. }
             | McError::BadAnswer { .. } => Self::Unclear(body),
         }
+    }
+
+    /// What the backend said, where it refused whoever called (401 or 403).
+    pub fn refusal(&self) -> Option<String> {
+        let Self::Rejected(body) = self else { return None };
+        let status = body["status"].as_u64().filter(|status| matches!(status, 401 | 403))?;
+        let said = match &body["error"] {
+            Value::String(text) => cut(text, MAX_REFUSAL_CHARS),
+            other => cut(&other.to_string(), MAX_REFUSAL_CHARS),
+        };
+        Some(format!("{status}: {said}"))
     }
 
     /// Whether the call succeeded.

@@ -1,7 +1,7 @@
 //! A control plane beside the application (`WOMBAT_CONTROL_PLANE_URL`): each call goes to the one that has it.
 
 use serde_json::{Value, json};
-use wiremock::matchers::{method, path};
+use wiremock::matchers::{header_exists, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::harness::{Daemon, MC, World, calls, message, says};
@@ -116,4 +116,40 @@ async fn health_tells_which_of_the_two_does_not_answer() {
     assert_eq!(health["status"], "degraded", "{health}");
     assert_eq!(health["control_plane"]["status"], "ok", "{health}");
     assert_eq!(health["backend"]["status"], "error", "{health}");
+}
+
+/// An application that looks up whoever calls and breaks where there is no such user.
+async fn looks_up_everybody(application: &MockServer, at: &str, anybody: ResponseTemplate) {
+    let with_token = Mock::given(path(at)).and(header_exists("x-agent-token"));
+    with_token.respond_with(ResponseTemplate::new(500)).with_priority(1).mount(application).await;
+    Mock::given(path(at)).respond_with(anybody).with_priority(2).mount(application).await;
+}
+
+#[tokio::test]
+async fn an_application_that_breaks_on_a_token_of_nobody_is_asked_without_one() {
+    let (world, daemon, application) = split("/openapi.json").await;
+    let operation = json!({ "operationId": "search_schools", "summary": "Find schools." });
+    let document = json!({ "openapi": "3.1.0", "info": { "title": "Schools", "version": "1" },
+        "paths": { "/api/schools/search": { "post": operation } } });
+    let public = ResponseTemplate::new(200).set_body_json(document);
+    looks_up_everybody(&application, "/openapi.json", public).await;
+    let refused = ResponseTemplate::new(401).set_body_json(json!({ "message": "Please log in" }));
+    looks_up_everybody(&application, "/api/tools", refused.clone()).await;
+    looks_up_everybody(&application, "/", refused).await;
+    let refused = json!({ "detail": "Unknown user", "error": "Unknown user" });
+    serve(&application, "POST", "/api/schools/search", 401, refused).await;
+    world.model(vec![calls(&[("search_schools", json!({}))]), says("It refuses.")]).await;
+    daemon.until("/health", |health| health["tools"]["openapi"]["status"] == "ok").await;
+    let health: Value = daemon.get("/health?deep=true").await.json().await.unwrap();
+    assert_eq!(health["backend"]["status"], "ok", "{health}");
+
+    // A refusal is told with the application's own words, and with the user that was refused.
+    let (status, answer) = daemon.send(&message(json!({}))).await;
+    assert_eq!((status, &answer["response"]), (200, &json!("It refuses.")), "{answer}");
+    let health: Value = daemon.get("/health").await.json().await.unwrap();
+    let own = &health["tools"]["backend"];
+    assert_eq!((&own["status"], &own["problems"]), (&json!("ok"), &json!([])), "{health}");
+    let refused = answer["steps"][0]["refused"].as_str();
+    let expected = r#"401: Unknown user (user "u1", role "scout")"#;
+    assert_eq!((&answer["steps"][0]["ok"], refused), (&json!(false), Some(expected)), "{answer}");
 }

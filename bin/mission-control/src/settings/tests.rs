@@ -20,7 +20,7 @@ fn the_secret_is_all_that_must_be_given() {
     let settings = settings(&[SECRET]).unwrap();
     assert_eq!((settings.host, settings.port), (IpAddr::from([127, 0, 0, 1]), 8000));
     assert_eq!(settings.config.database.place(), "./data/mission-control.db");
-    assert!(settings.config.board);
+    assert!(settings.config.board && !settings.config.demo);
     assert!(settings.config.internal_token.is_none());
     assert!(problems(&[]).contains("AGENT_JWT_SECRET"));
 }

@@ -70,3 +70,15 @@ async fn the_schools_ask_for_the_agents_token_and_their_description_does_not() {
     assert_eq!(profile["operationId"], "get_school_profile");
     assert_eq!(profile["parameters"][0]["in"], "path");
 }
+
+#[tokio::test]
+async fn beside_an_application_there_are_no_schools_and_no_tools_of_a_demo() {
+    let backend = Backend::without_demo().await;
+    search(&backend, json!({})).await.fails(404, "not_found");
+    let agent = backend.agent("ann", "scout");
+    for path in ["/openapi.json", "/api/tools"] {
+        send(agent.raw(Method::GET, path)).await.fails(404, "not_found");
+    }
+    let features = send(agent.raw(Method::GET, "/api/mission-control/capabilities")).await.ok()["features"].clone();
+    assert_eq!((&features["tools"], &features["run_journal"]), (&Value::Null, &json!(true)));
+}

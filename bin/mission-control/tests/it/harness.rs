@@ -91,6 +91,7 @@ impl Home {
 struct Options {
     legacy: bool,
     board: bool,
+    demo: bool,
     budget: Option<f64>,
     password: Option<String>,
     proxy: Option<ProxyLogin>,
@@ -99,13 +100,25 @@ struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { legacy: false, board: true, budget: None, password: None, proxy: None, leads: &[] }
+        Self {
+            legacy: false,
+            board: true,
+            demo: true,
+            budget: None,
+            password: None,
+            proxy: None,
+            leads: &[],
+        }
     }
 }
 
 impl Backend {
     pub(crate) async fn start() -> Self {
         Self::start_on(Home::new()).await
+    }
+
+    pub(crate) async fn without_demo() -> Self {
+        Self::start_in(Home::new(), Options { demo: false, ..Options::default() }).await
     }
 
     pub(crate) async fn without_page() -> Self {
@@ -194,7 +207,7 @@ impl Backend {
             metrics_token: Some("for-prometheus".into()),
             internal_token: Some(INTERNAL.into()),
             budget: options.budget.and_then(Nanos::of_usd),
-            demo: true,
+            demo: options.demo,
             board: options.board,
             board_proxy: options.proxy,
             board_proxies: TrustedProxies::default(),

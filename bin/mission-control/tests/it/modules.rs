@@ -10,6 +10,7 @@ mod conformance;
 mod demo;
 mod errors;
 mod events;
+mod failover;
 mod faults;
 mod harness;
 mod heartbeat;

@@ -17,7 +17,7 @@ const ENDPOINTS: [(&str, &[(&str, &str)]); 18] = [
     (
         "",
         &[
-            ("GET", "/capabilities"),
+            // Not the capabilities, which may be public.
             ("GET", "/tasks"),
             ("POST", "/tasks"),
             ("POST", "/messages"),

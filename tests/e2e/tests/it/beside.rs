@@ -4,10 +4,12 @@
 mod application;
 mod person;
 
+use std::path::Path;
+
 use serde_json::json;
 use test_support::llm::{Reply, ScriptedLlm};
 
-use self::application::{APPLICATIONS, Application, Running, added_lines};
+use self::application::{APPLICATIONS, Application, Running, added_lines, shown_patch};
 
 /// What a person adds to the application and to its `.env`, at most.
 const MOST_LINES: usize = 15;
@@ -18,6 +20,15 @@ fn each_application_gets_its_agent_with_few_lines() {
         let lines = added_lines(application);
         assert!(lines.len() <= MOST_LINES, "{}: {}", application.name, lines.join("\n"));
         assert!(lines.iter().any(|line| line.contains("AGENT_JWT_SECRET")), "{lines:?}");
+    }
+}
+
+#[test]
+fn the_page_shows_the_lines_of_each_application() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/BESIDE.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    for application in &APPLICATIONS {
+        assert!(page.contains(&shown_patch(application)), "{}", application.name);
     }
 }
 

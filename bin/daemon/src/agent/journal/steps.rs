@@ -73,6 +73,9 @@ pub(in crate::agent) struct ToolStep {
     pub(in crate::agent) key: Option<String>,
     /// The text for the model.
     pub(in crate::agent) content: String,
+    /// Who was refused with which words, where the backend answered 401 or 403.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::agent) refused: Option<String>,
     /// How long it took, milliseconds.
     pub(in crate::agent) duration_ms: u64,
     /// The approval request that a person decided.
@@ -88,6 +91,7 @@ impl ToolStep {
             name: self.name.clone(),
             arguments: self.arguments.clone(),
             ok: self.ok,
+            refused: self.refused.clone(),
             duration_ms: self.duration_ms,
         }
     }

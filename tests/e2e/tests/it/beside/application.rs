@@ -110,6 +110,13 @@ fn folder(application: &Application) -> PathBuf {
     examples.join(application.name).canonicalize().unwrap()
 }
 
+/// The patch as the page shows it: without the lines that only Git reads.
+pub(super) fn shown_patch(application: &Application) -> String {
+    let patch = std::fs::read_to_string(folder(application).join("agent.patch")).unwrap();
+    let is_for_git = |line: &&str| line.starts_with("diff ") || line.starts_with("index ");
+    patch.lines().filter(|line| !is_for_git(line)).map(|line| format!("{line}\n")).collect()
+}
+
 /// The lines that a person adds: those of the patch that are not empty, and those of `.env`.
 pub(super) fn added_lines(application: &Application) -> Vec<String> {
     let patch = std::fs::read_to_string(folder(application).join("agent.patch")).unwrap();

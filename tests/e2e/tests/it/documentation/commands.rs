@@ -13,7 +13,11 @@
 mod reader;
 mod script;
 
-use crate::peers::pypi;
+use std::path::Path;
+
+use test_support::postgres::Postgres;
+
+use crate::peers::{beside_python, pypi};
 use reader::{Reader, copy};
 
 /// Both run `make demo`, which uses the default ports if they are free, so they run in turn.
@@ -38,6 +42,28 @@ async fn the_commands_of_readme_and_quickstart_do_what_stands_there() {
         for result in results {
             assert!(told.contains(result), "{name}: no {result} in\n{told}");
         }
+    }
+}
+
+/// Downloads the application's packages, so it runs only where those of PyPI are installed.
+#[tokio::test]
+async fn the_commands_beside_an_application_do_what_stands_there() {
+    if beside_python().is_none() {
+        return;
+    }
+    let Some(postgres) = Postgres::start(Path::new(env!("CARGO_TARGET_TMPDIR"))) else { return };
+    let Some(reader) = Reader::new().await else { return };
+    copy(&reader.dir.path().join("repository"));
+    let told = reader.run_beside("docs/BESIDE.md", &postgres).await;
+    for result in [
+        "declares 4 of its operations and leaves out 2",
+        "Tasks, messages and journals: schema wombat of the application's database",
+        "Runs can work.",
+        "\\\"milk\\\" is on your list.",
+        "\"title\":\"milk\"",
+        "1|\"milk\" is on your list.",
+    ] {
+        assert!(told.contains(result), "no {result} in\n{told}");
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use test_support::llm::{Reply, ScriptedLlm};
+use test_support::postgres::Postgres;
 use test_support::program::Program;
 use tokio::io::AsyncReadExt as _;
 
@@ -89,7 +90,8 @@ pub(super) struct Reader {
     pub(super) dir: tempfile::TempDir,
     programs: PathBuf,
     model: ScriptedLlm,
-    ports: [u16; 2],
+    /// Of the backend (or the application), the daemon, and the control plane beside an application.
+    ports: [u16; 3],
 }
 
 impl Reader {
@@ -107,14 +109,15 @@ impl Reader {
         let mode = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(shims.join("cargo"), mode).unwrap();
         let model = ScriptedLlm::start((0..50).map(|_| Reply::text("Here you are."))).await;
-        Some(Self { dir, programs, model, ports: [free_port(), free_port()] })
+        Some(Self { dir, programs, model, ports: [free_port(), free_port(), free_port()] })
     }
 
     /// Replaces ports and addresses by those of this machine.
     fn fill(&self, text: &str) -> String {
-        let [backend, daemon] = self.ports;
+        let [backend, daemon, plane] = self.ports;
         text.replace(":8000", &format!(":{backend}"))
             .replace(":8081", &format!(":{daemon}"))
+            .replace(":8082", &format!(":{plane}"))
             .replace(
                 "OPENAI_API_KEY=sk-",
                 &format!("OPENAI_BASE_URL={} OPENAI_API_KEY=sk-", self.model.base_url()),
@@ -125,6 +128,29 @@ impl Reader {
 
     /// Runs the commands of a document; returns what was printed.
     pub(super) async fn run(&self, name: &str) -> String {
+        let [backend, daemon, _] = self.ports;
+        let environment = [
+            ("MC_PORT", backend.to_string()),
+            ("WOMBAT_PORT", daemon.to_string()),
+            ("BACKEND_URL", format!("http://127.0.0.1:{backend}")),
+            ("AGENT_DAEMON_URL", format!("http://127.0.0.1:{daemon}")),
+        ];
+        self.run_in(name, &environment).await
+    }
+
+    /// The same with an application, which has its tables in this PostgreSQL.
+    pub(super) async fn run_beside(&self, name: &str, postgres: &Postgres) -> String {
+        let [_, daemon, plane] = self.ports;
+        let environment = [
+            ("MC_PORT", plane.to_string()),
+            ("WOMBAT_PORT", daemon.to_string()),
+            ("PGHOST", postgres.folder().display().to_string()),
+            ("PGUSER", "postgres".to_owned()),
+        ];
+        self.run_in(name, &environment).await
+    }
+
+    async fn run_in(&self, name: &str, environment: &[(&str, String)]) -> String {
         let text = std::fs::read_to_string(root().join(name)).unwrap();
         let blocks = blocks(&self.fill(&text));
         assert!(!blocks.is_empty(), "{name} has no commands");
@@ -132,7 +158,6 @@ impl Reader {
         std::fs::write(&path, script(name, &blocks)).unwrap();
         let system = std::env::var("PATH").unwrap();
         let (shims, top) = (self.dir.path().join("shims"), self.dir.path());
-        let [backend, daemon] = self.ports;
         let mut child = tokio::process::Command::new("bash")
             .arg(&path)
             .current_dir(top)
@@ -146,10 +171,7 @@ impl Reader {
             // What pip has fetched before.
             .env("PIP_CACHE_DIR", std::env::temp_dir().join("wombat-test-pip"))
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("MC_PORT", backend.to_string())
-            .env("WOMBAT_PORT", daemon.to_string())
-            .env("BACKEND_URL", format!("http://127.0.0.1:{backend}"))
-            .env("AGENT_DAEMON_URL", format!("http://127.0.0.1:{daemon}"))
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
