@@ -142,7 +142,7 @@ class Stage:
 
     def backend(self, data: str, **environment: str) -> Program:
         mine = {"MC_PORT": "0", "MC_DATA_DIR": str(self.folder / data), "AGENT_JWT_SECRET": SECRET, "INTERNAL_API_TOKEN": INTERNAL}
-        return self.start("wombat-mission-control", **mine | environment)
+        return self.start("wombat-mission-control", MC_DEMO="true", **mine | environment)
 
     def environment(self, **environment: str) -> dict[str, str]:
         mine = {

@@ -31,11 +31,12 @@ const MAX_TOKENS: usize = 1_024;
 const SYSTEM_USER: &str = "wombat";
 const SYSTEM_ROLE: &str = "system";
 
-/// Whether a contract version is compatible: the contract is additive within v1, so that v1.2 is, and
-/// v2 and v10 are not.
-pub fn is_compatible(version: &str) -> bool {
-    let rest = version.strip_prefix(CONTRACT_VERSION);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+/// What to say of a backend that counts the contract as the TypeScript original does.
+pub fn told_of_original(version: &str) -> String {
+    format!(
+        "it counts the contract as {version}, as backends of the TypeScript original do, and is used as \
+         {CONTRACT_VERSION}; see docs/MIGRATING.md"
+    )
 }
 
 /// The backend, and the tokens to call it.
@@ -192,7 +193,13 @@ impl Backend {
             max_bytes: 1_024,
         };
         let agent = self.system_agent().map_err(|error| error.to_string())?;
-        match agent.with_deadline(deadline).raw(first_page).await {
+        let agent = agent.with_deadline(deadline);
+        let answer = match agent.raw(first_page.clone()).await {
+            // It may have looked up the user of a token that is no user's.
+            Ok(answer) if answer.status >= 500 => agent.without_token().raw(first_page).await,
+            asked => asked,
+        };
+        match answer {
             Ok(answer) if answer.status < 500 => Ok(()),
             Ok(answer) => Err(format!("it answers {} to GET /", answer.status)),
             Err(error) => Err(error.to_string()),

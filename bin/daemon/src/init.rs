@@ -1,9 +1,17 @@
-//! `wombat-daemon init`: writes a workspace to start from.
+//! `wombat-daemon init`: writes a workspace to start from, and beside an application that exists also the
+//! settings that both share.
+
+mod beside;
+mod shared;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use service::settings::{Layers, Reader, SettingsError};
+use url::Url;
+
+use self::beside::{Skill, skill};
+use crate::tools::Asker;
 
 /// The starter's files.
 const FILES: [(&str, &str); 7] = [
@@ -16,12 +24,22 @@ const FILES: [(&str, &str); 7] = [
     ("agent-config.json", include_str!("../starter/agent-config.json")),
 ];
 
+/// The starter's file of roles.
+const CONFIG: &str = "agent-config.json";
+
+/// What it says of tools, and what it says beside an application: what cannot be undone needs a person.
+const TOOLS: &str = "\"tools\": {}";
+const CAREFUL_TOOLS: &str = "\"tools\": { \"approval\": [\"DELETE /**\"] }";
+
 /// Why the workspace was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     /// Files exist; nothing was written.
     #[error("{} would be overwritten; nothing was written. Use --force to replace them", .0.join(", "))]
     Exists(Vec<String>),
+    /// The application cannot be asked, or the settings contradict the command.
+    #[error("{0}")]
+    Beside(String),
     /// A file could not be written.
     #[error("{} could not be written: {cause}", .path.display())]
     Write {
@@ -49,7 +67,107 @@ pub fn folder(layers: &Layers) -> Result<PathBuf, SettingsError> {
 /// # Errors
 /// When a file exists and `force` is not given, or one cannot be written.
 pub fn init(dir: &Path, force: bool) -> Result<Vec<PathBuf>, InitError> {
-    let paths = FILES.map(|(name, _)| dir.join(name));
+    let files = FILES.map(|(name, text)| (name, text.to_owned()));
+    write_all(dir, force, &files)
+}
+
+/// What `init --beside` has done.
+#[derive(Debug)]
+pub struct Beside {
+    /// The files of the workspace.
+    pub files: Vec<PathBuf>,
+    /// What was found and written, and what to do next, line by line.
+    pub report: Vec<String>,
+}
+
+/// Writes a workspace with a skill for the application at `url`, and the missing lines of `.env` in the
+/// working directory. `document` is the path of the application's OpenAPI document, which is looked for
+/// at the usual addresses when absent.
+///
+/// # Errors
+/// When the application does not answer, the settings contradict the command, or a file cannot be
+/// written.
+pub async fn init_beside(
+    layers: &Layers,
+    dir: &Path,
+    force: bool,
+    url: &str,
+    document: Option<&str>,
+) -> Result<Beside, InitError> {
+    let application =
+        Url::parse(url).ok().filter(|url| url.has_host() && url.scheme().starts_with("http"));
+    let application = application.ok_or_else(|| {
+        let why = "--beside: allowed: the application's address, such as http://127.0.0.1:8000";
+        InitError::Beside(why.to_owned())
+    })?;
+    let http = service::http::client_builder().build();
+    let http = http.map_err(|error| InitError::Beside(service::http::explain(&error)))?;
+    let found = Asker::new(&http, application.as_str()).find(document).await.map_err(|why| {
+        let url = shown::url(application.as_str());
+        InitError::Beside(format!(
+            "the application at {url} does not answer: {why}; start it first"
+        ))
+    })?;
+    let made = found.as_ref().map(|found| skill(found, &application)).transpose();
+    let made = made.map_err(|why| InitError::Beside(format!("the OpenAPI document: {why}")))?;
+    let path = found.as_ref().map(|found| found.path.as_str());
+    let shared = shared::missing(layers, &application, dir, path).map_err(InitError::Beside)?;
+    let mut files: Vec<_> = FILES.map(|(name, text)| (name, text.to_owned())).into();
+    for (_, text) in files.iter_mut().filter(|(name, _)| *name == CONFIG) {
+        *text = text.replace(TOOLS, CAREFUL_TOOLS);
+    }
+    if let Some(made) = &made {
+        files.push(("skills/application/SKILL.md", made.text.clone()));
+        files.extend(made.left_out.clone().map(|text| ("skills/application/left-out.md", text)));
+    }
+    let files = write_all(dir, force, &files)?;
+    let env = Path::new(".");
+    shared::append(env, &shared)
+        .map_err(|cause| InitError::Write { path: env.join(".env"), cause })?;
+    let report = report(path.zip(made.as_ref()), document, dir, &shared);
+    Ok(Beside { files, report })
+}
+
+fn report(
+    found: Option<(&str, &Skill)>,
+    asked: Option<&str>,
+    dir: &Path,
+    shared: &shared::Shared,
+) -> Vec<String> {
+    let dir = dir.display();
+    let mut lines = Vec::new();
+    if !shared.lines.is_empty() {
+        let names: Vec<_> = shared.lines.iter().map(|(name, _)| *name).collect();
+        lines.push(format!(".env: added {}", names.join(", ")));
+    }
+    lines.push(match (found, asked) {
+        (Some((path, skill)), _) => format!(
+            "{path}: {dir}/skills/application/SKILL.md declares {} of its operations and leaves out {}; edit it as you like. Calls with DELETE wait for a person's approval ({CONFIG})",
+            skill.declared, skill.others
+        ),
+        (None, Some(path)) => format!(
+            "{path} is no OpenAPI document. Give its path with --openapi, or declare endpoints in a skill (docs/WORKSPACE.md)"
+        ),
+        (None, None) => "No OpenAPI document at the usual addresses. Give its path with --openapi, or declare endpoints in a skill (docs/WORKSPACE.md)".to_owned(),
+    });
+    lines.push(format!("Tasks, messages and journals: {}", shared.tables));
+    lines.push("Next:".to_owned());
+    lines.push("  1. In the application, accept X-Agent-Token where it finds out who calls, and send messages to AGENT_DAEMON_URL (docs/BESIDE.md: fifteen lines)".to_owned());
+    let model = match shared.has_model {
+        true => "",
+        false => {
+            ", after adding a model to .env: OPENAI_API_KEY=… or LLM_PROVIDER=… (docs/REAL_MODELS.md)"
+        }
+    };
+    lines.push(format!(
+        "  2. Start wombat-mission-control and wombat-daemon here, and the application again{model}"
+    ));
+    lines.push("  3. wombat-daemon check".to_owned());
+    lines
+}
+
+fn write_all(dir: &Path, force: bool, files: &[(&str, String)]) -> Result<Vec<PathBuf>, InitError> {
+    let paths: Vec<_> = files.iter().map(|(name, _)| dir.join(name)).collect();
     // A symbolic link counts as existing, whatever its target: the target is not ours to replace.
     let there = |path: &&PathBuf| path.symlink_metadata().is_ok();
     let existing: Vec<String> =
@@ -57,10 +175,10 @@ pub fn init(dir: &Path, force: bool) -> Result<Vec<PathBuf>, InitError> {
     if !force && !existing.is_empty() {
         return Err(InitError::Exists(existing));
     }
-    for ((_, text), path) in FILES.iter().zip(&paths) {
+    for ((_, text), path) in files.iter().zip(&paths) {
         write(path, text).map_err(|cause| InitError::Write { path: path.clone(), cause })?;
     }
-    Ok(paths.into())
+    Ok(paths)
 }
 
 /// Writes atomically: a running daemon may be watching the folder.

@@ -11,7 +11,7 @@ use service::health::Probe;
 use service::progress::Progress;
 use service::settings::Layers;
 use tokio::net::TcpListener;
-use wombat_daemon::check::has_failed;
+use wombat_daemon::check::{Level, has_failed};
 use wombat_daemon::settings::Settings;
 
 /// A run takes a quarter less time than with the C library's allocator, for half a MiB
@@ -43,6 +43,7 @@ Settings, by their variables (`wombat-daemon config` shows those in force):
 
 Start:
   wombat-daemon init                      a workspace to begin with
+  wombat-daemon init --beside URL         the same for an application that runs there
   wombat-daemon check                     check settings, workspace, model and backend
   LLM_PROVIDER=offline wombat-daemon      serve without a model's key
   wombat-daemon chat --role scout         talk to a role of the daemon that serves
@@ -51,7 +52,8 @@ Exit codes: 0 stopped by a signal, 1 failed, 2 wrong flags, 78 wrong settings.";
 
 /// The agent runtime beside your backend.
 ///
-/// Settings come from wombat.toml (or --config), .env, the environment and flags; the later wins.
+/// Settings come from wombat.toml (or --config), .env, the environment and flags; later sources
+/// override earlier ones.
 /// docs/CONFIGURATION.md lists them all. The daemon needs at least AGENT_JWT_SECRET and
 /// BACKEND_URL, and a key of the model's provider (or LLM_PROVIDER=offline).
 #[derive(Parser)]
@@ -91,10 +93,21 @@ enum Command {
         /// Replace existing files.
         #[arg(long)]
         force: bool,
+        /// Start beside the application that runs at this address: a skill with its endpoints, and the
+        /// missing settings in .env.
+        #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+        beside: Option<String>,
+        /// The path of its OpenAPI document; looked for at the usual addresses when absent.
+        #[arg(long, value_name = "PATH", requires = "beside")]
+        openapi: Option<String>,
     },
     /// Check the whole set-up: settings, workspace, model, backend, tools. Exit code 1 when no run
     /// can work.
-    Check,
+    Check {
+        /// Exit with 1 for warnings, too, as a check in CI should.
+        #[arg(long)]
+        strict: bool,
+    },
     /// Ask the running daemon whether it is ready, as a container's health check does. Exit code 0
     /// when it is, else 1.
     Health {
@@ -124,8 +137,14 @@ fn main() -> ExitCode {
     let layers = |config| Layers::of_process(config, given);
     let shows = matches!(cli.command, Some(Command::Config));
     let layers = match cli.command {
-        Some(Command::Init { dir, force }) => {
-            return init(&layers(cli.config), dir.as_deref(), force);
+        Some(Command::Init { dir, force, beside, openapi }) => {
+            let layers = layers(cli.config);
+            return match beside {
+                None => init(&layers, dir.as_deref(), force),
+                Some(url) => {
+                    init_beside(&layers, dir.as_deref(), force, (&url, openapi.as_deref()))
+                }
+            };
         }
         Some(Command::Token { user, role }) => {
             return match wombat_daemon::token::mint(&layers(cli.config), &user, &role) {
@@ -136,7 +155,7 @@ fn main() -> ExitCode {
                 Err(problems) => exit::fail(exit::CONFIG, NAME, &problems),
             };
         }
-        Some(Command::Check) => return check(&layers(cli.config)),
+        Some(Command::Check { strict }) => return check(&layers(cli.config), strict),
         Some(Command::Chat(chat)) => {
             let flags = flags.into_iter().chain(chat.flags());
             let flags = flags.filter_map(|(name, value)| Some((name, value?))).collect();
@@ -187,7 +206,35 @@ fn document_line(layers: &Layers) -> Option<String> {
     runtime.block_on(wombat_daemon::check::documents::usual(layers))
 }
 
-fn check(layers: &Layers) -> ExitCode {
+fn init_beside(
+    layers: &Layers,
+    dir: Option<&Path>,
+    force: bool,
+    (url, document): (&str, Option<&str>),
+) -> ExitCode {
+    let set = match wombat_daemon::init::folder(layers) {
+        Ok(set) => set,
+        Err(problems) => return exit::fail(exit::CONFIG, NAME, &problems),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::fail(exit::FAILURE, NAME, &error),
+    };
+    let dir = dir.unwrap_or(&set);
+    let made = wombat_daemon::init::init_beside(layers, dir, force, url, document);
+    match runtime.block_on(made) {
+        Ok(made) => {
+            let files = made.files.iter().map(|file| file.display().to_string());
+            for line in files.chain(made.report) {
+                exit::say(line);
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => exit::fail(exit::FAILURE, NAME, &error),
+    }
+}
+
+fn check(layers: &Layers, strict: bool) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return exit::fail(exit::FAILURE, NAME, &error),
@@ -200,6 +247,12 @@ fn check(layers: &Layers) -> ExitCode {
     }
     if has_failed(&findings) {
         exit::say("No run can work. Correct what is marked FAIL first.");
+        return ExitCode::from(exit::FAILURE);
+    }
+    let warnings = findings.iter().filter(|finding| finding.level == Level::Warning).count();
+    if strict && warnings > 0 {
+        let noun = if warnings == 1 { "warning" } else { "warnings" };
+        exit::say(format!("Runs can work, but --strict allows no warnings: {warnings} {noun}."));
         return ExitCode::from(exit::FAILURE);
     }
     exit::say("Runs can work.");

@@ -26,6 +26,8 @@ pub struct Config {
     pub lead_roles: BTreeSet<String>,
     /// The monthly budget of a user without one of their own; no limit when absent.
     pub budget: Option<Nanos>,
+    /// Whether the demo application is served, too.
+    pub demo: bool,
     /// Whether the page for people is served.
     pub board: bool,
     /// The page's password. Without it, and without a proxy, the page answers on loopback only.

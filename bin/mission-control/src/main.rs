@@ -32,12 +32,13 @@ Settings, by their variables (`wombat-mission-control config` shows those in for
   INTERNAL_API_TOKEN     Authenticates the dispatcher; without it no service can call
   DATABASE_URL           A PostgreSQL server, postgres://…, or a file, sqlite:…
   MC_BOARD_PASSWORD      The password of the page; without it the page is for this machine only
+  MC_DEMO                Whether the demo application, a search for schools, is served [false]
   MC_BUDGET_USD          Monthly budget of each user, in US dollars; no limit if absent
   RUST_LOG               How much is logged: error, warn, info, debug [info]
 
 Exit codes: 0 stopped by a signal, 1 failed, 2 wrong flags, 78 settings to correct.";
 
-/// The reference backend of Wombat, with a page at / and a demo application.
+/// The reference backend of Wombat, with a page at /.
 ///
 /// It needs AGENT_JWT_SECRET (the same as the daemon's) and INTERNAL_API_TOKEN (the same as the
 /// dispatcher's). Everything is kept in one SQLite file in MC_DATA_DIR, or on the PostgreSQL server
@@ -185,6 +186,11 @@ fn serve(settings: Settings) -> ExitCode {
     if settings.config.internal_token.is_none() {
         tracing::warn!(
             "INTERNAL_API_TOKEN is not set; calls of the dispatcher and other services are refused"
+        );
+    }
+    if settings.config.verifier.accepts_legacy() {
+        tracing::warn!(
+            "AGENT_JWT_LEGACY is true: tokens without iss and jti are accepted; unset it when no program of the TypeScript original is left"
         );
     }
     if !settings.config.board {

@@ -15,13 +15,15 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::{board, demo, headers, routes};
 
-/// The endpoints of the contract, of the demo application and of the page, as configured.
+/// The endpoints of the contract, and of demo application and page, as configured.
 pub(crate) fn router(app: App) -> Router {
     let mut router = routes::router(&app)
-        .merge(demo::router())
         .route("/livez", get(alive))
         .route("/readyz", get(ready))
         .route("/metrics", get(routes::metrics::show));
+    if app.config.demo {
+        router = router.merge(demo::router());
+    }
     if app.config.board {
         router = router.merge(board::router(&app));
     }

@@ -51,6 +51,7 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     let front = Front::new(Front::read_public(&mut r, "MC_PUBLIC_URL"), board_proxies.clone());
     let lead_roles = lead_roles(&mut r);
     let budget = budget(&mut r);
+    let demo = r.flag("MC_DEMO", false);
     let verifier = verifier(&mut r);
     let otel = OtelSettings::read(&mut r);
     let log_format = r.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json");
@@ -71,6 +72,7 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
             metrics_token,
             lead_roles,
             budget,
+            demo,
             board,
             board_password,
             board_proxy,
@@ -96,7 +98,11 @@ pub fn read_database(layers: &Layers) -> Result<Database, SettingsError> {
 /// Where the data is stored: a file in the data folder unless `DATABASE_URL` is set.
 fn database(r: &mut Reader<'_>, data_dir: &Path) -> Database {
     let own = Database::File(data_dir.join("mission-control.db"));
+    // An application whose `.env` this shares has its own.
+    let own_url = r.secret("MC_DATABASE_URL");
+    let variable = if own_url.is_some() { "MC_DATABASE_URL" } else { "DATABASE_URL" };
     let url = r.secret("DATABASE_URL");
+    let url = own_url.or(url);
     let listen = r.secret("MC_LISTEN_URL");
     let schema = r.optional("MC_SCHEMA");
     let connections = r.number("MC_DB_CONNECTIONS", CONNECTIONS, MIN_CONNECTIONS..=500);
@@ -104,7 +110,7 @@ fn database(r: &mut Reader<'_>, data_dir: &Path) -> Database {
         None => own,
         Some(Ok(database)) => database,
         Some(Err(problem)) => {
-            r.problem("DATABASE_URL", problem);
+            r.problem(variable, problem);
             return own;
         }
     };
@@ -253,6 +259,7 @@ fn budget(r: &mut Reader<'_>) -> Option<Nanos> {
 }
 
 fn verifier(r: &mut Reader<'_>) -> Option<TokenVerifier> {
+    let accepts_legacy = r.flag("AGENT_JWT_LEGACY", false);
     let algorithm: Algorithm = r.parse("AGENT_JWT_ALGORITHM", "HS256", Algorithm::ALLOWED)?;
     let names = match algorithm.is_symmetric() {
         true => ["AGENT_JWT_SECRET", "AGENT_JWT_SECRET_PREVIOUS"],
@@ -282,6 +289,7 @@ fn verifier(r: &mut Reader<'_>) -> Option<TokenVerifier> {
     };
     let verifier = TokenVerifier::new(&key, algorithm);
     let verifier = verifier.map_err(|error| r.problem(names[0], error)).ok()?;
+    let verifier = verifier.with_legacy(accepts_legacy);
     let Some(previous) = previous else { return Some(verifier) };
     let both = verifier.with_previous(&previous, algorithm);
     both.map_err(|error| r.problem(names[1], error)).ok()

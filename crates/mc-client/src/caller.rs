@@ -45,6 +45,8 @@ pub(crate) enum Identity {
         secret: Option<Arc<shown::Secret>>,
         on_behalf_of: Option<String>,
     },
+    /// Without any token: for what is public.
+    Nobody,
 }
 
 impl fmt::Display for Identity {
@@ -55,6 +57,7 @@ impl fmt::Display for Identity {
                 write!(f, "the internal token on behalf of user {user:?}")
             }
             Self::Internal { on_behalf_of: None, .. } => f.write_str("the internal token"),
+            Self::Nobody => f.write_str("a call without a token"),
         }
     }
 }
@@ -65,7 +68,7 @@ impl Identity {
     fn told(&self) -> (String, bool) {
         let sends_bearer = match self {
             Self::Agent(auth) => auth.token().is_ok_and(|token| token.bearer().is_some()),
-            Self::Internal { .. } => true,
+            Self::Internal { .. } | Self::Nobody => true,
         };
         (self.to_string(), sends_bearer)
     }
@@ -87,7 +90,7 @@ impl Caller {
     pub(crate) fn role(&self) -> Option<&str> {
         match &self.identity {
             Identity::Agent(auth) => Some(auth.role()),
-            Identity::Internal { .. } => None,
+            Identity::Internal { .. } | Identity::Nobody => None,
         }
     }
 
@@ -100,6 +103,10 @@ impl Caller {
         let answer = self.answer(&call).await.map_err(|failure| failure.error)?;
         if answer.truncated {
             return Err(McError::BadAnswer { cause: "it is too large".to_owned() });
+        }
+        // Serde would take a list for an object, field by field.
+        if answer.body.trim_ascii_start().starts_with(b"[") {
+            return Err(McError::BadAnswer { cause: "it is a list, not an object".to_owned() });
         }
         serde_json::from_slice(&answer.body)
             .map_err(|error| McError::BadAnswer { cause: error.to_string() })
@@ -195,6 +202,7 @@ impl Caller {
         let clean = match &self.identity {
             Identity::Agent(auth) => auth.sent().cut(&body),
             Identity::Internal { secret, .. } => secret.as_ref().and_then(|it| it.cut(&body)),
+            Identity::Nobody => None,
         };
         clean.map_or(body, Bytes::from)
     }
@@ -222,6 +230,7 @@ impl Caller {
                     request = request.header(ON_BEHALF_OF, user_id.as_bytes());
                 }
             }
+            Identity::Nobody => {}
         }
         if let Some(traceparent) = &self.traceparent {
             request = request.header(TRACEPARENT, traceparent);

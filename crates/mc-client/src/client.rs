@@ -78,6 +78,14 @@ impl AgentClient {
         self.caller.deadline = Some(deadline);
         self
     }
+
+    /// The same without the token: for what may be public, where the application cannot do anything with
+    /// a token that is no user's.
+    #[must_use]
+    pub fn without_token(mut self) -> Self {
+        self.caller.identity = Identity::Nobody;
+        self
+    }
 }
 
 /// Calls with the internal token.

@@ -10,19 +10,26 @@
 mod body;
 mod declared;
 mod document;
+mod encode;
+mod files;
 mod media_type;
 mod names;
 mod operation;
+mod pairs;
 mod parameter;
 mod pointer;
 mod reading;
 mod request;
 mod schema;
+mod servers;
 mod swagger2;
+mod template;
+mod whole;
 
 pub use declared::FieldPlace;
 pub use document::{Candidate, Document, DocumentError, Import, Problem};
 pub use names::Names as ToolNames;
 pub use operation::Operation;
 pub use reading::{decode, may_be_document};
-pub use request::{Body, Request};
+pub use request::{Body, Field, Request};
+pub use servers::Mount;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::body::{self, BodySpec};
 use crate::parameter::{self, Parameter, Place};
 use crate::schema::Schemas;
+use crate::template::Template;
 
 /// The most characters of a description for the model, with method and path: what all providers take.
 const MAX_DESCRIPTION: usize = 1024;
@@ -21,6 +22,7 @@ pub struct Operation {
     pub(crate) name: String,
     pub(crate) method: String,
     pub(crate) path: String,
+    pub(crate) template: Template,
     pub(crate) description: String,
     pub(crate) schema: Value,
     pub(crate) parameters: Vec<Parameter>,
@@ -39,7 +41,7 @@ impl Operation {
         &self.method
     }
 
-    /// The path with its parameters in braces.
+    /// The path with its parameters in braces, and what some documents write behind it.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -77,17 +79,13 @@ impl Operation {
     pub(crate) fn read(
         root: &Value,
         name: &str,
-        (method, template, path): (&str, &str, &str),
+        (method, path): (&str, &str),
         item: &Value,
         operation: &Value,
     ) -> Result<Self, String> {
-        if template.matches('{').count() != parameter::in_template(template).count()
-            || parameter::in_template(template).any(|name| name.is_empty() || name.contains('{'))
-        {
-            return Err("the braces in its path do not match".to_owned());
-        }
         let mut schemas = Schemas::new(root);
-        let mut parameters = parameter::read(root, &mut schemas, template, item, operation)?;
+        let mut template = Template::read(path)?;
+        let mut parameters = parameter::read(root, &mut schemas, &mut template, item, operation)?;
         let body = body::read(root, &mut schemas, method, operation)?;
         name_arguments(&mut parameters, body.is_some());
         let schema = arguments(&parameters, body.as_ref(), schemas.definitions()?);
@@ -98,6 +96,7 @@ impl Operation {
             name: name.to_owned(),
             method: method.to_owned(),
             path: path.to_owned(),
+            template,
             description: describe(operation, method, path),
             schema,
             parameters,

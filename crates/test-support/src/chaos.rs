@@ -251,6 +251,7 @@ async fn backend(dir: &Path, port: u16) -> Result<(Program, String), ProgramErro
         ("INTERNAL_API_TOKEN", INTERNAL_TOKEN.to_owned()),
         ("MC_DATA_DIR", dir.join("data").display().to_string()),
         ("MC_PORT", port.to_string()),
+        ("MC_DEMO", "true".to_owned()),
     ];
     let mut program = Program::start("wombat-mission-control", dir, &settings, &[])?;
     let url = program.url().await?;

@@ -71,6 +71,7 @@ impl Stack {
             ("INTERNAL_API_TOKEN", secrets.internal.clone()),
             ("MC_DATA_DIR", dir.path().join("data").display().to_string()),
             ("MC_PORT", options.backend_port.unwrap_or_default().to_string()),
+            ("MC_DEMO", "true".to_owned()),
         ];
         settings.extend(options.everywhere.iter().cloned());
         let mut backend = Program::start("wombat-mission-control", dir.path(), &settings, &[])?;

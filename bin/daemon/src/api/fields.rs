@@ -35,11 +35,11 @@ impl<'a> Fields<'a> {
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
         match self.get(name)? {
             Value::String(text) => Some(text.clone()),
-            Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::Array(_)
-            | Value::Object(_) => {
+            Value::Number(number) => {
+                self.problem(name, format!("must be a string, such as \"{number}\""));
+                None
+            }
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
                 self.problem(name, "must be a string");
                 None
             }

@@ -32,8 +32,9 @@ pub(super) fn cached(
         Arc::new(move || {
             let (agent, last) = (agent.clone(), last.clone());
             Box::pin(async move {
-                let tools = match agent()?.backend_tools().await {
-                    Err(error) if unannounced => offers_none(error)?,
+                let agent = agent()?;
+                let tools = match agent.backend_tools().await {
+                    Err(error) if unannounced => offers_none(&agent, error).await?,
                     listed => listed.map_err(|error| error.to_string())?,
                 };
                 let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,17 +50,26 @@ pub(super) fn cached(
 
 /// An application beside its control plane need not have `GET /api/tools`. A refusal counts as no
 /// tools, too, but is told: many applications refuse every path that they do not know.
-fn offers_none(error: McError) -> Result<BackendTools, String> {
+async fn offers_none(agent: &AgentClient, error: McError) -> Result<BackendTools, String> {
     let is_page = error.is_in_between() && !error.is_retryable();
     match error.status() {
         Some(404 | 405 | 501) => Ok(BackendTools::default()),
         _ if is_page => Ok(BackendTools::default()),
+        // It may have looked up the user of a token that is no user's.
+        Some(500) if refuses(agent.clone().without_token().backend_tools().await) => {
+            Ok(BackendTools::default())
+        }
         _ if error.is_retryable() => Err(error.to_string()),
         _ => Ok(BackendTools {
             tools: Vec::new(),
             problems: vec![format!("the application's own tools are not used: {error}")],
         }),
     }
+}
+
+/// Whether something answers without a list of tools, and is not broken.
+fn refuses(listed: Result<BackendTools, McError>) -> bool {
+    listed.is_err_and(|error| !error.is_retryable() && !matches!(error, McError::Token(_)))
 }
 
 /// The path of a tool.

@@ -51,5 +51,5 @@ pub fn unasked(snapshot: &Snapshot) -> KnownTools {
     let missing = vec!["the backend".to_owned()];
     let operations = Arc::new(operations::of_builtins());
     let silent_servers = snapshot.mcp().servers.keys().cloned().collect();
-    KnownTools { operations, names, missing, silent_servers }
+    KnownTools { operations, documented: Vec::new(), names, missing, silent_servers }
 }

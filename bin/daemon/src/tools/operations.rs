@@ -68,6 +68,12 @@ impl BackendOperations {
         Self { known: Arc::new(known), document: document.cloned() }
     }
 
+    /// The endpoints that the document describes.
+    pub(super) fn documented(&self) -> Vec<EndpointPattern> {
+        let candidates = self.document.iter().flat_map(|document| document.candidates());
+        candidates.filter_map(|candidate| Some(in_document(&candidate)?.endpoint)).collect()
+    }
+
     /// Whether what a call surely is declares a field of its request by exactly this name.
     pub(super) fn declares(
         &self,

@@ -90,15 +90,32 @@ fn the_postgresql_settings_belong_to_a_server() {
         assert!(problems.contains(name) && !problems.contains("geh"), "{problems}");
     }
     assert!(problems(&[SECRET, ("MC_SCHEMA", "wombat")]).contains("MC_SCHEMA"));
-    for (url, instead) in [
-        ("postgresql+asyncpg://u:geheim@h/d", "postgresql://"),
-        ("postgresql+psycopg2://u:geheim@h/d", "postgresql://"),
-        ("sqlite+aiosqlite:///x.db", "sqlite:FILE"),
-        ("jdbc:postgresql://h/d", "without jdbc:"),
-    ] {
+    for (url, instead) in
+        [("sqlite+aiosqlite:///x.db", "sqlite:FILE"), ("jdbc:postgresql://h/d", "without jdbc:")]
+    {
         let problems = problems(&[SECRET, ("DATABASE_URL", url)]);
         assert!(problems.contains(instead) && !problems.contains("geheim"), "{problems}");
     }
+}
+
+#[test]
+fn the_url_of_an_application_is_read_and_one_of_ours_overrides_it() {
+    for url in [
+        "postgresql+psycopg://u:geheim@h/d",
+        "postgresql+asyncpg://u:geheim@h/d",
+        "postgres+pool://u:geheim@h/d",
+        "postgis://u:geheim@h/d",
+    ] {
+        let schema = ("MC_SCHEMA", "wombat");
+        let database = settings(&[SECRET, schema, ("DATABASE_URL", url)]).unwrap().config.database;
+        assert_eq!(database.place(), "d at h:5432", "{url}");
+    }
+    let theirs = ("DATABASE_URL", "mysql://u:geheim@h/d");
+    let ours = ("MC_DATABASE_URL", "sqlite:own.db");
+    let database = settings(&[SECRET, theirs, ours]).unwrap().config.database;
+    assert_eq!(database.place(), "own.db");
+    let broken = problems(&[SECRET, theirs, ("MC_DATABASE_URL", "mysql://u:geheim@h/d")]);
+    assert!(broken.starts_with("MC_DATABASE_URL") && !broken.contains("geheim"), "{broken}");
 }
 
 #[test]

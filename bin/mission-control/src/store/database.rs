@@ -66,22 +66,21 @@ impl Database {
         let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
         match scheme.to_ascii_lowercase().as_str() {
             "sqlite" => file_of(rest).map(Self::File),
-            "postgres" | "postgresql" => {
+            "postgres" | "postgresql" | "postgis" => {
                 Ok(Self::Postgres(Box::new(Server::new(Address::parse(text)?))))
             }
-            // SQLAlchemy's and Java's names of drivers, and Django's and PHP's of the database.
+            // The same URL is SQLAlchemy's, with the name of a driver behind a plus.
+            other if other.starts_with("postgresql+") || other.starts_with("postgres+") => {
+                Ok(Self::Postgres(Box::new(Server::new(Address::parse(text)?))))
+            }
+            // Java's names of drivers, and PHP's of the database.
             other if other.starts_with("sqlite+") => {
                 Err(format!("write sqlite:FILE instead of {other}:"))
-            }
-            other if other.starts_with("postgresql+") || other.starts_with("postgres+") => {
-                Err(format!("write postgresql:// instead of {other}://"))
             }
             "jdbc" => {
                 Err("write postgresql://USER:PASSWORD@HOST/DATABASE, without jdbc:".to_owned())
             }
-            "psql" | "pgsql" | "postgis" => {
-                Err("write postgresql://USER:PASSWORD@HOST/DATABASE".to_owned())
-            }
+            "psql" | "pgsql" => Err("write postgresql://USER:PASSWORD@HOST/DATABASE".to_owned()),
             _ => Err(ALLOWED.to_owned()),
         }
     }

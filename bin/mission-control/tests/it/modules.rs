@@ -14,6 +14,7 @@ mod faults;
 mod harness;
 mod heartbeat;
 mod leases;
+mod legacy_tokens;
 mod login;
 mod metrics;
 mod instances;

@@ -169,6 +169,11 @@ impl Layers {
         Self { values, problems, ..Self::default() }
     }
 
+    /// Whether a variable has a value.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
     /// The value of a variable and where it came from.
     pub(super) fn get(&self, name: &str) -> Option<(String, Origin)> {
         let value = self.values.get(name)?.clone();

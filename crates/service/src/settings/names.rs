@@ -8,6 +8,7 @@ pub const ALL: &[&str] = &[
     "AGENT_JWT_ALGORITHM",
     "AGENT_JWT_BEARER",
     "AGENT_JWT_KEY_ID",
+    "AGENT_JWT_LEGACY",
     "AGENT_JWT_PRIVATE_KEY",
     "AGENT_JWT_PUBLIC_KEY",
     "AGENT_JWT_PUBLIC_KEY_PREVIOUS",
@@ -52,8 +53,10 @@ pub const ALL: &[&str] = &[
     "MC_BOARD_ROLE_HEADER",
     "MC_BOARD_TRUSTED_PROXIES",
     "MC_BUDGET_USD",
+    "MC_DATABASE_URL",
     "MC_DATA_DIR",
     "MC_DB_CONNECTIONS",
+    "MC_DEMO",
     "MC_HOST",
     "MC_LEAD_ROLES",
     "MC_LISTEN_URL",
@@ -128,6 +131,7 @@ pub fn is_secret(name: &str) -> bool {
             "AGENT_JWT_SECRET"
                 | "AGENT_JWT_SECRET_PREVIOUS"
                 | "DATABASE_URL"
+                | "MC_DATABASE_URL"
                 | "INTERNAL_API_TOKEN"
                 | "MC_BOARD_PASSWORD"
                 | "MC_LISTEN_URL"

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod axum_example;
+mod beside;
 mod browser;
 mod canaries;
 mod chaos;
@@ -16,6 +17,7 @@ mod example;
 mod express_example;
 mod fastapi;
 mod features;
+mod frameworks;
 mod health;
 mod heartbeat;
 mod journal;
@@ -36,3 +38,4 @@ mod round;
 mod schemathesis;
 mod security;
 mod streams;
+mod tokens;

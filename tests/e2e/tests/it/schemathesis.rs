@@ -35,6 +35,7 @@ async fn check(database: Option<String>, headers: &[String]) {
         ("AGENT_JWT_SECRET", SECRET.to_owned()),
         ("INTERNAL_API_TOKEN", INTERNAL.to_owned()),
         ("MC_PORT", "0".to_owned()),
+        ("MC_DEMO", "true".to_owned()),
     ];
     settings.extend(database.map(|url| ("DATABASE_URL", url)));
     let mut backend = Program::start("wombat-mission-control", dir.path(), &settings, &[]).unwrap();

@@ -97,6 +97,7 @@ impl Tools {
         let known = KnownTools {
             names: builtin.chain(external).collect(),
             operations: operations.known.clone(),
+            documented: operations.documented(),
             missing,
             silent_servers,
         };

@@ -1,0 +1,235 @@
+//! The settings that an application and the programs beside it share: lines for its `.env`.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use service::settings::{Layers, Reader};
+use url::Url;
+use uuid::Uuid;
+
+/// What makes a model known.
+const MODELS: [&str; 10] = [
+    "LLM_PROVIDER",
+    "LLM_MODEL_DEFAULT",
+    "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY",
+    "GEMINI_API_KEY",
+    "GOOGLE_API_KEY",
+    "XAI_API_KEY",
+    "GROQ_API_KEY",
+    "MISTRAL_API_KEY",
+    "OPENROUTER_API_KEY",
+];
+
+/// The lines that are missing.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// `(name, value)`.
+    pub(super) lines: Vec<(&'static str, String)>,
+    /// Whether a model is set.
+    pub(super) has_model: bool,
+    /// Where the control plane's tables will be.
+    pub(super) tables: &'static str,
+}
+
+/// Which settings are missing.
+///
+/// # Errors
+/// When one that is set contradicts the command.
+pub(super) fn missing(
+    layers: &Layers,
+    application: &Url,
+    workspace: &Path,
+    document: Option<&str>,
+) -> Result<Shared, String> {
+    let mut reader = Reader::new(layers);
+    let mut shared = Shared::default();
+    let url = application.as_str().trim_end_matches('/').to_owned();
+    if let Some(set) = reader.optional("BACKEND_URL").filter(|set| set.trim_end_matches('/') != url)
+    {
+        return Err(format!(
+            "BACKEND_URL is {} already; correct it, or --beside",
+            shown::url(&set)
+        ));
+    }
+    let taken = application.port_or_known_default();
+    let free = |ports: [u16; 2]| if taken == Some(ports[0]) { ports[1] } else { ports[0] };
+    let (daemon, plane) = (free([8081, 8083]), free([8082, 8084]));
+    let daemon = reader.optional("WOMBAT_PORT").unwrap_or_else(|| daemon.to_string());
+    let plane = reader.optional("MC_PORT").unwrap_or_else(|| plane.to_string());
+    let own = reader.secret("MC_DATABASE_URL");
+    let theirs = reader.secret("DATABASE_URL");
+    let (database, is_theirs) = match (own, theirs) {
+        (Some(own), _) => (Some(own), false),
+        (None, theirs) => (theirs, true),
+    };
+    let text = |path: &Path| path.display().to_string();
+    let mut wanted = vec![
+        ("BACKEND_URL", url),
+        ("WOMBAT_CONTROL_PLANE_URL", format!("http://127.0.0.1:{plane}")),
+        ("AGENT_DAEMON_URL", format!("http://127.0.0.1:{daemon}")),
+        ("MC_PORT", plane),
+    ];
+    if daemon != "8081" {
+        wanted.push(("WOMBAT_PORT", daemon));
+    }
+    if workspace != Path::new("workspace") {
+        wanted.push(("WOMBAT_WORKSPACE", text(workspace)));
+    }
+    wanted.extend(document.map(|path| ("WOMBAT_BACKEND_OPENAPI", path.to_owned())));
+    wanted.push(("WOMBAT_DEFAULT_TASK", "Assistant".to_owned()));
+    shared.tables = match database {
+        Some(database) if is_postgres(&database) => {
+            wanted.push(("MC_SCHEMA", "wombat".to_owned()));
+            "schema wombat of the application's database"
+        }
+        // Never into a file of the application, nor on a server that is none of ours.
+        Some(_) if is_theirs => {
+            wanted.push(("MC_DATABASE_URL", "sqlite:wombat.db".to_owned()));
+            "wombat.db (SQLite)"
+        }
+        Some(_) => "where MC_DATABASE_URL says",
+        None => {
+            "data/mission-control.db (SQLite); for your PostgreSQL set DATABASE_URL and MC_SCHEMA=wombat"
+        }
+    };
+    for name in ["AGENT_JWT_SECRET", "INTERNAL_API_TOKEN", "AGENT_DAEMON_API_KEY"] {
+        wanted.push((name, secret()));
+    }
+    shared.lines = wanted.into_iter().filter(|(name, _)| !layers.is_set(name)).collect();
+    shared.has_model = MODELS.iter().any(|name| layers.is_set(name));
+    Ok(shared)
+}
+
+fn is_postgres(url: &SecretString) -> bool {
+    let url = url.expose_secret().trim();
+    url.starts_with("postgres") || url.starts_with("postgis")
+}
+
+/// 32 random bytes: 244 random bits, as version 4 UUIDs have six fixed ones.
+fn secret() -> String {
+    format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
+}
+
+/// Appends the lines. A new file is for its owner only, and kept out of Git.
+///
+/// # Errors
+/// When one of the files cannot be written.
+pub(super) fn append(dir: &Path, shared: &Shared) -> std::io::Result<()> {
+    if shared.lines.is_empty() {
+        return Ok(());
+    }
+    let file = dir.join(".env");
+    let before = match fs::read(&file) {
+        Ok(before) => Some(before),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let mut text = match &before {
+        Some(before) if !before.is_empty() && !before.ends_with(b"\n") => "\n\n".to_owned(),
+        Some(before) if !before.is_empty() => "\n".to_owned(),
+        Some(_) | None => String::new(),
+    };
+    text.push_str("# The agent: shared by this application and Wombat's programs\n");
+    for (name, value) in &shared.lines {
+        let quoted = value.contains(|c: char| c.is_whitespace() || "#'\"$\\".contains(c));
+        match quoted {
+            true => text.push_str(&format!("{name}='{value}'\n")),
+            false => text.push_str(&format!("{name}={value}\n")),
+        }
+    }
+    let opened = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&file);
+    opened?.write_all(text.as_bytes())?;
+    if before.is_none() { ignored_by_git(&dir.join(".gitignore")) } else { Ok(()) }
+}
+
+/// Adds `.env` to a `.gitignore` that lacks it.
+fn ignored_by_git(file: &Path) -> std::io::Result<()> {
+    let before = match fs::read_to_string(file) {
+        Ok(before) => before,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error),
+    };
+    if before.lines().any(|line| [".env", "/.env", ".env*", "*.env"].contains(&line.trim())) {
+        return Ok(());
+    }
+    let end = if before.is_empty() || before.ends_with('\n') { "" } else { "\n" };
+    let mut opened = fs::OpenOptions::new().create(true).append(true).open(file)?;
+    opened.write_all(format!("{end}.env\n").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(pairs: &[(&str, &str)], url: &str) -> Vec<(&'static str, String)> {
+        let layers = Layers::from_pairs(pairs.iter().copied());
+        let url = Url::parse(url).unwrap();
+        missing(&layers, &url, Path::new("workspace"), Some("/openapi.json")).unwrap().lines
+    }
+
+    fn value(lines: &[(&'static str, String)], name: &str) -> Option<String> {
+        lines.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+    }
+
+    #[test]
+    fn what_is_set_stays_and_what_is_missing_fits_the_application() {
+        let postgres = ("DATABASE_URL", "postgresql+psycopg://u:p@h/d");
+        let secret = ("AGENT_JWT_SECRET", "0123456789abcdef0123456789abcdef");
+        let lines = names(&[postgres, secret], "http://127.0.0.1:8082/");
+        assert_eq!(value(&lines, "BACKEND_URL").unwrap(), "http://127.0.0.1:8082");
+        assert_eq!(value(&lines, "MC_PORT").unwrap(), "8084");
+        assert_eq!(value(&lines, "WOMBAT_CONTROL_PLANE_URL").unwrap(), "http://127.0.0.1:8084");
+        assert_eq!(value(&lines, "MC_SCHEMA").unwrap(), "wombat");
+        assert_eq!(value(&lines, "AGENT_JWT_SECRET"), None);
+        assert_eq!(value(&lines, "MC_DATABASE_URL"), None);
+        assert!(value(&lines, "AGENT_DAEMON_API_KEY").unwrap().len() == 64);
+    }
+
+    #[test]
+    fn our_tables_never_go_into_an_applications_file_or_another_kind_of_server() {
+        for theirs in ["sqlite:///./app.db", "mysql://u:p@h/d"] {
+            let lines = names(&[("DATABASE_URL", theirs)], "http://127.0.0.1:3000");
+            assert_eq!(value(&lines, "MC_DATABASE_URL").unwrap(), "sqlite:wombat.db");
+            assert_eq!(value(&lines, "MC_SCHEMA"), None);
+        }
+        let lines = names(&[], "http://127.0.0.1:8081");
+        assert_eq!(value(&lines, "MC_DATABASE_URL").or(value(&lines, "MC_SCHEMA")), None);
+        assert_eq!(value(&lines, "WOMBAT_PORT").unwrap(), "8083");
+    }
+
+    #[test]
+    fn another_backend_is_not_silently_replaced() {
+        let layers = Layers::from_pairs([("BACKEND_URL", "http://other:8000")]);
+        let url = Url::parse("http://127.0.0.1:3000").unwrap();
+        let problem = missing(&layers, &url, Path::new("workspace"), None).unwrap_err();
+        assert!(problem.contains("BACKEND_URL is http://other:8000"), "{problem}");
+    }
+
+    #[test]
+    fn a_new_file_is_for_its_owner_and_ignored_by_git_and_an_old_one_is_kept() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let shared = Shared {
+            lines: vec![("WOMBAT_WORKSPACE", "my agents".to_owned())],
+            ..Shared::default()
+        };
+        append(dir.path(), &shared).unwrap();
+        let mode = fs::metadata(dir.path().join(".env")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_to_string(dir.path().join(".gitignore")).unwrap(), ".env\n");
+        fs::write(dir.path().join(".env"), "SECRET_KEY=x").unwrap();
+        fs::write(dir.path().join(".gitignore"), "*.pyc").unwrap();
+        append(dir.path(), &shared).unwrap();
+        let text = fs::read_to_string(dir.path().join(".env")).unwrap();
+        assert!(
+            text.starts_with("SECRET_KEY=x\n\n# ")
+                && text.ends_with("WOMBAT_WORKSPACE='my agents'\n"),
+            "{text}"
+        );
+        assert_eq!(fs::read_to_string(dir.path().join(".gitignore")).unwrap(), "*.pyc");
+    }
+}

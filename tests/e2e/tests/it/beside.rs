@@ -1,0 +1,121 @@
+//! Applications that exist get an agent (docs/BESIDE.md): FastAPI, Express and Django, each with its own
+//! users in PostgreSQL, and the reference backend in a schema of the same database.
+
+mod application;
+mod person;
+
+use serde_json::json;
+use test_support::llm::{Reply, ScriptedLlm};
+
+use self::application::{APPLICATIONS, Application, Running, added_lines};
+
+/// What a person adds to the application and to its `.env`, at most.
+const MOST_LINES: usize = 15;
+
+#[test]
+fn each_application_gets_its_agent_with_few_lines() {
+    for application in &APPLICATIONS {
+        let lines = added_lines(application);
+        assert!(lines.len() <= MOST_LINES, "{}: {}", application.name, lines.join("\n"));
+        assert!(lines.iter().any(|line| line.contains("AGENT_JWT_SECRET")), "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_fastapi_application_gets_an_agent_that_acts_as_its_user() {
+    works(&APPLICATIONS[0]).await;
+}
+
+#[tokio::test]
+async fn an_express_application_gets_an_agent_that_acts_as_its_user() {
+    works(&APPLICATIONS[1]).await;
+}
+
+#[tokio::test]
+async fn a_django_application_gets_an_agent_that_acts_as_its_user() {
+    works(&APPLICATIONS[2]).await;
+}
+
+/// What the model does: a row of its user, one of somebody else, and one that a person must approve.
+async fn model(application: &Application, bobs: i64) -> ScriptedLlm {
+    let create = (application.create)("by the agent");
+    let change = (application.change)(bobs);
+    let delete = (application.delete)(1);
+    ScriptedLlm::start([
+        Reply::calls(&[create, change]),
+        Reply::text("One is written, the other is not yours."),
+        Reply::calls(&[delete]),
+    ])
+    .await
+}
+
+async fn works(application: &'static Application) {
+    let Some(mut running) = Running::before(application).await else { return };
+    let (ann, bob) =
+        (running.register("ann@example.org").await, running.register("bob@example.org").await);
+    assert_eq!((ann.id, bob.id), (1, 2));
+    let anns = ann.writes("of Ann").await;
+    let bobs = bob.writes("of Bob").await;
+    let before = running.rows();
+
+    let told = running.init().await;
+    assert!(told.contains(application.document), "{told}");
+    let llm = model(application, bobs).await;
+    running.patch().await;
+    running.start_wombat(&llm).await;
+    let report = running.check().await;
+    assert!(report.contains("Runs can work."), "{report}");
+    assert!(!report.contains("FAIL") && !report.contains("tools: openapi"), "{report}");
+
+    // People log in again: the application was restarted.
+    let (ann, bob) = (ann.again(&running).await, bob.again(&running).await);
+    let (status, answer) = ann.asks("Write it, please.").await;
+    assert_eq!(status, 200, "{answer}\n{}", running.log());
+    assert_eq!(answer["response"], "One is written, the other is not yours.", "{answer}");
+    let oks: Vec<_> = answer["steps"].as_array().unwrap().iter().map(|step| &step["ok"]).collect();
+    assert_eq!(oks, [&json!(true), &json!(false)], "{answer}");
+    let told = llm.asked()[1]["messages"].to_string();
+    assert!(told.contains(application.not_found), "{told}");
+
+    // In the application's own table there is one more row, of this user and of nobody else.
+    let after = running.rows();
+    let row = format!("{}|by the agent", ann.id);
+    assert_eq!(after.iter().filter(|known| !before.contains(known)).collect::<Vec<_>>(), [&row]);
+    assert!(before.iter().all(|known| after.contains(known)), "{after:?}");
+    assert_eq!(after.len(), before.len() + 1);
+
+    // The reply is kept, in the control plane's schema, as this user's.
+    let kept = running.say("SELECT user_id, content FROM wombat.messages");
+    assert_eq!(kept, "1|One is written, the other is not yours.");
+    let strays =
+        "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tableowner = 'wombat'";
+    assert_eq!(running.say(strays), "0");
+
+    // What cannot be undone waits for a person.
+    let (status, answer) = ann.asks("Delete my first one.").await;
+    assert_eq!((status, &answer["status"]), (200, &json!("awaiting_approval")), "{answer}");
+    assert_eq!(running.rows(), after);
+    assert_eq!(anns, 1);
+
+    refuses_others(&running, &bob).await;
+    running.stop().await;
+}
+
+/// Nobody gets in with another token, and nobody without a login talks to the agent.
+async fn refuses_others(running: &Running, bob: &person::Person) {
+    let nobody = bob.anonymous();
+    let (status, answer) = nobody.asks("Hello").await;
+    assert!([401, 403].contains(&status), "{status} {answer}");
+    for (secret, user, is_let_in) in [
+        (running.secret(), "1", true),
+        ("another-secret-of-thirty-two-chars".to_owned(), "1", false),
+        (running.secret(), "9999", false),
+    ] {
+        let token = crate::example::token(&secret, json!({ "user_id": user }));
+        let (status, list) = nobody.lists_as_agent(&token).await;
+        // Django answers 403 where its first way to log in has no challenge.
+        let expected: &[u16] = if is_let_in { &[200] } else { &[401, 403] };
+        assert!(expected.contains(&status), "{user}: {status} {list}");
+        assert_eq!(list.is_array(), is_let_in, "{list}");
+    }
+}
