@@ -215,7 +215,7 @@ impl Caller {
             .http
             .request(call.method.clone(), url)
             .headers(call.headers.clone())
-            .header(ACCEPT, HeaderValue::from_static(call.accept));
+            .header(ACCEPT, call.accept.as_ref());
         match &self.identity {
             Identity::Agent(auth) => {
                 let token = auth.token()?;
@@ -241,9 +241,7 @@ impl Caller {
             request = request.header(SESSION_FENCE, fence);
         }
         if let Some(body) = &call.body {
-            request = request
-                .header(CONTENT_TYPE, HeaderValue::from_static(call.content_type))
-                .body(body.clone());
+            request = request.header(CONTENT_TYPE, call.content_type.as_ref()).body(body.clone());
         }
         Ok(request)
     }

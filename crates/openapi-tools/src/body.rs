@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::files::{is_file, is_typed, properties};
+use crate::files::{is_file, may_be_file, properties};
 use crate::media_type::{essence, is_json};
 use crate::parameter::Style;
 use crate::pointer::resolve;
@@ -129,7 +129,7 @@ fn file_in(root: &Value, media: &Value) -> Option<String> {
         if is_file(root, schema) || !is_text(name) {
             Some(format!("a file ({name:?})"))
         } else {
-            (!is_typed(root, schema)).then(|| format!("what may be a file ({name:?})"))
+            may_be_file(root, schema).then(|| format!("what may be a file ({name:?})"))
         }
     })
 }

@@ -61,12 +61,12 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// An operation that cannot become a tool.
+/// An operation that cannot become a tool, or of which a part is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// `METHOD /path`.
     pub operation: String,
-    /// Why not.
+    /// Why not, or what.
     pub reason: String,
 }
 
@@ -81,7 +81,7 @@ impl std::fmt::Display for Problem {
 pub struct Import {
     /// The tools, in the document's order.
     pub operations: Vec<Operation>,
-    /// The operations that cannot become tools.
+    /// The operations that cannot become tools, and what is not known of others.
     pub problems: Vec<Problem>,
 }
 
@@ -205,12 +205,16 @@ impl Document {
                 let at = (entry.method, entry.path.as_str());
                 Operation::read(&self.root, &entry.name, at, item, &item[entry.verb])
             });
+            let problem = |reason| {
+                let operation = format!("{} {}", entry.method, entry.path);
+                Problem { operation, reason }
+            };
             match made {
-                Ok(operation) => import.operations.push(operation),
-                Err(reason) => {
-                    let operation = format!("{} {}", entry.method, entry.path);
-                    import.problems.push(Problem { operation, reason });
+                Ok(operation) => {
+                    import.problems.extend(operation.unknown.iter().cloned().map(problem));
+                    import.operations.push(operation);
                 }
+                Err(reason) => import.problems.push(problem(reason)),
             }
         }
         import

@@ -20,8 +20,16 @@ pub(crate) fn is_file(root: &Value, schema: &Value) -> bool {
     })
 }
 
+/// Whether a field of a multipart body may be a file although it is described as text: Django REST describes
+/// the address of an uploaded file in answers and requests alike (drf-spectacular 0.30, without
+/// `COMPONENT_SPLIT_REQUEST`).
+pub(crate) fn may_be_file(root: &Value, schema: &Value) -> bool {
+    let is_address = |part: &Value| matches!(part["format"].as_str(), Some("uri" | "file" | "url"));
+    !is_typed(root, schema) || any_part(root, schema, is_address)
+}
+
 /// Whether a schema says what its values are.
-pub(crate) fn is_typed(root: &Value, schema: &Value) -> bool {
+fn is_typed(root: &Value, schema: &Value) -> bool {
     any_part(root, schema, |part| {
         ["type", "properties", "items", "enum", "const"].iter().any(|word| part.get(word).is_some())
     })

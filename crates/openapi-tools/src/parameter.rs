@@ -108,7 +108,8 @@ fn declared<'a>(
     operation: &'a Value,
 ) -> Result<Vec<&'a Value>, String> {
     let mut found: Vec<&Value> = Vec::new();
-    for list in [item.get("parameters"), operation.get("parameters")].into_iter().flatten() {
+    let lists = [item.get("parameters"), operation.get("parameters")].into_iter().flatten();
+    for list in lists.filter(|list| !list.is_null()) {
         let list = list.as_array().ok_or("parameters is not a list")?;
         for parameter in list {
             let parameter = resolve(root, parameter)?;

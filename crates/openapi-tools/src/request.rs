@@ -1,6 +1,5 @@
 //! The request of a call.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -11,7 +10,7 @@ use crate::operation::Operation;
 use crate::pairs::Pairs;
 use crate::parameter::{Parameter, Place, Style};
 use crate::template::Part;
-use crate::whole;
+use crate::whole::whole_numbers;
 
 /// The longest path, bytes.
 const MAX_PATH: usize = 2048;
@@ -64,7 +63,7 @@ impl Operation {
     /// # Errors
     /// A text for the model, when an argument is not allowed in its location.
     pub fn request(&self, arguments: &Value) -> Result<Request, String> {
-        let arguments: &Value = &self.whole_numbers(arguments);
+        let arguments: &Value = &whole_numbers(&self.schema, arguments);
         let path = self.fill(&self.template.path, arguments, segment)?;
         let mut query = Pairs::default();
         query.text(&self.fill(&self.template.query, arguments, in_query)?);
@@ -86,11 +85,6 @@ impl Operation {
             query: finish(query)?,
             body: self.body_of(arguments)?,
         })
-    }
-
-    /// The arguments with `7` for `7.0` where an integer is wanted.
-    fn whole_numbers<'a>(&self, arguments: &'a Value) -> Cow<'a, Value> {
-        whole::numbers(&self.schema, &self.schema, arguments)
     }
 
     /// Text with its parameters filled in.
@@ -287,9 +281,9 @@ pub(crate) fn scalar(name: &str, value: &Value) -> Result<String, String> {
     match value {
         Value::Null => Ok(String::new()),
         Value::Bool(flag) => Ok(flag.to_string()),
+        // As JavaScript writes it: `7` for `7.0`, and no exponent in a large one.
         Value::Number(number) => Ok(match number.as_f64() {
-            // Without an exponent, which no server reads in an integer.
-            Some(large) if number.is_f64() && large.abs() >= 1e15 => format!("{large}"),
+            Some(float) if number.is_f64() && float.fract() == 0.0 => format!("{}", float + 0.0),
             Some(_) | None => number.to_string(),
         }),
         Value::String(text) => Ok(text.clone()),

@@ -7,6 +7,7 @@ mod composed;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 
@@ -47,6 +48,22 @@ const MANY: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
 /// Keywords whose value is an object of schemas.
 const NAMED: [&str; 2] = ["patternProperties", "dependentSchemas"];
 
+/// The definitions that a schema has of its own, as a schema of any other document has them.
+#[derive(Debug)]
+struct Scope {
+    definitions: Value,
+    number: usize,
+}
+
+/// What a reference leads to.
+#[derive(Clone)]
+struct Found {
+    /// The reference, and where it is one of a schema's own definitions, of which schema.
+    key: String,
+    schema: Value,
+    scopes: Vec<Rc<Scope>>,
+}
+
 /// Converts the schemas of one operation.
 pub(crate) struct Schemas<'a> {
     root: &'a Value,
@@ -54,10 +71,14 @@ pub(crate) struct Schemas<'a> {
     depth: usize,
     /// The references that are being inlined, outermost first.
     inside: Vec<String>,
+    /// The definitions of the schemas around, outermost first.
+    scopes: Vec<Rc<Scope>>,
     /// The name in `$defs` of each reference that is not inlined.
     names: BTreeMap<String, String>,
     /// Those whose definition is still to be converted.
-    todo: Vec<String>,
+    todo: Vec<Found>,
+    /// What is not known of the schemas: a line each.
+    unknown: Vec<String>,
     /// Set while definitions are converted: references in them are not inlined.
     inline: bool,
     /// The properties of the value at hand that its server alone writes.
@@ -74,6 +95,8 @@ impl<'a> Schemas<'a> {
             nodes: 0,
             depth: 0,
             inside: Vec::new(),
+            scopes: Vec::new(),
+            unknown: Vec::new(),
             names: BTreeMap::new(),
             todo: Vec::new(),
             inline: true,
@@ -95,7 +118,9 @@ impl<'a> Schemas<'a> {
         let converted = match schema {
             Value::Object(fields) => self.object(fields),
             Value::Bool(_) => Ok(schema.clone()),
-            Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            // Somebody's way to say nothing.
+            Value::Null => Ok(Value::Bool(true)),
+            Value::Number(_) | Value::String(_) | Value::Array(_) => {
                 Err("a schema is neither an object nor true or false".to_owned())
             }
         };
@@ -103,17 +128,55 @@ impl<'a> Schemas<'a> {
         converted
     }
 
-    /// The definitions that the schemas made so far refer to.
-    pub(crate) fn definitions(mut self) -> Result<Map<String, Value>, String> {
+    /// The definitions that the schemas made so far refer to, and what is not known of them.
+    pub(crate) fn definitions(mut self) -> Result<(Map<String, Value>, Vec<String>), String> {
         let mut definitions = Map::new();
         self.inline = false;
-        while let Some(reference) = self.todo.pop() {
-            let schema = self.convert(target(self.root, &reference)?)?;
-            if let Some(name) = self.names.get(&reference) {
+        while let Some(Found { key, schema, scopes }) = self.todo.pop() {
+            self.scopes = scopes;
+            let schema = self.convert(&schema)?;
+            if let Some(name) = self.names.get(&key) {
                 definitions.insert(name.clone(), schema);
             }
         }
-        Ok(definitions)
+        Ok((definitions, self.unknown))
+    }
+
+    /// What a reference leads to: a place of the document, or a definition of a schema around. `None` for
+    /// a definition that nobody has.
+    fn find(&mut self, reference: &str) -> Result<Option<Found>, String> {
+        let why = match target(self.root, reference) {
+            Ok(schema) => {
+                let (key, schema) = (reference.to_owned(), schema.clone());
+                return Ok(Some(Found { key, schema, scopes: Vec::new() }));
+            }
+            Err(why) => why,
+        };
+        let own =
+            |word: &str| reference.strip_prefix(word).is_some_and(|rest| rest.starts_with('/'));
+        if !own("#/$defs") && !own("#/definitions") {
+            return Err(why);
+        }
+        for (at, scope) in self.scopes.iter().enumerate().rev() {
+            if let Ok(schema) = target(&scope.definitions, reference) {
+                let key = format!("{} {reference}", scope.number);
+                let scopes = self.scopes[..=at].to_vec();
+                return Ok(Some(Found { key, schema: schema.clone(), scopes }));
+            }
+        }
+        let line = format!("{why}: what is there is not checked");
+        if !self.unknown.contains(&line) {
+            self.unknown.push(line);
+        }
+        Ok(None)
+    }
+
+    /// Converts a schema with what is around the place that it comes from.
+    fn convert_found(&mut self, found: &Found) -> Result<Value, String> {
+        let outer = std::mem::replace(&mut self.scopes, found.scopes.clone());
+        let converted = self.convert(&found.schema);
+        self.scopes = outer;
+        converted
     }
 
     fn object(&mut self, fields: &Map<String, Value>) -> Result<Value, String> {
@@ -147,18 +210,18 @@ impl<'a> Schemas<'a> {
     }
 
     fn reference(&mut self, reference: &str) -> Result<Value, String> {
-        let schema = target(self.root, reference)?;
+        let Some(found) = self.find(reference)? else { return Ok(Value::Bool(true)) };
         let fits = self.inline
             && self.nodes < MAX_INLINE_NODES
             && self.inside.len() < MAX_INLINE_DEPTH
-            && !self.inside.iter().any(|outer| outer == reference);
+            && !self.inside.contains(&found.key);
         if fits {
-            self.inside.push(reference.to_owned());
-            let converted = self.convert(schema);
+            self.inside.push(found.key.clone());
+            let converted = self.convert_found(&found);
             self.inside.pop();
             return converted;
         }
-        if let Some(name) = self.names.get(reference) {
+        if let Some(name) = self.names.get(&found.key) {
             return Ok(json!({ "$ref": format!("#/$defs/{name}") }));
         }
         let base = fit(reference.rsplit('/').next().unwrap_or_default());
@@ -169,14 +232,16 @@ impl<'a> Schemas<'a> {
             n += 1;
         }
         let made = json!({ "$ref": format!("#/$defs/{name}") });
-        self.names.insert(reference.to_owned(), name);
-        self.todo.push(reference.to_owned());
+        self.names.insert(found.key.clone(), name);
+        self.todo.push(found);
         Ok(made)
     }
 
     /// Converts a schema that is not a reference.
     fn plain(&mut self, fields: &Map<String, Value>) -> Result<Value, String> {
         let outer = self.read_only.clone();
+        let around = self.scopes.len();
+        self.enter(fields);
         self.read_only.extend(composed::read_only(self.root, fields));
         let mut out = Map::new();
         if let Some(kind) = fields.get("type").and_then(kinds) {
@@ -189,8 +254,23 @@ impl<'a> Schemas<'a> {
         bounds(fields, &mut out);
         composed::open(&mut out);
         self.read_only = outer;
+        self.scopes.truncate(around);
+        words::agree(&mut out);
         let nullable = fields.get("nullable") == Some(&Value::Bool(true));
         if nullable { Ok(or_null(out)) } else { Ok(Value::Object(out)) }
+    }
+
+    /// Takes up the definitions that a schema has of its own.
+    fn enter(&mut self, fields: &Map<String, Value>) {
+        let own = ["$defs", "definitions"].into_iter().filter_map(|word| {
+            let named = fields.get(word).filter(|named| named.is_object())?;
+            Some((word.to_owned(), named.clone()))
+        });
+        let own: Map<String, Value> = own.collect();
+        if !own.is_empty() {
+            let number = self.nodes;
+            self.scopes.push(Rc::new(Scope { definitions: Value::Object(own), number }));
+        }
     }
 
     fn word(

@@ -19,14 +19,13 @@ enum Kind {
     Integer,
 }
 
-/// The value with `7` for each `7.0` that a schema wants as an integer. References of the schema lead into
-/// `root`.
-pub(crate) fn numbers<'a>(root: &Value, schema: &Value, value: &'a Value) -> Cow<'a, Value> {
+/// A value with `7` for each `7.0` that its schema wants as an integer.
+pub fn whole_numbers<'a>(schema: &Value, value: &'a Value) -> Cow<'a, Value> {
     if !has_whole_float(value) {
         return Cow::Borrowed(value);
     }
     let mut value = value.clone();
-    Walk { root }.fix(&[schema], &mut value, 0);
+    Walk { root: schema }.fix(&[schema], &mut value, 0);
     Cow::Owned(value)
 }
 

@@ -114,7 +114,7 @@ pub(super) fn query_string(in_path: &str, given: &Value) -> Result<String, Strin
             match value {
                 Value::Null => {}
                 Value::Bool(flag) => drop(query.append_pair(name, &flag.to_string())),
-                Value::Number(number) => drop(query.append_pair(name, &number.to_string())),
+                Value::Number(number) => drop(query.append_pair(name, &plain(number))),
                 Value::String(text) => drop(query.append_pair(name, text)),
                 Value::Array(_) | Value::Object(_) => {
                     return Err(format!(
@@ -125,6 +125,14 @@ pub(super) fn query_string(in_path: &str, given: &Value) -> Result<String, Strin
         }
     }
     Ok(query.finish())
+}
+
+/// A number as text: `7` for `7.0`, which some models write.
+fn plain(number: &serde_json::Number) -> String {
+    match number.as_f64() {
+        Some(float) if number.is_f64() && float.fract() == 0.0 => format!("{}", float + 0.0),
+        Some(_) | None => number.to_string(),
+    }
 }
 
 /// The backend's answer as a reply.
@@ -155,6 +163,8 @@ mod tests {
         let query =
             query_string("a=1&b=x%20y", &json!({ "c": [1, 2], "d": true, "e": null, "f": "&" }));
         assert_eq!(query.unwrap(), "a=1&b=x+y&c=1&c=2&d=true&f=%26");
+        let numbers = query_string("", &json!({ "a": 7.0, "b": -0.0, "c": 7.5, "d": 8 }));
+        assert_eq!(numbers.unwrap(), "a=7&b=0&c=7.5&d=8");
         assert!(query_string("", &json!({ "c": { "d": 1 } })).is_err());
         assert!(query_string("a=1#x", &Value::Null).is_err());
     }

@@ -266,7 +266,7 @@ impl<'a> Asker<'a> {
         }
         let mounted = Url::parse(self.application).ok()?.path().to_owned();
         let read = move || {
-            let document = Document::parse(&text, &builtin_names(), &mounted).ok()?;
+            let document = Document::parse(&text, &builtin_names(), mounted.as_str()).ok()?;
             // The contract's own endpoints are no tools.
             let operations = document.candidates().filter(|found| !is_contract(found.path)).count();
             (operations > 0).then(|| (operations, text.into()))

@@ -8,8 +8,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mc_client::raw::{RawBody, RawRequest};
-use openapi_tools::{Body, Candidate, Document, Operation, Problem};
+use mc_client::raw::{RawBody, RawField, RawRequest};
+use openapi_tools::{Body, Candidate, Document, Mount, Operation, Problem};
 use serde_json::Value;
 use wombat_core::agent_config::{AgentProfile, NamedTool};
 use wombat_core::endpoint::{EndpointPattern, NormalPath};
@@ -48,7 +48,7 @@ pub(super) fn cached(source: Arc<Source>, mounted: String) -> RefreshingCache<Do
         Arc::new(move || {
             let (source, last, mounted) = (source.clone(), last.clone(), mounted.clone());
             Box::pin(async move {
-                let Loaded { text, from } = source.load().await?;
+                let Loaded { text, from, path } = source.load().await?;
                 let mut hasher = DefaultHasher::new();
                 text.hash(&mut hasher);
                 let hash = hasher.finish();
@@ -56,7 +56,10 @@ pub(super) fn cached(source: Arc<Source>, mounted: String) -> RefreshingCache<Do
                 if let Some((_, document)) = known.filter(|(known, _)| *known == hash) {
                     return Ok(document);
                 }
-                let parse = move || Document::parse(&text, &super::builtin_names(), &mounted);
+                let parse = move || {
+                    let mount = Mount { path: &mounted, document: &path };
+                    Document::parse(&text, &super::builtin_names(), mount)
+                };
                 // Parsing a large document takes long enough to block the runtime.
                 let parsed = tokio::task::spawn_blocking(parse).await;
                 let document = parsed.map_err(|error| error.to_string())?;
@@ -114,7 +117,7 @@ impl NamedOperations {
         }
         let tool = |operation: Operation| {
             let endpoint =
-                EndpointPattern::of_template(operation.method(), operation.path()).ok()?;
+                EndpointPattern::of_template(operation.method(), operation.endpoint()).ok()?;
             let id = ids.get(operation.name()).map(|id| (*id).to_owned());
             Some(Arc::new(OpenApiTool { operation, id, endpoint }))
         };
@@ -149,10 +152,13 @@ impl OpenApiTool {
         key: String,
     ) -> ToolReply {
         match self.prepare(context, arguments, key) {
-            Ok(request) => match context.client.raw(request).await {
-                Ok(response) => reply(response),
-                Err(error) => ToolReply::failed(&error),
-            },
+            Ok(request) => {
+                let accept = self.operation.accept();
+                match context.client.raw_accepting(request, accept).await {
+                    Ok(response) => reply(response),
+                    Err(error) => ToolReply::failed(&error),
+                }
+            }
             Err(reply) => reply,
         }
     }
@@ -174,19 +180,17 @@ impl OpenApiTool {
         {
             return Err(format!("{what} is not declared").into());
         }
-        let body = request.body.map(|body| match body {
-            Body::Json(value) => RawBody::Json(value),
-            Body::Form(form) => RawBody::Form(form),
-        });
+        let body = request.body.map(raw);
         method_override::refuse(&request.query, body.as_ref(), |place, field| {
             context.declares((method, &path), place, field)
         })?;
         context.permit(context.decide(name, Some((method, &path))), &what)?;
         let (body, idempotency_key) = with_key(method, &path, body, key);
+        // As the operation writes it: a normal path does not tell a separator from a value's own comma.
         let path_and_query = if request.query.is_empty() {
-            path.as_str().to_owned()
+            request.path
         } else {
-            format!("{}?{}", path.as_str(), request.query)
+            format!("{}?{}", request.path, request.query)
         };
         Ok(RawRequest {
             method: http::Method::from_bytes(method.as_bytes())
@@ -196,5 +200,22 @@ impl OpenApiTool {
             idempotency_key,
             max_bytes: MAX_ANSWER_BYTES,
         })
+    }
+}
+
+fn raw(body: Body) -> RawBody {
+    match body {
+        Body::Json(value) => RawBody::Json(value),
+        Body::JsonAs(kind, value) => RawBody::JsonAs(kind, value),
+        Body::Form(form) => RawBody::Form(form),
+        Body::Multipart(fields) => {
+            let field = |field: openapi_tools::Field| RawField {
+                name: field.name,
+                media_type: field.media_type,
+                value: field.value,
+            };
+            RawBody::Multipart(fields.into_iter().map(field).collect())
+        }
+        Body::Text(kind, text) => RawBody::Text(kind, text),
     }
 }

@@ -236,6 +236,8 @@ async fn perform(
         }
         Tool::Builtin(builtin, _) => *builtin,
         Tool::External(tool) => {
+            // Some models write `7.0` for an integer, which many servers refuse.
+            let arguments: &Value = &openapi_tools::whole_numbers(&tool.spec.parameters, arguments);
             return match &tool.source {
                 Source::OpenApi(tool) => tool.call(context, arguments, key).await,
                 Source::Backend(theirs) => {

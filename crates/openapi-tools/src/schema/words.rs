@@ -49,6 +49,34 @@ pub(super) fn kinds(value: &Value) -> Option<Value> {
     (!kinds.is_empty()).then_some(Value::Array(kinds))
 }
 
+/// Drops a type that none of the listed values has: nothing could be sent.
+pub(super) fn agree(out: &mut Map<String, Value>) {
+    let (Some(kind), Some(Value::Array(values))) = (out.get("type"), out.get("enum")) else {
+        return;
+    };
+    let is_of = |value: &Value| {
+        let name = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(number) => {
+                let is_whole = number.as_f64().is_none_or(|number| number.fract() == 0.0);
+                return is_of_kind(kind, "number") || (is_whole && is_of_kind(kind, "integer"));
+            }
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        is_of_kind(kind, name)
+    };
+    if !values.iter().any(is_of) {
+        out.remove("type");
+    }
+}
+
+fn is_of_kind(kind: &Value, name: &str) -> bool {
+    kind == name || kind.as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == name))
+}
+
 /// Converts `exclusiveMinimum: true` of 3.0, which is a number in JSON Schema.
 pub(super) fn bounds(fields: &Map<String, Value>, out: &mut Map<String, Value>) {
     for (exclusive, plain) in [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")] {

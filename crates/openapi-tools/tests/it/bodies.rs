@@ -50,6 +50,8 @@ fn a_body_with_a_file_is_no_tool_whether_or_not_it_is_required() {
             { "type": "string", "contentMediaType": "application/octet-stream" }, { "type": "null" }] } })),
         object(json!({ "photo": { "contentMediaType": "image/png", "type": "string" } })),
         json!({ "allOf": [object(json!({ "name": { "type": "string" } })), object(json!({ "photo": file() }))] }),
+        // Django REST, which describes the file's later address.
+        object(json!({ "photo": { "type": "string", "format": "uri" } })),
         // zod's `instanceof(File)` without a description.
         object(json!({ "photo": {} })),
         json!({}),
@@ -227,4 +229,40 @@ fn a_get_that_needs_a_body_is_told_and_one_that_does_not_is_a_tool() {
     assert!(import.problems[0].reason.contains("GET"), "{:?}", import.problems);
     let tool = only("3.1.0", "/x", item(false), json!({}));
     assert!(!takes(&tool, &json!({ "body": {} })));
+}
+
+#[test]
+fn answers_of_another_type_than_json_are_asked_for() {
+    let of = |responses: Value| {
+        let tool = only("3.1.0", "/x", json!({ "get": { "responses": responses } }), json!({}));
+        tool.accept().map(str::to_owned)
+    };
+    let content = |kinds: &[&str]| {
+        let content: Value = kinds.iter().map(|kind| ((*kind).to_owned(), json!({}))).collect();
+        json!({ "200": { "content": content }, "400": { "content": { "application/problem+json": {} } } })
+    };
+    for kinds in
+        [&["application/json"][..], &["text/csv", "application/json; charset=utf-8"], &["*/*"], &[]]
+    {
+        assert_eq!(of(content(kinds)), None, "{kinds:?}");
+    }
+    assert_eq!(of(json!({ "204": { "description": "done" } })), None);
+    assert_eq!(of(json!({ "default": { "content": { "text/csv": {} } } })), None);
+    assert_eq!(
+        of(content(&["application/vnd.api+json"])).as_deref(),
+        Some("application/vnd.api+json")
+    );
+    assert_eq!(
+        of(content(&["text/plain; charset=utf-8", "text/csv"])).as_deref(),
+        Some("text/plain, text/csv")
+    );
+    assert_eq!(of(content(&["text/ö", "a\r\nX: y"])), None);
+}
+
+#[test]
+fn null_is_nobodys_list_body_or_schema() {
+    let item = json!({ "parameters": null, "post": { "parameters": null, "requestBody": null, "responses": null } });
+    assert_eq!(only("3.0.0", "/x", item, json!({})).parameters()["properties"], json!({}));
+    let body = json!({ "application/json": { "schema": null } });
+    assert_eq!(sent(body, json!([1])), Body::Json(json!([1])));
 }

@@ -205,3 +205,59 @@ fn what_cannot_be_a_schema_is_told() {
         assert!(import.problems[0].reason.contains(word), "{:?}", import.problems);
     }
 }
+
+#[test]
+fn definitions_of_a_schema_are_its_own() {
+    let owner = |kind: &str| {
+        json!({ "type": "object", "properties": { "name": { "type": kind },
+        "friend": { "$ref": "#/$defs/Owner" }, "near": { "$ref": "#/definitions/Near" } }, "definitions": { "Near": { "type": "boolean" } } })
+    };
+    let of = |kind: &str| {
+        json!({ "$defs": { "Owner": owner(kind) }, "properties": {
+        "owner": { "anyOf": [{ "$ref": "#/$defs/Owner" }, { "type": "null" }] } } })
+    };
+    let both = json!({ "properties": { "a": of("string"), "b": of("integer") } });
+    let owned =
+        |name: &str, value: Value| json!({ name: { "owner": { "name": value, "near": true } } });
+    let deep =
+        |value: Value| json!({ "a": { "owner": { "friend": { "friend": { "name": value } } } } });
+    table(
+        both,
+        json!({}),
+        &[
+            owned("a", json!("x")),
+            owned("b", json!(1)),
+            json!({ "a": { "owner": null } }),
+            deep(json!("x")),
+        ],
+        &[
+            owned("a", json!(1)),
+            owned("b", json!("x")),
+            deep(json!(1)),
+            json!({ "a": { "owner": { "near": 1 } } }),
+        ],
+    );
+    // One that nobody has is told, and the tool stays.
+    let body = json!({ "content": { "application/json": { "schema": { "properties": {
+        "a": { "$ref": "#/$defs/Gone" }, "b": { "$ref": "#/$defs/Gone" }, "c": { "type": "integer" } } } } } });
+    let import =
+        all(&document("3.0.3", json!({ "/x": { "post": { "requestBody": body } } }), json!({})));
+    assert_eq!(import.problems.len(), 1, "{:?}", import.problems);
+    assert!(import.problems[0].reason.contains("#/$defs/Gone"), "{:?}", import.problems);
+    assert!(takes(&import.operations[0], &json!({ "body": { "a": { "x": 1 } } })));
+    assert!(!takes(&import.operations[0], &json!({ "body": { "c": "x" } })));
+}
+
+#[test]
+fn a_type_that_no_listed_value_has_is_dropped() {
+    let schema = json!({ "properties": { "a": { "type": "object", "default": "", "enum": ["", "draft"] },
+        "b": { "type": "integer", "enum": [1, 2.0] }, "c": { "type": ["string", "null"], "enum": ["x", null] } } });
+    let fits =
+        [json!({ "a": "draft" }), json!({ "a": "" }), json!({ "b": 2 }), json!({ "c": null })];
+    table(
+        schema,
+        json!({}),
+        &fits,
+        &[json!({ "a": "x" }), json!({ "a": {} }), json!({ "b": "1" })],
+    );
+}
