@@ -65,7 +65,7 @@ impl fmt::Display for Identity {
 /// An identity with the options of its calls.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    backend: Backend,
+    pub(crate) backend: Backend,
     pub(crate) identity: Identity,
     pub(crate) traceparent: Option<HeaderValue>,
     pub(crate) deadline: Option<Instant>,
