@@ -31,11 +31,12 @@ const MAX_TOKENS: usize = 1_024;
 const SYSTEM_USER: &str = "wombat";
 const SYSTEM_ROLE: &str = "system";
 
-/// Whether a contract version is compatible: the contract is additive within v1, so that v1.2 is, and
-/// v2 and v10 are not.
-pub fn is_compatible(version: &str) -> bool {
-    let rest = version.strip_prefix(CONTRACT_VERSION);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+/// What to say of a backend that counts the contract as the TypeScript original does.
+pub fn told_of_original(version: &str) -> String {
+    format!(
+        "it counts the contract as {version}, as backends of the TypeScript original do, and is used as \
+         {CONTRACT_VERSION}; see docs/MIGRATING.md"
+    )
 }
 
 /// The backend, and the tokens to call it.

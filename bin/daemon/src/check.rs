@@ -1,6 +1,7 @@
 //! `wombat-daemon check`: checks settings, workspace, model, backend and tools; each finding says what to
 //! do.
 
+pub mod documents;
 mod models;
 
 use std::fmt::{self, Write as _};
@@ -9,15 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use llm::LlmClient;
-use mc_client::types::{CONTRACT_VERSION, Capabilities};
+use mc_client::types::{CONTRACT_VERSION, Capabilities, Contract};
 use service::backend_address::BackendAddress;
 use service::settings::{Layers, Reader, SettingsError};
 use service::trace::TraceId;
 use wombat_core::advice::{KnownTools, advise};
 use wombat_core::workspace::{Snapshot, Workspace, WorkspaceOptions, WorkspaceStatus};
 
-use crate::backend::{Backend, is_compatible};
-use crate::settings::Settings;
+use crate::backend::{Backend, told_of_original};
+use crate::settings::{Settings, lookup};
 use crate::tools::{self, Inspection, Tools};
 
 /// The timeout of asking the backend.
@@ -63,6 +64,11 @@ impl fmt::Display for Finding {
             c => f.write_char(c),
         })
     }
+}
+
+/// A number with what it counts: `1 role`, `2 roles`.
+fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Whether a terminal does something for a character instead of showing it: control characters, and those
@@ -113,7 +119,7 @@ fn workspace_of(settings: &Settings) -> WorkspaceOptions {
         agent_config: settings.agent_config.clone(),
         max_file_chars: settings.max_file_chars,
         skills_mode: settings.skills_mode,
-        env: Arc::new(|name| std::env::var(name).ok()),
+        env: lookup(&settings.variables),
         is_secret: service::settings::names::is_own_secret,
     }
 }
@@ -128,7 +134,7 @@ fn workspace_without_settings(layers: &Layers) -> WorkspaceOptions {
         skills_mode: reader
             .parse("WOMBAT_SKILLS_MODE", "auto", "auto, inline or on_demand")
             .unwrap_or_default(),
-        env: Arc::new(|name| std::env::var(name).ok()),
+        env: lookup(&layers.variables()),
         is_secret: service::settings::names::is_own_secret,
     }
 }
@@ -163,11 +169,11 @@ impl Report {
         }
         let enabled = snapshot.skills().iter().filter(|skill| skill.enabled).count();
         self.good(format!(
-            "workspace: {}: {} roles, {enabled} of {} skills enabled, {} endpoints",
+            "workspace: {}: {}, {enabled} of {} enabled, {}",
             options.path.display(),
-            snapshot.agents().len(),
-            snapshot.skills().len(),
-            snapshot.endpoints().len()
+            counted(snapshot.agents().len(), "role"),
+            counted(snapshot.skills().len(), "skill"),
+            counted(snapshot.endpoints().len(), "endpoint")
         ));
         Some((options, snapshot))
     }
@@ -198,13 +204,23 @@ impl Report {
                 return self.fail(format!("tools: the HTTP client could not be created: {why}"));
             }
         };
-        let tools =
-            Tools::new(settings.openapi.clone(), &backend, http, settings.workspace.clone(), model);
-        let Inspection { known, problems, mapped } = tools.inspect(&snapshot, &capabilities).await;
+        let tools = Tools::new(
+            settings.openapi.clone(),
+            &backend,
+            http.clone(),
+            settings.workspace.clone(),
+            model,
+        );
+        let Inspection { known, document, problems, mapped } =
+            tools.inspect(&snapshot, &capabilities).await;
         tools.close().await;
+        self.0.extend(documents::findings(document, &http, &backend).await);
         let external = known.names.len().saturating_sub(tools::builtin_names().len());
         if external > 0 {
-            self.good(format!("tools: {external} external ones (OpenAPI, the backend's own, MCP)"));
+            self.good(format!(
+                "tools: {} besides the built-in ones (OpenAPI, the backend's own, MCP)",
+                counted(external, "tool")
+            ));
         }
         for what in mapped {
             self.good(format!("tools: {what}"));
@@ -268,21 +284,29 @@ impl Report {
             }
         };
         let theirs = &capabilities.contract_version;
-        if theirs.is_empty() {
-            self.fail(format!(
-                "{part}: {url} does not report its capabilities (GET /api/mission-control/capabilities); \
-                 see docs/CONTROL_PLANE_CONTRACT.md, or correct {variable}"
-            ));
-            return None;
+        match capabilities.contract() {
+            Contract::Same => {
+                self.good(format!("{part}: {url} answers and speaks contract {theirs}"));
+            }
+            Contract::Original => {
+                self.good(format!("{part}: {url} answers and speaks contract {CONTRACT_VERSION}"));
+                self.warn(format!("{part}: {}", told_of_original(theirs)));
+            }
+            Contract::Unknown => {
+                self.fail(format!(
+                    "{part}: {url} does not report its capabilities (GET /api/mission-control/capabilities); \
+                     see docs/CONTROL_PLANE_CONTRACT.md, or correct {variable}"
+                ));
+                return None;
+            }
+            Contract::Other => {
+                self.fail(format!(
+                    "{part}: {url} speaks contract {theirs:?}, and this daemon {CONTRACT_VERSION:?}; \
+                     update the older one"
+                ));
+                return None;
+            }
         }
-        if !is_compatible(theirs) {
-            self.fail(format!(
-                "{part}: {url} speaks contract {theirs:?}, and this daemon {CONTRACT_VERSION:?}; \
-                 update the older one"
-            ));
-            return None;
-        }
-        self.good(format!("{part}: {url} answers and speaks contract {theirs}"));
         if address.is_split() {
             self.application(settings, &backend).await;
         }

@@ -79,7 +79,9 @@ pub async fn serve(
         tracing::warn!("{warning}");
     }
     if !app.llm.configured() {
-        tracing::warn!("model not configured: its provider needs an API key (see /health)");
+        let model = &app.settings.llm.default;
+        let (provider, key) = (model.provider, model.provider.key_variable().unwrap_or("a key"));
+        tracing::warn!("LLM_PROVIDER={provider} needs {key}; runs fail until it is set");
     }
     let upkeep = {
         let app = app.clone();

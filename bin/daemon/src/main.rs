@@ -11,7 +11,7 @@ use service::health::Probe;
 use service::progress::Progress;
 use service::settings::Layers;
 use tokio::net::TcpListener;
-use wombat_daemon::check::has_failed;
+use wombat_daemon::check::{Level, has_failed};
 use wombat_daemon::settings::Settings;
 
 /// A run takes a quarter less time than with the C library's allocator, for half a MiB
@@ -52,7 +52,8 @@ Exit codes: 0 stopped by a signal, 1 failed, 2 wrong flags, 78 wrong settings.";
 
 /// The agent runtime beside your backend.
 ///
-/// Settings come from wombat.toml (or --config), .env, the environment and flags; the later wins.
+/// Settings come from wombat.toml (or --config), .env, the environment and flags; later sources
+/// override earlier ones.
 /// docs/CONFIGURATION.md lists them all. The daemon needs at least AGENT_JWT_SECRET and
 /// BACKEND_URL, and a key of the model's provider (or LLM_PROVIDER=offline).
 #[derive(Parser)]
@@ -102,7 +103,11 @@ enum Command {
     },
     /// Check the whole set-up: settings, workspace, model, backend, tools. Exit code 1 when no run
     /// can work.
-    Check,
+    Check {
+        /// Exit with 1 for warnings, too, as a check in CI should.
+        #[arg(long)]
+        strict: bool,
+    },
     /// Ask the running daemon whether it is ready, as a container's health check does. Exit code 0
     /// when it is, else 1.
     Health {
@@ -150,7 +155,7 @@ fn main() -> ExitCode {
                 Err(problems) => exit::fail(exit::CONFIG, NAME, &problems),
             };
         }
-        Some(Command::Check) => return check(&layers(cli.config)),
+        Some(Command::Check { strict }) => return check(&layers(cli.config), strict),
         Some(Command::Chat(chat)) => {
             let flags = flags.into_iter().chain(chat.flags());
             let flags = flags.filter_map(|(name, value)| Some((name, value?))).collect();
@@ -180,6 +185,9 @@ fn init(layers: &Layers, dir: Option<&Path>, force: bool) -> ExitCode {
             for path in paths {
                 exit::say(path.display());
             }
+            if let Some(line) = document_line(layers) {
+                exit::say(line);
+            }
             let is_set = std::path::absolute(dir).ok() == std::path::absolute(&set).ok();
             let first = match is_set {
                 true => String::new(),
@@ -190,6 +198,12 @@ fn init(layers: &Layers, dir: Option<&Path>, force: bool) -> ExitCode {
         }
         Err(error) => exit::fail(exit::FAILURE, NAME, &error),
     }
+}
+
+/// What there is to say of the application's OpenAPI document, if it runs already.
+fn document_line(layers: &Layers) -> Option<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    runtime.block_on(wombat_daemon::check::documents::usual(layers))
 }
 
 fn init_beside(
@@ -220,7 +234,7 @@ fn init_beside(
     }
 }
 
-fn check(layers: &Layers) -> ExitCode {
+fn check(layers: &Layers, strict: bool) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return exit::fail(exit::FAILURE, NAME, &error),
@@ -233,6 +247,12 @@ fn check(layers: &Layers) -> ExitCode {
     }
     if has_failed(&findings) {
         exit::say("No run can work. Correct what is marked FAIL first.");
+        return ExitCode::from(exit::FAILURE);
+    }
+    let warnings = findings.iter().filter(|finding| finding.level == Level::Warning).count();
+    if strict && warnings > 0 {
+        let noun = if warnings == 1 { "warning" } else { "warnings" };
+        exit::say(format!("Runs can work, but --strict allows no warnings: {warnings} {noun}."));
         return ExitCode::from(exit::FAILURE);
     }
     exit::say("Runs can work.");

@@ -15,10 +15,10 @@ use service::agent_token;
 use service::backend_address::BackendAddress;
 use service::forwarded::Front;
 use service::otel::OtelSettings;
-use service::settings::{Effective, Layers, Reader, SettingsError};
+use service::settings::{Effective, Layers, Reader, SettingsError, Variables};
 use service::telemetry::LogFormat;
 use wombat_core::untrusted::FenceKey;
-use wombat_core::workspace::SkillsMode;
+use wombat_core::workspace::{EnvLookup, SkillsMode};
 use zones::Zone;
 use zones::parse_zone;
 
@@ -53,6 +53,8 @@ pub struct Settings {
     pub workspace: PathBuf,
     /// `WOMBAT_AGENT_CONFIG`.
     pub agent_config: Option<PathBuf>,
+    /// The environment and `.env`, for what the workspace names in it.
+    pub variables: Variables,
     /// `WOMBAT_DEFAULT_TASK`.
     pub default_task: Option<String>,
     /// Models, keys, retries.
@@ -115,6 +117,12 @@ const PROVIDERS: [(Provider, &[&str], &str); 8] = [
     (Provider::Ollama, &[], "OLLAMA_BASE_URL"),
 ];
 
+/// What a workspace's gates and `${NAME}` find.
+pub(crate) fn lookup(variables: &Variables) -> EnvLookup {
+    let variables = variables.clone();
+    std::sync::Arc::new(move |name| variables.get(name))
+}
+
 impl Settings {
     /// Reads and validates everything.
     ///
@@ -168,7 +176,7 @@ impl Settings {
         let log_format = r.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json");
         let log_filter = r.text("RUST_LOG", "info");
         let openapi = r.optional("WOMBAT_BACKEND_OPENAPI").and_then(|text| {
-            let place = text.parse::<OpenApiPlace>();
+            let place = OpenApiPlace::parse(&text, &backend.application);
             if let Ok(OpenApiPlace::Backend(_)) = place {
                 r.show("WOMBAT_BACKEND_OPENAPI", "/\u{2026}");
             }
@@ -204,6 +212,7 @@ impl Settings {
                 .collect(),
             workspace,
             agent_config,
+            variables: layers.variables(),
             default_task,
             llm,
             skills_mode: skills_mode.unwrap_or_default(),

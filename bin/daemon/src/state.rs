@@ -13,7 +13,7 @@ use crate::metrics::Metrics;
 use crate::run::registry::Runs;
 use crate::run::usage::UsageBook;
 use crate::sessions::Sessions;
-use crate::settings::Settings;
+use crate::settings::{Settings, lookup};
 use crate::tools::Tools;
 use crate::webhook::Webhooks;
 
@@ -73,13 +73,13 @@ impl App {
     /// When models, HTTP client or metrics cannot be set up.
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
         let http = service::http::client_builder().build()?;
-        // Environment variables are read when the workspace is loaded, never on a request.
+        // Variables are looked up when the workspace is loaded, never on a request.
         let workspace = Workspace::open(WorkspaceOptions {
             path: settings.workspace.clone(),
             agent_config: settings.agent_config.clone(),
             max_file_chars: settings.max_file_chars,
             skills_mode: settings.skills_mode,
-            env: Arc::new(|name| std::env::var(name).ok()),
+            env: lookup(&settings.variables),
             is_secret: service::settings::names::is_own_secret,
         });
         let client = settings.backend.client(http.clone(), settings.backend_retry);

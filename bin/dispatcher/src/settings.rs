@@ -68,8 +68,7 @@ impl Settings {
         let mut reader = Reader::new(layers);
         let internal_token = reader.secret("INTERNAL_API_TOKEN");
         if internal_token.is_none() {
-            reader
-                .problem("INTERNAL_API_TOKEN", "is not set; it must be the same as the backend's");
+            reader.problem("INTERNAL_API_TOKEN", "is not set; use the same value as the backend");
         }
         let min = reader.number("DISPATCH_MIN_INTERVAL_SEC", 2.0_f64, 0.01..=3600.0);
         let max = reader.number("DISPATCH_MAX_INTERVAL_SEC", 30.0_f64, 0.01..=3600.0);

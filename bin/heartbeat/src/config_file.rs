@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use service::settings::Reader;
+use service::settings::{Reader, Variables};
 use wombat_core::agent_config::AgentConfig;
 
 /// The file and its contents: at `WOMBAT_AGENT_CONFIG`, else in `WOMBAT_WORKSPACE`, else in `config`
 /// beside the workspace (docs/WORKSPACE.md). `None` when there is none.
-pub(crate) fn read(reader: &mut Reader<'_>) -> Option<(PathBuf, AgentConfig)> {
+pub(crate) fn read(
+    reader: &mut Reader<'_>,
+    variables: &Variables,
+) -> Option<(PathBuf, AgentConfig)> {
     let workspace = PathBuf::from(reader.text("WOMBAT_WORKSPACE", "./workspace"));
     let named = reader.optional("WOMBAT_AGENT_CONFIG").map(PathBuf::from);
     let path = match named {
@@ -21,7 +24,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<(PathBuf, AgentConfig)> {
             return None;
         }
     };
-    match AgentConfig::parse(&text, &|name| std::env::var(name).ok()) {
+    match AgentConfig::parse(&text, &|name| variables.get(name)) {
         Ok(config) => Some((path, config)),
         Err(error) => {
             let line = error.line.map(|line| format!(", line {line}")).unwrap_or_default();

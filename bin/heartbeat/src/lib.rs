@@ -12,6 +12,6 @@ mod settings;
 mod slot;
 
 pub use run::{HeartbeatError, Plan, Wake, run};
-pub use schedule::{ScheduleError, ScheduleSettings};
+pub use schedule::{NOTHING_TO_RUN, ScheduleError, ScheduleSettings};
 pub use settings::{Selection, Settings};
 pub use slot::{Clock, Slot};

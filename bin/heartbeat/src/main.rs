@@ -9,7 +9,9 @@ use service::cli::About;
 use service::progress::Progress;
 use service::settings::Layers;
 use service::{exit, shutdown, telemetry};
-use wombat_heartbeat::{Clock, Plan, ScheduleSettings, Selection, Settings, Slot, Wake};
+use wombat_heartbeat::{
+    Clock, NOTHING_TO_RUN, Plan, ScheduleSettings, Selection, Settings, Slot, Wake,
+};
 
 const PROGRAM: &str = "wombat-heartbeat";
 
@@ -129,6 +131,9 @@ fn systemd(
         Ok(units) => units,
         Err(error) => return exit::fail(exit::CONFIG, PROGRAM, &error),
     };
+    if units.is_empty() {
+        eprintln!("{NOTHING_TO_RUN}");
+    }
     for (name, text) in units {
         match out {
             None => exit::say(format!("# {name}\n{text}")),

@@ -5,7 +5,7 @@ mod words;
 use std::path::{Path, PathBuf};
 
 use service::settings::{Layers, Reader, SettingsError};
-use wombat_core::agent_config::AgentConfig;
+use wombat_core::agent_config::{AgentConfig, AgentEntry};
 use wombat_core::cron::Cron;
 use wombat_core::session::{SessionError, UserId};
 
@@ -44,6 +44,9 @@ pub struct ScheduleSettings {
     user: Vec<String>,
 }
 
+/// What is said where no role has a schedule.
+pub const NOTHING_TO_RUN: &str = "Nothing to run: no role of the workspace has a heartbeat_cron.";
+
 impl ScheduleSettings {
     /// Reads agent-config.json.
     ///
@@ -53,7 +56,7 @@ impl ScheduleSettings {
         let mut reader = Reader::new(layers);
         let user = reader.optional("USER_ID");
         let dir = std::env::current_dir().unwrap_or_default();
-        let found = config_file::read(&mut reader);
+        let found = config_file::read(&mut reader, &layers.variables());
         for agent in found.iter().flat_map(|(_, config)| &config.agents) {
             let cron = agent.profile.heartbeat_cron.as_deref().map(str::parse::<Cron>);
             if let Some(Err(error)) = cron {
@@ -93,6 +96,10 @@ impl ScheduleSettings {
             lines.push(
                 "# USER_ID must be set: above these lines, or in the directory's .env.".to_owned(),
             );
+        }
+        let has_cron = |agent: &AgentEntry| agent.profile.heartbeat_cron.is_some();
+        if !self.config.agents.iter().any(has_cron) {
+            lines.push(format!("# {NOTHING_TO_RUN}"));
         }
         for agent in &self.config.agents {
             let role = &agent.profile.role;

@@ -69,7 +69,9 @@ impl Settings {
     /// Every problem at once.
     pub fn read(layers: &Layers, selection: &Selection) -> Result<Self, SettingsError> {
         let mut reader = Reader::new(layers);
-        let config = config_file::read(&mut reader).map(|(_, config)| config).unwrap_or_default();
+        let config = config_file::read(&mut reader, &layers.variables())
+            .map(|(_, config)| config)
+            .unwrap_or_default();
         let users = users(&mut reader, &selection.users);
         let roles = roles(&mut reader, selection, &config);
         let mut agents = Vec::new();

@@ -234,15 +234,33 @@ pub(crate) fn claims(headers: &HeaderMap, app: &App) -> Result<Claims, ApiError>
         .ok_or_else(|| ApiError::unauthorized("the header X-Agent-Token is missing"))?;
     app.config.verifier.verify(token).map_err(|error| {
         tracing::info!(%error, "agent token rejected");
-        ApiError::unauthorized(match error {
-            TokenError::Untimely(_) => {
-                "the agent token has expired or is not valid yet: compare the clocks of both sides"
-            }
-            TokenError::Key(_) | TokenError::Sign(_) | TokenError::Invalid(_) => {
-                "the agent token is not valid: check AGENT_JWT_SECRET on both sides"
-            }
-        })
+        ApiError::unauthorized(&refusal(&error))
     })
+}
+
+/// What is told of a token that is refused. A wrong secret is never mixed up with wrong claims: to know
+/// which it is, one needs the secret.
+fn refusal(error: &TokenError) -> String {
+    const SIGNED: &str = "the agent token is signed with the right key";
+    match error {
+        TokenError::Untimely(_) => {
+            "the agent token has expired or is not valid yet: compare the clocks of both sides"
+                .into()
+        }
+        TokenError::Legacy(differs) => format!(
+            "{SIGNED}, and is one of the TypeScript original ({differs}): set AGENT_JWT_LEGACY=true here, \
+             or let a program mint it that keeps the contract"
+        ),
+        TokenError::Claims(what) => {
+            format!("{SIGNED}, but its claims are not the contract's: {what}")
+        }
+        TokenError::Algorithm(theirs) => format!(
+            "the agent token is signed with {theirs}: set the same AGENT_JWT_ALGORITHM on both sides"
+        ),
+        TokenError::Key(_) | TokenError::Sign(_) | TokenError::Invalid(_) => {
+            "the agent token is not valid: check AGENT_JWT_SECRET on both sides".into()
+        }
+    }
 }
 
 /// The agent whose token a request carries, with a place for the call.

@@ -1,7 +1,7 @@
 //! `wombat-mission-control`: the command line.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueHint};
@@ -179,6 +179,15 @@ fn contract() -> ExitCode {
     }
 }
 
+/// Makes the folder of the database. One that is new is kept out of a repository that it may stand in.
+fn data_folder(dir: &Path) -> std::io::Result<()> {
+    if dir.exists() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(dir)?;
+    std::fs::write(dir.join(".gitignore"), "*\n")
+}
+
 fn serve(settings: Settings) -> ExitCode {
     let _last_lines = service::telemetry::init_service(settings.log_format, &settings.log_filter);
     service::limits::raise_open_files();
@@ -188,13 +197,18 @@ fn serve(settings: Settings) -> ExitCode {
             "INTERNAL_API_TOKEN is not set; calls of the dispatcher and other services are refused"
         );
     }
+    if settings.config.verifier.accepts_legacy() {
+        tracing::warn!(
+            "AGENT_JWT_LEGACY is true: tokens without iss and jti are accepted; unset it when no program of the TypeScript original is left"
+        );
+    }
     if !settings.config.board {
         tracing::info!(
             "page at / disabled: MC_HOST is reachable from other machines; set MC_BOARD_PASSWORD or MC_BOARD_AUTH_HEADER to enable it"
         );
     }
     if let Some(dir) = settings.config.database.folder()
-        && let Err(error) = std::fs::create_dir_all(dir)
+        && let Err(error) = data_folder(dir)
     {
         let problem = format!(
             "MC_DATA_DIR or DATABASE_URL: the folder {} could not be created: {error}; make it for this user, or name another place",

@@ -259,6 +259,7 @@ fn budget(r: &mut Reader<'_>) -> Option<Nanos> {
 }
 
 fn verifier(r: &mut Reader<'_>) -> Option<TokenVerifier> {
+    let accepts_legacy = r.flag("AGENT_JWT_LEGACY", false);
     let algorithm: Algorithm = r.parse("AGENT_JWT_ALGORITHM", "HS256", Algorithm::ALLOWED)?;
     let names = match algorithm.is_symmetric() {
         true => ["AGENT_JWT_SECRET", "AGENT_JWT_SECRET_PREVIOUS"],
@@ -288,6 +289,7 @@ fn verifier(r: &mut Reader<'_>) -> Option<TokenVerifier> {
     };
     let verifier = TokenVerifier::new(&key, algorithm);
     let verifier = verifier.map_err(|error| r.problem(names[0], error)).ok()?;
+    let verifier = verifier.with_legacy(accepts_legacy);
     let Some(previous) = previous else { return Some(verifier) };
     let both = verifier.with_previous(&previous, algorithm);
     both.map_err(|error| r.problem(names[1], error)).ok()

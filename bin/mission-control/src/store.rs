@@ -89,7 +89,7 @@ impl Store {
                 Database::File(file) => Some(Arc::new(OpenFile::new(file))),
                 Database::Postgres(_) => None,
             },
-            server: Arc::default(),
+            server: opened.health,
             instance: new_id().into(),
         })
     }

@@ -8,10 +8,11 @@ mod settings;
 
 use std::sync::Arc;
 
+use chrono::Utc;
 use mc_client::client::RetryPolicy;
 use mc_client::error::McError;
 use mc_client::token::{AgentAuth, TokenError};
-use mc_client::types::{StandupAnswer, StandupRequest};
+use mc_client::types::{Standup, StandupAnswer, StandupRequest};
 use service::trace::TraceId;
 use tokio_util::sync::CancellationToken;
 use wombat_core::session::UserId;
@@ -74,13 +75,12 @@ pub async fn run(
     settings: &Settings,
     stop: &CancellationToken,
 ) -> Result<StandupAnswer, StandupError> {
-    let answer = tokio::select! {
+    let mut answer = tokio::select! {
         answer = fetch(settings) => answer?,
         () = stop.cancelled() => return Err(StandupError::Stopped),
     };
     let address = settings.backend.control_plane_variable;
-    check(&answer, settings.user.as_ref())
-        .map_err(|why| StandupError::NoStandup { why, address })?;
+    check(&mut answer, settings).map_err(|why| StandupError::NoStandup { why, address })?;
     Ok(answer)
 }
 
@@ -107,15 +107,60 @@ async fn fetch(settings: &Settings) -> Result<StandupAnswer, StandupError> {
 }
 
 /// Checks that the answer is the requested standup: the types accept missing fields, so any JSON
-/// object would pass for an empty day, and one user's day must never be taken for another's.
-fn check(answer: &StandupAnswer, requested: Option<&UserId>) -> Result<(), &'static str> {
-    let (date, days) = match answer {
-        StandupAnswer::One(day) => (&day.date, std::slice::from_ref(day)),
-        StandupAnswer::All { date, items, .. } => (date, items.as_slice()),
+/// object would pass for an empty day, and one user's day must never be taken for another's. An answer
+/// without a date says something all the same; it gets the date of today where none was requested, and
+/// stays without one where it may be of another day than `--date`.
+fn check(answer: &mut StandupAnswer, settings: &Settings) -> Result<(), &'static str> {
+    const NO_STANDUP: &str = "it has no date, and nothing else of a standup";
+    let today = Utc::now().with_timezone(&settings.zone).date_naive().to_string();
+    let mut is_dated = true;
+    let mut complete = |date: &mut String, zone: &mut String| {
+        if date.is_empty() && settings.date.is_none() {
+            date.clone_from(&today);
+        }
+        if zone.is_empty() && !date.is_empty() {
+            settings.zone.name().clone_into(zone);
+        }
+        is_dated &= !date.is_empty();
     };
-    if date.is_empty() {
-        return Err("it has no date");
+    match answer {
+        StandupAnswer::One(day) => {
+            if !says_something(day) {
+                return Err(NO_STANDUP);
+            }
+            complete(&mut day.date, &mut day.timezone);
+        }
+        StandupAnswer::All { date, timezone, items } => {
+            let is_list = !date.is_empty() || !timezone.is_empty() || !items.is_empty();
+            if !is_list || date.is_empty() && !items.iter().all(says_something) {
+                return Err(NO_STANDUP);
+            }
+            if let Some(first) = items.first().filter(|_| date.is_empty()) {
+                date.clone_from(&first.date);
+            }
+            complete(date, timezone);
+        }
     }
+    if !is_dated {
+        tracing::warn!("the backend's answer names no day: it may be of another one than --date");
+    }
+    of_user(answer, settings.user.as_ref())
+}
+
+/// Whether there is anything of a standup in it.
+fn says_something(day: &Standup) -> bool {
+    let lists = [&day.done, &day.in_progress, &day.blocked];
+    !day.date.is_empty()
+        || !day.summary.trim().is_empty()
+        || day.document_id.is_some()
+        || lists.iter().any(|list| !list.is_empty())
+}
+
+fn of_user(answer: &StandupAnswer, requested: Option<&UserId>) -> Result<(), &'static str> {
+    let days = match answer {
+        StandupAnswer::One(day) => std::slice::from_ref(day),
+        StandupAnswer::All { items, .. } => items.as_slice(),
+    };
     let wrong = match requested {
         // The backend need not repeat the requested user.
         Some(user) => days.iter().any(|day| !["", user.as_str()].contains(&day.user_id.as_str())),

@@ -26,7 +26,10 @@ pub fn render(answer: &StandupAnswer, format: Format) -> String {
         Format::Text => "",
         Format::Markdown => "# ",
     };
-    let mut out = format!("{mark}Standup {}", line(date));
+    let mut out = format!("{mark}Standup");
+    if !date.is_empty() {
+        out += &format!(" {}", line(date));
+    }
     if !zone.is_empty() {
         out += &format!(" ({})", line(zone));
     }

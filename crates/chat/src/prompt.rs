@@ -181,7 +181,7 @@ fn tools(agent: &AgentInfo) -> String {
         "{} (model tier: {})\nallowed: {}\ndenied: {}\nwith approval: {}",
         agent.role,
         agent.model_tier,
-        list(&agent.tools.allow, "all tools"),
+        list(&agent.tools.allow, if agent.allows_nothing { "nothing" } else { "all tools" }),
         list(&agent.tools.deny, "-"),
         list(&agent.tools.approval, "-"),
     )

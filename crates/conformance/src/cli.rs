@@ -80,7 +80,8 @@ pub fn run(program: &str, config: Option<PathBuf>, args: Conformance) -> ExitCod
         Ok(report) => report,
         Err(error) => return refuse(&error),
     };
-    exit::say(report.table().trim_end());
+    let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    exit::say(report.table(width).trim_end());
     if let Err(problem) = write(&report, junit.as_deref(), json.as_deref()) {
         return refuse(&problem);
     }

@@ -30,6 +30,16 @@ impl Outcome {
             Self::Warning => "warning",
         }
     }
+
+    /// What needs attention first comes first.
+    fn rank(self) -> u8 {
+        match self {
+            Self::Fail => 0,
+            Self::Warning => 1,
+            Self::Skipped => 2,
+            Self::Pass => 3,
+        }
+    }
 }
 
 /// A finished check.
@@ -99,6 +109,94 @@ pub struct Report {
     pub left_behind: Vec<String>,
 }
 
+/// The narrowest table, in characters.
+const MIN_WIDTH: usize = 40;
+
+/// How far the lines under a check's name are indented.
+const INDENT: usize = 4;
+
+/// The result of a check as it is shown.
+fn result(check: &Finished) -> &'static str {
+    match (check.outcome, check.is_required()) {
+        (Outcome::Fail, false) => "FAIL (optional)",
+        (outcome, _) => outcome.as_str(),
+    }
+}
+
+fn flat(text: &str) -> String {
+    text.replace(['\n', '\r', '\t'], " ")
+}
+
+/// A line for each check, as long as it needs to be.
+fn wide(checks: &[&Finished]) -> String {
+    let head = ["chapter", "check", "result", "sentence", "seen"].map(str::to_owned);
+    let rows = checks.iter().map(|check| {
+        [&check.chapter, &check.check, result(check), &check.sentence, &check.seen].map(flat)
+    });
+    let rows: Vec<[String; 5]> = std::iter::once(head).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths = [0, 1, 2, 3].map(|column| width(column).unwrap_or_default());
+    let mut out = String::new();
+    for row in &rows {
+        for (cell, width) in row.iter().zip(widths) {
+            // Writing to a string cannot fail.
+            let _infallible = write!(out, "{cell:width$}  ");
+        }
+        out += &row[4];
+        out.truncate(out.trim_end().len());
+        out.push('\n');
+    }
+    out
+}
+
+/// A line for each check that passed, and several for each that did not.
+fn narrow(checks: &[&Finished], width: usize) -> String {
+    let mut out = String::new();
+    for check in checks {
+        let line = format!("{}  {}", result(check), check.id());
+        if check.outcome == Outcome::Pass {
+            let line = flat(&format!("{line}  {}", check.sentence));
+            out.extend([cut(&line, width).as_str(), "\n"]);
+            continue;
+        }
+        out.extend([cut(&line, width).as_str(), "\n"]);
+        for text in [&check.sentence, &check.seen].into_iter().filter(|text| !text.is_empty()) {
+            for part in broken(&flat(text), width - INDENT) {
+                let _infallible = writeln!(out, "{:INDENT$}{part}", "");
+            }
+        }
+    }
+    out
+}
+
+fn cut(line: &str, width: usize) -> String {
+    match line.char_indices().nth(width) {
+        Some(_) => line.chars().take(width - 1).chain(['…']).collect(),
+        None => line.to_owned(),
+    }
+}
+
+/// A text in lines of at most this many characters, broken between words where that is possible.
+fn broken(text: &str, width: usize) -> Vec<String> {
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    for word in text.split_whitespace() {
+        let mut rest: Vec<char> = word.chars().collect();
+        if !line.is_empty() && line.chars().count() + 1 + rest.len() > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        while rest.len() > width {
+            let tail = rest.split_off(width);
+            lines.push(std::mem::replace(&mut rest, tail).into_iter().collect());
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.extend(rest);
+    }
+    lines.push(line);
+    lines
+}
+
 impl Report {
     /// Counts the outcomes.
     pub(crate) fn count(checks: &[Finished]) -> Summary {
@@ -114,34 +212,23 @@ impl Report {
         })
     }
 
-    /// The table, with a summary under it.
-    pub fn table(&self) -> String {
-        let head = ["chapter", "check", "result", "sentence", "seen"].map(str::to_owned);
-        let rows = self.checks.iter().map(|check| {
-            let result = match (check.outcome, check.is_required()) {
-                (Outcome::Fail, false) => "FAIL (optional)",
-                (outcome, _) => outcome.as_str(),
-            };
-            let cells = [&check.chapter, &check.check, result, &check.sentence, &check.seen];
-            cells.map(|cell| cell.replace(['\n', '\r', '\t'], " "))
-        });
-        let rows: Vec<[String; 5]> = std::iter::once(head).chain(rows).collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-        let widths = [0, 1, 2, 3].map(|column| width(column).unwrap_or_default());
-        let mut out = String::new();
-        for row in &rows {
-            for (cell, width) in row.iter().zip(widths) {
-                // Writing to a string cannot fail.
-                let _infallible = write!(out, "{cell:width$}  ");
-            }
-            out += &row[4];
-            out.truncate(out.trim_end().len());
-            out.push('\n');
-        }
+    /// The table, failures first, with a summary under it. With a width no line is longer: sentences are
+    /// broken where a check did not pass, and cut where it did.
+    pub fn table(&self, width: Option<usize>) -> String {
+        let mut checks: Vec<&Finished> = self.checks.iter().collect();
+        // Stable: within an outcome the contract's order stays.
+        checks.sort_by_key(|check| (check.outcome.rank(), !check.is_required()));
+        let mut out = match width {
+            Some(width) => narrow(&checks, width.max(MIN_WIDTH)),
+            None => wide(&checks),
+        };
         out.push('\n');
         for line in self.last_lines() {
-            out += &line;
-            out.push('\n');
+            let lines = width.map_or_else(|| vec![line.clone()], |width| broken(&line, width));
+            for line in lines {
+                out += &line;
+                out.push('\n');
+            }
         }
         out
     }
@@ -150,7 +237,8 @@ impl Report {
         let Summary { passed, failed_required, failed_optional, skipped, warnings } = self.summary;
         let mut lines = self.left_behind.clone();
         lines.push(format!(
-            "{passed} passed, {failed_required} failed in the required part, {failed_optional} failed in optional features, {skipped} skipped, {warnings} warnings"
+            "{passed} passed, {failed_required} failed in the required part, {failed_optional} failed in optional features, {skipped} skipped, {warnings} warning{}",
+            if warnings == 1 { "" } else { "s" }
         ));
         lines
     }
@@ -234,11 +322,21 @@ mod tests {
             checks,
             left_behind: vec!["one task".to_owned()],
         };
-        let table = report.table();
+        let table = report.table(None);
+        let order = table.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1));
+        let order: Vec<_> = order.take(5).collect();
+        assert_eq!(order, ["two", "three", "five", "four", "one"], "{table}");
+        let narrow = report.table(Some(40));
+        assert!(
+            narrow.starts_with("FAIL  queue.two\n    A < B\n    expected 200, got 500\n"),
+            "{narrow}"
+        );
+        assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
+        assert!(narrow.contains("pass  queue.one  A < B\n") && narrow.contains("1 warning"));
         assert_eq!(table.lines().count(), 6 + 1 + 2, "{table}");
         assert!(table.contains("FAIL (optional)") && table.contains("expected 200, got 500"));
         let junit = report.junit().unwrap();
-        assert!(table.contains("1 warnings") && junit.contains("warning: A &lt; B"), "{junit}");
+        assert!(table.contains("1 warning\n") && junit.contains("warning: A &lt; B"), "{junit}");
         assert!(junit.contains("failures=\"2\"") && junit.contains("A &lt; B"), "{junit}");
         assert!(report.json().unwrap().contains("\"failed_optional\": 1"));
     }

@@ -42,11 +42,13 @@ pub(crate) fn part(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The claims of a valid token.
+/// The claims of a valid token; made five seconds ago, as the daemon's.
 pub(crate) fn claims(user_id: &str, role: &str) -> Map<String, Value> {
+    let iat = now() - 5;
     let claims = json!({
         "type": "agent", "user_id": user_id, "agent_role": role, "sub": format!("wombat:{role}"),
-        "iss": "wombat", "iat": now(), "exp": now() + TTL, "jti": uuid::Uuid::new_v4().to_string()
+        "iss": "wombat", "iat": iat, "nbf": iat, "exp": now() + TTL,
+        "jti": uuid::Uuid::new_v4().to_string()
     });
     match claims {
         Value::Object(claims) => claims,

@@ -20,13 +20,16 @@ pub struct AgentInfo {
     pub model_tier: String,
     /// The tools it may call.
     pub tools: ToolLists,
+    /// Whether it may call no tool at all: its `allow` in `agent-config.json` is an empty list.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allows_nothing: bool,
 }
 
 /// The tools that a role may call.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ToolLists {
-    /// Allowed tools; all when empty.
+    /// Allowed tools; when empty, all that are declared, unless the role may call none.
     pub allow: Vec<String>,
     /// Denied tools.
     pub deny: Vec<String>,

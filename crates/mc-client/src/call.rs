@@ -1,5 +1,7 @@
 //! One call of the backend and its answer.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Serialize;
@@ -26,7 +28,7 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<Bytes>,
     /// The media type of the body.
-    pub(crate) content_type: &'static str,
+    pub(crate) content_type: Cow<'static, str>,
     /// Whether the call is safe to repeat.
     pub(crate) repeatable: bool,
     pub(crate) max_bytes: usize,
@@ -34,7 +36,7 @@ pub(crate) struct Call {
     /// Whether the endpoint is outside the contract, and may answer with anything.
     pub(crate) is_foreign: bool,
     /// The accepted media type of the answer.
-    pub(crate) accept: &'static str,
+    pub(crate) accept: Cow<'static, str>,
 }
 
 impl Call {
@@ -46,18 +48,18 @@ impl Call {
             path_and_query: path_and_query.to_owned(),
             headers: HeaderMap::new(),
             body: None,
-            content_type: JSON,
+            content_type: JSON.into(),
             repeatable,
             max_bytes: MAX_ANSWER_BYTES,
             cut_long_answer: false,
             is_foreign: false,
-            accept: JSON,
+            accept: JSON.into(),
         }
     }
 
     /// Asks for another media type than JSON.
     pub(crate) fn accept(mut self, accept: &'static str) -> Self {
-        self.accept = accept;
+        self.accept = accept.into();
         self
     }
 

@@ -62,6 +62,18 @@ impl fmt::Display for Identity {
     }
 }
 
+impl Identity {
+    /// Who that is, and whether the token is sent as `Authorization: Bearer`, too; an internal token never
+    /// has to be.
+    fn told(&self) -> (String, bool) {
+        let sends_bearer = match self {
+            Self::Agent(auth) => auth.token().is_ok_and(|token| token.bearer().is_some()),
+            Self::Internal { .. } | Self::Nobody => true,
+        };
+        (self.to_string(), sends_bearer)
+    }
+}
+
 /// An identity with the options of its calls.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
@@ -91,6 +103,10 @@ impl Caller {
         let answer = self.answer(&call).await.map_err(|failure| failure.error)?;
         if answer.truncated {
             return Err(McError::BadAnswer { cause: "it is too large".to_owned() });
+        }
+        // Serde would take a list for an object, field by field.
+        if answer.body.trim_ascii_start().starts_with(b"[") {
+            return Err(McError::BadAnswer { cause: "it is a list, not an object".to_owned() });
         }
         serde_json::from_slice(&answer.body)
             .map_err(|error| McError::BadAnswer { cause: error.to_string() })
@@ -142,7 +158,7 @@ impl Caller {
         let error = match is_success {
             true => McError::in_between(answer.status, &answer.headers, &answer.body),
             false => McError::of_answer(answer.status, &answer.headers, &answer.body)
-                .for_caller(|| self.identity.to_string()),
+                .for_caller(|| self.identity.told()),
         };
         Err(Failure { error, answer: Some(answer) })
     }
@@ -165,7 +181,7 @@ impl Caller {
             let (body, _) = read_body(response, call).await?;
             let body = self.without_token(body);
             Err(McError::of_answer(status.as_u16(), &headers, &body)
-                .for_caller(|| self.identity.to_string()))
+                .for_caller(|| self.identity.told()))
         };
         tokio::time::timeout(ATTEMPT_TIMEOUT, begin).await.unwrap_or(Err(McError::Timeout))
     }
@@ -199,7 +215,7 @@ impl Caller {
             .http
             .request(call.method.clone(), url)
             .headers(call.headers.clone())
-            .header(ACCEPT, HeaderValue::from_static(call.accept));
+            .header(ACCEPT, call.accept.as_ref());
         match &self.identity {
             Identity::Agent(auth) => {
                 let token = auth.token()?;
@@ -225,9 +241,7 @@ impl Caller {
             request = request.header(SESSION_FENCE, fence);
         }
         if let Some(body) = &call.body {
-            request = request
-                .header(CONTENT_TYPE, HeaderValue::from_static(call.content_type))
-                .body(body.clone());
+            request = request.header(CONTENT_TYPE, call.content_type.as_ref()).body(body.clone());
         }
         Ok(request)
     }

@@ -6,8 +6,8 @@ use http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::reason::Reason;
 use crate::token::{LEEWAY, TokenError};
-use crate::types::ErrorBody;
 
 /// A failed call, after its retries.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -39,20 +39,27 @@ pub enum McError {
         /// By how many seconds its clock (`Date`) is ahead of ours, where a token was refused and that
         /// is more than tokens allow.
         clock_ahead: Option<i64>,
+        /// Whether it asks for the header `Authorization: Bearer` (`WWW-Authenticate`, RFC 6750, section
+        /// 3), which was not sent.
+        wants_bearer: bool,
         /// Who called, where that was refused (401 or 403): user and role.
         caller: Option<Box<str>>,
     },
     /// Something between here and the backend answered in its place: a proxy, a firewall, a page to
     /// log in. Nothing is known of the backend, and nothing is wrong with a token.
     #[error(
-        "answered by something in between ({page}), with status {status}, and not by the backend; \
-         look at the proxies and gateways before BACKEND_URL"
+        "answered by something in between ({page}), with status {status}{}, and not by the backend; \
+         look at the proxies and gateways before BACKEND_URL{}",
+        to(.caller.as_deref()),
+        or_middleware(.caller.as_deref())
     )]
     InBetween {
         /// The HTTP status.
         status: u16,
         /// The title of its page, or the beginning of its text.
         page: String,
+        /// Who called, where that was refused (401 or 403): user and role.
+        caller: Option<Box<str>>,
         /// How long it asks to wait (`Retry-After`).
         retry_after: Option<Duration>,
     },
@@ -71,32 +78,53 @@ impl McError {
     /// The error of an answer with an error status.
     pub(crate) fn of_answer(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let retry_after = retry::retry_after(headers, SystemTime::now());
-        // An object: serde would read a list, too.
-        let is_object = body.trim_ascii_start().starts_with(b"{");
-        let read = is_object.then(|| serde_json::from_slice::<ErrorBody>(body).ok()).flatten();
-        let (message, code, details) = match read {
-            Some(body) => (body.error, body.code, body.details.map(Box::new)),
-            None if is_of_something_else(status, headers, body) => {
+        let wants_bearer = status == 401 && names_bearer(headers);
+        let (message, code, details) = match Reason::read(body) {
+            Some(reason) if !is_always_of_something_else(status) => {
+                (reason.message, reason.code, reason.details.map(Box::new))
+            }
+            _ if is_of_something_else(status, headers, body) => {
                 return Self::in_between(status, headers, body);
             }
-            None => (excerpt(headers, body), None, None),
+            _ => (excerpt(headers, body), None, None),
         };
         let clock_ahead = clock_ahead(headers, SystemTime::now()).filter(|_| status == 401);
         let caller = None;
-        Self::Status { status, code, message, details, retry_after, clock_ahead, caller }
+        Self::Status {
+            status,
+            code,
+            message,
+            details,
+            retry_after,
+            clock_ahead,
+            wants_bearer,
+            caller,
+        }
     }
 
     /// The error of an answer that the backend did not give.
     pub(crate) fn in_between(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let retry_after = retry::retry_after(headers, SystemTime::now());
-        Self::InBetween { status, page: shown::page(media_type(headers), body), retry_after }
+        let page = shown::page(media_type(headers), body);
+        Self::InBetween { status, page, caller: None, retry_after }
     }
 
-    /// Adds who called, if that is what was refused.
+    /// Adds who called, if that is what was refused, and whether `Authorization: Bearer` was sent.
     #[must_use]
-    pub(crate) fn for_caller(mut self, who: impl FnOnce() -> String) -> Self {
-        if let Self::Status { status: 401 | 403, caller, .. } = &mut self {
-            *caller = Some(who().into());
+    pub(crate) fn for_caller(mut self, who: impl FnOnce() -> (String, bool)) -> Self {
+        match &mut self {
+            Self::Status { status: 401 | 403, caller, wants_bearer, .. } => {
+                let (user, sent_bearer) = who();
+                *caller = Some(user.into());
+                *wants_bearer &= !sent_bearer;
+            }
+            Self::InBetween { status: 401 | 403, caller, .. } => *caller = Some(who().0.into()),
+            Self::Status { .. }
+            | Self::InBetween { .. }
+            | Self::Unreachable { .. }
+            | Self::Timeout
+            | Self::BadAnswer { .. }
+            | Self::Token(_) => {}
         }
         self
     }
@@ -171,11 +199,18 @@ impl McError {
     /// A sentence on a token that the backend has rejected: whose, what the backend says, and what to
     /// look at.
     pub fn rejection(&self) -> String {
-        let Self::Status { status, message, clock_ahead, caller, .. } = self else {
+        let Self::Status { status, message, clock_ahead, wants_bearer, caller, .. } = self else {
             return self.to_string();
         };
         let whose = caller.as_deref().map(|caller| format!(" of {caller}")).unwrap_or_default();
-        let check = "check AGENT_JWT_SECRET on both sides, and that the backend knows this user";
+        let check = match wants_bearer {
+            true => {
+                "its middleware asks for the header Authorization: set AGENT_JWT_BEARER=true \
+                 (docs/TOKENS.md); else check AGENT_JWT_SECRET on both sides, and that the backend \
+                 knows this user"
+            }
+            false => "check AGENT_JWT_SECRET on both sides, and that the backend knows this user",
+        };
         let advice = clock_ahead.map_or_else(|| check.to_owned(), apart);
         format!("the backend rejects the agent token{whose}: {status}, {message}; {advice}")
     }
@@ -228,12 +263,33 @@ fn clocks(ahead: Option<i64>) -> String {
     ahead.map(|seconds| format!(" ({})", apart(seconds))).unwrap_or_default()
 }
 
-/// Whether an error that is not in the contract's shape comes from something else than the backend: no
-/// backend rejects a token without saying so in that shape, none asks for a proxy's password or leads
-/// elsewhere, and what is sent in its place while it is away are pages.
+/// What to look at besides, where a caller was refused without JSON.
+fn or_middleware(caller: Option<&str>) -> &'static str {
+    if caller.is_some() { ", and at the backend's own middleware, should it answer so" } else { "" }
+}
+
+/// Whether the answer asks for the header `Authorization: Bearer`.
+fn names_bearer(headers: &HeaderMap) -> bool {
+    let asked = headers.get_all(header::WWW_AUTHENTICATE).iter();
+    asked
+        .filter_map(|asked| asked.to_str().ok())
+        .any(|asked| asked.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer")))
+}
+
+/// Whether no backend answers so, whatever it says: with a proxy's question for a password, or by leading
+/// elsewhere.
+fn is_always_of_something_else(status: u16) -> bool {
+    matches!(status, 300..=399 | 407)
+}
+
+/// Whether an error that says nothing in JSON comes from something else than the backend: backends reject
+/// tokens in JSON, or by the header of RFC 6750, and what is sent in their place while they are away are
+/// pages.
 fn is_of_something_else(status: u16, headers: &HeaderMap, body: &[u8]) -> bool {
     match status {
-        300..=399 | 401 | 403 | 407 => true,
+        status if is_always_of_something_else(status) => true,
+        401 if names_bearer(headers) => shown::is_page(media_type(headers), body),
+        401 | 403 => true,
         502..=504 | 511 => shown::is_page(media_type(headers), body),
         _ => false,
     }
@@ -251,82 +307,4 @@ fn excerpt(headers: &HeaderMap, body: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_page_becomes_a_readable_message() {
-        let page = b"<html><head><title>Cannot GET</title></head><body>...</body></html>";
-        let error = McError::of_answer(404, &HeaderMap::new(), page);
-        assert_eq!(error.to_string(), "the backend answered 404: a page (Cannot GET)");
-        assert!(error.is_not_found());
-    }
-
-    #[test]
-    fn what_the_backend_did_not_answer_is_not_taken_for_its_word() {
-        let page = "<html><head><title>Access Denied by ACME</title></head></html>";
-        for (status, body, in_between, retried) in [
-            (401, page, true, false),
-            (403, page, true, false),
-            (403, "Forbidden", true, false),
-            (401, "", true, false),
-            (403, r#"{"message":"Forbidden"}"#, true, false),
-            (401, r#"["x"]"#, true, false),
-            (302, "", true, false),
-            (407, "", true, false),
-            (502, page, true, true),
-            (511, page, true, true),
-            (502, "", false, true),
-            (500, page, false, true),
-            (404, page, false, false),
-            (401, r#"{"error":"expired"}"#, false, false),
-            (403, r#"{"error":"no","code":"forbidden"}"#, false, false),
-        ] {
-            let error = McError::of_answer(status, &HeaderMap::new(), body.as_bytes());
-            assert_eq!(error.is_in_between(), in_between, "{status} {body}");
-            assert_eq!(error.is_retryable(), retried, "{status} {body}");
-            assert!(!in_between || !error.is_auth() && error.status().is_none(), "{status} {body}");
-        }
-        let error = McError::of_answer(403, &HeaderMap::new(), page.as_bytes()).to_string();
-        assert!(
-            error.starts_with("answered by something in between (Access Denied by ACME)"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_token_that_is_refused_because_of_the_clocks_says_so() {
-        let now = SystemTime::now();
-        let body = br#"{"error":"the token is not valid"}"#;
-        for (status, ahead, told) in [
-            (401, 120, Some("120 s ahead of")),
-            (401, -120, Some("120 s behind")),
-            (401, 30, None),
-            (401, -30, None),
-            (403, 120, None),
-        ] {
-            let shift = Duration::from_secs(i64::unsigned_abs(ahead));
-            let theirs = if ahead > 0 { now + shift } else { now - shift };
-            let date = httpdate::fmt_http_date(theirs);
-            let headers = HeaderMap::from_iter([(header::DATE, date.parse().unwrap())]);
-            // The date has no fraction of a second.
-            assert!(
-                told.is_none()
-                    || clock_ahead(&headers, now).is_some_and(|s| (s - ahead).abs() <= 1)
-            );
-            let error = McError::of_answer(status, &headers, body);
-            assert_eq!(error.to_string().contains("the clocks differ"), told.is_some(), "{error}");
-            assert_eq!(error.rejection().contains("the clocks differ"), told.is_some());
-        }
-    }
-
-    #[test]
-    fn the_contracts_error_is_read_and_a_conflict_gives_the_original() {
-        let body = br#"{"error":"other body","code":"idempotency_conflict","details":{"original":{"id":"7"}}}"#;
-        let error = McError::of_answer(409, &HeaderMap::new(), body);
-        assert_eq!(error.code(), Some("idempotency_conflict"));
-        let original: Value = error.conflicting_original().unwrap();
-        assert_eq!(original["id"], "7");
-        assert!(!error.is_retryable());
-    }
-}
+mod tests;

@@ -21,6 +21,7 @@ pub mod leases;
 mod messages;
 mod notifications;
 pub mod raw;
+mod reason;
 mod retry_policy;
 pub mod runs;
 mod tasks;

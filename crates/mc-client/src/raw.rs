@@ -32,8 +32,25 @@ pub struct RawRequest {
 pub enum RawBody {
     /// As `application/json`.
     Json(Value),
+    /// As another type of JSON.
+    JsonAs(String, Value),
     /// As `application/x-www-form-urlencoded`; already encoded.
     Form(String),
+    /// As `multipart/form-data`.
+    Multipart(Vec<RawField>),
+    /// As text of this type.
+    Text(String, String),
+}
+
+/// A field of a multipart body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawField {
+    /// Its name.
+    pub name: String,
+    /// Its type, where it is not plain text.
+    pub media_type: Option<String>,
+    /// Its text.
+    pub value: String,
 }
 
 impl From<Value> for RawBody {
@@ -46,16 +63,42 @@ impl AgentClient {
     /// Calls an endpoint of the backend outside the contract. An error status is an answer here, not
     /// an error. Only reads are retried: whether other endpoints honour the key is not known.
     pub async fn raw(&self, request: RawRequest) -> Result<RawResponse, McError> {
+        self.raw_accepting(request, None).await
+    }
+
+    /// As [`AgentClient::raw`], for an endpoint that answers with something else than JSON: strict servers
+    /// refuse a call that does not accept it.
+    pub async fn raw_accepting(
+        &self,
+        request: RawRequest,
+        accept: Option<&str>,
+    ) -> Result<RawResponse, McError> {
         let mut call = Call::new(request.method, &request.path_and_query);
         call.repeatable = call.method == Method::GET;
         call.max_bytes = request.max_bytes;
         call.cut_long_answer = true;
         call.is_foreign = true;
-        match &request.body {
-            Some(RawBody::Json(body)) => call = call.json(body)?,
+        if let Some(accept) = accept {
+            call.accept = accept.to_owned().into();
+        }
+        match request.body {
+            Some(RawBody::Json(body)) => call = call.json(&body)?,
+            Some(RawBody::JsonAs(kind, body)) => {
+                call = call.json(&body)?;
+                call.content_type = kind.into();
+            }
             Some(RawBody::Form(form)) => {
-                call.body = Some(form.clone().into());
-                call.content_type = FORM;
+                call.body = Some(form.into());
+                call.content_type = FORM.into();
+            }
+            Some(RawBody::Multipart(fields)) => {
+                let boundary = boundary(&fields);
+                call.body = Some(multipart(&fields, &boundary).into());
+                call.content_type = format!("multipart/form-data; boundary={boundary}").into();
+            }
+            Some(RawBody::Text(kind, text)) => {
+                call.body = Some(text.into());
+                call.content_type = kind.into();
             }
             None => {}
         }
@@ -67,5 +110,62 @@ impl AgentClient {
             Err(Failure { answer: Some(answer), .. }) => Ok(answer),
             Err(Failure { error, answer: None }) => Err(error),
         }
+    }
+}
+
+/// A line that is in none of the fields.
+fn boundary(fields: &[RawField]) -> String {
+    let mut n = 0_u64;
+    loop {
+        let boundary = format!("wombat-{n:016x}");
+        if !fields.iter().any(|field| field.value.contains(&boundary)) {
+            return boundary;
+        }
+        n += 1;
+    }
+}
+
+/// A body of `multipart/form-data` (RFC 7578). Names are escaped as browsers do
+/// (<https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data>).
+fn multipart(fields: &[RawField], boundary: &str) -> String {
+    let mut body = String::new();
+    for field in fields {
+        let name = field.name.replace('\r', "%0D").replace('\n', "%0A").replace('"', "%22");
+        body += &format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n");
+        if let Some(kind) = &field.media_type {
+            body += &format!("Content-Type: {kind}\r\n");
+        }
+        body += &format!("\r\n{}\r\n", field.value);
+    }
+    body + &format!("--{boundary}--\r\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_multipart_body_has_each_field_and_a_boundary_that_no_field_has() {
+        let field = |name: &str, kind: Option<&str>, value: &str| RawField {
+            name: name.to_owned(),
+            media_type: kind.map(str::to_owned),
+            value: value.to_owned(),
+        };
+        let fields = [
+            field("a\"\r\nX: y", None, "--wombat-0000000000000000--"),
+            field("j", Some("application/json"), "{}"),
+        ];
+        let boundary = boundary(&fields);
+        assert_eq!(boundary, "wombat-0000000000000001");
+        assert_eq!(
+            multipart(&fields, &boundary),
+            "--wombat-0000000000000001\r\n\
+             Content-Disposition: form-data; name=\"a%22%0D%0AX: y\"\r\n\r\n\
+             --wombat-0000000000000000--\r\n\
+             --wombat-0000000000000001\r\n\
+             Content-Disposition: form-data; name=\"j\"\r\nContent-Type: application/json\r\n\r\n\
+             {}\r\n\
+             --wombat-0000000000000001--\r\n"
+        );
     }
 }

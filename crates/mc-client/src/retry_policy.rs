@@ -81,6 +81,7 @@ mod tests {
             details: None,
             retry_after,
             clock_ahead: None,
+            wants_bearer: false,
             caller: None,
         }
     }

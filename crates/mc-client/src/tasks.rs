@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::call::{Call, IDEMPOTENCY_KEY};
+use crate::caller::Caller;
 use crate::client::{AgentClient, InternalClient};
 use crate::error::McError;
 use crate::types::{Capabilities, CreateTask, Page, Task, TaskQuery, UpdateTask};
@@ -14,10 +15,27 @@ const MAX_PAGES: usize = 10_000;
 /// The largest page size of the contract.
 const MAX_LIMIT: u32 = 200;
 
+/// Where backends of the TypeScript original tell their capabilities, if not where the contract says.
+const FORMER_CAPABILITIES: &str = "/api/capabilities";
+
+/// The capabilities, or why they are not known.
+async fn capabilities(caller: &Caller) -> Result<Capabilities, McError> {
+    let missing = match caller.fetch(Call::get(&path(&["capabilities"]))).await {
+        Err(error) if error.is_not_found() => error,
+        asked => return asked,
+    };
+    match caller.fetch::<Capabilities>(Call::get(FORMER_CAPABILITIES)).await {
+        Ok(former) if !former.contract_version.is_empty() => Ok(former),
+        Err(error) if error.is_retryable() => Err(error),
+        // Whatever else is there is no word on the contract.
+        Ok(_) | Err(_) => Err(missing),
+    }
+}
+
 impl AgentClient {
     /// The backend's capabilities.
     pub async fn capabilities(&self) -> Result<Capabilities, McError> {
-        self.caller.fetch(Call::get(&path(&["capabilities"]))).await
+        capabilities(&self.caller).await
     }
 
     /// A page of the user's tasks.
@@ -88,6 +106,6 @@ impl AgentClient {
 impl InternalClient {
     /// The backend's capabilities.
     pub async fn capabilities(&self) -> Result<Capabilities, McError> {
-        self.caller.fetch(Call::get(&path(&["capabilities"]))).await
+        capabilities(&self.caller).await
     }
 }

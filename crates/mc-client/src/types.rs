@@ -7,6 +7,7 @@ mod capabilities;
 mod dispatch;
 mod documents;
 mod heartbeat;
+mod lenient;
 mod messages;
 mod notifications;
 mod standup;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-pub use capabilities::Capabilities;
+pub use capabilities::{Capabilities, Contract};
 pub use dispatch::{DeadLetter, DeliverMany, Delivered, Delivery, DeliveryFailure};
 pub use documents::{CreateDocument, Document};
 pub use heartbeat::{HeartbeatAnswer, HeartbeatRequest, Pending};
@@ -34,7 +35,11 @@ pub struct Page<T> {
     /// The items of this page.
     pub items: Vec<T>,
     /// The cursor of the next page; absent on the last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::optional_text"
+    )]
     pub next_cursor: Option<String>,
 }
 

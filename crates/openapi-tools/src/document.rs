@@ -6,9 +6,10 @@ use crate::declared::{FieldPlace, declares};
 use crate::names::{Names, of_path};
 use crate::operation::Operation;
 use crate::pointer::resolve;
-
-/// The largest document that is read, in bytes.
-const MAX_BYTES: usize = 16 * 1024 * 1024;
+use crate::reading::read;
+use crate::servers::{self, Mount};
+use crate::swagger2::{is_swagger_2, upgrade};
+use crate::template::path_of;
 
 /// The most operations that a document may have.
 const MAX_OPERATIONS: usize = 10_000;
@@ -23,8 +24,11 @@ pub enum DocumentError {
     /// Neither JSON nor YAML.
     #[error("the OpenAPI document cannot be read: {0}")]
     Syntax(String),
+    /// A page for people.
+    #[error("this is an HTML page, and not an OpenAPI document")]
+    Page,
     /// Something else, or another version.
-    #[error("this is not an OpenAPI 3.0 or 3.1 document: {0}")]
+    #[error("this is not an OpenAPI 3 or Swagger 2.0 document: {0}")]
     Version(String),
     /// Over 16 MiB, or over 10,000 operations.
     #[error("the OpenAPI document is too large")]
@@ -40,16 +44,29 @@ pub struct Candidate<'a> {
     pub id: Option<&'a str>,
     /// The method, in upper case.
     pub method: &'a str,
-    /// The path, with its parameters in braces.
+    /// The path, with its parameters in braces, and what some documents write behind it to tell operations
+    /// apart: a query or a fragment.
     pub path: &'a str,
 }
 
-/// An operation that cannot become a tool.
+impl<'a> Candidate<'a> {
+    /// The path alone.
+    pub fn endpoint(&self) -> &'a str {
+        path_of(self.path)
+    }
+
+    /// Whether the path is all that the operation is told by.
+    pub fn is_whole(&self) -> bool {
+        self.endpoint().len() == self.path.len()
+    }
+}
+
+/// An operation that cannot become a tool, or of which a part is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// `METHOD /path`.
     pub operation: String,
-    /// Why not.
+    /// Why not, or what.
     pub reason: String,
 }
 
@@ -64,7 +81,7 @@ impl std::fmt::Display for Problem {
 pub struct Import {
     /// The tools, in the document's order.
     pub operations: Vec<Operation>,
-    /// The operations that cannot become tools.
+    /// The operations that cannot become tools, and what is not known of others.
     pub problems: Vec<Problem>,
 }
 
@@ -91,16 +108,21 @@ struct Entry {
 }
 
 impl Document {
-    /// Parses a document. `reserved` are names that no tool may have; `mounted` is a path prefix that
-    /// every request has anyway, such as that of the backend's address, and is not repeated.
+    /// Parses a document. `reserved` are names that no tool may have; `mounted` is where the application
+    /// is: the path of its address leads every request anyway, and is not repeated.
     ///
     /// # Errors
     /// When it cannot be used at all.
-    pub fn parse(text: &str, reserved: &[&str], mounted: &str) -> Result<Self, DocumentError> {
-        if text.len() > MAX_BYTES {
-            return Err(DocumentError::TooLarge);
+    pub fn parse<'m>(
+        text: &str,
+        reserved: &[&str],
+        mounted: impl Into<Mount<'m>>,
+    ) -> Result<Self, DocumentError> {
+        let mount = mounted.into();
+        let mut root = read(text)?;
+        if is_swagger_2(&root) {
+            root = upgrade(root, text);
         }
-        let root = read(text)?;
         check_version(&root)?;
         let mut names = Names::reserve(reserved.iter().copied());
         let mut document =
@@ -112,12 +134,15 @@ impl Document {
         let paths = paths
             .as_object()
             .ok_or_else(|| DocumentError::Version("paths is not an object".into()))?;
-        for (template, item) in paths.iter().filter(|(template, _)| template.starts_with('/')) {
+        let mut is_root = true;
+        for (template, item) in paths.iter().filter(|(template, _)| !template.starts_with("x-")) {
+            let slash = if template.starts_with('/') { "" } else { "/" };
             let item = match resolve(&root, item) {
                 Ok(item) => item,
                 Err(reason) => {
-                    let base = base_path(&root, &Value::Null, &Value::Null, mounted);
-                    document.unread.push(format!("{base}{template}"));
+                    let base = servers::base(&root, &Value::Null, &Value::Null, mount);
+                    is_root &= base.is_root;
+                    document.unread.push(format!("{}{slash}{template}", base.path));
                     document.broken.push(Problem { operation: template.clone(), reason });
                     continue;
                 }
@@ -130,16 +155,22 @@ impl Document {
                 if document.entries.len() >= MAX_OPERATIONS {
                     return Err(DocumentError::TooLarge);
                 }
-                let base = base_path(&root, item, operation, mounted);
+                let base = servers::base(&root, item, operation, mount);
+                is_root &= base.is_root;
                 document.entries.push(Entry {
                     id: id.filter(|id| *id != name),
                     name,
                     method,
                     verb,
                     template: template.clone(),
-                    path: format!("{base}{template}"),
+                    path: format!("{}{slash}{template}", base.path),
                 });
             }
+        }
+        if is_root {
+            let entries = document.entries.iter_mut().map(|entry| &mut entry.path);
+            let mut all: Vec<_> = entries.chain(&mut document.unread).collect();
+            servers::without_mounted(&mut all, mount);
         }
         Ok(Self { root, ..document })
     }
@@ -171,15 +202,19 @@ impl Document {
             let item = self.root["paths"].get(&entry.template);
             let item = item.ok_or_else(String::new).and_then(|item| resolve(&self.root, item));
             let made = item.and_then(|item| {
-                let at = (entry.method, entry.template.as_str(), entry.path.as_str());
+                let at = (entry.method, entry.path.as_str());
                 Operation::read(&self.root, &entry.name, at, item, &item[entry.verb])
             });
+            let problem = |reason| {
+                let operation = format!("{} {}", entry.method, entry.path);
+                Problem { operation, reason }
+            };
             match made {
-                Ok(operation) => import.operations.push(operation),
-                Err(reason) => {
-                    let operation = format!("{} {}", entry.method, entry.path);
-                    import.problems.push(Problem { operation, reason });
+                Ok(operation) => {
+                    import.problems.extend(operation.unknown.iter().cloned().map(problem));
+                    import.operations.push(operation);
                 }
+                Err(reason) => import.problems.push(problem(reason)),
             }
         }
         import
@@ -193,17 +228,6 @@ impl Entry {
     }
 }
 
-fn read(text: &str) -> Result<Value, DocumentError> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let syntax = |reason: String| {
-        DocumentError::Syntax(reason.lines().next().unwrap_or_default().to_owned())
-    };
-    if text.trim_start().starts_with('{') {
-        return serde_json::from_str(text).map_err(|error| syntax(error.to_string()));
-    }
-    serde_saphyr::from_str(text).map_err(|error| syntax(error.to_string()))
-}
-
 fn check_version(root: &Value) -> Result<(), DocumentError> {
     let refused = |what: &str| Err(DocumentError::Version(what.to_owned()));
     match root.get("openapi") {
@@ -211,31 +235,9 @@ fn check_version(root: &Value) -> Result<(), DocumentError> {
         // YAML without quotes.
         Some(Value::Number(version)) if version.to_string().starts_with("3.") => Ok(()),
         Some(version) => refused(&format!("its version is openapi: {version}")),
-        None if root.get("swagger").is_some() => refused("it is Swagger 2.0"),
-        None => refused("openapi: 3.… is missing"),
+        None => match root.get("swagger").or_else(|| root.get("swaggerVersion")) {
+            Some(version) => refused(&format!("its version is swagger: {version}")),
+            None => refused("openapi: 3.… or swagger: 2.0 is missing"),
+        },
     }
-}
-
-/// The path of the first server of an operation, which its own path is appended to.
-fn base_path(root: &Value, item: &Value, operation: &Value, mounted: &str) -> String {
-    let first = |of: &Value| of.get("servers")?.as_array()?.first().cloned();
-    let Some(server) = first(operation).or_else(|| first(item)).or_else(|| first(root)) else {
-        return String::new();
-    };
-    let mut url = server.get("url").and_then(Value::as_str).unwrap_or_default().to_owned();
-    for (name, variable) in server.get("variables").and_then(Value::as_object).into_iter().flatten()
-    {
-        let default = variable.get("default").and_then(Value::as_str).unwrap_or_default();
-        url = url.replace(&format!("{{{name}}}"), default);
-    }
-    // The document never chooses the host; only the path of the URL counts.
-    let path = match url.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("", |at| &rest[at..]),
-        None if url.starts_with("//") => url[2..].find('/').map_or("", |at| &url[2 + at..]),
-        None if url.starts_with('/') => &url,
-        None => "",
-    };
-    let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
-    let mounted = mounted.trim_end_matches('/');
-    if !mounted.is_empty() && path == mounted { String::new() } else { path.to_owned() }
 }

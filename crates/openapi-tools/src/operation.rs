@@ -6,8 +6,11 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use crate::body::{self, BodySpec};
+use crate::media_type::essence;
 use crate::parameter::{self, Parameter, Place};
+use crate::pointer::resolve;
 use crate::schema::Schemas;
+use crate::template::{Template, path_of};
 
 /// The most characters of a description for the model, with method and path: what all providers take.
 const MAX_DESCRIPTION: usize = 1024;
@@ -15,17 +18,24 @@ const MAX_DESCRIPTION: usize = 1024;
 /// The largest schema of arguments, bytes of JSON.
 const MAX_SCHEMA_BYTES: usize = 256 * 1024;
 
+/// The most media types of answers that are asked for.
+const MAX_ACCEPTED: usize = 8;
+
 /// An operation as a tool.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Operation {
     pub(crate) name: String,
     pub(crate) method: String,
     pub(crate) path: String,
+    pub(crate) template: Template,
     pub(crate) description: String,
     pub(crate) schema: Value,
+    /// What is not known of its arguments: a line each.
+    pub(crate) unknown: Vec<String>,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) body: Option<BodySpec>,
     pub(crate) takes_idempotency_key: bool,
+    pub(crate) accept: Option<String>,
 }
 
 impl Operation {
@@ -39,9 +49,14 @@ impl Operation {
         &self.method
     }
 
-    /// The path with its parameters in braces.
+    /// The path with its parameters in braces, and what some documents write behind it.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// The path alone.
+    pub fn endpoint(&self) -> &str {
+        path_of(&self.path)
     }
 
     /// The description, from the document.
@@ -53,6 +68,11 @@ impl Operation {
     /// recognise a repetition.
     pub fn takes_idempotency_key(&self) -> bool {
         self.takes_idempotency_key
+    }
+
+    /// The media types of its answers, where none of them is plain JSON.
+    pub fn accept(&self) -> Option<&str> {
+        self.accept.as_deref()
     }
 
     /// What its requests look like beside the schema of the arguments: method, path, where each argument
@@ -77,20 +97,17 @@ impl Operation {
     pub(crate) fn read(
         root: &Value,
         name: &str,
-        (method, template, path): (&str, &str, &str),
+        (method, path): (&str, &str),
         item: &Value,
         operation: &Value,
     ) -> Result<Self, String> {
-        if template.matches('{').count() != parameter::in_template(template).count()
-            || parameter::in_template(template).any(|name| name.is_empty() || name.contains('{'))
-        {
-            return Err("the braces in its path do not match".to_owned());
-        }
         let mut schemas = Schemas::new(root);
-        let mut parameters = parameter::read(root, &mut schemas, template, item, operation)?;
+        let mut template = Template::read(path)?;
+        let mut parameters = parameter::read(root, &mut schemas, &mut template, item, operation)?;
         let body = body::read(root, &mut schemas, method, operation)?;
         name_arguments(&mut parameters, body.is_some());
-        let schema = arguments(&parameters, body.as_ref(), schemas.definitions()?);
+        let (definitions, unknown) = schemas.definitions()?;
+        let schema = arguments(&parameters, body.as_ref(), definitions);
         if schema.to_string().len() > MAX_SCHEMA_BYTES {
             return Err(format!("its schema is larger than {} KiB", MAX_SCHEMA_BYTES / 1024));
         }
@@ -98,13 +115,36 @@ impl Operation {
             name: name.to_owned(),
             method: method.to_owned(),
             path: path.to_owned(),
+            template,
             description: describe(operation, method, path),
             schema,
+            unknown,
             parameters,
             body,
             takes_idempotency_key: parameter::takes_idempotency_key(root, item, operation),
+            accept: accept(root, operation),
         })
     }
+}
+
+/// The media types of an operation's good answers, unless one of them is plain JSON or nothing is said.
+fn accept(root: &Value, operation: &Value) -> Option<String> {
+    let responses = operation.get("responses").and_then(Value::as_object)?;
+    let good = responses.iter().filter(|(status, _)| status.starts_with('2'));
+    let mut kinds: Vec<String> = Vec::new();
+    for (_, response) in good {
+        let content = resolve(root, response).ok()?.get("content").and_then(Value::as_object)?;
+        kinds.extend(content.keys().filter(|kind| kind.is_ascii()).map(|kind| essence(kind)));
+    }
+    let is_json =
+        |kind: &String| matches!(kind.as_str(), "application/json" | "*/*" | "application/*");
+    let is_type = |kind: &&String| kind.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
+    if kinds.is_empty() || kinds.iter().any(is_json) {
+        return None;
+    }
+    let kinds: Vec<&str> =
+        kinds.iter().filter(is_type).take(MAX_ACCEPTED).map(String::as_str).collect();
+    (!kinds.is_empty()).then(|| kinds.join(", "))
 }
 
 /// Parameters with the same name, or named `body`, get names with their location.

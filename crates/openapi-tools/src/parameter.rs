@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::media_type::is_json;
+use crate::media_type::{essence, is_json};
 use crate::pointer::resolve;
 use crate::schema::Schemas;
+use crate::template::{Template, plain_name};
 
 /// Header parameters that the HTTP client sets, or that OpenAPI says to ignore (OpenAPI 3.1, Parameter
 /// Object).
@@ -48,10 +49,12 @@ pub(crate) enum Style {
     Each,
     /// One value, its items joined by this separator.
     Joined(&'static str),
-    /// `name[key]=value`.
+    /// `name[key]=value`, and `name[]=value` for each item of a list.
     Deep,
     /// The whole value as JSON text.
     Json,
+    /// A part of a path: after a dot (`label`) or as it is (`simple`).
+    Segment { label: bool, explode: bool },
 }
 
 /// A parameter.
@@ -67,17 +70,46 @@ pub(crate) struct Parameter {
     pub(crate) schema: Value,
 }
 
-/// Reads the parameters of an operation and its path item. `template` is its path.
+/// Reads the parameters of an operation and its path item; those in its path get their declared names.
 pub(crate) fn read(
     root: &Value,
     schemas: &mut Schemas<'_>,
-    template: &str,
+    template: &mut Template,
     item: &Value,
     operation: &Value,
 ) -> Result<Vec<Parameter>, String> {
-    // The operation's own parameters override those of the path item, by name and location.
+    let found = declared(root, item, operation)?;
+    name_by_declaration(template, &found);
+    let mut read = Vec::new();
+    for parameter in found {
+        read.extend(one(schemas, template, parameter)?);
+    }
+    for name in template.names() {
+        let is_there = |p: &Parameter| p.place == Place::Path && p.name == name;
+        if !read.iter().any(is_there) {
+            // Many documents do not declare the parameters in their paths.
+            read.push(Parameter {
+                name: name.to_owned(),
+                argument: name.to_owned(),
+                place: Place::Path,
+                style: Style::Segment { label: false, explode: false },
+                required: true,
+                schema: json!({ "type": "string" }),
+            });
+        }
+    }
+    Ok(read)
+}
+
+/// The declared parameters. The operation's own override those of the path item, by name and location.
+fn declared<'a>(
+    root: &'a Value,
+    item: &'a Value,
+    operation: &'a Value,
+) -> Result<Vec<&'a Value>, String> {
     let mut found: Vec<&Value> = Vec::new();
-    for list in [item.get("parameters"), operation.get("parameters")].into_iter().flatten() {
+    let lists = [item.get("parameters"), operation.get("parameters")].into_iter().flatten();
+    for list in lists.filter(|list| !list.is_null()) {
         let list = list.as_array().ok_or("parameters is not a list")?;
         for parameter in list {
             let parameter = resolve(root, parameter)?;
@@ -90,42 +122,39 @@ pub(crate) fn read(
             }
         }
     }
-    let mut read = Vec::new();
-    for parameter in found {
-        read.extend(one(schemas, template, parameter)?);
-    }
-    for name in in_template(template) {
-        let is_there = |p: &Parameter| p.place == Place::Path && p.name == name;
-        if !read.iter().any(is_there) {
-            // Many documents do not declare the parameters in their paths.
-            read.push(Parameter {
-                name: name.to_owned(),
-                argument: name.to_owned(),
-                place: Place::Path,
-                style: Style::Joined(","),
-                required: true,
-                schema: json!({ "type": "string" }),
-            });
-        }
-    }
-    Ok(read)
+    Ok(found)
 }
 
-/// The names in braces.
-pub(crate) fn in_template(template: &str) -> impl Iterator<Item = &str> {
-    template.split('{').skip(1).filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
+/// Gives the parameters in a path the names under which they are declared: routers write more into the
+/// braces, or another case.
+fn name_by_declaration(template: &mut Template, declared: &[&Value]) {
+    let in_path = declared.iter().filter(|parameter| {
+        parameter["in"] == "path"
+            || parameter["name"].as_str().is_some_and(|name| template.has_in_query(name))
+    });
+    let known: Vec<&str> = in_path.filter_map(|parameter| parameter["name"].as_str()).collect();
+    let names: Vec<String> = template.names().into_iter().map(str::to_owned).collect();
+    for name in names.iter().filter(|name| !known.contains(&name.as_str())) {
+        let plain = plain_name(name);
+        let is_free = |other: &&&str| !names.iter().any(|taken| taken == **other);
+        let found = known.iter().find(|other| **other == plain).or_else(|| {
+            known.iter().filter(is_free).find(|other| other.eq_ignore_ascii_case(plain))
+        });
+        template.rename(name, found.unwrap_or(&plain));
+    }
 }
 
 fn one(
     schemas: &mut Schemas<'_>,
-    template: &str,
+    template: &Template,
     parameter: &Value,
 ) -> Result<Option<Parameter>, String> {
     let name = parameter.get("name").and_then(Value::as_str).ok_or("a parameter has no name")?;
     let required = parameter.get("required") == Some(&Value::Bool(true));
     let place = match parameter.get("in").and_then(Value::as_str) {
-        Some("path") if in_template(template).any(|known| known == name) => Place::Path,
+        Some("path") if template.names().contains(&name) => Place::Path,
         Some("path") => return Ok(None),
+        Some("query") if template.has_in_query(name) => Place::Path,
         Some("query") => Place::Query,
         Some("header") => {
             let is_ours = SET_BY_US.iter().any(|ours| name.eq_ignore_ascii_case(ours));
@@ -142,11 +171,9 @@ fn one(
         Some(other) => return Err(format!("parameter {name:?} is in {other:?}")),
         None => return Err(format!("parameter {name:?} has no location (in)")),
     };
-    let (schema, style) = match json_content(parameter) {
-        Some(media) => (media.get("schema"), Style::Json),
-        None if parameter.get("content").is_some() => {
-            return Err(format!("parameter {name:?} has a content type other than JSON"));
-        }
+    let (schema, style) = match content(parameter, name)? {
+        Some((media, true)) => (media.get("schema"), Style::Json),
+        Some((media, false)) => (media.get("schema"), style(&Value::Null, place, name)?),
         None => (parameter.get("schema"), style(parameter, place, name)?),
     };
     let schema = schemas
@@ -162,16 +189,34 @@ fn one(
     }))
 }
 
-fn json_content(parameter: &Value) -> Option<&Value> {
-    let content = parameter.get("content")?.as_object()?;
-    content.iter().find(|(kind, _)| is_json(kind)).map(|(_, media)| media)
+/// The content of a parameter that has one, and whether it is JSON; else it is text.
+fn content<'a>(parameter: &'a Value, name: &str) -> Result<Option<(&'a Value, bool)>, String> {
+    let Some(content) = parameter.get("content").and_then(Value::as_object) else {
+        return Ok(None);
+    };
+    let find = |fits: &dyn Fn(&str) -> bool| content.iter().find(|(kind, _)| fits(kind));
+    let json = find(&|kind| is_json(kind) || essence(kind) == "*/*");
+    let text = || find(&|kind| essence(kind).starts_with("text/"));
+    match (json, content.is_empty()) {
+        (_, true) => Ok(None),
+        (Some((_, media)), _) => Ok(Some((media, true))),
+        (None, _) => text().map(|(_, media)| Some((media, false))).ok_or_else(|| {
+            format!("parameter {name:?} has a content type other than JSON and text")
+        }),
+    }
 }
 
 fn style(parameter: &Value, place: Place, name: &str) -> Result<Style, String> {
     let style = parameter.get("style").and_then(Value::as_str);
     let explode = parameter.get("explode").and_then(Value::as_bool);
     match (place, style) {
-        (Place::Path, None | Some("simple")) => Ok(Style::Joined(",")),
+        (Place::Path, None | Some("simple" | "label" | "form")) => {
+            let (label, explode) = (style == Some("label"), explode == Some(true));
+            Ok(Style::Segment { label, explode })
+        }
+        (Place::Path, Some("matrix")) => Err(format!(
+            "parameter {name:?} has the style \"matrix\": its semicolon makes it another path for some servers"
+        )),
         (Place::Query, None | Some("form")) => {
             Ok(if explode.unwrap_or(true) { Style::Each } else { Style::Joined(",") })
         }

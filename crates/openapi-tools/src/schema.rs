@@ -3,12 +3,17 @@
 //! References are inlined; recursive ones, and those of very large schemas, become entries of
 //! `$defs`. Keywords that do not restrict what a caller may write are dropped.
 
-use std::collections::BTreeMap;
+mod composed;
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 
 use crate::names::fit;
 use crate::pointer::target;
+use words::{bounds, kinds, or_null, word};
 
 /// The most schemas in one operation's arguments.
 const MAX_NODES: usize = 20_000;
@@ -21,27 +26,6 @@ const MAX_INLINE_DEPTH: usize = 16;
 
 /// The deepest nesting, including inlined references.
 const MAX_DEPTH: usize = 192;
-
-/// Keywords that are copied as they are.
-const PLAIN: [&str; 17] = [
-    "const",
-    "default",
-    "description",
-    "format",
-    "maxContains",
-    "maxItems",
-    "maxLength",
-    "maxProperties",
-    "maximum",
-    "minContains",
-    "minItems",
-    "minLength",
-    "minProperties",
-    "minimum",
-    "multipleOf",
-    "pattern",
-    "uniqueItems",
-];
 
 /// Keywords whose value is a schema.
 const ONE: [&str; 11] = [
@@ -64,6 +48,22 @@ const MANY: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
 /// Keywords whose value is an object of schemas.
 const NAMED: [&str; 2] = ["patternProperties", "dependentSchemas"];
 
+/// The definitions that a schema has of its own, as a schema of any other document has them.
+#[derive(Debug)]
+struct Scope {
+    definitions: Value,
+    number: usize,
+}
+
+/// What a reference leads to.
+#[derive(Clone)]
+struct Found {
+    /// The reference, and where it is one of a schema's own definitions, of which schema.
+    key: String,
+    schema: Value,
+    scopes: Vec<Rc<Scope>>,
+}
+
 /// Converts the schemas of one operation.
 pub(crate) struct Schemas<'a> {
     root: &'a Value,
@@ -71,12 +71,20 @@ pub(crate) struct Schemas<'a> {
     depth: usize,
     /// The references that are being inlined, outermost first.
     inside: Vec<String>,
+    /// The definitions of the schemas around, outermost first.
+    scopes: Vec<Rc<Scope>>,
     /// The name in `$defs` of each reference that is not inlined.
     names: BTreeMap<String, String>,
     /// Those whose definition is still to be converted.
-    todo: Vec<String>,
+    todo: Vec<Found>,
+    /// What is not known of the schemas: a line each.
+    unknown: Vec<String>,
     /// Set while definitions are converted: references in them are not inlined.
     inline: bool,
+    /// The properties of the value at hand that its server alone writes.
+    read_only: BTreeSet<String>,
+    /// Set within `not` and `if`, where an alternative that fits too often must not fit more.
+    is_condition: bool,
 }
 
 impl<'a> Schemas<'a> {
@@ -87,9 +95,13 @@ impl<'a> Schemas<'a> {
             nodes: 0,
             depth: 0,
             inside: Vec::new(),
+            scopes: Vec::new(),
+            unknown: Vec::new(),
             names: BTreeMap::new(),
             todo: Vec::new(),
             inline: true,
+            read_only: BTreeSet::new(),
+            is_condition: false,
         }
     }
 
@@ -106,7 +118,9 @@ impl<'a> Schemas<'a> {
         let converted = match schema {
             Value::Object(fields) => self.object(fields),
             Value::Bool(_) => Ok(schema.clone()),
-            Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            // Somebody's way to say nothing.
+            Value::Null => Ok(Value::Bool(true)),
+            Value::Number(_) | Value::String(_) | Value::Array(_) => {
                 Err("a schema is neither an object nor true or false".to_owned())
             }
         };
@@ -114,17 +128,55 @@ impl<'a> Schemas<'a> {
         converted
     }
 
-    /// The definitions that the schemas made so far refer to.
-    pub(crate) fn definitions(mut self) -> Result<Map<String, Value>, String> {
+    /// The definitions that the schemas made so far refer to, and what is not known of them.
+    pub(crate) fn definitions(mut self) -> Result<(Map<String, Value>, Vec<String>), String> {
         let mut definitions = Map::new();
         self.inline = false;
-        while let Some(reference) = self.todo.pop() {
-            let schema = self.convert(target(self.root, &reference)?)?;
-            if let Some(name) = self.names.get(&reference) {
+        while let Some(Found { key, schema, scopes }) = self.todo.pop() {
+            self.scopes = scopes;
+            let schema = self.convert(&schema)?;
+            if let Some(name) = self.names.get(&key) {
                 definitions.insert(name.clone(), schema);
             }
         }
-        Ok(definitions)
+        Ok((definitions, self.unknown))
+    }
+
+    /// What a reference leads to: a place of the document, or a definition of a schema around. `None` for
+    /// a definition that nobody has.
+    fn find(&mut self, reference: &str) -> Result<Option<Found>, String> {
+        let why = match target(self.root, reference) {
+            Ok(schema) => {
+                let (key, schema) = (reference.to_owned(), schema.clone());
+                return Ok(Some(Found { key, schema, scopes: Vec::new() }));
+            }
+            Err(why) => why,
+        };
+        let own =
+            |word: &str| reference.strip_prefix(word).is_some_and(|rest| rest.starts_with('/'));
+        if !own("#/$defs") && !own("#/definitions") {
+            return Err(why);
+        }
+        for (at, scope) in self.scopes.iter().enumerate().rev() {
+            if let Ok(schema) = target(&scope.definitions, reference) {
+                let key = format!("{} {reference}", scope.number);
+                let scopes = self.scopes[..=at].to_vec();
+                return Ok(Some(Found { key, schema: schema.clone(), scopes }));
+            }
+        }
+        let line = format!("{why}: what is there is not checked");
+        if !self.unknown.contains(&line) {
+            self.unknown.push(line);
+        }
+        Ok(None)
+    }
+
+    /// Converts a schema with what is around the place that it comes from.
+    fn convert_found(&mut self, found: &Found) -> Result<Value, String> {
+        let outer = std::mem::replace(&mut self.scopes, found.scopes.clone());
+        let converted = self.convert(&found.schema);
+        self.scopes = outer;
+        converted
     }
 
     fn object(&mut self, fields: &Map<String, Value>) -> Result<Value, String> {
@@ -136,8 +188,10 @@ impl<'a> Schemas<'a> {
         // OpenAPI 3.1 allows keywords beside a reference; 3.0 does not.
         let mut beside = fields.clone();
         beside.remove("$ref");
+        // In 3.0 it is ignored there, and meant all the same.
+        let is_nullable = beside.remove("nullable") == Some(Value::Bool(true));
         let Value::Object(beside) = self.plain(&beside)? else { return Ok(referred) };
-        Ok(match (beside.len(), referred) {
+        let both = match (beside.len(), referred) {
             (0, referred) => referred,
             (1, Value::Object(mut referred)) if beside.contains_key("description") => {
                 referred.extend(beside);
@@ -151,22 +205,23 @@ impl<'a> Schemas<'a> {
                 }
                 Value::Object(both)
             }
-        })
+        };
+        Ok(if is_nullable { json!({ "anyOf": [both, { "type": "null" }] }) } else { both })
     }
 
     fn reference(&mut self, reference: &str) -> Result<Value, String> {
-        let schema = target(self.root, reference)?;
+        let Some(found) = self.find(reference)? else { return Ok(Value::Bool(true)) };
         let fits = self.inline
             && self.nodes < MAX_INLINE_NODES
             && self.inside.len() < MAX_INLINE_DEPTH
-            && !self.inside.iter().any(|outer| outer == reference);
+            && !self.inside.contains(&found.key);
         if fits {
-            self.inside.push(reference.to_owned());
-            let converted = self.convert(schema);
+            self.inside.push(found.key.clone());
+            let converted = self.convert_found(&found);
             self.inside.pop();
             return converted;
         }
-        if let Some(name) = self.names.get(reference) {
+        if let Some(name) = self.names.get(&found.key) {
             return Ok(json!({ "$ref": format!("#/$defs/{name}") }));
         }
         let base = fit(reference.rsplit('/').next().unwrap_or_default());
@@ -177,50 +232,144 @@ impl<'a> Schemas<'a> {
             n += 1;
         }
         let made = json!({ "$ref": format!("#/$defs/{name}") });
-        self.names.insert(reference.to_owned(), name);
-        self.todo.push(reference.to_owned());
+        self.names.insert(found.key.clone(), name);
+        self.todo.push(found);
         Ok(made)
     }
 
     /// Converts a schema that is not a reference.
     fn plain(&mut self, fields: &Map<String, Value>) -> Result<Value, String> {
+        let outer = self.read_only.clone();
+        let around = self.scopes.len();
+        self.enter(fields);
+        self.read_only.extend(composed::read_only(self.root, fields));
         let mut out = Map::new();
-        let nullable = fields.get("nullable") == Some(&Value::Bool(true));
-        if let Some(kind) = fields.get("type") {
-            out.insert("type".to_owned(), kind.clone());
+        if let Some(kind) = fields.get("type").and_then(kinds) {
+            out.insert("type".to_owned(), kind);
         }
-        for (word, value) in fields {
-            let word = word.as_str();
-            if PLAIN.contains(&word) || word == "enum" {
-                out.insert(word.to_owned(), value.clone());
-            } else if ONE.contains(&word) {
-                out.insert(word.to_owned(), self.convert(value)?);
-            } else if MANY.contains(&word) {
-                let parts = value.as_array().ok_or_else(|| format!("{word} is not a list"))?;
-                let parts: Result<Vec<_>, _> =
-                    parts.iter().map(|part| self.convert(part)).collect();
-                out.insert(word.to_owned(), Value::Array(parts?));
-            } else if NAMED.contains(&word) {
-                out.insert(word.to_owned(), self.named(word, value)?);
-            }
+        for (name, value) in fields {
+            self.word(name, value, fields, &mut out)?;
         }
         self.properties(fields, &mut out)?;
         bounds(fields, &mut out);
-        // A discriminator property selects the alternative, so more than one may match.
-        if fields.contains_key("discriminator")
-            && !out.contains_key("anyOf")
-            && let Some(parts) = out.remove("oneOf")
-        {
-            out.insert("anyOf".to_owned(), parts);
-        }
+        composed::open(&mut out);
+        self.read_only = outer;
+        self.scopes.truncate(around);
+        words::agree(&mut out);
+        let nullable = fields.get("nullable") == Some(&Value::Bool(true));
         if nullable { Ok(or_null(out)) } else { Ok(Value::Object(out)) }
+    }
+
+    /// Takes up the definitions that a schema has of its own.
+    fn enter(&mut self, fields: &Map<String, Value>) {
+        let own = ["$defs", "definitions"].into_iter().filter_map(|word| {
+            let named = fields.get(word).filter(|named| named.is_object())?;
+            Some((word.to_owned(), named.clone()))
+        });
+        let own: Map<String, Value> = own.collect();
+        if !own.is_empty() {
+            let number = self.nodes;
+            self.scopes.push(Rc::new(Scope { definitions: Value::Object(own), number }));
+        }
+    }
+
+    fn word(
+        &mut self,
+        name: &str,
+        value: &Value,
+        fields: &Map<String, Value>,
+        out: &mut Map<String, Value>,
+    ) -> Result<(), String> {
+        match (name, value) {
+            // A tuple, in the words of draft 4.
+            ("items", Value::Array(tuple)) if !fields.contains_key("prefixItems") => {
+                let parts = self.parts("prefixItems", tuple, fields)?;
+                out.insert("prefixItems".to_owned(), parts);
+                let more = fields
+                    .get("additionalItems")
+                    .filter(|more| more.is_object() || more.is_boolean());
+                if let Some(more) = more {
+                    let more = self.of_part(more)?;
+                    out.insert("items".to_owned(), more);
+                }
+            }
+            (_, Value::Null) if name != "const" && name != "default" => {}
+            ("not" | "if", value) => {
+                let outer = std::mem::replace(&mut self.is_condition, true);
+                let converted = self.convert(value);
+                self.is_condition = outer;
+                out.insert(name.to_owned(), converted?);
+            }
+            ("then" | "else", value) => {
+                let converted = self.convert(value)?;
+                out.insert(name.to_owned(), converted);
+            }
+            (_, value) if ONE.contains(&name) => {
+                let converted = self.of_part(value)?;
+                out.insert(name.to_owned(), converted);
+            }
+            (_, value) if MANY.contains(&name) => {
+                let parts = value.as_array().ok_or_else(|| format!("{name} is not a list"))?;
+                let parts = self.parts(name, parts, fields)?;
+                // Documents say oneOf where several may fit, `7` both integer and number.
+                if name == "oneOf" && !self.is_condition {
+                    composed::add_alternatives(out, parts, fields.contains_key("anyOf"));
+                } else if name == "allOf" {
+                    composed::add_all(out, parts);
+                } else if parts != json!([]) {
+                    out.insert(name.to_owned(), parts);
+                }
+            }
+            (_, value) if NAMED.contains(&name) => {
+                let converted = self.named(name, value)?;
+                out.insert(name.to_owned(), converted);
+            }
+            (_, value) => {
+                out.extend(word(name, value).map(|value| (name.to_owned(), value)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Converts the schema of a part of the value.
+    fn of_part(&mut self, schema: &Value) -> Result<Value, String> {
+        let outer = std::mem::take(&mut self.read_only);
+        let converted = self.convert(schema);
+        self.read_only = outer;
+        converted
+    }
+
+    /// Converts a list of schemas.
+    fn parts(
+        &mut self,
+        word: &str,
+        parts: &[Value],
+        fields: &Map<String, Value>,
+    ) -> Result<Value, String> {
+        let mut converted = Vec::with_capacity(parts.len());
+        for part in parts {
+            converted.push(match word {
+                "prefixItems" => self.of_part(part)?,
+                "anyOf" | "oneOf" => {
+                    let tag = composed::tag(self.root, fields.get("discriminator"), part);
+                    composed::tagged(self.convert(part)?, tag)
+                }
+                _ => self.convert(part)?,
+            });
+        }
+        Ok(Value::Array(converted))
     }
 
     fn named(&mut self, word: &str, value: &Value) -> Result<Value, String> {
         let schemas = value.as_object().ok_or_else(|| format!("{word} is not an object"))?;
         let mut out = Map::new();
         for (name, schema) in schemas {
-            out.insert(name.clone(), self.convert(schema)?);
+            let converted = if word == "patternProperties" {
+                self.of_part(schema)?
+            } else {
+                self.convert(schema)?
+            };
+            out.insert(name.clone(), converted);
         }
         Ok(Value::Object(out))
     }
@@ -231,73 +380,24 @@ impl<'a> Schemas<'a> {
         fields: &Map<String, Value>,
         out: &mut Map<String, Value>,
     ) -> Result<(), String> {
-        let mut left_out = Vec::new();
-        if let Some(properties) = fields.get("properties") {
+        if let Some(properties) = fields.get("properties").filter(|value| !value.is_null()) {
             let properties = properties.as_object().ok_or("properties is not an object")?;
             let mut kept = Map::new();
             for (name, schema) in properties {
-                if schema.get("readOnly") == Some(&Value::Bool(true)) {
-                    left_out.push(name);
-                } else {
-                    kept.insert(name.clone(), self.convert(schema)?);
+                if self.read_only.contains(name) {
+                    continue;
                 }
+                let schema = self.of_part(schema)?;
+                kept.insert(name.clone(), schema);
             }
             out.insert("properties".to_owned(), Value::Object(kept));
         }
         if let Some(Value::Array(required)) = fields.get("required") {
-            let is_left_out =
-                |name: &Value| left_out.iter().any(|left| name.as_str() == Some(left.as_str()));
-            let kept: Vec<Value> = required
-                .iter()
-                .filter(|name| name.is_string() && !is_left_out(name))
-                .cloned()
-                .collect();
+            let is_kept =
+                |name: &&Value| name.as_str().is_some_and(|name| !self.read_only.contains(name));
+            let kept: Vec<Value> = required.iter().filter(is_kept).cloned().collect();
             out.insert("required".to_owned(), Value::Array(kept));
         }
         Ok(())
     }
-}
-
-/// Converts `exclusiveMinimum: true` of 3.0, which is a number in JSON Schema.
-fn bounds(fields: &Map<String, Value>, out: &mut Map<String, Value>) {
-    for (exclusive, plain) in [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")] {
-        match fields.get(exclusive) {
-            Some(Value::Bool(true)) => {
-                if let Some(bound) = out.remove(plain) {
-                    out.insert(exclusive.to_owned(), bound);
-                }
-            }
-            Some(Value::Number(bound)) => {
-                out.insert(exclusive.to_owned(), Value::Number(bound.clone()));
-            }
-            Some(_) | None => {}
-        }
-    }
-}
-
-/// Converts `nullable: true` of 3.0.
-fn or_null(mut schema: Map<String, Value>) -> Value {
-    let null = || Value::String("null".to_owned());
-    let parts = ["allOf", "anyOf", "oneOf", "not", "$ref", "const"];
-    let combined = parts.iter().any(|word| schema.contains_key(*word));
-    let limited = combined || (schema.contains_key("enum") && !schema.contains_key("type"));
-    if limited {
-        let description = schema.remove("description");
-        let mut out = Map::new();
-        out.extend(description.map(|text| ("description".to_owned(), text)));
-        out.insert("anyOf".to_owned(), json!([schema, { "type": "null" }]));
-        return Value::Object(out);
-    }
-    match schema.get_mut("type") {
-        Some(Value::Array(kinds)) if !kinds.contains(&null()) => kinds.push(null()),
-        Some(kind @ Value::String(_)) => *kind = json!([kind, "null"]),
-        // Without a type everything is allowed, including null.
-        Some(_) | None => {}
-    }
-    if let Some(Value::Array(values)) = schema.get_mut("enum")
-        && !values.contains(&Value::Null)
-    {
-        values.push(Value::Null);
-    }
-    Value::Object(schema)
 }

@@ -12,7 +12,7 @@ pub mod names;
 mod reader;
 
 pub use effective::{Effective, EffectiveSetting, SettingsError};
-pub use layers::{Layers, LoadOptions, Origin};
+pub use layers::{Layers, LoadOptions, Origin, Variables};
 pub use reader::Reader;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! For tests, benchmarks and the demo: the real programs as processes, a scripted LLM server, a
-//! fault-injecting proxy, PostgreSQL, PgBouncer and Chromium. Nothing that is shipped depends on it.
+//! fault-injecting proxy, PostgreSQL, PgBouncer, an address that moves, and Chromium. Nothing that is shipped depends on it.
 
 #![allow(
     clippy::expect_used,
@@ -12,6 +12,7 @@ pub mod browser;
 pub mod chaos;
 pub mod gate;
 pub mod llm;
+pub mod original;
 pub mod pooler;
 pub mod postgres;
 pub mod program;
@@ -19,6 +20,7 @@ mod skip;
 pub mod stack;
 pub mod strict;
 pub mod strict_llm;
+pub mod wire;
 
 use std::time::Duration;
 

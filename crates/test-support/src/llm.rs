@@ -133,6 +133,11 @@ impl ScriptedLlm {
         Self { base_url, held: Arc::new(Held(shared)) }
     }
 
+    /// Replaces the replies that are left, for a test that scripts what follows from what was asked.
+    pub fn say(&self, replies: impl IntoIterator<Item = Reply>) {
+        lock(&self.held.0).replies = replies.into_iter().collect();
+    }
+
     /// The value for `OPENAI_BASE_URL`.
     pub fn base_url(&self) -> String {
         self.base_url.clone()

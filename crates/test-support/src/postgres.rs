@@ -16,7 +16,7 @@ use crate::{PATIENCE, skip};
 const VERSIONS: &str = "/usr/lib/postgresql";
 
 /// The file name of the socket for the default port.
-const SOCKET: &str = ".s.PGSQL.5432";
+pub(crate) const SOCKET: &str = ".s.PGSQL.5432";
 
 /// How long a server may take to stop; with a connection being opened it would take a minute.
 const LAST_WORK: Duration = Duration::from_millis(500);

@@ -8,6 +8,7 @@ mod skills;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::endpoint::EndpointPattern;
 use crate::loader::Folder;
 use crate::operations::Operations;
 use crate::snapshot::{PolicyEffect, Problem, Snapshot};
@@ -51,6 +52,8 @@ impl fmt::Display for Advice {
 pub struct KnownTools {
     /// All operations of the backend, also those that are no tool of any role, and all other tools.
     pub operations: Arc<Operations>,
+    /// What the backend's OpenAPI document describes; empty when there is none.
+    pub documented: Vec<EndpointPattern>,
     /// The names of the tools that there are.
     pub names: Vec<String>,
     /// The sources that could not be asked: a pattern that matches nothing may mean a tool of theirs.
@@ -133,8 +136,10 @@ fn remedy(problem: &Problem) -> &'static str {
         "check that it exists and is readable"
     } else if problem.file == MCP {
         "correct the JSON; see docs/WORKSPACE.md, MCP servers"
-    } else if has("no description") {
-        "add a line such as: description: What it is for, and when to use it."
+    } else if has("file is empty") {
+        "write what the skill is for, or remove its folder"
+    } else if has("front matter must") || has("before the front matter") {
+        "begin the file with ---, the lines of the front matter, and ---"
     } else if has("another skill") {
         "give one of them another name"
     } else if has("endpoint") || has("metadata") {

@@ -7,8 +7,8 @@ mod pattern;
 mod segment;
 
 pub use fold::folded_text;
-pub(crate) use markdown::broken_endpoints_in_markdown;
 pub use markdown::endpoints_in_markdown;
+pub(crate) use markdown::{broken_endpoints_in_markdown, near_endpoints_in_markdown};
 pub use path::{NormalPath, PathError};
 pub(crate) use pattern::FoldedPattern;
 pub use pattern::{EndpointError, EndpointPattern, METHODS};

@@ -3,7 +3,7 @@
 
 mod pattern;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use self::pattern::{ToolPattern, allowed_id, glob};
 use crate::endpoint::{EndpointPattern, FoldedPattern, NormalPath};
@@ -25,9 +25,9 @@ pub enum Permission {
 /// The lists of `tools`, as they are in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolLists {
-    /// What may be called; everything that is declared when empty.
-    #[serde(default)]
-    pub allow: Vec<String>,
+    /// What may be called; everything that is declared when absent, and nothing when empty.
+    #[serde(default, deserialize_with = "a_list", serialize_with = "an_open_list")]
+    pub allow: Option<Vec<String>>,
     /// What may not be called.
     #[serde(default)]
     pub deny: Vec<String>,
@@ -39,11 +39,32 @@ pub struct ToolLists {
     pub idempotent: Vec<String>,
 }
 
-/// The tool permissions of a role. An empty `allow` allows everything that is declared; `deny` takes
+impl ToolLists {
+    /// Whether nothing may be called: the list is there, and empty.
+    pub fn allows_nothing(&self) -> bool {
+        self.allow.as_ref().is_some_and(Vec::is_empty)
+    }
+}
+
+/// A list that is there: `null` is none.
+fn a_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    Vec::deserialize(deserializer).map(Some)
+}
+
+/// The list as the API has always shown it: empty, too, when there is none.
+fn an_open_list<S: Serializer>(
+    list: &Option<Vec<String>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    list.as_deref().unwrap_or_default().serialize(serializer)
+}
+
+/// The tool permissions of a role. Without `allow`, everything that is declared may be called; `deny` takes
 /// precedence over it.
 #[derive(Debug, Clone, Default)]
 pub struct ToolPermissions {
-    allow: Vec<ToolPattern>,
+    /// `None` allows everything.
+    allow: Option<Vec<ToolPattern>>,
     deny: Vec<ToolPattern>,
     approval: Vec<ToolPattern>,
     idempotent: Vec<ToolPattern>,
@@ -70,7 +91,7 @@ impl ToolPermissions {
                 .collect()
         };
         Self {
-            allow: read(&lists.allow),
+            allow: lists.allow.as_deref().map(&mut read),
             deny: read(&lists.deny),
             approval: read(&lists.approval),
             idempotent: read(&lists.idempotent),
@@ -104,7 +125,7 @@ impl ToolPermissions {
             Err(_) => false,
         };
         let restricting = lists.deny.iter().chain(&lists.approval);
-        let exact = lists.allow.iter().chain(&lists.idempotent);
+        let exact = lists.allow.iter().flatten().chain(&lists.idempotent);
         let allow = exact.filter(|text| is_unmatched(text, true));
         let all = allow.chain(restricting.filter(|text| is_unmatched(text, false)));
         all.map(String::as_str).collect()
@@ -120,33 +141,48 @@ impl ToolPermissions {
         let has_names = rules.any(|rule| matches!(rule, ToolPattern::Name(_)));
         let endpoint = call.endpoint.filter(|_| has_names);
         let reached = endpoint.map(|(method, path)| call.operations.reached(method, path));
-        let rule = |patterns: &[ToolPattern]| {
-            patterns.iter().find_map(|pattern| restricts(pattern, call, reached.as_ref()))
-        };
-        if let Some(reason) = rule(&self.deny) {
-            let because = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-            return Permission::Denied(format!("this role may not call {what}{because}"));
+        let restricted = |pattern: &ToolPattern| restricts(pattern, call, reached.as_ref());
+        let denied = self.deny.iter().find_map(|rule| Some((rule, restricted(rule)?)));
+        if let Some((pattern, reason)) = denied {
+            let because = reason.unwrap_or_else(|| denied_by(pattern));
+            return Permission::Denied(format!("this role may not call {what}: {because}"));
         }
         if !self.allows(call) {
-            return Permission::Denied(format!("this role may not call {what}"));
+            let because = self.not_allowed();
+            return Permission::Denied(format!("this role may not call {what}: {because}"));
         }
-        match rule(&self.approval) {
+        match self.approval.iter().find_map(restricted) {
             Some(_) => Permission::NeedsApproval,
             None => Permission::Allowed,
         }
     }
 
+    /// Why `allow` lets nothing through.
+    fn not_allowed(&self) -> &'static str {
+        match self.allow.as_deref() {
+            Some([]) => "\"allow\" in agent-config.json is empty, and so allows nothing",
+            _ => "\"allow\" in agent-config.json does not name it",
+        }
+    }
+
+    /// The rule that keeps a tool from the role whatever its arguments; `None` when some call is allowed.
+    pub fn why_withheld(&self, tool: &NamedTool<'_>) -> Option<String> {
+        match self.deny.iter().find(|pattern| pattern.denies(tool)) {
+            Some(pattern) => Some(denied_by(pattern)),
+            None => (!self.could_allow(tool)).then(|| self.not_allowed().to_owned()),
+        }
+    }
+
     fn allows(&self, call: ToolCall<'_>) -> bool {
+        let Some(allow) = &self.allow else { return true };
         let is_named = |name: &str| {
-            self.allow
-                .iter()
-                .any(|pattern| matches!(pattern, ToolPattern::Name(p) if glob(p, name)))
+            allow.iter().any(|pattern| matches!(pattern, ToolPattern::Name(p) if glob(p, name)))
         };
         let Some((method, path)) = call.endpoint else {
-            return self.allow.is_empty() || is_named(call.tool);
+            return is_named(call.tool);
         };
         let by_endpoint = |pattern: &ToolPattern| matches!(pattern, ToolPattern::Endpoint { exact, .. } if exact.matches(method, path));
-        if self.allow.is_empty() || self.allow.iter().any(by_endpoint) {
+        if allow.iter().any(by_endpoint) {
             return true;
         }
         // What a server takes the call for counts, and not the more general tool that it is made by.
@@ -180,12 +216,12 @@ impl ToolPermissions {
     /// Whether `allow` names a tool: by its name, or by a pattern that covers its endpoint. Only such
     /// tools of a document exist for the role, besides those that skills declare.
     pub fn names(&self, tool: &NamedTool<'_>) -> bool {
-        self.allow.iter().any(|pattern| pattern.covers(tool))
+        self.allow.iter().flatten().any(|pattern| pattern.covers(tool))
     }
 
     /// Whether `allow` names this particular call of a tool.
     pub fn names_call(&self, tool: &NamedTool<'_>, method: &str, path: &NormalPath) -> bool {
-        self.allow.iter().any(|pattern| match pattern {
+        self.allow.iter().flatten().any(|pattern| match pattern {
             ToolPattern::Name(name) => tool.is_allowed_as(name),
             ToolPattern::Endpoint { exact, .. } => exact.matches(method, path),
         })
@@ -194,7 +230,7 @@ impl ToolPermissions {
     /// Whether some call of a tool can be allowed, so that it is worth offering.
     pub fn could_allow(&self, tool: &NamedTool<'_>) -> bool {
         !self.deny.iter().any(|pattern| pattern.denies(tool))
-            && (self.allow.is_empty() || self.allow.iter().any(|pattern| pattern.may_meet(tool)))
+            && self.may_allow(|pattern| pattern.may_meet(tool))
     }
 
     /// Whether some call of a tool that can call all of these endpoints can be allowed.
@@ -219,11 +255,17 @@ impl ToolPermissions {
             }
             ToolPattern::Endpoint { exact, .. } => exact.may_meet(endpoint),
         };
-        let allowed = |endpoint| {
-            self.allow.is_empty() || self.allow.iter().any(|pattern| named(pattern, endpoint))
-        };
+        let allowed = |endpoint| self.may_allow(|pattern| named(pattern, endpoint));
         endpoints.into_iter().any(allowed)
     }
+
+    fn may_allow(&self, means: impl Fn(&ToolPattern) -> bool) -> bool {
+        self.allow.as_ref().is_none_or(|allow| allow.iter().any(means))
+    }
+}
+
+fn denied_by(pattern: &ToolPattern) -> String {
+    format!("denied by \"{pattern}\" in agent-config.json")
 }
 
 /// Whether a pattern of `deny` or `approval` means a call, and the reason where that is not certain.

@@ -23,6 +23,9 @@ const MAX_DEPTH: usize = 4;
 /// The longest description of the Agent Skills standard, in characters.
 const MAX_DESCRIPTION: usize = 1024;
 
+/// How much of its text stands for a missing description, in characters.
+const MAX_OPENING: usize = 300;
+
 /// A parsed skill.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Skill {
@@ -56,7 +59,7 @@ impl Skill {
 }
 
 /// An item of `GET /skills`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SkillReport {
     /// The skill.
@@ -106,12 +109,18 @@ pub(crate) fn parse(
         reason: error.reason,
         is_policy: true,
     })?;
-    let field = |name: &str| parsed.fields.get(name).and_then(Value::as_str).map(str::trim);
-    let description = field("description").unwrap_or_default().to_owned();
-    if description.is_empty() {
-        let reason = "the front matter has no description".to_owned();
-        return Err(BrokenSkill { line: Some(1), reason, is_policy: false });
+    if parsed.fields.is_empty()
+        && let Some((line, reason)) = misplaced(parsed.body)
+    {
+        // Gates and endpoints would be lost with it.
+        return Err(BrokenSkill { line: Some(line), reason: reason.to_owned(), is_policy: true });
     }
+    if text.trim().is_empty() {
+        let reason = "the file is empty".to_owned();
+        return Err(BrokenSkill { line: None, reason, is_policy: false });
+    }
+    let field = |name: &str| parsed.fields.get(name).and_then(Value::as_str).map(str::trim);
+    let given = field("description").unwrap_or_default();
     let name = field("name").filter(|name| !name.is_empty()).unwrap_or(folder_name).to_owned();
     let metadata = parsed.fields.get("metadata").cloned().unwrap_or(Value::Null);
     if !metadata.is_null() && !metadata.is_object() {
@@ -123,7 +132,11 @@ pub(crate) fn parse(
     let endpoints = declared_endpoints(&metadata, parsed.body).map_err(|(word, reason)| {
         BrokenSkill { line: line_of(text, &word), reason, is_policy: true }
     })?;
-    let warnings = departures(&name, folder_name, &description, &parsed.fields);
+    let warnings = departures(&name, folder_name, given, &parsed.fields);
+    let description = match given {
+        "" => opening(parsed.body).unwrap_or_else(|| name.clone()),
+        given => given.to_owned(),
+    };
     Ok(Skill {
         gate_reason: gate(&metadata, gates),
         hidden: parsed.fields.get("disable-model-invocation") == Some(&Value::Bool(true)),
@@ -136,6 +149,43 @@ pub(crate) fn parse(
         endpoints,
         warnings,
     })
+}
+
+/// Front matter that is not where it must be, with its line: nothing of it would count.
+fn misplaced(text: &str) -> Option<(usize, &'static str)> {
+    let is_field = |line: &str| {
+        let name = line.split_once(':').map(|(name, _)| name.trim_end());
+        matches!(name, Some("name" | "description" | "metadata"))
+    };
+    let (at, first) = text.lines().enumerate().find(|(_, line)| !line.trim().is_empty())?;
+    if first.trim() == "---" && at > 0 {
+        return Some((at + 1, "the front matter must begin in the first line"));
+    }
+    let mut lines = text.lines().skip(at).take_while(|line| !line.trim().is_empty());
+    let is_open = is_field(first) && lines.any(|line| line.trim_end() == "---");
+    is_open.then_some((at + 1, "the line '---' before the front matter is missing"))
+}
+
+/// What a skill without a description says first: its first paragraph, else its first heading. Code is
+/// neither.
+fn opening(body: &str) -> Option<String> {
+    let mut in_code = false;
+    let lines = body.lines().map(str::trim).map(|line| {
+        let is_fence = line.starts_with("```") || line.starts_with("~~~");
+        in_code ^= is_fence;
+        if is_fence || in_code { "" } else { line }
+    });
+    let lines: Vec<&str> = lines.collect();
+    let is_text = |line: &&&str| !line.is_empty() && !line.starts_with(['#', '|', '<', '-']);
+    let mut text = lines.iter().skip_while(|line| !is_text(line)).take_while(is_text);
+    let text = match text.next() {
+        Some(first) => text.fold((*first).to_owned(), |all, line| format!("{all} {line}")),
+        None => {
+            lines.iter().find(|line| line.starts_with('#'))?.trim_matches(['#', ' ']).to_owned()
+        }
+    };
+    let end = text.char_indices().nth(MAX_OPENING).map_or(text.len(), |(at, _)| at);
+    Some(text[..end].trim_end().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// The endpoints of `metadata.wombat.endpoints`, else those of the text. An error names the word that is
@@ -183,7 +233,17 @@ fn departures(
 ) -> Vec<String> {
     let mut warnings = Vec::new();
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if !fields.contains_key("name") {
+    if fields.is_empty() {
+        warnings.push(
+            "it has no front matter; the folder's name and the beginning of its text are used"
+                .to_owned(),
+        );
+    } else if description.is_empty() {
+        warnings.push(
+            "the front matter has no description; the beginning of the text is used".to_owned(),
+        );
+    }
+    if !fields.is_empty() && !fields.contains_key("name") {
         warnings.push("the front matter has no name; the folder's name is used".to_owned());
     }
     if name.chars().count() > 64 || !name.chars().all(plain) {

@@ -172,6 +172,11 @@ fn log_problems(next: &Snapshot, before: Option<&Snapshot>) {
             }
         }
     }
+    let told = |skill| before.is_some_and(|before| before.reports.contains(skill));
+    for skill in next.reports.iter().filter(|skill| !skill.warnings.is_empty() && !told(skill)) {
+        let warnings = skill.warnings.join("; ");
+        tracing::warn!(file = skill.location, "skill: {warnings}");
+    }
 }
 
 /// Watches the workspace until it is dropped.

@@ -4,12 +4,12 @@ use axum::Json;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use mc_client::types::CONTRACT_VERSION;
+use mc_client::types::{CONTRACT_VERSION, Contract};
 use serde_json::{Value, json};
 use service::trace::TraceId;
 
 use super::error::ApiError;
-use crate::backend::is_compatible;
+use crate::backend::told_of_original;
 use crate::run::error::RunError;
 use crate::state::App;
 
@@ -81,18 +81,19 @@ pub(super) async fn compatibility(
         }
     };
     let theirs = &capabilities.contract_version;
-    let mut missing = Vec::new();
-    if theirs.is_empty() {
-        missing.push("capabilities");
-    }
-    if !theirs.is_empty() && !is_compatible(theirs) {
-        missing.push("contract_version v1");
-    }
-    let warnings: Vec<String> = USED
+    let contract = capabilities.contract();
+    let missing = match contract {
+        Contract::Same | Contract::Original => Vec::new(),
+        Contract::Unknown => vec!["capabilities"],
+        Contract::Other => vec!["contract_version v1"],
+    };
+    let original = (contract == Contract::Original)
+        .then(|| format!("the backend: {}", told_of_original(theirs)));
+    let lacking = USED
         .into_iter()
         .filter(|feature| !capabilities.has(feature))
-        .map(|feature| format!("the backend lacks {feature}; runs work without it"))
-        .collect();
+        .map(|feature| format!("the backend lacks {feature}; runs work without it"));
+    let warnings: Vec<String> = original.into_iter().chain(lacking).collect();
     let compatible = missing.is_empty();
     let body = json!({
         "compatible": compatible,

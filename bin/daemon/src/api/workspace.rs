@@ -120,7 +120,11 @@ pub(super) async fn boot_complete(State(app): State<App>) -> Result<Json<Value>,
     let workspace = app.workspace.clone();
     let marked = tokio::task::spawn_blocking(move || workspace.mark_boot_complete()).await;
     match marked {
-        Ok(Ok(())) => Ok(boot(State(app)).await),
+        Ok(Ok(())) => {
+            let Json(mut body) = boot(State(app)).await;
+            body["status"] = json!("ok");
+            Ok(Json(body))
+        }
         Ok(Err(error)) => {
             Err(ApiError::new(StatusCode::CONFLICT, "workspace_read_only", error.to_string()))
         }

@@ -1,6 +1,6 @@
 //! The models of all tiers: keys, and what their servers tell without generating anything.
 
-use llm::model::ModelRef;
+use llm::model::{ModelRef, Provider};
 use llm::{LlmClient, ServerFinding, ServerFindingKind as Kind};
 
 use super::Report;
@@ -26,7 +26,12 @@ impl Report {
         };
         let default = &settings.llm.default;
         if client.has_key(default) {
-            self.good(format!("model: {default} (not called: that would cost money)"));
+            let how = match default.provider {
+                Provider::Offline => "answers come from its script, no key needed",
+                _ if default.provider.key_variable().is_none() => "no key needed",
+                _ => "key set, not verified",
+            };
+            self.good(format!("model: {default}: {how}"));
         }
         for model in client.models().into_iter().filter(|model| !client.has_key(model)) {
             self.missing_key(model, model == default);
@@ -42,11 +47,11 @@ impl Report {
         let variable = model.provider.key_variable().unwrap_or("its key");
         if is_default {
             self.fail(format!(
-                "model: {model} needs an API key; set {variable}, or LLM_PROVIDER=offline to try things \
-                 out"
+                "model: {model} needs {variable}; runs fail until it is set (LLM_PROVIDER=offline needs no \
+                 key)"
             ));
         } else {
-            self.warn(format!("model: {model} needs an API key; set {variable}"));
+            self.warn(format!("model: {model} needs {variable}; its calls fail until it is set"));
         }
     }
 

@@ -63,7 +63,7 @@ pub(super) async fn discover(
         }
         let Some(text) = text(answer).await else { continue };
         let mounted = application.path().trim_end_matches('/').to_owned();
-        if Document::parse(&text, &[], &mounted).is_ok() {
+        if Document::parse(&text, &[], mounted.as_str()).is_ok() {
             return Ok(Some(Found { path: address.to_owned(), text }));
         }
     }

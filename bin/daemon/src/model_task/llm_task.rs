@@ -41,7 +41,7 @@ pub(crate) struct LlmTask {
 
 /// The result of a task.
 pub(crate) struct Outcome {
-    /// The answer: JSON with a schema, else text.
+    /// The answer: JSON, or without a schema text where it is none.
     pub(crate) output: Value,
     /// Validation errors; empty when the answer matches, or when there is no schema.
     pub(crate) errors: Vec<String>,
@@ -83,7 +83,8 @@ pub(crate) async fn run(app: &App, trace: &TraceId, task: LlmTask) -> Result<Out
     let mut completion = first_call(&mut model_task, &mut request).await?;
     let Some((_, validator)) = &task.schema else {
         let (usage, cost) = model_task.used();
-        let output = Value::String(text_of(&completion)?);
+        let text = text_of(&completion)?;
+        let output = serde_json::from_str(unfenced(&text)).unwrap_or(Value::String(text));
         return Ok(Outcome { output, errors: Vec::new(), model: completion.model, usage, cost });
     };
     let (mut output, mut errors) = check(&text_of(&completion)?, validator).await;
@@ -129,9 +130,10 @@ fn is_rejected(error: &RunError) -> bool {
 fn request(app: &App, task: &LlmTask) -> LlmRequest {
     let mut system =
         "You do one task and answer with its result alone: no greeting, no explanation.".to_owned();
-    if let Some((schema, _)) = &task.schema {
-        system += &format!("\nThe result is JSON that fits this JSON Schema:\n{schema}");
-    }
+    system += &match &task.schema {
+        Some((schema, _)) => format!("\nThe result is JSON that fits this JSON Schema:\n{schema}"),
+        None => "\nA result that has parts is JSON alone, without a code block.".to_owned(),
+    };
     let mut user = task.prompt.clone();
     if let Some(input) = &task.input {
         let text = input.as_str().map_or_else(|| input.to_string(), str::to_owned);

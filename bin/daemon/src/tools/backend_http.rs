@@ -9,9 +9,9 @@ use url::form_urlencoded;
 use wombat_core::endpoint::NormalPath;
 
 use super::context::ToolContext;
-use super::method_override;
 use super::reply::{ToolReply, is_clear};
 use super::specs::MISSION_CONTROL;
+use super::{method_override, refusal};
 
 /// How many bytes of an answer are read; the text for the model is cut further.
 pub(super) const MAX_ANSWER_BYTES: usize = 1024 * 1024;
@@ -114,7 +114,7 @@ pub(super) fn query_string(in_path: &str, given: &Value) -> Result<String, Strin
             match value {
                 Value::Null => {}
                 Value::Bool(flag) => drop(query.append_pair(name, &flag.to_string())),
-                Value::Number(number) => drop(query.append_pair(name, &number.to_string())),
+                Value::Number(number) => drop(query.append_pair(name, &plain(number))),
                 Value::String(text) => drop(query.append_pair(name, text)),
                 Value::Array(_) | Value::Object(_) => {
                     return Err(format!(
@@ -127,11 +127,19 @@ pub(super) fn query_string(in_path: &str, given: &Value) -> Result<String, Strin
     Ok(query.finish())
 }
 
+/// A number as text: `7` for `7.0`, which some models write.
+fn plain(number: &serde_json::Number) -> String {
+    match number.as_f64() {
+        Some(float) if number.is_f64() && float.fract() == 0.0 => format!("{}", float + 0.0),
+        Some(_) | None => number.to_string(),
+    }
+}
+
 /// The backend's answer as a reply.
 pub(super) fn reply(response: RawResponse) -> ToolReply {
     let status = response.status;
-    let text = String::from_utf8_lossy(&response.body).into_owned();
     if (200..300).contains(&status) {
+        let text = String::from_utf8_lossy(&response.body).into_owned();
         let text = if text.is_empty() { json!({ "status": status }).to_string() } else { text };
         let note = if response.truncated { "\n[cut: the answer was too long]" } else { "" };
         return ToolReply::Data(text + note);
@@ -141,25 +149,9 @@ pub(super) fn reply(response: RawResponse) -> ToolReply {
         // Many applications answer so when they have done what they were asked for.
         return ToolReply::Unclear(json!({ "error": error, "status": status }));
     }
-    let rejected = |body| {
-        if is_clear(status) { ToolReply::Rejected(body) } else { ToolReply::Unclear(body) }
-    };
-    let error = match serde_json::from_str::<Value>(&text) {
-        Ok(Value::Object(mut body)) => match body.remove("error").or_else(|| body.remove("detail"))
-        {
-            Some(error) => {
-                let mut answer = json!({ "error": error, "status": status });
-                if let Some(details) = body.remove("details") {
-                    answer["details"] = details;
-                }
-                return rejected(answer);
-            }
-            None => Value::Object(body),
-        },
-        Ok(other) => other,
-        Err(_) => Value::String(text),
-    };
-    rejected(json!({ "error": error, "status": status }))
+    let reason = refusal::reason(&response.headers, &response.body);
+    let body = refusal::told(status, reason);
+    if is_clear(status) { ToolReply::Rejected(body) } else { ToolReply::Unclear(body) }
 }
 
 #[cfg(test)]
@@ -171,6 +163,8 @@ mod tests {
         let query =
             query_string("a=1&b=x%20y", &json!({ "c": [1, 2], "d": true, "e": null, "f": "&" }));
         assert_eq!(query.unwrap(), "a=1&b=x+y&c=1&c=2&d=true&f=%26");
+        let numbers = query_string("", &json!({ "a": 7.0, "b": -0.0, "c": 7.5, "d": 8 }));
+        assert_eq!(numbers.unwrap(), "a=7&b=0&c=7.5&d=8");
         assert!(query_string("", &json!({ "c": { "d": 1 } })).is_err());
         assert!(query_string("a=1#x", &Value::Null).is_err());
     }

@@ -1,5 +1,7 @@
 //! All tool sources of the daemon, kept up to date, and the tool sets of the roles.
 
+mod inspect;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,18 +12,18 @@ use mc_client::types::Capabilities;
 use openapi_tools::Document;
 use serde_json::{Value, json};
 use tokio::runtime::RuntimeFlavor;
-use wombat_core::advice::KnownTools;
 use wombat_core::agent_config::AgentProfile;
 use wombat_core::mcp_config::tool_prefix;
 use wombat_core::session::Role;
 use wombat_core::workspace::Snapshot;
 
+pub use self::inspect::{DocumentState, Inspection};
 use super::backend_tools;
 use super::catalogue::Catalogue;
 use super::latest::Latest;
 use super::mcp::{Listed, McpServers};
 use super::model_forms::{self, ModelForm};
-use super::openapi::{self, NamedOperations, OpenApiPlace};
+use super::openapi::{self, NamedOperations, OpenApiPlace, Source};
 use super::operations::BackendOperations;
 use super::refreshing_cache::RefreshingCache;
 use super::set::ToolSet;
@@ -34,6 +36,8 @@ const MAX_CACHED: usize = 256;
 #[derive(Debug)]
 pub struct Tools {
     openapi: Option<RefreshingCache<Document>>,
+    /// Where the document is.
+    source: Option<Arc<Source>>,
     application: Arc<Backend>,
     backend: RefreshingCache<BackendTools>,
     mcp: McpServers,
@@ -53,17 +57,6 @@ pub struct SourcesReport {
     /// number of `tools`, its `problems` and its `error`; and `models: {model: {left_out?, cut?,
     /// mapped?, unseen?}}`, what differs at the providers, once a role has been run.
     pub sources: Value,
-}
-
-/// All that the sources offer, for `wombat-daemon check`.
-#[derive(Debug)]
-pub struct Inspection {
-    /// The tools.
-    pub known: KnownTools,
-    /// What costs tools, or a part of their descriptions.
-    pub problems: Vec<String>,
-    /// What has another name at a provider.
-    pub mapped: Vec<String>,
 }
 
 /// The tools built from one state of all sources.
@@ -191,8 +184,13 @@ impl Tools {
         };
         let mounted = url::Url::parse(backend.application_url()).map(|url| url.path().to_owned());
         let mounted = mounted.unwrap_or_default();
+        let source = openapi.map(|place| {
+            let (http, application) = (http.clone(), backend.application_url().to_owned());
+            Arc::new(Source { place, agent: Arc::new(agent(backend)), http, application })
+        });
         Self {
-            openapi: openapi.map(|place| openapi::cached(place, agent(backend), mounted)),
+            openapi: source.clone().map(|source| openapi::cached(source, mounted)),
+            source,
             application: backend.clone(),
             backend: backend_tools::cached(agent(backend), backend.is_split()),
             mcp: McpServers::new(http, workspace),
@@ -311,63 +309,6 @@ impl Tools {
         report["mcp"] = servers;
         report["models"] = models;
         SourcesReport { is_well, sources: report }
-    }
-
-    /// Asks all sources for their tools, for `wombat-daemon check`.
-    pub async fn inspect(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        capabilities: &Arc<Capabilities>,
-    ) -> Inspection {
-        let (mut problems, mut missing, mut silent_servers) = (Vec::new(), Vec::new(), Vec::new());
-        if let Some(openapi) = &self.openapi
-            && let Err(why) = openapi.fetch_result().await
-        {
-            missing.push("WOMBAT_BACKEND_OPENAPI".to_owned());
-            problems.push(format!("WOMBAT_BACKEND_OPENAPI: {why}"));
-        }
-        if self.application.may_offer_tools(capabilities)
-            && let Err(why) = self.backend.fetch_result().await
-        {
-            missing.push("the backend's tools".to_owned());
-            problems.push(format!("the backend's tools (GET /api/tools): {why}"));
-        }
-        let sources = self.sources(snapshot, capabilities).await;
-        let built = self.built(sources).await;
-        let (catalogue, operations) = (&built.catalogue, &built.operations);
-        let profiles = snapshot.agents().into_iter().map(|agent| snapshot.agent(&agent.role));
-        let forms = profiles.flat_map(|profile| self.forms(&built.set(snapshot, &profile)));
-        let (lost, mapped) = model_forms::lines(&forms.collect::<Vec<_>>());
-        let servers = self.mcp.report(snapshot.mcp(), &[]);
-        let mut left_out = Vec::new();
-        for (name, server) in servers.as_object().into_iter().flatten() {
-            if server["status"] != "ok" {
-                let why = server["error"].as_str().unwrap_or("timeout");
-                silent_servers.push(name.clone());
-                // A disabled one is the workspace's advice, with its line.
-                if !snapshot.mcp().servers.get(name).is_some_and(Result::is_err) {
-                    problems.push(format!("mcp.json: {name}: {why}"));
-                }
-            }
-            let told = server["problems"].as_array().into_iter().flatten();
-            let told = told.filter_map(|what| what.as_str());
-            left_out.extend(told.map(|what| format!("mcp.json: {name}: {what}")));
-        }
-        problems.extend(left_out);
-        let left_out = catalogue.openapi_problems.iter().map(|p| format!("OpenAPI: {p}"));
-        problems.extend(left_out);
-        problems.extend(catalogue.backend_problems.iter().map(|p| format!("GET /api/tools: {p}")));
-        problems.extend(catalogue.mcp_problems.iter().map(|(s, p)| format!("mcp.json: {s}: {p}")));
-        problems.extend(lost);
-        let builtin = super::builtin_names().into_iter().map(str::to_owned);
-        let external = catalogue.tools.iter().map(|tool| tool.name().to_owned());
-        let known = KnownTools {
-            names: builtin.chain(external).collect(),
-            operations: operations.known.clone(),
-            missing,
-            silent_servers,
-        };
-        Inspection { known, problems, mapped }
     }
 
     /// Disconnects the MCP servers and stops their programs.

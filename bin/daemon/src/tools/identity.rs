@@ -86,8 +86,12 @@ impl CallIdentity {
                     return Self::of_tool(tool.operation.name(), arguments);
                 };
                 let body = match &request.body {
-                    Some(Body::Json(body)) => canonical_json(body),
-                    Some(Body::Form(form)) => form.clone(),
+                    Some(Body::Json(body) | Body::JsonAs(_, body)) => canonical_json(body),
+                    Some(Body::Form(text) | Body::Text(_, text)) => text.clone(),
+                    Some(Body::Multipart(fields)) => {
+                        let fields = fields.iter().map(|field| json!([field.name, field.value]));
+                        canonical_json(&fields.collect())
+                    }
                     None => canonical_json(&Value::Null),
                 };
                 // As `call_backend` writes it.

@@ -34,12 +34,20 @@ pub(super) fn refuse(
 ) -> Result<(), String> {
     let in_query = find_pair(query, FieldPlace::Query, &is_declared);
     let in_body = match body {
-        Some(RawBody::Json(Value::Object(fields))) => {
+        Some(RawBody::Json(Value::Object(fields)) | RawBody::JsonAs(_, Value::Object(fields))) => {
             let mut names = fields.keys();
             names.find(|name| is_override(name) && !is_declared(FieldPlace::Body, name)).cloned()
         }
         Some(RawBody::Form(form)) => find_pair(form, FieldPlace::Body, &is_declared),
-        Some(RawBody::Json(_)) | None => None,
+        Some(RawBody::Multipart(fields)) => {
+            let mut fields = fields.iter().map(|field| (&field.name, &field.value));
+            let found = fields.find(|(name, value)| {
+                (is_override(name) || is_plain_override(name, value))
+                    && !is_declared(FieldPlace::Body, name)
+            });
+            found.map(|(name, _)| name.clone())
+        }
+        Some(RawBody::Json(_) | RawBody::JsonAs(..) | RawBody::Text(..)) | None => None,
     };
     let (name, place) = match (in_query, in_body) {
         (Some(name), _) => (name, "query"),
@@ -88,6 +96,7 @@ fn normal(name: &str) -> (String, bool) {
 
 #[cfg(test)]
 mod tests {
+    use mc_client::raw::RawField;
     use serde_json::json;
 
     use super::*;
@@ -130,6 +139,15 @@ mod tests {
             assert!(refuse(&pairs, Some(&body), |_, field| field == name).is_ok(), "declared");
             let form = RawBody::Form(pairs);
             assert!(refuse("", Some(&form), |_, _| false).is_err(), "{name:?} in a form");
+            let field = RawField { name: name.to_owned(), media_type: None, value: "x".to_owned() };
+            let parts = RawBody::Multipart(vec![field]);
+            assert!(
+                refuse("", Some(&parts), |_, _| false).is_err(),
+                "{name:?} in a multipart body"
+            );
+            let other =
+                RawBody::JsonAs("application/vnd.api+json".to_owned(), json!({ name: "x" }));
+            assert!(refuse("", Some(&other), |_, _| false).is_err(), "{name:?} in JSON:API");
         }
         assert!(refuse("method=delete", None, |_, _| false).is_err());
         assert!(refuse("httpMethod=PUT", None, |_, _| false).is_err());

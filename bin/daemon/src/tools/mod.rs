@@ -9,6 +9,7 @@ mod backend_http;
 mod backend_tools;
 mod catalogue;
 mod context;
+mod discovery;
 mod hub;
 mod identity;
 mod latest;
@@ -20,6 +21,7 @@ mod nearest;
 mod openapi;
 mod operations;
 mod refreshing_cache;
+mod refusal;
 mod reply;
 mod set;
 mod specs;
@@ -30,7 +32,8 @@ use wombat_core::advice::KnownTools;
 use wombat_core::workspace::Snapshot;
 
 pub use context::ToolContext;
-pub use hub::{Inspection, Tools};
+pub use discovery::{Asker, Found};
+pub use hub::{DocumentState, Inspection, Tools};
 pub use identity::CallIdentity;
 pub use openapi::OpenApiPlace;
 pub use reply::ToolReply;
@@ -48,5 +51,5 @@ pub fn unasked(snapshot: &Snapshot) -> KnownTools {
     let missing = vec!["the backend".to_owned()];
     let operations = Arc::new(operations::of_builtins());
     let silent_servers = snapshot.mcp().servers.keys().cloned().collect();
-    KnownTools { operations, names, missing, silent_servers }
+    KnownTools { operations, documented: Vec::new(), names, missing, silent_servers }
 }

@@ -1,20 +1,21 @@
 //! Typed tools from the backend's OpenAPI document (`WOMBAT_BACKEND_OPENAPI`).
 
+mod load;
+mod place;
+
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mc_client::client::AgentClient;
-use mc_client::raw::{RawBody, RawRequest};
-use openapi_tools::{Body, Candidate, Document, Operation, Problem};
+use mc_client::raw::{RawBody, RawField, RawRequest};
+use openapi_tools::{Body, Candidate, Document, Mount, Operation, Problem};
 use serde_json::Value;
 use wombat_core::agent_config::{AgentProfile, NamedTool};
 use wombat_core::endpoint::{EndpointPattern, NormalPath};
 use wombat_core::workspace::Snapshot;
 
+use self::load::Loaded;
 use super::backend_http::{MAX_ANSWER_BYTES, reply, with_key};
 use super::context::ToolContext;
 use super::method_override;
@@ -22,90 +23,32 @@ use super::operations::endpoint;
 use super::refreshing_cache::RefreshingCache;
 use super::reply::ToolReply;
 
+pub(super) use self::load::{MAX_DOCUMENT_BYTES, Source};
+pub use self::place::OpenApiPlace;
+pub(super) use self::place::below;
+
 /// How long a document of the backend is cached.
 const DOCUMENT_TTL: Duration = Duration::from_secs(300);
 
 /// How long a document from a file is cached; reading it is cheap.
 const FILE_TTL: Duration = Duration::from_secs(5);
 
-/// The maximum size of a document.
-const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
-
-/// The location of the document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OpenApiPlace {
-    /// A path on the backend.
-    Backend(String),
-    /// A file.
-    File(PathBuf),
-}
-
-impl FromStr for OpenApiPlace {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Some(path) = text.strip_prefix("file://") {
-            return if path.starts_with('/') {
-                Ok(Self::File(path.into()))
-            } else {
-                Err("a file URL must have the form file:///absolute/path")
-            };
-        }
-        if text.contains("://") || text.starts_with("//") {
-            return Err(
-                "names another host; use a path on the backend such as /openapi.json, or a file",
-            );
-        }
-        if text.starts_with('/') {
-            let plain = !text.contains(['#', '\\']) && !text.contains(char::is_whitespace);
-            return if plain {
-                Ok(Self::Backend(text.to_owned()))
-            } else {
-                Err("is not a path on the backend")
-            };
-        }
-        Ok(Self::File(text.into()))
-    }
-}
-
-impl std::fmt::Display for OpenApiPlace {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            // A path may be a key.
-            Self::Backend(_) => f.write_str("a path of the backend"),
-            Self::File(path) => write!(f, "{}", path.display()),
-        }
-    }
-}
-
 /// The hash of a text, and the document parsed from it.
 type ReadLast = (u64, Arc<Document>);
 
-/// A cache of the document; nothing is read before the first use. `agent` makes the client for calls
-/// on nobody's behalf, `mounted` is the path of the backend's URL.
-pub(super) fn cached(
-    place: OpenApiPlace,
-    agent: impl Fn() -> Result<AgentClient, String> + Send + Sync + 'static,
-    mounted: String,
-) -> RefreshingCache<Document> {
-    let fresh = match place {
-        OpenApiPlace::Backend(_) => DOCUMENT_TTL,
-        OpenApiPlace::File(_) => FILE_TTL,
-    };
+/// A cache of the document; nothing is read before the first use. `mounted` is the path of the
+/// backend's URL.
+pub(super) fn cached(source: Arc<Source>, mounted: String) -> RefreshingCache<Document> {
+    let fresh = if source.is_file() { FILE_TTL } else { DOCUMENT_TTL };
     // The last document by the hash of its text: the same text gives the same object.
     let last: Arc<Mutex<Option<ReadLast>>> = Arc::default();
-    let agent = Arc::new(agent);
     RefreshingCache::new(
         "OpenAPI document (WOMBAT_BACKEND_OPENAPI) could not be read",
         fresh,
         Arc::new(move || {
-            let (place, last, mounted) = (place.clone(), last.clone(), mounted.clone());
-            let agent = agent.clone();
+            let (source, last, mounted) = (source.clone(), last.clone(), mounted.clone());
             Box::pin(async move {
-                let text = match &place {
-                    OpenApiPlace::Backend(path) => from_backend(&agent()?, path).await?,
-                    OpenApiPlace::File(path) => from_file(path).await?,
-                };
+                let Loaded { text, path, from } = source.load().await?;
                 let mut hasher = DefaultHasher::new();
                 text.hash(&mut hasher);
                 let hash = hasher.finish();
@@ -113,54 +56,22 @@ pub(super) fn cached(
                 if let Some((_, document)) = known.filter(|(known, _)| *known == hash) {
                     return Ok(document);
                 }
-                let parse = move || Document::parse(&text, &super::builtin_names(), &mounted);
+                let parse = move || {
+                    let mount = Mount { path: &mounted, document: &path };
+                    Document::parse(&text, &super::builtin_names(), mount)
+                };
                 // Parsing a large document takes long enough to block the runtime.
                 let parsed = tokio::task::spawn_blocking(parse).await;
                 let document = parsed.map_err(|error| error.to_string())?;
-                let document = Arc::new(document.map_err(|error| error.to_string())?);
-                tracing::info!(%place, operations = document.candidates().count(), "OpenAPI document loaded");
+                let document = document.map_err(|error| format!("{from}: {error}"))?;
+                let document = Arc::new(document);
+                tracing::info!(%from, operations = document.candidates().count(), "OpenAPI document loaded");
                 *last.lock().unwrap_or_else(PoisonError::into_inner) =
                     Some((hash, document.clone()));
                 Ok(document)
             })
         }),
     )
-}
-
-async fn from_backend(agent: &AgentClient, path: &str) -> Result<String, String> {
-    let request = RawRequest {
-        method: http::Method::GET,
-        path_and_query: path.to_owned(),
-        body: None,
-        idempotency_key: None,
-        max_bytes: MAX_DOCUMENT_BYTES,
-    };
-    let asked = agent.raw(request.clone()).await;
-    let answer = match asked {
-        Ok(answer) if answer.status == 200 => answer,
-        // Many applications look up whoever calls, and there is no user `wombat`; the document is public
-        // all the same.
-        asked => match agent.clone().without_token().raw(request).await {
-            Ok(answer) if answer.status == 200 => answer,
-            Ok(_) | Err(_) => asked.map_err(|error| error.to_string())?,
-        },
-    };
-    if answer.truncated {
-        return Err("the document is too large".to_owned());
-    }
-    match answer.status {
-        200 => String::from_utf8(answer.body.into()).map_err(|_| "it is not UTF-8 text".to_owned()),
-        status => Err(format!("the backend answered {status} to GET of it")),
-    }
-}
-
-async fn from_file(path: &PathBuf) -> Result<String, String> {
-    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-    let metadata = tokio::fs::metadata(path).await.map_err(failed)?;
-    if !metadata.is_file() || metadata.len() > MAX_DOCUMENT_BYTES as u64 {
-        return Err(format!("{} is not a file, or too large", path.display()));
-    }
-    tokio::fs::read_to_string(path).await.map_err(failed)
 }
 
 /// An operation that a role may have as a tool.
@@ -206,7 +117,7 @@ impl NamedOperations {
         }
         let tool = |operation: Operation| {
             let endpoint =
-                EndpointPattern::of_template(operation.method(), operation.path()).ok()?;
+                EndpointPattern::of_template(operation.method(), operation.endpoint()).ok()?;
             let id = ids.get(operation.name()).map(|id| (*id).to_owned());
             Some(Arc::new(OpenApiTool { operation, id, endpoint }))
         };
@@ -241,10 +152,13 @@ impl OpenApiTool {
         key: String,
     ) -> ToolReply {
         match self.prepare(context, arguments, key) {
-            Ok(request) => match context.client.raw(request).await {
-                Ok(response) => reply(response),
-                Err(error) => ToolReply::failed(&error),
-            },
+            Ok(request) => {
+                let accept = self.operation.accept();
+                match context.client.raw_accepting(request, accept).await {
+                    Ok(response) => reply(response),
+                    Err(error) => ToolReply::failed(&error),
+                }
+            }
             Err(reply) => reply,
         }
     }
@@ -266,19 +180,17 @@ impl OpenApiTool {
         {
             return Err(format!("{what} is not declared").into());
         }
-        let body = request.body.map(|body| match body {
-            Body::Json(value) => RawBody::Json(value),
-            Body::Form(form) => RawBody::Form(form),
-        });
+        let body = request.body.map(raw);
         method_override::refuse(&request.query, body.as_ref(), |place, field| {
             context.declares((method, &path), place, field)
         })?;
         context.permit(context.decide(name, Some((method, &path))), &what)?;
         let (body, idempotency_key) = with_key(method, &path, body, key);
+        // As the operation writes it: a normal path does not tell a separator from a value's own comma.
         let path_and_query = if request.query.is_empty() {
-            path.as_str().to_owned()
+            request.path
         } else {
-            format!("{}?{}", path.as_str(), request.query)
+            format!("{}?{}", request.path, request.query)
         };
         Ok(RawRequest {
             method: http::Method::from_bytes(method.as_bytes())
@@ -291,26 +203,19 @@ impl OpenApiTool {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_document_is_on_the_backend_or_in_a_file_and_nowhere_else() {
-        let file = |path: &str| Ok(OpenApiPlace::File(path.into()));
-        for (text, place) in [
-            ("/openapi.json", Ok(OpenApiPlace::Backend("/openapi.json".into()))),
-            ("/docs/api?v=1", Ok(OpenApiPlace::Backend("/docs/api?v=1".into()))),
-            ("openapi.yaml", file("openapi.yaml")),
-            ("./api/openapi.yaml", file("./api/openapi.yaml")),
-            ("file:///etc/api.json", file("/etc/api.json")),
-            ("file://host/api.json", Err(())),
-            ("http://evil.example/openapi.json", Err(())),
-            ("//evil.example/openapi.json", Err(())),
-            ("/a b", Err(())),
-            ("/a\\b", Err(())),
-        ] {
-            assert_eq!(text.parse::<OpenApiPlace>().map_err(drop), place, "{text}");
+fn raw(body: Body) -> RawBody {
+    match body {
+        Body::Json(value) => RawBody::Json(value),
+        Body::JsonAs(kind, value) => RawBody::JsonAs(kind, value),
+        Body::Form(form) => RawBody::Form(form),
+        Body::Multipart(fields) => {
+            let field = |field: openapi_tools::Field| RawField {
+                name: field.name,
+                media_type: field.media_type,
+                value: field.value,
+            };
+            RawBody::Multipart(fields.into_iter().map(field).collect())
         }
+        Body::Text(kind, text) => RawBody::Text(kind, text),
     }
 }

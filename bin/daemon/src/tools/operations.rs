@@ -68,6 +68,12 @@ impl BackendOperations {
         Self { known: Arc::new(known), document: document.cloned() }
     }
 
+    /// The endpoints that the document describes.
+    pub(super) fn documented(&self) -> Vec<EndpointPattern> {
+        let candidates = self.document.iter().flat_map(|document| document.candidates());
+        candidates.filter_map(|candidate| Some(in_document(&candidate)?.endpoint)).collect()
+    }
+
     /// Whether what a call surely is declares a field of its request by exactly this name.
     pub(super) fn declares(
         &self,
@@ -101,24 +107,19 @@ pub(super) fn of_builtins() -> Operations {
     known
 }
 
-/// The endpoint of an operation of the document.
+/// The endpoint of an operation of the document. One whose path has a query or a fragment is found by what
+/// is before it.
 pub(super) fn endpoint(candidate: &Candidate<'_>) -> Result<EndpointPattern, EndpointError> {
-    EndpointPattern::of_template(candidate.method, candidate.path)
+    EndpointPattern::of_template(candidate.method, candidate.endpoint())
 }
 
-/// An operation of the document. One whose path has a query or a fragment is found by what is before it.
+/// An operation of the document.
 fn in_document(candidate: &Candidate<'_>) -> Option<Operation> {
-    let whole = endpoint(candidate).ok();
-    let is_whole = whole.is_some();
-    let endpoint = whole.or_else(|| {
-        let path = candidate.path.split(['?', '#']).next()?;
-        EndpointPattern::of_template(candidate.method, path).ok()
-    });
     Some(Operation {
         tool: candidate.name.to_owned(),
         id: candidate.id.map(str::to_owned),
-        endpoint: endpoint?,
-        is_whole,
+        endpoint: endpoint(candidate).ok()?,
+        is_whole: candidate.is_whole(),
         is_route: true,
     })
 }

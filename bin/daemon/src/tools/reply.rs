@@ -204,6 +204,7 @@ mod tests {
             details: None,
             retry_after: None,
             clock_ahead: None,
+            wants_bearer: false,
             caller: None,
         };
         let content = content(&ToolReply::failed(&error), "update_task");

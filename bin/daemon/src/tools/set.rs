@@ -7,7 +7,8 @@ use std::time::Duration;
 use llm::request::{ToolCall, ToolList};
 use mc_client::types::Capabilities;
 use serde_json::{Value, json};
-use wombat_core::agent_config::{AgentProfile, NamedTool};
+use wombat_core::agent_config::{AgentProfile, NamedTool, ToolPermissions};
+use wombat_core::operations::Operation;
 use wombat_core::workspace::Snapshot;
 
 use super::catalogue::{Catalogue, ExternalTool, Source};
@@ -28,6 +29,7 @@ const MAX_PROBLEMS: usize = 8;
 pub struct ToolSet {
     specs: ToolList,
     operations: Arc<BackendOperations>,
+    rules: Arc<ToolPermissions>,
     tools: HashMap<String, Tool>,
 }
 
@@ -108,7 +110,8 @@ impl ToolSet {
             tools.insert(tool.name().to_owned(), Tool::External(tool.clone()));
             specs.push(tool.spec.clone());
         }
-        Self { specs: specs.into(), operations: operations.clone(), tools }
+        let (operations, rules) = (operations.clone(), profile.tools.clone());
+        Self { specs: specs.into(), operations, rules, tools }
     }
 
     /// What is known of the backend's operations.
@@ -181,6 +184,21 @@ impl ToolSet {
         }
     }
 
+    /// The rule by which a tool that there is, is not one of this role.
+    fn why_withheld(&self, name: &str) -> Option<String> {
+        let known = &self.operations.known;
+        let is_it = |operation: &&Operation| {
+            operation.tool == name || operation.id.as_deref() == Some(name)
+        };
+        match known.iter().find(is_it) {
+            Some(operation) => self.rules.why_withheld(&NamedTool::from(operation)),
+            None => {
+                let tool = NamedTool::without_endpoint(name);
+                known.others().any(|other| other == name).then(|| self.rules.why_withheld(&tool))?
+            }
+        }
+    }
+
     /// The tool of a call, with validated arguments; the error is a text that the model can act on.
     async fn checked<'a>(
         &'a self,
@@ -190,6 +208,9 @@ impl ToolSet {
         /// What models mean when they send null instead of arguments.
         static EMPTY: LazyLock<Value> = LazyLock::new(|| Value::Object(serde_json::Map::new()));
         let Some(tool) = self.tools.get(name) else {
+            if let Some(why) = self.why_withheld(name) {
+                return Err(format!("the tool {name:?} may not be called: {why}"));
+            }
             let names: Vec<_> = self.specs.iter().map(|spec| spec.name.as_str()).collect();
             return Err(unknown_tool(name, &names));
         };
@@ -215,6 +236,8 @@ async fn perform(
         }
         Tool::Builtin(builtin, _) => *builtin,
         Tool::External(tool) => {
+            // Some models write `7.0` for an integer, which many servers refuse.
+            let arguments: &Value = &openapi_tools::whole_numbers(&tool.spec.parameters, arguments);
             return match &tool.source {
                 Source::OpenApi(tool) => tool.call(context, arguments, key).await,
                 Source::Backend(theirs) => {

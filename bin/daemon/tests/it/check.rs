@@ -1,5 +1,6 @@
 //! `wombat-daemon init` and `check`, the programs themselves.
 
+mod documents;
 mod tools;
 
 use std::fs;
@@ -9,7 +10,8 @@ use std::process::Output;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
-use wiremock::MockServer;
+use wiremock::matchers::path;
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::harness::{SECRET, answer};
 
@@ -125,6 +127,31 @@ async fn check_and_config_tell_names_that_are_nearly_settings_and_where_a_value_
 }
 
 #[tokio::test]
+async fn gates_and_names_in_the_configuration_find_the_variables_of_dot_env() {
+    let (dir, backend) = (TempDir::new().unwrap(), backend().await);
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let gated =
+        "---\nname: crm\ndescription: d\nmetadata: {openclaw: {requires: {env: [CRM_KEY]}}}\n---\n";
+    write("workspace/skills/crm/SKILL.md", gated);
+    let config = r#"{"backend_base_url": "${BACKEND_URL}", "team": "${TEAM}", "agents": [{"role": "scout"}]}"#;
+    write("workspace/agent-config.json", config);
+    write(
+        ".env",
+        &format!("BACKEND_URL={}\nCRM_KEY=k\nTEAM='a b'\nSECRET_OF_OTHERS=s\n", backend.uri()),
+    );
+    let settings = [("AGENT_JWT_SECRET", SECRET), ("LLM_PROVIDER", "offline")];
+    let output = daemon(dir.path(), &["check"], &settings).await;
+    let lines = said(&output);
+    assert!(output.status.success(), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("1 of 1 skills enabled")), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("is not set")), "{lines:#?}");
+}
+
+#[tokio::test]
 async fn every_planted_mistake_is_found_in_a_line_of_its_own_with_its_remedy() {
     let (dir, backend) = (TempDir::new().unwrap(), backend().await);
     let root = dir.path().join("workspace");
@@ -173,7 +200,7 @@ async fn every_planted_mistake_is_found_in_a_line_of_its_own_with_its_remedy() {
         ("memory/yesterday.md", "is not read", "YYYY-MM-DD"),
         ("MEMORY.md", "leads out of the workspace", "put the file itself"),
         ("skills/yaml/SKILL.md", "", "correct the YAML"),
-        ("skills/bare/SKILL.md", "no description", "add a line"),
+        ("skills/bare/SKILL.md", "no front matter", "begin the file with ---"),
         ("skills/gated/SKILL.md", "CRM_KEY", "set it"),
         ("skills/Loud_Name/SKILL.md", "Loud_Name", "correct its front matter"),
         ("skills/open/SKILL.md:5", "never closed", "close it"),
@@ -201,6 +228,49 @@ async fn every_planted_mistake_is_found_in_a_line_of_its_own_with_its_remedy() {
 }
 
 #[tokio::test]
+async fn nothing_that_a_skill_seems_to_declare_is_dropped_in_silence() {
+    let (dir, backend) = (TempDir::new().unwrap(), backend().await);
+    let document = json!({ "openapi": "3.1.0", "paths": { "/visits/{id}": { "get": {} } } });
+    let document = ResponseTemplate::new(200).set_body_json(document);
+    Mock::given(path("/openapi.json")).respond_with(document).mount(&backend).await;
+    let root = dir.path().join("workspace");
+    fs::create_dir_all(root.join("skills/visits")).unwrap();
+    let skill = "---\nname: visits\ndescription: d\n---\n```\nGET /visits/{id}\nGET /visit/{id}\npost /visits\n\
+                 PUT https://h/visits/7\ncurl -X DELETE h://x\n```\nSee `PATCH /visits/{id}`.\n";
+    fs::write(root.join("skills/visits/SKILL.md"), skill).unwrap();
+    let config = "{\"agents\": [\n{\"role\": \"scout\",\n\"tools\": {\"allow\": []}}]}";
+    fs::write(root.join("agent-config.json"), config).unwrap();
+    let url = backend.uri();
+    let settings = [
+        ("AGENT_JWT_SECRET", SECRET),
+        ("LLM_PROVIDER", "offline"),
+        ("BACKEND_URL", url.as_str()),
+        ("WOMBAT_BACKEND_OPENAPI", "/openapi.json"),
+    ];
+    let output = daemon(dir.path(), &["check"], &settings).await;
+    let lines = said(&output);
+    let warnings: Vec<_> =
+        lines.iter().filter_map(|line| line.strip_prefix("warn  workspace: ")).collect();
+    let told = [
+        "skills/visits/SKILL.md:8: a method that is not in capital letters declares nothing; write POST /visits on a line",
+        "skills/visits/SKILL.md:9: a whole address instead of a path declares nothing; write PUT /visits/7 on a line",
+        "skills/visits/SKILL.md:10: a curl command declares nothing; write METHOD /path",
+        "skills/visits/SKILL.md:12: an endpoint outside of a code block declares nothing; write PATCH /visits/{id} on",
+        "skills/visits/SKILL.md:7: the backend's OpenAPI document has no GET /visit/{id}; did you mean GET /visits/{id}?",
+        "agent-config.json:3: \"allow\" of scout is empty: the role may call no tool at all; name its tools, or remove",
+    ];
+    assert_eq!(warnings.len(), told.len(), "{warnings:#?}");
+    for (warning, told) in warnings.iter().zip(told) {
+        assert!(warning.starts_with(told), "{warnings:#?}");
+    }
+    assert_eq!(output.status.code(), Some(0));
+    let output = daemon(dir.path(), &["check", "--strict"], &settings).await;
+    assert_eq!(output.status.code(), Some(1));
+    let last = "Runs can work, but --strict allows no warnings: 6 warnings.";
+    assert_eq!(said(&output).last().unwrap(), last);
+}
+
+#[tokio::test]
 async fn what_stops_runs_is_marked_and_gives_exit_code_one() {
     let (dir, good) = (TempDir::new().unwrap(), backend().await);
     fs::create_dir(dir.path().join("workspace")).unwrap();
@@ -224,7 +294,10 @@ async fn what_stops_runs_is_marked_and_gives_exit_code_one() {
             vec![secret, offline, ("BACKEND_URL", &good), ("WOMBAT_WORKSPACE", "nowhere")],
             "wombat-daemon init",
         ),
-        (vec![secret, ("BACKEND_URL", &good)], "set OPENAI_API_KEY"),
+        (
+            vec![secret, ("BACKEND_URL", &good)],
+            "model: openai/gpt-4o-mini needs OPENAI_API_KEY; runs fail until it is set",
+        ),
         (
             vec![secret, offline, ("BACKEND_URL", &refusing)],
             "rejects the agent token of user \"wombat\", role \"system\": 401, ",

@@ -17,6 +17,7 @@ mod long_runs;
 mod mcp_servers;
 mod metrics;
 mod models;
+mod operations;
 mod policy;
 mod protocols;
 mod providers;

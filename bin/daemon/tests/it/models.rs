@@ -99,7 +99,31 @@ async fn an_answer_that_fits_the_schema_is_given_as_json() {
 }
 
 #[tokio::test]
-async fn without_a_schema_the_answer_is_text() {
+async fn without_a_schema_the_answer_is_json_where_it_is_any() {
+    for (said, output) in [
+        (
+            r#"{"intent": "meet", "entities": ["Tue"]}"#,
+            json!({"intent": "meet", "entities": ["Tue"]}),
+        ),
+        ("```json\n[1, 2]\n```", json!([1, 2])),
+        (" true\n", json!(true)),
+        ("\"positive\"", json!("positive")),
+        ("17", json!(17)),
+        ("{\"intent\": ", json!("{\"intent\": ")),
+        ("positive", json!("positive")),
+    ] {
+        let world = World::new().await;
+        world.model(vec![says(said)]).await;
+        let (status, answer) = post(&world, "/llm-task", json!({ "prompt": "The intent?" })).await;
+        assert_eq!((status, &answer["output"]), (200, &output), "{said}");
+        assert_eq!(answer["validated"], false, "nothing was validated");
+        let asked = &world.model_got().await[0];
+        assert!(asked["messages"][0]["content"].as_str().unwrap().contains("JSON"), "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_schema_an_answer_in_words_is_text() {
     let world = World::new().await;
     world.model(vec![says("Blue.")]).await;
     let (status, answer) =

@@ -232,10 +232,15 @@ async fn a_path_of_the_document_that_cannot_be_read_may_have_any_name() {
 }
 
 #[tokio::test]
-async fn an_operation_that_its_query_tells_apart_is_no_tool_and_told() {
-    let world = shop(json!({ "allow": ["payLegacy", "getPost"] })).await;
-    assert!(!reaches(&world, "payLegacy", &json!({})).await);
+async fn an_operation_that_its_query_tells_apart_is_called_with_it_and_allows_no_other_call() {
+    let world = shop(json!({ "allow": ["payLegacy", "getPost", "call_backend"] })).await;
+    assert!(reaches(&world, "payLegacy", &json!({})).await);
+    let got = world.backend.received_requests().await.unwrap();
+    let urls: Vec<&str> = got.iter().map(|request| request.url.as_str()).collect();
+    assert!(urls.iter().any(|url| url.ends_with("/app/legacy?action=pay")), "{urls:?}");
     let health: Value = world.daemon.get("/health").await.json().await.unwrap();
     let problems = health["tools"]["openapi"]["problems"].to_string();
-    assert!(problems.contains("/app/legacy?action=pay") && problems.contains("'?'"), "{problems}");
+    assert!(!problems.contains("/app/legacy"), "{problems}");
+    let world = shop(json!({ "allow": ["payLegacy"], "deny": ["POST /app/legacy"] })).await;
+    assert!(!reaches(&world, "payLegacy", &json!({})).await);
 }

@@ -139,14 +139,20 @@ async fn a_role_may_be_narrowed_and_what_needs_a_person_is_not_done() {
             calls(&[
                 ("call_backend", json!({ "method": "POST", "path": "/api/schools/search" })),
                 ("create_document", json!({ "title": "t", "content": "c" })),
+                ("update_task", json!({ "task_id": "t", "status": "done" })),
             ]),
             says("ok"),
         ])
         .await;
     world.daemon.send(&message(json!({}))).await;
     let told = told(&world).await;
-    assert!(told[0].contains("may not call POST /api/schools/search"), "{told:?}");
+    assert!(
+        told[0].contains("may not call POST /api/schools/search")
+            && told[0].contains("agent-config.json"),
+        "{told:?}"
+    );
     assert!(told[1].contains("approval"), "{told:?}");
+    assert!(told[2].contains("denied by") && !told[2].contains("there is no tool"), "{told:?}");
     assert!(world.backend_got("POST", "/documents").await.is_empty());
     let offered = world.model_got().await[0]["tools"].to_string();
     assert!(!offered.contains("update_task") && offered.contains("call_backend"), "{offered}");

@@ -104,7 +104,7 @@ async fn the_first_run_is_marked_once_and_a_read_only_workspace_says_so() {
     );
     let done: Value =
         world.daemon.post("/boot/complete", &json!({})).send().await.unwrap().json().await.unwrap();
-    assert_eq!(done["isComplete"], true);
+    assert_eq!((&done["isComplete"], &done["status"]), (&json!(true), &json!("ok")));
     assert!(world.dir.path().join(".boot-complete").exists());
     let context = world.daemon.get("/context?full=true").await.text().await.unwrap();
     assert!(!context.contains("Say hello"), "{context}");

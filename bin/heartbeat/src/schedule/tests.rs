@@ -29,6 +29,13 @@ fn every_role_with_a_cron_line_gets_one() {
 }
 
 #[test]
+fn a_workspace_without_schedules_says_so() {
+    let none = settings(r#"{"agents": [{"role": "quiet"}]}"#, Some("u1"));
+    let lines = none.lines(Path::new("/bin/hb"), None, &[]).unwrap();
+    assert_eq!(lines[1..], [format!("# {NOTHING_TO_RUN}")]);
+}
+
+#[test]
 fn steps_from_a_single_value_are_written_as_ranges() {
     for (cron, plain) in [
         ("  5/20   *\t* * *", "5-59/20 * * * *"),

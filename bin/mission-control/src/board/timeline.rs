@@ -43,7 +43,10 @@ fn line(step: &StepRow) -> (String, Vec<String>) {
             figures.extend(cost(payload).map(|usd| format!("${usd:.6}")));
             let model = text(payload, "/completion/model");
             let rejected = if step.kind == "llm" { "" } else { ", rejected" };
-            format!("Model {model}{rejected}")
+            match model {
+                "offline" => format!("Scripted model{rejected}"),
+                model => format!("Model {model}{rejected}"),
+            }
         }
         "tool" => {
             figure(number(payload, "/duration_ms"), "ms");
@@ -129,7 +132,7 @@ fn state(out: &mut String, user: &str, token: &str, run: &Run, sum: &Totals) -> 
     }
     out.push_str("</dd></div></dl>\n");
     if let Some(task_id) = &run.task_id {
-        writeln!(out, "<p><a href=\"{}\">Its task</a></p>", Esc(&task_link(user, task_id)))?;
+        writeln!(out, "<p><a href=\"{}\">Task</a></p>", Esc(&task_link(user, task_id)))?;
     }
     if !run.extra.is_empty() {
         let extra = pretty(&Value::Object(run.extra.clone()));
@@ -177,7 +180,7 @@ fn step(out: &mut String, step: &StepRow) -> fmt::Result {
     }
     writeln!(
         out,
-        "<details><summary>As it was written</summary><pre class=\"json\">{}</pre></details></details></li>",
+        "<details><summary>Raw journal entry</summary><pre class=\"json\">{}</pre></details></details></li>",
         VisibleText(&pretty(&step.payload))
     )
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -10,6 +11,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyPool, Connection as _, Executor as _, SqlSafeStr as _, SqlStr};
 
 use super::open::OpenError;
+use super::postgres::health::Health;
 use super::{file, migrations, postgres};
 
 pub use super::postgres::address::Address;
@@ -48,6 +50,8 @@ pub(super) struct Opened {
     pub begin: SqlStr,
     /// How other instances are heard of; `None` on a file, which has one only.
     pub peers: Option<Peers>,
+    /// What is known of a server.
+    pub health: Arc<Health>,
 }
 
 /// Other instances on the same database.
@@ -109,13 +113,13 @@ impl Database {
                 let reader = reader.await.map_err(failed)?;
                 // Inside an open transaction this is an error instead of a nested one.
                 let begin = "BEGIN IMMEDIATE".into_sql_str();
-                Ok(Opened { writer, reader, begin, peers: None })
+                Ok(Opened { writer, reader, begin, peers: None, health: Arc::default() })
             }
             Self::Postgres(server) => {
                 let opened = postgres::open(server, pool).await?;
                 let peers = Peers { schema: opened.schema, listen: opened.listen };
                 let (writer, reader, begin) = (opened.writer, opened.reader, opened.begin);
-                Ok(Opened { writer, reader, begin, peers: Some(peers) })
+                Ok(Opened { writer, reader, begin, peers: Some(peers), health: opened.health })
             }
         }
     }

@@ -8,6 +8,7 @@ use mc_client::runs::RunStep;
 use serde_json::Value;
 
 use super::file;
+use super::postgres::session::takes_no_writes;
 
 /// How long to wait before the database is asked again after it was busy.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -48,7 +49,7 @@ pub enum StoreError {
     #[error("{0}")]
     Unstorable(&'static str),
     /// Locked, full, or not reachable in time: nothing was written, and a retry may succeed.
-    #[error("the database is busy or full; retry later")]
+    #[error("{}; retry later", unavailable(source))]
     Unavailable {
         /// When to retry.
         retry_after: Duration,
@@ -152,10 +153,16 @@ impl From<sqlx::Error> for StoreError {
         if let Some(why) = file::why(&source) {
             return Self::Unwritable { why, retry_after: RETRY_AFTER, source };
         }
+        if takes_no_writes(&source) {
+            return Self::ReadOnly { retry_after: RETRY_AFTER };
+        }
         let is_busy = match &source {
+            // What is no answer of PostgreSQL's comes from something between, which may reach a server later.
             sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
             | sqlx::Error::WorkerCrashed => true,
             sqlx::Error::Database(database) => {
                 let code = database.code().unwrap_or_default();
@@ -163,8 +170,6 @@ impl From<sqlx::Error> for StoreError {
                     return Self::Unstorable(why);
                 }
                 match &*code {
-                    // read_only_sql_transaction, and what a standby says of a lock.
-                    "25006" | "55000" => return Self::ReadOnly { retry_after: RETRY_AFTER },
                     "42501" => return Self::Forbidden { retry_after: RETRY_AFTER, source },
                     code => is_busy(code),
                 }
@@ -175,6 +180,19 @@ impl From<sqlx::Error> for StoreError {
             true => Self::Unavailable { retry_after: RETRY_AFTER, source },
             false => Self::Database(source),
         }
+    }
+}
+
+/// Why a retry may succeed.
+fn unavailable(source: &sqlx::Error) -> &'static str {
+    match source {
+        sqlx::Error::PoolTimedOut => {
+            "no connection to the database was free in time: it is busy, or does not answer"
+        }
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
+            "the database does not answer, or ended the connection"
+        }
+        _ => "the database is busy or full",
     }
 }
 
@@ -210,6 +228,10 @@ mod tests {
         }
         let busy = StoreError::from(sqlx::Error::PoolTimedOut);
         assert!(matches!(busy, StoreError::Unavailable { .. }), "{busy:?}");
+        let eof = sqlx::Error::Protocol("unexpected response".to_owned());
+        let between = StoreError::from(eof);
+        assert!(matches!(between, StoreError::Unavailable { .. }), "{between:?}");
+        assert!(between.to_string().contains("does not answer"), "{between}");
         let wrong = StoreError::from(sqlx::Error::RowNotFound);
         assert!(matches!(wrong, StoreError::Database(_)), "{wrong:?}");
     }

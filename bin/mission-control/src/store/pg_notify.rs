@@ -6,12 +6,13 @@
 //! [`POLL_INTERVAL`] at most.
 
 use std::convert::Infallible;
+use std::io;
 use std::time::Duration;
 
 use retry::Backoff;
 use sha2::{Digest as _, Sha256};
-use sqlx::Executor as _;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::{Error, Executor as _};
 
 use super::Store;
 use super::database::{Address, Peers};
@@ -23,7 +24,7 @@ const CHANNEL: &str = "wombat_mission_control";
 /// How many polls without a notification until the connection is asked whether it still stands.
 const POLLS_PER_CHECK: u32 = 15;
 
-/// How long its answer may take.
+/// How long its answers may take.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The least time between two `NOTIFY`s of an instance.
@@ -82,9 +83,10 @@ impl Store {
         address: &Address,
         channel: &str,
         seen: &mut i64,
-    ) -> Result<Infallible, sqlx::Error> {
+    ) -> Result<Infallible, Error> {
+        let moved = self.server.moved();
         let mut listener = connect(address).await?;
-        listener.listen(channel).await?;
+        in_time(listener.listen(channel)).await?;
         // Covers what was written before LISTEN.
         self.changed.send_replace(());
         let mut polls = 0;
@@ -98,20 +100,22 @@ impl Store {
                 () = tokio::time::sleep(POLL_INTERVAL) => {
                     self.look(seen).await?;
                     polls += 1;
+                    // What is said on the server from before is not what is written now.
+                    if self.server.moved() != moved {
+                        return Err(Error::Io(io::Error::other("the address leads to another server")));
+                    }
                 }
             }
             // A connection that nothing answers on any more looks like one on which nothing is said.
             if polls == POLLS_PER_CHECK {
                 polls = 0;
-                let check = listener.execute("SELECT 1");
-                let answered = tokio::time::timeout(CHECK_TIMEOUT, check).await;
-                answered.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
+                in_time(listener.execute("SELECT pg_listening_channels()")).await?;
             }
         }
     }
 
     /// Looks for events at intervals.
-    async fn poll(&self, seen: &mut i64) -> Result<Infallible, sqlx::Error> {
+    async fn poll(&self, seen: &mut i64) -> Result<Infallible, Error> {
         loop {
             tokio::time::sleep(POLL_INTERVAL).await;
             self.look(seen).await?;
@@ -119,7 +123,7 @@ impl Store {
     }
 
     /// Signals a write that nobody announced.
-    async fn look(&self, seen: &mut i64) -> Result<(), sqlx::Error> {
+    async fn look(&self, seen: &mut i64) -> Result<(), Error> {
         let last: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM events")
             .fetch_one(&self.reader)
             .await?;
@@ -128,6 +132,12 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Waits no longer for an answer than that.
+async fn in_time<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let answered = tokio::time::timeout(CHECK_TIMEOUT, answer).await;
+    answered.unwrap_or_else(|_| Err(Error::Io(io::ErrorKind::TimedOut.into())))
 }
 
 /// The channel of a schema's instances.
@@ -143,7 +153,7 @@ fn channel(schema: &str) -> String {
 }
 
 /// A connection for `LISTEN`, which is kept for good.
-async fn connect(address: &Address) -> Result<PgListener, sqlx::Error> {
+async fn connect(address: &Address) -> Result<PgListener, Error> {
     let url = address.url().parse::<PgConnectOptions>()?;
     let options = url
         .application_name("wombat-mission-control")

@@ -9,6 +9,7 @@ mod rights;
 pub(super) mod session;
 mod start;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
@@ -16,7 +17,9 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Connection as _, SqlStr};
 
 use self::address::Address;
+use self::health::Health;
 use self::plan::Plan;
+use self::session::of_primary;
 use self::start::Facts;
 use super::migrations;
 use super::open::{OpenError, said};
@@ -63,6 +66,8 @@ pub(super) struct Opened {
     pub schema: String,
     /// Where to listen; `None` where a pooler is between and no other address is known.
     pub listen: Option<Address>,
+    /// What is known of the server.
+    pub health: Arc<Health>,
 }
 
 /// Checks the server, brings the tables up to date and opens all connections.
@@ -83,14 +88,38 @@ pub(super) async fn open(
     let mut migrator = AnyConnection::connect_with(&plan.migrator(address)?).await?;
     prepare(&mut migrator, &plan, &facts).await?;
     let _closed = migrator.close().await;
-    let writer = pool(1).connect_with(plan.writer(address)?).await?;
+    let health = Arc::<Health>::default();
+    let writer = noting(pool(1), &health);
+    let writer = writer.connect_with(of_primary(plan.writer(address)?)).await?;
     // A pooler gives it a connection of the server now.
     sqlx::raw_sql("SELECT 1").execute(&writer).await?;
     let is_listening_here = listen.is_some() && server.listen.is_none();
     let readers = server.connections.saturating_sub(1 + u32::from(is_listening_here)).max(1);
-    let reader = pool(readers).connect_lazy_with(plan.reader(address)?);
+    let reader = following(pool(readers), &health);
+    let reader = reader.connect_lazy_with(of_primary(plan.reader(address)?));
     fill(&reader, readers, server, &plan).await?;
-    Ok(Opened { writer, reader, begin: plan.begin_write(), schema: plan.schema, listen })
+    Ok(Opened { writer, reader, begin: plan.begin_write(), schema: plan.schema, listen, health })
+}
+
+/// Connections that write: to which server they lead is noted.
+fn noting(pool: AnyPoolOptions, health: &Arc<Health>) -> AnyPoolOptions {
+    let health = Arc::clone(health);
+    pool.after_connect(move |connection, _| {
+        let health = Arc::clone(&health);
+        Box::pin(async move {
+            health.note_server(connection).await;
+            Ok(())
+        })
+    })
+}
+
+/// Connections that read: none leads to the server from before writes went to another one.
+fn following(pool: AnyPoolOptions, health: &Arc<Health>) -> AnyPoolOptions {
+    let health = Arc::clone(health);
+    pool.before_acquire(move |_, of| {
+        let is_outdated = health.is_outdated(of.age);
+        Box::pin(std::future::ready(Ok(!is_outdated)))
+    })
 }
 
 /// Opens a database that is there already, for reading only; it may be a standby.

@@ -89,6 +89,7 @@ impl Home {
 
 /// What a test wants of its backend.
 struct Options {
+    legacy: bool,
     board: bool,
     demo: bool,
     budget: Option<f64>,
@@ -99,7 +100,15 @@ struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { board: true, demo: true, budget: None, password: None, proxy: None, leads: &[] }
+        Self {
+            legacy: false,
+            board: true,
+            demo: true,
+            budget: None,
+            password: None,
+            proxy: None,
+            leads: &[],
+        }
     }
 }
 
@@ -118,6 +127,10 @@ impl Backend {
     }
 
     /// With a limit on what each user's agents spend in a month.
+    pub(crate) async fn with_legacy_tokens(legacy: bool) -> Self {
+        Self::start_in(Home::new(), Options { legacy, ..Options::default() }).await
+    }
+
     pub(crate) async fn with_budget(usd: f64) -> Self {
         let options = Options { budget: Some(usd), ..Options::default() };
         Self::start_in(Home::new(), options).await
@@ -186,10 +199,11 @@ impl Backend {
         options: Options,
     ) -> (String, reqwest::Client, CancellationToken, JoinHandle<Result<(), RunError>>) {
         let key = Key::Secret(SECRET.into());
+        let verifier = TokenVerifier::new(&key, Algorithm::Hs256).unwrap();
         let config = Config {
             lead_roles: options.leads.iter().map(|role| (*role).to_owned()).collect(),
             database,
-            verifier: TokenVerifier::new(&key, Algorithm::Hs256).unwrap(),
+            verifier: verifier.with_legacy(options.legacy),
             metrics_token: Some("for-prometheus".into()),
             internal_token: Some(INTERNAL.into()),
             budget: options.budget.and_then(Nanos::of_usd),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use test_support::postgres::Postgres;
 use test_support::program::Program;
-use test_support::wait_for;
+use test_support::{PATIENCE, wait_for, wait_within};
 use tokio::task::JoinSet;
 
 use crate::harness::{Caller, Home, INTERNAL, MC, SECRET, kept, on_postgres, send};
@@ -24,7 +24,7 @@ const WRITERS: usize = 4;
 /// How many writes are acknowledged before the next blow.
 const BETWEEN: usize = 25;
 
-fn start(url: &str, dir: &Path, port: &str) -> Program {
+pub(crate) fn start(url: &str, dir: &Path, port: &str) -> Program {
     let settings = [
         ("AGENT_JWT_SECRET", SECRET.to_owned()),
         ("INTERNAL_API_TOKEN", INTERNAL.to_owned()),
@@ -38,14 +38,14 @@ fn start(url: &str, dir: &Path, port: &str) -> Program {
 type Acknowledged = Arc<Mutex<HashMap<String, String>>>;
 
 /// Those who write, each the same again until it is acknowledged.
-struct Load {
+pub(crate) struct Load {
     acknowledged: Acknowledged,
     stop: Arc<AtomicBool>,
     writers: JoinSet<()>,
 }
 
 impl Load {
-    fn on(url: &str) -> Self {
+    pub(crate) fn on(url: &str) -> Self {
         let (acknowledged, stop) = (Acknowledged::default(), Arc::new(AtomicBool::new(false)));
         let mut writers = JoinSet::new();
         for writer in 0..WRITERS {
@@ -66,14 +66,19 @@ impl Load {
     }
 
     /// Waits until so many more were acknowledged.
-    async fn go_on(&self) {
+    pub(crate) async fn go_on(&self) {
+        self.go_on_within(PATIENCE).await;
+    }
+
+    /// The same with another timeout.
+    pub(crate) async fn go_on_within(&self, timeout: Duration) {
         let goal = self.acknowledged.lock().unwrap().len() + BETWEEN;
         let reached = async || (self.acknowledged.lock().unwrap().len() >= goal).then_some(());
-        wait_for("writes go on", reached).await;
+        wait_within(timeout, "writes go on", reached).await;
     }
 
     /// Ends it, and compares what is there with what was acknowledged.
-    async fn check(self, url: &str) {
+    pub(crate) async fn check(self, url: &str) {
         self.stop.store(true, Ordering::SeqCst);
         self.writers.join_all().await;
         let acknowledged = self.acknowledged.lock().unwrap().clone();

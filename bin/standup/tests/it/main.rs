@@ -229,6 +229,16 @@ async fn a_backend_that_stays_away_ends_it_with_one_line() {
 async fn an_answer_that_is_no_standup_or_another_users_is_not_printed() {
     for (answer, user, told) in [
         (json!({ "ok": true }), Some("ann"), "it has no date"),
+        (json!({ "status": "ok", "user_id": "ann" }), Some("ann"), "nothing else of a standup"),
+        (json!({ "summary": " ", "done": [] }), Some("ann"), "nothing else of a standup"),
+        (json!({ "items": [] }), None, "nothing else of a standup"),
+        (
+            json!({ "items": [{ "id": "t1", "title": "a task" }] }),
+            None,
+            "nothing else of a standup",
+        ),
+        (json!({ "summary": "1 done.", "user_id": "bob" }), Some("ann"), "it is of another user"),
+        (json!({ "items": [{ "summary": "1 done." }] }), None, "it names no user"),
         (json!([1]), Some("ann"), "could not be understood"),
         (day("bob"), Some("ann"), "it is of another user"),
         (day(""), None, "it names no user"),
@@ -242,6 +252,43 @@ async fn an_answer_that_is_no_standup_or_another_users_is_not_printed() {
         assert!(said.len() == 1 && said[0].contains(told), "{said:?}");
         assert!(output.stdout.is_empty(), "{output:?}");
     }
+}
+
+#[tokio::test]
+async fn a_standup_without_a_date_is_the_one_of_today() {
+    let today = || chrono::Utc::now().with_timezone(&chrono_zone()).date_naive().to_string();
+    for answer in [
+        json!({ "summary": "2 done." }),
+        json!({ "user_id": "ann", "done": ["Call Bob"] }),
+        json!({ "document_id": "d1", "date": null }),
+        json!({ "in_progress": [{ "id": 7, "title": "Call Bob" }], "timezone": "Asia/Tokyo" }),
+        json!({ "items": [{ "user_id": "ann", "blocked": ["Call Bob"] }] }),
+    ] {
+        let server = backend(200, answer.clone()).await;
+        let settings = [("AGENT_JWT_SECRET", SECRET), ("USER_ID", "ann")];
+        let before = today();
+        let (output, _) = standup(&["--tz", "Asia/Tokyo"], &settings, &server).await;
+        assert!(output.status.success(), "{answer}: {output:?}");
+        let first = lines(&output.stdout)[0].clone();
+        let expected = [before, today()].map(|day| format!("Standup {day} (Asia/Tokyo)"));
+        assert!(expected.contains(&first), "{answer}: {first}");
+        assert!(output.stderr.is_empty(), "{output:?}");
+        let (output, _) =
+            standup(&["--tz", "Asia/Tokyo", "--format", "json"], &settings, &server).await;
+        let text = String::from_utf8(output.stdout).unwrap();
+        let json: Value = serde_json::from_str(text.strip_suffix("standup_ok\n").unwrap()).unwrap();
+        assert!(expected.concat().contains(json["date"].as_str().unwrap()), "{json}");
+        // Nobody knows whether it is the day that was asked for.
+        let (output, _) = standup(&["--date", "2026-11-23"], &settings, &server).await;
+        assert!(output.status.success(), "{answer}: {output:?}");
+        assert!(!lines(&output.stdout)[0].contains("2026"), "{output:?}");
+        let said = lines(&output.stderr);
+        assert!(said.len() == 1 && said[0].contains("names no day"), "{said:?}");
+    }
+}
+
+fn chrono_zone() -> zones::Zone {
+    zones::parse_zone("Asia/Tokyo").unwrap()
 }
 
 #[tokio::test]

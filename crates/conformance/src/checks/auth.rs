@@ -49,6 +49,7 @@ fn sign(w: &World, claims: &Map<String, Value>) -> Result<String, NotPassed> {
 
 pub(crate) async fn run(suite: &mut Suite<'_>) {
     good(suite).await;
+    clocks(suite).await;
     algorithms(suite).await;
     signatures(suite).await;
     contents(suite).await;
@@ -89,6 +90,32 @@ async fn good(suite: &mut Suite<'_>) {
             },
         )
         .await;
+}
+
+/// A token that was made by a clock that differs by half a minute.
+async fn clocks(suite: &mut Suite<'_>) {
+    const CLOCKS: &str = "Allow for clocks that differ by 60 s when you check exp, nbf and iat";
+    for (check, ahead, ttl) in [("clock-ahead", 30_i64, 300), ("clock-behind", -30, 10)] {
+        suite
+            .recommended(check, &[], CLOCKS, async |w| {
+                let made = now().saturating_add_signed(ahead);
+                let mut claims = claims(&w.one, ROLE);
+                for (name, time) in [("iat", made - 5), ("nbf", made - 5), ("exp", made + ttl)] {
+                    claims.insert(name.to_owned(), json!(time));
+                }
+                let answer = w.token(&sign(w, &claims)?).get("/tasks").await?;
+                if answer.status == 401 {
+                    return failed(format!(
+                        "expected 200 for a token of a clock that is {ahead:+} s from this one, got {}; set the \
+                         leeway of your JWT library to 60 s",
+                        answer.summary()
+                    ));
+                }
+                answer.items()?;
+                Ok(format!("200 to a token of a clock that is {ahead:+} s from this one"))
+            })
+            .await;
+    }
 }
 
 async fn algorithms(suite: &mut Suite<'_>) {

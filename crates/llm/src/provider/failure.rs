@@ -39,6 +39,8 @@ pub(crate) struct Failure {
     pub(crate) code: Option<String>,
     /// For the log.
     pub(crate) cause: String,
+    /// The address to which no connection could be made, without a password or a query.
+    pub(crate) unreachable: Option<Box<str>>,
     /// What the provider itself said; `None` where the failure is not its word.
     pub(crate) stated: Option<Box<Stated>>,
 }
@@ -64,6 +66,7 @@ impl Failure {
             retry_after: None,
             code: None,
             cause: cause.into(),
+            unreachable: None,
             stated: None,
         }
     }
@@ -105,7 +108,10 @@ impl Failure {
             // Somebody has to put it right.
             return Self { retryable: false, ..Self::unavailable(format!("{INSECURE}{cause}")) };
         }
-        Self::unavailable(cause.map_or(what.to_owned(), |cause| format!("{what}: {cause}")))
+        let cause = cause.map_or(what.to_owned(), |cause| format!("{what}: {cause}"));
+        let address = error.url().filter(|_| error.is_connect());
+        let unreachable = address.map(|url| shown::url(url.as_str()).to_string().into());
+        Self { unreachable, ..Self::unavailable(cause) }
     }
 
     /// An answer that cannot be parsed.
@@ -195,6 +201,7 @@ impl Failure {
             status: Some(status),
             retry_after: details.retry_after,
             code,
+            unreachable: None,
             cause,
             stated: Some(Box::new(Stated { meaning, param: details.param, sentence: said })),
         }

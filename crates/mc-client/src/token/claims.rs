@@ -12,6 +12,9 @@ pub(super) const TOKEN_TYPE: &str = "agent";
 /// `iss` of every agent token.
 pub(super) const ISSUER: &str = "wombat";
 
+/// How the TypeScript original and its renamed successor begin `sub`.
+pub(super) const LEGACY_SUBJECTS: [&str; 2] = ["wombat", "clasper"];
+
 /// How far the clocks of who mints and who verifies may differ.
 pub(crate) const LEEWAY: Duration = Duration::from_secs(60);
 
@@ -98,7 +101,17 @@ pub enum TokenError {
     /// The token is not valid now: it has expired, or is not valid yet.
     #[error("the agent token is not valid now: {0}")]
     Untimely(String),
-    /// The token is not valid; the reason is for the log.
+    /// The key is the right one, and the token is one of the TypeScript original, which are not
+    /// accepted; the text says what differs.
+    #[error("the agent token is one of the TypeScript original: {0}")]
+    Legacy(String),
+    /// The key is the right one, and a claim is missing or wrong; the text says which.
+    #[error("the agent token has other claims than the contract: {0}")]
+    Claims(String),
+    /// The token is signed by another algorithm, so that nothing is known of its key.
+    #[error("the agent token is signed with {0}")]
+    Algorithm(String),
+    /// The token is not valid, or is signed with another key; the reason is for the log.
     #[error("the agent token is not valid: {0}")]
     Invalid(String),
 }
@@ -115,7 +128,7 @@ pub struct Claims {
     pub agent_role: String,
     /// `wombat:{role}`.
     pub sub: String,
-    /// `wombat`.
+    /// `wombat`; empty where an original's token has none.
     pub iss: String,
     /// Seconds since 1970.
     pub iat: u64,
@@ -124,7 +137,7 @@ pub struct Claims {
     pub nbf: Option<u64>,
     /// Seconds since 1970.
     pub exp: u64,
-    /// Unique for every token.
+    /// Unique for every token; empty where an original's token has none.
     pub jti: String,
     /// The backend's own id of the agent, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -63,6 +63,91 @@ fn every_claim_is_required_and_checked() {
     }
 }
 
+/// A token of the TypeScript original: `iat`, `exp` and no `iss`, `jti`, `nbf`.
+fn original(secret: &str, change: impl FnOnce(&mut Value)) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let mut claims = json!({
+        "type": "agent", "user_id": "u", "agent_role": "scout", "sub": "clasper:scout",
+        "iat": now, "exp": now + 7_200
+    });
+    change(&mut claims);
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap()
+}
+
+#[test]
+fn tokens_of_the_original_are_accepted_where_that_is_asked_for() {
+    let legacy = verifier().with_legacy(true);
+    for sub in ["clasper:scout", "wombat:scout"] {
+        let token = original(SECRET, |claims| claims["sub"] = json!(sub));
+        let claims = legacy.verify(&token).unwrap();
+        assert_eq!((claims.user_id.as_str(), claims.agent_role.as_str()), ("u", "scout"));
+        let refused = verifier().verify(&token).unwrap_err();
+        assert!(matches!(&refused, TokenError::Legacy(what) if what.contains("iss is missing")));
+    }
+    assert!(legacy.verify(&claims(|_| ())).is_ok(), "those of the contract, too");
+    // One of the two is enough to be one of the original.
+    for name in ["iss", "jti"] {
+        let token = claims(|claims| drop(claims.as_object_mut().unwrap().remove(name)));
+        assert!(legacy.verify(&token).is_ok(), "without {name}");
+        assert!(matches!(verifier().verify(&token), Err(TokenError::Legacy(_))));
+    }
+}
+
+#[test]
+fn a_token_of_the_original_keeps_to_all_else() {
+    let legacy = verifier().with_legacy(true);
+    for (name, value) in [
+        ("type", json!("user")),
+        ("iss", json!("other")),
+        ("iss", json!("")),
+        ("jti", json!("")),
+        ("jti", json!(7)),
+        ("sub", json!("zenvy:scout")),
+        ("sub", json!("clasper:lead")),
+        ("sub", json!("clasperscout")),
+        ("user_id", json!("")),
+        ("user_id", json!(7)),
+        ("agent_role", Value::Null),
+        ("iat", json!("now")),
+    ] {
+        let token = original(SECRET, |claims| claims[name] = value.clone());
+        let refused = legacy.verify(&token).unwrap_err();
+        assert!(matches!(refused, TokenError::Claims(_)), "{name}={value}: {refused:?}");
+    }
+    for name in ["type", "user_id", "agent_role", "sub", "iat", "exp"] {
+        let token = original(SECRET, |claims| drop(claims.as_object_mut().unwrap().remove(name)));
+        let refused = legacy.verify(&token).unwrap_err();
+        assert!(matches!(&refused, TokenError::Claims(what) if what.contains(name)), "{refused:?}");
+    }
+    for (name, time) in [("exp", 1_u64), ("iat", 9_999_999_999)] {
+        let refused = legacy.verify(&original(SECRET, |claims| claims[name] = json!(time)));
+        assert!(matches!(refused, Err(TokenError::Untimely(_))), "{name}");
+    }
+    // A fraction of a second is a time, too.
+    let token = original(SECRET, |claims| claims["iat"] = json!(1_700_000_000.5));
+    assert_eq!(legacy.verify(&token).unwrap().iat, 1_700_000_000);
+}
+
+#[test]
+fn a_wrong_secret_is_told_apart_from_wrong_claims_always() {
+    let other = "f".repeat(32);
+    for verifier in [verifier(), verifier().with_legacy(true)] {
+        for token in [
+            original(&other, |_| ()),
+            original(&other, |claims| claims["exp"] = json!(1)),
+            original(&other, |claims| claims["type"] = json!("user")),
+        ] {
+            let refused = verifier.verify(&token).unwrap_err();
+            assert!(matches!(refused, TokenError::Invalid(_)), "{refused:?}");
+        }
+        let minter = TokenMinter::new(&secret(SECRET), Algorithm::Hs512, Duration::from_secs(60));
+        let token = minter.unwrap().mint("u", "scout").unwrap();
+        let refused = verifier.verify(token.header().to_str().unwrap()).unwrap_err();
+        assert!(matches!(&refused, TokenError::Algorithm(alg) if alg == "HS512"), "{refused:?}");
+    }
+}
+
 #[test]
 fn another_algorithm_another_secret_or_no_signature_is_refused() {
     let other = TokenMinter::new(&secret(SECRET), Algorithm::Hs512, Duration::from_secs(60));

@@ -6,6 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::{CONTRACT_VERSION, lenient};
+
 /// `GET /capabilities`: the optional features of the backend.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Capabilities {
@@ -15,7 +17,35 @@ pub struct Capabilities {
     pub features: BTreeMap<String, bool>,
 }
 
+/// How far a backend's contract is ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contract {
+    /// The same: it is additive within v1, so that v1.2 is, and v2 and v10 are not.
+    Same,
+    /// The one of the TypeScript original, which counts it as 1.0.0, 1.1.0 and so on: the same endpoints.
+    Original,
+    /// Another one.
+    Other,
+    /// The backend does not say.
+    Unknown,
+}
+
 impl Capabilities {
+    /// How far the backend's contract is ours.
+    pub fn contract(&self) -> Contract {
+        let is_minor = |rest: &str| rest.is_empty() || rest.starts_with('.');
+        let version = self.contract_version.as_str();
+        if version.is_empty() {
+            Contract::Unknown
+        } else if version.strip_prefix(CONTRACT_VERSION).is_some_and(is_minor) {
+            Contract::Same
+        } else if version.strip_prefix('1').is_some_and(is_minor) {
+            Contract::Original
+        } else {
+            Contract::Other
+        }
+    }
+
     /// Whether the backend supports an optional feature, by its name in the contract.
     pub fn has(&self, feature: &str) -> bool {
         self.features.get(feature).copied().unwrap_or(false)
@@ -33,7 +63,7 @@ impl<'de> Deserialize<'de> for Capabilities {
         }
         #[derive(Deserialize)]
         struct Wire {
-            #[serde(default)]
+            #[serde(default, deserialize_with = "lenient::text")]
             contract_version: String,
             #[serde(default)]
             features: Option<Features>,
@@ -53,6 +83,65 @@ impl<'de> Deserialize<'de> for Capabilities {
         for name in wire.features_list.unwrap_or_default() {
             features.insert(name, true);
         }
+        // The TypeScript original has two names for what the contract calls `tools`.
+        let both = ["tool_discover", "tool_execute"].map(|name| features.get(name) == Some(&true));
+        if both == [true, true] {
+            features.entry("tools".to_owned()).or_insert(true);
+        }
         Ok(Self { contract_version: wire.contract_version, features })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(wire: Value) -> Capabilities {
+        serde_json::from_value(wire).unwrap()
+    }
+
+    #[test]
+    fn versions_of_the_contract_are_told_apart() {
+        for (version, contract) in [
+            (json!("v1"), Contract::Same),
+            (json!("v1.4"), Contract::Same),
+            (json!("1.1.0"), Contract::Original),
+            (json!("1"), Contract::Original),
+            (json!(1), Contract::Original),
+            (json!(1.1), Contract::Original),
+            (json!("v2"), Contract::Other),
+            (json!("v10"), Contract::Other),
+            (json!("2.0.0"), Contract::Other),
+            (json!("10.1"), Contract::Other),
+            (json!("0.9.0"), Contract::Other),
+            (json!("latest"), Contract::Other),
+            (json!(""), Contract::Unknown),
+            (Value::Null, Contract::Unknown),
+        ] {
+            assert_eq!(read(json!({ "contract_version": version })).contract(), contract);
+        }
+        assert_eq!(read(json!({})).contract(), Contract::Unknown);
+    }
+
+    #[test]
+    fn the_originals_names_of_tools_count_together() {
+        for (features, has) in [
+            (json!(["task_list", "tool_discover", "tool_execute"]), true),
+            (json!({ "tool_discover": true, "tool_execute": true }), true),
+            (json!({ "tool_discover": true, "tool_execute": false }), false),
+            (json!(["tool_execute"]), false),
+            (json!({ "tool_discover": true, "tool_execute": true, "tools": false }), false),
+        ] {
+            for wire in [json!({ "features": features }), json!({ "features_list": features })] {
+                if wire["features_list"].is_object() {
+                    continue;
+                }
+                assert_eq!(read(wire.clone()).has("tools"), has, "{wire}");
+            }
+        }
+        let both = json!({ "features": { "tool_requests": false }, "features_list": ["tool_discover", "tool_execute"] });
+        assert!(read(both.clone()).has("tools") && !read(both).has("tool_requests"));
     }
 }

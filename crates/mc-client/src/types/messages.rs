@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::lenient;
+
 /// The kind of author of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -19,26 +21,40 @@ pub enum ActorType {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Message {
     /// The backend's id.
+    #[serde(deserialize_with = "lenient::id")]
     pub id: String,
     /// The task whose thread it is in.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub task_id: String,
     /// The text, Markdown.
+    #[serde(deserialize_with = "lenient::text")]
     pub content: String,
     /// `agent` or `user`; a string, for backends with more kinds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::optional_text"
+    )]
     pub actor_type: Option<String>,
     /// The agent's role, when an agent wrote it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::optional_text"
+    )]
     pub agent_role: Option<String>,
     /// The id of the author, in the backend's terms.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::optional_text"
+    )]
     pub actor_id: Option<String>,
     /// Attachments, in the backend's terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attachments: Option<Value>,
     /// When it was written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::time")]
     pub created_at: Option<DateTime<Utc>>,
 }
 

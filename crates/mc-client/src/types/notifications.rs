@@ -4,25 +4,36 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::lenient;
+
 /// A notification for an agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Notification {
     /// The backend's id.
+    #[serde(deserialize_with = "lenient::id")]
     pub id: String,
     /// The tenant.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub user_id: String,
     /// The session it is for, `user:{userId}:{role}`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub session_key: String,
     /// The text.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub content: String,
     /// The task it is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::optional_text"
+    )]
     pub task_id: Option<String>,
     /// The journaled run that it is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::optional_text"
+    )]
     pub run_key: Option<String>,
     /// Whether it has been read.
     #[serde(default)]
@@ -31,7 +42,7 @@ pub struct Notification {
     #[serde(default)]
     pub delivered: bool,
     /// When it was created.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::time")]
     pub created_at: Option<DateTime<Utc>>,
 }
 

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::lenient;
+
 /// `POST /standup`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StandupRequest {
@@ -41,28 +43,32 @@ pub enum StandupItem {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Standup {
     /// The day, `YYYY-MM-DD`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub date: String,
     /// The time zone of the day.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub timezone: String,
     /// The user.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub user_id: String,
     /// The document that the backend stores it in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::optional_text"
+    )]
     pub document_id: Option<String>,
     /// The summary in a few sentences.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub summary: String,
     /// What was finished.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::list")]
     pub done: Vec<StandupItem>,
     /// What is being worked on.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::list")]
     pub in_progress: Vec<StandupItem>,
     /// What is blocked.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::list")]
     pub blocked: Vec<StandupItem>,
 }
 
@@ -73,8 +79,12 @@ pub enum StandupAnswer {
     /// The standups of all users (internal token, no `user_id`).
     All {
         /// The day, `YYYY-MM-DD`.
+        #[serde(default, deserialize_with = "lenient::text")]
+        #[schema(required = true)]
         date: String,
         /// The time zone of the day.
+        #[serde(default, deserialize_with = "lenient::text")]
+        #[schema(required = true)]
         timezone: String,
         /// One per user.
         items: Vec<Standup>,

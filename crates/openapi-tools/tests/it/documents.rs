@@ -138,14 +138,15 @@ fn what_is_no_openapi_3_is_refused_with_the_reason() {
     let deep = format!("{{\"openapi\": {}", "[".repeat(100_000));
     let bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g,*g,*g,*g]\n";
     for (text, word) in [
-        ("{\"swagger\": \"2.0\"}", "Swagger 2.0"),
+        ("{\"swagger\": \"1.2\"}", "swagger: \"1.2\""),
+        ("{\"swaggerVersion\": \"1.2\"}", "swagger: \"1.2\""),
         ("{\"openapi\": \"4.0.0\"}", "4.0.0"),
         ("{}", "openapi: 3"),
-        ("<html>", "openapi: 3"),
+        ("<html>", "an HTML page"),
+        (bomb, "stand for too much"),
         ("{\"openapi\": ", "EOF"),
         ("{\"openapi\": \"3.0.0\", \"paths\": []}", "paths"),
         (deep.as_str(), "recursion"),
-        (bomb, ""),
     ] {
         let error = Document::parse(text, &[], "").unwrap_err();
         assert!(error.to_string().contains(word), "{error}");

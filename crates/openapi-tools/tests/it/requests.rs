@@ -1,18 +1,8 @@
-use openapi_tools::{Body, Operation};
+use openapi_tools::Body;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::{only, takes};
-
-fn parameter(place: &str, name: &str, more: Value) -> Value {
-    let mut parameter = json!({ "name": name, "in": place, "schema": {} });
-    parameter.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    parameter
-}
-
-fn get(path: &str, parameters: Value) -> Operation {
-    only("3.1.0", path, json!({ "get": { "parameters": parameters } }), json!({}))
-}
+use crate::{get, only, parameter, takes};
 
 #[test]
 fn parameters_of_the_path_hold_for_all_its_methods_and_may_be_overridden() {
@@ -83,7 +73,7 @@ fn lists_and_objects_in_a_query_are_written_as_the_document_says() {
         (json!({ "style": "pipeDelimited" }), &list, "q=1%7Cb%20c%7Ctrue"),
         (json!({ "style": "pipeDelimited", "explode": true }), &list, "q=1&q=b%20c&q=true"),
         (json!({}), &object, "r=1&g=2&g=3"),
-        (json!({ "style": "deepObject" }), &object, "q%5Br%5D=1&q%5Bg%5D=2&q%5Bg%5D=3"),
+        (json!({ "style": "deepObject" }), &object, "q%5Br%5D=1&q%5Bg%5D%5B%5D=2&q%5Bg%5D%5B%5D=3"),
         (json!({ "explode": false }), &json!({ "r": 1 }), "q=r,1"),
         (
             json!({ "content": { "application/json": {} } }),

@@ -27,6 +27,8 @@ pub(super) struct Lines {
     pub(super) ours: Vec<Entry>,
     /// The names that others gave a value, and their lines.
     pub(super) others: Vec<(usize, String)>,
+    /// All values, of others as well, by variable.
+    pub(super) values: BTreeMap<String, String>,
 }
 
 /// What is wrong with a line of another form.
@@ -97,7 +99,7 @@ pub(super) fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Lines {
         let start = rest.trim_start_matches(is_space);
         line += newlines(&rest[..rest.len() - start.len()]);
         if start.is_empty() {
-            return file.lines;
+            return Lines { values: file.values, ..file.lines };
         }
         let used = file.statement(start, line);
         line += newlines(&start[..used]);

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use config::{Config, ConfigError, File, FileFormat, Map, Source, Value};
 
@@ -106,6 +107,19 @@ pub struct Layers {
     /// What should be known of a value that comes from `.env`, by variable.
     pub(super) notes: BTreeMap<String, String>,
     pub(super) warnings: Vec<String>,
+    variables: Variables,
+}
+
+/// The variables of the environment and of `.env`, for files that name them: `.env` belongs to the whole
+/// application, and other readers put it into the environment.
+#[derive(Debug, Clone, Default)]
+pub struct Variables(Arc<BTreeMap<String, String>>);
+
+impl Variables {
+    /// A variable's value. The environment comes before `.env`, and an empty value counts as none.
+    pub fn get(&self, name: &str) -> Option<String> {
+        self.0.get(name).cloned()
+    }
 }
 
 impl Layers {
@@ -116,8 +130,7 @@ impl Layers {
         // Without it a key would count as not set, and the door would be open.
         let ours = options.unreadable.iter().filter(|name| names::ALL.contains(&name.as_str()));
         problems.extend(ours.map(|name| format!("{name}: its value is not UTF-8")));
-        let mut warnings: Vec<_> =
-            options.env.iter().filter_map(|(name, _)| names::misspelled(name)).collect();
+        let mut warnings = Vec::new();
         let get = |name: &str| options.env.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
         let proxies = Proxies::read(get);
         problems.extend_from_slice(proxies.problems());
@@ -126,13 +139,30 @@ impl Layers {
         }));
         let mut dot_env = DotEnv::read(&options.dir.join(".env"), &options.env, &mut problems);
         warnings.append(&mut dot_env.warnings);
+        let mut variables = std::mem::take(&mut dot_env.values);
+        let is_there = |value: &String| !value.trim().is_empty();
+        variables.extend(options.env.iter().filter(|(_, value)| is_there(value)).cloned());
+        variables.retain(|_, value| is_there(value));
+        let is_set = |name: &str| variables.contains_key(name);
+        let slips = options.env.iter().filter_map(|(name, _)| names::misspelled(name, &is_set));
+        warnings.splice(0..0, slips);
+        for (line, name) in &dot_env.others {
+            let told = names::misspelled(name, &is_set);
+            warnings.extend(told.map(|what| format!(".env:{line}: {what}")));
+        }
         let environment = Layer::new(&Origin::ENVIRONMENT, options.env);
         let flags = Layer::new(&Origin::FLAG, options.flags);
         dot_env.overridden_by(&[&environment, &flags]);
         warnings.append(&mut dot_env.warnings);
         let DotEnv { layer, broken, notes, .. } = dot_env;
         let merged = Self::merge([file, layer, environment, flags], problems);
-        Self { broken, notes, warnings, ..merged }
+        let variables = Variables(Arc::new(variables));
+        Self { broken, notes, warnings, variables, ..merged }
+    }
+
+    /// The variables of the environment and of `.env`, whoever they belong to.
+    pub fn variables(&self) -> Variables {
+        self.variables.clone()
     }
 
     /// The process's own environment and working directory.
@@ -153,8 +183,10 @@ impl Layers {
     pub fn from_pairs<N: Into<String>, V: Into<String>>(
         pairs: impl IntoIterator<Item = (N, V)>,
     ) -> Self {
-        let pairs = pairs.into_iter().map(|(name, value)| (name, value.into()));
-        Self::merge([Layer::new(&Origin::ENVIRONMENT, pairs)], Vec::new())
+        let pairs = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
+        let pairs: BTreeMap<String, String> = pairs.collect();
+        let merged = Self::merge([Layer::new(&Origin::ENVIRONMENT, pairs.clone())], Vec::new());
+        Self { variables: Variables(Arc::new(pairs)), ..merged }
     }
 
     /// The later layer wins.
@@ -250,6 +282,9 @@ struct DotEnv {
     broken: BTreeMap<String, String>,
     notes: BTreeMap<String, String>,
     warnings: Vec<String>,
+    values: BTreeMap<String, String>,
+    /// The names that are none of ours, and their lines.
+    others: Vec<(usize, String)>,
 }
 
 impl DotEnv {
@@ -263,11 +298,9 @@ impl DotEnv {
         };
         match dot_env::read(path, &env) {
             Ok(lines) => {
+                read.values = lines.values;
                 lines.ours.into_iter().for_each(|entry| read.take(entry));
-                for (line, name) in lines.others {
-                    let warning = names::misspelled(&name);
-                    read.warnings.extend(warning.map(|what| format!(".env:{line}: {what}")));
-                }
+                read.others = lines.others;
             }
             Err(what) => problems.push(format!(".env: {what}")),
         }

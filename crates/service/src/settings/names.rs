@@ -8,6 +8,7 @@ pub const ALL: &[&str] = &[
     "AGENT_JWT_ALGORITHM",
     "AGENT_JWT_BEARER",
     "AGENT_JWT_KEY_ID",
+    "AGENT_JWT_LEGACY",
     "AGENT_JWT_PRIVATE_KEY",
     "AGENT_JWT_PUBLIC_KEY",
     "AGENT_JWT_PUBLIC_KEY_PREVIOUS",
@@ -151,16 +152,43 @@ pub fn is_own_secret(name: &str) -> bool {
 const OWN_PREFIXES: [&str; 7] =
     ["WOMBAT_", "MC_", "DISPATCH_", "AGENT_", "LLM_", "HEARTBEAT_", "STANDUP_"];
 
+/// Settings that other software has as well, or that are named as its are.
+const SHARED: [&str; 11] = [
+    "ANTHROPIC_",
+    "BACKEND_",
+    "DATABASE_",
+    "GEMINI_",
+    "GOOGLE_",
+    "GROQ_",
+    "MISTRAL_",
+    "OLLAMA_",
+    "OPENAI_",
+    "OPENROUTER_",
+    "XAI_",
+];
+
+/// Names of the TypeScript original that have another name here.
+const FORMER: [(&str, &str); 1] = [("INTERNAL_TOKEN", "INTERNAL_API_TOKEN")];
+
 /// What to say of a variable that is no setting, but was probably meant to be one. The environment and
 /// `.env` belong to others as well, so only a small slip counts, and any name that begins with
-/// `WOMBAT_`.
-pub fn misspelled(name: &str) -> Option<String> {
+/// `WOMBAT_`. Where a name may be another program's, it is told only while the one that was meant is not
+/// set.
+pub fn misspelled(name: &str, is_set: &dyn Fn(&str) -> bool) -> Option<String> {
     if ALL.contains(&name) {
         return None;
     }
+    if let Some(renamed) = renamed(name) {
+        return (!is_set(&renamed)).then(|| format!("{name} is no setting; it is {renamed} here"));
+    }
     let upper = name.to_ascii_uppercase();
-    let is_own = |name: &str| OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-    let known = ALL.iter().filter(|known| is_own(known) || known.starts_with("INTERNAL_"));
+    let begins = |name: &str, with: &[&str]| with.iter().any(|prefix| name.starts_with(prefix));
+    let is_own = |name: &str| begins(name, &OWN_PREFIXES);
+    let is_shared =
+        |name: &str| begins(name, &SHARED) && name.chars().next() == upper.chars().next();
+    let known = ALL
+        .iter()
+        .filter(|known| is_own(known) || known.starts_with("INTERNAL_") || is_shared(known));
     let (distance, nearest) =
         known.map(|known| (strsim::damerau_levenshtein(known, &upper), *known)).min()?;
     let slips = match (is_own(&upper), nearest.len()) {
@@ -168,12 +196,21 @@ pub fn misspelled(name: &str) -> Option<String> {
         (true, _) | (false, 10..) => 1,
         (false, _) => 0,
     };
-    if distance <= slips && (distance > 0 || is_own(&upper)) {
+    let is_meant = !begins(nearest, &SHARED) || !is_set(nearest);
+    if distance <= slips && is_meant && (distance > 0 || is_own(&upper)) {
         return Some(format!("{name} is no setting; did you mean {nearest}?"));
     }
     // Kubernetes makes variables of the names of services; the tests have their own.
     let is_service = ["_SERVICE_", "_PORT", "WOMBAT_TEST_"].iter().any(|part| name.contains(part));
     (name.starts_with("WOMBAT_") && !is_service).then(|| format!("{name} is no setting"))
+}
+
+/// The name here of a setting of the TypeScript original, which was renamed as a whole later.
+fn renamed(name: &str) -> Option<String> {
+    let former = FORMER.iter().find(|(former, _)| *former == name);
+    let ours = former.map(|(_, ours)| (*ours).to_owned());
+    let later = || name.strip_prefix("CLASPER_").map(|rest| format!("WOMBAT_{rest}"));
+    ours.or_else(later).filter(|ours| ALL.contains(&ours.as_str()))
 }
 
 /// The known name most similar to a misspelled one, if any is similar.
@@ -189,4 +226,66 @@ pub fn nearest_of(word: &str, known: &[&'static str]) -> Option<&'static str> {
         .min()
         .filter(|(distance, known)| *distance <= known.len() / 3)
         .map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::misspelled;
+
+    #[test]
+    fn slips_of_every_programs_settings_are_told_and_others_names_are_not() {
+        for (name, meant) in [
+            ("WOMBAT_RETRY_ATEMPTS", "WOMBAT_RETRY_ATTEMPTS"),
+            ("WOMBAT_PROT", "WOMBAT_PORT"),
+            ("wombat_port", "WOMBAT_PORT"),
+            ("WOMBAT-HOST", "WOMBAT_HOST"),
+            ("MC_BORD_PASSWORD", "MC_BOARD_PASSWORD"),
+            ("DISPATCH_LIMIT_USER", "DISPATCH_LIMIT_USERS"),
+            ("AGENT_JWT_SECERT", "AGENT_JWT_SECRET"),
+            ("AGENT_DEAMON_URL", "AGENT_DAEMON_URL"),
+            ("LLM_MODEL_DEFUALT", "LLM_MODEL_DEFAULT"),
+            ("HEARTBEAT_TASKS", "HEARTBEAT_TASK"),
+            ("STANDUP_TIMEZON", "STANDUP_TIMEZONE"),
+            ("INTERNAL_API_TOKN", "INTERNAL_API_TOKEN"),
+            ("BACKEND_ULR", "BACKEND_URL"),
+            ("DATABSE_URL", "DATABASE_URL"),
+            ("OPENAI_APIKEY", "OPENAI_API_KEY"),
+            ("ANTHROPIC_API_KY", "ANTHROPIC_API_KEY"),
+            ("GROK_API_KEY", "GROQ_API_KEY"),
+            ("OPENAI_BASE_URI", "OPENAI_BASE_URL"),
+        ] {
+            let told = misspelled(name, &|_| false).unwrap_or_default();
+            assert!(told.ends_with(&format!("did you mean {meant}?")), "{name}: {told}");
+        }
+        for (name, ours) in [
+            ("INTERNAL_TOKEN", "INTERNAL_API_TOKEN"),
+            ("CLASPER_PORT", "WOMBAT_PORT"),
+            ("CLASPER_DEFAULT_TASK", "WOMBAT_DEFAULT_TASK"),
+        ] {
+            let told = misspelled(name, &|_| false).unwrap_or_default();
+            assert!(told.ends_with(&format!("it is {ours} here")), "{name}: {told}");
+            assert_eq!(misspelled(name, &|set| set == ours), None, "{name}: both are there");
+        }
+        for others in [
+            "PATH",
+            "USER_UID",
+            "AI_API_KEY",
+            "OPENAI_ORG_ID",
+            "OPENAI_API_VERSION",
+            "DATABASE_HOST",
+            "OPS_RBAC_CLAIM",
+            "DEEP_LINK_TASK_TEMPLATE",
+            "CLASPER_POLICY_PATH",
+            "MC_LITE_PORT",
+            "WOMBAT_SERVICE_HOST",
+            "BACKEND_CORS_ORIGINS",
+            "AGENT_NAME",
+            "",
+        ] {
+            assert_eq!(misspelled(others, &|_| false), None, "{others}");
+        }
+        // Open WebUI's own, beside the one that counts here.
+        assert_eq!(misspelled("OPENAI_API_KEYS", &|set| set == "OPENAI_API_KEY"), None);
+        assert!(misspelled("WOMBAT_RETRY_ATEMPTS", &|_| true).is_some(), "ours is nobody else's");
+    }
 }

@@ -286,3 +286,29 @@ fn of_a_url_only_its_host_is_shown() {
     let error = reader.finish().unwrap_err().to_string();
     assert!(error.contains("ftp://h/\u{2026}") && !error.contains("canary"), "{error}");
 }
+
+#[test]
+fn variables_of_the_environment_and_of_dot_env_can_be_named() {
+    let file =
+        "CRM_KEY=from .env\nBOTH=lost\nexport QUOTED='a b'\nNOTHING=\nBACKEND_URL=http://b\n";
+    let layers = in_dir(&[(".env", file)], &[("BOTH", "won"), ("EMPTY", ""), ("CRM_URL", "u")]);
+    let variables = layers.variables();
+    for (name, value) in [
+        ("CRM_KEY", Some("from .env")),
+        ("BOTH", Some("won")),
+        ("QUOTED", Some("a b")),
+        ("BACKEND_URL", Some("http://b")),
+        ("CRM_URL", Some("u")),
+        ("NOTHING", None),
+        ("EMPTY", None),
+        ("UNKNOWN", None),
+    ] {
+        assert_eq!(variables.get(name).as_deref(), value, "{name}");
+    }
+    // The environment is not hidden by an empty line, nor `.env` by an empty variable.
+    let variables = in_dir(&[(".env", "A=\nB=b")], &[("A", "a"), ("B", "")]).variables();
+    assert_eq!(
+        (variables.get("A").as_deref(), variables.get("B").as_deref()),
+        (Some("a"), Some("b"))
+    );
+}

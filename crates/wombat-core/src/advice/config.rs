@@ -103,6 +103,11 @@ impl Advisor<'_> {
                 self.add(&file, line, what, "write the checklist, or remove heartbeat_cron");
             }
         }
+        if entry.tools.allows_nothing() {
+            let what = format!("\"allow\" of {role} is empty: the role may call no tool at all");
+            let remedy = "name its tools, or remove \"allow\" to allow all that are declared";
+            self.add(&file, line_of_empty_allow(text, line), what, remedy);
+        }
         let ending = format!(":{role}");
         if !entry.profile.session_key_template.ends_with(&ending) {
             let what = format!("session_key_template of {role} does not end with {ending}");
@@ -170,6 +175,13 @@ fn config_remedy(reason: &str) -> &'static str {
 fn unset_variables(text: &str, env: &dyn Fn(&str) -> Option<String>) -> BTreeSet<String> {
     let names = text.split("${").skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
     names.filter(|name| env(name).is_none()).map(str::to_owned).collect()
+}
+
+/// The line of `allow` at or after that of the role.
+fn line_of_empty_allow(text: &str, role: Option<usize>) -> Option<usize> {
+    let after = role.unwrap_or(1) - 1;
+    let at = text.lines().skip(after).position(|line| line.contains("\"allow\""));
+    at.map(|at| after + at + 1).or(role)
 }
 
 fn line_of(text: &str, word: &str) -> Option<usize> {

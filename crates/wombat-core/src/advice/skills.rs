@@ -3,9 +3,16 @@
 use std::collections::BTreeSet;
 
 use super::{Advisor, CONFIG};
-use crate::endpoint::{broken_endpoints_in_markdown, endpoints_in_markdown};
+use crate::endpoint::{
+    EndpointPattern, broken_endpoints_in_markdown, endpoints_in_markdown,
+    near_endpoints_in_markdown,
+};
 use crate::loader::{Folder, Read};
+use crate::nearest::nearest;
 use crate::skills::SkillReport;
+
+/// What paths of the control plane begin with; its endpoints are in no application's document.
+const CONTRACT: &str = " /api/mission-control/";
 
 impl Advisor<'_> {
     pub(super) fn skills(&mut self, folder: &Folder) {
@@ -55,7 +62,13 @@ impl Advisor<'_> {
             self.add(&skill.location, None, format!("the skill is disabled: {reason}"), remedy);
         }
         for warning in &skill.warnings {
-            self.add(&skill.location, None, warning.clone(), "correct its front matter");
+            let remedy = match warning.contains("beginning of") {
+                true => {
+                    "begin the file with ---, name: …, description: What it is for, and when to use it., ---"
+                }
+                false => "correct its front matter",
+            };
+            self.add(&skill.location, None, warning.clone(), remedy);
         }
         let Read::Text(text) = folder.read(&skill.location) else { return };
         if let Some(line) = open_fence(&text) {
@@ -68,6 +81,53 @@ impl Advisor<'_> {
                 let what = format!("this line declares no endpoint: {error}");
                 self.add(&skill.location, Some(line), what, "see docs/WORKSPACE.md, Patterns");
             }
+            self.near_endpoints(skill, &text);
+        }
+        if skill.enabled {
+            self.unknown_operations(skill, &text);
+        }
+    }
+
+    /// Lines that read like endpoints. What is declared elsewhere may be shown and mentioned as one likes.
+    fn near_endpoints(&mut self, skill: &SkillReport, text: &str) {
+        let snapshot = self.snapshot;
+        let is_declared = |meant: &EndpointPattern| {
+            let all = snapshot.endpoints.iter().map(|declared| &declared.pattern);
+            all.chain(&skill.endpoints).any(|known| known.may_meet(meant))
+        };
+        for near in near_endpoints_in_markdown(text) {
+            if near.meant.as_ref().is_some_and(is_declared) {
+                continue;
+            }
+            let remedy = match near.meant {
+                Some(meant) => format!("write {meant} on a line of its own in a code block (```)"),
+                None => "write METHOD /path; see docs/WORKSPACE.md, Skills".to_owned(),
+            };
+            let what = format!("{} declares nothing", near.what);
+            self.add(&skill.location, Some(near.line), what, remedy);
+        }
+    }
+
+    /// Endpoints that the backend's OpenAPI document, where there is one, does not have.
+    fn unknown_operations(&mut self, skill: &SkillReport, text: &str) {
+        let documented = &self.tools.documented;
+        if documented.is_empty() {
+            return;
+        }
+        let is_known = |endpoint: &EndpointPattern| {
+            let is_contracts = endpoint.to_string().contains(CONTRACT);
+            is_contracts || documented.iter().any(|known| endpoint.may_meet(known))
+        };
+        for endpoint in skill.endpoints.iter().filter(|endpoint| !is_known(endpoint)) {
+            let written = endpoint.to_string();
+            let known: Vec<String> = documented.iter().map(|known| known.to_string()).collect();
+            let line = text.lines().position(|line| line.contains(&written)).map(|at| at + 1);
+            let remedy = match nearest(&written, known.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean {near}?"),
+                None => "correct it, or add it to the document".to_owned(),
+            };
+            let what = format!("the backend's OpenAPI document has no {written}");
+            self.add(&skill.location, line, what, remedy);
         }
     }
 }

@@ -1,6 +1,11 @@
 //! Endpoints in the text of a skill.
 
+use std::collections::BTreeSet;
+
 use super::pattern::{EndpointError, EndpointPattern, METHODS};
+
+/// The most lines that continue a command of a shell.
+const MAX_CONTINUED: usize = 20;
 
 /// The endpoints in a Markdown text's fenced code blocks: lines that begin with a method and a path.
 /// Of a query only the names are kept; anything after the path is ignored.
@@ -22,6 +27,114 @@ pub fn endpoints_in_markdown(text: &str) -> Vec<EndpointPattern> {
 pub(crate) fn broken_endpoints_in_markdown(text: &str) -> Vec<(usize, EndpointError)> {
     let lines = fenced_lines(text).into_iter();
     lines.filter_map(|(at, line)| Some((at, endpoint_in_line(line)?.err()?))).collect()
+}
+
+/// A line that reads like an endpoint, and declares none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NearEndpoint {
+    /// The line, from 1.
+    pub(crate) line: usize,
+    /// What it is instead.
+    pub(crate) what: &'static str,
+    /// The endpoint as it would be declared, where that can be told.
+    pub(crate) meant: Option<EndpointPattern>,
+}
+
+/// The lines that somebody may take for declarations: other spellings of a method, whole addresses, `curl`
+/// in a code block, and endpoints outside of one.
+pub(crate) fn near_endpoints_in_markdown(text: &str) -> Vec<NearEndpoint> {
+    let fenced = fenced_lines(text);
+    let mut found: Vec<NearEndpoint> = fenced
+        .iter()
+        .enumerate()
+        .filter(|(_, (_, line))| endpoint_in_line(line).is_none())
+        .filter_map(|(at, (number, line))| {
+            let following = fenced[at + 1..].iter().map(|(_, line)| *line);
+            let (what, meant) = near_in_fence(line, following)?;
+            Some(NearEndpoint { line: *number, what, meant })
+        })
+        .collect();
+    let inside: BTreeSet<usize> = fenced.iter().map(|(number, _)| *number).collect();
+    for (at, line) in text.lines().enumerate().filter(|(at, _)| !inside.contains(&(at + 1))) {
+        let meant = line.split('`').filter_map(endpoint_in_line).filter_map(Result::ok);
+        let what = "an endpoint outside of a code block";
+        found.extend(meant.map(|meant| NearEndpoint { line: at + 1, what, meant: Some(meant) }));
+    }
+    found.sort_by_key(|near| near.line);
+    found
+}
+
+/// What a line of a code block is that declares no endpoint and reads like one.
+fn near_in_fence<'a>(
+    line: &'a str,
+    following: impl Iterator<Item = &'a str>,
+) -> Option<(&'static str, Option<EndpointPattern>)> {
+    let line = line.trim_start_matches(['$', '-', '*', '>', ' ']);
+    let mut words = line.split_whitespace();
+    let first = words.next()?;
+    if first == "curl" {
+        let command = whole_command(line, following);
+        return Some(("a curl command", curl_endpoint(&command)));
+    }
+    let method = first.to_ascii_uppercase();
+    let address = words.next()?;
+    if !METHODS.contains(&method.as_str()) {
+        let is_other = ["HEAD", "OPTIONS", "TRACE", "CONNECT"].contains(&first);
+        let has_path = is_other && path_of(address).is_some();
+        return has_path.then_some(("a method that endpoints do not have", None));
+    }
+    let endpoint = |path: &str| EndpointPattern::parse(&format!("{method} {path}")).ok();
+    if address.starts_with('/') {
+        return Some(("a method that is not in capital letters", endpoint(without_query(address))));
+    }
+    if let Some(path) = path_of(address) {
+        return Some(("a whole address instead of a path", endpoint(path)));
+    }
+    // Not every line that begins with such a word is meant as one.
+    let is_meant = first == method && (address.contains('/') || words.next().is_none());
+    let meant = is_meant.then(|| endpoint(&format!("/{}", without_query(address))))?;
+    Some(("a path that does not begin with a slash", meant))
+}
+
+/// The path of a path or an address, which may begin with a placeholder such as `{{base_url}}` or `$BASE`.
+fn path_of(address: &str) -> Option<&str> {
+    let address = address.trim_matches(['"', '\'']);
+    let rest = match address.split_once("://") {
+        Some(("http" | "https", rest)) => rest,
+        Some(_) => return None,
+        None if address.starts_with(['/', '{', '$', '<']) => address,
+        None => return None,
+    };
+    let path = rest.find('/').map_or("/", |at| &rest[at..]);
+    Some(without_query(path))
+}
+
+/// A command of a shell with the lines that continue it.
+fn whole_command<'a>(line: &'a str, following: impl Iterator<Item = &'a str>) -> String {
+    let mut command = line.to_owned();
+    let mut following = following.take(MAX_CONTINUED);
+    while command.trim_end().ends_with('\\')
+        && let Some(next) = following.next()
+    {
+        command.truncate(command.trim_end().len() - 1);
+        command.extend([" ", next]);
+    }
+    command
+}
+
+/// The endpoint that a `curl` command calls.
+fn curl_endpoint(command: &str) -> Option<EndpointPattern> {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let named = words.iter().enumerate().find_map(|(at, word)| match *word {
+        "-X" | "--request" => words.get(at + 1).copied(),
+        word => word.strip_prefix("--request=").or_else(|| word.strip_prefix("-X")),
+    });
+    let sends =
+        |word: &&str| word.starts_with("-d") || word.starts_with("--data") || *word == "--json";
+    let implied = if words.iter().any(sends) { "POST" } else { "GET" };
+    let method = named.map_or(implied, |method| method.trim_matches(['"', '\'']));
+    let path = words.iter().skip(1).find_map(|word| path_of(word))?;
+    EndpointPattern::parse(&format!("{} {path}", method.to_ascii_uppercase())).ok()
 }
 
 /// The lines within fenced code blocks, with their numbers from 1.

@@ -108,6 +108,35 @@ fn endpoints_are_found_in_fenced_blocks_only() {
 }
 
 #[test]
+fn what_reads_like_an_endpoint_and_declares_none_is_found_with_what_was_meant() {
+    let text = "Call `GET /a/{id}` or\n- POST /b with a body.\nGet /well, /all of it.\n```http\npost /c?x=1\n\
+                GET https://api.example.com/d/{id}?q\nPUT {{base_url}}/e\nGET relative\nGET all of them\n\
+                OPTIONS /f\nPATCH v1/g now\nGET /declared\nget /good-to know\n```\n\
+                ~~~sh\ncurl -s https://h/i\ncurl -X DELETE \\\n  -H 'A: b' \\\n  \"$BASE/j/7\"\n\
+                $ curl http://h:8000/k -d '{\"a\": 1}'\ncurl --help\n~~~\n";
+    let near = near_endpoints_in_markdown(text);
+    let told: Vec<_> =
+        near.iter().map(|near| (near.line, near.meant.as_ref().map(ToString::to_string))).collect();
+    let meant = |line, endpoint: &str| (line, Some(endpoint.to_owned()));
+    let expected = [
+        meant(1, "GET /a/{id}"),
+        meant(2, "POST /b"),
+        meant(5, "POST /c"),
+        meant(6, "GET /d/{id}"),
+        meant(7, "PUT /e"),
+        meant(8, "GET /relative"),
+        (10, None),
+        meant(11, "PATCH /v1/g"),
+        meant(13, "GET /good-to"),
+        meant(16, "GET /i"),
+        meant(17, "DELETE /j/7"),
+        meant(20, "POST /k"),
+        (21, None),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn the_names_of_a_query_are_kept_beside_the_endpoint() {
     let text = "```\nPOST /a/{id}?_method=PUT&x#y\nPOST /a/{id}?z={z}\nGET /b{?page,size}\n\
                 GET /c/{id?}/d?e\nGET /f/{g\n```\n";
@@ -151,7 +180,8 @@ proptest::proptest! {
     }
 
     #[test]
-    fn no_text_makes_the_extraction_panic(text in "(```|~~~|GET |POST /|[/{}?#%a-z ]|\n|é){0,40}") {
+    fn no_text_makes_the_extraction_panic(text in "(```|~~~|`|GET |get |POST /|curl |-X |https://|\\\\|[/{}?#%a-z ]|\n|é){0,40}") {
+        near_endpoints_in_markdown(&text);
         for endpoint in endpoints_in_markdown(&text) {
             proptest::prop_assert!(EndpointPattern::parse(&endpoint.to_string()).is_ok());
         }

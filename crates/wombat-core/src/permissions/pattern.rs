@@ -1,5 +1,7 @@
 //! One pattern of a role's rules: a tool's name, or an endpoint.
 
+use std::fmt;
+
 use crate::endpoint::{EndpointPattern, FoldedPattern, METHODS};
 use crate::operations::{Operation, is_unambiguous};
 
@@ -15,6 +17,16 @@ pub(super) enum ToolPattern {
         /// For what is denied or needs approval.
         folded: Box<FoldedPattern>,
     },
+}
+
+/// As it is in the file.
+impl fmt::Display for ToolPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Endpoint { exact, .. } => write!(f, "{exact}"),
+        }
+    }
 }
 
 impl ToolPattern {

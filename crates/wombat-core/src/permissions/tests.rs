@@ -70,6 +70,29 @@ fn nothing_said_allows_what_is_declared() {
 }
 
 #[test]
+fn an_empty_allow_allows_nothing_and_every_refusal_names_its_rule() {
+    let known = Operations::default();
+    let nothing = permissions(r#"{"allow": []}"#);
+    assert_eq!(decided(&nothing, &known, "create_task", ""), "denied");
+    assert_eq!(decided(&nothing, &known, "call_backend", "GET /a"), "denied");
+    assert!(!nothing.could_allow_any("call_backend", &[of("GET /a")], &known));
+    let tool = NamedTool::without_endpoint("create_task");
+    for (rules, why) in [
+        (r#"{"allow": []}"#, "\"allow\" in agent-config.json is empty, and so allows nothing"),
+        (r#"{"allow": ["list_*"]}"#, "\"allow\" in agent-config.json does not name it"),
+        (r#"{"deny": ["create_*"]}"#, "denied by \"create_*\" in agent-config.json"),
+    ] {
+        let rules = permissions(rules);
+        assert_eq!(rules.why_withheld(&tool).as_deref(), Some(why));
+        let call = ToolCall { tool: "create_task", endpoint: None, operations: &known };
+        let told = format!("this role may not call create_task: {why}");
+        assert_eq!(rules.decide(call), Permission::Denied(told));
+    }
+    assert_eq!(permissions(r#"{"allow": ["create_*"]}"#).why_withheld(&tool), None);
+    assert!(serde_json::from_str::<ToolLists>(r#"{"allow": null}"#).is_err());
+}
+
+#[test]
 fn allow_narrows_deny_wins_and_approval_waits() {
     let some = permissions(
         r#"{"allow": ["list_*", "create_document", "GET /api/schools/**"],
@@ -316,7 +339,7 @@ fn a_pattern_that_can_match_nothing_is_found() {
     let endpoints = [of("POST /app/orders/{action}"), of("GET /app/orders")];
     let lists = |allow: &[&str], deny: &[&str]| {
         let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-        ToolLists { allow: owned(allow), deny: owned(deny), ..ToolLists::default() }
+        ToolLists { allow: Some(owned(allow)), deny: owned(deny), ..ToolLists::default() }
     };
     for good in [
         "POST /app/orders/refund",

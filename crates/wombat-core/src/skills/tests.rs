@@ -74,18 +74,52 @@ fn listed_endpoints_replace_those_of_the_text() {
         ("---\nname: x\ndescription: d\nmetadata: nothing\n---\n", true),
         ("---\nname: [\n---\n", true),
         ("---\nname: x\n", true),
-        ("---\nname: x\n---\n", false),
-        ("no front matter", false),
+        ("\n---\nname: x\ndescription: d\n---\n", true),
+        (" \n", false),
+        ("name: x\nmetadata: {}\n---\nbody", true),
     ] {
         assert_eq!(read(text).unwrap_err().is_policy, is_policy, "{text}");
     }
 }
 
 #[test]
-fn a_skill_needs_a_description_and_a_bad_name_is_only_a_warning() {
-    assert!(read("no front matter").unwrap_err().reason.contains("description"));
+fn a_bad_name_is_only_a_warning() {
     assert!(read("---\nname: [\n---\n").is_err());
     let skill = read("---\nname: Bad Name\ndescription: d\n---\n").unwrap();
     assert_eq!(skill.name, "Bad Name");
     assert_eq!(skill.warnings.len(), 1);
+}
+
+#[test]
+fn without_front_matter_or_description_the_text_says_what_it_is_for() {
+    let body = "# Tasks\n\nList tasks,\nand make them.\n\n```\nGET /api/tasks\n```\n";
+    for (text, description, warned) in [
+        (body.to_owned(), "List tasks, and make them.", "no front matter"),
+        (format!("---\n---\n{body}"), "List tasks, and make them.", "no front matter"),
+        (format!("---\nname: x\n---\n{body}"), "List tasks, and make them.", "no description"),
+        (
+            format!("---\nname: x\ndescription: ''\n---\n{body}"),
+            "List tasks, and make them.",
+            "no description",
+        ),
+        (
+            "## Only a heading ##\n```\nGET /api/tasks\n```\n".to_owned(),
+            "Only a heading",
+            "no front",
+        ),
+        ("```\nGET /api/tasks\n```\n".to_owned(), "x", "no front matter"),
+        // A rule of Markdown is no front matter.
+        (format!("Title: x\n\n---\n{body}"), "Title: x", "no front matter"),
+    ] {
+        let skill = read(&text).unwrap();
+        assert_eq!((skill.name.as_str(), skill.description.as_str()), ("x", description), "{text}");
+        assert!(skill.is_visible() && skill.warnings.len() == 1, "{:?}", skill.warnings);
+        assert!(skill.warnings[0].contains(warned), "{:?}", skill.warnings);
+        assert_eq!(skill.endpoints[0].to_string(), "GET /api/tasks");
+    }
+    let long = read(&"é ".repeat(2_000)).unwrap();
+    assert!(long.description.chars().count() <= MAX_OPENING);
+    // Gates count without a description, too.
+    let gated = "---\nmetadata: {openclaw: {requires: {env: [UNSET]}}}\n---\ntext";
+    assert!(!read(gated).unwrap().is_visible());
 }

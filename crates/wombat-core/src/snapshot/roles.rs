@@ -26,6 +26,9 @@ pub struct AgentReport {
     pub model_tier: ModelTier,
     /// Its tool permissions.
     pub tools: ToolLists,
+    /// Whether its `allow` is an empty list: it may call no tool at all.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allows_nothing: bool,
     /// The file of its persona; `null` when there is none.
     pub soul: Option<String>,
 }
@@ -136,10 +139,12 @@ impl Snapshot {
                 } else {
                     self.doc("SOUL.md").map(|_| "SOUL.md".to_owned())
                 };
+                let tools = entry.map(|entry| entry.tools.clone()).unwrap_or_default();
                 AgentReport {
+                    allows_nothing: tools.allows_nothing(),
                     session_key_template: profile.session_key_template,
                     model_tier: profile.model_tier,
-                    tools: entry.map(|entry| entry.tools.clone()).unwrap_or_default(),
+                    tools,
                     soul,
                     role,
                 }

@@ -153,9 +153,9 @@ fn a_skill_that_cannot_be_read_whole_means_no_runs_until_it_is_mended() {
 }
 
 #[test]
-fn a_skill_without_a_description_takes_only_itself_away() {
+fn a_skill_without_text_takes_only_itself_away() {
     let dir = tempfile::tempdir().unwrap();
-    let bare = [("skills/bare/SKILL.md", "no front matter"), (CONFIG, GOOD)];
+    let bare = [("skills/bare/SKILL.md", "\n"), (CONFIG, GOOD)];
     write(dir.path(), &bare);
     write(dir.path(), &[("skills/a/SKILL.md", SKILL)]);
     let snapshot = Workspace::open(options(dir.path())).snapshot();

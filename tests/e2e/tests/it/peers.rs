@@ -26,6 +26,25 @@ pub(crate) fn npm(package: &str) -> Option<PathBuf> {
     found
 }
 
+/// The folder with the packages of docs/TOKENS.md.
+pub(crate) fn tokens_node(packages: &[&str]) -> Option<PathBuf> {
+    let folder = std::env::var_os("WOMBAT_TEST_TOKENS_NODE").map(PathBuf::from);
+    let has = |folder: &PathBuf| {
+        packages.iter().all(|package| folder.join("node_modules").join(package).exists())
+    };
+    let found = folder.filter(has);
+    if found.is_none() {
+        let packages = packages.join(" ");
+        skip(&format!("npm install {packages}, and name its folder in WOMBAT_TEST_TOKENS_NODE"));
+    }
+    found
+}
+
+/// The Python with the libraries of docs/TOKENS.md.
+pub(crate) fn tokens_python(modules: &str) -> Option<PathBuf> {
+    python("WOMBAT_TEST_TOKENS_PYTHON", modules)
+}
+
 /// The folder in which the packages of an example are installed as its `package-lock.json` says: the
 /// one that a variable names, or the example's own.
 pub(crate) fn npm_ci(variable: &str, example: &Path) -> Option<PathBuf> {
@@ -36,6 +55,39 @@ pub(crate) fn npm_ci(variable: &str, example: &Path) -> Option<PathBuf> {
         Some(folder).filter(|folder| folder.join("node_modules/.package-lock.json").exists());
     if found.is_none() {
         skip(&format!("npm ci in {}, or in a copy that {variable} names", example.display()));
+    }
+    found
+}
+
+/// The folder in which the packages of this `package.json` are installed: the one that a variable names.
+pub(crate) fn npm_of(variable: &str, package: &Path) -> Option<PathBuf> {
+    let wanted = std::fs::read(package).unwrap();
+    let folder = std::env::var_os(variable).map(PathBuf::from);
+    // npm writes the second file last.
+    let found = folder.filter(|folder| {
+        std::fs::read(folder.join("package.json")).is_ok_and(|has| has == wanted)
+            && folder.join("node_modules/.package-lock.json").exists()
+    });
+    if found.is_none() {
+        let package = package.display();
+        skip(&format!("npm install with {package}, in a folder that {variable} names"));
+    }
+    found
+}
+
+/// The Python in which just these versions are installed.
+pub(crate) fn pypi_of(variable: &str, requirements: &Path) -> Option<PathBuf> {
+    let check = "import importlib.metadata as m, sys\n\
+        for line in open(sys.argv[1]): name, version = line.split('=='); assert m.version(name) == version.strip()";
+    let named = std::env::var_os(variable).map(PathBuf::from);
+    let found = named.filter(|python| {
+        let mut command = std::process::Command::new(python);
+        command.args(["-c", check]).arg(requirements).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    });
+    if found.is_none() {
+        let requirements = requirements.display();
+        skip(&format!("pip install -r {requirements}, and name that Python in {variable}"));
     }
     found
 }

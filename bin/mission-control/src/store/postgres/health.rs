@@ -5,8 +5,9 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::{AnyPool, Error};
+use sqlx::{AnyConnection, AnyPool, Error};
 
+use super::session::takes_no_writes;
 use crate::store::error::{RETRY_AFTER, StoreError};
 
 /// How long an answer, or a write, is taken for true.
@@ -22,12 +23,25 @@ const LATELY: Duration = Duration::from_secs(10);
 const TAKES_NONE: &str = "SELECT pg_is_in_recovery() OR \
     (SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_read_only') = 'on'";
 
+/// When the server was started: no two have it in common.
+const STARTED: &str = "SELECT extract(epoch FROM pg_postmaster_start_time())::text";
+
 /// What is known of the server.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Health {
     known: Mutex<Known>,
     /// Held while asking, so that many callers ask once.
     asking: tokio::sync::Mutex<()>,
+    place: Mutex<Place>,
+}
+
+/// Which server the connection that writes leads to.
+#[derive(Debug, Default)]
+struct Place {
+    /// The time at which it was started.
+    started: Option<String>,
+    /// When it was first another one than before.
+    moved: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +56,15 @@ enum Answer {
     Writes,
     ReadOnly,
     Failed(String),
+}
+
+impl From<Error> for Answer {
+    fn from(error: Error) -> Self {
+        match takes_no_writes(&error) {
+            true => Self::ReadOnly,
+            false => Self::Failed(error.to_string()),
+        }
+    }
 }
 
 impl Answer {
@@ -73,6 +96,32 @@ impl Health {
         self.known().wrote.is_some_and(|at| at.elapsed() < time)
     }
 
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers to which server a new connection that writes leads; one that breaks at once is of no
+    /// interest.
+    pub(super) async fn note_server(&self, connection: &mut AnyConnection) {
+        let asked = sqlx::query_scalar(STARTED).persistent(false).fetch_one(connection).await;
+        let Ok(started) = asked else { return };
+        let mut place = self.place();
+        if place.started.as_ref().is_some_and(|before| *before != started) {
+            place.moved = Some(Instant::now());
+        }
+        place.started = Some(started);
+    }
+
+    /// When the connection that writes first led to another server than before.
+    pub(in crate::store) fn moved(&self) -> Option<Instant> {
+        self.place().moved
+    }
+
+    /// Whether a connection of that age may lead to an earlier server.
+    pub(super) fn is_outdated(&self, age: Duration) -> bool {
+        self.moved().is_some_and(|moved| moved.elapsed() <= age)
+    }
+
     /// Fails when the server takes no writes: it became a standby, or read-only by default, or does not
     /// answer.
     pub(in crate::store) async fn ask(&self, writer: &AnyPool) -> Result<(), StoreError> {
@@ -89,7 +138,7 @@ impl Health {
     async fn probe(&self, writer: &AnyPool) -> Answer {
         let mut connection = match tokio::time::timeout(PATIENCE, writer.acquire()).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Answer::Failed(error.to_string()),
+            Ok(Err(error)) => return error.into(),
             Err(_) if self.wrote_within(LATELY) => return Answer::Writes,
             Err(_) => {
                 let why =
@@ -99,9 +148,13 @@ impl Health {
         };
         let asked = sqlx::query_scalar(TAKES_NONE).fetch_one(&mut *connection);
         match tokio::time::timeout(PATIENCE, asked).await {
-            Ok(Ok(true)) => Answer::ReadOnly,
+            Ok(Ok(true)) => {
+                // By now the address may lead to another server.
+                connection.close_on_drop();
+                Answer::ReadOnly
+            }
             Ok(Ok(false)) => Answer::Writes,
-            Ok(Err(error)) => Answer::Failed(error.to_string()),
+            Ok(Err(error)) => error.into(),
             Err(_) => Answer::Failed("the server did not answer in time".to_owned()),
         }
     }
@@ -133,6 +186,15 @@ mod tests {
         assert!(busy.ask(&pool).await.is_ok());
         busy.failed();
         assert!(busy.ask(&pool).await.is_err());
+    }
+
+    #[test]
+    fn connections_from_before_a_move_are_outdated() {
+        let health = Health::default();
+        let minute = Duration::from_secs(60);
+        assert!(!health.is_outdated(minute));
+        health.place().moved = Some(Instant::now());
+        assert!(health.is_outdated(minute) && !health.is_outdated(Duration::ZERO));
     }
 
     #[tokio::test]

@@ -25,7 +25,7 @@ use sqlx_core::any::AnyConnectionBackend;
 use sqlx_core::any::driver::{AnyDriver, install_drivers};
 
 use self::options::SessionOptions;
-pub(super) use self::options::{any_options, with_limit};
+pub(super) use self::options::{any_options, of_primary, with_limit};
 
 /// The timeout of an answer to a ping, a `BEGIN` or a `ROLLBACK`; longer than a lock is waited for.
 const SHORT: Duration = Duration::from_secs(8);
@@ -56,10 +56,40 @@ pub(super) struct Session {
     alone: Option<SqlStr>,
     /// The timeout of a statement's next row.
     limit: Duration,
-    /// Whether the protocol's state is unknown: the pool closes it.
-    is_broken: bool,
+    use_of: Use,
     /// Whether a transaction is being begun; stays so when the caller goes away meanwhile.
     is_halfway: bool,
+}
+
+/// Whether a connection is of use; the pool closes it when not.
+#[derive(Debug, Default)]
+struct Use {
+    /// The protocol's state is unknown.
+    is_broken: bool,
+    /// The server takes no writes: by now the same address may lead to one that does.
+    is_left: bool,
+}
+
+impl Use {
+    fn note<T>(&mut self, done: &Result<T, Error>) {
+        self.is_broken |= done.as_ref().is_err_and(breaks);
+        self.is_left |= done.as_ref().is_err_and(takes_no_writes);
+    }
+}
+
+/// A server that only replays what another one writes.
+#[derive(Debug, thiserror::Error)]
+#[error("the server is a read-only standby")]
+struct Standby;
+
+/// Whether an error says that the server takes no writes: it became a standby, or read-only by default.
+pub(in crate::store) fn takes_no_writes(error: &Error) -> bool {
+    match error {
+        Error::Io(error) => error.get_ref().is_some_and(|error| error.is::<Standby>()),
+        // read_only_sql_transaction, and what a standby says of a lock.
+        Error::Database(error) => matches!(error.code().as_deref(), Some("25006" | "55000")),
+        _ => false,
+    }
 }
 
 impl fmt::Debug for Session {
@@ -102,8 +132,8 @@ impl Session {
     /// Fails when the connection is broken, or a caller went away while a transaction began: the
     /// server may stand in one that nobody knows of.
     fn check(&mut self) -> Result<(), Error> {
-        self.is_broken |= self.is_halfway;
-        match self.is_broken {
+        self.use_of.is_broken |= self.is_halfway;
+        match self.use_of.is_broken || self.use_of.is_left {
             true => Err(Error::Io(io::ErrorKind::BrokenPipe.into())),
             false => Ok(()),
         }
@@ -117,7 +147,7 @@ impl Session {
     ) -> Result<T, Error> {
         self.check()?;
         let done = within(limit, work(&mut self.inner)).await;
-        self.is_broken |= done.as_ref().is_err_and(breaks);
+        self.use_of.note(&done);
         done
     }
 
@@ -128,9 +158,9 @@ impl Session {
         self.is_halfway = true;
         let begin = AnyConnectionBackend::begin(&mut self.inner, statement);
         let begun = within(SHORT, begin).await;
-        self.is_broken |= begun.as_ref().is_err_and(breaks);
-        if begun.is_err() && !self.is_broken && self.get_transaction_depth() == 0 {
-            self.is_broken |= within(SHORT, self.inner.execute("ROLLBACK")).await.is_err();
+        self.use_of.note(&begun);
+        if begun.is_err() && !self.use_of.is_broken && self.get_transaction_depth() == 0 {
+            self.use_of.is_broken |= within(SHORT, self.inner.execute("ROLLBACK")).await.is_err();
         }
         self.is_halfway = false;
         begun
@@ -173,15 +203,15 @@ impl Session {
             return stream::once(std::future::ready(Err(error))).boxed();
         }
         let limit = self.limit;
-        let Self { inner, is_broken, .. } = self;
+        let Self { inner, use_of, .. } = self;
         let rows = AnyConnectionBackend::fetch_many(inner, query, persistent, arguments);
-        stream::unfold((rows, is_broken), move |(mut rows, is_broken)| async move {
+        stream::unfold((rows, use_of), move |(mut rows, use_of)| async move {
             let next = match tokio::time::timeout(limit, rows.next()).await {
                 Ok(next) => next?,
                 Err(_) => Err(timed_out()),
             };
-            *is_broken |= next.as_ref().is_err_and(breaks);
-            Some((next, (rows, is_broken)))
+            use_of.note(&next);
+            Some((next, (rows, use_of)))
         })
         .take_while({
             // What follows a failure of the connection is not waited for.
@@ -210,14 +240,18 @@ impl AnyConnectionBackend for Session {
     }
 
     fn close(self: Box<Self>) -> BoxFuture<'static, Result<(), Error>> {
-        match self.is_broken || self.is_halfway {
+        match self.use_of.is_broken || self.is_halfway {
             true => self.inner.close_hard().boxed(),
             false => within(SHORT, self.inner.close()).boxed(),
         }
     }
 
     fn close_hard(self: Box<Self>) -> BoxFuture<'static, Result<(), Error>> {
-        within(SHORT, self.inner.close_hard()).boxed()
+        match self.use_of.is_left {
+            // Nothing is wrong with the connection itself.
+            true => self.close(),
+            false => within(SHORT, self.inner.close_hard()).boxed(),
+        }
     }
 
     fn ping(&mut self) -> BoxFuture<'_, Result<(), Error>> {

@@ -15,7 +15,7 @@ pub(super) fn of(failure: &Failure, provider: Provider) -> String {
     };
     match &failure.kind {
         LlmErrorKind::NotConfigured { variable } => {
-            format!("No API key for {provider} is set. Set {variable}.")
+            format!("The provider {provider} needs {variable}; runs fail until it is set.")
         }
         LlmErrorKind::Auth { variable: Some(variable) } => {
             told(format!("{provider} rejected the API key (check {variable})"))
@@ -54,8 +54,13 @@ fn unavailable(failure: &Failure, provider: Provider) -> String {
     let what = match failure.meaning() {
         Some(Meaning::RateLimited) => "limits the rate of requests",
         Some(Meaning::TimedOut) => "took too long",
-        _ => "is overloaded or cannot be reached",
+        _ => "is overloaded or unavailable",
     };
+    if let Some(address) = &failure.unreachable {
+        let check = provider.base_url_variable().map(|name| format!(" (check {name})"));
+        let (cause, check) = (&failure.cause, check.unwrap_or_default());
+        return format!("{provider} cannot be reached at {address}: {cause}{check}.");
+    }
     let is_told = failure.status.is_some() || failure.cause.starts_with(INSECURE);
     if is_told && failure.stated.is_none() {
         return format!("{provider} was not reached: {}.", failure.cause);
@@ -64,7 +69,9 @@ fn unavailable(failure: &Failure, provider: Provider) -> String {
         (Some(status), said) if !said.is_empty() => {
             format!("{provider} {what} (HTTP {status}: {said}). Try again later.")
         }
-        _ => format!("{provider} {what}. Try again later."),
+        (Some(status), _) => format!("{provider} {what} (HTTP {status}). Try again later."),
+        (None, _) if failure.cause.is_empty() => format!("{provider} {what}. Try again later."),
+        (None, _) => format!("{provider} {what}: {}. Try again later.", failure.cause),
     }
 }
 

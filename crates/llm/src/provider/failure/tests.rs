@@ -114,7 +114,7 @@ fn the_caller_is_told_the_providers_own_sentence() {
             r#"{"error":{"message":"Too many requests."}}"#,
             "openai limits the rate of requests (HTTP 429: Too many requests.). Try again later.",
         ),
-        (503, "", "openai is overloaded or cannot be reached. Try again later."),
+        (503, "", "openai is overloaded or unavailable (HTTP 503). Try again later."),
         (
             402,
             r#"{"error":"No money."}"#,

@@ -32,6 +32,18 @@ pub(in crate::provider) struct Cleaner<'a> {
     inside: RefCell<Vec<String>>,
 }
 
+/// What is too deep: its type, and what is said of it.
+fn leaf(words: &Map<String, Value>) -> Value {
+    let mut out = Map::new();
+    out.extend(words.get("type").and_then(kind).map(|kind| ("type".to_owned(), kind)));
+    let said = words.get("description").filter(|said| said.is_string());
+    out.extend(said.map(|said| ("description".to_owned(), said.clone())));
+    if out.get("type").is_some_and(|kind| has_type(kind, "array")) {
+        out.insert("items".to_owned(), json!({}));
+    }
+    Value::Object(out)
+}
+
 impl<'a> Cleaner<'a> {
     /// A cleaner that renames properties at every depth.
     pub(in crate::provider) fn new(
@@ -91,6 +103,7 @@ impl<'a> Cleaner<'a> {
                 self.object(words, depth)
             }
             Value::Bool(false) => json!({ "not": {} }),
+            Value::Object(words) => leaf(words),
             _ => json!({}),
         }
     }

@@ -1,10 +1,18 @@
 //! Gemini's subset of OpenAPI schemas.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use serde_json::{Map, Value, json};
 
 use super::{MAX_DEPTH, MAX_NODES, append_notes, describe, list_at, merge, object_at, resolve};
+
+/// The deepest nesting of what is not recursive, and of anything. Gemini refuses schemas that are nested too
+/// deeply, and does not say how deeply.
+const MAX_LEVELS: usize = 24;
+const MAX_CALLS: usize = 30;
+
+/// How often a recursive schema is written within itself.
+const MAX_REPEATS: usize = 3;
 
 /// The keywords of Gemini's subset of OpenAPI schemas.
 const SUBSET: [&str; 11] = [
@@ -38,35 +46,71 @@ const IGNORED: [&str; 11] = [
 
 /// Converts a schema to the subset.
 pub(in crate::provider) fn subset(schema: &Value) -> Value {
-    Value::Object(Reducer { root: schema, left: Cell::new(MAX_NODES) }.reduced(schema, 0))
+    let reducer = Reducer { root: schema, left: Cell::new(MAX_NODES), inside: RefCell::default() };
+    Value::Object(reducer.reduced(schema, 0))
 }
 
 struct Reducer<'a> {
     root: &'a Value,
     /// How many more schemas may be written.
     left: Cell<usize>,
+    /// The references that are followed, outermost first.
+    inside: RefCell<Vec<String>>,
 }
 
 impl Reducer<'_> {
     fn reduced(&self, schema: &Value, depth: usize) -> Map<String, Value> {
-        let schema = resolve(self.root, schema);
+        let reference = schema.get("$ref").and_then(Value::as_str);
+        let found = resolve(self.root, schema);
+        self.left.set(self.left.get().saturating_sub(1));
+        if self.is_cut(found, reference, depth) {
+            return cut(schema, found, reference);
+        }
+        self.inside.borrow_mut().extend(reference.map(str::to_owned));
+        let mut out = self.whole(found, depth);
+        if reference.is_some() {
+            self.inside.borrow_mut().pop();
+        }
+        // What is said beside a reference is said of this very place.
+        if let Some(said) = schema.get("description").filter(|_| reference.is_some()) {
+            out.insert("description".into(), said.clone());
+        }
+        out
+    }
+
+    /// Whether what a schema consists of is not written any more. Texts and numbers always are.
+    fn is_cut(&self, schema: &Value, reference: Option<&str>, depth: usize) -> bool {
+        let has = |words: &[&str]| words.iter().any(|word| schema.get(*word).is_some());
+        if depth >= MAX_CALLS {
+            return has(&["properties", "items", "anyOf", "oneOf", "allOf"]);
+        }
+        let inside = self.inside.borrow();
+        let repeats = inside.iter().filter(|outer| Some(outer.as_str()) == reference).count();
+        let is_deep = depth >= MAX_LEVELS
+            || self.left.get() == 0
+            || repeats >= MAX_REPEATS
+            || (repeats > 0 && depth >= MAX_DEPTH);
+        is_deep && (has(&["properties", "items"]) || repeats >= MAX_REPEATS)
+    }
+
+    fn whole(&self, schema: &Value, depth: usize) -> Map<String, Value> {
         let mut out = Map::new();
-        let left = self.left.get();
-        self.left.set(left.saturating_sub(1));
-        let Some(given) = schema.as_object().filter(|_| depth < MAX_DEPTH && left > 0) else {
-            // `true`, `{}`, or too deep: anything, for which an object is the best approximation.
+        let Some(given) = schema.as_object() else {
+            // `true`: anything, for which an object is the best approximation.
             out.insert("type".into(), json!("object"));
             return out;
         };
         if let Some(split) = by_type(given) {
-            return self.reduced(&split, depth);
+            return self.whole(&split, depth);
         }
         let mut notes = Vec::new();
         for (word, value) in given {
             self.word(word, value, depth, &mut out, &mut notes);
         }
         types(&mut out);
-        describe(&mut out, given.get("description"), &notes);
+        // An alternative that is left alone may have brought its own.
+        let said = given.get("description").or_else(|| out.get("description")).cloned();
+        describe(&mut out, said.as_ref(), &notes);
         alone(&mut out);
         out
     }
@@ -93,7 +137,7 @@ impl Reducer<'_> {
             "items" if value.as_object().is_some_and(|words| !words.is_empty()) => {
                 out.insert(word.to_owned(), below(value));
             }
-            "anyOf" | "oneOf" => self.alternatives(value, depth, out),
+            "anyOf" | "oneOf" => self.alternatives(value, depth, out, notes),
             "allOf" => {
                 for part in value.as_array().into_iter().flatten() {
                     self.part(part, depth, out);
@@ -111,17 +155,18 @@ impl Reducer<'_> {
                     .iter()
                     .filter(|value| value.as_str().is_some_and(|text| !text.is_empty()))
                     .collect();
+                if values.contains(&Value::Null) {
+                    out.insert("nullable".into(), json!(true));
+                }
                 let others = values.iter().any(|value| !value.is_string() && !value.is_null());
                 if others || texts.is_empty() {
                     let which = if word == "const" { "always" } else { "one of" };
                     notes.push(format!("{which} {value}"));
+                    out.entry("type").or_insert_with(|| json!(kind_of(values)));
                     return;
                 }
                 if values.iter().any(|value| value == "") {
                     notes.push("or an empty text".to_owned());
-                }
-                if values.contains(&Value::Null) {
-                    out.insert("nullable".into(), json!(true));
                 }
                 out.insert("enum".into(), json!(texts));
             }
@@ -158,18 +203,37 @@ impl Reducer<'_> {
         }
     }
 
-    /// Converts alternatives; `null` among them becomes `nullable`.
-    fn alternatives(&self, value: &Value, depth: usize, out: &mut Map<String, Value>) {
+    /// Converts alternatives; `null` among them becomes `nullable`, and an empty text is told: no enum may
+    /// list it.
+    fn alternatives(
+        &self,
+        value: &Value,
+        depth: usize,
+        out: &mut Map<String, Value>,
+        notes: &mut Vec<String>,
+    ) {
         let mut parts: Vec<Map<String, Value>> = Vec::new();
+        let mut has_empty = false;
         for part in value.as_array().into_iter().flatten() {
-            if part.get("type").and_then(Value::as_str) == Some("null") {
+            let found = resolve(self.root, part);
+            if is_always(found, &Value::Null) {
                 out.insert("nullable".into(), json!(true));
+                continue;
+            }
+            if is_always(found, &json!("")) {
+                has_empty = true;
                 continue;
             }
             let part = self.reduced(part, depth + 1);
             if !parts.contains(&part) {
                 parts.push(part);
             }
+        }
+        if has_empty {
+            notes.push("or an empty text".to_owned());
+        }
+        if parts.is_empty() {
+            out.entry("type").or_insert_with(|| json!("string"));
         }
         if parts.len() == 1 {
             for (word, value) in parts.remove(0) {
@@ -178,6 +242,56 @@ impl Reducer<'_> {
         } else if !parts.is_empty() {
             out.insert("anyOf".into(), parts.into_iter().map(Value::Object).collect());
         }
+    }
+}
+
+/// A schema without what it consists of.
+fn cut(schema: &Value, found: &Value, reference: Option<&str>) -> Map<String, Value> {
+    let mut out = Map::new();
+    match found.get("type") {
+        Some(kind) => kinds(kind, &mut out),
+        None if found.get("items").is_some() => kinds(&json!("array"), &mut out),
+        None => kinds(&json!("object"), &mut out),
+    }
+    types(&mut out);
+    let name = reference.and_then(|reference| reference.rsplit('/').next()).unwrap_or_default();
+    let note = if name.is_empty() {
+        "what is in it is nested too deeply to be told here".to_owned()
+    } else {
+        format!("of the same form as the {name} above")
+    };
+    describe(&mut out, schema.get("description").or_else(|| found.get("description")), &[note]);
+    out
+}
+
+/// Whether a schema allows one value only: null, or the empty text.
+fn is_always(schema: &Value, value: &Value) -> bool {
+    let listed = schema.get("enum").and_then(Value::as_array);
+    let is_listed = listed.is_some_and(|all| !all.is_empty() && all.iter().all(|one| one == value));
+    let is_empty_text = || value == "" && schema["maxLength"] == 0 && schema["type"] == "string";
+    is_listed
+        || schema.get("const") == Some(value)
+        || (value.is_null() && schema.get("type").and_then(Value::as_str) == Some("null"))
+        || is_empty_text()
+}
+
+/// The type of listed values.
+fn kind_of(values: &[Value]) -> &'static str {
+    let all = |is_it: fn(&Value) -> bool| {
+        values.iter().filter(|value| !value.is_null()).all(is_it) && values.iter().any(is_it)
+    };
+    if all(|value| value.is_i64() || value.is_u64()) {
+        "integer"
+    } else if all(Value::is_number) {
+        "number"
+    } else if all(Value::is_boolean) {
+        "boolean"
+    } else if all(Value::is_object) {
+        "object"
+    } else if all(Value::is_array) {
+        "array"
+    } else {
+        "string"
     }
 }
 

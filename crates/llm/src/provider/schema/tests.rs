@@ -68,6 +68,136 @@ fn what_the_subset_does_not_know_is_said_in_words() {
 }
 
 #[test]
+fn an_empty_text_and_null_among_alternatives_are_told_and_not_listed() {
+    let defs = json!({ "Color": { "enum": ["r", "g"], "description": "A color." }, "Blank": { "enum": [""] }, "Null": { "enum": [null] } });
+    let reference = |name: &str| json!({ "$ref": format!("#/$defs/{name}") });
+    for (schema, expected) in [
+        // drf-spectacular.
+        (
+            json!({ "anyOf": [reference("Color"), reference("Blank"), reference("Null")] }),
+            json!({ "type": "string", "enum": ["r", "g"], "nullable": true, "description": "A color. (or an empty text)" }),
+        ),
+        (
+            json!({ "anyOf": [{ "type": "string", "format": "uri" }, { "type": "string", "maxLength": 0 }] }),
+            json!({ "type": "string", "description": "(format: \"uri\") (or an empty text)" }),
+        ),
+        // marshmallow.
+        (
+            json!({ "enum": ["", "a"] }),
+            json!({ "type": "string", "enum": ["a"], "description": "(or an empty text)" }),
+        ),
+        (json!({ "enum": [""] }), json!({ "type": "string", "description": "(one of [\"\"])" })),
+        (
+            json!({ "enum": [null] }),
+            json!({ "type": "string", "nullable": true, "description": "(one of [null])" }),
+        ),
+        (
+            json!({ "const": null }),
+            json!({ "type": "string", "nullable": true, "description": "(always null)" }),
+        ),
+        (
+            json!({ "anyOf": [reference("Blank"), reference("Null")] }),
+            json!({ "type": "string", "nullable": true, "description": "(or an empty text)" }),
+        ),
+        (json!({ "enum": [1, 2] }), json!({ "type": "integer", "description": "(one of [1,2])" })),
+        (
+            json!({ "enum": [1.5, null] }),
+            json!({ "type": "number", "nullable": true, "description": "(one of [1.5,null])" }),
+        ),
+        (json!({ "const": true }), json!({ "type": "boolean", "description": "(always true)" })),
+        (
+            json!({ "enum": ["a", 1] }),
+            json!({ "type": "string", "description": "(one of [\"a\",1])" }),
+        ),
+    ] {
+        let root = json!({ "type": "object", "properties": { "p": schema }, "$defs": defs });
+        assert_eq!(subset(&root)["properties"]["p"], expected, "{schema}");
+    }
+}
+
+/// The schema at a path of properties and items.
+fn at<'a>(schema: &'a Value, path: &str) -> &'a Value {
+    path.split('.').fold(schema, |schema, name| match name {
+        "[]" => &schema["items"],
+        name => &schema["properties"][name],
+    })
+}
+
+#[test]
+fn scalars_keep_their_types_however_deep_they_are() {
+    let leaf = json!({ "type": "object", "properties": { "n": { "type": "integer", "description": "Deep." },
+        "o": { "anyOf": [{ "type": "boolean" }, { "type": "null" }] }, "e": { "enum": ["a"] } } });
+    let deep =
+        (0..15).fold(leaf, |inner, _| json!({ "type": "object", "properties": { "p": inner } }));
+    let out = subset(&for_tool(&deep, true));
+    let path = "p.".repeat(15);
+    assert_eq!(
+        *at(&out, &format!("{path}n")),
+        json!({ "type": "integer", "description": "Deep." })
+    );
+    assert_eq!(*at(&out, &format!("{path}o")), json!({ "type": "boolean", "nullable": true }));
+    assert_eq!(*at(&out, &format!("{path}e")), json!({ "type": "string", "enum": ["a"] }));
+    // Deeper than anybody takes, it ends with a word on it.
+    let deeper = (0..40).fold(
+        json!({ "type": "integer" }),
+        |inner, _| json!({ "type": "object", "properties": { "p": inner } }),
+    );
+    let out = subset(&deeper);
+    let text = out.to_string();
+    assert!(text.contains("nested too deeply") && !text.contains("integer"), "{text}");
+}
+
+#[test]
+fn a_recursive_schema_is_cut_where_it_repeats_itself_and_says_so() {
+    let schema = json!({
+        "type": "object", "properties": { "tree": { "$ref": "#/$defs/Tree", "description": "The root." } },
+        "$defs": { "Tree": { "type": "object", "description": "A tree.", "properties": {
+            "n": { "type": "integer" },
+            "children": { "type": "array", "items": { "$ref": "#/$defs/Tree" } },
+            "next": { "$ref": "#/$defs/Tree", "description": "The next one." } } } },
+    });
+    let out = subset(&schema);
+    assert_eq!(at(&out, "tree")["description"], "The root.");
+    for path in [
+        "tree.n",
+        "tree.next.n",
+        "tree.next.next.n",
+        "tree.children.[].n",
+        "tree.children.[].children.[].n",
+    ] {
+        assert_eq!(*at(&out, path), json!({ "type": "integer" }), "{path}");
+    }
+    let cut = at(&out, "tree.next.next.next");
+    assert_eq!(
+        *cut,
+        json!({ "type": "object", "description": "The next one. (of the same form as the Tree above)" })
+    );
+    let list = json!({ "type": "object", "properties": { "l": { "$ref": "#/$defs/L" } },
+        "$defs": { "L": { "type": "array", "items": { "$ref": "#/$defs/L" } } } });
+    let cut = at(&subset(&list), "l.[].[].[]").clone();
+    assert_eq!(cut["type"], "array");
+    assert!(cut["description"].as_str().unwrap().contains("the L above"), "{cut}");
+    // A schema that is nothing but itself ends, too.
+    let nothing = json!({ "type": "object", "properties": { "x": { "$ref": "#/$defs/X" } }, "$defs": { "X": { "anyOf": [{ "$ref": "#/$defs/X" }, { "type": "integer" }] } } });
+    assert!(subset(&nothing).to_string().contains("integer"));
+}
+
+#[test]
+fn the_parts_of_a_tuple_keep_their_types() {
+    let schema = json!({ "type": "object", "properties": {
+        "pair": { "type": "array", "minItems": 2, "maxItems": 2, "prefixItems": [{ "type": "integer" }, { "type": "string" }] },
+        "same": { "type": "array", "prefixItems": [{ "type": "number" }, { "type": "number" }], "items": false } } });
+    let as_they_are = |name: &str| name.to_owned();
+    let out = subset(&Cleaner::new(&schema, true, &as_they_are).any());
+    assert_eq!(
+        *at(&out, "pair.[]"),
+        json!({ "anyOf": [{ "type": "integer" }, { "type": "string" }] })
+    );
+    assert!(at(&out, "pair")["description"].as_str().unwrap().contains("in this order"), "{out}");
+    assert_eq!(*at(&out, "same.[]"), json!({ "type": "number" }));
+}
+
+#[test]
 fn strict_is_what_leaves_nothing_open() {
     let strict = json!({ "type": "object", "additionalProperties": false, "required": ["a"],
         "properties": { "a": { "type": "array", "items": { "type": "string" } } } });

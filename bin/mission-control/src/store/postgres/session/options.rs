@@ -1,13 +1,17 @@
 //! The options of a session, which travel in a URL through sqlx's `Any`.
 
+use std::io;
 use std::time::Duration;
 
 use sqlx::any::AnyConnectOptions;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Error, SqlSafeStr as _, SqlStr};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Error, PgConnection, Row as _,
+    SqlSafeStr as _, SqlStr,
+};
 use url::Url;
 
-use super::{LONG, Session, within};
+use super::{LONG, Session, Standby, Use, within};
 use crate::store::postgres::address::{Address, word_of};
 
 /// The scheme of the URLs that lead to this driver.
@@ -18,6 +22,9 @@ const ALONE: &str = "wombat.alone";
 
 /// The parameter that holds another limit than [`LONG`], in seconds.
 const LIMIT: &str = "wombat.limit";
+
+/// The parameter of sessions that a standby must not serve.
+const PRIMARY: &str = "wombat.primary";
 
 /// The timeout of a new connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,24 +61,33 @@ pub(in crate::store::postgres) fn with_limit(
     options
 }
 
+/// The same session, which a standby must not serve: it shows what was written a while ago, and takes
+/// no writes.
+pub(in crate::store::postgres) fn of_primary(mut options: AnyConnectOptions) -> AnyConnectOptions {
+    options.database_url.query_pairs_mut().append_pair(PRIMARY, "true");
+    options
+}
+
 /// Options of one session.
 #[derive(Debug, Clone)]
 pub(in crate::store::postgres) struct SessionOptions {
     postgres: PgConnectOptions,
     alone: Option<SqlStr>,
     limit: Duration,
+    is_of_primary: bool,
 }
 
 impl SessionOptions {
     pub(super) fn of_url(url: &Url) -> Result<Self, Error> {
         let mut url = url.clone();
         let _changed = url.set_scheme("postgres");
-        let (mut alone, mut limit) = (None, LONG);
+        let (mut alone, mut limit, mut is_of_primary) = (None, LONG, false);
         let pairs: Vec<_> = url.query_pairs().into_owned().collect();
         url.query_pairs_mut().clear();
         for (name, value) in pairs {
             match &*name {
                 ALONE => alone = Some(AssertSqlSafe(value).into_sql_str()),
+                PRIMARY => is_of_primary = true,
                 LIMIT => limit = value.parse().map_or(LONG, Duration::from_secs),
                 _ => {
                     url.query_pairs_mut().append_pair(&name, &value);
@@ -86,16 +102,40 @@ impl SessionOptions {
         if alone.is_some() {
             postgres = postgres.statement_cache_capacity(0);
         }
-        Ok(Self { postgres, alone, limit })
+        Ok(Self { postgres, alone, limit, is_of_primary })
     }
 
     pub(super) async fn connect(&self) -> Result<Session, Error> {
-        let connected = within(CONNECT_TIMEOUT, self.postgres.connect()).await;
+        let connected = within(CONNECT_TIMEOUT, self.open()).await;
         if let Err(error) = &connected {
             tracing::debug!(%error, "no connection to PostgreSQL");
         }
         let (inner, alone) = (connected?, self.alone.clone());
-        Ok(Session { inner, alone, limit: self.limit, is_broken: false, is_halfway: false })
+        let use_of = Use::default();
+        Ok(Session { inner, alone, limit: self.limit, use_of, is_halfway: false })
+    }
+
+    async fn open(&self) -> Result<PgConnection, Error> {
+        let mut connection = self.postgres.connect().await.map_err(unanswered)?;
+        // No statement is prepared: a pooler may be between.
+        let asks = sqlx::raw_sql("SELECT pg_is_in_recovery()");
+        if self.is_of_primary && asks.fetch_one(&mut connection).await?.try_get(0)? {
+            let _closed = connection.close().await;
+            return Err(Error::Io(io::Error::other(Standby)));
+        }
+        Ok(connection)
+    }
+}
+
+/// The error of a new connection. A proxy that reaches no server ends it before anything is answered,
+/// for which sqlx blames the protocol.
+fn unanswered(error: Error) -> Error {
+    match error {
+        Error::Protocol(text) if text.contains("response from SSLRequest: 0x00") => {
+            let why = "the connection was closed before anything was answered";
+            Error::Io(io::Error::new(io::ErrorKind::UnexpectedEof, why))
+        }
+        error => error,
     }
 }
 

@@ -1,0 +1,80 @@
+//! What `check` and `init` say of the application's OpenAPI document, and where they find one.
+
+use service::backend_address::BackendAddress;
+use service::settings::{Layers, Reader};
+
+use super::{Finding, Level};
+use crate::backend::Backend;
+use crate::tools::{Asker, DocumentState, Found};
+
+/// What became of the document; where there is none, those at the usual addresses.
+pub(super) async fn findings(
+    document: DocumentState,
+    http: &reqwest::Client,
+    backend: &Backend,
+) -> Vec<Finding> {
+    let (level, text) = match document {
+        DocumentState::Read { from, operations } => {
+            (Level::Good, format!("OpenAPI document: {from}: {operations} operations"))
+        }
+        DocumentState::Unset => match discover(http, backend).await.as_slice() {
+            [] => return Vec::new(),
+            found => (
+                Level::Good,
+                format!("OpenAPI document: WOMBAT_BACKEND_OPENAPI is not set; {}", told(found)),
+            ),
+        },
+        DocumentState::Failed(why) => {
+            let found = discover(http, backend).await;
+            let instead = match found.as_slice() {
+                [] => "none was found at the usual addresses either".to_owned(),
+                found => told(found),
+            };
+            (Level::Warning, format!("OpenAPI document: WOMBAT_BACKEND_OPENAPI: {why}; {instead}"))
+        }
+    };
+    vec![Finding { level, text }]
+}
+
+async fn discover(http: &reqwest::Client, backend: &Backend) -> Vec<Found> {
+    let agent = backend.system_agent().ok();
+    let asker = Asker::new(http, backend.application_url());
+    let asker = match &agent {
+        Some(agent) => asker.with_agent(agent),
+        None => asker,
+    };
+    // Whether it answers at all is said elsewhere.
+    asker.discover().await.unwrap_or_default()
+}
+
+/// The setting that reads the best of the documents that were found.
+fn told(found: &[Found]) -> String {
+    let Some((first, others)) = found.split_first() else { return String::new() };
+    let mut text = format!(
+        "the application has one with {} operations: set WOMBAT_BACKEND_OPENAPI={}",
+        first.operations, first.path
+    );
+    if !others.is_empty() {
+        let others: Vec<_> = others
+            .iter()
+            .map(|found| format!("{} ({} operations)", found.path, found.operations))
+            .collect();
+        text.push_str(&format!(" (others: {})", others.join(", ")));
+    }
+    text
+}
+
+/// For `init`: the setting for a document at the usual addresses of the application, which need not run
+/// yet. `None` when nothing is found, or the setting is there.
+pub async fn usual(layers: &Layers) -> Option<String> {
+    let mut reader = Reader::new(layers);
+    let address = BackendAddress::read(&mut reader);
+    let is_set = reader.optional("WOMBAT_BACKEND_OPENAPI").is_some();
+    reader.finish().ok()?;
+    if is_set {
+        return None;
+    }
+    let http = service::http::client_builder().build().ok()?;
+    let found = Asker::new(&http, &address.application).discover().await.ok()?;
+    (!found.is_empty()).then(|| format!("OpenAPI document: {}", told(&found)))
+}

@@ -1,0 +1,106 @@
+//! What `wombat-daemon check` asks of the sources.
+
+use std::sync::Arc;
+
+use mc_client::types::Capabilities;
+use wombat_core::advice::KnownTools;
+use wombat_core::workspace::Snapshot;
+
+use super::Tools;
+use crate::tools::{builtin_names, model_forms};
+
+/// All that the sources offer, for `wombat-daemon check`.
+#[derive(Debug)]
+pub struct Inspection {
+    /// The tools.
+    pub known: KnownTools,
+    /// The OpenAPI document.
+    pub document: DocumentState,
+    /// What costs tools, or a part of their descriptions.
+    pub problems: Vec<String>,
+    /// What has another name at a provider.
+    pub mapped: Vec<String>,
+}
+
+/// What became of the OpenAPI document.
+#[derive(Debug)]
+pub enum DocumentState {
+    /// `WOMBAT_BACKEND_OPENAPI` is not set.
+    Unset,
+    /// It was read.
+    Read {
+        /// Where from, in words.
+        from: String,
+        /// How many operations it has.
+        operations: usize,
+    },
+    /// Why it was not.
+    Failed(String),
+}
+
+impl Tools {
+    /// Asks all sources for their tools, for `wombat-daemon check`.
+    pub async fn inspect(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        capabilities: &Arc<Capabilities>,
+    ) -> Inspection {
+        let (mut problems, mut missing, mut silent_servers) = (Vec::new(), Vec::new(), Vec::new());
+        let mut document = DocumentState::Unset;
+        if let (Some(openapi), Some(source)) = (&self.openapi, &self.source) {
+            document = match openapi.fetch_result().await {
+                Ok(read) => DocumentState::Read {
+                    from: source.meant().await,
+                    operations: read.candidates().count(),
+                },
+                Err(why) => DocumentState::Failed(why),
+            };
+        }
+        if let DocumentState::Failed(_) = document {
+            missing.push("WOMBAT_BACKEND_OPENAPI".to_owned());
+        }
+        if self.application.may_offer_tools(capabilities)
+            && let Err(why) = self.backend.fetch_result().await
+        {
+            missing.push("the backend's tools".to_owned());
+            problems.push(format!("the backend's tools (GET /api/tools): {why}"));
+        }
+        let sources = self.sources(snapshot, capabilities).await;
+        let built = self.built(sources).await;
+        let (catalogue, operations) = (&built.catalogue, &built.operations);
+        let profiles = snapshot.agents().into_iter().map(|agent| snapshot.agent(&agent.role));
+        let forms = profiles.flat_map(|profile| self.forms(&built.set(snapshot, &profile)));
+        let (lost, mapped) = model_forms::lines(&forms.collect::<Vec<_>>());
+        let servers = self.mcp.report(snapshot.mcp(), &[]);
+        let mut left_out = Vec::new();
+        for (name, server) in servers.as_object().into_iter().flatten() {
+            if server["status"] != "ok" {
+                let why = server["error"].as_str().unwrap_or("timeout");
+                silent_servers.push(name.clone());
+                // A disabled one is the workspace's advice, with its line.
+                if !snapshot.mcp().servers.get(name).is_some_and(Result::is_err) {
+                    problems.push(format!("mcp.json: {name}: {why}"));
+                }
+            }
+            let told = server["problems"].as_array().into_iter().flatten();
+            let told = told.filter_map(|what| what.as_str());
+            left_out.extend(told.map(|what| format!("mcp.json: {name}: {what}")));
+        }
+        problems.extend(left_out);
+        let left_out = catalogue.openapi_problems.iter().map(|p| format!("OpenAPI: {p}"));
+        problems.extend(left_out);
+        problems.extend(catalogue.backend_problems.iter().map(|p| format!("GET /api/tools: {p}")));
+        problems.extend(catalogue.mcp_problems.iter().map(|(s, p)| format!("mcp.json: {s}: {p}")));
+        problems.extend(lost);
+        let builtin = builtin_names().into_iter().map(str::to_owned);
+        let external = catalogue.tools.iter().map(|tool| tool.name().to_owned());
+        let known = KnownTools {
+            names: builtin.chain(external).collect(),
+            operations: operations.known.clone(),
+            documented: operations.documented(),
+            missing,
+            silent_servers,
+        };
+        Inspection { known, document, problems, mapped }
+    }
+}

@@ -1,0 +1,141 @@
+//! Reading the document, from a file or from the backend.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use mc_client::client::AgentClient;
+use mc_client::raw::RawRequest;
+
+use super::place::OpenApiPlace;
+use crate::tools::discovery::{Answer, Asker};
+
+/// The maximum size of a document.
+pub(in crate::tools) const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
+
+/// Where the document is, and how the backend is asked for it.
+pub(in crate::tools) struct Source {
+    pub(in crate::tools) place: OpenApiPlace,
+    /// Makes the client for calls on nobody's behalf.
+    pub(in crate::tools) agent: Arc<dyn Fn() -> Result<AgentClient, String> + Send + Sync>,
+    pub(in crate::tools) http: reqwest::Client,
+    /// The URL that paths of the backend are appended to.
+    pub(in crate::tools) application: String,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+/// A text that should be a document.
+pub(super) struct Loaded {
+    pub(super) text: String,
+    /// Its path on the backend; empty for a file.
+    pub(super) path: String,
+    /// In words, for errors and logs.
+    pub(super) from: String,
+}
+
+impl Source {
+    /// Whether the document is in a file now.
+    pub(in crate::tools) fn is_file(&self) -> bool {
+        match &self.place {
+            OpenApiPlace::File(_) => true,
+            OpenApiPlace::Backend(_) => self.place.as_file().is_some_and(Path::is_file),
+        }
+    }
+
+    /// In words, which of the two a path was taken for.
+    pub(in crate::tools) async fn meant(&self) -> String {
+        match (&self.place, self.file().await) {
+            (OpenApiPlace::Backend(path), Some(Ok(_))) => {
+                format!("the file {path}, and no path of the backend: it exists")
+            }
+            (place, _) => place.to_string(),
+        }
+    }
+
+    /// Reads the text.
+    pub(super) async fn load(&self) -> Result<Loaded, String> {
+        let file = self.file().await;
+        let path = match (&self.place, file) {
+            (OpenApiPlace::File(_), None) => return Err("it is no file".to_owned()),
+            (OpenApiPlace::File(path), Some(text)) => {
+                let text = text.map_err(|why| {
+                    let hint = "a path of the backend begins with a slash";
+                    format!("{}: {why} ({hint})", path.display())
+                })?;
+                let from = self.place.to_string();
+                return Ok(Loaded { text, path: String::new(), from });
+            }
+            (OpenApiPlace::Backend(path), Some(Ok(text))) => {
+                return Ok(Loaded { text, path: String::new(), from: format!("the file {path}") });
+            }
+            (OpenApiPlace::Backend(path), _) => path,
+        };
+        let text = self.from_backend(path).await.map_err(|why| {
+            let there = self.place.as_file().is_some_and(Path::exists);
+            let file =
+                if there { "the file of that path is none" } else { "no file has that path" };
+            format!("{why}, and {file}")
+        })?;
+        Ok(Loaded { text, path: path.clone(), from: "the backend's document".to_owned() })
+    }
+
+    /// The text of the file, if a file is meant: for a path of the backend only if it is there and looks
+    /// like a document.
+    async fn file(&self) -> Option<Result<String, String>> {
+        let path = self.place.as_file()?;
+        let text = from_file(path).await;
+        match (&self.place, &text) {
+            (OpenApiPlace::File(_), _) => Some(text),
+            (OpenApiPlace::Backend(_), Ok(read)) if openapi_tools::may_be_document(read) => {
+                Some(text)
+            }
+            (OpenApiPlace::Backend(_), Ok(_) | Err(_)) => None,
+        }
+    }
+
+    async fn from_backend(&self, path: &str) -> Result<String, String> {
+        let agent = (self.agent)()?;
+        let request = RawRequest {
+            method: http::Method::GET,
+            path_and_query: path.to_owned(),
+            body: None,
+            idempotency_key: None,
+            max_bytes: MAX_DOCUMENT_BYTES,
+        };
+        let asked = agent.raw(request).await.map(Answer::from).map_err(|error| error.to_string());
+        let answer = match asked {
+            Ok(answer) if answer.status == 200 => answer,
+            // Many applications look up whoever calls, and there is no such user; their document is public
+            // all the same. A redirect within the backend is followed here, too.
+            asked => match Asker::new(&self.http, &self.application).ask(path).await {
+                Ok((_, answer)) if answer.status == 200 => answer,
+                Ok((_, answer)) => asked.unwrap_or(answer),
+                Err(why) => asked.map_err(|_| why)?,
+            },
+        };
+        if answer.truncated {
+            return Err("the document is too large".to_owned());
+        }
+        match answer.status {
+            200 => openapi_tools::decode(answer.body).map_err(|error| error.to_string()),
+            status => Err(format!("the backend answered {status} to GET of it")),
+        }
+    }
+}
+
+async fn from_file(path: &Path) -> Result<String, String> {
+    let metadata = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("it is not a file".to_owned());
+    }
+    if metadata.len() > MAX_DOCUMENT_BYTES as u64 {
+        return Err(format!("it is larger than {} MiB", MAX_DOCUMENT_BYTES / 1024 / 1024));
+    }
+    let bytes = tokio::fs::read(path).await.map_err(|error| error.to_string())?;
+    openapi_tools::decode(bytes).map_err(|error| error.to_string())
+}
