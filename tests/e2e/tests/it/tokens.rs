@@ -196,7 +196,9 @@ async fn rust_in_axum() {
 
     assert_eq!(page::code(&["rust"]), include_str!("tokens/recipe.rs"));
     async fn user(path: Option<Path<String>>, headers: HeaderMap) -> (StatusCode, Json<Value>) {
-        let Some(claims) = recipe::agent(&headers, SECRET) else {
+        let Some(claims) =
+            recipe::agent(&headers, &jsonwebtoken::DecodingKey::from_secret(SECRET.as_bytes()))
+        else {
             return (StatusCode::UNAUTHORIZED, Json(json!({ "error": "not valid" })));
         };
         if path.is_some_and(|Path(id)| id != claims["user_id"]) {
