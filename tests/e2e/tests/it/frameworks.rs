@@ -99,7 +99,16 @@ async fn measure(
             Err(why) => writeln!(wrong, "{} {}: {why}", step.operation, step.arguments).unwrap(),
         }
     }
-    let problems = problems(folder.path(), &settings).await;
+    let unset = settings.clone().map(|(name, value)| match name {
+        "WOMBAT_BACKEND_OPENAPI" => (name, String::new()),
+        _ => (name, value),
+    });
+    let (told, found) = tokio::join!(check(folder.path(), &settings), check(folder.path(), &unset));
+    let problems = told.lines().filter_map(|line| line.strip_prefix("warn  tools: "));
+    let problems: Vec<_> = problems.map(str::to_owned).collect();
+    if !found.contains(&format!("set WOMBAT_BACKEND_OPENAPI={}", framework.document)) {
+        writeln!(wrong, "its document is not found: {found}").unwrap();
+    }
     let no_tools = problems.iter().filter(|problem| !offered.has(problem)).count();
     if offered.tools.len() + no_tools != operations {
         writeln!(wrong, "of {operations} operations some are neither tool nor problem").unwrap();
@@ -183,13 +192,11 @@ async fn send(daemon: &str, name: &str, key: &str) -> Value {
     answer.send().await.unwrap().json().await.unwrap()
 }
 
-/// The operations that are no tools, with their reasons, as `wombat-daemon check` says.
-async fn problems(folder: &Path, settings: &[(&str, String)]) -> Vec<String> {
+/// What `wombat-daemon check` says.
+async fn check(folder: &Path, settings: &[(&str, String)]) -> String {
     let mut check = Program::start("wombat-daemon", folder, settings, &["check"]).unwrap();
     check.wait().await.unwrap();
-    let log = check.full_log().await;
-    let lines = log.lines().filter_map(|line| line.strip_prefix("warn  tools: "));
-    lines.map(str::to_owned).collect()
+    check.full_log().await
 }
 
 fn table(rows: &[Row]) -> String {
