@@ -19,6 +19,12 @@ impl<'a> From<&'a str> for Mount<'a> {
     }
 }
 
+impl<'a> From<&'a String> for Mount<'a> {
+    fn from(path: &'a String) -> Self {
+        path.as_str().into()
+    }
+}
+
 /// What leads to an operation's own path.
 pub(crate) struct Base {
     /// It, without what leads every request.

@@ -173,6 +173,16 @@ impl<'a> Asker<'a> {
         Ok(found)
     }
 
+    /// The document at this path, or the best one at the usual addresses.
+    ///
+    /// # Errors
+    /// Why the application does not answer at all.
+    pub async fn find(&self, path: Option<&str>) -> Result<Option<Found>, String> {
+        let Some(path) = path else { return Ok(self.discover().await?.into_iter().next()) };
+        self.ask(path).await?;
+        Ok(self.document(path).await)
+    }
+
     /// What the path answers, and the path at which that was: redirects are followed.
     ///
     /// # Errors
