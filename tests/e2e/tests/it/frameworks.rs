@@ -33,11 +33,15 @@ struct Row {
     problems: Vec<String>,
     calls: usize,
     refusals: usize,
+    /// What the model meant and the document has no place for.
+    no_place: Vec<String>,
 }
 
 #[tokio::test]
 async fn what_each_framework_documents_is_called_as_the_model_meant_it() {
     let Some(installed) = apps::installed() else { return };
+    // A build would stop the clock of everything that is waited for.
+    Program::path("wombat-daemon").unwrap();
     let data = tempfile::tempdir().unwrap();
     let (_backend, control_plane) = control_plane(data.path()).await;
     let tried = FRAMEWORKS.iter().map(|framework| measure(framework, &installed, &control_plane));
@@ -122,6 +126,9 @@ async fn measure(
         let tools = &offered.tools;
         return Err(format!("{name}:\n{wrong}{problems:#?}\n{tools:?}\n{}", app.log()));
     }
+    let mut no_place: Vec<_> = steps.into_iter().flat_map(|step| step.no_place).collect();
+    no_place.sort();
+    no_place.dedup();
     Ok(Row {
         framework,
         version: framework.version(),
@@ -131,6 +138,7 @@ async fn measure(
         problems,
         calls,
         refusals,
+        no_place,
     })
 }
 
@@ -201,17 +209,28 @@ async fn check(folder: &Path, settings: &[(&str, String)]) -> String {
 
 fn table(rows: &[Row]) -> String {
     let mut table =
-        "| framework | document | form | operations | tools | problems | calls | refusals |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+        "| framework | document | form | operations | tools | problems | calls | refusals | no place for |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
             .to_owned();
     for row in rows {
-        let Row { framework, version, document, operations, tools, problems, calls, refusals } =
-            row;
+        let Row {
+            framework,
+            version,
+            document,
+            operations,
+            tools,
+            problems,
+            calls,
+            refusals,
+            no_place,
+        } = row;
+        let no_place: Vec<_> = no_place.iter().map(|what| format!("`{what}`")).collect();
+        let no_place = no_place.join(", ");
         let (name, place) = (framework.name, framework.document);
         let problems = problems.len();
         writeln!(
             table,
-            "| {name} {version} | `{place}` | {document} | {operations} | {tools} | {problems} | {calls} | {refusals} |"
+            "| {name} {version} | `{place}` | {document} | {operations} | {tools} | {problems} | {calls} | {refusals} | {no_place} |"
         )
         .unwrap();
     }
