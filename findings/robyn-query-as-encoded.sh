@@ -11,7 +11,8 @@ set -euo pipefail
 
 dir=$(mktemp -d)
 server=
-trap '[ -z "$server" ] || kill "$server"; rm -rf "$dir"' EXIT
+# Robyn does not end on SIGTERM.
+trap '[ -z "$server" ] || kill -KILL "$server"; rm -rf "$dir"' EXIT
 python3 -m venv "$dir/venv"
 "$dir/venv/bin/pip" install --quiet robyn==0.88.0
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
