@@ -33,11 +33,15 @@ struct Row {
     problems: Vec<String>,
     calls: usize,
     refusals: usize,
+    /// What the model meant and the document has no place for.
+    no_place: Vec<String>,
 }
 
 #[tokio::test]
 async fn what_each_framework_documents_is_called_as_the_model_meant_it() {
     let Some(installed) = apps::installed() else { return };
+    // A build would stop the clock of everything that is waited for.
+    Program::path("wombat-daemon").unwrap();
     let data = tempfile::tempdir().unwrap();
     let (_backend, control_plane) = control_plane(data.path()).await;
     let tried = FRAMEWORKS.iter().map(|framework| measure(framework, &installed, &control_plane));
@@ -99,7 +103,16 @@ async fn measure(
             Err(why) => writeln!(wrong, "{} {}: {why}", step.operation, step.arguments).unwrap(),
         }
     }
-    let problems = problems(folder.path(), &settings).await;
+    let unset = settings.clone().map(|(name, value)| match name {
+        "WOMBAT_BACKEND_OPENAPI" => (name, String::new()),
+        _ => (name, value),
+    });
+    let (told, found) = tokio::join!(check(folder.path(), &settings), check(folder.path(), &unset));
+    let problems = told.lines().filter_map(|line| line.strip_prefix("warn  tools: "));
+    let problems: Vec<_> = problems.map(str::to_owned).collect();
+    if !found.contains(&format!("set WOMBAT_BACKEND_OPENAPI={}", framework.document)) {
+        writeln!(wrong, "its document is not found: {found}").unwrap();
+    }
     let no_tools = problems.iter().filter(|problem| !offered.has(problem)).count();
     if offered.tools.len() + no_tools != operations {
         writeln!(wrong, "of {operations} operations some are neither tool nor problem").unwrap();
@@ -113,6 +126,9 @@ async fn measure(
         let tools = &offered.tools;
         return Err(format!("{name}:\n{wrong}{problems:#?}\n{tools:?}\n{}", app.log()));
     }
+    let mut no_place: Vec<_> = steps.into_iter().flat_map(|step| step.no_place).collect();
+    no_place.sort();
+    no_place.dedup();
     Ok(Row {
         framework,
         version: framework.version(),
@@ -122,6 +138,7 @@ async fn measure(
         problems,
         calls,
         refusals,
+        no_place,
     })
 }
 
@@ -183,28 +200,37 @@ async fn send(daemon: &str, name: &str, key: &str) -> Value {
     answer.send().await.unwrap().json().await.unwrap()
 }
 
-/// The operations that are no tools, with their reasons, as `wombat-daemon check` says.
-async fn problems(folder: &Path, settings: &[(&str, String)]) -> Vec<String> {
+/// What `wombat-daemon check` says.
+async fn check(folder: &Path, settings: &[(&str, String)]) -> String {
     let mut check = Program::start("wombat-daemon", folder, settings, &["check"]).unwrap();
     check.wait().await.unwrap();
-    let log = check.full_log().await;
-    let lines = log.lines().filter_map(|line| line.strip_prefix("warn  tools: "));
-    lines.map(str::to_owned).collect()
+    check.full_log().await
 }
 
 fn table(rows: &[Row]) -> String {
     let mut table =
-        "| framework | document | form | operations | tools | problems | calls | refusals |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+        "| framework | document | form | operations | tools | problems | calls | refusals | no place for |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
             .to_owned();
     for row in rows {
-        let Row { framework, version, document, operations, tools, problems, calls, refusals } =
-            row;
+        let Row {
+            framework,
+            version,
+            document,
+            operations,
+            tools,
+            problems,
+            calls,
+            refusals,
+            no_place,
+        } = row;
+        let no_place: Vec<_> = no_place.iter().map(|what| format!("`{what}`")).collect();
+        let no_place = no_place.join(", ");
         let (name, place) = (framework.name, framework.document);
         let problems = problems.len();
         writeln!(
             table,
-            "| {name} {version} | `{place}` | {document} | {operations} | {tools} | {problems} | {calls} | {refusals} |"
+            "| {name} {version} | `{place}` | {document} | {operations} | {tools} | {problems} | {calls} | {refusals} | {no_place} |"
         )
         .unwrap();
     }

@@ -56,7 +56,7 @@ pub(crate) const FRAMEWORKS: [Framework; 22] = [
     python("Flask-RESTX", "flask-restx", "flask_restx_app.py", "/swagger.json"),
     python("flask-openapi3", "flask-openapi3", "flask_openapi3_app.py", "/openapi/openapi.json"),
     python("Sanic Extensions", "sanic-ext", "sanic_app.py", "/docs/openapi.json"),
-    python("Connexion", "connexion", "connexion_app.py", "/shop/v1/openapi.json"),
+    python("Connexion", "connexion", "connexion_app.py", "/api/openapi.json"),
     python("BlackSheep", "blacksheep", "blacksheep_app.py", "/openapi.json"),
     python("Falcon, SpecTree", "spectree", "spectree_app.py", "/apidoc/openapi.json"),
     python("Quart-Schema", "quart-schema", "quart_schema_app.py", "/openapi.json"),

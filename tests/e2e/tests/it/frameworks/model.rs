@@ -60,6 +60,8 @@ pub(crate) struct Step {
     pub(crate) meant: Value,
     /// The application refuses it.
     pub(crate) is_refused: bool,
+    /// What was meant and has no place in the schema.
+    pub(crate) no_place: Vec<String>,
 }
 
 /// The calls of a run.
@@ -97,12 +99,12 @@ pub(crate) fn steps(offered: &Offered) -> Result<Vec<Step>, String> {
 fn step(operation: &'static str, tool: &Tool, wanted: &Value) -> Step {
     let schema = &tool.parameters;
     let (mut arguments, mut meant) = (Map::new(), json!({ "operation": operation }));
+    let mut no_place = Vec::new();
     for (argument, of_it) in schema["properties"].as_object().into_iter().flatten() {
         let plain: String = argument.chars().filter(char::is_ascii_alphanumeric).collect();
         let plain = plain.strip_prefix("item").filter(|rest| *rest == "id").unwrap_or(&plain);
-        let Some(value) = wanted.get(plain).and_then(|value| fill(schema, of_it, value)) else {
-            continue;
-        };
+        let Some(value) = wanted.get(plain) else { continue };
+        let Some(value) = fill(schema, of_it, value, &mut no_place) else { continue };
         let name = match plain {
             "body" => "item",
             "filtername" => "name",
@@ -111,48 +113,33 @@ fn step(operation: &'static str, tool: &Tool, wanted: &Value) -> Step {
         meant[name] = value.clone();
         arguments.insert(argument.clone(), value);
     }
+    for name in ["name", "limit", "tags"] {
+        if operation == "list" && meant.get(name).is_none() {
+            no_place.push(name.to_owned());
+        }
+    }
     let is_refused = wanted["body"]["name"] == "house";
-    Step { operation, tool: tool.name.clone(), arguments: arguments.into(), meant, is_refused }
+    Step {
+        operation,
+        tool: tool.name.clone(),
+        arguments: arguments.into(),
+        meant,
+        is_refused,
+        no_place,
+    }
 }
 
-/// The value as far as the schema has a place for it. A list of dates is a choice: the first that fits.
-fn fill(root: &Value, schema: &Value, value: &Value) -> Option<Value> {
+/// The value as far as the schema has a place for it.
+fn fill(root: &Value, schema: &Value, value: &Value, no_place: &mut Vec<String>) -> Option<Value> {
     let forms = forms(root, schema);
-    let takes = |kind: &str| {
-        forms.iter().any(|form| {
-            form.get("type").is_none_or(|of| {
-                of == kind || of.as_array().is_some_and(|all| all.contains(&json!(kind)))
-            }) && form
-                .get("enum")
-                .is_none_or(|all| all.as_array().unwrap().iter().any(|one| kind_of(one) == kind))
-        })
-    };
     match value {
-        Value::Null => {
-            let says = |form: &&Value| {
-                form["nullable"] == true
-                    || form["type"] == "null"
-                    || form["type"].as_array().is_some_and(|all| all.contains(&json!("null")))
-            };
-            forms.iter().any(|form| says(&form)).then_some(Value::Null)
+        Value::Null => takes(&forms, "null").then_some(Value::Null),
+        Value::Number(number) => {
+            let fits = takes(&forms, "integer") || takes(&forms, "number");
+            let as_text = || json!(number.as_f64().unwrap().to_string());
+            Some(if fits { value.clone() } else { as_text() })
         }
-        Value::Number(_) if !takes("integer") && !takes("number") && takes("string") => {
-            Some(json!(value.as_f64().unwrap().to_string()))
-        }
-        Value::Array(dates)
-            if dates
-                .first()
-                .is_some_and(|date| date.as_str().is_some_and(|date| date.starts_with("20"))) =>
-        {
-            let format = |date: &Value| {
-                if date.as_str().unwrap().contains('T') { "date-time" } else { "date" }
-            };
-            let known: Vec<_> = forms.iter().filter_map(|form| form["format"].as_str()).collect();
-            let fits = |date: &&Value| {
-                known.contains(&format(date)) || (known.is_empty() && format(date) == "date")
-            };
-            dates.iter().find(fits).cloned()
-        }
+        Value::Array(list) if list.iter().all(is_day) && !list.is_empty() => day(&forms, list),
         Value::Object(_) if forms.iter().all(|form| form.get("properties").is_none()) => {
             Some(value.clone())
         }
@@ -160,8 +147,13 @@ fn fill(root: &Value, schema: &Value, value: &Value) -> Option<Value> {
             let mut filled = Map::new();
             for (name, value) in fields {
                 let of_it = forms.iter().find_map(|form| form["properties"].get(name));
-                if let Some(value) = of_it.and_then(|schema| fill(root, schema, value)) {
-                    filled.insert(name.clone(), value);
+                match of_it.and_then(|schema| fill(root, schema, value, no_place)) {
+                    Some(value) => {
+                        filled.insert(name.clone(), value);
+                    }
+                    // A field that only some of the applications have.
+                    None if name == "link" => {}
+                    None => no_place.push(format!("{name}: {value}")),
                 }
             }
             Some(filled.into())
@@ -169,12 +161,37 @@ fn fill(root: &Value, schema: &Value, value: &Value) -> Option<Value> {
         Value::String(text) => {
             let lists: Vec<_> = forms.iter().filter_map(|form| form["enum"].as_array()).collect();
             let known = lists.iter().flat_map(|all| all.iter()).any(|one| one == text);
-            let free =
-                forms.iter().any(|form| form["type"] == "string" && form.get("enum").is_none());
+            let is_free = |form: &&Value| form["type"] == "string" && form.get("enum").is_none();
+            let free = forms.iter().any(is_free);
             (lists.is_empty() || known || free).then(|| value.clone())
         }
-        Value::Array(_) | Value::Bool(_) | Value::Number(_) => Some(value.clone()),
+        Value::Array(_) | Value::Bool(_) => Some(value.clone()),
     }
+}
+
+/// Whether one of these schemas takes values of this kind.
+fn takes(forms: &[&Value], kind: &str) -> bool {
+    forms.iter().any(|form| match (&form["type"], &form["enum"]) {
+        (Value::Null, Value::Array(all)) => all.iter().any(|one| kind_of(one) == kind),
+        (Value::Array(kinds), _) => kinds.contains(&json!(kind)),
+        (of, _) => of == kind || (kind == "null" && form["nullable"] == true),
+    })
+}
+
+fn is_day(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.starts_with("2026-"))
+}
+
+/// Of a date and a time, the first that these schemas name; a date where they name neither.
+fn day(forms: &[&Value], list: &[Value]) -> Option<Value> {
+    let format =
+        |day: &Value| if day.as_str().unwrap().contains('T') { "date-time" } else { "date" };
+    let known: Vec<_> = forms.iter().filter_map(|form| form["format"].as_str()).collect();
+    let fits = |day: &&Value| match known.is_empty() {
+        true => format(day) == "date",
+        false => known.contains(&format(day)),
+    };
+    list.iter().find(fits).cloned()
 }
 
 fn kind_of(value: &Value) -> &'static str {
