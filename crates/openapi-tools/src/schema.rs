@@ -6,6 +6,7 @@
 mod composed;
 mod words;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -56,11 +57,10 @@ struct Scope {
 }
 
 /// What a reference leads to.
-#[derive(Clone)]
-struct Found {
+struct Found<'a> {
     /// The reference, and where it is one of a schema's own definitions, of which schema.
     key: String,
-    schema: Value,
+    schema: Cow<'a, Value>,
     scopes: Vec<Rc<Scope>>,
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct Schemas<'a> {
     /// The name in `$defs` of each reference that is not inlined.
     names: BTreeMap<String, String>,
     /// Those whose definition is still to be converted.
-    todo: Vec<Found>,
+    todo: Vec<Found<'a>>,
     /// What is not known of the schemas: a line each.
     unknown: Vec<String>,
     /// Set while definitions are converted: references in them are not inlined.
@@ -144,10 +144,10 @@ impl<'a> Schemas<'a> {
 
     /// What a reference leads to: a place of the document, or a definition of a schema around. `None` for
     /// a definition that nobody has.
-    fn find(&mut self, reference: &str) -> Result<Option<Found>, String> {
+    fn find(&mut self, reference: &str) -> Result<Option<Found<'a>>, String> {
         let why = match target(self.root, reference) {
             Ok(schema) => {
-                let (key, schema) = (reference.to_owned(), schema.clone());
+                let (key, schema) = (reference.to_owned(), Cow::Borrowed(schema));
                 return Ok(Some(Found { key, schema, scopes: Vec::new() }));
             }
             Err(why) => why,
@@ -161,7 +161,8 @@ impl<'a> Schemas<'a> {
             if let Ok(schema) = target(&scope.definitions, reference) {
                 let key = format!("{} {reference}", scope.number);
                 let scopes = self.scopes[..=at].to_vec();
-                return Ok(Some(Found { key, schema: schema.clone(), scopes }));
+                let schema = Cow::Owned(schema.clone());
+                return Ok(Some(Found { key, schema, scopes }));
             }
         }
         let line = format!("{why}: what is there is not checked");
@@ -172,7 +173,7 @@ impl<'a> Schemas<'a> {
     }
 
     /// Converts a schema with what is around the place that it comes from.
-    fn convert_found(&mut self, found: &Found) -> Result<Value, String> {
+    fn convert_found(&mut self, found: &Found<'_>) -> Result<Value, String> {
         let outer = std::mem::replace(&mut self.scopes, found.scopes.clone());
         let converted = self.convert(&found.schema);
         self.scopes = outer;
