@@ -2,7 +2,6 @@
 //! settings that both share.
 
 mod beside;
-mod discovery;
 mod shared;
 
 use std::fs;
@@ -12,6 +11,7 @@ use service::settings::{Layers, Reader, SettingsError};
 use url::Url;
 
 use self::beside::{Skill, skill};
+use crate::tools::Asker;
 
 /// The starter's files.
 const FILES: [(&str, &str); 7] = [
@@ -102,7 +102,7 @@ pub async fn init_beside(
     })?;
     let http = service::http::client_builder().build();
     let http = http.map_err(|error| InitError::Beside(service::http::explain(&error)))?;
-    let found = discovery::discover(&http, &application, document).await.map_err(|why| {
+    let found = Asker::new(&http, application.as_str()).find(document).await.map_err(|why| {
         let url = shown::url(application.as_str());
         InitError::Beside(format!(
             "the application at {url} does not answer: {why}; start it first"

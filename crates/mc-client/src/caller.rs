@@ -77,7 +77,7 @@ impl Identity {
 /// An identity with the options of its calls.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    backend: Backend,
+    pub(crate) backend: Backend,
     pub(crate) identity: Identity,
     pub(crate) traceparent: Option<HeaderValue>,
     pub(crate) deadline: Option<Instant>,

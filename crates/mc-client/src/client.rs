@@ -79,6 +79,13 @@ impl AgentClient {
         self
     }
 
+    /// The same with one attempt for each call.
+    #[must_use]
+    pub fn without_retries(mut self) -> Self {
+        self.caller.backend.retry.attempts = 1;
+        self
+    }
+
     /// The same without the token: for what may be public, where the application cannot do anything with
     /// a token that is no user's.
     #[must_use]

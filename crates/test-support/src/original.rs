@@ -157,7 +157,7 @@ impl Shared {
             ),
         };
         let is_given = |name: &&str| body.get(*name).is_some_and(|value| *value != json!(""));
-        if !needed.iter().all(|name| is_given(&name)) {
+        if !needed.iter().all(is_given) {
             return error(400, why);
         }
         let text = Value::Object(body.clone()).to_string();

@@ -33,8 +33,9 @@ pub(super) fn cached(
             let (agent, last) = (agent.clone(), last.clone());
             Box::pin(async move {
                 let agent = agent()?;
-                let tools = match agent.backend_tools().await {
-                    Err(error) if unannounced => offers_none(&agent, error).await?,
+                let first = if unannounced { agent.clone().without_retries() } else { agent };
+                let tools = match first.backend_tools().await {
+                    Err(error) if unannounced => offers_none(&first, error).await?,
                     listed => listed.map_err(|error| error.to_string())?,
                 };
                 let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);

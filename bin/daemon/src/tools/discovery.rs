@@ -173,6 +173,16 @@ impl<'a> Asker<'a> {
         Ok(found)
     }
 
+    /// The document at this path, or the best one at the usual addresses.
+    ///
+    /// # Errors
+    /// Why the application does not answer at all.
+    pub async fn find(&self, path: Option<&str>) -> Result<Option<Found>, String> {
+        let Some(path) = path else { return Ok(self.discover().await?.into_iter().next()) };
+        self.ask(path).await?;
+        Ok(self.document(path).await)
+    }
+
     /// What the path answers, and the path at which that was: redirects are followed.
     ///
     /// # Errors
@@ -256,7 +266,7 @@ impl<'a> Asker<'a> {
         }
         let mounted = Url::parse(self.application).ok()?.path().to_owned();
         let read = move || {
-            let document = Document::parse(&text, &builtin_names(), &mounted).ok()?;
+            let document = Document::parse(&text, &builtin_names(), mounted.as_str()).ok()?;
             // The contract's own endpoints are no tools.
             let operations = document.candidates().filter(|found| !is_contract(found.path)).count();
             (operations > 0).then(|| (operations, text.into()))

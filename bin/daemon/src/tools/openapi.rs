@@ -48,7 +48,7 @@ pub(super) fn cached(source: Arc<Source>, mounted: String) -> RefreshingCache<Do
         Arc::new(move || {
             let (source, last, mounted) = (source.clone(), last.clone(), mounted.clone());
             Box::pin(async move {
-                let Loaded { text, path, from } = source.load().await?;
+                let Loaded { text, from, path } = source.load().await?;
                 let mut hasher = DefaultHasher::new();
                 text.hash(&mut hasher);
                 let hash = hasher.finish();

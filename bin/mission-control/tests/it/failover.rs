@@ -136,10 +136,9 @@ async fn connections_to_a_server_that_takes_no_writes_any_more_are_given_up() {
     let backend = Backend::reaching(&home, by(&wire)).await;
     let agent = backend.agent("ann", "scout");
     agent.task("Before").await;
-    let arrived = async || {
-        let count = standby.say_in("wombat", "SELECT count(*) FROM tasks");
-        (count == "1").then_some(())
-    };
+    let written = of(&home).say_in("postgres", "SELECT pg_current_wal_lsn()");
+    let replayed = format!("SELECT pg_last_wal_replay_lsn() >= '{written}'");
+    let arrived = async || (standby.say_in("postgres", &replayed) == "t").then_some(());
     wait_for("the standby has it", arrived).await;
     // The address leads elsewhere, and the old server, fenced off, keeps its connections.
     promote(&standby);

@@ -140,8 +140,9 @@ impl Layers {
         let mut dot_env = DotEnv::read(&options.dir.join(".env"), &options.env, &mut problems);
         warnings.append(&mut dot_env.warnings);
         let mut variables = std::mem::take(&mut dot_env.values);
-        variables.extend(options.env.iter().cloned().filter(|(_, value)| !value.trim().is_empty()));
-        variables.retain(|_, value| !value.trim().is_empty());
+        let is_there = |value: &String| !value.trim().is_empty();
+        variables.extend(options.env.iter().filter(|(_, value)| is_there(value)).cloned());
+        variables.retain(|_, value| is_there(value));
         let is_set = |name: &str| variables.contains_key(name);
         let slips = options.env.iter().filter_map(|(name, _)| names::misspelled(name, &is_set));
         warnings.splice(0..0, slips);

@@ -469,6 +469,8 @@ export interface components {
             name: string;
             /** @description Whether the call succeeded. */
             ok: boolean;
+            /** @description Where the backend answered 401 or 403: its words, and the user and role that it refused. */
+            refused?: string | null;
         };
         /** @description A tool call that waits for a person's approval. */
         ToolRequestReport: {

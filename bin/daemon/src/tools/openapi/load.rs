@@ -32,10 +32,10 @@ impl fmt::Debug for Source {
 /// A text that should be a document.
 pub(super) struct Loaded {
     pub(super) text: String,
-    /// Its path on the backend; empty for a file.
-    pub(super) path: String,
     /// In words, for errors and logs.
     pub(super) from: String,
+    /// Its path on the backend; empty for a file.
+    pub(super) path: String,
 }
 
 impl Source {
@@ -67,21 +67,20 @@ impl Source {
                     let hint = "a path of the backend begins with a slash";
                     format!("{}: {why} ({hint})", path.display())
                 })?;
-                let from = self.place.to_string();
-                return Ok(Loaded { text, path: String::new(), from });
+                return Ok(Loaded { text, from: self.place.to_string(), path: String::new() });
             }
             (OpenApiPlace::Backend(path), Some(Ok(text))) => {
-                return Ok(Loaded { text, path: String::new(), from: format!("the file {path}") });
+                return Ok(Loaded { text, from: format!("the file {path}"), path: String::new() });
             }
             (OpenApiPlace::Backend(path), _) => path,
         };
-        let text = self.from_backend(path).await.map_err(|why| {
+        let (path, text) = self.from_backend(path).await.map_err(|why| {
             let there = self.place.as_file().is_some_and(Path::exists);
             let file =
                 if there { "the file of that path is none" } else { "no file has that path" };
             format!("{why}, and {file}")
         })?;
-        Ok(Loaded { text, path: path.clone(), from: "the backend's document".to_owned() })
+        Ok(Loaded { text, from: "the backend's document".to_owned(), path })
     }
 
     /// The text of the file, if a file is meant: for a path of the backend only if it is there and looks
@@ -98,7 +97,8 @@ impl Source {
         }
     }
 
-    async fn from_backend(&self, path: &str) -> Result<String, String> {
+    /// The text, and the path at which it was: redirects are followed.
+    async fn from_backend(&self, path: &str) -> Result<(String, String), String> {
         let agent = (self.agent)()?;
         let request = RawRequest {
             method: http::Method::GET,
@@ -108,21 +108,25 @@ impl Source {
             max_bytes: MAX_DOCUMENT_BYTES,
         };
         let asked = agent.raw(request).await.map(Answer::from).map_err(|error| error.to_string());
-        let answer = match asked {
-            Ok(answer) if answer.status == 200 => answer,
+        let own = || path.to_owned();
+        let (path, answer) = match asked {
+            Ok(answer) if answer.status == 200 => (own(), answer),
             // Many applications look up whoever calls, and there is no such user; their document is public
             // all the same. A redirect within the backend is followed here, too.
             asked => match Asker::new(&self.http, &self.application).ask(path).await {
-                Ok((_, answer)) if answer.status == 200 => answer,
-                Ok((_, answer)) => asked.unwrap_or(answer),
-                Err(why) => asked.map_err(|_| why)?,
+                Ok(found) if found.1.status == 200 => found,
+                Ok((_, answer)) => (own(), asked.unwrap_or(answer)),
+                Err(why) => (own(), asked.map_err(|_| why)?),
             },
         };
         if answer.truncated {
             return Err("the document is too large".to_owned());
         }
         match answer.status {
-            200 => openapi_tools::decode(answer.body).map_err(|error| error.to_string()),
+            200 => {
+                let text = openapi_tools::decode(answer.body).map_err(|error| error.to_string())?;
+                Ok((path, text))
+            }
             status => Err(format!("the backend answered {status} to GET of it")),
         }
     }

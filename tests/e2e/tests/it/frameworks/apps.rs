@@ -77,7 +77,7 @@ pub(crate) const FRAMEWORKS: [Framework; 22] = [
     node("Hono, @hono/zod-openapi", "@hono/zod-openapi", &["hono_app.mjs"], "/doc"),
     node("Elysia, @elysiajs/openapi", "@elysiajs/openapi", &["elysia_app.mjs"], "/openapi/json"),
     node("Express, swagger-jsdoc", "swagger-jsdoc", &["express_app.mjs"], "/api-docs.json"),
-    node("hapi-swagger", "hapi-swagger", &["hapi_app.mjs"], "/openapi.json"),
+    node("hapi-swagger", "hapi-swagger", &["hapi_app.mjs"], "/swagger.json"),
     node("tsoa", "tsoa", &["tsoa_app.mjs"], "/swagger.json"),
 ];
 
