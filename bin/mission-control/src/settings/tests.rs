@@ -38,6 +38,9 @@ fn a_database_is_a_file_or_a_postgresql_server() {
         ("sqlite://data/mc.db", "data/mc.db"),
         ("sqlite:///var/lib/mc.db", "/var/lib/mc.db"),
         ("sqlite:mc.db?mode=rwc", "mc.db"),
+        ("sqlite:my%20mc.db?mode=rwc", "my mc.db"),
+        ("sqlite:50%.db", "50%.db"),
+        ("sqlite:////srv/mc.db", "/srv/mc.db"),
     ] {
         let settings = settings(&[SECRET, ("DATABASE_URL", url)]).unwrap();
         assert_eq!(settings.config.database.place(), file);

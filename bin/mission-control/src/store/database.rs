@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyPool, Connection as _, Executor as _, SqlSafeStr as _, SqlStr};
@@ -155,7 +155,7 @@ fn file_of(rest: &str) -> Result<PathBuf, String> {
     if file.is_empty() || file.contains(':') {
         return Err("allowed: sqlite:FILE, a file on disk".to_owned());
     }
-    let file = PathBuf::from(file);
+    let file = written(file);
     for option in options.split('&').filter(|option| !option.is_empty()) {
         match option {
             "mode=rwc" => {}
@@ -175,6 +175,19 @@ fn file_of(rest: &str) -> Result<PathBuf, String> {
         }
     }
     Ok(file)
+}
+
+/// The path that a URL's text names: as it stands where there is such a file, else with its percent signs
+/// decoded, as sqlx does. SQLAlchemy writes an absolute path with two slashes.
+fn written(text: &str) -> PathBuf {
+    let rest = text.trim_start_matches('/');
+    let text =
+        if text.len() - rest.len() > 1 { &text[text.len() - rest.len() - 1..] } else { text };
+    let plain = PathBuf::from(text);
+    match percent_decode_str(text).decode_utf8() {
+        Ok(decoded) if !plain.exists() => PathBuf::from(decoded.into_owned()),
+        Ok(_) | Err(_) => plain,
+    }
 }
 
 fn file_options(file: &Path) -> Result<AnyConnectOptions, sqlx::Error> {

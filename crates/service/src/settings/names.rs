@@ -196,13 +196,21 @@ pub fn misspelled(name: &str, is_set: &dyn Fn(&str) -> bool) -> Option<String> {
         (true, _) | (false, 10..) => 1,
         (false, _) => 0,
     };
-    let is_meant = !begins(nearest, &SHARED) || !is_set(nearest);
+    // No other program has a name of the same letters in another order.
+    let is_swapped = letters(nearest) == letters(&upper);
+    let is_meant = !begins(nearest, &SHARED) || !is_set(nearest) || is_swapped;
     if distance <= slips && is_meant && (distance > 0 || is_own(&upper)) {
         return Some(format!("{name} is no setting; did you mean {nearest}?"));
     }
     // Kubernetes makes variables of the names of services; the tests have their own.
     let is_service = ["_SERVICE_", "_PORT", "WOMBAT_TEST_"].iter().any(|part| name.contains(part));
     (name.starts_with("WOMBAT_") && !is_service).then(|| format!("{name} is no setting"))
+}
+
+fn letters(name: &str) -> Vec<char> {
+    let mut letters: Vec<char> = name.chars().collect();
+    letters.sort_unstable();
+    letters
 }
 
 /// The name here of a setting of the TypeScript original, which was renamed as a whole later.
@@ -286,6 +294,7 @@ mod tests {
         }
         // Open WebUI's own, beside the one that counts here.
         assert_eq!(misspelled("OPENAI_API_KEYS", &|set| set == "OPENAI_API_KEY"), None);
+        assert!(misspelled("BACKEND_ULR", &|_| true).is_some(), "nobody's");
         assert!(misspelled("WOMBAT_RETRY_ATEMPTS", &|_| true).is_some(), "ours is nobody else's");
     }
 }

@@ -56,12 +56,26 @@ pub(crate) fn near_endpoints_in_markdown(text: &str) -> Vec<NearEndpoint> {
         .collect();
     let inside: BTreeSet<usize> = fenced.iter().map(|(number, _)| *number).collect();
     for (at, line) in text.lines().enumerate().filter(|(at, _)| !inside.contains(&(at + 1))) {
-        let meant = line.split('`').filter_map(endpoint_in_line).filter_map(Result::ok);
+        let meant = endpoints_in_prose(line);
         let what = "an endpoint outside of a code block";
         found.extend(meant.map(|meant| NearEndpoint { line: at + 1, what, meant: Some(meant) }));
     }
     found.sort_by_key(|near| near.line);
     found
+}
+
+/// The endpoints that running text mentions: a method in capital letters, and a path.
+fn endpoints_in_prose(line: &str) -> impl Iterator<Item = EndpointPattern> {
+    let words = line.split(|c: char| c.is_whitespace() || "`\"'()*,".contains(c));
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let found = words.windows(2).filter_map(|pair| {
+        let path = pair[1].trim_end_matches(['.', ':', ';', '!', '?']);
+        let is_path = path.len() > 1 && path.starts_with('/');
+        (METHODS.contains(&pair[0]) && is_path)
+            .then(|| format!("{} {}", pair[0], without_query(path)))
+    });
+    let found: Vec<String> = found.collect();
+    found.into_iter().filter_map(|text| EndpointPattern::parse(&text).ok())
 }
 
 /// What a line of a code block is that declares no endpoint and reads like one.

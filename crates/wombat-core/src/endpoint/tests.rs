@@ -109,7 +109,7 @@ fn endpoints_are_found_in_fenced_blocks_only() {
 
 #[test]
 fn what_reads_like_an_endpoint_and_declares_none_is_found_with_what_was_meant() {
-    let text = "Call `GET /a/{id}` or\n- POST /b with a body.\nGet /well, /all of it.\n```http\npost /c?x=1\n\
+    let text = "First call GET /a/{id}, or\n- POST /b with a body.\nGet /well, /all of it.\n```http\npost /c?x=1\n\
                 GET https://api.example.com/d/{id}?q\nPUT {{base_url}}/e\nGET relative\nGET all of them\n\
                 OPTIONS /f\nPATCH v1/g now\nGET /declared\nget /good-to know\n```\n\
                 ~~~sh\ncurl -s https://h/i\ncurl -X DELETE \\\n  -H 'A: b' \\\n  \"$BASE/j/7\"\n\
