@@ -178,6 +178,11 @@ impl Reducer<'_> {
                 out.insert(word.to_owned(), value.clone());
             }
             word if IGNORED.contains(&word) => {}
+            // In words that hold for themselves: nothing tells the model what a reference leads to.
+            word if value.is_object() && has_reference(value) => {
+                let told = Value::Object(self.reduced(value, depth + 1));
+                notes.push(format!("{word}: {told}"));
+            }
             word => notes.push(format!("{word}: {value}")),
         }
     }
@@ -243,6 +248,14 @@ impl Reducer<'_> {
         } else if !parts.is_empty() {
             out.insert("anyOf".into(), parts.into_iter().map(Value::Object).collect());
         }
+    }
+}
+
+fn has_reference(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(has_reference),
+        Value::Object(fields) => fields.contains_key("$ref") || fields.values().any(has_reference),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 
