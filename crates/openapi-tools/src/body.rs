@@ -150,7 +150,8 @@ fn unsendable<'a>(
     let fields = properties(root, schema);
     let files = fields.into_iter().filter(|(_, schema, _)| is_file(root, schema));
     let files: Vec<_> = files.collect();
-    match files.iter().find(|(_, _, required)| *required) {
+    let is_all = files.len() == properties(root, schema).len();
+    match files.iter().find(|(_, _, required)| *required || is_all) {
         Some((name, ..)) => {
             Err(format!("its body needs a file ({name:?}), and a tool cannot send files"))
         }

@@ -4,6 +4,7 @@
 mod core_schema;
 mod json;
 mod part;
+mod surrogates;
 mod yaml;
 
 use serde_json::Value;
@@ -55,8 +56,14 @@ pub(crate) fn read(text: &str) -> Result<Value, DocumentError> {
         return yaml::load(text, part).map_err(DocumentError::Syntax);
     }
     json::load(text, part).or_else(|error| {
+        // What JavaScript writes of half a character, as in a pattern.
+        if let Some(text) = surrogates::as_text(text)
+            && let Ok(root) = json::load(&text, part)
+        {
+            return Ok(root);
+        }
         // YAML may begin with a brace, too, and allows comments and a comma at the end.
         let root = yaml::load(text, part).ok().filter(Value::is_object);
-        root.ok_or_else(|| DocumentError::Syntax(error))
+        root.ok_or(DocumentError::Syntax(error))
     })
 }

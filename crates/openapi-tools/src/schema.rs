@@ -4,6 +4,7 @@
 //! `$defs`. Keywords that do not restrict what a caller may write are dropped.
 
 mod composed;
+mod scope;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value, json};
 
 use crate::names::fit;
-use crate::pointer::target;
+use scope::{Found, Scope};
 use words::{bounds, kinds, or_null, word};
 
 /// The most schemas in one operation's arguments.
@@ -48,22 +49,6 @@ const MANY: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
 /// Keywords whose value is an object of schemas.
 const NAMED: [&str; 2] = ["patternProperties", "dependentSchemas"];
 
-/// The definitions that a schema has of its own, as a schema of any other document has them.
-#[derive(Debug)]
-struct Scope {
-    definitions: Value,
-    number: usize,
-}
-
-/// What a reference leads to.
-#[derive(Clone)]
-struct Found {
-    /// The reference, and where it is one of a schema's own definitions, of which schema.
-    key: String,
-    schema: Value,
-    scopes: Vec<Rc<Scope>>,
-}
-
 /// Converts the schemas of one operation.
 pub(crate) struct Schemas<'a> {
     root: &'a Value,
@@ -76,7 +61,7 @@ pub(crate) struct Schemas<'a> {
     /// The name in `$defs` of each reference that is not inlined.
     names: BTreeMap<String, String>,
     /// Those whose definition is still to be converted.
-    todo: Vec<Found>,
+    todo: Vec<Found<'a>>,
     /// What is not known of the schemas: a line each.
     unknown: Vec<String>,
     /// Set while definitions are converted: references in them are not inlined.
@@ -142,37 +127,8 @@ impl<'a> Schemas<'a> {
         Ok((definitions, self.unknown))
     }
 
-    /// What a reference leads to: a place of the document, or a definition of a schema around. `None` for
-    /// a definition that nobody has.
-    fn find(&mut self, reference: &str) -> Result<Option<Found>, String> {
-        let why = match target(self.root, reference) {
-            Ok(schema) => {
-                let (key, schema) = (reference.to_owned(), schema.clone());
-                return Ok(Some(Found { key, schema, scopes: Vec::new() }));
-            }
-            Err(why) => why,
-        };
-        let own =
-            |word: &str| reference.strip_prefix(word).is_some_and(|rest| rest.starts_with('/'));
-        if !own("#/$defs") && !own("#/definitions") {
-            return Err(why);
-        }
-        for (at, scope) in self.scopes.iter().enumerate().rev() {
-            if let Ok(schema) = target(&scope.definitions, reference) {
-                let key = format!("{} {reference}", scope.number);
-                let scopes = self.scopes[..=at].to_vec();
-                return Ok(Some(Found { key, schema: schema.clone(), scopes }));
-            }
-        }
-        let line = format!("{why}: what is there is not checked");
-        if !self.unknown.contains(&line) {
-            self.unknown.push(line);
-        }
-        Ok(None)
-    }
-
     /// Converts a schema with what is around the place that it comes from.
-    fn convert_found(&mut self, found: &Found) -> Result<Value, String> {
+    fn convert_found(&mut self, found: &Found<'_>) -> Result<Value, String> {
         let outer = std::mem::replace(&mut self.scopes, found.scopes.clone());
         let converted = self.convert(&found.schema);
         self.scopes = outer;
@@ -258,19 +214,6 @@ impl<'a> Schemas<'a> {
         words::agree(&mut out);
         let nullable = fields.get("nullable") == Some(&Value::Bool(true));
         if nullable { Ok(or_null(out)) } else { Ok(Value::Object(out)) }
-    }
-
-    /// Takes up the definitions that a schema has of its own.
-    fn enter(&mut self, fields: &Map<String, Value>) {
-        let own = ["$defs", "definitions"].into_iter().filter_map(|word| {
-            let named = fields.get(word).filter(|named| named.is_object())?;
-            Some((word.to_owned(), named.clone()))
-        });
-        let own: Map<String, Value> = own.collect();
-        if !own.is_empty() {
-            let number = self.nodes;
-            self.scopes.push(Rc::new(Scope { definitions: Value::Object(own), number }));
-        }
     }
 
     fn word(

@@ -7,6 +7,7 @@ mod keywords;
 mod pattern;
 mod strict;
 mod subset;
+mod types;
 
 use std::cell::Cell;
 

@@ -14,6 +14,14 @@ pub(crate) enum Part {
     PathItem,
     /// One operation.
     Operation,
+    /// The answers of an operation, of which the media types are kept.
+    Responses,
+    /// One answer.
+    Response,
+    /// The content of an answer.
+    Content,
+    /// Something of which only the key counts.
+    Key,
     /// `components`.
     Components,
     /// Anything else, which is kept as a whole.
@@ -40,7 +48,12 @@ impl Part {
             (Self::Paths, path) if path.starts_with('/') => Some(Self::PathItem),
             (Self::PathItem, "get" | "post" | "put" | "patch" | "delete") => Some(Self::Operation),
             (Self::PathItem, "options" | "head" | "trace") => None,
-            (Self::Operation, "responses" | "callbacks" | "externalDocs") => None,
+            (Self::Operation, "responses") => Some(Self::Responses),
+            (Self::Responses, status) => status.starts_with('2').then_some(Self::Response),
+            (Self::Response, word) => (word == "content").then_some(Self::Content),
+            (Self::Content, _) => Some(Self::Key),
+            (Self::Key, _) => None,
+            (Self::Operation, "callbacks" | "externalDocs") => None,
             (Self::Operation, key) if key.starts_with("x-") => None,
             (Self::Components, key) if UNUSED_COMPONENTS.contains(&key) => None,
             (

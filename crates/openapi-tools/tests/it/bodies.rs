@@ -89,6 +89,8 @@ fn json_beside_multipart_is_sent_as_json_unless_it_needs_a_file() {
     needed["required"] = json!(["photo"]);
     let why = problem(both(needed), true);
     assert!(why.contains("\"photo\"") && why.contains("file"), "{why}");
+    // Nothing would be left of it.
+    assert!(problem(both(object(json!({ "photo": file() }))), false).contains("\"photo\""));
     let optional = of(both(object(json!({ "name": name(), "photo": file() }))));
     let properties = &optional.parameters()["properties"]["body"]["properties"];
     assert_eq!(*properties, json!({ "name": { "type": "string" } }));

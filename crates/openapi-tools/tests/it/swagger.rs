@@ -134,7 +134,10 @@ fn a_body_is_sent_as_what_the_operation_consumes() {
     });
     let import = swagger(paths, definitions);
     let problems: Vec<String> = import.problems.iter().map(ToString::to_string).collect();
-    assert_eq!(problems, ["POST /b: its body can only be application/xml"]);
+    assert_eq!(
+        problems,
+        ["POST /b: its body can only be application/xml, which a tool cannot send"]
+    );
     let [post, put] = import.operations.as_slice() else { panic!("{import:?}") };
     let item = json!({ "title": "x", "note": null, "parent": { "title": "y", "note": "z" } });
     assert!(takes(post, &json!({ "body": item })) && !takes(post, &json!({})));

@@ -74,7 +74,7 @@ impl Source {
             }
             (OpenApiPlace::Backend(path), _) => path,
         };
-        let (path, text) = self.from_backend(path).await.map_err(|why| {
+        let (path, text) = self.ask_backend(path).await.map_err(|why| {
             let there = self.place.as_file().is_some_and(Path::exists);
             let file =
                 if there { "the file of that path is none" } else { "no file has that path" };
@@ -98,7 +98,7 @@ impl Source {
     }
 
     /// The text, and the path at which it was: redirects are followed.
-    async fn from_backend(&self, path: &str) -> Result<(String, String), String> {
+    async fn ask_backend(&self, path: &str) -> Result<(String, String), String> {
         let agent = (self.agent)()?;
         let request = RawRequest {
             method: http::Method::GET,

@@ -183,6 +183,18 @@ fn a_recursive_schema_is_cut_where_it_repeats_itself_and_says_so() {
 }
 
 #[test]
+fn what_is_told_in_words_has_no_references() {
+    let json = json!({ "anyOf": [{ "type": "string" }, { "type": "number" }, { "type": "array", "items": { "$ref": "#/$defs/json" } },
+        { "type": "object", "additionalProperties": { "$ref": "#/$defs/json" } }] });
+    let schema = json!({ "type": "object", "properties": { "any": { "$ref": "#/$defs/json" }, "by_name": { "type": "object",
+        "additionalProperties": { "$ref": "#/$defs/n" } } }, "$defs": { "json": json, "n": { "type": "integer" } } });
+    let text = subset(&schema).to_string();
+    assert!(!text.contains("$ref") && !text.contains("$defs"), "{text}");
+    let by_name = at(&subset(&schema), "by_name").clone();
+    assert_eq!(by_name["description"], "(additionalProperties: {\"type\":\"integer\"})");
+}
+
+#[test]
 fn the_parts_of_a_tuple_keep_their_types() {
     let schema = json!({ "type": "object", "properties": {
         "pair": { "type": "array", "minItems": 2, "maxItems": 2, "prefixItems": [{ "type": "integer" }, { "type": "string" }] },
