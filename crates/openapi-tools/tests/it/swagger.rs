@@ -134,12 +134,29 @@ fn a_body_is_sent_as_what_the_operation_consumes() {
     });
     let import = swagger(paths, definitions);
     let problems: Vec<String> = import.problems.iter().map(ToString::to_string).collect();
-    assert_eq!(problems, ["POST /b: its body can only be application/xml"]);
+    assert_eq!(
+        problems,
+        ["POST /b: its body can only be application/xml, which a tool cannot send"]
+    );
     let [post, put] = import.operations.as_slice() else { panic!("{import:?}") };
     let item = json!({ "title": "x", "note": null, "parent": { "title": "y", "note": "z" } });
     assert!(takes(post, &json!({ "body": item })) && !takes(post, &json!({})));
     assert_eq!(post.request(&json!({ "body": item })).unwrap().body, Some(Body::Json(item)));
     assert!(takes(put, &json!({ "body": 7 })) && !takes(put, &json!({ "body": "x" })));
+}
+
+#[test]
+fn an_answer_is_asked_for_as_what_the_operation_produces() {
+    for (produces, more, accept) in [
+        (json!(["application/json"]), json!({}), None),
+        (json!(["text/csv"]), json!({ "produces": ["application/json"] }), Some("text/csv")),
+        (json!(["application/xml", "application/json"]), json!({}), None),
+    ] {
+        let tool = only(json!({ "get": { "produces": produces } }), more);
+        assert_eq!(tool.accept(), accept, "{produces}");
+    }
+    let of_all = json!({ "produces": ["application/vnd.api+json"] });
+    assert_eq!(only(json!({ "get": {} }), of_all).accept(), Some("application/vnd.api+json"));
 }
 
 #[test]
