@@ -57,6 +57,6 @@ pub(crate) fn read(text: &str) -> Result<Value, DocumentError> {
     json::load(text, part).or_else(|error| {
         // YAML may begin with a brace, too, and allows comments and a comma at the end.
         let root = yaml::load(text, part).ok().filter(Value::is_object);
-        root.ok_or_else(|| DocumentError::Syntax(error))
+        root.ok_or(DocumentError::Syntax(error))
     })
 }
