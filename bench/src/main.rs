@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the tables are the result")]
 
 mod dispatch;
+mod documents;
 mod floor;
 mod prompts;
 mod queue;
@@ -23,6 +24,7 @@ const USAGE: &str = "usage: bench COMMAND
   soak                   a million runs
   dispatch               notifications through the dispatcher
   queue                  the reference backend's queue
+  documents DIR          OpenAPI documents in this folder (scripts/documents.sh)
   count DAEMON [--write] instructions of the daemon at this path, against bench/counts.json";
 
 fn main() -> ExitCode {
@@ -38,8 +40,12 @@ fn main() -> ExitCode {
 
 fn run(arguments: &[String]) -> Result<()> {
     let Some((command, rest)) = arguments.split_first() else { return Err(Error::other(USAGE)) };
-    if command == "report" {
-        return report::run(rest);
+    match (command.as_str(), rest) {
+        ("report", sections) => return report::run(sections),
+        ("documents", [folder]) => return documents::run(folder.as_ref()),
+        // Started by `documents`.
+        ("document", [file]) => return documents::one(file.as_ref()),
+        _ => {}
     }
     tokio::runtime::Runtime::new()?.block_on(async {
         match command.as_str() {

@@ -39,6 +39,11 @@ pub fn told_of_original(version: &str) -> String {
     )
 }
 
+/// Who calls on nobody's behalf, in words.
+pub fn system_caller() -> String {
+    format!("user {SYSTEM_USER:?}, role {SYSTEM_ROLE:?}")
+}
+
 /// The backend, and the tokens to call it.
 #[derive(Debug)]
 pub struct Backend {

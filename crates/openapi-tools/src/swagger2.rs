@@ -111,6 +111,11 @@ fn convert(root: &Value, operation: &mut Map<String, Value>, shared: &[Value], l
         None if fields.is_empty() => None,
         None => Some(form(&fields, &kinds, lists)),
     };
+    let produces = operation.remove("produces");
+    let produces = produces.as_ref().or_else(|| root.get("produces")).and_then(Value::as_array);
+    let kinds = produces.into_iter().flatten().filter_map(Value::as_str);
+    let content: Map<String, Value> = kinds.map(|kind| (kind.to_owned(), json!({}))).collect();
+    operation.insert("responses".to_owned(), json!({ "200": { "content": content } }));
     operation.insert("parameters".to_owned(), Value::Array(plain));
     operation.extend(request.map(|request| ("requestBody".to_owned(), request)));
 }

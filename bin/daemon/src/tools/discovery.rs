@@ -17,7 +17,6 @@ use url::Url;
 
 use self::links::links;
 use super::builtin_names;
-use super::openapi::{MAX_DOCUMENT_BYTES, below};
 
 /// The timeout of one question.
 const ASK_TIMEOUT: Duration = Duration::from_secs(3);
@@ -28,6 +27,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// How many questions are asked at once.
 const AT_ONCE: usize = 8;
 
+/// The maximum size of a document.
+pub(super) const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
+
 /// The most of a page that is read.
 const MAX_PAGE_BYTES: usize = 256 * 1024;
 
@@ -35,7 +37,7 @@ const MAX_PAGE_BYTES: usize = 256 * 1024;
 const MAX_LINKS: usize = 12;
 
 /// The usual addresses of documents, with who has them there by default.
-const DOCUMENTS: [&str; 46] = [
+const DOCUMENTS: [&str; 47] = [
     "/openapi.json",            // FastAPI, Sanic, Hono, poem, aide, hapi-swagger
     "/schema/openapi.json",     // Litestar
     "/api/openapi.json",        // Django Ninja
@@ -78,6 +80,7 @@ const DOCUMENTS: [&str; 46] = [
     "/api/swagger.json",
     "/api/openapi.yaml",
     "/api/docs/openapi.json",
+    "/api/docs.json",
     "/docs/api.json",        // Laravel Scramble
     "/api/docs.jsonopenapi", // API Platform
     "/spec",
@@ -289,6 +292,20 @@ impl<'a> Asker<'a> {
         named.truncate(MAX_LINKS);
         named
     }
+}
+
+/// Path and query of a URL after a base URL, if it is of the same origin and below it.
+pub(super) fn below(base: &str, url: &str) -> Option<String> {
+    let (base, url) = (Url::parse(base).ok()?, Url::parse(url).ok()?);
+    let is_ours = base.origin() == url.origin()
+        && (url.username().is_empty() || url.username() == base.username())
+        && url.password().is_none_or(|password| Some(password) == base.password());
+    let rest = url.path().strip_prefix(base.path().trim_end_matches('/'))?;
+    if !is_ours || !rest.starts_with('/') {
+        return None;
+    }
+    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Some(format!("{rest}{query}"))
 }
 
 fn is_contract(path: &str) -> bool {

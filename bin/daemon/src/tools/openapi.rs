@@ -23,9 +23,8 @@ use super::operations::endpoint;
 use super::refreshing_cache::RefreshingCache;
 use super::reply::ToolReply;
 
-pub(super) use self::load::{MAX_DOCUMENT_BYTES, Source};
+pub(super) use self::load::Source;
 pub use self::place::OpenApiPlace;
-pub(super) use self::place::below;
 
 /// How long a document of the backend is cached.
 const DOCUMENT_TTL: Duration = Duration::from_secs(300);

@@ -14,7 +14,12 @@ const SENTENCES: [&str; 4] = ["error", "detail", "message", "msg"];
 /// The reason that a body gives.
 pub(super) fn reason(headers: &HeaderMap, body: &[u8]) -> Value {
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if shown::is_page(media_type, body) {
+    // Some frameworks send JSON as HTML, and XML is no page.
+    let begin = body.trim_ascii_start();
+    let is_xml = begin.starts_with(b"<?xml") || media_type.is_some_and(|it| it.contains("xml"));
+    let is_json = begin.starts_with(b"{") || begin.starts_with(b"[");
+    let is_html = media_type.is_some_and(|it| it.contains("html"));
+    if !is_json && (is_html || !is_xml) && shown::is_page(media_type, body) {
         return format!("a page ({})", shown::page(media_type, body)).into();
     }
     let text = String::from_utf8_lossy(body);
@@ -160,6 +165,18 @@ mod tests {
                 "text/html",
                 "<!doctype html><title>Oops</title><pre>stack</pre>",
                 r#"{"error":"a page (Oops)","status":500}"#,
+            ),
+            (
+                400,
+                "text/html",
+                r#"{"message":"due is missing"}"#,
+                r#"{"error":"due is missing","status":400}"#,
+            ),
+            (
+                400,
+                "application/xml",
+                "<error>due is missing</error>",
+                r#"{"error":"<error>due is missing</error>","status":400}"#,
             ),
             (404, json, "", r#"{"error":"no reason given","status":404}"#),
             (418, json, "null", r#"{"error":null,"status":418}"#),

@@ -1,7 +1,7 @@
 //! Which parts of a document are kept.
 
 /// Components that only answers, examples and callbacks refer to.
-const UNUSED_COMPONENTS: [&str; 5] = ["callbacks", "examples", "headers", "links", "responses"];
+const UNUSED_COMPONENTS: [&str; 4] = ["callbacks", "examples", "headers", "links"];
 
 /// A place in a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,16 +14,18 @@ pub(crate) enum Part {
     PathItem,
     /// One operation.
     Operation,
-    /// The answers of an operation, of which the media types are kept.
-    Responses,
-    /// One answer.
-    Response,
-    /// The content of an answer.
+    /// The answers of an operation.
+    Answers,
+    /// One answer, of which only the media types are kept.
+    Answer,
+    /// The media types of an answer.
     Content,
-    /// Something of which only the key counts.
-    Key,
+    /// One media type.
+    Media,
     /// `components`.
     Components,
+    /// Its answers.
+    SharedAnswers,
     /// Anything else, which is kept as a whole.
     Whole,
 }
@@ -48,13 +50,16 @@ impl Part {
             (Self::Paths, path) if path.starts_with('/') => Some(Self::PathItem),
             (Self::PathItem, "get" | "post" | "put" | "patch" | "delete") => Some(Self::Operation),
             (Self::PathItem, "options" | "head" | "trace") => None,
-            (Self::Operation, "responses") => Some(Self::Responses),
-            (Self::Responses, status) => status.starts_with('2').then_some(Self::Response),
-            (Self::Response, word) => (word == "content").then_some(Self::Content),
-            (Self::Content, _) => Some(Self::Key),
-            (Self::Key, _) => None,
+            (Self::Operation, "responses") => Some(Self::Answers),
+            (Self::Answers, status) if status.starts_with('2') => Some(Self::Answer),
+            (Self::SharedAnswers, _) => Some(Self::Answer),
+            (Self::Answer, "content") => Some(Self::Content),
+            (Self::Answer, "$ref") => Some(Self::Whole),
+            (Self::Content, _) => Some(Self::Media),
+            (Self::Answers | Self::Answer | Self::Media, _) => None,
             (Self::Operation, "callbacks" | "externalDocs") => None,
             (Self::Operation, key) if key.starts_with("x-") => None,
+            (Self::Components, "responses") => Some(Self::SharedAnswers),
             (Self::Components, key) if UNUSED_COMPONENTS.contains(&key) => None,
             (
                 Self::Root
@@ -76,5 +81,6 @@ fn leads_into_unused(reference: &str) -> bool {
     let mut names = reference[..end.unwrap_or(reference.len())].split('/');
     let first = names.next();
     let kind = if first == Some("components") { names.next() } else { first };
-    kind.is_some_and(|kind| UNUSED_COMPONENTS.contains(&kind)) && names.count() > 1
+    let is_unused = |kind: &str| kind == "responses" || UNUSED_COMPONENTS.contains(&kind);
+    kind.is_some_and(is_unused) && names.count() > 1
 }

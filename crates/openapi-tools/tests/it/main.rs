@@ -4,6 +4,7 @@
 mod bodies;
 mod documents;
 mod imported;
+mod published;
 mod reading;
 mod requests;
 mod schemas;

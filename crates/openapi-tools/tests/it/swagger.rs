@@ -146,6 +146,20 @@ fn a_body_is_sent_as_what_the_operation_consumes() {
 }
 
 #[test]
+fn an_answer_is_asked_for_as_what_the_operation_produces() {
+    for (produces, more, accept) in [
+        (json!(["application/json"]), json!({}), None),
+        (json!(["text/csv"]), json!({ "produces": ["application/json"] }), Some("text/csv")),
+        (json!(["application/xml", "application/json"]), json!({}), None),
+    ] {
+        let tool = only(json!({ "get": { "produces": produces } }), more);
+        assert_eq!(tool.accept(), accept, "{produces}");
+    }
+    let of_all = json!({ "produces": ["application/vnd.api+json"] });
+    assert_eq!(only(json!({ "get": {} }), of_all).accept(), Some("application/vnd.api+json"));
+}
+
+#[test]
 fn the_fields_of_a_form_are_a_body_and_files_are_told() {
     let field = |name: &str, more: Value| {
         let mut field = json!({ "name": name, "in": "formData", "type": "string" });

@@ -4,14 +4,13 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use http::HeaderMap;
 use mc_client::client::AgentClient;
 use mc_client::raw::RawRequest;
 
 use super::place::OpenApiPlace;
-use crate::tools::discovery::{Answer, Asker};
-
-/// The maximum size of a document.
-pub(in crate::tools) const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
+use crate::tools::discovery::{Answer, Asker, MAX_DOCUMENT_BYTES};
+use crate::tools::refusal;
 
 /// Where the document is, and how the backend is asked for it.
 pub(in crate::tools) struct Source {
@@ -126,6 +125,13 @@ impl Source {
             200 => {
                 let text = openapi_tools::decode(answer.body).map_err(|error| error.to_string())?;
                 Ok((path, text))
+            }
+            status @ (401 | 403) => {
+                let told = refusal::told(status, refusal::reason(&HeaderMap::new(), &answer.body));
+                let why =
+                    told["error"].as_str().map_or_else(|| told["error"].to_string(), shown::words);
+                let who = crate::backend::system_caller();
+                Err(format!("the backend answered {status} to GET of it by {who}: {why}"))
             }
             status => Err(format!("the backend answered {status} to GET of it")),
         }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use url::Url;
+use crate::tools::discovery::below;
 
 /// The location of the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,20 +61,6 @@ impl std::fmt::Display for OpenApiPlace {
             Self::File(path) => write!(f, "the file {}", path.display()),
         }
     }
-}
-
-/// Path and query of a URL after a base URL, if it is of the same origin and below it.
-pub(in crate::tools) fn below(base: &str, url: &str) -> Option<String> {
-    let (base, url) = (Url::parse(base).ok()?, Url::parse(url).ok()?);
-    let is_ours = base.origin() == url.origin()
-        && (url.username().is_empty() || url.username() == base.username())
-        && url.password().is_none_or(|password| Some(password) == base.password());
-    let rest = url.path().strip_prefix(base.path().trim_end_matches('/'))?;
-    if !is_ours || !rest.starts_with('/') {
-        return None;
-    }
-    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-    Some(format!("{rest}{query}"))
 }
 
 #[cfg(test)]
