@@ -2,7 +2,6 @@
 //! settings that both share.
 
 mod beside;
-mod discovery;
 mod shared;
 
 use std::fs;
@@ -12,6 +11,7 @@ use service::settings::{Layers, Reader, SettingsError};
 use url::Url;
 
 use self::beside::{Skill, skill};
+use crate::tools::Asker;
 
 /// The starter's files.
 const FILES: [(&str, &str); 7] = [
@@ -102,12 +102,18 @@ pub async fn init_beside(
     })?;
     let http = service::http::client_builder().build();
     let http = http.map_err(|error| InitError::Beside(service::http::explain(&error)))?;
-    let found = discovery::discover(&http, &application, document).await.map_err(|why| {
+    let asker = Asker::new(&http, application.as_str());
+    let mut found = asker.discover().await.map_err(|why| {
         let url = shown::url(application.as_str());
         InitError::Beside(format!(
             "the application at {url} does not answer: {why}; start it first"
         ))
     })?;
+    let found = match document {
+        Some(path) => asker.document(path).await,
+        None if found.is_empty() => None,
+        None => Some(found.swap_remove(0)),
+    };
     let made = found.as_ref().map(|found| skill(found, &application)).transpose();
     let made = made.map_err(|why| InitError::Beside(format!("the OpenAPI document: {why}")))?;
     let path = found.as_ref().map(|found| found.path.as_str());

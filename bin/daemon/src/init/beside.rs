@@ -8,8 +8,7 @@ use openapi_tools::{Document, Import, Operation};
 use url::Url;
 use wombat_core::endpoint::EndpointPattern;
 
-use super::discovery::Found;
-use crate::tools::builtin_names;
+use crate::tools::{Found, builtin_names};
 
 /// The most operations that the skill declares: providers take some 128 tools.
 const MAX_DECLARED: usize = 64;
@@ -154,7 +153,11 @@ mod tests {
         let text = serde_json::json!({
             "openapi": "3.1.0", "info": { "title": "Shop", "version": "1" }, "paths": paths
         });
-        let found = Found { path: "/openapi.json".to_owned(), text: text.to_string() };
+        let found = Found {
+            path: "/openapi.json".to_owned(),
+            operations: 1,
+            text: text.to_string().into(),
+        };
         skill(&found, &Url::parse("http://127.0.0.1:8000").unwrap()).unwrap()
     }
 

@@ -245,7 +245,8 @@ impl<'a> Asker<'a> {
         asked.buffered(AT_ONCE).filter_map(async |found| found).collect().await
     }
 
-    async fn document(&self, path: &str) -> Option<Found> {
+    /// The document at a path, if there is one.
+    pub async fn document(&self, path: &str) -> Option<Found> {
         let (path, answer) = self.ask(path).await.ok()?;
         if answer.status != 200 || answer.truncated || answer.is_page {
             return None;
