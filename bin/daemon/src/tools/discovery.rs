@@ -258,6 +258,7 @@ impl<'a> Asker<'a> {
         asked.buffered(AT_ONCE).filter_map(async |found| found).collect().await
     }
 
+    /// The document at a path, if there is one.
     async fn document(&self, path: &str) -> Option<Found> {
         let (path, answer) = self.ask(path).await.ok()?;
         if answer.status != 200 || answer.truncated || answer.is_page {

@@ -147,7 +147,7 @@ async fn gates_and_names_in_the_configuration_find_the_variables_of_dot_env() {
     let output = daemon(dir.path(), &["check"], &settings).await;
     let lines = said(&output);
     assert!(output.status.success(), "{lines:#?}");
-    assert!(lines.iter().any(|line| line.contains("1 of 1 skills enabled")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("1 of 1 skill enabled")), "{lines:#?}");
     assert!(!lines.iter().any(|line| line.contains("is not set")), "{lines:#?}");
 }
 

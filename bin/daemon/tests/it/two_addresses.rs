@@ -136,7 +136,7 @@ async fn an_application_that_breaks_on_a_token_of_nobody_is_asked_without_one() 
     let refused = ResponseTemplate::new(401).set_body_json(json!({ "message": "Please log in" }));
     looks_up_everybody(&application, "/api/tools", refused.clone()).await;
     looks_up_everybody(&application, "/", refused).await;
-    let refused = json!({ "detail": "Unknown user", "error": "Unknown user" });
+    let refused = json!({ "detail": "Unknown user" });
     serve(&application, "POST", "/api/schools/search", 401, refused).await;
     world.model(vec![calls(&[("search_schools", json!({}))]), says("It refuses.")]).await;
     daemon.until("/health", |health| health["tools"]["openapi"]["status"] == "ok").await;
