@@ -18,7 +18,7 @@ fuzz_target!(|text: &str| {
         assert_ne!(operation.name(), "create_task");
         let Ok(request) = operation.request(&arguments) else { continue };
         // Arguments add no segment, no query to the path, and nothing that some server climbs by.
-        assert_eq!(request.path.matches('/').count(), operation.path().matches('/').count());
+        assert_eq!(request.path.matches('/').count(), operation.endpoint().matches('/').count());
         assert!(!request.query.contains('#'));
         if let Ok(path) = NormalPath::parse(&request.path) {
             assert_eq!(path.segments().len(), request.path.matches('/').count());
