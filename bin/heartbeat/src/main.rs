@@ -132,7 +132,7 @@ fn systemd(
         Err(error) => return exit::fail(exit::CONFIG, PROGRAM, &error),
     };
     if units.is_empty() {
-        eprintln!("{NOTHING_TO_RUN}");
+        exit::say(format!("# {NOTHING_TO_RUN}"));
     }
     for (name, text) in units {
         match out {
