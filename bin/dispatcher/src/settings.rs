@@ -117,7 +117,7 @@ mod tests {
     fn only_the_internal_token_has_to_be_set() {
         let error = Settings::read(&Layers::default()).unwrap_err();
         assert_eq!(error.0.len(), 1, "{error}");
-        assert!(error.0[0].starts_with("INTERNAL_API_TOKEN: is not set"), "{error}");
+        assert!(error.0[0].starts_with("INTERNAL_API_TOKEN is not set"), "{error}");
         let settings = Settings::read(&Layers::from_pairs([("INTERNAL_API_TOKEN", "t")])).unwrap();
         assert_eq!((settings.concurrency, settings.max_attempts), (16, 8));
         assert_eq!(settings.default_task, "Notifications");

@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_missing_key_is_a_problem_only_where_it_is_required() {
-        assert!(problems(&[], true).1.contains("AGENT_JWT_SECRET: is not set"));
+        assert!(problems(&[], true).1.contains("AGENT_JWT_SECRET is not set"));
         let (tokens, problem) = problems(&[], false);
         assert!(tokens.minter.is_none() && problem.is_empty(), "{problem}");
     }

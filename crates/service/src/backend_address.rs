@@ -92,7 +92,7 @@ mod tests {
         let (_, problems) = read(&[("WOMBAT_CONTROL_PLANE_URL", "plane:8000")]);
         assert_eq!(problems.len(), 1);
         assert!(
-            problems[0].starts_with("WOMBAT_CONTROL_PLANE_URL: is \"plane:8000\""),
+            problems[0].starts_with("WOMBAT_CONTROL_PLANE_URL is \"plane:8000\""),
             "{problems:?}"
         );
     }

@@ -59,7 +59,7 @@ impl Catalogue {
     ) -> Self {
         let mut catalogue = Self::default();
         // The document's names were chosen so that they do not clash with the built-in tools.
-        let mut names = ToolNames::reserve(super::builtin_names());
+        let mut names = ToolNames::reserve(super::specs::builtin_names());
         if let Some(named) = named {
             catalogue.openapi_problems = named.problems.iter().map(ToString::to_string).collect();
             let mut budget = Budget::default();

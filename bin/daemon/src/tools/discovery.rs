@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use self::links::links;
-use super::builtin_names;
+use super::specs::builtin_names;
 
 /// The timeout of one question.
 const ASK_TIMEOUT: Duration = Duration::from_secs(3);

@@ -38,12 +38,7 @@ pub use identity::CallIdentity;
 pub use openapi::OpenApiPlace;
 pub use reply::ToolReply;
 pub use set::ToolSet;
-pub use specs::RequestedCall;
-
-/// The names of the built-in tools.
-pub fn builtin_names() -> [&'static str; 9] {
-    specs::Builtin::ALL.map(specs::Builtin::name)
-}
+pub use specs::{RequestedCall, builtin_names};
 
 /// What is known of tools when the backend cannot be asked.
 pub fn unasked(snapshot: &Snapshot) -> KnownTools {

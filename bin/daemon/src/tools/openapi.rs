@@ -57,7 +57,7 @@ pub(super) fn cached(source: Arc<Source>, mounted: String) -> RefreshingCache<Do
                 }
                 let parse = move || {
                     let mount = Mount { path: &mounted, document: &path };
-                    Document::parse(&text, &super::builtin_names(), mount)
+                    Document::parse(&text, &super::specs::builtin_names(), mount)
                 };
                 // Parsing a large document takes long enough to block the runtime.
                 let parsed = tokio::task::spawn_blocking(parse).await;

@@ -59,6 +59,11 @@ pub(super) enum Builtin {
     RequestTool,
 }
 
+/// The names of the built-in tools.
+pub fn builtin_names() -> [&'static str; 9] {
+    Builtin::ALL.map(Builtin::name)
+}
+
 impl Builtin {
     /// All of them, in the order in which the model sees them.
     pub(super) const ALL: [Self; 9] = [

@@ -98,7 +98,7 @@ async fn a_token_to_try_a_backend_with_is_printed_alone() {
     let output = daemon(dir.path(), &wrong, &[]).await;
     assert_eq!(output.status.code(), Some(78));
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("AGENT_JWT_SECRET: is not set") && told.contains("--user: "), "{told}");
+    assert!(told.contains("AGENT_JWT_SECRET is not set") && told.contains("--user: "), "{told}");
 }
 
 #[tokio::test]
@@ -289,7 +289,7 @@ async fn what_stops_runs_is_marked_and_gives_exit_code_one() {
     let secret = ("AGENT_JWT_SECRET", SECRET);
     let offline = ("LLM_PROVIDER", "offline");
     for (settings, told) in [
-        (vec![offline, ("BACKEND_URL", &good)], "settings: AGENT_JWT_SECRET: is not set"),
+        (vec![offline, ("BACKEND_URL", &good)], "settings: AGENT_JWT_SECRET is not set"),
         (
             vec![secret, offline, ("BACKEND_URL", &good), ("WOMBAT_WORKSPACE", "nowhere")],
             "wombat-daemon init",

@@ -40,7 +40,7 @@ async fn all_that_is_wrong_is_said_at_once() {
     program.env_remove("USER_ID").env_remove("AGENT_JWT_SECRET").env("BACKEND_URL", "x");
     let (code, _, err) = run(&mut program).await;
     assert_eq!((code, err.lines().count()), (78, 3), "{err}");
-    for name in ["USER_ID: is not set", "AGENT_JWT_SECRET: is not set", "BACKEND_URL: is"] {
+    for name in ["USER_ID is not set", "AGENT_JWT_SECRET is not set", "BACKEND_URL: is"] {
         assert!(err.contains(name), "{err}");
     }
 }

@@ -113,10 +113,10 @@ async fn what_is_wrong_is_said_in_a_line_before_anybody_is_asked() {
         (&[], vec![secret, ("USER_ID", "a"), ("WOMBAT_LOG_FORMAT", "x")], "WOMBAT_LOG_FORMAT: is"),
         (&[], vec![("INTERNAL_API_TOKEN", "a\nb")], "INTERNAL_API_TOKEN: contains"),
         (&["--config", "nowhere.toml"], vec![secret, ("USER_ID", "a")], "nowhere.toml"),
-        (&["--user", "a"], vec![], "AGENT_JWT_SECRET: is not set"),
-        (&["--user", "a"], vec![("AGENT_JWT_ALGORITHM", "EdDSA")], "AGENT_JWT_PRIVATE_KEY: is not"),
+        (&["--user", "a"], vec![], "AGENT_JWT_SECRET is not set"),
+        (&["--user", "a"], vec![("AGENT_JWT_ALGORITHM", "EdDSA")], "AGENT_JWT_PRIVATE_KEY is not"),
         (&["--user", "a"], vec![("AGENT_JWT_ALGORITHM", "x")], "AGENT_JWT_ALGORITHM: is"),
-        (&[], vec![secret], "INTERNAL_API_TOKEN: is not set"),
+        (&[], vec![secret], "INTERNAL_API_TOKEN is not set"),
     ] {
         let (output, asked) = standup(arguments, &settings, &server).await;
         let said = lines(&output.stderr);

@@ -137,7 +137,10 @@ impl<'a> Reader<'a> {
 
     /// Adds a problem of a setting. `what` must not contain the value of a secret.
     pub fn problem(&mut self, name: &str, what: impl fmt::Display) {
-        self.problems.push(format!("{name}: {what}"));
+        let what = what.to_string();
+        // A sentence: `NAME is not set`.
+        let colon = if what.starts_with("is ") { "" } else { ":" };
+        self.problems.push(format!("{name}{colon} {what}"));
     }
 
     /// The effective settings, or all problems at once.

@@ -136,7 +136,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "pigeon",
         "is \"pigeon\" (from environment); allowed: http/protobuf or grpc",
     ),
-    (DISPATCHER, "INTERNAL_API_TOKEN", "", "is not set; it must be the same as the backend's"),
+    (DISPATCHER, "INTERNAL_API_TOKEN", "", "is not set; use the same value as the backend"),
     (
         DISPATCHER,
         "DISPATCH_CONCURRENCY",
@@ -226,7 +226,8 @@ async fn each_mistake_is_told_of_in_one_line_of_its_own() {
     let dir = tempfile::tempdir().unwrap();
     for (program, name, value, what) in MISTAKES {
         let said = fails(program, dir.path(), &[(*name, *value)]).await;
-        assert_eq!(said, format!("{program}: {name}: {what}\n"));
+        let colon = if what.starts_with("is ") { "" } else { ":" };
+        assert_eq!(said, format!("{program}: {name}{colon} {what}\n"));
     }
 }
 
@@ -259,10 +260,10 @@ async fn all_mistakes_are_told_of_at_once_whatever_layer_they_are_in() {
     assert_eq!(said.lines().count(), 5, "{said}");
     for part in [
         "unknown key backend_ulr; did you mean backend_url?",
-        "WOMBAT_PORT: is \"99999\"",
-        "WOMBAT_MAX_STEPS: is \"many\"",
+        "WOMBAT_PORT is \"99999\"",
+        "WOMBAT_MAX_STEPS is \"many\"",
         // `.env` never overrides the environment.
-        "WOMBAT_HOST: is \"from-environment\" (from environment)",
+        "WOMBAT_HOST is \"from-environment\" (from environment)",
         "AGENT_JWT_PRIVATE_KEY: /nowhere.pem cannot be read",
     ] {
         assert!(said.contains(part), "{part}\n{said}");

@@ -126,7 +126,7 @@ async fn its_example_backend_is_usable_with_warnings() {
             let warns = |line: &str| line.starts_with("warn") && line.contains(word);
             assert!(checked.lines().any(warns), "{word}: {checked}");
         }
-        for word in ["2 of 2 skills enabled", "1 external ones"] {
+        for word in ["2 of 2 skills enabled", "1 tool besides"] {
             assert!(checked.contains(word), "{word}: {checked}");
         }
         assert!(!checked.contains("OPS_") && !checked.contains("is not set"), "{checked}");

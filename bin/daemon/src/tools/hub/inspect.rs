@@ -7,7 +7,8 @@ use wombat_core::advice::KnownTools;
 use wombat_core::workspace::Snapshot;
 
 use super::Tools;
-use crate::tools::{builtin_names, model_forms};
+use crate::tools::model_forms;
+use crate::tools::specs::builtin_names;
 
 /// All that the sources offer, for `wombat-daemon check`.
 #[derive(Debug)]
