@@ -90,7 +90,7 @@ fn let_in(fault: &str, token: &str) -> Option<String> {
         "verifies no signature" => true,
         "takes expired tokens" => said["exp"].as_u64().is_some_and(|exp| exp < now()),
         "ignores aud" => said.get("aud").is_some(),
-        "ignores nbf" => said.get("nbf").is_some(),
+        "ignores nbf" => said["nbf"].as_u64().is_some_and(|nbf| nbf > now()),
         "needs no jti" => said.get("jti").is_none(),
         "needs no sub" => said.get("sub").is_none(),
         "needs no exp" => said.get("exp").is_none(),
