@@ -51,6 +51,8 @@ pub(super) struct Quirks {
     pub(super) schema_of_chat: bool,
     /// It refuses `stream_options`.
     no_stream_options: bool,
+    /// It refuses a turn of the model with calls and without a text, unless that is an empty one.
+    pub(super) no_null_content: bool,
     /// It refuses `tool_choice`.
     no_tool_choice: bool,
     /// It refuses the thoughts of this conversation; for this request only.
@@ -112,6 +114,9 @@ impl Quirks {
         }
         if is_refused("stream_options") {
             more.no_stream_options = true;
+        }
+        if is_refused_content(failure, meaning) {
+            more.no_null_content = true;
         }
         if is_refused("tool_choice") {
             more.no_tool_choice = true;
@@ -188,6 +193,7 @@ impl Quirks {
             schema_of_object: self.schema_of_object || other.schema_of_object,
             schema_of_chat: self.schema_of_chat || other.schema_of_chat,
             no_stream_options: self.no_stream_options || other.no_stream_options,
+            no_null_content: self.no_null_content || other.no_null_content,
             no_tool_choice: self.no_tool_choice || other.no_tool_choice,
             no_thoughts: false,
             is_whole: false,
@@ -250,6 +256,14 @@ fn remove(body: &mut Value, parent: &str, name: &str) {
 fn parameter(path: &str) -> &str {
     let path = path.trim_start_matches("generation_config.");
     path.split(['.', '[', '/']).next().unwrap_or_default()
+}
+
+/// Whether the content of a message is refused: `messages.1.content`, `messages[1].content`.
+fn is_refused_content(failure: &Failure, meaning: Meaning) -> bool {
+    matches!(meaning, Meaning::ParameterRefused | Meaning::Malformed)
+        && failure
+            .param()
+            .is_some_and(|path| path.starts_with("messages") && path.ends_with(".content"))
 }
 
 /// Whether a parameter is the schema of a tool: `tools[0].parameters`, `tools.0.custom.input_schema`,

@@ -178,7 +178,11 @@ impl Target {
         let request = &*fitted;
         let mut body = json_text(&self.without_tools(model, request, quirks));
         if self.protocol == Protocol::Chat {
-            append(&mut body, "messages", &chat::messages(model, request, self.is_own_server));
+            append(
+                &mut body,
+                "messages",
+                &chat::messages(model, request, quirks, self.is_own_server),
+            );
         }
         // The tools are the larger part of most requests, and serialised only once.
         if let Some(tools) = tools.json().filter(|_| request.sends_tools()) {

@@ -6,6 +6,7 @@ mod anthropic;
 mod chat;
 mod errors;
 mod gemini;
+mod llama_cpp_python;
 mod offline;
 mod openai;
 mod peers;

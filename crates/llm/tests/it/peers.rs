@@ -22,7 +22,7 @@ use tokio::process::{Child, Command};
 use crate::server::{drain, request, weather};
 
 /// How long a peer may take to start, on a busy machine.
-const START: Duration = Duration::from_secs(120);
+pub(crate) const START: Duration = Duration::from_secs(120);
 
 /// A running peer; it ends with the value.
 struct Peer {
@@ -78,7 +78,7 @@ async fn aimock(dir: &Path, options: &[&str]) -> Option<Peer> {
     Some(Peer { _child: child, url })
 }
 
-fn settings(provider: Provider, base_url: String, key: &str) -> LlmSettings {
+pub(crate) fn settings(provider: Provider, base_url: String, key: &str) -> LlmSettings {
     let model = match provider {
         Provider::Anthropic => "claude-sonnet-4-5",
         Provider::Google => "gemini-2.5-flash",
@@ -96,7 +96,7 @@ fn settings(provider: Provider, base_url: String, key: &str) -> LlmSettings {
     }
 }
 
-fn client(settings: LlmSettings) -> LlmClient {
+pub(crate) fn client(settings: LlmSettings) -> LlmClient {
     LlmClient::new(settings, reqwest::Client::new()).unwrap()
 }
 
@@ -205,7 +205,7 @@ async fn has(python: &Path, modules: &str) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-async fn free_port() -> u16 {
+pub(crate) async fn free_port() -> u16 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().port()
 }
@@ -246,7 +246,7 @@ async fn litellm(dir: &Path, upstream: &str) -> Option<Peer> {
 }
 
 /// What servers tell of themselves: the kinds, and all texts.
-async fn found(client: &LlmClient) -> (Vec<ServerFindingKind>, String) {
+pub(crate) async fn found(client: &LlmClient) -> (Vec<ServerFindingKind>, String) {
     let found = client.ask_servers().await;
     let text = found.iter().map(|finding| finding.text.as_str()).collect::<Vec<_>>().join("\n");
     (found.iter().map(|finding| finding.kind).collect(), text)

@@ -216,6 +216,7 @@ async fn a_server_whose_stream_is_empty_is_asked_for_a_whole_answer() {
     let at = || Mock::given(method("POST")).and(path("/v1/chat/completions"));
     let nothing = ResponseTemplate::new(200).set_body_raw("", "text/event-stream");
     let nothing = nothing.insert_header("server", "uvicorn").insert_header("x-request-id", "1");
+    let nothing = nothing.insert_header("openai-processing-ms", "2");
     at().and(body_partial_json(json!({ "stream": true })))
         .respond_with(nothing)
         .mount(&server)
@@ -248,7 +249,11 @@ async fn a_server_whose_stream_is_empty_is_asked_for_a_whole_answer() {
 
 #[tokio::test]
 async fn a_gateway_whose_stream_is_empty_is_asked_again_as_another_attempt_only() {
-    for (name, value) in [("x-litellm-version", "1.108.7"), ("server", "cloudflare")] {
+    for (name, value) in [
+        ("x-litellm-version", "1.108.7"),
+        ("server", "cloudflare"),
+        ("openai-version", "2020-10-01"),
+    ] {
         let server = MockServer::start().await;
         let nothing = ResponseTemplate::new(200).set_body_raw("", "text/event-stream");
         let nothing = nothing.insert_header("server", "uvicorn").insert_header(name, value);

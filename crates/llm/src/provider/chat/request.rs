@@ -70,9 +70,10 @@ pub(in crate::provider) fn fitted(
 pub(in crate::provider) fn messages(
     model: &ModelRef,
     request: &LlmRequest,
+    quirks: &Quirks,
     is_own_server: bool,
 ) -> String {
-    let writer = Writer { model, is_own_server };
+    let writer = Writer { model, is_own_server, takes_null: !quirks.no_null_content };
     let mut out = String::new();
     write_list(&request.messages, &mut out, |message, out| writer.message(message, out));
     out
@@ -160,6 +161,8 @@ const MAX_ANTHROPIC_ID: usize = 64;
 struct Writer<'a> {
     model: &'a ModelRef,
     is_own_server: bool,
+    /// Whether a turn with calls may have no content.
+    takes_null: bool,
 }
 
 impl Writer<'_> {
@@ -188,14 +191,14 @@ impl Writer<'_> {
     }
 
     fn assistant(self, turn: &AssistantMessage, object: &mut ObjectWriter<'_>) {
-        let Self { model, is_own_server } = self;
+        let Self { model, is_own_server, takes_null } = self;
         let thoughts = turn.thoughts_of(model.provider);
         let accepts =
             |field: &str| thoughts::accepts(model.provider, is_own_server, &model.name, field);
         object.text("role", "assistant");
         match thoughts::content(thoughts).filter(|_| accepts(thoughts::CONTENT)) {
             Some(content) => object.value(thoughts::CONTENT, content),
-            None if turn.text.is_empty() && !turn.tool_calls.is_empty() => {
+            None if turn.text.is_empty() && !turn.tool_calls.is_empty() && takes_null => {
                 object.value(thoughts::CONTENT, &Value::Null);
             }
             None => object.text(thoughts::CONTENT, &turn.text),
@@ -262,7 +265,8 @@ mod tests {
     use super::*;
 
     fn id(provider: Provider, model: &str, is_own_server: bool, id: &str) -> String {
-        Writer { model: &ModelRef::new(provider, model), is_own_server }.id(id).into_owned()
+        let model = &ModelRef::new(provider, model);
+        Writer { model, is_own_server, takes_null: true }.id(id).into_owned()
     }
 
     #[test]

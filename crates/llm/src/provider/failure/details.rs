@@ -18,6 +18,9 @@ const MAX_FOUND: usize = 16;
 /// The most bytes of a message that are read.
 const MAX_MESSAGE: usize = 8_192;
 
+/// Pydantic's words to a message without a content, as llama-cpp-python prints them.
+const NULL_CONTENT: &str = "'content'), 'msg': 'Input should be a valid string', 'input': None";
+
 /// What MiniMax's codes begin with here.
 pub(super) const BASE_RESP: &str = "base_resp.";
 
@@ -228,6 +231,10 @@ impl ErrorDetails {
             return self.value(&inner, depth + 1);
         }
         self.message(own, depth);
+        // Of a message, Pydantic names each form that it might have had, in front of what is wrong.
+        if self.param.as_deref() == Some("messages") && text.contains(NULL_CONTENT) {
+            self.param = Some("messages.content".to_owned());
+        }
     }
 
     fn message(&mut self, text: &str, depth: u8) {

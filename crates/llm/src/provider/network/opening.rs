@@ -104,10 +104,13 @@ pub(super) fn headers(target: &Target, traceparent: Option<&str>, is_streamed: b
 }
 
 /// Whether a response comes straight from a Python server, as llama-cpp-python is one (it names each
-/// request in `x-request-id`), and from no gateway that says that it stands before others.
+/// request in `x-request-id`, and its time in `openai-processing-ms`), and from no gateway that says
+/// that it stands before others.
 pub(super) fn is_bare_uvicorn(response: &HeaderMap) -> bool {
     let gateways =
         ["x-litellm-", "cf-", "via", "request-id", "openai-", "x-ratelimit-", "x-envoy-"];
     response.get("server").is_some_and(|server| server == "uvicorn")
-        && !response.keys().any(|name| gateways.iter().any(|of| name.as_str().starts_with(of)))
+        && !response.keys().map(http::HeaderName::as_str).any(|name| {
+            name != "openai-processing-ms" && gateways.iter().any(|of| name.starts_with(of))
+        })
 }

@@ -108,6 +108,22 @@ fn a_printed_validation_error_names_the_parameter_and_the_form_that_is_taken() {
     assert_eq!(after(500, &refused("'frequency_penalty'", "Input should be 1")), None);
 }
 
+/// llama-cpp-python 0.3.36, which names each form that a message may have.
+#[test]
+fn a_turn_without_a_content_gets_an_empty_one_where_that_is_refused() {
+    let refused = |input: &str| {
+        said(&format!(
+            "2 validation errors:\n  {{'type': 'literal_error', 'loc': ('body', 'messages', 1, 'ChatCompletionRequestUserMessage', 'role'), 'msg': \"Input should be 'user'\", 'input': 'assistant'}}\n  {{'type': 'string_type', 'loc': ('body', 'messages', 1, 'ChatCompletionRequestAssistantMessage', 'content'), 'msg': 'Input should be a valid string', 'input': {input}}}"
+        ))
+    };
+    let empty = with(|quirks| quirks.no_null_content = true);
+    assert_eq!(after(500, &refused("None")), empty);
+    assert_eq!(after(500, &refused("1")), None);
+    let listed = json!({ "detail": [{ "type": "string_type", "loc": ["body", "messages", 1, "content"],
+        "msg": "Input should be a valid string", "input": null }] });
+    assert_eq!(after(422, &listed), empty);
+}
+
 #[test]
 fn words_in_an_unrelated_error_change_nothing() {
     for body in [
