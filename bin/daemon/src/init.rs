@@ -11,6 +11,7 @@ use service::settings::{Layers, Reader, SettingsError};
 use url::Url;
 
 use self::beside::{Skill, skill};
+pub(crate) use self::shared::local_port;
 use crate::tools::Asker;
 
 /// The starter's files.

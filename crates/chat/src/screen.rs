@@ -264,7 +264,7 @@ mod tests {
         let (out, notes) = printed(Answer::Live);
         assert_eq!(out, "I look.\nThe answer\n");
         let lines: Vec<_> = notes.lines().collect();
-        assert!(lines[0].starts_with("· find {\"title\":\"") && lines[0].len() < 120, "{notes}");
+        assert!(lines[0].starts_with("· find {\"title\":\"") && lines[0].len() < 150, "{notes}");
         assert!(lines[0].ends_with("…  failed (404: no such), 1.2 s"), "{notes}");
         assert_eq!(lines[1..], ["· lost  no result", "m · 100 tokens in, 10 out · $0.000021"]);
         // What JSON escapes in arguments is letters, and harmless.
