@@ -1,6 +1,7 @@
 //! `wombat-daemon check`: checks settings, workspace, model, backend and tools; each finding says what to
 //! do.
 
+mod acting;
 pub mod documents;
 mod models;
 
@@ -17,7 +18,9 @@ use service::trace::TraceId;
 use wombat_core::advice::{KnownTools, advise};
 use wombat_core::workspace::{Snapshot, Workspace, WorkspaceOptions, WorkspaceStatus};
 
+pub use self::acting::TriedAs;
 use crate::backend::{Backend, told_of_original};
+use crate::init::shown_names;
 use crate::settings::{Settings, lookup};
 use crate::tools::{self, Inspection, Tools};
 
@@ -40,6 +43,8 @@ pub enum Level {
     Warning,
     /// No run can work.
     Failure,
+    /// Something to know, such as what was not checked.
+    Note,
 }
 
 /// One line of the report.
@@ -57,6 +62,7 @@ impl fmt::Display for Finding {
             Level::Good => "ok  ",
             Level::Warning => "warn",
             Level::Failure => "FAIL",
+            Level::Note => "note",
         };
         write!(f, "{mark}  ")?;
         self.text.chars().try_for_each(|c| match c {
@@ -79,8 +85,8 @@ fn acts_on_a_terminal(c: char) -> bool {
 }
 
 /// Checks everything. Asks the backend for its capabilities and the models' servers for what costs
-/// nothing; calls no model, which would cost money.
-pub async fn check(layers: &Layers) -> Vec<Finding> {
+/// nothing; calls no model, which would cost money. `tried`: as whom the application is tried.
+pub async fn check(layers: &Layers, tried: Option<&TriedAs>) -> Vec<Finding> {
     let mut report = Report::default();
     match Settings::read(layers) {
         Ok(settings) => {
@@ -92,6 +98,10 @@ pub async fn check(layers: &Layers) -> Vec<Finding> {
             let workspace = report.workspace(workspace_of(&settings));
             let model = report.models(&settings).await;
             let backend = report.backend(&settings).await;
+            if let (Some((_, snapshot)), Some((backend, _))) = (&workspace, &backend) {
+                report.acting(tried, snapshot, backend).await;
+            }
+            report.daemon_url(layers, &settings).await;
             report.tools(&settings, workspace, backend, model).await;
         }
         Err(SettingsError(problems)) => {
@@ -154,6 +164,10 @@ impl Report {
         self.0.push(Finding { level: Level::Warning, text: text.into() });
     }
 
+    fn note(&mut self, text: impl Into<String>) {
+        self.0.push(Finding { level: Level::Note, text: text.into() });
+    }
+
     fn fail(&mut self, text: impl Into<String>) {
         self.0.push(Finding { level: Level::Failure, text: text.into() });
     }
@@ -168,10 +182,13 @@ impl Report {
             return None;
         }
         let enabled = snapshot.skills().iter().filter(|skill| skill.enabled).count();
+        let roles = snapshot.agents();
+        let roles: Vec<_> = roles.iter().map(|agent| agent.role.as_str()).collect();
         self.good(format!(
-            "workspace: {}: {}, {enabled} of {} enabled, {}",
+            "workspace: {}: {} ({}), {enabled} of {} enabled, {}",
             options.path.display(),
-            counted(snapshot.agents().len(), "role"),
+            counted(roles.len(), "role"),
+            shown_names(&roles),
             counted(snapshot.skills().len(), "skill"),
             counted(snapshot.endpoints().len(), "endpoint")
         ));
@@ -211,7 +228,7 @@ impl Report {
             settings.workspace.clone(),
             model,
         );
-        let Inspection { known, document, problems, mapped } =
+        let Inspection { known, document, problems, mapped, of_roles } =
             tools.inspect(&snapshot, &capabilities).await;
         tools.close().await;
         self.0.extend(documents::findings(document, &http, &backend).await);
@@ -221,6 +238,10 @@ impl Report {
                 "tools: {} besides the built-in ones (OpenAPI, the backend's own, MCP)",
                 counted(external, "tool")
             ));
+        }
+        for (role, names) in of_roles {
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            self.good(format!("tools: {role} has {}", shown_names(&names)));
         }
         for what in mapped {
             self.good(format!("tools: {what}"));

@@ -11,6 +11,7 @@ use service::settings::{Layers, Reader, SettingsError};
 use url::Url;
 
 use self::beside::{Skill, skill};
+pub(crate) use self::shared::local_port;
 use crate::tools::Asker;
 
 /// The starter's files.
@@ -23,6 +24,13 @@ const FILES: [(&str, &str); 7] = [
     ("skills/mission-control/SKILL.md", include_str!("../starter/skills/mission-control/SKILL.md")),
     ("agent-config.json", include_str!("../starter/agent-config.json")),
 ];
+
+/// The application's skill, and what it leaves out.
+const SKILL: &str = "skills/application/SKILL.md";
+const LEFT_OUT: &str = "skills/application/left-out.md";
+
+/// The most names in a line.
+const MAX_NAMES: usize = 20;
 
 /// The starter's file of roles.
 const CONFIG: &str = "agent-config.json";
@@ -82,11 +90,11 @@ pub struct Beside {
 
 /// Writes a workspace with a skill for the application at `url`, and the missing lines of `.env` in the
 /// working directory. `document` is the path of the application's OpenAPI document, which is looked for
-/// at the usual addresses when absent.
+/// at the usual addresses when absent. Files that exist are kept; `force` replaces those of the skill.
 ///
 /// # Errors
-/// When the application does not answer, the settings contradict the command, or a file cannot be
-/// written.
+/// When the application does not answer, there is no document at `document`, the settings contradict the
+/// command, or a file cannot be written.
 pub async fn init_beside(
     layers: &Layers,
     dir: &Path,
@@ -108,73 +116,114 @@ pub async fn init_beside(
             "the application at {url} does not answer: {why}; start it first"
         ))
     })?;
+    if let (None, Some(path)) = (&found, document) {
+        return Err(InitError::Beside(format!(
+            "{path} is no OpenAPI document; nothing was written. Correct --openapi, or leave it out to try the usual addresses"
+        )));
+    }
     let made = found.as_ref().map(|found| skill(found, &application)).transpose();
     let made = made.map_err(|why| InitError::Beside(format!("the OpenAPI document: {why}")))?;
     let path = found.as_ref().map(|found| found.path.as_str());
     let shared = shared::missing(layers, &application, dir, path).map_err(InitError::Beside)?;
-    let mut files: Vec<_> = FILES.map(|(name, text)| (name, text.to_owned())).into();
+    let env = Path::new(".");
+    let warnings = shared::append(env, &shared)
+        .map_err(|cause| InitError::Write { path: env.join(".env"), cause })?;
     let deletes = made.as_ref().is_some_and(|made| made.deletes);
+    let has_own_rules = is_there(&dir.join(CONFIG));
+    let mut files: Vec<_> = FILES.map(|(name, text)| (name, text.to_owned())).into();
     for (_, text) in files.iter_mut().filter(|(name, _)| *name == CONFIG && deletes) {
         *text = text.replace(TOOLS, CAREFUL_TOOLS);
     }
-    if let Some(made) = &made {
-        files.push(("skills/application/SKILL.md", made.text.clone()));
-        files.extend(made.left_out.clone().map(|text| ("skills/application/left-out.md", text)));
+    files.retain(|(name, _)| !is_there(&dir.join(name)));
+    let skill_path = dir.join(SKILL);
+    let kept = (is_there(&skill_path) && !force).then(|| known(dir));
+    if let Some(made) = made.as_ref().filter(|_| kept.is_none()) {
+        files.push((SKILL, made.text.clone()));
+        files.extend(made.left_out.clone().map(|text| (LEFT_OUT, text)));
     }
-    let files = write_all(dir, force, &files)?;
-    let env = Path::new(".");
-    shared::append(env, &shared)
-        .map_err(|cause| InitError::Write { path: env.join(".env"), cause })?;
-    let report = report(path.zip(made.as_ref()), document, dir, &shared);
+    let files = write_all(dir, true, &files)?;
+    let mut report = Vec::new();
+    if !shared.lines.is_empty() {
+        let names: Vec<_> = shared.lines.iter().map(|(name, _)| *name).collect();
+        report.push(format!(".env: added {}", names.join(", ")));
+        report.extend(warnings);
+    }
+    report.push(match (path, &made, kept) {
+        (Some(_), Some(made), Some(kept)) => of_kept(made, &skill_path, &kept),
+        (Some(path), Some(made), None) => of_new(made, &skill_path, path, has_own_rules),
+        _ => "No OpenAPI document at the usual addresses. Run this again with --openapi PATH, or declare endpoints in a skill (docs/WORKSPACE.md)".to_owned(),
+    });
+    report.extend(next(&shared));
     Ok(Beside { files, report })
 }
 
-fn report(
-    found: Option<(&str, &Skill)>,
-    asked: Option<&str>,
-    dir: &Path,
-    shared: &shared::Shared,
-) -> Vec<String> {
-    let dir = dir.display();
-    let mut lines = Vec::new();
-    if !shared.lines.is_empty() {
-        let names: Vec<_> = shared.lines.iter().map(|(name, _)| *name).collect();
-        lines.push(format!(".env: added {}", names.join(", ")));
+/// The files of the skill that stand there.
+fn known(dir: &Path) -> String {
+    [SKILL, LEFT_OUT].map(|name| fs::read_to_string(dir.join(name)).unwrap_or_default()).join("\n")
+}
+
+fn of_new(made: &Skill, skill: &Path, document: &str, has_own_rules: bool) -> String {
+    let (skill, declared, others) = (skill.display(), made.declared, made.others);
+    let consent = match (made.deletes, has_own_rules) {
+        (false, _) => "",
+        (true, false) => ". Calls with DELETE wait for a person's approval (agent-config.json)",
+        (true, true) => {
+            ". Your agent-config.json was kept: should calls with DELETE wait for a person's approval, it has to say so (tools.approval)"
+        }
+    };
+    format!(
+        "{document}: {skill} declares {declared} of its operations and leaves out {others}; edit it as you like{consent}"
+    )
+}
+
+fn of_kept(made: &Skill, skill: &Path, kept: &str) -> String {
+    let skill = skill.display();
+    let new = made.not_in(kept);
+    match new.len() {
+        0 => format!("{skill}: kept; the document has nothing new"),
+        _ => format!(
+            "{skill}: kept; not in it: {}. Add what an agent may call, or write it anew with --force",
+            shown_names(&new)
+        ),
     }
-    lines.push(match (found, asked) {
-        (Some((path, skill)), _) => format!(
-            "{path}: {dir}/skills/application/SKILL.md declares {} of its operations and leaves out {}; edit it as you like{}",
-            skill.declared,
-            skill.others,
-            if skill.deletes { ". Calls with DELETE wait for a person's approval (agent-config.json)" } else { "" }
-        ),
-        (None, Some(path)) => format!(
-            "{path} is no OpenAPI document. Give its path with --openapi, or declare endpoints in a skill (docs/WORKSPACE.md)"
-        ),
-        (None, None) => "No OpenAPI document at the usual addresses. Give its path with --openapi, or declare endpoints in a skill (docs/WORKSPACE.md)".to_owned(),
-    });
-    lines.push(format!("Tasks, messages and journals: {}", shared.tables));
-    lines.push("Next:".to_owned());
-    lines.push("  1. In the application, accept X-Agent-Token where it finds out who calls, and send messages to AGENT_DAEMON_URL (docs/BESIDE.md: fifteen lines)".to_owned());
+}
+
+/// Names in a line that stays readable.
+pub(crate) fn shown_names(names: &[&str]) -> String {
+    let (first, others) = names.split_at(names.len().min(MAX_NAMES));
+    let more = match others.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}{more}", first.join(", "))
+}
+
+/// What to do next.
+fn next(shared: &shared::Shared) -> Vec<String> {
     let model = match shared.has_model {
         true => "",
         false => {
-            ", after adding a model to .env: OPENAI_API_KEY=… or LLM_PROVIDER=… (docs/REAL_MODELS.md)"
+            ", after adding a model to .env: OPENAI_API_KEY=…, LLM_PROVIDER=… (docs/REAL_MODELS.md), or without any, LLM_PROVIDER=offline and LLM_OFFLINE_SCRIPT=… (docs/CONFIGURATION.md, \"The offline provider\")"
         }
     };
-    lines.push(format!(
-        "  2. Start wombat-mission-control and wombat-daemon here, and the application again{model}"
-    ));
-    lines.push("  3. wombat-daemon check".to_owned());
-    lines
+    vec![
+        format!("Tasks, messages and journals: {}", shared.tables),
+        "Next:".to_owned(),
+        "  1. In the application, accept X-Agent-Token where it finds out who calls, and send messages to AGENT_DAEMON_URL (docs/BESIDE.md: fifteen lines)".to_owned(),
+        format!("  2. Start wombat-mission-control and wombat-daemon here, and the application again{model}"),
+        "  3. wombat-daemon check --user ID, with the id of one of your users".to_owned(),
+    ]
+}
+
+/// A symbolic link counts as existing, whatever its target: the target is not ours to replace.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 fn write_all(dir: &Path, force: bool, files: &[(&str, String)]) -> Result<Vec<PathBuf>, InitError> {
     let paths: Vec<_> = files.iter().map(|(name, _)| dir.join(name)).collect();
-    // A symbolic link counts as existing, whatever its target: the target is not ours to replace.
-    let there = |path: &&PathBuf| path.symlink_metadata().is_ok();
-    let existing: Vec<String> =
-        paths.iter().filter(there).map(|path| path.display().to_string()).collect();
+    let existing = paths.iter().filter(|path| is_there(path));
+    let existing: Vec<String> = existing.map(|path| path.display().to_string()).collect();
     if !force && !existing.is_empty() {
         return Err(InitError::Exists(existing));
     }

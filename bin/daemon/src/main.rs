@@ -11,7 +11,7 @@ use service::health::Probe;
 use service::progress::Progress;
 use service::settings::Layers;
 use tokio::net::TcpListener;
-use wombat_daemon::check::{Level, has_failed};
+use wombat_daemon::check::{Level, TriedAs, has_failed};
 use wombat_daemon::settings::Settings;
 
 /// A run takes a quarter less time than with the C library's allocator, for half a MiB
@@ -107,6 +107,12 @@ enum Command {
         /// Exit with 1 for warnings, too, as a check in CI should.
         #[arg(long)]
         strict: bool,
+        /// Call one of the application's endpoints as this user's agent, too, and tell its answer.
+        #[arg(long, value_name = "ID")]
+        user: Option<String>,
+        /// The agent's role; the first of the workspace when absent.
+        #[arg(long, requires = "user")]
+        role: Option<String>,
     },
     /// Ask the running daemon whether it is ready, as a container's health check does. Exit code 0
     /// when it is, else 1.
@@ -155,7 +161,13 @@ fn main() -> ExitCode {
                 Err(problems) => exit::fail(exit::CONFIG, NAME, &problems),
             };
         }
-        Some(Command::Check { strict }) => return check(&layers(cli.config), strict),
+        Some(Command::Check { strict, user, role }) => {
+            let tried = user.map(|user| TriedAs::parse(&user, role.as_deref())).transpose();
+            return match tried {
+                Ok(tried) => check(&layers(cli.config), strict, tried.as_ref()),
+                Err(problem) => exit::fail(exit::CONFIG, NAME, &problem),
+            };
+        }
         Some(Command::Chat(chat)) => {
             let flags = flags.into_iter().chain(chat.flags());
             let flags = flags.filter_map(|(name, value)| Some((name, value?))).collect();
@@ -234,13 +246,13 @@ fn init_beside(
     }
 }
 
-fn check(layers: &Layers, strict: bool) -> ExitCode {
+fn check(layers: &Layers, strict: bool, tried: Option<&TriedAs>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return exit::fail(exit::FAILURE, NAME, &error),
     };
     let progress = Progress::start("checking the set-up");
-    let findings = runtime.block_on(wombat_daemon::check::check(layers));
+    let findings = runtime.block_on(wombat_daemon::check::check(layers, tried));
     drop(progress);
     for finding in &findings {
         exit::say(finding);

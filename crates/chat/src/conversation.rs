@@ -223,8 +223,10 @@ impl Conversation {
                 StreamEvent::ToolCall { id, name, arguments } => {
                     screen.call(id, &name, &arguments)?;
                 }
-                StreamEvent::ToolResult { id, name, ok, duration_ms } => {
-                    screen.result(&id, &name, ok, duration_ms)?;
+                StreamEvent::ToolResult { id, name, ok, duration_ms, error } => {
+                    let why = error.as_deref().unwrap_or_default();
+                    let verdict = if ok { Ok(()) } else { Err(why) };
+                    screen.result(&id, &name, verdict, duration_ms)?;
                 }
                 StreamEvent::Done(answer) => {
                     screen.done(&answer)?;

@@ -16,6 +16,9 @@ const RED: Style = AnsiColor::Red.on_default();
 const ARGUMENTS: usize = 80;
 const NAME: usize = 64;
 
+/// How much is shown of the reason why a call failed, characters.
+const REASON: usize = 240;
+
 /// When the answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
@@ -99,13 +102,23 @@ impl<'w> Screen<'w> {
         Ok(())
     }
 
-    /// A tool call has ended.
-    pub(super) fn result(&mut self, id: &str, name: &str, ok: bool, ms: u64) -> io::Result<()> {
+    /// A tool call has ended, or failed for this reason, which is empty when it is unknown.
+    pub(super) fn result(
+        &mut self,
+        id: &str,
+        name: &str,
+        verdict: Result<(), &str>,
+        ms: u64,
+    ) -> io::Result<()> {
         let line = match self.calls.iter().position(|(call, _)| call == id) {
             Some(at) => self.calls.remove(at).1,
             None => one_line(name, NAME),
         };
-        let verdict = if ok { "ok" } else { "failed" };
+        let verdict = match verdict {
+            Ok(()) => "ok".to_owned(),
+            Err("") => "failed".to_owned(),
+            Err(why) => format!("failed ({})", one_line(why, REASON)),
+        };
         self.note(&format!("· {line}  {verdict}, {}", duration(ms)))?;
         self.wait("thinking");
         Ok(())
@@ -237,7 +250,7 @@ mod tests {
         let arguments = json!({ "title": format!("\u{1b}[31m{}", "x".repeat(200)) });
         screen.call("1".to_owned(), "find\u{9b}2J", &arguments).unwrap();
         screen.call("2".to_owned(), "lost", &json!({})).unwrap();
-        screen.result("1", "find", false, 1_250).unwrap();
+        screen.result("1", "find", Err("404: no\nsuch"), 1_250).unwrap();
         screen.chunk("The an\u{1b}[3").unwrap();
         screen.chunk("1mswer").unwrap();
         screen.done(&done("The an\u{1b}[31mswer")).unwrap();
@@ -251,8 +264,8 @@ mod tests {
         let (out, notes) = printed(Answer::Live);
         assert_eq!(out, "I look.\nThe answer\n");
         let lines: Vec<_> = notes.lines().collect();
-        assert!(lines[0].starts_with("· find {\"title\":\"") && lines[0].len() < 120, "{notes}");
-        assert!(lines[0].ends_with("…  failed, 1.2 s"), "{notes}");
+        assert!(lines[0].starts_with("· find {\"title\":\"") && lines[0].len() < 150, "{notes}");
+        assert!(lines[0].ends_with("…  failed (404: no such), 1.2 s"), "{notes}");
         assert_eq!(lines[1..], ["· lost  no result", "m · 100 tokens in, 10 out · $0.000021"]);
         // What JSON escapes in arguments is letters, and harmless.
         assert!(notes.chars().all(|c| c == '\n' || !c.is_control()), "{notes:?}");

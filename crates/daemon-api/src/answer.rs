@@ -218,6 +218,9 @@ pub struct Step {
     /// Where the backend answered 401 or 403: its words, and the user and role that it refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// Why the call failed, in one line; absent when it succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// How long it took, milliseconds.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required))]

@@ -49,6 +49,9 @@ pub enum StreamEvent<'a> {
         /// How long it took, milliseconds.
         #[serde(default)]
         duration_ms: u64,
+        /// Why the call failed, in one line.
+        #[serde(default)]
+        error: Option<String>,
     },
     /// The run is complete.
     Done(Box<RunAnswer<'a>>),
@@ -94,11 +97,14 @@ impl Serialize for StreamEvent<'_> {
                 map.serialize_entry("name", name)?;
                 map.serialize_entry("arguments", arguments)?;
             }
-            Self::ToolResult { id, name, ok, duration_ms } => {
+            Self::ToolResult { id, name, ok, duration_ms, error } => {
                 map.serialize_entry("id", id)?;
                 map.serialize_entry("name", name)?;
                 map.serialize_entry("ok", ok)?;
                 map.serialize_entry("duration_ms", duration_ms)?;
+                if let Some(error) = error {
+                    map.serialize_entry("error", error)?;
+                }
             }
             Self::Error(body) => {
                 map.serialize_entry("error", &body.error)?;

@@ -190,6 +190,7 @@ mod tests {
             key: key.map(str::to_owned),
             content: String::new(),
             refused: None,
+            error: None,
             duration_ms: 0,
             tool_request_id: None,
         }

@@ -193,6 +193,7 @@ impl RunContext<'_> {
             key: reply.is_made().then(|| attempt.key.clone()),
             content: self.content(&reply, planned),
             refused,
+            error: reply.failure(),
             duration_ms: millis(took),
             tool_request_id,
         };
@@ -200,7 +201,8 @@ impl RunContext<'_> {
         self.run.app.metrics.tool(known, step.ok, took);
         // The model may have written anything.
         let logged = known.unwrap_or("unknown");
-        tracing::info!(tool = logged, ok = step.ok, duration_ms = step.duration_ms, "tool called");
+        let (ok, duration_ms, error) = (step.ok, step.duration_ms, step.error.as_deref());
+        tracing::info!(tool = logged, ok, duration_ms, error, "tool called");
         if let Some(refused) = &step.refused {
             tracing::warn!(tool = logged, refused, "the backend refused the call");
         }
@@ -271,6 +273,7 @@ impl RunContext<'_> {
             name: step.name.clone(),
             ok: step.ok,
             duration_ms: step.duration_ms,
+            error: step.error.clone(),
         };
         self.run.sink.send(event).await;
     }

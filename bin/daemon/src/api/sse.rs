@@ -179,6 +179,7 @@ mod tests {
             name: "find".to_owned(),
             ok: false,
             duration_ms: 7,
+            error: Some("404: none".to_owned()),
         });
         let done = encode(&StreamEvent::Done(Box::new(daemon_api::RunAnswer {
             run_id: "r".into(),
@@ -198,7 +199,7 @@ mod tests {
             (
                 result,
                 "tool_result",
-                r#"{"type":"tool_result","id":"1","name":"find","ok":false,"duration_ms":7}"#,
+                r#"{"type":"tool_result","id":"1","name":"find","ok":false,"duration_ms":7,"error":"404: none"}"#,
             ),
             (
                 done,

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use openapi_tools::{Document, Import, Operation};
+use openapi_tools::{Document, Import, Mount, Operation};
 use url::Url;
-use wombat_core::endpoint::EndpointPattern;
+use wombat_core::endpoint::{EndpointPattern, endpoints_in_markdown};
 
 use crate::tools::{Found, builtin_names};
 
@@ -72,20 +72,34 @@ pub(super) struct Skill {
     pub(super) others: usize,
 }
 
+impl Skill {
+    /// The endpoints that it declares and that stand in none of these files.
+    pub(super) fn not_in(&self, files: &str) -> Vec<&str> {
+        let known: BTreeSet<_> =
+            files.lines().map(|line| line.trim().trim_matches(['-', '`', ' '])).collect();
+        let endpoints = self.text.lines().skip_while(|line| !line.starts_with("```"));
+        let endpoints = endpoints.filter(|line| !line.starts_with(['#', '`']));
+        endpoints.filter(|line| !known.contains(line)).collect()
+    }
+}
+
 /// Writes the skill: what an agent is likely to need is declared, and the rest is listed.
 ///
 /// # Errors
 /// When the document cannot be read.
 pub(super) fn skill(found: &Found, application: &Url) -> Result<Skill, String> {
     let mounted = application.path().trim_end_matches('/');
-    let document = Document::parse(&found.text, &builtin_names(), mounted);
+    // As the daemon reads it: relative servers are relative to the document.
+    let mount = Mount { path: mounted, document: &found.path };
+    let document = Document::parse(&found.text, &builtin_names(), mount);
     let document = document.map_err(|error| error.to_string())?;
     let Import { operations, problems, .. } = document.import(|_| true);
     let (mut declared, mut others) = (Vec::new(), BTreeSet::new());
+    let shared = shared_segments(&operations);
     for operation in &operations {
-        let is_endpoint =
-            EndpointPattern::of_template(operation.method(), operation.path()).is_ok();
-        let fits = is_endpoint && !is_for_others(operation.path()) && declared.len() < MAX_DECLARED;
+        let fits = means_itself(operation)
+            && !is_for_others(operation.path(), shared)
+            && declared.len() < MAX_DECLARED;
         match fits {
             true => declared.push(operation),
             false => {
@@ -101,10 +115,39 @@ pub(super) fn skill(found: &Found, application: &Url) -> Result<Skill, String> {
     Ok(Skill { text: declared_text, left_out, deletes, declared, others })
 }
 
-/// A path one of whose parts says that no agent should call it.
-fn is_for_others(path: &str) -> bool {
+/// Whether its line in a skill declares this operation and nothing else: paths of documents may hold what
+/// is a wildcard there (`*`, `:x`, `<x>`).
+fn means_itself(operation: &Operation) -> bool {
+    let Ok(meant) = EndpointPattern::of_template(operation.method(), operation.path()) else {
+        return false;
+    };
+    let block = format!("```http\n{} {}\n```\n", operation.method(), operation.path());
+    match endpoints_in_markdown(&block).as_slice() {
+        [declared] => declared.covers(&meant) && meant.covers(declared),
+        _ => false,
+    }
+}
+
+/// How many segments all paths begin with, such as those of the server: they tell no operation from
+/// another.
+fn shared_segments(operations: &[Operation]) -> usize {
+    let Some((first, others)) = operations.split_first() else { return 0 };
+    if others.is_empty() {
+        return 0;
+    }
+    let before_last = first.endpoint().split('/').count().saturating_sub(1);
+    let shared = |other: &Operation| {
+        let pairs = first.endpoint().split('/').zip(other.endpoint().split('/'));
+        pairs.take_while(|(ours, theirs)| ours == theirs).count()
+    };
+    others.iter().map(shared).fold(before_last, usize::min)
+}
+
+/// A path one of whose parts says that no agent should call it; the first ones, which all paths share,
+/// say nothing.
+fn is_for_others(path: &str, shared: usize) -> bool {
     let is = |part: &str| NOT_FOR_AGENTS.iter().any(|word| part.eq_ignore_ascii_case(word));
-    path.split(['/', '.']).any(is)
+    path.split('/').skip(shared).flat_map(|segment| segment.split('.')).any(is)
 }
 
 fn written(declared: &[&Operation]) -> String {
@@ -150,10 +193,15 @@ mod tests {
     use super::*;
 
     fn skill_of(paths: &serde_json::Value) -> Skill {
+        skill_at("/openapi.json", "/", paths)
+    }
+
+    fn skill_at(path: &str, server: &str, paths: &serde_json::Value) -> Skill {
         let text = serde_json::json!({
-            "openapi": "3.1.0", "info": { "title": "Shop", "version": "1" }, "paths": paths
+            "openapi": "3.1.0", "info": { "title": "Shop", "version": "1" }, "paths": paths,
+            "servers": [{ "url": server }],
         });
-        let path = "/openapi.json".to_owned();
+        let path = path.to_owned();
         let found = Found { path, operations: 1, text: text.to_string().into() };
         skill(&found, &Url::parse("http://127.0.0.1:8000").unwrap()).unwrap()
     }
@@ -182,6 +230,31 @@ mod tests {
         {
             assert!(below.contains(line), "{line}: {below}");
         }
+    }
+
+    #[test]
+    fn paths_are_those_that_the_daemon_calls() {
+        let paths = serde_json::json!({ "/orders": { "get": {} }, "/login": { "post": {} } });
+        let made = skill_at("/api/openapi.json", ".", &paths);
+        assert!(made.text.contains("\nGET /api/orders\n"), "{}", made.text);
+        // The server's own path says nothing of an operation.
+        let made = skill_at("/openapi.json", "/auth/admin", &paths);
+        assert!(made.text.contains("\nGET /auth/admin/orders\n"), "{}", made.text);
+        assert!(made.left_out.unwrap().contains("POST /auth/admin/login"));
+    }
+
+    #[test]
+    fn what_would_be_a_wildcard_in_a_skill_is_left_out() {
+        let paths = serde_json::json!({
+            "/proxy/**": { "get": {} }, "/*": { "post": {} }, "/files/:name": { "get": {} },
+            "/tags/<tag>": { "get": {} }, "/orders/{id}": {
+                "get": { "parameters": [{ "name": "id", "in": "path", "required": true }] }
+            },
+        });
+        let made = skill_of(&paths);
+        assert_eq!((made.declared, made.others), (1, 4), "{}", made.text);
+        assert_eq!(made.not_in("GET /orders"), ["GET /orders/{id}"]);
+        assert!(made.not_in("- `GET /orders/{id}`").is_empty());
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use service::settings::{Layers, Reader};
@@ -27,7 +28,7 @@ const MODELS: [&str; 10] = [
 /// The lines that are missing.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    /// `(name, value)`.
+    /// `(name, line)`.
     pub(super) lines: Vec<(&'static str, String)>,
     /// Whether a model is set.
     pub(super) has_model: bool,
@@ -58,8 +59,13 @@ pub(super) fn missing(
     let taken = application.port_or_known_default();
     let free = |ports: [u16; 2]| if taken == Some(ports[0]) { ports[1] } else { ports[0] };
     let (daemon, plane) = (free([8081, 8083]), free([8082, 8084]));
-    let daemon = reader.optional("WOMBAT_PORT").unwrap_or_else(|| daemon.to_string());
-    let plane = reader.optional("MC_PORT").unwrap_or_else(|| plane.to_string());
+    let mut port = |name, url, usual: u16| {
+        let set = reader.optional(name);
+        let set = set.or_else(|| local_port(&reader.optional(url)?).map(|port| port.to_string()));
+        set.unwrap_or_else(|| usual.to_string())
+    };
+    let daemon = port("WOMBAT_PORT", "AGENT_DAEMON_URL", daemon);
+    let plane = port("MC_PORT", "WOMBAT_CONTROL_PLANE_URL", plane);
     let own = reader.secret("MC_DATABASE_URL");
     let theirs = reader.secret("DATABASE_URL");
     let (database, is_theirs) = match (own, theirs) {
@@ -88,20 +94,50 @@ pub(super) fn missing(
         }
         // Never into a file of the application, nor on a server that is none of ours.
         Some(_) if is_theirs => {
-            wanted.push(("MC_DATABASE_URL", "sqlite:wombat.db".to_owned()));
-            "wombat.db (SQLite)"
+            wanted.push(("MC_DATABASE_URL", "sqlite:data/wombat.db".to_owned()));
+            "data/wombat.db (SQLite)"
         }
         Some(_) => "where MC_DATABASE_URL says",
         None => {
             "data/mission-control.db (SQLite); for your PostgreSQL set DATABASE_URL and MC_SCHEMA=wombat"
         }
     };
-    for name in ["AGENT_JWT_SECRET", "INTERNAL_API_TOKEN", "AGENT_DAEMON_API_KEY"] {
-        wanted.push((name, secret()));
+    // Who signs with a private key shares no secret.
+    let secrets = ["AGENT_JWT_SECRET", "INTERNAL_API_TOKEN", "AGENT_DAEMON_API_KEY"];
+    let is_needed = |name: &&str| *name != secrets[0] || !layers.is_set("AGENT_JWT_PRIVATE_KEY");
+    wanted.extend(secrets.into_iter().filter(is_needed).map(|name| (name, secret())));
+    for (name, value) in wanted.into_iter().filter(|(name, _)| !layers.is_set(name)) {
+        let line = line(name, &value).ok_or_else(|| {
+            format!("{name}: {value:?} cannot be written to .env so that every reader takes it for the same; set it yourself")
+        })?;
+        shared.lines.push((name, line));
     }
-    shared.lines = wanted.into_iter().filter(|(name, _)| !layers.is_set(name)).collect();
     shared.has_model = MODELS.iter().any(|name| layers.is_set(name));
     Ok(shared)
+}
+
+/// The line of a setting, if all readers of such files take it for the same.
+fn line(name: &str, value: &str) -> Option<String> {
+    let is_plain = !value.contains(|c: char| c.is_whitespace() || "#'\"$\\`".contains(c));
+    let quote = match value {
+        _ if value.contains(['\n', '\r']) => return None,
+        _ if is_plain => "",
+        _ if !value.contains(['\'', '\\']) => "'",
+        _ if !value.contains(['"', '$', '\\', '`']) => "\"",
+        _ => return None,
+    };
+    Some(format!("{name}={quote}{value}{quote}"))
+}
+
+/// The port of an address on this machine.
+pub(crate) fn local_port(url: &str) -> Option<u16> {
+    let url = Url::parse(url).ok()?;
+    let is_local = match url.host()? {
+        url::Host::Domain(name) => name == "localhost",
+        url::Host::Ipv4(address) => address.is_loopback() || address.is_unspecified(),
+        url::Host::Ipv6(address) => address.is_loopback() || address.is_unspecified(),
+    };
+    url.port_or_known_default().filter(|_| is_local)
 }
 
 fn is_postgres(url: &SecretString) -> bool {
@@ -114,13 +150,14 @@ fn secret() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
 }
 
-/// Appends the lines. A new file is for its owner only, and kept out of Git.
+/// Appends the lines. A new file is for its owner only; the file is kept out of Git. Returns what a person
+/// has to know of a file that was there.
 ///
 /// # Errors
 /// When one of the files cannot be written.
-pub(super) fn append(dir: &Path, shared: &Shared) -> std::io::Result<()> {
+pub(super) fn append(dir: &Path, shared: &Shared) -> std::io::Result<Vec<String>> {
     if shared.lines.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let file = dir.join(".env");
     let before = match fs::read(&file) {
@@ -134,16 +171,45 @@ pub(super) fn append(dir: &Path, shared: &Shared) -> std::io::Result<()> {
         Some(_) | None => String::new(),
     };
     text.push_str("# The agent: shared by this application and Wombat's programs\n");
-    for (name, value) in &shared.lines {
-        let quoted = value.contains(|c: char| c.is_whitespace() || "#'\"$\\".contains(c));
-        match quoted {
-            true => text.push_str(&format!("{name}='{value}'\n")),
-            false => text.push_str(&format!("{name}={value}\n")),
-        }
+    for (_, line) in &shared.lines {
+        text.push_str(line);
+        text.push('\n');
     }
     let opened = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&file);
     opened?.write_all(text.as_bytes())?;
-    if before.is_none() { ignored_by_git(&dir.join(".gitignore")) } else { Ok(()) }
+    if !git_says(dir, &["check-ignore", "--quiet", ".env"]) {
+        ignored_by_git(&dir.join(".gitignore"))?;
+    }
+    Ok(if before.is_some() { warnings(dir, &file)? } else { Vec::new() })
+}
+
+/// What a person has to know of an application's own file, which holds our secrets now.
+fn warnings(dir: &Path, file: &Path) -> std::io::Result<Vec<String>> {
+    let mut told = vec![
+        "  If the application refuses names that it does not know (pydantic-settings), let it ignore them: extra=\"ignore\"".to_owned(),
+    ];
+    let mode = fs::metadata(file)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        told.push(
+            "  It holds secrets, and other users of this machine can read it: chmod 600 .env"
+                .to_owned(),
+        );
+    }
+    if git_says(dir, &["ls-files", "--error-unmatch", ".env"]) {
+        told.push(
+            "  It holds secrets, and Git tracks it: git rm --cached .env, before you commit"
+                .to_owned(),
+        );
+    }
+    Ok(told)
+}
+
+/// Whether Git is there and says yes.
+fn git_says(dir: &Path, question: &[&str]) -> bool {
+    let mut git = Command::new("git");
+    git.args(question).current_dir(dir);
+    git.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    git.status().is_ok_and(|status| status.success())
 }
 
 /// Adds `.env` to a `.gitignore` that lacks it.
@@ -172,7 +238,8 @@ mod tests {
     }
 
     fn value(lines: &[(&'static str, String)], name: &str) -> Option<String> {
-        lines.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+        let line = &lines.iter().find(|(known, _)| *known == name)?.1;
+        Some(line.strip_prefix(&format!("{name}=")).unwrap().to_owned())
     }
 
     #[test]
@@ -193,12 +260,34 @@ mod tests {
     fn our_tables_never_go_into_an_applications_file_or_another_kind_of_server() {
         for theirs in ["sqlite:///./app.db", "mysql://u:p@h/d"] {
             let lines = names(&[("DATABASE_URL", theirs)], "http://127.0.0.1:3000");
-            assert_eq!(value(&lines, "MC_DATABASE_URL").unwrap(), "sqlite:wombat.db");
+            assert_eq!(value(&lines, "MC_DATABASE_URL").unwrap(), "sqlite:data/wombat.db");
             assert_eq!(value(&lines, "MC_SCHEMA"), None);
         }
         let lines = names(&[], "http://127.0.0.1:8081");
         assert_eq!(value(&lines, "MC_DATABASE_URL").or(value(&lines, "MC_SCHEMA")), None);
         assert_eq!(value(&lines, "WOMBAT_PORT").unwrap(), "8083");
+        // A port that one of the addresses names is that of the program there.
+        let set = [("AGENT_DAEMON_URL", "http://localhost:9001")];
+        assert_eq!(value(&names(&set, "http://127.0.0.1:1"), "WOMBAT_PORT").unwrap(), "9001");
+        let other = [("AGENT_DAEMON_URL", "http://agents.example:9001")];
+        assert_eq!(value(&names(&other, "http://127.0.0.1:1"), "WOMBAT_PORT"), None);
+        let signed = [("AGENT_JWT_ALGORITHM", "RS256"), ("AGENT_JWT_PRIVATE_KEY", "key.pem")];
+        assert_eq!(value(&names(&signed, "http://127.0.0.1:1"), "AGENT_JWT_SECRET"), None);
+    }
+
+    #[test]
+    fn a_value_is_written_so_that_every_reader_takes_it_for_the_same() {
+        for (value, written) in [
+            ("plain", Some("N=plain")),
+            ("my agents", Some("N='my agents'")),
+            ("a$b", Some("N='a$b'")),
+            ("it's", Some("N=\"it's\"")),
+            ("it's $b", None),
+            ("a\\b", None),
+            ("a\nb", None),
+        ] {
+            assert_eq!(line("N", value).as_deref(), written);
+        }
     }
 
     #[test]
@@ -211,25 +300,30 @@ mod tests {
 
     #[test]
     fn a_new_file_is_for_its_owner_and_ignored_by_git_and_an_old_one_is_kept() {
-        use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let shared = Shared {
-            lines: vec![("WOMBAT_WORKSPACE", "my agents".to_owned())],
+            lines: vec![("WOMBAT_WORKSPACE", "WOMBAT_WORKSPACE='my agents'".to_owned())],
             ..Shared::default()
         };
-        append(dir.path(), &shared).unwrap();
+        assert_eq!(append(dir.path(), &shared).unwrap(), [""; 0]);
         let mode = fs::metadata(dir.path().join(".env")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(fs::read_to_string(dir.path().join(".gitignore")).unwrap(), ".env\n");
         fs::write(dir.path().join(".env"), "SECRET_KEY=x").unwrap();
         fs::write(dir.path().join(".gitignore"), "*.pyc").unwrap();
-        append(dir.path(), &shared).unwrap();
+        fs::set_permissions(dir.path().join(".env"), fs::Permissions::from_mode(0o644)).unwrap();
+        let told = append(dir.path(), &shared).unwrap();
+        assert!(told[0].contains("extra=") && told[1].contains("chmod 600"), "{told:?}");
         let text = fs::read_to_string(dir.path().join(".env")).unwrap();
         assert!(
             text.starts_with("SECRET_KEY=x\n\n# ")
                 && text.ends_with("WOMBAT_WORKSPACE='my agents'\n"),
             "{text}"
         );
-        assert_eq!(fs::read_to_string(dir.path().join(".gitignore")).unwrap(), "*.pyc");
+        assert_eq!(fs::read_to_string(dir.path().join(".gitignore")).unwrap(), "*.pyc\n.env\n");
+        let git = |arguments: &[&str]| assert!(git_says(dir.path(), arguments), "{arguments:?}");
+        git(&["init", "--quiet"]);
+        git(&["add", "--force", ".env"]);
+        assert!(append(dir.path(), &shared).unwrap()[2].contains("Git tracks it"));
     }
 }

@@ -190,6 +190,7 @@ mod tests {
             name: "n".to_owned(),
             arguments: serde_json::json!({ "a": 1 }),
             refused: None,
+            error: None,
             ok: true,
             duration_ms: 4,
         };

@@ -43,6 +43,8 @@ pub enum RunEvent {
         ok: bool,
         /// How long it took, milliseconds.
         duration_ms: u64,
+        /// Why the call failed, in one line.
+        error: Option<String>,
     },
 }
 
@@ -54,8 +56,8 @@ impl From<RunEvent> for StreamEvent<'_> {
             }
             RunEvent::Chunk { data } => Self::Chunk { data },
             RunEvent::ToolCall { id, name, arguments } => Self::ToolCall { id, name, arguments },
-            RunEvent::ToolResult { id, name, ok, duration_ms } => {
-                Self::ToolResult { id, name, ok, duration_ms }
+            RunEvent::ToolResult { id, name, ok, duration_ms, error } => {
+                Self::ToolResult { id, name, ok, duration_ms, error }
             }
         }
     }

@@ -83,6 +83,32 @@ impl ToolReply {
         Some(format!("{status}: {said}"))
     }
 
+    /// Why the call failed, as one short line for people; `None` when it succeeded.
+    pub fn failure(&self) -> Option<String> {
+        let why = match self {
+            Self::Data(_) | Self::Trusted(_) => return None,
+            Self::Rejected(body) | Self::Unclear(body) | Self::NotSent(body) => {
+                let why = match &body["error"] {
+                    Value::String(text) => shown::words(text),
+                    Value::Null => shown::words(&body.to_string()),
+                    other => shown::words(&other.to_string()),
+                };
+                match body["status"].as_u64() {
+                    Some(status) => format!("{status}: {why}"),
+                    None => why,
+                }
+            }
+            Self::NotMade(why) | Self::Denied(why) => shown::words(why),
+            Self::NeedsApproval(what) => {
+                shown::words(&format!("a person has to approve this first: {what}"))
+            }
+            Self::InDoubt(what) => {
+                shown::words(&format!("this may have taken effect already: {what}"))
+            }
+        };
+        Some(why)
+    }
+
     /// Whether the call succeeded.
     pub fn is_ok(&self) -> bool {
         matches!(self, Self::Data(_) | Self::Trusted(_))
@@ -193,6 +219,22 @@ mod tests {
         assert!(!reply.is_made() && !reply.is_unclear() && !reply.is_ok());
         let text = content(&reply, "github__read");
         assert!(text.contains("the server said") && !text.contains("<|im_start|>"), "{text}");
+    }
+
+    #[test]
+    fn why_a_call_failed_is_one_short_line() {
+        assert_eq!(ToolReply::Data("x".to_owned()).failure(), None);
+        let long = "é\u{1b}\n".repeat(300);
+        for (reply, told) in [
+            (ToolReply::Rejected(json!({ "error": "no\nsuch", "status": 404 })), "404: no such"),
+            (ToolReply::Unclear(json!({ "error": { "a": 1 }, "status": 500 })), "500: {\"a\":1}"),
+            (ToolReply::NotMade("title is missing".to_owned()), "title is missing"),
+            (ToolReply::Denied(long), "é é é "),
+        ] {
+            let why = reply.failure().unwrap();
+            assert!(why.starts_with(told) && why.chars().count() <= 210, "{why}");
+            assert!(!why.contains(char::is_control), "{why}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `wombat-daemon init` and `check`, the programs themselves.
 
+mod acting;
 mod documents;
 mod tools;
 

@@ -76,6 +76,9 @@ pub(in crate::agent) struct ToolStep {
     /// Who was refused with which words, where the backend answered 401 or 403.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::agent) refused: Option<String>,
+    /// Why it failed, in one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::agent) error: Option<String>,
     /// How long it took, milliseconds.
     pub(in crate::agent) duration_ms: u64,
     /// The approval request that a person decided.
@@ -92,6 +95,7 @@ impl ToolStep {
             arguments: self.arguments.clone(),
             ok: self.ok,
             refused: self.refused.clone(),
+            error: self.error.clone(),
             duration_ms: self.duration_ms,
         }
     }

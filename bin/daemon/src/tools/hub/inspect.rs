@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mc_client::types::Capabilities;
 use wombat_core::advice::KnownTools;
+use wombat_core::session::Role;
 use wombat_core::workspace::Snapshot;
 
 use super::Tools;
@@ -21,6 +22,8 @@ pub struct Inspection {
     pub problems: Vec<String>,
     /// What has another name at a provider.
     pub mapped: Vec<String>,
+    /// The roles that have tools besides the built-in ones, with these tools' names.
+    pub of_roles: Vec<(Role, Vec<String>)>,
 }
 
 /// What became of the OpenAPI document.
@@ -70,8 +73,18 @@ impl Tools {
         let built = self.built(sources).await;
         let (catalogue, operations) = (&built.catalogue, &built.operations);
         let profiles = snapshot.agents().into_iter().map(|agent| snapshot.agent(&agent.role));
-        let forms = profiles.flat_map(|profile| self.forms(&built.set(snapshot, &profile)));
-        let (lost, mapped) = model_forms::lines(&forms.collect::<Vec<_>>());
+        let (mut forms, mut of_roles) = (Vec::new(), Vec::new());
+        for profile in profiles {
+            let set = built.set(snapshot, &profile);
+            forms.extend(self.forms(&set));
+            let names = set.specs().iter().map(|tool| tool.name.to_string());
+            let names: Vec<_> =
+                names.filter(|name| !builtin_names().contains(&name.as_str())).collect();
+            if !names.is_empty() {
+                of_roles.push((profile.role.clone(), names));
+            }
+        }
+        let (lost, mapped) = model_forms::lines(&forms);
         let servers = self.mcp.report(snapshot.mcp(), &[]);
         let mut left_out = Vec::new();
         for (name, server) in servers.as_object().into_iter().flatten() {
@@ -102,6 +115,6 @@ impl Tools {
             missing,
             silent_servers,
         };
-        Inspection { known, document, problems, mapped }
+        Inspection { known, document, problems, mapped, of_roles }
     }
 }

@@ -1,0 +1,133 @@
+//! Whether an agent can act in the application, as `check` tells, and what `init --beside` keeps.
+
+use std::fs;
+
+use serde_json::json;
+use tempfile::TempDir;
+use test_support::claims;
+use wiremock::matchers::{header_exists, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::{backend, daemon, said};
+use crate::harness::SECRET;
+
+/// The lines of `check` with this in them.
+async fn lines(
+    dir: &TempDir,
+    arguments: &[&str],
+    settings: &[(&str, &str)],
+    with: &str,
+) -> Vec<String> {
+    let all: Vec<_> = [("AGENT_JWT_SECRET", SECRET), ("LLM_PROVIDER", "offline")]
+        .into_iter()
+        .chain(settings.iter().copied())
+        .collect();
+    let output = daemon(dir.path(), &[&["check"], arguments].concat(), &all).await;
+    said(&output).into_iter().filter(|line| line.contains(with)).collect()
+}
+
+#[tokio::test]
+async fn the_application_is_tried_as_one_of_its_users() {
+    let (dir, plane, application) =
+        (TempDir::new().unwrap(), backend().await, MockServer::start().await);
+    let skill = dir.path().join("workspace/skills/shop");
+    fs::create_dir_all(&skill).unwrap();
+    let text = "---\nname: shop\ndescription: d\n---\n```\nGET /orders/{id}\nGET /orders\n```\n";
+    fs::write(skill.join("SKILL.md"), text).unwrap();
+    let (theirs, ours) = (application.uri(), plane.uri());
+    let settings = [("BACKEND_URL", theirs.as_str()), ("WOMBAT_CONTROL_PLANE_URL", ours.as_str())];
+    let unsaid = lines(&dir, &[], &settings, "was not checked").await;
+    assert!(unsaid.len() == 1 && unsaid[0].starts_with("note  "), "{unsaid:?}");
+    let user = ["--user", "7", "--role", "agent"];
+    let orders = || Mock::given(method("GET")).and(path("/orders"));
+    // It answers everybody, nobody, and whoever has a token.
+    for (with, without, told) in [
+        (
+            200,
+            200,
+            "warn  application: GET /orders as user \"7\", role \"agent\": 200, but 200 without",
+        ),
+        (401, 401, "FAIL  application: GET /orders as user \"7\", role \"agent\": 401: "),
+        (500, 401, "warn  application: GET /orders as user \"7\", role \"agent\": 500: "),
+        (
+            200,
+            401,
+            "ok    application: GET /orders as user \"7\", role \"agent\": 200, and 401 without a token",
+        ),
+    ] {
+        application.reset().await;
+        let answer =
+            |status| ResponseTemplate::new(status).set_body_json(json!({ "detail": "so" }));
+        orders()
+            .and(header_exists("x-agent-token"))
+            .respond_with(answer(with))
+            .mount(&application)
+            .await;
+        orders().respond_with(answer(without)).with_priority(9).mount(&application).await;
+        let found = lines(&dir, &user, &settings, "GET /orders as").await;
+        assert!(found.len() == 1 && found[0].starts_with(told), "{found:?}");
+    }
+    let asked = application.received_requests().await.unwrap();
+    let token = asked
+        .iter()
+        .filter(|request| request.url.path() == "/orders")
+        .find_map(|request| request.headers.get("x-agent-token"));
+    assert_eq!(claims(token.unwrap().to_str().unwrap())["user_id"], "7");
+}
+
+#[tokio::test]
+async fn an_address_of_the_daemon_that_leads_nowhere_is_told() {
+    let (dir, backend) = (TempDir::new().unwrap(), backend().await);
+    let url = backend.uri();
+    for (daemon_url, told) in [
+        ("http://127.0.0.1:9001", "set WOMBAT_PORT=9001, or correct AGENT_DAEMON_URL"),
+        ("http://127.0.0.1:9", "start wombat-daemon"),
+        (url.as_str(), "answers 404 to GET /livez"),
+    ] {
+        let port = daemon_url.rsplit(':').next().unwrap();
+        let port = if port == "9001" { "8081" } else { port };
+        let settings = [
+            ("BACKEND_URL", url.as_str()),
+            ("AGENT_DAEMON_URL", daemon_url),
+            ("WOMBAT_PORT", port),
+        ];
+        let found = lines(&dir, &[], &settings, "AGENT_DAEMON_URL").await;
+        assert!(
+            found.len() == 1 && found[0].starts_with("warn  ") && found[0].contains(told),
+            "{found:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn beside_an_application_what_a_person_edited_is_kept_and_a_wrong_document_writes_nothing() {
+    let (dir, application) = (TempDir::new().unwrap(), MockServer::start().await);
+    let url = application.uri();
+    let beside = ["init", "--beside", url.as_str()];
+    let wrong = daemon(dir.path(), &[&beside[..], &["--openapi", "/spec"]].concat(), &[]).await;
+    assert_eq!(wrong.status.code(), Some(1), "{wrong:?}");
+    assert!(fs::read_dir(dir.path()).unwrap().next().is_none());
+    // Without a document there is a workspace, and the skill follows.
+    assert!(daemon(dir.path(), &beside, &[]).await.status.success());
+    let agents = dir.path().join("workspace/AGENTS.md");
+    fs::write(&agents, "mine").unwrap();
+    let serve = async |paths: serde_json::Value| {
+        application.reset().await;
+        let document =
+            json!({ "openapi": "3.1.0", "info": { "title": "T", "version": "1" }, "paths": paths });
+        let answer = ResponseTemplate::new(200).set_body_json(document);
+        Mock::given(path("/spec")).respond_with(answer).mount(&application).await;
+    };
+    serve(json!({ "/orders": { "get": {} } })).await;
+    let output = daemon(dir.path(), &[&beside[..], &["--openapi", "/spec"]].concat(), &[]).await;
+    assert!(said(&output)[0].ends_with("skills/application/SKILL.md"), "{output:?}");
+    serve(json!({ "/orders": { "get": {}, "post": {} } })).await;
+    let output = daemon(dir.path(), &beside, &[]).await;
+    let skill = dir.path().join("workspace/skills/application/SKILL.md");
+    let told = "SKILL.md: kept; not in it: POST /orders. ";
+    assert!(said(&output).iter().any(|line| line.contains(told)), "{output:?}");
+    assert!(!fs::read_to_string(&skill).unwrap().contains("POST"));
+    assert!(daemon(dir.path(), &[&beside[..], &["--force"]].concat(), &[]).await.status.success());
+    assert!(fs::read_to_string(&skill).unwrap().contains("POST /orders"));
+    assert_eq!(fs::read_to_string(&agents).unwrap(), "mine");
+}
