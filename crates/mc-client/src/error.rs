@@ -209,10 +209,13 @@ impl McError {
                  (docs/TOKENS.md); else check AGENT_JWT_SECRET on both sides, and that the backend \
                  knows this user"
             }
+            // It has said so itself.
+            false if message.contains("AGENT_JWT_") => "",
             false => "check AGENT_JWT_SECRET on both sides, and that the backend knows this user",
         };
         let advice = clock_ahead.map_or_else(|| check.to_owned(), apart);
-        format!("the backend rejects the agent token{whose}: {status}, {message}; {advice}")
+        let advice = if advice.is_empty() { advice } else { format!("; {advice}") };
+        format!("the backend rejects the agent token{whose}: {status}, {message}{advice}")
     }
 
     /// The original object of a create whose key was used with another body.
