@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts published OpenAPI documents, from pinned npm packages, into a folder (bin/daemon/tests/it/published.rs,
+# Puts published OpenAPI documents, from pinned npm packages, into a folder (crates/openapi-tools/tests/it/published.rs,
 # `bench documents`).
 #
 #   scripts/documents.sh ~/.cache/wombat/documents

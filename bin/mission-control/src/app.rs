@@ -1,6 +1,7 @@
 //! The state that all requests share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,8 @@ pub struct App {
     pub(crate) streams: StreamPlaces,
     /// Limits how many calls of a user's agents are answered at once.
     pub(crate) calls: Places,
+    /// Whether a dispatcher has asked for notifications since the start.
+    pub(crate) is_asked: Arc<AtomicBool>,
     /// Metrics for Prometheus.
     pub(crate) metrics: Arc<Metrics>,
     /// The login of the page.

@@ -22,6 +22,7 @@ mod totals;
 mod viewer;
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use axum::Router;
 use axum::extract::{Query, State};
@@ -34,6 +35,7 @@ use http::{HeaderMap, header};
 use self::viewer::{Viewer, record_view};
 use crate::app::App;
 use crate::auth::Listener;
+use crate::demo;
 use crate::error::ApiError;
 use crate::extract::{Id, Params};
 use crate::routes::events;
@@ -86,7 +88,12 @@ async fn overview(
     headers: HeaderMap,
     Query(params): Params,
 ) -> Result<Html<String>, ApiError> {
-    let user = viewer.shown(user_of(&params))?;
+    let chosen = user_of(&params).filter(|user| !user.is_empty());
+    let newest = match (viewer.name(), chosen) {
+        (None, None) => app.store.newest_user().await?,
+        (Some(_), _) | (None, Some(_)) => None,
+    };
+    let user = viewer.shown(newest.as_deref().or(chosen))?;
     let (waiting, more_wait) = app.store.waiting(user).await?;
     let midnight = Utc::now().date_naive().and_time(chrono::NaiveTime::MIN);
     let page = overview::Overview {
@@ -99,10 +106,13 @@ async fn overview(
         } else {
             Vec::new()
         },
+        is_open: chosen.is_none(),
+        roles: &roles(&app, &viewer, user).await?,
         columns: &app.store.task_columns(user).await?,
         done: &app.store.done_since(user, &stamp(midnight.and_utc())).await?,
         documents: &app.store.documents(user, None, None, DOCUMENTS, None).await?.items,
         notifications: &app.store.newest_notifications(user, None).await?,
+        is_unasked: !app.is_asked.load(Ordering::Relaxed),
         agents: &app.store.agents(user).await?,
         waiting: &waiting,
         more_wait,
@@ -126,10 +136,12 @@ async fn task(
         user,
         may_choose: viewer.may_choose(),
         token: &forms::token(&app, &viewer)?,
+        roles: &roles(&app, &viewer, user).await?,
         task: &app.store.task(user, &id).await?,
         messages: &app.store.messages(user, &id, THREAD, None).await?,
         documents: &app.store.documents(user, Some(&id), None, DOCUMENTS, None).await?.items,
         notifications: &app.store.newest_notifications(user, Some(&id)).await?,
+        is_unasked: !app.is_asked.load(Ordering::Relaxed),
         runs: &app.store.newest_runs(user, Some(&id)).await?,
     };
     record_view(&app, &viewer, user, &headers, Some(("task", &id))).await?;
@@ -180,6 +192,19 @@ async fn arguments(
         (header::CONTENT_DISPOSITION, "attachment; filename=\"arguments.json\""),
     ];
     Ok((headers, request.arguments).into_response())
+}
+
+/// The roles that a person can write to: those that have been at work, and those of the demo.
+async fn roles(app: &App, viewer: &Viewer, user: &str) -> Result<Vec<String>, ApiError> {
+    let mut roles = app.store.roles(Some(user)).await?;
+    if roles.is_empty() && viewer.may_choose() {
+        roles = app.store.roles(None).await?;
+    }
+    if app.config.demo {
+        let new = demo::ROLES.map(str::to_owned);
+        roles.extend(new.into_iter().filter(|role| !roles.contains(role)).collect::<Vec<_>>());
+    }
+    Ok(roles)
 }
 
 /// The user that a page's address names.

@@ -23,6 +23,7 @@ mod migrations;
 pub mod notifications;
 mod open;
 pub mod paging;
+mod people;
 mod pg_notify;
 mod postgres;
 mod run_rows;

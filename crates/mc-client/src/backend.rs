@@ -36,17 +36,26 @@ impl Address {
 }
 
 impl Backend {
+    /// Which of the two addresses a path belongs to.
+    fn of(&self, path: &str) -> &Address {
+        match path.strip_prefix(PREFIX) {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => &self.control_plane,
+            Some(_) | None => &self.application,
+        }
+    }
+
+    /// The address that a call goes to, as it is set.
+    pub(crate) fn address(&self, path_and_query: &str) -> &Arc<str> {
+        &self.of(path_and_query.split('?').next().unwrap_or_default()).text
+    }
+
     /// The URL of a call: the path alone decides which of the two addresses it goes to.
     pub(crate) fn url(&self, path_and_query: &str) -> Result<Url, McError> {
         let (path, query) = match path_and_query.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (path_and_query, None),
         };
-        let address = match path.strip_prefix(PREFIX) {
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => &self.control_plane,
-            Some(_) | None => &self.application,
-        };
-        let Some(base) = &address.base else {
+        let Some(base) = &self.of(path).base else {
             return Err(McError::Unreachable {
                 cause: "its address is not a URL".to_owned(),
                 is_tls: false,

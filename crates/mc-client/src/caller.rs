@@ -158,7 +158,8 @@ impl Caller {
         let error = match is_success {
             true => McError::in_between(answer.status, &answer.headers, &answer.body),
             false => McError::of_answer(answer.status, &answer.headers, &answer.body)
-                .for_caller(|| self.identity.told()),
+                .for_caller(|| self.identity.told())
+                .at(self.backend.address(&call.path_and_query)),
         };
         Err(Failure { error, answer: Some(answer) })
     }
@@ -181,7 +182,8 @@ impl Caller {
             let (body, _) = read_body(response, call).await?;
             let body = self.without_token(body);
             Err(McError::of_answer(status.as_u16(), &headers, &body)
-                .for_caller(|| self.identity.told()))
+                .for_caller(|| self.identity.told())
+                .at(self.backend.address(&call.path_and_query)))
         };
         tokio::time::timeout(ATTEMPT_TIMEOUT, begin).await.unwrap_or(Err(McError::Timeout))
     }

@@ -1,5 +1,6 @@
 //! Why a call to the backend failed.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header};
@@ -44,6 +45,8 @@ pub enum McError {
         wants_bearer: bool,
         /// Who called, where that was refused (401 or 403): user and role.
         caller: Option<Box<str>>,
+        /// Which of the backend's addresses was called, where that was refused.
+        address: Option<Arc<str>>,
     },
     /// Something between here and the backend answered in its place: a proxy, a firewall, a page to
     /// log in. Nothing is known of the backend, and nothing is wrong with a token.
@@ -89,7 +92,7 @@ impl McError {
             _ => (excerpt(headers, body), None, None),
         };
         let clock_ahead = clock_ahead(headers, SystemTime::now()).filter(|_| status == 401);
-        let caller = None;
+        let (caller, address) = (None, None);
         Self::Status {
             status,
             code,
@@ -99,6 +102,7 @@ impl McError {
             clock_ahead,
             wants_bearer,
             caller,
+            address,
         }
     }
 
@@ -125,6 +129,18 @@ impl McError {
             | Self::Timeout
             | Self::BadAnswer { .. }
             | Self::Token(_) => {}
+        }
+        self
+    }
+
+    /// Adds which address was called, if who called was refused.
+    #[must_use]
+    pub(crate) fn at(mut self, called: &Arc<str>) -> Self {
+        // An address may hold a password.
+        if let Self::Status { caller: Some(_), address, .. } = &mut self
+            && !called.contains('@')
+        {
+            *address = Some(Arc::clone(called));
         }
         self
     }
@@ -209,10 +225,28 @@ impl McError {
                  (docs/TOKENS.md); else check AGENT_JWT_SECRET on both sides, and that the backend \
                  knows this user"
             }
+            // It has said so itself.
+            false if message.contains("AGENT_JWT_") => "",
             false => "check AGENT_JWT_SECRET on both sides, and that the backend knows this user",
         };
         let advice = clock_ahead.map_or_else(|| check.to_owned(), apart);
-        format!("the backend rejects the agent token{whose}: {status}, {message}; {advice}")
+        let advice = if advice.is_empty() { advice } else { format!("; {advice}") };
+        format!("the backend rejects the agent token{whose}: {status}, {message}{advice}")
+    }
+
+    /// The same, after the address at which that happened.
+    pub fn rejection_there(&self) -> String {
+        match self {
+            Self::Status { address: Some(address), .. } => {
+                format!("{address}: {}", self.rejection())
+            }
+            Self::Status { .. }
+            | Self::InBetween { .. }
+            | Self::Unreachable { .. }
+            | Self::Timeout
+            | Self::BadAnswer { .. }
+            | Self::Token(_) => self.rejection(),
+        }
     }
 
     /// The original object of a create whose key was used with another body.

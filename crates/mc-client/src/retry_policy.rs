@@ -83,6 +83,7 @@ mod tests {
             clock_ahead: None,
             wants_bearer: false,
             caller: None,
+            address: None,
         }
     }
 

@@ -130,7 +130,7 @@ impl RunError {
         let kind = if error.is_stale_fence() {
             RunErrorKind::SessionLost
         } else if error.is_auth() {
-            RunErrorKind::BackendAuth(error.rejection())
+            RunErrorKind::BackendAuth(error.rejection_there())
         } else if error.is_in_between() || error.is_tls() {
             RunErrorKind::BackendInBetween(error.to_string())
         } else if error.is_retryable() {

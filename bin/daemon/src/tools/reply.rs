@@ -248,6 +248,7 @@ mod tests {
             clock_ahead: None,
             wants_bearer: false,
             caller: None,
+            address: None,
         };
         let content = content(&ToolReply::failed(&error), "update_task");
         assert!(content.contains(r#"{"error":"no such task","status":404}"#), "{content}");

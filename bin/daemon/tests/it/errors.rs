@@ -78,6 +78,7 @@ async fn a_refused_agent_token_says_what_to_check() {
         fails(&world, json!({ "task_id": null, "task_title": "x" }), 502, "backend_auth").await;
     let told = answer["error"].as_str().unwrap();
     assert!(told.contains("user \"u1\", role \"scout\": 401, bad token;"), "{told}");
+    assert!(told.starts_with(&world.backend.uri()), "{told}");
     assert!(told.contains("check AGENT_JWT_SECRET on both sides"), "{told}");
 }
 

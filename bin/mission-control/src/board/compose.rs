@@ -4,15 +4,14 @@ use std::fmt::{self, Write as _};
 
 use super::markup::{Esc, Short, post, section};
 
-/// The agents that the form offers; any other can be named by writing `@role`.
-const ROLES: [&str; 3] = ["scout", "jarvis", "analyst"];
-
-/// The form that writes to an agent, on one of some tasks or on a new one.
+/// The form that writes to an agent, on one of some tasks or on a new one. Some roles are offered, the
+/// first of them at once; any other can be named.
 pub(super) fn form(
     out: &mut String,
     user: &str,
     may_choose: bool,
     token: &str,
+    roles: &[String],
     tasks: &[(&str, &str)],
     chosen: Option<&str>,
 ) -> fmt::Result {
@@ -30,12 +29,12 @@ pub(super) fn form(
         }
         write!(
             out,
-            "<label for=\"role\">To</label> <input id=\"role\" name=\"role\" list=\"roles\" value=\"{}\">\
-             <datalist id=\"roles\">",
-            ROLES[0]
+            "<label for=\"role\">To</label> <input id=\"role\" name=\"role\" list=\"roles\" value=\"{}\" \
+             placeholder=\"agent\"><datalist id=\"roles\">",
+            Esc(roles.first().map_or("", String::as_str))
         )?;
-        for role in ROLES {
-            write!(out, "<option value=\"{role}\"></option>")?;
+        for role in roles {
+            write!(out, "<option value=\"{}\"></option>", Esc(role))?;
         }
         out.push_str("</datalist> <label for=\"task\">On</label> <select id=\"task\" name=\"task\"><option value=\"\">a new task</option>");
         for (id, title) in tasks {

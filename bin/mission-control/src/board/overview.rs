@@ -6,13 +6,16 @@ use mc_client::budgets::Budget;
 use mc_client::types::Document;
 
 use super::markup::place::at;
-use super::markup::{Esc, Short, Time, list, live, page, post, section};
+use super::markup::{Esc, Short, Time, link, list, live, page, post, section};
 use super::{approvals, columns, compose, documents, panels};
 use crate::store::board::{AgentRow, DayRow, NotificationRow, RunRow, TaskColumn, TaskRow};
 use crate::store::waiting::Waiting;
 
 /// The most users that are offered by name.
 pub(super) const USERS: u32 = 200;
+
+/// The most users that are linked to.
+const LINKS: usize = 50;
 
 /// All that a user has.
 pub(super) struct Overview<'a> {
@@ -24,10 +27,16 @@ pub(super) struct Overview<'a> {
     pub(super) locked: bool,
     /// Some of those who have a task.
     pub(super) users: &'a [String],
+    /// Whether nobody was chosen, so that the users are listed.
+    pub(super) is_open: bool,
+    /// The roles that are offered to write to.
+    pub(super) roles: &'a [String],
     pub(super) columns: &'a [TaskColumn],
     pub(super) done: &'a [TaskRow],
     pub(super) documents: &'a [Document],
     pub(super) notifications: &'a [NotificationRow],
+    /// Whether no dispatcher has asked for notifications.
+    pub(super) is_unasked: bool,
     pub(super) agents: &'a [AgentRow],
     pub(super) waiting: &'a [Waiting],
     /// Whether more wait than these.
@@ -59,6 +68,13 @@ impl Overview<'_> {
             write!(out, "<option value=\"{}\"></option>", Esc(user))?;
         }
         out.push_str("</datalist> <button>Show</button></form>");
+        if self.is_open && !self.users.is_empty() {
+            out.push_str("<nav id=\"known\" aria-label=\"Users\">");
+            for user in self.users.iter().take(LINKS) {
+                write!(out, "<a href=\"{}\">{}</a> ", Esc(&link("/", user)), Short(user))?;
+            }
+            out.push_str("</nav>");
+        }
         Ok(())
     }
 
@@ -77,14 +93,14 @@ impl Overview<'_> {
         out.push_str("</header>\n<main>\n");
         let newest = self.columns.iter().flat_map(|column| &column.newest);
         let tasks: Vec<_> = newest.map(|t| (t.id.as_str(), t.title.as_str())).collect();
-        compose::form(out, self.user, self.may_choose, self.token, &tasks, None)?;
+        compose::form(out, self.user, self.may_choose, self.token, self.roles, &tasks, None)?;
         writeln!(out, "<div id=\"live\" data-events=\"{}\">", Esc(&live(self.user)))?;
         approvals::approvals(out, self.user, self.token, self.waiting, self.more_wait)?;
         columns::tasks(out, self.user, self.columns)?;
         columns::today(out, self.user, self.done, self.columns)?;
         documents::list_of(out, self.user, self.documents)?;
         panels::runs(out, self.user, self.runs)?;
-        panels::notifications(out, self.user, self.token, self.notifications)?;
+        panels::notifications(out, self.user, self.token, self.notifications, self.is_unasked)?;
         panels::spending(out, self.budget, self.days)?;
         section(out, "agents", "Agents by last heartbeat", |out| {
             list(out, self.agents, "None yet.", |out, wake| {
@@ -132,6 +148,7 @@ mod tests {
             session_key: hostile.into(),
             content: hostile.into(),
             state: "waiting",
+            is_left: true,
             error: Some(hostile.into()),
         };
         let overview = Overview {
@@ -140,10 +157,13 @@ mod tests {
             token: "t",
             locked: true,
             users: &[hostile.to_owned()],
+            is_open: true,
+            roles: &[hostile.to_owned()],
             columns: &[column],
             done: &[task()],
             documents: &[],
             notifications: &[notification],
+            is_unasked: true,
             agents: &[AgentRow {
                 role: hostile.into(),
                 last_at: None,

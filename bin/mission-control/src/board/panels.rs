@@ -74,14 +74,21 @@ fn chart(out: &mut String, days: &[DayRow]) -> fmt::Result {
     writeln!(out, "</svg>")
 }
 
+/// Why notifications wait where nobody fetches them.
+const UNASKED: &str = "<p class=\"error\">No dispatcher has asked for notifications yet: start wombat-dispatcher.</p>\n";
+
 /// Notifications; dead letters can be requeued.
 pub(super) fn notifications(
     out: &mut String,
     user: &str,
     token: &str,
     notifications: &[NotificationRow],
+    is_unasked: bool,
 ) -> fmt::Result {
     section(out, "notifications", "Notifications", |out| {
+        if is_unasked && notifications.iter().any(|notification| notification.is_left) {
+            out.push_str(UNASKED);
+        }
         list(out, notifications, "None.", |out, notification| {
             write!(
                 out,

@@ -14,10 +14,14 @@ pub(super) struct Thread<'a> {
     /// Whether whoever sees the page may choose the user.
     pub(super) may_choose: bool,
     pub(super) token: &'a str,
+    /// The roles that are offered to write to.
+    pub(super) roles: &'a [String],
     pub(super) task: &'a Task,
     pub(super) messages: &'a Page<Message>,
     pub(super) documents: &'a [Document],
     pub(super) notifications: &'a [NotificationRow],
+    /// Whether no dispatcher has asked for notifications.
+    pub(super) is_unasked: bool,
     pub(super) runs: &'a [RunRow],
 }
 
@@ -59,10 +63,18 @@ impl Thread<'_> {
         })?;
         documents::list_of(out, self.user, self.documents)?;
         panels::runs(out, self.user, self.runs)?;
-        panels::notifications(out, self.user, self.token, self.notifications)?;
+        panels::notifications(out, self.user, self.token, self.notifications, self.is_unasked)?;
         out.push_str("</div>\n");
         let tasks = [(task.id.as_str(), task.title.as_str())];
-        compose::form(out, self.user, self.may_choose, self.token, &tasks, Some(&task.id))?;
+        compose::form(
+            out,
+            self.user,
+            self.may_choose,
+            self.token,
+            self.roles,
+            &tasks,
+            Some(&task.id),
+        )?;
         out.push_str("</main>\n");
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The dispatcher's endpoints: take deliveries, acknowledge them, report failures, dead letters.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use axum::Json;
 use axum::extract::{Query, State};
@@ -34,6 +35,7 @@ pub(super) async fn undelivered(
     _internal: Internal,
     Query(params): Params,
 ) -> Result<Json<Value>, ApiError> {
+    app.is_asked.store(true, Ordering::Relaxed);
     let users = number(&params, "limit_users", 100, MAX)?;
     let limit = number(&params, "limit_notifications", 100, MAX)?;
     let lease = match params.contains_key("lease_seconds") {

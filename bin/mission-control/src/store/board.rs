@@ -1,6 +1,6 @@
 //! What the page shows, newest first.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::TryStreamExt as _;
 use mc_client::runs::Run;
 use mc_client::types::TaskStatus;
@@ -58,6 +58,8 @@ pub struct NotificationRow {
     pub content: String,
     /// `waiting`, `being delivered`, `delivered`, or `given up`.
     pub state: &'static str,
+    /// Whether it has waited for a while and was never fetched.
+    pub is_left: bool,
     /// The error of the last failed delivery.
     pub error: Option<String>,
 }
@@ -174,6 +176,17 @@ fn state(row: &AnyRow) -> &'static str {
     }
 }
 
+/// After how many seconds a notification should have been fetched. A dispatcher asks every five at most.
+const FETCHED_SECS: i64 = 10;
+
+fn is_left(row: &AnyRow) -> bool {
+    let is_old = || {
+        let created = time(row.get("created_at"));
+        created.is_some_and(|at| Utc::now() - at > TimeDelta::seconds(FETCHED_SECS))
+    };
+    state(row) == "waiting" && row.get::<i64, _>("attempts") == 0 && is_old()
+}
+
 impl Store {
     /// The user's tasks of each status: how many, and the newest.
     pub async fn task_columns(&self, user_id: &str) -> Result<Vec<TaskColumn>, StoreError> {
@@ -223,7 +236,7 @@ impl Store {
     ) -> Result<Vec<NotificationRow>, StoreError> {
         let rows = sqlx::query(
             "SELECT id, session_key, substr(content, 1, 2001) AS content, substr(error, 1, 2001) AS error, \
-               delivered_at, dead_at, leased_until \
+               delivered_at, dead_at, leased_until, created_at, attempts \
              FROM notifications WHERE user_id = $1 AND ($2 IS NULL OR task_id = $2) ORDER BY seq DESC LIMIT $3",
         )
         .bind(user_id)
@@ -237,6 +250,7 @@ impl Store {
             session_key: row.get("session_key"),
             content: row.get("content"),
             state: state(row),
+            is_left: is_left(row),
             error: row.get("error"),
         };
         Ok(rows.iter().map(row).collect())

@@ -183,21 +183,4 @@ impl Store {
             list(active, TaskStatus::Blocked.as_str()).await?,
         ])
     }
-
-    /// Some of those who have a task.
-    pub async fn some_users(&self, limit: u32) -> Result<Vec<String>, StoreError> {
-        let rows = sqlx::query("SELECT DISTINCT user_id FROM tasks ORDER BY user_id LIMIT $1")
-            .bind(i64::from(limit))
-            .fetch_all(&self.reader)
-            .await?;
-        Ok(rows.iter().map(|row| row.get("user_id")).collect())
-    }
-
-    /// Everybody who has a task.
-    pub async fn users(&self) -> Result<Vec<String>, StoreError> {
-        let rows = sqlx::query("SELECT DISTINCT user_id FROM tasks ORDER BY user_id")
-            .fetch_all(&self.reader)
-            .await?;
-        Ok(rows.iter().map(|row| row.get("user_id")).collect())
-    }
 }

@@ -167,7 +167,6 @@ async fn the_page_shows_one_users_things_and_no_others() {
     let task = backend.person("ann").task("Ann's secret").await;
     assert!(open(&backend, "/?user=ann").await.text.contains("secret"));
     assert!(!open(&backend, "/?user=bob").await.text.contains("secret"));
-    assert!(!open(&backend, "/").await.text.contains("secret"));
     let path = format!("/tasks/{task}?user=bob");
     assert_eq!(open(&backend, &path).await.status, 404);
 }
@@ -213,4 +212,69 @@ async fn without_the_page_the_contract_is_served_alone() {
     open(&backend, "/").await.fails(404, "not_found");
     open(&backend, "/assets/board.js").await.fails(404, "not_found");
     backend.agent("ann", "scout").task("T").await;
+}
+
+/// The value of the field `To`, and the roles that it offers.
+fn roles(page: &str) -> (String, Vec<String>) {
+    let (_, rest) = page.split_once("list=\"roles\" value=\"").unwrap();
+    let (value, rest) = rest.split_once('"').unwrap();
+    let (_, rest) = rest.split_once("<datalist id=\"roles\">").unwrap();
+    let (offered, _) = rest.split_once("</datalist>").unwrap();
+    let parts = offered.split("<option value=\"").skip(1);
+    let names = parts.map(|part| part.split('"').next().unwrap().to_owned());
+    (value.to_owned(), names.collect())
+}
+
+#[tokio::test]
+async fn the_roles_that_have_been_at_work_are_offered() {
+    let none = Vec::<String>::new();
+    let backend = Backend::without_demo().await;
+    assert_eq!(roles(&open(&backend, "/?user=ann").await.text), (String::new(), none.clone()));
+    let agent = backend.agent("ann", "agent");
+    let task = agent.task("Work").await;
+    let run = json!({ "session_key": "user:ann:agent", "task_id": task });
+    agent.put("/runs/r1", run).await.ok();
+    let wake = json!({ "user_id": "ann", "role": "waker" });
+    backend.agent("ann", "waker").post("/heartbeat", wake).await.ok();
+    let seen = ("agent".to_owned(), vec!["agent".to_owned(), "waker".to_owned()]);
+    for path in ["/?user=ann", &format!("/tasks/{task}?user=ann"), "/?user=new"] {
+        assert_eq!(roles(&open(&backend, path).await.text), seen, "{path}");
+    }
+
+    let demo = Backend::start().await;
+    let (first, offered) = roles(&open(&demo, "/?user=ann").await.text);
+    assert_eq!((&*first, offered.join(" ")), ("scout", "scout jarvis analyst".to_owned()));
+}
+
+#[tokio::test]
+async fn without_a_choice_the_page_opens_with_whoever_was_active_last() {
+    let backend = Backend::start().await;
+    let bob = backend.agent("bob", "scout").task("Work of bob").await;
+    backend.agent("ann", "scout").task("Work of ann").await;
+    let page = open(&backend, "/").await.text;
+    assert!(page.contains("Work of ann") && !page.contains("Work of bob"), "{page}");
+    let (_, known) = page.split_once("<nav id=\"known\"").unwrap();
+    let (known, _) = known.split_once("</nav>").unwrap();
+    assert!(known.contains("/?user=ann") && known.contains("/?user=bob"), "{known}");
+
+    let words = json!({ "task_id": bob, "content": "done" });
+    backend.agent("bob", "scout").post("/messages", words).await.ok();
+    assert!(open(&backend, "/").await.text.contains("Work of bob"));
+    let page = open(&backend, "/?user=ann").await.text;
+    assert!(page.contains("Work of ann") && !page.contains("id=\"known\""), "{page}");
+}
+
+#[tokio::test]
+async fn what_nobody_fetches_says_that_the_dispatcher_is_missing() {
+    let backend = Backend::start().await;
+    let new = json!({ "user_id": "ann", "session_key": "user:ann:agent", "content": "hello" });
+    backend.internal().post("/notifications", new).await.ok();
+    let told = async || open(&backend, "/?user=ann").await.text.contains("start wombat-dispatcher");
+    assert!(!told().await);
+    let mut database = backend.database().await;
+    let earlier = "UPDATE notifications SET created_at = '2026-01-01T00:00:00.000Z'";
+    sqlx::query(earlier).execute(&mut database).await.unwrap();
+    assert!(told().await);
+    backend.internal().post("/dispatch/undelivered", json!({})).await.ok();
+    assert!(!told().await);
 }

@@ -145,15 +145,19 @@ impl<'a> Facts<'a> {
     /// `None` when the text between the braces is not a template; `Some(None)` when it is one that
     /// refers to nothing.
     fn look_up(&self, inner: &str, captures: &Captures) -> Option<Option<Value>> {
-        let (inner, lower) = match inner.strip_suffix("|lower") {
-            Some(inner) => (inner, true),
-            None => (inner, false),
-        };
+        let (inner, change): (_, fn(String) -> Value) =
+            if let Some(inner) = inner.strip_suffix("|lower") {
+                (inner, |text| text.to_lowercase().into())
+            } else if let Some(inner) = inner.strip_suffix("|number") {
+                (inner, number)
+            } else {
+                (inner, Value::String)
+            };
         let found = self.plain(inner, captures)?;
-        Some(match found {
-            Some(Value::String(text)) if lower => Some(Value::String(text.to_lowercase())),
+        Some(found.map(|found| match found {
+            Value::String(text) => change(text),
             found => found,
-        })
+        }))
     }
 
     fn plain(&self, inner: &str, captures: &Captures) -> Option<Option<Value>> {
@@ -194,6 +198,14 @@ impl<'a> Facts<'a> {
             );
         }
         Some(found)
+    }
+}
+
+/// The number that a text is; the text itself where it is none.
+fn number(text: String) -> Value {
+    match serde_json::from_str::<serde_json::Number>(text.trim()) {
+        Ok(number) => number.into(),
+        Err(_) => text.into(),
     }
 }
 
@@ -263,6 +275,20 @@ mod tests {
         let template = json!({"two": "{tool.list.id} {result.items.0.id}", "n": "{result.items.0.n}", "none": "{2}", "list": ["{1}", "n={result.items.0.n}"], "k": 1});
         let filled = json!({"two": "2 a", "n": 7, "list": ["Two", "n=7"], "k": 1});
         assert_eq!(facts().value(&template, &captures()), filled);
+    }
+
+    #[test]
+    fn a_group_is_text_unless_a_number_is_asked_for() {
+        let found = Captures::of(&Regex::new(r"(\w+) (\w+)").unwrap(), "7 seven").unwrap();
+        for (template, value) in [
+            ("{1}", json!("7")),
+            ("{1|number}", json!(7)),
+            ("{2|number}", json!("seven")),
+            ("{1|number}.", json!("7.")),
+            ("{result.items.0.n|number}", json!(7)),
+        ] {
+            assert_eq!(facts().value(&json!(template), &found), value, "{template}");
+        }
     }
 
     #[test]

@@ -87,6 +87,15 @@ fn a_refusal_names_the_user_and_the_backends_words_whatever_wrote_them() {
 }
 
 #[test]
+fn what_the_backend_says_of_the_secret_is_not_said_again() {
+    let body = br#"{"error":"the agent token is not valid: check AGENT_JWT_SECRET on both sides"}"#;
+    let error = McError::of_answer(401, &HeaderMap::new(), body)
+        .for_caller(|| ("user \"ann\", role \"scout\"".to_owned(), true));
+    assert_eq!(error.rejection().matches("AGENT_JWT_SECRET").count(), 1, "{}", error.rejection());
+    assert!(error.rejection().ends_with("on both sides"), "{}", error.rejection());
+}
+
+#[test]
 fn a_token_that_is_refused_because_of_the_clocks_says_so() {
     let now = SystemTime::now();
     let body = br#"{"error":"the token is not valid"}"#;

@@ -3,14 +3,14 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.permissions import AllowAny
 from rest_framework.routers import DefaultRouter
 
-from expenses.views import ExpenseViewSet, login_view, register_view
+from expenses import views
 
 router = DefaultRouter()
-router.register("expenses", ExpenseViewSet, basename="expense")
+router.register("expenses", views.ExpenseViewSet, basename="expense")
 
 urlpatterns = [
-    path("api/register/", register_view),
-    path("api/login/", login_view),
+    path("api/register/", views.register_view),
+    path("api/login/", views.login_view),
     path("api/", include(router.urls)),
     path("api/schema/", SpectacularAPIView.as_view(permission_classes=[AllowAny])),
 ]

@@ -42,10 +42,10 @@ def current_user(
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> User:
     try:
-        claims = session_claims(credentials)
-    except jwt.InvalidTokenError as error:
+        user_id = int(session_claims(credentials)["sub"])
+    except (jwt.InvalidTokenError, ValueError) as error:
         raise HTTPException(401, str(error)) from None
-    user = db.get(User, int(claims["sub"]))
+    user = db.get(User, user_id)
     if user is None:
         raise HTTPException(401, "Unknown user")
     return user

@@ -1,5 +1,6 @@
 """A to-do list for people who log in."""
 
+import os
 from typing import Annotated
 
 from fastapi import FastAPI, HTTPException
@@ -9,7 +10,7 @@ from sqlalchemy import select
 from .auth import Me, hash_password, is_password, session_token
 from .db import Base, Db, Todo, User, engine
 
-app = FastAPI(title="Todos", version="2.3.0")
+app = FastAPI(title="Todos", version="2.3.0", root_path=os.environ.get("ROOT_PATH", ""))
 Base.metadata.create_all(engine)
 
 

@@ -83,7 +83,12 @@ impl Person {
 
     /// A message to the agent, through the application.
     pub(super) async fn asks(&self, message: &str) -> (u16, Value) {
-        self.posts(self.application.paths.assistant, &json!({ "message": message })).await
+        self.sends(&json!({ "message": message })).await
+    }
+
+    /// Whatever a person sends where messages to the agent go.
+    pub(super) async fn sends(&self, body: &Value) -> (u16, Value) {
+        self.posts(self.application.paths.assistant, body).await
     }
 
     /// The rows that an agent with this token gets.

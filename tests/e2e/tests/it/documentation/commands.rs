@@ -8,7 +8,8 @@
 //! - `<!-- test: stays until "TEXT" -->`: it keeps running in a terminal of its own; the next block
 //!   follows once it has printed this;
 //! - `<!-- test: in DIR -->`: the reader is in this folder; may stand before one of the others, with `; `;
-//! - `<!-- test: restart PROGRAM -->`: that program is stopped and started again before this block.
+//! - `<!-- test: restart PROGRAM -->`: that program is stopped and started again before this block; may stand before the first
+//!   of these, with `; `.
 
 mod reader;
 mod script;

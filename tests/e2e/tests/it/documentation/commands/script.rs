@@ -84,6 +84,12 @@ pub(super) fn script(name: &str, blocks: &[Block]) -> String {
             writeln!(block, "cd \"$TOP/{dir}\"").unwrap();
             note = rest;
         }
+        if let Some(said) = note.strip_prefix("restart ") {
+            let (program, rest) = said.split_once("; ").unwrap_or((said, ""));
+            let (_, line) = programs.iter().find(|(name, _)| name == program).unwrap();
+            write!(block, "end \"${{jobs[{line}]}}\"\nbegin {line}\n").unwrap();
+            note = rest;
+        }
         if let Some(text) = note.strip_prefix("stays until ") {
             let text = text.trim_matches('"');
             let program = commands.split_whitespace().next().unwrap_or_default().to_owned();
@@ -94,9 +100,6 @@ pub(super) fn script(name: &str, blocks: &[Block]) -> String {
                 "starts[{line}]='{text}'\nstay_{line}() {{\nset +m\n{commands}}}\nbegin {line}\n"
             )
             .unwrap();
-        } else if let Some(program) = note.strip_prefix("restart ") {
-            let (_, line) = programs.iter().find(|(name, _)| name == program).unwrap();
-            write!(block, "end \"${{jobs[{line}]}}\"\nbegin {line}\n{commands}").unwrap();
         } else {
             assert_eq!(note, "", "{name}, line {line}");
             block.push_str(commands);
