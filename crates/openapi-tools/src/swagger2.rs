@@ -26,8 +26,32 @@ impl Lists {
     /// By the text of the document: `@fastify/swagger` describes each answer that has no description in
     /// these words (its `lib/spec/swagger/utils.js`, 9.9).
     fn of_document(text: &str) -> Self {
-        if text.contains("Default Response") { Self::Repeated } else { Self::Joined }
+        const WORDS: &str = "Default Response";
+        let mut places = text.match_indices(WORDS);
+        let is_fastify = !text.contains("collectionFormat")
+            && places.any(|(at, _)| {
+                let ends = text[at + WORDS.len()..].starts_with(['"', '\'', '\n', '\r']);
+                ends && describes_answer(&text[..at])
+            });
+        if is_fastify { Self::Repeated } else { Self::Joined }
     }
+}
+
+/// Whether what comes next is the description of an answer: the first thing below a status.
+fn describes_answer(before: &str) -> bool {
+    let quotes = ['"', '\''];
+    let value_of = |text: &'_ str| -> Option<usize> {
+        let key = text.trim_end().trim_end_matches('{').trim_end().strip_suffix(':')?;
+        Some(key.trim_end().trim_end_matches(quotes).len())
+    };
+    let description = value_of(before.trim_end_matches(quotes)).map(|end| &before[..end]);
+    let outer = description.and_then(|text| text.strip_suffix("description"));
+    let outer = outer.map(|text| text.trim_end_matches(quotes));
+    let status = outer.and_then(|text| value_of(text).map(|end| &text[..end]));
+    status.is_some_and(|text| {
+        let name = text.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        name == "default" || (name.len() == 3 && name.starts_with(|c: char| c.is_ascii_digit()))
+    })
 }
 
 /// Whether a document is Swagger 2.0.

@@ -102,6 +102,20 @@ fn fastify_takes_lists_repeated_and_never_says_so() {
             },
         },
     });
+    // Only in a whole document's way to describe answers, and where lists are not told at all.
+    let list = json!({ "name": "q", "in": "query", "type": "array" });
+    let joined = json!({ "name": "p", "in": "query", "type": "array", "collectionFormat": "csv" });
+    for (parameters, responses, sent) in [
+        (json!([list]), json!({ "200": { "description": "Default Response" } }), "q=a&q=b"),
+        (json!([list]), json!({ "default": { "description": "Default Response" } }), "q=a&q=b"),
+        (json!([list]), json!({ "200": { "description": "Default Response Time" } }), "q=a,b"),
+        (json!([list, joined]), json!({ "200": { "description": "Default Response" } }), "q=a,b"),
+        (json!([list]), json!({ "200": { "schema": { "title": "Default Response" } } }), "q=a,b"),
+    ] {
+        let operation = json!({ "get": { "parameters": parameters, "responses": responses } });
+        let tool = only(operation, json!({}));
+        assert_eq!(tool.request(&json!({ "q": ["a", "b"] })).unwrap().query, sent, "{responses}");
+    }
     let definitions = json!({ "definitions": { "def-0": { "type": "object", "properties": { "name": { "type": "string" } }, "required": ["name"] } } });
     let import = swagger(paths, definitions);
     assert_eq!(import.problems, []);
