@@ -14,7 +14,8 @@ use serde_json::{Map, Value, json};
 
 use crate::names::fit;
 use scope::{Found, Scope};
-use words::{bounds, kinds, or_null, size, word};
+pub(crate) use words::size;
+use words::{bounds, kinds, or_null, word};
 
 /// The most schemas in one operation's arguments.
 const MAX_NODES: usize = 20_000;
@@ -73,6 +74,8 @@ pub(crate) struct Schemas<'a> {
     scopes: Vec<Rc<Scope>>,
     /// The name in `$defs` of each reference that is not inlined.
     names: BTreeMap<String, String>,
+    /// These names, with how many have the same beginning.
+    taken: BTreeMap<String, u32>,
     /// Those whose definition is still to be converted.
     todo: Vec<Found<'a>>,
     /// What is not known of the schemas: a line each.
@@ -98,6 +101,7 @@ impl<'a> Schemas<'a> {
             scopes: Vec::new(),
             unknown: Vec::new(),
             names: BTreeMap::new(),
+            taken: BTreeMap::new(),
             todo: Vec::new(),
             inline: true,
             read_only: BTreeSet::new(),
@@ -199,11 +203,12 @@ impl<'a> Schemas<'a> {
         }
         let base = fit(reference.rsplit('/').next().unwrap_or_default());
         let mut name = base.clone();
-        let mut n = 2_u32;
-        while self.names.values().any(|taken| *taken == name) {
+        while self.taken.contains_key(&name) {
+            let n = self.taken.entry(base.clone()).or_insert(1);
+            *n += 1;
             name = format!("{base}_{n}");
-            n += 1;
         }
+        self.taken.insert(name.clone(), 1);
         let made = json!({ "$ref": format!("#/$defs/{name}") });
         self.names.insert(found.key.clone(), name);
         self.todo.push(found);

@@ -5,8 +5,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use super::words::size;
-use super::{MAX_COPIED_BYTES, Schemas};
+use super::{MAX_COPIED_BYTES, Schemas, size};
 use crate::pointer::target;
 
 /// The definitions that a schema has of its own, as a schema of any other document has them.

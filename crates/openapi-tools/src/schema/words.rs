@@ -24,7 +24,7 @@ pub(super) fn word(name: &str, value: &Value) -> Option<Value> {
 }
 
 /// The bytes of a value, about.
-pub(super) fn size(value: &Value) -> usize {
+pub(crate) fn size(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len(),
         Value::Array(items) => items.iter().map(|item| size(item) + 1).sum(),

@@ -249,3 +249,30 @@ fn what_is_broken_costs_its_own_operation_only() {
         assert!(problem.contains(word), "{problem}");
     }
 }
+
+#[test]
+fn what_is_shared_is_not_copied_without_end() {
+    let shared =
+        json!({ "name": "q", "in": "query", "type": "string", "description": "x".repeat(500_000) });
+    let paths: serde_json::Map<String, Value> = (0..200)
+        .map(|n| {
+            let get = json!({ "parameters": [{ "$ref": "#/parameters/Q" }] });
+            (format!("/{n}"), json!({ "get": get }))
+        })
+        .collect();
+    let text = json!({ "swagger": "2.0", "paths": paths, "parameters": { "Q": shared } });
+    let refused = Document::parse(&text.to_string(), &[], "").unwrap_err();
+    assert_eq!(refused, openapi_tools::DocumentError::TooLarge);
+}
+
+#[test]
+fn an_operation_of_thousands_of_parameters_is_told() {
+    let many: Vec<Value> = (0..5_000)
+        .map(|n| json!({ "name": format!("p{n}"), "in": "query", "type": "string" }))
+        .collect();
+    let paths =
+        json!({ "/a": { "parameters": many, "get": { "parameters": many } }, "/b": { "get": {} } });
+    let import = swagger(paths, json!({}));
+    assert_eq!(import.operations.len(), 1);
+    assert!(import.problems[0].reason.contains("more than 500 parameters"), "{import:?}");
+}
