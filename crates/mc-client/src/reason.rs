@@ -53,7 +53,9 @@ fn sentence(fields: &Map<String, Value>) -> Option<String> {
         // Django REST: `{"name": ["This field is required."]}`.
         parts.push(Value::Object(fields.clone()).to_string());
     }
-    (!parts.is_empty()).then(|| cut(&parts.join(": ")))
+    // Whoever wrote it: in a log it is one line.
+    let line = shown::line(&parts.join(": "), MAX_CHARS + 1);
+    (!line.is_empty()).then(|| cut(&line))
 }
 
 /// A value as text: a list of sentences one after the other, anything else that is no text as JSON.
@@ -144,6 +146,10 @@ mod tests {
         let long = json!({ "detail": "ü".repeat(5_000) }).to_string();
         let read = Reason::read(long.as_bytes()).unwrap();
         assert_eq!(read.message.chars().count(), MAX_CHARS + 1);
+        let foreign =
+            json!({ "detail": "no\r\n2026-01-01 INFO \u{1b}[2Jall\u{202e} is\twell" }).to_string();
+        let read = Reason::read(foreign.as_bytes()).unwrap();
+        assert_eq!(read.message, "no 2026-01-01 INFO [2Jall is well");
         let body = json!({ "error": "x", "code": "c", "details": { "a": 1 }, "request_id": "r" });
         let read = Reason::read(body.to_string().as_bytes()).unwrap();
         assert_eq!((read.message.as_str(), read.code.as_deref()), ("x", Some("c")));

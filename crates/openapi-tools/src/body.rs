@@ -18,10 +18,19 @@ pub(crate) enum BodyKind {
     /// `application/x-www-form-urlencoded`, with the fields that have another style than one pair per
     /// value.
     Form(BTreeMap<String, Style>),
-    /// `multipart/form-data` of texts, with the fields that have a type of their own.
-    Multipart(BTreeMap<String, String>),
+    /// `multipart/form-data` of texts.
+    Multipart(Parts),
     /// Text of this type.
     Text(String),
+}
+
+/// What the fields of a multipart body have of their own.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Parts {
+    /// The type.
+    pub(crate) types: BTreeMap<String, String>,
+    /// What the items of a list are joined by, where they are one value.
+    pub(crate) joined: BTreeMap<String, &'static str>,
 }
 
 /// The body of an operation.
@@ -30,6 +39,17 @@ pub(crate) struct BodySpec {
     pub(crate) kind: BodyKind,
     pub(crate) required: bool,
     pub(crate) schema: Value,
+    /// The properties that a tool cannot send.
+    unsendable: Vec<String>,
+}
+
+impl BodySpec {
+    /// Takes what a tool cannot send out of the schema, of which parts may be in these definitions.
+    pub(crate) fn leave_out(&mut self, definitions: &Map<String, Value>) {
+        if !self.unsendable.is_empty() {
+            without(&mut self.schema, &self.unsendable, definitions, &mut Vec::new());
+        }
+    }
 }
 
 /// Reads the body of an operation, if it has one.
@@ -57,11 +77,12 @@ pub(crate) fn read(
         return if required { Err("its body has no content".to_owned()) } else { Ok(None) };
     };
     let (kind, media) = choose(root, content)?;
-    let mut schema = schemas
+    let schema = schemas
         .convert(media.get("schema").unwrap_or(&Value::Bool(true)))
         .map_err(|why| format!("body: {why}"))?;
-    without(&mut schema, &unsendable(root, &kind, media, content)?);
-    Ok(Some(BodySpec { kind, required, schema }))
+    let unsendable = unsendable(root, &kind, media, content)?;
+    let unsendable = unsendable.into_iter().map(str::to_owned).collect();
+    Ok(Some(BodySpec { kind, required, schema, unsendable }))
 }
 
 /// The form in which the body is sent.
@@ -81,7 +102,7 @@ fn choose<'a>(
         return Ok((BodyKind::Json(own), media));
     }
     if let Some((_, media)) = named("application/x-www-form-urlencoded") {
-        return Ok((BodyKind::Form(styles(media)), media));
+        return Ok((BodyKind::Form(styles(media)?), media));
     }
     if let Some((_, media)) = named("multipart/form-data") {
         if let Some(what) = file_in(root, media) {
@@ -89,7 +110,7 @@ fn choose<'a>(
                 "its body is multipart/form-data with {what}, and a tool cannot send files"
             ));
         }
-        return Ok((BodyKind::Multipart(types(media)), media));
+        return Ok((BodyKind::Multipart(parts(media)?), media));
     }
     if let Some((kind, media)) = find(&|kind| kind.is_ascii() && essence(kind).starts_with("text/"))
         && media.get("schema").is_none_or(|schema| is_text(root, schema))
@@ -162,17 +183,36 @@ fn unsendable<'a>(
     }
 }
 
-/// Takes properties out of a converted schema.
-fn without(schema: &mut Value, names: &[&str]) {
-    if names.is_empty() {
+/// Takes properties out of a converted schema. A definition that has them stays as it is for others, and
+/// stands without them in the place of its reference. `inside` are the definitions that are gone through.
+fn without(
+    schema: &mut Value,
+    names: &[String],
+    definitions: &Map<String, Value>,
+    inside: &mut Vec<String>,
+) {
+    let reference = schema.get("$ref").and_then(Value::as_str);
+    let name = reference.and_then(|reference| reference.strip_prefix("#/$defs/"));
+    if let Some((name, found)) = name.and_then(|name| definitions.get_key_value(name))
+        && !inside.contains(name)
+    {
+        let mut own = found.clone();
+        inside.push(name.clone());
+        without(&mut own, names, definitions, inside);
+        inside.pop();
+        if own != *found {
+            *schema = own;
+        }
         return;
     }
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-        properties.retain(|name, _| !names.contains(&name.as_str()));
+        properties.retain(|name, _| !names.contains(name));
     }
     for word in ["allOf", "anyOf", "oneOf"] {
         let parts = schema.get_mut(word).and_then(Value::as_array_mut);
-        parts.into_iter().flatten().for_each(|part| without(part, names));
+        for part in parts.into_iter().flatten() {
+            without(part, names, definitions, inside);
+        }
     }
 }
 
@@ -189,13 +229,36 @@ fn types(media: &Value) -> BTreeMap<String, String> {
     encodings(media).filter_map(|(name, of)| Some((name.clone(), kind(of)?))).collect()
 }
 
+/// What the fields of a multipart body have of their own, from `encoding`.
+fn parts(media: &Value) -> Result<Parts, String> {
+    let mut joined = BTreeMap::new();
+    for (name, style) in styles(media)? {
+        let by = match style {
+            Style::Joined("%20") => " ",
+            Style::Joined("%7C") => "|",
+            Style::Joined(by) => by,
+            // Before 3.1 no style holds here, and objects are JSON.
+            Style::Deep | Style::Each | Style::Json | Style::Segment { .. } => continue,
+        };
+        joined.insert(name, by);
+    }
+    Ok(Parts { types: types(media), joined })
+}
+
+fn unsupported(field: &str, style: &str) -> String {
+    format!("the field {field:?} of its body has the unsupported style {style:?}")
+}
+
 /// The styles of a form's fields, from `encoding`.
-fn styles(media: &Value) -> BTreeMap<String, Style> {
+fn styles(media: &Value) -> Result<BTreeMap<String, Style>, String> {
     let fields = encodings(media).filter_map(|(name, encoding)| {
         let explode = encoding.get("explode").and_then(Value::as_bool);
         let style = encoding.get("style").and_then(Value::as_str);
         let style = match style {
             Some("deepObject") => Style::Deep,
+            Some(other) if !["form", "spaceDelimited", "pipeDelimited"].contains(&other) => {
+                return Some(Err(unsupported(name, other)));
+            }
             Some("spaceDelimited") if explode != Some(true) => Style::Joined("%20"),
             Some("pipeDelimited") if explode != Some(true) => Style::Joined("%7C"),
             _ if encoding.get("contentType").and_then(Value::as_str).is_some_and(is_json) => {
@@ -207,7 +270,7 @@ fn styles(media: &Value) -> BTreeMap<String, Style> {
             // As without an encoding.
             None => return None,
         };
-        Some((name.clone(), style))
+        Some(Ok((name.clone(), style)))
     });
     fields.collect()
 }

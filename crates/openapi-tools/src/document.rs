@@ -121,7 +121,7 @@ impl Document {
         let mount = mounted.into();
         let mut root = read(text)?;
         if is_swagger_2(&root) {
-            root = upgrade(root, text);
+            root = upgrade(root, text).ok_or(DocumentError::TooLarge)?;
         }
         check_version(&root)?;
         let mut names = Names::reserve(reserved.iter().copied());

@@ -104,9 +104,12 @@ impl Operation {
         let mut schemas = Schemas::new(root);
         let mut template = Template::read(path)?;
         let mut parameters = parameter::read(root, &mut schemas, &mut template, item, operation)?;
-        let body = body::read(root, &mut schemas, method, operation)?;
+        let mut body = body::read(root, &mut schemas, method, operation)?;
         name_arguments(&mut parameters, body.is_some());
         let (definitions, unknown) = schemas.definitions()?;
+        if let Some(body) = &mut body {
+            body.leave_out(&definitions);
+        }
         let schema = arguments(&parameters, body.as_ref(), definitions);
         if schema.to_string().len() > MAX_SCHEMA_BYTES {
             return Err(format!("its schema is larger than {} KiB", MAX_SCHEMA_BYTES / 1024));

@@ -21,6 +21,9 @@ const SET_BY_US: [&str; 9] = [
     "x-trace-id",
 ];
 
+/// The most parameters of an operation.
+const MAX_PARAMETERS: usize = 500;
+
 /// Whether an operation or its path item declares the header `Idempotency-Key`.
 pub(crate) fn takes_idempotency_key(root: &Value, item: &Value, operation: &Value) -> bool {
     let lists = [item, operation].into_iter().filter_map(|of| of.get("parameters")?.as_array());
@@ -111,6 +114,9 @@ fn declared<'a>(
     let lists = [item.get("parameters"), operation.get("parameters")].into_iter().flatten();
     for list in lists.filter(|list| !list.is_null()) {
         let list = list.as_array().ok_or("parameters is not a list")?;
+        if list.len() > MAX_PARAMETERS {
+            return Err(format!("it has more than {MAX_PARAMETERS} parameters"));
+        }
         for parameter in list {
             let parameter = resolve(root, parameter)?;
             let same = |other: &&Value| {

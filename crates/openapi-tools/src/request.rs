@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::body::BodyKind;
+use crate::body::{BodyKind, Parts};
 use crate::encode::encode;
 use crate::operation::Operation;
 use crate::pairs::Pairs;
@@ -122,8 +122,8 @@ impl Operation {
             BodyKind::Json(Some(kind)) => Ok(Some(Body::JsonAs(kind.clone(), body.clone()))),
             _ if body.is_null() => Ok(None),
             BodyKind::Form(styles) => form(body, styles).map(|text| Some(Body::Form(text))),
-            BodyKind::Multipart(types) => {
-                multipart(body, types).map(|fields| Some(Body::Multipart(fields)))
+            BodyKind::Multipart(parts) => {
+                multipart(body, parts).map(|fields| Some(Body::Multipart(fields)))
             }
             BodyKind::Text(kind) => match body {
                 Value::Array(_) | Value::Object(_) => Err("body: it must be a text".to_owned()),
@@ -171,11 +171,20 @@ fn form(body: &Value, styles: &BTreeMap<String, Style>) -> Result<String, String
     finish(pairs)
 }
 
-fn multipart(body: &Value, types: &BTreeMap<String, String>) -> Result<Vec<Field>, String> {
+fn multipart(body: &Value, own_parts: &Parts) -> Result<Vec<Field>, String> {
     let mut made = Vec::new();
     for (name, value) in fields(body)? {
-        let own = types.get(name).cloned();
+        let own = own_parts.types.get(name).cloned();
         let is_json = own.as_deref().is_some_and(crate::media_type::is_json);
+        let by = own_parts.joined.get(name).filter(|_| !is_json && !is_scalar(value));
+        if let Some(by) = by {
+            let mut texts = Vec::new();
+            flat(name, value, &mut texts)?;
+            if !texts.is_empty() {
+                made.push(Field { name: name.clone(), media_type: own, value: texts.join(by) });
+            }
+            continue;
+        }
         let items = match value {
             Value::Null => &[],
             Value::Array(items) if !is_json => items.as_slice(),

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::names::fit;
 use scope::{Found, Scope};
+pub(crate) use words::size;
 use words::{bounds, kinds, or_null, word};
 
 /// The most schemas in one operation's arguments.
@@ -21,6 +22,15 @@ const MAX_NODES: usize = 20_000;
 
 /// Beyond this many schemas, references are no longer inlined.
 const MAX_INLINE_NODES: usize = 400;
+
+/// Beyond this many bytes of texts, they are not, either.
+const MAX_INLINE_BYTES: usize = 64 * 1024;
+
+/// The most bytes of texts in one operation's arguments, far more than are kept in the end.
+const MAX_BYTES: usize = 1024 * 1024;
+
+/// The most bytes of definitions of a schema's own that are copied.
+const MAX_COPIED_BYTES: usize = 32 * 1024 * 1024;
 
 /// The depth to which references are inlined.
 const MAX_INLINE_DEPTH: usize = 16;
@@ -53,6 +63,10 @@ const NAMED: [&str; 2] = ["patternProperties", "dependentSchemas"];
 pub(crate) struct Schemas<'a> {
     root: &'a Value,
     nodes: usize,
+    /// The bytes of names, texts and values that have been taken over.
+    bytes: usize,
+    /// The bytes of definitions that have been copied.
+    copied: usize,
     depth: usize,
     /// The references that are being inlined, outermost first.
     inside: Vec<String>,
@@ -60,6 +74,8 @@ pub(crate) struct Schemas<'a> {
     scopes: Vec<Rc<Scope>>,
     /// The name in `$defs` of each reference that is not inlined.
     names: BTreeMap<String, String>,
+    /// These names, with how many have the same beginning.
+    taken: BTreeMap<String, u32>,
     /// Those whose definition is still to be converted.
     todo: Vec<Found<'a>>,
     /// What is not known of the schemas: a line each.
@@ -78,11 +94,14 @@ impl<'a> Schemas<'a> {
         Self {
             root,
             nodes: 0,
+            bytes: 0,
+            copied: 0,
             depth: 0,
             inside: Vec::new(),
             scopes: Vec::new(),
             unknown: Vec::new(),
             names: BTreeMap::new(),
+            taken: BTreeMap::new(),
             todo: Vec::new(),
             inline: true,
             read_only: BTreeSet::new(),
@@ -117,8 +136,9 @@ impl<'a> Schemas<'a> {
     pub(crate) fn definitions(mut self) -> Result<(Map<String, Value>, Vec<String>), String> {
         let mut definitions = Map::new();
         self.inline = false;
-        while let Some(Found { key, schema, scopes }) = self.todo.pop() {
+        while let Some(Found { key, schema, scopes, is_condition }) = self.todo.pop() {
             self.scopes = scopes;
+            self.is_condition = is_condition;
             let schema = self.convert(&schema)?;
             if let Some(name) = self.names.get(&key) {
                 definitions.insert(name.clone(), schema);
@@ -169,6 +189,7 @@ impl<'a> Schemas<'a> {
         let Some(found) = self.find(reference)? else { return Ok(Value::Bool(true)) };
         let fits = self.inline
             && self.nodes < MAX_INLINE_NODES
+            && self.bytes < MAX_INLINE_BYTES
             && self.inside.len() < MAX_INLINE_DEPTH
             && !self.inside.contains(&found.key);
         if fits {
@@ -182,11 +203,12 @@ impl<'a> Schemas<'a> {
         }
         let base = fit(reference.rsplit('/').next().unwrap_or_default());
         let mut name = base.clone();
-        let mut n = 2_u32;
-        while self.names.values().any(|taken| *taken == name) {
+        while self.taken.contains_key(&name) {
+            let n = self.taken.entry(base.clone()).or_insert(1);
+            *n += 1;
             name = format!("{base}_{n}");
-            n += 1;
         }
+        self.taken.insert(name.clone(), 1);
         let made = json!({ "$ref": format!("#/$defs/{name}") });
         self.names.insert(found.key.clone(), name);
         self.todo.push(found);
@@ -197,7 +219,7 @@ impl<'a> Schemas<'a> {
     fn plain(&mut self, fields: &Map<String, Value>) -> Result<Value, String> {
         let outer = self.read_only.clone();
         let around = self.scopes.len();
-        self.enter(fields);
+        self.enter(fields)?;
         self.read_only.extend(composed::read_only(self.root, fields));
         let mut out = Map::new();
         if let Some(kind) = fields.get("type").and_then(kinds) {
@@ -268,8 +290,20 @@ impl<'a> Schemas<'a> {
                 out.insert(name.to_owned(), converted);
             }
             (_, value) => {
-                out.extend(word(name, value).map(|value| (name.to_owned(), value)));
+                if let Some(value) = word(name, value) {
+                    self.count(size(&value))?;
+                    out.insert(name.to_owned(), value);
+                }
             }
+        }
+        Ok(())
+    }
+
+    /// Counts bytes that are taken over.
+    fn count(&mut self, bytes: usize) -> Result<(), String> {
+        self.bytes += bytes;
+        if self.bytes > MAX_BYTES {
+            return Err(format!("its schema has more than {} KiB of texts", MAX_BYTES / 1024));
         }
         Ok(())
     }
@@ -295,6 +329,7 @@ impl<'a> Schemas<'a> {
                 "prefixItems" => self.of_part(part)?,
                 "anyOf" | "oneOf" => {
                     let tag = composed::tag(self.root, fields.get("discriminator"), part);
+                    self.count(tag.as_ref().map_or(0, composed::Tag::size))?;
                     composed::tagged(self.convert(part)?, tag)
                 }
                 _ => self.convert(part)?,
@@ -330,6 +365,7 @@ impl<'a> Schemas<'a> {
                 if self.read_only.contains(name) {
                     continue;
                 }
+                self.count(name.len())?;
                 let schema = self.of_part(schema)?;
                 kept.insert(name.clone(), schema);
             }
@@ -339,6 +375,7 @@ impl<'a> Schemas<'a> {
             let is_kept =
                 |name: &&Value| name.as_str().is_some_and(|name| !self.read_only.contains(name));
             let kept: Vec<Value> = required.iter().filter(is_kept).cloned().collect();
+            self.count(kept.iter().map(size).sum())?;
             out.insert("required".to_owned(), Value::Array(kept));
         }
         Ok(())

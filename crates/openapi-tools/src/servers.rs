@@ -42,8 +42,7 @@ pub(crate) fn base(root: &Value, item: &Value, operation: &Value, mount: Mount<'
     let url = filled(server.get("url").and_then(Value::as_str).unwrap_or_default(), &server);
     let url = without_query(&url);
     // The document never chooses the host; only the path of the URL counts.
-    let path = match url.split_once("://").map(|(_, rest)| rest).or_else(|| url.strip_prefix("//"))
-    {
+    let path = match after_scheme(url).or_else(|| url.strip_prefix("//")) {
         Some(rest) => rest.find('/').map_or("", |at| &rest[at..]).to_owned(),
         None if url.starts_with('/') => url.to_owned(),
         None => {
@@ -54,6 +53,11 @@ pub(crate) fn base(root: &Value, item: &Value, operation: &Value, mount: Mount<'
     };
     let ours = resolved(&path);
     Base { is_root: ours.is_empty(), path: below(&ours, mount) }
+}
+
+/// What is behind the scheme of a URL that has one. Its name may be a variable that nobody fills.
+fn after_scheme(url: &str) -> Option<&str> {
+    url.split_once("://").filter(|(scheme, _)| !scheme.contains('/')).map(|(_, rest)| rest)
 }
 
 /// The segments of a path (RFC 3986, 5.2.4).

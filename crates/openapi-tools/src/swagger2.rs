@@ -1,9 +1,12 @@
 //! Swagger 2.0 (the OpenAPI Specification 2.0) as OpenAPI 3. Definitions stay where they are: references
 //! to them lead there as before.
 
+use std::cell::Cell;
+
 use serde_json::{Map, Value, json};
 
 use crate::pointer::resolve;
+use crate::schema::size;
 
 /// The fields of a parameter that are no part of its schema.
 const NOT_SCHEMA: [&str; 6] =
@@ -12,6 +15,15 @@ const NOT_SCHEMA: [&str; 6] =
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 const MULTIPART: &str = "multipart/form-data";
+
+/// The most media types that are looked at of `consumes` and `produces`.
+const MAX_KINDS: usize = 32;
+
+/// The most parameters of an operation that override those of its path.
+const MAX_OWN: usize = 1_000;
+
+/// The most bytes of parameters and bodies that are copied from where they are shared.
+const MAX_COPIED_BYTES: usize = 64 * 1024 * 1024;
 
 /// How lists without a `collectionFormat` are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +38,32 @@ impl Lists {
     /// By the text of the document: `@fastify/swagger` describes each answer that has no description in
     /// these words (its `lib/spec/swagger/utils.js`, 9.9).
     fn of_document(text: &str) -> Self {
-        if text.contains("Default Response") { Self::Repeated } else { Self::Joined }
+        const WORDS: &str = "Default Response";
+        let mut places = text.match_indices(WORDS);
+        let is_fastify = !text.contains("collectionFormat")
+            && places.any(|(at, _)| {
+                let ends = text[at + WORDS.len()..].starts_with(['"', '\'', '\n', '\r']);
+                ends && describes_answer(&text[..at])
+            });
+        if is_fastify { Self::Repeated } else { Self::Joined }
     }
+}
+
+/// Whether what comes next is the description of an answer: the first thing below a status.
+fn describes_answer(before: &str) -> bool {
+    let quotes = ['"', '\''];
+    let value_of = |text: &'_ str| -> Option<usize> {
+        let key = text.trim_end().trim_end_matches('{').trim_end().strip_suffix(':')?;
+        Some(key.trim_end().trim_end_matches(quotes).len())
+    };
+    let description = value_of(before.trim_end_matches(quotes)).map(|end| &before[..end]);
+    let outer = description.and_then(|text| text.strip_suffix("description"));
+    let outer = outer.map(|text| text.trim_end_matches(quotes));
+    let status = outer.and_then(|text| value_of(text).map(|end| &text[..end]));
+    status.is_some_and(|text| {
+        let name = text.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        name == "default" || (name.len() == 3 && name.starts_with(|c: char| c.is_ascii_digit()))
+    })
 }
 
 /// Whether a document is Swagger 2.0.
@@ -40,17 +76,21 @@ pub(crate) fn is_swagger_2(root: &Value) -> bool {
     }
 }
 
-/// Converts a document. `text` is what it was read from.
-pub(crate) fn upgrade(mut root: Value, text: &str) -> Value {
+/// Converts a document; `None` when it becomes too large. `text` is what it was read from.
+pub(crate) fn upgrade(mut root: Value, text: &str) -> Option<Value> {
+    let left = Cell::new(MAX_COPIED_BYTES);
     let lists = Lists::of_document(text);
     let paths = root.get("paths").and_then(Value::as_object).cloned().unwrap_or_default();
     let converted: Map<String, Value> = paths
         .into_iter()
         .map(|(path, item)| {
-            let item = path_item(&root, item, lists);
+            let item = path_item(&root, item, lists, &left);
             (path, item)
         })
         .collect();
+    if left.get() == 0 {
+        return None;
+    }
     let base = root.get("basePath").and_then(Value::as_str).unwrap_or_default();
     let base = format!("/{}", base.trim_start_matches('/'));
     if let Value::Object(fields) = &mut root {
@@ -59,18 +99,18 @@ pub(crate) fn upgrade(mut root: Value, text: &str) -> Value {
         fields.insert("paths".to_owned(), Value::Object(converted));
     }
     nullable(&mut root);
-    root
+    Some(root)
 }
 
-fn path_item(root: &Value, item: Value, lists: Lists) -> Value {
+fn path_item(root: &Value, item: Value, lists: Lists, left: &Cell<usize>) -> Value {
     let Value::Object(mut item) = item else { return item };
-    let shared = parameters(root, item.remove("parameters").as_ref());
+    let shared = parameters(root, item.remove("parameters").as_ref(), left);
     for (key, operation) in &mut item {
         let is_operation = matches!(key.as_str(), "get" | "post" | "put" | "patch" | "delete");
         if let Value::Object(operation) = operation
             && is_operation
         {
-            convert(root, operation, &shared, lists);
+            convert(root, operation, &shared, lists, left);
         }
     }
     Value::Object(item)
@@ -78,16 +118,34 @@ fn path_item(root: &Value, item: Value, lists: Lists) -> Value {
 
 /// The parameters of a list, its references followed. What is no parameter stays as it is, and is told
 /// as a problem later.
-fn parameters(root: &Value, list: Option<&Value>) -> Vec<Value> {
+fn parameters(root: &Value, list: Option<&Value>, left: &Cell<usize>) -> Vec<Value> {
     let list = list.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    list.iter().map(|one| resolve(root, one).unwrap_or(one).clone()).collect()
+    let one = |one| {
+        let found = resolve(root, one).unwrap_or(one);
+        copied(found, left)
+    };
+    list.iter().map(one).collect()
 }
 
-fn convert(root: &Value, operation: &mut Map<String, Value>, shared: &[Value], lists: Lists) {
+/// A copy of a value; nothing where there is no room left.
+fn copied(value: &Value, left: &Cell<usize>) -> Value {
+    left.set(left.get().saturating_sub(size(value)));
+    if left.get() == 0 { Value::Null } else { value.clone() }
+}
+
+fn convert(
+    root: &Value,
+    operation: &mut Map<String, Value>,
+    shared: &[Value],
+    lists: Lists,
+    left: &Cell<usize>,
+) {
     if operation.get("parameters").is_some_and(|own| !own.is_array()) {
         return;
     }
-    let own = parameters(root, operation.remove("parameters").as_ref());
+    let own = parameters(root, operation.remove("parameters").as_ref(), left);
+    // Each of both is looked for among the others; too many are told as a problem later.
+    let shared = if own.len() > MAX_OWN { &[] } else { shared };
     let is_own = |other: &Value| {
         own.iter().any(|one| {
             one.get("in") == other.get("in")
@@ -105,15 +163,16 @@ fn convert(root: &Value, operation: &mut Map<String, Value>, shared: &[Value], l
     }
     let consumes = operation.remove("consumes");
     let consumes = consumes.as_ref().or_else(|| root.get("consumes")).and_then(Value::as_array);
-    let kinds: Vec<&str> = consumes.into_iter().flatten().filter_map(Value::as_str).collect();
+    let kinds = consumes.into_iter().flatten().filter_map(Value::as_str);
+    let kinds: Vec<&str> = kinds.take(MAX_KINDS).collect();
     let request = match body {
-        Some(body) => Some(json_body(root, body, &kinds)),
+        Some(body) => Some(json_body(root, body, &kinds, left)),
         None if fields.is_empty() => None,
         None => Some(form(&fields, &kinds, lists)),
     };
     let produces = operation.remove("produces");
     let produces = produces.as_ref().or_else(|| root.get("produces")).and_then(Value::as_array);
-    let kinds = produces.into_iter().flatten().filter_map(Value::as_str);
+    let kinds = produces.into_iter().flatten().filter_map(Value::as_str).take(MAX_KINDS);
     let content: Map<String, Value> = kinds.map(|kind| (kind.to_owned(), json!({}))).collect();
     operation.insert("responses".to_owned(), json!({ "200": { "content": content } }));
     operation.insert("parameters".to_owned(), Value::Array(plain));
@@ -126,12 +185,13 @@ fn is_in(parameter: &Value, place: &str) -> bool {
 
 /// A body as OpenAPI 3 has it. One with fields that it must have is required, too: many frameworks never
 /// say so.
-fn json_body(root: &Value, body: &Value, kinds: &[&str]) -> Value {
+fn json_body(root: &Value, body: &Value, kinds: &[&str], left: &Cell<usize>) -> Value {
     let schema = body.get("schema").cloned().unwrap_or(Value::Bool(true));
     let fields = resolve(root, &schema).ok().and_then(|schema| schema.get("required")?.as_array());
     let required = is_required(body) || fields.is_some_and(|fields| !fields.is_empty());
     let kinds = if kinds.is_empty() { &[JSON][..] } else { kinds };
-    let media = kinds.iter().map(|kind| ((*kind).to_owned(), json!({ "schema": schema })));
+    let media =
+        kinds.iter().map(|kind| ((*kind).to_owned(), json!({ "schema": copied(&schema, left) })));
     json!({ "required": required, "content": media.collect::<Map<_, _>>() })
 }
 

@@ -2,6 +2,7 @@
 //! (2020-12, core, 4.2.3); many servers refuse it.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use serde_json::{Map, Number, Value};
 
@@ -10,6 +11,9 @@ use crate::pointer::target;
 /// The deepest value that is walked, and the most schemas that one value may have to fit.
 const MAX_DEPTH: usize = 64;
 const MAX_SCHEMAS: usize = 500;
+
+/// The most schemas that are looked at for one number, each as often as it is referred to.
+const MAX_STEPS: usize = 5_000;
 
 /// What a schema says of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,7 +29,7 @@ pub fn whole_numbers<'a>(schema: &Value, value: &'a Value) -> Cow<'a, Value> {
         return Cow::Borrowed(value);
     }
     let mut value = value.clone();
-    Walk { root: schema }.fix(&[schema], &mut value, 0);
+    Walk { root: schema, left: Cell::new(0) }.fix(&[schema], &mut value, 0);
     Cow::Owned(value)
 }
 
@@ -58,6 +62,8 @@ fn integer(number: &Number) -> Option<Number> {
 
 struct Walk<'r> {
     root: &'r Value,
+    /// How many more schemas are looked at for the number at hand.
+    left: Cell<usize>,
 }
 
 impl<'r> Walk<'r> {
@@ -70,9 +76,10 @@ impl<'r> Walk<'r> {
         }
         match value {
             Value::Number(number) => {
-                if let Some(whole) = integer(number)
-                    && self.any(schemas, number, 0) == Kind::Integer
-                {
+                let Some(whole) = integer(number) else { return };
+                self.left.set(MAX_STEPS);
+                // Where not everything is known, what is written is meant.
+                if self.any(schemas, number, 0) == Kind::Integer && self.left.get() > 0 {
                     *number = whole;
                 }
             }
@@ -103,7 +110,8 @@ impl<'r> Walk<'r> {
     }
 
     fn kind(&self, schema: &Value, number: &Number, depth: usize) -> Kind {
-        if depth > MAX_DEPTH {
+        self.left.set(self.left.get().saturating_sub(1));
+        if depth > MAX_DEPTH || self.left.get() == 0 {
             return Kind::Unsaid;
         }
         let mut said = own_kind(schema, number);
@@ -189,4 +197,31 @@ fn below<'s>(schemas: &[&'s Value], name: &str) -> Vec<&'s Value> {
         patterns.into_iter().flat_map(Map::values).chain(schema.get("additionalProperties"))
     });
     others.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_schema_that_doubles_with_each_reference_ends() {
+        let part = |n: usize, word: &str| {
+            let next = json!({ "$ref": format!("#/$defs/n{}", n + 1) });
+            json!({ word: [next, next], "$ref": next["$ref"] })
+        };
+        for word in ["allOf", "anyOf", "oneOf"] {
+            let mut parts: Map<String, Value> =
+                (0..60).map(|n| (format!("n{n}"), part(n, word))).collect();
+            parts.insert("n60".to_owned(), json!({ "type": "integer" }));
+            let schema = json!({ "$ref": "#/$defs/n0", "$defs": parts });
+            // Nobody knows by then.
+            assert_eq!(*whole_numbers(&schema, &json!(7.0)), json!(7.0));
+            parts = (0..3).map(|n| (format!("n{n}"), part(n, word))).collect();
+            parts.insert("n3".to_owned(), json!({ "type": "integer" }));
+            let schema = json!({ "$ref": "#/$defs/n0", "$defs": parts });
+            assert_eq!(*whole_numbers(&schema, &json!(7.0)), json!(7));
+        }
+    }
 }

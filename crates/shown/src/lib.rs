@@ -10,7 +10,7 @@ mod tokens;
 mod url;
 
 pub use connection::{Cause, cause};
-pub use page::{is_page, page, words};
+pub use page::{is_page, line, page, words};
 pub use secret::Secret;
 pub use tokens::Tokens;
 pub use url::{Shown, url, without_urls};

@@ -30,6 +30,11 @@ pub fn page(media_type: Option<&str>, body: &[u8]) -> String {
 
 /// A foreign text as one line without control characters, and not long.
 pub fn words(text: &str) -> String {
+    line(text, MAX_CHARS)
+}
+
+/// The same of at most this many characters.
+pub fn line(text: &str, max_chars: usize) -> String {
     let mut line = String::new();
     for word in text.split(|c: char| c.is_whitespace() || c.is_control() || is_direction(c)) {
         if word.is_empty() {
@@ -39,11 +44,11 @@ pub fn words(text: &str) -> String {
             line.push(' ');
         }
         line.push_str(word);
-        if line.len() > MAX_CHARS * 4 {
+        if line.len() > max_chars * 4 {
             break;
         }
     }
-    if let Some((end, _)) = line.char_indices().nth(MAX_CHARS) {
+    if let Some((end, _)) = line.char_indices().nth(max_chars) {
         line.truncate(end);
     }
     line

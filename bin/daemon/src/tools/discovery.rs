@@ -3,6 +3,8 @@
 
 mod links;
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,7 +121,7 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) body: Vec<u8>,
     pub(super) truncated: bool,
-    is_page: bool,
+    pub(super) is_page: bool,
     location: Option<String>,
 }
 
@@ -170,10 +172,11 @@ impl<'a> Asker<'a> {
             let named = self.named_by_pages().await;
             found = self.documents(named).await;
         }
-        found.sort_by_key(|found| std::cmp::Reverse(found.operations));
+        found.sort_by_key(|(_, found)| std::cmp::Reverse(found.operations));
         // The same document in another form or under another address.
-        found.dedup_by_key(|found| found.operations);
-        Ok(found)
+        let mut known = HashSet::new();
+        found.retain(|(operations, _)| known.insert(*operations));
+        Ok(found.into_iter().map(|(_, found)| found).collect())
     }
 
     /// The document at this path, or the best one at the usual addresses.
@@ -183,7 +186,7 @@ impl<'a> Asker<'a> {
     pub async fn find(&self, path: Option<&str>) -> Result<Option<Found>, String> {
         let Some(path) = path else { return Ok(self.discover().await?.into_iter().next()) };
         self.ask(path).await?;
-        Ok(self.document(path).await)
+        Ok(self.document(path).await.map(|(_, found)| found))
     }
 
     /// What the path answers, and the path at which that was: redirects are followed.
@@ -253,13 +256,13 @@ impl<'a> Asker<'a> {
     }
 
     /// The documents among these paths.
-    async fn documents(&self, paths: Vec<String>) -> Vec<Found> {
+    async fn documents(&self, paths: Vec<String>) -> Vec<(u64, Found)> {
         let asked = stream::iter(paths).map(|path| async move { self.document(&path).await });
         asked.buffered(AT_ONCE).filter_map(async |found| found).collect().await
     }
 
-    /// The document at a path, if there is one.
-    async fn document(&self, path: &str) -> Option<Found> {
+    /// The document at a path, if there is one, and a hash of which operations it has.
+    async fn document(&self, path: &str) -> Option<(u64, Found)> {
         let (path, answer) = self.ask(path).await.ok()?;
         if answer.status != 200 || answer.truncated || answer.is_page {
             return None;
@@ -272,11 +275,16 @@ impl<'a> Asker<'a> {
         let read = move || {
             let document = Document::parse(&text, &builtin_names(), mounted.as_str()).ok()?;
             // The contract's own endpoints are no tools.
-            let operations = document.candidates().filter(|found| !is_contract(found.path)).count();
-            (operations > 0).then(|| (operations, text.into()))
+            let all = document.candidates().filter(|found| !is_contract(found.path));
+            let mut all: Vec<_> = all.map(|found| (found.method, found.path)).collect();
+            all.sort_unstable();
+            let mut hasher = DefaultHasher::new();
+            all.hash(&mut hasher);
+            let operations = all.len();
+            (operations > 0).then(|| (hasher.finish(), operations, text.as_str().into()))
         };
-        let (operations, text) = tokio::task::spawn_blocking(read).await.ok()??;
-        Some(Found { path, operations, text })
+        let (hash, operations, text) = tokio::task::spawn_blocking(read).await.ok()??;
+        Some((hash, Found { path, operations, text }))
     }
 
     /// The paths that the pages name.

@@ -32,14 +32,14 @@ const DOCUMENT_TTL: Duration = Duration::from_secs(300);
 /// How long a document from a file is cached; reading it is cheap.
 const FILE_TTL: Duration = Duration::from_secs(5);
 
-/// The hash of a text, and the document parsed from it.
+/// The hash of a text and of its path, and the document parsed from it.
 type ReadLast = (u64, Arc<Document>);
 
 /// A cache of the document; nothing is read before the first use. `mounted` is the path of the
 /// backend's URL.
 pub(super) fn cached(source: Arc<Source>, mounted: String) -> RefreshingCache<Document> {
     let fresh = if source.is_file() { FILE_TTL } else { DOCUMENT_TTL };
-    // The last document by the hash of its text: the same text gives the same object.
+    // The last document by the hash of its text and path: the same text gives the same object.
     let last: Arc<Mutex<Option<ReadLast>>> = Arc::default();
     RefreshingCache::new(
         "OpenAPI document (WOMBAT_BACKEND_OPENAPI) could not be read",
@@ -49,7 +49,8 @@ pub(super) fn cached(source: Arc<Source>, mounted: String) -> RefreshingCache<Do
             Box::pin(async move {
                 let Loaded { text, from, path } = source.load().await?;
                 let mut hasher = DefaultHasher::new();
-                text.hash(&mut hasher);
+                // Relative servers are relative to where the document is.
+                (&text, &path).hash(&mut hasher);
                 let hash = hasher.finish();
                 let known = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 if let Some((_, document)) = known.filter(|(known, _)| *known == hash) {

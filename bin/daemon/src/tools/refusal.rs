@@ -8,6 +8,10 @@ use serde_json::{Map, Value, json};
 /// The most characters of one text in a refusal: stack traces and echoed values are cut.
 const MAX_TEXT_CHARS: usize = 2_000;
 
+/// The most items of a list and fields of an object, and the most characters of a field's name.
+const MAX_PARTS: usize = 50;
+const MAX_NAME_CHARS: usize = 200;
+
 /// The fields that may hold the only sentence of a refusal.
 const SENTENCES: [&str; 4] = ["error", "detail", "message", "msg"];
 
@@ -30,18 +34,18 @@ pub(super) fn reason(headers: &HeaderMap, body: &[u8]) -> Value {
     }
 }
 
-/// A refusal for the model: `{"error": …, "status": …}`. A body in the contract's shape keeps its `code` and
+/// A refusal for the model: `{"status": …, "error": …}`, with first what is never cut. A body in the contract's shape keeps its `code` and
 /// `details`, one with a single sentence is that sentence, and any other is told as it is.
 pub(super) fn told(status: u16, reason: Value) -> Value {
     let Value::Object(mut fields) = reason else {
-        return json!({ "error": reason, "status": status });
+        return json!({ "status": status, "error": reason });
     };
     let is_contract = fields.get("error").is_some_and(Value::is_string)
         && fields.keys().all(|key| ["error", "code", "details"].contains(&key.as_str()));
     let mut told = Map::new();
     if is_contract {
-        told.extend(fields.shift_remove("error").map(|error| ("error".to_owned(), error)));
         told.insert("status".to_owned(), status.into());
+        told.extend(fields.shift_remove("error").map(|error| ("error".to_owned(), error)));
         told.extend(fields);
         return Value::Object(told);
     }
@@ -49,21 +53,36 @@ pub(super) fn told(status: u16, reason: Value) -> Value {
         1 => SENTENCES.iter().find_map(|name| fields.remove(*name)),
         _ => None,
     };
-    json!({ "error": only.unwrap_or(Value::Object(fields)), "status": status })
+    json!({ "status": status, "error": only.unwrap_or(Value::Object(fields)) })
 }
 
-/// A body whose long texts are cut.
+/// A body whose long texts, lists and objects are cut.
 fn bounded(value: Value) -> Value {
+    let more = |all: usize| all.checked_sub(MAX_PARTS).filter(|more| *more > 0);
     match value {
-        Value::String(text) => match text.char_indices().nth(MAX_TEXT_CHARS) {
-            Some((end, _)) => format!("{}\u{2026} [cut]", &text[..end]).into(),
-            None => text.into(),
-        },
-        Value::Array(items) => items.into_iter().map(bounded).collect(),
+        Value::String(text) => cut(text, MAX_TEXT_CHARS).into(),
+        Value::Array(items) => {
+            let more = more(items.len()).map(|more| format!("\u{2026} [cut: {more} more]").into());
+            items.into_iter().take(MAX_PARTS).map(bounded).chain(more).collect()
+        }
         Value::Object(fields) => {
-            fields.into_iter().map(|(name, value)| (name, bounded(value))).collect()
+            let more = more(fields.len())
+                .map(|more| ("\u{2026}".to_owned(), format!("[cut: {more} more]").into()));
+            // A sentence is kept wherever it stands.
+            let is_sentence = |name: &String| SENTENCES.contains(&name.as_str());
+            let kept = fields.into_iter().enumerate();
+            let kept = kept.filter(|(at, (name, _))| *at < MAX_PARTS || is_sentence(name));
+            let kept = kept.map(|(_, (name, value))| (cut(name, MAX_NAME_CHARS), bounded(value)));
+            kept.chain(more).collect()
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => value,
+    }
+}
+
+fn cut(text: String, max_chars: usize) -> String {
+    match text.char_indices().nth(max_chars) {
+        Some((end, _)) => format!("{}\u{2026} [cut]", &text[..end]),
+        None => text,
     }
 }
 
@@ -85,103 +104,118 @@ mod tests {
                 409,
                 json,
                 r#"{"error":"taken","code":"conflict","details":{"by":"ann"}}"#,
-                r#"{"error":"taken","status":409,"code":"conflict","details":{"by":"ann"}}"#,
+                r#"{"status":409,"error":"taken","code":"conflict","details":{"by":"ann"}}"#,
             ),
             // FastAPI, Django REST, Flask-JWT, express.
             (
                 422,
                 json,
                 r#"{"detail":[{"loc":["body","due"],"msg":"Field required"}]}"#,
-                r#"{"error":[{"loc":["body","due"],"msg":"Field required"}],"status":422}"#,
+                r#"{"status":422,"error":[{"loc":["body","due"],"msg":"Field required"}]}"#,
             ),
-            (403, json, r#"{"detail":"Not yours."}"#, r#"{"error":"Not yours.","status":403}"#),
+            (403, json, r#"{"detail":"Not yours."}"#, r#"{"status":403,"error":"Not yours."}"#),
             (
                 401,
                 json,
                 r#"{"msg":"Token has expired"}"#,
-                r#"{"error":"Token has expired","status":401}"#,
+                r#"{"status":401,"error":"Token has expired"}"#,
             ),
             (
                 404,
                 json,
                 r#"{"message":"No such item"}"#,
-                r#"{"error":"No such item","status":404}"#,
+                r#"{"status":404,"error":"No such item"}"#,
             ),
             // NestJS, Fastify, Litestar.
             (
                 400,
                 json,
                 r#"{"message":["due must be a date"],"error":"Bad Request","statusCode":400}"#,
-                r#"{"error":{"message":["due must be a date"],"error":"Bad Request","statusCode":400},"status":400}"#,
+                r#"{"status":400,"error":{"message":["due must be a date"],"error":"Bad Request","statusCode":400}}"#,
             ),
             (
                 400,
                 json,
                 r#"{"statusCode":400,"code":"FST_ERR_VALIDATION","error":"Bad Request","message":"body/due must match format"}"#,
-                r#"{"error":{"statusCode":400,"code":"FST_ERR_VALIDATION","error":"Bad Request","message":"body/due must match format"},"status":400}"#,
+                r#"{"status":400,"error":{"statusCode":400,"code":"FST_ERR_VALIDATION","error":"Bad Request","message":"body/due must match format"}}"#,
             ),
             (
                 400,
                 json,
                 r#"{"status_code":400,"detail":"Validation failed","extra":[{"key":"due"}]}"#,
-                r#"{"error":{"status_code":400,"detail":"Validation failed","extra":[{"key":"due"}]},"status":400}"#,
+                r#"{"status":400,"error":{"status_code":400,"detail":"Validation failed","extra":[{"key":"due"}]}}"#,
             ),
             // RFC 9457 and ASP.NET, Spring, Laravel, Django REST, JSON:API.
             (
                 400,
                 "application/problem+json",
                 r#"{"title":"Invalid","status":400,"errors":{"Due":["required"]}}"#,
-                r#"{"error":{"title":"Invalid","status":400,"errors":{"Due":["required"]}},"status":400}"#,
+                r#"{"status":400,"error":{"title":"Invalid","status":400,"errors":{"Due":["required"]}}}"#,
             ),
             (
                 400,
                 json,
                 r#"{"timestamp":"t","status":400,"error":"Bad Request","message":"due: must not be null","path":"/a"}"#,
-                r#"{"error":{"timestamp":"t","status":400,"error":"Bad Request","message":"due: must not be null","path":"/a"},"status":400}"#,
+                r#"{"status":400,"error":{"timestamp":"t","status":400,"error":"Bad Request","message":"due: must not be null","path":"/a"}}"#,
             ),
             (
                 422,
                 json,
                 r#"{"message":"Invalid.","errors":{"due":["required"]}}"#,
-                r#"{"error":{"message":"Invalid.","errors":{"due":["required"]}},"status":422}"#,
+                r#"{"status":422,"error":{"message":"Invalid.","errors":{"due":["required"]}}}"#,
             ),
             (
                 400,
                 json,
                 r#"{"due":["This field is required."]}"#,
-                r#"{"error":{"due":["This field is required."]},"status":400}"#,
+                r#"{"status":400,"error":{"due":["This field is required."]}}"#,
             ),
-            (400, json, r#"["Enter a number."]"#, r#"{"error":["Enter a number."],"status":400}"#),
+            (400, json, r#"["Enter a number."]"#, r#"{"status":400,"error":["Enter a number."]}"#),
             (
                 400,
                 json,
                 r#"{"error":{"code":7,"message":"no"},"request_id":"r"}"#,
-                r#"{"error":{"error":{"code":7,"message":"no"},"request_id":"r"},"status":400}"#,
+                r#"{"status":400,"error":{"error":{"code":7,"message":"no"},"request_id":"r"}}"#,
             ),
             // Text, pages, nothing.
-            (400, "text/plain", " due is missing\n", r#"{"error":"due is missing","status":400}"#),
+            (400, "text/plain", " due is missing\n", r#"{"status":400,"error":"due is missing"}"#),
             (
                 500,
                 "text/html",
                 "<!doctype html><title>Oops</title><pre>stack</pre>",
-                r#"{"error":"a page (Oops)","status":500}"#,
+                r#"{"status":500,"error":"a page (Oops)"}"#,
             ),
             (
                 400,
                 "text/html",
                 r#"{"message":"due is missing"}"#,
-                r#"{"error":"due is missing","status":400}"#,
+                r#"{"status":400,"error":"due is missing"}"#,
             ),
             (
                 400,
                 "application/xml",
                 "<error>due is missing</error>",
-                r#"{"error":"<error>due is missing</error>","status":400}"#,
+                r#"{"status":400,"error":"<error>due is missing</error>"}"#,
             ),
-            (404, json, "", r#"{"error":"no reason given","status":404}"#),
-            (418, json, "null", r#"{"error":null,"status":418}"#),
+            (404, json, "", r#"{"status":404,"error":"no reason given"}"#),
+            (418, json, "null", r#"{"status":418,"error":null}"#),
         ] {
             assert_eq!(seen(status, media_type, body), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_list_or_an_object_without_end_does_not_cost_the_reason() {
+        let list: Vec<Value> = (0..9_999).map(|n| json!({ "loc": n })).collect();
+        let mut fields: Map<String, Value> =
+            (0..9_999).map(|n| (format!("f{n}"), json!("x"))).collect();
+        fields.insert("n".repeat(9_999), json!(1));
+        let names = json!({ "n".repeat(9_999): 1, "message": "the reason" });
+        fields.insert("message".to_owned(), "the reason".into());
+        for body in [json!({ "detail": list, "message": "the reason" }), fields.into(), names] {
+            let seen = seen(422, "application/json", &body.to_string());
+            assert!(seen.len() < 3_000 && seen.starts_with(r#"{"status":422,"#), "{seen}");
+            assert!(seen.contains("the reason") && seen.contains("[cut"), "{seen}");
         }
     }
 

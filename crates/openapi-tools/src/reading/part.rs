@@ -33,6 +33,9 @@ pub(crate) enum Part {
 impl Part {
     /// The document itself; as a whole where references lead into what would be left out.
     pub(super) fn of_document(text: &str) -> Self {
+        // PHP writes a slash in JSON with a backslash before it.
+        let plain = text.contains("#\\/").then(|| text.replace("\\/", "/"));
+        let text = plain.as_deref().unwrap_or(text);
         let into_paths = text.contains("#/paths/") || text.contains("#/webhooks/");
         let into_parts = ["#/components/", "#/responses/"].iter().any(|begin| {
             text.match_indices(begin).any(|(at, _)| leads_into_unused(&text[at + 2..]))

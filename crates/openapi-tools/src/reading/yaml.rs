@@ -11,20 +11,25 @@ use super::part::Part;
 /// The deepest nesting, aliases included; that of JSON.
 const MAX_DEPTH: usize = 128;
 
-/// The most values that aliases and anchors may copy.
-const MAX_COPIES: usize = 1_000_000;
+/// The most bytes that aliases and anchors may copy.
+const MAX_COPIED_BYTES: usize = 64 * 1024 * 1024;
 
 /// The most documents in one text.
 const MAX_DOCUMENTS: usize = 64;
 
 /// Reads the document of a text: the only one, or the only one that is OpenAPI.
 pub(super) fn load(text: &str, part: Part) -> Result<Value, String> {
+    load_within(text, part, MAX_COPIED_BYTES)
+}
+
+/// Reads it, copying at most this many bytes.
+fn load_within(text: &str, part: Part, copies: usize) -> Result<Value, String> {
     let mut loader = Loader {
         part,
         open: Vec::new(),
         anchors: HashMap::new(),
         recording: 0,
-        copies: MAX_COPIES,
+        copies,
         documents: Vec::new(),
     };
     for event in Parser::new_from_str(text) {
@@ -49,7 +54,7 @@ struct Loader {
     anchors: HashMap<usize, Anchored>,
     /// How many of the open collections have an anchor.
     recording: usize,
-    /// How many values may still be copied.
+    /// How many bytes may still be copied.
     copies: usize,
     documents: Vec<Value>,
 }
@@ -57,6 +62,7 @@ struct Loader {
 /// What an anchor stands for.
 struct Anchored {
     value: Value,
+    /// In bytes.
     size: usize,
     depth: usize,
 }
@@ -278,17 +284,37 @@ fn merge(fields: &mut Map<String, Value>, source: Value) -> Result<(), String> {
     }
 }
 
-/// How many values there are in a value, and how deep they are nested.
+/// How many bytes a value takes, about, and how deep it is nested.
 fn measure(value: &Value) -> (usize, usize) {
-    let of_all = |parts: &mut dyn Iterator<Item = &Value>| {
-        let each = parts.map(measure);
-        let (size, depth) =
-            each.fold((0, 0), |(size, depth), part| (size + part.0, depth.max(part.1)));
-        (size + 1, depth + 1)
+    let (below, depth) = match value {
+        Value::Array(items) => nested(items.iter().map(|item| ("", item))),
+        Value::Object(fields) => nested(fields.iter().map(|(name, value)| (name.as_str(), value))),
+        Value::String(text) => (text.len(), 0),
+        Value::Null | Value::Bool(_) | Value::Number(_) => (0, 0),
     };
-    match value {
-        Value::Array(items) => of_all(&mut items.iter()),
-        Value::Object(fields) => of_all(&mut fields.values()),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => (1, 0),
+    (size_of::<Value>() + below, depth)
+}
+
+fn nested<'a>(parts: impl Iterator<Item = (&'a str, &'a Value)>) -> (usize, usize) {
+    let each = parts.map(|(name, value)| (name.len(), measure(value)));
+    each.fold((0, 1), |(size, depth), (name, part)| (size + name + part.0, depth.max(part.1 + 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_aliases_copy_is_counted_in_bytes() {
+        let long = "x".repeat(1_000);
+        let texts = format!("a: &a {long}\nb: [{}]\n", "*a, ".repeat(100));
+        let keys = format!("a: &a {{{long}: 1}}\nb: [{}]\n", "*a, ".repeat(100));
+        let merged = format!("a: &a {{b: {long}}}\nc: {{<<: [{}]}}\n", "*a, ".repeat(100));
+        let anchors = (0..10).fold(long, |inner, n| format!("[&a{n} {inner}]"));
+        for bomb in [texts, keys, merged, format!("a: {anchors}\n")] {
+            let refused = load_within(&bomb, Part::Whole, 9_000).unwrap_err();
+            assert!(refused.contains("stand for too much"), "{refused}");
+            assert!(load_within(&bomb, Part::Whole, 200_000).is_ok(), "{}", &bomb[..20]);
+        }
     }
 }

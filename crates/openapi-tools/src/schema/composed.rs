@@ -110,6 +110,13 @@ pub(super) struct Tag {
     values: Vec<String>,
 }
 
+impl Tag {
+    /// Its bytes.
+    pub(super) fn size(&self) -> usize {
+        self.property.len() + self.values.iter().map(String::len).sum::<usize>()
+    }
+}
+
 /// The value of the discriminator by which an alternative is known, where its own schema does not say it
 /// (OpenAPI 3.1, Discriminator Object: a mapping, or the name of the schema).
 pub(super) fn tag(root: &Value, discriminator: Option<&Value>, part: &Value) -> Option<Tag> {

@@ -94,6 +94,18 @@ fn json_beside_multipart_is_sent_as_json_unless_it_needs_a_file() {
     let optional = of(both(object(json!({ "name": name(), "photo": file() }))));
     let properties = &optional.parameters()["properties"]["body"]["properties"];
     assert_eq!(*properties, json!({ "name": { "type": "string" } }));
+    // The same where the schema is one of many, and stands among the definitions.
+    let photo = object(json!({ "name": name(), "photo": file() }));
+    let many: Vec<Value> = (0..500).map(|n| json!({ "title": format!("n{n}") })).collect();
+    let item = json!({ "post": {
+        "parameters": [{ "name": "q", "in": "query", "schema": { "anyOf": many } },
+            { "name": "p", "in": "query", "schema": { "$ref": "#/components/schemas/Photo" } }],
+        "requestBody": { "content": both(json!({ "allOf": [{ "$ref": "#/components/schemas/Photo" }] })) },
+    } });
+    let tool = crate::only("3.1.0", "/a", item, json!({ "Photo": photo }));
+    let body = &tool.parameters()["properties"]["body"];
+    assert_eq!(body["allOf"][0]["properties"], json!({ "name": { "type": "string" } }));
+    assert_eq!(tool.parameters()["$defs"]["Photo"]["properties"].as_object().unwrap().len(), 2);
     // Alone it is text: pydantic's `bytes`, and base64 anyway.
     let alone = json!({ "application/json": media(object(json!({ "data": file() }))) });
     assert_eq!(sent(alone, json!({ "data": "x" })), Body::Json(json!({ "data": "x" })));
@@ -110,11 +122,12 @@ fn multipart_without_files_is_sent_as_multipart() {
     let schema = object(
         json!({ "name": { "type": "string" }, "n": { "type": "integer" }, "ok": { "type": "boolean" },
         "tags": { "type": "array", "items": { "type": "string" } }, "more": { "type": "object" }, "md": { "type": "string" },
-        "raw": { "type": "array", "items": { "type": "integer" } } }),
+        "raw": { "type": "array", "items": { "type": "integer" } }, "one": { "type": "array" }, "piped": { "type": "array" } }),
     );
     let content = json!({ "multipart/form-data": { "schema": schema, "encoding": {
+        "one": { "explode": false }, "piped": { "style": "pipeDelimited" }, "tags": { "explode": true },
         "md": { "contentType": "text/markdown" }, "raw": { "contentType": "application/json" } } } });
-    let body = json!({ "name": "ü", "n": 7.0, "ok": true, "tags": ["a", "b"], "more": { "x": 1 }, "md": "# x", "raw": [1] });
+    let body = json!({ "name": "ü", "n": 7.0, "ok": true, "tags": ["a", "b"], "more": { "x": 1 }, "md": "# x", "raw": [1], "one": ["a", 2], "piped": [1, 2] });
     let field = |name: &str, kind: Option<&str>, value: &str| Field {
         name: name.to_owned(),
         media_type: kind.map(str::to_owned),
@@ -129,6 +142,8 @@ fn multipart_without_files_is_sent_as_multipart() {
         field("more", Some("application/json"), r#"{"x":1}"#),
         field("md", Some("text/markdown"), "# x"),
         field("raw", Some("application/json"), "[1]"),
+        field("one", None, "a,2"),
+        field("piped", None, "1|2"),
     ];
     assert_eq!(sent(content, body), Body::Multipart(fields));
 }
@@ -217,6 +232,11 @@ fn forms_say_what_their_encoding_says() {
         ];
         let plain = plain.iter().fold(sent, |text, (from, to)| text.replace(from, to));
         assert_eq!(plain, text, "{body}");
+    }
+    for kind in ["application/x-www-form-urlencoded", "multipart/form-data"] {
+        let content = json!({ kind: { "schema": object(json!({ "n": { "type": "array" } })),
+            "encoding": { "n": { "style": "tabDelimited", "explode": false } } } });
+        assert!(problem(content, false).contains("\"tabDelimited\""), "{kind}");
     }
     let needs_file = json!({ "application/x-www-form-urlencoded": media(
         json!({ "required": ["f"], "properties": { "f": file() } })) });

@@ -144,3 +144,47 @@ fn a_schema_without_end_is_told_and_one_of_many_references_stays_small() {
         all(&document("3.1.0", json!({ "/x": { "post": { "requestBody": body } } }), json!({})));
     assert!(import.problems[0].reason.contains("parts"), "{:?}", import.problems);
 }
+
+#[test]
+fn alternatives_of_a_condition_stay_exclusive_behind_a_reference() {
+    let either = json!({ "oneOf": [{ "type": "integer" }, { "type": "number" }] });
+    let many: Vec<Value> = (0..500).map(|n| json!({ "title": format!("n{n}") })).collect();
+    let reference = json!({ "$ref": "#/components/schemas/Either" });
+    let item = json!({ "get": { "parameters": [
+        { "name": "q", "in": "query", "schema": { "anyOf": many } },
+        { "name": "is", "in": "query", "schema": reference },
+        { "name": "not", "in": "query", "schema": { "not": reference } },
+    ] } });
+    let tool = only("3.1.0", "/a", item, json!({ "Either": either }));
+    // `7` is both, and so does not fit exactly one.
+    assert!(takes(&tool, &json!({ "is": 7 })) && takes(&tool, &json!({ "not": 7 })));
+    assert!(!takes(&tool, &json!({ "not": 7.5 })));
+}
+
+#[test]
+fn long_texts_are_not_repeated_for_each_reference() {
+    let reference = json!({ "$ref": "#/components/schemas/Long" });
+    let fields: serde_json::Map<String, Value> =
+        (0..300).map(|n| (format!("f{n}"), reference.clone())).collect();
+    let item = json!({ "post": { "requestBody": { "content": { "application/json": {
+        "schema": { "type": "object", "properties": fields } } } } } });
+    let of = |length: usize| {
+        let long = json!({ "type": "string", "description": "x".repeat(length) });
+        all(&document("3.1.0", json!({ "/a": item }), json!({ "Long": long })))
+    };
+    let import = of(20_000);
+    assert_eq!(import.problems, []);
+    assert!(import.operations[0].parameters().to_string().len() < 150_000);
+    assert!(of(2_000_000).problems[0].reason.contains("texts"));
+}
+
+#[test]
+fn a_schemas_own_definitions_are_not_copied_without_end() {
+    let own = json!({ "$defs": { "a": { "const": "x".repeat(400_000) } }, "type": "string" });
+    let parts: Vec<Value> =
+        (0..100).map(|_| json!({ "$ref": "#/components/schemas/Own" })).collect();
+    let item = json!({ "get": { "parameters": [
+        { "name": "q", "in": "query", "schema": { "anyOf": parts } }] } });
+    let import = all(&document("3.1.0", json!({ "/a": item }), json!({ "Own": own })));
+    assert!(import.problems[0].reason.contains("definitions of their own"), "{import:?}");
+}

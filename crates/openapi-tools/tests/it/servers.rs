@@ -50,6 +50,9 @@ fn servers_and_the_applications_address_are_joined_once() {
         ("/a/../b/./c", "", "/openapi.json", "/b/c/owners"),
         ("//evil.example/v2", "", "/openapi.json", "/v2/owners"),
         ("https://evil.example?x=/y", "", "/openapi.json", "/owners"),
+        // A scheme stands at the beginning alone, known or not.
+        ("/proxy/https://example.org/v1", "", "", "/proxy/https:/example.org/v1/owners"),
+        ("{scheme}://{host}/v1", "", "/openapi.json", "/v1/owners"),
     ] {
         let mount = Mount { path: address, document: at };
         let servers = json!([{ "url": url }]);

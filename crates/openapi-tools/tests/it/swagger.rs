@@ -102,6 +102,20 @@ fn fastify_takes_lists_repeated_and_never_says_so() {
             },
         },
     });
+    // Only in a whole document's way to describe answers, and where lists are not told at all.
+    let list = json!({ "name": "q", "in": "query", "type": "array" });
+    let joined = json!({ "name": "p", "in": "query", "type": "array", "collectionFormat": "csv" });
+    for (parameters, responses, sent) in [
+        (json!([list]), json!({ "200": { "description": "Default Response" } }), "q=a&q=b"),
+        (json!([list]), json!({ "default": { "description": "Default Response" } }), "q=a&q=b"),
+        (json!([list]), json!({ "200": { "description": "Default Response Time" } }), "q=a,b"),
+        (json!([list, joined]), json!({ "200": { "description": "Default Response" } }), "q=a,b"),
+        (json!([list]), json!({ "200": { "schema": { "title": "Default Response" } } }), "q=a,b"),
+    ] {
+        let operation = json!({ "get": { "parameters": parameters, "responses": responses } });
+        let tool = only(operation, json!({}));
+        assert_eq!(tool.request(&json!({ "q": ["a", "b"] })).unwrap().query, sent, "{responses}");
+    }
     let definitions = json!({ "definitions": { "def-0": { "type": "object", "properties": { "name": { "type": "string" } }, "required": ["name"] } } });
     let import = swagger(paths, definitions);
     assert_eq!(import.problems, []);
@@ -234,4 +248,31 @@ fn what_is_broken_costs_its_own_operation_only() {
     for (problem, word) in problems.iter().zip(["not a list", "points nowhere", "tabDelimited"]) {
         assert!(problem.contains(word), "{problem}");
     }
+}
+
+#[test]
+fn what_is_shared_is_not_copied_without_end() {
+    let shared =
+        json!({ "name": "q", "in": "query", "type": "string", "description": "x".repeat(500_000) });
+    let paths: serde_json::Map<String, Value> = (0..200)
+        .map(|n| {
+            let get = json!({ "parameters": [{ "$ref": "#/parameters/Q" }] });
+            (format!("/{n}"), json!({ "get": get }))
+        })
+        .collect();
+    let text = json!({ "swagger": "2.0", "paths": paths, "parameters": { "Q": shared } });
+    let refused = Document::parse(&text.to_string(), &[], "").unwrap_err();
+    assert_eq!(refused, openapi_tools::DocumentError::TooLarge);
+}
+
+#[test]
+fn an_operation_of_thousands_of_parameters_is_told() {
+    let many: Vec<Value> = (0..5_000)
+        .map(|n| json!({ "name": format!("p{n}"), "in": "query", "type": "string" }))
+        .collect();
+    let paths =
+        json!({ "/a": { "parameters": many, "get": { "parameters": many } }, "/b": { "get": {} } });
+    let import = swagger(paths, json!({}));
+    assert_eq!(import.operations.len(), 1);
+    assert!(import.problems[0].reason.contains("more than 500 parameters"), "{import:?}");
 }

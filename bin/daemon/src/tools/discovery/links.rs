@@ -4,6 +4,9 @@
 /// The longest address.
 const MAX_CHARS: usize = 200;
 
+/// The most texts in one kind of quotes; a page may have tens of thousands.
+const MAX_FOUND: usize = 50;
+
 /// What an address of a document has in it.
 const WORDS: [&str; 6] = ["openapi", "swagger", "api-docs", "schema", "spec", "docs"];
 
@@ -15,11 +18,15 @@ const OTHERS: [&str; 9] =
 pub(super) fn links(page: &str) -> Vec<String> {
     let mut found = Vec::new();
     for quote in ['"', '\''] {
+        let before = found.len();
         // Without knowing where quotes begin, every text between two of them counts.
         for text in page.split(quote).filter(|text| text.len() <= MAX_CHARS) {
             let text = text.replace("\\/", "/").replace("&amp;", "&");
             if may_be_address(&text) && !found.contains(&text) {
                 found.push(text);
+                if found.len() - before == MAX_FOUND {
+                    break;
+                }
             }
         }
     }
@@ -62,5 +69,12 @@ mod tests {
         }
         let page = "<link href=\"/docs/swagger-ui.css\"><script src='/docs/swagger-ui-bundle.js'></script><a href=\"/about\">it's a \"spec\"</a>";
         assert_eq!(links(page), Vec::<String>::new());
+    }
+    #[test]
+    fn a_page_of_links_without_end_is_not_gone_through() {
+        let many: String = (0..30_000).map(|n| format!("<a href=\"/docs/{n}\">")).collect();
+        let found = links(&format!("{many} url: '/openapi.json'"));
+        assert_eq!(found.len(), MAX_FOUND + 1);
+        assert!(found.contains(&"/openapi.json".to_owned()));
     }
 }

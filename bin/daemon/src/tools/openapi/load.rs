@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use mc_client::client::AgentClient;
 use mc_client::raw::RawRequest;
+use serde_json::Value;
 
 use super::place::OpenApiPlace;
 use crate::tools::discovery::{Answer, Asker, MAX_DOCUMENT_BYTES};
@@ -113,7 +114,9 @@ impl Source {
             // Many applications look up whoever calls, and there is no such user; their document is public
             // all the same. A redirect within the backend is followed here, too.
             asked => match Asker::new(&self.http, &self.application).ask(path).await {
-                Ok(found) if found.1.status == 200 => found,
+                // A page is mostly a login form, and tells less than why the agent was refused.
+                Ok(found) if found.1.status == 200 && is_more(&found.1, &asked) => found,
+                Ok((_, page)) if page.status == 200 => (own(), asked?),
                 Ok((_, answer)) => (own(), asked.unwrap_or(answer)),
                 Err(why) => (own(), asked.map_err(|_| why)?),
             },
@@ -128,14 +131,23 @@ impl Source {
             }
             status @ (401 | 403) => {
                 let told = refusal::told(status, refusal::reason(&HeaderMap::new(), &answer.body));
-                let why =
-                    told["error"].as_str().map_or_else(|| told["error"].to_string(), shown::words);
+                // Foreign, and as long as it likes.
+                let why = match &told["error"] {
+                    Value::String(text) => shown::words(text),
+                    other => shown::words(&other.to_string()),
+                };
                 let who = crate::backend::system_caller();
                 Err(format!("the backend answered {status} to GET of it by {who}: {why}"))
             }
             status => Err(format!("the backend answered {status} to GET of it")),
         }
     }
+}
+
+/// Whether what anybody gets tells more than what the agent got.
+fn is_more(found: &Answer, asked: &Result<Answer, String>) -> bool {
+    let redirects = || asked.as_ref().is_ok_and(|asked| (300..400).contains(&asked.status));
+    !found.is_page || redirects()
 }
 
 async fn from_file(path: &Path) -> Result<String, String> {

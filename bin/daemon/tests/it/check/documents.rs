@@ -195,3 +195,38 @@ async fn beside_a_control_plane_the_applications_document_counts() {
         line(dir.path(), &application, "", &[("WOMBAT_CONTROL_PLANE_URL", url.as_str())]).await;
     assert!(found.contains("set WOMBAT_BACKEND_OPENAPI=/spec"), "{found}");
 }
+
+#[tokio::test]
+async fn a_login_page_does_not_hide_why_the_agent_was_refused() {
+    let dir = folder().await;
+    let backend = backend().await;
+    // With a token a refusal, and without one a redirect to the form.
+    let errors: Vec<_> = (0..9_999).map(|n| json!({ "code": n, "text": "a\nb" })).collect();
+    let refused = ResponseTemplate::new(401).set_body_json(json!({ "errors": errors }));
+    Mock::given(path("/openapi.json"))
+        .and(header_exists("x-agent-token"))
+        .respond_with(refused)
+        .mount(&backend)
+        .await;
+    let moved = ResponseTemplate::new(302).insert_header("location", "/login");
+    Mock::given(path("/openapi.json")).respond_with(moved).with_priority(9).mount(&backend).await;
+    serve(&backend, "/login", "text/html", "<!doctype html><title>Sign in</title>").await;
+    let told = line(dir.path(), &backend, "/openapi.json", &[]).await;
+    assert!(told.contains("the backend answered 401 to GET of it by"), "{told}");
+    assert!(told.contains("errors") && told.len() < 700, "{}: {told}", told.len());
+}
+
+#[tokio::test]
+async fn two_documents_with_as_many_operations_are_two() {
+    let backend = backend().await;
+    let of = |at: &str| {
+        json!({ "openapi": "3.1.0", "paths": { at: { "get": {}, "post": {} } } }).to_string()
+    };
+    serve(&backend, "/openapi.json", "application/json", &of("/a")).await;
+    serve(&backend, "/swagger.json", "application/json", &of("/a")).await;
+    serve(&backend, "/api-json", "application/json", &of("/b")).await;
+    let (http, url) = (reqwest::Client::new(), backend.uri());
+    let found = wombat_daemon::tools::Asker::new(&http, &url).discover().await.unwrap();
+    let paths: Vec<_> = found.iter().map(|found| found.path.as_str()).collect();
+    assert_eq!(paths, ["/openapi.json", "/api-json"]);
+}

@@ -91,7 +91,18 @@ impl Reducer<'_> {
             || self.left.get() == 0
             || repeats >= MAX_REPEATS
             || (repeats > 0 && depth >= MAX_DEPTH);
-        is_deep && (has(&["properties", "items"]) || repeats >= MAX_REPEATS)
+        let is_whole = has(&["properties", "items"]) || repeats >= MAX_REPEATS;
+        is_deep && (is_whole || (self.left.get() == 0 && self.is_composed_of_more(schema)))
+    }
+
+    /// Whether an alternative or a part of a schema is more than a text or a number.
+    fn is_composed_of_more(&self, schema: &Value) -> bool {
+        let parts = ["anyOf", "oneOf", "allOf"].iter().filter_map(|word| schema.get(*word));
+        parts.filter_map(Value::as_array).flatten().any(|part| {
+            let part = resolve(self.root, part);
+            let words = ["properties", "items", "anyOf", "oneOf", "allOf"];
+            words.iter().any(|word| part.get(*word).is_some())
+        })
     }
 
     fn whole(&self, schema: &Value, depth: usize) -> Map<String, Value> {
@@ -179,7 +190,11 @@ impl Reducer<'_> {
             }
             word if IGNORED.contains(&word) => {}
             // In words that hold for themselves: nothing tells the model what a reference leads to.
-            word if value.is_object() && has_reference(value) => {
+            word if value.is_object()
+                && self.left.get() > 0
+                && depth < MAX_LEVELS
+                && has_reference(value) =>
+            {
                 let told = Value::Object(self.reduced(value, depth + 1));
                 notes.push(format!("{word}: {told}"));
             }

@@ -264,3 +264,41 @@ proptest! {
         }
     }
 }
+
+/// Definitions of which each refers to the next one.
+fn chain(length: usize, part: impl Fn(Value) -> Value) -> Value {
+    let next = |n: usize| part(json!({ "$ref": format!("#/$defs/n{}", n + 1) }));
+    let mut all: Map<String, Value> = (0..length).map(|n| (format!("n{n}"), next(n))).collect();
+    all.insert(format!("n{length}"), json!({ "type": "string" }));
+    json!({ "type": "object", "properties": { "a": { "$ref": "#/$defs/n0" } }, "$defs": all })
+}
+
+#[test]
+fn what_doubles_with_each_reference_ends_in_the_subset() {
+    for word in ["anyOf", "oneOf", "allOf"] {
+        let doubled = |next: Value| {
+            let other = json!({ "allOf": [next], "title": "another" });
+            json!({ word: [next, other, { "type": "integer" }] })
+        };
+        let told = subset(&chain(60, doubled)).to_string();
+        assert!(told.len() < 2_000_000, "{word}: {}", told.len());
+    }
+    let noted = |next: Value| json!({ "not": next, "if": next, "then": next, "else": next });
+    assert!(subset(&chain(60, noted)).to_string().len() < 2_000_000);
+}
+
+#[test]
+fn a_long_chain_of_conditions_ends_in_the_subset() {
+    let told = subset(&chain(4_000, |next| json!({ "not": next }))).to_string();
+    assert!(told.len() < 100_000, "{}", told.len());
+}
+
+#[test]
+fn a_text_or_null_stays_one_when_there_is_no_room_left() {
+    let text = json!({ "anyOf": [{ "type": "string" }, { "type": "null" }] });
+    let fields: Map<String, Value> =
+        (0..MAX_NODES + 10).map(|n| (format!("f{n}"), text.clone())).collect();
+    let out = subset(&json!({ "type": "object", "properties": fields }));
+    let last = &out["properties"][format!("f{}", MAX_NODES + 9)];
+    assert_eq!(*last, json!({ "type": "string", "nullable": true }));
+}
