@@ -120,6 +120,11 @@ impl Variables {
     pub fn get(&self, name: &str) -> Option<String> {
         self.0.get(name).cloned()
     }
+
+    /// What `${NAME}` in a file of the workspace becomes. The secrets of the programs count as not set.
+    pub fn named(&self, name: &str) -> Option<String> {
+        if names::is_own_secret(name) { None } else { self.get(name) }
+    }
 }
 
 impl Layers {
