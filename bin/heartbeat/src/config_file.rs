@@ -24,7 +24,7 @@ pub(crate) fn read(
             return None;
         }
     };
-    match AgentConfig::parse(&text, &|name| variables.get(name)) {
+    match AgentConfig::parse(&text, &|name| variables.named(name)) {
         Ok(config) => Some((path, config)),
         Err(error) => {
             let line = error.line.map(|line| format!(", line {line}")).unwrap_or_default();

@@ -131,7 +131,7 @@ fn check(answer: &mut StandupAnswer, settings: &Settings) -> Result<(), &'static
             complete(&mut day.date, &mut day.timezone);
         }
         StandupAnswer::All { date, timezone, items } => {
-            let is_list = !date.is_empty() || !timezone.is_empty() || !items.is_empty();
+            let is_list = !date.is_empty() || !items.is_empty();
             if !is_list || date.is_empty() && !items.iter().all(says_something) {
                 return Err(NO_STANDUP);
             }

@@ -38,7 +38,7 @@ pub struct Page<T> {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "lenient::optional_text"
+        deserialize_with = "lenient::cursor"
     )]
     pub next_cursor: Option<String>,
 }

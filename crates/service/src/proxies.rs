@@ -48,7 +48,7 @@ impl Proxies {
             if proxy.is_none() {
                 // Not its value, which may hold a password.
                 broken.push(format!(
-                    "{name}: is no address of a proxy; allowed: http://HOST:PORT, also https, socks5 and \
+                    "{name} is no address of a proxy; allowed: http://HOST:PORT, also https, socks5 and \
                      socks5h, with a user and a password in percent-encoding if need be"
                 ));
             }
@@ -353,7 +353,7 @@ mod tests {
         ] {
             let read = proxies(&[("https_proxy", broken), ("NO_PROXY", "a b:x,10.0.0.0/99,c:1")]);
             assert_eq!(read.problems().len(), 1, "{broken}");
-            assert!(read.problems()[0].starts_with("https_proxy: is no address of a proxy"));
+            assert!(read.problems()[0].starts_with("https_proxy is no address of a proxy"));
             assert!(!read.problems()[0].contains("ary"), "{broken}");
             assert_eq!(read.unread_exceptions(), ["b:x", "10.0.0.0/99"]);
         }

@@ -73,7 +73,7 @@ pub fn advise(options: &WorkspaceOptions, snapshot: &Snapshot, tools: &KnownTool
     advisor.sizes();
     advisor.skills(&folder);
     advisor.config(config);
-    advisor.mcp();
+    advisor.mcp(&folder);
     advisor.found
 }
 

@@ -5,6 +5,7 @@
 //! whole. A server that cannot be used is disabled, with its line and the reason: that takes tools away
 //! and never adds one. So is one of which a part looks like a rule and cannot be read.
 
+mod application_keys;
 mod entry;
 mod names;
 mod tool_filter;
@@ -20,6 +21,7 @@ use serde_json::{Map, Value};
 use crate::json_lines::{Step, line_at};
 use crate::jsonc;
 
+pub(crate) use application_keys::application_keys;
 pub use names::tool_prefix;
 pub use tool_filter::ToolFilter;
 pub use transport::Transport;

@@ -33,44 +33,69 @@ pub(super) fn cached(
             let (agent, last) = (agent.clone(), last.clone());
             Box::pin(async move {
                 let agent = agent()?;
-                let first = if unannounced { agent.clone().without_retries() } else { agent };
-                let tools = match first.backend_tools().await {
-                    Err(error) if unannounced => offers_none(&first, error).await?,
-                    listed => listed.map_err(|error| error.to_string())?,
-                };
-                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-                // An unchanged list stays the same object, so that nothing is rebuilt from it.
-                match &*last {
-                    Some(known) if **known == tools => Ok(known.clone()),
-                    Some(_) | None => Ok(last.insert(Arc::new(tools)).clone()),
-                }
+                fetch(if unannounced { agent.without_retries() } else { agent }, unannounced, &last)
+                    .await
             })
         }),
     )
 }
 
+/// Fetches the list. `last` is the last good one.
+async fn fetch(
+    agent: AgentClient,
+    unannounced: bool,
+    last: &Mutex<Option<Arc<BackendTools>>>,
+) -> Result<Arc<BackendTools>, String> {
+    let known = || last.lock().unwrap_or_else(PoisonError::into_inner);
+    let had_any = known().as_ref().is_some_and(|known| !known.tools.is_empty());
+    let tools = match agent.backend_tools().await {
+        Err(error) if unannounced => offers_none(agent, error, had_any).await?,
+        listed => listed.map_err(|error| error.to_string())?,
+    };
+    let mut last = known();
+    // An unchanged list stays the same object, so that nothing is rebuilt from it.
+    match &*last {
+        Some(known) if **known == tools => Ok(known.clone()),
+        Some(_) | None => Ok(last.insert(Arc::new(tools)).clone()),
+    }
+}
+
 /// An application beside its control plane need not have `GET /api/tools`. A refusal counts as no
-/// tools, too, but is told: many applications refuse every path that they do not know.
-async fn offers_none(agent: &AgentClient, error: McError) -> Result<BackendTools, String> {
+/// tools, too, but is told: many applications refuse every path that they do not know. Where a list was
+/// there before (`had_any`), only a plain "there is none" ends it.
+async fn offers_none(
+    agent: AgentClient,
+    error: McError,
+    had_any: bool,
+) -> Result<BackendTools, String> {
     let is_page = error.is_in_between() && !error.is_retryable();
+    let refused = |told: String| BackendTools {
+        tools: Vec::new(),
+        problems: vec![format!("the application's own tools are not used: {told}")],
+    };
     match error.status() {
+        _ if had_any && is_page => Err(error.to_string()),
         Some(404 | 405 | 501) => Ok(BackendTools::default()),
         _ if is_page => Ok(BackendTools::default()),
+        _ if had_any => Err(error.to_string()),
         // It may have looked up the user of a token that is no user's.
-        Some(500) if refuses(agent.clone().without_token().backend_tools().await) => {
-            Ok(BackendTools::default())
-        }
+        Some(500) => match agent.without_token().backend_tools().await {
+            Err(without) if matches!(without.status(), Some(404 | 405 | 501)) => {
+                Ok(BackendTools::default())
+            }
+            Err(without) if is_refusal(&without) => {
+                Ok(refused(format!("{error}; without a token, {without}")))
+            }
+            Ok(_) | Err(_) => Err(error.to_string()),
+        },
         _ if error.is_retryable() => Err(error.to_string()),
-        _ => Ok(BackendTools {
-            tools: Vec::new(),
-            problems: vec![format!("the application's own tools are not used: {error}")],
-        }),
+        _ => Ok(refused(error.to_string())),
     }
 }
 
 /// Whether something answers without a list of tools, and is not broken.
-fn refuses(listed: Result<BackendTools, McError>) -> bool {
-    listed.is_err_and(|error| !error.is_retryable() && !matches!(error, McError::Token(_)))
+fn is_refusal(error: &McError) -> bool {
+    !error.is_retryable() && !matches!(error, McError::Token(_))
 }
 
 /// The path of a tool.
@@ -122,5 +147,70 @@ pub(super) async fn call(
     match called {
         Ok(response) => reply(response),
         Err(error) => ToolReply::failed(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mc_client::client::{McClient, RetryPolicy};
+    use mc_client::token::{AgentAuth, Algorithm, Key, TokenMinter};
+    use secrecy::SecretString;
+    use serde_json::{Value, json};
+    use wiremock::matchers::{any, header_exists};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    use super::*;
+
+    fn agent(server: &MockServer) -> AgentClient {
+        let key = Key::Secret(SecretString::from("0123456789abcdef0123456789abcdef"));
+        let minter = TokenMinter::new(&key, Algorithm::Hs256, Duration::from_secs(60)).unwrap();
+        let auth = AgentAuth::new(Arc::new(minter), "u1", "scout").unwrap();
+        let client = McClient::new(&server.uri(), reqwest::Client::new(), RetryPolicy::default());
+        client.agent(Arc::new(auth)).without_retries()
+    }
+
+    async fn answers(server: &MockServer, with_token: ResponseTemplate, without: ResponseTemplate) {
+        server.reset().await;
+        let known = Mock::given(header_exists("x-agent-token")).respond_with(with_token);
+        known.with_priority(1).mount(server).await;
+        Mock::given(any()).respond_with(without).with_priority(2).mount(server).await;
+    }
+
+    fn json_of(status: u16, body: Value) -> ResponseTemplate {
+        ResponseTemplate::new(status).set_body_json(body)
+    }
+
+    #[tokio::test]
+    async fn a_list_that_was_there_is_given_up_for_a_plain_no_alone() {
+        let server = MockServer::start().await;
+        let refusal = || json_of(401, json!({ "error": "no session" }));
+        let page = || ResponseTemplate::new(200).set_body_raw("<html>Log in</html>", "text/html");
+        let broken = || json_of(500, json!({ "error": "no such user" }));
+        // The problems of an application that never had a list; `None`: whether it has one is not known.
+        let cases = [
+            (broken(), refusal(), Some(1)),
+            (broken(), broken(), None),
+            (broken(), json_of(404, json!({})), Some(0)),
+            (broken(), json_of(200, json!({ "tools": [] })), None),
+            (refusal(), refusal(), Some(1)),
+            (page(), page(), Some(0)),
+            (json_of(200, json!([])), refusal(), Some(1)),
+        ];
+        for (number, (with_token, without, problems)) in cases.into_iter().enumerate() {
+            answers(&server, with_token.clone(), without.clone()).await;
+            let fresh = fetch(agent(&server), true, &Mutex::default()).await;
+            let told = fresh.as_ref().ok().map(|list| list.problems.len());
+            assert_eq!(told, problems, "{number}: {fresh:?}");
+
+            let last = Mutex::default();
+            let good = json_of(200, json!({ "tools": [{ "name": "price", "description": "x" }] }));
+            answers(&server, good.clone(), good).await;
+            assert_eq!(fetch(agent(&server), true, &last).await.unwrap().tools.len(), 1);
+            answers(&server, with_token, without).await;
+            let later = fetch(agent(&server), true, &last).await;
+            assert!(later.is_err(), "{number}: {later:?}");
+            answers(&server, json_of(404, json!({})), refusal()).await;
+            assert!(fetch(agent(&server), true, &last).await.unwrap().tools.is_empty(), "{number}");
+        }
     }
 }

@@ -148,7 +148,9 @@ async fn an_application_that_breaks_on_a_token_of_nobody_is_asked_without_one() 
     assert_eq!((status, &answer["response"]), (200, &json!("It refuses.")), "{answer}");
     let health: Value = daemon.get("/health").await.json().await.unwrap();
     let own = &health["tools"]["backend"];
-    assert_eq!((&own["status"], &own["problems"]), (&json!("ok"), &json!([])), "{health}");
+    assert_eq!((&own["status"], &own["tools"]), (&json!("ok"), &json!(0)), "{health}");
+    let told = own["problems"][0].as_str().unwrap();
+    assert!(told.contains("answered 500") && told.contains("Please log in"), "{told}");
     let refused = answer["steps"][0]["refused"].as_str();
     let expected = r#"401: Unknown user (user "u1", role "scout")"#;
     assert_eq!((&answer["steps"][0]["ok"], refused), (&json!(false), Some(expected)), "{answer}");

@@ -12,13 +12,13 @@ async fn each_wrong_setting_is_one_line_and_nobody_is_asked() {
         (&[], &[("USER_ID", "a:b")], "USER_ID: a user id"),
         (&["--role", "../x"], &[], "--role: a role must"),
         (&[], &[("AGENT_ROLE", "a b")], "AGENT_ROLE: a role must"),
-        (&[], &[("BACKEND_URL", "backend:8000")], "BACKEND_URL: is"),
-        (&[], &[("AGENT_DAEMON_URL", "ftp://daemon")], "AGENT_DAEMON_URL: is"),
+        (&[], &[("BACKEND_URL", "backend:8000")], "BACKEND_URL is"),
+        (&[], &[("AGENT_DAEMON_URL", "ftp://daemon")], "AGENT_DAEMON_URL is"),
         (&[], &[("AGENT_DAEMON_API_KEY", "canary\n")], "AGENT_DAEMON_API_KEY: contains"),
-        (&[], &[("AGENT_JWT_ALGORITHM", "none")], "AGENT_JWT_ALGORITHM: is"),
-        (&[], &[("AGENT_JWT_TTL_SECS", "0")], "AGENT_JWT_TTL_SECS: is"),
-        (&[], &[("WOMBAT_RUN_TIMEOUT_SECS", "long")], "WOMBAT_RUN_TIMEOUT_SECS: is"),
-        (&[], &[("WOMBAT_LOG_FORMAT", "xml")], "WOMBAT_LOG_FORMAT: is"),
+        (&[], &[("AGENT_JWT_ALGORITHM", "none")], "AGENT_JWT_ALGORITHM is"),
+        (&[], &[("AGENT_JWT_TTL_SECS", "0")], "AGENT_JWT_TTL_SECS is"),
+        (&[], &[("WOMBAT_RUN_TIMEOUT_SECS", "long")], "WOMBAT_RUN_TIMEOUT_SECS is"),
+        (&[], &[("WOMBAT_LOG_FORMAT", "xml")], "WOMBAT_LOG_FORMAT is"),
         (&[], &[("WOMBAT_AGENT_CONFIG", "nowhere.json")], "WOMBAT_AGENT_CONFIG: nowhere.json"),
         (&["--config", "nowhere.toml"], &[], "nowhere.toml: cannot be read"),
         (&["--all-roles"], &[], "--all-roles: there is no agent-config.json"),
@@ -40,7 +40,7 @@ async fn all_that_is_wrong_is_said_at_once() {
     program.env_remove("USER_ID").env_remove("AGENT_JWT_SECRET").env("BACKEND_URL", "x");
     let (code, _, err) = run(&mut program).await;
     assert_eq!((code, err.lines().count()), (78, 3), "{err}");
-    for name in ["USER_ID is not set", "AGENT_JWT_SECRET is not set", "BACKEND_URL: is"] {
+    for name in ["USER_ID is not set", "AGENT_JWT_SECRET is not set", "BACKEND_URL is"] {
         assert!(err.contains(name), "{err}");
     }
 }
@@ -66,6 +66,25 @@ async fn a_cron_line_that_cannot_be_read_is_named_with_its_role() {
     }
     // Another role's line is none of this one's concern.
     assert_eq!(run(setup.program().args(["--role", "idle"])).await.0, 0);
+}
+
+#[tokio::test]
+async fn no_file_of_the_workspace_gets_the_programs_own_secrets() {
+    let setup = Setup::new(pending(1, 1), did()).await;
+    let dot_env = "CRON=99 * * * *\nOPENAI_API_KEY=canary\n";
+    std::fs::write(setup.dir.path().join(".env"), dot_env).unwrap();
+    for (cron, told) in [
+        ("${CRON}", "\"99 * * * *\""),
+        ("${AGENT_JWT_SECRET}", "AGENT_JWT_SECRET"),
+        ("${OPENAI_API_KEY}", "OPENAI_API_KEY"),
+    ] {
+        setup.agents(json!([{"role": "scout", "heartbeat_cron": cron}]));
+        let mut program = setup.program();
+        program.arg("crontab").env("AGENT_JWT_SECRET", "canary-canary-canary-canary-canary");
+        let (code, out, err) = run(&mut program).await;
+        assert!(!err.contains("canary") && !out.contains("canary"), "{out}{err}");
+        assert!(code == 78 && err.contains(told) && out.is_empty(), "{out}{err}");
+    }
 }
 
 #[tokio::test]

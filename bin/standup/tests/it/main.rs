@@ -109,13 +109,13 @@ async fn what_is_wrong_is_said_in_a_line_before_anybody_is_asked() {
         (&["--tz", "CEST"], vec![secret, ("USER_ID", "a")], "did you mean Europe/Berlin"),
         (&["--tz", ""], vec![secret, ("USER_ID", "a")], "use an IANA name"),
         (&[], vec![secret, ("USER_ID", "a"), ("AGENT_ROLE", "../x")], "AGENT_ROLE: a role must"),
-        (&[], vec![secret, ("USER_ID", "a"), ("BACKEND_URL", "backend")], "BACKEND_URL: is"),
-        (&[], vec![secret, ("USER_ID", "a"), ("WOMBAT_LOG_FORMAT", "x")], "WOMBAT_LOG_FORMAT: is"),
+        (&[], vec![secret, ("USER_ID", "a"), ("BACKEND_URL", "backend")], "BACKEND_URL is"),
+        (&[], vec![secret, ("USER_ID", "a"), ("WOMBAT_LOG_FORMAT", "x")], "WOMBAT_LOG_FORMAT is"),
         (&[], vec![("INTERNAL_API_TOKEN", "a\nb")], "INTERNAL_API_TOKEN: contains"),
         (&["--config", "nowhere.toml"], vec![secret, ("USER_ID", "a")], "nowhere.toml"),
         (&["--user", "a"], vec![], "AGENT_JWT_SECRET is not set"),
         (&["--user", "a"], vec![("AGENT_JWT_ALGORITHM", "EdDSA")], "AGENT_JWT_PRIVATE_KEY is not"),
-        (&["--user", "a"], vec![("AGENT_JWT_ALGORITHM", "x")], "AGENT_JWT_ALGORITHM: is"),
+        (&["--user", "a"], vec![("AGENT_JWT_ALGORITHM", "x")], "AGENT_JWT_ALGORITHM is"),
         (&[], vec![secret], "INTERNAL_API_TOKEN is not set"),
     ] {
         let (output, asked) = standup(arguments, &settings, &server).await;
@@ -232,6 +232,8 @@ async fn an_answer_that_is_no_standup_or_another_users_is_not_printed() {
         (json!({ "status": "ok", "user_id": "ann" }), Some("ann"), "nothing else of a standup"),
         (json!({ "summary": " ", "done": [] }), Some("ann"), "nothing else of a standup"),
         (json!({ "items": [] }), None, "nothing else of a standup"),
+        (json!({ "items": [], "timezone": "UTC" }), None, "nothing else of a standup"),
+        (json!({ "items": [], "timezone": "UTC" }), Some("ann"), "nothing else of a standup"),
         (
             json!({ "items": [{ "id": "t1", "title": "a task" }] }),
             None,

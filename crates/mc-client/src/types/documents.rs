@@ -19,7 +19,7 @@ pub struct Document {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "lenient::optional_text"
+        deserialize_with = "lenient::optional_content"
     )]
     pub content: Option<String>,
     /// `plan`, `research`, `deliverable`, `standup`, or any other type.

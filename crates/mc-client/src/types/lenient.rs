@@ -24,6 +24,29 @@ pub(super) fn optional_text<'de, D: Deserializer<'de>>(
     Ok(as_text(Value::deserialize(from)?))
 }
 
+/// What is said: a text, or the JSON of anything else, which must not look as if nothing were said.
+pub(super) fn content<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(as_content(Value::deserialize(from)?).unwrap_or_default())
+}
+
+/// The same where it may be missing.
+pub(super) fn optional_content<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<String>, D::Error> {
+    Ok(as_content(Value::deserialize(from)?))
+}
+
+/// Where the next page begins; `null`, `false` and an empty text end the list. What cannot be read does
+/// not: a part of a list must not be taken for the whole.
+pub(super) fn cursor<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    match Value::deserialize(from)? {
+        Value::Null | Value::Bool(false) => Ok(None),
+        value => as_text(value)
+            .map(|text| Some(text).filter(|text| !text.is_empty()))
+            .ok_or_else(|| serde::de::Error::custom("next_cursor must be a string or null")),
+    }
+}
+
 /// A time (RFC 3339); in UTC where no zone is named, and none where it cannot be read.
 pub(super) fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
     let value = Value::deserialize(from)?;
@@ -60,6 +83,14 @@ fn as_text(value: Value) -> Option<String> {
         Value::String(text) => Some(text),
         Value::Number(number) => Some(number.to_string()),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn as_content(value: Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => Some(other.to_string()),
     }
 }
 
@@ -111,5 +142,38 @@ mod tests {
             assert!(serde_json::from_value::<Document>(json!({ "id": id })).is_err());
         }
         assert!(serde_json::from_value::<Task>(json!({ "title": "x" })).is_err());
+    }
+
+    #[test]
+    fn what_is_said_in_another_form_is_not_nothing() {
+        let parts = json!([{ "type": "text", "text": "hi" }]);
+        let message: Message =
+            serde_json::from_value(json!({ "id": 1, "content": parts })).unwrap();
+        assert_eq!(message.content, parts.to_string());
+        let note: Notification =
+            serde_json::from_value(json!({ "id": 1, "content": { "body": "hi" } })).unwrap();
+        assert_eq!(note.content, r#"{"body":"hi"}"#);
+        let document: Document =
+            serde_json::from_value(json!({ "id": 1, "content": parts })).unwrap();
+        assert_eq!(document.content, Some(parts.to_string()));
+        let day: StandupAnswer =
+            serde_json::from_value(json!({ "date": "2026-11-23", "summary": ["1 done."] }))
+                .unwrap();
+        assert!(matches!(day, StandupAnswer::One(day) if day.summary == r#"["1 done."]"#));
+    }
+
+    #[test]
+    fn a_part_of_a_list_is_not_the_whole() {
+        let page = |cursor| {
+            serde_json::from_value::<Page<Task>>(json!({ "items": [], "next_cursor": cursor }))
+                .map(|page| page.next_cursor)
+        };
+        for end in [json!(null), json!(false), json!("")] {
+            assert_eq!(page(end.clone()).unwrap(), None, "{end}");
+        }
+        assert_eq!(page(json!("a")).unwrap().as_deref(), Some("a"));
+        for odd in [json!(true), json!({ "id": 7 }), json!([7])] {
+            assert!(page(odd.clone()).is_err(), "{odd}");
+        }
     }
 }

@@ -27,7 +27,7 @@ pub struct Message {
     #[serde(default, deserialize_with = "lenient::text")]
     pub task_id: String,
     /// The text, Markdown.
-    #[serde(deserialize_with = "lenient::text")]
+    #[serde(deserialize_with = "lenient::content")]
     pub content: String,
     /// `agent` or `user`; a string, for backends with more kinds.
     #[serde(

@@ -19,7 +19,7 @@ pub struct Notification {
     #[serde(default, deserialize_with = "lenient::text")]
     pub session_key: String,
     /// The text.
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "lenient::content")]
     pub content: String,
     /// The task it is about.
     #[serde(

@@ -59,7 +59,7 @@ pub struct Standup {
     )]
     pub document_id: Option<String>,
     /// The summary in a few sentences.
-    #[serde(default, deserialize_with = "lenient::text")]
+    #[serde(default, deserialize_with = "lenient::content")]
     pub summary: String,
     /// What was finished.
     #[serde(default, deserialize_with = "lenient::list")]

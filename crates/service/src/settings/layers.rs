@@ -112,13 +112,25 @@ pub struct Layers {
 
 /// The variables of the environment and of `.env`, for files that name them: `.env` belongs to the whole
 /// application, and other readers put it into the environment.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Variables(Arc<BTreeMap<String, String>>);
+
+/// Without values: there are secrets among them.
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Variables").finish_non_exhaustive()
+    }
+}
 
 impl Variables {
     /// A variable's value. The environment comes before `.env`, and an empty value counts as none.
     pub fn get(&self, name: &str) -> Option<String> {
         self.0.get(name).cloned()
+    }
+
+    /// What `${NAME}` in a file of the workspace becomes. The secrets of the programs count as not set.
+    pub fn named(&self, name: &str) -> Option<String> {
+        if names::is_own_secret(name) { None } else { self.get(name) }
     }
 }
 

@@ -197,7 +197,7 @@ impl<'a> Reader<'a> {
         let origin = self.layers.get(name).map_or(Origin::DEFAULT, |(_, origin)| origin);
         let shown =
             if names::is_secret(name) { "a value".to_owned() } else { format!("{value:?}") };
-        self.problems.push(format!("{name}: is {shown} (from {origin}); allowed: {allowed}"));
+        self.problem(name, format_args!("is {shown} (from {origin}); allowed: {allowed}"));
     }
 
     fn lookup(&mut self, name: &'static str, default: Option<&str>) -> Option<String> {

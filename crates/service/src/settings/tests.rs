@@ -293,6 +293,7 @@ fn variables_of_the_environment_and_of_dot_env_can_be_named() {
         "CRM_KEY=from .env\nBOTH=lost\nexport QUOTED='a b'\nNOTHING=\nBACKEND_URL=http://b\n";
     let layers = in_dir(&[(".env", file)], &[("BOTH", "won"), ("EMPTY", ""), ("CRM_URL", "u")]);
     let variables = layers.variables();
+    assert_eq!(format!("{variables:?}"), "Variables { .. }");
     for (name, value) in [
         ("CRM_KEY", Some("from .env")),
         ("BOTH", Some("won")),

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use super::{Advice, Advisor, MCP};
 use crate::agent_config::{AgentConfig, AgentEntry};
 use crate::cron::Cron;
-use crate::loader::Read;
-use crate::mcp_config::tool_prefix;
+use crate::jsonc;
+use crate::loader::{Folder, Read};
+use crate::mcp_config::{application_keys, tool_prefix};
 use crate::nearest::{nearest, nearest_within};
 
 /// The keys of an agent in `agent-config.json`.
@@ -44,6 +45,7 @@ impl Advisor<'_> {
                 self.add(&file, line, what, format!("set {name}"));
             }
         }
+        self.application_keys(&file, &text);
         for entry in
             config.raw.get("agents").and_then(|agents| agents.as_array()).into_iter().flatten()
         {
@@ -55,7 +57,10 @@ impl Advisor<'_> {
     }
 
     /// Servers that cannot be used. A file that cannot be read at all is reported as a problem.
-    pub(super) fn mcp(&mut self) {
+    pub(super) fn mcp(&mut self, folder: &Folder) {
+        if let Read::Text(text) = folder.read_whole(MCP) {
+            self.application_keys(MCP, &jsonc::plain(&text));
+        }
         let servers = self.snapshot.mcp.servers.iter();
         let found: Vec<_> = servers
             .filter_map(|(name, server)| {
@@ -65,6 +70,14 @@ impl Advisor<'_> {
             .collect();
         for (line, what) in found {
             self.add(MCP, line, what, "see docs/WORKSPACE.md, MCP servers");
+        }
+    }
+
+    /// Whoever gets the application's key can be any of its users.
+    fn application_keys(&mut self, file: &str, text: &str) {
+        for (line, name) in application_keys(text, &|name| self.options.variable(name)) {
+            let what = format!("${{{name}}} hands on what looks like the application's own key");
+            self.add(file, Some(line), what, "use a key made for this, under another name");
         }
     }
 

@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
 
+use wombat_core::advice::{KnownTools, advise};
 use wombat_core::mcp_config::{ServerConfig, Transport};
 use wombat_core::workspace::{
     PolicyEffect, RoleError, Snapshot, Workspace, WorkspaceOptions, WorkspaceStatus,
@@ -322,4 +323,29 @@ fn no_configuration_gets_the_daemons_own_secrets() {
     };
     assert_eq!(url, "https://h/public");
     assert_eq!(why, "line 3: ${SIGNING} is not set, or is a secret of the daemon itself");
+}
+
+#[test]
+fn a_key_of_the_application_that_goes_to_a_server_is_told_without_its_value() {
+    let dir = tempfile::tempdir().unwrap();
+    let servers = r#"{"mcpServers": {
+        // ${SESSION_SECRET} in a comment
+        "a": {"url": "https://h", "headers": {"A": "${SECRET_KEY}", "B": "${env:SECRET_KEY}"}},
+        "b": {"url": "https://h", "headers": {"A": "${STRIPE_SECRET_KEY}", "B": "${CRM_KEY}"}},
+        "c": {"url": "https://h", "headers": {"A": "${SHOP_JWT_SECRET:-x}", "B": "${AUTH_SECRET:-x}"}},
+        "d": {"url": "https://h", "headers": {"A": "${AGENT_JWT_SECRET:-x}"}}}}"#;
+    write(dir.path(), &[("mcp.json", servers)]);
+    let mut options = options(dir.path());
+    options.env = Arc::new(|name| (name != "AUTH_SECRET").then(|| "canary".to_owned()));
+    options.is_secret = |name| name == "AGENT_JWT_SECRET";
+    let snapshot = Workspace::open(options.clone()).snapshot();
+    let told: Vec<_> = advise(&options, &snapshot, &KnownTools::default())
+        .iter()
+        .map(ToString::to_string)
+        .filter(|told| told.contains("own key"))
+        .collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("mcp.json:3: ${SECRET_KEY} hands on"), "{told:?}");
+    assert!(told[1].starts_with("mcp.json:5: ${SHOP_JWT_SECRET} hands on"), "{told:?}");
+    assert!(!told.concat().contains("canary"), "{told:?}");
 }

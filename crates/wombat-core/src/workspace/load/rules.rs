@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use super::Pass;
 use crate::agent_config::AgentConfig;
+use crate::jsonc;
 use crate::loader::{Folder, Read, read_outside};
-use crate::mcp_config::McpConfig;
+use crate::mcp_config::{McpConfig, application_keys};
 use crate::skills::{self, BrokenSkill, GateContext, Skill, SkillReport};
 use crate::snapshot::{ConfigPlace, PolicyEffect, Problem};
 use crate::workspace::options::WorkspaceOptions;
@@ -89,7 +90,15 @@ impl Pass<'_> {
                     Ok(config) => {
                         self.count(MCP, &text);
                         // An unchanged configuration stays the same object, so that its servers keep running.
-                        return if *kept == config { kept } else { Arc::new(config) };
+                        if *kept == config {
+                            return kept;
+                        }
+                        for (line, name) in application_keys(&jsonc::plain(&text), &variable) {
+                            tracing::warn!(
+                                "{MCP}:{line}: ${{{name}}} hands on what looks like the application's own key"
+                            );
+                        }
+                        return Arc::new(config);
                     }
                     Err(error) => (error.line, error.reason),
                 }
