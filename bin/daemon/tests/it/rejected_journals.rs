@@ -179,7 +179,7 @@ fn a_key_that_can_be_guessed_is_refused_at_start() {
         let pairs = [("AGENT_JWT_SECRET", crate::harness::SECRET), (name, "too-short")];
         let layers = service::settings::Layers::from_pairs(pairs);
         let problems = wombat_daemon::settings::Settings::read(&layers).unwrap_err().to_string();
-        assert!(problems.contains(&format!("{name}: is shorter than 32 bytes")), "{problems}");
+        assert!(problems.contains(&format!("{name} is shorter than 32 bytes")), "{problems}");
         assert!(!problems.contains("too-short"), "{problems}");
     }
 }

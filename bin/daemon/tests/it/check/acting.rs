@@ -2,9 +2,9 @@
 
 use std::fs;
 
+use mc_client::token::{Algorithm, Key, TokenVerifier};
 use serde_json::json;
 use tempfile::TempDir;
-use test_support::claims;
 use wiremock::matchers::{header_exists, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -72,7 +72,10 @@ async fn the_application_is_tried_as_one_of_its_users() {
         .iter()
         .filter(|request| request.url.path() == "/orders")
         .find_map(|request| request.headers.get("x-agent-token"));
-    assert_eq!(claims(token.unwrap().to_str().unwrap())["user_id"], "7");
+    let key = Key::Secret(SECRET.to_owned().into());
+    let verifier = TokenVerifier::new(&key, Algorithm::Hs256).unwrap();
+    let claims = verifier.verify(token.unwrap().to_str().unwrap()).unwrap();
+    assert_eq!((claims.user_id.as_str(), claims.agent_role.as_str()), ("7", "agent"));
 }
 
 #[tokio::test]
