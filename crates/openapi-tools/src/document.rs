@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::declared::{FieldPlace, declares};
+use crate::error::DocumentError;
 use crate::names::{Names, of_path};
 use crate::operation::Operation;
 use crate::pointer::resolve;
@@ -17,23 +18,6 @@ const MAX_OPERATIONS: usize = 10_000;
 /// The methods whose operations become tools.
 const METHODS: [(&str, &str); 5] =
     [("get", "GET"), ("post", "POST"), ("put", "PUT"), ("patch", "PATCH"), ("delete", "DELETE")];
-
-/// Why a document cannot be used at all.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DocumentError {
-    /// Neither JSON nor YAML.
-    #[error("the OpenAPI document cannot be read: {0}")]
-    Syntax(String),
-    /// A page for people.
-    #[error("this is an HTML page, and not an OpenAPI document")]
-    Page,
-    /// Something else, or another version.
-    #[error("this is not an OpenAPI 3 or Swagger 2.0 document: {0}")]
-    Version(String),
-    /// Over 16 MiB, or over 10,000 operations.
-    #[error("the OpenAPI document is too large")]
-    TooLarge,
-}
 
 /// An operation that may become a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,6 +12,7 @@ mod body;
 mod declared;
 mod document;
 mod encode;
+mod error;
 mod files;
 mod media_type;
 mod names;
@@ -28,7 +29,8 @@ mod template;
 mod whole;
 
 pub use declared::FieldPlace;
-pub use document::{Candidate, Document, DocumentError, Import, Problem};
+pub use document::{Candidate, Document, Import, Problem};
+pub use error::DocumentError;
 pub use names::Names as ToolNames;
 pub use operation::Operation;
 pub use reading::{decode, may_be_document};

@@ -9,7 +9,7 @@ mod yaml;
 
 use serde_json::Value;
 
-use crate::document::DocumentError;
+use crate::error::DocumentError;
 
 pub(crate) use part::Part;
 

@@ -2,6 +2,8 @@
 //! pages for people, the addresses that these name.
 
 mod links;
+mod load;
+mod place;
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -19,6 +21,9 @@ use url::Url;
 
 use self::links::links;
 use super::specs::builtin_names;
+
+pub(super) use self::load::{Loaded, Source};
+pub use self::place::OpenApiPlace;
 
 /// The timeout of one question.
 const ASK_TIMEOUT: Duration = Duration::from_secs(3);

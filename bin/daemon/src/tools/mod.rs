@@ -32,10 +32,9 @@ use wombat_core::advice::KnownTools;
 use wombat_core::workspace::Snapshot;
 
 pub use context::ToolContext;
-pub use discovery::{Asker, Found};
+pub use discovery::{Asker, Found, OpenApiPlace};
 pub use hub::{DocumentState, Inspection, Tools};
 pub use identity::CallIdentity;
-pub use openapi::OpenApiPlace;
 pub use reply::ToolReply;
 pub use set::ToolSet;
 pub use specs::{RequestedCall, builtin_names};

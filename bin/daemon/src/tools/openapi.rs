@@ -1,8 +1,5 @@
 //! Typed tools from the backend's OpenAPI document (`WOMBAT_BACKEND_OPENAPI`).
 
-mod load;
-mod place;
-
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,16 +12,13 @@ use wombat_core::agent_config::{AgentProfile, NamedTool};
 use wombat_core::endpoint::{EndpointPattern, NormalPath};
 use wombat_core::workspace::Snapshot;
 
-use self::load::Loaded;
 use super::backend_http::{MAX_ANSWER_BYTES, reply, with_key};
 use super::context::ToolContext;
+use super::discovery::{Loaded, Source};
 use super::method_override;
 use super::operations::endpoint;
 use super::refreshing_cache::RefreshingCache;
 use super::reply::ToolReply;
-
-pub(super) use self::load::Source;
-pub use self::place::OpenApiPlace;
 
 /// How long a document of the backend is cached.
 const DOCUMENT_TTL: Duration = Duration::from_secs(300);

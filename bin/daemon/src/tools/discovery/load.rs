@@ -10,7 +10,7 @@ use mc_client::raw::RawRequest;
 use serde_json::Value;
 
 use super::place::OpenApiPlace;
-use crate::tools::discovery::{Answer, Asker, MAX_DOCUMENT_BYTES};
+use super::{Answer, Asker, MAX_DOCUMENT_BYTES};
 use crate::tools::refusal;
 
 /// Where the document is, and how the backend is asked for it.
@@ -30,12 +30,12 @@ impl fmt::Debug for Source {
 }
 
 /// A text that should be a document.
-pub(super) struct Loaded {
-    pub(super) text: String,
+pub(in crate::tools) struct Loaded {
+    pub(in crate::tools) text: String,
     /// In words, for errors and logs.
-    pub(super) from: String,
+    pub(in crate::tools) from: String,
     /// Its path on the backend; empty for a file.
-    pub(super) path: String,
+    pub(in crate::tools) path: String,
 }
 
 impl Source {
@@ -58,7 +58,7 @@ impl Source {
     }
 
     /// Reads the text.
-    pub(super) async fn load(&self) -> Result<Loaded, String> {
+    pub(in crate::tools) async fn load(&self) -> Result<Loaded, String> {
         let file = self.file().await;
         let path = match (&self.place, file) {
             (OpenApiPlace::File(_), None) => return Err("it is no file".to_owned()),

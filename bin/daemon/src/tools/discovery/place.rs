@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::tools::discovery::below;
+use super::below;
 
 /// The location of the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
