@@ -39,7 +39,7 @@ pub enum McError {
         retry_after: Option<Duration>,
         /// By how many seconds its clock (`Date`) is ahead of ours, where a token was refused and that
         /// is more than tokens allow.
-        clock_ahead: Option<i64>,
+        clock_ahead: Option<i32>,
         /// Whether it asks for the header `Authorization: Bearer` (`WWW-Authenticate`, RFC 6750, section
         /// 3), which was not sent.
         wants_bearer: bool,
@@ -273,17 +273,17 @@ fn to(caller: Option<&str>) -> String {
 }
 
 /// By how many seconds the clock of an answer is ahead of ours, where that is more than tokens allow.
-fn clock_ahead(headers: &HeaderMap, now: SystemTime) -> Option<i64> {
+fn clock_ahead(headers: &HeaderMap, now: SystemTime) -> Option<i32> {
     let date = headers.get(header::DATE)?.to_str().ok()?;
     let theirs = httpdate::parse_http_date(date).ok()?;
     let seconds = match theirs.duration_since(now) {
-        Ok(ahead) => i64::try_from(ahead.as_secs()).ok()?,
-        Err(behind) => -i64::try_from(behind.duration().as_secs()).ok()?,
+        Ok(ahead) => i32::try_from(ahead.as_secs()).ok()?,
+        Err(behind) => -i32::try_from(behind.duration().as_secs()).ok()?,
     };
-    (seconds.unsigned_abs() > LEEWAY.as_secs()).then_some(seconds)
+    (u64::from(seconds.unsigned_abs()) > LEEWAY.as_secs()).then_some(seconds)
 }
 
-fn apart(seconds: i64) -> String {
+fn apart(seconds: i32) -> String {
     let way = if seconds > 0 { "ahead of" } else { "behind" };
     format!(
         "the clocks differ: the backend's is {} s {way} this machine's, and tokens allow {} s; set both \
@@ -293,7 +293,7 @@ fn apart(seconds: i64) -> String {
     )
 }
 
-fn clocks(ahead: Option<i64>) -> String {
+fn clocks(ahead: Option<i32>) -> String {
     ahead.map(|seconds| format!(" ({})", apart(seconds))).unwrap_or_default()
 }
 

@@ -106,7 +106,7 @@ fn a_token_that_is_refused_because_of_the_clocks_says_so() {
         (401, -30, None),
         (403, 120, None),
     ] {
-        let shift = Duration::from_secs(i64::unsigned_abs(ahead));
+        let shift = Duration::from_secs(i32::unsigned_abs(ahead).into());
         let theirs = if ahead > 0 { now + shift } else { now - shift };
         let date = httpdate::fmt_http_date(theirs);
         let headers = HeaderMap::from_iter([(header::DATE, date.parse().unwrap())]);
