@@ -63,7 +63,7 @@ impl Setup {
     }
 
     fn agents(&self, agents: Value) {
-        std::fs::create_dir(self.dir.path().join("workspace")).unwrap();
+        std::fs::create_dir_all(self.dir.path().join("workspace")).unwrap();
         let path = self.dir.path().join("workspace/agent-config.json");
         std::fs::write(path, json!({ "agents": agents }).to_string()).unwrap();
     }

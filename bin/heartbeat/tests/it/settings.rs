@@ -71,14 +71,14 @@ async fn a_cron_line_that_cannot_be_read_is_named_with_its_role() {
 #[tokio::test]
 async fn no_file_of_the_workspace_gets_the_programs_own_secrets() {
     let setup = Setup::new(pending(1, 1), did()).await;
-    let dot_env = "CRON=99 * * * *\nOPENAI_API_KEY=canary\n";
+    let dot_env = "ROLE=night\nOPENAI_API_KEY=canary\n";
     std::fs::write(setup.dir.path().join(".env"), dot_env).unwrap();
-    for (cron, told) in [
-        ("${CRON}", "\"99 * * * *\""),
-        ("${AGENT_JWT_SECRET}", "AGENT_JWT_SECRET"),
-        ("${OPENAI_API_KEY}", "OPENAI_API_KEY"),
+    for (role, told) in [
+        ("${ROLE}", "heartbeat_cron of night"),
+        ("${AGENT_JWT_SECRET}", "${AGENT_JWT_SECRET} is not set"),
+        ("${OPENAI_API_KEY}", "${OPENAI_API_KEY} is not set"),
     ] {
-        setup.agents(json!([{"role": "scout", "heartbeat_cron": cron}]));
+        setup.agents(json!([{"role": role, "heartbeat_cron": "99 * * * *"}]));
         let mut program = setup.program();
         program.arg("crontab").env("AGENT_JWT_SECRET", "canary-canary-canary-canary-canary");
         let (code, out, err) = run(&mut program).await;
