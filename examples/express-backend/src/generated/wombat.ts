@@ -463,6 +463,8 @@ export interface components {
              * @description How long it took, milliseconds.
              */
             duration_ms: number;
+            /** @description Why the call failed, in one line; absent when it succeeded. */
+            error?: string | null;
             /** @description `tool`. */
             kind: string;
             /** @description The tool. */
