@@ -130,6 +130,8 @@ async fn its_example_backend_is_usable_with_warnings() {
             assert!(checked.contains(word), "{word}: {checked}");
         }
         assert!(!checked.contains("OPS_") && !checked.contains("is not set"), "{checked}");
+        // `check` looks for an OpenAPI document at the usual addresses.
+        let looked_for = backend.unknown();
 
         let daemon = Daemon::start(dir.path()).await;
         let answer = daemon.say("echo hello", json!({})).await;
@@ -153,7 +155,9 @@ async fn its_example_backend_is_usable_with_warnings() {
         assert_eq!(task["output"], json!({ "intent": "meet", "days": ["Tue"] }), "{task}");
         let (_, health) = daemon.get("/health?deep=true").await;
         assert_eq!(health["status"], "ok", "{health}");
-        assert_eq!(backend.unknown(), [""; 0], "nothing was asked for that it does not offer");
+        let mut asked = backend.unknown();
+        asked.retain(|asked| !looked_for.contains(asked));
+        assert_eq!(asked, [""; 0], "nothing was asked for that it does not offer");
     }
 }
 
@@ -254,5 +258,5 @@ async fn its_programs_may_call_our_backend_meanwhile() {
     let settings =
         [("AGENT_JWT_SECRET", SECRET), ("AGENT_JWT_LEGACY", "perhaps"), ("MC_PORT", "0")];
     let (good, said) = ended("wombat-mission-control", dir.path(), &settings, &[]).await;
-    assert!(!good && said.contains("AGENT_JWT_LEGACY: is"), "{said}");
+    assert!(!good && said.contains("AGENT_JWT_LEGACY is \"perhaps\""), "{said}");
 }
