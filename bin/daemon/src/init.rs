@@ -128,7 +128,8 @@ pub async fn init_beside(
     let env = Path::new(".");
     let warnings = shared::append(env, &shared)
         .map_err(|cause| InitError::Write { path: env.join(".env"), cause })?;
-    let deletes = made.as_ref().is_some_and(|made| made.deletes);
+    // Without a document nobody knows what may be declared later.
+    let deletes = made.as_ref().is_none_or(|made| made.deletes);
     let has_own_rules = is_there(&dir.join(CONFIG));
     let mut files: Vec<_> = FILES.map(|(name, text)| (name, text.to_owned())).into();
     for (_, text) in files.iter_mut().filter(|(name, _)| *name == CONFIG && deletes) {

@@ -72,7 +72,10 @@ impl Report {
         let is_page = shown::is_page(media_type(&with), &with.body);
         match status {
             401 | 403 => self.fail(format!(
-                "{who}: {status}: {said}; accept X-Agent-Token there, with the same AGENT_JWT_SECRET, and restart the application (docs/BESIDE.md)"
+                "{who}: {status}: {said}; accept X-Agent-Token there, with the same AGENT_JWT_SECRET, and restart the application; set AGENT_JWT_BEARER=true where it reads Authorization only (docs/BESIDE.md)"
+            )),
+            500.. => self.fail(format!(
+                "{who}: {status}: {said}; look at the application's log: often AGENT_JWT_SECRET of .env is not in its environment (load_dotenv(), uvicorn --env-file .env, node --env-file=.env), or it has no such user"
             )),
             200..=299 if !is_page => match get(&agent.without_token(), &path).await {
                 Ok(without) if (200..300).contains(&without.status) => self.warn(format!(

@@ -97,6 +97,16 @@ impl Source {
         }
     }
 
+    /// What anybody gets. Some frameworks make the document when it is first asked for, and fail for whoever
+    /// comes meanwhile: a 5xx is asked once more.
+    async fn ask_as_nobody(&self, path: &str) -> Result<(String, Answer), String> {
+        let asker = Asker::new(&self.http, &self.application);
+        match asker.ask(path).await {
+            Ok((_, answer)) if answer.status >= 500 => asker.ask(path).await,
+            asked => asked,
+        }
+    }
+
     /// The text, and the path at which it was: redirects are followed.
     async fn ask_backend(&self, path: &str) -> Result<(String, String), String> {
         let agent = (self.agent)()?;
@@ -113,7 +123,7 @@ impl Source {
             Ok(answer) if answer.status == 200 => (own(), answer),
             // Many applications look up whoever calls, and there is no such user; their document is public
             // all the same. A redirect within the backend is followed here, too.
-            asked => match Asker::new(&self.http, &self.application).ask(path).await {
+            asked => match self.ask_as_nobody(path).await {
                 // A page is mostly a login form, and tells less than why the agent was refused.
                 Ok(found) if found.1.status == 200 && is_more(&found.1, &asked) => found,
                 Ok((_, page)) if page.status == 200 => (own(), asked?),

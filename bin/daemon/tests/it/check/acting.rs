@@ -48,7 +48,8 @@ async fn the_application_is_tried_as_one_of_its_users() {
             "warn  application: GET /orders as user \"7\", role \"agent\": 200, but 200 without",
         ),
         (401, 401, "FAIL  application: GET /orders as user \"7\", role \"agent\": 401: "),
-        (500, 401, "warn  application: GET /orders as user \"7\", role \"agent\": 500: "),
+        (500, 401, "FAIL  application: GET /orders as user \"7\", role \"agent\": 500: "),
+        (404, 404, "warn  application: GET /orders as user \"7\", role \"agent\": 404: "),
         (
             200,
             401,
@@ -112,6 +113,9 @@ async fn beside_an_application_what_a_person_edited_is_kept_and_a_wrong_document
     assert!(fs::read_dir(dir.path()).unwrap().next().is_none());
     // Without a document there is a workspace, and the skill follows.
     assert!(daemon(dir.path(), &beside, &[]).await.status.success());
+    // Nobody knows yet whether something will delete.
+    let rules = fs::read_to_string(dir.path().join("workspace/agent-config.json")).unwrap();
+    assert!(rules.contains(r#""approval": ["DELETE /**"]"#), "{rules}");
     let agents = dir.path().join("workspace/AGENTS.md");
     fs::write(&agents, "mine").unwrap();
     let serve = async |paths: serde_json::Value| {
