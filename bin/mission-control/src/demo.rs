@@ -2,7 +2,7 @@
 //! application's own endpoints check the agent token.
 
 mod shortlist;
-mod tools;
+pub(crate) mod tools;
 
 use std::sync::LazyLock;
 
@@ -103,7 +103,6 @@ pub(crate) fn router() -> Router<App> {
         .route("/api/schools/search", post(search_schools))
         .route("/api/schools/{school_id}/profile", get(get_school_profile))
         .route("/openapi.json", get(openapi))
-        .merge(tools::router())
 }
 
 async fn openapi() -> Json<Value> {

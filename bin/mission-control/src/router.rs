@@ -20,7 +20,8 @@ pub(crate) fn router(app: App) -> Router {
     let mut router = routes::router(&app)
         .route("/livez", get(alive))
         .route("/readyz", get(ready))
-        .route("/metrics", get(routes::metrics::show));
+        .route("/metrics", get(routes::metrics::show))
+        .merge(demo::tools::router());
     if app.config.demo {
         router = router.merge(demo::router());
     }

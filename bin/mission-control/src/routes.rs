@@ -11,7 +11,6 @@ mod objects;
 mod runs;
 mod tool_requests;
 
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, middleware};
@@ -23,7 +22,7 @@ use crate::auth::Caller;
 use crate::store::Created;
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 16] = [
+const FEATURES: [&str; 17] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -40,10 +39,8 @@ const FEATURES: [&str; 16] = [
     "budgets",
     "events_sse",
     "audit",
+    "tools",
 ];
-
-/// What the demo application adds.
-const DEMO_FEATURE: &str = "tools";
 
 /// Features of the dispatch queue.
 const DISPATCH_FEATURES: [&str; 3] = ["dispatch_leases", "dispatch_batch", "notifications_fail"];
@@ -86,12 +83,10 @@ pub(crate) fn router(app: &App) -> Router<App> {
     Router::new().nest("/api/mission-control", mc)
 }
 
-async fn capabilities(_caller: Caller, State(app): State<App>) -> Json<Value> {
-    let demo = app.config.demo.then_some(&DEMO_FEATURE);
+async fn capabilities(_caller: Caller) -> Json<Value> {
     let features: serde_json::Map<String, Value> = FEATURES
         .iter()
         .chain(&DISPATCH_FEATURES)
-        .chain(demo)
         .map(|name| ((*name).to_owned(), json!(true)))
         .collect();
     Json(json!({ "contract_version": mc_client::types::CONTRACT_VERSION, "features": features }))

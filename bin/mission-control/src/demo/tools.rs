@@ -58,8 +58,8 @@ struct Comparison {
     nearest_to_beach: String,
 }
 
-/// The tools' endpoints.
-pub(super) fn router() -> Router<App> {
+/// The tools' endpoints, with the tools of the demo application where it is served, else without any.
+pub(crate) fn router() -> Router<App> {
     Router::new().route("/api/tools", get(list)).route("/api/tools/{name}", post(call))
 }
 
@@ -105,8 +105,9 @@ fn catalogue() -> Vec<BackendTool> {
     ]
 }
 
-async fn list(_tenant: Tenant) -> Json<Value> {
-    Json(json!({ "tools": catalogue() }))
+async fn list(_tenant: Tenant, State(app): State<App>) -> Json<Value> {
+    let tools = if app.config.demo { catalogue() } else { Vec::new() };
+    Json(json!({ "tools": tools }))
 }
 
 async fn call(
@@ -118,6 +119,7 @@ async fn call(
 ) -> Result<Response, ApiError> {
     let arguments = body.value.arguments;
     match name.as_str() {
+        _ if !app.config.demo => Err(ApiError::not_found("tool")),
         "list_shortlist" => {
             let Nothing {} = parse_arguments(arguments)?;
             let schools = shortlist::of(&app.store, writer.scope().user_id).await?;

@@ -76,9 +76,14 @@ async fn beside_an_application_there_are_no_schools_and_no_tools_of_a_demo() {
     let backend = Backend::without_demo().await;
     search(&backend, json!({})).await.fails(404, "not_found");
     let agent = backend.agent("ann", "scout");
-    for path in ["/openapi.json", "/api/tools"] {
-        send(agent.raw(Method::GET, path)).await.fails(404, "not_found");
+    send(agent.raw(Method::GET, "/openapi.json")).await.fails(404, "not_found");
+    // The feature is there, as for whoever stands in front with tools of their own; the demo's tools are not.
+    let tools = send(agent.raw(Method::GET, "/api/tools")).await;
+    assert_eq!(tools.ok(), &json!({ "tools": [] }));
+    for tool in ["list_shortlist", "shortlist_school", "compare_schools", "none"] {
+        let call = agent.raw(Method::POST, &format!("/api/tools/{tool}"));
+        send(call.json(&json!({ "arguments": {} }))).await.fails(404, "not_found");
     }
     let features = send(agent.raw(Method::GET, "/api/mission-control/capabilities")).await.ok()["features"].clone();
-    assert_eq!((&features["tools"], &features["run_journal"]), (&Value::Null, &json!(true)));
+    assert_eq!((&features["tools"], &features["run_journal"]), (&json!(true), &json!(true)));
 }
