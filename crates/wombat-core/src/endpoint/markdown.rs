@@ -209,3 +209,6 @@ fn without_query(path: &str) -> &str {
     }
     path
 }
+
+#[cfg(test)]
+mod tests;
