@@ -176,7 +176,7 @@ fn state(row: &AnyRow) -> &'static str {
     }
 }
 
-/// After how many seconds a notification should have been fetched. A dispatcher asks every five at most.
+/// After how many seconds a notification should have been fetched: an event tells the dispatcher of it at once.
 const FETCHED_SECS: i64 = 10;
 
 fn is_left(row: &AnyRow) -> bool {
