@@ -34,6 +34,8 @@ pub struct Agent {
     pub role: String,
     /// Whether it may act on the sessions of the user's other roles (`MC_LEAD_ROLES`).
     pub is_lead: bool,
+    /// Whether its token is for storing what the user said.
+    pub speaks_for_user: bool,
     /// When its token ends, in seconds since 1970.
     pub expires_at: u64,
     /// The place of the call among the role's.
@@ -267,12 +269,14 @@ fn refusal(error: &TokenError) -> String {
 fn agent(headers: &HeaderMap, app: &App) -> Result<Agent, ApiError> {
     let claims = claims(headers, app)?;
     let is_lead = app.config.lead_roles.contains(&claims.agent_role);
+    let speaks_for_user = claims.speaks_for_user();
     let (user_id, role) = (claims.user_id, claims.agent_role);
     let place = app.calls.take(&user_id, &role).ok_or_else(|| {
         let text = format!("{MAX_CALLS} calls of this role are being answered; retry later");
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_calls", text)
     })?;
-    Ok(Agent { user_id, role, is_lead, expires_at: claims.exp, _place: Arc::new(place) })
+    let (expires_at, _place) = (claims.exp, Arc::new(place));
+    Ok(Agent { user_id, role, is_lead, speaks_for_user, expires_at, _place })
 }
 
 fn internal(headers: &HeaderMap, app: &App) -> Result<Internal, ApiError> {

@@ -32,6 +32,7 @@ mod tool_names;
 mod tools;
 mod two_addresses;
 mod unclear_calls;
+mod user_messages;
 mod validation;
 mod webhooks;
 mod workspace;
