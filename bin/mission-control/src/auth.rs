@@ -175,6 +175,11 @@ impl Service {
 }
 
 impl Agent {
+    /// Whether it acts for nobody, as the daemon does for what is the same for all.
+    pub(crate) fn is_nobodys(&self) -> bool {
+        self.user_id == "wombat" && self.role == "system"
+    }
+
     /// Who acts.
     pub fn actor(&self) -> Actor<'_> {
         Actor::Agent { user_id: &self.user_id, role: &self.role }

@@ -37,6 +37,48 @@ pub struct ToolLists {
     pub approval: Vec<String>,
 }
 
+/// The body of `GET /tools`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ToolList {
+    /// The tools that there are, in the order in which models see them.
+    pub tools: Vec<ListedTool>,
+}
+
+/// A tool, and who may call it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListedTool {
+    /// Its name.
+    pub name: String,
+    /// What each role of the workspace may.
+    pub roles: Vec<ToolVerdict>,
+}
+
+/// What a role may do with a tool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolVerdict {
+    /// The role.
+    pub role: String,
+    /// Whether it may call the tool.
+    pub may_call: MayCall,
+    /// The rule that says so, with its file, where it is not simply a yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// Whether a role may call a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MayCall {
+    /// Each call that is declared.
+    Yes,
+    /// Calls, or some of them, once a person has approved them.
+    WithApproval,
+    /// None.
+    No,
+}
+
 /// The body of `GET /api/compatibility`: how daemon and backend fit together.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -45,6 +87,18 @@ pub struct Compatibility {
     pub compatible: bool,
     /// What the backend offers, by the contract's names of features.
     pub features: Value,
+    /// Where people see what there is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pages: Option<Pages>,
+}
+
+/// The addresses of the backend's pages for people.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Pages {
+    /// The page of a task, with `{task_id}` and `{user_id}` where its ids go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
 }
 
 impl Compatibility {

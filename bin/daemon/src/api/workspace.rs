@@ -1,12 +1,13 @@
 //! The workspace: prompt files, skills, roles, first-run instructions.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use chrono::Utc;
-use daemon_api::ErrorBody;
+use daemon_api::{ErrorBody, ToolList};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use service::trace::TraceId;
 use std::collections::BTreeMap;
 use wombat_core::session::Role;
 use wombat_core::workspace::{PromptMode, PromptRequest};
@@ -14,6 +15,7 @@ use wombat_core::workspace::{PromptMode, PromptRequest};
 use super::error::ApiError;
 use super::extract::Params;
 use super::protocol_request::{known_role, roles};
+use crate::run::error::RunError;
 use crate::state::App;
 
 /// The role of `/context` when none is named; the first one where there is no such role.
@@ -139,4 +141,19 @@ pub(super) async fn boot_complete(State(app): State<App>) -> Result<Json<Value>,
 )]
 pub(super) async fn agents(State(app): State<App>) -> Result<Json<Value>, ApiError> {
     Ok(Json(json!({ "agents": roles(&app)? })))
+}
+
+/// The tools that there are, and which roles may call each. In an outage of the backend it is the last list.
+#[utoipa::path(
+    get, path = "/tools", tag = "workspace",
+    responses((status = 200, body = Object), (status = 502, body = ErrorBody))
+)]
+pub(super) async fn tools(
+    State(app): State<App>,
+    Extension(trace): Extension<TraceId>,
+) -> Result<Json<ToolList>, ApiError> {
+    roles(&app)?;
+    let capabilities = app.backend.capabilities(&trace.traceparent()).await;
+    let capabilities = capabilities.map_err(|error| ApiError::from(RunError::backend(&error)))?;
+    Ok(Json(ToolList { tools: app.tools.list(&app.workspace.snapshot(), &capabilities).await }))
 }

@@ -22,7 +22,8 @@ fn claims(request: &Request) -> Value {
 async fn turns(world: &World) -> Vec<String> {
     let asked = world.model_got().await;
     let turns = asked.last().unwrap()["messages"].as_array().unwrap().clone();
-    let texts = turns.iter().skip(1).map(|turn| turn["content"].as_str().unwrap_or_default().to_owned());
+    let texts =
+        turns.iter().skip(1).map(|turn| turn["content"].as_str().unwrap_or_default().to_owned());
     texts.map(|text| text.rsplit("\n\n").next().unwrap().to_owned()).collect()
 }
 

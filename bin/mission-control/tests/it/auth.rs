@@ -193,7 +193,7 @@ async fn the_capabilities_name_what_is_offered() {
             "message_lookup": true, "messages_list": true, "notifications": true,
             "notifications_dispatch": true, "notifications_fail": true, "run_journal": true, "session_leases": true, "standup": true,
             "tasks_get": true, "tasks_update": true, "tool_requests": true, "tools": true, "user_messages": true
-        } })
+        }, "pages": { "task": "/tasks/{task_id}?user={user_id}" } })
     );
 }
 
