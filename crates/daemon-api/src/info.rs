@@ -37,6 +37,46 @@ pub struct ToolLists {
     pub approval: Vec<String>,
 }
 
+/// The body of `GET /tools`: what the roles may call now.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunningTools {
+    /// The daemon's version.
+    pub version: String,
+    /// The folder of the workspace, as the daemon's settings name it, made absolute.
+    pub workspace: String,
+    /// The digest of the workspace that is in use.
+    pub workspace_digest: String,
+    /// How many operations the OpenAPI document has; absent when none is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub openapi_operations: Option<usize>,
+    /// The roles, in the order of their names.
+    pub roles: Vec<RoleTools>,
+}
+
+/// The tools of a role.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RoleTools {
+    /// The role's name.
+    pub role: String,
+    /// Its tools, in the order in which a model sees them.
+    pub tools: Vec<ToolInfo>,
+}
+
+/// A tool that a role may call.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ToolInfo {
+    /// Its name.
+    pub name: String,
+    /// Where it comes from: `built-in`, `openapi`, `backend` or `mcp`.
+    pub source: String,
+}
+
 /// The body of `GET /api/compatibility`: how daemon and backend fit together.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
