@@ -4,5 +4,6 @@
 
 mod auditors;
 mod commands;
+mod install;
 mod limits;
 mod links;

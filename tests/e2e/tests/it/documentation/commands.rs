@@ -1,7 +1,7 @@
 //! The commands of README and tutorials, run one after the other as a reader would type them.
 //!
 //! A document becomes one script. What differs from a reader's terminal: ports are free ones,
-//! `<this repository>` is a copy of this one, `cargo` is a stand-in that uses what has been built, and
+//! the repository's address is that of a copy of it, `cargo` is a stand-in that uses what has been built, and
 //! a scripted model answers requests with a key. A comment before a block says what a reader does by
 //! hand:
 //!
@@ -9,7 +9,8 @@
 //!   follows once it has printed this;
 //! - `<!-- test: in DIR -->`: the reader is in this folder; may stand before one of the others, with `; `;
 //! - `<!-- test: restart PROGRAM -->`: that program is stopped and started again before this block; may stand before the first
-//!   of these, with `; `.
+//!   of these, with `; `;
+//! - `<!-- test: by scripts/NAME.sh -->`: that script runs the block, and it is left out here.
 
 mod reader;
 mod script;
@@ -19,7 +20,9 @@ use std::path::Path;
 use test_support::postgres::Postgres;
 
 use crate::peers::{beside_python, pypi};
-use reader::{Reader, copy};
+pub(super) use reader::copy;
+
+use reader::Reader;
 
 /// Both run `make demo`, which uses the default ports if they are free, so they run in turn.
 #[tokio::test]
@@ -38,7 +41,7 @@ async fn the_commands_of_readme_and_quickstart_do_what_stands_there() {
         ),
     ] {
         let Some(reader) = Reader::new().await else { return };
-        copy(&reader.dir.path().join("repository"));
+        copy(&reader.dir.path().join("wombat.git"));
         let told = reader.run(name).await;
         for result in results {
             assert!(told.contains(result), "{name}: no {result} in\n{told}");
@@ -54,7 +57,7 @@ async fn the_commands_beside_an_application_do_what_stands_there() {
     }
     let Some(postgres) = Postgres::start(Path::new(env!("CARGO_TARGET_TMPDIR"))) else { return };
     let Some(reader) = Reader::new().await else { return };
-    copy(&reader.dir.path().join("repository"));
+    copy(&reader.dir.path().join("wombat.git"));
     let told = reader.run_beside("docs/BESIDE.md", &postgres).await;
     for result in [
         "declares 4 of its operations and leaves out 2",
@@ -92,7 +95,7 @@ async fn the_commands_of_the_fastapi_tutorial_do_what_stands_there() {
         return;
     }
     let Some(reader) = Reader::new().await else { return };
-    copy(&reader.dir.path().join("repository"));
+    copy(&reader.dir.path().join("wombat.git"));
     let told = reader.run("docs/FASTAPI.md").await;
     for result in [
         "Runs can work.",

@@ -54,8 +54,13 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
+/// The address that a document's `git clone` names.
+fn address() -> String {
+    format!("{}.git", super::super::install::repository())
+}
+
 /// A copy of this repository as it is now, for readers to clone.
-pub(super) fn copy(to: &Path) {
+pub(in super::super) fn copy(to: &Path) {
     let root = root();
     let listed = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
@@ -123,7 +128,7 @@ impl Reader {
                 &format!("OPENAI_BASE_URL={} OPENAI_API_KEY=sk-", self.model.base_url()),
             )
             .replace("--port 8000", &format!("--port {backend}"))
-            .replace("<this repository>", &self.dir.path().join("repository").display().to_string())
+            .replace(&address(), &self.dir.path().join("wombat.git").display().to_string())
     }
 
     /// Runs the commands of a document; returns what was printed.

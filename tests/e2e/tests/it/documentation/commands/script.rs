@@ -1,6 +1,7 @@
 //! The shell blocks of a document as one script.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// Reports the place of a command that fails, and leaves no process behind.
 const PRELUDE: &str = r#"set -Eeuo pipefail
@@ -69,7 +70,18 @@ pub(super) fn blocks(text: &str) -> Vec<Block> {
             assert!(note.is_none(), "line {n}: the comment {note:?} belongs to no block");
         }
     }
+    found.retain(|block| !is_run_elsewhere(block));
     found
+}
+
+/// Whether a script of this repository runs the block, and not the document's reader.
+fn is_run_elsewhere(block: &Block) -> bool {
+    let Some(script) = block.note.as_deref().and_then(|note| note.strip_prefix("by ")) else {
+        return false;
+    };
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(script);
+    assert!(script.starts_with("scripts/") && file.is_file(), "line {}: {script}", block.line);
+    true
 }
 
 /// The script of a document.
