@@ -16,11 +16,22 @@ finish() {
   trap - EXIT ERR
   for number in "${!jobs[@]}"; do end "${jobs[$number]}"; done
 }
-trap 'echo "FAILED: $place" >&2' ERR
+exec 8>&2
+: > "$TOP/out"
+trap 'cat "$TOP/out" >&8; echo "FAILED: $place" >&8' ERR
 trap finish EXIT
+# What the last block has printed must hold this text.
+prints() {
+  grep -qF -- "$1" "$TOP/out" || { echo "it did not print: $1" >> "$TOP/out"; return 1; }
+}
+# And must not hold these.
+check_out() {
+  cat "$TOP/out"
+  ! grep -E 'there is no tool|"ok": ?false|^\{"error"|^FAIL |"status": ?"(failed|awaiting_approval)"' "$TOP/out" > "$TOP/bad"
+}
 begin() {
   : > "$TOP/log.$1"
-  "stay_$1" > "$TOP/log.$1" 2>&1 &
+  "stay_$1" > "$TOP/log.$1" 2>&1 8>&- &
   jobs[$1]=$!
   echo "$!" >> "$TOP/jobs"
   for _ in $(seq 1200); do
@@ -84,28 +95,77 @@ fn is_run_elsewhere(block: &Block) -> bool {
     true
 }
 
+/// What a comment before a block says.
+#[derive(Debug, Default, PartialEq)]
+struct Note {
+    dir: Option<String>,
+    restart: Option<String>,
+    stays_until: Option<String>,
+    prints: Vec<String>,
+}
+
+impl Note {
+    /// The parts of a comment, separated by `; `. The text after `prints` stands between backticks.
+    fn parse(note: &str) -> Option<Self> {
+        let mut read = Self::default();
+        let mut rest = note.trim();
+        while !rest.is_empty() {
+            if let Some(text) = rest.strip_prefix("prints `") {
+                let (text, after) = text.split_once('`')?;
+                read.prints.push(text.to_owned());
+                rest = after;
+            } else if let Some(text) = rest.strip_prefix("stays until \"") {
+                let (text, after) = text.split_once('"')?;
+                read.stays_until = Some(text.to_owned());
+                rest = after;
+            } else {
+                let (part, after) = rest.split_at(rest.find("; ").unwrap_or(rest.len()));
+                if let Some(dir) = part.strip_prefix("in ") {
+                    read.dir = Some(dir.to_owned());
+                } else {
+                    read.restart = Some(part.strip_prefix("restart ")?.to_owned());
+                }
+                rest = after;
+            }
+            rest = if rest.is_empty() { rest } else { rest.strip_prefix("; ")? };
+        }
+        Some(read)
+    }
+}
+
+/// Commands whose answers say whether they did what the text promises.
+const ANSWERING: [&str; 9] = [
+    "curl ",
+    "psql ",
+    "wombat-daemon chat",
+    "wombat-daemon check",
+    "wombat-daemon init",
+    "wombat-mission-control conformance",
+    "wombat-heartbeat",
+    "wombat-standup",
+    "conformance --url",
+];
+
 /// The script of a document.
 pub(super) fn script(name: &str, blocks: &[Block]) -> String {
     let mut script = PRELUDE.to_owned();
     let mut programs: Vec<(String, usize)> = Vec::new();
     for Block { line, note, commands } in blocks {
         let mut block = format!("\nplace='{name}, line {line}'\necho \"== $place\"\n");
-        let mut note = note.as_deref().unwrap_or_default();
-        if let Some(said) = note.strip_prefix("in ") {
-            let (dir, rest) = said.split_once("; ").unwrap_or((said, ""));
+        let note = note.as_deref().unwrap_or_default();
+        let Some(note) = Note::parse(note) else { panic!("{name}, line {line}: {note}") };
+        if let Some(dir) = note.dir {
             writeln!(block, "cd \"$TOP/{dir}\"").unwrap();
-            note = rest;
         }
-        if let Some(said) = note.strip_prefix("restart ") {
-            let (program, rest) = said.split_once("; ").unwrap_or((said, ""));
-            let (_, line) = programs.iter().find(|(name, _)| name == program).unwrap();
+        if let Some(program) = note.restart {
+            let (_, line) = programs.iter().find(|(name, _)| *name == program).unwrap();
             write!(block, "end \"${{jobs[{line}]}}\"\nbegin {line}\n").unwrap();
-            note = rest;
         }
-        if let Some(text) = note.strip_prefix("stays until ") {
-            let text = text.trim_matches('"');
-            let program = commands.split_whitespace().next().unwrap_or_default().to_owned();
-            programs.push((program, *line));
+        if let Some(text) = note.stays_until {
+            // Settings may stand before the program's name.
+            let words = commands.split_whitespace();
+            let program = words.skip_while(|word| word.contains('=')).next().unwrap_or_default();
+            programs.push((program.to_owned(), *line));
             // The last command takes the shell's place, so that signals reach it.
             write!(
                 block,
@@ -113,8 +173,15 @@ pub(super) fn script(name: &str, blocks: &[Block]) -> String {
             )
             .unwrap();
         } else {
-            assert_eq!(note, "", "{name}, line {line}");
-            block.push_str(commands);
+            let asks = ANSWERING.iter().any(|command| commands.contains(command));
+            assert!(
+                !asks || !note.prints.is_empty(),
+                "{name}, line {line}: say what the answer is: <!-- test: prints `TEXT` -->"
+            );
+            write!(block, "{{\n{commands}}} > \"$TOP/out\" 2>&1\ncheck_out\n").unwrap();
+            for text in note.prints {
+                writeln!(block, "prints '{}'", text.replace('\'', "'\\''")).unwrap();
+            }
         }
         script.push_str(&block);
     }
@@ -142,4 +209,39 @@ async fn a_command_that_fails_is_told_of_with_its_place() {
     let told = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(!done.status.success() && told.contains("FAILED: a.md, line 5"), "{told}");
     assert!(!String::from_utf8_lossy(&done.stdout).contains("on\n"));
+}
+
+/// What a command answers counts, not only its exit code.
+#[tokio::test]
+async fn an_answer_that_is_not_the_promised_one_is_told_of() {
+    for (text, complaint) in [
+        ("<!-- test: prints `a 'b'` -->\n```sh\necho \"a 'b'\"\n```\n", None),
+        ("<!-- test: prints `a`; prints `c` -->\n```sh\necho a\n```\n", Some("not print: c")),
+        ("```sh\necho '{\"error\":\"there is no tool x\"}'\n```\n", Some("there is no tool x")),
+        ("```sh\necho '[{\"name\":\"x\",\"ok\":false}]'\n```\n", Some("\"ok\":false")),
+    ] {
+        let path = tempfile::tempdir().unwrap();
+        let file = path.path().join("commands.sh");
+        std::fs::write(&file, script("a.md", &blocks(text))).unwrap();
+        let done =
+            std::process::Command::new("bash").arg(file).env("TOP", path.path()).output().unwrap();
+        let told = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.success(), complaint.is_none(), "{text}: {told}");
+        assert!(told.contains(complaint.unwrap_or_default()), "{text}: {told}");
+    }
+}
+
+#[test]
+fn a_comment_has_parts() {
+    let note = Note::parse("in wombat; restart x; prints `a; \"b\"`; prints `c`").unwrap();
+    assert_eq!(note.dir.as_deref(), Some("wombat"));
+    assert_eq!(note.restart.as_deref(), Some("x"));
+    assert_eq!(note.prints, ["a; \"b\"", "c"]);
+    assert_eq!(Note::parse("prints"), None);
+}
+
+#[test]
+#[should_panic(expected = "say what the answer is")]
+fn a_block_that_asks_says_what_the_answer_is() {
+    script("a.md", &blocks("```sh\ncurl -sS http://127.0.0.1\n```\n"));
 }
