@@ -12,9 +12,13 @@ end() {
   kill -TERM -- "-$1" 2>/dev/null || return 0
   wait "$1" || true
 }
+end_all() {
+  for number in "${!jobs[@]}"; do end "${jobs[$number]}"; done
+  jobs=()
+}
 finish() {
   trap - EXIT ERR
-  for number in "${!jobs[@]}"; do end "${jobs[$number]}"; done
+  end_all
 }
 exec 8>&2
 : > "$TOP/out"
@@ -102,6 +106,10 @@ struct Note {
     restart: Option<String>,
     stays_until: Option<String>,
     prints: Vec<String>,
+    /// What ran until now is stopped first.
+    ends_others: bool,
+    /// A call that fails is what the text shows.
+    fails: bool,
 }
 
 impl Note {
@@ -122,6 +130,10 @@ impl Note {
                 let (part, after) = rest.split_at(rest.find("; ").unwrap_or(rest.len()));
                 if let Some(dir) = part.strip_prefix("in ") {
                     read.dir = Some(dir.to_owned());
+                } else if part == "ends the others" {
+                    read.ends_others = true;
+                } else if part == "with a failure" {
+                    read.fails = true;
                 } else {
                     read.restart = Some(part.strip_prefix("restart ")?.to_owned());
                 }
@@ -134,9 +146,11 @@ impl Note {
 }
 
 /// Commands whose answers say whether they did what the text promises.
-const ANSWERING: [&str; 9] = [
+const ANSWERING: [&str; 11] = [
     "curl ",
     "psql ",
+    "sqlite3 ",
+    "wombat-daemon health",
     "wombat-daemon chat",
     "wombat-daemon check",
     "wombat-daemon init",
@@ -146,30 +160,34 @@ const ANSWERING: [&str; 9] = [
     "conformance --url",
 ];
 
-/// The script of a document.
-pub(super) fn script(name: &str, blocks: &[Block]) -> String {
+/// The script of documents, one after the other.
+pub(super) fn script(documents: &[(&str, Vec<Block>)]) -> String {
     let mut script = PRELUDE.to_owned();
     let mut programs: Vec<(String, usize)> = Vec::new();
-    for Block { line, note, commands } in blocks {
+    let all = documents.iter().flat_map(|(name, blocks)| blocks.iter().map(move |b| (name, b)));
+    for (job, (name, Block { line, note, commands })) in all.enumerate() {
         let mut block = format!("\nplace='{name}, line {line}'\necho \"== $place\"\n");
         let note = note.as_deref().unwrap_or_default();
         let Some(note) = Note::parse(note) else { panic!("{name}, line {line}: {note}") };
+        if note.ends_others {
+            block.push_str("end_all\n");
+        }
         if let Some(dir) = note.dir {
             writeln!(block, "cd \"$TOP/{dir}\"").unwrap();
         }
         if let Some(program) = note.restart {
-            let (_, line) = programs.iter().find(|(name, _)| *name == program).unwrap();
-            write!(block, "end \"${{jobs[{line}]}}\"\nbegin {line}\n").unwrap();
+            let (_, job) = programs.iter().find(|(name, _)| *name == program).unwrap();
+            write!(block, "end \"${{jobs[{job}]}}\"\nbegin {job}\n").unwrap();
         }
         if let Some(text) = note.stays_until {
             // Settings may stand before the program's name.
             let words = commands.split_whitespace();
             let program = words.skip_while(|word| word.contains('=')).next().unwrap_or_default();
-            programs.push((program.to_owned(), *line));
+            programs.push((program.to_owned(), job));
             // The last command takes the shell's place, so that signals reach it.
             write!(
                 block,
-                "starts[{line}]='{text}'\nstay_{line}() {{\nset +m\n{commands}}}\nbegin {line}\n"
+                "starts[{job}]='{text}'\nstay_{job}() {{\nset +m\n{commands}}}\nbegin {job}\n"
             )
             .unwrap();
         } else {
@@ -178,7 +196,8 @@ pub(super) fn script(name: &str, blocks: &[Block]) -> String {
                 !asks || !note.prints.is_empty(),
                 "{name}, line {line}: say what the answer is: <!-- test: prints `TEXT` -->"
             );
-            write!(block, "{{\n{commands}}} > \"$TOP/out\" 2>&1\ncheck_out\n").unwrap();
+            let check = if note.fails { "cat \"$TOP/out\"" } else { "check_out" };
+            write!(block, "{{\n{commands}}} > \"$TOP/out\" 2>&1\n{check}\n").unwrap();
             for text in note.prints {
                 writeln!(block, "prints '{}'", text.replace('\'', "'\\''")).unwrap();
             }
@@ -203,7 +222,7 @@ async fn a_command_that_fails_is_told_of_with_its_place() {
     let path = tempfile::tempdir().unwrap();
     let found = blocks("```sh\ntrue\n```\n\n```sh\nfalse | cat\necho on\n```\n");
     let file = path.path().join("commands.sh");
-    std::fs::write(&file, script("a.md", &found)).unwrap();
+    std::fs::write(&file, script(&[("a.md", found)])).unwrap();
     let done =
         std::process::Command::new("bash").arg(file).env("TOP", path.path()).output().unwrap();
     let told = String::from_utf8_lossy(&done.stderr).into_owned();
@@ -222,7 +241,7 @@ async fn an_answer_that_is_not_the_promised_one_is_told_of() {
     ] {
         let path = tempfile::tempdir().unwrap();
         let file = path.path().join("commands.sh");
-        std::fs::write(&file, script("a.md", &blocks(text))).unwrap();
+        std::fs::write(&file, script(&[("a.md", blocks(text))])).unwrap();
         let done =
             std::process::Command::new("bash").arg(file).env("TOP", path.path()).output().unwrap();
         let told = String::from_utf8_lossy(&done.stderr).into_owned();
@@ -243,5 +262,5 @@ fn a_comment_has_parts() {
 #[test]
 #[should_panic(expected = "say what the answer is")]
 fn a_block_that_asks_says_what_the_answer_is() {
-    script("a.md", &blocks("```sh\ncurl -sS http://127.0.0.1\n```\n"));
+    script(&[("a.md", blocks("```sh\ncurl -sS http://127.0.0.1\n```\n"))]);
 }
