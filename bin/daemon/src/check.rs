@@ -17,6 +17,7 @@ use mc_client::types::{CONTRACT_VERSION, Capabilities, Contract};
 use service::backend_address::BackendAddress;
 use service::settings::{Layers, Reader, SettingsError};
 use service::trace::TraceId;
+use shown::counted;
 use wombat_core::advice::{KnownTools, advise};
 use wombat_core::workspace::{Snapshot, Workspace, WorkspaceOptions, WorkspaceStatus};
 
@@ -73,11 +74,6 @@ impl fmt::Display for Finding {
             c => f.write_char(c),
         })
     }
-}
-
-/// A number with what it counts: `1 role`, `2 roles`.
-fn counted(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Whether a terminal does something for a character instead of showing it: control characters, and those

@@ -148,10 +148,11 @@ impl Reader {
     }
 
     /// The settings that lead the programs to their ports.
-    fn ports(&self) -> [(&'static str, String); 5] {
+    fn ports(&self) -> [(&'static str, String); 6] {
         let [backend, daemon, _] = self.ports;
         [
             ("PORT", backend.to_string()),
+            ("WOMBAT_URL", format!("http://127.0.0.1:{daemon}")),
             ("MC_PORT", backend.to_string()),
             ("WOMBAT_PORT", daemon.to_string()),
             ("BACKEND_URL", format!("http://127.0.0.1:{backend}")),

@@ -11,6 +11,8 @@ declare -A jobs starts
 end() {
   kill -TERM -- "-$1" 2>/dev/null || return 0
   wait "$1" || true
+  # Its port is free when the last of the group has ended.
+  while kill -0 -- "-$1" 2>/dev/null; do sleep 0.05; done
 }
 end_all() {
   for number in "${!jobs[@]}"; do end "${jobs[$number]}"; done
