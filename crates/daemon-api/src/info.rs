@@ -37,16 +37,51 @@ pub struct ToolLists {
     pub approval: Vec<String>,
 }
 
-/// The body of `GET /tools`.
+/// The body of `GET /tools`: what the roles may call now.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunningTools {
+    /// The daemon's version.
+    pub version: String,
+    /// The folder of the workspace, as the daemon's settings name it, made absolute.
+    pub workspace: String,
+    /// The digest of the workspace that is in use.
+    pub workspace_digest: String,
+    /// How many operations the OpenAPI document has; absent when none is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub openapi_operations: Option<usize>,
+    /// The roles, in the order of their names.
+    pub roles: Vec<RoleTools>,
+    /// The tools that there are, in the order in which models see them, also those that no role may call.
+    pub tools: Vec<ListedTool>,
+}
+
+/// The tools of a role.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct ToolList {
-    /// The tools that there are, in the order in which models see them.
-    pub tools: Vec<ListedTool>,
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RoleTools {
+    /// The role's name.
+    pub role: String,
+    /// Its tools, in the order in which a model sees them.
+    pub tools: Vec<ToolInfo>,
+}
+
+/// A tool that a role may call.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ToolInfo {
+    /// Its name.
+    pub name: String,
+    /// Where it comes from: `built-in`, `openapi`, `backend` or `mcp`.
+    pub source: String,
 }
 
 /// A tool, and who may call it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct ListedTool {
     /// Its name.
@@ -57,6 +92,7 @@ pub struct ListedTool {
 
 /// What a role may do with a tool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ToolVerdict {
     /// The role.
     pub role: String,
@@ -69,6 +105,7 @@ pub struct ToolVerdict {
 
 /// Whether a role may call a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MayCall {
     /// Each call that is declared.

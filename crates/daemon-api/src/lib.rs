@@ -17,7 +17,8 @@ pub use answer::{Cost, RunAnswer, RunStatus, Step, ToolRequest, Usage};
 pub use error::ErrorBody;
 pub use event::StreamEvent;
 pub use info::{
-    AgentInfo, Agents, Compatibility, ListedTool, MayCall, Pages, ToolList, ToolLists, ToolVerdict,
+    AgentInfo, Agents, Compatibility, ListedTool, MayCall, Pages, RoleTools, RunningTools,
+    ToolInfo, ToolLists, ToolVerdict,
 };
 pub use request::{Limits, SendRequest, Turn, TurnRole};
 

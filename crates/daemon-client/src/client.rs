@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use daemon_api::{AgentInfo, Agents, Compatibility, ListedTool, SendRequest, ToolList};
+use daemon_api::{AgentInfo, Agents, Compatibility, ListedTool, RunningTools, SendRequest};
 use http::{HeaderName, HeaderValue, Method};
 use reqwest::RequestBuilder;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -103,7 +103,7 @@ impl DaemonClient {
     /// # Errors
     /// See [`DaemonError`]; a daemon of an earlier version answers 404.
     pub async fn tools(&self) -> Result<Vec<ListedTool>, DaemonError> {
-        Ok(self.get::<ToolList>("/tools").await?.tools)
+        Ok(self.get::<RunningTools>("/tools").await?.tools)
     }
 
     /// Sends a message and waits for the end of its run (`POST /api/agents/send`).

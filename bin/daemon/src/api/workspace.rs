@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Extension, State};
 use chrono::Utc;
-use daemon_api::{ErrorBody, ToolList};
+use daemon_api::{ErrorBody, RunningTools};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -102,6 +102,37 @@ pub(super) async fn skills(State(app): State<App>) -> Json<Value> {
     }))
 }
 
+/// The tools that each role has now, as a run would get them. The OpenAPI document is read again for it, at
+/// most once a second.
+#[utoipa::path(
+    get, path = "/tools", tag = "workspace",
+    responses(
+        (status = 200, body = RunningTools),
+        (status = "4XX", body = ErrorBody),
+        (status = "5XX", body = ErrorBody),
+    )
+)]
+pub(super) async fn tools(
+    State(app): State<App>,
+    Extension(trace): Extension<TraceId>,
+) -> Result<Json<RunningTools>, ApiError> {
+    let snapshot = app.workspace.snapshot();
+    snapshot.usable().map_err(RunError::from)?;
+    let capabilities = app.backend.capabilities(&trace.traceparent()).await;
+    let capabilities = capabilities.map_err(|error| RunError::backend(&error))?;
+    let (openapi_operations, roles) = app.tools.overview(&snapshot, &capabilities).await;
+    let path = snapshot.path();
+    let workspace = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    Ok(Json(RunningTools {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        workspace: workspace.display().to_string(),
+        workspace_digest: snapshot.digest().to_owned(),
+        openapi_operations,
+        roles,
+        tools: app.tools.list(&snapshot, &capabilities).await,
+    }))
+}
+
 /// The first-run instructions.
 #[utoipa::path(get, path = "/boot", tag = "workspace", responses((status = 200, body = Object)))]
 pub(super) async fn boot(State(app): State<App>) -> Json<Value> {
@@ -141,19 +172,4 @@ pub(super) async fn boot_complete(State(app): State<App>) -> Result<Json<Value>,
 )]
 pub(super) async fn agents(State(app): State<App>) -> Result<Json<Value>, ApiError> {
     Ok(Json(json!({ "agents": roles(&app)? })))
-}
-
-/// The tools that there are, and which roles may call each. In an outage of the backend it is the last list.
-#[utoipa::path(
-    get, path = "/tools", tag = "workspace",
-    responses((status = 200, body = Object), (status = 502, body = ErrorBody))
-)]
-pub(super) async fn tools(
-    State(app): State<App>,
-    Extension(trace): Extension<TraceId>,
-) -> Result<Json<ToolList>, ApiError> {
-    roles(&app)?;
-    let capabilities = app.backend.capabilities(&trace.traceparent()).await;
-    let capabilities = capabilities.map_err(|error| ApiError::from(RunError::backend(&error)))?;
-    Ok(Json(ToolList { tools: app.tools.list(&app.workspace.snapshot(), &capabilities).await }))
 }

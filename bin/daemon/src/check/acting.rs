@@ -16,7 +16,7 @@ use crate::init::local_port;
 use crate::settings::Settings;
 
 /// The timeout of asking the daemon.
-const DAEMON_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const DAEMON_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The most of an answer that is read.
 const MAX_BYTES: usize = 16 * 1024;

@@ -217,7 +217,8 @@ fn warnings(dir: &Path, file: &Path) -> std::io::Result<Vec<String>> {
 fn is_python(dir: &Path) -> bool {
     const FILES: [&str; 5] =
         ["pyproject.toml", "requirements.txt", "setup.py", "setup.cfg", "Pipfile"];
-    let is_script = |entry: fs::DirEntry| Path::new(&entry.file_name()).extension() == Some("py".as_ref());
+    let is_script =
+        |entry: fs::DirEntry| Path::new(&entry.file_name()).extension() == Some("py".as_ref());
     FILES.iter().any(|name| dir.join(name).is_file())
         || fs::read_dir(dir).is_ok_and(|entries| entries.flatten().any(is_script))
 }

@@ -142,6 +142,18 @@ impl ToolSet {
         self.tool(name).is_some()
     }
 
+    /// Where a tool comes from, in a word.
+    pub(super) fn source(&self, name: &str) -> &'static str {
+        match self.tools.get(name) {
+            Some(Tool::External(tool)) => match tool.source {
+                Source::OpenApi(_) => "openapi",
+                Source::Backend(_) => "backend",
+                Source::Mcp(..) => "mcp",
+            },
+            Some(Tool::Builtin(..)) | None => "built-in",
+        }
+    }
+
     /// What a call does; the requested call of a `request_tool`.
     pub fn identify(&self, profile: &AgentProfile, call: &ToolCall) -> CallIdentity {
         let asked = RequestedCall::of(call);

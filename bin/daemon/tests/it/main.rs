@@ -25,6 +25,7 @@ mod refusals;
 mod rejected_journals;
 mod resuming;
 mod rules;
+mod running_tools;
 mod send;
 mod stopping;
 mod streaming;

@@ -55,8 +55,9 @@ async fn required(suite: &mut Suite<'_>) {
             let found = list.iter().find(|task| task["id"] == made.body["id"]);
             ensure(found.is_some_and(|found| is_same(found, &made.body)), || {
                 format!(
-                    "expected the task as it was created, {}, in the list; got {found:?}",
-                    made.text
+                    "expected the task as it was created, {}, in the list; got {}",
+                    made.text,
+                    json!(found)
                 )
             })?;
             Ok("listed as it was made".to_owned())
@@ -157,7 +158,7 @@ async fn messages(suite: &mut Suite<'_>) {
             let texts = crate::answer::column(newest.items()?, "content");
             // A page may end before its limit.
             ensure(texts == ["2", "3"] || texts == ["3"], || {
-                format!("expected the newest two of 1, 2, 3, oldest first; got {texts:?}")
+                format!("expected the newest two of 1, 2, 3, oldest first; got {}", json!(texts))
             })?;
             for message in newest.items()? {
                 time_of(message, "created_at")?;
@@ -177,7 +178,7 @@ async fn messages(suite: &mut Suite<'_>) {
                 cursor = older.next_cursor();
             }
             ensure(texts == ["1", "2", "3"], || {
-                format!("expected the cursor to lead to the older messages, got {texts:?}")
+                format!("expected the cursor to lead to the older messages, got {}", json!(texts))
             })?;
             let nowhere = format!("/messages?task_id={}", uuid::Uuid::new_v4());
             w.agent(&w.one).get(&nowhere).await?.fails(404)
