@@ -13,6 +13,7 @@ mod hostile_tools;
 mod journaled;
 mod leaving;
 mod limits;
+mod listed_tools;
 mod long_runs;
 mod mcp_servers;
 mod metrics;
