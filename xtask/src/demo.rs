@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use crate::provider::Choice;
 
 /// The user who writes.
-const USER: &str = "demo-user";
+const USER: &str = "local";
 
 /// The message.
 const MESSAGE: &str = "@scout find two primary schools near the beach";

@@ -210,7 +210,7 @@ fn settle(
         ),
         Err(error) => tracing::warn!(
             code = error.code(),
-            reason = ?error.kind,
+            reason = error.message(),
             cause = error.cause,
             "run failed"
         ),

@@ -18,7 +18,7 @@ use crate::harness::{Backend, INTERNAL, SECRET};
 use crate::variations;
 
 /// Fault, and the check that must fail.
-const FAULTS: [(&str, &str); 50] = [
+const FAULTS: [(&str, &str); 52] = [
     ("takes alg none", "auth.alg-none"),
     ("takes HS512", "auth.other-algorithm"),
     ("verifies no signature", "auth.tampered"),
@@ -28,6 +28,8 @@ const FAULTS: [(&str, &str); 50] = [
     ("needs no exp", "auth.without-exp"),
     ("takes any type", "auth.other-type"),
     ("lets agents write as users", "auth.agent-as-user"),
+    ("lets agents write as users", "objects.user-message"),
+    ("lets agents write as users", "objects.user-message-by-an-agent"),
     ("says v2", "capabilities.version"),
     ("takes messages on any task", "tenancy.message-on-anothers-task"),
     ("takes documents on any task", "tenancy.document-on-anothers-task"),

@@ -4,5 +4,13 @@
 
 mod auditors;
 mod commands;
+mod install;
 mod limits;
 mod links;
+
+use std::path::{Path, PathBuf};
+
+/// The folder of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}

@@ -6,12 +6,10 @@ use std::process::Command;
 
 use test_support::skip;
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
+use super::root;
 
 /// Every Markdown file that a reader may come across.
-fn documents() -> Vec<PathBuf> {
+pub(super) fn documents() -> Vec<PathBuf> {
     let root = root();
     let mut found = Vec::new();
     for dir in ["", "docs", "examples/*", "packaging", "packaging/*"] {
