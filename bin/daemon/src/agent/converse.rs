@@ -103,7 +103,9 @@ impl RunContext<'_> {
             self.context_warning(&fitted).or(progress.context_warning.take());
         let answer = match recorded {
             Some(step) => Ok((self.replay_answer(step).await, false)),
-            None => self.next_answer(caller, state, &fitted, window.room(), place.at).await,
+            None => {
+                Box::pin(self.next_answer(caller, state, &fitted, window.room(), place.at)).await
+            }
         };
         let (error, said) = match answer {
             Ok((step, is_fresh)) => {

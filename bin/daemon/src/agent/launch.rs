@@ -141,7 +141,7 @@ async fn run_to_end(
         request: &request,
         handle: &handle,
         run_key: &run_key,
-        fence: &app.settings.fences.mark(run_key.as_str()),
+        fence: OnceLock::new(),
         trace: &trace,
         span: &span,
         sink: &sink,

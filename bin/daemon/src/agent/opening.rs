@@ -79,7 +79,7 @@ impl RunContext<'_> {
         }
         newest += &match options.kind {
             RunKind::Notification => {
-                self.run.fence.fence("notification", &self.run.request.message)
+                self.run.fence().fence("notification", &self.run.request.message)
             }
             RunKind::Message | RunKind::Heartbeat => self.run.request.message.clone(),
         };

@@ -27,7 +27,7 @@ pub(super) async fn acquire_turn(
     sessions: &Sessions,
     policy: SessionPolicy,
     request: &RunRequest,
-    task_before: impl Future<Output = Result<Option<String>, RunError>>,
+    task_before: impl AsyncFnOnce() -> Result<Option<String>, RunError>,
 ) -> Result<TaskTurn, RunError> {
     let session = &request.session;
     let busy = |_: Busy| RunError {
@@ -41,10 +41,15 @@ pub(super) async fn acquire_turn(
             // Resolving is short, so it always queues; only the run itself may fail as busy.
             let wait =
                 if policy == SessionPolicy::Parallel { policy } else { SessionPolicy::Queue };
-            Some(sessions.enter(lane, wait).await.map_err(busy)?)
+            Some(Box::pin(sessions.enter(lane, wait)).await.map_err(busy)?)
         }
     };
-    let task_id = resolve(client, session, &request.task, task_before).await?;
+    let task_id = match &request.task {
+        TaskTarget::Id(id) => id.clone(),
+        target @ TaskTarget::Title { .. } => {
+            Box::pin(resolve(client, session, target, task_before)).await?
+        }
+    };
     let mut enter = Box::pin(sessions.enter(format!("task\n{session}\n{task_id}"), policy));
     // The first poll puts this run into the queue; after that the next message may resolve.
     let turn = tokio::select! {
@@ -62,7 +67,7 @@ async fn resolve(
     client: &AgentClient,
     session: &SessionKey,
     target: &TaskTarget,
-    task_before: impl Future<Output = Result<Option<String>, RunError>>,
+    task_before: impl AsyncFnOnce() -> Result<Option<String>, RunError>,
 ) -> Result<String, RunError> {
     let backend = |error: McError| RunError::backend(&error);
     let (title, description, metadata) = match target {
@@ -72,7 +77,7 @@ async fn resolve(
     if let Some(task) = client.find_task(title).await.map_err(backend)? {
         return Ok(task.id);
     }
-    if let Some(id) = Box::pin(task_before).await? {
+    if let Some(id) = Box::pin(task_before()).await? {
         return Ok(id);
     }
     let mut new = CreateTask {

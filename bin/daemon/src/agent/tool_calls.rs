@@ -217,7 +217,7 @@ impl RunContext<'_> {
             ToolReply::Denied(_) => &planned.call.name,
             _ => RequestedCall::of(&planned.call).tool,
         };
-        reply.content(tool, self.run.app.settings.tool_result_max_chars, self.run.fence)
+        reply.content(tool, self.run.app.settings.tool_result_max_chars, self.run.fence())
     }
 
     /// Makes a call, within a span of its own; says how long it took.

@@ -256,7 +256,10 @@ async fn perform(
                     backend_tools::call(context, name, theirs, arguments, &key).await
                 }
                 Source::Mcp(server, tool) => match by_name() {
-                    Ok(()) => server.call(tool, arguments, &key, context.traceparent).await,
+                    // Boxed: it is large, and other tools need none of it.
+                    Ok(()) => {
+                        Box::pin(server.call(tool, arguments, &key, context.traceparent)).await
+                    }
                     Err(reply) => reply,
                 },
             };
