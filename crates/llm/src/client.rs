@@ -234,7 +234,7 @@ impl LlmClient {
 
 impl Parts {
     fn script(&self) -> &Script {
-        self.script.get_or_init(Script::built_in)
+        self.script.get_or_init(|| Script::BuiltIn)
     }
 
     fn attempts(&self, model: &ModelRef, call: &CallContext) -> Attempts<'_> {

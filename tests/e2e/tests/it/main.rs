@@ -12,6 +12,7 @@ mod chat;
 mod circles;
 mod cli;
 mod containers;
+mod demo;
 mod documentation;
 mod example;
 mod express_example;
