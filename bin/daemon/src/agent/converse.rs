@@ -128,7 +128,7 @@ impl RunContext<'_> {
             return Ok(());
         }
         if state.is_summing_up() && is_forbidden_call(&error) {
-            tracing::warn!(cause = error.cause, "the model did not sum up");
+            tracing::warn!(cause = error.cause, "the model wrote no final answer");
             drop(fitted);
             state.on_no_summary();
             return Ok(());

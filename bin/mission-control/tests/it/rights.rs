@@ -76,7 +76,7 @@ async fn a_right_that_is_taken_away_and_a_text_that_cannot_be_stored_are_told_as
     say(&home, "wombat", "ALTER TABLE app.tasks OWNER TO postgres");
     let answer = agent.post("/tasks", json!({ "title": "refused" })).await;
     answer.fails(503, "unavailable");
-    assert!(answer.text.contains("refuses a right"), "{}", answer.text);
+    assert!(answer.text.contains("denies a privilege"), "{}", answer.text);
 }
 
 #[tokio::test]

@@ -115,10 +115,13 @@ async fn one_question_is_answered_on_standard_output_and_nothing_else_stands_the
         world.chat(&["--role", "scout", "--user", "ann", "--task", "Schools", QUESTION], "").await;
     let (out, err) = texts(&output);
     assert_eq!(output.status.code(), Some(0), "{err}");
-    assert!(out.starts_with("I found these schools:\n") && out.ends_with("next step.\n"), "{out}");
-    assert!(!out.contains("tokens") && !out.contains("create_task"), "{out}");
-    for part in
-        ["· create_task {\"title\":", "  ok, ", "offline · ", " tokens in, ", "task: Schools ["]
+    assert!(
+        out.starts_with("I found 6 primary schools near the beach")
+            && out.ends_with("completed.\n"),
+        "{out}"
+    );
+    assert!(!out.contains("tokens") && !out.contains("create_document"), "{out}");
+    for part in ["· create_document {", "  ok, ", "offline · ", " tokens in, ", "task: Schools ["]
     {
         assert!(err.contains(part), "{part} is missing in {err}");
     }
@@ -320,8 +323,8 @@ async fn a_person_talks_begins_anew_and_leaves() {
     terminal.expect("scout> ").await;
     terminal.press(&format!("{QUESTION}\r")).await;
     let answer = terminal.expect(" tokens in").await;
-    assert!(answer.contains("\u{1b}[2m· create_task {"), "{answer:?}");
-    assert!(answer.contains("I found these schools:"), "{answer}");
+    assert!(answer.contains("\u{1b}[2m· create_document {"), "{answer:?}");
+    assert!(answer.contains("I found 6 primary schools near the beach"), "{answer}");
     terminal.expect("scout> ").await;
     terminal.press("what a day\r").await;
     terminal.expect("You wrote: what a day").await;

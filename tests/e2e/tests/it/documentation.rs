@@ -7,6 +7,7 @@ mod commands;
 mod install;
 mod limits;
 mod links;
+mod readme;
 
 use std::path::{Path, PathBuf};
 

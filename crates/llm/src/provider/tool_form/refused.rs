@@ -104,7 +104,7 @@ impl RefusedTools {
                     %model,
                     tool = tool.name,
                     now = refusal.in_words(),
-                    "the provider refused a tool; it is sent in simpler words or not at all"
+                    "the provider refused a tool; how it is sent from now on"
                 );
                 merged.insert(tool.clone(), refusal.clone());
             }

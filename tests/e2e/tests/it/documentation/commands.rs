@@ -12,6 +12,7 @@
 //! - `in DIR`: the reader is in this folder;
 //! - `restart PROGRAM`: that program is stopped and started again before this block;
 //! - `ends the others`: all programs that were started are stopped before this block;
+//! - `not run: WHY`: it is left out, for this reason;
 //! - `by scripts/NAME.sh`: that script runs the block, and it is left out here.
 //!
 //! Several stand in one comment, with `; ` between them: `<!-- test: in wombat; prints `a`; prints `b` -->`.

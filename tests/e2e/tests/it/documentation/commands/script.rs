@@ -91,8 +91,12 @@ pub(super) fn blocks(text: &str) -> Vec<Block> {
     found
 }
 
-/// Whether a script of this repository runs the block, and not the document's reader.
+/// Whether a script of this repository runs the block, and not the document's reader, or the comment says why
+/// nobody does.
 fn is_run_elsewhere(block: &Block) -> bool {
+    if block.note.as_deref().is_some_and(|note| note.starts_with("not run: ")) {
+        return true;
+    }
     let Some(script) = block.note.as_deref().and_then(|note| note.strip_prefix("by ")) else {
         return false;
     };
