@@ -6,8 +6,8 @@ use std::process::Command;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use test_support::browser::{Browser, View};
+use test_support::lacks;
 use test_support::llm::{Reply, ScriptedLlm};
-use test_support::skip;
 use test_support::stack::{Stack, StackOptions, example};
 
 const LIGHT: View = View { width: 1280, height: 900, dark: false };
@@ -212,7 +212,7 @@ async fn axe_finds_nothing_serious_and_a_phone_needs_no_sideways_scrolling() {
         .map(|root| PathBuf::from(root).join("node_modules/axe-core/axe.min.js"))
         .and_then(|file| std::fs::read_to_string(file).ok());
     let Some(axe) = axe else {
-        return skip("npm install axe-core, and name that folder in WOMBAT_TEST_NODE");
+        return lacks("axe-core", "node");
     };
     let Some(browser) = Browser::start().await else { return };
     let dir = tempfile::tempdir().unwrap();

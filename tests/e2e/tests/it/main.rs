@@ -38,5 +38,6 @@ mod real_model;
 mod round;
 mod schemathesis;
 mod security;
+mod skips;
 mod streams;
 mod tokens;
