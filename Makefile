@@ -3,7 +3,8 @@
 CARGO ?= cargo
 PROGRAMS := -p wombat-daemon -p wombat-dispatcher -p wombat-heartbeat -p wombat-standup -p wombat-mission-control
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
-RUNNER := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo "nextest run --no-fail-fast" || echo "test --no-fail-fast")
+# There are no examples in documentation comments, which rustdoc would have to read every package for.
+RUNNER := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo "nextest run --no-fail-fast" || echo "test --no-fail-fast --lib --bins --tests")
 
 # xtask and the programs that it starts, and nothing else. One command must build them all: by itself, each
 # package would get builds of the dependencies with features of its own.

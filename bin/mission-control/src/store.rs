@@ -29,6 +29,7 @@ mod postgres;
 mod run_rows;
 pub mod runs;
 mod sql;
+pub mod step_rows;
 pub mod tasks;
 pub mod tool_requests;
 mod values;

@@ -24,7 +24,7 @@ pub mod wire;
 
 use std::time::Duration;
 
-pub use skip::skip;
+pub use skip::{lacks, lacks_package, skip};
 use tokio::time::Instant;
 
 /// Timeout for something that must happen: long enough for a busy machine.

