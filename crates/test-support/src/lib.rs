@@ -1,5 +1,5 @@
 //! For tests, benchmarks and the demo: the real programs as processes, a scripted LLM server, a
-//! fault-injecting proxy, PostgreSQL, PgBouncer, an address that moves, and Chromium. Nothing that is shipped depends on it.
+//! fault-injecting proxy, PostgreSQL, PgBouncer, Redis, an address that moves, and Chromium. Nothing that is shipped depends on it.
 
 #![allow(
     clippy::expect_used,
@@ -16,6 +16,7 @@ pub mod original;
 pub mod pooler;
 pub mod postgres;
 pub mod program;
+pub mod redis;
 mod skip;
 pub mod stack;
 pub mod strict;
