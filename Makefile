@@ -25,10 +25,10 @@ prerequisites:
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust 1.95 or newer from https://rustup.rs"; exit 1; }
 	@command -v cc >/dev/null || { echo "a C compiler is missing: apt-get install gcc"; exit 1; }
 
-demo: prerequisites ## Build and start everything with the example workspace, and show a full round trip
+demo: prerequisites ## Build and start everything with the example workspace, and show a full round trip (MODEL=local: with a small real model)
 	@echo "Building the programs; the first time this takes some minutes …"
 	@$(CARGO) build --bins $(DEMO:%=-p %)
-	@$(TARGET_DIR)/debug/xtask demo
+	@$(TARGET_DIR)/debug/xtask demo $(if $(MODEL),--model $(MODEL))
 
 # A test builds the programs that it starts when they are missing or stale. Building them all beforehand keeps
 # the tests from waiting for that.

@@ -12,6 +12,7 @@ pub mod browser;
 pub mod chaos;
 pub mod gate;
 pub mod llm;
+pub mod local_model;
 pub mod original;
 pub mod pooler;
 pub mod postgres;

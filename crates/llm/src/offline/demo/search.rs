@@ -128,6 +128,10 @@ impl Search {
         bare.says_something() || self.query.iter().any(known)
     }
 
+    pub(super) fn is_ordered(&self) -> bool {
+        self.order.is_some()
+    }
+
     /// What is first in its order: `best rated`.
     pub(super) fn first(&self) -> &'static str {
         match self.order {
