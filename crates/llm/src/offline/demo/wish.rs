@@ -40,7 +40,7 @@ pub(super) enum Wish {
     },
     /// Nothing, expressly.
     Nothing,
-    /// Something with schools or tasks that no tool here does.
+    /// Deleting something other than a task.
     CannotDelete,
     /// What was not understood, as it was written.
     Unknown(String),
