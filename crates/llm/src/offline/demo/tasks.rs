@@ -319,6 +319,7 @@ fn is_command(word: &Word) -> bool {
             "start",
             "blocked",
             "hello",
+            "any",
             "thanks",
             "ones",
             "not",
