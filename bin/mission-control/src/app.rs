@@ -1,7 +1,7 @@
 //! The state that all requests share.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicI64;
 
 use tokio_util::sync::CancellationToken;
 
@@ -24,8 +24,8 @@ pub struct App {
     pub(crate) streams: StreamPlaces,
     /// Limits how many calls of a user's agents are answered at once.
     pub(crate) calls: Places,
-    /// Whether a dispatcher has asked for notifications since the start.
-    pub(crate) is_asked: Arc<AtomicBool>,
+    /// When a dispatcher last asked for notifications, in milliseconds since 1970; 0 when none has.
+    pub(crate) asked_at: Arc<AtomicI64>,
     /// Metrics for Prometheus.
     pub(crate) metrics: Arc<Metrics>,
     /// The login of the page.

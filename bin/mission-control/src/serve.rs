@@ -72,7 +72,7 @@ pub async fn run(
     );
     let metrics = Arc::new(Metrics::new()?);
     let app = App {
-        is_asked: Arc::default(),
+        asked_at: Arc::default(),
         metrics: Arc::clone(&metrics),
         login: Arc::new(login),
         config: Arc::new(config),
