@@ -1,11 +1,12 @@
 //! The state that all requests share.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::deltas::RunDeltas;
 use crate::login::Login;
 use crate::metrics::Metrics;
 use crate::places::{Places, StreamPlaces};
@@ -18,6 +19,8 @@ pub struct App {
     pub config: Arc<Config>,
     /// The database.
     pub store: Store,
+    /// What runs tell while they work.
+    pub(crate) deltas: RunDeltas,
     /// Cancelled at shutdown, which ends the event streams.
     pub(crate) shutdown: CancellationToken,
     /// Limits how many event streams are open.
@@ -26,6 +29,8 @@ pub struct App {
     pub(crate) calls: Places,
     /// When a dispatcher last asked for notifications, in milliseconds since 1970; 0 when none has.
     pub(crate) asked_at: Arc<AtomicI64>,
+    /// The roles that a daemon has said it serves, when it last asked for the capabilities.
+    pub(crate) served_roles: Arc<Mutex<Vec<String>>>,
     /// Metrics for Prometheus.
     pub(crate) metrics: Arc<Metrics>,
     /// The login of the page.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use daemon_api::{AgentInfo, Agents, Compatibility, SendRequest};
+use daemon_api::{AgentInfo, Agents, Compatibility, ListedTool, RunningTools, SendRequest};
 use http::{HeaderName, HeaderValue, Method};
 use reqwest::RequestBuilder;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::RunAnswer;
 use crate::body::{failure, read};
@@ -98,6 +98,14 @@ impl DaemonClient {
         self.get("/api/compatibility").await
     }
 
+    /// The tools that there are, and which roles may call each (`GET /tools`).
+    ///
+    /// # Errors
+    /// See [`DaemonError`]; a daemon of an earlier version answers 404.
+    pub async fn tools(&self) -> Result<Vec<ListedTool>, DaemonError> {
+        Ok(self.get::<RunningTools>("/tools").await?.tools)
+    }
+
     /// Sends a message and waits for the end of its run (`POST /api/agents/send`).
     ///
     /// # Errors
@@ -112,7 +120,20 @@ impl DaemonClient {
         read(call, options.timeout, self.max_answer_bytes).await
     }
 
-    /// The same, retried where that is safe: when the daemon did nothing yet, or when the request
+    /// Posts a detached run, which is answered as soon as an instance has it (`POST /api/agents/runs`).
+    ///
+    /// # Errors
+    /// See [`DaemonError`].
+    pub async fn resume(
+        &self,
+        request: &SendRequest<'_>,
+        options: &CallOptions<'_>,
+    ) -> Result<(), DaemonError> {
+        let call = self.post("/api/agents/runs", request, options).timeout(options.timeout);
+        read::<IgnoredAny>(call, options.timeout, self.max_answer_bytes).await.map(drop)
+    }
+
+    /// [`DaemonClient::send`], retried where that is safe: when the daemon did nothing yet, or when the request
     /// has an idempotency key, by which a retry finds what the first attempt did.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use super::attempts::{Attempts, TurnOrigin};
 use super::budget::Budget;
 use super::context::RunContext;
 use super::finish::Progress;
-use super::journal::{LlmStep, ToolStep, millis};
+use super::journal::{LlmStep, millis, report};
 use super::model::{CallError, ModelCaller};
 use super::prompt_window::{Window, prompt_report};
 use super::tool_calls::{Finished, Turn};
@@ -64,7 +64,7 @@ impl RunContext<'_> {
                         }
                     };
                     place.at = place.at.saturating_add(places);
-                    progress.steps.extend(done.iter().map(ToolStep::report));
+                    progress.steps.extend(done.iter().map(report));
                     done.iter().for_each(|step| attempts.add(step));
                     state.on_tool_results(done.into_iter().map(|step| step.content).collect());
                 }

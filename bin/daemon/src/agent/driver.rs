@@ -79,7 +79,9 @@ impl RunDriver<'_> {
         if self.has_empty_checklist(&context.snapshot) {
             return Ok(context.answer(Ending::Silent, String::new(), Progress::default()));
         }
-        let messages = Box::pin(context.open_conversation(known.history)).await?;
+        let told = Box::pin(context.store_message(&known)).await?;
+        let history = known.history(self.request, told.as_deref());
+        let messages = Box::pin(context.open_conversation(history)).await?;
         Box::pin(context.converse(messages)).await
     }
 
@@ -151,6 +153,13 @@ impl RunDriver<'_> {
         let session = self.request.session.to_string();
         let run_id = &self.handle.run_id;
         SessionLease::acquire(client, &session, task_id, run_id, policy).await.map(Some)
+    }
+
+    /// Whether the daemon stores the request's message, where nobody has: what a person says, the first time.
+    pub(super) fn stores_message(&self, capabilities: &Capabilities) -> bool {
+        self.request.options.kind == RunKind::Message
+            && !self.request.resumed
+            && capabilities.has("user_messages")
     }
 
     /// Whether this is a heartbeat with an empty checklist, which needs no model call.

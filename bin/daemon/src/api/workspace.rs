@@ -129,6 +129,7 @@ pub(super) async fn tools(
         workspace_digest: snapshot.digest().to_owned(),
         openapi_operations,
         roles,
+        tools: app.tools.list(&snapshot, &capabilities).await,
     }))
 }
 

@@ -72,7 +72,10 @@ impl Report {
         let is_page = shown::is_page(media_type(&with), &with.body);
         match status {
             401 | 403 => self.fail(format!(
-                "{who}: {status}: {said}; accept X-Agent-Token there, with the same AGENT_JWT_SECRET, and restart the application; set AGENT_JWT_BEARER=true where it reads Authorization only (docs/BESIDE.md)"
+                "{who}: {status}: {said}; accept X-Agent-Token there, with the same AGENT_JWT_SECRET, and restart the application; set AGENT_JWT_BEARER=true where it reads Authorization only (docs/BESIDE.md); or this user does not exist: --user takes the id that the application knows"
+            )),
+            404 => self.warn(format!(
+                "{who}: 404: {said}; there is no such endpoint, or this user does not exist; whether it accepts the token stays unknown"
             )),
             500.. => self.fail(format!(
                 "{who}: {status}: {said}; look at the application's log: often AGENT_JWT_SECRET of .env is not in its environment (load_dotenv(), uvicorn --env-file .env, node --env-file=.env), or it has no such user"

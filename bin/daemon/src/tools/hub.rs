@@ -1,6 +1,7 @@
 //! All tool sources of the daemon, kept up to date, and the tool sets of the roles.
 
 mod inspect;
+mod listing;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use test_support::postgres::Postgres;
-use test_support::{skip, wait_for};
+use test_support::{lacks, wait_for};
 use wombat_mission_control::store::database::{Address, Database, Server};
 
 use crate::harness::{Backend, Home, kept, on_postgres};
@@ -134,7 +134,7 @@ async fn pglite_is_refused_as_it_has_one_connection() {
         return;
     }
     let Some(folder) = std::env::var_os("WOMBAT_TEST_PGLITE") else {
-        return skip("WOMBAT_TEST_PGLITE names no folder with @electric-sql/pglite-socket (CONTRIBUTING.md)");
+        return lacks("PGlite", "databases");
     };
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join(".s.PGSQL.5432");

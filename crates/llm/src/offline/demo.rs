@@ -23,6 +23,7 @@ mod tests;
 use serde_json::Value;
 
 use self::play::{Play, Stop};
+use self::search::Search;
 use self::thread::Thread;
 use self::wish::Wish;
 use crate::request::{Message, ToolList};
@@ -87,8 +88,15 @@ fn answer(play: &mut Play<'_>, wish: &Wish, thread: &Thread<'_>) -> Result<Strin
         Wish::Count(search) => schools::count(play, search),
         Wish::Compare(words) => schools::compare(play, words, thread),
         Wish::Profile(words) => {
-            let told = schools::profile(play, words, thread)?;
-            Ok(told.unwrap_or_else(|| unknown(&written(words))))
+            if let Some(told) = schools::profile(play, words, thread)? {
+                return Ok(told);
+            }
+            let search = Search::all_of(words).swap_remove(0);
+            if search.is_specific() {
+                return schools::search(play, &search);
+            }
+            play.is_open = true;
+            Ok(unknown(&written(words)))
         }
         Wish::Visit { words, when } => schools::visit(play, words, when.as_deref(), thread),
         Wish::MayVisit(words) => schools::may_visit(play, words, thread),

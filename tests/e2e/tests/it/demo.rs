@@ -1,7 +1,11 @@
 //! The demo's scripted model on the real programs: what it says is what the backend has.
 
+use std::path::PathBuf;
+use std::process::Command;
+
 use serde_json::{Value, json};
 use test_support::stack::{Stack, StackOptions, example};
+use test_support::wait_for;
 
 const USER: &str = "ann";
 
@@ -11,7 +15,11 @@ struct Demo {
 
 impl Demo {
     async fn start() -> Self {
-        let options = StackOptions { example: example(), ..StackOptions::default() };
+        Self::with(example()).await
+    }
+
+    async fn with(example: PathBuf) -> Self {
+        let options = StackOptions { example, ..StackOptions::default() };
         Self { stack: Stack::start(&options).await.unwrap() }
     }
 
@@ -26,7 +34,7 @@ impl Demo {
             .header("x-agent-daemon-key", self.stack.daemon_key())
             .json(&body);
         let run: Value = answer.send().await.unwrap().json().await.unwrap();
-        assert_eq!(run["status"], "ok", "{message}: {run}");
+        assert!(run["status"] == "ok" || run["status"] == "awaiting_approval", "{message}: {run}");
         let failed = run["steps"].as_array().unwrap().iter().find(|step| step["ok"] == false);
         assert_eq!(failed, None, "{message}: {run}");
         run
@@ -137,6 +145,42 @@ async fn tasks_are_made_listed_completed_and_deleted() {
     assert_eq!(demo.status("buy shoes").await.as_deref(), Some("cancelled"));
     let list = demo.say("show my tasks").await;
     assert!(!list.contains("shoes") && list.contains("“call Ann” (completed)"), "{list}");
+    demo.stack.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_task_is_deleted_after_approval_where_the_workspace_wants_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("example");
+    assert!(Command::new("cp").arg("-r").arg(example()).arg(&copy).status().unwrap().success());
+    let agents =
+        json!({ "agents": [{ "role": "scout", "tools": { "approval": ["update_task"] } }] });
+    std::fs::write(copy.join("config/agent-config.json"), agents.to_string()).unwrap();
+    let mut demo = Demo::with(copy).await;
+    demo.say("create two tasks: call Ann, call Bob").await;
+    let person = demo.stack.person(USER);
+    for (title, decision, status, said) in [
+        ("call Ann", "denied", "pending", "update_task did not work"),
+        ("call Bob", "approved", "cancelled", "Deleted: “call Bob” is cancelled"),
+    ] {
+        let run = demo.run("scout", &format!("delete the task {title}")).await;
+        assert_eq!(run["status"], "awaiting_approval", "{run}");
+        assert_eq!(demo.status(title).await.as_deref(), Some("pending"));
+        let id = run["tool_requests"][0]["id"].as_str().unwrap();
+        let decision = json!({ "status": decision });
+        person.patch(&format!("/tool-requests/{id}"), &decision).await.unwrap();
+        // The dispatcher has the run resumed.
+        let thread = format!("/messages?task_id={}", run["task_id"].as_str().unwrap());
+        wait_for("the reply", async || {
+            let replies = person.list(&thread).await.unwrap();
+            replies
+                .iter()
+                .any(|reply| reply["content"].as_str().unwrap().contains(said))
+                .then_some(())
+        })
+        .await;
+        assert_eq!(demo.status(title).await.as_deref(), Some(status));
+    }
     demo.stack.stop().await.unwrap();
 }
 

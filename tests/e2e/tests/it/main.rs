@@ -39,6 +39,7 @@ mod real_model;
 mod round;
 mod schemathesis;
 mod security;
+mod skips;
 mod streams;
 mod tokens;
 mod wording;

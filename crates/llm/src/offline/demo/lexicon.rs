@@ -129,7 +129,7 @@ const WORDS: &[Entry] = &[
 ];
 
 /// Words that are no slip of a word above.
-const OTHERS: &str = "reach bench driver bills prize learn finding older booked riverbend riverside bookings \
+const OTHERS: &str = "reach bench program programs driver bills prize learn finding older booked riverbend riverside bookings \
      creature party shows planet plant whole story store shown small class thing think there \
      their these where share sharp cancels marks money monkey mother listen carts chest press \
      greatest";

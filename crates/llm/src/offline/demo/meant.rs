@@ -62,13 +62,17 @@ pub(super) fn named(
         places.push(listed.len());
     }
     let several = words.iter().any(|word| word.is(&["them", "both", "all"]));
-    let single = words.iter().any(|word| word.key == "it") && listed.len() == 1;
-    let is_list = listed.len() > 1 && several || single;
+    // “Find a school and compare it with Elm”: the first of those that were found.
+    let is_single = listed.len() == 1 || !play.named.is_empty();
+    if words.iter().any(|word| word.key == "it") && is_single && places.is_empty() {
+        places.push(1);
+    }
+    let is_list = listed.len() > 1 && several;
     // “The first two”: a place and a count.
     let count =
         words.windows(2).find(|pair| pair[0].ordinal == Some(1)).and_then(|pair| pair[1].number);
     if let Some(count) = count {
-        places = (1..=count as usize).collect();
+        places = (1..=listed.len().min(count as usize)).collect();
     }
     let may_name = words.iter().any(|word| word.is_unknown() || word.is_quote);
     let points = !listed.is_empty() && (is_list || !places.is_empty());

@@ -79,8 +79,7 @@ impl Search {
             && words.get(at + 2).is_some_and(|word| word.number.is_some());
         let between =
             words[..at].iter().any(|word| word.key == "between") && (is_first || is_second);
-        let is_age = after.iter().any(|word| word.text == "year" || word.text == "years")
-            && after.iter().any(|word| word.text == "old");
+        let is_age = is_age(words, at);
         let is_rating = has(&["rated"]) || (number <= 5.0 && number.fract() != 0.0);
         let range = if is_age {
             return push(&mut self.levels, if number < 12.0 { "primary" } else { "secondary" });
@@ -123,6 +122,7 @@ impl Search {
             "best" => Order::Best,
             "worst" => Order::Worst,
             "nearest" if words.iter().any(|word| word.key == "beach") => Order::Nearest,
+            "fee" if sorts(&words[..at]) => Order::Cheapest,
             "small" => Order::Smallest,
             "large" => Order::Largest,
             _ => return,
@@ -217,6 +217,26 @@ fn is_excluded(before: &[Word]) -> bool {
     let skipped =
         before.iter().rev().skip_while(|word| word.is(&["near", "in", "filler", "please"]));
     skipped.take(1).any(|word| word.is(&["not", "no"]))
+}
+
+/// Whether a field by which to sort follows: “sorted by”.
+fn sorts(before: &[Word]) -> bool {
+    let sort = ["sorted", "sort", "ordered", "order", "ranked"];
+    before.last().is_some_and(|word| word.text == "by")
+        && before.iter().any(|word| sort.contains(&word.text.as_str()))
+}
+
+/// Whether a number is how old a child is: “7 years old”, “aged 7 and 14”, “she is 13”.
+fn is_age(words: &[Word], at: usize) -> bool {
+    let says = |words: &[Word], texts: &[&str]| {
+        words.iter().any(|word| texts.contains(&word.text.as_str()))
+    };
+    let after = &words[at + 1..words.len().min(at + 3)];
+    let before = &words[at.saturating_sub(3)..at];
+    let child = ["he", "she", "son", "daughter", "child", "kid"];
+    (says(after, &["year", "years"]) && says(after, &["old"]))
+        || says(before, &["aged", "age", "ages"])
+        || (at > 0 && words[at - 1].text == "is" && says(words, &child))
 }
 
 fn as_count(number: f64) -> Option<usize> {

@@ -128,6 +128,10 @@ impl Search {
         bare.says_something() || self.query.iter().any(known)
     }
 
+    pub(super) fn is_ordered(&self) -> bool {
+        self.order.is_some()
+    }
+
     /// What is first in its order: `best rated`.
     pub(super) fn first(&self) -> &'static str {
         match self.order {
@@ -243,7 +247,7 @@ impl Search {
         let mut text = if self.levels.is_empty() {
             "schools".to_owned()
         } else {
-            format!("{} schools", self.levels.join(" or "))
+            [self.levels.join(" or "), "schools".to_owned()].join(" ")
         };
         if !self.places.is_empty() {
             let places: Vec<_> = self.places.iter().map(|place| place_words(place)).collect();

@@ -1,5 +1,6 @@
 //! What a message asks for, part by part.
 
+use super::lexicon::PROGRAMS;
 use super::orders::{of_tasks, of_visits};
 use super::reading::is_noun;
 use super::search::Search;
@@ -72,8 +73,9 @@ pub(super) fn wishes(message: &str, thread: &Thread<'_>) -> Vec<Wish> {
             && !is_refusal(&part)
         {
             aside = aside.refined_by(&said);
-            is_new |=
-                part.iter().any(|word| word.is(&["find", "show"])) && !part.iter().any(is_noun);
+            // “Show me the cheap ones” is about those that were found.
+            is_new |= part.iter().any(|word| word.is(&["find", "show"]) || word.text == "like")
+                && !part.iter().any(|word| ["one", "ones"].contains(&word.text.as_str()));
         } else if is_question && !is_refusal(&part) {
             unknown.push(Wish::Unknown(written(message, &part).to_owned()));
         }
@@ -318,20 +320,31 @@ fn read(message: &str, words: &[Word]) -> Vec<Wish> {
     let says_something = searches.iter().any(Search::says_something);
     let is_several = part.words.iter().any(|word| word.text == "schools")
         || searches.iter().any(|search| search.count.is_some());
-    // “Tell me about Elm College”, “what does Elm cost”, but not “tell me about schools near the beach”.
-    let is_one = about
-        || (part.has(&["fee", "students", "rated"])
-            && part.asks()
-            && !part.has(&["under", "over"]));
-    if is_one
-        && !is_several
-        && part.words.iter().any(|word| {
-            word.is_unknown() || word.ordinal.is_some() || word.is(&["it", "last", "them"])
-        })
-    {
+    // “Which of them is cheaper?”
+    let is_ordered = searches.iter().any(Search::is_ordered);
+    if is_ordered && part.has(&["which", "what"]) && part.has(&["them", "both"]) {
+        return vec![Wish::Compare(words.to_vec())];
+    }
+    // “Tell me about Elm College”, “what does Elm cost?”, but not “tell me about schools near the beach”.
+    let asks_of_one = part.has(&["fee", "students", "rated", "expensive", "cheap", "offer"])
+        || part.says("programs")
+        || part.words.iter().any(|word| PROGRAMS.contains(&word.key));
+    let is_question =
+        begins(words, |word| word.is(&["what", "which", "where", "how", "did", "who", "can"]));
+    let is_one = about || (asks_of_one && is_question && !part.has(&["under", "over"]));
+    let points = |word: &Word| {
+        let names = word.is_unknown()
+            && (about || !part.is_about_schools() || word.raw.starts_with(char::is_uppercase));
+        names || word.ordinal.is_some() || word.is(&["it", "last", "them"])
+    };
+    if is_one && !is_several && part.words.iter().any(points) {
         return vec![Wish::Profile(words.to_vec())];
     }
-    let is_asked = part.has(&["find"]) || part.asks() || says_something || is_short(words);
+    let is_asked = part.has(&["find"])
+        || part.asks()
+        || says_something
+        || is_short(words)
+        || begins(words, is_noun);
     let is_search = part.is_about_schools() && is_asked && !part.says("work");
     let is_near_person = ["near me", "near us", "near my", "around here", "near here", "nearby"];
     if is_search && !says_something && is_near_person.iter().any(|text| part.says(text)) {
@@ -343,6 +356,11 @@ fn read(message: &str, words: &[Word]) -> Vec<Wish> {
         return searches.into_iter().map(wish).collect();
     }
     simple(&part)
+}
+
+/// Whether the first word with a meaning is such a one: “schools for girls”.
+fn begins(words: &[Word], is: impl Fn(&Word) -> bool) -> bool {
+    words.iter().find(|word| !word.is(&["filler", "please", "hello"])).is_some_and(is)
 }
 
 /// Whether it is nothing but the noun with little around it.
