@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use axum::Json;
 use axum::extract::{Query, State};
+use chrono::Utc;
 use mc_client::dispatch::MAX_BATCH;
 use mc_client::orphans::{LeaseOrphans, Orphans};
 use mc_client::types::{DeadLetter, DeliverMany, DeliveryFailure, Page};
@@ -36,7 +37,7 @@ pub(super) async fn undelivered(
     _internal: Internal,
     Query(params): Params,
 ) -> Result<Json<Value>, ApiError> {
-    app.is_asked.store(true, Ordering::Relaxed);
+    app.asked_at.store(Utc::now().timestamp_millis(), Ordering::Relaxed);
     let users = number(&params, "limit_users", 100, MAX)?;
     let limit = number(&params, "limit_notifications", 100, MAX)?;
     let lease = match params.contains_key("lease_seconds") {
