@@ -23,7 +23,7 @@ use serde_json::json;
 
 use crate::checks::{
     audit, auth, capabilities, errors, events, heartbeat_standup, idempotency, invariants, journal,
-    limits, objects, paging, queue, roles, run_stream, tenancy,
+    limits, objects, orphans, paging, queue, roles, run_stream, tenancy,
 };
 use crate::report::Report;
 use crate::suite::Suite;
@@ -103,6 +103,7 @@ chapters! {
     "wake" => heartbeat_standup,
     "journal" => journal,
     "runs" => run_stream,
+    "orphans" => orphans,
     "limits" => limits,
     "audit" => audit,
     "everywhere" => invariants,

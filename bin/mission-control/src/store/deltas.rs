@@ -134,7 +134,7 @@ pub(crate) fn is_over(written_at: DateTime<Utc>, ttl: Duration) -> bool {
 /// Counts one more batch; refuses it where too many came in the last second.
 pub(crate) fn pace(paced_ms: i64, now_ms: i64) -> Result<i64, StoreError> {
     // A clock that was put back must not keep a run waiting.
-    let paced_ms = paced_ms.clamp(now_ms, now_ms + 1_000);
+    let paced_ms = if paced_ms > now_ms + 1_000 { now_ms } else { paced_ms.max(now_ms) };
     if paced_ms > now_ms + AHEAD_MS {
         return Err(StoreError::TooManyDeltas);
     }
