@@ -16,7 +16,10 @@ mod request;
 pub use answer::{Cost, RunAnswer, RunStatus, Step, ToolRequest, Usage};
 pub use error::ErrorBody;
 pub use event::StreamEvent;
-pub use info::{AgentInfo, Agents, Compatibility, ToolLists};
+pub use info::{
+    AgentInfo, Agents, Compatibility, ListedTool, MayCall, Pages, RoleTools, RunningTools,
+    ToolInfo, ToolLists, ToolVerdict,
+};
 pub use request::{Limits, SendRequest, Turn, TurnRole};
 
 /// Reads `null` as the default.

@@ -12,6 +12,7 @@ pub mod browser;
 pub mod chaos;
 pub mod gate;
 pub mod llm;
+pub mod local_model;
 pub mod original;
 pub mod pooler;
 pub mod postgres;
@@ -25,7 +26,7 @@ pub mod wire;
 
 use std::time::Duration;
 
-pub use skip::skip;
+pub use skip::{lacks, lacks_package, skip};
 use tokio::time::Instant;
 
 /// Timeout for something that must happen: long enough for a busy machine.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::{PATIENCE, skip};
+use crate::{PATIENCE, lacks};
 
 /// A server that runs until this is dropped, or until the process that started it is killed.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Redis {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let found = std::env::split_paths(&path).map(|dir| dir.join("redis-server"));
         let Some(program) = found.into_iter().find(|program| program.is_file()) else {
-            skip("Redis is not installed: apt-get install redis-server");
+            lacks("Redis", "redis");
             return None;
         };
         let free = TcpListener::bind("127.0.0.1:0").unwrap();

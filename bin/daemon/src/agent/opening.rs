@@ -8,7 +8,9 @@ use wombat_core::workspace::{PromptRequest, time_context};
 
 use super::context::RunContext;
 use super::journal::RecordedRequest;
-use crate::run::error::RunError;
+use super::prepare::LookupResult;
+use super::store;
+use crate::run::error::{RunError, RunErrorKind};
 use crate::run::request::RunKind;
 
 /// The instruction of a kickoff without a note.
@@ -55,6 +57,29 @@ impl RunContext<'_> {
         Ok(self.messages(recorded.history, recorded.newest))
     }
 
+    /// Stores the message of the request in the thread, where the backend takes it and does not have it, and
+    /// returns its id. A journal that was started before was started after that.
+    pub(super) async fn store_message(
+        &self,
+        known: &LookupResult,
+    ) -> Result<Option<String>, RunError> {
+        let request = self.run.request;
+        if !self.run.stores_message(&self.capabilities)
+            || known.has(&request.message)
+            || self.journal.recorded_request()?.is_some()
+        {
+            return Ok(None);
+        }
+        let stored = store::message(&self.client, request, self.run.run_key, &self.task_id).await;
+        match stored {
+            Ok(message) => Ok(Some(message.id)),
+            Err(error) if error.is_not_found() => {
+                Err(RunError::new(RunErrorKind::TaskNotFound).caused_by(error))
+            }
+            Err(error) => Err(RunError::backend(&error)),
+        }
+    }
+
     /// Step 0 of a new journal.
     fn new_request(&self, history: Vec<Message>) -> RecordedRequest {
         RecordedRequest {
@@ -79,7 +104,7 @@ impl RunContext<'_> {
         }
         newest += &match options.kind {
             RunKind::Notification => {
-                self.run.fence.fence("notification", &self.run.request.message)
+                self.run.fence().fence("notification", &self.run.request.message)
             }
             RunKind::Message | RunKind::Heartbeat => self.run.request.message.clone(),
         };

@@ -162,7 +162,7 @@ async fn read(
     known_role(app, session.role().as_str())?;
     if let Some(run_key) = resume {
         let webhook = checked(hook, app).await?;
-        let request = resume::request(app, trace, session, &run_key, webhook).await?;
+        let request = Box::pin(resume::request(app, trace, session, &run_key, webhook)).await?;
         return Ok((request, wants_stream));
     }
     let task = match (task_id, task_title.or_else(|| app.settings.default_task.clone())) {

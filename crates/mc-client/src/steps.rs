@@ -1,0 +1,135 @@
+//! What the daemon writes into the steps of a run's journal, and the reference backend's page reads there
+//! (docs/RUNS.md, "The journal"). To the contract a step's payload is any JSON.
+
+use std::collections::BTreeMap;
+
+use model_turn::{Completion, Cost};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub use crate::journal_mac::{CALLING, TOOL};
+
+/// The kind of step 0, the request.
+pub const REQUEST: &str = "request";
+
+/// The kind of an answer of the model.
+pub const LLM: &str = "llm";
+
+/// The kind of an answer of which no use could be made.
+pub const LLM_REJECTED: &str = "llm_rejected";
+
+/// Step 0: the request, complete enough to resume the run on any instance. `M` is a message of a
+/// conversation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RequestStep<M> {
+    /// The user's message.
+    pub message: String,
+    /// Earlier turns as the model sees them.
+    pub history: Vec<M>,
+    /// The newest turn as the model sees it: with the time, and fenced where it is data.
+    pub newest: String,
+    /// `metadata` as received.
+    pub metadata: Map<String, Value>,
+    /// The limits in force.
+    pub limits: Value,
+    /// The digest of the workspace that the run started with.
+    pub workspace_digest: String,
+    /// What of the request a repetition must have in common with it.
+    pub fingerprint: String,
+    /// The task as the caller named it.
+    pub task: Value,
+    /// The task's id in the backend.
+    pub task_id: String,
+}
+
+/// An answer of the model: [`LLM`] and [`LLM_REJECTED`]. `P` names providers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LlmStep<P> {
+    /// The answer, with its usage.
+    pub completion: Completion<P>,
+    /// Its price; absent in journals of older versions where it was not known.
+    pub cost: Option<Cost>,
+    /// The size of the prompt.
+    pub prompt: PromptReport,
+    /// How long it took, milliseconds.
+    pub duration_ms: u64,
+    /// Hashes of the definitions of the tools that it calls and that are not the daemon's own: what a
+    /// person is asked to approve.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub definitions: BTreeMap<String, String>,
+}
+
+/// The size of a prompt, and the room that it had.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromptReport {
+    /// How many messages.
+    #[serde(default)]
+    pub messages: usize,
+    /// About how many tokens.
+    #[serde(default)]
+    pub estimated_tokens: u64,
+    /// The room in the model's context window, tokens, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<u64>,
+    /// How many earlier messages did not fit, where anything did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out_messages: Option<usize>,
+    /// How many tool results did not fit, where anything did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out_results: Option<usize>,
+    /// How many tool calls and results were shortened, where any was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortened: Option<usize>,
+}
+
+/// A tool's result: [`TOOL`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ToolStep {
+    /// The id of the call within the answer.
+    pub call_id: String,
+    /// The tool.
+    pub name: String,
+    /// The arguments.
+    pub arguments: Value,
+    /// The position among equal calls of the run, from 1.
+    pub nth: u32,
+    /// Whether the call succeeded.
+    pub ok: bool,
+    /// Whether the call may have taken effect although it failed.
+    #[serde(default)]
+    pub unclear: bool,
+    /// Equal for calls that do the same with the same arguments, whatever tool they are made by.
+    #[serde(default)]
+    pub operation: String,
+    /// The idempotency key that it was made under; `None` when it was not made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The text for the model.
+    pub content: String,
+    /// Who was refused with which words, where the backend answered 401 or 403.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// Why it failed, in one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// How long it took, milliseconds.
+    pub duration_ms: u64,
+    /// The approval request that a person decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_request_id: Option<String>,
+}
+
+/// Written before approved calls are made whose servers may not recognise a repetition: where such a
+/// call has no result, nobody knows whether it was made. [`CALLING`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CallingStep {
+    /// The places of their results in the journal.
+    pub calls: Vec<u32>,
+    /// The run that makes them, on one instance.
+    pub run_id: String,
+}
+
+/// Where a tool that calls an endpoint has its method and path among the arguments.
+pub fn endpoint_of(arguments: &Value) -> Option<(&str, &str)> {
+    Some((arguments["method"].as_str()?, arguments["path"].as_str()?))
+}
