@@ -1,5 +1,7 @@
 //! The events of `POST /api/agents/stream`.
 
+use std::borrow::Cow;
+
 use serde::ser::{Error as _, SerializeMap as _};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
@@ -27,6 +29,21 @@ pub enum StreamEvent<'a> {
     Chunk {
         /// The piece of text.
         data: String,
+        /// The turn of the model that says it: its place in the journal.
+        #[serde(default)]
+        step: Option<u32>,
+    },
+    /// Text that was told is void. What this turn says next continues where the valid text ends.
+    Restarted {
+        /// The turn of the model, as in [`StreamEvent::Chunk`].
+        step: u32,
+        /// How many characters (Unicode code points) of the turn's text are still valid.
+        #[serde(default)]
+        from: u64,
+        /// Why: `schema` where the text does not fit the schema of the run's output. Readers take other
+        /// words, too.
+        #[serde(default)]
+        reason: Cow<'static, str>,
     },
     /// A tool is called.
     ToolCall {
@@ -68,6 +85,7 @@ impl StreamEvent<'_> {
         match self {
             Self::Start { .. } => "start",
             Self::Chunk { .. } => "chunk",
+            Self::Restarted { .. } => "restarted",
             Self::ToolCall { .. } => "tool_call",
             Self::ToolResult { .. } => "tool_result",
             Self::Done(_) => "done",
@@ -91,7 +109,17 @@ impl Serialize for StreamEvent<'_> {
                 map.serialize_entry("task_id", task_id)?;
                 map.serialize_entry("trace_id", trace_id)?;
             }
-            Self::Chunk { data } => map.serialize_entry("data", data)?,
+            Self::Chunk { data, step } => {
+                map.serialize_entry("data", data)?;
+                if let Some(step) = step {
+                    map.serialize_entry("step", step)?;
+                }
+            }
+            Self::Restarted { step, from, reason } => {
+                map.serialize_entry("step", step)?;
+                map.serialize_entry("from", from)?;
+                map.serialize_entry("reason", reason)?;
+            }
             Self::ToolCall { id, name, arguments } => {
                 map.serialize_entry("id", id)?;
                 map.serialize_entry("name", name)?;
@@ -136,6 +164,8 @@ mod tests {
         for text in [
             r#"{"type":"start","run_id":"r","task_id":"t","trace_id":"x"}"#,
             r#"{"type":"chunk","data":"Hi"}"#,
+            r#"{"type":"chunk","data":"Hi","step":1}"#,
+            r#"{"type":"restarted","step":1,"from":0,"reason":"schema"}"#,
             r#"{"type":"tool_call","id":"1","name":"find","arguments":{"b":1,"a":2}}"#,
             r#"{"type":"tool_result","id":"1","name":"find","ok":false,"duration_ms":7}"#,
             r#"{"type":"error","error":"e","code":"c","details":{"x":1}}"#,

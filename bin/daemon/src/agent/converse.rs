@@ -70,7 +70,8 @@ impl RunContext<'_> {
                 }
                 Next::Fail(FailReason::NoSummary) => {
                     let text = summary(&progress.steps);
-                    self.run.sink.send(|| RunEvent::Chunk { data: text.clone() }).await;
+                    let step = Some(place.at);
+                    self.run.sink.send(|| RunEvent::Chunk { data: text.clone(), step }).await;
                     let reason = FinishReason::ToolCalls;
                     return Box::pin(self.store_reply(&text, reason, progress)).await;
                 }
@@ -102,7 +103,7 @@ impl RunContext<'_> {
         progress.context_warning =
             self.context_warning(&fitted).or(progress.context_warning.take());
         let answer = match recorded {
-            Some(step) => Ok((self.replay_answer(step).await, false)),
+            Some(step) => Ok((self.replay_answer(step, place.at).await, false)),
             None => self.next_answer(caller, state, &fitted, window.room(), place.at).await,
         };
         let (error, said) = match answer {
@@ -155,11 +156,12 @@ impl RunContext<'_> {
     }
 
     /// Tells of an answer in the journal like of a new one.
-    async fn replay_answer(&self, step: LlmStep) -> LlmStep {
+    async fn replay_answer(&self, step: LlmStep, at: u32) -> LlmStep {
         self.run.handle.meter.call_finished(&step.completion);
         let text = &step.completion.message.text;
         if !text.is_empty() {
-            self.run.sink.send(|| RunEvent::Chunk { data: text.clone() }).await;
+            let chunk = || RunEvent::Chunk { data: text.clone(), step: Some(at) };
+            self.run.sink.send(chunk).await;
         }
         step
     }
@@ -213,7 +215,7 @@ impl RunContext<'_> {
             return Err(RunError::new(RunErrorKind::Internal).into());
         };
         let started = Instant::now();
-        let called = caller.call(&fitted.messages, tool_choice, fitted.tokens).await;
+        let called = caller.call(&fitted.messages, tool_choice, fitted.tokens, at).await;
         let (completion, reserved) = called?;
         let step = LlmStep {
             cost: Some(llm::cost_or_unknown(

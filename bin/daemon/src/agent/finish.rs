@@ -74,7 +74,7 @@ impl RunContext<'_> {
     /// earlier run did not get to store is stored now.
     pub(super) async fn replay(&self, stored: Message) -> Result<RunAnswer, RunError> {
         let text = stored.content;
-        self.run.sink.send(|| RunEvent::Chunk { data: text.clone() }).await;
+        self.run.sink.send(|| RunEvent::Chunk { data: text.clone(), step: None }).await;
         let reply = self.store_plan(stored.id, &text, &[]).await?;
         Ok(self.answer(Ending::Replayed(reply), text, Progress::default()))
     }

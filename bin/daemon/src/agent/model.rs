@@ -38,12 +38,13 @@ pub(super) struct ModelCaller<'a> {
 
 impl ModelCaller<'_> {
     /// Calls the model once, if cost limit and budget allow it. The caller settles the reservation.
-    /// `prompt_tokens` is the estimated size of the prompt.
+    /// `prompt_tokens` is the estimated size of the prompt, `step` the turn's place in the journal.
     pub(super) async fn call(
         &self,
         messages: &[Message],
         tool_choice: ToolChoice,
         prompt_tokens: u64,
+        step: u32,
     ) -> Result<(Completion, Reserved), CallError> {
         if self.call_context.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Err(RunError::new(RunErrorKind::Timeout).into());
@@ -77,7 +78,7 @@ impl ModelCaller<'_> {
         reserved.call_started(in_flight.clone(), self.call_context.deadline);
         let asking = async {
             if self.sink.is_enabled() {
-                self.stream(request, call, &mut said).await
+                self.stream(request, call, step, &mut said).await
             } else {
                 self.app.llm.complete(&request, &call).await
             }
@@ -142,6 +143,7 @@ impl ModelCaller<'_> {
         &self,
         request: LlmRequest,
         call: CallContext,
+        step: u32,
         said: &mut String,
     ) -> Result<Completion, llm::error::LlmError> {
         let started = Instant::now();
@@ -153,7 +155,7 @@ impl ModelCaller<'_> {
                         self.app.metrics.first_text(self.model, started.elapsed());
                     }
                     said.push_str(&data);
-                    self.sink.send(|| RunEvent::Chunk { data }).await;
+                    self.sink.send(|| RunEvent::Chunk { data, step: Some(step) }).await;
                 }
                 StreamEvent::Done(completion) => return Ok(*completion),
             }

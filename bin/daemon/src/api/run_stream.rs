@@ -107,7 +107,7 @@ impl RunStream {
             task_id: answer.task_id.clone(),
             trace_id: answer.trace_id.clone(),
         });
-        self.push(RunEvent::Chunk { data: answer.response.clone() });
+        self.push(RunEvent::Chunk { data: answer.response.clone(), step: None });
     }
 }
 

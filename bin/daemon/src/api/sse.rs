@@ -156,7 +156,7 @@ mod tests {
     use futures::stream;
 
     use super::*;
-    use crate::run::events::RunEvent;
+    use crate::run::events::{RestartReason, RunEvent};
 
     async fn body_of(response: Response) -> String {
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
@@ -168,7 +168,7 @@ mod tests {
         let of = |event: RunEvent| encode(&event.into());
         let [run_id, task_id, trace_id] = ["r", "t", "x"].map(str::to_owned);
         let start = of(RunEvent::Start { run_id, task_id, trace_id });
-        let chunk = of(RunEvent::Chunk { data: "Hi".to_owned() });
+        let chunk = of(RunEvent::Chunk { data: "Hi".to_owned(), step: Some(1) });
         let call = of(RunEvent::ToolCall {
             id: "1".to_owned(),
             name: "find".to_owned(),
@@ -188,9 +188,12 @@ mod tests {
             ..daemon_api::RunAnswer::default()
         })));
         let error = encode(&StreamEvent::Error(*ApiError::not_found().body));
+        let reason = RestartReason::Schema;
+        let restarted = of(RunEvent::Restarted { step: 3, from: 0, reason });
         for (event, name, data) in [
+            (restarted, "restarted", r#"{"type":"restarted","step":3,"from":0,"reason":"schema"}"#),
             (start, "start", r#"{"type":"start","run_id":"r","task_id":"t","trace_id":"x"}"#),
-            (chunk, "chunk", r#"{"type":"chunk","data":"Hi"}"#),
+            (chunk, "chunk", r#"{"type":"chunk","data":"Hi","step":1}"#),
             (
                 call,
                 "tool_call",

@@ -23,6 +23,17 @@ pub enum RunEvent {
     Chunk {
         /// The next piece of text.
         data: String,
+        /// The turn of the model: its place in the journal. `None` for a reply that was stored before.
+        step: Option<u32>,
+    },
+    /// Text of the newest turn is void.
+    Restarted {
+        /// The turn, as in [`RunEvent::Chunk`].
+        step: u32,
+        /// How many characters of its text are still valid.
+        from: u64,
+        /// Why.
+        reason: RestartReason,
     },
     /// A tool call starts.
     ToolCall {
@@ -48,13 +59,32 @@ pub enum RunEvent {
     },
 }
 
+/// Why text is void.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestartReason {
+    /// It does not fit the schema of the run's output.
+    Schema,
+}
+
+impl RestartReason {
+    /// The reason as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Schema => "schema",
+        }
+    }
+}
+
 impl From<RunEvent> for StreamEvent<'_> {
     fn from(event: RunEvent) -> Self {
         match event {
             RunEvent::Start { run_id, task_id, trace_id } => {
                 Self::Start { run_id, task_id, trace_id }
             }
-            RunEvent::Chunk { data } => Self::Chunk { data },
+            RunEvent::Chunk { data, step } => Self::Chunk { data, step },
+            RunEvent::Restarted { step, from, reason } => {
+                Self::Restarted { step, from, reason: reason.as_str().into() }
+            }
             RunEvent::ToolCall { id, name, arguments } => Self::ToolCall { id, name, arguments },
             RunEvent::ToolResult { id, name, ok, duration_ms, error } => {
                 Self::ToolResult { id, name, ok, duration_ms, error }

@@ -51,11 +51,28 @@ pub(super) struct OpenTask {
 struct View {
     state: &'static str,
     text: String,
+    /// The turn of the model that speaks, and where its text begins.
+    turn: (Option<u32>, usize),
     /// A description of the state for a person.
     note: String,
     metadata: Map<String, Value>,
     /// `None` once the run has ended.
     events: Option<broadcast::Sender<Value>>,
+}
+
+impl View {
+    /// Removes what a turn said beyond its first characters.
+    fn take_back(&mut self, step: u32, from: u64) {
+        let (Some(turn), begin) = self.turn else { return };
+        if turn != step {
+            return;
+        }
+        let said = self.text.get(begin..).unwrap_or_default();
+        let kept = usize::try_from(from).ok().and_then(|from| said.char_indices().nth(from));
+        if let Some((kept, _)) = kept {
+            self.text.truncate(begin + kept);
+        }
+    }
 }
 
 /// A text as the protocol's message of the agent.
@@ -114,10 +131,17 @@ impl OpenTask {
         self.view(|view| {
             let events = match update {
                 RunUpdate::Event(RunEvent::Start { .. }) => Vec::new(),
-                RunUpdate::Event(RunEvent::Chunk { data }) => {
+                RunUpdate::Event(RunEvent::Chunk { data, step }) => {
                     let append = !view.text.is_empty();
+                    if view.turn.0 != *step {
+                        view.turn = (*step, view.text.len());
+                    }
                     view.text.push_str(data);
                     vec![self.artifact_update(data, append, false)]
+                }
+                RunUpdate::Event(RunEvent::Restarted { step, from, .. }) => {
+                    view.take_back(*step, *from);
+                    vec![self.artifact_update(&view.text, false, false)]
                 }
                 RunUpdate::Event(RunEvent::ToolCall { name, .. }) => {
                     view.note = format!("calls {name}");
@@ -221,6 +245,7 @@ impl OpenTasks {
         let view = View {
             state: WORKING,
             text: String::new(),
+            turn: (None, 0),
             note: String::new(),
             metadata: [("run_id".to_owned(), json!(run_id))].into_iter().collect(),
             events: Some(broadcast::Sender::new(EVENT_BUFFER)),

@@ -191,7 +191,8 @@ fn notification(token: &Value, progress: u64, message: &str) -> Value {
 fn progress_message(event: &RunEvent) -> String {
     match event {
         RunEvent::Start { .. } => "started".to_owned(),
-        RunEvent::Chunk { data } => data.clone(),
+        RunEvent::Chunk { data, .. } => data.clone(),
+        RunEvent::Restarted { .. } => "the answer does not fit its schema; asking again".to_owned(),
         RunEvent::ToolCall { name, .. } => format!("calls {name}"),
         RunEvent::ToolResult { name, ok: true, .. } => format!("{name} is done"),
         RunEvent::ToolResult { name, ok: false, .. } => format!("{name} has failed"),
