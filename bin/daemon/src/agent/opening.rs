@@ -49,6 +49,7 @@ impl RunContext<'_> {
             status: Some(RunStatus::Running),
             workspace_digest: Some(self.snapshot.digest().to_owned()),
             extra: [("run_id".to_owned(), json!(self.run.handle.run_id))].into_iter().collect(),
+            ..PutRun::default()
         };
         let recorded = journal.start(run, recorded).await?;
         self.run.check_fingerprint(&recorded)?;
