@@ -22,7 +22,7 @@ use crate::state::App;
 
 /// What a run has after its deadline to book what it used and to say what it did. Model and tools are
 /// given up at the deadline itself.
-const TIMEOUT_GRACE: Duration = Duration::from_secs(2);
+pub(super) const TIMEOUT_GRACE: Duration = Duration::from_secs(2);
 
 /// Runs a request without streaming. With a key the run completes even if the caller disconnects, so
 /// that a retry finds the reply; without one it is dropped together with the caller.
@@ -91,10 +91,10 @@ async fn join(app: &App, key: &RunKey, request: &RunRequest) -> Result<Claim, Ru
 
 /// The request that runs for a key. However it ends, even dropped or by a panic, the key is released
 /// and the waiting requests are notified.
-struct Leader {
-    app: App,
-    key: RunKey,
-    sender: watch::Sender<Option<Outcome>>,
+pub(super) struct Leader {
+    pub(super) app: App,
+    pub(super) key: RunKey,
+    pub(super) sender: watch::Sender<Option<Outcome>>,
 }
 
 impl Drop for Leader {
@@ -104,7 +104,7 @@ impl Drop for Leader {
 }
 
 /// The outcome; `None` when the run was dropped before it had one.
-async fn wait_for(mut outcome: watch::Receiver<Option<Outcome>>) -> Option<Outcome> {
+pub(super) async fn wait_for(mut outcome: watch::Receiver<Option<Outcome>>) -> Option<Outcome> {
     outcome.wait_for(Option::is_some).await.ok()?.clone()
 }
 
@@ -176,7 +176,7 @@ async fn run_to_end(
 }
 
 /// Span attributes of the end of a run.
-fn describe(
+pub(super) fn describe(
     span: &mut Span,
     handle: &RunHandle,
     result: &Result<crate::run::answer::RunAnswer, RunError>,
@@ -195,7 +195,7 @@ fn describe(
 }
 
 /// Logs the end of a run, and marks its usage as exact unless the run was dropped.
-fn settle(
+pub(super) fn settle(
     registration: &mut Registration,
     result: &Result<crate::run::answer::RunAnswer, RunError>,
 ) {
@@ -228,7 +228,7 @@ fn settle(
 }
 
 /// The outcome as a metrics label.
-fn outcome_label(outcome: &Outcome) -> &'static str {
+pub(super) fn outcome_label(outcome: &Outcome) -> &'static str {
     match outcome {
         Ok(answer) => answer.ending.as_str(),
         Err(error) => error.code(),

@@ -7,6 +7,7 @@ use serde_json::json;
 use wombat_core::workspace::{PromptRequest, time_context};
 
 use super::context::RunContext;
+use super::driver::RunDriver;
 use super::journal::RecordedRequest;
 use crate::run::error::RunError;
 use crate::run::request::RunKind;
@@ -22,7 +23,7 @@ impl RunContext<'_> {
     ) -> Result<Vec<Message>, RunError> {
         let journal = &self.journal;
         if !journal.is_enabled() {
-            return Ok(self.messages(history, self.newest_turn()));
+            return Ok(self.messages(history, self.run.newest_turn()));
         }
         let recorded = match journal.recorded_request()? {
             Some(recorded) => recorded,
@@ -34,7 +35,8 @@ impl RunContext<'_> {
         // A completed run has all its steps in the journal; storing its reply again under the same
         // key returns the stored one.
         if self.is_completed() {
-            return Ok(self.messages(recorded.history, recorded.newest));
+            let history = journal.thread()?.map_or(recorded.history, |thread| thread.history);
+            return Ok(self.messages(history, recorded.newest));
         }
         if recorded.workspace_digest != self.snapshot.digest() {
             tracing::info!(
@@ -53,7 +55,8 @@ impl RunContext<'_> {
         };
         let recorded = journal.start(run, recorded).await?;
         self.run.check_fingerprint(&recorded)?;
-        Ok(self.messages(recorded.history, recorded.newest))
+        let history = journal.thread()?.map_or(recorded.history, |thread| thread.history);
+        Ok(self.messages(history, recorded.newest))
     }
 
     /// Step 0 of a new journal.
@@ -61,38 +64,19 @@ impl RunContext<'_> {
         RecordedRequest {
             message: self.run.request.message.clone(),
             history,
-            newest: self.newest_turn(),
+            newest: self.run.newest_turn(),
             metadata: self.run.request.metadata.clone(),
             limits: self.run.request.limits.to_json(),
             workspace_digest: self.snapshot.digest().to_owned(),
             fingerprint: self.run.fingerprint().to_owned(),
             task: self.run.request.task.to_json(),
             task_id: self.task_id.clone(),
+            detached: None,
         }
-    }
-
-    /// The newest turn: the current time, the message (fenced where it is data), a kickoff's note.
-    fn newest_turn(&self) -> String {
-        let options = &self.run.request.options;
-        let mut newest = String::new();
-        if self.run.app.settings.include_time {
-            newest = time_context(&Utc::now().with_timezone(&options.timezone)) + "\n\n";
-        }
-        newest += &match options.kind {
-            RunKind::Notification => {
-                self.run.fence.fence("notification", &self.run.request.message)
-            }
-            RunKind::Message | RunKind::Heartbeat => self.run.request.message.clone(),
-        };
-        if let Some(kickoff) = &options.kickoff {
-            newest += "\n\n";
-            newest += kickoff.note.as_deref().unwrap_or(KICKOFF);
-        }
-        newest
     }
 
     /// System prompt, history, and the newest turn.
-    fn messages(&self, history: Vec<Message>, newest: String) -> Vec<Message> {
+    pub(super) fn messages(&self, history: Vec<Message>, newest: String) -> Vec<Message> {
         let options = &self.run.request.options;
         let system = match &options.system_prompt {
             Some(own) => own.clone(),
@@ -111,5 +95,25 @@ impl RunContext<'_> {
         messages.extend(history);
         messages.push(Message::user(newest));
         messages
+    }
+}
+
+impl RunDriver<'_> {
+    /// The newest turn: the current time, the message (fenced where it is data), a kickoff's note.
+    pub(super) fn newest_turn(&self) -> String {
+        let options = &self.request.options;
+        let mut newest = String::new();
+        if self.app.settings.include_time {
+            newest = time_context(&Utc::now().with_timezone(&options.timezone)) + "\n\n";
+        }
+        newest += &match options.kind {
+            RunKind::Notification => self.fence.fence("notification", &self.request.message),
+            RunKind::Message | RunKind::Heartbeat => self.request.message.clone(),
+        };
+        if let Some(kickoff) = &options.kickoff {
+            newest += "\n\n";
+            newest += kickoff.note.as_deref().unwrap_or(KICKOFF);
+        }
+        newest
     }
 }

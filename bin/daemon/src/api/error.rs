@@ -78,21 +78,11 @@ impl From<RunError> for ApiError {
         let mut answer = Self::new(status_of(&error), code, error.message());
         answer.retry_after = error.retry_after;
         if answer.retry_after.is_none()
-            && matches!(code, "llm_unavailable" | "overloaded" | "draining")
+            && matches!(code, "llm_unavailable" | "overloaded" | "draining" | "session_queue_full")
         {
             answer.retry_after = Some(Duration::from_secs(1));
         }
-        if let Some(produced) = error.produced {
-            answer.body.details = serde_json::to_value(*produced).unwrap_or_default();
-        }
-        if let RunErrorKind::UnknownRole(unknown) = &error.kind {
-            answer.body.details = json!({
-                "role": unknown.role,
-                "nearest": unknown.nearest,
-                "known_roles": unknown.known,
-                "total_roles": unknown.total,
-            });
-        }
+        answer.body.details = error.details();
         answer
     }
 }
@@ -125,7 +115,8 @@ fn status_of(error: &RunError) -> StatusCode {
         | Kind::PolicyInvalid(_)
         | Kind::WorkspaceUnreadable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Kind::BudgetExceeded(_) => StatusCode::PAYMENT_REQUIRED,
-        Kind::PriceUnknown(_) => StatusCode::BAD_REQUEST,
+        Kind::PriceUnknown(_) | Kind::FeatureMissing(_) => StatusCode::BAD_REQUEST,
+        Kind::QueueFull => StatusCode::TOO_MANY_REQUESTS,
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -5,6 +5,7 @@ mod a2a;
 mod ag_ui;
 mod backend;
 mod compact;
+mod detached;
 mod document;
 mod error;
 mod extract;

@@ -47,6 +47,8 @@ pub(super) struct ProtocolRequest {
     pub resume: Option<String>,
     /// As in `send`.
     pub metadata: Map<String, Value>,
+    /// Whether the run goes on when its caller leaves.
+    pub detached: bool,
     /// As in `send`.
     pub limits: Map<String, Value>,
 }
@@ -76,14 +78,14 @@ impl ProtocolRequest {
             problems.insert("idempotency_key".to_owned(), why);
         }
         let options = read_options(app, &self.metadata, &mut problems);
-        let limits = read_limits(app, &self.limits, &mut problems);
+        let limits = read_limits(app, &self.limits, self.detached, &mut problems);
         let role = known_role(app, &self.role)?;
         let (Ok(user), Some(options), true) = (user, options, problems.is_empty()) else {
             return Err(ApiError::fields("invalid_payload", problems));
         };
         let session = SessionKey::new(user, role);
         if let Some(run_key) = self.resume {
-            return resume::request(app, trace, session, &run_key, None).await;
+            return resume::request(app, trace, session, &run_key, None, self.detached).await;
         }
         let task = self.task_id.map(TaskTarget::Id).unwrap_or_else(|| {
             let default = || app.settings.default_task.clone();
@@ -108,6 +110,7 @@ impl ProtocolRequest {
             webhook: None,
             key,
             resumed: false,
+            detached: self.detached,
             limits,
         })
     }

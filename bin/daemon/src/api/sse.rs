@@ -166,8 +166,8 @@ mod tests {
     #[test]
     fn each_event_is_written_as_documented() {
         let of = |event: RunEvent| encode(&event.into());
-        let [run_id, task_id, trace_id] = ["r", "t", "x"].map(str::to_owned);
-        let start = of(RunEvent::Start { run_id, task_id, trace_id });
+        let [run_id, task_id, trace_id, run_key] = ["r", "t", "x", "k"].map(str::to_owned);
+        let start = of(RunEvent::Start { run_id, task_id, trace_id, run_key });
         let chunk = of(RunEvent::Chunk { data: "Hi".to_owned(), step: Some(1) });
         let call = of(RunEvent::ToolCall {
             id: "1".to_owned(),
@@ -192,7 +192,11 @@ mod tests {
         let restarted = of(RunEvent::Restarted { step: 3, from: 0, reason });
         for (event, name, data) in [
             (restarted, "restarted", r#"{"type":"restarted","step":3,"from":0,"reason":"schema"}"#),
-            (start, "start", r#"{"type":"start","run_id":"r","task_id":"t","trace_id":"x"}"#),
+            (
+                start,
+                "start",
+                r#"{"type":"start","run_id":"r","task_id":"t","trace_id":"x","run_key":"k"}"#,
+            ),
             (chunk, "chunk", r#"{"type":"chunk","data":"Hi","step":1}"#),
             (
                 call,

@@ -9,6 +9,7 @@ use llm::event::Usage;
 use mc_client::error::McError;
 use mc_client::journal_mac::JournalFault;
 use serde::Serialize;
+use serde_json::{Value, json};
 use wombat_core::workspace::{RoleError, UnknownRole};
 
 use super::answer_json::{write_cost, write_usage};
@@ -80,6 +81,10 @@ pub enum RunErrorKind {
     KeyConflict,
     /// No journaled run has this key.
     RunNotFound,
+    /// The backend lacks a feature that the request needs.
+    FeatureMissing(&'static str),
+    /// As many messages of the session wait as may.
+    QueueFull,
     /// The run's journal is not what a daemon wrote for this run.
     JournalRejected(String),
     /// The workspace has no such role.
@@ -196,6 +201,8 @@ impl RunError {
             Kind::SessionBusy | Kind::SessionLost => "session_busy",
             Kind::KeyConflict => "idempotency_conflict",
             Kind::RunNotFound => "run_not_found",
+            Kind::FeatureMissing(_) => "feature_missing",
+            Kind::QueueFull => "session_queue_full",
             Kind::JournalRejected(_) => "journal_rejected",
             Kind::UnknownRole(_) => "unknown_role",
             Kind::PolicyInvalid(_) => "policy_invalid",
@@ -244,9 +251,36 @@ impl RunError {
             }
             Kind::KeyConflict => "the idempotency key was already used for a different request",
             Kind::RunNotFound => "there is no journaled run with this key",
+            Kind::FeatureMissing(feature) => {
+                return format!(
+                    "a run that goes on without its caller needs a backend with the feature {feature}, \
+                     which this one does not announce in /capabilities"
+                );
+            }
+            Kind::QueueFull => {
+                "as many messages of this session wait for their turn as may \
+                 (WOMBAT_MAX_QUEUED_PER_SESSION); retry later"
+            }
             Kind::Internal => "internal error; see the daemon's log",
         };
         text.to_owned()
+    }
+}
+
+impl RunError {
+    /// What the caller gets besides code and sentence.
+    pub fn details(&self) -> Value {
+        match (&self.kind, &self.produced) {
+            (RunErrorKind::UnknownRole(unknown), _) => json!({
+                "role": unknown.role,
+                "nearest": unknown.nearest,
+                "known_roles": unknown.known,
+                "total_roles": unknown.total,
+            }),
+            (RunErrorKind::FeatureMissing(feature), _) => json!({ "feature": feature }),
+            (_, Some(produced)) => serde_json::to_value(produced).unwrap_or_default(),
+            (_, None) => json!({}),
+        }
     }
 }
 

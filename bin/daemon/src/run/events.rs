@@ -97,6 +97,15 @@ impl RestartReason {
 }
 
 impl RunEvent {
+    /// The turn of the model whose words it is about.
+    pub fn turn(&self) -> Option<u32> {
+        match self {
+            Self::Chunk { step, .. } => *step,
+            Self::Restarted { step, .. } => Some(*step),
+            Self::Start { .. } | Self::ToolCall { .. } | Self::ToolResult { .. } => None,
+        }
+    }
+
     /// An event as another instance wrote it; `None` for one that does not belong into a run's sequence.
     pub fn of_wire(event: StreamEvent<'_>) -> Option<Self> {
         match event {

@@ -17,6 +17,7 @@ pub mod registry;
 pub mod request;
 pub mod script;
 mod shortening;
+pub mod standing;
 pub mod state_machine;
 pub mod told;
 pub mod usage;

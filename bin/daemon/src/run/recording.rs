@@ -140,7 +140,11 @@ impl Recording {
                 let known = state.known.tools.iter().find(|known| is_same(&known.event, &event));
                 Some(match known {
                     Some(known) => known.id,
-                    None => state.tell(event),
+                    None => {
+                        let id = state.tell(event.clone());
+                        state.known.tools.push(Told { id, event });
+                        id
+                    }
                 })
             }
             // Readers get the first from the journal, and a stored reply is no turn's.

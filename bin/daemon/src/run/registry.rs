@@ -66,6 +66,11 @@ pub struct RunHandle {
 }
 
 impl RunHandle {
+    /// Stops the run: its backend says that it is cancelled.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
     /// Completes when the run has to stop, with the reason.
     pub async fn stopped(&self) -> RunErrorKind {
         tokio::select! {
@@ -180,6 +185,20 @@ impl Runs {
         })?;
         handle.cancel.cancel();
         Some(handle.meter.read_with_estimate().usage)
+    }
+
+    /// As [`Runs::cancel`], by the run's key.
+    pub fn cancel_key(&self, key: &RunKey) -> Option<Usage> {
+        let run_id = self.table(|table| {
+            let mut handles = table.by_id.values();
+            handles.find(|handle| handle.key.as_ref() == Some(key)).map(|h| h.run_id.clone())
+        })?;
+        self.cancel(&run_id)
+    }
+
+    /// Completes when the daemon drains.
+    pub async fn draining(&self) {
+        self.inner.draining.cancelled().await;
     }
 
     /// How many runs are in flight.

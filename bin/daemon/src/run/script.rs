@@ -170,7 +170,7 @@ impl Script {
         };
         // What takes back a rejected answer comes after it was journaled.
         let end = if is_rejected { i64::MAX } else { last };
-        let own = kept.range(first..=end).filter(|(_, event)| turn_of(event) == Some(index));
+        let own = kept.range(first..=end).filter(|(_, event)| event.turn() == Some(index));
         let own: Vec<Told> =
             own.map(|(id, event)| Told { id: *id, event: event.clone() }).collect();
         if is_rejected {
@@ -214,7 +214,7 @@ impl Script {
             let is_first = id % IDS_PER_FENCE == 1;
             let follows = is_first || before == Some(id - 1) || known.contains(&(id - 1));
             before = Some(id);
-            match turn_of(event) {
+            match event.turn() {
                 Some(step) if journaled.contains(&step) => continue,
                 // Words before it are missing; the journal will have them.
                 Some(_) if !follows => break,
@@ -231,15 +231,6 @@ impl Script {
             let text = texts.of_turn(step).to_owned();
             self.turns.push(Turn { step, last, is_open: true, text });
         }
-    }
-}
-
-/// The turn that an event belongs to, if it is one of the model's words.
-fn turn_of(event: &RunEvent) -> Option<u32> {
-    match event {
-        RunEvent::Chunk { step, .. } => *step,
-        RunEvent::Restarted { step, .. } => Some(*step),
-        RunEvent::Start { .. } | RunEvent::ToolCall { .. } | RunEvent::ToolResult { .. } => None,
     }
 }
 

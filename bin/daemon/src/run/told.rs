@@ -25,6 +25,11 @@ impl Told {
         Some(Self { id: kept.id?, event })
     }
 
+    /// The turn of the model whose words it is about.
+    pub fn turn(&self) -> Option<u32> {
+        self.event.turn()
+    }
+
     /// The event as the backend keeps it, without its id.
     pub fn to_kept(&self) -> Kept {
         let event = StreamEvent::from(self.event.clone());
