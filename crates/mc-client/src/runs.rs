@@ -154,7 +154,7 @@ pub struct Run {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace_digest: Option<String>,
     /// Whether it goes on without its caller, at whichever instance (feature `orphans`).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub detached: bool,
     /// The run that asked for it and answers for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
