@@ -12,11 +12,13 @@ mod error;
 mod event;
 mod info;
 mod request;
+mod run;
 
 pub use answer::{Cost, RunAnswer, RunStatus, Step, ToolRequest, Usage};
 pub use error::ErrorBody;
 pub use event::StreamEvent;
 pub use info::{AgentInfo, Agents, Compatibility, ToolLists};
+pub use run::{Accepted, RunReport};
 pub use request::{Limits, SendRequest, Turn, TurnRole};
 
 /// Reads `null` as the default.

@@ -17,6 +17,7 @@ pub(crate) mod detach;
 mod driver;
 mod finalizer;
 mod finish;
+pub(crate) mod follow;
 pub(crate) mod journal;
 pub mod launch;
 mod lease;

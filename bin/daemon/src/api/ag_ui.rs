@@ -96,6 +96,7 @@ async fn begin(
         context: input.context,
         key: Some(input.run_id),
         resume: header::text(headers, RESUME_HEADER),
+        detached: header::detaches(&headers)?,
         ..ProtocolRequest::default()
     };
     let client = backend(&app, &trace, &protocol_request)?;

@@ -121,6 +121,27 @@ fn status_of(error: &RunError) -> StatusCode {
     }
 }
 
+/// The HTTP status of a failed run, where only its code is known: it failed at another instance.
+pub(super) fn status_of_code(code: &str, may_retry: bool) -> StatusCode {
+    let status = match code {
+        "invalid_payload" | "task_unresolved" | "feature_missing" => 400,
+        "budget_exceeded" => 402,
+        "task_not_found" | "run_not_found" | "unknown_role" => 404,
+        "run_cancelled" | "session_busy" | "idempotency_conflict" | "journal_rejected" => 409,
+        "content_filtered" | "context_too_long" | "schema_mismatch" => 422,
+        "session_queue_full" => 429,
+        "backend_unavailable" if may_retry => 503,
+        "backend_unavailable" | "backend_auth" | "backend_error" | "reply_not_stored" => 502,
+        "llm_empty_reply" | "llm_auth" | "llm_invalid_request" | "llm_rejected" => 502,
+        "llm_bad_answer" => 502,
+        "llm_not_configured" | "llm_unavailable" | "overloaded" | "draining" => 503,
+        "policy_invalid" | "workspace_unreadable" => 503,
+        "run_timeout" => 504,
+        _ => 500,
+    };
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
 fn status_of_llm(kind: &LlmErrorKind) -> StatusCode {
     match kind {
         LlmErrorKind::NotConfigured { .. }

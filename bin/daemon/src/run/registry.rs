@@ -187,13 +187,16 @@ impl Runs {
         Some(handle.meter.read_with_estimate().usage)
     }
 
-    /// As [`Runs::cancel`], by the run's key.
-    pub fn cancel_key(&self, key: &RunKey) -> Option<Usage> {
-        let run_id = self.table(|table| {
+    /// Cancels the run with this key, whose journal remembers that. Returns whether one is in flight here.
+    pub fn cancel_key(&self, key: &RunKey) -> bool {
+        let handle = self.table(|table| {
             let mut handles = table.by_id.values();
-            handles.find(|handle| handle.key.as_ref() == Some(key)).map(|h| h.run_id.clone())
-        })?;
-        self.cancel(&run_id)
+            handles.find(|handle| handle.key.as_ref() == Some(key)).cloned()
+        });
+        if let Some(handle) = &handle {
+            handle.cancel();
+        }
+        handle.is_some()
     }
 
     /// Completes when the daemon drains.

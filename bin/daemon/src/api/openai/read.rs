@@ -73,6 +73,7 @@ pub(super) fn read(
         resume: header::text(headers, RESUME_HEADER),
         metadata: Map::new(),
         limits: limits(body)?,
+        detached: header::detaches(headers)?,
     };
     Ok((protocol_request, streams.then_some(Streamed { with_usage })))
 }
