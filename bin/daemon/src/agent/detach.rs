@@ -11,7 +11,7 @@ use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
 use mc_client::runs::{PutRun, Run, RunStatus};
 use mc_client::tool_requests::{ToolRequest, ToolRequestQuery, ToolRequestStatus};
-use serde_json::json;
+use serde_json::{Value, json};
 use service::otel::{Side, Span};
 use service::trace::TraceId;
 use tokio::sync::{oneshot, watch};
@@ -51,6 +51,8 @@ const NEEDS: [&str; 2] = ["run_journal", "session_leases"];
 pub(crate) struct Accepted {
     /// Its key.
     pub(crate) run_key: RunKey,
+    /// The run that does it here; empty where it is not known.
+    pub(crate) run_id: String,
     /// The task that the reply belongs to.
     pub(crate) task_id: String,
     /// Where it stands.
@@ -154,7 +156,8 @@ fn accepted(key: &RunKey, run: &Run) -> Result<Accepted, RunError> {
         return Err(RunError::new(RunErrorKind::Cancelled));
     }
     let task_id = run.task_id.clone().unwrap_or_default();
-    Ok(Accepted { run_key: key.clone(), task_id, standing, is_replay: true })
+    let run_id = run.extra.get("run_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+    Ok(Accepted { run_key: key.clone(), run_id, task_id, standing, is_replay: true })
 }
 
 fn client(app: &App, request: &RunRequest, traceparent: &str) -> Result<AgentClient, RunError> {
@@ -277,6 +280,7 @@ impl RunDriver<'_> {
         }
         let accepted = Accepted {
             run_key: self.run_key.clone(),
+            run_id: self.handle.run_id.clone(),
             task_id,
             standing: Standing::Queued,
             is_replay: false,

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use super::attend::attend;
 use super::audit;
 use super::driver::RunDriver;
 use super::finalizer::RunFinalizer;
@@ -27,6 +28,9 @@ pub(super) const TIMEOUT_GRACE: Duration = Duration::from_secs(2);
 /// Runs a request without streaming. With a key the run completes even if the caller disconnects, so
 /// that a retry finds the reply; without one it is dropped together with the caller.
 pub async fn send(app: &App, request: RunRequest, trace: TraceId) -> Outcome {
+    if request.detached {
+        return Box::pin(attend(app, request, trace, EventSink::disabled())).await;
+    }
     let Some(key) = request.key.clone() else {
         return execute(app, request, trace, EventSink::disabled()).await;
     };
@@ -49,6 +53,9 @@ pub async fn send(app: &App, request: RunRequest, trace: TraceId) -> Outcome {
 /// Runs a request and sends its events to `sink`. The run lives and dies with this future. A key
 /// whose run is already in flight is not run twice: its outcome is awaited.
 pub async fn stream(app: &App, request: RunRequest, trace: TraceId, sink: EventSink) -> Outcome {
+    if request.detached {
+        return Box::pin(attend(app, request, trace, sink)).await;
+    }
     let Some(key) = request.key.clone() else {
         return execute(app, request, trace, sink).await;
     };
@@ -109,7 +116,7 @@ pub(super) async fn wait_for(mut outcome: watch::Receiver<Option<Outcome>>) -> O
 }
 
 /// Runs to the end, within a log span that carries the run's ids.
-async fn execute(app: &App, request: RunRequest, trace: TraceId, sink: EventSink) -> Outcome {
+pub(super) async fn execute(app: &App, request: RunRequest, trace: TraceId, sink: EventSink) -> Outcome {
     let run_id = Uuid::now_v7().to_string();
     let role = request.session.role();
     // At level error, so that the ids are also there when only errors are logged.

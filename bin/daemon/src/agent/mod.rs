@@ -9,6 +9,7 @@
 
 mod approval;
 mod attempts;
+mod attend;
 pub(crate) mod audit;
 mod budget;
 mod context;

@@ -125,7 +125,7 @@ pub(super) async fn start(
 ) -> Result<Response, ApiError> {
     let (request, _) = Box::pin(read(&app, &trace, headers, body, true)).await?;
     let session = request.session.clone();
-    let InJournal { run_key, task_id, standing, is_replay } =
+    let InJournal { run_key, task_id, standing, is_replay, .. } =
         detach::detach(&app, request, trace).await?;
     let accepted = Accepted {
         stream: stream_path(&session, &run_key),

@@ -101,6 +101,7 @@ fn status_of(error: &RunError) -> StatusCode {
         | Kind::BackendAuth(_)
         | Kind::BackendRefused(_)
         | Kind::ReplyNotStored(_)
+        | Kind::FailedElsewhere(_)
         | Kind::EmptyReply => StatusCode::BAD_GATEWAY,
         Kind::Llm(kind, _) => status_of_llm(kind),
         Kind::ContentFiltered => StatusCode::UNPROCESSABLE_ENTITY,
@@ -112,6 +113,7 @@ fn status_of(error: &RunError) -> StatusCode {
         Kind::Timeout => StatusCode::GATEWAY_TIMEOUT,
         Kind::Overloaded
         | Kind::Draining
+        | Kind::Stalled
         | Kind::PolicyInvalid(_)
         | Kind::WorkspaceUnreadable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Kind::BudgetExceeded(_) => StatusCode::PAYMENT_REQUIRED,

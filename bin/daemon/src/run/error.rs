@@ -85,6 +85,10 @@ pub enum RunErrorKind {
     FeatureMissing(&'static str),
     /// As many messages of the session wait as may.
     QueueFull,
+    /// No instance works on the run, and none will.
+    Stalled,
+    /// The run has failed at another instance: why.
+    FailedElsewhere(String),
     /// The run's journal is not what a daemon wrote for this run.
     JournalRejected(String),
     /// The workspace has no such role.
@@ -203,6 +207,8 @@ impl RunError {
             Kind::RunNotFound => "run_not_found",
             Kind::FeatureMissing(_) => "feature_missing",
             Kind::QueueFull => "session_queue_full",
+            Kind::Stalled => "run_stalled",
+            Kind::FailedElsewhere(_) => "run_failed",
             Kind::JournalRejected(_) => "journal_rejected",
             Kind::UnknownRole(_) => "unknown_role",
             Kind::PolicyInvalid(_) => "policy_invalid",
@@ -220,6 +226,7 @@ impl RunError {
             | Kind::BudgetExceeded(why)
             | Kind::JournalRejected(why)
             | Kind::Llm(_, why)
+            | Kind::FailedElsewhere(why)
             | Kind::PolicyInvalid(why)
             | Kind::WorkspaceUnreadable(why) => why,
             Kind::UnknownRole(unknown) => return unknown.to_string(),
@@ -256,6 +263,10 @@ impl RunError {
                     "a run that goes on without its caller needs a backend with the feature {feature}, \
                      which this one does not announce in /capabilities"
                 );
+            }
+            Kind::Stalled => {
+                "no instance works on this run any more, and the backend hands it on to none (feature \
+                 orphans); send its key again, or cancel it"
             }
             Kind::QueueFull => {
                 "as many messages of this session wait for their turn as may \

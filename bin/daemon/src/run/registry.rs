@@ -166,6 +166,11 @@ impl Runs {
         })
     }
 
+    /// The outcome of the run with this key, where it is in flight here.
+    pub fn outcome_of(&self, key: &RunKey) -> Option<watch::Receiver<Option<Outcome>>> {
+        self.table(|table| table.by_key.get(key).map(|keyed| keyed.outcome.clone()))
+    }
+
     /// Frees the key of a run that has ended; the next request with it starts anew.
     pub fn release_key(&self, key: &RunKey) {
         self.table(|table| table.by_key.remove(key));

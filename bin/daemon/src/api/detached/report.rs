@@ -23,12 +23,7 @@ use crate::state::App;
 
 /// The state of a run that an instance has left, where no other one takes it up.
 pub(super) fn stalled() -> ApiError {
-    ApiError::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "run_stalled",
-        "no instance works on this run any more, and the backend hands it on to none (feature orphans); \
-         send its key again, or cancel it",
-    )
+    RunError::new(RunErrorKind::Stalled).into()
 }
 
 /// Everything about a run.
