@@ -32,28 +32,15 @@ pub struct RunEvent {
     /// Its number; left out where it is posted, since the place in the list says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<i64>,
-    /// Its fields, as the daemon wrote them: `event`, its name, and `data`.
+    /// Its fields, as the daemon wrote them: those of an event of its stream (docs/API.md).
     #[serde(flatten)]
     pub fields: Map<String, Value>,
 }
 
 impl RunEvent {
     /// An event to be posted.
-    pub fn new(event: &str, data: Value) -> Self {
-        let mut fields = Map::new();
-        fields.insert("event".to_owned(), Value::String(event.to_owned()));
-        fields.insert("data".to_owned(), data);
+    pub fn new(fields: Map<String, Value>) -> Self {
         Self { id: None, fields }
-    }
-
-    /// Its name; empty where it has none.
-    pub fn event(&self) -> &str {
-        self.fields.get("event").and_then(Value::as_str).unwrap_or_default()
-    }
-
-    /// Its data; null where it has none.
-    pub fn data(&self) -> &Value {
-        self.fields.get("data").unwrap_or(&Value::Null)
     }
 }
 

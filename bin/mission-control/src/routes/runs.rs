@@ -13,7 +13,7 @@ use crate::extract::{Body, Id, Params, Part, require_filled};
 use crate::mentions::is_role;
 use crate::store::{Scope, session_role};
 
-/// The largest step: a request as large as the daemon takes, with the thread that goes with it.
+/// The largest step, and the largest run without its steps: a request as large as the daemon takes, with the thread that goes with it.
 const MAX_STEP: usize = 8 * 1024 * 1024;
 
 /// The longest key of a run.
@@ -62,7 +62,7 @@ pub(super) async fn put(
     writer: Writer,
     Id(run_key): Id,
     Query(params): Params,
-    body: Body<PutRun>,
+    body: Body<PutRun, MAX_STEP>,
 ) -> Result<Json<RunNote>, ApiError> {
     check_key(&run_key)?;
     let scope = of_role(writer.scope(), &params)?;

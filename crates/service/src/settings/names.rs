@@ -29,6 +29,7 @@ pub const ALL: &[&str] = &[
     "DISPATCH_MAX_ATTEMPTS",
     "DISPATCH_MAX_INTERVAL_SEC",
     "DISPATCH_MIN_INTERVAL_SEC",
+    "DISPATCH_ORPHANS_INTERVAL_SEC",
     "DISPATCH_SEND_TIMEOUT_SEC",
     "GEMINI_API_KEY",
     "GEMINI_BASE_URL",
@@ -56,13 +57,17 @@ pub const ALL: &[&str] = &[
     "MC_DATABASE_URL",
     "MC_DATA_DIR",
     "MC_DB_CONNECTIONS",
+    "MC_DELTAS_MAX_BYTES",
+    "MC_DELTAS_TTL_SECS",
     "MC_DEMO",
     "MC_HOST",
     "MC_LEAD_ROLES",
     "MC_LISTEN_URL",
+    "MC_ORPHAN_MAX_ATTEMPTS",
     "MC_PORT",
     "MC_PUBLIC_URL",
     "MC_SCHEMA",
+    "MC_STREAM_URL",
     "MISTRAL_API_KEY",
     "MISTRAL_BASE_URL",
     "OLLAMA_BASE_URL",
@@ -140,11 +145,12 @@ pub fn is_secret(name: &str) -> bool {
                 | "INTERNAL_API_TOKEN"
                 | "MC_BOARD_PASSWORD"
                 | "MC_LISTEN_URL"
-                | "WOMBAT_WEBHOOK_SECRET"
+                | "MC_STREAM_URL"
                 | "OTEL_EXPORTER_OTLP_HEADERS"
                 | "WOMBAT_JOURNAL_KEY"
                 | "WOMBAT_JOURNAL_KEY_PREVIOUS"
                 | "WOMBAT_METRICS_TOKEN"
+                | "WOMBAT_WEBHOOK_SECRET"
         )
 }
 
