@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use daemon_api::StreamEvent;
 use mc_client::deltas::{IDS_PER_FENCE, RunEvent as Kept};
 use serde::Deserialize as _;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::events::RunEvent;
+
+/// The id of a tool call, where the event itself has an id, too.
+const CALL_ID: &str = "call_id";
 
 /// An event with its place in the one sequence of all readers.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +24,12 @@ pub struct Told {
 impl Told {
     /// An event as the backend keeps it; `None` for one of another form.
     pub fn of_kept(kept: &Kept) -> Option<Self> {
-        let event = StreamEvent::deserialize(kept.data()).ok().and_then(RunEvent::of_wire)?;
+        let mut fields = kept.fields.clone();
+        if let Some(call) = fields.remove(CALL_ID) {
+            fields.insert("id".to_owned(), call);
+        }
+        let event = Value::Object(fields);
+        let event = StreamEvent::deserialize(event).ok().and_then(RunEvent::of_wire)?;
         Some(Self { id: kept.id?, event })
     }
 
@@ -32,9 +40,19 @@ impl Told {
 
     /// The event as the backend keeps it, without its id.
     pub fn to_kept(&self) -> Kept {
-        let event = StreamEvent::from(self.event.clone());
-        let data = serde_json::to_value(&event).unwrap_or(Value::Null);
-        Kept::new(event.name(), data)
+        let event = serde_json::to_value(StreamEvent::from(self.event.clone()));
+        let mut fields = event.ok().and_then(into_fields).unwrap_or_default();
+        if let Some(call) = fields.remove("id") {
+            fields.insert(CALL_ID.to_owned(), call);
+        }
+        Kept::new(fields)
+    }
+}
+
+fn into_fields(value: Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(fields) => Some(fields),
+        _ => None,
     }
 }
 
