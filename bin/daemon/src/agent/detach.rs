@@ -232,7 +232,8 @@ async fn admit_and_run(
     };
     let open = app.feeds.open(&key);
     drop(tell.send(Ok(accepted)));
-    let life = take_up::Life { app, request, trace, span, registration, finalizer, key, fence, open };
+    let life =
+        take_up::Life { app, request, trace, span, registration, finalizer, key, fence, open };
     Box::pin(life.run(place)).await
 }
 
@@ -311,6 +312,7 @@ impl RunDriver<'_> {
             accepted.standing = Standing::at_work(earlier);
         }
         let place = self.place(lasting, &recorded.task_id).await?;
+        accepted.run_id.clone_from(&self.handle.run_id);
         if matches!(accepted.standing, Standing::Failed | Standing::Interrupted)
             || earlier.known_status() != Some(RunStatus::Running)
             || !earlier.detached
@@ -326,7 +328,10 @@ impl RunDriver<'_> {
                 Ok(note) if note.cancel_requested => {
                     return Err(RunError::new(RunErrorKind::Cancelled));
                 }
-                Ok(_) => accepted.standing = Standing::at_work(&Run { detached: true, ..earlier.clone() }),
+                Ok(_) => {
+                    let now = Run { detached: true, ..earlier.clone() };
+                    accepted.standing = Standing::at_work(&now);
+                }
                 Err(error) if error.is_run_finished() => {
                     accepted.standing = Standing::Completed;
                     return Ok(Admission::Over(accepted));
@@ -449,4 +454,3 @@ pub(crate) async fn pending(
     };
     Ok(page.items.into_iter().filter(is_own).collect())
 }
-

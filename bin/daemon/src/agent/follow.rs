@@ -141,7 +141,11 @@ impl Follower {
     }
 
     /// Looks at journal and kept events, and tells what is new. Also where the run stands.
-    async fn look(&mut self, feed: Option<&Feed>, needs_start: &mut bool) -> Result<Look, RunError> {
+    async fn look(
+        &mut self,
+        feed: Option<&Feed>,
+        needs_start: &mut bool,
+    ) -> Result<Look, RunError> {
         let backend = |error| RunError::backend(&error);
         self.read_kept().await;
         let run = self.client.run(self.key.as_str()).await.map_err(backend)?;

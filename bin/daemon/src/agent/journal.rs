@@ -25,8 +25,8 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 use wombat_core::session::SessionKey;
 
-pub(crate) use self::steps::{Detached, RecordedRequest};
 pub(super) use self::steps::{CallingStep, LlmStep, ThreadStep, ToolStep};
+pub(crate) use self::steps::{Detached, RecordedRequest};
 use crate::run::error::{RunError, RunErrorKind};
 
 /// The timeout of writing the final status of a run.

@@ -116,7 +116,12 @@ pub(super) async fn wait_for(mut outcome: watch::Receiver<Option<Outcome>>) -> O
 }
 
 /// Runs to the end, within a log span that carries the run's ids.
-pub(super) async fn execute(app: &App, request: RunRequest, trace: TraceId, sink: EventSink) -> Outcome {
+pub(super) async fn execute(
+    app: &App,
+    request: RunRequest,
+    trace: TraceId,
+    sink: EventSink,
+) -> Outcome {
     let run_id = Uuid::now_v7().to_string();
     let role = request.session.role();
     // At level error, so that the ids are also there when only errors are logged.

@@ -45,7 +45,9 @@ pub(super) struct Recorder {
 
 /// What came of an attempt to store.
 enum Stored {
-    Yes { is_cancelled: bool },
+    Yes {
+        is_cancelled: bool,
+    },
     /// Not now.
     Away,
     /// No more, in this lease.
@@ -180,8 +182,6 @@ impl Recorder {
         let client = self.client.clone().without_retries();
         let client = client.with_deadline(Instant::now() + POST_TIMEOUT);
         let note = client.put_run(self.key.as_str(), &PutRun::default()).await;
-        note.is_ok_and(|note| {
-            note.cancel_requested || note.status == RunStatus::Cancelled.as_str()
-        })
+        note.is_ok_and(|note| note.cancel_requested || note.status == RunStatus::Cancelled.as_str())
     }
 }

@@ -185,12 +185,7 @@ impl Life<'_> {
         }
     }
 
-    async fn execute(
-        mut self,
-        turn: Turn,
-        lease: SessionLease,
-        task_id: &str,
-    ) -> Option<Outcome> {
+    async fn execute(mut self, turn: Turn, lease: SessionLease, task_id: &str) -> Option<Outcome> {
         let started = Instant::now();
         let deadline = started + self.request.limits.timeout;
         let handle = self.registration.handle.clone();
@@ -235,8 +230,7 @@ impl Life<'_> {
         let is_known = self.app.workspace.snapshot().has_role(role);
         let label = outcome_label(&outcome);
         self.app.metrics.run(is_known.then_some(role), label, started.elapsed());
-        let is_lost =
-            matches!(&outcome, Err(RunError { kind: RunErrorKind::SessionLost, .. }));
+        let is_lost = matches!(&outcome, Err(RunError { kind: RunErrorKind::SessionLost, .. }));
         (!is_lost).then_some(outcome)
     }
 
@@ -266,7 +260,8 @@ impl Life<'_> {
         if !self.is_left(&client, &journal).await? {
             return Ok(None);
         }
-        let known = if keeps_events { self.known(&client, &journal).await? } else { Known::default() };
+        let known =
+            if keeps_events { self.known(&client, &journal).await? } else { Known::default() };
         let recording = Arc::new(Recording::new(lease.fence, known));
         let recorder = Recorder {
             recording: recording.clone(),

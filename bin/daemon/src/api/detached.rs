@@ -282,9 +282,8 @@ pub(super) async fn cancel(
     }
     let found = find(&app, &trace, session(&headers, &scope)?, &run_key).await?;
     let key = found.key.as_str();
-    let finished = || {
-        ApiError::new(StatusCode::CONFLICT, "run_finished", "the run is completed already")
-    };
+    let finished =
+        || ApiError::new(StatusCode::CONFLICT, "run_finished", "the run is completed already");
     let deadline = Instant::now() + CANCEL_PATIENCE;
     loop {
         let note = match found.client.cancel_run(key).await {

@@ -141,8 +141,7 @@ mod tests {
             plan_document_id: plan.map(str::to_owned),
         };
         let request = ToolRequest { id: "q".to_owned(), tool: "a".to_owned(), arguments: 1.into() };
-        let waiting =
-            Ending::AwaitingApproval { tool_requests: vec![request] };
+        let waiting = Ending::AwaitingApproval { tool_requests: vec![request] };
         for (ending, status, message_id, rest) in [
             (Ending::Replied(stored(None)), "ok", r#""m1""#, r#","run_key":"k"}"#),
             (

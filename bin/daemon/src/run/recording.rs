@@ -222,8 +222,7 @@ impl Recording {
         let (mut batch, mut size) = (Vec::new(), 0);
         for waiting in state.waiting.iter().take(most) {
             size += size_of(&waiting.told.event);
-            let follows =
-                batch.last().is_none_or(|last: &Told| last.id + 1 == waiting.told.id);
+            let follows = batch.last().is_none_or(|last: &Told| last.id + 1 == waiting.told.id);
             if !follows || (size > bytes && !batch.is_empty()) {
                 break;
             }
@@ -288,11 +287,8 @@ impl State {
         let step = *step;
         let before = said.len().saturating_sub(added);
         // Mostly nothing had been told by another instance.
-        let same = if before == told.len() && added != usize::MAX {
-            before
-        } else {
-            common(told, said)
-        };
+        let same =
+            if before == told.len() && added != usize::MAX { before } else { common(told, said) };
         if same == said.len() {
             return;
         }

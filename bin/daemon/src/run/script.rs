@@ -35,7 +35,6 @@ struct Turn {
     /// The id of its last event; of the newest turn more may follow.
     last: i64,
     is_open: bool,
-    text: String,
 }
 
 /// A turn of the model as the journal has it.
@@ -138,11 +137,8 @@ impl Script {
         let (step, reason) = (turn.step, RestartReason::Lost);
         let mut lines =
             vec![Line { id: None, event: RunEvent::Restarted { step, from: 0, reason } }];
-        if !turn.text.is_empty() {
-            let event = RunEvent::Chunk { data: turn.text.clone(), step: Some(step) };
-            lines.push(Line { id: Some(turn.last), event });
-        }
-        let rest = self.lines.iter().filter(|(at, _)| *at > turn.last);
+        let first = self.lines.iter().position(|(_, line)| line.event.turn() == Some(step));
+        let rest = self.lines.iter().skip(first.unwrap_or(self.lines.len()));
         lines.extend(rest.map(|(_, line)| line.clone()));
         lines
     }
@@ -195,7 +191,7 @@ impl Script {
             self.lines.retain(|(_, line)| line.id != Some(last));
             self.push(Some(last), RunEvent::Chunk { data, step: Some(index) });
         }
-        self.turns.push(Turn { step: index, last, is_open: false, text });
+        self.turns.push(Turn { step: index, last, is_open: false });
     }
 
     fn add_result(&mut self, result: ResultStep) {
@@ -207,7 +203,7 @@ impl Script {
 
     /// What is kept of turns and calls that the journal does not have yet.
     fn add_open(&mut self, journaled: &BTreeSet<u32>, kept: &BTreeMap<i64, RunEvent>) {
-        let (mut texts, mut before) = (Texts::default(), None::<i64>);
+        let mut before = None::<i64>;
         let mut open: Option<(u32, i64)> = None;
         let known: BTreeSet<i64> = self.lines.iter().filter_map(|(_, line)| line.id).collect();
         for (&id, event) in kept {
@@ -218,18 +214,14 @@ impl Script {
                 Some(step) if journaled.contains(&step) => continue,
                 // Words before it are missing; the journal will have them.
                 Some(_) if !follows => break,
-                Some(step) => {
-                    texts.add(event);
-                    open = Some((step, id));
-                }
+                Some(step) => open = Some((step, id)),
                 None if known.contains(&id) => continue,
                 None => {}
             }
             self.lines.push((id, Line { id: Some(id), event: event.clone() }));
         }
         if let Some((step, last)) = open {
-            let text = texts.of_turn(step).to_owned();
-            self.turns.push(Turn { step, last, is_open: true, text });
+            self.turns.push(Turn { step, last, is_open: true });
         }
     }
 }

@@ -51,7 +51,7 @@ pub(super) async fn of(app: &App, trace: &TraceId, found: Found) -> Result<RunRe
     let mut last_event_id = last_event(&run.steps);
     if run.detached && capabilities.has("run_stream") {
         let key = found.key.as_str();
-        if let Ok(kept) = found.client.deltas(key, i64::MAX, Some(1)).await {
+        if let Ok(kept) = found.client.deltas(key, last_event_id, Some(1)).await {
             last_event_id = last_event_id.max(kept.last_seq);
         }
     }
@@ -167,7 +167,8 @@ fn failure(run: &Run) -> ApiError {
         if is_cancelled {
             return RunError::new(RunErrorKind::Cancelled).into();
         }
-        let mut error = ApiError::new(status_of_code(code, false), "", format!("the run failed: {code}"));
+        let mut error =
+            ApiError::new(status_of_code(code, false), "", format!("the run failed: {code}"));
         error.body.code = Cow::Owned(code.to_owned());
         return error;
     };

@@ -84,10 +84,8 @@ fn a_turn_asked_again_tells_nothing_twice() {
 
 #[test]
 fn code_points_are_counted_and_not_bytes() {
-    let recording = Recording::new(
-        2,
-        Known::of(vec![Told { id: 1_000_001, event: chunk(2, "äöü ß") }], 0),
-    );
+    let recording =
+        Recording::new(2, Known::of(vec![Told { id: 1_000_001, event: chunk(2, "äöü ß") }], 0));
     recording.ask(2);
     recording.push(chunk(2, "äöx"));
     assert_eq!(store(&recording), [(2_000_001, restarted(2, 2)), (2_000_002, chunk(2, "x"))]);
@@ -102,10 +100,7 @@ fn a_second_attempt_in_the_same_lease_is_compared_too() {
     recording.ask(2);
     recording.push(chunk(2, "Good "));
     recording.push(chunk(2, "evening"));
-    assert_eq!(
-        store(&recording),
-        [(1_000_002, restarted(2, 5)), (1_000_003, chunk(2, "evening"))]
-    );
+    assert_eq!(store(&recording), [(1_000_002, restarted(2, 5)), (1_000_003, chunk(2, "evening"))]);
 }
 
 #[test]
@@ -113,10 +108,7 @@ fn what_is_rejected_is_taken_back_once() {
     let recording = after("Hello");
     recording.reject(2);
     let reason = RestartReason::Rejected;
-    assert_eq!(
-        store(&recording),
-        [(2_000_001, RunEvent::Restarted { step: 2, from: 0, reason })]
-    );
+    assert_eq!(store(&recording), [(2_000_001, RunEvent::Restarted { step: 2, from: 0, reason })]);
     recording.reject(2);
     recording.push(chunk(3, "New"));
     assert_eq!(store(&recording), [(2_000_002, chunk(3, "New"))]);
@@ -151,6 +143,9 @@ async fn while_the_store_is_away_words_are_told_at_once_and_stored_later() {
     recording.push(chunk(2, "c"));
     // It is back: readers elsewhere get all, readers here what they have not heard.
     let batch = recording.next_batch(256, 1 << 20);
-    assert_eq!(batch.iter().map(|told| told.id).collect::<Vec<_>>(), [1_000_001, 1_000_002, 1_000_003]);
+    assert_eq!(
+        batch.iter().map(|told| told.id).collect::<Vec<_>>(),
+        [1_000_001, 1_000_002, 1_000_003]
+    );
     assert_eq!(recording.stored().len(), 1);
 }
