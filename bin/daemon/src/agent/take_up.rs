@@ -1,6 +1,8 @@
 //! Takes a detached run up: waits for its turn, reads what its journal has, and does what is left. What
 //! it tells is recorded under the session's lease, which every instance needs for that.
 
+mod known;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -35,9 +37,7 @@ use crate::run::feed::OpenFeed;
 use crate::run::recording::{Known, Recording};
 use crate::run::registry::{Outcome, Registration};
 use crate::run::request::RunRequest;
-use crate::run::script::{last_event, last_event_of_turns};
 use crate::run::standing::Standing;
-use crate::run::told::Told;
 use crate::sessions::{SessionPolicy, Turn};
 use crate::state::App;
 
@@ -49,8 +49,6 @@ const OUTAGE_WAIT: Duration = Duration::from_secs(1);
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 /// The timeout of telling the backend that a run has left the queue.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many events are read at once.
-const PAGE: u32 = 1_000;
 
 /// A run from its place in the queue to its end here.
 pub(super) struct Life<'a> {
@@ -318,41 +316,6 @@ impl Life<'_> {
             journal.check()?;
         }
         Ok(is_left)
-    }
-
-    /// What readers have been told that the journal does not hold.
-    async fn known(&self, client: &AgentClient, journal: &Journal) -> Result<Known, RunError> {
-        let steps = journal.steps();
-        // A rejected answer may have been taken back by now.
-        let rejected = steps.iter().rposition(|step| step.kind == "llm_rejected");
-        let settled = match rejected {
-            Some(at) if steps[at..].iter().all(|step| step.kind == "llm_rejected") => &steps[..at],
-            _ => &steps[..],
-        };
-        let tools_after = last_event_of_turns(&steps);
-        let mut after = last_event(settled).min(tools_after);
-        let mut events = Vec::new();
-        loop {
-            let page = client.deltas(self.key.as_str(), after, Some(PAGE)).await;
-            let page = match page {
-                Ok(page) => page,
-                Err(error) if error.is_stale_fence() => return Err(RunError::backend(&error)),
-                Err(error) => {
-                    tracing::warn!(%error, "what the run has told is not known");
-                    break;
-                }
-            };
-            let Some(last) = page.events.iter().filter_map(|event| event.id).max() else { break };
-            events.extend(page.events.iter().filter_map(Told::of_kept));
-            if last <= after || last >= page.last_seq {
-                break;
-            }
-            after = last;
-        }
-        let journaled: Vec<u32> =
-            steps.iter().filter(|step| step.kind == "llm").map(|step| step.index).collect();
-        events.retain(|told| told.turn().is_none_or(|turn| !journaled.contains(&turn)));
-        Ok(Known::of(events, tools_after))
     }
 }
 
