@@ -149,10 +149,8 @@ fn request(app: &App, task: &LlmTask) -> LlmRequest {
         tool_choice: ToolChoice::None,
         max_output_tokens: task.max_tokens,
         temperature: task.temperature,
-        response_schema: schema.map(|(schema, _)| ResponseSchema {
-            name: "result".to_owned(),
-            schema: schema.clone(),
-        }),
+        response_schema: schema
+            .map(|(schema, _)| ResponseSchema::new("result", schema.clone()).into()),
     }
 }
 
