@@ -27,3 +27,4 @@ mod prompt_window;
 mod refusals;
 mod store;
 mod tool_calls;
+mod typed;

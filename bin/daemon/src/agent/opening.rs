@@ -8,7 +8,9 @@ use wombat_core::workspace::{PromptRequest, time_context};
 
 use super::context::RunContext;
 use super::journal::RecordedRequest;
+use super::typed::Typed;
 use crate::run::error::RunError;
+use crate::run::output::OutputFormat;
 use crate::run::request::RunKind;
 
 /// The instruction of a kickoff without a note.
@@ -19,10 +21,12 @@ impl RunContext<'_> {
     pub(super) async fn open_conversation(
         &self,
         history: Vec<Message>,
-    ) -> Result<Vec<Message>, RunError> {
+    ) -> Result<(Vec<Message>, Option<Typed>), RunError> {
         let journal = &self.journal;
         if !journal.is_enabled() {
-            return Ok(self.messages(history, self.newest_turn()));
+            let output = self.run.request.output.as_deref();
+            let typed = self.typed(output).await?;
+            return Ok((self.messages(history, self.newest_turn(), output), typed));
         }
         let recorded = match journal.recorded_request()? {
             Some(recorded) => recorded,
@@ -31,10 +35,14 @@ impl RunContext<'_> {
                 self.new_request(history)
             }
         };
+        let typed = self.typed(recorded.output.as_ref()).await?;
+        let opened = |recorded: RecordedRequest| {
+            self.messages(recorded.history, recorded.newest, recorded.output.as_ref())
+        };
         // A completed run has all its steps in the journal; storing its reply again under the same
         // key returns the stored one.
         if self.is_completed() {
-            return Ok(self.messages(recorded.history, recorded.newest));
+            return Ok((opened(recorded), typed));
         }
         if recorded.workspace_digest != self.snapshot.digest() {
             tracing::info!(
@@ -52,7 +60,7 @@ impl RunContext<'_> {
         };
         let recorded = journal.start(run, recorded).await?;
         self.run.check_fingerprint(&recorded)?;
-        Ok(self.messages(recorded.history, recorded.newest))
+        Ok((opened(recorded), typed))
     }
 
     /// Step 0 of a new journal.
@@ -67,6 +75,7 @@ impl RunContext<'_> {
             fingerprint: self.run.fingerprint().to_owned(),
             task: self.run.request.task.to_json(),
             task_id: self.task_id.clone(),
+            output: self.run.request.output.as_deref().cloned(),
         }
     }
 
@@ -91,9 +100,14 @@ impl RunContext<'_> {
     }
 
     /// System prompt, history, and the newest turn.
-    fn messages(&self, history: Vec<Message>, newest: String) -> Vec<Message> {
+    fn messages(
+        &self,
+        history: Vec<Message>,
+        newest: String,
+        output: Option<&OutputFormat>,
+    ) -> Vec<Message> {
         let options = &self.run.request.options;
-        let system = match &options.system_prompt {
+        let mut system = match &options.system_prompt {
             Some(own) => own.clone(),
             None => {
                 let request = PromptRequest {
@@ -105,6 +119,9 @@ impl RunContext<'_> {
                 self.snapshot.prompt(&request).system.as_ref().to_owned()
             }
         };
+        if let Some(output) = output {
+            system += &Typed::instruction(output);
+        }
         let mut messages = Vec::with_capacity(history.len() + 2);
         messages.push(Message::system(system));
         messages.extend(history);

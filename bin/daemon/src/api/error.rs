@@ -85,6 +85,10 @@ impl From<RunError> for ApiError {
         if let Some(produced) = error.produced {
             answer.body.details = serde_json::to_value(*produced).unwrap_or_default();
         }
+        if let RunErrorKind::SchemaMismatch(mismatch) = &error.kind {
+            answer.body.details["errors"] = json!(mismatch.errors);
+            answer.body.details["output"] = mismatch.output.clone();
+        }
         if let RunErrorKind::UnknownRole(unknown) = &error.kind {
             answer.body.details = json!({
                 "role": unknown.role,
@@ -113,7 +117,7 @@ fn status_of(error: &RunError) -> StatusCode {
         | Kind::ReplyNotStored(_)
         | Kind::EmptyReply => StatusCode::BAD_GATEWAY,
         Kind::Llm(kind, _) => status_of_llm(kind),
-        Kind::ContentFiltered => StatusCode::UNPROCESSABLE_ENTITY,
+        Kind::ContentFiltered | Kind::SchemaMismatch(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Kind::Cancelled
         | Kind::SessionBusy
         | Kind::SessionLost

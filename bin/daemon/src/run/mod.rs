@@ -11,6 +11,7 @@ pub mod context_window;
 pub mod error;
 pub mod events;
 pub mod meter;
+pub mod output;
 pub mod registry;
 pub mod request;
 mod shortening;
