@@ -22,10 +22,11 @@ use crate::auth::Caller;
 use crate::store::Created;
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 17] = [
+const FEATURES: [&str; 18] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
+    "message_data",
     "tasks_update",
     "documents_list",
     "notifications",

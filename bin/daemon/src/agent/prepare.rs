@@ -186,6 +186,7 @@ mod tests {
             agent_role: role.map(str::to_owned),
             actor_id: None,
             attachments: None,
+            data: None,
             created_at: None,
         }
     }
