@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use serde_json::Value;
-use utoipa::ToSchema;
 use wombat_core::agent_config::{AgentProfile, OutputSpec};
 
 use super::error::ApiError;
@@ -13,18 +12,6 @@ use crate::run::error::{RunError, RunErrorKind};
 use crate::run::output::OutputFormat;
 use crate::run::request::{RunKind, RunOptions};
 use crate::schema::reply::compile;
-
-/// The documented form of `output`.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the field, which is read by `read`")]
-pub(super) struct OutputBody {
-    /// The JSON Schema that the reply has to fit: at most 64 KiB, 32 levels deep.
-    schema: Value,
-    /// Its name for the model's provider: letters, digits, `_` and `-`, 64 at most; `result` when absent.
-    name: Option<String>,
-    /// Whether the run fails when no reply fits (the default), or answers with text and `output_errors`.
-    strict: Option<bool>,
-}
 
 /// Reads `output`, and compiles its schema.
 pub(super) async fn read(

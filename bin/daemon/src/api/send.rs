@@ -19,7 +19,6 @@ use super::extract::JsonObject;
 use super::fields::Fields;
 use super::header::{KEY_HEADER, RESUME_HEADER, TASK_HEADER, USER_HEADER};
 use super::options::{read_limits, read_options};
-use super::output::OutputBody;
 use super::protocol_request::admitted;
 use super::{header, output, resume, sse};
 use crate::agent::launch;
@@ -59,7 +58,7 @@ pub(super) struct SendBody {
     /// `max_steps`, `max_output_tokens`, `max_cost_usd`, `timeout_secs`.
     limits: Option<Value>,
     /// The reply has to be JSON of a schema.
-    output: Option<OutputBody>,
+    output: Option<daemon_api::Output>,
     /// Whether to answer with a stream of events.
     stream: Option<bool>,
     /// `{url, secret?, headers?}`: notified of the end of the run.
