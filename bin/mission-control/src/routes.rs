@@ -23,10 +23,11 @@ use crate::auth::Caller;
 use crate::store::Created;
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 19] = [
+const FEATURES: [&str; 20] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
+    "message_data",
     "tasks_update",
     "documents_list",
     "notifications",

@@ -18,7 +18,7 @@ pub use answer::{Cost, RunAnswer, RunStatus, Step, ToolRequest, Usage};
 pub use error::ErrorBody;
 pub use event::StreamEvent;
 pub use info::{AgentInfo, Agents, Compatibility, ToolLists};
-pub use request::{Limits, SendRequest, Turn, TurnRole};
+pub use request::{Limits, Output, SendRequest, Turn, TurnRole};
 pub use run::{Accepted, RunReport};
 
 /// Reads `null` as the default.

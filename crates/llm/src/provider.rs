@@ -2,6 +2,7 @@
 //! and the wire formats. Retries, fallback and deadlines are up to `client` and `retry_policy`.
 
 mod answer;
+mod answer_form;
 mod anthropic;
 mod body;
 mod call_ids;
@@ -22,5 +23,6 @@ mod turn_parts;
 mod wire;
 
 pub(crate) use answer::{Answer, Piece};
+pub(crate) use answer_form::{FinalTool, with_final_tool};
 pub(crate) use failure::Failure;
 pub(crate) use network::{LiveStream, Mode, Network};

@@ -77,8 +77,8 @@ impl RunDriver<'_> {
         if self.has_empty_checklist(&context.snapshot) {
             return Ok(context.answer(Ending::Silent, String::new(), Progress::default()));
         }
-        let messages = Box::pin(context.open_conversation(known.history)).await?;
-        Box::pin(context.converse(messages)).await
+        let (messages, typed) = Box::pin(context.open_conversation(known.history)).await?;
+        Box::pin(context.converse(messages, typed)).await
     }
 
     /// Finds out everything that is needed before the model is called: task, session turn, thread,

@@ -162,12 +162,13 @@ impl Follower {
             *needs_start = false;
             self.seen = Some(0);
         }
-        let script = Script::new(&run.steps, &self.kept);
+        let mut standing = Standing::of(&run);
+        let is_completed = standing == Standing::Completed;
+        let script = Script::new(&run.steps, &self.kept, is_completed);
         if self.tell_lines(script.after(self.seen)).await.is_none() {
             return Ok(Look::Ended);
         }
         self.seen = Some(script.last_id());
-        let mut standing = Standing::of(&run);
         if standing.is_waiting() && pending(&self.client, &self.key).await?.is_empty() {
             standing = Standing::at_work(&run);
         }

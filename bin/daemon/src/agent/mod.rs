@@ -32,3 +32,4 @@ mod refusals;
 mod store;
 mod take_up;
 mod tool_calls;
+mod typed;

@@ -1,8 +1,10 @@
 //! One model call of a run: cost limit and budget, the call itself, streamed text, usage.
 
+use std::sync::Arc;
+
 use llm::event::{Completion, StreamEvent};
 use llm::model::ModelRef;
-use llm::request::{LlmRequest, Message, ToolChoice, ToolList};
+use llm::request::{LlmRequest, Message, ResponseSchema, ToolChoice, ToolList};
 use llm::{CallContext, LlmClient, Received, Tally};
 use serde_json::json;
 use service::otel::{Side, Span};
@@ -27,6 +29,8 @@ pub(super) struct ModelCaller<'a> {
     pub(super) app: &'a App,
     pub(super) model: &'a ModelRef,
     pub(super) tools: &'a ToolList,
+    /// The schema of the reply.
+    pub(super) response_schema: Option<Arc<ResponseSchema>>,
     pub(super) limits: RunLimits,
     /// What every call carries.
     pub(super) call_context: CallContext,
@@ -59,7 +63,7 @@ impl ModelCaller<'_> {
             tool_choice,
             max_output_tokens: reserved.affordable.or(longest),
             temperature: None,
-            response_schema: None,
+            response_schema: self.response_schema.clone(),
         };
         let started = Instant::now();
         let mut said = String::new();

@@ -8,8 +8,10 @@ use wombat_core::workspace::{PromptRequest, time_context};
 
 use super::context::RunContext;
 use super::driver::RunDriver;
-use super::journal::RecordedRequest;
+use super::journal::{RecordedRequest, ThreadStep};
+use super::typed::Typed;
 use crate::run::error::RunError;
+use crate::run::output::OutputFormat;
 use crate::run::request::RunKind;
 
 /// The instruction of a kickoff without a note.
@@ -20,10 +22,12 @@ impl RunContext<'_> {
     pub(super) async fn open_conversation(
         &self,
         history: Vec<Message>,
-    ) -> Result<Vec<Message>, RunError> {
+    ) -> Result<(Vec<Message>, Option<Typed>), RunError> {
         let journal = &self.journal;
         if !journal.is_enabled() {
-            return Ok(self.messages(history, self.run.newest_turn()));
+            let output = self.run.request.output.as_deref();
+            let typed = self.typed(output).await?;
+            return Ok((self.messages(history, self.run.newest_turn(), output), typed));
         }
         let recorded = match journal.recorded_request()? {
             Some(recorded) => recorded,
@@ -32,11 +36,15 @@ impl RunContext<'_> {
                 self.new_request(history)
             }
         };
+        let typed = self.typed(recorded.output.as_ref()).await?;
+        let opened = |recorded: RecordedRequest, thread: Option<ThreadStep>| {
+            let history = thread.map_or(recorded.history, |thread| thread.history);
+            self.messages(history, recorded.newest, recorded.output.as_ref())
+        };
         // A completed run has all its steps in the journal; storing its reply again under the same
         // key returns the stored one.
         if self.is_completed() {
-            let history = journal.thread()?.map_or(recorded.history, |thread| thread.history);
-            return Ok(self.messages(history, recorded.newest));
+            return Ok((opened(recorded, journal.thread()?), typed));
         }
         if recorded.workspace_digest != self.snapshot.digest() {
             tracing::info!(
@@ -55,8 +63,7 @@ impl RunContext<'_> {
         };
         let recorded = journal.start(run, recorded).await?;
         self.run.check_fingerprint(&recorded)?;
-        let history = journal.thread()?.map_or(recorded.history, |thread| thread.history);
-        Ok(self.messages(history, recorded.newest))
+        Ok((opened(recorded, journal.thread()?), typed))
     }
 
     /// Step 0 of a new journal.
@@ -71,14 +78,20 @@ impl RunContext<'_> {
             fingerprint: self.run.fingerprint().to_owned(),
             task: self.run.request.task.to_json(),
             task_id: self.task_id.clone(),
+            output: self.run.request.output.as_deref().cloned(),
             detached: None,
         }
     }
 
     /// System prompt, history, and the newest turn.
-    pub(super) fn messages(&self, history: Vec<Message>, newest: String) -> Vec<Message> {
+    pub(super) fn messages(
+        &self,
+        history: Vec<Message>,
+        newest: String,
+        output: Option<&OutputFormat>,
+    ) -> Vec<Message> {
         let options = &self.run.request.options;
-        let system = match &options.system_prompt {
+        let mut system = match &options.system_prompt {
             Some(own) => own.clone(),
             None => {
                 let request = PromptRequest {
@@ -90,6 +103,9 @@ impl RunContext<'_> {
                 self.snapshot.prompt(&request).system.as_ref().to_owned()
             }
         };
+        if let Some(output) = output {
+            system += &Typed::instruction(output);
+        }
         let mut messages = Vec::with_capacity(history.len() + 2);
         messages.push(Message::system(system));
         messages.extend(history);

@@ -226,6 +226,7 @@ mod tests {
             agent_role: role.map(str::to_owned),
             actor_id: None,
             attachments: None,
+            data: None,
             created_at: None,
         }
     }

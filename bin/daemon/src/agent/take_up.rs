@@ -357,8 +357,10 @@ impl RunDriver<'_> {
             ..PutRun::default()
         };
         context.journal.begin(&run).await?;
-        let messages = context.messages(history, recorded.newest);
-        let answer = Box::pin(context.converse(messages)).await?;
+        let output = recorded.output.as_ref();
+        let typed = context.typed(output).await?;
+        let messages = context.messages(history, recorded.newest, output);
+        let answer = Box::pin(context.converse(messages, typed)).await?;
         Ok(match answer.ending {
             // It was stored just before its instance died; it is this run's all the same.
             Ending::Replayed(stored) => RunAnswer { ending: Ending::Replied(stored), ..answer },

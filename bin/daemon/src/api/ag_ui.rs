@@ -95,6 +95,7 @@ async fn begin(
         history: Some(input.history),
         context: input.context,
         key: Some(input.run_id),
+        output: input.output,
         resume: header::text(headers, RESUME_HEADER),
         detached: header::detaches(&headers)?,
         ..ProtocolRequest::default()

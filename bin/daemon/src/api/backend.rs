@@ -30,10 +30,11 @@ const FEATURES: [&str; 12] = [
 ];
 
 /// Optional features of the contract that this version uses.
-const USED: [&str; 9] = [
+const USED: [&str; 10] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
+    "message_data",
     "tasks_update",
     "notifications",
     "run_journal",

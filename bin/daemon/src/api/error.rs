@@ -104,7 +104,7 @@ fn status_of(error: &RunError) -> StatusCode {
         | Kind::FailedElsewhere(_)
         | Kind::EmptyReply => StatusCode::BAD_GATEWAY,
         Kind::Llm(kind, _) => status_of_llm(kind),
-        Kind::ContentFiltered => StatusCode::UNPROCESSABLE_ENTITY,
+        Kind::ContentFiltered | Kind::SchemaMismatch(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Kind::Cancelled
         | Kind::SessionBusy
         | Kind::SessionLost

@@ -17,6 +17,7 @@ mod llm_task;
 mod mcp;
 mod openai;
 mod options;
+mod output;
 mod protocol_request;
 mod resume;
 mod run_stream;

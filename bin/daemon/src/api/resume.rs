@@ -1,6 +1,7 @@
 //! `resume_run_key`: a journaled run is resumed where it stopped.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use http::HeaderMap;
 use mc_client::client::AgentClient;
@@ -79,6 +80,7 @@ pub(super) async fn request(
         // Not the row's, which no MAC is over.
         task: TaskTarget::Id(recorded.task_id),
         options,
+        output: recorded.output.map(Arc::new),
         metadata: recorded.metadata,
         webhook,
         key: Some(key),

@@ -19,8 +19,8 @@ use super::extract::JsonObject;
 use super::fields::Fields;
 use super::header::{KEY_HEADER, RESUME_HEADER, TASK_HEADER, USER_HEADER};
 use super::options::{read_limits, read_options};
-use super::protocol_request::known_role;
-use super::{detached, header, resume, sse};
+use super::protocol_request::admitted;
+use super::{detached, header, output, resume, sse};
 use crate::agent::launch;
 use crate::run::request::{KeySpace, RunRequest, TaskTarget, Webhook};
 use crate::state::App;
@@ -61,6 +61,8 @@ pub(super) struct SendBody {
     resume_run_key: Option<String>,
     /// `max_steps`, `max_output_tokens`, `max_cost_usd`, `timeout_secs`.
     limits: Option<Value>,
+    /// The reply has to be JSON of a schema.
+    output: Option<daemon_api::Output>,
     /// Whether to answer with a stream of events.
     stream: Option<bool>,
     /// Whether the run goes on when its caller leaves (docs/API.md, "Runs that outlive their caller");
@@ -164,6 +166,7 @@ pub(super) async fn read(
     let options = read_options(app, &metadata, &mut problems);
     let limits = read_limits(app, &given_limits, detached, &mut problems);
     let hook = hook.map(|hook| read_webhook(&hook, detached, &mut problems));
+    let given = output::read(body.get("output"), &mut problems).await;
     let (session, options) = match (session, options, problems.is_empty()) {
         (Ok(session), Some(options), true) => (session, options),
         (_, _, _) => return Err(rejection(problems, bad_session_key)),
@@ -175,12 +178,13 @@ pub(super) async fn read(
             BTreeMap::from([("user_id".to_owned(), why)]),
         ));
     }
-    known_role(app, session.role().as_str())?;
+    let profile = admitted(app, session.role().as_str())?;
     if let Some(run_key) = resume {
         let webhook = checked(hook, app).await?;
         let request = resume::request(app, trace, session, &run_key, webhook, detached).await?;
         return Ok((request, wants_stream));
     }
+    let output = output::of_run(&profile, &options, given).await?;
     let task = match (task_id, task_title.or_else(|| app.settings.default_task.clone())) {
         (Some(id), _) => TaskTarget::Id(id),
         (None, Some(title)) => TaskTarget::Title { title, description, metadata: task_metadata },
@@ -203,6 +207,7 @@ pub(super) async fn read(
         message,
         history,
         task,
+        output,
         options,
         metadata,
         webhook,

@@ -5,6 +5,8 @@ use llm::Cost;
 use llm::event::{FinishReason, Usage};
 use llm::model::ModelRef;
 
+use super::output::Output;
+
 /// The answer to a request. Its JSON is in `answer_json`, beside this file.
 #[derive(Debug, Clone)]
 pub struct RunAnswer {
@@ -34,6 +36,8 @@ pub struct RunAnswer {
     pub workspace_digest: String,
     /// Set when the prompt is close to the model's context window.
     pub context_warning: Option<String>,
+    /// What became of the reply where it had to fit a schema.
+    pub output: Option<Output>,
 }
 
 /// How a run ended that did not fail.

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use wombat_core::workspace::{RoleError, UnknownRole};
 
 use super::answer_json::{write_cost, write_usage};
+use super::output::Mismatch;
 
 /// When to try again with a provider whose quota, credit or spending limit is used up, where it does not
 /// say when it comes back.
@@ -61,6 +62,8 @@ pub enum RunErrorKind {
     EmptyReply,
     /// A content filter stopped the model.
     ContentFiltered,
+    /// The reply never fitted the schema of the run's output.
+    SchemaMismatch(Box<Mismatch>),
     /// The run was cancelled, or its key had been cancelled before.
     Cancelled,
     /// The run timed out.
@@ -196,6 +199,7 @@ impl RunError {
             Kind::Llm(kind, _) => llm_code(kind),
             Kind::EmptyReply => "llm_empty_reply",
             Kind::ContentFiltered => "content_filtered",
+            Kind::SchemaMismatch(_) => "schema_mismatch",
             Kind::Cancelled => "run_cancelled",
             Kind::Timeout => "run_timeout",
             Kind::Overloaded => "overloaded",
@@ -246,6 +250,10 @@ impl RunError {
             Kind::BackendAuth(sentence) => return sentence.clone(),
             Kind::EmptyReply => "the model returned an empty answer",
             Kind::ContentFiltered => "the provider's content filter blocked the answer",
+            Kind::SchemaMismatch(_) => {
+                "the model's reply does not fit the schema of output, even after two corrections \
+                 (see details.errors); ask for less, or loosen the schema"
+            }
             Kind::Cancelled => "the run was cancelled",
             Kind::Timeout => "the run timed out",
             Kind::Overloaded => {
@@ -288,6 +296,15 @@ impl RunError {
                 "known_roles": unknown.known,
                 "total_roles": unknown.total,
             }),
+            (RunErrorKind::SchemaMismatch(mismatch), produced) => {
+                let mut details = match produced {
+                    Some(produced) => serde_json::to_value(produced).unwrap_or_default(),
+                    None => json!({}),
+                };
+                details["errors"] = json!(mismatch.errors);
+                details["output"] = mismatch.output.clone();
+                details
+            }
             (RunErrorKind::FeatureMissing(feature), _) => json!({ "feature": feature }),
             (_, Some(produced)) => serde_json::to_value(produced).unwrap_or_default(),
             (_, None) => json!({}),

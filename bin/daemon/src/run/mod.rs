@@ -12,6 +12,7 @@ pub mod error;
 pub mod events;
 pub mod feed;
 pub mod meter;
+pub mod output;
 pub mod recording;
 pub mod registry;
 pub mod request;

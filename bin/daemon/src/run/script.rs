@@ -89,16 +89,19 @@ pub fn last_event_of_turns(steps: &[RunStep]) -> i64 {
 }
 
 impl Script {
-    /// The events of a journal with these steps, in their order, and of what is kept, by ids.
-    pub fn new(steps: &[RunStep], kept: &BTreeMap<i64, RunEvent>) -> Self {
+    /// The events of a journal with these steps, in their order, and of what is kept, by ids. Of a run
+    /// that is completed the last answer stands, even if it was rejected.
+    pub fn new(steps: &[RunStep], kept: &BTreeMap<i64, RunEvent>, is_completed: bool) -> Self {
         let mut script = Self::default();
         let mut journaled = BTreeSet::new();
         for step in steps {
             match step.kind.as_str() {
                 "llm" | "llm_rejected" => {
                     journaled.insert(step.index);
+                    let is_last = steps.last().is_some_and(|last| last.index == step.index);
+                    let is_void = step.kind == "llm_rejected" && !(is_last && is_completed);
                     if let Ok(turn) = TurnStep::deserialize(&step.payload) {
-                        script.add_turn(step, turn, kept);
+                        script.add_turn(step.index, is_void, turn, kept);
                     }
                 }
                 "tool" => {
@@ -153,10 +156,14 @@ impl Script {
 
     /// A turn in the journal: its kept events, if they come to its text; else those that come to its
     /// beginning, and the rest.
-    fn add_turn(&mut self, step: &RunStep, turn: TurnStep, kept: &BTreeMap<i64, RunEvent>) {
-        let is_rejected = step.kind == "llm_rejected";
+    fn add_turn(
+        &mut self,
+        index: u32,
+        is_rejected: bool,
+        turn: TurnStep,
+        kept: &BTreeMap<i64, RunEvent>,
+    ) {
         let text = turn.completion.message.text;
-        let index = step.index;
         let (Some(first), Some(last)) = (turn.first_event, turn.last_event) else {
             // Told to readers that begin, by a run that had a caller then.
             if !text.is_empty() && !is_rejected {

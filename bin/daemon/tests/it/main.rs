@@ -31,6 +31,7 @@ mod streaming;
 mod tool_names;
 mod tools;
 mod two_addresses;
+mod typed;
 mod unclear_calls;
 mod validation;
 mod webhooks;

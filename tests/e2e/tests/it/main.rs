@@ -40,3 +40,4 @@ mod schemathesis;
 mod security;
 mod streams;
 mod tokens;
+mod typed;

@@ -197,6 +197,7 @@ impl RunDriver<'_> {
             fingerprint: self.fingerprint().to_owned(),
             task: request.task.to_json(),
             task_id: task_id.to_owned(),
+            output: request.output.as_deref().cloned(),
             detached: Some(Detached {
                 run_id: self.handle.run_id.clone(),
                 trace_id: self.trace.to_string(),

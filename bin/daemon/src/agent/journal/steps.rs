@@ -9,6 +9,8 @@ use llm::request::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::run::output::OutputFormat;
+
 /// Step 0: the request, complete enough to resume the run on any instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RecordedRequest {
@@ -30,6 +32,9 @@ pub(crate) struct RecordedRequest {
     pub(crate) task: Value,
     /// The task's id in the backend.
     pub(crate) task_id: String,
+    /// The output that the reply has to have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) output: Option<OutputFormat>,
     /// Set for a run that goes on without its caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) detached: Option<Detached>,
@@ -77,6 +82,9 @@ pub(in crate::agent) struct LlmStep {
     /// The id of its last event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::agent) last_event: Option<i64>,
+    /// What of the final text does not fit the schema of the run's output: its words are void.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::agent) errors: Vec<String>,
 }
 
 /// A tool's result.

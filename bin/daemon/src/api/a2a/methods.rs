@@ -111,6 +111,9 @@ impl Incoming {
         let asked = send_message::read(&self.role, &self.headers, params)?;
         let user = asked.request.user.clone();
         let request = asked.request.validate(&self.app, &self.trace).await?;
+        if asked.takes_json_only && request.output.is_none() {
+            return Err(send_message::not_accepted());
+        }
         let updates = RunStream::start(self.app.clone(), request, self.trace.clone()).await?;
         let task = self.open_tasks.begin(&self.app, user, self.role.clone(), updates).await?;
         Ok((task, asked.returns_at_once))

@@ -8,6 +8,7 @@ use super::run_error;
 use super::transcript::Transcript;
 use crate::run::answer::RunAnswer;
 use crate::run::events::RunEvent;
+use crate::run::output::Output;
 
 /// Encodes updates as events, in the order that the protocol requires.
 pub(super) struct Encoder {
@@ -184,10 +185,19 @@ impl Encoder {
         }
         self.close(out);
         self.end_step(out);
-        out.push(self.snapshot(json!({
+        let mut own = json!({
             "run_id": answer.run_id, "task_id": answer.task_id, "trace_id": answer.trace_id,
             "message_id": answer.message_id(),
-        })));
+        });
+        match &answer.output {
+            Some(Output::Fits(output)) => own["output"] = output.clone(),
+            Some(Output::Misfits(errors)) => {
+                own["output"] = Value::Null;
+                own["output_errors"] = json!(errors);
+            }
+            None => {}
+        }
+        out.push(self.snapshot(own));
         let interrupts: Vec<_> = answer
             .tool_requests()
             .iter()

@@ -45,7 +45,7 @@ fn kept_events_of_a_turn_are_told_as_they_are() {
         (2_000_001, restarted(2, 6, RestartReason::Resumed)),
         (2_000_002, chunk(2, "there")),
     ]);
-    let script = Script::new(&steps, &events);
+    let script = Script::new(&steps, &events, false);
     let expected: Vec<_> = events.iter().map(|(id, event)| (Some(*id), event.clone())).collect();
     assert_eq!(told(script.after(None)), expected);
     assert_eq!(told(script.after(Some(0))), expected);
@@ -62,7 +62,7 @@ fn without_kept_events_a_turn_is_one_chunk_under_its_last_id() {
         result(3, 1_000_004, 1_000_005),
         turn(4, "Done.", 1_000_006, 1_000_007),
     ];
-    let script = Script::new(&steps, &BTreeMap::new());
+    let script = Script::new(&steps, &BTreeMap::new(), false);
     let lines = told(script.after(None));
     let ids: Vec<_> = lines.iter().filter_map(|(id, _)| *id).collect();
     assert_eq!(ids, [1_000_003, 1_000_004, 1_000_005, 1_000_007]);
@@ -87,7 +87,7 @@ fn without_kept_events_a_turn_is_one_chunk_under_its_last_id() {
 fn the_rest_of_a_turn_is_one_chunk() {
     let steps = [turn(2, "One two three", 1_000_001, 1_000_005)];
     let events = kept(&[(1_000_001, chunk(2, "One ")), (1_000_004, chunk(2, "re"))]);
-    let script = Script::new(&steps, &events);
+    let script = Script::new(&steps, &events, false);
     assert_eq!(
         told(script.after(None)),
         [(Some(1_000_001), chunk(2, "One ")), (Some(1_000_005), chunk(2, "two three"))]
@@ -101,7 +101,7 @@ fn words_after_a_gap_wait_for_the_journal() {
         (1_000_002, chunk(2, "two ")),
         (1_000_004, chunk(2, "four")),
     ]);
-    let script = Script::new(&[], &events);
+    let script = Script::new(&[], &events, false);
     assert_eq!(script.last_id(), 1_000_002);
     assert_eq!(script.after(Some(1_000_001)).len(), 1);
 }
@@ -118,7 +118,7 @@ fn the_open_turn_follows_what_the_journal_has() {
         (1_000_004, chunk(4, "So")),
         (2_000_001, chunk(4, " be it")),
     ]);
-    let script = Script::new(&steps, &events);
+    let script = Script::new(&steps, &events, false);
     let ids: Vec<_> = script.after(None).into_iter().filter_map(|line| line.id).collect();
     assert_eq!(ids, [1_000_001, 1_000_002, 1_000_003, 1_000_004, 2_000_001]);
     let lost = told(script.after(Some(3_000_000)));
@@ -141,7 +141,7 @@ fn a_rejected_answer_is_told_only_where_its_words_and_their_end_are_kept() {
         (1_000_002, restarted(2, 0, RestartReason::Schema)),
         (1_000_003, chunk(3, "[1]")),
     ]);
-    assert_eq!(Script::new(&steps, &events).after(None).len(), 3);
-    let without = Script::new(&steps, &BTreeMap::new());
+    assert_eq!(Script::new(&steps, &events, false).after(None).len(), 3);
+    let without = Script::new(&steps, &BTreeMap::new(), false);
     assert_eq!(told(without.after(None)), [(Some(1_000_003), chunk(3, "[1]"))]);
 }
