@@ -12,6 +12,7 @@ use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
 use mc_client::runs::Run;
 use mc_client::tool_requests::{ToolRequest, ToolRequestQuery, ToolRequestStatus};
+use mc_client::types::Capabilities;
 use serde_json::Value;
 use service::otel::{Side, Span};
 use service::trace::TraceId;
@@ -42,6 +43,11 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The features that such a run needs.
 const NEEDS: [&str; 2] = ["run_journal", "session_leases"];
+
+/// Whether the backend can keep runs that outlive their callers.
+pub(crate) fn can_detach(capabilities: &Capabilities) -> bool {
+    NEEDS.into_iter().all(|feature| capabilities.has(feature))
+}
 
 /// A run that is in the journal.
 #[derive(Debug, Clone)]

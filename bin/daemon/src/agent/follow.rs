@@ -147,9 +147,10 @@ impl Follower {
         needs_start: &mut bool,
     ) -> Result<Look, RunError> {
         let backend = |error| RunError::backend(&error);
-        self.read_kept().await;
         let run = self.client.run(self.key.as_str()).await.map_err(backend)?;
         let Some(run) = run else { return Ok(Look::Ended) };
+        // After the steps, whose events are all kept by then.
+        self.read_kept().await;
         if let Some(feed) = feed {
             self.kept.extend(feed.after(0).into_iter().map(|told| (told.id, told.event)));
         }
