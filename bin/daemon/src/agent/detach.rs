@@ -87,7 +87,7 @@ pub(super) enum Entering {
 enum Admission {
     /// Nothing is left to do.
     Over(Accepted),
-    Go(Accepted, Place),
+    Go(Accepted, Box<Place>),
 }
 
 /// Starts a run, or goes on with one, and returns once it is in the journal. The run does not end with
@@ -237,7 +237,7 @@ async fn admit_and_run(
     drop(tell.send(Ok(accepted)));
     let life =
         take_up::Life { app, request, trace, span, registration, finalizer, key, fence, open };
-    Box::pin(life.run(place)).await
+    Box::pin(life.run(*place)).await
 }
 
 /// The requests of a run that nobody has decided.

@@ -65,7 +65,7 @@ impl RunDriver<'_> {
             standing: Standing::Queued,
             is_replay: false,
         };
-        Ok(Admission::Go(accepted, place))
+        Ok(Admission::Go(accepted, Box::new(place)))
     }
 
     /// A key whose run is in the journal.
@@ -121,7 +121,7 @@ impl RunDriver<'_> {
                 }
             }
         }
-        Ok(Admission::Go(accepted, place))
+        Ok(Admission::Go(accepted, Box::new(place)))
     }
 
     /// Refuses a run that was cancelled. One of which nobody has taken notice is over now.

@@ -68,6 +68,7 @@ async fn every_field_that_a_client_sends_arrives() {
             max_cost_usd: Some(0.5),
             timeout_secs: Some(7),
         }),
+        output: None,
     };
     let got = received(&app, &request).await.unwrap();
     assert_eq!(got.session.to_string(), "user:ann:scout");
