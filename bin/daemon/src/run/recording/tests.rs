@@ -56,8 +56,8 @@ fn waiting_chunks_of_a_turn_are_merged_and_what_is_on_its_way_is_left_alone() {
     );
 }
 
-#[test]
-fn a_turn_asked_again_tells_nothing_twice() {
+#[tokio::test]
+async fn a_turn_asked_again_tells_nothing_twice() {
     for (again, told) in [
         ("Hello", vec![]),
         ("Hello there", vec![(2_000_001, chunk(2, " there"))]),
@@ -71,12 +71,9 @@ fn a_turn_asked_again_tells_nothing_twice() {
             recording.push(chunk(2, letter.encode_utf8(&mut [0; 4])));
             said.push(letter);
         }
-        let complete = recording.complete(2, &said);
-        let mut complete = std::pin::pin!(complete);
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        let _waits = complete.as_mut().poll(&mut cx);
-        assert_eq!(store(&recording), told, "{again}");
-        let std::task::Poll::Ready(span) = complete.as_mut().poll(&mut cx) else { panic!() };
+        let (span, stored) =
+            tokio::join!(recording.complete(2, &said), async { store(&recording) });
+        assert_eq!(stored, told, "{again}");
         let last = told.last().map_or(1_000_002, |(id, _)| *id);
         assert_eq!(span, Some(Span { first: 1_000_001, last }));
     }
