@@ -3,7 +3,8 @@
 CARGO ?= cargo
 PROGRAMS := -p wombat-daemon -p wombat-dispatcher -p wombat-heartbeat -p wombat-standup -p wombat-mission-control
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
-RUNNER := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo "nextest run --no-fail-fast" || echo "test --no-fail-fast")
+# There are no examples in documentation comments, which rustdoc would have to read every package for.
+RUNNER := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo "nextest run --no-fail-fast" || echo "test --no-fail-fast --lib --bins --tests")
 
 # xtask and the programs that it starts, and nothing else. One command must build them all: by itself, each
 # package would get builds of the dependencies with features of its own.
@@ -24,10 +25,10 @@ prerequisites:
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust 1.95 or newer from https://rustup.rs"; exit 1; }
 	@command -v cc >/dev/null || { echo "a C compiler is missing: apt-get install gcc"; exit 1; }
 
-demo: prerequisites ## Build and start everything with the example workspace, and show a full round trip
+demo: prerequisites ## Build and start everything with the example workspace, and show a full round trip (MODEL=local: with a small real model)
 	@echo "Building the programs; the first time this takes some minutes …"
 	@$(CARGO) build --bins $(DEMO:%=-p %)
-	@$(TARGET_DIR)/debug/xtask demo
+	@$(TARGET_DIR)/debug/xtask demo $(if $(MODEL),--model $(MODEL))
 
 # A test builds the programs that it starts when they are missing or stale. Building them all beforehand keeps
 # the tests from waiting for that.

@@ -15,6 +15,8 @@ trap 'stop_programs; rm -rf "$work"' EXIT
 
 [ "$(dpkg-deb -f "$deb" Package Version | tr '\n' ' ')" = "Package: wombat Version: $(version)-1 " ]
 verdict $? "it is $(basename "$deb")"
+(cd "$(dirname "$deb")" && sha256sum --quiet -c "$(basename "$deb").sha256") >/dev/null 2>&1
+verdict $? "it has the checksum that lies beside it"
 [ "$(dpkg-deb -f "$deb" Depends)" = ca-certificates ]
 verdict $? "it depends on ca-certificates and nothing else"
 dpkg-deb -I "$deb" conffiles | grep -qx /etc/wombat/wombat.env

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Packs the output of scripts/dist.sh as dist/wombat_VERSION_ARCHITECTURE.deb. Same options; with --no-build it uses
-# what scripts/dist.sh has already staged.
+# Packs the output of scripts/dist.sh as dist/wombat_VERSION_ARCHITECTURE.deb, with its checksum beside it. Same
+# options; with --no-build it uses what scripts/dist.sh has already staged.
 #
 #   scripts/deb.sh [--no-build] [--target TARGET] [--profile PROFILE]
 set -euo pipefail
@@ -44,12 +44,13 @@ if [ -d "$staged/share" ]; then
 fi
 
 export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}"
-rm -f dist/wombat_*.deb
+rm -f dist/wombat_*.deb dist/wombat_*.deb.sha256
 # A package for checks only need not be small.
 options=()
 [ "$profile" != dist-check ] || options=(--fast)
 # dist.sh has built and stripped the programs for this target.
 cargo deb "${options[@]}" --no-build --no-strip --quiet --package wombat-daemon --target "$target" --profile "$profile" --deb-revision 1 --output dist/ >/dev/null
 for file in dist/wombat_*.deb; do
+  (cd dist && sha256sum "${file#dist/}" >"${file#dist/}.sha256")
   echo "$file: $(stat --format=%s "$file") bytes"
 done

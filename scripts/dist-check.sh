@@ -29,6 +29,8 @@ for file in LICENSE README.md CHANGELOG.md docs/DEPLOY.md docs/QUICKSTART.md .en
 done
 
 version="$(version)"
+target="$(basename "$archive" .tar.gz)"
+target="${target#wombat-"$version"-}"
 for program in "${PROGRAMS[@]}"; do
   binary="$root/bin/$program"
   is_static "$binary"
@@ -45,8 +47,10 @@ done
 
 if [ -d "$root/sbom" ]; then
   for program in "${PROGRAMS[@]}"; do
-    python3 scripts/sbom_check.py "$root/sbom/$program.cdx.json" "$program" "$version"
-    verdict $? "the SBOM of $program parses and names it and its parts"
+    built_from "$target" "$program" | python3 scripts/sbom_check.py "$root/sbom/$program.cdx.json" "$program" "$version"
+    verdict $? "the SBOM of $program parses and names just the packages of it"
+    cmp -s "$root/sbom/$program.cdx.json" "$(dirname "$archive")/$program-$version-${target}.cdx.json"
+    verdict $? "the same SBOM lies beside the archive"
   done
 else
   skip "SBOM" "the archive has none: cargo install cargo-cyclonedx --locked"

@@ -13,6 +13,15 @@ version() {
   echo "${id##*[@#]}"
 }
 
+# built_from TARGET PROGRAM: the packages that a program is made of, "NAME vVERSION" a line. One command builds all
+# programs, so that what one of them turns on is in the others' packages, too.
+built_from() {
+  local packages=() one
+  for one in "${PROGRAMS[@]}"; do packages+=(-p "$one"); done
+  cargo tree --locked --offline --target "$1" --edges normal --prefix depth --format ' {p}' --no-dedupe "${packages[@]}" |
+    awk -v program="$2" '/^0 / {inside = $2 == program} inside {sub(/^[0-9]+ /, ""); print $1, $2}' | sort -u
+}
+
 target_dir() {
   cargo metadata --format-version 1 --no-deps --locked | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
 }

@@ -21,4 +21,5 @@ mkdir -p "$root/sbom"
 for program in "${PROGRAMS[@]}"; do
   # A component of our own is named by where it lies in the repository, not on this machine.
   sed "s#$PWD/#/wombat/#g; s#$PWD#/wombat#g" "bin/${program#wombat-}/wombat-sbom.json" >"$root/sbom/$program.cdx.json"
+  built_from "$target" "$program" | scripts/sbom_prune.py "$root/sbom/$program.cdx.json"
 done

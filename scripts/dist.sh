@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the five programs as static binaries and packs them, with documentation, units and examples, as
-# dist/wombat-VERSION-TARGET.tar.gz. The same commit produces the same archive.
+# dist/wombat-VERSION-TARGET.tar.gz. The same commit produces the same archive. Beside it are its checksum and the
+# SBOM of each program.
 #
 #   scripts/dist.sh [--target TARGET] [--profile PROFILE]
 set -euo pipefail
@@ -72,4 +73,8 @@ level=--best
 tar --create --directory dist --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
   --format=gnu "$name" | gzip --no-name $level >"$root.tar.gz"
 (cd dist && sha256sum "$name.tar.gz" >"$name.tar.gz.sha256")
+rm -f dist/*-"$version-$target.cdx.json"
+if [ -d "$root/sbom" ]; then
+  for program in "${PROGRAMS[@]}"; do cp "$root/sbom/$program.cdx.json" "dist/$program-$version-$target.cdx.json"; done
+fi
 echo "dist/$name.tar.gz: $(stat --format=%s "$root.tar.gz") bytes, profile $profile, $(cut -c1-16 "$root.tar.gz.sha256")…"

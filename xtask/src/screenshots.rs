@@ -14,7 +14,7 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/images");
 /// Timeout for the agents.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const USER: &str = "demo-user";
+const USER: &str = "local";
 
 fn failed(error: impl std::fmt::Display) -> ProgramError {
     ProgramError(error.to_string())

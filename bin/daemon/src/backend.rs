@@ -1,6 +1,7 @@
 //! The backend: clients for each user and role, and its capabilities, which are cached.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use mc_client::raw::RawRequest;
 use mc_client::token::{AgentAuth, TokenMinter};
 use mc_client::types::{CONTRACT_VERSION, Capabilities};
 use tokio::sync::Mutex;
+use wombat_core::session::Role;
 
 /// How long capabilities are cached.
 const CAPABILITIES_TTL: Duration = Duration::from_secs(60);
@@ -26,6 +28,9 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many tokens are cached.
 const MAX_TOKENS: usize = 1_024;
+
+/// How many roles are told to the backend.
+const MAX_ROLES: usize = 50;
 
 /// User and role of calls on nobody's behalf.
 const SYSTEM_USER: &str = "wombat";
@@ -44,10 +49,20 @@ pub fn system_caller() -> String {
     format!("user {SYSTEM_USER:?}, role {SYSTEM_ROLE:?}")
 }
 
+/// The roles that a daemon serves, as they are now.
+struct Served(Box<dyn Fn() -> Vec<Role> + Send + Sync>);
+
+impl fmt::Debug for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Served")
+    }
+}
+
 /// The backend, and the tokens to call it.
 #[derive(Debug)]
 pub struct Backend {
     client: McClient,
+    served: Option<Served>,
     minter: Arc<TokenMinter>,
     /// Cached tokens by user and role: the next message of a session mostly comes while the last
     /// token is valid.
@@ -82,7 +97,15 @@ impl Backend {
         let (known, last_failure) = (ArcSwapOption::empty(), ArcSwapOption::empty());
         let tokens = std::sync::Mutex::default();
         let (fetch_lock, health) = (Mutex::new(()), Mutex::new(None));
-        Self { client, minter, tokens, known, fetch_lock, last_failure, health }
+        let served = None;
+        Self { client, served, minter, tokens, known, fetch_lock, last_failure, health }
+    }
+
+    /// Tells the backend, whenever it is asked for its capabilities, which roles there are.
+    #[must_use]
+    pub fn serving(mut self, roles: impl Fn() -> Vec<Role> + Send + Sync + 'static) -> Self {
+        self.served = Some(Served(Box::new(roles)));
+        self
     }
 
     /// The base URL of everything under `/api/mission-control`.
@@ -140,7 +163,13 @@ impl Backend {
     ) -> Result<Arc<Capabilities>, McError> {
         let deadline = tokio::time::Instant::now() + ASK_TIMEOUT;
         let agent = self.system_agent()?.with_trace(traceparent).with_deadline(deadline);
-        let capabilities = match agent.capabilities().await {
+        let roles = self.served.as_ref().map(|served| served.0()).unwrap_or_default();
+        let roles: Vec<_> = roles.iter().take(MAX_ROLES).map(Role::as_str).collect();
+        let asked = match roles.is_empty() {
+            true => agent.capabilities().await,
+            false => agent.capabilities_for(&roles.join(", ")).await,
+        };
+        let capabilities = match asked {
             Ok(capabilities) => capabilities,
             // A backend without the endpoint implements the required part only.
             Err(error) if error.is_not_found() => Capabilities::default(),

@@ -5,21 +5,25 @@ mod acting;
 pub mod documents;
 mod models;
 mod outputs;
+mod running;
 
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon_api::RoleTools;
 use llm::LlmClient;
 use mc_client::types::{CONTRACT_VERSION, Capabilities, Contract};
 use service::backend_address::BackendAddress;
 use service::settings::{Layers, Reader, SettingsError};
 use service::trace::TraceId;
+use shown::counted;
 use wombat_core::advice::{KnownTools, advise};
 use wombat_core::workspace::{Snapshot, Workspace, WorkspaceOptions, WorkspaceStatus};
 
 pub use self::acting::TriedAs;
+use self::running::OnDisk;
 use crate::backend::{Backend, told_of_original};
 use crate::init::shown_names;
 use crate::settings::{Settings, lookup};
@@ -73,11 +77,6 @@ impl fmt::Display for Finding {
     }
 }
 
-/// A number with what it counts: `1 role`, `2 roles`.
-fn counted(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
 /// Whether a terminal does something for a character instead of showing it: control characters, and those
 /// that turn the direction of text. Names in a workspace may hold them.
 fn acts_on_a_terminal(c: char) -> bool {
@@ -106,7 +105,10 @@ pub async fn check(layers: &Layers, tried: Option<&TriedAs>) -> Vec<Finding> {
                 report.acting(tried, snapshot, backend).await;
             }
             report.daemon_url(layers, &settings).await;
-            report.tools(&settings, workspace, backend, model).await;
+            let disk = report.tools(&settings, workspace, backend, model).await;
+            if let Some(disk) = disk {
+                report.running(layers, &settings, &disk).await;
+            }
         }
         Err(SettingsError(problems)) => {
             for problem in problems {
@@ -207,23 +209,26 @@ impl Report {
         }
     }
 
-    /// Asks all sources of external tools, then gives the workspace's advice, which needs them.
+    /// Asks all sources of external tools, then gives the workspace's advice, which needs them. Returns
+    /// what a daemon would have, where all could be asked.
     async fn tools(
         &mut self,
         settings: &Settings,
         workspace: ReadableWorkspace,
         backend: Option<(Arc<Backend>, Arc<Capabilities>)>,
         model: Option<LlmClient>,
-    ) {
-        let Some((options, snapshot)) = workspace else { return };
+    ) -> Option<OnDisk> {
+        let (options, snapshot) = workspace?;
         let (Some((backend, capabilities)), Some(model)) = (backend, model) else {
-            return self.advice(&options, &snapshot, &tools::unasked(&snapshot));
+            self.advice(&options, &snapshot, &tools::unasked(&snapshot));
+            return None;
         };
         let http = match service::http::client_builder().build() {
             Ok(http) => http,
             Err(error) => {
                 let why = service::http::explain(&error);
-                return self.fail(format!("tools: the HTTP client could not be created: {why}"));
+                self.fail(format!("tools: the HTTP client could not be created: {why}"));
+                return None;
             }
         };
         let tools = Tools::new(
@@ -233,7 +238,7 @@ impl Report {
             settings.workspace.clone(),
             model,
         );
-        let Inspection { known, document, problems, mapped, of_roles } =
+        let Inspection { known, document, problems, mapped, roles } =
             tools.inspect(&snapshot, &capabilities).await;
         tools.close().await;
         self.0.extend(documents::findings(document, &http, &backend).await);
@@ -244,9 +249,12 @@ impl Report {
                 counted(external, "tool")
             ));
         }
-        for (role, names) in of_roles {
-            let names: Vec<_> = names.iter().map(String::as_str).collect();
-            self.good(format!("tools: {role} has {}", shown_names(&names)));
+        for RoleTools { role, tools } in &roles {
+            let external = tools.iter().filter(|tool| tool.source != "built-in");
+            let names: Vec<_> = external.map(|tool| tool.name.as_str()).collect();
+            if !names.is_empty() {
+                self.good(format!("tools: {role} has {}", shown_names(&names)));
+            }
         }
         for what in mapped {
             self.good(format!("tools: {what}"));
@@ -255,6 +263,13 @@ impl Report {
             self.warn(format!("tools: {what}"));
         }
         self.advice(&options, &snapshot, &known);
+        let path = snapshot.path();
+        let workspace = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        Some(OnDisk {
+            workspace: workspace.display().to_string(),
+            digest: snapshot.digest().to_owned(),
+            roles,
+        })
     }
 
     async fn application(&mut self, settings: &Settings, backend: &Backend) {

@@ -126,7 +126,7 @@ pub async fn init_beside(
     let path = found.as_ref().map(|found| found.path.as_str());
     let shared = shared::missing(layers, &application, dir, path).map_err(InitError::Beside)?;
     let env = Path::new(".");
-    let warnings = shared::append(env, &shared)
+    let appended = shared::append(env, &shared)
         .map_err(|cause| InitError::Write { path: env.join(".env"), cause })?;
     // Without a document nobody knows what may be declared later.
     let deletes = made.as_ref().is_none_or(|made| made.deletes);
@@ -147,7 +147,10 @@ pub async fn init_beside(
     if !shared.lines.is_empty() {
         let names: Vec<_> = shared.lines.iter().map(|(name, _)| *name).collect();
         report.push(format!(".env: added {}", names.join(", ")));
-        report.extend(warnings);
+        report.extend(appended.warnings);
+    }
+    if appended.is_ignored_now {
+        report.push(".gitignore: added .env, which holds secrets".to_owned());
     }
     report.push(match (path, &made, kept) {
         (Some(_), Some(made), Some(kept)) => of_kept(made, &skill_path, &kept),

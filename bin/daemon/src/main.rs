@@ -107,7 +107,7 @@ enum Command {
         /// Exit with 1 for warnings, too, as a check in CI should.
         #[arg(long)]
         strict: bool,
-        /// Call one of the application's endpoints as this user's agent, too, and tell its answer.
+        /// Call one of the application's endpoints as this user's agent, too, and print its answer.
         #[arg(long, value_name = "ID")]
         user: Option<String>,
         /// The agent's role; the first of the workspace when absent.

@@ -97,7 +97,10 @@ impl App {
         let book = Arc::new(UsageBook::default());
         let runs = Runs::new(settings.max_concurrent_runs, book.clone());
         let tracker = runs.tracker().clone();
-        let backend = Arc::new(Backend::new(client, settings.minter.clone()));
+        let served = workspace.clone();
+        let served =
+            move || served.snapshot().agents().into_iter().map(|agent| agent.role).collect();
+        let backend = Arc::new(Backend::new(client, settings.minter.clone()).serving(served));
         let llm = LlmClient::new(settings.llm.clone(), http.clone())?;
         let tools = Tools::new(
             settings.openapi.clone(),

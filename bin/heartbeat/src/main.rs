@@ -18,8 +18,8 @@ const PROGRAM: &str = "wombat-heartbeat";
 /// Shown after the flags.
 const HELP: &str = "\
 Settings, by their variables (`wombat-heartbeat config` shows those in force):
-  USER_ID                   The user whose agent wakes (or --user). Required
-  AGENT_ROLE                The role of the agent that wakes (or --role) [agent]
+  USER_ID                   The user whose agent runs (or --user). Required
+  AGENT_ROLE                The role of the agent (or --role) [agent]
   AGENT_JWT_SECRET          Signs the agent's token; the same as the backend's. Required
   BACKEND_URL               The backend [http://localhost:8000]
   WOMBAT_CONTROL_PLANE_URL  The control plane, where it is not the backend
@@ -32,7 +32,7 @@ From cron:
 
 Exit codes: 0 and the line heartbeat_ok; 1 failed; 2 wrong flags; 78 wrong settings.";
 
-/// Wakes agents from cron: records the heartbeat and, when something is pending, has the daemon run
+/// Runs agents' heartbeats from cron: records the heartbeat and, when something is pending, has the daemon run
 /// the checklist.
 ///
 /// docs/CONFIGURATION.md lists all settings.
@@ -42,7 +42,7 @@ struct Arguments {
     /// The settings file; `wombat.toml` in the working directory is read when it is there.
     #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
-    /// A user whose agents wake; may be repeated (an id may contain commas) [default: USER_ID].
+    /// A user whose agents run; may be repeated (an id may contain commas) [default: USER_ID].
     #[arg(long = "user", value_name = "USER", global = true)]
     users: Vec<String>,
     #[command(flatten)]
@@ -53,10 +53,10 @@ struct Arguments {
 
 #[derive(Debug, Args)]
 struct WakeArguments {
-    /// A role that wakes; may be repeated, or a comma-separated list [default: AGENT_ROLE].
+    /// A role to run; may be repeated, or a comma-separated list [default: AGENT_ROLE].
     #[arg(long = "role", value_name = "ROLE", value_delimiter = ',', conflicts_with = "all_roles")]
     roles: Vec<String>,
-    /// Wake all roles of agent-config.json.
+    /// Run all roles of agent-config.json.
     #[arg(long)]
     all_roles: bool,
     /// When the daemon runs the checklist.

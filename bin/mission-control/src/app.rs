@@ -1,7 +1,7 @@
 //! The state that all requests share.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,8 @@ pub struct App {
     pub(crate) calls: Places,
     /// Whether a dispatcher has asked for notifications since the start.
     pub(crate) is_asked: Arc<AtomicBool>,
+    /// The roles that a daemon has said it serves, when it last asked for the capabilities.
+    pub(crate) served_roles: Arc<Mutex<Vec<String>>>,
     /// Metrics for Prometheus.
     pub(crate) metrics: Arc<Metrics>,
     /// The login of the page.

@@ -34,6 +34,8 @@ pub struct Agent {
     pub role: String,
     /// Whether it may act on the sessions of the user's other roles (`MC_LEAD_ROLES`).
     pub is_lead: bool,
+    /// Whether its token is for storing what the user said.
+    pub speaks_for_user: bool,
     /// When its token ends, in seconds since 1970.
     pub expires_at: u64,
     /// The place of the call among the role's.
@@ -173,6 +175,11 @@ impl Service {
 }
 
 impl Agent {
+    /// Whether it acts for nobody, as the daemon does for what is the same for all.
+    pub(crate) fn is_nobodys(&self) -> bool {
+        self.user_id == "wombat" && self.role == "system"
+    }
+
     /// Who acts.
     pub fn actor(&self) -> Actor<'_> {
         Actor::Agent { user_id: &self.user_id, role: &self.role }
@@ -267,12 +274,14 @@ fn refusal(error: &TokenError) -> String {
 fn agent(headers: &HeaderMap, app: &App) -> Result<Agent, ApiError> {
     let claims = claims(headers, app)?;
     let is_lead = app.config.lead_roles.contains(&claims.agent_role);
+    let speaks_for_user = claims.speaks_for_user();
     let (user_id, role) = (claims.user_id, claims.agent_role);
     let place = app.calls.take(&user_id, &role).ok_or_else(|| {
         let text = format!("{MAX_CALLS} calls of this role are being answered; retry later");
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_calls", text)
     })?;
-    Ok(Agent { user_id, role, is_lead, expires_at: claims.exp, _place: Arc::new(place) })
+    let (expires_at, _place) = (claims.exp, Arc::new(place));
+    Ok(Agent { user_id, role, is_lead, speaks_for_user, expires_at, _place })
 }
 
 fn internal(headers: &HeaderMap, app: &App) -> Result<Internal, ApiError> {

@@ -22,6 +22,7 @@ mod totals;
 mod viewer;
 
 use std::collections::HashMap;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use axum::Router;
@@ -35,7 +36,6 @@ use http::{HeaderMap, header};
 use self::viewer::{Viewer, record_view};
 use crate::app::App;
 use crate::auth::Listener;
-use crate::demo;
 use crate::error::ApiError;
 use crate::extract::{Id, Params};
 use crate::routes::events;
@@ -46,6 +46,9 @@ const THREAD: u32 = 200;
 
 /// The most documents of a list.
 const DOCUMENTS: u32 = 50;
+
+/// The role that is offered while none is known: that of `wombat-daemon init`.
+const DEFAULT_ROLE: &str = "agent";
 
 /// How long the page's event stream stays open at a time, in seconds.
 const LIVE_SECS: i64 = 900;
@@ -194,15 +197,21 @@ async fn arguments(
     Ok((headers, request.arguments).into_response())
 }
 
-/// The roles that a person can write to: those that have been at work, and those of the demo.
+/// The roles that a person can write to: those that the daemon serves, and that have been at work. The
+/// first is the one that was at work last.
 async fn roles(app: &App, viewer: &Viewer, user: &str) -> Result<Vec<String>, ApiError> {
     let mut roles = app.store.roles(Some(user)).await?;
     if roles.is_empty() && viewer.may_choose() {
         roles = app.store.roles(None).await?;
     }
-    if app.config.demo {
-        let new = demo::ROLES.map(str::to_owned);
-        roles.extend(new.into_iter().filter(|role| !roles.contains(role)).collect::<Vec<_>>());
+    let served = app.served_roles.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    // What is no longer served comes last.
+    roles.sort_by_key(|role| !served.is_empty() && !served.contains(role));
+    let serving = roles.iter().take_while(|role| served.contains(role)).count();
+    let new: Vec<_> = served.iter().filter(|role| !roles.contains(role)).cloned().collect();
+    roles.splice(serving..serving, new);
+    if roles.is_empty() {
+        roles.push(DEFAULT_ROLE.to_owned());
     }
     Ok(roles)
 }

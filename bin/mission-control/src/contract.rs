@@ -24,6 +24,7 @@ use self::operation::operation;
     types::Notification,
     types::CreateNotification,
     types::Capabilities,
+    types::Pages,
     types::Delivery,
     types::DeliverMany,
     types::DeliveryFailure,

@@ -17,9 +17,6 @@ use crate::auth::Tenant;
 use crate::error::ApiError;
 use crate::extract::{Body, Id};
 
-/// The agents of the demo's workspace.
-pub(crate) const ROLES: [&str; 3] = ["scout", "jarvis", "analyst"];
-
 /// The most schools in one answer.
 const MAX_LIMIT: usize = 50;
 
@@ -54,8 +51,6 @@ struct School {
     #[serde(flatten)]
     summary: Summary,
     description: String,
-    programs: Vec<String>,
-    enrolment: u32,
     contact: String,
 }
 
@@ -70,6 +65,9 @@ struct Summary {
     rating: f64,
     fees_per_year: u32,
     distance_to_beach_km: f64,
+    programs: Vec<String>,
+    /// How many students it has.
+    enrolment: u32,
 }
 
 /// What to look for; everything that is given must hold.
@@ -82,6 +80,8 @@ struct Search {
     suburb: Option<String>,
     /// 0 to 5.
     min_rating: Option<f64>,
+    /// The most fees per year; 0 for schools without fees.
+    max_fees: Option<u32>,
     /// 1 to 50, 10 when absent.
     limit: Option<usize>,
 }
@@ -131,7 +131,7 @@ async fn search_schools(_tenant: Tenant, body: Body<Search>) -> Result<Json<Foun
 
 fn fits(school: &School, search: &Search) -> bool {
     let summary = &school.summary;
-    let text = format!("{} {} {}", summary.name, school.description, school.programs.join(" "))
+    let text = format!("{} {} {}", summary.name, school.description, summary.programs.join(" "))
         .to_lowercase();
     let words = search.query.as_deref().unwrap_or_default().to_lowercase();
     words.split_whitespace().all(|word| text.contains(word))
@@ -139,6 +139,7 @@ fn fits(school: &School, search: &Search) -> bool {
         && search.near.is_none_or(|place| summary.near.contains(&place))
         && search.suburb.as_ref().is_none_or(|suburb| suburb.eq_ignore_ascii_case(&summary.suburb))
         && search.min_rating.is_none_or(|rating| summary.rating >= rating)
+        && search.max_fees.is_none_or(|fees| summary.fees_per_year <= fees)
 }
 
 /// Everything about one school.

@@ -146,7 +146,7 @@ impl From<StoreError> for ApiError {
             }
             StoreError::File(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text),
             StoreError::Forbidden { retry_after, source } => {
-                tracing::error!(error = %source, busy = false, "the database refuses a right");
+                tracing::error!(error = %source, busy = false, "the database denies a privilege");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
                     .retry_after(retry_after)
             }

@@ -139,7 +139,7 @@ impl Login {
         let _permit = queue.acquire().await.map_err(|_| ApiError::internal())?;
         let fits = tokio::task::spawn_blocking(move || known.fits(&password)).await;
         if !fits.map_err(|_| ApiError::internal())? {
-            tracing::warn!(source = ?from, "wrong password for the page");
+            tracing::warn!(source = %from, "wrong password for the page");
             return Err(ApiError::unauthorized("the password is wrong"));
         }
         self.throttle.forget(from);

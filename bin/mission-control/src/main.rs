@@ -160,7 +160,7 @@ fn audit(layers: &Layers, what: Audit) -> ExitCode {
     };
     match done {
         Ok(Some(Verified { last, head })) => {
-            exit::say(format!("the audit log is whole: {last} entries, head {head}"));
+            exit::say(format!("the audit log is complete: entries up to {last}, head {head}"));
             ExitCode::SUCCESS
         }
         Ok(None) => ExitCode::SUCCESS,

@@ -12,22 +12,37 @@ mod objects;
 mod runs;
 mod tool_requests;
 
+use std::sync::PoisonError;
+
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use axum::{Json, middleware};
-use axum::{Router, http::HeaderValue};
-use serde_json::{Value, json};
+use axum::{Json, Router, middleware};
+use http::{HeaderMap, HeaderValue};
+use mc_client::types::{CONTRACT_VERSION, Capabilities, Pages};
+use service::forwarded::Front;
 
 use crate::app::App;
 use crate::auth::Caller;
+use crate::mentions::is_role;
 use crate::store::Created;
 
+/// The most roles of a daemon that are kept.
+const MAX_SERVED: usize = 50;
+
+/// The page of a task: with the address that browsers use, where it is set.
+fn task_page(front: &Front) -> String {
+    const PATH: &str = "/tasks/{task_id}?user={user_id}";
+    front.public().map_or_else(|| PATH.to_owned(), |address| address.url(PATH))
+}
+
 /// The optional features that this backend has.
-const FEATURES: [&str; 20] = [
+const FEATURES: [&str; 21] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
     "message_data",
+    "user_messages",
     "tasks_update",
     "documents_list",
     "notifications",
@@ -89,13 +104,30 @@ pub(crate) fn router(app: &App) -> Router<App> {
     Router::new().nest("/api/mission-control", mc)
 }
 
-async fn capabilities(_caller: Caller) -> Json<Value> {
-    let features: serde_json::Map<String, Value> = FEATURES
-        .iter()
-        .chain(&DISPATCH_FEATURES)
-        .map(|name| ((*name).to_owned(), json!(true)))
-        .collect();
-    Json(json!({ "contract_version": mc_client::types::CONTRACT_VERSION, "features": features }))
+async fn capabilities(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Json<Capabilities> {
+    if matches!(&caller, Caller::Agent(agent) if agent.is_nobodys()) {
+        note_roles(&app, &headers);
+    }
+    let names = FEATURES.iter().chain(&DISPATCH_FEATURES);
+    Json(Capabilities {
+        contract_version: CONTRACT_VERSION.to_owned(),
+        features: names.map(|name| ((*name).to_owned(), true)).collect(),
+        pages: Pages { task: app.config.board.then(|| task_page(&app.config.front)) },
+    })
+}
+
+/// Notes which roles the daemon serves, for the page.
+fn note_roles(app: &App, headers: &HeaderMap) {
+    let Some(roles) = headers.get("x-agent-roles").and_then(|roles| roles.to_str().ok()) else {
+        return;
+    };
+    let roles = roles.split(',').map(str::trim).filter(|role| is_role(role));
+    let roles = roles.take(MAX_SERVED).map(str::to_owned).collect();
+    *app.served_roles.lock().unwrap_or_else(PoisonError::into_inner) = roles;
 }
 
 /// The answer to a create; says whether it was replayed.

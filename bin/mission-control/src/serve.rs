@@ -79,6 +79,7 @@ pub async fn run(
     let app = App {
         deltas: deltas.clone(),
         is_asked: Arc::default(),
+        served_roles: Arc::default(),
         metrics: Arc::clone(&metrics),
         login: Arc::new(login),
         config: Arc::new(config),

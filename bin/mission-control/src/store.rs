@@ -31,6 +31,7 @@ mod postgres;
 mod run_rows;
 pub mod runs;
 mod sql;
+pub mod step_rows;
 pub mod tasks;
 pub(crate) mod told;
 pub mod tool_requests;

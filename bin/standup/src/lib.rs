@@ -142,7 +142,7 @@ fn check(answer: &mut StandupAnswer, settings: &Settings) -> Result<(), &'static
         }
     }
     if !is_dated {
-        tracing::warn!("the backend's answer names no day: it may be of another one than --date");
+        tracing::warn!("the backend's answer has no date: it may be for another day than --date");
     }
     of_user(answer, settings.user.as_ref())
 }

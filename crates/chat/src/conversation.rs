@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use daemon_client::{
-    AgentInfo, CallOptions, DaemonClient, DaemonError, RunAnswer, RunStatus, SendRequest,
-    StreamEvent, Turn, TurnRole,
+    AgentInfo, CallOptions, Compatibility, DaemonClient, DaemonError, ListedTool, RunAnswer,
+    RunStatus, SendRequest, StreamEvent, Turn, TurnRole,
 };
 use wombat_core::session::UserId;
 
@@ -35,6 +35,13 @@ impl Task {
         let random = uuid::Uuid::new_v4().simple().to_string();
         Self::Fresh(format!("Chat with {role}, {now} ({})", &random[..6]))
     }
+
+    /// The task of today's questions, which are one chat although each is a program of its own.
+    pub(super) fn of_today(role: &str) -> Self {
+        let zone = zones::local().unwrap_or(zones::Zone::UTC);
+        let today = chrono::Utc::now().with_timezone(&zone).format("%Y-%m-%d");
+        Self::Titled(format!("Chat with {role}, {today}"))
+    }
 }
 
 /// One conversation.
@@ -46,10 +53,12 @@ pub(super) struct Conversation {
     task: Task,
     /// The task's id, once a run has found or created it.
     task_id: Option<String>,
-    /// Questions and answers so far. The backend's thread holds only the answers.
+    /// Questions and answers so far. Some backends' threads hold only the answers.
     turns: Vec<Turn>,
-    /// Whether the backend offers the thread of a task to the daemon; `None` while unknown.
-    keeps_thread: Option<bool>,
+    /// What the backend offers to the daemon; `None` while unknown.
+    backend: Option<Compatibility>,
+    /// The task whose page has been shown.
+    shown: Option<String>,
     /// The key of the run that awaits approval.
     awaiting_approval: Option<String>,
 }
@@ -70,7 +79,8 @@ impl Conversation {
             task,
             task_id: None,
             turns: Vec::new(),
-            keeps_thread: None,
+            backend: None,
+            shown: None,
             awaiting_approval: None,
         };
         conversation.switch_role(role).await?;
@@ -171,15 +181,38 @@ impl Conversation {
             Task::Fresh(_) => return Ok(true),
             Task::Titled(_) | Task::Id(_) => {}
         }
-        if self.keeps_thread.is_none() {
-            self.keeps_thread = match self.client.compatibility().await {
-                Ok(compatibility) => Some(compatibility.has("messages_list")),
-                // Not known now, as when the backend is unavailable: asked again next time.
+        let backend = self.backend().await?;
+        Ok(backend.is_some_and(|backend| !backend.has("messages_list")))
+    }
+
+    /// What the backend offers; `None` when that is not known now, as when it is unavailable.
+    async fn backend(&mut self) -> Result<Option<&Compatibility>, ChatError> {
+        if self.backend.is_none() {
+            self.backend = match self.client.compatibility().await {
+                Ok(backend) => Some(backend),
                 Err(error) if error.status().is_some() => None,
                 Err(error) => return Err(self.failed(error)),
             };
         }
-        Ok(self.keeps_thread == Some(false))
+        Ok(self.backend.as_ref())
+    }
+
+    /// The address of the task's page, where the backend names one; the first time only.
+    pub(super) async fn page(&mut self) -> Option<String> {
+        let id = self.task_id.clone().filter(|id| self.shown.as_ref() != Some(id))?;
+        let template = self.backend().await.ok()??.pages.as_ref()?.task.clone()?;
+        let page = page(&template, &id, self.user.as_str());
+        self.shown = Some(id);
+        Some(page)
+    }
+
+    /// The tools that there are, and which roles may call each; `None` where the daemon does not tell.
+    pub(super) async fn tools(&self) -> Result<Option<Vec<ListedTool>>, ChatError> {
+        match self.client.tools().await {
+            Ok(tools) => Ok(Some(tools)),
+            Err(error) if error.status() == Some(404) => Ok(None),
+            Err(error) => Err(self.failed(error)),
+        }
     }
 
     /// The beginning of a request: user, session and task.
@@ -243,6 +276,20 @@ impl Conversation {
     fn failed(&self, error: DaemonError) -> ChatError {
         ChatError::of_call(self.client.url(), error)
     }
+}
+
+/// The address of a task's page.
+fn page(template: &str, task_id: &str, user: &str) -> String {
+    template.replace("{task_id}", &encoded(task_id)).replace("{user_id}", &encoded(user))
+}
+
+/// A part of an address, percent-encoded (RFC 3986, section 2.3).
+fn encoded(part: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let bytes = part.bytes();
+    bytes
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 /// Which calls await approval, and where a person decides.

@@ -47,12 +47,15 @@ pub struct Chat {
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     url: Option<String>,
     /// The title of the task that the answers are stored under; it is created if there is none
-    /// [default: a new task for each chat].
+    /// [default: a new task for each chat; questions as arguments share one a day].
     #[arg(long, value_name = "TITLE", conflicts_with = "task_id")]
     task: Option<String>,
     /// The same, by id.
     #[arg(long, value_name = "ID")]
     task_id: Option<String>,
+    /// Begin a new task with this question, and do not go on from today's others.
+    #[arg(long, conflicts_with_all = ["task", "task_id"])]
+    new: bool,
     /// Keep no history of this chat, and read no earlier history.
     #[arg(long)]
     no_history: bool,
@@ -86,7 +89,10 @@ impl Chat {
     fn chat(self, settings: ChatSettings) -> Result<(), ChatError> {
         let client = client(&settings)?;
         let question = self.question()?;
-        let task = self.task.map(Task::Titled).or(self.task_id.map(Task::Id));
+        let named = self.task.map(Task::Titled).or(self.task_id.map(Task::Id));
+        // What comes from a file or another program is a chat of its own.
+        let goes_on = !self.message.is_empty() && !self.new;
+        let task = named.or_else(|| goes_on.then(|| Task::of_today(&self.role)));
         // One worker keeps connections alive and handles signals while the prompt waits for a line.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -150,8 +156,21 @@ fn ask_once(
 ) -> Result<(), ChatError> {
     let asked = runtime.block_on(conversation.ask(question, screen));
     screen.end()?;
-    if asked.is_ok() {
+    if matches!(asked, Ok(()) | Err(ChatError::AwaitingApproval(_))) {
         screen.note(&format!("task: {}", conversation.task()))?;
+        show_page(runtime, conversation, screen)?;
     }
     asked
+}
+
+/// Says where a person sees the task.
+fn show_page(
+    runtime: &Runtime,
+    conversation: &mut Conversation,
+    screen: &mut Screen<'_>,
+) -> Result<(), ChatError> {
+    match runtime.block_on(conversation.page()) {
+        Some(page) => Ok(screen.note(&format!("page: {page}"))?),
+        None => Ok(()),
+    }
 }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 
-use daemon_client::AgentInfo;
+use daemon_client::{AgentInfo, ListedTool, MayCall, ToolVerdict};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{Config, Editor};
@@ -18,7 +18,7 @@ const HELP: &str = "\
 /help         list the commands
 /role NAME    switch to another role
 /new [TITLE]  start over, under a new task or the one with this title
-/tools        list the tools that the role may call
+/tools        list the tools and which roles may call them
 /resume       resume the run that awaits approval
 /quit         leave; so does Ctrl-D
 Ctrl-C stops an answer. A line that begins with // is sent with one slash.";
@@ -122,6 +122,9 @@ fn execute(
         Command::Nothing => {}
         Command::Ask(question) => {
             let asked = until_interrupt(runtime, chat.ask(&question, screen));
+            if matches!(asked, Some(Ok(()) | Err(ChatError::AwaitingApproval(_)))) {
+                super::show_page(runtime, chat, screen)?;
+            }
             stopped(asked, screen)?;
         }
         Command::Resume => {
@@ -141,8 +144,15 @@ fn execute(
         }
         Command::Tools => {
             let role = chat.role().to_owned();
-            match until_interrupt(runtime, chat.switch_role(&role)) {
-                Some(agent) => screen.note(&tools(&agent?))?,
+            let listed = async {
+                let agent = chat.switch_role(&role).await?;
+                Ok::<_, ChatError>(match chat.tools().await? {
+                    Some(tools) => listing(&agent, &tools),
+                    None => lists(&agent),
+                })
+            };
+            match until_interrupt(runtime, listed) {
+                Some(text) => screen.note(&text?)?,
                 None => stopped(None, screen)?,
             }
         }
@@ -172,8 +182,36 @@ fn stopped(done: Option<Result<(), ChatError>>, screen: &mut Screen<'_>) -> Resu
     })
 }
 
-/// The tools that a role may call, by agent-config.json.
-fn tools(agent: &AgentInfo) -> String {
+/// The tools that there are, each with who may call it.
+fn listing(agent: &AgentInfo, tools: &[ListedTool]) -> String {
+    let width = tools.iter().map(|tool| tool.name.chars().count()).max().unwrap_or_default();
+    let mut text = format!("{} (model tier: {})", agent.role, agent.model_tier);
+    if tools.is_empty() {
+        text.push_str("\nThere are no tools.");
+    }
+    for tool in tools {
+        // Who asks comes first.
+        let (own, others): (Vec<_>, Vec<_>) =
+            tool.roles.iter().partition(|verdict| verdict.role == agent.role);
+        let told: Vec<_> = own.into_iter().chain(others).map(told).collect();
+        text.push_str(&format!("\n{:width$}  {}", tool.name, told.join(", ")));
+    }
+    text
+}
+
+/// What a role may do with a tool.
+fn told(verdict: &ToolVerdict) -> String {
+    let ToolVerdict { role, may_call, why } = verdict;
+    let why = why.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+    match may_call {
+        MayCall::Yes => role.clone(),
+        MayCall::WithApproval => format!("{role} with approval{why}"),
+        MayCall::No => format!("not {role}{why}"),
+    }
+}
+
+/// The rules of a role, where the daemon does not tell the tools.
+fn lists(agent: &AgentInfo) -> String {
     let list = |names: &[String], none: &str| {
         if names.is_empty() { none.to_owned() } else { names.join(", ") }
     };
@@ -210,5 +248,41 @@ mod tests {
         ] {
             assert_eq!(Command::parse(line), command, "{line:?}");
         }
+    }
+
+    #[test]
+    fn each_tool_is_listed_with_who_may_call_it_and_by_which_rule() {
+        let verdict = |role: &str, may_call, why: Option<&str>| ToolVerdict {
+            role: role.to_owned(),
+            may_call,
+            why: why.map(str::to_owned),
+        };
+        let agent =
+            AgentInfo { role: "scout".into(), model_tier: "cheap".into(), ..AgentInfo::default() };
+        let rule = "denied by \"pay\" in agent-config.json";
+        let tools = [
+            ListedTool {
+                name: "create_task".into(),
+                roles: vec![
+                    verdict("boss", MayCall::Yes, None),
+                    verdict("scout", MayCall::Yes, None),
+                ],
+            },
+            ListedTool {
+                name: "pay".into(),
+                roles: vec![
+                    verdict("boss", MayCall::WithApproval, Some("\"pay\" in agent-config.json")),
+                    verdict("scout", MayCall::No, Some(rule)),
+                ],
+            },
+        ];
+        assert_eq!(
+            listing(&agent, &tools),
+            "scout (model tier: cheap)\n\
+             create_task  scout, boss\n\
+             pay          not scout (denied by \"pay\" in agent-config.json), \
+             boss with approval (\"pay\" in agent-config.json)"
+        );
+        assert!(listing(&agent, &[]).ends_with("\nThere are no tools."));
     }
 }

@@ -115,7 +115,9 @@ impl Answer {
     /// Checks that it is an error of one of these statuses.
     pub(crate) fn fails_as_one_of(&self, statuses: &[u16]) -> Result<String, NotPassed> {
         let fits = statuses.contains(&self.status);
-        ensure(fits, || format!("expected one of {statuses:?}, got {}", self.summary()))?;
+        ensure(fits, || {
+            format!("expected one of {}, got {}", serde_json::json!(statuses), self.summary())
+        })?;
         self.check_error_shape()?;
         Ok(self.summary())
     }

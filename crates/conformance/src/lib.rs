@@ -20,6 +20,7 @@ use mc_client::types::Capabilities;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize as _;
 use serde_json::json;
+use shown::counted;
 
 use crate::checks::{
     audit, auth, capabilities, errors, events, heartbeat_standup, idempotency, invariants, journal,
@@ -164,9 +165,11 @@ async fn clean_up(world: &World) -> Vec<String> {
         }
     }
     vec![format!(
-        "left in the backend, marked {}: {} tasks ({cancelled} of them cancelled), {messages} messages, {documents} documents",
+        "left in the backend, marked {}: {} ({cancelled} of them cancelled), {}, {}",
         world.marker,
-        tasks.len()
+        counted(tasks.len(), "task"),
+        counted(messages, "message"),
+        counted(documents, "document")
     )]
 }
 

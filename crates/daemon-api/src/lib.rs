@@ -17,7 +17,10 @@ mod run;
 pub use answer::{Cost, RunAnswer, RunStatus, Step, ToolRequest, Usage};
 pub use error::ErrorBody;
 pub use event::StreamEvent;
-pub use info::{AgentInfo, Agents, Compatibility, ToolLists};
+pub use info::{
+    AgentInfo, Agents, Compatibility, ListedTool, MayCall, Pages, RoleTools, RunningTools,
+    ToolInfo, ToolLists, ToolVerdict,
+};
 pub use request::{Limits, Output, SendRequest, Turn, TurnRole};
 pub use run::{Accepted, RunReport};
 

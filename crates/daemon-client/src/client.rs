@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use daemon_api::{AgentInfo, Agents, Compatibility, SendRequest};
+use daemon_api::{AgentInfo, Agents, Compatibility, ListedTool, RunningTools, SendRequest};
 use http::{HeaderName, HeaderValue, Method};
 use reqwest::RequestBuilder;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -96,6 +96,14 @@ impl DaemonClient {
     /// See [`DaemonError`]; a backend that is unavailable or does not fit is a status of 503.
     pub async fn compatibility(&self) -> Result<Compatibility, DaemonError> {
         self.get("/api/compatibility").await
+    }
+
+    /// The tools that there are, and which roles may call each (`GET /tools`).
+    ///
+    /// # Errors
+    /// See [`DaemonError`]; a daemon of an earlier version answers 404.
+    pub async fn tools(&self) -> Result<Vec<ListedTool>, DaemonError> {
+        Ok(self.get::<RunningTools>("/tools").await?.tools)
     }
 
     /// Sends a message and waits for the end of its run (`POST /api/agents/send`).

@@ -12,8 +12,8 @@ mod stream;
 
 pub use client::{CallOptions, DaemonClient, InvalidKey, key_header};
 pub use daemon_api::{
-    AgentInfo, Compatibility, Cost, ErrorBody, Limits, Output, RunStatus, SendRequest, Step,
-    ToolLists, ToolRequest, Turn, TurnRole, Usage,
+    AgentInfo, Compatibility, Cost, ErrorBody, Limits, ListedTool, MayCall, Output, Pages,
+    RunStatus, SendRequest, Step, ToolLists, ToolRequest, ToolVerdict, Turn, TurnRole, Usage,
 };
 pub use error::DaemonError;
 pub use retries::RetryPolicy;

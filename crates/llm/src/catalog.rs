@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use foldhash::fast::FixedState;
 use serde::Deserialize;
 
 use crate::model::Provider;
@@ -14,8 +15,10 @@ static CATALOG: LazyLock<Result<Catalog, String>> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../data/models.json")).map_err(|error| error.to_string())
 });
 
-/// The models by provider and name.
-static INDEX: LazyLock<HashMap<(Provider, &'static str), &'static Entry>> = LazyLock::new(|| {
+/// The models by provider and name. The keys are our own, so that the hash need not be a secret one.
+type Index = HashMap<(Provider, &'static str), &'static Entry, FixedState>;
+
+static INDEX: LazyLock<Index> = LazyLock::new(|| {
     let groups = CATALOG.as_ref().map_or(&[][..], |catalog| &catalog.providers);
     let named = |group: &'static Group| {
         group.models.iter().map(|entry| ((group.provider, entry.name.as_str()), entry))

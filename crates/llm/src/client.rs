@@ -234,7 +234,7 @@ impl LlmClient {
 
 impl Parts {
     fn script(&self) -> &Script {
-        self.script.get_or_init(Script::built_in)
+        self.script.get_or_init(|| Script::BuiltIn)
     }
 
     fn attempts(&self, model: &ModelRef, call: &CallContext) -> Attempts<'_> {
@@ -316,7 +316,7 @@ impl Parts {
             tracing::warn!(
                 provider = model.provider.as_str(),
                 model = model.name,
-                "no price is known for this model; the cost of its answers is told as unknown"
+                "no price is known for this model; its cost is reported as unknown"
             );
         }
     }

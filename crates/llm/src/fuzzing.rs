@@ -2,7 +2,7 @@
 
 use crate::context::CallContext;
 use crate::model::{ModelRef, Provider};
-use crate::offline::Script;
+use crate::offline::{Rules, Script};
 use crate::provider::fuzzing::{read_stream, read_whole};
 use crate::request::{LlmRequest, Message, ToolChoice};
 
@@ -14,9 +14,15 @@ pub async fn answer(provider: u8, pieces: &[&[u8]]) {
     read_whole(provider, &pieces.concat());
 }
 
-/// Reads an offline script and has it answer a person.
+/// Has the built-in script answer a person, then a script that is read.
 pub async fn script(text: &str, words: &str) {
-    let Ok(script) = Script::parse(text) else { return };
+    answer_by(&Script::BuiltIn, words);
+    if let Ok(rules) = Rules::parse(text) {
+        answer_by(&Script::Own(rules), words);
+    }
+}
+
+fn answer_by(script: &Script, words: &str) {
     let request = LlmRequest {
         model: ModelRef::new(Provider::Offline, "offline"),
         messages: vec![Message::user(words)],

@@ -6,6 +6,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+pub use model_turn::ToolCall;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -259,47 +260,7 @@ impl Message {
 }
 
 /// A turn of the model: text, tool calls, or both.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct AssistantMessage {
-    /// The text; empty when it only calls tools.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub text: String,
-    /// The calls, in the model's order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tool_calls: Vec<ToolCall>,
-    /// What the model thought, for its provider.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub thoughts: Option<Thoughts>,
-}
+pub type AssistantMessage = model_turn::AssistantMessage<Provider>;
 
 /// A model's thoughts (reasoning), which its provider needs back with the turn that they belong to.
-/// Another provider does not get them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Thoughts {
-    /// The provider that sent them.
-    pub provider: Provider,
-    /// The thoughts in the protocol's own form, which nothing but the protocol's module reads.
-    pub content: Value,
-}
-
-impl AssistantMessage {
-    /// The thoughts, if they are this provider's own.
-    pub(crate) fn thoughts_of(&self, provider: Provider) -> Option<&Value> {
-        self.thoughts.as_ref().filter(|own| own.provider == provider).map(|own| &own.content)
-    }
-}
-
-/// A tool call that a model makes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ToolCall {
-    /// The provider's id, or a generated one where the provider sends none.
-    pub id: String,
-    /// The tool's name, as the model wrote it.
-    pub name: String,
-    /// The arguments. Text that is not JSON is kept as a JSON string, so that the caller can tell the
-    /// model what is wrong with it.
-    pub arguments: Value,
-    /// Provider data to send back with the result, such as a thought signature.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provider_state: Option<Value>,
-}
+pub type Thoughts = model_turn::Thoughts<Provider>;

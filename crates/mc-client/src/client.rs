@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::backend::{Address, Backend};
 use crate::caller::{Caller, Identity};
+use crate::error::McError;
 use crate::token::AgentAuth;
 
 pub use crate::retry_policy::RetryPolicy;
@@ -84,6 +85,15 @@ impl AgentClient {
     pub fn without_retries(mut self) -> Self {
         self.caller.backend.retry.attempts = 1;
         self
+    }
+
+    /// The same with a token that may store what the user said.
+    pub(crate) fn for_user(&self) -> Result<Self, McError> {
+        let mut own = self.clone();
+        if let Identity::Agent(auth) = &self.caller.identity {
+            own.caller.identity = Identity::Agent(auth.for_user()?);
+        }
+        Ok(own)
     }
 
     /// The same without the token: for what may be public, where the application cannot do anything with

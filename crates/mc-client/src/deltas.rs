@@ -1,5 +1,5 @@
-//! What a run tells while it works (feature `run_stream`; docs/RUNS.md, "Runs that outlive their
-//! caller"): kept by the backend, so that whoever joins the run at another instance hears the same.
+//! What a run tells while it works (feature `run_stream`; docs/CONTROL_PLANE_CONTRACT.md, "What a run
+//! tells"): kept by the backend, so that whoever joins the run at another instance hears the same.
 
 use http::Method;
 use serde::{Deserialize, Serialize};

@@ -44,6 +44,11 @@ impl RunKey {
         format!("run:{self}:reply")
     }
 
+    /// The key of the user's message, where the daemon stores it.
+    pub fn message_key(&self) -> String {
+        format!("run:{self}:message")
+    }
+
     /// The key of the plan document.
     pub fn plan_key(&self) -> String {
         format!("run:{self}:plan")

@@ -26,6 +26,7 @@ pub mod raw;
 mod reason;
 mod retry_policy;
 pub mod runs;
+pub mod steps;
 mod tasks;
 pub mod token;
 pub mod tool_requests;

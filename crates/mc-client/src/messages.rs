@@ -13,6 +13,15 @@ impl AgentClient {
         self.caller.fetch(Call::create(&path(&["messages"]), message, key)?).await
     }
 
+    /// Stores what the user said to the agent, as the user (feature `user_messages`). A repetition gets
+    /// the message that is stored already.
+    pub async fn post_user_message(&self, message: &CreateMessage) -> Result<Message, McError> {
+        let key = message.idempotency_key.as_deref();
+        let call = Call::create(&path(&["messages"]), message, key)?;
+        let stored: Result<Message, _> = self.for_user()?.caller.fetch(call).await;
+        stored.or_else(|error| error.conflicting_original().ok_or(error))
+    }
+
     /// The newest messages of a task, oldest of them first; the cursor leads to older ones
     /// (feature `messages_list`).
     pub async fn list_messages(

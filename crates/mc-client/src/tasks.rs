@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use http::HeaderName;
+
 use crate::call::{Call, IDEMPOTENCY_KEY};
 use crate::caller::Caller;
 use crate::client::{AgentClient, InternalClient};
@@ -18,9 +20,16 @@ const MAX_LIMIT: u32 = 200;
 /// Where backends of the TypeScript original tell their capabilities, if not where the contract says.
 const FORMER_CAPABILITIES: &str = "/api/capabilities";
 
+/// The header with the roles that a daemon serves, so that the backend's page can offer them.
+const AGENT_ROLES: HeaderName = HeaderName::from_static("x-agent-roles");
+
 /// The capabilities, or why they are not known.
-async fn capabilities(caller: &Caller) -> Result<Capabilities, McError> {
-    let missing = match caller.fetch(Call::get(&path(&["capabilities"]))).await {
+async fn capabilities(caller: &Caller, roles: Option<&str>) -> Result<Capabilities, McError> {
+    let mut call = Call::get(&path(&["capabilities"]));
+    if let Some(roles) = roles {
+        call = call.header(AGENT_ROLES, roles)?;
+    }
+    let missing = match caller.fetch(call).await {
         Err(error) if error.is_not_found() => error,
         asked => return asked,
     };
@@ -35,7 +44,12 @@ async fn capabilities(caller: &Caller) -> Result<Capabilities, McError> {
 impl AgentClient {
     /// The backend's capabilities.
     pub async fn capabilities(&self) -> Result<Capabilities, McError> {
-        capabilities(&self.caller).await
+        capabilities(&self.caller, None).await
+    }
+
+    /// The same, telling which roles the daemon serves: their names with commas between.
+    pub async fn capabilities_for(&self, roles: &str) -> Result<Capabilities, McError> {
+        capabilities(&self.caller, Some(roles)).await
     }
 
     /// A page of the user's tasks.
@@ -106,6 +120,6 @@ impl AgentClient {
 impl InternalClient {
     /// The backend's capabilities.
     pub async fn capabilities(&self) -> Result<Capabilities, McError> {
-        capabilities(&self.caller).await
+        capabilities(&self.caller, None).await
     }
 }

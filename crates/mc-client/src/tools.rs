@@ -60,11 +60,11 @@ impl BackendTools {
             }
         }
         if untold > 0 {
-            read.problems.push(format!("{untold} more problems"));
+            read.problems.push(shown::counted(untold, "more problem"));
         }
         if total > MAX_TOOLS {
-            let left_out = total - MAX_TOOLS;
-            let text = format!("{left_out} tools were left out: the limit is {MAX_TOOLS}");
+            let left_out = shown::counted(total - MAX_TOOLS, "tool");
+            let text = format!("left out: {left_out}; the limit is {MAX_TOOLS}");
             read.problems.push(text);
         }
         read

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-pub use capabilities::{Capabilities, Contract};
+pub use capabilities::{Capabilities, Contract, Pages};
 pub use dispatch::{DeadLetter, DeliverMany, Delivered, Delivery, DeliveryFailure};
 pub use documents::{CreateDocument, Document};
 pub use heartbeat::{HeartbeatAnswer, HeartbeatRequest, Pending};

@@ -1,10 +1,12 @@
 //! A document: parsed once, its operations named, and the wanted ones made into tools.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use crate::declared::{FieldPlace, declares};
 use crate::error::DocumentError;
-use crate::names::{Names, of_path};
+use crate::names::{self, Names, of_path};
 use crate::operation::Operation;
 use crate::pointer::resolve;
 use crate::reading::read;
@@ -24,7 +26,7 @@ const METHODS: [(&str, &str); 5] =
 pub struct Candidate<'a> {
     /// The name of its tool.
     pub name: &'a str,
-    /// Its `operationId`, where that is another one.
+    /// Its `operationId`, or the name made of its method and path, where that is another one.
     pub id: Option<&'a str>,
     /// The method, in upper case.
     pub method: &'a str,
@@ -91,6 +93,32 @@ struct Entry {
     path: String,
 }
 
+/// Gives each operation its name: a short form of the one that a framework made up, where that is nobody
+/// else's; then the whole one stays known as its id.
+fn name_all(entries: &mut [Entry], reserved: &[&str]) {
+    let whole =
+        |entry: &Entry| entry.id.clone().unwrap_or_else(|| of_path(entry.method, &entry.template));
+    let short = |entry: &Entry| match &entry.id {
+        Some(id) => names::short(id, &entry.template),
+        None => names::short_of_path(entry.method, &entry.template),
+    };
+    let wanted: Vec<_> = entries.iter().map(|entry| (whole(entry), short(entry))).collect();
+    let mut takers: HashMap<String, usize> = HashMap::new();
+    let all = wanted.iter().map(|(whole, short)| short.as_ref().unwrap_or(whole).as_str());
+    for name in all.chain(reserved.iter().copied()) {
+        *takers.entry(names::fit(name)).or_default() += 1;
+    }
+    let mut names = Names::reserve(reserved.iter().copied());
+    for (entry, (whole, short)) in entries.iter_mut().zip(wanted) {
+        let short = short.filter(|short| takers.get(&names::fit(short)) == Some(&1));
+        entry.name = names.take(short.as_ref().unwrap_or(&whole));
+        if short.is_some() {
+            entry.id = Some(whole);
+        }
+        entry.id = entry.id.take().filter(|id| *id != entry.name);
+    }
+}
+
 impl Document {
     /// Parses a document. `reserved` are names that no tool may have; `mounted` is where the application
     /// is: the path of its address leads every request anyway, and is not repeated.
@@ -108,7 +136,6 @@ impl Document {
             root = upgrade(root, text).ok_or(DocumentError::TooLarge)?;
         }
         check_version(&root)?;
-        let mut names = Names::reserve(reserved.iter().copied());
         let mut document =
             Self { root: Value::Null, entries: Vec::new(), broken: Vec::new(), unread: Vec::new() };
         let Some(paths) = root.get("paths") else {
@@ -135,15 +162,14 @@ impl Document {
                 let Some(operation) = item.get(verb) else { continue };
                 let id = operation.get("operationId").and_then(Value::as_str);
                 let id = id.map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned);
-                let name = names.take(&id.clone().unwrap_or_else(|| of_path(method, template)));
                 if document.entries.len() >= MAX_OPERATIONS {
                     return Err(DocumentError::TooLarge);
                 }
                 let base = servers::base(&root, item, operation, mount);
                 is_root &= base.is_root;
                 document.entries.push(Entry {
-                    id: id.filter(|id| *id != name),
-                    name,
+                    id,
+                    name: String::new(),
                     method,
                     verb,
                     template: template.clone(),
@@ -151,6 +177,7 @@ impl Document {
                 });
             }
         }
+        name_all(&mut document.entries, reserved);
         if is_root {
             let entries = document.entries.iter_mut().map(|entry| &mut entry.path);
             let mut all: Vec<_> = entries.chain(&mut document.unread).collect();

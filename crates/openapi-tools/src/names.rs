@@ -8,6 +8,9 @@ const MAX_NAME: usize = 64;
 /// Hash characters that keep two long names distinct after truncation.
 const HASH_LETTERS: usize = 8;
 
+/// The methods that FastAPI's names end with.
+const VERBS: [&str; 8] = ["get", "post", "put", "patch", "delete", "head", "options", "trace"];
+
 /// The names in use.
 #[derive(Debug, Default)]
 pub struct Names(BTreeSet<String>);
@@ -38,6 +41,39 @@ pub(crate) fn of_path(method: &str, path: &str) -> String {
         name.push_str(part);
     }
     name
+}
+
+/// The short form of a name that FastAPI has made up of a function, its path and a method:
+/// `list_schools` of `list_schools_api_schools_get` (`generate_unique_id` in its utils.py).
+pub(crate) fn short(id: &str, path: &str) -> Option<String> {
+    let (rest, method) = id.rsplit_once('_')?;
+    if !VERBS.contains(&method) {
+        return None;
+    }
+    let word = |c: char| if c.is_alphanumeric() || c == '_' { c } else { '_' };
+    let path: String = path.chars().map(word).collect();
+    let function = rest.strip_suffix(&path)?;
+    (!path.is_empty() && !function.trim_matches('_').is_empty()).then(|| function.to_owned())
+}
+
+/// The name of an operation without one, from its method and what of its path tells it from others: not
+/// that it is an API, nor the version.
+pub(crate) fn short_of_path(method: &str, path: &str) -> Option<String> {
+    let is_version = |part: &str| {
+        part.strip_prefix('v')
+            .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let rest = path.trim_start_matches('/');
+    let mut telling = rest;
+    while let Some((first, after)) = telling.split_once('/') {
+        if !(first.eq_ignore_ascii_case("api") || is_version(first)) {
+            break;
+        }
+        telling = after;
+    }
+    let is_telling =
+        telling.len() < rest.len() && telling.contains(|c: char| c.is_ascii_alphanumeric());
+    is_telling.then(|| of_path(method, telling))
 }
 
 /// Any text as `[A-Za-z0-9_-]{1,64}`.
@@ -84,5 +120,32 @@ mod tests {
             "get_api_schools_school_id_profile"
         );
         assert_eq!(of_path("GET", "/"), "get");
+    }
+
+    #[test]
+    fn a_made_up_name_has_a_short_form() {
+        for (id, path, expected) in [
+            ("list_schools_api_schools_get", "/api/schools", Some("list_schools")),
+            ("read_item_items__item_id__get", "/items/{item_id}", Some("read_item")),
+            ("root__get", "/", Some("root")),
+            ("f_a_b_c_d_post", "/a-b/c.d", Some("f")),
+            ("list_schools_api_schools_get", "/api/school", None),
+            ("list_schools", "/api/schools", None),
+            ("_api_schools_get", "/api/schools", None),
+            ("find_api_schools_find", "/api/schools", None),
+        ] {
+            assert_eq!(short(id, path).as_deref(), expected, "{id}");
+        }
+        for (path, expected) in [
+            ("/api/v1/schools/{id}", Some("get_schools_id")),
+            ("/v2/schools", Some("get_schools")),
+            ("/schools", None),
+            ("/api", None),
+            ("/api/", None),
+            ("/apis/schools", None),
+            ("/vat/rates", None),
+        ] {
+            assert_eq!(short_of_path("GET", path).as_deref(), expected, "{path}");
+        }
     }
 }

@@ -47,7 +47,21 @@ fn explain(raw: &str) -> Cause {
     };
     let is_tls = tls.is_some();
     let text = tls.or_else(|| raw.contains(NO_HTTP).then(|| ALERT.to_owned()));
-    Cause { text: text.unwrap_or_else(|| raw.to_owned()), is_tls }
+    Cause { text: text.unwrap_or_else(|| in_a_sentence(raw)), is_tls }
+}
+
+/// `Connection refused (os error 111)` as it stands within a sentence.
+fn in_a_sentence(raw: &str) -> String {
+    let text = raw.split(" (os error ").next().unwrap_or(raw);
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        (Some(first), Some(second))
+            if first.is_ascii_uppercase() && second.is_ascii_lowercase() =>
+        {
+            format!("{}{}", first.to_ascii_lowercase(), &text[1..])
+        }
+        _ => text.to_owned(),
+    }
 }
 
 /// What hyper 1 says of an answer that does not begin as HTTP does. A server of TLS sends an alert there;
@@ -130,6 +144,8 @@ mod tests {
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let cause = cause(&refused);
         assert_eq!((cause.to_string().as_str(), cause.is_tls()), ("connection refused", false));
+        assert_eq!(explain("Connection refused (os error 111)").to_string(), "connection refused");
+        assert_eq!(explain("TLS failed").to_string(), "TLS failed");
         let cause = explain("invalid HTTP version parsed");
         assert!(cause.to_string().contains("https:// may be meant") && !cause.is_tls(), "{cause}");
     }

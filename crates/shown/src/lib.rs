@@ -3,6 +3,7 @@
 //! secrets that were sent.
 
 mod connection;
+mod counted;
 mod encoded;
 mod page;
 mod secret;
@@ -10,6 +11,7 @@ mod tokens;
 mod url;
 
 pub use connection::{Cause, cause};
+pub use counted::counted;
 pub use page::{is_page, line, page, words};
 pub use secret::Secret;
 pub use tokens::Tokens;

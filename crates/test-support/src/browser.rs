@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::{skip, wait_for};
+use crate::{lacks_package, wait_for};
 
 /// The key of an element's id in WebDriver's responses.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -46,7 +46,7 @@ impl Browser {
     pub async fn start() -> Option<Self> {
         let programs = ["/usr/bin/chromium", "/usr/bin/chromedriver"];
         if !programs.iter().all(|program| Path::new(program).exists()) {
-            skip("Chromium is not installed: apt-get install chromium chromium-driver");
+            lacks_package("Chromium", "chromium chromium-driver");
             return None;
         }
         let profile = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
 //! For tests, benchmarks and the demo: the real programs as processes, a scripted LLM server, a
-//! fault-injecting proxy, PostgreSQL, PgBouncer, an address that moves, and Chromium. Nothing that is shipped depends on it.
+//! fault-injecting proxy, PostgreSQL, PgBouncer, Redis, an address that moves, and Chromium. Nothing that is shipped depends on it.
 
 #![allow(
     clippy::expect_used,
@@ -12,10 +12,12 @@ pub mod browser;
 pub mod chaos;
 pub mod gate;
 pub mod llm;
+pub mod local_model;
 pub mod original;
 pub mod pooler;
 pub mod postgres;
 pub mod program;
+pub mod redis;
 mod skip;
 pub mod stack;
 pub mod strict;
@@ -24,7 +26,7 @@ pub mod wire;
 
 use std::time::Duration;
 
-pub use skip::skip;
+pub use skip::{lacks, lacks_package, skip};
 use tokio::time::Instant;
 
 /// Timeout for something that must happen: long enough for a busy machine.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::postgres::{Postgres, command, temporary};
-use crate::{PATIENCE, skip};
+use crate::{PATIENCE, lacks};
 
 /// Where Debian installs it.
 const INSTALLED: &str = "/usr/sbin/pgbouncer";
@@ -46,9 +46,7 @@ impl Pooler {
             Version::Other => std::env::var_os("WOMBAT_TEST_PGBOUNCER").map(PathBuf::from),
         };
         let Some(program) = program else {
-            skip(
-                "PgBouncer is not installed: apt-get install pgbouncer, and WOMBAT_TEST_PGBOUNCER (CONTRIBUTING.md)",
-            );
+            lacks("PgBouncer", "pgbouncer");
             return None;
         };
         let dir = temporary();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{PATIENCE, skip};
+use crate::{PATIENCE, lacks, lacks_package};
 
 /// The folder where Debian installs the programs of each version.
 const VERSIONS: &str = "/usr/lib/postgresql";
@@ -134,7 +134,7 @@ impl Postgres {
     /// As [`Postgres::start`].
     pub fn start_other(kept: &Path) -> Option<Self> {
         let Some(from) = std::env::var_os("WOMBAT_TEST_POSTGRES") else {
-            skip("WOMBAT_TEST_POSTGRES names no folder of another PostgreSQL (CONTRIBUTING.md)");
+            lacks("another version of PostgreSQL", "databases");
             return None;
         };
         // Where the server's user can read it.
@@ -150,7 +150,7 @@ impl Postgres {
 
     fn start_on(kept: &Path, dir: TempDir, durable: bool) -> Option<Self> {
         let Some(bin) = programs() else {
-            skip("PostgreSQL is not installed: apt-get install postgresql");
+            lacks_package("PostgreSQL", "postgresql");
             return None;
         };
         Some(Self::start_by(bin, kept, dir, durable))

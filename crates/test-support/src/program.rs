@@ -1,6 +1,7 @@
 //! A program of this workspace as a process.
 
 mod freshness;
+mod watcher;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::PATIENCE;
 use freshness::BuildDir;
+use watcher::Watcher;
 
 /// The programs that this process has found to be up to date, by name.
 static CHECKED: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
@@ -35,11 +37,13 @@ impl std::fmt::Display for ProgramError {
 
 impl std::error::Error for ProgramError {}
 
-/// A running program. It is killed when this is dropped.
+/// A running program. It is killed when this is dropped, or when this process ends without that; and with it
+/// what it has started itself.
 #[derive(Debug)]
 pub struct Program {
     name: String,
     child: Child,
+    _watcher: Option<Watcher>,
     log: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
 }
@@ -107,11 +111,13 @@ impl Program {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| ProgramError(format!("{name} cannot be started: {error}")))?;
+        let watcher = child.id().map(Watcher::of).transpose();
+        let watcher = watcher.map_err(|error| ProgramError(format!("sh: {error}")))?;
         let log = Arc::new(Mutex::new(String::new()));
         let stdout = child.stdout.take().map(|stdout| collect(stdout, Arc::clone(&log)));
         let stderr = child.stderr.take().map(|stderr| collect(stderr, Arc::clone(&log)));
         let readers = stdout.into_iter().chain(stderr).collect();
-        Ok(Self { name, child, log, readers })
+        Ok(Self { name, child, _watcher: watcher, log, readers })
     }
 
     /// The process's id, while it runs.

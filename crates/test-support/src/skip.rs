@@ -26,6 +26,25 @@ pub fn skip(reason: &str) {
     }
 }
 
+/// Skips a test, since something is missing that a part of `scripts/extras.sh` installs; or several
+/// parts, with spaces between them.
+///
+/// # Panics
+/// As [`skip`].
+#[track_caller]
+pub fn lacks(what: &str, part: &str) {
+    skip(&format!("{what} is not installed: scripts/extras.sh {part}"));
+}
+
+/// Skips a test, since something is missing that packages of Debian have.
+///
+/// # Panics
+/// As [`skip`].
+#[track_caller]
+pub fn lacks_package(what: &str, packages: &str) {
+    skip(&format!("{what} is not installed: apt-get install {packages}"));
+}
+
 /// The test's binary and name. Nextest says it in the environment; `cargo test` names the thread.
 fn test_name() -> String {
     let variable = |name: &str| std::env::var(name).ok();

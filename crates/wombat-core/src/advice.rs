@@ -14,6 +14,8 @@ use crate::operations::Operations;
 use crate::snapshot::{PolicyEffect, Problem, Snapshot};
 use crate::workspace::{WorkspaceOptions, find_config};
 
+pub use self::skills::is_undocumented;
+
 /// The configuration file's name.
 const CONFIG: &str = "agent-config.json";
 

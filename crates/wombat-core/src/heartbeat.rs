@@ -40,6 +40,9 @@ pub fn heartbeat_reply(text: &str, most: Option<usize>) -> HeartbeatReply {
 
 /// The text without the token at its start, its end or both; `None` when it is at neither.
 fn without_token(text: &str) -> Option<&str> {
+    if !edges::may_hold(text, TOKEN) {
+        return None;
+    }
     let text = text.trim();
     let after_first = edges::after_leading(text, TOKEN);
     let rest = after_first.unwrap_or(text);

@@ -173,6 +173,12 @@ impl ToolPermissions {
         }
     }
 
+    /// The rule by which calls of a tool, or some of them, wait for a person's approval.
+    pub fn why_approval(&self, tool: &NamedTool<'_>) -> Option<String> {
+        let rule = self.approval.iter().find(|pattern| pattern.restricts(tool))?;
+        Some(format!("\"{rule}\" in agent-config.json"))
+    }
+
     fn allows(&self, call: ToolCall<'_>) -> bool {
         let Some(allow) = &self.allow else { return true };
         let is_named = |name: &str| {

@@ -14,19 +14,20 @@ const NO_MARK: &str = "[mark]";
 
 /// Makes the marks of fences: a key derived from a secret, so that nobody else can.
 #[derive(Clone)]
-pub struct FenceKey([u8; 32]);
+pub struct FenceKey(Hmac<Sha256>);
 
 impl FenceKey {
     /// The key that belongs to a secret.
     pub fn new(secret: &[u8]) -> Self {
         let secret: [u8; 32] = Sha256::digest(secret).into();
-        Self(mac(&secret, "wombat: marks of fences"))
+        Self(keyed(&mac(keyed(&secret), "wombat: marks of fences")))
     }
 
     /// The mark of a run: the same whenever it is resumed, and another one for every other run.
     pub fn mark(&self, run_key: &str) -> FenceMark {
-        let mac = mac(&self.0, run_key);
-        FenceMark(mac[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+        let mac = mac(self.0.clone(), run_key);
+        let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+        FenceMark(mac[..8].iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect())
     }
 }
 
@@ -60,11 +61,14 @@ impl FenceMark {
     }
 }
 
-fn mac(key: &[u8; 32], text: &str) -> [u8; 32] {
+fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
     // RFC 2104: a key that is shorter than a block is filled with zeros.
     let mut block = [0; 64];
     block[..key.len()].copy_from_slice(key);
-    let mut mac = Hmac::<Sha256>::new(&block.into());
+    Hmac::new(&block.into())
+}
+
+fn mac(mut mac: Hmac<Sha256>, text: &str) -> [u8; 32] {
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().into()
 }

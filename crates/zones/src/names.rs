@@ -224,24 +224,61 @@ fn of_windows(text: &str) -> Option<&'static str> {
 
 /// Names that differ little.
 fn similar(name: &str, known: &[&'static str]) -> Vec<&'static str> {
-    let wanted = name.to_lowercase().replace(' ', "_");
-    let most = wanted.len() / 3;
-    // Names whose lengths differ by more are not similar, and comparing is expensive: wrong names in
-    // requests must not keep the daemon busy.
-    let distance = |known: &str| {
-        let is_possible = known.len().abs_diff(wanted.len()) <= most;
-        is_possible.then(|| strsim::damerau_levenshtein(known, &wanted))
-    };
+    let wanted = Wanted::new(name);
     let mut ranked: Vec<(usize, &'static str)> = known
         .iter()
         .filter_map(|zone| {
-            let lower = zone.to_lowercase();
             // People often know the city and not the continent.
-            let city = lower.rsplit_once('/').and_then(|(_, city)| distance(city));
-            let near = distance(&lower).into_iter().chain(city).min()?;
-            (near <= most).then_some((near, *zone))
+            let city = zone.rsplit_once('/').and_then(|(_, city)| wanted.distance(city));
+            Some((wanted.distance(zone).into_iter().chain(city).min()?, *zone))
         })
         .collect();
     ranked.sort_unstable();
     ranked.into_iter().take(SUGGESTIONS).map(|(_, name)| name).collect()
+}
+
+/// A name that no zone has. Comparing names is expensive, and wrong ones in requests must not keep the
+/// daemon busy: what cannot be similar is not compared.
+struct Wanted {
+    lower: String,
+    /// The most edits of a name that is similar.
+    most: usize,
+    /// How often each ASCII character occurs; `None` where there are others.
+    bag: Option<[u8; 128]>,
+}
+
+impl Wanted {
+    fn new(name: &str) -> Self {
+        let lower = name.to_lowercase().replace(' ', "_");
+        let bag = lower.is_ascii().then(|| {
+            let mut bag = [0_u8; 128];
+            for byte in lower.bytes() {
+                let count = &mut bag[usize::from(byte)];
+                *count = count.saturating_add(1);
+            }
+            bag
+        });
+        Self { most: lower.len() / 3, lower, bag }
+    }
+
+    /// How many edits make a known name of it; `None` for too many.
+    fn distance(&self, known: &str) -> Option<usize> {
+        let is_possible = known.len().abs_diff(self.lower.len()) <= self.most
+            && self.other_letters(known) <= self.most;
+        let distance = || strsim::damerau_levenshtein(&known.to_ascii_lowercase(), &self.lower);
+        is_possible.then(distance).filter(|distance| *distance <= self.most)
+    }
+
+    /// The letters of a known name that this one does not have: at least as many edits are needed.
+    fn other_letters(&self, known: &str) -> usize {
+        let Some(mut left) = self.bag else { return 0 };
+        let is_other = |byte: &u8| match left.get_mut(usize::from(byte.to_ascii_lowercase())) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                false
+            }
+            _ => true,
+        };
+        known.bytes().filter(is_other).count()
+    }
 }

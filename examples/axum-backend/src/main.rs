@@ -8,6 +8,7 @@ mod schools;
 mod store;
 
 use std::error::Error;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
@@ -34,13 +35,25 @@ struct App {
 struct Document;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("axum-backend: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let setting = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let gate = Gate::new(setting("AGENT_JWT_SECRET"), setting("INTERNAL_API_TOKEN"))?;
     let app = App { gate: Arc::new(gate), store: Arc::default() };
     let port = setting("PORT").unwrap_or_else(|| "8000".to_owned()).parse::<u16>()?;
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    let listener = TcpListener::bind(("127.0.0.1", port))
+        .await
+        .map_err(|error| format!("port {port}: {error} (PORT chooses another)"))?;
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let mut terminate = signal(SignalKind::terminate())?;
     let stop = async move {

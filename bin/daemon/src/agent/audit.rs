@@ -34,7 +34,7 @@ pub(crate) async fn journal_rejected(
         role,
         run_key = run_key.as_str(),
         reason = why,
-        "the journal of a run was rejected: no daemon wrote it so"
+        "the journal of a run was rejected: its steps are not as a daemon wrote them"
     );
     let traceparent = trace.traceparent();
     let has_log = app.backend.capabilities(&traceparent).await.is_ok_and(|c| c.has("audit"));

@@ -15,7 +15,7 @@ use super::attempts::{Attempts, TurnOrigin};
 use super::budget::Budget;
 use super::context::RunContext;
 use super::finish::Progress;
-use super::journal::{LlmStep, ToolStep, millis};
+use super::journal::{LlmStep, millis, report};
 use super::model::{CallError, ModelCaller};
 use super::prompt_window::{Window, prompt_report};
 use super::tool_calls::{Finished, Turn};
@@ -80,7 +80,7 @@ impl RunContext<'_> {
                         }
                     };
                     place.at = place.at.saturating_add(places);
-                    progress.steps.extend(done.iter().map(ToolStep::report));
+                    progress.steps.extend(done.iter().map(report));
                     done.iter().for_each(|step| attempts.add(step));
                     state.on_tool_results(done.into_iter().map(|step| step.content).collect());
                 }
@@ -135,7 +135,7 @@ impl RunContext<'_> {
             Some(step) => Ok((self.replay_answer(step, place.at).await, false)),
             None => {
                 let caller = (caller, typed);
-                self.next_answer(caller, state, &fitted, window.room(), place.at).await
+                Box::pin(self.next_answer(caller, state, &fitted, window.room(), place.at)).await
             }
         };
         let (error, said) = match answer {
@@ -162,7 +162,7 @@ impl RunContext<'_> {
             return Ok(());
         }
         if state.is_summing_up() && is_forbidden_call(&error) {
-            tracing::warn!(cause = error.cause, "the model did not sum up");
+            tracing::warn!(cause = error.cause, "the model wrote no final answer");
             drop(fitted);
             state.on_no_summary();
             return Ok(());

@@ -20,7 +20,6 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep};
 use tracing::Instrument as _;
 use uuid::Uuid;
-use wombat_core::untrusted::FenceMark;
 
 use super::driver::RunDriver;
 use super::finalizer::RunFinalizer;
@@ -204,13 +203,12 @@ async fn admit_and_run(
     let role = request.session.role();
     let span = Span::of_request(trace, Side::Internal, || format!("invoke_agent {role}"));
     let key = request.key.clone().unwrap_or_else(RunKey::random);
-    let fence: FenceMark = app.settings.fences.mark(key.as_str());
     let driver = RunDriver {
         app,
         request,
         handle: &handle,
         run_key: &key,
-        fence: &fence,
+        fence: OnceLock::new(),
         trace,
         span: &span,
         sink: &EventSink::disabled(),
@@ -236,7 +234,7 @@ async fn admit_and_run(
     let open = app.feeds.open(&key);
     drop(tell.send(Ok(accepted)));
     let life =
-        take_up::Life { app, request, trace, span, registration, finalizer, key, fence, open };
+        take_up::Life { app, request, trace, span, registration, finalizer, key, open };
     Box::pin(life.run(*place)).await
 }
 

@@ -37,8 +37,8 @@ pub(super) struct RunDriver<'a> {
     pub(super) handle: &'a RunHandle,
     /// The key of the run; the idempotency keys of its writes derive from it.
     pub(super) run_key: &'a RunKey,
-    /// The mark of the fences around untrusted text.
-    pub(super) fence: &'a FenceMark,
+    /// See [`Self::fence`].
+    pub(super) fence: OnceLock<FenceMark>,
     /// The trace of the request.
     pub(super) trace: &'a TraceId,
     /// The run's span in the trace.
@@ -54,6 +54,11 @@ pub(super) struct RunDriver<'a> {
 }
 
 impl RunDriver<'_> {
+    /// The mark of the fences around untrusted text; computed when it is first needed.
+    pub(super) fn fence(&self) -> &FenceMark {
+        self.fence.get_or_init(|| self.app.settings.fences.mark(self.run_key.as_str()))
+    }
+
     /// Runs from the first look-up to the answer. The stages are boxed: while a run waits for its
     /// model, as most do, no memory is kept for the stages before and after.
     pub(super) async fn run(&self) -> Result<RunAnswer, RunError> {
@@ -77,7 +82,9 @@ impl RunDriver<'_> {
         if self.has_empty_checklist(&context.snapshot) {
             return Ok(context.answer(Ending::Silent, String::new(), Progress::default()));
         }
-        let (messages, typed) = Box::pin(context.open_conversation(known.history)).await?;
+        let told = Box::pin(context.store_message(&known)).await?;
+        let history = known.history(self.request, told.as_deref());
+        let (messages, typed) = Box::pin(context.open_conversation(history)).await?;
         Box::pin(context.converse(messages, typed)).await
     }
 
@@ -97,7 +104,7 @@ impl RunDriver<'_> {
             .with_trace(&traceparent)
             .with_deadline(self.deadline);
         let model = self.model_of(&profile).clone();
-        let task_before = self.task_before(&client, &model, &snapshot);
+        let task_before = async || self.task_before(&client, &model, &snapshot).await;
         let policy = app.settings.session_policy;
         let (capabilities, turn) = tokio::try_join!(
             self.capabilities(),
@@ -174,6 +181,13 @@ impl RunDriver<'_> {
         let session = self.request.session.to_string();
         let run_id = &self.handle.run_id;
         SessionLease::acquire(client, &session, task_id, run_id, policy).await.map(Some)
+    }
+
+    /// Whether the daemon stores the request's message, where nobody has: what a person says, the first time.
+    pub(super) fn stores_message(&self, capabilities: &Capabilities) -> bool {
+        self.request.options.kind == RunKind::Message
+            && !self.request.resumed
+            && capabilities.has("user_messages")
     }
 
     /// Whether this is a heartbeat with an empty checklist, which needs no model call.

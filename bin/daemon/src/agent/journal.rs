@@ -15,28 +15,21 @@ use std::time::Duration;
 use mc_client::client::AgentClient;
 use mc_client::error::McError;
 use mc_client::idempotency::RunKey;
-use mc_client::journal_mac::{
-    CALLING, JournalChain, JournalFault, JournalKeys, JournalOwner, TOOL,
-};
+use mc_client::journal_mac::{JournalChain, JournalFault, JournalKeys, JournalOwner};
 use mc_client::runs::{PutRun, Run, RunNote, RunStatus, RunStep};
+use mc_client::steps::{CALLING, LLM, LLM_REJECTED, REQUEST, THREAD, TOOL};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 use wombat_core::session::SessionKey;
 
-pub(super) use self::steps::{CallingStep, LlmStep, ThreadStep, ToolStep};
+pub(super) use self::steps::{CallingStep, LlmStep, ThreadStep, ToolStep, report};
 pub(crate) use self::steps::{Detached, RecordedRequest};
 use crate::run::error::{RunError, RunErrorKind};
 
 /// The timeout of writing the final status of a run.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
-
-// Kinds of steps.
-const REQUEST: &str = "request";
-const THREAD: &str = "thread";
-const LLM: &str = "llm";
-const LLM_REJECTED: &str = "llm_rejected";
 
 /// A run's journal; disabled where the backend has none.
 #[derive(Debug, Clone, Default)]

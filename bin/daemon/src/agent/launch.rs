@@ -153,7 +153,7 @@ async fn run_to_end(
         request: &request,
         handle: &handle,
         run_key: &run_key,
-        fence: &app.settings.fences.mark(run_key.as_str()),
+        fence: OnceLock::new(),
         trace: &trace,
         span: &span,
         sink: &sink,
@@ -222,7 +222,7 @@ pub(super) fn settle(
         ),
         Err(error) => tracing::warn!(
             code = error.code(),
-            reason = ?error.kind,
+            reason = error.message(),
             cause = error.cause,
             "run failed"
         ),

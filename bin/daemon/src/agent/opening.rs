@@ -9,8 +9,10 @@ use wombat_core::workspace::{PromptRequest, time_context};
 use super::context::RunContext;
 use super::driver::RunDriver;
 use super::journal::{RecordedRequest, ThreadStep};
+use super::prepare::LookupResult;
+use super::store;
 use super::typed::Typed;
-use crate::run::error::RunError;
+use crate::run::error::{RunError, RunErrorKind};
 use crate::run::output::OutputFormat;
 use crate::run::request::RunKind;
 
@@ -64,6 +66,37 @@ impl RunContext<'_> {
         let recorded = journal.start(run, recorded).await?;
         self.run.check_fingerprint(&recorded)?;
         Ok((opened(recorded, journal.thread()?), typed))
+    }
+
+    /// Stores the message of the request in the thread, where the backend takes it and does not have it, and
+    /// returns its id. A journal that was started before was started after that.
+    pub(super) async fn store_message(
+        &self,
+        known: &LookupResult,
+    ) -> Result<Option<String>, RunError> {
+        if self.journal.recorded_request()?.is_some() {
+            return Ok(None);
+        }
+        self.tell_thread(known).await
+    }
+
+    /// The same, whatever the journal has.
+    pub(super) async fn tell_thread(
+        &self,
+        known: &LookupResult,
+    ) -> Result<Option<String>, RunError> {
+        let request = self.run.request;
+        if !self.run.stores_message(&self.capabilities) || known.has(&request.message) {
+            return Ok(None);
+        }
+        let stored = store::message(&self.client, request, self.run.run_key, &self.task_id).await;
+        match stored {
+            Ok(message) => Ok(Some(message.id)),
+            Err(error) if error.is_not_found() => {
+                Err(RunError::new(RunErrorKind::TaskNotFound).caused_by(error))
+            }
+            Err(error) => Err(RunError::backend(&error)),
+        }
     }
 
     /// Step 0 of a new journal.
@@ -123,7 +156,7 @@ impl RunDriver<'_> {
             newest = time_context(&Utc::now().with_timezone(&options.timezone)) + "\n\n";
         }
         newest += &match options.kind {
-            RunKind::Notification => self.fence.fence("notification", &self.request.message),
+            RunKind::Notification => self.fence().fence("notification", &self.request.message),
             RunKind::Message | RunKind::Heartbeat => self.request.message.clone(),
         };
         if let Some(kickoff) = &options.kickoff {

@@ -13,6 +13,9 @@ use crate::run::error::{RunError, RunErrorKind};
 use crate::run::request::{RunRequest, TaskTarget};
 use crate::sessions::{Busy, SessionPolicy, Sessions, Turn as SessionTurn};
 
+/// How many messages are looked through for the one that is to be answered.
+const RECENT: u32 = 10;
+
 /// The task's id, and the session's turn on it.
 pub(super) struct TaskTurn {
     pub(super) task_id: String,
@@ -27,7 +30,7 @@ pub(super) async fn acquire_turn(
     sessions: &Sessions,
     policy: SessionPolicy,
     request: &RunRequest,
-    task_before: impl Future<Output = Result<Option<String>, RunError>>,
+    task_before: impl AsyncFnOnce() -> Result<Option<String>, RunError>,
 ) -> Result<TaskTurn, RunError> {
     let session = &request.session;
     let (task_id, resolving) = find_task(client, sessions, policy, request, task_before).await?;
@@ -62,7 +65,7 @@ pub(super) async fn find_task(
     sessions: &Sessions,
     policy: SessionPolicy,
     request: &RunRequest,
-    task_before: impl Future<Output = Result<Option<String>, RunError>>,
+    task_before: impl AsyncFnOnce() -> Result<Option<String>, RunError>,
 ) -> Result<(String, Option<SessionTurn>), RunError> {
     let session = &request.session;
     let resolving = match &request.task {
@@ -72,10 +75,15 @@ pub(super) async fn find_task(
             // Resolving is short, so it always queues; only the run itself may fail as busy.
             let wait =
                 if policy == SessionPolicy::Parallel { policy } else { SessionPolicy::Queue };
-            Some(sessions.enter(lane, wait).await.map_err(busy)?)
+            Some(Box::pin(sessions.enter(lane, wait)).await.map_err(busy)?)
         }
     };
-    let task_id = resolve(client, session, &request.task, task_before).await?;
+    let task_id = match &request.task {
+        TaskTarget::Id(id) => id.clone(),
+        target @ TaskTarget::Title { .. } => {
+            Box::pin(resolve(client, session, target, task_before)).await?
+        }
+    };
     Ok((task_id, resolving))
 }
 
@@ -83,7 +91,7 @@ async fn resolve(
     client: &AgentClient,
     session: &SessionKey,
     target: &TaskTarget,
-    task_before: impl Future<Output = Result<Option<String>, RunError>>,
+    task_before: impl AsyncFnOnce() -> Result<Option<String>, RunError>,
 ) -> Result<String, RunError> {
     let backend = |error: McError| RunError::backend(&error);
     let (title, description, metadata) = match target {
@@ -93,7 +101,7 @@ async fn resolve(
     if let Some(task) = client.find_task(title).await.map_err(backend)? {
         return Ok(task.id);
     }
-    if let Some(id) = Box::pin(task_before).await? {
+    if let Some(id) = Box::pin(task_before()).await? {
         return Ok(id);
     }
     let mut new = CreateTask {
@@ -122,10 +130,45 @@ async fn create(client: &AgentClient, new: &CreateTask) -> Result<Task, McError>
 
 /// What the backend knows about this run before it starts.
 pub(super) struct LookupResult {
-    /// Earlier turns.
-    pub(super) history: Vec<Turn>,
+    /// Earlier turns that the caller gave.
+    given: Option<Vec<Turn>>,
+    /// The thread, or as much of it as tells whether the message is in it.
+    thread: Vec<Message>,
     /// The reply that an earlier run with the same key stored.
     pub(super) stored: Option<Message>,
+}
+
+impl LookupResult {
+    /// Whether the thread has the message of a request, as where the backend stores what a person says.
+    pub(super) fn has(&self, message: &str) -> bool {
+        newest(&self.thread, message).is_some()
+    }
+
+    /// The earlier turns as the model sees them, without the message that is to be answered: `told` is its
+    /// id, where the daemon has stored it.
+    pub(super) fn history(mut self, request: &RunRequest, told: Option<&str>) -> Vec<Turn> {
+        if let Some(given) = self.given {
+            return given;
+        }
+        let own = match told {
+            Some(told) => self.thread.iter().position(|message| message.id == told),
+            None => newest(&self.thread, &request.message),
+        };
+        own.map(|at| self.thread.remove(at));
+        turns(self.thread, request.session.role())
+    }
+}
+
+fn is_agents(message: &Message) -> bool {
+    message.actor_type.as_deref() == Some("agent")
+}
+
+/// Where the message is among what people have written since an agent last did.
+fn newest(thread: &[Message], message: &str) -> Option<usize> {
+    let unanswered = thread.iter().rev().take_while(|message| !is_agents(message)).count();
+    let begin = thread.len() - unanswered;
+    let found = thread[begin..].iter().rposition(|one| one.content.trim() == message.trim());
+    found.map(|at| begin + at)
 }
 
 /// Loads the thread, looks for a stored reply and checks that the task exists, all concurrently.
@@ -135,9 +178,14 @@ pub(super) async fn look_up(
     run: &RunDriver<'_>,
     task_id: &str,
 ) -> Result<LookupResult, RunError> {
-    let (request, history_limit) = (run.request, run.app.settings.history_limit);
-    let wants_thread =
-        request.history.is_none() && history_limit > 0 && capabilities.has("messages_list");
+    let (request, mut limit) = (run.request, run.app.settings.history_limit);
+    let loads = request.history.is_none() && limit > 0;
+    // Whoever gives the earlier turns may have stored the message, too.
+    let looks = !loads && run.stores_message(capabilities);
+    if looks {
+        limit = RECENT;
+    }
+    let wants_thread = (loads || looks) && capabilities.has("messages_list");
     let named = matches!(request.task, TaskTarget::Id(_));
     // The thread of an unknown task is a 404 too, so one of the two requests is enough.
     let wants_task = named && !wants_thread;
@@ -145,7 +193,7 @@ pub(super) async fn look_up(
         if !wants_thread {
             return Ok(Vec::new());
         }
-        client.list_messages(task_id, history_limit, None).await.map(|page| page.items)
+        client.list_messages(task_id, limit, None).await.map(|page| page.items)
     };
     let stored = stored_reply(client, capabilities, run);
     let exists = async {
@@ -167,43 +215,17 @@ pub(super) async fn look_up(
             RunError::backend(&error)
         }
     })?;
-    let history = match &request.history {
-        Some(given) => given.clone(),
-        None => turns(thread, request.session.role(), &request.message),
-    };
-    Ok(LookupResult { history, stored })
+    // No turn is loaded where none is wanted.
+    let given = request.history.clone().or_else(|| looks.then(Vec::new));
+    Ok(LookupResult { given, thread, stored })
 }
 
-/// The thread as it is now.
-pub(super) async fn thread_of(
-    client: &AgentClient,
-    capabilities: &Capabilities,
-    run: &RunDriver<'_>,
-    task_id: &str,
-) -> Result<Vec<Turn>, RunError> {
-    let limit = run.app.settings.history_limit;
-    if limit == 0 || !capabilities.has("messages_list") {
-        return Ok(Vec::new());
-    }
-    let page = client.list_messages(task_id, limit, None).await;
-    let page = page.map_err(|error| match error.is_not_found() {
-        true => RunError::new(RunErrorKind::TaskNotFound).caused_by(error),
-        false => RunError::backend(&error),
-    })?;
-    Ok(turns(page.items, run.request.session.role(), &run.request.message))
-}
-
-/// A thread as the model sees it. The message to answer may already be its last one; it is not shown
-/// twice.
-fn turns(mut thread: Vec<Message>, role: &Role, message: &str) -> Vec<Turn> {
-    let is_agent = |message: &Message| message.actor_type.as_deref() == Some("agent");
-    if thread.last().is_some_and(|last| !is_agent(last) && last.content.trim() == message.trim()) {
-        thread.pop();
-    }
+/// A thread as the model sees it.
+fn turns(thread: Vec<Message>, role: &Role) -> Vec<Turn> {
     thread
         .into_iter()
         .filter(|message| !message.content.trim().is_empty())
-        .map(|message| match (is_agent(&message), message.agent_role.as_deref()) {
+        .map(|message| match (is_agents(&message), message.agent_role.as_deref()) {
             (true, Some(author)) if author != role.as_str() => {
                 Turn::user(format!("[from the agent {author}]\n{}", message.content))
             }
@@ -232,23 +254,35 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_becomes_turns_and_the_message_itself_is_not_shown_twice() {
+    fn a_thread_becomes_turns() {
         let role = Role::parse("scout").unwrap();
         let thread = vec![
             message("hello", Some("user"), None),
             message("hi", Some("agent"), Some("scout")),
             message("I looked", Some("agent"), Some("jarvis")),
             message("  ", None, None),
-            message("find it", Some("user"), None),
         ];
-        let turns = turns(thread, &role, "find it");
-        assert_eq!(
-            turns,
-            [
-                Turn::user("hello"),
-                Turn::assistant("hi"),
-                Turn::user("[from the agent jarvis]\nI looked"),
-            ]
-        );
+        let expected = [
+            Turn::user("hello"),
+            Turn::assistant("hi"),
+            Turn::user("[from the agent jarvis]\nI looked"),
+        ];
+        assert_eq!(turns(thread, &role), expected);
+    }
+
+    #[test]
+    fn the_message_is_found_among_what_no_agent_has_answered() {
+        let user = |text: &str| message(text, Some("user"), None);
+        let thread = [
+            user("find it"),
+            message("done", Some("agent"), Some("scout")),
+            user("again"),
+            user(" find it\n"),
+            user("and that"),
+        ];
+        assert_eq!(newest(&thread, "find it"), Some(3));
+        assert_eq!(newest(&thread[..3], "find it"), None);
+        assert_eq!(newest(&thread[..1], "find it"), Some(0));
+        assert_eq!((newest(&thread, "done"), newest(&[], "x")), (None, None));
     }
 }

@@ -1,7 +1,7 @@
 //! How much of a conversation the model gets to see (docs/RUNS.md, "Long conversations").
 
 use llm::error::LlmErrorKind;
-use serde_json::{Value, json};
+use mc_client::steps::PromptReport;
 
 use super::context::RunContext;
 use crate::run::context_window::{Fitted, fit, prompt_room};
@@ -46,22 +46,16 @@ impl RunContext<'_> {
 }
 
 /// The size of a prompt, and the room that it had, for the journal.
-pub(super) fn prompt_report(fitted: &Fitted<'_>, room: Option<u64>) -> Value {
-    let mut report = json!({
-        "messages": fitted.messages.len(),
-        "estimated_tokens": fitted.tokens,
-    });
-    if let Some(room) = room {
-        report["room"] = json!(room);
+pub(super) fn prompt_report(fitted: &Fitted<'_>, room: Option<u64>) -> PromptReport {
+    let is_cut = fitted.left_out + fitted.results_left_out > 0;
+    PromptReport {
+        messages: fitted.messages.len(),
+        estimated_tokens: fitted.tokens,
+        room,
+        left_out_messages: is_cut.then_some(fitted.left_out),
+        left_out_results: is_cut.then_some(fitted.results_left_out),
+        shortened: (fitted.shortened > 0).then_some(fitted.shortened),
     }
-    if fitted.left_out + fitted.results_left_out > 0 {
-        report["left_out_messages"] = json!(fitted.left_out);
-        report["left_out_results"] = json!(fitted.results_left_out);
-    }
-    if fitted.shortened > 0 {
-        report["shortened"] = json!(fitted.shortened);
-    }
-    report
 }
 
 /// How much of the conversation the model gets to see.
@@ -88,8 +82,8 @@ impl Window {
     }
 
     /// Leaves no more room than an earlier attempt of the run found, by the report of its prompt.
-    pub(super) fn resume(&mut self, prompt: &Value) {
-        let limits = [self.room, prompt["room"].as_u64()];
+    pub(super) fn resume(&mut self, prompt: &PromptReport) {
+        let limits = [self.room, prompt.room];
         self.room = limits.into_iter().flatten().min();
     }
 

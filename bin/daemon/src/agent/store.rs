@@ -54,6 +54,23 @@ pub(super) async fn reply(
     }
 }
 
+/// Stores what the user said, as the user and under the run's key.
+pub(super) async fn message(
+    client: &AgentClient,
+    request: &RunRequest,
+    run_key: &RunKey,
+    task_id: &str,
+) -> Result<Message, McError> {
+    let message = CreateMessage {
+        task_id: task_id.to_owned(),
+        content: request.message.clone(),
+        actor_type: Some(ActorType::User),
+        idempotency_key: Some(run_key.message_key()),
+        ..CreateMessage::default()
+    };
+    client.post_user_message(&message).await
+}
+
 /// Stores what a silent heartbeat said with the agent's last heartbeat. Without it the heartbeat has
 /// done its work all the same, so that a failure is logged and no more.
 pub(super) async fn note(client: &AgentClient, request: &RunRequest, text: &str) {

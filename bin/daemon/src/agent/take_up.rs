@@ -18,7 +18,6 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 use uuid::Uuid;
-use wombat_core::untrusted::FenceMark;
 
 use super::audit;
 use super::detach::{Entering, Place, pending};
@@ -28,7 +27,7 @@ use super::finish::Progress;
 use super::journal::{Journal, ThreadStep};
 use super::launch::{TIMEOUT_GRACE, describe, outcome_label, settle};
 use super::lease::SessionLease;
-use super::prepare::{busy, thread_of};
+use super::prepare::{busy, look_up};
 use super::recorder::Recorder;
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::error::{RunError, RunErrorKind};
@@ -59,7 +58,6 @@ pub(super) struct Life<'a> {
     pub(super) registration: Registration,
     pub(super) finalizer: RunFinalizer,
     pub(super) key: RunKey,
-    pub(super) fence: FenceMark,
     pub(super) open: OpenFeed,
 }
 
@@ -280,7 +278,7 @@ impl Life<'_> {
             request: self.request,
             handle: &self.registration.handle,
             run_key: &self.key,
-            fence: &self.fence,
+            fence: OnceLock::new(),
             trace: self.trace,
             span: &self.span,
             sink: &sink,
@@ -341,11 +339,10 @@ impl RunDriver<'_> {
             // A run that had a caller until now.
             (None, None) => recorded.history,
             (Some(detached), None) => {
-                let history = if detached.reads_thread {
-                    thread_of(&context.client, &context.capabilities, self, task_id).await?
-                } else {
-                    recorded.history
-                };
+                let known = look_up(&context.client, &context.capabilities, self, task_id).await?;
+                let told = context.tell_thread(&known).await?;
+                let read = known.history(self.request, told.as_deref());
+                let history = if detached.reads_thread { read } else { recorded.history };
                 context.journal.put_thread(ThreadStep { history }).await?.history
             }
         };

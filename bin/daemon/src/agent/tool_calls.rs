@@ -12,7 +12,7 @@ use service::otel::Side;
 use super::approval::Decision;
 use super::attempts::{Attempt, Attempts, TurnOrigin};
 use super::context::RunContext;
-use super::journal::{CallingStep, ToolStep, millis};
+use super::journal::{CallingStep, ToolStep, millis, report};
 use crate::run::error::RunError;
 use crate::run::events::RunEvent;
 use crate::run::state_machine::PlannedCall;
@@ -51,7 +51,7 @@ pub(super) struct Finished(Mutex<BTreeMap<u32, Step>>);
 impl Finished {
     fn add(&self, at: u32, step: &ToolStep) {
         let mut reports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        reports.insert(at, step.report());
+        reports.insert(at, report(step));
     }
 
     /// The reports, in the model's order.
@@ -227,7 +227,7 @@ impl RunContext<'_> {
             ToolReply::Denied(_) => &planned.call.name,
             _ => RequestedCall::of(&planned.call).tool,
         };
-        reply.content(tool, self.run.app.settings.tool_result_max_chars, self.run.fence)
+        reply.content(tool, self.run.app.settings.tool_result_max_chars, self.run.fence())
     }
 
     /// Makes a call, within a span of its own; says how long it took.

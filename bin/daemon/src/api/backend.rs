@@ -3,10 +3,12 @@
 use axum::Json;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
+use daemon_api::Pages;
 use http::StatusCode;
 use mc_client::types::{CONTRACT_VERSION, Contract};
 use serde_json::{Value, json};
 use service::trace::TraceId;
+use url::Url;
 
 use super::error::ApiError;
 use crate::backend::told_of_original;
@@ -30,11 +32,12 @@ const FEATURES: [&str; 12] = [
 ];
 
 /// Optional features of the contract that this version uses.
-const USED: [&str; 10] = [
+const USED: [&str; 11] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
     "message_data",
+    "user_messages",
     "tasks_update",
     "notifications",
     "run_journal",
@@ -96,7 +99,7 @@ pub(super) async fn compatibility(
         .map(|feature| format!("the backend lacks {feature}; runs work without it"));
     let warnings: Vec<String> = original.into_iter().chain(lacking).collect();
     let compatible = missing.is_empty();
-    let body = json!({
+    let mut body = json!({
         "compatible": compatible,
         "contract_version": CONTRACT_VERSION,
         "backend_contract_version": theirs,
@@ -104,6 +107,48 @@ pub(super) async fn compatibility(
         "missing_required": missing,
         "warnings": warnings,
     });
+    let page = capabilities.pages.task.as_deref();
+    if let Some(page) = page.and_then(|page| address(app.backend.control_plane_url(), page)) {
+        body["pages"] = json!(Pages { task: Some(page) });
+    }
     let status = if compatible { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body)).into_response()
+}
+
+/// The address of a page that the backend names: by its address, or by its path at the backend's own.
+fn address(backend: &str, page: &str) -> Option<String> {
+    let is_address = |text: &str| text.starts_with("http://") || text.starts_with("https://");
+    if is_address(page) {
+        return Some(page.to_owned());
+    }
+    // Whoever reads it gets no password of the backend's address.
+    let mut url = Url::parse(backend).ok()?;
+    (url.set_username(""), url.set_password(None)).1.ok()?;
+    page.starts_with('/').then(|| format!("{}{page}", url.as_str().trim_end_matches('/')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_at_its_own_address_or_at_the_backends() {
+        let page = "/tasks/{task_id}?user={user_id}";
+        for (backend, page, expected) in [
+            (
+                "http://127.0.0.1:8000",
+                page,
+                Some("http://127.0.0.1:8000/tasks/{task_id}?user={user_id}"),
+            ),
+            ("https://u:p@mc.example/x/", "/t", Some("https://mc.example/x/t")),
+            (
+                "http://mc:8000",
+                "https://board.example/{task_id}",
+                Some("https://board.example/{task_id}"),
+            ),
+            ("http://mc:8000", "javascript:alert(1)", None),
+        ] {
+            assert_eq!(address(backend, page).as_deref(), expected);
+        }
+    }
 }

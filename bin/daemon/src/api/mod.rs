@@ -65,6 +65,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(usage::metrics))
         .routes(routes!(workspace::context))
         .routes(routes!(workspace::skills))
+        .routes(routes!(workspace::tools))
         .routes(routes!(workspace::boot))
         .routes(routes!(workspace::boot_complete))
         .routes(routes!(workspace::agents))

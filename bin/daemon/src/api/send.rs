@@ -181,7 +181,8 @@ pub(super) async fn read(
     let profile = admitted(app, session.role().as_str())?;
     if let Some(run_key) = resume {
         let webhook = checked(hook, app).await?;
-        let request = resume::request(app, trace, session, &run_key, webhook, detached).await?;
+        let resumed = resume::request(app, trace, session, &run_key, webhook, detached);
+        let request = Box::pin(resumed).await?;
         return Ok((request, wants_stream));
     }
     let output = output::of_run(&profile, &options, given).await?;

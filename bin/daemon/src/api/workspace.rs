@@ -1,12 +1,13 @@
 //! The workspace: prompt files, skills, roles, first-run instructions.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use chrono::Utc;
-use daemon_api::ErrorBody;
+use daemon_api::{ErrorBody, RunningTools};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use service::trace::TraceId;
 use std::collections::BTreeMap;
 use wombat_core::session::Role;
 use wombat_core::workspace::{PromptMode, PromptRequest};
@@ -14,6 +15,7 @@ use wombat_core::workspace::{PromptMode, PromptRequest};
 use super::error::ApiError;
 use super::extract::Params;
 use super::protocol_request::{known_role, roles};
+use crate::run::error::RunError;
 use crate::state::App;
 
 /// The role of `/context` when none is named; the first one where there is no such role.
@@ -97,6 +99,37 @@ pub(super) async fn skills(State(app): State<App>) -> Json<Value> {
         "enabled": skills.iter().filter(|skill| skill.enabled).count(),
         "total": skills.len(),
         "skills": skills,
+    }))
+}
+
+/// The tools that each role has now, as a run would get them. The OpenAPI document is read again for it, at
+/// most once a second.
+#[utoipa::path(
+    get, path = "/tools", tag = "workspace",
+    responses(
+        (status = 200, body = RunningTools),
+        (status = "4XX", body = ErrorBody),
+        (status = "5XX", body = ErrorBody),
+    )
+)]
+pub(super) async fn tools(
+    State(app): State<App>,
+    Extension(trace): Extension<TraceId>,
+) -> Result<Json<RunningTools>, ApiError> {
+    let snapshot = app.workspace.snapshot();
+    snapshot.usable().map_err(RunError::from)?;
+    let capabilities = app.backend.capabilities(&trace.traceparent()).await;
+    let capabilities = capabilities.map_err(|error| RunError::backend(&error))?;
+    let (openapi_operations, roles) = app.tools.overview(&snapshot, &capabilities).await;
+    let path = snapshot.path();
+    let workspace = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    Ok(Json(RunningTools {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        workspace: workspace.display().to_string(),
+        workspace_digest: snapshot.digest().to_owned(),
+        openapi_operations,
+        roles,
+        tools: app.tools.list(&snapshot, &capabilities).await,
     }))
 }
 

@@ -16,7 +16,7 @@ use crate::init::local_port;
 use crate::settings::Settings;
 
 /// The timeout of asking the daemon.
-const DAEMON_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const DAEMON_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The most of an answer that is read.
 const MAX_BYTES: usize = 16 * 1024;
@@ -72,7 +72,10 @@ impl Report {
         let is_page = shown::is_page(media_type(&with), &with.body);
         match status {
             401 | 403 => self.fail(format!(
-                "{who}: {status}: {said}; accept X-Agent-Token there, with the same AGENT_JWT_SECRET, and restart the application; set AGENT_JWT_BEARER=true where it reads Authorization only (docs/BESIDE.md)"
+                "{who}: {status}: {said}; accept X-Agent-Token there, with the same AGENT_JWT_SECRET, and restart the application; set AGENT_JWT_BEARER=true where it reads Authorization only (docs/BESIDE.md); or this user does not exist: --user takes the id that the application knows"
+            )),
+            404 => self.warn(format!(
+                "{who}: 404: {said}; there is no such endpoint, or this user does not exist; whether it accepts the token stays unknown"
             )),
             500.. => self.fail(format!(
                 "{who}: {status}: {said}; look at the application's log: often AGENT_JWT_SECRET of .env is not in its environment (load_dotenv(), uvicorn --env-file .env, node --env-file=.env), or it has no such user"

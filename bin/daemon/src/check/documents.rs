@@ -2,6 +2,7 @@
 
 use service::backend_address::BackendAddress;
 use service::settings::{Layers, Reader};
+use shown::counted;
 
 use super::{Finding, Level};
 use crate::backend::Backend;
@@ -15,7 +16,7 @@ pub(super) async fn findings(
 ) -> Vec<Finding> {
     let (level, text) = match document {
         DocumentState::Read { from, operations } => {
-            (Level::Good, format!("OpenAPI document: {from}: {operations} operations"))
+            (Level::Good, format!("OpenAPI document: {from}: {}", counted(operations, "operation")))
         }
         DocumentState::Unset => match discover(http, backend).await.as_slice() {
             [] => return Vec::new(),
@@ -51,13 +52,14 @@ async fn discover(http: &reqwest::Client, backend: &Backend) -> Vec<Found> {
 fn told(found: &[Found]) -> String {
     let Some((first, others)) = found.split_first() else { return String::new() };
     let mut text = format!(
-        "the application has one with {} operations: set WOMBAT_BACKEND_OPENAPI={}",
-        first.operations, first.path
+        "the application has one with {}: set WOMBAT_BACKEND_OPENAPI={}",
+        counted(first.operations, "operation"),
+        first.path
     );
     if !others.is_empty() {
         let others: Vec<_> = others
             .iter()
-            .map(|found| format!("{} ({} operations)", found.path, found.operations))
+            .map(|found| format!("{} ({})", found.path, counted(found.operations, "operation")))
             .collect();
         text.push_str(&format!(" (others: {})", others.join(", ")));
     }

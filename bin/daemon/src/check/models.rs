@@ -27,9 +27,12 @@ impl Report {
         let default = &settings.llm.default;
         if client.has_key(default) {
             let how = match default.provider {
-                Provider::Offline => "answers come from its script, no key needed",
-                _ if default.provider.key_variable().is_none() => "no key needed",
-                _ => "key set, not verified",
+                Provider::Offline => match &settings.llm.offline_script {
+                    Some(script) => format!("answers from {}, no key needed", script.display()),
+                    None => "answers from the built-in script, no key needed".to_owned(),
+                },
+                _ if default.provider.key_variable().is_none() => "no key needed".to_owned(),
+                _ => "key set, not verified".to_owned(),
             };
             self.good(format!("model: {default}: {how}"));
         }

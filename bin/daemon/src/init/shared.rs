@@ -150,14 +150,22 @@ fn secret() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
 }
 
-/// Appends the lines. A new file is for its owner only; the file is kept out of Git. Returns what a person
-/// has to know of a file that was there.
+/// What was written besides the lines of `.env`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Appended {
+    /// Whether `.gitignore` got a line.
+    pub(super) is_ignored_now: bool,
+    /// What a person has to know of a `.env` that was there.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Appends the lines. A new file is for its owner only; the file is kept out of Git.
 ///
 /// # Errors
 /// When one of the files cannot be written.
-pub(super) fn append(dir: &Path, shared: &Shared) -> std::io::Result<Vec<String>> {
+pub(super) fn append(dir: &Path, shared: &Shared) -> std::io::Result<Appended> {
     if shared.lines.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Appended::default());
     }
     let file = dir.join(".env");
     let before = match fs::read(&file) {
@@ -177,17 +185,18 @@ pub(super) fn append(dir: &Path, shared: &Shared) -> std::io::Result<Vec<String>
     }
     let opened = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&file);
     opened?.write_all(text.as_bytes())?;
-    if !git_says(dir, &["check-ignore", "--quiet", ".env"]) {
-        ignored_by_git(&dir.join(".gitignore"))?;
-    }
-    Ok(if before.is_some() { warnings(dir, &file)? } else { Vec::new() })
+    let is_ignored = git_says(dir, &["check-ignore", "--quiet", ".env"]);
+    let is_ignored_now = !is_ignored && ignored_by_git(&dir.join(".gitignore"))?;
+    let warnings = if before.is_some() { warnings(dir, &file)? } else { Vec::new() };
+    Ok(Appended { is_ignored_now, warnings })
 }
 
 /// What a person has to know of an application's own file, which holds our secrets now.
 fn warnings(dir: &Path, file: &Path) -> std::io::Result<Vec<String>> {
-    let mut told = vec![
-        "  If the application refuses names that it does not know (pydantic-settings), let it ignore them: extra=\"ignore\"".to_owned(),
-    ];
+    let mut told = Vec::new();
+    if is_python(dir) {
+        told.push("  If the application refuses names that it does not know (pydantic-settings), let it ignore them: extra=\"ignore\"".to_owned());
+    }
     let mode = fs::metadata(file)?.permissions().mode();
     if mode & 0o077 != 0 {
         told.push(
@@ -204,6 +213,16 @@ fn warnings(dir: &Path, file: &Path) -> std::io::Result<Vec<String>> {
     Ok(told)
 }
 
+/// Whether a program in Python is in a folder.
+fn is_python(dir: &Path) -> bool {
+    const FILES: [&str; 5] =
+        ["pyproject.toml", "requirements.txt", "setup.py", "setup.cfg", "Pipfile"];
+    let is_script =
+        |entry: fs::DirEntry| Path::new(&entry.file_name()).extension() == Some("py".as_ref());
+    FILES.iter().any(|name| dir.join(name).is_file())
+        || fs::read_dir(dir).is_ok_and(|entries| entries.flatten().any(is_script))
+}
+
 /// Whether Git is there and says yes.
 fn git_says(dir: &Path, question: &[&str]) -> bool {
     let mut git = Command::new("git");
@@ -212,19 +231,20 @@ fn git_says(dir: &Path, question: &[&str]) -> bool {
     git.status().is_ok_and(|status| status.success())
 }
 
-/// Adds `.env` to a `.gitignore` that lacks it.
-fn ignored_by_git(file: &Path) -> std::io::Result<()> {
+/// Adds `.env` to a `.gitignore` that lacks it, and says whether it did.
+fn ignored_by_git(file: &Path) -> std::io::Result<bool> {
     let before = match fs::read_to_string(file) {
         Ok(before) => before,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error),
     };
     if before.lines().any(|line| [".env", "/.env", ".env*", "*.env"].contains(&line.trim())) {
-        return Ok(());
+        return Ok(false);
     }
     let end = if before.is_empty() || before.ends_with('\n') { "" } else { "\n" };
     let mut opened = fs::OpenOptions::new().create(true).append(true).open(file)?;
-    opened.write_all(format!("{end}.env\n").as_bytes())
+    opened.write_all(format!("{end}.env\n").as_bytes())?;
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -305,15 +325,20 @@ mod tests {
             lines: vec![("WOMBAT_WORKSPACE", "WOMBAT_WORKSPACE='my agents'".to_owned())],
             ..Shared::default()
         };
-        assert_eq!(append(dir.path(), &shared).unwrap(), [""; 0]);
+        let made = append(dir.path(), &shared).unwrap();
+        assert_eq!(made, Appended { is_ignored_now: true, warnings: Vec::new() });
         let mode = fs::metadata(dir.path().join(".env")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(fs::read_to_string(dir.path().join(".gitignore")).unwrap(), ".env\n");
         fs::write(dir.path().join(".env"), "SECRET_KEY=x").unwrap();
         fs::write(dir.path().join(".gitignore"), "*.pyc").unwrap();
         fs::set_permissions(dir.path().join(".env"), fs::Permissions::from_mode(0o644)).unwrap();
-        let told = append(dir.path(), &shared).unwrap();
-        assert!(told[0].contains("extra=") && told[1].contains("chmod 600"), "{told:?}");
+        let Appended { warnings: told, is_ignored_now } = append(dir.path(), &shared).unwrap();
+        assert!(is_ignored_now && told.len() == 1 && told[0].contains("chmod 600"), "{told:?}");
+        // Only a program in Python can have pydantic.
+        fs::write(dir.path().join("main.py"), "").unwrap();
+        let Appended { warnings: told, is_ignored_now } = append(dir.path(), &shared).unwrap();
+        assert!(!is_ignored_now && told[0].contains("extra="), "{told:?}");
         let text = fs::read_to_string(dir.path().join(".env")).unwrap();
         assert!(
             text.starts_with("SECRET_KEY=x\n\n# ")
@@ -324,6 +349,6 @@ mod tests {
         let git = |arguments: &[&str]| assert!(git_says(dir.path(), arguments), "{arguments:?}");
         git(&["init", "--quiet"]);
         git(&["add", "--force", ".env"]);
-        assert!(append(dir.path(), &shared).unwrap()[2].contains("Git tracks it"));
+        assert!(append(dir.path(), &shared).unwrap().warnings[2].contains("Git tracks it"));
     }
 }

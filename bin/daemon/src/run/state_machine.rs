@@ -116,7 +116,7 @@ pub enum FailReason {
         /// The length of the last one, tokens.
         tokens: u64,
     },
-    /// All turns with tools are used up, and the model did not sum up.
+    /// All turns with tools are used up, and the model wrote no final answer.
     NoSummary,
 }
 

@@ -1,11 +1,14 @@
 //! All tool sources of the daemon, kept up to date, and the tool sets of the roles.
 
 mod inspect;
+mod listing;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use llm::LlmClient;
 use mc_client::tools::BackendTools;
 use mc_client::types::Capabilities;
@@ -33,12 +36,18 @@ use crate::backend::Backend;
 /// How many roles' tool sets are cached.
 const MAX_CACHED: usize = 256;
 
+/// How long a document is used that lacks endpoints which a skill declares: the application may be about to
+/// get them.
+const INCOMPLETE_TTL: Duration = Duration::from_secs(15);
+
 /// The sources of tools, and the tool sets built from them.
 #[derive(Debug)]
 pub struct Tools {
     openapi: Option<RefreshingCache<Document>>,
     /// Where the document is.
     source: Option<Arc<Source>>,
+    /// The workspace for which the document was read.
+    read_for: ArcSwapOption<Snapshot>,
     application: Arc<Backend>,
     backend: RefreshingCache<BackendTools>,
     mcp: McpServers,
@@ -66,6 +75,8 @@ struct Built {
     from: Sources,
     catalogue: Arc<Catalogue>,
     operations: Arc<BackendOperations>,
+    /// Whether a skill declares an endpoint that the document does not have.
+    is_incomplete: bool,
     sets: Mutex<HashMap<Role, Arc<ToolSet>>>,
 }
 
@@ -122,7 +133,8 @@ impl Built {
         let operations =
             BackendOperations::collect(document, offered, &catalogue, from.snapshot.mcp());
         let (catalogue, operations) = (Arc::new(catalogue), Arc::new(operations));
-        Self { from, catalogue, operations, sets: Mutex::default() }
+        let is_incomplete = from.document.is_some() && operations.lacks_declared(&from.snapshot);
+        Self { from, catalogue, operations, is_incomplete, sets: Mutex::default() }
     }
 
     fn sets(&self) -> MutexGuard<'_, HashMap<Role, Arc<ToolSet>>> {
@@ -192,6 +204,7 @@ impl Tools {
         Self {
             openapi: source.clone().map(|source| openapi::cached(source, mounted)),
             source,
+            read_for: ArcSwapOption::empty(),
             application: backend.clone(),
             backend: backend_tools::cached(agent(backend), backend.is_split()),
             mcp: McpServers::new(http, workspace),
@@ -202,11 +215,31 @@ impl Tools {
     }
 
     /// Starts to fetch the document and to connect the MCP servers, so that no run has to wait.
-    pub fn warm_up(&self, snapshot: &Snapshot) {
+    pub fn warm_up(&self, snapshot: &Arc<Snapshot>) {
         if let Some(openapi) = &self.openapi {
+            self.follow(openapi, snapshot);
             openapi.refresh();
         }
         self.mcp.reconcile(snapshot.mcp());
+    }
+
+    /// Fetches the document again when the workspace refers to other operations than before: the
+    /// application may have got them with the skill.
+    fn follow(&self, openapi: &RefreshingCache<Document>, snapshot: &Arc<Snapshot>) {
+        let before = self.read_for.load();
+        if before.as_ref().is_some_and(|before| Arc::ptr_eq(before, snapshot)) {
+            return;
+        }
+        self.read_for.store(Some(snapshot.clone()));
+        let refers_to_others = |before: &Arc<Snapshot>| {
+            let declared = |s: &Snapshot| -> Vec<_> {
+                s.endpoints().iter().map(|declared| declared.pattern.to_string()).collect()
+            };
+            declared(before) != declared(snapshot) || !before.tool_lists().eq(snapshot.tool_lists())
+        };
+        if before.as_ref().is_some_and(refers_to_others) {
+            openapi.outdate();
+        }
     }
 
     /// The tools of a role. Waits for a source only the first time; an unavailable source costs only its
@@ -239,7 +272,10 @@ impl Tools {
     async fn sources(&self, snapshot: &Arc<Snapshot>, capabilities: &Arc<Capabilities>) -> Sources {
         let document = async {
             match &self.openapi {
-                Some(openapi) => openapi.get().await,
+                Some(openapi) => {
+                    self.follow(openapi, snapshot);
+                    openapi.get().await
+                }
                 None => None,
             }
         };
@@ -266,7 +302,11 @@ impl Tools {
             built.warn_of_unmatched(has_openapi, may_offer_tools, &warned);
             built
         };
-        self.built.get_or_make(|built| built.from.same(&sources), build).await
+        let built = self.built.get_or_make(|built| built.from.same(&sources), build).await;
+        if let Some(openapi) = self.openapi.as_ref().filter(|_| built.is_incomplete) {
+            openapi.refresh_older_than(INCOMPLETE_TTL);
+        }
+        built
     }
 
     /// The state of the sources, for `/health`.

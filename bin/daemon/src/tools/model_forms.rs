@@ -35,7 +35,7 @@ pub(super) fn log(role: &Role, forms: &[ModelForm]) {
         let (shown, more) = bounded(lost.map(ToString::to_string).collect());
         if !shown.is_empty() {
             let what = shown.join("; ");
-            tracing::warn!(%role, %model, more, "the provider does not take all tools as they are: {what}");
+            tracing::warn!(%role, %model, more, "tools are changed or left out for the provider: {what}");
         }
     }
 }

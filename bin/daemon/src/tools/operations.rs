@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use mc_client::tools::BackendTool;
 use openapi_tools::{Candidate, Document, FieldPlace};
+use wombat_core::advice::is_undocumented;
 use wombat_core::endpoint::{EndpointError, EndpointPattern, NormalPath};
 use wombat_core::mcp_config::{McpConfig, tool_prefix};
 use wombat_core::operations::{Operation, Operations};
+use wombat_core::workspace::Snapshot;
 
 use super::backend_tools;
 use super::catalogue::{Catalogue, Source};
@@ -72,6 +74,13 @@ impl BackendOperations {
     pub(super) fn documented(&self) -> Vec<EndpointPattern> {
         let candidates = self.document.iter().flat_map(|document| document.candidates());
         candidates.filter_map(|candidate| Some(in_document(&candidate)?.endpoint)).collect()
+    }
+
+    /// Whether a skill declares an endpoint, not of the contract, that the document does not have.
+    pub(super) fn lacks_declared(&self, snapshot: &Snapshot) -> bool {
+        let documented = self.documented();
+        let mut declared = snapshot.endpoints().iter();
+        declared.any(|declared| is_undocumented(&declared.pattern, &documented))
     }
 
     /// Whether what a call surely is declares a field of its request by exactly this name.

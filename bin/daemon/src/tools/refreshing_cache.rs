@@ -34,6 +34,10 @@ struct State<T> {
     error: Option<String>,
     fetched: Option<Instant>,
     fetching: bool,
+    /// Whether another fetch has to start, however fresh the value is.
+    outdated: bool,
+    /// Whether `get` waits for the fetch that this asks for.
+    awaited: bool,
 }
 
 impl<T> Clone for State<T> {
@@ -46,16 +50,24 @@ impl<T: Send + Sync + 'static> RefreshingCache<T> {
     /// An empty cache; nothing is fetched yet. A value is fresh for `fresh`, after that it is fetched
     /// again on demand. A fetch should return the same `Arc` for an unchanged value.
     pub(super) fn new(what: &'static str, fresh: Duration, fetch: Fetch<T>) -> Self {
-        let state = State { value: None, error: None, fetched: None, fetching: false };
+        let state = State {
+            value: None,
+            error: None,
+            fetched: None,
+            fetching: false,
+            outdated: false,
+            awaited: false,
+        };
         Self { what, fetch, fresh, state: watch::Sender::new(state) }
     }
 
-    /// The current value. Waits only for the very first fetch.
+    /// The current value. Waits only for the very first fetch, and for one that [`Self::outdate`] asks for.
     pub(super) async fn get(&self) -> Option<Arc<T>> {
         self.refresh();
         let mut state = self.state.subscribe();
-        let settled = state.wait_for(|state| state.value.is_some() || !state.fetching);
-        // On timeout the caller continues without a value.
+        let settled =
+            state.wait_for(|state| (state.value.is_some() && !state.awaited) || !state.fetching);
+        // On timeout the caller continues with what there is.
         let _timeout = timeout(FIRST_WAIT, settled).await.map(drop);
         self.state.borrow().value.clone()
     }
@@ -73,40 +85,37 @@ impl<T: Send + Sync + 'static> RefreshingCache<T> {
         }
     }
 
+    /// Something has changed that the value may not know of: it is fetched now, and once more where a
+    /// fetch has begun before.
+    pub(super) fn outdate(&self) {
+        self.state.send_modify(|state| (state.outdated, state.awaited) = (true, true));
+        self.refresh();
+    }
+
     /// Starts a fetch in the background, if one is due.
     pub(super) fn refresh(&self) {
+        self.start(|state| if state.error.is_some() { RETRY_DELAY } else { self.fresh });
+    }
+
+    /// Starts a fetch in the background, if the last one was that long ago.
+    pub(super) fn refresh_older_than(&self, age: Duration) {
+        self.start(|_| age);
+    }
+
+    fn start(&self, wait: impl FnOnce(&State<T>) -> Duration) {
         let started = self.state.send_if_modified(|state| {
-            let wait = if state.error.is_some() { RETRY_DELAY } else { self.fresh };
-            let due = state.fetched.is_none_or(|at| at.elapsed() >= wait);
+            let wait = wait(state);
+            let due = state.outdated || state.fetched.is_none_or(|at| at.elapsed() >= wait);
             let starts = due && !state.fetching;
             state.fetching |= starts;
+            state.outdated &= !starts;
             starts
         });
         if !started {
             return;
         }
-        let (what, fetch, sender) = (self.what, (self.fetch)(), self.state.clone());
-        tokio::spawn(async move {
-            let fetched = timeout(FETCH_TIMEOUT, fetch).await;
-            let fetched = fetched.unwrap_or_else(|_| Err("timeout".to_owned()));
-            sender.send_modify(|state| {
-                state.fetching = false;
-                state.fetched = Some(Instant::now());
-                match fetched {
-                    Ok(value) => {
-                        state.error = None;
-                        state.value = Some(value);
-                    }
-                    Err(error) => {
-                        // Each outage is logged once.
-                        if state.error.as_ref() != Some(&error) {
-                            tracing::warn!("{what}: {error}");
-                        }
-                        state.error = Some(error);
-                    }
-                }
-            });
-        });
+        let (what, fetch, sender) = (self.what, self.fetch.clone(), self.state.clone());
+        tokio::spawn(async move { while fetch_once(what, &fetch, &sender).await {} });
     }
 
     /// The current value, and the state for `/health`.
@@ -124,6 +133,38 @@ impl<T: Send + Sync + 'static> RefreshingCache<T> {
         }
         (state.value.clone(), report)
     }
+}
+
+/// Fetches, and stores what came of it. Returns whether it has to be done again: something has changed
+/// since it began.
+async fn fetch_once<T>(
+    what: &'static str,
+    fetch: &Fetch<T>,
+    sender: &watch::Sender<State<T>>,
+) -> bool {
+    let fetched = timeout(FETCH_TIMEOUT, fetch()).await;
+    let fetched = fetched.unwrap_or_else(|_| Err("timeout".to_owned()));
+    let mut again = false;
+    sender.send_modify(|state| {
+        again = std::mem::take(&mut state.outdated);
+        state.fetching = again;
+        state.awaited &= again;
+        state.fetched = Some(Instant::now());
+        match fetched {
+            Ok(value) => {
+                state.error = None;
+                state.value = Some(value);
+            }
+            Err(error) => {
+                // Each outage is logged once.
+                if state.error.as_ref() != Some(&error) {
+                    tracing::warn!("{what}: {error}");
+                }
+                state.error = Some(error);
+            }
+        }
+    });
+    again
 }
 
 impl<T> std::fmt::Debug for RefreshingCache<T> {
@@ -162,6 +203,32 @@ mod tests {
         tokio::time::sleep(RETRY_DELAY).await;
         assert_eq!(cache.fetch_result().await.as_deref(), Ok(&2));
         assert_eq!(cache.report().1, json!({ "status": "ok" }));
+    }
+
+    /// A fetch that began before the change does not count: `get` waits for one that began after it.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_outdated_is_fetched_once_more_and_waited_for() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let fetch: Fetch<usize> = Arc::new(move || {
+            let n = count.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                Ok(Arc::new(n))
+            })
+        });
+        let cache = RefreshingCache::new("it", Duration::from_secs(60), fetch);
+        assert_eq!(cache.get().await.as_deref(), Some(&0));
+        cache.outdate();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        cache.outdate();
+        assert_eq!(cache.get().await.as_deref(), Some(&2), "the one in progress began too early");
+        assert_eq!(cache.get().await.as_deref(), Some(&2));
+        cache.refresh_older_than(Duration::from_secs(1));
+        assert_eq!(cache.fetch_result().await.as_deref(), Ok(&2));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        cache.refresh_older_than(Duration::from_secs(1));
+        assert_eq!(cache.fetch_result().await.as_deref(), Ok(&3));
     }
 
     #[tokio::test]

@@ -31,6 +31,8 @@ pub struct ToolSet {
     operations: Arc<BackendOperations>,
     rules: Arc<ToolPermissions>,
     tools: HashMap<String, Tool>,
+    /// Names by the ids that operations have in their document: a skill, or an earlier turn, may call them so.
+    ids: HashMap<String, String>,
 }
 
 #[derive(Debug)]
@@ -111,7 +113,18 @@ impl ToolSet {
             specs.push(tool.spec.clone());
         }
         let (operations, rules) = (operations.clone(), profile.tools.clone());
-        Self { specs: specs.into(), operations, rules, tools }
+        let ids =
+            operations.known.iter().filter_map(|known| Some((known.id.clone()?, &known.tool)));
+        let is_operation =
+            |tool: &str| matches!(tools.get(tool), Some(Tool::External(tool)) if tool.is_openapi());
+        let ids = ids.filter(|(id, tool)| is_operation(tool) && !tools.contains_key(id));
+        let ids = ids.map(|(id, tool)| (id, tool.clone())).collect();
+        Self { specs: specs.into(), operations, rules, tools, ids }
+    }
+
+    /// The tool of this name, or of this id.
+    fn tool(&self, name: &str) -> Option<&Tool> {
+        self.tools.get(name).or_else(|| self.tools.get(self.ids.get(name)?))
     }
 
     /// What is known of the backend's operations.
@@ -126,13 +139,25 @@ impl ToolSet {
 
     /// Whether the set has a tool of this name.
     pub fn has(&self, name: &str) -> bool {
-        self.tools.contains_key(name)
+        self.tool(name).is_some()
+    }
+
+    /// Where a tool comes from, in a word.
+    pub(super) fn source(&self, name: &str) -> &'static str {
+        match self.tools.get(name) {
+            Some(Tool::External(tool)) => match tool.source {
+                Source::OpenApi(_) => "openapi",
+                Source::Backend(_) => "backend",
+                Source::Mcp(..) => "mcp",
+            },
+            Some(Tool::Builtin(..)) | None => "built-in",
+        }
     }
 
     /// What a call does; the requested call of a `request_tool`.
     pub fn identify(&self, profile: &AgentProfile, call: &ToolCall) -> CallIdentity {
         let asked = RequestedCall::of(call);
-        let identity = match self.tools.get(asked.tool) {
+        let identity = match self.tool(asked.tool) {
             Some(Tool::Builtin(builtin, _)) => CallIdentity::of_builtin(*builtin, asked.arguments),
             Some(Tool::External(tool)) => CallIdentity::of_external(tool, asked.arguments),
             None => CallIdentity::of_tool(asked.tool, asked.arguments),
@@ -142,7 +167,7 @@ impl ToolSet {
 
     /// A hash of a tool's definition, where it is not the daemon's own: it can change while a call waits.
     pub fn definition(&self, name: &str) -> Option<String> {
-        match self.tools.get(name)? {
+        match self.tool(name)? {
             Tool::Builtin(..) => None,
             Tool::External(tool) => {
                 Some(tool.definition.get_or_init(|| identity::definition(tool)).clone())
@@ -154,7 +179,7 @@ impl ToolSet {
     /// on.
     pub async fn call(&self, context: &ToolContext<'_>, call: &ToolCall, key: &str) -> ToolReply {
         let asked = RequestedCall::of(call);
-        let limit = self.tools.get(asked.tool).map_or(TOOL_TIMEOUT, Tool::timeout);
+        let limit = self.tool(asked.tool).map_or(TOOL_TIMEOUT, Tool::timeout);
         match tokio::time::timeout(limit, self.dispatch(context, call, key.to_owned())).await {
             Ok(reply) => reply,
             Err(_) => ToolReply::Unclear(json!({ "error": format!(
@@ -185,7 +210,7 @@ impl ToolSet {
     }
 
     /// The rule by which a tool that there is, is not one of this role.
-    fn why_withheld(&self, name: &str) -> Option<String> {
+    pub(super) fn why_withheld(&self, name: &str) -> Option<String> {
         let known = &self.operations.known;
         let is_it = |operation: &&Operation| {
             operation.tool == name || operation.id.as_deref() == Some(name)
@@ -207,7 +232,7 @@ impl ToolSet {
     ) -> Result<(&'a Tool, &'a Value), String> {
         /// What models mean when they send null instead of arguments.
         static EMPTY: LazyLock<Value> = LazyLock::new(|| Value::Object(serde_json::Map::new()));
-        let Some(tool) = self.tools.get(name) else {
+        let Some(tool) = self.tool(name) else {
             if let Some(why) = self.why_withheld(name) {
                 return Err(format!("the tool {name:?} may not be called: {why}"));
             }
@@ -244,7 +269,10 @@ async fn perform(
                     backend_tools::call(context, name, theirs, arguments, &key).await
                 }
                 Source::Mcp(server, tool) => match by_name() {
-                    Ok(()) => server.call(tool, arguments, &key, context.traceparent).await,
+                    // Boxed: it is large, and other tools need none of it.
+                    Ok(()) => {
+                        Box::pin(server.call(tool, arguments, &key, context.traceparent)).await
+                    }
                     Err(reply) => reply,
                 },
             };

@@ -67,19 +67,17 @@ pub(crate) async fn serve(world: &World, verb: &str, at: &str, status: u16, body
         .await;
 }
 
-/// A daemon with the document as a file, and a skill that declares the search.
+/// A daemon with the document of its backend, and a skill that declares the search.
 async fn schools_world(config: &str) -> World {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), schools().to_string()).unwrap();
-    let place = format!("file://{}", file.path().display());
-    let world = World::with(&[("WOMBAT_BACKEND_OPENAPI", &place)], json!({})).await;
-    // The document stays in use after the file is gone.
-    world.daemon.until("/health", |health| health["tools"]["openapi"]["status"] == "ok").await;
+    let world = World::with(&[("WOMBAT_BACKEND_OPENAPI", "/openapi.json")], json!({})).await;
+    serve(&world, "GET", "/openapi.json", 200, schools()).await;
     let skill = "---\nname: schools\ndescription: Finds schools.\n---\n\
                  ```http\nPOST /api/schools/search\n```\n";
     world.write("agent-config.json", config);
     world.write("skills/schools/SKILL.md", skill);
     world.daemon.until("/skills", |skills| skills["total"] == 1).await;
+    // What the skill refers to has changed, so the document is read again, whatever came of it before.
+    world.daemon.until("/tools", |tools| tools["openapi_operations"] == 5).await;
     world
 }
 

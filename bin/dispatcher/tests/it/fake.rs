@@ -44,6 +44,18 @@ pub(crate) struct Log {
     /// The `Last-Event-ID` of each stream of events that was opened.
     pub(crate) streams: Vec<Option<String>>,
     pub(crate) events_down: bool,
+    /// Runs whose instance died; each is given out once.
+    pub(crate) orphans: Vec<Value>,
+    /// The bodies of the calls that asked for them.
+    pub(crate) orphan_polls: Vec<Value>,
+    /// What was posted as a detached run.
+    pub(crate) resumed: Vec<Value>,
+    /// What that is answered with at first, one after the other, instead of 202.
+    pub(crate) resume_answers: Vec<(u16, &'static str)>,
+    /// How often somebody asked whether the daemon is there.
+    pub(crate) probes: usize,
+    /// Whether it says so.
+    pub(crate) daemon_away: bool,
     listeners: Vec<UnboundedSender<Bytes>>,
 }
 
@@ -106,6 +118,9 @@ impl Fake {
             .route(&format!("{mc}/dispatch/notifications/{{id}}/fail"), post(fail))
             .route(&format!("{mc}/dispatch/deliver"), post(deliver_many))
             .route(&format!("{mc}/events"), get(events))
+            .route(&format!("{mc}/dispatch/orphans"), post(orphans))
+            .route("/api/agents", get(agents))
+            .route("/api/agents/runs", post(runs))
             .route("/api/agents/send", post(send))
             .with_state(fake.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -304,4 +319,40 @@ async fn send(State(fake): State<Fake>, headers: HeaderMap, body: Bytes) -> Resp
         log.send_headers.push(headers);
     });
     (fake.daemon)(body).await
+}
+
+async fn orphans(
+    State(fake): State<Fake>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    assert_eq!(headers["x-internal-token"], "internal");
+    fake.read(|log| {
+        log.orphan_polls.push(body);
+        Json(json!({"runs": std::mem::take(&mut log.orphans)})).into_response()
+    })
+}
+
+async fn agents(State(fake): State<Fake>) -> Response {
+    fake.read(|log| {
+        log.probes += 1;
+        if log.daemon_away {
+            status(503, "draining")
+        } else {
+            Json(json!({"agents": []})).into_response()
+        }
+    })
+}
+
+async fn runs(State(fake): State<Fake>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
+    assert_eq!(headers["x-agent-daemon-key"], "daemon-key");
+    assert!(headers["traceparent"].to_str().unwrap().starts_with("00-"));
+    fake.read(|log| {
+        log.resumed.push(body);
+        if !log.resume_answers.is_empty() {
+            let (answer, code) = log.resume_answers.remove(0);
+            return status(answer, code);
+        }
+        (StatusCode::ACCEPTED, Json(json!({"status": "queued"}))).into_response()
+    })
 }

@@ -7,4 +7,5 @@ mod events;
 mod failures;
 mod fake;
 mod odd_backends;
+mod orphans;
 mod process;

@@ -11,7 +11,7 @@ pub(crate) async fn is_installed(name: &str, package: &str) -> bool {
     let found = Command::new("sh").args(["-c", &format!("command -v {name}")]).output().await;
     let is_there = found.is_ok_and(|output| output.status.success());
     if !is_there {
-        test_support::skip(&format!("{name} is not installed: apt-get install {package}"));
+        test_support::lacks_package(name, package);
     }
     is_there
 }

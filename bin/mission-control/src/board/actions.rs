@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;
 use mc_client::tool_requests::{Decision, ToolRequestStatus};
-use mc_client::types::{ActorType, CreateMessage, CreateTask};
+use mc_client::types::{CreateMessage, CreateTask};
 use serde_json::json;
 
 use super::forms::own_form;
@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::mentions::{is_role, mentioned_roles};
 use crate::store::audit::Act;
+use crate::store::messages::Author;
 use crate::store::{Scope, audit, messages, tasks};
 
 /// How much of a message becomes the title of its task.
@@ -116,7 +117,7 @@ pub(super) async fn write(
             task
         };
         let message = CreateMessage { task_id, content, ..CreateMessage::default() };
-        let message = messages::insert(tx, user, ActorType::User, None, &message).await?;
+        let message = messages::insert(tx, user, Author::Person, &message).await?;
         if viewer.name().is_some_and(|own| own != user) {
             let act = Act::new(viewer.scope(user).by, "message.created");
             audit::record(tx, &act.of(user).about("message", &message.id)).await?;

@@ -4,89 +4,74 @@
 use std::fmt::{self, Write as _};
 
 use mc_client::runs::Run;
+use mc_client::steps::endpoint_of;
 use serde_json::Value;
 
 use super::markup::visible::{Visible, VisibleText};
 use super::markup::{
     Esc, FULL, Short, Time, cut, header, hidden, live, page, post, pretty, section, task_link,
 };
-use super::totals::{Totals, cost};
-use crate::store::board::StepRow;
+use super::totals::{Totals, usd};
 use crate::store::session_role;
-
-fn text<'v>(payload: &'v Value, pointer: &str) -> &'v str {
-    payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn number(payload: &Value, pointer: &str) -> Option<u64> {
-    payload.pointer(pointer).and_then(Value::as_u64)
-}
+use crate::store::step_rows::{StepContent, StepRow};
 
 /// The title and the figures of a step.
 fn line(step: &StepRow) -> (String, Vec<String>) {
-    let payload = &step.payload;
     let mut figures = Vec::new();
-    let mut figure = |value: Option<u64>, unit: &str| {
-        figures.extend(value.map(|value| format!("{value} {unit}")));
-    };
-    let title = match step.kind.as_str() {
-        "request" => "Asked".to_owned(),
-        "llm" | "llm_rejected" => {
-            figure(number(payload, "/prompt/messages"), "messages in");
-            figure(number(payload, "/completion/usage/prompt_tokens"), "tokens in");
-            figure(
-                number(payload, "/completion/usage/cached_tokens").filter(|n| *n > 0),
-                "of them cached",
-            );
-            figure(number(payload, "/completion/usage/completion_tokens"), "tokens out");
-            figure(number(payload, "/duration_ms"), "ms");
-            figures.extend(cost(payload).map(|usd| format!("${usd:.6}")));
-            let model = text(payload, "/completion/model");
-            let rejected = if step.kind == "llm" { "" } else { ", rejected" };
-            match model {
+    let title = match &step.content {
+        StepContent::Request(_) => "Asked".to_owned(),
+        StepContent::Model(turn) => {
+            let usage = &turn.completion.usage;
+            figures.extend([
+                format!("{} messages in", turn.prompt.messages),
+                format!("{} tokens in", usage.prompt_tokens),
+            ]);
+            if usage.cached_tokens > 0 {
+                figures.push(format!("{} of them cached", usage.cached_tokens));
+            }
+            figures.extend([
+                format!("{} tokens out", usage.completion_tokens),
+                format!("{} ms", turn.duration_ms),
+            ]);
+            figures.extend(usd(turn.cost.as_ref()).map(|usd| format!("${usd:.6}")));
+            let rejected = if step.is_rejected() { ", rejected" } else { "" };
+            match turn.completion.model.as_str() {
                 "offline" => format!("Scripted model{rejected}"),
                 model => format!("Model {model}{rejected}"),
             }
         }
-        "tool" => {
-            figure(number(payload, "/duration_ms"), "ms");
-            if payload["ok"] == false {
+        StepContent::Tool(call) => {
+            figures.push(format!("{} ms", call.duration_ms));
+            if !call.ok {
                 figures.push("failed".to_owned());
             }
             // For calls of endpoints: which endpoint it was.
-            let (method, path) =
-                (text(payload, "/arguments/method"), text(payload, "/arguments/path"));
-            let call = format!("Tool {} {method} {path}", text(payload, "/name"));
-            call.trim().to_owned()
+            let (method, path) = endpoint_of(&call.arguments).unwrap_or_default();
+            format!("Tool {} {method} {path}", call.name).trim().to_owned()
         }
-        other => {
-            figure(number(payload, "/duration_ms"), "ms");
-            format!("{other} {}", text(payload, "/name")).trim().to_owned()
-        }
+        StepContent::Other if step.is_answer() => "Model, cannot be read".to_owned(),
+        StepContent::Other => step.kind.clone(),
     };
     (title, figures)
 }
 
 /// The contents of a step, each with its heading.
 fn parts(step: &StepRow) -> Vec<(&'static str, String)> {
-    let payload = &step.payload;
-    let said = |name, pointer: &str| (name, text(payload, pointer).to_owned());
-    let parts = match step.kind.as_str() {
-        "request" => vec![said("Message", "/message"), said("As the model saw it", "/newest")],
-        "llm" | "llm_rejected" => {
-            let mut parts = vec![
-                said("Text", "/completion/message/text"),
-                said("Text", "/completion/message/content"),
-            ];
-            let calls = payload.pointer("/completion/message/tool_calls").and_then(Value::as_array);
-            for call in calls.into_iter().flatten() {
-                let call = format!("{}({})", text(call, "/name"), call["arguments"]);
-                parts.push(("Calls", call));
-            }
-            parts
+    let parts = match &step.content {
+        StepContent::Request(request) => vec![
+            ("Message", request.message.clone()),
+            ("As the model saw it", request.newest.clone()),
+        ],
+        StepContent::Model(turn) => {
+            let message = &turn.completion.message;
+            let calls = message.tool_calls.iter();
+            let calls = calls.map(|call| ("Calls", format!("{}({})", call.name, call.arguments)));
+            [("Text", message.text.clone())].into_iter().chain(calls).collect()
         }
-        "tool" => vec![("Arguments", pretty(&payload["arguments"])), said("Result", "/content")],
-        _ => Vec::new(),
+        StepContent::Tool(call) => {
+            vec![("Arguments", pretty(&call.arguments)), ("Result", call.content.clone())]
+        }
+        StepContent::Other => Vec::new(),
     };
     parts.into_iter().filter(|(_, text)| !text.is_empty()).collect()
 }
@@ -158,7 +143,8 @@ fn state(out: &mut String, user: &str, token: &str, run: &Run, sum: &Totals) -> 
 
 fn step(out: &mut String, step: &StepRow) -> fmt::Result {
     let (title, figures) = line(step);
-    let failed = step.payload["ok"] == false || step.kind == "llm_rejected";
+    let is_failure = matches!(&step.content, StepContent::Tool(call) if !call.ok);
+    let failed = is_failure || step.is_rejected();
     let kind = if failed { "failed" } else { "" };
     write!(
         out,
@@ -175,13 +161,14 @@ fn step(out: &mut String, step: &StepRow) -> fmt::Result {
         let text = cut(text);
         write!(out, "<h3>{name}</h3><pre class=\"json\">{}</pre>", VisibleText(&text))?;
     }
-    if step.is_cut || out.len() > FULL {
+    let raw = step.raw.as_ref().filter(|_| out.len() <= FULL);
+    let Some(raw) = raw else {
         return writeln!(out, "<p class=\"none\">The rest of it is not shown.</p></details></li>");
-    }
+    };
     writeln!(
         out,
         "<details><summary>Raw journal entry</summary><pre class=\"json\">{}</pre></details></details></li>",
-        VisibleText(&pretty(&step.payload))
+        VisibleText(&pretty(raw))
     )
 }
 
@@ -192,14 +179,15 @@ mod tests {
     use super::*;
 
     fn row(kind: &str, payload: Value) -> StepRow {
-        StepRow { index: 0, kind: kind.to_owned(), payload, is_cut: false, at: None }
+        let content = StepContent::read(kind, &payload);
+        StepRow { index: 0, kind: kind.to_owned(), content, raw: Some(payload), at: None }
     }
 
     #[test]
     fn a_run_is_added_up() {
         let turn = |cost| {
             let usage = json!({ "prompt_tokens": 70, "completion_tokens": 5, "cached_tokens": 20 });
-            let message = json!({ "text": "hm", "tool_calls": [{ "name": "look", "arguments": { "a": 1 } }] });
+            let message = json!({ "text": "hm", "tool_calls": [{ "id": "1", "name": "look", "arguments": { "a": 1 } }] });
             json!({ "completion": { "message": message, "usage": usage, "model": "m" }, "cost": cost, "duration_ms": 10 })
         };
         let steps = [
@@ -272,7 +260,7 @@ mod tests {
             ),
             row(
                 "llm",
-                json!({ "completion": { "model": hostile, "message": { "text": hostile, "tool_calls": [{ "name": hostile }] } } }),
+                json!({ "completion": { "model": hostile, "message": { "text": hostile, "tool_calls": [{ "id": hostile, "name": hostile, "arguments": hostile }] } } }),
             ),
             row("request", json!({ "message": hostile, "newest": hostile })),
         ];

@@ -1,8 +1,8 @@
 //! Time, tokens and costs of a run, added up from its journal.
 
-use serde_json::Value;
+use model_turn::Cost;
 
-use crate::store::board::StepRow;
+use crate::store::step_rows::{StepContent, StepRow};
 
 /// The totals of a run.
 #[derive(Debug, Default, PartialEq)]
@@ -30,26 +30,29 @@ impl Totals {
     pub(super) fn of(steps: &[StepRow]) -> Self {
         let mut sum = Self::default();
         for step in steps {
-            let payload = &step.payload;
-            let number = |value: &Value| value.as_u64().unwrap_or_default();
-            sum.millis = sum.millis.saturating_add(number(&payload["duration_ms"]));
-            match step.kind.as_str() {
-                "llm" | "llm_rejected" => {
-                    let usage = &payload["completion"]["usage"];
+            match &step.content {
+                StepContent::Model(turn) => {
+                    let usage = &turn.completion.usage;
                     sum.turns += 1;
-                    sum.prompt = sum.prompt.saturating_add(number(&usage["prompt_tokens"]));
-                    sum.completion =
-                        sum.completion.saturating_add(number(&usage["completion_tokens"]));
-                    match cost(payload) {
+                    sum.millis = sum.millis.saturating_add(turn.duration_ms);
+                    sum.prompt = sum.prompt.saturating_add(usage.prompt_tokens);
+                    sum.completion = sum.completion.saturating_add(usage.completion_tokens);
+                    match usd(turn.cost.as_ref()) {
                         Some(cost) => sum.cost += cost,
                         None => sum.unpriced += 1,
                     }
                 }
-                "tool" => {
+                StepContent::Tool(call) => {
                     sum.calls += 1;
-                    sum.failed += u32::from(payload["ok"] == false);
+                    sum.millis = sum.millis.saturating_add(call.duration_ms);
+                    sum.failed += u32::from(!call.ok);
                 }
-                _ => {}
+                // An answer that cannot be read was paid for all the same.
+                StepContent::Other if step.is_answer() => {
+                    sum.turns += 1;
+                    sum.unpriced += 1;
+                }
+                StepContent::Request(_) | StepContent::Other => {}
             }
         }
         sum
@@ -57,13 +60,6 @@ impl Totals {
 }
 
 /// The cost of a turn of the model, in US dollars; `None` without a known price.
-pub(super) fn cost(payload: &Value) -> Option<f64> {
-    let cost = &payload["cost"];
-    if cost["known"] == false {
-        return None;
-    }
-    // The daemon's names, or those of another one.
-    let part = |name: &str, other: &str| cost[name].as_f64().or_else(|| cost[other].as_f64());
-    part("totalCost", "total_cost")
-        .or_else(|| Some(part("inputCost", "input_cost")? + part("outputCost", "output_cost")?))
+pub(super) fn usd(cost: Option<&Cost>) -> Option<f64> {
+    cost.filter(|cost| cost.known).map(|cost| cost.total_cost)
 }

@@ -13,8 +13,8 @@ use crate::login::proxy::Visitor;
 use crate::store::Scope;
 use crate::store::audit::{Act, Actor, By};
 
-/// The user that the page shows to those without a name of their own, unless one is chosen.
-const DEFAULT_USER: &str = "demo-user";
+/// The user that the page shows while there is none: whom `wombat-daemon chat` talks for.
+const DEFAULT_USER: &str = "local";
 
 /// For how long reloads of a page are one view of it.
 const RELOADED: Duration = Duration::from_secs(15 * 60);

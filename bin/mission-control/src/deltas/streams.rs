@@ -295,6 +295,26 @@ impl Streams {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_newer_lease_shuts_out_an_older_one_before_it_says_anything() {
+        let Some(redis) = test_support::redis::Redis::start() else { return };
+        let url = StreamUrl::parse(&redis.url().into()).unwrap();
+        let streams = Streams::new(&url, Told::default());
+        let limits = Limits { ttl: Duration::from_secs(60), max_bytes: 1_000 };
+        let batch = |first, events: &[&str]| {
+            let events = events.iter().map(|text| format!("{{\"data\":\"{text}\"}}")).collect();
+            Batch { first, events }
+        };
+        streams.add("run", 1, &batch(1_000_001, &["a"]), limits).await.unwrap();
+        // Whoever takes the run up asks for nothing, and then reads.
+        let last = streams.add("run", 2, &batch(2_000_001, &[]), limits).await.unwrap();
+        assert_eq!(last, 1_000_001);
+        let late = streams.add("run", 1, &batch(1_000_002, &["b"]), limits).await;
+        assert!(matches!(late, Err(StoreError::Conflict(Conflict::StaleFence))), "{late:?}");
+        let other = streams.add("other run", 1, &batch(1_000_001, &["c"]), limits).await;
+        assert_eq!(other.unwrap(), 1_000_001);
+    }
+
     #[test]
     fn an_address_is_a_rediss_and_is_never_repeated() {
         for good in ["redis://localhost", "redis://u:p@host:6380/2", " rediss://host/0"] {

@@ -32,6 +32,16 @@ pub(crate) enum Source {
     Device([u8; 32]),
 }
 
+/// For the log: what a browser's cookie holds is not shown.
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Network(address) => write!(f, "{address}"),
+            Self::Device(_) => f.write_str("a browser that has logged in before"),
+        }
+    }
+}
+
 impl Source {
     /// The source of whoever has an address.
     pub(crate) fn of(address: IpAddr) -> Self {

@@ -10,10 +10,11 @@ use mc_client::types::{
 
 use super::created;
 use crate::app::App;
-use crate::auth::{Internal, Person, Tenant, Writer, check_session};
+use crate::auth::{Agent, Internal, Person, Tenant, Writer, check_session};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, paging, require_filled, require_key};
 use crate::store::audit::{Actor, By};
+use crate::store::messages::Author;
 use crate::store::notifications::Extras;
 use crate::store::tasks::TaskFilter;
 use crate::store::{Scope, documents, messages, notifications, tasks};
@@ -93,26 +94,44 @@ pub(super) async fn create_message(
     let new = body.value;
     require_filled(&[("task_id", &new.task_id), ("content", &new.content)])?;
     require_key(new.idempotency_key.as_deref())?;
-    let (actor, role) = match (&writer.tenant, new.actor_type) {
-        (Tenant::Agent(_), Some(ActorType::User)) => {
-            return Err(ApiError::forbidden("an agent cannot write as the user"));
-        }
+    let author = match (&writer.tenant, new.actor_type) {
+        (Tenant::Agent(agent), Some(ActorType::User)) => told(agent, &new)?,
         (Tenant::Agent(agent), Some(ActorType::Agent) | None) => {
             let named = new.agent_role.as_ref().is_none_or(|role| *role == agent.role);
             if !named {
                 return Err(ApiError::role_mismatch("agent_role", &agent.role));
             }
-            (ActorType::Agent, Some(agent.role.as_str()))
+            Author::Agent(&agent.role)
         }
-        (Tenant::Person(_), Some(ActorType::User) | None) => (ActorType::User, None),
+        (Tenant::Person(_), Some(ActorType::User) | None) => Author::Person,
         (Tenant::Person(_), Some(ActorType::Agent)) => {
             return Err(ApiError::forbidden("only an agent token writes as an agent"));
         }
     };
     let (scope, key) = (writer.scope(), new.idempotency_key.as_deref());
     let user = scope.user_id;
-    let make = async |tx: &mut _| messages::insert(tx, user, actor, role, &new).await;
+    let make = async |tx: &mut _| messages::insert(tx, user, author, &new).await;
     Ok(created(app.store.create(scope, "messages", key, &body.raw, make).await?))
+}
+
+/// What the user said to an agent, which the daemon stores: with a token for that, and once for each run.
+fn told<'a>(agent: &'a Agent, new: &CreateMessage) -> Result<Author<'a>, ApiError> {
+    if !agent.speaks_for_user {
+        return Err(ApiError::forbidden("an agent cannot write as the user"));
+    }
+    if new.agent_role.as_ref().is_some_and(|role| *role != agent.role) {
+        return Err(ApiError::role_mismatch("agent_role", &agent.role));
+    }
+    if new.actor_id.as_ref().is_some_and(|id| *id != agent.user_id) {
+        return Err(ApiError::forbidden("an agent cannot write as another user than its own"));
+    }
+    if new.idempotency_key.is_none() {
+        return Err(ApiError::field(
+            "idempotency_key",
+            "is required: a run stores its message once",
+        ));
+    }
+    Ok(Author::Told(&agent.role))
 }
 
 pub(super) async fn list_documents(

@@ -4,13 +4,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::TryStreamExt as _;
 use mc_client::runs::Run;
 use mc_client::types::TaskStatus;
-use serde_json::{Map, Value};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::error::StoreError;
 use super::run_rows;
 use super::sql::count;
+use super::step_rows::{StepContent, StepRow};
 use super::{Scope, Store, time};
 
 /// The most rows of a list on the page.
@@ -90,20 +90,6 @@ pub struct RunRow {
     pub updated_at: Option<DateTime<Utc>>,
 }
 
-/// A step of a run as the page shows it.
-pub struct StepRow {
-    /// Its place.
-    pub index: u32,
-    /// Its kind.
-    pub kind: String,
-    /// Its content.
-    pub payload: Value,
-    /// Whether only the figures of its content are there.
-    pub is_cut: bool,
-    /// When it was written.
-    pub at: Option<DateTime<Utc>>,
-}
-
 /// The cost of a day.
 pub struct DayRow {
     /// The day, `YYYY-MM-DD`, in UTC.
@@ -124,43 +110,6 @@ const STEPS: i64 = 500;
 
 /// How many bytes of steps are read whole; of later ones only the figures are kept.
 const STEPS_BYTES: usize = 4 * 1024 * 1024;
-
-/// What of a step's content its line on the page needs.
-const FIGURES: [&[&str]; 17] = [
-    &["name"],
-    &["ok"],
-    &["duration_ms"],
-    &["cost", "totalCost"],
-    &["cost", "inputCost"],
-    &["cost", "outputCost"],
-    &["cost", "known"],
-    &["cost", "total_cost"],
-    &["cost", "input_cost"],
-    &["cost", "output_cost"],
-    &["prompt", "messages"],
-    &["completion", "model"],
-    &["completion", "usage", "prompt_tokens"],
-    &["completion", "usage", "cached_tokens"],
-    &["completion", "usage", "completion_tokens"],
-    &["arguments", "method"],
-    &["arguments", "path"],
-];
-
-/// The figures of a step's content.
-fn figures(payload: &Value) -> Value {
-    let mut kept = Value::Object(Map::new());
-    for path in FIGURES {
-        let found = path.iter().try_fold(payload, |value, name| value.get(name));
-        let figure = match found {
-            Some(Value::String(text)) => Value::String(text.chars().take(300).collect()),
-            Some(value @ (Value::Bool(_) | Value::Number(_))) => value.clone(),
-            Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => continue,
-        };
-        let place = path.iter().fold(&mut kept, |value, name| &mut value[*name]);
-        *place = figure;
-    }
-    kept
-}
 
 fn state(row: &AnyRow) -> &'static str {
     let is_set = |name: &str| row.get::<Option<String>, _>(name).is_some();
@@ -318,12 +267,14 @@ impl Store {
             let text: String = row.get("payload");
             size = size.saturating_add(text.len());
             let payload = serde_json::from_str(&text).unwrap_or_default();
+            let kind: String = row.get("kind");
+            let content = StepContent::read(&kind, &payload);
             let is_cut = size > STEPS_BYTES;
             steps.push(StepRow {
                 index: count(&row, "step_index"),
-                kind: row.get("kind"),
-                payload: if is_cut { figures(&payload) } else { payload },
-                is_cut,
+                kind,
+                content: if is_cut { content.cut() } else { content },
+                raw: (!is_cut).then_some(payload),
                 at: time(row.get("created_at")),
             });
         }
@@ -348,27 +299,5 @@ impl Store {
             calls: row.get("calls"),
         };
         Ok(rows.iter().map(row).collect())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn of_a_step_that_is_cut_the_figures_stay() {
-        let whole = json!({
-            "name": "n".repeat(1_000), "ok": false, "duration_ms": 3, "content": "long",
-            "completion": { "usage": { "prompt_tokens": 7, "x": 1 }, "message": { "text": "long" } },
-            "cost": { "totalCost": 0.5, "known": true, "model": {} }, "arguments": { "path": ["not a text"] }, "prompt": 1
-        });
-        let expected = json!({
-            "name": "n".repeat(300), "ok": false, "duration_ms": 3,
-            "completion": { "usage": { "prompt_tokens": 7 } }, "cost": { "totalCost": 0.5, "known": true }
-        });
-        assert_eq!(figures(&whole), expected);
-        assert_eq!(figures(&json!("text")), json!({}));
     }
 }

@@ -79,7 +79,9 @@ pub enum StoreError {
         retry_after: Duration,
     },
     /// The database role lost a right that it had at start.
-    #[error("the database refuses a right that this backend needs; its log says which")]
+    #[error(
+        "the database denies a privilege that this backend needs; the log of the backend says which"
+    )]
     Forbidden {
         /// When to retry.
         retry_after: Duration,

@@ -1,6 +1,6 @@
 //! Messages, and the notifications that `@role` mentions in them create.
 
-use mc_client::types::{ActorType, CreateMessage, CreateNotification, Message, Page};
+use mc_client::types::{CreateMessage, CreateNotification, Message, Page};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
@@ -9,6 +9,17 @@ use super::notifications::Extras;
 use super::paging::{page, rows_for};
 use super::{Scope, Store, events, json_of, new_id, notifications, now, tasks, time};
 use crate::mentions::mentioned_roles;
+
+/// Who wrote a message.
+#[derive(Debug, Clone, Copy)]
+pub enum Author<'a> {
+    /// An agent of this role.
+    Agent(&'a str),
+    /// A person: each `@role` in the text notifies that role's session.
+    Person,
+    /// A person, to an agent of this role, which is answering already: only other roles are notified.
+    Told(&'a str),
+}
 
 fn message(row: &AnyRow) -> Message {
     Message {
@@ -24,15 +35,19 @@ fn message(row: &AnyRow) -> Message {
     }
 }
 
-/// Writes a message; a person's `@role` notifies that role's session.
+/// Writes a message, and the notifications that it makes.
 pub async fn insert(
     tx: &mut AnyConnection,
     user_id: &str,
-    actor: ActorType,
-    agent_role: Option<&str>,
+    author: Author<'_>,
     new: &CreateMessage,
 ) -> Result<Message, StoreError> {
     tasks::ensure_exists(tx, user_id, &new.task_id).await?;
+    let (actor, agent_role, answers) = match author {
+        Author::Agent(role) => ("agent", Some(role), None),
+        Author::Person => ("user", None, None),
+        Author::Told(role) => ("user", None, Some(role)),
+    };
     let row = sqlx::query(
         "INSERT INTO messages (id, user_id, task_id, content, actor_type, agent_role, actor_id, attachments, idempotency_key, created_at, data) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING *",
@@ -41,7 +56,7 @@ pub async fn insert(
     .bind(user_id)
     .bind(&new.task_id)
     .bind(&new.content)
-    .bind(match actor { ActorType::Agent => "agent", ActorType::User => "user" })
+    .bind(actor)
     .bind(agent_role)
     .bind(&new.actor_id)
     .bind(new.attachments.as_ref().map(ToString::to_string))
@@ -52,8 +67,9 @@ pub async fn insert(
     .await?;
     let made = message(&row);
     events::record(tx, user_id, "message.created", "message_id", &made).await?;
-    if actor == ActorType::User {
-        for role in mentioned_roles(&new.content) {
+    if !matches!(author, Author::Agent(_)) {
+        let mentioned = mentioned_roles(&new.content);
+        for role in mentioned.into_iter().filter(|role| Some(&**role) != answers) {
             let notification = CreateNotification {
                 user_id: user_id.to_owned(),
                 session_key: format!("user:{user_id}:{role}"),

@@ -82,7 +82,7 @@ pub(super) async fn open(
     let listen = listen_address(server, &plan).await?;
     if plan.is_pooled && listen.is_none() {
         tracing::info!(
-            "a connection pooler is between; set MC_LISTEN_URL to the server's own address for events of other instances without delay"
+            "the connection goes through a pooler; set MC_LISTEN_URL to the server's own address for events of other instances without delay"
         );
     }
     let mut migrator = AnyConnection::connect_with(&plan.migrator(address)?).await?;
@@ -230,7 +230,7 @@ async fn too_few(opened: usize, server: &Server, plan: &Plan) -> OpenError {
     };
     let wanted = server.connections;
     OpenError::Refused(format!(
-        "only {opened} connections could be opened ({why}), and MC_DB_CONNECTIONS is {wanted}; lower it (at least {MIN_CONNECTIONS}), \
+        "MC_DB_CONNECTIONS is {wanted}, and only {opened} could be opened ({why}); lower it (at least {MIN_CONNECTIONS}), \
          or raise the pooler's pool size, the server's max_connections or the role's CONNECTION LIMIT"
     ))
 }

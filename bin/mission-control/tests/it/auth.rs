@@ -192,8 +192,8 @@ async fn the_capabilities_name_what_is_offered() {
             "audit": true, "budgets": true, "dispatch_batch": true, "dispatch_leases": true, "documents_list": true, "events_sse": true, "heartbeat": true, "heartbeat_notes": true,
             "message_data": true, "message_lookup": true, "messages_list": true, "notifications": true,
             "notifications_dispatch": true, "notifications_fail": true, "run_journal": true, "session_leases": true, "standup": true,
-            "tasks_get": true, "tasks_update": true, "tool_requests": true, "tools": true
-        } })
+            "tasks_get": true, "tasks_update": true, "tool_requests": true, "tools": true, "user_messages": true
+        }, "pages": { "task": "/tasks/{task_id}?user={user_id}" } })
     );
 }
 
@@ -218,4 +218,36 @@ async fn a_header_that_names_somebody_comes_once_and_in_utf8() {
         let twice = agent.raw(Method::GET, &path).header(name, value.clone()).header(name, value);
         send(twice).await.fails(400, "invalid_header");
     }
+}
+
+#[tokio::test]
+async fn a_token_on_behalf_of_its_user_stores_what_the_user_said_once() {
+    let backend = Backend::start().await;
+    let task = backend.agent("ann", "scout").task("Mine").await;
+    let by = |of: &str| {
+        let token = changed("on_behalf_of", json!(of));
+        backend.nobody().with("x-agent-token", &token)
+    };
+    let said = json!({ "task_id": task, "content": "@scout and @jarvis look", "actor_type": "user",
+        "idempotency_key": "run:x:message" });
+    let made = by("ann").post("/messages", said.clone()).await;
+    assert_eq!((&made.ok()["actor_type"], &made.ok()["agent_role"]), (&json!("user"), &Value::Null));
+    let again = by("ann").post("/messages", said.clone()).await;
+    assert!(again.replayed() && again.ok()["id"] == made.ok()["id"]);
+    // The agent is answering already; another one that is mentioned is told.
+    let told = backend.person("ann").get("/notifications").await;
+    assert_eq!(crate::harness::column(told.items(), "session_key"), ["user:ann:jarvis"]);
+    let without = |name: &str, value: Value| {
+        let mut body = said.clone();
+        body[name] = value;
+        body
+    };
+    by("ann").post("/messages", without("idempotency_key", Value::Null)).await.fails(400, "invalid_payload");
+    by("ann").post("/messages", without("agent_role", json!("jarvis"))).await.fails(403, "role_mismatch");
+    by("ann").post("/messages", without("actor_id", json!("bob"))).await.fails(403, "forbidden");
+    by("bob").post("/messages", said.clone()).await.fails(403, "forbidden");
+    // Every other token is an agent's.
+    let agent = backend.agent("ann", "scout").with("x-on-behalf-of", "ann");
+    agent.post("/messages", said).await.fails(403, "forbidden");
+    by("ann").post("/notifications/x/read", json!({})).await.fails(403, "forbidden");
 }

@@ -187,6 +187,12 @@ impl Backend {
         Self::beside(Arc::clone(&self.home), Options::default()).await
     }
 
+    /// The same, where what runs tell is kept in another way.
+    pub(crate) async fn another_keeping(&self, deltas: DeltasConfig) -> Self {
+        let options = Options { deltas, ..Options::default() };
+        Self::beside(Arc::clone(&self.home), options).await
+    }
+
     async fn beside(home: Arc<Home>, options: Options) -> Self {
         let database = home.database();
         Self::over(home, database, options).await

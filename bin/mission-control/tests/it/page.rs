@@ -227,9 +227,10 @@ fn roles(page: &str) -> (String, Vec<String>) {
 
 #[tokio::test]
 async fn the_roles_that_have_been_at_work_are_offered() {
-    let none = Vec::<String>::new();
     let backend = Backend::without_demo().await;
-    assert_eq!(roles(&open(&backend, "/?user=ann").await.text), (String::new(), none.clone()));
+    // While none is known, that of `wombat-daemon init`.
+    let new = roles(&open(&backend, "/?user=ann").await.text);
+    assert_eq!(new, ("agent".to_owned(), vec!["agent".to_owned()]));
     let agent = backend.agent("ann", "agent");
     let task = agent.task("Work").await;
     let run = json!({ "session_key": "user:ann:agent", "task_id": task });
@@ -241,14 +242,21 @@ async fn the_roles_that_have_been_at_work_are_offered() {
         assert_eq!(roles(&open(&backend, path).await.text), seen, "{path}");
     }
 
-    let demo = Backend::start().await;
-    let (first, offered) = roles(&open(&demo, "/?user=ann").await.text);
-    assert_eq!((&*first, offered.join(" ")), ("scout", "scout jarvis analyst".to_owned()));
+    // A role that the daemon does not serve comes last.
+    let asking = backend.agent("wombat", "system").with("x-agent-roles", "scout, agent,no role");
+    asking.get("/capabilities").await.ok();
+    let (first, offered) = roles(&open(&backend, "/?user=ann").await.text);
+    assert_eq!((&*first, offered.join(" ")), ("agent", "agent scout waker".to_owned()));
+    // Only who asks for all is heard.
+    backend.agent("ann", "agent").with("x-agent-roles", "evil").get("/capabilities").await.ok();
+    assert!(!open(&backend, "/?user=ann").await.text.contains("evil"));
 }
 
 #[tokio::test]
 async fn without_a_choice_the_page_opens_with_whoever_was_active_last() {
     let backend = Backend::start().await;
+    // Nobody yet: whom the chat talks for.
+    assert!(open(&backend, "/").await.text.contains("name=\"user\" value=\"local\""));
     let bob = backend.agent("bob", "scout").task("Work of bob").await;
     backend.agent("ann", "scout").task("Work of ann").await;
     let page = open(&backend, "/").await.text;

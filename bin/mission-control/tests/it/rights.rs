@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use test_support::postgres::Postgres;
-use test_support::{skip, wait_for};
+use test_support::{lacks, wait_for};
 use wombat_mission_control::store::database::{Address, Database, Server};
 
 use crate::harness::{Backend, Home, kept, on_postgres};
@@ -76,7 +76,7 @@ async fn a_right_that_is_taken_away_and_a_text_that_cannot_be_stored_are_told_as
     say(&home, "wombat", "ALTER TABLE app.tasks OWNER TO postgres");
     let answer = agent.post("/tasks", json!({ "title": "refused" })).await;
     answer.fails(503, "unavailable");
-    assert!(answer.text.contains("refuses a right"), "{}", answer.text);
+    assert!(answer.text.contains("denies a privilege"), "{}", answer.text);
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn pglite_is_refused_as_it_has_one_connection() {
         return;
     }
     let Some(folder) = std::env::var_os("WOMBAT_TEST_PGLITE") else {
-        return skip("WOMBAT_TEST_PGLITE names no folder with @electric-sql/pglite-socket (CONTRIBUTING.md)");
+        return lacks("PGlite", "databases");
     };
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join(".s.PGSQL.5432");

@@ -285,7 +285,7 @@ async fn a_standup_without_a_date_is_the_one_of_today() {
         assert!(output.status.success(), "{answer}: {output:?}");
         assert!(!lines(&output.stdout)[0].contains("2026"), "{output:?}");
         let said = lines(&output.stderr);
-        assert!(said.len() == 1 && said[0].contains("names no day"), "{said:?}");
+        assert!(said.len() == 1 && said[0].contains("has no date"), "{said:?}");
     }
 }
 

@@ -11,7 +11,8 @@ fn conversation(task: Task) -> Conversation {
         task,
         task_id: None,
         turns: Vec::new(),
-        keeps_thread: None,
+        backend: None,
+        shown: None,
         awaiting_approval: None,
     }
 }
@@ -45,7 +46,8 @@ async fn turns_are_sent_where_the_daemon_loads_no_thread() {
     for (keeps, sends) in [(true, false), (false, true)] {
         let mut old = conversation(Task::Id("t".to_owned()));
         old.turns.push(turn.clone());
-        old.keeps_thread = Some(keeps);
+        let features = json!({ "messages_list": keeps });
+        old.backend = Some(Compatibility { features, ..Compatibility::default() });
         assert_eq!(old.sends_turns().await.unwrap(), sends);
     }
 }
@@ -67,4 +69,17 @@ fn a_run_that_awaits_approval_names_its_calls_and_can_be_resumed() {
     let answered = RunAnswer { response: Some("done".into()), ..RunAnswer::default() };
     chat.remember(answered).unwrap();
     assert_eq!((chat.awaiting_approval.as_deref(), chat.turns.len()), (Some("k"), 1));
+}
+
+#[tokio::test]
+async fn the_page_of_a_task_is_named_once() {
+    let mut chat = conversation(Task::of_today("scout"));
+    let template = "http://mc/tasks/{task_id}?user={user_id}".to_owned();
+    let pages = Some(daemon_client::Pages { task: Some(template) });
+    chat.backend = Some(Compatibility { pages, ..Compatibility::default() });
+    chat.user = UserId::parse("ann b&c").unwrap();
+    assert_eq!(chat.page().await, None);
+    chat.task_id = Some("a/b".to_owned());
+    assert_eq!(chat.page().await.as_deref(), Some("http://mc/tasks/a%2Fb?user=ann%20b%26c"));
+    assert_eq!(chat.page().await, None);
 }

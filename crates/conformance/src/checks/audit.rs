@@ -3,6 +3,7 @@
 use http::Method;
 use mc_client::audit::hash_of;
 use serde_json::{Value, json};
+use shown::counted;
 
 use crate::suite::Suite;
 use crate::verdict::{NotPassed, ensure};
@@ -52,12 +53,12 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             let subjects: std::collections::BTreeSet<_> =
                 items.iter().map(|entry| entry["subject"].as_str()).collect();
             ensure(subjects.len() == 1 && !subjects.contains(&Some(&*w.one)), || {
-                format!("expected one subject that is not the user's id, got {subjects:?}")
+                format!("expected one subject that is not the user's id, got {}", json!(subjects))
             })?;
             let none =
                 service.get("/audit?act=daemon.conformance&from=2999-01-01T00:00:00Z").await?;
             ensure(none.items()?.is_empty(), || "expected no entry of the future".to_owned())?;
-            Ok(format!("{} entries of the user, each with its hash", items.len()))
+            Ok(format!("{} of the user, each with its hash", counted(items.len(), "entry")))
         })
         .await;
     chain(suite).await;
@@ -88,7 +89,7 @@ async fn chain(suite: &mut Suite<'_>) {
                     && pair[1]["seq"].as_i64() == pair[0]["seq"].as_i64().map(|seq| seq + 1);
                 ensure(follows, || format!("expected {} to follow {}", pair[1], pair[0]))?;
             }
-            Ok(format!("{} entries, each after the one before", all.len()))
+            Ok(format!("{}, each after the one before", counted(all.len(), "entry")))
         })
         .await;
 }

@@ -105,7 +105,7 @@ pub(super) async fn run(suite: &mut Suite<'_>) {
                 };
                 answer.fails(401)?;
             }
-            Ok(format!("401 at {} endpoints", endpoints.len()))
+            Ok(format!("401 at {}", shown::counted(endpoints.len(), "endpoint")))
         };
         suite.check(&name, features, sentence, check).await;
     }

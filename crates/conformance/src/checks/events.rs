@@ -55,8 +55,9 @@ impl Stream {
             && kind.is_some_and(|kind| kind.starts_with("text/event-stream"));
         ensure(fits, || {
             format!(
-                "GET /events: expected 200 with Content-Type: text/event-stream, got {}, {kind:?}",
-                response.status()
+                "GET /events: expected 200 with Content-Type: text/event-stream, got {}, {}",
+                response.status(),
+                kind.unwrap_or("without a Content-Type")
             )
         })?;
         Ok(Self { response, read: String::new() })

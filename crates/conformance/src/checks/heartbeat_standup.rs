@@ -60,7 +60,10 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
                 claims.push(answer.ok()?["claimed"].clone());
             }
             ensure(claims == [json!(true), json!(false), json!(true)], || {
-                format!("expected claimed: true, false for the same slot, true for another; got {claims:?}")
+                format!(
+                    "expected claimed: true, false for the same slot, true for another; got {}",
+                    json!(claims)
+                )
             })?;
             Ok("claimed once".to_owned())
         })
@@ -77,7 +80,7 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
                     .push(w.agent(&user).post("/heartbeat", body).await?.ok()?["claimed"].clone());
             }
             ensure(claims == [json!(true), json!(false)], || {
-                format!("expected claimed: true, then false; got {claims:?}")
+                format!("expected claimed: true, then false; got {}", json!(claims))
             })?;
             let body = json!({ "user_id": user, "slot": "yesterday" });
             w.agent(&user).post("/heartbeat", body).await?.refuses()
@@ -110,7 +113,7 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
                 };
                 // What an entry looks like is the backend's own.
                 ensure(items.len() == 1 && items[0].to_string().contains(&title), || {
-                    format!("expected [{title}] in \"{list}\", got {items:?}")
+                    format!("expected [{title}] in \"{list}\", got {}", json!(items))
                 })?;
             }
             Ok("each task in its list".to_owned())
@@ -139,7 +142,7 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
                     format!("expected user {user} once in items, got {times} times")
                 })?;
             }
-            Ok(format!("{} users, each once", items.len()))
+            Ok(format!("{}, each once", shown::counted(items.len(), "user")))
         })
         .await;
 }

@@ -131,7 +131,11 @@ async fn tools(suite: &mut Suite<'_>) {
             let path = format!("/api/tools/none-{}", uuid::Uuid::new_v4().simple());
             let unknown = w.agent(&w.one).post(&path, json!({ "arguments": {} })).await?;
             unknown.fails_as_one_of(&[400, 403, 404, 405, 422])?;
-            Ok(format!("{} tools; an unknown one answers {}", tools.len(), unknown.status))
+            Ok(format!(
+                "{}; an unknown one answers {}",
+                shown::counted(tools.len(), "tool"),
+                unknown.status
+            ))
         })
         .await;
 }

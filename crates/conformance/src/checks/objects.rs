@@ -4,13 +4,15 @@ use serde_json::{Value, json};
 
 use crate::answer::time_of;
 use crate::suite::Suite;
-use crate::token::ROLE;
-use crate::verdict::ensure;
+use crate::token::{ROLE, claims};
+use crate::verdict::{NotPassed, ensure};
+use crate::world::World;
 
 pub(crate) async fn run(suite: &mut Suite<'_>) {
     required(suite).await;
     tasks(suite).await;
     messages(suite).await;
+    user_messages(suite).await;
 }
 
 async fn required(suite: &mut Suite<'_>) {
@@ -53,8 +55,9 @@ async fn required(suite: &mut Suite<'_>) {
             let found = list.iter().find(|task| task["id"] == made.body["id"]);
             ensure(found.is_some_and(|found| is_same(found, &made.body)), || {
                 format!(
-                    "expected the task as it was created, {}, in the list; got {found:?}",
-                    made.text
+                    "expected the task as it was created, {}, in the list; got {}",
+                    made.text,
+                    json!(found)
                 )
             })?;
             Ok("listed as it was made".to_owned())
@@ -155,7 +158,7 @@ async fn messages(suite: &mut Suite<'_>) {
             let texts = crate::answer::column(newest.items()?, "content");
             // A page may end before its limit.
             ensure(texts == ["2", "3"] || texts == ["3"], || {
-                format!("expected the newest two of 1, 2, 3, oldest first; got {texts:?}")
+                format!("expected the newest two of 1, 2, 3, oldest first; got {}", json!(texts))
             })?;
             for message in newest.items()? {
                 time_of(message, "created_at")?;
@@ -175,7 +178,7 @@ async fn messages(suite: &mut Suite<'_>) {
                 cursor = older.next_cursor();
             }
             ensure(texts == ["1", "2", "3"], || {
-                format!("expected the cursor to lead to the older messages, got {texts:?}")
+                format!("expected the cursor to lead to the older messages, got {}", json!(texts))
             })?;
             let nowhere = format!("/messages?task_id={}", uuid::Uuid::new_v4());
             w.agent(&w.one).get(&nowhere).await?.fails(404)
@@ -245,4 +248,68 @@ async fn message_data(suite: &mut Suite<'_>) {
             Ok("kept with the message".to_owned())
         })
         .await;
+}
+/// What a person said to an agent, which the daemon stores.
+async fn user_messages(suite: &mut Suite<'_>) {
+    let features = &["user_messages"];
+    let sentence = "The token has the claim on_behalf_of, which is its user_id";
+    suite
+        .check("user-message", features, sentence, async |w| {
+            let (task, key) = (w.task(&w.one, "user-message").await?, w.key());
+            let body = json!({
+                "task_id": task, "content": w.title("said"), "actor_type": "user", "idempotency_key": key
+            });
+            let token = on_behalf(w, &w.one)?;
+            let made = w.token(&token).post("/messages", body.clone()).await?;
+            made.created()?;
+            let actor = made.body["actor_type"].as_str().unwrap_or("user");
+            ensure(actor == "user", || format!("expected \"actor_type\": \"user\", got {actor}"))?;
+            let again = w.token(&token).post("/messages", body).await?;
+            ensure(again.ok()?["id"] == made.body["id"], || {
+                format!("expected the first message again for the same key, got {}", again.text)
+            })?;
+            Ok("stored as the user's, once".to_owned())
+        })
+        .await;
+    let sentence = "no other agent token may (403)";
+    suite
+        .check("user-message-by-an-agent", features, sentence, async |w| {
+            let task = w.task(&w.one, "user-message-by-an-agent").await?;
+            let body = json!({
+                "task_id": task, "content": w.title("not said"), "actor_type": "user",
+                "idempotency_key": w.key()
+            });
+            w.agent(&w.one).post("/messages", body.clone()).await?.fails(403)?;
+            w.token(&on_behalf(w, &w.two)?).post("/messages", body).await?.fails(403)
+        })
+        .await;
+    let sentence = "but not the token's own, which is answering already";
+    let features = &["user_messages", "notifications"];
+    suite
+        .check("user-message-mention", features, sentence, async |w| {
+            let user = w.fresh_user()?;
+            let task = w.task(&user, "user-message-mention").await?;
+            let body = json!({
+                "task_id": task, "content": format!("@{ROLE} look"), "actor_type": "user",
+                "idempotency_key": w.key()
+            });
+            w.token(&on_behalf_of(w, &user, &user)?).post("/messages", body).await?.created()?;
+            let list = w.agent(&user).get("/notifications").await?;
+            ensure(list.items()?.is_empty(), || {
+                format!("expected no notification for the token's own role, got {}", list.text)
+            })?;
+            Ok("its own role is not notified".to_owned())
+        })
+        .await;
+}
+
+/// A token of the suite's first user that says on whose behalf it stores a message.
+fn on_behalf(w: &World, of: &str) -> Result<String, NotPassed> {
+    on_behalf_of(w, &w.one, of)
+}
+
+fn on_behalf_of(w: &World, user: &str, of: &str) -> Result<String, NotPassed> {
+    let mut claims = claims(user, ROLE);
+    claims.insert("on_behalf_of".to_owned(), json!(of));
+    w.keys.sign(&claims).map_err(|error| NotPassed::Failed(error.to_string()))
 }

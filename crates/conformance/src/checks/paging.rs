@@ -22,7 +22,10 @@ async fn pages(w: &World, user: &str, limit: usize) -> Result<(Vec<String>, usiz
         count += 1;
         let fits = items.len() <= limit;
         ensure(fits, || {
-            format!("expected at most {limit} items with limit={limit}, got {}", items.len())
+            format!(
+                "expected no more than limit={limit}, got {}",
+                shown::counted(items.len(), "item")
+            )
         })?;
         ids.extend(items.iter().filter_map(|item| item["id"].as_str()).map(str::to_owned));
         match answer.next_cursor() {
@@ -93,7 +96,12 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             let list = w.agent(&user).get("/tasks?status=blocked").await?;
             let items = list.items()?;
             let fits = items.len() == 1 && items[0]["id"] == blocked.body["id"];
-            ensure(fits, || format!("expected only the blocked task, got {} items", items.len()))?;
+            ensure(fits, || {
+                format!(
+                    "expected only the blocked task, got {}",
+                    shown::counted(items.len(), "item")
+                )
+            })?;
             Ok("the one that is blocked".to_owned())
         })
         .await;

@@ -115,7 +115,11 @@ async fn dispatch(suite: &mut Suite<'_>) {
             let made = enqueue(w, &["first", "second", "third"]).await?;
             let given = queue(w, &made.user, None).await?;
             ensure(ids(&given) == made.ids, || {
-                format!("expected the notifications {:?} in this order, got {given:?}", made.ids)
+                format!(
+                    "expected the notifications {:?} in this order, got {}",
+                    made.ids,
+                    json!(given)
+                )
             })?;
             for (one, content) in given.iter().zip(["first", "second", "third"]) {
                 let fits = one["content"] == content
@@ -127,14 +131,17 @@ async fn dispatch(suite: &mut Suite<'_>) {
             }
             let left = queue(w, &made.user, None).await?;
             ensure(ids(&left) == made.ids[1..], || {
-                format!("expected the other two after the first was acknowledged, got {left:?}")
+                format!(
+                    "expected the other two after the first was acknowledged, got {}",
+                    json!(left)
+                )
             })?;
             for n in 1..3 {
                 post_action(w, &made, n, "deliver", json!({})).await?;
             }
             let left = queue(w, &made.user, None).await?;
             ensure(left.is_empty(), || {
-                format!("expected nothing after all were acknowledged, got {left:?}")
+                format!("expected nothing after all were acknowledged, got {}", json!(left))
             })?;
             Ok("in order, each until it was delivered".to_owned())
         })
@@ -162,7 +169,9 @@ async fn dispatch(suite: &mut Suite<'_>) {
                 "expected the waiting notifications, got none".to_owned()
             })?;
             let second = queue(w, &made.user, Some(LEASE_SECS)).await?;
-            ensure(second.is_empty(), || format!("expected nothing while leased, got {second:?}"))?;
+            ensure(second.is_empty(), || {
+                format!("expected nothing while leased, got {}", json!(second))
+            })?;
             let until = Instant::now() + Duration::from_secs(LEASE_SECS) + EXPIRY_TOLERANCE;
             let again = loop {
                 let again = queue(w, &made.user, None).await?;
@@ -174,7 +183,8 @@ async fn dispatch(suite: &mut Suite<'_>) {
             let fits = ids(&again).first() == Some(&made.ids[0].as_str());
             ensure(fits, || {
                 format!(
-                    "expected the first notification again after the lease expired, got {again:?}"
+                    "expected the first notification again after the lease expired, got {}",
+                    json!(again)
                 )
             })?;
             for n in 0..2 {
@@ -200,7 +210,7 @@ async fn dispatch(suite: &mut Suite<'_>) {
             })?;
             let left = queue(w, &made.user, None).await?;
             ensure(left.is_empty(), || {
-                format!("expected an empty queue after all were acknowledged, got {left:?}")
+                format!("expected an empty queue after all were acknowledged, got {}", json!(left))
             })?;
             Ok(answer.summary())
         })
@@ -218,13 +228,17 @@ async fn failures(suite: &mut Suite<'_>) {
             let left = queue(w, &made.user, None).await?;
             ensure(left.len() == 1, || {
                 format!(
-                    "expected it to stay in the queue after fail with dead: false, got {left:?}"
+                    "expected it to stay in the queue after fail with dead: false, got {}",
+                    json!(left)
                 )
             })?;
             post_action(w, &made, 0, "fail", fails(true)).await?;
             let left = queue(w, &made.user, None).await?;
             ensure(left.is_empty(), || {
-                format!("expected it to leave the queue after fail with dead: true, got {left:?}")
+                format!(
+                    "expected it to leave the queue after fail with dead: true, got {}",
+                    json!(left)
+                )
             })?;
             let dead = w.service()?.all("/dispatch/dead?limit=200").await?;
             let is_it = |one: &Value| {
@@ -232,13 +246,16 @@ async fn failures(suite: &mut Suite<'_>) {
             };
             let found = dead.iter().find(|one| is_it(one));
             ensure(found.is_some_and(|one| one.to_string().contains("no model")), || {
-                format!("expected it in GET /dispatch/dead with its error, got {found:?}")
+                format!("expected it in GET /dispatch/dead with its error, got {}", json!(found))
             })?;
             post_action(w, &made, 0, "requeue", json!({})).await?;
             let back = queue(w, &made.user, None).await?;
             let zero = back.first().is_some_and(|one| one["attempts"].as_u64().unwrap_or(0) == 0);
             ensure(zero, || {
-                format!("expected it in the queue with zero attempts after requeue, got {back:?}")
+                format!(
+                    "expected it in the queue with zero attempts after requeue, got {}",
+                    json!(back)
+                )
             })?;
             post_action(w, &made, 0, "deliver", json!({})).await?;
             Ok("out of the queue, among the dead letters with its error, and back".to_owned())

@@ -1,4 +1,4 @@
-//! The script's format: YAML with a list of rules, of which the first that matches answers
+//! A script of one's own: YAML with a list of rules, of which the first that matches answers
 //! (docs/CONFIGURATION.md, "The offline provider").
 
 use std::path::Path;
@@ -10,12 +10,9 @@ use serde_json::Value;
 
 use super::template::{Captures, Facts};
 
-/// The built-in script, which plays the demo on the example workspace.
-const BUILT_IN: &str = include_str!("../../data/offline.yaml");
-
 /// A script that has been read and checked.
 #[derive(Debug)]
-pub(crate) struct Script {
+pub(crate) struct Rules {
     rules: Vec<Rule>,
 }
 
@@ -113,18 +110,8 @@ impl TryFrom<String> for Pattern {
     }
 }
 
-impl Script {
-    /// The built-in script. (A test reads it, so that it is never empty.)
-    pub(crate) fn built_in() -> Self {
-        Self::parse(BUILT_IN).unwrap_or_else(|error| {
-            tracing::error!(error, "the built-in offline script cannot be read");
-            Self { rules: Vec::new() }
-        })
-    }
-
-    /// Reads a script, or the built-in one.
-    pub(crate) fn load(path: Option<&Path>) -> Result<Self, String> {
-        let Some(path) = path else { return Self::parse(BUILT_IN) };
+impl Rules {
+    pub(super) fn load(path: &Path) -> Result<Self, String> {
         let name = path.display();
         let text = std::fs::read_to_string(path)
             .map_err(|error| format!("{name} cannot be read: {error}"))?;
@@ -144,7 +131,7 @@ impl Script {
         Ok(Self { rules: document.rules })
     }
 
-    pub(super) fn rules(&self) -> impl Iterator<Item = &Rule> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Rule> {
         self.rules.iter()
     }
 }
@@ -184,11 +171,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_built_in_script_can_be_read() {
-        assert!(Script::load(None).unwrap().rules.len() > 5);
-    }
-
-    #[test]
     fn a_bad_script_is_told_with_its_place() {
         for (text, told) in [
             ("rules:\n  - when: {user: '('}\n    say: x\n", "regular expression"),
@@ -198,10 +180,10 @@ mod tests {
             ("rule: []\n", "rule"),
             ("rules: [", "line"),
         ] {
-            let error = Script::parse(text).unwrap_err();
+            let error = Rules::parse(text).unwrap_err();
             assert!(error.contains(told), "{text}: {error}");
         }
-        let error = Script::load(Some(Path::new("/nowhere/script.yaml"))).unwrap_err();
+        let error = Rules::load(Path::new("/nowhere/script.yaml")).unwrap_err();
         assert!(error.contains("/nowhere/script.yaml cannot be read"), "{error}");
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Facts<'a> {
     results: Vec<(&'a str, &'a str)>,
     /// Whether a result came last.
     after_tool: bool,
+    /// What was said before the newest user message.
+    earlier: &'a [Message],
 }
 
 impl<'a> Facts<'a> {
@@ -57,6 +59,7 @@ impl<'a> Facts<'a> {
             user: call.user_text.as_deref().unwrap_or(user),
             results: results.collect(),
             after_tool: matches!(messages.last(), Some(Message::Tool { .. })),
+            earlier: &messages[..newest.unwrap_or_default()],
         }
     }
 
@@ -66,6 +69,15 @@ impl<'a> Facts<'a> {
 
     pub(super) fn user(&self) -> &str {
         self.user
+    }
+
+    pub(super) fn earlier(&self) -> &'a [Message] {
+        self.earlier
+    }
+
+    /// All results since the newest user message, as JSON.
+    pub(super) fn results(&self) -> Vec<Value> {
+        self.results.iter().map(|(_, content)| json_in(content)).collect()
     }
 
     pub(super) fn steps(&self) -> usize {
@@ -248,6 +260,7 @@ mod tests {
             user: "find Two things",
             results: vec![("list", "{\"id\":1}"), ("list", "{\"id\":2}"), ("get", FENCED)],
             after_tool: true,
+            earlier: &[],
         }
     }
 

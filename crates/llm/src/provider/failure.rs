@@ -108,7 +108,11 @@ impl Failure {
             // Somebody has to put it right.
             return Self { retryable: false, ..Self::unavailable(format!("{INSECURE}{cause}")) };
         }
-        let cause = cause.map_or(what.to_owned(), |cause| format!("{what}: {cause}"));
+        let cause = match cause {
+            Some(cause) if error.is_connect() => cause.to_string(),
+            Some(cause) => format!("{what}: {cause}"),
+            None => what.to_owned(),
+        };
         let address = error.url().filter(|_| error.is_connect());
         let unreachable = address.map(|url| shown::url(url.as_str()).to_string().into());
         Self { unreachable, ..Self::unavailable(cause) }

@@ -65,6 +65,29 @@ pub(super) struct Quirks {
     output_left: Option<u64>,
 }
 
+impl Quirks {
+    /// What of a request is left out or changed, for the log.
+    fn in_words(&self) -> String {
+        let limit = self.output_limit.map(|most| format!("at most {most} output tokens"));
+        let name = self.limit_name.map(|name| format!("output limit as {}", name.as_str()));
+        let left = self.output_left.map(|most| format!("{most} output tokens this time"));
+        let words = [
+            (self.no_temperature, "no temperature"),
+            (self.plain_schemas, "tool schemas in plain words"),
+            (self.no_answer_schema, "no schema of the answer"),
+            (self.schema_of_object, "schema of the answer beside json_object"),
+            (self.schema_of_chat, "schema of the answer as in Chat Completions"),
+            (self.no_stream_options, "no stream_options"),
+            (self.no_null_content, "empty text instead of null"),
+            (self.no_tool_choice, "no tool_choice"),
+            (self.no_thoughts, "no earlier thoughts this time"),
+            (self.is_whole, "no streaming this time"),
+        ];
+        let words = words.into_iter().filter(|(is_so, _)| *is_so).map(|(_, word)| word.to_owned());
+        words.chain(name).chain(limit).chain(left).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// The names of the output limit in Chat Completions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LimitName {
@@ -326,7 +349,7 @@ impl LearnedQuirks {
             tracing::info!(
                 provider = model.provider.as_str(),
                 model = model.name,
-                ?quirks,
+                differs = %quirks.in_words(),
                 "model refuses a part of the request; leaving it out from now on"
             );
         }

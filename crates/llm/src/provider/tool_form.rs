@@ -105,7 +105,7 @@ impl ToolForm {
         }
         for spec in surplus {
             let max = rules.max_tools.unwrap_or_default();
-            let why = format!("the provider takes {max} tools at most, and this is a later one");
+            let why = format!("the limit of the provider is {max}, and this tool comes after it");
             form.problem(spec, ToolChange::LeftOut, why);
         }
         if !tools.is_empty() {

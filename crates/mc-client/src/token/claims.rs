@@ -142,4 +142,15 @@ pub struct Claims {
     /// The backend's own id of the agent, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<String>,
+    /// The same user again, in a token that is for one thing only: to store what that user said
+    /// (feature `user_messages`). Nothing that a model calls is sent with such a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<String>,
+}
+
+impl Claims {
+    /// Whether the token may store what its user said.
+    pub fn speaks_for_user(&self) -> bool {
+        self.on_behalf_of.as_ref() == Some(&self.user_id)
+    }
 }

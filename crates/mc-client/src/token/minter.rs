@@ -1,7 +1,7 @@
 //! Minting agent tokens, and renewing them.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderValue;
@@ -86,6 +86,16 @@ impl TokenMinter {
 
     /// A token for one user and one role.
     pub fn mint(&self, user_id: &str, role: &str) -> Result<AgentToken, TokenError> {
+        self.sign(user_id, role, false)
+    }
+
+    /// A token; `speaks_for_user`: whether it may store what the user said.
+    fn sign(
+        &self,
+        user_id: &str,
+        role: &str,
+        speaks_for_user: bool,
+    ) -> Result<AgentToken, TokenError> {
         let now = SystemTime::now();
         let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let iat = seconds.saturating_sub(BACK.as_secs());
@@ -100,6 +110,7 @@ impl TokenMinter {
             exp: seconds + self.ttl.as_secs(),
             jti: Uuid::now_v7().to_string(),
             agent_id: None,
+            on_behalf_of: speaks_for_user.then(|| user_id.to_owned()),
         };
         let mut header = Header::new(self.algorithm.jwt());
         header.kid.clone_from(&self.key_id);
@@ -155,14 +166,36 @@ pub struct AgentAuth {
     minter: Arc<TokenMinter>,
     user_id: String,
     role: String,
+    speaks_for_user: bool,
     pub(super) current: Mutex<AgentToken>,
+    /// The same user and role, with tokens that may store what the user said.
+    for_user: OnceLock<Arc<Self>>,
 }
 
 impl AgentAuth {
     /// Mints the first token.
     pub fn new(minter: Arc<TokenMinter>, user_id: &str, role: &str) -> Result<Self, TokenError> {
-        let current = Mutex::new(minter.mint(user_id, role)?);
-        Ok(Self { minter, user_id: user_id.to_owned(), role: role.to_owned(), current })
+        Self::with_claim(minter, user_id, role, false)
+    }
+
+    fn with_claim(
+        minter: Arc<TokenMinter>,
+        user_id: &str,
+        role: &str,
+        speaks_for_user: bool,
+    ) -> Result<Self, TokenError> {
+        let current = Mutex::new(minter.sign(user_id, role, speaks_for_user)?);
+        let (user_id, role) = (user_id.to_owned(), role.to_owned());
+        Ok(Self { minter, user_id, role, speaks_for_user, current, for_user: OnceLock::new() })
+    }
+
+    /// The same user and role, with tokens that may store what the user said.
+    pub(crate) fn for_user(&self) -> Result<Arc<Self>, TokenError> {
+        if let Some(known) = self.for_user.get() {
+            return Ok(Arc::clone(known));
+        }
+        let new = Self::with_claim(self.minter.clone(), &self.user_id, &self.role, true)?;
+        Ok(Arc::clone(self.for_user.get_or_init(|| Arc::new(new))))
     }
 
     /// The user that its tokens name.
@@ -184,7 +217,7 @@ impl AgentAuth {
     pub fn token(&self) -> Result<AgentToken, TokenError> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if !current.is_fresh(self.minter.ttl) {
-            *current = self.minter.mint(&self.user_id, &self.role)?;
+            *current = self.minter.sign(&self.user_id, &self.role, self.speaks_for_user)?;
         }
         Ok(current.clone())
     }

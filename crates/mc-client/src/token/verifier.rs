@@ -101,6 +101,7 @@ impl TokenVerifier {
             exp: seconds(&given, "exp")?,
             jti: optional_text(&given, "jti")?,
             agent_id: given.get("agent_id").and_then(Value::as_str).map(str::to_owned),
+            on_behalf_of: given.get("on_behalf_of").and_then(Value::as_str).map(str::to_owned),
         };
         if claims.kind != TOKEN_TYPE {
             return Err(TokenError::Claims("type is not agent".to_owned()));

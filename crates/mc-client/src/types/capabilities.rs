@@ -15,6 +15,24 @@ pub struct Capabilities {
     pub contract_version: String,
     /// Whether each feature is supported, by name.
     pub features: BTreeMap<String, bool>,
+    /// Where people see what there is.
+    #[serde(default, skip_serializing_if = "Pages::is_empty")]
+    pub pages: Pages,
+}
+
+/// The backend's pages for people, as addresses, or as paths at the backend's own address.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Pages {
+    /// The page of a task, with `{task_id}` and `{user_id}` where its ids go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+}
+
+impl Pages {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.task.is_none()
+    }
 }
 
 /// How far a backend's contract is ours.
@@ -69,6 +87,8 @@ impl<'de> Deserialize<'de> for Capabilities {
             features: Option<Features>,
             #[serde(default)]
             features_list: Option<Vec<String>>,
+            #[serde(default)]
+            pages: Value,
         }
         let wire = Wire::deserialize(deserializer)?;
         let mut features = match wire.features {
@@ -88,7 +108,9 @@ impl<'de> Deserialize<'de> for Capabilities {
         if both == [true, true] {
             features.entry("tools".to_owned()).or_insert(true);
         }
-        Ok(Self { contract_version: wire.contract_version, features })
+        // Nothing rests on them, so that another form is none.
+        let pages = Pages { task: wire.pages["task"].as_str().map(str::to_owned) };
+        Ok(Self { contract_version: wire.contract_version, features, pages })
     }
 }
 

@@ -68,7 +68,8 @@ pub struct CreateMessage {
     pub task_id: String,
     /// The text, Markdown.
     pub content: String,
-    /// The kind of author; an agent token may only write as `agent`.
+    /// The kind of author. An agent token may only write as `agent`; one with the claim `on_behalf_of` may
+    /// store what its user said, as `user` (feature `user_messages`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor_type: Option<ActorType>,
     /// The role that writes.

@@ -35,9 +35,7 @@ const DOCUMENTS: [(&str, usize, usize, usize, usize); 19] = [
 #[test]
 fn each_operation_of_a_published_document_is_a_tool_that_can_be_called_or_a_named_problem() {
     let Some(folder) = std::env::var_os("WOMBAT_TEST_DOCUMENTS") else {
-        return test_support::skip(
-            "WOMBAT_TEST_DOCUMENTS: no published documents (scripts/documents.sh)",
-        );
+        return test_support::lacks("a collection of published OpenAPI documents", "documents");
     };
     let mut counted = Vec::new();
     for (file, ..) in DOCUMENTS {

@@ -76,7 +76,7 @@ impl Advisor<'_> {
     /// Whoever gets the application's key can be any of its users.
     fn application_keys(&mut self, file: &str, text: &str) {
         for (line, name) in application_keys(text, &|name| self.options.variable(name)) {
-            let what = format!("${{{name}}} hands on what looks like the application's own key");
+            let what = format!("${{{name}}} passes on what looks like the application's own key");
             self.add(file, Some(line), what, "use a key made for this, under another name");
         }
     }

@@ -114,11 +114,8 @@ impl Advisor<'_> {
         if documented.is_empty() {
             return;
         }
-        let is_known = |endpoint: &EndpointPattern| {
-            let is_contracts = endpoint.to_string().contains(CONTRACT);
-            is_contracts || documented.iter().any(|known| endpoint.may_meet(known))
-        };
-        for endpoint in skill.endpoints.iter().filter(|endpoint| !is_known(endpoint)) {
+        let is_unknown = |endpoint: &&EndpointPattern| is_undocumented(endpoint, documented);
+        for endpoint in skill.endpoints.iter().filter(is_unknown) {
             let written = endpoint.to_string();
             let known: Vec<String> = documented.iter().map(|known| known.to_string()).collect();
             let line = text.lines().position(|line| line.contains(&written)).map(|at| at + 1);
@@ -130,6 +127,12 @@ impl Advisor<'_> {
             self.add(&skill.location, line, what, remedy);
         }
     }
+}
+
+/// Whether an endpoint, not of the contract, is none of those that the OpenAPI document describes.
+pub fn is_undocumented(endpoint: &EndpointPattern, documented: &[EndpointPattern]) -> bool {
+    let is_contracts = endpoint.to_string().contains(CONTRACT);
+    !is_contracts && !documented.iter().any(|known| endpoint.may_meet(known))
 }
 
 fn gate_remedy(reason: &str) -> &'static str {

@@ -103,6 +103,22 @@ pub(super) fn odd_tags(text: &str) -> String {
     odd.map(|(tag, _)| tag).collect::<Vec<_>>().join(" ")
 }
 
+/// Whether a text may hold the token somewhere, in any letter case. Most replies do not, and this is
+/// found out many bytes at a time.
+pub(super) fn may_hold(text: &str, token: &str) -> bool {
+    let first = token.split('_').next().unwrap_or_default().as_bytes();
+    // `b` is the rarest letter of `heartbeat`.
+    let Some(at) = first.iter().position(|letter| letter.eq_ignore_ascii_case(&b'b')) else {
+        return true;
+    };
+    let bytes = text.as_bytes();
+    memchr::memchr2_iter(b'b', b'B', bytes).any(|b| {
+        let start = b.checked_sub(at);
+        let word = start.and_then(|start| bytes.get(start..start + first.len()));
+        word.is_some_and(|word| word.eq_ignore_ascii_case(first))
+    })
+}
+
 /// Whether a character is a letter or digit, and no emoji that Unicode counts among them.
 fn is_letter(c: char) -> bool {
     let emoji =

@@ -66,6 +66,16 @@ impl ToolPattern {
         }
     }
 
+    /// Whether `approval` means some call of the tool.
+    pub(super) fn restricts(&self, tool: &NamedTool<'_>) -> bool {
+        match self {
+            Self::Name(name) => glob(name, tool.name) || tool.id.is_some_and(|id| glob(name, id)),
+            Self::Endpoint { folded, .. } => {
+                tool.endpoint.is_some_and(|tool| folded.may_meet(&FoldedPattern::of(tool)))
+            }
+        }
+    }
+
     /// Whether `deny` means every call of the tool.
     pub(super) fn denies(&self, tool: &NamedTool<'_>) -> bool {
         match self {

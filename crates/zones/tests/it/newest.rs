@@ -55,7 +55,7 @@ struct Newest {
 #[test]
 fn all_zones_agree_with_the_newest_release() {
     let Ok(package) = std::env::var("WOMBAT_TEST_TZDATA") else {
-        test_support::skip("WOMBAT_TEST_TZDATA is not set: pip install --target DIR tzdata");
+        test_support::lacks("the newest tzdata", "tzdata");
         return;
     };
     let output = Command::new("python3").args(["-c", SCRIPT, &package]).output().unwrap();

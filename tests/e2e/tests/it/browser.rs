@@ -6,7 +6,8 @@ use std::process::Command;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use test_support::browser::{Browser, View};
-use test_support::skip;
+use test_support::lacks;
+use test_support::llm::{Reply, ScriptedLlm};
 use test_support::stack::{Stack, StackOptions, example};
 
 const LIGHT: View = View { width: 1280, height: 900, dark: false };
@@ -89,6 +90,54 @@ async fn a_person_writes_sees_the_agent_at_work_approves_and_reads_the_document(
 }
 
 #[tokio::test]
+async fn the_page_of_a_run_shows_what_a_model_with_a_price_cost() {
+    let Some(browser) = Browser::start().await else { return };
+    let create = ("create_task", json!({ "title": "Visit a school" }));
+    let model = ScriptedLlm::start([Reply::sse_calls(&[create]), Reply::text("It is done.")]).await;
+    let settings = [
+        ("LLM_PROVIDER", "openai".to_owned()),
+        ("OPENAI_API_KEY", "sk-test".to_owned()),
+        ("OPENAI_BASE_URL", model.base_url()),
+        ("LLM_MODEL_DEFAULT", "gpt-4o-mini".to_owned()),
+    ];
+    let daemon = settings.into_iter().collect();
+    let options = StackOptions { example: example(), daemon, ..StackOptions::default() };
+    let mut stack = Stack::start(&options).await.unwrap();
+    let url = stack.backend_url.clone();
+    browser.open(&format!("{url}/?user=ann")).await;
+    browser.keys("#text", "@scout \u{e004}put a visit on my list").await;
+    browser.click("#write form button").await;
+    browser.sees("It is done.").await;
+    browser.sees("completed").await;
+    browser.click("#runs a").await;
+    browser.sees("Tool create_task").await;
+
+    // What the journal says that each answer cost, in the words of the wire.
+    let path = browser.run("return location.pathname").await;
+    let run = stack.person("ann").get(path.as_str().unwrap()).await.unwrap();
+    let steps = run["steps"].as_array().unwrap().iter();
+    let costs: Vec<_> =
+        steps.filter_map(|step| step["payload"]["cost"]["totalCost"].as_f64()).collect();
+    assert!(costs.len() == 2 && costs.iter().all(|cost| *cost > 0.0), "{run}");
+    let figures = browser.run("return document.querySelector('.figures').innerText").await;
+    let sum = format!("${:.6}", costs.iter().sum::<f64>());
+    assert!(figures.as_str().unwrap().contains(&sum), "{sum}: {figures}");
+    assert!(!figures.as_str().unwrap().contains("without a known price"), "{figures}");
+    let timeline = browser.run("return document.getElementById('timeline').innerText").await;
+    for cost in costs {
+        assert!(timeline.as_str().unwrap().contains(&format!("${cost:.6}")), "{cost}: {timeline}");
+    }
+    // What was booked for the day is the same sum.
+    browser.open(&format!("{url}/?user=ann")).await;
+    let spent = browser.run("return document.getElementById('spending').innerText").await;
+    let sum = run["cost"]["totalCost"].as_f64().unwrap();
+    assert!(spent.as_str().unwrap().contains(&format!("${sum:.4} in this period")), "{spent}");
+    clean(&browser, &url).await;
+    browser.quit().await;
+    stack.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn what_is_hostile_does_nothing_wherever_it_stands() {
     let Some(browser) = Browser::start().await else { return };
     let options = StackOptions { example: example(), ..StackOptions::default() };
@@ -163,7 +212,7 @@ async fn axe_finds_nothing_serious_and_a_phone_needs_no_sideways_scrolling() {
         .map(|root| PathBuf::from(root).join("node_modules/axe-core/axe.min.js"))
         .and_then(|file| std::fs::read_to_string(file).ok());
     let Some(axe) = axe else {
-        return skip("npm install axe-core, and name that folder in WOMBAT_TEST_NODE");
+        return lacks("axe-core", "node");
     };
     let Some(browser) = Browser::start().await else { return };
     let dir = tempfile::tempdir().unwrap();

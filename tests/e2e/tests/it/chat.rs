@@ -115,10 +115,13 @@ async fn one_question_is_answered_on_standard_output_and_nothing_else_stands_the
         world.chat(&["--role", "scout", "--user", "ann", "--task", "Schools", QUESTION], "").await;
     let (out, err) = texts(&output);
     assert_eq!(output.status.code(), Some(0), "{err}");
-    assert!(out.starts_with("I found these schools:\n") && out.ends_with("next step.\n"), "{out}");
-    assert!(!out.contains("tokens") && !out.contains("create_task"), "{out}");
-    for part in
-        ["· create_task {\"title\":", "  ok, ", "offline · ", " tokens in, ", "task: Schools ["]
+    assert!(
+        out.starts_with("I found 6 primary schools near the beach")
+            && out.ends_with("completed.\n"),
+        "{out}"
+    );
+    assert!(!out.contains("tokens") && !out.contains("create_document"), "{out}");
+    for part in ["· create_document {", "  ok, ", "offline · ", " tokens in, ", "task: Schools ["]
     {
         assert!(err.contains(part), "{part} is missing in {err}");
     }
@@ -129,13 +132,55 @@ async fn one_question_is_answered_on_standard_output_and_nothing_else_stands_the
     let task = tasks.iter().find(|task| task["title"] == "Schools").expect("the task");
     let path = format!("/messages?task_id={}", task["id"].as_str().unwrap());
     let messages = person.list(&path).await.unwrap();
-    assert_eq!(messages.len(), 1);
-    assert_eq!(messages[0]["content"].as_str().unwrap().trim_end(), out.trim_end());
+    let said: Vec<_> = messages.iter().map(|said| said["actor_type"].as_str().unwrap()).collect();
+    assert_eq!(said, ["user", "agent"]);
+    assert_eq!(messages[0]["content"], QUESTION);
+    assert_eq!(messages[1]["content"].as_str().unwrap().trim_end(), out.trim_end());
+    // Where a person sees it.
+    let page = err.lines().find_map(|line| line.strip_prefix("page: ")).expect("the page");
+    assert_eq!(
+        page,
+        format!("{}/tasks/{}?user=ann", world.stack.backend_url, task["id"].as_str().unwrap())
+    );
+    let shown = reqwest::get(page).await.unwrap().text().await.unwrap();
+    assert!(shown.contains(QUESTION), "{shown}");
     // The same over standard input, and under the task's id.
     let id = task["id"].as_str().unwrap();
     let again = world.chat(&["--role", "scout", "--user", "ann", "--task-id", id], QUESTION).await;
     assert_eq!(texts(&again).0, out);
-    assert_eq!(person.list(&path).await.unwrap().len(), 2);
+    assert_eq!(person.list(&path).await.unwrap().len(), 4);
+    world.stack.stop().await.unwrap();
+}
+
+/// A chat of two programs is one chat; a script's questions are not.
+#[tokio::test]
+async fn questions_share_the_task_of_the_day_and_the_agent_knows_the_earlier_ones() {
+    let answers = ["I am Scout.", "You are Ann.", "Hm.", "Who?"].map(Reply::sse_text);
+    let model = ScriptedLlm::start(answers).await;
+    let mut world = World::scripted(&model, &json!({})).await;
+    for question in ["I am Ann", "who am I?"] {
+        let (_, err) = texts(&world.chat(&["--role", "scout", question], "").await);
+        assert!(err.contains("task: Chat with scout, 20"), "{err}");
+    }
+    let told = |n: usize| model.asked()[n]["messages"].to_string();
+    assert!(told(1).contains("I am Ann") && told(1).contains("I am Scout."), "{}", told(1));
+    assert_eq!(told(1).matches("who am I?").count(), 1, "{}", told(1));
+    texts(&world.chat(&["--role", "scout"], "who am I?").await);
+    texts(&world.chat(&["--role", "scout", "--new", "who am I?"], "").await);
+    assert!(!told(2).contains("I am Ann") && !told(3).contains("I am Ann"));
+    // Nobody was named: it is whom the page shows.
+    let person = world.stack.person("local");
+    let tasks = person.list("/tasks").await.unwrap();
+    assert_eq!(tasks.len(), 3, "{tasks:?}");
+    let page = reqwest::get(&world.stack.backend_url).await.unwrap().text().await.unwrap();
+    assert!(
+        page.contains("name=\"user\" value=\"local\"") && page.contains("Chat with scout"),
+        "{page}"
+    );
+    assert!(
+        page.contains("<datalist id=\"roles\"><option value=\"scout\"></option></datalist>"),
+        "{page}"
+    );
     world.stack.stop().await.unwrap();
 }
 
@@ -278,8 +323,8 @@ async fn a_person_talks_begins_anew_and_leaves() {
     terminal.expect("scout> ").await;
     terminal.press(&format!("{QUESTION}\r")).await;
     let answer = terminal.expect(" tokens in").await;
-    assert!(answer.contains("\u{1b}[2m· create_task {"), "{answer:?}");
-    assert!(answer.contains("I found these schools:"), "{answer}");
+    assert!(answer.contains("\u{1b}[2m· create_document {"), "{answer:?}");
+    assert!(answer.contains("I found 6 primary schools near the beach"), "{answer}");
     terminal.expect("scout> ").await;
     terminal.press("what a day\r").await;
     terminal.expect("You wrote: what a day").await;
@@ -292,7 +337,10 @@ async fn a_person_talks_begins_anew_and_leaves() {
     terminal.press("/role analyst\r").await;
     terminal.expect("analyst> ").await;
     terminal.press("/tools\r").await;
-    terminal.expect("allowed: create_document, ").await;
+    terminal.expect("create_document ").await;
+    terminal.expect("analyst, ").await;
+    terminal.expect("not analyst (").await;
+    terminal.expect("in agent-config.json)").await;
     terminal.expect("analyst> ").await;
     terminal.press("bye now\r").await;
     terminal.expect(" tokens in").await;

@@ -4,5 +4,14 @@
 
 mod auditors;
 mod commands;
+mod install;
 mod limits;
 mod links;
+mod readme;
+
+use std::path::{Path, PathBuf};
+
+/// The folder of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}

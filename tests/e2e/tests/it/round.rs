@@ -44,15 +44,22 @@ async fn a_mention_leads_to_tool_calls_and_one_stored_reply() {
     assert_eq!(replies.len(), 1, "{replies:?}");
     assert_eq!(replies[0]["agent_role"], "scout");
     let tasks = person.list("/tasks").await.unwrap();
-    assert_eq!(tasks.len(), 2, "{tasks:?}");
+    assert_eq!(tasks.len(), 1, "{tasks:?}");
     let documents = person.list("/documents").await.unwrap();
     assert_eq!(documents.len(), 1);
-    assert_eq!(documents[0]["task_id"], tasks[1]["id"]);
     let id = documents[0]["id"].as_str().unwrap();
     let document = person.get(&format!("/documents/{id}")).await.unwrap();
-    let school =
-        tasks[1]["title"].as_str().unwrap().replace("Compare ", "").replace(" with the others", "");
-    assert!(document["content"].as_str().unwrap().contains(&school), "{document}");
+    assert_eq!(document["task_id"], task_id.as_str());
+    // The document has the schools of the reply.
+    let reply = replies[0]["content"].as_str().unwrap();
+    for school in ["Seacliff Primary School", "Banksia Primary School"] {
+        let content = document["content"].as_str().unwrap();
+        assert!(content.contains(school) && reply.contains(school), "{document} {reply}");
+    }
+    // What is done stands as done in the standup.
+    let day =
+        person.post("/standup", &json!({ "timezone": "UTC", "user_id": USER })).await.unwrap();
+    assert_eq!(day["done"][0]["id"], task_id.as_str(), "{day}");
     // Nothing of it is another user's.
     assert!(stack.person("bob").list("/tasks").await.unwrap().is_empty());
     stack.stop().await.unwrap();

@@ -7,9 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
+use test_support::lacks;
 use test_support::postgres::Postgres;
 use test_support::program::Program;
-use test_support::skip;
 use tokio::process::Command;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -28,7 +28,7 @@ fn token() -> String {
 async fn check(database: Option<String>, headers: &[String]) {
     let program = std::env::var_os("WOMBAT_TEST_SCHEMATHESIS").map(PathBuf::from);
     let Some(program) = program.filter(|program| program.is_file()) else {
-        return skip("pip install schemathesis, and name its program in WOMBAT_TEST_SCHEMATHESIS");
+        return lacks("Schemathesis", "schemathesis");
     };
     let dir = tempfile::tempdir().unwrap();
     let mut settings = vec![

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use test_support::program::Program;
-use test_support::skip;
+use test_support::{lacks, lacks_package};
 use tokio::process::Command;
 
 /// What a suite prints. It fails when the suite does.
@@ -23,7 +23,7 @@ async fn every_attacker_gets_what_the_documentation_says_and_no_more() {
     let version = "import sys; sys.exit(sys.version_info < (3, 10))";
     let python = std::process::Command::new("python3").args(["-c", version]).output();
     if !python.is_ok_and(|said| said.status.success()) {
-        return skip("install python3, 3.10 or newer");
+        return lacks_package("Python 3.10 or newer", "python3");
     }
     // All of them lie in one folder.
     let programs = ["wombat-dispatcher", "wombat-mission-control", "wombat-daemon"];
@@ -42,10 +42,7 @@ async fn every_attacker_gets_what_the_documentation_says_and_no_more() {
 async fn nothing_happens_outside_of_what_a_role_declares_however_obedient_the_model() {
     let python = std::env::var_os("WOMBAT_TEST_AGENTDOJO").map(PathBuf::from);
     let Some(python) = python.filter(|python| python.is_file()) else {
-        return skip(
-            "pip install -r security/requirements.txt, and name that Python in \
-             WOMBAT_TEST_AGENTDOJO",
-        );
+        return lacks("AgentDojo", "agentdojo");
     };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut command = Command::new(python);

@@ -45,7 +45,7 @@ impl RunDriver<'_> {
         }
         // The order of messages is kept, whatever the policy is about other runs.
         let (queue, sessions) = (SessionPolicy::Queue, &self.app.sessions);
-        let before = self.task_before(&client, &model, &snapshot);
+        let before = async || self.task_before(&client, &model, &snapshot).await;
         let found = find_task(&client, sessions, queue, self.request, before).await?;
         let (task_id, resolving) = found;
         let place = self.place(&lasting, &task_id).await?;

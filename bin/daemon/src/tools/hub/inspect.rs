@@ -1,14 +1,18 @@
 //! What `wombat-daemon check` asks of the sources.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use daemon_api::{RoleTools, ToolInfo};
 use mc_client::types::Capabilities;
+use tokio::time::timeout;
 use wombat_core::advice::KnownTools;
 use wombat_core::session::Role;
 use wombat_core::workspace::Snapshot;
 
 use super::Tools;
 use crate::tools::model_forms;
+use crate::tools::set::ToolSet;
 use crate::tools::specs::builtin_names;
 
 /// All that the sources offer, for `wombat-daemon check`.
@@ -22,8 +26,8 @@ pub struct Inspection {
     pub problems: Vec<String>,
     /// What has another name at a provider.
     pub mapped: Vec<String>,
-    /// The roles that have tools besides the built-in ones, with these tools' names.
-    pub of_roles: Vec<(Role, Vec<String>)>,
+    /// The tools of each role.
+    pub roles: Vec<RoleTools>,
 }
 
 /// What became of the OpenAPI document.
@@ -42,7 +46,34 @@ pub enum DocumentState {
     Failed(String),
 }
 
+/// How old the OpenAPI document may be for [`Tools::overview`].
+const OVERVIEW_TTL: Duration = Duration::from_secs(1);
+
+/// How long [`Tools::overview`] waits for it.
+const OVERVIEW_WAIT: Duration = Duration::from_secs(5);
+
 impl Tools {
+    /// The tools of all roles as a run would get them now, and how many operations the OpenAPI document
+    /// has. The document is read again for it, at most once a second.
+    pub async fn overview(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        capabilities: &Arc<Capabilities>,
+    ) -> (Option<usize>, Vec<RoleTools>) {
+        if let Some(openapi) = &self.openapi {
+            openapi.refresh_older_than(OVERVIEW_TTL);
+            // On timeout or failure the document that is in use goes on to be.
+            let _settled = timeout(OVERVIEW_WAIT, openapi.fetch_result()).await.is_ok();
+        }
+        let sources = self.sources(snapshot, capabilities).await;
+        let operations = sources.document.as_ref().map(|document| document.candidates().count());
+        let built = self.built(sources).await;
+        let agents = snapshot.agents().into_iter();
+        let sets =
+            agents.map(|agent| (built.set(snapshot, &snapshot.agent(&agent.role)), agent.role));
+        (operations, sets.map(|(set, role)| of_role(&role, &set)).collect())
+    }
+
     /// Asks all sources for their tools, for `wombat-daemon check`.
     pub async fn inspect(
         &self,
@@ -73,16 +104,11 @@ impl Tools {
         let built = self.built(sources).await;
         let (catalogue, operations) = (&built.catalogue, &built.operations);
         let profiles = snapshot.agents().into_iter().map(|agent| snapshot.agent(&agent.role));
-        let (mut forms, mut of_roles) = (Vec::new(), Vec::new());
+        let (mut forms, mut roles) = (Vec::new(), Vec::new());
         for profile in profiles {
             let set = built.set(snapshot, &profile);
             forms.extend(self.forms(&set));
-            let names = set.specs().iter().map(|tool| tool.name.to_string());
-            let names: Vec<_> =
-                names.filter(|name| !builtin_names().contains(&name.as_str())).collect();
-            if !names.is_empty() {
-                of_roles.push((profile.role.clone(), names));
-            }
+            roles.push(of_role(&profile.role, &set));
         }
         let (lost, mapped) = model_forms::lines(&forms);
         let servers = self.mcp.report(snapshot.mcp(), &[]);
@@ -115,6 +141,12 @@ impl Tools {
             missing,
             silent_servers,
         };
-        Inspection { known, document, problems, mapped, of_roles }
+        Inspection { known, document, problems, mapped, roles }
     }
+}
+
+fn of_role(role: &Role, set: &ToolSet) -> RoleTools {
+    let info = |name: &str| ToolInfo { name: name.to_owned(), source: set.source(name).to_owned() };
+    let tools = set.specs().iter().map(|tool| info(&tool.name)).collect();
+    RoleTools { role: role.to_string(), tools }
 }

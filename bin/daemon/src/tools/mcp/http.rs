@@ -345,7 +345,7 @@ fn repaired(events: Events, asked: Option<RequestId>) -> Events {
             Ok(std::borrow::Cow::Borrowed(_)) => {}
             Ok(std::borrow::Cow::Owned(text)) => event.data = String::from_utf8(text).ok(),
             Err(why) => {
-                tracing::warn!("an MCP server's message is not read: {why}");
+                tracing::warn!("a message of an MCP server was skipped: {why}");
                 let asked = asked.as_ref().and_then(|id| serde_json::to_value(id).ok());
                 let id = id_of(data.as_bytes()).or(asked).unwrap_or(Value::Null);
                 event.data = Some(refusal(&id, &why).to_string());

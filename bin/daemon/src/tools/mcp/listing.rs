@@ -51,11 +51,11 @@ pub(super) async fn list(
     });
     read.map_err(|why| format!("tools could not be listed: {why}"))?;
     if listing.untold > 0 {
-        listing.problems.push(format!("{} more problems", listing.untold));
+        listing.problems.push(shown::counted(listing.untold, "more problem"));
     }
     if listing.left_out > 0 {
-        let left_out = listing.left_out;
-        let text = format!("{left_out} tools were left out: the limit is {MAX_TOOLS}");
+        let left_out = shown::counted(listing.left_out, "tool");
+        let text = format!("left out: {left_out}; the limit is {MAX_TOOLS}");
         listing.problems.push(text);
     }
     Ok(listing)

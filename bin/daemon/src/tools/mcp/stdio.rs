@@ -30,7 +30,7 @@ pub(super) async fn relay(from: impl AsyncRead + Unpin, mut to: impl AsyncWrite 
         let refused = match &read {
             Ok(_) => None,
             Err(why) => {
-                tracing::warn!("an MCP server's message is not read: {why}");
+                tracing::warn!("a message of an MCP server was skipped: {why}");
                 // Without an id nobody waits for it.
                 let Some(id) = id_of(&line) else { continue };
                 Some(refusal(&id, why).to_string())

@@ -38,6 +38,17 @@ pub(in crate::provider) enum Refusal {
     LeftOut(String),
 }
 
+impl Refusal {
+    /// How the tool is sent from now on, for the log.
+    fn in_words(&self) -> &'static str {
+        match self {
+            Self::Shortened => "with a shorter description",
+            Self::Simplified => "with a simpler schema",
+            Self::LeftOut(_) => "not at all",
+        }
+    }
+}
+
 /// A tool by its own name and the hash of its definition.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::provider) struct Definition {
@@ -92,8 +103,8 @@ impl RefusedTools {
                 tracing::warn!(
                     %model,
                     tool = tool.name,
-                    ?refusal,
-                    "the provider refused a tool; it is sent in simpler words or not at all"
+                    now = refusal.in_words(),
+                    "the provider refused a tool; how it is sent from now on"
                 );
                 merged.insert(tool.clone(), refusal.clone());
             }

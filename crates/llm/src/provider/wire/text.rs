@@ -66,11 +66,14 @@ pub(in crate::provider) fn write_text(text: &str, out: &mut String) {
     let mut at = 0;
     while let Some(block) = bytes.get(at..at + BLOCK) {
         if block.iter().fold(false, |any, byte| any | must_be_escaped(*byte)) {
-            escape(text, at..at + BLOCK, &mut from, out);
+            escape(text, at, block, &mut from, out);
         }
         at += BLOCK;
     }
-    escape(text, at..bytes.len(), &mut from, out);
+    let rest = &bytes[at..];
+    let mut block = [b' '; BLOCK];
+    block[..rest.len()].copy_from_slice(rest);
+    escape(text, at, &block, &mut from, out);
     out.push_str(&text[from..]);
     out.push('"');
 }
@@ -79,26 +82,43 @@ fn must_be_escaped(byte: u8) -> bool {
     (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
-/// Escapes what must be in a part of a text. What lies before it, is appended with the first one.
-fn escape(text: &str, part: std::ops::Range<usize>, from: &mut usize, out: &mut String) {
-    for at in part {
-        let byte = text.as_bytes()[at];
-        if !must_be_escaped(byte) {
-            continue;
-        }
-        out.push_str(&text[*from..at]);
-        *from = at + 1;
-        match byte {
-            b'"' => out.push_str("\\\""),
-            b'\\' => out.push_str("\\\\"),
-            b'\n' => out.push_str("\\n"),
-            b'\r' => out.push_str("\\r"),
-            b'\t' => out.push_str("\\t"),
-            0x08 => out.push_str("\\b"),
-            0x0c => out.push_str("\\f"),
-            other => drop(write!(out, "\\u{other:04x}")),
+/// Escapes what must be in the block of a text at `start`. What lies before it, is appended with the first
+/// one.
+fn escape(text: &str, start: usize, block: &[u8], from: &mut usize, out: &mut String) {
+    let (words, _) = block.as_chunks::<8>();
+    for (n, word) in words.iter().enumerate() {
+        let mut found = to_be_escaped(u64::from_le_bytes(*word));
+        while found != 0 {
+            let at = start + n * 8 + found.trailing_zeros() as usize / 8;
+            found &= found - 1;
+            out.push_str(&text[*from..at]);
+            *from = at + 1;
+            match text.as_bytes()[at] {
+                b'"' => out.push_str("\\\""),
+                b'\\' => out.push_str("\\\\"),
+                b'\n' => out.push_str("\\n"),
+                b'\r' => out.push_str("\\r"),
+                b'\t' => out.push_str("\\t"),
+                0x08 => out.push_str("\\b"),
+                0x0c => out.push_str("\\f"),
+                other => drop(write!(out, "\\u{other:04x}")),
+            }
         }
     }
+}
+
+/// The highest bit of each of the eight bytes that must be escaped.
+fn to_be_escaped(word: u64) -> u64 {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    let each = |byte: u8| u64::from_ne_bytes([byte; 8]);
+    // A sum of seven bits and at most 0x7f never reaches the next byte. Its highest bit is not set where
+    // the byte is less than 0x20, or has no bit at all.
+    let is_less = (word & LOW) + each(0x60);
+    let differs = |from: u8| {
+        let bits = word ^ each(from);
+        ((bits & LOW) + LOW) | bits
+    };
+    !((is_less | word) & differs(b'"') & differs(b'\\')) & !LOW
 }
 
 fn write_count(number: u64, out: &mut String) {

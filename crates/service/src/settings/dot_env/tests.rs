@@ -89,9 +89,7 @@ fn no_secret_differs_in_silence_from_what_python_and_node_read() {
     let (Some(python), Some(node)) =
         (std::env::var_os("WOMBAT_TEST_PYTHON"), std::env::var_os("WOMBAT_TEST_NODE"))
     else {
-        return test_support::skip(
-            "WOMBAT_TEST_PYTHON and WOMBAT_TEST_NODE name no readers of .env",
-        );
+        return test_support::lacks("a reader of .env in Python or Node", "models node");
     };
     let files: Vec<_> = cases().into_iter().map(|(text, _)| text).collect();
     let python = read_by(Command::new(python).args(["-c", PYTHON]), &files);

@@ -95,7 +95,7 @@ impl Pass<'_> {
                         }
                         for (line, name) in application_keys(&jsonc::plain(&text), &variable) {
                             tracing::warn!(
-                                "{MCP}:{line}: ${{{name}}} hands on what looks like the application's own key"
+                                "{MCP}:{line}: ${{{name}}} passes on what looks like the application's own key"
                             );
                         }
                         return Arc::new(config);

@@ -56,12 +56,12 @@ pub(super) const APPLICATIONS: [Application; 3] = [
         row: |title| json!({ "title": title }),
         rows: "SELECT owner_id, title FROM todos ORDER BY id",
         not_found: "No such to-do",
-        create: |title| ("create_todo_todos_post", json!({ "body": { "title": title } })),
+        create: |title| ("create_todo", json!({ "body": { "title": title } })),
         change: |id| {
             let body = json!({ "todo_id": id, "body": { "title": "taken" } });
-            ("change_todo_todos__todo_id__patch", body)
+            ("change_todo", body)
         },
-        delete: |id| ("delete_todo_todos__todo_id__delete", json!({ "todo_id": id })),
+        delete: |id| ("delete_todo", json!({ "todo_id": id })),
     },
     Application {
         name: "express",

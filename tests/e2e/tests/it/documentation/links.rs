@@ -4,14 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use test_support::skip;
+use test_support::lacks;
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
+use super::root;
 
 /// Every Markdown file that a reader may come across.
-fn documents() -> Vec<PathBuf> {
+pub(super) fn documents() -> Vec<PathBuf> {
     let root = root();
     let mut found = Vec::new();
     for dir in ["", "docs", "examples/*", "packaging", "packaging/*"] {
@@ -136,7 +134,7 @@ fn the_book_has_every_document_and_builds_without_a_complaint() {
     let out = tempfile::tempdir().unwrap();
     let build = Command::new(program).arg("build").arg(root()).arg("-d").arg(out.path()).output();
     let Ok(build) = build else {
-        skip("mdBook is not installed: cargo install mdbook");
+        lacks("mdBook", "cargo");
         return;
     };
     let said = String::from_utf8_lossy(&build.stderr).into_owned();

@@ -11,7 +11,8 @@ use test_support::postgres::Postgres;
 use test_support::program::Program;
 use tokio::io::AsyncReadExt as _;
 
-use super::script::{blocks, script};
+use super::super::root;
+use super::script::{Block, blocks, script};
 use crate::peers::{free_port, installed};
 
 /// Timeout for the commands of one document.
@@ -21,7 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const TOOLS: [&str; 5] = ["bash", "git", "make", "curl", "openssl"];
 
 /// The programs that the commands start.
-const PROGRAMS: [&str; 6] = [
+const PROGRAMS: [&str; 7] = [
+    "axum-backend",
     "wombat-daemon",
     "wombat-dispatcher",
     "wombat-heartbeat",
@@ -50,12 +52,13 @@ case "$1" in
 esac
 "#;
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+/// The address that a document's `git clone` names.
+fn address() -> String {
+    format!("{}.git", super::super::install::repository())
 }
 
 /// A copy of this repository as it is now, for readers to clone.
-pub(super) fn copy(to: &Path) {
+pub(in super::super) fn copy(to: &Path) {
     let root = root();
     let listed = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
@@ -112,6 +115,19 @@ impl Reader {
         Some(Self { dir, programs, model, ports: [free_port(), free_port(), free_port()] })
     }
 
+    /// Makes `npm ci` link these packages, which are those of the `package-lock.json`.
+    pub(super) fn installs_npm(&self, packages: &Path) {
+        let npm = installed("npm").unwrap();
+        let text = format!(
+            "#!/bin/sh\n[ \"$1\" = ci ] || exec {} \"$@\"\nln -s {}/node_modules node_modules\n",
+            npm.display(),
+            packages.display()
+        );
+        let shim = self.dir.path().join("shims/npm");
+        std::fs::write(&shim, text).unwrap();
+        std::fs::set_permissions(shim, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     /// Replaces ports and addresses by those of this machine.
     fn fill(&self, text: &str) -> String {
         let [backend, daemon, plane] = self.ports;
@@ -123,23 +139,29 @@ impl Reader {
                 &format!("OPENAI_BASE_URL={} OPENAI_API_KEY=sk-", self.model.base_url()),
             )
             .replace("--port 8000", &format!("--port {backend}"))
-            .replace("<this repository>", &self.dir.path().join("repository").display().to_string())
+            .replace(&address(), &self.dir.path().join("wombat.git").display().to_string())
     }
 
-    /// Runs the commands of a document; returns what was printed.
-    pub(super) async fn run(&self, name: &str) -> String {
+    /// Runs the commands of a document.
+    pub(super) async fn run(&self, name: &str) {
+        self.run_in(name, &self.ports()).await;
+    }
+
+    /// The settings that lead the programs to their ports.
+    fn ports(&self) -> [(&'static str, String); 6] {
         let [backend, daemon, _] = self.ports;
-        let environment = [
+        [
+            ("PORT", backend.to_string()),
+            ("WOMBAT_URL", format!("http://127.0.0.1:{daemon}")),
             ("MC_PORT", backend.to_string()),
             ("WOMBAT_PORT", daemon.to_string()),
             ("BACKEND_URL", format!("http://127.0.0.1:{backend}")),
             ("AGENT_DAEMON_URL", format!("http://127.0.0.1:{daemon}")),
-        ];
-        self.run_in(name, &environment).await
+        ]
     }
 
     /// The same with an application, which has its tables in this PostgreSQL.
-    pub(super) async fn run_beside(&self, name: &str, postgres: &Postgres) -> String {
+    pub(super) async fn run_beside(&self, name: &str, postgres: &Postgres) {
         let [_, daemon, plane] = self.ports;
         let environment = [
             ("MC_PORT", plane.to_string()),
@@ -150,12 +172,38 @@ impl Reader {
         self.run_in(name, &environment).await
     }
 
-    async fn run_in(&self, name: &str, environment: &[(&str, String)]) -> String {
+    /// The same in the project of the quickstart, whose three programs run.
+    pub(super) async fn run_after_quickstart(&self, name: &str) {
+        let quickstart = std::fs::read_to_string(root().join("docs/QUICKSTART.md")).unwrap();
+        let begin = quickstart.find("\n## 3. ").unwrap();
+        let end = quickstart.find("\nIn a fourth one").unwrap();
+        let before = quickstart[..begin].lines().count();
+        let project = "```sh\nmkdir shell\ncd shell\n```\n".to_owned() + &quickstart[begin..end];
+        let mut first = blocks(&self.fill(&project));
+        for block in &mut first {
+            block.line += before;
+        }
+        let read = blocks("```sh\n. ./.env\n```\n");
+        first.extend(read);
+        self.run_script(&[("docs/QUICKSTART.md", first), (name, self.blocks(name))], &self.ports())
+            .await;
+    }
+
+    fn blocks(&self, name: &str) -> Vec<Block> {
         let text = std::fs::read_to_string(root().join(name)).unwrap();
         let blocks = blocks(&self.fill(&text));
         assert!(!blocks.is_empty(), "{name} has no commands");
+        blocks
+    }
+
+    async fn run_in(&self, name: &str, environment: &[(&str, String)]) {
+        self.run_script(&[(name, self.blocks(name))], environment).await;
+    }
+
+    async fn run_script(&self, documents: &[(&str, Vec<Block>)], environment: &[(&str, String)]) {
+        let name = documents.iter().map(|(name, _)| *name).next_back().unwrap();
         let path = self.dir.path().join("commands.sh");
-        std::fs::write(&path, script(name, &blocks)).unwrap();
+        std::fs::write(&path, script(documents)).unwrap();
         let system = std::env::var("PATH").unwrap();
         let (shims, top) = (self.dir.path().join("shims"), self.dir.path());
         let mut child = tokio::process::Command::new("bash")
@@ -191,7 +239,6 @@ impl Reader {
         }
         let success = ended.as_ref().is_ok_and(std::process::ExitStatus::success);
         assert!(success, "{name}: {ended:?}\n{told}\n{complained}");
-        told
     }
 
     /// Stops a script that does not end, with all that it has started.

@@ -1,0 +1,72 @@
+//! What was said before in the thread: what “the second one” and “them” point at.
+
+use crate::request::Message;
+
+/// How the daemon marks what another agent wrote.
+const OTHER_AGENT: &str = "[from the agent ";
+
+/// Earlier messages, the newest first.
+pub(super) struct Thread<'a> {
+    /// Of the agents.
+    pub(super) replies: Vec<&'a str>,
+    /// Of the person.
+    pub(super) asked: Vec<&'a str>,
+}
+
+impl<'a> Thread<'a> {
+    pub(super) fn new(earlier: &'a [Message]) -> Self {
+        let mut thread = Self { replies: Vec::new(), asked: Vec::new() };
+        for message in earlier.iter().rev() {
+            match message {
+                Message::Assistant(turn) if !turn.text.is_empty() => {
+                    thread.replies.push(&turn.text)
+                }
+                Message::User { content } if content.starts_with(OTHER_AGENT) => {
+                    thread.replies.push(content);
+                }
+                Message::User { content } => thread.asked.push(content),
+                Message::Assistant(_) | Message::System { .. } | Message::Tool { .. } => {}
+            }
+        }
+        thread
+    }
+
+    /// The schools that the newest reply with any names, in its order.
+    pub(super) fn schools(&self) -> Vec<String> {
+        self.newest(|reply| between(reply, "**", "**"))
+    }
+
+    /// The titles that the newest reply with any quotes, in its order.
+    pub(super) fn titles(&self) -> Vec<String> {
+        self.newest(|reply| {
+            let lines = reply.lines().filter(|line| line.contains(". “") || line.contains("task"));
+            lines.flat_map(|line| between(line, "“", "”")).collect()
+        })
+    }
+
+    fn newest(&self, read: impl Fn(&str) -> Vec<String>) -> Vec<String> {
+        let found = self.replies.iter().map(|reply| read(reply)).find(|found| !found.is_empty());
+        let mut found = found.unwrap_or_default();
+        let mut seen = Vec::new();
+        found.retain(|name| {
+            !seen.contains(name) && {
+                seen.push(name.clone());
+                true
+            }
+        });
+        found
+    }
+}
+
+fn between(text: &str, open: &str, close: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once(open) {
+        let Some((inside, after)) = after.split_once(close) else { break };
+        if !inside.contains('\n') {
+            found.push(inside.to_owned());
+        }
+        rest = after;
+    }
+    found
+}
