@@ -8,6 +8,7 @@ use mc_client::client::{InternalClient, McClient, RetryPolicy};
 use mc_client::dispatch::{Batch, DispatchQuery, DispatchVerb};
 use mc_client::error::McError;
 use mc_client::events::Events;
+use mc_client::orphans::{LeaseOrphans, Orphan};
 use mc_client::token::AgentAuth;
 use mc_client::types::{Capabilities, Delivered, Delivery, DeliveryFailure};
 use tokio::sync::RwLock;
@@ -27,6 +28,9 @@ const CAPABILITIES_RETRY: Duration = Duration::from_secs(30);
 
 /// The most notifications of one call: what the reference backend accepts and returns.
 pub(crate) use mc_client::dispatch::MAX_BATCH;
+
+/// For how long nobody else gets the runs that are leased to be taken up.
+pub(crate) const ORPHAN_LEASE: Duration = Duration::from_secs(30);
 
 /// Parallel acknowledgements, where the backend refuses batches.
 const MAX_SINGLE_ACKS: usize = 16;
@@ -114,6 +118,18 @@ impl Backend {
     pub(crate) async fn events(&self) -> Option<Events> {
         let offered = self.offers("events_sse").await == Some(true);
         offered.then(|| self.internal.events(None))
+    }
+
+    /// Whether the backend gives out runs that no instance works on.
+    pub(crate) async fn has_orphans(&self) -> bool {
+        self.offers("orphans").await == Some(true)
+    }
+
+    /// Runs that no instance works on; nobody else gets them for [`ORPHAN_LEASE`].
+    pub(crate) async fn lease_orphans(&self, limit: u32) -> Result<Vec<Orphan>, McError> {
+        let lease_seconds = u32::try_from(ORPHAN_LEASE.as_secs()).unwrap_or(u32::MAX);
+        let query = LeaseOrphans { lease_seconds, limit };
+        Ok(self.internal.lease_orphans(query).await?.runs)
     }
 
     /// Has the next poll refresh the capabilities: the backend may have been replaced.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use daemon_client::{DaemonError, RunAnswer};
+use daemon_client::DaemonError;
 
 /// How much of the daemon's sentence is kept in the reason of a failure, characters.
 const MAX_SENTENCE_CHARS: usize = 300;
@@ -36,7 +36,7 @@ pub(crate) enum Verdict {
 }
 
 /// Decides by the daemon's answer what happens to the notification.
-pub(crate) fn classify(answer: Result<RunAnswer, DaemonError>) -> Verdict {
+pub(crate) fn classify<T>(answer: Result<T, DaemonError>) -> Verdict {
     let error = match answer {
         Ok(_) => return Verdict::Delivered,
         // The run succeeded; only its answer, which is not needed here, could not be read.
@@ -44,7 +44,7 @@ pub(crate) fn classify(answer: Result<RunAnswer, DaemonError>) -> Verdict {
         Err(error) => error,
     };
     let retry_after = error.retry_after();
-    if error.is_session_busy() {
+    if error.is_session_busy() || error.code() == Some("session_queue_full") {
         return Verdict::Busy { retry_after };
     }
     let is_outage = error.is_unavailable()
@@ -75,7 +75,7 @@ fn reason(mut error: DaemonError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use daemon_client::ErrorBody;
+    use daemon_client::{ErrorBody, RunAnswer};
 
     use super::*;
 
@@ -116,6 +116,7 @@ mod tests {
             (409, "run_cancelled", "rejected"),
             (409, "", "rejected"),
             (409, "session_busy", "busy"),
+            (429, "session_queue_full", "busy"),
             (401, "missing_daemon_key", "outage"),
             (403, "invalid_daemon_key", "outage"),
             (503, "overloaded", "outage"),
@@ -154,7 +155,7 @@ mod tests {
             (DaemonError::Timeout { after: Duration::from_secs(300) }, "failed"),
             (DaemonError::BadAnswer { cause: cause() }, "delivered"),
         ] {
-            assert_eq!(class(&classify(Err(error))), expected);
+            assert_eq!(class(&classify::<()>(Err(error))), expected);
         }
     }
 

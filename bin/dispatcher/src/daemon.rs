@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use daemon_client::{CallOptions, DaemonClient, InvalidKey, SendRequest, key_header};
+use daemon_client::{CallOptions, DaemonClient, DaemonError, InvalidKey, SendRequest, key_header};
+use mc_client::orphans::Orphan;
 use mc_client::types::Delivery;
+use serde_json::Value;
 use service::otel::{Side, Span};
 use service::trace::TraceId;
 
@@ -12,6 +14,9 @@ use crate::settings::Settings;
 
 /// How much of an answer is read, bytes: what it says beyond its status does not matter here.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+
+/// How long the daemon may take until it has taken a run up.
+const TAKE_UP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The daemon that notifications are forwarded to.
 #[derive(Debug, Clone)]
@@ -42,13 +47,64 @@ impl Daemon {
         span.set("messaging.message.id", delivery.notification_id.clone());
         let traceparent = span.traceparent();
         let options = CallOptions { timeout: self.timeout, traceparent: Some(&traceparent) };
-        let request = request(delivery, &self.default_task);
-        let verdict = classify(self.client.send(&request, &options).await);
+        let verdict = match detached(delivery) {
+            Some(request) => self.post(&request, options).await,
+            None => {
+                let request = request(delivery, &self.default_task);
+                classify(self.client.send(&request, &options).await)
+            }
+        };
         match &verdict {
             Verdict::Delivered => span.succeed(),
             _ => span.fail("not_delivered"),
         }
         verdict
+    }
+}
+
+impl Daemon {
+    /// Lets an instance take up a run that none works on.
+    pub(crate) async fn resume(&self, run: &Orphan) -> Verdict {
+        let trace = TraceId::random();
+        let mut span = Span::of_request(&trace, Side::Producer, || "resume run".to_owned());
+        span.set("wombat.run_key", run.run_key.clone());
+        let traceparent = span.traceparent();
+        let options = CallOptions { timeout: self.timeout, traceparent: Some(&traceparent) };
+        let request = resumption(&run.user_id, &run.session_key, &run.run_key);
+        let verdict = self.post(&request, options).await;
+        match &verdict {
+            Verdict::Delivered => span.succeed(),
+            _ => span.fail("not_resumed"),
+        }
+        verdict
+    }
+
+    /// Whether the daemon answers at all; an error says why not.
+    pub(crate) async fn answers(&self) -> Result<(), DaemonError> {
+        self.client.agents().await.map(drop)
+    }
+
+    /// Posts a detached run, which is answered as soon as it is taken up.
+    async fn post(&self, request: &SendRequest<'_>, options: CallOptions<'_>) -> Verdict {
+        let options = CallOptions { timeout: self.timeout.min(TAKE_UP_TIMEOUT), ..options };
+        classify(self.client.resume(request, &options).await)
+    }
+}
+
+/// The request that resumes a detached run, where a notification is about one.
+fn detached(delivery: &Delivery) -> Option<SendRequest<'_>> {
+    let is_detached = delivery.metadata.as_ref()?.get("detached")? == &Value::Bool(true);
+    let run_key = delivery.run_key.as_deref().filter(|_| is_detached)?;
+    Some(resumption(&delivery.user_id, &delivery.session_key, run_key))
+}
+
+/// The request that resumes a run.
+fn resumption<'a>(user_id: &'a str, session_key: &'a str, run_key: &'a str) -> SendRequest<'a> {
+    SendRequest {
+        user_id: user_id.into(),
+        session_key: session_key.into(),
+        resume_run_key: Some(run_key.into()),
+        ..SendRequest::default()
     }
 }
 
@@ -74,7 +130,7 @@ fn request<'a>(delivery: &'a Delivery, default_task: &'a str) -> SendRequest<'a>
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -95,6 +151,28 @@ mod tests {
             "metadata": {"type": "mc.notification", "notification_id": "n", "colour": "red"}
         });
         assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn a_decision_about_a_detached_run_only_names_the_run() {
+        let one = |metadata: Value| {
+            delivery(json!({
+                "notification_id": "n", "user_id": "u", "session_key": "user:u:r", "content": "approved",
+                "task_id": "t", "run_key": "k", "metadata": metadata
+            }))
+        };
+        let told = one(json!({ "detached": true, "tool_request_id": "x" }));
+        let body = serde_json::to_value(detached(&told).unwrap()).unwrap();
+        let expected = json!({"user_id": "u", "session_key": "user:u:r", "resume_run_key": "k"});
+        assert_eq!(body, expected);
+        for other in [json!({}), json!({ "detached": false }), json!({ "detached": "true" })] {
+            assert!(detached(&one(other.clone())).is_none(), "{other}");
+        }
+        let without_run = json!({
+            "notification_id": "n", "user_id": "u", "session_key": "user:u:r",
+            "metadata": { "detached": true }
+        });
+        assert!(detached(&delivery(without_run)).is_none());
     }
 
     #[test]

@@ -109,8 +109,8 @@ impl Dispatcher {
     pub(crate) fn new(
         settings: &Settings,
         once: bool,
-        backend: Backend,
-        daemon: Daemon,
+        backend: Arc<Backend>,
+        daemon: Arc<Daemon>,
         metrics: Arc<Metrics>,
     ) -> Self {
         let now = Instant::now();
@@ -121,8 +121,8 @@ impl Dispatcher {
             backoff,
         };
         Self {
-            backend: Arc::new(backend),
-            daemon: Arc::new(daemon),
+            backend,
+            daemon,
             scheduler: Scheduler::new(limits, now),
             schedule: PollSchedule::new(backoff, now),
             orphaned_leases_end: (!once).then(|| now + Duration::from_secs(settings.lease_seconds)),

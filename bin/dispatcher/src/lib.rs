@@ -16,6 +16,7 @@ mod event_stream;
 mod http;
 mod log_dedup;
 mod metrics;
+mod orphans;
 mod poll_schedule;
 mod run;
 mod scheduler;

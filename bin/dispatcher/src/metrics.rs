@@ -28,6 +28,8 @@ pub(crate) struct Metrics {
     pub(crate) outage_forwards: Counter,
     /// Notifications given up.
     pub(crate) dead: Counter,
+    /// Runs that an instance took up again.
+    pub(crate) resumed: Counter,
     /// Failed acknowledgements and dead letters.
     pub(crate) ack_failures: Counter,
     waiting: Gauge,
@@ -87,6 +89,10 @@ impl Metrics {
             dead: counter(
                 "wombat_dispatcher_dead_total",
                 "Notifications that became dead letters.",
+            ),
+            resumed: counter(
+                "wombat_dispatcher_runs_resumed_total",
+                "Detached runs of instances that died, taken up again.",
             ),
             ack_failures: counter(
                 "wombat_dispatcher_report_failures_total",
@@ -164,6 +170,7 @@ mod tests {
             "session_busy_total",
             "outage_forwards_total",
             "dead_total",
+            "runs_resumed_total",
             "report_failures_total",
             "waiting",
             "in_flight",

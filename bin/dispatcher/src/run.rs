@@ -11,6 +11,7 @@ use crate::error::DispatchError;
 use crate::event_loop::Dispatcher;
 use crate::http;
 use crate::metrics::Metrics;
+use crate::orphans::Orphans;
 use crate::settings::Settings;
 
 /// Dispatches until `stop`, or with `once` until everything is delivered. `listener` serves `/livez`
@@ -37,8 +38,10 @@ pub async fn run(
         let token = settings.metrics_token.clone();
         tokio::spawn(http::serve(listener, Arc::clone(&metrics), token, served));
     }
-    let backend = Backend::new(settings, http.clone())?;
-    let daemon = Daemon::new(settings, http)?;
+    let backend = Arc::new(Backend::new(settings, http.clone())?);
+    let daemon = Arc::new(Daemon::new(settings, http)?);
+    let parts = (Arc::clone(&backend), Arc::clone(&daemon), Arc::clone(&metrics));
+    let mut orphans = Orphans::new(settings, parts.0, parts.1, parts.2);
     let dispatcher = Dispatcher::new(settings, once, backend, daemon, metrics);
     tracing::info!(
         backend = %shown::url(&settings.backend.control_plane),
@@ -46,5 +49,19 @@ pub async fn run(
         concurrency = settings.concurrency,
         "dispatcher started"
     );
-    dispatcher.run(once, stop).await
+    if once {
+        let ended = dispatcher.run(once, stop.clone()).await;
+        // The polls have asked what the backend can do.
+        orphans.round(&stop).await;
+        return ended;
+    }
+    // Whichever ends first ends the other: the dispatcher by its error, both by the signal.
+    let both = stop.child_token();
+    let dispatched = async {
+        let ended = dispatcher.run(once, both.clone()).await;
+        both.cancel();
+        ended
+    };
+    let (ended, ()) = tokio::join!(dispatched, orphans.run(both.clone()));
+    ended
 }

@@ -44,6 +44,8 @@ pub struct Settings {
     /// `DISPATCH_LEASE_SECONDS`: the duration of a lease, and so how long a delivery waits that a
     /// crashed dispatcher held.
     pub lease_seconds: u64,
+    /// `DISPATCH_ORPHANS_INTERVAL_SEC`: how often the backend is asked for runs whose instance died.
+    pub orphans_interval: Duration,
     /// `WOMBAT_HOST` and `DISPATCH_HTTP_PORT`: where `/livez` and `/metrics` are served; nowhere
     /// when absent.
     pub listen: Option<(String, u16)>,
@@ -72,6 +74,7 @@ impl Settings {
         }
         let min = reader.number("DISPATCH_MIN_INTERVAL_SEC", 2.0_f64, 0.01..=3600.0);
         let max = reader.number("DISPATCH_MAX_INTERVAL_SEC", 30.0_f64, 0.01..=3600.0);
+        let orphans = reader.number("DISPATCH_ORPHANS_INTERVAL_SEC", 3.0_f64, 0.01..=3600.0);
         let host = reader.text("WOMBAT_HOST", "127.0.0.1");
         let task = reader.text("WOMBAT_DEFAULT_TASK", "Notifications");
         let port: Option<u16> =
@@ -92,6 +95,7 @@ impl Settings {
             limit_users: reader.number("DISPATCH_LIMIT_USERS", 100, 1..=10_000),
             limit_notifications: reader.number("DISPATCH_LIMIT_NOTIFICATIONS", 200, 1..=10_000),
             lease_seconds: reader.number("DISPATCH_LEASE_SECONDS", 60, 1..=86_400),
+            orphans_interval: Duration::from_secs_f64(orphans),
             listen: port.map(|port| (host, port)),
             metrics_token: reader.secret("WOMBAT_METRICS_TOKEN"),
             otel: OtelSettings::read(&mut reader),

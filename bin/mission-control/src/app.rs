@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::deltas::RunDeltas;
 use crate::login::Login;
 use crate::metrics::Metrics;
 use crate::places::{Places, StreamPlaces};
@@ -18,6 +19,8 @@ pub struct App {
     pub config: Arc<Config>,
     /// The database.
     pub store: Store,
+    /// What runs tell while they work.
+    pub(crate) deltas: RunDeltas,
     /// Cancelled at shutdown, which ends the event streams.
     pub(crate) shutdown: CancellationToken,
     /// Limits how many event streams are open.

@@ -6,6 +6,7 @@ use mc_client::token::TokenVerifier;
 use secrecy::SecretString;
 use service::forwarded::{Front, TrustedProxies};
 
+use crate::deltas::DeltasConfig;
 use crate::login::password::BoardPassword;
 use crate::login::proxy::ProxyLogin;
 use crate::store::budgets::Nanos;
@@ -26,6 +27,10 @@ pub struct Config {
     pub lead_roles: BTreeSet<String>,
     /// The monthly budget of a user without one of their own; no limit when absent.
     pub budget: Option<Nanos>,
+    /// Where what runs tell is kept, and how much of it.
+    pub deltas: DeltasConfig,
+    /// How often a run that nobody works on is given out without a new step, until it has failed.
+    pub orphan_max_attempts: u32,
     /// Whether the demo application is served, too.
     pub demo: bool,
     /// Whether the page for people is served.

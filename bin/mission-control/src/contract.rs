@@ -5,7 +5,7 @@
 mod endpoints;
 mod operation;
 
-use mc_client::{audit, budgets, leases, runs, tool_requests, tools, types};
+use mc_client::{audit, budgets, deltas, leases, orphans, runs, tool_requests, tools, types};
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
@@ -37,6 +37,11 @@ use self::operation::operation;
     runs::RunNote,
     runs::PutRun,
     runs::PutStep,
+    deltas::PostDeltas,
+    deltas::DeltasNote,
+    deltas::Deltas,
+    orphans::LeaseOrphans,
+    orphans::Orphans,
     tool_requests::ToolRequest,
     tool_requests::CreateToolRequest,
     tool_requests::Decision,
@@ -89,6 +94,12 @@ pub fn document() -> Value {
     let ttl = json!({ "type": "integer", "minimum": 1, "maximum": 3600 });
     schemas["LeaseRequest"]["properties"]["ttl_secs"] = ttl.clone();
     schemas["RenewLease"]["properties"]["ttl_secs"] = ttl;
+    let lease = &mut schemas["LeaseOrphans"]["properties"];
+    lease["lease_seconds"] = json!({ "type": "integer", "minimum": 1, "maximum": 3600 });
+    lease["limit"] = json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX });
+    let post = &mut schemas["PostDeltas"]["properties"];
+    post["seq"]["minimum"] = json!(1);
+    post["events"]["maxItems"] = json!(mc_client::deltas::MAX_EVENTS);
     let mut paths = Map::new();
     for endpoint in endpoints() {
         let prefix = if endpoint.path.starts_with("/api/") { "" } else { "/api/mission-control" };

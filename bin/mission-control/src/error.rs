@@ -116,6 +116,16 @@ impl From<StoreError> for ApiError {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "audit_limit", text)
                     .retry_after(retry_after)
             }
+            StoreError::TooManyDeltas => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_deltas", text)
+            }
+            StoreError::DeltasFull { max_bytes } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "deltas_full", text)
+                    .with_details(json!({ "max_bytes": max_bytes }))
+            }
+            StoreError::DeltasUnavailable(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "deltas_unavailable", text)
+            }
             StoreError::Unstorable(_) => {
                 Self::new(StatusCode::BAD_REQUEST, "invalid_payload", text)
             }
@@ -175,6 +185,9 @@ impl From<Conflict> for ApiError {
                 answer("step_exists").with_details(json!({ "step": step }))
             }
             Conflict::StaleFence => answer("stale_fence"),
+            Conflict::SeqConflict { last_seq } => {
+                answer("seq_conflict").with_details(json!({ "last_seq": last_seq }))
+            }
             Conflict::SessionBusy { holder, retry_after } => answer("session_busy")
                 .with_details(json!({ "holder": holder }))
                 .retry_after(retry_after),
@@ -233,6 +246,10 @@ mod tests {
                 Conflict::RunConflict { field: "task_id", known: status() }.into(),
                 (409, "run_conflict", None),
             ),
+            (StoreError::TooManyDeltas, (429, "too_many_deltas", Some(1))),
+            (StoreError::DeltasFull { max_bytes: 1 }, (413, "deltas_full", None)),
+            (StoreError::DeltasUnavailable("gone"), (503, "deltas_unavailable", Some(1))),
+            (Conflict::SeqConflict { last_seq: 7 }.into(), (409, "seq_conflict", None)),
             (Conflict::StaleFence.into(), (409, "stale_fence", None)),
             (
                 Conflict::SessionBusy { holder: status(), retry_after: wait }.into(),

@@ -9,6 +9,7 @@ pub mod auth;
 mod board;
 pub mod config;
 pub mod contract;
+pub mod deltas;
 mod demo;
 pub mod error;
 mod extract;

@@ -33,6 +33,7 @@ Settings, by their variables (`wombat-mission-control config` shows those in for
   DATABASE_URL           A PostgreSQL server, postgres://…, or a file, sqlite:…
   MC_BOARD_PASSWORD      The password of the page; without it the page is for this machine only
   MC_DEMO                Whether the demo application, a search for schools, is served [false]
+  MC_STREAM_URL          A Redis that keeps what runs tell, redis://…; the database if absent
   MC_BUDGET_USD          Monthly budget of each user, in US dollars; no limit if absent
   RUST_LOG               How much is logged: error, warn, info, debug [info]
 

@@ -2,6 +2,7 @@
 
 mod audit;
 mod budgets;
+mod deltas;
 mod dispatch;
 pub(crate) mod events;
 mod heartbeat_standup;
@@ -22,7 +23,7 @@ use crate::auth::Caller;
 use crate::store::Created;
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 18] = [
+const FEATURES: [&str; 20] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -35,6 +36,8 @@ const FEATURES: [&str; 18] = [
     "heartbeat_notes",
     "standup",
     "run_journal",
+    "run_stream",
+    "orphans",
     "tool_requests",
     "session_leases",
     "budgets",
@@ -65,6 +68,7 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/runs/{run_key}", get(runs::get).put(runs::put))
         .route("/runs/{run_key}/steps/{index}", put(runs::put_step))
         .route("/runs/{run_key}/cancel", post(runs::cancel))
+        .route("/runs/{run_key}/deltas", get(deltas::get).post(deltas::post))
         .route("/tool-requests", get(tool_requests::list).post(tool_requests::create))
         .route("/tool-requests/{id}", get(tool_requests::get).patch(tool_requests::decide))
         .route("/sessions/lease", post(leases::create))
@@ -74,6 +78,7 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/usage", post(budgets::usage))
         .route("/events", get(events::listen))
         .route("/dispatch/undelivered", get(dispatch::undelivered).post(dispatch::undelivered))
+        .route("/dispatch/orphans", post(dispatch::orphans))
         .route("/dispatch/deliver", post(dispatch::deliver_many))
         .route("/dispatch/notifications/{id}/deliver", post(dispatch::deliver))
         .route("/dispatch/notifications/{id}/fail", post(dispatch::fail))

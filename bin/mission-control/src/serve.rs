@@ -11,6 +11,7 @@ use tower::ServiceExt as _;
 
 use crate::app::App;
 use crate::config::Config;
+use crate::deltas::RunDeltas;
 use crate::login::Login;
 use crate::metrics::Metrics;
 use crate::places::{MAX_CALLS, Places, StreamPlaces};
@@ -22,6 +23,9 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often expired rows are deleted.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// How often what runs told is deleted once it has expired; nobody sees it by then.
+const DELTAS_CLEANUP_INTERVAL: Duration = Duration::from_secs(300);
 
 /// How often observations are folded into the metrics' buckets.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -71,7 +75,9 @@ pub async fn run(
         config.board_proxies.clone(),
     );
     let metrics = Arc::new(Metrics::new()?);
+    let deltas = RunDeltas::new(store.clone(), &config.deltas);
     let app = App {
+        deltas: deltas.clone(),
         is_asked: Arc::default(),
         metrics: Arc::clone(&metrics),
         login: Arc::new(login),
@@ -95,7 +101,9 @@ pub async fn run(
     tokio::select! {
         () = &mut server => {}
         never = delete_expired(&store) => match never {},
+        never = delete_deltas(&deltas) => match never {},
         never = store.sync_instances() => match never {},
+        never = deltas.follow_others() => match never {},
         never = fold_metrics(&metrics) => match never {},
         () = shutdown.cancelled() => {
             if tokio::time::timeout(DRAIN_TIMEOUT, &mut server).await.is_err() {
@@ -115,6 +123,17 @@ async fn delete_expired(store: &Store) -> Infallible {
         interval.tick().await;
         if let Err(error) = store.delete_expired().await {
             tracing::warn!(%error, "could not delete expired rows");
+        }
+    }
+}
+
+/// Deletes what runs told now and then, as long as it is polled.
+async fn delete_deltas(deltas: &RunDeltas) -> Infallible {
+    let mut interval = tokio::time::interval(DELTAS_CLEANUP_INTERVAL);
+    loop {
+        interval.tick().await;
+        if let Err(error) = deltas.delete_expired().await {
+            tracing::warn!(%error, "could not delete what runs told");
         }
     }
 }

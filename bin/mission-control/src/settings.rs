@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use mc_client::token::{Algorithm, Key, TokenVerifier};
 use service::forwarded::{Front, TrustedProxies};
@@ -11,6 +12,7 @@ use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 
 use crate::config::Config;
+use crate::deltas::{DeltasConfig, StreamUrl};
 use crate::login::password::BoardPassword;
 use crate::login::proxy::ProxyLogin;
 use crate::mentions::is_role;
@@ -51,6 +53,8 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     let front = Front::new(Front::read_public(&mut r, "MC_PUBLIC_URL"), board_proxies.clone());
     let lead_roles = lead_roles(&mut r);
     let budget = budget(&mut r);
+    let deltas = deltas(&mut r);
+    let orphan_max_attempts = r.number("MC_ORPHAN_MAX_ATTEMPTS", 8_u32, 1..=1_000);
     let demo = r.flag("MC_DEMO", false);
     let verifier = verifier(&mut r);
     let otel = OtelSettings::read(&mut r);
@@ -72,6 +76,8 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
             metrics_token,
             lead_roles,
             budget,
+            deltas,
+            orphan_max_attempts,
             demo,
             board,
             board_password,
@@ -245,6 +251,16 @@ fn lead_roles(r: &mut Reader<'_>) -> BTreeSet<String> {
         r.problem("MC_LEAD_ROLES", why);
     }
     roles
+}
+
+/// Where what runs tell is kept, and how much of it.
+fn deltas(r: &mut Reader<'_>) -> DeltasConfig {
+    let unset = DeltasConfig::default();
+    let url = r.secret("MC_STREAM_URL").map(|url| StreamUrl::parse(&url));
+    let streams = url.transpose().map_err(|problem| r.problem("MC_STREAM_URL", problem));
+    let ttl = r.number("MC_DELTAS_TTL_SECS", unset.ttl.as_secs(), 1..=31_536_000);
+    let max_bytes = r.number("MC_DELTAS_MAX_BYTES", unset.max_bytes, 1_024..=1_024 * 1_024 * 1_024);
+    DeltasConfig { streams: streams.ok().flatten(), ttl: Duration::from_secs(ttl), max_bytes }
 }
 
 /// The default monthly budget of a user; no limit unless it is set.

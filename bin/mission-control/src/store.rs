@@ -12,6 +12,7 @@ pub mod board;
 pub mod budgets;
 pub mod database;
 pub mod dead_letters;
+pub mod deltas;
 pub mod dispatch;
 pub mod documents;
 mod error;
@@ -22,6 +23,7 @@ pub mod messages;
 mod migrations;
 pub mod notifications;
 mod open;
+mod orphans;
 pub mod paging;
 mod people;
 mod pg_notify;
@@ -30,6 +32,7 @@ mod run_rows;
 pub mod runs;
 mod sql;
 pub mod tasks;
+pub(crate) mod told;
 pub mod tool_requests;
 mod values;
 pub mod waiting;
@@ -45,6 +48,7 @@ pub use self::error::{Conflict, StoreError};
 use self::file::OpenFile;
 pub use self::open::OpenError;
 use self::postgres::health::Health;
+use self::told::Told;
 use self::values::session_of;
 pub use self::values::{json_of, new_id, now, session_role, stamp, time};
 pub use self::write::{Created, Scope};
@@ -69,6 +73,8 @@ pub struct Store {
     peers: Option<Peers>,
     /// The file, where the database is one.
     file: Option<Arc<OpenFile>>,
+    /// Who waits for what runs tell.
+    told: Told,
     /// Whether the server takes writes.
     server: Arc<Health>,
     /// This instance's id among them.
@@ -84,6 +90,7 @@ impl Store {
             reader: opened.reader,
             changed: watch::Sender::new(()),
             written: watch::Sender::new(()),
+            told: Told::default(),
             begin: opened.begin,
             peers: opened.peers,
             file: match database {
@@ -103,6 +110,7 @@ impl Store {
             reader,
             changed: watch::Sender::new(()),
             written: watch::Sender::new(()),
+            told: Told::default(),
             begin: "BEGIN".into_sql_str(),
             peers: None,
             file: None,
@@ -120,6 +128,11 @@ impl Store {
     /// Connections for reading, for the tables of applications beside the contract's.
     pub(crate) fn reader(&self) -> &AnyPool {
         &self.reader
+    }
+
+    /// Who waits for what runs tell.
+    pub(crate) fn told(&self) -> &Told {
+        &self.told
     }
 
     /// Whether the database answers, and takes writes.

@@ -236,6 +236,17 @@ impl<'w> Caller<'w> {
         self.finish(&method, path, None, request).await
     }
 
+    /// Sends JSON, and takes a 429 or 503 for an answer.
+    pub(crate) async fn once(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<Answer, NotPassed> {
+        let request = self.request(method.clone(), path)?.json(body);
+        self.finish(&method, path, Some(body), request).await
+    }
+
     /// Sends, and retries a 429 or 503 with `Retry-After`: such a request had no effect.
     pub(crate) async fn send(
         &self,

@@ -23,7 +23,7 @@ use serde_json::json;
 
 use crate::checks::{
     audit, auth, capabilities, errors, events, heartbeat_standup, idempotency, invariants, journal,
-    limits, objects, paging, queue, roles, tenancy,
+    limits, objects, paging, queue, roles, run_stream, tenancy,
 };
 use crate::report::Report;
 use crate::suite::Suite;
@@ -102,6 +102,7 @@ chapters! {
     "events" => events,
     "wake" => heartbeat_standup,
     "journal" => journal,
+    "runs" => run_stream,
     "limits" => limits,
     "audit" => audit,
     "everywhere" => invariants,

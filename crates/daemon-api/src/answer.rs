@@ -82,7 +82,8 @@ pub struct RunAnswer<'a> {
     /// There was nothing to say, and nothing was stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub silent: Option<bool>,
-    /// What resumes the run (`resume_run_key`), where it waits for approval.
+    /// The run's key: what joins and cancels it at any instance, and resumes it (`resume_run_key`) where it
+    /// waits for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_key: Option<Cow<'a, str>>,
     /// The tool calls that wait for approval.

@@ -24,6 +24,9 @@ pub enum StreamEvent<'a> {
         /// The trace of the request.
         #[serde(default)]
         trace_id: String,
+        /// The run's key, by which it can be joined, resumed and cancelled at any instance.
+        #[serde(default)]
+        run_key: String,
     },
     /// More text of the reply.
     Chunk {
@@ -104,10 +107,11 @@ impl Serialize for StreamEvent<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("type", self.name())?;
         match self {
-            Self::Start { run_id, task_id, trace_id } => {
+            Self::Start { run_id, task_id, trace_id, run_key } => {
                 map.serialize_entry("run_id", run_id)?;
                 map.serialize_entry("task_id", task_id)?;
                 map.serialize_entry("trace_id", trace_id)?;
+                map.serialize_entry("run_key", run_key)?;
             }
             Self::Chunk { data, step } => {
                 map.serialize_entry("data", data)?;
@@ -162,7 +166,7 @@ mod tests {
     #[test]
     fn events_are_read_and_written_as_documented() {
         for text in [
-            r#"{"type":"start","run_id":"r","task_id":"t","trace_id":"x"}"#,
+            r#"{"type":"start","run_id":"r","task_id":"t","trace_id":"x","run_key":"k"}"#,
             r#"{"type":"chunk","data":"Hi"}"#,
             r#"{"type":"chunk","data":"Hi","step":1}"#,
             r#"{"type":"restarted","step":1,"from":0,"reason":"schema"}"#,

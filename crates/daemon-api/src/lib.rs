@@ -12,12 +12,14 @@ mod error;
 mod event;
 mod info;
 mod request;
+mod run;
 
 pub use answer::{Cost, RunAnswer, RunStatus, Step, ToolRequest, Usage};
 pub use error::ErrorBody;
 pub use event::StreamEvent;
 pub use info::{AgentInfo, Agents, Compatibility, ToolLists};
 pub use request::{Limits, Output, SendRequest, Turn, TurnRole};
+pub use run::{Accepted, RunReport};
 
 /// Reads `null` as the default.
 fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>

@@ -6,7 +6,7 @@ use daemon_api::{AgentInfo, Agents, Compatibility, SendRequest};
 use http::{HeaderName, HeaderValue, Method};
 use reqwest::RequestBuilder;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::RunAnswer;
 use crate::body::{failure, read};
@@ -112,7 +112,20 @@ impl DaemonClient {
         read(call, options.timeout, self.max_answer_bytes).await
     }
 
-    /// The same, retried where that is safe: when the daemon did nothing yet, or when the request
+    /// Posts a detached run, which is answered as soon as an instance has it (`POST /api/agents/runs`).
+    ///
+    /// # Errors
+    /// See [`DaemonError`].
+    pub async fn resume(
+        &self,
+        request: &SendRequest<'_>,
+        options: &CallOptions<'_>,
+    ) -> Result<(), DaemonError> {
+        let call = self.post("/api/agents/runs", request, options).timeout(options.timeout);
+        read::<IgnoredAny>(call, options.timeout, self.max_answer_bytes).await.map(drop)
+    }
+
+    /// [`DaemonClient::send`], retried where that is safe: when the daemon did nothing yet, or when the request
     /// has an idempotency key, by which a retry finds what the first attempt did.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use crate::call::Call;
 use crate::caller::Caller;
 use crate::client::{AgentClient, InternalClient};
 use crate::error::McError;
-use crate::url::path;
+use crate::url::{path, with_query};
 
 /// The event of a new notification.
 pub const NOTIFICATION_CREATED: &str = "notification.created";
@@ -60,6 +60,8 @@ pub enum News {
 /// An event stream that reconnects when it breaks and resumes after the last event.
 pub struct Events {
     caller: Caller,
+    /// The run whose deltas are wanted, too.
+    run_key: Option<String>,
     idle_timeout: Duration,
     last_id: Option<String>,
     failures: u32,
@@ -91,6 +93,15 @@ impl AgentClient {
     pub fn events(&self, after: Option<&str>) -> Events {
         Events::new(self.caller.clone(), after)
     }
+
+    /// The same, and with them what a run of the token's own role tells from now on
+    /// ([`crate::deltas::RUN_DELTA`]; feature `run_stream`). That is not saved: after each
+    /// [`News::Connected`] read [`AgentClient::deltas`] for what came before.
+    pub fn events_of_run(&self, run_key: &str, after: Option<&str>) -> Events {
+        let mut events = Events::new(self.caller.clone(), after);
+        events.run_key = Some(run_key.to_owned());
+        events
+    }
 }
 
 impl InternalClient {
@@ -105,6 +116,7 @@ impl Events {
     fn new(caller: Caller, after: Option<&str>) -> Self {
         Self {
             caller,
+            run_key: None,
             idle_timeout: IDLE_TIMEOUT,
             last_id: after.map(str::to_owned),
             failures: 0,
@@ -131,8 +143,9 @@ impl Events {
             match &mut self.state {
                 State::Closed(not_before) => {
                     tokio::time::sleep_until(*not_before).await;
-                    let opening =
-                        open(self.caller.clone(), self.last_id.clone(), self.idle_timeout);
+                    let url = self.url();
+                    let last_id = self.last_id.clone();
+                    let opening = open(self.caller.clone(), url, last_id, self.idle_timeout);
                     self.state = State::Opening(opening.boxed());
                 }
                 State::Opening(opening) => match opening.await {
@@ -171,6 +184,12 @@ impl Events {
         }
     }
 
+    /// The path and query of the stream.
+    fn url(&self) -> String {
+        let role = self.run_key.as_ref().and_then(|_| self.caller.role()).map(str::to_owned);
+        with_query(path(&["events"]), &[("run_key", self.run_key.clone()), ("role", role)])
+    }
+
     /// Closes the stream and sets the delay before the next attempt to connect.
     fn close(&mut self, at_least: Option<Duration>) {
         self.failures = self.failures.saturating_add(1);
@@ -191,10 +210,11 @@ fn event(block: Sse) -> Option<Event> {
 
 async fn open(
     caller: Caller,
+    url: String,
     last_id: Option<String>,
     idle_timeout: Duration,
 ) -> Result<(Blocks, Arc<AtomicUsize>), McError> {
-    let mut call = Call::get(&path(&["events"])).accept("text/event-stream");
+    let mut call = Call::get(&url).accept("text/event-stream");
     if let Some(id) = &last_id {
         call = call.header(http::HeaderName::from_static("last-event-id"), id)?;
     }

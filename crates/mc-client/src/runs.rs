@@ -27,17 +27,20 @@ pub enum RunStatus {
     Cancelled,
     /// It waits for the approval of tool requests.
     AwaitingApproval,
+    /// It waits for the answer to a question.
+    AwaitingAnswer,
 }
 
 impl RunStatus {
     /// All statuses.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Running,
         Self::Completed,
         Self::Failed,
         Self::Interrupted,
         Self::Cancelled,
         Self::AwaitingApproval,
+        Self::AwaitingAnswer,
     ];
 
     /// The status as it is transmitted.
@@ -49,6 +52,7 @@ impl RunStatus {
             Self::Interrupted => "interrupted",
             Self::Cancelled => "cancelled",
             Self::AwaitingApproval => "awaiting_approval",
+            Self::AwaitingAnswer => "awaiting_answer",
         }
     }
 
@@ -56,7 +60,11 @@ impl RunStatus {
     pub fn is_final(self) -> bool {
         match self {
             Self::Completed | Self::Cancelled => true,
-            Self::Running | Self::Failed | Self::Interrupted | Self::AwaitingApproval => false,
+            Self::Running
+            | Self::Failed
+            | Self::Interrupted
+            | Self::AwaitingApproval
+            | Self::AwaitingAnswer => false,
         }
     }
 }
@@ -103,6 +111,12 @@ pub struct PutRun {
     /// The digest of the workspace that its prompt was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace_digest: Option<String>,
+    /// Whether it goes on without its caller, at whichever instance (feature `orphans`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detached: Option<bool>,
+    /// The run that asked for it and answers for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_run_key: Option<String>,
     /// Further data, such as usage, cost or an error.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -139,6 +153,12 @@ pub struct Run {
     /// The digest of the workspace that its prompt was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace_digest: Option<String>,
+    /// Whether it goes on without its caller, at whichever instance (feature `orphans`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub detached: bool,
+    /// The run that asked for it and answers for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_run_key: Option<String>,
     /// Whether it is to be cancelled.
     #[serde(default)]
     pub cancel_requested: bool,
@@ -197,6 +217,13 @@ impl AgentClient {
     pub async fn run(&self, run_key: &str) -> Result<Option<Run>, McError> {
         let query = self.caller.role().map(|role| format!("?role={role}")).unwrap_or_default();
         found(self.caller.fetch(whole(run_key, &query)).await)
+    }
+
+    /// Where a run of the token's own role stands, without its journal: cheap, to be asked often. A
+    /// backend that does not know `steps=false` sends the journal, too.
+    pub async fn run_state(&self, run_key: &str) -> Result<Option<Run>, McError> {
+        let role = self.caller.role().map(|role| format!("&role={role}")).unwrap_or_default();
+        found(self.caller.fetch(whole(run_key, &format!("?steps=false{role}"))).await)
     }
 
     /// Creates or updates a run. The first call names session and task.

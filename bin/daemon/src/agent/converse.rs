@@ -25,6 +25,7 @@ use crate::run::context_window::Fitted;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::RunEvent;
 use crate::run::meter::estimate_tools;
+use crate::run::recording::Recording;
 use crate::run::state_machine::{FailReason, Next, RunState};
 use crate::tools::RequestedCall;
 
@@ -45,8 +46,7 @@ impl RunContext<'_> {
         }
         let mut window = Window::new(self.prompt_room(), estimate_tools(caller.tools));
         let mut attempts = Attempts::default();
-        // Step 0 of the journal is the request.
-        let mut place = Place { at: 1, origin: TurnOrigin::default() };
+        let mut place = Place { at: self.journal.first_turn(), origin: TurnOrigin::default() };
         loop {
             match state.next() {
                 Next::Ask { .. } => {
@@ -71,8 +71,7 @@ impl RunContext<'_> {
                     let (done, places) = match turn {
                         Ok(Turn::Done { steps, places }) => (steps, places),
                         Ok(Turn::AwaitingApproval(tool_requests)) => {
-                            let run_key = self.run.run_key.as_str().to_owned();
-                            let ending = Ending::AwaitingApproval { run_key, tool_requests };
+                            let ending = Ending::AwaitingApproval { tool_requests };
                             return Ok(self.answer(ending, said.to_owned(), progress));
                         }
                         Err(error) => {
@@ -184,9 +183,12 @@ impl RunContext<'_> {
         while let Some(rejected) = self.journal.rejected(*at)? {
             window.resume(&rejected.prompt);
             self.run.handle.meter.call_finished(&rejected.completion);
-            let step = Some(*at);
+            let step = *at;
             *at += 1;
             if rejected.errors.is_empty() {
+                if let Some(recording) = self.run.sink.recorded() {
+                    recording.reject(step);
+                }
                 continue;
             }
             // It did not fit its schema, and was sent back: its words are void. Of the last one they may
@@ -195,8 +197,12 @@ impl RunContext<'_> {
             progress.model = Some(ModelRef::new(completion.provider, &completion.model));
             let data = completion.message.text.clone();
             if !state.take(completion, &rejected.errors) {
+                let step = Some(step);
                 self.run.sink.send(|| RunEvent::Chunk { data, step }).await;
                 return Ok(None);
+            }
+            if self.run.sink.recorded().is_some() {
+                self.take_back(step).await;
             }
         }
         let step = self.journal.llm(*at)?;
@@ -210,7 +216,8 @@ impl RunContext<'_> {
     async fn replay_answer(&self, step: LlmStep, at: u32) -> LlmStep {
         self.run.handle.meter.call_finished(&step.completion);
         let text = &step.completion.message.text;
-        if !text.is_empty() {
+        // Readers of a detached run have it from the journal.
+        if !text.is_empty() && self.run.sink.recorded().is_none() {
             let chunk = || RunEvent::Chunk { data: text.clone(), step: Some(at) };
             self.run.sink.send(chunk).await;
         }
@@ -269,7 +276,7 @@ impl RunContext<'_> {
         let started = Instant::now();
         let called = caller.call(&fitted.messages, tool_choice, fitted.tokens, at).await;
         let (completion, reserved) = called?;
-        let mut step = LlmStep {
+        let step = LlmStep {
             errors: Vec::new(),
             cost: Some(llm::cost_or_unknown(
                 &completion.model,
@@ -280,6 +287,12 @@ impl RunContext<'_> {
             duration_ms: millis(started.elapsed()),
             definitions: self.definitions(&completion),
             completion,
+            first_event: None,
+            last_event: None,
+        };
+        let mut step = match self.run.sink.recorded() {
+            Some(recording) => Box::pin(with_events(step, at, recording)).await,
+            None => step,
         };
         if !self.journal.is_enabled() && typed.is_none() {
             reserved.settle(&step.completion).await;
@@ -300,6 +313,17 @@ impl RunContext<'_> {
         let put = self.journal.put_llm(at, step, useful);
         let (step, ()) = tokio::join!(Box::pin(put), Box::pin(reserved.settle(&completion)));
         step.map_err(|error| CallError { error, said })
+    }
+}
+
+/// A turn whose words readers elsewhere have been told, with the ids of its events.
+async fn with_events(step: LlmStep, at: u32, recording: &Recording) -> LlmStep {
+    let span = recording.complete(at, &step.completion.message.text).await;
+    recording.forget_tools();
+    LlmStep {
+        first_event: span.map(|span| span.first),
+        last_event: span.map(|span| span.last),
+        ..step
     }
 }
 

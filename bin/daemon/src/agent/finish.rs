@@ -113,6 +113,7 @@ impl RunContext<'_> {
             run_id: self.run.handle.run_id.clone(),
             task_id: self.task_id.clone(),
             trace_id: self.run.trace.to_string(),
+            run_key: self.run.run_key.as_str().to_owned(),
             response,
             usage: tally.usage,
             cost: tally.cost,

@@ -151,6 +151,9 @@ impl ModelCaller<'_> {
         said: &mut String,
     ) -> Result<Completion, llm::error::LlmError> {
         let started = Instant::now();
+        if let Some(recording) = self.sink.recorded() {
+            recording.ask(step);
+        }
         let mut events = self.app.llm.stream(request, call);
         while let Some(event) = events.next().await {
             match event? {

@@ -7,7 +7,8 @@ use serde_json::json;
 use wombat_core::workspace::{PromptRequest, time_context};
 
 use super::context::RunContext;
-use super::journal::RecordedRequest;
+use super::driver::RunDriver;
+use super::journal::{RecordedRequest, ThreadStep};
 use super::typed::Typed;
 use crate::run::error::RunError;
 use crate::run::output::OutputFormat;
@@ -26,7 +27,7 @@ impl RunContext<'_> {
         if !journal.is_enabled() {
             let output = self.run.request.output.as_deref();
             let typed = self.typed(output).await?;
-            return Ok((self.messages(history, self.newest_turn(), output), typed));
+            return Ok((self.messages(history, self.run.newest_turn(), output), typed));
         }
         let recorded = match journal.recorded_request()? {
             Some(recorded) => recorded,
@@ -36,13 +37,14 @@ impl RunContext<'_> {
             }
         };
         let typed = self.typed(recorded.output.as_ref()).await?;
-        let opened = |recorded: RecordedRequest| {
-            self.messages(recorded.history, recorded.newest, recorded.output.as_ref())
+        let opened = |recorded: RecordedRequest, thread: Option<ThreadStep>| {
+            let history = thread.map_or(recorded.history, |thread| thread.history);
+            self.messages(history, recorded.newest, recorded.output.as_ref())
         };
         // A completed run has all its steps in the journal; storing its reply again under the same
         // key returns the stored one.
         if self.is_completed() {
-            return Ok((opened(recorded), typed));
+            return Ok((opened(recorded, journal.thread()?), typed));
         }
         if recorded.workspace_digest != self.snapshot.digest() {
             tracing::info!(
@@ -57,10 +59,11 @@ impl RunContext<'_> {
             status: Some(RunStatus::Running),
             workspace_digest: Some(self.snapshot.digest().to_owned()),
             extra: [("run_id".to_owned(), json!(self.run.handle.run_id))].into_iter().collect(),
+            ..PutRun::default()
         };
         let recorded = journal.start(run, recorded).await?;
         self.run.check_fingerprint(&recorded)?;
-        Ok((opened(recorded), typed))
+        Ok((opened(recorded, journal.thread()?), typed))
     }
 
     /// Step 0 of a new journal.
@@ -68,7 +71,7 @@ impl RunContext<'_> {
         RecordedRequest {
             message: self.run.request.message.clone(),
             history,
-            newest: self.newest_turn(),
+            newest: self.run.newest_turn(),
             metadata: self.run.request.metadata.clone(),
             limits: self.run.request.limits.to_json(),
             workspace_digest: self.snapshot.digest().to_owned(),
@@ -76,31 +79,12 @@ impl RunContext<'_> {
             task: self.run.request.task.to_json(),
             task_id: self.task_id.clone(),
             output: self.run.request.output.as_deref().cloned(),
+            detached: None,
         }
-    }
-
-    /// The newest turn: the current time, the message (fenced where it is data), a kickoff's note.
-    fn newest_turn(&self) -> String {
-        let options = &self.run.request.options;
-        let mut newest = String::new();
-        if self.run.app.settings.include_time {
-            newest = time_context(&Utc::now().with_timezone(&options.timezone)) + "\n\n";
-        }
-        newest += &match options.kind {
-            RunKind::Notification => {
-                self.run.fence.fence("notification", &self.run.request.message)
-            }
-            RunKind::Message | RunKind::Heartbeat => self.run.request.message.clone(),
-        };
-        if let Some(kickoff) = &options.kickoff {
-            newest += "\n\n";
-            newest += kickoff.note.as_deref().unwrap_or(KICKOFF);
-        }
-        newest
     }
 
     /// System prompt, history, and the newest turn.
-    fn messages(
+    pub(super) fn messages(
         &self,
         history: Vec<Message>,
         newest: String,
@@ -127,5 +111,25 @@ impl RunContext<'_> {
         messages.extend(history);
         messages.push(Message::user(newest));
         messages
+    }
+}
+
+impl RunDriver<'_> {
+    /// The newest turn: the current time, the message (fenced where it is data), a kickoff's note.
+    pub(super) fn newest_turn(&self) -> String {
+        let options = &self.request.options;
+        let mut newest = String::new();
+        if self.app.settings.include_time {
+            newest = time_context(&Utc::now().with_timezone(&options.timezone)) + "\n\n";
+        }
+        newest += &match options.kind {
+            RunKind::Notification => self.fence.fence("notification", &self.request.message),
+            RunKind::Message | RunKind::Heartbeat => self.request.message.clone(),
+        };
+        if let Some(kickoff) = &options.kickoff {
+            newest += "\n\n";
+            newest += kickoff.note.as_deref().unwrap_or(KICKOFF);
+        }
+        newest
     }
 }

@@ -30,10 +30,41 @@ pub(super) async fn acquire_turn(
     task_before: impl Future<Output = Result<Option<String>, RunError>>,
 ) -> Result<TaskTurn, RunError> {
     let session = &request.session;
-    let busy = |_: Busy| RunError {
+    let (task_id, resolving) = find_task(client, sessions, policy, request, task_before).await?;
+    let mut enter = Box::pin(sessions.enter(lane(session, &task_id), policy));
+    // The first poll puts this run into the queue; after that the next message may resolve.
+    let turn = tokio::select! {
+        biased;
+        turn = &mut enter => turn,
+        () = std::future::ready(()) => {
+            drop(resolving);
+            enter.await
+        }
+    };
+    Ok(TaskTurn { task_id, turn: turn.map_err(busy)? })
+}
+
+pub(super) fn busy(_: Busy) -> RunError {
+    RunError {
         retry_after: Some(std::time::Duration::from_secs(1)),
         ..RunError::new(RunErrorKind::SessionBusy)
-    };
+    }
+}
+
+/// The lane of a session's runs on a task.
+pub(super) fn lane(session: &SessionKey, task_id: &str) -> String {
+    format!("task\n{session}\n{task_id}")
+}
+
+/// Finds or creates the task. What comes with its id is held until the run is in the session's queue.
+pub(super) async fn find_task(
+    client: &AgentClient,
+    sessions: &Sessions,
+    policy: SessionPolicy,
+    request: &RunRequest,
+    task_before: impl Future<Output = Result<Option<String>, RunError>>,
+) -> Result<(String, Option<SessionTurn>), RunError> {
+    let session = &request.session;
     let resolving = match &request.task {
         TaskTarget::Id(_) => None,
         TaskTarget::Title { title, .. } => {
@@ -45,17 +76,7 @@ pub(super) async fn acquire_turn(
         }
     };
     let task_id = resolve(client, session, &request.task, task_before).await?;
-    let mut enter = Box::pin(sessions.enter(format!("task\n{session}\n{task_id}"), policy));
-    // The first poll puts this run into the queue; after that the next message may resolve.
-    let turn = tokio::select! {
-        biased;
-        turn = &mut enter => turn,
-        () = std::future::ready(()) => {
-            drop(resolving);
-            enter.await
-        }
-    };
-    Ok(TaskTurn { task_id, turn: turn.map_err(busy)? })
+    Ok((task_id, resolving))
 }
 
 async fn resolve(
@@ -151,6 +172,25 @@ pub(super) async fn look_up(
         None => turns(thread, request.session.role(), &request.message),
     };
     Ok(LookupResult { history, stored })
+}
+
+/// The thread as it is now.
+pub(super) async fn thread_of(
+    client: &AgentClient,
+    capabilities: &Capabilities,
+    run: &RunDriver<'_>,
+    task_id: &str,
+) -> Result<Vec<Turn>, RunError> {
+    let limit = run.app.settings.history_limit;
+    if limit == 0 || !capabilities.has("messages_list") {
+        return Ok(Vec::new());
+    }
+    let page = client.list_messages(task_id, limit, None).await;
+    let page = page.map_err(|error| match error.is_not_found() {
+        true => RunError::new(RunErrorKind::TaskNotFound).caused_by(error),
+        false => RunError::backend(&error),
+    })?;
+    Ok(turns(page.items, run.request.session.role(), &run.request.message))
 }
 
 /// A thread as the model sees it. The message to answer may already be its last one; it is not shown

@@ -97,6 +97,7 @@ async fn begin(
         key: Some(input.run_id),
         output: input.output,
         resume: header::text(headers, RESUME_HEADER),
+        detached: header::detaches(headers)?,
         ..ProtocolRequest::default()
     };
     let client = backend(&app, &trace, &protocol_request)?;

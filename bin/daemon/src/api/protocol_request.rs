@@ -48,6 +48,8 @@ pub(super) struct ProtocolRequest {
     pub resume: Option<String>,
     /// As in `send`.
     pub metadata: Map<String, Value>,
+    /// Whether the run goes on when its caller leaves.
+    pub detached: bool,
     /// As in `send`.
     pub limits: Map<String, Value>,
     /// `output`, as in `send`.
@@ -79,7 +81,7 @@ impl ProtocolRequest {
             problems.insert("idempotency_key".to_owned(), why);
         }
         let options = read_options(app, &self.metadata, &mut problems);
-        let limits = read_limits(app, &self.limits, &mut problems);
+        let limits = read_limits(app, &self.limits, self.detached, &mut problems);
         let given = output::read(self.output.as_ref(), &mut problems).await;
         let profile = admitted(app, &self.role)?;
         let (Ok(user), Some(options), true) = (user, options, problems.is_empty()) else {
@@ -87,7 +89,7 @@ impl ProtocolRequest {
         };
         let session = SessionKey::new(user, profile.role.clone());
         if let Some(run_key) = self.resume {
-            return resume::request(app, trace, session, &run_key, None).await;
+            return resume::request(app, trace, session, &run_key, None, self.detached).await;
         }
         let output = output::of_run(&profile, &options, given).await?;
         let task = self.task_id.map(TaskTarget::Id).unwrap_or_else(|| {
@@ -114,6 +116,7 @@ impl ProtocolRequest {
             webhook: None,
             key,
             resumed: false,
+            detached: self.detached,
             limits,
         })
     }

@@ -39,6 +39,8 @@ pub struct RunRequest {
     pub key: Option<RunKey>,
     /// Whether this resumes a journaled run (`resume_run_key`); its journal holds the request.
     pub resumed: bool,
+    /// Whether it goes on without its caller, at whichever instance.
+    pub detached: bool,
     /// The run's limits, never above the daemon's own settings.
     pub limits: RunLimits,
 }

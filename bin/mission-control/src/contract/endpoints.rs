@@ -117,7 +117,13 @@ impl Endpoint {
 
     /// Whether it is a write that may name a session lease.
     pub(super) fn is_fenced(&self) -> bool {
-        self.who == Who::Tenant && self.method != "get" && !self.path.starts_with("/sessions")
+        let is_write = self.who == Who::Tenant && self.method != "get";
+        (is_write && !self.path.starts_with("/sessions")) || self.needs_fence()
+    }
+
+    /// Whether it cannot be called without a session lease.
+    pub(super) fn needs_fence(&self) -> bool {
+        self.id == "post_deltas"
     }
 }
 

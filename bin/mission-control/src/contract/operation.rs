@@ -112,6 +112,10 @@ pub(super) fn operation(endpoint: &Endpoint) -> Value {
     });
     let in_query = endpoint.query.iter().map(|(name, required)| {
         let schema = match *name {
+            "limit" if endpoint.id == "get_deltas" => json!({ "type": "integer", "minimum": 1, "default": 256, "description": "At most 1000 are given." }),
+            "after" => json!({ "type": "integer", "minimum": 0, "maximum": 9_007_199_254_740_991_i64, "default": 0, "description": "The id of the last event that is known." }),
+            "steps" => json!({ "type": "boolean", "default": true, "description": "`false` leaves out the journal." }),
+            "run_key" if endpoint.path == "/events" => json!({ "type": "string", "minLength": 1, "maxLength": 200, "description": "A run whose `run.delta` events are sent, too (feature `run_stream`); they are not saved." }),
             "limit" => json!({ "type": "integer", "minimum": 1, "default": 50, "description": "At most 200 are given." }),
             "limit_users" | "limit_notifications" | "lease_seconds" => {
                 json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX })
@@ -127,7 +131,7 @@ pub(super) fn operation(endpoint: &Endpoint) -> Value {
     });
     let fence = endpoint.is_fenced().then(|| {
         json!({
-            "name": "X-Session-Fence", "in": "header", "required": false,
+            "name": "X-Session-Fence", "in": "header", "required": endpoint.needs_fence(),
             "description": "`{lease_id}:{fence}` of the session lease that the write belongs to (session_leases).",
             "schema": { "type": "string" }
         })

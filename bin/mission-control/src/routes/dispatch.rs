@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use axum::Json;
 use axum::extract::{Query, State};
 use mc_client::dispatch::MAX_BATCH;
+use mc_client::orphans::{LeaseOrphans, Orphans};
 use mc_client::types::{DeadLetter, DeliverMany, DeliveryFailure, Page};
 use serde_json::{Value, json};
 
@@ -45,6 +46,23 @@ pub(super) async fn undelivered(
     let deliveries =
         app.store.undelivered(users, limit, lease.filter(|seconds| *seconds > 0)).await?;
     Ok(Json(json!({ "deliveries": deliveries })))
+}
+
+pub(super) async fn orphans(
+    State(app): State<App>,
+    _internal: Internal,
+    body: Body<LeaseOrphans>,
+) -> Result<Json<Orphans>, ApiError> {
+    let LeaseOrphans { lease_seconds, limit } = body.value;
+    if !(1..=MAX_LEASE).contains(&lease_seconds) {
+        return Err(ApiError::field("lease_seconds", "must be from 1 to 3600"));
+    }
+    if limit == 0 {
+        return Err(ApiError::field("limit", "must be at least 1"));
+    }
+    let most = app.config.orphan_max_attempts;
+    let runs = app.store.lease_orphans(lease_seconds, limit.min(MAX), most).await?;
+    Ok(Json(Orphans { runs }))
 }
 
 pub(super) async fn deliver(

@@ -4,28 +4,43 @@
 //! A stream reads the next events from the database when its connection has room for them, so a
 //! slow reader costs one batch of memory.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use futures::stream::unfold;
 use http::{HeaderMap, HeaderName, StatusCode, header};
+use mc_client::deltas::{RUN_DELTA, RunDelta};
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::runs::of_role;
 use crate::app::App;
 use crate::auth::Listener;
 use crate::error::ApiError;
+use crate::extract::Params;
 use crate::places::{Full, MAX_STREAMS, StreamPlace};
+use crate::store::Scope;
+use crate::store::audit::{Actor, By};
+use crate::store::deltas::Teller;
 use crate::store::events::Event;
+use crate::store::told::Place;
 
 /// How often a comment is sent while nothing happens, so that proxies keep the connection open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// How many events are read at a time.
 const BATCH: u32 = 100;
+
+/// How many events of a run are read at a time.
+const DELTAS: usize = 256;
+
+/// How often a run is looked at that nobody said anything of.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -38,10 +53,70 @@ struct Reader {
     /// The last event that was sent.
     after: i64,
     changes: watch::Receiver<()>,
+    /// The run whose words it gets, too.
+    run: Option<Heard>,
     /// When its token ends.
     until: Option<Instant>,
     greeted: bool,
     _place: StreamPlace,
+}
+
+/// A run that is listened to.
+struct Heard {
+    run: Teller,
+    run_key: String,
+    /// The last of its events that was sent.
+    after: i64,
+    place: Place,
+}
+
+impl Heard {
+    /// The run that a query names, from now on.
+    async fn start(
+        app: &App,
+        listener: &Listener,
+        params: &HashMap<String, String>,
+    ) -> Result<Option<Self>, ApiError> {
+        let Some(run_key) = params.get("run_key") else { return Ok(None) };
+        let Some(user_id) = &listener.user_id else {
+            let why = "needs a user: send X-On-Behalf-Of beside the internal token";
+            return Err(ApiError::field("run_key", why));
+        };
+        let own = listener.agent.as_deref();
+        let actor = own.map_or(Actor::Person(user_id), |role| Actor::Agent { user_id, role });
+        let scope = Scope { role: listener.role.as_deref(), ..Scope::of(user_id) };
+        let scope = of_role(scope.by(By::new(actor)), params)?;
+        let run = app.deltas.find(scope, run_key).await?;
+        let place = app.deltas.listen(&run);
+        // Where its words are kept does not answer: they come once it does, the oldest first.
+        let after = app.deltas.last(&run).await.unwrap_or_default();
+        Ok(Some(Self { run, run_key: run_key.clone(), after, place }))
+    }
+
+    /// What it has told since; `None` if nothing, or where that cannot be read at present.
+    async fn next(&mut self, app: &App, user_id: &str, format: EventFormat) -> Option<String> {
+        let told = app.deltas.read(&self.run, self.after, DELTAS).await.ok()?;
+        self.after = told.events.last()?.id?;
+        let delta = RunDelta { run_key: self.run_key.clone(), events: told.events };
+        let mut data = serde_json::to_value(delta).ok()?;
+        data["type"] = json!(RUN_DELTA);
+        data["user_id"] = json!(user_id);
+        Some(match format {
+            EventFormat::Named => format!("event: {RUN_DELTA}\ndata: {data}\n\n"),
+            EventFormat::Plain => format!("data: {data}\n\n"),
+        })
+    }
+}
+
+/// Waits until a run has told something; without one for ever.
+async fn told(heard: Option<&mut Heard>) {
+    match heard {
+        // What others told may have been announced to nobody.
+        Some(heard) => {
+            let _late = tokio::time::timeout(LOOK_AGAIN, heard.place.changed()).await;
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// The event after which the stream begins.
@@ -70,9 +145,11 @@ pub(crate) enum EventFormat {
 pub(super) async fn listen(
     State(app): State<App>,
     listener: Listener,
+    Query(params): Params,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    stream(app, listener, &headers, EventFormat::Named).await
+    let run = Heard::start(&app, &listener, &params).await?;
+    stream_of(app, listener, &headers, EventFormat::Named, run).await
 }
 
 /// The response with a listener's event stream.
@@ -81,6 +158,16 @@ pub(crate) async fn stream(
     listener: Listener,
     headers: &HeaderMap,
     format: EventFormat,
+) -> Result<Response, ApiError> {
+    stream_of(app, listener, headers, format, None).await
+}
+
+async fn stream_of(
+    app: App,
+    listener: Listener,
+    headers: &HeaderMap,
+    format: EventFormat,
+    run: Option<Heard>,
 ) -> Result<Response, ApiError> {
     let (user_id, agent) = (listener.user_id.as_deref(), listener.agent.as_deref());
     let place = app.streams.take(user_id, agent).map_err(|full| match full {
@@ -107,6 +194,7 @@ pub(crate) async fn stream(
         format,
         after,
         changes,
+        run,
         until,
         greeted: false,
         _place: place,
@@ -131,6 +219,7 @@ impl Reader {
             self.greeted = true;
             return Some(": connected\n\n".to_owned());
         }
+        let keep_alive = Instant::now() + KEEP_ALIVE;
         loop {
             let stop = self.app.shutdown.clone();
             if stop.is_cancelled() || self.until.is_some_and(|until| until <= Instant::now()) {
@@ -149,6 +238,12 @@ impl Reader {
                 self.after = last.id;
                 return Some(text(&events, self.format));
             }
+            if let (Some(heard), Some(user_id)) = (&mut self.run, user_id) {
+                heard.place.seen();
+                if let Some(told) = heard.next(&self.app, user_id, self.format).await {
+                    return Some(told);
+                }
+            }
             let until = self.until;
             tokio::select! {
                 () = stop.cancelled() => return None,
@@ -157,7 +252,10 @@ impl Reader {
                     None => std::future::pending().await,
                 } } => return None,
                 changed = self.changes.changed() => changed.ok()?,
-                () = tokio::time::sleep(KEEP_ALIVE) => return Some(": keep-alive\n\n".to_owned()),
+                () = told(self.run.as_mut()) => {}
+                () = tokio::time::sleep_until(keep_alive) => {
+                    return Some(": keep-alive\n\n".to_owned());
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::extract::{Body, Id, Params, Part, require_filled};
 use crate::mentions::is_role;
 use crate::store::{Scope, session_role};
 
-/// The largest step: a request as large as the daemon takes, with the thread that goes with it.
+/// The largest step, and the largest run without its steps: a request as large as the daemon takes, with the thread that goes with it.
 const MAX_STEP: usize = 8 * 1024 * 1024;
 
 /// The longest key of a run.
@@ -30,7 +30,7 @@ pub(super) fn check_key(run_key: &str) -> Result<(), ApiError> {
 
 /// The role that a query names, for those who may touch all roles' runs: a key alone is not enough
 /// where several roles have a run with it, and a lead's own comes first.
-fn of_role<'a>(
+pub(super) fn of_role<'a>(
     scope: Scope<'a>,
     params: &'a HashMap<String, String>,
 ) -> Result<Scope<'a>, ApiError> {
@@ -48,7 +48,13 @@ pub(super) async fn get(
     Query(params): Params,
 ) -> Result<Json<Run>, ApiError> {
     let scope = of_role(tenant.scope(), &params)?;
-    Ok(Json(app.store.run(scope, &run_key).await?))
+    // Who asks often where a run stands does not want its journal.
+    let run = match params.get("steps").map(String::as_str) {
+        None | Some("true") => app.store.run(scope, &run_key).await?,
+        Some("false") => app.store.run_state(scope, &run_key).await?,
+        Some(_) => return Err(ApiError::field("steps", "must be true or false")),
+    };
+    Ok(Json(run))
 }
 
 pub(super) async fn put(
@@ -56,7 +62,7 @@ pub(super) async fn put(
     writer: Writer,
     Id(run_key): Id,
     Query(params): Params,
-    body: Body<PutRun>,
+    body: Body<PutRun, MAX_STEP>,
 ) -> Result<Json<RunNote>, ApiError> {
     check_key(&run_key)?;
     let scope = of_role(writer.scope(), &params)?;

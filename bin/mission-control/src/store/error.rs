@@ -45,6 +45,20 @@ pub enum StoreError {
         /// When there is room again.
         retry_after: Duration,
     },
+    /// A run told more often than it may.
+    #[error("too many deltas of this run: 20 calls a second at most; retry later")]
+    TooManyDeltas,
+    /// A run told more than is kept.
+    #[error(
+        "the run has told more than is kept of it, {max_bytes} bytes (MC_DELTAS_MAX_BYTES): its readers get whole steps from now on"
+    )]
+    DeltasFull {
+        /// How much is kept.
+        max_bytes: usize,
+    },
+    /// What runs tell is kept elsewhere, and that does not answer.
+    #[error("what runs tell cannot be kept or read at present: {0} (MC_STREAM_URL); retry later")]
+    DeltasUnavailable(&'static str),
     /// A text that this database cannot store; others may.
     #[error("{0}")]
     Unstorable(&'static str),
@@ -136,6 +150,14 @@ pub enum Conflict {
     /// The lease under which the write was made is another's by now.
     #[error("the session lease is not valid any more: somebody else holds it, or it was released")]
     StaleFence,
+    /// Another event of the run has this id, or a newer one is there.
+    #[error(
+        "another event has this id, or a newer one is stored already: the newest is {last_seq}"
+    )]
+    SeqConflict {
+        /// The newest event's id.
+        last_seq: i64,
+    },
     /// Somebody else holds the session's lease.
     #[error(
         "the session lease is held by somebody else; retry after the time in the Retry-After header"

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mc_client::leases::{Lease, LeaseRequest};
+use mc_client::runs::Run;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
@@ -55,8 +56,50 @@ pub(super) async fn check(
     scope: Scope<'_>,
     fence: &Fence,
 ) -> Result<(), StoreError> {
+    held(tx, scope, fence).await.map(drop)
+}
+
+/// As [`check`], for a write of a run: the lease must be that of the run's session and task.
+pub(super) async fn check_of_run(
+    tx: &mut AnyConnection,
+    scope: Scope<'_>,
+    fence: &Fence,
+    run: &Run,
+) -> Result<(), StoreError> {
+    let row = held(tx, scope, fence).await?;
+    let (session, task): (String, String) = (row.get("session_key"), row.get("task_id"));
+    let is_own = run.session_key.as_ref().is_none_or(|own| *own == session)
+        && run.task_id.as_ref().is_none_or(|own| *own == task);
+    if is_own { Ok(()) } else { Err(Conflict::StaleFence.into()) }
+}
+
+/// Whether anybody holds the lease of a run's session and task at present.
+pub(super) async fn is_held(
+    tx: &mut AnyConnection,
+    user_id: &str,
+    run: &Run,
+) -> Result<bool, StoreError> {
     let row = sqlx::query(
-        "SELECT l.fence, l.freed_at IS NOT NULL AS freed, \
+        "SELECT 1 FROM session_leases WHERE user_id = $1 AND session_key = $2 AND task_id = $3 \
+         AND freed_at IS NULL AND expires_at > $4 LIMIT 1",
+    )
+    .bind(user_id)
+    .bind(&run.session_key)
+    .bind(&run.task_id)
+    .bind(now())
+    .fetch_optional(tx)
+    .await?;
+    Ok(row.is_some())
+}
+
+/// The lease that a write names, where it still counts.
+async fn held(
+    tx: &mut AnyConnection,
+    scope: Scope<'_>,
+    fence: &Fence,
+) -> Result<AnyRow, StoreError> {
+    let row = sqlx::query(
+        "SELECT l.fence, l.session_key, l.task_id, l.freed_at IS NOT NULL AS freed, \
            (SELECT max(n.fence) FROM session_leases n WHERE n.session_key = l.session_key AND n.task_id = l.task_id) AS newest \
          FROM session_leases l WHERE l.id = $1 AND l.user_id = $2 AND $3 IN ('', l.session_key)",
     )
@@ -68,7 +111,7 @@ pub(super) async fn check(
     .ok_or(Conflict::StaleFence)?;
     let own: i64 = row.get("fence");
     let holds = own == fence.fence && own == row.get::<i64, _>("newest");
-    if holds && !flag(&row, "freed") { Ok(()) } else { Err(Conflict::StaleFence.into()) }
+    if holds && !flag(&row, "freed") { Ok(row) } else { Err(Conflict::StaleFence.into()) }
 }
 
 /// Grants the lease, unless somebody else holds it.

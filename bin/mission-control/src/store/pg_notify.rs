@@ -21,6 +21,12 @@ use super::database::{Address, Peers};
 /// channels are a database's and their names are short.
 const CHANNEL: &str = "wombat_mission_control";
 
+/// What stands between an instance's id and the rows of runs that told something.
+const TOLD: &str = " told ";
+
+/// How many runs one `NOTIFY` names: its text has less than 8,000 bytes.
+const RUNS_PER_NOTIFY: usize = 300;
+
 /// How many polls without a notification until the connection is asked whether it still stands.
 const POLLS_PER_CHECK: u32 = 15;
 
@@ -44,6 +50,7 @@ impl Store {
         let channel = channel(&peers.schema);
         tokio::select! {
             never = self.notify_others(&channel) => never,
+            never = self.tell_others(&channel) => never,
             never = self.follow_others(peers, &channel) => never,
         }
     }
@@ -53,15 +60,43 @@ impl Store {
         loop {
             // The store holds the sender, so that it is never gone.
             let _changed = written.changed().await;
-            let sent = sqlx::query("SELECT 1 FROM pg_notify($1, $2)")
-                .bind(channel)
-                .bind(&*self.instance)
-                .execute(&self.reader)
-                .await;
-            if let Err(error) = sent {
-                tracing::debug!(%error, "NOTIFY failed; other instances see the write when they poll");
+            self.notify(channel, &self.instance).await;
+            tokio::time::sleep(MIN_INTERVAL).await;
+        }
+    }
+
+    /// Tells the other instances which runs told something.
+    async fn tell_others(&self, channel: &str) -> Infallible {
+        loop {
+            let runs: Vec<_> = self.told.to_tell().await.iter().map(ToString::to_string).collect();
+            for some in runs.chunks(RUNS_PER_NOTIFY) {
+                let text = format!("{}{TOLD}{}", self.instance, some.join(" "));
+                self.notify(channel, &text).await;
             }
             tokio::time::sleep(MIN_INTERVAL).await;
+        }
+    }
+
+    async fn notify(&self, channel: &str, text: &str) {
+        let sent = sqlx::query("SELECT 1 FROM pg_notify($1, $2)")
+            .bind(channel)
+            .bind(text)
+            .execute(&self.reader)
+            .await;
+        if let Err(error) = sent {
+            tracing::debug!(%error, "NOTIFY failed; other instances see the write when they poll");
+        }
+    }
+
+    /// What another instance says: that it wrote, or which runs told something.
+    fn hear(&self, text: &str) {
+        match text.split_once(TOLD) {
+            Some((instance, _)) if instance == &*self.instance => {}
+            Some((_, runs)) => runs.split(' ').for_each(|run| self.told.tell(run)),
+            None if text == &*self.instance => {}
+            None => {
+                self.changed.send_replace(());
+            }
         }
     }
 
@@ -93,9 +128,9 @@ impl Store {
         loop {
             tokio::select! {
                 received = listener.try_recv() => match received? {
-                    Some(notification) if notification.payload() == &*self.instance => {}
-                    // `None`: the connection was lost and re-established.
-                    Some(_) | None => { self.changed.send_replace(()); }
+                    Some(notification) => self.hear(notification.payload()),
+                    // The connection was lost and re-established.
+                    None => { self.changed.send_replace(()); }
                 },
                 () = tokio::time::sleep(POLL_INTERVAL) => {
                     self.look(seen).await?;

@@ -16,6 +16,8 @@ pub(super) fn run(row: &AnyRow, steps: Vec<RunStep>) -> Run {
         session_key: row.get("session_key"),
         task_id: row.get("task_id"),
         workspace_digest: row.get("workspace_digest"),
+        detached: flag(row, "detached"),
+        parent_run_key: row.get("parent_run_key"),
         cancel_requested: flag(row, "cancel_requested"),
         steps,
         created_at: time(row.get("created_at")),
@@ -48,6 +50,8 @@ pub(super) struct Found {
     pub(super) seq: i64,
     /// Whose it is: a role of the user; none as long as nobody has named its session.
     pub(super) role: String,
+    /// The newest session lease under which it was written.
+    pub(super) lease_id: Option<String>,
     /// The run without its steps.
     pub(super) run: Run,
 }
@@ -66,6 +70,7 @@ async fn all(
     let found = |row: &AnyRow| Found {
         seq: row.get("seq"),
         role: row.get("role"),
+        lease_id: row.get("lease_id"),
         run: run(row, Vec::new()),
     };
     Ok(rows.iter().map(found).collect())

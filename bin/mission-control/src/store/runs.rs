@@ -5,21 +5,23 @@ use mc_client::runs::{PutRun, PutStep, Run, RunNote, RunStatus};
 use serde_json::{Map, Value, json};
 use sqlx::{AnyConnection, Row};
 
-use super::audit::Act;
+use super::audit::{Act, Actor, By};
 use super::error::{Conflict, StoreError};
 use super::run_rows::{Found, find, find_of, is_known, note, run, step};
-use super::{Scope, Store, audit, events, now, session_role, tasks, tool_requests};
+use super::{Scope, Store, audit, events, leases, now, session_role, tasks, tool_requests};
 
 /// The most bytes that the steps of a run have, which are read in one answer.
 const MAX_JOURNAL: usize = 64 * 1024 * 1024;
 
 /// The contract's fields of a run; an extra field of such a name is not stored.
-const OWN_FIELDS: [&str; 9] = [
+const OWN_FIELDS: [&str; 11] = [
     "run_key",
     "status",
     "session_key",
     "task_id",
     "workspace_digest",
+    "detached",
+    "parent_run_key",
     "cancel_requested",
     "steps",
     "created_at",
@@ -60,7 +62,8 @@ async fn begin(
     .bind(&at)
     .fetch_one(tx)
     .await?;
-    Ok(Found { seq: row.get("seq"), role: role.to_owned(), run: run(&row, Vec::new()) })
+    let (seq, run) = (row.get("seq"), run(&row, Vec::new()));
+    Ok(Found { seq, role: role.to_owned(), lease_id: None, run })
 }
 
 /// Records in the audit log that somebody wants a run to end.
@@ -72,6 +75,34 @@ async fn record_cancel(
 ) -> Result<(), StoreError> {
     let act = Act::new(scope.by, "run.cancelled").of(scope.user_id).about("run", &run.run_key);
     audit::record(tx, &act.with("role", role).with("status", &*run.status)).await?;
+    Ok(())
+}
+
+/// Ends a run that no instance works on.
+pub(super) async fn end(
+    tx: &mut AnyConnection,
+    user_id: &str,
+    role: &str,
+    seq: i64,
+    status: RunStatus,
+    extra: Map<String, Value>,
+) -> Result<(), StoreError> {
+    let row = sqlx::query(
+        "UPDATE runs SET status = $1, extra = $2, updated_at = $3, orphan_until = NULL, orphan_attempts = 0 \
+         WHERE seq = $4 RETURNING *",
+    )
+    .bind(status.as_str())
+    .bind(Value::Object(extra).to_string())
+    .bind(now())
+    .bind(seq)
+    .fetch_one(&mut *tx)
+    .await?;
+    let ended = run(&row, Vec::new());
+    record(tx, user_id, role, &ended.status, &ended).await?;
+    if status == RunStatus::Cancelled {
+        let scope = Scope::of(user_id).by(By::new(Actor::System));
+        tool_requests::cancel_pending(tx, scope, role, &ended.run_key).await?;
+    }
     Ok(())
 }
 
@@ -89,16 +120,27 @@ fn next_status(run: &Run, wanted: Option<RunStatus>) -> Result<RunStatus, StoreE
             Err(Conflict::RunFinished { why, status }.into())
         }
         // It has stopped, and must not be resumed.
-        (_, Some(RunStatus::Failed | RunStatus::Interrupted | RunStatus::AwaitingApproval))
-            if run.cancel_requested =>
-        {
-            Ok(RunStatus::Cancelled)
-        }
+        (
+            _,
+            Some(
+                RunStatus::Failed
+                | RunStatus::Interrupted
+                | RunStatus::AwaitingApproval
+                | RunStatus::AwaitingAnswer,
+            ),
+        ) if run.cancel_requested => Ok(RunStatus::Cancelled),
         (known, wanted) => Ok(wanted.unwrap_or(known)),
     }
 }
 
 impl Store {
+    /// A run without its journal.
+    pub async fn run_state(&self, scope: Scope<'_>, run_key: &str) -> Result<Run, StoreError> {
+        let mut connection = self.reader.acquire().await?;
+        let found = find(&mut connection, scope, run_key).await?;
+        Ok(found.ok_or_else(|| StoreError::NotFound("run"))?.run)
+    }
+
     /// A run with its journal.
     pub async fn run(&self, scope: Scope<'_>, run_key: &str) -> Result<Run, StoreError> {
         // Both reads see the same state.
@@ -129,7 +171,7 @@ impl Store {
             (Some(_) | None, _) => find(&mut tx, scope, run_key).await?,
         };
         let is_new = found.is_none();
-        let Found { seq, role: known_role, run: known } = match found {
+        let Found { seq, role: known_role, lease_id, run: known } = match found {
             Some(found) => found,
             None => begin(&mut tx, user_id, role.unwrap_or_default(), run_key).await?,
         };
@@ -144,9 +186,14 @@ impl Store {
         let mut extra: Map<String, Value> = known.extra.clone();
         extra.extend(put.extra.clone());
         extra.retain(|name, _| !OWN_FIELDS.contains(&name.as_str()));
+        // Whoever was to take it up has done so once it is written under another lease.
+        let lease = scope.fence.map(|fence| &*fence.lease_id);
+        let is_taken_up = lease.is_some() && lease != lease_id.as_deref();
         let row = sqlx::query(
             "UPDATE runs SET session_key = $1, task_id = $2, status = $3, workspace_digest = coalesce($4, workspace_digest), \
-             extra = $5, updated_at = $6, role = $7 WHERE seq = $8 RETURNING *",
+             extra = $5, updated_at = $6, role = $7, detached = coalesce($8, detached), \
+             parent_run_key = coalesce($9, parent_run_key), lease_id = $10, \
+             orphan_until = CASE WHEN $11 = 1 THEN NULL ELSE orphan_until END WHERE seq = $12 RETURNING *",
         )
         .bind(session_key)
         .bind(task_id)
@@ -155,6 +202,10 @@ impl Store {
         .bind(Value::Object(extra).to_string())
         .bind(now())
         .bind(role)
+        .bind(put.detached.map(i64::from))
+        .bind(&put.parent_run_key)
+        .bind(lease.or(lease_id.as_deref()))
+        .bind(i64::from(is_taken_up))
         .bind(seq)
         .fetch_one(&mut *tx)
         .await?;
@@ -183,7 +234,7 @@ impl Store {
     ) -> Result<RunNote, StoreError> {
         let mut tx = self.write(scope).await?;
         let user_id = scope.user_id;
-        let Found { seq, role, run: known } = match find(&mut tx, scope, run_key).await? {
+        let Found { seq, role, run: known, .. } = match find(&mut tx, scope, run_key).await? {
             Some(known) => known,
             // Whoever writes to a run without having begun one means the run of the other role.
             None if is_known(&mut tx, user_id, run_key).await? => {
@@ -232,8 +283,10 @@ impl Store {
         .bind(&at)
         .execute(&mut *tx)
         .await?;
-        sqlx::query("UPDATE runs SET updated_at = $1 WHERE seq = $2")
+        sqlx::query("UPDATE runs SET updated_at = $1, lease_id = coalesce($2, lease_id), \
+               orphan_until = CASE WHEN $2 <> coalesce(lease_id, '') THEN NULL ELSE orphan_until END WHERE seq = $3")
             .bind(&at)
+            .bind(scope.fence.map(|fence| &*fence.lease_id))
             .bind(seq)
             .execute(&mut *tx)
             .await?;
@@ -248,17 +301,25 @@ impl Store {
         let mut tx = self.write(scope).await?;
         let user_id = scope.user_id;
         let found = find(&mut tx, scope, run_key).await?;
-        let Found { seq, role, run: known } = found.ok_or_else(|| StoreError::NotFound("run"))?;
+        let Found { seq, role, run: known, .. } =
+            found.ok_or_else(|| StoreError::NotFound("run"))?;
         let status = match known.known_status().unwrap_or(RunStatus::Running) {
             RunStatus::Completed => {
                 let why = "the run is completed already";
                 return Err(Conflict::RunFinished { why, status: known.status }.into());
+            }
+            // No instance works on it: there is nobody to learn of the request.
+            RunStatus::Running
+                if known.detached && !leases::is_held(&mut tx, user_id, &known).await? =>
+            {
+                RunStatus::Cancelled
             }
             // Whoever runs it learns of the request with its next write, and reports the end.
             RunStatus::Running => RunStatus::Running,
             RunStatus::Failed
             | RunStatus::Interrupted
             | RunStatus::AwaitingApproval
+            | RunStatus::AwaitingAnswer
             | RunStatus::Cancelled => RunStatus::Cancelled,
         };
         let row = sqlx::query(

@@ -218,10 +218,15 @@ impl Store {
             task_id: Some(decided.task_id.clone()),
             idempotency_key: None,
         };
-        let metadata = Map::from_iter([
+        let role = session_role(user_id, &decided.session_key).unwrap_or_default();
+        let of_run = run_rows::find_of(&mut tx, user_id, role, &decided.run_key).await?;
+        let mut metadata = Map::from_iter([
             ("tool_request_id".to_owned(), json!(decided.id)),
             ("tool_request_status".to_owned(), json!(decided.status)),
         ]);
+        if of_run.is_some_and(|found| found.run.detached) {
+            metadata.insert("detached".to_owned(), json!(true));
+        }
         let extras = Extras { run_key: Some(&decided.run_key), metadata: Some(metadata) };
         notifications::insert(&mut tx, &notification, extras).await?;
         tx.commit().await?;

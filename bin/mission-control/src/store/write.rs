@@ -29,6 +29,15 @@ pub(super) struct Write {
 impl Write {
     /// Commits, and wakes the event streams.
     pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
+        let (changed, written) = (self.changed.clone(), self.written.clone());
+        self.commit_untold().await?;
+        changed.send_replace(());
+        written.send_replace(());
+        Ok(())
+    }
+
+    /// Commits what made no event.
+    pub(super) async fn commit_untold(self) -> Result<(), sqlx::Error> {
         let committed = self.tx.commit().await;
         if let Some(file) = &self.file {
             file.note(&committed);
@@ -38,8 +47,6 @@ impl Write {
             return Err(error);
         }
         self.server.wrote();
-        self.changed.send_replace(());
-        self.written.send_replace(());
         Ok(())
     }
 }

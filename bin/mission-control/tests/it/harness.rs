@@ -15,6 +15,7 @@ use test_support::postgres::Postgres;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use wombat_mission_control::deltas::DeltasConfig;
 use wombat_mission_control::store::budgets::Nanos;
 use wombat_mission_control::store::database::Database;
 use service::forwarded::{Front, TrustedProxies};
@@ -96,6 +97,8 @@ struct Options {
     password: Option<String>,
     proxy: Option<ProxyLogin>,
     leads: &'static [&'static str],
+    deltas: DeltasConfig,
+    orphan_max_attempts: u32,
 }
 
 impl Default for Options {
@@ -108,6 +111,8 @@ impl Default for Options {
             password: None,
             proxy: None,
             leads: &[],
+            deltas: DeltasConfig::default(),
+            orphan_max_attempts: 8,
         }
     }
 }
@@ -156,6 +161,16 @@ impl Backend {
     pub(crate) async fn behind_proxy(proxy: ProxyLogin) -> Self {
         let options = Options { proxy: Some(proxy), ..Options::default() };
         Self::start_in(Home::new(), options).await
+    }
+
+    /// That keeps what runs tell in another way.
+    pub(crate) async fn keeping(deltas: DeltasConfig) -> Self {
+        Self::start_in(Home::new(), Options { deltas, ..Options::default() }).await
+    }
+
+    /// That gives a run up after so many attempts.
+    pub(crate) async fn with_attempts(orphan_max_attempts: u32) -> Self {
+        Self::start_in(Home::new(), Options { orphan_max_attempts, ..Options::default() }).await
     }
 
     /// On what is there already.
@@ -208,6 +223,8 @@ impl Backend {
             internal_token: Some(INTERNAL.into()),
             budget: options.budget.and_then(Nanos::of_usd),
             demo: options.demo,
+            deltas: options.deltas,
+            orphan_max_attempts: options.orphan_max_attempts,
             board: options.board,
             board_proxy: options.proxy,
             board_proxies: TrustedProxies::default(),

@@ -13,7 +13,7 @@ use crate::world::World;
 type Endpoint = (Method, &'static str);
 
 /// The endpoints of each feature; those of the required part have an empty name.
-const ENDPOINTS: [(&str, &[(&str, &str)]); 18] = [
+const ENDPOINTS: [(&str, &[(&str, &str)]); 20] = [
     (
         "",
         &[
@@ -70,6 +70,8 @@ const ENDPOINTS: [(&str, &[(&str, &str)]); 18] = [
             ("POST", "/runs/x/cancel"),
         ],
     ),
+    ("run_stream", &[("GET", "/runs/x/deltas"), ("POST", "/runs/x/deltas")]),
+    ("orphans", &[("POST", "/dispatch/orphans")]),
     ("audit", &[("GET", "/audit"), ("POST", "/audit")]),
     (
         "session_leases",
@@ -140,7 +142,7 @@ fn whole_body(w: &World, path: &str, task: &str) -> Value {
         "period": "day", "run_id": "r", "estimate_usd": 0.1, "role": ROLE, "model": "m",
         "prompt_tokens": 1, "completion_tokens": 1, "cost_usd": 0.0, "estimated": false,
         "act": "daemon.conformance", "details": {}, "error": "e", "attempts": 1, "dead": false,
-        "deliveries": []
+        "deliveries": [], "fence": 1, "seq": 1, "events": [], "lease_seconds": 1, "limit": 1
     })
 }
 

@@ -16,21 +16,30 @@ const EVENT_TIMEOUT: Duration = Duration::from_secs(15);
 const QUIET: Duration = Duration::from_millis(700);
 
 /// An open stream of server-sent events.
-struct Stream {
+pub(super) struct Stream {
     response: reqwest::Response,
     read: String,
 }
 
 /// An event.
-struct Event {
-    id: String,
+pub(super) struct Event {
+    pub(super) id: String,
     kind: String,
-    data: Value,
+    pub(super) data: Value,
 }
 
 impl Stream {
-    async fn open(caller: &Caller<'_>, after: Option<&str>) -> Result<Self, NotPassed> {
-        let mut request = caller.request(Method::GET, "/events")?;
+    pub(super) async fn open(caller: &Caller<'_>, after: Option<&str>) -> Result<Self, NotPassed> {
+        Self::open_at(caller, "/events", after).await
+    }
+
+    /// The same with a query.
+    pub(super) async fn open_at(
+        caller: &Caller<'_>,
+        path: &str,
+        after: Option<&str>,
+    ) -> Result<Self, NotPassed> {
+        let mut request = caller.request(Method::GET, path)?;
         request = request.header("accept", "text/event-stream");
         if let Some(after) = after {
             request = request.header("last-event-id", after);
@@ -80,7 +89,17 @@ impl Stream {
     }
 
     /// The next event of a kind about an object; skips others.
-    async fn about(&mut self, kind: &str, id: &str) -> Result<Event, NotPassed> {
+    pub(super) async fn about(&mut self, kind: &str, id: &str) -> Result<Event, NotPassed> {
+        self.about_but(kind, id, "").await
+    }
+
+    /// The same, where one of another kind must not come.
+    pub(super) async fn about_but(
+        &mut self,
+        kind: &str,
+        id: &str,
+        never: &str,
+    ) -> Result<Event, NotPassed> {
         loop {
             let Some(event) = self.next(EVENT_TIMEOUT).await? else {
                 return failed(format!(
@@ -88,6 +107,7 @@ impl Stream {
                     EVENT_TIMEOUT.as_secs()
                 ));
             };
+            ensure(event.kind != never, || format!("expected no {never}, got one"))?;
             if event.kind == kind && event.data.to_string().contains(id) {
                 return Ok(event);
             }

@@ -35,6 +35,30 @@ pub(crate) struct RecordedRequest {
     /// The output that the reply has to have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) output: Option<OutputFormat>,
+    /// Set for a run that goes on without its caller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) detached: Option<Detached>,
+}
+
+/// What a run without a caller needs besides, at whichever instance it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Detached {
+    /// The id that its `start` names.
+    pub(crate) run_id: String,
+    /// The trace of its request.
+    pub(crate) trace_id: String,
+    /// Whether the caller gave no earlier turns, so that the thread is read when the run begins.
+    pub(crate) reads_thread: bool,
+    /// Notified of its end. It holds no secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) webhook: Option<String>,
+}
+
+/// Step 1 of a run without a caller: the earlier turns as they are when its turn comes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::agent) struct ThreadStep {
+    /// Earlier turns as the model sees them.
+    pub(in crate::agent) history: Vec<Message>,
 }
 
 /// An answer of the model.
@@ -52,6 +76,12 @@ pub(in crate::agent) struct LlmStep {
     /// person is asked to approve.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(in crate::agent) definitions: BTreeMap<String, String>,
+    /// The id of its first event, in a run that has readers elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::agent) first_event: Option<i64>,
+    /// The id of its last event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::agent) last_event: Option<i64>,
     /// What of the final text does not fit the schema of the run's output: its words are void.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::agent) errors: Vec<String>,
@@ -92,6 +122,12 @@ pub(in crate::agent) struct ToolStep {
     /// The approval request that a person decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::agent) tool_request_id: Option<String>,
+    /// The id of the event of the call, in a run that has readers elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::agent) first_event: Option<i64>,
+    /// The id of the event of the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::agent) last_event: Option<i64>,
 }
 
 impl ToolStep {

@@ -53,7 +53,7 @@ impl Encoder {
     pub(super) fn encode(&mut self, update: RunUpdate) -> Vec<Value> {
         let mut out = Vec::new();
         match update {
-            RunUpdate::Event(RunEvent::Start { run_id, task_id, trace_id }) => {
+            RunUpdate::Event(RunEvent::Start { run_id, task_id, trace_id, .. }) => {
                 out.push(self.started());
                 let own = json!({ "run_id": run_id, "task_id": task_id, "trace_id": trace_id });
                 out.push(self.snapshot(own));
@@ -206,7 +206,7 @@ impl Encoder {
                     "id": asked.id, "reason": "tool_approval",
                     "message": format!("A person has to approve {}.", asked.tool),
                     "metadata": {
-                        "tool": asked.tool, "arguments": asked.arguments, "run_key": answer.run_key(),
+                        "tool": asked.tool, "arguments": asked.arguments, "run_key": answer.run_key,
                     },
                 })
             })

@@ -165,6 +165,7 @@ fn read(incoming: &Incoming<'_>) -> Result<ProtocolRequest, Fault> {
         key_space: KeySpace::Mcp,
         key: key.or_else(|| header::text(incoming.headers, KEY_HEADER)),
         resume,
+        detached: header::detaches(incoming.headers).map_err(|error| Fault::from(&error))?,
         ..ProtocolRequest::default()
     })
 }

@@ -66,6 +66,7 @@ pub(super) fn read(
         resume: header::text(headers, RESUME_HEADER),
         metadata: Map::new(),
         limits: limits(body)?,
+        detached: header::detaches(headers)?,
         output: output(body)?,
     };
     Ok((protocol_request, streams.then_some(Streamed { with_usage })))

@@ -29,7 +29,7 @@ fn app(workspace: &std::path::Path) -> App {
 async fn received(app: &App, request: &SendRequest<'_>) -> Result<RunRequest, ApiError> {
     let Value::Object(body) = serde_json::to_value(request).unwrap() else { panic!() };
     let (request, wants_stream) =
-        Box::pin(read(app, &TraceId::random(), HeaderMap::new(), body)).await?;
+        Box::pin(read(app, &TraceId::random(), HeaderMap::new(), body, false)).await?;
     assert!(!wants_stream);
     Ok(request)
 }

@@ -3,7 +3,7 @@
 use super::{Answer, Endpoint, Who};
 
 /// The endpoints, in the order of the document.
-pub(super) static ENDPOINTS: [Endpoint; 11] = [
+pub(super) static ENDPOINTS: [Endpoint; 12] = [
     Endpoint {
         method: "get",
         path: "/notifications",
@@ -115,13 +115,24 @@ pub(super) static ENDPOINTS: [Endpoint; 11] = [
         answer: Answer::Page("DeadLetter"),
     },
     Endpoint {
+        method: "post",
+        path: "/dispatch/orphans",
+        feature: "orphans",
+        id: "lease_orphans",
+        summary: "Leases detached runs that no instance works on, oldest first",
+        who: Who::Service,
+        query: &[],
+        body: Some("LeaseOrphans"),
+        answer: Answer::One("Orphans"),
+    },
+    Endpoint {
         method: "get",
         path: "/events",
         feature: "events_sse",
         id: "listen",
-        summary: "Events as server-sent events; resumes from `Last-Event-ID`",
+        summary: "Events as server-sent events; resumes from `Last-Event-ID`. With `run_key`, what that run tells, too",
         who: Who::Anybody,
-        query: &[],
+        query: &[("run_key", false), ("role", false)],
         body: None,
         answer: Answer::Events,
     },

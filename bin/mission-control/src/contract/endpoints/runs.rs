@@ -3,7 +3,7 @@
 use super::{Answer, Endpoint, Who};
 
 /// The endpoints, in the order of the document.
-pub(super) static ENDPOINTS: [Endpoint; 6] = [
+pub(super) static ENDPOINTS: [Endpoint; 8] = [
     Endpoint {
         method: "post",
         path: "/heartbeat",
@@ -31,9 +31,9 @@ pub(super) static ENDPOINTS: [Endpoint; 6] = [
         path: "/runs/{run_key}",
         feature: "run_journal",
         id: "get_run",
-        summary: "A run with its journal",
+        summary: "A run with its journal, or without it",
         who: Who::Tenant,
-        query: &[("role", false)],
+        query: &[("role", false), ("steps", false)],
         body: None,
         answer: Answer::One("Run"),
     },
@@ -69,5 +69,27 @@ pub(super) static ENDPOINTS: [Endpoint; 6] = [
         query: &[("role", false)],
         body: None,
         answer: Answer::One("RunNote"),
+    },
+    Endpoint {
+        method: "post",
+        path: "/runs/{run_key}/deltas",
+        feature: "run_stream",
+        id: "post_deltas",
+        summary: "Keeps what a run tells; what is known changes nothing",
+        who: Who::Agent,
+        query: &[("role", false)],
+        body: Some("PostDeltas"),
+        answer: Answer::One("DeltasNote"),
+    },
+    Endpoint {
+        method: "get",
+        path: "/runs/{run_key}/deltas",
+        feature: "run_stream",
+        id: "get_deltas",
+        summary: "What a run has told after an id",
+        who: Who::Tenant,
+        query: &[("after", false), ("limit", false), ("role", false)],
+        body: None,
+        answer: Answer::One("Deltas"),
     },
 ];

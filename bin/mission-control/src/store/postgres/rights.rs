@@ -6,7 +6,7 @@ use super::plan::{identifier, shown};
 use crate::store::open::{OpenError, said};
 
 /// The program's tables. Those of the audit log are only added to.
-const TABLES: [(&str, &str); 21] = [
+const TABLES: [(&str, &str); 23] = [
     ("_sqlx_migrations", "SELECT"),
     ("audit", "SELECT, INSERT"),
     ("audit_reasons", "SELECT, INSERT"),
@@ -19,7 +19,9 @@ const TABLES: [(&str, &str); 21] = [
     ("messages", ALL),
     ("notifications", ALL),
     ("reservations", ALL),
+    ("run_deltas", ALL),
     ("run_steps", ALL),
+    ("run_told", ALL),
     ("runs", ALL),
     ("session_leases", ALL),
     ("shortlist", ALL),

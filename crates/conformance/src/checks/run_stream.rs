@@ -1,0 +1,302 @@
+//! What runs tell while they work, and runs that another instance takes up.
+
+use std::time::{Duration, Instant};
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::events::Stream;
+use crate::answer::Answer;
+use crate::caller::Caller;
+use crate::suite::Suite;
+use crate::token::ROLE;
+use crate::verdict::{NotPassed, Verdict, ensure, failed};
+use crate::world::World;
+
+/// How many ids each lease has.
+const IDS_PER_FENCE: i64 = 1_000_000;
+
+/// How long a run whose instance died may take to be given out: five seconds of quiet, and some patience.
+const ORPHAN_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Between two looks for such a run.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// A run under the lease of its session.
+struct Telling<'w> {
+    agent: Caller<'w>,
+    path: String,
+    key: String,
+    lease: String,
+    fence: i64,
+}
+
+impl<'w> Telling<'w> {
+    /// Begins a detached run of a user, and takes its session's lease.
+    async fn begin(w: &'w World, user: &str, ttl_secs: u32) -> Result<Self, NotPassed> {
+        let task = w.task(user, "telling").await?;
+        let key = format!("conformance-{}", uuid::Uuid::new_v4());
+        let path = format!("/runs/{key}");
+        let wish = json!({ "session_key": w.session(user), "task_id": task, "holder": "conformance", "ttl_secs": ttl_secs });
+        let lease = w.agent(user).post("/sessions/lease", wish).await?;
+        lease.created()?;
+        let id = lease.text_at("lease_id")?.to_owned();
+        let Some(fence) = lease.body["fence"].as_i64() else {
+            return failed(format!("expected a fence, got {}", lease.text));
+        };
+        let agent = w.agent(user).with("x-session-fence", format!("{id}:{fence}"));
+        let run = json!({ "session_key": w.session(user), "task_id": task, "status": "running", "detached": true });
+        agent.put(&path, run).await?.ok()?;
+        Ok(Self { agent, path, key, lease: id, fence })
+    }
+
+    /// The id of the n-th event of the lease.
+    fn id(&self, n: i64) -> i64 {
+        self.fence * IDS_PER_FENCE + n
+    }
+
+    async fn tell(&self, seq: i64, events: Value) -> Result<Answer, NotPassed> {
+        let body = json!({ "fence": self.fence, "seq": seq, "events": events });
+        self.agent.post(&format!("{}/deltas", self.path), body).await
+    }
+
+    /// What it has told after an id: the ids and the texts.
+    async fn told(&self, query: &str) -> Result<Vec<(i64, Value)>, NotPassed> {
+        let answer = self.agent.get(&format!("{}/deltas{query}", self.path)).await?;
+        let events = answer.ok()?["events"].as_array().cloned().unwrap_or_default();
+        let of = |event: &Value| (event["id"].as_i64().unwrap_or_default(), event["data"].clone());
+        Ok(events.iter().map(of).collect())
+    }
+}
+
+fn chunk(text: &str) -> Value {
+    json!({ "type": "chunk", "data": { "text": text, "ü": [1, null] } })
+}
+
+fn data(text: &str) -> Value {
+    chunk(text)["data"].clone()
+}
+
+pub(crate) async fn run(suite: &mut Suite<'_>) {
+    kept(suite).await;
+    refused(suite).await;
+    heard(suite).await;
+    orphans(suite).await;
+}
+
+async fn kept(suite: &mut Suite<'_>) {
+    let sentence = "POST /runs/{run_key}/deltas {fence, seq, events} → {last_seq, cancel_requested}: kept in order under the ids seq, seq + 1, …; known ones change nothing";
+    let features = ["run_stream", "run_journal", "session_leases"];
+    suite
+        .check("deltas", &features, sentence, async |w| {
+            let run = Telling::begin(w, &w.one, 60).await?;
+            let none = run.agent.get(&format!("{}/deltas", run.path)).await?;
+            none.ok()?;
+            none.has_fields(&[
+                ("events", json!([])),
+                ("last_seq", json!(0)),
+                ("expired", json!(false)),
+            ])?;
+            let first = run.tell(run.id(1), json!([chunk("a"), chunk("b")])).await?;
+            first.ok()?;
+            first.has_fields(&[
+                ("last_seq", json!(run.id(2))),
+                ("cancel_requested", json!(false)),
+            ])?;
+            let more = run.tell(run.id(2), json!([chunk("b"), chunk("c")])).await?;
+            more.ok()?;
+            more.has_fields(&[("last_seq", json!(run.id(3)))])?;
+            run.tell(run.id(4), json!([])).await?.has_fields(&[("last_seq", json!(run.id(3)))])?;
+            let all: Vec<_> =
+                (1..).zip(["a", "b", "c"]).map(|(n, text)| (run.id(n), data(text))).collect();
+            let told = run.told("").await?;
+            ensure(told == all, || format!("expected the three events once each, got {told:?}"))?;
+            let told = run.told(&format!("?after={}&limit=1", run.id(1))).await?;
+            ensure(told == all[1..2], || format!("expected the second event, got {told:?}"))?;
+            Ok("three events, each once, in order".to_owned())
+        })
+        .await;
+    let sentence =
+        "POST /runs/{run_key}/deltas with no events says whether the run is to be cancelled";
+    suite
+        .check("deltas-cancel", &features, sentence, async |w| {
+            let run = Telling::begin(w, &w.one, 60).await?;
+            run.agent.post(&format!("{}/cancel", run.path), json!({})).await?.ok()?;
+            let answer = run.tell(run.id(1), json!([])).await?;
+            answer.ok()?;
+            answer.has_fields(&[("cancel_requested", json!(true))])?;
+            Ok("cancel_requested after the cancel".to_owned())
+        })
+        .await;
+}
+
+async fn refused(suite: &mut Suite<'_>) {
+    let features = ["run_stream", "run_journal", "session_leases"];
+    let sentence = "Another event under a known id: 409 seq_conflict; an older lease: 409 stale_fence; a run that is over: 409 run_finished";
+    suite
+        .check("deltas-refused", &features, sentence, async |w| {
+            let run = Telling::begin(w, &w.one, 60).await?;
+            run.tell(run.id(1), json!([chunk("a")])).await?.ok()?;
+            run.tell(run.id(1), json!([chunk("other")])).await?.fails_with(409, "seq_conflict")?;
+            let many: Vec<_> = (0..257).map(|n| chunk(&n.to_string())).collect();
+            run.tell(run.id(2), json!(many)).await?.fails(400)?;
+            let body = json!({ "fence": run.fence, "seq": run.id(2), "events": [chunk("b")] });
+            let path = format!("{}/deltas", run.path);
+            w.agent(&w.one).post(&path, body.clone()).await?.fails(400)?;
+            w.agent_as(&w.one, "conformance-other").get(&path).await?.fails(404)?;
+            w.agent(&w.two).get(&path).await?.fails(404)?;
+            if let Ok(person) = w.person(&w.one).await {
+                person.get(&path).await?.ok()?;
+                person.post(&path, body.clone()).await?.fails(403)?;
+            }
+            run.agent.put(&run.path, json!({ "status": "completed" })).await?.ok()?;
+            run.tell(run.id(2), json!([chunk("b")])).await?.fails_with(409, "run_finished")?;
+            let told = run.told("").await?;
+            ensure(told == [(run.id(1), data("a"))], || {
+                format!("expected the one event after all, got {told:?}")
+            })?;
+            let other = Telling::begin(w, &w.one, 60).await?;
+            w.agent(&w.one).delete(&format!("/sessions/lease/{}", other.lease)).await?;
+            other.tell(other.id(1), json!([])).await?.fails_with(409, "stale_fence")
+        })
+        .await;
+    let sentence = "More than 20 calls a second for one run: 429 with Retry-After";
+    suite
+        .check("deltas-pace", &features, sentence, async |w| {
+            let run = Telling::begin(w, &w.one, 60).await?;
+            let body = json!({ "fence": run.fence, "seq": run.id(1), "events": [] });
+            let path = format!("{}/deltas", run.path);
+            let begun = Instant::now();
+            let calls = (0..60).map(|_| run.agent.once(Method::POST, &path, &body));
+            let answers = futures::future::join_all(calls).await;
+            for answer in answers {
+                let answer = answer?;
+                if answer.status == 429 {
+                    ensure(answer.retry_after().is_some(), || {
+                        "expected Retry-After with 429, got none".to_owned()
+                    })?;
+                    return Ok("429 after too many calls".to_owned());
+                }
+                answer.ok()?;
+            }
+            // Not so many were too many.
+            if begun.elapsed() >= Duration::from_secs(2) {
+                let why = "the backend was too slow to get more than 20 calls a second";
+                return Err(NotPassed::Skipped(why.to_owned()));
+            }
+            failed("expected 429 for some of 60 calls at once, got 200 for each")
+        })
+        .await;
+}
+
+async fn heard(suite: &mut Suite<'_>) {
+    let sentence = "GET /events?run_key= adds run.delta {run_key, events}, without an id; without the query none comes";
+    let features = ["run_stream", "events_sse", "run_journal", "session_leases"];
+    suite
+        .check("deltas-heard", &features, sentence, async |w| {
+            let run = Telling::begin(w, &w.one, 60).await?;
+            let nowhere = format!("/events?run_key=conformance-{}", uuid::Uuid::new_v4());
+            w.agent(&w.one).get(&nowhere).await?.fails(404)?;
+            let mut without = Stream::open(&w.agent(&w.one), None).await?;
+            let query = format!("/events?run_key={}", run.key);
+            let mut stream = Stream::open_at(&w.agent(&w.one), &query, None).await?;
+            run.tell(run.id(1), json!([chunk("a")])).await?.ok()?;
+            let event = stream.about("run.delta", &run.key).await?;
+            ensure(event.id.is_empty(), || {
+                format!("expected no id with run.delta, got {}", event.id)
+            })?;
+            let event = &event.data["events"][0];
+            ensure(event["id"] == run.id(1) && event["data"] == data("a"), || {
+                format!("expected the event with its id, got {event}")
+            })?;
+            let task = w.task(&w.one, "after a delta").await?;
+            without.about_but("task.created", &task, "run.delta").await?;
+            Ok("heard by who asked for it, and by nobody else".to_owned())
+        })
+        .await;
+}
+
+/// Looks for an orphan until it is given out.
+async fn given_out(w: &World, key: &str, since: Instant) -> Result<Value, NotPassed> {
+    let service = w.service()?;
+    loop {
+        let body = json!({ "lease_seconds": 1, "limit": 1_000 });
+        let answer = service.post("/dispatch/orphans", body).await?;
+        let runs = answer.ok()?["runs"].as_array().cloned().unwrap_or_default();
+        if let Some(run) = runs.into_iter().find(|run| run["run_key"] == key) {
+            return Ok(run);
+        }
+        if since.elapsed() > ORPHAN_PATIENCE {
+            return failed(format!(
+                "expected the run within {} s, got answers without it",
+                ORPHAN_PATIENCE.as_secs()
+            ));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+async fn orphans(suite: &mut Suite<'_>) {
+    let sentence = "POST /dispatch/orphans {lease_seconds, limit} → {runs: [{run_key, user_id, session_key, task_id, attempts}]}: detached runs that are interrupted, or running while nobody held the lease of their session for 5 s";
+    let features = ["orphans", "run_journal", "session_leases"];
+    suite.check("orphans", &features, sentence, taken_up).await;
+    let sentence = "Nobody else gets a run while it is leased; a run that is not detached, or whose session's lease is held, is none";
+    suite.check("orphans-once", &features, sentence, once).await;
+}
+
+async fn taken_up(w: &World) -> Verdict {
+    let (user, begun) = (w.fresh_user()?, Instant::now());
+    let run = Telling::begin(w, &user, 1).await?;
+    let found = given_out(w, &run.key, begun).await?;
+    ensure(begun.elapsed() >= Duration::from_secs(5), || {
+        "expected five seconds without a lease first, got the run at once".to_owned()
+    })?;
+    let is_own = found["user_id"] == user.as_str()
+        && found["session_key"] == format!("user:{user}:{ROLE}")
+        && found["task_id"].as_str().is_some_and(|id| !id.is_empty())
+        && found["attempts"] == 1;
+    ensure(is_own, || format!("expected user, session, task and attempt 1, got {found}"))?;
+    let again = given_out(w, &run.key, Instant::now()).await?;
+    ensure(again["attempts"] == 2, || format!("expected attempt 2, got {again}"))?;
+    let step = json!({ "kind": "model", "payload": {} });
+    run.agent.put(&format!("{}/steps/0", run.path), step).await?.ok()?;
+    let again = given_out(w, &run.key, Instant::now()).await?;
+    ensure(again["attempts"] == 1, || format!("expected attempt 1 after a new step, got {again}"))?;
+    run.agent.put(&run.path, json!({ "status": "completed" })).await?.ok()?;
+    w.agent(&user)
+        .post("/dispatch/orphans", json!({ "lease_seconds": 1, "limit": 1 }))
+        .await?
+        .fails_as_one_of(&[401, 403])
+}
+
+async fn once(w: &World) -> Verdict {
+    let user = w.fresh_user()?;
+    let run = Telling::begin(w, &user, 60).await?;
+    let held = Telling::begin(w, &user, 60).await?;
+    let attached = Telling::begin(w, &user, 60).await?;
+    attached
+        .agent
+        .put(&attached.path, json!({ "detached": false, "status": "interrupted" }))
+        .await?
+        .ok()?;
+    run.agent.put(&run.path, json!({ "status": "interrupted" })).await?.ok()?;
+    let body = json!({ "lease_seconds": 60, "limit": 1_000 });
+    let first = w.service()?.post("/dispatch/orphans", body.clone()).await?;
+    let second = w.service()?.post("/dispatch/orphans", body).await?;
+    let has = |answer: &Answer, key: &str| {
+        let runs = answer.body["runs"].as_array().cloned().unwrap_or_default();
+        runs.iter().any(|run| run["run_key"] == key)
+    };
+    first.ok()?;
+    second.ok()?;
+    ensure(has(&first, &run.key) && !has(&second, &run.key), || {
+        "expected the interrupted run in the first answer only".to_owned()
+    })?;
+    ensure(!has(&first, &held.key) && !has(&first, &attached.key), || {
+        format!("expected neither the run at work nor the attached one, got {}", first.text)
+    })?;
+    for run in [run, held, attached] {
+        run.agent.put(&run.path, json!({ "status": "completed" })).await?.ok()?;
+    }
+    Ok("given out once".to_owned())
+}
