@@ -23,6 +23,5 @@ mod turn_parts;
 mod wire;
 
 pub(crate) use answer::{Answer, Piece};
-pub(crate) use answer_form::{FinalTool, with_final_tool};
 pub(crate) use failure::Failure;
 pub(crate) use network::{LiveStream, Mode, Network};

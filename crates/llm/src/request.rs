@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::catalog;
+use crate::final_tool::{FinalTool, with_final_tool};
 use crate::model::{ModelRef, Provider};
-use crate::provider::{FinalTool, with_final_tool};
 
 /// One call of a model.
 #[derive(Debug, Clone)]

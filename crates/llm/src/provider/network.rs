@@ -13,7 +13,6 @@ use tokio::time::timeout;
 
 use self::probe::UnseenTools;
 use super::answer::{Answer, Piece};
-use super::answer_form::FinalTool;
 use super::body::{self, Body, Events};
 use super::failure::Failure;
 use super::history;
@@ -25,6 +24,7 @@ use super::wire::{Delta, Reader};
 use crate::context::Received;
 use crate::error::LlmErrorKind;
 use crate::event::FinishReason;
+use crate::final_tool::FinalTool;
 use crate::model::{ModelRef, Provider};
 use crate::request::{LlmRequest, ToolChoice, ToolList, ToolProblem};
 use crate::settings::{LlmConfigError, LlmSettings, Timeouts};

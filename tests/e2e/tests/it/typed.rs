@@ -171,9 +171,11 @@ impl World {
                 setting("ANTHROPIC_API_KEY", "sk-ant"),
                 setting("ANTHROPIC_BASE_URL", &gate.to(&first).await),
                 setting("LLM_MODEL_DEFAULT", "claude-sonnet-4-5"),
-                setting("LLM_MODEL_FALLBACK", "ollama:qwen3"),
+                setting("LLM_MODEL_FALLBACK", "ollama/qwen3"),
                 setting("OLLAMA_BASE_URL", &format!("{}/v1", gate.to(&second).await)),
                 setting("WOMBAT_RETRY_ATTEMPTS", "1"),
+                // Nobody waits for the lease of a daemon that was killed.
+                setting("WOMBAT_SESSION_POLICY", "parallel"),
             ],
             example: dir.path().to_owned(),
             ..StackOptions::default()
@@ -252,7 +254,7 @@ async fn a_schema_is_kept_through_failover_and_through_kill_and_resume() {
     let number = |name: &str, default: u64| {
         std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
     };
-    let (trials, seed) = (number("WOMBAT_TEST_TRIALS", 24), number("WOMBAT_TEST_SEED", 20_261_129));
+    let (trials, seed) = (number("WOMBAT_TEST_TRIALS", 16), number("WOMBAT_TEST_SEED", 20_261_129));
     eprintln!("WOMBAT_TEST_SEED={seed} WOMBAT_TEST_TRIALS={trials}");
     let world = World::new().await;
     let (mut daemon, mut url) = world.daemon().await;
@@ -298,5 +300,5 @@ async fn a_schema_is_kept_through_failover_and_through_kill_and_resume() {
         assert_eq!(world.models.lock().unwrap().answered, before, "{run:?}");
     }
     eprintln!("{killed} of {trials} runs were killed");
-    assert!(killed > 5 || trials < 24, "{killed}");
+    assert!(killed > 5 || trials < 16, "{killed}");
 }

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::{calls, thoughts};
 use crate::catalog;
+use crate::final_tool;
 use crate::model::{ModelRef, Provider};
-use crate::provider::answer_form;
 use crate::provider::history::{self, Order};
 use crate::provider::quirks::Quirks;
 use crate::provider::schema;
@@ -140,7 +140,7 @@ pub(in crate::provider) fn holds_to_schema(
 ) -> (bool, bool) {
     let is_known = || is_own_server || catalog::find(model.provider, &model.name).is_some();
     // <https://platform.openai.com/docs/guides/structured-outputs>: the root must be an object.
-    let is_object = answer_form::is_object(&wanted.schema);
+    let is_object = final_tool::is_object(&wanted.schema);
     match model.provider {
         // Few models, and none beside tools (<https://console.groq.com/docs/structured-outputs>).
         Provider::Groq => {

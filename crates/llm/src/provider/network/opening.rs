@@ -7,8 +7,8 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::time::timeout;
 
 use super::{Network, probe};
+use crate::final_tool::FinalTool;
 use crate::model::ModelRef;
-use crate::provider::answer_form::FinalTool;
 use crate::provider::body;
 use crate::provider::failure::Failure;
 use crate::provider::quirks::Quirks;
