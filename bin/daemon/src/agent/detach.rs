@@ -233,8 +233,7 @@ async fn admit_and_run(
     };
     let open = app.feeds.open(&key);
     drop(tell.send(Ok(accepted)));
-    let life =
-        take_up::Life { app, request, trace, span, registration, finalizer, key, open };
+    let life = take_up::Life { app, request, trace, span, registration, finalizer, key, open };
     Box::pin(life.run(*place)).await
 }
 
