@@ -76,7 +76,9 @@ def proxy(server: str, tool: str, host: str) -> str:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             names = [t["function"]["name"] for t in body.get("tools", [])]
             first = tool in names and all(m["role"] != "tool" for m in body["messages"])
-            sent = forced(body, tool) if first else body
+            # A model this small makes no use of tools by itself, and reading them takes it long. Without them the
+            # later turns begin as the first one did, so that only what is new has to be read.
+            sent = forced(body, tool) if first else {k: v for k, v in body.items() if k not in ("tools", "tool_choice")}
             request = urllib.request.Request(server + self.path, json.dumps(sent).encode(), {"content-type": "application/json"})
             try:
                 with urllib.request.urlopen(request) as response:

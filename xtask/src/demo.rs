@@ -62,7 +62,10 @@ pub(crate) async fn run(exit: bool, model: Option<Model>) -> Result<(), ProgramE
 
 async fn local() -> Result<LocalModel, ProgramError> {
     say("Starting the small model …")?;
-    let started = LocalModel::start(&["--force-tool", FORCED_TOOL, "--answer", "80"]).await?;
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
+    let threads = threads.to_string();
+    let arguments = ["--force-tool", FORCED_TOOL, "--answer", "80", "--threads", &threads];
+    let started = LocalModel::start(&arguments).await?;
     started.ok_or_else(|| {
         ProgramError(format!(
             "MODEL=local needs a small real model, which is not installed. It is about 100 MB:\n\n{INSTALL}\n\n\

@@ -156,6 +156,28 @@ impl Backend {
         self.agent(SYSTEM_USER, SYSTEM_ROLE)
     }
 
+    /// Asks for the capabilities, and tells the roles.
+    async fn ask(&self, agent: &AgentClient) -> Result<Capabilities, McError> {
+        match self.roles() {
+            roles if roles.is_empty() => agent.capabilities().await,
+            roles => agent.capabilities_for(&roles).await,
+        }
+    }
+
+    /// The roles as the backend is told of them.
+    pub fn roles(&self) -> String {
+        let roles = self.served.as_ref().map(|served| served.0()).unwrap_or_default();
+        let roles: Vec<_> = roles.iter().take(MAX_ROLES).map(Role::as_str).collect();
+        roles.join(", ")
+    }
+
+    /// Tells the backend the roles before there is a run, so that its page can offer them.
+    pub async fn announce(&self, traceparent: &str) -> Result<(), McError> {
+        let deadline = tokio::time::Instant::now() + HEALTH_TIMEOUT;
+        let agent = self.system_agent()?.with_trace(traceparent).with_deadline(deadline);
+        self.ask(&agent.without_retries()).await.map(drop)
+    }
+
     /// Asks the backend for its capabilities.
     pub async fn fetch_capabilities(
         &self,
@@ -163,13 +185,7 @@ impl Backend {
     ) -> Result<Arc<Capabilities>, McError> {
         let deadline = tokio::time::Instant::now() + ASK_TIMEOUT;
         let agent = self.system_agent()?.with_trace(traceparent).with_deadline(deadline);
-        let roles = self.served.as_ref().map(|served| served.0()).unwrap_or_default();
-        let roles: Vec<_> = roles.iter().take(MAX_ROLES).map(Role::as_str).collect();
-        let asked = match roles.is_empty() {
-            true => agent.capabilities().await,
-            false => agent.capabilities_for(&roles.join(", ")).await,
-        };
-        let capabilities = match asked {
+        let capabilities = match self.ask(&agent).await {
             Ok(capabilities) => capabilities,
             // A backend without the endpoint implements the required part only.
             Err(error) if error.is_not_found() => Capabilities::default(),

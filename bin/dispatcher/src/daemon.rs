@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use daemon_client::{CallOptions, DaemonClient, DaemonError, InvalidKey, SendRequest, key_header};
+use daemon_client::{
+    CallOptions, DaemonClient, DaemonError, InvalidKey, SendRequest, key_header, metadata as names,
+};
 use mc_client::orphans::Orphan;
 use mc_client::types::Delivery;
 use serde_json::Value;
@@ -114,8 +116,8 @@ fn request<'a>(delivery: &'a Delivery, default_task: &'a str) -> SendRequest<'a>
     let mut metadata = delivery.metadata.clone().unwrap_or_default();
     // Set last, over whatever the notification holds: the daemon derives the idempotency key from
     // the id.
-    metadata.insert("type".to_owned(), "mc.notification".into());
-    metadata.insert("notification_id".to_owned(), delivery.notification_id.clone().into());
+    metadata.insert(names::TYPE.to_owned(), names::NOTIFICATION.into());
+    metadata.insert(names::NOTIFICATION_ID.to_owned(), delivery.notification_id.clone().into());
     SendRequest {
         user_id: delivery.user_id.as_str().into(),
         session_key: delivery.session_key.as_str().into(),

@@ -1,6 +1,6 @@
 //! The state that all requests share.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
@@ -27,8 +27,8 @@ pub struct App {
     pub(crate) streams: StreamPlaces,
     /// Limits how many calls of a user's agents are answered at once.
     pub(crate) calls: Places,
-    /// Whether a dispatcher has asked for notifications since the start.
-    pub(crate) is_asked: Arc<AtomicBool>,
+    /// When a dispatcher last asked for notifications, in milliseconds since 1970; 0 when none has.
+    pub(crate) asked_at: Arc<AtomicI64>,
     /// The roles that a daemon has said it serves, when it last asked for the capabilities.
     pub(crate) served_roles: Arc<Mutex<Vec<String>>>,
     /// Metrics for Prometheus.

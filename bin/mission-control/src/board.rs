@@ -30,7 +30,7 @@ use axum::extract::{Query, State};
 use axum::middleware;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use http::{HeaderMap, header};
 
 use self::viewer::{Viewer, record_view};
@@ -115,7 +115,7 @@ async fn overview(
         done: &app.store.done_since(user, &stamp(midnight.and_utc())).await?,
         documents: &app.store.documents(user, None, None, DOCUMENTS, None).await?.items,
         notifications: &app.store.newest_notifications(user, None).await?,
-        is_unasked: !app.is_asked.load(Ordering::Relaxed),
+        asked_at: asked_at(&app),
         agents: &app.store.agents(user).await?,
         waiting: &waiting,
         more_wait,
@@ -125,6 +125,12 @@ async fn overview(
     };
     record_view(&app, &viewer, user, &headers, None).await?;
     Ok(Html(page.render()))
+}
+
+/// When a dispatcher last asked this instance for notifications.
+fn asked_at(app: &App) -> Option<DateTime<Utc>> {
+    let at = app.asked_at.load(Ordering::Relaxed);
+    DateTime::from_timestamp_millis(at).filter(|_| at > 0)
 }
 
 async fn task(
@@ -144,7 +150,7 @@ async fn task(
         messages: &app.store.messages(user, &id, THREAD, None).await?,
         documents: &app.store.documents(user, Some(&id), None, DOCUMENTS, None).await?.items,
         notifications: &app.store.newest_notifications(user, Some(&id)).await?,
-        is_unasked: !app.is_asked.load(Ordering::Relaxed),
+        asked_at: asked_at(&app),
         runs: &app.store.newest_runs(user, Some(&id)).await?,
     };
     record_view(&app, &viewer, user, &headers, Some(("task", &id))).await?;

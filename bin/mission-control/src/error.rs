@@ -6,6 +6,8 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use http::{HeaderValue, StatusCode, header};
+use mc_client::error::Original;
+use mc_client::runs::ExistingStep;
 use mc_client::types::ErrorBody;
 use serde_json::{Value, json};
 
@@ -105,7 +107,7 @@ impl From<StoreError> for ApiError {
             StoreError::Invalid { field, why } => Self::field(field, why),
             StoreError::KeyReused { original } => {
                 Self::new(StatusCode::CONFLICT, "idempotency_conflict", text)
-                    .with_details(json!({ "original": original }))
+                    .with_details(json!(Original { original }))
             }
             StoreError::Conflict(conflict) => Self::from(conflict),
             StoreError::BudgetExceeded(budget) => {
@@ -182,7 +184,7 @@ impl From<Conflict> for ApiError {
                 answer("run_conflict").with_details(json!({ field: known }))
             }
             Conflict::StepExists(step) => {
-                answer("step_exists").with_details(json!({ "step": step }))
+                answer("step_exists").with_details(json!(ExistingStep { step: *step }))
             }
             Conflict::StaleFence => answer("stale_fence"),
             Conflict::SeqConflict { last_seq } => {

@@ -78,7 +78,7 @@ pub async fn run(
     let deltas = RunDeltas::new(store.clone(), &config.deltas);
     let app = App {
         deltas: deltas.clone(),
-        is_asked: Arc::default(),
+        asked_at: Arc::default(),
         served_roles: Arc::default(),
         metrics: Arc::clone(&metrics),
         login: Arc::new(login),

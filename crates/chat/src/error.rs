@@ -124,8 +124,8 @@ impl ChatError {
     /// The daemon's own error, of a request or of a run.
     pub(crate) fn of_body(body: &ErrorBody) -> Self {
         let mut error = body.error.clone();
-        for (field, why) in body.details["fields"].as_object().into_iter().flatten() {
-            error.push_str(&format!("; {field}: {}", why.as_str().unwrap_or_default()));
+        for (field, why) in body.problems() {
+            error.push_str(&format!("; {field}: {why}"));
         }
         if error.is_empty() {
             "the daemon gives no reason".clone_into(&mut error);

@@ -12,6 +12,7 @@ pub(crate) mod invariants;
 pub(crate) mod journal;
 pub(crate) mod limits;
 pub(crate) mod objects;
+pub(crate) mod orphans;
 pub(crate) mod paging;
 pub(crate) mod queue;
 pub(crate) mod roles;

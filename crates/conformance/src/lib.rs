@@ -24,7 +24,7 @@ use shown::counted;
 
 use crate::checks::{
     audit, auth, capabilities, errors, events, heartbeat_standup, idempotency, invariants, journal,
-    limits, objects, paging, queue, roles, run_stream, tenancy,
+    limits, objects, orphans, paging, queue, roles, run_stream, tenancy,
 };
 use crate::report::Report;
 use crate::suite::Suite;
@@ -104,6 +104,7 @@ chapters! {
     "wake" => heartbeat_standup,
     "journal" => journal,
     "runs" => run_stream,
+    "orphans" => orphans,
     "limits" => limits,
     "audit" => audit,
     "everywhere" => invariants,

@@ -1,6 +1,7 @@
 //! The one form of all errors.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,6 +26,21 @@ pub struct ErrorBody {
     pub details: Value,
 }
 
+impl ErrorBody {
+    /// What is wrong with fields of the request, by their names; empty where the error is about none.
+    pub fn problems(&self) -> BTreeMap<String, String> {
+        FieldProblems::deserialize(&self.details).unwrap_or_default().fields
+    }
+}
+
+/// The details of an error about fields of the request.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldProblems {
+    /// What is wrong with each, by its name.
+    #[serde(default)]
+    pub fields: BTreeMap<String, String>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,7 +50,11 @@ mod tests {
         let text = r#"{"error":"e","code":"c","details":{"fields":{"a":"b"}}}"#;
         let body: ErrorBody = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&body).unwrap(), text);
+        let problems = [("a".to_owned(), "b".to_owned())].into();
+        assert_eq!(body.problems(), problems);
+        assert_eq!(body.details, serde_json::json!(FieldProblems { fields: problems }));
         let body: ErrorBody = serde_json::from_str(r#"{"error":"e","code":null,"new":1}"#).unwrap();
-        assert_eq!((&*body.code, body.details), ("", Value::Null));
+        assert_eq!((&*body.code, &body.details), ("", &Value::Null));
+        assert!(body.problems().is_empty());
     }
 }

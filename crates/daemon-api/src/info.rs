@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::error::ErrorBody;
+
 /// The body of `GET /api/agents`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Agents {
@@ -122,11 +124,22 @@ pub enum MayCall {
 pub struct Compatibility {
     /// Whether the backend has all that the daemon needs.
     pub compatible: bool,
+    /// The version of the contract that the daemon speaks.
+    pub contract_version: String,
+    /// The backend's, where it says one.
+    pub backend_contract_version: Option<String>,
     /// What the backend offers, by the contract's names of features.
     pub features: Value,
+    /// What the daemon needs and the backend lacks.
+    pub missing_required: Vec<String>,
+    /// What runs have to do without.
+    pub warnings: Vec<String>,
     /// Where people see what there is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pages: Option<Pages>,
+    /// Why nothing is known of the backend.
+    #[serde(flatten)]
+    pub error: Option<ErrorBody>,
 }
 
 /// The addresses of the backend's pages for people.

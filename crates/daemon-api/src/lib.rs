@@ -11,11 +11,12 @@ mod answer;
 mod error;
 mod event;
 mod info;
+pub mod metadata;
 mod request;
 mod run;
 
 pub use answer::{Cost, RunAnswer, RunStatus, Step, ToolRequest, Usage};
-pub use error::ErrorBody;
+pub use error::{ErrorBody, FieldProblems};
 pub use event::StreamEvent;
 pub use info::{
     AgentInfo, Agents, Compatibility, ListedTool, MayCall, Pages, RoleTools, RunningTools,

@@ -3,13 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Method;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::call::Call;
 use crate::client::InternalClient;
 use crate::error::McError;
-use crate::types::{DeliverMany, Delivered, Delivery, DeliveryFailure};
+use crate::types::{DeliverMany, Delivered, DeliveredMany, Deliveries, Delivery, DeliveryFailure};
 use crate::url::{path, with_query};
 
 /// The most notifications of one [`InternalClient::deliver_many`].
@@ -77,10 +76,6 @@ impl InternalClient {
         query: DispatchQuery,
         method: Method,
     ) -> Result<Batch, McError> {
-        #[derive(Deserialize)]
-        struct Answer {
-            deliveries: Vec<Value>,
-        }
         let url = with_query(
             path(&["dispatch", "undelivered"]),
             &[
@@ -94,7 +89,7 @@ impl InternalClient {
         if method == Method::POST {
             call = call.json(&Value::Object(serde_json::Map::new()))?;
         }
-        let answer: Answer = self.caller.fetch(call).await?;
+        let answer: Deliveries<Value> = self.caller.fetch(call).await?;
         let mut batch = Batch::default();
         for item in answer.deliveries {
             match delivery(item) {
@@ -118,14 +113,9 @@ impl InternalClient {
     /// Acknowledges up to [`MAX_BATCH`] notifications as delivered (feature `dispatch_batch`).
     /// Idempotent. Returns the ids that the backend does not know.
     pub async fn deliver_many(&self, delivered: &[Delivered]) -> Result<Vec<String>, McError> {
-        #[derive(Deserialize)]
-        struct Answer {
-            #[serde(default)]
-            not_found: Vec<String>,
-        }
         let call = Call::new(Method::POST, &path(&["dispatch", "deliver"]));
         let body = DeliverMany { deliveries: delivered.to_vec() };
-        let answer: Answer = self.caller.fetch(call.json(&body)?.repeatable()).await?;
+        let answer: DeliveredMany = self.caller.fetch(call.json(&body)?.repeatable()).await?;
         Ok(answer.not_found)
     }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::reason::Reason;
@@ -255,7 +256,7 @@ impl McError {
             Self::Status { status: 409, code: Some(code), details: Some(details), .. }
                 if code == "idempotency_conflict" =>
             {
-                T::deserialize(details.get("original")?).ok()
+                Original::deserialize(&**details).ok().map(|known| known.original)
             }
             Self::Status { .. }
             | Self::InBetween { .. }
@@ -265,6 +266,13 @@ impl McError {
             | Self::Token(_) => None,
         }
     }
+}
+
+/// The details of 409 `idempotency_conflict`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Original<T> {
+    /// What was created under the key.
+    pub original: T,
 }
 
 /// The caller in brackets.

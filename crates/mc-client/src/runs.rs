@@ -87,6 +87,13 @@ pub struct RunStep {
     pub payload: Value,
 }
 
+/// The details of 409 `step_exists`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExistingStep {
+    /// The step that is there.
+    pub step: RunStep,
+}
+
 /// `PUT /runs/{run_key}/steps/{index}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PutStep {
@@ -190,7 +197,7 @@ impl McError {
             Self::Status { status: 409, code: Some(code), details: Some(details), .. }
                 if code == "step_exists" =>
             {
-                RunStep::deserialize(details.get("step")?).ok()
+                ExistingStep::deserialize(&**details).ok().map(|existing| existing.step)
             }
             Self::Status { .. }
             | Self::InBetween { .. }

@@ -18,7 +18,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 pub use capabilities::{Capabilities, Contract, Pages};
-pub use dispatch::{DeadLetter, DeliverMany, Delivered, Delivery, DeliveryFailure};
+pub use dispatch::{
+    DeadLetter, DeliverMany, Delivered, DeliveredMany, Deliveries, Delivery, DeliveryFailure,
+};
 pub use documents::{CreateDocument, Document};
 pub use heartbeat::{HeartbeatAnswer, HeartbeatRequest, Pending};
 pub use messages::{ActorType, CreateMessage, Message};

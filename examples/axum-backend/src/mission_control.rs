@@ -32,7 +32,11 @@ pub(crate) fn router() -> Router<App> {
 async fn capabilities(_me: Me) -> Json<Capabilities> {
     let features = ["tasks_get", "messages_list", "message_lookup"];
     let features = BTreeMap::from(features.map(|name| (name.to_owned(), true)));
-    Json(Capabilities { contract_version: CONTRACT_VERSION.to_owned(), features })
+    Json(Capabilities {
+        contract_version: CONTRACT_VERSION.to_owned(),
+        features,
+        ..Capabilities::default()
+    })
 }
 
 #[derive(Deserialize)]

@@ -24,12 +24,13 @@ impl RunContext<'_> {
         let model = &self.model.name;
         if fitted.left_out + fitted.results_left_out + fitted.shortened > 0 {
             let mut warning = format!(
-                "the conversation does not fit into the context window of {model}: {} earlier messages \
-                 and {} tool results were left out",
-                fitted.left_out, fitted.results_left_out
+                "the conversation does not fit into the context window of {model}; left out: {}, {}",
+                shown::counted(fitted.left_out, "earlier message"),
+                shown::counted(fitted.results_left_out, "tool result")
             );
             if fitted.shortened > 0 {
-                warning += &format!(", {} tool calls and results were shortened", fitted.shortened);
+                let shortened = shown::counted(fitted.shortened, "long text");
+                warning += &format!("; shortened: {shortened}");
             }
             return Some(warning);
         }

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
-use daemon_api::Pages;
+use daemon_api::{Compatibility, ErrorBody, Pages};
 use http::StatusCode;
 use mc_client::types::{CONTRACT_VERSION, Contract};
 use serde_json::{Value, json};
@@ -70,17 +70,14 @@ pub(super) async fn compatibility(
         Ok(capabilities) => capabilities,
         Err(error) => {
             let answer = ApiError::from(RunError::backend(&error));
-            let body = json!({
-                "compatible": false,
-                "contract_version": CONTRACT_VERSION,
-                "backend_contract_version": null,
-                "features": {},
-                "missing_required": ["capabilities"],
-                "warnings": [],
-                "error": answer.body.error,
-                "code": answer.body.code,
-                "details": { "cause": error.to_string() },
-            });
+            let details = json!({ "cause": error.to_string() });
+            let body = Compatibility {
+                contract_version: CONTRACT_VERSION.to_owned(),
+                features: json!({}),
+                missing_required: vec!["capabilities".to_owned()],
+                error: Some(ErrorBody { details, ..*answer.body }),
+                ..Compatibility::default()
+            };
             return (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
         }
     };
@@ -99,18 +96,18 @@ pub(super) async fn compatibility(
         .map(|feature| format!("the backend lacks {feature}; runs work without it"));
     let warnings: Vec<String> = original.into_iter().chain(lacking).collect();
     let compatible = missing.is_empty();
-    let mut body = json!({
-        "compatible": compatible,
-        "contract_version": CONTRACT_VERSION,
-        "backend_contract_version": theirs,
-        "features": capabilities.features,
-        "missing_required": missing,
-        "warnings": warnings,
-    });
     let page = capabilities.pages.task.as_deref();
-    if let Some(page) = page.and_then(|page| address(app.backend.control_plane_url(), page)) {
-        body["pages"] = json!(Pages { task: Some(page) });
-    }
+    let page = page.and_then(|page| address(app.backend.control_plane_url(), page));
+    let body = Compatibility {
+        compatible,
+        contract_version: CONTRACT_VERSION.to_owned(),
+        backend_contract_version: Some(theirs.clone()),
+        features: json!(capabilities.features),
+        missing_required: missing.into_iter().map(str::to_owned).collect(),
+        warnings,
+        pages: page.map(|page| Pages { task: Some(page) }),
+        error: None,
+    };
     let status = if compatible { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body)).into_response()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use daemon_api::ErrorBody;
+use daemon_api::{ErrorBody, FieldProblems};
 use http::{HeaderValue, StatusCode, header};
 use llm::error::LlmErrorKind;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ impl ApiError {
     pub fn fields(code: &'static str, fields: BTreeMap<String, String>) -> Self {
         let list: Vec<String> = fields.iter().map(|(path, why)| format!("{path}: {why}")).collect();
         let mut error = Self::new(StatusCode::BAD_REQUEST, code, list.join("; "));
-        error.body.details = json!({ "fields": fields });
+        error.body.details = json!(FieldProblems { fields });
         error
     }
 

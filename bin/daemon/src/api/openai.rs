@@ -54,7 +54,8 @@ pub(super) fn error_response(error: &ApiError) -> Response {
 
 fn error_body(error: &ApiError) -> Value {
     let body = &error.body;
-    let param = body.details["fields"].as_object().and_then(|fields| fields.keys().next());
+    let problems = body.problems();
+    let param = problems.keys().next();
     json!({ "error": {
         "message": body.error,
         "type": error_type(error.status),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use daemon_api::metadata as names;
 use serde_json::{Map, Value};
 use zones::parse_zone;
 
@@ -42,8 +43,8 @@ pub(super) fn read_options(
             .map_err(|()| fields.problem("model_tier", "must be default, cheap or best"))
             .ok(),
     };
-    let kind = match fields.text("type").as_deref() {
-        Some("mc.notification") => RunKind::Notification,
+    let kind = match fields.text(names::TYPE).as_deref() {
+        Some(names::NOTIFICATION) => RunKind::Notification,
         Some("heartbeat") => RunKind::Heartbeat,
         Some(_) | None => RunKind::Message,
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
-use daemon_api::{ErrorBody, RunAnswer};
+use daemon_api::{ErrorBody, RunAnswer, metadata as names};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use llm::request::Message;
 use secrecy::SecretString;
@@ -253,7 +253,7 @@ fn idempotency_key(fields: &mut Fields<'_>, headers: &HeaderMap) -> Option<Strin
 }
 
 fn notification_id(metadata: &Map<String, Value>) -> Option<String> {
-    match metadata.get("notification_id")? {
+    match metadata.get(names::NOTIFICATION_ID)? {
         Value::String(id) if !id.is_empty() => Some(id.clone()),
         Value::Number(id) => Some(id.to_string()),
         Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {

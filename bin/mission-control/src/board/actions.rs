@@ -6,7 +6,8 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;
 use mc_client::tool_requests::{Decision, ToolRequestStatus};
-use mc_client::types::{CreateMessage, CreateTask};
+use mc_client::types::{CreateMessage, CreateTask, Message};
+use serde::Deserialize as _;
 use serde_json::json;
 
 use super::forms::own_form;
@@ -125,6 +126,6 @@ pub(super) async fn write(
         Ok(message)
     };
     let created = app.store.create(viewer.scope(user), "board", None, &json!({}), make).await?;
-    let task_id = created.body["task_id"].as_str().unwrap_or_default();
-    Ok(Redirect::to(&markup::task_link(user, task_id)).into_response())
+    let message = Message::deserialize(&created.body).map_err(|_| ApiError::internal())?;
+    Ok(Redirect::to(&markup::task_link(user, &message.task_id)).into_response())
 }

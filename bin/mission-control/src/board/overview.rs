@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
+use chrono::{DateTime, Utc};
 use mc_client::budgets::Budget;
 use mc_client::types::Document;
 
@@ -35,8 +36,8 @@ pub(super) struct Overview<'a> {
     pub(super) done: &'a [TaskRow],
     pub(super) documents: &'a [Document],
     pub(super) notifications: &'a [NotificationRow],
-    /// Whether no dispatcher has asked for notifications.
-    pub(super) is_unasked: bool,
+    /// When a dispatcher last asked for notifications.
+    pub(super) asked_at: Option<DateTime<Utc>>,
     pub(super) agents: &'a [AgentRow],
     pub(super) waiting: &'a [Waiting],
     /// Whether more wait than these.
@@ -100,7 +101,7 @@ impl Overview<'_> {
         columns::today(out, self.user, self.done, self.columns)?;
         documents::list_of(out, self.user, self.documents)?;
         panels::runs(out, self.user, self.runs)?;
-        panels::notifications(out, self.user, self.token, self.notifications, self.is_unasked)?;
+        panels::notifications(out, self.user, self.token, self.notifications, self.asked_at)?;
         panels::spending(out, self.budget, self.days)?;
         section(out, "agents", "Agents by last heartbeat", |out| {
             list(out, self.agents, "None yet.", |out, wake| {
@@ -149,6 +150,7 @@ mod tests {
             content: hostile.into(),
             state: "waiting",
             is_left: true,
+            created_at: None,
             error: Some(hostile.into()),
         };
         let overview = Overview {
@@ -163,7 +165,7 @@ mod tests {
             done: &[task()],
             documents: &[],
             notifications: &[notification],
-            is_unasked: true,
+            asked_at: None,
             agents: &[AgentRow {
                 role: hostile.into(),
                 last_at: None,

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
+use chrono::{DateTime, Utc};
 use mc_client::budgets::Budget;
 
 use super::markup::{Esc, Short, Time, hidden, list, post, run_link, section};
@@ -74,20 +75,29 @@ fn chart(out: &mut String, days: &[DayRow]) -> fmt::Result {
     writeln!(out, "</svg>")
 }
 
-/// Why notifications wait where nobody fetches them.
-const UNASKED: &str = "<p class=\"error\">No dispatcher has asked for notifications yet: start wombat-dispatcher.</p>\n";
-
 /// Notifications; dead letters can be requeued.
 pub(super) fn notifications(
     out: &mut String,
     user: &str,
     token: &str,
     notifications: &[NotificationRow],
-    is_unasked: bool,
+    asked_at: Option<DateTime<Utc>>,
 ) -> fmt::Result {
     section(out, "notifications", "Notifications", |out| {
-        if is_unasked && notifications.iter().any(|notification| notification.is_left) {
-            out.push_str(UNASKED);
+        let is_unasked = |one: &NotificationRow| {
+            one.is_left && asked_at.is_none_or(|asked| one.created_at.is_some_and(|at| asked < at))
+        };
+        if notifications.iter().any(is_unasked) {
+            match asked_at {
+                None => out.push_str(
+                    "<p class=\"error\">No dispatcher has asked for notifications yet: start wombat-dispatcher.</p>\n",
+                ),
+                Some(at) => writeln!(
+                    out,
+                    "<p class=\"error\">No dispatcher has asked for notifications since {} UTC: start wombat-dispatcher, or see its log.</p>",
+                    at.format("%H:%M:%S")
+                )?,
+            }
         }
         list(out, notifications, "None.", |out, notification| {
             write!(
@@ -114,6 +124,8 @@ fn requeue(out: &mut String, user: &str, token: &str, id: &str) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
 
     #[test]
@@ -131,5 +143,30 @@ mod tests {
         requeue(&mut all, hostile, hostile, hostile).unwrap();
         assert!(!all.contains("<script>alert"), "{all}");
         assert!(all.contains("&lt;script&gt;alert(&#39;x&#39;)"), "{all}");
+    }
+
+    #[test]
+    fn a_dispatcher_that_has_stopped_asking_is_missed() {
+        let now = Utc::now();
+        let told = |asked_at: Option<DateTime<Utc>>| {
+            let left = NotificationRow {
+                id: "n1".into(),
+                is_dead: false,
+                session_key: "user:ann:agent".into(),
+                content: "hello".into(),
+                state: "waiting",
+                is_left: true,
+                created_at: Some(now),
+                error: None,
+            };
+            let mut page = String::new();
+            notifications(&mut page, "ann", "t", &[left], asked_at).unwrap();
+            page
+        };
+        assert!(told(None).contains("asked for notifications yet: start wombat-dispatcher"));
+        let stopped = told(Some(now - TimeDelta::seconds(1)));
+        assert!(stopped.contains("asked for notifications since "), "{stopped}");
+        // It asks, and gets others first.
+        assert!(!told(Some(now + TimeDelta::seconds(1))).contains("start wombat-dispatcher"));
     }
 }

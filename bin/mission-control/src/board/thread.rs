@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
+use chrono::{DateTime, Utc};
 use mc_client::types::{Document, Message, Page, Task};
 
 use super::markup::{Esc, FULL, Short, Time, header, live, page, prose, section};
@@ -20,8 +21,8 @@ pub(super) struct Thread<'a> {
     pub(super) messages: &'a Page<Message>,
     pub(super) documents: &'a [Document],
     pub(super) notifications: &'a [NotificationRow],
-    /// Whether no dispatcher has asked for notifications.
-    pub(super) is_unasked: bool,
+    /// When a dispatcher last asked for notifications.
+    pub(super) asked_at: Option<DateTime<Utc>>,
     pub(super) runs: &'a [RunRow],
 }
 
@@ -63,7 +64,7 @@ impl Thread<'_> {
         })?;
         documents::list_of(out, self.user, self.documents)?;
         panels::runs(out, self.user, self.runs)?;
-        panels::notifications(out, self.user, self.token, self.notifications, self.is_unasked)?;
+        panels::notifications(out, self.user, self.token, self.notifications, self.asked_at)?;
         out.push_str("</div>\n");
         let tasks = [(task.id.as_str(), task.title.as_str())];
         compose::form(

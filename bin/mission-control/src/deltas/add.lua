@@ -9,7 +9,8 @@ local bytes, paced = tonumber(stand[3] or '0'), tonumber(stand[4] or '0')
 local function whole(number) return string.format('%.0f', number) end
 if fence < known_fence then return {'stale_fence', '0'} end
 -- A clock that was put back must not keep a run waiting.
-paced = math.min(math.max(paced, now), now + 1000)
+if paced > now + 1000 then paced = now end
+paced = math.max(paced, now)
 if paced > now + tonumber(ARGV[7]) then return {'too_many_deltas', '0'} end
 local new = {}
 for i = FIRST, #ARGV do

@@ -5,9 +5,12 @@ use std::sync::atomic::Ordering;
 
 use axum::Json;
 use axum::extract::{Query, State};
+use chrono::Utc;
 use mc_client::dispatch::MAX_BATCH;
 use mc_client::orphans::{LeaseOrphans, Orphans};
-use mc_client::types::{DeadLetter, DeliverMany, DeliveryFailure, Page};
+use mc_client::types::{
+    DeadLetter, DeliverMany, DeliveredMany, Deliveries, Delivery, DeliveryFailure, Page,
+};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -35,8 +38,8 @@ pub(super) async fn undelivered(
     State(app): State<App>,
     _internal: Internal,
     Query(params): Params,
-) -> Result<Json<Value>, ApiError> {
-    app.is_asked.store(true, Ordering::Relaxed);
+) -> Result<Json<Deliveries<Delivery>>, ApiError> {
+    app.asked_at.store(Utc::now().timestamp_millis(), Ordering::Relaxed);
     let users = number(&params, "limit_users", 100, MAX)?;
     let limit = number(&params, "limit_notifications", 100, MAX)?;
     let lease = match params.contains_key("lease_seconds") {
@@ -45,7 +48,7 @@ pub(super) async fn undelivered(
     };
     let deliveries =
         app.store.undelivered(users, limit, lease.filter(|seconds| *seconds > 0)).await?;
-    Ok(Json(json!({ "deliveries": deliveries })))
+    Ok(Json(Deliveries { deliveries }))
 }
 
 pub(super) async fn orphans(
@@ -79,13 +82,13 @@ pub(super) async fn deliver_many(
     State(app): State<App>,
     _internal: Internal,
     body: Body<DeliverMany>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<DeliveredMany>, ApiError> {
     let delivered = body.value.deliveries;
     if delivered.len() > MAX_BATCH {
         return Err(ApiError::field("deliveries", "are more than 1000"));
     }
     let not_found = app.store.deliver_many(&delivered).await?;
-    Ok(Json(json!({ "delivered": delivered.len() - not_found.len(), "not_found": not_found })))
+    Ok(Json(DeliveredMany { delivered: delivered.len() - not_found.len(), not_found }))
 }
 
 pub(super) async fn fail(

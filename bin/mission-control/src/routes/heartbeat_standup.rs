@@ -4,8 +4,10 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use mc_client::types::{
-    CreateDocument, HeartbeatRequest, Standup, StandupAnswer, StandupItem, StandupRequest,
+    CreateDocument, Document, HeartbeatAnswer, HeartbeatRequest, Standup, StandupAnswer,
+    StandupItem, StandupRequest,
 };
+use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 use zones::{Zone, parse_zone};
 
@@ -25,7 +27,7 @@ pub(super) async fn heartbeat(
     State(app): State<App>,
     agent: Agent,
     body: Body<HeartbeatRequest>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<HeartbeatAnswer>, ApiError> {
     let request = body.value;
     agent.must_be(&request.user_id)?;
     let role = request.role.unwrap_or_else(|| agent.role.clone());
@@ -54,7 +56,12 @@ pub(super) async fn heartbeat(
         app.store.note_heartbeat(&agent.user_id, &role, note).await?;
     }
     let pending = app.store.pending(&agent.user_id).await?;
-    Ok(Json(json!({ "status": "ok", "role": role, "claimed": claimed, "pending": pending })))
+    Ok(Json(HeartbeatAnswer {
+        status: "ok".to_owned(),
+        claimed,
+        pending,
+        extra: Map::from_iter([("role".to_owned(), role.into())]),
+    }))
 }
 
 pub(super) async fn standup(
@@ -136,7 +143,7 @@ async fn day_of(
         date: date.to_string(),
         timezone: zone.name().to_owned(),
         user_id: user_id.to_owned(),
-        document_id: stored.body["id"].as_str().map(str::to_owned),
+        document_id: Document::deserialize(&stored.body).ok().map(|document| document.id),
         summary,
         done: items(done),
         in_progress: items(in_progress),

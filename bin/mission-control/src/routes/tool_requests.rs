@@ -78,9 +78,9 @@ pub(super) async fn create(
     let mut made = app.store.create(scope, "tool-requests", key, &body.raw, make).await?;
     // A repetition is answered with the current status.
     if made.replayed
-        && let Some(id) = made.body["id"].as_str()
+        && let Ok(known) = ToolRequest::deserialize(&made.body)
     {
-        let current = app.store.tool_request(scope, id).await?;
+        let current = app.store.tool_request(scope, &known.id).await?;
         made.body = serde_json::to_value(current).map_err(|_| ApiError::internal())?;
     }
     Ok(created(made))

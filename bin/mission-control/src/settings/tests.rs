@@ -214,3 +214,25 @@ fn lead_roles_are_roles() {
         assert!(named && problems.lines().count() == 1, "{problems}");
     }
 }
+
+#[test]
+fn what_runs_tell_is_kept_in_a_redis_or_in_the_database() {
+    let unset = settings(&[SECRET]).unwrap().config;
+    assert!(unset.deltas.streams.is_none());
+    assert_eq!((unset.deltas.ttl.as_secs(), unset.deltas.max_bytes), (3_600, 4 * 1024 * 1024));
+    assert_eq!(unset.orphan_max_attempts, 8);
+    let url = ("MC_STREAM_URL", "rediss://user:pass@redis.example.org:6380/2");
+    assert!(settings(&[SECRET, url]).unwrap().config.deltas.streams.is_some());
+    for (name, wrong) in [
+        ("MC_STREAM_URL", "http://hidden@redis"),
+        ("MC_STREAM_URL", "hidden"),
+        ("MC_DELTAS_TTL_SECS", "0"),
+        ("MC_DELTAS_MAX_BYTES", "1"),
+        ("MC_ORPHAN_MAX_ATTEMPTS", "0"),
+    ] {
+        let problems = problems(&[SECRET, (name, wrong)]);
+        let named = problems.starts_with(name) && problems.contains("allowed: ");
+        assert!(named && problems.lines().count() == 1, "{problems}");
+        assert!(!problems.contains("hidden"), "{problems}");
+    }
+}

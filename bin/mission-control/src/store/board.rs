@@ -60,6 +60,8 @@ pub struct NotificationRow {
     pub state: &'static str,
     /// Whether it has waited for a while and was never fetched.
     pub is_left: bool,
+    /// When it was created.
+    pub created_at: Option<DateTime<Utc>>,
     /// The error of the last failed delivery.
     pub error: Option<String>,
 }
@@ -200,6 +202,7 @@ impl Store {
             content: row.get("content"),
             state: state(row),
             is_left: is_left(row),
+            created_at: time(row.get("created_at")),
             error: row.get("error"),
         };
         Ok(rows.iter().map(row).collect())

@@ -1,28 +1,26 @@
 //! What runs tell while they work: batches of events, kept until some time after the run's last write.
 
+mod stand;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
-use mc_client::deltas::{Deltas, DeltasNote, MAX_PER_SECOND, RunEvent};
+use mc_client::deltas::{Deltas, DeltasNote, RunEvent};
 use mc_client::runs::RunStatus;
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
+pub(crate) use self::stand::{AHEAD_MS, PACE_MS, is_over};
+
+use self::stand::{Stand, pace};
 use super::error::{Conflict, StoreError};
 use super::leases::Fence;
 use super::paging::PAGE_BYTES;
 use super::run_rows::{Found, find};
-use super::sql::flag;
-use super::{Scope, Store, leases, stamp, time};
-
-/// The least time between two batches of a run in the long term, in milliseconds.
-pub(crate) const PACE_MS: i64 = 1_000 / MAX_PER_SECOND as i64;
-
-/// How far ahead of that they may be: as many as come in a second may come at once.
-pub(crate) const AHEAD_MS: i64 = 1_000 - PACE_MS;
+use super::{Scope, Store, leases, stamp};
 
 /// How many runs lose what they told at a time, so that other writes do not wait long.
 const DELETED_AT_A_TIME: i64 = 50;
@@ -78,69 +76,6 @@ impl Teller {
     }
 }
 
-/// Where a run stands with what it told.
-#[derive(Debug, Default)]
-struct Stand {
-    last_id: i64,
-    bytes: usize,
-    paced_ms: i64,
-    expired: bool,
-    written_at: DateTime<Utc>,
-}
-
-impl Stand {
-    async fn read(tx: &mut AnyConnection, seq: i64) -> Result<Self, StoreError> {
-        let row = sqlx::query("SELECT * FROM run_told WHERE run_seq = $1")
-            .bind(seq)
-            .fetch_optional(tx)
-            .await?;
-        Ok(row.map_or_else(Self::default, |row| Self {
-            last_id: row.get("last_id"),
-            bytes: usize::try_from(row.get::<i64, _>("bytes")).unwrap_or_default(),
-            paced_ms: row.get("paced_ms"),
-            expired: flag(&row, "expired"),
-            written_at: time(row.get("written_at")).unwrap_or_default(),
-        }))
-    }
-
-    async fn write(&self, tx: &mut AnyConnection, seq: i64) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO run_told (run_seq, last_id, bytes, paced_ms, expired, written_at) VALUES ($1, $2, $3, $4, $5, $6) \
-             ON CONFLICT (run_seq) DO UPDATE SET last_id = excluded.last_id, bytes = excluded.bytes, \
-               paced_ms = excluded.paced_ms, expired = excluded.expired, written_at = excluded.written_at",
-        )
-        .bind(seq)
-        .bind(self.last_id)
-        .bind(i64::try_from(self.bytes).unwrap_or(i64::MAX))
-        .bind(self.paced_ms)
-        .bind(i64::from(self.expired))
-        .bind(stamp(self.written_at))
-        .execute(tx)
-        .await?;
-        Ok(())
-    }
-
-    /// Whether what was told is kept no longer.
-    fn is_over(&self, run: &Teller, ttl: Duration) -> bool {
-        is_over(run.updated_at.max(self.written_at), ttl)
-    }
-}
-
-/// Whether something that was last written then is kept no longer.
-pub(crate) fn is_over(written_at: DateTime<Utc>, ttl: Duration) -> bool {
-    (Utc::now() - written_at).to_std().is_ok_and(|age| age >= ttl)
-}
-
-/// Counts one more batch; refuses it where too many came in the last second.
-pub(crate) fn pace(paced_ms: i64, now_ms: i64) -> Result<i64, StoreError> {
-    // A clock that was put back must not keep a run waiting.
-    let paced_ms = paced_ms.clamp(now_ms, now_ms + 1_000);
-    if paced_ms > now_ms + AHEAD_MS {
-        return Err(StoreError::TooManyDeltas);
-    }
-    Ok(paced_ms + PACE_MS)
-}
-
 /// The run that tells something under a lease: it goes on, and the lease is its own and the newest.
 async fn telling(
     tx: &mut AnyConnection,
@@ -177,12 +112,12 @@ async fn known(
     .await?;
     let mut there = HashMap::new();
     for row in &rows {
-        there.extend(events(row)?);
+        there.extend(events(row)?.into_iter().map(|event| (event.id, event.fields)));
     }
     let old = batch.numbered().take_while(|(id, _)| *id <= last_id);
     let mut count = 0;
     for (id, event) in old {
-        let same = there.get(&id).is_some_and(|known| json_text(known) == *event);
+        let same = there.get(&Some(id)).is_some_and(|known| json_text(known) == *event);
         if !same {
             return Err(Conflict::SeqConflict { last_seq: last_id }.into());
         }
@@ -196,9 +131,12 @@ fn json_text(event: &Map<String, Value>) -> String {
 }
 
 /// The events of a stored batch, each with its id.
-fn events(row: &AnyRow) -> Result<Vec<(i64, Map<String, Value>)>, StoreError> {
-    let all: Vec<Map<String, Value>> = serde_json::from_str(row.get("events"))?;
-    Ok((row.get::<i64, _>("first_id")..).zip(all).collect())
+fn events(row: &AnyRow) -> Result<Vec<RunEvent>, StoreError> {
+    let mut all: Vec<RunEvent> = serde_json::from_str(row.get("events"))?;
+    for (id, event) in (row.get::<i64, _>("first_id")..).zip(&mut all) {
+        event.id = Some(id);
+    }
+    Ok(all)
 }
 
 impl Store {
@@ -247,7 +185,7 @@ impl Store {
         let (seq, run) = (found.seq, Teller::of(scope.user_id, &found));
         let mut stand = Stand::read(&mut tx, seq).await?;
         stand.paced_ms = pace(stand.paced_ms, Utc::now().timestamp_millis())?;
-        if stand.bytes > 0 && stand.is_over(&run, limits.ttl) {
+        if stand.bytes > 0 && stand.is_over(run.updated_at, limits.ttl) {
             forget(&mut tx, seq).await?;
             (stand.bytes, stand.expired) = (0, true);
         }
@@ -298,7 +236,7 @@ impl Store {
         let stand = Stand::read(&mut tx, run.seq).await?;
         let mut found =
             Deltas { events: Vec::new(), last_seq: stand.last_id, expired: stand.expired };
-        if stand.bytes > 0 && stand.is_over(run, ttl) {
+        if stand.bytes > 0 && stand.is_over(run.updated_at, ttl) {
             found.expired = true;
             return Ok(found);
         }
@@ -314,8 +252,8 @@ impl Store {
             if size > PAGE_BYTES && !found.events.is_empty() {
                 break;
             }
-            let events = events(&row)?.into_iter().filter(|(id, _)| *id > after);
-            found.events.extend(events.map(|(id, fields)| RunEvent { id: Some(id), fields }));
+            let events = events(&row)?;
+            found.events.extend(events.into_iter().filter(|event| event.id > Some(after)));
             if found.events.len() >= limit {
                 found.events.truncate(limit);
                 break;
@@ -374,29 +312,4 @@ async fn take_up(tx: &mut AnyConnection, seq: i64, fence: &Fence) -> Result<(), 
         .execute(tx)
         .await?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn twenty_batches_may_come_at_once_and_twenty_a_second_for_ever() {
-        let now = 1_000_000;
-        let mut paced = 0;
-        for n in 0..20 {
-            paced = pace(paced, now).unwrap_or_else(|_| panic!("{n}"));
-        }
-        assert!(matches!(pace(paced, now), Err(StoreError::TooManyDeltas)));
-        assert!(matches!(pace(paced, now + 49), Err(StoreError::TooManyDeltas)));
-        for n in 1..100 {
-            paced = pace(paced, now + n * 50).unwrap_or_else(|_| panic!("{n}"));
-        }
-    }
-
-    #[test]
-    fn a_clock_that_is_put_back_keeps_no_run_waiting() {
-        let paced = pace(0, 5_000_000).unwrap();
-        assert!(pace(paced, 1_000_000).is_ok_and(|paced| paced <= 1_001_050));
-    }
 }

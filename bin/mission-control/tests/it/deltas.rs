@@ -2,21 +2,19 @@
 
 use std::time::Duration;
 
-use mc_client::events::{Event, Events, News};
-use reqwest::Method;
 use serde_json::{Value, json};
 use test_support::redis::Redis;
 use test_support::wait_for;
 use wombat_mission_control::deltas::{DeltasConfig, StreamUrl};
 
-use crate::harness::{Answer, Backend, Caller, MC, on_postgres};
+use crate::harness::{Answer, Backend, Caller, Home, Options};
 
 /// How many ids each lease has.
 const IDS: i64 = 1_000_000;
 
 /// A run of `ann`'s scout under the lease of its session.
-struct Run {
-    agent: Caller,
+pub(crate) struct Run {
+    pub(crate) agent: Caller,
     task: String,
     path: String,
     lease: String,
@@ -24,7 +22,7 @@ struct Run {
 }
 
 impl Run {
-    async fn begin(backend: &Backend, key: &str) -> Self {
+    pub(crate) async fn begin(backend: &Backend, key: &str) -> Self {
         let task = backend.agent("ann", "scout").task("Work").await;
         let run = json!({ "session_key": "user:ann:scout", "task_id": task, "status": "running", "detached": true });
         let begun = Self::take(backend, key, &task).await;
@@ -43,17 +41,17 @@ impl Run {
         Self { agent, task: task.to_owned(), path: format!("/runs/{key}"), lease, fence }
     }
 
-    fn id(&self, n: i64) -> i64 {
+    pub(crate) fn id(&self, n: i64) -> i64 {
         self.fence * IDS + n
     }
 
-    async fn tell(&self, n: i64, texts: &[&str]) -> Answer {
+    pub(crate) async fn tell(&self, n: i64, texts: &[&str]) -> Answer {
         let events: Vec<_> = texts.iter().map(|text| event(text)).collect();
         let body = json!({ "fence": self.fence, "seq": self.id(n), "events": events });
         self.agent.post(&format!("{}/deltas", self.path), body).await
     }
 
-    async fn read(&self, query: &str) -> Answer {
+    pub(crate) async fn read(&self, query: &str) -> Answer {
         self.agent.get(&format!("{}/deltas{query}", self.path)).await
     }
 }
@@ -63,22 +61,26 @@ fn event(text: &str) -> Value {
 }
 
 /// An event as it is read.
-fn told(id: i64, text: &str) -> Value {
+pub(crate) fn told(id: i64, text: &str) -> Value {
     let mut event = event(text);
     event["id"] = json!(id);
     event
 }
 
+pub(crate) async fn keeping(deltas: DeltasConfig) -> Backend {
+    Backend::start_in(Home::new(), Options { deltas, ..Options::default() }).await
+}
+
 /// A backend on each store, with its Redis.
-async fn both(config: DeltasConfig) -> Vec<(Backend, Option<Redis>)> {
-    let mut backends = vec![(Backend::keeping(config.clone()).await, None)];
+pub(crate) async fn both(config: DeltasConfig) -> Vec<(Backend, Option<Redis>)> {
+    let mut backends = vec![(keeping(config.clone()).await, None)];
     if let Some(redis) = Redis::start() {
-        backends.push((Backend::keeping(by(&redis, config)).await, Some(redis)));
+        backends.push((keeping(by(&redis, config)).await, Some(redis)));
     }
     backends
 }
 
-fn by(redis: &Redis, config: DeltasConfig) -> DeltasConfig {
+pub(crate) fn by(redis: &Redis, config: DeltasConfig) -> DeltasConfig {
     DeltasConfig { streams: Some(StreamUrl::parse(&redis.url().into()).unwrap()), ..config }
 }
 
@@ -280,7 +282,7 @@ async fn what_a_run_told_expires_after_its_last_write() {
 async fn redis_forgets_it_as_well() {
     let Some(redis) = Redis::start() else { return };
     let config = DeltasConfig { ttl: Duration::from_secs(1), ..DeltasConfig::default() };
-    let backend = Backend::keeping(by(&redis, config)).await;
+    let backend = keeping(by(&redis, config)).await;
     let run = Run::begin(&backend, "k").await;
     run.tell(1, &["a"]).await.ok();
     let gone = json!({ "events": [], "last_seq": run.id(1), "expired": true });
@@ -298,109 +300,4 @@ async fn what_was_told_outlives_a_restart_of_the_backend() {
     let backend = backend.restart().await;
     let read = backend.agent("ann", "scout").get("/runs/k/deltas").await;
     assert_eq!(read.ok()["events"], json!([told(run.id(1), "a")]));
-}
-
-async fn connected(mut events: Events) -> Events {
-    assert_eq!(within(events.next()).await.unwrap(), News::Connected);
-    events
-}
-
-async fn within<T>(wait: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("it happens in time")
-}
-
-async fn next(events: &mut Events) -> Event {
-    match within(events.next()).await.unwrap() {
-        News::Event(event) => event,
-        News::Connected | News::Broken(_) => panic!("the connection broke"),
-    }
-}
-
-#[tokio::test]
-async fn who_asks_for_a_run_hears_it_and_nobody_else_does() {
-    for (backend, _redis) in both(DeltasConfig::default()).await {
-        let run = Run::begin(&backend, "k").await;
-        run.tell(1, &["before"]).await.ok();
-        let client = backend.client("ann", "scout");
-        let mut heard = connected(client.events_of_run("k", None)).await;
-        let mut others = connected(client.events(None)).await;
-        run.tell(2, &["a", "b"]).await.ok();
-        let delta = next(&mut heard).await;
-        assert_eq!((delta.kind.as_str(), &delta.id), ("run.delta", &None));
-        assert_eq!(delta.data["run_key"], "k");
-        assert_eq!(delta.data["events"], json!([told(run.id(2), "a"), told(run.id(3), "b")]));
-        // Saved events come as ever.
-        run.agent.task("Another").await;
-        for events in [&mut heard, &mut others] {
-            let event = next(events).await;
-            assert_eq!(event.kind, "task.created");
-            assert!(event.id.is_some());
-        }
-        let of = |query: &str| format!("{MC}/events?{query}");
-        for (caller, query, status, code) in [
-            (backend.agent("ann", "scout"), "run_key=none", 404, "not_found"),
-            (backend.agent("ann", "mole"), "run_key=k", 404, "not_found"),
-            (backend.agent("bob", "scout"), "run_key=k", 404, "not_found"),
-            (backend.internal(), "run_key=k", 400, "invalid_payload"),
-        ] {
-            let answer = crate::harness::send(caller.raw(Method::GET, &of(query))).await;
-            answer.fails(status, code);
-        }
-        let person = backend.person("ann").raw(Method::GET, &of("run_key=k"));
-        assert_eq!(person.send().await.unwrap().status(), 200);
-    }
-}
-
-#[tokio::test]
-async fn another_instance_tells_it_too() {
-    let Some(redis) = Redis::start() else { return };
-    let config = by(&redis, DeltasConfig::default());
-    let one = Backend::keeping(config.clone()).await;
-    if !on_postgres() {
-        return;
-    }
-    let in_database = (Backend::start().await, DeltasConfig::default());
-    for (one, config) in [(one, config), in_database] {
-        let other = one.another_keeping(config).await;
-        let run = Run::begin(&one, "k").await;
-        let mut heard = connected(other.client("ann", "scout").events_of_run("k", None)).await;
-        for n in 1..=3 {
-            run.tell(n, &["a"]).await.ok();
-            let delta = next(&mut heard).await;
-            assert_eq!(delta.data["events"], json!([told(run.id(n), "a")]));
-        }
-    }
-}
-
-#[tokio::test]
-async fn while_redis_is_away_nothing_else_waits_for_it() {
-    let Some(mut redis) = Redis::start() else { return };
-    let backend = Backend::keeping(by(&redis, DeltasConfig::default())).await;
-    let run = Run::begin(&backend, "k").await;
-    run.tell(1, &["a"]).await.ok();
-    let client = backend.client("ann", "scout");
-    let mut heard = connected(client.events_of_run("k", None)).await;
-    redis.stop();
-    for answer in [run.tell(2, &["b"]).await, run.read("").await] {
-        answer.fails(503, "deltas_unavailable");
-        assert_eq!(answer.headers["retry-after"], "1");
-    }
-    // Whole steps are told as ever, also to who joins now.
-    let mut joined = connected(client.events_of_run("k", None)).await;
-    run.agent.put("/runs/k/steps/0", json!({ "kind": "k", "payload": 1 })).await.ok();
-    for events in [&mut heard, &mut joined] {
-        assert_eq!(next(events).await.kind, "run.step");
-    }
-    run.agent.get("/runs/k").await.ok();
-    redis.resume();
-    let told_again = wait_for("Redis answers again", async || {
-        let answer = run.tell(2, &["b"]).await;
-        (answer.status != 503).then_some(answer)
-    });
-    assert_eq!(told_again.await.ok()["last_seq"], run.id(2));
-    assert_eq!(next(&mut heard).await.data["events"], json!([told(run.id(2), "b")]));
-    // What it held is gone, and that is said.
-    let read = run.read("").await;
-    let kept = json!({ "events": [told(run.id(2), "b")], "last_seq": run.id(2), "expired": true });
-    assert_eq!(read.ok(), &kept);
 }

@@ -36,6 +36,11 @@ async fn a_search_that_asks_nothing_finds_all_and_one_that_asks_nonsense_is_refu
     let backend = Backend::start().await;
     assert_eq!(search(&backend, json!({})).await.ok()["total"], 40);
     assert_eq!(search(&backend, json!({ "query": "nowhere" })).await.ok()["total"], 0);
+    let cheap = search(&backend, json!({ "max_fees": 450, "limit": 50 })).await;
+    let cheap = cheap.ok()["schools"].as_array().unwrap().clone();
+    assert!(cheap.iter().all(|school| school["fees_per_year"].as_u64().unwrap() <= 450));
+    assert!(cheap.len() > 10 && cheap.iter().any(|school| school["fees_per_year"] == 450));
+    assert!(cheap.iter().all(|school| school["programs"].is_array() && school["enrolment"].is_u64()));
     for body in [
         json!({ "limit": 0 }),
         json!({ "limit": 51 }),

@@ -18,7 +18,7 @@ use crate::harness::{Backend, INTERNAL, SECRET};
 use crate::variations;
 
 /// Fault, and the check that must fail.
-const FAULTS: [(&str, &str); 52] = [
+const FAULTS: [(&str, &str); 59] = [
     ("takes alg none", "auth.alg-none"),
     ("takes HS512", "auth.other-algorithm"),
     ("verifies no signature", "auth.tampered"),
@@ -65,6 +65,13 @@ const FAULTS: [(&str, &str); 52] = [
     ("blocks nothing", "wake.standup"),
     ("any step again", "journal.steps"),
     ("cancels in secret", "journal.cancel"),
+    ("any event again", "runs.deltas-refused"),
+    ("lets anybody tell", "runs.deltas-refused"),
+    ("events without a number", "runs.deltas"),
+    ("cancels in secret", "runs.deltas-cancel"),
+    ("takes whatever comes", "runs.deltas-pace"),
+    ("tells nobody", "runs.deltas-heard"),
+    ("counts no attempts", "orphans.orphans"),
     ("the request as it was", "journal.repeated-tool-request"),
     ("loses run_key", "journal.told-of-the-decision"),
     ("busy without a time", "limits.turn"),
@@ -164,6 +171,23 @@ fn alter(
         "any step again" if body["code"] == "step_exists" => {
             (*status, *body) = (StatusCode::OK, json!({ "cancel_requested": false }));
         }
+        "any event again" if body["code"] == "seq_conflict" => {
+            (*status, *body) = (StatusCode::OK, json!({ "last_seq": 1 }));
+        }
+        "lets anybody tell" if *status == 403 && path.ends_with("/deltas") => {
+            (*status, *body) = (StatusCode::OK, json!({ "last_seq": 1 }));
+        }
+        "events without a number" if path.ends_with("/deltas") => {
+            let events = body.get_mut("events").and_then(Value::as_array_mut);
+            events.into_iter().flatten().for_each(|event| event["id"] = Value::Null);
+        }
+        "takes whatever comes" if *status == 429 => {
+            (*status, *body) = (StatusCode::OK, json!({ "last_seq": 1 }));
+        }
+        "counts no attempts" if path.ends_with("/orphans") => {
+            let runs = body.get_mut("runs").and_then(Value::as_array_mut);
+            runs.into_iter().flatten().for_each(|run| run["attempts"] = json!(1));
+        }
         "cancels in secret" if path.contains("/runs/") => body["cancel_requested"] = json!(false),
         "the request as it was" if path.ends_with("/tool-requests") => {
             body["status"] = json!("pending");
@@ -251,7 +275,11 @@ async fn pass(State(proxy): State<std::sync::Arc<Proxy>>, request: Request) -> R
         headers.remove("transfer-encoding");
         let events = answer.bytes_stream().map_ok(move |bytes| {
             let text = String::from_utf8_lossy(&bytes).into_owned();
-            Bytes::from(if fault == "events without id" { text.replace("id: ", "no: ") } else { text })
+            Bytes::from(match fault {
+                "events without id" => text.replace("id: ", "no: "),
+                "tells nobody" => text.replace("run.delta", "run.other"),
+                _ => text,
+            })
         });
         return (status, headers, axum::body::Body::from_stream(events)).into_response();
     }

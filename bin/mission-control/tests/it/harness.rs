@@ -89,16 +89,16 @@ impl Home {
 }
 
 /// What a test wants of its backend.
-struct Options {
-    legacy: bool,
-    board: bool,
-    demo: bool,
-    budget: Option<f64>,
-    password: Option<String>,
-    proxy: Option<ProxyLogin>,
-    leads: &'static [&'static str],
-    deltas: DeltasConfig,
-    orphan_max_attempts: u32,
+pub(crate) struct Options {
+    pub(crate) legacy: bool,
+    pub(crate) board: bool,
+    pub(crate) demo: bool,
+    pub(crate) budget: Option<f64>,
+    pub(crate) password: Option<String>,
+    pub(crate) proxy: Option<ProxyLogin>,
+    pub(crate) leads: &'static [&'static str],
+    pub(crate) deltas: DeltasConfig,
+    pub(crate) orphan_max_attempts: u32,
 }
 
 impl Default for Options {
@@ -163,22 +163,12 @@ impl Backend {
         Self::start_in(Home::new(), options).await
     }
 
-    /// That keeps what runs tell in another way.
-    pub(crate) async fn keeping(deltas: DeltasConfig) -> Self {
-        Self::start_in(Home::new(), Options { deltas, ..Options::default() }).await
-    }
-
-    /// That gives a run up after so many attempts.
-    pub(crate) async fn with_attempts(orphan_max_attempts: u32) -> Self {
-        Self::start_in(Home::new(), Options { orphan_max_attempts, ..Options::default() }).await
-    }
-
     /// On what is there already.
     pub(crate) async fn start_on(home: Home) -> Self {
         Self::start_in(home, Options::default()).await
     }
 
-    async fn start_in(home: Home, options: Options) -> Self {
+    pub(crate) async fn start_in(home: Home, options: Options) -> Self {
         Self::beside(Arc::new(home), options).await
     }
 
@@ -187,13 +177,7 @@ impl Backend {
         Self::beside(Arc::clone(&self.home), Options::default()).await
     }
 
-    /// The same, where what runs tell is kept in another way.
-    pub(crate) async fn another_keeping(&self, deltas: DeltasConfig) -> Self {
-        let options = Options { deltas, ..Options::default() };
-        Self::beside(Arc::clone(&self.home), options).await
-    }
-
-    async fn beside(home: Arc<Home>, options: Options) -> Self {
+    pub(crate) async fn beside(home: Arc<Home>, options: Options) -> Self {
         let database = home.database();
         Self::over(home, database, options).await
     }

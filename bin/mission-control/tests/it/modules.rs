@@ -8,6 +8,7 @@ mod bounds;
 mod budgets;
 mod conformance;
 mod deltas;
+mod deltas_heard;
 mod demo;
 mod errors;
 mod events;

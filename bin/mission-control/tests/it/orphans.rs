@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Backend, Caller};
+use crate::harness::{Answer, Backend, Caller, Home, Options};
 
 const PAST: &str = "2000-01-01T00:00:00.000000Z";
 
@@ -145,7 +145,7 @@ async fn an_interrupted_run_waits_while_another_has_the_session() {
 
 #[tokio::test]
 async fn a_run_that_nobody_gets_further_is_given_up() {
-    let backend = Backend::with_attempts(2).await;
+    let backend = Backend::start_in(Home::new(), Options { orphan_max_attempts: 2, ..Options::default() }).await;
     let agent = backend.agent("ann", "scout");
     let task = agent.task("Work").await;
     for key in ["k", "next"] {

@@ -66,7 +66,7 @@ pub(super) fn turn(asked: Asked<'_>) -> Turn {
     }
     let thread = Thread::new(asked.earlier);
     let wishes = wish::wishes(asked.message, &thread);
-    let mut play = Play::new(asked.tools, asked.role, asked.results);
+    let mut play = Play::new(&asked);
     let mut said: Vec<String> = Vec::new();
     for wish in &wishes {
         match answer(&mut play, wish, &thread) {

@@ -73,3 +73,21 @@ pub struct DeadLetter {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_at: Option<DateTime<Utc>>,
 }
+
+/// The answer to a poll for deliveries. `T` is [`Delivery`], or any JSON, of which each is read by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Deliveries<T> {
+    /// The deliveries, oldest first.
+    pub deliveries: Vec<T>,
+}
+
+/// The answer to an acknowledgement of many deliveries.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveredMany {
+    /// How many were known.
+    #[serde(default)]
+    pub delivered: usize,
+    /// The ids of the others.
+    #[serde(default)]
+    pub not_found: Vec<String>,
+}

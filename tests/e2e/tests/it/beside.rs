@@ -96,9 +96,9 @@ async fn works(application: &'static Application) {
     assert!(before.iter().all(|known| after.contains(known)), "{after:?}");
     assert_eq!(after.len(), before.len() + 1);
 
-    // The reply is kept, in the control plane's schema, as this user's.
-    let kept = running.say("SELECT user_id, content FROM wombat.messages");
-    assert_eq!(kept, "1|One is written, the other is not yours.");
+    // Question and reply are kept, in the control plane's schema, as this user's.
+    let kept = running.say("SELECT user_id, content FROM wombat.messages ORDER BY seq");
+    assert_eq!(kept, "1|Write it, please.\n1|One is written, the other is not yours.");
     let strays =
         "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tableowner = 'wombat'";
     assert_eq!(running.say(strays), "0");

@@ -189,7 +189,7 @@ async fn every_agent_says_what_it_can_do_and_what_it_is() {
     let mut demo = Demo::start().await;
     for (role, message, said) in [
         ("jarvis", "what can you do?", "complete and delete tasks"),
-        ("jarvis", "find two primary schools", "it is Scout who searches"),
+        ("jarvis", "find two primary schools", "write “@scout find two primary schools”"),
         ("jarvis", "create a task: call Bob", "I made the task “call Bob”"),
         ("analyst", "compare Elm and Heron", "Compared: Elm College, Heron College."),
         ("analyst", "complete the task call Bob", "takes the tool update_task"),

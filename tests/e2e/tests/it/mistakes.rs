@@ -196,6 +196,18 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ),
     (
         BACKEND,
+        "MC_STREAM_URL",
+        "localhost:6379",
+        "allowed: redis://[USER:PASSWORD@]HOST[:PORT][/NUMBER], or rediss:// for TLS; leave it unset to keep what runs tell in the database",
+    ),
+    (
+        BACKEND,
+        "MC_DELTAS_TTL_SECS",
+        "0",
+        "is \"0\" (from environment); allowed: a number from 1 to 31536000",
+    ),
+    (
+        BACKEND,
         "MC_DB_CONNECTIONS",
         "2",
         "is \"2\" (from environment); allowed: a number from 3 to 500",

@@ -9,6 +9,7 @@ use test_support::lacks;
 use test_support::local_model::LocalModel;
 use test_support::program::Program;
 use test_support::stack::{Stack, StackOptions};
+use tokio::process::Command;
 
 /// How long an answer may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);

@@ -120,7 +120,7 @@ const WORDS: &[Entry] = &[
     // Without a meaning of their own.
     (
         "filler",
-        "a an the teh some i me my our your us we for to of on as be so if but up off out per like \
+        "a an the been went teh some i me my our your us we for to of on as be so if but up off out per like \
          love good great nice kind type called named titled name title list one right available \
          suitable different other possible local really very it's done number here home area suburb \
          district yet whose son daughter child children kid kids family know let ok okay first with \

@@ -31,8 +31,10 @@ pub(super) fn meant(
         return Ok(look_up(play, &search)?.schools);
     }
     // “Find two schools and compare them”, “and book a visit”.
-    let listed = if play.named.is_empty() { thread.schools() } else { play.named.clone() };
-    if !listed.is_empty() && (usual > 1 || listed.len() == 1 || !play.named.is_empty()) {
+    let listed = if play.named.is_empty() { thread.schools(1) } else { play.named.clone() };
+    let several = words.iter().any(|word| word.is(&["them", "both"]));
+    if !listed.is_empty() && !several && (usual > 1 || listed.len() == 1 || !play.named.is_empty())
+    {
         let all = everything(play)?;
         let count = if usual > 1 { COMPARED } else { 1 };
         return Ok(by_name(&all, listed.iter().take(count)));
@@ -50,18 +52,18 @@ pub(super) fn named(
     words: &[Word],
     thread: &Thread<'_>,
 ) -> Result<Vec<Value>, Stop> {
-    let listed = if play.named.is_empty() { thread.schools() } else { play.named.clone() };
     let mut places: Vec<usize> = words.iter().filter_map(|word| word.ordinal).collect();
-    places.extend(
-        words
-            .windows(2)
-            .filter(|pair| pair[0].text == "number")
-            .filter_map(|pair| Some(pair[1].number? as usize)),
-    );
-    if words.iter().any(|word| word.key == "last") {
+    let number = |pair: &[Word]| (pair[0].text == "number").then_some(pair[1].number? as usize);
+    places.extend(words.windows(2).filter_map(number));
+    let several = words.iter().any(|word| word.is(&["them", "both", "all"]));
+    let is_last = words.iter().any(|word| word.key == "last");
+    // “And one to the second”: the list is further back than the reply about the first.
+    let least =
+        places.iter().copied().max().unwrap_or(1).max(if several || is_last { 2 } else { 1 });
+    let listed = if play.named.is_empty() { thread.schools(least) } else { play.named.clone() };
+    if is_last {
         places.push(listed.len());
     }
-    let several = words.iter().any(|word| word.is(&["them", "both", "all"]));
     // “Find a school and compare it with Elm”: the first of those that were found.
     let is_single = listed.len() == 1 || !play.named.is_empty();
     if words.iter().any(|word| word.key == "it") && is_single && places.is_empty() {

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::Asked;
 use crate::request::ToolList;
 
 /// The most calls of one message: its wishes are few.
@@ -24,6 +25,7 @@ pub(super) enum Stop {
 pub(super) struct Play<'a> {
     tools: &'a ToolList,
     pub(super) role: &'a str,
+    message: &'a str,
     /// Of the calls so far, in their order.
     results: Vec<Value>,
     /// How many of them have been used.
@@ -37,8 +39,17 @@ pub(super) struct Play<'a> {
 }
 
 impl<'a> Play<'a> {
-    pub(super) fn new(tools: &'a ToolList, role: &'a str, results: Vec<Value>) -> Self {
-        Self { tools, role, results, at: 0, named: Vec::new(), finished: None, is_open: false }
+    pub(super) fn new(asked: &Asked<'a>) -> Self {
+        Self {
+            tools: asked.tools,
+            role: asked.role,
+            message: asked.message,
+            results: asked.results.clone(),
+            at: 0,
+            named: Vec::new(),
+            finished: None,
+            is_open: false,
+        }
     }
 
     pub(super) fn has(&self, tool: &str) -> bool {
@@ -93,10 +104,12 @@ impl<'a> Play<'a> {
     pub(super) fn search(&mut self, body: Value) -> Result<Value, Stop> {
         if !self.has_schools() {
             self.is_open = true;
-            let role = self.role;
+            let words = self.message.split_whitespace().skip_while(|word| word.starts_with('@'));
+            let message: String = words.collect::<Vec<_>>().join(" ").chars().take(200).collect();
             return Err(Stop::Say(format!(
-                "The agent {role} has no access to a search for schools here. In the example workspace \
-                 it is Scout who searches: write “@scout find two primary schools near the beach”."
+                "The agent {} has no access to a search for schools here. In the example workspace it is \
+                 Scout who searches: write “@scout {message}”.",
+                self.role
             )));
         }
         let arguments = json!({ "method": "POST", "path": SEARCH, "body": body });

@@ -131,9 +131,9 @@ impl Search {
         // “The best school” is one.
         let is_superlative = words[at].text.ends_with("st")
             || matches!(words[at].text.as_str(), "top" | "expensive");
-        let noun = words[at + 1..].iter().find(|word| is_noun(word));
-        let is_one = noun.is_some_and(|noun| noun.text == "school" || noun.text == "one")
-            || !words.iter().any(is_noun);
+        let mut nouns = words.iter().filter(|word| is_noun(word));
+        let is_one = nouns.all(|noun| noun.text == "school" || noun.text == "one")
+            && words.get(at + 1).is_none_or(|next| next.ordinal.is_none());
         if is_superlative && is_one {
             self.count = self.count.or(Some(1));
         }
@@ -291,6 +291,6 @@ fn count_at(words: &[Word], at: usize) -> Option<usize> {
         && words[at + 1..].first().is_none_or(|word| !word.is(&["km", "students", "money", "fee"]));
     let is_measure =
         before.is_some_and(|word| word.is(&["under", "over", "than", "rated", "between", "fee"]));
-    let counts = counts_noun || (!is_written_out && (after_best || before_best || after_verb));
-    (counts && !is_measure).then_some(count)
+    (counts_noun || (!is_written_out && !is_measure && (after_best || before_best || after_verb)))
+        .then_some(count)
 }

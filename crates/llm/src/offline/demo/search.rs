@@ -247,7 +247,7 @@ impl Search {
         let mut text = if self.levels.is_empty() {
             "schools".to_owned()
         } else {
-            format!("{} schools", self.levels.join(" or "))
+            [self.levels.join(" or "), "schools".to_owned()].join(" ")
         };
         if !self.places.is_empty() {
             let places: Vec<_> = self.places.iter().map(|place| place_words(place)).collect();

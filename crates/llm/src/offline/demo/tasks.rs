@@ -148,8 +148,8 @@ pub(super) fn set_status(
     if is_all && status == "cancelled" && found.len() > 1 || found.len() > CHANGED {
         play.is_open = true;
         return Ok(format!(
-            "That would {verb} {} tasks; nothing is changed yet. Name them one by one, for example: “{verb} the task {}”.",
-            found.len(),
+            "That would {verb} {}; nothing is changed yet. Name them one by one, for example: “{verb} the task {}”.",
+            shown::counted(found.len(), "task"),
             text(found[0], "title")
         ));
     }
@@ -319,6 +319,7 @@ fn is_command(word: &Word) -> bool {
             "start",
             "blocked",
             "hello",
+            "any",
             "thanks",
             "ones",
             "not",

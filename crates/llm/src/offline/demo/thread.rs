@@ -31,30 +31,31 @@ impl<'a> Thread<'a> {
         thread
     }
 
-    /// The schools that the newest reply with any names, in its order.
-    pub(super) fn schools(&self) -> Vec<String> {
-        self.newest(|reply| between(reply, "**", "**"))
+    /// The schools that the newest reply with so many names, in its order.
+    pub(super) fn schools(&self, least: usize) -> Vec<String> {
+        self.newest(least, |reply| between(reply, "**", "**"))
     }
 
     /// The titles that the newest reply with any quotes, in its order.
     pub(super) fn titles(&self) -> Vec<String> {
-        self.newest(|reply| {
+        self.newest(1, |reply| {
             let lines = reply.lines().filter(|line| line.contains(". “") || line.contains("task"));
             lines.flat_map(|line| between(line, "“", "”")).collect()
         })
     }
 
-    fn newest(&self, read: impl Fn(&str) -> Vec<String>) -> Vec<String> {
-        let found = self.replies.iter().map(|reply| read(reply)).find(|found| !found.is_empty());
-        let mut found = found.unwrap_or_default();
-        let mut seen = Vec::new();
-        found.retain(|name| {
-            !seen.contains(name) && {
-                seen.push(name.clone());
-                true
+    fn newest(&self, least: usize, read: impl Fn(&str) -> Vec<String>) -> Vec<String> {
+        let distinct = |reply: &&str| {
+            let mut found: Vec<String> = Vec::new();
+            for name in read(reply) {
+                if !found.contains(&name) {
+                    found.push(name);
+                }
             }
-        });
-        found
+            found
+        };
+        let all = self.replies.iter().map(distinct);
+        all.into_iter().find(|found| found.len() >= least.max(1)).unwrap_or_default()
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) enum Wish {
     },
     /// Nothing, expressly.
     Nothing,
-    /// Something with schools or tasks that no tool here does.
+    /// Deleting something other than a task.
     CannotDelete,
     /// What was not understood, as it was written.
     Unknown(String),
@@ -312,7 +312,7 @@ fn read(message: &str, words: &[Word]) -> Vec<Wish> {
             || (part.orders(&["shortlist"]) && !part.asks() && !part.says("my shortlist"));
         return vec![if adds { Wish::Shortlist(words.to_vec()) } else { Wish::ShowShortlist }];
     }
-    if part.orders(&["compare"]) {
+    if part.orders(&["compare"]) && !part.says("or better") {
         return vec![Wish::Compare(words.to_vec())];
     }
     let about = part.words.iter().any(|word| word.key == "tell");
